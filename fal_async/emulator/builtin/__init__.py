@@ -1,0 +1,20 @@
+"""Built-in models, good enough to play with: pictures, text, and a training that takes its time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fal_async.emulator.builtin import flux
+from fal_async.emulator.builtin.text import any_llm
+from fal_async.emulator.builtin.training import train_lora
+from fal_async.emulator.endpoints import EndpointFunction
+
+
+def builtin_endpoints() -> Iterator[tuple[str, EndpointFunction, dict[str, Any]]]:
+    """Id, function, and options of `Emulator.endpoint`."""
+    schemas = {"input_schema": flux.INPUT_SCHEMA, "output_schema": flux.OUTPUT_SCHEMA}
+    yield "fal-ai/flux/dev", flux.Flux(flux.DEV), schemas
+    yield "fal-ai/flux/schnell", flux.Flux(flux.SCHNELL), schemas
+    yield "fal-ai/any-llm", any_llm, {}
+    yield "fal-ai/flux-lora-fast-training", train_lora, {}

@@ -1,0 +1,57 @@
+"""`fal-ai/any-llm`: a text model that always says the same to the same prompt."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from fal_async.emulator.builtin.checking import Checker
+from fal_async.emulator.jobs import JobContext
+
+DEFAULT_MODEL = "google/gemini-2.5-flash-lite"
+_NOUNS = (
+    "water",
+    "glass",
+    "river",
+    "machine",
+    "paper",
+    "signal",
+    "garden",
+    "copper",
+    "window",
+    "answer",
+    "thread",
+    "salt",
+    "orbit",
+    "letter",
+    "engine",
+    "harbour",
+    "mirror",
+    "bridge",
+)
+_QUALITIES = ("small", "patient", "careful", "distant", "quiet", "bright", "early", "narrow")
+_SECONDS_PER_SENTENCE = 0.15
+
+
+async def any_llm(input: Any, job: JobContext) -> dict[str, Any]:
+    check = Checker(input)
+    prompt = check.text("prompt")
+    model = check.text("model", DEFAULT_MODEL)
+    check.finish()
+    sentences = _sentences(prompt, model)
+    job.log(f"Generating with {model}")
+    await job.sleep(_SECONDS_PER_SENTENCE * len(sentences))
+    # The shape of the any-llm family: whole output, and whether it is only a part (protocol 5.1).
+    return {"output": " ".join(sentences), "reasoning": None, "partial": False, "error": None}
+
+
+def _sentences(prompt: str, model: str) -> list[str]:
+    dice = random.Random(f"{model}|{prompt}")
+    subject = " ".join(prompt.split()[:8]) or "nothing"
+    opening = f'You asked about "{subject}".'
+    return [opening, *(_sentence(dice) for _ in range(dice.randint(2, 4)))]
+
+
+def _sentence(dice: random.Random) -> str:
+    one, two, three = dice.sample(_NOUNS, 3)
+    return f"The {dice.choice(_QUALITIES)} {one} keeps its {two} near the {three}."

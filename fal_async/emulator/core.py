@@ -1,0 +1,70 @@
+"""What the operations share: the emulator's parts, and the call that is being answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+from aiohttp import web
+
+from fal_async.emulator.answers import Answer
+from fal_async.emulator.books import Books
+from fal_async.emulator.dispatcher import Dispatcher
+from fal_async.emulator.endpoints import EndpointTable
+from fal_async.emulator.fault_book import FaultBook
+from fal_async.emulator.faults import Fault
+from fal_async.emulator.files import FileStore
+from fal_async.emulator.jobs import Job
+from fal_async.emulator.keyring import Keyring
+from fal_async.emulator.recording import Recorder
+from fal_async.emulator.routing import Route
+
+
+@attrs.frozen(kw_only=True)
+class Core:
+    endpoints: EndpointTable
+    books: Books
+    dispatcher: Dispatcher
+    files: FileStore
+    keyring: Keyring
+    faults: FaultBook
+    recorder: Recorder
+    keep_alive: float
+    """Seconds between the keep-alive comments of a status stream."""
+
+
+@attrs.define(eq=False, kw_only=True)
+class Call:
+    """One request while it is answered."""
+
+    request: web.BaseRequest
+    route: Route
+    job: Job | None = None
+    """The job that the path names, or the one that this call made."""
+    body: bytes = b""
+    fault: Fault | None = None
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self.request.headers
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        return self.request.query
+
+    @property
+    def origin(self) -> str:
+        """URLs in answers start with what the caller used, so that everything stays on the emulator."""
+        return f"{self.request.scheme}://{self.request.host}"
+
+    @property
+    def endpoint_id(self) -> str | None:
+        return self.job.endpoint_id if self.job is not None else self.route.endpoint_id
+
+    @property
+    def request_id(self) -> str | None:
+        return self.job.request_id if self.job is not None else self.route.request_id
+
+
+Reply = Answer | web.StreamResponse
+"""An answer to be sent, or a response that was sent already."""

@@ -1,0 +1,120 @@
+"""What is served: one value per endpoint id, and the table they stand in."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from fal_async.emulator.answers import Answer, json_answer, no_application, no_path
+from fal_async.emulator.routing import app_id
+
+if TYPE_CHECKING:
+    from fal_async.emulator.jobs import JobContext
+
+EndpointFunction = Callable[..., Awaitable[Any]]
+_ID = re.compile(r"^[A-Za-z0-9_-][A-Za-z0-9_-]*(/[A-Za-z0-9_.-]+)+$")
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Endpoint:
+    endpoint_id: str
+    function: EndpointFunction
+    takes_job: bool
+    runners: int
+    """How many requests run at a time; the others wait."""
+    public: bool = False
+    """A public endpoint needs no key (protocol 1.2)."""
+    ignores_cancel: bool = False
+    """An app that ignores the signal runs on and completes normally (protocol 4.5)."""
+    log_window: int | None = None
+    """Only the last so many entries are shown: logs are a moving window (protocol 4.2). None: all."""
+    log_labels: bool = False
+    """Log entries with `labels: {level, source}`, as the Swift and Java clients expect (protocol 4.2)."""
+    billable_units: float = 1
+    input_schema: Mapping[str, Any] | None = None
+    output_schema: Mapping[str, Any] | None = None
+
+    @property
+    def app_id(self) -> str:
+        return app_id(self.endpoint_id)
+
+    async def call(self, input: Any, job: JobContext) -> Any:
+        return await (self.function(input, job) if self.takes_job else self.function(input))
+
+
+class EndpointTable:
+    def __init__(self) -> None:
+        self._endpoints: dict[str, Endpoint] = {}
+
+    def __iter__(self) -> Iterator[Endpoint]:
+        return iter(self._endpoints.values())
+
+    def add(self, endpoint: Endpoint) -> None:
+        """A second registration under the same id replaces the first, as a new deployment does."""
+        if not _ID.match(endpoint.endpoint_id):
+            raise ValueError(
+                f"{endpoint.endpoint_id!r} is no endpoint id: expected owner/app or owner/app/path, "
+                "the owner without a dot (protocol 2)"
+            )
+        if endpoint.runners < 1:
+            raise ValueError(f"runners must be 1 or more, not {endpoint.runners}")
+        self._endpoints[endpoint.endpoint_id] = endpoint
+
+    def find(self, endpoint_id: str | None) -> Endpoint | None:
+        return self._endpoints.get(endpoint_id or "")
+
+    def missing(self, endpoint_id: str) -> Answer:
+        """The 404 that fits: an unknown application, or an unknown path in a known one (protocol 9.3)."""
+        app = app_id(endpoint_id)
+        if any(endpoint.app_id == app for endpoint in self):
+            return no_path(endpoint_id[len(app) + 1 :])
+        return no_application(app.rpartition("/")[2] or app)
+
+    def is_public(self, endpoint_id: str | None) -> bool:
+        """Also for an id without its sub-path: calls about one request name the app only."""
+        if endpoint_id is None:
+            return False
+        if endpoint := self.find(endpoint_id):
+            return endpoint.public
+        served = [endpoint for endpoint in self if endpoint.app_id == endpoint_id]
+        return bool(served) and all(endpoint.public for endpoint in served)
+
+
+def check_function(function: EndpointFunction) -> bool:
+    """Whether it takes the job as its second argument. TypeError where it can't serve an endpoint."""
+    name = getattr(function, "__name__", repr(function))
+    if inspect.isasyncgenfunction(function):
+        raise TypeError(
+            f"{name} is an async generator: streaming endpoints are not served yet; "
+            "use `async def` with `return`"
+        )
+    if not inspect.iscoroutinefunction(function) and not inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004 - an object with an async __call__ serves as well
+    ):
+        raise TypeError(
+            f"{name} is not an async function: an endpoint is `async def {name}(input)` or `(input, job)`"
+        )
+    count = sum(
+        p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        for p in inspect.signature(function).parameters.values()
+    )
+    if count not in (1, 2):
+        raise TypeError(
+            f"{name} takes {count} positional arguments: an endpoint takes (input) or (input, job)"
+        )
+    return count == 2
+
+
+def to_answer(value: Any) -> Answer:
+    """What an endpoint returned, as HTTP. TypeError or ValueError where JSON can't carry it."""
+    if isinstance(value, Answer):
+        return value
+    if isinstance(value, bytes | bytearray):
+        return Answer(200, {"Content-Type": "application/octet-stream"}, bytes(value))
+    if isinstance(value, str):
+        return Answer(200, {"Content-Type": "text/plain; charset=utf-8"}, value)
+    return json_answer(value)

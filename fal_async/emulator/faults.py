@@ -1,0 +1,286 @@
+"""Scripted faults: what may go wrong, as values. Which call gets which: `fault_book.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Any
+
+import attrs
+
+OPERATIONS = (
+    "any",
+    "run",
+    "submit",
+    "status",
+    "status_stream",
+    "result",
+    "cancel",
+    "file",
+    "platform",
+    "rest",
+    "token",
+)
+"""What `on` can name. "any" is each of the others."""
+WHERE = ("headers", "body")
+KINDS: Mapping[str, frozenset[str]] = {
+    "refuse": frozenset({"seconds"}),
+    "reset": frozenset({"taken"}),
+    "close": frozenset({"taken"}),
+    "stall": frozenset({"taken", "seconds", "where"}),
+    "drip": frozenset({"seconds"}),
+    "truncate": frozenset(),
+    "wrong_json": frozenset({"body"}),
+    "html": frozenset({"taken", "status"}),
+    "content_type": frozenset({"body"}),
+    "answer": frozenset(
+        {
+            "taken",
+            "status",
+            "retry_after",
+            "fal_headers",
+            "detail",
+            "error_type",
+            "needs_retry",
+            "headers",
+            "body",
+        }
+    ),
+    "balance": frozenset({"taken"}),
+    "vanish": frozenset({"taken"}),
+    "redirect": frozenset({"taken", "status", "url"}),
+    "missing": frozenset({"names"}),
+    "replace": frozenset({"fields"}),
+    "word": frozenset({"body"}),
+    "back": frozenset({"position"}),
+    "duplicate": frozenset(),
+    "foreign_urls": frozenset({"url"}),
+}
+"""Each kind with the fields that mean something to it, besides when it strikes."""
+_WHEN = frozenset({"kind", "on", "endpoint_id", "times", "after", "chance"})
+
+
+def _one_of(allowed: Any) -> Any:
+    def check(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if value not in allowed:
+            raise ValueError(f"{attribute.name}={value!r}: expected one of {', '.join(map(str, allowed))}")
+
+    return check
+
+
+def _to_names(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(names)
+
+
+def _at_least(low: float) -> Any:
+    def check(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if value is not None and value < low:
+            raise ValueError(f"{attribute.name}={value!r}: expected {low} or more")
+
+    return check
+
+
+@attrs.frozen(kw_only=True)
+class Fault:
+    """One thing that goes wrong. Make it by a constructor: `Fault.reset(on="submit", taken=True)`.
+
+    When it strikes, for every kind: `on` (an operation, default "any"), `endpoint_id` (None: all),
+    `times` (so many calls, default 1; None: for ever), `after` (let the first n pass),
+    `chance` (0 to 1, drawn from the emulator's seeded generator).
+    `taken=True` means that the request was executed all the same: the job exists, the cancel went through.
+    On a status stream it means: in the middle, after the first event.
+    Seconds are real ones: they meet the client's time limits, so `speed` does not shorten them.
+    """
+
+    kind: str = attrs.field(validator=_one_of(KINDS))
+    on: str = attrs.field(default="any", validator=_one_of(OPERATIONS))
+    endpoint_id: str | None = None
+    times: int | None = attrs.field(default=1, validator=_at_least(1))
+    after: int = attrs.field(default=0, validator=_at_least(0))
+    chance: float = attrs.field(default=1.0, validator=_at_least(0))
+    taken: bool = False
+    seconds: float = attrs.field(default=0.0, validator=_at_least(0))
+    where: str = attrs.field(default="headers", validator=_one_of(WHERE))
+    status: int | None = None
+    retry_after: str | None = None
+    fal_headers: bool = True
+    detail: Any = None
+    error_type: str | None = None
+    needs_retry: bool | None = None
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    body: str | None = None
+    names: tuple[str, ...] = attrs.field(default=(), converter=_to_names)
+    fields: Mapping[str, Any] = attrs.field(factory=dict)
+    position: int = 0
+    url: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.chance > 1:
+            raise ValueError(f"chance={self.chance!r}: expected a probability from 0 to 1")
+        meaningful = KINDS[self.kind] | _WHEN
+        for field in attrs.fields(Fault):
+            default = {} if field.name in ("headers", "fields") else field.default
+            if field.name not in meaningful and getattr(self, field.name) != default:
+                raise ValueError(
+                    f"{self.kind!r} takes no {field.name!r}: it takes {', '.join(sorted(meaningful))}"
+                )
+        if self.kind in ("answer", "redirect", "html") and not 200 <= (self.status or 0) <= 599:
+            raise ValueError(f"status={self.status!r}: expected an HTTP status from 200 to 599")
+
+    # The connection.
+
+    @classmethod
+    def refuse(cls, seconds: float, **when: Any) -> Fault:
+        """The whole server goes away for `seconds`: this connection is reset, new ones are refused."""
+        return cls(kind="refuse", seconds=seconds, **when)
+
+    @classmethod
+    def reset(cls, *, taken: bool = False, **when: Any) -> Fault:
+        """TCP reset in place of an answer."""
+        return cls(kind="reset", taken=taken, **when)
+
+    @classmethod
+    def close(cls, *, taken: bool = False, **when: Any) -> Fault:
+        """The connection is closed in order, without an answer: "server disconnected"."""
+        return cls(kind="close", taken=taken, **when)
+
+    @classmethod
+    def stall(cls, seconds: float, *, where: str = "headers", taken: bool = True, **when: Any) -> Fault:
+        """Silence for `seconds` before the headers or in the middle of the body, then the answer goes on.
+
+        With `taken=False` (before the headers only) nothing is executed and the connection is closed.
+        """
+        return cls(kind="stall", seconds=seconds, where=where, taken=taken, **when)
+
+    @classmethod
+    def drip(cls, interval: float, **when: Any) -> Fault:
+        """The real body, one byte each `interval` seconds."""
+        return cls(kind="drip", seconds=interval, **when)
+
+    @classmethod
+    def truncate(cls, **when: Any) -> Fault:
+        """Half of the body that the headers promised, then the connection is closed."""
+        return cls(kind="truncate", **when)
+
+    # Other answers.
+
+    @classmethod
+    def answer(
+        cls,
+        status: int,
+        *,
+        taken: bool = False,
+        retry_after: float | datetime | str | None = None,
+        fal_headers: bool = True,
+        detail: Any = None,
+        error_type: str | None = None,
+        needs_retry: bool | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: str | None = None,
+        **when: Any,
+    ) -> Fault:
+        """This status. `fal_headers=True`: in fal's shape, with `x-fal-request-id`; False: nginx's page.
+
+        `retry_after`: seconds, or a moment (sent as an HTTP date), or the header's text itself.
+        `needs_retry` sends `X-Fal-Needs-Retry`. `body` replaces the body that the status would have.
+        """
+        return cls(
+            kind="answer",
+            status=status,
+            taken=taken,
+            retry_after=_retry_after(retry_after),
+            fal_headers=fal_headers,
+            detail=detail,
+            error_type=error_type,
+            needs_retry=needs_retry,
+            headers=headers or {},
+            body=body,
+            **when,
+        )
+
+    @classmethod
+    def html(cls, status: int = 502, *, taken: bool = False, **when: Any) -> Fault:
+        """nginx's own page, without any of fal's headers (protocol 9.3). With 200 too."""
+        return cls(kind="html", status=status, taken=taken, **when)
+
+    @classmethod
+    def balance(cls, *, taken: bool = False, **when: Any) -> Fault:
+        """403 of an account without money (protocol 9.4)."""
+        return cls(kind="balance", taken=taken, **when)
+
+    @classmethod
+    def vanish(cls, *, taken: bool = False, **when: Any) -> Fault:
+        """404 `{"status":"NOT_FOUND"}`, as after retention."""
+        return cls(kind="vanish", taken=taken, **when)
+
+    @classmethod
+    def redirect(cls, url: str, status: int = 307, *, taken: bool = False, **when: Any) -> Fault:
+        """301, 302, 303, 307 or 308 to `url`."""
+        return cls(kind="redirect", url=url, status=status, taken=taken, **when)
+
+    # The real answer, spoilt.
+
+    @classmethod
+    def wrong_json(cls, body: str | None = None, **when: Any) -> Fault:
+        """A complete answer whose JSON breaks off; or exactly this text."""
+        return cls(kind="wrong_json", body=body, **when)
+
+    @classmethod
+    def content_type(cls, content_type: str, **when: Any) -> Fault:
+        return cls(kind="content_type", body=content_type, **when)
+
+    @classmethod
+    def missing(cls, *names: str, **when: Any) -> Fault:
+        """Without these top-level fields."""
+        return cls(kind="missing", names=names, **when)
+
+    @classmethod
+    def replace(cls, fields: Mapping[str, Any], **when: Any) -> Fault:
+        """With these top-level fields in place of the real ones."""
+        return cls(kind="replace", fields=fields, **when)
+
+    @classmethod
+    def word(cls, status: str, **when: Any) -> Fault:
+        """A status word that nobody documented."""
+        return cls(kind="word", body=status, **when)
+
+    @classmethod
+    def back(cls, position: int = 0, **when: Any) -> Fault:
+        """IN_QUEUE at `position`, whatever is true: a status that goes back."""
+        return cls(kind="back", position=position, **when)
+
+    @classmethod
+    def duplicate(cls, **when: Any) -> Fault:
+        """Every event of a status stream twice; in a polled status, every log entry twice."""
+        return cls(kind="duplicate", **when)
+
+    @classmethod
+    def foreign_urls(cls, base_url: str, **when: Any) -> Fault:
+        """status_url, response_url and cancel_url under another base URL."""
+        return cls(kind="foreign_urls", url=base_url.rstrip("/"), **when)
+
+    @classmethod
+    def from_json(cls, document: Any) -> Fault:
+        """From the admin route's JSON: the names are those of the fields. ValueError says what is wrong."""
+        names = {field.name for field in attrs.fields(cls)}
+        if not isinstance(document, dict) or "kind" not in document:
+            raise ValueError(f"a fault is an object with a 'kind': one of {', '.join(KINDS)}")
+        if unknown := sorted(set(document) - names):
+            raise ValueError(
+                f"unknown field(s) {', '.join(unknown)}: expected some of {', '.join(sorted(names))}"
+            )
+        values = dict(document)
+        if "retry_after" in values:
+            values["retry_after"] = _retry_after(values["retry_after"])
+        return cls(**values)
+
+    def to_json(self) -> dict[str, Any]:
+        return attrs.asdict(self)
+
+
+def _retry_after(value: float | datetime | str | None) -> str | None:
+    """RFC 9110, 10.2.3: a number of seconds or an HTTP date."""
+    if isinstance(value, datetime):
+        return format_datetime(value.astimezone(UTC), usegmt=True)
+    return None if value is None else f"{value:g}" if isinstance(value, int | float) else value

@@ -1,0 +1,186 @@
+"""One request, from the socket to the answer: read, recorded, struck by a fault or not, checked, answered."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+from aiohttp import web
+
+from fal_async.emulator import following, intake, platform_api, side_hosts, status_stream
+from fal_async.emulator.answers import Answer, bad_request, json_answer, method_not_allowed, request_error
+from fal_async.emulator.core import Call, Core, Reply
+from fal_async.emulator.delivery import deliver, hang_up, no_answer, reset, to_response
+from fal_async.emulator.faults import Fault
+from fal_async.emulator.jobs import Job
+from fal_async.emulator.mangling import replacement, spoil
+from fal_async.emulator.recording import Entry
+from fal_async.emulator.routing import Route, app_id, parse
+
+Service = Callable[[Core, Call], Awaitable[Reply]]
+_IN_PLACE_OF_THE_ANSWER = frozenset({"reset", "close", "answer", "html", "balance", "vanish", "redirect"})
+_PUBLIC_PLATFORM = frozenset({"v1/models", "v1/meta"})
+
+
+async def index(core: Core, call: Call) -> Answer:
+    hosts = [
+        "fal.run",
+        "queue.fal.run",
+        "rest.fal.ai",
+        "v3.fal.media",
+        "api.fal.ai/v1",
+        "fal.ai",
+        "auth.fal.ai",
+    ]
+    return json_answer(
+        {
+            "service": "fal emulator",
+            "hosts": {host: f"{call.origin}/{host}" for host in hosts},
+            "endpoints": sorted(endpoint.endpoint_id for endpoint in core.endpoints),
+            "admin": f"{call.origin}/_emulator",
+        }
+    )
+
+
+async def unknown(_: Core, call: Call) -> Answer:
+    return request_error(404, f"/{call.route.host}/{call.route.rest} is not served by the emulator")
+
+
+async def wrong_method(_: Core, __: Call) -> Answer:
+    return method_not_allowed()
+
+
+SERVICES: Mapping[str, Service] = {
+    "run": intake.run,
+    "submit": intake.submit,
+    "status": following.status,
+    "status_stream": status_stream.status_stream,
+    "result": following.result,
+    "cancel": following.cancel,
+    "file": side_hosts.file,
+    "token": side_hosts.token,
+    "openapi": side_hosts.openapi,
+    "platform": platform_api.platform,
+    "index": index,
+    "wrong_method": wrong_method,
+}
+"""One row per operation: a new feature of fal is a file beside these and a line here."""
+_WITHOUT_KEY = frozenset({"file", "token", "openapi", "index", "admin", "unknown"})
+
+
+class Gateway:
+    def __init__(self, core: Core, *, admin: Service, go_away: Callable[[float], None]) -> None:
+        self._core, self._go_away = core, go_away
+        self._services = {**SERVICES, "admin": admin}
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        call = Call(request=request, route=parse(request.method, request.path))
+        call.job = self._named_job(call.route)
+        try:
+            call.body = await _read(request)
+        except web.RequestPayloadError as error:
+            return to_response(bad_request(f"The request body could not be read: {error}"))
+        entry = _entry(call)
+        self._core.recorder.open(entry)
+        try:
+            response = await self._respond(call)
+        finally:
+            entry.endpoint_id, entry.request_id = call.endpoint_id, call.request_id
+        entry.status = None if response is None else response.status
+        return no_answer() if response is None else response
+
+    async def _respond(self, call: Call) -> web.StreamResponse | None:
+        call.fault = self._core.faults.take(call.route.kind, call.endpoint_id)
+        if call.fault is not None:
+            return await self._go_wrong(call, call.fault)
+        reply = await self._answer(call)
+        return to_response(reply) if isinstance(reply, Answer) else reply
+
+    async def _answer(self, call: Call) -> Reply:
+        kind = call.route.kind
+        if kind not in _WITHOUT_KEY and (refused := self._refusal(call)):
+            return refused
+        return await self._services.get(kind, unknown)(self._core, call)
+
+    def _refusal(self, call: Call) -> Answer | None:
+        public = (
+            call.route.rest in _PUBLIC_PLATFORM if call.route.kind == "platform" else self._is_public(call)
+        )
+        what = f"application '{call.route.endpoint_id}'" if call.route.endpoint_id else "this resource"
+        return self._core.keyring.refusal(call.headers, kind=call.route.kind, public=public, what=what)
+
+    def _is_public(self, call: Call) -> bool:
+        if call.job is not None and call.job.queue is not None:
+            return call.job.queue.endpoint.public
+        return self._core.endpoints.is_public(call.route.endpoint_id)
+
+    def _named_job(self, route: Route) -> Job | None:
+        """The path names the app, or the full id with its sub-path (protocol 2); not another app."""
+        job = self._core.books.find(route.request_id)
+        if (
+            job is None
+            or job.via != "queue"
+            or route.endpoint_id not in (app_id(job.endpoint_id), job.endpoint_id)
+        ):
+            return None
+        return job
+
+    async def _go_wrong(self, call: Call, fault: Fault) -> web.StreamResponse | None:
+        """None: the connection ends without an answer."""
+        if fault.kind == "refuse":
+            self._go_away(fault.seconds)
+            reset(call.request.transport)
+            return None
+        reply = await self._answer(call) if _is_executed(call, fault) else None
+        if isinstance(reply, web.StreamResponse):
+            return reply
+        instead = replacement(fault, call.request_id)
+        if instead is not None:
+            return to_response(instead)
+        if reply is None or fault.kind in ("reset", "close"):
+            await _leave(call, fault)
+            return None
+        return await deliver(call.request, spoil(fault, reply), fault)
+
+
+def _is_executed(call: Call, fault: Fault) -> bool:
+    """Whether the request does its work although something goes wrong with it."""
+    if fault.kind in ("reset", "close"):
+        return fault.taken
+    if fault.kind in _IN_PLACE_OF_THE_ANSWER:
+        return fault.taken and call.route.kind != "status_stream"
+    return fault.taken or fault.kind != "stall" or fault.where == "body"
+
+
+async def _leave(call: Call, fault: Fault) -> None:
+    if fault.kind == "stall":
+        await asyncio.sleep(fault.seconds)
+    if fault.kind == "reset":
+        reset(call.request.transport)
+    else:
+        hang_up(call.request)
+
+
+async def _read(request: web.BaseRequest) -> bytes:
+    if not request.can_read_body:
+        return b""
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+        # aiohttp leaves this to its router, which is not used here; curl waits a second for it.
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    return await request.content.read()
+
+
+def _entry(call: Call) -> Entry:
+    return Entry(
+        method=call.request.method,
+        path=call.request.path,
+        host_segment=call.route.host,
+        query=call.request.query,
+        headers=call.request.headers,
+        body=call.body,
+        kind=call.route.kind,
+        endpoint_id=call.endpoint_id,
+        request_id=call.request_id,
+        at=time.time(),
+    )

@@ -1,0 +1,94 @@
+"""Taking a request in: `POST queue.fal.run/{id}` and `POST fal.run/{id}` (protocol 3, 4.1)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fal_async.emulator.answers import Answer, bad_json, bad_request, json_answer, request_error
+from fal_async.emulator.core import Call, Core
+from fal_async.emulator.endpoints import Endpoint
+from fal_async.emulator.jobs import COMPLETED, Job, input_of
+from fal_async.emulator.options import BadOption, CallOptions, parse_options
+
+
+async def submit(core: Core, call: Call) -> Answer:
+    endpoint, options, input = _read(core, call)
+    if isinstance(endpoint, Answer):
+        return endpoint
+    queue = core.dispatcher.of(endpoint)
+    # "if the endpoint's queue (all callers together) is longer, answer 429" (4.1)
+    if options.max_queue_length is not None and queue.waiting > options.max_queue_length:
+        return request_error(429, f"Queue is longer than {options.max_queue_length}", "queue_length_exceeded")
+    call.job = _open(core, call, endpoint, options, input, via="queue")
+    position = queue.enter(call.job)
+    document = {
+        "status": "IN_QUEUE",
+        "request_id": call.job.request_id,
+        **job_urls(call, endpoint),
+        "queue_position": position,
+        "gateway_request_id": call.job.request_id,
+    }
+    return json_answer(document, 200, {"x-fal-request-id": call.job.request_id})
+
+
+async def run(core: Core, call: Call) -> Answer:
+    """A direct run goes ahead of the queue, and the caller's leaving stops it (protocol 3.3, 13)."""
+    endpoint, options, input = _read(core, call)
+    if isinstance(endpoint, Answer):
+        return endpoint
+    queue = core.dispatcher.of(endpoint)
+    job = call.job = _open(core, call, endpoint, options, input, via="run")
+    queue.enter(job)
+    try:
+        await job.wait_for(COMPLETED)
+    except asyncio.CancelledError:
+        queue.stop(job, "client_disconnected")
+        raise
+    return outcome(job)
+
+
+def outcome(job: Job) -> Answer:
+    """The model's own status, headers and body, and fal's headers (protocol 3.2, 4.4)."""
+    if job.answer is None:
+        raise RuntimeError(f"request {job.request_id} has no outcome yet")
+    headers = {"x-fal-request-id": job.request_id, "x-fal-billable-units": f"{job.billable_units or 0:g}"}
+    if job.attempts:
+        headers["X-Fal-Served-From"] = f"runner-{job.endpoint_id.replace('/', '-')}"
+    if job.options.hint is not None:
+        headers["X-Fal-Runner-Hints"] = job.options.hint
+    return job.answer.with_headers(headers)
+
+
+def job_urls(call: Call, endpoint: Endpoint) -> dict[str, str]:
+    """Without the sub-path, and under the primary host also when the backup host was called (1.1, 2)."""
+    request_id = call.request_id
+    base = f"{call.origin}/queue.fal.run/{endpoint.app_id}/requests/{request_id}"
+    return {"response_url": base, "status_url": f"{base}/status", "cancel_url": f"{base}/cancel"}
+
+
+def _read(core: Core, call: Call) -> tuple[Endpoint | Answer, CallOptions, Any]:
+    """Everything that can be wrong with a request before it is taken."""
+    endpoint_id = call.route.endpoint_id or ""
+    endpoint = core.endpoints.find(endpoint_id)
+    if endpoint is None:
+        return core.endpoints.missing(endpoint_id), CallOptions(), None
+    try:
+        options = parse_options(call.headers, call.query)
+    except BadOption as error:
+        return bad_request(str(error)), CallOptions(), None
+    try:
+        return endpoint, options, _input(call)
+    except ValueError as error:
+        return bad_json(error), options, None
+
+
+def _input(call: Call) -> Any:
+    """With GET the input is the query (protocol 3)."""
+    return dict(call.query) if call.request.method == "GET" else input_of(call.body)
+
+
+def _open(core: Core, call: Call, endpoint: Endpoint, options: CallOptions, input: Any, *, via: str) -> Job:
+    return core.books.open(
+        endpoint.endpoint_id, input, via=via, options=options, headers=call.headers, origin=call.origin
+    )

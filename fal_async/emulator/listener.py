@@ -1,0 +1,129 @@
+"""The loopback socket: listening, going away and coming back on the same port, and counting connections."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from fal_async.emulator.delivery import reset
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+_BACKLOG = 8192
+"""Ten thousand clients may connect in one breath; the kernel lowers it to what it allows."""
+_KEEP_ALIVE = 300.0
+"""App servers keep idle connections 300 s (protocol 13)."""
+
+
+class _Server(web.Server):
+    """aiohttp's low-level server (no router: paths are ours to read), with an eye on its connections."""
+
+    def __init__(self, handler: Handler, **options: Any) -> None:
+        super().__init__(handler, **options)
+        self.opened = 0
+        self.transports: dict[RequestHandler, asyncio.Transport] = {}
+        self.ending: set[asyncio.Task[None]] = set()
+        self.empty = asyncio.Event()
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        self.opened += 1
+        self.transports[handler] = transport
+        self.empty.clear()
+        super().connection_made(handler, transport)
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        # The connection's own task is not public, and aiohttp forgets it right after this call.
+        # Who stops the server must wait for it, or its last step would run on a closed loop.
+        if (task := handler._task_handler) is not None and not task.done():
+            self.ending.add(task)
+            task.add_done_callback(self.ending.discard)
+        self.transports.pop(handler, None)
+        if not self.transports:
+            self.empty.set()
+        super().connection_lost(handler, exc)
+
+
+class Listener:
+    def __init__(self, handler: Handler, *, host: str, port: int) -> None:
+        self._handler, self._host, self._port = handler, host, port
+        self._socket: socket.socket | None = None
+        self._listening: asyncio.Server | None = None
+        self._server: _Server | None = None
+
+    @property
+    def port(self) -> int:
+        return self._port
+
+    @property
+    def opened(self) -> int:
+        return 0 if self._server is None else self._server.opened
+
+    @property
+    def open_now(self) -> int:
+        return 0 if self._server is None else len(self._server.transports)
+
+    async def open(self) -> None:
+        # A direct run is stopped by closing its connection (protocol 13): hence handler_cancellation.
+        self._server = _Server(
+            self._handler, handler_cancellation=True, access_log=None, keepalive_timeout=_KEEP_ALIVE
+        )
+        self._reserve()
+        await self._listen()
+
+    async def pause(self) -> None:
+        """Connections are reset, new ones refused. The port stays ours: bound, but not listened on."""
+        if self._listening is None:
+            return
+        listening, self._listening = self._listening, None
+        listening.close()
+        self._socket = None
+        self._reserve()
+        await self._drop_connections()
+        await listening.wait_closed()
+
+    async def resume(self) -> None:
+        if self._listening is None:
+            await self._listen()
+
+    async def close(self) -> None:
+        await self.pause()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _reserve(self) -> None:
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        reserved = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            if os.name == "posix":
+                reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            reserved.bind((self._host, self._port))
+        except OSError:
+            reserved.close()
+            raise
+        reserved.setblocking(False)
+        self._socket, self._port = reserved, reserved.getsockname()[1]
+
+    async def _listen(self) -> None:
+        if self._server is None or self._socket is None:
+            raise RuntimeError("the emulator is not started")
+        loop = asyncio.get_running_loop()
+        self._listening = await loop.create_server(self._server, sock=self._socket, backlog=_BACKLOG)
+
+    async def _drop_connections(self) -> None:
+        if self._server is None:
+            return
+        # What was accepted in this very step becomes a connection only in the next ones.
+        for _ in range(3):
+            await asyncio.sleep(0)
+        for transport in tuple(self._server.transports.values()):
+            reset(transport)
+        if self._server.transports:
+            await self._server.empty.wait()
+        if self._server.ending:
+            await asyncio.wait(self._server.ending)

@@ -1,0 +1,104 @@
+"""What the emulator was asked: bounded in memory, with counters that are always right."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Mapping
+
+import attrs
+
+MAX_BYTES = 256 * 1024 * 1024
+"""Bodies kept in all; beyond it the oldest entries go."""
+
+
+@attrs.frozen(kw_only=True)
+class RecordedRequest:
+    """One request as it came. Recorded on arrival, so that a stalled one is seen while it stalls."""
+
+    method: str
+    path: str
+    host_segment: str
+    """The fal host it was meant for, such as `queue.fal.run`."""
+    query: Mapping[str, str] = attrs.field(repr=False)
+    headers: Mapping[str, str] = attrs.field(repr=False)
+    """Case-insensitive."""
+    body: bytes = attrs.field(repr=False)
+    kind: str
+    """run, submit, status, status_stream, result, cancel, file, rest, platform, openapi, token, index..."""
+    endpoint_id: str | None
+    request_id: str | None
+    status: int | None
+    """What was answered; None where the connection ended without an answer, or is still waiting for one."""
+    at: float
+    """Arrival, in seconds since the epoch."""
+
+
+@attrs.define(eq=False, kw_only=True)
+class Entry:
+    """The same, still open: the answer is noted in it."""
+
+    method: str
+    path: str
+    host_segment: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    kind: str
+    endpoint_id: str | None
+    request_id: str | None
+    at: float
+    body: bytes = b""
+    status: int | None = None
+
+
+class Recorder:
+    def __init__(self, *, record: bool, limit: int) -> None:
+        self._record, self._limit = record, limit
+        self._entries: deque[Entry] = deque()
+        self._bytes = 0
+        self._counts: Counter[str] = Counter()
+        self._watchers: set[asyncio.Event] = set()
+
+    def open(self, entry: Entry) -> None:
+        """Counted on arrival, body included. Admin calls are the test's own business and are not recorded."""
+        if entry.kind == "admin":
+            return
+        self._counts[entry.kind] += 1
+        if self._record:
+            self._keep(entry)
+        for watcher in self._watchers:
+            watcher.set()
+
+    def count(self, kind: str | None = None) -> int:
+        return self._counts.total() if kind is None else self._counts[kind]
+
+    def counts(self) -> dict[str, int]:
+        return dict(self._counts)
+
+    def requests(self) -> list[RecordedRequest]:
+        return [RecordedRequest(**attrs.asdict(entry, recurse=False)) for entry in self._entries]
+
+    def clear(self) -> None:
+        self._entries.clear()
+        self._counts.clear()
+        self._bytes = 0
+
+    async def wait_for(self, kind: str, count: int, timeout: float) -> None:
+        arrived = asyncio.Event()
+        self._watchers.add(arrived)
+        try:
+            async with asyncio.timeout(timeout):
+                while self._counts[kind] < count:
+                    arrived.clear()
+                    await arrived.wait()
+        finally:
+            self._watchers.discard(arrived)
+
+    def _keep(self, entry: Entry) -> None:
+        self._entries.append(entry)
+        self._bytes += len(entry.body)
+        while len(self._entries) > self._limit or (self._bytes > MAX_BYTES and len(self._entries) > 1):
+            self._drop_the_oldest()
+
+    def _drop_the_oldest(self) -> None:
+        self._bytes -= len(self._entries.popleft().body)

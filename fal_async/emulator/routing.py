@@ -1,0 +1,86 @@
+"""From a path to what is asked for: pure. One origin serves all fal hosts, told apart by the first segment.
+
+`/queue.fal.run/fal-ai/flux/requests/{id}/status` is fal's `https://queue.fal.run/fal-ai/flux/requests/{id}/status`.
+An owner's name never has a dot, so a first segment with a dot is a host. Without one, the path is fal.run's.
+"""
+
+from __future__ import annotations
+
+import re
+
+import attrs
+
+ADMIN = "_emulator"
+QUEUE_HOSTS = frozenset({"queue.fal.run", "queue.falrun.com"})
+RUN_HOSTS = frozenset({"fal.run", "falrun.com"})
+"""The second name of each is the backup host (protocol 1.1)."""
+_OTHER_HOSTS = {
+    "rest.fal.ai": "rest",
+    "v3.fal.media": "file",
+    "v3b.fal.media": "file",
+    "api.fal.ai": "platform",
+    "fal.ai": "openapi",
+    "auth.fal.ai": "token",
+}
+NAMESPACES = frozenset({"workflows", "comfy"})
+_LEGACY_ID = re.compile(r"^(\d+)-([A-Za-z0-9][A-Za-z0-9-]*)$")
+_TAILS = {
+    (): ("GET", "result"),
+    ("response",): ("GET", "result"),
+    ("status",): ("GET", "status"),
+    ("status", "stream"): ("GET", "status_stream"),
+    ("cancel",): ("PUT", "cancel"),
+}
+
+
+@attrs.frozen(kw_only=True)
+class Route:
+    """`kind` names the operation; `endpoint_id` is the id as it stood in the path (mostly without a sub-path
+    on the calls about one request); `rest` is the path after the host."""
+
+    kind: str
+    host: str
+    rest: str
+    endpoint_id: str | None = None
+    request_id: str | None = None
+
+
+def parse(method: str, path: str) -> Route:
+    segments = [segment for segment in path.split("/") if segment]
+    if not segments:
+        return Route(kind="index", host="", rest="")
+    if segments[0] == ADMIN:
+        return Route(kind="admin", host=ADMIN, rest="/".join(segments[1:]))
+    host = segments.pop(0) if "." in segments[0] else "fal.run"
+    rest = "/".join(segments)
+    if host in QUEUE_HOSTS:
+        return _queue_route(method, host, segments)
+    if host in RUN_HOSTS:
+        return Route(kind="run", host=host, rest=rest, endpoint_id=normal_id(rest))
+    return Route(kind=_OTHER_HOSTS.get(host, "unknown"), host=host, rest=rest)
+
+
+def _queue_route(method: str, host: str, segments: list[str]) -> Route:
+    rest = "/".join(segments)
+    # "requests" can't stand before owner/app: looking from the third on keeps an app of that name usable.
+    if "requests" not in segments[2:]:
+        kind = "submit" if method == "POST" else "wrong_method"
+        return Route(kind=kind, host=host, rest=rest, endpoint_id=normal_id(rest))
+    at = segments.index("requests", 2)
+    wanted, kind = _TAILS.get(tuple(segments[at + 2 :]), ("", "unknown"))
+    if kind != "unknown" and wanted != method:
+        kind = "wrong_method"
+    request_id = segments[at + 1] if len(segments) > at + 1 else None
+    return Route(kind=kind, host=host, rest=rest, endpoint_id="/".join(segments[:at]), request_id=request_id)
+
+
+def normal_id(text: str) -> str:
+    """The legacy one-segment form `123-app` means `123/app` (protocol 2)."""
+    legacy = _LEGACY_ID.match(text)
+    return f"{legacy[1]}/{legacy[2]}" if legacy else text
+
+
+def app_id(endpoint_id: str) -> str:
+    """`[namespace/]owner/app`, for the URLs about one request: the sub-path is dropped (protocol 2)."""
+    parts = endpoint_id.split("/")
+    return "/".join(parts[: 3 if parts[0] in NAMESPACES else 2])

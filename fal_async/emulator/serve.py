@@ -1,0 +1,77 @@
+"""The emulator as a process of its own: what `python -m fal_async emulator` runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import TextIO
+
+from fal_async.emulator.server import DEFAULT_KEY, DEFAULT_RUNNERS, Emulator
+
+DEFAULT_PORT = 8765
+
+
+async def serve(
+    host: str = "127.0.0.1",
+    port: int = DEFAULT_PORT,
+    *,
+    key: str = DEFAULT_KEY,
+    speed: float = 1.0,
+    folder: str | os.PathLike[str] | None = None,
+    runners: int = DEFAULT_RUNNERS,
+    retention: float | None = None,
+    require_key: bool = True,
+    record: bool = False,
+    out: TextIO | None = None,
+    configure: Callable[[Emulator], None] | None = None,
+) -> None:
+    """Serve until SIGINT or SIGTERM, then stop cleanly. Options: see `Emulator`. OSError: the port is taken.
+
+    It may run for days, so requests are counted but not kept, unless `record=True`.
+    `out` gets the few lines that say where it is (default: standard output).
+    `configure` is called before the start, to add endpoints or faults.
+    """
+    emulator = Emulator(
+        host=host,
+        port=port,
+        key=key,
+        speed=speed,
+        folder=folder,
+        runners=runners,
+        retention=retention,
+        require_key=require_key,
+        record=record,
+    )
+    if configure is not None:
+        configure(emulator)
+    stop = asyncio.Event()
+    signals = _stop_on_signals(stop)
+    try:
+        async with emulator:
+            _announce(emulator, sys.stdout if out is None else out)
+            await stop.wait()
+    finally:
+        for number in signals:
+            asyncio.get_running_loop().remove_signal_handler(number)
+
+
+def _stop_on_signals(stop: asyncio.Event) -> tuple[signal.Signals, ...]:
+    wanted = (signal.SIGINT, signal.SIGTERM)
+    try:
+        for number in wanted:
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    except NotImplementedError:
+        # Windows has none of this: there Ctrl-C cancels the main task, which stops the emulator as well.
+        return ()
+    return wanted
+
+
+def _announce(emulator: Emulator, out: TextIO) -> None:
+    out.write(
+        f"fal emulator at {emulator.url} (key {emulator.key}); Ctrl-C stops it\n"
+        f"export FAL_BASE_URL={emulator.url} FAL_KEY={emulator.key}\n"
+    )
+    out.flush()

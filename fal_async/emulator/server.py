@@ -1,0 +1,295 @@
+"""The emulator itself: its life, its endpoints, and what a test asks it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from fal_async.emulator.admin import Admin
+from fal_async.emulator.books import Books
+from fal_async.emulator.builtin import builtin_endpoints
+from fal_async.emulator.core import Core
+from fal_async.emulator.dispatcher import Dispatcher
+from fal_async.emulator.endpoints import Endpoint, EndpointFunction, EndpointTable, check_function
+from fal_async.emulator.fault_book import FaultBook
+from fal_async.emulator.files import FileStore
+from fal_async.emulator.gateway import Gateway
+from fal_async.emulator.jobs import Job, JobContext
+from fal_async.emulator.keyring import Keyring
+from fal_async.emulator.listener import Listener
+from fal_async.emulator.recording import RecordedRequest, Recorder
+
+if TYPE_CHECKING:
+    from fal_async.config import Hosts
+
+DEFAULT_KEY = "emulator:key"
+DEFAULT_RUNNERS = 2
+"""New accounts run two requests at a time (protocol 9.4)."""
+F = TypeVar("F", bound=EndpointFunction)
+
+
+class Emulator:
+    """A local fal on one loopback port. `async with Emulator() as emulator:`, or `start()` and `stop()`.
+
+    host, port      where to listen; port 0 (default) takes a free one
+    key             the one key that is accepted; any other gets 401
+    require_key     False: everybody may call
+    runners         how many requests an endpoint runs at a time, unless it says otherwise; default 2
+    speed           time factor of work: with 50, a model's 2 s take 40 ms. Default 1.
+                    It divides `job.sleep` and the pause before a retry, and multiplies `inference_time`.
+                    What meets the client's clock is not scaled: start timeout, retention, keep-alive, faults.
+    folder          where produced files go and stay; default a temporary one, removed on stop
+    retention       seconds that a result is kept; default fal's rule: 1 h, and 6 min from 10 KB on
+    keep_alive      seconds between the comments of an idle status stream; default 15, as on fal
+    retry_pause     seconds (scaled) before the platform tries a failed request again; default 0.5
+    record          False: requests are counted but not kept
+    keep_requests   how many recorded requests are kept, the latest ones
+    keep_jobs       how many jobs are kept in the books
+    seed            of the generator behind faults with a `chance`
+    builtins        False: without the built-in models
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        key: str = DEFAULT_KEY,
+        require_key: bool = True,
+        runners: int = DEFAULT_RUNNERS,
+        speed: float = 1.0,
+        folder: str | os.PathLike[str] | None = None,
+        retention: float | None = None,
+        keep_alive: float = 15.0,
+        retry_pause: float = 0.5,
+        record: bool = True,
+        keep_requests: int = 10_000,
+        keep_jobs: int = 100_000,
+        seed: int = 0,
+        builtins: bool = True,
+    ) -> None:
+        if speed <= 0:
+            raise ValueError(f"speed must be greater than 0, not {speed}")
+        self._host, self._port, self._runners, self._speed = host, port, runners, speed
+        self._files = FileStore(None if folder is None else Path(folder))
+        self._core = Core(
+            endpoints=EndpointTable(),
+            books=Books(retention=retention, limit=keep_jobs),
+            dispatcher=Dispatcher(speed=speed, retry_pause=retry_pause, context=self._context),
+            files=self._files,
+            keyring=Keyring(key, require=require_key),
+            faults=FaultBook(seed),
+            recorder=Recorder(record=record, limit=keep_requests),
+            keep_alive=keep_alive,
+        )
+        self._gateway = Gateway(self._core, admin=Admin(self), go_away=self.go_away)
+        self._listener: Listener | None = None
+        self._background: set[asyncio.Task[None]] = set()
+        if builtins:
+            self._add_builtins()
+
+    # Life.
+
+    async def __aenter__(self) -> Emulator:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Listen. RuntimeError where it already does; OSError where the port is taken."""
+        if self._listener is not None:
+            raise RuntimeError(f"the emulator is already started, at {self.url}")
+        listener = Listener(self._gateway.handle, host=self._host, port=self._port)
+        await listener.open()
+        self._listener = listener
+
+    async def stop(self) -> None:
+        """Leaves no task, socket or temporary file behind. Stopping twice is no error."""
+        for task in self._background:
+            task.cancel()
+        if self._background:
+            await asyncio.wait(self._background)
+        if self._listener is not None:
+            listener, self._listener = self._listener, None
+            await listener.close()
+        await self._core.dispatcher.close()
+        await self._files.close()
+
+    async def pause(self) -> None:
+        """Open connections are reset, new ones refused. The jobs go on."""
+        await self._started().pause()
+
+    async def resume(self) -> None:
+        """Listen again, on the same port."""
+        await self._started().resume()
+
+    async def restart(self, *, keep_memory: bool = True, downtime: float = 0.0) -> None:
+        """Gone for `downtime` real seconds, then back on the same port.
+
+        With `keep_memory=False` everything that ran or waited is lost, and every request id answers 404;
+        `jobs` still lists them, as `forgotten`. Endpoints, faults, the key and the recorded requests stay.
+        """
+        await self.pause()
+        if not keep_memory:
+            self._core.books.forget()
+            await self._core.dispatcher.close()
+        await asyncio.sleep(downtime)
+        await self.resume()
+
+    def go_away(self, seconds: float, *, after: float = 0.0) -> None:
+        """`pause`, and `resume` after so many seconds, without waiting for it: a request may ask."""
+        self._spawn(self._go_away(after, seconds))
+
+    def restart_soon(self, *, keep_memory: bool, downtime: float, after: float = 0.0) -> None:
+        """`restart`, without waiting for it."""
+        self._spawn(self._restart_soon(after, keep_memory, downtime))
+
+    # Where it is.
+
+    @property
+    def url(self) -> str:
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._started().port}"
+
+    @property
+    def hosts(self) -> Hosts:
+        """For `Session(hosts=...)`."""
+        from fal_async.config import Hosts  # the client's one value that is needed here, and only here
+
+        return Hosts.local(self.url)
+
+    @property
+    def key(self) -> str:
+        return self._core.keyring.key
+
+    # Endpoints.
+
+    def endpoint(
+        self,
+        endpoint_id: str,
+        *,
+        runners: int | None = None,
+        public: bool = False,
+        ignores_cancel: bool = False,
+        log_window: int | None = None,
+        log_labels: bool = False,
+        billable_units: float = 1,
+        input_schema: Mapping[str, Any] | None = None,
+        output_schema: Mapping[str, Any] | None = None,
+    ) -> Callable[[F], F]:
+        """Serve an async function `(input)` or `(input, job)` under this id; the options are `Endpoint`'s."""
+
+        def register(function: F) -> F:
+            self._core.endpoints.add(
+                Endpoint(
+                    endpoint_id=endpoint_id,
+                    function=function,
+                    takes_job=check_function(function),
+                    runners=self._runners if runners is None else runners,
+                    public=public,
+                    ignores_cancel=ignores_cancel,
+                    log_window=log_window,
+                    log_labels=log_labels,
+                    billable_units=billable_units,
+                    input_schema=input_schema,
+                    output_schema=output_schema,
+                )
+            )
+            return function
+
+        return register
+
+    # What happened.
+
+    @property
+    def jobs(self) -> Mapping[str, Job]:
+        """Every request that was taken, by request id, in order of arrival; direct runs too (`via="run"`)."""
+        return self._core.books.jobs
+
+    @property
+    def requests(self) -> list[RecordedRequest]:
+        """What was asked, in order of arrival."""
+        return self._core.recorder.requests()
+
+    def count(self, kind: str | None = None) -> int:
+        """How many requests of this kind arrived, such as "submit" or "status"; all without a kind."""
+        return self._core.recorder.count(kind)
+
+    def clear_requests(self) -> None:
+        """Forget the recorded requests, and count from zero."""
+        self._core.recorder.clear()
+
+    async def wait_for(self, kind: str, count: int = 1, *, timeout: float = 5.0) -> None:
+        """Until so many requests of this kind have arrived. TimeoutError after `timeout` seconds."""
+        await self._core.recorder.wait_for(kind, count, timeout)
+
+    @property
+    def connections_opened(self) -> int:
+        """Since the start, restarts included."""
+        return 0 if self._listener is None else self._listener.opened
+
+    @property
+    def connections_open(self) -> int:
+        return 0 if self._listener is None else self._listener.open_now
+
+    # What goes wrong.
+
+    @property
+    def faults(self) -> FaultBook:
+        return self._core.faults
+
+    def rotate_key(self, new: str) -> None:
+        """The old key gets 401 from now on."""
+        self._core.keyring.key = new
+
+    def lock_account(self, *, polls: bool = True) -> None:
+        """403, exhausted balance, on every call; with `polls=False` on run and submit only (protocol 9.4)."""
+        self._core.keyring.lock(polls=polls)
+
+    def unlock_account(self) -> None:
+        self._core.keyring.unlock()
+
+    def add_login(self, refresh_token: str, *, expires_in: float = 86_400.0) -> None:
+        """A CLI login: auth.fal.ai gives this refresh token access tokens that live so many seconds."""
+        self._core.keyring.add_login(refresh_token, expires_in)
+
+    def revoke_tokens(self) -> None:
+        """Access tokens given so far get 401; their refresh tokens stay good."""
+        self._core.keyring.forget_tokens()
+
+    # Inside.
+
+    def _started(self) -> Listener:
+        if self._listener is None:
+            raise RuntimeError("the emulator is not started: use `async with Emulator() as emulator:`")
+        return self._listener
+
+    def _context(self, job: Job) -> JobContext:
+        return JobContext(job, speed=self._speed, files=self._files)
+
+    def _add_builtins(self) -> None:
+        for endpoint_id, function, options in builtin_endpoints():
+            self.endpoint(endpoint_id, **options)(function)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _go_away(self, after: float, seconds: float) -> None:
+        await asyncio.sleep(after)
+        await self.pause()
+        await asyncio.sleep(seconds)
+        await self.resume()
+
+    async def _restart_soon(self, after: float, keep_memory: bool, downtime: float) -> None:
+        await asyncio.sleep(after)
+        await self.restart(keep_memory=keep_memory, downtime=downtime)

@@ -1,0 +1,381 @@
+"""Every error that leaves this package, under one root.
+
+::
+
+    FalError
+    |- ConfigurationError(ValueError)      missing key, bad endpoint id, bad option, input JSON can't carry
+    |- SessionStateError(RuntimeError)     not open, closed, other event loop
+    |- TransportError                      no usable HTTP response; __cause__ is aiohttp's
+    |  '- TransportTimeoutError(TimeoutError)
+    |- SubmissionUncertainError            may or may not have been accepted; never sent again by itself
+    |- ApiError                            fal answered with an error
+    |  |- AuthenticationError              401
+    |  |- PermissionDeniedError            403
+    |  |  '- BalanceExhaustedError         403, the account is locked until it is topped up
+    |  |- NotFoundError                    404
+    |  |  '- ResultExpiredError            fal no longer keeps the result
+    |  |- ValidationError                  422
+    |  |  '- ContentPolicyError            422 content_policy_violation
+    |  |- RateLimitError                   429
+    |  |- StartTimeoutError                504, the caller's start_timeout passed
+    |  '- ServerError                      5xx
+    |- RequestFailedError                  completed with an error and no body that says more
+    |- RequestCancelledError               the request was cancelled on the server
+    |- ClientTimeoutError(TimeoutError)    `timeout` elapsed in this process
+    |- ResponseDecodeError                 an answer that does not have the promised shape
+    |- StreamError, RealtimeError, UploadError
+    '- WebhookVerificationError
+
+`str(error)` is one short line without secrets, inputs or URL queries. `retryable` says whether the same
+call may be made again with hope and without paying twice. Every error survives pickle, copy and deepcopy.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+MAX_MESSAGE = 200
+MAX_LINE = 290
+
+_SECRETS = (
+    # A data URI is the caller's input, whatever its length.
+    (re.compile(r"data:[\w.+-]+/[\w.+-]+[^\s'\"]*"), "data:..."),
+    # Queries carry webhook secrets and signed tokens.
+    (re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s?'\"]*)\?[^\s'\"]*", re.IGNORECASE), r"\1?..."),
+    (re.compile(r"\b([a-z][a-z0-9+.-]*://)[^\s/@'\"]+@", re.IGNORECASE), r"\1...@"),
+    (re.compile(r"\b(Key|Bearer)\s+[\w.:~+/=-]{6,}"), r"\1 ..."),
+    (re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}:[\w-]+", re.IGNORECASE), "..."),
+    # Nothing a person reads is this long in one piece; base64 and tokens are.
+    (re.compile(r"\S{120,}"), "..."),
+)
+
+
+def one_line(text: object, limit: int = MAX_MESSAGE) -> str:
+    """`text` as one line of at most `limit` characters, with secrets, data URIs and URL queries cut out."""
+    line = str(text)[: 64 * MAX_LINE]
+    for pattern, replacement in _SECRETS:
+        line = pattern.sub(replacement, line)
+    line = " ".join(line.split())
+    return line if len(line) <= limit else line[: limit - 3] + "..."
+
+
+@attrs.frozen(kw_only=True)
+class ErrorDetail:
+    """One entry of a model error (fal docs "model errors", protocol 9.1).
+
+    `type` is stable and meant for programs, `msg` for people. `input` is the offending value as the server
+    echoed it: never printed, since it may be a whole picture.
+    """
+
+    msg: str
+    type: str = ""
+    loc: tuple[str | int, ...] = ()
+    ctx: Mapping[str, Any] | None = None
+    url: str | None = None
+    input: Any = attrs.field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        path = ".".join(str(part) for part in self.loc)
+        return f"{path}: {self.msg}" if path else self.msg
+
+
+class FalError(Exception):
+    """Root of all errors of this package.
+
+    Attributes:
+        message: what went wrong, one line, safe to show and to log.
+        request_id: fal's id of the request, where it is known.
+        endpoint_id: the endpoint, where it is known.
+        retryable: whether the same call may be made again, with hope and without paying twice.
+    """
+
+    retryable: bool = False
+
+    def __init__(
+        self,
+        message: object,
+        *,
+        request_id: str | None = None,
+        endpoint_id: str | None = None,
+        retryable: bool | None = None,
+    ) -> None:
+        self.message = one_line(message)
+        super().__init__(self.message)
+        self.request_id = request_id
+        self.endpoint_id = endpoint_id
+        if retryable is not None:
+            self.retryable = retryable
+
+    def __str__(self) -> str:
+        where = [f"request {self.request_id}"] if self.request_id else []
+        where += [f"endpoint {self.endpoint_id}"] if self.endpoint_id else []
+        line = self._headline() + (f" ({', '.join(where)})" if where else "")
+        return one_line(line, MAX_LINE)
+
+    def _headline(self) -> str:
+        return self.message
+
+    def to_dict(self) -> dict[str, Any]:
+        """The error as JSON-able values, without inputs, bodies and secrets: fit for logs and HTTP answers."""
+        return {
+            "error": type(self).__name__,
+            "message": self._headline(),
+            "request_id": self.request_id,
+            "endpoint_id": self.endpoint_id,
+            "retryable": self.retryable,
+        }
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions pickle by calling the class with `args`, which keyword-only arguments can't survive.
+        return _rebuild, (type(self), self.args), self.__dict__
+
+
+def _rebuild(kind: type[FalError], args: tuple[Any, ...]) -> FalError:
+    error = kind.__new__(kind, *args)
+    error.args = args  # OSError (behind TimeoutError) leaves this to __init__
+    return error
+
+
+class ConfigurationError(FalError, ValueError):
+    """A missing or malformed key, endpoint id, option or input, found before any request was sent."""
+
+
+class SessionStateError(FalError, RuntimeError):
+    """The session is closed, or belongs to another event loop."""
+
+
+class TransportError(FalError):
+    """No usable HTTP response: the connection failed or broke. `__cause__` is aiohttp's own error."""
+
+    retryable = True
+
+
+class TransportTimeoutError(TransportError, TimeoutError):
+    """One HTTP request took longer than its own time limit (see `Timeouts`)."""
+
+
+class SubmissionUncertainError(FalError):
+    """A paid request (submit or run) broke after it may have been accepted. It is never sent again by itself.
+
+    fal has no idempotency key for submit or run (protocol 12): a second one may be a second bill.
+
+    Attributes:
+        operation: `"submit"` or `"run"`.
+        started_at, ended_at: when the attempt began and broke, Unix seconds of this machine's clock.
+        input_digest: SHA-256 (hex) of the canonical JSON input, to recognise the request later.
+    """
+
+    def __init__(
+        self,
+        message: object,
+        *,
+        operation: str = "submit",
+        started_at: float | None = None,
+        ended_at: float | None = None,
+        input_digest: str | None = None,
+        request_id: str | None = None,
+        endpoint_id: str | None = None,
+    ) -> None:
+        super().__init__(message, request_id=request_id, endpoint_id=endpoint_id)
+        self.operation = operation
+        self.started_at = started_at
+        self.ended_at = ended_at
+        self.input_digest = input_digest
+
+
+class ApiError(FalError):
+    """fal (or a gateway before it) answered with an error status.
+
+    Attributes:
+        status: the HTTP status.
+        error_type: fal's machine-readable type (protocol 9.1, 9.2), from the body or `X-Fal-Error-Type`.
+        errors: the entries of a model error, or an empty list.
+        headers: the answer's headers, names in lower case.
+        body: the answer's body: decoded JSON, or text. May echo the input; never part of the message.
+        retry_after: seconds that the server asked to wait, or None.
+        retryable: what the server said (`X-Fal-Needs-Retry`, `X-Fal-Retryable`), else what the status implies.
+    """
+
+    def __init__(
+        self,
+        message: object,
+        *,
+        status: int,
+        error_type: str | None = None,
+        errors: Sequence[ErrorDetail] = (),
+        headers: Mapping[str, str] | None = None,
+        body: Any = None,
+        retry_after: float | None = None,
+        retryable: bool | None = None,
+        request_id: str | None = None,
+        endpoint_id: str | None = None,
+    ) -> None:
+        super().__init__(message, request_id=request_id, endpoint_id=endpoint_id, retryable=retryable)
+        self.status = status
+        self.error_type = error_type
+        self.errors = list(errors)
+        self.headers = dict(headers or {})
+        self.body = body
+        self.retry_after = retry_after
+
+    def _headline(self) -> str:
+        return f"{self.status} {self.message}"
+
+    def to_dict(self) -> dict[str, Any]:
+        details = [
+            {"loc": list(d.loc), "msg": one_line(d.msg), "type": one_line(d.type)} for d in self.errors
+        ]
+        return {
+            **super().to_dict(),
+            "status": self.status,
+            "error_type": self.error_type,
+            "errors": details,
+            "retry_after": self.retry_after,
+        }
+
+
+class AuthenticationError(ApiError):
+    """401: the key is missing, unknown or revoked."""
+
+
+class PermissionDeniedError(ApiError):
+    """403: the key is known but may not do this."""
+
+
+class BalanceExhaustedError(PermissionDeniedError):
+    """403: the account's balance is used up and it is locked. Top up at https://fal.ai/dashboard/billing."""
+
+
+class NotFoundError(ApiError):
+    """404: no such endpoint, path or request."""
+
+
+class ResultExpiredError(NotFoundError):
+    """404 for a request that existed: fal no longer keeps its result (1 h; 6 min from 10 KB on; protocol 4.4)."""
+
+
+class ValidationError(ApiError):
+    """422: the model refuses the input; `errors` says where and why."""
+
+    def field_errors(self, field: str) -> list[ErrorDetail]:
+        """The entries about one field of the input, such as `"prompt"` (a leading `body` is passed over)."""
+        return [d for d in self.errors if field in (d.loc[1:2] if d.loc[:1] == ("body",) else d.loc[:1])]
+
+
+class ContentPolicyError(ValidationError):
+    """422 `content_policy_violation`: the input or output was flagged."""
+
+
+class RateLimitError(ApiError):
+    """429: too many at once (protocol 9.4). It was refused before it was started: sending it again is safe."""
+
+    retryable = True
+
+
+class StartTimeoutError(ApiError):
+    """504: no runner started within the caller's `start_timeout` (protocol 4.6). Nothing ran."""
+
+
+class ServerError(ApiError):
+    """5xx from fal, the model, or the ingress in front of them."""
+
+
+class RequestFailedError(FalError):
+    """The request completed with an error, and its result has no body that says more.
+
+    Attributes:
+        error_type: fal's machine-readable type (protocol 9.2), or None.
+    """
+
+    def __init__(
+        self,
+        message: object,
+        *,
+        error_type: str | None = None,
+        request_id: str | None = None,
+        endpoint_id: str | None = None,
+    ) -> None:
+        super().__init__(message, request_id=request_id, endpoint_id=endpoint_id)
+        self.error_type = error_type
+
+
+class RequestCancelledError(FalError):
+    """The request was cancelled on the server (its result answers 499; protocol 4.5)."""
+
+
+class ClientTimeoutError(FalError, TimeoutError):
+    """The caller's `timeout` elapsed.
+
+    Attributes:
+        timeout: the limit, in seconds.
+        last_status: the last status seen, such as `"IN_QUEUE at position 4"`, or None.
+        cancel_outcome: what became of the remote cancel: a `CancelOutcome` value such as `"CANCELLED"`,
+            `"FAILED"` where the cancel did not go through (the request may still run and be billed),
+            or None where none was sent.
+    """
+
+    def __init__(
+        self,
+        message: object,
+        *,
+        timeout: float,
+        last_status: str | None = None,
+        cancel_outcome: str | None = None,
+        request_id: str | None = None,
+        endpoint_id: str | None = None,
+    ) -> None:
+        super().__init__(message, request_id=request_id, endpoint_id=endpoint_id)
+        self.timeout = timeout
+        self.last_status = last_status
+        self.cancel_outcome = cancel_outcome
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            **super().to_dict(),
+            "timeout": self.timeout,
+            "last_status": self.last_status,
+            "cancel_outcome": self.cancel_outcome,
+        }
+
+
+class ResponseDecodeError(FalError):
+    """An answer does not have the promised shape.
+
+    Attributes:
+        paths: what did not fit, such as `"required field missing @ $.logs[0].message"`.
+    """
+
+    def __init__(
+        self,
+        message: object,
+        *,
+        paths: Sequence[str] = (),
+        request_id: str | None = None,
+        endpoint_id: str | None = None,
+        retryable: bool | None = None,
+    ) -> None:
+        super().__init__(message, request_id=request_id, endpoint_id=endpoint_id, retryable=retryable)
+        self.paths = [one_line(path) for path in paths]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), "paths": self.paths}
+
+
+class StreamError(FalError):
+    """A stream broke, stalled or carried something unreadable after it had begun."""
+
+
+class RealtimeError(FalError):
+    """A realtime connection failed or was closed abnormally."""
+
+
+class UploadError(FalError):
+    """A file could not be uploaded."""
+
+
+class WebhookVerificationError(FalError):
+    """A webhook delivery is not from fal, or was altered, or is too old."""

@@ -1,0 +1,73 @@
+"""A plain aiohttp caller that knows fal's paths and nothing else: the emulator is tested without our client."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import aiohttp
+import attrs
+
+from fal_async.emulator import Emulator
+
+
+@attrs.frozen
+class Reply:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    data: Any
+    """The body as JSON; None where it is something else."""
+
+
+@attrs.frozen
+class Caller:
+    emulator: Emulator
+    http: aiohttp.ClientSession
+
+    async def call(self, method: str, path: str, **options: Any) -> Reply:
+        """`path` under the emulator's URL, or a whole URL from an answer."""
+        url = path if "://" in path else self.emulator.url + path
+        options.setdefault("headers", {"Authorization": f"Key {self.emulator.key}"})
+        async with self.http.request(method, url, allow_redirects=False, **options) as response:
+            body = await response.read()
+            data = await response.json() if response.content_type == "application/json" else None
+            return Reply(response.status, response.headers, body, data)
+
+    async def get(self, path: str, **options: Any) -> Reply:
+        return await self.call("GET", path, **options)
+
+    async def run(self, endpoint_id: str, input: Any, **options: Any) -> Reply:
+        return await self.call("POST", f"/fal.run/{endpoint_id}", json=input, **options)
+
+    async def submit(self, endpoint_id: str, input: Any = None, **options: Any) -> Reply:
+        return await self.call("POST", f"/queue.fal.run/{endpoint_id}", json=input or {}, **options)
+
+    async def status(self, submitted: Reply, logs: str | None = None) -> Reply:
+        query = {} if logs is None else {"logs": logs}
+        return await self.get(submitted.data["status_url"], params=query)
+
+    async def result(self, submitted: Reply) -> Reply:
+        return await self.get(submitted.data["response_url"])
+
+    async def cancel(self, submitted: Reply) -> Reply:
+        return await self.call("PUT", submitted.data["cancel_url"])
+
+    async def reached(self, submitted: Reply, state: str) -> str:
+        return await self.emulator.jobs[submitted.data["request_id"]].wait_for(state, timeout=5)
+
+    async def finished(self, submitted: Reply) -> Reply:
+        """The status once it is COMPLETED."""
+        await self.reached(submitted, "COMPLETED")
+        return await self.status(submitted, logs="1")
+
+    def with_headers(self, **headers: str) -> dict[str, str]:
+        """The key, and these; underscores stand for hyphens."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return {"Authorization": f"Key {self.emulator.key}", **named}
+
+
+async def lines_of(response: aiohttp.ClientResponse) -> AsyncIterator[str]:
+    async for line in response.content:
+        if text := line.decode().rstrip("\n"):
+            yield text
