@@ -1,4 +1,4 @@
-"""Values that come over the wire, frozen. Unknown fields are kept in `raw`; only identifying ones are required."""
+"""Values that come over the wire, frozen. Unknown fields are kept in `raw`; only ids are required."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T", covariant=True)
 
 @attrs.frozen(kw_only=True)
 class RequestLog:
-    """One log line of a request (protocol 4.2). `timestamp` is the server's ISO text; `level` is free text."""
+    """One log line of a request (protocol 4.2). `timestamp`: the server's ISO text; `level`: free text."""
 
     message: str
     timestamp: str = ""

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
+from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -36,6 +37,8 @@ class Emulator:
     """A local fal on one loopback port. `async with Emulator() as emulator:`, or `start()` and `stop()`.
 
     host, port      where to listen; port 0 (default) takes a free one
+    ssl             a server-side TLS context: then it speaks https only. With a certificate for fal's host
+                    names and DNS bent towards it, clients run against it without any change
     key             the one key that is accepted; any other gets 401
     require_key     False: everybody may call
     runners         how many requests an endpoint runs at a time, unless it says otherwise; default 2
@@ -71,10 +74,12 @@ class Emulator:
         keep_jobs: int = 100_000,
         seed: int = 0,
         builtins: bool = True,
+        ssl: SSLContext | None = None,
     ) -> None:
         if speed <= 0:
             raise ValueError(f"speed must be greater than 0, not {speed}")
-        self._host, self._port, self._runners, self._speed = host, port, runners, speed
+        self._host, self._port, self._tls = host, port, ssl
+        self._runners, self._speed = runners, speed
         self._files = FileStore(None if folder is None else Path(folder))
         self._core = Core(
             endpoints=EndpointTable(),
@@ -107,7 +112,7 @@ class Emulator:
         """Listen. RuntimeError where it already does; OSError where the port is taken."""
         if self._listener is not None:
             raise RuntimeError(f"the emulator is already started, at {self.url}")
-        listener = Listener(self._gateway.handle, host=self._host, port=self._port)
+        listener = Listener(self._gateway.handle, host=self._host, port=self._port, tls=self._tls)
         await listener.open()
         self._listener = listener
 
@@ -117,11 +122,13 @@ class Emulator:
             task.cancel()
         if self._background:
             await asyncio.wait(self._background)
-        if self._listener is not None:
-            listener, self._listener = self._listener, None
-            await listener.close()
-        await self._core.dispatcher.close()
-        await self._files.close()
+        try:
+            if self._listener is not None:
+                listener, self._listener = self._listener, None
+                await listener.close()
+            await self._core.dispatcher.close()
+        finally:
+            await self._files.close()
 
     async def pause(self) -> None:
         """Open connections are reset, new ones refused. The jobs go on."""
@@ -130,6 +137,10 @@ class Emulator:
     async def resume(self) -> None:
         """Listen again, on the same port."""
         await self._started().resume()
+
+    def drop_connections(self) -> None:
+        """Reset every open connection; new ones are served at once."""
+        self._started().drop_connections()
 
     async def restart(self, *, keep_memory: bool = True, downtime: float = 0.0) -> None:
         """Gone for `downtime` real seconds, then back on the same port.
@@ -156,8 +167,9 @@ class Emulator:
 
     @property
     def url(self) -> str:
+        scheme = "http" if self._tls is None else "https"
         host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self._started().port}"
+        return f"{scheme}://{host}:{self._started().port}"
 
     @property
     def hosts(self) -> Hosts:

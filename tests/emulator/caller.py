@@ -1,4 +1,4 @@
-"""A plain aiohttp caller that knows fal's paths and nothing else: the emulator is tested without our client."""
+"""A plain aiohttp caller that knows fal's paths and nothing else: no client of ours tests the emulator."""
 
 from __future__ import annotations
 
