@@ -14,6 +14,7 @@ from fal_async.emulator.admin import Admin
 from fal_async.emulator.books import Books
 from fal_async.emulator.builtin import builtin_endpoints
 from fal_async.emulator.core import Core
+from fal_async.emulator.defaults import DEFAULT_HOST, DEFAULT_KEY, DEFAULT_RUNNERS
 from fal_async.emulator.dispatcher import Dispatcher
 from fal_async.emulator.endpoints import Endpoint, EndpointFunction, EndpointTable, check_function
 from fal_async.emulator.fault_book import FaultBook
@@ -27,9 +28,6 @@ from fal_async.emulator.recording import RecordedRequest, Recorder
 if TYPE_CHECKING:
     from fal_async.config import Hosts
 
-DEFAULT_KEY = "emulator:key"
-DEFAULT_RUNNERS = 2
-"""New accounts run two requests at a time (protocol 9.4)."""
 F = TypeVar("F", bound=EndpointFunction)
 
 
@@ -59,7 +57,7 @@ class Emulator:
     def __init__(
         self,
         *,
-        host: str = "127.0.0.1",
+        host: str = DEFAULT_HOST,
         port: int = 0,
         key: str = DEFAULT_KEY,
         require_key: bool = True,
@@ -260,7 +258,7 @@ class Emulator:
 
     def rotate_key(self, new: str) -> None:
         """The old key gets 401 from now on."""
-        self._core.keyring.key = new
+        self._core.keyring.rotate(new)
 
     def lock_account(self, *, polls: bool = True) -> None:
         """403, exhausted balance, on every call; with `polls=False` on run and submit only (protocol 9.4)."""
