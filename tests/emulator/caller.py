@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -65,6 +66,13 @@ class Caller:
         """The key, and these; underscores stand for hyphens."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return {"Authorization": f"Key {self.emulator.key}", **named}
+
+
+@asynccontextmanager
+async def calling(emulator: Emulator) -> AsyncIterator[Caller]:
+    """An emulator of the test's own, and somebody who calls it."""
+    async with emulator, aiohttp.ClientSession() as http:
+        yield Caller(emulator, http)
 
 
 async def lines_of(response: aiohttp.ClientResponse) -> AsyncIterator[str]:
