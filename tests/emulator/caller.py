@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -79,3 +80,10 @@ async def lines_of(response: aiohttp.ClientResponse) -> AsyncIterator[str]:
     async for line in response.content:
         if text := line.decode().rstrip("\n"):
             yield text
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """For what nobody announces, such as the server's notice of a closed socket."""
+    async with asyncio.timeout(5):
+        while not holds():  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0)
