@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -22,6 +23,13 @@ class Reply:
     """The body as JSON; None where it is something else."""
 
 
+def _document(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
 @attrs.frozen
 class Caller:
     emulator: Emulator
@@ -33,8 +41,7 @@ class Caller:
         options.setdefault("headers", {"Authorization": f"Key {self.emulator.key}"})
         async with self.http.request(method, url, allow_redirects=False, **options) as response:
             body = await response.read()
-            data = await response.json() if response.content_type == "application/json" else None
-            return Reply(response.status, response.headers, body, data)
+            return Reply(response.status, response.headers, body, _document(body))
 
     async def get(self, path: str, **options: Any) -> Reply:
         return await self.call("GET", path, **options)
