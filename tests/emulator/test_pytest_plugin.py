@@ -39,6 +39,7 @@ async def test_it(fal, fal_emulator):
     assert "a cat" in result.data["output"]
     assert fal_emulator.count("submit") == 1
 """
+ASYNCIO = ("-p", "pytest_asyncio.plugin", "-o", "asyncio_default_fixture_loop_scope=function", "-W", "error")
 WITHOUT_PYTEST_ASYNCIO = """
 import sys
 import pytest
@@ -61,9 +62,7 @@ def run_pytest(folder: Path, text: str, *options: str, script: str | None = None
 @pytest.mark.parametrize("mode", ["auto", "strict"])
 def test_an_emulator_for_each_test(tmp_path: Path, mode: str) -> None:
     marked = WITH_THE_EMULATOR if mode == "auto" else marked_as_async(WITH_THE_EMULATOR)
-    shown = run_pytest(
-        tmp_path, marked, "-p", "pytest_asyncio.plugin", f"--asyncio-mode={mode}", "-W", "error"
-    )
+    shown = run_pytest(tmp_path, marked, *ASYNCIO, f"--asyncio-mode={mode}")
     assert "2 passed" in shown, shown
 
 
@@ -73,9 +72,7 @@ def marked_as_async(text: str) -> str:
 
 @pytest.mark.skipif(find_spec("fal_async.session") is None, reason="the session is not there yet")
 def test_a_session_on_it(tmp_path: Path) -> None:
-    shown = run_pytest(
-        tmp_path, WITH_A_SESSION, "-p", "pytest_asyncio.plugin", "--asyncio-mode=auto", "-W", "error"
-    )
+    shown = run_pytest(tmp_path, WITH_A_SESSION, *ASYNCIO, "--asyncio-mode=auto")
     assert "1 passed" in shown, shown
 
 
