@@ -1,7 +1,7 @@
 """`python -m benchmarks [PART ...] [--quick]`: take figures, write them, and rewrite the tables of README.md.
 
-Parts: imports, cold, saturation, calls, noticing, crowd, emulator (default: all of them), or `tables`, which
-measures nothing. `--quick` takes a minute or two, prints the tables, and writes nothing.
+Parts: saturation, imports, cold, calls, emulator, large, noticing, crowd (default: all of them), or `tables`,
+which measures nothing. `--quick` takes a minute or two, prints the tables, and writes nothing.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ PARTS: dict[str, Callable[[bool], dict[str, Any]]] = {
     "cold": lambda quick: taking.take_cold_starts(3 if quick else 15),
     "calls": lambda quick: taking.take(plan.calls(quick)),
     "emulator": lambda quick: taking.take(plan.emulator(quick)),
+    "large": lambda quick: taking.take(plan.large(quick)),
     "noticing": lambda quick: taking.take(plan.noticing(quick)),
     "crowd": lambda quick: taking.take(plan.crowd(quick)),
 }

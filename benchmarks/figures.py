@@ -26,17 +26,18 @@ def grouped(data: Data, *by: str) -> list[Results]:
 
 def find(data: Data, **wanted: Any) -> Results:
     """The results whose load has these values and that came to an end."""
-    return [
+    found: list[Result] = [
         result
         for results in data["rounds"]
         for result in results
         if "wall" in result and wanted.items() <= result["load"].items()
     ]
+    return found
 
 
 def each(results: Results, name: str) -> float:
     """Median of "cpu" or "wall" (seconds) or "memory" (bytes) per call."""
-    return median(float(result[name]) / result["load"]["total"] for result in results)
+    return median(float(result[name] / result["load"]["total"]) for result in results)
 
 
 def cpu_ratio(data: Data, results: Results, rival: str) -> float | None:

@@ -16,6 +16,7 @@ class Load:
         call: "run" or "subscribe".
         seconds: how long a job runs; 0 is complete at once.
         jitter: share of `seconds` by which running times differ.
+        megabytes: size of each result, most of it one long text, as pictures in base64 are.
         spread: the first `at_once` calls start evenly over so many seconds, not in one breath.
         new_endpoints: each call has an endpoint of its own, so that nothing learned helps the next.
         taught: earlier calls of the same kind by the same session.
@@ -31,6 +32,7 @@ class Load:
     at_once: int = 1
     seconds: float = 0.0
     jitter: float = 0.0
+    megabytes: float = 0.0
     spread: float = 0.0
     new_endpoints: bool = False
     taught: int = 0
@@ -39,7 +41,8 @@ class Load:
 
     @property
     def input(self) -> dict[str, object]:
-        return {"prompt": "a cat", "seed": 6252023, "seconds": self.seconds, "jitter": self.jitter}
+        size = {"megabytes": self.megabytes} if self.megabytes else {}
+        return {"prompt": "a cat", "seed": 6252023, "seconds": self.seconds, "jitter": self.jitter, **size}
 
     def endpoint_id(self, index: int) -> str:
         return f"bench/job-{index}" if self.new_endpoints else "bench/job"

@@ -4,9 +4,10 @@ The emulator is faithful, hence slow; here the clients are measured, so the serv
 Raw bytes on an asyncio protocol: no HTTP library, no routing, no task per request, unlimited runners.
 
 A job is described by its input: `{"seconds": 10, "jitter": 0.05}` runs 10 s plus or minus 5 %; nothing
-(or 0) is complete when its submission is answered. Jitter is drawn from a fixed seed, so that every
-rival gets the same jobs. Every result tells `completed_at` on CLOCK_MONOTONIC, which all processes of one
-machine share: a client takes its own time when it has the result, and the difference is the delay.
+(or 0) is complete when its submission is answered. `"megabytes": 30` makes its result so large. Jitter is
+drawn from a fixed seed, so that every rival gets the same jobs. Every result tells `completed_at` on
+CLOCK_MONOTONIC, which all processes of one machine share: a client takes its own time when it has the
+result, and the difference is the delay.
 
 `python -m benchmarks.load_server` prints its URL and serves until its standard input is closed.
 A GET or POST of `REPORT` gives what it counted (`?jobs=1`: each job's times as well). No pipelining.
@@ -35,10 +36,10 @@ _HEAD_END = b"\r\n\r\n"
 class Job:
     """One request. Times are seconds on the monotonic clock; None where it did not come to that."""
 
-    __slots__ = ("base", "completed_at", "fetched_at", "id", "noticed_at", "polls", "submitted_at")
+    __slots__ = ("base", "completed_at", "fetched_at", "id", "noticed_at", "polls", "size", "submitted_at")
 
-    def __init__(self, request_id: str, base: str, seconds: float) -> None:
-        self.id, self.base = request_id, base
+    def __init__(self, request_id: str, base: str, seconds: float, size: int) -> None:
+        self.id, self.base, self.size = request_id, base, size
         self.submitted_at = time.monotonic()
         self.completed_at = self.submitted_at + seconds
         self.noticed_at: float | None = None
@@ -62,7 +63,8 @@ class Job:
         )
 
     def result(self) -> str:
-        return f'{{"request_id":"{self.id}","completed_at":{self.completed_at!r},"text":"a cat"}}'
+        text = "A" * self.size or "a cat"
+        return f'{{"request_id":"{self.id}","completed_at":{self.completed_at!r},"text":"{text}"}}'
 
     def record(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__ if name != "base"}
@@ -83,7 +85,9 @@ class LoadServer:
         app = "/".join(endpoint_id.split("/", 2)[:2])
         request_id = f"00000000-0000-4000-8000-{len(self.jobs):012x}"
         base = f"{self.url}/queue.fal.run/{app}/requests/{request_id}"
-        job = self.jobs[request_id] = Job(request_id, base, self._duration(json.loads(body or b"{}")))
+        input = json.loads(body or b"{}")
+        size = int(input.get("megabytes", 0) * 1e6)
+        job = self.jobs[request_id] = Job(request_id, base, self._duration(input), size)
         return job
 
     def _duration(self, input: dict[str, Any]) -> float:

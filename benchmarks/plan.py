@@ -28,7 +28,7 @@ class Part:
     loads: tuple[Load, ...]
     once: tuple[Load, ...] = ()
     """What takes too long, or matters too little, to be repeated: in the first round only."""
-    side_by_side: float = 10.0
+    side_by_side: float = float("inf")
     """Loads whose jobs run this long or longer mostly sleep: those are measured at the same time."""
 
 
@@ -40,14 +40,15 @@ def calls(quick: bool) -> Part:
         for call, (at_once, total), (rival, mode) in itertools.product(("run", "subscribe"), sizes, CLIENTS)
         if call == "subscribe" or mode == "polling"
     ]
-    return Part("calls", 1 if quick else 5, tuple(loads), side_by_side=float("inf"))
+    return Part("calls", 1 if quick else 5, tuple(loads))
 
 
 def noticing(quick: bool) -> Part:
     """Status requests, and the time from completion to return."""
     sizes = ((0.3, 20), (2.0, 20)) if quick else ((0.3, 60), (2.0, 40), (10.0, 40))
     loads = [load for seconds, jobs in sizes for load in _following(seconds, jobs)]
-    return Part("noticing", 1 if quick else 3, tuple(loads), () if quick else tuple(_following(60.0, 20)))
+    minute = () if quick else tuple(_following(60.0, 20))
+    return Part("noticing", 1 if quick else 3, tuple(loads), minute, side_by_side=10.0)
 
 
 def crowd(quick: bool) -> Part:
@@ -61,7 +62,19 @@ def crowd(quick: bool) -> Part:
     ]
     official = [_at_once(OFFICIAL, "polling", jobs, seconds) for jobs in sizes]
     once = () if quick else (*few_files, *official)
-    return Part("crowd", 1 if quick else 3, tuple(loads), once, side_by_side=float("inf"))
+    return Part("crowd", 1 if quick else 3, tuple(loads), once)
+
+
+def large(quick: bool) -> Part:
+    """Results of tens of megabytes: how long the event loop stands still for one."""
+    calls = 2 if quick else 5
+    loads = [
+        Load(rival=rival, call=call, megabytes=megabytes, total=calls)
+        for megabytes in (1.0, 30.0)
+        for call in ("run", "subscribe")
+        for rival in ("aiohttp", OFFICIAL, "fal_async")
+    ]
+    return Part("large", 1 if quick else 3, tuple(loads))
 
 
 def emulator(quick: bool) -> Part:
@@ -72,7 +85,7 @@ def emulator(quick: bool) -> Part:
         for rival, mode in CLIENTS
         if rival != OFFICIAL
     ]
-    return Part("emulator", 1 if quick else 5, tuple(loads), side_by_side=float("inf"))
+    return Part("emulator", 1 if quick else 5, tuple(loads))
 
 
 def _fewer(rival: str, total: int, at_once: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from statistics import median
 
 from benchmarks.figures import (
     FLOOR,
@@ -139,6 +140,27 @@ def _crowd_figures(results: Results) -> list[str]:
     ]
 
 
+def large(data: Data) -> str:
+    rows = []
+    for results, whole in _with_ended(grouped(data, "megabytes", "call")):
+        load = results[0]["load"]
+        figures = _large_figures(whole) if whole else ["-"] * 4
+        row = [f"{load['megabytes']:g} MB", load["call"], load["rival"], *figures]
+        rows.append([*row, errors(results)])
+    return _table(
+        "result | call | client | longest stall ms | CPU ms each | wall ms each | MB | errors", rows
+    )
+
+
+def _large_figures(results: Results) -> list[str]:
+    return [
+        f"{median(result['stall'] for result in results) * 1e3:.0f}",
+        f"{each(results, 'cpu') * 1e3:.0f}",
+        f"{each(results, 'wall') * 1e3:.0f}",
+        f"{median(result['memory'] for result in results) / 1e6:.0f}",
+    ]
+
+
 TABLES: Mapping[str, Callable[[Data], str]] = {
     "imports": imports,
     "cold": cold_starts,
@@ -146,6 +168,7 @@ TABLES: Mapping[str, Callable[[Data], str]] = {
     "noticing": noticing,
     "crowd": crowd,
     "emulator": calls,
+    "large": large,
     "saturation": saturation,
 }
 

@@ -15,7 +15,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import attrs
 
@@ -42,7 +42,8 @@ async def measure(url: str, load: Load) -> dict[str, Any]:
         gc.collect()
         server_before, memory_before = server.report(), memory.reset()
         cpu_before, started = _cpu(), time.monotonic()
-        outcome = await _calls(rival, load)
+        async with _Ticker(load.megabytes > 0) as ticker:
+            outcome = await _calls(rival, load)
         wall, cpu, grown = time.monotonic() - started, _cpu() - cpu_before, memory.peak() - memory_before
         server_after = server.report()
     return {
@@ -52,6 +53,7 @@ async def measure(url: str, load: Load) -> dict[str, Any]:
         "wall": wall,
         "cpu": cpu,
         "memory": grown,
+        "stall": ticker.longest,
         "delays": _thinned(sorted(outcome.delays)),
         "server": _difference(server_before, server_after, wall),
     }
@@ -110,6 +112,31 @@ def _difference(before: dict[str, Any], after: dict[str, Any], wall: float) -> d
         "cpu": cpu,
         "cpu_share": cpu / wall,
     }
+
+
+class _Ticker:
+    """The longest time, in seconds, for which the event loop did not come round; watching is not for free."""
+
+    def __init__(self, watch: bool) -> None:
+        self.longest = 0.0
+        self._watch = watch
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._watch:
+            self._task = asyncio.create_task(self._tick())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _tick(self) -> None:
+        last = time.monotonic()
+        while True:
+            await asyncio.sleep(0.001)
+            now = time.monotonic()
+            self.longest, last = max(self.longest, now - last), now
 
 
 def _thinned(ranked: list[float]) -> list[float]:
