@@ -1,7 +1,8 @@
 """The floor: submit, poll, result, written by hand on bare aiohttp, with nothing that is not needed here.
 
-No retries, no error mapping, no time limits, no URL checks, no typed values. One session with its usual pool
-of 100 connections; a poll right after the submit and then every half second, as fal's JS client does.
+No retries, no error mapping, no URL checks, no typed values. One session as it comes, with its pool of 100
+connections and its time limits; a poll right after the submit and then every half second, as fal's JS client
+does.
 """
 
 from __future__ import annotations
@@ -62,7 +63,6 @@ class Floor:
 async def open_rival(url: str, mode: str) -> AsyncIterator[Floor]:
     # Streams hold their connection until the job is done: a pool of 100 would let 100 jobs through at a time.
     pool = aiohttp.TCPConnector(limit=0 if mode == "streaming" else 100)
-    unlimited = aiohttp.ClientTimeout(total=None)
     headers = {"Authorization": f"Key {KEY}"}
-    async with aiohttp.ClientSession(connector=pool, headers=headers, timeout=unlimited) as session:
+    async with aiohttp.ClientSession(connector=pool, headers=headers) as session:
         yield Floor(url, session, mode)
