@@ -15,6 +15,7 @@ from fal_async.version import __version__
 
 PROGRAM = "fal-async"
 VERBS = {
+    "demo": "watch the main job happen on a local fal: four pictures, without a key or costs",
     "emulator": "run a complete local fal, to develop and test against without a key or costs",
 }
 """Each verb with its line in `--help`."""
