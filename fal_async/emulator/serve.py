@@ -9,13 +9,12 @@ import sys
 from collections.abc import Callable
 from typing import TextIO
 
-from fal_async.emulator.server import DEFAULT_KEY, DEFAULT_RUNNERS, Emulator
-
-DEFAULT_PORT = 8765
+from fal_async.emulator.defaults import DEFAULT_HOST, DEFAULT_KEY, DEFAULT_PORT, DEFAULT_RUNNERS
+from fal_async.emulator.server import Emulator
 
 
 async def serve(
-    host: str = "127.0.0.1",
+    host: str = DEFAULT_HOST,
     port: int = DEFAULT_PORT,
     *,
     key: str = DEFAULT_KEY,
@@ -25,6 +24,7 @@ async def serve(
     retention: float | None = None,
     require_key: bool = True,
     record: bool = False,
+    seed: int = 0,
     out: TextIO | None = None,
     configure: Callable[[Emulator], None] | None = None,
 ) -> None:
@@ -44,6 +44,7 @@ async def serve(
         retention=retention,
         require_key=require_key,
         record=record,
+        seed=seed,
     )
     if configure is not None:
         configure(emulator)
