@@ -157,6 +157,7 @@ class RetryPolicy:
             for more, its error is raised at once.
         result_total: in place of `max_total` for fetching a result, which is paid for already; default 300.
         outage: seconds for which nothing but failing polls is borne by who waits for a request; default 600.
+        stuck_after: seconds without a move in the queue after which a warning says so; default 120.
         retry_uncertain: also send a paid request again after an ingress 502 or 504, which may come after
             fal took it: a second bill is possible. Default False.
         on_retry: called with a `Retry` before each wait.
@@ -169,6 +170,7 @@ class RetryPolicy:
     max_retry_after: float = attrs.field(default=60.0, validator=_positive)
     result_total: float = attrs.field(default=300.0, validator=_positive)
     outage: float = attrs.field(default=600.0, validator=_positive)
+    stuck_after: float = attrs.field(default=120.0, validator=_positive)
     retry_uncertain: bool = False
     on_retry: Callable[[Retry], None] | None = attrs.field(default=None, eq=False, repr=False)
 

@@ -70,8 +70,9 @@ class Follower:
         self._loop = asyncio.get_running_loop()
         started = self._loop.time() if handle.submitted_at is None else handle.submitted_at
         self._pacer = Pacer(started, times, poll_interval)
-        self._patience = Patience(transport.settings.retry)
-        self._stuck = StuckWatch()
+        policy = handle.retry or transport.settings.retry
+        self._patience = Patience(policy)
+        self._stuck = StuckWatch(policy.stuck_after)
         self._new_logs = NewLogs()
         self._silence = attrs.evolve(
             transport.settings.timeouts, first_byte=STREAM_SILENCE

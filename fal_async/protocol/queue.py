@@ -43,6 +43,7 @@ from fal_async.protocol.http import (
     Operation,
     content_type,
     is_at_home,
+    is_gateways_page,
     is_json,
 )
 from fal_async.protocol.options import JSON_HEADERS, option_headers, submit_query
@@ -281,11 +282,17 @@ def result_error(error: ApiError, completed: Completed | None) -> FalError:
             request_id=error.request_id,
             endpoint_id=error.endpoint_id,
         )
-    if isinstance(error, NotFoundError) and (completed is not None or _is_not_found(error.body)):
+    if isinstance(error, NotFoundError) and _is_gone(error, completed):
         return _expired(error)
     if error.error_type is None:
         error.error_type = kind
     return error
+
+
+def _is_gone(error: NotFoundError, completed: Completed | None) -> bool:
+    if completed is None:
+        return _is_not_found(error.body)
+    return not is_gateways_page(error.status, error.headers)
 
 
 def _expired(error: ApiError) -> ResultExpiredError:

@@ -70,6 +70,8 @@ class Pool:
             raise SessionStateError(
                 "the session belongs to another event loop: make one session per loop (per `asyncio.run`)"
             )
+        if self._http.closed:
+            raise SessionStateError("the borrowed client_session is closed")
         return self._http
 
     async def aclose(self) -> None:

@@ -21,6 +21,7 @@ from fal_async.config import NO_KEY, Retry, RetryPolicy, Settings, Timeouts
 from fal_async.credentials import FixedKey, KeySource
 from fal_async.errors import AuthenticationError, ConfigurationError, FalError, TransportError
 from fal_async.protocol.http import (
+    PAID,
     REQUEST_ID,
     HttpRequest,
     HttpResponse,
@@ -47,7 +48,7 @@ from fal_async.transport.call import (
     names_of,
     never_connected,
     transport_error,
-    uncertain,
+    unreachable,
 )
 from fal_async.transport.pool import Pool
 from fal_async.transport.websocket import WebSocket
@@ -123,7 +124,7 @@ class Transport:
         """
         call = self._call(request, timeouts, retry)
         if progress is not None:
-            call.progress = progress
+            call.progress, progress.request = progress, request
 
         async def attempt() -> HttpResponse:
             async with self._lane(request):
@@ -149,9 +150,7 @@ class Transport:
         `timeouts.first_byte` bounds the silence before and within it. Leaving closes the connection at once.
         """
         call = self._call(request, timeouts, retry)
-        limits = aiohttp.ClientTimeout(
-            total=None, sock_connect=call.timeouts.connect, sock_read=call.timeouts.first_byte
-        )
+        limits = self._limits_of_open(call)
 
         async def attempt() -> aiohttp.ClientResponse:
             response = await self._begin(call, limits)
@@ -205,6 +204,9 @@ class Transport:
     def _call(self, request: HttpRequest, timeouts: Timeouts | None, retry: RetryPolicy | None) -> Call:
         return Call(request, retry or self.settings.retry, timeouts or self.settings.timeouts)
 
+    def _limits_of_open(self, call: Call) -> aiohttp.ClientTimeout:
+        return _client_timeout(call.timeouts, None, call.timeouts.first_byte, self.pool.traced)
+
     def _lane(self, request: HttpRequest) -> asyncio.Semaphore:
         return self.pool.long_lane if request.operation in LONG else self.pool.short_lane
 
@@ -234,13 +236,15 @@ class Transport:
     def _next_step(self, call: Call, error: FalError) -> Exception:
         """The exception to go on with: `_Again`, or what the caller gets."""
         request = call.request
+        error.request_id = error.request_id or request.request_id
+        error.endpoint_id = error.endpoint_id or request.endpoint_id
         if isinstance(error, AuthenticationError) and request.auth:
             return self._after_refused_key(call, error)
         verdict = judge(request, error, sent=call.progress.sent, policy=call.policy)
         if verdict is Verdict.UNCERTAIN:
-            return uncertain(call, error)
+            return call.progress.uncertain(request, error.message, error.request_id or call.seen_id)
         delay = self._affordable_delay(call, error) if verdict is Verdict.RETRY else None
-        if delay is None:
+        if delay is None or call.progress.given_up:
             logger.debug("%s failed: %s", request.operation, error)
             return error
         self._announce(call, error, delay)
@@ -252,18 +256,22 @@ class Transport:
             # Public models take no key, so its absence shows only now.
             return ConfigurationError(NO_KEY, **names_of(call.request))
         # Nothing was done with a wrong key, so nothing is done twice.
-        return _Again(error, 0.0) if self._keys.renew() else error
+        again, call.key_renewed = self._keys.renew() and not call.key_renewed, True
+        return _Again(error, 0.0) if again else error
 
     def _affordable_delay(self, call: Call, error: FalError) -> float | None:
         if call.attempts >= allowed_attempts(call.request, call.policy):
             return None
+        persistent = call.request.persistent
         delay = delay_before_retry(call.policy, call.attempts, error, random.random())
-        if delay is None:
+        if delay is None and persistent:
+            delay = call.policy.max_retry_after
+        if delay is None or time.monotonic() - call.began + delay > allowed_seconds(
+            call.request, call.policy
+        ):
             return None
-        spent = time.monotonic() - call.began
-        if spent + delay > allowed_seconds(call.request, call.policy) or not self.pool.budget.take(error):
-            return None
-        return delay
+        # A result that is paid for is not lost to an empty budget: its tries are far apart anyway.
+        return delay if self.pool.budget.take(error) or persistent else None
 
     def _announce(self, call: Call, error: FalError, delay: float) -> None:
         request = call.request
@@ -290,7 +298,8 @@ class Transport:
     # One attempt.
 
     async def _whole_answer(self, call: Call) -> HttpResponse:
-        response = await self._begin(call, _limits(call.timeouts, call.request.operation in LONG))
+        long = call.request.operation in LONG
+        response = await self._begin(call, _limits(call.timeouts, long, self.pool.traced))
         try:
             body = await response.read()
         except FAILURES as error:
@@ -302,8 +311,13 @@ class Transport:
     async def _begin(self, call: Call, limits: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
         """Up to the answer's headers. A read that is redirected within its own origin is followed."""
         request, url = call.request, call.request.url
-        call.began_at = time.time()
         headers = await self._request_headers(call)
+        if request.operation in PAID:
+            # Two steps in which the loop notes idle connections that the server has closed meanwhile:
+            # on one of those a paid request would break, and nobody would know whether it was taken.
+            for _ in range(2):
+                await asyncio.sleep(0)
+        call.progress.began_at = time.time()
         for _ in range(_MAX_REDIRECTS):
             response = await self._once_or_on_the_backup(call, url, headers, limits)
             call.progress.sent, call.seen_id = True, response.headers.get(REQUEST_ID)
@@ -328,7 +342,7 @@ class Transport:
             return await self._request(call, url, headers, limits)
         except FAILURES as error:
             backup = backup_url(url) if self.settings.hosts.backup and not call.progress.sent else None
-            if backup is None or not never_connected(error):
+            if backup is None or not unreachable(error):
                 raise transport_error(call, error) from error
             first = error
         # "One single extra attempt, only if the connection could not be established" (protocol 1.1).
@@ -378,10 +392,19 @@ class Transport:
 
 
 @functools.lru_cache(maxsize=256)
-def _limits(timeouts: Timeouts, long: bool) -> aiohttp.ClientTimeout:
+def _limits(timeouts: Timeouts, long: bool, own_pool: bool) -> aiohttp.ClientTimeout:
     silence = timeouts.run if long else timeouts.first_byte
     total = timeouts.run if long else timeouts.total
-    return aiohttp.ClientTimeout(total=total, sock_connect=timeouts.connect, sock_read=silence)
+    return _client_timeout(timeouts, total, silence, own_pool)
+
+
+def _client_timeout(
+    timeouts: Timeouts, total: float | None, silence: float | None, own_pool: bool
+) -> aiohttp.ClientTimeout:
+    # aiohttp's `connect` alone covers the name look-up; it also covers the wait for a free connection,
+    # of which only our own pool, with its lanes, has always one.
+    whole = timeouts.connect if own_pool else None
+    return aiohttp.ClientTimeout(total=total, connect=whole, sock_connect=timeouts.connect, sock_read=silence)
 
 
 def _body_of(request: HttpRequest) -> Any:
