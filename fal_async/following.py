@@ -74,9 +74,6 @@ class Follower:
         self._patience = Patience(policy)
         self._stuck = StuckWatch(policy.stuck_after)
         self._new_logs = NewLogs()
-        self._silence = attrs.evolve(
-            transport.settings.timeouts, first_byte=STREAM_SILENCE
-        )  # a stream is silent between the keep-alives
 
     async def by_polls(self) -> AsyncGenerator[QueueStatus, None]:
         turn = self._pacer.first(random.random())
@@ -187,8 +184,10 @@ class Follower:
             logs=self._logs,
         )
         handle.attempts["status"] += 1
+        # A stream is silent between the keep-alives.
+        timeouts = attrs.evolve(self._transport.settings.timeouts, first_byte=STREAM_SILENCE)
         async with self._transport.open(
-            request, timeouts=self._silence, retry=self._transport.no_retry
+            request, timeouts=timeouts, retry=self._transport.no_retry
         ) as response:
             if content_type(response.headers) != "text/event-stream":
                 raise StreamError("the status stream is no event stream", request_id=handle.request_id)
@@ -214,19 +213,5 @@ def follow(
 ) -> AsyncGenerator[QueueStatus, None]:
     """ConfigurationError at once where mode or interval are wrong."""
     check_following(mode, poll_interval)
-    return _follow(transport, handle, times, logs, mode, poll_interval)
-
-
-async def _follow(
-    transport: Transport,
-    handle: RequestHandle,
-    times: RunTimes,
-    logs: bool,
-    mode: Mode,
-    poll_interval: float | None,
-) -> AsyncGenerator[QueueStatus, None]:
     follower = Follower(transport, handle, times, logs=logs, poll_interval=poll_interval)
-    source = follower.by_polls() if mode == "polling" else follower.by_stream()
-    async with contextlib.aclosing(source) as statuses:
-        async for status in statuses:
-            yield status
+    return follower.by_polls() if mode == "polling" else follower.by_stream()
