@@ -60,6 +60,8 @@ T = TypeVar("T")
 _MAX_REDIRECTS = 5
 _MAX_ERROR_BODY = 16 * 1024 * 1024
 _LARGE_BODY = 512 * 1024
+_STEPS_TO_NOTICE = 4
+"""Steps of the event loop from a closed socket to a closed connection: two, and two more with TLS."""
 
 
 class _Again(Exception):
@@ -313,9 +315,9 @@ class Transport:
         request, url = call.request, call.request.url
         headers = await self._request_headers(call)
         if request.operation in PAID:
-            # Two steps in which the loop notes idle connections that the server has closed meanwhile:
-            # on one of those a paid request would break, and nobody would know whether it was taken.
-            for _ in range(2):
+            # On an idle connection that the server has closed meanwhile it would break, and nobody would know
+            # whether it was taken: the loop takes note of such connections first.
+            for _ in range(_STEPS_TO_NOTICE):
                 await asyncio.sleep(0)
         call.progress.began_at = time.time()
         for _ in range(_MAX_REDIRECTS):
