@@ -10,10 +10,12 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
-from importlib import metadata
+
+from fal_async.version import __version__
 
 PROGRAM = "fal-async"
 VERBS = {
+    "demo": "watch the main job happen on a local fal: four pictures, without a key or costs",
     "emulator": "run a complete local fal, to develop and test against without a key or costs",
 }
 """Each verb with its line in `--help`."""
@@ -50,19 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="verbs:\n" + "".join(f"  {name:{width}}{line}\n" for name, line in VERBS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     parser.add_argument("verb", choices=VERBS, metavar="VERB", help="what to do; VERB --help says more")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="the verb's own arguments")
     return parser
-
-
-class _Version(argparse.Action):
-    """Asks for the installed version only when it is wanted: the look-up reads the disk."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        try:
-            version = metadata.version("fal-async")
-        except metadata.PackageNotFoundError:
-            version = "(not installed: run from its sources)"
-        print(f"{PROGRAM} {version}")
-        parser.exit()

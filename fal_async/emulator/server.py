@@ -147,11 +147,13 @@ class Emulator:
         `jobs` still lists them, as `forgotten`. Endpoints, faults, the key and the recorded requests stay.
         """
         await self.pause()
-        if not keep_memory:
-            self._core.books.forget()
-            await self._core.dispatcher.close()
-        await asyncio.sleep(downtime)
-        await self.resume()
+        try:
+            if not keep_memory:
+                self._core.books.forget()
+                await self._core.dispatcher.close()
+            await asyncio.sleep(downtime)
+        finally:
+            await self.resume()
 
     def go_away(self, seconds: float, *, after: float = 0.0) -> None:
         """`pause`, and `resume` after so many seconds, without waiting for it: a request may ask."""

@@ -39,7 +39,7 @@ class Call:
         self.request, self.policy, self.timeouts = request, policy, timeouts
         self.attempts = 0
         self.progress = Progress()
-        self.had_key = False
+        self.had_key = True
         self.seen_id: str | None = None  # from the headers of an answer that broke off later
         self.key_renewed = False
         self.began = time.monotonic()

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import tomllib
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -70,7 +69,6 @@ def marked_as_async(text: str) -> str:
     return "import pytest\n" + text.replace("async def test", "@pytest.mark.asyncio\nasync def test")
 
 
-@pytest.mark.skipif(find_spec("fal_async.session") is None, reason="the session is not there yet")
 def test_a_session_on_it(tmp_path: Path) -> None:
     shown = run_pytest(tmp_path, WITH_A_SESSION, *ASYNCIO, "--asyncio-mode=auto")
     assert "1 passed" in shown, shown
