@@ -8,7 +8,7 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,12 +16,14 @@ import attrs
 
 from fal_async.config import RetryPolicy
 from fal_async.errors import ApiError, ConfigurationError, ResponseDecodeError, SubmissionUncertainError
+from fal_async.finding import find
 from fal_async.following import Mode, check_following, follow
 from fal_async.models import CancelOutcome, Completed, QueueStatus, RequestLog, Result, Submission, T
 from fal_async.options import CallOptions, Priority, StorageSettings, bundle
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.http import HttpResponse, decode_body, error_of
 from fal_async.protocol.pacing import RunTimesByEndpoint
+from fal_async.protocol.platform import lost_submit
 from fal_async.protocol.queue import (
     CANCEL_STATUSES,
     RequestUrls,
@@ -276,6 +278,28 @@ class Queue:
         endpoint = EndpointId.parse(endpoint_id)
         urls = rebuilt_urls(self._transport.settings.hosts, endpoint, check_request_id(request_id))
         return RequestHandle(self, endpoint, request_id, urls)
+
+    async def find_submission(
+        self, error: BaseException, *, exclude: Collection[str] = ()
+    ) -> RequestHandle | None:
+        """The handle of a submit that may have been taken; None where fal's history shows no such request.
+
+        Asks the platform API for the endpoint's requests around that time, and compares their inputs. Of
+        several with the same input it is the one sent closest to the attempt; within the attempt's own time
+        the newest. Name the ids of equal requests that you know of in `exclude`.
+
+        None is no proof: the history may lag behind by moments, and shows no input that fal does not store
+        (`store_io=False`). The key needs the permission to read requests.
+
+        Args:
+            error: a SubmissionUncertainError, or an error that one is the cause of (ClientTimeoutError).
+
+        Raises:
+            ConfigurationError: the error is not about a submit. What any read raises: ApiError, TransportError.
+        """
+        lost = lost_submit(error)
+        found = await find(self._transport, lost, exclude)
+        return None if found is None else self.handle(lost.endpoint_id, found.request_id)
 
     # What the handle's methods do.
 

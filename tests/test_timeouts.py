@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import aiohttp
@@ -23,6 +23,7 @@ from fal_async import (
     TransportTimeoutError,
 )
 from fal_async.emulator import Emulator, Fault
+from tests.loopback import crowded_port
 from tests.quick import ASK, GATE, LLM, ONCE, gate_at, impatient, quick, session_on
 
 LONG = 30.0
@@ -40,21 +41,9 @@ def nothing_hangs() -> Iterator[None]:
 
 
 @pytest.fixture
-async def full_backlog() -> AsyncIterator[str]:
-    """A port that lets nobody in: its queue of connections is full, so that the kernel answers nothing."""
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
-    listening.listen(0)
-    port = listening.getsockname()[1]
-    waiting = []
-    for _ in range(8):
-        one = socket.socket()
-        one.setblocking(False)
-        one.connect_ex(("127.0.0.1", port))
-        waiting.append(one)
-    yield f"http://127.0.0.1:{port}"
-    for one in (*waiting, listening):
-        one.close()
+def full_backlog() -> Iterator[str]:
+    with crowded_port() as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 async def test_no_connection_in_time(full_backlog: str) -> None:

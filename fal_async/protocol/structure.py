@@ -148,9 +148,18 @@ def _field_names(value: Any) -> list[str]:
 
 
 def digest_of(body: bytes) -> str:
-    """SHA-256 (hex) of a JSON text in canonical form, to recognise an input wherever it shows up again."""
+    """SHA-256 (hex) of a JSON text in canonical form, to recognise an input wherever it shows up again.
+
+    5.0 is 5 in it: whoever stored it meanwhile may have written one for the other.
+    """
     try:
-        canonical = json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")).encode()
+        document = json.loads(body, parse_float=_number)
+        canonical = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
     except ValueError:
         canonical = body
     return hashlib.sha256(canonical).hexdigest()
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    return int(number) if number.is_integer() else number

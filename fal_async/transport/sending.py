@@ -59,6 +59,8 @@ T = TypeVar("T")
 
 _MAX_REDIRECTS = 5
 _MAX_ERROR_BODY = 16 * 1024 * 1024
+_STEPS_TO_NOTICE = 4
+"""Steps of the event loop from a closed socket to a closed connection: two, and two more with TLS."""
 
 
 class _Again(Exception):
@@ -330,9 +332,9 @@ class Transport:
         request, url = call.request, call.request.url
         headers = await self._request_headers(call)
         if request.operation in PAID:
-            # Two steps in which the loop notes idle connections that the server has closed meanwhile:
-            # on one of those a paid request would break, and nobody would know whether it was taken.
-            for _ in range(2):
+            # On an idle connection that the server has closed meanwhile it would break, and nobody would know
+            # whether it was taken: the loop takes note of such connections first.
+            for _ in range(_STEPS_TO_NOTICE):
                 await asyncio.sleep(0)
         call.progress.began_at = time.time()
         for _ in range(_MAX_REDIRECTS):
@@ -418,7 +420,7 @@ def _client_timeout(connect: float | None, silence: float | None, own_pool: bool
 async def _read_in_time(
     response: aiohttp.ClientResponse, clock: asyncio.Timeout, silence: float | None, end: float | None
 ) -> bytes:
-    """A body that comes in pieces: none may keep us waiting for longer than `silence`, nor all of them past `end`."""
+    """A body that comes in pieces: none may take longer than `silence`, nor all of them until after `end`."""
     loop, body = asyncio.get_running_loop(), bytearray()
 
     def wind_up() -> None:
