@@ -146,16 +146,18 @@ class Transport:
         *,
         timeouts: Timeouts | None = None,
         retry: RetryPolicy | None = None,
+        silence: float | None = None,
     ) -> AsyncIterator[OpenResponse]:
         """An answer to be read in pieces: only what comes before its body is retried, and nothing bounds it in all.
 
-        `timeouts.first_byte` bounds the silence before and within it. Leaving closes the connection at once.
+        `timeouts.first_byte` bounds the silence before it and, without a `silence` in seconds, within it.
+        Leaving closes the connection at once.
         """
         call = self._call(request, timeouts, retry)
-        limits = self._limits_of_open(call)
+        limits = self._limits_of_open(call, silence)
 
         async def attempt() -> aiohttp.ClientResponse:
-            response = await self._begin(call, limits)
+            response = await self._begin_in_time(call, limits)
             if 200 <= response.status < 300:
                 return response
             raise await _error_of_open(call, response)
@@ -206,8 +208,22 @@ class Transport:
     def _call(self, request: HttpRequest, timeouts: Timeouts | None, retry: RetryPolicy | None) -> Call:
         return Call(request, retry or self.settings.retry, timeouts or self.settings.timeouts)
 
-    def _limits_of_open(self, call: Call) -> aiohttp.ClientTimeout:
-        return _client_timeout(call.timeouts, None, call.timeouts.first_byte, self.pool.traced)
+    def _limits_of_open(self, call: Call, silence: float | None) -> aiohttp.ClientTimeout:
+        within = call.timeouts.first_byte if silence is None else silence
+        return _client_timeout(call.timeouts, None, within, self.pool.traced)
+
+    async def _begin_in_time(self, call: Call, limits: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
+        """aiohttp has one limit for the silence before an answer and within it; here the first may be shorter."""
+        connect, first_byte = call.timeouts.connect, call.timeouts.first_byte
+        if connect is None or first_byte is None or (limits.sock_read or 0) <= first_byte:
+            return await self._begin(call, limits)
+        try:
+            async with asyncio.timeout(connect + first_byte):
+                return await self._begin(call, limits)
+        except TimeoutError as error:
+            if isinstance(error, TransportError):
+                raise
+            raise transport_error(call, aiohttp.SocketTimeoutError()) from error
 
     def _lane(self, request: HttpRequest) -> asyncio.Semaphore:
         return self.pool.long_lane if request.operation in LONG else self.pool.short_lane
