@@ -95,6 +95,8 @@ class Timeouts:
         connect: until a connection stands, name look-up and TLS included; default 10.
         first_byte: silence of the server: until its answer begins, and between two pieces of it; default 60.
         total: the whole attempt; default 120.
+        stream: silence within a status stream; default 45, three of fal's keep-alives (protocol 4.3).
+            None: `first_byte`.
         run: both of the latter for direct runs, which answer only when the model is done; default 3600,
             after which fal itself gives up (`request_timeout`, protocol 3.3).
     """
@@ -103,6 +105,7 @@ class Timeouts:
     first_byte: float | None = attrs.field(default=60.0, validator=_positive)
     total: float | None = attrs.field(default=120.0, validator=_positive)
     run: float | None = attrs.field(default=3600.0, validator=_positive)
+    stream: float | None = attrs.field(default=45.0, validator=_positive)
 
     @classmethod
     def of(cls, timeout: float | Timeouts | None) -> Timeouts:

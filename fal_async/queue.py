@@ -21,7 +21,7 @@ from fal_async.following import Mode, check_following, follow
 from fal_async.models import CancelOutcome, Completed, QueueStatus, RequestLog, Result, Submission, T
 from fal_async.options import CallOptions, Priority, StorageSettings, bundle
 from fal_async.protocol.endpoint import EndpointId
-from fal_async.protocol.http import HttpResponse, decode_body, error_of
+from fal_async.protocol.http import HttpResponse, check_from_fal, decode_body, error_of
 from fal_async.protocol.pacing import RunTimesByEndpoint
 from fal_async.protocol.platform import lost_submit
 from fal_async.protocol.queue import (
@@ -366,7 +366,9 @@ class Queue:
         request = cancel_request(
             handle.cancel_url, endpoint_id=handle.endpoint_id, request_id=handle.request_id
         )
-        response = await self._transport.send(request, retry=handle.retry, accept=CANCEL_STATUSES)
+        response = await self._transport.send(
+            request, retry=handle.retry, accept=CANCEL_STATUSES, check=check_from_fal
+        )
         handle.attempts["cancel"] += response.attempts
         outcome = parse_cancel(response)
         if outcome is None:

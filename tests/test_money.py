@@ -53,6 +53,8 @@ BREAKS: list[tuple[str, dict[str, Any]]] = [
     ("html", {"status": 502, "taken": True}),
     ("html", {"status": 504}),
     ("html", {"status": 504, "taken": True}),
+    ("html", {"status": 500}),
+    ("html", {"status": 524, "taken": True}),
 ]
 """After each of these fal may have taken the request."""
 
@@ -101,9 +103,18 @@ async def test_an_unreadable_answer_to_a_submit_is_uncertain(
     assert (emulator.count("submit"), len(emulator.jobs)) == (1, 1)
 
 
-async def test_an_unreadable_answer_to_a_run_is_not_asked_for_again(fal: Session, emulator: Emulator) -> None:
-    emulator.faults.add(Fault.wrong_json(on="run"))
-    with pytest.raises(ResponseDecodeError, match="no JSON"):
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (Fault.wrong_json(on="run"), "is no JSON"),
+        (Fault.html(200, taken=True, on="run"), "a gateway's HTML page"),
+    ],
+)
+async def test_an_unreadable_answer_to_a_run_is_not_asked_for_again(
+    fal: Session, emulator: Emulator, fault: Fault, words: str
+) -> None:
+    emulator.faults.add(fault)
+    with pytest.raises(ResponseDecodeError, match=words):
         await fal.run(LLM, ASK)
     assert emulator.count("run") == 1
 
@@ -155,7 +166,6 @@ DEFINITE: list[tuple[Fault, type[FalError]]] = [
     (Fault.answer(409, fal_headers=False), ApiError),
     (Fault.answer(422), ValidationError),
     (Fault.answer(500), ServerError),
-    (Fault.answer(500, fal_headers=False), ServerError),
     (Fault.answer(502), ServerError),
     (Fault.answer(503), ServerError),
     (Fault.answer(503, needs_retry=True), ServerError),

@@ -53,6 +53,8 @@ PASSING: list[tuple[str, dict[str, Any]]] = [
     ("html", {"status": 502}),
     ("html", {"status": 503}),
     ("html", {"status": 504}),
+    ("html", {"status": 500}),
+    ("html", {"status": 524}),
 ]
 
 
@@ -97,6 +99,19 @@ async def test_a_cancel_that_went_through_unheard_is_not_two(emulator: Emulator)
     # What the first one did is seen by the second.
     assert outcome in (CancelOutcome.CANCELLATION_REQUESTED, CancelOutcome.ALREADY_COMPLETED)
     assert emulator.jobs[handle.request_id].error_type == "client_cancelled"
+
+
+@pytest.mark.parametrize("status", [200, 400, 404])
+async def test_a_gateways_page_is_no_outcome_of_a_cancel(emulator: Emulator, status: int) -> None:
+    gate_at(emulator)
+    async with session_on(emulator) as fal:
+        handle = await fal.queue.submit(GATE)
+        emulator.faults.add(Fault.html(status, on="cancel"))
+        assert await handle.cancel() in (CancelOutcome.CANCELLED, CancelOutcome.CANCELLATION_REQUESTED)
+        emulator.faults.add(Fault.html(status, on="cancel", times=None))
+        with pytest.raises(ResponseDecodeError, match="a gateway's HTML page") as caught:
+            await handle.cancel()
+    assert caught.value.request_id == handle.request_id
 
 
 # How often, how long.

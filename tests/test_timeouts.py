@@ -308,3 +308,24 @@ async def test_unreachable_is_a_transport_error_with_its_cause(emulator: Emulato
         with pytest.raises(TransportError, match="Connection refused") as caught:
             await fal.run(LLM, ASK)
     assert isinstance(caught.value.__cause__, aiohttp.ClientConnectorError)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault.stall(LONG, on="status_stream", times=None),
+        Fault.stall(LONG, on="status_stream", times=None, taken=False),
+        Fault.stall(LONG, on="status_stream", times=None, where="body"),
+        Fault.drip(0.05, on="status_stream", times=None),
+    ],
+    ids=["never answers", "never answers, not taken", "stalls", "drips"],
+)
+async def test_a_status_stream_that_says_nothing_gives_way_to_polls(emulator: Emulator, fault: Fault) -> None:
+    gate = gate_at(emulator)
+    emulator.faults.add(fault)
+    timeouts = Timeouts(connect=0.2, first_byte=0.1, stream=0.2)
+    async with session_on(emulator, timeout=timeouts) as fal:
+        asked = asyncio.create_task(fal.subscribe(GATE, {"n": 1}, mode="streaming"))
+        await emulator.wait_for("status")
+        gate.open()
+        assert (await asked).data == {"n": 1}

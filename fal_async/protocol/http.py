@@ -288,6 +288,14 @@ def is_gateways_page(status: int, headers: Mapping[str, str]) -> bool:
     return status != 401 and content_type(headers) == "text/html" and REQUEST_ID not in headers
 
 
+def check_from_fal(response: HttpResponse) -> None:
+    """ResponseDecodeError for the page of something in front of fal: what it says is not about the request."""
+    if is_gateways_page(response.status, response.headers):
+        raise ResponseDecodeError(
+            f"the answer ({response.status}) is a gateway's HTML page, not fal's", retryable=True
+        )
+
+
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Seconds to wait (RFC 9110, 10.2.3: a number or a date), 0 for a date that has passed; None for nonsense."""
     text = headers.get("retry-after", "").strip()

@@ -37,10 +37,10 @@ from fal_async.models import (
 from fal_async.options import CallOptions
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.http import (
-    REQUEST_ID,
     HttpRequest,
     HttpResponse,
     Operation,
+    check_from_fal,
     content_type,
     is_at_home,
     is_gateways_page,
@@ -262,11 +262,9 @@ def result_request(url: str, *, endpoint_id: str, request_id: str, persistent: b
 
 def check_result(response: HttpResponse) -> None:
     """ResponseDecodeError, worth another try, for what is no model's answer: cut JSON, or a gateway's page."""
-    kind = content_type(response.headers)
-    if is_json(kind):
+    check_from_fal(response)
+    if is_json(content_type(response.headers)):
         response.json()
-    elif kind == "text/html" and REQUEST_ID not in response.headers:
-        raise ResponseDecodeError("the answer is a gateway's HTML page, not a result", retryable=True)
 
 
 def result_error(error: ApiError, completed: Completed | None) -> FalError:

@@ -48,7 +48,7 @@ def _judge_answer(request: HttpRequest, error: ApiError, policy: RetryPolicy) ->
         return Verdict.RAISE
     if error.status == 429:
         return Verdict.RAISE if request.refusal_is_final else Verdict.RETRY
-    from_ingress = error.status in (502, 503, 504) and REQUEST_ID not in error.headers
+    from_ingress = error.status >= 500 and REQUEST_ID not in error.headers
     if request.operation in PAID:
         return _judge_paid(error.status, from_ingress, policy)
     said = needs_retry(error.headers)
@@ -62,9 +62,9 @@ def _judge_answer(request: HttpRequest, error: ApiError, policy: RetryPolicy) ->
 def _judge_paid(status: int, from_ingress: bool, policy: RetryPolicy) -> Verdict:
     if not from_ingress:
         return Verdict.RAISE
-    if status == 503 or policy.retry_uncertain:
+    if status == 503 or (policy.retry_uncertain and status in (502, 504)):
         return Verdict.RETRY
-    # An ingress 502 or 504 may come after the request was taken.
+    # An ingress 502, 504 or the like may come after the request was taken.
     return Verdict.UNCERTAIN
 
 

@@ -167,18 +167,21 @@ class Transport:
         *,
         timeouts: Timeouts | None = None,
         retry: RetryPolicy | None = None,
+        silence: float | None = None,
     ) -> AsyncIterator[OpenResponse]:
         """An answer to be read in pieces: only what comes before its body is retried, and nothing bounds it in all.
 
-        `timeouts.first_byte` bounds the silence before and within it. Leaving closes the connection at once.
+        `timeouts.first_byte` bounds the silence before it and, without a `silence` in seconds, within it.
+        Leaving closes the connection at once.
         """
         call = self._call(request, timeouts, retry)
-        limits = self._connect_limits(call, call.timeouts.first_byte)
+        call.limits = call.timeouts.first_byte, None
+        limits = self._connect_limits(call, call.timeouts.first_byte if silence is None else silence)
 
         async def attempt() -> aiohttp.ClientResponse:
             call.begin_attempt()
             try:
-                response = await self._begin(call, limits)
+                response = await self._begin_in_time(call, limits)
                 if not 200 <= response.status < 300:
                     raise await _error_of_open(call, response)
             except FalError as error:
@@ -234,6 +237,15 @@ class Transport:
 
     def _call(self, request: HttpRequest, timeouts: Timeouts | None, retry: RetryPolicy | None) -> Call:
         return Call(request, retry or self.settings.retry, timeouts or self.settings.timeouts)
+
+    async def _begin_in_time(self, call: Call, limits: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
+        try:
+            async with asyncio.timeout(call.limits[0]):
+                return await self._begin(call, limits)
+        except FalError:
+            raise
+        except TimeoutError as error:
+            raise transport_error(call, error) from error
 
     def _next_step(self, call: Call, error: FalError) -> Exception:
         """The exception to go on with: `_Again`, or what the caller gets."""
