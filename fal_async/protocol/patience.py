@@ -12,39 +12,42 @@ STUCK_AFTER = 120.0
 """Seconds without a move in the queue before a person is told."""
 _UNKNOWN_TIMES = 3
 """A 404 may be a replica that lags behind the submit; this many in a row are an answer."""
-_LONGEST_PAUSE = 10.0
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
+"""Seconds. A server that says `Retry-After: 0` is not asked in a busy loop."""
 
 
 class Patience:
     """Counts what went wrong since the last good answer. Times are seconds on any one clock."""
 
-    __slots__ = ("_policy", "_since", "failures")
+    __slots__ = ("_policy", "_since", "_unknown", "failures")
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
         self._since: float | None = None
+        self._unknown = 0
         self.failures = 0
 
     def restored(self) -> None:
-        self.failures, self._since = 0, None
+        self.failures, self._unknown, self._since = 0, 0, None
 
     def bears(self, error: FalError, now: float) -> bool:
         """Whether to go on after this failed poll: for `RetryPolicy.outage` seconds, unless it is definite."""
         self.failures += 1
         self._since = now if self._since is None else self._since
+        self._unknown = self._unknown + 1 if isinstance(error, NotFoundError) else 0
         if not _is_passing(error):
             return False
-        if isinstance(error, NotFoundError):
-            return self.failures < _UNKNOWN_TIMES
+        if self._unknown:
+            return self._unknown < _UNKNOWN_TIMES
         return now - self._since < self._policy.outage
 
     def pause(self, error: FalError, chance: float) -> float:
         """Seconds until the next try: quick at first, since most failures pass at once."""
         asked = error.retry_after if isinstance(error, ApiError) else None
         if asked is not None:
-            return min(asked, self._policy.max_retry_after)
+            return min(max(asked, _SHORTEST_PAUSE), self._policy.max_retry_after)
         grown = self._policy.base_delay * 2.0 ** min(self.failures - 1, 20)
-        return (0.5 + 0.5 * chance) * min(_LONGEST_PAUSE, grown)
+        return max(_SHORTEST_PAUSE, (0.5 + 0.5 * chance) * min(_LONGEST_PAUSE, grown))
 
 
 def _is_passing(error: FalError) -> bool:

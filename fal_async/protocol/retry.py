@@ -22,6 +22,9 @@ from fal_async.errors import (
 )
 from fal_async.protocol.http import PAID, REQUEST_ID, HttpRequest, needs_retry
 
+_SHORTEST = 0.05
+"""Seconds."""
+
 
 class Verdict(enum.Enum):
     RETRY = "retry"
@@ -35,7 +38,9 @@ def judge(request: HttpRequest, error: FalError, *, sent: bool, policy: RetryPol
     if isinstance(error, TransportError):
         if not sent:
             return Verdict.RETRY
-        return Verdict.UNCERTAIN if request.operation in PAID else Verdict.RETRY
+        if request.operation in PAID:
+            return Verdict.UNCERTAIN
+        return Verdict.RETRY if error.retryable else Verdict.RAISE
     if isinstance(error, ApiError):
         return _judge_answer(request, error, policy)
     # Nonsense in place of the JSON that was promised: worth another look, if looking is free.
@@ -46,13 +51,15 @@ def judge(request: HttpRequest, error: FalError, *, sent: bool, policy: RetryPol
 def _judge_answer(request: HttpRequest, error: ApiError, policy: RetryPolicy) -> Verdict:
     if isinstance(error, StartTimeoutError | BalanceExhaustedError) or error.status == 409:
         return Verdict.RAISE
+    said = needs_retry(error.headers)
     if error.status == 429:
-        return Verdict.RAISE if request.refusal_is_final else Verdict.RETRY
+        # An app may forbid it by header (protocol 4.7).
+        return Verdict.RAISE if request.refusal_is_final or said is False else Verdict.RETRY
     from_ingress = error.status in (502, 503, 504) and REQUEST_ID not in error.headers
     if request.operation in PAID:
         return _judge_paid(error.status, from_ingress, policy)
     passing = from_ingress or error.status == 408 or (error.status >= 500 and request.persistent)
-    asked_for = needs_retry(error.headers) is True and error.status >= 500
+    asked_for = said is True and error.status >= 500
     return Verdict.RETRY if passing or asked_for else Verdict.RAISE
 
 
@@ -72,7 +79,8 @@ def delay_before_retry(policy: RetryPolicy, attempt: int, error: FalError, chanc
     """
     asked = error.retry_after if isinstance(error, ApiError) else None
     if asked is not None:
-        return asked if asked <= policy.max_retry_after else None
+        # "0" must not make a busy loop out of a fetch that is repeated for minutes.
+        return max(asked, _SHORTEST) if asked <= policy.max_retry_after else None
     return chance * min(policy.max_delay, policy.base_delay * 2.0 ** min(attempt, 30))
 
 

@@ -62,9 +62,19 @@ def encode_json(value: Any, what: str = "input") -> bytes:
     try:
         text = json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False, default=_plain)
         return text.encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        place = next(_unfit(value, what, ()), f"{what}: {type(error).__name__}")
+    except Exception as error:
+        # Not only the json module's own: a record's fields are read here, whatever they raise.
+        place = _first_unfit(value, what) or f"{what}: {type(error).__name__}"
         raise ConfigurationError(f"JSON can't carry the {what}: {place}") from error
+
+
+def _first_unfit(value: Any, what: str) -> str | None:
+    try:
+        return next(_unfit(value, what, ()), None)
+    except RecursionError:
+        return f"{what} is nested too deeply"
+    except Exception:
+        return None
 
 
 def input_value(input: Any) -> Any:
@@ -80,11 +90,6 @@ def input_value(input: Any) -> Any:
     )
 
 
-def plain_value(value: Any) -> dict[str, Any]:
-    """A record or mapping as a dict, its fields as they go into JSON."""
-    return dict(_plain(value))
-
-
 def _is_record(value: Any) -> bool:
     return (attrs.has(type(value)) or dataclasses.is_dataclass(value)) and not isinstance(value, type)
 
@@ -95,6 +100,8 @@ def _plain(value: Any) -> Any:
         return _converter().unstructure(value)
     if isinstance(value, Mapping):
         return dict(value)
+    if isinstance(value, date):
+        return value.isoformat()  # as in the fields of a record
     raise TypeError(_why(value))
 
 
@@ -114,7 +121,7 @@ def _unfit(value: Any, path: str, above: tuple[int, ...]) -> Iterator[str]:
     elif isinstance(value, str):
         if not _is_unicode(value):
             yield f"{path} is a text with lone surrogates"
-    elif value is None or isinstance(value, bool | int):
+    elif value is None or isinstance(value, bool | int | date):
         return
     elif isinstance(value, Mapping):
         for key, item in value.items():
@@ -148,6 +155,6 @@ def digest_of(body: bytes) -> str:
     """SHA-256 (hex) of a JSON text in canonical form, to recognise an input wherever it shows up again."""
     try:
         canonical = json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")).encode()
-    except ValueError:
+    except (ValueError, RecursionError):
         canonical = body
     return hashlib.sha256(canonical).hexdigest()
