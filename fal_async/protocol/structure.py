@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,6 @@ def _converter() -> Converter:
     converter = Converter()
     for kind in (datetime, date):
         converter.register_structure_hook(kind, lambda text, into: into.fromisoformat(text))
-        converter.register_unstructure_hook(kind, lambda moment: moment.isoformat())
     return converter
 
 
@@ -55,17 +55,44 @@ def structure(data: Any, into: Any, *, request_id: str | None = None, endpoint_i
 
 
 def encode_json(value: Any, what: str = "input") -> bytes:
-    """`value` as compact JSON in UTF-8; attrs values and dataclasses anywhere in it become objects.
+    """`value` as compact JSON in UTF-8; attrs values and dataclasses anywhere in it become objects (of the
+    fields that their `__init__` takes), dates ISO texts, enum members their values.
 
     ConfigurationError, naming the place, where JSON can't carry it.
     """
     try:
         text = json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False, default=_plain)
-        return text.encode()
+        body = text.encode()
     except Exception as error:
         # Not only the json module's own: a record's fields are read here, whatever they raise.
-        place = _first_unfit(value, what) or f"{what}: {type(error).__name__}"
-        raise ConfigurationError(f"JSON can't carry the {what}: {place}") from error
+        raise _cannot_carry(value, what, type(error).__name__) from error
+    if not _has_text_keys(value):
+        # The json module makes texts of them in silence, and `{1: a, "1": b}` would have one key twice.
+        raise _cannot_carry(value, what, "a key that is no text")
+    return body
+
+
+def _cannot_carry(value: Any, what: str, otherwise: str) -> ConfigurationError:
+    place = _first_unfit(value, what) or f"{what}: {otherwise}"
+    return ConfigurationError(f"JSON can't carry the {what}: {place}")
+
+
+_LEAVES = frozenset({str, int, float, bool, type(None)})
+
+
+def _has_text_keys(value: Any) -> bool:
+    """Whether all mappings in what is known to be JSON have texts as keys."""
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            return False
+        inner: Iterable[Any] = value.values()
+    elif isinstance(value, list | tuple):
+        inner = value
+    elif _is_record(value):
+        inner = [getattr(value, name) for name in _field_names(value)]
+    else:
+        return True
+    return all(type(item) in _LEAVES or _has_text_keys(item) for item in inner)
 
 
 def _first_unfit(value: Any, what: str) -> str | None:
@@ -97,11 +124,14 @@ def _is_record(value: Any) -> bool:
 def _plain(value: Any) -> Any:
     """What the json module asks for when it meets something that it doesn't know."""
     if _is_record(value):
-        return _converter().unstructure(value)
+        # As they are, not as they are annotated: what a field holds is what the model gets.
+        return {name: getattr(value, name) for name in _field_names(value)}
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, date):
-        return value.isoformat()  # as in the fields of a record
+        return value.isoformat()
+    if isinstance(value, enum.Enum):
+        return value.value
     raise TypeError(_why(value))
 
 
@@ -123,10 +153,12 @@ def _unfit(value: Any, path: str, above: tuple[int, ...]) -> Iterator[str]:
             yield f"{path} is a text with lone surrogates"
     elif value is None or isinstance(value, bool | int | date):
         return
+    elif isinstance(value, enum.Enum):
+        yield from _unfit(value.value, path, above)
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            if not isinstance(key, str | int | float | bool | None):
-                yield f"{path} has a key of type {type(key).__name__}"
+            if not isinstance(key, str):
+                yield f"{path} has a key of type {type(key).__name__}: in JSON they are texts"
             yield from _unfit(item, f"{path}.{key}", (*above, id(value)))
     elif isinstance(value, list | tuple):
         for at, item in enumerate(value):
@@ -148,7 +180,7 @@ def _is_unicode(text: str) -> bool:
 
 def _field_names(value: Any) -> list[str]:
     fields = attrs.fields(type(value)) if attrs.has(type(value)) else dataclasses.fields(value)
-    return [field.name for field in fields]
+    return [field.name for field in fields if field.init]
 
 
 def digest_of(body: bytes) -> str:
