@@ -54,7 +54,7 @@ _SECRETS = (
     (re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}:[\w-]+", re.IGNORECASE), "..."),
     (re.compile(r"\beyJ[\w-]{8,}(?:\.[\w-]*)*"), "..."),
     # Nothing a person reads is this long in one piece; base64 and tokens are.
-    (re.compile(r"\S{120,}"), "..."),
+    (re.compile(r"[^\s=]{120,}"), "..."),
 )
 
 

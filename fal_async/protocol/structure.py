@@ -77,22 +77,25 @@ def _cannot_carry(value: Any, what: str, otherwise: str) -> ConfigurationError:
     return ConfigurationError(f"JSON can't carry the {what}: {place}")
 
 
+_TEXT = frozenset({str})
 _LEAVES = frozenset({str, int, float, bool, type(None)})
 
 
 def _has_text_keys(value: Any) -> bool:
     """Whether all mappings in what is known to be JSON have texts as keys."""
-    if isinstance(value, Mapping):
-        if not all(isinstance(key, str) for key in value):
+    inner: Iterable[Any]
+    if type(value) is dict or isinstance(value, Mapping):
+        # This is on the path of every call: the usual case, plain texts, is settled in C.
+        if not _TEXT.issuperset(map(type, value)) and not all(isinstance(key, str) for key in value):
             return False
-        inner: Iterable[Any] = value.values()
+        inner = value.values()
     elif isinstance(value, list | tuple):
         inner = value
     elif _is_record(value):
         inner = [getattr(value, name) for name in _field_names(value)]
     else:
         return True
-    return all(type(item) in _LEAVES or _has_text_keys(item) for item in inner)
+    return all(_has_text_keys(item) for item in inner if type(item) not in _LEAVES)
 
 
 def _first_unfit(value: Any, what: str) -> str | None:
