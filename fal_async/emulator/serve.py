@@ -9,13 +9,15 @@ import sys
 from collections.abc import Callable
 from typing import TextIO
 
-from fal_async.emulator.server import DEFAULT_KEY, DEFAULT_RUNNERS, Emulator
+from fal_async.emulator.defaults import DEFAULT_HOST, DEFAULT_KEY, DEFAULT_PORT, DEFAULT_RUNNERS
+from fal_async.emulator.server import Emulator
 
-DEFAULT_PORT = 8765
+_KEEP_JOBS = 10_000
+"""With their inputs, which may hold whole files as data URIs."""
 
 
 async def serve(
-    host: str = "127.0.0.1",
+    host: str = DEFAULT_HOST,
     port: int = DEFAULT_PORT,
     *,
     key: str = DEFAULT_KEY,
@@ -25,12 +27,13 @@ async def serve(
     retention: float | None = None,
     require_key: bool = True,
     record: bool = False,
+    seed: int = 0,
     out: TextIO | None = None,
     configure: Callable[[Emulator], None] | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, then stop cleanly. Options: see `Emulator`. OSError: the port is taken.
 
-    It may run for days, so requests are counted but not kept, unless `record=True`.
+    It may run for days: requests are counted but not kept, unless `record=True`, and jobs are kept sparingly.
     `out` gets the few lines that say where it is (default: standard output).
     `configure` is called before the start, to add endpoints or faults.
     """
@@ -44,14 +47,20 @@ async def serve(
         retention=retention,
         require_key=require_key,
         record=record,
+        keep_jobs=_KEEP_JOBS,
+        seed=seed,
     )
     if configure is not None:
         configure(emulator)
+    await _serve_until_signalled(emulator, sys.stdout if out is None else out)
+
+
+async def _serve_until_signalled(emulator: Emulator, out: TextIO) -> None:
     stop = asyncio.Event()
     signals = _stop_on_signals(stop)
     try:
         async with emulator:
-            _announce(emulator, sys.stdout if out is None else out)
+            _announce(emulator, out)
             await stop.wait()
     finally:
         for number in signals:
