@@ -60,7 +60,7 @@ T = TypeVar("T")
 
 _MAX_REDIRECTS = 5
 _MAX_ERROR_BODY = 16 * 1024 * 1024
-_STEPS_TO_NOTICE = 4
+_STEPS_TO_NOTICE_PLAIN, _STEPS_TO_NOTICE = 2, 4
 """Steps of the event loop from a closed socket to a closed connection: two, and two more with TLS."""
 
 
@@ -345,16 +345,15 @@ class Transport:
         """Up to the answer's headers. A read that is redirected within its own origin is followed."""
         request, url = call.request, call.request.url
         headers = await self._request_headers(call)
-        if request.operation in PAID and self.pool.has_been_quiet():
+        if request.operation in PAID:
             # On an idle connection that the server has closed meanwhile it would break, and nobody would know
             # whether it was taken: the loop takes note of such connections first.
-            for _ in range(_STEPS_TO_NOTICE):
+            for _ in range(_STEPS_TO_NOTICE if url.startswith("https") else _STEPS_TO_NOTICE_PLAIN):
                 await asyncio.sleep(0)
         call.progress.began_at = time.time()
         for _ in range(_MAX_REDIRECTS):
             response = await self._once_or_on_the_backup(call, url, headers, limits)
             call.progress.sent, call.seen_id = True, response.headers.get(REQUEST_ID)
-            self.pool.heard_at = time.monotonic()
             if logger.isEnabledFor(logging.DEBUG):
                 request_id = request.request_id or call.seen_id
                 shown = f"{request.method} {without_query(url)}"
