@@ -268,9 +268,8 @@ async def test_it_is_borne_up_to_a_bound_and_warned_of_once(
 
 
 async def test_a_404_that_passes_is_a_replica_that_lags(patient: Session, emulator: Emulator) -> None:
-    emulator.faults.add(
-        Fault.vanish(on="status", times=2), Fault.html(502, on="status"), Fault.vanish(on="status", times=2)
-    )
+    emulator.faults.add(Fault.html(502, on="status", times=2), Fault.vanish(on="status", times=2))
+    emulator.faults.add(Fault.vanish(on="status", times=2, after=1))
     assert (await patient.subscribe(LLM, ASK)).data["output"]
 
 
