@@ -211,19 +211,5 @@ def follow(
 ) -> AsyncGenerator[QueueStatus, None]:
     """ConfigurationError at once where mode or interval are wrong."""
     check_following(mode, poll_interval)
-    return _follow(transport, handle, times, logs, mode, poll_interval)
-
-
-async def _follow(
-    transport: Transport,
-    handle: RequestHandle,
-    times: RunTimes,
-    logs: bool,
-    mode: Mode,
-    poll_interval: float | None,
-) -> AsyncGenerator[QueueStatus, None]:
     follower = Follower(transport, handle, times, logs=logs, poll_interval=poll_interval)
-    source = follower.by_polls() if mode == "polling" else follower.by_stream()
-    async with contextlib.aclosing(source) as statuses:
-        async for status in statuses:
-            yield status
+    return follower.by_polls() if mode == "polling" else follower.by_stream()

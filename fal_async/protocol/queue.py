@@ -123,16 +123,19 @@ def rebuilt_urls(hosts: Hosts, endpoint: EndpointId, request_id: str) -> Request
 
 def urls_of(hosts: Hosts, endpoint: EndpointId, submission: Submission) -> RequestUrls:
     """The URLs that submit gave, as fal asks; one that leads elsewhere is rebuilt: the key goes with it."""
+    status, response, cancel = submission.status_url, submission.response_url, submission.cancel_url
+    if _leads_home(status, hosts) and _leads_home(response, hosts) and _leads_home(cancel, hosts):
+        return RequestUrls(status=status or "", response=response or "", cancel=cancel or "")
     rebuilt = rebuilt_urls(hosts, endpoint, submission.request_id)
-
-    def trusted(url: str | None, instead: str) -> str:
-        return url if url and is_at_home(url, hosts.queue) else instead
-
     return RequestUrls(
-        status=trusted(submission.status_url, rebuilt.status),
-        response=trusted(submission.response_url, rebuilt.response),
-        cancel=trusted(submission.cancel_url, rebuilt.cancel),
+        status=status if status and _leads_home(status, hosts) else rebuilt.status,
+        response=response if response and _leads_home(response, hosts) else rebuilt.response,
+        cancel=cancel if cancel and _leads_home(cancel, hosts) else rebuilt.cancel,
     )
+
+
+def _leads_home(url: str | None, hosts: Hosts) -> bool:
+    return url is not None and is_at_home(url, hosts.queue)
 
 
 # Status (4.2) and status stream (4.3).

@@ -60,8 +60,7 @@ def encode_json(value: Any, what: str = "input") -> bytes:
     ConfigurationError, naming the place, where JSON can't carry it.
     """
     try:
-        text = json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False, default=_plain)
-        return text.encode()
+        return _ENCODER.encode(value).encode()
     except (TypeError, ValueError, RecursionError) as error:
         place = next(_unfit(value, what, ()), f"{what}: {type(error).__name__}")
         raise ConfigurationError(f"JSON can't carry the {what}: {place}") from error
@@ -96,6 +95,10 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(_why(value))
+
+
+# Made once: the json module makes one for each call with arguments of its own.
+_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"), ensure_ascii=False, default=_plain)
 
 
 def _why(value: Any) -> str:

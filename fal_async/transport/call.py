@@ -24,10 +24,12 @@ class Call:
     """One `send` or `open`, over all its attempts."""
 
     __slots__ = (
+        "attempt_began",
         "attempts",
         "began",
         "had_key",
         "key_renewed",
+        "limits",
         "policy",
         "progress",
         "request",
@@ -42,18 +44,16 @@ class Call:
         self.had_key = True
         self.seen_id: str | None = None  # from the headers of an answer that broke off later
         self.key_renewed = False
-        self.began = time.monotonic()
+        # Seconds of silence that are borne, and seconds to the end of the answer.
+        self.limits = (timeouts.first_byte, timeouts.total)
+        if request.operation in LONG:
+            self.limits = (timeouts.run, timeouts.run)
+        self.began = self.attempt_began = time.monotonic()
 
-
-def trace_of_what_was_sent() -> aiohttp.TraceConfig:
-    trace = aiohttp.TraceConfig()
-
-    async def headers_sent(_: Any, context: Any, __: Any) -> None:
-        if isinstance(context.trace_request_ctx, Call):
-            context.trace_request_ctx.progress.sent = True
-
-    trace.on_request_headers_sent.append(headers_sent)
-    return trace
+    def begin_attempt(self) -> None:
+        self.attempts += 1
+        self.attempt_began = time.monotonic()
+        self.progress.sent = False
 
 
 def names_of(request: HttpRequest) -> dict[str, Any]:
@@ -85,14 +85,14 @@ def transport_error(call: Call, error: BaseException) -> FalError:
 
 
 def _what_took_too_long(call: Call, error: BaseException, host: str) -> str:
-    timeouts = call.timeouts
+    silence, total = call.limits
     if never_connected(error):
-        return f"no connection to {host} within {timeouts.connect:g} s (Timeouts.connect)"
-    if call.request.operation in LONG:
-        return f"{host} did not answer within {timeouts.run:g} s (Timeouts.run)"
-    if isinstance(error, aiohttp.SocketTimeoutError):
-        return f"{host} was silent for {timeouts.first_byte:g} s (Timeouts.first_byte)"
-    return f"the answer of {host} was not complete within {timeouts.total:g} s (Timeouts.total)"
+        return f"no connection to {host} within {call.timeouts.connect:g} s (Timeouts.connect)"
+    if silence == total and call.request.operation in LONG:
+        return f"{host} did not answer within {total:g} s (Timeouts.run)"
+    if total is not None and time.monotonic() - call.attempt_began >= total:
+        return f"the answer of {host} was not complete within {total:g} s (Timeouts.total)"
+    return f"{host} was silent for {silence:g} s (Timeouts.first_byte)"
 
 
 def _what_broke(error: BaseException, host: str) -> str:
