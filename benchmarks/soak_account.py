@@ -56,7 +56,7 @@ class Account:
         return (
             f"{self.asked} calls = {endings}; {self.jobs} jobs on the books, at most one for each "
             f"({self.forgotten} lost by the restart, {self.cancels} with a cancel); "
-            f"{self.found_again} of {self.looked_for} uncertain submits that were looked for were taken, and found; "
+            f"of {self.looked_for} uncertain submits that were looked for {self.found_again} were found; "
             f"{len(self.violations)} violations"
         )
 
