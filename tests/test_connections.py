@@ -176,6 +176,26 @@ async def test_the_address_comes_back_for_submits_too(patient: Session, emulator
     assert emulator.count("submit") == 2
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault.reset(on="status_stream", taken=True, times=None),
+        Fault.close(on="status_stream", taken=True, times=None),
+        Fault.truncate(on="status_stream", times=None),
+    ],
+    ids=["reset", "closed", "cut"],
+)
+async def test_streams_that_break_after_each_event_are_no_busy_loop(
+    patient: Session, emulator: Emulator, gate: Gate, fault: Fault
+) -> None:
+    emulator.faults.add(fault)
+    asked = asyncio.create_task(patient.subscribe(GATE, {"n": 1}, mode="streaming", poll_interval=0.01))
+    await emulator.wait_for("status", 10)
+    gate.open()
+    assert (await asked).data == {"n": 1}
+    assert emulator.count("status_stream") == 3
+
+
 # Storms.
 
 
