@@ -186,7 +186,7 @@ async def test_the_address_comes_back_for_submits_too(patient: Session, emulator
     ids=["reset", "closed", "cut"],
 )
 async def test_streams_that_break_after_each_event_are_no_busy_loop(
-    patient: Session, emulator: Emulator, gate: Gate, fault: Fault
+    patient: Session, emulator: Emulator, gate: Gate, fault: Fault, caplog: pytest.LogCaptureFixture
 ) -> None:
     emulator.faults.add(fault)
     asked = asyncio.create_task(patient.subscribe(GATE, {"n": 1}, mode="streaming", poll_interval=0.01))
@@ -194,6 +194,7 @@ async def test_streams_that_break_after_each_event_are_no_busy_loop(
     gate.open()
     assert (await asked).data == {"n": 1}
     assert emulator.count("status_stream") == 3
+    assert caplog.text.count("polls instead") == 1
 
 
 # Storms.
