@@ -367,6 +367,32 @@ async def test_a_function_that_gives_the_new_key_is_asked_again(emulator: Emulat
         assert asked_for == before + 3
 
 
+async def test_a_function_that_gives_no_key_for_a_while(emulator: Emulator, gate: Gate) -> None:
+    """The vault is down: who waits goes on waiting, and a submit was surely not sent."""
+    down = False
+
+    async def key() -> str:
+        if down:
+            raise OSError("no vault")
+        return emulator.key
+
+    async with Session(key, hosts=emulator.hosts, retry=quick()) as fal:
+        asked = asyncio.create_task(fal.subscribe(GATE, {"n": 1}, poll_interval=0.01))
+        await emulator.wait_for("status")
+        down = True
+        for call in (fal.run, fal.queue.submit):
+            with pytest.raises(
+                TransportError, match=r"the credentials function failed \(OSError\)"
+            ) as caught:
+                await call(LLM, ASK)
+            assert isinstance(caught.value.__cause__, OSError)
+        assert not asked.done()
+        down = False
+        gate.open()
+        assert (await asked).data == {"n": 1}
+    assert len(emulator.jobs) == 1
+
+
 async def test_an_account_that_ran_empty_meanwhile(patient: Session, emulator: Emulator, gate: Gate) -> None:
     asked = asyncio.create_task(patient.subscribe(GATE))
     await emulator.wait_for("status")
