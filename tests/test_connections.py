@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -67,7 +68,13 @@ def elsewhere(**options: Any) -> Iterator[tuple[Emulator, Callable[[], None]]]:
         while emulator.connections_open:
             await asyncio.sleep(0)
 
-    yield emulator, lambda: asyncio.run_coroutine_threadsafe(drop(), loop).result(timeout=5)
+    def drop_meanwhile() -> None:
+        asyncio.run_coroutine_threadsafe(drop(), loop).result(timeout=5)
+        time.sleep(
+            0.15
+        )  # the client's loop is held up: what it does by itself within 0.1 s is no "meanwhile"
+
+    yield emulator, drop_meanwhile
     loop.call_soon_threadsafe(stop.set)
     thread.join()
 
