@@ -32,8 +32,9 @@ call may be made again with hope and without paying twice. Every error survives 
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -146,6 +147,17 @@ class FalError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions pickle by calling the class with `args`, which keyword-only arguments can't survive.
         return _rebuild, (type(self), self.args), self.__dict__
+
+
+@contextlib.contextmanager
+def about(request_id: str | None, endpoint_id: str | None) -> Iterator[None]:
+    """Errors of ours that leave this block name the request and the endpoint, where they did not yet."""
+    try:
+        yield
+    except FalError as error:
+        error.request_id = error.request_id or request_id
+        error.endpoint_id = error.endpoint_id or endpoint_id
+        raise
 
 
 def _rebuild(kind: type[FalError], args: tuple[Any, ...]) -> FalError:

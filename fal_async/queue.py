@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import attrs
 
 from fal_async.config import RetryPolicy
-from fal_async.errors import ApiError, ConfigurationError, ResponseDecodeError, SubmissionUncertainError
+from fal_async.errors import (
+    ApiError,
+    ConfigurationError,
+    ResponseDecodeError,
+    SubmissionUncertainError,
+    about,
+)
 from fal_async.finding import find
 from fal_async.following import Mode, check_following, follow
 from fal_async.models import CancelOutcome, Completed, QueueStatus, RequestLog, Result, Submission, T
@@ -341,7 +347,8 @@ class Queue:
         )
         response = await self._transport.send(request, retry=handle.retry, check=HttpResponse.json)
         handle.attempts["status"] += response.attempts
-        handle.last_status = parse_status(response.json(), handle.request_id)
+        with about(handle.request_id, handle.endpoint_id):
+            handle.last_status = parse_status(response.json(), handle.request_id)
         return handle.last_status
 
     async def fetch(self, handle: RequestHandle, output_type: type[T] | None) -> Result[T]:
@@ -413,9 +420,10 @@ def _submission_of(response: HttpResponse, endpoint: EndpointId, body: bytes, be
 def _result_of(
     handle: RequestHandle, response: HttpResponse, completed: Completed | None, output_type: Any
 ) -> Result[Any]:
-    data = decode_body(response)
-    if output_type is not None:
-        data = structure(data, output_type, request_id=handle.request_id, endpoint_id=handle.endpoint_id)
+    with about(handle.request_id, handle.endpoint_id):
+        data = decode_body(response)
+        if output_type is not None:
+            data = structure(data, output_type)
     return Result(
         data=data,
         request_id=handle.request_id,

@@ -51,6 +51,7 @@ class Session:
     Args:
         credentials: `"key_id:key_secret"`, a function (async or not) that gives one and is asked for each
             request, or None: FAL_KEY, then FAL_KEY_ID and FAL_KEY_SECRET, then the fal command line's login.
+            A function that fails is a TransportError: nothing was sent.
             No key is needed until a request needs one: public models take none.
         hosts: base URLs; default FAL_BASE_URL and the other variables, else fal's own.
         proxy_url: a server-side proxy that holds the key: requests go to it (fal docs "proxy").

@@ -85,6 +85,8 @@ class Gateway:
         self._core.recorder.open(entry)
         try:
             response = await self._respond(call)
+        except ConnectionError:
+            response = None  # the client is gone
         finally:
             entry.endpoint_id, entry.request_id = call.endpoint_id, call.request_id
         entry.status = None if response is None else response.status

@@ -289,6 +289,7 @@ _POLICY = "content_policy_violation"
 _BILLING = "top up at https://fal.ai/dashboard/billing"
 _TRUE, _FALSE = frozenset({"1", "true", "yes"}), frozenset({"0", "false", "no"})
 _PASSING = frozenset({408, 429, 502, 503, 504})
+_REFUSED = frozenset({429, 503})
 _BY_STATUS: Mapping[int, type[ApiError]] = {
     401: AuthenticationError,
     403: PermissionDeniedError,
@@ -313,7 +314,7 @@ def error_of(request: HttpRequest, response: HttpResponse, now: float = 0.0) -> 
         headers=response.headers,
         body=body,
         retry_after=retry_after(response.headers, now),
-        retryable=_retryable(kind, response),
+        retryable=_retryable(kind, response, request.operation in PAID),
         request_id=request.request_id or response.request_id,
         endpoint_id=request.endpoint_id,
     )
@@ -451,8 +452,10 @@ def _error_type(response: HttpResponse, body: Any, details: list[ErrorDetail]) -
     return _first_text(body.get("error_type"), platform, of_model, response.headers.get("x-fal-error-type"))
 
 
-def _retryable(kind: type[ApiError], response: HttpResponse) -> bool:
+def _retryable(kind: type[ApiError], response: HttpResponse, paid: bool) -> bool:
     if kind in (StartTimeoutError, BalanceExhaustedError):
         return False
     said = needs_retry(response.headers)
-    return response.status in _PASSING if said is None else said
+    # A paid request may have been taken before a 408, 502 or 504 was answered.
+    passing = _REFUSED if paid else _PASSING
+    return response.status in passing if said is None else said

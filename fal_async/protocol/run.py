@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from fal_async.config import Settings
-from fal_async.errors import ConfigurationError
+from fal_async.errors import ConfigurationError, ResponseDecodeError, about
 from fal_async.models import Result
 from fal_async.options import CallOptions
 from fal_async.protocol.endpoint import EndpointId
@@ -53,10 +53,15 @@ def _query(value: Any) -> str:
 
 def parse_run(response: HttpResponse, endpoint: EndpointId, output_type: Any) -> Result[Any]:
     """ResponseDecodeError where it is not what it says, or no `output_type`."""
-    check_from_fal(response)
-    data = decode_body(response)
-    if output_type is not None:
-        data = structure(data, output_type, request_id=response.request_id, endpoint_id=endpoint.full)
+    try:
+        with about(response.request_id, endpoint.full):
+            check_from_fal(response)
+            data = decode_body(response)
+            if output_type is not None:
+                data = structure(data, output_type)
+    except ResponseDecodeError as error:
+        error.retryable = False  # it ran, most likely: a second run may be a second bill
+        raise
     return Result(
         data=data,
         request_id=response.request_id,

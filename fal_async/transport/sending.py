@@ -45,9 +45,11 @@ from fal_async.transport.body import body_of
 from fal_async.transport.call import (
     FAILURES,
     LONG,
+    BrokenOff,
     Call,
     names_of,
     never_connected,
+    sent_once,
     transport_error,
     unreachable,
 )
@@ -392,6 +394,9 @@ class Transport:
             headers = {**headers, "x-fal-target-url": url}
             url = self.settings.proxy_url
         http = self.pool.http()
+        # Only a body tells when it leaves: a request without one counts as sent, unless it surely was not.
+        call.progress.sent = request.body is None
+        once = request.operation in PAID and request.method != "POST"
         try:
             return await http.request(
                 request.method,
@@ -400,11 +405,13 @@ class Transport:
                 headers=headers,
                 timeout=limits,
                 allow_redirects=False,
+                middlewares=(sent_once,) if once else None,
             )
+        except BrokenOff as broken:
+            raise broken.error from broken.error.__cause__
         except FAILURES as error:
-            # Only a body tells when it leaves: of a request without one, what is not surely unsent was sent.
-            if request.body is None and not never_connected(error):
-                call.progress.sent = True
+            if request.body is None and never_connected(error):
+                call.progress.sent = False
             raise
 
     async def _request_headers(self, call: Call) -> dict[str, str]:
