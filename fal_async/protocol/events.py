@@ -1,0 +1,116 @@
+"""A model's stream: the request, and what its body and each event mean (protocol 5.1)."""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections import deque
+from typing import Any
+
+from fal_async.config import CallOptions, Settings
+from fal_async.errors import ConfigurationError
+from fal_async.protocol.endpoint import EndpointId
+from fal_async.protocol.http import HttpRequest, Operation, content_type, is_json
+from fal_async.protocol.options import option_headers
+from fal_async.protocol.streaming import ServerSentEvent
+from fal_async.protocol.structure import encode_json, input_value
+
+EVENT_STREAM = "text/event-stream"
+DEFAULT_IDLE_TIMEOUT = 300.0
+KEPT = 1024 * 1024
+"""Characters of events that are kept for an error's `received`."""
+_DONE = "[DONE]"
+"""Some models write this where others just end, as OpenAI's API does."""
+
+
+class BodyKind(enum.Enum):
+    EVENTS = "events"
+    JSON = "json"
+    """An endpoint that gives its answer in one piece: a stream of one value."""
+    CHUNKS = "chunks"
+    """Anything else: the body's bytes, as they come."""
+    PAGE = "page"
+    """HTML: what a gateway says, not what a model sends."""
+
+
+class Meaning(enum.Enum):
+    VALUE = "value"
+    SKIP = "skip"
+    END = "end"
+    ERROR = "error"
+
+
+def stream_request(settings: Settings, endpoint: EndpointId, input: Any, options: CallOptions) -> HttpRequest:
+    headers = option_headers(options, settings.tags, queue=False)
+    return HttpRequest(
+        operation=Operation.STREAM,
+        method="POST",
+        url=f"{settings.hosts.run}/{endpoint.full}",
+        headers={**headers, "Accept": EVENT_STREAM, "Cache-Control": "no-store"},
+        body=encode_json(input_value(input)),
+        endpoint_id=endpoint.full,
+    )
+
+
+def check_idle_timeout(seconds: float | None) -> float:
+    """The default for None. ConfigurationError where it is no positive number."""
+    if seconds is None:
+        return DEFAULT_IDLE_TIMEOUT
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+        raise ConfigurationError(f"idle_timeout={seconds!r}: expected a positive number of seconds")
+    return float(seconds)
+
+
+def body_kind(headers: dict[str, str]) -> BodyKind:
+    """By the content type; names of headers in lower case."""
+    kind = content_type(headers)
+    if kind == EVENT_STREAM:
+        return BodyKind.EVENTS
+    if is_json(kind):
+        return BodyKind.JSON
+    return BodyKind.PAGE if kind == "text/html" else BodyKind.CHUNKS
+
+
+def meaning_of(event: ServerSentEvent) -> Meaning:
+    """Named events are values as any other, but for `error`."""
+    if event.event == "error":
+        return Meaning.ERROR
+    if event.data == "":
+        return Meaning.SKIP
+    return Meaning.END if event.data == _DONE else Meaning.VALUE
+
+
+def error_detail(data: str) -> Any:
+    try:
+        return json.loads(data)
+    except ValueError:
+        return data
+
+
+def error_message(detail: Any) -> str:
+    """The words of an error event: fal's body shapes (protocol 9), a model's own `error`, or plain text."""
+    for name in ("detail", "message", "error", "msg"):
+        if isinstance(detail, dict) and name in detail:
+            return error_message(detail[name])
+    if isinstance(detail, list) and detail:
+        return error_message(detail[0])
+    return detail if isinstance(detail, str) and detail else "the model sent an error event"
+
+
+class Kept:
+    """The newest values of a stream, at most about a megabyte of them, for who has to report a failure."""
+
+    def __init__(self, limit: int = KEPT) -> None:
+        self._limit, self._size = limit, 0
+        self._pieces: deque[str | bytes] = deque()
+        self.count = 0
+
+    def add(self, piece: str | bytes) -> None:
+        self.count += 1
+        self._pieces.append(piece)
+        self._size += len(piece)
+        while self._size > self._limit and len(self._pieces) > 1:
+            self._size -= len(self._pieces.popleft())
+
+    def values(self) -> list[Any]:
+        return [json.loads(piece) if isinstance(piece, str) else piece for piece in self._pieces]
