@@ -39,13 +39,15 @@ _OPEN_TIMEOUT = 90.0
 
 
 class Realtime:
-    """`fal.realtime`: opens realtime connections, and keeps the tokens that they need."""
+    """`fal.realtime`: opens realtime connections, and keeps the tokens that they need.
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
+    `connections` is the session's list of what it has to close.
+    """
+
+    def __init__(self, transport: Transport, connections: weakref.WeakSet[Any]) -> None:
+        self._transport, self._connections = transport, connections
         self._tokens: dict[tuple[TokenForm, str], Token] = {}
         self._fetching: dict[tuple[TokenForm, str], asyncio.Lock] = {}
-        self._connections: weakref.WeakSet[RealtimeConnection] = weakref.WeakSet()
 
     def connect(
         self,
@@ -136,11 +138,6 @@ class Realtime:
         )
         self._connections.add(connection)
         return connection
-
-    async def aclose(self) -> None:
-        """Close every connection that is still open."""
-        for connection in tuple(self._connections):
-            await connection.aclose()
 
     def _token_source(
         self,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic
 
 import attrs
 
+from fal_async.config import RetryPolicy
 from fal_async.errors import ResponseDecodeError, StreamError, TransportError
 from fal_async.models import T
 from fal_async.protocol.events import (
@@ -32,7 +33,20 @@ if TYPE_CHECKING:
     from fal_async.transport import OpenResponse, Transport
 
 RawItem = ServerSentEvent | bytes
-RequestMaker = Callable[[], Awaitable[HttpRequest]]
+
+
+@attrs.frozen(kw_only=True)
+class Beginning:
+    """What a stream is made of once it begins."""
+
+    transport: Transport
+    request: HttpRequest
+    output_type: Any = None
+    idle_timeout: float = attrs.field(default=None, converter=check_idle_timeout)
+    retry: RetryPolicy | None = None
+
+
+Begin = Callable[[], Awaitable[Beginning]]
 
 
 class EventStream(Generic[T]):
@@ -51,6 +65,7 @@ class EventStream(Generic[T]):
     notices stops. A stream can't be taken up again, and is never sent again once an answer has begun.
 
     Attributes:
+        endpoint_id: with its path; None before it has begun.
         request_id: fal's id of the request; None before it has begun, or where the answer names none.
         headers: of the answer, names in lower case; empty before it has begun.
 
@@ -61,23 +76,15 @@ class EventStream(Generic[T]):
         SubmissionUncertainError, TransportError: no answer came.
     """
 
-    def __init__(
-        self,
-        transport: Transport,
-        request: RequestMaker,
-        *,
-        endpoint_id: str,
-        output_type: Any = None,
-        idle_timeout: float | None = None,
-    ) -> None:
-        self._transport, self._make_request, self._output_type = transport, request, output_type
-        self._idle_timeout = check_idle_timeout(idle_timeout)
+    def __init__(self, begin: Begin) -> None:
+        self.begin = begin
+        self._output_type: Any = None
         self._exits = contextlib.AsyncExitStack()
         self._source: _Source | None = None
         self._closed = self._in_block = False
         self._kept = Kept()
         self._last: Any = None
-        self.endpoint_id = endpoint_id
+        self.endpoint_id: str | None = None
         self.request_id: str | None = None
         self.headers: dict[str, str] = {}
 
@@ -142,16 +149,18 @@ class EventStream(Generic[T]):
         return self._source
 
     async def _open(self) -> _Source:
-        request = await self._make_request()
-        timeouts = self._transport.settings.timeouts
+        made = await self.begin()
+        self.endpoint_id, self._output_type = made.request.endpoint_id, made.output_type
+        timeouts = made.transport.settings.timeouts
         # Until it begins, the model may be waiting for a runner, as with a direct run.
         patient = attrs.evolve(timeouts, first_byte=timeouts.run)
-        response = await self._exits.enter_async_context(self._transport.open(request, timeouts=patient))
+        opening = made.transport.open(made.request, timeouts=patient, retry=made.retry)
+        response = await self._exits.enter_async_context(opening)
         self.headers, self.request_id = dict(response.headers), response.request_id
         kind = body_kind(self.headers)
         if kind is BodyKind.PAGE:
             raise self._error("the answer is an HTML page, not a stream: is there a gateway in between?")
-        return _Source(response, kind, self._idle_timeout)
+        return _Source(response, kind, made.idle_timeout)
 
     async def _next_item(self) -> RawItem:
         source = await self._opened()

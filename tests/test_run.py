@@ -175,7 +175,9 @@ async def test_what_json_cant_carry_is_refused_before_anything_is_sent(
     assert emulator.count() == 0
 
 
-@pytest.mark.parametrize("endpoint_id", ["", "flux", "fal-ai/", "/a", "a b/c", "a/../b", "https://evil.com/a/b"])
+@pytest.mark.parametrize(
+    "endpoint_id", ["", "flux", "fal-ai/", "/a", "a b/c", "a/../b", "https://evil.com/a/b"]
+)
 async def test_a_wrong_endpoint_id_is_refused_before_anything_is_sent(
     fal: Session, emulator: Emulator, endpoint_id: str
 ) -> None:

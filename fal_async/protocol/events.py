@@ -7,8 +7,9 @@ import json
 from collections import deque
 from typing import Any
 
-from fal_async.config import CallOptions, Settings
+from fal_async.config import Settings
 from fal_async.errors import ConfigurationError
+from fal_async.options import CallOptions
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.http import HttpRequest, Operation, content_type, is_json
 from fal_async.protocol.options import option_headers

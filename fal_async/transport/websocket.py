@@ -1,56 +1,119 @@
-"""An open WebSocket, with its messages as values."""
+"""An open WebSocket, with its messages as values, and heartbeats that a slow reader doesn't fail."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from typing import Any
+import asyncio
+import contextlib
+from collections.abc import Coroutine
+from typing import Any, NamedTuple
 
 import aiohttp
-import attrs
 
 from fal_async.errors import TransportError
 
+CLOSE_WAIT = 2.0
+"""Seconds that a peer gets to answer a close frame."""
+_BROKEN, _NO_CODE = 1006, 1005
+_FAILURES = (aiohttp.ClientError, OSError, RuntimeError)
+_BINARY, _TEXT = aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT
 
-@attrs.frozen(kw_only=True)
-class Frame:
+
+class Frame(NamedTuple):
     """One WebSocket message: "text" (`data` is str), "binary" (bytes) or "close" (`code`, `reason`)."""
 
     kind: str
-    data: Any = attrs.field(default=None, repr=False)
+    data: Any = None
     code: int | None = None
     reason: str = ""
 
 
 class WebSocket:
-    """An open WebSocket. Only one task may receive, and only one may send at a time."""
+    """An open WebSocket. Only one task may receive; pings are answered while it does.
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self._socket = socket
+    `heartbeat`: after so many seconds of silence the peer is pinged, and has as long to say anything. Time in
+    which nobody receives does not count: what the peer says is not read then, so its silence means nothing.
+    """
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, heartbeat: float | None = None) -> None:
+        self._socket, self._heartbeat = socket, heartbeat
+        self._heard = self._receiving = self._pinged = self._dead = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._arm()
 
     async def send_bytes(self, data: bytes) -> None:
-        await self._sending(self._socket.send_bytes(data))
+        """TransportError: it was not sent."""
+        try:
+            await self._socket.send_bytes(data)
+        except _FAILURES as error:
+            raise TransportError("the WebSocket is closed") from error
 
     async def send_text(self, text: str) -> None:
-        await self._sending(self._socket.send_str(text))
-
-    async def _sending(self, work: Awaitable[None]) -> None:
+        """TransportError: it was not sent."""
         try:
-            await work
-        except (aiohttp.ClientError, OSError, RuntimeError) as error:
-            raise TransportError("the WebSocket is closed", retryable=True) from error
+            await self._socket.send_str(text)
+        except _FAILURES as error:
+            raise TransportError("the WebSocket is closed") from error
 
     async def receive(self) -> Frame:
         """The next message; a "close" frame at the end, with code 1006 where the connection just broke."""
-        message = await self._socket.receive()
-        if message.type is aiohttp.WSMsgType.BINARY:
-            return Frame(kind="binary", data=message.data)
-        if message.type is aiohttp.WSMsgType.TEXT:
-            return Frame(kind="text", data=message.data)
-        code = self._socket.close_code
-        reason = message.extra if isinstance(message.extra, str) else ""
-        if message.type is aiohttp.WSMsgType.ERROR:
-            reason = reason or type(message.data).__name__
-        return Frame(kind="close", code=1006 if code is None else int(code), reason=reason)
+        self._receiving = True
+        try:
+            while True:
+                message = await self._socket.receive()
+                self._heard = True
+                if message.type is _BINARY:
+                    return Frame("binary", message.data)
+                if message.type is _TEXT:
+                    return Frame("text", message.data)
+                if message.type is aiohttp.WSMsgType.PING:
+                    self._spawn(self._socket.pong(message.data))
+                elif message.type is not aiohttp.WSMsgType.PONG:
+                    return self._end(message)
+        finally:
+            self._receiving = False
 
     async def close(self, code: int = 1000) -> None:
         await self._socket.close(code=code)
+
+    def detach(self) -> None:
+        """No more heartbeats."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+
+    def _end(self, message: Any) -> Frame:
+        if message.type is aiohttp.WSMsgType.CLOSE:
+            reason = message.extra if isinstance(message.extra, str) else ""
+            return Frame("close", code=message.data or _NO_CODE, reason=reason)
+        if message.type is aiohttp.WSMsgType.ERROR and isinstance(message.data, aiohttp.WebSocketError):
+            return Frame("close", code=message.data.code, reason=str(message.data))
+        return Frame("close", code=_BROKEN, reason="the peer did not answer a ping" if self._dead else "")
+
+    def _arm(self) -> None:
+        if self._heartbeat is not None:
+            self._timer = asyncio.get_running_loop().call_later(self._heartbeat, self._beat)
+
+    def _beat(self) -> None:
+        if self._heard or not self._receiving:
+            self._heard = self._pinged = False
+        elif self._pinged:
+            self._dead = True
+            self._spawn(self._socket.close())
+            return
+        else:
+            self._pinged = True
+            self._spawn(self._socket.ping())
+        self._arm()
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.get_running_loop().create_task(_quietly(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _quietly(work: Coroutine[Any, Any, Any]) -> None:
+    # A connection that broke meanwhile is told to who receives.
+    with contextlib.suppress(*_FAILURES):
+        await work
