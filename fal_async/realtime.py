@@ -14,13 +14,16 @@ from fal_async.codec import Codec, Decode, Encode
 from fal_async.conversation import RealtimeConnection
 from fal_async.errors import AuthenticationError, ConfigurationError, PermissionDeniedError
 from fal_async.line import OnReconnect, OnTimings
+from fal_async.options import clean_headers
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.realtime import (
     DEFAULT_PATH,
     TOKEN_SECONDS,
     Token,
     TokenForm,
+    check_count,
     check_max_buffering,
+    check_seconds,
     parse_token,
     realtime_url,
     token_request,
@@ -114,15 +117,22 @@ class Realtime:
             ConfigurationError: for a wrong option, or where msgpack is needed and not installed.
         """
         check_max_buffering(max_buffering)
+        counts = {"max_message_size": max_message_size, "receive_buffer": receive_buffer}
+        for name, count in {**counts, "token_seconds": token_seconds}.items():
+            check_count(name, count)
+        for name, seconds in {"heartbeat": heartbeat, "connect_timeout": connect_timeout}.items():
+            check_seconds(name, seconds)
         endpoint = EndpointId.parse(endpoint_id, path)
         dialer = _Dialer(
             self._transport,
             endpoint,
             max_buffering=max_buffering,
-            max_message_size=_check_size(max_message_size),
+            max_message_size=max_message_size or 0,
             heartbeat=heartbeat,
             connect_timeout=connect_timeout,
-            headers={**({} if hint is None else {"X-Fal-Runner-Hint": hint}), **(headers or {})},
+            headers=clean_headers(
+                {**({} if hint is None else {"X-Fal-Runner-Hint": hint}), **(headers or {})}
+            ),
             token=self._token_source(endpoint, use_token, token_provider, token_form, token_seconds),
         )
         connection = RealtimeConnection(
@@ -257,9 +267,3 @@ class _Dialer:
                 connect_timeout=self._connect_timeout,
             )
         )
-
-
-def _check_size(size: int | None) -> int:
-    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
-        raise ConfigurationError(f"max_message_size={size!r}: expected a number of bytes, or None")
-    return size or 0

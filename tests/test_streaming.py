@@ -69,6 +69,10 @@ async def numbers(stream: EventStream[Any]) -> list[int]:
     return [value["number"] async for value in stream]
 
 
+async def values_of(stream: EventStream[Any]) -> list[Any]:
+    return [value async for value in stream]
+
+
 async def collect(stream: EventStream[Any], into: list[Any]) -> None:
     async for value in stream:
         into.append(value)
@@ -81,7 +85,7 @@ async def test_values_as_they_come(fal: Session, emulator: Emulator) -> None:
     async with fal.stream("me/count", {"n": 3}, hint="h", tags={"a": "b"}, headers={"X-Mine": "1"}) as stream:
         assert stream.request_id in emulator.jobs
         assert stream.headers["content-type"] == "text/event-stream"
-        assert [value async for value in stream] == [{"number": n, "name": "é😀"} for n in range(3)]
+        assert await values_of(stream) == [{"number": n, "name": "é😀"} for n in range(3)]
     [request] = emulator.requests
     assert (request.kind, request.path, json.loads(request.body)) == (
         "stream",
@@ -97,7 +101,7 @@ async def test_nothing_is_sent_before_the_stream_is_used(fal: Session, emulator:
     stream = fal.stream("me/count")
     assert (stream.request_id, stream.headers, emulator.count()) == (None, {}, 0)
     await stream.aclose()
-    assert [value async for value in stream] == []
+    assert await values_of(stream) == []
     assert emulator.count() == 0
 
 
@@ -108,7 +112,7 @@ async def test_the_path_is_added_once(fal: Session, emulator: Emulator) -> None:
     async def chat(input: Any) -> AsyncIterator[int]:
         yield 7
 
-    assert [value async for value in fal.stream("me/count", path="chat")] == [7]
+    assert await values_of(fal.stream("me/count", path="chat")) == [7]
 
 
 async def test_last_is_the_final_value(fal: Session) -> None:
@@ -127,7 +131,7 @@ async def test_last_is_the_final_value(fal: Session) -> None:
 
 
 async def test_output_type(fal: Session) -> None:
-    values = [value async for value in fal.stream("me/count", {"n": 1}, output_type=Number)]
+    values = await values_of(fal.stream("me/count", {"n": 1}, output_type=Number))
     assert values == [Number(0, "é😀")]
 
 
@@ -156,10 +160,11 @@ async def test_empty_and_done_events(fal: Session, emulator: Emulator) -> None:
 async def test_falsy_values_are_values(fal: Session, emulator: Emulator) -> None:
     @emulator.endpoint("me/falsy")
     async def falsy(input: Any) -> AsyncIterator[Any]:
-        for value in (0, "", False, None, [], {}):
+        values: list[Any] = [0, "", False, None, [], {}]
+        for value in values:
             yield value
 
-    assert [value async for value in fal.stream("me/falsy")] == [0, "", False, None, [], {}]
+    assert await values_of(fal.stream("me/falsy")) == [0, "", False, None, [], {}]
 
 
 async def test_a_binary_answer_comes_in_chunks(fal: Session, emulator: Emulator) -> None:
@@ -178,7 +183,7 @@ async def test_an_answer_in_one_piece_is_one_value(fal: Session, emulator: Emula
     async def plain(input: Any) -> Any:
         return {"whole": True}
 
-    assert [value async for value in fal.stream("me/plain", path="")] == [{"whole": True}]
+    assert await values_of(fal.stream("me/plain", path="")) == [{"whole": True}]
 
 
 async def test_keep_alives_are_no_values_and_no_silence() -> None:
@@ -190,12 +195,12 @@ async def test_keep_alives_are_no_values_and_no_silence() -> None:
             await asyncio.sleep(0.6)
             yield 2
 
-        assert [value async for value in fal.stream("me/slow", idle_timeout=0.3)] == [1, 2]
+        assert await values_of(fal.stream("me/slow", idle_timeout=0.3)) == [1, 2]
 
 
 async def test_bytes_that_drip(fal: Session, emulator: Emulator) -> None:
     emulator.faults.add(Fault.drip(0.0001, on="stream"))
-    values = [value async for value in fal.stream("me/count", {"n": 2})]
+    values = await values_of(fal.stream("me/count", {"n": 2}))
     assert values == [{"number": n, "name": "é😀"} for n in range(2)]
 
 
@@ -369,7 +374,7 @@ async def test_leaving_the_loop_closes_the_connection_at_once(fal: Session, emul
         assert value == 1
         break
     await model.stopped()
-    assert [value async for value in stream] == []
+    assert await values_of(stream) == []
 
 
 async def test_an_exception_in_the_loop_closes_the_connection(fal: Session, emulator: Emulator) -> None:

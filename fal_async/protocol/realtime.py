@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import urlencode
@@ -34,7 +35,7 @@ _LOST = frozenset({1001, 1005, BROKEN, 1012, 1013, 1014})
 """Going away, no code, just broken, restart, try again later, bad gateway: nothing that we did."""
 
 
-# Where to.
+# Options.
 
 
 def check_max_buffering(value: int | None) -> None:
@@ -43,6 +44,23 @@ def check_max_buffering(value: int | None) -> None:
         return
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 60:
         raise ConfigurationError(f"max_buffering={value!r}: expected a whole number from 1 to 60")
+
+
+def check_count(name: str, value: int | None) -> None:
+    """ConfigurationError where it is no whole number from 1 on, nor None."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise ConfigurationError(f"{name}={value!r}: expected a whole number from 1 on")
+
+
+def check_seconds(name: str, value: float | None) -> None:
+    """ConfigurationError where it is no positive number, nor None."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ConfigurationError(f"{name}={value!r}: expected a positive number of seconds")
+
+
+# Where to.
 
 
 def realtime_url(
