@@ -13,6 +13,7 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from fal_async.config import Environment, from_env
+from fal_async.models import T
 from fal_async.queue import Queue
 from fal_async.session import Session
 from fal_async.streaming import Beginning, EventStream
@@ -61,12 +62,12 @@ def _shortcut(
 
 
 def _stream_shortcut(
-    method: Callable[Concatenate[Session, P], EventStream[R]],
-) -> Callable[P, EventStream[R]]:
+    method: Callable[Concatenate[Session, P], EventStream[T]],
+) -> Callable[P, EventStream[T]]:
     """The same for a stream, which is made at once and looks for the session when it begins."""
 
     @wraps(method)
-    def call(*args: P.args, **kwargs: P.kwargs) -> EventStream[R]:
+    def call(*args: P.args, **kwargs: P.kwargs) -> EventStream[T]:
         async def begin() -> Beginning:
             return await method(await current_session(), *args, **kwargs).begin()
 
