@@ -21,7 +21,7 @@ else:
 
 @attrs.frozen(kw_only=True)
 class RequestLog:
-    """One log line of a request (protocol 4.2). `timestamp`: the server's ISO text; `level`: free text."""
+    """One log line of a request (protocol 4.2). `timestamp` is the server's ISO text; `level` is free text."""
 
     message: str
     timestamp: str = ""

@@ -670,7 +670,7 @@ async def test_closing_while_coming_back(fal: Session, emulator: Emulator) -> No
         {"connect_timeout": -1},
         {"token_form": "other"},
         {"token_seconds": 0},
-        {"use_token": False, "token_provider": lambda _: "x"},
+        {"use_token": False, "token_provider": str},
         {"headers": {"Authorization": "Key x"}},
         {"path": "a b"},
     ],

@@ -247,7 +247,7 @@ class Fault:
         return cls(**values)
 
     def to_json(self) -> dict[str, Any]:
-        return attrs.asdict(self)
+        return {**attrs.asdict(self), "names": list(self.names)}
 
 
 def _retry_after(value: Any) -> Any:

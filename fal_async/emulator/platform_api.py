@@ -59,13 +59,15 @@ def _requests_by_endpoint(core: Core, call: Call) -> Answer:
 
 
 def _filter(call: Call) -> Callable[[Job], bool]:
-    start, end = (moment.timestamp() for moment in _range(call))
+    start, end = _range(call)
     request_id, status = call.query.get("request_id"), call.query.get("status")
     if status is not None and status not in _STATUSES:
         raise ValueError(f"status must be one of {', '.join(_STATUSES)}")
 
     def matches(job: Job) -> bool:
-        if not start <= job.submitted_at < end or request_id not in (None, job.request_id):
+        # As a moment of whole microseconds, which is what `sent_at` says.
+        sent = datetime.fromtimestamp(job.submitted_at, UTC)
+        if not start <= sent < end or request_id not in (None, job.request_id):
             return False
         return status is None or (job.answer is not None and job.answer.status in _STATUSES[status])
 

@@ -14,6 +14,7 @@ from fal_async.emulator.admin import Admin
 from fal_async.emulator.books import Books
 from fal_async.emulator.builtin import builtin_endpoints
 from fal_async.emulator.core import Core
+from fal_async.emulator.defaults import DEFAULT_HOST, DEFAULT_KEY, DEFAULT_RUNNERS
 from fal_async.emulator.dispatcher import Dispatcher
 from fal_async.emulator.endpoints import Endpoint, EndpointFunction, EndpointTable, check_function
 from fal_async.emulator.fault_book import FaultBook
@@ -29,9 +30,6 @@ from fal_async.emulator.tokens import RealtimeTokens
 if TYPE_CHECKING:
     from fal_async.config import Hosts
 
-DEFAULT_KEY = "emulator:key"
-DEFAULT_RUNNERS = 2
-"""New accounts run two requests at a time (protocol 9.4)."""
 F = TypeVar("F", bound=EndpointFunction)
 
 
@@ -61,7 +59,7 @@ class Emulator:
     def __init__(
         self,
         *,
-        host: str = "127.0.0.1",
+        host: str = DEFAULT_HOST,
         port: int = 0,
         key: str = DEFAULT_KEY,
         require_key: bool = True,
@@ -152,11 +150,13 @@ class Emulator:
         `jobs` still lists them, as `forgotten`. Endpoints, faults, the key and the recorded requests stay.
         """
         await self.pause()
-        if not keep_memory:
-            self._core.books.forget()
-            await self._core.dispatcher.close()
-        await asyncio.sleep(downtime)
-        await self.resume()
+        try:
+            if not keep_memory:
+                self._core.books.forget()
+                await self._core.dispatcher.close()
+            await asyncio.sleep(downtime)
+        finally:
+            await self.resume()
 
     def go_away(self, seconds: float, *, after: float = 0.0) -> None:
         """`pause`, and `resume` after so many seconds, without waiting for it: a request may ask."""
@@ -270,7 +270,7 @@ class Emulator:
 
     def rotate_key(self, new: str) -> None:
         """The old key gets 401 from now on."""
-        self._core.keyring.key = new
+        self._core.keyring.rotate(new)
 
     def lock_account(self, *, polls: bool = True) -> None:
         """403, exhausted balance, on every call; with `polls=False` on run and submit only (protocol 9.4)."""

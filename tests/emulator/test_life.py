@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from fal_async.config import Hosts
 from fal_async.emulator import Emulator, JobContext
 from tests.emulator.caller import Caller
 
@@ -181,8 +182,7 @@ async def test_connections_are_counted(emulator: Emulator) -> None:
 
 
 async def test_hosts_point_at_the_emulator(emulator: Emulator) -> None:
-    config = pytest.importorskip("fal_async.config")
-    assert emulator.hosts == config.Hosts.local(emulator.url)
+    assert emulator.hosts == Hosts.local(emulator.url)
 
 
 def test_importing_the_package_and_the_plugin_is_light() -> None:
