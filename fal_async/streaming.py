@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
@@ -16,11 +15,13 @@ from fal_async.config import RetryPolicy
 from fal_async.errors import ResponseDecodeError, StreamError, TransportError
 from fal_async.models import T
 from fal_async.protocol.events import (
+    KEPT,
     BodyKind,
     Kept,
     Meaning,
     body_kind,
     check_idle_timeout,
+    decode_value,
     error_detail,
     error_message,
     meaning_of,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from fal_async.transport import OpenResponse, Transport
 
 RawItem = ServerSentEvent | bytes
+_Item = ServerSentEvent | str | bytes
+"""Text: an event that is nothing but this data."""
 
 
 @attrs.frozen(kw_only=True)
@@ -103,7 +106,7 @@ class EventStream(Generic[T]):
 
     def raw(self) -> AsyncIterator[RawItem]:
         """The events as they were sent, undecoded, also empty ones, `[DONE]` and errors; or chunks."""
-        return _Iteration(self, self._next_item)
+        return _Iteration(self, self._next_raw)
 
     async def last(self) -> T:
         """The final value, which is the result (protocol 5.1); waits for the end, whatever was read before.
@@ -160,9 +163,13 @@ class EventStream(Generic[T]):
         kind = body_kind(self.headers)
         if kind is BodyKind.PAGE:
             raise self._error("the answer is an HTML page, not a stream: is there a gateway in between?")
-        return _Source(response, kind, made.idle_timeout)
+        return _Source(response, kind, made.idle_timeout, self._kept)
 
-    async def _next_item(self) -> RawItem:
+    async def _next_raw(self) -> RawItem:
+        item = await self._next_item()
+        return ServerSentEvent(data=item) if isinstance(item, str) else item
+
+    async def _next_item(self) -> _Item:
         source = await self._opened()
         if source is None or self._closed:
             raise StopAsyncIteration
@@ -182,35 +189,38 @@ class EventStream(Generic[T]):
 
     async def _next_value(self) -> T:
         while True:
-            item = await self._next_item()
+            # One coroutine for an event that is there already, not four: a stream may bring 100,000.
+            ready = () if self._source is None else self._source.ready
+            item = ready.popleft() if ready else await self._next_item()
             if isinstance(item, bytes):
-                return self._noted(item, item)
-            meaning = meaning_of(item)
-            if meaning is Meaning.VALUE:
-                return await self._decoded(item.data)
-            if meaning is Meaning.END:
-                await self.aclose()
-                raise StopAsyncIteration
-            if meaning is Meaning.ERROR:
-                detail = error_detail(item.data)
-                await self.aclose()
-                raise self._error(error_message(detail), "error", detail)
+                value: Any = item
+            else:
+                data = item if isinstance(item, str) else item.data
+                meaning = meaning_of(item)
+                if meaning is Meaning.SKIP:
+                    continue
+                if meaning is not Meaning.VALUE:
+                    await self._end(meaning, data)
+                value, item = await self._decoded(data), data
+            self._kept.add(item)
+            self._last = value
+            return value  # type: ignore[no-any-return]
 
-    async def _decoded(self, data: str) -> T:
+    async def _end(self, meaning: Meaning, data: str) -> None:
+        await self.aclose()
+        if meaning is Meaning.ERROR:
+            detail = error_detail(data)
+            raise self._error(error_message(detail), "error", detail)
+        raise StopAsyncIteration
+
+    async def _decoded(self, data: str) -> Any:
         try:
-            value = json.loads(data)
-            typed = value if self._output_type is None else structure(value, self._output_type)
+            value = decode_value(data)
+            return value if self._output_type is None else structure(value, self._output_type)
         except (ValueError, RecursionError, ResponseDecodeError) as error:
             await self.aclose()
             message = error if isinstance(error, ResponseDecodeError) else "an event is no JSON"
             raise self._error(message, "undecodable") from error
-        return self._noted(data, typed)
-
-    def _noted(self, piece: str | bytes, value: Any) -> T:
-        self._kept.add(piece)
-        self._last = value
-        typed: T = value
-        return typed
 
     def _error(self, message: object, reason: str = "undecodable", detail: Any = None) -> StreamError:
         return StreamError(
@@ -251,17 +261,19 @@ class _Fault(Exception):
 class _Source:
     """The body of an answer as items: events, or chunks."""
 
-    def __init__(self, response: OpenResponse, kind: BodyKind, idle_timeout: float) -> None:
-        self._response, self._kind, self._idle_timeout = response, kind, idle_timeout
+    def __init__(self, response: OpenResponse, kind: BodyKind, idle_timeout: float, kept: Kept) -> None:
+        self._response, self._kind, self._idle_timeout, self._kept = response, kind, idle_timeout, kept
         self._chunks = response.chunks()
         self._decoder = SSEDecoder()
-        self._ready: deque[RawItem] = deque()
+        self.ready: deque[_Item] = deque()
+        """What has arrived and was not asked for yet."""
+        self._unseen = 0  # bytes since what is kept was last looked through
         self._whole: list[bytes] = []
         self._over = False
 
-    async def next(self) -> RawItem | None:
+    async def next(self) -> _Item | None:
         """None at the end. `_Fault` where the body breaks off, stalls, or is too large."""
-        while not self._ready:
+        while not self.ready:
             if self._over:
                 return None
             chunk = await self._chunk()
@@ -269,10 +281,11 @@ class _Source:
                 self._finish()
             else:
                 self._take(chunk)
-        return self._ready.popleft()
+        return self.ready.popleft()
 
     def close(self) -> None:
         self._over = True
+        self.ready.clear()
         self._response.close()
 
     async def _chunk(self) -> bytes | None:
@@ -287,13 +300,17 @@ class _Source:
             raise _Fault(message, "idle") from error
 
     def _take(self, chunk: bytes) -> None:
+        self._unseen += len(chunk)
+        if self._unseen > KEPT // 4:
+            self._kept.trim()
+            self._unseen = 0
         if self._kind is BodyKind.CHUNKS:
-            self._ready.append(chunk)
+            self.ready.append(chunk)
         elif self._kind is BodyKind.JSON:
             self._whole.append(chunk)
         else:
             try:
-                self._ready.extend(self._decoder.feed(chunk))
+                self.ready.extend(self._decoder.feed_light(chunk))
             except ResponseDecodeError as error:
                 raise _Fault(error.message, "too_large") from error
 
@@ -301,6 +318,6 @@ class _Source:
         self._over = True
         if self._kind is BodyKind.JSON:
             text = b"".join(self._whole).decode("utf-8", "replace")
-            self._ready.append(ServerSentEvent(data=text))
+            self.ready.append(text)
         elif self._decoder.incomplete:
             raise _Fault("the stream ended in the middle of an event", "cut")

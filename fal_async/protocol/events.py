@@ -72,13 +72,28 @@ def body_kind(headers: dict[str, str]) -> BodyKind:
     return BodyKind.PAGE if kind == "text/html" else BodyKind.CHUNKS
 
 
-def meaning_of(event: ServerSentEvent) -> Meaning:
-    """Named events are values as any other, but for `error`."""
-    if event.event == "error":
-        return Meaning.ERROR
-    if event.data == "":
+def meaning_of(event: ServerSentEvent | str) -> Meaning:
+    """Named events are values as any other, but for `error`. Text: an event that is nothing but this data."""
+    data = event
+    if isinstance(event, ServerSentEvent):
+        if event.event == "error":
+            return Meaning.ERROR
+        data = event.data
+    if data == "":
         return Meaning.SKIP
-    return Meaning.END if event.data == _DONE else Meaning.VALUE
+    return Meaning.END if data == _DONE else Meaning.VALUE
+
+
+_raw_decode = json.JSONDecoder().raw_decode
+
+
+def decode_value(data: str) -> Any:
+    """ValueError or RecursionError where it is no JSON. `json.loads`, less its search for white space."""
+    try:
+        value, end = _raw_decode(data)
+    except ValueError:
+        return json.loads(data)
+    return value if end == len(data) else json.loads(data)
 
 
 def error_detail(data: str) -> Any:
@@ -102,16 +117,23 @@ class Kept:
     """The newest values of a stream, at most about a megabyte of them, for who has to report a failure."""
 
     def __init__(self, limit: int = KEPT) -> None:
-        self._limit, self._size = limit, 0
+        self._limit, self._gone = limit, 0
         self._pieces: deque[str | bytes] = deque()
-        self.count = 0
+        self.add = self._pieces.append
+        """Text is an event's JSON. Nothing is forgotten before `trim`."""
 
-    def add(self, piece: str | bytes) -> None:
-        self.count += 1
-        self._pieces.append(piece)
-        self._size += len(piece)
-        while self._size > self._limit and len(self._pieces) > 1:
-            self._size -= len(self._pieces.popleft())
+    @property
+    def count(self) -> int:
+        """How many values there were, those that are kept no more included."""
+        return self._gone + len(self._pieces)
+
+    def trim(self) -> None:
+        """Forget the oldest beyond the limit. It looks at all that is kept: not to be called for each value."""
+        size = sum(map(len, self._pieces))
+        while size > self._limit and len(self._pieces) > 1:
+            size -= len(self._pieces.popleft())
+            self._gone += 1
 
     def values(self) -> list[Any]:
+        self.trim()
         return [json.loads(piece) if isinstance(piece, str) else piece for piece in self._pieces]
