@@ -18,7 +18,6 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from statistics import median
-from typing import Any
 
 EVENT = {"output": "The quiet river keeps its letter near the window.", "partial": True, "error": None}
 MESSAGE = {"prompt": "a cat in the rain", "seed": 6252023, "strength": 0.8, "image": b"\xff\xd8" * 512}
@@ -131,7 +130,7 @@ async def aiohttp_echo(port: int, count: int) -> int:
     import msgpack
 
     url = f"ws://127.0.0.1:{port}/{PATH}/realtime"
-    async with aiohttp.ClientSession() as http, http.ws_connect(url, heartbeat=20) as socket:
+    async with aiohttp.ClientSession() as http, http.ws_connect(url) as socket:
         for _ in range(count):
             await socket.send_bytes(msgpack.packb(MESSAGE))
             message = await socket.receive()

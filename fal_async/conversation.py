@@ -125,7 +125,7 @@ class RealtimeConnection:
         RealtimeError where it ended otherwise.
         """
         self._check_entered()
-        value = await self._inbox.get()
+        value = await self._line.take()
         return None if value is END else value
 
     def __aiter__(self) -> RealtimeConnection:
@@ -133,7 +133,7 @@ class RealtimeConnection:
 
     async def __anext__(self) -> Any:
         self._check_entered()
-        value = await self._inbox.get()
+        value = await self._line.take()
         if value is END:
             raise StopAsyncIteration
         return value
@@ -160,19 +160,27 @@ class RealtimeConnection:
             return await self._exchange(outgoing, timeout)
 
     async def _exchange(self, outgoing: Outgoing, timeout: float | None) -> Any:
-        self._requested = outgoing
+        if timeout is None:
+            return await self._answer(outgoing)
         try:
             async with asyncio.timeout(timeout) as limit:
-                await self._line.send(outgoing)
-                value = await self._inbox.get()
-        except (TimeoutError, asyncio.CancelledError) as error:
-            self._line.unsent.discard(outgoing)
-            self._out_of_step = outgoing in self._line.in_flight
-            if timeout is None or not limit.expired():
+                return await self._answer(outgoing)
+        except TimeoutError as error:
+            if not limit.expired():
                 raise
             raise ClientTimeoutError(
                 f"no answer within {timeout:g} s", timeout=timeout, endpoint_id=self.endpoint_id
             ) from error
+
+    async def _answer(self, outgoing: Outgoing) -> Any:
+        self._requested = outgoing
+        try:
+            await self._line.send(outgoing)
+            value = await self._line.take()
+        except asyncio.CancelledError:
+            self._line.unsent.discard(outgoing)
+            self._out_of_step = outgoing in self._line.in_flight
+            raise
         finally:
             self._requested = None
         if value is END:

@@ -27,12 +27,18 @@ class Inbox:
     def full(self) -> bool:
         return len(self._waiting) >= self._limit
 
-    def put(self, value: Any) -> None:
+    @property
+    def empty(self) -> bool:
+        return not self._waiting
+
+    def put(self, value: Any) -> bool:
+        """Whether somebody was waiting for it."""
         taker, self._taker = self._taker, None
         if taker is not None and not taker.done():
             taker.set_result(value)
-        else:
-            self._waiting.append(value)
+            return True
+        self._waiting.append(value)
+        return False
 
     async def room(self) -> None:
         """Until there is room for one more."""

@@ -14,6 +14,8 @@ from fal_async.codec import Codec
 from fal_async.errors import ApiError, FalError, RealtimeError, SessionStateError, TransportError
 from fal_async.inbox import Inbox
 from fal_async.protocol.realtime import (
+    BROKEN,
+    NORMAL,
     Control,
     Ended,
     Failed,
@@ -24,6 +26,7 @@ from fal_async.protocol.realtime import (
     is_normal,
 )
 from fal_async.protocol.reconnecting import InFlight, Outgoing, Reconnect, Reconnected, Unsent
+from fal_async.reading import Closed, Reading
 
 if TYPE_CHECKING:
     from fal_async.transport import WebSocket
@@ -50,7 +53,7 @@ class _Lost(Exception):
 
 
 class Line:
-    """One task reads, decodes, and comes back; senders write past it, or leave their messages to it.
+    """One task reads (see `Reading`) and comes back; senders write past it, or leave their messages to it.
 
     `ended`: the session is over, in order or with the error that `inbox` gives. `reconnects`: how often a
     lost connection was made good. `on_loss` is told at once what was in flight, whatever becomes of it.
@@ -74,7 +77,8 @@ class Line:
         self.inbox, self.unsent, self.in_flight = inbox, unsent, InFlight()
         self._exits = contextlib.AsyncExitStack()
         self._socket: WebSocket | None = None  # None: nothing to send on
-        self._reading: asyncio.Task[None] | None = None
+        self._reading: Reading | None = None
+        self._task: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
         self._moved = asyncio.Event()  # set, and replaced, when a connection stands or the session is over
         self._fruitless = self._rejections = self._resent = 0
@@ -85,21 +89,21 @@ class Line:
 
     @property
     def started(self) -> bool:
-        return self._reading is not None
+        return self._task is not None
 
     async def start(self) -> None:
         """Raises what the token service or the handshake raises."""
         await self._connect()
         self.inbox.reopen()
         self.ended, self._fruitless, self._rejections = False, 0, 0
-        self._reading = asyncio.get_running_loop().create_task(self._read(), name="fal_async realtime")
+        self._task = asyncio.get_running_loop().create_task(self._live(), name="fal_async realtime")
 
     async def aclose(self) -> None:
         self._closed = True
-        reading = self._reading
-        if reading is not None and reading is not asyncio.current_task():
-            reading.cancel()
-            await asyncio.wait({reading})
+        task = self._task
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+            await asyncio.wait({task})
         self._finish(None)
         await self._hang_up()
 
@@ -150,13 +154,17 @@ class Line:
             raise self.problem("the session has ended")
         async with self._starting:
             if self.ended:
-                if self._reading is not None:
-                    await asyncio.wait({self._reading})
+                if self._task is not None:
+                    await asyncio.wait({self._task})
                 await self.start()
 
-    # Reading.
+    # Receiving.
 
-    async def _read(self) -> None:
+    async def take(self) -> Any:
+        """The next message; `END`, or the error of the session, at its end."""
+        return await (self.inbox.get() if self._reading is None else self._reading.take())
+
+    async def _live(self) -> None:
         try:
             while not self.ended:
                 try:
@@ -174,55 +182,39 @@ class Line:
 
     async def _receive_all(self) -> None:
         """Up to the end of the session. `_Lost` where the connection ended before it."""
-        if self._socket is None:
-            raise _Lost(self.problem(close_words(1006, ""), code=1006))
-        await self._receive(self._socket)
+        if self._reading is None:
+            raise _Lost(self.problem(close_words(BROKEN, ""), code=BROKEN))
+        try:
+            await self._reading.run()
+        except Closed as closed:
+            if not is_normal(closed.code):
+                words = close_words(closed.code, closed.reason)
+                error = self.problem(words, code=closed.code, reason=closed.reason)
+                raise (_Lost(error) if is_lost(closed.code) else error) from None
         if len(self.unsent):
             raise _Lost(self.problem("the session ended while a message was to be sent"))
         self._finish(None)
 
-    async def _receive(self, socket: WebSocket) -> None:
-        inbox, in_flight, read = self.inbox, self.in_flight, self._codec.read
-        while True:
-            frame = await socket.receive()
-            if frame.kind == "close":
-                return self._closed_with(frame.code or 1005, frame.reason)
-            control, value = read(frame.data)
-            if control is None:
-                if not in_flight.fruitful:
-                    self._fruitless = self._rejections = 0
-                in_flight.answered()
-                inbox.put(value)
-                if inbox.full:
-                    await inbox.room()
-            elif await self._obey(control):
-                return None
-
-    def _closed_with(self, code: int, reason: str) -> None:
-        if is_normal(code):
-            return
-        error = self.problem(close_words(code, reason), code=code, reason=reason)
-        raise _Lost(error) if is_lost(code) else error
-
-    async def _obey(self, control: Control) -> bool:
-        """The table of protocol 6.3. Whether the session is over."""
+    async def _obey(self, control: Control) -> None:
+        """The table of protocol 6.3."""
         if isinstance(control, Timings):
             await call_back(self._on_timings, control.seconds)
+        elif isinstance(control, Ended):
+            raise Closed(NORMAL, control.reason)
         elif isinstance(control, Failed):
             words = control.error + (f": {control.reason}" if control.reason else "")
             raise self.problem(words, error=control.error, reason=control.reason)
         elif isinstance(control, Unauthorized):
             error = self.problem("the realtime token was rejected", error="Unauthorized")
             raise _Lost(error, unauthorized=True)
-        return isinstance(control, Ended)
 
     # Coming back.
 
     async def _come_back(self, lost: _Lost) -> None:
         """Another connection in place of the lost one; or the error that ends the session."""
         self._socket, began = None, time.monotonic()
-        if began - self._stands_since > _STEADY:
-            self._fruitless = 0
+        if self.in_flight.fruitful or began - self._stands_since > _STEADY:
+            self._fruitless = self._rejections = 0
         in_flight = self._given_up(lost)
         await self._hang_up()
         if self._policy is None or (lost.unauthorized and not self._another_token()):
@@ -291,7 +283,8 @@ class Line:
 
     async def _connect(self) -> None:
         exits = contextlib.AsyncExitStack()
-        self._socket = await self._dialer.dial(exits)
+        socket = self._socket = await self._dialer.dial(exits)
+        self._reading = Reading(socket, self._codec, self.inbox, self.in_flight, self._obey)
         self._exits, self._stands_since = exits, time.monotonic()
         self._tell_moved()
 
