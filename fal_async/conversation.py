@@ -151,15 +151,6 @@ class RealtimeConnection:
         """
         self._check_entered()
         outgoing = Outgoing(message, self._codec.encode(message))
-        async with self._turn:
-            if self._out_of_step:
-                raise self._line.problem(
-                    "an earlier request was given up, and its late answer would pass for this one's: "
-                    "open another connection"
-                )
-            return await self._exchange(outgoing, timeout)
-
-    async def _exchange(self, outgoing: Outgoing, timeout: float | None) -> Any:
         if timeout is None:
             return await self._answer(outgoing)
         try:
@@ -173,18 +164,26 @@ class RealtimeConnection:
             ) from error
 
     async def _answer(self, outgoing: Outgoing) -> Any:
-        self._requested = outgoing
+        line, turn = self._line, self._turn
+        await turn.acquire()
         try:
-            await self._line.send(outgoing)
-            value = await self._line.take()
+            if self._out_of_step:
+                raise line.problem(
+                    "an earlier request was given up, and its late answer would pass for this one's: "
+                    "open another connection"
+                )
+            self._requested = outgoing
+            await line.send(outgoing)
+            value = await line.take()
         except asyncio.CancelledError:
-            self._line.unsent.discard(outgoing)
-            self._out_of_step = outgoing in self._line.in_flight
+            line.unsent.discard(outgoing)
+            self._out_of_step = outgoing in line.in_flight
             raise
         finally:
             self._requested = None
+            turn.release()
         if value is END:
-            raise self._line.problem("the session ended before the answer", in_flight=[outgoing.message])
+            raise line.problem("the session ended before the answer", in_flight=[outgoing.message])
         return value
 
     def _lost(self, in_flight: list[Outgoing], error: RealtimeError) -> None:

@@ -78,6 +78,8 @@ class Line:
         self._exits = contextlib.AsyncExitStack()
         self._socket: WebSocket | None = None  # None: nothing to send on
         self._reading: Reading | None = None
+        self.take: Callable[[], Awaitable[Any]] = inbox.get
+        """The next message; `END`, or the error of the session, at its end."""
         self._task: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
         self._moved = asyncio.Event()  # set, and replaced, when a connection stands or the session is over
@@ -137,9 +139,8 @@ class Line:
     async def _transmit(self, socket: WebSocket, outgoing: Outgoing) -> None:
         """TransportError: it was not sent."""
         self.in_flight.add(outgoing)
-        data = outgoing.data
         try:
-            await (socket.send_text(data) if isinstance(data, str) else socket.send_bytes(data))
+            await socket.send(outgoing.data)
         except TransportError:
             self.in_flight.remove(outgoing)
             raise
@@ -159,10 +160,6 @@ class Line:
                 await self.start()
 
     # Receiving.
-
-    async def take(self) -> Any:
-        """The next message; `END`, or the error of the session, at its end."""
-        return await (self.inbox.get() if self._reading is None else self._reading.take())
 
     async def _live(self) -> None:
         try:
@@ -285,6 +282,7 @@ class Line:
         exits = contextlib.AsyncExitStack()
         socket = self._socket = await self._dialer.dial(exits)
         self._reading = Reading(socket, self._codec, self.inbox, self.in_flight, self._obey)
+        self.take = self._reading.take
         self._exits, self._stands_since = exits, time.monotonic()
         self._tell_moved()
 

@@ -89,7 +89,7 @@ class HttpOverWebSocket:
         """Send one input, without waiting for its answer."""
         data = encode_json(input_value(input))
         try:
-            await self._open_socket().send_text(data.decode())
+            await self._open_socket().send(data.decode())
         except TransportError as error:
             raise self._lost(1006, "") from error
         self.unanswered += 1

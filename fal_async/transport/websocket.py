@@ -41,17 +41,13 @@ class WebSocket:
         self._timer: asyncio.TimerHandle | None = None
         self._arm()
 
-    async def send_bytes(self, data: bytes) -> None:
-        """TransportError: it was not sent."""
+    async def send(self, data: bytes | str) -> None:
+        """A binary or a text frame. TransportError: it was not sent."""
         try:
-            await self._socket.send_bytes(data)
-        except _FAILURES as error:
-            raise TransportError("the WebSocket is closed") from error
-
-    async def send_text(self, text: str) -> None:
-        """TransportError: it was not sent."""
-        try:
-            await self._socket.send_str(text)
+            if isinstance(data, str):
+                await self._socket.send_str(data)
+            else:
+                await self._socket.send_bytes(data)
         except _FAILURES as error:
             raise TransportError("the WebSocket is closed") from error
 
