@@ -129,7 +129,7 @@ class EventStream(Generic[T]):
         """Close the connection. Closing twice, or before it was opened, is no error."""
         self._closed = True
         if self._source is not None:
-            self._source.close()
+            await self._source.aclose()
         await self._exits.aclose()
 
     def abandon(self) -> None:
@@ -287,6 +287,12 @@ class _Source:
         self._over = True
         self.ready.clear()
         self._response.close()
+
+    async def aclose(self) -> None:
+        self.close()
+        # Another task may be in it: the closed response has ended that one's wait already.
+        with contextlib.suppress(RuntimeError):
+            await self._chunks.aclose()
 
     async def _chunk(self) -> bytes | None:
         # Comments count as well: a server that sends keep-alives is not idle.
