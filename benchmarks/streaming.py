@@ -231,6 +231,7 @@ def installed(module: str) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tables", nargs="*", default=["streams", "realtime"], help="streams, realtime")
     parser.add_argument("--quick", action="store_true", help="a tenth of everything")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
@@ -243,22 +244,22 @@ def main() -> None:
         candidate = (STREAMS if table == "streams" else ECHOES)[name]
         print(json.dumps(asyncio.run(measured(candidate, int(port), int(count)))))
     else:
-        report(options.quick, options.rounds)
+        report(options.tables, options.quick, options.rounds)
 
 
-def report(quick: bool, rounds: int) -> None:
+def report(tables: list[str], quick: bool, rounds: int) -> None:
     rivals = installed("fal_client")
-    events, messages = (10_000, 2_000) if quick else (100_000, 20_000)
-    streams, echoes = (
-        [name for name in table if rivals or name != "fal-client"] for table in (STREAMS, ECHOES)
-    )
-    print(f"Python {sys.version.split()[0]}, {os.cpu_count()} CPUs\n")
-    print(f"Streams, {events:,} events of {len(json.dumps(EVENT))} characters:\n")
-    taken = take("streams", streams, events, rounds)
-    print(table_of(taken, "fal-client" if rivals else "bare aiohttp", "event", events))
-    print(f"\nRealtime echo, messages of {len(MESSAGE['image']) + 80:,} bytes:\n")  # type: ignore[arg-type]
-    taken = take("echoes", echoes, messages, rounds)
-    print(table_of(taken, "bare aiohttp + msgpack", "round trip", messages))
+    print(f"Python {sys.version.split()[0]}, {os.cpu_count()} CPUs")
+    if "streams" in tables:
+        count = 10_000 if quick else 100_000
+        taken = take("streams", [name for name in STREAMS if rivals or name != "fal-client"], count, rounds)
+        print(f"\nStreams, {count:,} events of {len(json.dumps(EVENT))} characters:\n")
+        print(table_of(taken, "fal-client" if rivals else "bare aiohttp", "event", count))
+    if "realtime" in tables:
+        count = 2_000 if quick else 20_000
+        taken = take("echoes", [name for name in ECHOES if rivals or name != "fal-client"], count, rounds)
+        print("\nRealtime echo, messages of a kilobyte:\n")
+        print(table_of(taken, "bare aiohttp + msgpack", "round trip", count))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
@@ -16,15 +17,16 @@ from fal_async.errors import ResponseDecodeError, StreamError, TransportError
 from fal_async.models import T
 from fal_async.protocol.events import (
     KEPT,
+    MARKS,
     BodyKind,
     Kept,
     Meaning,
     body_kind,
     check_idle_timeout,
-    decode_value,
     error_detail,
     error_message,
     meaning_of,
+    raw_decode,
 )
 from fal_async.protocol.http import HttpRequest
 from fal_async.protocol.streaming import ServerSentEvent, SSEDecoder
@@ -189,11 +191,21 @@ class EventStream(Generic[T]):
 
     async def _next_value(self) -> T:
         while True:
-            # One coroutine for an event that is there already, not four: a stream may bring 100,000.
+            value: Any
             ready = () if self._source is None else self._source.ready
             item = ready.popleft() if ready else await self._next_item()
+            if type(item) is str and self._output_type is None and item not in MARKS:
+                # Nearly every event of nearly every stream, and a stream may bring 100,000 of them.
+                try:
+                    value, end = raw_decode(item)
+                except (ValueError, RecursionError):  # or it is white space: the slower way will tell
+                    end = -1
+                if end == len(item):
+                    self._kept.add(item)
+                    self._last = value
+                    return value  # type: ignore[no-any-return]
             if isinstance(item, bytes):
-                value: Any = item
+                value = item
             else:
                 data = item if isinstance(item, str) else item.data
                 meaning = meaning_of(item)
@@ -215,7 +227,7 @@ class EventStream(Generic[T]):
 
     async def _decoded(self, data: str) -> Any:
         try:
-            value = decode_value(data)
+            value = json.loads(data)
             return value if self._output_type is None else structure(value, self._output_type)
         except (ValueError, RecursionError, ResponseDecodeError) as error:
             await self.aclose()
@@ -269,7 +281,10 @@ class _Source:
         """What has arrived and was not asked for yet."""
         self._unseen = 0  # bytes since what is kept was last looked through
         self._whole: list[bytes] = []
-        self._over = False
+        self._over = self._idle = False
+        self._loop = asyncio.get_running_loop()
+        self._watch: asyncio.TimerHandle | None = None
+        self._waits_since: float | None = None
 
     async def next(self) -> _Item | None:
         """None at the end. `_Fault` where the body breaks off, stalls, or is too large."""
@@ -286,6 +301,8 @@ class _Source:
     def close(self) -> None:
         self._over = True
         self.ready.clear()
+        if self._watch is not None:
+            self._watch.cancel()
         self._response.close()
 
     async def aclose(self) -> None:
@@ -296,14 +313,29 @@ class _Source:
 
     async def _chunk(self) -> bytes | None:
         # Comments count as well: a server that sends keep-alives is not idle.
+        self._waits_since = self._loop.time()
+        if self._watch is None:
+            self._watch = self._loop.call_later(self._idle_timeout, self._look)
         try:
-            async with asyncio.timeout(self._idle_timeout):
-                return await anext(self._chunks, None)
+            return await anext(self._chunks, None)
         except TransportError as error:
+            if self._idle:
+                raise _Fault(f"nothing came for {self._idle_timeout:g} s (idle_timeout)", "idle") from error
             raise _Fault(f"the stream broke off: {error.message}", "cut") from error
-        except TimeoutError as error:
-            message = f"nothing came for {self._idle_timeout:g} s (idle_timeout)"
-            raise _Fault(message, "idle") from error
+        finally:
+            self._waits_since = None
+
+    def _look(self) -> None:
+        """One timer that looks now and then, in place of one that is set and cancelled for each chunk."""
+        self._watch = None
+        if self._over:
+            return
+        waited = 0.0 if self._waits_since is None else self._loop.time() - self._waits_since
+        if waited < self._idle_timeout:
+            self._watch = self._loop.call_later(self._idle_timeout - waited, self._look)
+        else:
+            self._idle = True
+            self._response.close()  # whoever waits gets an error
 
     def _take(self, chunk: bytes) -> None:
         self._unseen += len(chunk)

@@ -167,6 +167,35 @@ async def test_falsy_values_are_values(fal: Session, emulator: Emulator) -> None
     assert await values_of(fal.stream("me/falsy")) == [0, "", False, None, [], {}]
 
 
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        (" [1] ", [1]),
+        ("1e3", 1000.0),
+        ('"[DONE]"', "[DONE]"),
+        ("\t{}", {}),
+        ("[1] x", None),
+        ("[" * 9999, None),
+    ],
+)
+async def test_values_are_what_json_says(fal: Session, emulator: Emulator, data: str, value: Any) -> None:
+    emulator.faults.add(Fault.event(data, on="stream"))
+    if value is not None:
+        assert await fal.stream("me/count", {"n": 1}).last() == value
+        return
+    with pytest.raises(StreamError, match="no JSON") as caught:
+        await fal.stream("me/count", {"n": 1}).last()
+    assert (caught.value.reason, caught.value.count) == ("undecodable", 1)
+
+
+async def test_a_slow_reader_is_not_an_idle_stream(fal: Session, emulator: Emulator) -> None:
+    got = []
+    async for value in fal.stream("me/count", idle_timeout=0.1):
+        got.append(value["number"])
+        await asyncio.sleep(0.25)
+    assert got == [0, 1, 2]
+
+
 async def test_a_binary_answer_comes_in_chunks(fal: Session, emulator: Emulator) -> None:
     @emulator.endpoint("me/bytes")
     async def pieces(input: Any) -> AsyncIterator[bytes]:

@@ -22,6 +22,10 @@ KEPT = 1024 * 1024
 """Characters of events that are kept for an error's `received`."""
 _DONE = "[DONE]"
 """Some models write this where others just end, as OpenAI's API does."""
+MARKS = frozenset({"", _DONE})
+"""Data that is no value."""
+raw_decode = json.JSONDecoder().raw_decode
+"""A value and where it ends: `json.loads` without its two searches for white space."""
 
 
 class BodyKind(enum.Enum):
@@ -82,18 +86,6 @@ def meaning_of(event: ServerSentEvent | str) -> Meaning:
     if data == "":
         return Meaning.SKIP
     return Meaning.END if data == _DONE else Meaning.VALUE
-
-
-_raw_decode = json.JSONDecoder().raw_decode
-
-
-def decode_value(data: str) -> Any:
-    """ValueError or RecursionError where it is no JSON. `json.loads`, less its search for white space."""
-    try:
-        value, end = _raw_decode(data)
-    except ValueError:
-        return json.loads(data)
-    return value if end == len(data) else json.loads(data)
 
 
 def error_detail(data: str) -> Any:

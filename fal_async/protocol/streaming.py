@@ -110,24 +110,25 @@ class SSEDecoder:
         return events
 
     def _take_blocks(self, chunk: bytes, events: list[str | ServerSentEvent]) -> None:
-        """Whole events of one data line, as nearly all are, at once; everything else line by line."""
+        """Whole events of one data line, as nearly all are, in a few operations; others line by line."""
         if self.incomplete or self._event_retry is not None:
             end = chunk.find(b"\n\n") + 2
             self._take(self._split(chunk if end == 1 else chunk[:end]), events)
             chunk = b"" if end == 1 else chunk[end:]
-        blocks = chunk.split(b"\n\n")
-        rest = blocks.pop()
-        light, limit = self._id == "", self._max_size
-        for block in blocks:
-            if self._too_large:
-                return
-            if light and block.startswith(b"data: ") and b"\n" not in block and len(block) <= limit:
-                events.append(block[6:].decode("utf-8", "replace"))
-            else:
-                self._take([*block.split(b"\n"), b""], events)
-                light = self._id == ""
+        end = chunk.rfind(b"\n\n") + 2
+        if end > 1 and (plain := self._plain_events(chunk[:end])):
+            events += plain
+            chunk = chunk[end:]
         if not self._too_large:
-            self._take(self._split(rest), events)
+            self._take(self._split(chunk), events)
+
+    def _plain_events(self, whole: bytes) -> list[str]:
+        """The data of these events if each is one data line and nothing else; otherwise an empty list."""
+        if self._id or len(whole) > self._max_size or not whole.startswith(b"data: "):
+            return []
+        data = whole[6:-2].decode("utf-8", "replace").split("\n\ndata: ")
+        # Two line ends for each of them: there is no other line, and no further blank one.
+        return data if whole.count(b"\n") == 2 * len(data) else []
 
     def _split(self, chunk: bytes) -> list[bytes]:
         """The lines that `chunk` completes; what is left over stays in `_line`."""

@@ -18,7 +18,13 @@ from yarl import URL
 
 from fal_async.config import NO_KEY, Retry, RetryPolicy, Settings, Timeouts
 from fal_async.credentials import FixedKey, KeySource
-from fal_async.errors import AuthenticationError, ConfigurationError, FalError, TransportError
+from fal_async.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    FalError,
+    TransportError,
+    TransportTimeoutError,
+)
 from fal_async.protocol.http import (
     PAID,
     REQUEST_ID,
@@ -235,6 +241,9 @@ class Transport:
                 answer = HttpResponse(status=error.status, headers=_lower(error.headers or {}), body=b"")
                 # Not "from error": its text has the whole URL, and a token may be in there.
                 raise error_of(request, answer, time.time()) from None
+            except TimeoutError as error:
+                words = f"no WebSocket to {host_of(url)} within {connect_timeout:g} s (connect_timeout)"
+                raise TransportTimeoutError(words) from error
             except FAILURES as error:
                 raise transport_error(call, error) from error
             socket = WebSocket(raw, heartbeat)

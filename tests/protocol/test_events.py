@@ -18,7 +18,6 @@ from fal_async.protocol.events import (
     Meaning,
     body_kind,
     check_idle_timeout,
-    decode_value,
     error_detail,
     error_message,
     meaning_of,
@@ -88,20 +87,6 @@ def test_what_is_kept_is_the_newest(pieces: list[str | bytes], limit: int) -> No
     assert kept.count == len(pieces)
     assert values == pieces[len(pieces) - len(values) :]
     assert bool(values) == bool(pieces)
-
-
-@given(
-    JSON | st.floats(allow_nan=False), st.sampled_from(["", " ", "\n", "x", " x"]), st.sampled_from(["", " "])
-)
-def test_values_are_decoded_as_json_does(value: Any, after: str, before: str) -> None:
-    text = before + json.dumps(value) + after
-    try:
-        expected = json.loads(text)
-    except ValueError:
-        with pytest.raises(ValueError, match=r"Extra data|Expecting|value"):
-            decode_value(text)
-    else:
-        assert decode_value(text) == expected
 
 
 def test_the_request() -> None:
