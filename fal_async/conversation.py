@@ -114,7 +114,6 @@ class RealtimeConnection:
             RealtimeError: the session is over.
             SessionStateError: the connection is closed, or was never entered.
         """
-        self._check_entered()
         outgoing = Outgoing(message, self._codec.encode(message))
         if self._throttle is None or self._goes_now(self._throttle, outgoing):
             await self._line.send(outgoing)
@@ -124,7 +123,6 @@ class RealtimeConnection:
 
         RealtimeError where it ended otherwise.
         """
-        self._check_entered()
         value = await self._line.take()
         return None if value is END else value
 
@@ -132,7 +130,6 @@ class RealtimeConnection:
         return self
 
     async def __anext__(self) -> Any:
-        self._check_entered()
         value = await self._line.take()
         if value is END:
             raise StopAsyncIteration
@@ -149,7 +146,6 @@ class RealtimeConnection:
             ClientTimeoutError: no answer within `timeout`. As its answer may still come, later requests on
                 this connection are refused.
         """
-        self._check_entered()
         outgoing = Outgoing(message, self._codec.encode(message))
         if timeout is None:
             return await self._answer(outgoing)
@@ -192,12 +188,6 @@ class RealtimeConnection:
         if requested is not None and requested in in_flight:
             words = f"the connection was lost before the answer: {error.message}"
             self._inbox.interrupt(self._line.problem(words, code=error.code, in_flight=[requested.message]))
-
-    def _check_entered(self) -> None:
-        if self._closed:
-            raise SessionStateError("the realtime connection is closed")
-        if not self._line.started:
-            raise SessionStateError("use the connection in a block: `async with fal.realtime.connect(...)`")
 
     # Throttle.
 

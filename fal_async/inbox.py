@@ -13,11 +13,11 @@ END = object()
 
 
 class Inbox:
-    """One task puts, one task gets. It holds `limit` messages: whoever puts waits for `room` then."""
+    """One task puts, one task gets. It holds `limit` messages, `waiting`: whoever puts waits for `room` then."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._waiting: deque[Any] = deque()
+        self.waiting: deque[Any] = deque()
         self._taker: asyncio.Future[Any] | None = None
         self._room: asyncio.Future[None] | None = None
         self._closed = False
@@ -25,11 +25,7 @@ class Inbox:
 
     @property
     def full(self) -> bool:
-        return len(self._waiting) >= self._limit
-
-    @property
-    def empty(self) -> bool:
-        return not self._waiting
+        return len(self.waiting) >= self._limit
 
     def put(self, value: Any) -> bool:
         """Whether somebody was waiting for it."""
@@ -37,7 +33,7 @@ class Inbox:
         if taker is not None and not taker.done():
             taker.set_result(value)
             return True
-        self._waiting.append(value)
+        self.waiting.append(value)
         return False
 
     async def room(self) -> None:
@@ -54,8 +50,8 @@ class Inbox:
 
         SessionStateError where another task is waiting for it already.
         """
-        if self._waiting:
-            value = self._waiting.popleft()
+        if self.waiting:
+            value = self.waiting.popleft()
             if self._room is not None and not self._room.done():
                 self._room.set_result(None)
             return value
@@ -73,7 +69,7 @@ class Inbox:
             return await taker
         except asyncio.CancelledError:
             if taker.done() and not taker.cancelled() and taker.exception() is None:
-                self._waiting.appendleft(taker.result())  # it came in the same step: it is not lost
+                self.waiting.appendleft(taker.result())  # it came in the same step: it is not lost
             raise
 
     def close(self, error: FalError | None) -> None:

@@ -17,6 +17,7 @@ from fal_async.protocol.realtime import (
     BROKEN,
     NORMAL,
     Control,
+    Disconnected,
     Ended,
     Failed,
     Timings,
@@ -26,7 +27,7 @@ from fal_async.protocol.realtime import (
     is_normal,
 )
 from fal_async.protocol.reconnecting import InFlight, Outgoing, Reconnect, Reconnected, Unsent
-from fal_async.reading import Closed, Reading
+from fal_async.reading import Reading
 
 if TYPE_CHECKING:
     from fal_async.transport import WebSocket
@@ -78,7 +79,7 @@ class Line:
         self._exits = contextlib.AsyncExitStack()
         self._socket: WebSocket | None = None  # None: nothing to send on
         self._reading: Reading | None = None
-        self.take: Callable[[], Awaitable[Any]] = inbox.get
+        self.take: Callable[[], Awaitable[Any]] = self._not_entered
         """The next message; `END`, or the error of the session, at its end."""
         self._task: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
@@ -117,7 +118,7 @@ class Line:
     async def send(self, outgoing: Outgoing) -> None:
         """Sent, or left with those that wait for a connection. RealtimeError where the session is over."""
         socket = self._socket
-        if socket is not None and not len(self.unsent):
+        if socket is not None and not self.unsent.waiting:
             try:
                 return await self._transmit(socket, outgoing)
             except TransportError as error:
@@ -127,10 +128,12 @@ class Line:
         return await self._send_later(outgoing)
 
     async def _send_later(self, outgoing: Outgoing) -> None:
+        if not self.started:
+            await self._not_entered()
         while True:
             if self.ended or self._closed:
                 await self._begin_anew()
-            if self._socket is not None and not len(self.unsent):
+            if self._socket is not None and not self.unsent.waiting:
                 return await self.send(outgoing)
             if not self.unsent.full:
                 return self.unsent.add(outgoing)
@@ -159,6 +162,9 @@ class Line:
                     await asyncio.wait({self._task})
                 await self.start()
 
+    async def _not_entered(self) -> Any:
+        raise SessionStateError("use the connection in a block: `async with fal.realtime.connect(...)`")
+
     # Receiving.
 
     async def _live(self) -> None:
@@ -183,12 +189,12 @@ class Line:
             raise _Lost(self.problem(close_words(BROKEN, ""), code=BROKEN))
         try:
             await self._reading.run()
-        except Closed as closed:
+        except Disconnected as closed:
             if not is_normal(closed.code):
                 words = close_words(closed.code, closed.reason)
                 error = self.problem(words, code=closed.code, reason=closed.reason)
                 raise (_Lost(error) if is_lost(closed.code) else error) from None
-        if len(self.unsent):
+        if self.unsent.waiting:
             raise _Lost(self.problem("the session ended while a message was to be sent"))
         self._finish(None)
 
@@ -197,7 +203,7 @@ class Line:
         if isinstance(control, Timings):
             await call_back(self._on_timings, control.seconds)
         elif isinstance(control, Ended):
-            raise Closed(NORMAL, control.reason)
+            raise Disconnected(NORMAL, control.reason)
         elif isinstance(control, Failed):
             words = control.error + (f": {control.reason}" if control.reason else "")
             raise self.problem(words, error=control.error, reason=control.reason)

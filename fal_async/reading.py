@@ -22,14 +22,6 @@ _IDLE = 0.5
 wants to be noticed."""
 
 
-class Closed(Exception):
-    """The connection is closed, in order or not."""
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(code, reason)
-        self.code, self.reason = code, reason
-
-
 class Reading:
     """One connection's frames as messages.
 
@@ -56,7 +48,7 @@ class Reading:
         self._tell = asyncio.Event()
 
     async def run(self) -> None:
-        """Raises `Closed`, what `obey` raises, or RealtimeError for what can't be decoded."""
+        """Raises Disconnected, what `obey` raises, or RealtimeError for what can't be decoded."""
         while True:
             self._turn = _READER
             while not self._inbox.put(await self._message()):
@@ -69,11 +61,17 @@ class Reading:
         """The next message, or what the inbox gives at the end."""
         if self._turn == _TAKER:
             raise SessionStateError("another task is receiving from this connection: only one can")
-        if self._turn == _READER or self._end is not None or not self._inbox.empty:
+        if self._turn == _READER or self._end is not None or self._inbox.waiting:
             return await self._inbox.get()
         self._turn = _TAKER
         try:
-            return await self._message()
+            # As `_message` does; here without another coroutine in between.
+            control, value = self._read(await self._socket.receive())
+            if control is not None:
+                await self._obey(control)
+                return await self._message()
+            self._in_flight.answered()
+            return value
         except Exception as error:
             self._end = error  # the task deals with it, and tells the inbox
         finally:
@@ -84,10 +82,7 @@ class Reading:
 
     async def _message(self) -> Any:
         while True:
-            frame = await self._socket.receive()
-            if frame.kind == "close":
-                raise Closed(frame.code or 1005, frame.reason)
-            control, value = self._read(frame.data)
+            control, value = self._read(await self._socket.receive())
             if control is None:
                 self._in_flight.answered()
                 return value

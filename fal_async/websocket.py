@@ -15,7 +15,7 @@ from fal_async.models import Result, T
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.events import BodyKind, Meaning, body_kind, error_detail, error_message, meaning_of
 from fal_async.protocol.http import REQUEST_ID, HttpRequest, HttpResponse, Operation, decode_body, error_of
-from fal_async.protocol.realtime import close_words
+from fal_async.protocol.realtime import BROKEN, Disconnected, close_words
 from fal_async.protocol.streaming import SSEDecoder
 from fal_async.protocol.structure import encode_json, input_value, structure
 from fal_async.protocol.websocket import Body, End, Exchange, Start, websocket_url
@@ -91,7 +91,7 @@ class HttpOverWebSocket:
         try:
             await self._open_socket().send(data.decode())
         except TransportError as error:
-            raise self._lost(1006, "") from error
+            raise self._lost(BROKEN, "") from error
         self.unanswered += 1
 
     async def recv(self, *, output_type: type[T] | None = None) -> Result[T]:
@@ -154,10 +154,10 @@ class HttpOverWebSocket:
             raise RealtimeError("nothing was sent that has no answer yet")
         exchange = Exchange()
         while True:
-            frame = await self._open_socket().receive()
-            if frame.kind == "close":
-                raise self._lost(frame.code or 1005, frame.reason)
-            part = exchange.take(frame.data)
+            try:
+                part = exchange.take(await self._open_socket().receive())
+            except Disconnected as end:
+                raise self._lost(end.code, end.reason) from None
             if isinstance(part, End):
                 self.unanswered -= 1
                 return

@@ -31,7 +31,9 @@ _USABLE_SHARE = 0.9
 NORMAL = 1000
 BROKEN = 1006
 """Never sent: what the end of a connection without a close frame is called (RFC 6455, 7.4.1)."""
-_LOST = frozenset({1001, 1005, BROKEN, 1012, 1013, 1014})
+NO_CODE = 1005
+"""Nor is this: a close frame without a code."""
+_LOST = frozenset({1001, NO_CODE, BROKEN, 1012, 1013, 1014})
 """Going away, no code, just broken, restart, try again later, bad gateway: nothing that we did."""
 
 
@@ -198,6 +200,14 @@ def may_be_control(text: str) -> bool:
 
 
 # Ends.
+
+
+class Disconnected(Exception):
+    """A WebSocket is closed, in order or not."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code, self.reason = code, reason
 
 
 def is_normal(code: int) -> bool:

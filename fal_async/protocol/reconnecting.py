@@ -96,38 +96,36 @@ class Unsent:
             raise ConfigurationError(f"max_unsent={limit!r}: expected a whole number from 1 on")
         self._latest_only = keep == "latest"
         self._limit = 1 if self._latest_only else limit
-        self._waiting: deque[Outgoing] = deque()
+        self.waiting: deque[Outgoing] = deque()
+        """To be looked at, not touched."""
         self.dropped = 0
-
-    def __len__(self) -> int:
-        return len(self._waiting)
 
     @property
     def full(self) -> bool:
         """Whether the next one must wait outside. Never with "latest": there it takes the other's place."""
-        return not self._latest_only and len(self._waiting) >= self._limit
+        return not self._latest_only and len(self.waiting) >= self._limit
 
     def add(self, outgoing: Outgoing) -> None:
-        self._waiting.append(outgoing)
+        self.waiting.append(outgoing)
         self._drop_the_oldest()
 
     def put_back(self, older: list[Outgoing]) -> None:
         """Sent, but surely not taken: they go before those that came since."""
-        self._waiting.extendleft(reversed(older))
+        self.waiting.extendleft(reversed(older))
         if self._latest_only:
             self._drop_the_oldest()
 
     def pop(self) -> Outgoing | None:
         """The next one to be sent."""
-        return self._waiting.popleft() if self._waiting else None
+        return self.waiting.popleft() if self.waiting else None
 
     def discard(self, outgoing: Outgoing) -> None:
         """Its sender wants it no more."""
-        self._waiting = deque(other for other in self._waiting if other is not outgoing)
+        self.waiting = deque(other for other in self.waiting if other is not outgoing)
 
     def _drop_the_oldest(self) -> None:
-        while self._latest_only and len(self._waiting) > self._limit:
-            self._waiting.popleft()
+        while self._latest_only and len(self.waiting) > self._limit:
+            self.waiting.popleft()
             self.dropped += 1
 
 
@@ -136,11 +134,9 @@ class InFlight:
 
     def __init__(self) -> None:
         self._sent: deque[Outgoing] = deque(maxlen=MAX_IN_FLIGHT)
+        self.add = self._sent.append
         self.fruitful = False
         """Whether this connection has brought a message."""
-
-    def add(self, outgoing: Outgoing) -> None:
-        self._sent.append(outgoing)
 
     def remove(self, outgoing: Outgoing) -> None:
         """It was not sent after all."""

@@ -5,26 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Coroutine
-from typing import Any, NamedTuple
+from typing import Any
 
 import aiohttp
 
 from fal_async.errors import TransportError
+from fal_async.protocol.realtime import BROKEN, NO_CODE, Disconnected
 
 CLOSE_WAIT = 2.0
 """Seconds that a peer gets to answer a close frame."""
-_BROKEN, _NO_CODE = 1006, 1005
 _FAILURES = (aiohttp.ClientError, OSError, RuntimeError)
-_BINARY, _TEXT = aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT
-
-
-class Frame(NamedTuple):
-    """One WebSocket message: "text" (`data` is str), "binary" (bytes) or "close" (`code`, `reason`)."""
-
-    kind: str
-    data: Any = None
-    code: int | None = None
-    reason: str = ""
+_DATA = (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT)
 
 
 class WebSocket:
@@ -51,21 +42,22 @@ class WebSocket:
         except _FAILURES as error:
             raise TransportError("the WebSocket is closed") from error
 
-    async def receive(self) -> Frame:
-        """The next message; a "close" frame at the end, with code 1006 where the connection just broke."""
+    async def receive(self) -> bytes | str:
+        """The next message: bytes of a binary, str of a text frame.
+
+        Disconnected where the connection is closed, with code 1006 where it just broke.
+        """
         self._receiving = True
         try:
             while True:
                 message = await self._socket.receive()
                 self._heard = True
-                if message.type is _BINARY:
-                    return Frame("binary", message.data)
-                if message.type is _TEXT:
-                    return Frame("text", message.data)
+                if message.type in _DATA:
+                    return message.data  # type: ignore[no-any-return]
                 if message.type is aiohttp.WSMsgType.PING:
                     self._spawn(self._socket.pong(message.data))
                 elif message.type is not aiohttp.WSMsgType.PONG:
-                    return self._end(message)
+                    raise self._end(message)
         finally:
             self._receiving = False
 
@@ -79,13 +71,13 @@ class WebSocket:
         for task in self._tasks:
             task.cancel()
 
-    def _end(self, message: Any) -> Frame:
+    def _end(self, message: Any) -> Disconnected:
         if message.type is aiohttp.WSMsgType.CLOSE:
             reason = message.extra if isinstance(message.extra, str) else ""
-            return Frame("close", code=message.data or _NO_CODE, reason=reason)
+            return Disconnected(message.data or NO_CODE, reason)
         if message.type is aiohttp.WSMsgType.ERROR and isinstance(message.data, aiohttp.WebSocketError):
-            return Frame("close", code=message.data.code, reason=str(message.data))
-        return Frame("close", code=_BROKEN, reason="the peer did not answer a ping" if self._dead else "")
+            return Disconnected(message.data.code, str(message.data))
+        return Disconnected(BROKEN, "the peer did not answer a ping" if self._dead else "")
 
     def _arm(self) -> None:
         if self._heartbeat is not None:
