@@ -73,7 +73,8 @@ class Follower:
         turn = self._pacer.first(random.random())
         asked_at = self._loop.time()
         while True:
-            await asyncio.sleep(asked_at + turn.delay - self._loop.time())
+            if turn.delay > 0:
+                await asyncio.sleep(asked_at + turn.delay - self._loop.time())
             status, turn = await self._poll(turn)
             asked_at = self._loop.time()
             if status is not None:

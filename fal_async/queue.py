@@ -390,7 +390,8 @@ class Queue:
         """Follow it to its end, then fetch the result at once: fal keeps it for minutes only."""
         async with aclosing(self.follow(handle, logs, mode, poll_interval)) as updates:
             async for status in updates:
-                await call_back(on_queue_update, status)
+                if on_queue_update is not None:
+                    await call_back(on_queue_update, status)
         return await self.fetch(handle, output_type)
 
 

@@ -64,7 +64,7 @@ def elsewhere(**options: Any) -> Iterator[tuple[Emulator, Callable[[], None]]]:
 
     async def drop() -> None:
         emulator.drop_connections()
-        while emulator.connections_open:  # noqa: ASYNC110 - nobody announces it
+        while emulator.connections_open:
             await asyncio.sleep(0)
 
     yield emulator, lambda: asyncio.run_coroutine_threadsafe(drop(), loop).result(timeout=5)
@@ -442,5 +442,5 @@ async def test_no_connection_is_left_after_all_kinds_of_ends(emulator: Emulator,
         if isinstance(error, FalError)
     )
     async with asyncio.timeout(5):
-        while emulator.connections_open:  # noqa: ASYNC110 - nobody announces it
+        while emulator.connections_open:
             await asyncio.sleep(0)

@@ -364,7 +364,7 @@ class Transport:
         """Up to the answer's headers. A read that is redirected within its own origin is followed."""
         request, url = call.request, call.request.url
         headers = await self._request_headers(call)
-        if request.operation in PAID:
+        if request.operation in PAID and self.pool.has_been_quiet():
             # On an idle connection that the server has closed meanwhile it would break, and nobody would know
             # whether it was taken: the loop takes note of such connections first.
             for _ in range(_STEPS_TO_NOTICE):
@@ -373,6 +373,7 @@ class Transport:
         for _ in range(_MAX_REDIRECTS):
             response = await self._once_or_on_the_backup(call, url, headers, limits)
             call.progress.sent, call.seen_id = True, response.headers.get(REQUEST_ID)
+            self.pool.heard_at = time.monotonic()
             if logger.isEnabledFor(logging.DEBUG):
                 request_id = request.request_id or call.seen_id
                 shown = f"{request.method} {without_query(url)}"
