@@ -123,7 +123,7 @@ class Line:
                 return await self._transmit(socket, outgoing)
             except TransportError as error:
                 if self._policy is None:
-                    raise self.problem("the realtime connection is lost", code=1006) from error
+                    raise self.problem("the realtime connection is lost", code=BROKEN) from error
                 self._socket = None  # the task that reads finds out as well, and makes another one
         return await self._send_later(outgoing)
 
