@@ -17,6 +17,7 @@ from fal_async.version import __version__
 
 if TYPE_CHECKING:
     from fal_async.config import Hosts, Retry, RetryPolicy, Timeouts
+    from fal_async.conversation import RealtimeConnection
     from fal_async.errors import (
         ApiError,
         AuthenticationError,
@@ -56,13 +57,18 @@ if TYPE_CHECKING:
         UnknownStatus,
     )
     from fal_async.options import CallOptions, StorageSettings
+    from fal_async.protocol.reconnecting import Reconnect, Reconnected
+    from fal_async.protocol.streaming import ServerSentEvent
     from fal_async.queue import RequestHandle
     from fal_async.session import Session
-    from fal_async.shortcuts import run, submit, subscribe
+    from fal_async.shortcuts import run, stream, submit, subscribe
+    from fal_async.streaming import EventStream
+    from fal_async.websocket import HttpOverWebSocket
 
 # Where each name lives, for importing it when it is first asked for.
 _HOMES = {
     "config": ("Hosts", "Retry", "RetryPolicy", "Timeouts"),
+    "conversation": ("RealtimeConnection",),
     "errors": (
         "ApiError",
         "AuthenticationError",
@@ -102,9 +108,13 @@ _HOMES = {
         "UnknownStatus",
     ),
     "options": ("CallOptions", "StorageSettings"),
+    "protocol.reconnecting": ("Reconnect", "Reconnected"),
+    "protocol.streaming": ("ServerSentEvent",),
     "queue": ("RequestHandle",),
     "session": ("Session",),
-    "shortcuts": ("run", "submit", "subscribe"),
+    "shortcuts": ("run", "stream", "submit", "subscribe"),
+    "streaming": ("EventStream",),
+    "websocket": ("HttpOverWebSocket",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -119,15 +129,20 @@ __all__ = [
     "ConfigurationError",
     "ContentPolicyError",
     "ErrorDetail",
+    "EventStream",
     "FalError",
     "Hosts",
+    "HttpOverWebSocket",
     "InProgress",
     "NotFoundError",
     "PermissionDeniedError",
     "QueueStatus",
     "Queued",
     "RateLimitError",
+    "RealtimeConnection",
     "RealtimeError",
+    "Reconnect",
+    "Reconnected",
     "RequestCancelledError",
     "RequestFailedError",
     "RequestHandle",
@@ -138,6 +153,7 @@ __all__ = [
     "Retry",
     "RetryPolicy",
     "ServerError",
+    "ServerSentEvent",
     "Session",
     "SessionStateError",
     "StartTimeoutError",
@@ -153,6 +169,7 @@ __all__ = [
     "WebhookVerificationError",
     "__version__",
     "run",
+    "stream",
     "submit",
     "subscribe",
 ]

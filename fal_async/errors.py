@@ -409,11 +409,67 @@ class ResponseDecodeError(FalError):
 
 
 class StreamError(FalError):
-    """A stream broke, stalled or carried something unreadable after it had begun."""
+    """A stream broke, stalled or carried something unreadable after it had begun.
+
+    Attributes:
+        reason: "cut" (it ended before its end), "idle" (nothing came for `idle_timeout`), "error" (the model
+            sent an error event), "undecodable", "too_large", or "empty" (it ended without any value).
+        received: the newest values that had come, in order: at most about a megabyte of them.
+        count: how many values had come in all.
+        detail: what an error event carried, decoded where it is JSON.
+    """
+
+    def __init__(
+        self,
+        message: object,
+        *,
+        reason: str = "cut",
+        received: Sequence[Any] = (),
+        count: int | None = None,
+        detail: Any = None,
+        request_id: str | None = None,
+        endpoint_id: str | None = None,
+    ) -> None:
+        super().__init__(message, request_id=request_id, endpoint_id=endpoint_id)
+        self.reason = reason
+        self.received = list(received)
+        self.count = len(self.received) if count is None else count
+        self.detail = detail
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), "reason": self.reason, "count": self.count}
 
 
 class RealtimeError(FalError):
-    """A realtime connection failed or was closed abnormally."""
+    """A realtime connection failed or was closed abnormally.
+
+    Attributes:
+        code: the WebSocket close code (1006: it just broke), or None where an error frame came first.
+        reason: the server's own words, or `""`.
+        error: the error word of a frame, such as `"INTERNAL_ERROR"`, or None.
+        in_flight: messages that were sent and not answered: the model may or may not have had them.
+    """
+
+    def __init__(
+        self,
+        message: object,
+        *,
+        code: int | None = None,
+        reason: str = "",
+        error: str | None = None,
+        in_flight: Sequence[Any] = (),
+        request_id: str | None = None,
+        endpoint_id: str | None = None,
+        retryable: bool | None = None,
+    ) -> None:
+        super().__init__(message, request_id=request_id, endpoint_id=endpoint_id, retryable=retryable)
+        self.code = code
+        self.reason = one_line(reason)
+        self.error = error
+        self.in_flight = list(in_flight)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), "code": self.code, "reason": self.reason, "realtime_error": self.error}
 
 
 class UploadError(FalError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 import warnings
+import weakref
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from fal_async.logs import turn_on_logs
 from fal_async.models import Result, T
 from fal_async.options import Priority, StorageSettings, bundle, clean_headers, clean_tags
 from fal_async.protocol.endpoint import EndpointId
+from fal_async.protocol.events import check_idle_timeout, stream_request
 from fal_async.protocol.run import parse_run, run_request
 from fal_async.queue import EnqueueCallback, Known, Queue, UpdateCallback, call_back
 from fal_async.supervision import Progress, Wait, submit_under, supervise
@@ -37,7 +39,11 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from fal_async.conversation import RealtimeConnection
+    from fal_async.realtime import Realtime
+    from fal_async.streaming import EventStream
     from fal_async.transport import Pool, Transport
+    from fal_async.websocket import HttpOverWebSocket
 
 _PROBE_APP = "fal-ai/flux"
 
@@ -116,6 +122,8 @@ class Session:
         self._transport: Transport | None = None
         self._known: Known | None = None
         self._queue: Queue | None = None
+        self._realtime: Realtime | None = None
+        self._talking: weakref.WeakSet[RealtimeConnection] = weakref.WeakSet()
 
     @classmethod
     def with_credentials(cls, key: Credentials) -> Session:
@@ -154,7 +162,7 @@ class Session:
             tags=clean_tags({**given.tags, **(tags or {})}),
         )
         view._parent = self._root
-        view._transport = view._queue = None
+        view._transport = view._queue = view._realtime = None
         if credentials is not None:
             view._keys = _key_source(view._settings, self._environment)
             view._known = None
@@ -171,6 +179,8 @@ class Session:
     async def aclose(self) -> None:
         """Close every connection. Closing twice, or closing a view, is no error."""
         if self._parent is None:
+            for connection in tuple(self._talking):
+                await connection.aclose()
             await self._the_pool().aclose()
 
     async def __aenter__(self) -> Session:
@@ -232,6 +242,81 @@ class Session:
             self._known = self._known or Known()
             self._queue = Queue(self._sender(), self._known)
         return self._queue
+
+    @property
+    def realtime(self) -> Realtime:
+        """Conversations over a WebSocket: `async with fal.realtime.connect("fal-ai/...") as connection:`."""
+        if self._realtime is None:
+            from fal_async.realtime import Realtime
+
+            self._realtime = Realtime(self._sender(), self._talking)
+        return self._realtime
+
+    def websocket(
+        self, endpoint_id: str, *, path: str = "", headers: Mapping[str, str] | None = None
+    ) -> HttpOverWebSocket:
+        """Experimental at fal: several direct calls over one WebSocket, answered in order (protocol 5.2)."""
+        from fal_async.websocket import HttpOverWebSocket
+
+        endpoint = EndpointId.parse(endpoint_id, path)
+        return HttpOverWebSocket(self._sender(), endpoint, clean_headers(headers), self._talking)
+
+    def stream(
+        self,
+        endpoint_id: str,
+        input: Any = None,
+        *,
+        path: str = "/stream",
+        idle_timeout: float | None = None,
+        output_type: type[T] | None = None,
+        # Options of the request (see `CallOptions`).
+        hint: str | None = None,
+        start_timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        storage: StorageSettings | None = None,
+        store_io: bool | None = None,
+        disable_fallback: bool | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> EventStream[T]:
+        """What a model sends while it works, as it comes (protocol 5.1): no queue, no retries by the platform.
+
+        Nothing is sent before the stream is used: `async for`, `async with`, or `await stream.last()`.
+
+        Args:
+            endpoint_id: such as `"fal-ai/any-llm"`; `path` is added, unless the id ends with it.
+            input: a mapping, an attrs instance or a dataclass.
+            idle_timeout: seconds without a byte, once it has begun; default 300. Keep-alives count as bytes.
+            output_type: attrs class, dataclass or TypedDict that each value is built as.
+
+        Raises:
+            ConfigurationError: a wrong argument. The rest is raised when it is used: see `EventStream`.
+        """
+        from fal_async.streaming import Beginning, EventStream
+
+        endpoint = EndpointId.parse(endpoint_id, path)
+        options = bundle(
+            hint=hint,
+            start_timeout=start_timeout,
+            headers=headers,
+            tags=tags,
+            storage=storage,
+            store_io=store_io,
+            disable_fallback=disable_fallback,
+        )
+
+        idle_timeout = check_idle_timeout(idle_timeout)
+
+        async def begin() -> Beginning:
+            return Beginning(
+                transport=self._sender(),
+                request=stream_request(self._settings, endpoint, input, options),
+                output_type=output_type,
+                idle_timeout=idle_timeout,
+                retry=retry,
+            )
+
+        return EventStream(begin)
 
     async def run(
         self,

@@ -18,6 +18,7 @@ from fal_async.emulator.jobs import Job
 from fal_async.emulator.keyring import Keyring
 from fal_async.emulator.recording import Recorder
 from fal_async.emulator.routing import FAL_HOSTS, Route, host_name
+from fal_async.emulator.tokens import RealtimeTokens
 
 
 @attrs.frozen(kw_only=True)
@@ -27,10 +28,11 @@ class Core:
     dispatcher: Dispatcher
     files: FileStore
     keyring: Keyring
+    tokens: RealtimeTokens
     faults: FaultBook
     recorder: Recorder
     keep_alive: float
-    """Seconds between the keep-alive comments of a status stream."""
+    """Seconds between the keep-alive comments of a stream."""
 
 
 @attrs.define(eq=False, kw_only=True)

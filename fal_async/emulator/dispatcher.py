@@ -113,7 +113,7 @@ class EndpointQueue:
 
     def _line_up(self, job: Job) -> None:
         job.lane = (
-            self._direct if job.via == "run" else self._low if job.options.low_priority else self._normal
+            self._direct if job.via != "queue" else self._low if job.options.low_priority else self._normal
         )
         job.ticket = job.lane.push(job)
 
@@ -139,7 +139,8 @@ class EndpointQueue:
 
     async def _perform(self, job: Job) -> Answer:
         try:
-            return to_answer(await self.endpoint.call(job.input, self._context(job)))
+            work = job.work or self.endpoint.call
+            return to_answer(await work(job.input, self._context(job)))
         except ModelError as error:
             return error.answer()
         except Exception as error:
@@ -247,7 +248,7 @@ def _stopped(reason: str) -> Answer:
 
 def _to_be_retried(job: Job, answer: Answer) -> bool:
     """503 and 504 by default; an app can force or forbid on 5xx and 429; no direct run (protocol 4.7)."""
-    if job.via == "run" or job.stop_reason is not None or job.attempts > job.options.extra_attempts:
+    if job.via != "queue" or job.stop_reason is not None or job.attempts > job.options.extra_attempts:
         return False
     said = {name.lower(): value for name, value in answer.headers.items()}.get(
         "x-fal-needs-retry", ""

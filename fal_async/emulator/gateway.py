@@ -8,7 +8,17 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
-from fal_async.emulator import following, intake, platform_api, side_hosts, status_stream
+from fal_async.emulator import (
+    following,
+    http_over_websocket,
+    intake,
+    platform_api,
+    realtime,
+    side_hosts,
+    status_stream,
+    streaming,
+    tokens,
+)
 from fal_async.emulator.answers import Answer, bad_request, json_answer, method_not_allowed, request_error
 from fal_async.emulator.core import Call, Core, Reply
 from fal_async.emulator.delivery import deliver, hang_up, no_answer, reset, to_response
@@ -16,7 +26,7 @@ from fal_async.emulator.faults import Fault
 from fal_async.emulator.jobs import Job
 from fal_async.emulator.mangling import replacement, spoil
 from fal_async.emulator.recording import Entry
-from fal_async.emulator.routing import Route, app_id, parse
+from fal_async.emulator.routing import Route, app_id, parse, refined
 
 Service = Callable[[Core, Call], Awaitable[Reply]]
 _IN_PLACE_OF_THE_ANSWER = frozenset({"reset", "close", "answer", "html", "balance", "vanish", "redirect"})
@@ -32,6 +42,7 @@ async def index(core: Core, call: Call) -> Answer:
         "api.fal.ai/v1",
         "fal.ai",
         "auth.fal.ai",
+        "ws.fal.run",
     ]
     return json_answer(
         {
@@ -53,6 +64,10 @@ async def wrong_method(_: Core, __: Call) -> Answer:
 
 SERVICES: Mapping[str, Service] = {
     "run": intake.run,
+    "stream": streaming.stream,
+    "realtime": realtime.realtime,
+    "realtime_token": tokens.realtime_token,
+    "websocket": http_over_websocket.websocket,
     "submit": intake.submit,
     "status": following.status,
     "status_stream": status_stream.status_stream,
@@ -66,7 +81,10 @@ SERVICES: Mapping[str, Service] = {
     "wrong_method": wrong_method,
 }
 """One row per operation: a new feature of fal is a file beside these and a line here."""
-_WITHOUT_KEY = frozenset({"file", "token", "openapi", "index", "admin", "unknown"})
+_WITHOUT_KEY = frozenset({"file", "token", "openapi", "index", "admin", "unknown", "stream", "realtime"})
+"""Of these, streams and realtime sessions check for themselves: they take a token in the query as well."""
+_SENT_PIECEMEAL = frozenset({"status_stream", "stream", "realtime", "websocket"})
+"""What is answered bit by bit: their own services put faults of the connection in between."""
 
 
 class Gateway:
@@ -75,7 +93,7 @@ class Gateway:
         self._services = {**SERVICES, "admin": admin}
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        call = Call(request=request, route=parse(request.method, request.path, request.host))
+        call = Call(request=request, route=_route(request))
         call.job = self._named_job(call.route)
         try:
             call.body = await _read(request)
@@ -151,8 +169,12 @@ def _is_executed(call: Call, fault: Fault) -> bool:
     if fault.kind in ("reset", "close"):
         return fault.taken
     if fault.kind in _IN_PLACE_OF_THE_ANSWER:
-        return fault.taken and call.route.kind != "status_stream"
+        return fault.taken and call.route.kind not in _SENT_PIECEMEAL
     return fault.taken or fault.kind != "stall" or fault.where == "body"
+
+
+def _route(request: web.BaseRequest) -> Route:
+    return refined(parse(request.method, request.path, request.host), request.method, request.headers)
 
 
 async def _leave(call: Call, fault: Fault) -> None:

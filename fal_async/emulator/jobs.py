@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,7 +25,9 @@ _TYPES_BY_STATUS = {400: "bad_request", 499: "client_cancelled", 504: "request_t
 
 @attrs.define(eq=False, kw_only=True)
 class Job:
-    """A request that was taken: by the queue (`via="queue"`) or by a direct run (`via="run"`).
+    """A request that was taken: by the queue (`via="queue"`) or past it ("run", "stream", "realtime").
+
+    A realtime session is one entry, however many messages it carries; `input` is None there.
 
     Times are seconds since the epoch. Read it in tests; only the emulator writes to it.
     """
@@ -59,6 +61,10 @@ class Job:
     """The server lost its memory of it (restart): it answers 404, but the books keep the entry."""
 
     # The dispatcher's own notes on it.
+    work: Callable[[Any, JobContext], Awaitable[Any]] | None = attrs.field(
+        default=None, init=False, repr=False
+    )
+    """What runs in place of the endpoint's plain call: a stream or a session."""
     queue: EndpointQueue | None = attrs.field(default=None, init=False, repr=False)
     lane: Lane[Job] | None = attrs.field(default=None, init=False, repr=False)
     ticket: int = attrs.field(default=0, init=False, repr=False)
@@ -129,6 +135,11 @@ class JobContext:
         self._job, self._files = job, files
         self.speed = speed
         self.request_id, self.endpoint_id, self.headers = job.request_id, job.endpoint_id, job.headers
+
+    @property
+    def via(self) -> str:
+        """How it came: "queue", "run", "stream", "realtime" or "websocket"."""
+        return self._job.via
 
     @property
     def attempt(self) -> int:

@@ -8,6 +8,7 @@ A client whose DNS is bent towards the emulator says the host in its Host header
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import attrs
 
@@ -23,7 +24,10 @@ _OTHER_HOSTS = {
     "api.fal.ai": "platform",
     "fal.ai": "openapi",
     "auth.fal.ai": "token",
+    "ws.fal.run": "websocket",
 }
+_TOKEN_PATHS = frozenset({"tokens", "tokens/realtime"})
+"""Both forms of a realtime token (protocol 6.2), on rest.fal.ai."""
 FAL_HOSTS = QUEUE_HOSTS | RUN_HOSTS | _OTHER_HOSTS.keys()
 NAMESPACES = frozenset({"workflows", "comfy"})
 _LEGACY_ID = re.compile(r"^(\d+)-([A-Za-z0-9][A-Za-z0-9-]*)$")
@@ -72,7 +76,35 @@ def _route(method: str, host: str, segments: list[str]) -> Route:
     rest = "/".join(segments)
     if host in RUN_HOSTS:
         return Route(kind="run", host=host, rest=rest, endpoint_id=normal_id(rest))
-    return Route(kind=_OTHER_HOSTS.get(host, "unknown"), host=host, rest=rest)
+    kind = _OTHER_HOSTS.get(host, "unknown")
+    if kind == "rest" and rest in _TOKEN_PATHS:
+        return Route(kind="realtime_token", host=host, rest=rest)
+    endpoint_id = _without_tail(rest, "stream") if kind == "websocket" else None
+    return Route(kind=kind, host=host, rest=rest, endpoint_id=endpoint_id)
+
+
+def refined(route: Route, method: str, headers: Mapping[str, str]) -> Route:
+    """A path of fal.run as it is used: called, streamed or upgraded to a WebSocket (protocol 3, 5.1, 6.1).
+
+    The endpoint id of a stream or a realtime session is the one before `/stream` or `/realtime`.
+    """
+    if route.kind != "run":
+        return route
+    if headers.get("Upgrade", "").lower() == "websocket":
+        return attrs.evolve(route, kind="realtime", endpoint_id=_without_tail(route.rest, "realtime"))
+    if method == "POST" and _wants_events(route.rest, headers.get("Accept", "")):
+        return attrs.evolve(route, kind="stream", endpoint_id=_without_tail(route.rest, "stream"))
+    return route
+
+
+def _wants_events(rest: str, accept: str) -> bool:
+    return "text/event-stream" in accept.lower() or normal_id(rest) != _without_tail(rest, "stream")
+
+
+def _without_tail(rest: str, tail: str) -> str:
+    """`owner/app/stream` without its last segment; `owner/stream` is an app of that name."""
+    shorter = normal_id(rest.removesuffix(f"/{tail}"))
+    return shorter if "/" in shorter else normal_id(rest)
 
 
 def _queue_route(method: str, host: str, segments: list[str]) -> Route:

@@ -23,7 +23,9 @@ from fal_async.emulator.gateway import Gateway
 from fal_async.emulator.jobs import Job, JobContext
 from fal_async.emulator.keyring import Keyring
 from fal_async.emulator.listener import Listener
+from fal_async.emulator.realtime_options import RealtimeOptions
 from fal_async.emulator.recording import RecordedRequest, Recorder
+from fal_async.emulator.tokens import RealtimeTokens
 
 if TYPE_CHECKING:
     from fal_async.config import Hosts
@@ -85,6 +87,7 @@ class Emulator:
             dispatcher=Dispatcher(speed=speed, retry_pause=retry_pause, context=self._context),
             files=self._files,
             keyring=Keyring(key, require=require_key),
+            tokens=RealtimeTokens(),
             faults=FaultBook(seed),
             recorder=Recorder(record=record, limit=keep_requests),
             keep_alive=keep_alive,
@@ -196,8 +199,14 @@ class Emulator:
         billable_units: float = 1,
         input_schema: Mapping[str, Any] | None = None,
         output_schema: Mapping[str, Any] | None = None,
+        realtime: RealtimeOptions | None = None,
     ) -> Callable[[F], F]:
-        """Serve an async function `(input)` or `(input, job)` under this id; the options are `Endpoint`'s."""
+        """Serve an async function `(input)` or `(input, job)` under this id; the options are `Endpoint`'s.
+
+        An async generator streams: under `/stream` its values are events (`bytes`: chunks of a binary body;
+        `Event`: an event with more than data); called plainly or through the queue, its last value is the
+        result. Under `/realtime` each input of a session gets one answer, or all that a generator yields.
+        """
 
         def register(function: F) -> F:
             self._core.endpoints.add(
@@ -213,6 +222,7 @@ class Emulator:
                     billable_units=billable_units,
                     input_schema=input_schema,
                     output_schema=output_schema,
+                    realtime=realtime or RealtimeOptions(),
                 )
             )
             return function
@@ -272,6 +282,10 @@ class Emulator:
     def add_login(self, refresh_token: str, *, expires_in: float = 86_400.0) -> None:
         """A CLI login: auth.fal.ai gives this refresh token access tokens that live so many seconds."""
         self._core.keyring.add_login(refresh_token, expires_in)
+
+    def revoke_realtime_tokens(self) -> None:
+        """Realtime tokens given so far are refused; open sessions go on (protocol 6.2)."""
+        self._core.tokens.revoke()
 
     def revoke_tokens(self) -> None:
         """Access tokens given so far get 401; their refresh tokens stay good."""

@@ -123,8 +123,8 @@ def _is_record(value: Any) -> bool:
     return (attrs.has(type(value)) or dataclasses.is_dataclass(value)) and not isinstance(value, type)
 
 
-def _plain(value: Any) -> Any:
-    """What the json module asks for when it meets something that it doesn't know."""
+def plain_value(value: Any) -> Any:
+    """What an encoder (json's, msgpack's) asks for when it meets something that it doesn't know."""
     if _is_record(value):
         # As they are, not as they are annotated: what a field holds is what the model gets.
         return {name: getattr(value, name) for name in _field_names(value)}
@@ -138,7 +138,7 @@ def _plain(value: Any) -> Any:
 
 
 # Made once: the json module makes one for each call with arguments of its own.
-_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"), ensure_ascii=False, default=_plain)
+_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"), ensure_ascii=False, default=plain_value)
 
 
 def _why(value: Any) -> str:

@@ -18,7 +18,13 @@ from yarl import URL
 
 from fal_async.config import NO_KEY, Retry, RetryPolicy, Settings, Timeouts
 from fal_async.credentials import FixedKey, KeySource
-from fal_async.errors import AuthenticationError, ConfigurationError, FalError, TransportError
+from fal_async.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    FalError,
+    TransportError,
+    TransportTimeoutError,
+)
 from fal_async.protocol.http import (
     PAID,
     REQUEST_ID,
@@ -54,7 +60,7 @@ from fal_async.transport.call import (
     unreachable,
 )
 from fal_async.transport.pool import Pool
-from fal_async.transport.websocket import WebSocket
+from fal_async.transport.websocket import CLOSE_WAIT, WebSocket
 from fal_async.version import USER_AGENT
 
 logger = logging.getLogger("fal_async")
@@ -102,6 +108,10 @@ class OpenResponse:
     @property
     def request_id(self) -> str | None:
         return self.headers.get(REQUEST_ID)
+
+    def close(self) -> None:
+        """At once, without waiting for anything."""
+        self._response.close()
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body as it comes. TransportError where it breaks off or stalls."""
@@ -225,16 +235,25 @@ class Transport:
                         self.pool.http().ws_connect(
                             URL(url, encoded=True),
                             headers=await self._request_headers(call),
-                            heartbeat=heartbeat,
+                            autoping=False,
                             max_msg_size=max_size,
+                            timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_WAIT),
                         )
                     )
             except aiohttp.WSServerHandshakeError as error:
                 answer = HttpResponse(status=error.status, headers=_lower(error.headers or {}), body=b"")
-                raise error_of(request, answer, time.time()) from error
+                # Not "from error": its text has the whole URL, and a token may be in there.
+                raise error_of(request, answer, time.time()) from None
+            except TimeoutError as error:
+                words = f"no WebSocket to {host_of(url)} within {connect_timeout:g} s (connect_timeout)"
+                raise TransportTimeoutError(words) from error
             except FAILURES as error:
                 raise transport_error(call, error) from error
-            yield WebSocket(raw)
+            socket = WebSocket(raw, heartbeat)
+            try:
+                yield socket
+            finally:
+                socket.detach()
 
     # One call and its attempts.
 
