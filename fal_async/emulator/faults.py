@@ -21,6 +21,14 @@ OPERATIONS = (
     "platform",
     "rest",
     "token",
+    "cdn_token",
+    "initiate",
+    "upload",
+    "multipart",
+    "part",
+    "complete",
+    "cdn_sign",
+    "storage",
 )
 """What `on` can name. "any" is each of the others."""
 WHERE = ("headers", "body")

@@ -8,13 +8,23 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
-from fal_async.emulator import following, intake, platform_api, side_hosts, status_stream
+from fal_async.emulator import (
+    cdn,
+    following,
+    intake,
+    platform_api,
+    side_hosts,
+    status_stream,
+    storage_api,
+    uploads,
+)
 from fal_async.emulator.answers import Answer, bad_request, json_answer, method_not_allowed, request_error
 from fal_async.emulator.core import Call, Core, Reply
 from fal_async.emulator.delivery import deliver, hang_up, no_answer, reset, to_response
 from fal_async.emulator.faults import Fault
 from fal_async.emulator.jobs import Job
 from fal_async.emulator.mangling import replacement, spoil
+from fal_async.emulator.receiving import STREAMED, Body
 from fal_async.emulator.recording import Entry
 from fal_async.emulator.routing import Route, app_id, parse
 
@@ -29,6 +39,7 @@ async def index(core: Core, call: Call) -> Answer:
         "queue.fal.run",
         "rest.fal.ai",
         "v3.fal.media",
+        "v3b.fal.media",
         "api.fal.ai/v1",
         "fal.ai",
         "auth.fal.ai",
@@ -58,7 +69,15 @@ SERVICES: Mapping[str, Service] = {
     "status_stream": status_stream.status_stream,
     "result": following.result,
     "cancel": following.cancel,
-    "file": side_hosts.file,
+    "file": cdn.file,
+    "cdn_token": uploads.cdn_token,
+    "initiate": uploads.initiate,
+    "upload": uploads.upload,
+    "multipart": uploads.multipart,
+    "part": uploads.part,
+    "complete": uploads.complete,
+    "cdn_sign": cdn.sign,
+    "storage": storage_api.storage,
     "token": side_hosts.token,
     "openapi": side_hosts.openapi,
     "platform": platform_api.platform,
@@ -66,7 +85,9 @@ SERVICES: Mapping[str, Service] = {
     "wrong_method": wrong_method,
 }
 """One row per operation: a new feature of fal is a file beside these and a line here."""
-_WITHOUT_KEY = frozenset({"file", "token", "openapi", "index", "admin", "unknown"})
+_WITHOUT_KEY = frozenset({"file", "token", "openapi", "index", "admin", "unknown"}) | frozenset(
+    {"upload", "multipart", "part", "complete", "cdn_sign"}  # a CDN token or a signature instead (7.1)
+)
 
 
 class Gateway:
@@ -78,10 +99,13 @@ class Gateway:
         call = Call(request=request, route=parse(request.method, request.path))
         call.job = self._named_job(call.route)
         try:
-            call.body = await _read(request)
+            call.body = b"" if call.route.kind in STREAMED else await _read(request)
         except web.RequestPayloadError as error:
             return to_response(bad_request(f"The request body could not be read: {error}"))
         entry = _entry(call)
+        if call.route.kind in STREAMED:
+            _continue(request)
+            call.streamed = Body(request, entry)
         self._core.recorder.open(entry)
         try:
             response = await self._respond(call)
@@ -132,10 +156,15 @@ class Gateway:
             self._go_away(fault.seconds)
             reset(call.request.transport)
             return None
-        reply = await self._answer(call) if _is_executed(call, fault) else None
+        instead = replacement(fault, call.request_id)
+        reply = None
+        if _is_executed(call, fault):
+            reply = await self._answer(call)
+        elif call.streamed is not None:
+            # An upload is read all the same: to its end before another answer, half of it before a break.
+            await call.streamed.discard(0.5 if instead is None else 1.0)
         if isinstance(reply, web.StreamResponse):
             return reply
-        instead = replacement(fault, call.request_id)
         if instead is not None:
             return to_response(instead)
         if reply is None or fault.kind in ("reset", "close"):
@@ -165,10 +194,14 @@ async def _leave(call: Call, fault: Fault) -> None:
 async def _read(request: web.BaseRequest) -> bytes:
     if not request.can_read_body:
         return b""
+    _continue(request)
+    return await request.content.read()
+
+
+def _continue(request: web.BaseRequest) -> None:
     if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
         # aiohttp leaves this to its router, which is not used here; curl waits a second for it.
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    return await request.content.read()
 
 
 def _entry(call: Call) -> Entry:
@@ -179,6 +212,7 @@ def _entry(call: Call) -> Entry:
         query=call.request.query,
         headers=call.request.headers,
         body=call.body,
+        size=len(call.body),
         kind=call.route.kind,
         endpoint_id=call.endpoint_id,
         request_id=call.request_id,

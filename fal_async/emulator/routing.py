@@ -10,6 +10,8 @@ import re
 
 import attrs
 
+from fal_async.emulator.storage_paths import StoragePath, parse_storage
+
 ADMIN = "_emulator"
 QUEUE_HOSTS = frozenset({"queue.fal.run", "queue.falrun.com"})
 RUN_HOSTS = frozenset({"fal.run", "falrun.com"})
@@ -43,6 +45,7 @@ class Route:
     rest: str
     endpoint_id: str | None = None
     request_id: str | None = None
+    storage: StoragePath | None = None
 
 
 def parse(method: str, path: str) -> Route:
@@ -57,7 +60,9 @@ def parse(method: str, path: str) -> Route:
         return _queue_route(method, host, segments)
     if host in RUN_HOSTS:
         return Route(kind="run", host=host, rest=rest, endpoint_id=normal_id(rest))
-    return Route(kind=_OTHER_HOSTS.get(host, "unknown"), host=host, rest=rest)
+    kind = _OTHER_HOSTS.get(host, "unknown")
+    storage = parse_storage(method, kind, rest)
+    return Route(kind=storage.kind if storage else kind, host=host, rest=rest, storage=storage)
 
 
 def _queue_route(method: str, host: str, segments: list[str]) -> Route:

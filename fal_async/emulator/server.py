@@ -22,6 +22,7 @@ from fal_async.emulator.jobs import Job, JobContext
 from fal_async.emulator.keyring import Keyring
 from fal_async.emulator.listener import Listener
 from fal_async.emulator.recording import RecordedRequest, Recorder
+from fal_async.emulator.upload_book import MAX_TOKEN_LIFETIME, Upload, UploadBook
 
 if TYPE_CHECKING:
     from fal_async.config import Hosts
@@ -51,6 +52,8 @@ class Emulator:
     keep_jobs       how many jobs are kept in the books
     seed            of the generator behind faults with a `chance`
     builtins        False: without the built-in models
+    cdn_token_lifetime  seconds that a CDN token is good for; default 30 days, fal's longest
+    min_part_size   bytes that each part of an upload but the last must have; default 1
     """
 
     def __init__(
@@ -71,6 +74,8 @@ class Emulator:
         keep_jobs: int = 100_000,
         seed: int = 0,
         builtins: bool = True,
+        cdn_token_lifetime: float = MAX_TOKEN_LIFETIME,
+        min_part_size: int = 1,
     ) -> None:
         if speed <= 0:
             raise ValueError(f"speed must be greater than 0, not {speed}")
@@ -81,6 +86,7 @@ class Emulator:
             books=Books(retention=retention, limit=keep_jobs),
             dispatcher=Dispatcher(speed=speed, retry_pause=retry_pause, context=self._context),
             files=self._files,
+            uploads=UploadBook(token_lifetime=cdn_token_lifetime, min_part_size=min_part_size),
             keyring=Keyring(key, require=require_key),
             faults=FaultBook(seed),
             recorder=Recorder(record=record, limit=keep_requests),
@@ -219,6 +225,11 @@ class Emulator:
         """What was asked, in order of arrival."""
         return self._core.recorder.requests()
 
+    @property
+    def uploads(self) -> Mapping[str, Upload]:
+        """Every upload that was begun, by the id that the emulator gave it."""
+        return self._core.uploads.uploads
+
     def count(self, kind: str | None = None) -> int:
         """How many requests of this kind arrived, such as "submit" or "status"; all without a kind."""
         return self._core.recorder.count(kind)
@@ -264,6 +275,10 @@ class Emulator:
     def revoke_tokens(self) -> None:
         """Access tokens given so far get 401; their refresh tokens stay good."""
         self._core.keyring.forget_tokens()
+
+    def revoke_cdn_tokens(self) -> None:
+        """The CDN refuses the tokens given so far with 401; new ones can be had."""
+        self._core.uploads.revoke_tokens()
 
     # Inside.
 
