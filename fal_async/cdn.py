@@ -1,0 +1,56 @@
+"""The CDN's token: fetched once however many ask for it, kept until shortly before its end (7.1 C)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from fal_async.config import Hosts, RetryPolicy, Timeouts
+from fal_async.errors import AuthenticationError
+from fal_async.protocol.http import HttpRequest, HttpResponse
+from fal_async.protocol.storage import CdnToken, cdn_token_request, parse_cdn_token
+from fal_async.transport import Transport
+
+_RENEWALS = 3
+
+
+class Cdn:
+    """One per `Storage`: what is cached here belongs to one set of credentials."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._token: CdnToken | None = None
+        self._fetching = asyncio.Lock()
+
+    @property
+    def hosts(self) -> Hosts:
+        return self._transport.settings.hosts
+
+    async def token(self, refused: CdnToken | None = None) -> CdnToken:
+        """The current token; another one than `refused`. Whoever waits while it is fetched gets that one."""
+        async with self._fetching:
+            known = self._token
+            if known is None or known is refused or known.good_until <= time.monotonic():
+                self._token = known = await self._fetch()
+            return known
+
+    async def send(
+        self,
+        request_with: Callable[[CdnToken], HttpRequest],
+        *,
+        timeouts: Timeouts | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> HttpResponse:
+        """A request that carries the token; made again with a new one where the CDN refuses it."""
+        token = await self.token()
+        for _ in range(_RENEWALS):
+            try:
+                return await self._transport.send(request_with(token), timeouts=timeouts, retry=retry)
+            except AuthenticationError:
+                token = await self.token(refused=token)
+        return await self._transport.send(request_with(token), timeouts=timeouts, retry=retry)
+
+    async def _fetch(self) -> CdnToken:
+        response = await self._transport.send(cdn_token_request(self.hosts))
+        return parse_cdn_token(response, self.hosts, now=time.time(), monotonic=time.monotonic())
