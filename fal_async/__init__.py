@@ -1,1 +1,189 @@
-"""The asyncio-native Python SDK for fal.ai."""
+"""The asyncio-native Python SDK for fal.ai.
+
+    from fal_async import Session
+
+    async with Session() as fal:  # FAL_KEY from the environment
+        result = await fal.subscribe("fal-ai/flux/dev", input={"prompt": "a cat"})
+
+Importing this package opens nothing, reads no environment, and loads a part only when it is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from fal_async.version import __version__
+
+if TYPE_CHECKING:
+    from fal_async.config import Hosts, Retry, RetryPolicy, Timeouts
+    from fal_async.encoding import encode, encode_file, encode_image
+    from fal_async.errors import (
+        ApiError,
+        AuthenticationError,
+        BalanceExhaustedError,
+        ClientTimeoutError,
+        ConfigurationError,
+        ContentPolicyError,
+        DownloadError,
+        ErrorDetail,
+        FalError,
+        NotFoundError,
+        PermissionDeniedError,
+        RateLimitError,
+        RealtimeError,
+        RequestCancelledError,
+        RequestFailedError,
+        ResponseDecodeError,
+        ResultExpiredError,
+        ServerError,
+        SessionStateError,
+        StartTimeoutError,
+        StreamError,
+        SubmissionUncertainError,
+        TransportError,
+        TransportTimeoutError,
+        UploadError,
+        ValidationError,
+        WebhookVerificationError,
+    )
+    from fal_async.models import (
+        CancelOutcome,
+        Completed,
+        InProgress,
+        OutputFile,
+        Queued,
+        QueueStatus,
+        RequestLog,
+        Result,
+        UnknownStatus,
+    )
+    from fal_async.options import CallOptions, StorageSettings
+    from fal_async.protocol.input_files import File
+    from fal_async.protocol.multipart import UploadState
+    from fal_async.queue import RequestHandle
+    from fal_async.session import Session
+    from fal_async.shortcuts import run, submit, subscribe, upload
+
+# Where each name lives, for importing it when it is first asked for.
+_HOMES = {
+    "config": ("Hosts", "Retry", "RetryPolicy", "Timeouts"),
+    "encoding": ("encode", "encode_file", "encode_image"),
+    "errors": (
+        "ApiError",
+        "AuthenticationError",
+        "BalanceExhaustedError",
+        "ClientTimeoutError",
+        "ConfigurationError",
+        "ContentPolicyError",
+        "DownloadError",
+        "ErrorDetail",
+        "FalError",
+        "NotFoundError",
+        "PermissionDeniedError",
+        "RateLimitError",
+        "RealtimeError",
+        "RequestCancelledError",
+        "RequestFailedError",
+        "ResponseDecodeError",
+        "ResultExpiredError",
+        "ServerError",
+        "SessionStateError",
+        "StartTimeoutError",
+        "StreamError",
+        "SubmissionUncertainError",
+        "TransportError",
+        "TransportTimeoutError",
+        "UploadError",
+        "ValidationError",
+        "WebhookVerificationError",
+    ),
+    "models": (
+        "CancelOutcome",
+        "Completed",
+        "InProgress",
+        "OutputFile",
+        "QueueStatus",
+        "Queued",
+        "RequestLog",
+        "Result",
+        "UnknownStatus",
+    ),
+    "options": ("CallOptions", "StorageSettings"),
+    "protocol.input_files": ("File",),
+    "protocol.multipart": ("UploadState",),
+    "queue": ("RequestHandle",),
+    "session": ("Session",),
+    "shortcuts": ("run", "submit", "subscribe", "upload"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "ApiError",
+    "AuthenticationError",
+    "BalanceExhaustedError",
+    "CallOptions",
+    "CancelOutcome",
+    "ClientTimeoutError",
+    "Completed",
+    "ConfigurationError",
+    "ContentPolicyError",
+    "DownloadError",
+    "ErrorDetail",
+    "FalError",
+    "File",
+    "Hosts",
+    "InProgress",
+    "NotFoundError",
+    "OutputFile",
+    "PermissionDeniedError",
+    "QueueStatus",
+    "Queued",
+    "RateLimitError",
+    "RealtimeError",
+    "RequestCancelledError",
+    "RequestFailedError",
+    "RequestHandle",
+    "RequestLog",
+    "ResponseDecodeError",
+    "Result",
+    "ResultExpiredError",
+    "Retry",
+    "RetryPolicy",
+    "ServerError",
+    "Session",
+    "SessionStateError",
+    "StartTimeoutError",
+    "StorageSettings",
+    "StreamError",
+    "SubmissionUncertainError",
+    "Timeouts",
+    "TransportError",
+    "TransportTimeoutError",
+    "UnknownStatus",
+    "UploadError",
+    "UploadState",
+    "ValidationError",
+    "WebhookVerificationError",
+    "__version__",
+    "encode",
+    "encode_file",
+    "encode_image",
+    "run",
+    "submit",
+    "subscribe",
+    "upload",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

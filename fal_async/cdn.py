@@ -5,23 +5,30 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from fal_async.config import Hosts, RetryPolicy, Timeouts
 from fal_async.errors import AuthenticationError
 from fal_async.protocol.http import HttpRequest, HttpResponse
 from fal_async.protocol.storage import CdnToken, cdn_token_request, parse_cdn_token
-from fal_async.transport import Transport
+
+if TYPE_CHECKING:
+    from fal_async.transport import Transport
 
 _RENEWALS = 3
 
 
-class Cdn:
-    """One per `Storage`: what is cached here belongs to one set of credentials."""
+class TokenCache:
+    """The token of one set of credentials; shared by all views of a session that have these."""
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-        self._token: CdnToken | None = None
-        self._fetching = asyncio.Lock()
+    def __init__(self) -> None:
+        self.token: CdnToken | None = None
+        self.fetching = asyncio.Lock()
+
+
+class Cdn:
+    def __init__(self, transport: Transport, cache: TokenCache) -> None:
+        self._transport, self._cache = transport, cache
 
     @property
     def hosts(self) -> Hosts:
@@ -29,10 +36,11 @@ class Cdn:
 
     async def token(self, refused: CdnToken | None = None) -> CdnToken:
         """The current token; another one than `refused`. Whoever waits while it is fetched gets that one."""
-        async with self._fetching:
-            known = self._token
+        cache = self._cache
+        async with cache.fetching:
+            known = cache.token
             if known is None or known is refused or known.good_until <= time.monotonic():
-                self._token = known = await self._fetch()
+                cache.token = known = await self._fetch()
             return known
 
     async def send(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from io import FileIO
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
@@ -23,7 +23,9 @@ from fal_async.protocol.http import host_of
 from fal_async.protocol.media import download_name, numbered, parse_data_uri
 from fal_async.protocol.retry import delay_before_retry
 from fal_async.protocol.storage import is_cdn
-from fal_async.transport import OpenResponse, Transport
+
+if TYPE_CHECKING:
+    from fal_async.transport import OpenResponse, Transport
 
 DownloadProgress = Callable[[int, int | None], None]
 T = TypeVar("T")

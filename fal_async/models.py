@@ -1,4 +1,4 @@
-"""Values that come over the wire, frozen. Unknown fields are kept in `raw`; only identifying ones are required."""
+"""Values that come over the wire, frozen. Unknown fields are kept in `raw`; only the id is required."""
 
 from __future__ import annotations
 
@@ -6,13 +6,21 @@ import enum
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 
 from fal_async.errors import SessionStateError
 
-T = TypeVar("T", covariant=True)
+if TYPE_CHECKING:
+    # Type checkers have the newer form at any version: without `output_type` data is Any.
+    import typing_extensions
+
+    T = typing_extensions.TypeVar("T", default=Any)
+    T_co = typing_extensions.TypeVar("T_co", covariant=True, default=Any)
+else:
+    T = TypeVar("T")
+    T_co = TypeVar("T_co", covariant=True)
 
 
 @attrs.frozen(kw_only=True)
@@ -28,12 +36,21 @@ class RequestLog:
 @attrs.frozen(kw_only=True)
 class _Status:
     request_id: str
-    logs: tuple[RequestLog, ...] = ()
+    logs: tuple[RequestLog, ...] = attrs.field(default=(), repr=False)
     """What the server sent this time: a moving window."""
-    new_logs: tuple[RequestLog, ...] = ()
+    new_logs: tuple[RequestLog, ...] = attrs.field(default=(), repr=lambda logs: f"<{len(logs)}>")
     """The entries that no earlier update of the same generator held."""
     raw: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
     """The whole answer as it came."""
+
+    @property
+    def headline(self) -> str:
+        """Where the request stands, in a few words and without its logs."""
+        return "unknown"
+
+    def __str__(self) -> str:
+        """The headline, and the newest of the log lines that came with it."""
+        return f"{self.headline}: {self.new_logs[-1].message}" if self.new_logs else self.headline
 
 
 @attrs.frozen(kw_only=True)
@@ -42,7 +59,8 @@ class Queued(_Status):
 
     position: int | None = None
 
-    def __str__(self) -> str:
+    @property
+    def headline(self) -> str:
         return "IN_QUEUE" if self.position is None else f"IN_QUEUE at position {self.position}"
 
 
@@ -50,7 +68,8 @@ class Queued(_Status):
 class InProgress(_Status):
     """IN_PROGRESS. May fall back to `Queued` when the platform retries (protocol 4.2)."""
 
-    def __str__(self) -> str:
+    @property
+    def headline(self) -> str:
         return "IN_PROGRESS"
 
 
@@ -65,7 +84,8 @@ class Completed(_Status):
     error: str | None = None
     error_type: str | None = None
 
-    def __str__(self) -> str:
+    @property
+    def headline(self) -> str:
         return "COMPLETED" if self.error is None and self.error_type is None else "COMPLETED with an error"
 
 
@@ -75,7 +95,8 @@ class UnknownStatus(_Status):
 
     status: str = ""
 
-    def __str__(self) -> str:
+    @property
+    def headline(self) -> str:
         return self.status or "unknown"
 
 
@@ -177,7 +198,7 @@ FetchFiles = Callable[[list[OutputFile], "str | PathLike[str]"], Awaitable[list[
 
 
 @attrs.frozen(kw_only=True)
-class Result(Generic[T]):
+class Result(Generic[T_co]):
     """The outcome of a request.
 
     Attributes:
@@ -188,13 +209,13 @@ class Result(Generic[T]):
         headers: of the answer that carried `data`, names in lower case.
     """
 
-    data: T = attrs.field(repr=False)
+    data: T_co = attrs.field(repr=False)
     request_id: str | None = None
     attempts: Mapping[str, int] = attrs.field(factory=dict)
     status: Completed | None = None
     logs: tuple[RequestLog, ...] = attrs.field(default=(), repr=False)
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
-    fetch: FetchFiles | None = attrs.field(default=None, repr=False, eq=False, alias="fetch")
+    _fetch: FetchFiles | None = attrs.field(default=None, repr=False, eq=False)
 
     def files(self) -> list[OutputFile]:
         """Every file object in the output, in order."""
@@ -207,14 +228,14 @@ class Result(Generic[T]):
         SessionStateError where the result no longer belongs to a session, as after pickling.
         Otherwise what `storage.download` raises; files that were complete by then stay.
         """
-        if self.fetch is None:
+        if self._fetch is None:
             raise SessionStateError("this result belongs to no session: use session.storage.download(...)")
-        return await self.fetch(self.files(), folder)
+        return await self._fetch(self.files(), folder)
 
     def __getstate__(self) -> dict[str, Any]:
         # The tie to the session is not part of the value.
         names = [field.name for field in attrs.fields(Result)]
-        return {name: None if name == "fetch" else getattr(self, name) for name in names}
+        return {name: None if name == "_fetch" else getattr(self, name) for name in names}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         for name, value in state.items():

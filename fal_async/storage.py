@@ -8,15 +8,16 @@ import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePath
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fal_async.bodies import ProgressCallback
-from fal_async.cdn import Cdn
-from fal_async.config import Hosts, StorageSettings
+from fal_async.cdn import Cdn, TokenCache
+from fal_async.config import Hosts
 from fal_async.disk import UNNAMED, Source, in_thread, opened
 from fal_async.downloads import Downloader, DownloadProgress, Target
 from fal_async.errors import ConfigurationError, DownloadError
 from fal_async.models import OutputFile
+from fal_async.options import StorageSettings
 from fal_async.protocol import access
 from fal_async.protocol.input_files import File, find_files, replace_files
 from fal_async.protocol.media import (
@@ -30,9 +31,12 @@ from fal_async.protocol.media import (
 from fal_async.protocol.multipart import MULTIPART_ABOVE, PARALLEL, PART_SIZE, check_part_size
 from fal_async.protocol.storage import FileSpec, lifecycle_text
 from fal_async.resuming import keeper_of
-from fal_async.transport import Transport
 from fal_async.uploads import Uploader, UploadPlan
 
+if TYPE_CHECKING:
+    from fal_async.transport import Transport
+
+__all__ = ["Storage", "TokenCache"]
 FILES_AT_A_TIME = 8
 """Of one input or output. A large file sends its parts side by side as well."""
 A = TypeVar("A")
@@ -40,11 +44,11 @@ B = TypeVar("B")
 
 
 class Storage:
-    """Uploads and downloads of a session. The CDN token is kept here, per set of credentials."""
+    """Uploads and downloads of a session."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, tokens: TokenCache | None = None) -> None:
         self._transport = transport
-        self._cdn = Cdn(transport)
+        self._cdn = Cdn(transport, tokens or TokenCache())
         self._uploader = Uploader(transport, self._cdn)
         self._downloader = Downloader(transport, self._cdn)
 

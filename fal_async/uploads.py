@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
-from typing import TypedDict, TypeVar
+from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 import attrs
 
@@ -28,7 +28,9 @@ from fal_async.protocol.http import HttpRequest, HttpResponse
 from fal_async.protocol.multipart import MultipartTarget, SentPart, UploadRecord, plan_parts
 from fal_async.protocol.storage import CdnToken, FileSpec
 from fal_async.resuming import Keeper
-from fal_async.transport import Transport
+
+if TYPE_CHECKING:
+    from fal_async.transport import Transport
 
 logger = logging.getLogger("fal_async")
 _SLOWEST = 16 * 1024

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from fal_async.config import Hosts, StorageSettings
+from fal_async.config import Hosts
 from fal_async.errors import ConfigurationError
+from fal_async.options import StorageSettings
 from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
 from fal_async.protocol.options import JSON_HEADERS
 from fal_async.protocol.storage import json_object, text_field

@@ -10,8 +10,9 @@ from urllib.parse import quote, urlsplit
 
 import attrs
 
-from fal_async.config import Hosts, StorageSettings
+from fal_async.config import Hosts
 from fal_async.errors import ResponseDecodeError
+from fal_async.options import StorageSettings
 from fal_async.protocol.http import (
     JSON_TYPE,
     BodyFactory,

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from fal_async.config import Hosts, StorageSettings
+from fal_async.config import Hosts
 from fal_async.errors import ConfigurationError, ResponseDecodeError
+from fal_async.options import StorageSettings
 from fal_async.protocol import access, storage
 from fal_async.protocol.http import HttpRequest, HttpResponse
 from fal_async.protocol.multipart import MultipartTarget, SentPart
