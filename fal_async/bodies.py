@@ -13,11 +13,14 @@ ProgressCallback = Callable[[int, int], None]
 
 
 class Meter:
-    """How much is on its way. What a retry sends again isn't counted twice, so the number never falls."""
+    """How much is on its way. What is sent again isn't counted twice, and the number never falls."""
 
-    def __init__(self, total: int, callback: ProgressCallback | None, done: int = 0) -> None:
+    def __init__(self, total: int, callback: ProgressCallback | None) -> None:
         self._total, self._callback = total, callback
-        self._sent = self._told = done
+        self._sent = self._told = 0
+
+    def begin_at(self, done: int) -> None:
+        self._sent = done
 
     def add(self, count: int) -> None:
         self._sent += count
@@ -34,17 +37,20 @@ class Body:
     ) -> None:
         self.source, self.offset, self.length, self.meter = source, offset, length, meter
         self.hashed = hashed
-        self.failure: UploadError | None = None
+        self.failure: Exception | None = None
         self.sent = 0
         self.digest = ""
 
     def __call__(self) -> AsyncIterator[bytes]:
-        # What goes wrong while it is read looks like a broken connection from outside, and is tried again.
-        if self.failure is not None:
-            raise self.failure
+        self.check()
         self.meter.add(-self.sent)
         self.sent, self.digest = 0, ""
         return _Pieces(self)
+
+    def check(self) -> None:
+        """What goes wrong while it is read looks like a broken connection from outside: here is the truth."""
+        if self.failure is not None:
+            raise self.failure
 
 
 class _Pieces:
@@ -63,9 +69,13 @@ class _Pieces:
         if left == 0:
             body.digest = self._hash.hexdigest() if self._hash is not None else ""
             raise StopAsyncIteration
-        piece = await in_thread(partial(self._read, body.offset + body.sent, min(PIECE, left)))
-        body.sent += len(piece)
-        body.meter.add(len(piece))
+        try:
+            piece = await in_thread(partial(self._read, body.offset + body.sent, min(PIECE, left)))
+            body.sent += len(piece)
+            body.meter.add(len(piece))
+        except Exception as error:
+            body.failure = error
+            raise
         return piece
 
     def _read(self, offset: int, length: int) -> bytes:
@@ -73,11 +83,9 @@ class _Pieces:
         try:
             piece = body.source.read_now(offset, length)
         except (OSError, ValueError) as error:
-            body.failure = UploadError(f"{body.source.name} can't be read any more: {error}")
-            raise body.failure from error
+            raise UploadError(f"{body.source.name} can't be read any more: {error}") from error
         if len(piece) < length:
-            body.failure = UploadError(f"{body.source.name} shrank while it was read")
-            raise body.failure
+            raise UploadError(f"{body.source.name} shrank while it was read")
         if self._hash is not None:
             self._hash.update(piece)
         return piece

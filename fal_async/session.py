@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from fal_async.cdn import TokenCache
 from fal_async.config import (
     NO_KEY,
     Credentials,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from fal_async.storage import Storage, TokenCache
+    from fal_async.storage import Storage
     from fal_async.transport import Pool, Transport
 
 _PROBE_APP = "fal-ai/flux"
@@ -120,7 +121,7 @@ class Session:
         self._transport: Transport | None = None
         self._known: Known | None = None
         self._queue: Queue | None = None
-        self._cdn_tokens: TokenCache | None = None
+        self._cdn_tokens = TokenCache()
         self._storage: Storage | None = None
 
     @classmethod
@@ -162,7 +163,7 @@ class Session:
         view._transport = view._queue = view._storage = None
         if credentials is not None:
             view._keys = _key_source(view._settings, self._environment)
-            view._known = view._cdn_tokens = None
+            view._known, view._cdn_tokens = None, TokenCache()
         return view
 
     # Life: created, open, closed.
@@ -237,9 +238,8 @@ class Session:
     def storage(self) -> Storage:
         """Files to fal and from fal: upload, download, and who may read them."""
         if self._storage is None:
-            from fal_async.storage import Storage, TokenCache
+            from fal_async.storage import Storage
 
-            self._cdn_tokens = self._cdn_tokens or TokenCache()
             self._storage = Storage(self._sender(), self._cdn_tokens)
         return self._storage
 

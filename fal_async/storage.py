@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fal_async.bodies import ProgressCallback
+from fal_async.bodies import Meter, ProgressCallback
 from fal_async.cdn import Cdn, TokenCache
 from fal_async.config import Hosts
 from fal_async.disk import UNNAMED, Source, in_thread, opened
@@ -36,7 +36,6 @@ from fal_async.uploads import Uploader, UploadPlan
 if TYPE_CHECKING:
     from fal_async.transport import Transport
 
-__all__ = ["Storage", "TokenCache"]
 FILES_AT_A_TIME = 8
 """Of one input or output. A large file sends its parts side by side as well."""
 A = TypeVar("A")
@@ -46,9 +45,9 @@ B = TypeVar("B")
 class Storage:
     """Uploads and downloads of a session."""
 
-    def __init__(self, transport: Transport, tokens: TokenCache | None = None) -> None:
+    def __init__(self, transport: Transport, tokens: TokenCache) -> None:
         self._transport = transport
-        self._cdn = Cdn(transport, tokens or TokenCache())
+        self._cdn = Cdn(transport, tokens)
         self._uploader = Uploader(transport, self._cdn)
         self._downloader = Downloader(transport, self._cdn)
 
@@ -99,7 +98,7 @@ class Storage:
                 part_size=check_part_size(part_size),
                 parallel=parallel,
                 keeper=keeper,
-                on_progress=on_progress,
+                meter=Meter(source.size, on_progress),
             )
             return await self._uploader.upload(plan)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 import attrs
 
-from fal_async.bodies import Body, Meter, ProgressCallback, digest_of
+from fal_async.bodies import Body, Meter, digest_of
 from fal_async.cdn import Cdn
 from fal_async.config import RetryPolicy, Timeouts
 from fal_async.disk import Source
@@ -52,7 +53,7 @@ class UploadPlan:
     part_size: int
     parallel: int
     keeper: Keeper | None
-    on_progress: ProgressCallback | None
+    meter: Meter
 
 
 class Uploader:
@@ -71,16 +72,19 @@ class Uploader:
 
     async def _direct(self, plan: UploadPlan) -> str:
         body = _whole(plan)
-        response = await self._cdn.send(
-            lambda token: storage.direct_request(token, plan.spec, body), **self._patience(plan.spec.size)
-        )
+        with _reading(body):
+            response = await self._cdn.send(
+                lambda token: storage.direct_request(token, plan.spec, body), **self._patience(plan.spec.size)
+            )
         await _check_size(plan)
         return storage.parse_access_url(response)
 
     async def _presigned(self, plan: UploadPlan) -> str:
         target = await self._initiate(plan.spec, multipart=False)
-        request = storage.put_request(target, plan.spec, _whole(plan))
-        await self._transport.send(request, **self._patience(plan.spec.size))
+        body = _whole(plan)
+        with _reading(body):
+            request = storage.put_request(target, plan.spec, body)
+            await self._transport.send(request, **self._patience(plan.spec.size))
         await _check_size(plan)
         return target.file_url
 
@@ -160,26 +164,25 @@ class Uploader:
 
     async def _finish(self, plan: UploadPlan, record: UploadRecord) -> str:
         done = sum(record.plan.span(number)[1] for number in record.parts)
-        meter = Meter(plan.spec.size, plan.on_progress, done)
+        plan.meter.begin_at(done)
         missing = [number for number in range(1, record.plan.count + 1) if number not in record.parts]
-        await _side_by_side(
-            iter(missing), plan.parallel, lambda number: self._part(plan, record, number, meter)
-        )
+        await _side_by_side(iter(missing), plan.parallel, lambda number: self._part(plan, record, number))
         await _check_size(plan)
         await self._complete(plan, record)
         if plan.keeper is not None:
             await plan.keeper.clear()
         return record.target.file_url
 
-    async def _part(self, plan: UploadPlan, record: UploadRecord, number: int, meter: Meter) -> None:
+    async def _part(self, plan: UploadPlan, record: UploadRecord, number: int) -> None:
         offset, length = record.plan.span(number)
-        body = Body(plan.source, offset, length, meter, hashed=plan.keeper is not None)
+        body = Body(plan.source, offset, length, plan.meter, hashed=plan.keeper is not None)
         try:
-            response = await self._to(
-                record.target,
-                lambda token: storage.part_request(record.target, number, length, body, token),
-                length,
-            )
+            with _reading(body):
+                response = await self._to(
+                    record.target,
+                    lambda token: storage.part_request(record.target, number, length, body, token),
+                    length,
+                )
             part = SentPart(number=number, etag=storage.parse_etag(response), digest=body.digest)
         except FalError as error:
             raise _failed_part(plan, record, number, error) from error
@@ -235,9 +238,18 @@ class Patience(TypedDict):
     retry: RetryPolicy
 
 
+@contextlib.contextmanager
+def _reading(body: Body) -> Iterator[None]:
+    try:
+        yield
+    except TransportError:
+        body.check()
+        raise
+
+
 def _whole(plan: UploadPlan) -> Body:
-    size = plan.spec.size
-    return Body(plan.source, 0, size, Meter(size, plan.on_progress))
+    plan.meter.begin_at(0)
+    return Body(plan.source, 0, plan.spec.size, plan.meter)
 
 
 async def _check_size(plan: UploadPlan) -> None:

@@ -43,6 +43,10 @@ class FileStore:
         self._records: dict[str, StoredFile] = {}
         self._working: set[asyncio.Future[None]] = set()
 
+    @property
+    def folder(self) -> Path | None:
+        return self._folder
+
     async def put(
         self, data: bytes, content_type: str, file_name: str, lifecycle: Lifecycle | None = None
     ) -> str:

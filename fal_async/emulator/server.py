@@ -173,6 +173,11 @@ class Emulator:
         return Hosts.local(self.url)
 
     @property
+    def folder(self) -> Path | None:
+        """Where its files lie; None before the first of them, without a folder of your own."""
+        return self._files.folder
+
+    @property
     def key(self) -> str:
         return self._core.keyring.key
 
@@ -279,6 +284,10 @@ class Emulator:
     def revoke_cdn_tokens(self) -> None:
         """The CDN refuses the tokens given so far with 401; new ones can be had."""
         self._core.uploads.revoke_tokens()
+
+    def forget_uploads(self) -> None:
+        """Uploads that were begun but not completed are gone, as after their time on fal."""
+        self._core.uploads.forget_unfinished()
 
     # Inside.
 

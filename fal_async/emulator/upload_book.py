@@ -106,6 +106,9 @@ class UploadBook:
         self.uploads[upload.upload_id] = upload
         return upload
 
+    def forget_unfinished(self) -> None:
+        self.uploads = {name: upload for name, upload in self.uploads.items() if upload.completed}
+
     def new_signature(self) -> str:
         return secrets.token_urlsafe(16)
 

@@ -22,7 +22,6 @@ from fal_async.errors import (
 )
 from fal_async.protocol.http import PAID, REQUEST_ID, HttpRequest, Operation, needs_retry
 
-
 _HARMLESS = frozenset({Operation.UPLOAD, Operation.DOWNLOAD, Operation.TOKEN})
 """A second one costs "at worst an orphan file" (protocol 12): any 5xx is worth another try."""
 

@@ -16,7 +16,8 @@ from fal_async.protocol.structure import encode_json
 
 CAT, DOG = Path("cat.png"), File(b"dog", content_type="image/png")
 
-leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5)
+texts = st.text(st.characters(codec="utf-8"), max_size=5)
+leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
 files = st.sampled_from([CAT, DOG])
 inputs = st.recursive(
     leaves | files,
