@@ -187,9 +187,8 @@ class _Incoming:
         try:
             return await in_thread(work)
         except OSError as error:
-            raise DownloadError(
-                f"no file in {str(self._path.parent)!r}: {error.strerror or error}"
-            ) from error
+            folder = str(self._path.parent)
+            raise DownloadError(f"can't write to {folder!r}: {error.strerror or error}") from error
 
 
 def _keep_beside_others(path: Path, folder: Path, suggested: str) -> Path:

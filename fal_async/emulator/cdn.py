@@ -114,13 +114,13 @@ async def _pieces(
     step = 1 if fault.kind == "drip" else _PIECE
     with found.location.open("rb") as file:
         file.seek(start)
-        while piece := file.read(min(step, (half if file.tell() < half else end) - file.tell())):
-            await response.write(piece)
-            if fault.kind == "truncate" and file.tell() == half:
+        while (at := file.tell()) < end:
+            if fault.kind == "truncate" and at == half:
                 hang_up(call.request)
                 return
-            if fault.kind == "drip" or file.tell() == half:
+            if fault.kind == "drip" or at == half:
                 await asyncio.sleep(fault.seconds)
+            await response.write(file.read(min(step, (half if at < half else end) - at)))
 
 
 def _etag(found: StoredFile) -> str:

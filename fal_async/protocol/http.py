@@ -216,13 +216,14 @@ def backup_url(url: str) -> str | None:
 def redirect_target(request: HttpRequest, url: str, status: int, location: str | None) -> str | None:
     """Where to go on with a read that was redirected; None: nowhere, and the answer stands as it is.
 
-    With a key on it only within its own origin: no credential crosses to another one.
+    With a key or token on it only within its own origin: no credential crosses to another one.
     """
     if status not in (301, 302, 303, 307, 308) or request.method not in ("GET", "HEAD") or not location:
         return None
     target = urljoin(url, location)
     origin = origin_of(target)
-    if origin is None or (request.auth and origin != origin_of(url)):
+    secret = request.auth or "Authorization" in request.headers
+    if origin is None or (secret and origin != origin_of(url)):
         return None
     return target
 
