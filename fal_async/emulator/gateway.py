@@ -29,7 +29,8 @@ from fal_async.emulator.recording import Entry
 from fal_async.emulator.routing import Route, app_id, parse
 
 Service = Callable[[Core, Call], Awaitable[Reply]]
-_IN_PLACE_OF_THE_ANSWER = frozenset({"reset", "close", "answer", "html", "balance", "vanish", "redirect"})
+_OTHER_ANSWERS = frozenset({"answer", "html", "balance", "vanish", "redirect"})
+_IN_PLACE_OF_THE_ANSWER = _OTHER_ANSWERS | {"reset", "close"}
 _PUBLIC_PLATFORM = frozenset({"v1/models", "v1/meta"})
 
 
@@ -96,7 +97,7 @@ class Gateway:
         self._services = {**SERVICES, "admin": admin}
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        call = Call(request=request, route=parse(request.method, request.path))
+        call = Call(request=request, route=parse(request.method, request.path, request.host))
         call.job = self._named_job(call.route)
         try:
             call.body = b"" if call.route.kind in STREAMED else await _read(request)
@@ -156,15 +157,15 @@ class Gateway:
             self._go_away(fault.seconds)
             reset(call.request.transport)
             return None
-        instead = replacement(fault, call.request_id)
         reply = None
         if _is_executed(call, fault):
             reply = await self._answer(call)
         elif call.streamed is not None:
             # An upload is read all the same: to its end before another answer, half of it before a break.
-            await call.streamed.discard(0.5 if instead is None else 1.0)
+            await call.streamed.discard(1.0 if fault.kind in _OTHER_ANSWERS else 0.5)
         if isinstance(reply, web.StreamResponse):
             return reply
+        instead = replacement(fault, call.request_id)
         if instead is not None:
             return to_response(instead)
         if reply is None or fault.kind in ("reset", "close"):

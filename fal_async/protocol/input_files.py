@@ -88,7 +88,7 @@ def _replaced(value: Any, url_of: Callable[[Any], str], path: str, above: tuple[
         return value if all(a is b for a, b in zip(value, items, strict=True)) else items
     if isinstance(value, bytes | bytearray | memoryview):
         raise ConfigurationError(
-            f"{path} is bytes: wrap them in File(data, content_type=...), or encode(...) them as a data URI"
+            f"{path} is bytes: upload them with File(data, content_type=...), or encode(...) them as a data URI"
         )
     return _replaced_record(value, url_of, path, above) if is_record(value) else value
 

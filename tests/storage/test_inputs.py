@@ -120,7 +120,7 @@ async def test_side_by_side_and_the_first_failure_ends_the_others(
 @pytest.mark.parametrize(
     ("value", "error", "word"),
     [
-        (b"bytes", ConfigurationError, r"input\.image is bytes: wrap them in File"),
+        (b"bytes", ConfigurationError, r"input\.image is bytes: upload them with File"),
         (io.StringIO("text"), ConfigurationError, "binary mode"),
         (Path("/missing/x.png"), UploadError, "No such file"),
         (Path("/"), UploadError, "is a directory"),
