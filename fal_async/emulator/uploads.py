@@ -114,7 +114,7 @@ async def part(core: Core, call: Call) -> Answer:
 @_with_errors
 async def complete(core: Core, call: Call) -> Answer:
     upload = _named(core, call)
-    listed = _listed(_json(call))
+    listed = sorted(_listed(_json(call)))
     core.uploads.check_list(upload, listed)
     files = [_part_file(core, upload, number) for number, _ in listed]
     # From here on a second `complete` finds nothing to do (protocol 12).

@@ -136,7 +136,8 @@ async def test_route_c_in_parts(caller: Caller) -> None:
     upload = await CdnUpload.begin(caller)
     first, second = await upload.put(1, b"a" * KiB), await upload.put(2, b"b")
     assert "ETag" not in (await upload.put(2, b"b", **{"Accept-Encoding": "gzip"})).headers
-    done = await upload.complete((1, first.headers["ETag"]), (2, second.headers["ETag"].strip('"')))
+    # In any order: fal's own client lists them as they finished.
+    done = await upload.complete((2, second.headers["ETag"].strip('"')), (1, first.headers["ETag"]))
     assert done.status == 200
     assert (await caller.get(upload.url)).body == b"a" * KiB + b"b"
     assert [r.size for r in caller.emulator.requests if r.kind == "part"] == [KiB, 1, 1]
@@ -146,8 +147,7 @@ async def test_route_c_in_parts(caller: Caller) -> None:
 @pytest.mark.parametrize(
     ("sizes", "numbers", "word"),
     [
-        ((4, 4), (2, 1), "InvalidPartOrder"),
-        ((4, 4), (1, 1), "InvalidPartOrder"),
+        ((4, 4), (1, 1), "expected the parts"),
         ((4, 4), (2,), "expected the parts"),
         ((4, 4), (), "expected the parts"),
         ((4, 4), (1, 2, 3), "part 3 is missing"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -26,6 +27,8 @@ async def test_parts_arrive_whole_and_in_order(fal: Session, emulator: Emulator,
     assert hashlib.sha256(stored(emulator, url)).digest() == hashlib.sha256(path.read_bytes()).digest()
     assert requests_of_parts(emulator) == Counter(range(1, 42))
     assert header(emulator, "part", "Accept-Encoding") == "identity"
+    listed = json.loads(next(r.body for r in emulator.requests if r.kind == "complete"))["parts"]
+    assert [part["partNumber"] for part in listed] == list(range(1, 42))
     assert (emulator.count("multipart"), emulator.count("complete"), emulator.count("cdn_token")) == (1, 1, 1)
 
 
