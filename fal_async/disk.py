@@ -164,7 +164,7 @@ async def _spooled(
     pieces: AsyncIterable[Any], stack: contextlib.AsyncExitStack, name: str = UNNAMED
 ) -> Source:
     """A copy on disk: a part that fails is sent again, which a stream can't give."""
-    copy = stack.enter_context(await in_thread(partial(tempfile.TemporaryFile, buffering=0)))
+    copy = await in_thread(lambda: stack.enter_context(_temporary_file()))
     size = 0
     async for piece in pieces:
         if not isinstance(piece, bytes | bytearray | memoryview):
@@ -174,6 +174,10 @@ async def _spooled(
         except OSError as error:
             raise UploadError(f"no room for a temporary copy of the stream: {error.strerror}") from error
     return Source(copy, size=size, name=name)
+
+
+def _temporary_file() -> Any:
+    return tempfile.TemporaryFile(buffering=0)
 
 
 def write_fully(file: Any, data: Any) -> int:

@@ -149,7 +149,10 @@ class _Incoming:
         """Whether the current answer's body had begun."""
 
     async def open(self) -> None:
-        self._file = await self._on_disk(partial(FileIO, self._path, "xb"))
+        await self._on_disk(self._create)
+
+    def _create(self) -> None:
+        self._file = FileIO(self._path, "xb")
 
     async def go_on(self, progress: Progress) -> None:
         """Where the next answer's body belongs: after what is here, or in place of it."""

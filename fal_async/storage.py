@@ -1,4 +1,4 @@
-"""`session.storage`: files to fal and from fal (protocol 7; https://docs.fal.ai/model-endpoints/file-uploads)."""
+"""`session.storage`: files to fal and from fal (protocol 7, 11.2)."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from fal_async.errors import ConfigurationError, DownloadError
 from fal_async.models import OutputFile
 from fal_async.options import StorageSettings
 from fal_async.protocol import access
+from fal_async.protocol.downloads import check_url
 from fal_async.protocol.input_files import File, find_files, replace_files
 from fal_async.protocol.media import (
     HEAD,
@@ -117,6 +118,7 @@ class Storage:
             DownloadError: it can't be written, or what arrives is not what was announced.
             ApiError (NotFoundError, ...): the server's answer. TransportError: the connection broke too often.
         """
+        check_url(url)
         target = await _on_disk(partial(Target.of, to))
         return await self._downloader.download(url, target, on_progress=on_progress)
 

@@ -134,7 +134,10 @@ class Uploader:
         if record is None:
             return None
         spec = plan.spec
-        same = record.fits(spec.size, spec.content_type, spec.file_name, spec.lifecycle)
+        target = record.target
+        # A record from elsewhere must not lead the token astray.
+        same = target.presigned or storage.is_cdn(target.upload_url, self._cdn.hosts)
+        same = same and record.fits(spec.size, spec.content_type, spec.file_name, spec.lifecycle)
         if same and await _has_same_content(plan.source, record):
             return record
         logger.warning(

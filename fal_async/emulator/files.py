@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import mimetypes
 import re
 import secrets
@@ -41,6 +42,7 @@ class FileStore:
         self._given = folder
         self._folder: Path | None = folder
         self._records: dict[str, StoredFile] = {}
+        self._expiring: list[tuple[float, str]] = []
         self._working: set[asyncio.Future[None]] = set()
 
     @property
@@ -68,13 +70,21 @@ class FileStore:
 
     def admit(self, path: str, content_type: str, lifecycle: Lifecycle) -> None:
         """From now on the file is served."""
+        self._sweep()
         expires_at = None if lifecycle.expires_in is None else time.time() + lifecycle.expires_in
+        if expires_at is not None:
+            heapq.heappush(self._expiring, (expires_at, path))
         self._records[path] = StoredFile(
             location=self.location(path),
             content_type=content_type,
             lifecycle=lifecycle,
             expires_at=expires_at,
         )
+
+    def _sweep(self) -> None:
+        """What nobody asks for any more goes from the disk as well."""
+        while self._expiring and self._expiring[0][0] <= time.time():
+            self.find(heapq.heappop(self._expiring)[1])
 
     def change(self, path: str, lifecycle: Lifecycle) -> None:
         """Another ACL for a file that is there; it expires when it would have."""
@@ -102,11 +112,15 @@ class FileStore:
         return StoredFile(location=target, content_type=guessed)
 
     async def work(self, job: Callable[[], None]) -> None:
-        """Disk work in a thread. Shielded: a thread can't be cancelled, and `close` must wait for it."""
+        """Disk work in a thread. A thread can't be cancelled: whoever is, waits for it; and so does `close`."""
         working = asyncio.ensure_future(asyncio.to_thread(job))
         self._working.add(working)
         working.add_done_callback(self._working.discard)
-        await asyncio.shield(working)
+        try:
+            await asyncio.shield(working)
+        except asyncio.CancelledError:
+            await asyncio.wait([working])
+            raise
 
     async def close(self) -> None:
         if self._working:

@@ -44,7 +44,7 @@ class Emulator:
     speed           time factor of work: with 50, a model's 2 s take 40 ms. Default 1.
                     It divides `job.sleep` and the pause before a retry, and multiplies `inference_time`.
                     What meets the client's clock is not scaled: start timeout, retention, keep-alive, faults.
-    folder          where produced files go and stay; default a temporary one, removed on stop
+    folder          where produced and uploaded files go and stay; default a temporary one, removed on stop
     retention       seconds that a result is kept; default fal's rule: 1 h, and 6 min from 10 KB on
     keep_alive      seconds between the comments of an idle status stream; default 15, as on fal
     retry_pause     seconds (scaled) before the platform tries a failed request again; default 0.5

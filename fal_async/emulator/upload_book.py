@@ -16,6 +16,8 @@ from fal_async.emulator.lifecycle import Lifecycle
 MAX_PARTS = 10_000
 MAX_TOKEN_LIFETIME = 30 * 86_400
 """CDN tokens live up to 30 days (protocol 7.1)."""
+MAX_UPLOADS = 100_000
+"""Kept in the books; beyond it the oldest go."""
 MAX_SIGNED = 7 * 86_400
 """Signed URLs, up to 7 days (protocol 7.4)."""
 
@@ -68,6 +70,7 @@ class UploadBook:
 
     def grant(self, seconds: float | None) -> dict[str, Any]:
         """A new CDN token. The lifetime that was asked for can't be longer than the emulator's own."""
+        self._forget_the_old()
         lifetime = min(self.token_lifetime if seconds is None else seconds, self.token_lifetime)
         token = secrets.token_urlsafe(24)
         self._tokens[token] = time.time() + lifetime
@@ -85,6 +88,7 @@ class UploadBook:
 
     def sign(self, path: str, seconds: float) -> str:
         """The value of the `identity` query (protocol 7.4)."""
+        self._forget_the_old()
         identity = secrets.token_urlsafe(16)
         self._signed[identity] = (path, time.time() + seconds)
         return identity
@@ -92,6 +96,12 @@ class UploadBook:
     def is_signed(self, path: str, query: Mapping[str, str]) -> bool:
         signed, until = self._signed.get(query.get("identity", ""), ("", 0.0))
         return signed == path and until > time.time()
+
+    def _forget_the_old(self) -> None:
+        now = time.time()
+        if len(self._tokens) + len(self._signed) > MAX_UPLOADS:
+            self._tokens = {token: until for token, until in self._tokens.items() if until > now}
+            self._signed = {name: signed for name, signed in self._signed.items() if signed[1] > now}
 
     # Uploads.
 
@@ -103,6 +113,8 @@ class UploadBook:
             lifecycle=lifecycle,
             **form,
         )
+        if len(self.uploads) >= MAX_UPLOADS:
+            del self.uploads[next(iter(self.uploads))]
         self.uploads[upload.upload_id] = upload
         return upload
 

@@ -14,6 +14,9 @@ from fal_async.errors import ConfigurationError
 from fal_async.protocol.media import check_content_type
 from fal_async.protocol.structure import plain_value
 
+_PLAIN = frozenset({type(None), bool, int, float, str})
+"""A million numbers are passed over at the speed of C."""
+
 
 def _check_type(_: Any, __: Any, value: str | None) -> None:
     check_content_type(value)
@@ -80,10 +83,14 @@ def _replaced(value: Any, url_of: Callable[[Any], str], path: str, above: tuple[
         return url_of(value)
     above = (*above, id(value))
     if isinstance(value, Mapping):
+        if _PLAIN.issuperset(map(type, value.values())):
+            return value
         return _if_changed(
             value, {key: _replaced(item, url_of, f"{path}.{key}", above) for key, item in value.items()}
         )
     if isinstance(value, list | tuple):
+        if _PLAIN.issuperset(map(type, value)):
+            return value
         items = [_replaced(item, url_of, f"{path}[{at}]", above) for at, item in enumerate(value)]
         return value if all(a is b for a, b in zip(value, items, strict=True)) else items
     if isinstance(value, bytes | bytearray | memoryview):

@@ -116,3 +116,8 @@ def test_a_file_with_a_wrong_type(content_type: str) -> None:
 
 def test_a_file_keeps_its_content_to_itself() -> None:
     assert "secret" not in repr(File(b"secret"))
+
+
+def test_many_numbers_are_not_copied() -> None:
+    numbers = {"mask": [[0.5] * 1000] * 1000, "image": CAT}
+    assert replace_files(numbers, lambda _: "url")["mask"] is numbers["mask"]

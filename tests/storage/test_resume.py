@@ -173,3 +173,13 @@ async def test_a_killed_process_sends_only_what_was_missing(emulator: Emulator, 
     assert emulator.count("part") == COUNT - noted
     assert max(requests_of_parts(emulator).values()) == 1
     assert not record.exists()
+
+
+async def test_a_record_from_elsewhere_does_not_lead_the_token_astray(
+    fal: Session, emulator: Emulator, tmp_path: Path
+) -> None:
+    path, record = some_file(tmp_path, COUNT * PART), tmp_path / "record"
+    await interrupted(fal, emulator, path, record)
+    record.write_text(record.read_text().replace(emulator.url, "http://127.0.0.1:9", 2))
+    assert stored(emulator, await fal.storage.upload(path, **SMALL, resume=record)) == path.read_bytes()
+    assert emulator.count("part") == COUNT
