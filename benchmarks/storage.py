@@ -130,7 +130,13 @@ WORK: dict[str, Callable[[str, str], Awaitable[str]]] = {
 
 def worker(name: str, url: str, what: str) -> None:
     """Prints seconds, the peak of memory beyond what was in use after the imports (MiB), and what came of it."""
-    for module in ("aiohttp", "fal_async.storage", "fal_async.transport", "fal_client.client"):
+    for module in (
+        "aiohttp",
+        "fal_async.session",
+        "fal_async.storage",
+        "fal_async.transport",
+        "fal_client.client",
+    ):
         try:
             __import__(module)
         except ImportError:

@@ -30,11 +30,17 @@ UNNAMED = "upload.bin"
 
 async def in_thread(work: Callable[[], T]) -> T:
     """`work()` in a thread, waited for even if this task is cancelled: no file is closed under its hands."""
-    running = asyncio.ensure_future(asyncio.to_thread(work))
+    return await settled(asyncio.ensure_future(asyncio.to_thread(work)))
+
+
+async def settled(running: asyncio.Future[T]) -> T:
+    """Its result; over in any case, also where this task is cancelled meanwhile."""
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
         await asyncio.wait([running])
+        if not running.cancelled():
+            running.exception()  # seen, or asyncio would complain that nobody did
         raise
 
 

@@ -7,7 +7,7 @@ import contextlib
 import os
 import random
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from io import FileIO
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 import attrs
 
 from fal_async.cdn import Cdn
-from fal_async.disk import PIECE, in_thread, write_fully
+from fal_async.disk import PIECE, in_thread, settled, write_fully
 from fal_async.errors import ApiError, DownloadError, TransportError
 from fal_async.protocol.downloads import Progress, begin, check_url, download_request, is_complete
 from fal_async.protocol.http import host_of
@@ -82,8 +82,8 @@ class Downloader:
             data, content_type = await in_thread(partial(parse_data_uri, url))
         except ValueError as error:
             raise DownloadError(f"a data URI that can't be decoded: {error}") from error
-        for at in range(0, len(data), PIECE):
-            await incoming.write(data[at : at + PIECE])
+        await incoming.write(data)
+        await incoming.flush()
         return {"content-type": content_type}
 
     async def _fetch(self, url: str, incoming: _Incoming) -> Mapping[str, str]:
@@ -130,11 +130,11 @@ class Downloader:
                 async for chunk in chunks:
                     pieces += chunk
                     if len(pieces) >= PIECE:
-                        await incoming.write(bytes(pieces))
-                        pieces.clear()
+                        await incoming.write(pieces)
+                        pieces = bytearray()
         finally:
-            if pieces:
-                await incoming.write(bytes(pieces))
+            await incoming.write(pieces)
+            await incoming.flush()
 
 
 class _Incoming:
@@ -143,13 +143,14 @@ class _Incoming:
     def __init__(self, folder: Path, on_progress: DownloadProgress | None) -> None:
         self._path = folder / f".fal-{secrets.token_hex(8)}.part"
         self._file: FileIO | None = None
+        self._writing: asyncio.Future[int] | None = None
         self._on_progress = on_progress
         self.progress = Progress()
         self.began = False
         """Whether the current answer's body had begun."""
 
     async def open(self) -> None:
-        await self._on_disk(self._create)
+        await self._on_disk(in_thread(self._create))
 
     def _create(self) -> None:
         self._file = FileIO(self._path, "xb")
@@ -158,23 +159,36 @@ class _Incoming:
         """Where the next answer's body belongs: after what is here, or in place of it."""
         file = self._file
         if progress.offset == 0 and self.progress.offset and file is not None:
-            await self._on_disk(lambda: (file.seek(0), file.truncate()))
+            await self._on_disk(in_thread(lambda: (file.seek(0), file.truncate())))
         self.progress, self.began = progress, True
 
-    async def write(self, data: bytes) -> None:
-        await self._on_disk(partial(write_fully, self._file, data))
+    async def write(self, data: bytes | bytearray) -> None:
+        """Begins to; waits for the write before. So one piece goes to disk while the next one arrives."""
+        await self.flush()
+        if not data:
+            return
+        self._writing = asyncio.ensure_future(asyncio.to_thread(write_fully, self._file, data))
         self.progress = attrs.evolve(self.progress, offset=self.progress.offset + len(data))
         if self._on_progress is not None:
             self._on_progress(self.progress.offset, self.progress.total)
+
+    async def flush(self) -> None:
+        """Until what was given to `write` is on disk."""
+        writing = self._writing
+        if writing is not None:
+            try:
+                await self._on_disk(settled(writing))
+            finally:
+                self._writing = None
 
     async def keep(self, name: str | None, suggested: str) -> Path:
         """Under `name`, in place of what was there; else under `suggested`, or that with a number."""
         await self._close()
         folder = self._path.parent
         if name is not None:
-            await self._on_disk(partial(self._path.replace, folder / name))
+            await self._on_disk(in_thread(partial(self._path.replace, folder / name)))
             return folder / name
-        return await self._on_disk(partial(_keep_beside_others, self._path, folder, suggested))
+        return await self._on_disk(in_thread(partial(_keep_beside_others, self._path, folder, suggested)))
 
     async def discard(self) -> None:
         await self._close()
@@ -182,13 +196,14 @@ class _Incoming:
             await in_thread(partial(self._path.unlink, missing_ok=True))
 
     async def _close(self) -> None:
+        await self.flush()
         file, self._file = self._file, None
         if file is not None:
-            await self._on_disk(file.close)
+            await self._on_disk(in_thread(file.close))
 
-    async def _on_disk(self, work: Callable[[], T]) -> T:
+    async def _on_disk(self, work: Awaitable[T]) -> T:
         try:
-            return await in_thread(work)
+            return await work
         except OSError as error:
             folder = str(self._path.parent)
             raise DownloadError(f"can't write to {folder!r}: {error.strerror or error}") from error
