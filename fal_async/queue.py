@@ -221,6 +221,8 @@ class Queue:
     ) -> RequestHandle:
         """Put a request into the queue and give its handle; fal works on from there (protocol 4.1).
 
+        Files in `input` are uploaded first (see `storage.transform_input`).
+
         Never sent twice: where fal may have taken it, SubmissionUncertainError. Other errors: ConfigurationError,
         ApiError and its kinds (fal refused it), TransportError (it surely did not arrive).
         """
