@@ -166,7 +166,8 @@ def digest_of(path: Path) -> str:
 
 
 @contextmanager
-def emulator(folder: Path) -> Iterator[str]:
+def emulator(folder: Path) -> Iterator[tuple[str, int]]:
+    """Its URL and its process id."""
     code = (
         "import asyncio, sys\nfrom fal_async.emulator.serve import serve\n"
         "asyncio.run(serve(port=0, folder=sys.argv[1], out=sys.stdout))"
@@ -176,7 +177,7 @@ def emulator(folder: Path) -> Iterator[str]:
         assert process.stdout is not None
         url = process.stdout.readline().split(" at ")[1].split()[0]
         try:
-            yield url
+            yield url, process.pid
         finally:
             process.terminate()
 
@@ -275,6 +276,12 @@ def kill(folder: Path, url: str, size: int) -> None:
     )
 
 
+def most_memory(pid: int) -> float:
+    """MiB (Linux)."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
 def noted(record: Path) -> int:
     return record.read_text().count('{"part":')
 
@@ -296,9 +303,13 @@ def main() -> None:
     if options.work:
         worker(*options.work)
         return
-    with tempfile.TemporaryDirectory(prefix="fal-storage-") as name, emulator(Path(name) / "cdn") as url:
+    with (
+        tempfile.TemporaryDirectory(prefix="fal-storage-") as name,
+        emulator(Path(name) / "cdn") as (url, pid),
+    ):
         compare(Path(name), url, options.size * MIB, options.rounds, options.rival_python)
         kill(Path(name), url, options.kill_size * MIB)
+        print(f"\nThe emulator's own memory was {most_memory(pid):.0f} MiB at most.")
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ class Downloader:
             data, content_type = await in_thread(partial(parse_data_uri, url))
         except ValueError as error:
             raise DownloadError(f"a data URI that can't be decoded: {error}") from error
-        await incoming.write(data)
+        await incoming.write([data], len(data))
         await incoming.flush()
         return {"content-type": content_type}
 
@@ -124,16 +124,18 @@ class Downloader:
 
     async def _take(self, response: OpenResponse, incoming: _Incoming) -> None:
         """Collected to larger pieces: a hop to a thread for each packet would cost more than the disk."""
-        pieces = bytearray()
+        pieces: list[bytes] = []
+        size = 0
         try:
             async with contextlib.aclosing(response.chunks()) as chunks:
                 async for chunk in chunks:
-                    pieces += chunk
-                    if len(pieces) >= PIECE:
-                        await incoming.write(pieces)
-                        pieces = bytearray()
+                    pieces.append(chunk)
+                    size += len(chunk)
+                    if size >= PIECE:
+                        await incoming.write(pieces, size)
+                        pieces, size = [], 0
         finally:
-            await incoming.write(pieces)
+            await incoming.write(pieces, size)
             await incoming.flush()
 
 
@@ -143,7 +145,7 @@ class _Incoming:
     def __init__(self, folder: Path, on_progress: DownloadProgress | None) -> None:
         self._path = folder / f".fal-{secrets.token_hex(8)}.part"
         self._file: FileIO | None = None
-        self._writing: asyncio.Future[int] | None = None
+        self._writing: asyncio.Future[None] | None = None
         self._on_progress = on_progress
         self.progress = Progress()
         self.began = False
@@ -162,15 +164,19 @@ class _Incoming:
             await self._on_disk(in_thread(lambda: (file.seek(0), file.truncate())))
         self.progress, self.began = progress, True
 
-    async def write(self, data: bytes | bytearray) -> None:
+    async def write(self, pieces: list[bytes], size: int) -> None:
         """Begins to; waits for the write before. So one piece goes to disk while the next one arrives."""
         await self.flush()
-        if not data:
+        if not size:
             return
-        self._writing = asyncio.ensure_future(asyncio.to_thread(write_fully, self._file, data))
-        self.progress = attrs.evolve(self.progress, offset=self.progress.offset + len(data))
+        self._writing = asyncio.ensure_future(asyncio.to_thread(self._write_now, pieces))
+        self.progress = attrs.evolve(self.progress, offset=self.progress.offset + size)
         if self._on_progress is not None:
             self._on_progress(self.progress.offset, self.progress.total)
+
+    def _write_now(self, pieces: list[bytes]) -> None:
+        for piece in pieces:
+            write_fully(self._file, piece)
 
     async def flush(self) -> None:
         """Until what was given to `write` is on disk."""

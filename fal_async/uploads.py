@@ -96,7 +96,10 @@ class Uploader:
     async def _first_that_works(
         self, spec: FileSpec, first: Callable[[], Awaitable[T]], second: Callable[[], Awaitable[T]]
     ) -> T:
-        """Protocol 7.3. A fallback never hides why it was needed."""
+        """Protocol 7.3. A fallback never hides why it was needed.
+
+        Of a direct upload whose answers got lost, at worst a copy is left whose URL nobody knows (protocol 12).
+        """
         try:
             return await first()
         except _PASSED_ON as error:
