@@ -228,15 +228,22 @@ class Uploader:
         return await self._cdn.send(request_with, **patience)
 
     def _patience(self, length: int) -> Patience:
+        """More time for a body, whose sending counts until the first byte of the answer."""
         settings = self._transport.settings
-        total = settings.timeouts.total
+        seconds = length / _SLOWEST
         more = _MORE_ATTEMPTS if settings.retry.max_attempts > 1 else 0
         return {
             "timeouts": attrs.evolve(
-                settings.timeouts, total=None if total is None else total + length / _SLOWEST
+                settings.timeouts,
+                first_byte=_plus(settings.timeouts.first_byte, seconds),
+                total=_plus(settings.timeouts.total, seconds),
             ),
             "retry": attrs.evolve(settings.retry, max_attempts=settings.retry.max_attempts + more),
         }
+
+
+def _plus(limit: float | None, seconds: float) -> float | None:
+    return None if limit is None else limit + seconds
 
 
 class Patience(TypedDict):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -304,3 +306,15 @@ async def test_the_shortcut(emulator: Emulator, monkeypatch: pytest.MonkeyPatch)
     from fal_async.shortcuts import current_session
 
     await (await current_session()).aclose()
+
+
+async def test_sending_may_take_longer_than_an_answer(fal: Session, emulator: Emulator) -> None:
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            time.sleep(0.1)  # in a thread
+            return super().read(size)
+
+    data = some_bytes(3000 * KiB)
+    hasty = fal.with_options(timeout=0.3)
+    assert stored(emulator, await hasty.storage.upload(Slow(data))) == data
+    assert emulator.count("upload") == 1
