@@ -129,7 +129,8 @@ WORK: dict[str, Callable[[str, str], Awaitable[str]]] = {
 
 
 def worker(name: str, url: str, what: str) -> None:
-    """Prints seconds, the peak of memory beyond what was in use after the imports (MiB), and what came of it."""
+    """Prints seconds (real ones, and this process's CPU), the peak of memory beyond what was in use after the
+    imports (MiB), and what came of it."""
     for module in (
         "aiohttp",
         "fal_async.session",
@@ -141,10 +142,12 @@ def worker(name: str, url: str, what: str) -> None:
             __import__(module)
         except ImportError:
             continue
-    before, began = resident(), time.monotonic()
+    before, began, cpu = resident(), time.monotonic(), time.process_time()
     outcome: str = asyncio.run(WORK[name](url, what))  # type: ignore[arg-type]
-    seconds = time.monotonic() - began
-    print(json.dumps({"seconds": seconds, "growth": (peak() - before) / 1024, "outcome": outcome}))
+    seconds, cpu = time.monotonic() - began, time.process_time() - cpu
+    print(
+        json.dumps({"seconds": seconds, "cpu": cpu, "growth": (peak() - before) / 1024, "outcome": outcome})
+    )
 
 
 def resident() -> int:
@@ -236,21 +239,20 @@ def upload_once(name: str, folder: Path, url: str, path: Path, expected: str, py
 
 
 def table(taken: dict[str, list[dict[str, Any]]], size: int) -> None:
-    print(
-        f"| {size / MIB:.0f} MiB | seconds (median) | beside by hand | growth of memory, MiB (most) | hash |"
-    )
-    print("|---|---|---|---|---|")
+    print(f"| {size / MIB:.0f} MiB | seconds | beside by hand | client's CPU s | memory, MiB more | hash |")
+    print("|---|---|---|---|---|---|")
     for name, rounds in taken.items():
         failed = [figures["failed"] for figures in rounds if "failed" in figures]
         if failed:
-            print(f"| {name} | failed: {failed[0]} | | | |")
+            print(f"| {name} | failed: {failed[0]} | | | | |")
             continue
         floor = "aiohttp by hand " + ("down" if name.endswith("down") else "up")
         by_hand = statistics.median(figures["seconds"] for figures in taken[floor])
         seconds = statistics.median(figures["seconds"] for figures in rounds)
+        cpu = statistics.median(figures["cpu"] for figures in rounds)
         growth = max(figures["growth"] for figures in rounds)
         same = "equal" if all(figures["same"] for figures in rounds) else "DIFFERENT"
-        print(f"| {name} | {seconds:.2f} | {seconds / by_hand:.2f} | {growth:.0f} | {same} |")
+        print(f"| {name} | {seconds:.2f} | {seconds / by_hand:.2f} | {cpu:.2f} | {growth:.0f} | {same} |")
 
 
 def kill(folder: Path, url: str, size: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 from collections.abc import AsyncIterable, Callable, Mapping
 from pathlib import PurePath
@@ -12,7 +11,7 @@ import attrs
 
 from fal_async.errors import ConfigurationError
 from fal_async.protocol.media import check_content_type
-from fal_async.protocol.structure import plain_value
+from fal_async.protocol.structure import field_names, is_record
 
 _PLAIN = frozenset({type(None), bool, int, float, str})
 """A million numbers are passed over at the speed of C."""
@@ -56,14 +55,22 @@ def is_file(value: Any) -> bool:
 
 
 def find_files(value: Any) -> list[Any]:
-    """Every file anywhere in `value`, in order, repeated ones too. ConfigurationError for bare bytes."""
+    """Every file anywhere in `value`, in order, repeated ones too. ConfigurationError for bare bytes.
+
+    None in what can't be walked to its end: it can't be encoded either, and the encoder says why.
+    """
     found: list[Any] = []
 
     def note(file: Any) -> str:
         found.append(file)
         return ""
 
-    replace_files(value, note)
+    try:
+        replace_files(value, note)
+    except ConfigurationError:
+        raise
+    except Exception:  # nested too deeply, or a record whose fields can't be read
+        return []
     return found
 
 
@@ -101,23 +108,10 @@ def _replaced(value: Any, url_of: Callable[[Any], str], path: str, above: tuple[
 
 
 def _replaced_record(value: Any, url_of: Callable[[Any], str], path: str, above: tuple[int, ...]) -> Any:
-    changed = {}
-    for name in field_names(value):
-        before = getattr(value, name)
-        after = _replaced(before, url_of, f"{path}.{name}", above)
-        if after is not before:
-            changed[name] = after
-    return {**plain_value(value), **changed} if changed else value
+    before = {name: getattr(value, name) for name in field_names(value)}
+    after = {name: _replaced(item, url_of, f"{path}.{name}", above) for name, item in before.items()}
+    return value if _if_changed(before, after) is before else after
 
 
 def _if_changed(before: Mapping[Any, Any], after: dict[Any, Any]) -> Any:
     return before if all(after[key] is before[key] for key in after) else after
-
-
-def is_record(value: Any) -> bool:
-    return (attrs.has(type(value)) or dataclasses.is_dataclass(value)) and not isinstance(value, type)
-
-
-def field_names(record: Any) -> list[str]:
-    fields = attrs.fields(type(record)) if attrs.has(type(record)) else dataclasses.fields(record)
-    return [field.name for field in fields]

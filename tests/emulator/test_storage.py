@@ -45,7 +45,7 @@ async def direct(caller: Caller, data: bytes = b"data", lifecycle: Mapping[str, 
 async def until(status: int, ask: Callable[[], Awaitable[Reply]]) -> None:
     """Ask until this is the answer: for what passes with real time."""
     async with asyncio.timeout(5):
-        while (await ask()).status != status:  # noqa: ASYNC110 - nothing here could set an event
+        while (await ask()).status != status:
             await asyncio.sleep(0.02)
 
 
@@ -335,7 +335,7 @@ async def test_a_caller_that_leaves_in_mid_upload(tmp_path: Path) -> None:
         await begun.wait()
         sending.cancel()
         await asyncio.wait([sending])
-        while emulator.requests[-1].size < KiB or files_under(tmp_path):  # noqa: ASYNC110 - bounded by pytest
+        while emulator.requests[-1].size < KiB or files_under(tmp_path):
             await asyncio.sleep(0.01)
         assert next(iter(emulator.uploads.values())).parts == {}
 
