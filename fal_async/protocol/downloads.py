@@ -43,7 +43,9 @@ def download_request(url: str, progress: Progress, authorization: str | None = N
         headers["Range"] = f"bytes={progress.offset}-"
         if progress.validator is not None:
             headers["If-Range"] = progress.validator
-    return HttpRequest(operation=Operation.DOWNLOAD, method="GET", url=url, headers=headers, auth=False)
+    return HttpRequest(
+        operation=Operation.DOWNLOAD, harmless=True, method="GET", url=url, headers=headers, auth=False
+    )
 
 
 def begin(url: str, status: int, headers: Mapping[str, str], before: Progress) -> Progress:

@@ -70,6 +70,7 @@ class HttpRequest:
         body: bytes, or a function that gives the pieces anew for each attempt.
         auth: whether the session's key goes with it (to trusted origins only).
         persistent: a result that is known to be there: every failure is passing, and it is tried longest.
+        harmless: a second one costs "at worst an orphan file" (protocol 12): every 5xx is worth another try.
         refusal_is_final: a 429 is what the caller asked for (`max_queue_length`), so it isn't retried.
     """
 
@@ -82,6 +83,7 @@ class HttpRequest:
     endpoint_id: str | None = None
     request_id: str | None = None
     persistent: bool = False
+    harmless: bool = False
     refusal_is_final: bool = False
 
 

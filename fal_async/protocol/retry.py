@@ -20,10 +20,7 @@ from fal_async.errors import (
     TransportError,
     TransportTimeoutError,
 )
-from fal_async.protocol.http import PAID, REQUEST_ID, HttpRequest, Operation, is_gateways_page, needs_retry
-
-_HARMLESS = frozenset({Operation.UPLOAD, Operation.DOWNLOAD, Operation.TOKEN})
-"""A second one costs "at worst an orphan file" (protocol 12): any 5xx is worth another try."""
+from fal_async.protocol.http import PAID, REQUEST_ID, HttpRequest, is_gateways_page, needs_retry
 
 _SHORTEST, _LONGEST_UNREACHED = 0.05, 0.25
 """Seconds."""
@@ -60,7 +57,7 @@ def _judge_answer(request: HttpRequest, error: ApiError, policy: RetryPolicy) ->
     if request.operation in PAID:
         return _judge_paid(error.status, from_ingress, policy)
     passing = from_ingress or error.status == 408 or (said is True and error.status >= 500)
-    if not passing and request.operation in _HARMLESS:
+    if request.harmless and not passing:
         passing = error.status >= 500 and said is not False
     if request.persistent and not passing:
         failing = error.status >= 500 and said is not False

@@ -61,7 +61,9 @@ def lifecycle_text(settings: StorageSettings | None) -> str | None:
 
 def cdn_token_request(hosts: Hosts) -> HttpRequest:
     url = f"{hosts.rest}/storage/auth/token?storage_type={STORAGE_TYPE}"
-    return HttpRequest(operation=Operation.TOKEN, method="POST", url=url, headers=JSON_HEADERS, body=b"{}")
+    return HttpRequest(
+        operation=Operation.TOKEN, harmless=True, method="POST", url=url, headers=JSON_HEADERS, body=b"{}"
+    )
 
 
 def parse_cdn_token(response: HttpResponse, hosts: Hosts, *, now: float, monotonic: float) -> CdnToken:
@@ -84,6 +86,7 @@ def parse_cdn_token(response: HttpResponse, hosts: Hosts, *, now: float, monoton
 def direct_request(token: CdnToken, spec: FileSpec, body: BodyFactory) -> HttpRequest:
     return HttpRequest(
         operation=Operation.UPLOAD,
+        harmless=True,
         method="POST",
         url=f"{token.base_url}/files/upload",
         headers={**_cdn_headers(token, spec), "Content-Length": str(spec.size)},
@@ -95,6 +98,7 @@ def direct_request(token: CdnToken, spec: FileSpec, body: BodyFactory) -> HttpRe
 def multipart_request(token: CdnToken, spec: FileSpec) -> HttpRequest:
     return HttpRequest(
         operation=Operation.UPLOAD,
+        harmless=True,
         method="POST",
         url=f"{token.base_url}/files/upload/multipart",
         headers=_cdn_headers(token, spec),
@@ -131,6 +135,7 @@ def initiate_request(hosts: Hosts, spec: FileSpec, *, multipart: bool) -> HttpRe
     how = "initiate-multipart" if multipart else "initiate"
     return HttpRequest(
         operation=Operation.TOKEN,
+        harmless=True,
         method="POST",
         url=f"{hosts.rest}/storage/upload/{how}?storage_type={STORAGE_TYPE}",
         headers={**JSON_HEADERS, **_lifecycle_headers(spec)},
@@ -151,6 +156,7 @@ def put_request(target: MultipartTarget, spec: FileSpec, body: BodyFactory) -> H
     """Route A's one request: "no Authorization" (protocol 7.1)."""
     return HttpRequest(
         operation=Operation.UPLOAD,
+        harmless=True,
         method="PUT",
         url=target.upload_url,
         headers={"Content-Type": spec.content_type, "Content-Length": str(spec.size)},
@@ -168,6 +174,7 @@ def part_request(
     """`Accept-Encoding: identity`, "else the ETag may vanish" (protocol 7.1)."""
     return HttpRequest(
         operation=Operation.UPLOAD,
+        harmless=True,
         method="PUT",
         url=target.url(number),
         headers={
@@ -198,6 +205,7 @@ def complete_request(
     listed = [{"partNumber": number, "etag": parts[number].etag} for number in sorted(parts)]
     return HttpRequest(
         operation=Operation.UPLOAD,
+        harmless=True,
         method="POST",
         url=target.url("complete"),
         headers={**_authorization(token), **JSON_HEADERS},
@@ -209,7 +217,9 @@ def complete_request(
 def probe_request(url: str, token: CdnToken | None) -> HttpRequest:
     """Whether a file is there."""
     headers = {**_authorization(token), "Accept-Encoding": "identity"}
-    return HttpRequest(operation=Operation.UPLOAD, method="HEAD", url=url, headers=headers, auth=False)
+    return HttpRequest(
+        operation=Operation.UPLOAD, harmless=True, method="HEAD", url=url, headers=headers, auth=False
+    )
 
 
 # Whom the CDN's token is for.
