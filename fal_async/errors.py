@@ -23,7 +23,7 @@
     |- RequestCancelledError               the request was cancelled on the server
     |- ClientTimeoutError(TimeoutError)    `timeout` elapsed in this process
     |- ResponseDecodeError                 an answer that does not have the promised shape
-    |- StreamError, RealtimeError, UploadError
+    |- StreamError, RealtimeError, UploadError, DownloadError
     '- WebhookVerificationError
 
 `str(error)` is one short line without secrets, inputs or URL queries. `retryable` says whether the same
@@ -473,7 +473,31 @@ class RealtimeError(FalError):
 
 
 class UploadError(FalError):
-    """A file could not be uploaded."""
+    """A file could not be uploaded: it can't be read, or fal did not take it. `__cause__` is the first cause.
+
+    Attributes:
+        part: the part of a large file that failed for good, counted from 1, or None.
+        causes: what went wrong on each route that was tried, in that order.
+    """
+
+    def __init__(
+        self,
+        message: object,
+        *,
+        part: int | None = None,
+        causes: Sequence[Exception] = (),
+        retryable: bool | None = None,
+    ) -> None:
+        super().__init__(message, retryable=retryable)
+        self.part = part
+        self.causes = tuple(causes)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), "part": self.part}
+
+
+class DownloadError(FalError):
+    """A file could not be written, or what arrived is not what was announced. No part of it is left."""
 
 
 class WebhookVerificationError(FalError):

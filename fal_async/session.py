@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 import warnings
 import weakref
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from fal_async.cdn import TokenCache
 from fal_async.config import (
     NO_KEY,
     Credentials,
@@ -26,11 +29,13 @@ from fal_async.credentials import KeySource, NoKey, key_source
 from fal_async.errors import AuthenticationError, ConfigurationError, NotFoundError
 from fal_async.following import Mode, check_following
 from fal_async.logs import turn_on_logs
-from fal_async.models import Result, T
-from fal_async.options import Priority, StorageSettings, bundle, clean_headers, clean_tags
+from fal_async.models import OutputFile, Result, T
+from fal_async.options import CallOptions, Priority, StorageSettings, bundle, clean_headers, clean_tags
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.events import check_idle_timeout, stream_request
+from fal_async.protocol.input_files import find_files
 from fal_async.protocol.run import parse_run, run_request
+from fal_async.protocol.structure import input_value
 from fal_async.queue import EnqueueCallback, Known, Queue, UpdateCallback, call_back
 from fal_async.supervision import Progress, Wait, submit_under, supervise
 
@@ -41,6 +46,7 @@ if TYPE_CHECKING:
 
     from fal_async.conversation import RealtimeConnection
     from fal_async.realtime import Realtime
+    from fal_async.storage import Storage
     from fal_async.streaming import EventStream
     from fal_async.transport import Pool, Transport
     from fal_async.websocket import HttpOverWebSocket
@@ -124,6 +130,8 @@ class Session:
         self._queue: Queue | None = None
         self._realtime: Realtime | None = None
         self._talking: weakref.WeakSet[RealtimeConnection] = weakref.WeakSet()
+        self._cdn_tokens = TokenCache()
+        self._storage: Storage | None = None
 
     @classmethod
     def with_credentials(cls, key: Credentials) -> Session:
@@ -162,10 +170,10 @@ class Session:
             tags=clean_tags({**given.tags, **(tags or {})}),
         )
         view._parent = self._root
-        view._transport = view._queue = view._realtime = None
+        view._transport = view._queue = view._realtime = view._storage = None
         if credentials is not None:
             view._keys = _key_source(view._settings, self._environment)
-            view._known = None
+            view._known, view._cdn_tokens = None, TokenCache()
         return view
 
     # Life: created, open, closed.
@@ -240,7 +248,7 @@ class Session:
         """The queue's operations one by one: submit, status, updates, result, cancel, handle."""
         if self._queue is None:
             self._known = self._known or Known()
-            self._queue = Queue(self._sender(), self._known)
+            self._queue = Queue(self._sender(), self._known, self._with_urls, self._fetch_files)
         return self._queue
 
     @property
@@ -318,6 +326,24 @@ class Session:
 
         return EventStream(begin)
 
+    @property
+    def storage(self) -> Storage:
+        """Files to fal and from fal: upload, download, and who may read them."""
+        if self._storage is None:
+            from fal_async.storage import Storage
+
+            self._storage = Storage(self._sender(), self._cdn_tokens)
+        return self._storage
+
+    async def _with_urls(self, value: Any, options: CallOptions) -> Any:
+        """The input of a model with its files uploaded."""
+        if not find_files(value):
+            return value
+        return await self.storage.transform_input(value, inline_below=options.inline_below or 0)
+
+    async def _fetch_files(self, files: list[OutputFile], folder: str | os.PathLike[str]) -> list[Path]:
+        return await self.storage.download_all(files, folder)
+
     async def run(
         self,
         endpoint_id: str,
@@ -335,6 +361,7 @@ class Session:
         storage: StorageSettings | None = None,
         store_io: bool | None = None,
         disable_fallback: bool | None = None,
+        inline_below: int | None = None,
         retry: RetryPolicy | None = None,
     ) -> Result[T]:
         """Call a model directly and wait for its answer (protocol 3): no queue, no retries by the platform.
@@ -343,7 +370,8 @@ class Session:
 
         Args:
             endpoint_id: such as `"fal-ai/flux/schnell"`; `path` is added to it.
-            input: a mapping, an attrs instance or a dataclass; with GET it becomes the query.
+            input: a mapping, an attrs instance or a dataclass; with GET it becomes the query. Files in it are
+                uploaded first (see `storage.transform_input`).
             output_type: attrs class, dataclass or TypedDict that `data` is built as.
             timeout: seconds for the whole call; default none of its own (see `Timeouts.run`).
 
@@ -363,14 +391,16 @@ class Session:
             storage=storage,
             store_io=store_io,
             disable_fallback=disable_fallback,
+            inline_below=inline_below,
         )
 
         progress = Progress()
 
         async def work() -> Result[T]:
-            request = run_request(self._settings, endpoint, input, options, method)
+            value = await self._with_urls(input_value(input), options)
+            request = run_request(self._settings, endpoint, value, options, method)
             response = await self._sender().send(request, retry=retry, progress=progress)
-            return parse_run(response, endpoint, output_type)
+            return parse_run(response, endpoint, output_type, self._fetch_files)
 
         if timeout is None:
             return await work()
@@ -405,13 +435,15 @@ class Session:
         no_retry: bool | None = None,
         disable_fallback: bool | None = None,
         max_queue_length: int | None = None,
+        inline_below: int | None = None,
         retry: RetryPolicy | None = None,
     ) -> Result[T]:
         """Submit a request to the queue, follow it to its end, and give its result (protocol 4).
 
         Args:
             endpoint_id: such as `"fal-ai/flux/dev"`; `path` is added to it.
-            input: a mapping, an attrs instance or a dataclass.
+            input: a mapping, an attrs instance or a dataclass. Files in it are uploaded first, within `timeout`
+                (see `storage.transform_input`).
             logs: ask for log entries; they come in the updates and in `result.logs`.
             on_enqueue: called once with the request id; store it there to survive a crash.
             on_queue_update: called with each status. Both may be async; an exception in one ends the
@@ -442,6 +474,7 @@ class Session:
             no_retry=no_retry,
             disable_fallback=disable_fallback,
             max_queue_length=max_queue_length,
+            inline_below=inline_below,
         )
         queue, wait, progress = self.queue, Wait(endpoint_id=endpoint.full), Progress()
 

@@ -25,6 +25,14 @@ OPERATIONS = (
     "realtime",
     "realtime_token",
     "websocket",
+    "cdn_token",
+    "initiate",
+    "upload",
+    "multipart",
+    "part",
+    "complete",
+    "cdn_sign",
+    "storage",
 )
 """What `on` can name. "any" is each of the others."""
 WHERE = ("headers", "body")

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 
 import attrs
 
+from fal_async.emulator.storage_paths import StoragePath, parse_storage
+
 ADMIN = "_emulator"
 QUEUE_HOSTS = frozenset({"queue.fal.run", "queue.falrun.com"})
 RUN_HOSTS = frozenset({"fal.run", "falrun.com"})
@@ -51,6 +53,7 @@ class Route:
     rest: str
     endpoint_id: str | None = None
     request_id: str | None = None
+    storage: StoragePath | None = None
 
 
 def parse(method: str, path: str, host: str = "") -> Route:
@@ -80,7 +83,9 @@ def _route(method: str, host: str, segments: list[str]) -> Route:
     if kind == "rest" and rest in _TOKEN_PATHS:
         return Route(kind="realtime_token", host=host, rest=rest)
     endpoint_id = _without_tail(rest, "stream") if kind == "websocket" else None
-    return Route(kind=kind, host=host, rest=rest, endpoint_id=endpoint_id)
+    storage = parse_storage(method, kind, rest)
+    kind = storage.kind if storage else kind
+    return Route(kind=kind, host=host, rest=rest, endpoint_id=endpoint_id, storage=storage)
 
 
 def refined(route: Route, method: str, headers: Mapping[str, str]) -> Route:

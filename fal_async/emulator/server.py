@@ -26,6 +26,7 @@ from fal_async.emulator.listener import Listener
 from fal_async.emulator.realtime_options import RealtimeOptions
 from fal_async.emulator.recording import RecordedRequest, Recorder
 from fal_async.emulator.tokens import RealtimeTokens
+from fal_async.emulator.upload_book import MAX_TOKEN_LIFETIME, Upload, UploadBook
 
 if TYPE_CHECKING:
     from fal_async.config import Hosts
@@ -45,7 +46,7 @@ class Emulator:
     speed           time factor of work: with 50, a model's 2 s take 40 ms. Default 1.
                     It divides `job.sleep` and the pause before a retry, and multiplies `inference_time`.
                     What meets the client's clock is not scaled: start timeout, retention, keep-alive, faults.
-    folder          where produced files go and stay; default a temporary one, removed on stop
+    folder          where produced and uploaded files go and stay; default a temporary one, removed on stop
     retention       seconds that a result is kept; default fal's rule: 1 h, and 6 min from 10 KB on
     keep_alive      seconds between the comments of an idle status stream; default 15, as on fal
     retry_pause     seconds (scaled) before the platform tries a failed request again; default 0.5
@@ -54,6 +55,8 @@ class Emulator:
     keep_jobs       how many jobs are kept in the books
     seed            of the generator behind faults with a `chance`
     builtins        False: without the built-in models
+    cdn_token_lifetime  seconds that a CDN token is good for; default 30 days, fal's longest
+    min_part_size   bytes that each part of an upload but the last must have; default 1
     """
 
     def __init__(
@@ -74,6 +77,8 @@ class Emulator:
         keep_jobs: int = 100_000,
         seed: int = 0,
         builtins: bool = True,
+        cdn_token_lifetime: float = MAX_TOKEN_LIFETIME,
+        min_part_size: int = 1,
         ssl: SSLContext | None = None,
     ) -> None:
         if speed <= 0:
@@ -86,6 +91,7 @@ class Emulator:
             books=Books(retention=retention, limit=keep_jobs),
             dispatcher=Dispatcher(speed=speed, retry_pause=retry_pause, context=self._context),
             files=self._files,
+            uploads=UploadBook(token_lifetime=cdn_token_lifetime, min_part_size=min_part_size),
             keyring=Keyring(key, require=require_key),
             tokens=RealtimeTokens(),
             faults=FaultBook(seed),
@@ -182,6 +188,11 @@ class Emulator:
         return Hosts.local(self.url)
 
     @property
+    def folder(self) -> Path | None:
+        """Where its files lie; None before the first of them, without a folder of your own."""
+        return self._files.folder
+
+    @property
     def key(self) -> str:
         return self._core.keyring.key
 
@@ -241,6 +252,11 @@ class Emulator:
         """What was asked, in order of arrival."""
         return self._core.recorder.requests()
 
+    @property
+    def uploads(self) -> Mapping[str, Upload]:
+        """Every upload that was begun, by the id that the emulator gave it."""
+        return self._core.uploads.uploads
+
     def count(self, kind: str | None = None) -> int:
         """How many requests of this kind arrived, such as "submit" or "status"; all without a kind."""
         return self._core.recorder.count(kind)
@@ -290,6 +306,14 @@ class Emulator:
     def revoke_tokens(self) -> None:
         """Access tokens given so far get 401; their refresh tokens stay good."""
         self._core.keyring.forget_tokens()
+
+    def revoke_cdn_tokens(self) -> None:
+        """The CDN refuses the tokens given so far with 401; new ones can be had."""
+        self._core.uploads.revoke_tokens()
+
+    def forget_uploads(self) -> None:
+        """Uploads that were begun but not completed are gone, as after their time on fal."""
+        self._core.uploads.forget_unfinished()
 
     # Inside.
 

@@ -78,6 +78,7 @@ class HttpRequest:
         body: bytes, or a function that gives the pieces anew for each attempt.
         auth: whether the session's key goes with it (to trusted origins only).
         persistent: a result that is known to be there: every failure is passing, and it is tried longest.
+        harmless: a second one costs "at worst an orphan file" (protocol 12): every 5xx is worth another try.
         refusal_is_final: a 429 is what the caller asked for (`max_queue_length`), so it isn't retried.
     """
 
@@ -90,6 +91,7 @@ class HttpRequest:
     endpoint_id: str | None = None
     request_id: str | None = None
     persistent: bool = False
+    harmless: bool = False
     refusal_is_final: bool = False
 
 
@@ -253,13 +255,14 @@ def backup_url(url: str) -> str | None:
 def redirect_target(request: HttpRequest, url: str, status: int, location: str | None) -> str | None:
     """Where to go on with a read that was redirected; None: nowhere, and the answer stands as it is.
 
-    With a key on it only within its own origin: no credential crosses to another one.
+    With a key or token on it only within its own origin: no credential crosses to another one.
     """
     if status not in (301, 302, 303, 307, 308) or request.method not in ("GET", "HEAD") or not location:
         return None
     target = _joined(url, location)
     origin = origin_of(target)
-    if not _is_plain(target) or origin is None or (request.auth and origin != origin_of(url)):
+    secret = request.auth or "Authorization" in request.headers
+    if not _is_plain(target) or origin is None or (secret and origin != origin_of(url)):
         return None
     return target
 

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from fal_async.config import Settings
 from fal_async.errors import ConfigurationError, ResponseDecodeError, about
-from fal_async.models import Result
+from fal_async.models import FetchFiles, Result
 from fal_async.options import CallOptions
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.http import (
@@ -51,7 +51,9 @@ def _query(value: Any) -> str:
     return f"?{urlencode(pairs)}" if pairs else ""
 
 
-def parse_run(response: HttpResponse, endpoint: EndpointId, output_type: Any) -> Result[Any]:
+def parse_run(
+    response: HttpResponse, endpoint: EndpointId, output_type: Any, fetch_files: FetchFiles | None = None
+) -> Result[Any]:
     """ResponseDecodeError where it is not what it says, or no `output_type`."""
     try:
         with about(response.request_id, endpoint.full):
@@ -67,4 +69,5 @@ def parse_run(response: HttpResponse, endpoint: EndpointId, output_type: Any) ->
         request_id=response.request_id,
         attempts={"run": response.attempts},
         headers=response.headers,
+        fetch=fetch_files,
     )

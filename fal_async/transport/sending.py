@@ -152,7 +152,9 @@ class Transport:
         call = self._call(request, timeouts, retry)
         if progress is not None:
             call.progress, progress.request = progress, request
-        lane = self.pool.long_lane if request.operation in LONG else self.pool.short_lane
+        # An upload holds its connection as long as its body takes.
+        holds = request.operation in LONG or request.operation is Operation.UPLOAD
+        lane = self.pool.long_lane if holds else self.pool.short_lane
 
         async def attempt() -> HttpResponse:
             call.begin_attempt()
