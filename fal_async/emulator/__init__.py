@@ -21,8 +21,19 @@ if TYPE_CHECKING:
     from fal_async.emulator.jobs import Job, JobContext
     from fal_async.emulator.recording import RecordedRequest
     from fal_async.emulator.server import Emulator
+    from fal_async.emulator.webhooks import WebhookAttempt, WebhookPolicy
 
-__all__ = ["Answer", "Emulator", "Fault", "Job", "JobContext", "ModelError", "RecordedRequest"]
+__all__ = [
+    "Answer",
+    "Emulator",
+    "Fault",
+    "Job",
+    "JobContext",
+    "ModelError",
+    "RecordedRequest",
+    "WebhookAttempt",
+    "WebhookPolicy",
+]
 
 _HOMES = {
     "Answer": "answers",
@@ -32,6 +43,8 @@ _HOMES = {
     "JobContext": "jobs",
     "ModelError": "answers",
     "RecordedRequest": "recording",
+    "WebhookAttempt": "webhooks",
+    "WebhookPolicy": "webhooks",
 }
 
 

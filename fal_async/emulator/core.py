@@ -18,6 +18,7 @@ from fal_async.emulator.jobs import Job
 from fal_async.emulator.keyring import Keyring
 from fal_async.emulator.recording import Recorder
 from fal_async.emulator.routing import Route
+from fal_async.emulator.webhooks import Webhooks
 
 
 @attrs.frozen(kw_only=True)
@@ -29,6 +30,7 @@ class Core:
     keyring: Keyring
     faults: FaultBook
     recorder: Recorder
+    webhooks: Webhooks
     keep_alive: float
     """Seconds between the keep-alive comments of a status stream."""
 

@@ -21,6 +21,7 @@ OPERATIONS = (
     "platform",
     "rest",
     "token",
+    "key_set",
 )
 """What `on` can name. "any" is each of the others."""
 WHERE = ("headers", "body")

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
-from fal_async.emulator import following, intake, platform_api, side_hosts, status_stream
+from fal_async.emulator import following, intake, platform_api, side_hosts, status_stream, webhook_calls
 from fal_async.emulator.answers import Answer, bad_request, json_answer, method_not_allowed, request_error
 from fal_async.emulator.core import Call, Core, Reply
 from fal_async.emulator.delivery import deliver, hang_up, no_answer, reset, to_response
@@ -62,11 +62,12 @@ SERVICES: Mapping[str, Service] = {
     "token": side_hosts.token,
     "openapi": side_hosts.openapi,
     "platform": platform_api.platform,
+    "key_set": webhook_calls.key_set,
     "index": index,
     "wrong_method": wrong_method,
 }
 """One row per operation: a new feature of fal is a file beside these and a line here."""
-_WITHOUT_KEY = frozenset({"file", "token", "openapi", "index", "admin", "unknown"})
+_WITHOUT_KEY = frozenset({"file", "token", "openapi", "key_set", "index", "admin", "unknown"})
 
 
 class Gateway:

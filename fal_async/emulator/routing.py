@@ -22,6 +22,8 @@ _OTHER_HOSTS = {
     "fal.ai": "openapi",
     "auth.fal.ai": "token",
 }
+KEY_SET = ("rest.fal.ai", ".well-known/jwks.json")
+"""Public, unlike the rest of that host (protocol 8.3)."""
 NAMESPACES = frozenset({"workflows", "comfy"})
 _LEGACY_ID = re.compile(r"^(\d+)-([A-Za-z0-9][A-Za-z0-9-]*)$")
 _TAILS = {
@@ -57,6 +59,8 @@ def parse(method: str, path: str) -> Route:
         return _queue_route(method, host, segments)
     if host in RUN_HOSTS:
         return Route(kind="run", host=host, rest=rest, endpoint_id=normal_id(rest))
+    if (host, rest) == KEY_SET:
+        return Route(kind="key_set", host=host, rest=rest)
     return Route(kind=_OTHER_HOSTS.get(host, "unknown"), host=host, rest=rest)
 
 
