@@ -1,1 +1,171 @@
-"""The asyncio-native Python SDK for fal.ai."""
+"""The asyncio-native Python SDK for fal.ai.
+
+    from fal_async import Session
+
+    async with Session() as fal:  # FAL_KEY from the environment
+        result = await fal.subscribe("fal-ai/flux/dev", input={"prompt": "a cat"})
+
+Importing this package opens nothing, reads no environment, and loads a part only when it is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from fal_async.version import __version__
+
+if TYPE_CHECKING:
+    from fal_async.config import Hosts, Retry, RetryPolicy, Timeouts
+    from fal_async.errors import (
+        ApiError,
+        AuthenticationError,
+        BalanceExhaustedError,
+        ClientTimeoutError,
+        ConfigurationError,
+        ContentPolicyError,
+        ErrorDetail,
+        FalError,
+        NotFoundError,
+        PermissionDeniedError,
+        RateLimitError,
+        RealtimeError,
+        RequestCancelledError,
+        RequestFailedError,
+        ResponseDecodeError,
+        ResultExpiredError,
+        ServerError,
+        SessionStateError,
+        StartTimeoutError,
+        StreamError,
+        SubmissionUncertainError,
+        TransportError,
+        TransportTimeoutError,
+        UploadError,
+        ValidationError,
+        WebhookVerificationError,
+    )
+    from fal_async.models import (
+        CancelOutcome,
+        Completed,
+        InProgress,
+        Queued,
+        QueueStatus,
+        RequestLog,
+        Result,
+        UnknownStatus,
+    )
+    from fal_async.options import CallOptions, StorageSettings
+    from fal_async.queue import RequestHandle
+    from fal_async.session import Session
+    from fal_async.shortcuts import run, submit, subscribe
+
+# Where each name lives, for importing it when it is first asked for.
+_HOMES = {
+    "config": ("Hosts", "Retry", "RetryPolicy", "Timeouts"),
+    "errors": (
+        "ApiError",
+        "AuthenticationError",
+        "BalanceExhaustedError",
+        "ClientTimeoutError",
+        "ConfigurationError",
+        "ContentPolicyError",
+        "ErrorDetail",
+        "FalError",
+        "NotFoundError",
+        "PermissionDeniedError",
+        "RateLimitError",
+        "RealtimeError",
+        "RequestCancelledError",
+        "RequestFailedError",
+        "ResponseDecodeError",
+        "ResultExpiredError",
+        "ServerError",
+        "SessionStateError",
+        "StartTimeoutError",
+        "StreamError",
+        "SubmissionUncertainError",
+        "TransportError",
+        "TransportTimeoutError",
+        "UploadError",
+        "ValidationError",
+        "WebhookVerificationError",
+    ),
+    "models": (
+        "CancelOutcome",
+        "Completed",
+        "InProgress",
+        "QueueStatus",
+        "Queued",
+        "RequestLog",
+        "Result",
+        "UnknownStatus",
+    ),
+    "options": ("CallOptions", "StorageSettings"),
+    "queue": ("RequestHandle",),
+    "session": ("Session",),
+    "shortcuts": ("run", "submit", "subscribe"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "ApiError",
+    "AuthenticationError",
+    "BalanceExhaustedError",
+    "CallOptions",
+    "CancelOutcome",
+    "ClientTimeoutError",
+    "Completed",
+    "ConfigurationError",
+    "ContentPolicyError",
+    "ErrorDetail",
+    "FalError",
+    "Hosts",
+    "InProgress",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "QueueStatus",
+    "Queued",
+    "RateLimitError",
+    "RealtimeError",
+    "RequestCancelledError",
+    "RequestFailedError",
+    "RequestHandle",
+    "RequestLog",
+    "ResponseDecodeError",
+    "Result",
+    "ResultExpiredError",
+    "Retry",
+    "RetryPolicy",
+    "ServerError",
+    "Session",
+    "SessionStateError",
+    "StartTimeoutError",
+    "StorageSettings",
+    "StreamError",
+    "SubmissionUncertainError",
+    "Timeouts",
+    "TransportError",
+    "TransportTimeoutError",
+    "UnknownStatus",
+    "UploadError",
+    "ValidationError",
+    "WebhookVerificationError",
+    "__version__",
+    "run",
+    "submit",
+    "subscribe",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

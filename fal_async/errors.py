@@ -120,7 +120,7 @@ class FalError(Exception):
         return self.message
 
     def to_dict(self) -> dict[str, Any]:
-        """The error as JSON-able values, without inputs, bodies and secrets: fit for logs and HTTP answers."""
+        """The error as JSON-able values, without inputs, bodies, secrets: fit for logs and HTTP answers."""
         return {
             "error": type(self).__name__,
             "message": self._headline(),
@@ -197,7 +197,7 @@ class ApiError(FalError):
         headers: the answer's headers, names in lower case.
         body: the answer's body: decoded JSON, or text. May echo the input; never part of the message.
         retry_after: seconds that the server asked to wait, or None.
-        retryable: what the server said (`X-Fal-Needs-Retry`, `X-Fal-Retryable`), else what the status implies.
+        retryable: what fal said (`X-Fal-Needs-Retry`, `X-Fal-Retryable`), else what the status implies.
     """
 
     def __init__(
@@ -255,7 +255,7 @@ class NotFoundError(ApiError):
 
 
 class ResultExpiredError(NotFoundError):
-    """404 for a request that existed: fal no longer keeps its result (1 h; 6 min from 10 KB on; protocol 4.4)."""
+    """404 for a request that existed: fal keeps results for 1 h, 6 min from 10 KB on (protocol 4.4)."""
 
 
 class ValidationError(ApiError):
@@ -271,7 +271,7 @@ class ContentPolicyError(ValidationError):
 
 
 class RateLimitError(ApiError):
-    """429: too many at once (protocol 9.4). It was refused before it was started: sending it again is safe."""
+    """429: too many at once (protocol 9.4). It was refused before its start: sending it again is safe."""
 
     retryable = True
 

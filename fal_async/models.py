@@ -1,14 +1,22 @@
-"""Values that come over the wire, frozen. Unknown fields are kept in `raw`; only identifying ones are required."""
+"""Values that come over the wire, frozen. Unknown fields are kept in `raw`; only the id is required."""
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 
-T = TypeVar("T", covariant=True)
+if TYPE_CHECKING:
+    # Type checkers have the newer form at any version: without `output_type` data is Any.
+    import typing_extensions
+
+    T = typing_extensions.TypeVar("T", default=Any)
+    T_co = typing_extensions.TypeVar("T_co", covariant=True, default=Any)
+else:
+    T = TypeVar("T")
+    T_co = TypeVar("T_co", covariant=True)
 
 
 @attrs.frozen(kw_only=True)
@@ -24,12 +32,21 @@ class RequestLog:
 @attrs.frozen(kw_only=True)
 class _Status:
     request_id: str
-    logs: tuple[RequestLog, ...] = ()
+    logs: tuple[RequestLog, ...] = attrs.field(default=(), repr=False)
     """What the server sent this time: a moving window."""
-    new_logs: tuple[RequestLog, ...] = ()
+    new_logs: tuple[RequestLog, ...] = attrs.field(default=(), repr=lambda logs: f"<{len(logs)}>")
     """The entries that no earlier update of the same generator held."""
     raw: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
     """The whole answer as it came."""
+
+    @property
+    def headline(self) -> str:
+        """Where the request stands, in a few words and without its logs."""
+        return "unknown"
+
+    def __str__(self) -> str:
+        """The headline, and the newest of the log lines that came with it."""
+        return f"{self.headline}: {self.new_logs[-1].message}" if self.new_logs else self.headline
 
 
 @attrs.frozen(kw_only=True)
@@ -38,7 +55,8 @@ class Queued(_Status):
 
     position: int | None = None
 
-    def __str__(self) -> str:
+    @property
+    def headline(self) -> str:
         return "IN_QUEUE" if self.position is None else f"IN_QUEUE at position {self.position}"
 
 
@@ -46,7 +64,8 @@ class Queued(_Status):
 class InProgress(_Status):
     """IN_PROGRESS. May fall back to `Queued` when the platform retries (protocol 4.2)."""
 
-    def __str__(self) -> str:
+    @property
+    def headline(self) -> str:
         return "IN_PROGRESS"
 
 
@@ -61,7 +80,8 @@ class Completed(_Status):
     error: str | None = None
     error_type: str | None = None
 
-    def __str__(self) -> str:
+    @property
+    def headline(self) -> str:
         return "COMPLETED" if self.error is None and self.error_type is None else "COMPLETED with an error"
 
 
@@ -71,7 +91,8 @@ class UnknownStatus(_Status):
 
     status: str = ""
 
-    def __str__(self) -> str:
+    @property
+    def headline(self) -> str:
         return self.status or "unknown"
 
 
@@ -106,7 +127,7 @@ class CancelOutcome(enum.StrEnum):
 
 
 @attrs.frozen(kw_only=True)
-class Result(Generic[T]):
+class Result(Generic[T_co]):
     """The outcome of a request.
 
     Attributes:
@@ -117,7 +138,7 @@ class Result(Generic[T]):
         headers: of the answer that carried `data`, names in lower case.
     """
 
-    data: T = attrs.field(repr=False)
+    data: T_co = attrs.field(repr=False)
     request_id: str | None = None
     attempts: Mapping[str, int] = attrs.field(factory=dict)
     status: Completed | None = None

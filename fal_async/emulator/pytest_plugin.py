@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from fal_async.session import Session
-
     from fal_async.emulator.server import Emulator
+    from fal_async.session import Session
 
 SPEED = 50.0
 """The fixture's time factor: a model's 2 s take 40 ms."""

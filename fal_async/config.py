@@ -1,0 +1,265 @@
+"""What a session is made with: hosts, credentials, time limits, retries.
+
+All values here are frozen and checked when they are made, so that a wrong one fails before any request.
+`from_env` is the one place of the package that reads the environment.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import attrs
+
+from fal_async.errors import ConfigurationError
+
+Credentials = str | Callable[[], str] | Callable[[], Awaitable[str]]
+"""`"key_id:key_secret"`, or a function (async or not) that gives one; it is asked for each request.
+A function may also give a whole header value, `"Bearer ..."` or `"Key ..."`."""
+
+NO_KEY = (
+    "no FAL_KEY found: set the environment variable FAL_KEY to your key (https://fal.ai/dashboard/keys), "
+    "or pass credentials="
+)
+_LOCAL_SCHEMES = {"http": "ws", "https": "wss"}
+
+
+def _check_base_url(_: Any, attribute: attrs.Attribute[str], value: str) -> None:
+    schemes = ("ws", "wss") if attribute.name in ("realtime", "ws") else ("http", "https")
+    parts = urlsplit(value)
+    if parts.scheme not in schemes or not parts.hostname or parts.query or parts.fragment or parts.username:
+        raise ConfigurationError(
+            f"hosts: {attribute.name}={value!r} is no base URL: expected {' or '.join(schemes)}://host[:port][/path]"
+        )
+
+
+def _base_url(default: str) -> Any:
+    return attrs.field(default=default, converter=lambda url: str(url).rstrip("/"), validator=_check_base_url)
+
+
+@attrs.frozen(kw_only=True)
+class Hosts:
+    """Base URLs of fal's services (protocol 1.1). Any of them can be `http://127.0.0.1:PORT`.
+
+    The key goes to these origins, and to https sub-domains of fal's own; to no other.
+    `backup=False` switches the backup domain off: one more attempt at `falrun.com`, made only where no
+    connection to `fal.run` or `queue.fal.run` could be had.
+    """
+
+    run: str = _base_url("https://fal.run")
+    queue: str = _base_url("https://queue.fal.run")
+    rest: str = _base_url("https://rest.fal.ai")
+    cdn: str = _base_url("https://v3.fal.media")
+    platform: str = _base_url("https://api.fal.ai/v1")
+    realtime: str = _base_url("wss://fal.run")
+    ws: str = _base_url("wss://ws.fal.run")
+    openapi: str = _base_url("https://fal.ai")
+    auth: str = _base_url("https://auth.fal.ai")
+    backup: bool = True
+
+    @classmethod
+    def local(cls, url: str) -> Hosts:
+        """All services behind one URL, each under its own name as the first path segment (the emulator)."""
+        base = str(url).rstrip("/")
+        scheme, separator, rest = base.partition("://")
+        if not separator or scheme not in _LOCAL_SCHEMES:
+            raise ConfigurationError(f"base URL {url!r}: expected http://host[:port] or https://host[:port]")
+        sockets = f"{_LOCAL_SCHEMES[scheme]}://{rest}"
+        return cls(
+            run=f"{base}/fal.run",
+            queue=f"{base}/queue.fal.run",
+            rest=f"{base}/rest.fal.ai",
+            cdn=f"{base}/v3.fal.media",
+            platform=f"{base}/api.fal.ai/v1",
+            realtime=f"{sockets}/fal.run",
+            ws=f"{sockets}/ws.fal.run",
+            openapi=f"{base}/fal.ai",
+            auth=f"{base}/auth.fal.ai",
+            backup=False,
+        )
+
+
+def _positive(_: Any, attribute: attrs.Attribute[Any], value: float | None) -> None:
+    if value is not None and not (isinstance(value, int | float) and 0 < value < math.inf):
+        raise ConfigurationError(f"{attribute.name}={value!r}: expected a positive number of seconds")
+
+
+@attrs.frozen(kw_only=True)
+class Timeouts:
+    """Limits of one HTTP attempt, in seconds. None switches one off.
+
+    Attributes:
+        connect: until a connection stands, name look-up and TLS included; default 10.
+        first_byte: silence of the server: until its answer begins, and between two pieces of it; default 60.
+        total: the whole attempt; default 120.
+        run: both of the latter for direct runs, which answer only when the model is done; default 3600,
+            after which fal itself gives up (`request_timeout`, protocol 3.3).
+    """
+
+    connect: float | None = attrs.field(default=10.0, validator=_positive)
+    first_byte: float | None = attrs.field(default=60.0, validator=_positive)
+    total: float | None = attrs.field(default=120.0, validator=_positive)
+    run: float | None = attrs.field(default=3600.0, validator=_positive)
+
+    @classmethod
+    def of(cls, timeout: float | Timeouts | None) -> Timeouts:
+        """A number bounds every attempt, direct runs too."""
+        if timeout is None:
+            return cls()
+        if isinstance(timeout, Timeouts):
+            return timeout
+        check_timeout(timeout)
+        return cls(connect=min(10.0, timeout), first_byte=timeout, total=timeout, run=timeout)
+
+
+def check_timeout(timeout: float | None) -> None:
+    """ConfigurationError where `timeout` is no positive number of seconds."""
+    if timeout is None:
+        return
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
+        raise ConfigurationError(f"timeout={timeout!r}: expected a positive number of seconds, or None")
+
+
+@attrs.frozen(kw_only=True)
+class Retry:
+    """One retry that is about to be made: what `RetryPolicy.on_retry` sees."""
+
+    operation: str
+    attempt: int
+    """The attempt that failed, from 1."""
+    delay: float
+    """Seconds until the next one."""
+    error: Exception
+    endpoint_id: str | None = None
+    request_id: str | None = None
+
+
+def _at_least_one(_: Any, attribute: attrs.Attribute[int], value: int) -> None:
+    if not isinstance(value, int) or value < 1:
+        raise ConfigurationError(f"{attribute.name}={value!r}: expected a whole number from 1 on")
+
+
+@attrs.frozen(kw_only=True)
+class RetryPolicy:
+    """How often and how long this client tries again. What is retried at all depends on the operation.
+
+    A paid request (submit, run) is sent again only where fal surely did not take it (protocol 12).
+
+    Attributes:
+        max_attempts: of one request, the first included; default 4. 1 switches retries off.
+        base_delay, max_delay: the wait before retry n is random between 0 and
+            `min(max_delay, base_delay * 2**n)` seconds; defaults 0.5 and 20.
+        max_total: no retry begins later than this many seconds after the first attempt; default 60.
+        max_retry_after: the longest `Retry-After` that is obeyed, in seconds; default 60. If the server asks
+            for more, its error is raised at once.
+        result_total: in place of `max_total` for fetching a result, which is paid for already; default 300.
+        outage: seconds for which nothing but failing polls is borne by who waits for a request; default 600.
+        retry_uncertain: also send a paid request again after an ingress 502 or 504, which may come after
+            fal took it: a second bill is possible. Default False.
+        on_retry: called with a `Retry` before each wait.
+    """
+
+    max_attempts: int = attrs.field(default=4, validator=_at_least_one)
+    base_delay: float = attrs.field(default=0.5, validator=_positive)
+    max_delay: float = attrs.field(default=20.0, validator=_positive)
+    max_total: float = attrs.field(default=60.0, validator=_positive)
+    max_retry_after: float = attrs.field(default=60.0, validator=_positive)
+    result_total: float = attrs.field(default=300.0, validator=_positive)
+    outage: float = attrs.field(default=600.0, validator=_positive)
+    retry_uncertain: bool = False
+    on_retry: Callable[[Retry], None] | None = attrs.field(default=None, eq=False, repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """What a session and the views that `with_options` gives of it can differ in."""
+
+    hosts: Hosts = attrs.field(factory=Hosts)
+    credentials: Credentials | None = attrs.field(default=None, repr=False)
+    """None: the usual chain (protocol 1.4)."""
+    proxy_url: str | None = None
+    """A server-side proxy that holds the key (protocol 10)."""
+    retry: RetryPolicy = attrs.field(factory=RetryPolicy)
+    timeouts: Timeouts = attrs.field(factory=Timeouts)
+    headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    tags: Mapping[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class Environment:
+    """What the environment says (protocol 1.3)."""
+
+    key: str | None = attrs.field(default=None, repr=False)
+    hosts: Hosts = attrs.field(factory=Hosts)
+    home: str = "~/.fal"
+    """Where the `fal` command line keeps its login."""
+    log: str | None = None
+
+
+def from_env(environ: Mapping[str, str] | None = None) -> Environment:
+    """Read FAL_KEY, FAL_KEY_ID, FAL_KEY_SECRET, FAL_BASE_URL, FAL_RUN_HOST and the others of protocol 1.3."""
+    environ = os.environ if environ is None else environ
+    return Environment(
+        key=None if environ.get("FAL_FORCE_AUTH_BY_USER") == "1" else _key_of(environ),
+        hosts=_hosts_of(environ),
+        home=environ.get("FAL_HOME_DIR") or "~/.fal",
+        log=environ.get("FAL_LOG") or None,
+    )
+
+
+def _key_of(environ: Mapping[str, str]) -> str | None:
+    if key := environ.get("FAL_KEY", "").strip():
+        return key
+    key_id, secret = environ.get("FAL_KEY_ID", "").strip(), environ.get("FAL_KEY_SECRET", "").strip()
+    return f"{key_id}:{secret}" if key_id and secret else None
+
+
+def _hosts_of(environ: Mapping[str, str]) -> Hosts:
+    if base := environ.get("FAL_BASE_URL", "").strip():
+        return Hosts.local(base)
+    run = environ.get("FAL_RUN_HOST", "").strip()
+    queue = environ.get("FAL_QUEUE_RUN_HOST", "").strip() or (f"queue.{run}" if run else "")
+    openapi = environ.get("FAL_OPENAPI_HOST", "").strip()
+    given = {"run": run, "queue": queue, "openapi": openapi}
+    hosts = {name: f"https://{host}" for name, host in given.items() if host}
+    if run:
+        hosts["realtime"] = f"wss://{run}"
+    return Hosts(**hosts)  # type: ignore[arg-type]  # every value is a base URL, none is `backup`
+
+
+def authorization(credentials: str) -> str:
+    """The header for what a caller or the environment gave (protocol 1.2).
+
+    ConfigurationError, without the key in it, where it can't be one.
+    """
+    text = credentials.strip()  # a line end from a file breaks authentication (protocol 1.2)
+    scheme, _, value = text.partition(" ")
+    if scheme in ("Key", "Bearer") and value:
+        text = value.strip()
+    else:
+        scheme = "Key"
+    if not text.isascii() or not text.isprintable() or " " in text or not text:
+        raise ConfigurationError(
+            "the fal key is empty or has characters that no key has: expected key_id:key_secret"
+        )
+    if scheme == "Key" and not all(text.partition(":")):
+        raise ConfigurationError(
+            "the fal key has no colon: expected the form key_id:key_secret, from https://fal.ai/dashboard/keys"
+        )
+    return f"{scheme} {text}"
+
+
+@attrs.frozen(kw_only=True)
+class PoolOptions:
+    """What a session's connection pool is made with; the values of aiohttp's own types are passed through."""
+
+    client_session: Any = attrs.field(default=None, repr=False)
+    max_connections: int | None = None
+    keepalive_timeout: float = 30.0
+    ssl: Any = None
+    http_proxy: str | None = attrs.field(default=None, repr=False)
+    trust_env: bool = False
+    trace_configs: tuple[Any, ...] = ()

@@ -1,0 +1,231 @@
+"""Following one request to its end: by polls, or by a status stream that polls stand in for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING, Literal
+
+import attrs
+
+from fal_async.errors import ApiError, ConfigurationError, FalError, NotFoundError, StreamError
+from fal_async.models import Completed, QueueStatus
+from fal_async.protocol.http import content_type
+from fal_async.protocol.pacing import Pacer, RunTimes, Turn
+from fal_async.protocol.patience import WARN_AFTER, Patience, StuckWatch
+from fal_async.protocol.queue import (
+    NewLogs,
+    parse_event,
+    parse_status,
+    status_request,
+    status_stream_request,
+    vanished,
+)
+from fal_async.protocol.streaming import SSEDecoder
+
+if TYPE_CHECKING:
+    from fal_async.queue import RequestHandle
+    from fal_async.transport import Transport
+
+logger = logging.getLogger("fal_async")
+
+Mode = Literal["polling", "streaming", "auto"]
+"""How a request is followed. "polling": status requests, paced by what the session knows of the endpoint.
+"streaming": one connection on which fal tells the news at once; it counts against the session's connections,
+and where none is left, or fal refuses, polls stand in. "auto": the same, without a warning then."""
+MODES = ("polling", "streaming", "auto")
+STREAM_SILENCE = 45.0
+"""Seconds: three of fal's keep-alives (protocol 4.3)."""
+_STREAM_FAILURES = 3
+"""Streams that break without any news before polls take over for good."""
+
+
+def check_following(mode: str, poll_interval: float | None) -> None:
+    """ConfigurationError for what can't be followed so."""
+    if mode not in MODES:
+        raise ConfigurationError(f"mode={mode!r}: expected one of {', '.join(MODES)}")
+    if poll_interval is None:
+        return
+    number = isinstance(poll_interval, int | float) and not isinstance(poll_interval, bool)
+    if not number or not 0 < poll_interval < float("inf"):
+        raise ConfigurationError(f"poll_interval={poll_interval!r}: expected a positive number of seconds")
+
+
+class Follower:
+    """One go at following one request; what was seen is left in the handle."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        handle: RequestHandle,
+        times: RunTimes,
+        *,
+        logs: bool,
+        poll_interval: float | None,
+    ) -> None:
+        self._transport, self._handle, self._logs = transport, handle, logs
+        self._loop = asyncio.get_running_loop()
+        started = self._loop.time() if handle.submitted_at is None else handle.submitted_at
+        self._pacer = Pacer(started, times, poll_interval)
+        self._patience = Patience(transport.settings.retry)
+        self._stuck = StuckWatch()
+        self._new_logs = NewLogs()
+        self._silence = attrs.evolve(
+            transport.settings.timeouts, first_byte=STREAM_SILENCE
+        )  # a stream is silent between the keep-alives
+
+    async def by_polls(self) -> AsyncGenerator[QueueStatus, None]:
+        turn = self._pacer.first(random.random())
+        asked_at = self._loop.time()
+        while True:
+            await asyncio.sleep(asked_at + turn.delay - self._loop.time())
+            status, turn = await self._poll(turn)
+            asked_at = self._loop.time()
+            if status is not None:
+                yield status
+                if isinstance(status, Completed):
+                    return
+
+    async def by_stream(self) -> AsyncGenerator[QueueStatus, None]:
+        """Streams while they work; after each that broke, one poll, so that nothing is missed."""
+        pool, failures = self._transport.pool, 0
+        while failures < _STREAM_FAILURES and pool.take_stream():
+            news = False
+            try:
+                async with contextlib.aclosing(self._one_stream()) as events:
+                    async for status in events:
+                        news = True
+                        yield status
+                        if isinstance(status, Completed):
+                            return
+                problem: FalError = StreamError("the status stream ended before the request did")
+            except FalError as error:
+                problem = error
+            finally:
+                pool.give_stream_back()
+            logger.debug("status stream: %s (request %s)", problem, self._handle.request_id)
+            if isinstance(problem, ApiError) and not problem.retryable:
+                break
+            failures = 0 if news else failures + 1
+            looked, _ = await self._poll(Turn(0.0, False))
+            if looked is not None:
+                yield looked
+                if isinstance(looked, Completed):
+                    return
+            await asyncio.sleep(self._patience.pause(problem, random.random()) if failures else 0)
+        async with contextlib.aclosing(self.by_polls()) as polls:
+            async for status in polls:
+                yield status
+
+    async def _poll(self, turn: Turn) -> tuple[QueueStatus | None, Turn]:
+        """One poll, and when the next one is due; no status where it failed in a way that is borne."""
+        gate = self._transport.pool.gate
+        await gate.enter(likely=turn.likely)
+        try:
+            status = await self._ask()
+        except FalError as error:
+            pause = self._after_failure(error)
+            return None, Turn(pause, turn.likely)
+        finally:
+            gate.leave()
+        self._patience.restored()
+        now = self._loop.time()
+        self._saw(status, now)
+        return status, self._pacer.next(now, status, random.random())
+
+    async def _ask(self) -> QueueStatus:
+        handle = self._handle
+        request = status_request(
+            handle.status_url,
+            endpoint_id=handle.endpoint_id,
+            request_id=handle.request_id,
+            logs=self._logs,
+        )
+        handle.attempts["status"] += 1
+        # The next poll is the retry of this one.
+        response = await self._transport.send(request, retry=self._transport.no_retry)
+        return parse_status(response.json(), handle.request_id, self._new_logs)
+
+    def _after_failure(self, error: FalError) -> float:
+        """Seconds until the next try; raises what is not to be borne."""
+        if not self._patience.bears(error, self._loop.time()):
+            error.request_id = error.request_id or self._handle.request_id
+            error.endpoint_id = error.endpoint_id or self._handle.endpoint_id
+            raise vanished(error) if isinstance(error, NotFoundError) else error
+        if self._patience.failures == WARN_AFTER:
+            logger.warning(
+                "%d polls in a row failed, the last one with: %s; following goes on (request %s)",
+                WARN_AFTER,
+                error,
+                self._handle.request_id,
+            )
+        return self._patience.pause(error, random.random())
+
+    def _saw(self, status: QueueStatus, now: float) -> None:
+        handle = self._handle
+        handle.last_status = status
+        if status.new_logs:
+            handle.logs.extend(status.new_logs)
+        if isinstance(status, Completed) and handle.submitted_at is not None:
+            self._pacer.learn(now, status)
+        if (stuck := self._stuck.seconds_stuck(status, now)) is not None:
+            logger.warning(
+                "%s for %.0f s without a move (request %s)", status.headline, stuck, self._handle.request_id
+            )
+
+    async def _one_stream(self) -> AsyncGenerator[QueueStatus, None]:
+        """The events of one status stream. A new one repeats the logs: those are told apart as in polls."""
+        handle = self._handle
+        request = status_stream_request(
+            handle.status_url,
+            endpoint_id=handle.endpoint_id,
+            request_id=handle.request_id,
+            logs=self._logs,
+        )
+        handle.attempts["status"] += 1
+        async with self._transport.open(
+            request, timeouts=self._silence, retry=self._transport.no_retry
+        ) as response:
+            if content_type(response.headers) != "text/event-stream":
+                raise StreamError("the status stream is no event stream", request_id=handle.request_id)
+            decoder = SSEDecoder()
+            async with contextlib.aclosing(response.chunks()) as chunks:
+                async for chunk in chunks:
+                    for event in decoder.feed(chunk):
+                        status = parse_event(event.data, handle.request_id, self._new_logs)
+                        now = self._loop.time()
+                        self._saw(status, now)
+                        self._pacer.next(now, status, 0.5)  # so that polls know where it stands
+                        yield status
+
+
+def follow(
+    transport: Transport,
+    handle: RequestHandle,
+    times: RunTimes,
+    *,
+    logs: bool,
+    mode: Mode,
+    poll_interval: float | None,
+) -> AsyncGenerator[QueueStatus, None]:
+    """ConfigurationError at once where mode or interval are wrong."""
+    check_following(mode, poll_interval)
+    return _follow(transport, handle, times, logs, mode, poll_interval)
+
+
+async def _follow(
+    transport: Transport,
+    handle: RequestHandle,
+    times: RunTimes,
+    logs: bool,
+    mode: Mode,
+    poll_interval: float | None,
+) -> AsyncGenerator[QueueStatus, None]:
+    follower = Follower(transport, handle, times, logs=logs, poll_interval=poll_interval)
+    source = follower.by_polls() if mode == "polling" else follower.by_stream()
+    async with contextlib.aclosing(source) as statuses:
+        async for status in statuses:
+            yield status

@@ -1,0 +1,235 @@
+"""The options of one call to a model, and the settings of stored files: checked when they are made."""
+
+from __future__ import annotations
+
+import enum
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import attrs
+
+from fal_async.errors import ConfigurationError
+
+Priority = Literal["normal", "low"]
+
+
+class Decision(enum.StrEnum):
+    """What a file's access rule says (protocol 7.4)."""
+
+    ALLOW = "allow"
+    FORBID = "forbid"
+    HIDE = "hide"
+
+
+_LIFETIMES: Mapping[str, int] = {
+    # 0 and null would mean "no expiry" (protocol 7.4).
+    "immediate": 60,
+    "1h": 3600,
+    "1d": 86_400,
+    "7d": 604_800,
+    "30d": 2_592_000,
+    "1y": 31_536_000,
+}
+
+
+def _check_lifetime(_: Any, __: Any, value: object) -> None:
+    known = isinstance(value, str) and (value == "never" or value in _LIFETIMES)
+    number = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    if value is not None and not known and not number:
+        names = ", ".join(["never", *_LIFETIMES])
+        raise ConfigurationError(f"expires_in={value!r}: expected one of {names}, or whole seconds above 0")
+
+
+def _check_acl(_: Any, __: Any, value: object) -> None:
+    if value is None:
+        return
+    try:
+        _plain_acl(value)
+    except (TypeError, ValueError, AttributeError, KeyError):
+        raise ConfigurationError(
+            "initial_acl: expected 'allow', 'forbid' or 'hide', or a mapping "
+            "{'default': decision, 'rules': [{'user': name, 'decision': decision}]}"
+        ) from None
+
+
+def _plain_acl(value: Any) -> dict[str, Any]:
+    if isinstance(value, str):
+        return {"default": Decision(value).value}
+    if set(value) - {"default", "rules"}:
+        raise ValueError("unknown keys")
+    acl: dict[str, Any] = {"default": Decision(value["default"]).value} if "default" in value else {}
+    if "rules" in value:
+        acl["rules"] = [
+            {"user": str(rule["user"]), "decision": Decision(rule["decision"]).value}
+            for rule in value["rules"]
+        ]
+    return acl
+
+
+@attrs.frozen(kw_only=True)
+class StorageSettings:
+    """How long a stored file lives and who may read it (protocol 7.4).
+
+    Attributes:
+        expires_in: "never", "immediate" (60 s), "1h", "1d", "7d", "30d", "1y", or whole seconds above 0;
+            None (default) leaves it to the account's setting.
+        initial_acl: "allow", "forbid" or "hide" for everybody else, or a mapping with `default` and `rules`.
+    """
+
+    expires_in: str | int | None = attrs.field(default=None, validator=_check_lifetime)
+    initial_acl: str | Mapping[str, Any] | None = attrs.field(default=None, validator=_check_acl)
+
+    def to_wire(self) -> dict[str, Any]:
+        """The header's JSON value; "never" leaves the field out, as fal's own clients do."""
+        wire: dict[str, Any] = {}
+        if self.expires_in not in (None, "never"):
+            wire["expiration_duration_seconds"] = _LIFETIMES.get(str(self.expires_in), self.expires_in)
+        if self.initial_acl is not None:
+            wire["initial_acl"] = _plain_acl(self.initial_acl)
+        return wire
+
+    def header(self) -> str:
+        return json.dumps(self.to_wire(), separators=(",", ":"))
+
+
+_TAG_KEY = re.compile(r"[a-z0-9._-]{1,64}")
+_TAG_VALUE = re.compile(r"[\x20-\x2b\x2d-\x7e]{0,256}")
+_MAX_TAGS, _MAX_TAGS_HEADER = 10, 1024
+
+
+def clean_tags(tags: Mapping[str, str] | None) -> dict[str, str]:
+    """Billing tags as the gateway keeps them (protocol 3.1). It silently drops wrong ones: here they fail."""
+    clean = {str(key).lower(): str(value) for key, value in (tags or {}).items()}
+    for key, value in clean.items():
+        if not _TAG_KEY.fullmatch(key) or key.startswith("fal."):
+            raise ConfigurationError(
+                f"tags: key {key!r}: expected 1 to 64 of a-z 0-9 . _ - and not the prefix 'fal.'"
+            )
+        if not _TAG_VALUE.fullmatch(value):
+            raise ConfigurationError(
+                f"tags: value of {key!r}: expected up to 256 printable ASCII characters without a comma"
+            )
+    if len(clean) > _MAX_TAGS:
+        raise ConfigurationError(f"tags: {len(clean)} pairs given, at most {_MAX_TAGS} are kept")
+    if len(tags_header(clean)) > _MAX_TAGS_HEADER:
+        raise ConfigurationError(f"tags: together longer than {_MAX_TAGS_HEADER} bytes")
+    return clean
+
+
+def tags_header(tags: Mapping[str, str]) -> str:
+    return ",".join(f"{key}={value}" for key, value in tags.items())
+
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_OWN_HEADERS = frozenset({"authorization", "content-length", "host", "transfer-encoding", "connection"})
+
+
+def clean_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
+    """ConfigurationError for what can't be a header, or is this client's own business."""
+    clean = {str(name): str(value) for name, value in (headers or {}).items()}
+    for name, value in clean.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise ConfigurationError(f"headers: {name!r} is no header name")
+        if name.lower() in _OWN_HEADERS:
+            raise ConfigurationError(f"headers: {name!r} is set by the client: keys go into credentials=")
+        if not _HEADER_VALUE.fullmatch(value):
+            raise ConfigurationError(
+                f"headers: the value of {name!r} has characters that no header can carry"
+            )
+    return clean
+
+
+def _check_header_text(_: Any, attribute: attrs.Attribute[Any], value: object) -> None:
+    if value is not None and (not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value) or not value):
+        raise ConfigurationError(f"{attribute.name}={value!r}: expected a text that a header can carry")
+
+
+def _check_priority(_: Any, __: Any, value: object) -> None:
+    if value not in (None, "normal", "low"):
+        raise ConfigurationError(f"priority={value!r}: expected 'normal' or 'low'")
+
+
+def _check_start_timeout(_: Any, __: Any, value: object) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.1 < value < math.inf:
+        raise ConfigurationError(f"start_timeout={value!r}: expected more than 0.1 seconds (protocol 3.1)")
+
+
+def _check_queue_length(_: Any, __: Any, value: object) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+        raise ConfigurationError(f"max_queue_length={value!r}: expected a whole number from 0 on")
+
+
+@attrs.frozen(kw_only=True)
+class CallOptions:
+    """The options of one call to a model (protocol 3.1, 4.1). None leaves one to fal's default.
+
+    Attributes:
+        hint: prefers a runner that reported this hint (session affinity).
+        priority: "normal" or "low"; queue only.
+        start_timeout: seconds, above 0.1, until a runner must have started; else `StartTimeoutError`.
+        headers: further request headers.
+        tags: billing tags.
+        storage: lifetime and access of the media that the model produces.
+        store_io: False: fal does not keep input and output in the request history.
+        no_retry: True: the platform does not retry; queue only.
+        disable_fallback: True: no fallback to an equivalent model or provider.
+        max_queue_length: `RateLimitError` if the endpoint's queue is longer; queue only.
+    """
+
+    hint: str | None = attrs.field(default=None, validator=_check_header_text)
+    priority: Priority | None = attrs.field(default=None, validator=_check_priority)
+    start_timeout: float | None = attrs.field(default=None, validator=_check_start_timeout)
+    headers: Mapping[str, str] | None = attrs.field(
+        default=None, converter=attrs.converters.optional(clean_headers)
+    )
+    tags: Mapping[str, str] | None = attrs.field(
+        default=None, converter=attrs.converters.optional(clean_tags)
+    )
+    storage: StorageSettings | None = None
+    store_io: bool | None = None
+    no_retry: bool | None = None
+    disable_fallback: bool | None = None
+    max_queue_length: int | None = attrs.field(default=None, validator=_check_queue_length)
+
+
+NO_OPTIONS = CallOptions()
+
+
+def bundle(
+    *,
+    hint: str | None = None,
+    priority: Priority | None = None,
+    start_timeout: float | None = None,
+    headers: Mapping[str, str] | None = None,
+    tags: Mapping[str, str] | None = None,
+    storage: StorageSettings | None = None,
+    store_io: bool | None = None,
+    no_retry: bool | None = None,
+    disable_fallback: bool | None = None,
+    max_queue_length: int | None = None,
+) -> CallOptions:
+    """The options of a call as one value; the usual case, none at all, makes none."""
+    given = (hint, priority, start_timeout, headers, tags, storage, store_io)
+    if given == _NONE_OF_SEVEN and no_retry is disable_fallback is max_queue_length is None:
+        return NO_OPTIONS
+    return CallOptions(
+        hint=hint,
+        priority=priority,
+        start_timeout=start_timeout,
+        headers=headers,
+        tags=tags,
+        storage=storage,
+        store_io=store_io,
+        no_retry=no_retry,
+        disable_fallback=disable_fallback,
+        max_queue_length=max_queue_length,
+    )
+
+
+_NONE_OF_SEVEN = (None,) * 7

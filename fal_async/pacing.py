@@ -1,0 +1,78 @@
+"""The session's budget of polls: how many at once, how many a second, and whose turn it is."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+
+MAX_AT_ONCE = 64
+MAX_PER_SECOND = 2000.0
+_BURST = 64
+_HEAD_START = 2.0
+"""Seconds by which a request that is likely to be complete goes ahead of the others. Not more: each poll's
+place is its due time, so everybody's turn comes."""
+
+
+class PollGate:
+    """Ten thousand subscribers stretch their intervals here, in place of melting a core or fal's gateway.
+
+    `enter` before a poll and `leave` after it. Submits and result fetches don't pass here: they go ahead.
+    """
+
+    def __init__(self, *, at_once: int = MAX_AT_ONCE, per_second: float = MAX_PER_SECOND) -> None:
+        self._free = at_once
+        self._interval = 1.0 / per_second
+        self._earliest = 0.0  # when the next poll fits into the rate, if the burst is used up
+        self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._order = itertools.count()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def enter(self, *, likely: bool) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if not self._waiting and self._free and self._fits(now):
+            self._take(now)
+            return
+        turn = loop.create_future()
+        due = now - _HEAD_START if likely else now
+        heapq.heappush(self._waiting, (due, next(self._order), turn))
+        self._serve()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.leave()  # the turn had come in the same step: somebody else gets it
+            raise
+
+    def leave(self) -> None:
+        self._free += 1
+        self._serve()
+
+    def _fits(self, now: float) -> bool:
+        return self._earliest - now <= _BURST * self._interval
+
+    def _take(self, now: float) -> None:
+        self._free -= 1
+        self._earliest = max(self._earliest, now) + self._interval
+
+    def _serve(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting and self._free:
+            if self._waiting[0][2].done():  # cancelled while it waited
+                heapq.heappop(self._waiting)
+                continue
+            now = loop.time()
+            if not self._fits(now):
+                self._serve_later(loop, self._earliest - _BURST * self._interval)
+                return
+            self._take(now)
+            heapq.heappop(self._waiting)[2].set_result(None)
+
+    def _serve_later(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
+        if self._timer is None:
+            self._timer = loop.call_at(when, self._timer_rang)
+
+    def _timer_rang(self) -> None:
+        self._timer = None
+        self._serve()

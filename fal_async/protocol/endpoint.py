@@ -1,0 +1,85 @@
+"""Endpoint ids (protocol 2)."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+import attrs
+
+from fal_async.errors import ConfigurationError
+
+NAMESPACES = frozenset({"workflows", "comfy"})
+_SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_LEGACY = re.compile(r"(\d+)-([A-Za-z0-9][A-Za-z0-9-]*)")
+_URL_HOSTS = frozenset({"fal.run", "queue.fal.run"})
+
+
+@attrs.frozen(kw_only=True)
+class EndpointId:
+    """`[namespace/]owner/app[/path]`, such as `fal-ai/flux/dev`."""
+
+    owner: str
+    alias: str
+    """The app's name, such as `flux`."""
+    path: str = ""
+    """What follows the app, such as `dev`; without slashes at its ends."""
+    namespace: str | None = None
+    app_id: str = attrs.field(init=False)
+    """`[namespace/]owner/app`: what the calls about one request use; the path is dropped there (protocol 2)."""
+    full: str = attrs.field(init=False)
+    """The whole id: what submit, run, stream and realtime use."""
+
+    def __attrs_post_init__(self) -> None:
+        parts = [part for part in (self.namespace, self.owner, self.alias) if part]
+        object.__setattr__(self, "app_id", "/".join(parts))
+        object.__setattr__(self, "full", "/".join([*parts, self.path]) if self.path else self.app_id)
+
+    def __str__(self) -> str:
+        return self.full
+
+    @classmethod
+    def parse(cls, endpoint_id: str, path: str = "") -> EndpointId:
+        """ConfigurationError where the text is no endpoint id. `path` is added, unless it ends with it already."""
+        endpoint = _parse(endpoint_id)
+        return _with_path(endpoint, path) if path else endpoint
+
+
+@lru_cache(maxsize=1024)
+def _parse(text: str) -> EndpointId:
+    if not isinstance(text, str):
+        raise ConfigurationError(f"endpoint id {text!r}: expected a text such as 'fal-ai/flux/dev'")
+    segments = _strip_url(text.strip()).strip("/").split("/")
+    if len(segments) == 1 and (legacy := _LEGACY.fullmatch(segments[0])):
+        segments = [legacy[1], legacy[2]]
+    namespace = segments.pop(0) if segments[0] in NAMESPACES else None
+    if len(segments) < 2 or not all(_SEGMENT.fullmatch(segment) for segment in segments):
+        raise ConfigurationError(
+            f"endpoint id {text!r}: expected owner/app or owner/app/path, such as 'fal-ai/flux/dev'"
+        )
+    owner, alias, *path = segments
+    return EndpointId(namespace=namespace, owner=owner, alias=alias, path="/".join(path))
+
+
+def _strip_url(text: str) -> str:
+    """A whole URL is accepted if it is exactly one of fal's: https, default port, no user, no query."""
+    if "://" not in text:
+        return text
+    parts = urlsplit(text)
+    plain = not (parts.query or parts.fragment or "@" in parts.netloc or ":" in parts.netloc)
+    if parts.scheme != "https" or parts.netloc.lower() not in _URL_HOSTS or not plain:
+        raise ConfigurationError(
+            f"endpoint id {text!r}: of URLs only https://fal.run/... and https://queue.fal.run/... are accepted"
+        )
+    return parts.path
+
+
+def _with_path(endpoint: EndpointId, path: str) -> EndpointId:
+    extra = path.strip("/")
+    if not extra or endpoint.path == extra or endpoint.path.endswith("/" + extra):
+        return endpoint
+    if not all(_SEGMENT.fullmatch(segment) for segment in extra.split("/")):
+        raise ConfigurationError(f"path {path!r}: expected segments of letters, digits, '.', '_' and '-'")
+    whole = f"{endpoint.path}/{extra}" if endpoint.path else extra
+    return attrs.evolve(endpoint, path=whole)

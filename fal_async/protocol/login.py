@@ -1,0 +1,70 @@
+"""The login that fal's command line keeps: reading it, and asking for a fresh token (protocol 1.4)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from urllib.parse import urlencode
+
+import attrs
+
+from fal_async.config import Hosts
+from fal_async.errors import ResponseDecodeError
+from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
+
+LEEWAY = 300.0
+"""Seconds before its expiry at which a token counts as used up."""
+# The public client id of fal's command line at its login service.
+_CLIENT_ID = "TwXR51Vz8JbY8GUUMy6EyuVR0fTO7N4N"
+
+
+@attrs.frozen(kw_only=True)
+class LoginFile:
+    refresh_token: str = attrs.field(repr=False)
+    access_token: str | None = attrs.field(default=None, repr=False)
+
+
+def parse_login_file(text: str) -> LoginFile | None:
+    """Line 1: the refresh token; line 2: the access token. None where there is neither."""
+    lines = [line.strip() for line in text.splitlines()]
+    if not lines or not lines[0]:
+        return None
+    return LoginFile(refresh_token=lines[0], access_token=lines[1] if len(lines) > 1 and lines[1] else None)
+
+
+def expiry_of(token: str) -> float | None:
+    """`exp` of a JWT, Unix seconds; None where it has none. The signature is the server's business."""
+    try:
+        part = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+        return float(claims["exp"])
+    except (IndexError, KeyError, TypeError, ValueError, binascii.Error, RecursionError):
+        return None
+
+
+def is_fresh(token: str, now: float) -> bool:
+    expiry = expiry_of(token)
+    return expiry is not None and expiry > now + LEEWAY
+
+
+def refresh_request(hosts: Hosts, login: LoginFile) -> HttpRequest:
+    form = {"grant_type": "refresh_token", "client_id": _CLIENT_ID, "refresh_token": login.refresh_token}
+    return HttpRequest(
+        operation=Operation.TOKEN,
+        method="POST",
+        url=f"{hosts.auth}/oauth/token",
+        headers={"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"},
+        body=urlencode(form).encode(),
+        auth=False,
+    )
+
+
+def access_token_of(response: HttpResponse) -> str:
+    document = response.json()
+    token = document.get("access_token") if isinstance(document, dict) else None
+    if not isinstance(token, str) or not token:
+        raise ResponseDecodeError(
+            "the login service gave no token", paths=["required field missing @ $.access_token"]
+        )
+    return token

@@ -1,0 +1,57 @@
+"""From the options of a call to headers and query (protocol 3.1, 4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from fal_async.errors import ConfigurationError
+from fal_async.options import NO_OPTIONS, CallOptions, tags_header
+from fal_async.protocol.http import JSON_TYPE
+
+JSON_HEADERS: Mapping[str, str] = {"Content-Type": JSON_TYPE, "Accept": JSON_TYPE}
+_FLAGS = {True: "1", False: "0"}
+
+
+def option_headers(options: CallOptions, tags: Mapping[str, str], *, queue: bool) -> dict[str, str]:
+    """`tags` are the session's; those of the call win. Queue options are sent to the queue only."""
+    headers = dict(JSON_HEADERS)
+    if tags or options.tags:
+        headers["X-Fal-Tags"] = tags_header({**tags, **(options.tags or {})})
+    if options is NO_OPTIONS:
+        return headers
+    if options.start_timeout is not None:
+        # The preferred name and its older alias, which other servers may know alone (protocol 14, no. 4).
+        seconds = f"{options.start_timeout:g}"
+        headers |= {"X-Fal-Request-Start-Timeout": seconds, "X-Fal-Request-Timeout": seconds}
+    if options.hint is not None:
+        headers["X-Fal-Runner-Hint"] = options.hint
+    if options.storage is not None:
+        headers["X-Fal-Object-Lifecycle-Preference"] = options.storage.header()
+    if options.store_io is not None:
+        headers["X-Fal-Store-IO"] = _FLAGS[options.store_io]
+    if options.disable_fallback:
+        headers["x-app-fal-disable-fallback"] = "1"
+    if queue and options.priority is not None:
+        headers["X-Fal-Queue-Priority"] = options.priority
+    if queue and options.no_retry:
+        headers["X-Fal-No-Retry"] = "1"
+    return headers | dict(options.headers or {})
+
+
+def submit_query(options: CallOptions, webhook_url: str | None) -> str:
+    """`?fal_webhook=...&fal_max_queue_length=...`, or nothing (protocol 4.1)."""
+    query = []
+    if webhook_url is not None:
+        query.append(f"fal_webhook={quote(check_webhook_url(webhook_url), safe='')}")
+    if options.max_queue_length is not None:
+        query.append(f"fal_max_queue_length={options.max_queue_length}")
+    return "?" + "&".join(query) if query else ""
+
+
+def check_webhook_url(url: str) -> str:
+    """ConfigurationError for what fal could not call: only http and https URLs."""
+    scheme, _, rest = str(url).partition("://")
+    if scheme.lower() not in ("http", "https") or not rest.strip("/") or any(c.isspace() for c in str(url)):
+        raise ConfigurationError(f"webhook_url={url!r}: expected an http or https URL that fal can reach")
+    return str(url)

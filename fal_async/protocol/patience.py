@@ -1,0 +1,76 @@
+"""What somebody who waits for a paid request bears with: failing polls, and a queue that doesn't move. Pure."""
+
+from __future__ import annotations
+
+from fal_async.config import RetryPolicy
+from fal_async.errors import ApiError, FalError, NotFoundError, ResponseDecodeError, TransportError
+from fal_async.models import Queued, QueueStatus
+
+WARN_AFTER = 3
+"""Failing polls in a row before a person is told."""
+STUCK_AFTER = 120.0
+"""Seconds without a move in the queue before a person is told."""
+_UNKNOWN_TIMES = 3
+"""A 404 may be a replica that lags behind the submit; this many in a row are an answer."""
+_LONGEST_PAUSE = 10.0
+
+
+class Patience:
+    """Counts what went wrong since the last good answer. Times are seconds on any one clock."""
+
+    __slots__ = ("_policy", "_since", "failures")
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
+        self._since: float | None = None
+        self.failures = 0
+
+    def restored(self) -> None:
+        self.failures, self._since = 0, None
+
+    def bears(self, error: FalError, now: float) -> bool:
+        """Whether to go on after this failed poll: for `RetryPolicy.outage` seconds, unless it is definite."""
+        self.failures += 1
+        self._since = now if self._since is None else self._since
+        if not _is_passing(error):
+            return False
+        if isinstance(error, NotFoundError):
+            return self.failures < _UNKNOWN_TIMES
+        return now - self._since < self._policy.outage
+
+    def pause(self, error: FalError, chance: float) -> float:
+        """Seconds until the next try: quick at first, since most failures pass at once."""
+        asked = error.retry_after if isinstance(error, ApiError) else None
+        if asked is not None:
+            return min(asked, self._policy.max_retry_after)
+        grown = self._policy.base_delay * 2.0 ** min(self.failures - 1, 20)
+        return (0.5 + 0.5 * chance) * min(_LONGEST_PAUSE, grown)
+
+
+def _is_passing(error: FalError) -> bool:
+    if isinstance(error, TransportError | ResponseDecodeError | NotFoundError):
+        return True
+    return isinstance(error, ApiError) and (error.status >= 500 or error.status in (408, 429))
+
+
+class StuckWatch:
+    """Notices a queue position that doesn't move: said once for each place."""
+
+    __slots__ = ("_place", "_since", "_told")
+
+    def __init__(self) -> None:
+        self._place: int | None = None
+        self._since = 0.0
+        self._told = False
+
+    def seconds_stuck(self, status: QueueStatus, now: float) -> float | None:
+        """How long it has stood there, at the moment when that is worth a word; else None."""
+        place = (status.position or 0) if isinstance(status, Queued) else None
+        if place is None or place != self._place:
+            self._place, self._since, self._told = place, now, False
+            return None
+        stuck = now - self._since
+        if self._told or stuck < STUCK_AFTER:
+            return None
+        self._told = True
+        return stuck

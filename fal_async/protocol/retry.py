@@ -1,0 +1,115 @@
+"""Whether a failed request is sent again, and after how long (protocol 12): pure.
+
+Requests that only read are repeated freely. A paid one (run, submit) is repeated only where fal surely did
+not take it; where it may have, that is said, and nothing is sent.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import attrs
+
+from fal_async.config import RetryPolicy
+from fal_async.errors import (
+    ApiError,
+    BalanceExhaustedError,
+    FalError,
+    ResponseDecodeError,
+    StartTimeoutError,
+    TransportError,
+    TransportTimeoutError,
+)
+from fal_async.protocol.http import PAID, REQUEST_ID, HttpRequest, needs_retry
+
+
+class Verdict(enum.Enum):
+    RETRY = "retry"
+    RAISE = "raise"
+    UNCERTAIN = "uncertain"
+    """A paid request that may have been taken."""
+
+
+def judge(request: HttpRequest, error: FalError, *, sent: bool, policy: RetryPolicy) -> Verdict:
+    """`sent`: whether anything of the request may have left this process."""
+    if isinstance(error, TransportError):
+        if not sent:
+            return Verdict.RETRY
+        return Verdict.UNCERTAIN if request.operation in PAID else Verdict.RETRY
+    if isinstance(error, ApiError):
+        return _judge_answer(request, error, policy)
+    # Nonsense in place of the JSON that was promised: worth another look, if looking is free.
+    free = isinstance(error, ResponseDecodeError) and request.operation not in PAID
+    return Verdict.RETRY if free else Verdict.RAISE
+
+
+def _judge_answer(request: HttpRequest, error: ApiError, policy: RetryPolicy) -> Verdict:
+    if isinstance(error, StartTimeoutError | BalanceExhaustedError) or error.status == 409:
+        return Verdict.RAISE
+    if error.status == 429:
+        return Verdict.RAISE if request.refusal_is_final else Verdict.RETRY
+    from_ingress = error.status in (502, 503, 504) and REQUEST_ID not in error.headers
+    if request.operation in PAID:
+        return _judge_paid(error.status, from_ingress, policy)
+    passing = from_ingress or error.status == 408 or (error.status >= 500 and request.persistent)
+    asked_for = needs_retry(error.headers) is True and error.status >= 500
+    return Verdict.RETRY if passing or asked_for else Verdict.RAISE
+
+
+def _judge_paid(status: int, from_ingress: bool, policy: RetryPolicy) -> Verdict:
+    if not from_ingress:
+        return Verdict.RAISE
+    if status == 503 or policy.retry_uncertain:
+        return Verdict.RETRY
+    # An ingress 502 or 504 may come after the request was taken.
+    return Verdict.UNCERTAIN
+
+
+def delay_before_retry(policy: RetryPolicy, attempt: int, error: FalError, chance: float) -> float | None:
+    """Seconds to wait after failed attempt number `attempt` (from 1); None: the server asks for too long a wait.
+
+    Full jitter, `chance` being a random number from 0 to 1; `Retry-After` wins over it.
+    """
+    asked = error.retry_after if isinstance(error, ApiError) else None
+    if asked is not None:
+        return asked if asked <= policy.max_retry_after else None
+    return chance * min(policy.max_delay, policy.base_delay * 2.0 ** min(attempt, 30))
+
+
+def allowed_attempts(request: HttpRequest, policy: RetryPolicy) -> int:
+    """Fetching a result that is there is bounded by time alone, unless retries are switched off."""
+    return 1_000_000 if request.persistent and policy.max_attempts > 1 else policy.max_attempts
+
+
+def allowed_seconds(request: HttpRequest, policy: RetryPolicy) -> float:
+    return policy.result_total if request.persistent else policy.max_total
+
+
+@attrs.define(kw_only=True)
+class RetryBudget:
+    """A token bucket, as in the standard retry mode of the AWS SDKs: an outage is not answered with a storm.
+
+    A retry costs `cost` tokens (`timeout_cost` after a time-out), a success gives `refund` back.
+    An empty bucket means no retries until some requests succeed.
+    """
+
+    capacity: float = 500.0
+    cost: float = 5.0
+    timeout_cost: float = 10.0
+    refund: float = 1.0
+    left: float = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.left = self.capacity
+
+    def take(self, error: FalError) -> bool:
+        """Whether the retry after this error may be made; it is paid for then."""
+        price = self.timeout_cost if isinstance(error, TransportTimeoutError) else self.cost
+        if price > self.left:
+            return False
+        self.left -= price
+        return True
+
+    def succeeded(self) -> None:
+        if self.left < self.capacity:
+            self.left = min(self.capacity, self.left + self.refund)

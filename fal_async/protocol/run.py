@@ -1,0 +1,57 @@
+"""Direct calls: `POST https://fal.run/{endpoint_id}` (protocol 3)."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from fal_async.config import Settings
+from fal_async.errors import ConfigurationError
+from fal_async.models import Result
+from fal_async.options import CallOptions
+from fal_async.protocol.endpoint import EndpointId
+from fal_async.protocol.http import HttpRequest, HttpResponse, Operation, decode_body
+from fal_async.protocol.options import option_headers
+from fal_async.protocol.structure import encode_json, input_value, plain_value, structure
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+def run_request(
+    settings: Settings, endpoint: EndpointId, input: Any, options: CallOptions, method: str = "POST"
+) -> HttpRequest:
+    """The body is the model's input itself; with GET and DELETE the input becomes the query (protocol 3)."""
+    if method not in METHODS:
+        raise ConfigurationError(f"method={method!r}: expected one of {', '.join(METHODS)}")
+    value = input_value(input)
+    in_query = method in ("GET", "DELETE")
+    query = _query(value) if in_query else ""
+    return HttpRequest(
+        operation=Operation.RUN,
+        method=method,
+        url=f"{settings.hosts.run}/{endpoint.full}{query}",
+        headers=option_headers(options, settings.tags, queue=False),
+        body=None if in_query else encode_json(value),
+        endpoint_id=endpoint.full,
+    )
+
+
+def _query(value: Any) -> str:
+    pairs = []
+    for name, item in plain_value(value).items():
+        text = item if isinstance(item, str) else encode_json(item, f"input.{name}").decode()
+        pairs.append((name, text))
+    return f"?{urlencode(pairs)}" if pairs else ""
+
+
+def parse_run(response: HttpResponse, endpoint: EndpointId, output_type: Any) -> Result[Any]:
+    """ResponseDecodeError where it is not what it says, or no `output_type`."""
+    data = decode_body(response)
+    if output_type is not None:
+        data = structure(data, output_type, request_id=response.request_id, endpoint_id=endpoint.full)
+    return Result(
+        data=data,
+        request_id=response.request_id,
+        attempts={"run": response.attempts},
+        headers=response.headers,
+    )

@@ -1,0 +1,153 @@
+"""From JSON to typed values and back: the one cattrs converter of the package."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from fal_async.errors import ConfigurationError, ResponseDecodeError
+
+if TYPE_CHECKING:
+    from cattrs import Converter
+
+_MAX_PATHS = 20
+
+
+@cache
+def _converter() -> Converter:
+    # Imported on first use: a script that never asks for types doesn't pay for it.
+    from cattrs import Converter
+
+    converter = Converter()
+    for kind in (datetime, date):
+        converter.register_structure_hook(kind, lambda text, into: into.fromisoformat(text))
+        converter.register_unstructure_hook(kind, lambda moment: moment.isoformat())
+    return converter
+
+
+def structure(data: Any, into: Any, *, request_id: str | None = None, endpoint_id: str | None = None) -> Any:
+    """`data` as an `into`: an attrs class, dataclass, TypedDict, or whatever else cattrs can build.
+
+    ResponseDecodeError with readable `paths` where it does not fit.
+    """
+    from cattrs import transform_error
+
+    try:
+        return _converter().structure(data, into)
+    except Exception as error:
+        # cattrs lets what a hook raises through as it is: KeyError, TypeError, its own groups.
+        name = getattr(into, "__name__", str(into))
+        paths = transform_error(error, path="$")[:_MAX_PATHS] or [type(error).__name__]
+        raise ResponseDecodeError(
+            f"the output is no {name}: {paths[0]}",
+            paths=paths,
+            request_id=request_id,
+            endpoint_id=endpoint_id,
+        ) from error
+
+
+def encode_json(value: Any, what: str = "input") -> bytes:
+    """`value` as compact JSON in UTF-8; attrs values and dataclasses anywhere in it become objects.
+
+    ConfigurationError, naming the place, where JSON can't carry it.
+    """
+    try:
+        text = json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False, default=_plain)
+        return text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        place = next(_unfit(value, what, ()), f"{what}: {type(error).__name__}")
+        raise ConfigurationError(f"JSON can't carry the {what}: {place}") from error
+
+
+def input_value(input: Any) -> Any:
+    """What a model gets: a mapping as a dict, None as an empty object. ConfigurationError for other things."""
+    if input is None:
+        return {}
+    if isinstance(input, dict) or _is_record(input):
+        return input
+    if isinstance(input, Mapping):
+        return dict(input)
+    raise ConfigurationError(
+        f"input is a {type(input).__name__}: expected a mapping, an attrs instance or a dataclass"
+    )
+
+
+def plain_value(value: Any) -> dict[str, Any]:
+    """A record or mapping as a dict, its fields as they go into JSON."""
+    return dict(_plain(value))
+
+
+def _is_record(value: Any) -> bool:
+    return (attrs.has(type(value)) or dataclasses.is_dataclass(value)) and not isinstance(value, type)
+
+
+def _plain(value: Any) -> Any:
+    """What the json module asks for when it meets something that it doesn't know."""
+    if _is_record(value):
+        return _converter().unstructure(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(_why(value))
+
+
+def _why(value: Any) -> str:
+    if isinstance(value, bytes | bytearray | memoryview):
+        return "bytes: upload them with File(data, ...), or encode(...) them as a data URI"
+    return f"a value of type {type(value).__name__}"
+
+
+def _unfit(value: Any, path: str, above: tuple[int, ...]) -> Iterator[str]:
+    """The places that JSON can't carry, each with its reason."""
+    if id(value) in above:
+        yield f"{path} contains itself"
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            yield f"{path} is {value}"
+    elif isinstance(value, str):
+        if not _is_unicode(value):
+            yield f"{path} is a text with lone surrogates"
+    elif value is None or isinstance(value, bool | int):
+        return
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            if not isinstance(key, str | int | float | bool | None):
+                yield f"{path} has a key of type {type(key).__name__}"
+            yield from _unfit(item, f"{path}.{key}", (*above, id(value)))
+    elif isinstance(value, list | tuple):
+        for at, item in enumerate(value):
+            yield from _unfit(item, f"{path}[{at}]", (*above, id(value)))
+    elif _is_record(value):
+        for name in _field_names(value):
+            yield from _unfit(getattr(value, name), f"{path}.{name}", (*above, id(value)))
+    else:
+        yield f"{path} is {_why(value)}"
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _field_names(value: Any) -> list[str]:
+    fields = attrs.fields(type(value)) if attrs.has(type(value)) else dataclasses.fields(value)
+    return [field.name for field in fields]
+
+
+def digest_of(body: bytes) -> str:
+    """SHA-256 (hex) of a JSON text in canonical form, to recognise an input wherever it shows up again."""
+    try:
+        canonical = json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")).encode()
+    except ValueError:
+        canonical = body
+    return hashlib.sha256(canonical).hexdigest()

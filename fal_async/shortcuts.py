@@ -1,0 +1,64 @@
+"""`fal_async.run(...)` and its like, for scripts and notebooks: a session that nobody has to open or close.
+
+One session is kept for each running event loop and each environment, and closed when that loop shuts down,
+so these work across several `asyncio.run` calls, and a changed FAL_KEY is never answered with the old one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from fal_async.config import Environment, from_env
+from fal_async.queue import Queue
+from fal_async.session import Session
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Owner = TypeVar("Owner")
+
+_sessions: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Environment, Session]] = (
+    weakref.WeakKeyDictionary()
+)
+_keepers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, list[AsyncGenerator[Session, None]]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+async def current_session() -> Session:
+    """The kept session of the running loop."""
+    loop = asyncio.get_running_loop()
+    kept = _sessions.setdefault(loop, {})
+    environment = from_env()
+    session = kept.get(environment)
+    if session is None or session.closed:
+        keeper = _keep_until_the_loop_ends()
+        session = kept[environment] = await anext(keeper)
+        _keepers.setdefault(loop, []).append(keeper)
+    return session
+
+
+async def _keep_until_the_loop_ends() -> AsyncGenerator[Session, None]:
+    # `asyncio.run` ends with `shutdown_asyncgens`, which closes this generator, and so the session.
+    async with Session() as session:
+        yield session
+
+
+def _shortcut(
+    method: Callable[Concatenate[Owner, P], Awaitable[R]], of: Callable[[Session], Owner]
+) -> Callable[P, Coroutine[Any, Any, R]]:
+    """The same call, with the same signature, on the kept session."""
+
+    @wraps(method)
+    async def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        return await method(of(await current_session()), *args, **kwargs)
+
+    return call
+
+
+run = _shortcut(Session.run, lambda session: session)
+subscribe = _shortcut(Session.subscribe, lambda session: session)
+submit = _shortcut(Queue.submit, lambda session: session.queue)

@@ -1,0 +1,164 @@
+"""Waiting for a paid request without losing it: the caller's time limit, cancellation, and the remote cancel.
+
+However the wait ends before its result is there, the remote request is cancelled once, within a few seconds,
+and the caller gets the id and is told what became of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol, TypeVar
+
+import attrs
+
+from fal_async.config import check_timeout
+from fal_async.errors import ClientTimeoutError, FalError, SubmissionUncertainError
+from fal_async.models import CancelOutcome, QueueStatus
+
+logger = logging.getLogger("fal_async")
+T = TypeVar("T")
+
+SUBMIT_GRACE = 3.0
+"""Seconds that a submit which is under way gets to give its id, so that the job can be cancelled."""
+CANCEL_LIMIT = 3.0
+"""Seconds that the cancel of an abandoned request may take."""
+_BECAME = {
+    CancelOutcome.CANCELLED: "fal took it out of the queue",
+    CancelOutcome.CANCELLATION_REQUESTED: "fal was asked to cancel it, but it may still complete",
+    CancelOutcome.ALREADY_COMPLETED: "it completed meanwhile: its result can be fetched by the id",
+    CancelOutcome.NOT_FOUND: "fal does not know it any more",
+}
+FAILED = "FAILED"
+
+
+class Cancellable(Protocol):
+    request_id: str
+    last_status: QueueStatus | None
+
+    async def cancel(self) -> CancelOutcome: ...
+
+
+H = TypeVar("H", bound=Cancellable)
+
+
+@attrs.define(eq=False)
+class Progress:
+    """How far a request has come: `sent` once anything of the attempt under way may have left the process."""
+
+    sent: bool = False
+
+
+@attrs.define(eq=False, kw_only=True)
+class Wait:
+    """What is known of a request while somebody waits for it."""
+
+    endpoint_id: str
+    handle: Cancellable | None = None
+    uncertain: SubmissionUncertainError | None = None
+    """The submit was given up while it was under way, and no id came."""
+
+
+async def supervise(
+    wait: Wait, work: Callable[[], Awaitable[T]], *, timeout: float | None, cancel_on_exit: bool
+) -> T:
+    """`work`, bounded by `timeout` seconds. ClientTimeoutError when it passes."""
+    check_timeout(timeout)
+    scope = asyncio.timeout(timeout)
+    try:
+        async with scope:
+            return await work()
+    except (Exception, asyncio.CancelledError) as error:
+        timed_out = scope.expired() and isinstance(error, TimeoutError)
+        # An error of ours is fal's answer, or leaves the request to be picked up by its id.
+        if isinstance(error, FalError) and not timed_out:
+            raise
+        outcome = await _abandon(wait) if cancel_on_exit else None
+        if timed_out and timeout is not None:
+            raise _timeout_error(wait, timeout, outcome) from wait.uncertain
+        raise
+
+
+async def submit_under(wait: Wait, progress: Progress, submit: Coroutine[Any, Any, H]) -> H:
+    """Run the submit so that a cancellation in its midst doesn't lose the id of a job that fal has taken."""
+    task = asyncio.create_task(submit)
+    try:
+        handle = await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await _late_id(wait, progress, task)
+        raise
+    wait.handle = handle
+    return handle
+
+
+async def _late_id(wait: Wait, progress: Progress, task: asyncio.Task[H]) -> None:
+    try:
+        if progress.sent:
+            await asyncio.wait({task}, timeout=SUBMIT_GRACE)
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+    if not task.cancelled() and task.exception() is None:
+        wait.handle = task.result()
+    elif progress.sent:
+        failure = None if task.cancelled() else task.exception()
+        wait.uncertain = _given_up(wait, failure)
+
+
+def _given_up(wait: Wait, failure: BaseException | None) -> SubmissionUncertainError | None:
+    if isinstance(failure, SubmissionUncertainError):
+        return failure
+    if failure is not None:
+        return None  # refused, or surely not taken
+    logger.warning(
+        "%s: a submit was given up while it was under way: fal may have taken it", wait.endpoint_id
+    )
+    return SubmissionUncertainError(
+        "the submit was given up while it was under way: fal may have taken it", endpoint_id=wait.endpoint_id
+    )
+
+
+async def _abandon(wait: Wait) -> str | None:
+    """One cancel of the remote request, shielded and bounded. What became of it, for ClientTimeoutError."""
+    handle = wait.handle
+    if handle is None:
+        return None
+    task = asyncio.create_task(handle.cancel())
+    try:
+        await asyncio.wait({task}, timeout=CANCEL_LIMIT)
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+    failure = None if task.cancelled() else task.exception()
+    if not task.cancelled() and failure is None:
+        return task.result().value
+    reason = "no answer in time" if failure is None else failure
+    logger.warning("the cancel did not go through (%s): request %s may still run", reason, handle.request_id)
+    return FAILED
+
+
+def _timeout_error(wait: Wait, timeout: float, outcome: str | None) -> ClientTimeoutError:
+    handle = wait.handle
+    last = handle.last_status if handle is not None else None
+    seen = f", last seen {last.headline}" if last is not None else ""
+    return ClientTimeoutError(
+        f"no result within {timeout:g} s{seen}; {_what_became(wait, outcome)}",
+        timeout=timeout,
+        last_status=None if last is None else last.headline,
+        cancel_outcome=outcome,
+        request_id=None if handle is None else handle.request_id,
+        endpoint_id=wait.endpoint_id,
+    )
+
+
+def _what_became(wait: Wait, outcome: str | None) -> str:
+    if wait.handle is None:
+        return "it was not submitted" if wait.uncertain is None else "its submit was not answered"
+    if outcome is None:
+        return "it was left to run"
+    if outcome == FAILED:
+        return "its cancel did not go through: it may still run and be billed"
+    return _BECAME[CancelOutcome(outcome)]

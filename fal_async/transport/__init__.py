@@ -1,0 +1,9 @@
+"""The one place that touches aiohttp and backoff: connections, time limits, retries, errors."""
+
+from __future__ import annotations
+
+from fal_async.transport.pool import Pool
+from fal_async.transport.sending import OpenResponse, Transport
+from fal_async.transport.websocket import Frame, WebSocket
+
+__all__ = ["Frame", "OpenResponse", "Pool", "Transport", "WebSocket"]

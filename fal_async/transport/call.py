@@ -1,0 +1,127 @@
+"""One request over all its attempts, and what each failure of aiohttp's means for it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import ssl
+import time
+from typing import Any
+
+import aiohttp
+
+from fal_async.config import RetryPolicy, Timeouts
+from fal_async.errors import FalError, SubmissionUncertainError, TransportError, TransportTimeoutError
+from fal_async.protocol.http import HttpRequest, Operation, host_of
+from fal_async.protocol.structure import digest_of
+from fal_async.supervision import Progress
+
+FAILURES = (aiohttp.ClientError, TimeoutError, OSError)
+LONG = frozenset({Operation.RUN, Operation.STREAM})
+"""These hold a connection until a model is done; the others must not wait behind them."""
+
+
+class Call:
+    """One `send` or `open`, over all its attempts."""
+
+    __slots__ = (
+        "attempts",
+        "began",
+        "began_at",
+        "had_key",
+        "policy",
+        "progress",
+        "request",
+        "seen_id",
+        "timeouts",
+    )
+
+    def __init__(self, request: HttpRequest, policy: RetryPolicy, timeouts: Timeouts) -> None:
+        self.request, self.policy, self.timeouts = request, policy, timeouts
+        self.attempts = 0
+        self.progress = Progress()
+        self.had_key = False
+        self.seen_id: str | None = None  # from the headers of an answer that broke off later
+        self.began = time.monotonic()
+        self.began_at = 0.0
+
+
+def trace_of_what_was_sent() -> aiohttp.TraceConfig:
+    trace = aiohttp.TraceConfig()
+
+    async def headers_sent(_: Any, context: Any, __: Any) -> None:
+        if isinstance(context.trace_request_ctx, Call):
+            context.trace_request_ctx.progress.sent = True
+
+    trace.on_request_headers_sent.append(headers_sent)
+    return trace
+
+
+def names_of(request: HttpRequest) -> dict[str, Any]:
+    return {"request_id": request.request_id, "endpoint_id": request.endpoint_id}
+
+
+# From aiohttp's failures to ours.
+
+
+def never_connected(error: BaseException) -> bool:
+    return isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+
+
+def transport_error(call: Call, error: BaseException) -> FalError:
+    names = names_of(call.request)
+    names["request_id"] = names["request_id"] or call.seen_id
+    host = host_of(call.request.url)
+    if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientConnectorError):
+        return TransportTimeoutError(_what_took_too_long(call, error, host), **names)
+    return TransportError(_what_broke(error, host), **names)
+
+
+def _what_took_too_long(call: Call, error: BaseException, host: str) -> str:
+    timeouts = call.timeouts
+    if never_connected(error):
+        return f"no connection to {host} within {timeouts.connect:g} s (Timeouts.connect)"
+    if call.request.operation in LONG:
+        return f"{host} did not answer within {timeouts.run:g} s (Timeouts.run)"
+    if isinstance(error, aiohttp.SocketTimeoutError):
+        return f"{host} was silent for {timeouts.first_byte:g} s (Timeouts.first_byte)"
+    return f"the answer of {host} was not complete within {timeouts.total:g} s (Timeouts.total)"
+
+
+def _what_broke(error: BaseException, host: str) -> str:
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return "too many open files: lower max_connections= or raise the limit (`ulimit -n`)"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"the name {host} can't be resolved: is the network up, and the host right?"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError):
+        return f"the certificate of {host} is not trusted: pass a context with ssl= for a private one"
+    if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
+        return f"no TLS connection to {host}: {type(error).__name__}"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"no connection to {host}: {_os_words(error)}"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return f"{host} closed the connection without an answer"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return f"the answer of {host} broke off in its body"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"{host} did not answer in HTTP"
+    return f"the connection to {host} broke: {_os_words(error)}"
+
+
+def _os_words(error: BaseException) -> str:
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if isinstance(number, int) and number > 0 else type(error).__name__
+
+
+def uncertain(call: Call, error: FalError) -> SubmissionUncertainError:
+    request = call.request
+    body = request.body if isinstance(request.body, bytes) else None
+    return SubmissionUncertainError(
+        f"{request.operation}: fal may have taken the request, so it is not sent again: {error.message}",
+        operation=request.operation.value,
+        started_at=call.began_at,
+        ended_at=time.time(),
+        input_digest=None if body is None else digest_of(body),
+        request_id=error.request_id or call.seen_id,
+        endpoint_id=request.endpoint_id,
+    )

@@ -1,0 +1,131 @@
+"""The pool: one aiohttp session, its connections, and who may hold them."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import aiohttp
+
+from fal_async.config import PoolOptions
+from fal_async.errors import ConfigurationError, SessionStateError
+from fal_async.pacing import PollGate
+from fal_async.protocol.retry import RetryBudget
+from fal_async.transport.call import trace_of_what_was_sent
+
+_SHORT_LANE = 100
+_DEFAULT_CONNECTIONS = 1000
+
+
+class Pool:
+    """One aiohttp session and its connections, bound to the event loop in which it was opened.
+
+    Two lanes share it: short requests (at most 100 at a time, or half of the connections) and those that
+    hold a connection for long (the rest). So a thousand direct runs don't keep a result waiting.
+    """
+
+    def __init__(self, options: PoolOptions) -> None:
+        self._options = options
+        self._http: aiohttp.ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.closed = False
+        self.traced = options.client_session is None
+        self.budget = RetryBudget()
+        self.max_connections = options.max_connections or _affordable_connections()
+        short = min(_SHORT_LANE, max(1, self.max_connections // 2))
+        self.short_lane = asyncio.Semaphore(short)
+        self.long_lane = asyncio.Semaphore(max(1, self.max_connections - short))
+        self.gate = PollGate()
+        self._streams_left = max(1, (self.max_connections - short) // 2)
+
+    def take_stream(self) -> bool:
+        """Whether one more status stream may hold a connection: they get half of the long lane."""
+        if self._streams_left <= 0:
+            return False
+        self._streams_left -= 1
+        return True
+
+    def give_stream_back(self) -> None:
+        self._streams_left += 1
+
+    @property
+    def is_open(self) -> bool:
+        return self._http is not None and not self.closed and self._options.client_session is None
+
+    @property
+    def state(self) -> str:
+        return "closed" if self.closed else "created" if self._http is None else "open"
+
+    def http(self) -> aiohttp.ClientSession:
+        """The session, opened on first use. SessionStateError where it can't be used."""
+        loop = asyncio.get_running_loop()
+        if self.closed:
+            raise SessionStateError(
+                "the session is closed: open a new one with `async with Session() as fal:`"
+            )
+        if self._http is None:
+            self._http, self._loop = self._open(), loop
+        if self._loop is not loop:
+            raise SessionStateError(
+                "the session belongs to another event loop: make one session per loop (per `asyncio.run`)"
+            )
+        return self._http
+
+    async def aclose(self) -> None:
+        """Closing twice is no error. A borrowed aiohttp session is left open."""
+        self.closed = True
+        http, self._http = self._http, None
+        if http is not None and self._options.client_session is None:
+            await http.close()
+
+    def _open(self) -> aiohttp.ClientSession:
+        options = self._options
+        if options.client_session is not None:
+            return _checked(options.client_session)
+        connector = aiohttp.TCPConnector(
+            limit=self.max_connections,
+            keepalive_timeout=options.keepalive_timeout,
+            ssl=True if options.ssl is None else options.ssl,
+            socket_factory=_socket_that_notices_a_dead_peer,
+        )
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),  # nothing in common between the tenants of one pool
+            trace_configs=[trace_of_what_was_sent(), *options.trace_configs],
+            trust_env=options.trust_env,
+            proxy=options.http_proxy,
+        )
+
+
+def _checked(borrowed: Any) -> aiohttp.ClientSession:
+    if not isinstance(borrowed, aiohttp.ClientSession):
+        raise ConfigurationError(
+            f"client_session is a {type(borrowed).__name__}: expected aiohttp.ClientSession"
+        )
+    if borrowed.closed:
+        raise SessionStateError("the borrowed client_session is closed")
+    return borrowed
+
+
+def _affordable_connections() -> int:
+    """1,000, or four fifths of what the limit on open files allows."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return _DEFAULT_CONNECTIONS
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return _DEFAULT_CONNECTIONS
+    return max(2, min(_DEFAULT_CONNECTIONS, soft * 4 // 5))
+
+
+def _socket_that_notices_a_dead_peer(address: Any) -> socket.socket:
+    """TCP keep-alive: a direct run is silent for minutes, and a peer that is gone must not hang it."""
+    family, kind, protocol, *_ = address
+    made = socket.socket(family=family, type=kind, proto=protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
+        if hasattr(socket, name):
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return made

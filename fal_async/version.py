@@ -1,0 +1,4 @@
+"""The version, in one place: the build reads it here."""
+
+__version__ = "0.1.0"
+USER_AGENT = f"fal-async/{__version__} (python)"
