@@ -56,9 +56,13 @@ if TYPE_CHECKING:
         UnknownStatus,
     )
     from fal_async.options import CallOptions, StorageSettings
+    from fal_async.protocol.webhook_events import WebhookEvent
     from fal_async.queue import RequestHandle
     from fal_async.session import Session
     from fal_async.shortcuts import run, submit, subscribe
+    from fal_async.webhook_store import Claim, MemoryStore, SeenStore
+    from fal_async.webhook_verifier import WebhookVerifier
+    from fal_async.webhooks import Receipt, WebhookReceiver
 
 # Where each name lives, for importing it when it is first asked for.
 _HOMES = {
@@ -104,7 +108,11 @@ _HOMES = {
     "options": ("CallOptions", "StorageSettings"),
     "queue": ("RequestHandle",),
     "session": ("Session",),
+    "protocol.webhook_events": ("WebhookEvent",),
     "shortcuts": ("run", "submit", "subscribe"),
+    "webhook_store": ("Claim", "MemoryStore", "SeenStore"),
+    "webhook_verifier": ("WebhookVerifier",),
+    "webhooks": ("Receipt", "WebhookReceiver"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -114,6 +122,7 @@ __all__ = [
     "BalanceExhaustedError",
     "CallOptions",
     "CancelOutcome",
+    "Claim",
     "ClientTimeoutError",
     "Completed",
     "ConfigurationError",
@@ -122,12 +131,14 @@ __all__ = [
     "FalError",
     "Hosts",
     "InProgress",
+    "MemoryStore",
     "NotFoundError",
     "PermissionDeniedError",
     "QueueStatus",
     "Queued",
     "RateLimitError",
     "RealtimeError",
+    "Receipt",
     "RequestCancelledError",
     "RequestFailedError",
     "RequestHandle",
@@ -137,6 +148,7 @@ __all__ = [
     "ResultExpiredError",
     "Retry",
     "RetryPolicy",
+    "SeenStore",
     "ServerError",
     "Session",
     "SessionStateError",
@@ -150,7 +162,10 @@ __all__ = [
     "UnknownStatus",
     "UploadError",
     "ValidationError",
+    "WebhookEvent",
+    "WebhookReceiver",
     "WebhookVerificationError",
+    "WebhookVerifier",
     "__version__",
     "run",
     "submit",

@@ -36,6 +36,9 @@ Mode = Literal["polling", "streaming", "auto"]
 """How a request is followed. "polling": status requests, paced by what the session knows of the endpoint.
 "streaming": one connection on which fal tells the news at once; it counts against the session's connections,
 and where none is left, or fal refuses, polls stand in. "auto": the same, without a warning then."""
+SubscribeMode = Literal["polling", "streaming", "auto", "webhook"]
+"""Also "webhook": fal calls the receiver that is attached to the session (`fal.webhooks.attach`), and slow
+polls stand in for a delivery that is lost."""
 MODES = ("polling", "streaming", "auto")
 STREAM_SILENCE = 45.0
 """Seconds: three of fal's keep-alives (protocol 4.3)."""

@@ -157,6 +157,16 @@ class Webhooks:
         self.receiver = WebhookReceiver(url, verifier, on_event=on_event, store=store or MemoryStore())
         return self.receiver
 
+    def receiver_for(self, webhook_url: str | None) -> WebhookReceiver:
+        """For `subscribe(mode="webhook")`. ConfigurationError where it can't be."""
+        if self.receiver is None:
+            raise ConfigurationError(
+                "mode='webhook' needs a receiver: call fal.webhooks.attach(public_url) and serve it"
+            )
+        if webhook_url is not None:
+            raise ConfigurationError("mode='webhook' sets the webhook_url itself: fal calls only one")
+        return self.receiver
+
     async def verify(self, headers: HeaderFields, body: bytes, *, client: str | None = None) -> WebhookEvent:
         """The event of a delivery that you received yourself. See `WebhookVerifier.verify`."""
         return await self.verifier.verify(headers, body, client=client)

@@ -10,7 +10,7 @@ import contextlib
 import json
 import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -84,7 +84,7 @@ def describe_error(error: FalError) -> dict[str, Any]:
     return {**answer.body, "status": answer.status}
 
 
-async def events_of_request(handle: RequestHandle, *, logs: bool) -> AsyncIterator[bytes]:
+async def events_of_request(handle: RequestHandle, *, logs: bool) -> AsyncGenerator[bytes, None]:
     """Updates, then the result. The ids name the request, so that a reconnecting browser can be led back."""
     number = 0
     try:
@@ -100,14 +100,17 @@ async def events_of_request(handle: RequestHandle, *, logs: bool) -> AsyncIterat
         yield encode_event(describe_error(error), event="failed", event_id=f"{handle.request_id}.{_END}")
 
 
-async def events_of_stream(items: AsyncIterator[Any]) -> AsyncIterator[bytes]:
-    """No ids: a stream can't be resumed (protocol 12)."""
+async def events_of_stream(items: AsyncIterable[Any]) -> AsyncGenerator[bytes, None]:
+    """No ids: a stream can't be resumed (protocol 12). It is closed at the end, and when that comes early."""
     try:
-        async for item in items:
-            if isinstance(item, _STATUSES):
-                yield encode_event(describe(item), event="update")
-            else:
-                yield encode_event(item)
+        async with contextlib.AsyncExitStack() as stack:
+            if hasattr(items, "aclose"):
+                stack.push_async_callback(items.aclose)
+            async for item in items:
+                if isinstance(item, _STATUSES):
+                    yield encode_event(describe(item), event="update")
+                else:
+                    yield encode_event(item)
         yield encode_event(None, event="done")
     except FalError as error:
         logger.warning("a relayed stream failed: %s", error)

@@ -14,7 +14,7 @@ import json
 import logging
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
@@ -250,7 +250,7 @@ def _session_of(scope: Scope, given: Session | None) -> Session:
     session = given or scope.get("state", {}).get("fal")
     if session is None:
         raise SessionStateError("no session: give FalProxy one, or the application lifespan=fal_lifespan()")
-    return session  # type: ignore[no-any-return]  # the state is untyped
+    return cast("Session", session)
 
 
 async def _outcome(value: Any) -> Any:

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import inspect
 import logging
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 try:
     from starlette.requests import ClientDisconnect, Request
@@ -156,9 +156,7 @@ async def sse_response(
     if seen is not None and seen.ended:
         return Response(status_code=204)  # tells EventSource to stop reconnecting
     found = await _source(source, resume, seen)
-    return _EventsResponse(
-        found, logs=logs, cancel_on_disconnect=cancel_on_disconnect, keep_alive=keep_alive
-    )
+    return _EventsResponse(found, logs=logs, cancel_on_disconnect=cancel_on_disconnect, keep_alive=keep_alive)
 
 
 async def _source(source: Any, resume: Callable[[str], Any] | None, seen: LastEvent | None) -> Source:
@@ -172,13 +170,11 @@ async def _source(source: Any, resume: Callable[[str], Any] | None, seen: LastEv
         raise ConfigurationError(
             f"source is a {type(found).__name__}: expected a RequestHandle or an async iterable"
         )
-    return found
+    return cast("Source", found)
 
 
 class _EventsResponse(StreamingResponse):
-    def __init__(
-        self, source: Source, *, logs: bool, cancel_on_disconnect: bool, keep_alive: float
-    ) -> None:
+    def __init__(self, source: Source, *, logs: bool, cancel_on_disconnect: bool, keep_alive: float) -> None:
         self._handle = source if isinstance(source, RequestHandle) else None
         events = (
             events_of_request(source, logs=logs)
@@ -188,10 +184,11 @@ class _EventsResponse(StreamingResponse):
         # A proxy that buffers would hold the events back.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         super().__init__(events, headers=headers, media_type="text/event-stream")
-        self._events, self._keep_alive = events, keep_alive
+        self._events: AsyncGenerator[bytes, None] = events
+        self._keep_alive = keep_alive
         self._cancel_on_disconnect = cancel_on_disconnect
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
         pump = asyncio.ensure_future(self._pump(send))
         gone = asyncio.ensure_future(disconnected(receive))
         finished = False

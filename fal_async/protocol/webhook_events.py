@@ -60,6 +60,11 @@ class WebhookEvent:
         error = None if self.ok else self.error or f"completed with status {self.status}"
         return Completed(request_id=self.request_id, error=error, raw=self.raw)
 
+    @property
+    def is_incomplete(self) -> bool:
+        """It went well, but the output is not in here: fetch it."""
+        return self.ok and self.payload is None and self.payload_error is not None
+
     def result(self, endpoint_id: str | None = None, *, output_type: Any = None) -> Result[Any]:
         """The same `Result` as `fal.queue.result` gives, or the same error raised.
 
@@ -70,7 +75,7 @@ class WebhookEvent:
         """
         if not self.ok:
             raise self._failure(endpoint_id)
-        if self.payload_error is not None and self.payload is None:
+        if self.is_incomplete:
             raise ResponseDecodeError(
                 "fal left the payload out of the webhook: fetch it with fal.queue.result(...)",
                 request_id=self.request_id,

@@ -167,6 +167,27 @@ class Transport:
                 response.close()
 
     @contextlib.asynccontextmanager
+    async def pass_through(
+        self, request: HttpRequest, *, timeouts: Timeouts | None = None
+    ) -> AsyncIterator[OpenResponse]:
+        """One attempt, and whatever it is answered, to be read in pieces: for a proxy, which only passes on.
+
+        Nothing is retried, no redirect followed, no status made an error. Limits as in `open`.
+        """
+        call = self._call(request, timeouts, self.no_retry)
+        limits = aiohttp.ClientTimeout(
+            total=None, sock_connect=call.timeouts.connect, sock_read=call.timeouts.first_byte
+        )
+        async with self._lane(request):
+            headers = await self._request_headers(call)
+            response = await self._once_or_on_the_backup(call, request.url, headers, limits)
+            call.seen_id = response.headers.get(REQUEST_ID)
+            try:
+                yield OpenResponse(response, call, _lower(response.headers))
+            finally:
+                response.close()
+
+    @contextlib.asynccontextmanager
     async def websocket(
         self,
         url: str,
