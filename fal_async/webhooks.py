@@ -83,6 +83,7 @@ class WebhookReceiver:
     Attributes:
         url: the public URL, at which fal reaches this process.
         verifier: checks the deliveries.
+        on_event: called once for each event that no task of this process waits for.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class WebhookReceiver:
     ) -> None:
         self.url, self.verifier = check_webhook_url(url), verifier
         self.arrivals = Arrivals()
-        self._on_event, self._store = on_event, store
+        self.on_event, self._store = on_event, store
 
     def __repr__(self) -> str:
         return f"WebhookReceiver(url={self.url.partition('?')[0]!r})"
@@ -115,9 +116,9 @@ class WebhookReceiver:
         return Receipt.HANDLED
 
     async def _handle(self, event: WebhookEvent) -> None:
-        if await self.arrivals.take(event) or self._on_event is None:
+        if await self.arrivals.take(event) or self.on_event is None:
             return
-        outcome = self._on_event(event)
+        outcome = self.on_event(event)
         if inspect.isawaitable(outcome):
             await outcome
 
@@ -179,7 +180,7 @@ class Webhooks:
         return self._verifier
 
     def make_verifier(self, *, check_address: bool = False) -> WebhookVerifier:
-        return WebhookVerifier(self._fetch_keys, fetch_ranges=self._fetch_ranges if check_address else None)
+        return WebhookVerifier(self.fetch_keys, fetch_ranges=self.fetch_ranges if check_address else None)
 
     async def aclose(self) -> None:
         """Ends what is under way; called when the session closes."""
@@ -188,10 +189,12 @@ class Webhooks:
             if verifier is not None:
                 await verifier.aclose()
 
-    async def _fetch_keys(self) -> bytes:
+    async def fetch_keys(self) -> bytes:
+        """The key set as it comes: for a `WebhookVerifier` of your own."""
         return await self._fetch(f"{self._transport.settings.hosts.rest}{KEY_SET_PATH}")
 
-    async def _fetch_ranges(self) -> bytes:
+    async def fetch_ranges(self) -> bytes:
+        """The answer of `GET /v1/meta`: for a `WebhookVerifier` of your own."""
         return await self._fetch(f"{self._transport.settings.hosts.platform}{META_PATH}")
 
     async def _fetch(self, url: str) -> bytes:
