@@ -23,12 +23,13 @@ class _Server(uvicorn.Server):
         self.is_up.set()
 
     @property
-    def url(self) -> str:
+    def address(self) -> tuple[str, int]:
         host, port = self.servers[0].sockets[0].getsockname()[:2]
-        return f"http://{host}:{port}"
+        return host, port
 
-    async def stop(self) -> None:
-        self.should_exit = True
+    @property
+    def url(self) -> str:
+        return "http://{}:{}".format(*self.address)
 
 
 @asynccontextmanager

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("fal_async")
 T = TypeVar("T")
-Lifespan = Callable[[Any], contextlib.AbstractAsyncContextManager[Mapping[str, Any] | None]]
+Lifespan = Callable[[Any], contextlib.AbstractAsyncContextManager[Mapping[str, Any]]]
+InnerLifespan = Callable[[Any], contextlib.AbstractAsyncContextManager[Mapping[str, Any] | None]]
 Source = RequestHandle | AsyncIterable[Any]
 CANCEL_LIMIT = 5.0
 """Seconds that the cancel of an abandoned request may take."""
@@ -51,7 +52,7 @@ _CLIENT_GONE = 499
 def fal_lifespan(
     make_session: Callable[[], Session] | None = None,
     *,
-    inner: Lifespan | None = None,
+    inner: InnerLifespan | None = None,
     on_open: Callable[[Session], Awaitable[None] | None] | None = None,
 ) -> Lifespan:
     """A lifespan that opens one session for the process: `get_session(request)` gives it.
@@ -64,15 +65,23 @@ def fal_lifespan(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Any) -> AsyncGenerator[dict[str, Any], None]:
+        users: set[asyncio.Task[Any]] = set()
         async with _made(make_session) as session:
-            app.state.fal = session
+            app.state.fal, app.state.fal_users = session, users
             outcome = None if on_open is None else on_open(session)
             if inspect.isawaitable(outcome):
                 await outcome
             async with contextlib.nullcontext() if inner is None else inner(app) as state:
-                yield {**(state or {}), "fal": session}
+                yield {**(state or {}), "fal": session, "fal_users": users}
+            await _until_unused(users)
 
     return lifespan
+
+
+async def _until_unused(users: set[asyncio.Task[Any]]) -> None:
+    """A server that stops cancels its handlers just before: they get a moment to cancel their requests."""
+    if users:
+        await asyncio.wait(users, timeout=CANCEL_LIMIT)
 
 
 def _made(make_session: Callable[[], Session] | None) -> Session:
@@ -86,10 +95,19 @@ def _made(make_session: Callable[[], Session] | None) -> Session:
 def get_session(request: Request) -> Session:
     """The process's session. SessionStateError where the application has no `fal_lifespan`."""
     # The lifespan's state reaches mounted applications, too, which have an `app.state` of their own.
-    session = request.scope.get("state", {}).get("fal") or getattr(request.app.state, "fal", None)
+    state, own = request.scope.get("state", {}), request.app.state
+    session = state.get("fal") or getattr(own, "fal", None)
     if session is None:
         raise SessionStateError("the application has no open fal session: give it lifespan=fal_lifespan()")
-    return session  # type: ignore[no-any-return]  # the state is untyped
+    _note_user(state.get("fal_users", getattr(own, "fal_users", None)))
+    return cast("Session", session)
+
+
+def _note_user(users: set[asyncio.Task[Any]] | None) -> None:
+    handler = asyncio.current_task()
+    if users is not None and handler is not None and handler not in users:
+        users.add(handler)
+        handler.add_done_callback(users.discard)
 
 
 # Browsers that leave.
