@@ -173,6 +173,15 @@ class RetryPolicy:
     on_retry: Callable[[Retry], None] | None = attrs.field(default=None, eq=False, repr=False)
 
 
+def _check_proxy_url(_: Any, attribute: attrs.Attribute[Any], value: str | None) -> None:
+    if value is None:
+        return
+    parts = urlsplit(str(value))
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        shown = str(value).partition("?")[0] if "@" not in str(value) else "(with a user)"
+        raise ConfigurationError(f"{attribute.name}={shown!r}: expected http://host[:port] or https://...")
+
+
 @attrs.frozen(kw_only=True)
 class Settings:
     """What a session and the views that `with_options` gives of it can differ in."""
@@ -180,7 +189,7 @@ class Settings:
     hosts: Hosts = attrs.field(factory=Hosts)
     credentials: Credentials | None = attrs.field(default=None, repr=False)
     """None: the usual chain (protocol 1.4)."""
-    proxy_url: str | None = None
+    proxy_url: str | None = attrs.field(default=None, validator=_check_proxy_url)
     """A server-side proxy that holds the key (protocol 10)."""
     retry: RetryPolicy = attrs.field(factory=RetryPolicy)
     timeouts: Timeouts = attrs.field(factory=Timeouts)
@@ -257,9 +266,11 @@ class PoolOptions:
     """What a session's connection pool is made with; the values of aiohttp's own types are passed through."""
 
     client_session: Any = attrs.field(default=None, repr=False)
-    max_connections: int | None = None
-    keepalive_timeout: float = 30.0
+    max_connections: int | None = attrs.field(
+        default=None, validator=attrs.validators.optional(_at_least_one)
+    )
+    keepalive_timeout: float = attrs.field(default=30.0, validator=_positive)
     ssl: Any = None
-    http_proxy: str | None = attrs.field(default=None, repr=False)
+    http_proxy: str | None = attrs.field(default=None, repr=False, validator=_check_proxy_url)
     trust_env: bool = False
     trace_configs: tuple[Any, ...] = ()

@@ -113,7 +113,7 @@ class Session:
             trace_configs=tuple(trace_configs),
         )
         self._keys = _key_source(self._settings, self._environment)
-        self._root = self
+        self._parent: Session | None = None  # of a view: the session whose pool it uses
         self._pool: Pool | None = None
         self._transport: Transport | None = None
         self._known: Known | None = None
@@ -156,6 +156,7 @@ class Session:
             headers={**given.headers, **clean_headers(headers)},
             tags=clean_tags({**given.tags, **(tags or {})}),
         )
+        view._parent = self._root
         view._transport = view._queue = None
         if credentials is not None:
             view._keys = _key_source(view._settings, self._environment)
@@ -172,7 +173,7 @@ class Session:
 
     async def aclose(self) -> None:
         """Close every connection. Closing twice, or closing a view, is no error."""
-        if self is not self._root:
+        if self._parent is not None:
             return
         if self._webhooks is not None:
             await self._webhooks.aclose()
@@ -188,7 +189,7 @@ class Session:
 
     def __del__(self, _warn: Any = warnings.warn) -> None:
         pool = self.__dict__.get("_pool")
-        if pool is not None and self.__dict__.get("_root") is self and pool.is_open:
+        if pool is not None and self.__dict__.get("_parent") is None and pool.is_open:
             _warn(
                 f"unclosed {self!r}: use `async with`, or `await session.aclose()`",
                 ResourceWarning,
@@ -205,7 +206,12 @@ class Session:
         )
 
     @property
+    def _root(self) -> Session:
+        return self if self._parent is None else self._parent
+
+    @property
     def closed(self) -> bool:
+        """Whether it was closed: it can't be used any more."""
         return self._root._pool is not None and self._root._pool.closed
 
     def _the_pool(self) -> Pool:

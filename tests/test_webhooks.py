@@ -43,7 +43,7 @@ Headers = Mapping[str, str]
 
 
 @pytest.fixture
-async def emulator() -> AsyncIterator[Emulator]:
+async def emulator(no_tasks_left: None) -> AsyncIterator[Emulator]:
     quick = WebhookPolicy(first_pause=0.5, longest_pause=0.5)
     async with Emulator(speed=50, webhooks=quick) as emulator:
 
@@ -52,12 +52,6 @@ async def emulator() -> AsyncIterator[Emulator]:
             return input
 
         yield emulator
-
-
-@pytest.fixture
-async def fal(emulator: Emulator) -> AsyncIterator[Session]:
-    async with Session(emulator.key, hosts=emulator.hosts) as session:
-        yield session
 
 
 def signed(emulator: Emulator, body: bytes = BODY, age: float = 0, request_id: str = ID) -> dict[str, str]:

@@ -76,29 +76,48 @@ Fal = Annotated[Session, Depends(FalDependency(), scope="function")]
 
 @contextlib.asynccontextmanager
 async def _cancelled_on_disconnect(request: Request) -> AsyncIterator[None]:
-    # FastAPI runs dependencies and handler in one task: this one.
-    handler = asyncio.current_task()
-    assert handler is not None
+    watch = _Watch(request)
     await request.body()  # what comes after it can only be the disconnect
-    gone = asyncio.ensure_future(disconnected(request.receive))
-    cancelled = False
-
-    def cancel(_: asyncio.Future[None]) -> None:
-        nonlocal cancelled
-        if not gone.cancelled():
-            cancelled = handler.cancel()
-
-    gone.add_done_callback(cancel)
+    watch.begin()
     try:
-        yield
+        try:
+            yield
+        finally:
+            await watch.end()
     except asyncio.CancelledError:
-        # Ours alone is over with this; the server's own cancellation goes on.
-        if not cancelled or handler.uncancel() > 0:
+        if not watch.is_the_cause():
             raise
         raise HTTPException(_CLIENT_GONE) from None
-    finally:
-        gone.remove_done_callback(cancel)
-        await end_tasks(gone)
+
+
+class _Watch:
+    """Cancels the task in which it was made, once the browser is gone: FastAPI runs the handler in it, too."""
+
+    def __init__(self, request: Request) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a dependency runs in a task")
+        self._handler: asyncio.Task[object] = task
+        self._receive = request.receive
+        self._gone: asyncio.Future[None] | None = None
+        self._cancelled = False
+
+    def begin(self) -> None:
+        self._gone = asyncio.ensure_future(disconnected(self._receive))
+        self._gone.add_done_callback(self._cancel)
+
+    async def end(self) -> None:
+        if self._gone is not None:
+            self._gone.remove_done_callback(self._cancel)
+            await end_tasks(self._gone)
+
+    def is_the_cause(self) -> bool:
+        """Of a CancelledError, and alone: the server's own cancellation goes on."""
+        return self._cancelled and self._handler.uncancel() == 0
+
+    def _cancel(self, gone: asyncio.Future[None]) -> None:
+        if not gone.cancelled():
+            self._cancelled = self._handler.cancel()
 
 
 def webhook_router(

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import inspect
 import logging
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 try:
@@ -329,7 +329,7 @@ async def client_gone_handler(_: Request, __: Exception) -> Response:
     return Response(status_code=_CLIENT_GONE)
 
 
-exception_handlers: Mapping[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+exception_handlers: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {
     FalError: fal_error_handler,
     ClientDisconnect: client_gone_handler,
 }

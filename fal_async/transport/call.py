@@ -40,7 +40,7 @@ class Call:
         self.request, self.policy, self.timeouts = request, policy, timeouts
         self.attempts = 0
         self.progress = Progress()
-        self.had_key = False
+        self.had_key = True
         self.seen_id: str | None = None  # from the headers of an answer that broke off later
         self.began = time.monotonic()
         self.began_at = 0.0

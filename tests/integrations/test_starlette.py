@@ -39,7 +39,7 @@ def application(emulator: Emulator, *routes: Route | Mount, **lifespan: Any) -> 
     return Starlette(
         routes=list(routes),
         lifespan=fal_lifespan(make_session, **lifespan),
-        exception_handlers=dict(exception_handlers),
+        exception_handlers=exception_handlers,
     )
 
 

@@ -1,0 +1,420 @@
+"""The session: its life, its key, its hosts, its views (design, public contract)."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import copy
+import gc
+import json
+import logging
+import pickle
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+import fal_async
+from fal_async import (
+    AuthenticationError,
+    BalanceExhaustedError,
+    ConfigurationError,
+    Hosts,
+    RetryPolicy,
+    Session,
+    SessionStateError,
+    Timeouts,
+    TransportError,
+)
+from fal_async.emulator import Emulator
+
+LLM = "fal-ai/any-llm"
+ASK = {"prompt": "x"}
+
+
+# Life.
+
+
+async def test_created_open_closed(emulator: Emulator) -> None:
+    session = Session(emulator.key, hosts=emulator.hosts)
+    assert "created" in repr(session)
+    assert (await session.open()) is session
+    await session.run(LLM, ASK)
+    assert "open" in repr(session)
+    await session.aclose()
+    await session.aclose()
+    assert "closed" in repr(session)
+    assert session.closed
+    assert emulator.key not in repr(session)
+    for call in (session.run(LLM, ASK), session.subscribe(LLM, ASK), session.open()):
+        with pytest.raises(SessionStateError, match="closed"):
+            await call
+
+
+async def test_it_opens_by_itself(emulator: Emulator) -> None:
+    session = Session(emulator.key, hosts=emulator.hosts)
+    assert (await session.run(LLM, ASK)).data
+    await session.aclose()
+
+
+def test_using_it_from_another_loop_is_refused_at_once() -> None:
+    async def main() -> Session:
+        async with Emulator() as emulator:
+            session = Session(emulator.key, hosts=emulator.hosts)
+            await session.open()
+            return session
+
+    async def elsewhere(session: Session) -> None:
+        for call in (session.run(LLM, ASK), session.subscribe(LLM, ASK)):
+            with pytest.raises(SessionStateError, match="another event loop"):
+                await call
+
+    async def end(session: Session) -> None:
+        await session.aclose()
+
+    session = asyncio.run(main())
+    asyncio.run(elsewhere(session))
+    asyncio.run(end(session))
+
+
+async def test_left_open_at_collection_is_a_resource_warning(emulator: Emulator) -> None:
+    session = Session(emulator.key, hosts=emulator.hosts)
+    await session.open()
+    http = session._the_pool().http()
+    reference = [session]
+    del session
+    with pytest.warns(ResourceWarning, match="unclosed <Session open"):
+        reference.clear()
+    await http.close()
+
+
+async def test_never_opened_is_no_warning() -> None:
+    session = Session("a:b")
+    session.queue.handle(LLM, "some-id")
+    del session
+    gc.collect()
+
+
+async def test_a_borrowed_session_is_used_and_left_open(emulator: Emulator) -> None:
+    async with aiohttp.ClientSession() as http:
+        async with Session(emulator.key, hosts=emulator.hosts, client_session=http) as fal:
+            assert (await fal.subscribe(LLM, ASK)).data
+        assert not http.closed
+    late = Session(emulator.key, hosts=emulator.hosts, client_session=http)
+    with pytest.raises(SessionStateError, match="borrowed"):
+        await late.open()
+    with pytest.raises(ConfigurationError, match=r"expected aiohttp\.ClientSession"):
+        await Session(client_session=3).open()  # type: ignore[arg-type]
+
+
+def test_it_cant_be_pickled_or_copied() -> None:
+    session = Session("a:b")
+    for attempt in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="make one where it is used"):
+            attempt(session)
+
+
+# Keys.
+
+
+@pytest.mark.parametrize("key", ["", "nocolon", "a:", ":b", "a b:c", "schlüssel:wert", "a:b\nc"])
+def test_what_cant_be_a_key_is_refused_without_showing_it(key: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Session(key)
+    assert not key or key not in str(caught.value)
+
+
+async def test_a_key_from_a_file_may_end_in_a_line_break(emulator: Emulator) -> None:
+    async with Session(f"{emulator.key}\n", hosts=emulator.hosts) as fal:
+        assert await fal.verify_credentials()
+
+
+async def test_the_chain_of_the_environment(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAL_BASE_URL", emulator.url)
+    key_id, secret = emulator.key.split(":")
+    monkeypatch.setenv("FAL_KEY_ID", key_id)
+    monkeypatch.setenv("FAL_KEY_SECRET", secret)
+    async with Session() as fal:
+        assert await fal.verify_credentials()
+    monkeypatch.setenv("FAL_KEY", "wrong:key")
+    async with Session() as fal:
+        assert not await fal.verify_credentials()
+    async with Session(emulator.key) as fal:
+        assert await fal.verify_credentials()
+    async with Session.with_credentials(emulator.key) as fal:
+        assert await fal.verify_credentials()
+
+
+async def test_a_function_is_asked_for_each_request(emulator: Emulator) -> None:
+    keys = [emulator.key, "wrong:key", f"Key {emulator.key}"]
+
+    async def ask() -> str:
+        return keys.pop(0)
+
+    async with Session(ask, hosts=emulator.hosts) as fal:
+        await fal.run(LLM, ASK)
+        with pytest.raises(AuthenticationError):
+            await fal.run(LLM, ASK)
+        await fal.run(LLM, ASK)
+    async with Session(lambda: emulator.key, hosts=emulator.hosts) as fal:
+        await fal.run(LLM, ASK)
+    async with Session(lambda: 3, hosts=emulator.hosts) as fal:  # type: ignore[arg-type]
+        with pytest.raises(ConfigurationError, match="expected a text"):
+            await fal.run(LLM, ASK)
+
+
+async def test_verifying_costs_nothing_and_names_an_empty_account(emulator: Emulator) -> None:
+    async with Session(emulator.key, hosts=emulator.hosts) as fal:
+        assert await fal.verify_credentials()
+        emulator.lock_account()
+        with pytest.raises(BalanceExhaustedError, match="billing"):
+            await fal.verify_credentials()
+    assert not emulator.jobs
+    async with Session(hosts=emulator.hosts) as fal:
+        with pytest.raises(ConfigurationError, match="no FAL_KEY found"):
+            await fal.verify_credentials()
+
+
+def login_token(expires_in: float) -> str:
+    claims = base64.urlsafe_b64encode(json.dumps({"exp": time.time() + expires_in}).encode()).decode()
+    return f"head.{claims.rstrip('=')}.signature"
+
+
+@pytest.mark.parametrize("life", [None, -10, 100, "no token"])
+async def test_the_command_lines_login_is_refreshed_but_not_written(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, life: float | str | None
+) -> None:
+    stored = login_token(life) if isinstance(life, int | float) else life
+    text = "\n".join(["refresh-1", *([stored] if stored else [])])
+    (tmp_path / "auth0_token").write_text(text)
+    monkeypatch.setenv("FAL_HOME_DIR", str(tmp_path))
+    emulator.add_login("refresh-1")
+    async with Session(hosts=emulator.hosts) as fal:
+        await asyncio.gather(*(fal.run(LLM, ASK) for _ in range(10)))
+        assert emulator.count("token") == 1
+        emulator.revoke_tokens()
+        await fal.run(LLM, ASK)
+        assert emulator.count("token") == 2
+    assert (tmp_path / "auth0_token").read_text() == text
+
+
+async def test_a_login_that_has_ended_says_what_to_do(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "auth0_token").write_text("unknown\n")
+    monkeypatch.setenv("FAL_HOME_DIR", str(tmp_path))
+    async with Session(hosts=emulator.hosts) as fal:
+        with pytest.raises(AuthenticationError, match="fal auth login") as caught:
+            await fal.run(LLM, ASK)
+    assert "unknown" not in str(caught.value)
+
+
+async def test_forced_login_ignores_the_key(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAL_KEY", emulator.key)
+    monkeypatch.setenv("FAL_FORCE_AUTH_BY_USER", "1")
+    async with Session(hosts=emulator.hosts) as fal:
+        with pytest.raises(ConfigurationError, match="no FAL_KEY"):
+            await fal.run(LLM, ASK)
+
+
+# Views.
+
+
+async def test_views_share_the_pool_and_nothing_else(emulator: Emulator) -> None:
+    async with Session("wrong:key", hosts=emulator.hosts, tags={"app": "a"}, headers={"X-A": "1"}) as fal:
+        tenant = fal.with_options(
+            credentials=emulator.key, tags={"user": "u"}, headers={"X-B": "2"}, timeout=5, retry=RetryPolicy()
+        )
+        assert not await fal.verify_credentials()
+        assert await tenant.verify_credentials()
+        assert tenant.queue is not fal.queue
+        await tenant.run(LLM, ASK)
+        await tenant.aclose()
+        assert not await fal.verify_credentials()
+    sent = next(request for request in emulator.requests if request.kind == "run").headers
+    assert sent["X-Fal-Tags"] == "app=a,user=u"
+    assert (sent["X-A"], sent["X-B"]) == ("1", "2")
+    assert emulator.connections_opened == 1
+    with pytest.raises(SessionStateError, match="closed"):
+        await tenant.run(LLM, ASK)
+
+
+async def test_a_view_keeps_its_session_alive(emulator: Emulator) -> None:
+    view = Session(emulator.key, hosts=emulator.hosts).with_options(tags={"a": "b"})
+    gc.collect()
+    await view.run(LLM, ASK)
+    await view._root.aclose()
+
+
+# Hosts.
+
+
+def test_hosts_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAL_RUN_HOST", "fal.example.com")
+    assert "queue=https://queue.fal.example.com" in repr(Session())
+    monkeypatch.setenv("FAL_BASE_URL", "http://127.0.0.1:1")
+    assert "queue=http://127.0.0.1:1/queue.fal.run" in repr(Session())
+    monkeypatch.setenv("FAL_BASE_URL", "127.0.0.1:1")
+    with pytest.raises(ConfigurationError, match="expected http"):
+        Session()
+
+
+async def test_an_unreachable_host_is_named_within_a_second() -> None:
+    async with Session(
+        "a:b", hosts=Hosts.local("http://127.0.0.1:9"), retry=RetryPolicy(max_attempts=1)
+    ) as fal:
+        with pytest.raises(
+            TransportError, match=r"no connection to 127\.0\.0\.1:9: Connection refused"
+        ) as caught:
+            await fal.run(LLM, ASK)
+    assert isinstance(caught.value.__cause__, aiohttp.ClientConnectorError)
+    assert caught.value.endpoint_id == LLM
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"timeout": 0}, "timeout=0: expected a positive number"),
+        ({"timeout": "5"}, "timeout='5'"),
+        ({"headers": {"Authorization": "Key a:b"}}, "keys go into credentials="),
+        ({"headers": {"X-A": "a\nb"}}, "'X-A' has characters"),
+        ({"tags": {"fal.x": "1"}}, "prefix 'fal.'"),
+        ({"credentials": 3}, "credentials is a int"),
+        ({"max_connections": 0}, "max_connections=0"),
+        ({"keepalive_timeout": -1}, "keepalive_timeout=-1"),
+        ({"proxy_url": "proxy.example.com"}, "proxy_url='proxy.example.com'"),
+    ],
+)
+def test_wrong_options_are_named(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        Session(**options)
+
+
+async def test_timeouts_and_trace_configs_are_used(emulator: Emulator) -> None:
+    seen = []
+    trace = aiohttp.TraceConfig()
+
+    async def started(_: Any, __: Any, params: aiohttp.TraceRequestStartParams) -> None:
+        seen.append(params.method)
+
+    trace.on_request_start.append(started)
+    async with Session(
+        emulator.key, hosts=emulator.hosts, timeout=Timeouts(connect=1), trace_configs=[trace]
+    ) as fal:
+        await fal.run(LLM, ASK)
+    assert seen == ["POST"]
+
+
+async def test_requests_go_through_an_http_proxy(emulator: Emulator) -> None:
+    # An HTTP proxy gets the whole URL in the request line; the emulator answers as if it were the target.
+    for options in ({"http_proxy": emulator.url}, {"trust_env": True}):
+        async with Session(emulator.key, hosts=Hosts.local("http://fal.invalid"), **options) as fal:
+            with pytest.MonkeyPatch.context() as environment:
+                environment.setenv("http_proxy", emulator.url)
+                assert await fal.verify_credentials()
+
+
+# A server-side proxy (protocol 10).
+
+
+async def test_with_a_proxy_the_environments_key_stays_here(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAL_KEY", emulator.key)
+    async with Session.with_proxy(f"{emulator.url}/fal.run/{LLM}") as fal:
+        await asyncio.gather(fal.run("fal-ai/other", ASK), return_exceptions=True)
+    sent = emulator.requests[0]
+    assert sent.headers["x-fal-target-url"] == "https://fal.run/fal-ai/other"
+    assert "Authorization" not in sent.headers
+    async with Session(emulator.key, proxy_url=f"{emulator.url}/fal.run/{LLM}") as fal:
+        assert (await fal.run("fal-ai/other", ASK)).data["output"]
+    assert emulator.requests[-1].headers["Authorization"] == f"Key {emulator.key}"
+
+
+# Logs.
+
+
+async def test_fal_log_turns_on_readable_logs_without_secrets(emulator: Emulator) -> None:
+    script = (
+        "import asyncio, fal_async\n"
+        "async def main():\n"
+        "    await fal_async.subscribe('fal-ai/any-llm', {'prompt': 'my words'}, webhook_url='http://h/x?token=t0k3n')\n"
+        "asyncio.run(main())\n"
+    )
+    environment = {"FAL_BASE_URL": emulator.url, "FAL_KEY": emulator.key}
+    for level, wanted in (("debug", True), ("", False)):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-X", "dev", "-W", "error", "-c", script,
+            env={**environment, "FAL_LOG": level, "PYTHONPATH": str(Path(fal_async.__file__).parents[1])},
+            stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        _, err = await process.communicate()
+        text = err.decode()
+        assert process.returncode == 0, text
+        assert ("fal_async" in text) is wanted
+        assert all(secret not in text for secret in (emulator.key, "t0k3n", "my words"))
+
+
+def test_a_wrong_fal_log_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAL_LOG", "loud")
+    with pytest.raises(ConfigurationError, match="FAL_LOG='loud': expected one of debug, info"):
+        asyncio.run(Session("a:b").open())
+
+
+# Shortcuts.
+
+
+async def test_a_closed_kept_session_is_replaced(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fal_async.shortcuts import current_session
+
+    monkeypatch.setenv("FAL_BASE_URL", emulator.url)
+    monkeypatch.setenv("FAL_KEY", emulator.key)
+    assert (await fal_async.run(LLM, ASK)).data
+    first = await current_session()
+    assert await current_session() is first
+    await first.aclose()
+    assert await current_session() is not first
+
+
+def test_shortcuts_survive_several_loops_and_a_changed_key() -> None:
+    script = """
+import asyncio, os, sys, threading
+import fal_async
+from fal_async.emulator import Emulator
+
+LLM = "fal-ai/any-llm"
+
+async def both():
+    async with Emulator(key="b:b", speed=50) as other:
+        assert (await fal_async.run(LLM, {"prompt": "x"})).data
+        handle = await fal_async.submit(LLM, {"prompt": "x"})
+        assert (await handle.wait()).data
+        os.environ["FAL_KEY"], os.environ["FAL_BASE_URL"] = other.key, other.url
+        assert (await fal_async.subscribe(LLM, {"prompt": "x"})).data
+        assert {r.headers["Authorization"] for r in other.requests} == {"Key b:b"}
+
+async def main():
+    async with Emulator(speed=50) as emulator:
+        os.environ["FAL_KEY"], os.environ["FAL_BASE_URL"] = emulator.key, emulator.url
+        await both()
+
+for _ in range(3):
+    asyncio.run(main())
+thread = threading.Thread(target=lambda: asyncio.run(main()))
+thread.start()
+thread.join()
+"""
+    subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", script],
+        check=True,
+        timeout=60,
+        env={"PYTHONPATH": str(Path(fal_async.__file__).parents[1])},
+    )
+
+
+def test_the_logger_is_silent_by_default() -> None:
+    assert logging.getLogger("fal_async").level == logging.NOTSET
