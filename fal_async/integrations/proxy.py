@@ -1,9 +1,10 @@
 """A server-side proxy for fal's browser clients: an ASGI application that keeps the key on the server.
 
-    app.mount("/api/fal/proxy", FalProxy(endpoints=["fal-ai/flux/**"], authorize=signed_in_user))
+    routes = [Route("/api/fal/proxy", FalProxy(endpoints=["fal-ai/flux/**"], authorize=signed_in_user))]
 
-A client configured with `proxyUrl` sends each request here, with the true URL in a header (protocol 10).
-What may pass is decided in `protocol/proxy.py` before anything is sent. Bodies stream through, both ways.
+In FastAPI: `app.router.routes.append(...)` of the same. A client that is configured with `proxyUrl` sends each
+request here, with the true URL in a header (protocol 10). What may pass is decided in `protocol/proxy.py`
+before anything is sent. Bodies stream through, both ways.
 """
 
 from __future__ import annotations
