@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     except ConfigurationError as error:
         return fail("proxy", error.message)
     uvicorn.run(
-        app,  # type: ignore[arg-type]  # its own types for ASGI messages are narrower than the standard
+        app,
         host=options.host,
         port=options.port,
         log_level="warning",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -27,6 +28,7 @@ class Controls(Protocol):
     def lock_account(self, *, polls: bool = True) -> None: ...
     def unlock_account(self) -> None: ...
     def clear_requests(self) -> None: ...
+    def drop_connections(self) -> None: ...
 
 
 class Admin:
@@ -38,7 +40,9 @@ class Admin:
             ("POST", "faults"): _add_faults,
             ("DELETE", "faults"): lambda core, _: core.faults.clear(),
             ("GET", "jobs"): lambda core, _: [_job(job) for job in core.books],
+            ("POST", "seed"): lambda core, wanted: core.faults.seed(int(wanted["seed"])),
             ("DELETE", "requests"): lambda _, __: controls.clear_requests(),
+            ("POST", "drop"): self._drop,
             ("POST", "pause"): self._pause,
             ("POST", "restart"): self._restart,
             ("POST", "key"): self._rotate,
@@ -63,6 +67,9 @@ class Admin:
 
     def _pause(self, _: Core, wanted: Any) -> None:
         self._controls.go_away(float(wanted["seconds"]), after=_ANSWER_LEAVES)
+
+    def _drop(self, _: Core, __: Any) -> None:
+        asyncio.get_running_loop().call_later(_ANSWER_LEAVES, self._controls.drop_connections)
 
     def _restart(self, _: Core, wanted: Any) -> None:
         keep, downtime = bool(wanted.get("keep_memory", True)), float(wanted.get("downtime", 0))

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 JSON = "application/json"
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 CANCELLED = 499
 """nginx's code for "client closed request": fal answers it for cancelled requests (protocol 9.2)."""
 
@@ -56,7 +57,7 @@ class ModelError(Exception):
 
 
 def json_answer(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
-    body = json.dumps(document, separators=(",", ":")).encode()
+    body = _encode(document).encode()
     return Answer(status, {"Content-Type": JSON, **(headers or {})}, body)
 
 

@@ -17,7 +17,7 @@ from fal_async.emulator.files import FileStore
 from fal_async.emulator.jobs import Job
 from fal_async.emulator.keyring import Keyring
 from fal_async.emulator.recording import Recorder
-from fal_async.emulator.routing import Route
+from fal_async.emulator.routing import FAL_HOSTS, Route, host_name
 from fal_async.emulator.webhooks import Webhooks
 
 
@@ -56,8 +56,13 @@ class Call:
 
     @property
     def origin(self) -> str:
-        """URLs in answers start with what the caller used, so that everything stays on the emulator."""
-        return f"{self.request.scheme}://{self.request.host}"
+        """What every URL in an answer starts with: `f"{call.origin}/queue.fal.run/..."`.
+
+        It is what the caller used, so that everything stays on the emulator: `http://127.0.0.1:8765`.
+        Who came by one of fal's own host names gets fal's own URLs: `https:/`, and the host follows.
+        """
+        host = self.request.host
+        return "https:/" if host_name(host) in FAL_HOSTS else f"{self.request.scheme}://{host}"
 
     @property
     def endpoint_id(self) -> str | None:

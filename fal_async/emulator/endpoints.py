@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fal_async.emulator.jobs import JobContext
 
 EndpointFunction = Callable[..., Awaitable[Any]]
-_ID = re.compile(r"^[A-Za-z0-9_-][A-Za-z0-9_-]*(/[A-Za-z0-9_.-]+)+$")
+_ID = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_.-]+)+")
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -55,10 +55,11 @@ class EndpointTable:
 
     def add(self, endpoint: Endpoint) -> None:
         """A second registration under the same id replaces the first, as a new deployment does."""
-        if not _ID.match(endpoint.endpoint_id):
+        # `.../requests/{id}` is how fal's queue names one request: no path of an app can look like it.
+        if not _ID.fullmatch(endpoint.endpoint_id) or "requests" in endpoint.endpoint_id.split("/")[2:]:
             raise ValueError(
                 f"{endpoint.endpoint_id!r} is no endpoint id: expected owner/app or owner/app/path, "
-                "the owner without a dot (protocol 2)"
+                "the owner without a dot, no 'requests' in the path (protocol 2)"
             )
         if endpoint.runners < 1:
             raise ValueError(f"runners must be 1 or more, not {endpoint.runners}")
@@ -110,7 +111,10 @@ def check_function(function: EndpointFunction) -> bool:
 
 
 def to_answer(value: Any) -> Answer:
-    """What an endpoint returned, as HTTP. TypeError or ValueError where JSON can't carry it."""
+    """What an endpoint returned, as HTTP: text and bytes as they are, an `Answer` as it says, else as JSON.
+
+    TypeError or ValueError where JSON can't carry it.
+    """
     if isinstance(value, Answer):
         return value
     if isinstance(value, bytes | bytearray):

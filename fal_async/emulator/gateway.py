@@ -76,7 +76,7 @@ class Gateway:
         self._services = {**SERVICES, "admin": admin}
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        call = Call(request=request, route=parse(request.method, request.path))
+        call = Call(request=request, route=parse(request.method, request.path, request.host))
         call.job = self._named_job(call.route)
         try:
             call.body = await _read(request)

@@ -19,7 +19,7 @@ async def submit(core: Core, call: Call) -> Answer:
     queue = core.dispatcher.of(endpoint)
     # "if the endpoint's queue (all callers together) is longer, answer 429" (4.1)
     if options.max_queue_length is not None and queue.waiting > options.max_queue_length:
-        return request_error(429, f"Queue is longer than {options.max_queue_length}", "queue_length_exceeded")
+        return request_error(429, f"Queue is longer than {options.max_queue_length}")
     call.job = _open(core, call, endpoint, options, input, via="queue")
     position = queue.enter(call.job)
     document = {

@@ -37,7 +37,7 @@ class Job:
     options: CallOptions = attrs.field(factory=CallOptions, repr=False)
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     origin: str = attrs.field(default="", repr=False)
-    """Scheme and host that the caller used: URLs in answers start with it."""
+    """What the caller used: URLs in answers start with it (`Call.origin`)."""
     submitted_at: float
     started_at: float | None = None
     completed_at: float | None = None

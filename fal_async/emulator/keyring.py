@@ -18,10 +18,13 @@ class Keyring:
     """`require=False` lets everybody in. A key or token that is given is checked, on public endpoints too."""
 
     def __init__(self, key: str, *, require: bool) -> None:
-        self.key, self.require = key, require
+        self.key, self.require = _checked(key), require
         self._locked: frozenset[str] | bool = False
         self._logins: dict[str, float] = {}
         self._tokens: dict[str, float] = {}
+
+    def rotate(self, key: str) -> None:
+        self.key = _checked(key)
 
     def lock(self, *, polls: bool) -> None:
         self._locked = True if polls else PAID
@@ -70,6 +73,12 @@ class Keyring:
         self._tokens[token] = time.time() + lifetime
         document = {"access_token": token, "expires_in": int(lifetime), "token_type": "Bearer"}
         return json_answer({**document, "id_token": token, "scope": "openid profile email offline_access"})
+
+
+def _checked(key: str) -> str:
+    if not all(key.partition(":")):
+        raise ValueError("a key has the form id:secret")
+    return key
 
 
 def _refused(error: str, description: str) -> Answer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -18,6 +19,8 @@ _BACKLOG = 8192
 """Ten thousand clients may connect in one breath; the kernel lowers it to what it allows."""
 _KEEP_ALIVE = 300.0
 """App servers keep idle connections 300 s (protocol 13)."""
+_HANDSHAKE_LIMIT = 2.0
+"""Seconds that a TLS handshake or its ending may take."""
 
 
 class _Server(web.Server):
@@ -26,6 +29,8 @@ class _Server(web.Server):
     def __init__(self, handler: Handler, **options: Any) -> None:
         super().__init__(handler, **options)
         self.opened = 0
+        self.away = False
+        """A TLS handshake may end after the server went away: such a connection is reset at once."""
         self.transports: dict[RequestHandler, asyncio.Transport] = {}
         self.ending: set[asyncio.Task[None]] = set()
         self.empty = asyncio.Event()
@@ -35,6 +40,8 @@ class _Server(web.Server):
         self.transports[handler] = transport
         self.empty.clear()
         super().connection_made(handler, transport)
+        if self.away:
+            reset(transport)
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         # The connection's own task is not public, and aiohttp forgets it right after this call.
@@ -49,8 +56,8 @@ class _Server(web.Server):
 
 
 class Listener:
-    def __init__(self, handler: Handler, *, host: str, port: int) -> None:
-        self._handler, self._host, self._port = handler, host, port
+    def __init__(self, handler: Handler, *, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
+        self._handler, self._host, self._port, self._tls = handler, host, port, tls
         self._socket: socket.socket | None = None
         self._listening: asyncio.Server | None = None
         self._server: _Server | None = None
@@ -83,7 +90,7 @@ class Listener:
         listening.close()
         self._socket = None
         self._reserve()
-        await self._drop_connections()
+        await self._leave()
         await listening.wait_closed()
 
     async def resume(self) -> None:
@@ -92,6 +99,8 @@ class Listener:
 
     async def close(self) -> None:
         await self.pause()
+        # Again: a `pause` that was cancelled half-way may have left connections behind.
+        await self._leave()
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -112,17 +121,31 @@ class Listener:
     async def _listen(self) -> None:
         if self._server is None or self._socket is None:
             raise RuntimeError("the emulator is not started")
-        loop = asyncio.get_running_loop()
-        self._listening = await loop.create_server(self._server, sock=self._socket, backlog=_BACKLOG)
+        self._server.away = False
+        # A client that connects and stays silent would otherwise hold up `pause` for a minute.
+        limit = None if self._tls is None else _HANDSHAKE_LIMIT
+        self._listening = await asyncio.get_running_loop().create_server(
+            self._server,
+            sock=self._socket,
+            backlog=_BACKLOG,
+            ssl=self._tls,
+            ssl_handshake_timeout=limit,
+            ssl_shutdown_timeout=limit,
+        )
 
-    async def _drop_connections(self) -> None:
+    def drop_connections(self) -> None:
+        """All that are open are reset; new ones are welcome."""
+        for transport in () if self._server is None else tuple(self._server.transports.values()):
+            reset(transport)
+
+    async def _leave(self) -> None:
         if self._server is None:
             return
+        self._server.away = True
         # What was accepted in this very step becomes a connection only in the next ones.
         for _ in range(3):
             await asyncio.sleep(0)
-        for transport in tuple(self._server.transports.values()):
-            reset(transport)
+        self.drop_connections()
         if self._server.transports:
             await self._server.empty.wait()
         if self._server.ending:

@@ -17,6 +17,7 @@ from fal_async.emulator.answers import (
     unauthorized,
 )
 from fal_async.emulator.faults import Fault
+from fal_async.emulator.routing import FAL_HOSTS
 
 DOCUMENT_KINDS = frozenset({"missing", "replace", "word", "back", "duplicate", "foreign_urls"})
 _URL_NAMES = ("status_url", "response_url", "cancel_url")
@@ -131,9 +132,14 @@ def _elsewhere(fault: Fault, document: dict[str, Any]) -> dict[str, Any]:
     changed = dict(document)
     for name in _URL_NAMES:
         if isinstance(changed.get(name), str):
-            path = urlsplit(changed[name]).path
-            changed[name] = f"{fault.url}/{path.split('/', 2)[2]}"
+            changed[name] = f"{fault.url}/{_below_the_host(changed[name])}"
     return changed
+
+
+def _below_the_host(url: str) -> str:
+    parts = urlsplit(url)
+    path = parts.path.lstrip("/")
+    return path if parts.hostname in FAL_HOSTS else path.partition("/")[2]
 
 
 def spoil_event(fault: Fault | None, document: dict[str, Any]) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -34,7 +34,7 @@ def _meta(_: Core, __: Call) -> Answer:
 
 
 def _models(core: Core, call: Call) -> Answer:
-    wanted = _ids(call)
+    wanted = _listed(call, "endpoint_id")
     models = [
         {
             "endpoint_id": endpoint.endpoint_id,
@@ -47,26 +47,31 @@ def _models(core: Core, call: Call) -> Answer:
 
 
 def _requests_by_endpoint(core: Core, call: Call) -> Answer:
-    wanted = _ids(call)
+    wanted = _listed(call, "endpoint_id")
     if not wanted:
         raise ValueError("endpoint_id is required")
-    jobs = [job for job in core.books if job.endpoint_id in wanted and _matches(job, call)]
+    matches = _filter(call)
+    jobs = [job for job in core.books if job.endpoint_id in wanted and matches(job)]
     by = _duration if call.query.get("sort_by") == "duration" else _end
     jobs.sort(key=by, reverse=True)
-    payloads = "payloads" in call.request.query.getall("expand", [])
+    payloads = "payloads" in _listed(call, "expand")
     return json_answer(_page("items", [_item(job, payloads=payloads) for job in jobs], call))
 
 
-def _matches(job: Job, call: Call) -> bool:
+def _filter(call: Call) -> Callable[[Job], bool]:
     start, end = _range(call)
-    if not start <= datetime.fromtimestamp(job.submitted_at, UTC) < end:
-        return False
-    if call.query.get("request_id", job.request_id) != job.request_id:
-        return False
-    wanted = call.query.get("status")
-    if wanted is not None and wanted not in _STATUSES:
+    request_id, status = call.query.get("request_id"), call.query.get("status")
+    if status is not None and status not in _STATUSES:
         raise ValueError(f"status must be one of {', '.join(_STATUSES)}")
-    return wanted is None or (job.answer is not None and job.answer.status in _STATUSES[wanted])
+
+    def matches(job: Job) -> bool:
+        # As a moment of whole microseconds, which is what `sent_at` says.
+        sent = datetime.fromtimestamp(job.submitted_at, UTC)
+        if not start <= sent < end or request_id not in (None, job.request_id):
+            return False
+        return status is None or (job.answer is not None and job.answer.status in _STATUSES[status])
+
+    return matches
 
 
 def _range(call: Call) -> tuple[datetime, datetime]:
@@ -82,9 +87,9 @@ def _moment(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _ids(call: Call) -> set[str]:
+def _listed(call: Call, name: str) -> set[str]:
     """Lists in queries: repeated, or separated by commas (protocol 11)."""
-    return {part for text in call.request.query.getall("endpoint_id", []) for part in text.split(",") if part}
+    return {part for text in call.request.query.getall(name, []) for part in text.split(",") if part}
 
 
 def _item(job: Job, *, payloads: bool) -> dict[str, Any]:

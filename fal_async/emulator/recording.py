@@ -52,8 +52,8 @@ class Entry:
 
 
 class Recorder:
-    def __init__(self, *, record: bool, limit: int) -> None:
-        self._record, self._limit = record, limit
+    def __init__(self, *, record: bool, limit: int, max_bytes: int = MAX_BYTES) -> None:
+        self._record, self._limit, self._max_bytes = record, limit, max_bytes
         self._entries: deque[Entry] = deque()
         self._bytes = 0
         self._counts: Counter[str] = Counter()
@@ -97,7 +97,7 @@ class Recorder:
     def _keep(self, entry: Entry) -> None:
         self._entries.append(entry)
         self._bytes += len(entry.body)
-        while len(self._entries) > self._limit or (self._bytes > MAX_BYTES and len(self._entries) > 1):
+        while len(self._entries) > self._limit or (self._bytes > self._max_bytes and len(self._entries) > 1):
             self._drop_the_oldest()
 
     def _drop_the_oldest(self) -> None:

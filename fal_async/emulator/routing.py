@@ -2,6 +2,7 @@
 
 `/queue.fal.run/fal-ai/flux/requests/{id}/status` is fal's `https://queue.fal.run/fal-ai/flux/requests/{id}/status`.
 An owner's name never has a dot, so a first segment with a dot is a host. Without one, the path is fal.run's.
+A client whose DNS is bent towards the emulator says the host in its Host header instead: the same, unwritten.
 """
 
 from __future__ import annotations
@@ -16,16 +17,19 @@ RUN_HOSTS = frozenset({"fal.run", "falrun.com"})
 """The second name of each is the backup host (protocol 1.1)."""
 _OTHER_HOSTS = {
     "rest.fal.ai": "rest",
+    "rest.alpha.fal.ai": "rest",
     "v3.fal.media": "file",
     "v3b.fal.media": "file",
     "api.fal.ai": "platform",
     "fal.ai": "openapi",
     "auth.fal.ai": "token",
 }
+FAL_HOSTS = QUEUE_HOSTS | RUN_HOSTS | _OTHER_HOSTS.keys()
 KEY_SET = ("rest.fal.ai", ".well-known/jwks.json")
 """Public, unlike the rest of that host (protocol 8.3)."""
 NAMESPACES = frozenset({"workflows", "comfy"})
 _LEGACY_ID = re.compile(r"^(\d+)-([A-Za-z0-9][A-Za-z0-9-]*)$")
+_PORT = re.compile(r":\d+$")
 _TAILS = {
     (): ("GET", "result"),
     ("response",): ("GET", "result"),
@@ -47,16 +51,27 @@ class Route:
     request_id: str | None = None
 
 
-def parse(method: str, path: str) -> Route:
+def parse(method: str, path: str, host: str = "") -> Route:
+    """`host`: the Host header. One of fal's own names counts as the path's first segment."""
     segments = [segment for segment in path.split("/") if segment]
+    if (name := host_name(host)) in FAL_HOSTS:
+        segments.insert(0, name)
     if not segments:
         return Route(kind="index", host="", rest="")
     if segments[0] == ADMIN:
         return Route(kind="admin", host=ADMIN, rest="/".join(segments[1:]))
-    host = segments.pop(0) if "." in segments[0] else "fal.run"
-    rest = "/".join(segments)
+    return _route(method, segments.pop(0) if "." in segments[0] else "fal.run", segments)
+
+
+def host_name(header: str) -> str:
+    """A Host header without its port."""
+    return _PORT.sub("", header).rstrip(".").lower()
+
+
+def _route(method: str, host: str, segments: list[str]) -> Route:
     if host in QUEUE_HOSTS:
         return _queue_route(method, host, segments)
+    rest = "/".join(segments)
     if host in RUN_HOSTS:
         return Route(kind="run", host=host, rest=rest, endpoint_id=normal_id(rest))
     if (host, rest) == KEY_SET:

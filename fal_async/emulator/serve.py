@@ -9,13 +9,15 @@ import sys
 from collections.abc import Callable
 from typing import TextIO
 
-from fal_async.emulator.server import DEFAULT_KEY, DEFAULT_RUNNERS, Emulator
+from fal_async.emulator.defaults import DEFAULT_HOST, DEFAULT_KEY, DEFAULT_PORT, DEFAULT_RUNNERS
+from fal_async.emulator.server import Emulator
 
-DEFAULT_PORT = 8765
+_KEEP_JOBS = 10_000
+"""With their inputs, which may hold whole files as data URIs."""
 
 
 async def serve(
-    host: str = "127.0.0.1",
+    host: str = DEFAULT_HOST,
     port: int = DEFAULT_PORT,
     *,
     key: str = DEFAULT_KEY,
@@ -25,12 +27,13 @@ async def serve(
     retention: float | None = None,
     require_key: bool = True,
     record: bool = False,
+    seed: int = 0,
     out: TextIO | None = None,
     configure: Callable[[Emulator], None] | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, then stop cleanly. Options: see `Emulator`. OSError: the port is taken.
 
-    It may run for days, so requests are counted but not kept, unless `record=True`.
+    It may run for days: requests are counted but not kept, unless `record=True`, and jobs are kept sparingly.
     `out` gets the few lines that say where it is (default: standard output).
     `configure` is called before the start, to add endpoints or faults.
     """
@@ -44,6 +47,8 @@ async def serve(
         retention=retention,
         require_key=require_key,
         record=record,
+        keep_jobs=_KEEP_JOBS,
+        seed=seed,
     )
     if configure is not None:
         configure(emulator)

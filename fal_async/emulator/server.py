@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
+from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +14,7 @@ from fal_async.emulator.admin import Admin
 from fal_async.emulator.books import Books
 from fal_async.emulator.builtin import builtin_endpoints
 from fal_async.emulator.core import Core
+from fal_async.emulator.defaults import DEFAULT_HOST, DEFAULT_KEY, DEFAULT_RUNNERS
 from fal_async.emulator.dispatcher import Dispatcher
 from fal_async.emulator.endpoints import Endpoint, EndpointFunction, EndpointTable, check_function
 from fal_async.emulator.fault_book import FaultBook
@@ -27,9 +29,6 @@ from fal_async.emulator.webhooks import WebhookPolicy, Webhooks
 if TYPE_CHECKING:
     from fal_async.config import Hosts
 
-DEFAULT_KEY = "emulator:key"
-DEFAULT_RUNNERS = 2
-"""New accounts run two requests at a time (protocol 9.4)."""
 F = TypeVar("F", bound=EndpointFunction)
 
 
@@ -37,6 +36,8 @@ class Emulator:
     """A local fal on one loopback port. `async with Emulator() as emulator:`, or `start()` and `stop()`.
 
     host, port      where to listen; port 0 (default) takes a free one
+    ssl             a server-side TLS context: then it speaks https only. With a certificate for fal's host
+                    names and DNS bent towards it, clients run against it without any change
     key             the one key that is accepted; any other gets 401
     require_key     False: everybody may call
     runners         how many requests an endpoint runs at a time, unless it says otherwise; default 2
@@ -58,7 +59,7 @@ class Emulator:
     def __init__(
         self,
         *,
-        host: str = "127.0.0.1",
+        host: str = DEFAULT_HOST,
         port: int = 0,
         key: str = DEFAULT_KEY,
         require_key: bool = True,
@@ -74,10 +75,12 @@ class Emulator:
         keep_jobs: int = 100_000,
         seed: int = 0,
         builtins: bool = True,
+        ssl: SSLContext | None = None,
     ) -> None:
         if speed <= 0:
             raise ValueError(f"speed must be greater than 0, not {speed}")
-        self._host, self._port, self._runners, self._speed = host, port, runners, speed
+        self._host, self._port, self._tls = host, port, ssl
+        self._runners, self._speed = runners, speed
         self._files = FileStore(None if folder is None else Path(folder))
         books = Books(retention=retention, limit=keep_jobs)
         hooks = Webhooks(books=books, policy=webhooks or WebhookPolicy(), speed=speed)
@@ -115,7 +118,7 @@ class Emulator:
         """Listen. RuntimeError where it already does; OSError where the port is taken."""
         if self._listener is not None:
             raise RuntimeError(f"the emulator is already started, at {self.url}")
-        listener = Listener(self._gateway.handle, host=self._host, port=self._port)
+        listener = Listener(self._gateway.handle, host=self._host, port=self._port, tls=self._tls)
         await listener.open()
         self._listener = listener
         self._core.webhooks.open()
@@ -126,12 +129,14 @@ class Emulator:
             task.cancel()
         if self._background:
             await asyncio.wait(self._background)
-        if self._listener is not None:
-            listener, self._listener = self._listener, None
-            await listener.close()
-        await self._core.webhooks.close()
-        await self._core.dispatcher.close()
-        await self._files.close()
+        try:
+            if self._listener is not None:
+                listener, self._listener = self._listener, None
+                await listener.close()
+            await self._core.webhooks.close()
+            await self._core.dispatcher.close()
+        finally:
+            await self._files.close()
 
     async def pause(self) -> None:
         """Open connections are reset, new ones refused. The jobs go on."""
@@ -141,6 +146,10 @@ class Emulator:
         """Listen again, on the same port."""
         await self._started().resume()
 
+    def drop_connections(self) -> None:
+        """Reset every open connection; new ones are served at once."""
+        self._started().drop_connections()
+
     async def restart(self, *, keep_memory: bool = True, downtime: float = 0.0) -> None:
         """Gone for `downtime` real seconds, then back on the same port.
 
@@ -148,12 +157,14 @@ class Emulator:
         `jobs` still lists them, as `forgotten`. Endpoints, faults, the key and the recorded requests stay.
         """
         await self.pause()
-        if not keep_memory:
-            self._core.books.forget()
-            self._core.webhooks.forget()
-            await self._core.dispatcher.close()
-        await asyncio.sleep(downtime)
-        await self.resume()
+        try:
+            if not keep_memory:
+                self._core.books.forget()
+                self._core.webhooks.forget()
+                await self._core.dispatcher.close()
+            await asyncio.sleep(downtime)
+        finally:
+            await self.resume()
 
     def go_away(self, seconds: float, *, after: float = 0.0) -> None:
         """`pause`, and `resume` after so many seconds, without waiting for it: a request may ask."""
@@ -167,8 +178,9 @@ class Emulator:
 
     @property
     def url(self) -> str:
+        scheme = "http" if self._tls is None else "https"
         host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self._started().port}"
+        return f"{scheme}://{host}:{self._started().port}"
 
     @property
     def hosts(self) -> Hosts:
@@ -259,7 +271,7 @@ class Emulator:
 
     def rotate_key(self, new: str) -> None:
         """The old key gets 401 from now on."""
-        self._core.keyring.key = new
+        self._core.keyring.rotate(new)
 
     @property
     def webhooks(self) -> Webhooks:

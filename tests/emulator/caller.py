@@ -1,8 +1,11 @@
-"""A plain aiohttp caller that knows fal's paths and nothing else: the emulator is tested without our client."""
+"""A plain aiohttp caller that knows fal's paths and nothing else: no client of ours tests the emulator."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -20,6 +23,13 @@ class Reply:
     """The body as JSON; None where it is something else."""
 
 
+def _document(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
 @attrs.frozen
 class Caller:
     emulator: Emulator
@@ -31,8 +41,7 @@ class Caller:
         options.setdefault("headers", {"Authorization": f"Key {self.emulator.key}"})
         async with self.http.request(method, url, allow_redirects=False, **options) as response:
             body = await response.read()
-            data = await response.json() if response.content_type == "application/json" else None
-            return Reply(response.status, response.headers, body, data)
+            return Reply(response.status, response.headers, body, _document(body))
 
     async def get(self, path: str, **options: Any) -> Reply:
         return await self.call("GET", path, **options)
@@ -67,7 +76,21 @@ class Caller:
         return {"Authorization": f"Key {self.emulator.key}", **named}
 
 
+@asynccontextmanager
+async def calling(emulator: Emulator) -> AsyncIterator[Caller]:
+    """An emulator of the test's own, and somebody who calls it."""
+    async with emulator, aiohttp.ClientSession() as http:
+        yield Caller(emulator, http)
+
+
 async def lines_of(response: aiohttp.ClientResponse) -> AsyncIterator[str]:
     async for line in response.content:
         if text := line.decode().rstrip("\n"):
             yield text
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """For what nobody announces, such as the server's notice of a closed socket."""
+    async with asyncio.timeout(5):
+        while not holds():  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0)

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import json
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from fal_async.emulator.options import BadOption, CallOptions, parse_options
@@ -54,3 +58,45 @@ def test_query_and_the_rest() -> None:
     assert (options.max_queue_length, options.webhook_url) == (3, "u")
     with pytest.raises(BadOption, match="fal_max_queue_length"):
         parsed(fal_max_queue_length="many")
+
+
+NAMES = (
+    "X-Fal-Request-Start-Timeout",
+    "X-Fal-Request-Timeout",
+    "X-Fal-Queue-Priority",
+    "X-Fal-No-Retry",
+    "X-Fal-Retry-Config",
+    "X-Fal-Store-IO",
+    "X-Fal-Runner-Hint",
+)
+WORDS = st.sampled_from(
+    ["0", "1", "low", "true", "0.5", "-1", "nan", "1e400", '{"server_error":{"retries":3}}']
+)
+
+
+@given(
+    headers=st.dictionaries(st.sampled_from(NAMES), WORDS | st.text(max_size=20)),
+    query=st.dictionaries(
+        st.sampled_from(["fal_max_queue_length", "fal_webhook"]), WORDS | st.text(max_size=9)
+    ),
+)
+def test_whatever_is_sent_is_read_or_refused(headers: dict[str, str], query: dict[str, str]) -> None:
+    try:
+        options = parsed(headers, **query)
+    except BadOption:
+        return
+    assert 0 <= options.extra_attempts <= 9
+    assert options.start_timeout is None or 0.1 < options.start_timeout < float("inf")
+    assert options.max_queue_length is None or options.max_queue_length >= 0
+    assert options == parsed({name.lower(): text for name, text in headers.items()}, **query)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda j: st.lists(j) | st.dictionaries(st.sampled_from(["server_error", "retries", "x"]), j),
+        max_leaves=8,
+    )
+)
+def test_any_retry_config_is_read_or_ignored(config: object) -> None:
+    assert 0 <= parsed({"X-Fal-Retry-Config": json.dumps(config)}).extra_attempts <= 9

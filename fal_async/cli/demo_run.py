@@ -1,0 +1,113 @@
+"""The demo's story: others wait ahead of us, our turn comes, the model works, the pictures arrive."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+from fal_async.cli.screen import Screen
+from fal_async.emulator import Emulator
+from fal_async.models import InProgress, Queued, QueueStatus, Result
+from fal_async.session import Session
+
+MODEL = "fal-ai/flux/dev"
+_BAR = 24
+_SHARE = re.compile(r"(\d+)%")
+_OTHERS = 4
+
+
+class Story:
+    """What happens to the request, told line by line."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._began = time.monotonic()
+        self._running_since: float | None = None
+
+    @property
+    def queue_seconds(self) -> float:
+        return (self._running_since or time.monotonic()) - self._began
+
+    def submitted(self, request_id: str) -> None:
+        self._screen.line(f"  submitted   request {request_id}")
+
+    def moved(self, status: QueueStatus) -> None:
+        if isinstance(status, Queued):
+            position = "?" if status.position is None else status.position
+            self._screen.show(f"  in queue    {position} ahead of us")
+        elif isinstance(status, InProgress):
+            if self._running_since is None:
+                self._running_since = time.monotonic()
+                self._screen.end()
+            if status.new_logs and (share := _SHARE.search(status.new_logs[-1].message)):
+                self._screen.show(f"  drawing     {_bar(int(share[1]))}")
+        else:
+            self._screen.show(f"  drawing     {_bar(100)}")
+            self._screen.end()
+
+
+def _bar(percent: int) -> str:
+    full = _BAR * percent // 100
+    return f"{'█' * full}{'░' * (_BAR - full)} {percent:3d} %"
+
+
+async def show(screen: Screen, prompt: str, seed: int, folder: Path) -> None:
+    """Everything from the start of the local fal to the last picture on disk."""
+    async with Emulator() as emulator, Session(emulator.key, hosts=emulator.hosts) as fal:
+        screen.title(f"fal_async on a local fal at {emulator.url}")
+        screen.line()
+        screen.line(f'  {MODEL}: "{prompt}", 4 pictures, seed {seed}')
+        others = [asyncio.create_task(_somebody_else(fal, number)) for number in range(_OTHERS)]
+        await emulator.wait_for("submit", _OTHERS)
+        story = Story(screen)
+        result = await fal.subscribe(
+            MODEL,
+            {
+                "prompt": prompt,
+                "seed": seed,
+                "image_size": "landscape_4_3",
+                "num_images": 4,
+                "sync_mode": True,
+            },
+            logs=True,
+            on_enqueue=story.submitted,
+            on_queue_update=story.moved,
+        )
+        written = await _write_pictures(result, folder)
+        await asyncio.gather(*others)
+    _sum_up(screen, story, result, written)
+
+
+async def _somebody_else(fal: Session, number: int) -> None:
+    """Someone who was there before us: so there is a queue to be seen."""
+    await fal.subscribe("fal-ai/flux/dev", {"prompt": f"somebody else's {number}", "num_inference_steps": 12})
+
+
+async def _write_pictures(result: Result[Any], folder: Path) -> list[tuple[Path, dict[str, Any]]]:
+    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+    written = []
+    for number, image in enumerate(result.data["images"]):
+        path = folder / f"picture-{number + 1}.png"
+        data = base64.b64decode(image["url"].partition(",")[2])
+        await asyncio.to_thread(path.write_bytes, data)
+        written.append((path, image))
+    return written
+
+
+def _sum_up(
+    screen: Screen, story: Story, result: Result[Any], written: list[tuple[Path, dict[str, Any]]]
+) -> None:
+    screen.line()
+    for path, image in written:
+        screen.line(f"  {path}  {image['width']} x {image['height']}, {path.stat().st_size // 1000} kB")
+    screen.line()
+    screen.line(f"  request id       {result.request_id}")
+    screen.line(f"  queue time       {story.queue_seconds:.1f} s")
+    screen.line(f"  inference time   {result.metrics['inference_time']:.1f} s")
+    screen.line(f"  status polls     {result.attempts['status']}")
+    screen.line()
+    screen.note("The same code runs on fal itself: set FAL_KEY, and leave hosts= out.")

@@ -1,0 +1,120 @@
+"""Run a complete local fal: the queue, direct calls, files and built-in models that draw, write and train.
+
+Point the SDK at it with FAL_BASE_URL and FAL_KEY, as it prints on the start. Ctrl-C or SIGTERM stops it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import math
+from pathlib import Path
+
+from fal_async.cli import fail
+from fal_async.emulator.defaults import DEFAULT_HOST, DEFAULT_KEY, DEFAULT_PORT, DEFAULT_RUNNERS
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    default = "(default: %(default)s)"
+    add("--host", default=DEFAULT_HOST, help=f"address to listen on {default}")
+    add("--port", type=_port, default=DEFAULT_PORT, help=f"port to listen on, 0 for a free one {default}")
+    who = parser.add_mutually_exclusive_group()
+    who.add_argument("--key", type=_key, default=DEFAULT_KEY, help=f"the key that is accepted {default}")
+    who.add_argument("--no-key", action="store_true", help="accept any key, and none")
+    add("--speed", type=_positive, default=1.0, help=f"time factor of the models' work {default}")
+    add(
+        "--runners",
+        type=_runners,
+        default=DEFAULT_RUNNERS,
+        help=f"requests at a time, of one model {default}",
+    )
+    add("--folder", type=_folder, help="where produced files go and stay (default: a temporary one)")
+    add(
+        "--retention",
+        type=_seconds,
+        metavar="SECONDS",
+        help="how long results are kept (default: as fal does)",
+    )
+    add("--seed", type=int, default=0, help=f"of the dice behind faults that have a chance {default}")
+    add("--record", action="store_true", help="keep the latest requests, not only their number")
+
+
+def run(options: argparse.Namespace) -> int:
+    # Not for --help: these take a quarter of a second to load.
+    import asyncio
+
+    from fal_async.emulator.serve import serve
+
+    serving = serve(
+        options.host,
+        options.port,
+        key=options.key,
+        require_key=not options.no_key,
+        speed=options.speed,
+        runners=options.runners,
+        folder=options.folder,
+        retention=options.retention,
+        seed=options.seed,
+        record=options.record,
+    )
+    try:
+        asyncio.run(serving)
+    except OSError as error:
+        return fail("emulator", _explained(error, options.host, options.port))
+    return 0
+
+
+def _explained(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} is taken on {host}: choose another with --port, or --port 0 for a free one"
+    return f"can't listen on {host}, port {port}: {error.strerror or error}"
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: expected 0 to 65535")
+    return int(text)
+
+
+def _key(text: str) -> str:
+    if not all(text.partition(":")):
+        raise argparse.ArgumentTypeError("a key has the form id:secret")
+    return text
+
+
+def _runners(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 1 on")
+    return int(text)
+
+
+def _positive(text: str) -> float:
+    value = _number(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected more than 0")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = _number(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected 0 seconds or more")
+    return value
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number")
+    return value
+
+
+def _folder(text: str) -> Path:
+    folder = Path(text)
+    if folder.exists() and not folder.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a file, not a folder")
+    return folder

@@ -1,0 +1,79 @@
+"""The emulator as a process: what it says, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+LIMIT = 30.0
+"""Seconds: against hanging, not a measure."""
+
+
+@contextmanager
+def process(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "fal_async", "emulator", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        try:
+            yield running
+        finally:
+            running.kill()
+
+
+def url_of(running: subprocess.Popen[str]) -> str:
+    """From its first line; the second one is for a shell."""
+    assert running.stdout is not None
+    url = running.stdout.readline().split()[3]
+    assert running.stdout.readline().startswith(f"export FAL_BASE_URL={url} FAL_KEY=")
+    return url
+
+
+def run_model(url: str, key: str | None) -> dict[str, str]:
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Key {key}"} if key else {})
+    asked = urllib.request.Request(f"{url}/fal.run/fal-ai/any-llm", b'{"prompt":"x"}', headers)
+    with urllib.request.urlopen(asked, timeout=LIMIT) as answer:
+        document: dict[str, str] = json.load(answer)
+        return document
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_serves_until_a_signal_and_ends_cleanly(number: signal.Signals) -> None:
+    with process("--port", "0", "--key", "my:key", "--speed", "50") as running:
+        url = url_of(running)
+        assert run_model(url, "my:key")["output"]
+        running.send_signal(number)
+        out, err = running.communicate(timeout=LIMIT)
+        assert (running.returncode, out, err) == (0, "", "")
+
+
+def test_without_keys() -> None:
+    with process("--port", "0", "--no-key", "--speed", "50") as running:
+        assert run_model(url_of(running), None)["output"]
+
+
+def test_a_taken_port_is_one_line_and_exit_1() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with process("--port", str(port)) as running:
+            out, err = running.communicate(timeout=LIMIT)
+    assert (running.returncode, out) == (1, "")
+    assert err.count("\n") == 1
+    assert f"port {port} is taken" in err
+    assert "--port 0" in err
+
+
+def test_an_address_that_is_not_ours_is_one_line_and_exit_1() -> None:
+    with process("--host", "192.0.2.1", "--port", "0") as running:
+        _, err = running.communicate(timeout=LIMIT)
+    assert running.returncode == 1
+    assert err.startswith("fal-async emulator: can't listen on 192.0.2.1, port 0: ")
+    assert err.count("\n") == 1

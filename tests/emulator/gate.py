@@ -1,0 +1,26 @@
+"""An endpoint that works until the test lets it go on."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import attrs
+
+from fal_async.emulator import JobContext
+
+
+@attrs.define(eq=False)
+class Gate:
+    """Answers with its input. `started` lists the inputs in the order in which runners took them."""
+
+    started: list[Any] = attrs.field(factory=list)
+    opened: asyncio.Event = attrs.field(factory=asyncio.Event)
+
+    async def __call__(self, input: Any, job: JobContext) -> Any:
+        self.started.append(input)
+        await self.opened.wait()
+        return input
+
+    def open(self) -> None:
+        self.opened.set()

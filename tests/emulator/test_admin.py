@@ -1,0 +1,145 @@
+"""`/_emulator`: for tests in other processes and languages."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import aiohttp
+import pytest
+
+from fal_async.emulator import Fault
+from tests.emulator.caller import Caller, Reply, until
+from tests.emulator.gate import Gate
+
+LLM = "fal-ai/any-llm"
+
+
+async def admin(caller: Caller, method: str, path: str, **options: Any) -> Reply:
+    return await caller.call(method, f"/_emulator/{path}".rstrip("/"), headers={}, **options)
+
+
+async def back_again(caller: Caller) -> None:
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                await admin(caller, "GET", "")
+            except aiohttp.ClientError:
+                await asyncio.sleep(0.01)
+            else:
+                return
+
+
+async def test_the_summary_and_the_jobs(caller: Caller) -> None:
+    caller.emulator.endpoint("me/gate", runners=1)(Gate())
+    submitted = await caller.submit("me/gate", {"n": 1})
+    await caller.run("me/nothing", {})
+    caller.emulator.faults.add(Fault.html(times=2, on="status"))
+    await caller.status(submitted)
+    assert (await admin(caller, "GET", "")).data == {
+        "counts": {"submit": 1, "run": 1, "status": 1},
+        "jobs": 1,
+        "states": {"IN_PROGRESS": 1},
+        "faults": 1,
+        "faults_struck": 1,
+    }
+    [job] = (await admin(caller, "GET", "jobs")).data
+    assert (job["request_id"], job["endpoint_id"]) == (submitted.data["request_id"], "me/gate")
+    assert (job["state"], job["input"], job["status_code"]) == ("IN_PROGRESS", {"n": 1}, None)
+    await caller.cancel(submitted)
+    await caller.reached(submitted, "COMPLETED")
+    [job] = (await admin(caller, "GET", "jobs")).data
+    assert (job["status_code"], job["error_type"], job["cancel_requests"]) == (499, "client_cancelled", 1)
+
+
+async def test_faults_are_listed_added_and_cleared(caller: Caller) -> None:
+    added = await admin(caller, "POST", "faults", json=[{"kind": "reset"}, {"kind": "html", "times": None}])
+    assert [fault["kind"] for fault in added.data] == ["reset", "html"]
+    assert (await admin(caller, "GET", "faults")).data == added.data
+    assert list(caller.emulator.faults) == [Fault.reset(), Fault.html(times=None)]
+    await admin(caller, "DELETE", "faults")
+    assert (await admin(caller, "GET", "faults")).data == []
+
+
+async def test_all_faults_of_a_list_or_none(caller: Caller) -> None:
+    refused = await admin(caller, "POST", "faults", json=[{"kind": "reset"}, {"kind": "explode"}])
+    assert refused.status == 400
+    assert "explode" in refused.data["detail"]
+    assert len(caller.emulator.faults) == 0
+
+
+async def test_the_seed_of_the_dice(caller: Caller) -> None:
+    caller.emulator.faults.add(Fault.html(chance=0.5, times=None, on="run"))
+
+    async def statuses() -> list[int]:
+        await admin(caller, "POST", "seed", json={"seed": 7})
+        return [(await caller.run("me/nothing", {})).status for _ in range(20)]
+
+    assert await statuses() == await statuses()
+
+
+async def test_a_rotated_key_and_a_locked_account(caller: Caller) -> None:
+    await admin(caller, "POST", "key", json={"key": "new:key"})
+    assert caller.emulator.key == "new:key"
+    await admin(caller, "POST", "lock")
+    assert (await caller.run(LLM, {"prompt": "x"})).status == 403
+    await admin(caller, "POST", "unlock")
+    assert (await caller.run(LLM, {"prompt": "x"})).status == 200
+
+
+async def test_pause_and_restart(caller: Caller) -> None:
+    caller.emulator.endpoint("me/gate")(Gate())
+    submitted = await caller.submit("me/gate")
+    opened = caller.emulator.connections_opened
+    assert (await admin(caller, "POST", "pause", json={"seconds": 0.02})).status == 200
+    await until(lambda: caller.emulator.connections_open == 0)
+    await back_again(caller)
+    assert caller.emulator.connections_opened > opened
+    assert (await caller.status(submitted)).data["status"] == "IN_PROGRESS"
+    lost = await admin(caller, "POST", "restart", json={"keep_memory": False, "downtime": 0.01})
+    assert lost.status == 200
+    await caller.emulator.jobs[submitted.data["request_id"]].wait_for("COMPLETED", timeout=5)
+    await back_again(caller)
+    assert (await caller.status(submitted)).status == 404
+
+
+async def test_open_connections_are_dropped(caller: Caller) -> None:
+    await admin(caller, "POST", "drop")
+    await until(lambda: caller.emulator.connections_open == 0)
+    assert (await admin(caller, "GET", "")).status == 200
+
+
+async def test_the_record_can_be_cleared(caller: Caller) -> None:
+    await caller.run("me/nothing", {})
+    await admin(caller, "DELETE", "requests")
+    assert (caller.emulator.requests, caller.emulator.count()) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("faults", b"{"),
+        ("faults", b'"reset"'),
+        ("pause", b"{}"),
+        ("pause", b"[]"),
+        ("pause", b'{"seconds": "soon"}'),
+        ("seed", b'{"seed": null}'),
+        ("key", b'{"key": "secret"}'),
+    ],
+)
+async def test_nonsense_is_a_400_that_says_why(caller: Caller, path: str, body: bytes) -> None:
+    refused = await admin(caller, "POST", path, data=body)
+    assert refused.status == 400
+    assert refused.data["detail"]
+
+
+async def test_an_unknown_path_names_the_known_ones(caller: Caller) -> None:
+    unknown = await admin(caller, "GET", "fault")
+    assert unknown.status == 404
+    assert "POST /_emulator/faults" in unknown.data["detail"]
+
+
+async def test_the_admin_route_is_not_recorded_and_not_struck(caller: Caller) -> None:
+    caller.emulator.faults.add(Fault.reset(times=None))
+    assert (await admin(caller, "GET", "")).data["counts"] == {}
+    assert caller.emulator.requests == []

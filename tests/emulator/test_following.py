@@ -1,0 +1,242 @@
+"""Following a request: status, logs, metrics, result, cancel, retention (protocol 4.2, 4.4, 4.5)."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any
+
+import pytest
+
+from fal_async.emulator import Emulator, JobContext
+from tests.emulator.caller import Caller, Reply, calling
+from tests.emulator.gate import Gate
+
+NOT_FOUND = {"status": "NOT_FOUND"}
+
+
+def serve_talker(emulator: Emulator, **options: Any) -> tuple[asyncio.Event, asyncio.Event]:
+    """Three lines, then the first event is set; the last line once the second one is."""
+    said, go_on = asyncio.Event(), asyncio.Event()
+
+    @emulator.endpoint("me/talker", **options)
+    async def talker(input: Any, job: JobContext) -> Any:
+        for number in range(3):
+            job.log(f"line {number}", "STDOUT")
+        said.set()
+        await go_on.wait()
+        job.log("the end", "ERROR")
+        return {}
+
+    return said, go_on
+
+
+async def logs_of(caller: Caller, submitted: Reply, asked: str | None = "1") -> Any:
+    return (await caller.status(submitted, asked)).data["logs"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "shown"), [("1", True), ("true", True), ("0", False), ("false", False), (None, False)]
+)
+async def test_logs_only_for_those_who_ask(caller: Caller, asked: str | None, shown: bool) -> None:
+    said, _ = serve_talker(caller.emulator)
+    submitted = await caller.submit("me/talker")
+    await said.wait()
+    logs = await logs_of(caller, submitted, asked)
+    assert ([entry["message"] for entry in logs] == ["line 0", "line 1", "line 2"]) if shown else logs is None
+
+
+async def test_logs_grow_while_it_runs_and_stay(caller: Caller) -> None:
+    said, go_on = serve_talker(caller.emulator)
+    submitted = await caller.submit("me/talker")
+    await said.wait()
+    before = await logs_of(caller, submitted)
+    go_on.set()
+    finished = await caller.finished(submitted)
+    assert finished.data["logs"][:3] == before
+    last = finished.data["logs"][3]
+    assert (last["message"], last["level"], last["source"]) == ("the end", "ERROR", "USER")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00", last["timestamp"])
+
+
+async def test_a_moving_window(caller: Caller) -> None:
+    said, go_on = serve_talker(caller.emulator, log_window=2)
+    submitted = await caller.submit("me/talker")
+    await said.wait()
+    assert [entry["message"] for entry in await logs_of(caller, submitted)] == ["line 1", "line 2"]
+    go_on.set()
+    finished = await caller.finished(submitted)
+    assert [entry["message"] for entry in finished.data["logs"]] == ["line 2", "the end"]
+
+
+async def test_labels_in_place_of_flat_fields(caller: Caller) -> None:
+    _, go_on = serve_talker(caller.emulator, log_labels=True)
+    go_on.set()
+    finished = await caller.finished(await caller.submit("me/talker"))
+    entry = finished.data["logs"][3]
+    assert entry["labels"] == {"level": "ERROR", "source": "USER"}
+    assert set(entry) == {"message", "timestamp", "labels"}
+
+
+async def test_metrics_say_how_long_the_model_worked(caller: Caller) -> None:
+    """In the emulator's seconds: a speed of 50 does not show."""
+
+    @caller.emulator.endpoint("me/slow")
+    async def slow(input: Any, job: JobContext) -> Any:
+        await job.sleep(1)
+
+    finished = await caller.finished(await caller.submit("me/slow"))
+    assert finished.data["metrics"]["inference_time"] >= 1
+    assert "error" not in finished.data
+    assert "queue_position" not in finished.data
+
+
+async def test_a_status_names_its_urls(caller: Caller) -> None:
+    submitted = await caller.submit("fal-ai/flux/dev", {"prompt": "x", "image_size": "square"})
+    status = await caller.status(submitted)
+    for name in ("request_id", "status_url", "response_url", "cancel_url"):
+        assert status.data[name] == submitted.data[name]
+    assert status.headers["x-fal-request-id"] == submitted.data["request_id"]
+
+
+@pytest.mark.parametrize("app", ["fal-ai/any-llm", "fal-ai/any-llm/"])
+@pytest.mark.parametrize("tail", ["", "/", "/response"])
+async def test_all_spellings_of_the_result_url(caller: Caller, app: str, tail: str) -> None:
+    submitted = await caller.submit("fal-ai/any-llm", {"prompt": "x"})
+    await caller.reached(submitted, "COMPLETED")
+    path = f"/queue.fal.run/{app.rstrip('/')}/requests/{submitted.data['request_id']}{tail}"
+    result = await caller.get(path)
+    assert (result.status, result.data["partial"]) == (200, False)
+    assert result.headers["x-fal-billable-units"] == "1"
+    assert result.headers["X-Fal-Served-From"]
+
+
+async def test_a_result_before_its_time_is_a_400(caller: Caller) -> None:
+    caller.emulator.endpoint("me/gate", runners=1)(Gate())
+    for _ in ("running", "waiting"):
+        early = await caller.result(await caller.submit("me/gate"))
+        assert (early.status, early.data) == (400, {"detail": "Request is still in progress"})
+
+
+async def test_another_apps_path_or_an_unknown_id_is_not_found(caller: Caller) -> None:
+    submitted = await caller.submit("fal-ai/flux/dev", {"prompt": "x", "image_size": "square"})
+    request_id = submitted.data["request_id"]
+    for path in (f"me/gate/requests/{request_id}", "fal-ai/flux/requests/none"):
+        for method, tail in (("GET", ""), ("GET", "/status"), ("GET", "/status/stream"), ("PUT", "/cancel")):
+            answer = await caller.call(method, f"/queue.fal.run/{path}{tail}")
+            assert (answer.status, answer.data) == (404, NOT_FOUND)
+    under_its_full_id = await caller.get(f"/queue.fal.run/fal-ai/flux/dev/requests/{request_id}/status")
+    assert under_its_full_id.status in (200, 202)
+
+
+async def test_a_direct_run_is_not_in_the_queue(caller: Caller) -> None:
+    run = await caller.run("fal-ai/any-llm", {"prompt": "x"})
+    request_id = run.headers["x-fal-request-id"]
+    assert (await caller.get(f"/queue.fal.run/fal-ai/any-llm/requests/{request_id}")).data == NOT_FOUND
+
+
+async def test_cancel_before_the_start(caller: Caller) -> None:
+    gate = Gate()
+    caller.emulator.endpoint("me/gate", runners=1)(gate)
+    await caller.submit("me/gate", {"n": 0})
+    waiting = await caller.submit("me/gate", {"n": 1})
+    cancelled = await caller.cancel(waiting)
+    assert (cancelled.status, cancelled.data) == (200, {"status": "OK"})
+    finished = await caller.finished(waiting)
+    assert finished.data["error_type"] == "client_cancelled"
+    assert finished.data["metrics"] == {"inference_time": None}
+    result = await caller.result(waiting)
+    assert (result.status, result.data["error_type"]) == (499, "client_cancelled")
+    assert result.headers["X-Fal-Error-Type"] == "client_cancelled"
+    assert gate.started == [{"n": 0}]
+
+
+async def test_cancel_while_it_runs(caller: Caller) -> None:
+    caller.emulator.endpoint("me/gate", runners=1)(Gate())
+    running = await caller.submit("me/gate")
+    cancelled = await caller.cancel(running)
+    assert (cancelled.status, cancelled.data) == (202, {"status": "CANCELLATION_REQUESTED"})
+    assert (await caller.finished(running)).data["error_type"] == "client_cancelled"
+    assert (await caller.result(running)).status == 499
+
+
+async def test_cancel_again_while_the_app_ends(caller: Caller) -> None:
+    cleaned_up = asyncio.Event()
+
+    @caller.emulator.endpoint("me/slow-to-end")
+    async def model(input: Any) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await cleaned_up.wait()
+
+    running = await caller.submit("me/slow-to-end")
+    assert [(await caller.cancel(running)).status for _ in range(2)] == [202, 202]
+    cleaned_up.set()
+    assert (await caller.finished(running)).data["error_type"] == "client_cancelled"
+    assert caller.emulator.jobs[running.data["request_id"]].cancel_requests == 2
+
+
+async def test_an_app_may_ignore_the_cancel(caller: Caller) -> None:
+    gate = Gate()
+    caller.emulator.endpoint("me/gate", ignores_cancel=True)(gate)
+    running = await caller.submit("me/gate", {"n": 1})
+    assert (await caller.cancel(running)).status == 202
+    gate.open()
+    assert "error" not in (await caller.finished(running)).data
+    assert (await caller.result(running)).data == {"n": 1}
+
+
+async def test_cancel_too_late_and_of_nothing(caller: Caller) -> None:
+    submitted = await caller.submit("fal-ai/any-llm", {"prompt": "x"})
+    await caller.reached(submitted, "COMPLETED")
+    late = await caller.cancel(submitted)
+    assert (late.status, late.data) == (400, {"status": "ALREADY_COMPLETED"})
+    unknown = await caller.call("PUT", "/queue.fal.run/fal-ai/any-llm/requests/none/cancel")
+    assert (unknown.status, unknown.data) == (404, NOT_FOUND)
+    wrong = await caller.call("POST", submitted.data["cancel_url"])
+    assert wrong.status == 405
+
+
+def serve_sized(emulator: Emulator) -> None:
+    @emulator.endpoint("me/sized")
+    async def sized(input: Any) -> Any:
+        return "x" * input["size"]
+
+
+@pytest.mark.parametrize(("size", "kept"), [(10 * 1024 - 1, 3600), (10 * 1024, 360)])
+async def test_results_are_kept_an_hour_and_big_ones_six_minutes(
+    caller: Caller, size: int, kept: float
+) -> None:
+    serve_sized(caller.emulator)
+    submitted = await caller.submit("me/sized", {"size": size})
+    await caller.reached(submitted, "COMPLETED")
+    job = caller.emulator.jobs[submitted.data["request_id"]]
+    assert job.completed_at is not None
+    # The job is made older, not the clock moved.
+    job.completed_at -= kept - 30
+    assert (await caller.result(submitted)).status == 200
+    job.completed_at -= 30
+    for gone in (
+        await caller.result(submitted),
+        await caller.status(submitted),
+        await caller.cancel(submitted),
+    ):
+        assert (gone.status, gone.data) == (404, NOT_FOUND)
+    assert job.request_id in caller.emulator.jobs
+
+
+async def test_retention_can_be_chosen() -> None:
+    async with calling(Emulator(retention=0, speed=50)) as caller:
+        submitted = await caller.submit("fal-ai/any-llm", {"prompt": "x"})
+        await caller.reached(submitted, "COMPLETED")
+        assert (await caller.status(submitted)).status == 404
+
+
+async def test_the_oldest_jobs_leave_the_books() -> None:
+    async with calling(Emulator(keep_jobs=2, speed=50)) as caller:
+        submitted = []
+        for _ in range(4):
+            submitted.append(await caller.submit("fal-ai/any-llm", {"prompt": "x"}))
+            await caller.reached(submitted[-1], "COMPLETED")
+        assert list(caller.emulator.jobs) == [one.data["request_id"] for one in submitted[2:]]

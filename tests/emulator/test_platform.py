@@ -1,0 +1,141 @@
+"""The floor of api.fal.ai/v1, and each endpoint's schema (protocol 11)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.emulator.caller import Caller, Reply
+from tests.emulator.gate import Gate
+
+LLM = "fal-ai/any-llm"
+
+
+async def platform(caller: Caller, path: str, **query: Any) -> Reply:
+    return await caller.get(f"/api.fal.ai/v1/{path}", params=query)
+
+
+async def requests_of(caller: Caller, **query: Any) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = (
+        await platform(caller, "models/requests/by-endpoint", **{"endpoint_id": LLM, **query})
+    ).data["items"]
+    return items
+
+
+async def test_models_and_meta_need_no_key(caller: Caller) -> None:
+    models = await caller.get("/api.fal.ai/v1/models", headers={})
+    assert "fal-ai/flux/dev" in [model["endpoint_id"] for model in models.data["models"]]
+    assert (models.data["next_cursor"], models.data["has_more"]) == (None, False)
+    one = await platform(caller, "models", endpoint_id=f"{LLM},me/nothing")
+    assert [model["endpoint_id"] for model in one.data["models"]] == [LLM]
+    assert (await caller.get("/api.fal.ai/v1/meta", headers={})).data["webhook_ip_ranges"]
+    assert (await caller.get("/api.fal.ai/v1/models/requests/by-endpoint", headers={})).status == 401
+
+
+async def test_past_requests_by_endpoint(caller: Caller) -> None:
+    run = await caller.run(LLM, {"prompt": "direct"})
+    submitted = await caller.submit(LLM, {"prompt": "queued"})
+    await caller.reached(submitted, "COMPLETED")
+    await caller.run(LLM, {})
+    failed, queued, direct = await requests_of(caller, expand="payloads,other")
+    assert [one["status_code"] for one in (failed, queued, direct)] == [422, 200, 200]
+    assert direct["request_id"] == run.headers["x-fal-request-id"]
+    assert (queued["request_id"], queued["endpoint_id"]) == (submitted.data["request_id"], LLM)
+    assert queued["json_input"] == {"prompt": "queued"}
+    assert queued["json_output"] == (await caller.result(submitted)).data
+    assert queued["duration"] > 0
+    moments = [datetime.fromisoformat(queued[name]) for name in ("sent_at", "started_at", "ended_at")]
+    assert moments == sorted(moments)
+    assert [one["request_id"] for one in await requests_of(caller, status="user_error")] == [
+        failed["request_id"]
+    ]
+    assert [one["request_id"] for one in await requests_of(caller, request_id=queued["request_id"])] == [
+        queued["request_id"]
+    ]
+    assert "json_input" not in (await requests_of(caller))[0]
+
+
+async def test_a_request_that_still_runs(caller: Caller) -> None:
+    caller.emulator.endpoint("me/gate")(Gate())
+    await caller.submit("me/gate")
+    [item] = await requests_of(caller, endpoint_id="me/gate", expand="payloads")
+    assert "ended_at" not in item
+    assert item["json_output"] is None
+    assert await requests_of(caller, endpoint_id="me/gate", status="success") == []
+
+
+async def test_what_was_not_to_be_stored_is_not_shown(caller: Caller) -> None:
+    await caller.run(LLM, {"prompt": "x"}, headers=caller.with_headers(X_Fal_Store_IO="0"))
+    [item] = await requests_of(caller, expand="payloads")
+    assert not {"json_input", "json_output"} & set(item)
+
+
+async def test_time_ranges_and_their_exclusive_end(caller: Caller) -> None:
+    await caller.run(LLM, {"prompt": "x"})
+    [job] = caller.emulator.jobs.values()
+    sent = datetime.fromtimestamp(job.submitted_at, UTC)
+    second = timedelta(seconds=1)
+    assert len(await requests_of(caller, start=sent.isoformat(), end=(sent + second).isoformat())) == 1
+    assert await requests_of(caller, start=(sent - second).isoformat(), end=sent.isoformat()) == []
+    # The last day by default; 90 days for one request.
+    job.submitted_at -= 2 * 86_400
+    assert await requests_of(caller) == []
+    assert len(await requests_of(caller, request_id=job.request_id)) == 1
+
+
+async def test_pages(caller: Caller) -> None:
+    for number in range(5):
+        await caller.run(LLM, {"prompt": str(number)})
+    seen, cursor = [], "0"
+    while cursor is not None:
+        page = await platform(
+            caller, "models/requests/by-endpoint", endpoint_id=LLM, limit=2, cursor=cursor, expand="payloads"
+        )
+        seen += [item["json_input"]["prompt"] for item in page.data["items"]]
+        assert page.data["has_more"] == (page.data["next_cursor"] is not None)
+        cursor = page.data["next_cursor"]
+    assert seen == ["4", "3", "2", "1", "0"]
+    by_duration = await requests_of(caller, sort_by="duration")
+    assert [one["duration"] for one in by_duration] == sorted(
+        (one["duration"] for one in by_duration), reverse=True
+    )
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"endpoint_id": ""},
+        {"status": "lost"},
+        {"limit": "0"},
+        {"limit": "1000"},
+        {"cursor": "next"},
+        {"start": "yesterday"},
+    ],
+)
+async def test_wrong_queries_are_wrapped_errors(caller: Caller, query: dict[str, str]) -> None:
+    refused = await platform(caller, "models/requests/by-endpoint", **{"endpoint_id": LLM, **query})
+    assert refused.status == 400
+    assert refused.data["error"]["type"] == "validation_error"
+    assert refused.data["error"]["message"]
+
+
+async def test_what_is_not_served(caller: Caller) -> None:
+    unknown = await platform(caller, "keys")
+    assert (unknown.status, unknown.data["error"]["type"]) == (404, "not_found")
+    assert (await caller.call("POST", "/api.fal.ai/v1/models")).status == 405
+
+
+async def test_the_schema_of_an_endpoint(caller: Caller) -> None:
+    path = "/fal.ai/api/openapi/queue/openapi.json"
+    document = (await caller.get(path, params={"endpoint_id": "fal-ai/flux/dev"}, headers={})).data
+    assert document["info"]["x-fal-metadata"]["endpointId"] == "fal-ai/flux/dev"
+    posted = document["paths"]["/fal-ai/flux/dev"]["post"]["requestBody"]["content"]["application/json"]
+    assert posted["schema"] == {"$ref": "#/components/schemas/Input"}
+    assert document["components"]["schemas"]["Input"]["required"] == ["prompt"]
+    answered = document["paths"]["/fal-ai/flux/dev/requests/{request_id}"]["get"]["responses"]["200"]
+    assert answered["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Output"}
+    for query in ({"endpoint_id": "me/nothing"}, {}):
+        none = await caller.get(path, params=query, headers={})
+        assert (none.status, none.body) == (404, b"null")

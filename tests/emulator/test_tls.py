@@ -1,0 +1,145 @@
+"""https, and fal's own host names by bent DNS: what a client sees that knows nothing of the emulator."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import attrs
+import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fal_async.emulator import Emulator, Fault, JobContext
+from fal_async.emulator.routing import FAL_HOSTS, parse
+from tests.emulator.caller import Caller
+from tests.emulator.certificates import client_side, server_side
+
+KEY = {"Authorization": "Key emulator:key"}
+
+
+@attrs.define
+class BentDns(AbstractResolver):
+    """Every name is the emulator, ports included."""
+
+    port: int
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        here = ResolveResult(hostname=host, host="127.0.0.1", port=self.port, family=family, proto=0, flags=0)
+        return [here]
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    async with Emulator(speed=50, ssl=server_side()) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+async def caller(emulator: Emulator) -> AsyncIterator[Caller]:
+    port = int(emulator.url.rpartition(":")[2])
+    connector = aiohttp.TCPConnector(resolver=BentDns(port), ssl=client_side())
+    async with aiohttp.ClientSession(connector=connector) as http:
+        yield Caller(emulator, http)
+
+
+async def test_it_speaks_https_only(caller: Caller) -> None:
+    assert caller.emulator.url.startswith("https://127.0.0.1:")
+    submitted = await caller.submit("fal-ai/any-llm", {"prompt": "x"})
+    assert submitted.data["status_url"].startswith(f"{caller.emulator.url}/queue.fal.run/fal-ai/any-llm/")
+    assert (await caller.finished(submitted)).data["status"] == "COMPLETED"
+    assert (await caller.result(submitted)).data["output"]
+    with pytest.raises(aiohttp.ClientError):
+        await caller.get(caller.emulator.url.replace("https", "http"))
+
+
+async def test_a_queued_request_under_fals_own_names(caller: Caller) -> None:
+    submitted = await caller.call(
+        "POST", "https://queue.fal.run/fal-ai/any-llm", json={"prompt": "x"}, headers=KEY
+    )
+    base = f"https://queue.fal.run/fal-ai/any-llm/requests/{submitted.data['request_id']}"
+    urls = {name: submitted.data[name] for name in ("response_url", "status_url", "cancel_url")}
+    assert urls == {"response_url": base, "status_url": f"{base}/status", "cancel_url": f"{base}/cancel"}
+    finished = await caller.finished(submitted)
+    assert finished.data["response_url"] == base
+    assert (await caller.result(submitted)).data["output"]
+    assert (await caller.cancel(submitted)).data == {"status": "ALREADY_COMPLETED"}
+    assert caller.emulator.requests[0].host_segment == "queue.fal.run"
+
+
+async def test_the_backup_hosts_are_the_same_service(caller: Caller) -> None:
+    """Protocol 1.1: URLs in a submit answer from the backup host still name queue.fal.run."""
+    run = await caller.call("POST", "https://falrun.com/fal-ai/any-llm", json={"prompt": "x"}, headers=KEY)
+    assert run.data["output"]
+    submitted = await caller.call("POST", "https://queue.falrun.com/fal-ai/any-llm", json={}, headers=KEY)
+    assert submitted.data["status_url"].startswith("https://queue.fal.run/fal-ai/any-llm/requests/")
+
+
+async def test_produced_files_lie_on_fals_own_file_host(caller: Caller) -> None:
+    @caller.emulator.endpoint("me/file")
+    async def produce(input: Any, job: JobContext) -> Any:
+        return await job.file(b"data", "text/plain", "a.txt")
+
+    produced = await caller.call("POST", "https://fal.run/me/file", json={}, headers=KEY)
+    assert produced.data["url"].startswith("https://v3.fal.media/files/b/")
+    assert (await caller.get(produced.data["url"], headers={})).body == b"data"
+
+
+@pytest.mark.parametrize(
+    ("url", "status"),
+    [
+        ("https://api.fal.ai/v1/models", 200),
+        ("https://fal.ai/api/openapi/queue/openapi.json?endpoint_id=fal-ai/flux/dev", 200),
+        ("https://auth.fal.ai/oauth/token", 405),
+        ("https://fal.run/_emulator", 404),
+    ],
+)
+async def test_the_other_hosts(caller: Caller, url: str, status: int) -> None:
+    assert (await caller.get(url)).status == status
+
+
+async def test_urls_elsewhere_keep_their_whole_path(caller: Caller) -> None:
+    caller.emulator.faults.add(Fault.foreign_urls("https://evil.example", on="submit"))
+    submitted = await caller.call("POST", "https://queue.fal.run/fal-ai/any-llm", json={}, headers=KEY)
+    request_id = submitted.data["request_id"]
+    assert submitted.data["response_url"] == f"https://evil.example/fal-ai/any-llm/requests/{request_id}"
+
+
+@pytest.mark.parametrize("fault", [Fault.reset(), Fault.close(), Fault.reset(taken=True), Fault.truncate()])
+async def test_broken_connections_are_broken_over_tls_too(caller: Caller, fault: Fault) -> None:
+    caller.emulator.faults.add(fault)
+    with pytest.raises(aiohttp.ClientError):
+        await caller.submit("fal-ai/any-llm", {"prompt": "x"})
+    assert (await caller.submit("fal-ai/any-llm", {"prompt": "x"})).status == 200
+
+
+async def test_a_restart_does_not_wait_for_handshakes(caller: Caller) -> None:
+    """A client that connects and says nothing holds up nobody."""
+    port = int(caller.emulator.url.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    await caller.emulator.restart()
+    assert (await caller.run("fal-ai/any-llm", {"prompt": "x"})).status == 200
+    writer.close()
+    assert await reader.read() == b""
+
+
+@given(
+    host=st.sampled_from(sorted(FAL_HOSTS)),
+    port=st.sampled_from(["", ":443", ":8765"]),
+    method=st.sampled_from(["GET", "POST", "PUT"]),
+    segments=st.lists(st.sampled_from(["me", "app", "requests", "id", "status", "stream", "cancel", "x.y"])),
+)
+def test_a_host_name_counts_as_the_first_segment(
+    host: str, port: str, method: str, segments: list[str]
+) -> None:
+    path = "/" + "/".join(segments)
+    assert parse(method, path, host.upper() + port) == parse(method, f"/{host}{path}", "127.0.0.1:8765")
