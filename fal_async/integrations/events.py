@@ -59,11 +59,16 @@ def last_event(header: str | None) -> LastEvent | None:
 
 def describe(status: QueueStatus) -> dict[str, Any]:
     """An `update`: only the log lines that are new."""
-    word = "COMPLETED" if isinstance(status, Completed) else str(status).partition(" ")[0]
-    described: dict[str, Any] = {"request_id": status.request_id, "status": word}
+    described: dict[str, Any] = {"request_id": status.request_id, "status": _word_of(status)}
     if isinstance(status, Queued):
         described["position"] = status.position
     return {**described, "logs": [_line(entry) for entry in status.new_logs]}
+
+
+def _word_of(status: QueueStatus) -> str:
+    if isinstance(status, UnknownStatus):
+        return status.status
+    return {Queued: "IN_QUEUE", InProgress: "IN_PROGRESS", Completed: "COMPLETED"}[type(status)]
 
 
 def _line(entry: RequestLog) -> dict[str, str]:

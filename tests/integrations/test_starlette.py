@@ -167,6 +167,7 @@ async def test_updates_logs_and_the_result_reach_the_browser(
     (job,) = emulator.jobs.values()
     *updates, result = events
     assert {event["event"] for event in updates} == {"update"}
+    assert {event["data"]["status"] for event in updates} <= {"IN_QUEUE", "IN_PROGRESS", "COMPLETED"}
     assert updates[-1]["data"]["status"] == "COMPLETED"
     lines = [entry["message"] for event in updates for entry in event["data"]["logs"]]
     assert lines == [entry["message"] for entry in job.logs]
