@@ -58,6 +58,7 @@ def run(options: argparse.Namespace) -> int:
         app = make_app(options, os.environ.get(TOKEN_VARIABLE, ""))
     except ConfigurationError as error:
         return fail("proxy", error.message)
+    print(f"fal proxy at http://{options.host}:{options.port}; Ctrl-C stops it", flush=True)
     uvicorn.run(
         app,
         host=options.host,

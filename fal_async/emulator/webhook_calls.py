@@ -22,7 +22,7 @@ async def key_set(core: Core, call: Call) -> Answer:
 
 def list_attempts(core: Core, _: Any) -> list[dict[str, Any]]:
     return [
-        {**attrs.asdict(attempt, recurse=False), "body": attempt.body.decode()}
+        {**attrs.asdict(attempt, recurse=False), "body": attempt.body.decode(errors="replace")}
         for attempt in core.webhooks.attempts
     ]
 

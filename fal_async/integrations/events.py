@@ -1,11 +1,13 @@
 """What a browser gets to see of a request, as server-sent events: text in the format of WHATWG HTML 9.2.
 
 Events: `update` (status, position, new log lines), `result`, `failed`; the items of a stream come as plain
-`message` events, closed by `done`. Each carries JSON. (`error` is the name of an event of EventSource's own.)
+`message` events, closed by `done`. Each carries JSON, with bytes as base64. (`error` is the name of one of
+EventSource's own.)
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import logging
@@ -38,6 +40,8 @@ def encode_event(data: Any, *, event: str = "message", event_id: str | None = No
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):  # chunks of a model that sends no events
+        return base64.b64encode(value).decode()
     if attrs.has(type(value)):
         return attrs.asdict(value)
     raise TypeError(f"JSON can't carry a value of type {type(value).__name__}")
@@ -106,16 +110,13 @@ async def events_of_request(handle: RequestHandle, *, logs: bool) -> AsyncGenera
 
 
 async def events_of_stream(items: AsyncIterable[Any]) -> AsyncGenerator[bytes, None]:
-    """No ids: a stream can't be resumed (protocol 12). It is closed at the end, and when that comes early."""
+    """No ids: a stream can't be resumed (protocol 12)."""
     try:
-        async with contextlib.AsyncExitStack() as stack:
-            if hasattr(items, "aclose"):
-                stack.push_async_callback(items.aclose)
-            async for item in items:
-                if isinstance(item, _STATUSES):
-                    yield encode_event(describe(item), event="update")
-                else:
-                    yield encode_event(item)
+        async for item in items:
+            if isinstance(item, _STATUSES):
+                yield encode_event(describe(item), event="update")
+            else:
+                yield encode_event(item)
         yield encode_event(None, event="done")
     except FalError as error:
         logger.warning("a relayed stream failed: %s", error)

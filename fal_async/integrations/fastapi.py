@@ -23,6 +23,7 @@ from fal_async.integrations.starlette import (
     fal_error_handler,
     fal_lifespan,
     get_session,
+    past_the_body,
     peer_address,
     sse_response,
     webhook_route,
@@ -77,7 +78,7 @@ Fal = Annotated[Session, Depends(FalDependency(), scope="function")]
 @contextlib.asynccontextmanager
 async def _cancelled_on_disconnect(request: Request) -> AsyncIterator[None]:
     watch = _Watch(request)
-    await request.body()  # what comes after it can only be the disconnect
+    await past_the_body(request)
     watch.begin()
     try:
         try:

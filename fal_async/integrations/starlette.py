@@ -118,8 +118,7 @@ async def while_connected(request: Request, work: Awaitable[T]) -> T:
 
     A cancelled `fal.subscribe(...)` cancels its request on fal, so that nobody pays for what nobody sees.
     """
-    # What comes after the body can only be the disconnect. The body stays readable: Starlette keeps it.
-    await request.body()
+    await past_the_body(request)
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(disconnected(request.receive))
     try:
@@ -130,6 +129,12 @@ async def while_connected(request: Request, work: Awaitable[T]) -> T:
     if not finished:
         raise ClientDisconnect
     return task.result()
+
+
+async def past_the_body(request: Request) -> None:
+    """What comes after the body can only be the disconnect. The body stays readable: Starlette keeps it."""
+    with contextlib.suppress(RuntimeError):  # read already, as a form or piece by piece
+        await request.body()
 
 
 async def disconnected(receive: Receive) -> None:
@@ -188,11 +193,14 @@ async def _source(source: Any, resume: Callable[[str], Any] | None, seen: LastEv
         raise ConfigurationError(
             f"source is a {type(found).__name__}: expected a RequestHandle or an async iterable"
         )
+    if isinstance(found, contextlib.AbstractAsyncContextManager):
+        await found.__aenter__()  # a stream begins: an HTTP error is a plain answer then
     return cast("Source", found)
 
 
 class _EventsResponse(StreamingResponse):
     def __init__(self, source: Source, *, logs: bool, cancel_on_disconnect: bool, keep_alive: float) -> None:
+        self._source = source
         self._handle = source if isinstance(source, RequestHandle) else None
         events = (
             events_of_request(source, logs=logs)
@@ -205,6 +213,7 @@ class _EventsResponse(StreamingResponse):
         self._events: AsyncGenerator[bytes, None] = events
         self._keep_alive = keep_alive
         self._cancel_on_disconnect = cancel_on_disconnect
+        self._told_all = False
 
     async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
         pump = asyncio.ensure_future(self._pump(send))
@@ -215,6 +224,8 @@ class _EventsResponse(StreamingResponse):
             finished = pump.done()
         finally:
             await end_tasks(pump, gone)
+            if hasattr(self._source, "aclose"):
+                await self._source.aclose()
             if not finished:
                 await self._abandon()
         if finished:
@@ -235,13 +246,14 @@ class _EventsResponse(StreamingResponse):
             async with contextlib.aclosing(self._events) as events:
                 async for data in events:
                     await write(data)
+            self._told_all = True
         finally:
             await end_tasks(keeper)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _abandon(self) -> None:
         """The browser left, or the server stops: nobody will look at the result."""
-        if self._handle is None or not self._cancel_on_disconnect:
+        if self._handle is None or self._told_all or not self._cancel_on_disconnect:
             return
         cancel = asyncio.ensure_future(self._handle.cancel())
         done, _ = await asyncio.wait((cancel,), timeout=CANCEL_LIMIT)

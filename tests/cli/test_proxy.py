@@ -36,15 +36,17 @@ async def running(emulator: Emulator, *arguments: str, token: str = "") -> Async
         "FAL_PROXY_TOKEN": token,
     }
     command = [sys.executable, "-m", "fal_async", "proxy", "--port", str(port), *arguments]
-    process = await asyncio.create_subprocess_exec(*command, env=environment, stderr=asyncio.subprocess.PIPE)
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=pipe, stderr=pipe)
     try:
         await is_up(port, process)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(20):
-            _, said = await process.communicate()
-    assert said == b""
+            said, complained = await process.communicate()
+    assert said.startswith(f"fal proxy at http://127.0.0.1:{port}".encode())
+    assert complained == b""
     # uvicorn raises the signal anew once it has stopped.
     assert process.returncode in (0, -signal.SIGTERM)
 

@@ -135,6 +135,24 @@ async def test_the_watch_ends_with_the_handler(emulator: Emulator, http: aiohttp
             await done.wait()
 
 
+async def size(request: Request) -> int:
+    return sum([len(piece) async for piece in request.stream()])
+
+
+async def test_a_body_that_was_read_before_is_no_obstacle(
+    emulator: Emulator, http: aiohttp.ClientSession
+) -> None:
+    """FastAPI reads forms before it asks for dependencies."""
+    app = application(emulator)
+
+    @app.post("/")
+    async def handler(sent: Annotated[int, Depends(size)], fal: Fal) -> Any:
+        return (await fal.subscribe("me/echo", {"size": sent})).data
+
+    async with serving(app) as server, http.post(server.url, data=b"12345") as response:
+        assert await response.json() == {"size": 5}
+
+
 ANSWERS = [
     ("me/broken", 422, "body.a: no"),
     ("me/unknown", 502, "The model could not be reached"),

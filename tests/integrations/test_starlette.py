@@ -17,7 +17,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
-from fal_async import ConfigurationError, Session, SessionStateError, WebhookEvent
+from fal_async import (
+    ConfigurationError,
+    RateLimitError,
+    Session,
+    SessionStateError,
+    StreamError,
+    WebhookEvent,
+)
 from fal_async.emulator import Emulator, Fault
 from fal_async.integrations.starlette import (
     exception_handlers,
@@ -239,6 +246,46 @@ async def test_any_async_iterable_is_relayed(emulator: Emulator, http: aiohttp.C
     assert [event["data"] for event in events[:-1]] == [{"n": n, "text": "a\nb\r\u2028c"} for n in range(3)]
     assert events[-1]["event"] == "done"
     assert closed == [True]
+
+
+class Stream:
+    """What `fal.stream` gives, as far as a relay sees it."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error, self.closed = error, asyncio.Event()
+
+    async def __aenter__(self) -> Stream:
+        if self.error is not None:
+            raise self.error
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        yield b"\x00\xff"
+        raise StreamError("it broke off")
+
+    async def aclose(self) -> None:
+        self.closed.set()
+
+
+async def test_a_stream_is_begun_before_the_answer_and_closed_after_it(
+    emulator: Emulator, http: aiohttp.ClientSession
+) -> None:
+    streams = [Stream(RateLimitError("busy", status=429, retry_after=1.5)), Stream()]
+
+    async def handler(request: Request) -> Response:
+        return await sse_response(request, streams.pop(0))
+
+    good = streams[1]
+    async with serving(application(emulator, Route("/", handler))) as server:
+        async with http.get(server.url) as response:
+            assert (response.status, response.headers["Retry-After"]) == (429, "2")
+        events = await all_events(http, server.url)
+    assert [event.get("event", "message") for event in events] == ["message", "failed"]
+    assert events[0]["data"] == "AP8="
+    assert good.closed.is_set()
 
 
 async def test_idle_connections_are_kept_alive(emulator: Emulator, http: aiohttp.ClientSession) -> None:

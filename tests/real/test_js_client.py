@@ -69,10 +69,12 @@ async def test_it_runs(client: Client) -> None:
 
 
 async def test_it_streams(client: Client, emulator: Emulator) -> None:
-    @emulator.endpoint("me/words")
     async def words(input: Any) -> AsyncIterator[Any]:
         for word in input["text"].split():
             yield {"word": word}
+
+    serve: Any = emulator.endpoint("me/words")
+    serve(words)
 
     answer = await client("stream")
     assert answer["events"] == [{"word": "one"}, {"word": "two"}, {"word": "three"}]
