@@ -52,6 +52,7 @@ class WebhookWait:
 
     async def _by_polls(self, handle: RequestHandle) -> Result[Any]:
         interval = self.poll_interval or SLOW_POLL
+        await asyncio.sleep(interval)  # most deliveries are there before the first poll would be
         return await self.queue.see_through(
             handle, self.logs, self.on_queue_update, "polling", interval, self.output_type
         )

@@ -1,6 +1,6 @@
 """fal in FastAPI applications: the session as a dependency, and all of `integrations.starlette`."""
 
-from __future__ import annotations
+# Not with `from __future__ import annotations`: FastAPI could not read those of a callable object.
 
 import asyncio
 import contextlib
