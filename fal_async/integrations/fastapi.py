@@ -14,20 +14,22 @@ except ImportError as missing:
         "fal_async.integrations.fastapi needs FastAPI: pip install 'fal-async[fastapi]'"
     ) from missing
 
+from fal_async.integrations.relaying import (
+    disconnected,
+    end_tasks,
+    past_the_body,
+    sse_response,
+    while_connected,
+)
 from fal_async.integrations.starlette import (
     Lifespan,
     client_gone_handler,
-    disconnected,
-    end_tasks,
     exception_handlers,
     fal_error_handler,
     fal_lifespan,
     get_session,
-    past_the_body,
     peer_address,
-    sse_response,
     webhook_route,
-    while_connected,
 )
 from fal_async.session import Session
 from fal_async.webhooks import WebhookReceiver
@@ -77,9 +79,8 @@ Fal = Annotated[Session, Depends(FalDependency(), scope="function")]
 
 @contextlib.asynccontextmanager
 async def _cancelled_on_disconnect(request: Request) -> AsyncIterator[None]:
+    await past_the_body(request)  # before the handler, which may want to read it, too
     watch = _Watch(request)
-    await past_the_body(request)
-    watch.begin()
     try:
         try:
             yield
@@ -99,18 +100,13 @@ class _Watch:
         if task is None:
             raise RuntimeError("a dependency runs in a task")
         self._handler: asyncio.Task[object] = task
-        self._receive = request.receive
-        self._gone: asyncio.Future[None] | None = None
         self._cancelled = False
-
-    def begin(self) -> None:
-        self._gone = asyncio.ensure_future(disconnected(self._receive))
+        self._gone = asyncio.ensure_future(disconnected(request.receive))
         self._gone.add_done_callback(self._cancel)
 
     async def end(self) -> None:
-        if self._gone is not None:
-            self._gone.remove_done_callback(self._cancel)
-            await end_tasks(self._gone)
+        self._gone.remove_done_callback(self._cancel)
+        await end_tasks(self._gone)
 
     def is_the_cause(self) -> bool:
         """Of a CancelledError, and alone: the server's own cancellation goes on."""

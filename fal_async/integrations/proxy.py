@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import json
 import logging
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
 from fal_async.errors import ConfigurationError, FalError, SessionStateError
 from fal_async.integrations.answers import answer_to
+from fal_async.integrations.asgi import RawAnswer, Receive, RequestBody, Scope, Send
 from fal_async.protocol.http import HttpRequest, Operation
 from fal_async.protocol.proxy import MAX_TOKEN_BODY, Target, checked_token_body, find_target
 from fal_async.protocol.proxy_headers import (
@@ -28,7 +28,6 @@ from fal_async.protocol.proxy_headers import (
     forwarded_headers,
     returned_headers,
     target_values,
-    too_large,
 )
 from fal_async.protocol.proxy_rules import DEFAULT_MAX_BODY, ProxyRoute, ProxyRules, Refusal
 from fal_async.version import __version__
@@ -38,10 +37,6 @@ if TYPE_CHECKING:
     from fal_async.transport import OpenResponse
 
 logger = logging.getLogger("fal_async")
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 _OPERATIONS: Mapping[ProxyRoute, Operation] = {
     ProxyRoute.RUN: Operation.RUN,
     ProxyRoute.SUBMIT: Operation.SUBMIT,
@@ -141,7 +136,7 @@ class FalProxy:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = _Answer(send)
+        answer = RawAnswer(send)
         try:
             await self._pass_on(scope, receive, answer)
         except Refusal as refusal:
@@ -153,13 +148,13 @@ class FalProxy:
             told = answer_to(error)
             await answer.refuse(told.status, told.body["detail"], told.headers)
 
-    async def _pass_on(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+    async def _pass_on(self, scope: Scope, receive: Receive, answer: RawAnswer) -> None:
         headers: list[tuple[bytes, bytes]] = list(scope["headers"])
         target = find_target(scope["method"], target_values(headers), self.rules)
         passed = forwarded_headers(headers, self.rules)
         length = check_length(headers, self.rules)
         await self._admit(_proxy_request(scope, target))
-        body = _Body(receive, self.rules.max_body)
+        body = RequestBody(receive, self.rules.max_body)
         work = asyncio.ensure_future(self._relay(scope, target, passed, length, body, answer))
         gone = asyncio.ensure_future(body.gone())
         try:
@@ -190,8 +185,8 @@ class FalProxy:
         target: Target,
         passed: dict[str, str],
         length: int | None,
-        body: _Body,
-        answer: _Answer,
+        body: RequestBody,
+        answer: RawAnswer,
     ) -> None:
         transport = _session_of(scope, self._session).transport
         request = HttpRequest(
@@ -215,7 +210,7 @@ class FalProxy:
             await _return(response, answer)
 
     async def _with_body(
-        self, request: HttpRequest, target: Target, length: int | None, body: _Body
+        self, request: HttpRequest, target: Target, length: int | None, body: RequestBody
     ) -> HttpRequest:
         if target.route is ProxyRoute.TOKENS:
             checked = checked_token_body(await body.whole(MAX_TOKEN_BODY), self.rules)
@@ -258,7 +253,7 @@ async def _outcome(value: Any) -> Any:
     return await value if inspect.isawaitable(value) else value
 
 
-async def _return(response: OpenResponse, answer: _Answer) -> None:
+async def _return(response: OpenResponse, answer: RawAnswer) -> None:
     """Status, the headers on the list, and the body piece by piece."""
     if 300 <= response.status < 400:
         raise Refusal(502, "fal redirected the request, which is not followed")
@@ -270,73 +265,3 @@ async def _return(response: OpenResponse, answer: _Answer) -> None:
     async for chunk in response.chunks():
         await answer.write(chunk)
     await answer.end()
-
-
-class _Body:
-    """The request's body, read as it is asked for; then the watch for the caller's leaving."""
-
-    def __init__(self, receive: Receive, limit: int) -> None:
-        self._receive, self._limit = receive, limit
-        self._read = asyncio.Event()
-        self.refusal: Refusal | None = None
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        size, more = 0, True
-        while more:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                self._read.set()
-                raise ConnectionError("the caller left")
-            size += len(message.get("body", b""))
-            if size > self._limit:
-                self.refusal = too_large(self._limit)
-                self._read.set()
-                raise ConnectionError("the body is too large")
-            more = message.get("more_body", False)
-            if message.get("body"):
-                yield message["body"]
-        self._read.set()
-
-    async def whole(self, limit: int) -> bytes:
-        """Refusal where it is larger than `limit`, too."""
-        body = b""
-        async for chunk in self.chunks():
-            body += chunk
-            if len(body) > limit:
-                raise too_large(limit)
-        return body
-
-    async def gone(self) -> None:
-        """Until the caller has left, or must not go on."""
-        await self._read.wait()
-        while self.refusal is None:
-            if (await self._receive())["type"] == "http.disconnect":
-                return
-
-
-class _Answer:
-    """What goes back. Once it has begun, nothing else can be said: the connection is then cut off."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self._begun = False
-
-    async def begin(self, status: int, headers: Mapping[str, str]) -> None:
-        self._begun = True
-        pairs = [(name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in headers.items()]
-        await self._send({"type": "http.response.start", "status": status, "headers": pairs})
-
-    async def write(self, data: bytes) -> None:
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
-
-    async def end(self) -> None:
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def refuse(self, status: int, reason: str, headers: Mapping[str, str] | None = None) -> None:
-        if self._begun:
-            return
-        body = json.dumps({"detail": reason}).encode()
-        told = {"content-type": "application/json", "content-length": str(len(body)), **(headers or {})}
-        await self.begin(status, told)
-        await self.write(body)
-        await self.end()

@@ -135,6 +135,17 @@ async def test_the_watch_ends_with_the_handler(emulator: Emulator, http: aiohttp
             await done.wait()
 
 
+async def test_a_handler_may_read_the_body_itself(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+    app = application(emulator)
+
+    @app.post("/")
+    async def handler(request: Request, fal: Fal) -> Any:
+        return (await fal.subscribe("me/echo", await request.json())).data
+
+    async with serving(app) as server, http.post(server.url, json={"a": 1}) as response:
+        assert await response.json() == {"a": 1}
+
+
 async def size(request: Request) -> int:
     return sum([len(piece) async for piece in request.stream()])
 

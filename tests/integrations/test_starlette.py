@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
@@ -149,6 +149,30 @@ async def test_while_connected_gives_what_comes_and_raises_what_fails(
             assert await response.json() == {"data": {"a": 1}, "body": "x"}
         async with http.post(server.url, params={"id": "me/broken"}) as response:
             assert response.status == 422
+
+
+async def test_work_that_was_not_begun_is_dropped_when_the_browser_leaves_in_its_body(
+    emulator: Emulator,
+) -> None:
+    outcomes: asyncio.Queue[str] = asyncio.Queue()
+
+    async def handler(request: Request) -> Response:
+        work = get_session(request).subscribe("me/echo", {})
+        try:
+            await while_connected(request, work)
+        except ClientDisconnect:
+            outcomes.put_nowait("gone")
+            raise
+        raise AssertionError("it went on")
+
+    async with serving(application(emulator, Route("/", handler, methods=["POST"]))) as server:
+        _, writer = await asyncio.open_connection(*server.address)
+        writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
+        await writer.drain()
+        writer.close()
+        async with asyncio.timeout(5):
+            assert await outcomes.get() == "gone"
+    assert emulator.count() == 0
 
 
 # Server-sent events.
