@@ -21,6 +21,7 @@ import attrs
 from fal_async.errors import ConfigurationError, FalError, SessionStateError
 from fal_async.integrations.answers import answer_to
 from fal_async.integrations.asgi import RawAnswer, Receive, RequestBody, Scope, Send
+from fal_async.options import tags_header
 from fal_async.protocol.http import HttpRequest, Operation
 from fal_async.protocol.proxy import MAX_TOKEN_BODY, Target, checked_token_body, find_target
 from fal_async.protocol.proxy_headers import (
@@ -189,12 +190,15 @@ class FalProxy:
         answer: RawAnswer,
     ) -> None:
         transport = _session_of(scope, self._session).transport
+        # Billing tags are the server's to give (see `FORWARDED`).
+        tags = tags_header(transport.settings.tags)
         request = HttpRequest(
             operation=_OPERATIONS.get(target.route, Operation.WRITE),
             method=target.method,
             url=target.url(transport.settings.hosts),
             headers={
                 **passed,
+                **({"x-fal-tags": tags} if tags else {}),
                 # Decoded on the way, an answer would have to be kept together.
                 "accept-encoding": "identity",
                 "x-fal-client-proxy": f"fal_async/{__version__}",

@@ -6,6 +6,8 @@ import asyncio
 import base64
 import hashlib
 import json
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -284,6 +286,24 @@ async def test_stop_drops_what_waits_and_a_restart_without_memory_too(receiver: 
         await emulator.webhooks.wait_for(2)
     assert emulator.webhooks.under_way == 0
     assert len(receiver.deliveries) == 2
+
+
+def test_without_the_extra_the_key_set_says_what_is_missing() -> None:
+    script = """
+import asyncio, sys
+sys.modules["cryptography.hazmat.primitives.asymmetric.ed25519"] = None
+import aiohttp
+from fal_async.emulator import Emulator
+
+async def main():
+    async with Emulator() as emulator, aiohttp.ClientSession() as http:
+        async with http.get(emulator.url + "/rest.fal.ai/.well-known/jwks.json") as answer:
+            assert answer.status == 500
+            assert "fal-async[webhooks]" in await answer.text()
+
+asyncio.run(main())
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=30)
 
 
 async def test_where_fal_delivers_from(caller: Caller) -> None:

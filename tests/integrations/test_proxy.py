@@ -142,6 +142,15 @@ async def test_headers_cross_by_the_list(
     }
 
 
+async def test_billing_tags_are_the_servers(
+    emulator: Emulator, session: Session, http: aiohttp.ClientSession
+) -> None:
+    tagged = session.with_options(tags={"team": "ours"})
+    async with proxying(tagged, http) as caller:
+        await caller.ask("POST", f"{RUN}/me/echo", [("X-Fal-Tags", "team=theirs")], json={})
+    assert emulator.requests[0].headers["X-Fal-Tags"] == "team=ours"
+
+
 async def test_bodies_stream_both_ways(http: aiohttp.ClientSession) -> None:
     """The answer begins while the request's body is still on its way: neither is kept together."""
     began = asyncio.Event()
