@@ -1,0 +1,55 @@
+"""`python -m benchmarks [PART ...] [--quick]`: take figures, write them, and rewrite the tables of README.md.
+
+Parts: saturation, imports, cold, calls, emulator, large, noticing, crowd (default: all of them), or `tables`,
+which measures nothing. `--quick` takes a minute or two, prints the tables, and writes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks import plan, taking
+from benchmarks.readme import rewrite
+from benchmarks.tables import TABLES
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results"
+PARTS: dict[str, Callable[[bool], dict[str, Any]]] = {
+    "saturation": lambda quick: taking.take_saturation(1.0 if quick else 5.0),
+    "imports": lambda quick: taking.take_imports(3 if quick else 15),
+    "cold": lambda quick: taking.take_cold_starts(3 if quick else 15),
+    "calls": lambda quick: taking.take(plan.calls(quick)),
+    "emulator": lambda quick: taking.take(plan.emulator(quick)),
+    "large": lambda quick: taking.take(plan.large(quick)),
+    "noticing": lambda quick: taking.take(plan.noticing(quick)),
+    "crowd": lambda quick: taking.take(plan.crowd(quick)),
+}
+
+
+def main() -> None:
+    options = _options()
+    for part in options.parts or PARTS:
+        if part == "tables":
+            continue
+        print(f"{part}:", flush=True)
+        data = PARTS[part](options.quick)
+        print(TABLES[part](data), flush=True)
+        if not options.quick:
+            (RESULTS / f"{part}.json").write_text(json.dumps(data, separators=(",", ":")) + "\n")
+    if not options.quick:
+        rewrite(HERE / "README.md", RESULTS)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", choices=[*PARTS, "tables"])
+    parser.add_argument("--quick", action="store_true", help="small sizes, one round, nothing written")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

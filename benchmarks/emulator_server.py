@@ -1,0 +1,54 @@
+"""The emulator as a process of its own, with the two endpoints that the worker asks for.
+
+Prints its URL and serves until its standard input is closed, as the load server does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import sys
+import time
+from typing import Any
+
+from benchmarks.rivals import KEY
+from fal_async.emulator import Emulator
+
+KINDS = ("submit", "status", "status_stream", "result", "cancel")
+
+
+async def serve() -> None:
+    emulator = Emulator(key=KEY, record=False)
+    reports = 0
+
+    async def job(_: Any) -> dict[str, Any]:
+        return {"completed_at": time.monotonic(), "text": "a cat"}
+
+    async def report(_: Any) -> dict[str, Any]:
+        nonlocal reports
+        reports += 1
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        return {
+            "cpu_seconds": used.ru_utime + used.ru_stime,
+            # To the emulator a report is a run.
+            "requests": {
+                **{kind: emulator.count(kind) for kind in KINDS},
+                "run": emulator.count("run") - reports,
+            },
+            "submissions": emulator.count("submit"),
+            "connections": emulator.connections_opened,
+            "most_connections": emulator.connections_opened,
+        }
+
+    for endpoint_id in ("bench/job", "bench/warm-up"):
+        emulator.endpoint(endpoint_id, runners=10_000)(job)
+    emulator.endpoint("bench/report", public=True)(report)
+    async with emulator:
+        print(emulator.url, flush=True)
+        stop = asyncio.Event()
+        asyncio.get_running_loop().add_reader(sys.stdin, stop.set)
+        await stop.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve())
