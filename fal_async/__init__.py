@@ -64,10 +64,14 @@ if TYPE_CHECKING:
     from fal_async.protocol.multipart import UploadState
     from fal_async.protocol.reconnecting import Reconnect, Reconnected
     from fal_async.protocol.streaming import ServerSentEvent
+    from fal_async.protocol.webhook_events import WebhookEvent
     from fal_async.queue import RequestHandle
     from fal_async.session import Session
     from fal_async.shortcuts import run, stream, submit, subscribe, upload
     from fal_async.streaming import EventStream
+    from fal_async.webhook_store import Claim, MemoryStore, SeenStore
+    from fal_async.webhook_verifier import WebhookVerifier
+    from fal_async.webhooks import Receipt, WebhookReceiver
     from fal_async.websocket import HttpOverWebSocket
 
 # Where each name lives, for importing it when it is first asked for.
@@ -125,6 +129,10 @@ _HOMES = {
     "protocol.input_files": ("File",),
     "protocol.multipart": ("UploadState",),
     "shortcuts": ("run", "stream", "submit", "subscribe", "upload"),
+    "protocol.webhook_events": ("WebhookEvent",),
+    "webhook_store": ("Claim", "MemoryStore", "SeenStore"),
+    "webhook_verifier": ("WebhookVerifier",),
+    "webhooks": ("Receipt", "WebhookReceiver"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -134,6 +142,7 @@ __all__ = [
     "BalanceExhaustedError",
     "CallOptions",
     "CancelOutcome",
+    "Claim",
     "ClientTimeoutError",
     "Completed",
     "ConfigurationError",
@@ -146,6 +155,7 @@ __all__ = [
     "Hosts",
     "HttpOverWebSocket",
     "InProgress",
+    "MemoryStore",
     "NotFoundError",
     "OutputFile",
     "PermissionDeniedError",
@@ -156,6 +166,7 @@ __all__ = [
     "RealtimeError",
     "Reconnect",
     "Reconnected",
+    "Receipt",
     "RequestCancelledError",
     "RequestFailedError",
     "RequestHandle",
@@ -165,6 +176,7 @@ __all__ = [
     "ResultExpiredError",
     "Retry",
     "RetryPolicy",
+    "SeenStore",
     "ServerError",
     "ServerSentEvent",
     "Session",
@@ -180,7 +192,10 @@ __all__ = [
     "UploadError",
     "UploadState",
     "ValidationError",
+    "WebhookEvent",
+    "WebhookReceiver",
     "WebhookVerificationError",
+    "WebhookVerifier",
     "__version__",
     "encode",
     "encode_file",

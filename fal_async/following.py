@@ -35,6 +35,9 @@ Mode = Literal["polling", "streaming", "auto"]
 """How a request is followed. "polling": status requests, paced by what the session knows of the endpoint.
 "streaming": one connection on which fal tells the news at once; it counts against the session's connections,
 and where none is left, or fal refuses, polls stand in. "auto": the same, without a warning then."""
+SubscribeMode = Literal["polling", "streaming", "auto", "webhook"]
+"""Also "webhook": fal calls the receiver that is attached to the session (`fal.webhooks.attach`), and slow
+polls stand in for a delivery that is lost."""
 MODES = ("polling", "streaming", "auto")
 _STREAM_FAILURES, _STREAM_LIVES = 3, 5.0
 """Streams in a row that break without any news, or within so many seconds, before polls take over for good."""

@@ -27,7 +27,7 @@ from fal_async.config import (
 )
 from fal_async.credentials import KeySource, NoKey, key_source
 from fal_async.errors import AuthenticationError, ConfigurationError, NotFoundError
-from fal_async.following import Mode, check_following
+from fal_async.following import SubscribeMode, check_following
 from fal_async.logs import turn_on_logs
 from fal_async.models import OutputFile, Result, T
 from fal_async.options import CallOptions, Priority, StorageSettings, bundle, clean_headers, clean_tags
@@ -36,8 +36,9 @@ from fal_async.protocol.events import check_idle_timeout, stream_request
 from fal_async.protocol.input_files import find_files
 from fal_async.protocol.run import parse_run, run_request
 from fal_async.protocol.structure import input_value
-from fal_async.queue import EnqueueCallback, Known, Queue, UpdateCallback, call_back
+from fal_async.queue import EnqueueCallback, Known, Queue, RequestHandle, UpdateCallback, call_back
 from fal_async.supervision import Progress, Wait, submit_under, supervise
+from fal_async.webhook_waiting import WebhookWait
 
 if TYPE_CHECKING:
     import ssl as ssl_module
@@ -45,10 +46,12 @@ if TYPE_CHECKING:
     import aiohttp
 
     from fal_async.conversation import RealtimeConnection
+    from fal_async.following import Mode
     from fal_async.realtime import Realtime
     from fal_async.storage import Storage
     from fal_async.streaming import EventStream
     from fal_async.transport import Pool, Transport
+    from fal_async.webhooks import Webhooks
     from fal_async.websocket import HttpOverWebSocket
 
 _PROBE_APP = "fal-ai/flux"
@@ -132,6 +135,7 @@ class Session:
         self._talking: weakref.WeakSet[RealtimeConnection] = weakref.WeakSet()
         self._cdn_tokens = TokenCache()
         self._storage: Storage | None = None
+        self._webhooks: Webhooks | None = None
 
     @classmethod
     def with_credentials(cls, key: Credentials) -> Session:
@@ -186,10 +190,13 @@ class Session:
 
     async def aclose(self) -> None:
         """Close every connection. Closing twice, or closing a view, is no error."""
-        if self._parent is None:
-            for connection in tuple(self._talking):
-                await connection.aclose()
-            await self._the_pool().aclose()
+        if self._parent is not None:
+            return
+        for connection in tuple(self._talking):
+            await connection.aclose()
+        if self._webhooks is not None:
+            await self._webhooks.aclose()
+        await self._the_pool().aclose()
 
     async def __aenter__(self) -> Session:
         return await self.open()
@@ -344,6 +351,21 @@ class Session:
     async def _fetch_files(self, files: list[OutputFile], folder: str | os.PathLike[str]) -> list[Path]:
         return await self.storage.download_all(files, folder)
 
+    @property
+    def webhooks(self) -> Webhooks:
+        """Deliveries from fal: verify them, or attach a receiver. One for the session and all of its views."""
+        root = self._root
+        if root._webhooks is None:
+            from fal_async.webhooks import Webhooks
+
+            root._webhooks = Webhooks(root.transport)
+        return root._webhooks
+
+    @property
+    def transport(self) -> Transport:
+        """What sends this session's requests: for integrations."""
+        return self._sender()
+
     async def run(
         self,
         endpoint_id: str,
@@ -418,7 +440,7 @@ class Session:
         on_enqueue: EnqueueCallback | None = None,
         on_queue_update: UpdateCallback | None = None,
         # How it is followed, and how long.
-        mode: Mode = "polling",
+        mode: SubscribeMode = "polling",
         poll_interval: float | None = None,
         timeout: float | None = None,
         cancel_on_exit: bool = True,
@@ -448,8 +470,9 @@ class Session:
             on_enqueue: called once with the request id; store it there to survive a crash.
             on_queue_update: called with each status. Both may be async; an exception in one ends the
                 wait as a cancellation does.
-            mode: "polling", "streaming" or "auto": see `Mode`.
-            poll_interval: seconds between polls, in place of the pace that adapts to the endpoint.
+            mode: "polling", "streaming", "auto" or "webhook": see `SubscribeMode`.
+            poll_interval: seconds between polls, in place of the pace that adapts to the endpoint;
+                default 30 in mode "webhook".
             timeout: seconds for everything: submit, wait, retries and fetch. Default none.
             cancel_on_exit: when the wait ends without the result (time-out, cancelled task, exception in a
                 callback), cancel the remote request, once. Default True.
@@ -462,7 +485,9 @@ class Session:
             `queue.result` raise. Every error after the submit has the `request_id`.
         """
         endpoint = EndpointId.parse(endpoint_id, path)
-        check_following(mode, poll_interval)
+        receiver = self.webhooks.receiver_for(webhook_url) if mode == "webhook" else None
+        following: Mode = "polling" if mode == "webhook" else mode
+        check_following(following, poll_interval)
         options = bundle(
             hint=hint,
             priority=priority,
@@ -478,11 +503,28 @@ class Session:
         )
         queue, wait, progress = self.queue, Wait(endpoint_id=endpoint.full), Progress()
 
+        async def submit() -> RequestHandle:
+            url = webhook_url if receiver is None else receiver.url
+            return await submit_under(
+                wait, progress, queue.put(endpoint, input, options, url, retry, progress)
+            )
+
         async def work() -> Result[T]:
-            submit = queue.put(endpoint, input, options, webhook_url, retry, progress)
-            handle = await submit_under(wait, progress, submit)
+            if receiver is not None:
+                return await WebhookWait(
+                    queue=queue,
+                    arrivals=receiver.arrivals,
+                    logs=logs,
+                    on_enqueue=on_enqueue,
+                    on_queue_update=on_queue_update,
+                    poll_interval=poll_interval,
+                    output_type=output_type,
+                ).result(submit)
+            handle = await submit()
             await call_back(on_enqueue, handle.request_id)
-            return await queue.see_through(handle, logs, on_queue_update, mode, poll_interval, output_type)
+            return await queue.see_through(
+                handle, logs, on_queue_update, following, poll_interval, output_type
+            )
 
         return await supervise(wait, work, timeout=timeout, cancel_on_exit=cancel_on_exit)
 

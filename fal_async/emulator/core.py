@@ -22,6 +22,7 @@ from fal_async.emulator.routing import FAL_HOSTS, Route, host_name
 from fal_async.emulator.storage_paths import StoragePath
 from fal_async.emulator.tokens import RealtimeTokens
 from fal_async.emulator.upload_book import UploadBook
+from fal_async.emulator.webhooks import Webhooks
 
 
 @attrs.frozen(kw_only=True)
@@ -35,6 +36,7 @@ class Core:
     tokens: RealtimeTokens
     faults: FaultBook
     recorder: Recorder
+    webhooks: Webhooks
     keep_alive: float
     """Seconds between the keep-alive comments of a stream."""
 

@@ -33,6 +33,7 @@ OPERATIONS = (
     "complete",
     "cdn_sign",
     "storage",
+    "key_set",
 )
 """What `on` can name. "any" is each of the others."""
 WHERE = ("headers", "body")

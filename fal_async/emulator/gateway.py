@@ -21,6 +21,7 @@ from fal_async.emulator import (
     streaming,
     tokens,
     uploads,
+    webhook_calls,
 )
 from fal_async.emulator.answers import Answer, bad_request, json_answer, method_not_allowed, request_error
 from fal_async.emulator.core import Call, Core, Reply
@@ -91,11 +92,12 @@ SERVICES: Mapping[str, Service] = {
     "token": side_hosts.token,
     "openapi": side_hosts.openapi,
     "platform": platform_api.platform,
+    "key_set": webhook_calls.key_set,
     "index": index,
     "wrong_method": wrong_method,
 }
 """One row per operation: a new feature of fal is a file beside these and a line here."""
-_WITHOUT_KEY = frozenset({"file", "token", "openapi", "index", "admin", "unknown"}) | frozenset(
+_WITHOUT_KEY = frozenset({"file", "token", "openapi", "key_set", "index", "admin", "unknown"}) | frozenset(
     {"stream", "realtime"}  # these check for themselves: they take a token in the query as well
     | {"upload", "multipart", "part", "complete", "cdn_sign"}  # a CDN token or a signature instead (7.1)
 )

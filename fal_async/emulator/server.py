@@ -27,6 +27,7 @@ from fal_async.emulator.realtime_options import RealtimeOptions
 from fal_async.emulator.recording import RecordedRequest, Recorder
 from fal_async.emulator.tokens import RealtimeTokens
 from fal_async.emulator.upload_book import MAX_TOKEN_LIFETIME, Upload, UploadBook
+from fal_async.emulator.webhooks import WebhookPolicy, Webhooks
 
 if TYPE_CHECKING:
     from fal_async.config import Hosts
@@ -49,6 +50,7 @@ class Emulator:
     folder          where produced and uploaded files go and stay; default a temporary one, removed on stop
     retention       seconds that a result is kept; default fal's rule: 1 h, and 6 min from 10 KB on
     keep_alive      seconds between the comments of an idle status stream; default 15, as on fal
+    webhooks        time limits, pauses and number of webhook deliveries (a `WebhookPolicy`); default fal's
     retry_pause     seconds (scaled) before the platform tries a failed request again; default 0.5
     record          False: requests are counted but not kept
     keep_requests   how many recorded requests are kept, the latest ones
@@ -71,6 +73,7 @@ class Emulator:
         folder: str | os.PathLike[str] | None = None,
         retention: float | None = None,
         keep_alive: float = 15.0,
+        webhooks: WebhookPolicy | None = None,
         retry_pause: float = 0.5,
         record: bool = True,
         keep_requests: int = 10_000,
@@ -86,10 +89,15 @@ class Emulator:
         self._host, self._port, self._tls = host, port, ssl
         self._runners, self._speed = runners, speed
         self._files = FileStore(None if folder is None else Path(folder))
+        books = Books(retention=retention, limit=keep_jobs)
+        hooks = Webhooks(books=books, policy=webhooks or WebhookPolicy(), speed=speed)
         self._core = Core(
             endpoints=EndpointTable(),
-            books=Books(retention=retention, limit=keep_jobs),
-            dispatcher=Dispatcher(speed=speed, retry_pause=retry_pause, context=self._context),
+            books=books,
+            dispatcher=Dispatcher(
+                speed=speed, retry_pause=retry_pause, context=self._context, completed=hooks.completed
+            ),
+            webhooks=hooks,
             files=self._files,
             uploads=UploadBook(token_lifetime=cdn_token_lifetime, min_part_size=min_part_size),
             keyring=Keyring(key, require=require_key),
@@ -122,6 +130,7 @@ class Emulator:
         listener = Listener(self._gateway.handle, host=self._host, port=self._port, tls=self._tls)
         await listener.open()
         self._listener = listener
+        self._core.webhooks.open()
 
     async def stop(self) -> None:
         """Leaves no task, socket or temporary file behind. Stopping twice is no error."""
@@ -133,6 +142,7 @@ class Emulator:
             if self._listener is not None:
                 listener, self._listener = self._listener, None
                 await listener.close()
+            await self._core.webhooks.close()
             await self._core.dispatcher.close()
         finally:
             await self._files.close()
@@ -159,6 +169,7 @@ class Emulator:
         try:
             if not keep_memory:
                 self._core.books.forget()
+                self._core.webhooks.forget()
                 await self._core.dispatcher.close()
             await asyncio.sleep(downtime)
         finally:
@@ -287,6 +298,15 @@ class Emulator:
     def rotate_key(self, new: str) -> None:
         """The old key gets 401 from now on."""
         self._core.keyring.rotate(new)
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """Deliveries: what was sent, and more of them on demand."""
+        return self._core.webhooks
+
+    def rotate_webhook_key(self, *, retire: bool = False) -> None:
+        """A new key signs deliveries from now on. With `retire` the old ones leave the key set."""
+        self._core.webhooks.keys.rotate(retire=retire)
 
     def lock_account(self, *, polls: bool = True) -> None:
         """403, exhausted balance, on every call; with `polls=False` on run and submit only (protocol 9.4)."""

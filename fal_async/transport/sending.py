@@ -97,6 +97,14 @@ async def _with_retries(attempt: Callable[[], Awaitable[T]]) -> T:
     return await persist(attempt)()
 
 
+async def _notice_closed_connections(request: HttpRequest) -> None:
+    """On an idle connection that the server has closed meanwhile, a paid request would break, and nobody would
+    know whether it was taken: the loop takes note of such connections first."""
+    if request.operation in PAID:
+        for _ in range(_STEPS_TO_NOTICE if request.url.startswith("https") else _STEPS_TO_NOTICE_PLAIN):
+            await asyncio.sleep(0)
+
+
 class OpenResponse:
     """An answer whose body is read in pieces."""
 
@@ -209,6 +217,27 @@ class Transport:
 
         async with self.pool.long_lane:
             response = await _with_retries(attempt)
+            try:
+                yield OpenResponse(response, call, _lower(response.headers))
+            finally:
+                response.close()
+
+    @contextlib.asynccontextmanager
+    async def pass_through(
+        self, request: HttpRequest, *, timeouts: Timeouts | None = None
+    ) -> AsyncIterator[OpenResponse]:
+        """One attempt, and whatever it is answered, to be read in pieces: for a proxy, which only passes on.
+
+        Nothing is retried, no redirect followed, no status made an error. Limits as in `open`.
+        """
+        call = self._call(request, timeouts, self.no_retry)
+        call.limits = call.timeouts.first_byte, None
+        limits = self._connect_limits(call, call.timeouts.first_byte)
+        async with self.pool.long_lane:
+            headers = await self._request_headers(call)
+            await _notice_closed_connections(request)
+            response = await self._once_or_on_the_backup(call, request.url, headers, limits)
+            call.seen_id = response.headers.get(REQUEST_ID)
             try:
                 yield OpenResponse(response, call, _lower(response.headers))
             finally:
@@ -368,11 +397,7 @@ class Transport:
         """Up to the answer's headers. A read that is redirected within its own origin is followed."""
         request, url = call.request, call.request.url
         headers = await self._request_headers(call)
-        if request.operation in PAID:
-            # On an idle connection that the server has closed meanwhile it would break, and nobody would know
-            # whether it was taken: the loop takes note of such connections first.
-            for _ in range(_STEPS_TO_NOTICE if url.startswith("https") else _STEPS_TO_NOTICE_PLAIN):
-                await asyncio.sleep(0)
+        await _notice_closed_connections(request)
         call.progress.began_at = time.time()
         for _ in range(_MAX_REDIRECTS):
             response = await self._once_or_on_the_backup(call, url, headers, limits)
