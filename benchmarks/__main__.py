@@ -1,7 +1,6 @@
 """`python -m benchmarks [PART ...] [--quick]`: take figures, write them, and rewrite the tables of README.md.
 
-Parts: saturation, imports, cold, calls, emulator, large, noticing, crowd (default: all of them), or `tables`,
-which measures nothing. `--quick` takes a minute or two, prints the tables, and writes nothing.
+Without parts all of them are taken; `tables` measures nothing. `--quick` takes a minute or two, prints the tables, and writes nothing.
 """
 
 from __future__ import annotations
@@ -45,10 +44,15 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
+    known = [*PARTS, "tables"]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", choices=[*PARTS, "tables"])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(known))
     parser.add_argument("--quick", action="store_true", help="small sizes, one round, nothing written")
-    return parser.parse_args()
+    options = parser.parse_args()
+    # argparse's own `choices` refuses an empty list.
+    if unknown := [part for part in options.parts if part not in known]:
+        parser.error(f"no such part: {', '.join(unknown)}; there are {', '.join(known)}")
+    return options
 
 
 if __name__ == "__main__":
