@@ -4,9 +4,8 @@ import asyncio
 import sys
 import time
 
-from fal_async.config import Hosts
-
 from fal_async import Session
+from fal_async.config import Hosts
 
 
 async def main(url: str) -> float:

@@ -6,10 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fal_async.config import Hosts
-
 import fal_async
 from benchmarks.rivals import KEY, Input
+from fal_async.config import Hosts
 
 
 class Ours:
