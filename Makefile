@@ -4,12 +4,16 @@ PYTHON ?= python3
 DEMO := .venv-demo
 TEST := .venv-test
 
-.PHONY: demo test lint format bench soak test-real clean
+.PHONY: demo test test-on lint format bench soak test-real clean
 
 demo: $(DEMO)/.made
 	$(DEMO)/bin/python -m fal_async demo
 
 test: lint
+	$(TEST)/bin/python -m pytest -q -n auto
+
+# The same suite on another Python: make test-on PYTHON=python3.13 TEST=.venv-test-3.13
+test-on: $(TEST)/.made
 	$(TEST)/bin/python -m pytest -q -n auto
 
 lint: $(TEST)/.made
@@ -25,7 +29,7 @@ bench: $(TEST)/.made
 	$(TEST)/bin/python -m benchmarks
 
 clean:
-	rm -rf $(DEMO) $(TEST) demo-output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(DEMO) .venv-test* demo-output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(DEMO)/.made: pyproject.toml
 	$(PYTHON) -m venv --clear $(DEMO)

@@ -52,11 +52,15 @@ async def serve(
     )
     if configure is not None:
         configure(emulator)
+    await _serve_until_signalled(emulator, sys.stdout if out is None else out)
+
+
+async def _serve_until_signalled(emulator: Emulator, out: TextIO) -> None:
     stop = asyncio.Event()
     signals = _stop_on_signals(stop)
     try:
         async with emulator:
-            _announce(emulator, sys.stdout if out is None else out)
+            _announce(emulator, out)
             await stop.wait()
     finally:
         for number in signals:

@@ -7,8 +7,6 @@ from typing import Any
 
 import attrs
 
-from fal_async.emulator import JobContext
-
 
 @attrs.define(eq=False)
 class Gate:
@@ -17,7 +15,7 @@ class Gate:
     started: list[Any] = attrs.field(factory=list)
     opened: asyncio.Event = attrs.field(factory=asyncio.Event)
 
-    async def __call__(self, input: Any, job: JobContext) -> Any:
+    async def __call__(self, input: Any) -> Any:
         self.started.append(input)
         await self.opened.wait()
         return input

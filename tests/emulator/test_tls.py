@@ -3,39 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
-import attrs
 import pytest
-from aiohttp.abc import AbstractResolver, ResolveResult
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fal_async.emulator import Emulator, Fault, JobContext
 from fal_async.emulator.routing import FAL_HOSTS, parse
+from tests.emulator.bent_dns import BentDns
 from tests.emulator.caller import Caller
 from tests.emulator.certificates import client_side, server_side
 
 KEY = {"Authorization": "Key emulator:key"}
-
-
-@attrs.define
-class BentDns(AbstractResolver):
-    """Every name is the emulator, ports included."""
-
-    port: int
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        here = ResolveResult(hostname=host, host="127.0.0.1", port=self.port, family=family, proto=0, flags=0)
-        return [here]
-
-    async def close(self) -> None:
-        """Nothing is held."""
 
 
 @pytest.fixture
