@@ -1,7 +1,7 @@
-"""`python -m benchmarks [PART ...] [--quick] [--rounds N]`: take figures, write them, and rewrite the tables of README.md.
+"""`python -m benchmarks [PART ...] [--quick] [--rounds N]`: take figures and rewrite the tables of README.md.
 
-Without parts all of them are taken; `tables` measures nothing. `--quick` takes a minute or two, prints the tables,
-and writes nothing.
+Without parts all of them are taken; `tables` measures nothing. `--quick` takes a minute or two, prints the
+tables, and writes nothing.
 """
 
 from __future__ import annotations
