@@ -39,6 +39,7 @@ def main() -> None:
         data = PARTS[part](options.quick, options.rounds)
         print(TABLES[part](data), flush=True)
         if not options.quick:
+            RESULTS.mkdir(exist_ok=True)
             (RESULTS / f"{part}.json").write_text(json.dumps(data, separators=(",", ":")) + "\n")
     if not options.quick:
         rewrite(HERE / "README.md", RESULTS)
