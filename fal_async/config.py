@@ -95,6 +95,8 @@ class Timeouts:
         connect: until a connection stands, name look-up and TLS included; default 10.
         first_byte: silence of the server: until its answer begins, and between two pieces of it; default 60.
         total: the whole attempt; default 120.
+        stream: silence within a status stream; default 45, three of fal's keep-alives (protocol 4.3).
+            None: `first_byte`.
         run: both of the latter for direct runs, which answer only when the model is done; default 3600,
             after which fal itself gives up (`request_timeout`, protocol 3.3).
     """
@@ -103,6 +105,7 @@ class Timeouts:
     first_byte: float | None = attrs.field(default=60.0, validator=_positive)
     total: float | None = attrs.field(default=120.0, validator=_positive)
     run: float | None = attrs.field(default=3600.0, validator=_positive)
+    stream: float | None = attrs.field(default=45.0, validator=_positive)
 
     @classmethod
     def of(cls, timeout: float | Timeouts | None) -> Timeouts:
@@ -157,6 +160,7 @@ class RetryPolicy:
             for more, its error is raised at once.
         result_total: in place of `max_total` for fetching a result, which is paid for already; default 300.
         outage: seconds for which nothing but failing polls is borne by who waits for a request; default 600.
+        stuck_after: seconds without a move in the queue after which a warning says so; default 120.
         retry_uncertain: also send a paid request again after an ingress 502 or 504, which may come after
             fal took it: a second bill is possible. Default False.
         on_retry: called with a `Retry` before each wait.
@@ -169,6 +173,7 @@ class RetryPolicy:
     max_retry_after: float = attrs.field(default=60.0, validator=_positive)
     result_total: float = attrs.field(default=300.0, validator=_positive)
     outage: float = attrs.field(default=600.0, validator=_positive)
+    stuck_after: float = attrs.field(default=120.0, validator=_positive)
     retry_uncertain: bool = False
     on_retry: Callable[[Retry], None] | None = attrs.field(default=None, eq=False, repr=False)
 

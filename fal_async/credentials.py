@@ -55,6 +55,8 @@ class AskedKey:
 
     def __init__(self, function: Callable[[], str] | Callable[[], Awaitable[str]]) -> None:
         self._function = function
+        self._given: str | None = None
+        self._refused: str | None = None
 
     async def header(self, _: Transport) -> str | None:
         answer = self._function()
@@ -63,10 +65,13 @@ class AskedKey:
             raise ConfigurationError(
                 f"the credentials function gave a {type(text).__name__}: expected a text"
             )
-        return authorization(text)
+        self._given = authorization(text)
+        return self._given
 
     def renew(self) -> bool:
-        return False
+        """Once for each key: it may have been rotated while the request was on its way."""
+        changed, self._refused = self._given != self._refused, self._given
+        return changed
 
 
 class Login:

@@ -9,8 +9,6 @@ import random
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Literal
 
-import attrs
-
 from fal_async.errors import ApiError, ConfigurationError, FalError, NotFoundError, StreamError
 from fal_async.models import Completed, QueueStatus
 from fal_async.protocol.http import content_type
@@ -37,8 +35,6 @@ Mode = Literal["polling", "streaming", "auto"]
 "streaming": one connection on which fal tells the news at once; it counts against the session's connections,
 and where none is left, or fal refuses, polls stand in. "auto": the same, without a warning then."""
 MODES = ("polling", "streaming", "auto")
-STREAM_SILENCE = 45.0
-"""Seconds: three of fal's keep-alives (protocol 4.3)."""
 _STREAM_FAILURES = 3
 """Streams that break without any news before polls take over for good."""
 
@@ -70,12 +66,10 @@ class Follower:
         self._loop = asyncio.get_running_loop()
         started = self._loop.time() if handle.submitted_at is None else handle.submitted_at
         self._pacer = Pacer(started, times, poll_interval)
-        self._patience = Patience(transport.settings.retry)
-        self._stuck = StuckWatch()
+        policy = handle.retry or transport.settings.retry
+        self._patience = Patience(policy)
+        self._stuck = StuckWatch(policy.stuck_after)
         self._new_logs = NewLogs()
-        self._silence = attrs.evolve(
-            transport.settings.timeouts, first_byte=STREAM_SILENCE
-        )  # a stream is silent between the keep-alives
 
     async def by_polls(self) -> AsyncGenerator[QueueStatus, None]:
         turn = self._pacer.first(random.random())
@@ -186,17 +180,21 @@ class Follower:
             logs=self._logs,
         )
         handle.attempts["status"] += 1
-        async with self._transport.open(
-            request, timeouts=self._silence, retry=self._transport.no_retry
-        ) as response:
+        silence = self._transport.settings.timeouts.stream
+        async with self._transport.open(request, retry=self._transport.no_retry, silence=silence) as response:
             if content_type(response.headers) != "text/event-stream":
                 raise StreamError("the status stream is no event stream", request_id=handle.request_id)
-            decoder = SSEDecoder()
+            decoder, line_at = SSEDecoder(), self._loop.time()
             async with contextlib.aclosing(response.chunks()) as chunks:
                 async for chunk in chunks:
+                    # Bytes that drip are no news: a keep-alive is a line, too.
+                    now = self._loop.time()
+                    if b"\n" in chunk:
+                        line_at = now
+                    elif silence is not None and now - line_at > silence:
+                        raise StreamError("the status stream drips", request_id=handle.request_id)
                     for event in decoder.feed(chunk):
                         status = parse_event(event.data, handle.request_id, self._new_logs)
-                        now = self._loop.time()
                         self._saw(status, now)
                         self._pacer.next(now, status, 0.5)  # so that polls know where it stands
                         yield status
@@ -213,19 +211,5 @@ def follow(
 ) -> AsyncGenerator[QueueStatus, None]:
     """ConfigurationError at once where mode or interval are wrong."""
     check_following(mode, poll_interval)
-    return _follow(transport, handle, times, logs, mode, poll_interval)
-
-
-async def _follow(
-    transport: Transport,
-    handle: RequestHandle,
-    times: RunTimes,
-    logs: bool,
-    mode: Mode,
-    poll_interval: float | None,
-) -> AsyncGenerator[QueueStatus, None]:
     follower = Follower(transport, handle, times, logs=logs, poll_interval=poll_interval)
-    source = follower.by_polls() if mode == "polling" else follower.by_stream()
-    async with contextlib.aclosing(source) as statuses:
-        async for status in statuses:
-            yield status
+    return follower.by_polls() if mode == "polling" else follower.by_stream()

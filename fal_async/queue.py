@@ -8,7 +8,7 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,12 +16,14 @@ import attrs
 
 from fal_async.config import RetryPolicy
 from fal_async.errors import ApiError, ConfigurationError, ResponseDecodeError, SubmissionUncertainError
+from fal_async.finding import find
 from fal_async.following import Mode, check_following, follow
 from fal_async.models import CancelOutcome, Completed, QueueStatus, RequestLog, Result, Submission, T
 from fal_async.options import CallOptions, Priority, StorageSettings, bundle
 from fal_async.protocol.endpoint import EndpointId
-from fal_async.protocol.http import HttpResponse, decode_body, error_of
+from fal_async.protocol.http import HttpResponse, check_from_fal, decode_body, error_of
 from fal_async.protocol.pacing import RunTimesByEndpoint
+from fal_async.protocol.platform import lost_submit
 from fal_async.protocol.queue import (
     CANCEL_STATUSES,
     RequestUrls,
@@ -39,7 +41,7 @@ from fal_async.protocol.queue import (
     urls_of,
 )
 from fal_async.protocol.structure import digest_of, encode_json, input_value, structure
-from fal_async.supervision import Progress, Wait, supervise
+from fal_async.supervision import CallbackFailed, Progress, Wait, submit_under, supervise
 
 if TYPE_CHECKING:
     from fal_async.transport import Transport
@@ -53,11 +55,14 @@ Prepare = Callable[[Any], Awaitable[Any]]
 
 
 async def call_back(function: Callable[[Any], Any] | None, value: Any) -> None:
-    """A user's callback, async or not."""
+    """A user's callback, async or not. CallbackFailed, for `supervise` to unwrap, where it raises."""
     if function is not None:
-        answer = function(value)
-        if inspect.isawaitable(answer):
-            await answer
+        try:
+            answer = function(value)
+            if inspect.isawaitable(answer):
+                await answer
+        except Exception as error:
+            raise CallbackFailed(error) from error
 
 
 @attrs.define(eq=False)
@@ -77,6 +82,7 @@ class RequestHandle:
         attempts: HTTP requests made through it, by kind.
         logs: the log entries seen through it.
         submitted_at: on the event loop's clock, if it was submitted through this handle.
+        retry: the policy it was submitted with, for following it too; None for the session's.
     """
 
     def __init__(self, queue: Queue, endpoint: EndpointId, request_id: str, urls: RequestUrls) -> None:
@@ -88,6 +94,7 @@ class RequestHandle:
         self.attempts: Counter[str] = Counter()
         self.logs: list[RequestLog] = []
         self.submitted_at: float | None = None
+        self.retry: RetryPolicy | None = None
 
     @property
     def status_url(self) -> str:
@@ -204,8 +211,10 @@ class Queue:
     ) -> RequestHandle:
         """Put a request into the queue and give its handle; fal works on from there (protocol 4.1).
 
-        Never sent twice: where fal may have taken it, SubmissionUncertainError. Other errors: ConfigurationError,
-        ApiError and its kinds (fal refused it), TransportError (it surely did not arrive).
+        Never sent twice: where fal may have taken it, SubmissionUncertainError (see `find_submission`). Other
+        errors: ConfigurationError, ApiError and its kinds (fal refused it), TransportError (it surely did not
+        arrive). Cancelled in its midst, it waits briefly for the id and cancels the request, which nobody
+        would know of. `retry` is the policy for following the request through its handle, too.
         """
         options = bundle(
             hint=hint,
@@ -219,7 +228,14 @@ class Queue:
             disable_fallback=disable_fallback,
             max_queue_length=max_queue_length,
         )
-        return await self.put(EndpointId.parse(endpoint_id, path), input, options, webhook_url, retry)
+        endpoint = EndpointId.parse(endpoint_id, path)
+        wait, progress = Wait(endpoint_id=endpoint.full), Progress()
+
+        async def work() -> RequestHandle:
+            put = self.put(endpoint, input, options, webhook_url, retry, progress)
+            return await submit_under(wait, progress, put)
+
+        return await supervise(wait, work, timeout=None, cancel_on_exit=True)
 
     async def status(self, endpoint_id: str, request_id: str, *, logs: bool = False) -> QueueStatus:
         """Where a request stands now (protocol 4.2). NotFoundError where fal does not know it (any more)."""
@@ -263,6 +279,28 @@ class Queue:
         urls = rebuilt_urls(self._transport.settings.hosts, endpoint, check_request_id(request_id))
         return RequestHandle(self, endpoint, request_id, urls)
 
+    async def find_submission(
+        self, error: BaseException, *, exclude: Collection[str] = ()
+    ) -> RequestHandle | None:
+        """The handle of a submit that may have been taken; None where fal's history shows no such request.
+
+        Asks the platform API for the endpoint's requests around that time, and compares their inputs. Of
+        several with the same input it is the one sent closest to the attempt; within the attempt's own time
+        the newest. Name the ids of equal requests that you know of in `exclude`.
+
+        None is no proof: the history may lag behind by moments, and shows no input that fal does not store
+        (`store_io=False`). The key needs the permission to read requests.
+
+        Args:
+            error: a SubmissionUncertainError, or an error that one is the cause of (ClientTimeoutError).
+
+        Raises:
+            ConfigurationError: the error is not about a submit. What any read raises: ApiError, TransportError.
+        """
+        lost = lost_submit(error)
+        found = await find(self._transport, lost, exclude)
+        return None if found is None else self.handle(lost.endpoint_id, found.request_id)
+
     # What the handle's methods do.
 
     def adopt(self, endpoint: EndpointId, submission: Submission) -> RequestHandle:
@@ -286,7 +324,7 @@ class Queue:
         began_at = time.time()
         response = await self._transport.send(request, retry=retry, progress=progress)
         handle = self.adopt(endpoint, _submission_of(response, endpoint, body, began_at))
-        handle.attempts["submit"] = response.attempts
+        handle.attempts["submit"], handle.retry = response.attempts, retry
         handle.submitted_at = asyncio.get_running_loop().time()
         logger.debug("submitted to %s (request %s)", handle.endpoint_id, handle.request_id)
         return handle
@@ -301,7 +339,7 @@ class Queue:
         request = status_request(
             handle.status_url, endpoint_id=handle.endpoint_id, request_id=handle.request_id, logs=logs
         )
-        response = await self._transport.send(request)
+        response = await self._transport.send(request, retry=handle.retry, check=HttpResponse.json)
         handle.attempts["status"] += response.attempts
         handle.last_status = parse_status(response.json(), handle.request_id)
         return handle.last_status
@@ -315,7 +353,7 @@ class Queue:
             persistent=completed is not None and completed.error is None,
         )
         try:
-            response = await self._transport.send(request, check=check_result)
+            response = await self._transport.send(request, retry=handle.retry, check=check_result)
         except ApiError as error:
             failure = result_error(error, completed)
             if failure is error:
@@ -328,7 +366,9 @@ class Queue:
         request = cancel_request(
             handle.cancel_url, endpoint_id=handle.endpoint_id, request_id=handle.request_id
         )
-        response = await self._transport.send(request, accept=CANCEL_STATUSES)
+        response = await self._transport.send(
+            request, retry=handle.retry, accept=CANCEL_STATUSES, check=check_from_fal
+        )
         handle.attempts["cancel"] += response.attempts
         outcome = parse_cancel(response)
         if outcome is None:

@@ -279,15 +279,16 @@ class Session:
             disable_fallback=disable_fallback,
         )
 
+        progress = Progress()
+
         async def work() -> Result[T]:
             request = run_request(self._settings, endpoint, input, options, method)
-            response = await self._sender().send(request, retry=retry)
+            response = await self._sender().send(request, retry=retry, progress=progress)
             return parse_run(response, endpoint, output_type)
 
         if timeout is None:
             return await work()
-        # Closing the connection is the only way to cancel a direct run (protocol 13).
-        wait = Wait(endpoint_id=endpoint.full)
+        wait = Wait(endpoint_id=endpoint.full, direct=progress)
         return await supervise(wait, work, timeout=timeout, cancel_on_exit=False)
 
     async def subscribe(

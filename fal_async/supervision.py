@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
@@ -16,6 +17,8 @@ import attrs
 from fal_async.config import check_timeout
 from fal_async.errors import ClientTimeoutError, FalError, SubmissionUncertainError
 from fal_async.models import CancelOutcome, QueueStatus
+from fal_async.protocol.http import HttpRequest
+from fal_async.protocol.structure import digest_of
 
 logger = logging.getLogger("fal_async")
 T = TypeVar("T")
@@ -43,11 +46,41 @@ class Cancellable(Protocol):
 H = TypeVar("H", bound=Cancellable)
 
 
+class CallbackFailed(Exception):
+    """Carries an exception of the caller's callback up to `supervise`: one of ours in it is not fal's answer."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
 @attrs.define(eq=False)
 class Progress:
-    """How far a request has come: `sent` once anything of the attempt under way may have left the process."""
+    """How far a request has come."""
 
     sent: bool = False
+    """Whether anything of the attempt under way may have left the process."""
+    given_up: bool = False
+    """Nobody waits for it any more: no attempt follows the one under way."""
+    began_at: float | None = None
+    """When the attempt under way began, Unix seconds."""
+    request: HttpRequest | None = attrs.field(default=None, repr=False)
+    """What is sent, until it is answered."""
+
+    def uncertain(
+        self, request: HttpRequest, reason: str, request_id: str | None = None
+    ) -> SubmissionUncertainError:
+        """The error for a paid request of which nobody knows whether fal took it."""
+        body = request.body if isinstance(request.body, bytes) else None
+        return SubmissionUncertainError(
+            f"{request.operation}: fal may have taken the request, so it is not sent again: {reason}",
+            operation=request.operation.value,
+            started_at=self.began_at,
+            ended_at=time.time(),
+            input_digest=None if body is None else digest_of(body),
+            request_id=request_id,
+            endpoint_id=request.endpoint_id,
+        )
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -58,6 +91,11 @@ class Wait:
     handle: Cancellable | None = None
     uncertain: SubmissionUncertainError | None = None
     """The submit was given up while it was under way, and no id came."""
+    direct: Progress | None = None
+    """Of a direct run, which has no id: closing its connection is the only way to stop it (protocol 13)."""
+
+
+_ENDINGS = (Exception, asyncio.CancelledError, KeyboardInterrupt, SystemExit)
 
 
 async def supervise(
@@ -69,7 +107,7 @@ async def supervise(
     try:
         async with scope:
             return await work()
-    except (Exception, asyncio.CancelledError) as error:
+    except _ENDINGS as error:
         timed_out = scope.expired() and isinstance(error, TimeoutError)
         # An error of ours is fal's answer, or leaves the request to be picked up by its id.
         if isinstance(error, FalError) and not timed_out:
@@ -77,7 +115,10 @@ async def supervise(
         outcome = await _abandon(wait) if cancel_on_exit else None
         if timed_out and timeout is not None:
             raise _timeout_error(wait, timeout, outcome) from wait.uncertain
-        raise
+        if not isinstance(error, CallbackFailed):
+            raise
+        theirs = error.error
+    raise theirs
 
 
 async def submit_under(wait: Wait, progress: Progress, submit: Coroutine[Any, Any, H]) -> H:
@@ -88,36 +129,47 @@ async def submit_under(wait: Wait, progress: Progress, submit: Coroutine[Any, An
     except asyncio.CancelledError:
         await _late_id(wait, progress, task)
         raise
-    wait.handle = handle
+    wait.handle, progress.request = handle, None  # a large input is not kept through the wait
     return handle
 
 
 async def _late_id(wait: Wait, progress: Progress, task: asyncio.Task[H]) -> None:
-    try:
-        if progress.sent:
-            await asyncio.wait({task}, timeout=SUBMIT_GRACE)
-    finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.wait({task})
+    progress.given_up = True
+    await _settle(task, SUBMIT_GRACE if progress.sent else 0.0)
     if not task.cancelled() and task.exception() is None:
         wait.handle = task.result()
     elif progress.sent:
         failure = None if task.cancelled() else task.exception()
-        wait.uncertain = _given_up(wait, failure)
+        wait.uncertain = _given_up(progress, failure)
 
 
-def _given_up(wait: Wait, failure: BaseException | None) -> SubmissionUncertainError | None:
+def _given_up(progress: Progress, failure: BaseException | None) -> SubmissionUncertainError | None:
     if isinstance(failure, SubmissionUncertainError):
         return failure
-    if failure is not None:
+    if failure is not None or progress.request is None:
         return None  # refused, or surely not taken
-    logger.warning(
-        "%s: a submit was given up while it was under way: fal may have taken it", wait.endpoint_id
-    )
-    return SubmissionUncertainError(
-        "the submit was given up while it was under way: fal may have taken it", endpoint_id=wait.endpoint_id
-    )
+    uncertain = progress.uncertain(progress.request, "the wait for its answer was given up")
+    logger.warning("%s", uncertain)
+    return uncertain
+
+
+async def _settle(task: asyncio.Task[Any], limit: float) -> bool:
+    """Let `task` end, within `limit` seconds or by its cancellation.
+
+    Shielded: a cancellation that comes meanwhile shortens nothing. True if there was one: it is still due then.
+    """
+    loop = asyncio.get_running_loop()
+    give_up_at: float | None = loop.time() + limit
+    interrupted = False
+    while not task.done():
+        if give_up_at is not None and loop.time() >= give_up_at:
+            give_up_at = None
+            task.cancel()
+        try:
+            await asyncio.wait({task}, timeout=None if give_up_at is None else give_up_at - loop.time())
+        except asyncio.CancelledError:
+            interrupted = True
+    return interrupted
 
 
 async def _abandon(wait: Wait) -> str | None:
@@ -126,18 +178,16 @@ async def _abandon(wait: Wait) -> str | None:
     if handle is None:
         return None
     task = asyncio.create_task(handle.cancel())
-    try:
-        await asyncio.wait({task}, timeout=CANCEL_LIMIT)
-    finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.wait({task})
+    interrupted = await _settle(task, CANCEL_LIMIT)
     failure = None if task.cancelled() else task.exception()
-    if not task.cancelled() and failure is None:
-        return task.result().value
-    reason = "no answer in time" if failure is None else failure
-    logger.warning("the cancel did not go through (%s): request %s may still run", reason, handle.request_id)
-    return FAILED
+    if task.cancelled() or failure is not None:
+        reason = "no answer in time" if failure is None else failure
+        logger.warning(
+            "the cancel did not go through (%s): request %s may still run", reason, handle.request_id
+        )
+    if interrupted:
+        raise asyncio.CancelledError
+    return FAILED if task.cancelled() or failure is not None else task.result().value
 
 
 def _timeout_error(wait: Wait, timeout: float, outcome: str | None) -> ClientTimeoutError:
@@ -155,6 +205,8 @@ def _timeout_error(wait: Wait, timeout: float, outcome: str | None) -> ClientTim
 
 
 def _what_became(wait: Wait, outcome: str | None) -> str:
+    if wait.direct is not None:
+        return "its connection was closed" if wait.direct.sent else "it was not sent"
     if wait.handle is None:
         return "it was not submitted" if wait.uncertain is None else "its submit was not answered"
     if outcome is None:

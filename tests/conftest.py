@@ -36,6 +36,20 @@ async def no_tasks_left() -> AsyncIterator[None]:
     for _ in range(3):  # what ends by itself in the next steps, such as a closed connection's last callback
         await asyncio.sleep(0)
     assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
+    assert open_generators() == []
+
+
+def open_generators() -> list[str]:
+    """The package's own async generators that were begun and neither ended nor closed."""
+    # What the loop would close at its end (`shutdown_asyncgens`); there is no public list of it.
+    begun = getattr(asyncio.get_running_loop(), "_asyncgens", ())
+    return [
+        generator.ag_code.co_qualname
+        for generator in begun
+        if generator.ag_frame is not None
+        and f"{os.sep}fal_async{os.sep}" in generator.ag_code.co_filename
+        and not generator.ag_code.co_filename.endswith("shortcuts.py")  # meant to live as long as the loop
+    ]
 
 
 @pytest.fixture

@@ -131,7 +131,10 @@ class Listener:
             ssl=self._tls,
             ssl_handshake_timeout=limit,
             ssl_shutdown_timeout=limit,
+            start_serving=False,
         )
+        # In a step of its own: cancelled in it, the server is known all the same, and is closed in order.
+        await self._listening.start_serving()
 
     def drop_connections(self) -> None:
         """All that are open are reset; new ones are welcome."""

@@ -97,7 +97,7 @@ class HttpResponse:
         """ResponseDecodeError where the body is no JSON."""
         try:
             return decode_json(self.body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             kind = self.headers.get("content-type", "no content type")
             raise ResponseDecodeError(
                 f"the answer ({self.status}, {kind}, {len(self.body)} bytes) is no JSON",
@@ -278,6 +278,22 @@ def needs_retry(headers: Mapping[str, str]) -> bool | None:
         if said in _TRUE or said in _FALSE:
             return said in _TRUE
     return None
+
+
+def is_gateways_page(status: int, headers: Mapping[str, str]) -> bool:
+    """An HTML page of something in front of fal (protocol 9.3): it says nothing about the request itself.
+
+    Not for 401: whoever is in front, the key was refused.
+    """
+    return status != 401 and content_type(headers) == "text/html" and REQUEST_ID not in headers
+
+
+def check_from_fal(response: HttpResponse) -> None:
+    """ResponseDecodeError for the page of something in front of fal: what it says is not about the request."""
+    if is_gateways_page(response.status, response.headers):
+        raise ResponseDecodeError(
+            f"the answer ({response.status}) is a gateway's HTML page, not fal's", retryable=True
+        )
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:

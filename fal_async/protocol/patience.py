@@ -5,11 +5,10 @@ from __future__ import annotations
 from fal_async.config import RetryPolicy
 from fal_async.errors import ApiError, FalError, NotFoundError, ResponseDecodeError, TransportError
 from fal_async.models import Queued, QueueStatus
+from fal_async.protocol.http import is_gateways_page
 
 WARN_AFTER = 3
 """Failing polls in a row before a person is told."""
-STUCK_AFTER = 120.0
-"""Seconds without a move in the queue before a person is told."""
 _UNKNOWN_TIMES = 3
 """A 404 may be a replica that lags behind the submit; this many in a row are an answer."""
 _LONGEST_PAUSE = 10.0
@@ -18,25 +17,26 @@ _LONGEST_PAUSE = 10.0
 class Patience:
     """Counts what went wrong since the last good answer. Times are seconds on any one clock."""
 
-    __slots__ = ("_policy", "_since", "failures")
+    __slots__ = ("_policy", "_since", "_unknown", "failures")
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
         self._since: float | None = None
+        self._unknown = 0
         self.failures = 0
 
     def restored(self) -> None:
-        self.failures, self._since = 0, None
+        self.failures, self._since, self._unknown = 0, None, 0
 
     def bears(self, error: FalError, now: float) -> bool:
         """Whether to go on after this failed poll: for `RetryPolicy.outage` seconds, unless it is definite."""
         self.failures += 1
         self._since = now if self._since is None else self._since
-        if not _is_passing(error):
-            return False
-        if isinstance(error, NotFoundError):
-            return self.failures < _UNKNOWN_TIMES
-        return now - self._since < self._policy.outage
+        if _is_not_found(error):
+            self._unknown += 1
+            return self._unknown < _UNKNOWN_TIMES
+        self._unknown = 0
+        return _is_passing(error) and now - self._since < self._policy.outage
 
     def pause(self, error: FalError, chance: float) -> float:
         """Seconds until the next try: quick at first, since most failures pass at once."""
@@ -47,18 +47,27 @@ class Patience:
         return (0.5 + 0.5 * chance) * min(_LONGEST_PAUSE, grown)
 
 
+def _is_not_found(error: FalError) -> bool:
+    return isinstance(error, NotFoundError) and not is_gateways_page(error.status, error.headers)
+
+
 def _is_passing(error: FalError) -> bool:
-    if isinstance(error, TransportError | ResponseDecodeError | NotFoundError):
+    """Whatever is no definite answer of fal's: its own 4xx are."""
+    if isinstance(error, TransportError | ResponseDecodeError):
         return True
-    return isinstance(error, ApiError) and (error.status >= 500 or error.status in (408, 429))
+    if not isinstance(error, ApiError):
+        return False
+    elsewhere = 300 <= error.status < 400 or is_gateways_page(error.status, error.headers)
+    return elsewhere or error.status >= 500 or error.status in (408, 425, 429)
 
 
 class StuckWatch:
-    """Notices a queue position that doesn't move: said once for each place."""
+    """Notices a queue position that doesn't move for `after` seconds: said once for each place."""
 
-    __slots__ = ("_place", "_since", "_told")
+    __slots__ = ("_after", "_place", "_since", "_told")
 
-    def __init__(self) -> None:
+    def __init__(self, after: float) -> None:
+        self._after = after
         self._place: int | None = None
         self._since = 0.0
         self._told = False
@@ -70,7 +79,7 @@ class StuckWatch:
             self._place, self._since, self._told = place, now, False
             return None
         stuck = now - self._since
-        if self._told or stuck < STUCK_AFTER:
+        if self._told or stuck < self._after:
             return None
         self._told = True
         return stuck

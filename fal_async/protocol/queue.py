@@ -37,12 +37,13 @@ from fal_async.models import (
 from fal_async.options import CallOptions
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.http import (
-    REQUEST_ID,
     HttpRequest,
     HttpResponse,
     Operation,
+    check_from_fal,
     content_type,
     is_at_home,
+    is_gateways_page,
     is_json,
 )
 from fal_async.protocol.options import JSON_HEADERS, option_headers, submit_query
@@ -122,16 +123,19 @@ def rebuilt_urls(hosts: Hosts, endpoint: EndpointId, request_id: str) -> Request
 
 def urls_of(hosts: Hosts, endpoint: EndpointId, submission: Submission) -> RequestUrls:
     """The URLs that submit gave, as fal asks; one that leads elsewhere is rebuilt: the key goes with it."""
+    status, response, cancel = submission.status_url, submission.response_url, submission.cancel_url
+    if _leads_home(status, hosts) and _leads_home(response, hosts) and _leads_home(cancel, hosts):
+        return RequestUrls(status=status or "", response=response or "", cancel=cancel or "")
     rebuilt = rebuilt_urls(hosts, endpoint, submission.request_id)
-
-    def trusted(url: str | None, instead: str) -> str:
-        return url if url and is_at_home(url, hosts.queue) else instead
-
     return RequestUrls(
-        status=trusted(submission.status_url, rebuilt.status),
-        response=trusted(submission.response_url, rebuilt.response),
-        cancel=trusted(submission.cancel_url, rebuilt.cancel),
+        status=status if status and _leads_home(status, hosts) else rebuilt.status,
+        response=response if response and _leads_home(response, hosts) else rebuilt.response,
+        cancel=cancel if cancel and _leads_home(cancel, hosts) else rebuilt.cancel,
     )
+
+
+def _leads_home(url: str | None, hosts: Hosts) -> bool:
+    return url is not None and is_at_home(url, hosts.queue)
 
 
 # Status (4.2) and status stream (4.3).
@@ -258,11 +262,9 @@ def result_request(url: str, *, endpoint_id: str, request_id: str, persistent: b
 
 def check_result(response: HttpResponse) -> None:
     """ResponseDecodeError, worth another try, for what is no model's answer: cut JSON, or a gateway's page."""
-    kind = content_type(response.headers)
-    if is_json(kind):
+    check_from_fal(response)
+    if is_json(content_type(response.headers)):
         response.json()
-    elif kind == "text/html" and REQUEST_ID not in response.headers:
-        raise ResponseDecodeError("the answer is a gateway's HTML page, not a result", retryable=True)
 
 
 def result_error(error: ApiError, completed: Completed | None) -> FalError:
@@ -281,11 +283,17 @@ def result_error(error: ApiError, completed: Completed | None) -> FalError:
             request_id=error.request_id,
             endpoint_id=error.endpoint_id,
         )
-    if isinstance(error, NotFoundError) and (completed is not None or _is_not_found(error.body)):
+    if isinstance(error, NotFoundError) and _is_gone(error, completed):
         return _expired(error)
     if error.error_type is None:
         error.error_type = kind
     return error
+
+
+def _is_gone(error: NotFoundError, completed: Completed | None) -> bool:
+    if completed is None:
+        return _is_not_found(error.body)
+    return not is_gateways_page(error.status, error.headers)
 
 
 def _expired(error: ApiError) -> ResultExpiredError:

@@ -20,7 +20,7 @@ from fal_async.errors import (
     TransportError,
     TransportTimeoutError,
 )
-from fal_async.protocol.http import PAID, REQUEST_ID, HttpRequest, needs_retry
+from fal_async.protocol.http import PAID, REQUEST_ID, HttpRequest, is_gateways_page, needs_retry
 
 
 class Verdict(enum.Enum):
@@ -33,9 +33,9 @@ class Verdict(enum.Enum):
 def judge(request: HttpRequest, error: FalError, *, sent: bool, policy: RetryPolicy) -> Verdict:
     """`sent`: whether anything of the request may have left this process."""
     if isinstance(error, TransportError):
-        if not sent:
-            return Verdict.RETRY
-        return Verdict.UNCERTAIN if request.operation in PAID else Verdict.RETRY
+        if sent and request.operation in PAID:
+            return Verdict.UNCERTAIN
+        return Verdict.RETRY if error.retryable else Verdict.RAISE
     if isinstance(error, ApiError):
         return _judge_answer(request, error, policy)
     # Nonsense in place of the JSON that was promised: worth another look, if looking is free.
@@ -48,20 +48,23 @@ def _judge_answer(request: HttpRequest, error: ApiError, policy: RetryPolicy) ->
         return Verdict.RAISE
     if error.status == 429:
         return Verdict.RAISE if request.refusal_is_final else Verdict.RETRY
-    from_ingress = error.status in (502, 503, 504) and REQUEST_ID not in error.headers
+    from_ingress = error.status >= 500 and REQUEST_ID not in error.headers
     if request.operation in PAID:
         return _judge_paid(error.status, from_ingress, policy)
-    passing = from_ingress or error.status == 408 or (error.status >= 500 and request.persistent)
-    asked_for = needs_retry(error.headers) is True and error.status >= 500
-    return Verdict.RETRY if passing or asked_for else Verdict.RAISE
+    said = needs_retry(error.headers)
+    passing = from_ingress or error.status == 408 or (said is True and error.status >= 500)
+    if request.persistent and not passing:
+        failing = error.status >= 500 and said is not False
+        passing = failing or is_gateways_page(error.status, error.headers)
+    return Verdict.RETRY if passing else Verdict.RAISE
 
 
 def _judge_paid(status: int, from_ingress: bool, policy: RetryPolicy) -> Verdict:
     if not from_ingress:
         return Verdict.RAISE
-    if status == 503 or policy.retry_uncertain:
+    if status == 503 or (policy.retry_uncertain and status in (502, 504)):
         return Verdict.RETRY
-    # An ingress 502 or 504 may come after the request was taken.
+    # An ingress 502, 504 or the like may come after the request was taken.
     return Verdict.UNCERTAIN
 
 

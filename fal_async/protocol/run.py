@@ -10,7 +10,7 @@ from fal_async.errors import ConfigurationError
 from fal_async.models import Result
 from fal_async.options import CallOptions
 from fal_async.protocol.endpoint import EndpointId
-from fal_async.protocol.http import HttpRequest, HttpResponse, Operation, decode_body
+from fal_async.protocol.http import HttpRequest, HttpResponse, Operation, check_from_fal, decode_body
 from fal_async.protocol.options import option_headers
 from fal_async.protocol.structure import encode_json, input_value, plain_value, structure
 
@@ -46,6 +46,7 @@ def _query(value: Any) -> str:
 
 def parse_run(response: HttpResponse, endpoint: EndpointId, output_type: Any) -> Result[Any]:
     """ResponseDecodeError where it is not what it says, or no `output_type`."""
+    check_from_fal(response)
     data = decode_body(response)
     if output_type is not None:
         data = structure(data, output_type, request_id=response.request_id, endpoint_id=endpoint.full)

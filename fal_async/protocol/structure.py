@@ -60,8 +60,7 @@ def encode_json(value: Any, what: str = "input") -> bytes:
     ConfigurationError, naming the place, where JSON can't carry it.
     """
     try:
-        text = json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False, default=_plain)
-        return text.encode()
+        return _ENCODER.encode(value).encode()
     except (TypeError, ValueError, RecursionError) as error:
         place = next(_unfit(value, what, ()), f"{what}: {type(error).__name__}")
         raise ConfigurationError(f"JSON can't carry the {what}: {place}") from error
@@ -96,6 +95,10 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(_why(value))
+
+
+# Made once: the json module makes one for each call with arguments of its own.
+_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"), ensure_ascii=False, default=_plain)
 
 
 def _why(value: Any) -> str:
@@ -145,9 +148,18 @@ def _field_names(value: Any) -> list[str]:
 
 
 def digest_of(body: bytes) -> str:
-    """SHA-256 (hex) of a JSON text in canonical form, to recognise an input wherever it shows up again."""
+    """SHA-256 (hex) of a JSON text in canonical form, to recognise an input wherever it shows up again.
+
+    5.0 is 5 in it: whoever stored it meanwhile may have written one for the other.
+    """
     try:
-        canonical = json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")).encode()
+        document = json.loads(body, parse_float=_number)
+        canonical = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
     except ValueError:
         canonical = body
     return hashlib.sha256(canonical).hexdigest()
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    return int(number) if number.is_integer() else number

@@ -11,9 +11,8 @@ from typing import Any
 import aiohttp
 
 from fal_async.config import RetryPolicy, Timeouts
-from fal_async.errors import FalError, SubmissionUncertainError, TransportError, TransportTimeoutError
+from fal_async.errors import FalError, TransportError, TransportTimeoutError
 from fal_async.protocol.http import HttpRequest, Operation, host_of
-from fal_async.protocol.structure import digest_of
 from fal_async.supervision import Progress
 
 FAILURES = (aiohttp.ClientError, TimeoutError, OSError)
@@ -25,10 +24,12 @@ class Call:
     """One `send` or `open`, over all its attempts."""
 
     __slots__ = (
+        "attempt_began",
         "attempts",
         "began",
-        "began_at",
         "had_key",
+        "key_renewed",
+        "limits",
         "policy",
         "progress",
         "request",
@@ -42,19 +43,17 @@ class Call:
         self.progress = Progress()
         self.had_key = True
         self.seen_id: str | None = None  # from the headers of an answer that broke off later
-        self.began = time.monotonic()
-        self.began_at = 0.0
+        self.key_renewed = False
+        # Seconds of silence that are borne, and seconds to the end of the answer.
+        self.limits = (timeouts.first_byte, timeouts.total)
+        if request.operation in LONG:
+            self.limits = (timeouts.run, timeouts.run)
+        self.began = self.attempt_began = time.monotonic()
 
-
-def trace_of_what_was_sent() -> aiohttp.TraceConfig:
-    trace = aiohttp.TraceConfig()
-
-    async def headers_sent(_: Any, context: Any, __: Any) -> None:
-        if isinstance(context.trace_request_ctx, Call):
-            context.trace_request_ctx.progress.sent = True
-
-    trace.on_request_headers_sent.append(headers_sent)
-    return trace
+    def begin_attempt(self) -> None:
+        self.attempts += 1
+        self.attempt_began = time.monotonic()
+        self.progress.sent = False
 
 
 def names_of(request: HttpRequest) -> dict[str, Any]:
@@ -68,24 +67,32 @@ def never_connected(error: BaseException) -> bool:
     return isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
 
 
+def unreachable(error: BaseException) -> bool:
+    """No connection, and not for want of trust: where a certificate is wrong, the backup host is no way out."""
+    return never_connected(error) and not isinstance(
+        error, aiohttp.ClientSSLError | aiohttp.ClientConnectorCertificateError
+    )
+
+
 def transport_error(call: Call, error: BaseException) -> FalError:
     names = names_of(call.request)
     names["request_id"] = names["request_id"] or call.seen_id
     host = host_of(call.request.url)
     if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientConnectorError):
         return TransportTimeoutError(_what_took_too_long(call, error, host), **names)
-    return TransportError(_what_broke(error, host), **names)
+    passing = not isinstance(error, aiohttp.ClientConnectorCertificateError)
+    return TransportError(_what_broke(error, host), retryable=passing, **names)
 
 
 def _what_took_too_long(call: Call, error: BaseException, host: str) -> str:
-    timeouts = call.timeouts
+    silence, total = call.limits
     if never_connected(error):
-        return f"no connection to {host} within {timeouts.connect:g} s (Timeouts.connect)"
-    if call.request.operation in LONG:
-        return f"{host} did not answer within {timeouts.run:g} s (Timeouts.run)"
-    if isinstance(error, aiohttp.SocketTimeoutError):
-        return f"{host} was silent for {timeouts.first_byte:g} s (Timeouts.first_byte)"
-    return f"the answer of {host} was not complete within {timeouts.total:g} s (Timeouts.total)"
+        return f"no connection to {host} within {call.timeouts.connect:g} s (Timeouts.connect)"
+    if silence == total and call.request.operation in LONG:
+        return f"{host} did not answer within {total:g} s (Timeouts.run)"
+    if total is not None and time.monotonic() - call.attempt_began >= total:
+        return f"the answer of {host} was not complete within {total:g} s (Timeouts.total)"
+    return f"{host} was silent for {silence:g} s (Timeouts.first_byte)"
 
 
 def _what_broke(error: BaseException, host: str) -> str:
@@ -111,17 +118,3 @@ def _what_broke(error: BaseException, host: str) -> str:
 def _os_words(error: BaseException) -> str:
     number = getattr(error, "errno", None)
     return os.strerror(number) if isinstance(number, int) and number > 0 else type(error).__name__
-
-
-def uncertain(call: Call, error: FalError) -> SubmissionUncertainError:
-    request = call.request
-    body = request.body if isinstance(request.body, bytes) else None
-    return SubmissionUncertainError(
-        f"{request.operation}: fal may have taken the request, so it is not sent again: {error.message}",
-        operation=request.operation.value,
-        started_at=call.began_at,
-        ended_at=time.time(),
-        input_digest=None if body is None else digest_of(body),
-        request_id=error.request_id or call.seen_id,
-        endpoint_id=request.endpoint_id,
-    )

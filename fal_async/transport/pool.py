@@ -12,7 +12,6 @@ from fal_async.config import PoolOptions
 from fal_async.errors import ConfigurationError, SessionStateError
 from fal_async.pacing import PollGate
 from fal_async.protocol.retry import RetryBudget
-from fal_async.transport.call import trace_of_what_was_sent
 
 _SHORT_LANE = 100
 _DEFAULT_CONNECTIONS = 1000
@@ -30,7 +29,7 @@ class Pool:
         self._http: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.closed = False
-        self.traced = options.client_session is None
+        self.is_ours = options.client_session is None
         self.budget = RetryBudget()
         self.max_connections = options.max_connections or _affordable_connections()
         short = min(_SHORT_LANE, max(1, self.max_connections // 2))
@@ -70,6 +69,8 @@ class Pool:
             raise SessionStateError(
                 "the session belongs to another event loop: make one session per loop (per `asyncio.run`)"
             )
+        if self._http.closed:
+            raise SessionStateError("the borrowed client_session is closed")
         return self._http
 
     async def aclose(self) -> None:
@@ -92,7 +93,7 @@ class Pool:
         return aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),  # nothing in common between the tenants of one pool
-            trace_configs=[trace_of_what_was_sent(), *options.trace_configs],
+            trace_configs=list(options.trace_configs),
             trust_env=options.trust_env,
             proxy=options.http_proxy,
         )

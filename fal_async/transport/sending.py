@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import io
 import logging
 import random
 import time
@@ -21,6 +20,7 @@ from fal_async.config import NO_KEY, Retry, RetryPolicy, Settings, Timeouts
 from fal_async.credentials import FixedKey, KeySource
 from fal_async.errors import AuthenticationError, ConfigurationError, FalError, TransportError
 from fal_async.protocol.http import (
+    PAID,
     REQUEST_ID,
     HttpRequest,
     HttpResponse,
@@ -40,6 +40,7 @@ from fal_async.protocol.retry import (
     judge,
 )
 from fal_async.supervision import Progress
+from fal_async.transport.body import body_of
 from fal_async.transport.call import (
     FAILURES,
     LONG,
@@ -47,7 +48,7 @@ from fal_async.transport.call import (
     names_of,
     never_connected,
     transport_error,
-    uncertain,
+    unreachable,
 )
 from fal_async.transport.pool import Pool
 from fal_async.transport.websocket import WebSocket
@@ -58,7 +59,8 @@ T = TypeVar("T")
 
 _MAX_REDIRECTS = 5
 _MAX_ERROR_BODY = 16 * 1024 * 1024
-_LARGE_BODY = 512 * 1024
+_STEPS_TO_NOTICE = 4
+"""Steps of the event loop from a closed socket to a closed connection: two, and two more with TLS."""
 
 
 class _Again(Exception):
@@ -73,6 +75,17 @@ def _announced_delays() -> Generator[float, Any, None]:
     failure = yield 0.0  # backoff discards the first value, then sends each exception in
     while True:
         failure = yield failure.delay
+
+
+async def _with_retries(attempt: Callable[[], Awaitable[T]]) -> T:
+    try:
+        return await attempt()
+    except _Again as again:
+        first = again
+    # The first attempt was made without backoff: what never fails doesn't pay for its decorator.
+    await asyncio.sleep(first.delay)
+    persist = backoff.on_exception(_announced_delays, _Again, jitter=None, logger=None)
+    return await persist(attempt)()
 
 
 class OpenResponse:
@@ -104,6 +117,8 @@ class Transport:
         self._headers = {"User-Agent": USER_AGENT, **settings.headers}
         self._fixed_key = keys.value if isinstance(keys, FixedKey) else None
         self.no_retry = attrs.evolve(settings.retry, max_attempts=1)
+        # Nearly every URL begins with one of these: spared the look at its origin.
+        self._homes = (f"{settings.hosts.queue}/", f"{settings.hosts.run}/")
 
     async def send(
         self,
@@ -123,18 +138,27 @@ class Transport:
         """
         call = self._call(request, timeouts, retry)
         if progress is not None:
-            call.progress = progress
+            call.progress, progress.request = progress, request
+        lane = self.pool.long_lane if request.operation in LONG else self.pool.short_lane
 
         async def attempt() -> HttpResponse:
-            async with self._lane(request):
-                response = await self._whole_answer(call)
-            if 200 <= response.status < 300 or response.status in accept:
+            call.begin_attempt()
+            try:
+                async with lane:
+                    response = await self._whole_answer(call)
+                if not 200 <= response.status < 300 and response.status not in accept:
+                    raise error_of(request, response, time.time())
                 if check is not None:
                     check(response)
-                return response
-            raise error_of(request, response, time.time())
+            except FalError as error:
+                outcome = self._next_step(call, error)
+                if outcome is error:
+                    raise
+                raise outcome from error
+            self.pool.budget.succeeded()
+            return response
 
-        return await self._with_retries(call, attempt)
+        return await _with_retries(attempt)
 
     @contextlib.asynccontextmanager
     async def open(
@@ -143,24 +167,33 @@ class Transport:
         *,
         timeouts: Timeouts | None = None,
         retry: RetryPolicy | None = None,
+        silence: float | None = None,
     ) -> AsyncIterator[OpenResponse]:
         """An answer to be read in pieces: only what comes before its body is retried, and nothing bounds it in all.
 
-        `timeouts.first_byte` bounds the silence before and within it. Leaving closes the connection at once.
+        `timeouts.first_byte` bounds the silence before it and, without a `silence` in seconds, within it.
+        Leaving closes the connection at once.
         """
         call = self._call(request, timeouts, retry)
-        limits = aiohttp.ClientTimeout(
-            total=None, sock_connect=call.timeouts.connect, sock_read=call.timeouts.first_byte
-        )
+        call.limits = call.timeouts.first_byte, None
+        limits = self._connect_limits(call, call.timeouts.first_byte if silence is None else silence)
 
         async def attempt() -> aiohttp.ClientResponse:
-            response = await self._begin(call, limits)
-            if 200 <= response.status < 300:
-                return response
-            raise await _error_of_open(call, response)
+            call.begin_attempt()
+            try:
+                response = await self._begin_in_time(call, limits)
+                if not 200 <= response.status < 300:
+                    raise await _error_of_open(call, response)
+            except FalError as error:
+                outcome = self._next_step(call, error)
+                if outcome is error:
+                    raise
+                raise outcome from error
+            self.pool.budget.succeeded()
+            return response
 
         async with self.pool.long_lane:
-            response = await self._with_retries(call, attempt)
+            response = await _with_retries(attempt)
             try:
                 yield OpenResponse(response, call, _lower(response.headers))
             finally:
@@ -205,42 +238,27 @@ class Transport:
     def _call(self, request: HttpRequest, timeouts: Timeouts | None, retry: RetryPolicy | None) -> Call:
         return Call(request, retry or self.settings.retry, timeouts or self.settings.timeouts)
 
-    def _lane(self, request: HttpRequest) -> asyncio.Semaphore:
-        return self.pool.long_lane if request.operation in LONG else self.pool.short_lane
-
-    async def _with_retries(self, call: Call, attempt: Callable[[], Awaitable[T]]) -> T:
-        async def judged() -> T:
-            call.attempts += 1
-            call.progress.sent = False
-            try:
-                result = await attempt()
-            except FalError as error:
-                outcome = self._next_step(call, error)
-                if outcome is error:
-                    raise
-                raise outcome from error
-            self.pool.budget.succeeded()
-            return result
-
+    async def _begin_in_time(self, call: Call, limits: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
         try:
-            return await judged()
-        except _Again as again:
-            first = again
-        # The first attempt was made without backoff: what never fails doesn't pay for its decorator.
-        await asyncio.sleep(first.delay)
-        persist = backoff.on_exception(_announced_delays, _Again, jitter=None, logger=None)
-        return await persist(judged)()
+            async with asyncio.timeout(call.limits[0]):
+                return await self._begin(call, limits)
+        except FalError:
+            raise
+        except TimeoutError as error:
+            raise transport_error(call, error) from error
 
     def _next_step(self, call: Call, error: FalError) -> Exception:
         """The exception to go on with: `_Again`, or what the caller gets."""
         request = call.request
+        error.request_id = error.request_id or request.request_id
+        error.endpoint_id = error.endpoint_id or request.endpoint_id
         if isinstance(error, AuthenticationError) and request.auth:
             return self._after_refused_key(call, error)
         verdict = judge(request, error, sent=call.progress.sent, policy=call.policy)
         if verdict is Verdict.UNCERTAIN:
-            return uncertain(call, error)
+            return call.progress.uncertain(request, error.message, error.request_id or call.seen_id)
         delay = self._affordable_delay(call, error) if verdict is Verdict.RETRY else None
-        if delay is None:
+        if delay is None or call.progress.given_up:
             logger.debug("%s failed: %s", request.operation, error)
             return error
         self._announce(call, error, delay)
@@ -252,18 +270,22 @@ class Transport:
             # Public models take no key, so its absence shows only now.
             return ConfigurationError(NO_KEY, **names_of(call.request))
         # Nothing was done with a wrong key, so nothing is done twice.
-        return _Again(error, 0.0) if self._keys.renew() else error
+        again, call.key_renewed = self._keys.renew() and not call.key_renewed, True
+        return _Again(error, 0.0) if again else error
 
     def _affordable_delay(self, call: Call, error: FalError) -> float | None:
         if call.attempts >= allowed_attempts(call.request, call.policy):
             return None
+        persistent = call.request.persistent
         delay = delay_before_retry(call.policy, call.attempts, error, random.random())
-        if delay is None:
+        if delay is None and persistent:
+            delay = call.policy.max_retry_after
+        if delay is None or time.monotonic() - call.began + delay > allowed_seconds(
+            call.request, call.policy
+        ):
             return None
-        spent = time.monotonic() - call.began
-        if spent + delay > allowed_seconds(call.request, call.policy) or not self.pool.budget.take(error):
-            return None
-        return delay
+        # A result that is paid for is not lost to an empty budget: its tries are far apart anyway.
+        return delay if self.pool.budget.take(error) or persistent else None
 
     def _announce(self, call: Call, error: FalError, delay: float) -> None:
         request = call.request
@@ -290,30 +312,52 @@ class Transport:
     # One attempt.
 
     async def _whole_answer(self, call: Call) -> HttpResponse:
-        response = await self._begin(call, _limits(call.timeouts, call.request.operation in LONG))
+        """One clock for each attempt: until the first byte, then until the next one, and at last until the end."""
+        began = asyncio.get_running_loop().time()
+        silence, total = call.limits
+        clock = asyncio.timeout(silence)
+        response: aiohttp.ClientResponse | None = None
         try:
-            body = await response.read()
+            async with clock:
+                response = await self._begin(call, self._connect_limits(call))
+                if response.content.is_eof():
+                    body = await response.read()
+                else:
+                    body = await _read_in_time(
+                        response, clock, silence, None if total is None else began + total
+                    )
+        except FalError:
+            raise
         except FAILURES as error:
-            response.close()
+            if response is not None:
+                response.close()
             raise transport_error(call, error) from error
-        headers = _lower(response.headers)
-        return HttpResponse(status=response.status, headers=headers, body=body, attempts=call.attempts)
+        return HttpResponse(
+            status=response.status, headers=_lower(response.headers), body=body, attempts=call.attempts
+        )
+
+    def _connect_limits(self, call: Call, silence: float | None = None) -> aiohttp.ClientTimeout:
+        return _client_timeout(call.timeouts.connect, silence, self.pool.is_ours)
 
     async def _begin(self, call: Call, limits: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
         """Up to the answer's headers. A read that is redirected within its own origin is followed."""
         request, url = call.request, call.request.url
-        call.began_at = time.time()
         headers = await self._request_headers(call)
+        if request.operation in PAID:
+            # On an idle connection that the server has closed meanwhile it would break, and nobody would know
+            # whether it was taken: the loop takes note of such connections first.
+            for _ in range(_STEPS_TO_NOTICE):
+                await asyncio.sleep(0)
+        call.progress.began_at = time.time()
         for _ in range(_MAX_REDIRECTS):
             response = await self._once_or_on_the_backup(call, url, headers, limits)
             call.progress.sent, call.seen_id = True, response.headers.get(REQUEST_ID)
-            logger.debug(
-                "%s %s -> %d (request %s)",
-                request.method,
-                without_query(url),
-                response.status,
-                request.request_id or call.seen_id,
-            )
+            if logger.isEnabledFor(logging.DEBUG):
+                request_id = request.request_id or call.seen_id
+                shown = f"{request.method} {without_query(url)}"
+                logger.debug("%s -> %d (request %s)", shown, response.status, request_id)
+            if response.status < 300:
+                return response
             target = redirect_target(request, url, response.status, response.headers.get("Location"))
             if target is None:
                 return response
@@ -328,7 +372,7 @@ class Transport:
             return await self._request(call, url, headers, limits)
         except FAILURES as error:
             backup = backup_url(url) if self.settings.hosts.backup and not call.progress.sent else None
-            if backup is None or not never_connected(error):
+            if backup is None or not unreachable(error):
                 raise transport_error(call, error) from error
             first = error
         # "One single extra attempt, only if the connection could not be established" (protocol 1.1).
@@ -350,15 +394,15 @@ class Transport:
             return await http.request(
                 request.method,
                 URL(url, encoded=True),
-                data=_body_of(request),
+                data=body_of(request, call.progress),
                 headers=headers,
                 timeout=limits,
                 allow_redirects=False,
-                trace_request_ctx=call,
             )
         except FAILURES as error:
-            # A borrowed session has no trace of ours: there, what is not surely unsent counts as sent.
-            call.progress.sent = call.progress.sent or not (self.pool.traced or never_connected(error))
+            # Only a body tells when it leaves: of a request without one, what is not surely unsent was sent.
+            if request.body is None and not never_connected(error):
+                call.progress.sent = True
             raise
 
     async def _request_headers(self, call: Call) -> dict[str, str]:
@@ -366,7 +410,7 @@ class Transport:
         headers = {**self._headers, **request.headers}
         if not request.auth:
             return headers
-        if not may_have_key(request.url, self.settings.hosts):
+        if not request.url.startswith(self._homes) and not may_have_key(request.url, self.settings.hosts):
             host = host_of(request.url)
             logger.warning("%s: %s is none of the session's hosts: no key for it", request.operation, host)
             return headers
@@ -377,21 +421,29 @@ class Transport:
         return headers
 
 
-@functools.lru_cache(maxsize=256)
-def _limits(timeouts: Timeouts, long: bool) -> aiohttp.ClientTimeout:
-    silence = timeouts.run if long else timeouts.first_byte
-    total = timeouts.run if long else timeouts.total
-    return aiohttp.ClientTimeout(total=total, sock_connect=timeouts.connect, sock_read=silence)
+@functools.lru_cache(maxsize=64)
+def _client_timeout(connect: float | None, silence: float | None, own_pool: bool) -> aiohttp.ClientTimeout:
+    # aiohttp's `connect` alone covers the name look-up; it also covers the wait for a free connection,
+    # of which only our own pool, with its lanes, has always one.
+    whole = connect if own_pool else None
+    return aiohttp.ClientTimeout(total=None, connect=whole, sock_connect=connect, sock_read=silence)
 
 
-def _body_of(request: HttpRequest) -> Any:
-    if callable(request.body):
-        return request.body()
-    if request.body is not None and len(request.body) > _LARGE_BODY:
-        return io.BytesIO(
-            request.body
-        )  # aiohttp sends it in pieces: the loop is not held up by one big write
-    return request.body
+async def _read_in_time(
+    response: aiohttp.ClientResponse, clock: asyncio.Timeout, silence: float | None, end: float | None
+) -> bytes:
+    """A body that comes in pieces: none may take longer than `silence`, nor all of them until after `end`."""
+    loop, body = asyncio.get_running_loop(), bytearray()
+
+    def wind_up() -> None:
+        limits = [end, None if silence is None else loop.time() + silence]
+        clock.reschedule(min((limit for limit in limits if limit is not None), default=None))
+
+    wind_up()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        wind_up()
+    return bytes(body)
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:

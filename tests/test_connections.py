@@ -1,0 +1,445 @@
+"""Connections that were closed meanwhile, servers that went away, outages and nonsense in the middle of a wait."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from fal_async import (
+    ApiError,
+    AuthenticationError,
+    BalanceExhaustedError,
+    FalError,
+    ResultExpiredError,
+    ServerError,
+    Session,
+    SubmissionUncertainError,
+    TransportError,
+)
+from fal_async.emulator import Emulator, Fault
+from fal_async.following import Mode
+from tests.emulator.certificates import client_side, server_side
+from tests.emulator.gate import Gate
+from tests.quick import ASK, GATE, LLM, ONCE, gate_at, quick, session_on
+
+MODES: list[Mode] = ["polling", "streaming", "auto"]
+
+
+@pytest.fixture
+def gate(emulator: Emulator) -> Gate:
+    return gate_at(emulator)
+
+
+@pytest.fixture
+async def patient(emulator: Emulator) -> AsyncIterator[Session]:
+    async with session_on(emulator) as fal:
+        yield fal
+
+
+# Idle connections.
+
+
+@contextmanager
+def elsewhere(**options: Any) -> Iterator[tuple[Emulator, Callable[[], None]]]:
+    """An emulator in a thread of its own, and what drops its idle connections behind the client's back."""
+    started: Future[tuple[Emulator, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+
+    async def serve() -> None:
+        async with Emulator(speed=50, **options) as emulator:
+            stop = asyncio.Event()
+            started.set_result((emulator, asyncio.get_running_loop(), stop))
+            await stop.wait()
+
+    thread = threading.Thread(target=asyncio.run, args=[serve()])
+    thread.start()
+    emulator, loop, stop = started.result(timeout=10)
+
+    async def drop() -> None:
+        emulator.drop_connections()
+        while emulator.connections_open:  # noqa: ASYNC110 - nobody announces it
+            await asyncio.sleep(0)
+
+    yield emulator, lambda: asyncio.run_coroutine_threadsafe(drop(), loop).result(timeout=5)
+    loop.call_soon_threadsafe(stop.set)
+    thread.join()
+
+
+@pytest.mark.parametrize("name", ["run", "submit", "status", "result", "cancel"])
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+async def test_an_idle_connection_that_the_server_closed_is_not_noticed(name: str, tls: bool) -> None:
+    """Even where this loop was held up, and could not take note of it before the next request."""
+    with elsewhere(ssl=server_side() if tls else None) as (emulator, drop):
+        async with session_on(emulator, retry=ONCE, ssl=client_side() if tls else None) as fal:
+            handle = await fal.queue.submit(LLM, ASK)
+            await handle.wait()
+            for jobs in (2, 3, 4):
+                drop()
+                if name in ("run", "submit"):
+                    await (fal.run if name == "run" else fal.queue.submit)(LLM, ASK)
+                    assert len(emulator.jobs) == jobs
+                else:
+                    await getattr(handle, name)()
+
+
+async def test_nor_many_of_them() -> None:
+    with elsewhere() as (emulator, drop):
+        async with session_on(emulator, retry=ONCE) as fal:
+            for _ in range(3):
+                await asyncio.gather(*(fal.queue.submit(LLM, ASK) for _ in range(30)))
+                drop()
+        assert emulator.count("submit") == len(emulator.jobs) == 90
+
+
+async def test_connections_are_used_again(fal: Session, emulator: Emulator) -> None:
+    for _ in range(5):
+        await fal.subscribe(LLM, ASK)
+    assert emulator.connections_opened == 1
+
+
+# The server goes away.
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_restart_with_memory_is_survived(
+    patient: Session, emulator: Emulator, gate: Gate, mode: Mode
+) -> None:
+    asked = [asyncio.create_task(patient.subscribe(GATE, {"n": n}, mode=mode)) for n in range(3)]
+    await emulator.wait_for("status" if mode == "polling" else "status_stream", 3)
+    await emulator.restart(downtime=0.1)
+    gate.open()
+    assert [result.data for result in await asyncio.gather(*asked)] == [{"n": 0}, {"n": 1}, {"n": 2}]
+    assert (emulator.count("submit"), emulator.count("cancel")) == (3, 0)
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_restart_without_memory_is_told(
+    patient: Session, emulator: Emulator, gate: Gate, mode: Mode
+) -> None:
+    asked = asyncio.create_task(patient.subscribe(GATE, mode=mode))
+    await emulator.wait_for("status" if mode == "polling" else "status_stream")
+    await emulator.restart(keep_memory=False)
+    with pytest.raises(ResultExpiredError, match="does not know this request") as caught:
+        await asked
+    assert caught.value.request_id in emulator.jobs
+    assert emulator.count("submit") == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_an_outage_in_the_middle_of_a_wait(
+    patient: Session, emulator: Emulator, gate: Gate, mode: Mode, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Longer than any retry of a single request would last: `outage` bounds it, not `max_total`."""
+    hurried = patient.with_options(retry=quick(max_attempts=2, max_total=0.05))
+    asked = asyncio.create_task(hurried.subscribe(GATE, {"n": 1}, mode=mode))
+    await emulator.wait_for("status" if mode == "polling" else "status_stream")
+    await emulator.pause()
+    gate.open()  # it completes meanwhile
+    await asyncio.sleep(0.5)
+    await emulator.resume()
+    assert (await asked).data == {"n": 1}
+    warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warnings) == 1
+    assert warnings[0].getMessage().startswith("3 polls in a row failed, the last one with: no connection to")
+    (request_id,) = emulator.jobs
+    assert request_id in warnings[0].getMessage()
+
+
+async def test_an_outage_has_an_end(patient: Session, emulator: Emulator, gate: Gate) -> None:
+    hurried = patient.with_options(retry=quick(outage=0.3))
+    asked = asyncio.create_task(hurried.subscribe(GATE))
+    await emulator.wait_for("status")
+    await emulator.pause()
+    with pytest.raises(TransportError, match="no connection") as caught:
+        await asked
+    (job,) = emulator.jobs.values()
+    assert caught.value.request_id == job.request_id
+    # It is left to run: it is paid for, and can be picked up by its id.
+    assert job.cancel_requests == 0
+    await emulator.resume()
+    gate.open()
+    assert (await patient.queue.handle(GATE, job.request_id).wait()).request_id == job.request_id
+
+
+async def test_the_address_comes_back_for_submits_too(patient: Session, emulator: Emulator) -> None:
+    await patient.subscribe(LLM, ASK)
+    await emulator.restart()
+    await patient.subscribe(LLM, ASK)
+    assert emulator.count("submit") == 2
+
+
+# Storms.
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault.answer(429, on="status", chance=0.7, times=None),
+        Fault.answer(429, on="status", chance=0.7, times=None, retry_after=0),
+        Fault.answer(503, on="status", chance=0.7, times=None),
+        Fault.html(503, on="status", chance=0.7, times=None),
+        Fault.reset(on="status", chance=0.5, times=None),
+    ],
+    ids=["429", "429 retry-after", "503", "503 page", "reset"],
+)
+async def test_storms_are_survived_by_who_waits(patient: Session, emulator: Emulator, fault: Fault) -> None:
+    emulator.faults.add(fault)
+    results = await asyncio.gather(*(patient.subscribe(LLM, ASK) for _ in range(30)))
+    assert len({result.request_id for result in results}) == emulator.count("submit") == 30
+
+
+async def test_retry_after_is_heeded_between_polls(patient: Session, emulator: Emulator, gate: Gate) -> None:
+    emulator.faults.add(Fault.answer(429, on="status", retry_after=30))
+    asked = asyncio.create_task(patient.subscribe(GATE, timeout=0.6))
+    with pytest.raises(FalError, match=r"no result within 0\.6 s"):
+        await asked
+    assert emulator.count("status") == 1
+
+
+# Nonsense.
+
+
+NONSENSE: list[Fault] = [
+    Fault.answer(500),
+    Fault.answer(500, fal_headers=False),
+    Fault.answer(502),
+    Fault.answer(504, headers={"X-Fal-Request-Timeout-Type": "user"}),
+    Fault.html(200),
+    Fault.html(403),
+    Fault.html(404),
+    Fault.html(502),
+    Fault.answer(408),
+    Fault.answer(200, body="null"),
+    Fault.answer(200, body="[" * 100_000),
+    Fault.answer(200, body='"COMPLETED"'),
+    Fault.answer(204),
+    Fault.redirect("https://login.example/"),
+    Fault.wrong_json(),
+    Fault.truncate(),
+    Fault.missing("status"),
+    Fault.missing("queue_position", "logs", "request_id", "status_url"),
+    Fault.replace({"status": 7}),
+    Fault.replace({"status": None}),
+    Fault.replace({"logs": 5, "metrics": [], "queue_position": "first", "error": 0}),
+    Fault.word("THINKING"),
+    Fault.replace({"status": ""}),
+    Fault.back(5),
+    Fault.duplicate(),
+    Fault.content_type("application/octet-stream"),
+    Fault.answer(200, headers={"Content-Encoding": "gzip"}, body="no gzip"),
+]
+
+
+@pytest.mark.parametrize("fault", NONSENSE, ids=[f"{number}" for number in range(len(NONSENSE))])
+@pytest.mark.parametrize("mode", ["polling", "streaming"])
+async def test_an_unreadable_status_does_not_end_a_paid_request(
+    patient: Session, emulator: Emulator, mode: Mode, fault: Fault
+) -> None:
+    details = {**fault.to_json(), "times": 2}
+    emulator.faults.add(
+        Fault.from_json({**details, "on": "status"}), Fault.from_json({**details, "on": "status_stream"})
+    )
+    result = await patient.subscribe(LLM, ASK, mode=mode, poll_interval=0.01)
+    assert result.data["output"]
+    assert (emulator.count("submit"), emulator.count("cancel"), len(emulator.jobs)) == (1, 0, 1)
+
+
+async def test_it_is_borne_up_to_a_bound_and_warned_of_once(
+    emulator: Emulator, gate: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
+    emulator.faults.add(Fault.html(200, on="status", times=None))
+    async with session_on(emulator, retry=quick(outage=0.3)) as fal:
+        with pytest.raises(FalError, match="is no JSON") as caught:
+            await fal.subscribe(GATE)
+    assert caught.value.request_id in emulator.jobs
+    assert caught.value.endpoint_id == GATE
+    warned = [
+        record.getMessage() for record in caplog.records if "polls in a row failed" in record.getMessage()
+    ]
+    assert len(warned) == 1
+    assert str(caught.value.request_id) in warned[0]
+
+
+async def test_a_404_that_passes_is_a_replica_that_lags(patient: Session, emulator: Emulator) -> None:
+    emulator.faults.add(
+        Fault.vanish(on="status", times=2), Fault.html(502, on="status"), Fault.vanish(on="status", times=2)
+    )
+    assert (await patient.subscribe(LLM, ASK)).data["output"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_request_that_is_gone_is_expired(patient: Session, emulator: Emulator, mode: Mode) -> None:
+    emulator.faults.add(Fault.vanish(times=None, on="status"), Fault.vanish(times=None, on="status_stream"))
+    with pytest.raises(ResultExpiredError) as caught:
+        await patient.subscribe(LLM, ASK, mode=mode)
+    assert caught.value.request_id in emulator.jobs
+    assert emulator.count("status") == 3
+
+
+async def test_a_queue_that_does_not_move_is_told(
+    emulator: Emulator, gate: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with session_on(emulator, retry=quick(stuck_after=0.1)) as fal:
+        for _ in range(2):
+            await fal.queue.submit(GATE, {"n": 0})
+        asked = asyncio.create_task(fal.subscribe(GATE, {"n": 1}, poll_interval=0.02))
+        await emulator.wait_for("status", 15)
+        gate.open()
+        await asked
+    stuck = [record.getMessage() for record in caplog.records if "without a move" in record.getMessage()]
+    assert len(stuck) == 1
+    assert stuck[0].startswith("IN_QUEUE at position 0 for 0 s without a move (request ")
+    assert list(emulator.jobs)[-1] in stuck[0]
+
+
+# The key.
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_key_that_was_rotated_meanwhile(
+    patient: Session, emulator: Emulator, gate: Gate, mode: Mode
+) -> None:
+    asked = asyncio.create_task(patient.subscribe(GATE, {"n": 1}, mode=mode))
+    await emulator.wait_for("status" if mode == "polling" else "status_stream")
+    emulator.rotate_key("other:key")
+    emulator.drop_connections()
+    with pytest.raises(AuthenticationError) as caught:
+        await asked
+    request_id = caught.value.request_id
+    assert request_id in emulator.jobs
+    gate.open()
+    async with session_on(emulator) as again:
+        assert (await again.queue.handle(GATE, str(request_id)).wait()).data == {"n": 1}
+
+
+async def test_a_function_that_gives_the_new_key_is_asked_again(emulator: Emulator, gate: Gate) -> None:
+    keys = [emulator.key]
+    asked_for = 0
+
+    async def key() -> str:
+        nonlocal asked_for
+        asked_for += 1
+        return keys[0]
+
+    async with Session(key, hosts=emulator.hosts, retry=quick()) as fal:
+        asked = asyncio.create_task(fal.subscribe(GATE, {"n": 1}))
+        await emulator.wait_for("status")
+        emulator.rotate_key("other:key")
+        keys[0] = "other:key"
+        gate.open()
+        assert (await asked).data == {"n": 1}
+        # Refused twice, it is asked no more.
+        keys[0] = "third:key"
+        before = asked_for
+        with pytest.raises(AuthenticationError):
+            await fal.run(LLM, ASK)
+        assert asked_for == before + 2
+        with pytest.raises(AuthenticationError):
+            await fal.run(LLM, ASK)
+        assert asked_for == before + 3
+
+
+async def test_an_account_that_ran_empty_meanwhile(patient: Session, emulator: Emulator, gate: Gate) -> None:
+    asked = asyncio.create_task(patient.subscribe(GATE))
+    await emulator.wait_for("status")
+    emulator.lock_account()
+    with pytest.raises(BalanceExhaustedError, match=r"fal\.ai/dashboard/billing") as caught:
+        await asked
+    assert caught.value.request_id in emulator.jobs
+    emulator.unlock_account()
+
+
+@pytest.fixture
+async def stranger() -> AsyncIterator[tuple[str, list[Any]]]:
+    """A server that is none of fal's, and the headers of whoever came."""
+    came: list[Any] = []
+
+    async def note(request: web.BaseRequest) -> web.Response:
+        came.append(dict(request.headers))
+        return web.json_response({"status": "COMPLETED", "request_id": "theirs"})
+
+    server = web.Server(note)
+    listening = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
+    yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}", came
+    listening.close()
+    await server.shutdown(1)
+    await listening.wait_closed()
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_urls_on_another_host_are_not_followed(
+    patient: Session, emulator: Emulator, stranger: tuple[str, list[Any]], mode: Mode
+) -> None:
+    url, came = stranger
+    emulator.faults.add(Fault.foreign_urls(url, times=None))
+    result = await patient.subscribe(LLM, ASK, mode=mode)
+    assert result.data["output"]
+    assert result.request_id in emulator.jobs
+    handle = await patient.queue.submit(LLM, ASK)
+    await handle.cancel()
+    assert came == []
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_no_key_crosses_a_redirect_to_another_host(
+    patient: Session, emulator: Emulator, stranger: tuple[str, list[Any]], status: int
+) -> None:
+    url, came = stranger
+    handle = await patient.queue.submit(LLM, ASK)
+    emulator.faults.add(Fault.redirect(url, status, times=None))
+    for call in (
+        lambda: patient.run(LLM, ASK),
+        lambda: patient.queue.submit(LLM, ASK),
+        handle.status,
+        handle.result,
+        handle.cancel,
+    ):
+        with pytest.raises(ApiError, match=r"redirected to 127\.0\.0\.1:\d+, which is not followed"):
+            await call()
+    assert came == []
+    assert len(emulator.jobs) == 1
+
+
+async def test_within_its_own_host_a_read_is_followed(patient: Session, emulator: Emulator) -> None:
+    handle = await patient.queue.submit(LLM, ASK)
+    emulator.faults.add(Fault.redirect(handle.status_url, on="result"))
+    assert (await handle.result()).data["request_id"] == handle.request_id
+    emulator.faults.add(Fault.redirect(handle.status_url, on="status", times=None))
+    with pytest.raises(TransportError, match="in a circle"):
+        await handle.status()
+
+
+# What is left over is seen by the fixtures after each of these; here it is seen on the server, too.
+
+
+async def test_no_connection_is_left_after_all_kinds_of_ends(emulator: Emulator, gate: Gate) -> None:
+    emulator.faults.add(
+        Fault.reset(on="status", chance=0.2, times=None),
+        Fault.truncate(on="status", chance=0.2, times=None),
+        Fault.stall(5, on="status", chance=0.05, times=None),
+        Fault.reset(on="submit", chance=0.2, times=None, taken=True),
+    )
+    async with session_on(emulator) as fal:
+        asked = [asyncio.create_task(fal.subscribe(GATE, timeout=1)) for _ in range(20)]
+        asked += [asyncio.create_task(fal.subscribe(LLM, ASK)) for _ in range(20)]
+        await emulator.wait_for("status", 30)
+        for task in asked[:10]:
+            task.cancel()
+        ends = await asyncio.gather(*asked, return_exceptions=True)
+    errors = [end for end in ends if isinstance(end, Exception)]
+    assert all(isinstance(error, FalError) for error in errors)
+    assert all(
+        error.request_id or isinstance(error, SubmissionUncertainError | ServerError)
+        for error in errors
+        if isinstance(error, FalError)
+    )
+    async with asyncio.timeout(5):
+        while emulator.connections_open:  # noqa: ASYNC110 - nobody announces it
+            await asyncio.sleep(0)

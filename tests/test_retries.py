@@ -1,0 +1,349 @@
+"""What is tried again, how often and how long: one policy, by operation (protocol 12)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from fal_async import (
+    ApiError,
+    CancelOutcome,
+    FalError,
+    RateLimitError,
+    RequestHandle,
+    ResponseDecodeError,
+    ResultExpiredError,
+    ServerError,
+    Session,
+    TransportError,
+)
+from fal_async.emulator import Emulator, Fault, JobContext
+from tests.quick import ASK, GATE, LLM, ONCE, Noted, gate_at, impatient, quick, session_on
+
+READS = ["status", "result", "cancel"]
+
+
+async def done(fal: Session, emulator: Emulator) -> RequestHandle:
+    """A request that is complete, and whose handle knows that."""
+    handle = await fal.queue.submit(LLM, ASK)
+    await emulator.jobs[handle.request_id].wait_for("COMPLETED", timeout=5)
+    return handle
+
+
+async def ask(handle: RequestHandle, name: str) -> Any:
+    return await getattr(handle, name)()
+
+
+PASSING: list[tuple[str, dict[str, Any]]] = [
+    ("reset", {}),
+    ("reset", {"taken": True}),
+    ("close", {}),
+    ("stall", {"seconds": 5, "taken": False}),
+    ("stall", {"seconds": 5, "taken": True, "where": "body"}),
+    ("truncate", {}),
+    ("answer", {"status": 408}),
+    ("answer", {"status": 429}),
+    ("answer", {"status": 429, "retry_after": "0"}),
+    ("answer", {"status": 500, "needs_retry": True}),
+    ("html", {"status": 502}),
+    ("html", {"status": 503}),
+    ("html", {"status": 504}),
+    ("html", {"status": 500}),
+    ("html", {"status": 524}),
+]
+
+
+@pytest.mark.parametrize("name", READS)
+@pytest.mark.parametrize(("kind", "details"), PASSING)
+async def test_reads_and_cancels_are_tried_again(
+    emulator: Emulator, name: str, kind: str, details: dict[str, Any]
+) -> None:
+    noted = Noted()
+    async with session_on(emulator, timeout=impatient(0.2), retry=quick(on_retry=noted)) as fal:
+        handle = await done(fal, emulator)
+        # Twice: aiohttp itself repeats an idempotent request once on a reused connection that breaks.
+        emulator.faults.add(Fault(kind=kind, on=name, times=2, **details))
+        answer = await ask(handle, name)
+    assert answer is not None
+    assert emulator.faults.struck == 2
+    assert emulator.count(name) == 3
+    assert {retry.operation for retry in noted.retries} == {name}
+    assert {retry.request_id for retry in noted.retries} == {handle.request_id}
+
+
+@pytest.mark.parametrize("name", READS)
+@pytest.mark.parametrize("status", [401, 403, 409, 418, 500, 502])
+async def test_fals_own_answers_are_definite(
+    fal: Session, emulator: Emulator, name: str, status: int
+) -> None:
+    handle = await done(fal, emulator)
+    emulator.faults.add(Fault.answer(status, on=name, times=None))
+    with pytest.raises(ApiError) as caught:
+        await ask(handle, name)
+    assert (caught.value.status, emulator.count(name)) == (status, 1)
+    assert (caught.value.request_id, caught.value.endpoint_id) == (handle.request_id, LLM)
+
+
+async def test_a_cancel_that_went_through_unheard_is_not_two(emulator: Emulator) -> None:
+    gate_at(emulator)
+    async with session_on(emulator) as fal:
+        handle = await fal.queue.submit(GATE)
+        await emulator.jobs[handle.request_id].wait_for("IN_PROGRESS", timeout=5)
+        emulator.faults.add(Fault.answer(503, on="cancel", taken=True, fal_headers=False))
+        outcome = await handle.cancel()
+    # What the first one did is seen by the second.
+    assert outcome in (CancelOutcome.CANCELLATION_REQUESTED, CancelOutcome.ALREADY_COMPLETED)
+    assert emulator.jobs[handle.request_id].error_type == "client_cancelled"
+
+
+@pytest.mark.parametrize("status", [200, 400, 404])
+async def test_a_gateways_page_is_no_outcome_of_a_cancel(emulator: Emulator, status: int) -> None:
+    gate_at(emulator)
+    async with session_on(emulator) as fal:
+        handle = await fal.queue.submit(GATE)
+        emulator.faults.add(Fault.html(status, on="cancel"))
+        assert await handle.cancel() in (CancelOutcome.CANCELLED, CancelOutcome.CANCELLATION_REQUESTED)
+        emulator.faults.add(Fault.html(status, on="cancel", times=None))
+        with pytest.raises(ResponseDecodeError, match="a gateway's HTML page") as caught:
+            await handle.cancel()
+    assert caught.value.request_id == handle.request_id
+
+
+# How often, how long.
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 4])
+async def test_attempts_are_bounded(emulator: Emulator, attempts: int) -> None:
+    emulator.faults.add(Fault.html(503, on="status", times=None))
+    async with session_on(emulator, retry=quick(max_attempts=attempts)) as fal:
+        handle = await done(fal, emulator)
+        with pytest.raises(ServerError) as caught:
+            await handle.status()
+    assert emulator.count("status") == attempts
+    assert caught.value.request_id == handle.request_id
+
+
+async def test_the_delay_is_jittered_and_bounded(emulator: Emulator) -> None:
+    noted = Noted()
+    policy = quick(max_attempts=12, on_retry=noted)
+    emulator.faults.add(Fault.html(503, on="submit", times=11))
+    async with session_on(emulator, retry=policy) as fal:
+        await fal.queue.submit(LLM, ASK)
+    delays = [retry.delay for retry in noted.retries]
+    assert len(delays) == 11
+    for number, delay in enumerate(delays, 1):
+        assert 0 <= delay <= min(policy.max_delay, policy.base_delay * 2**number)
+    assert len(set(delays)) > 1
+
+
+async def test_the_total_time_is_bounded(emulator: Emulator) -> None:
+    noted = Noted()
+    emulator.faults.add(Fault.html(503, on="submit", times=None))
+    async with session_on(emulator, retry=quick(max_attempts=10**6, max_total=0.2, on_retry=noted)) as fal:
+        with pytest.raises(ServerError):
+            await fal.queue.submit(LLM, ASK)
+    assert 1 <= len(noted.retries) < 1000
+    assert emulator.count("submit") == len(noted.retries) + 1
+
+
+async def test_a_policy_for_one_call(emulator: Emulator) -> None:
+    emulator.faults.add(Fault.html(503, on="submit", times=None))
+    async with session_on(emulator) as fal:
+        with pytest.raises(ServerError):
+            await fal.subscribe(LLM, ASK, retry=quick(max_attempts=2))
+        assert emulator.count("submit") == 2
+        with pytest.raises(ServerError):
+            await fal.with_options(retry=ONCE).subscribe(LLM, ASK)
+        assert emulator.count("submit") == 3
+
+
+async def test_the_policy_of_a_call_is_for_following_it_too(emulator: Emulator) -> None:
+    emulator.faults.add(Fault.html(503, on="status", times=None))
+    async with session_on(emulator) as fal:
+        with pytest.raises(ServerError) as caught:
+            await fal.subscribe(LLM, ASK, retry=quick(outage=0.05))
+    assert caught.value.request_id in emulator.jobs
+
+
+# Retry-After.
+
+
+@pytest.mark.parametrize("name", ["submit", "run"])
+async def test_retry_after_wins_over_the_exponential_term(emulator: Emulator, name: str) -> None:
+    noted = Noted()
+    emulator.faults.add(Fault.answer(429, on=name, retry_after=0.125))
+    async with session_on(emulator, retry=quick(on_retry=noted)) as fal:
+        began = time.monotonic()
+        await (fal.run if name == "run" else fal.queue.submit)(LLM, ASK)
+    assert [retry.delay for retry in noted.retries] == [0.125]
+    assert time.monotonic() - began >= 0.125
+
+
+async def test_retry_after_as_a_date(emulator: Emulator) -> None:
+    noted = Noted()
+    soon = datetime.now(UTC) + timedelta(seconds=2)
+    emulator.faults.add(
+        Fault.answer(429, on="submit", retry_after=datetime.now(UTC) - timedelta(days=1)),
+        Fault.answer(503, on="submit", retry_after=soon, fal_headers=False),
+    )
+    async with session_on(emulator, retry=quick(on_retry=noted)) as fal:
+        await fal.queue.submit(LLM, ASK)
+    past, future = [retry.delay for retry in noted.retries]
+    assert past == 0
+    assert 0 <= future <= 2
+
+
+async def test_who_asks_for_too_long_a_wait_gets_none(emulator: Emulator) -> None:
+    emulator.faults.add(Fault.answer(429, on="submit", retry_after=61))
+    async with session_on(emulator) as fal:
+        with pytest.raises(RateLimitError) as caught:
+            await fal.queue.submit(LLM, ASK)
+    assert (caught.value.retry_after, caught.value.retryable, emulator.count("submit")) == (61, True, 1)
+
+
+# The budget.
+
+
+async def test_an_outage_is_not_answered_with_a_storm(emulator: Emulator) -> None:
+    """500 tokens, 5 a retry: a hundred retries without one success, however many ask."""
+    emulator.faults.add(Fault.html(503, on="submit", times=None))
+    async with session_on(emulator) as fal:
+        asked = [fal.queue.submit(LLM, ASK) for _ in range(150)]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        assert {type(answer) for answer in answers} == {ServerError}
+        assert emulator.count("submit") == 150 + 100
+        # Success fills it again.
+        emulator.faults.clear()
+        await asyncio.gather(*(fal.queue.submit(LLM, ASK) for _ in range(10)))
+        emulator.faults.add(Fault.html(503, on="submit", times=2))
+        await fal.queue.submit(LLM, ASK)
+
+
+async def test_a_paid_result_is_not_lost_to_an_empty_budget(emulator: Emulator) -> None:
+    async with session_on(emulator) as fal:
+        handle = await done(fal, emulator)
+        emulator.faults.add(Fault.html(503, on="status", times=None))
+        others = [handle.status() for _ in range(60)]
+        await asyncio.gather(*others, return_exceptions=True)
+        emulator.faults.clear()
+        emulator.faults.add(Fault.html(503, on="result", times=20))
+        assert (await handle.wait()).data["output"]
+    assert emulator.count("result") == 21
+
+
+# The result: retried longest of all.
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault.html(502, on="result", times=12),
+        Fault.html(404, on="result", times=12),
+        Fault.html(200, on="result", times=12),
+        Fault.answer(500, on="result", times=12),
+        Fault.answer(504, on="result", times=12),
+        Fault.answer(429, on="result", times=12, retry_after=0),
+        Fault.wrong_json(on="result", times=12),
+        Fault.truncate(on="result", times=12),
+        Fault.reset(on="result", times=12),
+    ],
+    ids=["502", "404 page", "200 page", "500", "504", "429", "cut", "truncated", "reset"],
+)
+async def test_a_result_that_is_there_is_fetched_in_the_end(emulator: Emulator, fault: Fault) -> None:
+    async with session_on(emulator) as fal:
+        emulator.faults.add(fault)
+        result = await fal.subscribe(LLM, ASK)
+    assert result.data["output"]
+    # aiohttp's own second try of a reset request on a reused connection is not counted as an attempt.
+    assert 6 < result.attempts["result"] <= emulator.count("result") == 13
+
+
+async def test_fetching_it_is_bounded_by_time_and_says_which(emulator: Emulator) -> None:
+    emulator.faults.add(Fault.html(504, on="result", times=None))
+    async with session_on(emulator, retry=quick(result_total=0.3)) as fal:
+        with pytest.raises(ServerError) as caught:
+            await fal.subscribe(LLM, ASK)
+        emulator.faults.clear()
+        # Nothing is lost: the error has what it takes.
+        assert caught.value.request_id is not None
+        assert (await fal.queue.result(LLM, caught.value.request_id)).data["output"]
+    assert emulator.count("result") > 5
+    assert emulator.count("cancel") == 0
+
+
+async def test_a_server_that_says_no_retry_is_believed(emulator: Emulator) -> None:
+    emulator.faults.add(Fault.answer(500, on="result", needs_retry=False, times=None))
+    async with session_on(emulator) as fal:
+        with pytest.raises(ServerError):
+            await fal.subscribe(LLM, ASK)
+    assert emulator.count("result") == 1
+
+
+@pytest.mark.parametrize("error", [500, 502, 503, 504])
+async def test_a_models_own_failure_is_not_fetched_again(emulator: Emulator, error: int) -> None:
+    @emulator.endpoint("me/broken")
+    async def broken(input: Any, job: JobContext) -> Any:
+        from fal_async.emulator import ModelError
+
+        raise ModelError(error, "out of memory")
+
+    async with session_on(emulator) as fal:
+        with pytest.raises(FalError, match="out of memory") as caught:
+            await fal.subscribe("me/broken", no_retry=True)
+    assert emulator.count("result") == 1
+    assert caught.value.request_id in emulator.jobs
+
+
+async def test_a_result_that_fal_no_longer_keeps(fal: Session, emulator: Emulator) -> None:
+    emulator.faults.add(Fault.vanish(on="result"))
+    with pytest.raises(ResultExpiredError, match="results are kept for 1 hour") as caught:
+        await fal.subscribe(LLM, ASK)
+    assert caught.value.request_id in emulator.jobs
+    assert emulator.count("result") == 1
+
+
+async def test_an_unreadable_result_names_the_request(emulator: Emulator) -> None:
+    emulator.faults.add(Fault.wrong_json(on="result", times=None))
+    async with session_on(emulator, retry=quick(result_total=0.1)) as fal:
+        with pytest.raises(ResponseDecodeError, match="no JSON") as caught:
+            await fal.subscribe(LLM, ASK)
+    assert caught.value.request_id in emulator.jobs
+    assert caught.value.endpoint_id == LLM
+
+
+# What is seen of it.
+
+
+async def test_retries_are_in_the_log_with_the_id(
+    emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with session_on(emulator) as fal:
+        handle = await done(fal, emulator)
+        emulator.faults.add(Fault.html(503, on="status"), Fault.answer(409, on="cancel"))
+        with caplog.at_level(logging.DEBUG, logger="fal_async"):
+            await handle.status()
+            with pytest.raises(ApiError, match="409"):
+                await handle.cancel()
+    failed = [record.getMessage() for record in caplog.records if "failed" in record.getMessage()]
+    assert len(failed) == 2
+    assert failed[0].startswith(
+        "status: attempt 1 failed (503 Service Unavailable (from a gateway before fal)"
+    )
+    assert "the next one follows in 0.0" in failed[0]
+    assert failed[1].startswith("cancel failed: 409")
+    assert all(handle.request_id in line for line in failed)
+
+
+async def test_the_first_failure_is_named_when_the_last_is_raised(emulator: Emulator) -> None:
+    await emulator.pause()
+    noted = Noted()
+    async with session_on(emulator, retry=quick(on_retry=noted)) as fal:
+        with pytest.raises(TransportError, match="no connection to 127") as caught:
+            await fal.queue.status(LLM, "some-id")
+    assert caught.value.request_id == "some-id"
+    assert len(noted.retries) == 3
