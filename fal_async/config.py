@@ -6,8 +6,8 @@ All values here are frozen and checked when they are made, so that a wrong one f
 
 from __future__ import annotations
 
-import math
 import os
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,11 +29,20 @@ _LOCAL_SCHEMES = {"http": "ws", "https": "wss"}
 
 def _check_base_url(_: Any, attribute: attrs.Attribute[str], value: str) -> None:
     schemes = ("ws", "wss") if attribute.name in ("realtime", "ws") else ("http", "https")
-    parts = urlsplit(value)
-    if parts.scheme not in schemes or not parts.hostname or parts.query or parts.fragment or parts.username:
+    if not _is_base_url(value, schemes):
         raise ConfigurationError(
             f"hosts: {attribute.name}={value!r} is no base URL: expected {' or '.join(schemes)}://host[:port][/path]"
         )
+
+
+def _is_base_url(url: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname if parts.port != 0 else None
+    except ValueError:  # a port or an IPv6 address that is none
+        return False
+    odd = any(c in "\\?#@" or c.isspace() or not c.isprintable() for c in url)
+    return parts.scheme in schemes and bool(host) and not odd
 
 
 def _base_url(default: str) -> Any:
@@ -82,9 +91,22 @@ class Hosts:
         )
 
 
-def _positive(_: Any, attribute: attrs.Attribute[Any], value: float | None) -> None:
-    if value is not None and not (isinstance(value, int | float) and 0 < value < math.inf):
+def is_seconds(value: object) -> bool:
+    """Whether it is a finite number above 0, and no bool."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 < value <= sys.float_info.max  # type: ignore[operator]
+
+
+def _positive(_: Any, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not is_seconds(value):
         raise ConfigurationError(f"{attribute.name}={value!r}: expected a positive number of seconds")
+
+
+def _positive_or_none(_: Any, attribute: attrs.Attribute[Any], value: object) -> None:
+    if value is not None and not is_seconds(value):
+        raise ConfigurationError(
+            f"{attribute.name}={value!r}: expected a positive number of seconds, or None"
+        )
 
 
 @attrs.frozen(kw_only=True)
@@ -101,11 +123,11 @@ class Timeouts:
             after which fal itself gives up (`request_timeout`, protocol 3.3).
     """
 
-    connect: float | None = attrs.field(default=10.0, validator=_positive)
-    first_byte: float | None = attrs.field(default=60.0, validator=_positive)
-    total: float | None = attrs.field(default=120.0, validator=_positive)
-    run: float | None = attrs.field(default=3600.0, validator=_positive)
-    stream: float | None = attrs.field(default=45.0, validator=_positive)
+    connect: float | None = attrs.field(default=10.0, validator=_positive_or_none)
+    first_byte: float | None = attrs.field(default=60.0, validator=_positive_or_none)
+    total: float | None = attrs.field(default=120.0, validator=_positive_or_none)
+    run: float | None = attrs.field(default=3600.0, validator=_positive_or_none)
+    stream: float | None = attrs.field(default=45.0, validator=_positive_or_none)
 
     @classmethod
     def of(cls, timeout: float | Timeouts | None) -> Timeouts:
@@ -120,9 +142,7 @@ class Timeouts:
 
 def check_timeout(timeout: float | None) -> None:
     """ConfigurationError where `timeout` is no positive number of seconds."""
-    if timeout is None:
-        return
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
+    if timeout is not None and not is_seconds(timeout):
         raise ConfigurationError(f"timeout={timeout!r}: expected a positive number of seconds, or None")
 
 
@@ -141,7 +161,7 @@ class Retry:
 
 
 def _at_least_one(_: Any, attribute: attrs.Attribute[int], value: int) -> None:
-    if not isinstance(value, int) or value < 1:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ConfigurationError(f"{attribute.name}={value!r}: expected a whole number from 1 on")
 
 
@@ -249,6 +269,10 @@ def authorization(credentials: str) -> str:
 
     ConfigurationError, without the key in it, where it can't be one.
     """
+    if not isinstance(credentials, str):
+        raise ConfigurationError(
+            f"the fal key is a {type(credentials).__name__}: expected the text key_id:key_secret"
+        )
     text = credentials.strip()  # a line end from a file breaks authentication (protocol 1.2)
     scheme, _, value = text.partition(" ")
     if scheme in ("Key", "Bearer") and value:

@@ -43,14 +43,18 @@ MAX_LINE = 290
 
 _SECRETS = (
     # A data URI is the caller's input, whatever its length.
-    (re.compile(r"data:[\w.+-]+/[\w.+-]+[^\s'\"]*"), "data:..."),
-    # Queries carry webhook secrets and signed tokens.
-    (re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s?'\"]*)\?[^\s'\"]*", re.IGNORECASE), r"\1?..."),
-    (re.compile(r"\b([a-z][a-z0-9+.-]*://)[^\s/@'\"]+@", re.IGNORECASE), r"\1...@"),
-    (re.compile(r"\b(Key|Bearer)\s+[\w.:~+/=-]{6,}"), r"\1 ..."),
+    (re.compile(r"\bdata:[\w.+/-]*[;,][^\s'\"]*", re.IGNORECASE), "data:..."),
+    (re.compile(r"\b([a-z][a-z0-9+.-]{0,20}://)\S{0,300}@", re.IGNORECASE), r"\1...@"),
+    # Queries and fragments carry webhook secrets and signed tokens.
+    (re.compile(r"\b([a-z][a-z0-9+.-]{0,20}://[^\s?#'\"]*)([?#])[^\s'\"]*", re.IGNORECASE), r"\1\2..."),
+    (re.compile(r"\?[\w.%~-]+=[^\s'\"]*"), "?..."),
+    # Keys as headers have them, alone, and JSON web tokens.
+    (re.compile(r"\b(Key)\s+[\w.~+/=-]+:[\w.~+/=-]+", re.IGNORECASE), r"\1 ..."),
+    (re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]{6,}", re.IGNORECASE), r"\1 ..."),
     (re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}:[\w-]+", re.IGNORECASE), "..."),
+    (re.compile(r"\beyJ[\w-]{8,}(?:\.[\w-]*)*"), "..."),
     # Nothing a person reads is this long in one piece; base64 and tokens are.
-    (re.compile(r"\S{120,}"), "..."),
+    (re.compile(r"[^\s=]{120,}"), "..."),
 )
 
 
@@ -59,8 +63,18 @@ def one_line(text: object, limit: int = MAX_MESSAGE) -> str:
     line = str(text)[: 64 * MAX_LINE]
     for pattern, replacement in _SECRETS:
         line = pattern.sub(replacement, line)
-    line = " ".join(line.split())
+    # What UTF-8 can't carry (half a surrogate pair out of a JSON text) would break who prints it.
+    line = " ".join(line.encode("utf-8", "replace").decode().split())
     return line if len(line) <= limit else line[: limit - 3] + "..."
+
+
+def safe_repr(value: object) -> str:
+    """The `repr` of what the server chose, fit for logs."""
+    return one_line(repr(value))
+
+
+def _word(text: str | None) -> str | None:
+    return None if text is None else one_line(text)
 
 
 @attrs.frozen(kw_only=True)
@@ -71,16 +85,16 @@ class ErrorDetail:
     echoed it: never printed, since it may be a whole picture.
     """
 
-    msg: str
-    type: str = ""
-    loc: tuple[str | int, ...] = ()
-    ctx: Mapping[str, Any] | None = None
-    url: str | None = None
+    msg: str = attrs.field(repr=safe_repr)
+    type: str = attrs.field(default="", repr=safe_repr)
+    loc: tuple[str | int, ...] = attrs.field(default=(), repr=safe_repr)
+    ctx: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
+    url: str | None = attrs.field(default=None, repr=False)
     input: Any = attrs.field(default=None, repr=False)
 
     def __str__(self) -> str:
         path = ".".join(str(part) for part in self.loc)
-        return f"{path}: {self.msg}" if path else self.msg
+        return one_line(f"{path}: {self.msg}" if path else self.msg)
 
 
 class FalError(Exception):
@@ -186,6 +200,15 @@ class SubmissionUncertainError(FalError):
         self.ended_at = ended_at
         self.input_digest = input_digest
 
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            **super().to_dict(),
+            "operation": self.operation,
+            "started_at": self.started_at,
+            "ended_at": self.ended_at,
+            "input_digest": self.input_digest,
+        }
+
 
 class ApiError(FalError):
     """fal (or a gateway before it) answered with an error status.
@@ -216,7 +239,7 @@ class ApiError(FalError):
     ) -> None:
         super().__init__(message, request_id=request_id, endpoint_id=endpoint_id, retryable=retryable)
         self.status = status
-        self.error_type = error_type
+        self.error_type = _word(error_type)
         self.errors = list(errors)
         self.headers = dict(headers or {})
         self.body = body
@@ -227,7 +250,8 @@ class ApiError(FalError):
 
     def to_dict(self) -> dict[str, Any]:
         details = [
-            {"loc": list(d.loc), "msg": one_line(d.msg), "type": one_line(d.type)} for d in self.errors
+            {"loc": [_loc_part(p) for p in d.loc], "msg": one_line(d.msg), "type": one_line(d.type)}
+            for d in self.errors
         ]
         return {
             **super().to_dict(),
@@ -236,6 +260,10 @@ class ApiError(FalError):
             "errors": details,
             "retry_after": self.retry_after,
         }
+
+
+def _loc_part(part: str | int) -> str | int:
+    return one_line(part) if isinstance(part, str) else part
 
 
 class AuthenticationError(ApiError):
@@ -300,7 +328,10 @@ class RequestFailedError(FalError):
         endpoint_id: str | None = None,
     ) -> None:
         super().__init__(message, request_id=request_id, endpoint_id=endpoint_id)
-        self.error_type = error_type
+        self.error_type = _word(error_type)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), "error_type": self.error_type}
 
 
 class RequestCancelledError(FalError):
@@ -330,7 +361,7 @@ class ClientTimeoutError(FalError, TimeoutError):
     ) -> None:
         super().__init__(message, request_id=request_id, endpoint_id=endpoint_id)
         self.timeout = timeout
-        self.last_status = last_status
+        self.last_status = _word(last_status)
         self.cancel_outcome = cancel_outcome
 
     def to_dict(self) -> dict[str, Any]:

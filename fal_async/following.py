@@ -9,6 +9,7 @@ import random
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Literal
 
+from fal_async.config import is_seconds
 from fal_async.errors import ApiError, ConfigurationError, FalError, NotFoundError, StreamError
 from fal_async.models import Completed, QueueStatus
 from fal_async.protocol.http import content_type
@@ -43,10 +44,7 @@ def check_following(mode: str, poll_interval: float | None) -> None:
     """ConfigurationError for what can't be followed so."""
     if mode not in MODES:
         raise ConfigurationError(f"mode={mode!r}: expected one of {', '.join(MODES)}")
-    if poll_interval is None:
-        return
-    number = isinstance(poll_interval, int | float) and not isinstance(poll_interval, bool)
-    if not number or not 0 < poll_interval < float("inf"):
+    if poll_interval is not None and not is_seconds(poll_interval):
         raise ConfigurationError(f"poll_interval={poll_interval!r}: expected a positive number of seconds")
 
 

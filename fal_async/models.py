@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
+
+from fal_async.errors import one_line, safe_repr
 
 if TYPE_CHECKING:
     # Type checkers have the newer form at any version: without `output_type` data is Any.
@@ -77,8 +80,8 @@ class Completed(_Status):
     """
 
     metrics: Mapping[str, Any] = attrs.field(factory=dict)
-    error: str | None = None
-    error_type: str | None = None
+    error: str | None = attrs.field(default=None, repr=safe_repr)
+    error_type: str | None = attrs.field(default=None, repr=safe_repr)
 
     @property
     def headline(self) -> str:
@@ -89,11 +92,11 @@ class Completed(_Status):
 class UnknownStatus(_Status):
     """A status word that this version does not know; the request is not complete."""
 
-    status: str = ""
+    status: str = attrs.field(default="", repr=safe_repr)
 
     @property
     def headline(self) -> str:
-        return self.status or "unknown"
+        return one_line(self.status) or "unknown"
 
 
 QueueStatus = Queued | InProgress | Completed | UnknownStatus
@@ -105,9 +108,9 @@ class Submission:
     """fal's answer to a submit (protocol 4.1). The URLs are None where the answer lacks them."""
 
     request_id: str
-    response_url: str | None = None
-    status_url: str | None = None
-    cancel_url: str | None = None
+    response_url: str | None = attrs.field(default=None, repr=safe_repr)
+    status_url: str | None = attrs.field(default=None, repr=safe_repr)
+    cancel_url: str | None = attrs.field(default=None, repr=safe_repr)
     position: int | None = None
     gateway_request_id: str | None = None
     raw: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
@@ -154,6 +157,7 @@ class Result(Generic[T_co]):
     def billable_units(self) -> float | None:
         """Units billed (`x-fal-billable-units`, protocol 3.2), or None where the answer does not say."""
         try:
-            return float(self.headers["x-fal-billable-units"])
+            units = float(self.headers["x-fal-billable-units"])
         except (KeyError, ValueError):
             return None
+        return units if math.isfinite(units) else None

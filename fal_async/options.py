@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import enum
 import json
-import math
 import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
 import attrs
 
+from fal_async.config import is_seconds
 from fal_async.errors import ConfigurationError
 
 Priority = Literal["normal", "low"]
@@ -58,7 +58,7 @@ def _check_acl(_: Any, __: Any, value: object) -> None:
 def _plain_acl(value: Any) -> dict[str, Any]:
     if isinstance(value, str):
         return {"default": Decision(value).value}
-    if set(value) - {"default", "rules"}:
+    if not isinstance(value, Mapping) or set(value) - {"default", "rules"}:
         raise ValueError("unknown keys")
     acl: dict[str, Any] = {"default": Decision(value["default"]).value} if "default" in value else {}
     if "rules" in value:
@@ -100,9 +100,15 @@ _TAG_VALUE = re.compile(r"[\x20-\x2b\x2d-\x7e]{0,256}")
 _MAX_TAGS, _MAX_TAGS_HEADER = 10, 1024
 
 
+def _texts(what: str, pairs: Mapping[str, str] | None) -> dict[str, str]:
+    if pairs is not None and not isinstance(pairs, Mapping):
+        raise ConfigurationError(f"{what}: a {type(pairs).__name__}: expected a mapping of names to texts")
+    return {str(name): str(value) for name, value in (pairs or {}).items()}
+
+
 def clean_tags(tags: Mapping[str, str] | None) -> dict[str, str]:
     """Billing tags as the gateway keeps them (protocol 3.1). It silently drops wrong ones: here they fail."""
-    clean = {str(key).lower(): str(value) for key, value in (tags or {}).items()}
+    clean = {key.lower(): value for key, value in _texts("tags", tags).items()}
     for key, value in clean.items():
         if not _TAG_KEY.fullmatch(key) or key.startswith("fal."):
             raise ConfigurationError(
@@ -130,7 +136,7 @@ _OWN_HEADERS = frozenset({"authorization", "content-length", "host", "transfer-e
 
 def clean_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
     """ConfigurationError for what can't be a header, or is this client's own business."""
-    clean = {str(name): str(value) for name, value in (headers or {}).items()}
+    clean = _texts("headers", headers)
     for name, value in clean.items():
         if not _HEADER_NAME.fullmatch(name):
             raise ConfigurationError(f"headers: {name!r} is no header name")
@@ -149,20 +155,28 @@ def _check_header_text(_: Any, attribute: attrs.Attribute[Any], value: object) -
 
 
 def _check_priority(_: Any, __: Any, value: object) -> None:
-    if value not in (None, "normal", "low"):
+    if value is not None and not (isinstance(value, str) and value in ("normal", "low")):
         raise ConfigurationError(f"priority={value!r}: expected 'normal' or 'low'")
 
 
 def _check_start_timeout(_: Any, __: Any, value: object) -> None:
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.1 < value < math.inf:
+    if value is not None and not (is_seconds(value) and value > 0.1):  # type: ignore[operator]
         raise ConfigurationError(f"start_timeout={value!r}: expected more than 0.1 seconds (protocol 3.1)")
 
 
 def _check_queue_length(_: Any, __: Any, value: object) -> None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
         raise ConfigurationError(f"max_queue_length={value!r}: expected a whole number from 0 on")
+
+
+def _check_flag(_: Any, attribute: attrs.Attribute[Any], value: object) -> None:
+    if value is not None and not isinstance(value, bool):
+        raise ConfigurationError(f"{attribute.name}={value!r}: expected True, False or None")
+
+
+def _check_storage(_: Any, __: Any, value: object) -> None:
+    if value is not None and not isinstance(value, StorageSettings):
+        raise ConfigurationError(f"storage is a {type(value).__name__}: expected StorageSettings(...)")
 
 
 @attrs.frozen(kw_only=True)
@@ -191,10 +205,10 @@ class CallOptions:
     tags: Mapping[str, str] | None = attrs.field(
         default=None, converter=attrs.converters.optional(clean_tags)
     )
-    storage: StorageSettings | None = None
-    store_io: bool | None = None
-    no_retry: bool | None = None
-    disable_fallback: bool | None = None
+    storage: StorageSettings | None = attrs.field(default=None, validator=_check_storage)
+    store_io: bool | None = attrs.field(default=None, validator=_check_flag)
+    no_retry: bool | None = attrs.field(default=None, validator=_check_flag)
+    disable_fallback: bool | None = attrs.field(default=None, validator=_check_flag)
     max_queue_length: int | None = attrs.field(default=None, validator=_check_queue_length)
 
 

@@ -125,12 +125,12 @@ class RequestHandle:
         try:
             document = json.loads(text)
             endpoint_id, request_id = document["endpoint_id"], document["request_id"]
-            given = document.get("urls") or {}
+            urls = {name: str(url) for name, url in (document.get("urls") or {}).items()}
             submission = Submission(
                 request_id=check_request_id(request_id),
-                status_url=given.get("status"),
-                response_url=given.get("response"),
-                cancel_url=given.get("cancel"),
+                status_url=urls.get("status"),
+                response_url=urls.get("response"),
+                cancel_url=urls.get("cancel"),
             )
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ConfigurationError("this text is no stored handle: expected what to_json() gave") from error
@@ -354,6 +354,9 @@ class Queue:
         )
         try:
             response = await self._transport.send(request, retry=handle.retry, check=check_result)
+        except ResponseDecodeError as error:
+            error.request_id, error.endpoint_id = handle.request_id, handle.endpoint_id
+            raise
         except ApiError as error:
             failure = result_error(error, completed)
             if failure is error:

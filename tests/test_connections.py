@@ -142,10 +142,11 @@ async def test_an_outage_in_the_middle_of_a_wait(
     await emulator.wait_for("status" if mode == "polling" else "status_stream")
     await emulator.pause()
     gate.open()  # it completes meanwhile
-    await asyncio.sleep(0.5)
+    async with asyncio.timeout(10):
+        while not (warnings := [record for record in caplog.records if record.levelno == logging.WARNING]):
+            await asyncio.sleep(0.01)
     await emulator.resume()
     assert (await asked).data == {"n": 1}
-    warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warnings) == 1
     assert warnings[0].getMessage().startswith("3 polls in a row failed, the last one with: no connection to")
     (request_id,) = emulator.jobs

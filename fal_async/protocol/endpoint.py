@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from urllib.parse import urlsplit
 
 import attrs
 
@@ -42,14 +41,15 @@ class EndpointId:
     @classmethod
     def parse(cls, endpoint_id: str, path: str = "") -> EndpointId:
         """ConfigurationError where the text is no endpoint id. `path` is added, unless it ends with it already."""
+        if not isinstance(endpoint_id, str) or not isinstance(path, str):
+            wrong = path if isinstance(endpoint_id, str) else endpoint_id
+            raise ConfigurationError(f"endpoint id {wrong!r}: expected a text such as 'fal-ai/flux/dev'")
         endpoint = _parse(endpoint_id)
         return _with_path(endpoint, path) if path else endpoint
 
 
 @lru_cache(maxsize=1024)
 def _parse(text: str) -> EndpointId:
-    if not isinstance(text, str):
-        raise ConfigurationError(f"endpoint id {text!r}: expected a text such as 'fal-ai/flux/dev'")
     segments = _strip_url(text.strip()).strip("/").split("/")
     if len(segments) == 1 and (legacy := _LEGACY.fullmatch(segments[0])):
         segments = [legacy[1], legacy[2]]
@@ -66,13 +66,14 @@ def _strip_url(text: str) -> str:
     """A whole URL is accepted if it is exactly one of fal's: https, default port, no user, no query."""
     if "://" not in text:
         return text
-    parts = urlsplit(text)
-    plain = not (parts.query or parts.fragment or "@" in parts.netloc or ":" in parts.netloc)
-    if parts.scheme != "https" or parts.netloc.lower() not in _URL_HOSTS or not plain:
+    scheme, _, rest = text.partition("://")
+    host, _, path = rest.partition("/")
+    # Compared as text, not parsed: what a parser might read as something else is none of them.
+    if scheme.lower() != "https" or host.lower() not in _URL_HOSTS:
         raise ConfigurationError(
             f"endpoint id {text!r}: of URLs only https://fal.run/... and https://queue.fal.run/... are accepted"
         )
-    return parts.path
+    return path
 
 
 def _with_path(endpoint: EndpointId, path: str) -> EndpointId:

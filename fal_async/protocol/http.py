@@ -29,11 +29,16 @@ from fal_async.errors import (
     ServerError,
     StartTimeoutError,
     ValidationError,
+    safe_repr,
 )
 
 REQUEST_ID = "x-fal-request-id"
 """On every answer of fal's; its absence on a 5xx tells a bare ingress error (protocol 3.2)."""
 JSON_TYPE = "application/json"
+_CHARSET = re.compile(r"charset=\"?([\w-]+)", re.ASCII | re.IGNORECASE)
+_CHARSETS = frozenset(
+    {"utf-8", "utf-16", "us-ascii", "ascii", "latin-1", "windows-1252", "shift_jis", "gb18030"}
+)
 
 
 class Operation(enum.StrEnum):
@@ -70,7 +75,7 @@ class HttpRequest:
 
     operation: Operation
     method: str
-    url: str
+    url: str = attrs.field(repr=safe_repr)
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     body: bytes | BodyFactory | None = attrs.field(default=None, repr=False)
     auth: bool = True
@@ -106,9 +111,12 @@ class HttpResponse:
             ) from error
 
 
-def decode_json(body: bytes) -> Any:
+def decode_json(body: bytes | str) -> Any:
     """ValueError where it is none."""
-    return json.loads(body)
+    try:
+        return json.loads(body)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def content_type(headers: Mapping[str, str]) -> str:
@@ -129,23 +137,27 @@ def decode_body(response: HttpResponse) -> Any:
     if is_json(kind):
         return response.json()
     if kind.startswith("text/"):
-        return response.body.decode(_charset(response.headers), "replace")
-    if not kind and response.body[:1] in b"{[":
+        return _decode_text(response)
+    if not kind and response.body.startswith((b"{", b"[")):
         return response.json()
     return response.body
 
 
-def _charset(headers: Mapping[str, str]) -> str:
-    found = re.search(r"charset=\"?([\w-]+)", headers.get("content-type", ""))
+def _decode_text(response: HttpResponse) -> str:
+    found = _CHARSET.search(response.headers.get("content-type", ""))
+    charset = found[1].lower() if found else "utf-8"
+    # Only these: Python knows "charsets" that are no such thing, or that raise whatever they are told.
+    known = charset if charset in _CHARSETS or charset.startswith("iso-8859-") else "utf-8"
     try:
-        return "".encode(found[1]).decode() or found[1] if found else "utf-8"
+        return response.body.decode(known, "replace")
     except LookupError:
-        return "utf-8"
+        return response.body.decode("utf-8", "replace")
 
 
 # Origins: who gets the key (protocol 1.1; design "answers are not trusted with the key").
 
 _FAL_DOMAINS = ("fal.run", "fal.ai", "falrun.com")
+_HOST_NAME = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)*")
 _BACKUP = {"https://fal.run": "https://falrun.com", "https://queue.fal.run": "https://queue.falrun.com"}
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _WEB_SCHEMES = {"ws": "http", "wss": "https"}
@@ -166,7 +178,7 @@ def _origin(prefix: str) -> str | None:
     except ValueError:
         return None
     # What a browser reads as a path separator must not hide a host.
-    odd = "@" in parts.netloc or "\\" in prefix or any(c.isspace() for c in prefix)
+    odd = "@" in parts.netloc or "\\" in prefix or any(c.isspace() or not c.isprintable() for c in prefix)
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or odd:
         return None
     scheme = _WEB_SCHEMES.get(parts.scheme, parts.scheme)
@@ -180,6 +192,9 @@ def is_fals_own(origin: str | None) -> bool:
     if origin is None or not origin.startswith("https://"):
         return False
     host = origin.removeprefix("https://")
+    # A plain name only: `evil.com%2f.fal.run` ends as it should, and is read in more than one way.
+    if not _HOST_NAME.fullmatch(host):
+        return False
     return any(host == domain or host.endswith("." + domain) for domain in _FAL_DOMAINS)
 
 
@@ -201,8 +216,15 @@ def is_at_home(url: str, base: str) -> bool:
 
     Someone who goes through a gateway of their own must not be led around it to fal itself.
     """
+    if not _is_plain(url):
+        return False
     origin, home = origin_of(url), origin_of(base)
     return origin is not None and (origin == home or (is_fals_own(home) and is_fals_own(origin)))
+
+
+def _is_plain(url: str) -> bool:
+    """ASCII without spaces and control characters: a line end in a URL would become one of the request's."""
+    return url.isascii() and url.isprintable() and " " not in url and "\\" not in url
 
 
 def backup_url(url: str) -> str | None:
@@ -220,26 +242,35 @@ def redirect_target(request: HttpRequest, url: str, status: int, location: str |
     """
     if status not in (301, 302, 303, 307, 308) or request.method not in ("GET", "HEAD") or not location:
         return None
-    target = urljoin(url, location)
+    target = _joined(url, location)
     origin = origin_of(target)
-    if origin is None or (request.auth and origin != origin_of(url)):
+    if not _is_plain(target) or origin is None or (request.auth and origin != origin_of(url)):
         return None
     return target
 
 
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:  # a host in brackets that is no address
+        return ""
+
+
 def without_query(url: str) -> str:
     """For logs and messages: queries carry webhook secrets and signed tokens."""
-    return url.partition("?")[0]
+    return url.partition("?")[0].partition("#")[0]
 
 
 def host_of(url: str) -> str:
-    return (origin_of(url) or "an unreadable URL").partition("://")[2]
+    origin = origin_of(url)
+    return origin.partition("://")[2] if origin else "an unreadable URL"
 
 
 # Errors (protocol 9).
 
-_BALANCE = re.compile(r"exhausted balance|top.?up|insufficient (balance|credits)", re.IGNORECASE)
+_BALANCE = re.compile(r"exhausted balance|\btop[ _-]?up\b|insufficient (balance|credits)", re.IGNORECASE)
 _LOCKED = re.compile(r"\blocked\b", re.IGNORECASE)
+_POLICY = "content_policy_violation"
 _BILLING = "top up at https://fal.ai/dashboard/billing"
 _TRUE, _FALSE = frozenset({"1", "true", "yes"}), frozenset({"0", "false", "no"})
 _PASSING = frozenset({408, 429, 502, 503, 504})
@@ -255,12 +286,14 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
 def error_of(request: HttpRequest, response: HttpResponse, now: float = 0.0) -> ApiError:
     """The error that an answer means, whatever its body's shape (protocol 9.5). `now`: Unix seconds."""
     body = _lenient_body(response)
-    message, details = _message(response, body)
-    kind = _class_of(response, body, message, details)
+    details = _details(body)
+    message = _message(response, body, details)
+    error_type = _error_type(response, body, details)
+    kind = _class_of(response, message, error_type, details)
     return kind(
-        _with_way_out(kind, message, response),
+        _with_way_out(kind, message, request, response),
         status=response.status,
-        error_type=_error_type(response, body, details),
+        error_type=error_type,
         errors=details,
         headers=response.headers,
         body=body,
@@ -312,46 +345,54 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 def _lenient_body(response: HttpResponse) -> Any:
     try:
         return decode_json(response.body)
-    except (ValueError, RecursionError):
+    except ValueError:
         return response.body.decode("utf-8", "replace")
 
 
-def _message(response: HttpResponse, body: Any) -> tuple[str, list[ErrorDetail]]:
-    details: list[ErrorDetail] = []
-    text: Any = None
-    if isinstance(body, dict):
-        error = body.get("error")
-        detail = body.get("detail")
-        if isinstance(error, dict):  # the platform API (protocol 9.4)
-            text = error.get("message") or error.get("type")
-        elif isinstance(detail, list):  # the model (protocol 9.1)
-            details = [_detail(entry) for entry in detail if isinstance(entry, dict)]
-            text = _headline(details) if details else None
-        elif isinstance(detail, str):  # the platform, or a model that was not migrated (protocol 9.2)
-            text = detail
-        else:  # the queue (protocol 9.3), a gateway
-            text = body.get("message") or error or body.get("status")
-    elif isinstance(body, str) and body.strip() and not body.lstrip().startswith("<"):
-        text = body
-    return (text if isinstance(text, str) and text.strip() else _phrase(response)), details
-
-
-def _headline(details: list[ErrorDetail]) -> str:
-    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-    return f"{details[0]}{more}"
+def _details(body: Any) -> list[ErrorDetail]:
+    """The entries of a model error (protocol 9.1)."""
+    detail = body.get("detail") if isinstance(body, dict) else None
+    return [_detail(entry) for entry in detail if isinstance(entry, dict)] if isinstance(detail, list) else []
 
 
 def _detail(entry: Mapping[str, Any]) -> ErrorDetail:
-    loc = entry.get("loc")
-    ctx, url = entry.get("ctx"), entry.get("url")
+    loc, ctx = entry.get("loc"), entry.get("ctx")
     return ErrorDetail(
-        msg=str(entry.get("msg") or ""),
-        type=str(entry.get("type") or ""),
+        msg=_first_text(entry.get("msg")) or "",
+        type=_first_text(entry.get("type")) or "",
         loc=tuple(p for p in loc if isinstance(p, str | int)) if isinstance(loc, list) else (),
         ctx=ctx if isinstance(ctx, dict) else None,
-        url=url if isinstance(url, str) else None,
+        url=_first_text(entry.get("url")),
         input=entry.get("input"),
     )
+
+
+def _message(response: HttpResponse, body: Any, details: list[ErrorDetail]) -> str:
+    if details and str(details[0]):
+        more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+        return f"{details[0]}{more}"
+    return _words(body) or _phrase(response)
+
+
+def _words(body: Any) -> str | None:
+    """What the body says to a person, in any of the shapes of protocol 9.2 to 9.5."""
+    if isinstance(body, str):
+        return None if body.lstrip().startswith("<") else _first_text(body)  # an ingress's HTML page
+    if not isinstance(body, dict):
+        return None
+    error, detail = body.get("error"), body.get("detail")
+    if isinstance(error, dict):  # the platform API (9.4)
+        error = _first_text(error.get("message"), error.get("type"))
+    if isinstance(detail, dict):  # gateways
+        detail = _first_text(detail.get("message"), detail.get("msg"), detail.get("error"))
+    if isinstance(detail, list):
+        detail = _first_text(*detail)
+    # The platform's own (9.2), a gateway's, the queue's (9.3).
+    return _first_text(detail, body.get("message"), error, body.get("status"))
+
+
+def _first_text(*candidates: Any) -> str | None:
+    return next((text for text in candidates if isinstance(text, str) and text.strip()), None)
 
 
 def _phrase(response: HttpResponse) -> str:
@@ -362,39 +403,37 @@ def _phrase(response: HttpResponse) -> str:
     return phrase if REQUEST_ID in response.headers else f"{phrase} (from a gateway before fal)"
 
 
-def _class_of(response: HttpResponse, body: Any, message: str, details: list[ErrorDetail]) -> type[ApiError]:
+def _class_of(
+    response: HttpResponse, message: str, error_type: str | None, details: list[ErrorDetail]
+) -> type[ApiError]:
     status = response.status
     # "504 caused by the caller's start timeout" (protocol 3.2)
-    if status == 504 and response.headers.get("x-fal-request-timeout-type", "").lower() == "user":
+    if status == 504 and response.headers.get("x-fal-request-timeout-type", "").strip().lower() == "user":
         return StartTimeoutError
-    if status == 403 and (_BALANCE.search(message) or (_LOCKED.search(message) and isinstance(body, dict))):
+    if status == 403 and (_BALANCE.search(message) or _LOCKED.search(message)):
         return BalanceExhaustedError
-    if status == 422 and any(entry.type == "content_policy_violation" for entry in details):
+    if status == 422 and _POLICY in (error_type, *(entry.type for entry in details)):
         return ContentPolicyError
     return _BY_STATUS.get(status, ServerError if status >= 500 else ApiError)
 
 
-def _with_way_out(kind: type[ApiError], message: str, response: HttpResponse) -> str:
+def _with_way_out(kind: type[ApiError], message: str, request: HttpRequest, response: HttpResponse) -> str:
     if kind is AuthenticationError:
         return f"{message} - check FAL_KEY or credentials= (keys: https://fal.ai/dashboard/keys)"
     if kind is BalanceExhaustedError and "billing" not in message:
         return f"{message} - {_BILLING}"
-    if 300 <= response.status < 400:
-        return f"redirected to {host_of(response.headers.get('location', ''))}, which is not followed"
+    if 300 <= response.status < 400 and "location" in response.headers:
+        target = _joined(request.url, response.headers["location"])
+        return f"redirected to {host_of(target)}, which is not followed"
     return message
 
 
 def _error_type(response: HttpResponse, body: Any, details: list[ErrorDetail]) -> str | None:
     """The body wins over the header (protocol 9.2)."""
-    if isinstance(body, dict):
-        if isinstance(body.get("error_type"), str):
-            return str(body["error_type"])
-        error = body.get("error")
-        if isinstance(error, dict) and isinstance(error.get("type"), str):
-            return str(error["type"])
-    if details and details[0].type:
-        return details[0].type
-    return response.headers.get("x-fal-error-type")
+    body = body if isinstance(body, dict) else {}
+    platform = body["error"].get("type") if isinstance(body.get("error"), dict) else None
+    of_model = details[0].type if details else None
+    return _first_text(body.get("error_type"), platform, of_model, response.headers.get("x-fal-error-type"))
 
 
 def _retryable(kind: type[ApiError], response: HttpResponse) -> bool:

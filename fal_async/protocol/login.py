@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
+import math
 from urllib.parse import urlencode
 
 import attrs
@@ -26,7 +26,7 @@ class LoginFile:
 
 
 def parse_login_file(text: str) -> LoginFile | None:
-    """Line 1: the refresh token; line 2: the access token. None where there is neither."""
+    """Line 1: the refresh token; line 2: the access token. None without the former."""
     lines = [line.strip() for line in text.splitlines()]
     if not lines or not lines[0]:
         return None
@@ -39,13 +39,14 @@ def expiry_of(token: str) -> float | None:
         part = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
         return float(claims["exp"])
-    except (IndexError, KeyError, TypeError, ValueError, binascii.Error, RecursionError):
+    except (IndexError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
         return None
 
 
 def is_fresh(token: str, now: float) -> bool:
     expiry = expiry_of(token)
-    return expiry is not None and expiry > now + LEEWAY
+    # JSON as Python reads it has Infinity, too: a token that never expires is none of theirs.
+    return expiry is not None and now + LEEWAY < expiry < math.inf
 
 
 def refresh_request(hosts: Hosts, login: LoginFile) -> HttpRequest:

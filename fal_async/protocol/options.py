@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import quote
+from decimal import Decimal
+from urllib.parse import quote, urlsplit
 
 from fal_async.errors import ConfigurationError
-from fal_async.options import NO_OPTIONS, CallOptions, tags_header
+from fal_async.options import NO_OPTIONS, CallOptions, clean_tags, tags_header
 from fal_async.protocol.http import JSON_TYPE
 
 JSON_HEADERS: Mapping[str, str] = {"Content-Type": JSON_TYPE, "Accept": JSON_TYPE}
@@ -17,12 +18,14 @@ def option_headers(options: CallOptions, tags: Mapping[str, str], *, queue: bool
     """`tags` are the session's; those of the call win. Queue options are sent to the queue only."""
     headers = dict(JSON_HEADERS)
     if tags or options.tags:
-        headers["X-Fal-Tags"] = tags_header({**tags, **(options.tags or {})})
+        # Each was checked alone, but the gateway's limits hold for both together.
+        both = clean_tags({**tags, **options.tags}) if tags and options.tags else tags or options.tags or {}
+        headers["X-Fal-Tags"] = tags_header(both)
     if options is NO_OPTIONS:
         return headers
     if options.start_timeout is not None:
         # The preferred name and its older alias, which other servers may know alone (protocol 14, no. 4).
-        seconds = f"{options.start_timeout:g}"
+        seconds = format(Decimal(str(options.start_timeout)), "f")  # decimal, whatever its size
         headers |= {"X-Fal-Request-Start-Timeout": seconds, "X-Fal-Request-Timeout": seconds}
     if options.hint is not None:
         headers["X-Fal-Runner-Hint"] = options.hint
@@ -36,7 +39,13 @@ def option_headers(options: CallOptions, tags: Mapping[str, str], *, queue: bool
         headers["X-Fal-Queue-Priority"] = options.priority
     if queue and options.no_retry:
         headers["X-Fal-No-Retry"] = "1"
-    return headers | dict(options.headers or {})
+    return merged_headers(headers, options.headers) if options.headers else headers
+
+
+def merged_headers(headers: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """Both, of which the `given` ones win, however they are spelt."""
+    names = {name.lower() for name in given}
+    return {name: value for name, value in headers.items() if name.lower() not in names} | dict(given)
 
 
 def submit_query(options: CallOptions, webhook_url: str | None) -> str:
@@ -51,7 +60,20 @@ def submit_query(options: CallOptions, webhook_url: str | None) -> str:
 
 def check_webhook_url(url: str) -> str:
     """ConfigurationError for what fal could not call: only http and https URLs."""
-    scheme, _, rest = str(url).partition("://")
-    if scheme.lower() not in ("http", "https") or not rest.strip("/") or any(c.isspace() for c in str(url)):
+    if not _is_web_url(str(url)):
         raise ConfigurationError(f"webhook_url={url!r}: expected an http or https URL that fal can reach")
     return str(url)
+
+
+def _is_web_url(url: str) -> bool:
+    try:
+        url.encode()
+        parts = urlsplit(url)
+        return (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and url.isprintable()
+            and " " not in url
+        )
+    except ValueError:  # half a surrogate pair, an IPv6 address that is none
+        return False

@@ -1,11 +1,13 @@
 """When to ask for a request's status next: pure. Times are seconds on any one clock.
 
 A poll costs fal and this process a request, a missing poll costs the caller time. So: quick for short jobs,
-sparse for long ones, and dense where this endpoint's jobs usually end, once the session has seen some end.
+sparse for long ones, and, once the session has seen jobs of this endpoint end, dense where they ended.
 """
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_right
 from collections import OrderedDict, deque
 
 import attrs
@@ -13,19 +15,37 @@ import attrs
 from fal_async.models import Completed, Queued, QueueStatus
 
 FIRST_POLL = 0.2
+SHORTEST, LONGEST = 0.03, 12.0
+"""No pause is shorter or longer than this, but where the caller fixes the interval."""
+SHORTEST_FIXED = 0.01
+
+# An endpoint that nothing is known of: as quick as others ask all the time, then sparser.
 _SHORT, _SHORT_INTERVAL = 1.0, 0.4
-_MEDIUM, _MEDIUM_INTERVAL = 10.0, 0.52
-_GROWTH = 0.25
+_MEDIUM, _MEDIUM_INTERVAL = 10.5, 0.505
+_GROWTH = 0.2
 """Seconds that the interval grows with each second of a job of more than `_MEDIUM`."""
-_LONG_INTERVAL = 2.4
+_LONG_INTERVAL = 2.25
 _SHARE = 0.04
 """For jobs of more than a minute: an interval of 4 % of the time they have run, so 2 % late on average."""
-_LONGEST = 10.0
-_SHORTEST = 0.03
+
+# One that is known.
+_SAMPLES = 32
+_STEP = 0.08
+"""A poll where 8 % more of the latest requests had ended..."""
+_FINE = 0.008
+"""...but not sooner than after 0.8 % of the time it has run, nor later than after `_COARSE` of that."""
+_COARSE = 4
+_FIRST_LOOK, _LOOK, _LOOK_PER_SAMPLE = 0.6, 1.5, 0.25
+"""Before that: looks for what ends early, errors above all, each after 1.5 times the time it has run; the less
+is known, the more often."""
+_STRETCH = 1.25
+"""A look shortly before the likely time would be wasted: then it is waited for."""
+_OVERDUE = 0.25
+"""Beyond the longest one seen: an interval of a quarter of the time since then."""
+
 _JITTER = 0.15
 _QUEUE_SHORTEST, _QUEUE_LONGEST = 0.5, 5.0
-_SAMPLES = 32
-_ENOUGH = 3
+_MANY_AHEAD = 1_000_000
 
 
 @attrs.frozen
@@ -37,24 +57,24 @@ class Turn:
 
 
 class RunTimes:
-    """What one endpoint's latest requests taught: how long they run, and how much that varies."""
+    """How long one endpoint's latest requests ran: what is known is the sample itself, so that several typical
+    times, or a wide spread, are no special cases."""
 
-    __slots__ = ("_samples", "mean", "spread")
+    __slots__ = ("_latest", "mean", "ordered")
 
     def __init__(self) -> None:
-        self._samples: deque[float] = deque(maxlen=_SAMPLES)
+        self._latest: deque[float] = deque(maxlen=_SAMPLES)
+        self.ordered: tuple[float, ...] = ()
         self.mean = 0.0
-        self.spread = 0.0
 
     @property
     def known(self) -> bool:
-        return len(self._samples) >= _ENOUGH
+        return bool(self.ordered)
 
     def add(self, seconds: float) -> None:
-        samples = self._samples
-        samples.append(max(0.0, seconds))
-        self.mean = sum(samples) / len(samples)
-        self.spread = sum(abs(sample - self.mean) for sample in samples) / len(samples)
+        self._latest.append(max(0.0, seconds))
+        self.ordered = tuple(sorted(self._latest))
+        self.mean = sum(self.ordered) / len(self.ordered)
 
 
 class RunTimesByEndpoint:
@@ -94,7 +114,7 @@ class Pacer:
     def first(self, chance: float) -> Turn:
         """The wait before the first poll; `chance` from 0 to 1 as everywhere here."""
         if self._interval is not None:
-            return Turn(min(self._interval, FIRST_POLL), False)
+            return Turn(min(max(self._interval, SHORTEST_FIXED), FIRST_POLL), False)
         if self._times.known:
             return self._running(0.0, chance)
         return Turn(FIRST_POLL * _jitter(chance), False)
@@ -107,9 +127,10 @@ class Pacer:
         else:
             if self._began is None and status is not None:
                 self._began = self._last_poll if self._waited_for else self._started
-            turn = self._running(now - (self._began or self._started), chance)
+            began = self._started if self._began is None else self._began
+            turn = self._running(max(0.0, now - began), chance)
         self._last_poll = now
-        return turn if self._interval is None else Turn(self._interval, turn.likely)
+        return turn if self._interval is None else Turn(max(self._interval, SHORTEST_FIXED), turn.likely)
 
     def learn(self, now: float, completed: Completed) -> None:
         """The request was seen complete at `now`: what it took becomes part of what the session knows."""
@@ -117,19 +138,19 @@ class Pacer:
         if began is None:
             began = self._last_poll if self._waited_for else self._started
         latest, earliest = now - began, max(0.0, self._last_poll - began)
-        told = completed.metrics.get("inference_time")
         # The server's own figure, as far as it agrees with what was seen: it ended between two polls.
-        exact = told if isinstance(told, int | float) and not isinstance(told, bool) else None
+        told = _seconds(completed.metrics.get("inference_time"))
         middle = (earliest + latest) / 2
-        self._times.add(middle if exact is None else min(max(float(exact), earliest), latest))
+        self._times.add(middle if told is None else min(max(told, earliest), latest))
 
     def _queued(self, now: float, status: Queued, chance: float) -> Turn:
         waited = now - self._started
         delay = min(_QUEUE_LONGEST, max(_QUEUE_SHORTEST, 0.1 * waited))
         if status.position is not None:
-            self._see_place(now, status.position)
+            position = min(status.position, _MANY_AHEAD)
+            self._see_place(now, position)
             if self._rate > 0:
-                until_start = status.position / self._rate
+                until_start = position / self._rate
                 delay = min(_QUEUE_LONGEST, max(_QUEUE_SHORTEST, 0.4 * until_start))
         if self._times.known and (status.position or 0) > 0:
             delay = max(delay, min(_QUEUE_LONGEST, 0.5 * self._times.mean))
@@ -144,21 +165,37 @@ class Pacer:
             self._rate = (first - position) / (now - since)
 
     def _running(self, ran: float, chance: float) -> Turn:
-        blind = _blind_interval(ran)
-        if not self._times.known:
-            return Turn(blind * _jitter(chance), False)
-        mean, spread = self._times.mean, max(self._times.spread, 0.01 * self._times.mean, 0.01)
-        begin, end = mean - 2.1 * spread, mean + 4 * spread
-        if ran < begin:
-            # Now and then it ends early; three looks before the likely time are enough.
-            step = max(begin / 3, _SHORTEST)
-            delay = min(begin - ran, step, _LONGEST)
-            # Only the last look is placed exactly: it decides how soon the end is noticed.
-            return Turn(delay if delay == begin - ran else delay * _jitter(chance), delay == begin - ran)
-        dense = max(_SHORTEST, 0.4 * spread)
-        if ran <= end:
-            return Turn(min(dense, blind) * _jitter(chance), True)
-        return Turn(min(blind, max(dense, 0.1 * (ran - mean))) * _jitter(chance), False)
+        blind, ordered = _blind_interval(ran), self._times.ordered
+        if not ordered:
+            return _turn(blind * _jitter(chance), False)
+        fine = max(SHORTEST, _FINE * ran)
+        passed = bisect_right(ordered, ran)
+        if passed == len(ordered):
+            return _turn(min(blind, max(fine, _OVERDUE * (ran - ordered[-1]))) * _jitter(chance), True)
+        if passed and ordered[passed] - ran < blind:
+            at = min(passed + math.ceil(_STEP * len(ordered)), len(ordered)) - 1
+            return _turn(_within(ordered[at] - ran, fine, min(blind, _COARSE * fine)) * _jitter(chance), True)
+        until = ordered[passed] - ran
+        look = max(_FIRST_LOOK, min(_LOOK, _LOOK_PER_SAMPLE * len(ordered)) * ran)
+        if until > _STRETCH * look or until > LONGEST:
+            return _turn(look * _jitter(chance), False)
+        # Placed exactly, but for a shake within the precision: it decides how soon the end is noticed.
+        return _turn(max(fine, until) + (chance - 0.5) * _JITTER * fine, True)
+
+
+def _within(value: float, least: float, most: float) -> float:
+    return min(most, max(least, value))
+
+
+def _turn(delay: float, likely: bool) -> Turn:
+    return Turn(_within(delay, SHORTEST, LONGEST), likely)
+
+
+def _seconds(told: object) -> float | None:
+    """A metric of the server's, if it is a time."""
+    if isinstance(told, bool) or not isinstance(told, int | float) or not 0 <= told < 1e9:
+        return None
+    return float(told)
 
 
 def _blind_interval(ran: float) -> float:
@@ -168,7 +205,7 @@ def _blind_interval(ran: float) -> float:
     if ran < _MEDIUM:
         return _MEDIUM_INTERVAL
     grown = min(_LONG_INTERVAL, _MEDIUM_INTERVAL + _GROWTH * (ran - _MEDIUM))
-    return min(_LONGEST, max(grown, _SHARE * ran if ran > 60 else 0.0))
+    return min(LONGEST, max(grown, _SHARE * ran if ran > 60 else 0.0))
 
 
 def _jitter(chance: float) -> float:

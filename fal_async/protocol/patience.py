@@ -11,7 +11,8 @@ WARN_AFTER = 3
 """Failing polls in a row before a person is told."""
 _UNKNOWN_TIMES = 3
 """A 404 may be a replica that lags behind the submit; this many in a row are an answer."""
-_LONGEST_PAUSE = 10.0
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
+"""Seconds. A server that says `Retry-After: 0` is not asked in a busy loop."""
 
 
 class Patience:
@@ -42,9 +43,9 @@ class Patience:
         """Seconds until the next try: quick at first, since most failures pass at once."""
         asked = error.retry_after if isinstance(error, ApiError) else None
         if asked is not None:
-            return min(asked, self._policy.max_retry_after)
+            return min(max(asked, _SHORTEST_PAUSE), self._policy.max_retry_after)
         grown = self._policy.base_delay * 2.0 ** min(self.failures - 1, 20)
-        return (0.5 + 0.5 * chance) * min(_LONGEST_PAUSE, grown)
+        return max(_SHORTEST_PAUSE, (0.5 + 0.5 * chance) * min(_LONGEST_PAUSE, grown))
 
 
 def _is_not_found(error: FalError) -> bool:

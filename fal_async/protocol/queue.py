@@ -23,6 +23,7 @@ from fal_async.errors import (
     RequestFailedError,
     ResponseDecodeError,
     ResultExpiredError,
+    safe_repr,
 )
 from fal_async.models import (
     CancelOutcome,
@@ -42,6 +43,7 @@ from fal_async.protocol.http import (
     Operation,
     check_from_fal,
     content_type,
+    decode_json,
     is_at_home,
     is_gateways_page,
     is_json,
@@ -59,9 +61,9 @@ _ACCEPT = {"Accept": JSON_HEADERS["Accept"]}
 class RequestUrls:
     """Where one request is followed."""
 
-    status: str
-    response: str
-    cancel: str
+    status: str = attrs.field(repr=safe_repr)
+    response: str = attrs.field(repr=safe_repr)
+    cancel: str = attrs.field(repr=safe_repr)
 
 
 def check_request_id(request_id: str) -> str:
@@ -95,10 +97,10 @@ def submit_request(
 
 
 def parse_submission(response: HttpResponse) -> Submission:
-    """ResponseDecodeError where there is no request id in it."""
+    """ResponseDecodeError where there is no request id in it, or none that a URL and a log line can carry."""
     document = response.json()
     request_id = document.get("request_id") if isinstance(document, dict) else None
-    if not isinstance(request_id, str) or not request_id:
+    if not isinstance(request_id, str) or not _REQUEST_ID.fullmatch(request_id):
         raise ResponseDecodeError(
             "the answer to the submit has no request id",
             paths=["required field missing @ $.request_id"],
@@ -203,8 +205,8 @@ def parse_status(document: Any, request_id: str, new_logs: NewLogs | None = None
 def parse_event(data: str, request_id: str, new_logs: NewLogs) -> QueueStatus:
     """One event of a status stream: the same object as a status answer. ResponseDecodeError as there."""
     try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        document = decode_json(data)
+    except ValueError as error:
         raise ResponseDecodeError(
             "a status event is no JSON", request_id=request_id, retryable=True
         ) from error
@@ -214,7 +216,16 @@ def parse_event(data: str, request_id: str, new_logs: NewLogs) -> QueueStatus:
 def _error_text(error: Any) -> str | None:
     if error is None or error is False or error == "":
         return None
-    return error if isinstance(error, str) else json.dumps(error)
+    return _as_text(error)
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value)
+    except RecursionError:
+        return "..."
 
 
 def parse_logs(entries: Any) -> tuple[RequestLog, ...]:
@@ -229,8 +240,14 @@ def _log(entry: Mapping[str, Any] | str) -> RequestLog:
         return RequestLog(message=entry)
     labels = entry.get("labels")
     fields = {**labels, **entry} if isinstance(labels, dict) else entry
-    names = ("message", "timestamp", "level", "source")
-    return RequestLog(**{name: str(fields[name]) for name in names if fields.get(name) is not None})
+
+    def text(name: str) -> str:
+        value = fields.get(name)
+        return "" if value is None else _as_text(value)
+
+    return RequestLog(
+        message=text("message"), timestamp=text("timestamp"), level=text("level"), source=text("source")
+    )
 
 
 class NewLogs:
@@ -291,7 +308,8 @@ def result_error(error: ApiError, completed: Completed | None) -> FalError:
 
 
 def _is_gone(error: NotFoundError, completed: Completed | None) -> bool:
-    if completed is None:
+    # A 404 with other words is the app's own, if the request failed (protocol 9.3: unknown path).
+    if completed is None or completed.error is not None or completed.error_type is not None:
         return _is_not_found(error.body)
     return not is_gateways_page(error.status, error.headers)
 

@@ -22,6 +22,9 @@ from fal_async.errors import (
 )
 from fal_async.protocol.http import PAID, REQUEST_ID, HttpRequest, is_gateways_page, needs_retry
 
+_SHORTEST, _LONGEST_UNREACHED = 0.05, 0.25
+"""Seconds."""
+
 
 class Verdict(enum.Enum):
     RETRY = "retry"
@@ -46,12 +49,13 @@ def judge(request: HttpRequest, error: FalError, *, sent: bool, policy: RetryPol
 def _judge_answer(request: HttpRequest, error: ApiError, policy: RetryPolicy) -> Verdict:
     if isinstance(error, StartTimeoutError | BalanceExhaustedError) or error.status == 409:
         return Verdict.RAISE
+    said = needs_retry(error.headers)
     if error.status == 429:
-        return Verdict.RAISE if request.refusal_is_final else Verdict.RETRY
+        # An app may forbid it by header (protocol 4.7).
+        return Verdict.RAISE if request.refusal_is_final or said is False else Verdict.RETRY
     from_ingress = error.status >= 500 and REQUEST_ID not in error.headers
     if request.operation in PAID:
         return _judge_paid(error.status, from_ingress, policy)
-    said = needs_retry(error.headers)
     passing = from_ingress or error.status == 408 or (said is True and error.status >= 500)
     if request.persistent and not passing:
         failing = error.status >= 500 and said is not False
@@ -68,15 +72,20 @@ def _judge_paid(status: int, from_ingress: bool, policy: RetryPolicy) -> Verdict
     return Verdict.UNCERTAIN
 
 
-def delay_before_retry(policy: RetryPolicy, attempt: int, error: FalError, chance: float) -> float | None:
+def delay_before_retry(
+    policy: RetryPolicy, attempt: int, error: FalError, chance: float, *, reached: bool = True
+) -> float | None:
     """Seconds to wait after failed attempt number `attempt` (from 1); None: the server asks for too long a wait.
 
-    Full jitter, `chance` being a random number from 0 to 1; `Retry-After` wins over it.
+    Full jitter, `chance` being a random number from 0 to 1; `Retry-After` wins over it. Where the server was
+    not `reached` at all (a wrong host, no network), the waits are short, so that the error comes soon.
     """
     asked = error.retry_after if isinstance(error, ApiError) else None
     if asked is not None:
-        return asked if asked <= policy.max_retry_after else None
-    return chance * min(policy.max_delay, policy.base_delay * 2.0 ** min(attempt, 30))
+        # "0" must not make a busy loop out of a fetch that is repeated for minutes.
+        return max(asked, _SHORTEST) if asked <= policy.max_retry_after else None
+    longest = policy.max_delay if reached else min(policy.max_delay, _LONGEST_UNREACHED)
+    return chance * min(longest, policy.base_delay * 2.0 ** min(attempt, 30))
 
 
 def allowed_attempts(request: HttpRequest, policy: RetryPolicy) -> int:

@@ -10,9 +10,16 @@ from fal_async.errors import ConfigurationError
 from fal_async.models import Result
 from fal_async.options import CallOptions
 from fal_async.protocol.endpoint import EndpointId
-from fal_async.protocol.http import HttpRequest, HttpResponse, Operation, check_from_fal, decode_body
+from fal_async.protocol.http import (
+    HttpRequest,
+    HttpResponse,
+    Operation,
+    check_from_fal,
+    decode_body,
+    decode_json,
+)
 from fal_async.protocol.options import option_headers
-from fal_async.protocol.structure import encode_json, input_value, plain_value, structure
+from fal_async.protocol.structure import encode_json, input_value, structure
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -37,10 +44,10 @@ def run_request(
 
 
 def _query(value: Any) -> str:
-    pairs = []
-    for name, item in plain_value(value).items():
-        text = item if isinstance(item, str) else encode_json(item, f"input.{name}").decode()
-        pairs.append((name, text))
+    plain = decode_json(encode_json(value))
+    pairs = [
+        (name, item if isinstance(item, str) else encode_json(item).decode()) for name, item in plain.items()
+    ]
     return f"?{urlencode(pairs)}" if pairs else ""
 
 

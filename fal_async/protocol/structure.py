@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,6 @@ def _converter() -> Converter:
     converter = Converter()
     for kind in (datetime, date):
         converter.register_structure_hook(kind, lambda text, into: into.fromisoformat(text))
-        converter.register_unstructure_hook(kind, lambda moment: moment.isoformat())
     return converter
 
 
@@ -55,15 +55,55 @@ def structure(data: Any, into: Any, *, request_id: str | None = None, endpoint_i
 
 
 def encode_json(value: Any, what: str = "input") -> bytes:
-    """`value` as compact JSON in UTF-8; attrs values and dataclasses anywhere in it become objects.
+    """`value` as compact JSON in UTF-8; attrs values and dataclasses anywhere in it become objects (of the
+    fields that their `__init__` takes), dates ISO texts, enum members their values.
 
     ConfigurationError, naming the place, where JSON can't carry it.
     """
     try:
-        return _ENCODER.encode(value).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        place = next(_unfit(value, what, ()), f"{what}: {type(error).__name__}")
-        raise ConfigurationError(f"JSON can't carry the {what}: {place}") from error
+        body = _ENCODER.encode(value).encode()
+    except Exception as error:
+        # Not only the json module's own: a record's fields are read here, whatever they raise.
+        raise _cannot_carry(value, what, type(error).__name__) from error
+    if not _has_text_keys(value):
+        # The json module makes texts of them in silence, and `{1: a, "1": b}` would have one key twice.
+        raise _cannot_carry(value, what, "a key that is no text")
+    return body
+
+
+def _cannot_carry(value: Any, what: str, otherwise: str) -> ConfigurationError:
+    place = _first_unfit(value, what) or f"{what}: {otherwise}"
+    return ConfigurationError(f"JSON can't carry the {what}: {place}")
+
+
+_TEXT = frozenset({str})
+_LEAVES = frozenset({str, int, float, bool, type(None)})
+
+
+def _has_text_keys(value: Any) -> bool:
+    """Whether all mappings in what is known to be JSON have texts as keys."""
+    inner: Iterable[Any]
+    if type(value) is dict or isinstance(value, Mapping):
+        # This is on the path of every call: the usual case, plain texts, is settled in C.
+        if not _TEXT.issuperset(map(type, value)) and not all(isinstance(key, str) for key in value):
+            return False
+        inner = value.values()
+    elif isinstance(value, list | tuple):
+        inner = value
+    elif _is_record(value):
+        inner = [getattr(value, name) for name in _field_names(value)]
+    else:
+        return True
+    return all(_has_text_keys(item) for item in inner if type(item) not in _LEAVES)
+
+
+def _first_unfit(value: Any, what: str) -> str | None:
+    try:
+        return next(_unfit(value, what, ()), None)
+    except RecursionError:
+        return f"{what} is nested too deeply"
+    except Exception:
+        return None
 
 
 def input_value(input: Any) -> Any:
@@ -79,11 +119,6 @@ def input_value(input: Any) -> Any:
     )
 
 
-def plain_value(value: Any) -> dict[str, Any]:
-    """A record or mapping as a dict, its fields as they go into JSON."""
-    return dict(_plain(value))
-
-
 def _is_record(value: Any) -> bool:
     return (attrs.has(type(value)) or dataclasses.is_dataclass(value)) and not isinstance(value, type)
 
@@ -91,9 +126,14 @@ def _is_record(value: Any) -> bool:
 def _plain(value: Any) -> Any:
     """What the json module asks for when it meets something that it doesn't know."""
     if _is_record(value):
-        return _converter().unstructure(value)
+        # As they are, not as they are annotated: what a field holds is what the model gets.
+        return {name: getattr(value, name) for name in _field_names(value)}
     if isinstance(value, Mapping):
         return dict(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, enum.Enum):
+        return value.value
     raise TypeError(_why(value))
 
 
@@ -117,12 +157,14 @@ def _unfit(value: Any, path: str, above: tuple[int, ...]) -> Iterator[str]:
     elif isinstance(value, str):
         if not _is_unicode(value):
             yield f"{path} is a text with lone surrogates"
-    elif value is None or isinstance(value, bool | int):
+    elif value is None or isinstance(value, bool | int | date):
         return
+    elif isinstance(value, enum.Enum):
+        yield from _unfit(value.value, path, above)
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            if not isinstance(key, str | int | float | bool | None):
-                yield f"{path} has a key of type {type(key).__name__}"
+            if not isinstance(key, str):
+                yield f"{path} has a key of type {type(key).__name__}: in JSON they are texts"
             yield from _unfit(item, f"{path}.{key}", (*above, id(value)))
     elif isinstance(value, list | tuple):
         for at, item in enumerate(value):
@@ -144,7 +186,7 @@ def _is_unicode(text: str) -> bool:
 
 def _field_names(value: Any) -> list[str]:
     fields = attrs.fields(type(value)) if attrs.has(type(value)) else dataclasses.fields(value)
-    return [field.name for field in fields]
+    return [field.name for field in fields if field.init]
 
 
 def digest_of(body: bytes) -> str:
@@ -155,7 +197,7 @@ def digest_of(body: bytes) -> str:
     try:
         document = json.loads(body, parse_float=_number)
         canonical = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
-    except ValueError:
+    except (ValueError, RecursionError):
         canonical = body
     return hashlib.sha256(canonical).hexdigest()
 

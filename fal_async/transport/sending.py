@@ -32,6 +32,7 @@ from fal_async.protocol.http import (
     redirect_target,
     without_query,
 )
+from fal_async.protocol.options import merged_headers
 from fal_async.protocol.retry import (
     Verdict,
     allowed_attempts,
@@ -114,7 +115,7 @@ class Transport:
 
     def __init__(self, pool: Pool, settings: Settings, keys: KeySource) -> None:
         self.pool, self.settings, self._keys = pool, settings, keys
-        self._headers = {"User-Agent": USER_AGENT, **settings.headers}
+        self._headers = merged_headers({"User-Agent": USER_AGENT}, settings.headers)
         self._fixed_key = keys.value if isinstance(keys, FixedKey) else None
         self.no_retry = attrs.evolve(settings.retry, max_attempts=1)
         # Nearly every URL begins with one of these: spared the look at its origin.
@@ -277,7 +278,8 @@ class Transport:
         if call.attempts >= allowed_attempts(call.request, call.policy):
             return None
         persistent = call.request.persistent
-        delay = delay_before_retry(call.policy, call.attempts, error, random.random())
+        reached = call.progress.sent or persistent or not isinstance(error, TransportError)
+        delay = delay_before_retry(call.policy, call.attempts, error, random.random(), reached=reached)
         if delay is None and persistent:
             delay = call.policy.max_retry_after
         if delay is None or time.monotonic() - call.began + delay > allowed_seconds(
@@ -407,7 +409,10 @@ class Transport:
 
     async def _request_headers(self, call: Call) -> dict[str, str]:
         request = call.request
-        headers = {**self._headers, **request.headers}
+        if self.settings.headers:
+            headers = merged_headers(self._headers, request.headers)
+        else:
+            headers = {**self._headers, **request.headers}
         if not request.auth:
             return headers
         if not request.url.startswith(self._homes) and not may_have_key(request.url, self.settings.hosts):

@@ -1,0 +1,241 @@
+"""JSON from values and values from JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import enum
+import json
+import math
+from collections import OrderedDict
+from types import MappingProxyType
+from typing import Any, TypedDict
+
+import attrs
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from fal_async.errors import ConfigurationError, ResponseDecodeError
+from fal_async.protocol.structure import digest_of, encode_json, input_value, structure
+from tests.protocol.test_http import json_values
+
+
+@attrs.frozen
+class Image:
+    url: str
+    width: int | None = None
+
+
+@dataclasses.dataclass
+class Output:
+    images: list[Image]
+    made: datetime.datetime | None = None
+
+
+class Size(enum.Enum):
+    SQUARE = "square"
+
+
+@attrs.frozen
+class WithMore:
+    size: Size
+    cached: int = attrs.field(init=False, default=7)
+
+
+class Shape(TypedDict):
+    seed: int
+
+
+class Unset:
+    pass
+
+
+UNSET: dict[str, Any] = {}
+CIRCLE: dict[str, Any] = {}
+CIRCLE["self"] = [CIRCLE]
+DEEP: Any = []
+for _ in range(100_000):
+    DEEP = [DEEP]
+
+
+# Encoding.
+
+scalars = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.characters(categories=["Cs"])
+)
+odd = st.binary() | st.decimals() | st.dates() | st.complex_numbers() | st.sampled_from([Unset(), Unset, ...])
+keys = (
+    st.text() | st.integers() | st.floats() | st.booleans() | st.none() | st.binary() | st.tuples(st.text())
+)
+anything = st.recursive(
+    scalars | odd,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(keys, inner, max_size=4)
+        | st.builds(Image, url=inner)
+        | st.builds(Output, images=inner)
+        | st.frozensets(st.integers(), max_size=2)
+    ),
+    max_leaves=10,
+)
+
+
+@given(anything)
+@example(CIRCLE)
+@example({"a": 10**5000})
+@example({"a": "\ud800"})
+@example({1: "a", "1": "b"})
+@example({float("nan"): 1})
+def test_any_value_comes_back_equal_or_is_refused(value: Any) -> None:
+    try:
+        body = encode_json(value)
+    except ConfigurationError as error:
+        assert "JSON can't carry the input" in str(error)  # noqa: PT017
+        assert len(str(error)) < 300  # noqa: PT017
+        return
+    assert json.loads(body) == as_json(value)
+
+
+def as_json(value: Any) -> Any:
+    """The same in JSON's own types; its keys must be texts."""
+    if isinstance(value, dict):
+        assert all(isinstance(key, str) for key in value)
+        return {key: as_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_json(item) for item in value]
+    if isinstance(value, datetime.date):
+        return value.isoformat()
+    if attrs.has(type(value)):
+        return as_json(attrs.asdict(value, recurse=False))
+    return as_json(vars(value)) if dataclasses.is_dataclass(value) else value
+
+
+@given(
+    json_values.filter(lambda value: "NaN" not in json.dumps(value) and "Infinity" not in json.dumps(value))
+)
+def test_everything_that_json_can_carry_is_carried(value: Any) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return
+    assert json.loads(encode_json({"value": value})) == {"value": value}
+
+
+@pytest.mark.parametrize(
+    ("value", "place"),
+    [
+        ({"a": [1, {"b": math.nan}]}, "input.a[1].b is nan"),
+        ({"a": math.inf}, "input.a is inf"),
+        ({"image": b"x"}, "input.image is bytes: upload them with File(data, ...)"),
+        ({"a": {1, 2}}, "input.a is a value of type set"),
+        ({"a": object()}, "input.a is a value of type object"),
+        ({"a": "\ud800"}, "input.a is a text with lone surrogates"),
+        ({("x",): 1}, "input has a key of type tuple"),
+        ({1: "a"}, "input has a key of type int"),
+        ({"a": {None: 1}}, "input.a has a key of type NoneType"),
+        (CIRCLE, "input.self[0] contains itself"),
+        (DEEP, "nested too deeply"),
+        (Output(images=[Image(url="x", width=b"y")]), "input.images[0].width is bytes"),  # type: ignore[arg-type]
+        ({"a": MappingProxyType({"b": b""})}, "input.a.b is bytes"),
+    ],
+)
+def test_the_error_names_the_place_and_the_reason(value: Any, place: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        encode_json(value)
+    assert place in str(caught.value)
+
+
+def test_records_and_mappings_anywhere_become_objects() -> None:
+    made = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
+    value = {
+        "a": Output(images=[Image(url="u")], made=made),
+        "b": OrderedDict(c=MappingProxyType({"d": (1, 2)})),
+    }
+    assert json.loads(encode_json({**value, "at": made})) == {
+        "a": {"images": [{"url": "u", "width": None}], "made": "2026-01-02T03:04:05+00:00"},
+        "b": {"c": {"d": [1, 2]}},
+        "at": "2026-01-02T03:04:05+00:00",
+    }
+    assert json.loads(encode_json(WithMore(Size.SQUARE))) == {"size": "square"}
+    with pytest.raises(ConfigurationError, match=r"input\.size is nan"):
+        encode_json(WithMore(enum.Enum("Odd", {"A": math.nan}).A))  # type: ignore[attr-defined]
+
+
+def test_what_a_model_gets() -> None:
+    image = Image(url="u")
+    assert input_value(None) == {}
+    assert input_value(image) is image
+    assert input_value(MappingProxyType({"a": 1})) == {"a": 1}
+    for wrong in ("text", 5, [1], Image, b"x", object()):
+        with pytest.raises(ConfigurationError, match="expected a mapping"):
+            input_value(wrong)
+
+
+# Structuring.
+
+
+def test_output_types() -> None:
+    data = {
+        "images": [{"url": "u", "width": 3, "unknown": 1}],
+        "made": "2026-01-02T03:04:05+00:00",
+        "seed": 1,
+    }
+    output = structure(data, Output)
+    assert output.images == [Image(url="u", width=3)]
+    assert output.made == datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
+    assert structure({"seed": 2**63}, Shape) == {"seed": 2**63}
+    assert structure([1, 2], list[int]) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("data", "into", "paths"),
+    [
+        ({}, Image, ["required field missing @ $.url"]),
+        ({"images": [{"url": "u"}, {}]}, Output, ["required field missing @ $.images[1].url"]),
+        ({"images": [{"url": "u", "width": "x"}]}, Output, ["@ $.images[0].width"]),
+        ({"images": [], "made": "yesterday"}, Output, ["@ $.made"]),
+        ({"images": [], "made": 5}, Output, ["@ $.made"]),
+        ([], Shape, ["@ $"]),
+        (None, Image, ["@ $"]),
+        ("text", Output, ["@ $"]),
+        ({"seed": "x"}, Shape, ["@ $.seed"]),
+    ],
+)
+def test_what_does_not_fit_is_said_with_its_path(data: Any, into: Any, paths: list[str]) -> None:
+    with pytest.raises(ResponseDecodeError) as caught:
+        structure(data, into, request_id="r-1", endpoint_id="a/b")
+    assert len(caught.value.paths) == len(paths)
+    assert all(part in path for part, path in zip(paths, caught.value.paths, strict=True))
+    assert (caught.value.request_id, caught.value.endpoint_id) == ("r-1", "a/b")
+
+
+@given(
+    json_values,
+    st.sampled_from([Image, Output, Shape, list[int], dict[str, Image], Image | None, int, Unset]),
+)
+@example([[]], Output)
+def test_any_data_is_built_or_a_decode_error(data: Any, into: Any) -> None:
+    try:
+        structure(data, into)
+    except ResponseDecodeError as error:
+        assert error.paths  # noqa: PT017
+        assert len(error.paths) <= 20  # noqa: PT017
+
+
+# Digests.
+
+
+@given(
+    st.dictionaries(
+        st.text(alphabet="abcäß", max_size=3), st.integers() | st.text(alphabet="xyz"), max_size=5
+    )
+)
+def test_the_digest_knows_an_input_in_any_spelling(value: dict[str, Any]) -> None:
+    turned = dict(reversed(value.items()))
+    assert digest_of(encode_json(value)) == digest_of(json.dumps(turned, indent=3).encode())
+    assert digest_of(encode_json({**value, "new": 1})) != digest_of(encode_json(value))
+
+
+def test_what_is_no_json_has_a_digest_too() -> None:
+    assert len(digest_of(b"\xff")) == len(digest_of(b"[" * 100_000)) == 64

@@ -1,0 +1,252 @@
+"""Errors: short, clean, and good travellers."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import json
+import multiprocessing
+import pickle
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+import fal_async.errors as module
+from fal_async.errors import (
+    ApiError,
+    ClientTimeoutError,
+    ErrorDetail,
+    FalError,
+    NotFoundError,
+    RequestFailedError,
+    ResponseDecodeError,
+    ResultExpiredError,
+    SubmissionUncertainError,
+    TransportTimeoutError,
+    ValidationError,
+    one_line,
+)
+
+KINDS: list[type[FalError]] = [
+    kind
+    for kind in vars(module).values()
+    if isinstance(kind, type) and issubclass(kind, FalError) and kind.__module__ == module.__name__
+]
+IDS = {"request_id": "r-1", "endpoint_id": "fal-ai/flux/dev"}
+EXTRA: dict[type[FalError], dict[str, Any]] = {
+    ApiError: {
+        "status": 422,
+        "error_type": "missing",
+        "errors": [
+            ErrorDetail(msg="field required", type="missing", loc=("body", 0, "prompt"), input={"a": 1})
+        ],
+        "headers": {"x-fal-request-id": "r-1"},
+        "body": {"detail": [1]},
+        "retry_after": 1.5,
+        "retryable": True,
+    },
+    ClientTimeoutError: {"timeout": 5.0, "last_status": "IN_QUEUE", "cancel_outcome": "CANCELLED"},
+    SubmissionUncertainError: {"operation": "run", "started_at": 1.0, "ended_at": 2.0, "input_digest": "ab"},
+    RequestFailedError: {"error_type": "runner_disconnected"},
+    ResponseDecodeError: {"paths": ["required field missing @ $.a"], "retryable": True},
+}
+
+
+def make(kind: type[FalError], message: object = "it broke", **more: Any) -> FalError:
+    extra = next((EXTRA[base] for base in kind.__mro__ if base in EXTRA), {})
+    return kind(message, **{**IDS, **extra, **more})
+
+
+# The tree.
+
+
+def test_the_tree_is_as_drawn() -> None:
+    drawing = inspect.getdoc(module) or ""
+    assert [kind.__name__ for kind in KINDS if kind.__name__ not in drawing] == []
+    for kind, builtin in [
+        (module.ConfigurationError, ValueError),
+        (module.SessionStateError, RuntimeError),
+        (module.TransportTimeoutError, TimeoutError),
+        (module.ClientTimeoutError, TimeoutError),
+    ]:
+        assert issubclass(kind, builtin)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_can_be_caught_by_the_root(kind: type[FalError]) -> None:
+    with pytest.raises(FalError) as caught:
+        raise make(kind)
+    error = caught.value
+    assert (error.request_id, error.endpoint_id) == ("r-1", "fal-ai/flux/dev")
+    assert "it broke" in str(error)
+    assert "request r-1" in str(error)
+    assert "endpoint fal-ai/flux/dev" in str(error)
+    assert isinstance(error.retryable, bool)
+
+
+# Travel.
+
+TRIPS: list[Callable[[FalError], FalError]] = [
+    copy.copy,
+    copy.deepcopy,
+    *(lambda error, protocol=protocol: pickle.loads(pickle.dumps(error, protocol)) for protocol in range(6)),
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("trip", TRIPS)
+def test_it_survives_pickle_and_copy(kind: type[FalError], trip: Callable[[FalError], FalError]) -> None:
+    error = make(kind)
+    error.add_note("a note")
+    twin = trip(error)
+    assert type(twin) is kind
+    assert (str(twin), repr(twin), twin.args) == (str(error), repr(error), error.args)
+    assert vars(twin) == vars(error)
+    assert twin.to_dict() == error.to_dict()
+    assert len({error, twin}) == 2  # usable in sets, equal to itself alone
+
+
+def test_it_crosses_a_process() -> None:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        error = pool.apply(make, (ResultExpiredError, "gone"))
+        with pytest.raises(NotFoundError, match="422 it broke"):
+            pool.apply(fail, (NotFoundError,))
+    assert type(error) is ResultExpiredError
+
+
+def fail(kind: type[FalError]) -> None:
+    raise make(kind)
+
+
+# To JSON.
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_to_dict_is_json_and_says_what_it_is(kind: type[FalError]) -> None:
+    document = json.loads(json.dumps(make(kind).to_dict(), allow_nan=False))
+    assert document["error"] == kind.__name__
+    assert "it broke" in document["message"]
+    assert document["request_id"] == "r-1"
+    assert document["endpoint_id"] == "fal-ai/flux/dev"
+    names = {name for base in kind.__mro__ for name in EXTRA.get(base, {})} - {"headers", "body"}
+    assert names <= set(document)
+
+
+def test_to_dict_has_neither_inputs_nor_bodies() -> None:
+    document = make(ValidationError).to_dict()
+    assert document["errors"] == [{"loc": ["body", 0, "prompt"], "msg": "field required", "type": "missing"}]
+    assert {"body", "headers", "input"} & set(document) == set()
+
+
+# Nothing secret.
+
+word = st.text(alphabet="abcdefghijklmnopqrstuvwxyzABCDEFGHIJ0123456789", min_size=8, max_size=40)
+hexes = st.text(alphabet="0123456789abcdef", min_size=32, max_size=32)
+
+
+def planted(secret: str) -> st.SearchStrategy[str]:
+    """Texts with the secret where a server, a gateway or a library would put it."""
+    return st.sampled_from(
+        [
+            f"Key {secret}:{secret}",
+            f"header 'Authorization: Key 0b1c:{secret}' was refused",
+            f"authorization: key {secret}:x",
+            f"Bearer {secret}",
+            f"bad token eyJhbGciOiJIUzI1NiJ9.{secret}.{secret}",
+            f"8e2d4f6a-1111-2222-3333-444455556666:{secret}",
+            f"https://me.example/hook?token={secret}",
+            f"see https://v3.fal.media/files/a.png?identity={secret}, please",
+            f"https://me.example/cb#access_token={secret}",
+            f"https://user:{secret}@me.example/x",
+            f"https://{secret}@me.example",
+            f"http://user:{secret}/@proxy:8080/",
+            f"wss://fal.run/a/b/realtime?fal_jwt_token={secret}&max_buffering=2",
+            f"url='/storage/x?X-Amz-Signature={secret}'",
+            f"data:image/png;base64,{secret}",
+            f"data:;base64,{secret}",
+            f"DATA:text/plain,{secret}",
+            f'could not load "data:audio/wav;base64,{secret}=="',
+            f"{secret * 16}",
+        ]
+    )
+
+
+@st.composite
+def texts_with_secrets(draw: st.DrawFn) -> tuple[str, str]:
+    secret = draw(hexes | word.map(lambda text: "s3" + text))
+    filler = st.text(alphabet="abc .,:()'\n\t\u00e4", max_size=80)
+    before, after = draw(filler), draw(filler)
+    return secret, f"{before} {draw(planted(secret))} {after}"
+
+
+@given(texts_with_secrets(), st.sampled_from(KINDS))
+def test_no_secret_gets_out(planted_secret: tuple[str, str], kind: type[FalError]) -> None:
+    secret, text = planted_secret
+    error = make(kind, text)
+    for part in outlets(error):
+        assert secret not in part
+
+
+@given(texts_with_secrets())
+def test_no_secret_of_an_answer_gets_out(planted_secret: tuple[str, str]) -> None:
+    secret, text = planted_secret
+    detail = ErrorDetail(msg=text, type=text, loc=("body", text), ctx={"a": text}, url=text, input=text)
+    errors: list[FalError] = [
+        ValidationError(text, status=422, error_type=text, errors=[detail], headers={"a": text}, body=text),
+        RequestFailedError(text, error_type=text),
+        ClientTimeoutError(text, timeout=1.0, last_status=text),
+        ResponseDecodeError(text, paths=[text]),
+    ]
+    for error in errors:
+        for part in [*outlets(error), repr(detail), str(detail)]:
+            assert secret not in part
+
+
+def outlets(error: FalError) -> list[str]:
+    return [str(error), repr(error), error.message, json.dumps(error.to_dict())]
+
+
+@given(st.text() | st.text(alphabet="a:/?#@=&.- \n'\"", max_size=400))
+@example("\ud800")
+@example("x" * 1_000_000)
+def test_every_message_is_one_short_printable_line(text: str) -> None:
+    error = NotFoundError(text, status=404, request_id="r" * 500, endpoint_id="e" * 500)
+    for line in (str(error), one_line(text)):
+        assert len(line) < 300
+        assert len(line.splitlines()) <= 1
+        line.encode()
+
+
+@pytest.mark.parametrize(
+    "piece", ["a.", "a://", "data:", "eyJ", "https://x@", "?a", "Key ", "\u00e4-", "0123abcd-"]
+)
+def test_cleaning_takes_no_longer_for_hostile_texts(piece: str) -> None:
+    began = time.process_time()
+    one_line(piece * (1_000_000 // len(piece)))
+    # A generous limit: what it guards against takes minutes.
+    assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "body.prompt: field required",
+        "the key is wrong: Key expected",
+        "no FAL_KEY found: set the environment variable FAL_KEY to your key (https://fal.ai/dashboard/keys)",
+        "what data: none, says the server?",
+        "endpoint fal-ai/flux/dev at https://queue.fal.run/fal-ai/flux/requests/1",
+        "request 764cabcf-b745-4b3e-ae38-1200304cf45b: not found",
+        "mail me@example.com",
+    ],
+)
+def test_ordinary_texts_stay_as_they_are(text: str) -> None:
+    assert one_line(text) == text
+
+
+def test_a_timeout_is_an_ordinary_timeout_error_too() -> None:
+    with pytest.raises(TimeoutError):
+        raise TransportTimeoutError("slow")

@@ -1,0 +1,177 @@
+"""The options of a call: checked when they are made."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import pickle
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fal_async.errors import ConfigurationError
+from fal_async.options import (
+    NO_OPTIONS,
+    CallOptions,
+    Decision,
+    StorageSettings,
+    bundle,
+    clean_headers,
+    clean_tags,
+    tags_header,
+)
+
+WRONG: list[tuple[str, Any]] = [
+    *(("hint", value) for value in ("", "a\nb", "\u20ac", 7, b"x")),
+    *(("priority", value) for value in ("high", "", "LOW", 1, ["low"])),
+    *(("start_timeout", value) for value in (0, 0.1, -1, math.nan, math.inf, "5", True, 10**400)),
+    *(("headers", value) for value in ([("a", "b")], "a: b", {"a b": "c"}, {"": "x"}, {"a": "b\r\nc: d"})),
+    *(("headers", {name: "x"}) for name in ("Authorization", "host", "Content-Length", "CONNECTION")),
+    *(("tags", value) for value in (["a"], "a=b", {"a b": "c"}, {"": "x"}, {"fal.x": "y"}, {"a": "b,c"})),
+    *(("tags", value) for value in ({"a": "\n"}, {"a": "\u00e4"}, {"a" * 65: "x"}, {"a": "x" * 257})),
+    ("tags", {f"t{n}": "x" for n in range(11)}),
+    ("tags", {f"t{n}": "x" * 200 for n in range(6)}),
+    *(("storage", value) for value in ("1h", 3600, {"expires_in": "1h"})),
+    *((name, value) for name in ("store_io", "no_retry", "disable_fallback") for value in (1, 0, "yes", "0")),
+    *(("max_queue_length", value) for value in (-1, 1.5, True, "3")),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG)
+def test_a_wrong_option_is_refused_by_name(name: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=name) as caught:
+        CallOptions(**{name: value})
+    assert len(str(caught.value)) < 300
+
+
+def test_a_header_that_is_refused_is_not_shown() -> None:
+    for headers in ({"X-Token": "s3cret\n"}, {"Authorization": "Key s3cret:x"}):
+        with pytest.raises(ConfigurationError) as caught:
+            clean_headers(headers)
+        assert "s3cret" not in str(caught.value)
+
+
+def test_no_options_at_all_make_no_value() -> None:
+    assert bundle() is NO_OPTIONS
+    assert bundle(no_retry=False) == CallOptions(no_retry=False)
+    everything: dict[str, Any] = {
+        "hint": "h",
+        "priority": "low",
+        "start_timeout": 1.0,
+        "headers": {"a": "b"},
+        "tags": {"c": "d"},
+        "storage": StorageSettings(expires_in=5),
+        "store_io": True,
+        "no_retry": True,
+        "disable_fallback": True,
+        "max_queue_length": 0,
+    }
+    assert bundle(**everything) == CallOptions(**everything)
+    assert set(everything) == {field.name for field in attrs.fields(CallOptions)}
+
+
+def test_values_travel() -> None:
+    storage = StorageSettings(expires_in="1d", initial_acl={"default": "hide"})
+    for value in (NO_OPTIONS, CallOptions(hint="x", tags={"a": "b"}, storage=storage), storage):
+        for twin in (copy.copy(value), copy.deepcopy(value), pickle.loads(pickle.dumps(value))):
+            assert twin == value
+
+
+# Tags and headers.
+
+keys = st.text(alphabet="abcXYZ09._-", min_size=1, max_size=64)
+values = st.text(alphabet=[chr(c) for c in range(0x20, 0x7F) if chr(c) != ","], max_size=90)
+
+
+@given(st.dictionaries(keys, values, max_size=10) | st.dictionaries(st.text(), st.text(), max_size=12))
+def test_any_tags_are_a_header_or_refused(tags: dict[str, str]) -> None:
+    try:
+        clean = clean_tags(tags)
+    except ConfigurationError:
+        return
+    header = tags_header(clean)
+    assert len(header) <= 1024
+    assert header.isascii()
+    assert [tuple(pair.split("=", 1)) for pair in header.split(",") if pair] == list(clean.items())
+    assert clean == {key.lower(): value for key, value in tags.items()}
+    assert clean_tags(clean) == clean
+
+
+def test_of_two_spellings_the_last_wins() -> None:
+    assert clean_tags({"Team": "a", "team": "b"}) == {"team": "b"}
+    assert clean_tags(None) == {}
+
+
+@given(st.dictionaries(st.text() | st.sampled_from(["X-A", "Idempotency-Key"]), st.text()))
+def test_any_headers_are_clean_or_refused(headers: dict[str, str]) -> None:
+    try:
+        clean = clean_headers(headers)
+    except ConfigurationError:
+        return
+    assert clean == headers
+    for name, value in clean.items():
+        assert name.isascii()
+        assert name.isprintable()
+        assert not set(name + value) & set("\r\n\0")
+        value.encode("latin-1")
+
+
+# Storage (protocol 7.4).
+
+
+@pytest.mark.parametrize(
+    ("settings", "wire"),
+    [
+        (StorageSettings(), {}),
+        (StorageSettings(expires_in="never"), {}),
+        (StorageSettings(expires_in="immediate"), {"expiration_duration_seconds": 60}),
+        (StorageSettings(expires_in="1h"), {"expiration_duration_seconds": 3600}),
+        (StorageSettings(expires_in="1d"), {"expiration_duration_seconds": 86_400}),
+        (StorageSettings(expires_in="7d"), {"expiration_duration_seconds": 604_800}),
+        (StorageSettings(expires_in="30d"), {"expiration_duration_seconds": 2_592_000}),
+        (StorageSettings(expires_in="1y"), {"expiration_duration_seconds": 31_536_000}),
+        (StorageSettings(expires_in=5), {"expiration_duration_seconds": 5}),
+        (StorageSettings(initial_acl="forbid"), {"initial_acl": {"default": "forbid"}}),
+        (StorageSettings(initial_acl=Decision.HIDE), {"initial_acl": {"default": "hide"}}),
+        (
+            StorageSettings(initial_acl={"default": "hide", "rules": [{"user": "me", "decision": "allow"}]}),
+            {"initial_acl": {"default": "hide", "rules": [{"user": "me", "decision": "allow"}]}},
+        ),
+        (
+            StorageSettings(initial_acl={"rules": ({"user": "me", "decision": Decision.ALLOW},)}),
+            {"initial_acl": {"rules": [{"user": "me", "decision": "allow"}]}},
+        ),
+    ],
+)
+def test_storage_settings_on_the_wire(settings: StorageSettings, wire: dict[str, Any]) -> None:
+    assert settings.to_wire() == wire
+    assert json.loads(settings.header()) == wire
+    assert settings.header().isascii()
+
+
+@pytest.mark.parametrize("value", ["2h", "", 0, -5, 1.5, True, [1], "NEVER"])
+def test_a_wrong_lifetime_is_refused_with_the_choices(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match="never, immediate, 1h"):
+        StorageSettings(expires_in=value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("public", "", 5, [], ["default"], {"x": 1}, {"default": "x"}, {"default": None}, {"rules": 5}),
+        *(
+            {"rules": [{}]},
+            {"rules": ["me"]},
+            {"rules": [{"user": "me"}]},
+            {"rules": [{"user": "m", "decision": 1}]},
+        ),
+        iter(()),
+    ],
+)
+def test_a_wrong_access_rule_is_refused_with_the_shape(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match="initial_acl: expected 'allow'"):
+        StorageSettings(initial_acl=value)
