@@ -20,8 +20,8 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 PARTS: dict[str, Callable[[bool, int | None], dict[str, Any]]] = {
     "saturation": lambda quick, _: taking.take_saturation(1.0 if quick else 5.0),
-    "imports": lambda quick, rounds: taking.take_imports(rounds or (3 if quick else 15)),
-    "cold": lambda quick, rounds: taking.take_cold_starts(rounds or (3 if quick else 15)),
+    "imports": lambda quick, _: taking.take_imports(3 if quick else 15),
+    "cold": lambda quick, _: taking.take_cold_starts(3 if quick else 15),
     "calls": lambda quick, rounds: taking.take(plan.calls(quick), rounds),
     "emulator": lambda quick, rounds: taking.take(plan.emulator(quick), rounds),
     "large": lambda quick, rounds: taking.take(plan.large(quick), rounds),
@@ -50,7 +50,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(known))
     parser.add_argument("--quick", action="store_true", help="small sizes, one round, nothing written")
-    parser.add_argument("--rounds", type=int, help="how often each part is taken (default: 3 to 15)")
+    parser.add_argument("--rounds", type=int, help="how often a part under load is taken (default: 3 or 5)")
     options = parser.parse_args()
     # argparse's own `choices` refuses an empty list.
     if unknown := [part for part in options.parts if part not in known]:
