@@ -292,6 +292,7 @@ class Session:
         storage: StorageSettings | None = None,
         store_io: bool | None = None,
         disable_fallback: bool | None = None,
+        inline_below: int | None = None,
         retry: RetryPolicy | None = None,
     ) -> EventStream[T]:
         """What a model sends while it works, as it comes (protocol 5.1): no queue, no retries by the platform.
@@ -300,7 +301,7 @@ class Session:
 
         Args:
             endpoint_id: such as `"fal-ai/any-llm"`; `path` is added, unless the id ends with it.
-            input: a mapping, an attrs instance or a dataclass.
+            input: a mapping, an attrs instance or a dataclass; files in it are uploaded first.
             idle_timeout: seconds without a byte, once it has begun; default 300. Keep-alives count as bytes.
             output_type: attrs class, dataclass or TypedDict that each value is built as.
 
@@ -318,14 +319,16 @@ class Session:
             storage=storage,
             store_io=store_io,
             disable_fallback=disable_fallback,
+            inline_below=inline_below,
         )
 
         idle_timeout = check_idle_timeout(idle_timeout)
 
         async def begin() -> Beginning:
+            value = await self._with_urls(input_value(input), options)
             return Beginning(
                 transport=self._sender(),
-                request=stream_request(self._settings, endpoint, input, options),
+                request=stream_request(self._settings, endpoint, value, options),
                 output_type=output_type,
                 idle_timeout=idle_timeout,
                 retry=retry,
