@@ -16,7 +16,6 @@ import asyncio
 import hashlib
 import json
 import os
-import resource
 import signal
 import statistics
 import subprocess
@@ -142,22 +141,18 @@ def worker(name: str, url: str, what: str) -> None:
             __import__(module)
         except ImportError:
             continue
-    before, began, cpu = resident(), time.monotonic(), time.process_time()
+    before, began, cpu = memory("VmRSS"), time.monotonic(), time.process_time()
     outcome: str = asyncio.run(WORK[name](url, what))  # type: ignore[arg-type]
     seconds, cpu = time.monotonic() - began, time.process_time() - cpu
     print(
-        json.dumps({"seconds": seconds, "cpu": cpu, "growth": (peak() - before) / 1024, "outcome": outcome})
+        json.dumps({"seconds": seconds, "cpu": cpu, "growth": memory("VmHWM") - before, "outcome": outcome})
     )
 
 
-def resident() -> int:
-    """KiB of memory in use now (Linux)."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() // 1024
-
-
-def peak() -> int:
-    """KiB, the most so far (Linux)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def memory(kind: str, pid: int | str = "self") -> float:
+    """MiB: `VmRSS` now, `VmHWM` at most (Linux)."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition(f"{kind}:")[2].split()[0]) / 1024
 
 
 def digest_of(path: Path) -> str:
@@ -278,12 +273,6 @@ def kill(folder: Path, url: str, size: int) -> None:
     )
 
 
-def most_memory(pid: int) -> float:
-    """MiB (Linux)."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
-
-
 def noted(record: Path) -> int:
     return record.read_text().count('{"part":')
 
@@ -311,7 +300,7 @@ def main() -> None:
     ):
         compare(Path(name), url, options.size * MIB, options.rounds, options.rival_python)
         kill(Path(name), url, options.kill_size * MIB)
-        print(f"\nThe emulator's own memory was {most_memory(pid):.0f} MiB at most.")
+        print(f"\nThe emulator's own memory was {memory('VmHWM', pid):.0f} MiB at most.")
 
 
 if __name__ == "__main__":

@@ -487,8 +487,10 @@ class UploadError(FalError):
         part: int | None = None,
         causes: Sequence[Exception] = (),
         retryable: bool | None = None,
+        request_id: str | None = None,
+        endpoint_id: str | None = None,
     ) -> None:
-        super().__init__(message, retryable=retryable)
+        super().__init__(message, request_id=request_id, endpoint_id=endpoint_id, retryable=retryable)
         self.part = part
         self.causes = tuple(causes)
 

@@ -41,6 +41,13 @@ _FAMILIES: Mapping[str, str] = {
     "inbox": "realtime",
     "line": "realtime",
     "reading": "realtime",
+    "bodies": "storage",
+    "cdn": "storage",
+    "disk": "storage",
+    "downloads": "storage",
+    "encoding": "storage",
+    "resuming": "storage",
+    "uploads": "storage",
 }
 # Modules that make do with less than what stands below them.
 _ONLY: Mapping[str, frozenset[str]] = {

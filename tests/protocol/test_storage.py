@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
-from fal_async.config import Hosts
+from fal_async.config import Hosts, RetryPolicy
 from fal_async.errors import ConfigurationError, ResponseDecodeError
 from fal_async.options import StorageSettings
 from fal_async.protocol import access, storage
-from fal_async.protocol.http import HttpRequest, HttpResponse
+from fal_async.protocol.downloads import Progress, download_request
+from fal_async.protocol.http import HttpRequest, HttpResponse, error_of
 from fal_async.protocol.multipart import MultipartTarget, SentPart
+from fal_async.protocol.retry import Verdict, judge
 from fal_async.protocol.storage import CdnToken, FileSpec
 
 FAL = Hosts()
@@ -187,3 +189,29 @@ def test_account_defaults() -> None:
     assert body_of(never) == {"expiration_duration_seconds": None}
     hidden = access.set_defaults_request(FAL, StorageSettings(expires_in="1d", initial_acl="hide"))
     assert body_of(hidden) == {"expiration_duration_seconds": 86400, "initial_acl": {"default": "hide"}}
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "verdict"),
+    [
+        (500, {"x-fal-request-id": "1"}, Verdict.RETRY),
+        (503, {}, Verdict.RETRY),
+        (500, {"x-fal-request-id": "1", "x-fal-needs-retry": "0"}, Verdict.RAISE),
+        (400, {}, Verdict.RAISE),
+        (401, {}, Verdict.RAISE),
+    ],
+)
+def test_every_server_error_is_worth_another_try(
+    status: int, headers: dict[str, str], verdict: Verdict
+) -> None:
+    """ "At worst an orphan file" (protocol 12)."""
+    target = MultipartTarget(file_url="https://f", upload_url="https://u", presigned=True)
+    for request in (
+        storage.cdn_token_request(FAL),
+        storage.direct_request(TOKEN, SPEC, _nothing),
+        storage.part_request(target, 1, 5, _nothing, None),
+        storage.initiate_request(FAL, SPEC, multipart=False),
+        download_request("https://f", Progress()),
+    ):
+        error = error_of(request, HttpResponse(status=status, headers=headers, body=b""))
+        assert judge(request, error, sent=True, policy=RetryPolicy()) is verdict

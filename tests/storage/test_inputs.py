@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,18 @@ async def test_every_way_to_a_model(fal: Session, emulator: Emulator, tmp_path: 
     assert data["prompt"] == "p"
     assert stored(emulator, data["image"]) == given.image.read_bytes()
     assert isinstance(given.image, Path)
+
+
+async def test_a_stream_too(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+    @emulator.endpoint("me/streamer")
+    async def streamer(input: Any) -> AsyncIterator[Any]:
+        yield input
+
+    path = some_file(tmp_path, 100, "cat.png")
+    async for data in fal.stream("me/streamer", {"image": path, "small": File(b"x")}, inline_below=10):
+        assert stored(emulator, data["image"]) == path.read_bytes()
+        assert data["small"].startswith("data:")
+    assert emulator.count("upload") == 1
 
 
 async def test_small_ones_go_inside_if_asked(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
