@@ -38,7 +38,6 @@ from fal_async.protocol.run import parse_run, run_request
 from fal_async.protocol.structure import input_value
 from fal_async.queue import EnqueueCallback, Known, Queue, RequestHandle, UpdateCallback, call_back
 from fal_async.supervision import Progress, Wait, submit_under, supervise
-from fal_async.webhook_waiting import WebhookWait
 
 if TYPE_CHECKING:
     import ssl as ssl_module
@@ -514,6 +513,8 @@ class Session:
 
         async def work() -> Result[T]:
             if receiver is not None:
+                from fal_async.webhook_waiting import WebhookWait
+
                 return await WebhookWait(
                     queue=queue,
                     arrivals=receiver.arrivals,

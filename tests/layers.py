@@ -36,6 +36,9 @@ _RESOURCE, _SESSION, _EDGE = 7, 8, 9
 _FAMILIES: Mapping[str, str] = {
     "finding": "queue",
     "following": "queue",
+    "webhook_waiting": "queue",
+    "webhook_store": "webhooks",
+    "webhook_verifier": "webhooks",
     "codec": "realtime",
     "conversation": "realtime",
     "inbox": "realtime",
