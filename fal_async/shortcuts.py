@@ -13,8 +13,11 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from fal_async.config import Environment, from_env
+from fal_async.models import T
 from fal_async.queue import Queue
 from fal_async.session import Session
+from fal_async.storage import Storage
+from fal_async.streaming import Beginning, EventStream
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -59,6 +62,23 @@ def _shortcut(
     return call
 
 
+def _stream_shortcut(
+    method: Callable[Concatenate[Session, P], EventStream[T]],
+) -> Callable[P, EventStream[T]]:
+    """The same for a stream, which is made at once and looks for the session when it begins."""
+
+    @wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> EventStream[T]:
+        async def begin() -> Beginning:
+            return await method(await current_session(), *args, **kwargs).begin()
+
+        return EventStream(begin)
+
+    return call
+
+
 run = _shortcut(Session.run, lambda session: session)
 subscribe = _shortcut(Session.subscribe, lambda session: session)
 submit = _shortcut(Queue.submit, lambda session: session.queue)
+stream = _stream_shortcut(Session.stream)
+upload = _shortcut(Storage.upload, lambda session: session.storage)

@@ -103,12 +103,14 @@ async def supervise(
 ) -> T:
     """`work`, bounded by `timeout` seconds. ClientTimeoutError when it passes."""
     check_timeout(timeout)
-    scope = asyncio.timeout(timeout)
+    scope = None if timeout is None else asyncio.timeout(timeout)
     try:
+        if scope is None:
+            return await work()
         async with scope:
             return await work()
     except _ENDINGS as error:
-        timed_out = scope.expired() and isinstance(error, TimeoutError)
+        timed_out = scope is not None and scope.expired() and isinstance(error, TimeoutError)
         # An error of ours is fal's answer, or leaves the request to be picked up by its id.
         if isinstance(error, FalError) and not timed_out:
             raise

@@ -33,7 +33,15 @@ _RANKS: Mapping[str, int] = {
 }
 _RESOURCE, _SESSION, _EDGE = 7, 8, 9
 # Parts of one resource, which may import one another.
-_FAMILIES: Mapping[str, str] = {"finding": "queue", "following": "queue"}
+_FAMILIES: Mapping[str, str] = {
+    "finding": "queue",
+    "following": "queue",
+    "codec": "realtime",
+    "conversation": "realtime",
+    "inbox": "realtime",
+    "line": "realtime",
+    "reading": "realtime",
+}
 # Modules that make do with less than what stands below them.
 _ONLY: Mapping[str, frozenset[str]] = {
     "errors": frozenset(),

@@ -190,7 +190,7 @@ async def test_a_wrong_certificate_is_no_reason_to_go_elsewhere(backup: Emulator
         assert impostor.count() == 0
         # The server learns of a refused handshake a little later.
         async with asyncio.timeout(5):
-            while impostor.connections_open:  # noqa: ASYNC110 - nobody announces it
+            while impostor.connections_open:
                 await asyncio.sleep(0)
     assert names.asked == ["fal.run"]
     assert backup.connections_opened == 0

@@ -17,21 +17,40 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fal_async.emulator.answers import Answer, ModelError
+    from fal_async.emulator.events import Event
     from fal_async.emulator.faults import Fault
     from fal_async.emulator.jobs import Job, JobContext
+    from fal_async.emulator.realtime_options import RealtimeOptions
     from fal_async.emulator.recording import RecordedRequest
     from fal_async.emulator.server import Emulator
+    from fal_async.emulator.webhooks import WebhookAttempt, WebhookPolicy
 
-__all__ = ["Answer", "Emulator", "Fault", "Job", "JobContext", "ModelError", "RecordedRequest"]
+__all__ = [
+    "Answer",
+    "Emulator",
+    "Event",
+    "Fault",
+    "Job",
+    "JobContext",
+    "ModelError",
+    "RealtimeOptions",
+    "RecordedRequest",
+    "WebhookAttempt",
+    "WebhookPolicy",
+]
 
 _HOMES = {
     "Answer": "answers",
     "Emulator": "server",
+    "Event": "events",
     "Fault": "faults",
     "Job": "jobs",
     "JobContext": "jobs",
     "ModelError": "answers",
+    "RealtimeOptions": "realtime_options",
     "RecordedRequest": "recording",
+    "WebhookAttempt": "webhooks",
+    "WebhookPolicy": "webhooks",
 }
 
 

@@ -25,9 +25,15 @@ class EndpointQueue:
     """All that waits for, and runs on, one endpoint's runners."""
 
     def __init__(
-        self, endpoint: Endpoint, *, speed: float, retry_pause: float, context: Callable[[Job], JobContext]
+        self,
+        endpoint: Endpoint,
+        *,
+        speed: float,
+        retry_pause: float,
+        context: Callable[[Job], JobContext],
+        completed: Callable[[Job], None],
     ) -> None:
-        self.endpoint = endpoint
+        self.endpoint, self._completed = endpoint, completed
         self._speed, self._retry_pause, self._context = speed, retry_pause, context
         self._free = endpoint.runners
         self._direct, self._normal, self._low = Lane[Job](), Lane[Job](), Lane[Job]()
@@ -113,7 +119,7 @@ class EndpointQueue:
 
     def _line_up(self, job: Job) -> None:
         job.lane = (
-            self._direct if job.via == "run" else self._low if job.options.low_priority else self._normal
+            self._direct if job.via != "queue" else self._low if job.options.low_priority else self._normal
         )
         job.ticket = job.lane.push(job)
 
@@ -139,7 +145,8 @@ class EndpointQueue:
 
     async def _perform(self, job: Job) -> Answer:
         try:
-            return to_answer(await self.endpoint.call(job.input, self._context(job)))
+            work = job.work or self.endpoint.call
+            return to_answer(await work(job.input, self._context(job)))
         except ModelError as error:
             return error.answer()
         except Exception as error:
@@ -167,6 +174,7 @@ class EndpointQueue:
         elif job.billable_units is None:
             job.billable_units = self.endpoint.billable_units
         job.complete(answer, now)
+        self._completed(job)
 
     def _retry(self, job: Job) -> None:
         """IN_PROGRESS goes back to IN_QUEUE (protocol 4.2); the caller's start limit goes on (4.6)."""
@@ -220,8 +228,17 @@ class EndpointQueue:
 class Dispatcher:
     """The queues of all endpoints, each made when it is first used."""
 
-    def __init__(self, *, speed: float, retry_pause: float, context: Callable[[Job], JobContext]) -> None:
-        self._make = partial(EndpointQueue, speed=speed, retry_pause=retry_pause, context=context)
+    def __init__(
+        self,
+        *,
+        speed: float,
+        retry_pause: float,
+        context: Callable[[Job], JobContext],
+        completed: Callable[[Job], None],
+    ) -> None:
+        self._make = partial(
+            EndpointQueue, speed=speed, retry_pause=retry_pause, context=context, completed=completed
+        )
         self._queues: dict[Endpoint, EndpointQueue] = {}
 
     def of(self, endpoint: Endpoint) -> EndpointQueue:
@@ -247,7 +264,7 @@ def _stopped(reason: str) -> Answer:
 
 def _to_be_retried(job: Job, answer: Answer) -> bool:
     """503 and 504 by default; an app can force or forbid on 5xx and 429; no direct run (protocol 4.7)."""
-    if job.via == "run" or job.stop_reason is not None or job.attempts > job.options.extra_attempts:
+    if job.via != "queue" or job.stop_reason is not None or job.attempts > job.options.extra_attempts:
         return False
     said = {name.lower(): value for name, value in answer.headers.items()}.get(
         "x-fal-needs-retry", ""

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from fal_async.emulator.answers import Answer, json_answer, no_application, no_path
-from fal_async.emulator.routing import app_id
+from fal_async.emulator.events import whole
+from fal_async.emulator.realtime_options import RealtimeOptions
+from fal_async.emulator.routing import app_id, normal_id
 
 if TYPE_CHECKING:
     from fal_async.emulator.jobs import JobContext
 
-EndpointFunction = Callable[..., Awaitable[Any]]
+EndpointFunction = Callable[..., Any]
+"""An async function, or an async generator function: a model that streams."""
 _ID = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_.-]+)+")
 
 
@@ -37,13 +41,30 @@ class Endpoint:
     billable_units: float = 1
     input_schema: Mapping[str, Any] | None = None
     output_schema: Mapping[str, Any] | None = None
+    realtime: RealtimeOptions = attrs.field(factory=RealtimeOptions)
+
+    @property
+    def streams(self) -> bool:
+        return _is(inspect.isasyncgenfunction, self.function)
 
     @property
     def app_id(self) -> str:
         return app_id(self.endpoint_id)
 
     async def call(self, input: Any, job: JobContext) -> Any:
-        return await (self.function(input, job) if self.takes_job else self.function(input))
+        """What it returns; of a model that streams the last value, which is the result (protocol 5.1)."""
+        if not self.streams:
+            return await self._begun(input, job)
+        async with aclosing(self.stream(input, job)) as values:
+            return whole([value async for value in values])
+
+    def stream(self, input: Any, job: JobContext) -> AsyncGenerator[Any, None]:
+        """The values of a model that streams."""
+        values: AsyncGenerator[Any, None] = self._begun(input, job)
+        return values
+
+    def _begun(self, input: Any, job: JobContext) -> Any:
+        return self.function(input, job) if self.takes_job else self.function(input)
 
 
 class EndpointTable:
@@ -68,6 +89,10 @@ class EndpointTable:
     def find(self, endpoint_id: str | None) -> Endpoint | None:
         return self._endpoints.get(endpoint_id or "")
 
+    def find_used(self, path: str, endpoint_id: str | None) -> Endpoint | None:
+        """The endpoint of a stream or session: one with exactly this path, or the one before its tail."""
+        return self.find(normal_id(path)) or self.find(endpoint_id)
+
     def missing(self, endpoint_id: str) -> Answer:
         """The 404 that fits: an unknown application, or an unknown path in a known one (protocol 9.3)."""
         app = app_id(endpoint_id)
@@ -88,14 +113,7 @@ class EndpointTable:
 def check_function(function: EndpointFunction) -> bool:
     """Whether it takes the job as its second argument. TypeError where it can't serve an endpoint."""
     name = getattr(function, "__name__", repr(function))
-    if inspect.isasyncgenfunction(function):
-        raise TypeError(
-            f"{name} is an async generator: streaming endpoints are not served yet; "
-            "use `async def` with `return`"
-        )
-    if not inspect.iscoroutinefunction(function) and not inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004 - an object with an async __call__ serves as well
-    ):
+    if not _is(inspect.iscoroutinefunction, function) and not _is(inspect.isasyncgenfunction, function):
         raise TypeError(
             f"{name} is not an async function: an endpoint is `async def {name}(input)` or `(input, job)`"
         )
@@ -108,6 +126,11 @@ def check_function(function: EndpointFunction) -> bool:
             f"{name} takes {count} positional arguments: an endpoint takes (input) or (input, job)"
         )
     return count == 2
+
+
+def _is(kind: Callable[[Any], bool], function: EndpointFunction) -> bool:
+    # An object with an async __call__ serves as well.
+    return kind(function) or kind(getattr(function, "__call__", None))  # noqa: B004
 
 
 def to_answer(value: Any) -> Answer:

@@ -12,6 +12,9 @@ from fal_async.emulator.faults import Fault
 _WIRE_KINDS = frozenset({"index", "admin"})
 """Never struck: the way to ask for faults, and the page that says what is served."""
 
+_PART_OF = {"realtime_token": "rest"}
+"""Operations with a name of their own that a fault on their whole host strikes as well."""
+
 
 @attrs.define(eq=False)
 class _Script:
@@ -78,4 +81,4 @@ class FaultBook:
 
 
 def _fits(fault: Fault, kind: str, endpoint_id: str | None) -> bool:
-    return fault.on in ("any", kind) and fault.endpoint_id in (None, endpoint_id)
+    return fault.on in ("any", kind, _PART_OF.get(kind)) and fault.endpoint_id in (None, endpoint_id)

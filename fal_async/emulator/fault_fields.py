@@ -21,17 +21,33 @@ OPERATIONS = (
     "rest",
     "token",
     "openapi",
+    "stream",
+    "realtime",
+    "realtime_token",
+    "websocket",
+    "cdn_token",
+    "initiate",
+    "upload",
+    "multipart",
+    "part",
+    "complete",
+    "cdn_sign",
+    "storage",
+    "key_set",
 )
 """What `on` can name. "any" is each of the others."""
 WHERE = ("headers", "body")
+CUTS = ("event", "character", "clean")
+"""Where a stream breaks off: inside an event, inside a character, or inside an event in a body that ends in
+order, as far as HTTP knows."""
 KINDS: Mapping[str, frozenset[str]] = {
     "refuse": frozenset({"seconds"}),
-    "reset": frozenset({"taken"}),
-    "close": frozenset({"taken"}),
-    "stall": frozenset({"taken", "seconds", "where"}),
+    "reset": frozenset({"taken", "events"}),
+    "close": frozenset({"taken", "events"}),
+    "stall": frozenset({"taken", "seconds", "where", "events"}),
     "drip": frozenset({"seconds"}),
-    "truncate": frozenset(),
-    "wrong_json": frozenset({"body"}),
+    "truncate": frozenset({"events", "cut"}),
+    "wrong_json": frozenset({"body", "events"}),
     "html": frozenset({"taken", "status"}),
     "content_type": frozenset({"body"}),
     "answer": frozenset(
@@ -56,10 +72,20 @@ KINDS: Mapping[str, frozenset[str]] = {
     "back": frozenset({"position"}),
     "duplicate": frozenset(),
     "foreign_urls": frozenset({"url"}),
+    "event": frozenset({"body", "event_type", "events"}),
+    "frame": frozenset({"body", "binary", "events"}),
+    "ws_close": frozenset({"code", "body", "events"}),
 }
 """Each kind with the fields that mean something to it, besides when it strikes."""
 WHEN = frozenset({"kind", "on", "endpoint_id", "times", "after", "chance"})
-NEEDS = {"redirect": "url", "foreign_urls": "url", "word": "body", "content_type": "body"}
+NEEDS = {
+    "redirect": "url",
+    "foreign_urls": "url",
+    "word": "body",
+    "content_type": "body",
+    "frame": "body",
+    "ws_close": "code",
+}
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "stall": {"taken": True},
     "html": {"status": 502},

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from fal_async.emulator.fault_fields import (
+    CUTS,
     DEFAULTS,
     KINDS,
     OPERATIONS,
@@ -31,7 +32,7 @@ class Fault:
     `times` (so many calls, default 1; None: for ever), `after` (let the first n pass),
     `chance` (0 to 1, drawn from the emulator's seeded generator).
     `taken=True` means that the request was executed all the same: the job exists, the cancel went through.
-    On a status stream it means: in the middle, after the first event.
+    On a stream or a session it means: in the middle, after `events` events or messages (default 1).
     Seconds are real ones: they meet the client's time limits, so `speed` does not shorten them.
     """
 
@@ -56,6 +57,11 @@ class Fault:
     fields: Mapping[str, Any] = attrs.field(factory=dict, validator=is_a(dict))
     position: int = attrs.field(default=0, validator=[is_a(int), at_least(0)])
     url: str | None = attrs.field(default=None, validator=is_a(str, None))
+    events: int = attrs.field(default=1, validator=[is_a(int), at_least(0)])
+    event_type: str | None = attrs.field(default=None, validator=is_a(str, None))
+    binary: bool = attrs.field(default=False, validator=is_a(bool))
+    code: int | None = attrs.field(default=None, validator=[is_a(int, None), at_least(1000)])
+    cut: str = attrs.field(default="event", validator=one_of(CUTS))
 
     def __attrs_post_init__(self) -> None:
         if self.chance > 1:
@@ -102,9 +108,13 @@ class Fault:
         return cls(kind="drip", seconds=interval, **when)
 
     @classmethod
-    def truncate(cls, **when: Any) -> Fault:
-        """Half of the body that the headers promised, then the connection is closed."""
-        return cls(kind="truncate", **when)
+    def truncate(cls, *, cut: str = "event", **when: Any) -> Fault:
+        """Half of the body that the headers promised, then the connection is closed.
+
+        A stream or a session breaks off within event or message number `events`; `cut="character"`: within
+        its first character of several bytes; `cut="clean"`: in a body that ends in order all the same.
+        """
+        return cls(kind="truncate", cut=cut, **when)
 
     # Other answers.
 
@@ -202,6 +212,23 @@ class Fault:
     def foreign_urls(cls, base_url: str, **when: Any) -> Fault:
         """status_url, response_url and cancel_url under another base URL."""
         return cls(kind="foreign_urls", url=base_url.rstrip("/"), **when)
+
+    # Streams and realtime sessions: after `events` events or messages (default 1; 0: before the first).
+
+    @classmethod
+    def event(cls, body: str = "", *, event_type: str | None = None, events: int = 1, **when: Any) -> Fault:
+        """One more event with exactly this text as its data, such as `""`, `"[DONE]"` or an error's JSON."""
+        return cls(kind="event", body=body, event_type=event_type, events=events, **when)
+
+    @classmethod
+    def frame(cls, body: str, *, binary: bool = False, events: int = 1, **when: Any) -> Fault:
+        """One more frame: this text; or, with `binary`, the JSON value that it holds, as msgpack."""
+        return cls(kind="frame", body=body, binary=binary, events=events, **when)
+
+    @classmethod
+    def ws_close(cls, code: int, reason: str = "", *, events: int = 1, **when: Any) -> Fault:
+        """The session is closed with this code and reason."""
+        return cls(kind="ws_close", code=code, body=reason, events=events, **when)
 
     @classmethod
     def from_json(cls, document: Any) -> Fault:

@@ -20,7 +20,7 @@ async def submit(core: Core, call: Call) -> Answer:
     # "if the endpoint's queue (all callers together) is longer, answer 429" (4.1)
     if options.max_queue_length is not None and queue.waiting > options.max_queue_length:
         return request_error(429, f"Queue is longer than {options.max_queue_length}")
-    call.job = _open(core, call, endpoint, options, input, via="queue")
+    call.job = open_job(core, call, endpoint, options, input, via="queue")
     position = queue.enter(call.job)
     document = {
         "status": "IN_QUEUE",
@@ -37,8 +37,13 @@ async def run(core: Core, call: Call) -> Answer:
     endpoint, options, input = _read(core, call)
     if isinstance(endpoint, Answer):
         return endpoint
+    call.job = open_job(core, call, endpoint, options, input, via="run")
+    return await performed(core, endpoint, call.job)
+
+
+async def performed(core: Core, endpoint: Endpoint, job: Job) -> Answer:
+    """Past the queue, while the caller waits on the connection."""
     queue = core.dispatcher.of(endpoint)
-    job = call.job = _open(core, call, endpoint, options, input, via="run")
     queue.enter(job)
     try:
         await job.wait_for(COMPLETED)
@@ -73,14 +78,20 @@ def _read(core: Core, call: Call) -> tuple[Endpoint | Answer, CallOptions, Any]:
     endpoint = core.endpoints.find(endpoint_id)
     if endpoint is None:
         return core.endpoints.missing(endpoint_id), CallOptions(), None
+    taken = options_and_input(call)
+    return (taken, CallOptions(), None) if isinstance(taken, Answer) else (endpoint, *taken)
+
+
+def options_and_input(call: Call) -> tuple[CallOptions, Any] | Answer:
+    """What the caller asks for and brings; the 400 or 422 where it can't be read."""
     try:
         options = parse_options(call.headers, call.query)
     except BadOption as error:
-        return bad_request(str(error)), CallOptions(), None
+        return bad_request(str(error))
     try:
-        return endpoint, options, _input(call)
+        return options, _input(call)
     except ValueError as error:
-        return bad_json(error), options, None
+        return bad_json(error)
 
 
 def _input(call: Call) -> Any:
@@ -88,7 +99,10 @@ def _input(call: Call) -> Any:
     return dict(call.query) if call.request.method == "GET" else input_of(call.body)
 
 
-def _open(core: Core, call: Call, endpoint: Endpoint, options: CallOptions, input: Any, *, via: str) -> Job:
+def open_job(
+    core: Core, call: Call, endpoint: Endpoint, options: CallOptions, input: Any, *, via: str
+) -> Job:
+    """A new entry in the books. `via`: "queue", or how it goes past the queue."""
     return core.books.open(
         endpoint.endpoint_id, input, via=via, options=options, headers=call.headers, origin=call.origin
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
 from fal_async.emulator.answers import Answer
+from fal_async.emulator.lifecycle import Lifecycle
 from fal_async.emulator.options import CallOptions
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ _TYPES_BY_STATUS = {400: "bad_request", 499: "client_cancelled", 504: "request_t
 
 @attrs.define(eq=False, kw_only=True)
 class Job:
-    """A request that was taken: by the queue (`via="queue"`) or by a direct run (`via="run"`).
+    """A request that was taken: by the queue (`via="queue"`) or past it ("run", "stream", "realtime").
+
+    A realtime session is one entry, however many messages it carries; `input` is None there.
 
     Times are seconds since the epoch. Read it in tests; only the emulator writes to it.
     """
@@ -59,6 +62,10 @@ class Job:
     """The server lost its memory of it (restart): it answers 404, but the books keep the entry."""
 
     # The dispatcher's own notes on it.
+    work: Callable[[Any, JobContext], Awaitable[Any]] | None = attrs.field(
+        default=None, init=False, repr=False
+    )
+    """What runs in place of the endpoint's plain call: a stream or a session."""
     queue: EndpointQueue | None = attrs.field(default=None, init=False, repr=False)
     lane: Lane[Job] | None = attrs.field(default=None, init=False, repr=False)
     ticket: int = attrs.field(default=0, init=False, repr=False)
@@ -116,7 +123,9 @@ def _describe(answer: Answer) -> tuple[str, str | None]:
 
 
 class FileKeeper(Protocol):
-    async def put(self, data: bytes, content_type: str, file_name: str) -> str: ...
+    async def put(
+        self, data: bytes, content_type: str, file_name: str, lifecycle: Lifecycle | None = None
+    ) -> str: ...
 
 
 class JobContext:
@@ -129,6 +138,11 @@ class JobContext:
         self._job, self._files = job, files
         self.speed = speed
         self.request_id, self.endpoint_id, self.headers = job.request_id, job.endpoint_id, job.headers
+
+    @property
+    def via(self) -> str:
+        """How it came: "queue", "run", "stream", "realtime" or "websocket"."""
+        return self._job.via
 
     @property
     def attempt(self) -> int:
@@ -151,7 +165,7 @@ class JobContext:
 
     async def file(self, data: bytes, content_type: str, file_name: str) -> dict[str, Any]:
         """Keep a produced file and give its file object (protocol 13): `url` is served by this emulator."""
-        path = await self._files.put(data, content_type, file_name)
+        path = await self._files.put(data, content_type, file_name, self._job.options.lifecycle)
         url = f"{self._job.origin}/v3.fal.media/{path}"
         return {"url": url, "content_type": content_type, "file_name": file_name, "file_size": len(data)}
 

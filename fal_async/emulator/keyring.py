@@ -11,7 +11,7 @@ from typing import Any
 
 from fal_async.emulator.answers import Answer, balance_exhausted, json_answer, unauthorized
 
-PAID = frozenset({"run", "submit"})
+PAID = frozenset({"run", "submit", "stream", "realtime", "websocket"})
 
 
 class Keyring:

@@ -8,8 +8,11 @@ A client whose DNS is bent towards the emulator says the host in its Host header
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import attrs
+
+from fal_async.emulator.storage_paths import StoragePath, parse_storage
 
 ADMIN = "_emulator"
 QUEUE_HOSTS = frozenset({"queue.fal.run", "queue.falrun.com"})
@@ -23,8 +26,13 @@ _OTHER_HOSTS = {
     "api.fal.ai": "platform",
     "fal.ai": "openapi",
     "auth.fal.ai": "token",
+    "ws.fal.run": "websocket",
 }
+_TOKEN_PATHS = frozenset({"tokens", "tokens/realtime"})
+"""Both forms of a realtime token (protocol 6.2), on rest.fal.ai."""
 FAL_HOSTS = QUEUE_HOSTS | RUN_HOSTS | _OTHER_HOSTS.keys()
+KEY_SET = ("rest.fal.ai", ".well-known/jwks.json")
+"""Public, unlike the rest of that host (protocol 8.3)."""
 NAMESPACES = frozenset({"workflows", "comfy"})
 _LEGACY_ID = re.compile(r"^(\d+)-([A-Za-z0-9][A-Za-z0-9-]*)$")
 _PORT = re.compile(r":\d+$")
@@ -47,6 +55,7 @@ class Route:
     rest: str
     endpoint_id: str | None = None
     request_id: str | None = None
+    storage: StoragePath | None = None
 
 
 def parse(method: str, path: str, host: str = "") -> Route:
@@ -72,7 +81,39 @@ def _route(method: str, host: str, segments: list[str]) -> Route:
     rest = "/".join(segments)
     if host in RUN_HOSTS:
         return Route(kind="run", host=host, rest=rest, endpoint_id=normal_id(rest))
-    return Route(kind=_OTHER_HOSTS.get(host, "unknown"), host=host, rest=rest)
+    if (host, rest) == KEY_SET:
+        return Route(kind="key_set", host=host, rest=rest)
+    kind = _OTHER_HOSTS.get(host, "unknown")
+    if kind == "rest" and rest in _TOKEN_PATHS:
+        return Route(kind="realtime_token", host=host, rest=rest)
+    endpoint_id = _without_tail(rest, "stream") if kind == "websocket" else None
+    storage = parse_storage(method, kind, rest)
+    kind = storage.kind if storage else kind
+    return Route(kind=kind, host=host, rest=rest, endpoint_id=endpoint_id, storage=storage)
+
+
+def refined(route: Route, method: str, headers: Mapping[str, str]) -> Route:
+    """A path of fal.run as it is used: called, streamed or upgraded to a WebSocket (protocol 3, 5.1, 6.1).
+
+    The endpoint id of a stream or a realtime session is the one before `/stream` or `/realtime`.
+    """
+    if route.kind != "run":
+        return route
+    if headers.get("Upgrade", "").lower() == "websocket":
+        return attrs.evolve(route, kind="realtime", endpoint_id=_without_tail(route.rest, "realtime"))
+    if method == "POST" and _wants_events(route.rest, headers.get("Accept", "")):
+        return attrs.evolve(route, kind="stream", endpoint_id=_without_tail(route.rest, "stream"))
+    return route
+
+
+def _wants_events(rest: str, accept: str) -> bool:
+    return "text/event-stream" in accept.lower() or normal_id(rest) != _without_tail(rest, "stream")
+
+
+def _without_tail(rest: str, tail: str) -> str:
+    """`owner/app/stream` without its last segment; `owner/stream` is an app of that name."""
+    shorter = normal_id(rest.removesuffix(f"/{tail}"))
+    return shorter if "/" in shorter else normal_id(rest)
 
 
 def _queue_route(method: str, host: str, segments: list[str]) -> Route:

@@ -115,9 +115,11 @@ class Pacer:
         """The wait before the first poll; `chance` from 0 to 1 as everywhere here."""
         if self._interval is not None:
             return Turn(min(max(self._interval, SHORTEST_FIXED), FIRST_POLL), False)
-        if self._times.known:
-            return self._running(0.0, chance)
-        return Turn(FIRST_POLL * _jitter(chance), False)
+        if not self._times.known:
+            return Turn(FIRST_POLL * _jitter(chance), False)
+        if self._times.mean < SHORTEST:
+            return Turn(0.0, True)  # it is done before its submit is answered
+        return self._running(0.0, chance)
 
     def next(self, now: float, status: QueueStatus | None, chance: float) -> Turn:
         """After an answer at `now`; `status` None: the answer was of no use."""

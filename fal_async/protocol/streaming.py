@@ -94,16 +94,44 @@ class SSEDecoder:
             ResponseDecodeError: an event is larger than `max_event_size`. The events before it are given out
                 first (the error then comes with the next call), and the decoder is of no use after it.
         """
-        events: list[ServerSentEvent] = []
+        return [
+            ServerSentEvent(data=event) if isinstance(event, str) else event
+            for event in self.feed_light(chunk)
+        ]
+
+    def feed_light(self, chunk: bytes) -> list[str | ServerSentEvent]:
+        """The same, but events that are nothing but data come as that text: half the work for most streams."""
+        events: list[str | ServerSentEvent] = []
         if not self._too_large:
-            self._take(self._split(chunk), events)
+            chunk = self._with_plain_line_ends(chunk if self._begun else self._past_bom(chunk))
+            self._take_blocks(chunk, events)
         if self._too_large and not events:
             raise ResponseDecodeError(f"a streamed event is larger than {self._max_size} bytes")
         return events
 
+    def _take_blocks(self, chunk: bytes, events: list[str | ServerSentEvent]) -> None:
+        """Whole events of one data line, as nearly all are, in a few operations; others line by line."""
+        if self.incomplete or self._event_retry is not None:
+            end = chunk.find(b"\n\n") + 2
+            self._take(self._split(chunk if end == 1 else chunk[:end]), events)
+            chunk = b"" if end == 1 else chunk[end:]
+        end = chunk.rfind(b"\n\n") + 2
+        if end > 1 and (plain := self._plain_events(chunk[:end])):
+            events += plain
+            chunk = chunk[end:]
+        if not self._too_large:
+            self._take(self._split(chunk), events)
+
+    def _plain_events(self, whole: bytes) -> list[str]:
+        """The data of these events if each is one data line and nothing else; otherwise an empty list."""
+        if self._id or len(whole) > self._max_size or not whole.startswith(b"data: "):
+            return []
+        data = whole[6:-2].decode("utf-8", "replace").split("\n\ndata: ")
+        # Two line ends for each of them: there is no other line, and no further blank one.
+        return data if whole.count(b"\n") == 2 * len(data) else []
+
     def _split(self, chunk: bytes) -> list[bytes]:
         """The lines that `chunk` completes; what is left over stays in `_line`."""
-        chunk = self._with_plain_line_ends(chunk if self._begun else self._past_bom(chunk))
         lines = chunk.split(b"\n")
         rest = lines.pop()
         if lines and self._line:
@@ -133,7 +161,7 @@ class SSEDecoder:
         self._skip_lf = chunk.endswith(b"\r")
         return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
-    def _take(self, lines: list[bytes], events: list[ServerSentEvent]) -> None:
+    def _take(self, lines: list[bytes], events: list[str | ServerSentEvent]) -> None:
         data, limit = self._data, self._max_size
         for line in lines:
             if not line:

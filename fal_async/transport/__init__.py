@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from fal_async.transport.pool import Pool
 from fal_async.transport.sending import OpenResponse, Transport
-from fal_async.transport.websocket import Frame, WebSocket
+from fal_async.transport.websocket import WebSocket
 
-__all__ = ["Frame", "OpenResponse", "Pool", "Transport", "WebSocket"]
+__all__ = ["OpenResponse", "Pool", "Transport", "WebSocket"]

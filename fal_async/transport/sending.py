@@ -18,7 +18,13 @@ from yarl import URL
 
 from fal_async.config import NO_KEY, Retry, RetryPolicy, Settings, Timeouts
 from fal_async.credentials import FixedKey, KeySource
-from fal_async.errors import AuthenticationError, ConfigurationError, FalError, TransportError
+from fal_async.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    FalError,
+    TransportError,
+    TransportTimeoutError,
+)
 from fal_async.protocol.http import (
     PAID,
     REQUEST_ID,
@@ -45,14 +51,16 @@ from fal_async.transport.body import body_of
 from fal_async.transport.call import (
     FAILURES,
     LONG,
+    BrokenOff,
     Call,
     names_of,
     never_connected,
+    sent_once,
     transport_error,
     unreachable,
 )
 from fal_async.transport.pool import Pool
-from fal_async.transport.websocket import WebSocket
+from fal_async.transport.websocket import CLOSE_WAIT, WebSocket
 from fal_async.version import USER_AGENT
 
 logger = logging.getLogger("fal_async")
@@ -60,7 +68,7 @@ T = TypeVar("T")
 
 _MAX_REDIRECTS = 5
 _MAX_ERROR_BODY = 16 * 1024 * 1024
-_STEPS_TO_NOTICE = 4
+_STEPS_TO_NOTICE_PLAIN, _STEPS_TO_NOTICE = 2, 4
 """Steps of the event loop from a closed socket to a closed connection: two, and two more with TLS."""
 
 
@@ -89,6 +97,14 @@ async def _with_retries(attempt: Callable[[], Awaitable[T]]) -> T:
     return await persist(attempt)()
 
 
+async def _notice_closed_connections(request: HttpRequest) -> None:
+    """On an idle connection that the server has closed meanwhile, a paid request would break, and nobody would
+    know whether it was taken: the loop takes note of such connections first."""
+    if request.operation in PAID:
+        for _ in range(_STEPS_TO_NOTICE if request.url.startswith("https") else _STEPS_TO_NOTICE_PLAIN):
+            await asyncio.sleep(0)
+
+
 class OpenResponse:
     """An answer whose body is read in pieces."""
 
@@ -100,6 +116,10 @@ class OpenResponse:
     @property
     def request_id(self) -> str | None:
         return self.headers.get(REQUEST_ID)
+
+    def close(self) -> None:
+        """At once, without waiting for anything."""
+        self._response.close()
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body as it comes. TransportError where it breaks off or stalls."""
@@ -140,7 +160,9 @@ class Transport:
         call = self._call(request, timeouts, retry)
         if progress is not None:
             call.progress, progress.request = progress, request
-        lane = self.pool.long_lane if request.operation in LONG else self.pool.short_lane
+        # An upload holds its connection as long as its body takes.
+        holds = request.operation in LONG or request.operation is Operation.UPLOAD
+        lane = self.pool.long_lane if holds else self.pool.short_lane
 
         async def attempt() -> HttpResponse:
             call.begin_attempt()
@@ -201,6 +223,27 @@ class Transport:
                 response.close()
 
     @contextlib.asynccontextmanager
+    async def pass_through(
+        self, request: HttpRequest, *, timeouts: Timeouts | None = None
+    ) -> AsyncIterator[OpenResponse]:
+        """One attempt, and whatever it is answered, to be read in pieces: for a proxy, which only passes on.
+
+        Nothing is retried, no redirect followed, no status made an error. Limits as in `open`.
+        """
+        call = self._call(request, timeouts, self.no_retry)
+        call.limits = call.timeouts.first_byte, None
+        limits = self._connect_limits(call, call.timeouts.first_byte)
+        async with self.pool.long_lane:
+            headers = await self._request_headers(call)
+            await _notice_closed_connections(request)
+            response = await self._once_or_on_the_backup(call, request.url, headers, limits)
+            call.seen_id = response.headers.get(REQUEST_ID)
+            try:
+                yield OpenResponse(response, call, _lower(response.headers))
+            finally:
+                response.close()
+
+    @contextlib.asynccontextmanager
     async def websocket(
         self,
         url: str,
@@ -223,16 +266,25 @@ class Transport:
                         self.pool.http().ws_connect(
                             URL(url, encoded=True),
                             headers=await self._request_headers(call),
-                            heartbeat=heartbeat,
+                            autoping=False,
                             max_msg_size=max_size,
+                            timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_WAIT),
                         )
                     )
             except aiohttp.WSServerHandshakeError as error:
                 answer = HttpResponse(status=error.status, headers=_lower(error.headers or {}), body=b"")
-                raise error_of(request, answer, time.time()) from error
+                # Not "from error": its text has the whole URL, and a token may be in there.
+                raise error_of(request, answer, time.time()) from None
+            except TimeoutError as error:
+                words = f"no WebSocket to {host_of(url)} within {connect_timeout:g} s (connect_timeout)"
+                raise TransportTimeoutError(words) from error
             except FAILURES as error:
                 raise transport_error(call, error) from error
-            yield WebSocket(raw)
+            socket = WebSocket(raw, heartbeat)
+            try:
+                yield socket
+            finally:
+                socket.detach()
 
     # One call and its attempts.
 
@@ -345,11 +397,7 @@ class Transport:
         """Up to the answer's headers. A read that is redirected within its own origin is followed."""
         request, url = call.request, call.request.url
         headers = await self._request_headers(call)
-        if request.operation in PAID:
-            # On an idle connection that the server has closed meanwhile it would break, and nobody would know
-            # whether it was taken: the loop takes note of such connections first.
-            for _ in range(_STEPS_TO_NOTICE):
-                await asyncio.sleep(0)
+        await _notice_closed_connections(request)
         call.progress.began_at = time.time()
         for _ in range(_MAX_REDIRECTS):
             response = await self._once_or_on_the_backup(call, url, headers, limits)
@@ -392,6 +440,9 @@ class Transport:
             headers = {**headers, "x-fal-target-url": url}
             url = self.settings.proxy_url
         http = self.pool.http()
+        # Only a body tells when it leaves: a request without one counts as sent, unless it surely was not.
+        call.progress.sent = request.body is None
+        once = request.operation in PAID and request.method != "POST"
         try:
             return await http.request(
                 request.method,
@@ -400,11 +451,13 @@ class Transport:
                 headers=headers,
                 timeout=limits,
                 allow_redirects=False,
+                middlewares=(sent_once,) if once else None,
             )
+        except BrokenOff as broken:
+            raise broken.error from broken.error.__cause__
         except FAILURES as error:
-            # Only a body tells when it leaves: of a request without one, what is not surely unsent was sent.
-            if request.body is None and not never_connected(error):
-                call.progress.sent = True
+            if request.body is None and never_connected(error):
+                call.progress.sent = False
             raise
 
     async def _request_headers(self, call: Call) -> dict[str, str]:

@@ -1,56 +1,107 @@
-"""An open WebSocket, with its messages as values."""
+"""An open WebSocket, with its messages as values, and heartbeats that a slow reader doesn't fail."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+import asyncio
+import contextlib
+from collections.abc import Coroutine
 from typing import Any
 
 import aiohttp
-import attrs
 
 from fal_async.errors import TransportError
+from fal_async.protocol.realtime import BROKEN, NO_CODE, Disconnected
 
-
-@attrs.frozen(kw_only=True)
-class Frame:
-    """One WebSocket message: "text" (`data` is str), "binary" (bytes) or "close" (`code`, `reason`)."""
-
-    kind: str
-    data: Any = attrs.field(default=None, repr=False)
-    code: int | None = None
-    reason: str = ""
+CLOSE_WAIT = 2.0
+"""Seconds that a peer gets to answer a close frame."""
+_FAILURES = (aiohttp.ClientError, OSError, RuntimeError)
+_DATA = (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT)
 
 
 class WebSocket:
-    """An open WebSocket. Only one task may receive, and only one may send at a time."""
+    """An open WebSocket. Only one task may receive; pings are answered while it does.
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self._socket = socket
+    `heartbeat`: after so many seconds of silence the peer is pinged, and has as long to say anything. Time in
+    which nobody receives does not count: what the peer says is not read then, so its silence means nothing.
+    """
 
-    async def send_bytes(self, data: bytes) -> None:
-        await self._sending(self._socket.send_bytes(data))
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, heartbeat: float | None = None) -> None:
+        self._socket, self._heartbeat = socket, heartbeat
+        self._heard = self._receiving = self._pinged = self._dead = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._arm()
 
-    async def send_text(self, text: str) -> None:
-        await self._sending(self._socket.send_str(text))
-
-    async def _sending(self, work: Awaitable[None]) -> None:
+    async def send(self, data: bytes | str) -> None:
+        """A binary or a text frame. TransportError: it was not sent."""
         try:
-            await work
-        except (aiohttp.ClientError, OSError, RuntimeError) as error:
-            raise TransportError("the WebSocket is closed", retryable=True) from error
+            if isinstance(data, str):
+                await self._socket.send_str(data)
+            else:
+                await self._socket.send_bytes(data)
+        except _FAILURES as error:
+            raise TransportError("the WebSocket is closed") from error
 
-    async def receive(self) -> Frame:
-        """The next message; a "close" frame at the end, with code 1006 where the connection just broke."""
-        message = await self._socket.receive()
-        if message.type is aiohttp.WSMsgType.BINARY:
-            return Frame(kind="binary", data=message.data)
-        if message.type is aiohttp.WSMsgType.TEXT:
-            return Frame(kind="text", data=message.data)
-        code = self._socket.close_code
-        reason = message.extra if isinstance(message.extra, str) else ""
-        if message.type is aiohttp.WSMsgType.ERROR:
-            reason = reason or type(message.data).__name__
-        return Frame(kind="close", code=1006 if code is None else int(code), reason=reason)
+    async def receive(self) -> bytes | str:
+        """The next message: bytes of a binary, str of a text frame.
+
+        Disconnected where the connection is closed, with code 1006 where it just broke.
+        """
+        self._receiving = True
+        try:
+            while True:
+                message = await self._socket.receive()
+                self._heard = True
+                if message.type in _DATA:
+                    return message.data  # type: ignore[no-any-return]
+                if message.type is aiohttp.WSMsgType.PING:
+                    self._spawn(self._socket.pong(message.data))
+                elif message.type is not aiohttp.WSMsgType.PONG:
+                    raise self._end(message)
+        finally:
+            self._receiving = False
 
     async def close(self, code: int = 1000) -> None:
         await self._socket.close(code=code)
+
+    def detach(self) -> None:
+        """No more heartbeats."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+
+    def _end(self, message: Any) -> Disconnected:
+        if message.type is aiohttp.WSMsgType.CLOSE:
+            reason = message.extra if isinstance(message.extra, str) else ""
+            return Disconnected(message.data or NO_CODE, reason)
+        if message.type is aiohttp.WSMsgType.ERROR and isinstance(message.data, aiohttp.WebSocketError):
+            return Disconnected(message.data.code, str(message.data))
+        return Disconnected(BROKEN, "the peer did not answer a ping" if self._dead else "")
+
+    def _arm(self) -> None:
+        if self._heartbeat is not None:
+            self._timer = asyncio.get_running_loop().call_later(self._heartbeat, self._beat)
+
+    def _beat(self) -> None:
+        if self._heard or not self._receiving:
+            self._heard = self._pinged = False
+        elif self._pinged:
+            self._dead = True
+            self._spawn(self._socket.close())
+            return
+        else:
+            self._pinged = True
+            self._spawn(self._socket.ping())
+        self._arm()
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.get_running_loop().create_task(_quietly(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _quietly(work: Coroutine[Any, Any, Any]) -> None:
+    # A connection that broke meanwhile is told to who receives.
+    with contextlib.suppress(*_FAILURES):
+        await work

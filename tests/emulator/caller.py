@@ -92,5 +92,5 @@ async def lines_of(response: aiohttp.ClientResponse) -> AsyncIterator[str]:
 async def until(holds: Callable[[], bool]) -> None:
     """For what nobody announces, such as the server's notice of a closed socket."""
     async with asyncio.timeout(5):
-        while not holds():  # noqa: ASYNC110 - there is no event to wait for
+        while not holds():
             await asyncio.sleep(0)

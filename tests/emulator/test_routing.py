@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from fal_async.emulator.routing import app_id, parse
+from fal_async.emulator.routing import app_id, parse, refined
 
 ID = "0f1a-request"
 
@@ -37,7 +37,11 @@ ID = "0f1a-request"
         ("POST", "/queue.fal.run/me/requests", "submit", "me/requests", None),
         ("GET", f"/queue.fal.run/me/requests/requests/{ID}", "result", "me/requests", ID),
         ("GET", "/v3.fal.media/files/b/0a/x.png", "file", None, None),
-        ("POST", "/rest.fal.ai/tokens/", "rest", None, None),
+        ("POST", "/rest.fal.ai/tokens/", "realtime_token", None, None),
+        ("POST", "/rest.fal.ai/tokens/realtime", "realtime_token", None, None),
+        ("POST", "/rest.fal.ai/tokens/other", "rest", None, None),
+        ("GET", "/ws.fal.run/me/app", "websocket", "me/app", None),
+        ("GET", "/ws.fal.run/me/app/stream", "websocket", "me/app", None),
         ("GET", "/api.fal.ai/v1/models", "platform", None, None),
         ("GET", "/fal.ai/api/openapi/queue/openapi.json", "openapi", None, None),
         ("POST", "/auth.fal.ai/oauth/token", "token", None, None),
@@ -50,6 +54,33 @@ def test_a_path_says_what_is_asked_for(
 ) -> None:
     route = parse(method, path)
     assert (route.kind, route.endpoint_id, route.request_id) == (kind, endpoint_id, request_id)
+
+
+EVENTS = {"Accept": "text/event-stream"}
+UPGRADE = {"Upgrade": "websocket"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "kind", "endpoint_id"),
+    [
+        ("POST", "/fal.run/me/app", {}, "run", "me/app"),
+        ("POST", "/fal.run/me/app/stream", {}, "stream", "me/app"),
+        ("GET", "/fal.run/me/app/stream", {}, "run", "me/app/stream"),
+        ("POST", "/fal.run/me/app/chat", EVENTS, "stream", "me/app/chat"),
+        ("POST", "/fal.run/me/stream", {}, "run", "me/stream"),
+        ("POST", "/fal.run/me/stream/stream", {}, "stream", "me/stream"),
+        ("POST", "/fal.run/workflows/me/app/stream", {}, "stream", "workflows/me/app"),
+        ("GET", "/fal.run/me/app/realtime", UPGRADE, "realtime", "me/app"),
+        ("GET", "/fal.run/me/app/ws", UPGRADE, "realtime", "me/app/ws"),
+        ("GET", "/fal.run/110602490-lcm/realtime", UPGRADE, "realtime", "110602490/lcm"),
+        ("POST", "/queue.fal.run/me/app/stream", EVENTS, "submit", "me/app/stream"),
+    ],
+)
+def test_a_path_is_streamed_or_upgraded(
+    method: str, path: str, headers: dict[str, str], kind: str, endpoint_id: str
+) -> None:
+    route = refined(parse(method, path), method, headers)
+    assert (route.kind, route.endpoint_id) == (kind, endpoint_id)
 
 
 def test_the_app_is_owner_and_name_with_its_namespace() -> None:

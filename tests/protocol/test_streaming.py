@@ -246,11 +246,21 @@ def test_a_huge_event_in_small_chunks_costs_linear_time() -> None:
     assert time.process_time() - start < 15
 
 
+@given(STREAMS, PLACES)
+def test_light_events_are_the_same_events(stream: bytes, places: list[int]) -> None:
+    light, full = SSEDecoder(), SSEDecoder()
+    for chunk in cut(stream, places):
+        events = [E(data=item) if isinstance(item, str) else item for item in light.feed_light(chunk)]
+        assert events == full.feed(chunk)
+
+
 # --- properties ------------------------------------------------------------------------------------------
 
 
 @given(STREAMS, PLACES)
 @example(b"data: a\r\n\r\ndata: b\r\n\r\n", list(range(25)))
+@example(b"retry: 10\ndata: a\n\ndata: b\n\n", [10])
+@example(b"id: 1\ndata: a\n\ndata: b\n\nid\ndata: c\n\ndata: d\n\n", [6, 15, 30])
 def test_any_chunking_gives_what_the_whole_gives(stream: bytes, places: list[int]) -> None:
     whole, parts = SSEDecoder(), SSEDecoder()
     assert outcome(parts, cut(stream, places)) == outcome(whole, [stream])

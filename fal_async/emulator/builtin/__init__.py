@@ -1,11 +1,11 @@
-"""Built-in models, good enough to play with: pictures, text, and a training that takes its time."""
+"""Built-in models, good enough to play with: pictures, also live ones, text, a training that takes time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from fal_async.emulator.builtin import flux
+from fal_async.emulator.builtin import flux, live
 from fal_async.emulator.builtin.text import any_llm
 from fal_async.emulator.builtin.training import train_lora
 from fal_async.emulator.endpoints import EndpointFunction
@@ -17,4 +17,5 @@ def builtin_endpoints() -> Iterator[tuple[str, EndpointFunction, dict[str, Any]]
     yield "fal-ai/flux/dev", flux.Flux(flux.DEV), schemas
     yield "fal-ai/flux/schnell", flux.Flux(flux.SCHNELL), schemas
     yield "fal-ai/any-llm", any_llm, {}
+    yield "fal-ai/fast-lcm-diffusion", live.fast_lcm_diffusion, {"realtime": live.OPTIONS}
     yield "fal-ai/flux-lora-fast-training", train_lora, {}

@@ -1,8 +1,9 @@
-"""`fal-ai/any-llm`: a text model that always says the same to the same prompt."""
+"""`fal-ai/any-llm`: a text model that always says the same to the same prompt, at once or word by word."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import AsyncIterator
 from typing import Any
 
 from fal_async.emulator.builtin.checking import Checker
@@ -33,16 +34,19 @@ _QUALITIES = ("small", "patient", "careful", "distant", "quiet", "bright", "earl
 _SECONDS_PER_SENTENCE = 0.15
 
 
-async def any_llm(input: Any, job: JobContext) -> dict[str, Any]:
+async def any_llm(input: Any, job: JobContext) -> AsyncIterator[dict[str, Any]]:
     check = Checker(input)
     prompt = check.text("prompt")
     model = check.text("model", DEFAULT_MODEL)
     check.finish()
     sentences = _sentences(prompt, model)
     job.log(f"Generating with {model}")
-    await job.sleep(_SECONDS_PER_SENTENCE * len(sentences))
-    # The shape of the any-llm family: whole output, and whether it is only a part (protocol 5.1).
-    return {"output": " ".join(sentences), "reasoning": None, "partial": False, "error": None}
+    words = " ".join(sentences).split(" ")
+    for count in range(1, len(words) + 1):
+        await job.sleep(_SECONDS_PER_SENTENCE * len(sentences) / len(words))
+        # The shape of the any-llm family: all output so far, and whether it is only a part (protocol 5.1).
+        output, partial = " ".join(words[:count]), count < len(words)
+        yield {"output": output, "reasoning": None, "partial": partial, "error": None}
 
 
 def _sentences(prompt: str, model: str) -> list[str]:

@@ -1,0 +1,90 @@
+"""HTTP over WebSocket, `wss://ws.fal.run/{id}`: what its frames mean (protocol 5.2). Experimental."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import attrs
+
+from fal_async.config import Settings
+from fal_async.errors import RealtimeError
+from fal_async.protocol.endpoint import EndpointId
+
+
+@attrs.frozen(kw_only=True)
+class Start:
+    request_id: str
+    status: int
+    headers: dict[str, str]
+    """Names in lower case."""
+
+
+@attrs.frozen
+class Body:
+    data: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class End:
+    status: int
+    time_to_first_byte: float | None = None
+    """Seconds, as the server measured it."""
+
+
+def websocket_url(settings: Settings, endpoint: EndpointId) -> str:
+    return f"{settings.hosts.ws}/{endpoint.full}"
+
+
+class Exchange:
+    """One answer on the connection: start, body frames, end. "A control frame is a JSON text with `type` and
+    `request_id`"; what else comes in between is body, also text that looks like JSON."""
+
+    def __init__(self) -> None:
+        self._start: Start | None = None
+
+    def take(self, frame: str | bytes) -> Start | Body | End:
+        """RealtimeError where a frame has no place here."""
+        document = _control(frame)
+        if self._start is None:
+            return self._begin(document)
+        if document is None or document.get("request_id") != self._start.request_id:
+            return Body(frame.encode() if isinstance(frame, str) else frame)
+        if document["type"] != "end":
+            raise RealtimeError(f"unexpected {document['type']!r} frame within an answer")
+        return _end(document, self._start)
+
+    def _begin(self, document: dict[str, Any] | None) -> Start:
+        if document is None or document["type"] != "start":
+            raise RealtimeError("an answer began without its start frame")
+        headers = document.get("headers")
+        status = document.get("status")
+        self._start = Start(
+            request_id=str(document["request_id"]),
+            status=status if isinstance(status, int) else 200,
+            headers=_lower(headers) if isinstance(headers, dict) else {},
+        )
+        return self._start
+
+
+def _control(frame: str | bytes) -> dict[str, Any] | None:
+    if not isinstance(frame, str) or not frame.startswith("{"):
+        return None
+    try:
+        document = json.loads(frame)
+    except (ValueError, RecursionError):
+        return None
+    known = isinstance(document, dict) and document.get("type") in ("start", "end")
+    return document if known and "request_id" in document else None
+
+
+def _end(document: dict[str, Any], start: Start) -> End:
+    status, seconds = document.get("status"), document.get("time_to_first_byte_seconds")
+    return End(
+        status=status if isinstance(status, int) else start.status,
+        time_to_first_byte=float(seconds) if isinstance(seconds, int | float) else None,
+    )
+
+
+def _lower(headers: dict[str, Any]) -> dict[str, str]:
+    return {name.lower(): str(text) for name, text in headers.items()}

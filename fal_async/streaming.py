@@ -1,0 +1,361 @@
+"""Streams: a model's events as they come, one connection each (protocol 5.1)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic
+
+import attrs
+
+from fal_async.config import RetryPolicy
+from fal_async.errors import ResponseDecodeError, StreamError, TransportError
+from fal_async.models import T
+from fal_async.protocol.events import (
+    KEPT,
+    MARKS,
+    BodyKind,
+    Kept,
+    Meaning,
+    body_kind,
+    check_idle_timeout,
+    error_detail,
+    error_message,
+    meaning_of,
+    raw_decode,
+)
+from fal_async.protocol.http import HttpRequest
+from fal_async.protocol.streaming import ServerSentEvent, SSEDecoder
+from fal_async.protocol.structure import structure
+
+if TYPE_CHECKING:
+    from fal_async.transport import OpenResponse, Transport
+
+RawItem = ServerSentEvent | bytes
+_Item = ServerSentEvent | str | bytes
+"""Text: an event that is nothing but this data."""
+
+
+@attrs.frozen(kw_only=True)
+class Beginning:
+    """What a stream is made of once it begins."""
+
+    transport: Transport
+    request: HttpRequest
+    output_type: Any = None
+    idle_timeout: float = attrs.field(default=None, converter=check_idle_timeout)
+    retry: RetryPolicy | None = None
+
+
+Begin = Callable[[], Awaitable[Beginning]]
+
+
+class EventStream(Generic[T]):
+    """The values that a model sends while it works: made by `fal.stream(...)`, begun by the first use.
+
+        async for event in fal.stream("fal-ai/any-llm", {"prompt": "..."}): ...
+
+        async with fal.stream(...) as stream:       # HTTP errors are raised here
+            print(stream.request_id)
+            async for event in stream: ...
+
+    Values are decoded JSON, or `output_type` built from it; chunks of bytes where the model sends no events.
+    Empty events are passed over; `[DONE]` ends the stream; an event of type `error` is a `StreamError`.
+
+    Leaving the loop, or the block, closes the connection at once, and so does cancelling: a model that
+    notices stops. A stream can't be taken up again, and is never sent again once an answer has begun.
+
+    Attributes:
+        endpoint_id: with its path; None before it has begun.
+        request_id: fal's id of the request; None before it has begun, or where the answer names none.
+        headers: of the answer, names in lower case; empty before it has begun.
+
+    Raises (while iterating, in `async with`, or from `last`):
+        ApiError and its kinds: fal answered with an error before the first event.
+        StreamError: it broke off, was silent for `idle_timeout` seconds, or sent what can't be decoded;
+            the error has what was received so far.
+        SubmissionUncertainError, TransportError: no answer came.
+    """
+
+    def __init__(self, begin: Begin) -> None:
+        self.begin = begin
+        self._output_type: Any = None
+        self._exits = contextlib.AsyncExitStack()
+        self._source: _Source | None = None
+        self._closed = self._in_block = False
+        self._kept = Kept()
+        self._last: Any = None
+        self.endpoint_id: str | None = None
+        self.request_id: str | None = None
+        self.headers: dict[str, str] = {}
+
+    async def __aenter__(self) -> EventStream[T]:
+        self._in_block = True
+        await self._opened()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return _Iteration(self, self._next_value)
+
+    def raw(self) -> AsyncIterator[RawItem]:
+        """The events as they were sent, undecoded, also empty ones, `[DONE]` and errors; or chunks."""
+        return _Iteration(self, self._next_raw)
+
+    async def last(self) -> T:
+        """The final value, which is the result (protocol 5.1); waits for the end, whatever was read before.
+
+        StreamError where it ended without any value.
+        """
+        try:
+            while True:
+                await self._next_value()
+        except StopAsyncIteration:
+            pass
+        finally:
+            await self.aclose()
+        if self._kept.count == 0:
+            raise self._error("the stream ended without a value", "empty")
+        value: T = self._last
+        return value
+
+    async def aclose(self) -> None:
+        """Close the connection. Closing twice, or before it was opened, is no error."""
+        self._closed = True
+        if self._source is not None:
+            await self._source.aclose()
+        await self._exits.aclose()
+
+    def abandon(self) -> None:
+        """Close the connection without waiting for anything; the rest is cleared away by the event loop."""
+        if self._in_block or self._closed:
+            return
+        self._closed = True
+        if self._source is not None:
+            self._source.close()
+            self._source = None
+        self._exits = contextlib.AsyncExitStack()
+
+    async def _opened(self) -> _Source | None:
+        if self._source is None and not self._closed:
+            try:
+                self._source = await self._open()
+            except BaseException:
+                await self.aclose()
+                raise
+        return self._source
+
+    async def _open(self) -> _Source:
+        made = await self.begin()
+        self.endpoint_id, self._output_type = made.request.endpoint_id, made.output_type
+        timeouts = made.transport.settings.timeouts
+        # Until it begins, the model may be waiting for a runner, as with a direct run.
+        patient = attrs.evolve(timeouts, first_byte=timeouts.run)
+        opening = made.transport.open(made.request, timeouts=patient, retry=made.retry)
+        response = await self._exits.enter_async_context(opening)
+        self.headers, self.request_id = dict(response.headers), response.request_id
+        kind = body_kind(self.headers)
+        if kind is BodyKind.PAGE:
+            raise self._error("the answer is an HTML page, not a stream: is there a gateway in between?")
+        return _Source(response, kind, made.idle_timeout, self._kept)
+
+    async def _next_raw(self) -> RawItem:
+        item = await self._next_item()
+        return ServerSentEvent(data=item) if isinstance(item, str) else item
+
+    async def _next_item(self) -> _Item:
+        source = await self._opened()
+        if source is None or self._closed:
+            raise StopAsyncIteration
+        try:
+            item = await source.next()
+        except _Fault as fault:
+            await self.aclose()
+            raise self._error(fault.message, fault.reason) from fault.__cause__
+        except BaseException:
+            source.close()
+            self._closed = True
+            raise
+        if item is None:
+            await self.aclose()
+            raise StopAsyncIteration
+        return item
+
+    async def _next_value(self) -> T:
+        while True:
+            value: Any
+            ready = () if self._source is None else self._source.ready
+            item = ready.popleft() if ready else await self._next_item()
+            if type(item) is str and self._output_type is None and item not in MARKS:
+                # Nearly every event of nearly every stream, and a stream may bring 100,000 of them.
+                try:
+                    value, end = raw_decode(item)
+                except (ValueError, RecursionError):  # or it is white space: the slower way will tell
+                    end = -1
+                if end == len(item):
+                    self._kept.add(item)
+                    self._last = value
+                    return value  # type: ignore[no-any-return]
+            if isinstance(item, bytes):
+                value = item
+            else:
+                data = item if isinstance(item, str) else item.data
+                meaning = meaning_of(item)
+                if meaning is Meaning.SKIP:
+                    continue
+                if meaning is not Meaning.VALUE:
+                    await self._end(meaning, data)
+                value, item = await self._decoded(data), data
+            self._kept.add(item)
+            self._last = value
+            return value  # type: ignore[no-any-return]
+
+    async def _end(self, meaning: Meaning, data: str) -> None:
+        await self.aclose()
+        if meaning is Meaning.ERROR:
+            detail = error_detail(data)
+            raise self._error(error_message(detail), "error", detail)
+        raise StopAsyncIteration
+
+    async def _decoded(self, data: str) -> Any:
+        try:
+            value = json.loads(data)
+            return value if self._output_type is None else structure(value, self._output_type)
+        except (ValueError, RecursionError, ResponseDecodeError) as error:
+            await self.aclose()
+            message = error if isinstance(error, ResponseDecodeError) else "an event is no JSON"
+            raise self._error(message, "undecodable") from error
+
+    def _error(self, message: object, reason: str = "undecodable", detail: Any = None) -> StreamError:
+        return StreamError(
+            message,
+            reason=reason,
+            received=self._kept.values(),
+            count=self._kept.count,
+            detail=detail,
+            request_id=self.request_id,
+            endpoint_id=self.endpoint_id,
+        )
+
+
+class _Iteration(AsyncIterator[Any]):
+    """One `async for`. When the loop is left, it is the loop's own iterator that dies, at once: not a
+    generator, whose `finally` would wait for the event loop, and not the stream, which has a name."""
+
+    def __init__(self, stream: EventStream[Any], following: Callable[[], Awaitable[Any]]) -> None:
+        self._stream, self._following = stream, following
+
+    def __anext__(self) -> Awaitable[Any]:
+        return self._following()
+
+    def __del__(self) -> None:
+        # At the end of the interpreter there may be no loop to close anything in.
+        with contextlib.suppress(RuntimeError):
+            self._stream.abandon()
+
+
+class _Fault(Exception):
+    """Why the body is of no more use; the stream makes a `StreamError` of it."""
+
+    def __init__(self, message: object, reason: str) -> None:
+        super().__init__()
+        self.message, self.reason = message, reason
+
+
+class _Source:
+    """The body of an answer as items: events, or chunks."""
+
+    def __init__(self, response: OpenResponse, kind: BodyKind, idle_timeout: float, kept: Kept) -> None:
+        self._response, self._kind, self._idle_timeout, self._kept = response, kind, idle_timeout, kept
+        self._chunks = response.chunks()
+        self._decoder = SSEDecoder()
+        self.ready: deque[_Item] = deque()
+        """What has arrived and was not asked for yet."""
+        self._unseen = 0  # bytes since what is kept was last looked through
+        self._whole: list[bytes] = []
+        self._over = self._idle = False
+        self._loop = asyncio.get_running_loop()
+        self._watch: asyncio.TimerHandle | None = None
+        self._waits_since: float | None = None
+
+    async def next(self) -> _Item | None:
+        """None at the end. `_Fault` where the body breaks off, stalls, or is too large."""
+        while not self.ready:
+            if self._over:
+                return None
+            chunk = await self._chunk()
+            if chunk is None:
+                self._finish()
+            else:
+                self._take(chunk)
+        return self.ready.popleft()
+
+    def close(self) -> None:
+        self._over = True
+        self.ready.clear()
+        if self._watch is not None:
+            self._watch.cancel()
+        self._response.close()
+
+    async def aclose(self) -> None:
+        self.close()
+        # Another task may be in it: the closed response has ended that one's wait already.
+        with contextlib.suppress(RuntimeError):
+            await self._chunks.aclose()
+
+    async def _chunk(self) -> bytes | None:
+        # Comments count as well: a server that sends keep-alives is not idle.
+        self._waits_since = self._loop.time()
+        if self._watch is None:
+            self._watch = self._loop.call_later(self._idle_timeout, self._look)
+        try:
+            return await anext(self._chunks, None)
+        except TransportError as error:
+            if self._idle:
+                raise _Fault(f"nothing came for {self._idle_timeout:g} s (idle_timeout)", "idle") from error
+            raise _Fault(f"the stream broke off: {error.message}", "cut") from error
+        finally:
+            self._waits_since = None
+
+    def _look(self) -> None:
+        """One timer that looks now and then, in place of one that is set and cancelled for each chunk."""
+        self._watch = None
+        if self._over:
+            return
+        waited = 0.0 if self._waits_since is None else self._loop.time() - self._waits_since
+        if waited < self._idle_timeout:
+            self._watch = self._loop.call_later(self._idle_timeout - waited, self._look)
+        else:
+            self._idle = True
+            self._response.close()  # whoever waits gets an error
+
+    def _take(self, chunk: bytes) -> None:
+        self._unseen += len(chunk)
+        if self._unseen > KEPT // 4:
+            self._kept.trim()
+            self._unseen = 0
+        if self._kind is BodyKind.CHUNKS:
+            self.ready.append(chunk)
+        elif self._kind is BodyKind.JSON:
+            self._whole.append(chunk)
+        else:
+            try:
+                self.ready.extend(self._decoder.feed_light(chunk))
+            except ResponseDecodeError as error:
+                raise _Fault(error.message, "too_large") from error
+
+    def _finish(self) -> None:
+        self._over = True
+        if self._kind is BodyKind.JSON:
+            text = b"".join(self._whole).decode("utf-8", "replace")
+            self.ready.append(text)
+        elif self._decoder.incomplete:
+            raise _Fault("the stream ended in the middle of an event", "cut")

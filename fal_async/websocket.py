@@ -1,0 +1,191 @@
+"""HTTP over WebSocket: several direct calls over one connection (protocol 5.2). Experimental at fal."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from fal_async.errors import RealtimeError, SessionStateError, StreamError, TransportError
+from fal_async.models import Result, T
+from fal_async.protocol.endpoint import EndpointId
+from fal_async.protocol.events import BodyKind, Meaning, body_kind, error_detail, error_message, meaning_of
+from fal_async.protocol.http import REQUEST_ID, HttpRequest, HttpResponse, Operation, decode_body, error_of
+from fal_async.protocol.realtime import BROKEN, Disconnected, close_words
+from fal_async.protocol.streaming import SSEDecoder
+from fal_async.protocol.structure import encode_json, input_value, structure
+from fal_async.protocol.websocket import Body, End, Exchange, Start, websocket_url
+
+if TYPE_CHECKING:
+    from fal_async.transport import Transport, WebSocket
+
+_OPEN_TIMEOUT, _HEARTBEAT = 90.0, 20.0
+
+
+class HttpOverWebSocket:
+    """One connection for several calls of one endpoint: made by `fal.websocket(...)`.
+
+        async with fal.websocket("fal-ai/any-llm") as calls:
+            result = await calls.run({"prompt": "one"})
+
+            await calls.send({"prompt": "two"})
+            await calls.send({"prompt": "three"})
+            two, three = await calls.recv(), await calls.recv()
+
+    Answers come in the order of the inputs; one task at a time may receive. Experimental: fal may change it,
+    and a lost connection is not made again, as inputs on the way may be worked on and billed.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        endpoint: EndpointId,
+        headers: Mapping[str, str],
+        connections: weakref.WeakSet[Any],
+    ) -> None:
+        self._transport, self._endpoint, self._headers = transport, endpoint, headers
+        self._connections = connections
+        self._exits = contextlib.AsyncExitStack()
+        self._socket: WebSocket | None = None
+        self.endpoint_id = endpoint.full
+        self.unanswered = 0
+        """Inputs that were sent and whose answers were not received yet."""
+
+    async def __aenter__(self) -> HttpOverWebSocket:
+        """Raises ApiError where the handshake is refused, TransportError where there is no connection."""
+        opening = self._transport.websocket(
+            websocket_url(self._transport.settings, self._endpoint),
+            headers=self._headers,
+            auth=True,
+            heartbeat=_HEARTBEAT,
+            connect_timeout=_OPEN_TIMEOUT,
+        )
+        self._socket = await self._exits.enter_async_context(opening)
+        self._connections.add(self)
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Answers that are on their way are lost. Closing twice is no error."""
+        self._socket = None
+        await self._exits.aclose()
+
+    async def run(self, input: Any = None, *, output_type: type[T] | None = None) -> Result[T]:
+        """Send one input and give its answer. RealtimeError where earlier answers still wait for `recv`."""
+        if self.unanswered:
+            raise RealtimeError(f"{self.unanswered} earlier answer(s) come first: take them with recv()")
+        await self.send(input)
+        return await self.recv(output_type=output_type)
+
+    async def send(self, input: Any = None) -> None:
+        """Send one input, without waiting for its answer."""
+        data = encode_json(input_value(input))
+        try:
+            await self._open_socket().send(data.decode())
+        except TransportError as error:
+            raise self._lost(BROKEN, "") from error
+        self.unanswered += 1
+
+    async def recv(self, *, output_type: type[T] | None = None) -> Result[T]:
+        """The whole answer to the oldest input that has none yet.
+
+        Raises:
+            ApiError and its kinds: that input was refused or failed; the connection goes on.
+            RealtimeError: the connection ended before the answer, or carried something else.
+            ResponseDecodeError: the answer is not what it says, or no `output_type`.
+        """
+        start, body = None, bytearray()
+        async with contextlib.aclosing(self._frames()) as frames:
+            async for part in frames:
+                if isinstance(part, Start):
+                    start = part
+                elif isinstance(part, Body):
+                    body += part.data
+        response = self._response(start, bytes(body))
+        data = decode_body(response)
+        typed = data if output_type is None else structure(data, output_type)
+        return Result(
+            data=typed, request_id=response.request_id, attempts={"websocket": 1}, headers=response.headers
+        )
+
+    async def stream(self) -> AsyncIterator[Any]:
+        """The values of the next answer as they come, where it is an event stream; else its chunks of bytes.
+
+        Raises what `recv` raises, and StreamError for error events and what can't be decoded. Leaving early
+        leaves the rest of this answer in front of the next one: close the connection then.
+        """
+        start, decoder, refused = None, SSEDecoder(), bytearray()
+        async with contextlib.aclosing(self._frames()) as frames:
+            async for part in frames:
+                if isinstance(part, Start):
+                    start = part
+                elif start is not None and isinstance(part, Body):
+                    if start.status >= 300:
+                        refused += part.data
+                    elif body_kind(start.headers) is BodyKind.EVENTS:
+                        for event in decoder.feed(part.data):
+                            if (meaning := meaning_of(event)) in (Meaning.VALUE, Meaning.ERROR):
+                                yield self._value(start, event.data, meaning)
+                    else:
+                        yield part.data
+        self._response(start, bytes(refused))
+
+    def _value(self, start: Start, data: str, meaning: Meaning) -> Any:
+        names: dict[str, Any] = {"request_id": start.request_id, "endpoint_id": self.endpoint_id}
+        if meaning is Meaning.ERROR:
+            detail = error_detail(data)
+            raise StreamError(error_message(detail), reason="error", detail=detail, **names)
+        try:
+            return json.loads(data)
+        except ValueError as error:
+            raise StreamError("an event is no JSON", reason="undecodable", **names) from error
+
+    async def _frames(self) -> AsyncGenerator[Start | Body | End, None]:
+        """The frames of one answer, its end included."""
+        if not self.unanswered:
+            raise RealtimeError("nothing was sent that has no answer yet")
+        exchange = Exchange()
+        while True:
+            try:
+                part = exchange.take(await self._open_socket().receive())
+            except Disconnected as end:
+                raise self._lost(end.code, end.reason) from None
+            if isinstance(part, End):
+                self.unanswered -= 1
+                return
+            yield part
+
+    def _response(self, start: Start | None, body: bytes) -> HttpResponse:
+        """ApiError for what is no success."""
+        if start is None:
+            raise RealtimeError("an answer ended before it began", endpoint_id=self.endpoint_id)
+        headers = {REQUEST_ID: start.request_id, **start.headers}
+        response = HttpResponse(status=start.status, headers=headers, body=body)
+        if 200 <= start.status < 300:
+            return response
+        request = HttpRequest(
+            operation=Operation.RUN, method="POST", url=self.endpoint_id, endpoint_id=self.endpoint_id
+        )
+        raise error_of(request, response, time.time())
+
+    def _open_socket(self) -> WebSocket:
+        if self._socket is None:
+            raise SessionStateError("the connection is not open: `async with fal.websocket(...) as calls:`")
+        return self._socket
+
+    def _lost(self, code: int, reason: str) -> RealtimeError:
+        words = close_words(code, reason).replace("realtime connection", "WebSocket", 1)
+        return RealtimeError(
+            f"{words}, with {self.unanswered} answer(s) still to come",
+            code=code,
+            reason=reason,
+            endpoint_id=self.endpoint_id,
+        )

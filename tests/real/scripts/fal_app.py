@@ -1,0 +1,69 @@
+"""A real application of the `fal` package, served by uvicorn under /me/app: run as `python fal_app.py PORT`."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import fal
+import uvicorn
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
+
+PREFIX = "/me/app"
+
+
+class Prompt(BaseModel):
+    prompt: str
+    image: bytes = b""
+
+
+class Answer(BaseModel):
+    output: str
+    image: bytes = b""
+
+
+class Words(fal.App):
+    @fal.endpoint("/")
+    def plain(self, prompt: Prompt) -> Answer:
+        return Answer(output=prompt.prompt.upper())
+
+    @fal.endpoint("/stream")
+    def stream(self, prompt: Prompt) -> StreamingResponse:
+        async def events() -> Any:
+            for word in prompt.prompt.split():
+                yield f"data: {json.dumps({'output': word})}\n\n"
+                await asyncio.sleep(0.01)
+
+        return StreamingResponse(events(), media_type="text/event-stream")
+
+    @fal.realtime("/realtime", buffering=5, session_timeout=0.5)
+    def realtime(self, prompt: Prompt) -> Answer:
+        if prompt.prompt == "fail":
+            raise ValueError("no such prompt")
+        return Answer(output=prompt.prompt.upper(), image=prompt.image[::-1])
+
+    @fal.realtime("/many", session_timeout=0.5)
+    async def many(self, prompt: Prompt) -> AsyncIterator[Answer]:
+        for word in prompt.prompt.split():
+            yield Answer(output=word)
+            await asyncio.sleep(0.05)  # the framework says that it may reorder answers that come faster
+
+
+class Mounted:
+    """The platform's gateway takes owner and app off the path."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "lifespan":
+            path = scope["path"].removeprefix(PREFIX) or "/"
+            scope = {**scope, "path": path, "raw_path": path.encode()}
+        await self.app(scope, receive, send)
+
+
+if __name__ == "__main__":
+    application = Words(_allow_init=True)._build_app()
+    uvicorn.run(Mounted(application), host="127.0.0.1", port=int(sys.argv[1]), lifespan="on")

@@ -1,0 +1,81 @@
+"""Our client against a real application of the `fal` package, served by uvicorn on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from fal_async import Hosts, RealtimeError, Session, ValidationError
+from tests.real.conftest import SCRIPTS, python_with
+
+
+@pytest.fixture
+async def fal(workshop: Path) -> AsyncIterator[Session]:
+    python = python_with(workshop, "fal-app", "fal", "uvicorn", "websockets")
+    with socket.socket() as finder:
+        finder.bind(("127.0.0.1", 0))
+        port: int = finder.getsockname()[1]
+    server = await asyncio.create_subprocess_exec(python, SCRIPTS / "fal_app.py", str(port))
+    try:
+        await _answers(port, server)
+        hosts = Hosts(run=f"http://127.0.0.1:{port}", realtime=f"ws://127.0.0.1:{port}")
+        async with Session("any:key", hosts=hosts) as session:
+            yield session
+    finally:
+        server.terminate()
+        await server.wait()
+
+
+async def _answers(port: int, server: asyncio.subprocess.Process) -> None:
+    async with asyncio.timeout(60), aiohttp.ClientSession() as http:
+        while True:
+            assert server.returncode is None, "the application did not start"
+            try:
+                async with http.get(f"http://127.0.0.1:{port}/health"):
+                    return
+            except aiohttp.ClientError:
+                await asyncio.sleep(0.1)
+
+
+async def test_a_plain_endpoint(fal: Session) -> None:
+    assert (await fal.run("me/app", {"prompt": "hello"})).data["output"] == "HELLO"
+    with pytest.raises(ValidationError):
+        await fal.run("me/app", {"prompt": 5})
+
+
+async def test_a_streaming_endpoint(fal: Session) -> None:
+    async with fal.stream("me/app", {"prompt": "one two drei größer"}) as stream:
+        assert [event["output"] async for event in stream] == ["one", "two", "drei", "größer"]
+    with pytest.raises(ValidationError):
+        await fal.stream("me/app", {}).last()
+
+
+async def test_a_realtime_endpoint(fal: Session) -> None:
+    async with fal.realtime.connect("me/app", use_token=False, max_buffering=5) as connection:
+        for word in ("one", "two", "three"):
+            answer = await connection.request({"prompt": word, "image": b"\x00\x01\xff"})
+            assert (answer["output"], answer["image"]) == (word.upper(), b"\xff\x01\x00")
+        assert [message async for message in connection] == []  # its session timeout: a normal end
+        assert connection.ended
+        assert (await connection.request({"prompt": "again"}))["output"] == "AGAIN"
+        assert connection.reconnects == 0
+
+
+async def test_a_realtime_generator(fal: Session) -> None:
+    async with fal.realtime.connect("me/app", path="/many", use_token=False) as connection:
+        await connection.send({"prompt": "a b c"})
+        assert [message["output"] async for message in connection] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("message", [{"prompt": "fail"}, {"wrong": 1}])
+async def test_its_errors(fal: Session, message: dict[str, object]) -> None:
+    async with fal.realtime.connect("me/app", use_token=False) as connection:
+        await connection.send(message)
+        with pytest.raises(RealtimeError) as caught:
+            await connection.recv()
+    assert caught.value.error == "INTERNAL_ERROR"

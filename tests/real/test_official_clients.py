@@ -1,0 +1,41 @@
+"""fal's own clients against the emulator: they stream and do realtime as against fal."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fal_async.emulator import Emulator
+from tests.real.conftest import SCRIPTS, node_with, output_of, python_with
+
+PNG = b"\x89PNG".hex()
+
+
+async def check(emulator: Emulator, out: str) -> None:
+    told: dict[str, Any] = json.loads(out.strip().splitlines()[-1])
+    assert told["events"] > 10
+    assert told["last"]["output"].startswith('You asked about "the sea"')
+    assert told["png"] == PNG
+    assert (emulator.count("stream"), emulator.count("realtime_token"), emulator.count("realtime")) == (
+        1,
+        1,
+        1,
+    )
+
+
+async def test_the_python_client(emulator: Emulator, workshop: Path) -> None:
+    python = python_with(workshop, "fal-client", "fal-client")
+    out = await output_of(python, SCRIPTS / "python_client.py", emulator.url, env={"FAL_KEY": emulator.key})
+    await check(emulator, out)
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
+async def test_the_javascript_client(emulator: Emulator, workshop: Path) -> None:
+    folder = node_with(workshop, "fal-js", "@fal-ai/client", "ws")
+    script = SCRIPTS / "js_client.mjs"
+    out = await output_of("node", script, emulator.url, env={"FAL_KEY": emulator.key}, cwd=folder)
+    await check(emulator, out)

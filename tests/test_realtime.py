@@ -1,0 +1,689 @@
+"""Realtime connections of a session, against the emulator (protocol 6)."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import logging
+import pickle
+import sys
+import traceback
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import attrs
+import pytest
+
+from fal_async import (
+    ApiError,
+    AuthenticationError,
+    ClientTimeoutError,
+    ConfigurationError,
+    NotFoundError,
+    RealtimeConnection,
+    RealtimeError,
+    Reconnect,
+    Reconnected,
+    Session,
+    SessionStateError,
+    TransportError,
+)
+from fal_async.emulator import Emulator, Fault, JobContext, RealtimeOptions
+
+QUICK = Reconnect(attempts=5, first_delay=0.01, max_delay=0.05)
+
+
+@pytest.fixture(autouse=True)
+def models(emulator: Emulator) -> None:
+    @emulator.endpoint("me/echo", runners=20)
+    async def echo(input: Any) -> Any:
+        return input
+
+    @emulator.endpoint("me/json", realtime=RealtimeOptions(codec="json", timings=True))
+    async def spoken(input: Any) -> Any:
+        return input
+
+    @emulator.endpoint("me/count")
+    async def count(input: Any) -> AsyncIterator[int]:
+        for number in range(input):
+            yield number
+
+
+class News:
+    """An `on_reconnect` that can be waited for."""
+
+    def __init__(self) -> None:
+        self.all: list[Reconnected] = []
+        self._some = asyncio.Event()
+
+    def __call__(self, news: Reconnected) -> None:
+        self.all.append(news)
+        self._some.set()
+
+    async def first(self) -> Reconnected:
+        await asyncio.wait_for(self._some.wait(), 10)
+        return self.all[0]
+
+
+async def within(work: Any) -> Any:
+    return await asyncio.wait_for(work, 10)
+
+
+async def drain(connection: RealtimeConnection) -> list[Any]:
+    return [message async for message in connection]
+
+
+# Messages.
+
+
+async def test_send_and_receive(fal: Session, emulator: Emulator) -> None:
+    async with fal.realtime.connect("me/echo") as connection:
+        messages: list[Any] = [{"a": b"\x00\xff", "b": [1, 2.5, None]}, [], "é", 5]
+        for message in messages:
+            await connection.send(message)
+            assert await connection.recv() == message
+        assert (connection.endpoint_id, connection.reconnects, connection.ended) == (
+            "me/echo/realtime",
+            0,
+            False,
+        )
+    assert connection.ended
+    [job] = emulator.jobs.values()
+    assert await job.wait_for("COMPLETED", timeout=5) == "COMPLETED"
+
+
+async def test_requests_of_several_tasks_take_turns(fal: Session) -> None:
+    async with fal.realtime.connect("me/echo") as connection:
+        answers = await asyncio.gather(*(connection.request(number) for number in range(50)))
+    assert answers == list(range(50))
+
+
+async def test_many_answers_to_one_message(fal: Session) -> None:
+    async with fal.realtime.connect("me/count") as connection:
+        await connection.send(4)
+        assert [await connection.recv() for _ in range(4)] == [0, 1, 2, 3]
+
+
+async def test_messages_may_be_attrs_values(fal: Session) -> None:
+    @attrs.frozen
+    class Prompt:
+        prompt: str
+
+    async with fal.realtime.connect("me/echo") as connection:
+        assert await connection.request({"inner": Prompt("a")}) == {"inner": {"prompt": "a"}}
+        with pytest.raises(ConfigurationError, match="can't be encoded"):
+            await connection.send({"x": object()})
+        assert await connection.request(1) == 1
+
+
+async def test_the_built_in_image_model(fal: Session) -> None:
+    seconds: list[float] = []
+    async with fal.realtime.connect("fal-ai/fast-lcm-diffusion", on_timings=seconds.append) as connection:
+        for seed in range(2):
+            answer = await connection.request({"prompt": "a cat", "seed": seed, "size": 64})
+            assert answer["images"][0]["content"].startswith(b"\x89PNG")
+    assert len(seconds) >= 1
+
+
+async def test_json_in_text_frames(fal: Session) -> None:
+    seconds: list[float] = []
+
+    async def timings(value: float) -> None:
+        seconds.append(value)
+
+    connect = fal.realtime.connect("me/json", encode=json.dumps, decode=json.loads, on_timings=timings)
+    async with connect as connection:
+        for message in ([1, 2], 5, "hi", None, {"a": 1}):
+            await connection.send(message)
+            assert await connection.recv() == message
+        await connection.request(0)
+    assert len(seconds) >= 5
+
+
+async def test_text_frames_without_a_codec_of_ones_own(fal: Session, emulator: Emulator) -> None:
+    emulator.faults.add(Fault.frame("[1,2]", on="realtime"))
+    async with fal.realtime.connect("me/echo") as connection:
+        await connection.send(0)
+        assert [await connection.recv(), await connection.recv()] == [0, [1, 2]]
+    emulator.faults.add(Fault.frame("no json", on="realtime", events=0))
+    async with fal.realtime.connect("me/echo") as connection:
+        assert await connection.recv() == "no json"
+
+
+async def test_messages_of_several_megabytes(fal: Session) -> None:
+    picture = bytes(range(256)) * 32 * 1024
+    async with fal.realtime.connect("me/echo") as connection:
+        assert (await connection.request({"image": picture}))["image"] == picture
+
+
+async def test_a_message_over_the_limit_ends_the_connection(fal: Session) -> None:
+    async with fal.realtime.connect("me/echo", max_message_size=1000) as connection:
+        await connection.send(b"x" * 2000)
+        with pytest.raises(RealtimeError) as caught:
+            await within(connection.recv())
+    assert caught.value.code == 1009
+
+
+async def test_a_full_receive_buffer_holds_the_server_back(fal: Session, emulator: Emulator) -> None:
+    sent = 0
+
+    @emulator.endpoint("me/flood")
+    async def flood(input: Any) -> AsyncIterator[bytes]:
+        nonlocal sent
+        for _ in range(200):
+            yield b"x" * 100_000
+            sent += 1
+
+    async with fal.realtime.connect("me/flood", receive_buffer=2) as connection:
+        await connection.send(1)
+        assert len(await connection.recv()) == 100_000
+        before = -1
+        while before != sent:  # until nothing moves any more
+            before = sent
+            await asyncio.sleep(0.3)
+        assert sent < 150
+        for _ in range(199):
+            assert len(await within(connection.recv())) == 100_000
+    assert sent == 200
+
+
+async def test_only_one_task_receives(fal: Session) -> None:
+    async with fal.realtime.connect("me/echo") as connection:
+        first = asyncio.create_task(connection.recv())
+        await asyncio.sleep(0)
+        with pytest.raises(SessionStateError, match="another task"):
+            await connection.recv()
+        await connection.send(1)
+        assert await first == 1
+
+
+async def test_a_cancelled_receive_loses_nothing(fal: Session) -> None:
+    async with fal.realtime.connect("me/echo") as connection:
+        for number in range(20):
+            await connection.send(number)
+        got: list[int] = []
+        while len(got) < 20:
+            receiving = asyncio.create_task(connection.recv())
+            for _ in range(3):
+                await asyncio.sleep(0)
+            receiving.cancel()
+            try:
+                got.append(await receiving)
+            except asyncio.CancelledError:
+                await asyncio.sleep(0.001)
+        assert got == list(range(20))
+
+
+async def test_a_throttled_sender_sends_the_newest(fal: Session) -> None:
+    async with fal.realtime.connect("me/echo", throttle=0.2) as connection:
+        for number in range(10):
+            await connection.send(number)
+        assert [await within(connection.recv()) for _ in range(2)] == [0, 9]
+        await connection.send("next")
+        assert await within(connection.recv()) == "next"
+        await connection.send("held")  # and dropped by the close
+
+
+# Who we are.
+
+
+def tokens_asked(emulator: Emulator) -> list[Any]:
+    return [json.loads(request.body) for request in emulator.requests if request.kind == "realtime_token"]
+
+
+async def test_one_token_serves_many_connections(fal: Session, emulator: Emulator) -> None:
+    async with fal.realtime.connect("me/echo") as one, fal.realtime.connect("me/echo") as other:
+        assert await one.request(1) == await other.request(1)
+    assert tokens_asked(emulator) == [{"allowed_apps": ["echo"], "token_expiration": 120}]
+    handshakes = [request for request in emulator.requests if request.kind == "realtime"]
+    assert all("fal_jwt_token" in request.query for request in handshakes)
+    assert all("Authorization" not in request.headers for request in handshakes)
+
+
+async def test_a_token_is_used_for_nine_tenths_of_its_life(fal: Session, emulator: Emulator) -> None:
+    for _ in range(2):
+        async with fal.realtime.connect("me/echo", token_seconds=1) as connection:
+            await connection.request(1)
+        await asyncio.sleep(1.0)
+    assert len(tokens_asked(emulator)) == 2
+
+
+async def test_the_other_form_of_token(fal: Session, emulator: Emulator) -> None:
+    async with fal.realtime.connect("me/echo", token_form="path") as connection:
+        await connection.request(1)
+    assert tokens_asked(emulator) == [{"allowed_apps": ["me/echo/realtime"], "duration": 120}]
+
+
+async def test_the_key_with_the_handshake(fal: Session, emulator: Emulator) -> None:
+    async with fal.realtime.connect("me/echo", use_token=False, max_buffering=7, hint="h") as connection:
+        await connection.request(1)
+    [request] = emulator.requests
+    assert request.headers["Authorization"] == f"Key {emulator.key}"
+    assert dict(request.query) == {"max_buffering": "7"}
+    assert request.headers["X-Fal-Runner-Hint"] == "h"
+
+
+async def test_a_token_of_ones_own(fal: Session, emulator: Emulator) -> None:
+    asked: list[str] = []
+
+    async def provide(app: str) -> str:
+        asked.append(app)
+        async with aiohttp.ClientSession() as http:
+            headers = {"Authorization": f"Key {emulator.key}"}
+            wanted = {"allowed_apps": ["echo"]}
+            async with http.post(
+                f"{emulator.url}/rest.fal.ai/tokens/", json=wanted, headers=headers
+            ) as answer:
+                token: str = await answer.json()
+                return token
+
+    async with fal.realtime.connect("me/echo", token_provider=provide) as connection:
+        await connection.request(1)
+    assert asked == ["me/echo/realtime"]
+    with pytest.raises(ConfigurationError, match="token_provider gave"):
+        await fal.realtime.connect("me/echo", token_provider=lambda _: "").__aenter__()
+
+
+async def test_views_with_other_keys_have_tokens_of_their_own(fal: Session, emulator: Emulator) -> None:
+    async with fal.realtime.connect("me/echo") as connection:
+        await connection.request(1)
+    other = fal.with_options(credentials="other:key")
+    with pytest.raises(AuthenticationError):
+        await other.realtime.connect("me/echo").__aenter__()
+
+
+async def test_an_expired_token_is_replaced_and_nothing_is_lost(fal: Session, emulator: Emulator) -> None:
+    news = News()
+    async with fal.realtime.connect("me/echo") as connection:
+        await connection.request(1)
+    emulator.revoke_realtime_tokens()
+    async with fal.realtime.connect("me/echo", on_reconnect=news) as connection:
+        assert await within(connection.request("sent with the old token")) == "sent with the old token"
+    [told] = news.all
+    assert told.in_flight == ()
+    assert len(tokens_asked(emulator)) == 2
+
+
+async def test_a_token_that_is_rejected_again_is_an_error(fal: Session) -> None:
+    async with fal.realtime.connect("me/echo", token_provider=lambda _: "nonsense") as connection:
+        with pytest.raises(RealtimeError, match="rejected") as caught:
+            await within(connection.recv())
+    assert caught.value.error == "Unauthorized"
+
+
+async def test_a_rejected_token_without_reconnection(fal: Session) -> None:
+    connect = fal.realtime.connect("me/echo", token_provider=lambda _: "nonsense", reconnect=False)
+    async with connect as connection:
+        with pytest.raises(RealtimeError, match="rejected"):
+            await within(connection.recv())
+
+
+async def test_the_token_reaches_no_log_and_no_error(
+    fal: Session, emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    secret = "eyJsecret.eyJsecret.secret"
+    shown = ""
+    for fault in (Fault.answer(503, on="realtime", times=None), Fault.reset(on="realtime", times=None)):
+        emulator.faults.clear()
+        emulator.faults.add(fault)
+        try:
+            await fal.realtime.connect("me/echo", token_provider=lambda _: secret).__aenter__()
+        except (ApiError, TransportError) as error:
+            shown += "".join(traceback.format_exception(error)) + repr(error) + str(error.to_dict())
+    assert shown
+    assert "eyJsecret" not in shown + caplog.text
+
+
+# Ends.
+
+
+async def test_a_timeout_ends_the_iteration(fal: Session, emulator: Emulator) -> None:
+    @emulator.endpoint("me/idle", realtime=RealtimeOptions(session_timeout=0.05))
+    async def idle(input: Any) -> Any:
+        return input
+
+    async with fal.realtime.connect("me/idle") as connection:
+        await connection.send(1)
+        assert [message async for message in connection] == [1]
+        assert connection.ended
+        assert await connection.recv() is None
+        assert await within(connection.request(2)) == 2  # another session
+    async with fal.realtime.connect("me/idle", reconnect=False) as connection:
+        assert [message async for message in connection] == []
+        with pytest.raises(RealtimeError, match="ended"):
+            await connection.send(1)
+
+
+async def test_close_1000_ends_the_iteration(fal: Session, emulator: Emulator) -> None:
+    emulator.faults.add(Fault.ws_close(1000, on="realtime"))
+    async with fal.realtime.connect("me/echo") as connection:
+        await connection.send(1)
+        assert [message async for message in connection] == [1]
+
+
+async def test_a_request_that_the_end_overtakes(fal: Session, emulator: Emulator) -> None:
+    emulator.faults.add(Fault.frame('{"type":"x-fal-error","error":"TIMEOUT"}', on="realtime", events=0))
+
+    @emulator.endpoint("me/never")
+    async def never(input: Any) -> Any:
+        await asyncio.Event().wait()
+
+    async with fal.realtime.connect("me/never") as connection:
+        with pytest.raises(RealtimeError, match="ended before the answer") as caught:
+            await within(connection.request("x"))
+    assert caught.value.in_flight == ["x"]
+
+
+@pytest.mark.parametrize("binary", [False, True])
+async def test_an_error_object_is_an_error(fal: Session, emulator: Emulator, binary: bool) -> None:
+    error = json.dumps({"type": "x-fal-error", "error": "INTERNAL_ERROR", "reason": "no such prompt"})
+    emulator.faults.add(Fault.frame(error, binary=binary, on="realtime"))
+    async with fal.realtime.connect("me/echo") as connection:
+        await connection.send(1)
+        assert await connection.recv() == 1
+        with pytest.raises(RealtimeError, match="no such prompt") as caught:
+            await within(connection.recv())
+        with pytest.raises(RealtimeError):
+            await connection.send(2)
+    assert (caught.value.error, caught.value.reason) == ("INTERNAL_ERROR", "no such prompt")
+    assert caught.value.endpoint_id == "me/echo/realtime"
+
+
+async def test_a_failing_model_is_an_error(fal: Session, emulator: Emulator) -> None:
+    @emulator.endpoint("me/fails")
+    async def fails(input: Any) -> Any:
+        raise ValueError("bad input")
+
+    async with fal.realtime.connect("me/fails") as connection:
+        with pytest.raises(RealtimeError, match="bad input"):
+            await within(connection.request(1))
+
+
+async def test_a_refusal_is_an_error_with_code_and_reason(fal: Session, emulator: Emulator) -> None:
+    emulator.faults.add(Fault.ws_close(4001, "no quota", on="realtime"))
+    async with fal.realtime.connect("me/echo") as connection:
+        await connection.send(1)
+        assert await connection.recv() == 1
+        with pytest.raises(RealtimeError, match="4001") as caught:
+            await within(connection.recv())
+    assert (caught.value.code, caught.value.reason) == (4001, "no quota")
+    for twin in (pickle.loads(pickle.dumps(caught.value)), copy.deepcopy(caught.value)):
+        assert (str(twin), twin.code, twin.reason) == (str(caught.value), 4001, "no quota")
+    assert caught.value.to_dict()["code"] == 4001
+    assert len([request for request in emulator.requests if request.kind == "realtime"]) == 1
+
+
+async def test_what_can_not_be_decoded_is_an_error(fal: Session, emulator: Emulator) -> None:
+    emulator.faults.add(Fault.wrong_json(on="realtime"))
+    async with fal.realtime.connect("me/echo") as connection:
+        await connection.send({"prompt": "abcdef"})
+        with pytest.raises(RealtimeError, match="decoded") as caught:
+            await within(connection.recv())
+    assert caught.value.error == "UNDECODABLE"
+
+
+async def test_handshakes_that_fail(fal: Session, emulator: Emulator) -> None:
+    with pytest.raises(NotFoundError):
+        await fal.realtime.connect("me/none").__aenter__()
+    await emulator.pause()
+    with pytest.raises(TransportError):
+        await fal.realtime.connect("me/echo", use_token=False).__aenter__()
+    await emulator.resume()
+    emulator.faults.add(Fault.stall(30, on="realtime"))
+    with pytest.raises(TransportError):
+        await within(fal.realtime.connect("me/echo", connect_timeout=0.2).__aenter__())
+
+
+# Lost, and found again.
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault.reset(taken=True, on="realtime", events=3),
+        Fault.close(taken=True, on="realtime", events=3),
+        Fault.truncate(on="realtime", events=4),
+        Fault.ws_close(1012, "restart", on="realtime", events=3),
+        Fault.ws_close(1001, on="realtime", events=3),
+    ],
+)
+async def test_messages_flow_again(fal: Session, emulator: Emulator, fault: Fault) -> None:
+    emulator.faults.add(fault)
+    news = News()
+    async with fal.realtime.connect("me/echo", reconnect=QUICK, keep="all", on_reconnect=news) as connection:
+        for number in range(3):
+            assert await connection.request(number) == number
+        await connection.send("doomed")  # with `truncate`, the answer to this one breaks off
+        told = await news.first()
+        assert await within(connection.request("after")) in ("after", "doomed")
+    assert connection.reconnects == 1
+    assert isinstance(told.cause, RealtimeError)
+    assert told.attempts >= 1
+    # "doomed" was on its way, or had not been sent and was: nothing in between, and never both.
+    assert (list(told.in_flight), told.resent) in ((["doomed"], 0), ([], 1))
+
+
+async def test_a_killed_server_comes_back(fal: Session, emulator: Emulator) -> None:
+    news = News()
+    async with fal.realtime.connect("me/echo", reconnect=QUICK, keep="all", on_reconnect=news) as connection:
+        assert await connection.request(1) == 1
+        await emulator.pause()
+        for number in (2, 3, 4):
+            await connection.send(number)
+        await emulator.resume()
+        assert [await within(connection.recv()) for _ in range(3)] == [2, 3, 4]
+    told = await news.first()
+    assert (told.in_flight, told.resent, told.dropped) == ((), 3, 0)
+
+
+async def test_only_the_latest_is_kept(fal: Session, emulator: Emulator) -> None:
+    news = News()
+    async with fal.realtime.connect("me/echo", reconnect=QUICK, on_reconnect=news) as connection:
+        assert await connection.request(1) == 1
+        await emulator.pause()
+        for number in (2, 3, 4):
+            await connection.send(number)
+        await emulator.resume()
+        assert await within(connection.recv()) == 4
+    told = await news.first()
+    assert (told.resent, told.dropped) == (1, 2)
+
+
+async def test_a_full_outbox_makes_senders_wait(fal: Session, emulator: Emulator) -> None:
+    connect = fal.realtime.connect("me/echo", reconnect=QUICK, keep="all", max_unsent=2)
+    async with connect as connection:
+        assert await connection.request(0) == 0
+        await emulator.pause()
+        sends = [asyncio.create_task(connection.send(number)) for number in (1, 2, 3, 4)]
+        await asyncio.sleep(0.05)
+        assert [task.done() for task in sends] == [True, True, False, False]
+        await emulator.resume()
+        assert sorted([await within(connection.recv()) for _ in range(4)]) == [1, 2, 3, 4]
+        await asyncio.gather(*sends)
+
+
+async def test_a_request_on_its_way_is_told_and_not_sent_again(fal: Session, emulator: Emulator) -> None:
+    working, calls = asyncio.Event(), 0
+
+    @emulator.endpoint("me/slow", ignores_cancel=True)
+    async def slow(input: Any, job: JobContext) -> Any:
+        nonlocal calls
+        calls += 1
+        if input == "first":
+            working.set()
+            await asyncio.Event().wait()
+        return input
+
+    news = News()
+    async with fal.realtime.connect("me/slow", reconnect=QUICK, on_reconnect=news) as connection:
+        request = asyncio.create_task(connection.request("first"))
+        await working.wait()
+        await emulator.pause()
+        with pytest.raises(RealtimeError, match="lost before the answer") as caught:
+            await within(request)
+        await emulator.resume()
+        assert await within(connection.request("second")) == "second"
+    assert caught.value.in_flight == ["first"]
+    assert (await news.first()).in_flight == ("first",)
+    assert calls == 2
+
+
+async def test_without_reconnection_there_is_one_clear_error(fal: Session, emulator: Emulator) -> None:
+    emulator.faults.add(Fault.reset(taken=True, on="realtime"))
+    async with fal.realtime.connect("me/echo", reconnect=False) as connection:
+        await connection.send("sent")
+        with pytest.raises(RealtimeError, match="broke") as caught:
+            await within(drain(connection))
+        with pytest.raises(RealtimeError):
+            await connection.send(2)
+    assert caught.value.code == 1006
+    assert len([request for request in emulator.requests if request.kind == "realtime"]) == 1
+
+
+async def test_reconnection_is_bounded(fal: Session, emulator: Emulator) -> None:
+    connect = fal.realtime.connect("me/echo", reconnect=Reconnect(attempts=3, first_delay=0.01))
+    async with connect as connection:
+        assert await connection.request(1) == 1
+        emulator.faults.add(Fault.answer(503, on="realtime", times=None))
+        emulator.faults.add(Fault.reset(on="realtime_token", times=None))
+        await emulator.pause()
+        await emulator.resume()
+        with pytest.raises(RealtimeError, match="3 attempts") as caught:
+            await within(connection.recv())
+    assert caught.value.code == 1006
+    assert isinstance(caught.value.__cause__, RealtimeError)
+
+
+async def test_a_refused_handshake_ends_the_coming_back(fal: Session, emulator: Emulator) -> None:
+    async with fal.realtime.connect("me/echo", reconnect=QUICK) as connection:
+        assert await connection.request(1) == 1
+        emulator.faults.add(Fault.answer(404, on="realtime", times=None))
+        await emulator.pause()
+        await emulator.resume()
+        with pytest.raises(NotFoundError):
+            await within(connection.recv())
+
+
+async def test_a_dead_peer_is_noticed(fal: Session, emulator: Emulator) -> None:
+    emulator.faults.add(Fault.stall(60, where="body", on="realtime"))
+    news = News()
+    connect = fal.realtime.connect("me/echo", reconnect=QUICK, heartbeat=0.2, on_reconnect=news)
+    async with connect as connection:
+        assert await connection.request(1) == 1
+        told = await news.first()
+        assert await within(connection.request(2)) == 2
+    assert "ping" in str(told.cause)
+
+
+async def test_heartbeats_leave_quiet_and_slow_ones_alone(fal: Session, emulator: Emulator) -> None:
+    @emulator.endpoint("me/flood")
+    async def flood(input: Any) -> AsyncIterator[bytes]:
+        for _ in range(40):
+            yield b"x" * 100_000
+
+    async with fal.realtime.connect("me/echo", heartbeat=0.05) as quiet:
+        async with fal.realtime.connect("me/flood", heartbeat=0.05, receive_buffer=1) as slow:
+            await slow.send(1)
+            await asyncio.sleep(0.5)  # ten heartbeats, in which nobody reads what the server says
+            for _ in range(40):
+                await within(slow.recv())
+            assert slow.reconnects == 0
+        assert await quiet.request(1) == 1
+        assert quiet.reconnects == 0
+
+
+async def test_a_callback_that_raises_ends_the_session(fal: Session, emulator: Emulator) -> None:
+    def refuse(_: Reconnected) -> None:
+        raise KeyError("mine")
+
+    async with fal.realtime.connect("me/echo", reconnect=QUICK, on_reconnect=refuse) as connection:
+        assert await connection.request(1) == 1
+        await emulator.pause()
+        await emulator.resume()
+        with pytest.raises(RealtimeError, match="callback failed: KeyError") as caught:
+            await within(connection.recv())
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+# Requests that are given up, and life.
+
+
+async def test_a_request_that_takes_too_long(fal: Session, emulator: Emulator) -> None:
+    @emulator.endpoint("me/never")
+    async def never(input: Any) -> Any:
+        await asyncio.Event().wait()
+
+    async with fal.realtime.connect("me/never") as connection:
+        with pytest.raises(ClientTimeoutError, match=r"0\.1 s"):
+            await connection.request(1, timeout=0.1)
+        with pytest.raises(RealtimeError, match="open another connection"):
+            await connection.request(2)
+
+
+async def test_use_before_and_after(fal: Session) -> None:
+    connection = fal.realtime.connect("me/echo")
+    for use in (connection.recv, lambda: connection.send(1), lambda: connection.request(1)):
+        with pytest.raises(SessionStateError, match="async with"):
+            await use()
+    async with connection:
+        pass
+    with pytest.raises(SessionStateError, match="closed"):
+        await connection.send(1)
+    with pytest.raises(SessionStateError, match="once"):
+        await connection.__aenter__()
+    await connection.aclose()
+
+
+async def test_closing_the_session_closes_its_connections(emulator: Emulator) -> None:
+    async with Session(emulator.key, hosts=emulator.hosts) as fal:
+        connection: RealtimeConnection = await fal.realtime.connect("me/echo").__aenter__()
+        waiting = asyncio.create_task(connection.recv())
+        await asyncio.sleep(0)
+    assert await within(waiting) is None
+    assert connection.ended
+
+
+async def test_closing_while_coming_back(fal: Session, emulator: Emulator) -> None:
+    async with fal.realtime.connect("me/echo") as connection:
+        assert await connection.request(1) == 1
+        await emulator.pause()
+        await connection.send(2)
+    await emulator.resume()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_buffering": 0},
+        {"max_buffering": 61},
+        {"max_buffering": True},
+        {"reconnect": "yes"},
+        {"keep": "some"},
+        {"keep": "all", "max_unsent": 0},
+        {"throttle": 0},
+        {"max_message_size": 0},
+        {"receive_buffer": 0},
+        {"heartbeat": 0},
+        {"connect_timeout": -1},
+        {"token_form": "other"},
+        {"token_seconds": 0},
+        {"use_token": False, "token_provider": str},
+        {"headers": {"Authorization": "Key x"}},
+        {"path": "a b"},
+    ],
+    ids=str,
+)
+async def test_wrong_options(fal: Session, emulator: Emulator, options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        fal.realtime.connect("me/echo", **options)
+    assert emulator.count() == 0
+
+
+async def test_msgpack_is_an_extra(fal: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "msgpack", None)  # as if it were not installed
+    with pytest.raises(ConfigurationError, match=r"fal-async\[realtime\]"):
+        fal.realtime.connect("me/echo")
+    fal.realtime.connect("me/json", encode=json.dumps, decode=json.loads)

@@ -1,0 +1,122 @@
+"""HTTP over WebSocket of a session, against the emulator (protocol 5.2)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import attrs
+import pytest
+
+from fal_async import (
+    AuthenticationError,
+    ConfigurationError,
+    NotFoundError,
+    RealtimeError,
+    Session,
+    SessionStateError,
+    StreamError,
+    ValidationError,
+)
+from fal_async.emulator import Emulator, Event, Fault, ModelError
+
+
+@attrs.frozen
+class Number:
+    n: int
+
+
+@pytest.fixture(autouse=True)
+def models(emulator: Emulator) -> None:
+    @emulator.endpoint("me/echo")
+    async def echo(input: Any) -> Any:
+        if "fail" in input:
+            raise ModelError(422, [{"loc": ["body"], "msg": "no", "type": "x"}])
+        return input
+
+    @emulator.endpoint("me/count")
+    async def count(input: Any) -> AsyncIterator[Any]:
+        for number in range(input["n"]):
+            yield {"n": number}
+        if "error" in input:
+            yield Event("broken", event="error")
+
+    @emulator.endpoint("me/bytes")
+    async def pieces(input: Any) -> AsyncIterator[bytes]:
+        yield b"\x00one"
+        yield b"two\xff"
+
+
+async def test_answers_come_in_order(fal: Session, emulator: Emulator) -> None:
+    async with fal.websocket("me/echo") as calls:
+        first = await calls.run({"n": 0}, output_type=Number)
+        assert (first.data, first.request_id) == (Number(0), next(iter(emulator.jobs)))
+        for number in range(1, 6):
+            await calls.send({"n": number})
+        assert calls.unanswered == 5
+        with pytest.raises(RealtimeError, match="come first"):
+            await calls.run({"n": 9})
+        assert [(await calls.recv()).data["n"] for _ in range(5)] == [1, 2, 3, 4, 5]
+        with pytest.raises(RealtimeError, match="nothing was sent"):
+            await calls.recv()
+    assert emulator.count("websocket") == 1
+    assert len(emulator.jobs) == 6
+
+
+async def test_a_refused_input_leaves_the_others_alone(fal: Session) -> None:
+    async with fal.websocket("me/echo") as calls:
+        await calls.send({"fail": 1})
+        await calls.send({"n": 2})
+        with pytest.raises(ValidationError, match="no") as caught:
+            await calls.recv()
+        assert caught.value.request_id
+        assert (await calls.recv()).data == {"n": 2}
+
+
+async def test_streams(fal: Session) -> None:
+    async with fal.websocket("me/count", path="/stream") as calls:
+        await calls.send({"n": 3})
+        await calls.send({"n": 1})
+        assert [value["n"] async for value in calls.stream()] == [0, 1, 2]
+        assert (await calls.recv()).data.startswith('data: {"n":0}')
+        await calls.send({"n": 0, "error": True})
+        with pytest.raises(StreamError, match="broken"):
+            await anext(calls.stream())
+    async with fal.websocket("me/bytes/stream") as calls:
+        await calls.send()
+        assert b"".join([chunk async for chunk in calls.stream()]) == b"\x00onetwo\xff"
+
+
+async def test_a_refusal_in_place_of_a_stream(fal: Session) -> None:
+    async with fal.websocket("me/echo") as calls:
+        await calls.send({"fail": 1})
+        with pytest.raises(ValidationError):
+            await anext(calls.stream())
+        assert (await calls.run({"n": 1})).data == {"n": 1}
+
+
+async def test_the_connection_ends_too_early(fal: Session, emulator: Emulator) -> None:
+    emulator.faults.add(Fault.close(taken=True, on="websocket"))
+    async with fal.websocket("me/echo") as calls:
+        await calls.send({"n": 1})
+        await calls.send({"n": 2})
+        assert (await calls.recv()).data == {"n": 1}
+        with pytest.raises(RealtimeError, match=r"1 answer\(s\) still to come") as caught:
+            await asyncio.wait_for(calls.recv(), 10)
+    assert caught.value.code == 1006
+
+
+async def test_handshakes_and_states(fal: Session) -> None:
+    with pytest.raises(NotFoundError):
+        await fal.websocket("me/none").__aenter__()
+    with pytest.raises(AuthenticationError):
+        await fal.with_options(credentials="other:key").websocket("me/echo").__aenter__()
+    calls = fal.websocket("me/echo")
+    with pytest.raises(SessionStateError, match="not open"):
+        await calls.send({})
+    with pytest.raises(ConfigurationError):
+        fal.websocket("nonsense")
+    async with calls:
+        with pytest.raises(ConfigurationError):
+            await calls.send({"x": object()})
