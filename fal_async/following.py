@@ -23,7 +23,6 @@ from fal_async.protocol.queue import (
     status_stream_request,
     vanished,
 )
-from fal_async.protocol.streaming import SSEDecoder
 
 if TYPE_CHECKING:
     from fal_async.queue import RequestHandle
@@ -196,6 +195,8 @@ class Follower:
         async with self._transport.open(request, retry=self._transport.no_retry, silence=silence) as response:
             if content_type(response.headers) != "text/event-stream":
                 raise StreamError("the status stream is no event stream", request_id=handle.request_id)
+            from fal_async.protocol.streaming import SSEDecoder
+
             decoder, line_at = SSEDecoder(), self._loop.time()
             async with contextlib.aclosing(response.chunks()) as chunks:
                 async for chunk in chunks:

@@ -22,7 +22,6 @@ from fal_async.errors import (
     SubmissionUncertainError,
     about,
 )
-from fal_async.finding import find
 from fal_async.following import Mode, check_following, follow
 from fal_async.models import (
     CancelOutcome,
@@ -38,7 +37,6 @@ from fal_async.options import CallOptions, Priority, StorageSettings, bundle
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.http import HttpResponse, check_from_fal, decode_body, error_of
 from fal_async.protocol.pacing import RunTimesByEndpoint
-from fal_async.protocol.platform import lost_submit
 from fal_async.protocol.queue import (
     CANCEL_STATUSES,
     RequestUrls,
@@ -323,6 +321,9 @@ class Queue:
         Raises:
             ConfigurationError: the error is not about a submit. What any read raises: ApiError, TransportError.
         """
+        from fal_async.finding import find
+        from fal_async.protocol.platform import lost_submit
+
         lost = lost_submit(error)
         found = await find(self._transport, lost, exclude)
         return None if found is None else self.handle(lost.endpoint_id, found.request_id)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from fal_async.cdn import TokenCache
 from fal_async.config import (
     NO_KEY,
     Credentials,
@@ -27,16 +26,12 @@ from fal_async.config import (
 )
 from fal_async.credentials import KeySource, NoKey, key_source
 from fal_async.errors import AuthenticationError, ConfigurationError, NotFoundError
-from fal_async.following import SubscribeMode, check_following
 from fal_async.logs import turn_on_logs
 from fal_async.models import OutputFile, Result, T
 from fal_async.options import CallOptions, Priority, StorageSettings, bundle, clean_headers, clean_tags
 from fal_async.protocol.endpoint import EndpointId
-from fal_async.protocol.events import check_idle_timeout, stream_request
-from fal_async.protocol.input_files import find_files
 from fal_async.protocol.run import parse_run, run_request
 from fal_async.protocol.structure import input_value
-from fal_async.queue import EnqueueCallback, Known, Queue, RequestHandle, UpdateCallback, call_back
 from fal_async.supervision import Progress, Wait, submit_under, supervise
 
 if TYPE_CHECKING:
@@ -44,8 +39,10 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from fal_async.cdn import TokenCache
     from fal_async.conversation import RealtimeConnection
-    from fal_async.following import Mode
+    from fal_async.following import Mode, SubscribeMode
+    from fal_async.queue import EnqueueCallback, Known, Queue, RequestHandle, UpdateCallback
     from fal_async.realtime import Realtime
     from fal_async.storage import Storage
     from fal_async.streaming import EventStream
@@ -54,6 +51,17 @@ if TYPE_CHECKING:
     from fal_async.websocket import HttpOverWebSocket
 
 _PROBE_APP = "fal-ai/flux"
+
+
+@attrs.define(eq=False)
+class _Learnt:
+    """What is known and kept for one set of credentials: shared by a session's views, unless they have others.
+
+    The parts of the package that keep it are loaded when they are first used, as everywhere in this module.
+    """
+
+    known: Known | None = None
+    cdn_tokens: TokenCache | None = None
 
 
 class Session:
@@ -128,11 +136,10 @@ class Session:
         self._parent: Session | None = None  # of a view: the session whose pool it uses
         self._pool: Pool | None = None
         self._transport: Transport | None = None
-        self._known: Known | None = None
+        self._learnt = _Learnt()
         self._queue: Queue | None = None
         self._realtime: Realtime | None = None
         self._talking: weakref.WeakSet[RealtimeConnection] = weakref.WeakSet()
-        self._cdn_tokens = TokenCache()
         self._storage: Storage | None = None
         self._webhooks: Webhooks | None = None
 
@@ -176,7 +183,7 @@ class Session:
         view._transport = view._queue = view._realtime = view._storage = None
         if credentials is not None:
             view._keys = _key_source(view._settings, self._environment)
-            view._known, view._cdn_tokens = None, TokenCache()
+            view._learnt = _Learnt()
         return view
 
     # Life: created, open, closed.
@@ -253,8 +260,10 @@ class Session:
     def queue(self) -> Queue:
         """The queue's operations one by one: submit, status, updates, result, cancel, handle."""
         if self._queue is None:
-            self._known = self._known or Known()
-            self._queue = Queue(self._sender(), self._known, self._with_urls, self._fetch_files)
+            from fal_async.queue import Known, Queue
+
+            known = self._learnt.known = self._learnt.known or Known()
+            self._queue = Queue(self._sender(), known, self._with_urls, self._fetch_files)
         return self._queue
 
     @property
@@ -307,6 +316,7 @@ class Session:
         Raises:
             ConfigurationError: a wrong argument. The rest is raised when it is used: see `EventStream`.
         """
+        from fal_async.protocol.events import check_idle_timeout, stream_request
         from fal_async.streaming import Beginning, EventStream
 
         endpoint = EndpointId.parse(endpoint_id, path)
@@ -339,13 +349,17 @@ class Session:
     def storage(self) -> Storage:
         """Files to fal and from fal: upload, download, and who may read them."""
         if self._storage is None:
+            from fal_async.cdn import TokenCache
             from fal_async.storage import Storage
 
-            self._storage = Storage(self._sender(), self._cdn_tokens)
+            tokens = self._learnt.cdn_tokens = self._learnt.cdn_tokens or TokenCache()
+            self._storage = Storage(self._sender(), tokens)
         return self._storage
 
     async def _with_urls(self, value: Any, options: CallOptions) -> Any:
         """The input of a model with its files uploaded."""
+        from fal_async.protocol.input_files import find_files
+
         if not find_files(value):
             return value
         return await self.storage.transform_input(value, inline_below=options.inline_below or 0)
@@ -486,6 +500,9 @@ class Session:
             RequestFailedError, RequestCancelledError, and what `queue.submit`, `queue.updates` and
             `queue.result` raise. Every error after the submit has the `request_id`.
         """
+        from fal_async.following import check_following
+        from fal_async.queue import call_back
+
         endpoint = EndpointId.parse(endpoint_id, path)
         receiver = self.webhooks.receiver_for(webhook_url) if mode == "webhook" else None
         following: Mode = "polling" if mode == "webhook" else mode

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fal_async.transport.pool import Pool
 from fal_async.transport.sending import OpenResponse, Transport
-from fal_async.transport.websocket import WebSocket
+
+if TYPE_CHECKING:
+    # For annotations: a session makes its WebSockets by `Transport.websocket`.
+    from fal_async.transport.websocket import WebSocket
 
 __all__ = ["OpenResponse", "Pool", "Transport", "WebSocket"]

@@ -9,11 +9,10 @@ import logging
 import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Generator, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
 import attrs
-import backoff
 from yarl import URL
 
 from fal_async.config import NO_KEY, Retry, RetryPolicy, Settings, Timeouts
@@ -60,8 +59,10 @@ from fal_async.transport.call import (
     unreachable,
 )
 from fal_async.transport.pool import Pool
-from fal_async.transport.websocket import CLOSE_WAIT, WebSocket
 from fal_async.version import USER_AGENT
+
+if TYPE_CHECKING:
+    from fal_async.transport.websocket import WebSocket
 
 logger = logging.getLogger("fal_async")
 T = TypeVar("T")
@@ -91,7 +92,9 @@ async def _with_retries(attempt: Callable[[], Awaitable[T]]) -> T:
         return await attempt()
     except _Again as again:
         first = again
-    # The first attempt was made without backoff: what never fails doesn't pay for its decorator.
+    # The first attempt was made without backoff: what never fails pays neither for loading nor for decorating.
+    import backoff
+
     await asyncio.sleep(first.delay)
     persist = backoff.on_exception(_announced_delays, _Again, jitter=None, logger=None)
     return await persist(attempt)()
@@ -255,6 +258,8 @@ class Transport:
         connect_timeout: float | None = 10.0,
     ) -> AsyncIterator[WebSocket]:
         """A WebSocket. `max_size` in bytes, 0 for no limit; `heartbeat` in seconds, None for none."""
+        from fal_async.transport.websocket import CLOSE_WAIT, WebSocket
+
         request = HttpRequest(
             operation=Operation.STREAM, method="GET", url=url, headers=headers or {}, auth=auth
         )
