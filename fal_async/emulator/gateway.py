@@ -103,6 +103,8 @@ class Gateway:
         self._core.recorder.open(entry)
         try:
             response = await self._respond(call)
+        except ConnectionResetError:
+            response = None  # the caller has left before the headers did
         finally:
             entry.endpoint_id, entry.request_id = call.endpoint_id, call.request_id
         entry.status = None if response is None else response.status
