@@ -3,8 +3,9 @@
 PYTHON ?= python3
 DEMO := .venv-demo
 TEST := .venv-test
+BENCH := .venv-bench
 
-.PHONY: demo test test-on lint format bench soak test-real clean
+.PHONY: demo test test-on lint format bench bench-quick soak test-real clean
 
 demo: $(DEMO)/.made
 	$(DEMO)/bin/python -m fal_async demo
@@ -25,11 +26,21 @@ format: $(TEST)/.made
 	$(TEST)/bin/ruff check --fix .
 	$(TEST)/bin/ruff format .
 
-bench: $(TEST)/.made
-	$(TEST)/bin/python -m benchmarks
+bench: $(BENCH)/.made
+	$(BENCH)/bin/python -m benchmarks
+
+bench-quick: $(BENCH)/.made
+	$(BENCH)/bin/python -m benchmarks --quick
+
+soak: $(TEST)/.made
+	$(TEST)/bin/python -W error -m benchmarks.soak
+
+# Official clients against the emulator, ours against a real fal.App: needs npm, builds environments of its own.
+test-real: $(TEST)/.made
+	FAL_ASYNC_REAL=1 $(TEST)/bin/python -m pytest -q tests/real
 
 clean:
-	rm -rf $(DEMO) .venv-test* demo-output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(DEMO) $(BENCH) .venv-test* demo-output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(DEMO)/.made: pyproject.toml
 	$(PYTHON) -m venv --clear $(DEMO)
@@ -40,4 +51,11 @@ $(TEST)/.made: pyproject.toml
 	$(PYTHON) -m venv --clear $(TEST)
 	$(TEST)/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
 	$(TEST)/bin/python -m pip install --quiet --disable-pip-version-check --group dev -e '.[all]'
+	touch $@
+
+# An environment of its own: what else is installed would make the rivals' imports dearer than they are.
+$(BENCH)/.made: pyproject.toml
+	$(PYTHON) -m venv --clear $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --group bench -e .
 	touch $@

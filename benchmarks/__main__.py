@@ -1,7 +1,7 @@
-"""`python -m benchmarks [PART ...] [--quick]`: take figures, write them, and rewrite the tables of README.md.
+"""`python -m benchmarks [PART ...] [--quick] [--rounds N]`: take figures and rewrite the tables of README.md.
 
-Parts: saturation, imports, cold, calls, emulator, large, noticing, crowd (default: all of them), or `tables`,
-which measures nothing. `--quick` takes a minute or two, prints the tables, and writes nothing.
+Without parts all of them are taken; `tables` measures nothing. `--quick` takes a minute or two, prints the
+tables, and writes nothing.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from benchmarks.tables import TABLES
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
-PARTS: dict[str, Callable[[bool], dict[str, Any]]] = {
-    "saturation": lambda quick: taking.take_saturation(1.0 if quick else 5.0),
-    "imports": lambda quick: taking.take_imports(3 if quick else 15),
-    "cold": lambda quick: taking.take_cold_starts(3 if quick else 15),
-    "calls": lambda quick: taking.take(plan.calls(quick)),
-    "emulator": lambda quick: taking.take(plan.emulator(quick)),
-    "large": lambda quick: taking.take(plan.large(quick)),
-    "noticing": lambda quick: taking.take(plan.noticing(quick)),
-    "crowd": lambda quick: taking.take(plan.crowd(quick)),
+PARTS: dict[str, Callable[[bool, int | None], dict[str, Any]]] = {
+    "saturation": lambda quick, _: taking.take_saturation(1.0 if quick else 5.0),
+    "imports": lambda quick, _: taking.take_imports(3 if quick else 15),
+    "cold": lambda quick, _: taking.take_cold_starts(3 if quick else 15),
+    "calls": lambda quick, rounds: taking.take(plan.calls(quick), rounds),
+    "emulator": lambda quick, rounds: taking.take(plan.emulator(quick), rounds),
+    "large": lambda quick, rounds: taking.take(plan.large(quick), rounds),
+    "noticing": lambda quick, rounds: taking.take(plan.noticing(quick), rounds),
+    "crowd": lambda quick, rounds: taking.take(plan.crowd(quick), rounds),
 }
 
 
@@ -36,19 +36,26 @@ def main() -> None:
         if part == "tables":
             continue
         print(f"{part}:", flush=True)
-        data = PARTS[part](options.quick)
+        data = PARTS[part](options.quick, options.rounds)
         print(TABLES[part](data), flush=True)
         if not options.quick:
+            RESULTS.mkdir(exist_ok=True)
             (RESULTS / f"{part}.json").write_text(json.dumps(data, separators=(",", ":")) + "\n")
     if not options.quick:
         rewrite(HERE / "README.md", RESULTS)
 
 
 def _options() -> argparse.Namespace:
+    known = [*PARTS, "tables"]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", choices=[*PARTS, "tables"])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(known))
     parser.add_argument("--quick", action="store_true", help="small sizes, one round, nothing written")
-    return parser.parse_args()
+    parser.add_argument("--rounds", type=int, help="how often a part under load is taken (default: 3 or 5)")
+    options = parser.parse_args()
+    # argparse's own `choices` refuses an empty list.
+    if unknown := [part for part in options.parts if part not in known]:
+        parser.error(f"no such part: {', '.join(unknown)}; there are {', '.join(known)}")
+    return options
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ GRACE = 30.0
 
 
 def environment() -> dict[str, str]:
-    """No setting of this shell may lead a client elsewhere, or make it log."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("FAL_")}
+    """No setting of this shell may lead a client elsewhere, make it log, or keep byte code from being kept."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("FAL_", "PYTHON"))}
     return {**kept, "PYTHONPATH": str(ROOT), "FAL_KEY": "bench:key"}
 
 

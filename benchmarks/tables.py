@@ -29,12 +29,13 @@ def imports(data: Data) -> str:
             f"`from {name.replace(':', ' import ')}`" if ":" in name else f"`import {name}`",
             f"{column(runs, 0) * 1e3:.1f}",
             _versus(column(runs, 0), column(samples["fal_client"], 0) if "fal_client" in samples else None),
+            f"{column(runs, 1) * 1e3:.1f}",
             f"{column(runs, 2) / 1e6:.1f}",
             f"{column(runs, 3):.0f}",
         ]
         for name, runs in samples.items()
     ]
-    return _table("import | ms | x fal-client | MB | modules", rows)
+    return _table("import | ms | x fal-client | CPU ms | MB | modules", rows)
 
 
 def cold_starts(data: Data) -> str:

@@ -38,10 +38,10 @@ def about() -> dict[str, Any]:
     }
 
 
-def take(part: Part) -> dict[str, Any]:
+def take(part: Part, rounds: int | None = None) -> dict[str, Any]:
+    """All of a part; `rounds` in place of its own number of them."""
     described = about()
-    rounds = [_round(part, number) for number in range(part.rounds)]
-    return {"about": described, "rounds": rounds}
+    return {"about": described, "rounds": [_round(part, number) for number in range(rounds or part.rounds)]}
 
 
 def _round(part: Part, number: int) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from fal_async.version import __version__
 if TYPE_CHECKING:
     from fal_async.config import Hosts, Retry, RetryPolicy, Timeouts
     from fal_async.conversation import RealtimeConnection
+    from fal_async.encoding import encode, encode_file, encode_image
     from fal_async.errors import (
         ApiError,
         AuthenticationError,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         ClientTimeoutError,
         ConfigurationError,
         ContentPolicyError,
+        DownloadError,
         ErrorDetail,
         FalError,
         NotFoundError,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
         CancelOutcome,
         Completed,
         InProgress,
+        OutputFile,
         Queued,
         QueueStatus,
         RequestLog,
@@ -57,18 +60,25 @@ if TYPE_CHECKING:
         UnknownStatus,
     )
     from fal_async.options import CallOptions, StorageSettings
+    from fal_async.protocol.input_files import File
+    from fal_async.protocol.multipart import UploadState
     from fal_async.protocol.reconnecting import Reconnect, Reconnected
     from fal_async.protocol.streaming import ServerSentEvent
+    from fal_async.protocol.webhook_events import WebhookEvent
     from fal_async.queue import RequestHandle
     from fal_async.session import Session
-    from fal_async.shortcuts import run, stream, submit, subscribe
+    from fal_async.shortcuts import run, stream, submit, subscribe, upload
     from fal_async.streaming import EventStream
+    from fal_async.webhook_store import Claim, MemoryStore, SeenStore
+    from fal_async.webhook_verifier import WebhookVerifier
+    from fal_async.webhooks import Receipt, WebhookReceiver
     from fal_async.websocket import HttpOverWebSocket
 
 # Where each name lives, for importing it when it is first asked for.
 _HOMES = {
     "config": ("Hosts", "Retry", "RetryPolicy", "Timeouts"),
     "conversation": ("RealtimeConnection",),
+    "encoding": ("encode", "encode_file", "encode_image"),
     "errors": (
         "ApiError",
         "AuthenticationError",
@@ -76,6 +86,7 @@ _HOMES = {
         "ClientTimeoutError",
         "ConfigurationError",
         "ContentPolicyError",
+        "DownloadError",
         "ErrorDetail",
         "FalError",
         "NotFoundError",
@@ -101,6 +112,7 @@ _HOMES = {
         "CancelOutcome",
         "Completed",
         "InProgress",
+        "OutputFile",
         "QueueStatus",
         "Queued",
         "RequestLog",
@@ -112,9 +124,15 @@ _HOMES = {
     "protocol.streaming": ("ServerSentEvent",),
     "queue": ("RequestHandle",),
     "session": ("Session",),
-    "shortcuts": ("run", "stream", "submit", "subscribe"),
     "streaming": ("EventStream",),
     "websocket": ("HttpOverWebSocket",),
+    "protocol.input_files": ("File",),
+    "protocol.multipart": ("UploadState",),
+    "shortcuts": ("run", "stream", "submit", "subscribe", "upload"),
+    "protocol.webhook_events": ("WebhookEvent",),
+    "webhook_store": ("Claim", "MemoryStore", "SeenStore"),
+    "webhook_verifier": ("WebhookVerifier",),
+    "webhooks": ("Receipt", "WebhookReceiver"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -124,23 +142,29 @@ __all__ = [
     "BalanceExhaustedError",
     "CallOptions",
     "CancelOutcome",
+    "Claim",
     "ClientTimeoutError",
     "Completed",
     "ConfigurationError",
     "ContentPolicyError",
+    "DownloadError",
     "ErrorDetail",
     "EventStream",
     "FalError",
+    "File",
     "Hosts",
     "HttpOverWebSocket",
     "InProgress",
+    "MemoryStore",
     "NotFoundError",
+    "OutputFile",
     "PermissionDeniedError",
     "QueueStatus",
     "Queued",
     "RateLimitError",
     "RealtimeConnection",
     "RealtimeError",
+    "Receipt",
     "Reconnect",
     "Reconnected",
     "RequestCancelledError",
@@ -152,6 +176,7 @@ __all__ = [
     "ResultExpiredError",
     "Retry",
     "RetryPolicy",
+    "SeenStore",
     "ServerError",
     "ServerSentEvent",
     "Session",
@@ -165,13 +190,21 @@ __all__ = [
     "TransportTimeoutError",
     "UnknownStatus",
     "UploadError",
+    "UploadState",
     "ValidationError",
+    "WebhookEvent",
+    "WebhookReceiver",
     "WebhookVerificationError",
+    "WebhookVerifier",
     "__version__",
+    "encode",
+    "encode_file",
+    "encode_image",
     "run",
     "stream",
     "submit",
     "subscribe",
+    "upload",
 ]
 
 

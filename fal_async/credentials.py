@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from fal_async.config import Credentials, authorization
-from fal_async.errors import ApiError, AuthenticationError, ConfigurationError
+from fal_async.errors import (
+    ApiError,
+    AuthenticationError,
+    ConfigurationError,
+    FalError,
+    TransportError,
+)
 from fal_async.protocol.login import LoginFile, access_token_of, is_fresh, parse_login_file, refresh_request
 
 if TYPE_CHECKING:
@@ -59,14 +65,23 @@ class AskedKey:
         self._refused: str | None = None
 
     async def header(self, _: Transport) -> str | None:
-        answer = self._function()
-        text = await answer if inspect.isawaitable(answer) else answer
+        text = await self._ask()
         if not isinstance(text, str):
             raise ConfigurationError(
                 f"the credentials function gave a {type(text).__name__}: expected a text"
             )
         self._given = authorization(text)
         return self._given
+
+    async def _ask(self) -> object:
+        try:
+            answer = self._function()
+            return await answer if inspect.isawaitable(answer) else answer
+        except FalError:
+            raise
+        except Exception as error:
+            # As without a connection: nothing was sent, and whoever waits for a paid request bears with it.
+            raise TransportError(f"the credentials function failed ({type(error).__name__})") from error
 
     def renew(self) -> bool:
         """Once for each key: it may have been rotated while the request was on its way."""

@@ -23,7 +23,7 @@
     |- RequestCancelledError               the request was cancelled on the server
     |- ClientTimeoutError(TimeoutError)    `timeout` elapsed in this process
     |- ResponseDecodeError                 an answer that does not have the promised shape
-    |- StreamError, RealtimeError, UploadError
+    |- StreamError, RealtimeError, UploadError, DownloadError
     '- WebhookVerificationError
 
 `str(error)` is one short line without secrets, inputs or URL queries. `retryable` says whether the same
@@ -32,8 +32,9 @@ call may be made again with hope and without paying twice. Every error survives 
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -146,6 +147,17 @@ class FalError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions pickle by calling the class with `args`, which keyword-only arguments can't survive.
         return _rebuild, (type(self), self.args), self.__dict__
+
+
+@contextlib.contextmanager
+def about(request_id: str | None, endpoint_id: str | None) -> Iterator[None]:
+    """Errors of ours that leave this block name the request and the endpoint, where they did not yet."""
+    try:
+        yield
+    except FalError as error:
+        error.request_id = error.request_id or request_id
+        error.endpoint_id = error.endpoint_id or endpoint_id
+        raise
 
 
 def _rebuild(kind: type[FalError], args: tuple[Any, ...]) -> FalError:
@@ -461,7 +473,33 @@ class RealtimeError(FalError):
 
 
 class UploadError(FalError):
-    """A file could not be uploaded."""
+    """A file could not be uploaded: it can't be read, or fal did not take it. `__cause__` is the first cause.
+
+    Attributes:
+        part: the part of a large file that failed for good, counted from 1, or None.
+        causes: what went wrong on each route that was tried, in that order.
+    """
+
+    def __init__(
+        self,
+        message: object,
+        *,
+        part: int | None = None,
+        causes: Sequence[Exception] = (),
+        retryable: bool | None = None,
+        request_id: str | None = None,
+        endpoint_id: str | None = None,
+    ) -> None:
+        super().__init__(message, request_id=request_id, endpoint_id=endpoint_id, retryable=retryable)
+        self.part = part
+        self.causes = tuple(causes)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), "part": self.part}
+
+
+class DownloadError(FalError):
+    """A file could not be written, or what arrived is not what was announced. No part of it is left."""
 
 
 class WebhookVerificationError(FalError):

@@ -35,9 +35,12 @@ Mode = Literal["polling", "streaming", "auto"]
 """How a request is followed. "polling": status requests, paced by what the session knows of the endpoint.
 "streaming": one connection on which fal tells the news at once; it counts against the session's connections,
 and where none is left, or fal refuses, polls stand in. "auto": the same, without a warning then."""
+SubscribeMode = Literal["polling", "streaming", "auto", "webhook"]
+"""Also "webhook": fal calls the receiver that is attached to the session (`fal.webhooks.attach`), and slow
+polls stand in for a delivery that is lost."""
 MODES = ("polling", "streaming", "auto")
-_STREAM_FAILURES = 3
-"""Streams that break without any news before polls take over for good."""
+_STREAM_FAILURES, _STREAM_LIVES = 3, 5.0
+"""Streams in a row that break without any news, or within so many seconds, before polls take over for good."""
 
 
 def check_following(mode: str, poll_interval: float | None) -> None:
@@ -82,11 +85,15 @@ class Follower:
                 if isinstance(status, Completed):
                     return
 
-    async def by_stream(self) -> AsyncGenerator[QueueStatus, None]:
-        """Streams while they work; after each that broke, one poll, so that nothing is missed."""
+    async def by_stream(self, *, loud: bool) -> AsyncGenerator[QueueStatus, None]:
+        """Streams while they work; after each that broke, one poll, so that nothing is missed.
+
+        `loud`: say in a warning that polls take over for good.
+        """
         pool, failures = self._transport.pool, 0
+        reason: object = "no connection is left for one"
         while failures < _STREAM_FAILURES and pool.take_stream():
-            news = False
+            news, opened = False, self._loop.time()
             try:
                 async with contextlib.aclosing(self._one_stream()) as events:
                     async for status in events:
@@ -99,16 +106,22 @@ class Follower:
                 problem = error
             finally:
                 pool.give_stream_back()
+            reason = problem
             logger.debug("status stream: %s (request %s)", problem, self._handle.request_id)
             if isinstance(problem, ApiError) and not problem.retryable:
                 break
-            failures = 0 if news else failures + 1
+            lived = self._loop.time() - opened
+            failures = 0 if news and lived > _STREAM_LIVES else failures + 1
             looked, _ = await self._poll(Turn(0.0, False))
             if looked is not None:
                 yield looked
                 if isinstance(looked, Completed):
                     return
             await asyncio.sleep(self._patience.pause(problem, random.random()) if failures else 0)
+        level = logging.WARNING if loud else logging.DEBUG
+        logger.log(
+            level, "no status stream (%s): polls instead (request %s)", reason, self._handle.request_id
+        )
         async with contextlib.aclosing(self.by_polls()) as polls:
             async for status in polls:
                 yield status
@@ -211,4 +224,4 @@ def follow(
     """ConfigurationError at once where mode or interval are wrong."""
     check_following(mode, poll_interval)
     follower = Follower(transport, handle, times, logs=logs, poll_interval=poll_interval)
-    return follower.by_polls() if mode == "polling" else follower.by_stream()
+    return follower.by_polls() if mode == "polling" else follower.by_stream(loud=mode == "streaming")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 
-from fal_async.errors import one_line, safe_repr
+from fal_async.errors import SessionStateError, one_line, safe_repr
 
 if TYPE_CHECKING:
     # Type checkers have the newer form at any version: without `output_type` data is Any.
@@ -130,6 +132,73 @@ class CancelOutcome(enum.StrEnum):
 
 
 @attrs.frozen(kw_only=True)
+class OutputFile:
+    """A file in an output: `{url, content_type?, file_name?, file_size?, width?, height?}` (protocol 13)."""
+
+    url: str
+    """May be a `data:` URI, which holds the file itself."""
+    content_type: str | None = None
+    file_name: str | None = None
+    file_size: int | None = None
+    """Bytes."""
+    width: int | None = None
+    height: int | None = None
+    path: str = "$"
+    """Where it stands in the output, such as `$.images[0]`."""
+
+    def __repr__(self) -> str:
+        # The query of a signed URL and the body of a data URI are nobody's business.
+        url = self.url.partition("," if self.url.startswith("data:") else "?")[0]
+        return f"OutputFile({self.path}: {url}, {self.content_type}, {self.file_size} bytes)"
+
+
+_URL_SCHEMES = ("https://", "http://", "data:")
+_FILE_FIELDS = {"content_type": str, "file_name": str, "file_size": int, "width": int, "height": int}
+
+
+def files_in(data: Any) -> list[OutputFile]:
+    """Every file object in an output, in order: JSON values, or what an `output_type` made of them."""
+    return list(_files_in(data, "$", ()))
+
+
+def _files_in(value: Any, path: str, above: tuple[int, ...]) -> Iterator[OutputFile]:
+    if value is None or isinstance(value, str | bytes | int | float) or id(value) in above:
+        return
+    above = (*above, id(value))
+    if isinstance(value, list | tuple):
+        for at, item in enumerate(value):
+            yield from _files_in(item, f"{path}[{at}]", above)
+        return
+    fields = _fields_of(value)
+    url = fields.get("url")
+    if isinstance(url, str) and url.lower().startswith(_URL_SCHEMES):
+        yield _output_file(url, fields, path)
+    for name, item in fields.items():
+        yield from _files_in(item, f"{path}.{name}", above)
+
+
+def _fields_of(value: Any) -> Mapping[Any, Any]:
+    """Of an object, an attrs value or a dataclass; none of other things."""
+    if isinstance(value, Mapping):
+        return value
+    names = getattr(type(value), "__attrs_attrs__", None)
+    if names is not None:
+        return {field.name: getattr(value, field.name, None) for field in names}
+    names = getattr(type(value), "__dataclass_fields__", {})
+    return {name: getattr(value, name, None) for name in names}
+
+
+def _output_file(url: str, fields: Mapping[Any, Any], path: str) -> OutputFile:
+    """Any extra can be null, or of a type that nobody promised (protocol 13)."""
+    known = {name: fields.get(name) for name in _FILE_FIELDS}
+    fitting: Any = {name: value for name, value in known.items() if isinstance(value, _FILE_FIELDS[name])}
+    return OutputFile(url=url, path=path, **fitting)
+
+
+FetchFiles = Callable[[list[OutputFile], "str | PathLike[str]"], Awaitable[list[Path]]]
+
+
+@attrs.frozen(kw_only=True)
 class Result(Generic[T_co]):
     """The outcome of a request.
 
@@ -147,6 +216,31 @@ class Result(Generic[T_co]):
     status: Completed | None = None
     logs: tuple[RequestLog, ...] = attrs.field(default=(), repr=False)
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    _fetch: FetchFiles | None = attrs.field(default=None, repr=False, eq=False)
+
+    def files(self) -> list[OutputFile]:
+        """Every file object in the output, in order."""
+        return files_in(self.data)
+
+    async def download(self, folder: str | PathLike[str]) -> list[Path]:
+        """Fetch every file of the output into `folder` (made if missing), side by side; gives their paths.
+
+        Names are the server's, made safe and unique: nothing that is there is overwritten.
+        SessionStateError where the result no longer belongs to a session, as after pickling.
+        Otherwise what `storage.download` raises; files that were complete by then stay.
+        """
+        if self._fetch is None:
+            raise SessionStateError("this result belongs to no session: use session.storage.download(...)")
+        return await self._fetch(self.files(), folder)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The tie to the session is not part of the value.
+        names = [field.name for field in attrs.fields(Result)]
+        return {name: None if name == "_fetch" else getattr(self, name) for name in names}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        for name, value in state.items():
+            object.__setattr__(self, name, value)
 
     @property
     def metrics(self) -> Mapping[str, Any]:

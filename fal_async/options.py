@@ -164,9 +164,9 @@ def _check_start_timeout(_: Any, __: Any, value: object) -> None:
         raise ConfigurationError(f"start_timeout={value!r}: expected more than 0.1 seconds (protocol 3.1)")
 
 
-def _check_queue_length(_: Any, __: Any, value: object) -> None:
+def _check_whole_number(_: Any, attribute: attrs.Attribute[Any], value: object) -> None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-        raise ConfigurationError(f"max_queue_length={value!r}: expected a whole number from 0 on")
+        raise ConfigurationError(f"{attribute.name}={value!r}: expected a whole number from 0 on")
 
 
 def _check_flag(_: Any, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -194,6 +194,8 @@ class CallOptions:
         no_retry: True: the platform does not retry; queue only.
         disable_fallback: True: no fallback to an equivalent model or provider.
         max_queue_length: `RateLimitError` if the endpoint's queue is longer; queue only.
+        inline_below: files in the input smaller than this many bytes go inside it, as `data:` URIs; the others
+            are uploaded first, as all are by default.
     """
 
     hint: str | None = attrs.field(default=None, validator=_check_header_text)
@@ -209,7 +211,8 @@ class CallOptions:
     store_io: bool | None = attrs.field(default=None, validator=_check_flag)
     no_retry: bool | None = attrs.field(default=None, validator=_check_flag)
     disable_fallback: bool | None = attrs.field(default=None, validator=_check_flag)
-    max_queue_length: int | None = attrs.field(default=None, validator=_check_queue_length)
+    max_queue_length: int | None = attrs.field(default=None, validator=_check_whole_number)
+    inline_below: int | None = attrs.field(default=None, validator=_check_whole_number)
 
 
 NO_OPTIONS = CallOptions()
@@ -227,10 +230,12 @@ def bundle(
     no_retry: bool | None = None,
     disable_fallback: bool | None = None,
     max_queue_length: int | None = None,
+    inline_below: int | None = None,
 ) -> CallOptions:
     """The options of a call as one value; the usual case, none at all, makes none."""
     given = (hint, priority, start_timeout, headers, tags, storage, store_io)
-    if given == _NONE_OF_SEVEN and no_retry is disable_fallback is max_queue_length is None:
+    rest = (no_retry, disable_fallback, max_queue_length, inline_below)
+    if given == _NONE_OF_SEVEN and rest == _NONE_OF_FOUR:
         return NO_OPTIONS
     return CallOptions(
         hint=hint,
@@ -243,7 +248,8 @@ def bundle(
         no_retry=no_retry,
         disable_fallback=disable_fallback,
         max_queue_length=max_queue_length,
+        inline_below=inline_below,
     )
 
 
-_NONE_OF_SEVEN = (None,) * 7
+_NONE_OF_SEVEN, _NONE_OF_FOUR = (None,) * 7, (None,) * 4

@@ -15,10 +15,25 @@ from typing import TYPE_CHECKING, Any, Protocol
 import attrs
 
 from fal_async.config import RetryPolicy
-from fal_async.errors import ApiError, ConfigurationError, ResponseDecodeError, SubmissionUncertainError
+from fal_async.errors import (
+    ApiError,
+    ConfigurationError,
+    ResponseDecodeError,
+    SubmissionUncertainError,
+    about,
+)
 from fal_async.finding import find
 from fal_async.following import Mode, check_following, follow
-from fal_async.models import CancelOutcome, Completed, QueueStatus, RequestLog, Result, Submission, T
+from fal_async.models import (
+    CancelOutcome,
+    Completed,
+    FetchFiles,
+    QueueStatus,
+    RequestLog,
+    Result,
+    Submission,
+    T,
+)
 from fal_async.options import CallOptions, Priority, StorageSettings, bundle
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.http import HttpResponse, check_from_fal, decode_body, error_of
@@ -50,7 +65,7 @@ logger = logging.getLogger("fal_async")
 
 UpdateCallback = Callable[[QueueStatus], Awaitable[None] | None]
 EnqueueCallback = Callable[[str], Awaitable[None] | None]
-Prepare = Callable[[Any], Awaitable[Any]]
+Prepare = Callable[[Any, CallOptions], Awaitable[Any]]
 """Replaces the files in an input by their URLs."""
 
 
@@ -186,8 +201,15 @@ class HasQueue(Protocol):
 class Queue:
     """`session.queue`: the queue's operations one by one."""
 
-    def __init__(self, transport: Transport, known: Known, prepare: Prepare | None = None) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        known: Known,
+        prepare: Prepare | None = None,
+        fetch_files: FetchFiles | None = None,
+    ) -> None:
         self._transport, self._known, self._prepare = transport, known, prepare
+        self._fetch_files = fetch_files
 
     async def submit(
         self,
@@ -207,9 +229,12 @@ class Queue:
         no_retry: bool | None = None,
         disable_fallback: bool | None = None,
         max_queue_length: int | None = None,
+        inline_below: int | None = None,
         retry: RetryPolicy | None = None,
     ) -> RequestHandle:
         """Put a request into the queue and give its handle; fal works on from there (protocol 4.1).
+
+        Files in `input` are uploaded first (see `storage.transform_input`).
 
         Never sent twice: where fal may have taken it, SubmissionUncertainError (see `find_submission`). Other
         errors: ConfigurationError, ApiError and its kinds (fal refused it), TransportError (it surely did not
@@ -227,6 +252,7 @@ class Queue:
             no_retry=no_retry,
             disable_fallback=disable_fallback,
             max_queue_length=max_queue_length,
+            inline_below=inline_below,
         )
         endpoint = EndpointId.parse(endpoint_id, path)
         wait, progress = Wait(endpoint_id=endpoint.full), Progress()
@@ -318,7 +344,7 @@ class Queue:
     ) -> RequestHandle:
         value = input_value(input)
         if self._prepare is not None:
-            value = await self._prepare(value)
+            value = await self._prepare(value, options)
         body = encode_json(value)
         request = submit_request(self._transport.settings, endpoint, body, options, webhook_url)
         began_at = time.time()
@@ -341,7 +367,8 @@ class Queue:
         )
         response = await self._transport.send(request, retry=handle.retry, check=HttpResponse.json)
         handle.attempts["status"] += response.attempts
-        handle.last_status = parse_status(response.json(), handle.request_id)
+        with about(handle.request_id, handle.endpoint_id):
+            handle.last_status = parse_status(response.json(), handle.request_id)
         return handle.last_status
 
     async def fetch(self, handle: RequestHandle, output_type: type[T] | None) -> Result[T]:
@@ -363,7 +390,7 @@ class Queue:
                 raise
             raise failure from error
         handle.attempts["result"] += response.attempts
-        return _result_of(handle, response, completed, output_type)
+        return _result_of(handle, response, completed, output_type, self._fetch_files)
 
     async def withdraw(self, handle: RequestHandle) -> CancelOutcome:
         request = cancel_request(
@@ -411,11 +438,16 @@ def _submission_of(response: HttpResponse, endpoint: EndpointId, body: bytes, be
 
 
 def _result_of(
-    handle: RequestHandle, response: HttpResponse, completed: Completed | None, output_type: Any
+    handle: RequestHandle,
+    response: HttpResponse,
+    completed: Completed | None,
+    output_type: Any,
+    fetch_files: FetchFiles | None,
 ) -> Result[Any]:
-    data = decode_body(response)
-    if output_type is not None:
-        data = structure(data, output_type, request_id=handle.request_id, endpoint_id=handle.endpoint_id)
+    with about(handle.request_id, handle.endpoint_id):
+        data = decode_body(response)
+        if output_type is not None:
+            data = structure(data, output_type)
     return Result(
         data=data,
         request_id=handle.request_id,
@@ -423,4 +455,5 @@ def _result_of(
         status=completed,
         logs=tuple(handle.logs),
         headers=response.headers,
+        fetch=fetch_files,
     )

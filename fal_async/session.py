@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 import warnings
 import weakref
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from fal_async.cdn import TokenCache
 from fal_async.config import (
     NO_KEY,
     Credentials,
@@ -24,14 +27,16 @@ from fal_async.config import (
 )
 from fal_async.credentials import KeySource, NoKey, key_source
 from fal_async.errors import AuthenticationError, ConfigurationError, NotFoundError
-from fal_async.following import Mode, check_following
+from fal_async.following import SubscribeMode, check_following
 from fal_async.logs import turn_on_logs
-from fal_async.models import Result, T
-from fal_async.options import Priority, StorageSettings, bundle, clean_headers, clean_tags
+from fal_async.models import OutputFile, Result, T
+from fal_async.options import CallOptions, Priority, StorageSettings, bundle, clean_headers, clean_tags
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.events import check_idle_timeout, stream_request
+from fal_async.protocol.input_files import find_files
 from fal_async.protocol.run import parse_run, run_request
-from fal_async.queue import EnqueueCallback, Known, Queue, UpdateCallback, call_back
+from fal_async.protocol.structure import input_value
+from fal_async.queue import EnqueueCallback, Known, Queue, RequestHandle, UpdateCallback, call_back
 from fal_async.supervision import Progress, Wait, submit_under, supervise
 
 if TYPE_CHECKING:
@@ -40,9 +45,12 @@ if TYPE_CHECKING:
     import aiohttp
 
     from fal_async.conversation import RealtimeConnection
+    from fal_async.following import Mode
     from fal_async.realtime import Realtime
+    from fal_async.storage import Storage
     from fal_async.streaming import EventStream
     from fal_async.transport import Pool, Transport
+    from fal_async.webhooks import Webhooks
     from fal_async.websocket import HttpOverWebSocket
 
 _PROBE_APP = "fal-ai/flux"
@@ -57,6 +65,7 @@ class Session:
     Args:
         credentials: `"key_id:key_secret"`, a function (async or not) that gives one and is asked for each
             request, or None: FAL_KEY, then FAL_KEY_ID and FAL_KEY_SECRET, then the fal command line's login.
+            A function that fails is a TransportError: nothing was sent.
             No key is needed until a request needs one: public models take none.
         hosts: base URLs; default FAL_BASE_URL and the other variables, else fal's own.
         proxy_url: a server-side proxy that holds the key: requests go to it (fal docs "proxy").
@@ -123,6 +132,9 @@ class Session:
         self._queue: Queue | None = None
         self._realtime: Realtime | None = None
         self._talking: weakref.WeakSet[RealtimeConnection] = weakref.WeakSet()
+        self._cdn_tokens = TokenCache()
+        self._storage: Storage | None = None
+        self._webhooks: Webhooks | None = None
 
     @classmethod
     def with_credentials(cls, key: Credentials) -> Session:
@@ -161,10 +173,10 @@ class Session:
             tags=clean_tags({**given.tags, **(tags or {})}),
         )
         view._parent = self._root
-        view._transport = view._queue = view._realtime = None
+        view._transport = view._queue = view._realtime = view._storage = None
         if credentials is not None:
             view._keys = _key_source(view._settings, self._environment)
-            view._known = None
+            view._known, view._cdn_tokens = None, TokenCache()
         return view
 
     # Life: created, open, closed.
@@ -177,10 +189,13 @@ class Session:
 
     async def aclose(self) -> None:
         """Close every connection. Closing twice, or closing a view, is no error."""
-        if self._parent is None:
-            for connection in tuple(self._talking):
-                await connection.aclose()
-            await self._the_pool().aclose()
+        if self._parent is not None:
+            return
+        for connection in tuple(self._talking):
+            await connection.aclose()
+        if self._webhooks is not None:
+            await self._webhooks.aclose()
+        await self._the_pool().aclose()
 
     async def __aenter__(self) -> Session:
         return await self.open()
@@ -239,7 +254,7 @@ class Session:
         """The queue's operations one by one: submit, status, updates, result, cancel, handle."""
         if self._queue is None:
             self._known = self._known or Known()
-            self._queue = Queue(self._sender(), self._known)
+            self._queue = Queue(self._sender(), self._known, self._with_urls, self._fetch_files)
         return self._queue
 
     @property
@@ -276,6 +291,7 @@ class Session:
         storage: StorageSettings | None = None,
         store_io: bool | None = None,
         disable_fallback: bool | None = None,
+        inline_below: int | None = None,
         retry: RetryPolicy | None = None,
     ) -> EventStream[T]:
         """What a model sends while it works, as it comes (protocol 5.1): no queue, no retries by the platform.
@@ -284,7 +300,7 @@ class Session:
 
         Args:
             endpoint_id: such as `"fal-ai/any-llm"`; `path` is added, unless the id ends with it.
-            input: a mapping, an attrs instance or a dataclass.
+            input: a mapping, an attrs instance or a dataclass; files in it are uploaded first.
             idle_timeout: seconds without a byte, once it has begun; default 300. Keep-alives count as bytes.
             output_type: attrs class, dataclass or TypedDict that each value is built as.
 
@@ -302,20 +318,55 @@ class Session:
             storage=storage,
             store_io=store_io,
             disable_fallback=disable_fallback,
+            inline_below=inline_below,
         )
 
         idle_timeout = check_idle_timeout(idle_timeout)
 
         async def begin() -> Beginning:
+            value = await self._with_urls(input_value(input), options)
             return Beginning(
                 transport=self._sender(),
-                request=stream_request(self._settings, endpoint, input, options),
+                request=stream_request(self._settings, endpoint, value, options),
                 output_type=output_type,
                 idle_timeout=idle_timeout,
                 retry=retry,
             )
 
         return EventStream(begin)
+
+    @property
+    def storage(self) -> Storage:
+        """Files to fal and from fal: upload, download, and who may read them."""
+        if self._storage is None:
+            from fal_async.storage import Storage
+
+            self._storage = Storage(self._sender(), self._cdn_tokens)
+        return self._storage
+
+    async def _with_urls(self, value: Any, options: CallOptions) -> Any:
+        """The input of a model with its files uploaded."""
+        if not find_files(value):
+            return value
+        return await self.storage.transform_input(value, inline_below=options.inline_below or 0)
+
+    async def _fetch_files(self, files: list[OutputFile], folder: str | os.PathLike[str]) -> list[Path]:
+        return await self.storage.download_all(files, folder)
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """Deliveries from fal: verify them, or attach a receiver. One for the session and all of its views."""
+        root = self._root
+        if root._webhooks is None:
+            from fal_async.webhooks import Webhooks
+
+            root._webhooks = Webhooks(root.transport)
+        return root._webhooks
+
+    @property
+    def transport(self) -> Transport:
+        """What sends this session's requests: for integrations."""
+        return self._sender()
 
     async def run(
         self,
@@ -334,6 +385,7 @@ class Session:
         storage: StorageSettings | None = None,
         store_io: bool | None = None,
         disable_fallback: bool | None = None,
+        inline_below: int | None = None,
         retry: RetryPolicy | None = None,
     ) -> Result[T]:
         """Call a model directly and wait for its answer (protocol 3): no queue, no retries by the platform.
@@ -342,7 +394,8 @@ class Session:
 
         Args:
             endpoint_id: such as `"fal-ai/flux/schnell"`; `path` is added to it.
-            input: a mapping, an attrs instance or a dataclass; with GET it becomes the query.
+            input: a mapping, an attrs instance or a dataclass; with GET it becomes the query. Files in it are
+                uploaded first (see `storage.transform_input`).
             output_type: attrs class, dataclass or TypedDict that `data` is built as.
             timeout: seconds for the whole call; default none of its own (see `Timeouts.run`).
 
@@ -362,14 +415,16 @@ class Session:
             storage=storage,
             store_io=store_io,
             disable_fallback=disable_fallback,
+            inline_below=inline_below,
         )
 
         progress = Progress()
 
         async def work() -> Result[T]:
-            request = run_request(self._settings, endpoint, input, options, method)
+            value = await self._with_urls(input_value(input), options)
+            request = run_request(self._settings, endpoint, value, options, method)
             response = await self._sender().send(request, retry=retry, progress=progress)
-            return parse_run(response, endpoint, output_type)
+            return parse_run(response, endpoint, output_type, self._fetch_files)
 
         if timeout is None:
             return await work()
@@ -387,7 +442,7 @@ class Session:
         on_enqueue: EnqueueCallback | None = None,
         on_queue_update: UpdateCallback | None = None,
         # How it is followed, and how long.
-        mode: Mode = "polling",
+        mode: SubscribeMode = "polling",
         poll_interval: float | None = None,
         timeout: float | None = None,
         cancel_on_exit: bool = True,
@@ -404,19 +459,22 @@ class Session:
         no_retry: bool | None = None,
         disable_fallback: bool | None = None,
         max_queue_length: int | None = None,
+        inline_below: int | None = None,
         retry: RetryPolicy | None = None,
     ) -> Result[T]:
         """Submit a request to the queue, follow it to its end, and give its result (protocol 4).
 
         Args:
             endpoint_id: such as `"fal-ai/flux/dev"`; `path` is added to it.
-            input: a mapping, an attrs instance or a dataclass.
+            input: a mapping, an attrs instance or a dataclass. Files in it are uploaded first, within `timeout`
+                (see `storage.transform_input`).
             logs: ask for log entries; they come in the updates and in `result.logs`.
             on_enqueue: called once with the request id; store it there to survive a crash.
             on_queue_update: called with each status. Both may be async; an exception in one ends the
                 wait as a cancellation does.
-            mode: "polling", "streaming" or "auto": see `Mode`.
-            poll_interval: seconds between polls, in place of the pace that adapts to the endpoint.
+            mode: "polling", "streaming", "auto" or "webhook": see `SubscribeMode`.
+            poll_interval: seconds between polls, in place of the pace that adapts to the endpoint;
+                default 30 in mode "webhook".
             timeout: seconds for everything: submit, wait, retries and fetch. Default none.
             cancel_on_exit: when the wait ends without the result (time-out, cancelled task, exception in a
                 callback), cancel the remote request, once. Default True.
@@ -429,7 +487,9 @@ class Session:
             `queue.result` raise. Every error after the submit has the `request_id`.
         """
         endpoint = EndpointId.parse(endpoint_id, path)
-        check_following(mode, poll_interval)
+        receiver = self.webhooks.receiver_for(webhook_url) if mode == "webhook" else None
+        following: Mode = "polling" if mode == "webhook" else mode
+        check_following(following, poll_interval)
         options = bundle(
             hint=hint,
             priority=priority,
@@ -441,14 +501,34 @@ class Session:
             no_retry=no_retry,
             disable_fallback=disable_fallback,
             max_queue_length=max_queue_length,
+            inline_below=inline_below,
         )
         queue, wait, progress = self.queue, Wait(endpoint_id=endpoint.full), Progress()
 
+        async def submit() -> RequestHandle:
+            url = webhook_url if receiver is None else receiver.url
+            return await submit_under(
+                wait, progress, queue.put(endpoint, input, options, url, retry, progress)
+            )
+
         async def work() -> Result[T]:
-            submit = queue.put(endpoint, input, options, webhook_url, retry, progress)
-            handle = await submit_under(wait, progress, submit)
+            if receiver is not None:
+                from fal_async.webhook_waiting import WebhookWait
+
+                return await WebhookWait(
+                    queue=queue,
+                    arrivals=receiver.arrivals,
+                    logs=logs,
+                    on_enqueue=on_enqueue,
+                    on_queue_update=on_queue_update,
+                    poll_interval=poll_interval,
+                    output_type=output_type,
+                ).result(submit)
+            handle = await submit()
             await call_back(on_enqueue, handle.request_id)
-            return await queue.see_through(handle, logs, on_queue_update, mode, poll_interval, output_type)
+            return await queue.see_through(
+                handle, logs, on_queue_update, following, poll_interval, output_type
+            )
 
         return await supervise(wait, work, timeout=timeout, cancel_on_exit=cancel_on_exit)
 

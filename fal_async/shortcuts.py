@@ -16,6 +16,7 @@ from fal_async.config import Environment, from_env
 from fal_async.models import T
 from fal_async.queue import Queue
 from fal_async.session import Session
+from fal_async.storage import Storage
 from fal_async.streaming import Beginning, EventStream
 
 P = ParamSpec("P")
@@ -80,3 +81,4 @@ run = _shortcut(Session.run, lambda session: session)
 subscribe = _shortcut(Session.subscribe, lambda session: session)
 submit = _shortcut(Queue.submit, lambda session: session.queue)
 stream = _stream_shortcut(Session.stream)
+upload = _shortcut(Storage.upload, lambda session: session.storage)

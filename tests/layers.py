@@ -36,11 +36,21 @@ _RESOURCE, _SESSION, _EDGE = 7, 8, 9
 _FAMILIES: Mapping[str, str] = {
     "finding": "queue",
     "following": "queue",
+    "webhook_waiting": "queue",
+    "webhook_store": "webhooks",
+    "webhook_verifier": "webhooks",
     "codec": "realtime",
     "conversation": "realtime",
     "inbox": "realtime",
     "line": "realtime",
     "reading": "realtime",
+    "bodies": "storage",
+    "cdn": "storage",
+    "disk": "storage",
+    "downloads": "storage",
+    "encoding": "storage",
+    "resuming": "storage",
+    "uploads": "storage",
 }
 # Modules that make do with less than what stands below them.
 _ONLY: Mapping[str, frozenset[str]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -67,7 +68,13 @@ def elsewhere(**options: Any) -> Iterator[tuple[Emulator, Callable[[], None]]]:
         while emulator.connections_open:
             await asyncio.sleep(0)
 
-    yield emulator, lambda: asyncio.run_coroutine_threadsafe(drop(), loop).result(timeout=5)
+    def drop_meanwhile() -> None:
+        asyncio.run_coroutine_threadsafe(drop(), loop).result(timeout=5)
+        time.sleep(
+            0.15
+        )  # the client's loop is held up: what it does by itself within 0.1 s is no "meanwhile"
+
+    yield emulator, drop_meanwhile
     loop.call_soon_threadsafe(stop.set)
     thread.join()
 
@@ -176,6 +183,27 @@ async def test_the_address_comes_back_for_submits_too(patient: Session, emulator
     assert emulator.count("submit") == 2
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault.reset(on="status_stream", taken=True, times=None),
+        Fault.close(on="status_stream", taken=True, times=None),
+        Fault.truncate(on="status_stream", times=None),
+    ],
+    ids=["reset", "closed", "cut"],
+)
+async def test_streams_that_break_after_each_event_are_no_busy_loop(
+    patient: Session, emulator: Emulator, gate: Gate, fault: Fault, caplog: pytest.LogCaptureFixture
+) -> None:
+    emulator.faults.add(fault)
+    asked = asyncio.create_task(patient.subscribe(GATE, {"n": 1}, mode="streaming", poll_interval=0.01))
+    await emulator.wait_for("status", 10)
+    gate.open()
+    assert (await asked).data == {"n": 1}
+    assert emulator.count("status_stream") == 3
+    assert caplog.text.count("polls instead") == 1
+
+
 # Storms.
 
 
@@ -269,9 +297,8 @@ async def test_it_is_borne_up_to_a_bound_and_warned_of_once(
 
 
 async def test_a_404_that_passes_is_a_replica_that_lags(patient: Session, emulator: Emulator) -> None:
-    emulator.faults.add(
-        Fault.vanish(on="status", times=2), Fault.html(502, on="status"), Fault.vanish(on="status", times=2)
-    )
+    emulator.faults.add(Fault.html(502, on="status", times=2), Fault.vanish(on="status", times=2))
+    emulator.faults.add(Fault.vanish(on="status", times=2, after=1))
     assert (await patient.subscribe(LLM, ASK)).data["output"]
 
 
@@ -345,6 +372,32 @@ async def test_a_function_that_gives_the_new_key_is_asked_again(emulator: Emulat
         with pytest.raises(AuthenticationError):
             await fal.run(LLM, ASK)
         assert asked_for == before + 3
+
+
+async def test_a_function_that_gives_no_key_for_a_while(emulator: Emulator, gate: Gate) -> None:
+    """The vault is down: who waits goes on waiting, and a submit was surely not sent."""
+    down = False
+
+    async def key() -> str:
+        if down:
+            raise OSError("no vault")
+        return emulator.key
+
+    async with Session(key, hosts=emulator.hosts, retry=quick()) as fal:
+        asked = asyncio.create_task(fal.subscribe(GATE, {"n": 1}, poll_interval=0.01))
+        await emulator.wait_for("status")
+        down = True
+        for call in (fal.run, fal.queue.submit):
+            with pytest.raises(
+                TransportError, match=r"the credentials function failed \(OSError\)"
+            ) as caught:
+                await call(LLM, ASK)
+            assert isinstance(caught.value.__cause__, OSError)
+        assert not asked.done()
+        down = False
+        gate.open()
+        assert (await asked).data == {"n": 1}
+    assert len(emulator.jobs) == 1
 
 
 async def test_an_account_that_ran_empty_meanwhile(patient: Session, emulator: Emulator, gate: Gate) -> None:

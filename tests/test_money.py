@@ -114,9 +114,10 @@ async def test_an_unreadable_answer_to_a_run_is_not_asked_for_again(
     fal: Session, emulator: Emulator, fault: Fault, words: str
 ) -> None:
     emulator.faults.add(fault)
-    with pytest.raises(ResponseDecodeError, match=words):
+    with pytest.raises(ResponseDecodeError, match=words) as caught:
         await fal.run(LLM, ASK)
     assert emulator.count("run") == 1
+    assert (caught.value.endpoint_id, caught.value.retryable) == (LLM, False)
 
 
 REFUSALS: list[Fault] = [
@@ -189,6 +190,8 @@ async def test_definite_answers_are_given_at_once(
             await call(fal, name)
     assert (emulator.count(on(name)), len(emulator.jobs)) == (1, 0)
     assert caught.value.endpoint_id == LLM
+    # `retryable` promises that asking again pays nothing twice.
+    assert caught.value.retryable == (fault.status in (429, 503))
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -219,6 +222,26 @@ async def test_a_warm_connection_is_no_licence_to_send_again(fal: Session, emula
             await fal.queue.submit(LLM, ASK)
         assert (emulator.count("submit"), len(emulator.jobs)) == (jobs, jobs)
     assert emulator.connections_opened <= opened + 1
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault.reset(on="run", taken=True, times=None),
+        Fault.close(on="run", taken=True, times=None),
+        Fault.stall(5, on="run", times=None),
+        Fault.truncate(on="run", times=None),
+    ],
+    ids=["reset", "closed", "stalled", "cut"],
+)
+async def test_nor_is_a_direct_run_by_another_method(emulator: Emulator, method: str, fault: Fault) -> None:
+    async with session_on(emulator, timeout=impatient()) as fal:
+        await fal.run(LLM, ASK)  # a warm connection
+        emulator.faults.add(fault)
+        with pytest.raises(SubmissionUncertainError):
+            await fal.run(LLM, ASK, method=method)
+    assert emulator.count("run") == 2
 
 
 async def test_a_storm_of_refusals_makes_one_job_for_each_call(emulator: Emulator) -> None:

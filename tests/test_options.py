@@ -69,6 +69,7 @@ def test_no_options_at_all_make_no_value() -> None:
         "no_retry": True,
         "disable_fallback": True,
         "max_queue_length": 0,
+        "inline_below": 0,
     }
     assert bundle(**everything) == CallOptions(**everything)
     assert set(everything) == {field.name for field in attrs.fields(CallOptions)}

@@ -17,6 +17,7 @@ PROGRAM = "fal-async"
 VERBS = {
     "demo": "watch the main job happen on a local fal: four pictures, without a key or costs",
     "emulator": "run a complete local fal, to develop and test against without a key or costs",
+    "proxy": "run a proxy that keeps the key, for fal's browser clients",
 }
 """Each verb with its line in `--help`."""
 

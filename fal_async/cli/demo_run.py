@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import re
 import time
 from pathlib import Path
@@ -77,7 +76,7 @@ async def show(screen: Screen, prompt: str, seed: int, folder: Path) -> None:
             on_enqueue=story.submitted,
             on_queue_update=story.moved,
         )
-        written = await _write_pictures(result, folder)
+        written = await result.download(folder)
         await asyncio.gather(*others)
     _sum_up(screen, story, result, written)
 
@@ -87,23 +86,11 @@ async def _somebody_else(fal: Session, number: int) -> None:
     await fal.subscribe("fal-ai/flux/dev", {"prompt": f"somebody else's {number}", "num_inference_steps": 12})
 
 
-async def _write_pictures(result: Result[Any], folder: Path) -> list[tuple[Path, dict[str, Any]]]:
-    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
-    written = []
-    for number, image in enumerate(result.data["images"]):
-        path = folder / f"picture-{number + 1}.png"
-        data = base64.b64decode(image["url"].partition(",")[2])
-        await asyncio.to_thread(path.write_bytes, data)
-        written.append((path, image))
-    return written
-
-
-def _sum_up(
-    screen: Screen, story: Story, result: Result[Any], written: list[tuple[Path, dict[str, Any]]]
-) -> None:
+def _sum_up(screen: Screen, story: Story, result: Result[Any], written: list[Path]) -> None:
     screen.line()
-    for path, image in written:
-        screen.line(f"  {path}  {image['width']} x {image['height']}, {path.stat().st_size // 1000} kB")
+    for path, image in zip(written, result.data["images"], strict=True):
+        size = f"{image['width']} x {image['height']}, {path.stat().st_size // 1000} kB"
+        screen.line(f"  {path}  {size}")
     screen.line()
     screen.line(f"  request id       {result.request_id}")
     screen.line(f"  queue time       {story.queue_seconds:.1f} s")

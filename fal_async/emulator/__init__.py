@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fal_async.emulator.realtime_options import RealtimeOptions
     from fal_async.emulator.recording import RecordedRequest
     from fal_async.emulator.server import Emulator
+    from fal_async.emulator.webhooks import WebhookAttempt, WebhookPolicy
 
 __all__ = [
     "Answer",
@@ -34,6 +35,8 @@ __all__ = [
     "ModelError",
     "RealtimeOptions",
     "RecordedRequest",
+    "WebhookAttempt",
+    "WebhookPolicy",
 ]
 
 _HOMES = {
@@ -46,6 +49,8 @@ _HOMES = {
     "ModelError": "answers",
     "RealtimeOptions": "realtime_options",
     "RecordedRequest": "recording",
+    "WebhookAttempt": "webhooks",
+    "WebhookPolicy": "webhooks",
 }
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from fal_async.emulator import webhook_calls
 from fal_async.emulator.answers import Answer, json_answer, request_error
 from fal_async.emulator.core import Call, Core
 from fal_async.emulator.faults import Fault
@@ -47,6 +48,10 @@ class Admin:
             ("POST", "key"): self._rotate,
             ("POST", "lock"): lambda _, __: controls.lock_account(),
             ("POST", "unlock"): lambda _, __: controls.unlock_account(),
+            ("GET", "webhooks"): webhook_calls.list_attempts,
+            ("POST", "webhooks"): webhook_calls.deliver,
+            ("POST", "webhooks/automatic"): webhook_calls.set_automatic,
+            ("POST", "webhooks/rotate"): webhook_calls.rotate_key,
         }
 
     async def __call__(self, core: Core, call: Call) -> Answer:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from fal_async.emulator.answers import Answer
 from fal_async.emulator.jobs import COMPLETED, Job
 
 BIG_RESULT = 10 * 1024
@@ -53,13 +54,16 @@ class Books:
         for job in self:
             job.forgotten = True
 
+    def kept_seconds(self, answer: Answer) -> float:
+        """How long a result stays after completion."""
+        if self._retention is not None:
+            return self._retention
+        return KEPT_SECONDS_BIG if len(answer.body) >= BIG_RESULT else KEPT_SECONDS
+
     def _expired(self, job: Job) -> bool:
         if job.state != COMPLETED or job.completed_at is None or job.answer is None:
             return False
-        kept = self._retention
-        if kept is None:
-            kept = KEPT_SECONDS_BIG if len(job.answer.body) >= BIG_RESULT else KEPT_SECONDS
-        return time.time() >= job.completed_at + kept
+        return time.time() >= job.completed_at + self.kept_seconds(job.answer)
 
     def _drop_the_oldest(self) -> None:
         oldest = next(iter(self._jobs.values()))

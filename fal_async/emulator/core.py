@@ -16,9 +16,13 @@ from fal_async.emulator.faults import Fault
 from fal_async.emulator.files import FileStore
 from fal_async.emulator.jobs import Job
 from fal_async.emulator.keyring import Keyring
+from fal_async.emulator.receiving import Body
 from fal_async.emulator.recording import Recorder
 from fal_async.emulator.routing import FAL_HOSTS, Route, host_name
+from fal_async.emulator.storage_paths import StoragePath
 from fal_async.emulator.tokens import RealtimeTokens
+from fal_async.emulator.upload_book import UploadBook
+from fal_async.emulator.webhooks import Webhooks
 
 
 @attrs.frozen(kw_only=True)
@@ -27,10 +31,12 @@ class Core:
     books: Books
     dispatcher: Dispatcher
     files: FileStore
+    uploads: UploadBook
     keyring: Keyring
     tokens: RealtimeTokens
     faults: FaultBook
     recorder: Recorder
+    webhooks: Webhooks
     keep_alive: float
     """Seconds between the keep-alive comments of a stream."""
 
@@ -44,7 +50,21 @@ class Call:
     job: Job | None = None
     """The job that the path names, or the one that this call made."""
     body: bytes = b""
+    streamed: Body | None = None
+    """In place of `body`, for uploads: still on the wire."""
     fault: Fault | None = None
+
+    @property
+    def incoming(self) -> Body:
+        if self.streamed is None:
+            raise RuntimeError(f"the body of {self.route.kind!r} was read already")
+        return self.streamed
+
+    @property
+    def storage(self) -> StoragePath:
+        if self.route.storage is None:
+            raise RuntimeError(f"{self.route.kind!r} is no storage operation")
+        return self.route.storage
 
     @property
     def headers(self) -> Mapping[str, str]:

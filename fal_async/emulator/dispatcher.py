@@ -25,9 +25,15 @@ class EndpointQueue:
     """All that waits for, and runs on, one endpoint's runners."""
 
     def __init__(
-        self, endpoint: Endpoint, *, speed: float, retry_pause: float, context: Callable[[Job], JobContext]
+        self,
+        endpoint: Endpoint,
+        *,
+        speed: float,
+        retry_pause: float,
+        context: Callable[[Job], JobContext],
+        completed: Callable[[Job], None],
     ) -> None:
-        self.endpoint = endpoint
+        self.endpoint, self._completed = endpoint, completed
         self._speed, self._retry_pause, self._context = speed, retry_pause, context
         self._free = endpoint.runners
         self._direct, self._normal, self._low = Lane[Job](), Lane[Job](), Lane[Job]()
@@ -168,6 +174,7 @@ class EndpointQueue:
         elif job.billable_units is None:
             job.billable_units = self.endpoint.billable_units
         job.complete(answer, now)
+        self._completed(job)
 
     def _retry(self, job: Job) -> None:
         """IN_PROGRESS goes back to IN_QUEUE (protocol 4.2); the caller's start limit goes on (4.6)."""
@@ -221,8 +228,17 @@ class EndpointQueue:
 class Dispatcher:
     """The queues of all endpoints, each made when it is first used."""
 
-    def __init__(self, *, speed: float, retry_pause: float, context: Callable[[Job], JobContext]) -> None:
-        self._make = partial(EndpointQueue, speed=speed, retry_pause=retry_pause, context=context)
+    def __init__(
+        self,
+        *,
+        speed: float,
+        retry_pause: float,
+        context: Callable[[Job], JobContext],
+        completed: Callable[[Job], None],
+    ) -> None:
+        self._make = partial(
+            EndpointQueue, speed=speed, retry_pause=retry_pause, context=context, completed=completed
+        )
         self._queues: dict[Endpoint, EndpointQueue] = {}
 
     def of(self, endpoint: Endpoint) -> EndpointQueue:

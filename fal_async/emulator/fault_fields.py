@@ -25,6 +25,15 @@ OPERATIONS = (
     "realtime",
     "realtime_token",
     "websocket",
+    "cdn_token",
+    "initiate",
+    "upload",
+    "multipart",
+    "part",
+    "complete",
+    "cdn_sign",
+    "storage",
+    "key_set",
 )
 """What `on` can name. "any" is each of the others."""
 WHERE = ("headers", "body")

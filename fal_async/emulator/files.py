@@ -1,57 +1,135 @@
-"""Files on disk: what endpoints produce, under the names that v3.fal.media serves them by."""
+"""Files on disk: uploaded ones and those that endpoints produce, by the names that v3b.fal.media serves."""
 
 from __future__ import annotations
 
 import asyncio
+import heapq
 import mimetypes
 import re
 import secrets
 import shutil
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+import attrs
+
+from fal_async.emulator.lifecycle import Lifecycle
+
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_SERVED = "files/"
+UNFINISHED = "unfinished"
+"""The sub-folder of parts that wait for the rest of their file; never served."""
+
+
+@attrs.frozen(kw_only=True)
+class StoredFile:
+    location: Path
+    content_type: str
+    lifecycle: Lifecycle = attrs.field(factory=Lifecycle)
+    expires_at: float | None = None
+    """Seconds since the epoch."""
 
 
 class FileStore:
-    """Keeps files in `folder`, or in a temporary one that is removed on `close`."""
+    """Keeps files in `folder`, or in a temporary one that is removed on `close`.
+
+    A given folder keeps its files for the next emulator, but not their content types, lifecycles and ACLs.
+    """
 
     def __init__(self, folder: Path | None) -> None:
         self._given = folder
         self._folder: Path | None = folder
-        self._content_types: dict[str, str] = {}
-        self._writing: set[asyncio.Future[None]] = set()
+        self._records: dict[str, StoredFile] = {}
+        self._expiring: list[tuple[float, str]] = []
+        self._working: set[asyncio.Future[None]] = set()
 
-    async def put(self, data: bytes, content_type: str, file_name: str) -> str:
+    @property
+    def folder(self) -> Path | None:
+        return self._folder
+
+    async def put(
+        self, data: bytes, content_type: str, file_name: str, lifecycle: Lifecycle | None = None
+    ) -> str:
         """The path under the file host, such as `files/b/0a8c11ef/cat.png`."""
-        name = _UNSAFE.sub("_", file_name).strip("._") or "file"
-        # The form of newer URLs: /files/b/{8 hex}/{name} (protocol 1.1).
-        path = f"files/b/{secrets.token_hex(4)}/{name}"
-        self._content_types[path] = content_type
-        writing = asyncio.ensure_future(asyncio.to_thread(_write, self._root() / path, data))
-        self._writing.add(writing)
-        writing.add_done_callback(self._writing.discard)
-        # Shielded: a thread can't be cancelled, and `close` must not remove the folder under its hands.
-        await asyncio.shield(writing)
+        path = self.new_path(file_name)
+        target = self.location(path)
+        await self.work(lambda: _write(target, data))
+        self.admit(path, content_type, lifecycle or Lifecycle())
         return path
 
-    def find(self, path: str) -> tuple[Path, str] | None:
-        """Where it lies on disk, and its content type; None for what is missing or outside the folder."""
-        if self._folder is None:
+    def new_path(self, file_name: str) -> str:
+        """The form of newer URLs: /files/b/{8 hex}/{name} (protocol 1.1)."""
+        name = _UNSAFE.sub("_", file_name).strip("._") or "file"
+        return f"files/b/{secrets.token_hex(4)}/{name}"
+
+    def location(self, path: str) -> Path:
+        """Where this path lies on disk, whether anything is there or not."""
+        return self._root() / path
+
+    def admit(self, path: str, content_type: str, lifecycle: Lifecycle) -> None:
+        """From now on the file is served."""
+        self._sweep()
+        expires_at = None if lifecycle.expires_in is None else time.time() + lifecycle.expires_in
+        if expires_at is not None:
+            heapq.heappush(self._expiring, (expires_at, path))
+        self._records[path] = StoredFile(
+            location=self.location(path),
+            content_type=content_type,
+            lifecycle=lifecycle,
+            expires_at=expires_at,
+        )
+
+    def _sweep(self) -> None:
+        """What nobody asks for any more goes from the disk as well."""
+        while self._expiring and self._expiring[0][0] <= time.time():
+            self.find(heapq.heappop(self._expiring)[1])
+
+    def change(self, path: str, lifecycle: Lifecycle) -> None:
+        """Another ACL for a file that is there; it expires when it would have."""
+        found = self.find(path)
+        if found is not None:
+            self._records[path] = attrs.evolve(found, lifecycle=lifecycle)
+
+    def find(self, path: str) -> StoredFile | None:
+        """None for what is missing, expired, half-uploaded, or outside the folder."""
+        record = self._records.get(path)
+        if record is not None and record.expires_at is not None and record.expires_at <= time.time():
+            record.location.unlink(missing_ok=True)
+            del self._records[path]
             return None
-        target = (self._folder / path).resolve()
-        if not target.is_relative_to(self._folder.resolve()) or not target.is_file():
+        found = record or self._left_by_another(path)
+        return found if found is not None and found.location.is_file() else None
+
+    def _left_by_another(self, path: str) -> StoredFile | None:
+        if self._given is None or not path.startswith(_SERVED):
+            return None
+        target = (self._given / path).resolve()
+        if not target.is_relative_to(self._given.resolve()):
             return None
         guessed = mimetypes.guess_type(target.name)[0] or "application/octet-stream"
-        return target, self._content_types.get(path, guessed)
+        return StoredFile(location=target, content_type=guessed)
+
+    async def work(self, job: Callable[[], None]) -> None:
+        """Disk work in a thread. A thread can't be cancelled: whoever is, waits for it; and so does `close`."""
+        working = asyncio.ensure_future(asyncio.to_thread(job))
+        self._working.add(working)
+        working.add_done_callback(self._working.discard)
+        try:
+            await asyncio.shield(working)
+        except asyncio.CancelledError:
+            await asyncio.wait([working])
+            raise
 
     async def close(self) -> None:
-        if self._writing:
-            await asyncio.wait(self._writing)
-        if self._given is None and self._folder is not None:
-            folder, self._folder = self._folder, None
-            await asyncio.to_thread(shutil.rmtree, folder)
-        self._content_types.clear()
+        if self._working:
+            await asyncio.wait(self._working)
+        if self._folder is not None:
+            unfinished, folder = self._folder / UNFINISHED, self._folder
+            await asyncio.to_thread(shutil.rmtree, folder if self._given is None else unfinished, True)
+        self._folder = self._given
+        self._records.clear()
 
     def _root(self) -> Path:
         if self._folder is None:

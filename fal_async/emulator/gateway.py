@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from aiohttp import web
 
 from fal_async.emulator import (
+    cdn,
     following,
     http_over_websocket,
     intake,
@@ -16,8 +17,11 @@ from fal_async.emulator import (
     realtime,
     side_hosts,
     status_stream,
+    storage_api,
     streaming,
     tokens,
+    uploads,
+    webhook_calls,
 )
 from fal_async.emulator.answers import Answer, bad_request, json_answer, method_not_allowed, request_error
 from fal_async.emulator.core import Call, Core, Reply
@@ -25,11 +29,13 @@ from fal_async.emulator.delivery import deliver, hang_up, no_answer, reset, to_r
 from fal_async.emulator.faults import Fault
 from fal_async.emulator.jobs import Job
 from fal_async.emulator.mangling import replacement, spoil
+from fal_async.emulator.receiving import STREAMED, Body
 from fal_async.emulator.recording import Entry
 from fal_async.emulator.routing import Route, app_id, parse, refined
 
 Service = Callable[[Core, Call], Awaitable[Reply]]
-_IN_PLACE_OF_THE_ANSWER = frozenset({"reset", "close", "answer", "html", "balance", "vanish", "redirect"})
+_OTHER_ANSWERS = frozenset({"answer", "html", "balance", "vanish", "redirect"})
+_IN_PLACE_OF_THE_ANSWER = _OTHER_ANSWERS | {"reset", "close"}
 _PUBLIC_PLATFORM = frozenset({"v1/models", "v1/meta"})
 
 
@@ -39,6 +45,7 @@ async def index(core: Core, call: Call) -> Answer:
         "queue.fal.run",
         "rest.fal.ai",
         "v3.fal.media",
+        "v3b.fal.media",
         "api.fal.ai/v1",
         "fal.ai",
         "auth.fal.ai",
@@ -73,16 +80,27 @@ SERVICES: Mapping[str, Service] = {
     "status_stream": status_stream.status_stream,
     "result": following.result,
     "cancel": following.cancel,
-    "file": side_hosts.file,
+    "file": cdn.file,
+    "cdn_token": uploads.cdn_token,
+    "initiate": uploads.initiate,
+    "upload": uploads.upload,
+    "multipart": uploads.multipart,
+    "part": uploads.part,
+    "complete": uploads.complete,
+    "cdn_sign": cdn.sign,
+    "storage": storage_api.storage,
     "token": side_hosts.token,
     "openapi": side_hosts.openapi,
     "platform": platform_api.platform,
+    "key_set": webhook_calls.key_set,
     "index": index,
     "wrong_method": wrong_method,
 }
 """One row per operation: a new feature of fal is a file beside these and a line here."""
-_WITHOUT_KEY = frozenset({"file", "token", "openapi", "index", "admin", "unknown", "stream", "realtime"})
-"""Of these, streams and realtime sessions check for themselves: they take a token in the query as well."""
+_WITHOUT_KEY = frozenset({"file", "token", "openapi", "key_set", "index", "admin", "unknown"}) | frozenset(
+    {"stream", "realtime"}  # these check for themselves: they take a token in the query as well
+    | {"upload", "multipart", "part", "complete", "cdn_sign"}  # a CDN token or a signature instead (7.1)
+)
 _SENT_PIECEMEAL = frozenset({"status_stream", "stream", "realtime", "websocket"})
 """What is answered bit by bit: their own services put faults of the connection in between."""
 
@@ -96,15 +114,18 @@ class Gateway:
         call = Call(request=request, route=_route(request))
         call.job = self._named_job(call.route)
         try:
-            call.body = await _read(request)
+            call.body = b"" if call.route.kind in STREAMED else await _read(request)
         except web.RequestPayloadError as error:
             return to_response(bad_request(f"The request body could not be read: {error}"))
         entry = _entry(call)
+        if call.route.kind in STREAMED:
+            _continue(request)
+            call.streamed = Body(request, entry)
         self._core.recorder.open(entry)
         try:
             response = await self._respond(call)
-        except ConnectionResetError:
-            response = None  # the caller has left before the headers did
+        except ConnectionError:
+            response = None  # the client is gone
         finally:
             entry.endpoint_id, entry.request_id = call.endpoint_id, call.request_id
         entry.status = None if response is None else response.status
@@ -152,7 +173,12 @@ class Gateway:
             self._go_away(fault.seconds)
             reset(call.request.transport)
             return None
-        reply = await self._answer(call) if _is_executed(call, fault) else None
+        reply = None
+        if _is_executed(call, fault):
+            reply = await self._answer(call)
+        elif call.streamed is not None:
+            # An upload is read all the same: to its end before another answer, half of it before a break.
+            await call.streamed.discard(1.0 if fault.kind in _OTHER_ANSWERS else 0.5)
         if isinstance(reply, web.StreamResponse):
             return reply
         instead = replacement(fault, call.request_id)
@@ -189,10 +215,14 @@ async def _leave(call: Call, fault: Fault) -> None:
 async def _read(request: web.BaseRequest) -> bytes:
     if not request.can_read_body:
         return b""
+    _continue(request)
+    return await request.content.read()
+
+
+def _continue(request: web.BaseRequest) -> None:
     if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
         # aiohttp leaves this to its router, which is not used here; curl waits a second for it.
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    return await request.content.read()
 
 
 def _entry(call: Call) -> Entry:
@@ -203,6 +233,7 @@ def _entry(call: Call) -> Entry:
         query=call.request.query,
         headers=call.request.headers,
         body=call.body,
+        size=len(call.body),
         kind=call.route.kind,
         endpoint_id=call.endpoint_id,
         request_id=call.request_id,

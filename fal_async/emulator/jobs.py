@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import attrs
 
 from fal_async.emulator.answers import Answer
+from fal_async.emulator.lifecycle import Lifecycle
 from fal_async.emulator.options import CallOptions
 
 if TYPE_CHECKING:
@@ -122,7 +123,9 @@ def _describe(answer: Answer) -> tuple[str, str | None]:
 
 
 class FileKeeper(Protocol):
-    async def put(self, data: bytes, content_type: str, file_name: str) -> str: ...
+    async def put(
+        self, data: bytes, content_type: str, file_name: str, lifecycle: Lifecycle | None = None
+    ) -> str: ...
 
 
 class JobContext:
@@ -162,7 +165,7 @@ class JobContext:
 
     async def file(self, data: bytes, content_type: str, file_name: str) -> dict[str, Any]:
         """Keep a produced file and give its file object (protocol 13): `url` is served by this emulator."""
-        path = await self._files.put(data, content_type, file_name)
+        path = await self._files.put(data, content_type, file_name, self._job.options.lifecycle)
         url = f"{self._job.origin}/v3.fal.media/{path}"
         return {"url": url, "content_type": content_type, "file_name": file_name, "file_size": len(data)}
 

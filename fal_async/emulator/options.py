@@ -9,6 +9,9 @@ from typing import Any
 
 import attrs
 
+from fal_async.emulator.lifecycle import HEADERS as LIFECYCLE_HEADERS
+from fal_async.emulator.lifecycle import Lifecycle, lifecycle_of
+
 MAX_EXTRA_ATTEMPTS = 9
 """Up to 10 attempts in total (protocol 4.7)."""
 _YES = frozenset({"1", "true", "yes"})
@@ -30,6 +33,8 @@ class CallOptions:
     store_io: bool = True
     hint: str | None = None
     webhook_url: str | None = None
+    lifecycle: Lifecycle | None = None
+    """Of the media that the request produces; None: nothing was asked."""
 
 
 def parse_options(headers: Mapping[str, str], query: Mapping[str, str]) -> CallOptions:
@@ -43,7 +48,15 @@ def parse_options(headers: Mapping[str, str], query: Mapping[str, str]) -> CallO
         store_io=headers.get("X-Fal-Store-IO", "").strip().lower() not in _NO,
         hint=headers.get("X-Fal-Runner-Hint"),
         webhook_url=query.get("fal_webhook"),
+        lifecycle=_lifecycle(headers),
     )
+
+
+def _lifecycle(headers: Mapping[str, str]) -> Lifecycle | None:
+    try:
+        return lifecycle_of(headers) if any(name in headers for name in LIFECYCLE_HEADERS) else None
+    except ValueError as error:
+        raise BadOption(str(error)) from error
 
 
 def _start_timeout(headers: Mapping[str, str]) -> float | None:

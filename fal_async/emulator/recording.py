@@ -24,8 +24,12 @@ class RecordedRequest:
     headers: Mapping[str, str] = attrs.field(repr=False)
     """Case-insensitive."""
     body: bytes = attrs.field(repr=False)
+    """Empty for an uploaded file or part: those go to disk, and only their `size` is kept."""
+    size: int
+    """Bytes of the body that arrived."""
     kind: str
-    """run, submit, status, status_stream, result, cancel, file, rest, platform, openapi, token, index..."""
+    """run, submit, status, status_stream, result, cancel, file, rest, platform, openapi, token, index,
+    and for storage cdn_token, initiate, upload, multipart, part, complete, cdn_sign, storage..."""
     endpoint_id: str | None
     request_id: str | None
     status: int | None
@@ -48,6 +52,7 @@ class Entry:
     request_id: str | None
     at: float
     body: bytes = b""
+    size: int = 0
     status: int | None = None
 
 

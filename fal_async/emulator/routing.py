@@ -12,6 +12,8 @@ from collections.abc import Mapping
 
 import attrs
 
+from fal_async.emulator.storage_paths import StoragePath, parse_storage
+
 ADMIN = "_emulator"
 QUEUE_HOSTS = frozenset({"queue.fal.run", "queue.falrun.com"})
 RUN_HOSTS = frozenset({"fal.run", "falrun.com"})
@@ -29,6 +31,8 @@ _OTHER_HOSTS = {
 _TOKEN_PATHS = frozenset({"tokens", "tokens/realtime"})
 """Both forms of a realtime token (protocol 6.2), on rest.fal.ai."""
 FAL_HOSTS = QUEUE_HOSTS | RUN_HOSTS | _OTHER_HOSTS.keys()
+KEY_SET = ("rest.fal.ai", ".well-known/jwks.json")
+"""Public, unlike the rest of that host (protocol 8.3)."""
 NAMESPACES = frozenset({"workflows", "comfy"})
 _LEGACY_ID = re.compile(r"^(\d+)-([A-Za-z0-9][A-Za-z0-9-]*)$")
 _PORT = re.compile(r":\d+$")
@@ -51,6 +55,7 @@ class Route:
     rest: str
     endpoint_id: str | None = None
     request_id: str | None = None
+    storage: StoragePath | None = None
 
 
 def parse(method: str, path: str, host: str = "") -> Route:
@@ -76,11 +81,15 @@ def _route(method: str, host: str, segments: list[str]) -> Route:
     rest = "/".join(segments)
     if host in RUN_HOSTS:
         return Route(kind="run", host=host, rest=rest, endpoint_id=normal_id(rest))
+    if (host, rest) == KEY_SET:
+        return Route(kind="key_set", host=host, rest=rest)
     kind = _OTHER_HOSTS.get(host, "unknown")
     if kind == "rest" and rest in _TOKEN_PATHS:
         return Route(kind="realtime_token", host=host, rest=rest)
     endpoint_id = _without_tail(rest, "stream") if kind == "websocket" else None
-    return Route(kind=kind, host=host, rest=rest, endpoint_id=endpoint_id)
+    storage = parse_storage(method, kind, rest)
+    kind = storage.kind if storage else kind
+    return Route(kind=kind, host=host, rest=rest, endpoint_id=endpoint_id, storage=storage)
 
 
 def refined(route: Route, method: str, headers: Mapping[str, str]) -> Route:

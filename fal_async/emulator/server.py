@@ -26,6 +26,8 @@ from fal_async.emulator.listener import Listener
 from fal_async.emulator.realtime_options import RealtimeOptions
 from fal_async.emulator.recording import RecordedRequest, Recorder
 from fal_async.emulator.tokens import RealtimeTokens
+from fal_async.emulator.upload_book import MAX_TOKEN_LIFETIME, Upload, UploadBook
+from fal_async.emulator.webhooks import WebhookPolicy, Webhooks
 
 if TYPE_CHECKING:
     from fal_async.config import Hosts
@@ -45,15 +47,18 @@ class Emulator:
     speed           time factor of work: with 50, a model's 2 s take 40 ms. Default 1.
                     It divides `job.sleep` and the pause before a retry, and multiplies `inference_time`.
                     What meets the client's clock is not scaled: start timeout, retention, keep-alive, faults.
-    folder          where produced files go and stay; default a temporary one, removed on stop
+    folder          where produced and uploaded files go and stay; default a temporary one, removed on stop
     retention       seconds that a result is kept; default fal's rule: 1 h, and 6 min from 10 KB on
     keep_alive      seconds between the comments of an idle status stream; default 15, as on fal
+    webhooks        time limits, pauses and number of webhook deliveries (a `WebhookPolicy`); default fal's
     retry_pause     seconds (scaled) before the platform tries a failed request again; default 0.5
     record          False: requests are counted but not kept
     keep_requests   how many recorded requests are kept, the latest ones
     keep_jobs       how many jobs are kept in the books
     seed            of the generator behind faults with a `chance`
     builtins        False: without the built-in models
+    cdn_token_lifetime  seconds that a CDN token is good for; default 30 days, fal's longest
+    min_part_size   bytes that each part of an upload but the last must have; default 1
     """
 
     def __init__(
@@ -68,12 +73,15 @@ class Emulator:
         folder: str | os.PathLike[str] | None = None,
         retention: float | None = None,
         keep_alive: float = 15.0,
+        webhooks: WebhookPolicy | None = None,
         retry_pause: float = 0.5,
         record: bool = True,
         keep_requests: int = 10_000,
         keep_jobs: int = 100_000,
         seed: int = 0,
         builtins: bool = True,
+        cdn_token_lifetime: float = MAX_TOKEN_LIFETIME,
+        min_part_size: int = 1,
         ssl: SSLContext | None = None,
     ) -> None:
         if speed <= 0:
@@ -81,11 +89,17 @@ class Emulator:
         self._host, self._port, self._tls = host, port, ssl
         self._runners, self._speed = runners, speed
         self._files = FileStore(None if folder is None else Path(folder))
+        books = Books(retention=retention, limit=keep_jobs)
+        hooks = Webhooks(books=books, policy=webhooks or WebhookPolicy(), speed=speed)
         self._core = Core(
             endpoints=EndpointTable(),
-            books=Books(retention=retention, limit=keep_jobs),
-            dispatcher=Dispatcher(speed=speed, retry_pause=retry_pause, context=self._context),
+            books=books,
+            dispatcher=Dispatcher(
+                speed=speed, retry_pause=retry_pause, context=self._context, completed=hooks.completed
+            ),
+            webhooks=hooks,
             files=self._files,
+            uploads=UploadBook(token_lifetime=cdn_token_lifetime, min_part_size=min_part_size),
             keyring=Keyring(key, require=require_key),
             tokens=RealtimeTokens(),
             faults=FaultBook(seed),
@@ -116,6 +130,7 @@ class Emulator:
         listener = Listener(self._gateway.handle, host=self._host, port=self._port, tls=self._tls)
         await listener.open()
         self._listener = listener
+        self._core.webhooks.open()
 
     async def stop(self) -> None:
         """Leaves no task, socket or temporary file behind. Stopping twice is no error."""
@@ -127,6 +142,7 @@ class Emulator:
             if self._listener is not None:
                 listener, self._listener = self._listener, None
                 await listener.close()
+            await self._core.webhooks.close()
             await self._core.dispatcher.close()
         finally:
             await self._files.close()
@@ -153,6 +169,7 @@ class Emulator:
         try:
             if not keep_memory:
                 self._core.books.forget()
+                self._core.webhooks.forget()
                 await self._core.dispatcher.close()
             await asyncio.sleep(downtime)
         finally:
@@ -180,6 +197,11 @@ class Emulator:
         from fal_async.config import Hosts  # the client's one value that is needed here, and only here
 
         return Hosts.local(self.url)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where its files lie; None before the first of them, without a folder of your own."""
+        return self._files.folder
 
     @property
     def key(self) -> str:
@@ -241,6 +263,11 @@ class Emulator:
         """What was asked, in order of arrival."""
         return self._core.recorder.requests()
 
+    @property
+    def uploads(self) -> Mapping[str, Upload]:
+        """Every upload that was begun, by the id that the emulator gave it."""
+        return self._core.uploads.uploads
+
     def count(self, kind: str | None = None) -> int:
         """How many requests of this kind arrived, such as "submit" or "status"; all without a kind."""
         return self._core.recorder.count(kind)
@@ -272,6 +299,15 @@ class Emulator:
         """The old key gets 401 from now on."""
         self._core.keyring.rotate(new)
 
+    @property
+    def webhooks(self) -> Webhooks:
+        """Deliveries: what was sent, and more of them on demand."""
+        return self._core.webhooks
+
+    def rotate_webhook_key(self, *, retire: bool = False) -> None:
+        """A new key signs deliveries from now on. With `retire` the old ones leave the key set."""
+        self._core.webhooks.keys.rotate(retire=retire)
+
     def lock_account(self, *, polls: bool = True) -> None:
         """403, exhausted balance, on every call; with `polls=False` on run and submit only (protocol 9.4)."""
         self._core.keyring.lock(polls=polls)
@@ -290,6 +326,14 @@ class Emulator:
     def revoke_tokens(self) -> None:
         """Access tokens given so far get 401; their refresh tokens stay good."""
         self._core.keyring.forget_tokens()
+
+    def revoke_cdn_tokens(self) -> None:
+        """The CDN refuses the tokens given so far with 401; new ones can be had."""
+        self._core.uploads.revoke_tokens()
+
+    def forget_uploads(self) -> None:
+        """Uploads that were begun but not completed are gone, as after their time on fal."""
+        self._core.uploads.forget_unfinished()
 
     # Inside.
 

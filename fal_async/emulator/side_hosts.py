@@ -1,35 +1,14 @@
-"""The small hosts: produced files, the login's token, each endpoint's schema (protocol 1.1, 1.4, 11.6)."""
+"""The small hosts: the login's token, each endpoint's schema (protocol 1.4, 11.6)."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 from urllib.parse import parse_qsl
 
-from aiohttp import web
-
-from fal_async.emulator.answers import Answer, json_answer, method_not_allowed, request_error
+from fal_async.emulator.answers import json_answer, method_not_allowed, request_error
 from fal_async.emulator.core import Call, Core, Reply
 from fal_async.emulator.endpoints import Endpoint
-
-_IMMUTABLE = "public, max-age=31536000, immutable"
-"""The CDN's caching (protocol 13)."""
-
-
-async def file(core: Core, call: Call) -> Reply:
-    """`GET v3.fal.media/files/...`: public, with ranges, sent from disk."""
-    if call.request.method not in ("GET", "HEAD"):
-        return method_not_allowed()
-    found = await asyncio.to_thread(core.files.find, call.route.rest)
-    if found is None:
-        return request_error(404, "File not found")
-    path, content_type = found
-    headers = {"Content-Type": content_type, "Cache-Control": _IMMUTABLE}
-    if call.fault is not None:
-        # A fault works on an answer in memory.
-        return Answer(200, headers, await asyncio.to_thread(path.read_bytes))
-    return web.FileResponse(path, headers=headers)
 
 
 async def token(core: Core, call: Call) -> Reply:

@@ -139,4 +139,7 @@ class _Sender:
             hang_up(self._call.request)
 
     async def write(self, data: bytes) -> None:
-        await self._response.write(data)
+        try:
+            await self._response.write(data)
+        except ConnectionError:
+            self.broken_off = True  # the client is gone

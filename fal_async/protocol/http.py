@@ -78,6 +78,7 @@ class HttpRequest:
         body: bytes, or a function that gives the pieces anew for each attempt.
         auth: whether the session's key goes with it (to trusted origins only).
         persistent: a result that is known to be there: every failure is passing, and it is tried longest.
+        harmless: a second one costs "at worst an orphan file" (protocol 12): every 5xx is worth another try.
         refusal_is_final: a 429 is what the caller asked for (`max_queue_length`), so it isn't retried.
     """
 
@@ -90,6 +91,7 @@ class HttpRequest:
     endpoint_id: str | None = None
     request_id: str | None = None
     persistent: bool = False
+    harmless: bool = False
     refusal_is_final: bool = False
 
 
@@ -253,13 +255,14 @@ def backup_url(url: str) -> str | None:
 def redirect_target(request: HttpRequest, url: str, status: int, location: str | None) -> str | None:
     """Where to go on with a read that was redirected; None: nowhere, and the answer stands as it is.
 
-    With a key on it only within its own origin: no credential crosses to another one.
+    With a key or token on it only within its own origin: no credential crosses to another one.
     """
     if status not in (301, 302, 303, 307, 308) or request.method not in ("GET", "HEAD") or not location:
         return None
     target = _joined(url, location)
     origin = origin_of(target)
-    if not _is_plain(target) or origin is None or (request.auth and origin != origin_of(url)):
+    secret = request.auth or "Authorization" in request.headers
+    if not _is_plain(target) or origin is None or (secret and origin != origin_of(url)):
         return None
     return target
 
@@ -289,6 +292,7 @@ _POLICY = "content_policy_violation"
 _BILLING = "top up at https://fal.ai/dashboard/billing"
 _TRUE, _FALSE = frozenset({"1", "true", "yes"}), frozenset({"0", "false", "no"})
 _PASSING = frozenset({408, 429, 502, 503, 504})
+_REFUSED = frozenset({429, 503})
 _BY_STATUS: Mapping[int, type[ApiError]] = {
     401: AuthenticationError,
     403: PermissionDeniedError,
@@ -313,7 +317,7 @@ def error_of(request: HttpRequest, response: HttpResponse, now: float = 0.0) -> 
         headers=response.headers,
         body=body,
         retry_after=retry_after(response.headers, now),
-        retryable=_retryable(kind, response),
+        retryable=_retryable(kind, response, request.operation in PAID),
         request_id=request.request_id or response.request_id,
         endpoint_id=request.endpoint_id,
     )
@@ -451,8 +455,10 @@ def _error_type(response: HttpResponse, body: Any, details: list[ErrorDetail]) -
     return _first_text(body.get("error_type"), platform, of_model, response.headers.get("x-fal-error-type"))
 
 
-def _retryable(kind: type[ApiError], response: HttpResponse) -> bool:
+def _retryable(kind: type[ApiError], response: HttpResponse, paid: bool) -> bool:
     if kind in (StartTimeoutError, BalanceExhaustedError):
         return False
     said = needs_retry(response.headers)
-    return response.status in _PASSING if said is None else said
+    # A paid request may have been taken before a 408, 502 or 504 was answered.
+    passing = _REFUSED if paid else _PASSING
+    return response.status in passing if said is None else said

@@ -10,7 +10,7 @@ from fal_async.protocol.http import is_gateways_page
 WARN_AFTER = 3
 """Failing polls in a row before a person is told."""
 _UNKNOWN_TIMES = 3
-"""A 404 may be a replica that lags behind the submit; this many in a row are an answer."""
+"""A 404 may be a replica that lags behind the submit; this many without a good answer between are one."""
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
 """Seconds. A server that says `Retry-After: 0` is not asked in a busy loop."""
 
@@ -36,7 +36,6 @@ class Patience:
         if _is_not_found(error):
             self._unknown += 1
             return self._unknown < _UNKNOWN_TIMES
-        self._unknown = 0
         return _is_passing(error) and now - self._since < self._policy.outage
 
     def pause(self, error: FalError, chance: float) -> float:

@@ -57,6 +57,8 @@ def _judge_answer(request: HttpRequest, error: ApiError, policy: RetryPolicy) ->
     if request.operation in PAID:
         return _judge_paid(error.status, from_ingress, policy)
     passing = from_ingress or error.status == 408 or (said is True and error.status >= 500)
+    if request.harmless and not passing:
+        passing = error.status >= 500 and said is not False
     if request.persistent and not passing:
         failing = error.status >= 500 and said is not False
         passing = failing or is_gateways_page(error.status, error.headers)

@@ -6,8 +6,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from fal_async.config import Settings
-from fal_async.errors import ConfigurationError
-from fal_async.models import Result
+from fal_async.errors import ConfigurationError, ResponseDecodeError, about
+from fal_async.models import FetchFiles, Result
 from fal_async.options import CallOptions
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.http import (
@@ -51,15 +51,23 @@ def _query(value: Any) -> str:
     return f"?{urlencode(pairs)}" if pairs else ""
 
 
-def parse_run(response: HttpResponse, endpoint: EndpointId, output_type: Any) -> Result[Any]:
+def parse_run(
+    response: HttpResponse, endpoint: EndpointId, output_type: Any, fetch_files: FetchFiles | None = None
+) -> Result[Any]:
     """ResponseDecodeError where it is not what it says, or no `output_type`."""
-    check_from_fal(response)
-    data = decode_body(response)
-    if output_type is not None:
-        data = structure(data, output_type, request_id=response.request_id, endpoint_id=endpoint.full)
+    try:
+        with about(response.request_id, endpoint.full):
+            check_from_fal(response)
+            data = decode_body(response)
+            if output_type is not None:
+                data = structure(data, output_type)
+    except ResponseDecodeError as error:
+        error.retryable = False  # it ran, most likely: a second run may be a second bill
+        raise
     return Result(
         data=data,
         request_id=response.request_id,
         attempts={"run": response.attempts},
         headers=response.headers,
+        fetch=fetch_files,
     )

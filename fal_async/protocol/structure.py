@@ -90,8 +90,8 @@ def _has_text_keys(value: Any) -> bool:
         inner = value.values()
     elif isinstance(value, list | tuple):
         inner = value
-    elif _is_record(value):
-        inner = [getattr(value, name) for name in _field_names(value)]
+    elif is_record(value):
+        inner = [getattr(value, name) for name in field_names(value)]
     else:
         return True
     return all(_has_text_keys(item) for item in inner if type(item) not in _LEAVES)
@@ -110,7 +110,7 @@ def input_value(input: Any) -> Any:
     """What a model gets: a mapping as a dict, None as an empty object. ConfigurationError for other things."""
     if input is None:
         return {}
-    if isinstance(input, dict) or _is_record(input):
+    if isinstance(input, dict) or is_record(input):
         return input
     if isinstance(input, Mapping):
         return dict(input)
@@ -119,15 +119,15 @@ def input_value(input: Any) -> Any:
     )
 
 
-def _is_record(value: Any) -> bool:
+def is_record(value: Any) -> bool:
     return (attrs.has(type(value)) or dataclasses.is_dataclass(value)) and not isinstance(value, type)
 
 
 def plain_value(value: Any) -> Any:
     """What an encoder (json's, msgpack's) asks for when it meets something that it doesn't know."""
-    if _is_record(value):
+    if is_record(value):
         # As they are, not as they are annotated: what a field holds is what the model gets.
-        return {name: getattr(value, name) for name in _field_names(value)}
+        return {name: getattr(value, name) for name in field_names(value)}
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, date):
@@ -169,8 +169,8 @@ def _unfit(value: Any, path: str, above: tuple[int, ...]) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for at, item in enumerate(value):
             yield from _unfit(item, f"{path}[{at}]", (*above, id(value)))
-    elif _is_record(value):
-        for name in _field_names(value):
+    elif is_record(value):
+        for name in field_names(value):
             yield from _unfit(getattr(value, name), f"{path}.{name}", (*above, id(value)))
     else:
         yield f"{path} is {_why(value)}"
@@ -184,7 +184,7 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _field_names(value: Any) -> list[str]:
+def field_names(value: Any) -> list[str]:
     fields = attrs.fields(type(value)) if attrs.has(type(value)) else dataclasses.fields(value)
     return [field.name for field in fields if field.init]
 

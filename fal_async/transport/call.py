@@ -54,6 +54,7 @@ class Call:
         self.attempts += 1
         self.attempt_began = time.monotonic()
         self.progress.sent = False
+        self.seen_id = None
 
 
 def names_of(request: HttpRequest) -> dict[str, Any]:
@@ -65,6 +66,26 @@ def names_of(request: HttpRequest) -> dict[str, Any]:
 
 def never_connected(error: BaseException) -> bool:
     return isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+
+
+class BrokenOff(aiohttp.ClientConnectionError):
+    """A connection that broke, in a guise in which aiohttp does not send the request again."""
+
+    def __init__(self, error: aiohttp.ClientConnectionError) -> None:
+        super().__init__()
+        self.error = error
+
+
+async def sent_once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """For a paid GET or PUT: aiohttp repeats those once by itself when a reused connection breaks."""
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise BrokenOff(error) from error
 
 
 def unreachable(error: BaseException) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from typing import Any
 
 import aiohttp
@@ -16,8 +15,6 @@ from fal_async.protocol.retry import RetryBudget
 
 _SHORT_LANE = 100
 _DEFAULT_CONNECTIONS = 1000
-_QUIET = 0.1
-"""Seconds without an answer in which the event loop may have been held up, too."""
 
 
 class Pool:
@@ -32,7 +29,6 @@ class Pool:
         self._http: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.closed = False
-        self.heard_at = 0.0  # when the latest answer came
         self.is_ours = options.client_session is None
         self.budget = RetryBudget()
         self.max_connections = options.max_connections or _affordable_connections()
@@ -41,10 +37,6 @@ class Pool:
         self.long_lane = asyncio.Semaphore(max(1, self.max_connections - short))
         self.gate = PollGate()
         self._streams_left = max(1, (self.max_connections - short) // 2)
-
-    def has_been_quiet(self) -> bool:
-        """Whether the last answer is so long ago that connections may have been closed without notice since."""
-        return time.monotonic() - self.heard_at > _QUIET
 
     def take_stream(self) -> bool:
         """Whether one more status stream may hold a connection: they get half of the long lane."""

@@ -51,9 +51,11 @@ from fal_async.transport.body import body_of
 from fal_async.transport.call import (
     FAILURES,
     LONG,
+    BrokenOff,
     Call,
     names_of,
     never_connected,
+    sent_once,
     transport_error,
     unreachable,
 )
@@ -66,7 +68,7 @@ T = TypeVar("T")
 
 _MAX_REDIRECTS = 5
 _MAX_ERROR_BODY = 16 * 1024 * 1024
-_STEPS_TO_NOTICE = 4
+_STEPS_TO_NOTICE_PLAIN, _STEPS_TO_NOTICE = 2, 4
 """Steps of the event loop from a closed socket to a closed connection: two, and two more with TLS."""
 
 
@@ -93,6 +95,14 @@ async def _with_retries(attempt: Callable[[], Awaitable[T]]) -> T:
     await asyncio.sleep(first.delay)
     persist = backoff.on_exception(_announced_delays, _Again, jitter=None, logger=None)
     return await persist(attempt)()
+
+
+async def _notice_closed_connections(request: HttpRequest) -> None:
+    """On an idle connection that the server has closed meanwhile, a paid request would break, and nobody would
+    know whether it was taken: the loop takes note of such connections first."""
+    if request.operation in PAID:
+        for _ in range(_STEPS_TO_NOTICE if request.url.startswith("https") else _STEPS_TO_NOTICE_PLAIN):
+            await asyncio.sleep(0)
 
 
 class OpenResponse:
@@ -150,7 +160,9 @@ class Transport:
         call = self._call(request, timeouts, retry)
         if progress is not None:
             call.progress, progress.request = progress, request
-        lane = self.pool.long_lane if request.operation in LONG else self.pool.short_lane
+        # An upload holds its connection as long as its body takes.
+        holds = request.operation in LONG or request.operation is Operation.UPLOAD
+        lane = self.pool.long_lane if holds else self.pool.short_lane
 
         async def attempt() -> HttpResponse:
             call.begin_attempt()
@@ -205,6 +217,27 @@ class Transport:
 
         async with self.pool.long_lane:
             response = await _with_retries(attempt)
+            try:
+                yield OpenResponse(response, call, _lower(response.headers))
+            finally:
+                response.close()
+
+    @contextlib.asynccontextmanager
+    async def pass_through(
+        self, request: HttpRequest, *, timeouts: Timeouts | None = None
+    ) -> AsyncIterator[OpenResponse]:
+        """One attempt, and whatever it is answered, to be read in pieces: for a proxy, which only passes on.
+
+        Nothing is retried, no redirect followed, no status made an error. Limits as in `open`.
+        """
+        call = self._call(request, timeouts, self.no_retry)
+        call.limits = call.timeouts.first_byte, None
+        limits = self._connect_limits(call, call.timeouts.first_byte)
+        async with self.pool.long_lane:
+            headers = await self._request_headers(call)
+            await _notice_closed_connections(request)
+            response = await self._once_or_on_the_backup(call, request.url, headers, limits)
+            call.seen_id = response.headers.get(REQUEST_ID)
             try:
                 yield OpenResponse(response, call, _lower(response.headers))
             finally:
@@ -364,16 +397,11 @@ class Transport:
         """Up to the answer's headers. A read that is redirected within its own origin is followed."""
         request, url = call.request, call.request.url
         headers = await self._request_headers(call)
-        if request.operation in PAID and self.pool.has_been_quiet():
-            # On an idle connection that the server has closed meanwhile it would break, and nobody would know
-            # whether it was taken: the loop takes note of such connections first.
-            for _ in range(_STEPS_TO_NOTICE):
-                await asyncio.sleep(0)
+        await _notice_closed_connections(request)
         call.progress.began_at = time.time()
         for _ in range(_MAX_REDIRECTS):
             response = await self._once_or_on_the_backup(call, url, headers, limits)
             call.progress.sent, call.seen_id = True, response.headers.get(REQUEST_ID)
-            self.pool.heard_at = time.monotonic()
             if logger.isEnabledFor(logging.DEBUG):
                 request_id = request.request_id or call.seen_id
                 shown = f"{request.method} {without_query(url)}"
@@ -412,6 +440,9 @@ class Transport:
             headers = {**headers, "x-fal-target-url": url}
             url = self.settings.proxy_url
         http = self.pool.http()
+        # Only a body tells when it leaves: a request without one counts as sent, unless it surely was not.
+        call.progress.sent = request.body is None
+        once = request.operation in PAID and request.method != "POST"
         try:
             return await http.request(
                 request.method,
@@ -420,11 +451,13 @@ class Transport:
                 headers=headers,
                 timeout=limits,
                 allow_redirects=False,
+                middlewares=(sent_once,) if once else None,
             )
+        except BrokenOff as broken:
+            raise broken.error from broken.error.__cause__
         except FAILURES as error:
-            # Only a body tells when it leaves: of a request without one, what is not surely unsent was sent.
-            if request.body is None and not never_connected(error):
-                call.progress.sent = True
+            if request.body is None and never_connected(error):
+                call.progress.sent = False
             raise
 
     async def _request_headers(self, call: Call) -> dict[str, str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import gc
 import json
 import struct
 import zlib
@@ -180,3 +182,16 @@ def test_every_size_is_a_png_and_deterministic(width: int, height: int, seed: st
     picture = decoded(png)
     assert (picture.width, picture.height) == (width, height)
     assert paint(width, height, seed) == png
+
+
+async def test_a_cancelled_picture_leaves_nothing_behind(caller: Caller) -> None:
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    submitted = await caller.submit(
+        "fal-ai/flux/dev", {"prompt": "x", "num_images": 2, "image_size": "square"}
+    )
+    await caller.reached(submitted, "IN_PROGRESS")
+    assert (await caller.cancel(submitted)).status == 202
+    await caller.reached(submitted, "COMPLETED")
+    gc.collect()
+    assert complaints == []

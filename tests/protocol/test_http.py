@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -73,7 +74,7 @@ def response(body: bytes | Any = b"", status: int = 200, **headers: str) -> Http
 def test_recorded_errors(name: str) -> None:
     sample = load("errors", name)
     expected = sample["expected"]
-    error = error_of(POST, answer(sample), now=0.0)
+    error = error_of(attrs.evolve(POST, operation=Operation.READ), answer(sample), now=0.0)
     assert type(error) is getattr(fal_async.errors, expected["kind"])
     assert expected["text"] in str(error)
     assert str(error).startswith(str(error.status))
@@ -139,6 +140,15 @@ def test_any_answer_gives_an_api_error(status: int, headers: dict[str, str], bod
 
 
 # Retry hints.
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_a_paid_request_may_be_made_again_only_where_it_was_surely_refused(status: int) -> None:
+    headers = {"x-fal-request-id": "r-1"}
+    error = error_of(POST, HttpResponse(status=status, headers=headers, body=b""))
+    assert error.retryable == (status in (429, 503))
+    said = {**headers, "x-fal-needs-retry": "1"}
+    assert error_of(POST, HttpResponse(status=status, headers=said, body=b"")).retryable
 
 
 @pytest.mark.parametrize(

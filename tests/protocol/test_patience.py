@@ -68,8 +68,10 @@ def test_three_unknowns_in_a_row_are_an_answer() -> None:
 
 def test_unknowns_are_counted_by_themselves() -> None:
     patience = Patience(RetryPolicy())
-    errors = [PASSING[0], PASSING[0], PASSING[0], GONE, GONE, PASSING[0], GONE, GONE]
-    assert all(patience.bears(error, 0.0) for error in errors)
+    assert all(patience.bears(error, 0.0) for error in [PASSING[0]] * 3 + [GONE, PASSING[0], GONE])
+    assert not patience.bears(GONE, 0.0), "the third one since the last good answer"
+    patience.restored()
+    assert all(patience.bears(GONE, 0.0) for _ in range(2))
 
 
 @given(

@@ -57,12 +57,14 @@ class Flux:
     async def __call__(self, input: Any, job: JobContext) -> dict[str, Any]:
         order = _read(input, self.variant)
         job.bill(order.count)
-        drawing = asyncio.gather(*(_draw(order, number) for number in range(order.count)))
+        drawings = [asyncio.create_task(_draw(order, number)) for number in range(order.count)]
         try:
             seconds = await _show_progress(order, self.variant, job)
-            pictures = await drawing
+            pictures = [await drawing for drawing in drawings]
         finally:
-            drawing.cancel()
+            for drawing in drawings:
+                drawing.cancel()
+            await asyncio.wait(drawings)
         images = [await _deliver(order, number, picture, job) for number, picture in enumerate(pictures)]
         return {
             "images": images,

@@ -1,0 +1,94 @@
+"""Run a proxy for fal's browser clients: it keeps the key, and passes on only what is allowed.
+
+Needs pip install 'fal-async[proxy]'. The key and the hosts come from the environment (FAL_KEY, FAL_BASE_URL).
+Callers must send the token in the environment variable FAL_PROXY_TOKEN as "Authorization: Bearer TOKEN";
+--anonymous lets everybody in. Put it behind TLS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hmac
+import os
+from typing import TYPE_CHECKING
+
+from fal_async.cli import fail
+from fal_async.errors import ConfigurationError
+from fal_async.protocol.proxy_rules import DEFAULT_MAX_BODY, ON_REQUEST
+
+if TYPE_CHECKING:
+    from fal_async.integrations.proxy import Authorize, FalProxy, ProxyRequest
+
+TOKEN_VARIABLE = "FAL_PROXY_TOKEN"
+DEFAULT_PORT = 8766
+_SHUTDOWN_LIMIT = 5
+"""Seconds that open streams get when it is stopped."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    default = "(default: %(default)s)"
+    add("--host", default="127.0.0.1", help=f"address to listen on {default}")
+    add("--port", type=int, default=DEFAULT_PORT, help=f"port to listen on {default}")
+    add(
+        "--endpoint",
+        action="append",
+        required=True,
+        metavar="PATTERN",
+        dest="endpoints",
+        help="endpoints that may be called, such as 'fal-ai/flux/dev', 'fal-ai/flux/**' or '**'; repeatable",
+    )
+    add("--anonymous", action="store_true", help="everybody may call, at your cost")
+    add(
+        "--allow",
+        action="append",
+        default=[],
+        choices=sorted(ON_REQUEST),
+        help="a further route; repeatable",
+    )
+    add("--max-body", type=int, default=DEFAULT_MAX_BODY, metavar="BYTES", help=f"of a request {default}")
+
+
+def run(options: argparse.Namespace) -> int:
+    try:
+        import uvicorn
+    except ImportError:
+        return fail("proxy", "it runs on uvicorn: pip install 'fal-async[proxy]'")
+    try:
+        app = make_app(options, os.environ.get(TOKEN_VARIABLE, ""))
+    except ConfigurationError as error:
+        return fail("proxy", error.message)
+    print(f"fal proxy at http://{options.host}:{options.port}; Ctrl-C stops it", flush=True)
+    uvicorn.run(
+        app,
+        host=options.host,
+        port=options.port,
+        log_level="warning",
+        timeout_graceful_shutdown=_SHUTDOWN_LIMIT,
+    )
+    return 0
+
+
+def make_app(options: argparse.Namespace, token: str) -> FalProxy:
+    """ConfigurationError where nobody could call, or a pattern is wrong."""
+    from fal_async.integrations.proxy import FalProxy
+
+    if not options.anonymous and not token:
+        raise ConfigurationError(f"set {TOKEN_VARIABLE}, or say --anonymous: everybody may then call")
+    return FalProxy(
+        endpoints=options.endpoints,
+        authorize=None if options.anonymous else _bearer(token),
+        anonymous=options.anonymous,
+        allow=options.allow,
+        max_body=options.max_body,
+    )
+
+
+def _bearer(token: str) -> Authorize:
+    expected = f"Bearer {token}".encode()
+
+    def authorize(request: ProxyRequest) -> bool:
+        given = request.headers.get("authorization", "").encode("utf-8", "replace")
+        return hmac.compare_digest(given, expected)
+
+    return authorize

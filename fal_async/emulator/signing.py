@@ -1,0 +1,79 @@
+"""The keys that webhook deliveries are signed with, and the key set that receivers fetch (protocol 8.3)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+USER_ID = "emulator|user"
+_MISSING = (
+    "webhooks are signed with Ed25519, which needs the package 'cryptography': "
+    "pip install 'fal-async[webhooks]'"
+)
+
+
+class WebhookKeys:
+    """Made when the first delivery or key set is asked for: an emulator without webhooks needs no crypto.
+
+    The newest key signs; those before it stay in the published set until they are retired.
+    """
+
+    def __init__(self) -> None:
+        self._keys: list[_Key] = []
+
+    def rotate(self, *, retire: bool = False) -> None:
+        """A new key signs from now on. With `retire` the older ones leave the published set."""
+        if retire:
+            self._keys.clear()
+        else:
+            self._newest()
+        self._keys.append(_new_key())
+
+    def key_set(self) -> dict[str, Any]:
+        self._newest()
+        return {"keys": [key.as_jwk() for key in self._keys]}
+
+    def signed_headers(
+        self, request_id: str, body: bytes, *, timestamp: int | None = None, user_id: str = USER_ID
+    ) -> dict[str, str]:
+        """The four headers of a delivery of these bytes; `timestamp` in Unix seconds, default now."""
+        moment = str(int(time.time()) if timestamp is None else timestamp)
+        # Four lines, no final newline, the body as the hex digest of its raw bytes (8.3).
+        message = "\n".join((request_id, user_id, moment, hashlib.sha256(body).hexdigest())).encode()
+        return {
+            "X-Fal-Webhook-Request-Id": request_id,
+            "X-Fal-Webhook-User-Id": user_id,
+            "X-Fal-Webhook-Timestamp": moment,
+            "X-Fal-Webhook-Signature": self._newest().private.sign(message).hex(),
+        }
+
+    def _newest(self) -> _Key:
+        if not self._keys:
+            self._keys.append(_new_key())
+        return self._keys[-1]
+
+
+@attrs.frozen(kw_only=True)
+class _Key:
+    kid: str
+    private: Ed25519PrivateKey = attrs.field(repr=False)
+
+    def as_jwk(self) -> dict[str, str]:
+        public = base64.urlsafe_b64encode(self.private.public_key().public_bytes_raw())
+        return {"kty": "OKP", "crv": "Ed25519", "x": public.rstrip(b"=").decode(), "kid": self.kid}
+
+
+def _new_key() -> _Key:
+    try:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    except ImportError as error:
+        raise RuntimeError(_MISSING) from error
+    return _Key(kid=uuid.uuid4().hex, private=Ed25519PrivateKey.generate())

@@ -1,0 +1,70 @@
+"""What an error of ours means to the caller of *your* application: an HTTP status, a body that leaks nothing.
+
+Only what is about the caller's own input is passed on in fal's words. What is about your key, your account,
+your configuration or your network is not the caller's business: it is named in general terms, and the whole
+story belongs into your log.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from fal_async.errors import (
+    ApiError,
+    ClientTimeoutError,
+    ConfigurationError,
+    FalError,
+    NotFoundError,
+    RateLimitError,
+    RequestCancelledError,
+    ResultExpiredError,
+    SessionStateError,
+    StartTimeoutError,
+    TransportTimeoutError,
+    ValidationError,
+    WebhookVerificationError,
+)
+
+_ANSWERS: Mapping[type[FalError], tuple[int, str]] = {
+    ValidationError: (422, ""),  # in fal's words
+    RateLimitError: (429, "The service is busy; try again later"),
+    ResultExpiredError: (410, "The result is no longer kept"),
+    # The endpoint's name was chosen by the application: that it is wrong is no fault of the caller's.
+    NotFoundError: (502, "The model could not be reached"),
+    StartTimeoutError: (504, "The model did not start in time"),
+    ClientTimeoutError: (504, "The model did not answer in time"),
+    TransportTimeoutError: (504, "The model did not answer in time"),
+    RequestCancelledError: (409, "The request was cancelled"),
+    SessionStateError: (503, "The service is not available now"),
+    ConfigurationError: (500, "The request could not be made"),
+    WebhookVerificationError: (401, "Not a valid delivery"),
+    FalError: (502, "The model could not answer"),
+}
+"""The most specific class counts."""
+
+
+@attrs.frozen(kw_only=True)
+class ErrorAnswer:
+    status: int
+    body: Mapping[str, Any]
+    headers: Mapping[str, str]
+
+
+def answer_to(error: FalError) -> ErrorAnswer:
+    """`{"detail", "error", "request_id", "retryable"}`, with `errors` for a refused input."""
+    status, text = next(_ANSWERS[kind] for kind in type(error).__mro__ if kind in _ANSWERS)
+    body: dict[str, Any] = {
+        "detail": text or error.message,
+        "error": type(error).__name__,
+        "request_id": error.request_id,
+        "retryable": error.retryable,
+    }
+    if isinstance(error, ValidationError):
+        body["errors"] = error.to_dict()["errors"]
+    seconds = error.retry_after if isinstance(error, ApiError) else None
+    headers = {} if seconds is None else {"Retry-After": str(math.ceil(seconds))}
+    return ErrorAnswer(status=status, body=body, headers=headers)

@@ -1,0 +1,127 @@
+"""fal in FastAPI applications: the session as a dependency, and all of `integrations.starlette`."""
+
+# Not with `from __future__ import annotations`: FastAPI could not read those of a callable object.
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Annotated
+
+try:
+    from fastapi import APIRouter, Depends, HTTPException, Request
+except ImportError as missing:
+    raise ImportError(
+        "fal_async.integrations.fastapi needs FastAPI: pip install 'fal-async[fastapi]'"
+    ) from missing
+
+from fal_async.integrations.relaying import (
+    disconnected,
+    end_tasks,
+    past_the_body,
+    sse_response,
+    while_connected,
+)
+from fal_async.integrations.starlette import (
+    Lifespan,
+    client_gone_handler,
+    exception_handlers,
+    fal_error_handler,
+    fal_lifespan,
+    get_session,
+    peer_address,
+    webhook_route,
+)
+from fal_async.session import Session
+from fal_async.webhooks import WebhookReceiver
+
+__all__ = [
+    "Fal",
+    "FalDependency",
+    "Lifespan",
+    "client_gone_handler",
+    "exception_handlers",
+    "fal_error_handler",
+    "fal_lifespan",
+    "get_session",
+    "peer_address",
+    "sse_response",
+    "webhook_route",
+    "webhook_router",
+    "while_connected",
+]
+_CLIENT_GONE = 499
+
+
+class FalDependency:
+    """The process's session: `fal: Annotated[Session, Depends(FalDependency(), scope="function")]`, or `Fal`.
+
+    When the browser leaves, the handler is cancelled where it waits, and with it the request that it waits
+    for, also on fal. `cancel_on_disconnect=False` lets it go on.
+
+    `scope="function"` is needed for the former: it ends the watch with the handler, before the answer is sent.
+    """
+
+    def __init__(self, *, cancel_on_disconnect: bool = True) -> None:
+        self.cancel_on_disconnect = cancel_on_disconnect
+
+    async def __call__(self, request: Request) -> AsyncGenerator[Session, None]:
+        session = get_session(request)
+        if not self.cancel_on_disconnect:
+            yield session
+            return
+        async with _cancelled_on_disconnect(request):
+            yield session
+
+
+Fal = Annotated[Session, Depends(FalDependency(), scope="function")]
+"""`async def handler(fal: Fal)`."""
+
+
+@contextlib.asynccontextmanager
+async def _cancelled_on_disconnect(request: Request) -> AsyncIterator[None]:
+    await past_the_body(request)  # before the handler, which may want to read it, too
+    watch = _Watch(request)
+    try:
+        try:
+            yield
+        finally:
+            await watch.end()
+    except asyncio.CancelledError:
+        if not watch.is_the_cause():
+            raise
+        raise HTTPException(_CLIENT_GONE) from None
+
+
+class _Watch:
+    """Cancels the task in which it was made, once the browser is gone: FastAPI runs the handler in it, too."""
+
+    def __init__(self, request: Request) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a dependency runs in a task")
+        self._handler: asyncio.Task[object] = task
+        self._cancelled = False
+        self._gone = asyncio.ensure_future(disconnected(request.receive))
+        self._gone.add_done_callback(self._cancel)
+
+    async def end(self) -> None:
+        self._gone.remove_done_callback(self._cancel)
+        await end_tasks(self._gone)
+
+    def is_the_cause(self) -> bool:
+        """Of a CancelledError, and alone: the server's own cancellation goes on."""
+        return self._cancelled and self._handler.uncancel() == 0
+
+    def _cancel(self, gone: asyncio.Future[None]) -> None:
+        if not gone.cancelled():
+            self._cancelled = self._handler.cancel()
+
+
+def webhook_router(
+    path: str,
+    *,
+    receiver: WebhookReceiver | None = None,
+    client: Callable[[Request], str | None] = peer_address,
+) -> APIRouter:
+    """`app.include_router(webhook_router("/fal/webhook"))`: see `webhook_route`."""
+    return APIRouter(routes=[webhook_route(path, receiver=receiver, client=client)])

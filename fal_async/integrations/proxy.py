@@ -1,0 +1,271 @@
+"""A server-side proxy for fal's browser clients: an ASGI application that keeps the key on the server.
+
+    routes = [Route("/api/fal/proxy", FalProxy(endpoints=["fal-ai/flux/**"], authorize=signed_in_user))]
+
+In FastAPI: `app.router.routes.append(...)` of the same. A client that is configured with `proxyUrl` sends each
+request here, with the true URL in a header (protocol 10). What may pass is decided in `protocol/proxy.py`
+before anything is sent. Bodies stream through, both ways.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import math
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import attrs
+
+from fal_async.errors import ConfigurationError, FalError, SessionStateError
+from fal_async.integrations.answers import answer_to
+from fal_async.integrations.asgi import RawAnswer, Receive, RequestBody, Scope, Send
+from fal_async.options import tags_header
+from fal_async.protocol.http import HttpRequest, Operation
+from fal_async.protocol.proxy import MAX_TOKEN_BODY, Target, checked_token_body, find_target
+from fal_async.protocol.proxy_headers import (
+    check_length,
+    forwarded_headers,
+    returned_headers,
+    target_values,
+)
+from fal_async.protocol.proxy_rules import DEFAULT_MAX_BODY, ProxyRoute, ProxyRules, Refusal
+from fal_async.version import __version__
+
+if TYPE_CHECKING:
+    from fal_async.session import Session
+    from fal_async.transport import OpenResponse
+
+logger = logging.getLogger("fal_async")
+_OPERATIONS: Mapping[ProxyRoute, Operation] = {
+    ProxyRoute.RUN: Operation.RUN,
+    ProxyRoute.SUBMIT: Operation.SUBMIT,
+    ProxyRoute.STATUS: Operation.STATUS,
+    ProxyRoute.RESULT: Operation.RESULT,
+    ProxyRoute.CANCEL: Operation.CANCEL,
+}
+
+
+@attrs.frozen(kw_only=True)
+class ProxyRequest:
+    """What `authorize` and `limit` get to see. The body is not read yet.
+
+    Attributes:
+        method: such as "POST".
+        target: what is asked for: `route`, `endpoint_id`, `request_id`.
+        headers: the caller's, names in lower case; cookies and tokens of your own application are here.
+        client: the caller's IP address, or None.
+        scope: the ASGI scope, such as for the session of a middleware of yours.
+    """
+
+    method: str
+    target: Target
+    headers: Mapping[str, str] = attrs.field(repr=False)
+    client: str | None
+    scope: Mapping[str, Any] = attrs.field(repr=False)
+
+
+User = str | bool | None
+"""Who calls: a name, or True for somebody who is not named. False, None and "" are refused."""
+Authorize = Callable[[ProxyRequest], Awaitable[User] | User]
+Limit = Callable[[ProxyRequest, User], Awaitable[float | None] | float | None]
+
+
+class FalProxy:
+    """The ASGI application.
+
+    Args:
+        endpoints: patterns of endpoint ids that may be called: `"fal-ai/flux/dev"`, `"fal-ai/*"`,
+            `"fal-ai/flux/**"`, or `"**"` for all.
+        authorize: says who calls, or refuses (401). Async or not. Required, unless `anonymous=True`.
+        anonymous: True: everybody may call, at your cost.
+        limit: called with the request and the user: seconds to wait (429 with `Retry-After`), None to pass.
+        allow: further routes: "multipart", "tokens", "cdn_token", "webhook" (see `ProxyRoute`).
+        max_body: bytes of a request body; default 32 MiB.
+        headers: further request headers to pass on.
+        session: whose key is used. Default the one that `fal_lifespan` keeps; standing alone (its lifespan
+            is run by the server), `Session()`, set up by the environment.
+
+    ConfigurationError where an argument is wrong.
+    """
+
+    def __init__(
+        self,
+        *,
+        endpoints: Collection[str],
+        authorize: Authorize | None = None,
+        anonymous: bool = False,
+        limit: Limit | None = None,
+        allow: Collection[str] = (),
+        max_body: int = DEFAULT_MAX_BODY,
+        headers: Collection[str] = (),
+        session: Session | None = None,
+    ) -> None:
+        if (authorize is None) is not anonymous:
+            raise ConfigurationError(
+                "give authorize= a function that says who calls, or say anonymous=True: everybody may then "
+                "call fal at your cost"
+            )
+        self.rules = ProxyRules(endpoints=endpoints, allow=allow, max_body=max_body, headers=headers)
+        self._authorize, self._limit, self._session = authorize, limit, session
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            await self._serve(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """On its own under a server: a session of its own, for as long as the server runs."""
+        from fal_async.session import Session
+
+        await receive()  # startup
+        made = self._session is None
+        session = self._session = self._session or Session()
+        try:
+            await session.open()
+        except FalError as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()  # shutdown
+        if made:
+            await session.aclose()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = RawAnswer(send)
+        try:
+            await self._pass_on(scope, receive, answer)
+        except Refusal as refusal:
+            seconds = refusal.seconds if isinstance(refusal, _TooMany) else None
+            wait = {} if seconds is None else {"retry-after": str(math.ceil(seconds))}
+            await answer.refuse(refusal.status, refusal.reason, wait)
+        except FalError as error:
+            logger.warning("a proxied request failed: %s", error)
+            told = answer_to(error)
+            await answer.refuse(told.status, told.body["detail"], told.headers)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, answer: RawAnswer) -> None:
+        headers: list[tuple[bytes, bytes]] = list(scope["headers"])
+        target = find_target(scope["method"], target_values(headers), self.rules)
+        passed = forwarded_headers(headers, self.rules)
+        length = check_length(headers, self.rules)
+        await self._admit(_proxy_request(scope, target))
+        body = RequestBody(receive, self.rules.max_body)
+        work = asyncio.ensure_future(self._relay(scope, target, passed, length, body, answer))
+        gone = asyncio.ensure_future(body.gone())
+        try:
+            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            finished = work.done()
+            for task in (work, gone):
+                task.cancel()
+            await asyncio.wait((work, gone))
+        if body.refusal is not None:
+            raise body.refusal
+        if finished:
+            work.result()
+
+    async def _admit(self, request: ProxyRequest) -> None:
+        user: User = True
+        if self._authorize is not None:
+            user = await _outcome(self._authorize(request))
+            if not user:
+                raise Refusal(401, "not signed in")
+        seconds = None if self._limit is None else await _outcome(self._limit(request, user))
+        if seconds:
+            raise _TooMany(seconds)
+
+    async def _relay(
+        self,
+        scope: Scope,
+        target: Target,
+        passed: dict[str, str],
+        length: int | None,
+        body: RequestBody,
+        answer: RawAnswer,
+    ) -> None:
+        transport = _session_of(scope, self._session).transport
+        # Billing tags are the server's to give (see `FORWARDED`).
+        tags = tags_header(transport.settings.tags)
+        request = HttpRequest(
+            operation=_OPERATIONS.get(target.route, Operation.WRITE),
+            method=target.method,
+            url=target.url(transport.settings.hosts),
+            headers={
+                **passed,
+                **({"x-fal-tags": tags} if tags else {}),
+                # Decoded on the way, an answer would have to be kept together.
+                "accept-encoding": "identity",
+                "x-fal-client-proxy": f"fal_async/{__version__}",
+            },
+            endpoint_id=target.endpoint_id,
+            request_id=target.request_id,
+        )
+        request = await self._with_body(request, target, length, body)
+        timeouts = transport.settings.timeouts
+        if target.route is ProxyRoute.RUN:  # a direct call is silent until the model is done
+            timeouts = attrs.evolve(timeouts, first_byte=timeouts.run)
+        async with transport.pass_through(request, timeouts=timeouts) as response:
+            await _return(response, answer)
+
+    async def _with_body(
+        self, request: HttpRequest, target: Target, length: int | None, body: RequestBody
+    ) -> HttpRequest:
+        if target.route is ProxyRoute.TOKENS:
+            checked = checked_token_body(await body.whole(MAX_TOKEN_BODY), self.rules)
+            return attrs.evolve(request, body=checked)
+        if target.method == "GET" or length == 0:
+            await body.whole(0)
+            return request
+        if length is None:
+            return attrs.evolve(request, body=body.chunks)
+        headers = {**request.headers, "content-length": str(length)}
+        return attrs.evolve(request, headers=headers, body=body.chunks)
+
+
+class _TooMany(Refusal):
+    def __init__(self, seconds: float) -> None:
+        super().__init__(429, "too many requests")
+        self.seconds = seconds
+
+
+def _proxy_request(scope: Scope, target: Target) -> ProxyRequest:
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    client = scope.get("client")
+    return ProxyRequest(
+        method=scope["method"],
+        target=target,
+        headers=headers,
+        client=None if client is None else client[0],
+        scope=scope,
+    )
+
+
+def _session_of(scope: Scope, given: Session | None) -> Session:
+    session = given or scope.get("state", {}).get("fal")
+    if session is None:
+        raise SessionStateError("no session: give FalProxy one, or the application lifespan=fal_lifespan()")
+    return cast("Session", session)
+
+
+async def _outcome(value: Any) -> Any:
+    return await value if inspect.isawaitable(value) else value
+
+
+async def _return(response: OpenResponse, answer: RawAnswer) -> None:
+    """Status, the headers on the list, and the body piece by piece."""
+    if 300 <= response.status < 400:
+        raise Refusal(502, "fal redirected the request, which is not followed")
+    if response.status == 401:
+        # The caller can do nothing about a key that it does not know.
+        logger.error("fal refused the key of the proxy's session")
+        raise Refusal(502, "the proxy's credentials were refused")
+    await answer.begin(response.status, returned_headers(response.headers))
+    async for chunk in response.chunks():
+        await answer.write(chunk)
+    await answer.end()

@@ -1,0 +1,187 @@
+"""fal in Starlette (and FastAPI) applications: lifespan, webhook route, relays to browsers, error answers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+try:
+    from starlette.requests import ClientDisconnect, Request
+    from starlette.responses import JSONResponse, Response
+    from starlette.routing import Route
+except ImportError as missing:
+    raise ImportError(
+        "fal_async.integrations.starlette needs Starlette: pip install 'fal-async[starlette]'"
+    ) from missing
+
+from fal_async.errors import FalError, SessionStateError, WebhookVerificationError
+from fal_async.integrations.answers import answer_to
+from fal_async.integrations.relaying import CANCEL_LIMIT, sse_response, while_connected
+from fal_async.webhooks import Receipt, WebhookReceiver
+
+if TYPE_CHECKING:
+    from fal_async.session import Session
+
+__all__ = [
+    "client_gone_handler",
+    "exception_handlers",
+    "fal_error_handler",
+    "fal_lifespan",
+    "get_session",
+    "peer_address",
+    "sse_response",
+    "webhook_route",
+    "while_connected",
+]
+logger = logging.getLogger("fal_async")
+Lifespan = Callable[[Any], contextlib.AbstractAsyncContextManager[Mapping[str, Any]]]
+InnerLifespan = Callable[[Any], contextlib.AbstractAsyncContextManager[Mapping[str, Any] | None]]
+_CLIENT_GONE = 499
+"""nginx's code for a client that left; nobody gets to see it."""
+
+
+# One session per process.
+
+
+def fal_lifespan(
+    make_session: Callable[[], Session] | None = None,
+    *,
+    inner: InnerLifespan | None = None,
+    on_open: Callable[[Session], Awaitable[None] | None] | None = None,
+) -> Lifespan:
+    """A lifespan that opens one session for the process: `get_session(request)` gives it.
+
+    make_session    gives the session; default `Session()`, set up by the environment
+    inner           the application's own lifespan, entered after the session is open and left before it closes;
+                    it finds the session as `app.state.fal`
+    on_open         called (async or not) with the open session, such as to attach a webhook receiver
+    """
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Any) -> AsyncGenerator[dict[str, Any], None]:
+        users: set[asyncio.Task[Any]] = set()
+        async with _made(make_session) as session:
+            app.state.fal, app.state.fal_users = session, users
+            outcome = None if on_open is None else on_open(session)
+            if inspect.isawaitable(outcome):
+                await outcome
+            async with contextlib.nullcontext() if inner is None else inner(app) as state:
+                yield {**(state or {}), "fal": session, "fal_users": users}
+            await _until_unused(users)
+
+    return lifespan
+
+
+async def _until_unused(users: set[asyncio.Task[Any]]) -> None:
+    """A server that stops cancels its handlers just before: they get a moment to cancel their requests."""
+    if users:
+        await asyncio.wait(users, timeout=CANCEL_LIMIT)
+
+
+def _made(make_session: Callable[[], Session] | None) -> Session:
+    if make_session is not None:
+        return make_session()
+    from fal_async.session import Session
+
+    return Session()
+
+
+def get_session(request: Request) -> Session:
+    """The process's session. SessionStateError where the application has no `fal_lifespan`."""
+    # The lifespan's state reaches mounted applications, too, which have an `app.state` of their own.
+    state, own = request.scope.get("state", {}), request.app.state
+    session = state.get("fal") or getattr(own, "fal", None)
+    if session is None:
+        raise SessionStateError("the application has no open fal session: give it lifespan=fal_lifespan()")
+    _note_user(state.get("fal_users", getattr(own, "fal_users", None)))
+    return cast("Session", session)
+
+
+def _note_user(users: set[asyncio.Task[Any]] | None) -> None:
+    handler = asyncio.current_task()
+    if users is not None and handler is not None and handler not in users:
+        users.add(handler)
+        handler.add_done_callback(users.discard)
+
+
+# Webhooks.
+
+
+def peer_address(request: Request) -> str | None:
+    """Of the connection itself. Behind a proxy of your own, pass a function that reads what that proxy says."""
+    return None if request.client is None else request.client.host
+
+
+def webhook_route(
+    path: str,
+    *,
+    receiver: WebhookReceiver | None = None,
+    client: Callable[[Request], str | None] = peer_address,
+) -> Route:
+    """A POST route that takes fal's deliveries. `receiver`: default the one attached to the session."""
+
+    async def take(request: Request) -> Response:
+        found = receiver or get_session(request).webhooks.receiver
+        if found is None:
+            raise SessionStateError("no receiver is attached: call fal.webhooks.attach(public_url)")
+        return await _take_delivery(found, request, client(request))
+
+    return Route(path, take, methods=["POST"], name="fal_webhook", include_in_schema=False)
+
+
+async def _take_delivery(receiver: WebhookReceiver, request: Request, client: str | None) -> Response:
+    body = await _limited_body(request, receiver.verifier.max_body)
+    if body is None:
+        return JSONResponse({"detail": "Too large"}, 413)
+    try:
+        receipt = await receiver.receive(request.headers.raw, body, client=client)
+    except WebhookVerificationError as error:
+        # The reason is for the log: who forges deliveries learns nothing from the answer.
+        logger.warning("a webhook delivery was refused: %s", error)
+        return JSONResponse({"detail": "Not a valid delivery"}, 401)
+    except FalError:
+        logger.exception("a webhook delivery could not be handled; fal will repeat it")
+        return JSONResponse({"detail": "Not handled"}, 503)
+    status = 503 if receipt is Receipt.BUSY else 200
+    return JSONResponse({"receipt": receipt.value}, status)
+
+
+async def _limited_body(request: Request, limit: int) -> bytes | None:
+    """None: it is larger; what is over the limit is not read."""
+    declared = request.headers.get("content-length", "0")
+    if not declared.isdecimal() or int(declared) > limit:
+        return None
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            return None
+    return bytes(body)
+
+
+# Errors.
+
+
+async def fal_error_handler(_: Request, error: Exception) -> Response:
+    """Maps our errors to HTTP answers that leak nothing (see `answers.py`); the whole story goes to the log."""
+    if not isinstance(error, FalError):
+        raise error
+    logger.warning("answered with an error: %s", error)
+    answer = answer_to(error)
+    return JSONResponse(dict(answer.body), answer.status, headers=dict(answer.headers))
+
+
+async def client_gone_handler(_: Request, __: Exception) -> Response:
+    """For `while_connected`: an answer that nobody gets."""
+    return Response(status_code=_CLIENT_GONE)
+
+
+exception_handlers: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {
+    FalError: fal_error_handler,
+    ClientDisconnect: client_gone_handler,
+}
+"""For `Starlette(exception_handlers=...)` or `FastAPI(exception_handlers=...)`."""

@@ -1,0 +1,72 @@
+"""Who may read stored files, for how long, and the account's defaults (protocol 7.4, 11.2)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from fal_async.config import Hosts
+from fal_async.errors import ConfigurationError
+from fal_async.options import StorageSettings
+from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
+from fal_async.protocol.options import JSON_HEADERS
+from fal_async.protocol.storage import json_object, text_field
+from fal_async.protocol.structure import encode_json
+
+MAX_SIGNED = 604_800
+"""Seconds that a signed URL is good for at most: 7 days (protocol 7.4)."""
+
+
+def sign_request(hosts: Hosts, url: str, expires_in: int) -> HttpRequest:
+    if isinstance(expires_in, bool) or not isinstance(expires_in, int) or not 1 <= expires_in <= MAX_SIGNED:
+        raise ConfigurationError(
+            f"expires_in={expires_in!r}: expected whole seconds from 1 to {MAX_SIGNED} (7 days)"
+        )
+    body = encode_json({"expiration_seconds": expires_in})
+    return _managing(hosts, "POST", "files/sign", url, body)
+
+
+def parse_signed(response: HttpResponse) -> str:
+    return text_field(json_object(response), "signed_url")
+
+
+def get_acl_request(hosts: Hosts, url: str) -> HttpRequest:
+    return _managing(hosts, "GET", "files/acl", url)
+
+
+def set_acl_request(hosts: Hosts, url: str, acl: str | Mapping[str, Any]) -> HttpRequest:
+    checked = StorageSettings(initial_acl=acl).to_wire()["initial_acl"]
+    return _managing(hosts, "PUT", "files/acl", url, encode_json(checked))
+
+
+def get_defaults_request(hosts: Hosts) -> HttpRequest:
+    return _managing(hosts, "GET", "settings")
+
+
+def set_defaults_request(hosts: Hosts, settings: StorageSettings) -> HttpRequest:
+    """ "never" is null here: leaving the field out would leave the account as it is."""
+    wire = settings.to_wire()
+    if settings.expires_in == "never":
+        wire["expiration_duration_seconds"] = None
+    return _managing(hosts, "PUT", "settings", body=encode_json(wire))
+
+
+def parse_access(response: HttpResponse) -> dict[str, Any]:
+    return json_object(response)
+
+
+def _managing(
+    hosts: Hosts, method: str, path: str, url: str | None = None, body: bytes | None = None
+) -> HttpRequest:
+    if url is not None and not re.match(r"https?://", url):
+        raise ConfigurationError(f"url={url!r}: expected the http(s) URL of a stored file")
+    query = "" if url is None else f"?url={quote(url, safe='')}"
+    return HttpRequest(
+        operation=Operation.READ if method == "GET" else Operation.WRITE,
+        method=method,
+        url=f"{hosts.platform}/storage/{path}{query}",
+        headers=JSON_HEADERS,
+        body=body,
+    )

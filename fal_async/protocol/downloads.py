@@ -1,0 +1,82 @@
+"""How a download begins, goes on after a break, and ends (RFC 9110, 13.1.5, 14): pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import attrs
+
+from fal_async.errors import ConfigurationError, DownloadError
+from fal_async.protocol.http import HttpRequest, Operation, host_of
+
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
+_SCHEME = re.compile(r"(https?)://|data:", re.IGNORECASE)
+
+
+@attrs.frozen(kw_only=True)
+class Progress:
+    """What is known in the middle of a download."""
+
+    offset: int = 0
+    """Bytes that are on disk."""
+    total: int | None = None
+    validator: str | None = None
+    """What tells whether the file is still the same: a strong ETag, or Last-Modified."""
+
+
+def check_url(url: str) -> str:
+    if not isinstance(url, str) or not _SCHEME.match(url):
+        raise ConfigurationError(f"url={str(url)[:80]!r}: expected an http, https or data URL")
+    return url
+
+
+def download_request(url: str, progress: Progress, authorization: str | None = None) -> HttpRequest:
+    """Without the key: file URLs are public, signed, or opened by a CDN token (protocol 7.4).
+
+    `Accept-Encoding: identity`, so that lengths and offsets are those of the file.
+    """
+    headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
+    if authorization is not None:
+        headers["Authorization"] = authorization
+    if progress.offset:
+        headers["Range"] = f"bytes={progress.offset}-"
+        if progress.validator is not None:
+            headers["If-Range"] = progress.validator
+    return HttpRequest(
+        operation=Operation.DOWNLOAD, harmless=True, method="GET", url=url, headers=headers, auth=False
+    )
+
+
+def begin(url: str, status: int, headers: Mapping[str, str], before: Progress) -> Progress:
+    """From an answer's head: where its body belongs. `offset` 0 after a break: from the beginning again.
+
+    DownloadError where it does not fit to what came before.
+    """
+    if status == 206 and before.offset:
+        return _go_on(url, headers, before)
+    length = headers.get("content-length", "")
+    plain = headers.get("content-encoding", "identity").lower() == "identity"
+    return Progress(
+        total=int(length) if plain and re.fullmatch(r"\d{1,18}", length) else None,
+        validator=validator_of(headers),
+    )
+
+
+def _go_on(url: str, headers: Mapping[str, str], before: Progress) -> Progress:
+    found = _CONTENT_RANGE.fullmatch(headers.get("content-range", "").strip())
+    total = int(found[3]) if found and found[3] != "*" else None
+    if not found or int(found[1]) != before.offset or (before.total or total) != (total or before.total):
+        raise DownloadError(f"the file at {host_of(url)} changed while it was downloaded")
+    return attrs.evolve(before, total=total or before.total)
+
+
+def validator_of(headers: Mapping[str, str]) -> str | None:
+    """A weak ETag can't be used with If-Range (RFC 9110, 13.1.5)."""
+    etag = headers.get("etag", "")
+    return etag if etag.startswith('"') else headers.get("last-modified")
+
+
+def is_complete(progress: Progress) -> bool:
+    """Whether the body that ended was the whole file, as far as its length is known."""
+    return progress.total is None or progress.offset == progress.total

@@ -1,0 +1,233 @@
+"""Content types by name and by content, file names that are safe where they go, and data URIs."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import unicodedata
+from collections.abc import Mapping
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
+
+from fal_async.errors import ConfigurationError
+
+OCTETS = "application/octet-stream"
+"""The default content type of fal's own clients (protocol 7.5)."""
+
+# A table of our own: the standard library's depends on the machine, and knows no webp before Python 3.13.
+_BY_SUFFIX: Mapping[str, str] = {
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "webp": "image/webp",
+    "gif": "image/gif",
+    "bmp": "image/bmp",
+    "tif": "image/tiff",
+    "tiff": "image/tiff",
+    "avif": "image/avif",
+    "heic": "image/heic",
+    "svg": "image/svg+xml",
+    "exr": "image/x-exr",
+    "mp4": "video/mp4",
+    "m4v": "video/mp4",
+    "mov": "video/quicktime",
+    "webm": "video/webm",
+    "mkv": "video/x-matroska",
+    "avi": "video/x-msvideo",
+    "mp3": "audio/mpeg",
+    "wav": "audio/wav",
+    "ogg": "audio/ogg",
+    "opus": "audio/ogg",
+    "flac": "audio/flac",
+    "m4a": "audio/mp4",
+    "aac": "audio/aac",
+    "glb": "model/gltf-binary",
+    "gltf": "model/gltf+json",
+    "obj": "model/obj",
+    "stl": "model/stl",
+    "txt": "text/plain",
+    "srt": "application/x-subrip",
+    "vtt": "text/vtt",
+    "csv": "text/csv",
+    "html": "text/html",
+    "json": "application/json",
+    "jsonl": "application/jsonl",
+    "pdf": "application/pdf",
+    "zip": "application/zip",
+    "gz": "application/gzip",
+    "tar": "application/x-tar",
+    "yaml": "application/yaml",
+}
+_SUFFIXES: Mapping[str, str] = {kind: suffix for suffix, kind in reversed(list(_BY_SUFFIX.items()))}
+_SIGNATURES = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+    (b"BM", "image/bmp"),
+    (b"II*\0", "image/tiff"),
+    (b"MM\0*", "image/tiff"),
+    (b"v/1\x01", "image/x-exr"),
+    (b"\x1aE\xdf\xa3", "video/webm"),
+    (b"OggS", "audio/ogg"),
+    (b"fLaC", "audio/flac"),
+    (b"ID3", "audio/mpeg"),
+    (b"\xff\xfb", "audio/mpeg"),
+    (b"glTF", "model/gltf-binary"),
+    (b"%PDF-", "application/pdf"),
+    (b"PK\x03\x04", "application/zip"),
+    (b"\x1f\x8b", "application/gzip"),
+)
+_RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-msvideo"}
+_BRANDS = {b"avif": "image/avif", b"heic": "image/heic", b"heix": "image/heic", b"qt  ": "video/quicktime"}
+HEAD = 32
+"""Bytes from the beginning of a file that `guess_content_type` looks at."""
+_MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(\s*;[\x20-\x7e]*)?")
+
+
+def guess_content_type(name: str | None, head: bytes) -> str:
+    """By the name's ending, else by the first bytes, else `application/octet-stream`."""
+    suffix = (name or "").rpartition(".")[2].lower() if "." in (name or "") else ""
+    return _BY_SUFFIX.get(suffix) or _by_content(head) or OCTETS
+
+
+def _by_content(head: bytes) -> str | None:
+    if head[:4] == b"RIFF":
+        return _RIFF.get(head[8:12])
+    if head[4:8] == b"ftyp":
+        return _BRANDS.get(head[8:12], "audio/mp4" if head[8:11] == b"M4A" else "video/mp4")
+    return next((kind for signature, kind in _SIGNATURES if head.startswith(signature)), None)
+
+
+def suffix_for(content_type: str) -> str:
+    """`.png` for `image/png`; empty for what is not known."""
+    suffix = _SUFFIXES.get(content_type.partition(";")[0].strip().lower())
+    return f".{suffix}" if suffix else ""
+
+
+def check_content_type(value: str | None) -> str | None:
+    if value is not None and not _MEDIA_TYPE.fullmatch(value):
+        raise ConfigurationError(f"content_type={value!r}: expected one such as 'image/png'")
+    return value
+
+
+# Names.
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_NOT_LOCAL = re.compile(r'[<>:"|?*]')
+_NOT_IN_HEADER = re.compile(r"[^A-Za-z0-9._ ()+=@-]+")
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+MAX_NAME = 200
+"""Bytes of a name in UTF-8: file systems take 255, and a number may be added to it."""
+
+
+def plain_name(name: str) -> str:
+    """The last part of a path of any system, without control and direction characters; may be empty."""
+    last = name.replace("\\", "/").rpartition("/")[2]
+    return _shortened(_CONTROL.sub("", last).strip())
+
+
+def header_name(name: str) -> str:
+    """For `X-Fal-File-Name`, which "holds the plain name" (protocol 7.5): ASCII, as close as it gets.
+
+    Accents fall off, what has no ASCII form becomes `_`. Not percent-encoded: a server that takes the name
+    as it stands would put it into the file's URL, where `%` means something else.
+    """
+    folded = unicodedata.normalize("NFKD", plain_name(name))
+    ascii_only = "".join(c for c in folded if not unicodedata.combining(c))
+    stem, dot, suffix = _NOT_IN_HEADER.sub("_", ascii_only).rpartition(".")
+    if not stem:
+        stem, suffix = suffix, ""
+    stem, suffix = stem.strip(" ._") or "file", suffix.strip(" ._")
+    return f"{stem}.{suffix}" if dot and suffix else stem
+
+
+def local_name(name: str) -> str:
+    """A name that the server chose, as one that is safe in a folder on any system; never a path."""
+    safe = _NOT_LOCAL.sub("_", plain_name(name)).strip(". ")
+    if _RESERVED.fullmatch(safe):
+        safe = f"_{safe}"
+    return safe or "file"
+
+
+def numbered(name: str, number: int) -> str:
+    """`cat.png`, `cat-2.png`, `cat-3.png`, ..."""
+    if number < 2:
+        return name
+    stem, dot, suffix = name.rpartition(".")
+    return f"{stem}-{number}.{suffix}" if dot and stem else f"{name}-{number}"
+
+
+def _shortened(name: str) -> str:
+    """At most `MAX_NAME` bytes, the ending kept."""
+    if len(name.encode("utf-8", "replace")) <= MAX_NAME:
+        return name
+    stem, dot, suffix = name.rpartition(".")
+    ending = f"{dot}{suffix}" if dot and len(suffix) <= 16 else ""
+    kept = name if not ending else stem
+    room = MAX_NAME - len(ending.encode("utf-8", "replace"))
+    return kept.encode("utf-8", "replace")[:room].decode("utf-8", "ignore") + ending
+
+
+_EXTENDED = re.compile(r"filename\*\s*=\s*([\w-]*)'[^']*'([^;\s]+)", re.IGNORECASE)
+_QUOTED = re.compile(r'filename\s*=\s*"((?:[^"\\]|\\.)*)"', re.IGNORECASE)
+_TOKEN = re.compile(r"filename\s*=\s*([^;\s\"]+)", re.IGNORECASE)
+
+
+def disposition_name(header: str) -> str:
+    """The file name of a Content-Disposition header (RFC 6266), `filename*` first; empty without one."""
+    if found := _EXTENDED.search(header):
+        try:
+            return unquote_to_bytes(found[2]).decode(found[1] or "utf-8", "replace")
+        except LookupError:
+            return unquote(found[2])
+    if found := _QUOTED.search(header):
+        return re.sub(r"\\(.)", r"\1", found[1])
+    found = _TOKEN.search(header)
+    return found[1] if found else ""
+
+
+def known_name(url: str, file_name: str | None) -> str | None:
+    """What to call a file of an output before it is fetched; None where that can't be told yet."""
+    path = "" if url[:5].lower() == "data:" else unquote(urlsplit(url).path)
+    name = plain_name(file_name or "") or plain_name(path)
+    return local_name(name) if "." in name.strip(".") else None
+
+
+def download_name(url: str, headers: Mapping[str, str], suggested: str | None = None) -> str:
+    """What to call a downloaded file: as suggested, as the header says, or as the URL ends; always safe.
+
+    A name without an ending gets that of the content type.
+    """
+    path = "" if url[:5].lower() == "data:" else unquote(urlsplit(url).path)
+    said = disposition_name(headers.get("content-disposition", ""))
+    name = local_name(suggested or said or path)
+    return name if "." in name else name + suffix_for(headers.get("content-type", ""))
+
+
+# Data URIs (RFC 2397; protocol 7.5).
+
+
+def data_uri(data: bytes, content_type: str) -> str:
+    return f"data:{content_type};base64,{base64.b64encode(data).decode()}"
+
+
+def parse_data_uri(uri: str) -> tuple[bytes, str]:
+    """Content and content type. ValueError where it is none."""
+    head, comma, body = uri.partition(",")
+    if not head.lower().startswith("data:") or not comma:
+        raise ValueError("not a data URI")
+    kind = head[5:]
+    encoded = kind.lower().endswith(";base64")
+    kind = kind[: -len(";base64")] if encoded else kind
+    raw = unquote_to_bytes(body)
+    return (_base64(raw) if encoded else raw), kind or "text/plain;charset=US-ASCII"
+
+
+def _base64(text: bytes) -> bytes:
+    """The URL-safe alphabet and missing padding are let through, other characters are not."""
+    packed = b"".join(text.split()).translate(bytes.maketrans(b"-_", b"+/")).rstrip(b"=")
+    try:
+        return base64.b64decode(packed + b"=" * (-len(packed) % 4), validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"not a base64 data URI: {error}") from error

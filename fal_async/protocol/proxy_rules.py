@@ -1,0 +1,156 @@
+"""What a server-side proxy may pass on: routes, an allow-list of endpoints, limits (protocol 10)."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Iterable
+
+import attrs
+
+from fal_async.errors import ConfigurationError
+from fal_async.protocol.endpoint import NAMESPACES
+
+TARGET_HEADER = "x-fal-target-url"
+DEFAULT_MAX_BODY = 32 * 1024 * 1024
+"""What fal's own proxy takes as well (protocol 13)."""
+_NEVER_FORWARDED = frozenset(
+    {
+        TARGET_HEADER,
+        "authorization",
+        "connection",
+        "content-length",
+        "cookie",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+
+class ProxyRoute(enum.StrEnum):
+    """What a target asks for. The last four must be asked for: each gives the browser more than a result."""
+
+    RUN = "run"
+    SUBMIT = "submit"
+    STATUS = "status"
+    RESULT = "result"
+    CANCEL = "cancel"
+    UPLOAD = "upload"
+    MULTIPART = "multipart"
+    """Uploads in parts: files of any size at your cost."""
+    TOKENS = "tokens"
+    """Short-lived tokens for realtime, for allowed apps only."""
+    CDN_TOKEN = "cdn_token"
+    """A token that stores files of any kind."""
+    WEBHOOK = "webhook"
+    """`fal_webhook` on a submit: fal then calls a URL of the browser's choice."""
+
+
+ON_REQUEST = frozenset({ProxyRoute.MULTIPART, ProxyRoute.TOKENS, ProxyRoute.CDN_TOKEN, ProxyRoute.WEBHOOK})
+
+
+class Refusal(Exception):
+    """Why a request is not passed on: an HTTP status and a text without anything of the request in it."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status, self.reason = status, reason
+
+
+# The allow-list of endpoints.
+
+_PATTERN_SEGMENT = re.compile(r"[A-Za-z0-9_.*-]+")
+
+
+@attrs.frozen
+class EndpointPattern:
+    """`fal-ai/flux/dev`, `fal-ai/*` (one segment), `fal-ai/flux/**` (that app and all below), `**` (all)."""
+
+    text: str
+    _whole: re.Pattern[str] = attrs.field(init=False, repr=False, eq=False)
+    _app: re.Pattern[str] = attrs.field(init=False, repr=False, eq=False)
+    alias: re.Pattern[str] = attrs.field(init=False, repr=False, eq=False)
+    """For realtime tokens, which name the app without its owner (protocol 6.2)."""
+
+    def __attrs_post_init__(self) -> None:
+        segments = self.text.split("/") if isinstance(self.text, str) else [""]
+        good = all(_PATTERN_SEGMENT.fullmatch(s) and ("**" not in s or s == "**") for s in segments)
+        if not good or "**" in segments[:-1] or (len(segments) < 2 and segments != ["**"]):
+            raise ConfigurationError(
+                f"endpoints: {self.text!r} is no pattern: expected such as 'fal-ai/flux/dev', 'fal-ai/*', "
+                "'fal-ai/flux/**', or '**' for all"
+            )
+        head = segments[: app_length(segments)]
+        object.__setattr__(self, "_whole", _compiled(segments))
+        object.__setattr__(self, "_app", _compiled(head))
+        object.__setattr__(self, "alias", _compiled(head[-1:]))
+
+    def allows(self, endpoint_id: str) -> bool:
+        # A stream or realtime path belongs to its endpoint (protocol 2).
+        plain = re.sub(r"/(stream|realtime)$", "", endpoint_id)
+        return bool(self._whole.fullmatch(endpoint_id) or self._whole.fullmatch(plain))
+
+    def allows_app(self, app_id: str) -> bool:
+        """For calls about one request: they name the app without the sub-path (protocol 2)."""
+        return bool(self._app.fullmatch(app_id))
+
+
+def app_length(segments: list[str]) -> int:
+    return 3 if segments[0] in NAMESPACES else 2
+
+
+def _compiled(segments: list[str]) -> re.Pattern[str]:
+    if segments == ["**"]:
+        return re.compile(r".+")
+    parts = [re.escape(s).replace(r"\*", "[^/]*") for s in segments if s != "**"]
+    return re.compile("/".join(parts) + ("(/.+)?" if segments[-1] == "**" else ""))
+
+
+def _patterns(texts: Iterable[str]) -> tuple[EndpointPattern, ...]:
+    if isinstance(texts, str):
+        raise ConfigurationError(f"endpoints={texts!r}: expected a list of patterns")
+    patterns = tuple(EndpointPattern(text) for text in texts)
+    if not patterns:
+        raise ConfigurationError("endpoints: name at least one pattern; ['**'] allows all endpoints")
+    return patterns
+
+
+def _names(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(name.lower() for name in names)
+
+
+def _routes(names: Iterable[str]) -> frozenset[ProxyRoute]:
+    try:
+        routes = frozenset(ProxyRoute(name) for name in names)
+    except ValueError:
+        routes = frozenset({ProxyRoute.RUN})
+    if routes - ON_REQUEST:
+        raise ConfigurationError(f"allow={list(names)}: expected some of {', '.join(sorted(ON_REQUEST))}")
+    return routes
+
+
+@attrs.frozen(kw_only=True)
+class ProxyRules:
+    """What may pass.
+
+    Attributes:
+        endpoints: patterns of endpoint ids (see `EndpointPattern`).
+        allow: further routes: "multipart", "tokens", "cdn_token", "webhook"; default none of them.
+        max_body: bytes of a request body; default 32 MiB.
+        headers: further request headers to pass on, such as one that an app of yours reads.
+    """
+
+    endpoints: tuple[EndpointPattern, ...] = attrs.field(converter=_patterns)
+    allow: frozenset[ProxyRoute] = attrs.field(default=frozenset(), converter=_routes)
+    max_body: int = attrs.field(default=DEFAULT_MAX_BODY, validator=attrs.validators.gt(0))
+    headers: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
+
+    def __attrs_post_init__(self) -> None:
+        if forbidden := self.headers & _NEVER_FORWARDED:
+            raise ConfigurationError(f"headers: {', '.join(sorted(forbidden))} must not be passed on")

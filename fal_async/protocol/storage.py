@@ -1,0 +1,286 @@
+"""The requests of an upload and their answers, on all three routes (protocol 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import attrs
+
+from fal_async.config import Hosts
+from fal_async.errors import ResponseDecodeError
+from fal_async.options import StorageSettings
+from fal_async.protocol.http import (
+    JSON_TYPE,
+    BodyFactory,
+    HttpRequest,
+    HttpResponse,
+    Operation,
+    origin_of,
+)
+from fal_async.protocol.media import header_name
+from fal_async.protocol.multipart import MultipartTarget, SentPart
+from fal_async.protocol.options import JSON_HEADERS
+from fal_async.protocol.structure import encode_json
+
+STORAGE_TYPE = "fal-cdn-v3"
+LIFECYCLE_HEADERS = ("X-Fal-Object-Lifecycle", "X-Fal-Object-Lifecycle-Preference")
+"""Sources differ on the name: "Send both" (protocol 7.4)."""
+
+
+@attrs.frozen(kw_only=True)
+class FileSpec:
+    """What is known of a file before it is sent."""
+
+    size: int
+    content_type: str
+    file_name: str
+    lifecycle: str | None = None
+    """The lifecycle header's text."""
+
+
+@attrs.frozen(kw_only=True)
+class CdnToken:
+    """Opens the CDN for uploads (protocol 7.1 C), until `good_until` of this machine's monotonic clock."""
+
+    authorization: str = attrs.field(repr=False)
+    base_url: str
+    good_until: float
+
+
+def lifecycle_text(settings: StorageSettings | None) -> str | None:
+    """The header's text; None where there is nothing to say."""
+    return settings.header() if settings is not None and settings.to_wire() else None
+
+
+# Route C: a token, then the CDN.
+
+
+def cdn_token_request(hosts: Hosts) -> HttpRequest:
+    url = f"{hosts.rest}/storage/auth/token?storage_type={STORAGE_TYPE}"
+    return HttpRequest(
+        operation=Operation.TOKEN, harmless=True, method="POST", url=url, headers=JSON_HEADERS, body=b"{}"
+    )
+
+
+def parse_cdn_token(response: HttpResponse, hosts: Hosts, *, now: float, monotonic: float) -> CdnToken:
+    """`expires_at` is by the server's clock, which the Date header tells; else by `now` (Unix seconds).
+
+    It is renewed a minute before its end, or after half of a life shorter than two minutes.
+    """
+    document = json_object(response)
+    token, kind = text_field(document, "token"), document.get("token_type") or "Bearer"
+    life = max(0.0, _moment(document.get("expires_at"), now) - _date(response.headers, now))
+    base_url = document.get("base_url")
+    at_home = isinstance(base_url, str) and is_cdn(base_url, hosts)
+    return CdnToken(
+        authorization=f"{kind} {token}",
+        base_url=str(base_url).rstrip("/") if at_home else hosts.cdn,
+        good_until=monotonic + max(life - 60.0, life / 2),
+    )
+
+
+def direct_request(token: CdnToken, spec: FileSpec, body: BodyFactory) -> HttpRequest:
+    return HttpRequest(
+        operation=Operation.UPLOAD,
+        harmless=True,
+        method="POST",
+        url=f"{token.base_url}/files/upload",
+        headers={**_cdn_headers(token, spec), "Content-Length": str(spec.size)},
+        body=body,
+        auth=False,
+    )
+
+
+def multipart_request(token: CdnToken, spec: FileSpec) -> HttpRequest:
+    return HttpRequest(
+        operation=Operation.UPLOAD,
+        harmless=True,
+        method="POST",
+        url=f"{token.base_url}/files/upload/multipart",
+        headers=_cdn_headers(token, spec),
+        body=b"",
+        auth=False,
+    )
+
+
+def _cdn_headers(token: CdnToken, spec: FileSpec) -> dict[str, str]:
+    return {
+        "Authorization": token.authorization,
+        "Content-Type": spec.content_type,
+        "X-Fal-File-Name": header_name(spec.file_name),
+        "Accept": JSON_TYPE,
+        **_lifecycle_headers(spec),
+    }
+
+
+def parse_access_url(response: HttpResponse) -> str:
+    return text_field(json_object(response), "access_url")
+
+
+def parse_multipart(response: HttpResponse, hosts: Hosts) -> MultipartTarget:
+    document = json_object(response)
+    url, upload_id = text_field(document, "access_url"), text_field(document, "uploadId")
+    base = f"{at_cdn(url, hosts)}/multipart/{quote(upload_id, safe='')}"
+    return MultipartTarget(file_url=url, upload_url=base, presigned=False)
+
+
+# Routes A and B: presigned URLs.
+
+
+def initiate_request(hosts: Hosts, spec: FileSpec, *, multipart: bool) -> HttpRequest:
+    how = "initiate-multipart" if multipart else "initiate"
+    return HttpRequest(
+        operation=Operation.TOKEN,
+        harmless=True,
+        method="POST",
+        url=f"{hosts.rest}/storage/upload/{how}?storage_type={STORAGE_TYPE}",
+        headers={**JSON_HEADERS, **_lifecycle_headers(spec)},
+        body=encode_json({"file_name": spec.file_name, "content_type": spec.content_type}),
+    )
+
+
+def parse_initiate(response: HttpResponse) -> MultipartTarget:
+    document = json_object(response)
+    return MultipartTarget(
+        file_url=text_field(document, "file_url"),
+        upload_url=text_field(document, "upload_url"),
+        presigned=True,
+    )
+
+
+def put_request(target: MultipartTarget, spec: FileSpec, body: BodyFactory) -> HttpRequest:
+    """Route A's one request: "no Authorization" (protocol 7.1)."""
+    return HttpRequest(
+        operation=Operation.UPLOAD,
+        harmless=True,
+        method="PUT",
+        url=target.upload_url,
+        headers={"Content-Type": spec.content_type, "Content-Length": str(spec.size)},
+        body=body,
+        auth=False,
+    )
+
+
+# Parts, on both routes.
+
+
+def part_request(
+    target: MultipartTarget, number: int, length: int, body: BodyFactory, token: CdnToken | None
+) -> HttpRequest:
+    """`Accept-Encoding: identity`, "else the ETag may vanish" (protocol 7.1)."""
+    return HttpRequest(
+        operation=Operation.UPLOAD,
+        harmless=True,
+        method="PUT",
+        url=target.url(number),
+        headers={
+            **_authorization(token),
+            "Content-Type": "application/octet-stream",
+            "Content-Length": str(length),
+            "Accept-Encoding": "identity",
+        },
+        body=body,
+        auth=False,
+    )
+
+
+def parse_etag(response: HttpResponse) -> str:
+    """The header first, the body's `etag` else (protocol 14, no. 21)."""
+    if etag := response.headers.get("etag"):
+        return etag
+    try:
+        return text_field(json_object(response), "etag")
+    except ResponseDecodeError as error:
+        raise ResponseDecodeError("the answer to a part has no ETag", retryable=True) from error
+
+
+def complete_request(
+    target: MultipartTarget, parts: Mapping[int, SentPart], token: CdnToken | None
+) -> HttpRequest:
+    """In order, which the server may rely on (protocol 7.2)."""
+    listed = [{"partNumber": number, "etag": parts[number].etag} for number in sorted(parts)]
+    return HttpRequest(
+        operation=Operation.UPLOAD,
+        harmless=True,
+        method="POST",
+        url=target.url("complete"),
+        headers={**_authorization(token), **JSON_HEADERS},
+        body=encode_json({"parts": listed}),
+        auth=False,
+    )
+
+
+def probe_request(url: str, token: CdnToken | None) -> HttpRequest:
+    """Whether a file is there."""
+    headers = {**_authorization(token), "Accept-Encoding": "identity"}
+    return HttpRequest(
+        operation=Operation.UPLOAD, harmless=True, method="HEAD", url=url, headers=headers, auth=False
+    )
+
+
+# Whom the CDN's token is for.
+
+
+def is_cdn(url: str, hosts: Hosts) -> bool:
+    """The session's own CDN host, or another one of fal's CDN if it is that; a gateway is not left."""
+    origin, home = origin_of(url), origin_of(hosts.cdn)
+    return origin is not None and (origin == home or (_is_fals_cdn(home) and _is_fals_cdn(origin)))
+
+
+def _is_fals_cdn(origin: str | None) -> bool:
+    host = (origin or "").removeprefix("https://")
+    return bool(origin) and host != origin and (host == "fal.media" or host.endswith(".fal.media"))
+
+
+def at_cdn(url: str, hosts: Hosts) -> str:
+    """A URL from an answer, on a host that may have the token: as it is, or its path on the session's CDN."""
+    return url if is_cdn(url, hosts) else f"{hosts.cdn}{urlsplit(url).path}"
+
+
+# Parsing.
+
+
+def _authorization(token: CdnToken | None) -> dict[str, str]:
+    return {} if token is None else {"Authorization": token.authorization}
+
+
+def _lifecycle_headers(spec: FileSpec) -> dict[str, str]:
+    return {} if spec.lifecycle is None else dict.fromkeys(LIFECYCLE_HEADERS, spec.lifecycle)
+
+
+def json_object(response: HttpResponse) -> dict[str, Any]:
+    document = response.json()
+    if not isinstance(document, dict):
+        raise ResponseDecodeError("expected a JSON object from fal's storage", paths=["$"])
+    return document
+
+
+def text_field(document: Mapping[str, Any], name: str) -> str:
+    value = document.get(name)
+    if not isinstance(value, str) or not value:
+        raise ResponseDecodeError(
+            f"required field missing @ $.{name} in the answer of fal's storage", paths=[f"$.{name}"]
+        )
+    return value
+
+
+def _moment(text: Any, now: float) -> float:
+    """An ISO time as Unix seconds; a time that can't be read means: good for this once."""
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError:
+        return now
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _date(headers: Mapping[str, str], now: float) -> float:
+    """The server's time. Its header has whole seconds: where our clock agrees, ours is the better one."""
+    try:
+        date = parsedate_to_datetime(headers["date"]).timestamp()
+    except (KeyError, ValueError, TypeError):
+        return now
+    return now if abs(now - date) < 2.0 else date + 1.0

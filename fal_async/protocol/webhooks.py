@@ -1,0 +1,203 @@
+"""Webhook deliveries, decided: the signed headers, the key set, the event, and who may send (protocol 8).
+
+A delivery is looked at in the order of what it costs to look: headers, clock, then one hash of the body and
+one signature check for each key. Nothing of the body is parsed before its signature holds.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import enum
+import hashlib
+import ipaddress
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from fal_async.errors import ResponseDecodeError, WebhookVerificationError
+
+TOLERANCE = 300.0
+"""Seconds that a signed timestamp may be off, either way (8.3)."""
+KEPT_SECONDS = 24 * 3600.0
+"""A key set is cached no longer than this (8.3)."""
+REFRESH_SECONDS = 12 * 3600.0
+"""From this age on it is renewed, so that half a day without the key host goes unnoticed."""
+PAUSE_SECONDS = 60.0
+"""Between two fetches that were not forced: anybody can send an unknown signature."""
+MAX_KEYS = 32
+"""Each key costs one signature check per forged delivery."""
+KEY_SET_PATH = "/.well-known/jwks.json"
+META_PATH = "/meta"
+
+_REQUEST_ID, _USER_ID = "x-fal-webhook-request-id", "x-fal-webhook-user-id"
+_TIMESTAMP, _SIGNATURE = "x-fal-webhook-timestamp", "x-fal-webhook-signature"
+_FORMS = {
+    # A line feed in a value would let one header speak for two lines of the signed message.
+    _REQUEST_ID: re.compile(r"[^\x00-\x1f\x7f]{1,256}"),
+    _USER_ID: re.compile(r"[^\x00-\x1f\x7f]{1,256}"),
+    _TIMESTAMP: re.compile(r"[0-9]{1,12}"),
+    _SIGNATURE: re.compile(r"[0-9a-fA-F]{128}"),
+}
+_KEY = re.compile(r"[A-Za-z0-9_-]{43}")
+
+HeaderFields = Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]
+"""A mapping, or pairs as ASGI gives them: then a header that came twice is seen."""
+SignatureCheck = Callable[[bytes, bytes, bytes], bool]
+"""`(public key, signature, message)`: whether the Ed25519 signature holds."""
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@attrs.frozen(kw_only=True)
+class SignedHeaders:
+    """The four headers of a delivery, well-formed but not yet believed."""
+
+    request_id: str
+    user_id: str
+    timestamp: int
+    signature: bytes = attrs.field(repr=False)
+
+
+def read_headers(headers: HeaderFields) -> SignedHeaders:
+    """Names in any case. WebhookVerificationError where one of the four is missing, doubled or malformed."""
+    found: dict[str, str] = {}
+    for name, value in headers.items() if isinstance(headers, Mapping) else headers:
+        key = _text(name).lower()
+        if key not in _FORMS:
+            continue
+        if key in found:
+            raise WebhookVerificationError(f"the header {key} came more than once")
+        found[key] = _text(value)
+    for key, form in _FORMS.items():
+        if key not in found:
+            raise WebhookVerificationError(f"the header {key} is missing")
+        if not form.fullmatch(found[key]):
+            raise WebhookVerificationError(f"the header {key} is malformed")
+    return SignedHeaders(
+        request_id=found[_REQUEST_ID],
+        user_id=found[_USER_ID],
+        timestamp=int(found[_TIMESTAMP]),
+        signature=bytes.fromhex(found[_SIGNATURE]),
+    )
+
+
+def check_time(signed: SignedHeaders, now: float, tolerance: float = TOLERANCE) -> None:
+    """WebhookVerificationError where the timestamp is more than `tolerance` seconds from `now` (8.3)."""
+    off = signed.timestamp - now
+    if abs(off) > tolerance:
+        side = "in the future" if off > 0 else "old"
+        raise WebhookVerificationError(
+            f"the signature is {abs(off):.0f} s {side}; {tolerance:g} s are allowed"
+        )
+
+
+def message_of(signed: SignedHeaders, body: bytes) -> bytes:
+    """What was signed: four lines, no final line feed, the body as the hex of its SHA-256 (8.3)."""
+    digest = hashlib.sha256(body).hexdigest()
+    # "surrogateescape" keeps this total: such text was never signed by anybody.
+    lines = (signed.request_id, signed.user_id, str(signed.timestamp), digest)
+    return "\n".join(lines).encode("utf-8", "surrogateescape")
+
+
+def is_signed(message: bytes, signature: bytes, keys: Sequence[bytes], check: SignatureCheck) -> bool:
+    """Whether one of the keys made it: "try every key" (8.3)."""
+    return any(check(key, signature, message) for key in keys)
+
+
+def parse_key_set(body: bytes) -> tuple[bytes, ...]:
+    """The Ed25519 keys of a JWKS, 32 bytes each. Entries of other kinds are passed over.
+
+    ResponseDecodeError where it is no key set, or holds no such key: a cached set is better than that.
+    """
+    document = _decoded(body, "the key set")
+    entries = document.get("keys")
+    usable = [_public_key(entry) for entry in entries] if isinstance(entries, list) else []
+    keys = tuple(dict.fromkeys(key for key in usable if key is not None))
+    if not keys:
+        raise ResponseDecodeError(
+            "the key set holds no Ed25519 key", paths=["required field missing @ $.keys"]
+        )
+    return keys[:MAX_KEYS]
+
+
+def _public_key(entry: Any) -> bytes | None:
+    if not isinstance(entry, dict) or (entry.get("kty"), entry.get("crv")) != ("OKP", "Ed25519"):
+        return None
+    # A key that says so is for something else.
+    if entry.get("use", "sig") != "sig" or entry.get("alg", "EdDSA") not in ("EdDSA", "Ed25519"):
+        return None
+    text = entry.get("x")
+    if not isinstance(text, str) or not _KEY.fullmatch(text.rstrip("=")):
+        return None
+    try:
+        return base64.urlsafe_b64decode(text.rstrip("=") + "=")
+    except binascii.Error:
+        return None
+
+
+class Refresh(enum.Enum):
+    """What to do before cached values are used."""
+
+    NO = "no"
+    WANTED = "wanted"
+    """Fetch them; where that fails, the cached ones are still good."""
+    NEEDED = "needed"
+    """Fetch them; where that fails, there is nothing."""
+
+
+def refresh_of(fetched_at: float | None, tried_at: float | None, now: float) -> Refresh:
+    """Times in seconds of one clock; None: never. A clock that was set back makes a cache old, not young."""
+    if fetched_at is None or not 0 <= now - fetched_at < KEPT_SECONDS:
+        return Refresh.NEEDED
+    if now - fetched_at >= REFRESH_SECONDS and may_try_again(tried_at, now):
+        return Refresh.WANTED
+    return Refresh.NO
+
+
+def may_try_again(tried_at: float | None, now: float) -> bool:
+    """At most one fetch a minute because of a signature that no known key made."""
+    return tried_at is None or not 0 <= now - tried_at < PAUSE_SECONDS
+
+
+def parse_sender_ranges(body: bytes) -> tuple[Network, ...]:
+    """`webhook_ip_ranges` of `GET /v1/meta` (8.2). ResponseDecodeError where there are none."""
+    entries = _decoded(body, "the answer of /v1/meta").get("webhook_ip_ranges")
+    networks = []
+    for entry in entries if isinstance(entries, list) else []:
+        try:
+            networks.append(ipaddress.ip_network(entry, strict=False))
+        except ValueError:
+            continue
+    if not networks:
+        raise ResponseDecodeError(
+            "fal names no webhook addresses", paths=["required field missing @ $.webhook_ip_ranges"]
+        )
+    return tuple(networks)
+
+
+def is_sender(address: str, ranges: Iterable[Network]) -> bool:
+    """Whether fal delivers from this address. An IPv4 address may come in its IPv6 form."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    return any(ip in network for network in ranges)
+
+
+def _decoded(body: bytes, what: str) -> dict[str, Any]:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise ResponseDecodeError(f"{what} is no JSON") from error
+    if not isinstance(document, dict):
+        raise ResponseDecodeError(f"{what} is no JSON object")
+    return document
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value

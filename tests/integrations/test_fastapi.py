@@ -1,0 +1,287 @@
+"""FastAPI applications under uvicorn, asked by a real HTTP client."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Annotated, Any
+
+import aiohttp
+import pytest
+from fastapi import BackgroundTasks, Depends, FastAPI, Request, Response
+from pydantic import BaseModel
+
+from fal_async import Session, WebhookEvent
+from fal_async.emulator import Emulator
+from fal_async.integrations.fastapi import (
+    Fal,
+    FalDependency,
+    exception_handlers,
+    fal_lifespan,
+    get_session,
+    sse_response,
+    webhook_router,
+)
+from tests.serving import serving
+
+
+class Wanted(BaseModel):
+    a: int
+
+
+def application(emulator: Emulator, **lifespan: Any) -> FastAPI:
+    def make_session() -> Session:
+        return Session(emulator.key, hosts=emulator.hosts)
+
+    return FastAPI(lifespan=fal_lifespan(make_session, **lifespan), exception_handlers=exception_handlers)
+
+
+async def test_the_session_is_a_dependency(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+    app = application(emulator)
+    sessions: set[int] = set()
+
+    @app.post("/echo")
+    async def echo(wanted: Wanted, fal: Fal) -> Any:
+        sessions.add(id(fal))
+        return (await fal.subscribe("me/echo", wanted.model_dump())).data
+
+    @app.get("/same")
+    async def same(
+        request: Request, fal: Annotated[Session, Depends(FalDependency(cancel_on_disconnect=False))]
+    ) -> bool:
+        return fal is get_session(request)
+
+    async with serving(app) as server:
+        for n in range(3):
+            async with http.post(f"{server.url}/echo", json={"a": n}) as response:
+                assert await response.json() == {"a": n}
+        async with http.get(f"{server.url}/same") as response:
+            assert await response.json() is True
+    assert len(sessions) == 1
+
+
+async def test_when_the_browser_leaves_the_job_is_cancelled_within_a_second(
+    emulator: Emulator, http: aiohttp.ClientSession
+) -> None:
+    app = application(emulator)
+    ended: asyncio.Queue[str] = asyncio.Queue()
+
+    @app.post("/generate")
+    async def generate(wanted: Wanted, fal: Fal) -> Any:
+        try:
+            return (await fal.subscribe("me/endless", wanted.model_dump())).data
+        except asyncio.CancelledError:
+            ended.put_nowait("cancelled")
+            raise
+
+    async with serving(app) as server:
+        call = asyncio.ensure_future(http.post(f"{server.url}/generate", json={"a": 1}))
+        await emulator.wait_for("submit")
+        (job,) = emulator.jobs.values()
+        await job.wait_for("IN_PROGRESS", timeout=5)
+        call.cancel()
+        async with asyncio.timeout(1):
+            await job.wait_for("COMPLETED")
+            assert await ended.get() == "cancelled"
+        assert job.error_type == "client_cancelled"
+        # The server is well, and its session too.
+        async with http.get(f"{server.url}/docs") as response:
+            assert response.status == 200
+
+
+async def test_a_handler_that_goes_on_is_left_alone(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+    app = application(emulator)
+    go_on, ended = asyncio.Event(), asyncio.Event()
+
+    @emulator.endpoint("me/slow")
+    async def slow(input: Any) -> Any:
+        await go_on.wait()
+        return input
+
+    @app.get("/")
+    async def handler(fal: Annotated[Session, Depends(FalDependency(cancel_on_disconnect=False))]) -> Any:
+        result = await fal.subscribe("me/slow", {"a": 1})
+        ended.set()
+        return result.data
+
+    async with serving(app) as server:
+        call = asyncio.ensure_future(http.get(server.url))
+        await emulator.wait_for("submit")
+        call.cancel()
+        go_on.set()
+        async with asyncio.timeout(5):
+            await ended.wait()
+    assert emulator.count("cancel") == 0
+
+
+async def test_the_watch_ends_with_the_handler(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+    """What runs after the answer, such as a background task, is not cut off by the end of the request."""
+    app = application(emulator)
+    done = asyncio.Event()
+
+    @app.get("/")
+    async def handler(fal: Fal, later: BackgroundTasks) -> Any:
+        async def work() -> None:
+            await fal.subscribe("me/echo", {"a": 2})
+            done.set()
+
+        later.add_task(work)
+        return (await fal.subscribe("me/echo", {"a": 1})).data
+
+    async with serving(app) as server:
+        async with http.get(server.url) as response:
+            assert await response.json() == {"a": 1}
+        async with asyncio.timeout(5):
+            await done.wait()
+
+
+async def test_a_handler_may_read_the_body_itself(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+    app = application(emulator)
+
+    @app.post("/")
+    async def handler(request: Request, fal: Fal) -> Any:
+        return (await fal.subscribe("me/echo", await request.json())).data
+
+    async with serving(app) as server, http.post(server.url, json={"a": 1}) as response:
+        assert await response.json() == {"a": 1}
+
+
+async def size(request: Request) -> int:
+    return sum([len(piece) async for piece in request.stream()])
+
+
+async def test_a_body_that_was_read_before_is_no_obstacle(
+    emulator: Emulator, http: aiohttp.ClientSession
+) -> None:
+    """FastAPI reads forms before it asks for dependencies."""
+    app = application(emulator)
+
+    @app.post("/")
+    async def handler(sent: Annotated[int, Depends(size)], fal: Fal) -> Any:
+        return (await fal.subscribe("me/echo", {"size": sent})).data
+
+    async with serving(app) as server, http.post(server.url, data=b"12345") as response:
+        assert await response.json() == {"size": 5}
+
+
+ANSWERS = [
+    ("me/broken", 422, "body.a: no"),
+    ("me/unknown", 502, "The model could not be reached"),
+    ("no-endpoint", 500, "The request could not be made"),
+]
+
+
+@pytest.mark.parametrize(("endpoint_id", "status", "detail"), ANSWERS)
+async def test_errors_become_fitting_answers_that_leak_nothing(
+    emulator: Emulator, http: aiohttp.ClientSession, endpoint_id: str, status: int, detail: str
+) -> None:
+    app = application(emulator)
+
+    @app.get("/")
+    async def handler(fal: Fal) -> Any:
+        return (await fal.subscribe(endpoint_id, {"prompt": "secret"})).data
+
+    async with serving(app) as server, http.get(server.url) as response:
+        text = await response.text()
+        assert (response.status, (await response.json())["detail"]) == (status, detail)
+    assert "secret" not in text
+    assert emulator.key not in text
+    assert "127.0.0.1" not in text
+
+
+async def test_a_wrong_key_is_no_business_of_the_caller(
+    emulator: Emulator, http: aiohttp.ClientSession
+) -> None:
+    app = application(emulator)
+
+    @app.get("/")
+    async def handler(fal: Fal) -> Any:
+        return (await fal.subscribe("me/echo", {})).data
+
+    async with serving(app) as server:
+        emulator.rotate_key("another:key")
+        async with http.get(server.url) as response:
+            assert response.status == 502
+            assert (await response.json())["detail"] == "The model could not answer"
+
+
+async def test_relays_and_webhooks_work_as_in_starlette(
+    emulator: Emulator, http: aiohttp.ClientSession
+) -> None:
+    arrived: asyncio.Queue[WebhookEvent] = asyncio.Queue()
+
+    def attach(session: Session) -> None:
+        session.webhooks.attach("http://127.0.0.1/", on_event=arrived.put_nowait)
+
+    app = application(emulator, on_open=attach)
+    app.include_router(webhook_router("/fal/webhook"))
+
+    @app.get("/events")
+    async def events(request: Request, fal: Fal) -> Response:
+        return await sse_response(request, lambda: fal.queue.submit("me/echo", {"a": 1}))
+
+    async with serving(app) as server:
+        async with http.get(f"{server.url}/events") as response:
+            assert b"event: result" in await response.read()
+        url = f"{server.url}/fal/webhook"
+        handle = await app.state.fal.queue.submit("me/echo", {"a": 2}, webhook_url=url)
+        assert (await arrived.get()).request_id == handle.request_id
+        async with http.get(f"{server.url}/openapi.json") as response:
+            assert "/fal/webhook" not in (await response.json())["paths"]
+
+
+async def test_a_relay_is_cancelled_when_the_browser_leaves(
+    emulator: Emulator, http: aiohttp.ClientSession
+) -> None:
+    app = application(emulator)
+
+    @app.get("/events")
+    async def events(request: Request, fal: Fal) -> Response:
+        return await sse_response(request, lambda: fal.queue.submit("me/endless", {}))
+
+    async with serving(app) as server:
+        async with http.get(f"{server.url}/events") as response:
+            await response.content.readline()
+            response.close()
+        await emulator.wait_for("cancel", timeout=1)
+
+
+async def test_two_hundred_handlers_at_once_share_one_pool(emulator: Emulator) -> None:
+    app = application(emulator)
+
+    @app.get("/{n}")
+    async def handler(n: int, fal: Fal) -> Any:
+        return (await fal.subscribe("me/echo", {"n": n})).data
+
+    unlimited = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+    async with serving(app) as server, unlimited as http:
+
+        async def ask(n: int) -> Any:
+            async with http.get(f"{server.url}/{n}") as response:
+                return await response.json()
+
+        assert await asyncio.gather(*(ask(n) for n in range(200))) == [{"n": n} for n in range(200)]
+    assert emulator.connections_opened <= 100
+
+
+async def test_a_shutdown_under_load_cancels_what_is_going_on(emulator: Emulator) -> None:
+    app = application(emulator)
+
+    @app.get("/")
+    async def handler(fal: Fal) -> Any:
+        return (await fal.subscribe("me/endless", {})).data
+
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+        async with serving(app, grace=1) as server:
+
+            async def ask() -> None:
+                with contextlib.suppress(aiohttp.ClientError):
+                    async with http.get(server.url) as response:
+                        assert response.status >= 500
+
+            calls = [asyncio.ensure_future(ask()) for _ in range(100)]
+            await emulator.wait_for("submit", 100)
+        await asyncio.gather(*calls)
+    assert app.state.fal.closed
+    assert emulator.count("cancel") == 100
+    assert emulator.connections_open == 0

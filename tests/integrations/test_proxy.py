@@ -1,0 +1,442 @@
+"""The proxy under uvicorn in front of the emulator: what passes, what does not, and that nothing is sent then."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from starlette.applications import Starlette
+from starlette.routing import Mount, Route
+
+from fal_async import ConfigurationError, Hosts, Session
+from fal_async.emulator import Answer, Emulator, Fault
+from fal_async.integrations.proxy import FalProxy, ProxyRequest
+from fal_async.integrations.starlette import fal_lifespan
+from tests.protocol.test_proxy import BAD_CALLS, BAD_TARGETS, ID
+from tests.serving import listening, serving
+
+ENDPOINTS = ["fal-ai/flux/dev", "fal-ai/any-llm", "me/**"]
+RUN, QUEUE = "https://fal.run", "https://queue.fal.run"
+
+
+@pytest.fixture
+async def session(emulator: Emulator) -> AsyncIterator[Session]:
+    async with Session(emulator.key, hosts=emulator.hosts) as session:
+        yield session
+
+
+class Caller:
+    """A browser client: it knows the proxy and fal's URLs, and has no key."""
+
+    def __init__(self, http: aiohttp.ClientSession, proxy_url: str) -> None:
+        self.http, self.proxy_url = http, proxy_url
+
+    def call(self, method: str, target: str, headers: Any = (), **options: Any) -> Any:
+        return self.http.request(
+            method,
+            self.proxy_url,
+            headers=[("x-fal-target-url", target), *headers],
+            allow_redirects=False,
+            **options,
+        )
+
+    async def ask(self, method: str, target: str, headers: Any = (), **options: Any) -> tuple[int, Any]:
+        async with self.call(method, target, headers, **options) as answer:
+            return answer.status, await answer.json(content_type=None)
+
+
+@contextlib.asynccontextmanager
+async def proxying(session: Session, http: aiohttp.ClientSession, **options: Any) -> AsyncIterator[Caller]:
+    options = {"endpoints": ENDPOINTS, "anonymous": True, "session": session, **options}
+    async with serving(FalProxy(**options)) as server:
+        yield Caller(http, server.url)
+
+
+# What passes.
+
+
+async def test_a_request_through_the_queue(
+    emulator: Emulator, session: Session, http: aiohttp.ClientSession
+) -> None:
+    async with proxying(session, http) as caller:
+        status, submitted = await caller.ask("POST", f"{QUEUE}/me/echo", json={"a": "é"})
+        assert status == 200
+        base = f"{QUEUE}/me/echo/requests/{submitted['request_id']}"
+        await emulator.jobs[submitted["request_id"]].wait_for("COMPLETED", timeout=5)
+        assert (await caller.ask("GET", f"{base}/status?logs=1"))[1]["status"] == "COMPLETED"
+        async with caller.call("GET", base) as answer:
+            assert await answer.json() == {"a": "é"}
+            assert answer.headers["x-fal-request-id"] == submitted["request_id"]
+        status, outcome = await caller.ask("PUT", f"{base}/cancel")
+        assert (status, outcome["status"]) == (400, "ALREADY_COMPLETED")
+    assert {request.headers["Authorization"] for request in emulator.requests} == {f"Key {emulator.key}"}
+
+
+async def test_a_direct_call_and_a_models_error(session: Session, http: aiohttp.ClientSession) -> None:
+    async with proxying(session, http) as caller:
+        assert await caller.ask("POST", f"{RUN}/me/echo", json={"a": 1}) == (200, {"a": 1})
+        assert await caller.ask("GET", f"{RUN}/me/echo?a=1%262&b=") == (200, {"a": "1&2", "b": ""})
+        status, error = await caller.ask("POST", f"{RUN}/me/broken", json={})
+        assert (status, error["detail"][0]["msg"]) == (422, "no")
+
+
+async def test_a_status_stream_comes_event_by_event(
+    emulator: Emulator, session: Session, http: aiohttp.ClientSession
+) -> None:
+    go_on = asyncio.Event()
+
+    @emulator.endpoint("me/gated")
+    async def gated(_: Any) -> Any:
+        await go_on.wait()
+        return {}
+
+    async with proxying(session, http) as caller:
+        _, submitted = await caller.ask("POST", f"{QUEUE}/me/gated", json={})
+        target = f"{QUEUE}/me/gated/requests/{submitted['request_id']}/status/stream?logs=1"
+        async with caller.call("GET", target, [("accept", "text/event-stream")]) as answer:
+            assert answer.content_type == "text/event-stream"
+            # The first event arrives while the last one does not exist yet: nothing is held back.
+            first = await answer.content.readline()
+            assert b"IN_" in first
+            go_on.set()
+            assert b"COMPLETED" in await answer.read()
+
+
+async def test_headers_cross_by_the_list(
+    emulator: Emulator, session: Session, http: aiohttp.ClientSession
+) -> None:
+    @emulator.endpoint("me/talkative")
+    async def talkative(_: Any) -> Any:
+        chatter = {"Set-Cookie": "a=1", "x-fal-cdn-token": "secret", "Location": "x", "Retry-After": "3"}
+        return Answer(200, {**chatter, "Content-Type": "application/json"}, "{}")
+
+    sent = [
+        ("X-Fal-Runner-Hint", "me"),
+        ("X-Fal-Queue-Priority", "low"),
+        ("X-Fal-Tags", "team=other"),
+        ("Cookie", "session=1"),
+        ("Authorization", "Key stolen:key"),
+        ("X-Forwarded-For", "1.2.3.4"),
+        ("X-Mine", "1"),
+    ]
+    async with (
+        proxying(session, http, headers=["x-mine"]) as caller,
+        caller.call("POST", f"{RUN}/me/talkative", sent, json={}) as answer,
+    ):
+        assert answer.status == 200
+        assert not {"set-cookie", "x-fal-cdn-token", "location"} & {name.lower() for name in answer.headers}
+        assert answer.headers["Retry-After"] == "3"
+        assert emulator.key not in str(answer.headers)
+    (received,) = emulator.requests
+    assert received.headers["Authorization"] == f"Key {emulator.key}"
+    assert (received.headers["X-Fal-Runner-Hint"], received.headers["X-Mine"]) == ("me", "1")
+    assert not {"cookie", "x-fal-tags", "x-forwarded-for", "x-fal-target-url"} & {
+        name.lower() for name in received.headers
+    }
+
+
+async def test_billing_tags_are_the_servers(
+    emulator: Emulator, session: Session, http: aiohttp.ClientSession
+) -> None:
+    tagged = session.with_options(tags={"team": "ours"})
+    async with proxying(tagged, http) as caller:
+        await caller.ask("POST", f"{RUN}/me/echo", [("X-Fal-Tags", "team=theirs")], json={})
+    assert emulator.requests[0].headers["X-Fal-Tags"] == "team=ours"
+
+
+async def test_bodies_stream_both_ways(http: aiohttp.ClientSession) -> None:
+    """The answer begins while the request's body is still on its way: neither is kept together."""
+    began = asyncio.Event()
+
+    async def echo(request: web.BaseRequest) -> web.StreamResponse:
+        answer = web.StreamResponse(headers={"Content-Type": "application/octet-stream"})
+        await answer.prepare(request)
+        async for piece in request.content.iter_any():
+            await answer.write(piece)
+        return answer
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"first"
+        await began.wait()
+        yield b"last"
+
+    async with (
+        listening(echo) as url,
+        Session("a:b", hosts=Hosts.local(url)) as upstream,
+        proxying(upstream, http) as caller,
+        caller.call("POST", f"{RUN}/me/echo", data=pieces()) as answer,
+    ):
+        assert await answer.content.readany() == b"first"
+        began.set()
+        assert await answer.read() == b"last"
+
+
+async def test_thirty_mebibytes_pass(session: Session, http: aiohttp.ClientSession) -> None:
+    text = "x" * (30 * 1024 * 1024)
+    async with proxying(session, http) as caller:
+        body = io.BytesIO(json.dumps({"a": text}).encode())
+        status, data = await caller.ask("POST", f"{RUN}/me/echo", data=body)
+    assert status == 200
+    assert len(data["a"]) == len(text)
+
+
+async def test_a_caller_that_leaves_ends_the_request_upstream(
+    emulator: Emulator, session: Session, http: aiohttp.ClientSession
+) -> None:
+    async with proxying(session, http) as caller:
+        call = asyncio.ensure_future(caller.ask("POST", f"{RUN}/me/endless", json={}))
+        await emulator.wait_for("run")
+        call.cancel()
+        (job,) = emulator.jobs.values()
+        # A direct run ends with its connection (protocol 3.3).
+        await job.wait_for("COMPLETED", timeout=1)
+    assert job.error_type == "client_disconnected"
+
+
+async def test_a_caller_that_leaves_in_the_middle_of_its_body(http: aiohttp.ClientSession) -> None:
+    began, ended = asyncio.Event(), asyncio.Event()
+
+    async def upstream(request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            async for _ in request.content.iter_any():
+                began.set()
+        finally:
+            ended.set()
+        raise AssertionError("the body came to an end")
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b'{"a": '
+        await asyncio.Event().wait()
+
+    async with (
+        listening(upstream) as url,
+        Session("a:b", hosts=Hosts.local(url)) as session,
+        proxying(session, http) as caller,
+        asyncio.timeout(10),
+    ):
+        call = asyncio.ensure_future(caller.ask("POST", f"{QUEUE}/me/echo", data=pieces()))
+        await began.wait()
+        call.cancel()
+        await ended.wait()
+
+
+# What does not pass.
+
+
+@pytest.mark.parametrize("name", [*BAD_TARGETS, *BAD_CALLS])
+async def test_attacks_are_refused_and_send_nothing(
+    emulator: Emulator, session: Session, http: aiohttp.ClientSession, name: str
+) -> None:
+    method, target = BAD_CALLS.get(name, ("POST", BAD_TARGETS.get(name, "")))
+    proxy = FalProxy(endpoints=ENDPOINTS, anonymous=True, session=session)
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    # Straight into the application: an HTTP client or server would refuse some of these before it.
+    headers = [(b"x-fal-target-url", target.encode("utf-8"))]
+    scope = {"type": "http", "method": method, "path": "/", "headers": headers, "client": ("1.2.3.4", 1)}
+    await proxy(scope, receive, send)
+    assert 400 <= sent[0]["status"] < 500
+    assert emulator.count() == 0
+    assert emulator.connections_opened == 0
+    assert emulator.key.encode() not in b"".join(message.get("body", b"") for message in sent)
+
+
+SMUGGLED = {
+    "two targets": b"x-fal-target-url: https://fal.run/me/echo\r\nX-Fal-Target-Url: https://fal.run/other/app\r\n",
+    "no target": b"",
+    "empty target": b"x-fal-target-url:\r\n",
+    "folded target": b"x-fal-target-url: https://fal.run/me/echo\r\n /../../x\r\n",
+    "space before the colon": b"x-fal-target-url : https://fal.run/me/echo\r\n",
+    "two lengths": b"x-fal-target-url: https://fal.run/me/echo\r\ncontent-length: 2\r\ncontent-length: 5\r\n",
+    "length and chunks": (
+        b"x-fal-target-url: https://fal.run/other/app\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n"
+    ),
+    "doubled header": (
+        b"x-fal-target-url: https://fal.run/me/echo\r\nx-fal-runner-hint: a\r\nx-fal-runner-hint: b\r\n"
+    ),
+    "target in the connection header": (
+        b"x-fal-target-url: http://fal.run/me/echo\r\nconnection: x-fal-target-url\r\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SMUGGLED)
+async def test_smuggled_headers_are_refused_and_send_nothing(
+    emulator: Emulator, session: Session, name: str
+) -> None:
+    async with serving(FalProxy(endpoints=["me/**"], anonymous=True, session=session)) as server:
+        reader, writer = await asyncio.open_connection(*server.address)
+        writer.write(b"POST / HTTP/1.1\r\nhost: x\r\n" + SMUGGLED[name] + b"\r\n{}")
+        status = (await reader.readline()).split()[1]
+        writer.close()
+    assert status[:1] == b"4"
+    assert emulator.count() == 0
+
+
+async def test_a_redirect_is_not_followed_and_not_passed_on(
+    emulator: Emulator, session: Session, http: aiohttp.ClientSession
+) -> None:
+    elsewhere: list[str] = []
+
+    async def trap(request: web.BaseRequest) -> web.StreamResponse:
+        elsewhere.append(request.path)
+        return web.Response()
+
+    async with listening(trap) as url, proxying(session, http) as caller:
+        for to in (f"{url}/stolen", f"{emulator.url}/queue.fal.run/me/other"):
+            for status in (301, 302, 303, 307, 308):
+                emulator.faults.add(Fault.redirect(to, status=status))
+                for_get = f"{QUEUE}/me/echo/requests/{ID}/status"
+                code, told = await caller.ask("GET", for_get)
+                assert (code, told["detail"]) == (502, "fal redirected the request, which is not followed")
+                emulator.faults.add(Fault.redirect(to, status=status))
+                async with caller.call("POST", f"{RUN}/me/echo", json={}) as answer:
+                    assert answer.status == 502
+                    assert "Location" not in answer.headers
+    assert elsewhere == []
+    assert emulator.count() == 20
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_over_the_limit_is_refused(
+    emulator: Emulator, session: Session, http: aiohttp.ClientSession, chunked: bool
+) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(11):
+            yield b"x" * 100
+
+    async with proxying(session, http, max_body=1000) as caller:
+        body: Any = pieces() if chunked else b"x" * 1100
+        assert (await caller.ask("POST", f"{RUN}/me/echo", data=body))[0] == 413
+        assert (await caller.ask("POST", f"{RUN}/me/echo", data=b'{"a": 1}'))[0] == 200
+    assert len(emulator.jobs) == 1
+
+
+async def test_a_refused_key_is_no_business_of_the_caller(
+    emulator: Emulator, session: Session, http: aiohttp.ClientSession
+) -> None:
+    emulator.rotate_key("other:key")
+    async with proxying(session, http) as caller:
+        status, told = await caller.ask("POST", f"{RUN}/me/echo", json={})
+    assert (status, told) == (502, {"detail": "the proxy's credentials were refused"})
+
+
+async def test_fal_out_of_reach(session: Session, emulator: Emulator, http: aiohttp.ClientSession) -> None:
+    async with proxying(session, http) as caller:
+        await emulator.pause()
+        status, told = await caller.ask("POST", f"{RUN}/me/echo", json={})
+        assert (status, told) == (502, {"detail": "The model could not answer"})
+        await emulator.resume()
+        emulator.faults.add(Fault.truncate(on="run"))
+        # The status is out already: all that can be done is to break off, too.
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await caller.ask("POST", f"{RUN}/me/echo", json={"a": "x" * 1000})
+
+
+# Who may call.
+
+
+async def test_authorize_sees_the_request_and_decides(
+    emulator: Emulator, session: Session, http: aiohttp.ClientSession
+) -> None:
+    seen: list[ProxyRequest] = []
+
+    async def authorize(request: ProxyRequest) -> str | None:
+        seen.append(request)
+        return {"session=anna": "anna"}.get(request.headers.get("cookie", ""))
+
+    def limit(request: ProxyRequest, user: object) -> float | None:
+        return 2.5 if request.target.route == "submit" and user == "anna" else None
+
+    async with proxying(session, http, anonymous=False, authorize=authorize, limit=limit) as caller:
+        anna = [("Cookie", "session=anna")]
+        assert (await caller.ask("POST", f"{RUN}/me/echo", json={})) == (401, {"detail": "not signed in"})
+        assert emulator.count() == 0
+        assert (await caller.ask("POST", f"{RUN}/me/echo", anna, json={}))[0] == 200
+        async with caller.call("POST", f"{QUEUE}/me/echo", anna, json={}) as answer:
+            assert (answer.status, answer.headers["Retry-After"]) == (429, "3")
+    assert seen[1].target.endpoint_id == "me/echo"
+    assert (seen[1].method, seen[1].client) == ("POST", "127.0.0.1")
+    assert "anna" not in repr(seen[1])
+    assert emulator.count() == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"endpoints": ["**"]},
+        {"endpoints": ["**"], "authorize": bool, "anonymous": True},
+        {"endpoints": [], "anonymous": True},
+        {"endpoints": ["**"], "anonymous": True, "allow": ["everything"]},
+    ],
+)
+def test_options_are_checked_when_it_is_made(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        FalProxy(**options)
+
+
+# Where it stands.
+
+
+async def test_in_an_application_it_uses_that_ones_session(
+    emulator: Emulator, http: aiohttp.ClientSession
+) -> None:
+    proxy = FalProxy(endpoints=["me/**"], anonymous=True)
+    routes = [Route("/api/fal/proxy", proxy), Mount("/mounted", proxy)]
+    app = Starlette(routes=routes, lifespan=fal_lifespan(lambda: Session(emulator.key, hosts=emulator.hosts)))
+    async with serving(app) as server:
+        for path in ("/api/fal/proxy", "/mounted/"):
+            caller = Caller(http, server.url + path)
+            assert await caller.ask("POST", f"{RUN}/me/echo", json={"a": 1}) == (200, {"a": 1})
+            assert (await caller.ask("PUT", f"{QUEUE}/me/echo/requests/{ID}/cancel"))[0] == 404
+    async with serving(Starlette(routes=routes)) as server:
+        caller = Caller(http, f"{server.url}/api/fal/proxy")
+        assert (await caller.ask("POST", f"{RUN}/me/echo", json={}))[0] == 503
+
+
+async def test_alone_it_keeps_a_session_of_its_own(
+    emulator: Emulator, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAL_BASE_URL", emulator.url)
+    monkeypatch.setenv("FAL_KEY", emulator.key)
+    async with serving(FalProxy(endpoints=["me/**"], anonymous=True)) as server:
+        caller = Caller(http, server.url)
+        assert await caller.ask("POST", f"{RUN}/me/echo", json={"a": 1}) == (200, {"a": 1})
+    assert emulator.connections_open == 0
+
+
+async def test_websockets_are_turned_away(session: Session) -> None:
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    proxy = FalProxy(endpoints=["**"], anonymous=True, session=session)
+    await proxy({"type": "websocket", "headers": []}, receive, send)
+    assert sent == [{"type": "websocket.close", "code": 1008}]
+
+
+async def test_our_own_client_through_the_proxy(
+    emulator: Emulator, session: Session, http: aiohttp.ClientSession
+) -> None:
+    async with proxying(session, http) as caller, Session(proxy_url=caller.proxy_url) as browser:
+        result = await browser.subscribe("me/echo", {"a": 1}, timeout=10)
+        assert result.data == {"a": 1}
+        assert json.dumps((await browser.run("me/echo", {"b": 2})).data) == '{"b": 2}'
+    assert {request.headers["Authorization"] for request in emulator.requests} == {f"Key {emulator.key}"}

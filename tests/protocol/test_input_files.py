@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fal_async.errors import ConfigurationError
+from fal_async.protocol.input_files import File, find_files, is_file, replace_files
+from fal_async.protocol.structure import encode_json
+
+CAT, DOG = Path("cat.png"), File(b"dog", content_type="image/png")
+
+texts = st.text(st.characters(codec="utf-8"), max_size=5)
+leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
+files = st.sampled_from([CAT, DOG])
+inputs = st.recursive(
+    leaves | files,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.lists(inner, max_size=4).map(tuple)
+        | st.dictionaries(st.text(max_size=3), inner, max_size=4)
+    ),
+    max_leaves=20,
+)
+
+
+def count(value: Any) -> int:
+    if isinstance(value, dict):
+        return sum(map(count, value.values()))
+    if isinstance(value, list | tuple):
+        return sum(map(count, value))
+    return int(value is CAT or value is DOG)
+
+
+@given(inputs)
+def test_every_file_is_found_and_replaced_and_nothing_is_changed(value: Any) -> None:
+    before = repr(value)
+    found = find_files(value)
+    assert len(found) == count(value)
+    urls = iter(range(len(found)))
+    replaced = replace_files(value, lambda _: f"https://f/{next(urls)}")
+    assert count(replaced) == 0
+    assert repr(value) == before
+    assert len(find_files(value)) == len(found), "the caller's own still has its files"
+    if not found:
+        assert replaced is value
+    encode_json(replaced)
+
+
+@attrs.frozen
+class Shape:
+    image: Path | str
+    note: str = "n"
+
+
+@dataclass
+class Inner:
+    masks: list[Any]
+    size: int = 5
+
+
+@attrs.frozen
+class Outer:
+    prompt: str
+    shape: Shape
+    inner: Inner
+
+
+def test_records_become_dicts_where_they_hold_files() -> None:
+    value = Outer(prompt="p", shape=Shape(image=CAT), inner=Inner(masks=[DOG, "text"]))
+    assert find_files(value) == [CAT, DOG]
+    assert replace_files(value, lambda file: "cat" if file is CAT else "dog") == {
+        "prompt": "p",
+        "shape": {"image": "cat", "note": "n"},
+        "inner": {"masks": ["dog", "text"], "size": 5},
+    }
+    plain = Outer(prompt="p", shape=Shape(image="url"), inner=Inner(masks=[]))
+    assert replace_files(plain, lambda _: "") is plain
+    assert value.shape.image is CAT
+
+
+def test_text_is_never_a_file() -> None:
+    assert find_files({"image": "/etc/passwd", "prompt": "cat.png"}) == []
+
+
+def test_what_is_a_file(tmp_path: Path) -> None:
+    assert is_file(tmp_path)
+    assert is_file(io.BytesIO())
+    with (tmp_path / "x").open("wb") as handle:
+        assert is_file(handle)
+    assert not is_file(b"x")
+
+
+def test_bare_bytes_are_refused_with_the_way_out() -> None:
+    with pytest.raises(ConfigurationError, match=r"input\.images\[1\] is bytes.*File\(data"):
+        find_files({"images": ["ok", b"bytes"]})
+
+
+def test_a_value_that_contains_itself_is_left_to_the_encoder() -> None:
+    loop: dict[str, Any] = {"file": CAT}
+    loop["self"] = loop
+    assert find_files(loop) == [CAT]
+
+
+@pytest.mark.parametrize("content_type", ["png", "image/png\r\nX: y"])
+def test_a_file_with_a_wrong_type(content_type: str) -> None:
+    with pytest.raises(ConfigurationError, match="content_type"):
+        File(b"", content_type=content_type)
+
+
+def test_a_file_keeps_its_content_to_itself() -> None:
+    assert "secret" not in repr(File(b"secret"))
+
+
+def test_many_numbers_are_not_copied() -> None:
+    numbers = {"mask": [[0.5] * 1000] * 1000, "image": CAT}
+    assert replace_files(numbers, lambda _: "url")["mask"] is numbers["mask"]

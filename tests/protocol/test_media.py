@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import base64
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fal_async.errors import ConfigurationError
+from fal_async.protocol.media import (
+    MAX_NAME,
+    check_content_type,
+    data_uri,
+    disposition_name,
+    download_name,
+    guess_content_type,
+    header_name,
+    known_name,
+    local_name,
+    numbered,
+    parse_data_uri,
+    plain_name,
+    suffix_for,
+)
+
+names = st.text(st.characters(), max_size=300)
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "expected"),
+    [
+        ("a.PNG", b"", "image/png"),
+        ("a.webp", b"\x89PNG\r\n\x1a\n", "image/webp"),
+        ("noending", b"\x89PNG\r\n\x1a\n", "image/png"),
+        (None, b"\xff\xd8\xff\xe0", "image/jpeg"),
+        (None, b"RIFF\0\0\0\0WEBPVP8 ", "image/webp"),
+        (None, b"RIFF\0\0\0\0WAVEfmt ", "audio/wav"),
+        (None, b"\0\0\0\x20ftypisom", "video/mp4"),
+        (None, b"\0\0\0\x20ftypM4A ", "audio/mp4"),
+        (None, b"\0\0\0\x20ftypqt  ", "video/quicktime"),
+        ("a.unknown", b"glTF", "model/gltf-binary"),
+        ("png", b"", "application/octet-stream"),
+        (None, b"", "application/octet-stream"),
+    ],
+)
+def test_content_type_by_name_then_by_content(name: str | None, head: bytes, expected: str) -> None:
+    assert guess_content_type(name, head) == expected
+
+
+def test_suffixes() -> None:
+    assert suffix_for("image/jpeg; charset=x") == ".jpg"
+    assert suffix_for("IMAGE/PNG") == ".png"
+    assert suffix_for("nonsense") == ""
+
+
+@pytest.mark.parametrize("value", ["image", "image/png\r\nX: y", "", "a/b/c", "image/png, text/html"])
+def test_a_content_type_that_is_none(value: str) -> None:
+    with pytest.raises(ConfigurationError, match="content_type"):
+        check_content_type(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("my cat (1).png", "my cat (1).png"),
+        ("Zürich.png", "Zurich.png"),
+        ("日本.png", "file.png"),
+        ("a日本b.png", "a_b.png"),
+        ("..", "file"),
+        ("", "file"),
+        ("/etc/passwd", "passwd"),
+        ("C:\\temp\\x.png", "x.png"),
+        ("a\r\nX-Evil: 1.png", "aX-Evil_ 1.png"),
+        ("%2e%2e.png", "2e_2e.png"),
+    ],
+)
+def test_names_for_the_header(name: str, expected: str) -> None:
+    assert header_name(name) == expected
+
+
+@given(names)
+def test_any_name_is_safe_in_a_header(name: str) -> None:
+    safe = header_name(name)
+    assert safe
+    assert safe.isascii()
+    assert safe.isprintable()
+    assert not set(safe) & set('/\\"%;,\r\n')
+    assert header_name(safe) == safe
+
+
+@given(names)
+def test_any_name_is_safe_on_disk(name: str) -> None:
+    safe = local_name(name)
+    assert safe
+    assert safe not in (".", "..")
+    assert not set(safe) & set('/\\\0<>:"|?*')
+    assert len(safe.encode()) <= MAX_NAME + 1
+    assert safe == safe.strip(" .")
+    assert local_name(safe) == safe
+
+
+@pytest.mark.parametrize(
+    "name", ["../../etc/passwd", "..\\..\\x", "/abs", "a/../..", "con.txt", "NUL", "..."]
+)
+def test_names_that_lead_elsewhere(name: str) -> None:
+    safe = local_name(name)
+    assert safe == safe.replace("\\", "/").rpartition("/")[2]
+    assert safe.lower() not in ("con.txt", "nul")
+
+
+def test_long_names_keep_their_ending() -> None:
+    assert plain_name("ä" * 300 + ".png").endswith("ä.png")
+    assert len(plain_name("ä" * 300 + ".png").encode()) <= MAX_NAME
+    assert len(plain_name("x" * 300).encode()) == MAX_NAME
+
+
+def test_numbers() -> None:
+    assert [numbered("cat.tar.gz", n) for n in (1, 2, 3)] == ["cat.tar.gz", "cat.tar-2.gz", "cat.tar-3.gz"]
+    assert numbered("noending", 2) == "noending-2"
+    assert numbered(".hidden", 2) == ".hidden-2"
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ('attachment; filename="a cat.png"', "a cat.png"),
+        ("attachment; filename=cat.png", "cat.png"),
+        (r'attachment; filename="a\"b.png"', 'a"b.png'),
+        ("attachment; filename*=UTF-8''%e2%82%ac.png; filename=x.png", "€.png"),
+        ("attachment; filename=\"x.png\"; filename*=utf-8'en'na%C3%AFve.png", "naïve.png"),
+        ("attachment; filename*=none''a%20b", "a b"),
+        ("inline", ""),
+        ("", ""),
+    ],
+)
+def test_content_disposition(header: str, expected: str) -> None:
+    assert disposition_name(header) == expected
+
+
+@given(names)
+def test_content_disposition_round_trip(name: str) -> None:
+    printable = "".join(c for c in name if c.isprintable())
+    assert disposition_name(f"attachment; filename*=UTF-8''{quote(printable)}x") == printable + "x"
+
+
+@given(st.text(max_size=200))
+def test_any_header_gives_some_safe_name(header: str) -> None:
+    name = download_name("https://v3.fal.media/files/a/cat.png", {"content-disposition": header})
+    assert name == local_name(name)
+
+
+def test_what_a_download_is_called() -> None:
+    url = "https://v3.fal.media/files/a/my%20cat.png?token=1"
+    assert download_name(url, {}) == "my cat.png"
+    assert download_name(url, {"content-disposition": "attachment; filename=dog.png"}) == "dog.png"
+    assert download_name(url, {}, "bird.png") == "bird.png"
+    assert download_name("https://x/", {"content-type": "image/png"}) == "file.png"
+    assert download_name("https://x/..%2f..%2fetc%2fpasswd", {}) == "passwd"
+    assert download_name("data:image/png;base64,", {"content-type": "image/png"}) == "file.png"
+
+
+def test_what_can_be_known_before() -> None:
+    assert known_name("https://x/a/cat.png", None) == "cat.png"
+    assert known_name("https://x/a/1234", "cat.png") == "cat.png"
+    assert known_name("https://x/a/1234", None) is None
+    assert known_name("data:image/png;base64,x.y", None) is None
+
+
+@given(st.binary(max_size=200))
+def test_data_uris_round_trip(data: bytes) -> None:
+    assert parse_data_uri(data_uri(data, "image/png")) == (data, "image/png")
+
+
+@given(st.binary(max_size=50))
+def test_other_spellings_of_data_uris(data: bytes) -> None:
+    loose = base64.urlsafe_b64encode(data).decode().rstrip("=")
+    assert parse_data_uri(f"DATA:image/png;BASE64,{loose}") == (data, "image/png")
+    assert parse_data_uri(f"data:,{quote(data)}")[0] == data
+
+
+@pytest.mark.parametrize("uri", ["", "data:", "http://x", "data:image/png;base64,*", "data:;base64,a"])
+def test_what_is_no_data_uri(uri: str) -> None:
+    with pytest.raises(ValueError, match="data URI"):
+        parse_data_uri(uri)
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_data_uri_or_a_value_error(text: str) -> None:
+    try:
+        data, _ = parse_data_uri("data:" + text)
+    except ValueError:
+        return
+    assert isinstance(data, bytes)

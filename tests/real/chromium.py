@@ -1,0 +1,100 @@
+"""Just enough of Chromium's DevTools protocol to open a page, ask it something, and take its picture."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--remote-debugging-port=0",
+    "--window-size=800,900",
+)
+
+
+class Page:
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket, self._ids = socket, itertools.count(1)
+
+    async def call(self, method: str, **params: Any) -> Any:
+        number = next(self._ids)
+        await self._socket.send_json({"id": number, "method": method, "params": params})
+        while (message := await self._socket.receive_json()).get("id") != number:
+            pass
+        assert "error" not in message, message
+        return message["result"]
+
+    async def open(self, url: str) -> None:
+        """Until it is loaded."""
+        number = next(self._ids)
+        await self._socket.send_json({"id": number, "method": "Page.navigate", "params": {"url": url}})
+        while (await self._socket.receive_json()).get("method") != "Page.loadEventFired":
+            pass
+
+    async def ask(self, expression: str) -> Any:
+        """The value of a JavaScript expression; a promise is waited for."""
+        answer = await self.call(
+            "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True
+        )
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    async def until(self, condition: str) -> None:
+        """Until a JavaScript condition holds; the page itself looks at each frame."""
+        look = f"const look = () => ({condition}) ? done(true) : setTimeout(look, 20)"
+        await self.ask(f"new Promise((done) => {{ {look}; look(); }})")
+
+    async def screenshot(self, file: Path) -> None:
+        picture = await self.call("Page.captureScreenshot", format="png")
+        file.write_bytes(base64.b64decode(picture["data"]))
+
+
+@asynccontextmanager
+async def chromium(folder: Path) -> AsyncIterator[Page]:
+    """A browser with a fresh profile in `folder`."""
+    process = await asyncio.create_subprocess_exec(
+        "chromium",
+        *FLAGS,
+        f"--user-data-dir={folder}",
+        "about:blank",
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(30), aiohttp.ClientSession() as http:
+            origin = await _origin(process)
+            async with http.get(f"http://{origin}/json/list") as listed:
+                (tab, *_) = [entry for entry in await listed.json() if entry["type"] == "page"]
+            async with http.ws_connect(tab["webSocketDebuggerUrl"], max_msg_size=0) as socket:
+                page = Page(socket)
+                await page.call("Page.enable")
+                yield page
+                await page.call("Browser.close")
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.communicate()
+
+
+async def _origin(process: asyncio.subprocess.Process) -> str:
+    """Host and port of its DevTools, which it tells on standard error."""
+    assert process.stderr is not None
+    async for line in process.stderr:
+        _, found, rest = line.decode().partition("DevTools listening on ws://")
+        if found:
+            return rest.partition("/")[0]
+    raise AssertionError("Chromium did not start")

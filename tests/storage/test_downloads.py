@@ -1,0 +1,343 @@
+"""Fetching files: whole or not at all, whatever happens on the way, and never outside the folder."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp.web
+import pytest
+
+import fal_async
+from fal_async import (
+    ApiError,
+    ConfigurationError,
+    DownloadError,
+    NotFoundError,
+    RetryPolicy,
+    Session,
+    SessionStateError,
+    StorageSettings,
+    TransportError,
+)
+from fal_async.emulator import Emulator, Fault, JobContext
+from tests.storage.pictures import KiB, header, some_bytes
+
+SIZE = 1500 * KiB
+
+
+@pytest.fixture
+async def url(fal: Session) -> str:
+    return await fal.storage.upload(some_bytes(SIZE), file_name="cat.bin")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "to"
+    path.mkdir()
+    return path
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+async def test_to_a_file_and_to_a_folder(fal: Session, url: str, folder: Path) -> None:
+    told: list[tuple[int, int | None]] = []
+    path = await fal.storage.download(url, folder / "mine.bin", on_progress=lambda *now: told.append(now))
+    assert path == folder / "mine.bin"
+    assert path.read_bytes() == some_bytes(SIZE)
+    assert told == sorted(set(told))
+    assert told[-1] == (SIZE, SIZE)
+    assert await fal.storage.download(url, folder) == folder / "cat.bin"
+    assert await fal.storage.download(url, f"{folder}/new/sub/") == folder / "new" / "sub" / "cat.bin"
+    assert names(folder) == ["cat.bin", "mine.bin", "new"]
+
+
+async def test_the_key_stays_here(fal: Session, emulator: Emulator, url: str, folder: Path) -> None:
+    await fal.storage.download(url, folder)
+    assert header(emulator, "file", "Authorization") is None
+
+
+async def test_a_named_target_is_replaced_a_suggested_one_is_not(
+    fal: Session, url: str, folder: Path
+) -> None:
+    mine = folder / "cat.bin"
+    mine.write_bytes(b"precious")
+    assert await fal.storage.download(url, folder) == folder / "cat-2.bin"
+    assert await fal.storage.download(url, folder) == folder / "cat-3.bin"
+    assert mine.read_bytes() == b"precious"
+    await fal.storage.download(url, mine)
+    assert mine.read_bytes() == some_bytes(SIZE)
+    umask = os.umask(0)
+    os.umask(umask)
+    assert mine.stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+async def test_it_goes_on_where_the_connection_broke(
+    fal: Session, emulator: Emulator, url: str, folder: Path
+) -> None:
+    told: list[int] = []
+    emulator.faults.add(*[Fault.truncate(on="file")] * 6)
+    path = await fal.storage.download(url, folder, on_progress=lambda received, _: told.append(received))
+    assert path.read_bytes() == some_bytes(SIZE)
+    ranges = [request.headers.get("Range") for request in emulator.requests if request.kind == "file"]
+    assert ranges[0] is None
+    assert 0 < int((ranges[1] or "").removeprefix("bytes=").removesuffix("-")) <= SIZE // 2
+    assert len(ranges) == 7
+    assert told == sorted(told)
+
+
+async def test_it_waits_for_a_server_that_is_gone_for_a_moment(
+    fal: Session, emulator: Emulator, url: str, folder: Path
+) -> None:
+    back: list[asyncio.Task[None]] = []
+
+    def restart(*_: Any) -> None:
+        if not back:
+            back.append(asyncio.create_task(emulator.restart(downtime=0.05)))
+
+    patient = fal.with_options(retry=RetryPolicy(base_delay=0.05, max_delay=0.2))
+    emulator.faults.add(Fault.stall(0.2, where="body", on="file"))
+    path = await patient.storage.download(url, folder, on_progress=restart)
+    await back[0]
+    assert path.read_bytes() == some_bytes(SIZE)
+
+
+async def test_a_connection_that_breaks_without_any_progress(
+    fal: Session, emulator: Emulator, folder: Path
+) -> None:
+    url = await fal.storage.upload(b"x")
+    emulator.faults.add(Fault.truncate(on="file", times=None))
+    with pytest.raises(TransportError, match="broke off"):
+        await fal.storage.download(url, folder / "x")
+    assert emulator.count("file") == 4
+    assert names(folder) == []
+
+
+async def test_a_stalled_download_ends(fal: Session, emulator: Emulator, url: str, folder: Path) -> None:
+    emulator.faults.add(Fault.stall(60, where="body", on="file"))
+    hasty = fal.with_options(timeout=0.3)
+    assert (await hasty.storage.download(url, folder)).read_bytes() == some_bytes(SIZE)
+    assert emulator.count("file") == 2
+
+
+async def test_errors_of_the_server(fal: Session, emulator: Emulator, url: str, folder: Path) -> None:
+    with pytest.raises(NotFoundError):
+        await fal.storage.download(url + "x", folder)
+    emulator.faults.add(Fault.answer(400, on="file"))
+    with pytest.raises(ApiError, match="400"):
+        await fal.storage.download(url, folder)
+    emulator.faults.add(Fault.answer(503, on="file"))
+    assert await fal.storage.download(url, folder)
+    assert names(folder) == ["cat.bin"]
+
+
+async def test_a_cancelled_download_leaves_nothing(
+    fal: Session, emulator: Emulator, url: str, folder: Path
+) -> None:
+    begun = asyncio.Event()
+    emulator.faults.add(Fault.stall(60, where="body", on="file"))
+    task = asyncio.create_task(fal.storage.download(url, folder, on_progress=lambda *_: begun.set()))
+    await begun.wait()
+    assert len(names(folder)) == 1
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert names(folder) == []
+
+
+# Other servers than fal's: what they may say.
+
+
+class Server:
+    """Answers with what a test wants."""
+
+    def __init__(self) -> None:
+        self.headers: dict[str, str] = {}
+        self.body = b"data"
+        self.asked: list[Mapping[str, str]] = []
+        self.url = ""
+
+    async def answer(self, request: aiohttp.web.BaseRequest) -> aiohttp.web.StreamResponse:
+        self.asked.append(request.headers)
+        return aiohttp.web.Response(body=self.body, headers=self.headers)
+
+
+@pytest.fixture
+async def server() -> Any:
+    server = Server()
+    runner = aiohttp.web.ServerRunner(aiohttp.web.Server(server.answer))
+    await runner.setup()
+    site = aiohttp.web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield server
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("disposition", "expected"),
+    [
+        ('attachment; filename="../../../evil.sh"', "evil.sh"),
+        ('attachment; filename="/etc/passwd.txt"', "passwd.txt"),
+        ("attachment; filename=..\\..\\evil.exe", "evil.exe"),
+        ("attachment; filename*=UTF-8''%2e%2e%2f%2e%2e%2fevil.txt", "evil.txt"),
+        ('attachment; filename=".."', "file.png"),
+        ('attachment; filename=".ssh"', "ssh.png"),
+        ('attachment; filename="a:b|c?.png"', "a_b_c_.png"),
+        ("", "x.png"),
+    ],
+)
+async def test_whatever_name_the_server_gives_it_stays_in_the_folder(
+    fal: Session, server: Server, folder: Path, disposition: str, expected: str
+) -> None:
+    server.headers = {"Content-Disposition": disposition, "Content-Type": "image/png"}
+    path = await fal.storage.download(f"{server.url}/a/x.png", folder)
+    assert path == folder / expected
+    assert [p.name for p in folder.parent.rglob("*") if p.is_file()] == [expected]
+
+
+async def test_a_foreign_server_gets_no_credentials(
+    fal: Session, emulator: Emulator, server: Server, folder: Path
+) -> None:
+    url = await fal.storage.upload(b"x", lifecycle=StorageSettings(initial_acl="forbid"))
+    public = await fal.storage.upload(b"x")
+    await fal.storage.download(f"{server.url}/x.png", folder)
+    emulator.faults.add(Fault.redirect(f"{server.url}/y.png", on="file"))
+    assert (await fal.storage.download(public, folder / "y")).read_bytes() == b"data"
+    emulator.faults.add(Fault.redirect(f"{server.url}/z.png", on="file", after=1))
+    with pytest.raises(ApiError, match="redirected to 127"):
+        await fal.storage.download(url, folder)
+    assert len(server.asked) == 2
+    assert not any("Authorization" in headers for headers in server.asked)
+
+
+# Data URIs, wrong arguments, disks.
+
+
+async def test_data_uris(fal: Session, emulator: Emulator, folder: Path) -> None:
+    uri = fal_async.encode(b"\x89PNG\r\n\x1a\ndata")
+    assert await fal.storage.download(uri, folder) == folder / "file.png"
+    assert (folder / "file.png").read_bytes() == b"\x89PNG\r\n\x1a\ndata"
+    assert await fal.storage.download("data:,hello%20you", folder / "a.txt") == folder / "a.txt"
+    assert (folder / "a.txt").read_text() == "hello you"
+    with pytest.raises(DownloadError, match="data URI"):
+        await fal.storage.download("data:image/png;base64,***", folder)
+    assert names(folder) == ["a.txt", "file.png"]
+    assert emulator.requests == []
+
+
+async def test_wrong_targets(fal: Session, emulator: Emulator, url: str, folder: Path) -> None:
+    emulator.clear_requests()
+    (folder / "file").write_bytes(b"")
+    for to in (folder / "file" / "sub" / "x.png", f"{folder}/file/"):
+        with pytest.raises(DownloadError, match=r"file"):
+            await fal.storage.download(url, to)
+    with pytest.raises(ConfigurationError, match="url="):
+        await fal.storage.download("cat.png", folder)
+    assert emulator.requests == []
+    assert names(folder) == ["file"]
+
+
+FULL_DISK = """
+import asyncio, resource, signal, sys
+from fal_async import DownloadError, Session
+
+async def main() -> None:
+    # The way to a full disk without mounting one: no file may grow beyond 1 MB.
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+    async with Session() as fal:
+        try:
+            await fal.storage.download(sys.argv[1], sys.argv[2])
+        except DownloadError as error:
+            print(error, "|", type(error.__cause__).__name__)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_full_disk(emulator: Emulator, url: str, folder: Path) -> None:
+    target = folder / "cat.bin"
+    target.write_bytes(b"the old one")
+    environment = {**os.environ, "FAL_BASE_URL": emulator.url, "FAL_KEY": emulator.key}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", FULL_DISK, url, str(target), env=environment, stdout=subprocess.PIPE
+    )
+    out, _ = await process.communicate()
+    assert process.returncode == 0
+    assert out.decode().startswith(f"can't write to '{folder}': File too large | OSError")
+    assert names(folder) == ["cat.bin"]
+    assert target.read_bytes() == b"the old one"
+
+
+# Restricted files.
+
+
+@pytest.mark.parametrize("decision", ["forbid", "hide"])
+async def test_the_owner_reads_what_is_closed_to_others(
+    fal: Session, emulator: Emulator, folder: Path, decision: str
+) -> None:
+    url = await fal.storage.upload(b"mine", lifecycle=StorageSettings(initial_acl=decision))
+    assert (await fal.storage.download(url, folder / "a")).read_bytes() == b"mine"
+    assert emulator.count("cdn_token") == 1
+    signed = await fal.storage.sign(url, expires_in=60)
+    assert (await fal.storage.download(signed, folder / "b")).read_bytes() == b"mine"
+    async with Session(None, hosts=emulator.hosts) as stranger:
+        with pytest.raises((ApiError, ConfigurationError)):
+            await stranger.storage.download(url, folder / "c")
+        await stranger.storage.download(signed, folder / "d")
+    assert names(folder) == ["a", "b", "d"]
+
+
+# Results.
+
+
+@pytest.fixture
+def pictures(emulator: Emulator) -> None:
+    @emulator.endpoint("me/pictures")
+    async def pictures(input: Any, job: JobContext) -> Any:
+        made = [await job.file(text.encode(), "image/png", "out.png") for text in input["texts"]]
+        return {"images": made, "preview": {"url": "data:image/gif;base64,R0lGODlh"}, "seed": 5}
+
+
+@pytest.mark.usefixtures("pictures")
+async def test_the_files_of_a_result(fal: Session, folder: Path) -> None:
+    texts = [f"picture {number}" for number in range(5)]
+    for call in (fal.run, fal.subscribe):
+        result = await call("me/pictures", {"texts": texts})
+        assert [file.path for file in result.files()] == [f"$.images[{n}]" for n in range(5)] + ["$.preview"]
+        into = folder / call.__name__
+        paths = await result.download(into)
+        assert [path.read_text("latin-1") for path in paths[:5]] == texts
+        assert names(into) == ["file.gif", "out-2.png", "out-3.png", "out-4.png", "out-5.png", "out.png"]
+        assert [path.name for path in paths[:2]] == ["out.png", "out-2.png"], "in the order of the output"
+        again = await result.download(into)
+        assert not set(again) & set(paths)
+
+
+@pytest.mark.usefixtures("pictures")
+async def test_a_handle_gives_results_that_download_too(fal: Session, folder: Path) -> None:
+    handle = await fal.queue.submit("me/pictures", {"texts": ["a"]})
+    result = await handle.wait()
+    assert len(await result.download(folder)) == 2
+    loose = pickle.loads(pickle.dumps(result))
+    assert loose == result
+    with pytest.raises(SessionStateError, match="no session"):
+        await loose.download(folder)
+
+
+@pytest.mark.usefixtures("pictures")
+async def test_one_file_of_a_result_that_fails(fal: Session, emulator: Emulator, folder: Path) -> None:
+    result = await fal.run("me/pictures", {"texts": ["a", "b", "c"]})
+    emulator.faults.add(Fault.answer(400, on="file"))
+    with pytest.raises(ApiError):
+        await result.download(folder)
+    assert {path.rpartition(".")[2] for path in names(folder)} <= {"png", "gif"}, "nothing half-written"

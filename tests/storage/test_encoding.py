@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from fal_async import ConfigurationError, encode, encode_file, encode_image
+from fal_async.protocol.media import parse_data_uri
+from tests.storage.pictures import PNG
+
+
+def test_bytes_and_text() -> None:
+    assert encode(PNG) == "data:image/png;base64,iVBORw0KGgo="
+    assert parse_data_uri(encode(b"x")) == (b"x", "application/octet-stream")
+    assert parse_data_uri(encode("grün")) == ("grün".encode(), "text/plain;charset=utf-8")
+    assert parse_data_uri(encode(b"x", "image/gif")) == (b"x", "image/gif")
+    with pytest.raises(ConfigurationError, match="content_type"):
+        encode(b"x", "gif")
+
+
+def test_files(tmp_path: Path) -> None:
+    (tmp_path / "a.webp").write_bytes(b"x")
+    assert parse_data_uri(encode_file(tmp_path / "a.webp")) == (b"x", "image/webp")
+    with pytest.raises(FileNotFoundError):
+        encode_file(tmp_path / "b")
+
+
+@pytest.mark.parametrize("format", ["png", "jpeg", "jpg", "JPG", "webp", "gif", "bmp", "tiff"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1"])
+def test_images_of_every_mode_in_every_format(format: str, mode: str) -> None:
+    """fal's own client fails on RGBA as JPEG, and on the name "jpg" (field notes B35)."""
+    data, kind = parse_data_uri(encode_image(Image.new(mode, (4, 4)), format))
+    assert kind == f"image/{'jpeg' if format.lower() == 'jpg' else format}"
+    assert Image.open(io.BytesIO(data)).size == (4, 4)
+
+
+def test_transparency_becomes_white_in_a_jpeg() -> None:
+    data, _ = parse_data_uri(encode_image(Image.new("RGBA", (4, 4), (0, 0, 0, 0)), "jpeg"))
+    assert Image.open(io.BytesIO(data)).getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_an_unknown_format() -> None:
+    with pytest.raises(ConfigurationError, match="format='psd'"):
+        encode_image(Image.new("RGB", (1, 1)), "psd")

@@ -1,0 +1,212 @@
+"""Files in inputs, and who may read what was stored."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from fal_async import ApiError, ConfigurationError, File, NotFoundError, Session, StorageSettings, UploadError
+from fal_async.emulator import Emulator, Fault
+from tests.storage.pictures import PNG, some_bytes, some_file, stored
+
+
+@pytest.fixture(autouse=True)
+def echo(emulator: Emulator) -> None:
+    @emulator.endpoint("me/echo")
+    async def echo(input: Any) -> Any:
+        return input
+
+
+@attrs.frozen
+class Shape:
+    image: Path
+    strength: float = 0.5
+
+
+@dataclass
+class Input:
+    prompt: str
+    image: Any
+
+
+async def test_the_same_picture_in_three_places_is_uploaded_once(
+    fal: Session, emulator: Emulator, tmp_path: Path
+) -> None:
+    cat, dog = some_file(tmp_path, 100, "cat.png"), some_file(tmp_path, 100, "dog.png", seed=2)
+    (tmp_path / "link.png").symlink_to(cat)
+    picture = io.BytesIO(some_bytes(50))
+    given = {
+        "image": cat,
+        "masks": [cat, {"deep": (tmp_path / "." / "cat.png", tmp_path / "link.png")}],
+        "shape": Shape(image=cat),
+        "other": dog,
+        "objects": [picture, picture],
+        "bytes": [File(b"x"), File(b"x"), File(b"y"), File(b"x", file_name="named.png")],
+        "text": str(cat),
+        "seed": 5,
+    }
+    before = repr(given)
+    made = (await fal.run("me/echo", given)).data
+    assert emulator.count("upload") == 6
+    urls = [made["image"], made["masks"][0], *made["masks"][1]["deep"], made["shape"]["image"]]
+    assert len(set(urls)) == 1
+    assert stored(emulator, urls[0]) == cat.read_bytes()
+    assert stored(emulator, made["other"]) == dog.read_bytes()
+    assert made["objects"][0] == made["objects"][1]
+    assert len(set(made["bytes"])) == 3
+    assert (made["text"], made["seed"], made["shape"]["strength"]) == (str(cat), 5, 0.5)
+    assert repr(given) == before
+    assert given["image"] is cat
+
+
+@pytest.mark.parametrize("way", ["run", "subscribe", "submit"])
+async def test_every_way_to_a_model(fal: Session, emulator: Emulator, tmp_path: Path, way: str) -> None:
+    given = Input(prompt="p", image=some_file(tmp_path, 100, "cat.png"))
+    if way == "submit":
+        data = (await (await fal.queue.submit("me/echo", given)).wait()).data
+    else:
+        data = (await getattr(fal, way)("me/echo", given)).data
+    assert data["prompt"] == "p"
+    assert stored(emulator, data["image"]) == given.image.read_bytes()
+    assert isinstance(given.image, Path)
+
+
+async def test_a_stream_too(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+    @emulator.endpoint("me/streamer")
+    async def streamer(input: Any) -> AsyncIterator[Any]:
+        yield input
+
+    path = some_file(tmp_path, 100, "cat.png")
+    async for data in fal.stream("me/streamer", {"image": path, "small": File(b"x")}, inline_below=10):
+        assert stored(emulator, data["image"]) == path.read_bytes()
+        assert data["small"].startswith("data:")
+    assert emulator.count("upload") == 1
+
+
+async def test_small_ones_go_inside_if_asked(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+    from PIL import Image
+
+    small, large = some_file(tmp_path, 99, "small.jpg"), some_file(tmp_path, 100, "large.jpg")
+    given = {"small": small, "large": large, "picture": Image.new("RGB", (2, 2)), "file": File(PNG)}
+    for call in (fal.run, fal.subscribe):
+        data = (await call("me/echo", given, inline_below=100)).data
+        assert data["small"].startswith("data:image/jpeg;base64,")
+        assert data["picture"].startswith("data:image/png;base64,")
+        assert data["file"].startswith("data:image/png;base64,")
+        assert stored(emulator, data["large"]) == large.read_bytes()
+    handle = await fal.queue.submit("me/echo", {"a": small}, inline_below=100)
+    assert (await handle.wait()).data["a"].startswith("data:")
+    assert emulator.count("upload") == 2
+
+
+async def test_by_hand(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+    plain = {"a": [1, "x"]}
+    assert await fal.storage.transform_input(plain) is plain
+    assert emulator.requests == []
+    made = await fal.storage.transform_input(
+        [some_file(tmp_path, 10)], lifecycle=StorageSettings(expires_in=60)
+    )
+    assert len(stored(emulator, made[0])) == 10
+    assert next(iter(emulator.uploads.values())).lifecycle.expires_in == 60
+
+
+async def test_side_by_side_and_the_first_failure_ends_the_others(
+    fal: Session, emulator: Emulator, tmp_path: Path
+) -> None:
+    files = [some_file(tmp_path, 10, f"{n}.bin", seed=n) for n in range(20)]
+    stall = Fault.stall(0.05, on="upload", times=None)
+    emulator.faults.add(stall)
+    await fal.storage.transform_input(files)
+    assert 2 <= emulator.connections_opened <= 8
+    with pytest.raises(UploadError, match="missing"):
+        await fal.run("me/echo", {"files": [*files, tmp_path / "missing.png"]})
+    assert emulator.count("run") == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "word"),
+    [
+        (b"bytes", ConfigurationError, r"input\.image is bytes: upload them with File"),
+        (io.StringIO("text"), ConfigurationError, "binary mode"),
+        (Path("/missing/x.png"), UploadError, "No such file"),
+        (Path("/"), UploadError, "is a directory"),
+    ],
+)
+async def test_inputs_that_can_not_be_sent(
+    fal: Session, emulator: Emulator, value: Any, error: type[Exception], word: str
+) -> None:
+    with pytest.raises(error, match=word):
+        await fal.subscribe("me/echo", {"image": value})
+    with pytest.raises(ConfigurationError, match="inline_below"):
+        await fal.run("me/echo", {}, inline_below=-1)
+    assert emulator.requests == []
+
+
+async def test_the_time_limit_of_subscribe_covers_the_uploads(
+    fal: Session, emulator: Emulator, tmp_path: Path
+) -> None:
+    emulator.faults.add(Fault.stall(30, on="upload"))
+    with pytest.raises(TimeoutError, match="was not submitted"):
+        await fal.subscribe("me/echo", {"image": some_file(tmp_path, 10)}, timeout=0.2)
+    assert emulator.count("submit") == 0
+
+
+async def test_a_cancelled_call_uploads_no_further(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+    emulator.faults.add(Fault.stall(30, on="upload", times=None))
+    task = asyncio.create_task(fal.subscribe("me/echo", {"image": some_file(tmp_path, 10)}))
+    await emulator.wait_for("upload")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (emulator.count("upload"), emulator.count("submit")) == (1, 0)
+
+
+# Access.
+
+
+async def test_produced_media_get_the_lifecycle_of_the_call(fal: Session, emulator: Emulator) -> None:
+    @emulator.endpoint("me/file")
+    async def produce(_: Any, job: Any) -> Any:
+        return {"file": await job.file(b"data", "text/plain", "a.txt")}
+
+    result = await fal.run("me/file", storage=StorageSettings(initial_acl="forbid"))
+    url = result.files()[0].url
+    assert (await fal.storage.get_acl(url))["default"] == "forbid"
+    with pytest.raises(ConfigurationError, match="expires_in"):
+        await fal.run("me/file", storage=StorageSettings(expires_in="2 weeks"))
+
+
+async def test_acls_and_signed_urls(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+    url = await fal.storage.upload(b"data")
+    rules = {"default": "hide", "rules": [{"user": "bob", "decision": "allow"}]}
+    assert await fal.storage.set_acl(url, rules) == rules
+    assert await fal.storage.get_acl(url) == rules
+    async with Session("no:body", hosts=emulator.hosts) as stranger:
+        with pytest.raises(ApiError):
+            await stranger.storage.download(url, tmp_path / "x")
+        signed = await fal.storage.sign(url, expires_in=60)
+        assert (await stranger.storage.download(signed, tmp_path / "x")).read_bytes() == b"data"
+    assert (await fal.storage.set_acl(url, "allow"))["default"] == "allow"
+    with pytest.raises(NotFoundError):
+        await fal.storage.get_acl(url + "x")
+    with pytest.raises(ConfigurationError, match="604800"):
+        await fal.storage.sign(url, expires_in=604_801)
+
+
+async def test_account_defaults(fal: Session, emulator: Emulator) -> None:
+    changed = await fal.storage.set_defaults(StorageSettings(expires_in="7d", initial_acl="forbid"))
+    assert changed == await fal.storage.get_defaults()
+    assert changed["expiration_duration_seconds"] == 604_800
+    url = await fal.storage.upload(b"data")
+    assert (await fal.storage.get_acl(url))["default"] == "forbid"
+    assert (await fal.storage.set_defaults(StorageSettings(expires_in="never")))[
+        "expiration_duration_seconds"
+    ] is None
+    del emulator

@@ -1,0 +1,262 @@
+"""Large files in parts (with small parts here): failures, tokens, restarts, cancellation."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fal_async import NotFoundError, RetryPolicy, Session, StorageSettings, UploadError
+from fal_async.emulator import Emulator, Fault
+from tests.storage.conftest import QUICK
+from tests.storage.pictures import KiB, header, requests_of_parts, some_bytes, some_file, stored
+
+PART = 16 * KiB
+SMALL: dict[str, Any] = {"multipart_above": PART, "part_size": PART, "parallel": 4}
+
+
+async def test_parts_arrive_whole_and_in_order(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+    path = some_file(tmp_path, 40 * PART + 5)
+    url = await fal.storage.upload(path, **SMALL)
+    assert hashlib.sha256(stored(emulator, url)).digest() == hashlib.sha256(path.read_bytes()).digest()
+    assert requests_of_parts(emulator) == Counter(range(1, 42))
+    assert header(emulator, "part", "Accept-Encoding") == "identity"
+    listed = json.loads(next(r.body for r in emulator.requests if r.kind == "complete"))["parts"]
+    assert [part["partNumber"] for part in listed] == list(range(1, 42))
+    assert (emulator.count("multipart"), emulator.count("complete"), emulator.count("cdn_token")) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("size", [PART + 1, 2 * PART, 2 * PART + 1])
+async def test_around_the_size_of_a_part(fal: Session, emulator: Emulator, size: int) -> None:
+    assert len(stored(emulator, await fal.storage.upload(some_bytes(size), **SMALL))) == size
+    assert emulator.count("part") == -(-size // PART)
+
+
+async def test_at_the_threshold_it_goes_in_one_piece(fal: Session, emulator: Emulator) -> None:
+    await fal.storage.upload(some_bytes(PART), **SMALL)
+    assert (emulator.count("upload"), emulator.count("multipart")) == (1, 0)
+
+
+async def test_every_source_goes_in_parts(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+    data = some_bytes(5 * PART + 1)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for at in range(0, len(data), 1000):
+            yield data[at : at + 1000]
+
+    with some_file(tmp_path, len(data)).open("rb") as handle:
+        for source in (data, pieces(), handle):
+            assert stored(emulator, await fal.storage.upload(source, **SMALL)) == data
+
+
+async def test_no_more_parts_at_a_time_than_asked_for(emulator: Emulator) -> None:
+    emulator.faults.add(Fault.stall(0.02, on="part", times=None))
+    async with Session(emulator.key, hosts=emulator.hosts) as fal:
+        await fal.storage.upload(some_bytes(12 * PART), **{**SMALL, "parallel": 3})
+    assert emulator.connections_opened <= 3
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_every_tenth_part_fails_at_random(fal: Session, emulator: Emulator, seed: int) -> None:
+    """Each part is sent exactly once more for each of its failures."""
+    emulator.faults.seed(seed)
+    emulator.faults.add(
+        Fault.answer(503, on="part", chance=0.04, times=None),
+        Fault.answer(500, on="part", chance=0.03, times=None),
+        Fault.reset(on="part", chance=0.03, times=None),
+        Fault.close(on="part", taken=True, chance=0.03, times=None),
+    )
+    data = some_bytes(100 * PART)
+    url = await fal.storage.upload(data, **SMALL)
+    assert stored(emulator, url) == data
+    assert emulator.faults.struck > 0
+    assert emulator.count("part") == 100 + emulator.faults.struck
+    assert emulator.count("multipart") == emulator.count("complete") == 1
+
+
+async def test_the_token_ends_in_mid_upload(fal: Session, emulator: Emulator) -> None:
+    revoked = 0
+
+    def revoke(sent: int, total: int) -> None:
+        nonlocal revoked
+        if sent > total * (revoked + 1) / 3:
+            revoked += 1
+            emulator.revoke_cdn_tokens()
+
+    data = some_bytes(60 * PART)
+    url = await fal.storage.upload(data, **SMALL, on_progress=revoke)
+    assert stored(emulator, url) == data
+    refused = Counter(r.status for r in emulator.requests if r.kind in ("part", "complete"))[401]
+    assert emulator.count("part") + emulator.count("complete") == 61 + refused
+    assert revoked == 2
+    assert emulator.count("cdn_token") == 1 + revoked
+    assert 0 < refused <= 4 * revoked, "at most those that were under way"
+
+
+async def test_the_server_is_restarted_in_between(fal: Session, emulator: Emulator) -> None:
+    restarts: list[asyncio.Task[None]] = []
+
+    def restart(sent: int, total: int) -> None:
+        if sent > total / 2 and not restarts:
+            restarts.append(asyncio.create_task(emulator.restart(downtime=0.05)))
+
+    patient = fal.with_options(retry=RetryPolicy(base_delay=0.05, max_delay=0.2))
+    data = some_bytes(60 * PART)
+    url = await patient.storage.upload(data, **SMALL, on_progress=restart)
+    await restarts[0]
+    assert stored(emulator, url) == data
+    assert max(requests_of_parts(emulator).values()) <= 2
+    assert emulator.count("part") <= 60 + SMALL["parallel"]
+
+
+async def test_a_part_that_fails_for_good(fal: Session, emulator: Emulator) -> None:
+    emulator.faults.add(Fault.answer(400, on="part", after=5, detail="no such luck", times=None))
+    with pytest.raises(UploadError, match=r"upload\.bin: part \d+ of 40: 400 no such luck") as caught:
+        await fal.storage.upload(some_bytes(40 * PART), **SMALL)
+    assert caught.value.part is not None
+    assert caught.value.to_dict()["part"] == caught.value.part
+    assert getattr(caught.value.__cause__, "status", None) == 400
+    assert emulator.count("initiate") == 0, "something is committed: no other route"
+    assert emulator.count("complete") == 0
+    await asyncio.sleep(0.05)  # what was on the wire arrives; nothing more is sent
+    assert emulator.count("part") <= 5 + SMALL["parallel"]
+
+
+async def test_a_cancelled_upload_stops(fal: Session, emulator: Emulator) -> None:
+    emulator.faults.add(Fault.stall(30, on="part", after=8, times=None))
+    task = asyncio.create_task(fal.storage.upload(some_bytes(40 * PART), **SMALL))
+    await emulator.wait_for("part", 12)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert emulator.count("part") == 12
+    assert emulator.count("complete") == 0
+
+
+async def test_an_error_in_the_progress_callback_is_the_callers(fal: Session, emulator: Emulator) -> None:
+    def fails(*_: int) -> None:
+        raise RuntimeError("my own mistake")
+
+    for size in (PART, 40 * PART):
+        with pytest.raises(RuntimeError, match="my own"):
+            await fal.storage.upload(some_bytes(size), **SMALL, on_progress=fails)
+    assert emulator.count("complete") == emulator.count("initiate") == 0
+
+
+async def test_route_b_where_the_cdn_can_not_begin(fal: Session, emulator: Emulator) -> None:
+    emulator.faults.add(Fault.answer(418, on="multipart"))
+    emulator.faults.add(Fault.answer(503, on="part", chance=0.1, times=None))
+    data = some_bytes(40 * PART)
+    url = await fal.storage.upload(data, **SMALL, lifecycle=StorageSettings(expires_in="1d"))
+    assert stored(emulator, url) == data
+    assert header(emulator, "part", "Authorization") is None
+    assert next(u for u in emulator.uploads.values() if u.completed).lifecycle.expires_in == 86_400
+
+
+async def test_an_answer_to_complete_that_got_lost(fal: Session, emulator: Emulator) -> None:
+    """The second `complete` gets 404; the file is there, and that is what counts."""
+    emulator.faults.add(Fault.reset(on="complete", taken=True))
+    data = some_bytes(5 * PART)
+    lifecycle = StorageSettings(initial_acl="hide")
+    assert stored(emulator, await fal.storage.upload(data, **SMALL, lifecycle=lifecycle)) == data
+    assert emulator.count("complete") == 2
+
+
+async def test_parts_that_are_not_put_together(fal: Session, emulator: Emulator) -> None:
+    emulator.faults.add(Fault.answer(400, on="complete", times=None))
+    with pytest.raises(UploadError, match="all parts arrived, but") as caught:
+        await fal.storage.upload(some_bytes(5 * PART), **SMALL)
+    assert getattr(caught.value.__cause__, "status", None) == 400
+
+
+async def test_a_file_that_shrinks_in_mid_upload(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+    path = some_file(tmp_path, 60 * PART)
+
+    def shrink(sent: int, total: int) -> None:
+        if sent > total / 2:
+            with path.open("r+b") as file:
+                file.truncate(55 * PART)
+
+    with pytest.raises(UploadError, match=r"part \d+ of 60: big\.bin shrank"):
+        await fal.storage.upload(path, **SMALL, on_progress=shrink)
+    assert emulator.count("complete") == 0
+
+
+async def test_a_file_that_grows_in_mid_upload(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+    path = some_file(tmp_path, 10 * PART)
+
+    def grow(*_: int) -> None:
+        with path.open("ab") as file:
+            file.write(b"x")
+
+    with pytest.raises(UploadError, match="changed while it was read"):
+        await fal.storage.upload(path, **SMALL, on_progress=grow)
+    assert emulator.count("complete") == 0
+
+
+async def test_an_upload_that_the_server_forgot(fal: Session, emulator: Emulator) -> None:
+    emulator.faults.add(Fault.answer(404, on="part", after=3, times=None))
+    with pytest.raises(UploadError) as caught:
+        await fal.storage.upload(some_bytes(10 * PART), **SMALL)
+    assert isinstance(caught.value.__cause__, NotFoundError)
+
+
+async def test_without_retries_the_first_failure_counts(emulator: Emulator) -> None:
+    emulator.faults.add(Fault.answer(503, on="part"))
+    async with Session(emulator.key, hosts=emulator.hosts, retry=RetryPolicy(max_attempts=1)) as fal:
+        with pytest.raises(UploadError, match="503"):
+            await fal.storage.upload(some_bytes(3 * PART), **{**SMALL, "parallel": 1})
+    assert emulator.count("part") == 1
+
+
+async def test_many_files_at_once_over_one_pool(fal: Session, emulator: Emulator) -> None:
+    urls = await asyncio.gather(
+        *(fal.storage.upload(some_bytes(6 * PART, seed), **SMALL) for seed in range(12))
+    )
+    for seed, url in enumerate(urls):
+        assert stored(emulator, url) == some_bytes(6 * PART, seed)
+
+
+@pytest.mark.parametrize("retry", [QUICK])
+async def test_the_loop_stays_free(emulator: Emulator, tmp_path: Path, retry: RetryPolicy) -> None:
+    """Not one callback of the loop reads the disk: reading is what threads are for (B21)."""
+    path = some_file(tmp_path, 4096 * KiB)
+    reads: list[str] = []
+
+    class Watched:
+        """A seekable file that notes where it is read."""
+
+        def __init__(self) -> None:
+            self.file = path.open("rb")
+
+        def seekable(self) -> bool:
+            return True
+
+        def tell(self) -> int:
+            return self.file.tell()
+
+        def seek(self, offset: int, whence: int = 0) -> int:
+            return self.file.seek(offset, whence)
+
+        def read(self, length: int) -> bytes:
+            reads.append(in_loop())
+            return self.file.read(length)
+
+    def in_loop() -> str:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return "thread"
+        return "loop"
+
+    async with Session(emulator.key, hosts=emulator.hosts, retry=retry) as fal:
+        watched = Watched()
+        await fal.storage.upload(watched, **{**SMALL, "part_size": 512 * KiB})
+        watched.file.close()
+    assert set(reads) == {"thread"}

@@ -1,0 +1,185 @@
+"""Uploads that go on where a crash, a cancellation or a failure left them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import stat
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fal_async import ConfigurationError, Session, UploadError, UploadState
+from fal_async.emulator import Emulator, Fault
+from tests.storage.pictures import KiB, requests_of_parts, some_bytes, some_file, stored
+
+PART = 16 * KiB
+SMALL: dict[str, Any] = {"multipart_above": PART, "part_size": PART, "parallel": 4}
+COUNT = 40
+
+
+async def interrupted(fal: Session, emulator: Emulator, file: Any, resume: Any, after: int = 12) -> set[int]:
+    """Cancelled while parts are under way; gives those that arrived."""
+    stall = Fault.stall(30, on="part", taken=False, after=after, times=None)
+    emulator.faults.add(stall)
+    task = asyncio.create_task(fal.storage.upload(file, **SMALL, resume=resume))
+    await emulator.wait_for("part", after + SMALL["parallel"])
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    emulator.faults.remove(stall)
+    arrived = set(next(iter(emulator.uploads.values())).parts)
+    assert len(arrived) == after
+    emulator.clear_requests()
+    return arrived
+
+
+@pytest.mark.parametrize("route", ["cdn", "presigned"])
+async def test_a_cancelled_upload_goes_on(
+    fal: Session, emulator: Emulator, tmp_path: Path, route: str
+) -> None:
+    if route == "presigned":
+        emulator.faults.add(Fault.answer(418, on="multipart"))
+    path, record = some_file(tmp_path, COUNT * PART), tmp_path / "big.resume"
+    arrived = await interrupted(fal, emulator, path, record)
+    assert stat.S_IMODE(record.stat().st_mode) == 0o600
+    told: list[int] = []
+    url = await fal.storage.upload(
+        path, **SMALL, resume=record, on_progress=lambda sent, _: told.append(sent)
+    )
+    assert stored(emulator, url) == path.read_bytes()
+    assert set(requests_of_parts(emulator)) == set(range(1, COUNT + 1)) - arrived
+    assert told[0] >= 12 * PART
+    assert told[-1] == COUNT * PART
+    assert not record.exists(), "gone once it is done"
+
+
+async def test_a_state_that_is_stored_elsewhere(fal: Session, emulator: Emulator) -> None:
+    data, saved = some_bytes(COUNT * PART), [""]
+    state = UploadState(on_change=lambda state: saved.append(state.to_json()))
+    arrived = await interrupted(fal, emulator, data, state)
+    assert len(saved) == 2 + len(arrived)
+    again = UploadState.from_json(saved[-1])
+    url = await fal.storage.upload(data, **SMALL, resume=again)
+    assert stored(emulator, url) == data
+    assert emulator.count("part") == COUNT - len(arrived)
+    assert again.to_json() == ""
+
+
+async def test_after_a_failed_part(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+    path, record = some_file(tmp_path, COUNT * PART), tmp_path / "record"
+    broken = Fault.answer(400, on="part", after=10, times=None)
+    emulator.faults.add(broken)
+    with pytest.raises(UploadError):
+        await fal.storage.upload(path, **SMALL, resume=record)
+    emulator.faults.remove(broken)
+    noted = record.read_text().count('{"part":')
+    assert 10 - SMALL["parallel"] <= noted <= 10, "an answer may be lost to whoever was stopped"
+    emulator.clear_requests()
+    assert stored(emulator, await fal.storage.upload(path, **SMALL, resume=record)) == path.read_bytes()
+    assert emulator.count("part") == COUNT - noted
+
+
+@pytest.mark.parametrize("change", ["content", "size"])
+async def test_another_file_under_the_same_name(
+    fal: Session, emulator: Emulator, tmp_path: Path, change: str
+) -> None:
+    path, record = some_file(tmp_path, COUNT * PART), tmp_path / "record"
+    await interrupted(fal, emulator, path, record)
+    some_file(tmp_path, COUNT * PART - (change == "size"), seed=2)
+    assert stored(emulator, await fal.storage.upload(path, **SMALL, resume=record)) == path.read_bytes()
+    assert emulator.count("part") == COUNT
+    assert emulator.count("multipart") == 1
+
+
+async def test_other_options_begin_anew(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+    path, record = some_file(tmp_path, COUNT * PART), tmp_path / "record"
+    await interrupted(fal, emulator, path, record)
+    await fal.storage.upload(path, **SMALL, resume=record, content_type="video/mp4")
+    assert emulator.count("part") == COUNT
+
+
+async def test_the_part_size_of_the_record_counts(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+    path, record = some_file(tmp_path, COUNT * PART), tmp_path / "record"
+    arrived = await interrupted(fal, emulator, path, record)
+    url = await fal.storage.upload(path, **{**SMALL, "part_size": 3 * PART}, resume=record)
+    assert stored(emulator, url) == path.read_bytes()
+    assert emulator.count("part") == COUNT - len(arrived)
+
+
+async def test_the_server_forgot_the_upload(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+    path, record = some_file(tmp_path, COUNT * PART), tmp_path / "record"
+    await interrupted(fal, emulator, path, record)
+    emulator.forget_uploads()
+    assert stored(emulator, await fal.storage.upload(path, **SMALL, resume=record)) == path.read_bytes()
+    assert emulator.count("multipart") == 1
+
+
+async def test_a_record_that_is_none(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+    path, record = some_file(tmp_path, COUNT * PART), tmp_path / "record"
+    record.write_text("my diary")
+    with pytest.raises(ConfigurationError, match="no record"):
+        await fal.storage.upload(path, **SMALL, resume=record)
+    assert record.read_text() == "my diary"
+    with pytest.raises(UploadError, match="resume record"):
+        await fal.storage.upload(path, **SMALL, resume=tmp_path)
+    assert emulator.requests == []
+
+
+async def test_small_files_leave_no_record(fal: Session, tmp_path: Path) -> None:
+    await fal.storage.upload(b"small", resume=tmp_path / "record")
+    assert not (tmp_path / "record").exists()
+
+
+UPLOADER = """
+import asyncio, sys
+from fal_async import Session
+
+async def main() -> None:
+    async with Session() as fal:
+        url = await fal.storage.upload(
+            sys.argv[1], resume=sys.argv[2], multipart_above=0, part_size=int(sys.argv[3]), parallel=4,
+        )
+    print(url)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_killed_process_sends_only_what_was_missing(emulator: Emulator, tmp_path: Path) -> None:
+    path, record = some_file(tmp_path, COUNT * PART), tmp_path / "record"
+    arguments = [sys.executable, "-c", UPLOADER, str(path), str(record), str(PART)]
+    environment = {**os.environ, "FAL_BASE_URL": emulator.url, "FAL_KEY": emulator.key}
+    emulator.faults.add(Fault.stall(60, on="part", taken=False, after=15, times=None))
+    process = await asyncio.create_subprocess_exec(*arguments, env=environment)
+    await emulator.wait_for("part", 15 + 4, timeout=30)
+    process.send_signal(signal.SIGKILL)
+    assert await process.wait() == -signal.SIGKILL
+    emulator.faults.clear()
+    arrived = set(next(iter(emulator.uploads.values())).parts)
+    noted = record.read_text().count('{"part":')
+    assert len(arrived) - 4 <= noted <= len(arrived) == 15
+    emulator.clear_requests()
+
+    process = await asyncio.create_subprocess_exec(
+        *arguments, env=environment, stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await process.communicate()
+    assert process.returncode == 0
+    assert stored(emulator, out.decode().strip()) == path.read_bytes()
+    assert emulator.count("part") == COUNT - noted
+    assert max(requests_of_parts(emulator).values()) == 1
+    assert not record.exists()
+
+
+async def test_a_record_from_elsewhere_does_not_lead_the_token_astray(
+    fal: Session, emulator: Emulator, tmp_path: Path
+) -> None:
+    path, record = some_file(tmp_path, COUNT * PART), tmp_path / "record"
+    await interrupted(fal, emulator, path, record)
+    record.write_text(record.read_text().replace(emulator.url, "http://127.0.0.1:9", 2))
+    assert stored(emulator, await fal.storage.upload(path, **SMALL, resume=record)) == path.read_bytes()
+    assert emulator.count("part") == COUNT

@@ -1,0 +1,320 @@
+"""One file in one request, on route C and on its fallback; tokens; what is told of the file."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fal_async
+from fal_async import (
+    AuthenticationError,
+    ConfigurationError,
+    File,
+    RetryPolicy,
+    Session,
+    StorageSettings,
+    TransportError,
+    UploadError,
+)
+from fal_async.emulator import Emulator, Fault
+from tests.storage.conftest import QUICK
+from tests.storage.pictures import PNG, KiB, header, some_bytes, some_file, stored
+
+ONCE = RetryPolicy(max_attempts=1)
+
+
+async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
+
+
+async def test_a_path(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+    path = some_file(tmp_path, 3 * KiB, "cat.png")
+    url = await fal.storage.upload(path)
+    assert url.endswith("/cat.png")
+    assert stored(emulator, url) == path.read_bytes()
+    assert header(emulator, "upload", "Content-Type") == "image/png"
+    assert header(emulator, "upload", "Authorization") != f"Key {emulator.key}"
+    assert await fal.storage.upload(str(path)) != url
+    assert (emulator.count("cdn_token"), emulator.count("upload")) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "name", "content_type"),
+    [
+        (PNG + b"x", {}, "upload.bin", "image/png"),
+        (b"plain", {}, "upload.bin", "application/octet-stream"),
+        (b"plain", {"file_name": "a.mp4"}, "a.mp4", "video/mp4"),
+        (b"plain", {"file_name": "../Zürich.png"}, "Zurich.png", "image/png"),
+        (File(b"plain", content_type="image/gif", file_name="a.png"), {}, "a.png", "image/gif"),
+        (File(b"plain", file_name="a.png"), {"content_type": "audio/wav"}, "a.png", "audio/wav"),
+        (bytearray(b"x"), {}, "upload.bin", "application/octet-stream"),
+    ],
+)
+async def test_names_and_types(
+    fal: Session, emulator: Emulator, data: Any, options: dict[str, str], name: str, content_type: str
+) -> None:
+    await fal.storage.upload(data, **options)  # type: ignore[arg-type]
+    assert header(emulator, "upload", "X-Fal-File-Name") == name
+    assert header(emulator, "upload", "Content-Type") == content_type
+
+
+async def test_a_name_that_no_header_carries_is_kept_where_json_carries_it(
+    fal: Session, emulator: Emulator
+) -> None:
+    emulator.faults.add(Fault.answer(400, on="upload"))
+    await fal.storage.upload(b"x", file_name="日本.png")
+    asked = [request for request in emulator.requests if request.kind == "initiate"]
+    assert json.loads(asked[0].body)["file_name"] == "日本.png"
+    assert header(emulator, "upload", "Content-Type") == "image/png"
+
+
+async def test_file_objects(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+    path = some_file(tmp_path, 5 * KiB)
+    with path.open("rb") as handle:
+        handle.seek(KiB)
+        url = await fal.storage.upload(handle)
+        assert handle.tell() == KiB, "left where it was, and open"
+    assert stored(emulator, url) == path.read_bytes()[KiB:]
+    assert url.endswith("/big.bin")
+
+
+async def test_what_can_be_read_only_once(fal: Session, emulator: Emulator) -> None:
+    parts = [some_bytes(KiB, seed) for seed in range(5)]
+    emulator.faults.add(Fault.reset(on="upload"), Fault.answer(503, on="upload"))
+    url = await fal.storage.upload(pieces(*parts), size=5 * KiB)
+    assert stored(emulator, url) == b"".join(parts)
+
+
+async def test_a_pipe(fal: Session, emulator: Emulator) -> None:
+    process = await asyncio.create_subprocess_exec("echo", "hello", stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    url = await fal.storage.upload(process.stdout)
+    await process.wait()
+    assert stored(emulator, url) == b"hello\n"
+
+
+async def test_a_pillow_image(fal: Session, emulator: Emulator) -> None:
+    from PIL import Image
+
+    picture = Image.new("RGBA", (8, 8), (255, 0, 0, 128))
+    url = await fal.storage.upload(picture)
+    assert stored(emulator, url).startswith(PNG)
+    url = await fal.storage.upload(picture, file_name="a.jpg")
+    assert stored(emulator, url).startswith(b"\xff\xd8\xff")
+    assert header(emulator, "upload", "Content-Type") == "image/jpeg"
+
+
+async def test_lifecycle_and_acl_go_under_both_names(fal: Session, emulator: Emulator) -> None:
+    await fal.storage.upload(b"x", lifecycle=StorageSettings(expires_in="1h", initial_acl="hide"))
+    wanted = {"expiration_duration_seconds": 3600, "initial_acl": {"default": "hide"}}
+    for name in ("X-Fal-Object-Lifecycle", "X-Fal-Object-Lifecycle-Preference"):
+        assert json.loads(header(emulator, "upload", name) or "") == wanted
+    assert next(iter(emulator.uploads.values())).lifecycle.expires_in == 3600
+
+
+async def test_progress(fal: Session, emulator: Emulator) -> None:
+    told: list[tuple[int, int]] = []
+    emulator.faults.add(Fault.reset(on="upload"))
+    size = 1200 * KiB
+    await fal.storage.upload(some_bytes(size), on_progress=lambda sent, total: told.append((sent, total)))
+    assert told == sorted(set(told)), "it never goes back, whatever is sent again"
+    assert told[-1] == (size, size)
+    assert len(told) == 3
+
+
+# Tokens.
+
+
+async def test_one_token_however_many_uploads_start_together(fal: Session, emulator: Emulator) -> None:
+    view = fal.with_options(tags={"a": "b"})
+    await asyncio.gather(*(session.storage.upload(b"x") for session in [fal, view] * 10))
+    assert (emulator.count("cdn_token"), emulator.count("upload")) == (1, 20)
+    other = fal.with_options(credentials=emulator.key)
+    await other.storage.upload(b"x")
+    assert emulator.count("cdn_token") == 2, "nothing in common between credentials"
+
+
+async def test_a_cancelled_first_upload_does_not_spoil_the_token_for_the_others(
+    fal: Session, emulator: Emulator
+) -> None:
+    emulator.faults.add(Fault.stall(30, on="cdn_token"))
+    first = asyncio.create_task(fal.storage.upload(b"x"))
+    await emulator.wait_for("cdn_token")
+    second = asyncio.create_task(fal.storage.upload(b"x"))
+    first.cancel()
+    assert await second
+    assert first.cancelled()
+
+
+async def test_a_refused_token_is_renewed(fal: Session, emulator: Emulator) -> None:
+    await fal.storage.upload(b"x")
+    emulator.revoke_cdn_tokens()
+    await asyncio.gather(*(fal.storage.upload(b"x") for _ in range(5)))
+    assert emulator.count("cdn_token") == 2
+    assert emulator.count("initiate") == 0
+
+
+async def test_a_token_is_renewed_before_its_end(tmp_path: Path) -> None:
+    async with (
+        Emulator(folder=tmp_path, cdn_token_lifetime=0.4) as emulator,
+        Session(emulator.key, hosts=emulator.hosts, retry=QUICK) as fal,
+    ):
+        async with asyncio.timeout(10):
+            while emulator.count("cdn_token") < 3:
+                await fal.storage.upload(b"x")
+        refused = [request for request in emulator.requests if request.status == 401]
+        assert refused == []
+
+
+# The fallback.
+
+
+async def test_route_a_where_the_cdn_does_not_work(fal: Session, emulator: Emulator) -> None:
+    emulator.faults.add(Fault.answer(400, on="upload"))
+    url = await fal.storage.upload(b"data", lifecycle=StorageSettings(initial_acl="forbid"))
+    assert stored(emulator, url) == b"data"
+    assert header(emulator, "initiate", "X-Fal-Object-Lifecycle") is not None
+    assert header(emulator, "upload", "Authorization") is None, "a presigned URL never gets the key"
+
+
+async def test_route_a_without_a_token(fal: Session, emulator: Emulator) -> None:
+    emulator.faults.add(Fault.answer(500, on="cdn_token", times=None))
+    assert stored(emulator, await fal.storage.upload(b"data")) == b"data"
+
+
+async def test_when_both_fail_the_first_cause_is_kept(fal: Session, emulator: Emulator) -> None:
+    emulator.faults.add(Fault.answer(418, on="upload", detail="the first", times=1))
+    emulator.faults.add(Fault.answer(409, on="initiate", detail="the second", times=None))
+    with pytest.raises(UploadError, match=r"upload\.bin.*418 the first.*409 the second") as caught:
+        await fal.storage.upload(b"data")
+    assert "the first" in str(caught.value.__cause__)
+    assert [getattr(cause, "status", None) for cause in caught.value.causes] == [418, 409]
+
+
+async def test_a_wrong_key_is_an_authentication_error(emulator: Emulator) -> None:
+    async with Session("wrong:key", hosts=emulator.hosts) as fal:
+        with pytest.raises(AuthenticationError):
+            await fal.storage.upload(b"x")
+    assert emulator.count("upload") == 0
+
+
+async def test_nothing_is_reached(emulator: Emulator) -> None:
+    async with Session(emulator.key, hosts=emulator.hosts, retry=ONCE) as fal:
+        await emulator.pause()
+        with pytest.raises(UploadError, match="no connection") as caught:
+            await fal.storage.upload(b"x")
+        await emulator.resume()
+    assert isinstance(caught.value.__cause__, TransportError)
+    assert caught.value.retryable
+
+
+# What can't be sent.
+
+
+async def test_files_that_are_none(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.bin"
+    empty.touch()
+    for file, word in (
+        (tmp_path, "is a directory"),
+        (tmp_path / "missing.png", r"missing\.png' can't be read: No such file"),
+        (empty, r"empty\.bin is empty"),
+        (b"", "is empty"),
+        ("/dev/null", "no regular file"),
+        (pieces(), "is empty"),
+    ):
+        with pytest.raises(UploadError, match=word):
+            await fal.storage.upload(file)
+    assert emulator.requests == []
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "word"),
+    [
+        (5, {}, "a int is no file"),
+        (b"x", {"content_type": "png"}, "content_type"),
+        (b"x", {"part_size": 0}, "part_size"),
+        (b"x", {"parallel": 0}, "parallel"),
+        (b"x", {"multipart_above": -1}, "multipart_above"),
+        (b"x", {"resume": 5}, "resume"),
+    ],
+)
+async def test_wrong_options(
+    fal: Session, emulator: Emulator, file: Any, options: dict[str, Any], word: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=word):
+        await fal.storage.upload(file, **options)
+    assert emulator.requests == []
+
+
+async def test_a_text_file_and_a_wrong_size(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+    with (
+        some_file(tmp_path, 5).open(encoding="latin-1") as text,
+        pytest.raises(ConfigurationError, match="binary"),
+    ):
+        await fal.storage.upload(text)
+    with pytest.raises(UploadError, match="has 4 bytes, not 5"):
+        await fal.storage.upload(pieces(b"data"), size=5)
+    with pytest.raises(ConfigurationError, match="expected bytes"):
+        await fal.storage.upload(pieces("text"))  # type: ignore[arg-type]
+    assert emulator.requests == []
+
+
+async def test_a_broken_iterator_raises_its_own_error(fal: Session, emulator: Emulator) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"x"
+        raise RuntimeError("the camera fell down")
+
+    with pytest.raises(RuntimeError, match="camera"):
+        await fal.storage.upload(broken())
+    assert emulator.requests == []
+
+
+async def test_a_file_that_shrinks_or_grows_while_it_is_read(
+    fal: Session, emulator: Emulator, tmp_path: Path
+) -> None:
+    path = some_file(tmp_path, 3000 * KiB)
+    with pytest.raises(UploadError, match="shrank"):
+        await fal.storage.upload(path, on_progress=lambda *_: truncate(path))
+    assert emulator.count("initiate") == 0
+    path = some_file(tmp_path, 3000 * KiB)
+    with pytest.raises(UploadError, match="changed while it was read"):
+        await fal.storage.upload(path, on_progress=lambda *_: append(path))
+
+
+def truncate(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.truncate(600 * KiB)
+
+
+def append(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+async def test_the_shortcut(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAL_BASE_URL", emulator.url)
+    monkeypatch.setenv("FAL_KEY", emulator.key)
+    assert stored(emulator, await fal_async.upload(b"data")) == b"data"
+    from fal_async.shortcuts import current_session
+
+    await (await current_session()).aclose()
+
+
+async def test_sending_may_take_longer_than_an_answer(fal: Session, emulator: Emulator) -> None:
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            time.sleep(0.1)  # in a thread
+            return super().read(size)
+
+    data = some_bytes(3000 * KiB)
+    hasty = fal.with_options(timeout=0.3)
+    assert stored(emulator, await hasty.storage.upload(Slow(data))) == data
+    assert emulator.count("upload") == 1
