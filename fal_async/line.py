@@ -42,15 +42,17 @@ _STEADY = 60.0
 
 class Dialer(Protocol):
     async def dial(self, exits: contextlib.AsyncExitStack) -> WebSocket: ...
-    def token_rejected(self) -> bool: ...
+    def token_rejected(self, in_a_row: int) -> bool:
+        """Whether another token may be had. `in_a_row`: rejections without a message in between."""
+        ...
 
 
 class _Lost(Exception):
-    """The connection ended in a way that another one may help against."""
+    """There is no connection, and another one may help. `ended`: the one before it ended in order."""
 
-    def __init__(self, error: RealtimeError, *, unauthorized: bool = False) -> None:
+    def __init__(self, error: RealtimeError, *, unauthorized: bool = False, ended: bool = False) -> None:
         super().__init__()
-        self.error, self.unauthorized = error, unauthorized
+        self.error, self.unauthorized, self.ended = error, unauthorized, ended
 
 
 class Line:
@@ -97,6 +99,9 @@ class Line:
     async def start(self) -> None:
         """Raises what the token service or the handshake raises."""
         await self._connect()
+        self._go()
+
+    def _go(self) -> None:
         self.inbox.reopen()
         self.ended, self._fruitless, self._rejections = False, 0, 0
         self._task = asyncio.get_running_loop().create_task(self._live(), name="fal_async realtime")
@@ -157,10 +162,11 @@ class Line:
         if self._policy is None:
             raise self.problem("the session has ended")
         async with self._starting:
-            if self.ended:
-                if self._task is not None:
-                    await asyncio.wait({self._task})
-                await self.start()
+            if self.ended and self._task is not None:
+                await asyncio.wait({self._task})
+                # The task finds no connection, and makes one as it makes a lost one good.
+                self._reading, self.take = None, self.inbox.get
+                self._go()
 
     async def _not_entered(self) -> Any:
         raise SessionStateError("use the connection in a block: `async with fal.realtime.connect(...)`")
@@ -186,7 +192,7 @@ class Line:
     async def _receive_all(self) -> None:
         """Up to the end of the session. `_Lost` where the connection ended before it."""
         if self._reading is None:
-            raise _Lost(self.problem(close_words(BROKEN, ""), code=BROKEN))
+            raise _Lost(self.problem("the session had ended"), ended=True)
         try:
             await self._reading.run()
         except Disconnected as closed:
@@ -223,9 +229,12 @@ class Line:
         if self._policy is None or (lost.unauthorized and not self._another_token()):
             lost.error.in_flight = in_flight
             raise lost.error
-        attempts = 1
-        while not await self._try(self._policy, lost, at_once=lost.unauthorized and attempts == 1):
-            attempts += 1
+        attempts, at_once = 1, lost.unauthorized or lost.ended
+        while not await self._try(self._policy, lost, at_once=at_once):
+            attempts, at_once = attempts + 1, False
+        if lost.ended:
+            self._resent = self.unsent.dropped = 0
+            return
         self.reconnects += 1
         news = Reconnected(
             cause=lost.error,
@@ -239,9 +248,8 @@ class Line:
         await call_back(self._on_reconnect, news)
 
     def _another_token(self) -> bool:
-        """One rejection may be a token that was too old. Two in a row are a refusal."""
         self._rejections += 1
-        return self._rejections == 1 and self._dialer.token_rejected()
+        return self._dialer.token_rejected(self._rejections)
 
     def _given_up(self, lost: _Lost) -> list[Any]:
         """What was in flight. A token is rejected before anything is read: those messages are just unsent."""

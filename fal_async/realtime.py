@@ -166,9 +166,13 @@ class Realtime:
         token_request(self._transport.settings, endpoint, form, seconds)  # wrong options show here and now
         return _Fetched(self, endpoint, form, seconds)
 
+    def known_token(self, endpoint: EndpointId, form: TokenForm) -> Token | None:
+        """The one that is kept for this app, whatever its age."""
+        return self._tokens.get(_key(endpoint, form))
+
     async def token(self, endpoint: EndpointId, form: TokenForm, seconds: int) -> Token:
-        """The cached token for this app, or a new one; asked for once, however many want it."""
-        key = (form, endpoint.app_id if form == "alias" else endpoint.full)
+        """The token that is kept for this app, or a new one; asked for once, however many want it."""
+        key = _key(endpoint, form)
         async with self._fetching.setdefault(key, asyncio.Lock()):
             known = self._tokens.get(key)
             if known is None or known.use_until <= time.time():
@@ -184,14 +188,19 @@ class Realtime:
             del self._tokens[key]
 
 
+def _key(endpoint: EndpointId, form: TokenForm) -> tuple[TokenForm, str]:
+    return form, endpoint.app_id if form == "alias" else endpoint.full
+
+
 class _TokenSource:
     """Where the tokens of one connection come from."""
 
     async def get(self) -> str:
         raise NotImplementedError
 
-    def rejected(self) -> None:
-        """The one that was given last."""
+    def rejected(self, in_a_row: int) -> bool:
+        """The one that was given last. Whether another one may be better."""
+        raise NotImplementedError
 
 
 class _Provided(_TokenSource):
@@ -205,19 +214,27 @@ class _Provided(_TokenSource):
             raise ConfigurationError(f"token_provider gave a {type(token).__name__}: expected a token's text")
         return token
 
+    def rejected(self, in_a_row: int) -> bool:
+        return in_a_row == 1
+
 
 class _Fetched(_TokenSource):
     def __init__(self, realtime: Realtime, endpoint: EndpointId, form: TokenForm, seconds: int) -> None:
         self._realtime, self._endpoint, self._form, self._seconds = realtime, endpoint, form, seconds
         self._given: Token | None = None
+        self._is_new = False
 
     async def get(self) -> str:
+        known = self._realtime.known_token(self._endpoint, self._form)
         self._given = await self._realtime.token(self._endpoint, self._form, self._seconds)
+        self._is_new = self._given is not known
         return self._given.text
 
-    def rejected(self) -> None:
+    def rejected(self, in_a_row: int) -> bool:
+        """A token that was kept may be too old or revoked; new ones that are rejected are a refusal."""
         if self._given is not None:
             self._realtime.forget(self._given)
+        return in_a_row == 1 or not self._is_new
 
 
 class _Dialer:
@@ -244,16 +261,13 @@ class _Dialer:
         try:
             return await self._handshake(exits)
         except (AuthenticationError, PermissionDeniedError):
-            if self._token is None:
+            if not self.token_rejected(1):
                 raise
-            self._token.rejected()
         return await self._handshake(exits)
 
-    def token_rejected(self) -> bool:
-        """Whether another token may be had."""
-        if self._token is not None:
-            self._token.rejected()
-        return self._token is not None
+    def token_rejected(self, in_a_row: int) -> bool:
+        """Whether another token may be had. `in_a_row`: rejections without a message in between."""
+        return self._token is not None and self._token.rejected(in_a_row)
 
     async def _handshake(self, exits: contextlib.AsyncExitStack) -> WebSocket:
         token = None if self._token is None else await self._token.get()

@@ -33,6 +33,7 @@ from fal_async import (
 from fal_async.emulator import Emulator, Fault, JobContext, RealtimeOptions
 
 QUICK = Reconnect(attempts=5, first_delay=0.01, max_delay=0.05)
+ENDLESS = Reconnect(attempts=100, first_delay=0.001, max_delay=0.01)
 
 
 @pytest.fixture(autouse=True)
@@ -357,6 +358,18 @@ async def test_a_timeout_ends_the_iteration(fal: Session, emulator: Emulator) ->
             await connection.send(1)
 
 
+async def test_another_session_is_begun_as_a_lost_one_is(fal: Session, emulator: Emulator) -> None:
+    @emulator.endpoint("me/idle", realtime=RealtimeOptions(session_timeout=0.05))
+    async def idle(input: Any) -> Any:
+        return input
+
+    async with fal.realtime.connect("me/idle", reconnect=QUICK) as connection:
+        assert await drain(connection) == []
+        emulator.faults.add(Fault.answer(503, on="realtime", times=2))
+        assert await within(connection.request("after two refusals")) == "after two refusals"
+        assert connection.reconnects == 0
+
+
 async def test_close_1000_ends_the_iteration(fal: Session, emulator: Emulator) -> None:
     emulator.faults.add(Fault.ws_close(1000, on="realtime"))
     async with fal.realtime.connect("me/echo") as connection:
@@ -593,6 +606,45 @@ async def test_heartbeats_leave_quiet_and_slow_ones_alone(fal: Session, emulator
             assert slow.reconnects == 0
         assert await quiet.request(1) == 1
         assert quiet.reconnects == 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_nothing_is_sent_twice_whatever_breaks(seed: int) -> None:
+    """Most sessions break after a few messages, each in a way of its own; tokens are revoked meanwhile."""
+    arrived: list[int] = []
+    async with Emulator(seed=seed) as emulator, Session(emulator.key, hosts=emulator.hosts) as fal:
+
+        @emulator.endpoint("me/echo", runners=50)
+        async def echo(input: int) -> int:
+            arrived.append(input)
+            return input
+
+        often: dict[str, Any] = {"on": "realtime", "times": None, "chance": 0.3}
+        emulator.faults.add(
+            Fault.reset(taken=True, events=3, **often),
+            Fault.truncate(events=2, **often),
+            Fault.answer(503, after=1, **often),
+            Fault.ws_close(1012, events=4, **often),
+            Fault.close(taken=True, events=1, **often),
+            Fault.close(taken=True, events=5, on="realtime", times=None),
+        )
+        news, answered, lost = News(), list[int](), list[int]()
+        connect = fal.realtime.connect("me/echo", reconnect=ENDLESS, keep="all", on_reconnect=news)
+        async with connect as connection:
+            for number in range(120):
+                try:
+                    assert await within(connection.request(number)) == number
+                    answered.append(number)
+                except RealtimeError as error:
+                    lost += error.in_flight
+                if number % 25 == 0:
+                    emulator.revoke_realtime_tokens()
+    assert len(set(arrived)) == len(arrived)
+    assert set(answered) <= set(arrived)
+    assert sorted([*answered, *lost]) == list(range(120))
+    assert len(answered) > 60
+    assert {number for told in news.all for number in told.in_flight} == set(lost)
+    assert len(news.all) == connection.reconnects > 10
 
 
 async def test_a_callback_that_raises_ends_the_session(fal: Session, emulator: Emulator) -> None:

@@ -19,6 +19,7 @@ from fal_async import (
     BalanceExhaustedError,
     ConfigurationError,
     EventStream,
+    File,
     NotFoundError,
     RateLimitError,
     RetryPolicy,
@@ -128,6 +129,16 @@ async def test_last_is_the_final_value(fal: Session) -> None:
     with pytest.raises(StreamError, match="without a value") as caught:
         await fal.stream("me/count", {"n": 0}).last()
     assert caught.value.reason == "empty"
+
+
+async def test_files_in_the_input_are_uploaded_first(fal: Session, emulator: Emulator) -> None:
+    @emulator.endpoint("me/look")
+    async def look(input: Any) -> AsyncIterator[str]:
+        yield input["image"]
+
+    url = await fal.stream("me/look", {"image": File(b"picture", content_type="image/png")}).last()
+    assert url.startswith(f"{emulator.url}/v3")
+    assert [request.kind for request in emulator.requests][-1] == "stream"
 
 
 async def test_output_type(fal: Session) -> None:
