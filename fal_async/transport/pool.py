@@ -12,8 +12,10 @@ from fal_async.config import PoolOptions
 from fal_async.errors import ConfigurationError, SessionStateError
 from fal_async.pacing import PollGate
 from fal_async.protocol.retry import RetryBudget
+from fal_async.transport.lane import Lane
 
 _SHORT_LANE = 100
+_EAGER = 100
 _DEFAULT_CONNECTIONS = 1000
 
 
@@ -33,8 +35,8 @@ class Pool:
         self.budget = RetryBudget()
         self.max_connections = options.max_connections or _affordable_connections()
         short = min(_SHORT_LANE, max(1, self.max_connections // 2))
-        self.short_lane = asyncio.Semaphore(short)
-        self.long_lane = asyncio.Semaphore(max(1, self.max_connections - short))
+        self.short_lane = Lane(short)
+        self.long_lane = Lane(max(1, self.max_connections - short), eager=_EAGER)
         self.gate = PollGate()
         self._streams_left = max(1, (self.max_connections - short) // 2)
 
