@@ -21,7 +21,7 @@ SHORTEST_FIXED = 0.01
 
 # An endpoint that nothing is known of: as quick as others ask all the time, then sparser.
 _SHORT, _SHORT_INTERVAL = 1.0, 0.4
-_MEDIUM, _MEDIUM_INTERVAL = 10.5, 0.505
+_MEDIUM, _MEDIUM_INTERVAL = 10.5, 0.52
 _GROWTH = 0.2
 """Seconds that the interval grows with each second of a job of more than `_MEDIUM`."""
 _LONG_INTERVAL = 2.25

@@ -124,11 +124,16 @@ def test_short_jobs_on_a_known_endpoint(length: float, most: int) -> None:
 
 
 def test_one_that_fails_early_is_noticed_soon() -> None:
-    chances, times = random.Random(1), RunTimes()
-    for _ in range(40):
-        one_job(jittered(60)(chances), times, chances)
-    assert one_job(0.1, times, chances).late < 0.8
-    assert one_job(5.0, times, chances).late < 6.0
+    at_once, soon = [], []
+    for seed in range(21):
+        chances, times = random.Random(seed), RunTimes()
+        for _ in range(40):
+            one_job(jittered(60)(chances), times, chances)
+        at_once.append(one_job(0.1, times, chances).late)
+        soon.append(one_job(5.0, times, chances).late)
+    assert max(at_once) < 0.8
+    assert median(soon) < 6.0
+    assert max(soon) < 9.0
 
 
 def test_two_typical_times_are_both_hit() -> None:
