@@ -8,7 +8,7 @@ import inspect
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fal_async.codec import Codec, Decode, Encode
 from fal_async.conversation import RealtimeConnection
@@ -192,18 +192,17 @@ def _key(endpoint: EndpointId, form: TokenForm) -> tuple[TokenForm, str]:
     return form, endpoint.app_id if form == "alias" else endpoint.full
 
 
-class _TokenSource:
+class _TokenSource(Protocol):
     """Where the tokens of one connection come from."""
 
-    async def get(self) -> str:
-        raise NotImplementedError
+    async def get(self) -> str: ...
 
     def rejected(self, in_a_row: int) -> bool:
         """The one that was given last. Whether another one may be better."""
-        raise NotImplementedError
+        ...
 
 
-class _Provided(_TokenSource):
+class _Provided:
     def __init__(self, provider: TokenProvider, app: str) -> None:
         self._provider, self._app = provider, app
 
@@ -218,7 +217,7 @@ class _Provided(_TokenSource):
         return in_a_row == 1
 
 
-class _Fetched(_TokenSource):
+class _Fetched:
     def __init__(self, realtime: Realtime, endpoint: EndpointId, form: TokenForm, seconds: int) -> None:
         self._realtime, self._endpoint, self._form, self._seconds = realtime, endpoint, form, seconds
         self._given: Token | None = None

@@ -116,10 +116,9 @@ class EventStream(Generic[T]):
         StreamError where it ended without any value.
         """
         try:
-            while True:
-                await self._next_value()
-        except StopAsyncIteration:
-            pass
+            with contextlib.suppress(StopAsyncIteration):
+                while True:
+                    await self._next_value()
         finally:
             await self.aclose()
         if self._kept.count == 0:

@@ -438,13 +438,14 @@ async def test_the_session_is_closed_under_a_waiting_subscriber(emulator: Emulat
 
 
 _SCRIPT = """
-import asyncio
+import asyncio, signal
 from fal_async import Session
 
 async def main():
     async with Session() as fal:
         await fal.subscribe("me/gate", {"n": 1}%s)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who was started in the background ignores it
 asyncio.run(main())
 """
 
