@@ -4,6 +4,9 @@ PYTHON ?= python3
 DEMO := .venv-demo
 TEST := .venv-test
 BENCH := .venv-bench
+# Many tests wait for a server more than for a core.
+WORKERS := 4
+PYTEST_ARGS :=
 
 .PHONY: demo test test-on lint format bench bench-quick soak test-real clean
 
@@ -11,11 +14,11 @@ demo: $(DEMO)/.made
 	$(DEMO)/bin/python -m fal_async demo
 
 test: lint
-	$(TEST)/bin/python -m pytest -q -n auto
+	$(TEST)/bin/python -m pytest -q -n $(WORKERS) $(PYTEST_ARGS)
 
 # The same suite on another Python: make test-on PYTHON=python3.13 TEST=.venv-test-3.13
 test-on: $(TEST)/.made
-	$(TEST)/bin/python -m pytest -q -n auto
+	$(TEST)/bin/python -m pytest -q -n $(WORKERS) $(PYTEST_ARGS)
 
 lint: $(TEST)/.made
 	$(TEST)/bin/ruff check .

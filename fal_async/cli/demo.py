@@ -32,6 +32,7 @@ def run(options: argparse.Namespace) -> int:
 
     screen = Screen(sys.stdout, live=sys.stdout.isatty() and not options.plain)
     try:
+        options.folder.mkdir(parents=True, exist_ok=True)  # where that fails, it fails before the show
         asyncio.run(show(screen, options.prompt, options.seed, options.folder))
     except (FalError, OSError) as error:
         screen.end()
