@@ -33,7 +33,9 @@ logger = logging.getLogger("fal_async")
 Mode = Literal["polling", "streaming", "auto"]
 """How a request is followed. "polling": status requests, paced by what the session knows of the endpoint.
 "streaming": one connection on which fal tells the news at once; it counts against the session's connections,
-and where none is left, or fal refuses, polls stand in. "auto": the same, without a warning then."""
+and where none is left, or fal refuses, polls stand in. "auto": the same, without a warning then, and with
+polls where they do as well: for an endpoint that is known to be done almost at once."""
+_QUICK = 0.05
 SubscribeMode = Literal["polling", "streaming", "auto", "webhook"]
 """Also "webhook": fal calls the receiver that is attached to the session (`fal.webhooks.attach`), and slow
 polls stand in for a delivery that is lost."""
@@ -225,4 +227,7 @@ def follow(
     """ConfigurationError at once where mode or interval are wrong."""
     check_following(mode, poll_interval)
     follower = Follower(transport, handle, times, logs=logs, poll_interval=poll_interval)
-    return follower.by_polls() if mode == "polling" else follower.by_stream(loud=mode == "streaming")
+    quick = mode == "auto" and times.known and times.mean < _QUICK
+    if mode == "polling" or quick:
+        return follower.by_polls()
+    return follower.by_stream(loud=mode == "streaming")

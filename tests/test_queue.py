@@ -454,3 +454,16 @@ async def test_a_hundred_at_once(fal: Session, emulator: Emulator) -> None:
     assert [result.data["n"] for result in results] == list(range(100))
     assert emulator.count("submit") == emulator.count("result") == 100
     assert emulator.connections_opened <= 100
+
+
+async def test_auto_polls_what_is_known_to_be_quick(fal: Session, emulator: Emulator) -> None:
+    @emulator.endpoint("me/quick")
+    async def quick(input: Any) -> str:
+        return "done"
+
+    await fal.subscribe("me/quick", mode="auto")
+    assert emulator.count("status_stream") == 1
+    await fal.subscribe("me/quick", mode="auto")
+    await fal.subscribe("me/quick", mode="streaming")
+    assert emulator.count("status_stream") == 2
+    assert emulator.count("status") == 1
