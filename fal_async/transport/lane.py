@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from types import TracebackType
 
-_PATIENCE = 0.2
+_PATIENCE = 0.5
 """Seconds. Opening a connection costs as much as a whole request on one that is there."""
 
 
