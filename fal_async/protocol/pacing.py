@@ -30,8 +30,8 @@ _SHARE = 0.04
 
 # One that is known.
 _SAMPLES = 32
-_STEP = 0.08
-"""A poll where 8 % more of the latest requests had ended..."""
+_STEP = 0.06
+"""A poll where 6 % more of the latest requests had ended..."""
 _FINE = 0.008
 """...but not sooner than after 0.8 % of the time it has run, nor later than after `_COARSE` of that."""
 _COARSE = 4
