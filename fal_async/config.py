@@ -174,7 +174,8 @@ class RetryPolicy:
     Attributes:
         max_attempts: of one request, the first included; default 4. 1 switches retries off.
         base_delay, max_delay: the wait before retry n is random between 0 and
-            `min(max_delay, base_delay * 2**n)` seconds; defaults 0.5 and 20.
+            `min(max_delay, base_delay * 2**n)` seconds; defaults 0.5 and 20. The pauses between failing polls
+            grow in the same way, to 10 seconds at most.
         max_total: no retry begins later than this many seconds after the first attempt; default 60.
         max_retry_after: the longest `Retry-After` that is obeyed, in seconds; default 60. If the server asks
             for more, its error is raised at once.

@@ -44,7 +44,8 @@ class Patience:
         if asked is not None:
             return min(max(asked, _SHORTEST_PAUSE), self._policy.max_retry_after)
         grown = self._policy.base_delay * 2.0 ** min(self.failures - 1, 20)
-        return max(_SHORTEST_PAUSE, (0.5 + 0.5 * chance) * min(_LONGEST_PAUSE, grown))
+        longest = min(self._policy.max_delay, _LONGEST_PAUSE)
+        return max(_SHORTEST_PAUSE, (0.5 + 0.5 * chance) * min(longest, grown))
 
 
 def _is_not_found(error: FalError) -> bool:

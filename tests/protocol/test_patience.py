@@ -78,6 +78,7 @@ def test_unknowns_are_counted_by_themselves() -> None:
     st.builds(
         RetryPolicy,
         base_delay=st.floats(1e-9, 1e300),
+        max_delay=st.floats(1e-9, 1e300),
         max_retry_after=st.floats(0.1, 1e300),
     ),
     st.integers(1, 2000),
@@ -90,7 +91,8 @@ def test_pauses_are_bounded_and_never_a_busy_loop(
     patience = Patience(policy)
     patience.failures = failures
     error = ServerError("bad", status=503, retry_after=asked)
-    assert 0.1 <= patience.pause(error, chance) <= max(10.0, policy.max_retry_after)
+    longest = min(10.0, policy.max_delay) if asked is None else policy.max_retry_after
+    assert 0.1 <= patience.pause(error, chance) <= max(0.1, longest)
 
 
 def test_pauses_grow_and_the_server_may_ask_for_more() -> None:
@@ -102,6 +104,12 @@ def test_pauses_grow_and_the_server_may_ask_for_more() -> None:
     assert pauses == [0.5, 1, 2, 4, 8, 10, 10]
     assert patience.pause(RateLimitError("busy", status=429, retry_after=33), 0.0) == 33
     assert patience.pause(RateLimitError("busy", status=429, retry_after=3600), 0.0) == 60
+
+
+def test_the_policy_may_ask_for_shorter_pauses() -> None:
+    patience = Patience(RetryPolicy(base_delay=0.5, max_delay=3))
+    patience.failures = 20
+    assert patience.pause(PASSING[0], 1.0) == 3
 
 
 def test_a_place_that_does_not_move_is_said_once() -> None:
