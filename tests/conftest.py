@@ -14,6 +14,12 @@ from fal_async import Session
 from fal_async.emulator import Emulator
 
 
+def pytest_collection_finish() -> None:
+    """What is there before the first test is not searched through again after each one (see below)."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """The developer's own key and hosts stay out of the tests."""
