@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import hashlib
 import json
@@ -127,7 +126,8 @@ def input_value(input: Any) -> Any:
 
 
 def is_record(value: Any) -> bool:
-    return (attrs.has(type(value)) or dataclasses.is_dataclass(value)) and not isinstance(value, type)
+    kind = type(value)  # of a class itself it is `type`, which is neither
+    return attrs.has(kind) or hasattr(kind, "__dataclass_fields__")
 
 
 def plain_value(value: Any) -> Any:
@@ -192,8 +192,11 @@ def _is_unicode(text: str) -> bool:
 
 
 def field_names(value: Any) -> list[str]:
-    fields = attrs.fields(type(value)) if attrs.has(type(value)) else dataclasses.fields(value)
-    return [field.name for field in fields if field.init]
+    if attrs.has(type(value)):
+        return [field.name for field in attrs.fields(type(value)) if field.init]
+    import dataclasses  # whoever made one has loaded it
+
+    return [field.name for field in dataclasses.fields(value) if field.init]
 
 
 def digest_of(body: bytes) -> str:
