@@ -103,6 +103,11 @@ _MAX_TAGS, _MAX_TAGS_HEADER = 10, 1024
 def _texts(what: str, pairs: Mapping[str, str] | None) -> dict[str, str]:
     if pairs is not None and not isinstance(pairs, Mapping):
         raise ConfigurationError(f"{what}: a {type(pairs).__name__}: expected a mapping of names to texts")
+    for name, value in (pairs or {}).items():
+        if not isinstance(value, str | int | float):
+            raise ConfigurationError(
+                f"{what}: the value of {name!r} is a {type(value).__name__}: expected a text"
+            )
     return {str(name): str(value) for name, value in (pairs or {}).items()}
 
 

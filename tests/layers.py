@@ -19,6 +19,7 @@ _RANKS: Mapping[str, int] = {
     "options": 3,
     "logs": 3,
     "protocol": 4,
+    "announcing": 5,
     "pacing": 5,
     "supervision": 5,
     "login": 5,

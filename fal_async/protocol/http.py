@@ -122,6 +122,7 @@ class HttpResponse:
             kind = self.headers.get("content-type", "no content type")
             raise ResponseDecodeError(
                 f"the answer ({self.status}, {kind}, {len(self.body)} bytes) is no JSON",
+                body=self.body,
                 request_id=self.request_id,
                 retryable=True,
             ) from error
