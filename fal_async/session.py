@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from fal_async.conversation import RealtimeConnection
     from fal_async.following import Mode, SubscribeMode
     from fal_async.queue import EnqueueCallback, Known, Queue, RequestHandle, UpdateCallback
-    from fal_async.realtime import Realtime
+    from fal_async.realtime import Realtime, RealtimeTokens
     from fal_async.storage import Storage
     from fal_async.streaming import EventStream
     from fal_async.transport import Pool, Transport
@@ -62,6 +62,7 @@ class _Learnt:
 
     known: Known | None = None
     cdn_tokens: TokenCache | None = None
+    realtime_tokens: RealtimeTokens | None = None
 
 
 class Session:
@@ -270,9 +271,11 @@ class Session:
     def realtime(self) -> Realtime:
         """Conversations over a WebSocket: `async with fal.realtime.connect("fal-ai/...") as connection:`."""
         if self._realtime is None:
-            from fal_async.realtime import Realtime
+            from fal_async.realtime import Realtime, RealtimeTokens
 
-            self._realtime = Realtime(self._sender(), self._talking)
+            learnt = self._learnt
+            tokens = learnt.realtime_tokens = learnt.realtime_tokens or RealtimeTokens()
+            self._realtime = Realtime(self._sender(), tokens, self._talking)
         return self._realtime
 
     def websocket(

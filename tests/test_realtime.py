@@ -22,6 +22,7 @@ from fal_async import (
     ClientTimeoutError,
     ConfigurationError,
     NotFoundError,
+    PermissionDeniedError,
     RealtimeConnection,
     RealtimeError,
     Reconnect,
@@ -285,6 +286,23 @@ async def test_a_token_of_ones_own(fal: Session, emulator: Emulator) -> None:
     assert asked == ["me/echo/realtime"]
     with pytest.raises(ConfigurationError, match="token_provider gave"):
         await fal.realtime.connect("me/echo", token_provider=lambda _: "").__aenter__()
+
+
+async def test_a_token_service_that_fails_is_asked_once_for_all_who_wait(
+    fal: Session, emulator: Emulator
+) -> None:
+    emulator.faults.add(Fault.answer(403, on="realtime_token", times=None))
+    connections = [fal.realtime.connect("me/echo") for _ in range(10)]
+    ends = await asyncio.gather(*(one.__aenter__() for one in connections), return_exceptions=True)
+    assert {type(end) for end in ends} == {PermissionDeniedError}
+    assert len(tokens_asked(emulator)) <= 2, "each dial tries a second token"
+
+
+async def test_views_share_their_tokens(fal: Session, emulator: Emulator) -> None:
+    for view in (fal, fal.with_options(tags={"who": "a"}), fal.with_options(tags={"who": "b"})):
+        async with view.realtime.connect("me/echo") as connection:
+            await connection.request(1)
+    assert len(tokens_asked(emulator)) == 1
 
 
 async def test_views_with_other_keys_have_tokens_of_their_own(fal: Session, emulator: Emulator) -> None:

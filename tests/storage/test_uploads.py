@@ -154,6 +154,18 @@ async def test_a_cancelled_first_upload_does_not_spoil_the_token_for_the_others(
     assert first.cancelled()
 
 
+async def test_a_token_service_that_fails_is_asked_once_for_all_who_wait(
+    fal: Session, emulator: Emulator
+) -> None:
+    emulator.faults.add(Fault.answer(400, on="cdn_token", times=None))
+    urls = await asyncio.gather(*(fal.storage.upload(b"x") for _ in range(20)))
+    assert len(set(urls)) == 20, "by route A"
+    assert emulator.count("cdn_token") == 1, "not twenty times, one after the other"
+    emulator.faults.clear()
+    await fal.storage.upload(b"x")
+    assert (emulator.count("cdn_token"), emulator.count("initiate")) == (2, 20)
+
+
 async def test_a_refused_token_is_renewed(fal: Session, emulator: Emulator) -> None:
     await fal.storage.upload(b"x")
     emulator.revoke_cdn_tokens()
