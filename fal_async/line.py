@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from fal_async.callbacks import call_back
 from fal_async.codec import Codec
 from fal_async.errors import ApiError, FalError, RealtimeError, SessionStateError, TransportError
 from fal_async.inbox import Inbox
@@ -314,11 +314,3 @@ class Line:
     def _tell_moved(self) -> None:
         self._moved.set()
         self._moved = asyncio.Event()
-
-
-async def call_back(function: Callable[[Any], Any] | None, value: Any) -> None:
-    """A user's callback, async or not."""
-    if function is not None:
-        answer = function(value)
-        if inspect.isawaitable(answer):
-            await answer

@@ -77,7 +77,7 @@ class Storage:
             file_name: by default the path's or the file object's.
             size: bytes that an async iterable is to have, checked before anything is sent.
             lifecycle: how long it lives, who may read it; by default the account's settings.
-            on_progress: called with bytes sent and bytes in all; never goes back.
+            on_progress: called with bytes sent and bytes in all; never goes back. May be async.
             resume: a path or an `UploadState` where the state of a large upload is kept, so that the same call
                 continues with the missing parts after a crash or a cancellation. Gone once it is done.
             multipart_above: larger files go in parts; default 100 MiB.
@@ -113,6 +113,7 @@ class Storage:
             to: a file, which is replaced, or a folder (one that exists, or a path that ends with a slash):
                 there the server chooses the name, made safe, and never one that is taken.
             on_progress: called with bytes received, and bytes in all (None where the server does not say).
+                May be async.
 
         Raises:
             DownloadError: it can't be written, or what arrives is not what was announced.

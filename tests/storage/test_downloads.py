@@ -163,11 +163,28 @@ class Server:
         self.headers: dict[str, str] = {}
         self.body = b"data"
         self.asked: list[Mapping[str, str]] = []
+        self.path = ""
+        self.break_before_the_end = False
         self.url = ""
 
     async def answer(self, request: aiohttp.web.BaseRequest) -> aiohttp.web.StreamResponse:
         self.asked.append(request.headers)
+        self.path = request.raw_path
+        if self.break_before_the_end:
+            return await self._all_but_the_end(request)
         return aiohttp.web.Response(body=self.body, headers=self.headers)
+
+    async def _all_but_the_end(self, request: aiohttp.web.BaseRequest) -> aiohttp.web.StreamResponse:
+        """A body of unknown length, whose last byte is there and whose end is not."""
+        if "Range" in request.headers:
+            return aiohttp.web.Response(status=416, headers={"Content-Range": f"bytes */{len(self.body)}"})
+        response = aiohttp.web.StreamResponse()
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        await response.write(self.body)
+        if request.transport is not None:
+            request.transport.close()
+        return response
 
 
 @pytest.fixture
@@ -217,6 +234,31 @@ async def test_a_foreign_server_gets_no_credentials(
         await fal.storage.download(url, folder)
     assert len(server.asked) == 2
     assert not any("Authorization" in headers for headers in server.asked)
+
+
+async def test_a_url_with_what_urls_can_not_hold(fal: Session, server: Server, folder: Path) -> None:
+    path = await fal.storage.download(f"{server.url}/a b/größe 1.png?x=ü", folder)
+    assert server.path == "/a%20b/gr%C3%B6%C3%9Fe%201.png?x=%C3%BC"
+    assert path == folder / "größe 1.png"
+
+
+async def test_a_connection_that_breaks_after_the_last_byte(
+    fal: Session, server: Server, folder: Path
+) -> None:
+    server.break_before_the_end = True
+    assert (await fal.storage.download(f"{server.url}/x", folder)).read_bytes() == b"data"
+    assert [headers.get("Range") for headers in server.asked] == [None, "bytes=4-"]
+
+
+async def test_progress_may_be_told_to_a_coroutine(fal: Session, url: str, folder: Path) -> None:
+    told: list[tuple[int, int | None]] = []
+
+    async def tell(received: int, total: int | None) -> None:
+        await asyncio.sleep(0)
+        told.append((received, total))
+
+    path = await fal.storage.download(url, folder, on_progress=tell)
+    assert told[-1] == (path.stat().st_size, path.stat().st_size)
 
 
 # Data URIs, wrong arguments, disks.

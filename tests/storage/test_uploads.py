@@ -130,6 +130,17 @@ async def test_progress(fal: Session, emulator: Emulator) -> None:
     assert len(told) == 3
 
 
+async def test_progress_may_be_told_to_a_coroutine(fal: Session) -> None:
+    told: list[tuple[int, int]] = []
+
+    async def tell(sent: int, total: int) -> None:
+        await asyncio.sleep(0)
+        told.append((sent, total))
+
+    await fal.storage.upload(b"abc", on_progress=tell)
+    assert told == [(3, 3)]
+
+
 # Tokens.
 
 
