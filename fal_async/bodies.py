@@ -84,10 +84,7 @@ class _Pieces:
 
     def _read(self, offset: int, length: int) -> bytes:
         body = self._body
-        try:
-            piece = body.source.read_now(offset, length)
-        except (OSError, ValueError) as error:
-            raise UploadError(f"{body.source.name} can't be read any more: {error}") from error
+        piece = body.source.read_now(offset, length)
         if len(piece) < length:
             raise UploadError(f"{body.source.name} shrank while it was read")
         if self._hash is not None:

@@ -89,12 +89,15 @@ class Storage:
             ConfigurationError: a wrong option, or no file at all; nothing was sent.
             AuthenticationError, PermissionDeniedError: the key is not accepted.
         """
-        _check_numbers(multipart_above, parallel)
-        keeper = keeper_of(resume)
+        _check_number("multipart_above", multipart_above)
+        _check_number("parallel", parallel, least=1)
+        if size is not None:
+            _check_number("size", size)
+        keeper, wanted = keeper_of(resume), lifecycle_text(lifecycle)
         async with opened(File(file, content_type=content_type, file_name=file_name), size) as source:
             plan = UploadPlan(
                 source=source,
-                spec=await _spec_of(source, lifecycle),
+                spec=await _spec_of(source, wanted),
                 multipart_above=multipart_above,
                 part_size=check_part_size(part_size),
                 parallel=parallel,
@@ -120,11 +123,13 @@ class Storage:
             ApiError (NotFoundError, ...): the server's answer. TransportError: the connection broke too often.
         """
         check_url(url)
+        _check_path("to", to)
         target = await _on_disk(partial(Target.of, to))
         return await self._downloader.download(url, target, on_progress=on_progress)
 
     async def download_all(self, files: Sequence[OutputFile], folder: str | os.PathLike[str]) -> list[Path]:
         """`download` for every file of an output (`result.files()`), side by side; paths in the same order."""
+        _check_path("folder", folder)
         path = Path(folder)
         target = Target(folder=path)
         await _on_disk(partial(path.mkdir, parents=True, exist_ok=True))
@@ -150,6 +155,8 @@ class Storage:
 
         Raises: as `upload`. ConfigurationError also for bare bytes: wrap them in `File(data)`.
         """
+        _check_number("inline_below", inline_below)
+        lifecycle_text(lifecycle)  # a wrong one shows here and now
         found = find_files(input)
         if not found:
             return input
@@ -199,20 +206,24 @@ class Storage:
         return self._transport.settings.hosts
 
 
-def _check_numbers(multipart_above: int, parallel: int) -> None:
-    for name, value, least in (("multipart_above", multipart_above, 0), ("parallel", parallel, 1)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ConfigurationError(f"{name}={value!r}: expected a whole number from {least} on")
+def _check_number(name: str, value: object, *, least: int = 0) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigurationError(f"{name}={value!r}: expected a whole number from {least} on")
 
 
-async def _spec_of(source: Source, lifecycle: StorageSettings | None) -> FileSpec:
+def _check_path(name: str, value: object) -> None:
+    if not isinstance(value, str | os.PathLike):
+        raise ConfigurationError(f"{name} is a {type(value).__name__}: expected a path")
+
+
+async def _spec_of(source: Source, lifecycle: str | None) -> FileSpec:
     name = plain_name(source.name) or UNNAMED
     guessed = guess_content_type(name, await source.read(0, HEAD))
     return FileSpec(
         size=source.size,
         content_type=source.content_type or guessed,
         file_name=name,
-        lifecycle=lifecycle_text(lifecycle),
+        lifecycle=lifecycle,
     )
 
 
@@ -225,6 +236,8 @@ async def _inlined(source: Source) -> str:
 def _key_of(file: Any) -> Any:
     """Equal for what is the same file: one path, one object, or the same bytes under the same name and type."""
     if isinstance(file, File):
+        if file.content_type is None and file.file_name is None:
+            return _key_of(file.data)
         return (_key_of(file.data), file.content_type, file.file_name)
     if isinstance(file, str | PurePath):
         return ("path", os.path.realpath(file))

@@ -12,7 +12,7 @@ import attrs
 
 from fal_async.config import Hosts
 from fal_async.errors import ResponseDecodeError
-from fal_async.options import StorageSettings
+from fal_async.options import StorageSettings, check_settings
 from fal_async.protocol.http import (
     JSON_TYPE,
     BodyFactory,
@@ -52,7 +52,8 @@ class CdnToken:
 
 
 def lifecycle_text(settings: StorageSettings | None) -> str | None:
-    """The header's text; None where there is nothing to say."""
+    """The header's text; None where there is nothing to say. ConfigurationError for what is none."""
+    check_settings("lifecycle", settings)
     return settings.header() if settings is not None and settings.to_wire() else None
 
 

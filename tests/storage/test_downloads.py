@@ -284,6 +284,8 @@ async def test_wrong_targets(fal: Session, emulator: Emulator, url: str, folder:
             await fal.storage.download(url, to)
     with pytest.raises(ConfigurationError, match="url="):
         await fal.storage.download("cat.png", folder)
+    with pytest.raises(ConfigurationError, match="to is a NoneType"):
+        await fal.storage.download(url, None)  # type: ignore[arg-type]
     assert emulator.requests == []
     assert names(folder) == ["file"]
 
