@@ -21,6 +21,7 @@ from fal_async.protocol.realtime import (
     Token,
     TokenForm,
     check_count,
+    check_function,
     check_max_buffering,
     check_seconds,
     parse_token,
@@ -130,6 +131,9 @@ class Realtime:
             check_count(name, count)
         for name, seconds in {"heartbeat": heartbeat, "connect_timeout": connect_timeout}.items():
             check_seconds(name, seconds)
+        functions = {"encode": encode, "decode": decode, "token_provider": token_provider}
+        for name, function in {**functions, "on_reconnect": on_reconnect, "on_timings": on_timings}.items():
+            check_function(name, function)
         endpoint = EndpointId.parse(endpoint_id, path)
         dialer = _Dialer(
             self._transport,
@@ -266,5 +270,6 @@ class _Dialer:
                 max_size=self._max_message_size,
                 heartbeat=self._heartbeat,
                 connect_timeout=self._connect_timeout,
+                endpoint_id=self._endpoint.full,
             )
         )

@@ -63,6 +63,7 @@ class HttpOverWebSocket:
             auth=True,
             heartbeat=_HEARTBEAT,
             connect_timeout=_OPEN_TIMEOUT,
+            endpoint_id=self.endpoint_id,
         )
         self._socket = await self._exits.enter_async_context(opening)
         self._connections.add(self)

@@ -21,6 +21,7 @@ from fal_async import (
     AuthenticationError,
     ClientTimeoutError,
     ConfigurationError,
+    File,
     NotFoundError,
     PermissionDeniedError,
     RealtimeConnection,
@@ -462,8 +463,9 @@ async def test_what_can_not_be_decoded_is_an_error(fal: Session, emulator: Emula
 
 
 async def test_handshakes_that_fail(fal: Session, emulator: Emulator) -> None:
-    with pytest.raises(NotFoundError):
+    with pytest.raises(NotFoundError) as caught:
         await fal.realtime.connect("me/none").__aenter__()
+    assert str(caught.value) == "404 Not Found (endpoint me/none/realtime)"
     await emulator.pause()
     with pytest.raises(TransportError):
         await fal.realtime.connect("me/echo", use_token=False).__aenter__()
@@ -710,6 +712,40 @@ async def test_a_request_that_takes_too_long(fal: Session, emulator: Emulator) -
             await connection.request(2)
 
 
+async def test_after_a_reconnection_a_request_that_was_given_up_is_forgotten(
+    fal: Session, emulator: Emulator
+) -> None:
+    """Its answer can't come any more."""
+
+    @emulator.endpoint("me/slow", ignores_cancel=True, runners=5)
+    async def slow(input: Any) -> Any:
+        if input == "for ever":
+            await asyncio.Event().wait()
+        return input
+
+    news = News()
+    async with fal.realtime.connect("me/slow", reconnect=QUICK, on_reconnect=news) as connection:
+        with pytest.raises(ClientTimeoutError):
+            await connection.request("for ever", timeout=0.1)
+        emulator.drop_connections()
+        assert (await news.first()).in_flight == ("for ever",)
+        assert await within(connection.request("soon")) == "soon"
+
+
+@pytest.mark.parametrize("timeout", [0, -1, "5", True])
+async def test_a_wrong_time_limit(fal: Session, timeout: Any) -> None:
+    async with fal.realtime.connect("me/echo") as connection:
+        with pytest.raises(ConfigurationError, match="timeout="):
+            await connection.request(1, timeout=timeout)
+        assert await connection.request(2) == 2
+
+
+async def test_a_file_is_no_message(fal: Session) -> None:
+    async with fal.realtime.connect("me/echo") as connection:
+        with pytest.raises(ConfigurationError, match="a File: send its bytes"):
+            await connection.send({"image": File(b"x")})
+
+
 async def test_use_before_and_after(fal: Session) -> None:
     connection = fal.realtime.connect("me/echo")
     for use in (connection.recv, lambda: connection.send(1), lambda: connection.request(1)):
@@ -760,6 +796,11 @@ async def test_closing_while_coming_back(fal: Session, emulator: Emulator) -> No
         {"use_token": False, "token_provider": str},
         {"headers": {"Authorization": "Key x"}},
         {"path": "a b"},
+        {"encode": "json"},
+        {"decode": 5},
+        {"token_provider": "a token"},
+        {"on_reconnect": 5},
+        {"on_timings": 5},
     ],
     ids=str,
 )

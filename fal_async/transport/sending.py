@@ -256,12 +256,18 @@ class Transport:
         max_size: int = 0,
         heartbeat: float | None = None,
         connect_timeout: float | None = 10.0,
+        endpoint_id: str | None = None,
     ) -> AsyncIterator[WebSocket]:
         """A WebSocket. `max_size` in bytes, 0 for no limit; `heartbeat` in seconds, None for none."""
         from fal_async.transport.websocket import CLOSE_WAIT, WebSocket
 
         request = HttpRequest(
-            operation=Operation.STREAM, method="GET", url=url, headers=headers or {}, auth=auth
+            operation=Operation.STREAM,
+            method="GET",
+            url=url,
+            headers=headers or {},
+            auth=auth,
+            endpoint_id=endpoint_id,
         )
         call = self._call(request, None, None)
         async with self.pool.long_lane, contextlib.AsyncExitStack() as stack:
@@ -282,7 +288,7 @@ class Transport:
                 raise error_of(request, answer, time.time()) from None
             except TimeoutError as error:
                 words = f"no WebSocket to {host_of(url)} within {connect_timeout:g} s (connect_timeout)"
-                raise TransportTimeoutError(words) from error
+                raise TransportTimeoutError(words, endpoint_id=endpoint_id) from error
             except FAILURES as error:
                 raise transport_error(call, error) from error
             socket = WebSocket(raw, heartbeat)
