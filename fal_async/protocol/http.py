@@ -103,13 +103,19 @@ class HttpResponse:
     headers: Mapping[str, str] = attrs.field(repr=False)
     body: bytes = attrs.field(repr=False)
     attempts: int = 1
+    _decoded: list[Any] = attrs.field(factory=list, init=False, repr=False, eq=False)
 
     @property
     def request_id(self) -> str | None:
         return self.headers.get(REQUEST_ID)
 
     def json(self) -> Any:
-        """ResponseDecodeError where the body is no JSON."""
+        """The body's value, decoded once. ResponseDecodeError where it is no JSON."""
+        if not self._decoded:
+            self._decoded.append(self._decode())
+        return self._decoded[0]
+
+    def _decode(self) -> Any:
         try:
             return decode_json(self.body)
         except (ValueError, RecursionError) as error:

@@ -77,7 +77,14 @@ def _cannot_carry(value: Any, what: str, otherwise: str) -> ConfigurationError:
 
 
 _TEXT = frozenset({str})
-_LEAVES = frozenset({str, int, float, bool, type(None)})
+LEAVES = frozenset({str, int, float, bool, type(None)})
+"""What a sequence or a mapping may hold without another look into it."""
+_SEQUENCES = (list, tuple)
+
+
+def is_flat(value: Any) -> bool:
+    """Whether this is a dict of texts, numbers and the like alone. Told in C, of a million values, too."""
+    return type(value) is dict and LEAVES.issuperset(map(type, value.values()))
 
 
 def _has_text_keys(value: Any) -> bool:
@@ -88,13 +95,13 @@ def _has_text_keys(value: Any) -> bool:
         if not _TEXT.issuperset(map(type, value)) and not all(isinstance(key, str) for key in value):
             return False
         inner = value.values()
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, _SEQUENCES):
         inner = value
     elif is_record(value):
         inner = [getattr(value, name) for name in field_names(value)]
     else:
         return True
-    return all(_has_text_keys(item) for item in inner if type(item) not in _LEAVES)
+    return all(_has_text_keys(item) for item in inner if type(item) not in LEAVES)
 
 
 def _first_unfit(value: Any, what: str) -> str | None:
