@@ -28,7 +28,15 @@ from fal_async.credentials import KeySource, NoKey, key_source
 from fal_async.errors import AuthenticationError, ConfigurationError, NotFoundError
 from fal_async.logs import turn_on_logs
 from fal_async.models import OutputFile, Result, T
-from fal_async.options import CallOptions, Priority, StorageSettings, bundle, clean_headers, clean_tags
+from fal_async.options import (
+    NO_OPTIONS,
+    CallOptions,
+    Priority,
+    StorageSettings,
+    bundle,
+    clean_headers,
+    clean_tags,
+)
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.run import parse_run, run_request
 from fal_async.protocol.structure import input_value, is_flat
@@ -281,11 +289,20 @@ class Session:
     def websocket(
         self, endpoint_id: str, *, path: str = "", headers: Mapping[str, str] | None = None
     ) -> HttpOverWebSocket:
-        """Experimental at fal: several direct calls over one WebSocket, answered in order (protocol 5.2)."""
+        """Experimental at fal: several direct calls over one WebSocket, answered in order (protocol 5.2).
+
+        Files in the inputs are uploaded first, as everywhere.
+        """
         from fal_async.websocket import HttpOverWebSocket
 
-        endpoint = EndpointId.parse(endpoint_id, path)
-        return HttpOverWebSocket(self._sender(), endpoint, clean_headers(headers), self._talking)
+        return HttpOverWebSocket(
+            self._sender(),
+            EndpointId.parse(endpoint_id, path),
+            clean_headers(headers),
+            self._talking,
+            prepare=lambda value: self._with_urls(value, NO_OPTIONS),
+            fetch_files=self._fetch_files,
+        )
 
     def stream(
         self,
