@@ -98,6 +98,24 @@ async def test_route_b(caller: Caller) -> None:
     assert again.status == 404
 
 
+async def test_route_b_as_gcs_has_it(caller: Caller) -> None:
+    path = "/rest.fal.ai/storage/upload/initiate-multipart"
+    begun = await caller.call("POST", path, params={"storage_type": "gcs"}, json=FORM)
+    url, parts = begun.data["upload_url"], [bytes([number]) * KiB for number in range(3)]
+    listed = []
+    for number in (2, 3, 1):
+        asked = await caller.call("POST", f"{url}/{number}")
+        put = await caller.call("PUT", asked.data["upload_url"], data=parts[number - 1], headers=NO_AUTH)
+        listed.append({"part_number": number, "etag": put.headers["ETag"].strip('"')})
+    for form in ({"parts": listed[:1]}, {"parts": [{"partNumber": 1, "etag": "x"}]}, {}):
+        assert (await caller.call("POST", f"{url}/complete", json=form)).status == 400
+    assert (await caller.call("POST", f"{url}/complete", json={"parts": listed})).status == 200
+    assert (await caller.get(begun.data["file_url"])).body == b"".join(parts)
+    assert (await caller.call("POST", f"{url}/1")).status == 404, "it is complete"
+    for piece in ("1", "complete"):
+        assert (await caller.call("POST", f"{url}/{piece}", headers=NO_AUTH)).status == 401
+
+
 class CdnUpload:
     """Route C in parts, by hand."""
 
