@@ -295,7 +295,9 @@ class Line:
     async def _connect(self) -> None:
         exits = contextlib.AsyncExitStack()
         socket = self._socket = await self._dialer.dial(exits)
-        self._reading = Reading(socket, self._codec, self.inbox, self.in_flight, self._obey)
+        self._reading = Reading(
+            socket, self._codec, self.inbox, self.in_flight, self._obey, self._in_callback
+        )
         self.take = self._reading.take
         self._exits, self._stands_since = exits, time.monotonic()
         self._tell_moved()
@@ -310,6 +312,9 @@ class Line:
             self.ended, self._error, self._socket = True, error, None
             self.inbox.close(error)
             self._tell_moved()
+
+    def _in_callback(self) -> bool:
+        return self._task is not None and self._task is asyncio.current_task()
 
     def _tell_moved(self) -> None:
         self._moved.set()

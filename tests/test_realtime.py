@@ -700,6 +700,29 @@ async def test_a_callback_that_raises_ends_the_session(fal: Session, emulator: E
 # Requests that are given up, and life.
 
 
+async def test_a_callback_may_send(fal: Session, emulator: Emulator) -> None:
+    async def again(news: Reconnected) -> None:
+        await connection.send("again")
+
+    async with fal.realtime.connect("me/echo", reconnect=QUICK, on_reconnect=again) as connection:
+        assert await connection.request(1) == 1
+        emulator.drop_connections()
+        assert await within(connection.recv()) == "again"
+
+
+async def test_a_callback_that_waits_for_a_message_is_told_and_does_not_hang(
+    fal: Session, emulator: Emulator
+) -> None:
+    async def ask(_: Reconnected) -> None:
+        await connection.request("again")
+
+    async with fal.realtime.connect("me/echo", reconnect=QUICK, on_reconnect=ask) as connection:
+        assert await connection.request(1) == 1
+        emulator.drop_connections()
+        with pytest.raises(SessionStateError, match="wait for itself"):
+            await within(connection.recv())
+
+
 async def test_a_request_that_takes_too_long(fal: Session, emulator: Emulator) -> None:
     @emulator.endpoint("me/never")
     async def never(input: Any) -> Any:
