@@ -36,14 +36,18 @@ async def in_thread(work: Callable[[], T]) -> T:
 
 
 async def settled(running: asyncio.Future[T]) -> T:
-    """Its result; over in any case, also where this task is cancelled meanwhile."""
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.wait([running])
-        if not running.cancelled():
-            running.exception()  # seen, or asyncio would complain that nobody did
-        raise
+    """Its result; over in any case, however often this task is cancelled meanwhile."""
+    cancelled: asyncio.CancelledError | None = None
+    while not running.done():
+        try:
+            await asyncio.wait([running])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is None:
+        return running.result()
+    if not running.cancelled():
+        running.exception()  # seen, or asyncio would complain that nobody did
+    raise cancelled
 
 
 class Source:

@@ -206,15 +206,20 @@ class _Incoming:
         return await self._on_disk(in_thread(partial(_keep_beside_others, self._path, folder, suggested)))
 
     async def discard(self) -> None:
-        await self._close()
-        with contextlib.suppress(OSError):
-            await in_thread(partial(self._path.unlink, missing_ok=True))
+        """Also where this task is cancelled once more meanwhile."""
+        try:
+            await self._close()
+        finally:
+            with contextlib.suppress(OSError):
+                await in_thread(partial(self._path.unlink, missing_ok=True))
 
     async def _close(self) -> None:
-        await self.flush()
-        file, self._file = self._file, None
-        if file is not None:
-            await self._on_disk(in_thread(file.close))
+        try:
+            await self.flush()
+        finally:
+            file, self._file = self._file, None
+            if file is not None:
+                await self._on_disk(in_thread(file.close))
 
     async def _on_disk(self, work: Awaitable[T]) -> T:
         try:

@@ -153,6 +153,21 @@ async def test_a_cancelled_download_leaves_nothing(
     assert names(folder) == []
 
 
+@pytest.mark.parametrize("steps", [0, 1, 2, 4])
+async def test_a_download_that_is_cancelled_twice_at_any_moment_leaves_nothing(
+    fal: Session, folder: Path, steps: int
+) -> None:
+    url = await fal.storage.upload(bytes(3_000_000))
+    for moment in range(0, 100, 4):
+        task = asyncio.create_task(fal.storage.download(url, folder / "x"))
+        for wait in (moment, steps):
+            for _ in range(wait):
+                await asyncio.sleep(0)
+            task.cancel()
+        await asyncio.wait([task])
+        assert set(names(folder)) <= {"x"}
+
+
 # Other servers than fal's: what they may say.
 
 
