@@ -29,7 +29,13 @@ from fal_async.protocol.media import (
     numbered,
     plain_name,
 )
-from fal_async.protocol.multipart import MULTIPART_ABOVE, PARALLEL, PART_SIZE, check_part_size
+from fal_async.protocol.multipart import (
+    MULTIPART_ABOVE,
+    PARALLEL,
+    PART_SIZE,
+    UploadState,
+    check_part_size,
+)
 from fal_async.protocol.storage import FileSpec, lifecycle_text
 from fal_async.resuming import keeper_of
 from fal_async.uploads import Uploader, UploadPlan
@@ -63,7 +69,7 @@ class Storage:
         lifecycle: StorageSettings | None = None,
         # How it is sent.
         on_progress: ProgressCallback | None = None,
-        resume: Any = None,
+        resume: str | os.PathLike[str] | UploadState | None = None,
         multipart_above: int = MULTIPART_ABOVE,
         part_size: int = PART_SIZE,
         parallel: int = PARALLEL,

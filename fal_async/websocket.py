@@ -6,7 +6,7 @@ import contextlib
 import json
 import time
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -127,7 +127,7 @@ class HttpOverWebSocket:
             fetch=self._fetch_files,
         )
 
-    async def stream(self) -> AsyncIterator[Any]:
+    async def stream(self) -> AsyncGenerator[Any, None]:
         """The values of the next answer as they come, where it is an event stream; else its chunks of bytes.
 
         Raises what `recv` raises, and StreamError for error events, what can't be decoded, and an event that
