@@ -188,16 +188,18 @@ class EventStream(Generic[T]):
             if self._cancelled:
                 raise self._left()
             raise StopAsyncIteration
+        if source.waited_for:
+            raise SessionStateError(_ONE_READER)
         try:
             item = await source.next()
         except _Fault as fault:
             await self.aclose()
             raise self._error(fault.message, fault.reason) from fault.__cause__
-        except SessionStateError:
-            raise
-        except BaseException:
+        except BaseException as error:
             source.close()
-            self._closed = self._cancelled = True
+            self._closed, self._cancelled = True, isinstance(error, asyncio.CancelledError)
+            self._failure = error if isinstance(error, FalError) else None
+            await self.aclose()
             raise
         if item is None:
             self._ended = True
@@ -308,6 +310,11 @@ class _Source:
         self._watch: asyncio.TimerHandle | None = None
         self._waits_since: float | None = None
 
+    @property
+    def waited_for(self) -> bool:
+        """Whether a task waits for the next chunk."""
+        return self._waits_since is not None
+
     async def next(self) -> _Item | None:
         """None at the end. `_Fault` where the body breaks off, stalls, or is too large."""
         while not self.ready:
@@ -334,8 +341,6 @@ class _Source:
             await self._chunks.aclose()
 
     async def _chunk(self) -> bytes | None:
-        if self._waits_since is not None:
-            raise SessionStateError(_ONE_READER)
         # Comments count as well: a server that sends keep-alives is not idle.
         self._waits_since = self._loop.time()
         if self._watch is None:

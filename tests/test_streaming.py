@@ -519,6 +519,20 @@ async def test_cancelling_closes_the_connection(fal: Session, emulator: Emulator
     await model.stopped()
 
 
+async def test_closing_the_session_ends_its_streams(emulator: Emulator) -> None:
+    model = Endless(emulator)
+    async with Session(emulator.key, hosts=emulator.hosts) as fal:
+        stream = fal.stream("me/endless")
+        iterator = aiter(stream)
+        await anext(iterator)
+        waiting: asyncio.Task[Any] = asyncio.create_task(anext(iterator))  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+    with pytest.raises(SessionStateError, match="closed meanwhile") as caught:
+        await asyncio.wait_for(waiting, 5)
+    assert caught.value.request_id == stream.request_id
+    await model.stopped()
+
+
 async def test_an_outer_timeout_is_the_callers(fal: Session, emulator: Emulator) -> None:
     model = Endless(emulator)
     with pytest.raises(TimeoutError) as caught:

@@ -21,6 +21,7 @@ from fal_async.errors import (
     AuthenticationError,
     ConfigurationError,
     FalError,
+    SessionStateError,
     TransportError,
     TransportTimeoutError,
 )
@@ -111,8 +112,10 @@ async def _notice_closed_connections(request: HttpRequest) -> None:
 class OpenResponse:
     """An answer whose body is read in pieces."""
 
-    def __init__(self, response: aiohttp.ClientResponse, call: Call, headers: Mapping[str, str]) -> None:
-        self._response, self._call = response, call
+    def __init__(
+        self, response: aiohttp.ClientResponse, call: Call, headers: Mapping[str, str], pool: Pool
+    ) -> None:
+        self._response, self._call, self._pool = response, call, pool
         self.status = response.status
         self.headers = headers
 
@@ -125,11 +128,16 @@ class OpenResponse:
         self._response.close()
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """The body as it comes. TransportError where it breaks off or stalls."""
+        """The body as it comes. TransportError where it breaks off or stalls, SessionStateError where the session
+        is closed meanwhile."""
         try:
-            async for chunk in self._response.content.iter_any():
-                yield chunk
+            with self._pool.reading(self._response):
+                async for chunk in self._response.content.iter_any():
+                    yield chunk
         except FAILURES as error:
+            if self._pool.closed:
+                names = names_of(self._call.request) | {"request_id": self.request_id}
+                raise SessionStateError("the session was closed meanwhile", **names) from error
             raise transport_error(self._call, error) from error
 
 
@@ -221,7 +229,7 @@ class Transport:
         async with self.pool.long_lane:
             response = await _with_retries(attempt)
             try:
-                yield OpenResponse(response, call, _lower(response.headers))
+                yield OpenResponse(response, call, _lower(response.headers), self.pool)
             finally:
                 response.close()
 
@@ -242,7 +250,7 @@ class Transport:
             response = await self._once_or_on_the_backup(call, request.url, headers, limits)
             call.seen_id = response.headers.get(REQUEST_ID)
             try:
-                yield OpenResponse(response, call, _lower(response.headers))
+                yield OpenResponse(response, call, _lower(response.headers), self.pool)
             finally:
                 response.close()
 
@@ -388,9 +396,10 @@ class Transport:
                 if response.content.is_eof():
                     body = await response.read()
                 else:
-                    body = await _read_in_time(
-                        response, clock, silence, None if total is None else began + total
-                    )
+                    with self.pool.reading(response):
+                        body = await _read_in_time(
+                            response, clock, silence, None if total is None else began + total
+                        )
         except FalError:
             raise
         except FAILURES as error:

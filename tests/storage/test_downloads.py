@@ -153,6 +153,17 @@ async def test_a_cancelled_download_leaves_nothing(
     assert names(folder) == []
 
 
+async def test_closing_the_session_ends_its_downloads(emulator: Emulator, url: str, folder: Path) -> None:
+    begun = asyncio.Event()
+    emulator.faults.add(Fault.stall(60, where="body", on="file"))
+    async with Session(emulator.key, hosts=emulator.hosts) as fal:
+        task = asyncio.create_task(fal.storage.download(url, folder, on_progress=lambda *_: begun.set()))
+        await begun.wait()
+    with pytest.raises(SessionStateError):
+        await asyncio.wait_for(task, 5)
+    assert names(folder) == []
+
+
 @pytest.mark.parametrize("steps", [0, 1, 2, 4])
 async def test_a_download_that_is_cancelled_twice_at_any_moment_leaves_nothing(
     fal: Session, folder: Path, steps: int
