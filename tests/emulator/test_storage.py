@@ -66,6 +66,22 @@ async def test_route_a(caller: Caller) -> None:
     assert begun.data["file_url"].endswith("/my_cat.png")
 
 
+async def test_names_that_no_file_system_takes(caller: Caller) -> None:
+    for name in ("a" * 3000 + ".png", "a" * 3000, "." + "a" * 300):
+        headers = {**await token_of(caller), "X-Fal-File-Name": name}
+        sent = await caller.call("POST", "/v3.fal.media/files/upload", data=b"data", headers=headers)
+        assert sent.status == 200
+        assert sent.data["access_url"].endswith(".png") == name.endswith(".png")
+        assert (await caller.get(sent.data["access_url"])).body == b"data"
+
+
+async def test_paths_that_no_file_system_takes(tmp_path: Path) -> None:
+    async with Emulator(folder=tmp_path) as emulator, aiohttp.ClientSession() as http:
+        for path in ("files/b/%00", "files/b/" + "a" * 3000, "files/" + "a/" * 3000):
+            async with http.get(f"{emulator.url}/v3b.fal.media/{path}") as answer:
+                assert answer.status == 404
+
+
 async def test_a_presigned_url_takes_its_signature_and_nothing_else(caller: Caller) -> None:
     begun = await initiate(caller)
     url = begun.data["upload_url"]
