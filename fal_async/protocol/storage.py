@@ -73,12 +73,14 @@ def parse_cdn_token(response: HttpResponse, hosts: Hosts, *, now: float, monoton
     It is renewed a minute before its end, or after half of a life shorter than two minutes.
     """
     document = json_object(response)
-    token, kind = text_field(document, "token"), document.get("token_type") or "Bearer"
+    authorization = f"{document.get('token_type') or 'Bearer'} {text_field(document, 'token')}"
+    if not (authorization.isascii() and authorization.isprintable()):
+        raise ResponseDecodeError("the CDN token is none that a header can carry", paths=["$.token"])
     life = max(0.0, _moment(document.get("expires_at"), now) - _date(response.headers, now))
     base_url = document.get("base_url")
     at_home = isinstance(base_url, str) and is_cdn(base_url, hosts)
     return CdnToken(
-        authorization=f"{kind} {token}",
+        authorization=authorization,
         base_url=str(base_url).rstrip("/") if at_home else hosts.cdn,
         good_until=monotonic + max(life - 60.0, life / 2),
     )
