@@ -181,9 +181,14 @@ def _check_flag(_: Any, attribute: attrs.Attribute[Any], value: object) -> None:
         raise ConfigurationError(f"{attribute.name}={value!r}: expected True, False or None")
 
 
-def _check_storage(_: Any, __: Any, value: object) -> None:
+def check_settings(name: str, value: object) -> None:
+    """ConfigurationError where it is neither None nor a `StorageSettings`."""
     if value is not None and not isinstance(value, StorageSettings):
-        raise ConfigurationError(f"storage is a {type(value).__name__}: expected StorageSettings(...)")
+        raise ConfigurationError(f"{name} is a {type(value).__name__}: expected StorageSettings(...)")
+
+
+def _check_storage(_: Any, attribute: attrs.Attribute[Any], value: object) -> None:
+    check_settings(attribute.name, value)
 
 
 @attrs.frozen(kw_only=True)
