@@ -124,8 +124,8 @@ class FalProxy:
 
         await receive()  # startup
         made = self._session is None
-        session = self._session = self._session or Session()
         try:
+            session = self._session = self._session or Session()
             await session.open()
         except FalError as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})

@@ -418,6 +418,25 @@ async def test_alone_it_keeps_a_session_of_its_own(
     assert emulator.connections_open == 0
 
 
+async def test_alone_with_a_key_that_is_none_it_says_so_and_does_not_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FAL_KEY", "no-colon")
+    proxy = FalProxy(endpoints=["me/**"], anonymous=True)
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "lifespan.startup"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await proxy({"type": "lifespan"}, receive, send)
+    (failed,) = sent
+    assert failed["type"] == "lifespan.startup.failed"
+    assert "no colon" in failed["message"]
+
+
 async def test_websockets_are_turned_away(session: Session) -> None:
     sent: list[Any] = []
 
