@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 
@@ -375,6 +376,23 @@ async def test_authorize_sees_the_request_and_decides(
 
 
 @pytest.mark.parametrize(
+    ("seconds", "status", "told"),
+    [(None, 200, None), (0, 200, None), (-3, 200, None), (0.2, 429, "1"), (float("inf"), 429, None)],
+)
+async def test_what_a_limit_may_say(
+    seconds: float | None,
+    status: int,
+    told: str | None,
+    session: Session,
+    http: aiohttp.ClientSession,
+) -> None:
+    proxy = FalProxy(endpoints=["**"], anonymous=True, session=session, limit=lambda _, __: seconds)
+    target = {"x-fal-target-url": f"{RUN}/me/echo"}
+    async with serving(proxy) as server, http.post(server.url, json={}, headers=target) as answer:
+        assert (answer.status, answer.headers.get("Retry-After")) == (status, told)
+
+
+@pytest.mark.parametrize(
     "options",
     [
         {"endpoints": ["**"]},
@@ -405,6 +423,17 @@ async def test_in_an_application_it_uses_that_ones_session(
     async with serving(Starlette(routes=routes)) as server:
         caller = Caller(http, f"{server.url}/api/fal/proxy")
         assert (await caller.ask("POST", f"{RUN}/me/echo", json={}))[0] == 503
+
+
+async def test_in_fastapi(emulator: Emulator) -> None:
+    app = FastAPI(lifespan=fal_lifespan(lambda: Session(emulator.key, hosts=emulator.hosts)))
+    proxy = FalProxy(endpoints=["me/**"], anonymous=True)
+    app.router.routes.append(Route("/api/fal/proxy", proxy))
+    app.mount("/mounted", proxy)
+    async with serving(app) as server:
+        for path in ("/api/fal/proxy", "/mounted/"):
+            async with Session.with_proxy(server.url + path) as fal:
+                assert (await fal.subscribe("me/echo", {"a": 1})).data == {"a": 1}
 
 
 async def test_alone_it_keeps_a_session_of_its_own(
