@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+import attrs
+
 from fal_async.emulator import webhook_calls
 from fal_async.emulator.answers import Answer, json_answer, request_error
 from fal_async.emulator.core import Call, Core
@@ -41,6 +43,7 @@ class Admin:
             ("DELETE", "faults"): lambda core, _: core.faults.clear(),
             ("GET", "jobs"): lambda core, _: [_job(job) for job in core.books],
             ("POST", "seed"): lambda core, wanted: core.faults.seed(int(wanted["seed"])),
+            ("GET", "requests"): _requests,
             ("DELETE", "requests"): lambda _, __: controls.clear_requests(),
             ("POST", "drop"): self._drop,
             ("POST", "pause"): self._pause,
@@ -95,6 +98,20 @@ def _summary(core: Core, _: Any) -> dict[str, Any]:
         "faults": len(core.faults),
         "faults_struck": core.faults.struck,
     }
+
+
+def _requests(core: Core, _: Any) -> list[dict[str, Any]]:
+    if not core.recorder.keeps:
+        raise ValueError("requests are counted only: start the emulator with --record (record=True)")
+    return [
+        {
+            **attrs.asdict(request, recurse=False),
+            "query": dict(request.query),
+            "headers": dict(request.headers),
+            "body": request.body.decode(errors="replace"),
+        }
+        for request in core.recorder.requests()
+    ]
 
 
 def _job(job: Job) -> dict[str, Any]:
