@@ -7,13 +7,11 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Annotated
 
-try:
+from fal_async.integrations import needed_by
+
+with needed_by("fastapi", "FastAPI"):
     from fastapi import APIRouter, Depends, HTTPException, Request
     from fastapi.requests import HTTPConnection
-except ImportError as missing:
-    raise ImportError(
-        "fal_async.integrations.fastapi needs FastAPI: pip install 'fal-async[fastapi]'"
-    ) from missing
 
 from fal_async.integrations.relaying import (
     disconnected,

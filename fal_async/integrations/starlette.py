@@ -9,14 +9,12 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-try:
+from fal_async.integrations import needed_by
+
+with needed_by("starlette", "Starlette"):
     from starlette.requests import ClientDisconnect, HTTPConnection, Request
     from starlette.responses import JSONResponse, Response
     from starlette.routing import Route
-except ImportError as missing:
-    raise ImportError(
-        "fal_async.integrations.starlette needs Starlette: pip install 'fal-async[starlette]'"
-    ) from missing
 
 from fal_async.errors import FalError, SessionStateError, WebhookVerificationError
 from fal_async.integrations.answers import answer_to
