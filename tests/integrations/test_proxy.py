@@ -263,7 +263,7 @@ SMUGGLED = {
     "space before the colon": b"x-fal-target-url : https://fal.run/me/echo\r\n",
     "two lengths": b"x-fal-target-url: https://fal.run/me/echo\r\ncontent-length: 2\r\ncontent-length: 5\r\n",
     "length and chunks": (
-        b"x-fal-target-url: https://fal.run/other/app\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n"
+        b"x-fal-target-url: https://fal.run/me/echo\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n"
     ),
     "doubled header": (
         b"x-fal-target-url: https://fal.run/me/echo\r\nx-fal-runner-hint: a\r\nx-fal-runner-hint: b\r\n"

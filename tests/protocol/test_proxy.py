@@ -356,6 +356,16 @@ def test_the_declared_length(values: list[bytes], status: int | None) -> None:
     assert refusal.value.status == status
 
 
+@pytest.mark.parametrize("encoding", [b"chunked", b"Chunked", b"gzip, chunked", b"identity"])
+def test_a_length_beside_an_encoding_is_refused(encoding: bytes) -> None:
+    """The server believes the one; fal's side would be told the other, and the next request be read as a body."""
+    headers = [(b"content-length", b"5"), (b"Transfer-Encoding", encoding)]
+    with pytest.raises(Refusal) as refusal:
+        check_length(headers, ALL)
+    assert refusal.value.status == 400
+    assert check_length([(b"transfer-encoding", b"chunked")], ALL) is None
+
+
 # Tokens.
 
 TOKEN_RULES = ProxyRules(endpoints=["fal-ai/flux/**", "workflows/me/story"], allow=["tokens"])
