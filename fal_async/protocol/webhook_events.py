@@ -15,7 +15,7 @@ from fal_async.errors import (
     ResponseDecodeError,
     WebhookVerificationError,
 )
-from fal_async.models import Completed, Result
+from fal_async.models import Completed, Result, T
 from fal_async.protocol.http import HttpRequest, HttpResponse, Operation, error_of
 from fal_async.protocol.queue import result_error
 from fal_async.protocol.structure import structure
@@ -74,7 +74,7 @@ class WebhookEvent:
         code = None if self.ok else _code_of(self.error, self.payload)
         return code is not None and (code == 429 or code >= 500)
 
-    def result(self, endpoint_id: str | None = None, *, output_type: Any = None) -> Result[Any]:
+    def result(self, endpoint_id: str | None = None, *, output_type: type[T] | None = None) -> Result[T]:
         """The same `Result` as `fal.queue.result` gives, or the same error raised.
 
         What a delivery does not carry is missing: response headers (so `billable_units`), logs and metrics.
