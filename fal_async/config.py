@@ -208,7 +208,8 @@ def _check_proxy_url(_: Any, attribute: attrs.Attribute[Any], value: str | None)
         raise ConfigurationError(f"{attribute.name}={shown!r}: expected http://host[:port] or https://...")
 
 
-@attrs.frozen(kw_only=True)
+# What nobody compares or prints needs no methods for it: attrs makes them at import, in each process.
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Settings:
     """What a session and the views that `with_options` gives of it can differ in."""
 
@@ -223,7 +224,7 @@ class Settings:
     tags: Mapping[str, str] = attrs.field(factory=dict)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Environment:
     """What the environment says (protocol 1.3)."""
 
@@ -291,7 +292,7 @@ def authorization(credentials: str) -> str:
     return f"{scheme} {text}"
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class PoolOptions:
     """What a session's connection pool is made with; the values of aiohttp's own types are passed through."""
 

@@ -143,6 +143,8 @@ class Follower:
         self._patience.restored()
         now = self._loop.time()
         self._saw(status, now)
+        if isinstance(status, Completed):
+            return status, turn  # it has no next one
         return status, self._pacer.next(now, status, random.random())
 
     async def _ask(self) -> QueueStatus:

@@ -31,7 +31,7 @@ from fal_async.models import OutputFile, Result, T
 from fal_async.options import CallOptions, Priority, StorageSettings, bundle, clean_headers, clean_tags
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.run import parse_run, run_request
-from fal_async.protocol.structure import input_value
+from fal_async.protocol.structure import input_value, is_flat
 from fal_async.supervision import Progress, Wait, submit_under, supervise
 
 if TYPE_CHECKING:
@@ -358,6 +358,8 @@ class Session:
 
     async def _with_urls(self, value: Any, options: CallOptions) -> Any:
         """The input of a model with its files uploaded."""
+        if is_flat(value):
+            return value
         from fal_async.protocol.input_files import find_files
 
         if not find_files(value):

@@ -21,6 +21,7 @@ _RANKS: Mapping[str, int] = {
     "protocol": 4,
     "pacing": 5,
     "supervision": 5,
+    "login": 5,
     "credentials": 5,
     "transport": 6,
     "session": 8,
