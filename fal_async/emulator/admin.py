@@ -65,7 +65,9 @@ class Admin:
         try:
             wanted = json.loads(call.body) if call.body.strip() else {}
             return json_answer(action(core, wanted))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except KeyError as error:
+            return request_error(400, f"{error} is missing, or is nothing that the emulator knows")
+        except (ValueError, TypeError, AttributeError) as error:
             return request_error(400, f"{type(error).__name__}: {error}")
 
     def _pause(self, _: Core, wanted: Any) -> None:

@@ -141,6 +141,11 @@ async def test_the_record_can_be_cleared(caller: Caller) -> None:
     assert (caller.emulator.requests, caller.emulator.count()) == ([], 0)
 
 
+async def test_what_is_missing_is_named(caller: Caller) -> None:
+    refused = await admin(caller, "POST", "pause", json={})
+    assert refused.data["detail"] == "'seconds' is missing, or is nothing that the emulator knows"
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [
