@@ -82,7 +82,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _check_key() -> None:
     """ConfigurationError at the start, in place of an error for each caller."""
-    from fal_async.credentials import LOGIN_FILE, key_source
+    from fal_async.credentials import key_source
+    from fal_async.login import LOGIN_FILE
 
     environment = from_env()
     key_source(None, environment.key, environment.home)

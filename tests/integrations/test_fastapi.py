@@ -234,8 +234,9 @@ async def test_errors_become_fitting_answers_that_leak_nothing(
     assert "127.0.0.1" not in text
 
 
-async def test_a_wrong_key_is_no_business_of_the_caller(
-    emulator: Emulator, http: aiohttp.ClientSession
+@pytest.mark.parametrize("wrong", ["key", "balance"])
+async def test_the_key_and_the_account_are_no_business_of_the_caller(
+    emulator: Emulator, http: aiohttp.ClientSession, wrong: str
 ) -> None:
     app = application(emulator)
 
@@ -244,10 +245,18 @@ async def test_a_wrong_key_is_no_business_of_the_caller(
         return (await fal.subscribe("me/echo", {})).data
 
     async with serving(app) as server:
-        emulator.rotate_key("another:key")
+        if wrong == "key":
+            emulator.rotate_key("another:key")
+        else:
+            emulator.lock_account()
         async with http.get(server.url) as response:
             assert response.status == 502
-            assert (await response.json())["detail"] == "The model could not answer"
+            assert await response.json() == {
+                "detail": "The model could not answer",
+                "error": "FalError",
+                "request_id": None,
+                "retryable": False,
+            }
 
 
 async def test_relays_and_webhooks_work_as_in_starlette(
