@@ -191,6 +191,9 @@ class Follower:
             handle.logs.extend(handle.seen_logs.take(status.new_logs))
         if isinstance(status, Completed) and handle.submitted_at is not None:
             self._pacer.learn(now, status)
+        self._tell_if_stuck(status, now)
+
+    def _tell_if_stuck(self, status: QueueStatus, now: float) -> None:
         if (stuck := self._stuck.seconds_stuck(status, now)) is not None:
             logger.warning(
                 "%s for %.0f s without a move (request %s)", status.headline, stuck, self._handle.request_id
@@ -221,6 +224,8 @@ class Follower:
                         line_at = now
                     elif silence is not None and now - line_at > silence:
                         raise StreamError("the status stream drips", request_id=handle.request_id)
+                    if handle.last_status is not None:  # no news come of a queue that doesn't move
+                        self._tell_if_stuck(handle.last_status, now)
                     for event in decoder.feed(chunk):
                         status = parse_event(event.data, handle.request_id, self._new_logs)
                         self._saw(status, now)

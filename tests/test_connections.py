@@ -328,6 +328,26 @@ async def test_a_queue_that_does_not_move_is_told(
     assert list(emulator.jobs)[-1] in stuck[0]
 
 
+async def test_a_stream_tells_of_a_queue_that_does_not_move(
+    no_tasks_left: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """There no events come of it, only keep-alives."""
+    async with (
+        Emulator(keep_alive=0.02) as emulator,
+        session_on(emulator, retry=quick(stuck_after=0.1)) as fal,
+    ):
+        gate = gate_at(emulator)
+        for _ in range(2):
+            await fal.queue.submit(GATE, {"n": 0})
+        asked = asyncio.create_task(fal.subscribe(GATE, {"n": 1}, mode="streaming"))
+        async with asyncio.timeout(10):
+            while "IN_QUEUE at position 0 for 0 s without a move" not in caplog.text:
+                await asyncio.sleep(0.01)
+        gate.open()
+        await asked
+    assert caplog.text.count("without a move") == 1
+
+
 # The key.
 
 
