@@ -531,6 +531,7 @@ async def test_an_answer_that_is_the_end_of_http_leaves_nothing_open() -> None:
         await writer.wait_closed()
         ended.set()
 
+    asyncio.get_running_loop().set_debug(True)  # only then does aiohttp tell of it
     ended = asyncio.Event()
     async with await asyncio.start_server(answer, "127.0.0.1") as server:
         url = "http://{}:{}".format(*server.sockets[0].getsockname()[:2])
