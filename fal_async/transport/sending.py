@@ -171,6 +171,7 @@ class Transport:
         async def attempt() -> HttpResponse:
             call.begin_attempt()
             try:
+                self.pool.http()  # before the lane, which may be full: a wrong loop is told at once
                 async with lane:
                     response = await self._whole_answer(call)
                 if not 200 <= response.status < 300 and response.status not in accept:
