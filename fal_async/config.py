@@ -254,7 +254,8 @@ def _check_policy(_: Any, __: Any, value: RetryPolicy) -> None:
     check_retry(value)
 
 
-@attrs.frozen(kw_only=True)
+# What nobody compares or prints needs no methods for it: attrs makes them at import, in each process.
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Settings:
     """What a session and the views that `with_options` gives of it can differ in."""
 
@@ -269,7 +270,7 @@ class Settings:
     tags: Mapping[str, str] = attrs.field(factory=dict)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Environment:
     """What the environment says (protocol 1.3)."""
 
@@ -346,7 +347,7 @@ def _check_tls(_: Any, __: Any, value: object) -> None:
         raise ConfigurationError(f"ssl is a {type(value).__name__}: expected an ssl.SSLContext")
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class PoolOptions:
     """What a session's connection pool is made with; the values of aiohttp's own types are passed through."""
 

@@ -50,7 +50,9 @@ def check_following(mode: str, poll_interval: float | None, on_queue_update: obj
     """ConfigurationError for what can't be followed so."""
     check_function("on_queue_update", on_queue_update)
     if mode not in MODES:
-        raise ConfigurationError(f"mode={mode!r}: expected one of {', '.join(MODES)}")
+        raise ConfigurationError(
+            f"mode={mode!r}: expected one of {', '.join(MODES)}, or of subscribe webhook"
+        )
     if poll_interval is not None and not is_seconds(poll_interval):
         raise ConfigurationError(f"poll_interval={poll_interval!r}: expected a positive number of seconds")
 
@@ -143,6 +145,8 @@ class Follower:
             gate.leave()
         now = self._loop.time()
         self._saw(status, now)
+        if isinstance(status, Completed):
+            return status, turn  # it has no next one
         return status, self._pacer.next(now, status, random.random())
 
     async def _ask(self) -> QueueStatus:

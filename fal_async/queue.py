@@ -30,7 +30,6 @@ from fal_async.models import (
     QueueStatus,
     RequestLog,
     Result,
-    Submission,
     T,
 )
 from fal_async.options import CallOptions, Priority, StorageSettings, bundle
@@ -41,6 +40,7 @@ from fal_async.protocol.queue import (
     CANCEL_STATUSES,
     NewLogs,
     RequestUrls,
+    Submission,
     cancel_request,
     check_request_id,
     check_result,

@@ -30,10 +30,18 @@ from fal_async.credentials import KeySource, NoKey, key_source
 from fal_async.errors import AuthenticationError, ConfigurationError, NotFoundError
 from fal_async.logs import turn_on_logs
 from fal_async.models import OutputFile, Result, T
-from fal_async.options import CallOptions, Priority, StorageSettings, bundle, clean_headers, clean_tags
+from fal_async.options import (
+    NO_OPTIONS,
+    CallOptions,
+    Priority,
+    StorageSettings,
+    bundle,
+    clean_headers,
+    clean_tags,
+)
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.run import parse_run, run_request
-from fal_async.protocol.structure import check_output_type, input_value
+from fal_async.protocol.structure import check_output_type, input_value, is_flat
 from fal_async.supervision import Progress, Wait, submit_under, supervise
 
 if TYPE_CHECKING:
@@ -45,7 +53,7 @@ if TYPE_CHECKING:
     from fal_async.conversation import RealtimeConnection
     from fal_async.following import Mode, SubscribeMode
     from fal_async.queue import EnqueueCallback, Known, Queue, RequestHandle, UpdateCallback
-    from fal_async.realtime import Realtime
+    from fal_async.realtime import Realtime, RealtimeTokens
     from fal_async.storage import Storage
     from fal_async.streaming import EventStream
     from fal_async.transport import Pool, Transport
@@ -64,6 +72,7 @@ class _Learnt:
 
     known: Known | None = None
     cdn_tokens: TokenCache | None = None
+    realtime_tokens: RealtimeTokens | None = None
 
 
 class Session:
@@ -276,19 +285,30 @@ class Session:
     def realtime(self) -> Realtime:
         """Conversations over a WebSocket: `async with fal.realtime.connect("fal-ai/...") as connection:`."""
         if self._realtime is None:
-            from fal_async.realtime import Realtime
+            from fal_async.realtime import Realtime, RealtimeTokens
 
-            self._realtime = Realtime(self._sender(), self._talking)
+            learnt = self._learnt
+            tokens = learnt.realtime_tokens = learnt.realtime_tokens or RealtimeTokens()
+            self._realtime = Realtime(self._sender(), tokens, self._talking)
         return self._realtime
 
     def websocket(
         self, endpoint_id: str, *, path: str = "", headers: Mapping[str, str] | None = None
     ) -> HttpOverWebSocket:
-        """Experimental at fal: several direct calls over one WebSocket, answered in order (protocol 5.2)."""
+        """Experimental at fal: several direct calls over one WebSocket, answered in order (protocol 5.2).
+
+        Files in the inputs are uploaded first, as everywhere.
+        """
         from fal_async.websocket import HttpOverWebSocket
 
-        endpoint = EndpointId.parse(endpoint_id, path)
-        return HttpOverWebSocket(self._sender(), endpoint, clean_headers(headers), self._talking)
+        return HttpOverWebSocket(
+            self._sender(),
+            EndpointId.parse(endpoint_id, path),
+            clean_headers(headers),
+            self._talking,
+            prepare=lambda value: self._with_urls(value, NO_OPTIONS),
+            fetch_files=self._fetch_files,
+        )
 
     def stream(
         self,
@@ -366,6 +386,8 @@ class Session:
 
     async def _with_urls(self, value: Any, options: CallOptions) -> Any:
         """The input of a model with its files uploaded."""
+        if is_flat(value):
+            return value
         from fal_async.protocol.input_files import find_files
 
         if not find_files(value):

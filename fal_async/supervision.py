@@ -54,7 +54,7 @@ class CallbackFailed(Exception):
         self.error = error
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Progress:
     """How far a request has come."""
 
@@ -64,7 +64,7 @@ class Progress:
     """Nobody waits for it any more: what has not left yet stays here, and no attempt follows."""
     began_at: float | None = None
     """When the attempt under way began, Unix seconds."""
-    request: HttpRequest | None = attrs.field(default=None, repr=False)
+    request: HttpRequest | None = None
     """What is sent, until it is answered."""
 
     def leaves(self) -> None:
@@ -89,7 +89,7 @@ class Progress:
         )
 
 
-@attrs.define(eq=False, kw_only=True)
+@attrs.define(kw_only=True, eq=False, repr=False)
 class Wait:
     """What is known of a request while somebody waits for it."""
 

@@ -29,10 +29,11 @@ from fal_async import (
     RetryPolicy,
     Session,
     SessionStateError,
+    SubmissionUncertainError,
     Timeouts,
     TransportError,
 )
-from fal_async.emulator import Emulator
+from fal_async.emulator import Emulator, Fault
 from tests.quick import GATE, gate_at
 
 LLM = "fal-ai/any-llm"
@@ -488,6 +489,19 @@ def test_a_wrong_fal_log_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 # Shortcuts.
 
 
+async def test_closing_it_ends_what_still_reads_an_answer(emulator: Emulator) -> None:
+    """Its first bytes are there, the others never come."""
+    emulator.faults.add(Fault.stall(60, where="body", on="run"))
+    async with Session(emulator.key, hosts=emulator.hosts) as session:
+        reading = asyncio.create_task(session.run(LLM, ASK))
+        await emulator.wait_for("run")
+        async with asyncio.timeout(5):
+            while not session.transport.pool.being_read:
+                await asyncio.sleep(0)
+    with pytest.raises(SubmissionUncertainError):
+        await asyncio.wait_for(reading, 5)
+
+
 async def test_a_closed_kept_session_is_replaced(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     from fal_async.shortcuts import current_session
 
@@ -504,7 +518,7 @@ def test_shortcuts_survive_several_loops_and_a_changed_key() -> None:
     script = """
 import asyncio, os, sys, threading
 import fal_async
-from fal_async.emulator import Emulator
+from fal_async.emulator import Emulator, Fault
 from tests.quick import GATE, gate_at
 
 LLM = "fal-ai/any-llm"

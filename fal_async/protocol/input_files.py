@@ -11,14 +11,21 @@ import attrs
 
 from fal_async.errors import ConfigurationError
 from fal_async.protocol.media import check_content_type
-from fal_async.protocol.structure import field_names, is_record
+from fal_async.protocol.structure import LEAVES, field_names, is_record
 
-_PLAIN = frozenset({type(None), bool, int, float, str})
-"""A million numbers are passed over at the speed of C."""
+_SCALARS, _SEQUENCES = (
+    (str, int, float),
+    (list, tuple),
+)  # a union made anew each time costs as much as the test
 
 
 def _check_type(_: Any, __: Any, value: str | None) -> None:
     check_content_type(value)
+
+
+def _check_name(_: Any, __: Any, value: object) -> None:
+    if value is not None and not isinstance(value, str):
+        raise ConfigurationError(f"file_name is a {type(value).__name__}: expected a text such as 'cat.png'")
 
 
 @attrs.frozen(eq=False)
@@ -33,7 +40,7 @@ class File:
 
     data: Any = attrs.field(repr=False)
     content_type: str | None = attrs.field(default=None, kw_only=True, validator=_check_type)
-    file_name: str | None = attrs.field(default=None, kw_only=True)
+    file_name: str | None = attrs.field(default=None, kw_only=True, validator=_check_name)
 
 
 Source = PurePath | str | bytes | bytearray | memoryview | BinaryIO | AsyncIterable[bytes] | File | Any
@@ -84,27 +91,28 @@ def replace_files(value: Any, url_of: Callable[[Any], str]) -> Any:
 
 
 def _replaced(value: Any, url_of: Callable[[Any], str], path: str, above: tuple[int, ...]) -> Any:
-    if value is None or isinstance(value, str | int | float) or id(value) in above:
+    if value is None or isinstance(value, _SCALARS) or id(value) in above:
         return value
-    if is_file(value):
-        return url_of(value)
-    above = (*above, id(value))
     if isinstance(value, Mapping):
-        if _PLAIN.issuperset(map(type, value.values())):
+        if LEAVES.issuperset(map(type, value.values())):
             return value
+        above = (*above, id(value))
         return _if_changed(
             value, {key: _replaced(item, url_of, f"{path}.{key}", above) for key, item in value.items()}
         )
-    if isinstance(value, list | tuple):
-        if _PLAIN.issuperset(map(type, value)):
+    if isinstance(value, _SEQUENCES):
+        if LEAVES.issuperset(map(type, value)):
             return value
+        above = (*above, id(value))
         items = [_replaced(item, url_of, f"{path}[{at}]", above) for at, item in enumerate(value)]
         return value if all(a is b for a, b in zip(value, items, strict=True)) else items
+    if is_file(value):
+        return url_of(value)
     if isinstance(value, bytes | bytearray | memoryview):
         raise ConfigurationError(
             f"{path} is bytes: upload them with File(data, content_type=...), or encode(...) them as a data URI"
         )
-    return _replaced_record(value, url_of, path, above) if is_record(value) else value
+    return _replaced_record(value, url_of, path, (*above, id(value))) if is_record(value) else value
 
 
 def _replaced_record(value: Any, url_of: Callable[[Any], str], path: str, above: tuple[int, ...]) -> Any:

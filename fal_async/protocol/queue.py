@@ -32,7 +32,6 @@ from fal_async.models import (
     Queued,
     QueueStatus,
     RequestLog,
-    Submission,
     UnknownStatus,
 )
 from fal_async.options import CallOptions
@@ -55,6 +54,20 @@ CANCELLED_STATUS = 499
 _CANCELLED_TYPES = frozenset({"client_cancelled"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,199}")
 _ACCEPT = {"Accept": JSON_HEADERS["Accept"]}
+_ACCEPT_EVENTS = {"Accept": "text/event-stream"}
+
+
+@attrs.frozen(kw_only=True)
+class Submission:
+    """fal's answer to a submit (protocol 4.1). The URLs are None where the answer lacks them."""
+
+    request_id: str
+    response_url: str | None = attrs.field(default=None, repr=safe_repr)
+    status_url: str | None = attrs.field(default=None, repr=safe_repr)
+    cancel_url: str | None = attrs.field(default=None, repr=safe_repr)
+    position: int | None = None
+    gateway_request_id: str | None = None
+    raw: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -150,8 +163,8 @@ def status_request(url: str, *, endpoint_id: str, request_id: str, logs: bool) -
 def status_stream_request(url: str, *, endpoint_id: str, request_id: str, logs: bool) -> HttpRequest:
     head, query = url.partition("?")[::2]
     stream = f"{head.rstrip('/')}/stream" + (f"?{query}" if query else "")
-    request = _about(Operation.STATUS, "GET", _with_logs(stream, logs), endpoint_id, request_id)
-    return attrs.evolve(request, headers={"Accept": "text/event-stream"})
+    url = _with_logs(stream, logs)
+    return _about(Operation.STATUS, "GET", url, endpoint_id, request_id, headers=_ACCEPT_EVENTS)
 
 
 def _with_logs(url: str, logs: bool) -> str:
@@ -160,14 +173,24 @@ def _with_logs(url: str, logs: bool) -> str:
     return f"{url}{'&' if '?' in url else '?'}logs=1"
 
 
-def _about(operation: Operation, method: str, url: str, endpoint_id: str, request_id: str) -> HttpRequest:
+def _about(
+    operation: Operation,
+    method: str,
+    url: str,
+    endpoint_id: str,
+    request_id: str,
+    *,
+    headers: Mapping[str, str] = _ACCEPT,
+    persistent: bool = False,
+) -> HttpRequest:
     return HttpRequest(
         operation=operation,
         method=method,
         url=url,
-        headers=_ACCEPT,
+        headers=headers,
         endpoint_id=endpoint_id,
         request_id=request_id,
+        persistent=persistent,
     )
 
 
@@ -282,8 +305,7 @@ class NewLogs:
 
 def result_request(url: str, *, endpoint_id: str, request_id: str, persistent: bool) -> HttpRequest:
     """`persistent`: fal said that it completed well, so that whatever fails now is passing."""
-    request = _about(Operation.RESULT, "GET", url, endpoint_id, request_id)
-    return attrs.evolve(request, persistent=True) if persistent else request
+    return _about(Operation.RESULT, "GET", url, endpoint_id, request_id, persistent=persistent)
 
 
 def check_result(response: HttpResponse) -> None:

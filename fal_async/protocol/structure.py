@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import hashlib
 import json
@@ -128,7 +127,14 @@ def _cannot_carry(value: Any, what: str, otherwise: str) -> ConfigurationError:
 
 
 _TEXT = frozenset({str})
-_LEAVES = frozenset({str, int, float, bool, type(None)})
+LEAVES = frozenset({str, int, float, bool, type(None)})
+"""What a sequence or a mapping may hold without another look into it."""
+_SEQUENCES = (list, tuple)
+
+
+def is_flat(value: Any) -> bool:
+    """Whether this is a dict of texts, numbers and the like alone. Told in C, of a million values, too."""
+    return type(value) is dict and LEAVES.issuperset(map(type, value.values()))
 
 
 def _has_text_keys(value: Any) -> bool:
@@ -139,13 +145,13 @@ def _has_text_keys(value: Any) -> bool:
         if not _TEXT.issuperset(map(type, value)) and not all(isinstance(key, str) for key in value):
             return False
         inner = value.values()
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, _SEQUENCES):
         inner = value
     elif is_record(value):
         inner = [getattr(value, name) for name in field_names(value)]
     else:
         return True
-    return all(_has_text_keys(item) for item in inner if type(item) not in _LEAVES)
+    return all(_has_text_keys(item) for item in inner if type(item) not in LEAVES)
 
 
 def _first_unfit(value: Any, what: str) -> str | None:
@@ -171,7 +177,8 @@ def input_value(input: Any) -> Any:
 
 
 def is_record(value: Any) -> bool:
-    return (attrs.has(type(value)) or dataclasses.is_dataclass(value)) and not isinstance(value, type)
+    kind = type(value)  # of a class itself it is `type`, which is neither
+    return attrs.has(kind) or hasattr(kind, "__dataclass_fields__")
 
 
 def plain_value(value: Any) -> Any:
@@ -236,8 +243,11 @@ def _is_unicode(text: str) -> bool:
 
 
 def field_names(value: Any) -> list[str]:
-    fields = attrs.fields(type(value)) if attrs.has(type(value)) else dataclasses.fields(value)
-    return [field.name for field in fields if field.init]
+    if attrs.has(type(value)):
+        return [field.name for field in attrs.fields(type(value)) if field.init]
+    import dataclasses  # whoever made one has loaded it
+
+    return [field.name for field in dataclasses.fields(value) if field.init]
 
 
 def digest_of(body: bytes) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 import aiohttp
@@ -38,6 +40,7 @@ class Pool:
         self.short_lane = Lane(short)
         self.long_lane = Lane(max(1, self.max_connections - short), eager=_EAGER)
         self.gate = PollGate()
+        self.being_read: set[aiohttp.ClientResponse] = set()
         self._streams_left = max(1, (self.max_connections - short) // 2)
 
     def take_stream(self) -> bool:
@@ -79,9 +82,20 @@ class Pool:
         if loop is not None and loop is not asyncio.get_running_loop() and not loop.is_closed():
             raise _elsewhere()
 
+    @contextlib.contextmanager
+    def reading(self, response: aiohttp.ClientResponse) -> Iterator[None]:
+        """While its body is read: aiohttp lets who waits for more wait for ever where the session is closed."""
+        self.being_read.add(response)
+        try:
+            yield
+        finally:
+            self.being_read.discard(response)
+
     async def aclose(self) -> None:
         """Closing twice is no error. A borrowed aiohttp session is left open."""
         self.closed = True
+        for response in tuple(self.being_read):
+            response.close()  # whoever waits for more gets an error
         http, self._http, self._loop = self._http, None, None
         if http is not None and self._options.client_session is None:
             await http.close()

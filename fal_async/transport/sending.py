@@ -22,6 +22,7 @@ from fal_async.errors import (
     AuthenticationError,
     ConfigurationError,
     FalError,
+    SessionStateError,
     TransportError,
     TransportTimeoutError,
 )
@@ -112,8 +113,10 @@ async def _notice_closed_connections(request: HttpRequest) -> None:
 class OpenResponse:
     """An answer whose body is read in pieces."""
 
-    def __init__(self, response: aiohttp.ClientResponse, call: Call, headers: Mapping[str, str]) -> None:
-        self._response, self._call = response, call
+    def __init__(
+        self, response: aiohttp.ClientResponse, call: Call, headers: Mapping[str, str], pool: Pool
+    ) -> None:
+        self._response, self._call, self._pool = response, call, pool
         self.status = response.status
         self.headers = headers
 
@@ -126,11 +129,16 @@ class OpenResponse:
         self._response.close()
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """The body as it comes. TransportError where it breaks off or stalls."""
+        """The body as it comes. TransportError where it breaks off or stalls, SessionStateError where the session
+        is closed meanwhile."""
         try:
-            async for chunk in self._response.content.iter_any():
-                yield chunk
+            with self._pool.reading(self._response):
+                async for chunk in self._response.content.iter_any():
+                    yield chunk
         except FAILURES as error:
+            if self._pool.closed:
+                names = names_of(self._call.request) | {"request_id": self.request_id}
+                raise SessionStateError("the session was closed meanwhile", **names) from error
             raise transport_error(self._call, error) from error
 
 
@@ -223,7 +231,7 @@ class Transport:
         async with self.pool.long_lane:
             response = await _with_retries(attempt)
             try:
-                yield OpenResponse(response, call, _lower(response.headers))
+                yield OpenResponse(response, call, _lower(response.headers), self.pool)
             finally:
                 response.close()
 
@@ -244,7 +252,7 @@ class Transport:
             response = await self._once_or_on_the_backup(call, request.url, headers, limits)
             call.seen_id = response.headers.get(REQUEST_ID)
             try:
-                yield OpenResponse(response, call, _lower(response.headers))
+                yield OpenResponse(response, call, _lower(response.headers), self.pool)
             finally:
                 response.close()
 
@@ -258,12 +266,18 @@ class Transport:
         max_size: int = 0,
         heartbeat: float | None = None,
         connect_timeout: float | None = 10.0,
+        endpoint_id: str | None = None,
     ) -> AsyncIterator[WebSocket]:
         """A WebSocket. `max_size` in bytes, 0 for no limit; `heartbeat` in seconds, None for none."""
         from fal_async.transport.websocket import CLOSE_WAIT, WebSocket
 
         request = HttpRequest(
-            operation=Operation.STREAM, method="GET", url=url, headers=headers or {}, auth=auth
+            operation=Operation.STREAM,
+            method="GET",
+            url=url,
+            headers=headers or {},
+            auth=auth,
+            endpoint_id=endpoint_id,
         )
         call = self._call(request, None, None)
         async with self.pool.long_lane, contextlib.AsyncExitStack() as stack:
@@ -284,7 +298,7 @@ class Transport:
                 raise error_of(request, answer, time.time()) from None
             except TimeoutError as error:
                 words = f"no WebSocket to {host_of(url)} within {connect_timeout:g} s (connect_timeout)"
-                raise TransportTimeoutError(words) from error
+                raise TransportTimeoutError(words, endpoint_id=endpoint_id) from error
             except FAILURES as error:
                 raise transport_error(call, error) from error
             socket = WebSocket(raw, heartbeat)
@@ -362,9 +376,10 @@ class Transport:
                 if response.content.is_eof():
                     body = await response.read()
                 else:
-                    body = await _read_in_time(
-                        response, clock, silence, None if total is None else began + total
-                    )
+                    with self.pool.reading(response):
+                        body = await _read_in_time(
+                            response, clock, silence, None if total is None else began + total
+                        )
         except FalError:
             raise
         except FAILURES as error:

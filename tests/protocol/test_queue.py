@@ -14,13 +14,14 @@ import fal_async.errors
 import fal_async.models
 from fal_async.config import Hosts, Settings
 from fal_async.errors import ApiError, ConfigurationError, FalError, NotFoundError, ResponseDecodeError
-from fal_async.models import Completed, RequestLog, Submission
+from fal_async.models import Completed, RequestLog
 from fal_async.options import NO_OPTIONS, CallOptions
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.http import HttpResponse, Operation, decode_body, error_of
 from fal_async.protocol.queue import (
     CANCEL_STATUSES,
     NewLogs,
+    Submission,
     cancel_request,
     check_request_id,
     check_result,
@@ -116,7 +117,8 @@ def test_the_urls_that_submit_gave_are_used() -> None:
 
 
 @given(
-    st.text() | st.sampled_from(["https://evil.com/s", "http://queue.fal.run/s", "https://queue.fal.run@e/"])
+    st.text().filter(lambda url: ".fal." not in url.lower())  # a sub-domain of fal's own is at home
+    | st.sampled_from(["https://evil.com/s", "http://queue.fal.run/s", "https://queue.fal.run@e/"])
 )
 @example("https://evil.com/status")
 def test_urls_that_lead_elsewhere_are_rebuilt(url: str) -> None:

@@ -7,7 +7,6 @@ import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from fal_async import Hosts, RealtimeError, Session, ValidationError
@@ -17,29 +16,20 @@ from tests.real.conftest import SCRIPTS, python_with
 @pytest.fixture
 async def fal(workshop: Path) -> AsyncIterator[Session]:
     python = python_with(workshop, "fal-app", "fal", "uvicorn", "websockets")
-    with socket.socket() as finder:
-        finder.bind(("127.0.0.1", 0))
-        port: int = finder.getsockname()[1]
-    server = await asyncio.create_subprocess_exec(python, SCRIPTS / "fal_app.py", str(port))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        # Who connects before the application is up waits in this socket's queue.
+        port: int = listening.getsockname()[1]
+        listening.set_inheritable(True)
+        script = (python, SCRIPTS / "fal_app.py", str(listening.fileno()))
+        server = await asyncio.create_subprocess_exec(*script, pass_fds=[listening.fileno()])
     try:
-        await _answers(port, server)
         hosts = Hosts(run=f"http://127.0.0.1:{port}", realtime=f"ws://127.0.0.1:{port}")
         async with Session("any:key", hosts=hosts) as session:
             yield session
     finally:
-        server.terminate()
+        if server.returncode is None:
+            server.terminate()
         await server.wait()
-
-
-async def _answers(port: int, server: asyncio.subprocess.Process) -> None:
-    async with asyncio.timeout(60), aiohttp.ClientSession() as http:
-        while True:
-            assert server.returncode is None, "the application did not start"
-            try:
-                async with http.get(f"http://127.0.0.1:{port}/health"):
-                    return
-            except aiohttp.ClientError:
-                await asyncio.sleep(0.1)
 
 
 async def test_a_plain_endpoint(fal: Session) -> None:
