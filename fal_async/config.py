@@ -201,11 +201,13 @@ class RetryPolicy:
         max_retry_after: the longest `Retry-After` that is obeyed, in seconds; default 60. If the server asks
             for more, its error is raised at once.
         result_total: in place of `max_total` for fetching a result, which is paid for already; default 300.
-        outage: seconds for which nothing but failing polls is borne by who waits for a request; default 600.
+        outage: seconds for which nothing but failing polls, or status words that nobody knows, is borne by who
+            waits for a request; default 600.
         stuck_after: seconds without a move in the queue after which a warning says so; default 120.
         retry_uncertain: also send a paid request again after an ingress 502 or 504, which may come after
             fal took it: a second bill is possible. Default False.
-        on_retry: called with a `Retry` before each wait.
+        on_retry: called with a `Retry` before each wait, those between failing polls included. What it raises
+            ends the call as an exception in another callback does.
     """
 
     max_attempts: int = attrs.field(default=4, validator=_at_least_one)

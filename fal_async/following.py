@@ -143,11 +143,6 @@ class Follower:
             return None, Turn(self._pause_before_retry(error, self._patience.failures), turn.likely)
         finally:
             gate.leave()
-        if isinstance(status, UnknownStatus):
-            # It may mean that the request runs, or that it never will: not for ever, and not in silence.
-            self._bear(unknown_word(status))
-        else:
-            self._patience.restored()
         now = self._loop.time()
         self._saw(status, now)
         if isinstance(status, Completed):
@@ -190,11 +185,20 @@ class Follower:
     def _saw(self, status: QueueStatus, now: float) -> None:
         handle = self._handle
         handle.last_status = status
+        if not isinstance(status, UnknownStatus):
+            self._patience.restored()
+        self._look_at(status, now)
         if status.new_logs:
             # `new_logs` is about this generator; what an earlier one saw is in the handle already.
             handle.logs.extend(handle.seen_logs.take(status.new_logs))
         if isinstance(status, Completed) and handle.submitted_at is not None:
             self._pacer.learn(now, status)
+
+    def _look_at(self, status: QueueStatus, now: float) -> None:
+        """What a person should know of where it stands, or still stands."""
+        if isinstance(status, UnknownStatus):
+            # It may mean that the request runs, or that it never will: not for ever, and not in silence.
+            self._bear(unknown_word(status))
         if (stuck := self._stuck.seconds_stuck(status, now)) is not None:
             logger.warning(
                 "%s for %.0f s without a move (request %s)", status.headline, stuck, self._handle.request_id
@@ -225,7 +229,10 @@ class Follower:
                         line_at = now
                     elif silence is not None and now - line_at > silence:
                         raise StreamError("the status stream drips", request_id=handle.request_id)
-                    for event in decoder.feed(chunk):
+                    events = decoder.feed(chunk)
+                    if not events and handle.last_status is not None:
+                        self._look_at(handle.last_status, now)  # a keep-alive: all is as it was
+                    for event in events:
                         status = parse_event(event.data, handle.request_id, self._new_logs)
                         self._saw(status, now)
                         self._pacer.next(now, status, 0.5)  # so that polls know where it stands

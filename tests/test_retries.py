@@ -389,18 +389,20 @@ async def test_what_on_retry_raises_ends_it_as_a_callback_does(emulator: Emulato
 
 @pytest.mark.parametrize("mode", ["polling", "streaming"])
 async def test_a_status_that_nobody_knows_is_not_borne_for_ever(
-    emulator: Emulator, caplog: pytest.LogCaptureFixture, mode: Any
+    no_tasks_left: None, caplog: pytest.LogCaptureFixture, mode: Any
 ) -> None:
     """A word may mean that it will never be complete."""
-    gate_at(emulator)
     seen: list[Any] = []
-    emulator.faults.add(
-        Fault.word("FAILED", on="status", times=None), Fault.html(404, on="status_stream", times=None)
-    )
-    async with session_on(emulator, retry=quick(outage=0.5)) as fal:
+    async with (
+        Emulator(keep_alive=0.05) as emulator,
+        session_on(emulator, retry=quick(outage=0.5)) as fal,
+    ):
+        gate_at(emulator)
+        for on in ("status", "status_stream"):
+            emulator.faults.add(Fault.word("FAILED", on=on, times=None))
         with pytest.raises(ResponseDecodeError, match="the status is 'FAILED', which this version") as caught:
             await fal.subscribe(GATE, mode=mode, poll_interval=0.02, on_queue_update=seen.append)
-    assert caught.value.request_id in emulator.jobs
+        assert caught.value.request_id in emulator.jobs
     assert {update.status for update in seen} == {"FAILED"}
     warnings = [record.getMessage() for record in caplog.records if "3 polls in a row" in record.getMessage()]
     assert len(warnings) == 1

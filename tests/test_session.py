@@ -34,6 +34,7 @@ from fal_async import (
     TransportError,
 )
 from fal_async.emulator import Emulator, Fault
+from tests.quick import GATE, gate_at
 
 LLM = "fal-ai/any-llm"
 ASK = {"prompt": "x"}
@@ -82,6 +83,21 @@ def test_using_it_from_another_loop_is_refused_at_once() -> None:
     session = asyncio.run(main())
     asyncio.run(elsewhere(session))
     asyncio.run(end(session))
+
+
+async def test_another_loop_does_not_queue_up_behind_this_one(emulator: Emulator) -> None:
+    gate = gate_at(emulator)
+    async with Session(emulator.key, hosts=emulator.hosts, max_connections=2) as fal:
+        busy = asyncio.create_task(fal.run(GATE))  # takes the only place for a request of this kind
+        await emulator.wait_for("run")
+
+        def elsewhere() -> None:
+            with pytest.raises(SessionStateError, match="another event loop"):
+                asyncio.run(asyncio.wait_for(fal.run(GATE), 5))
+
+        await asyncio.to_thread(elsewhere)
+        gate.open()
+        await busy
 
 
 async def test_closing_it_from_another_loop_is_refused_while_its_own_lives(emulator: Emulator) -> None:
@@ -503,6 +519,7 @@ def test_shortcuts_survive_several_loops_and_a_changed_key() -> None:
 import asyncio, os, sys, threading
 import fal_async
 from fal_async.emulator import Emulator, Fault
+from tests.quick import GATE, gate_at
 
 LLM = "fal-ai/any-llm"
 

@@ -69,11 +69,12 @@ def check_output_type(into: Any) -> None:
     try:
         _converter().get_structure_hook(into)
     except Exception as error:
-        # cattrs' own, and whatever the annotations raise that it evaluates.
-        inner = getattr(error, "type_", into)
+        inner = getattr(error, "type_", None)
+        # Not cattrs' own: what the annotations raise that it evaluates.
+        why = str(error) if inner is None else f"a {_name_of(inner)} can't be built from JSON"
         raise ConfigurationError(
-            f"output_type={_name_of(into)}: a {_name_of(inner)} can't be built from JSON: expected an attrs "
-            "class, a dataclass or a TypedDict, of such and of plain values"
+            f"output_type={_name_of(into)}: {why}: expected an attrs class, a dataclass or a TypedDict, "
+            "of such and of plain values"
         ) from error
 
 

@@ -10,10 +10,12 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 import aiohttp
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
 
 from fal_async.config import RetryPolicy, Timeouts
-from fal_async.errors import FalError, TransportError, TransportTimeoutError
-from fal_async.protocol.http import HttpRequest, HttpResponse, Operation, host_of
+from fal_async.errors import FalError, TransportError, TransportTimeoutError, one_line
+from fal_async.protocol.http import HttpRequest, HttpResponse, Operation, host_of, without_query
 from fal_async.supervision import Progress
 
 FAILURES = (aiohttp.ClientError, TimeoutError, OSError, UnicodeError)
@@ -104,6 +106,8 @@ def unreachable(error: BaseException) -> bool:
 
 
 def transport_error(call: Call, error: BaseException) -> FalError:
+    """Ours for one of aiohttp's, which stays as its cause, without what nobody may see."""
+    _conceal(error)
     names = names_of(call.request)
     names["request_id"] = names["request_id"] or call.seen_id
     host = host_of(call.request.url)
@@ -111,6 +115,21 @@ def transport_error(call: Call, error: BaseException) -> FalError:
         return TransportTimeoutError(_what_took_too_long(call, error, host), **names)
     passing = not isinstance(error, aiohttp.ClientConnectorCertificateError)
     return TransportError(_what_broke(error, host), retryable=passing, **names)
+
+
+def _conceal(error: BaseException) -> None:
+    """aiohttp's texts hold whole URLs; its values the headers that were sent, key and all, and a proxy's password.
+    They would be in each traceback, and in whatever shows the `repr` of a cause."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        url = URL(without_query(str(error.request_info.real_url)), encoded=True)
+        error.request_info = aiohttp.RequestInfo(
+            url, error.request_info.method, CIMultiDictProxy(CIMultiDict()), url
+        )
+        error.history, error.headers = (), None
+    elif isinstance(error, OSError) and isinstance(error.strerror, str):
+        error.strerror = one_line(error.strerror)
+    known = (arg for arg in error.args if isinstance(arg, str | int | BaseException))
+    error.args = tuple(one_line(arg) if isinstance(arg, str) else arg for arg in known)
 
 
 def _what_took_too_long(call: Call, error: BaseException, host: str) -> str:

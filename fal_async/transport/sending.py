@@ -254,6 +254,7 @@ class Transport:
         # An upload holds its connection as long as its body takes.
         holds = request.operation in LONG or request.operation is Operation.UPLOAD
         try:
+            self.pool.http()  # before the lane, which may be full: a wrong loop is told at once
             async with self.pool.long_lane if holds else self.pool.short_lane:
                 response = await self._whole_answer(call)
             if not 200 <= response.status < 300 and response.status not in call.accept:
