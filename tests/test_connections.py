@@ -508,12 +508,17 @@ async def test_an_answer_that_is_the_end_of_http_leaves_nothing_open() -> None:
         writer.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n")
         await reader.read()  # until the client closes it
         writer.close()
+        await writer.wait_closed()
+        ended.set()
 
+    ended = asyncio.Event()
     async with await asyncio.start_server(answer, "127.0.0.1") as server:
         url = "http://{}:{}".format(*server.sockets[0].getsockname()[:2])
         async with Session("a:b", hosts=Hosts.local(url), retry=ONCE) as fal:
             with pytest.raises(ApiError, match="101"):
                 await fal.queue.status(LLM, "some-id")
+        async with asyncio.timeout(5):
+            await ended.wait()
 
 
 async def test_a_name_that_no_look_up_takes_is_a_transport_error() -> None:
