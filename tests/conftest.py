@@ -14,7 +14,6 @@ from hypothesis import settings
 from fal_async import Session
 from fal_async.emulator import Emulator
 
-
 # No test asserts a time: on a busy machine an example takes what it takes.
 settings.register_profile("any-machine", deadline=None)
 settings.load_profile("any-machine")
