@@ -20,6 +20,7 @@ from fal_async import (
     Session,
     StartTimeoutError,
     SubmissionUncertainError,
+    Timeouts,
     TransportError,
     ValidationError,
 )
@@ -237,7 +238,7 @@ async def test_a_warm_connection_is_no_licence_to_send_again(fal: Session, emula
 )
 async def test_nor_is_a_direct_run_by_another_method(emulator: Emulator, method: str, fault: Fault) -> None:
     async with session_on(emulator, timeout=impatient()) as fal:
-        await fal.run(LLM, ASK)  # a warm connection
+        await fal.with_options(timeout=Timeouts()).run(LLM, ASK)  # a warm connection, on a busy machine too
         emulator.faults.add(fault)
         with pytest.raises(SubmissionUncertainError):
             await fal.run(LLM, ASK, method=method)
