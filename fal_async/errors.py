@@ -42,20 +42,20 @@ import attrs
 MAX_MESSAGE = 200
 MAX_LINE = 290
 
-_SECRETS = (
+_SECRETS = (  # compiled by `re` when the first error is made: most processes make none
     # A data URI is the caller's input, whatever its length.
-    (re.compile(r"\bdata:[\w.+/-]*[;,][^\s'\"]*", re.IGNORECASE), "data:..."),
-    (re.compile(r"\b([a-z][a-z0-9+.-]{0,20}://)\S{0,300}@", re.IGNORECASE), r"\1...@"),
+    (r"(?i)\bdata:[\w.+/-]*[;,][^\s'\"]*", "data:..."),
+    (r"(?i)\b([a-z][a-z0-9+.-]{0,20}://)\S{0,300}@", r"\1...@"),
     # Queries and fragments carry webhook secrets and signed tokens.
-    (re.compile(r"\b([a-z][a-z0-9+.-]{0,20}://[^\s?#'\"]*)([?#])[^\s'\"]*", re.IGNORECASE), r"\1\2..."),
-    (re.compile(r"\?[\w.%~-]+=[^\s'\"]*"), "?..."),
+    (r"(?i)\b([a-z][a-z0-9+.-]{0,20}://[^\s?#'\"]*)([?#])[^\s'\"]*", r"\1\2..."),
+    (r"\?[\w.%~-]+=[^\s'\"]*", "?..."),
     # Keys as headers have them, alone, and JSON web tokens.
-    (re.compile(r"\b(Key)\s+[\w.~+/=-]+:[\w.~+/=-]+", re.IGNORECASE), r"\1 ..."),
-    (re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]{6,}", re.IGNORECASE), r"\1 ..."),
-    (re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}:[\w-]+", re.IGNORECASE), "..."),
-    (re.compile(r"\beyJ[\w-]{8,}(?:\.[\w-]*)*"), "..."),
+    (r"(?i)\b(Key)\s+[\w.~+/=-]+:[\w.~+/=-]+", r"\1 ..."),
+    (r"(?i)\b(Bearer|Basic)\s+[\w.~+/=-]{6,}", r"\1 ..."),
+    (r"(?i)\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}:[\w-]+", "..."),
+    (r"\beyJ[\w-]{8,}(?:\.[\w-]*)*", "..."),
     # Nothing a person reads is this long in one piece; base64 and tokens are.
-    (re.compile(r"[^\s=]{120,}"), "..."),
+    (r"[^\s=]{120,}", "..."),
 )
 
 
@@ -63,7 +63,7 @@ def one_line(text: object, limit: int = MAX_MESSAGE) -> str:
     """`text` as one line of at most `limit` characters, with secrets, data URIs and URL queries cut out."""
     line = str(text)[: 64 * MAX_LINE]
     for pattern, replacement in _SECRETS:
-        line = pattern.sub(replacement, line)
+        line = re.sub(pattern, replacement, line)
     # What UTF-8 can't carry (half a surrogate pair out of a JSON text) would break who prints it.
     line = " ".join(line.encode("utf-8", "replace").decode().split())
     return line if len(line) <= limit else line[: limit - 3] + "..."
@@ -390,6 +390,8 @@ class ResponseDecodeError(FalError):
 
     Attributes:
         paths: what did not fit, such as `"required field missing @ $.logs[0].message"`.
+        body: the answer as it came, which is paid for: decoded JSON where it is that, else bytes. Not in the
+            message.
     """
 
     def __init__(
@@ -397,12 +399,14 @@ class ResponseDecodeError(FalError):
         message: object,
         *,
         paths: Sequence[str] = (),
+        body: Any = None,
         request_id: str | None = None,
         endpoint_id: str | None = None,
         retryable: bool | None = None,
     ) -> None:
         super().__init__(message, request_id=request_id, endpoint_id=endpoint_id, retryable=retryable)
         self.paths = [one_line(path) for path in paths]
+        self.body = body
 
     def to_dict(self) -> dict[str, Any]:
         return {**super().to_dict(), "paths": self.paths}

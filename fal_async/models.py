@@ -34,7 +34,7 @@ class RequestLog:
     source: str = ""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, init=False, eq=False, repr=False)
 class _Status:
     request_id: str
     logs: tuple[RequestLog, ...] = attrs.field(default=(), repr=False)
@@ -103,19 +103,6 @@ class UnknownStatus(_Status):
 
 QueueStatus = Queued | InProgress | Completed | UnknownStatus
 """Where a request stands. Tell the kinds apart with `match` or `isinstance`."""
-
-
-@attrs.frozen(kw_only=True)
-class Submission:
-    """fal's answer to a submit (protocol 4.1). The URLs are None where the answer lacks them."""
-
-    request_id: str
-    response_url: str | None = attrs.field(default=None, repr=safe_repr)
-    status_url: str | None = attrs.field(default=None, repr=safe_repr)
-    cancel_url: str | None = attrs.field(default=None, repr=safe_repr)
-    position: int | None = None
-    gateway_request_id: str | None = None
-    raw: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
 
 
 class CancelOutcome(enum.StrEnum):

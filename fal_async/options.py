@@ -95,14 +95,19 @@ class StorageSettings:
         return json.dumps(self.to_wire(), separators=(",", ":"))
 
 
-_TAG_KEY = re.compile(r"[a-z0-9._-]{1,64}")
-_TAG_VALUE = re.compile(r"[\x20-\x2b\x2d-\x7e]{0,256}")
+_TAG_KEY = r"[a-z0-9._-]{1,64}"  # patterns are compiled on first use: most calls have none of these
+_TAG_VALUE = r"[\x20-\x2b\x2d-\x7e]{0,256}"
 _MAX_TAGS, _MAX_TAGS_HEADER = 10, 1024
 
 
 def _texts(what: str, pairs: Mapping[str, str] | None) -> dict[str, str]:
     if pairs is not None and not isinstance(pairs, Mapping):
         raise ConfigurationError(f"{what}: a {type(pairs).__name__}: expected a mapping of names to texts")
+    for name, value in (pairs or {}).items():
+        if not isinstance(value, str | int | float):
+            raise ConfigurationError(
+                f"{what}: the value of {name!r} is a {type(value).__name__}: expected a text"
+            )
     return {str(name): str(value) for name, value in (pairs or {}).items()}
 
 
@@ -110,11 +115,11 @@ def clean_tags(tags: Mapping[str, str] | None) -> dict[str, str]:
     """Billing tags as the gateway keeps them (protocol 3.1). It silently drops wrong ones: here they fail."""
     clean = {key.lower(): value for key, value in _texts("tags", tags).items()}
     for key, value in clean.items():
-        if not _TAG_KEY.fullmatch(key) or key.startswith("fal."):
+        if not re.fullmatch(_TAG_KEY, key) or key.startswith("fal."):
             raise ConfigurationError(
                 f"tags: key {key!r}: expected 1 to 64 of a-z 0-9 . _ - and not the prefix 'fal.'"
             )
-        if not _TAG_VALUE.fullmatch(value):
+        if not re.fullmatch(_TAG_VALUE, value):
             raise ConfigurationError(
                 f"tags: value of {key!r}: expected up to 256 printable ASCII characters without a comma"
             )
@@ -129,8 +134,8 @@ def tags_header(tags: Mapping[str, str]) -> str:
     return ",".join(f"{key}={value}" for key, value in tags.items())
 
 
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_HEADER_NAME = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
+_HEADER_VALUE = r"[\t\x20-\x7e\x80-\xff]*"
 _OWN_HEADERS = frozenset({"authorization", "content-length", "host", "transfer-encoding", "connection"})
 
 
@@ -138,11 +143,11 @@ def clean_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
     """ConfigurationError for what can't be a header, or is this client's own business."""
     clean = _texts("headers", headers)
     for name, value in clean.items():
-        if not _HEADER_NAME.fullmatch(name):
+        if not re.fullmatch(_HEADER_NAME, name):
             raise ConfigurationError(f"headers: {name!r} is no header name")
         if name.lower() in _OWN_HEADERS:
             raise ConfigurationError(f"headers: {name!r} is set by the client: keys go into credentials=")
-        if not _HEADER_VALUE.fullmatch(value):
+        if not re.fullmatch(_HEADER_VALUE, value):
             raise ConfigurationError(
                 f"headers: the value of {name!r} has characters that no header can carry"
             )
@@ -150,7 +155,9 @@ def clean_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def _check_header_text(_: Any, attribute: attrs.Attribute[Any], value: object) -> None:
-    if value is not None and (not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value) or not value):
+    if value is not None and (
+        not isinstance(value, str) or not re.fullmatch(_HEADER_VALUE, value) or not value
+    ):
         raise ConfigurationError(f"{attribute.name}={value!r}: expected a text that a header can carry")
 
 

@@ -22,6 +22,8 @@ from fal_async.config import (
     RetryPolicy,
     Settings,
     Timeouts,
+    check_function,
+    check_retry,
     from_env,
 )
 from fal_async.credentials import KeySource, NoKey, key_source
@@ -39,7 +41,7 @@ from fal_async.options import (
 )
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.run import parse_run, run_request
-from fal_async.protocol.structure import input_value, is_flat
+from fal_async.protocol.structure import check_output_type, input_value, is_flat
 from fal_async.supervision import Progress, Wait, submit_under, supervise
 
 if TYPE_CHECKING:
@@ -124,10 +126,10 @@ class Session:
     ) -> None:
         self._environment = from_env()
         self._settings = Settings(
-            hosts=hosts or self._environment.hosts,
+            hosts=self._environment.hosts if hosts is None else hosts,
             credentials=credentials,
             proxy_url=proxy_url,
-            retry=retry or RetryPolicy(),
+            retry=RetryPolicy() if retry is None else retry,
             timeouts=Timeouts.of(timeout),
             headers=clean_headers(headers),
             tags=clean_tags(tags),
@@ -139,7 +141,7 @@ class Session:
             ssl=ssl,
             http_proxy=http_proxy,
             trust_env=trust_env,
-            trace_configs=tuple(trace_configs),
+            trace_configs=trace_configs,
         )
         self._keys = _key_source(self._settings, self._environment)
         self._parent: Session | None = None  # of a view: the session whose pool it uses
@@ -179,16 +181,16 @@ class Session:
         """
         view = object.__new__(type(self))
         view.__dict__.update(self.__dict__)
+        view._parent = self._root  # before anything fails: what is no view yet must not pass for its session
         given = self._settings
         view._settings = attrs.evolve(
             given,
             credentials=given.credentials if credentials is None else credentials,
-            retry=retry or given.retry,
+            retry=given.retry if retry is None else retry,
             timeouts=given.timeouts if timeout is None else Timeouts.of(timeout),
             headers={**given.headers, **clean_headers(headers)},
             tags=clean_tags({**given.tags, **(tags or {})}),
         )
-        view._parent = self._root
         view._transport = view._queue = view._realtime = view._storage = None
         if credentials is not None:
             view._keys = _key_source(view._settings, self._environment)
@@ -199,14 +201,17 @@ class Session:
 
     async def open(self) -> Session:
         """Open the pool now. It opens by itself on first use, too. SessionStateError once it was closed."""
-        turn_on_logs(self._environment.log)
         self._the_pool().http()
         return self
 
     async def aclose(self) -> None:
-        """Close every connection. Closing twice, or closing a view, is no error."""
+        """Close every connection. Closing twice, or closing a view, is no error.
+
+        SessionStateError in another event loop than its own, while that one lives.
+        """
         if self._parent is not None:
             return
+        self._the_pool().check_loop()
         for connection in tuple(self._talking):
             await connection.aclose()
         if self._webhooks is not None:
@@ -253,6 +258,7 @@ class Session:
         if root._pool is None:
             from fal_async.transport import Pool  # aiohttp is loaded when the first session opens
 
+            turn_on_logs(root._environment.log)
             root._pool = Pool(self._pool_options)
         return root._pool
 
@@ -340,6 +346,8 @@ class Session:
         from fal_async.streaming import Beginning, EventStream
 
         endpoint = EndpointId.parse(endpoint_id, path)
+        check_retry(retry)
+        check_output_type(output_type)
         options = bundle(
             hint=hint,
             start_timeout=start_timeout,
@@ -443,6 +451,8 @@ class Session:
             TransportError: fal was not reached. ResponseDecodeError: not the promised shape.
         """
         endpoint = EndpointId.parse(endpoint_id, path)
+        check_retry(retry)
+        check_output_type(output_type)
         options = bundle(
             hint=hint,
             start_timeout=start_timeout,
@@ -453,7 +463,6 @@ class Session:
             disable_fallback=disable_fallback,
             inline_below=inline_below,
         )
-
         progress = Progress()
 
         async def work() -> Result[T]:
@@ -528,7 +537,10 @@ class Session:
         endpoint = EndpointId.parse(endpoint_id, path)
         receiver = self.webhooks.receiver_for(webhook_url) if mode == "webhook" else None
         following: Mode = "polling" if mode == "webhook" else mode
-        check_following(following, poll_interval)
+        check_following(following, poll_interval, on_queue_update)
+        check_function("on_enqueue", on_enqueue)
+        check_retry(retry)
+        check_output_type(output_type)
         options = bundle(
             hint=hint,
             priority=priority,

@@ -54,18 +54,24 @@ class CallbackFailed(Exception):
         self.error = error
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Progress:
     """How far a request has come."""
 
     sent: bool = False
     """Whether anything of the attempt under way may have left the process."""
     given_up: bool = False
-    """Nobody waits for it any more: no attempt follows the one under way."""
+    """Nobody waits for it any more: what has not left yet stays here, and no attempt follows."""
     began_at: float | None = None
     """When the attempt under way began, Unix seconds."""
-    request: HttpRequest | None = attrs.field(default=None, repr=False)
+    request: HttpRequest | None = None
     """What is sent, until it is answered."""
+
+    def leaves(self) -> None:
+        """The first byte of the body is about to leave. ConnectionAbortedError where nobody waits for it."""
+        if self.given_up:
+            raise ConnectionAbortedError("given up before it was sent")
+        self.sent = True
 
     def uncertain(
         self, request: HttpRequest, reason: str, request_id: str | None = None
@@ -83,7 +89,7 @@ class Progress:
         )
 
 
-@attrs.define(eq=False, kw_only=True)
+@attrs.define(kw_only=True, eq=False, repr=False)
 class Wait:
     """What is known of a request while somebody waits for it."""
 

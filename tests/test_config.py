@@ -84,6 +84,7 @@ NO_BASES = [
         "https://fal.run\\x",
     ),
     *("https://fal.run/\n", "https://\tfal.run", None, 7, b"https://fal.run"),
+    *("https://fal..run", "https://.fal.run", f"https://{'a' * 64}.run", "https://https://fal.run"),
 ]
 
 
@@ -141,6 +142,14 @@ def test_a_timeout_that_is_none(value: Any) -> None:
 
 
 # Retries.
+
+
+@pytest.mark.parametrize(
+    "options", [{"on_retry": 5}, {"on_retry": "print"}, {"retry_uncertain": "no"}, {"retry_uncertain": 0}]
+)
+def test_a_policy_of_wrong_types_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(options))):
+        RetryPolicy(**options)
 
 
 @pytest.mark.parametrize("value", [*NO_SECONDS, None])
@@ -278,23 +287,29 @@ def test_any_environment_is_read_or_refused(environ: dict[str, str]) -> None:
 
 # Values.
 
-VALUES: list[Any] = [
+PUBLIC: list[Any] = [
     Hosts(),
     Timeouts(total=None),
     RetryPolicy(max_attempts=2),
+    Retry(operation="status", attempt=1, delay=0.5, error=ConfigurationError("x")),
+]
+OURS: list[Any] = [
     Settings(tags={"a": "b"}, credentials=KEY),
     Environment(key=KEY),
-    Retry(operation="status", attempt=1, delay=0.5, error=ConfigurationError("x")),
     PoolOptions(max_connections=5),
 ]
 
 
-@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
-def test_values_travel_and_hide_the_key(value: Any) -> None:
+@pytest.mark.parametrize("value", PUBLIC, ids=lambda value: type(value).__name__)
+def test_values_travel(value: Any) -> None:
     for twin in (copy.copy(value), copy.deepcopy(value), pickle.loads(pickle.dumps(value))):
         assert repr(twin) == repr(value)
         if not isinstance(value, Retry):  # errors are equal by identity
             assert twin == value
+
+
+@pytest.mark.parametrize("value", PUBLIC + OURS, ids=lambda value: type(value).__name__)
+def test_values_hide_the_key_and_stay_as_they_are(value: Any) -> None:
     assert KEY not in repr(value)
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         value.x = 1

@@ -19,9 +19,9 @@ from fal_async.models import (
     Queued,
     RequestLog,
     Result,
-    Submission,
     UnknownStatus,
 )
+from fal_async.protocol.queue import Submission
 
 LOG = RequestLog(message="50%", timestamp="t", level="INFO", source="USER")
 VALUES: list[Any] = [

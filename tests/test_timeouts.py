@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from fal_async import (
     ClientTimeoutError,
@@ -54,23 +52,24 @@ async def test_no_connection_in_time(full_backlog: str) -> None:
                 await call(LLM, ASK)
 
 
-class _Silent(AbstractResolver):
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
+class _SilentNames(asyncio.SelectorEventLoop):
+    """An event loop on which no name server ever answers."""
+
+    async def getaddrinfo(self, *args: Any, **kwargs: Any) -> Any:
         await asyncio.sleep(LONG)
-        return []
-
-    async def close(self) -> None:
-        """Nothing is held."""
 
 
-async def test_a_name_server_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aiohttp.connector, "DefaultResolver", lambda **_: _Silent())
-    hosts = Hosts.local("http://fal.invalid:8080")
-    async with Session("a:b", hosts=hosts, timeout=Timeouts(connect=0.1), retry=ONCE) as fal:
-        with pytest.raises(TransportTimeoutError, match=r"no connection to fal\.invalid:8080 within 0\.1 s"):
-            await fal.run(LLM, ASK)
+def test_a_name_server_that_never_answers() -> None:
+    async def ask() -> None:
+        hosts = Hosts.local("http://fal.invalid:8080")
+        async with Session("a:b", hosts=hosts, timeout=Timeouts(connect=0.1), retry=ONCE) as fal:
+            with pytest.raises(
+                TransportTimeoutError, match=r"no connection to fal\.invalid:8080 within 0\.1 s"
+            ):
+                await fal.run(LLM, ASK)
+
+    with asyncio.Runner(loop_factory=_SilentNames) as runner:
+        runner.run(ask())
 
 
 OPERATIONS = ["run", "submit", "status", "result", "cancel"]

@@ -11,7 +11,7 @@ from fal_async.errors import ConfigurationError
 
 NAMESPACES = frozenset({"workflows", "comfy"})
 _SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-_LEGACY = re.compile(r"(\d+)-([A-Za-z0-9][A-Za-z0-9-]*)")
+_LEGACY = r"(\d+)-([A-Za-z0-9][A-Za-z0-9-]*)"
 _URL_HOSTS = frozenset({"fal.run", "queue.fal.run"})
 
 
@@ -51,7 +51,7 @@ class EndpointId:
 @lru_cache(maxsize=1024)
 def _parse(text: str) -> EndpointId:
     segments = _strip_url(text.strip()).strip("/").split("/")
-    if len(segments) == 1 and (legacy := _LEGACY.fullmatch(segments[0])):
+    if len(segments) == 1 and (legacy := re.fullmatch(_LEGACY, segments[0])):
         segments = [legacy[1], legacy[2]]
     namespace = segments.pop(0) if segments[0] in NAMESPACES else None
     if len(segments) < 2 or not all(_SEGMENT.fullmatch(segment) for segment in segments):

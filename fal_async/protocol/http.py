@@ -43,7 +43,7 @@ else:
 REQUEST_ID = "x-fal-request-id"
 """On every answer of fal's; its absence on a 5xx tells a bare ingress error (protocol 3.2)."""
 JSON_TYPE = "application/json"
-_CHARSET = re.compile(r"charset=\"?([\w-]+)", re.ASCII | re.IGNORECASE)
+_CHARSET = r"(?ai)charset=\"?([\w-]+)"  # patterns are compiled on first use: few calls need one
 _CHARSETS = frozenset(
     {"utf-8", "utf-16", "us-ascii", "ascii", "latin-1", "windows-1252", "shift_jis", "gb18030"}
 )
@@ -70,7 +70,7 @@ PAID = frozenset({Operation.RUN, Operation.SUBMIT, Operation.STREAM})
 BodyFactory = Callable[[], AsyncIterable[bytes]]
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class HttpRequest:
     """One request to be sent.
 
@@ -95,7 +95,7 @@ class HttpRequest:
     refusal_is_final: bool = False
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class HttpResponse:
     """A whole answer. Header names are in lower case; `attempts` counts the requests it took."""
 
@@ -122,6 +122,7 @@ class HttpResponse:
             kind = self.headers.get("content-type", "no content type")
             raise ResponseDecodeError(
                 f"the answer ({self.status}, {kind}, {len(self.body)} bytes) is no JSON",
+                body=self.body,
                 request_id=self.request_id,
                 retryable=True,
             ) from error
@@ -165,7 +166,7 @@ def decode_body(response: HttpResponse) -> Any:
 
 
 def _decode_text(response: HttpResponse) -> str:
-    found = _CHARSET.search(response.headers.get("content-type", ""))
+    found = re.search(_CHARSET, response.headers.get("content-type", ""))
     charset = found[1].lower() if found else "utf-8"
     # Only these: Python knows "charsets" that are no such thing, or that raise whatever they are told.
     known = charset if charset in _CHARSETS or charset.startswith("iso-8859-") else "utf-8"
@@ -178,7 +179,7 @@ def _decode_text(response: HttpResponse) -> str:
 # Origins: who gets the key (protocol 1.1; design "answers are not trusted with the key").
 
 _FAL_DOMAINS = ("fal.run", "fal.ai", "falrun.com")
-_HOST_NAME = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)*")
+_HOST_NAME = r"[a-z0-9-]+(?:\.[a-z0-9-]+)*"
 _BACKUP = {"https://fal.run": "https://falrun.com", "https://queue.fal.run": "https://queue.falrun.com"}
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _WEB_SCHEMES = {"ws": "http", "wss": "https"}
@@ -214,7 +215,7 @@ def is_fals_own(origin: str | None) -> bool:
         return False
     host = origin.removeprefix("https://")
     # A plain name only: `evil.com%2f.fal.run` ends as it should, and is read in more than one way.
-    if not _HOST_NAME.fullmatch(host):
+    if not re.fullmatch(_HOST_NAME, host):
         return False
     return any(host == domain or host.endswith("." + domain) for domain in _FAL_DOMAINS)
 
@@ -292,8 +293,8 @@ def host_of(url: str) -> str:
 
 # Errors (protocol 9).
 
-_BALANCE = re.compile(r"exhausted balance|\btop[ _-]?up\b|insufficient (balance|credits)", re.IGNORECASE)
-_LOCKED = re.compile(r"\blocked\b", re.IGNORECASE)
+_BALANCE = r"(?i)exhausted balance|\btop[ _-]?up\b|insufficient (balance|credits)"
+_LOCKED = r"(?i)\blocked\b"
 _POLICY = "content_policy_violation"
 _BILLING = "top up at https://fal.ai/dashboard/billing"
 _TRUE, _FALSE = frozenset({"1", "true", "yes"}), frozenset({"0", "false", "no"})
@@ -439,7 +440,7 @@ def _class_of(
     # "504 caused by the caller's start timeout" (protocol 3.2)
     if status == 504 and response.headers.get("x-fal-request-timeout-type", "").strip().lower() == "user":
         return StartTimeoutError
-    if status == 403 and (_BALANCE.search(message) or _LOCKED.search(message)):
+    if status == 403 and (re.search(_BALANCE, message) or re.search(_LOCKED, message)):
         return BalanceExhaustedError
     if status == 422 and _POLICY in (error_type, *(entry.type for entry in details)):
         return ContentPolicyError

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
 from urllib.parse import quote, urlsplit
 
 from fal_async.errors import ConfigurationError
@@ -25,7 +24,7 @@ def option_headers(options: CallOptions, tags: Mapping[str, str], *, queue: bool
         return headers
     if options.start_timeout is not None:
         # The preferred name and its older alias, which other servers may know alone (protocol 14, no. 4).
-        seconds = format(Decimal(str(options.start_timeout)), "f")  # decimal, whatever its size
+        seconds = _decimal(options.start_timeout)
         headers |= {"X-Fal-Request-Start-Timeout": seconds, "X-Fal-Request-Timeout": seconds}
     if options.hint is not None:
         headers["X-Fal-Runner-Hint"] = options.hint
@@ -40,6 +39,13 @@ def option_headers(options: CallOptions, tags: Mapping[str, str], *, queue: bool
     if queue and options.no_retry:
         headers["X-Fal-No-Retry"] = "1"
     return merged_headers(headers, options.headers) if options.headers else headers
+
+
+def _decimal(number: float) -> str:
+    """Without an exponent, whatever its size."""
+    from decimal import Decimal  # seldom needed, and as dear as a module of ours
+
+    return format(Decimal(str(number)), "f")
 
 
 def merged_headers(headers: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:

@@ -14,27 +14,40 @@ import attrs
 
 from fal_async.models import Completed, Queued, QueueStatus
 
-FIRST_POLL = 0.2
+FIRST_POLL = 0.15
 SHORTEST, LONGEST = 0.03, 12.0
 """No pause is shorter or longer than this, but where the caller fixes the interval."""
 SHORTEST_FIXED = 0.01
 
-# An endpoint that nothing is known of: as quick as others ask all the time, then sparser.
-_SHORT, _SHORT_INTERVAL = 1.0, 0.4
-_MEDIUM, _MEDIUM_INTERVAL = 10.5, 0.52
-_GROWTH = 0.2
-"""Seconds that the interval grows with each second of a job of more than `_MEDIUM`."""
-_LONG_INTERVAL = 2.25
+_BLIND = (
+    (0.0, 0.25),
+    (0.3, 0.25),
+    (2.4, 0.5),
+    (3.0, 0.75),
+    (8.6, 0.75),
+    (9.0, 0.48),
+    (11.0, 0.48),
+    (14.0, 3.3),
+    (53.0, 3.3),
+    (56.0, 2.1),
+    (63.0, 2.2),
+    (75.0, 3.0),
+)
+"""For an endpoint that nothing is known of: seconds run, and the interval then; in between it changes evenly.
+
+A job of 10 s is to be noticed within 0.27 s and 21 polls, one of 60 s within 2 % and 40 polls. No interval that
+only grows does both, so it is dense around those two, and what ends between them is noticed 1.6 s late."""
+_BLIND_TIMES = tuple(seconds for seconds, _ in _BLIND)
 _SHARE = 0.04
-"""For jobs of more than a minute: an interval of 4 % of the time they have run, so 2 % late on average."""
+"""Of more than a minute: an interval of 4 % of the time they have run, so 2 % late on average."""
 
 # One that is known.
 _SAMPLES = 32
-_STEP = 0.06
-"""A poll where 6 % more of the latest requests had ended..."""
-_FINE = 0.008
-"""...but not sooner than after 0.8 % of the time it has run, nor later than after `_COARSE` of that."""
-_COARSE = 4
+_STEP = 0.08
+"""A poll where 8 % more of the latest requests had ended..."""
+_FINE = 0.006
+"""...but not sooner than after 0.6 % of the time it has run, nor later than after `_COARSE` of that."""
+_COARSE = 3
 _FIRST_LOOK, _LOOK, _LOOK_PER_SAMPLE = 0.6, 1.5, 0.25
 """Before that: looks for what ends early, errors above all, each after 1.5 times the time it has run; the less
 is known, the more often."""
@@ -202,12 +215,11 @@ def _seconds(told: object) -> float | None:
 
 def _blind_interval(ran: float) -> float:
     """For an endpoint that nothing is known of."""
-    if ran < _SHORT:
-        return _SHORT_INTERVAL
-    if ran < _MEDIUM:
-        return _MEDIUM_INTERVAL
-    grown = min(_LONG_INTERVAL, _MEDIUM_INTERVAL + _GROWTH * (ran - _MEDIUM))
-    return min(LONGEST, max(grown, _SHARE * ran if ran > 60 else 0.0))
+    at = bisect_right(_BLIND_TIMES, ran)
+    if at == len(_BLIND):
+        return min(LONGEST, _SHARE * ran)
+    (since, before), (until, after) = _BLIND[at - 1], _BLIND[at]
+    return before + (after - before) * (ran - since) / (until - since)
 
 
 def _jitter(chance: float) -> float:

@@ -32,7 +32,6 @@ from fal_async.models import (
     Queued,
     QueueStatus,
     RequestLog,
-    Submission,
     UnknownStatus,
 )
 from fal_async.options import CallOptions
@@ -56,6 +55,19 @@ _CANCELLED_TYPES = frozenset({"client_cancelled"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,199}")
 _ACCEPT = {"Accept": JSON_HEADERS["Accept"]}
 _ACCEPT_EVENTS = {"Accept": "text/event-stream"}
+
+
+@attrs.frozen(kw_only=True)
+class Submission:
+    """fal's answer to a submit (protocol 4.1). The URLs are None where the answer lacks them."""
+
+    request_id: str
+    response_url: str | None = attrs.field(default=None, repr=safe_repr)
+    status_url: str | None = attrs.field(default=None, repr=safe_repr)
+    cancel_url: str | None = attrs.field(default=None, repr=safe_repr)
+    position: int | None = None
+    gateway_request_id: str | None = None
+    raw: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -210,6 +222,15 @@ def parse_status(document: Any, request_id: str, new_logs: NewLogs | None = None
         metrics=metrics if isinstance(metrics, dict) else {},
         error=_error_text(document.get("error")),
         error_type=_text(document, "error_type"),
+    )
+
+
+def unknown_word(status: UnknownStatus) -> ResponseDecodeError:
+    """What following ends with where nothing else is answered for too long."""
+    return ResponseDecodeError(
+        f"the status is {status.headline!r}, which this version does not know",
+        request_id=status.request_id,
+        retryable=True,
     )
 
 

@@ -99,7 +99,7 @@ def allowed_seconds(request: HttpRequest, policy: RetryPolicy) -> float:
     return policy.result_total if request.persistent else policy.max_total
 
 
-@attrs.define(kw_only=True)
+@attrs.define(kw_only=True, eq=False)
 class RetryBudget:
     """A token bucket, as in the standard retry mode of the AWS SDKs: an outage is not answered with a storm.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import hashlib
 import json
@@ -26,11 +25,60 @@ _MAX_PATHS = 20
 def _converter() -> Converter:
     # Imported on first use: a script that never asks for types doesn't pay for it.
     from cattrs import Converter
+    from cattrs.strategies import configure_union_passthrough
 
     converter = Converter()
     for kind in (datetime, date):
         converter.register_structure_hook(kind, lambda text, into: into.fromisoformat(text))
+    # cattrs would call `str`, `int` and `bool` on whatever comes: null would be "None", "false" true.
+    for plain, hook in {str: _text, bool: _truth, int: _whole, float: _number_as}.items():
+        converter.register_structure_hook(plain, hook)
+    configure_union_passthrough(str | bool | int | float | None, converter)
     return converter
+
+
+def _text(value: Any, into: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError("no text")
+    return into(value)
+
+
+def _truth(value: Any, _: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("neither true nor false")
+    return value
+
+
+def _whole(value: Any, into: Any) -> Any:
+    """5.0 is a whole number, as whoever wrote the JSON may see it; 5.5 is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != math.floor(value):
+        raise ValueError("no whole number")
+    return into(value)
+
+
+def _number_as(value: Any, into: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("no number")
+    return into(value)
+
+
+def check_output_type(into: Any) -> None:
+    """ConfigurationError where nothing can be built as this: told before the request is paid for."""
+    if into is None:
+        return
+    try:
+        _converter().get_structure_hook(into)
+    except Exception as error:
+        # cattrs' own, and whatever the annotations raise that it evaluates.
+        inner = getattr(error, "type_", into)
+        raise ConfigurationError(
+            f"output_type={_name_of(into)}: a {_name_of(inner)} can't be built from JSON: expected an attrs "
+            "class, a dataclass or a TypedDict, of such and of plain values"
+        ) from error
+
+
+def _name_of(into: Any) -> str:
+    return str(getattr(into, "__name__", into))
 
 
 def structure(data: Any, into: Any, *, request_id: str | None = None, endpoint_id: str | None = None) -> Any:
@@ -44,11 +92,12 @@ def structure(data: Any, into: Any, *, request_id: str | None = None, endpoint_i
         return _converter().structure(data, into)
     except Exception as error:
         # cattrs lets what a hook raises through as it is: KeyError, TypeError, its own groups.
-        name = getattr(into, "__name__", str(into))
+        name = _name_of(into)
         paths = transform_error(error, path="$")[:_MAX_PATHS] or [type(error).__name__]
         raise ResponseDecodeError(
             f"the output is no {name}: {paths[0]}",
             paths=paths,
+            body=data,
             request_id=request_id,
             endpoint_id=endpoint_id,
         ) from error
@@ -127,7 +176,8 @@ def input_value(input: Any) -> Any:
 
 
 def is_record(value: Any) -> bool:
-    return (attrs.has(type(value)) or dataclasses.is_dataclass(value)) and not isinstance(value, type)
+    kind = type(value)  # of a class itself it is `type`, which is neither
+    return attrs.has(kind) or hasattr(kind, "__dataclass_fields__")
 
 
 def plain_value(value: Any) -> Any:
@@ -192,8 +242,11 @@ def _is_unicode(text: str) -> bool:
 
 
 def field_names(value: Any) -> list[str]:
-    fields = attrs.fields(type(value)) if attrs.has(type(value)) else dataclasses.fields(value)
-    return [field.name for field in fields if field.init]
+    if attrs.has(type(value)):
+        return [field.name for field in attrs.fields(type(value)) if field.init]
+    import dataclasses  # whoever made one has loaded it
+
+    return [field.name for field in dataclasses.fields(value) if field.init]
 
 
 def digest_of(body: bytes) -> str:

@@ -15,7 +15,8 @@ from fal_async.errors import FalError, TransportError, TransportTimeoutError
 from fal_async.protocol.http import HttpRequest, Operation, host_of
 from fal_async.supervision import Progress
 
-FAILURES = (aiohttp.ClientError, TimeoutError, OSError)
+FAILURES = (aiohttp.ClientError, TimeoutError, OSError, UnicodeError)
+"""The last one is the look-up's, for a host name that can be none."""
 LONG = frozenset({Operation.RUN, Operation.STREAM})
 """These hold a connection until a model is done; the others must not wait behind them."""
 
@@ -65,7 +66,7 @@ def names_of(request: HttpRequest) -> dict[str, Any]:
 
 
 def never_connected(error: BaseException) -> bool:
-    return isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+    return isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | UnicodeError)
 
 
 class BrokenOff(aiohttp.ClientConnectionError):
@@ -119,7 +120,7 @@ def _what_took_too_long(call: Call, error: BaseException, host: str) -> str:
 def _what_broke(error: BaseException, host: str) -> str:
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         return "too many open files: lower max_connections= or raise the limit (`ulimit -n`)"
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
+    if isinstance(error, aiohttp.ClientConnectorDNSError | UnicodeError):
         return f"the name {host} can't be resolved: is the network up, and the host right?"
     if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError):
         return f"the certificate of {host} is not trusted: pass a context with ssl= for a private one"

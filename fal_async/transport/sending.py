@@ -15,7 +15,8 @@ import aiohttp
 import attrs
 from yarl import URL
 
-from fal_async.config import NO_KEY, Retry, RetryPolicy, Settings, Timeouts
+from fal_async.announcing import announce_retry
+from fal_async.config import NO_KEY, RetryPolicy, Settings, Timeouts
 from fal_async.credentials import FixedKey, KeySource
 from fal_async.errors import (
     AuthenticationError,
@@ -337,7 +338,7 @@ class Transport:
         if delay is None or call.progress.given_up:
             logger.debug("%s failed: %s", request.operation, error)
             return error
-        self._announce(call, error, delay)
+        announce_retry(call.policy, request.operation.value, call.attempts, error, delay)
         call.progress.sent = False
         return _Again(error, delay)
 
@@ -363,28 +364,6 @@ class Transport:
             return None
         # A result that is paid for is not lost to an empty budget: its tries are far apart anyway.
         return delay if self.pool.budget.take(error) or persistent else None
-
-    def _announce(self, call: Call, error: FalError, delay: float) -> None:
-        request = call.request
-        logger.info(
-            "%s: attempt %d failed (%s); the next one follows in %.2f s (request %s)",
-            request.operation,
-            call.attempts,
-            error,
-            delay,
-            request.request_id,
-        )
-        if call.policy.on_retry is not None:
-            call.policy.on_retry(
-                Retry(
-                    operation=request.operation.value,
-                    attempt=call.attempts,
-                    delay=delay,
-                    error=error,
-                    endpoint_id=request.endpoint_id,
-                    request_id=request.request_id,
-                )
-            )
 
     # One attempt.
 
@@ -431,6 +410,8 @@ class Transport:
                 shown = f"{request.method} {without_query(url)}"
                 logger.debug("%s -> %d (request %s)", shown, response.status, request_id)
             if response.status < 300:
+                if response.status < 200:
+                    response.close()  # 101: HTTP is over on this connection, and aiohttp would keep it
                 return response
             target = redirect_target(request, url, response.status, response.headers.get("Location"))
             if target is None:
@@ -475,6 +456,7 @@ class Transport:
                 headers=headers,
                 timeout=limits,
                 allow_redirects=False,
+                raise_for_status=False,  # whatever a borrowed session would do
                 middlewares=(sent_once,) if once else None,
             )
         except BrokenOff as broken:

@@ -85,10 +85,11 @@ def test_ten_seconds_on_a_new_endpoint() -> None:
     assert late(seen) <= 0.270
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_ten_seconds_on_a_known_endpoint(told: bool) -> None:
+# Where the server does not tell how long a job took, the samples are less exact: that costs two polls more.
+@pytest.mark.parametrize(("told", "most"), [(True, 10), (False, 12)])
+def test_ten_seconds_on_a_known_endpoint(told: bool, most: int) -> None:
     seen = known_endpoint(jittered(10), told=told)
-    assert polls(seen) <= 10
+    assert polls(seen) <= most
     assert late(seen) <= 0.060
 
 
@@ -100,14 +101,15 @@ def test_sixty_seconds_on_a_known_endpoint(told: bool) -> None:
 
 
 def test_sixty_seconds_on_a_new_endpoint() -> None:
-    # An interval that never shrinks can't do both 21 polls at 10 s and 40 at 60 s within 2 %.
     seen = new_endpoint(60)
-    assert polls(seen) <= 49
-    assert late(seen) <= 0.021 * 60
+    assert polls(seen) <= 40
+    assert late(seen) <= 0.02 * 60
 
 
-@pytest.mark.parametrize(("length", "most", "latest"), [(0.3, 2, 0.32), (2.0, 6, 0.26)])
-def test_short_jobs_on_a_new_endpoint(length: float, most: int, latest: float) -> None:
+@pytest.mark.parametrize(
+    ("length", "most", "latest"), [(0.3, 2, 0.12), (2.0, 8, 0.2), (20.0, 27, 1.7), (180.0, 70, 3.8)]
+)
+def test_other_jobs_on_a_new_endpoint(length: float, most: int, latest: float) -> None:
     seen = new_endpoint(length)
     assert polls(seen) <= most
     assert late(seen) <= latest
@@ -132,7 +134,7 @@ def test_one_that_fails_early_is_noticed_soon() -> None:
         at_once.append(one_job(0.1, times, chances).late)
         soon.append(one_job(5.0, times, chances).late)
     assert max(at_once) < 0.8
-    assert median(soon) < 6.0
+    assert median(soon) < 7.0
     assert max(soon) < 9.0
 
 
@@ -165,14 +167,14 @@ def test_a_changed_run_time_is_learnt_within_a_few_jobs(before: float, after: fl
     assert share_late(seen[5:], 0.5) < 0.03
 
 
-def test_the_interval_of_an_unknown_endpoint_never_shrinks() -> None:
+def test_the_interval_of_an_unknown_endpoint_is_in_proportion() -> None:
     pacer = Pacer(0.0, RunTimes())
     delays = [pacer.first(0.5).delay]
     now = delays[0]
     while now < 2000:
         delays.append(pacer.next(now, InProgress(request_id="r"), 0.5).delay)
+        assert 0.25 <= delays[-1] <= 0.4 + 0.22 * now
         now += delays[-1]
-    assert delays == sorted(delays)
     assert delays[-1] == LONGEST
 
 

@@ -14,13 +14,14 @@ import fal_async.errors
 import fal_async.models
 from fal_async.config import Hosts, Settings
 from fal_async.errors import ApiError, ConfigurationError, FalError, NotFoundError, ResponseDecodeError
-from fal_async.models import Completed, RequestLog, Submission
+from fal_async.models import Completed, RequestLog
 from fal_async.options import NO_OPTIONS, CallOptions
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.http import HttpResponse, Operation, decode_body, error_of
 from fal_async.protocol.queue import (
     CANCEL_STATUSES,
     NewLogs,
+    Submission,
     cancel_request,
     check_request_id,
     check_result,
