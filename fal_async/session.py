@@ -8,6 +8,7 @@ import uuid
 import warnings
 import weakref
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,7 @@ from fal_async.options import (
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.run import parse_run, run_request
 from fal_async.protocol.structure import check_output_type, input_value, is_flat
-from fal_async.supervision import Progress, Wait, submit_under, supervise
+from fal_async.supervision import Progress, Wait, supervise
 
 if TYPE_CHECKING:
     import ssl as ssl_module
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from fal_async.cdn import TokenCache
     from fal_async.conversation import RealtimeConnection
     from fal_async.following import Mode, SubscribeMode
-    from fal_async.queue import EnqueueCallback, Known, Queue, RequestHandle, UpdateCallback
+    from fal_async.queue import EnqueueCallback, Known, Queue, UpdateCallback
     from fal_async.realtime import Realtime, RealtimeTokens
     from fal_async.storage import Storage
     from fal_async.streaming import EventStream
@@ -467,17 +468,26 @@ class Session:
             inline_below=inline_below,
         )
         progress = Progress()
-
-        async def work() -> Result[T]:
-            value = await self._with_urls(input_value(input), options)
-            request = run_request(self._settings, endpoint, value, options, method)
-            response = await self._sender().send(request, retry=retry, progress=progress)
-            return parse_run(response, endpoint, output_type, self._fetch_files)
-
+        work = partial(self._run, endpoint, input, options, method, output_type, retry, progress)
         if timeout is None:
             return await work()
         wait = Wait(endpoint_id=endpoint.full, direct=progress)
         return await supervise(wait, work, timeout=timeout, cancel_on_exit=False)
+
+    async def _run(
+        self,
+        endpoint: EndpointId,
+        input: Any,
+        options: CallOptions,
+        method: str,
+        output_type: type[T] | None,
+        retry: RetryPolicy | None,
+        progress: Progress,
+    ) -> Result[T]:
+        value = await self._with_urls(input_value(input), options)
+        request = run_request(self._settings, endpoint, value, options, method)
+        response = await self._sender().send(request, retry=retry, progress=progress)
+        return parse_run(response, endpoint, output_type, self._fetch_files)
 
     async def subscribe(
         self,
@@ -535,7 +545,7 @@ class Session:
             `queue.result` raise. Every error after the submit has the `request_id`.
         """
         from fal_async.following import check_following
-        from fal_async.queue import call_back
+        from fal_async.subscribing import Subscription
 
         endpoint = EndpointId.parse(endpoint_id, path)
         receiver = self.webhooks.receiver_for(webhook_url) if mode == "webhook" else None
@@ -557,34 +567,27 @@ class Session:
             max_queue_length=max_queue_length,
             inline_below=inline_below,
         )
-        queue, wait, progress = self.queue, Wait(endpoint_id=endpoint.full), Progress()
+        asked = Subscription(
+            queue=self.queue,
+            endpoint=endpoint,
+            input=input,
+            options=options,
+            webhook_url=webhook_url if receiver is None else receiver.url,
+            retry=retry,
+            logs=logs,
+            on_enqueue=on_enqueue,
+            on_queue_update=on_queue_update,
+            mode=following,
+            poll_interval=poll_interval,
+            output_type=output_type,
+            wait=Wait(endpoint_id=endpoint.full),
+        )
+        work = asked.result
+        if receiver is not None:
+            from fal_async.webhook_waiting import WebhookWait
 
-        async def submit() -> RequestHandle:
-            url = webhook_url if receiver is None else receiver.url
-            return await submit_under(
-                wait, progress, queue.put(endpoint, input, options, url, retry, progress)
-            )
-
-        async def work() -> Result[T]:
-            if receiver is not None:
-                from fal_async.webhook_waiting import WebhookWait
-
-                return await WebhookWait(
-                    queue=queue,
-                    arrivals=receiver.arrivals,
-                    logs=logs,
-                    on_enqueue=on_enqueue,
-                    on_queue_update=on_queue_update,
-                    poll_interval=poll_interval,
-                    output_type=output_type,
-                ).result(submit)
-            handle = await submit()
-            await call_back(on_enqueue, handle.request_id)
-            return await queue.see_through(
-                handle, logs, on_queue_update, following, poll_interval, output_type
-            )
-
-        return await supervise(wait, work, timeout=timeout, cancel_on_exit=cancel_on_exit)
+            work = WebhookWait(asked=asked, arrivals=receiver.arrivals).result
+        return await supervise(asked.wait, work, timeout=timeout, cancel_on_exit=cancel_on_exit)
 
     async def verify_credentials(self) -> bool:
         """Whether fal knows the key: False for a wrong one. Costs nothing (protocol 1.2).

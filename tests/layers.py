@@ -40,6 +40,7 @@ _RESOURCE, _SESSION, _EDGE = 7, 8, 9
 _FAMILIES: Mapping[str, str] = {
     "finding": "queue",
     "following": "queue",
+    "subscribing": "queue",
     "webhook_waiting": "queue",
     "webhook_store": "webhooks",
     "webhook_verifier": "webhooks",

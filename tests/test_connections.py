@@ -503,17 +503,23 @@ async def test_no_connection_is_left_after_all_kinds_of_ends(emulator: Emulator,
 async def test_an_answer_that_is_the_end_of_http_leaves_nothing_open() -> None:
     """101: aiohttp hands such a connection over to whoever asked for it, and nobody here did."""
 
+    closed = asyncio.Event()
+
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n")
         await reader.read()  # until the client closes it
         writer.close()
+        await writer.wait_closed()
+        closed.set()
 
     async with await asyncio.start_server(answer, "127.0.0.1") as server:
         url = "http://{}:{}".format(*server.sockets[0].getsockname()[:2])
         async with Session("a:b", hosts=Hosts.local(url), retry=ONCE) as fal:
             with pytest.raises(ApiError, match="101"):
                 await fal.queue.status(LLM, "some-id")
+            async with asyncio.timeout(5):
+                await closed.wait()
 
 
 async def test_a_name_that_no_look_up_takes_is_a_transport_error() -> None:

@@ -6,13 +6,14 @@ import errno
 import os
 import ssl
 import time
+from collections.abc import Callable, Collection
 from typing import Any
 
 import aiohttp
 
 from fal_async.config import RetryPolicy, Timeouts
 from fal_async.errors import FalError, TransportError, TransportTimeoutError
-from fal_async.protocol.http import HttpRequest, Operation, host_of
+from fal_async.protocol.http import HttpRequest, HttpResponse, Operation, host_of
 from fal_async.supervision import Progress
 
 FAILURES = (aiohttp.ClientError, TimeoutError, OSError, UnicodeError)
@@ -25,9 +26,11 @@ class Call:
     """One `send` or `open`, over all its attempts."""
 
     __slots__ = (
+        "accept",
         "attempt_began",
         "attempts",
         "began",
+        "check",
         "had_key",
         "key_renewed",
         "limits",
@@ -35,12 +38,16 @@ class Call:
         "progress",
         "request",
         "seen_id",
+        "silence",
         "timeouts",
     )
 
     def __init__(self, request: HttpRequest, policy: RetryPolicy, timeouts: Timeouts) -> None:
         self.request, self.policy, self.timeouts = request, policy, timeouts
         self.attempts = 0
+        self.accept: Collection[int] = ()
+        self.check: Callable[[HttpResponse], None] | None = None
+        self.silence: float | None = None  # seconds between pieces of a body, where nothing else bounds them
         self.progress = Progress()
         self.had_key = True
         self.seen_id: str | None = None  # from the headers of an answer that broke off later
