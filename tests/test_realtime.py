@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import json
 import logging
 import pickle
 import sys
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import aiohttp
 import attrs
 import pytest
+from aiohttp import web
 
 from fal_async import (
     ApiError,
@@ -22,6 +24,7 @@ from fal_async import (
     ClientTimeoutError,
     ConfigurationError,
     File,
+    Hosts,
     NotFoundError,
     PermissionDeniedError,
     RealtimeConnection,
@@ -790,6 +793,46 @@ async def test_closing_the_session_closes_its_connections(emulator: Emulator) ->
         await asyncio.sleep(0)
     assert await within(waiting) is None
     assert connection.ended
+
+
+@contextlib.asynccontextmanager
+async def another_server(answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> Any:
+    """A server that does what the emulator does not; gives its hosts."""
+    runner = web.ServerRunner(web.Server(answer))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield Hosts.local(f"http://127.0.0.1:{runner.addresses[0][1]}")
+    finally:
+        await runner.cleanup()
+
+
+async def test_closing_does_not_wait_for_ever_for_a_peer_that_goes_on_sending() -> None:
+    async def flood(request: web.BaseRequest) -> web.StreamResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while True:  # and never reads the close frame
+                await socket.send_bytes(b"\xc4\x00" + bytes(10_000))
+        return socket
+
+    async with another_server(flood) as hosts, Session("a:key", hosts=hosts) as fal:
+        connection = await fal.realtime.connect("me/flood", use_token=False, decode=len).__aenter__()
+        assert await connection.recv() == 10_002
+        await within(connection.aclose())
+
+
+async def test_a_handshake_that_is_redirected_is_refused() -> None:
+    async with Emulator(require_key=False) as other:
+
+        async def elsewhere(_: web.BaseRequest) -> web.StreamResponse:
+            url = f"{other.url}/fal.run/fal-ai/fast-lcm-diffusion/realtime"
+            return web.Response(status=302, headers={"Location": url})
+
+        async with another_server(elsewhere) as hosts, Session("a:key", hosts=hosts) as fal:
+            with pytest.raises(TransportError, match="not followed"):
+                await fal.realtime.connect("me/echo", use_token=False).__aenter__()
+        assert not any("Authorization" in request.headers for request in other.requests)
 
 
 async def test_closing_while_coming_back(fal: Session, emulator: Emulator) -> None:

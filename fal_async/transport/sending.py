@@ -237,11 +237,15 @@ class Transport:
                 raise TransportTimeoutError(words, endpoint_id=endpoint_id) from error
             except FAILURES as error:
                 raise transport_error(call, error) from error
+            if raw._response.history:  # aiohttp can't be told not to, and says so nowhere else
+                words = f"{host_of(url)} redirected the WebSocket: that is not followed"
+                raise TransportError(words, retryable=False, endpoint_id=endpoint_id)
             socket = WebSocket(raw, heartbeat)
             try:
                 yield socket
             finally:
                 socket.detach()
+                await socket.close()
 
     # One call and its attempts.
 
