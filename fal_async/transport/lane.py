@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from itertools import takewhile
 from types import TracebackType
 
 _PATIENCE = 0.5
@@ -13,16 +14,18 @@ _PATIENCE = 0.5
 class Lane:
     """`async with lane:` holds one of `limit` places; who comes first is served first.
 
-    The first `eager` ones are had at once. Beyond them a newcomer first waits a moment for a place (and so for
-    an open connection) that gets free: a thousand quick calls share a hundred connections, while a thousand
-    long ones soon have one each.
+    The first `eager` ones are had at once. Beyond them newcomers wait a moment for places (and so for open
+    connections) that get free, and longer while these get free as fast as those who wait need them: a thousand
+    quick calls share a hundred connections, while a thousand long ones soon have one each.
     """
 
     def __init__(self, limit: int, eager: int | None = None) -> None:
         self._limit = limit
         self._eager = limit if eager is None else min(eager, limit)
         self._taken = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._freed = 0  # and handed on, since the last look
+        self._look_is_due = False
 
     async def __aenter__(self) -> None:
         if self._taken < self._eager and not self._waiting:
@@ -30,34 +33,46 @@ class Lane:
             return
         loop = asyncio.get_running_loop()
         turn = loop.create_future()
-        self._waiting.append(turn)
-        timer = loop.call_later(_PATIENCE, self._no_longer_patient, turn)
+        self._waiting.append((loop.time(), turn))
+        self._look_later(loop)
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self._release()  # the turn had come in the same step: somebody else gets it
             raise
-        finally:
-            timer.cancel()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._release()
 
-    def _no_longer_patient(self, turn: asyncio.Future[None]) -> None:
-        # Where all places are taken it goes on waiting in its turn.
-        if self._taken < self._limit and not turn.done():
-            self._waiting.remove(turn)
-            self._taken += 1
-            turn.set_result(None)
+    def _look_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._look_is_due and self._eager < self._limit:
+            self._look_is_due, self._freed = True, 0
+            loop.call_later(_PATIENCE, self._look, loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """As many got free meanwhile, as many will until the next look: the others get places of their own."""
+        self._look_is_due = False
+        latest = loop.time() - _PATIENCE / 2
+        overdue = sum(not turn.done() for _, turn in takewhile(lambda one: one[0] <= latest, self._waiting))
+        for _ in range(overdue - self._freed):
+            if self._taken == self._limit or not self._serve_next():
+                break
+        if self._waiting and self._taken < self._limit:
+            self._look_later(loop)
 
     def _release(self) -> None:
         self._taken -= 1
-        while self._waiting and self._taken < self._limit:
-            turn = self._waiting.popleft()
+        if self._taken < self._limit and self._serve_next():
+            self._freed += 1
+
+    def _serve_next(self) -> bool:
+        while self._waiting:
+            _, turn = self._waiting.popleft()
             if not turn.done():  # else cancelled while it waited
                 self._taken += 1
                 turn.set_result(None)
-                return
+                return True
+        return False
