@@ -32,9 +32,8 @@ call may be made again with hope and without paying twice. Every error survives 
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -149,15 +148,21 @@ class FalError(Exception):
         return _rebuild, (type(self), self.args), self.__dict__
 
 
-@contextlib.contextmanager
-def about(request_id: str | None, endpoint_id: str | None) -> Iterator[None]:
+class about:  # as `contextlib.suppress`; a generator would cost three times as much
     """Errors of ours that leave this block name the request and the endpoint, where they did not yet."""
-    try:
-        yield
-    except FalError as error:
-        error.request_id = error.request_id or request_id
-        error.endpoint_id = error.endpoint_id or endpoint_id
-        raise
+
+    __slots__ = ("_endpoint_id", "_request_id")
+
+    def __init__(self, request_id: str | None, endpoint_id: str | None) -> None:
+        self._request_id, self._endpoint_id = request_id, endpoint_id
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, FalError):
+            error.request_id = error.request_id or self._request_id
+            error.endpoint_id = error.endpoint_id or self._endpoint_id
 
 
 def _rebuild(kind: type[FalError], args: tuple[Any, ...]) -> FalError:

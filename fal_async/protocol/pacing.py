@@ -61,7 +61,7 @@ _QUEUE_SHORTEST, _QUEUE_LONGEST = 0.5, 5.0
 _MANY_AHEAD = 1_000_000
 
 
-@attrs.frozen
+@attrs.define
 class Turn:
     """Wait `delay` seconds, then ask. `likely`: it has a good chance to be complete by then."""
 

@@ -57,7 +57,7 @@ _ACCEPT = {"Accept": JSON_HEADERS["Accept"]}
 _ACCEPT_EVENTS = {"Accept": "text/event-stream"}
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Submission:
     """fal's answer to a submit (protocol 4.1). The URLs are None where the answer lacks them."""
 
@@ -70,7 +70,7 @@ class Submission:
     raw: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class RequestUrls:
     """Where one request is followed."""
 
