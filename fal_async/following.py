@@ -47,7 +47,9 @@ _STREAM_FAILURES, _STREAM_LIVES = 3, 5.0
 def check_following(mode: str, poll_interval: float | None) -> None:
     """ConfigurationError for what can't be followed so."""
     if mode not in MODES:
-        raise ConfigurationError(f"mode={mode!r}: expected one of {', '.join(MODES)}")
+        raise ConfigurationError(
+            f"mode={mode!r}: expected one of {', '.join(MODES)}, or of subscribe webhook"
+        )
     if poll_interval is not None and not is_seconds(poll_interval):
         raise ConfigurationError(f"poll_interval={poll_interval!r}: expected a positive number of seconds")
 

@@ -61,7 +61,9 @@ class WebhookVerifier:
         self._ranges = None if fetch_ranges is None else _Shared(fetch_ranges, parse_sender_ranges, clock)
         self._check = ed25519_check()
 
-    async def verify(self, headers: HeaderFields, body: bytes, *, client: str | None = None) -> WebhookEvent:
+    async def verify(
+        self, headers: HeaderFields, body: bytes | bytearray, *, client: str | None = None
+    ) -> WebhookEvent:
         """The event, if this is a delivery of fal's.
 
         headers     as they came: a mapping with names in any case, or pairs
@@ -69,8 +71,12 @@ class WebhookVerifier:
         client      the sender's IP address; needed only where it is checked
 
         WebhookVerificationError: it is not fal's. TransportError or another FalError: the keys could not be
-        had, so that nothing is known; answer 5xx, and fal tries again.
+        had, so that nothing is known; answer 5xx, and fal tries again. ConfigurationError: the body is no bytes.
         """
+        if not isinstance(body, bytes | bytearray):
+            raise ConfigurationError(
+                f"the body is a {type(body).__name__}: pass the raw bytes of the request, not parsed"
+            )
         signed = read_headers(headers)
         if len(body) > self.max_body:
             raise WebhookVerificationError(f"the body is larger than {self.max_body} bytes")
@@ -79,7 +85,7 @@ class WebhookVerifier:
         message = await _off_the_loop(message_of, len(body), signed, body)
         if not await self._is_signed(message, signed.signature):
             raise WebhookVerificationError("none of fal's keys made this signature")
-        return parse_event(body, signed)
+        return parse_event(bytes(body), signed)
 
     async def aclose(self) -> None:
         """Ends a fetch that is under way."""

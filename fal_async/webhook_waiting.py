@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from fal_async.errors import RequestFailedError, TransportError
 from fal_async.models import Result
 from fal_async.protocol.webhook_events import WebhookEvent
 from fal_async.queue import EnqueueCallback, Queue, RequestHandle, UpdateCallback, call_back
@@ -62,5 +63,8 @@ class WebhookWait:
         await call_back(self.on_queue_update, event.completed)
         if event.is_incomplete:
             return await self.queue.fetch(handle, self.output_type)
+        if event.lacks_headers:  # where they can't be had, the event says what is known
+            with contextlib.suppress(TransportError, RequestFailedError):
+                return await self.queue.fetch(handle, self.output_type)
         result = event.result(handle.endpoint_id, output_type=self.output_type)
         return attrs.evolve(result, attempts={**handle.attempts, **result.attempts}, logs=tuple(handle.logs))

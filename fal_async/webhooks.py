@@ -96,7 +96,9 @@ class WebhookReceiver:
     def __repr__(self) -> str:
         return f"WebhookReceiver(url={self.url.partition('?')[0]!r})"
 
-    async def receive(self, headers: HeaderFields, body: bytes, *, client: str | None = None) -> Receipt:
+    async def receive(
+        self, headers: HeaderFields, body: bytes | bytearray, *, client: str | None = None
+    ) -> Receipt:
         """One POST: its headers, its raw body, and the sender's IP address if addresses are checked.
 
         Answer 200 for HANDLED and DUPLICATE, 503 for BUSY; 401 for WebhookVerificationError; 5xx for any
@@ -168,7 +170,9 @@ class Webhooks:
             raise ConfigurationError("mode='webhook' sets the webhook_url itself: fal calls only one")
         return self.receiver
 
-    async def verify(self, headers: HeaderFields, body: bytes, *, client: str | None = None) -> WebhookEvent:
+    async def verify(
+        self, headers: HeaderFields, body: bytes | bytearray, *, client: str | None = None
+    ) -> WebhookEvent:
         """The event of a delivery that you received yourself. See `WebhookVerifier.verify`."""
         return await self.verifier.verify(headers, body, client=client)
 

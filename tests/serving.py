@@ -33,10 +33,15 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(app: Any, *, grace: int = 5) -> AsyncIterator[_Server]:
+async def serving(app: Any, *, grace: int = 5, websockets: bool = False) -> AsyncIterator[_Server]:
     """`grace`: seconds that what is going on gets when the server stops."""
     config = uvicorn.Config(
-        app, port=0, log_level="error", ws="none", timeout_graceful_shutdown=grace, access_log=False
+        app,
+        port=0,
+        log_level="error",
+        ws="websockets-sansio" if websockets else "none",
+        timeout_graceful_shutdown=grace,
+        access_log=False,
     )
     server = _Server(config)
     # Not `serve`: that one takes the process's signals.

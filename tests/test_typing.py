@@ -37,6 +37,9 @@ async def user_code(fal: Session) -> None:
     assert_type(await fal.storage.upload(Path("x.png")), str)
     assert_type(await fal.verify_credentials(), bool)
     assert_type(fal.with_options(tags={"a": "b"}), Session)
+    event = await fal.webhooks.verify({}, b"")
+    assert_type(event.result(), Result[Any])
+    assert_type(event.result(output_type=Answer), Result[Answer])
 
 
 def test_every_public_call_has_its_whole_signature() -> None:

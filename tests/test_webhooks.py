@@ -9,10 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from email.message import Message
 from typing import Any
 
 import attrs
 import pytest
+from multidict import CIMultiDict
 
 from fal_async import (
     ApiError,
@@ -23,8 +25,10 @@ from fal_async import (
     QueueStatus,
     Receipt,
     RetryPolicy,
+    ServerError,
     Session,
     SessionStateError,
+    StartTimeoutError,
     TransportError,
     ValidationError,
     WebhookEvent,
@@ -169,6 +173,21 @@ async def test_what_is_malformed_or_too_large_costs_no_fetch(
     with pytest.raises(WebhookVerificationError):
         await fal.webhooks.verify(headers, body)
     assert emulator.count() == 0
+
+
+@pytest.mark.parametrize("body", [BODY.decode(), json.loads(BODY), None])
+async def test_a_body_that_is_not_raw_is_a_mistake_that_is_explained(fal: Session, body: Any) -> None:
+    with pytest.raises(ConfigurationError, match=rf"a {type(body).__name__}: .*raw bytes"):
+        await fal.webhooks.verify({}, body)
+
+
+async def test_headers_in_the_types_of_other_servers(emulator: Emulator, fal: Session) -> None:
+    headers = emulator.webhooks.keys.signed_headers(ID, BODY)
+    message = Message()  # of http.server
+    for name, value in headers.items():
+        message[name] = value
+    for form in (headers, list(headers.items()), message, CIMultiDict(headers)):
+        assert (await fal.webhooks.verify(form, bytearray(BODY))).request_id == ID
 
 
 @pytest.mark.parametrize(
@@ -582,6 +601,35 @@ async def test_a_failure_is_raised_by_the_delivery(emulator: Emulator, attached:
     assert emulator.count("result") == 0
 
 
+async def test_a_start_timeout_is_told_from_a_failure_by_a_fetch(
+    emulator: Emulator, attached: Session
+) -> None:
+    @emulator.endpoint("me/busy", runners=1)
+    async def busy(_: Any) -> Any:
+        await asyncio.Event().wait()
+
+    await attached.queue.submit("me/busy", {})
+    with pytest.raises(StartTimeoutError) as raised:
+        await attached.subscribe(
+            "me/busy", {}, mode="webhook", poll_interval=3600, start_timeout=0.15, timeout=30
+        )
+    assert not raised.value.retryable
+
+
+async def test_a_failure_that_is_not_to_be_repeated_says_so(emulator: Emulator, attached: Session) -> None:
+    @emulator.endpoint("me/broken")
+    async def broken(_: Any) -> Any:
+        raise FAILURES["unavailable"]
+
+    with pytest.raises(ServerError) as raised:
+        await attached.subscribe("me/broken", {}, mode="webhook", poll_interval=3600, timeout=30)
+    assert not raised.value.retryable
+    # Where the answer can't be had, the delivery is enough.
+    emulator.faults.add(Fault.vanish(on="result", times=None))
+    with pytest.raises(ServerError, match="later"):
+        await attached.subscribe("me/broken", {}, mode="webhook", poll_interval=3600, timeout=30)
+
+
 async def test_an_incomplete_delivery_is_completed_by_a_fetch(emulator: Emulator, attached: Session) -> None:
     @emulator.endpoint("me/bytes")
     async def some_bytes(_: Any) -> Any:
@@ -614,6 +662,8 @@ async def test_mode_webhook_needs_a_receiver_and_its_own_url(emulator: Emulator,
     attach(fal)
     with pytest.raises(ConfigurationError, match="webhook_url"):
         await fal.subscribe("me/echo", {}, mode="webhook", webhook_url="https://me.example/")
+    with pytest.raises(ConfigurationError, match="auto, or of subscribe webhook"):
+        await fal.subscribe("me/echo", {}, mode="webhok")  # type: ignore[arg-type]
     assert emulator.count() == 0
 
 

@@ -6,11 +6,10 @@ Point the SDK at it with FAL_BASE_URL and FAL_KEY, as it prints on the start. Ct
 from __future__ import annotations
 
 import argparse
-import errno
 import math
 from pathlib import Path
 
-from fal_async.cli import fail
+from fal_async.cli import fail, listening
 from fal_async.emulator.defaults import DEFAULT_HOST, DEFAULT_KEY, DEFAULT_PORT, DEFAULT_RUNNERS
 
 
@@ -18,7 +17,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     default = "(default: %(default)s)"
     add("--host", default=DEFAULT_HOST, help=f"address to listen on {default}")
-    add("--port", type=_port, default=DEFAULT_PORT, help=f"port to listen on, 0 for a free one {default}")
+    add(
+        "--port",
+        type=listening.port,
+        default=DEFAULT_PORT,
+        help=f"port to listen on, 0 for a free one {default}",
+    )
     who = parser.add_mutually_exclusive_group()
     who.add_argument("--key", type=_key, default=DEFAULT_KEY, help=f"the key that is accepted {default}")
     who.add_argument("--no-key", action="store_true", help="accept any key, and none")
@@ -61,20 +65,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         asyncio.run(serving)
     except OSError as error:
-        return fail("emulator", _explained(error, options.host, options.port))
+        return fail("emulator", listening.explained(error, options.host, options.port))
     return 0
-
-
-def _explained(error: OSError, host: str, port: int) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"port {port} is taken on {host}: choose another with --port, or --port 0 for a free one"
-    return f"can't listen on {host}, port {port}: {error.strerror or error}"
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: expected 0 to 65535")
-    return int(text)
 
 
 def _key(text: str) -> str:

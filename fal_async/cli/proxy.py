@@ -8,11 +8,15 @@ Callers must send the token in the environment variable FAL_PROXY_TOKEN as "Auth
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hmac
 import os
+import socket
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fal_async.cli import fail
+from fal_async.cli import fail, listening
+from fal_async.config import NO_KEY, from_env
 from fal_async.errors import ConfigurationError
 from fal_async.protocol.proxy_rules import DEFAULT_MAX_BODY, ON_REQUEST
 
@@ -29,7 +33,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     default = "(default: %(default)s)"
     add("--host", default="127.0.0.1", help=f"address to listen on {default}")
-    add("--port", type=int, default=DEFAULT_PORT, help=f"port to listen on {default}")
+    add(
+        "--port",
+        type=listening.port,
+        default=DEFAULT_PORT,
+        help=f"port to listen on, 0 for a free one {default}",
+    )
     add(
         "--endpoint",
         action="append",
@@ -55,18 +64,40 @@ def run(options: argparse.Namespace) -> int:
     except ImportError:
         return fail("proxy", "it runs on uvicorn: pip install 'fal-async[proxy]'")
     try:
+        _check_key()
         app = make_app(options, os.environ.get(TOKEN_VARIABLE, ""))
+        listener = _listener(options.host, options.port)
     except ConfigurationError as error:
         return fail("proxy", error.message)
-    print(f"fal proxy at http://{options.host}:{options.port}; Ctrl-C stops it", flush=True)
-    uvicorn.run(
-        app,
-        host=options.host,
-        port=options.port,
-        log_level="warning",
-        timeout_graceful_shutdown=_SHUTDOWN_LIMIT,
+    except OSError as error:
+        return fail("proxy", listening.explained(error, options.host, options.port))
+    print(f"fal proxy at {_url(options.host, listener)}; Ctrl-C stops it", flush=True)
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=_SHUTDOWN_LIMIT)
     )
-    return 0
+    with listener, contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
+    return 0 if server.started else 1
+
+
+def _check_key() -> None:
+    """ConfigurationError at the start, in place of an error for each caller."""
+    from fal_async.credentials import key_source
+    from fal_async.login import LOGIN_FILE
+
+    environment = from_env()
+    key_source(None, environment.key, environment.home)
+    if environment.key is None and not (Path(environment.home).expanduser() / LOGIN_FILE).exists():
+        raise ConfigurationError(NO_KEY)
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    """Bound before it is announced. OSError where it can't be."""
+    return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+
+
+def _url(host: str, listener: socket.socket) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
 
 
 def make_app(options: argparse.Namespace, token: str) -> FalProxy:

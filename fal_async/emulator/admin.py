@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+import attrs
+
 from fal_async.emulator import webhook_calls
 from fal_async.emulator.answers import Answer, json_answer, request_error
 from fal_async.emulator.core import Call, Core
@@ -41,6 +43,7 @@ class Admin:
             ("DELETE", "faults"): lambda core, _: core.faults.clear(),
             ("GET", "jobs"): lambda core, _: [_job(job) for job in core.books],
             ("POST", "seed"): lambda core, wanted: core.faults.seed(int(wanted["seed"])),
+            ("GET", "requests"): _requests,
             ("DELETE", "requests"): lambda _, __: controls.clear_requests(),
             ("POST", "drop"): self._drop,
             ("POST", "pause"): self._pause,
@@ -62,7 +65,9 @@ class Admin:
         try:
             wanted = json.loads(call.body) if call.body.strip() else {}
             return json_answer(action(core, wanted))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except KeyError as error:
+            return request_error(400, f"{error} is missing, or is nothing that the emulator knows")
+        except (ValueError, TypeError, AttributeError) as error:
             return request_error(400, f"{type(error).__name__}: {error}")
 
     def _pause(self, _: Core, wanted: Any) -> None:
@@ -95,6 +100,20 @@ def _summary(core: Core, _: Any) -> dict[str, Any]:
         "faults": len(core.faults),
         "faults_struck": core.faults.struck,
     }
+
+
+def _requests(core: Core, _: Any) -> list[dict[str, Any]]:
+    if not core.recorder.keeps:
+        raise ValueError("requests are counted only: start the emulator with --record (record=True)")
+    return [
+        {
+            **attrs.asdict(request, recurse=False),
+            "query": dict(request.query),
+            "headers": dict(request.headers),
+            "body": request.body.decode(errors="replace"),
+        }
+        for request in core.recorder.requests()
+    ]
 
 
 def _job(job: Job) -> dict[str, Any]:

@@ -125,6 +125,11 @@ def platform_error(status: int, kind: str, message: str) -> Answer:
     return json_answer({"error": {"type": kind, "message": message}}, status)
 
 
+def as_platform_error(refused: Answer) -> Answer:
+    """The refusal of a key as api.fal.ai words it."""
+    return platform_error(refused.status, "authorization_error", refused.document()["detail"])
+
+
 def nginx_page(status: int, reason: str) -> Answer:
     """The ingress's own page: HTML, and none of fal's headers (protocol 9.3)."""
     title = f"{status} {reason}"

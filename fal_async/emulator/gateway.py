@@ -23,7 +23,15 @@ from fal_async.emulator import (
     uploads,
     webhook_calls,
 )
-from fal_async.emulator.answers import Answer, bad_request, json_answer, method_not_allowed, request_error
+from fal_async.emulator.answers import (
+    Answer,
+    as_platform_error,
+    bad_request,
+    json_answer,
+    method_not_allowed,
+    request_error,
+)
+from fal_async.emulator.browsers import preflight
 from fal_async.emulator.core import Call, Core, Reply
 from fal_async.emulator.delivery import deliver, hang_up, no_answer, reset, to_response
 from fal_async.emulator.faults import Fault
@@ -31,7 +39,7 @@ from fal_async.emulator.jobs import Job
 from fal_async.emulator.mangling import replacement, spoil
 from fal_async.emulator.receiving import STREAMED, Body
 from fal_async.emulator.recording import Entry
-from fal_async.emulator.routing import Route, app_id, parse, refined
+from fal_async.emulator.routing import PLATFORM_HOST, Route, app_id, parse, refined
 
 Service = Callable[[Core, Call], Awaitable[Reply]]
 _OTHER_ANSWERS = frozenset({"answer", "html", "balance", "vanish", "redirect"})
@@ -111,6 +119,8 @@ class Gateway:
         self._services = {**SERVICES, "admin": admin}
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if (question := preflight(request)) is not None:
+            return question
         call = Call(request=request, route=_route(request))
         call.job = self._named_job(call.route)
         try:
@@ -149,7 +159,9 @@ class Gateway:
             call.route.rest in _PUBLIC_PLATFORM if call.route.kind == "platform" else self._is_public(call)
         )
         what = f"application '{call.route.endpoint_id}'" if call.route.endpoint_id else "this resource"
-        return self._core.keyring.refusal(call.headers, kind=call.route.kind, public=public, what=what)
+        refused = self._core.keyring.refusal(call.headers, kind=call.route.kind, public=public, what=what)
+        is_platforms = call.route.host == PLATFORM_HOST
+        return as_platform_error(refused) if refused is not None and is_platforms else refused
 
     def _is_public(self, call: Call) -> bool:
         if call.job is not None and call.job.queue is not None:

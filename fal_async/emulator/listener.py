@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
+from fal_async.emulator.browsers import make_request
 from fal_async.emulator.delivery import reset
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -77,7 +78,11 @@ class Listener:
     async def open(self) -> None:
         # A direct run is stopped by closing its connection (protocol 13): hence handler_cancellation.
         self._server = _Server(
-            self._handler, handler_cancellation=True, access_log=None, keepalive_timeout=_KEEP_ALIVE
+            self._handler,
+            request_factory=make_request,
+            handler_cancellation=True,
+            access_log=None,
+            keepalive_timeout=_KEEP_ALIVE,
         )
         self._reserve()
         await self._listen()

@@ -58,7 +58,7 @@ class Entry:
 
 class Recorder:
     def __init__(self, *, record: bool, limit: int, max_bytes: int = MAX_BYTES) -> None:
-        self._record, self._limit, self._max_bytes = record, limit, max_bytes
+        self.keeps, self._limit, self._max_bytes = record, limit, max_bytes
         self._entries: deque[Entry] = deque()
         self._bytes = 0
         self._counts: Counter[str] = Counter()
@@ -69,7 +69,7 @@ class Recorder:
         if entry.kind == "admin":
             return
         self._counts[entry.kind] += 1
-        if self._record:
+        if self.keeps:
             self._keep(entry)
         for watcher in self._watchers:
             watcher.set()

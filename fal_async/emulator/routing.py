@@ -28,11 +28,14 @@ _OTHER_HOSTS = {
     "auth.fal.ai": "token",
     "ws.fal.run": "websocket",
 }
+PLATFORM_HOST = "api.fal.ai"
 _TOKEN_PATHS = frozenset({"tokens", "tokens/realtime"})
 """Both forms of a realtime token (protocol 6.2), on rest.fal.ai."""
 FAL_HOSTS = QUEUE_HOSTS | RUN_HOSTS | _OTHER_HOSTS.keys()
-KEY_SET = ("rest.fal.ai", ".well-known/jwks.json")
-"""Public, unlike the rest of that host (protocol 8.3)."""
+_KEY_SET = ".well-known/jwks.json"
+"""On either name of rest.fal.ai, and public, unlike the rest of it (protocol 8.3)."""
+_RUN_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
+"""JS allows other methods than POST (protocol 3). What only asks for headers or options runs nothing."""
 NAMESPACES = frozenset({"workflows", "comfy"})
 _LEGACY_ID = re.compile(r"^(\d+)-([A-Za-z0-9][A-Za-z0-9-]*)$")
 _PORT = re.compile(r":\d+$")
@@ -80,10 +83,11 @@ def _route(method: str, host: str, segments: list[str]) -> Route:
         return _queue_route(method, host, segments)
     rest = "/".join(segments)
     if host in RUN_HOSTS:
-        return Route(kind="run", host=host, rest=rest, endpoint_id=normal_id(rest))
-    if (host, rest) == KEY_SET:
-        return Route(kind="key_set", host=host, rest=rest)
+        kind = "run" if method in _RUN_METHODS else "wrong_method"
+        return Route(kind=kind, host=host, rest=rest, endpoint_id=normal_id(rest))
     kind = _OTHER_HOSTS.get(host, "unknown")
+    if kind == "rest" and rest == _KEY_SET:
+        return Route(kind="key_set", host=host, rest=rest)
     if kind == "rest" and rest in _TOKEN_PATHS:
         return Route(kind="realtime_token", host=host, rest=rest)
     endpoint_id = _without_tail(rest, "stream") if kind == "websocket" else None

@@ -45,6 +45,16 @@ _ANSWERS: Mapping[type[FalError], tuple[int, str]] = {
     FalError: (502, "The model could not answer"),
 }
 """The most specific class counts."""
+_TOLD = (
+    ValidationError,
+    RateLimitError,
+    ResultExpiredError,
+    StartTimeoutError,
+    ClientTimeoutError,
+    RequestCancelledError,
+    WebhookVerificationError,
+)
+"""Errors whose names are for the caller. Others would tell of an empty balance or a wrong key."""
 
 
 @attrs.frozen(kw_only=True)
@@ -55,11 +65,14 @@ class ErrorAnswer:
 
 
 def answer_to(error: FalError) -> ErrorAnswer:
-    """`{"detail", "error", "request_id", "retryable"}`, with `errors` for a refused input."""
+    """`{"detail", "error", "request_id", "retryable"}`, with `errors` for a refused input.
+
+    `error` is the class's name; "FalError" for all that is not the caller's business.
+    """
     status, text = next(_ANSWERS[kind] for kind in type(error).__mro__ if kind in _ANSWERS)
     body: dict[str, Any] = {
         "detail": text or error.message,
-        "error": type(error).__name__,
+        "error": type(error).__name__ if isinstance(error, _TOLD) else FalError.__name__,
         "request_id": error.request_id,
         "retryable": error.retryable,
     }

@@ -7,12 +7,11 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Annotated
 
-try:
+from fal_async.integrations import needed_by
+
+with needed_by("fastapi", "FastAPI"):
     from fastapi import APIRouter, Depends, HTTPException, Request
-except ImportError as missing:
-    raise ImportError(
-        "fal_async.integrations.fastapi needs FastAPI: pip install 'fal-async[fastapi]'"
-    ) from missing
+    from fastapi.requests import HTTPConnection
 
 from fal_async.integrations.relaying import (
     disconnected,
@@ -56,20 +55,22 @@ class FalDependency:
     """The process's session: `fal: Annotated[Session, Depends(FalDependency(), scope="function")]`, or `Fal`.
 
     When the browser leaves, the handler is cancelled where it waits, and with it the request that it waits
-    for, also on fal. `cancel_on_disconnect=False` lets it go on.
+    for, also on fal. `cancel_on_disconnect=False` lets it go on. With a WebSocket the handler itself is the one
+    that hears of the leaving.
 
     `scope="function"` is needed for the former: it ends the watch with the handler, before the answer is sent.
+    A dependency of yours that yields and lives until then takes `Depends(get_session)`.
     """
 
     def __init__(self, *, cancel_on_disconnect: bool = True) -> None:
         self.cancel_on_disconnect = cancel_on_disconnect
 
-    async def __call__(self, request: Request) -> AsyncGenerator[Session, None]:
-        session = get_session(request)
-        if not self.cancel_on_disconnect:
+    async def __call__(self, connection: HTTPConnection) -> AsyncGenerator[Session, None]:
+        session = get_session(connection)
+        if not self.cancel_on_disconnect or not isinstance(connection, Request):
             yield session
             return
-        async with _cancelled_on_disconnect(request):
+        async with _cancelled_on_disconnect(connection):
             yield session
 
 

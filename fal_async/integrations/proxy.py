@@ -2,9 +2,10 @@
 
     routes = [Route("/api/fal/proxy", FalProxy(endpoints=["fal-ai/flux/**"], authorize=signed_in_user))]
 
-In FastAPI: `app.router.routes.append(...)` of the same. A client that is configured with `proxyUrl` sends each
-request here, with the true URL in a header (protocol 10). What may pass is decided in `protocol/proxy.py`
-before anything is sent. Bodies stream through, both ways.
+In FastAPI: `app.router.routes.append(...)` of the same. (`mount` answers under its path with a slash at the
+end: then that slash belongs into `proxyUrl`.) A client that is configured with `proxyUrl` sends each request
+here, with the true URL in a header (protocol 10). What may pass is decided in `protocol/proxy.py` before
+anything is sent. Bodies stream through, both ways.
 """
 
 from __future__ import annotations
@@ -80,7 +81,8 @@ class FalProxy:
             `"fal-ai/flux/**"`, or `"**"` for all.
         authorize: says who calls, or refuses (401). Async or not. Required, unless `anonymous=True`.
         anonymous: True: everybody may call, at your cost.
-        limit: called with the request and the user: seconds to wait (429 with `Retry-After`), None to pass.
+        limit: called with the request and the user: seconds to wait (429 with `Retry-After`); None, or no
+            more than 0, to pass.
         allow: further routes: "multipart", "tokens", "cdn_token", "webhook" (see `ProxyRoute`).
         max_body: bytes of a request body; default 32 MiB.
         headers: further request headers to pass on.
@@ -124,8 +126,8 @@ class FalProxy:
 
         await receive()  # startup
         made = self._session is None
-        session = self._session = self._session or Session()
         try:
+            session = self._session = self._session or Session()
             await session.open()
         except FalError as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
@@ -141,13 +143,12 @@ class FalProxy:
         try:
             await self._pass_on(scope, receive, answer)
         except Refusal as refusal:
-            seconds = refusal.seconds if isinstance(refusal, _TooMany) else None
-            wait = {} if seconds is None else {"retry-after": str(math.ceil(seconds))}
-            await answer.refuse(refusal.status, refusal.reason, wait)
+            told = refusal.headers if isinstance(refusal, _TooMany) else {}
+            await answer.refuse(refusal.status, refusal.reason, told)
         except FalError as error:
             logger.warning("a proxied request failed: %s", error)
-            told = answer_to(error)
-            await answer.refuse(told.status, told.body["detail"], told.headers)
+            fitting = answer_to(error)
+            await answer.refuse(fitting.status, fitting.body["detail"], fitting.headers)
 
     async def _pass_on(self, scope: Scope, receive: Receive, answer: RawAnswer) -> None:
         headers: list[tuple[bytes, bytes]] = list(scope["headers"])
@@ -177,7 +178,7 @@ class FalProxy:
             if not user:
                 raise Refusal(401, "not signed in")
         seconds = None if self._limit is None else await _outcome(self._limit(request, user))
-        if seconds:
+        if seconds is not None and seconds > 0:
             raise _TooMany(seconds)
 
     async def _relay(
@@ -231,7 +232,8 @@ class FalProxy:
 class _TooMany(Refusal):
     def __init__(self, seconds: float) -> None:
         super().__init__(429, "too many requests")
-        self.seconds = seconds
+        # Infinity: for good, which no number says.
+        self.headers = {"retry-after": str(math.ceil(seconds))} if math.isfinite(seconds) else {}
 
 
 def _proxy_request(scope: Scope, target: Target) -> ProxyRequest:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import inspect
 import logging
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from starlette.requests import ClientDisconnect, Request
@@ -30,6 +30,9 @@ T = TypeVar("T")
 Source = RequestHandle | AsyncIterable[Any]
 CANCEL_LIMIT = 5.0
 """Seconds that the cancel of an abandoned request may take."""
+_MEDIA_TYPE = "text/event-stream"
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+"""The second one: a proxy that buffers would hold the events back."""
 
 
 async def while_connected(request: Request, work: Awaitable[T]) -> T:
@@ -105,7 +108,13 @@ async def sse_response(
     logs                    whether updates carry log lines
     cancel_on_disconnect    True: when the browser leaves, a request is cancelled on fal, a stream closed
     keep_alive              seconds between comments that keep idle connections open
+
+    A HEAD request gets the headers alone: `source` is not asked for, nothing is submitted.
     """
+    if not keep_alive > 0:
+        raise ConfigurationError(f"keep_alive={keep_alive!r}: expected seconds, more than 0")
+    if request.method == "HEAD":  # Starlette sends it to each GET route
+        return Response(headers=_HEADERS, media_type=_MEDIA_TYPE)
     seen = last_event(request.headers.get("last-event-id")) if resume is not None else None
     if seen is not None and seen.ended:
         return Response(status_code=204)  # tells EventSource to stop reconnecting
@@ -138,9 +147,7 @@ class _EventsResponse(StreamingResponse):
             if isinstance(source, RequestHandle)
             else events_of_stream(source)
         )
-        # A proxy that buffers would hold the events back.
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        super().__init__(events, headers=headers, media_type="text/event-stream")
+        super().__init__(events, headers=_HEADERS, media_type=_MEDIA_TYPE)
         self._events: AsyncGenerator[bytes, None] = events
         self._keep_alive = keep_alive
         self._cancel_on_disconnect = cancel_on_disconnect
@@ -157,14 +164,15 @@ class _EventsResponse(StreamingResponse):
             await end_tasks(pump, gone)
             if hasattr(self._source, "aclose"):
                 await self._source.aclose()
-            if not finished:
-                await self._abandon()
+            await self._abandon()
         if finished:
-            pump.result()
+            with contextlib.suppress(ClientDisconnect):
+                pump.result()
         if self.background is not None:
             await self.background()
 
-    async def _pump(self, send: Send) -> None:
+    async def _pump(self, server_send: Send) -> None:
+        send = _telling_who_left(server_send)
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         turns = asyncio.Lock()
 
@@ -183,7 +191,7 @@ class _EventsResponse(StreamingResponse):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _abandon(self) -> None:
-        """The browser left, or the server stops: nobody will look at the result."""
+        """The browser left, the server stops, or the relay broke: nobody will look at the result."""
         if self._handle is None or self._told_all or not self._cancel_on_disconnect:
             return
         cancel = asyncio.ensure_future(self._handle.cancel())
@@ -192,6 +200,18 @@ class _EventsResponse(StreamingResponse):
             await end_tasks(cancel)
         elif cancel.exception() is not None:
             logger.warning("an abandoned request could not be cancelled: %s", cancel.exception())
+
+
+def _telling_who_left(send: Send) -> Send:
+    """Some servers say so by an OSError of `send` (ASGI 2.4), before `receive` does."""
+
+    async def told(message: MutableMapping[str, Any]) -> None:
+        try:
+            await send(message)
+        except OSError as error:
+            raise ClientDisconnect from error
+
+    return told
 
 
 async def _keep_alive(write: Callable[[bytes], Awaitable[None]], seconds: float) -> None:

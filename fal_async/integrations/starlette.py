@@ -9,14 +9,12 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-try:
-    from starlette.requests import ClientDisconnect, Request
+from fal_async.integrations import needed_by
+
+with needed_by("starlette", "Starlette"):
+    from starlette.requests import ClientDisconnect, HTTPConnection, Request
     from starlette.responses import JSONResponse, Response
     from starlette.routing import Route
-except ImportError as missing:
-    raise ImportError(
-        "fal_async.integrations.starlette needs Starlette: pip install 'fal-async[starlette]'"
-    ) from missing
 
 from fal_async.errors import FalError, SessionStateError, WebhookVerificationError
 from fal_async.integrations.answers import answer_to
@@ -90,8 +88,11 @@ def _made(make_session: Callable[[], Session] | None) -> Session:
     return Session()
 
 
-def get_session(request: Request) -> Session:
-    """The process's session. SessionStateError where the application has no `fal_lifespan`."""
+def get_session(request: HTTPConnection) -> Session:
+    """The process's session, from a request or a WebSocket. In FastAPI a dependency as well.
+
+    SessionStateError where the application has no `fal_lifespan`.
+    """
     # The lifespan's state reaches mounted applications, too, which have an `app.state` of their own.
     state, own = request.scope.get("state", {}), request.app.state
     session = state.get("fal") or getattr(own, "fal", None)
@@ -102,7 +103,10 @@ def get_session(request: Request) -> Session:
 
 
 def _note_user(users: set[asyncio.Task[Any]] | None) -> None:
-    handler = asyncio.current_task()
+    try:
+        handler = asyncio.current_task()
+    except RuntimeError:  # in a thread: FastAPI's way with a plain function
+        return
     if users is not None and handler is not None and handler not in users:
         users.add(handler)
         handler.add_done_callback(users.discard)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from fal_async.protocol.proxy_rules import TARGET_HEADER, ProxyRules, Refusal
 
@@ -65,11 +65,14 @@ def returned_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in headers.items() if name in RETURNED}
 
 
-def check_length(headers: Iterable[tuple[bytes, bytes]], rules: ProxyRules) -> int | None:
+def check_length(headers: Sequence[tuple[bytes, bytes]], rules: ProxyRules) -> int | None:
     """The declared length, None where the body comes in chunks. Refusal: it is no number, or too long."""
     values = [value for name, value in headers if _name(name) == "content-length"]
     if not values:
         return None
+    if any(_name(name) == "transfer-encoding" for name, _ in headers):
+        # The length that is passed on must be the one by which the body was read (RFC 9112, 6.3).
+        raise Refusal(400, "the body has a content-length and a transfer-encoding")
     if len(values) > 1 or not re.fullmatch(rb"[0-9]{1,18}", values[0]):
         raise Refusal(400, "the content-length is malformed")
     if int(values[0]) > rules.max_body:

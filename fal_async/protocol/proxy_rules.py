@@ -122,6 +122,8 @@ def _patterns(texts: Iterable[str]) -> tuple[EndpointPattern, ...]:
 
 
 def _names(names: Iterable[str]) -> frozenset[str]:
+    if isinstance(names, str):
+        raise ConfigurationError(f"headers={names!r}: expected a list of names")
     return frozenset(name.lower() for name in names)
 
 
@@ -133,6 +135,11 @@ def _routes(names: Iterable[str]) -> frozenset[ProxyRoute]:
     if routes - ON_REQUEST:
         raise ConfigurationError(f"allow={list(names)}: expected some of {', '.join(sorted(ON_REQUEST))}")
     return routes
+
+
+def _check_size(_: object, attribute: attrs.Attribute[int], value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(f"{attribute.name}={value!r}: expected a whole number of bytes, 1 or more")
 
 
 @attrs.frozen(kw_only=True)
@@ -148,7 +155,7 @@ class ProxyRules:
 
     endpoints: tuple[EndpointPattern, ...] = attrs.field(converter=_patterns)
     allow: frozenset[ProxyRoute] = attrs.field(default=frozenset(), converter=_routes)
-    max_body: int = attrs.field(default=DEFAULT_MAX_BODY, validator=attrs.validators.gt(0))
+    max_body: int = attrs.field(default=DEFAULT_MAX_BODY, validator=_check_size)
     headers: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
 
     def __attrs_post_init__(self) -> None:

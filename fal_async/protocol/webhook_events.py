@@ -15,7 +15,7 @@ from fal_async.errors import (
     ResponseDecodeError,
     WebhookVerificationError,
 )
-from fal_async.models import Completed, Result
+from fal_async.models import Completed, Result, T
 from fal_async.protocol.http import HttpRequest, HttpResponse, Operation, error_of
 from fal_async.protocol.queue import result_error
 from fal_async.protocol.structure import structure
@@ -65,10 +65,21 @@ class WebhookEvent:
         """It went well, but the output is not in here: fetch it."""
         return self.ok and self.payload is None and self.payload_error is not None
 
-    def result(self, endpoint_id: str | None = None, *, output_type: Any = None) -> Result[Any]:
+    @property
+    def lacks_headers(self) -> bool:
+        """A failure that the answer's headers tell more about, and a delivery has none: a 429 or a 5xx.
+
+        Whether asking again is of use, and whether it was the caller's own start timeout (protocol 3.2).
+        """
+        code = None if self.ok else _code_of(self.error, self.payload)
+        return code is not None and (code == 429 or code >= 500)
+
+    def result(self, endpoint_id: str | None = None, *, output_type: type[T] | None = None) -> Result[T]:
         """The same `Result` as `fal.queue.result` gives, or the same error raised.
 
         What a delivery does not carry is missing: response headers (so `billable_units`), logs and metrics.
+        Of a failure with `lacks_headers`, `fal.queue.result` may tell more: a StartTimeoutError is a
+        ServerError here, and `retryable` goes by the status alone.
         `endpoint_id` is only put into errors.
 
         ResponseDecodeError where fal left the payload of a success out (`payload_error`).

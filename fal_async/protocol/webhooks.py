@@ -13,8 +13,8 @@ import hashlib
 import ipaddress
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
 
 import attrs
 
@@ -44,7 +44,14 @@ _FORMS = {
 }
 _KEY = re.compile(r"[A-Za-z0-9_-]{43}")
 
-HeaderFields = Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]
+
+class HeaderItems(Protocol):
+    """A mapping, and what servers have in its place: `items()` gives pairs."""
+
+    def items(self) -> Iterable[tuple[str, str]]: ...
+
+
+HeaderFields = HeaderItems | Iterable[tuple[str | bytes, str | bytes]]
 """A mapping, or pairs as ASGI gives them: then a header that came twice is seen."""
 SignatureCheck = Callable[[bytes, bytes, bytes], bool]
 """`(public key, signature, message)`: whether the Ed25519 signature holds."""
@@ -64,7 +71,10 @@ class SignedHeaders:
 def read_headers(headers: HeaderFields) -> SignedHeaders:
     """Names in any case. WebhookVerificationError where one of the four is missing, doubled or malformed."""
     found: dict[str, str] = {}
-    for name, value in headers.items() if isinstance(headers, Mapping) else headers:
+    pairs: Iterable[tuple[str | bytes, str | bytes]] = (
+        headers.items() if hasattr(headers, "items") else headers
+    )
+    for name, value in pairs:
         key = _text(name).lower()
         if key not in _FORMS:
             continue

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -18,50 +20,33 @@ from fal_async.cli import main
 from fal_async.emulator import Emulator
 
 
-def free_port() -> int:
-    with socket.socket() as finder:
-        finder.bind(("127.0.0.1", 0))
-        port: int = finder.getsockname()[1]
-        return port
-
-
 @asynccontextmanager
 async def running(emulator: Emulator, *arguments: str, token: str = "") -> AsyncIterator[str]:
     """The URL of a proxy in front of the emulator; it must stop cleanly at SIGTERM."""
-    port = free_port()
     environment = {
         **os.environ,
         "FAL_BASE_URL": emulator.url,
         "FAL_KEY": emulator.key,
         "FAL_PROXY_TOKEN": token,
     }
-    command = [sys.executable, "-m", "fal_async", "proxy", "--port", str(port), *arguments]
+    command = [sys.executable, "-m", "fal_async", "proxy", "--port", "0", *arguments]
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=pipe, stderr=pipe)
+    assert process.stdout is not None
     try:
-        await is_up(port, process)
-        yield f"http://127.0.0.1:{port}"
+        # It is bound before it says so: who connects now waits in the socket until it is up.
+        async with asyncio.timeout(20):
+            said = (await process.stdout.readline()).decode()
+        found = re.match(r"fal proxy at (http://127\.0\.0\.1:[1-9]\d*); Ctrl-C stops it\n", said)
+        assert found is not None, said
+        yield found[1]
     finally:
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(20):
-            said, complained = await process.communicate()
-    assert said.startswith(f"fal proxy at http://127.0.0.1:{port}".encode())
+            _, complained = await process.communicate()
     assert complained == b""
     # uvicorn raises the signal anew once it has stopped.
     assert process.returncode in (0, -signal.SIGTERM)
-
-
-async def is_up(port: int, process: asyncio.subprocess.Process) -> None:
-    async with asyncio.timeout(20):
-        while process.returncode is None:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.05)  # another process: there is nothing to wait for
-                continue
-            writer.close()
-            return
-    raise AssertionError("the proxy did not start")
 
 
 async def ask(http: aiohttp.ClientSession, url: str, endpoint_id: str, **headers: str) -> tuple[int, Any]:
@@ -91,11 +76,46 @@ async def test_with_a_token(emulator: Emulator) -> None:
     [
         (("--endpoint", "**"), "--anonymous"),
         (("--endpoint", "flux", "--anonymous"), "no pattern"),
+        (("--endpoint", "**", "--anonymous", "--max-body", "0"), "max_body=0"),
     ],
 )
-def test_what_can_not_be(arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_can_not_be(
+    arguments: tuple[str, ...],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FAL_KEY", "some:key")
     assert main(("proxy", *arguments)) == 1
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("key", "said"), [("", "no FAL_KEY found"), ("no-colon", "has no colon")])
+def test_a_proxy_without_a_key_does_not_start(
+    key: str,
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("FAL_KEY", key)
+    monkeypatch.setenv("FAL_HOME_DIR", str(tmp_path))
+    assert main(("proxy", "--endpoint", "**", "--anonymous", "--port", "0")) == 1
+    captured = capsys.readouterr()
+    assert (captured.out, said in captured.err) == ("", True)
+
+
+def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAL_KEY", "some:key")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        assert main(("proxy", "--endpoint", "**", "--anonymous", "--port", port)) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == (
+        f"fal-async proxy: port {port} is taken on 127.0.0.1: choose another with --port, "
+        "or --port 0 for a free one\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,6 +123,7 @@ def test_what_can_not_be(arguments: tuple[str, ...], said: str, capsys: pytest.C
     [
         ((), "--endpoint"),
         (("--endpoint", "**", "--allow", "everything"), "invalid choice"),
+        (("--endpoint", "**", "--port", "99999"), "no port"),
     ],
 )
 def test_arguments_that_make_no_sense(

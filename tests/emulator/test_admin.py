@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import aiohttp
 import pytest
 
-from fal_async.emulator import Fault
+from fal_async.emulator import Emulator, Fault
 from tests.emulator.caller import Caller, Reply, until
 from tests.emulator.gate import Gate
 
@@ -50,6 +51,31 @@ async def test_the_summary_and_the_jobs(caller: Caller) -> None:
     await caller.reached(submitted, "COMPLETED")
     [job] = (await admin(caller, "GET", "jobs")).data
     assert (job["status_code"], job["error_type"], job["cancel_requests"]) == (499, "client_cancelled", 1)
+
+
+async def test_the_recorded_requests(caller: Caller) -> None:
+    await caller.run("me/nothing", {"a": "\xe4"}, params={"q": "1"})
+    [request] = (await admin(caller, "GET", "requests")).data
+    assert (request["method"], request["path"], request["query"]) == (
+        "POST",
+        "/fal.run/me/nothing",
+        {"q": "1"},
+    )
+    assert (request["kind"], request["endpoint_id"], request["status"]) == ("run", "me/nothing", 404)
+    assert request["headers"]["Authorization"] == f"Key {caller.emulator.key}"
+    assert json.loads(request["body"]) == {"a": "\xe4"}
+    await admin(caller, "DELETE", "requests")
+    assert (await admin(caller, "GET", "requests")).data == []
+
+
+async def test_what_is_not_recorded_can_not_be_listed() -> None:
+    async with (
+        Emulator(record=False) as emulator,
+        aiohttp.ClientSession() as http,
+        http.get(f"{emulator.url}/_emulator/requests") as answer,
+    ):
+        assert answer.status == 400
+        assert "--record" in (await answer.json())["detail"]
 
 
 async def test_faults_are_listed_added_and_cleared(caller: Caller) -> None:
@@ -113,6 +139,11 @@ async def test_the_record_can_be_cleared(caller: Caller) -> None:
     await caller.run("me/nothing", {})
     await admin(caller, "DELETE", "requests")
     assert (caller.emulator.requests, caller.emulator.count()) == ([], 0)
+
+
+async def test_what_is_missing_is_named(caller: Caller) -> None:
+    refused = await admin(caller, "POST", "pause", json={})
+    assert refused.data["detail"] == "'seconds' is missing, or is nothing that the emulator knows"
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,14 @@ async def test_wrong_keys_get_401_with_a_text(
     assert not caller.emulator.jobs
 
 
+@pytest.mark.parametrize("path", ["v1/models/requests/by-endpoint?endpoint_id=a/b", "v1/storage/settings"])
+async def test_the_platform_words_its_refusals_in_its_own_way(caller: Caller, path: str) -> None:
+    refused = await caller.get(f"/api.fal.ai/{path}", headers={"Authorization": "Key wrong:key"})
+    assert refused.status == 401
+    assert refused.data["error"]["type"] == "authorization_error"
+    assert "No user found" in refused.data["error"]["message"]
+
+
 async def test_the_cheap_probe_of_a_key(caller: Caller) -> None:
     """Protocol 1.2: 404 NOT_FOUND means that the key is good, 401 that it is bad."""
     good = await caller.get(PROBE)

@@ -143,7 +143,7 @@ async def test_unknown_endpoints(caller: Caller, host: str, endpoint_id: str, de
 
 
 @pytest.mark.parametrize("host", ["fal.run", "queue.fal.run"])
-@pytest.mark.parametrize("body", [b"{", b"prompt=x", b"\xff"])
+@pytest.mark.parametrize("body", [b"{", b"prompt=x", b"\xff", b'{"a": NaN}', b"[-Infinity]"])
 async def test_a_body_that_is_no_json(caller: Caller, host: str, body: bytes) -> None:
     refused = await caller.call("POST", f"/{host}/fal-ai/any-llm", data=body)
     assert refused.status == 422

@@ -213,6 +213,11 @@ async def test_rotation_keeps_the_old_key_in_the_set_until_it_is_retired(
     assert not is_signed_by(new, receiver.deliveries[0])
 
 
+async def test_the_key_set_under_the_hosts_older_name(caller: Caller) -> None:
+    older = await caller.get("/rest.alpha.fal.ai/.well-known/jwks.json", headers={})
+    assert older.data == (await caller.get("/rest.fal.ai/.well-known/jwks.json", headers={})).data
+
+
 async def test_late_duplicate_and_spoilt_deliveries_on_demand(caller: Caller, receiver: Receiver) -> None:
     hooks = caller.emulator.webhooks
     hooks.automatic = False

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import aiohttp
 import pytest
-from fastapi import BackgroundTasks, Depends, FastAPI, Request, Response
+from fastapi import BackgroundTasks, Depends, FastAPI, Request, Response, WebSocket
 from pydantic import BaseModel
 
 from fal_async import Session, WebhookEvent
@@ -27,6 +28,11 @@ from tests.serving import serving
 
 class Wanted(BaseModel):
     a: int
+
+
+async def service(fal: Annotated[Session, Depends(get_session)]) -> AsyncIterator[Session]:
+    """A dependency of the application's own."""
+    yield fal
 
 
 def application(emulator: Emulator, **lifespan: Any) -> FastAPI:
@@ -58,6 +64,45 @@ async def test_the_session_is_a_dependency(emulator: Emulator, http: aiohttp.Cli
         async with http.get(f"{server.url}/same") as response:
             assert await response.json() is True
     assert len(sessions) == 1
+
+
+async def test_get_session_is_a_dependency_too_also_in_a_thread(
+    emulator: Emulator, http: aiohttp.ClientSession
+) -> None:
+    app = application(emulator)
+
+    @app.get("/echo")
+    async def echo(fal: Annotated[Session, Depends(service)]) -> Any:
+        return (await fal.subscribe("me/echo", {"a": 1})).data
+
+    @app.get("/thread")
+    def thread(request: Request) -> bool:
+        return get_session(request) is app.state.fal
+
+    async with serving(app) as server:
+        async with http.get(f"{server.url}/echo") as response:
+            assert await response.json() == {"a": 1}
+        async with http.get(f"{server.url}/thread") as response:
+            assert await response.json() is True
+
+
+async def test_websockets_get_the_session(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+    app = application(emulator)
+
+    @app.websocket("/dependency")
+    async def dependency(websocket: WebSocket, fal: Fal) -> None:
+        await websocket.accept()
+        await websocket.send_json((await fal.subscribe("me/echo", {"a": 1})).data)
+
+    @app.websocket("/by-hand")
+    async def by_hand(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.send_json((await get_session(websocket).subscribe("me/echo", {"a": 2})).data)
+
+    async with serving(app, websockets=True) as server:
+        for path, answer in (("/dependency", {"a": 1}), ("/by-hand", {"a": 2})):
+            async with http.ws_connect(server.url + path) as connection:
+                assert await connection.receive_json() == answer
 
 
 async def test_when_the_browser_leaves_the_job_is_cancelled_within_a_second(
@@ -189,8 +234,9 @@ async def test_errors_become_fitting_answers_that_leak_nothing(
     assert "127.0.0.1" not in text
 
 
-async def test_a_wrong_key_is_no_business_of_the_caller(
-    emulator: Emulator, http: aiohttp.ClientSession
+@pytest.mark.parametrize("wrong", ["key", "balance"])
+async def test_the_key_and_the_account_are_no_business_of_the_caller(
+    emulator: Emulator, http: aiohttp.ClientSession, wrong: str
 ) -> None:
     app = application(emulator)
 
@@ -199,10 +245,18 @@ async def test_a_wrong_key_is_no_business_of_the_caller(
         return (await fal.subscribe("me/echo", {})).data
 
     async with serving(app) as server:
-        emulator.rotate_key("another:key")
+        if wrong == "key":
+            emulator.rotate_key("another:key")
+        else:
+            emulator.lock_account()
         async with http.get(server.url) as response:
             assert response.status == 502
-            assert (await response.json())["detail"] == "The model could not answer"
+            assert await response.json() == {
+                "detail": "The model could not answer",
+                "error": "FalError",
+                "request_id": None,
+                "retryable": False,
+            }
 
 
 async def test_relays_and_webhooks_work_as_in_starlette(

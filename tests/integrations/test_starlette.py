@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
+from starlette.types import Message
 
 from fal_async import (
     ConfigurationError,
@@ -357,6 +358,61 @@ async def test_when_the_browser_leaves_a_relayed_iterable_is_closed(
             response.close()
         async with asyncio.timeout(1):
             await closed.wait()
+
+
+async def test_a_server_that_tells_of_the_browsers_leaving_by_an_error_of_send(
+    emulator: Emulator, fal: Session
+) -> None:
+    """As ASGI 2.4 allows; then nothing may come by `receive`."""
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError("nothing comes")
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            raise OSError("the client is gone")
+
+    request = Request({"type": "http", "method": "GET", "headers": []})
+    response = await sse_response(request, lambda: fal.queue.submit("me/endless", {}))
+    async with asyncio.timeout(5):
+        await response({"type": "http"}, receive, send)
+    (job,) = emulator.jobs.values()
+    assert job.cancel_requests == 1
+
+
+async def test_a_relay_that_breaks_cancels_its_request(emulator: Emulator, fal: Session) -> None:
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError("nothing comes")
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            raise ValueError("a middleware's mistake")
+
+    request = Request({"type": "http", "method": "GET", "headers": []})
+    response = await sse_response(request, lambda: fal.queue.submit("me/endless", {}))
+    with pytest.raises(ValueError, match="mistake"):
+        await response({"type": "http"}, receive, send)
+    (job,) = emulator.jobs.values()
+    assert job.cancel_requests == 1
+
+
+async def test_a_head_request_submits_nothing(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+    async with (
+        serving(application(emulator, relay("me/endless"))) as server,
+        http.head(server.url + "/events") as response,
+    ):
+        assert response.status == 200
+        assert response.headers["content-type"].startswith("text/event-stream")
+    assert emulator.count() == 0
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
+async def test_keep_alive_is_checked(seconds: float) -> None:
+    request = Request({"type": "http", "method": "GET", "headers": []})
+    with pytest.raises(ConfigurationError, match="keep_alive"):
+        await sse_response(request, lambda: pytest.fail("asked for"), keep_alive=seconds)
 
 
 def resumable(emulator: Emulator, endpoint_id: str) -> Starlette:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -285,11 +286,14 @@ def test_what_is_no_pattern_is_refused_with_examples(pattern: str) -> None:
         ({"endpoints": ["**"], "allow": ["run"]}, "multipart"),
         ({"endpoints": ["**"], "headers": ["Authorization"]}, "authorization"),
         ({"endpoints": ["**"], "headers": ["x-fal-target-url"]}, "x-fal-target-url"),
+        ({"endpoints": ["**"], "headers": "x-mine"}, "headers='x-mine': expected a list"),
+        ({"endpoints": ["**"], "max_body": 0}, "max_body=0"),
+        ({"endpoints": ["**"], "max_body": "1 MB"}, "max_body='1 MB'"),
     ],
 )
-def test_rules_are_checked_when_they_are_made(options: dict[str, list[str]], word: str) -> None:
+def test_rules_are_checked_when_they_are_made(options: dict[str, Any], word: str) -> None:
     with pytest.raises(ConfigurationError, match=word):
-        ProxyRules(**options)  # type: ignore[arg-type]
+        ProxyRules(**options)
 
 
 # Headers.
@@ -350,6 +354,16 @@ def test_the_declared_length(values: list[bytes], status: int | None) -> None:
     with pytest.raises(Refusal) as refusal:
         check_length(headers, rules)
     assert refusal.value.status == status
+
+
+@pytest.mark.parametrize("encoding", [b"chunked", b"Chunked", b"gzip, chunked", b"identity"])
+def test_a_length_beside_an_encoding_is_refused(encoding: bytes) -> None:
+    """The server believes the one; fal's side would be told the other, and the next request be read as a body."""
+    headers = [(b"content-length", b"5"), (b"Transfer-Encoding", encoding)]
+    with pytest.raises(Refusal) as refusal:
+        check_length(headers, ALL)
+    assert refusal.value.status == 400
+    assert check_length([(b"transfer-encoding", b"chunked")], ALL) is None
 
 
 # Tokens.

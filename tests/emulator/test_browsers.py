@@ -1,0 +1,64 @@
+"""Pages in a browser call fal's hosts from another origin: what the browser asks first, and lets the page read."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tests.emulator.caller import Caller
+
+PAGE = {"Origin": "http://127.0.0.1:3000"}
+QUESTION = {
+    **PAGE,
+    "Access-Control-Request-Method": "POST",
+    "Access-Control-Request-Headers": "authorization,x-a",
+}
+RUN = "/fal.run/me/echo"
+
+
+@pytest.fixture
+def caller(caller: Caller) -> Caller:
+    @caller.emulator.endpoint("me/echo")
+    async def echo(input: Any) -> Any:
+        return input
+
+    @caller.emulator.endpoint("me/words")
+    async def words(_: Any) -> AsyncIterator[Any]:
+        yield {"word": "one"}
+
+    return caller
+
+
+@pytest.mark.parametrize("path", [RUN, "/queue.fal.run/me/echo", "/v3.fal.media/presigned/x/y.png"])
+async def test_the_question_that_a_browser_asks_first(caller: Caller, path: str) -> None:
+    answer = await caller.call("OPTIONS", path, headers=QUESTION)
+    assert (answer.status, answer.body) == (204, b"")
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert answer.headers["Access-Control-Allow-Methods"] == "POST"
+    assert answer.headers["Access-Control-Allow-Headers"] == "authorization,x-a"
+    assert caller.emulator.count() == len(caller.emulator.jobs) == 0
+
+
+async def test_pages_may_read_every_answer(caller: Caller) -> None:
+    page = {**PAGE, "Authorization": f"Key {caller.emulator.key}"}
+    for path in (RUN, "/fal.run/me/words/stream", "/fal.run/me/nothing"):
+        answer = await caller.call("POST", path, json={}, headers=page)
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    refused = await caller.call("POST", RUN, json={}, headers=PAGE)
+    assert (refused.status, refused.headers["Access-Control-Allow-Origin"]) == (401, "*")
+    plain = await caller.run("me/echo", {})
+    assert "Access-Control-Allow-Origin" not in plain.headers
+
+
+async def test_the_admin_route_is_not_for_pages(caller: Caller) -> None:
+    for path in ("/_emulator", "//_emulator/jobs"):
+        assert "Access-Control-Allow-Origin" not in (await caller.get(path, headers=PAGE)).headers
+    assert (await caller.call("OPTIONS", "/_emulator/key", headers=QUESTION)).status == 404
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "HEAD"])
+async def test_what_asks_for_options_or_headers_runs_nothing(caller: Caller, method: str) -> None:
+    assert (await caller.call(method, RUN)).status == 405
+    assert len(caller.emulator.jobs) == 0
