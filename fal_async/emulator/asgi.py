@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,6 +17,8 @@ from fal_async.emulator.asgi_lifespan import Lifespan
 from fal_async.emulator.asgi_outbox import Ended, Outbox
 from fal_async.emulator.asgi_websocket import AsgiChannel
 
+logger = logging.getLogger("fal_async.emulator")
+
 Message = MutableMapping[str, Any]
 AsgiApp = Callable[
     [MutableMapping[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]],
@@ -25,6 +28,8 @@ _VERSIONS = {"version": "3.0", "spec_version": "2.3"}
 """2.3: who is told that the caller left gets `http.disconnect`; a late `send` is no error."""
 _GRACE = 0.5
 """Seconds that an application which heard of the disconnect gets to end by itself."""
+_END_LIMIT = 5.0
+"""Seconds that cancelled calls get to end when the emulator stops."""
 
 
 def check_asgi(app: Any) -> None:
@@ -60,7 +65,9 @@ class AsgiApplication:
         for call in self._calls:
             call.cancel()
         if self._calls:
-            await asyncio.wait(self._calls)
+            _, left = await asyncio.wait(self._calls, timeout=_END_LIMIT)
+            if left:
+                logger.error("%d call(s) of a mounted application did not end when cancelled", len(left))
         await self._lifespan.shutdown()
 
     @asynccontextmanager
@@ -91,7 +98,7 @@ class AsgiApplication:
             await channel.begin()
             yield channel
         finally:
-            channel.leave()
+            await channel.leave()
             await _end(call)
 
     def _scope(self, ask: Ask) -> dict[str, Any]:
@@ -176,6 +183,8 @@ class AsgiResponse:
             message = await self.outbox.next()
             if isinstance(message, Ended):
                 raise incomplete("The application ended in the middle of its answer")
+            if message["type"] != "http.response.body":
+                continue
             if not message.get("more_body", False):
                 self.complete = True
                 self.leave()

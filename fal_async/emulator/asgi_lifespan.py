@@ -11,6 +11,7 @@ logger = logging.getLogger("fal_async.emulator")
 
 _SHUTDOWN_LIMIT = 10.0
 """Seconds that an application gets to shut down; then it is cancelled."""
+_GRACE = 1.0
 
 
 class Lifespan:
@@ -35,10 +36,10 @@ class Lifespan:
         try:
             await self._reach("startup")
         except asyncio.CancelledError:
-            await self._leave()
+            await self._leave(0)
             raise
         if "lifespan.startup.failed" in self._said:
-            await self._leave()
+            await self._leave(_GRACE)
             reason = self._said["lifespan.startup.failed"].strip().rpartition("\n")[2]
             raise RuntimeError(f"the mounted application failed to start: {reason or 'it said no more'}")
 
@@ -52,7 +53,7 @@ class Lifespan:
         except TimeoutError:
             logger.error("a mounted application did not shut down within %g s", _SHUTDOWN_LIMIT)
         finally:
-            await self._leave()
+            await self._leave(_GRACE)
         if "lifespan.shutdown.failed" in self._said:
             logger.error(
                 "a mounted application failed to shut down: %s", self._said["lifespan.shutdown.failed"]
@@ -80,8 +81,13 @@ class Lifespan:
         self._said[message["type"]] = message.get("message", "")
         self._heard.set()
 
-    async def _leave(self) -> None:
+    async def _leave(self, grace: float) -> None:
+        """It has said its last word: so many seconds to end by itself, then it is cancelled."""
         task, self._task = self._task, None
-        if task is not None:
+        if task is None:
+            return
+        try:
+            await asyncio.wait({task}, timeout=grace)
+        finally:
             task.cancel()
-            await asyncio.wait({task})
+        await asyncio.wait({task}, timeout=_SHUTDOWN_LIMIT)

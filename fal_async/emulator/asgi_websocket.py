@@ -53,8 +53,9 @@ class AsgiChannel:
             logger.error("a mounted application's WebSocket failed", exc_info=message.error)
             return Closing(1011)
         if message["type"] == "websocket.close":
-            self._closed = True
-            return Closing(message.get("code") or 1000, message.get("reason") or "")
+            closing = Closing(message.get("code") or 1000, message.get("reason") or "")
+            await self.close(closing.code, closing.reason)
+            return closing
         text: str | None = message.get("text")
         return bytes(message["bytes"]) if text is None else text
 
@@ -63,15 +64,13 @@ class AsgiChannel:
         self._inbox.put_nowait({"type": "websocket.receive", kind: frame})
 
     async def close(self, code: int, reason: str) -> None:
-        """The caller closed."""
+        """The caller closed, or the application did: it hears of both."""
         if not self._closed:
             self._closed = True
             self._inbox.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
 
-    def leave(self) -> None:
-        if not self._closed:
-            self._closed = True
-            self._inbox.put_nowait({"type": "websocket.disconnect", "code": LOST, "reason": ""})
+    async def leave(self) -> None:
+        await self.close(LOST, "")
         self.outbox.close()
 
     async def _next(self) -> MutableMapping[str, Any]:

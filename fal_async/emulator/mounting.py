@@ -16,6 +16,7 @@ from fal_async.emulator.options import BadOption, CallOptions, parse_options
 from fal_async.emulator.passage import Passage
 from fal_async.emulator.realtime import admission
 from fal_async.emulator.relay import Relay
+from fal_async.emulator.routing import RUN_HOSTS
 from fal_async.emulator.streaming import AnswerBody, Sender, Sink, followed, stall
 from fal_async.emulator.tokens import refusal
 
@@ -119,7 +120,9 @@ _SERVICES: Mapping[str, Callable[[Core, Call, Mount], Awaitable[Reply]]] = {
 
 async def serve(core: Core, call: Call) -> Reply | None:
     """None where no application serves this."""
-    service = _SERVICES.get(call.route.kind)
+    # An application may know more methods than the models of fal.run.
+    is_direct = call.route.kind == "wrong_method" and call.route.host in RUN_HOSTS
+    service = _SERVICES.get("run" if is_direct else call.route.kind)
     if service is None:
         return None
     mount = core.endpoints.mounted(call.route.rest, call.route.endpoint_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
@@ -20,11 +21,13 @@ from fal_async.emulator.jobs import Job, JobContext
 from fal_async.emulator.signing import USER_ID
 from fal_async.emulator.streaming import Sender
 
-_KEPT_BACK = frozenset({"authorization", "expect", "content-encoding"})
-"""The key is no business of the application's; and the body was read, hence decoded, by the gateway."""
+_KEPT_BACK = frozenset({"authorization", "expect", "content-encoding", "accept-encoding"})
+"""The key is no business of the application's; the body was decoded when it was read; and an answer is read
+again, by the books, webhooks and whoever fetches it, so that it must not be compressed."""
 _QUERIES_KEPT_BACK = frozenset({"fal_jwt_token", "fal_webhook", "fal_max_queue_length"})
 """Meant for the gateway (protocol 4.1, 6.1)."""
 _BILLED = "x-fal-billable-units"
+_EVENT = re.compile(rb".*?(?:\n\n|\r\n\r\n)", re.S)
 _TELLING_LIMIT = 5.0
 """Seconds that an application gets to answer to a cancel."""
 _GRACE = 5.0
@@ -144,7 +147,9 @@ class Passage:
     def _bill(self, response: Response, job: JobContext) -> None:
         """The header is the application's way of saying what it costs; the gateway's own one replaces it."""
         with suppress(ValueError):
-            job.bill(float(response.headers.get(_BILLED, "")))
+            units = float(response.headers.get(_BILLED, ""))
+            if 0 <= units < math.inf:
+                job.bill(units)
 
     def _is_whole(self, response: Response) -> bool:
         """A plain call that a fault spoils is answered in one piece, too: the fault needs it whole."""
@@ -155,7 +160,7 @@ class Passage:
         await sender.begin(response.status, response.headers, binary=True)
         pieces = response.pieces()
         if self._call.fault is not None and response.headers.get("Content-Type", "").startswith(EVENTS):
-            pieces = _events(pieces)
+            pieces = by_event(pieces)
         async with aclosing(pieces):  # type: ignore[type-var]
             async for piece in pieces:
                 if not await sender.pass_on(piece):
@@ -167,12 +172,13 @@ async def _whole(response: Response) -> bytes:
     return b"".join([piece async for piece in response.pieces()])
 
 
-async def _events(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def by_event(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Event by event, however they came: a fault counts them."""
     rest = b""
     async for piece in pieces:
-        *events, rest = re.split(rb"(?<=\n\n)|(?<=\r\n\r\n)", rest + piece)
-        for event in events:
-            yield event
+        rest += piece
+        while (event := _EVENT.match(rest)) is not None:
+            rest = rest[event.end() :]
+            yield event[0]
     if rest:
         yield rest

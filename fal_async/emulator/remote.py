@@ -78,7 +78,9 @@ class RemoteApplication:
             yield _Response(response)
         finally:
             # Closed, unless it was read to its end: that is how the application hears that it is over.
-            response.close() if not response.content.at_eof() else response.release()
+            if not response.content.at_eof():
+                response.close()
+            response.release()
 
     @asynccontextmanager
     async def connect(self, ask: Ask) -> AsyncIterator[_Channel]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from ssl import SSLContext
 from types import TracebackType
@@ -273,7 +273,7 @@ class Emulator:
     def mount(
         self,
         app_id: str,
-        application: Any,
+        application: Callable[[Any, Any, Any], Awaitable[None]] | str,
         *,
         runners: int | None = None,
         public: bool = False,

@@ -16,9 +16,13 @@ import attrs
 import pytest
 from aiohttp import WSMsgType
 from fastapi import BackgroundTasks, FastAPI
+from hypothesis import given
+from hypothesis import strategies as st
 from multidict import MultiMapping
+from starlette.middleware.gzip import GZipMiddleware
 
 from fal_async.emulator import Emulator, Fault
+from fal_async.emulator.passage import by_event
 from tests.emulator.caller import Caller, Reply, calling, lines_of, until
 from tests.emulator.studio import METHODS, REFUSAL, Notes, on_aiohttp, on_starlette, served
 
@@ -289,6 +293,13 @@ async def test_a_direct_call_passes_through(studio: Studio, method: str) -> None
     assert (reply.headers["x-fal-request-id"], reply.headers["x-fal-billable-units"]) == (job.request_id, "1")
     assert reply.headers["X-Fal-Served-From"].startswith("runner-me-my-app")
     assert (job.via, job.endpoint_id) == ("run", f"{APP}/any/x/y")
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
+async def test_other_methods_pass_too(studio: Studio, method: str) -> None:
+    reply = await studio.call(method, f"/fal.run/{APP}/any/x")
+    assert reply.status == (405 if method == "OPTIONS" and not isinstance(studio.target, str) else 201)
+    assert (await studio.call(method, f"/queue.fal.run/{APP}/any/x")).status == 405
 
 
 async def test_a_host_header_of_fals_own(studio: Studio) -> None:
@@ -656,6 +667,37 @@ async def test_a_taken_port_stops_the_applications_again() -> None:
     assert notes.life == ["up", "down"]
 
 
+async def raw_socket(scope: Any, receive: Any, send: Any) -> None:
+    """Accepts nothing, but says why; or hears what follows its own closing."""
+    assert scope["type"] == "websocket"
+    assert (await receive())["type"] == "websocket.connect"
+    if scope["path"] == "/why":
+        start = {"type": "websocket.http.response.start", "status": 418, "headers": [(b"x-why", b"tea")]}
+        await send(start)
+        await send({"type": "websocket.http.response.body", "body": b"no"})
+        return
+    await send({"type": "websocket.accept"})
+    if scope["path"] == "/fails":
+        raise RuntimeError("no frames today")
+    await send({"type": "websocket.close", "code": 4001})
+    assert (await receive()) == {"type": "websocket.disconnect", "code": 4001, "reason": ""}
+
+
+async def test_a_bare_websocket(caller: Caller, caplog: pytest.LogCaptureFixture) -> None:
+    caller.emulator.mount(APP, raw_socket)
+    url, key = f"{caller.emulator.url}/fal.run/{APP}", {"Authorization": f"Key {caller.emulator.key}"}
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await caller.http.ws_connect(f"{url}/why", headers=key)
+    assert refused.value.headers is not None
+    assert (refused.value.status, refused.value.headers["x-why"]) == (418, "tea")
+    async with caller.http.ws_connect(f"{url}/closes", headers=key) as socket:
+        assert (await socket.receive()).data == 4001
+    assert caplog.text == ""
+    async with caller.http.ws_connect(f"{url}/fails", headers=key) as socket:
+        assert (await socket.receive()).data == 1011
+    assert "no frames today" in caplog.text
+
+
 async def bare(scope: Any, receive: Any, send: Any) -> None:
     """No lifespan, no framework: how it answers says the path."""
     assert scope["type"] == "http"
@@ -735,6 +777,34 @@ async def test_a_big_body_is_as_quick_as_its_reader(caller: Caller) -> None:
             size += len(piece)
     assert sent == 64
     assert 63 << 20 < size <= 64 << 20
+
+
+async def test_answers_are_not_compressed(caller: Caller) -> None:
+    """The books, webhooks and everybody who fetches the result read them."""
+    app = FastAPI()
+    app.add_middleware(GZipMiddleware, minimum_size=1)
+    app.add_api_route("/", lambda: {"text": "a" * 5000}, methods=["POST"])
+    caller.emulator.mount(APP, app)
+    submitted = await caller.submit(APP, headers=caller.with_headers(accept_encoding="gzip"))
+    await caller.reached(submitted, "COMPLETED")
+    job = caller.emulator.jobs[submitted.data["request_id"]]
+    assert job.answer is not None
+    assert job.answer.document() == {"text": "a" * 5000}
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"data: 1", b"data: \xc3\xa4", b"\n", b"\n\n", b"\r\n", b"\r\n\r\n"]), max_size=12
+    )
+)
+async def test_events_are_found_in_any_pieces(pieces: list[bytes]) -> None:
+    async def come() -> AsyncIterator[bytes]:
+        for piece in pieces:
+            yield piece
+
+    events = [event async for event in by_event(come())]
+    assert b"".join(events) == b"".join(pieces)
+    assert all(event.endswith((b"\n\n", b"\r\n\r\n")) for event in events[:-1])
 
 
 # By URL.
