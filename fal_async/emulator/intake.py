@@ -77,7 +77,8 @@ def outcome(job: Job) -> Answer:
 
 def runner_of(job: Job) -> str:
     """`X-Fal-Served-From`: the internal id of the runner that answered (protocol 3.2)."""
-    return f"runner-{job.endpoint_id.replace('/', '-')}"
+    served = job.endpoint_id if job.queue is None else job.queue.endpoint.endpoint_id
+    return f"runner-{served.replace('/', '-')}"
 
 
 def job_urls(call: Call, served: Served) -> dict[str, str]:
