@@ -28,20 +28,24 @@ _SILENT = frozenset({"Accept", "Accept-Encoding", "User-Agent", "Content-Type"})
 
 def check_url(url: str) -> str:
     """The base URL without a slash at its end. ValueError that says what was expected; it names no password."""
-    parts = urlsplit(url)
-    try:
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        good = False
-    if parts.username is not None or parts.password is not None:
+    if "@" in url.partition("?")[0]:
         raise ValueError("the base URL of a mounted application holds a user name: expected http://host:port")
-    if not good or parts.query or parts.fragment:
+    if not _is_base(url):
         # Without its query, which may hold a secret.
         raise ValueError(
             f"{url.partition('?')[0]!r} is no base URL of an application: expected http:// or https://, a host, "
             "a port and perhaps a path, without a query, such as http://127.0.0.1:8000"
         )
     return url.rstrip("/")
+
+
+def _is_base(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        has_place = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return has_place and not parts.query and not parts.fragment
 
 
 class RemoteApplication:
