@@ -875,6 +875,7 @@ def test_ids_that_are_none(app_id: str) -> None:
         "ftp://host",
         "http://",
         "http://host:99999",
+        "http://[host",
         "http://host/?a=s3cret",
         "",
     ],
