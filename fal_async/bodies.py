@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
+from fal_async.callbacks import call_back
 from fal_async.disk import PIECE, Source, in_thread
 from fal_async.errors import UploadError
 
-ProgressCallback = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], Awaitable[None] | None]
 
 
 class Meter:
@@ -22,11 +23,14 @@ class Meter:
     def begin_at(self, done: int) -> None:
         self._sent = done
 
-    def add(self, count: int) -> None:
+    def take_back(self, count: int) -> None:
+        self._sent -= count
+
+    async def add(self, count: int) -> None:
         self._sent += count
-        if self._callback is not None and self._sent > self._told:
+        if self._sent > self._told:
             self._told = self._sent
-            self._callback(self._sent, self._total)
+            await call_back(self._callback, self._sent, self._total)
 
 
 class Body:
@@ -43,7 +47,7 @@ class Body:
 
     def __call__(self) -> AsyncIterator[bytes]:
         self.check()
-        self.meter.add(-self.sent)
+        self.meter.take_back(self.sent)
         self.sent, self.digest = 0, ""
         return _Pieces(self)
 
@@ -72,7 +76,7 @@ class _Pieces:
         try:
             piece = await in_thread(partial(self._read, body.offset + body.sent, min(PIECE, left)))
             body.sent += len(piece)
-            body.meter.add(len(piece))
+            await body.meter.add(len(piece))
         except Exception as error:
             body.failure = error
             raise
@@ -80,10 +84,7 @@ class _Pieces:
 
     def _read(self, offset: int, length: int) -> bytes:
         body = self._body
-        try:
-            piece = body.source.read_now(offset, length)
-        except (OSError, ValueError) as error:
-            raise UploadError(f"{body.source.name} can't be read any more: {error}") from error
+        piece = body.source.read_now(offset, length)
         if len(piece) < length:
             raise UploadError(f"{body.source.name} shrank while it was read")
         if self._hash is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from fal_async.config import Hosts, RetryPolicy, Timeouts
 from fal_async.errors import AuthenticationError
 from fal_async.protocol.http import HttpRequest, HttpResponse
 from fal_async.protocol.storage import CdnToken, cdn_token_request, parse_cdn_token
+from fal_async.shared import Shared
 
 if TYPE_CHECKING:
     from fal_async.transport import Transport
@@ -18,12 +18,8 @@ if TYPE_CHECKING:
 _RENEWALS = 3
 
 
-class TokenCache:
+class TokenCache(Shared[CdnToken]):
     """The token of one set of credentials; shared by all views of a session that have these."""
-
-    def __init__(self) -> None:
-        self.token: CdnToken | None = None
-        self.fetching = asyncio.Lock()
 
 
 class Cdn:
@@ -35,13 +31,10 @@ class Cdn:
         return self._transport.settings.hosts
 
     async def token(self, refused: CdnToken | None = None) -> CdnToken:
-        """The current token; another one than `refused`. Whoever waits while it is fetched gets that one."""
-        cache = self._cache
-        async with cache.fetching:
-            known = cache.token
-            if known is None or known is refused or known.good_until <= time.monotonic():
-                cache.token = known = await self._fetch()
-            return known
+        """The current token; another one than `refused`."""
+        return await self._cache.get(
+            lambda known: known is not refused and known.good_until > time.monotonic(), self._fetch
+        )
 
     async def send(
         self,

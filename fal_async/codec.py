@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from fal_async.errors import ConfigurationError, RealtimeError
+from fal_async.protocol.input_files import File
 from fal_async.protocol.realtime import Control, control_of, may_be_control, read_text
 from fal_async.protocol.structure import plain_value
 
@@ -62,5 +63,12 @@ def _msgpack() -> tuple[Encode, Decode]:
 
     # Not one `Packer` for all messages: `packb` frees its buffer each time, after which glibc stops fetching
     # and returning the memory of each read (measured: 40 microseconds of system time a message).
-    encode = partial(msgpack.packb, default=plain_value)
+    encode = partial(msgpack.packb, default=_plain)
     return encode, partial(msgpack.unpackb, strict_map_key=False)
+
+
+def _plain(value: Any) -> Any:
+    # A record as any other to `plain_value`, and no model's input.
+    if isinstance(value, File):
+        raise TypeError("a File: send its bytes, or the URL that storage.upload gives")
+    return plain_value(value)

@@ -42,7 +42,13 @@ def _is_base_url(url: str, schemes: tuple[str, ...]) -> bool:
     except ValueError:  # a port or an IPv6 address that is none
         return False
     odd = any(c in "\\?#@" or c.isspace() or not c.isprintable() for c in url)
-    return parts.scheme in schemes and bool(host) and not odd
+    # "https://https://fal.run" would be the host "https" with no port.
+    return parts.scheme in schemes and _is_host_name(host) and not odd and not parts.netloc.endswith(":")
+
+
+def _is_host_name(host: str | None) -> bool:
+    """What a look-up can be asked for: without empty labels and such of more than 63 characters."""
+    return bool(host) and all(0 < len(label) < 64 for label in str(host).removesuffix(".").split("."))
 
 
 def _base_url(default: str) -> Any:
@@ -160,6 +166,21 @@ class Retry:
     request_id: str | None = None
 
 
+def _flag(_: Any, attribute: attrs.Attribute[bool], value: object) -> None:
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{attribute.name}={value!r}: expected True or False")
+
+
+def _function_or_none(_: Any, attribute: attrs.Attribute[Any], value: object) -> None:
+    check_function(attribute.name, value)
+
+
+def check_function(name: str, value: object) -> None:
+    """ConfigurationError where it can't be called: told before a paid request is made, not after it."""
+    if value is not None and not callable(value):
+        raise ConfigurationError(f"{name} is a {type(value).__name__}: expected a function")
+
+
 def _at_least_one(_: Any, attribute: attrs.Attribute[int], value: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ConfigurationError(f"{attribute.name}={value!r}: expected a whole number from 1 on")
@@ -180,11 +201,13 @@ class RetryPolicy:
         max_retry_after: the longest `Retry-After` that is obeyed, in seconds; default 60. If the server asks
             for more, its error is raised at once.
         result_total: in place of `max_total` for fetching a result, which is paid for already; default 300.
-        outage: seconds for which nothing but failing polls is borne by who waits for a request; default 600.
+        outage: seconds for which nothing but failing polls, or status words that nobody knows, is borne by who
+            waits for a request; default 600.
         stuck_after: seconds without a move in the queue after which a warning says so; default 120.
         retry_uncertain: also send a paid request again after an ingress 502 or 504, which may come after
             fal took it: a second bill is possible. Default False.
-        on_retry: called with a `Retry` before each wait.
+        on_retry: called with a `Retry` before each wait, those between failing polls included. What it raises
+            ends the call as an exception in another callback does.
     """
 
     max_attempts: int = attrs.field(default=4, validator=_at_least_one)
@@ -195,17 +218,40 @@ class RetryPolicy:
     result_total: float = attrs.field(default=300.0, validator=_positive)
     outage: float = attrs.field(default=600.0, validator=_positive)
     stuck_after: float = attrs.field(default=120.0, validator=_positive)
-    retry_uncertain: bool = False
-    on_retry: Callable[[Retry], None] | None = attrs.field(default=None, eq=False, repr=False)
+    retry_uncertain: bool = attrs.field(default=False, validator=_flag)
+    on_retry: Callable[[Retry], None] | None = attrs.field(
+        default=None, eq=False, repr=False, validator=_function_or_none
+    )
+
+
+def check_retry(retry: RetryPolicy | None) -> None:
+    """ConfigurationError for what is no policy."""
+    if retry is not None and not isinstance(retry, RetryPolicy):
+        raise ConfigurationError(f"retry is a {type(retry).__name__}: expected RetryPolicy(...)")
 
 
 def _check_proxy_url(_: Any, attribute: attrs.Attribute[Any], value: str | None) -> None:
     if value is None:
         return
-    parts = urlsplit(str(value))
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(str(value))
+        right = parts.scheme in ("http", "https") and _is_host_name(parts.hostname) and parts.port != 0
+    except ValueError:  # a port or an IPv6 address that is none
+        right = False
+    if not right:
         shown = str(value).partition("?")[0] if "@" not in str(value) else "(with a user)"
         raise ConfigurationError(f"{attribute.name}={shown!r}: expected http://host[:port] or https://...")
+
+
+def _check_hosts(_: Any, __: Any, value: object) -> None:
+    if not isinstance(value, Hosts):
+        raise ConfigurationError(
+            f"hosts is a {type(value).__name__}: expected Hosts(...), or Hosts.local(url) for a local fal"
+        )
+
+
+def _check_policy(_: Any, __: Any, value: RetryPolicy) -> None:
+    check_retry(value)
 
 
 # What nobody compares or prints needs no methods for it: attrs makes them at import, in each process.
@@ -213,12 +259,12 @@ def _check_proxy_url(_: Any, attribute: attrs.Attribute[Any], value: str | None)
 class Settings:
     """What a session and the views that `with_options` gives of it can differ in."""
 
-    hosts: Hosts = attrs.field(factory=Hosts)
+    hosts: Hosts = attrs.field(factory=Hosts, validator=_check_hosts)
     credentials: Credentials | None = attrs.field(default=None, repr=False)
     """None: the usual chain (protocol 1.4)."""
     proxy_url: str | None = attrs.field(default=None, validator=_check_proxy_url)
     """A server-side proxy that holds the key (protocol 10)."""
-    retry: RetryPolicy = attrs.field(factory=RetryPolicy)
+    retry: RetryPolicy = attrs.field(factory=RetryPolicy, validator=_check_policy)
     timeouts: Timeouts = attrs.field(factory=Timeouts)
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     tags: Mapping[str, str] = attrs.field(factory=dict)
@@ -292,6 +338,15 @@ def authorization(credentials: str) -> str:
     return f"{scheme} {text}"
 
 
+def _check_tls(_: Any, __: Any, value: object) -> None:
+    if value is None or isinstance(value, bool):
+        return
+    import ssl
+
+    if not isinstance(value, ssl.SSLContext):
+        raise ConfigurationError(f"ssl is a {type(value).__name__}: expected an ssl.SSLContext")
+
+
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class PoolOptions:
     """What a session's connection pool is made with; the values of aiohttp's own types are passed through."""
@@ -301,7 +356,7 @@ class PoolOptions:
         default=None, validator=attrs.validators.optional(_at_least_one)
     )
     keepalive_timeout: float = attrs.field(default=30.0, validator=_positive)
-    ssl: Any = None
+    ssl: Any = attrs.field(default=None, validator=_check_tls)
     http_proxy: str | None = attrs.field(default=None, repr=False, validator=_check_proxy_url)
     trust_env: bool = False
-    trace_configs: tuple[Any, ...] = ()
+    trace_configs: Any = ()

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from fal_async.codec import Codec
+from fal_async.config import check_timeout
 from fal_async.errors import ClientTimeoutError, FalError, RealtimeError, SessionStateError
 from fal_async.inbox import END, Inbox
 from fal_async.line import Dialer, Line, OnReconnect, OnTimings
@@ -63,7 +64,8 @@ class RealtimeConnection:
         )
         self._turn = asyncio.Lock()
         self._requested: Outgoing | None = None
-        self._out_of_step = self._closed = False
+        self._given_up: Outgoing | None = None  # a request whose answer may still come
+        self._closed = False
         self._held: Outgoing | None = None
         self._holding: asyncio.TimerHandle | None = None
         self._late_sends: set[asyncio.Task[None]] = set()
@@ -143,9 +145,10 @@ class RealtimeConnection:
         Raises:
             RealtimeError: the connection was lost, or the session ended, before the answer; the message may
                 have been worked on. Later requests use the next connection.
-            ClientTimeoutError: no answer within `timeout`. As its answer may still come, later requests on
-                this connection are refused.
+            ClientTimeoutError: no answer within `timeout`. As its answer may still come, later requests are
+                refused, until the connection is made anew; and so after a cancelled request.
         """
+        check_timeout(timeout)
         outgoing = Outgoing(message, self._codec.encode(message))
         if timeout is None:
             return await self._answer(outgoing)
@@ -163,7 +166,7 @@ class RealtimeConnection:
         line, turn = self._line, self._turn
         await turn.acquire()
         try:
-            if self._out_of_step:
+            if self._given_up is not None:
                 raise line.problem(
                     "an earlier request was given up, and its late answer would pass for this one's: "
                     "open another connection"
@@ -173,7 +176,7 @@ class RealtimeConnection:
             value = await line.take()
         except asyncio.CancelledError:
             line.unsent.discard(outgoing)
-            self._out_of_step = outgoing in line.in_flight
+            self._given_up = outgoing if outgoing in line.in_flight else None
             raise
         finally:
             self._requested = None
@@ -184,6 +187,8 @@ class RealtimeConnection:
 
     def _lost(self, in_flight: list[Outgoing], error: RealtimeError) -> None:
         """The answer to what was in flight won't come: whoever waits for it is told."""
+        if self._given_up in in_flight:
+            self._given_up = None
         requested = self._requested
         if requested is not None and requested in in_flight:
             words = f"the connection was lost before the answer: {error.message}"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import io
 import os
 import stat
 import tempfile
 import threading
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+import weakref
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import PurePath
 from typing import Any, TypeVar
@@ -34,14 +36,18 @@ async def in_thread(work: Callable[[], T]) -> T:
 
 
 async def settled(running: asyncio.Future[T]) -> T:
-    """Its result; over in any case, also where this task is cancelled meanwhile."""
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.wait([running])
-        if not running.cancelled():
-            running.exception()  # seen, or asyncio would complain that nobody did
-        raise
+    """Its result; over in any case, however often this task is cancelled meanwhile."""
+    cancelled: asyncio.CancelledError | None = None
+    while not running.done():
+        try:
+            await asyncio.wait([running])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is None:
+        return running.result()
+    if not running.cancelled():
+        running.exception()  # seen, or asyncio would complain that nobody did
+    raise cancelled
 
 
 class Source:
@@ -54,11 +60,11 @@ class Source:
         self.content_type: str | None = None
 
     async def read(self, offset: int, length: int) -> bytes:
-        """Up to `length` bytes; fewer only where the file ends."""
+        """Up to `length` bytes; fewer only where the file ends. UploadError where it can't be read."""
         return await in_thread(partial(self.read_now, offset, length))
 
     def read_now(self, offset: int, length: int) -> bytes:
-        with self._lock:
+        with self._lock, self._readable():
             self._file.seek(self._start + offset)
             data: bytes = self._file.read(length)
             while 0 < len(data) < length and (more := self._file.read(length - len(data))):
@@ -69,9 +75,16 @@ class Source:
         return await in_thread(self._measure)
 
     def _measure(self) -> int:
-        with self._lock:
+        with self._lock, self._readable():
             end: int = self._file.seek(0, io.SEEK_END)
             return end - self._start
+
+    @contextlib.contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError) as error:  # the latter where it was closed meanwhile
+            raise UploadError(f"{self.name} can't be read: {error}") from error
 
 
 @contextlib.asynccontextmanager
@@ -102,10 +115,11 @@ async def _open(file: Any, stack: contextlib.AsyncExitStack) -> Source:
         return _in_memory(bytes(file), UNNAMED)
     if is_image(file):
         return await in_thread(partial(_open_image, file, "png"))
-    if isinstance(file, AsyncIterable):
-        return await _spooled(file, stack)
+    # Before the next one: what can be read as well, such as a subprocess's output, is iterated by lines.
     if is_file_object(file):
         return await _open_file_object(file, stack)
+    if isinstance(file, AsyncIterable):
+        return await _spooled(file, stack)
     raise ConfigurationError(f"a {type(file).__name__} is no file: expected {_EXPECTED}")
 
 
@@ -137,19 +151,35 @@ def _open_image(image: Any, format: str) -> Source:
     return _in_memory(image_bytes(image, format), f"image.{format}")
 
 
+_turns: weakref.WeakValueDictionary[int, asyncio.Lock] = weakref.WeakValueDictionary()
+"""By the file object's id; a lock lives as long as somebody has or wants it."""
+
+
 async def _open_file_object(file: Any, stack: contextlib.AsyncExitStack) -> Source:
-    """From its position on, where it can be read again; it is left open, where it was."""
+    """From its position on, where it can be read again; it is left open, where it was.
+
+    Uploads of one file object take turns: it has one position only.
+    """
     if isinstance(file, io.TextIOBase):
         raise ConfigurationError("the file is open as text: open it in binary mode, open(path, 'rb')")
-    seekable = getattr(file, "seekable", None)
-    if seekable is None or not seekable():
-        return await _spooled(_pieces_of(file), stack, _name_of(file))
-    start, size = await in_thread(partial(_place_of, file))
+    await stack.enter_async_context(_turns.setdefault(id(file), asyncio.Lock()))
+    name = _name_of(file)
+    try:
+        place = await in_thread(partial(_place_of, file))
+    except (OSError, ValueError) as error:
+        raise UploadError(f"{name} can't be read: {error}") from error
+    if place is None:
+        return await _spooled(_pieces_of(file, name), stack, name)
+    start, size = place
     stack.push_async_callback(in_thread, partial(file.seek, start))
-    return Source(file, start=start, size=size, name=_name_of(file))
+    return Source(file, start=start, size=size, name=name)
 
 
-def _place_of(file: Any) -> tuple[int, int]:
+def _place_of(file: Any) -> tuple[int, int] | None:
+    """Where it stands, and how much follows; None where it can be read only once."""
+    seekable = getattr(file, "seekable", None)
+    if seekable is None or inspect.iscoroutinefunction(file.read) or not seekable():
+        return None
     start = file.tell()
     size = file.seek(0, io.SEEK_END) - start
     file.seek(start)
@@ -157,13 +187,22 @@ def _place_of(file: Any) -> tuple[int, int]:
 
 
 def _name_of(file: Any) -> str:
-    name = getattr(file, "name", None)
+    """Uploads of web frameworks have a `filename`."""
+    name = getattr(file, "name", None) or getattr(file, "filename", None)
     return PurePath(name).name or UNNAMED if isinstance(name, str) else UNNAMED
 
 
-async def _pieces_of(file: Any) -> AsyncIterator[Any]:
-    while piece := await in_thread(partial(file.read, PIECE)):
-        yield piece
+async def _pieces_of(file: Any, name: str) -> AsyncIterator[Any]:
+    try:
+        while piece := await _piece_of(file):
+            yield piece
+    except (OSError, ValueError) as error:
+        raise UploadError(f"{name} can't be read: {error}") from error
+
+
+async def _piece_of(file: Any) -> Any:
+    piece = await in_thread(partial(file.read, PIECE))
+    return await piece if inspect.isawaitable(piece) else piece  # a coroutine is only made in the thread
 
 
 async def _spooled(

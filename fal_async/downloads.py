@@ -15,10 +15,18 @@ from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
+from fal_async.callbacks import call_back
 from fal_async.cdn import Cdn
 from fal_async.disk import PIECE, in_thread, settled, write_fully
 from fal_async.errors import ApiError, DownloadError, TransportError
-from fal_async.protocol.downloads import Progress, begin, check_url, download_request, is_complete
+from fal_async.protocol.downloads import (
+    Progress,
+    begin,
+    check_url,
+    download_request,
+    is_complete,
+    nothing_is_left,
+)
 from fal_async.protocol.http import host_of
 from fal_async.protocol.media import download_name, numbered, parse_data_uri
 from fal_async.protocol.retry import delay_before_retry
@@ -27,7 +35,7 @@ from fal_async.protocol.storage import is_cdn
 if TYPE_CHECKING:
     from fal_async.transport import OpenResponse, Transport
 
-DownloadProgress = Callable[[int, int | None], None]
+DownloadProgress = Callable[[int, int | None], Awaitable[None] | None]
 T = TypeVar("T")
 _RESTRICTED = frozenset({401, 403, 404})
 """What a file that strangers may not read answers to them: 403, or 404 where it is hidden (protocol 7.4)."""
@@ -65,7 +73,7 @@ class Downloader:
         on_progress: DownloadProgress | None = None,
     ) -> Path:
         """The path written. Under its own name a file is replaced; under a suggested one, never."""
-        check_url(url)
+        url = check_url(url)
         incoming = _Incoming(target.folder, on_progress)
         try:
             await incoming.open()
@@ -95,6 +103,8 @@ class Downloader:
             try:
                 return await self._once(url, incoming, authorization)
             except ApiError as error:
+                if nothing_is_left(error.status, error.headers, incoming.progress):
+                    return error.headers
                 if authorization is not None or not self._may_be_ours(url, error):
                     raise
                 authorization = (await self._cdn.token()).authorization
@@ -171,8 +181,7 @@ class _Incoming:
             return
         self._writing = asyncio.ensure_future(asyncio.to_thread(self._write_now, pieces))
         self.progress = attrs.evolve(self.progress, offset=self.progress.offset + size)
-        if self._on_progress is not None:
-            self._on_progress(self.progress.offset, self.progress.total)
+        await call_back(self._on_progress, self.progress.offset, self.progress.total)
 
     def _write_now(self, pieces: list[bytes]) -> None:
         for piece in pieces:
@@ -197,15 +206,20 @@ class _Incoming:
         return await self._on_disk(in_thread(partial(_keep_beside_others, self._path, folder, suggested)))
 
     async def discard(self) -> None:
-        await self._close()
-        with contextlib.suppress(OSError):
-            await in_thread(partial(self._path.unlink, missing_ok=True))
+        """Also where this task is cancelled once more meanwhile."""
+        try:
+            await self._close()
+        finally:
+            with contextlib.suppress(OSError):
+                await in_thread(partial(self._path.unlink, missing_ok=True))
 
     async def _close(self) -> None:
-        await self.flush()
-        file, self._file = self._file, None
-        if file is not None:
-            await self._on_disk(in_thread(file.close))
+        try:
+            await self.flush()
+        finally:
+            file, self._file = self._file, None
+            if file is not None:
+                await self._on_disk(in_thread(file.close))
 
     async def _on_disk(self, work: Awaitable[T]) -> T:
         try:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fal_async.errors import ConfigurationError
+from fal_async.protocol.input_files import is_image
 from fal_async.protocol.media import HEAD, check_content_type, data_uri, guess_content_type
 
 _FORMATS = {
@@ -29,8 +30,10 @@ _WRITABLE_MODES = {"JPEG": ("L", "RGB", "CMYK"), "BMP": ("1", "L", "P", "RGB")}
 def encode(data: bytes | str, content_type: str | None = None) -> str:
     """`data` as a `data:` URI. Text is sent as UTF-8, `text/plain` by default; bytes are looked at for a type.
 
-    ConfigurationError for a content type that is none.
+    ConfigurationError for a content type that is none, and for what is neither bytes nor text.
     """
+    if not isinstance(data, str | bytes | bytearray | memoryview):
+        raise ConfigurationError(f"data is a {type(data).__name__}: expected bytes or a text")
     if isinstance(data, str):
         return data_uri(data.encode(), check_content_type(content_type) or "text/plain;charset=utf-8")
     return data_uri(data, check_content_type(content_type) or guess_content_type(None, bytes(data[:HEAD])))
@@ -46,8 +49,11 @@ def encode_file(path: str | os.PathLike[str], content_type: str | None = None) -
 def encode_image(image: Any, format: str = "png") -> str:
     """A Pillow image as a `data:` URI, in "png" (default), "jpeg" or "jpg", "webp", "gif", "bmp" or "tiff".
 
-    What JPEG can't hold (transparency, palettes) is laid on white. ConfigurationError for another format.
+    What JPEG can't hold (transparency, palettes) is laid on white. ConfigurationError for another format, and
+    for what is no Pillow image.
     """
+    if not is_image(image):
+        raise ConfigurationError(f"image is a {type(image).__name__}: expected a Pillow image")
     return data_uri(image_bytes(image, format), f"image/{image_format(format).lower()}")
 
 

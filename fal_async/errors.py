@@ -390,6 +390,8 @@ class ResponseDecodeError(FalError):
 
     Attributes:
         paths: what did not fit, such as `"required field missing @ $.logs[0].message"`.
+        body: the answer as it came, which is paid for: decoded JSON where it is that, else bytes. Not in the
+            message.
     """
 
     def __init__(
@@ -397,12 +399,14 @@ class ResponseDecodeError(FalError):
         message: object,
         *,
         paths: Sequence[str] = (),
+        body: Any = None,
         request_id: str | None = None,
         endpoint_id: str | None = None,
         retryable: bool | None = None,
     ) -> None:
         super().__init__(message, request_id=request_id, endpoint_id=endpoint_id, retryable=retryable)
         self.paths = [one_line(path) for path in paths]
+        self.body = body
 
     def to_dict(self) -> dict[str, Any]:
         return {**super().to_dict(), "paths": self.paths}

@@ -9,9 +9,10 @@ import random
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Literal
 
-from fal_async.config import is_seconds
+from fal_async.announcing import announce_retry
+from fal_async.config import check_function, is_seconds
 from fal_async.errors import ApiError, ConfigurationError, FalError, NotFoundError, StreamError
-from fal_async.models import Completed, QueueStatus
+from fal_async.models import Completed, QueueStatus, UnknownStatus
 from fal_async.protocol.http import content_type
 from fal_async.protocol.pacing import Pacer, RunTimes, Turn
 from fal_async.protocol.patience import WARN_AFTER, Patience, StuckWatch
@@ -21,6 +22,7 @@ from fal_async.protocol.queue import (
     parse_status,
     status_request,
     status_stream_request,
+    unknown_word,
     vanished,
 )
 
@@ -44,8 +46,9 @@ _STREAM_FAILURES, _STREAM_LIVES = 3, 5.0
 """Streams in a row that break without any news, or within so many seconds, before polls take over for good."""
 
 
-def check_following(mode: str, poll_interval: float | None) -> None:
+def check_following(mode: str, poll_interval: float | None, on_queue_update: object = None) -> None:
     """ConfigurationError for what can't be followed so."""
+    check_function("on_queue_update", on_queue_update)
     if mode not in MODES:
         raise ConfigurationError(
             f"mode={mode!r}: expected one of {', '.join(MODES)}, or of subscribe webhook"
@@ -70,9 +73,9 @@ class Follower:
         self._loop = asyncio.get_running_loop()
         started = self._loop.time() if handle.submitted_at is None else handle.submitted_at
         self._pacer = Pacer(started, times, poll_interval)
-        policy = handle.retry or transport.settings.retry
-        self._patience = Patience(policy)
-        self._stuck = StuckWatch(policy.stuck_after)
+        self._policy = handle.retry or transport.settings.retry
+        self._patience = Patience(self._policy)
+        self._stuck = StuckWatch(self._policy.stuck_after)
         self._new_logs = NewLogs()
 
     async def by_polls(self) -> AsyncGenerator[QueueStatus, None]:
@@ -120,7 +123,7 @@ class Follower:
                 yield looked
                 if isinstance(looked, Completed):
                     return
-            await asyncio.sleep(self._patience.pause(problem, random.random()) if failures else 0)
+            await asyncio.sleep(self._pause_before_retry(problem, failures) if failures else 0)
         level = logging.WARNING if loud else logging.DEBUG
         logger.log(
             level, "no status stream (%s): polls instead (request %s)", reason, self._handle.request_id
@@ -136,11 +139,10 @@ class Follower:
         try:
             status = await self._ask()
         except FalError as error:
-            pause = self._after_failure(error)
-            return None, Turn(pause, turn.likely)
+            self._bear(error)
+            return None, Turn(self._pause_before_retry(error, self._patience.failures), turn.likely)
         finally:
             gate.leave()
-        self._patience.restored()
         now = self._loop.time()
         self._saw(status, now)
         if isinstance(status, Completed):
@@ -160,11 +162,11 @@ class Follower:
         response = await self._transport.send(request, retry=self._transport.no_retry)
         return parse_status(response.json(), handle.request_id, self._new_logs)
 
-    def _after_failure(self, error: FalError) -> float:
-        """Seconds until the next try; raises what is not to be borne."""
+    def _bear(self, error: FalError) -> None:
+        """Raises what is not to be borne."""
+        error.request_id = error.request_id or self._handle.request_id
+        error.endpoint_id = error.endpoint_id or self._handle.endpoint_id
         if not self._patience.bears(error, self._loop.time()):
-            error.request_id = error.request_id or self._handle.request_id
-            error.endpoint_id = error.endpoint_id or self._handle.endpoint_id
             raise vanished(error) if isinstance(error, NotFoundError) else error
         if self._patience.failures == WARN_AFTER:
             logger.warning(
@@ -173,15 +175,30 @@ class Follower:
                 error,
                 self._handle.request_id,
             )
-        return self._patience.pause(error, random.random())
+
+    def _pause_before_retry(self, error: FalError, attempt: int) -> float:
+        """Seconds."""
+        pause = self._patience.pause(error, random.random())
+        announce_retry(self._policy, "status", attempt, error, pause)
+        return pause
 
     def _saw(self, status: QueueStatus, now: float) -> None:
         handle = self._handle
         handle.last_status = status
+        if not isinstance(status, UnknownStatus):
+            self._patience.restored()
+        self._look_at(status, now)
         if status.new_logs:
-            handle.logs.extend(status.new_logs)
+            # `new_logs` is about this generator; what an earlier one saw is in the handle already.
+            handle.logs.extend(handle.seen_logs.take(status.new_logs))
         if isinstance(status, Completed) and handle.submitted_at is not None:
             self._pacer.learn(now, status)
+
+    def _look_at(self, status: QueueStatus, now: float) -> None:
+        """What a person should know of where it stands, or still stands."""
+        if isinstance(status, UnknownStatus):
+            # It may mean that the request runs, or that it never will: not for ever, and not in silence.
+            self._bear(unknown_word(status))
         if (stuck := self._stuck.seconds_stuck(status, now)) is not None:
             logger.warning(
                 "%s for %.0f s without a move (request %s)", status.headline, stuck, self._handle.request_id
@@ -212,7 +229,10 @@ class Follower:
                         line_at = now
                     elif silence is not None and now - line_at > silence:
                         raise StreamError("the status stream drips", request_id=handle.request_id)
-                    for event in decoder.feed(chunk):
+                    events = decoder.feed(chunk)
+                    if not events and handle.last_status is not None:
+                        self._look_at(handle.last_status, now)  # a keep-alive: all is as it was
+                    for event in events:
                         status = parse_event(event.data, handle.request_id, self._new_logs)
                         self._saw(status, now)
                         self._pacer.next(now, status, 0.5)  # so that polls know where it stands

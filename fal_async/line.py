@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from fal_async.callbacks import call_back
 from fal_async.codec import Codec
 from fal_async.errors import ApiError, FalError, RealtimeError, SessionStateError, TransportError
 from fal_async.inbox import Inbox
@@ -295,7 +295,9 @@ class Line:
     async def _connect(self) -> None:
         exits = contextlib.AsyncExitStack()
         socket = self._socket = await self._dialer.dial(exits)
-        self._reading = Reading(socket, self._codec, self.inbox, self.in_flight, self._obey)
+        self._reading = Reading(
+            socket, self._codec, self.inbox, self.in_flight, self._obey, self._in_callback
+        )
         self.take = self._reading.take
         self._exits, self._stands_since = exits, time.monotonic()
         self._tell_moved()
@@ -311,14 +313,9 @@ class Line:
             self.inbox.close(error)
             self._tell_moved()
 
+    def _in_callback(self) -> bool:
+        return self._task is not None and self._task is asyncio.current_task()
+
     def _tell_moved(self) -> None:
         self._moved.set()
         self._moved = asyncio.Event()
-
-
-async def call_back(function: Callable[[Any], Any] | None, value: Any) -> None:
-    """A user's callback, async or not."""
-    if function is not None:
-        answer = function(value)
-        if inspect.isawaitable(answer):
-            await answer

@@ -103,6 +103,11 @@ _MAX_TAGS, _MAX_TAGS_HEADER = 10, 1024
 def _texts(what: str, pairs: Mapping[str, str] | None) -> dict[str, str]:
     if pairs is not None and not isinstance(pairs, Mapping):
         raise ConfigurationError(f"{what}: a {type(pairs).__name__}: expected a mapping of names to texts")
+    for name, value in (pairs or {}).items():
+        if not isinstance(value, str | int | float):
+            raise ConfigurationError(
+                f"{what}: the value of {name!r} is a {type(value).__name__}: expected a text"
+            )
     return {str(name): str(value) for name, value in (pairs or {}).items()}
 
 
@@ -176,9 +181,14 @@ def _check_flag(_: Any, attribute: attrs.Attribute[Any], value: object) -> None:
         raise ConfigurationError(f"{attribute.name}={value!r}: expected True, False or None")
 
 
-def _check_storage(_: Any, __: Any, value: object) -> None:
+def check_settings(name: str, value: object) -> None:
+    """ConfigurationError where it is neither None nor a `StorageSettings`."""
     if value is not None and not isinstance(value, StorageSettings):
-        raise ConfigurationError(f"storage is a {type(value).__name__}: expected StorageSettings(...)")
+        raise ConfigurationError(f"{name} is a {type(value).__name__}: expected StorageSettings(...)")
+
+
+def _check_storage(_: Any, attribute: attrs.Attribute[Any], value: object) -> None:
+    check_settings(attribute.name, value)
 
 
 @attrs.frozen(kw_only=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
-from fal_async.config import RetryPolicy
+from fal_async.config import RetryPolicy, check_retry
 from fal_async.errors import (
     ApiError,
     ConfigurationError,
@@ -38,6 +38,7 @@ from fal_async.protocol.http import HttpResponse, check_from_fal, decode_body, e
 from fal_async.protocol.pacing import RunTimesByEndpoint
 from fal_async.protocol.queue import (
     CANCEL_STATUSES,
+    NewLogs,
     RequestUrls,
     Submission,
     cancel_request,
@@ -53,7 +54,7 @@ from fal_async.protocol.queue import (
     submit_request,
     urls_of,
 )
-from fal_async.protocol.structure import digest_of, encode_json, input_value, structure
+from fal_async.protocol.structure import check_output_type, digest_of, encode_json, input_value, structure
 from fal_async.supervision import CallbackFailed, Progress, Wait, submit_under, supervise
 
 if TYPE_CHECKING:
@@ -106,19 +107,23 @@ class RequestHandle:
         # What following it left behind.
         self.attempts: Counter[str] = Counter()
         self.logs: list[RequestLog] = []
+        self.seen_logs = NewLogs()
         self.submitted_at: float | None = None
         self.retry: RetryPolicy | None = None
 
     @property
     def status_url(self) -> str:
+        """Where its status is asked for."""
         return self._urls.status
 
     @property
     def response_url(self) -> str:
+        """Where its result is fetched."""
         return self._urls.response
 
     @property
     def cancel_url(self) -> str:
+        """Where it is cancelled."""
         return self._urls.cancel
 
     def __repr__(self) -> str:
@@ -162,6 +167,7 @@ class RequestHandle:
 
     async def result(self, *, output_type: type[T] | None = None) -> Result[T]:
         """Fetch the result, once. See `Queue.result`."""
+        check_output_type(output_type)
         return await self._queue.fetch(self, output_type)
 
     async def wait(
@@ -176,7 +182,8 @@ class RequestHandle:
         output_type: type[T] | None = None,
     ) -> Result[T]:
         """Follow it to its end and give the result, as `Session.subscribe` does after its submit."""
-        check_following(mode, poll_interval)
+        check_following(mode, poll_interval, on_queue_update)
+        check_output_type(output_type)
 
         async def work() -> Result[T]:
             return await self._queue.see_through(
@@ -252,6 +259,7 @@ class Queue:
             max_queue_length=max_queue_length,
             inline_below=inline_below,
         )
+        check_retry(retry)
         endpoint = EndpointId.parse(endpoint_id, path)
         wait, progress = Wait(endpoint_id=endpoint.full), Progress()
 

@@ -29,7 +29,8 @@ class Reading:
     round trip's CPU. So a taker reads for itself (`take`), and leaves to the task (`run`) what ends the
     connection, and the time in which nobody takes: the task puts what comes then into the inbox.
 
-    `obey` is called with control frames; what it raises ends the reading.
+    `obey` is called with control frames; what it raises ends the reading. `in_callback`: whether a user's
+    callback is what runs, in the task that reads.
     """
 
     def __init__(
@@ -39,9 +40,10 @@ class Reading:
         inbox: Inbox,
         in_flight: InFlight,
         obey: Callable[[Control], Awaitable[None]],
+        in_callback: Callable[[], bool],
     ) -> None:
         self._socket, self._read, self._inbox = socket, codec.read, inbox
-        self._in_flight, self._obey = in_flight, obey
+        self._in_flight, self._obey, self._in_callback = in_flight, obey, in_callback
         self._turn = _READER
         self._taken = self._asked = False  # since the task last looked; whether it wants to be told
         self._end: Exception | None = None
@@ -62,6 +64,8 @@ class Reading:
         if self._turn == _TAKER:
             raise SessionStateError("another task is receiving from this connection: only one can")
         if self._turn == _READER or self._end is not None or self._inbox.waiting:
+            if not self._inbox.waiting and self._in_callback():
+                raise SessionStateError("a callback can't wait for a message: it would wait for itself")
             return await self._inbox.get()
         self._turn = _TAKER
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import inspect
 import time
@@ -22,6 +21,7 @@ from fal_async.protocol.realtime import (
     Token,
     TokenForm,
     check_count,
+    check_function,
     check_max_buffering,
     check_seconds,
     parse_token,
@@ -29,6 +29,7 @@ from fal_async.protocol.realtime import (
     token_request,
 )
 from fal_async.protocol.reconnecting import Keep, Reconnect, Throttle, Unsent
+from fal_async.shared import Shared
 
 if TYPE_CHECKING:
     from fal_async.transport import Transport, WebSocket
@@ -41,16 +42,24 @@ _OPEN_TIMEOUT = 90.0
 """Seconds: a handshake may wait for a runner (protocol 6.1)."""
 
 
+class RealtimeTokens:
+    """The tokens of one set of credentials, by app; shared by all views of a session that have these."""
+
+    def __init__(self) -> None:
+        self._by_app: dict[tuple[TokenForm, str], Shared[Token]] = {}
+
+    def of(self, endpoint: EndpointId, form: TokenForm) -> Shared[Token]:
+        name = endpoint.app_id if form == "alias" else endpoint.full
+        return self._by_app.setdefault((form, name), Shared())
+
+
 class Realtime:
-    """`fal.realtime`: opens realtime connections, and keeps the tokens that they need.
+    """`fal.realtime`: opens realtime connections. `connections` is the session's list of what it has to close."""
 
-    `connections` is the session's list of what it has to close.
-    """
-
-    def __init__(self, transport: Transport, connections: weakref.WeakSet[Any]) -> None:
-        self._transport, self._connections = transport, connections
-        self._tokens: dict[tuple[TokenForm, str], Token] = {}
-        self._fetching: dict[tuple[TokenForm, str], asyncio.Lock] = {}
+    def __init__(
+        self, transport: Transport, tokens: RealtimeTokens, connections: weakref.WeakSet[Any]
+    ) -> None:
+        self._transport, self._tokens, self._connections = transport, tokens, connections
 
     def connect(
         self,
@@ -108,8 +117,9 @@ class Realtime:
             token_provider: gives the token, called with the endpoint id and path before each handshake.
             token_form: how a token names the app: "alias" (default), or "path" for `/tokens/realtime`.
             token_seconds: the life that is asked for; default 120.
-            on_reconnect: called with a `Reconnected` when a lost connection stands again; may be async.
-            on_timings: called with the seconds that the model says it took; may be async.
+            on_reconnect: called with a `Reconnected` when a lost connection stands again; may be async. It may
+                send; it can't wait for a message, as nothing is read before it is done.
+            on_timings: called with the seconds that the model says it took; likewise.
             connect_timeout: seconds for one handshake, default 90: it may wait for a runner.
             hint: prefers a runner that reported this hint. headers: more headers of the handshake.
 
@@ -122,6 +132,9 @@ class Realtime:
             check_count(name, count)
         for name, seconds in {"heartbeat": heartbeat, "connect_timeout": connect_timeout}.items():
             check_seconds(name, seconds)
+        functions = {"encode": encode, "decode": decode, "token_provider": token_provider}
+        for name, function in {**functions, "on_reconnect": on_reconnect, "on_timings": on_timings}.items():
+            check_function(name, function)
         endpoint = EndpointId.parse(endpoint_id, path)
         dialer = _Dialer(
             self._transport,
@@ -163,33 +176,13 @@ class Realtime:
             return None
         if provider is not None:
             return _Provided(provider, endpoint.full)
-        token_request(self._transport.settings, endpoint, form, seconds)  # wrong options show here and now
-        return _Fetched(self, endpoint, form, seconds)
+        request = token_request(self._transport.settings, endpoint, form, seconds)
 
-    def known_token(self, endpoint: EndpointId, form: TokenForm) -> Token | None:
-        """The one that is kept for this app, whatever its age."""
-        return self._tokens.get(_key(endpoint, form))
+        async def fetch() -> Token:
+            asked_at = time.time()
+            return parse_token(await self._transport.send(request), asked_at, seconds)
 
-    async def token(self, endpoint: EndpointId, form: TokenForm, seconds: int) -> Token:
-        """The token that is kept for this app, or a new one; asked for once, however many want it."""
-        key = _key(endpoint, form)
-        async with self._fetching.setdefault(key, asyncio.Lock()):
-            known = self._tokens.get(key)
-            if known is None or known.use_until <= time.time():
-                request = token_request(self._transport.settings, endpoint, form, seconds)
-                asked_at = time.time()
-                known = parse_token(await self._transport.send(request), asked_at, seconds)
-                self._tokens[key] = known
-            return known
-
-    def forget(self, token: Token) -> None:
-        """It was rejected: the next one is fetched anew."""
-        for key in [key for key, known in self._tokens.items() if known is token]:
-            del self._tokens[key]
-
-
-def _key(endpoint: EndpointId, form: TokenForm) -> tuple[TokenForm, str]:
-    return form, endpoint.app_id if form == "alias" else endpoint.full
+        return _Fetched(self._tokens.of(endpoint, form), fetch)
 
 
 class _TokenSource(Protocol):
@@ -218,21 +211,21 @@ class _Provided:
 
 
 class _Fetched:
-    def __init__(self, realtime: Realtime, endpoint: EndpointId, form: TokenForm, seconds: int) -> None:
-        self._realtime, self._endpoint, self._form, self._seconds = realtime, endpoint, form, seconds
+    def __init__(self, shared: Shared[Token], fetch: Callable[[], Awaitable[Token]]) -> None:
+        self._shared, self._fetch = shared, fetch
         self._given: Token | None = None
         self._is_new = False
 
     async def get(self) -> str:
-        known = self._realtime.known_token(self._endpoint, self._form)
-        self._given = await self._realtime.token(self._endpoint, self._form, self._seconds)
+        known = self._shared.value
+        self._given = await self._shared.get(lambda token: token.use_until > time.time(), self._fetch)
         self._is_new = self._given is not known
         return self._given.text
 
     def rejected(self, in_a_row: int) -> bool:
         """A token that was kept may be too old or revoked; new ones that are rejected are a refusal."""
-        if self._given is not None:
-            self._realtime.forget(self._given)
+        if self._shared.value is self._given:
+            self._shared.value = None
         return in_a_row == 1 or not self._is_new
 
 
@@ -278,5 +271,6 @@ class _Dialer:
                 max_size=self._max_message_size,
                 heartbeat=self._heartbeat,
                 connect_timeout=self._connect_timeout,
+                endpoint_id=self._endpoint.full,
             )
         )

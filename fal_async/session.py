@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import uuid
 import warnings
 import weakref
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -22,17 +24,27 @@ from fal_async.config import (
     RetryPolicy,
     Settings,
     Timeouts,
+    check_function,
+    check_retry,
     from_env,
 )
 from fal_async.credentials import KeySource, NoKey, key_source
 from fal_async.errors import AuthenticationError, ConfigurationError, NotFoundError
 from fal_async.logs import turn_on_logs
 from fal_async.models import OutputFile, Result, T
-from fal_async.options import CallOptions, Priority, StorageSettings, bundle, clean_headers, clean_tags
+from fal_async.options import (
+    NO_OPTIONS,
+    CallOptions,
+    Priority,
+    StorageSettings,
+    bundle,
+    clean_headers,
+    clean_tags,
+)
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.run import parse_run, run_request
-from fal_async.protocol.structure import input_value, is_flat
-from fal_async.supervision import Progress, Wait, submit_under, supervise
+from fal_async.protocol.structure import check_output_type, input_value, is_flat
+from fal_async.supervision import Progress, Wait, supervise
 
 if TYPE_CHECKING:
     import ssl as ssl_module
@@ -42,8 +54,8 @@ if TYPE_CHECKING:
     from fal_async.cdn import TokenCache
     from fal_async.conversation import RealtimeConnection
     from fal_async.following import Mode, SubscribeMode
-    from fal_async.queue import EnqueueCallback, Known, Queue, RequestHandle, UpdateCallback
-    from fal_async.realtime import Realtime
+    from fal_async.queue import EnqueueCallback, Known, Queue, UpdateCallback
+    from fal_async.realtime import Realtime, RealtimeTokens
     from fal_async.storage import Storage
     from fal_async.streaming import EventStream
     from fal_async.transport import Pool, Transport
@@ -62,6 +74,7 @@ class _Learnt:
 
     known: Known | None = None
     cdn_tokens: TokenCache | None = None
+    realtime_tokens: RealtimeTokens | None = None
 
 
 class Session:
@@ -115,10 +128,10 @@ class Session:
     ) -> None:
         self._environment = from_env()
         self._settings = Settings(
-            hosts=hosts or self._environment.hosts,
+            hosts=self._environment.hosts if hosts is None else hosts,
             credentials=credentials,
             proxy_url=proxy_url,
-            retry=retry or RetryPolicy(),
+            retry=RetryPolicy() if retry is None else retry,
             timeouts=Timeouts.of(timeout),
             headers=clean_headers(headers),
             tags=clean_tags(tags),
@@ -130,7 +143,7 @@ class Session:
             ssl=ssl,
             http_proxy=http_proxy,
             trust_env=trust_env,
-            trace_configs=tuple(trace_configs),
+            trace_configs=trace_configs,
         )
         self._keys = _key_source(self._settings, self._environment)
         self._parent: Session | None = None  # of a view: the session whose pool it uses
@@ -170,16 +183,16 @@ class Session:
         """
         view = object.__new__(type(self))
         view.__dict__.update(self.__dict__)
+        view._parent = self._root  # before anything fails: what is no view yet must not pass for its session
         given = self._settings
         view._settings = attrs.evolve(
             given,
             credentials=given.credentials if credentials is None else credentials,
-            retry=retry or given.retry,
+            retry=given.retry if retry is None else retry,
             timeouts=given.timeouts if timeout is None else Timeouts.of(timeout),
             headers={**given.headers, **clean_headers(headers)},
             tags=clean_tags({**given.tags, **(tags or {})}),
         )
-        view._parent = self._root
         view._transport = view._queue = view._realtime = view._storage = None
         if credentials is not None:
             view._keys = _key_source(view._settings, self._environment)
@@ -190,19 +203,24 @@ class Session:
 
     async def open(self) -> Session:
         """Open the pool now. It opens by itself on first use, too. SessionStateError once it was closed."""
-        turn_on_logs(self._environment.log)
         self._the_pool().http()
         return self
 
     async def aclose(self) -> None:
-        """Close every connection. Closing twice, or closing a view, is no error."""
+        """Close every connection. Closing twice, or closing a view, is no error.
+
+        SessionStateError in another event loop than its own, while that one lives.
+        """
         if self._parent is not None:
             return
-        for connection in tuple(self._talking):
-            await connection.aclose()
-        if self._webhooks is not None:
-            await self._webhooks.aclose()
-        await self._the_pool().aclose()
+        self._the_pool().check_loop()
+        try:
+            # Side by side: a peer that does not answer a close frame costs seconds.
+            await asyncio.gather(*(connection.aclose() for connection in tuple(self._talking)))
+            if self._webhooks is not None:
+                await self._webhooks.aclose()
+        finally:
+            await self._the_pool().aclose()
 
     async def __aenter__(self) -> Session:
         return await self.open()
@@ -244,6 +262,7 @@ class Session:
         if root._pool is None:
             from fal_async.transport import Pool  # aiohttp is loaded when the first session opens
 
+            turn_on_logs(root._environment.log)
             root._pool = Pool(self._pool_options)
         return root._pool
 
@@ -270,19 +289,30 @@ class Session:
     def realtime(self) -> Realtime:
         """Conversations over a WebSocket: `async with fal.realtime.connect("fal-ai/...") as connection:`."""
         if self._realtime is None:
-            from fal_async.realtime import Realtime
+            from fal_async.realtime import Realtime, RealtimeTokens
 
-            self._realtime = Realtime(self._sender(), self._talking)
+            learnt = self._learnt
+            tokens = learnt.realtime_tokens = learnt.realtime_tokens or RealtimeTokens()
+            self._realtime = Realtime(self._sender(), tokens, self._talking)
         return self._realtime
 
     def websocket(
         self, endpoint_id: str, *, path: str = "", headers: Mapping[str, str] | None = None
     ) -> HttpOverWebSocket:
-        """Experimental at fal: several direct calls over one WebSocket, answered in order (protocol 5.2)."""
+        """Experimental at fal: several direct calls over one WebSocket, answered in order (protocol 5.2).
+
+        Files in the inputs are uploaded first, as everywhere.
+        """
         from fal_async.websocket import HttpOverWebSocket
 
-        endpoint = EndpointId.parse(endpoint_id, path)
-        return HttpOverWebSocket(self._sender(), endpoint, clean_headers(headers), self._talking)
+        return HttpOverWebSocket(
+            self._sender(),
+            EndpointId.parse(endpoint_id, path),
+            clean_headers(headers),
+            self._talking,
+            prepare=lambda value: self._with_urls(value, NO_OPTIONS),
+            fetch_files=self._fetch_files,
+        )
 
     def stream(
         self,
@@ -320,6 +350,8 @@ class Session:
         from fal_async.streaming import Beginning, EventStream
 
         endpoint = EndpointId.parse(endpoint_id, path)
+        check_retry(retry)
+        check_output_type(output_type)
         options = bundle(
             hint=hint,
             start_timeout=start_timeout,
@@ -423,6 +455,8 @@ class Session:
             TransportError: fal was not reached. ResponseDecodeError: not the promised shape.
         """
         endpoint = EndpointId.parse(endpoint_id, path)
+        check_retry(retry)
+        check_output_type(output_type)
         options = bundle(
             hint=hint,
             start_timeout=start_timeout,
@@ -433,19 +467,27 @@ class Session:
             disable_fallback=disable_fallback,
             inline_below=inline_below,
         )
-
         progress = Progress()
-
-        async def work() -> Result[T]:
-            value = await self._with_urls(input_value(input), options)
-            request = run_request(self._settings, endpoint, value, options, method)
-            response = await self._sender().send(request, retry=retry, progress=progress)
-            return parse_run(response, endpoint, output_type, self._fetch_files)
-
+        work = partial(self._run, endpoint, input, options, method, output_type, retry, progress)
         if timeout is None:
             return await work()
         wait = Wait(endpoint_id=endpoint.full, direct=progress)
         return await supervise(wait, work, timeout=timeout, cancel_on_exit=False)
+
+    async def _run(
+        self,
+        endpoint: EndpointId,
+        input: Any,
+        options: CallOptions,
+        method: str,
+        output_type: type[T] | None,
+        retry: RetryPolicy | None,
+        progress: Progress,
+    ) -> Result[T]:
+        value = await self._with_urls(input_value(input), options)
+        request = run_request(self._settings, endpoint, value, options, method)
+        response = await self._sender().send(request, retry=retry, progress=progress)
+        return parse_run(response, endpoint, output_type, self._fetch_files)
 
     async def subscribe(
         self,
@@ -503,12 +545,15 @@ class Session:
             `queue.result` raise. Every error after the submit has the `request_id`.
         """
         from fal_async.following import check_following
-        from fal_async.queue import call_back
+        from fal_async.subscribing import Subscription
 
         endpoint = EndpointId.parse(endpoint_id, path)
         receiver = self.webhooks.receiver_for(webhook_url) if mode == "webhook" else None
         following: Mode = "polling" if mode == "webhook" else mode
-        check_following(following, poll_interval)
+        check_following(following, poll_interval, on_queue_update)
+        check_function("on_enqueue", on_enqueue)
+        check_retry(retry)
+        check_output_type(output_type)
         options = bundle(
             hint=hint,
             priority=priority,
@@ -522,34 +567,27 @@ class Session:
             max_queue_length=max_queue_length,
             inline_below=inline_below,
         )
-        queue, wait, progress = self.queue, Wait(endpoint_id=endpoint.full), Progress()
+        asked = Subscription(
+            queue=self.queue,
+            endpoint=endpoint,
+            input=input,
+            options=options,
+            webhook_url=webhook_url if receiver is None else receiver.url,
+            retry=retry,
+            logs=logs,
+            on_enqueue=on_enqueue,
+            on_queue_update=on_queue_update,
+            mode=following,
+            poll_interval=poll_interval,
+            output_type=output_type,
+            wait=Wait(endpoint_id=endpoint.full),
+        )
+        work = asked.result
+        if receiver is not None:
+            from fal_async.webhook_waiting import WebhookWait
 
-        async def submit() -> RequestHandle:
-            url = webhook_url if receiver is None else receiver.url
-            return await submit_under(
-                wait, progress, queue.put(endpoint, input, options, url, retry, progress)
-            )
-
-        async def work() -> Result[T]:
-            if receiver is not None:
-                from fal_async.webhook_waiting import WebhookWait
-
-                return await WebhookWait(
-                    queue=queue,
-                    arrivals=receiver.arrivals,
-                    logs=logs,
-                    on_enqueue=on_enqueue,
-                    on_queue_update=on_queue_update,
-                    poll_interval=poll_interval,
-                    output_type=output_type,
-                ).result(submit)
-            handle = await submit()
-            await call_back(on_enqueue, handle.request_id)
-            return await queue.see_through(
-                handle, logs, on_queue_update, following, poll_interval, output_type
-            )
-
-        return await supervise(wait, work, timeout=timeout, cancel_on_exit=cancel_on_exit)
+            work = WebhookWait(asked=asked, arrivals=receiver.arrivals).result
+        return await supervise(asked.wait, work, timeout=timeout, cancel_on_exit=cancel_on_exit)
 
     async def verify_credentials(self) -> bool:
         """Whether fal knows the key: False for a wrong one. Costs nothing (protocol 1.2).

@@ -38,16 +38,21 @@ async def current_session() -> Session:
     environment = from_env()
     session = kept.get(environment)
     if session is None or session.closed:
-        keeper = _keep_until_the_loop_ends()
+        keeper = _keep_until_it_ends(loop)
         session = kept[environment] = await anext(keeper)
         _keepers.setdefault(loop, []).append(keeper)
     return session
 
 
-async def _keep_until_the_loop_ends() -> AsyncGenerator[Session, None]:
+async def _keep_until_it_ends(loop: asyncio.AbstractEventLoop) -> AsyncGenerator[Session, None]:
     # `asyncio.run` ends with `shutdown_asyncgens`, which closes this generator, and so the session.
     async with Session() as session:
-        yield session
+        try:
+            yield session
+        finally:
+            # A session knows its loop: kept any longer, it would keep the loop, too.
+            _sessions.pop(loop, None)
+            _keepers.pop(loop, None)
 
 
 def _shortcut(

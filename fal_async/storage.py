@@ -29,7 +29,13 @@ from fal_async.protocol.media import (
     numbered,
     plain_name,
 )
-from fal_async.protocol.multipart import MULTIPART_ABOVE, PARALLEL, PART_SIZE, check_part_size
+from fal_async.protocol.multipart import (
+    MULTIPART_ABOVE,
+    PARALLEL,
+    PART_SIZE,
+    UploadState,
+    check_part_size,
+)
 from fal_async.protocol.storage import FileSpec, lifecycle_text
 from fal_async.resuming import keeper_of
 from fal_async.uploads import Uploader, UploadPlan
@@ -63,7 +69,7 @@ class Storage:
         lifecycle: StorageSettings | None = None,
         # How it is sent.
         on_progress: ProgressCallback | None = None,
-        resume: Any = None,
+        resume: str | os.PathLike[str] | UploadState | None = None,
         multipart_above: int = MULTIPART_ABOVE,
         part_size: int = PART_SIZE,
         parallel: int = PARALLEL,
@@ -77,7 +83,7 @@ class Storage:
             file_name: by default the path's or the file object's.
             size: bytes that an async iterable is to have, checked before anything is sent.
             lifecycle: how long it lives, who may read it; by default the account's settings.
-            on_progress: called with bytes sent and bytes in all; never goes back.
+            on_progress: called with bytes sent and bytes in all; never goes back. May be async.
             resume: a path or an `UploadState` where the state of a large upload is kept, so that the same call
                 continues with the missing parts after a crash or a cancellation. Gone once it is done.
             multipart_above: larger files go in parts; default 100 MiB.
@@ -89,12 +95,15 @@ class Storage:
             ConfigurationError: a wrong option, or no file at all; nothing was sent.
             AuthenticationError, PermissionDeniedError: the key is not accepted.
         """
-        _check_numbers(multipart_above, parallel)
-        keeper = keeper_of(resume)
+        _check_number("multipart_above", multipart_above)
+        _check_number("parallel", parallel, least=1)
+        if size is not None:
+            _check_number("size", size)
+        keeper, wanted = keeper_of(resume), lifecycle_text(lifecycle)
         async with opened(File(file, content_type=content_type, file_name=file_name), size) as source:
             plan = UploadPlan(
                 source=source,
-                spec=await _spec_of(source, lifecycle),
+                spec=await _spec_of(source, wanted),
                 multipart_above=multipart_above,
                 part_size=check_part_size(part_size),
                 parallel=parallel,
@@ -113,17 +122,20 @@ class Storage:
             to: a file, which is replaced, or a folder (one that exists, or a path that ends with a slash):
                 there the server chooses the name, made safe, and never one that is taken.
             on_progress: called with bytes received, and bytes in all (None where the server does not say).
+                May be async.
 
         Raises:
             DownloadError: it can't be written, or what arrives is not what was announced.
             ApiError (NotFoundError, ...): the server's answer. TransportError: the connection broke too often.
         """
         check_url(url)
+        _check_path("to", to)
         target = await _on_disk(partial(Target.of, to))
         return await self._downloader.download(url, target, on_progress=on_progress)
 
     async def download_all(self, files: Sequence[OutputFile], folder: str | os.PathLike[str]) -> list[Path]:
         """`download` for every file of an output (`result.files()`), side by side; paths in the same order."""
+        _check_path("folder", folder)
         path = Path(folder)
         target = Target(folder=path)
         await _on_disk(partial(path.mkdir, parents=True, exist_ok=True))
@@ -149,6 +161,8 @@ class Storage:
 
         Raises: as `upload`. ConfigurationError also for bare bytes: wrap them in `File(data)`.
         """
+        _check_number("inline_below", inline_below)
+        lifecycle_text(lifecycle)  # a wrong one shows here and now
         found = find_files(input)
         if not found:
             return input
@@ -198,20 +212,24 @@ class Storage:
         return self._transport.settings.hosts
 
 
-def _check_numbers(multipart_above: int, parallel: int) -> None:
-    for name, value, least in (("multipart_above", multipart_above, 0), ("parallel", parallel, 1)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ConfigurationError(f"{name}={value!r}: expected a whole number from {least} on")
+def _check_number(name: str, value: object, *, least: int = 0) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigurationError(f"{name}={value!r}: expected a whole number from {least} on")
 
 
-async def _spec_of(source: Source, lifecycle: StorageSettings | None) -> FileSpec:
+def _check_path(name: str, value: object) -> None:
+    if not isinstance(value, str | os.PathLike):
+        raise ConfigurationError(f"{name} is a {type(value).__name__}: expected a path")
+
+
+async def _spec_of(source: Source, lifecycle: str | None) -> FileSpec:
     name = plain_name(source.name) or UNNAMED
     guessed = guess_content_type(name, await source.read(0, HEAD))
     return FileSpec(
         size=source.size,
         content_type=source.content_type or guessed,
         file_name=name,
-        lifecycle=lifecycle_text(lifecycle),
+        lifecycle=lifecycle,
     )
 
 
@@ -224,6 +242,8 @@ async def _inlined(source: Source) -> str:
 def _key_of(file: Any) -> Any:
     """Equal for what is the same file: one path, one object, or the same bytes under the same name and type."""
     if isinstance(file, File):
+        if file.content_type is None and file.file_name is None:
+            return _key_of(file.data)
         return (_key_of(file.data), file.content_type, file.file_name)
     if isinstance(file, str | PurePath):
         return ("path", os.path.realpath(file))

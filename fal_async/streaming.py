@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic
 import attrs
 
 from fal_async.config import RetryPolicy
-from fal_async.errors import ResponseDecodeError, StreamError, TransportError
+from fal_async.errors import FalError, ResponseDecodeError, SessionStateError, StreamError, TransportError
 from fal_async.models import T
 from fal_async.protocol.events import (
     KEPT,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 RawItem = ServerSentEvent | bytes
 _Item = ServerSentEvent | str | bytes
 """Text: an event that is nothing but this data."""
+_ONE_READER = "another task is reading this stream: only one can"
 
 
 @attrs.frozen(kw_only=True)
@@ -68,6 +69,7 @@ class EventStream(Generic[T]):
 
     Leaving the loop, or the block, closes the connection at once, and so does cancelling: a model that
     notices stops. A stream can't be taken up again, and is never sent again once an answer has begun.
+    One task at a time may read.
 
     Attributes:
         endpoint_id: with its path; None before it has begun.
@@ -77,8 +79,9 @@ class EventStream(Generic[T]):
     Raises (while iterating, in `async with`, or from `last`):
         ApiError and its kinds: fal answered with an error before the first event.
         StreamError: it broke off, was silent for `idle_timeout` seconds, or sent what can't be decoded;
-            the error has what was received so far.
+            the error has what was received so far. Also where one goes on after a cancelled wait.
         SubmissionUncertainError, TransportError: no answer came.
+        SessionStateError: another task is reading.
     """
 
     def __init__(self, begin: Begin) -> None:
@@ -86,7 +89,9 @@ class EventStream(Generic[T]):
         self._output_type: Any = None
         self._exits = contextlib.AsyncExitStack()
         self._source: _Source | None = None
-        self._closed = self._in_block = False
+        self._opening = self._closed = self._in_block = False
+        self._ended = self._cancelled = False  # by the model, in order; by whoever waited
+        self._failure: FalError | None = None
         self._kept = Kept()
         self._last: Any = None
         self.endpoint_id: str | None = None
@@ -113,7 +118,7 @@ class EventStream(Generic[T]):
     async def last(self) -> T:
         """The final value, which is the result (protocol 5.1); waits for the end, whatever was read before.
 
-        StreamError where it ended without any value.
+        StreamError where it ended without any value, failed before, or was left before its end.
         """
         try:
             with contextlib.suppress(StopAsyncIteration):
@@ -121,6 +126,8 @@ class EventStream(Generic[T]):
                     await self._next_value()
         finally:
             await self.aclose()
+        if not self._ended:
+            raise self._failure or self._left()
         if self._kept.count == 0:
             raise self._error("the stream ended without a value", "empty")
         value: T = self._last
@@ -145,9 +152,14 @@ class EventStream(Generic[T]):
 
     async def _opened(self) -> _Source | None:
         if self._source is None and not self._closed:
+            if self._opening:
+                raise SessionStateError(_ONE_READER)  # a second request would be paid for as well
+            self._opening = True
             try:
                 self._source = await self._open()
-            except BaseException:
+            except BaseException as error:
+                self._cancelled = isinstance(error, asyncio.CancelledError)
+                self._failure = error if isinstance(error, FalError) else None
                 await self.aclose()
                 raise
         return self._source
@@ -173,17 +185,24 @@ class EventStream(Generic[T]):
     async def _next_item(self) -> _Item:
         source = await self._opened()
         if source is None or self._closed:
+            if self._cancelled:
+                raise self._left()
             raise StopAsyncIteration
+        if source.waited_for:
+            raise SessionStateError(_ONE_READER)
         try:
             item = await source.next()
         except _Fault as fault:
             await self.aclose()
             raise self._error(fault.message, fault.reason) from fault.__cause__
-        except BaseException:
+        except BaseException as error:
             source.close()
-            self._closed = True
+            self._closed, self._cancelled = True, isinstance(error, asyncio.CancelledError)
+            self._failure = error if isinstance(error, FalError) else None
+            await self.aclose()
             raise
         if item is None:
+            self._ended = True
             await self.aclose()
             raise StopAsyncIteration
         return item
@@ -222,6 +241,7 @@ class EventStream(Generic[T]):
         if meaning is Meaning.ERROR:
             detail = error_detail(data)
             raise self._error(error_message(detail), "error", detail)
+        self._ended = True
         raise StopAsyncIteration
 
     async def _decoded(self, data: str) -> Any:
@@ -233,8 +253,12 @@ class EventStream(Generic[T]):
             message = error if isinstance(error, ResponseDecodeError) else "an event is no JSON"
             raise self._error(message, "undecodable") from error
 
+    def _left(self) -> StreamError:
+        what = "a cancelled wait closed the stream" if self._cancelled else "the stream was left"
+        return self._error(f"{what} before its end: its last value is not known", "cut")
+
     def _error(self, message: object, reason: str = "undecodable", detail: Any = None) -> StreamError:
-        return StreamError(
+        self._failure = error = StreamError(
             message,
             reason=reason,
             received=self._kept.values(),
@@ -243,6 +267,7 @@ class EventStream(Generic[T]):
             request_id=self.request_id,
             endpoint_id=self.endpoint_id,
         )
+        return error
 
 
 class _Iteration(AsyncIterator[Any]):
@@ -284,6 +309,11 @@ class _Source:
         self._loop = asyncio.get_running_loop()
         self._watch: asyncio.TimerHandle | None = None
         self._waits_since: float | None = None
+
+    @property
+    def waited_for(self) -> bool:
+        """Whether a task waits for the next chunk."""
+        return self._waits_since is not None
 
     async def next(self) -> _Item | None:
         """None at the end. `_Fault` where the body breaks off, stalls, or is too large."""

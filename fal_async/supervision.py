@@ -61,11 +61,17 @@ class Progress:
     sent: bool = False
     """Whether anything of the attempt under way may have left the process."""
     given_up: bool = False
-    """Nobody waits for it any more: no attempt follows the one under way."""
+    """Nobody waits for it any more: what has not left yet stays here, and no attempt follows."""
     began_at: float | None = None
     """When the attempt under way began, Unix seconds."""
     request: HttpRequest | None = None
     """What is sent, until it is answered."""
+
+    def leaves(self) -> None:
+        """The first byte of the body is about to leave. ConnectionAbortedError where nobody waits for it."""
+        if self.given_up:
+            raise ConnectionAbortedError("given up before it was sent")
+        self.sent = True
 
     def uncertain(
         self, request: HttpRequest, reason: str, request_id: str | None = None

@@ -18,7 +18,6 @@ from fal_async.errors import (
     ApiError,
     AuthenticationError,
     FalError,
-    NotFoundError,
     PermissionDeniedError,
     ResponseDecodeError,
     TransportError,
@@ -124,7 +123,7 @@ class Uploader:
             try:
                 return await self._finish(plan, record)
             except UploadError as error:
-                if not isinstance(error.__cause__, NotFoundError):
+                if not _is_gone(record.target, error.__cause__):
                     raise
             logger.info(
                 "upload of %s: fal forgot the parts that it had; from the beginning", plan.spec.file_name
@@ -272,6 +271,13 @@ async def _check_size(plan: UploadPlan) -> None:
         raise UploadError(
             f"{plan.spec.file_name} changed while it was read: it had {plan.spec.size} bytes, now it has {size}"
         )
+
+
+def _is_gone(target: MultipartTarget, cause: BaseException | None) -> bool:
+    """Whether there is nothing to go on with: the upload is forgotten, or its presigned URL has expired (403 at
+    S3 and its kin, 400 at others). A token that is refused is another matter: that would be so again."""
+    gone = (400, 401, 403, 404, 410) if target.presigned else (404,)
+    return isinstance(cause, ApiError) and cause.status in gone
 
 
 async def _has_same_content(source: Source, record: UploadRecord) -> bool:

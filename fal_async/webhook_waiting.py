@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -12,7 +11,8 @@ import attrs
 from fal_async.errors import RequestFailedError, TransportError
 from fal_async.models import Result
 from fal_async.protocol.webhook_events import WebhookEvent
-from fal_async.queue import EnqueueCallback, Queue, RequestHandle, UpdateCallback, call_back
+from fal_async.queue import RequestHandle, call_back
+from fal_async.subscribing import Subscription
 
 if TYPE_CHECKING:
     from fal_async.webhooks import Arrivals
@@ -23,23 +23,18 @@ SLOW_POLL = 30.0
 
 @attrs.frozen(kw_only=True)
 class WebhookWait:
-    """What the caller of `subscribe` asked for."""
+    """A subscription, and where the deliveries of its receiver arrive."""
 
-    queue: Queue
+    asked: Subscription
     arrivals: Arrivals
-    logs: bool
-    on_enqueue: EnqueueCallback | None
-    on_queue_update: UpdateCallback | None
-    poll_interval: float | None
-    output_type: Any
 
-    async def result(self, submit: Callable[[], Awaitable[RequestHandle]]) -> Result[Any]:
+    async def result(self) -> Result[Any]:
         """Submit, and the outcome by whichever way it comes first."""
         with contextlib.ExitStack() as stack:
             with self.arrivals.submitting():
-                handle = await submit()
+                handle = await self.asked.submit()
                 arrival = stack.enter_context(self.arrivals.expect(handle.request_id))
-            await call_back(self.on_enqueue, handle.request_id)
+            await call_back(self.asked.on_enqueue, handle.request_id)
             polls = asyncio.ensure_future(self._by_polls(handle))
             try:
                 await asyncio.wait((arrival, polls), return_when=asyncio.FIRST_COMPLETED)
@@ -52,19 +47,17 @@ class WebhookWait:
             return await self._by_event(handle, arrival.result())
 
     async def _by_polls(self, handle: RequestHandle) -> Result[Any]:
-        interval = self.poll_interval or SLOW_POLL
+        interval = self.asked.poll_interval or SLOW_POLL
         await asyncio.sleep(interval)  # most deliveries are there before the first poll would be
-        return await self.queue.see_through(
-            handle, self.logs, self.on_queue_update, "polling", interval, self.output_type
-        )
+        return await self.asked.see_through(handle, "polling", interval)
 
     async def _by_event(self, handle: RequestHandle, event: WebhookEvent) -> Result[Any]:
         handle.last_status = event.completed
-        await call_back(self.on_queue_update, event.completed)
+        await call_back(self.asked.on_queue_update, event.completed)
         if event.is_incomplete:
-            return await self.queue.fetch(handle, self.output_type)
+            return await self.asked.queue.fetch(handle, self.asked.output_type)
         if event.lacks_headers:  # where they can't be had, the event says what is known
             with contextlib.suppress(TransportError, RequestFailedError):
-                return await self.queue.fetch(handle, self.output_type)
-        result = event.result(handle.endpoint_id, output_type=self.output_type)
+                return await self.asked.queue.fetch(handle, self.asked.output_type)
+        result = event.result(handle.endpoint_id, output_type=self.asked.output_type)
         return attrs.evolve(result, attempts={**handle.attempts, **result.attempts}, logs=tuple(handle.logs))

@@ -9,9 +9,14 @@ import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from hypothesis import settings
 
 from fal_async import Session
 from fal_async.emulator import Emulator
+
+# No test asserts a time: on a busy machine an example takes what it takes.
+settings.register_profile("any-machine", deadline=None)
+settings.load_profile("any-machine")
 
 
 def pytest_collection_finish() -> None:

@@ -19,7 +19,10 @@ _RANKS: Mapping[str, int] = {
     "options": 3,
     "logs": 3,
     "protocol": 4,
+    "announcing": 5,
+    "callbacks": 5,
     "pacing": 5,
+    "shared": 5,
     "supervision": 5,
     "login": 5,
     "credentials": 5,
@@ -37,6 +40,7 @@ _RESOURCE, _SESSION, _EDGE = 7, 8, 9
 _FAMILIES: Mapping[str, str] = {
     "finding": "queue",
     "following": "queue",
+    "subscribing": "queue",
     "webhook_waiting": "queue",
     "webhook_store": "webhooks",
     "webhook_verifier": "webhooks",

@@ -416,6 +416,19 @@ async def test_at_every_step_the_books_balance(
     assert jobs <= 1
 
 
+async def test_at_every_step_on_an_open_connection(fal: Session, emulator: Emulator, gate: Gate) -> None:
+    """A few steps from the call to the wire: what has not left yet must not leave afterwards."""
+    await fal.verify_credentials()
+    for steps in range(40):
+        task = asyncio.create_task(fal.subscribe(GATE))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await cancelled(task)
+        assert await fal.verify_credentials()  # on the books by now, if it was sent
+        jobs, cancels = the_books(emulator)
+        assert jobs == cancels, steps
+
+
 async def test_a_direct_run_is_stopped_by_closing_its_connection(
     fal: Session, emulator: Emulator, gate: Gate
 ) -> None:

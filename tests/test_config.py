@@ -84,6 +84,7 @@ NO_BASES = [
         "https://fal.run\\x",
     ),
     *("https://fal.run/\n", "https://\tfal.run", None, 7, b"https://fal.run"),
+    *("https://fal..run", "https://.fal.run", f"https://{'a' * 64}.run", "https://https://fal.run"),
 ]
 
 
@@ -141,6 +142,14 @@ def test_a_timeout_that_is_none(value: Any) -> None:
 
 
 # Retries.
+
+
+@pytest.mark.parametrize(
+    "options", [{"on_retry": 5}, {"on_retry": "print"}, {"retry_uncertain": "no"}, {"retry_uncertain": 0}]
+)
+def test_a_policy_of_wrong_types_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(options))):
+        RetryPolicy(**options)
 
 
 @pytest.mark.parametrize("value", [*NO_SECONDS, None])

@@ -6,11 +6,13 @@ import asyncio
 import logging
 import threading
 import time
+import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -19,6 +21,7 @@ from fal_async import (
     AuthenticationError,
     BalanceExhaustedError,
     FalError,
+    Hosts,
     ResultExpiredError,
     ServerError,
     Session,
@@ -29,7 +32,8 @@ from fal_async.emulator import Emulator, Fault
 from fal_async.following import Mode
 from tests.emulator.certificates import client_side, server_side
 from tests.emulator.gate import Gate
-from tests.quick import ASK, GATE, LLM, ONCE, gate_at, quick, session_on
+from tests.loopback import crowded_port, free_port
+from tests.quick import ASK, GATE, LLM, ONCE, gate_at, impatient, quick, session_on
 
 MODES: list[Mode] = ["polling", "streaming", "auto"]
 
@@ -327,6 +331,26 @@ async def test_a_queue_that_does_not_move_is_told(
     assert list(emulator.jobs)[-1] in stuck[0]
 
 
+async def test_a_stream_tells_of_a_queue_that_does_not_move(
+    no_tasks_left: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """There no events come of it, only keep-alives."""
+    async with (
+        Emulator(keep_alive=0.02) as emulator,
+        session_on(emulator, retry=quick(stuck_after=0.1)) as fal,
+    ):
+        gate = gate_at(emulator)
+        for _ in range(2):
+            await fal.queue.submit(GATE, {"n": 0})
+        asked = asyncio.create_task(fal.subscribe(GATE, {"n": 1}, mode="streaming"))
+        async with asyncio.timeout(10):
+            while "IN_QUEUE at position 0 for 0 s without a move" not in caplog.text:
+                await asyncio.sleep(0.01)
+        gate.open()
+        await asked
+    assert caplog.text.count("without a move") == 1
+
+
 # The key.
 
 
@@ -497,3 +521,71 @@ async def test_no_connection_is_left_after_all_kinds_of_ends(emulator: Emulator,
     async with asyncio.timeout(5):
         while emulator.connections_open:
             await asyncio.sleep(0)
+
+
+async def test_an_answer_that_is_the_end_of_http_leaves_nothing_open() -> None:
+    """101: aiohttp hands such a connection over to whoever asked for it, and nobody here did."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n")
+        await reader.read()  # until the client closes it
+        writer.close()
+        await writer.wait_closed()
+        ended.set()
+
+    asyncio.get_running_loop().set_debug(True)  # only then does aiohttp tell of it
+    ended = asyncio.Event()
+    async with await asyncio.start_server(answer, "127.0.0.1") as server:
+        url = "http://{}:{}".format(*server.sockets[0].getsockname()[:2])
+        async with Session("a:b", hosts=Hosts.local(url), retry=ONCE) as fal:
+            with pytest.raises(ApiError, match="101"):
+                await fal.queue.status(LLM, "some-id")
+            await asyncio.wait_for(ended.wait(), 5)
+
+
+async def test_a_name_that_no_look_up_takes_is_a_transport_error() -> None:
+    name = "\xfc" * 60  # in ASCII too long for a part of a host name
+    async with Session("a:b", hosts=Hosts.local(f"http://{name}.run"), retry=ONCE) as fal:
+        with pytest.raises(TransportError, match="can't be resolved"):
+            await fal.run(LLM, ASK)
+
+
+async def _nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"SSH-2.0\r\n\r\n")
+    writer.close()
+
+
+async def _with_causes(fal: Session, url: str) -> str:
+    """All that a log could show of the error, causes included."""
+    with pytest.raises(FalError) as caught:
+        await fal.queue.submit(LLM, ASK, webhook_url=url)
+    shown, error = "".join(traceback.format_exception(caught.value)), caught.value.__cause__
+    assert isinstance(error, TransportError | aiohttp.ClientError | TimeoutError)
+    while error is not None:
+        shown, error = f"{shown} {error!r} {error.args} {vars(error)}", error.__cause__ or error.__context__
+    return shown
+
+
+async def test_the_causes_of_an_error_hold_no_secrets() -> None:
+    hook = "https://my.app/hook?token=t0k3n"
+    async with await asyncio.start_server(_nonsense, "127.0.0.1") as server:
+        url = "http://{}:{}".format(*server.sockets[0].getsockname()[:2])
+        async with Session("id:s3cret", hosts=Hosts.local(url), retry=ONCE) as fal:
+            shown = await _with_causes(fal, hook)
+        assert "t0k3n" not in shown
+        assert "s3cret" not in shown
+    proxy = f"http://me:s3cret@127.0.0.1:{free_port()}"
+    async with Session("a:b", hosts=Hosts.local(url), retry=ONCE, http_proxy=proxy) as fal:
+        assert "s3cret" not in repr((await _failure(fal)).__cause__)
+    with crowded_port() as port:
+        hosts = Hosts.local(f"http://127.0.0.1:{port}")
+        async with Session("a:b", hosts=hosts, retry=ONCE, timeout=impatient(0.2)) as fal:
+            assert "t0k3n" not in await _with_causes(fal, hook)
+
+
+async def _failure(fal: Session) -> FalError:
+    with pytest.raises(TransportError) as caught:
+        await fal.queue.submit(LLM, ASK)
+    return caught.value

@@ -236,11 +236,11 @@ async def test_a_warm_connection_is_no_licence_to_send_again(fal: Session, emula
     ids=["reset", "closed", "stalled", "cut"],
 )
 async def test_nor_is_a_direct_run_by_another_method(emulator: Emulator, method: str, fault: Fault) -> None:
-    async with session_on(emulator, timeout=impatient()) as fal:
+    async with session_on(emulator) as fal:
         await fal.run(LLM, ASK)  # a warm connection
         emulator.faults.add(fault)
         with pytest.raises(SubmissionUncertainError):
-            await fal.run(LLM, ASK, method=method)
+            await fal.with_options(timeout=impatient()).run(LLM, ASK, method=method)
     assert emulator.count("run") == 2
 
 

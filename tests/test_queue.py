@@ -467,3 +467,19 @@ async def test_auto_polls_what_is_known_to_be_quick(fal: Session, emulator: Emul
     await fal.subscribe("me/quick", mode="streaming")
     assert emulator.count("status_stream") == 2
     assert emulator.count("status") == 1
+
+
+async def test_log_lines_are_in_the_result_once(fal: Session, emulator: Emulator) -> None:
+    """However often the request was followed through its handle."""
+
+    @emulator.endpoint("me/talker")
+    async def talker(input: Any, job: JobContext) -> Any:
+        job.log("one")
+        job.log("two")
+        return {}
+
+    handle = await fal.queue.submit("me/talker")
+    async with aclosing(handle.updates(logs=True)) as updates:
+        first = [line.message async for status in updates for line in status.new_logs]
+    result = await handle.wait(logs=True, mode="streaming")
+    assert first == [line.message for line in result.logs] == ["one", "two"]

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import json
 import logging
 import pickle
 import sys
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import aiohttp
 import attrs
 import pytest
+from aiohttp import web
 
 from fal_async import (
     ApiError,
     AuthenticationError,
     ClientTimeoutError,
     ConfigurationError,
+    File,
+    Hosts,
     NotFoundError,
+    PermissionDeniedError,
     RealtimeConnection,
     RealtimeError,
     Reconnect,
@@ -177,13 +182,15 @@ async def test_a_full_receive_buffer_holds_the_server_back(fal: Session, emulato
             yield b"x" * 100_000
             sent += 1
 
-    async with fal.realtime.connect("me/flood", receive_buffer=2) as connection:
+    connect, echo = fal.realtime.connect("me/flood", receive_buffer=2), fal.realtime.connect("me/echo")
+    async with connect as connection, echo as other:
         await connection.send(1)
         assert len(await connection.recv()) == 100_000
         before = -1
-        while before != sent:  # until nothing moves any more
+        while before != sent:  # until nothing moves any more, while elsewhere a hundred messages do
             before = sent
-            await asyncio.sleep(0.3)
+            for number in range(100):
+                await other.request(number)
         assert sent < 150
         for _ in range(199):
             assert len(await within(connection.recv())) == 100_000
@@ -244,11 +251,14 @@ async def test_one_token_serves_many_connections(fal: Session, emulator: Emulato
 
 
 async def test_a_token_is_used_for_nine_tenths_of_its_life(fal: Session, emulator: Emulator) -> None:
-    for _ in range(2):
-        async with fal.realtime.connect("me/echo", token_seconds=1) as connection:
-            await connection.request(1)
-        await asyncio.sleep(1.0)
-    assert len(tokens_asked(emulator)) == 2
+    connections = 0
+    async with asyncio.timeout(10):
+        while len(tokens_asked(emulator)) < 3:
+            connections += 1
+            async with fal.realtime.connect("me/echo", token_seconds=2) as connection:
+                await connection.request(1)
+            assert connection.reconnects == 0, "no token was too old"
+    assert connections > 3, "most connections take the token that is there"
 
 
 async def test_the_other_form_of_token(fal: Session, emulator: Emulator) -> None:
@@ -285,6 +295,23 @@ async def test_a_token_of_ones_own(fal: Session, emulator: Emulator) -> None:
     assert asked == ["me/echo/realtime"]
     with pytest.raises(ConfigurationError, match="token_provider gave"):
         await fal.realtime.connect("me/echo", token_provider=lambda _: "").__aenter__()
+
+
+async def test_a_token_service_that_fails_is_asked_once_for_all_who_wait(
+    fal: Session, emulator: Emulator
+) -> None:
+    emulator.faults.add(Fault.answer(403, on="realtime_token", times=None))
+    connections = [fal.realtime.connect("me/echo") for _ in range(10)]
+    ends = await asyncio.gather(*(one.__aenter__() for one in connections), return_exceptions=True)
+    assert {type(end) for end in ends} == {PermissionDeniedError}
+    assert len(tokens_asked(emulator)) <= 2, "each dial tries a second token"
+
+
+async def test_views_share_their_tokens(fal: Session, emulator: Emulator) -> None:
+    for view in (fal, fal.with_options(tags={"who": "a"}), fal.with_options(tags={"who": "b"})):
+        async with view.realtime.connect("me/echo") as connection:
+            await connection.request(1)
+    assert len(tokens_asked(emulator)) == 1
 
 
 async def test_views_with_other_keys_have_tokens_of_their_own(fal: Session, emulator: Emulator) -> None:
@@ -439,8 +466,9 @@ async def test_what_can_not_be_decoded_is_an_error(fal: Session, emulator: Emula
 
 
 async def test_handshakes_that_fail(fal: Session, emulator: Emulator) -> None:
-    with pytest.raises(NotFoundError):
+    with pytest.raises(NotFoundError) as caught:
         await fal.realtime.connect("me/none").__aenter__()
+    assert str(caught.value) == "404 Not Found (endpoint me/none/realtime)"
     await emulator.pause()
     with pytest.raises(TransportError):
         await fal.realtime.connect("me/echo", use_token=False).__aenter__()
@@ -511,7 +539,9 @@ async def test_a_full_outbox_makes_senders_wait(fal: Session, emulator: Emulator
         assert await connection.request(0) == 0
         await emulator.pause()
         sends = [asyncio.create_task(connection.send(number)) for number in (1, 2, 3, 4)]
-        await asyncio.sleep(0.05)
+        await asyncio.wait(sends[:2])
+        for _ in range(10):
+            await asyncio.sleep(0)
         assert [task.done() for task in sends] == [True, True, False, False]
         await emulator.resume()
         assert sorted([await within(connection.recv()) for _ in range(4)]) == [1, 2, 3, 4]
@@ -591,6 +621,15 @@ async def test_a_dead_peer_is_noticed(fal: Session, emulator: Emulator) -> None:
     assert "ping" in str(told.cause)
 
 
+async def a_dead_peer_is_noticed(fal: Session, emulator: Emulator, *, heartbeat: float) -> None:
+    """Time passes: two heartbeats of another connection."""
+    emulator.faults.add(Fault.stall(60, where="body", events=0, on="realtime"))
+    connect = fal.realtime.connect("me/echo", reconnect=False, heartbeat=heartbeat)
+    async with connect as connection:
+        with pytest.raises(RealtimeError, match="ping"):
+            await within(connection.recv())
+
+
 async def test_heartbeats_leave_quiet_and_slow_ones_alone(fal: Session, emulator: Emulator) -> None:
     @emulator.endpoint("me/flood")
     async def flood(input: Any) -> AsyncIterator[bytes]:
@@ -600,7 +639,8 @@ async def test_heartbeats_leave_quiet_and_slow_ones_alone(fal: Session, emulator
     async with fal.realtime.connect("me/echo", heartbeat=0.05) as quiet:
         async with fal.realtime.connect("me/flood", heartbeat=0.05, receive_buffer=1) as slow:
             await slow.send(1)
-            await asyncio.sleep(0.5)  # ten heartbeats, in which nobody reads what the server says
+            for _ in range(5):  # ten heartbeats, in which nobody reads what the server says
+                await a_dead_peer_is_noticed(fal, emulator, heartbeat=0.05)
             for _ in range(40):
                 await within(slow.recv())
             assert slow.reconnects == 0
@@ -663,6 +703,29 @@ async def test_a_callback_that_raises_ends_the_session(fal: Session, emulator: E
 # Requests that are given up, and life.
 
 
+async def test_a_callback_may_send(fal: Session, emulator: Emulator) -> None:
+    async def again(news: Reconnected) -> None:
+        await connection.send("again")
+
+    async with fal.realtime.connect("me/echo", reconnect=QUICK, on_reconnect=again) as connection:
+        assert await connection.request(1) == 1
+        emulator.drop_connections()
+        assert await within(connection.recv()) == "again"
+
+
+async def test_a_callback_that_waits_for_a_message_is_told_and_does_not_hang(
+    fal: Session, emulator: Emulator
+) -> None:
+    async def ask(_: Reconnected) -> None:
+        await connection.request("again")
+
+    async with fal.realtime.connect("me/echo", reconnect=QUICK, on_reconnect=ask) as connection:
+        assert await connection.request(1) == 1
+        emulator.drop_connections()
+        with pytest.raises(SessionStateError, match="wait for itself"):
+            await within(connection.recv())
+
+
 async def test_a_request_that_takes_too_long(fal: Session, emulator: Emulator) -> None:
     @emulator.endpoint("me/never")
     async def never(input: Any) -> Any:
@@ -673,6 +736,40 @@ async def test_a_request_that_takes_too_long(fal: Session, emulator: Emulator) -
             await connection.request(1, timeout=0.1)
         with pytest.raises(RealtimeError, match="open another connection"):
             await connection.request(2)
+
+
+async def test_after_a_reconnection_a_request_that_was_given_up_is_forgotten(
+    fal: Session, emulator: Emulator
+) -> None:
+    """Its answer can't come any more."""
+
+    @emulator.endpoint("me/slow", ignores_cancel=True, runners=5)
+    async def slow(input: Any) -> Any:
+        if input == "for ever":
+            await asyncio.Event().wait()
+        return input
+
+    news = News()
+    async with fal.realtime.connect("me/slow", reconnect=QUICK, on_reconnect=news) as connection:
+        with pytest.raises(ClientTimeoutError):
+            await connection.request("for ever", timeout=0.1)
+        emulator.drop_connections()
+        assert (await news.first()).in_flight == ("for ever",)
+        assert await within(connection.request("soon")) == "soon"
+
+
+@pytest.mark.parametrize("timeout", [0, -1, "5", True])
+async def test_a_wrong_time_limit(fal: Session, timeout: Any) -> None:
+    async with fal.realtime.connect("me/echo") as connection:
+        with pytest.raises(ConfigurationError, match="timeout="):
+            await connection.request(1, timeout=timeout)
+        assert await connection.request(2) == 2
+
+
+async def test_a_file_is_no_message(fal: Session) -> None:
+    async with fal.realtime.connect("me/echo") as connection:
+        with pytest.raises(ConfigurationError, match="a File: send its bytes"):
+            await connection.send({"image": File(b"x")})
 
 
 async def test_use_before_and_after(fal: Session) -> None:
@@ -696,6 +793,46 @@ async def test_closing_the_session_closes_its_connections(emulator: Emulator) ->
         await asyncio.sleep(0)
     assert await within(waiting) is None
     assert connection.ended
+
+
+@contextlib.asynccontextmanager
+async def another_server(answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> Any:
+    """A server that does what the emulator does not; gives its hosts."""
+    runner = web.ServerRunner(web.Server(answer))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield Hosts.local(f"http://127.0.0.1:{runner.addresses[0][1]}")
+    finally:
+        await runner.cleanup()
+
+
+async def test_closing_does_not_wait_for_ever_for_a_peer_that_goes_on_sending() -> None:
+    async def flood(request: web.BaseRequest) -> web.StreamResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while True:  # and never reads the close frame
+                await socket.send_bytes(b"\xc4\x00" + bytes(10_000))
+        return socket
+
+    async with another_server(flood) as hosts, Session("a:key", hosts=hosts) as fal:
+        connection = await fal.realtime.connect("me/flood", use_token=False, decode=len).__aenter__()
+        assert await connection.recv() == 10_002
+        await within(connection.aclose())
+
+
+async def test_a_handshake_that_is_redirected_is_refused() -> None:
+    async with Emulator(require_key=False) as other:
+
+        async def elsewhere(_: web.BaseRequest) -> web.StreamResponse:
+            url = f"{other.url}/fal.run/fal-ai/fast-lcm-diffusion/realtime"
+            return web.Response(status=302, headers={"Location": url})
+
+        async with another_server(elsewhere) as hosts, Session("a:key", hosts=hosts) as fal:
+            with pytest.raises(TransportError, match="not followed"):
+                await fal.realtime.connect("me/echo", use_token=False).__aenter__()
+        assert not any("Authorization" in request.headers for request in other.requests)
 
 
 async def test_closing_while_coming_back(fal: Session, emulator: Emulator) -> None:
@@ -725,6 +862,11 @@ async def test_closing_while_coming_back(fal: Session, emulator: Emulator) -> No
         {"use_token": False, "token_provider": str},
         {"headers": {"Authorization": "Key x"}},
         {"path": "a b"},
+        {"encode": "json"},
+        {"decode": 5},
+        {"token_provider": "a token"},
+        {"on_reconnect": 5},
+        {"on_timings": 5},
     ],
     ids=str,
 )

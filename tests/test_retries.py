@@ -347,3 +347,63 @@ async def test_the_first_failure_is_named_when_the_last_is_raised(emulator: Emul
             await fal.queue.status(LLM, "some-id")
     assert caught.value.request_id == "some-id"
     assert len(noted.retries) == 3
+
+
+async def test_a_policy_hears_of_failing_polls_too(
+    emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    noted = Noted()
+    async with session_on(emulator, retry=quick(on_retry=noted)) as fal:
+        emulator.faults.add(Fault.html(503, on="status", times=2))
+        with caplog.at_level(logging.INFO, logger="fal_async"):
+            result = await fal.subscribe(LLM, ASK)
+    told = [(retry.operation, retry.attempt, retry.request_id, retry.endpoint_id) for retry in noted.retries]
+    assert told == [("status", 1, result.request_id, LLM), ("status", 2, result.request_id, LLM)]
+    lines = [record.getMessage() for record in caplog.records if "failed" in record.getMessage()]
+    assert [line.startswith("status: attempt") for line in lines] == [True, True]
+
+
+async def test_a_policy_hears_of_broken_status_streams_too(emulator: Emulator) -> None:
+    gate, noted = gate_at(emulator), Noted()
+    async with session_on(emulator, retry=quick(on_retry=noted)) as fal:
+        emulator.faults.add(Fault.html(503, on="status_stream"))
+        waiting = asyncio.create_task(fal.subscribe(GATE, mode="streaming"))
+        await noted.first.wait()
+        gate.open()
+        await waiting
+    assert [retry.operation for retry in noted.retries] == ["status"]
+
+
+async def test_what_on_retry_raises_ends_it_as_a_callback_does(emulator: Emulator) -> None:
+    gate_at(emulator)
+
+    def refuse(_: Any) -> None:
+        raise KeyError("mine")
+
+    async with session_on(emulator, retry=quick(on_retry=refuse)) as fal:
+        emulator.faults.add(Fault.html(503, on="status", times=1))
+        with pytest.raises(KeyError, match="mine"):
+            await fal.subscribe(GATE)
+    assert [job.cancel_requests for job in emulator.jobs.values()] == [1]
+
+
+@pytest.mark.parametrize("mode", ["polling", "streaming"])
+async def test_a_status_that_nobody_knows_is_not_borne_for_ever(
+    no_tasks_left: None, caplog: pytest.LogCaptureFixture, mode: Any
+) -> None:
+    """A word may mean that it will never be complete."""
+    seen: list[Any] = []
+    async with (
+        Emulator(keep_alive=0.05) as emulator,
+        session_on(emulator, retry=quick(outage=0.5)) as fal,
+    ):
+        gate_at(emulator)
+        for on in ("status", "status_stream"):
+            emulator.faults.add(Fault.word("FAILED", on=on, times=None))
+        with pytest.raises(ResponseDecodeError, match="the status is 'FAILED', which this version") as caught:
+            await fal.subscribe(GATE, mode=mode, poll_interval=0.02, on_queue_update=seen.append)
+        assert caught.value.request_id in emulator.jobs
+    assert {update.status for update in seen} == {"FAILED"}
+    warnings = [record.getMessage() for record in caplog.records if "3 polls in a row" in record.getMessage()]
+    assert len(warnings) == 1
+    assert str(caught.value.request_id) in warnings[0]

@@ -22,15 +22,19 @@ import fal_async
 from fal_async import (
     AuthenticationError,
     BalanceExhaustedError,
+    CancelOutcome,
     ConfigurationError,
     Hosts,
+    NotFoundError,
     RetryPolicy,
     Session,
     SessionStateError,
+    SubmissionUncertainError,
     Timeouts,
     TransportError,
 )
-from fal_async.emulator import Emulator
+from fal_async.emulator import Emulator, Fault
+from tests.quick import GATE, gate_at
 
 LLM = "fal-ai/any-llm"
 ASK = {"prompt": "x"}
@@ -81,6 +85,33 @@ def test_using_it_from_another_loop_is_refused_at_once() -> None:
     asyncio.run(end(session))
 
 
+async def test_another_loop_does_not_queue_up_behind_this_one(emulator: Emulator) -> None:
+    gate = gate_at(emulator)
+    async with Session(emulator.key, hosts=emulator.hosts, max_connections=2) as fal:
+        busy = asyncio.create_task(fal.run(GATE))  # takes the only place for a request of this kind
+        await emulator.wait_for("run")
+
+        def elsewhere() -> None:
+            with pytest.raises(SessionStateError, match="another event loop"):
+                asyncio.run(asyncio.wait_for(fal.run(GATE), 5))
+
+        await asyncio.to_thread(elsewhere)
+        gate.open()
+        await busy
+
+
+async def test_closing_it_from_another_loop_is_refused_while_its_own_lives(emulator: Emulator) -> None:
+    async with Session(emulator.key, hosts=emulator.hosts) as fal:
+        await fal.run(LLM, ASK)
+
+        def elsewhere() -> None:
+            with pytest.raises(SessionStateError, match="another event loop"):
+                asyncio.run(fal.aclose())
+
+        await asyncio.to_thread(elsewhere)
+        assert (await fal.run(LLM, ASK)).data
+
+
 async def test_left_open_at_collection_is_a_resource_warning(emulator: Emulator) -> None:
     session = Session(emulator.key, hosts=emulator.hosts)
     await session.open()
@@ -109,6 +140,28 @@ async def test_a_borrowed_session_is_used_and_left_open(emulator: Emulator) -> N
         await late.open()
     with pytest.raises(ConfigurationError, match=r"expected aiohttp\.ClientSession"):
         await Session(client_session=3).open()  # type: ignore[arg-type]
+
+
+async def test_a_borrowed_session_may_raise_for_status(emulator: Emulator) -> None:
+    async with aiohttp.ClientSession(raise_for_status=True) as http:
+        fal = Session(emulator.key, hosts=emulator.hosts, client_session=http)
+        for call in (fal.run, fal.queue.submit):
+            with pytest.raises(NotFoundError, match="Application 'other' not found"):
+                await call("me/other", ASK)
+        assert await fal.queue.cancel(LLM, "unknown") is CancelOutcome.NOT_FOUND
+
+
+async def test_a_borrowed_session_of_another_loop_is_refused(emulator: Emulator) -> None:
+    def elsewhere() -> aiohttp.ClientSession:
+        async def make() -> aiohttp.ClientSession:
+            return aiohttp.ClientSession()
+
+        return asyncio.run(make())
+
+    http = await asyncio.to_thread(elsewhere)
+    with pytest.raises(SessionStateError, match="client_session belongs to another event loop"):
+        await Session(emulator.key, hosts=emulator.hosts, client_session=http).run(LLM, ASK)
+    await http.close()
 
 
 def test_it_cant_be_pickled_or_copied() -> None:
@@ -244,6 +297,19 @@ async def test_views_share_the_pool_and_nothing_else(emulator: Emulator) -> None
         await tenant.run(LLM, ASK)
 
 
+async def test_a_view_that_fails_leaves_nothing_behind(fal: Session) -> None:
+    wrong: list[dict[str, Any]] = [
+        {"timeout": 0},
+        {"retry": 3},
+        {"headers": {"a": "b\n"}},
+        {"credentials": ""},
+    ]
+    for options in wrong:
+        with pytest.raises(ConfigurationError):
+            fal.with_options(**options)
+    gc.collect()  # half a view is no session that was left open: its warning would be an error here
+
+
 async def test_a_view_keeps_its_session_alive(emulator: Emulator) -> None:
     view = Session(emulator.key, hosts=emulator.hosts).with_options(tags={"a": "b"})
     gc.collect()
@@ -288,11 +354,57 @@ async def test_an_unreachable_host_is_named_within_a_second() -> None:
         ({"max_connections": 0}, "max_connections=0"),
         ({"keepalive_timeout": -1}, "keepalive_timeout=-1"),
         ({"proxy_url": "proxy.example.com"}, "proxy_url='proxy.example.com'"),
+        ({"proxy_url": "http://[::1"}, "proxy_url='http"),
+        ({"hosts": "http://127.0.0.1:8765"}, r"hosts is a str: expected Hosts\(...\), or Hosts.local"),
+        ({"retry": 3}, r"retry is a int: expected RetryPolicy\(...\)"),
+        ({"retry": 0}, r"retry is a int: expected RetryPolicy\(...\)"),
+        ({"ssl": "ca.pem"}, r"ssl is a str: expected an ssl.SSLContext"),
+        ({"headers": {"X-A": None}}, "the value of 'X-A' is a NoneType: expected a text"),
+        ({"tags": {"user": b"me"}}, "the value of 'user' is a bytes: expected a text"),
     ],
 )
 def test_wrong_options_are_named(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         Session(**options)
+
+
+@pytest.mark.parametrize("traces", [["x"], 5, None])
+async def test_wrong_trace_configs_are_named(traces: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"expected a list of aiohttp\.TraceConfig"):
+        await Session("a:b", trace_configs=traces).open()
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"on_enqueue": 5}, "on_enqueue is a int: expected a function"),
+        ({"on_queue_update": "print"}, "on_queue_update is a str: expected a function"),
+        ({"retry": 3}, "retry is a int"),
+        ({"output_type": object}, "output_type=object"),
+    ],
+)
+async def test_a_wrong_option_is_told_before_anything_is_paid(
+    fal: Session, emulator: Emulator, option: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        await fal.subscribe(LLM, ASK, **option)
+    if "output_type" in option or "retry" in option:
+        with pytest.raises(ConfigurationError, match=words):
+            await fal.run(LLM, ASK, **option)
+        with pytest.raises(ConfigurationError, match=words):
+            fal.stream(LLM, ASK, **option)
+    if "retry" in option:
+        with pytest.raises(ConfigurationError, match=words):
+            await fal.queue.submit(LLM, ASK, **option)
+    else:
+        handle = fal.queue.handle(LLM, "some-id")
+        if "on_enqueue" not in option:
+            with pytest.raises(ConfigurationError, match=words):
+                await handle.wait(**option)
+        if "output_type" in option:
+            with pytest.raises(ConfigurationError, match=words):
+                await handle.result(**option)
+    assert emulator.requests == []
 
 
 async def test_timeouts_and_trace_configs_are_used(emulator: Emulator) -> None:
@@ -347,9 +459,17 @@ async def test_fal_log_turns_on_readable_logs_without_secrets(emulator: Emulator
         "asyncio.run(main())\n"
     )
     environment = {"FAL_BASE_URL": emulator.url, "FAL_KEY": emulator.key}
-    for level, wanted in (("debug", True), ("", False)):
+    alone = (
+        "import asyncio, fal_async\n"
+        "async def main():\n"
+        "    fal = fal_async.Session()\n"  # opened by its first use
+        "    await fal.run('fal-ai/any-llm', {'prompt': 'my words'})\n"
+        "    await fal.aclose()\n"
+        "asyncio.run(main())\n"
+    )
+    for code, level, wanted in ((script, "debug", True), (alone, "debug", True), (script, "", False)):
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-X", "dev", "-W", "error", "-c", script,
+            sys.executable, "-X", "dev", "-W", "error", "-c", code,
             env={**environment, "FAL_LOG": level, "PYTHONPATH": str(Path(fal_async.__file__).parents[1])},
             stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
@@ -369,6 +489,19 @@ def test_a_wrong_fal_log_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 # Shortcuts.
 
 
+async def test_closing_it_ends_what_still_reads_an_answer(emulator: Emulator) -> None:
+    """Its first bytes are there, the others never come."""
+    emulator.faults.add(Fault.stall(60, where="body", on="run"))
+    async with Session(emulator.key, hosts=emulator.hosts) as session:
+        reading = asyncio.create_task(session.run(LLM, ASK))
+        await emulator.wait_for("run")
+        async with asyncio.timeout(5):
+            while not session.transport.pool.being_read:
+                await asyncio.sleep(0)
+    with pytest.raises(SubmissionUncertainError):
+        await asyncio.wait_for(reading, 5)
+
+
 async def test_a_closed_kept_session_is_replaced(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     from fal_async.shortcuts import current_session
 
@@ -385,7 +518,8 @@ def test_shortcuts_survive_several_loops_and_a_changed_key() -> None:
     script = """
 import asyncio, os, sys, threading
 import fal_async
-from fal_async.emulator import Emulator
+from fal_async.emulator import Emulator, Fault
+from tests.quick import GATE, gate_at
 
 LLM = "fal-ai/any-llm"
 
@@ -408,6 +542,33 @@ for _ in range(3):
 thread = threading.Thread(target=lambda: asyncio.run(main()))
 thread.start()
 thread.join()
+"""
+    subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", script],
+        check=True,
+        timeout=60,
+        env={"PYTHONPATH": str(Path(fal_async.__file__).parents[1])},
+    )
+
+
+def test_shortcuts_keep_no_loop_that_has_ended() -> None:
+    script = """
+import asyncio, gc, os, weakref
+import fal_async
+from fal_async.emulator import Emulator
+
+ended = []
+
+async def main():
+    ended.append(weakref.ref(asyncio.get_running_loop()))
+    async with Emulator(speed=50) as emulator:
+        os.environ["FAL_KEY"], os.environ["FAL_BASE_URL"] = emulator.key, emulator.url
+        assert (await fal_async.run("fal-ai/any-llm", {"prompt": "x"})).data
+
+for _ in range(3):
+    asyncio.run(main())
+gc.collect()
+assert [loop() for loop in ended] == [None] * 3
 """
     subprocess.run(
         [sys.executable, "-X", "dev", "-W", "error", "-c", script],

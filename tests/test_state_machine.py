@@ -263,7 +263,6 @@ class Usage(RuleBasedStateMachine):
 Usage.TestCase.settings = settings(
     max_examples=5,  # of which Hypothesis gives two to the simplest: nothing at all, and one thing for ever
     stateful_step_count=1000,
-    deadline=None,
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )

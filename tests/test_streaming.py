@@ -25,6 +25,7 @@ from fal_async import (
     RetryPolicy,
     ServerSentEvent,
     Session,
+    SessionStateError,
     StreamError,
     SubmissionUncertainError,
     ValidationError,
@@ -64,6 +65,13 @@ class Endless:
 
     async def stopped(self) -> None:
         await asyncio.wait_for(self.left.wait(), 5)
+
+
+async def another_goes_idle(fal: Session, seconds: float) -> None:
+    """Time passes: as much as another stream, one that is silent, needs to be given up."""
+    with pytest.raises(StreamError) as caught:
+        await fal.stream("me/endless", idle_timeout=seconds).last()
+    assert caught.value.reason == "idle"
 
 
 async def numbers(stream: EventStream[Any]) -> list[int]:
@@ -129,6 +137,58 @@ async def test_last_is_the_final_value(fal: Session) -> None:
     with pytest.raises(StreamError, match="without a value") as caught:
         await fal.stream("me/count", {"n": 0}).last()
     assert caught.value.reason == "empty"
+
+
+@pytest.mark.parametrize("way", ["failed", "left", "closed", "cancelled", "refused"])
+async def test_last_never_passes_off_another_value_as_the_final_one(
+    fal: Session, emulator: Emulator, way: str
+) -> None:
+    stream = fal.stream("me/endless")
+    Endless(emulator)
+    if way == "failed":
+        emulator.faults.add(Fault.event("{}", event_type="error", on="stream"))
+        with pytest.raises(StreamError):
+            await values_of(stream)
+    elif way == "cancelled":
+        iterator = aiter(stream)
+        await anext(iterator)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(iterator), 0.05)
+        with pytest.raises(StreamError, match="cancelled wait"):  # not an end in silence
+            await anext(iterator)
+    elif way == "left":
+        async for _ in stream:
+            break
+    elif way == "refused":
+        emulator.faults.add(Fault.balance(on="stream"))
+        for _ in range(2):
+            with pytest.raises(BalanceExhaustedError):
+                await stream.last()
+        return
+    await stream.aclose()
+    with pytest.raises(StreamError) as caught:
+        await stream.last()
+    assert caught.value.reason == ("error" if way == "failed" else "cut")
+    assert caught.value.received == ([] if way == "closed" else [1])
+
+
+async def test_only_one_task_reads(fal: Session, emulator: Emulator) -> None:
+    model = Endless(emulator)
+    stream = fal.stream("me/endless")
+    one, other = aiter(stream), aiter(stream)
+    first: asyncio.Task[int] = asyncio.create_task(anext(one))  # type: ignore[arg-type]
+    await emulator.wait_for("stream")
+    with pytest.raises(SessionStateError, match="another task"):
+        await anext(other)
+    assert await first == 1
+    second: asyncio.Task[int] = asyncio.create_task(anext(one))  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+    with pytest.raises(SessionStateError, match="another task"):
+        await anext(other)
+    assert not second.done(), "the one that reads is left alone"
+    assert emulator.count("stream") == 1, "nothing is paid twice"
+    second.cancel()
+    await model.stopped()
 
 
 async def test_files_in_the_input_are_uploaded_first(fal: Session, emulator: Emulator) -> None:
@@ -200,10 +260,11 @@ async def test_values_are_what_json_says(fal: Session, emulator: Emulator, data:
 
 
 async def test_a_slow_reader_is_not_an_idle_stream(fal: Session, emulator: Emulator) -> None:
+    Endless(emulator)
     got = []
     async for value in fal.stream("me/count", idle_timeout=0.1):
         got.append(value["number"])
-        await asyncio.sleep(0.25)
+        await another_goes_idle(fal, 0.1)
     assert got == [0, 1, 2]
 
 
@@ -226,16 +287,24 @@ async def test_an_answer_in_one_piece_is_one_value(fal: Session, emulator: Emula
     assert await values_of(fal.stream("me/plain", path="")) == [{"whole": True}]
 
 
-async def test_keep_alives_are_no_values_and_no_silence() -> None:
-    async with Emulator(keep_alive=0.02) as emulator, Session(emulator.key, hosts=emulator.hosts) as fal:
+async def test_keep_alives_are_no_values_and_no_silence(fal: Session, emulator: Emulator) -> None:
+    Endless(emulator)
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    async with Emulator(keep_alive=0.02) as talking, Session(talking.key, hosts=talking.hosts) as other:
 
-        @emulator.endpoint("me/slow")
+        @talking.endpoint("me/slow")
         async def slow(input: Any) -> AsyncIterator[int]:
             yield 1
-            await asyncio.sleep(0.6)
+            begun.set()
+            await go_on.wait()
             yield 2
 
-        assert await values_of(fal.stream("me/slow", idle_timeout=0.3)) == [1, 2]
+        values = asyncio.create_task(values_of(other.stream("me/slow", idle_timeout=0.3)))
+        await begun.wait()
+        for _ in range(2):
+            await another_goes_idle(fal, 0.3)
+        go_on.set()
+        assert await values == [1, 2]
 
 
 async def test_bytes_that_drip(fal: Session, emulator: Emulator) -> None:
@@ -447,6 +516,20 @@ async def test_cancelling_closes_the_connection(fal: Session, emulator: Emulator
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    await model.stopped()
+
+
+async def test_closing_the_session_ends_its_streams(emulator: Emulator) -> None:
+    model = Endless(emulator)
+    async with Session(emulator.key, hosts=emulator.hosts) as fal:
+        stream = fal.stream("me/endless")
+        iterator = aiter(stream)
+        await anext(iterator)
+        waiting: asyncio.Task[Any] = asyncio.create_task(anext(iterator))  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+    with pytest.raises(SessionStateError, match="closed meanwhile") as caught:
+        await asyncio.wait_for(waiting, 5)
+    assert caught.value.request_id == stream.request_id
     await model.stopped()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -12,11 +13,14 @@ import pytest
 from fal_async import (
     AuthenticationError,
     ConfigurationError,
+    File,
     NotFoundError,
     RealtimeError,
+    ResponseDecodeError,
     Session,
     SessionStateError,
     StreamError,
+    UploadError,
     ValidationError,
 )
 from fal_async.emulator import Emulator, Event, Fault, ModelError
@@ -86,6 +90,75 @@ async def test_streams(fal: Session) -> None:
     async with fal.websocket("me/bytes/stream") as calls:
         await calls.send()
         assert b"".join([chunk async for chunk in calls.stream()]) == b"\x00onetwo\xff"
+
+
+async def test_what_a_left_stream_leaves_is_passed_over(fal: Session) -> None:
+    async with fal.websocket("me/count/stream") as calls:
+        await calls.send({"n": 30})
+        await calls.send({"n": 2})
+        async for _ in calls.stream():
+            break
+        assert [value["n"] async for value in calls.stream()] == [0, 1]
+        await calls.send({"n": 30})
+        left = calls.stream()
+        await anext(left)
+        assert (await calls.run({"n": 1})).data.startswith('data: {"n":0}')
+        assert calls.unanswered == 0
+        with pytest.raises(RealtimeError, match="passed over"):
+            await anext(left)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_cancelled_receive_loses_nothing(fal: Session, emulator: Emulator, streamed: bool) -> None:
+    half, go_on = asyncio.Event(), asyncio.Event()
+
+    @emulator.endpoint("me/slow")
+    async def slow(input: Any) -> AsyncIterator[Any]:
+        yield {"n": 0}
+        half.set()
+        await go_on.wait()
+        yield {"n": 1}
+
+    async with fal.websocket("me/slow/stream") as calls:
+        await calls.send()
+        receiving = asyncio.create_task(calls.recv())
+        await half.wait()
+        await asyncio.sleep(0)
+        with pytest.raises(SessionStateError, match="another task"):
+            await calls.recv()
+        receiving.cancel()
+        await asyncio.wait([receiving])
+        go_on.set()
+        if streamed:
+            assert [value["n"] async for value in calls.stream()] == [0, 1]
+        else:
+            assert (await calls.recv()).data == 'data: {"n":0}\n\ndata: {"n":1}\n\n'
+
+
+async def test_a_stream_that_is_cut_in_an_event(fal: Session, emulator: Emulator) -> None:
+    emulator.faults.add(Fault.truncate(on="websocket", events=2, cut="clean"))
+    async with fal.websocket("me/count/stream") as calls:
+        await calls.send({"n": 3})
+        values = calls.stream()
+        assert await anext(values) == {"n": 0}
+        with pytest.raises(StreamError, match="middle of an event"):
+            await anext(values)
+
+
+async def test_files_in_an_input_are_uploaded_and_those_of_an_answer_fetched(
+    fal: Session, emulator: Emulator, tmp_path: Path
+) -> None:
+    async with fal.websocket("me/echo") as calls:
+        result = await calls.run({"image": {"url": File(b"meow", file_name="cat.png")}})
+        assert emulator.count("upload") == 1
+        [path] = await result.download(tmp_path)
+        assert (path.name, path.read_bytes()) == ("cat.png", b"meow")
+        with pytest.raises(ResponseDecodeError) as caught:
+            await calls.run({"m": 1}, output_type=Number)
+        assert caught.value.request_id
+        with pytest.raises(UploadError):
+            await calls.send({"image": Path("/missing")})
+        assert calls.unanswered == 0
 
 
 async def test_a_refusal_in_place_of_a_stream(fal: Session) -> None:

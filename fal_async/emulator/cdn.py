@@ -7,6 +7,7 @@ import json
 from urllib.parse import quote
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 
 from fal_async.emulator.answers import Answer, method_not_allowed, request_error
 from fal_async.emulator.core import Call, Core, Reply
@@ -21,6 +22,21 @@ _DAY = 86_400
 _PIECE = 256 * 1024
 
 
+class _FileResponse(web.FileResponse):
+    """aiohttp loses the open file where it is cancelled while a thread opens it. It is cancelled because the
+    connection is gone, so that it ends by itself soon, and in order."""
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        sending = asyncio.ensure_future(super().prepare(request))
+        try:
+            return await asyncio.shield(sending)
+        except asyncio.CancelledError:
+            await asyncio.wait([sending])
+            if not sending.cancelled():
+                sending.exception()  # seen, or asyncio would complain that nobody did
+            raise
+
+
 async def file(core: Core, call: Call) -> Reply:
     """`GET` or `HEAD v3b.fal.media/files/...`: with ranges, sent from disk."""
     if call.request.method not in ("GET", "HEAD"):
@@ -32,7 +48,7 @@ async def file(core: Core, call: Call) -> Reply:
         return refused
     if call.fault is not None:
         return await _send_badly(call, found, call.fault)
-    return web.FileResponse(found.location, headers=_headers(found))
+    return _FileResponse(found.location, headers=_headers(found))
 
 
 async def sign(core: Core, call: Call) -> Reply:
@@ -89,7 +105,7 @@ async def _send_badly(call: Call, found: StoredFile, fault: Fault) -> Reply:
     if fault.kind in ("reset", "close", "answer", "html", "balance", "vanish", "redirect"):
         # Something else is sent in its place.
         return Answer()
-    return web.FileResponse(found.location, headers=headers)
+    return _FileResponse(found.location, headers=headers)
 
 
 async def _send_in_pieces(call: Call, found: StoredFile, fault: Fault) -> web.StreamResponse:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from typing import cast
 
 from aiohttp import web
 
@@ -71,12 +72,13 @@ def hang_up(request: web.BaseRequest) -> None:
 
 def reset(transport: asyncio.BaseTransport | None) -> None:
     """Close with RST: the other side gets "connection reset by peer"."""
-    if not isinstance(transport, asyncio.WriteTransport):
+    if transport is None:
         return
     connection = transport.get_extra_info("socket")
     if connection is not None and not transport.is_closing():
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
-    transport.abort()
+    # uvloop's transports are none of asyncio's by `isinstance`, and have what those have.
+    cast(asyncio.WriteTransport, transport).abort()
 
 
 def no_answer() -> web.StreamResponse:

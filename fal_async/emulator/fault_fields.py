@@ -31,6 +31,8 @@ OPERATIONS = (
     "multipart",
     "part",
     "complete",
+    "gcs_part",
+    "gcs_complete",
     "cdn_sign",
     "storage",
     "key_set",

@@ -19,6 +19,8 @@ from fal_async.emulator.lifecycle import Lifecycle
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _SERVED = "files/"
+_LONGEST = 200
+"""Characters of a name: file systems take 255, and a temporary name is longer."""
 UNFINISHED = "unfinished"
 """The sub-folder of parts that wait for the rest of their file; never served."""
 
@@ -61,8 +63,15 @@ class FileStore:
 
     def new_path(self, file_name: str) -> str:
         """The form of newer URLs: /files/b/{8 hex}/{name} (protocol 1.1)."""
-        name = _UNSAFE.sub("_", file_name).strip("._") or "file"
-        return f"files/b/{secrets.token_hex(4)}/{name}"
+        name = _UNSAFE.sub("_", file_name).strip("._")
+        stem, dot, suffix = name.rpartition(".")
+        if len(name) > _LONGEST:  # the ending is what tells its type
+            name = (
+                f"{stem[: _LONGEST - len(suffix) - 1]}.{suffix}"
+                if dot and len(suffix) < 16
+                else name[:_LONGEST]
+            )
+        return f"files/b/{secrets.token_hex(4)}/{name or 'file'}"
 
     def location(self, path: str) -> Path:
         """Where this path lies on disk, whether anything is there or not."""
@@ -99,8 +108,11 @@ class FileStore:
             record.location.unlink(missing_ok=True)
             del self._records[path]
             return None
-        found = record or self._left_by_another(path)
-        return found if found is not None and found.location.is_file() else None
+        try:
+            found = record or self._left_by_another(path)
+            return found if found is not None and found.location.is_file() else None
+        except (OSError, ValueError):  # too long, or with a null byte: no file's name
+            return None
 
     def _left_by_another(self, path: str) -> StoredFile | None:
         if self._given is None or not path.startswith(_SERVED):

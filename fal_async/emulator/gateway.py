@@ -96,6 +96,8 @@ SERVICES: Mapping[str, Service] = {
     "multipart": uploads.multipart,
     "part": uploads.part,
     "complete": uploads.complete,
+    "gcs_part": uploads.gcs_part,
+    "gcs_complete": uploads.gcs_complete,
     "cdn_sign": cdn.sign,
     "storage": storage_api.storage,
     "token": side_hosts.token,

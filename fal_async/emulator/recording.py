@@ -8,6 +8,9 @@ from collections.abc import Mapping
 
 import attrs
 
+from fal_async.emulator.fault_fields import OPERATIONS
+
+KINDS = frozenset(OPERATIONS) - {"any"} | {"index", "unknown", "wrong_method"}
 MAX_BYTES = 256 * 1024 * 1024
 """Bodies kept in all; beyond it the oldest entries go."""
 
@@ -75,6 +78,7 @@ class Recorder:
             watcher.set()
 
     def count(self, kind: str | None = None) -> int:
+        _check(kind)
         return self._counts.total() if kind is None else self._counts[kind]
 
     def counts(self) -> dict[str, int]:
@@ -89,6 +93,7 @@ class Recorder:
         self._bytes = 0
 
     async def wait_for(self, kind: str, count: int, timeout: float) -> None:
+        _check(kind)
         arrived = asyncio.Event()
         self._watchers.add(arrived)
         try:
@@ -96,6 +101,10 @@ class Recorder:
                 while self._counts[kind] < count:
                     arrived.clear()
                     await arrived.wait()
+        except TimeoutError:
+            raise TimeoutError(
+                f"{self._counts[kind]} of {count} {kind!r} requests arrived within {timeout:g} s"
+            ) from None
         finally:
             self._watchers.discard(arrived)
 
@@ -107,3 +116,9 @@ class Recorder:
 
     def _drop_the_oldest(self) -> None:
         self._bytes -= len(self._entries.popleft().body)
+
+
+def _check(kind: str | None) -> None:
+    """A misspelt kind would be counted as 0 for ever."""
+    if kind is not None and kind not in KINDS:
+        raise ValueError(f"no request is of kind {kind!r}: expected one of {', '.join(sorted(KINDS))}")

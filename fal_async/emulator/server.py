@@ -93,8 +93,7 @@ class Emulator:
         min_part_size: int = 1,
         ssl: SSLContext | None = None,
     ) -> None:
-        if speed <= 0:
-            raise ValueError(f"speed must be greater than 0, not {speed}")
+        _check_numbers(port, speed, keep_alive, retry_pause, retention)
         self._host, self._port, self._tls = host, port, ssl
         self._runners, self._speed = runners, speed
         self._files = FileStore(None if folder is None else Path(folder))
@@ -321,7 +320,10 @@ class Emulator:
         return self._core.uploads.uploads
 
     def count(self, kind: str | None = None) -> int:
-        """How many requests of this kind arrived, such as "submit" or "status"; all without a kind."""
+        """How many requests of this kind arrived, such as "submit" or "status"; all without a kind.
+
+        ValueError for a kind that does not exist.
+        """
         return self._core.recorder.count(kind)
 
     def clear_requests(self) -> None:
@@ -415,3 +417,16 @@ class Emulator:
     async def _restart_soon(self, after: float, keep_memory: bool, downtime: float) -> None:
         await asyncio.sleep(after)
         await self.restart(keep_memory=keep_memory, downtime=downtime)
+
+
+def _check_numbers(
+    port: int, speed: float, keep_alive: float, retry_pause: float, retention: float | None
+) -> None:
+    if not 0 <= port <= 65535:
+        raise ValueError(f"port must be from 0 to 65535, not {port}")
+    for name, value in {"speed": speed, "keep_alive": keep_alive}.items():
+        if not value > 0:
+            raise ValueError(f"{name} must be greater than 0, not {value}")
+    for name, value in {"retry_pause": retry_pause, "retention": retention or 0}.items():
+        if not value >= 0:
+            raise ValueError(f"{name} must be 0 or more, not {value}")

@@ -11,6 +11,8 @@ _REST = {
     "storage/upload/initiate": "initiate",
     "storage/upload/initiate-multipart": "initiate",
 }
+_GCS = re.compile(r"storage/upload/gcs/(?P<id>\w+)/(?:(?P<number>\d+)|complete)$")
+"""Of route B's other variant (7.1): a URL for a part is asked for, with the key; and so is the end."""
 _MANAGED = re.compile(r"(?:v1/)?storage/(files/acl|files/sign|settings)$")
 _FILE = r"(?P<file>files/b/[0-9a-f]{8}/[^/]+)"
 _CDN = {
@@ -43,6 +45,9 @@ def parse_storage(method: str, host: str, rest: str) -> StoragePath | None:
         return _cdn_path(method, rest)
     if host == "rest" and rest in _REST:
         return StoragePath(kind=_REST[rest])
+    if host == "rest" and method == "POST" and (begun := _GCS.match(rest)):
+        kind = "gcs_part" if begun["number"] else "gcs_complete"
+        return StoragePath(kind=kind, upload_id=begun["id"], number=int(begun["number"] or 0))
     if host in ("rest", "platform") and (managed := _MANAGED.match(rest)):
         return StoragePath(kind="storage", file=managed[1])
     return None

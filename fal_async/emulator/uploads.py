@@ -66,11 +66,24 @@ async def initiate(core: Core, call: Call) -> Answer:
         multipart=call.route.rest.endswith("-multipart"),
         signature=core.uploads.new_signature(),
     )
-    name = quote(Path(upload.path).name)
-    presigned = f"{call.origin}/v3.fal.media/presigned/{upload.upload_id}/{name}"
-    return json_answer(
-        {"file_url": _url(call, upload.path), "upload_url": f"{presigned}?X-Fal-Signature={upload.signature}"}
-    )
+    url = _presigned_url(call, upload)
+    if upload.multipart and call.query.get("storage_type") == "gcs":
+        url = f"{call.origin}/rest.fal.ai/storage/upload/gcs/{upload.upload_id}"
+    return json_answer({"file_url": _url(call, upload.path), "upload_url": url})
+
+
+@_with_errors
+async def gcs_part(core: Core, call: Call) -> Answer:
+    """Route B's gcs variant: `POST {upload_url}/{n}` gives where the part goes (7.1)."""
+    upload = core.uploads.find(call.storage.upload_id, multipart=True)
+    return json_answer({"upload_url": _presigned_url(call, upload, f"/{call.storage.number}")})
+
+
+@_with_errors
+async def gcs_complete(core: Core, call: Call) -> Answer:
+    """Its parts are listed by `part_number`, with ETags "without quotes" (7.1)."""
+    upload = core.uploads.find(call.storage.upload_id, multipart=True)
+    return await _put_together(core, call, upload, _listed(_json(call), "part_number"))
 
 
 # The file host: with a CDN token (route C), or a signature in the query (A and B).
@@ -113,8 +126,11 @@ async def part(core: Core, call: Call) -> Answer:
 
 @_with_errors
 async def complete(core: Core, call: Call) -> Answer:
-    upload = _named(core, call)
-    listed = sorted(_listed(_json(call)))
+    return await _put_together(core, call, _named(core, call), _listed(_json(call), "partNumber"))
+
+
+async def _put_together(core: Core, call: Call, upload: Upload, listed: list[tuple[int, str]]) -> Answer:
+    listed.sort()
     core.uploads.check_list(upload, listed)
     files = [_part_file(core, upload, number) for number, _ in listed]
     # From here on a second `complete` finds nothing to do (protocol 12).
@@ -169,15 +185,15 @@ def _json(call: Call) -> dict[str, Any]:
     return document
 
 
-def _listed(form: dict[str, Any]) -> list[tuple[int, str]]:
-    """`{"parts": [{"partNumber", "etag"}]}` (protocol 7.1)."""
+def _listed(form: dict[str, Any], number: str) -> list[tuple[int, str]]:
+    """`{"parts": [{number, "etag"}]}` (protocol 7.1)."""
     parts = form.get("parts")
     if not isinstance(parts, list):
         raise BadUpload(400, "MalformedRequest: 'parts' is missing")
     try:
-        return [(int(part["partNumber"]), str(part["etag"])) for part in parts]
+        return [(int(part[number]), str(part["etag"])) for part in parts]
     except (KeyError, TypeError, ValueError) as error:
-        raise BadUpload(400, "MalformedRequest: a part has 'partNumber' and 'etag'") from error
+        raise BadUpload(400, f"MalformedRequest: a part has {number!r} and 'etag'") from error
 
 
 def _part_file(core: Core, upload: Upload, number: int) -> Path:
@@ -186,3 +202,9 @@ def _part_file(core: Core, upload: Upload, number: int) -> Path:
 
 def _url(call: Call, path: str) -> str:
     return f"{call.origin}/v3b.fal.media/{path}"
+
+
+def _presigned_url(call: Call, upload: Upload, piece: str = "") -> str:
+    name = quote(Path(upload.path).name)
+    path = f"{call.origin}/v3.fal.media/presigned/{upload.upload_id}/{name}{piece}"
+    return f"{path}?X-Fal-Signature={upload.signature}"

@@ -133,16 +133,26 @@ class Webhooks:
 
     async def wait_for(self, count: int = 1, *, timeout: float = 5.0) -> list[WebhookAttempt]:
         """Until so many attempts have ended. TimeoutError after `timeout` seconds."""
-        async with asyncio.timeout(timeout):
-            while len(self._attempts) < count:
-                await self._change()
+        try:
+            async with asyncio.timeout(timeout):
+                while len(self._attempts) < count:
+                    await self._change()
+        except TimeoutError:
+            raise TimeoutError(
+                f"{len(self._attempts)} of {count} attempts ended within {timeout:g} s"
+            ) from None
         return self.attempts
 
     async def wait_until_idle(self, *, timeout: float = 5.0) -> None:
         """Until nothing is under way. TimeoutError after `timeout` seconds."""
-        async with asyncio.timeout(timeout):
-            while self._under_way:
-                await self._change()
+        try:
+            async with asyncio.timeout(timeout):
+                while self._under_way:
+                    await self._change()
+        except TimeoutError:
+            raise TimeoutError(
+                f"{self.under_way} deliveries are still under way after {timeout:g} s"
+            ) from None
 
     async def _change(self) -> None:
         changed = asyncio.Event()
@@ -197,7 +207,9 @@ class Webhooks:
         self._keep(self.deliver(request_id, url, age=age))
 
     def _target(self, request_id: str, url: str | None) -> tuple[Job, str]:
-        job = self._books.jobs[request_id]
+        job = self._books.jobs.get(request_id)
+        if job is None:
+            raise KeyError(f"request {request_id}")
         target = url or job.options.webhook_url
         if target is None:
             raise ValueError(f"request {request_id} was submitted without a webhook: give a url")

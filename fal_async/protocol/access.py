@@ -10,7 +10,7 @@ from urllib.parse import quote
 from fal_async.config import Hosts
 from fal_async.errors import ConfigurationError
 from fal_async.options import StorageSettings
-from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
+from fal_async.protocol.http import HttpRequest, HttpResponse, Operation, without_query
 from fal_async.protocol.options import JSON_HEADERS
 from fal_async.protocol.storage import json_object, text_field
 from fal_async.protocol.structure import encode_json
@@ -25,7 +25,7 @@ def sign_request(hosts: Hosts, url: str, expires_in: int) -> HttpRequest:
             f"expires_in={expires_in!r}: expected whole seconds from 1 to {MAX_SIGNED} (7 days)"
         )
     body = encode_json({"expiration_seconds": expires_in})
-    return _managing(hosts, "POST", "files/sign", url, body)
+    return _managing(hosts, "POST", _of_file("files/sign", url), body)
 
 
 def parse_signed(response: HttpResponse) -> str:
@@ -33,12 +33,14 @@ def parse_signed(response: HttpResponse) -> str:
 
 
 def get_acl_request(hosts: Hosts, url: str) -> HttpRequest:
-    return _managing(hosts, "GET", "files/acl", url)
+    return _managing(hosts, "GET", _of_file("files/acl", url))
 
 
 def set_acl_request(hosts: Hosts, url: str, acl: str | Mapping[str, Any]) -> HttpRequest:
-    checked = StorageSettings(initial_acl=acl).to_wire()["initial_acl"]
-    return _managing(hosts, "PUT", "files/acl", url, encode_json(checked))
+    checked = StorageSettings(initial_acl=acl).to_wire().get("initial_acl")
+    if checked is None:
+        raise ConfigurationError("acl=None: expected 'allow', 'forbid' or 'hide', or what get_acl gives")
+    return _managing(hosts, "PUT", _of_file("files/acl", url), encode_json(checked))
 
 
 def get_defaults_request(hosts: Hosts) -> HttpRequest:
@@ -47,26 +49,31 @@ def get_defaults_request(hosts: Hosts) -> HttpRequest:
 
 def set_defaults_request(hosts: Hosts, settings: StorageSettings) -> HttpRequest:
     """ "never" is null here: leaving the field out would leave the account as it is."""
+    if not isinstance(settings, StorageSettings):
+        raise ConfigurationError(f"a {type(settings).__name__}: expected StorageSettings(...)")
     wire = settings.to_wire()
     if settings.expires_in == "never":
         wire["expiration_duration_seconds"] = None
-    return _managing(hosts, "PUT", "settings", body=encode_json(wire))
+    return _managing(hosts, "PUT", "settings", encode_json(wire))
 
 
 def parse_access(response: HttpResponse) -> dict[str, Any]:
     return json_object(response)
 
 
-def _managing(
-    hosts: Hosts, method: str, path: str, url: str | None = None, body: bytes | None = None
-) -> HttpRequest:
-    if url is not None and not re.match(r"https?://", url):
-        raise ConfigurationError(f"url={url!r}: expected the http(s) URL of a stored file")
-    query = "" if url is None else f"?url={quote(url, safe='')}"
+def _of_file(path: str, url: str) -> str:
+    if not isinstance(url, str) or not re.match(r"https?://", url):
+        raise ConfigurationError(
+            f"url={without_query(str(url))[:80]!r}: expected the http(s) URL of a stored file"
+        )
+    return f"{path}?url={quote(url, safe='')}"
+
+
+def _managing(hosts: Hosts, method: str, path: str, body: bytes | None = None) -> HttpRequest:
     return HttpRequest(
         operation=Operation.READ if method == "GET" else Operation.WRITE,
         method=method,
-        url=f"{hosts.platform}/storage/{path}{query}",
+        url=f"{hosts.platform}/storage/{path}",
         headers=JSON_HEADERS,
         body=body,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from urllib.parse import quote, urlsplit
 
 import attrs
 
@@ -23,12 +24,41 @@ class Progress:
     total: int | None = None
     validator: str | None = None
     """What tells whether the file is still the same: a strong ETag, or Last-Modified."""
+    coded: bool = False
+    """It comes compressed, although nobody asked for that: an offset here is none of the body's."""
 
 
 def check_url(url: str) -> str:
-    if not isinstance(url, str) or not _SCHEME.match(url):
-        raise ConfigurationError(f"url={str(url)[:80]!r}: expected an http, https or data URL")
-    return url
+    """The URL as it goes on the wire: what URLs can't hold, such as spaces and umlauts, percent-encoded.
+
+    ConfigurationError for what is no http, https or data URL.
+    """
+    if not isinstance(url, str) or not (found := _SCHEME.match(url)):
+        raise ConfigurationError(f"url={_shown(url)}: expected an http, https or data URL")
+    if not found[1]:
+        return url
+    host = re.split(r"[/?#]", url[found.end() :], maxsplit=1)[0]
+    if not _is_host(host):
+        raise ConfigurationError(f"url={_shown(url)}: expected a host, and a port up to 65535, after '://'")
+    head = found.end() + len(host)
+    return url[:head] + quote(url[head:], safe=_AS_IT_IS)
+
+
+_AS_IT_IS = "!#$%&'()*+,/:;=?@[]~"
+"""What may stand in a path or query, and the sign of what is encoded already."""
+
+
+def _is_host(text: str) -> bool:
+    try:
+        parts = urlsplit(f"//{text}")
+        return bool(parts.hostname) and parts.port != 0 and text.isprintable() and " " not in text
+    except ValueError:
+        return False
+
+
+def _shown(url: object) -> str:
+    """Without what may be secret in it: a password, the query."""
+    return repr(re.sub(r"//[^/]*@", "//", str(url).partition("?")[0])[:80])
 
 
 def download_request(url: str, progress: Progress, authorization: str | None = None) -> HttpRequest:
@@ -39,7 +69,7 @@ def download_request(url: str, progress: Progress, authorization: str | None = N
     headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
     if authorization is not None:
         headers["Authorization"] = authorization
-    if progress.offset:
+    if progress.offset and not progress.coded:
         headers["Range"] = f"bytes={progress.offset}-"
         if progress.validator is not None:
             headers["If-Range"] = progress.validator
@@ -60,6 +90,7 @@ def begin(url: str, status: int, headers: Mapping[str, str], before: Progress) -
     return Progress(
         total=int(length) if plain and re.fullmatch(r"\d{1,18}", length) else None,
         validator=validator_of(headers),
+        coded=not plain,
     )
 
 
@@ -80,3 +111,9 @@ def validator_of(headers: Mapping[str, str]) -> str | None:
 def is_complete(progress: Progress) -> bool:
     """Whether the body that ended was the whole file, as far as its length is known."""
     return progress.total is None or progress.offset == progress.total
+
+
+def nothing_is_left(status: int, headers: Mapping[str, str], progress: Progress) -> bool:
+    """Whether a server that was asked for the rest says that there is none (RFC 9110, 15.5.17): the connection
+    broke after the last byte, and before the end of a body of unknown length."""
+    return status == 416 and headers.get("content-range", "").strip() == f"bytes */{progress.offset}"

@@ -122,6 +122,7 @@ class HttpResponse:
             kind = self.headers.get("content-type", "no content type")
             raise ResponseDecodeError(
                 f"the answer ({self.status}, {kind}, {len(self.body)} bytes) is no JSON",
+                body=self.body,
                 request_id=self.request_id,
                 retryable=True,
             ) from error
@@ -312,7 +313,7 @@ def error_of(request: HttpRequest, response: HttpResponse, now: float = 0.0) -> 
     """The error that an answer means, whatever its body's shape (protocol 9.5). `now`: Unix seconds."""
     body = _lenient_body(response)
     details = _details(body)
-    message = _message(response, body, details)
+    message = _message(request, response, body, details)
     error_type = _error_type(response, body, details)
     kind = _class_of(response, message, error_type, details)
     return kind(
@@ -392,11 +393,11 @@ def _detail(entry: Mapping[str, Any]) -> ErrorDetail:
     )
 
 
-def _message(response: HttpResponse, body: Any, details: list[ErrorDetail]) -> str:
+def _message(request: HttpRequest, response: HttpResponse, body: Any, details: list[ErrorDetail]) -> str:
     if details and str(details[0]):
         more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
         return f"{details[0]}{more}"
-    return _words(body) or _phrase(response)
+    return _words(body) or _phrase(request, response)
 
 
 def _words(body: Any) -> str | None:
@@ -420,12 +421,16 @@ def _first_text(*candidates: Any) -> str | None:
     return next((text for text in candidates if isinstance(text, str) and text.strip()), None)
 
 
-def _phrase(response: HttpResponse) -> str:
+def _phrase(request: HttpRequest, response: HttpResponse) -> str:
     try:
         phrase = HTTPStatus(response.status).phrase
     except ValueError:
         phrase = "Unknown status"
-    return phrase if REQUEST_ID in response.headers else f"{phrase} (from a gateway before fal)"
+    # "Its presence tells a fal answer from a bare ingress error" (protocol 3.2); not so with files and handshakes.
+    of_a_file = request.operation in (Operation.DOWNLOAD, Operation.UPLOAD)
+    if of_a_file or request.url.startswith("ws") or REQUEST_ID in response.headers:
+        return phrase
+    return f"{phrase} (from a gateway before fal)"
 
 
 def _class_of(

@@ -23,6 +23,11 @@ def _check_type(_: Any, __: Any, value: str | None) -> None:
     check_content_type(value)
 
 
+def _check_name(_: Any, __: Any, value: object) -> None:
+    if value is not None and not isinstance(value, str):
+        raise ConfigurationError(f"file_name is a {type(value).__name__}: expected a text such as 'cat.png'")
+
+
 @attrs.frozen(eq=False)
 class File:
     """A file with a name and a type of its own: for uploads, and anywhere in an input.
@@ -35,7 +40,7 @@ class File:
 
     data: Any = attrs.field(repr=False)
     content_type: str | None = attrs.field(default=None, kw_only=True, validator=_check_type)
-    file_name: str | None = attrs.field(default=None, kw_only=True)
+    file_name: str | None = attrs.field(default=None, kw_only=True, validator=_check_name)
 
 
 Source = PurePath | str | bytes | bytearray | memoryview | BinaryIO | AsyncIterable[bytes] | File | Any

@@ -82,7 +82,7 @@ _RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-msvideo"
 _BRANDS = {b"avif": "image/avif", b"heic": "image/heic", b"heix": "image/heic", b"qt  ": "video/quicktime"}
 HEAD = 32
 """Bytes from the beginning of a file that `guess_content_type` looks at."""
-_MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(\s*;[\x20-\x7e]*)?")
+_MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(\s*;[\x20-\x7e]*)?", re.ASCII)
 
 
 def guess_content_type(name: str | None, head: bytes) -> str:
@@ -106,7 +106,7 @@ def suffix_for(content_type: str) -> str:
 
 
 def check_content_type(value: str | None) -> str | None:
-    if value is not None and not _MEDIA_TYPE.fullmatch(value):
+    if value is not None and not (isinstance(value, str) and _MEDIA_TYPE.fullmatch(value)):
         raise ConfigurationError(f"content_type={value!r}: expected one such as 'image/png'")
     return value
 

@@ -225,6 +225,15 @@ def parse_status(document: Any, request_id: str, new_logs: NewLogs | None = None
     )
 
 
+def unknown_word(status: UnknownStatus) -> ResponseDecodeError:
+    """What following ends with where nothing else is answered for too long."""
+    return ResponseDecodeError(
+        f"the status is {status.headline!r}, which this version does not know",
+        request_id=status.request_id,
+        retryable=True,
+    )
+
+
 def parse_event(data: str, request_id: str, new_logs: NewLogs) -> QueueStatus:
     """One event of a status stream: the same object as a status answer. ResponseDecodeError as there."""
     try:

@@ -62,6 +62,12 @@ def check_seconds(name: str, value: float | None) -> None:
         raise ConfigurationError(f"{name}={value!r}: expected a positive number of seconds")
 
 
+def check_function(name: str, value: object) -> None:
+    """ConfigurationError where it can't be called, and is not None."""
+    if value is not None and not callable(value):
+        raise ConfigurationError(f"{name} is a {type(value).__name__}: expected a function")
+
+
 # Where to.
 
 

@@ -24,6 +24,11 @@ def _positive(_: Any, attribute: attrs.Attribute[Any], value: float) -> None:
         raise ConfigurationError(f"{attribute.name}={value!r}: expected a positive number")
 
 
+def _whole(_: Any, attribute: attrs.Attribute[Any], value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(f"{attribute.name}={value!r}: expected a whole number from 1 on")
+
+
 @attrs.frozen(kw_only=True)
 class Reconnect:
     """How a lost realtime connection is made again.
@@ -34,7 +39,7 @@ class Reconnect:
             each time between half and all of it at random; defaults 0.25 and 10.
     """
 
-    attempts: int = attrs.field(default=8, validator=_positive)
+    attempts: int = attrs.field(default=8, validator=_whole)
     first_delay: float = attrs.field(default=0.25, validator=_positive)
     max_delay: float = attrs.field(default=10.0, validator=_positive)
 

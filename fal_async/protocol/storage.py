@@ -12,7 +12,7 @@ import attrs
 
 from fal_async.config import Hosts
 from fal_async.errors import ResponseDecodeError
-from fal_async.options import StorageSettings
+from fal_async.options import StorageSettings, check_settings
 from fal_async.protocol.http import (
     JSON_TYPE,
     BodyFactory,
@@ -52,7 +52,8 @@ class CdnToken:
 
 
 def lifecycle_text(settings: StorageSettings | None) -> str | None:
-    """The header's text; None where there is nothing to say."""
+    """The header's text; None where there is nothing to say. ConfigurationError for what is none."""
+    check_settings("lifecycle", settings)
     return settings.header() if settings is not None and settings.to_wire() else None
 
 
@@ -72,12 +73,14 @@ def parse_cdn_token(response: HttpResponse, hosts: Hosts, *, now: float, monoton
     It is renewed a minute before its end, or after half of a life shorter than two minutes.
     """
     document = json_object(response)
-    token, kind = text_field(document, "token"), document.get("token_type") or "Bearer"
+    authorization = f"{document.get('token_type') or 'Bearer'} {text_field(document, 'token')}"
+    if not (authorization.isascii() and authorization.isprintable()):
+        raise ResponseDecodeError("the CDN token is none that a header can carry", paths=["$.token"])
     life = max(0.0, _moment(document.get("expires_at"), now) - _date(response.headers, now))
     base_url = document.get("base_url")
     at_home = isinstance(base_url, str) and is_cdn(base_url, hosts)
     return CdnToken(
-        authorization=f"{kind} {token}",
+        authorization=authorization,
         base_url=str(base_url).rstrip("/") if at_home else hosts.cdn,
         good_until=monotonic + max(life - 60.0, life / 2),
     )

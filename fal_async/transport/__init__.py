@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fal_async.transport.pool import Pool
-from fal_async.transport.sending import OpenResponse, Transport
+from fal_async.transport.reading import OpenResponse
+from fal_async.transport.sending import Transport
 
 if TYPE_CHECKING:
     # For annotations: a session makes its WebSockets by `Transport.websocket`.

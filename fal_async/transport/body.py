@@ -23,11 +23,11 @@ class _Marked(BytesPayload):
         self._progress = progress
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        self._progress.sent = True
+        self._progress.leaves()
         await super().write(writer)
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        self._progress.sent = True
+        self._progress.leaves()
         await super().write_with_length(writer, content_length)
 
 
@@ -39,11 +39,11 @@ class _MarkedInPieces(BytesIOPayload):
         self._progress = progress
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        self._progress.sent = True
+        self._progress.leaves()
         await super().write(writer)
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        self._progress.sent = True
+        self._progress.leaves()
         await super().write_with_length(writer, content_length)
 
 

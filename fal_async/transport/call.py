@@ -6,16 +6,20 @@ import errno
 import os
 import ssl
 import time
+from collections.abc import Callable, Collection
 from typing import Any
 
 import aiohttp
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
 
 from fal_async.config import RetryPolicy, Timeouts
-from fal_async.errors import FalError, TransportError, TransportTimeoutError
-from fal_async.protocol.http import HttpRequest, Operation, host_of
+from fal_async.errors import FalError, TransportError, TransportTimeoutError, one_line
+from fal_async.protocol.http import HttpRequest, HttpResponse, Operation, host_of, without_query
 from fal_async.supervision import Progress
 
-FAILURES = (aiohttp.ClientError, TimeoutError, OSError)
+FAILURES = (aiohttp.ClientError, TimeoutError, OSError, UnicodeError)
+"""The last one is the look-up's, for a host name that can be none."""
 LONG = frozenset({Operation.RUN, Operation.STREAM})
 """These hold a connection until a model is done; the others must not wait behind them."""
 
@@ -24,9 +28,11 @@ class Call:
     """One `send` or `open`, over all its attempts."""
 
     __slots__ = (
+        "accept",
         "attempt_began",
         "attempts",
         "began",
+        "check",
         "had_key",
         "key_renewed",
         "limits",
@@ -34,12 +40,16 @@ class Call:
         "progress",
         "request",
         "seen_id",
+        "silence",
         "timeouts",
     )
 
     def __init__(self, request: HttpRequest, policy: RetryPolicy, timeouts: Timeouts) -> None:
         self.request, self.policy, self.timeouts = request, policy, timeouts
         self.attempts = 0
+        self.accept: Collection[int] = ()
+        self.check: Callable[[HttpResponse], None] | None = None
+        self.silence: float | None = None  # seconds between pieces of a body, where nothing else bounds them
         self.progress = Progress()
         self.had_key = True
         self.seen_id: str | None = None  # from the headers of an answer that broke off later
@@ -65,7 +75,7 @@ def names_of(request: HttpRequest) -> dict[str, Any]:
 
 
 def never_connected(error: BaseException) -> bool:
-    return isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+    return isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | UnicodeError)
 
 
 class BrokenOff(aiohttp.ClientConnectionError):
@@ -96,6 +106,8 @@ def unreachable(error: BaseException) -> bool:
 
 
 def transport_error(call: Call, error: BaseException) -> FalError:
+    """Ours for one of aiohttp's, which stays as its cause, without what nobody may see."""
+    _conceal(error)
     names = names_of(call.request)
     names["request_id"] = names["request_id"] or call.seen_id
     host = host_of(call.request.url)
@@ -103,6 +115,21 @@ def transport_error(call: Call, error: BaseException) -> FalError:
         return TransportTimeoutError(_what_took_too_long(call, error, host), **names)
     passing = not isinstance(error, aiohttp.ClientConnectorCertificateError)
     return TransportError(_what_broke(error, host), retryable=passing, **names)
+
+
+def _conceal(error: BaseException) -> None:
+    """aiohttp's texts hold whole URLs; its values the headers that were sent, key and all, and a proxy's password.
+    They would be in each traceback, and in whatever shows the `repr` of a cause."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        url = URL(without_query(str(error.request_info.real_url)), encoded=True)
+        error.request_info = aiohttp.RequestInfo(
+            url, error.request_info.method, CIMultiDictProxy(CIMultiDict()), url
+        )
+        error.history, error.headers = (), None
+    elif isinstance(error, OSError) and isinstance(error.strerror, str):
+        error.strerror = one_line(error.strerror)
+    known = (arg for arg in error.args if isinstance(arg, str | int | BaseException))
+    error.args = tuple(one_line(arg) if isinstance(arg, str) else arg for arg in known)
 
 
 def _what_took_too_long(call: Call, error: BaseException, host: str) -> str:
@@ -119,7 +146,7 @@ def _what_took_too_long(call: Call, error: BaseException, host: str) -> str:
 def _what_broke(error: BaseException, host: str) -> str:
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         return "too many open files: lower max_connections= or raise the limit (`ulimit -n`)"
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
+    if isinstance(error, aiohttp.ClientConnectorDNSError | UnicodeError):
         return f"the name {host} can't be resolved: is the network up, and the host right?"
     if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError):
         return f"the certificate of {host} is not trusted: pass a context with ssl= for a private one"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 import aiohttp
@@ -38,6 +40,7 @@ class Pool:
         self.short_lane = Lane(short)
         self.long_lane = Lane(max(1, self.max_connections - short), eager=_EAGER)
         self.gate = PollGate()
+        self.being_read: set[aiohttp.ClientResponse] = set()
         self._streams_left = max(1, (self.max_connections - short) // 2)
 
     def take_stream(self) -> bool:
@@ -68,17 +71,32 @@ class Pool:
         if self._http is None:
             self._http, self._loop = self._open(), loop
         if self._loop is not loop:
-            raise SessionStateError(
-                "the session belongs to another event loop: make one session per loop (per `asyncio.run`)"
-            )
+            raise _elsewhere()
         if self._http.closed:
             raise SessionStateError("the borrowed client_session is closed")
         return self._http
 
+    def check_loop(self) -> None:
+        """SessionStateError in another loop than the one it was opened in. One that has ended can't close it."""
+        loop = self._loop
+        if loop is not None and loop is not asyncio.get_running_loop() and not loop.is_closed():
+            raise _elsewhere()
+
+    @contextlib.contextmanager
+    def reading(self, response: aiohttp.ClientResponse) -> Iterator[None]:
+        """While its body is read: aiohttp lets who waits for more wait for ever where the session is closed."""
+        self.being_read.add(response)
+        try:
+            yield
+        finally:
+            self.being_read.discard(response)
+
     async def aclose(self) -> None:
         """Closing twice is no error. A borrowed aiohttp session is left open."""
         self.closed = True
-        http, self._http = self._http, None
+        for response in tuple(self.being_read):
+            response.close()  # whoever waits for more gets an error
+        http, self._http, self._loop = self._http, None, None
         if http is not None and self._options.client_session is None:
             await http.close()
 
@@ -86,6 +104,7 @@ class Pool:
         options = self._options
         if options.client_session is not None:
             return _checked(options.client_session)
+        traces = _checked_traces(options.trace_configs)
         connector = aiohttp.TCPConnector(
             limit=self.max_connections,
             keepalive_timeout=options.keepalive_timeout,
@@ -95,7 +114,7 @@ class Pool:
         return aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),  # nothing in common between the tenants of one pool
-            trace_configs=list(options.trace_configs),
+            trace_configs=traces,
             trust_env=options.trust_env,
             proxy=options.http_proxy,
         )
@@ -108,7 +127,21 @@ def _checked(borrowed: Any) -> aiohttp.ClientSession:
         )
     if borrowed.closed:
         raise SessionStateError("the borrowed client_session is closed")
+    if borrowed._loop is not asyncio.get_running_loop():  # its own property for it is deprecated
+        raise SessionStateError("the borrowed client_session belongs to another event loop")
     return borrowed
+
+
+def _checked_traces(traces: Any) -> list[aiohttp.TraceConfig]:
+    if not isinstance(traces, list | tuple) or not all(isinstance(t, aiohttp.TraceConfig) for t in traces):
+        raise ConfigurationError("trace_configs: expected a list of aiohttp.TraceConfig")
+    return list(traces)
+
+
+def _elsewhere() -> SessionStateError:
+    return SessionStateError(
+        "the session belongs to another event loop: make one session per loop (per `asyncio.run`)"
+    )
 
 
 def _affordable_connections() -> int:

@@ -8,14 +8,15 @@ import functools
 import logging
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Generator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Generator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
 import attrs
 from yarl import URL
 
-from fal_async.config import NO_KEY, Retry, RetryPolicy, Settings, Timeouts
+from fal_async.announcing import announce_retry
+from fal_async.config import NO_KEY, RetryPolicy, Settings, Timeouts
 from fal_async.credentials import FixedKey, KeySource
 from fal_async.errors import (
     AuthenticationError,
@@ -59,6 +60,7 @@ from fal_async.transport.call import (
     unreachable,
 )
 from fal_async.transport.pool import Pool
+from fal_async.transport.reading import OpenResponse, error_of_open, lower_names, read_in_time
 from fal_async.version import USER_AGENT
 
 if TYPE_CHECKING:
@@ -87,17 +89,14 @@ def _announced_delays() -> Generator[float, Any, None]:
         failure = yield failure.delay
 
 
-async def _with_retries(attempt: Callable[[], Awaitable[T]]) -> T:
-    try:
-        return await attempt()
-    except _Again as again:
-        first = again
-    # The first attempt was made without backoff: what never fails pays neither for loading nor for decorating.
+async def _persist(first: _Again, attempt: Callable[[Call], Awaitable[T]], call: Call) -> T:
+    """Further attempts, by backoff. The first one was made without it: what never fails pays neither for
+    loading nor for decorating."""
     import backoff
 
     await asyncio.sleep(first.delay)
-    persist = backoff.on_exception(_announced_delays, _Again, jitter=None, logger=None)
-    return await persist(attempt)()
+    again = backoff.on_exception(_announced_delays, _Again, jitter=None, logger=None)
+    return await again(attempt)(call)
 
 
 async def _notice_closed_connections(request: HttpRequest) -> None:
@@ -106,31 +105,6 @@ async def _notice_closed_connections(request: HttpRequest) -> None:
     if request.operation in PAID:
         for _ in range(_STEPS_TO_NOTICE if request.url.startswith("https") else _STEPS_TO_NOTICE_PLAIN):
             await asyncio.sleep(0)
-
-
-class OpenResponse:
-    """An answer whose body is read in pieces."""
-
-    def __init__(self, response: aiohttp.ClientResponse, call: Call, headers: Mapping[str, str]) -> None:
-        self._response, self._call = response, call
-        self.status = response.status
-        self.headers = headers
-
-    @property
-    def request_id(self) -> str | None:
-        return self.headers.get(REQUEST_ID)
-
-    def close(self) -> None:
-        """At once, without waiting for anything."""
-        self._response.close()
-
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """The body as it comes. TransportError where it breaks off or stalls."""
-        try:
-            async for chunk in self._response.content.iter_any():
-                yield chunk
-        except FAILURES as error:
-            raise transport_error(self._call, error) from error
 
 
 class Transport:
@@ -161,30 +135,14 @@ class Transport:
         Raises ApiError and its kinds, TransportError, SubmissionUncertainError, SessionStateError.
         """
         call = self._call(request, timeouts, retry)
+        call.accept, call.check = accept, check
         if progress is not None:
             call.progress, progress.request = progress, request
-        # An upload holds its connection as long as its body takes.
-        holds = request.operation in LONG or request.operation is Operation.UPLOAD
-        lane = self.pool.long_lane if holds else self.pool.short_lane
-
-        async def attempt() -> HttpResponse:
-            call.begin_attempt()
-            try:
-                async with lane:
-                    response = await self._whole_answer(call)
-                if not 200 <= response.status < 300 and response.status not in accept:
-                    raise error_of(request, response, time.time())
-                if check is not None:
-                    check(response)
-            except FalError as error:
-                outcome = self._next_step(call, error)
-                if outcome is error:
-                    raise
-                raise outcome from error
-            self.pool.budget.succeeded()
-            return response
-
-        return await _with_retries(attempt)
+        try:
+            return await self._attempt(call)
+        except _Again as again:
+            first = again
+        return await _persist(first, self._attempt, call)
 
     @contextlib.asynccontextmanager
     async def open(
@@ -202,26 +160,14 @@ class Transport:
         """
         call = self._call(request, timeouts, retry)
         call.limits = call.timeouts.first_byte, None
-        limits = self._connect_limits(call, call.timeouts.first_byte if silence is None else silence)
-
-        async def attempt() -> aiohttp.ClientResponse:
-            call.begin_attempt()
-            try:
-                response = await self._begin_in_time(call, limits)
-                if not 200 <= response.status < 300:
-                    raise await _error_of_open(call, response)
-            except FalError as error:
-                outcome = self._next_step(call, error)
-                if outcome is error:
-                    raise
-                raise outcome from error
-            self.pool.budget.succeeded()
-            return response
-
+        call.silence = call.timeouts.first_byte if silence is None else silence
         async with self.pool.long_lane:
-            response = await _with_retries(attempt)
             try:
-                yield OpenResponse(response, call, _lower(response.headers))
+                response = await self._attempt_to_open(call)
+            except _Again as again:
+                response = await _persist(again, self._attempt_to_open, call)
+            try:
+                yield OpenResponse(response, call, lower_names(response.headers), self.pool)
             finally:
                 response.close()
 
@@ -235,14 +181,14 @@ class Transport:
         """
         call = self._call(request, timeouts, self.no_retry)
         call.limits = call.timeouts.first_byte, None
-        limits = self._connect_limits(call, call.timeouts.first_byte)
+        call.silence = call.timeouts.first_byte
         async with self.pool.long_lane:
             headers = await self._request_headers(call)
             await _notice_closed_connections(request)
-            response = await self._once_or_on_the_backup(call, request.url, headers, limits)
+            response = await self._request(call, request.url, headers)
             call.seen_id = response.headers.get(REQUEST_ID)
             try:
-                yield OpenResponse(response, call, _lower(response.headers))
+                yield OpenResponse(response, call, lower_names(response.headers), self.pool)
             finally:
                 response.close()
 
@@ -256,12 +202,18 @@ class Transport:
         max_size: int = 0,
         heartbeat: float | None = None,
         connect_timeout: float | None = 10.0,
+        endpoint_id: str | None = None,
     ) -> AsyncIterator[WebSocket]:
         """A WebSocket. `max_size` in bytes, 0 for no limit; `heartbeat` in seconds, None for none."""
         from fal_async.transport.websocket import CLOSE_WAIT, WebSocket
 
         request = HttpRequest(
-            operation=Operation.STREAM, method="GET", url=url, headers=headers or {}, auth=auth
+            operation=Operation.STREAM,
+            method="GET",
+            url=url,
+            headers=headers or {},
+            auth=auth,
+            endpoint_id=endpoint_id,
         )
         call = self._call(request, None, None)
         async with self.pool.long_lane, contextlib.AsyncExitStack() as stack:
@@ -277,29 +229,68 @@ class Transport:
                         )
                     )
             except aiohttp.WSServerHandshakeError as error:
-                answer = HttpResponse(status=error.status, headers=_lower(error.headers or {}), body=b"")
+                answer = HttpResponse(status=error.status, headers=lower_names(error.headers or {}), body=b"")
                 # Not "from error": its text has the whole URL, and a token may be in there.
                 raise error_of(request, answer, time.time()) from None
             except TimeoutError as error:
                 words = f"no WebSocket to {host_of(url)} within {connect_timeout:g} s (connect_timeout)"
-                raise TransportTimeoutError(words) from error
+                raise TransportTimeoutError(words, endpoint_id=endpoint_id) from error
             except FAILURES as error:
                 raise transport_error(call, error) from error
+            if raw._response.history:  # aiohttp can't be told not to, and says so nowhere else
+                words = f"{host_of(url)} redirected the WebSocket: that is not followed"
+                raise TransportError(words, retryable=False, endpoint_id=endpoint_id)
             socket = WebSocket(raw, heartbeat)
             try:
                 yield socket
             finally:
                 socket.detach()
+                await socket.close()
 
     # One call and its attempts.
 
     def _call(self, request: HttpRequest, timeouts: Timeouts | None, retry: RetryPolicy | None) -> Call:
         return Call(request, retry or self.settings.retry, timeouts or self.settings.timeouts)
 
-    async def _begin_in_time(self, call: Call, limits: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
+    async def _attempt(self, call: Call) -> HttpResponse:
+        call.begin_attempt()
+        request = call.request
+        # An upload holds its connection as long as its body takes.
+        holds = request.operation in LONG or request.operation is Operation.UPLOAD
+        try:
+            self.pool.http()  # before the lane, which may be full: a wrong loop is told at once
+            async with self.pool.long_lane if holds else self.pool.short_lane:
+                response = await self._whole_answer(call)
+            if not 200 <= response.status < 300 and response.status not in call.accept:
+                raise error_of(request, response, time.time())
+            if call.check is not None:
+                call.check(response)
+        except FalError as error:
+            outcome = self._next_step(call, error)
+            if outcome is error:
+                raise
+            raise outcome from error
+        self.pool.budget.succeeded()
+        return response
+
+    async def _attempt_to_open(self, call: Call) -> aiohttp.ClientResponse:
+        call.begin_attempt()
+        try:
+            response = await self._begin_in_time(call)
+            if not 200 <= response.status < 300:
+                raise await error_of_open(call, response)
+        except FalError as error:
+            outcome = self._next_step(call, error)
+            if outcome is error:
+                raise
+            raise outcome from error
+        self.pool.budget.succeeded()
+        return response
+
+    async def _begin_in_time(self, call: Call) -> aiohttp.ClientResponse:
         try:
             async with asyncio.timeout(call.limits[0]):
-                return await self._begin(call, limits)
+                return await self._begin(call)
         except FalError:
             raise
         except TimeoutError as error:
@@ -319,7 +310,7 @@ class Transport:
         if delay is None or call.progress.given_up:
             logger.debug("%s failed: %s", request.operation, error)
             return error
-        self._announce(call, error, delay)
+        announce_retry(call.policy, request.operation.value, call.attempts, error, delay)
         call.progress.sent = False
         return _Again(error, delay)
 
@@ -346,28 +337,6 @@ class Transport:
         # A result that is paid for is not lost to an empty budget: its tries are far apart anyway.
         return delay if self.pool.budget.take(error) or persistent else None
 
-    def _announce(self, call: Call, error: FalError, delay: float) -> None:
-        request = call.request
-        logger.info(
-            "%s: attempt %d failed (%s); the next one follows in %.2f s (request %s)",
-            request.operation,
-            call.attempts,
-            error,
-            delay,
-            request.request_id,
-        )
-        if call.policy.on_retry is not None:
-            call.policy.on_retry(
-                Retry(
-                    operation=request.operation.value,
-                    attempt=call.attempts,
-                    delay=delay,
-                    error=error,
-                    endpoint_id=request.endpoint_id,
-                    request_id=request.request_id,
-                )
-            )
-
     # One attempt.
 
     async def _whole_answer(self, call: Call) -> HttpResponse:
@@ -378,13 +347,14 @@ class Transport:
         response: aiohttp.ClientResponse | None = None
         try:
             async with clock:
-                response = await self._begin(call, self._connect_limits(call))
+                response = await self._begin(call)
                 if response.content.is_eof():
                     body = await response.read()
                 else:
-                    body = await _read_in_time(
-                        response, clock, silence, None if total is None else began + total
-                    )
+                    with self.pool.reading(response):
+                        body = await read_in_time(
+                            response, clock, silence, None if total is None else began + total
+                        )
         except FalError:
             raise
         except FAILURES as error:
@@ -392,26 +362,25 @@ class Transport:
                 response.close()
             raise transport_error(call, error) from error
         return HttpResponse(
-            status=response.status, headers=_lower(response.headers), body=body, attempts=call.attempts
+            status=response.status, headers=lower_names(response.headers), body=body, attempts=call.attempts
         )
 
-    def _connect_limits(self, call: Call, silence: float | None = None) -> aiohttp.ClientTimeout:
-        return _client_timeout(call.timeouts.connect, silence, self.pool.is_ours)
-
-    async def _begin(self, call: Call, limits: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
+    async def _begin(self, call: Call) -> aiohttp.ClientResponse:
         """Up to the answer's headers. A read that is redirected within its own origin is followed."""
         request, url = call.request, call.request.url
         headers = await self._request_headers(call)
         await _notice_closed_connections(request)
         call.progress.began_at = time.time()
         for _ in range(_MAX_REDIRECTS):
-            response = await self._once_or_on_the_backup(call, url, headers, limits)
+            response = await self._request(call, url, headers)
             call.progress.sent, call.seen_id = True, response.headers.get(REQUEST_ID)
             if logger.isEnabledFor(logging.DEBUG):
                 request_id = request.request_id or call.seen_id
                 shown = f"{request.method} {without_query(url)}"
                 logger.debug("%s -> %d (request %s)", shown, response.status, request_id)
             if response.status < 300:
+                if response.status < 200:
+                    response.close()  # 101: HTTP is over on this connection, and aiohttp would keep it
                 return response
             target = redirect_target(request, url, response.status, response.headers.get("Location"))
             if target is None:
@@ -420,30 +389,14 @@ class Transport:
             url = target
         raise TransportError("redirected in a circle", retryable=False, **names_of(request))
 
-    async def _once_or_on_the_backup(
-        self, call: Call, url: str, headers: Mapping[str, str], limits: aiohttp.ClientTimeout
-    ) -> aiohttp.ClientResponse:
-        try:
-            return await self._request(call, url, headers, limits)
-        except FAILURES as error:
-            backup = backup_url(url) if self.settings.hosts.backup and not call.progress.sent else None
-            if backup is None or not unreachable(error):
-                raise transport_error(call, error) from error
-            first = error
-        # "One single extra attempt, only if the connection could not be established" (protocol 1.1).
-        try:
-            return await self._request(call, backup, headers, limits)
-        except FAILURES as error:
-            reported = first if never_connected(error) else error
-            raise transport_error(call, reported) from reported
-
     async def _request(
-        self, call: Call, url: str, headers: Mapping[str, str], limits: aiohttp.ClientTimeout
+        self, call: Call, url: str, headers: Mapping[str, str], first: BaseException | None = None
     ) -> aiohttp.ClientResponse:
-        request = call.request
+        """`first`: why the primary host was not reached, where this is the try on the backup host."""
+        request, target = call.request, url
         if self.settings.proxy_url is not None and request.auth:
             headers = {**headers, "x-fal-target-url": url}
-            url = self.settings.proxy_url
+            target = self.settings.proxy_url
         http = self.pool.http()
         # Only a body tells when it leaves: a request without one counts as sent, unless it surely was not.
         call.progress.sent = request.body is None
@@ -451,19 +404,30 @@ class Transport:
         try:
             return await http.request(
                 request.method,
-                URL(url, encoded=True),
+                URL(target, encoded=True),
                 data=body_of(request, call.progress),
                 headers=headers,
-                timeout=limits,
+                timeout=_client_timeout(call.timeouts.connect, call.silence, self.pool.is_ours),
                 allow_redirects=False,
+                raise_for_status=False,  # whatever a borrowed session would do
                 middlewares=(sent_once,) if once else None,
             )
         except BrokenOff as broken:
-            raise broken.error from broken.error.__cause__
+            raise transport_error(call, broken.error) from broken.error
         except FAILURES as error:
             if request.body is None and never_connected(error):
                 call.progress.sent = False
-            raise
+            backup = self._backup_of(url, call, error) if first is None else None
+            if backup is None:
+                reported = first if first is not None and never_connected(error) else error
+                raise transport_error(call, reported) from reported
+            unreached = error
+        # "One single extra attempt, only if the connection could not be established" (protocol 1.1).
+        return await self._request(call, backup, headers, first=unreached)
+
+    def _backup_of(self, url: str, call: Call, error: BaseException) -> str | None:
+        usable = self.settings.hosts.backup and not call.progress.sent and unreachable(error)
+        return backup_url(url) if usable else None
 
     async def _request_headers(self, call: Call) -> dict[str, str]:
         request = call.request
@@ -490,35 +454,3 @@ def _client_timeout(connect: float | None, silence: float | None, own_pool: bool
     # of which only our own pool, with its lanes, has always one.
     whole = connect if own_pool else None
     return aiohttp.ClientTimeout(total=None, connect=whole, sock_connect=connect, sock_read=silence)
-
-
-async def _read_in_time(
-    response: aiohttp.ClientResponse, clock: asyncio.Timeout, silence: float | None, end: float | None
-) -> bytes:
-    """A body that comes in pieces: none may take longer than `silence`, nor all of them until after `end`."""
-    loop, body = asyncio.get_running_loop(), bytearray()
-
-    def wind_up() -> None:
-        limits = [end, None if silence is None else loop.time() + silence]
-        clock.reschedule(min((limit for limit in limits if limit is not None), default=None))
-
-    wind_up()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        wind_up()
-    return bytes(body)
-
-
-def _lower(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
-
-
-async def _error_of_open(call: Call, response: aiohttp.ClientResponse) -> FalError:
-    try:
-        body = await response.content.read(_MAX_ERROR_BODY)
-    except FAILURES as error:
-        return transport_error(call, error)
-    finally:
-        response.close()
-    answer = HttpResponse(status=response.status, headers=_lower(response.headers), body=body)
-    return error_of(call.request, answer, time.time())

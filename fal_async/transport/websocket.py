@@ -62,7 +62,11 @@ class WebSocket:
             self._receiving = False
 
     async def close(self, code: int = 1000) -> None:
-        await self._socket.close(code=code)
+        """With the closing handshake. The peer has `CLOSE_WAIT` seconds for it in all: aiohttp would grant them
+        anew with each message that still comes, and so wait for ever for one that goes on sending."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_WAIT):
+                await self._socket.close(code=code)
 
     def detach(self) -> None:
         """No more heartbeats."""
@@ -88,7 +92,7 @@ class WebSocket:
             self._heard = self._pinged = False
         elif self._pinged:
             self._dead = True
-            self._spawn(self._socket.close())
+            self._spawn(self.close())
             return
         else:
             self._pinged = True

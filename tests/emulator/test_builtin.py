@@ -175,7 +175,7 @@ async def test_fewer_steps_than_reports(caller: Caller) -> None:
     assert sum("loss" in entry["message"] for entry in finished.data["logs"]) == 3
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(width=st.integers(1, 120), height=st.integers(1, 120), seed=st.text(max_size=5))
 def test_every_size_is_a_png_and_deterministic(width: int, height: int, seed: str) -> None:
     png = paint(width, height, seed)

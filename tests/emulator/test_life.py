@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import socket
 import subprocess
@@ -206,3 +207,21 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 def test_speed_is_positive(speed: float) -> None:
     with pytest.raises(ValueError, match="speed"):
         Emulator(speed=speed)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"port": 99999},
+        {"speed": 0},
+        {"speed": math.nan},
+        {"keep_alive": 0},
+        {"retry_pause": -1},
+        {"retention": -1},
+        {"runners": 0},
+    ],
+)
+def test_numbers_that_can_not_be(options: dict[str, Any]) -> None:
+    (name,) = options
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        Emulator(**options)

@@ -263,7 +263,7 @@ async def test_a_new_deployment_leaves_what_the_old_one_took_to_the_old_one(call
     assert (old.started, new.started) == ([{"n": "old"}], [{"n": "new"}])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.sampled_from(["submit", "low", "run", "cancel", "finish"]), max_size=25), st.integers(1, 3)
 )

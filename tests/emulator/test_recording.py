@@ -53,8 +53,15 @@ async def test_counts_by_kind(caller: Caller) -> None:
 
 
 async def test_waiting_for_what_does_not_come(emulator: Emulator) -> None:
-    with pytest.raises(TimeoutError):
-        await emulator.wait_for("submit", timeout=0.01)
+    with pytest.raises(TimeoutError, match=r"0 of 2 'submit' requests arrived within 0\.01 s"):
+        await emulator.wait_for("submit", 2, timeout=0.01)
+
+
+async def test_a_misspelt_kind_is_no_zero(emulator: Emulator) -> None:
+    with pytest.raises(ValueError, match=r"'canel': expected one of .*cancel"):
+        emulator.count("canel")
+    with pytest.raises(ValueError, match="'canel'"):
+        await emulator.wait_for("canel")
 
 
 async def test_only_the_latest_are_kept_but_all_are_counted() -> None:

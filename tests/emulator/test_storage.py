@@ -66,6 +66,22 @@ async def test_route_a(caller: Caller) -> None:
     assert begun.data["file_url"].endswith("/my_cat.png")
 
 
+async def test_names_that_no_file_system_takes(caller: Caller) -> None:
+    for name in ("a" * 3000 + ".png", "a" * 3000, "." + "a" * 300):
+        headers = {**await token_of(caller), "X-Fal-File-Name": name}
+        sent = await caller.call("POST", "/v3.fal.media/files/upload", data=b"data", headers=headers)
+        assert sent.status == 200
+        assert sent.data["access_url"].endswith(".png") == name.endswith(".png")
+        assert (await caller.get(sent.data["access_url"])).body == b"data"
+
+
+async def test_paths_that_no_file_system_takes(tmp_path: Path) -> None:
+    async with Emulator(folder=tmp_path) as emulator, aiohttp.ClientSession() as http:
+        for path in ("files/b/%00", "files/b/" + "a" * 3000, "files/" + "a/" * 3000):
+            async with http.get(f"{emulator.url}/v3b.fal.media/{path}") as answer:
+                assert answer.status == 404
+
+
 async def test_a_presigned_url_takes_its_signature_and_nothing_else(caller: Caller) -> None:
     begun = await initiate(caller)
     url = begun.data["upload_url"]
@@ -96,6 +112,24 @@ async def test_route_b(caller: Caller) -> None:
     assert (await caller.get(begun.data["file_url"])).body == b"".join(parts)
     again = await caller.call("POST", inserted(url, "complete"), json={"parts": listed}, headers=NO_AUTH)
     assert again.status == 404
+
+
+async def test_route_b_as_gcs_has_it(caller: Caller) -> None:
+    path = "/rest.fal.ai/storage/upload/initiate-multipart"
+    begun = await caller.call("POST", path, params={"storage_type": "gcs"}, json=FORM)
+    url, parts = begun.data["upload_url"], [bytes([number]) * KiB for number in range(3)]
+    listed = []
+    for number in (2, 3, 1):
+        asked = await caller.call("POST", f"{url}/{number}")
+        put = await caller.call("PUT", asked.data["upload_url"], data=parts[number - 1], headers=NO_AUTH)
+        listed.append({"part_number": number, "etag": put.headers["ETag"].strip('"')})
+    for form in ({"parts": listed[:1]}, {"parts": [{"partNumber": 1, "etag": "x"}]}, {}):
+        assert (await caller.call("POST", f"{url}/complete", json=form)).status == 400
+    assert (await caller.call("POST", f"{url}/complete", json={"parts": listed})).status == 200
+    assert (await caller.get(begun.data["file_url"])).body == b"".join(parts)
+    assert (await caller.call("POST", f"{url}/1")).status == 404, "it is complete"
+    for piece in ("1", "complete"):
+        assert (await caller.call("POST", f"{url}/{piece}", headers=NO_AUTH)).status == 401
 
 
 class CdnUpload:

@@ -237,6 +237,15 @@ async def test_late_duplicate_and_spoilt_deliveries_on_demand(caller: Caller, re
     assert not is_signed_by(key, spoilt)
 
 
+async def test_who_waits_in_vain_is_told_how_far_it_came(caller: Caller, receiver: Receiver) -> None:
+    receiver.answers = [0]
+    await submit(caller, receiver, "me/echo")
+    with pytest.raises(TimeoutError, match=r"of 9 attempts ended within 0\.05 s"):
+        await caller.emulator.webhooks.wait_for(9, timeout=0.05)
+    with pytest.raises(TimeoutError, match=r"1 deliveries are still under way after 0\.05 s"):
+        await caller.emulator.webhooks.wait_until_idle(timeout=0.05)
+
+
 async def test_deliver_says_why_it_can_not(caller: Caller, receiver: Receiver) -> None:
     hooks = caller.emulator.webhooks
     with pytest.raises(KeyError):

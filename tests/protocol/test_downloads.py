@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fal_async.errors import ConfigurationError, DownloadError
-from fal_async.protocol.downloads import Progress, begin, check_url, download_request, is_complete
+from fal_async.protocol.downloads import (
+    Progress,
+    begin,
+    check_url,
+    download_request,
+    is_complete,
+    nothing_is_left,
+)
 
 URL = "https://v3.fal.media/files/a/cat.png"
 MIDDLE = Progress(offset=5, total=10, validator='"v1"')
@@ -71,3 +78,48 @@ def test_any_headers_begin_or_fail_clearly(headers: dict[str, str]) -> None:
 def test_what_is_no_url(url: str) -> None:
     with pytest.raises(ConfigurationError, match="url="):
         check_url(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "sent"),
+    [
+        (URL, URL),
+        ("https://h/a b/ü.png?x=ö#y z", "https://h/a%20b/%C3%BC.png?x=%C3%B6#y%20z"),
+        ("HTTP://h/a%20b%2Fc?s=a%2Bb%3D&t=[1]", "HTTP://h/a%20b%2Fc?s=a%2Bb%3D&t=[1]"),
+        ("http://h/a\r\nX-Evil: 1", "http://h/a%0D%0AX-Evil:%201"),
+        ("http://h/a\\b", "http://h/a%5Cb"),
+        ("http://[::1]:80/a", "http://[::1]:80/a"),
+        ("http://me:secret@h", "http://me:secret@h"),
+        ("DATA:,a b", "DATA:,a b"),
+    ],
+)
+def test_a_url_as_it_goes_on_the_wire(url: str, sent: str) -> None:
+    assert check_url(url) == sent
+
+
+@pytest.mark.parametrize(
+    "url", ["http:///x", "http://h:99999/x", "http://h:x/", "http://a b/x", "http://?x", "http://[::1/x"]
+)
+def test_a_url_without_a_host(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="expected a host"):
+        check_url(url)
+
+
+def test_the_words_about_a_wrong_url_hold_no_secret() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        check_url("http://me:secret@h:99999/x?token=secret")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_compressed_body_is_begun_anew() -> None:
+    """Offsets in what was unpacked are none in what the server has."""
+    coded = begin(URL, 200, {"content-length": "10", "content-encoding": "gzip", "etag": '"v"'}, Progress())
+    assert "Range" not in download_request(URL, attrs.evolve(coded, offset=5)).headers
+
+
+def test_a_rest_of_nothing() -> None:
+    headers = {"content-range": "bytes */5"}
+    assert nothing_is_left(416, headers, MIDDLE)
+    assert not nothing_is_left(416, headers, Progress(offset=4))
+    assert not nothing_is_left(404, headers, MIDDLE)
+    assert not nothing_is_left(416, {}, MIDDLE)

@@ -51,6 +51,9 @@ def test_a_token_is_used_until_shortly_before_its_end() -> None:
     assert parse({**grant, "expires_at": "soon"}).good_until == 1000
     assert parse({"token": "t"}).good_until == 1000
     assert "t0ken" not in repr(TOKEN)
+    for wrong in ({"token": "a\r\nX-Evil: 1"}, {"token": "ä"}, {"token": "t", "token_type": "a\n"}):
+        with pytest.raises(ResponseDecodeError, match="header can carry"):
+            parse(wrong)
 
 
 def test_a_wrong_clock_here_does_not_spoil_the_token() -> None:

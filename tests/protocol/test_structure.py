@@ -17,7 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fal_async.errors import ConfigurationError, ResponseDecodeError
-from fal_async.protocol.structure import digest_of, encode_json, input_value, structure
+from fal_async.protocol.structure import check_output_type, digest_of, encode_json, input_value, structure
 from tests.protocol.test_http import json_values
 
 
@@ -239,3 +239,78 @@ def test_the_digest_knows_an_input_in_any_spelling(value: dict[str, Any]) -> Non
 
 def test_what_is_no_json_has_a_digest_too() -> None:
     assert len(digest_of(b"\xff")) == len(digest_of(b"[" * 100_000)) == 64
+
+
+# Plain values: nothing is made of what was not sent.
+
+
+@attrs.frozen
+class Plain:
+    text: str = ""
+    truth: bool = False
+    whole: int = 0
+    number: float = 0.0
+    either: int | str | None = None
+    size: Size = Size.SQUARE
+
+
+class Level(enum.IntEnum):
+    LOW = 1
+
+
+class Mood(enum.StrEnum):
+    GOOD = "good"
+
+
+@attrs.frozen
+class WithEnums:
+    level: Level
+    mood: Mood
+
+
+MISFITS: dict[str, list[Any]] = {
+    "text": [None, 5, True, {}, ["a"]],
+    "truth": [None, "false", 0, 1, []],
+    "whole": [None, 5.5, "5", True, [], math.inf],
+    "number": [None, "5", True, {}],
+    "either": [5.5],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name in MISFITS for value in MISFITS[name]])
+def test_a_plain_value_of_another_type_is_told(name: str, value: Any) -> None:
+    with pytest.raises(ResponseDecodeError) as caught:
+        structure({name: value}, Plain)
+    assert len(caught.value.paths) == 1
+    assert caught.value.paths[0].endswith(f"@ $.{name}")
+    assert caught.value.body == {name: value}, "what came is not lost: it may be paid for"
+
+
+def test_plain_values_that_fit() -> None:
+    made = structure({"text": "a", "truth": True, "whole": 5.0, "number": 5, "either": "x"}, Plain)
+    assert made == Plain(text="a", truth=True, whole=5, number=5.0, either="x")
+    assert (type(made.whole), type(made.number)) == (int, float)
+    assert structure({"either": None}, Plain).either is None
+    assert structure({"level": 1, "mood": "good"}, WithEnums) == WithEnums(level=Level.LOW, mood=Mood.GOOD)
+    with pytest.raises(ResponseDecodeError, match=r"\$\.level"):
+        structure({"level": 7, "mood": "good"}, WithEnums)
+
+
+@attrs.frozen
+class Holds:
+    inner: list[Unset]
+
+
+@pytest.mark.parametrize("into", [Unset, list[Unset], Holds, dict[str, Holds], "Image", 5], ids=repr)
+def test_what_can_never_be_built_is_refused_beforehand(into: Any) -> None:
+    with pytest.raises(ConfigurationError, match="can't be built from JSON"):
+        check_output_type(into)
+
+
+@pytest.mark.parametrize(
+    "into",
+    [None, Any, dict, dict[str, Any], Image, Output, Shape, list[Image], Image | None, Plain],
+    ids=repr,
+)
+def test_what_can_be_built_passes(into: Any) -> None:
+    check_output_type(into)

@@ -7,7 +7,6 @@ import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from fal_async import (
@@ -28,15 +27,17 @@ from tests.real.conftest import SCRIPTS, python_with
 async def port(workshop: Path) -> AsyncIterator[int]:
     """Where the application is served."""
     python = python_with(workshop, "fal-app", "fal", "uvicorn", "websockets")
-    with socket.socket() as finder:
-        finder.bind(("127.0.0.1", 0))
-        port: int = finder.getsockname()[1]
-    server = await asyncio.create_subprocess_exec(python, SCRIPTS / "fal_app.py", str(port))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        # Who connects before the application is up waits in this socket's queue.
+        port: int = listening.getsockname()[1]
+        listening.set_inheritable(True)
+        script = (python, SCRIPTS / "fal_app.py", str(listening.fileno()))
+        server = await asyncio.create_subprocess_exec(*script, pass_fds=[listening.fileno()])
     try:
-        await _answers(port, server)
         yield port
     finally:
-        server.terminate()
+        if server.returncode is None:
+            server.terminate()
         await server.wait()
 
 
@@ -60,17 +61,6 @@ async def alone(port: int) -> AsyncIterator[Session]:
 def fal(request: pytest.FixtureRequest) -> Session:
     session: Session = request.getfixturevalue(request.param)
     return session
-
-
-async def _answers(port: int, server: asyncio.subprocess.Process) -> None:
-    async with asyncio.timeout(60), aiohttp.ClientSession() as http:
-        while True:
-            assert server.returncode is None, "the application did not start"
-            try:
-                async with http.get(f"http://127.0.0.1:{port}/health"):
-                    return
-            except aiohttp.ClientError:
-                await asyncio.sleep(0.1)
 
 
 async def test_a_plain_endpoint(fal: Session) -> None:

@@ -153,6 +153,32 @@ async def test_a_cancelled_download_leaves_nothing(
     assert names(folder) == []
 
 
+async def test_closing_the_session_ends_its_downloads(emulator: Emulator, url: str, folder: Path) -> None:
+    begun = asyncio.Event()
+    emulator.faults.add(Fault.stall(60, where="body", on="file"))
+    async with Session(emulator.key, hosts=emulator.hosts) as fal:
+        task = asyncio.create_task(fal.storage.download(url, folder, on_progress=lambda *_: begun.set()))
+        await begun.wait()
+    with pytest.raises(SessionStateError):
+        await asyncio.wait_for(task, 5)
+    assert names(folder) == []
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 4])
+async def test_a_download_that_is_cancelled_twice_at_any_moment_leaves_nothing(
+    fal: Session, folder: Path, steps: int
+) -> None:
+    url = await fal.storage.upload(bytes(3_000_000))
+    for moment in range(0, 100, 4):
+        task = asyncio.create_task(fal.storage.download(url, folder / "x"))
+        for wait in (moment, steps):
+            for _ in range(wait):
+                await asyncio.sleep(0)
+            task.cancel()
+        await asyncio.wait([task])
+        assert set(names(folder)) <= {"x"}
+
+
 # Other servers than fal's: what they may say.
 
 
@@ -163,11 +189,28 @@ class Server:
         self.headers: dict[str, str] = {}
         self.body = b"data"
         self.asked: list[Mapping[str, str]] = []
+        self.path = ""
+        self.break_before_the_end = False
         self.url = ""
 
     async def answer(self, request: aiohttp.web.BaseRequest) -> aiohttp.web.StreamResponse:
         self.asked.append(request.headers)
+        self.path = request.raw_path
+        if self.break_before_the_end:
+            return await self._all_but_the_end(request)
         return aiohttp.web.Response(body=self.body, headers=self.headers)
+
+    async def _all_but_the_end(self, request: aiohttp.web.BaseRequest) -> aiohttp.web.StreamResponse:
+        """A body of unknown length, whose last byte is there and whose end is not."""
+        if "Range" in request.headers:
+            return aiohttp.web.Response(status=416, headers={"Content-Range": f"bytes */{len(self.body)}"})
+        response = aiohttp.web.StreamResponse()
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        await response.write(self.body)
+        if request.transport is not None:
+            request.transport.close()
+        return response
 
 
 @pytest.fixture
@@ -219,6 +262,31 @@ async def test_a_foreign_server_gets_no_credentials(
     assert not any("Authorization" in headers for headers in server.asked)
 
 
+async def test_a_url_with_what_urls_can_not_hold(fal: Session, server: Server, folder: Path) -> None:
+    path = await fal.storage.download(f"{server.url}/a b/größe 1.png?x=ü", folder)
+    assert server.path == "/a%20b/gr%C3%B6%C3%9Fe%201.png?x=%C3%BC"
+    assert path == folder / "größe 1.png"
+
+
+async def test_a_connection_that_breaks_after_the_last_byte(
+    fal: Session, server: Server, folder: Path
+) -> None:
+    server.break_before_the_end = True
+    assert (await fal.storage.download(f"{server.url}/x", folder)).read_bytes() == b"data"
+    assert [headers.get("Range") for headers in server.asked] == [None, "bytes=4-"]
+
+
+async def test_progress_may_be_told_to_a_coroutine(fal: Session, url: str, folder: Path) -> None:
+    told: list[tuple[int, int | None]] = []
+
+    async def tell(received: int, total: int | None) -> None:
+        await asyncio.sleep(0)
+        told.append((received, total))
+
+    path = await fal.storage.download(url, folder, on_progress=tell)
+    assert told[-1] == (path.stat().st_size, path.stat().st_size)
+
+
 # Data URIs, wrong arguments, disks.
 
 
@@ -242,6 +310,8 @@ async def test_wrong_targets(fal: Session, emulator: Emulator, url: str, folder:
             await fal.storage.download(url, to)
     with pytest.raises(ConfigurationError, match="url="):
         await fal.storage.download("cat.png", folder)
+    with pytest.raises(ConfigurationError, match="to is a NoneType"):
+        await fal.storage.download(url, None)  # type: ignore[arg-type]
     assert emulator.requests == []
     assert names(folder) == ["file"]
 

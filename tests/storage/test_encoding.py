@@ -18,6 +18,10 @@ def test_bytes_and_text() -> None:
     assert parse_data_uri(encode(b"x", "image/gif")) == (b"x", "image/gif")
     with pytest.raises(ConfigurationError, match="content_type"):
         encode(b"x", "gif")
+    with pytest.raises(ConfigurationError, match="data is a int"):
+        encode(5)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="image is a bytes"):
+        encode_image(b"x")
 
 
 def test_files(tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ async def test_the_same_picture_in_three_places_is_uploaded_once(
         "shape": Shape(image=cat),
         "other": dog,
         "objects": [picture, picture],
+        "wrapped": [File(cat), File(str(cat))],
         "bytes": [File(b"x"), File(b"x"), File(b"y"), File(b"x", file_name="named.png")],
         "text": str(cat),
         "seed": 5,
@@ -55,7 +56,8 @@ async def test_the_same_picture_in_three_places_is_uploaded_once(
     before = repr(given)
     made = (await fal.run("me/echo", given)).data
     assert emulator.count("upload") == 6
-    urls = [made["image"], made["masks"][0], *made["masks"][1]["deep"], made["shape"]["image"]]
+    urls = [made["image"], made["masks"][0], *made["masks"][1]["deep"], *made["wrapped"]]
+    urls.append(made["shape"]["image"])
     assert len(set(urls)) == 1
     assert stored(emulator, urls[0]) == cat.read_bytes()
     assert stored(emulator, made["other"]) == dog.read_bytes()
@@ -198,6 +200,24 @@ async def test_acls_and_signed_urls(fal: Session, emulator: Emulator, tmp_path: 
         await fal.storage.get_acl(url + "x")
     with pytest.raises(ConfigurationError, match="604800"):
         await fal.storage.sign(url, expires_in=604_801)
+
+
+async def test_wrong_arguments_about_access(fal: Session, emulator: Emulator) -> None:
+    url: Any
+    for url in (None, Path("x"), "files/x", b"https://x"):
+        with pytest.raises(ConfigurationError, match="url="):
+            await fal.storage.sign(url)
+    for acl in (None, "deny", {"defualt": "allow"}):
+        with pytest.raises(ConfigurationError, match="acl"):
+            await fal.storage.set_acl("https://v3b.fal.media/x", acl)  # type: ignore[arg-type]
+    for settings in (None, {"expires_in": "1h"}):
+        with pytest.raises(ConfigurationError, match="StorageSettings"):
+            await fal.storage.set_defaults(settings)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="lifecycle"):
+        await fal.storage.transform_input({}, lifecycle="1h")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="inline_below"):
+        await fal.storage.transform_input({}, inline_below="5")  # type: ignore[arg-type]
+    assert emulator.requests == []
 
 
 async def test_account_defaults(fal: Session, emulator: Emulator) -> None:

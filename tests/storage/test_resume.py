@@ -119,6 +119,19 @@ async def test_the_server_forgot_the_upload(fal: Session, emulator: Emulator, tm
     assert emulator.count("multipart") == 1
 
 
+@pytest.mark.parametrize("status", [400, 403])
+async def test_a_presigned_url_that_has_expired(
+    fal: Session, emulator: Emulator, tmp_path: Path, status: int
+) -> None:
+    emulator.faults.add(Fault.answer(418, on="multipart", times=None))
+    path, record = some_file(tmp_path, COUNT * PART), tmp_path / "record"
+    await interrupted(fal, emulator, path, record)
+    emulator.faults.add(Fault.answer(status, on="part", detail="Request has expired"))
+    assert stored(emulator, await fal.storage.upload(path, **SMALL, resume=record)) == path.read_bytes()
+    assert emulator.count("initiate") == 1, "a new one, for all the parts"
+    assert not record.exists()
+
+
 async def test_a_record_that_is_none(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
     path, record = some_file(tmp_path, COUNT * PART), tmp_path / "record"
     record.write_text("my diary")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -28,6 +29,7 @@ from tests.storage.conftest import QUICK
 from tests.storage.pictures import PNG, KiB, header, some_bytes, some_file, stored
 
 ONCE = RetryPolicy(max_attempts=1)
+PARTS: dict[str, Any] = {"multipart_above": 1000 * KiB, "part_size": 500 * KiB}
 
 
 async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
@@ -94,11 +96,52 @@ async def test_what_can_be_read_only_once(fal: Session, emulator: Emulator) -> N
 
 
 async def test_a_pipe(fal: Session, emulator: Emulator) -> None:
-    process = await asyncio.create_subprocess_exec("echo", "hello", stdout=asyncio.subprocess.PIPE)
+    """Its output has no lines, as that of ffmpeg: a stream reader gives up on one of 64 KiB."""
+    command = ("head", "-c", "300000", "/dev/zero")
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     assert process.stdout is not None
     url = await fal.storage.upload(process.stdout)
     await process.wait()
-    assert stored(emulator, url) == b"hello\n"
+    assert stored(emulator, url) == bytes(300_000)
+
+
+class WebUpload:
+    """As web frameworks give them to a handler: read by `await`."""
+
+    filename = "cat.png"
+
+    def __init__(self, data: bytes) -> None:
+        self._file = io.BytesIO(data)
+
+    async def read(self, size: int = -1) -> bytes:
+        return self._file.read(size)
+
+
+async def test_an_upload_of_a_web_framework(fal: Session, emulator: Emulator) -> None:
+    url = await fal.storage.upload(WebUpload(b"meow"))
+    assert url.endswith("/cat.png")
+    assert stored(emulator, url) == b"meow"
+
+
+@pytest.mark.parametrize("buffering", [0, -1])
+async def test_one_file_object_in_several_uploads_at_once(
+    fal: Session, emulator: Emulator, tmp_path: Path, buffering: int
+) -> None:
+    path = some_file(tmp_path, 3000 * KiB)
+    with path.open("rb", buffering=buffering) as handle:
+        as_two = {"a": File(handle, content_type="image/png"), "b": File(handle, content_type="image/gif")}
+        *urls, input = await asyncio.gather(
+            *(fal.storage.upload(handle, **PARTS) for _ in range(3)), fal.storage.transform_input(as_two)
+        )
+        assert handle.tell() == 0
+    for url in (*urls, *input.values()):
+        assert stored(emulator, url) == path.read_bytes()
+
+
+async def test_a_pipe_in_two_uploads_at_once(fal: Session, emulator: Emulator) -> None:
+    upload = WebUpload(b"meow")
+    ends = await asyncio.gather(*(fal.storage.upload(upload) for _ in range(2)), return_exceptions=True)
+    assert [type(end) for end in ends] == [str, UploadError], "the second one finds nothing left"
 
 
 async def test_a_pillow_image(fal: Session, emulator: Emulator) -> None:
@@ -130,6 +173,17 @@ async def test_progress(fal: Session, emulator: Emulator) -> None:
     assert len(told) == 3
 
 
+async def test_progress_may_be_told_to_a_coroutine(fal: Session) -> None:
+    told: list[tuple[int, int]] = []
+
+    async def tell(sent: int, total: int) -> None:
+        await asyncio.sleep(0)
+        told.append((sent, total))
+
+    await fal.storage.upload(b"abc", on_progress=tell)
+    assert told == [(3, 3)]
+
+
 # Tokens.
 
 
@@ -152,6 +206,18 @@ async def test_a_cancelled_first_upload_does_not_spoil_the_token_for_the_others(
     first.cancel()
     assert await second
     assert first.cancelled()
+
+
+async def test_a_token_service_that_fails_is_asked_once_for_all_who_wait(
+    fal: Session, emulator: Emulator
+) -> None:
+    emulator.faults.add(Fault.answer(400, on="cdn_token", times=None))
+    urls = await asyncio.gather(*(fal.storage.upload(b"x") for _ in range(20)))
+    assert len(set(urls)) == 20, "by route A"
+    assert emulator.count("cdn_token") == 1, "not twenty times, one after the other"
+    emulator.faults.clear()
+    await fal.storage.upload(b"x")
+    assert (emulator.count("cdn_token"), emulator.count("initiate")) == (2, 20)
 
 
 async def test_a_refused_token_is_renewed(fal: Session, emulator: Emulator) -> None:
@@ -222,6 +288,20 @@ async def test_nothing_is_reached(emulator: Emulator) -> None:
 async def test_files_that_are_none(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
     empty = tmp_path / "empty.bin"
     empty.touch()
+    with some_file(tmp_path, 5).open("rb") as closed:
+        pass
+    reading_end, writing_end = os.pipe()
+    os.close(reading_end)
+    with (tmp_path / "written").open("wb") as written, os.fdopen(writing_end, "wb") as pipe:
+        written.write(b"x")
+        written.seek(0)
+        await _refused_files(fal, tmp_path, empty, closed, written, pipe)
+    assert emulator.requests == []
+
+
+async def _refused_files(
+    fal: Session, tmp_path: Path, empty: Path, closed: Any, written: Any, pipe: Any
+) -> None:
     for file, word in (
         (tmp_path, "is a directory"),
         (tmp_path / "missing.png", r"missing\.png' can't be read: No such file"),
@@ -229,10 +309,12 @@ async def test_files_that_are_none(fal: Session, emulator: Emulator, tmp_path: P
         (b"", "is empty"),
         ("/dev/null", "no regular file"),
         (pieces(), "is empty"),
+        (closed, r"big\.bin can't be read: I/O operation on closed file"),
+        (written, r"written can't be read"),
+        (pipe, "can't be read"),
     ):
         with pytest.raises(UploadError, match=word):
             await fal.storage.upload(file)
-    assert emulator.requests == []
 
 
 @pytest.mark.parametrize(
@@ -244,6 +326,11 @@ async def test_files_that_are_none(fal: Session, emulator: Emulator, tmp_path: P
         (b"x", {"parallel": 0}, "parallel"),
         (b"x", {"multipart_above": -1}, "multipart_above"),
         (b"x", {"resume": 5}, "resume"),
+        (b"x", {"size": "1"}, "size"),
+        (b"x", {"content_type": b"image/png"}, "content_type"),
+        (b"x", {"content_type": "imäge/png"}, "content_type"),
+        (b"x", {"file_name": Path("x.png")}, "file_name is a PosixPath"),
+        (b"x", {"lifecycle": {"expires_in": "1h"}}, "lifecycle is a dict: expected StorageSettings"),
     ],
 )
 async def test_wrong_options(

@@ -1,7 +1,11 @@
-"""A real application of the `fal` package, served by uvicorn under /me/app: run as `python fal_app.py PORT`."""
+"""A real application of the `fal` package, served by uvicorn under /me/app.
+
+Run as `python fal_app.py FD`, with the listening socket open under that number.
+"""
 
 import asyncio
 import json
+import socket
 import sys
 from collections.abc import AsyncIterator
 from typing import Any
@@ -44,6 +48,8 @@ class Words(fal.App):
 
     @fal.endpoint("/long/cancel")
     async def cancel(self, x_fal_request_id: str = Header()) -> dict[str, str]:
+        while x_fal_request_id not in self.works:
+            await asyncio.sleep(0.01)  # it came quicker than the request itself
         self.works.pop(x_fal_request_id).cancel()
         return {}
 
@@ -84,4 +90,5 @@ class Mounted:
 
 if __name__ == "__main__":
     application = Words(_allow_init=True)._build_app()
-    uvicorn.run(Mounted(application), host="127.0.0.1", port=int(sys.argv[1]), lifespan="on")
+    config = uvicorn.Config(Mounted(application), lifespan="on")
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(sys.argv[1]))])

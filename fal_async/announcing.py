@@ -1,0 +1,33 @@
+"""Telling of a retry: in the log, and to the policy's `on_retry`."""
+
+from __future__ import annotations
+
+import logging
+
+from fal_async.config import Retry, RetryPolicy
+from fal_async.errors import FalError
+
+logger = logging.getLogger("fal_async")
+
+
+def announce_retry(policy: RetryPolicy, operation: str, attempt: int, error: FalError, delay: float) -> None:
+    """`error` names the request. Whatever `on_retry` raises goes up to the caller."""
+    logger.info(
+        "%s: attempt %d failed (%s); the next one follows in %.2f s (request %s)",
+        operation,
+        attempt,
+        error,
+        delay,
+        error.request_id,
+    )
+    if policy.on_retry is not None:
+        policy.on_retry(
+            Retry(
+                operation=operation,
+                attempt=attempt,
+                delay=delay,
+                error=error,
+                endpoint_id=error.endpoint_id,
+                request_id=error.request_id,
+            )
+        )
