@@ -100,9 +100,12 @@ class EndpointTable:
 
     def mounted(self, path: str, endpoint_id: str | None) -> Mount | None:
         """The application whose path this is; None where there is none, or an endpoint of its own serves it."""
-        if self.find_used(path, endpoint_id) is not None:
-            return None
-        return self._mounts.get(app_id(normal_id(path)))
+        endpoint = self.find_used(path, endpoint_id)
+        # An endpoint has its tail `/stream` only if it streams.
+        is_its = endpoint is not None and (
+            endpoint.endpoint_id == normal_id(path) or endpoint.streams or not path.endswith("/stream")
+        )
+        return None if is_its else self._mounts.get(app_id(normal_id(path)))
 
     def find(self, endpoint_id: str | None) -> Endpoint | None:
         return self._endpoints.get(endpoint_id or "")

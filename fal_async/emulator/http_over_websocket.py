@@ -38,11 +38,12 @@ async def websocket(core: Core, call: Call) -> Reply:
 
 
 def _served(core: Core, call: Call) -> Endpoint | Mount | None:
+    if mount := core.endpoints.mounted(call.route.rest, call.route.endpoint_id):
+        return mount
     endpoint = core.endpoints.find_used(call.route.rest, call.route.endpoint_id)
-    if endpoint is None:
-        return core.endpoints.mounted(call.route.rest, call.route.endpoint_id)
-    has_path = call.route.rest == call.route.endpoint_id or endpoint.streams
-    return endpoint if has_path else None
+    if endpoint is None or (call.route.rest != call.route.endpoint_id and not endpoint.streams):
+        return None
+    return endpoint
 
 
 async def _serve(

@@ -564,6 +564,16 @@ async def test_an_exact_endpoint_wins(studio: Studio) -> None:
     assert (await studio.run(APP, {"a": 1})).data["input"] == {"a": 1}
 
 
+async def test_an_endpoint_has_a_tail_only_if_it_streams(studio: Studio) -> None:
+    @studio.emulator.endpoint(f"{APP}/words")
+    async def words(_: Any) -> Any:
+        return "an endpoint's"
+
+    studio.notes.go_on.set()
+    assert (await studio.run(f"{APP}/words", {})).body == b"an endpoint's"
+    assert (await studio.run(f"{APP}/words/stream", {})).body.startswith(b'data: {"word"')
+
+
 async def test_several_applications(studio: Studio) -> None:
     @studio.emulator.endpoint("me/model")
     async def model(input: Any) -> Any:
