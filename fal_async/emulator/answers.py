@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
+from multidict import CIMultiDict
 
 JSON = "application/json"
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
@@ -27,7 +28,10 @@ class Answer:
     body: bytes = attrs.field(default=b"", converter=_to_bytes)
 
     def with_headers(self, headers: Mapping[str, str]) -> Answer:
-        return Answer(self.status, {**self.headers, **headers}, self.body)
+        """In place of those of the same names, in any case; several of one name stay several."""
+        merged = CIMultiDict(self.headers)
+        merged.update(headers)
+        return Answer(self.status, merged, self.body)
 
     def document(self) -> Any:
         """The body as JSON; ValueError where it is something else."""

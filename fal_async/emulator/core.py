@@ -16,6 +16,7 @@ from fal_async.emulator.faults import Fault
 from fal_async.emulator.files import FileStore
 from fal_async.emulator.jobs import Job
 from fal_async.emulator.keyring import Keyring
+from fal_async.emulator.mounts import Mounts
 from fal_async.emulator.receiving import Body
 from fal_async.emulator.recording import Recorder
 from fal_async.emulator.routing import FAL_HOSTS, Route, host_name
@@ -28,6 +29,7 @@ from fal_async.emulator.webhooks import Webhooks
 @attrs.frozen(kw_only=True)
 class Core:
     endpoints: EndpointTable
+    mounts: Mounts
     books: Books
     dispatcher: Dispatcher
     files: FileStore

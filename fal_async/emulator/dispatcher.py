@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 
 from fal_async.emulator.answers import CANCELLED, Answer, ModelError, request_error
-from fal_async.emulator.endpoints import Endpoint, to_answer
+from fal_async.emulator.endpoints import Served, to_answer
 from fal_async.emulator.jobs import COMPLETED, IN_PROGRESS, IN_QUEUE, Job, JobContext
 from fal_async.emulator.lanes import Lane
 
@@ -26,7 +26,7 @@ class EndpointQueue:
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        endpoint: Served,
         *,
         speed: float,
         retry_pause: float,
@@ -145,8 +145,9 @@ class EndpointQueue:
 
     async def _perform(self, job: Job) -> Answer:
         try:
-            work = job.work or self.endpoint.call
-            return to_answer(await work(job.input, self._context(job)))
+            if job.work is None:
+                raise RuntimeError(f"request {job.request_id} has nothing to do")
+            return to_answer(await job.work(job.input, self._context(job)))
         except ModelError as error:
             return error.answer()
         except Exception as error:
@@ -239,9 +240,9 @@ class Dispatcher:
         self._make = partial(
             EndpointQueue, speed=speed, retry_pause=retry_pause, context=context, completed=completed
         )
-        self._queues: dict[Endpoint, EndpointQueue] = {}
+        self._queues: dict[Served, EndpointQueue] = {}
 
-    def of(self, endpoint: Endpoint) -> EndpointQueue:
+    def of(self, endpoint: Served) -> EndpointQueue:
         # Keyed by the value, not by its id: a new deployment under the same id gets runners of its own,
         # while what the old one has taken is finished by the old one.
         queue = self._queues.get(endpoint)

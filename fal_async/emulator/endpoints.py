@@ -13,9 +13,10 @@ import attrs
 from fal_async.emulator.answers import Answer, json_answer, no_application, no_path
 from fal_async.emulator.events import whole
 from fal_async.emulator.realtime_options import RealtimeOptions
-from fal_async.emulator.routing import app_id, normal_id
+from fal_async.emulator.routing import NAMESPACES, app_id, normal_id
 
 if TYPE_CHECKING:
+    from fal_async.emulator.application import Mount
     from fal_async.emulator.jobs import JobContext
 
 EndpointFunction = Callable[..., Any]
@@ -24,10 +25,10 @@ _ID = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_.-]+)+")
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class Endpoint:
+class Served:
+    """What the queue knows of an endpoint, or of a mounted application: who runs it, and on what terms."""
+
     endpoint_id: str
-    function: EndpointFunction
-    takes_job: bool
     runners: int
     """How many requests run at a time; the others wait."""
     public: bool = False
@@ -39,6 +40,16 @@ class Endpoint:
     log_labels: bool = False
     """Log entries with `labels: {level, source}`, as the Swift and Java clients expect (protocol 4.2)."""
     billable_units: float = 1
+
+    @property
+    def app_id(self) -> str:
+        return app_id(self.endpoint_id)
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Endpoint(Served):
+    function: EndpointFunction
+    takes_job: bool
     input_schema: Mapping[str, Any] | None = None
     output_schema: Mapping[str, Any] | None = None
     realtime: RealtimeOptions = attrs.field(factory=RealtimeOptions)
@@ -46,10 +57,6 @@ class Endpoint:
     @property
     def streams(self) -> bool:
         return _is(inspect.isasyncgenfunction, self.function)
-
-    @property
-    def app_id(self) -> str:
-        return app_id(self.endpoint_id)
 
     async def call(self, input: Any, job: JobContext) -> Any:
         """What it returns; of a model that streams the last value, which is the result (protocol 5.1)."""
@@ -70,9 +77,11 @@ class Endpoint:
 class EndpointTable:
     def __init__(self) -> None:
         self._endpoints: dict[str, Endpoint] = {}
+        self._mounts: dict[str, Mount] = {}
 
-    def __iter__(self) -> Iterator[Endpoint]:
-        return iter(self._endpoints.values())
+    def __iter__(self) -> Iterator[Served]:
+        """All that is served, each id once: an endpoint wins over an application of its id."""
+        return iter({**self._mounts, **self._endpoints}.values())
 
     def add(self, endpoint: Endpoint) -> None:
         """A second registration under the same id replaces the first, as a new deployment does."""
@@ -82,9 +91,21 @@ class EndpointTable:
                 f"{endpoint.endpoint_id!r} is no endpoint id: expected owner/app or owner/app/path, "
                 "the owner without a dot, no 'requests' in the path (protocol 2)"
             )
-        if endpoint.runners < 1:
-            raise ValueError(f"runners must be 1 or more, not {endpoint.runners}")
+        check_runners(endpoint.runners)
         self._endpoints[endpoint.endpoint_id] = endpoint
+
+    def mount(self, mount: Mount) -> None:
+        """A second application under the same id replaces the first, as a new deployment does."""
+        self._mounts[mount.endpoint_id] = mount
+
+    def mounted(self, path: str, endpoint_id: str | None) -> Mount | None:
+        """The application whose path this is; None where there is none, or an endpoint of its own serves it."""
+        endpoint = self.find_used(path, endpoint_id)
+        # An endpoint has its tail `/stream` only if it streams.
+        is_its = endpoint is not None and (
+            endpoint.endpoint_id == normal_id(path) or endpoint.streams or not path.endswith("/stream")
+        )
+        return None if is_its else self._mounts.get(app_id(normal_id(path)))
 
     def find(self, endpoint_id: str | None) -> Endpoint | None:
         return self._endpoints.get(endpoint_id or "")
@@ -104,10 +125,25 @@ class EndpointTable:
         """Also for an id without its sub-path: calls about one request name the app only."""
         if endpoint_id is None:
             return False
-        if endpoint := self.find(endpoint_id):
+        if endpoint := self.find(endpoint_id) or self._mounts.get(app_id(endpoint_id)):
             return endpoint.public
         served = [endpoint for endpoint in self if endpoint.app_id == endpoint_id]
         return bool(served) and all(endpoint.public for endpoint in served)
+
+
+def check_runners(count: int) -> None:
+    if count < 1:
+        raise ValueError(f"runners must be 1 or more, not {count}")
+
+
+def check_app_id(app: str) -> None:
+    """ValueError where it is none, or the id of a path within an app."""
+    wanted = 3 if app.partition("/")[0] in NAMESPACES else 2
+    if not _ID.fullmatch(app) or app.count("/") + 1 != wanted:
+        raise ValueError(
+            f"{app!r} is no app id: expected owner/app, such as me/my-app, the owner without a dot; "
+            "every path below it is the application's (protocol 2)"
+        )
 
 
 def check_function(function: EndpointFunction) -> bool:

@@ -38,6 +38,10 @@ def decode(data: str | bytes, codec: str) -> Any:
 
 
 def encode(value: Any, codec: str) -> str | bytes:
+    """`codec="raw"`: a frame as an application made it."""
+    if codec == "raw":
+        frame: str | bytes = value
+        return frame
     if codec == "json":
         return to_text(value)
     import msgpack

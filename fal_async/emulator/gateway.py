@@ -13,6 +13,7 @@ from fal_async.emulator import (
     following,
     http_over_websocket,
     intake,
+    mounting,
     platform_api,
     realtime,
     side_hosts,
@@ -154,6 +155,8 @@ class Gateway:
         kind = call.route.kind
         if kind not in _WITHOUT_KEY and (refused := self._refusal(call)):
             return refused
+        if (reply := await mounting.serve(self._core, call)) is not None:
+            return reply
         return await self._services.get(kind, unknown)(self._core, call)
 
     def _refusal(self, call: Call) -> Answer | None:

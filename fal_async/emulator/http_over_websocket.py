@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from fal_async.emulator import mounting
 from fal_async.emulator.answers import Answer, bad_json, request_error
+from fal_async.emulator.application import Mount
 from fal_async.emulator.core import Call, Core, Reply
 from fal_async.emulator.delivery import hang_up, reset
 from fal_async.emulator.endpoints import Endpoint
@@ -19,8 +22,8 @@ from fal_async.emulator.streaming import perform
 
 
 async def websocket(core: Core, call: Call) -> Reply:
-    endpoint = core.endpoints.find_used(call.route.rest, call.route.endpoint_id)
-    if endpoint is None or (call.route.rest != call.route.endpoint_id and not endpoint.streams):
+    served = _served(core, call)
+    if served is None:
         return core.endpoints.missing(call.route.rest)
     if call.headers.get("Upgrade", "").lower() != "websocket":
         return request_error(426, "Expected a WebSocket handshake")
@@ -30,19 +33,32 @@ async def websocket(core: Core, call: Call) -> Reply:
         return request_error(400, str(error), "bad_request")
     connection = web.WebSocketResponse(max_msg_size=0, compress=False)
     await connection.prepare(call.request)
-    await _serve(core, call, endpoint, options, connection)
+    await _serve(core, call, served, options, connection)
     return connection
 
 
+def _served(core: Core, call: Call) -> Endpoint | Mount | None:
+    if mount := core.endpoints.mounted(call.route.rest, call.route.endpoint_id):
+        return mount
+    endpoint = core.endpoints.find_used(call.route.rest, call.route.endpoint_id)
+    if endpoint is None or (call.route.rest != call.route.endpoint_id and not endpoint.streams):
+        return None
+    return endpoint
+
+
 async def _serve(
-    core: Core, call: Call, endpoint: Endpoint, options: CallOptions, connection: web.WebSocketResponse
+    core: Core,
+    call: Call,
+    served: Endpoint | Mount,
+    options: CallOptions,
+    connection: web.WebSocketResponse,
 ) -> None:
     """Answers come in the order of the payloads; while one is worked on, the next ones wait in the socket."""
     answered = 0
     async for message in connection:
         if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
             return
-        exchange = _Exchange(core, call, endpoint, connection)
+        exchange = _Exchange(core, call, served, connection)
         await exchange.answer(message.data, options)
         answered += 1
         if _struck(call, answered):
@@ -64,21 +80,27 @@ def _struck(call: Call, answered: int) -> bool:
 class _Exchange:
     """One payload and its answer: start, body frames, end. It is also the sink of a stream."""
 
-    def __init__(self, core: Core, call: Call, endpoint: Endpoint, connection: web.WebSocketResponse) -> None:
-        self._core, self._call, self._endpoint, self._connection = core, call, endpoint, connection
+    def __init__(
+        self, core: Core, call: Call, served: Endpoint | Mount, connection: web.WebSocketResponse
+    ) -> None:
+        self._core, self._call, self._served, self._connection = core, call, served, connection
         self._began_at = time.monotonic()
         self._first_byte: float | None = None
         self._status = 200
         self._job: Job | None = None
 
     async def answer(self, payload: str | bytes, options: CallOptions) -> None:
-        job = self._job = open_job(self._core, self._call, self._endpoint, options, None, via="websocket")
-        self._call.job = job
+        job = self._job = self._call.job = self._opened(options)
         answer = await self._work(payload, job)
         if answer is not None:
             await self.begin(answer.status, {name.lower(): text for name, text in answer.headers.items()})
             await self.write(answer.body)
         await self._control("end", time_to_first_byte_seconds=self._first_byte)
+
+    def _opened(self, options: CallOptions) -> Job:
+        if isinstance(self._served, Mount):
+            return mounting.open_job(self._core, self._call, options, None, via="websocket")
+        return open_job(self._core, self._call, self._served, options, None, via="websocket")
 
     async def _work(self, payload: str | bytes, job: Job) -> Answer | None:
         """The answer in one piece; None where it was streamed to this sink already."""
@@ -86,14 +108,18 @@ class _Exchange:
             job.input = json.loads(payload)
         except ValueError as error:
             return bad_json(error)
-        if self._endpoint.streams and self._call.route.rest.endswith("/stream"):
-            answer = await perform(self._core, self._call, self._endpoint, job, self)
-            return answer if self._first_byte is None else None
-        return await performed(self._core, self._endpoint, job)
+        if isinstance(self._served, Mount):
+            body = payload.encode() if isinstance(payload, str) else payload
+            answer = await mounting.through(self._core, self._call, self._served, job, body, self)
+        elif self._served.streams and self._call.route.rest.endswith("/stream"):
+            answer = await perform(self._core, self._call, self._served, job, self)
+        else:
+            answer = await performed(self._core, self._served, job)
+        return answer if self._first_byte is None else None
 
-    async def begin(self, status: int, headers: dict[str, str]) -> None:
+    async def begin(self, status: int, headers: Mapping[str, str]) -> None:
         self._status, self._first_byte = status, time.monotonic() - self._began_at
-        await self._control("start", headers=headers)
+        await self._control("start", headers=dict(headers))
 
     async def write(self, data: bytes) -> None:
         await self._connection.send_bytes(data)

@@ -7,7 +7,7 @@ from typing import Any
 
 from fal_async.emulator.answers import Answer, bad_json, bad_request, json_answer, request_error
 from fal_async.emulator.core import Call, Core
-from fal_async.emulator.endpoints import Endpoint
+from fal_async.emulator.endpoints import Endpoint, Served
 from fal_async.emulator.jobs import COMPLETED, Job, input_of
 from fal_async.emulator.options import BadOption, CallOptions, parse_options
 
@@ -16,20 +16,30 @@ async def submit(core: Core, call: Call) -> Answer:
     endpoint, options, input = _read(core, call)
     if isinstance(endpoint, Answer):
         return endpoint
-    queue = core.dispatcher.of(endpoint)
-    # "if the endpoint's queue (all callers together) is longer, answer 429" (4.1)
-    if options.max_queue_length is not None and queue.waiting > options.max_queue_length:
-        return request_error(429, f"Queue is longer than {options.max_queue_length}")
+    if refused := queue_too_long(core, endpoint, options):
+        return refused
     call.job = open_job(core, call, endpoint, options, input, via="queue")
-    position = queue.enter(call.job)
+    return queued(core, call, endpoint, call.job)
+
+
+def queue_too_long(core: Core, served: Served, options: CallOptions) -> Answer | None:
+    """ "if the endpoint's queue (all callers together) is longer, answer 429" (4.1)"""
+    limit = options.max_queue_length
+    if limit is None or core.dispatcher.of(served).waiting <= limit:
+        return None
+    return request_error(429, f"Queue is longer than {limit}")
+
+
+def queued(core: Core, call: Call, served: Served, job: Job) -> Answer:
+    position = core.dispatcher.of(served).enter(job)
     document = {
         "status": "IN_QUEUE",
-        "request_id": call.job.request_id,
-        **job_urls(call, endpoint),
+        "request_id": job.request_id,
+        **job_urls(call, served),
         "queue_position": position,
-        "gateway_request_id": call.job.request_id,
+        "gateway_request_id": job.request_id,
     }
-    return json_answer(document, 200, {"x-fal-request-id": call.job.request_id})
+    return json_answer(document, 200, {"x-fal-request-id": job.request_id})
 
 
 async def run(core: Core, call: Call) -> Answer:
@@ -41,9 +51,9 @@ async def run(core: Core, call: Call) -> Answer:
     return await performed(core, endpoint, call.job)
 
 
-async def performed(core: Core, endpoint: Endpoint, job: Job) -> Answer:
+async def performed(core: Core, served: Served, job: Job) -> Answer:
     """Past the queue, while the caller waits on the connection."""
-    queue = core.dispatcher.of(endpoint)
+    queue = core.dispatcher.of(served)
     queue.enter(job)
     try:
         await job.wait_for(COMPLETED)
@@ -59,16 +69,22 @@ def outcome(job: Job) -> Answer:
         raise RuntimeError(f"request {job.request_id} has no outcome yet")
     headers = {"x-fal-request-id": job.request_id, "x-fal-billable-units": f"{job.billable_units or 0:g}"}
     if job.attempts:
-        headers["X-Fal-Served-From"] = f"runner-{job.endpoint_id.replace('/', '-')}"
+        headers["X-Fal-Served-From"] = runner_of(job)
     if job.options.hint is not None:
         headers["X-Fal-Runner-Hints"] = job.options.hint
     return job.answer.with_headers(headers)
 
 
-def job_urls(call: Call, endpoint: Endpoint) -> dict[str, str]:
+def runner_of(job: Job) -> str:
+    """`X-Fal-Served-From`: the internal id of the runner that answered (protocol 3.2)."""
+    served = job.endpoint_id if job.queue is None else job.queue.endpoint.endpoint_id
+    return f"runner-{served.replace('/', '-')}"
+
+
+def job_urls(call: Call, served: Served) -> dict[str, str]:
     """Without the sub-path, and under the primary host also when the backup host was called (1.1, 2)."""
     request_id = call.request_id
-    base = f"{call.origin}/queue.fal.run/{endpoint.app_id}/requests/{request_id}"
+    base = f"{call.origin}/queue.fal.run/{served.app_id}/requests/{request_id}"
     return {"response_url": base, "status_url": f"{base}/status", "cancel_url": f"{base}/cancel"}
 
 
@@ -103,6 +119,8 @@ def open_job(
     core: Core, call: Call, endpoint: Endpoint, options: CallOptions, input: Any, *, via: str
 ) -> Job:
     """A new entry in the books. `via`: "queue", or how it goes past the queue."""
-    return core.books.open(
+    job = core.books.open(
         endpoint.endpoint_id, input, via=via, options=options, headers=call.headers, origin=call.origin
     )
+    job.work = endpoint.call
+    return job

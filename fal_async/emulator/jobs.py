@@ -65,7 +65,7 @@ class Job:
     work: Callable[[Any, JobContext], Awaitable[Any]] | None = attrs.field(
         default=None, init=False, repr=False
     )
-    """What runs in place of the endpoint's plain call: a stream or a session."""
+    """What a runner does: the endpoint's plain call, a stream, a session, a call of an application."""
     queue: EndpointQueue | None = attrs.field(default=None, init=False, repr=False)
     lane: Lane[Job] | None = attrs.field(default=None, init=False, repr=False)
     ticket: int = attrs.field(default=0, init=False, repr=False)

@@ -8,12 +8,13 @@ from aiohttp import web
 
 from fal_async.emulator.answers import Answer, bad_request, request_error
 from fal_async.emulator.core import Call, Core, Reply
-from fal_async.emulator.endpoints import Endpoint
+from fal_async.emulator.endpoints import Endpoint, Served
 from fal_async.emulator.frames import UNAUTHORIZED
 from fal_async.emulator.intake import open_job
 from fal_async.emulator.jobs import COMPLETED
 from fal_async.emulator.options import BadOption, CallOptions, parse_options
 from fal_async.emulator.realtime_session import Session
+from fal_async.emulator.streaming import stall
 from fal_async.emulator.tokens import refusal, token_of
 
 MAX_BUFFERING = range(1, 61)
@@ -23,26 +24,46 @@ POLICY_VIOLATION = 1008
 
 async def realtime(core: Core, call: Call) -> Reply:
     endpoint = core.endpoints.find_used(call.route.rest, call.route.endpoint_id)
+    options = await admission(core, call, endpoint)
+    if not isinstance(options, CallOptions):
+        return options
+    if endpoint is None:
+        return core.endpoints.missing(call.route.rest)
+    connection = await accept(call)
+    await _serve(core, call, endpoint, options, connection)
+    return connection
+
+
+async def admission(core: Core, call: Call, served: Served | None) -> CallOptions | Reply:
+    """What the caller asks for, or the reply that refuses him."""
     # A bad key is refused with 401; a bad token only by a frame, after the handshake (6.3).
     by_token = token_of(call) is not None
-    refused = refusal(core, call, public=endpoint is not None and endpoint.public)
+    refused = refusal(core, call, public=served is not None and served.public)
     if refused is not None and not by_token:
         return refused
-    if endpoint is None:
+    if served is None:
         return core.endpoints.missing(call.route.rest)
     options = _options(call)
     if isinstance(options, Answer):
         return options
-    if call.fault is not None and call.fault.kind == "stall" and call.fault.where == "headers":
-        await asyncio.sleep(call.fault.seconds)
+    await stall(call)
+    return options if refused is None else await _turned_away(call)
+
+
+async def _turned_away(call: Call) -> web.WebSocketResponse:
+    connection = await accept(call)
+    await connection.send_str(UNAUTHORIZED)
+    await connection.close(code=POLICY_VIOLATION)
+    return connection
+
+
+async def accept(call: Call, protocol: str | None = None) -> web.WebSocketResponse:
     # Pings are answered by the session itself, so that a fault can make it a dead peer.
-    connection = web.WebSocketResponse(max_msg_size=0, compress=False, autoping=False, timeout=1)
+    protocols = () if protocol is None else (protocol,)
+    connection = web.WebSocketResponse(
+        max_msg_size=0, compress=False, autoping=False, timeout=1, protocols=protocols
+    )
     await connection.prepare(call.request)
-    if refused is not None:
-        await connection.send_str(UNAUTHORIZED)
-        await connection.close(code=POLICY_VIOLATION)
-        return connection
-    await _serve(core, call, endpoint, options, connection)
     return connection
 
 

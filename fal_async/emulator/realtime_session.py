@@ -18,8 +18,8 @@ from fal_async.emulator.frames import TIMEOUT, Step, decode, internal_error, ste
 from fal_async.emulator.jobs import JobContext
 
 
-class _Gone(Exception):
-    """The other side closed, or a fault ended the connection."""
+class Gone(Exception):
+    """The other side closed, giving this reason, or a fault ended the connection."""
 
 
 class Session:
@@ -33,7 +33,7 @@ class Session:
         self, call: Call, endpoint: Endpoint, connection: web.WebSocketResponse, *, buffering: int | None
     ) -> None:
         self._call, self._endpoint, self._options = call, endpoint, endpoint.realtime
-        self._wire = _Wire(call, connection, endpoint.realtime.codec)
+        self._wire = Wire(call, connection, endpoint.realtime.codec)
         # A full buffer drops its oldest entry.
         self._waiting: deque[Any] = deque(maxlen=buffering)
         self._arrived = asyncio.Event()
@@ -55,7 +55,7 @@ class Session:
     async def _end(self, reading: asyncio.Task[None], working: asyncio.Task[None]) -> None:
         failures = [task.exception() for task in (reading, working) if task.done()]
         failure = next((failure for failure in failures if failure is not None), None)
-        if isinstance(failure, _Gone):
+        if isinstance(failure, Gone):
             return
         await self._wire.send(TIMEOUT if failure is None else internal_error(_reason(failure)))
         await self._wire.close(1000)
@@ -105,7 +105,7 @@ class Session:
             await self._wire.send(timings(time.monotonic() - began))
 
 
-class _Wire:
+class Wire:
     """The connection, with this call's fault in between."""
 
     def __init__(self, call: Call, connection: web.WebSocketResponse, codec: str) -> None:
@@ -114,7 +114,7 @@ class _Wire:
         self._silent = False
 
     async def inputs(self, timeout: float | None) -> AsyncIterator[str | bytes]:
-        """The payloads that arrive, until none came for `timeout` seconds. `_Gone` when the client closes."""
+        """The payloads that arrive, until none came for `timeout` seconds. `Gone` when the client closes."""
         while True:
             try:
                 message = await self._connection.receive(timeout)
@@ -125,7 +125,7 @@ class _Wire:
             elif message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
                 yield message.data
             elif message.type not in (WSMsgType.PING, WSMsgType.PONG):
-                raise _Gone
+                raise Gone(message.extra or "")
 
     async def greet(self) -> None:
         """What a fault has to say before the first message."""
@@ -143,7 +143,7 @@ class _Wire:
                 else self._connection.send_bytes(frame)
             )
         except ConnectionError as error:
-            raise _Gone from error
+            raise Gone from error
 
     async def close(self, code: int, reason: str = "") -> None:
         await self._connection.close(code=code, message=reason.encode())
@@ -158,7 +158,7 @@ class _Wire:
                 self._silent = False
             if step.end is not None:
                 await self._finish(step)
-                raise _Gone
+                raise Gone
 
     async def _finish(self, step: Step) -> None:
         if isinstance(step.end, int):

@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fal_async.emulator.admin import Admin
+from fal_async.emulator.application import Mount
 from fal_async.emulator.books import Books
 from fal_async.emulator.builtin import builtin_endpoints
 from fal_async.emulator.core import Core
 from fal_async.emulator.defaults import DEFAULT_HOST, DEFAULT_KEY, DEFAULT_RUNNERS
 from fal_async.emulator.dispatcher import Dispatcher
-from fal_async.emulator.endpoints import Endpoint, EndpointFunction, EndpointTable, check_function
+from fal_async.emulator.endpoints import (
+    Endpoint,
+    EndpointFunction,
+    EndpointTable,
+    check_app_id,
+    check_function,
+    check_runners,
+)
 from fal_async.emulator.fault_book import FaultBook
 from fal_async.emulator.files import FileStore
 from fal_async.emulator.gateway import Gateway
 from fal_async.emulator.jobs import Job, JobContext
 from fal_async.emulator.keyring import Keyring
 from fal_async.emulator.listener import Listener
+from fal_async.emulator.mounts import Mounts
 from fal_async.emulator.realtime_options import RealtimeOptions
 from fal_async.emulator.recording import RecordedRequest, Recorder
 from fal_async.emulator.tokens import RealtimeTokens
@@ -92,6 +101,7 @@ class Emulator:
         hooks = Webhooks(books=books, policy=webhooks or WebhookPolicy(), speed=speed)
         self._core = Core(
             endpoints=EndpointTable(),
+            mounts=Mounts(),
             books=books,
             dispatcher=Dispatcher(
                 speed=speed, retry_pause=retry_pause, context=self._context, completed=hooks.completed
@@ -123,11 +133,17 @@ class Emulator:
         await self.stop()
 
     async def start(self) -> None:
-        """Listen. RuntimeError where it already does; OSError where the port is taken."""
+        """Listen. RuntimeError where it already does, or a mounted application fails to start;
+        OSError where the port is taken."""
         if self._listener is not None:
             raise RuntimeError(f"the emulator is already started, at {self.url}")
         listener = Listener(self._gateway.handle, host=self._host, port=self._port, tls=self._tls)
-        await listener.open()
+        await self._core.mounts.open()
+        try:
+            await listener.open()
+        except BaseException:
+            await self._core.mounts.close()
+            raise
         self._listener = listener
         self._core.webhooks.open()
 
@@ -144,7 +160,10 @@ class Emulator:
             await self._core.webhooks.close()
             await self._core.dispatcher.close()
         finally:
-            await self._files.close()
+            try:
+                await self._core.mounts.close()
+            finally:
+                await self._files.close()
 
     async def pause(self) -> None:
         """Open connections are reset, new ones refused. The jobs go on."""
@@ -249,6 +268,39 @@ class Emulator:
             return function
 
         return register
+
+    def mount(
+        self,
+        app_id: str,
+        application: Callable[[Any, Any, Any], Awaitable[None]] | str,
+        *,
+        runners: int | None = None,
+        public: bool = False,
+        ignores_cancel: bool = False,
+        billable_units: float = 1,
+    ) -> None:
+        """Put a whole application behind the queue, under `owner/app`: every path below is its own.
+
+        `application`: an ASGI application (FastAPI, Starlette, ...), which is called in this process and whose
+        lifespan is the emulator's; or the base URL of one that runs by itself, `http://127.0.0.1:8000`.
+        A submit or a call of `owner/app/sub/path` is one of `/sub/path`, when one of `runners` is free, which
+        all paths share. It is not sped up by `speed`. What it answers is the result; the header
+        `x-fal-billable-units` says what it costs, otherwise `billable_units`.
+        A cancel is told by `POST {path}/cancel` with the same `x-fal-request-id`; an application that does not
+        take it is cut off, unless it `ignores_cancel`.
+        An endpoint with the exact id wins. TypeError or ValueError says what the arguments should have been.
+        """
+        check_app_id(app_id)
+        check_runners(wanted := self._runners if runners is None else runners)
+        mount = Mount(
+            endpoint_id=app_id,
+            application=self._core.mounts.take(application),
+            runners=wanted,
+            public=public,
+            runs_on=ignores_cancel,
+            billable_units=billable_units,
+        )
+        self._core.endpoints.mount(mount)
 
     # What happened.
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import aclosing
+from functools import partial
 from typing import Any, Protocol
 
 from aiohttp import web
+from multidict import CIMultiDict
 
 from fal_async.emulator.answers import Answer
 from fal_async.emulator.core import Call, Core, Reply
 from fal_async.emulator.delivery import hang_up, reset
-from fal_async.emulator.endpoints import Endpoint
+from fal_async.emulator.endpoints import Endpoint, Served
 from fal_async.emulator.events import CHUNKS, EVENTS
 from fal_async.emulator.intake import open_job, options_and_input, outcome, run
 from fal_async.emulator.jobs import COMPLETED, Job, JobContext
@@ -24,16 +27,18 @@ from fal_async.emulator.tokens import refusal
 class Sink(Protocol):
     """Where a stream goes: the body of an answer, or frames of a WebSocket (protocol 5.2)."""
 
-    async def begin(self, status: int, headers: dict[str, str]) -> None: ...
+    async def begin(self, status: int, headers: Mapping[str, str]) -> None: ...
     async def write(self, data: bytes) -> None: ...
 
 
-class _Body:
+class AnswerBody:
+    """The sink of a plain call; `response` is there once the stream has begun."""
+
     def __init__(self, call: Call) -> None:
         self._call = call
         self.response: web.StreamResponse | None = None
 
-    async def begin(self, status: int, headers: dict[str, str]) -> None:
+    async def begin(self, status: int, headers: Mapping[str, str]) -> None:
         self.response = web.StreamResponse(status=status, headers=headers)
         await self.response.prepare(self._call.request)
 
@@ -56,12 +61,17 @@ async def stream(core: Core, call: Call) -> Reply:
     taken = options_and_input(call)
     if isinstance(taken, Answer):
         return taken
-    if call.fault is not None and call.fault.kind == "stall" and call.fault.where == "headers":
-        await asyncio.sleep(call.fault.seconds)
+    await stall(call)
     call.job = open_job(core, call, endpoint, *taken, via="stream")
-    body = _Body(call)
+    body = AnswerBody(call)
     answer = await perform(core, call, endpoint, call.job, body)
     return answer if body.response is None else body.response
+
+
+async def stall(call: Call) -> None:
+    """A fault that is silent before the headers."""
+    if call.fault is not None and call.fault.kind == "stall" and call.fault.where == "headers":
+        await asyncio.sleep(call.fault.seconds)
 
 
 def _has_tail(call: Call) -> bool:
@@ -70,9 +80,14 @@ def _has_tail(call: Call) -> bool:
 
 async def perform(core: Core, call: Call, endpoint: Endpoint, job: Job, sink: Sink) -> Answer:
     """Run the model, its values going to `sink`. What it answers counts only if the sink never began."""
-    sender = Sender(call, endpoint, job, sink)
-    job.work = sender.work
-    queue = core.dispatcher.of(endpoint)
+    sender = Sender(call, job, sink)
+    job.work = partial(sender.work, endpoint)
+    return await followed(core, endpoint, job, sender)
+
+
+async def followed(core: Core, served: Served, job: Job, sender: Sender) -> Answer:
+    """Until the job, whose work goes through `sender`, is done or its caller leaves."""
+    queue = core.dispatcher.of(served)
     queue.enter(job)
     try:
         while job.state != COMPLETED:
@@ -81,7 +96,7 @@ async def perform(core: Core, call: Call, endpoint: Endpoint, job: Job, sink: Si
     except asyncio.CancelledError:
         queue.stop(job, "client_disconnected")
         raise
-    if job.failed and sender.begun:
+    if sender.begun and not sender.finished:
         sender.break_off()
     return outcome(job)
 
@@ -96,26 +111,32 @@ async def _completed_within(job: Job, seconds: float) -> None:
 class Sender:
     """From a model's values to a sink, with this call's fault in between."""
 
-    def __init__(self, call: Call, endpoint: Endpoint, job: Job, sink: Sink) -> None:
-        self._call, self._endpoint, self._job, self._sink = call, endpoint, job, sink
+    def __init__(self, call: Call, job: Job, sink: Sink) -> None:
+        self._call, self._job, self._sink = call, job, sink
         self._count = 0
         self._busy = self._broken_off = self._binary = False
         self._written = 0
         self._written_before = 0
-        self.begun = False
+        self.begun = self.finished = False
 
-    async def work(self, input: Any, job: JobContext) -> None:
+    async def work(self, endpoint: Endpoint, input: Any, job: JobContext) -> None:
         """The headers leave with the first value: whatever fails before it is an ordinary error."""
-        async with aclosing(self._endpoint.stream(input, job)) as values:
+        async with aclosing(endpoint.stream(input, job)) as values:
             async for value in values:
                 if not self.begun:
                     await self._begin(value)
-                if self._broken_off:
-                    return
-                self._count += 1
-                await self._send(pieces(value, self._count, self._call.fault))
+                if not await self.pass_on(value):
+                    break
         if not self.begun:
             await self._begin(None)
+        self.finished = True
+
+    async def pass_on(self, value: Any) -> bool:
+        """False: the stream was broken off."""
+        if not self._broken_off:
+            self._count += 1
+            await self._send(pieces(value, self._count, self._call.fault))
+        return not self._broken_off
 
     async def keep_alive(self) -> None:
         """A comment, if nothing was written since it was last asked for."""
@@ -129,16 +150,21 @@ class Sender:
         self._broken_off = True
         hang_up(self._call.request)
 
-    async def _begin(self, value: Any) -> None:
-        self._binary = isinstance(value, bytes | bytearray)
-        content_type = CHUNKS if self._binary else EVENTS
-        fault = self._call.fault
+    async def begin(self, status: int, headers: Mapping[str, str], *, binary: bool) -> None:
+        """`binary`: values are bytes as they are, and nothing is put between them."""
+        self._binary, fault = binary, self._call.fault
+        headers = CIMultiDict(headers)
+        headers["x-fal-request-id"] = self._job.request_id
         if fault is not None and fault.kind == "content_type":
-            content_type = fault.body or "text/plain"
-        headers = {"Content-Type": content_type, "Cache-Control": "no-cache"}
-        await self._sink.begin(200, {**headers, "x-fal-request-id": self._job.request_id})
+            headers["Content-Type"] = fault.body or "text/plain"
+        await self._sink.begin(status, headers)
         self.begun = True
         await self._send(pieces(None, 0, fault))
+
+    async def _begin(self, value: Any) -> None:
+        binary = isinstance(value, bytes | bytearray)
+        headers = {"Content-Type": CHUNKS if binary else EVENTS, "Cache-Control": "no-cache"}
+        await self.begin(200, headers, binary=binary)
 
     async def _send(self, parts: list[Piece]) -> None:
         self._busy = True

@@ -1,4 +1,4 @@
-"""Our client against a real application of the `fal` package, served by uvicorn on loopback."""
+"""Our client against a real application of the `fal` package, served by uvicorn: alone, and behind the emulator."""
 
 from __future__ import annotations
 
@@ -9,12 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from fal_async import Hosts, RealtimeError, Session, ValidationError
+from fal_async import (
+    CancelOutcome,
+    Completed,
+    Hosts,
+    InProgress,
+    RealtimeError,
+    RequestCancelledError,
+    Session,
+    ValidationError,
+)
+from fal_async.emulator import Emulator
 from tests.real.conftest import SCRIPTS, python_with
 
 
 @pytest.fixture
-async def fal(workshop: Path) -> AsyncIterator[Session]:
+async def port(workshop: Path) -> AsyncIterator[int]:
+    """Where the application is served."""
     python = python_with(workshop, "fal-app", "fal", "uvicorn", "websockets")
     with socket.create_server(("127.0.0.1", 0)) as listening:
         # Who connects before the application is up waits in this socket's queue.
@@ -23,19 +34,57 @@ async def fal(workshop: Path) -> AsyncIterator[Session]:
         script = (python, SCRIPTS / "fal_app.py", str(listening.fileno()))
         server = await asyncio.create_subprocess_exec(*script, pass_fds=[listening.fileno()])
     try:
-        hosts = Hosts(run=f"http://127.0.0.1:{port}", realtime=f"ws://127.0.0.1:{port}")
-        async with Session("any:key", hosts=hosts) as session:
-            yield session
+        yield port
     finally:
         if server.returncode is None:
             server.terminate()
         await server.wait()
 
 
+@pytest.fixture
+async def mounted(port: int) -> AsyncIterator[Session]:
+    """A session on an emulator that has the application behind its queue."""
+    async with Emulator() as emulator:
+        emulator.mount("me/app", f"http://127.0.0.1:{port}/me/app")
+        async with Session(emulator.key, hosts=emulator.hosts) as session:
+            yield session
+
+
+@pytest.fixture
+async def alone(port: int) -> AsyncIterator[Session]:
+    hosts = Hosts(run=f"http://127.0.0.1:{port}", realtime=f"ws://127.0.0.1:{port}")
+    async with Session("any:key", hosts=hosts) as session:
+        yield session
+
+
+@pytest.fixture(params=["alone", "mounted"])
+def fal(request: pytest.FixtureRequest) -> Session:
+    session: Session = request.getfixturevalue(request.param)
+    return session
+
+
 async def test_a_plain_endpoint(fal: Session) -> None:
     assert (await fal.run("me/app", {"prompt": "hello"})).data["output"] == "HELLO"
     with pytest.raises(ValidationError):
         await fal.run("me/app", {"prompt": 5})
+
+
+async def test_behind_the_queue(mounted: Session) -> None:
+    result = await mounted.subscribe("me/app", {"prompt": "hello"})
+    assert (result.data["output"], result.billable_units) == ("HELLO", 1)
+    with pytest.raises(ValidationError):
+        await mounted.subscribe("me/app", {"prompt": 5})
+
+
+async def test_a_cancel_is_told_to_it(mounted: Session) -> None:
+    handle = await mounted.queue.submit("me/app/long", {"prompt": "hello"})
+    async for update in handle.updates():
+        if isinstance(update, InProgress):
+            assert await handle.cancel() is CancelOutcome.CANCELLATION_REQUESTED
+    assert isinstance(update, Completed)
+    assert (update.error, update.error_type) == ("stopped by the app", "client_cancelled")
+    with pytest.raises(RequestCancelledError):
+        await handle.result()
 
 
 async def test_a_streaming_endpoint(fal: Session) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 
 import fal
 import uvicorn
+from fal.exceptions import RequestCancelledException
+from fastapi import Header
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
@@ -29,9 +31,27 @@ class Answer(BaseModel):
 
 
 class Words(fal.App):
+    def setup(self) -> None:
+        self.works: dict[str, asyncio.Task[str]] = {}
+
     @fal.endpoint("/")
     def plain(self, prompt: Prompt) -> Answer:
         return Answer(output=prompt.prompt.upper())
+
+    @fal.endpoint("/long")
+    async def long(self, prompt: Prompt, x_fal_request_id: str = Header()) -> Answer:
+        work = self.works[x_fal_request_id] = asyncio.create_task(asyncio.sleep(60, prompt.prompt))
+        try:
+            return Answer(output=await work)
+        except asyncio.CancelledError:
+            raise RequestCancelledException("stopped by the app") from None
+
+    @fal.endpoint("/long/cancel")
+    async def cancel(self, x_fal_request_id: str = Header()) -> dict[str, str]:
+        while x_fal_request_id not in self.works:
+            await asyncio.sleep(0.01)  # it came quicker than the request itself
+        self.works.pop(x_fal_request_id).cancel()
+        return {}
 
     @fal.endpoint("/stream")
     def stream(self, prompt: Prompt) -> StreamingResponse:

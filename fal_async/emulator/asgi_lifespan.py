@@ -1,0 +1,93 @@
+"""The lifespan of an ASGI application: it starts with the emulator and stops with it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import MutableMapping
+from typing import Any
+
+logger = logging.getLogger("fal_async.emulator")
+
+_SHUTDOWN_LIMIT = 10.0
+"""Seconds that an application gets to shut down; then it is cancelled."""
+_GRACE = 1.0
+
+
+class Lifespan:
+    """An application that ends, or raises, at the lifespan scope without a word does not have one: that is fine."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self._forget()
+
+    def _forget(self) -> None:
+        self.state: dict[str, Any] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._inbox: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+        self._said: dict[str, str] = {}
+        self._heard = asyncio.Event()
+
+    async def startup(self) -> None:
+        """RuntimeError with what the application said, where its startup fails."""
+        self._forget()
+        scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self.state}
+        self._task = asyncio.get_running_loop().create_task(self._run(scope))
+        try:
+            await self._reach("startup")
+        except asyncio.CancelledError:
+            await self._leave(0)
+            raise
+        if "lifespan.startup.failed" in self._said:
+            await self._leave(_GRACE)
+            reason = self._said["lifespan.startup.failed"].strip().rpartition("\n")[2]
+            raise RuntimeError(f"the mounted application failed to start: {reason or 'it said no more'}")
+
+    async def shutdown(self) -> None:
+        """A failure is logged: the emulator stops all the same."""
+        if self._task is None:
+            return
+        try:
+            async with asyncio.timeout(_SHUTDOWN_LIMIT):
+                await self._reach("shutdown")
+        except TimeoutError:
+            logger.error("a mounted application did not shut down within %g s", _SHUTDOWN_LIMIT)
+        finally:
+            await self._leave(_GRACE)
+        if "lifespan.shutdown.failed" in self._said:
+            logger.error(
+                "a mounted application failed to shut down: %s", self._said["lifespan.shutdown.failed"]
+            )
+
+    async def _reach(self, moment: str) -> None:
+        """Until the application says that this moment is over, or has nothing to say any more."""
+        self._inbox.put_nowait({"type": f"lifespan.{moment}"})
+        ends = {f"lifespan.{moment}.complete", f"lifespan.{moment}.failed"}
+        while not (ends & self._said.keys()) and self._task is not None and not self._task.done():
+            self._heard.clear()
+            await self._heard.wait()
+
+    async def _run(self, scope: dict[str, Any]) -> None:
+        try:
+            await self._app(scope, self._inbox.get, self._send)
+        except Exception as error:
+            # Before "complete" it has no lifespan; after "failed" it has said what happened.
+            if "lifespan.startup.complete" in self._said and "lifespan.shutdown.failed" not in self._said:
+                logger.exception("a mounted application's lifespan ended with %s", type(error).__name__)
+        finally:
+            self._heard.set()
+
+    async def _send(self, message: MutableMapping[str, Any]) -> None:
+        self._said[message["type"]] = message.get("message", "")
+        self._heard.set()
+
+    async def _leave(self, grace: float) -> None:
+        """It has said its last word: so many seconds to end by itself, then it is cancelled."""
+        task, self._task = self._task, None
+        if task is None:
+            return
+        try:
+            await asyncio.wait({task}, timeout=grace)
+        finally:
+            task.cancel()
+        await asyncio.wait({task}, timeout=_SHUTDOWN_LIMIT)

@@ -1,0 +1,60 @@
+"""From an ASGI application to the emulator: its messages one by one, and how its call ended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import MutableMapping
+from typing import Any
+
+import attrs
+
+logger = logging.getLogger("fal_async.emulator")
+
+
+@attrs.frozen
+class Ended:
+    """The application's call is over; `error` is what it raised."""
+
+    error: Exception | None = None
+
+
+class Outbox:
+    """Each message is handed over before the next: an application is no quicker than who listens to it."""
+
+    def __init__(self) -> None:
+        self._messages: asyncio.Queue[MutableMapping[str, Any] | Ended] = asyncio.Queue()
+        self._closed = False
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        """For the application. Once nobody listens any more, what it says is let go."""
+        if not self._closed:
+            self._messages.put_nowait(message)
+            await self._messages.join()
+
+    async def next(self) -> MutableMapping[str, Any] | Ended:
+        message = await self._messages.get()
+        self._messages.task_done()
+        return message
+
+    def ended(self, call: asyncio.Task[None]) -> None:
+        """For the call's task, when it is done."""
+        error = _raised(call)
+        if not self._closed:
+            self._messages.put_nowait(Ended(error))
+        elif error is not None and not call.cancelled():
+            logger.error("a mounted application failed when nobody waited for it any more", exc_info=error)
+
+    def close(self) -> None:
+        """Who waits in `send` goes on."""
+        self._closed = True
+        while not self._messages.empty():
+            self._messages.get_nowait()
+            self._messages.task_done()
+
+
+def _raised(call: asyncio.Task[None]) -> Exception | None:
+    if call.cancelled():
+        return RuntimeError("the application's call was cancelled from within")
+    error = call.exception()
+    return error if error is None or isinstance(error, Exception) else RuntimeError(repr(error))
