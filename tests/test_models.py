@@ -30,7 +30,6 @@ VALUES: list[Any] = [
     InProgress(request_id="r", logs=(LOG,), new_logs=(LOG,)),
     Completed(request_id="r", metrics={"inference_time": 1.0}, error="x", error_type="y"),
     UnknownStatus(request_id="r", status="PAUSED"),
-    Submission(request_id="r", status_url="https://queue.fal.run/s", position=1),
     Result(data={"a": 1}, request_id="r", attempts={"run": 1}, status=Completed(request_id="r"), logs=(LOG,)),
     ErrorDetail(msg="m", loc=("body", 1), ctx={"a": 1}, input=[1]),
 ]
