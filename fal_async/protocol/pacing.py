@@ -23,12 +23,12 @@ _BLIND = (
     (0.0, 0.25),
     (0.3, 0.25),
     (2.4, 0.5),
-    (3.0, 0.75),
-    (8.6, 0.75),
-    (9.0, 0.48),
-    (11.0, 0.48),
-    (14.0, 3.3),
-    (53.0, 3.3),
+    (3.0, 0.8),
+    (8.6, 0.8),
+    (9.0, 0.42),
+    (10.6, 0.42),
+    (14.0, 3.4),
+    (53.0, 3.4),
     (56.0, 2.1),
     (63.0, 2.2),
     (75.0, 3.0),
@@ -47,7 +47,8 @@ _STEP = 0.08
 """A poll where 8 % more of the latest requests had ended..."""
 _FINE = 0.006
 """...but not sooner than after 0.6 % of the time it has run, nor later than after `_COARSE` of that."""
-_COARSE = 3
+_COARSE, _COARSE_OF_FEW, _FEW = 3, 2, 16
+"""Fewer samples say less of what lies between them."""
 _FIRST_LOOK, _LOOK, _LOOK_PER_SAMPLE = 0.6, 1.5, 0.25
 """Before that: looks for what ends early, errors above all, each after 1.5 times the time it has run; the less
 is known, the more often."""
@@ -189,7 +190,8 @@ class Pacer:
             return _turn(min(blind, max(fine, _OVERDUE * (ran - ordered[-1]))) * _jitter(chance), True)
         if passed and ordered[passed] - ran < blind:
             at = min(passed + math.ceil(_STEP * len(ordered)), len(ordered)) - 1
-            return _turn(_within(ordered[at] - ran, fine, min(blind, _COARSE * fine)) * _jitter(chance), True)
+            coarse = (_COARSE_OF_FEW if len(ordered) < _FEW else _COARSE) * fine
+            return _turn(_within(ordered[at] - ran, fine, min(blind, coarse)) * _jitter(chance), True)
         until = ordered[passed] - ran
         look = max(_FIRST_LOOK, min(_LOOK, _LOOK_PER_SAMPLE * len(ordered)) * ran)
         if until > _STRETCH * look or until > LONGEST:
