@@ -148,7 +148,7 @@ class FalError(Exception):
         return _rebuild, (type(self), self.args), self.__dict__
 
 
-class about:  # as `contextlib.suppress`; a generator would cost three times as much
+class about:  # as `contextlib.suppress`; no generator: it is on the path of each result
     """Errors of ours that leave this block name the request and the endpoint, where they did not yet."""
 
     __slots__ = ("_endpoint_id", "_request_id")

@@ -70,7 +70,7 @@ PAID = frozenset({Operation.RUN, Operation.SUBMIT, Operation.STREAM})
 BodyFactory = Callable[[], AsyncIterable[bytes]]
 
 
-# Not frozen: attrs fills a frozen value ten times as slowly, and each call makes several of these two.
+# Not frozen: attrs takes twice as long to fill a frozen value, and each call makes several of these two.
 @attrs.define(kw_only=True, eq=False)
 class HttpRequest:
     """One request to be sent. Nobody changes it.
