@@ -148,6 +148,12 @@ class FalError(Exception):
         return _rebuild, (type(self), self.args), self.__dict__
 
 
+def name_request(error: FalError, request_id: str | None, endpoint_id: str | None) -> None:
+    """Which request `error` is about, where it does not know yet."""
+    error.request_id = error.request_id or request_id
+    error.endpoint_id = error.endpoint_id or endpoint_id
+
+
 class about:  # as `contextlib.suppress`; no generator: it is on the path of each result
     """Errors of ours that leave this block name the request and the endpoint, where they did not yet."""
 
@@ -161,8 +167,7 @@ class about:  # as `contextlib.suppress`; no generator: it is on the path of eac
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, FalError):
-            error.request_id = error.request_id or self._request_id
-            error.endpoint_id = error.endpoint_id or self._endpoint_id
+            name_request(error, self._request_id, self._endpoint_id)
 
 
 def _rebuild(kind: type[FalError], args: tuple[Any, ...]) -> FalError:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from fal_async.announcing import announce_retry
 from fal_async.config import check_function, is_seconds
-from fal_async.errors import ApiError, ConfigurationError, FalError, NotFoundError, StreamError
+from fal_async.errors import ApiError, ConfigurationError, FalError, NotFoundError, StreamError, name_request
 from fal_async.models import Completed, QueueStatus, UnknownStatus
 from fal_async.protocol.http import content_type
 from fal_async.protocol.pacing import Pacer, RunTimes, Turn
@@ -164,8 +164,7 @@ class Follower:
 
     def _bear(self, error: FalError) -> None:
         """Raises what is not to be borne."""
-        error.request_id = error.request_id or self._handle.request_id
-        error.endpoint_id = error.endpoint_id or self._handle.endpoint_id
+        name_request(error, self._handle.request_id, self._handle.endpoint_id)
         if not self._patience.bears(error, self._loop.time()):
             raise vanished(error) if isinstance(error, NotFoundError) else error
         if self._patience.failures == WARN_AFTER:

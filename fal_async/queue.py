@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import json
 import logging
 import time
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
+from fal_async.callbacks import call_back as call_plainly
 from fal_async.config import RetryPolicy, check_retry
 from fal_async.errors import (
     ApiError,
@@ -72,9 +72,7 @@ async def call_back(function: Callable[[Any], Any] | None, value: Any) -> None:
     """A user's callback, async or not. CallbackFailed, for `supervise` to unwrap, where it raises."""
     if function is not None:
         try:
-            answer = function(value)
-            if inspect.isawaitable(answer):
-                await answer
+            await call_plainly(function, value)
         except Exception as error:
             raise CallbackFailed(error) from error
 

@@ -9,7 +9,7 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Generator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import aiohttp
 import attrs
@@ -24,6 +24,7 @@ from fal_async.errors import (
     FalError,
     TransportError,
     TransportTimeoutError,
+    name_request,
 )
 from fal_async.protocol.http import (
     PAID,
@@ -266,10 +267,7 @@ class Transport:
             if call.check is not None:
                 call.check(response)
         except FalError as error:
-            outcome = self._next_step(call, error)
-            if outcome is error:
-                raise
-            raise outcome from error
+            self._go_on_after(call, error)
         self.pool.budget.succeeded()
         return response
 
@@ -280,10 +278,7 @@ class Transport:
             if not 200 <= response.status < 300:
                 raise await error_of_open(call, response)
         except FalError as error:
-            outcome = self._next_step(call, error)
-            if outcome is error:
-                raise
-            raise outcome from error
+            self._go_on_after(call, error)
         self.pool.budget.succeeded()
         return response
 
@@ -296,11 +291,16 @@ class Transport:
         except TimeoutError as error:
             raise transport_error(call, error) from error
 
+    def _go_on_after(self, call: Call, error: FalError) -> NoReturn:
+        outcome = self._next_step(call, error)
+        if outcome is error:
+            raise error
+        raise outcome from error
+
     def _next_step(self, call: Call, error: FalError) -> Exception:
         """The exception to go on with: `_Again`, or what the caller gets."""
         request = call.request
-        error.request_id = error.request_id or request.request_id
-        error.endpoint_id = error.endpoint_id or request.endpoint_id
+        name_request(error, request.request_id, request.endpoint_id)
         if isinstance(error, AuthenticationError) and request.auth:
             return self._after_refused_key(call, error)
         verdict = judge(request, error, sent=call.progress.sent, policy=call.policy)
