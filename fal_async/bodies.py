@@ -74,7 +74,7 @@ class _Pieces:
             body.digest = self._hash.hexdigest() if self._hash is not None else ""
             raise StopAsyncIteration
         try:
-            piece = await in_thread(partial(self._read, body.offset + body.sent, min(PIECE, left)))
+            piece = await body.source.work(partial(self._read, body.offset + body.sent, min(PIECE, left)))
             body.sent += len(piece)
             await body.meter.add(len(piece))
         except Exception as error:

@@ -53,15 +53,19 @@ async def settled(running: asyncio.Future[T]) -> T:
 class Source:
     """A seekable binary file from `start` on, read by several readers at a time, each at its own place."""
 
-    def __init__(self, file: Any, *, size: int, name: str, start: int = 0) -> None:
-        self._file, self._start = file, start
+    def __init__(self, file: Any, *, size: int, name: str, start: int = 0, in_memory: bool = False) -> None:
+        self._file, self._start, self._in_memory = file, start, in_memory
         self._lock = threading.Lock()
         self.size, self.name = size, name
         self.content_type: str | None = None
 
     async def read(self, offset: int, length: int) -> bytes:
         """Up to `length` bytes; fewer only where the file ends. UploadError where it can't be read."""
-        return await in_thread(partial(self.read_now, offset, length))
+        return await self.work(partial(self.read_now, offset, length))
+
+    async def work(self, reading: Callable[[], T]) -> T:
+        """`reading()`, which uses `read_now` for a piece: in a thread where it may wait for a disk."""
+        return reading() if self._in_memory else await in_thread(reading)
 
     def read_now(self, offset: int, length: int) -> bytes:
         with self._lock, self._readable():
@@ -72,7 +76,7 @@ class Source:
             return data
 
     async def size_now(self) -> int:
-        return await in_thread(self._measure)
+        return await self.work(self._measure)
 
     def _measure(self) -> int:
         with self._lock, self._readable():
@@ -144,7 +148,7 @@ def _open_path(path: str | PurePath, stack: contextlib.AsyncExitStack) -> Source
 
 
 def _in_memory(data: bytes, name: str) -> Source:
-    return Source(io.BytesIO(data), size=len(data), name=name)
+    return Source(io.BytesIO(data), size=len(data), name=name, in_memory=True)
 
 
 def _open_image(image: Any, format: str) -> Source:
