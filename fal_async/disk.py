@@ -56,6 +56,7 @@ class Source:
     def __init__(self, file: Any, *, size: int, name: str, start: int = 0, in_memory: bool = False) -> None:
         self._file, self._start, self._in_memory = file, start, in_memory
         self._lock = threading.Lock()
+        self._readings: set[asyncio.Future[Any]] = set()
         self.size, self.name = size, name
         self.content_type: str | None = None
 
@@ -65,7 +66,17 @@ class Source:
 
     async def work(self, reading: Callable[[], T]) -> T:
         """`reading()`, which uses `read_now` for a piece: in a thread where it may wait for a disk."""
-        return reading() if self._in_memory else await in_thread(reading)
+        if self._in_memory:
+            return reading()
+        running = asyncio.ensure_future(asyncio.to_thread(reading))
+        self._readings.add(running)
+        running.add_done_callback(self._readings.discard)
+        return await settled(running)
+
+    async def at_rest(self) -> None:
+        """No thread reads any more. Of a request that ended early, aiohttp cancels who sends the body, no more."""
+        if self._readings:
+            await settled(asyncio.gather(*self._readings, return_exceptions=True))
 
     def read_now(self, offset: int, length: int) -> bytes:
         with self._lock, self._readable():
@@ -100,6 +111,7 @@ async def opened(file: Any, size: int | None = None) -> AsyncIterator[Source]:
     """
     async with contextlib.AsyncExitStack() as stack:
         source = await _open(file, stack)
+        stack.push_async_callback(source.at_rest)  # before anything is closed or moved
         if size is not None and size != source.size:
             raise UploadError(f"{source.name} has {source.size} bytes, not {size} as size= says")
         if source.size == 0:

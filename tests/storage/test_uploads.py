@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import os
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from fal_async import (
     UploadError,
 )
 from fal_async.emulator import Emulator, Fault
+from fal_async.protocol.media import HEAD
 from tests.storage.conftest import QUICK
 from tests.storage.pictures import PNG, KiB, header, some_bytes, some_file, stored
 
@@ -374,6 +376,34 @@ async def test_a_file_that_shrinks_or_grows_while_it_is_read(
     path = some_file(tmp_path, 3000 * KiB)
     with pytest.raises(UploadError, match="changed while it was read"):
         await fal.storage.upload(path, on_progress=lambda *_: append(path))
+
+
+class _Slow(io.BytesIO):
+    """A file on a disk that hangs: a reading beyond the first bytes lasts until `go` is set."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.begun, self.go, self.over = threading.Event(), threading.Event(), False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.tell() + (size or 0) > HEAD:
+            self.begun.set()
+            assert self.go.wait(30)
+            self.over = True
+        return super().read(size)
+
+
+async def test_no_thread_reads_a_file_of_an_upload_that_was_cancelled(fal: Session) -> None:
+    """The task that sends the body is aiohttp's, which cancels it and does not wait for it."""
+    file = _Slow(some_bytes(64 * KiB))
+    uploading = asyncio.create_task(fal.storage.upload(file))
+    await asyncio.to_thread(file.begun.wait, 30)
+    uploading.cancel()
+    await asyncio.wait([uploading], timeout=0.1)
+    file.go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await uploading
+    assert file.over
 
 
 def truncate(path: Path) -> None:
