@@ -115,12 +115,14 @@ CASES = (
 )
 
 
-async def play(case: Case, operation: str, *, lasting: bool = False) -> Outcome:
+async def play(
+    case: Case, operation: str, *, lasting: bool = False, timeouts: Timeouts = TIMEOUTS
+) -> Outcome:
     """One call, with the fault on the first two requests of its kind, or on all of them."""
     noted = asyncio.Event()
     policy = attrs.evolve(LASTING if lasting else PASSING, on_retry=lambda _: noted.set())
     async with _server() as emulator, Session(emulator.key, hosts=emulator.hosts, retry=policy) as session:
-        fal = session.with_options(timeout=TIMEOUTS)
+        fal = session.with_options(timeout=timeouts)
         handle = await fal.queue.submit(SLOW, {"seconds": 60}) if operation == "cancel" else None
         before, jobs = emulator.count(operation), len(emulator.jobs)
         call = handle.cancel() if handle is not None else _call(fal, operation, case.endless and lasting)

@@ -48,7 +48,7 @@ async def session_in(directory: Directory, *, hosts: Hosts | None = None) -> Asy
             hosts=hosts or Hosts(),
             client_session=http,
             retry=ONCE,
-            timeout=Timeouts(connect=5, first_byte=0.3, total=2, run=2),
+            timeout=Timeouts(connect=5, first_byte=1, total=2, run=2),
         ) as fal,
     ):
         yield fal

@@ -8,13 +8,17 @@ import pytest
 
 from benchmarks.fault_matrix import CASES, OPERATIONS, Case, broken_rules, play
 from benchmarks.faults import cell
+from fal_async import Timeouts
 from fal_async.emulator.fault_fields import KINDS
+
+# Three times those of the table: cells are played side by side here, on machines that do other things as well.
+TIMEOUTS = Timeouts(connect=1.5, first_byte=0.75, total=1.5, run=1.5, stream=0.75)
 
 
 @pytest.mark.parametrize("lasting", [False, True], ids=["twice", "lasting"])
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 async def test_the_rules_hold(no_tasks_left: None, case: Case, lasting: bool) -> None:
-    played = [play(case, operation, lasting=lasting) for operation in case.on]
+    played = [play(case, operation, lasting=lasting, timeouts=TIMEOUTS) for operation in case.on]
     outcomes = await asyncio.gather(*played)
     broken = {outcome.operation: broken_rules(outcome) for outcome in outcomes}
     assert not any(broken.values()), [cell(outcome) for outcome in outcomes]

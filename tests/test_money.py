@@ -66,7 +66,8 @@ async def test_what_may_have_been_taken_is_not_sent_again(
 ) -> None:
     fault = Fault(kind=kind, on=on(name), **{"taken": kind in ("stall", "drip"), **details})
     emulator.faults.add(fault)
-    async with session_on(emulator, timeout=impatient()) as fal:
+    limits = impatient(0.5) if kind == "stall" else None
+    async with session_on(emulator, timeout=limits) as fal:
         with pytest.raises(SubmissionUncertainError, match="may have taken the request") as caught:
             await call(fal, name)
     error = caught.value

@@ -636,11 +636,11 @@ async def test_heartbeats_leave_quiet_and_slow_ones_alone(fal: Session, emulator
         for _ in range(40):
             yield b"x" * 100_000
 
-    async with fal.realtime.connect("me/echo", heartbeat=0.05) as quiet:
-        async with fal.realtime.connect("me/flood", heartbeat=0.05, receive_buffer=1) as slow:
+    async with fal.realtime.connect("me/echo", heartbeat=0.2) as quiet:
+        async with fal.realtime.connect("me/flood", heartbeat=0.2, receive_buffer=1) as slow:
             await slow.send(1)
-            for _ in range(5):  # ten heartbeats, in which nobody reads what the server says
-                await a_dead_peer_is_noticed(fal, emulator, heartbeat=0.05)
+            for _ in range(3):  # six heartbeats, in which nobody reads what the server says
+                await a_dead_peer_is_noticed(fal, emulator, heartbeat=0.2)
             for _ in range(40):
                 await within(slow.recv())
             assert slow.reconnects == 0

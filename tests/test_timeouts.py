@@ -79,25 +79,27 @@ OPERATIONS = ["run", "submit", "status", "result", "cancel"]
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (Fault.stall(LONG, taken=False), r"silent for 0\.1 s"),
-        (Fault.stall(LONG), r"silent for 0\.1 s"),
-        (Fault.stall(LONG, where="body"), r"silent for 0\.1 s"),
-        (Fault.drip(0.06), r"not complete within 0\.3 s"),
+        (Fault.stall(LONG, taken=False), r"silent for 0\.3 s"),
+        (Fault.stall(LONG), r"silent for 0\.3 s"),
+        (Fault.stall(LONG, where="body"), r"silent for 0\.3 s"),
+        (Fault.drip(0.06), r"not complete within 1 s"),
     ],
     ids=["never answers", "answers too late", "stalls in the body", "drips"],
 )
 async def test_a_server_that_takes_its_time(emulator: Emulator, name: str, fault: Fault, words: str) -> None:
-    timeouts = Timeouts(connect=1, first_byte=0.1, total=0.3, run=0.3)
+    first_byte = 5.0 if fault.kind == "drip" else 0.3  # where the whole's limit is the one in question
     gate_at(emulator)
-    async with session_on(emulator, timeout=timeouts, retry=ONCE) as fal:
-        handle = await fal.queue.submit(GATE)
+    async with session_on(emulator, retry=ONCE) as patient:
+        request_id = (await patient.queue.submit(GATE)).request_id
+        fal = patient.with_options(timeout=Timeouts(connect=1, first_byte=first_byte, total=1.0, run=1.0))
+        handle = fal.queue.handle(GATE, request_id)
         emulator.faults.add(Fault.from_json({**fault.to_json(), "on": name, "times": None}))
         calls: dict[str, Any] = {"run": fal.run, "submit": fal.queue.submit}
         call = calls[name](LLM, ASK) if name in calls else getattr(handle, name)()
         with pytest.raises((TransportTimeoutError, SubmissionUncertainError)) as caught:
             await call
     if name == "run":
-        assert "did not answer within 0.3 s (Timeouts.run)" in str(caught.value)
+        assert "did not answer within 1 s (Timeouts.run)" in str(caught.value)
     else:
         caught.match(words)
     assert isinstance(caught.value, SubmissionUncertainError) == (name in calls)
@@ -322,9 +324,10 @@ async def test_unreachable_is_a_transport_error_with_its_cause(emulator: Emulato
 async def test_a_status_stream_that_says_nothing_gives_way_to_polls(emulator: Emulator, fault: Fault) -> None:
     gate = gate_at(emulator)
     emulator.faults.add(fault)
-    timeouts = Timeouts(connect=0.2, first_byte=0.1, stream=0.2)
-    async with session_on(emulator, timeout=timeouts) as fal:
-        asked = asyncio.create_task(fal.subscribe(GATE, {"n": 1}, mode="streaming"))
+    async with session_on(emulator) as fal:
+        request_id = (await fal.queue.submit(GATE, {"n": 1})).request_id
+        hasty = fal.with_options(timeout=Timeouts(connect=1, first_byte=0.3, stream=0.4))
+        asked = asyncio.create_task(hasty.queue.handle(GATE, request_id).wait(mode="streaming"))
         await emulator.wait_for("status")
         gate.open()
         assert (await asked).data == {"n": 1}
