@@ -355,12 +355,12 @@ class Transport:
                         body = await read_in_time(
                             response, clock, silence, None if total is None else began + total
                         )
-        except FalError:
-            raise
-        except FAILURES as error:
+        except BaseException as error:
             if response is not None:
-                response.close()
-            raise transport_error(call, error) from error
+                response.close()  # at once, also where the caller is cancelled: it stops what runs for it
+            if isinstance(error, FAILURES) and not isinstance(error, FalError):
+                raise transport_error(call, error) from error
+            raise
         return HttpResponse(
             status=response.status, headers=lower_names(response.headers), body=body, attempts=call.attempts
         )
