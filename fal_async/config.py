@@ -171,8 +171,14 @@ def _flag(_: Any, attribute: attrs.Attribute[bool], value: object) -> None:
         raise ConfigurationError(f"{attribute.name}={value!r}: expected True or False")
 
 
-def _function_or_none(_: Any, attribute: attrs.Attribute[Any], value: object) -> None:
+def _plain_function_or_none(_: Any, attribute: attrs.Attribute[Any], value: object) -> None:
     check_function(attribute.name, value)
+    if value is None:
+        return
+    import inspect  # seldom needed, and dear beside what `import fal_async` costs
+
+    if inspect.iscoroutinefunction(value):
+        raise ConfigurationError(f"{attribute.name} is a coroutine function, but it is not awaited: use def")
 
 
 def check_function(name: str, value: object) -> None:
@@ -206,8 +212,8 @@ class RetryPolicy:
         stuck_after: seconds without a move in the queue after which a warning says so; default 120.
         retry_uncertain: also send a paid request again after an ingress 502 or 504, which may come after
             fal took it: a second bill is possible. Default False.
-        on_retry: called with a `Retry` before each wait, those between failing polls included. What it raises
-            ends the call as an exception in another callback does.
+        on_retry: a plain function, called with a `Retry` before each wait, those between failing polls included.
+            What it raises ends the call as an exception in another callback does.
     """
 
     max_attempts: int = attrs.field(default=4, validator=_at_least_one)
@@ -220,7 +226,7 @@ class RetryPolicy:
     stuck_after: float = attrs.field(default=120.0, validator=_positive)
     retry_uncertain: bool = attrs.field(default=False, validator=_flag)
     on_retry: Callable[[Retry], None] | None = attrs.field(
-        default=None, eq=False, repr=False, validator=_function_or_none
+        default=None, eq=False, repr=False, validator=_plain_function_or_none
     )
 
 
@@ -360,3 +366,13 @@ class PoolOptions:
     http_proxy: str | None = attrs.field(default=None, repr=False, validator=_check_proxy_url)
     trust_env: bool = False
     trace_configs: Any = ()
+
+    def __attrs_post_init__(self) -> None:
+        if self.client_session is None:
+            return
+        own = (self.keepalive_timeout != 30.0, self.ssl, self.http_proxy, self.trust_env, self.trace_configs)
+        names = ("keepalive_timeout", "ssl", "http_proxy", "trust_env", "trace_configs")
+        if given := [name for name, value in zip(names, own, strict=True) if value]:
+            raise ConfigurationError(
+                f"{', '.join(given)}: of no effect beside client_session=; give that to the aiohttp session"
+            )

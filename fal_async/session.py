@@ -93,7 +93,8 @@ class Session:
             The environment's key stays here then; only `credentials` are sent to it.
         retry: what is tried again, and how long; see `RetryPolicy`.
         timeout: limits of one HTTP attempt: a `Timeouts`, or seconds for each of them.
-        client_session: an aiohttp session to use in place of one of our own; it is never closed here.
+        client_session: an aiohttp session to use in place of one of our own; it is never closed here. Its TLS,
+            proxies, traces and idle connections are its own affair: those options can't be given beside it.
         max_connections: connections at most; default 1,000, or fewer if few files may be open.
         keepalive_timeout: seconds that an idle connection is kept; default 30.
         ssl: an `ssl.SSLContext`, such as one for a private CA.

@@ -144,6 +144,13 @@ def test_a_timeout_that_is_none(value: Any) -> None:
 # Retries.
 
 
+def test_a_callback_that_nobody_would_await_is_refused() -> None:
+    async def on_retry(_: Retry) -> None: ...
+
+    with pytest.raises(ConfigurationError, match="on_retry is a coroutine function"):
+        RetryPolicy(on_retry=on_retry)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     "options", [{"on_retry": 5}, {"on_retry": "print"}, {"retry_uncertain": "no"}, {"retry_uncertain": 0}]
 )

@@ -9,6 +9,7 @@ import gc
 import json
 import logging
 import pickle
+import ssl
 import subprocess
 import sys
 import time
@@ -140,6 +141,23 @@ async def test_a_borrowed_session_is_used_and_left_open(emulator: Emulator) -> N
         await late.open()
     with pytest.raises(ConfigurationError, match=r"expected aiohttp\.ClientSession"):
         await Session(client_session=3).open()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"keepalive_timeout": 5},
+        {"ssl": ssl.create_default_context()},
+        {"http_proxy": "http://127.0.0.1:1"},
+        {"trust_env": True},
+        {"trace_configs": [aiohttp.TraceConfig()]},
+    ],
+)
+async def test_what_a_borrowed_session_can_not_be_told_is_refused(option: dict[str, Any]) -> None:
+    async with aiohttp.ClientSession() as http:
+        with pytest.raises(ConfigurationError, match=f"{next(iter(option))}: of no effect"):
+            Session("a:b", client_session=http, **option)
+        Session("a:b", client_session=http, max_connections=3)
 
 
 async def test_a_borrowed_session_may_raise_for_status(emulator: Emulator) -> None:
