@@ -369,7 +369,7 @@ async def test_the_token_reaches_no_log_and_no_error(
 
 
 async def test_a_timeout_ends_the_iteration(fal: Session, emulator: Emulator) -> None:
-    @emulator.endpoint("me/idle", realtime=RealtimeOptions(session_timeout=0.05))
+    @emulator.endpoint("me/idle", realtime=RealtimeOptions(session_timeout=0.5))
     async def idle(input: Any) -> Any:
         return input
 
@@ -386,7 +386,7 @@ async def test_a_timeout_ends_the_iteration(fal: Session, emulator: Emulator) ->
 
 
 async def test_another_session_is_begun_as_a_lost_one_is(fal: Session, emulator: Emulator) -> None:
-    @emulator.endpoint("me/idle", realtime=RealtimeOptions(session_timeout=0.05))
+    @emulator.endpoint("me/idle", realtime=RealtimeOptions(session_timeout=0.5))
     async def idle(input: Any) -> Any:
         return input
 
