@@ -104,7 +104,7 @@ async def test_by_a_time_out_that_was_caused_by_it(fal: Session, emulator: Emula
     gate_at(emulator)
     emulator.faults.add(Fault.stall(30, on="submit"))
     with pytest.raises(ClientTimeoutError) as caught:
-        await fal.subscribe("me/gate", {"n": 1}, timeout=0.1)
+        await fal.subscribe("me/gate", {"n": 1}, timeout=0.5)
     handle = await fal.queue.find_submission(caught.value)
     assert handle is not None
     assert [handle.request_id] == list(emulator.jobs)

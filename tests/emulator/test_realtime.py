@@ -77,7 +77,7 @@ async def test_a_generator_answers_with_many(caller: Caller) -> None:
 
 
 async def test_an_idle_session_ends_with_timeout_and_1000(caller: Caller) -> None:
-    @caller.emulator.endpoint("me/idle", realtime=RealtimeOptions(session_timeout=0.05))
+    @caller.emulator.endpoint("me/idle", realtime=RealtimeOptions(session_timeout=0.5))
     async def idle(input: Any) -> Any:
         return input
 
