@@ -370,9 +370,9 @@ class PoolOptions:
     def __attrs_post_init__(self) -> None:
         if self.client_session is None:
             return
-        own = (self.keepalive_timeout != 30.0, self.ssl, self.http_proxy, self.trust_env, self.trace_configs)
-        names = ("keepalive_timeout", "ssl", "http_proxy", "trust_env", "trace_configs")
-        if given := [name for name, value in zip(names, own, strict=True) if value]:
-            raise ConfigurationError(
-                f"{', '.join(given)}: of no effect beside client_session=; give that to the aiohttp session"
-            )
+        for field in attrs.fields(PoolOptions):
+            value = getattr(self, field.name)
+            if value and value != field.default and field.name not in ("client_session", "max_connections"):
+                raise ConfigurationError(
+                    f"{field.name}: of no effect beside client_session=; give that to the aiohttp session"
+                )

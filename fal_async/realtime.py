@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fal_async.codec import Codec, Decode, Encode
+from fal_async.config import check_function
 from fal_async.conversation import RealtimeConnection
 from fal_async.errors import AuthenticationError, ConfigurationError, PermissionDeniedError
 from fal_async.line import OnReconnect, OnTimings
@@ -21,7 +22,6 @@ from fal_async.protocol.realtime import (
     Token,
     TokenForm,
     check_count,
-    check_function,
     check_max_buffering,
     check_seconds,
     parse_token,

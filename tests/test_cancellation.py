@@ -11,7 +11,6 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import aiohttp
 import pytest
 
 from fal_async import Completed, FalError, NotFoundError, QueueStatus, Session, SubmissionUncertainError
@@ -444,16 +443,10 @@ async def test_a_direct_run_is_stopped_by_closing_its_connection(
 async def test_amid_its_answer_the_connection_closes_at_once(emulator: Emulator) -> None:
     """Not when the answer is collected: the traceback of the cancellation still holds it here."""
     emulator.faults.add(Fault.stall(60, on="run", where="body"))
-    begun, trace = asyncio.Event(), aiohttp.TraceConfig()
-
-    async def headers_are_here(*_: object) -> None:
-        begun.set()
-
-    trace.on_request_end.append(headers_are_here)
-    async with session_on(emulator, trace_configs=[trace]) as fal:
+    async with session_on(emulator) as fal:
         task = asyncio.create_task(fal.run(LLM, ASK))
-        await begun.wait()
-        await asyncio.sleep(0.01)
+        while not fal.transport.pool.being_read:
+            await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError) as caught:
             await task

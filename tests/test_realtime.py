@@ -639,7 +639,7 @@ async def test_heartbeats_leave_quiet_and_slow_ones_alone(fal: Session, emulator
     async with fal.realtime.connect("me/echo", heartbeat=0.2) as quiet:
         async with fal.realtime.connect("me/flood", heartbeat=0.2, receive_buffer=1) as slow:
             await slow.send(1)
-            for _ in range(3):  # six heartbeats, in which nobody reads what the server says
+            for _ in range(5):  # ten heartbeats, in which nobody reads what the server says
                 await a_dead_peer_is_noticed(fal, emulator, heartbeat=0.2)
             for _ in range(40):
                 await within(slow.recv())

@@ -272,7 +272,7 @@ async def test_fetching_it_is_bounded_by_time_and_says_which(emulator: Emulator)
         # Nothing is lost: the error has what it takes.
         assert caught.value.request_id is not None
         assert (await fal.queue.result(LLM, caught.value.request_id)).data["output"]
-    assert emulator.count("result") > quick().max_attempts
+    assert emulator.count("result") > 5
     assert emulator.count("cancel") == 0
 
 

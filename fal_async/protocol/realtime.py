@@ -5,14 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import math
 from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import urlencode
 
 import attrs
 
-from fal_async.config import Settings
+from fal_async.config import Settings, is_seconds
 from fal_async.errors import ConfigurationError, ResponseDecodeError
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
@@ -56,16 +55,8 @@ def check_count(name: str, value: int | None) -> None:
 
 def check_seconds(name: str, value: float | None) -> None:
     """ConfigurationError where it is no positive number, nor None."""
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+    if value is not None and not is_seconds(value):
         raise ConfigurationError(f"{name}={value!r}: expected a positive number of seconds")
-
-
-def check_function(name: str, value: object) -> None:
-    """ConfigurationError where it can't be called, and is not None."""
-    if value is not None and not callable(value):
-        raise ConfigurationError(f"{name} is a {type(value).__name__}: expected a function")
 
 
 # Where to.
