@@ -36,7 +36,7 @@ bench-quick: $(BENCH)/.made
 	$(BENCH)/bin/python -m benchmarks --quick
 
 soak: $(TEST)/.made
-	$(TEST)/bin/python -W error -m benchmarks.soak
+	$(TEST)/bin/python -W error -m tests.guarantees.soak
 
 # Official clients against the emulator, ours against a real fal.App: needs npm, builds environments of its own.
 test-real: $(TEST)/.made

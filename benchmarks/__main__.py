@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import plan, taking
-from benchmarks.readme import rewrite
-from benchmarks.tables import TABLES
+from benchmarks.harness import plan, taking
+from benchmarks.harness.readme import rewrite
+from benchmarks.harness.tables import TABLES
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"

@@ -11,8 +11,8 @@ import sys
 import time
 from typing import Any
 
-from benchmarks.load import Load
-from benchmarks.worker import ServerView
+from benchmarks.harness.load import Load
+from benchmarks.harness.worker import ServerView
 
 CONNECTIONS = 50
 

@@ -133,7 +133,7 @@ def worker(name: str, url: str, what: str) -> None:
     for module in (
         "aiohttp",
         "fal_async.session",
-        "fal_async.storage",
+        "fal_async.storage.client",
         "fal_async.transport",
         "fal_client.client",
     ):

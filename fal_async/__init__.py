@@ -17,8 +17,6 @@ from fal_async.version import __version__
 
 if TYPE_CHECKING:
     from fal_async.config import Hosts, Retry, RetryPolicy, Timeouts
-    from fal_async.conversation import RealtimeConnection
-    from fal_async.encoding import encode, encode_file, encode_image
     from fal_async.errors import (
         ApiError,
         AuthenticationError,
@@ -48,6 +46,7 @@ if TYPE_CHECKING:
         ValidationError,
         WebhookVerificationError,
     )
+    from fal_async.http_over_websocket import HttpOverWebSocket
     from fal_async.models import (
         CancelOutcome,
         Completed,
@@ -63,22 +62,23 @@ if TYPE_CHECKING:
     from fal_async.protocol.input_files import File
     from fal_async.protocol.multipart import UploadState
     from fal_async.protocol.reconnecting import Reconnect, Reconnected
-    from fal_async.protocol.streaming import ServerSentEvent
+    from fal_async.protocol.sse import ServerSentEvent
     from fal_async.protocol.webhook_events import WebhookEvent
-    from fal_async.queue import RequestHandle
+    from fal_async.queue.client import RequestHandle
+    from fal_async.realtime.connection import RealtimeConnection
     from fal_async.session import Session
     from fal_async.shortcuts import run, stream, submit, subscribe, upload
+    from fal_async.storage.data_uri import encode, encode_file, encode_image
     from fal_async.streaming import EventStream
-    from fal_async.webhook_store import Claim, MemoryStore, SeenStore
-    from fal_async.webhook_verifier import WebhookVerifier
-    from fal_async.webhooks import Receipt, WebhookReceiver
-    from fal_async.websocket import HttpOverWebSocket
+    from fal_async.webhooks.client import Receipt, WebhookReceiver
+    from fal_async.webhooks.store import Claim, MemoryStore, SeenStore
+    from fal_async.webhooks.verifier import WebhookVerifier
 
 # Where each name lives, for importing it when it is first asked for.
 _HOMES = {
     "config": ("Hosts", "Retry", "RetryPolicy", "Timeouts"),
-    "conversation": ("RealtimeConnection",),
-    "encoding": ("encode", "encode_file", "encode_image"),
+    "realtime.connection": ("RealtimeConnection",),
+    "storage.data_uri": ("encode", "encode_file", "encode_image"),
     "errors": (
         "ApiError",
         "AuthenticationError",
@@ -121,18 +121,18 @@ _HOMES = {
     ),
     "options": ("CallOptions", "StorageSettings"),
     "protocol.reconnecting": ("Reconnect", "Reconnected"),
-    "protocol.streaming": ("ServerSentEvent",),
-    "queue": ("RequestHandle",),
+    "protocol.sse": ("ServerSentEvent",),
+    "queue.client": ("RequestHandle",),
     "session": ("Session",),
     "streaming": ("EventStream",),
-    "websocket": ("HttpOverWebSocket",),
+    "http_over_websocket": ("HttpOverWebSocket",),
     "protocol.input_files": ("File",),
     "protocol.multipart": ("UploadState",),
     "shortcuts": ("run", "stream", "submit", "subscribe", "upload"),
     "protocol.webhook_events": ("WebhookEvent",),
-    "webhook_store": ("Claim", "MemoryStore", "SeenStore"),
-    "webhook_verifier": ("WebhookVerifier",),
-    "webhooks": ("Receipt", "WebhookReceiver"),
+    "webhooks.store": ("Claim", "MemoryStore", "SeenStore"),
+    "webhooks.verifier": ("WebhookVerifier",),
+    "webhooks.client": ("Receipt", "WebhookReceiver"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

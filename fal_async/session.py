@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from fal_async.auth.credentials import KeySource, NoKey, key_source
+from fal_async.cancellation import Progress, Wait, supervise
 from fal_async.config import (
     NO_KEY,
     Credentials,
@@ -28,7 +30,6 @@ from fal_async.config import (
     check_retry,
     from_env,
 )
-from fal_async.credentials import KeySource, NoKey, key_source
 from fal_async.errors import AuthenticationError, ConfigurationError, NotFoundError
 from fal_async.logs import turn_on_logs
 from fal_async.models import OutputFile, Result, T
@@ -44,23 +45,22 @@ from fal_async.options import (
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.run import parse_run, run_request
 from fal_async.protocol.structure import check_output_type, input_value, is_flat
-from fal_async.supervision import Progress, Wait, supervise
 
 if TYPE_CHECKING:
     import ssl as ssl_module
 
     import aiohttp
 
-    from fal_async.cdn import TokenCache
-    from fal_async.conversation import RealtimeConnection
-    from fal_async.following import Mode, SubscribeMode
-    from fal_async.queue import EnqueueCallback, Known, Queue, UpdateCallback
-    from fal_async.realtime import Realtime, RealtimeTokens
-    from fal_async.storage import Storage
+    from fal_async.http_over_websocket import HttpOverWebSocket
+    from fal_async.queue.client import EnqueueCallback, Known, Queue, UpdateCallback
+    from fal_async.queue.updates import Mode, SubscribeMode
+    from fal_async.realtime.client import Realtime, RealtimeTokens
+    from fal_async.realtime.connection import RealtimeConnection
+    from fal_async.storage.cdn import TokenCache
+    from fal_async.storage.client import Storage
     from fal_async.streaming import EventStream
     from fal_async.transport import Pool, Transport
-    from fal_async.webhooks import Webhooks
-    from fal_async.websocket import HttpOverWebSocket
+    from fal_async.webhooks.client import Webhooks
 
 _PROBE_APP = "fal-ai/flux"
 
@@ -280,7 +280,7 @@ class Session:
     def queue(self) -> Queue:
         """The queue's operations one by one: submit, status, updates, result, cancel, handle."""
         if self._queue is None:
-            from fal_async.queue import Known, Queue
+            from fal_async.queue.client import Known, Queue
 
             known = self._learnt.known = self._learnt.known or Known()
             self._queue = Queue(self._sender(), known, self._with_urls, self._fetch_files)
@@ -290,7 +290,7 @@ class Session:
     def realtime(self) -> Realtime:
         """Conversations over a WebSocket: `async with fal.realtime.connect("fal-ai/...") as connection:`."""
         if self._realtime is None:
-            from fal_async.realtime import Realtime, RealtimeTokens
+            from fal_async.realtime.client import Realtime, RealtimeTokens
 
             learnt = self._learnt
             tokens = learnt.realtime_tokens = learnt.realtime_tokens or RealtimeTokens()
@@ -304,7 +304,7 @@ class Session:
 
         Files in the inputs are uploaded first, as everywhere.
         """
-        from fal_async.websocket import HttpOverWebSocket
+        from fal_async.http_over_websocket import HttpOverWebSocket
 
         return HttpOverWebSocket(
             self._sender(),
@@ -347,7 +347,7 @@ class Session:
         Raises:
             ConfigurationError: a wrong argument. The rest is raised when it is used: see `EventStream`.
         """
-        from fal_async.protocol.events import check_idle_timeout, stream_request
+        from fal_async.protocol.streaming import check_idle_timeout, stream_request
         from fal_async.streaming import Beginning, EventStream
 
         endpoint = EndpointId.parse(endpoint_id, path)
@@ -382,8 +382,8 @@ class Session:
     def storage(self) -> Storage:
         """Files to fal and from fal: upload, download, and who may read them."""
         if self._storage is None:
-            from fal_async.cdn import TokenCache
-            from fal_async.storage import Storage
+            from fal_async.storage.cdn import TokenCache
+            from fal_async.storage.client import Storage
 
             tokens = self._learnt.cdn_tokens = self._learnt.cdn_tokens or TokenCache()
             self._storage = Storage(self._sender(), tokens)
@@ -407,7 +407,7 @@ class Session:
         """Deliveries from fal: verify them, or attach a receiver. One for the session and all of its views."""
         root = self._root
         if root._webhooks is None:
-            from fal_async.webhooks import Webhooks
+            from fal_async.webhooks.client import Webhooks
 
             root._webhooks = Webhooks(root.transport)
         return root._webhooks
@@ -545,8 +545,8 @@ class Session:
             RequestFailedError, RequestCancelledError, and what `queue.submit`, `queue.updates` and
             `queue.result` raise. Every error after the submit has the `request_id`.
         """
-        from fal_async.following import check_following
-        from fal_async.subscribing import Subscription
+        from fal_async.queue.subscription import Subscription
+        from fal_async.queue.updates import check_following
 
         endpoint = EndpointId.parse(endpoint_id, path)
         receiver = self.webhooks.receiver_for(webhook_url) if mode == "webhook" else None
@@ -585,7 +585,7 @@ class Session:
         )
         work = asked.result
         if receiver is not None:
-            from fal_async.webhook_waiting import WebhookWait
+            from fal_async.queue.webhook_subscription import WebhookWait
 
             work = WebhookWait(asked=asked, arrivals=receiver.arrivals).result
         return await supervise(asked.wait, work, timeout=timeout, cancel_on_exit=cancel_on_exit)

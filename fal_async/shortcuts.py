@@ -14,9 +14,9 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from fal_async.config import Environment, from_env
 from fal_async.models import T
-from fal_async.queue import Queue
+from fal_async.queue.client import Queue
 from fal_async.session import Session
-from fal_async.storage import Storage
+from fal_async.storage.client import Storage
 from fal_async.streaming import Beginning, EventStream
 
 P = ParamSpec("P")

@@ -15,7 +15,9 @@ import attrs
 from fal_async.config import RetryPolicy
 from fal_async.errors import FalError, ResponseDecodeError, SessionStateError, StreamError, TransportError
 from fal_async.models import T
-from fal_async.protocol.events import (
+from fal_async.protocol.http import HttpRequest
+from fal_async.protocol.sse import ServerSentEvent, SSEDecoder
+from fal_async.protocol.streaming import (
     KEPT,
     MARKS,
     BodyKind,
@@ -28,8 +30,6 @@ from fal_async.protocol.events import (
     meaning_of,
     raw_decode,
 )
-from fal_async.protocol.http import HttpRequest
-from fal_async.protocol.streaming import ServerSentEvent, SSEDecoder
 from fal_async.protocol.structure import structure
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from fal_async.cli import fail, listening
 from fal_async.config import NO_KEY, from_env
 from fal_async.errors import ConfigurationError
-from fal_async.protocol.proxy_rules import DEFAULT_MAX_BODY, ON_REQUEST
+from fal_async.protocol.proxy.rules import DEFAULT_MAX_BODY, ON_REQUEST
 
 if TYPE_CHECKING:
     from fal_async.integrations.proxy import Authorize, FalProxy, ProxyRequest
@@ -82,8 +82,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _check_key() -> None:
     """ConfigurationError at the start, in place of an error for each caller."""
-    from fal_async.credentials import key_source
-    from fal_async.login import LOGIN_FILE
+    from fal_async.auth.cli_login import LOGIN_FILE
+    from fal_async.auth.credentials import key_source
 
     environment = from_env()
     key_source(None, environment.key, environment.home)

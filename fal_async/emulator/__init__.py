@@ -16,14 +16,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fal_async.emulator.answers import Answer, ModelError
-    from fal_async.emulator.events import Event
-    from fal_async.emulator.faults import Fault
-    from fal_async.emulator.jobs import Job, JobContext
-    from fal_async.emulator.realtime_options import RealtimeOptions
-    from fal_async.emulator.recording import RecordedRequest
+    from fal_async.emulator.faults.fault import Fault
+    from fal_async.emulator.jobs.job import Job, JobContext
+    from fal_async.emulator.jobs.realtime_options import RealtimeOptions
     from fal_async.emulator.server import Emulator
-    from fal_async.emulator.webhooks import WebhookAttempt, WebhookPolicy
+    from fal_async.emulator.webhooks.deliveries import WebhookAttempt, WebhookPolicy
+    from fal_async.emulator.wire.answers import Answer, ModelError
+    from fal_async.emulator.wire.recorder import RecordedRequest
+    from fal_async.emulator.wire.sse import Event
 
 __all__ = [
     "Answer",
@@ -40,17 +40,17 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Answer": "answers",
+    "Answer": "wire.answers",
     "Emulator": "server",
-    "Event": "events",
-    "Fault": "faults",
-    "Job": "jobs",
-    "JobContext": "jobs",
-    "ModelError": "answers",
-    "RealtimeOptions": "realtime_options",
-    "RecordedRequest": "recording",
-    "WebhookAttempt": "webhooks",
-    "WebhookPolicy": "webhooks",
+    "Event": "wire.sse",
+    "Fault": "faults.fault",
+    "Job": "jobs.job",
+    "JobContext": "jobs.job",
+    "ModelError": "wire.answers",
+    "RealtimeOptions": "jobs.realtime_options",
+    "RecordedRequest": "wire.recorder",
+    "WebhookAttempt": "webhooks.deliveries",
+    "WebhookPolicy": "webhooks.deliveries",
 }
 
 

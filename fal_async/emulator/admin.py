@@ -10,11 +10,11 @@ from typing import Any, Protocol
 
 import attrs
 
-from fal_async.emulator import webhook_calls
-from fal_async.emulator.answers import Answer, json_answer, request_error
 from fal_async.emulator.core import Call, Core
-from fal_async.emulator.faults import Fault
-from fal_async.emulator.jobs import Job
+from fal_async.emulator.faults.fault import Fault
+from fal_async.emulator.jobs.job import Job
+from fal_async.emulator.operations import webhook_keys
+from fal_async.emulator.wire.answers import Answer, json_answer, request_error
 
 _ANSWER_LEAVES = 0.05
 """Seconds that this call's own answer gets to leave before the server goes away."""
@@ -51,10 +51,10 @@ class Admin:
             ("POST", "key"): self._rotate,
             ("POST", "lock"): lambda _, __: controls.lock_account(),
             ("POST", "unlock"): lambda _, __: controls.unlock_account(),
-            ("GET", "webhooks"): webhook_calls.list_attempts,
-            ("POST", "webhooks"): webhook_calls.deliver,
-            ("POST", "webhooks/automatic"): webhook_calls.set_automatic,
-            ("POST", "webhooks/rotate"): webhook_calls.rotate_key,
+            ("GET", "webhooks"): webhook_keys.list_attempts,
+            ("POST", "webhooks"): webhook_keys.deliver,
+            ("POST", "webhooks/automatic"): webhook_keys.set_automatic,
+            ("POST", "webhooks/rotate"): webhook_keys.rotate_key,
         }
 
     async def __call__(self, core: Core, call: Call) -> Answer:

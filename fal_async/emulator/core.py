@@ -7,23 +7,23 @@ from collections.abc import Mapping
 import attrs
 from aiohttp import web
 
-from fal_async.emulator.answers import Answer
-from fal_async.emulator.books import Books
-from fal_async.emulator.dispatcher import Dispatcher
-from fal_async.emulator.endpoints import EndpointTable
-from fal_async.emulator.fault_book import FaultBook
-from fal_async.emulator.faults import Fault
-from fal_async.emulator.files import FileStore
-from fal_async.emulator.jobs import Job
-from fal_async.emulator.keyring import Keyring
-from fal_async.emulator.mounts import Mounts
-from fal_async.emulator.receiving import Body
-from fal_async.emulator.recording import Recorder
-from fal_async.emulator.routing import FAL_HOSTS, Route, host_name
-from fal_async.emulator.storage_paths import StoragePath
-from fal_async.emulator.tokens import RealtimeTokens
-from fal_async.emulator.upload_book import UploadBook
-from fal_async.emulator.webhooks import Webhooks
+from fal_async.emulator.accounts.keys import Keyring
+from fal_async.emulator.accounts.realtime_tokens import RealtimeTokens
+from fal_async.emulator.apps.mounts import Mounts
+from fal_async.emulator.faults.fault import Fault
+from fal_async.emulator.faults.script import FaultBook
+from fal_async.emulator.jobs.endpoints import EndpointTable
+from fal_async.emulator.jobs.job import Job
+from fal_async.emulator.jobs.runners import Dispatcher
+from fal_async.emulator.jobs.store import Books
+from fal_async.emulator.storage.files import FileStore
+from fal_async.emulator.storage.upload_body import Body
+from fal_async.emulator.storage.upload_store import UploadBook
+from fal_async.emulator.webhooks.deliveries import Webhooks
+from fal_async.emulator.wire.answers import Answer
+from fal_async.emulator.wire.recorder import Recorder
+from fal_async.emulator.wire.routing import FAL_HOSTS, Route, host_name
+from fal_async.emulator.wire.storage_paths import StoragePath
 
 
 @attrs.frozen(kw_only=True)

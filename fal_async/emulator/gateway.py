@@ -8,23 +8,29 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
-from fal_async.emulator import (
-    cdn,
-    following,
+from fal_async.emulator.core import Call, Core, Reply
+from fal_async.emulator.faults.delivery import deliver, hang_up, no_answer, reset, to_response
+from fal_async.emulator.faults.fault import Fault
+from fal_async.emulator.faults.mangling import replacement, spoil
+from fal_async.emulator.jobs.job import Job
+from fal_async.emulator.operations import (
+    files,
     http_over_websocket,
-    intake,
-    mounting,
-    platform_api,
+    mounted,
+    outcome,
+    platform,
     realtime,
+    realtime_tokens,
     side_hosts,
     status_stream,
-    storage_api,
-    streaming,
-    tokens,
+    storage_access,
+    stream,
+    submit,
     uploads,
-    webhook_calls,
+    webhook_keys,
 )
-from fal_async.emulator.answers import (
+from fal_async.emulator.storage.upload_body import STREAMED, Body
+from fal_async.emulator.wire.answers import (
     Answer,
     as_platform_error,
     bad_request,
@@ -32,15 +38,9 @@ from fal_async.emulator.answers import (
     method_not_allowed,
     request_error,
 )
-from fal_async.emulator.browsers import preflight
-from fal_async.emulator.core import Call, Core, Reply
-from fal_async.emulator.delivery import deliver, hang_up, no_answer, reset, to_response
-from fal_async.emulator.faults import Fault
-from fal_async.emulator.jobs import Job
-from fal_async.emulator.mangling import replacement, spoil
-from fal_async.emulator.receiving import STREAMED, Body
-from fal_async.emulator.recording import Entry
-from fal_async.emulator.routing import PLATFORM_HOST, Route, app_id, parse, refined
+from fal_async.emulator.wire.cors import preflight
+from fal_async.emulator.wire.recorder import Entry
+from fal_async.emulator.wire.routing import PLATFORM_HOST, Route, app_id, parse, refined
 
 Service = Callable[[Core, Call], Awaitable[Reply]]
 _OTHER_ANSWERS = frozenset({"answer", "html", "balance", "vanish", "redirect"})
@@ -79,17 +79,17 @@ async def wrong_method(_: Core, __: Call) -> Answer:
 
 
 SERVICES: Mapping[str, Service] = {
-    "run": intake.run,
-    "stream": streaming.stream,
+    "run": submit.run,
+    "stream": stream.stream,
     "realtime": realtime.realtime,
-    "realtime_token": tokens.realtime_token,
+    "realtime_token": realtime_tokens.realtime_token,
     "websocket": http_over_websocket.websocket,
-    "submit": intake.submit,
-    "status": following.status,
+    "submit": submit.submit,
+    "status": outcome.status,
     "status_stream": status_stream.status_stream,
-    "result": following.result,
-    "cancel": following.cancel,
-    "file": cdn.file,
+    "result": outcome.result,
+    "cancel": outcome.cancel,
+    "file": files.file,
     "cdn_token": uploads.cdn_token,
     "initiate": uploads.initiate,
     "upload": uploads.upload,
@@ -98,12 +98,12 @@ SERVICES: Mapping[str, Service] = {
     "complete": uploads.complete,
     "gcs_part": uploads.gcs_part,
     "gcs_complete": uploads.gcs_complete,
-    "cdn_sign": cdn.sign,
-    "storage": storage_api.storage,
+    "cdn_sign": files.sign,
+    "storage": storage_access.storage,
     "token": side_hosts.token,
     "openapi": side_hosts.openapi,
-    "platform": platform_api.platform,
-    "key_set": webhook_calls.key_set,
+    "platform": platform.platform,
+    "key_set": webhook_keys.key_set,
     "index": index,
     "wrong_method": wrong_method,
 }
@@ -155,7 +155,7 @@ class Gateway:
         kind = call.route.kind
         if kind not in _WITHOUT_KEY and (refused := self._refusal(call)):
             return refused
-        if (reply := await mounting.serve(self._core, call)) is not None:
+        if (reply := await mounted.serve(self._core, call)) is not None:
             return reply
         return await self._services.get(kind, unknown)(self._core, call)
 

@@ -12,8 +12,8 @@ from typing import Any
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from fal_async.emulator.browsers import make_request
-from fal_async.emulator.delivery import reset
+from fal_async.emulator.faults.delivery import reset
+from fal_async.emulator.wire.cors import make_request
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _BACKLOG = 8192

@@ -10,14 +10,17 @@ from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from fal_async.emulator.accounts.keys import Keyring
+from fal_async.emulator.accounts.realtime_tokens import RealtimeTokens
 from fal_async.emulator.admin import Admin
-from fal_async.emulator.application import Mount
-from fal_async.emulator.books import Books
+from fal_async.emulator.apps.interface import Mount
+from fal_async.emulator.apps.mounts import Mounts
 from fal_async.emulator.builtin import builtin_endpoints
 from fal_async.emulator.core import Core
 from fal_async.emulator.defaults import DEFAULT_HOST, DEFAULT_KEY, DEFAULT_RUNNERS
-from fal_async.emulator.dispatcher import Dispatcher
-from fal_async.emulator.endpoints import (
+from fal_async.emulator.faults.script import FaultBook
+from fal_async.emulator.gateway import Gateway
+from fal_async.emulator.jobs.endpoints import (
     Endpoint,
     EndpointFunction,
     EndpointTable,
@@ -25,18 +28,15 @@ from fal_async.emulator.endpoints import (
     check_function,
     check_runners,
 )
-from fal_async.emulator.fault_book import FaultBook
-from fal_async.emulator.files import FileStore
-from fal_async.emulator.gateway import Gateway
-from fal_async.emulator.jobs import Job, JobContext
-from fal_async.emulator.keyring import Keyring
+from fal_async.emulator.jobs.job import Job, JobContext
+from fal_async.emulator.jobs.realtime_options import RealtimeOptions
+from fal_async.emulator.jobs.runners import Dispatcher
+from fal_async.emulator.jobs.store import Books
 from fal_async.emulator.listener import Listener
-from fal_async.emulator.mounts import Mounts
-from fal_async.emulator.realtime_options import RealtimeOptions
-from fal_async.emulator.recording import RecordedRequest, Recorder
-from fal_async.emulator.tokens import RealtimeTokens
-from fal_async.emulator.upload_book import MAX_TOKEN_LIFETIME, Upload, UploadBook
-from fal_async.emulator.webhooks import WebhookPolicy, Webhooks
+from fal_async.emulator.storage.files import FileStore
+from fal_async.emulator.storage.upload_store import MAX_TOKEN_LIFETIME, Upload, UploadBook
+from fal_async.emulator.webhooks.deliveries import WebhookPolicy, Webhooks
+from fal_async.emulator.wire.recorder import RecordedRequest, Recorder
 
 if TYPE_CHECKING:
     from fal_async.config import Hosts

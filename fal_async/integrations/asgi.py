@@ -7,8 +7,8 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
-from fal_async.protocol.proxy_headers import too_large
-from fal_async.protocol.proxy_rules import Refusal
+from fal_async.protocol.proxy.headers import too_large
+from fal_async.protocol.proxy.rules import Refusal
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -13,7 +13,7 @@ with needed_by("fastapi", "FastAPI"):
     from fastapi import APIRouter, Depends, HTTPException, Request
     from fastapi.requests import HTTPConnection
 
-from fal_async.integrations.relaying import (
+from fal_async.integrations.sse import (
     disconnected,
     end_tasks,
     past_the_body,
@@ -31,7 +31,7 @@ from fal_async.integrations.starlette import (
     webhook_route,
 )
 from fal_async.session import Session
-from fal_async.webhooks import WebhookReceiver
+from fal_async.webhooks.client import WebhookReceiver
 
 __all__ = [
     "Fal",

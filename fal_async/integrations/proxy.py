@@ -20,18 +20,18 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 
 from fal_async.errors import ConfigurationError, FalError, SessionStateError
-from fal_async.integrations.answers import answer_to
 from fal_async.integrations.asgi import RawAnswer, Receive, RequestBody, Scope, Send
+from fal_async.integrations.error_answers import answer_to
 from fal_async.options import tags_header
 from fal_async.protocol.http import HttpRequest, Operation
-from fal_async.protocol.proxy import MAX_TOKEN_BODY, Target, checked_token_body, find_target
-from fal_async.protocol.proxy_headers import (
+from fal_async.protocol.proxy.headers import (
     check_length,
     forwarded_headers,
     returned_headers,
     target_values,
 )
-from fal_async.protocol.proxy_rules import DEFAULT_MAX_BODY, ProxyRoute, ProxyRules, Refusal
+from fal_async.protocol.proxy.rules import DEFAULT_MAX_BODY, ProxyRoute, ProxyRules, Refusal
+from fal_async.protocol.proxy.target import MAX_TOKEN_BODY, Target, checked_token_body, find_target
 from fal_async.version import __version__
 
 if TYPE_CHECKING:

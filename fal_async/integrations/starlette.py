@@ -17,9 +17,9 @@ with needed_by("starlette", "Starlette"):
     from starlette.routing import Route
 
 from fal_async.errors import FalError, SessionStateError, WebhookVerificationError
-from fal_async.integrations.answers import answer_to
-from fal_async.integrations.relaying import CANCEL_LIMIT, sse_response, while_connected
-from fal_async.webhooks import Receipt, WebhookReceiver
+from fal_async.integrations.error_answers import answer_to
+from fal_async.integrations.sse import CANCEL_LIMIT, sse_response, while_connected
+from fal_async.webhooks.client import Receipt, WebhookReceiver
 
 if TYPE_CHECKING:
     from fal_async.session import Session

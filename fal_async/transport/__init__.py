@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fal_async.transport.aiohttp_transport import Transport
 from fal_async.transport.pool import Pool
-from fal_async.transport.reading import OpenResponse
-from fal_async.transport.sending import Transport
+from fal_async.transport.response_body import OpenResponse
 
 if TYPE_CHECKING:
     # For annotations: a session makes its WebSockets by `Transport.websocket`.

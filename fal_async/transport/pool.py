@@ -12,9 +12,9 @@ import aiohttp
 
 from fal_async.config import PoolOptions
 from fal_async.errors import ConfigurationError, SessionStateError
-from fal_async.pacing import PollGate
 from fal_async.protocol.retry import RetryBudget
-from fal_async.transport.lane import Lane
+from fal_async.transport.connection_limiter import Lane
+from fal_async.transport.poll_limiter import PollGate
 
 _SHORT_LANE = 100
 _EAGER = 100

@@ -11,9 +11,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from benchmarks import processes
-from benchmarks.load import Load
-from benchmarks.load_server import REPORT
+from benchmarks.harness import processes
+from benchmarks.harness.load import Load
+from benchmarks.servers.load_server import REPORT
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ from typing import Any
 import attrs
 import pytest
 
-from benchmarks.figures import cpu_ratio, delay, find, grouped, requests_each
-from benchmarks.load import Load
-from benchmarks.readme import rewrite
-from benchmarks.tables import TABLES
-from benchmarks.targets import targets
+from benchmarks.harness.figures import cpu_ratio, delay, find, grouped, requests_each
+from benchmarks.harness.load import Load
+from benchmarks.harness.readme import rewrite
+from benchmarks.harness.tables import TABLES
+from benchmarks.harness.targets import targets
 
 ABOUT = {
     "taken": "2026-11-25T00:00:00+00:00",

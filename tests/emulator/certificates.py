@@ -7,7 +7,7 @@ from functools import cache
 
 import trustme
 
-from fal_async.emulator.routing import FAL_HOSTS
+from fal_async.emulator.wire.routing import FAL_HOSTS
 
 
 @cache

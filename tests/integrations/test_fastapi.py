@@ -23,7 +23,7 @@ from fal_async.integrations.fastapi import (
     sse_response,
     webhook_router,
 )
-from tests.serving import serving
+from tests.servers.serving import serving
 
 
 class Wanted(BaseModel):

@@ -21,7 +21,7 @@ from fal_async.emulator import Answer, Emulator, Fault
 from fal_async.integrations.proxy import FalProxy, ProxyRequest
 from fal_async.integrations.starlette import fal_lifespan
 from tests.protocol.test_proxy import BAD_CALLS, BAD_TARGETS, ID
-from tests.serving import listening, serving
+from tests.servers.serving import listening, serving
 
 ENDPOINTS = ["fal-ai/flux/dev", "fal-ai/any-llm", "me/**"]
 RUN, QUEUE = "https://fal.run", "https://queue.fal.run"

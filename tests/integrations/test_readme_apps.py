@@ -12,7 +12,7 @@ import pytest
 
 from fal_async import Session
 from fal_async.emulator import Emulator
-from tests.serving import serving
+from tests.servers.serving import serving
 
 README = Path(__file__).parents[2] / "README.md"
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)

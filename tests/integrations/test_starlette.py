@@ -35,7 +35,7 @@ from fal_async.integrations.starlette import (
     webhook_route,
     while_connected,
 )
-from tests.serving import serving
+from tests.servers.serving import serving
 
 Event = dict[str, Any]
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from fal_async.config import Hosts
 from fal_async.errors import ConfigurationError
-from fal_async.protocol.proxy import Target, checked_token_body, find_target
-from fal_async.protocol.proxy_headers import (
+from fal_async.protocol.proxy.headers import (
     FORWARDED,
     RETURNED,
     check_length,
@@ -21,7 +20,8 @@ from fal_async.protocol.proxy_headers import (
     returned_headers,
     target_values,
 )
-from fal_async.protocol.proxy_rules import EndpointPattern, ProxyRules, Refusal
+from fal_async.protocol.proxy.rules import EndpointPattern, ProxyRules, Refusal
+from fal_async.protocol.proxy.target import Target, checked_token_body, find_target
 
 ID = "764cabcf-b745-4b3e-ae38-1200304cf45b"
 RULES = ProxyRules(endpoints=["fal-ai/flux/dev", "fal-ai/any-llm", "me/**", "workflows/me/story"])

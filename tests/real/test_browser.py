@@ -17,7 +17,7 @@ from fal_async import Session
 from fal_async.emulator import Emulator
 from fal_async.integrations.starlette import fal_lifespan, get_session, sse_response
 from tests.real.chromium import chromium
-from tests.serving import serving
+from tests.servers.serving import serving
 
 PAGE = Path(__file__).parent / "scripts" / "page.html"
 SCREENSHOTS = os.environ.get("FAL_ASYNC_SCREENSHOTS")

@@ -15,7 +15,7 @@ from fal_async import Session
 from fal_async.emulator import Emulator
 from fal_async.integrations.proxy import FalProxy
 from tests.real.conftest import SCRIPTS, node_with, output_of
-from tests.serving import serving
+from tests.servers.serving import serving
 
 CLIENT = "@fal-ai/client@1.10.1"
 SCRIPT = "browser_client.mjs"

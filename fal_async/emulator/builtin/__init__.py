@@ -8,7 +8,7 @@ from typing import Any
 from fal_async.emulator.builtin import flux, live
 from fal_async.emulator.builtin.text import any_llm
 from fal_async.emulator.builtin.training import train_lora
-from fal_async.emulator.endpoints import EndpointFunction
+from fal_async.emulator.jobs.endpoints import EndpointFunction
 
 
 def builtin_endpoints() -> Iterator[tuple[str, EndpointFunction, dict[str, Any]]]:

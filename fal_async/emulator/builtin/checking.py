@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fal_async.emulator.answers import ModelError, detail_entry
+from fal_async.emulator.wire.answers import ModelError, detail_entry
 
 
 class Checker:

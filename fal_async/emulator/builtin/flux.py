@@ -12,7 +12,7 @@ import attrs
 
 from fal_async.emulator.builtin.checking import Checker
 from fal_async.emulator.builtin.painting import paint
-from fal_async.emulator.jobs import JobContext
+from fal_async.emulator.jobs.job import JobContext
 
 SIZES: Mapping[str, tuple[int, int]] = {
     "square_hd": (1024, 1024),

@@ -8,8 +8,8 @@ from typing import Any
 
 from fal_async.emulator.builtin.checking import Checker
 from fal_async.emulator.builtin.painting import paint
-from fal_async.emulator.jobs import JobContext
-from fal_async.emulator.realtime_options import RealtimeOptions
+from fal_async.emulator.jobs.job import JobContext
+from fal_async.emulator.jobs.realtime_options import RealtimeOptions
 
 OPTIONS = RealtimeOptions(buffering=10, session_timeout=60.0, timings=True)
 _SIDES = (64, 1024)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from fal_async.emulator.builtin.checking import Checker
-from fal_async.emulator.jobs import JobContext
+from fal_async.emulator.jobs.job import JobContext
 
 DEFAULT_MODEL = "google/gemini-2.5-flash-lite"
 _NOUNS = (

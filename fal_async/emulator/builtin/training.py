@@ -8,7 +8,7 @@ import struct
 from typing import Any
 
 from fal_async.emulator.builtin.checking import Checker
-from fal_async.emulator.jobs import JobContext
+from fal_async.emulator.jobs.job import JobContext
 
 _SECONDS_PER_STEP = 0.03
 _REPORTS = 20

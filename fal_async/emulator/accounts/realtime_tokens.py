@@ -1,0 +1,59 @@
+"""The realtime tokens that were given out, and what each opens (protocol 6.2)."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from fal_async.emulator.wire.routing import app_id
+
+
+@attrs.frozen
+class _Grant:
+    apps: frozenset[str]
+    expires_at: float
+
+
+class RealtimeTokens:
+    """The tokens that were given out. There are two forms, and each opens what it names:
+
+    `/tokens/` names aliases (the app without its owner), `/tokens/realtime` whole ids with their path.
+    """
+
+    def __init__(self) -> None:
+        self._grants: dict[str, _Grant] = {}
+
+    def give(self, apps: list[str], seconds: float) -> str:
+        expires_at = time.time() + seconds
+        token = _jwt(apps, expires_at)
+        self._grants[token] = _Grant(frozenset(apps), expires_at)
+        return token
+
+    def opens(self, token: str, endpoint_id: str, path: str) -> bool:
+        grant = self._grants.get(token)
+        if grant is None or grant.expires_at <= time.time():
+            return False
+        alias = app_id(endpoint_id).rpartition("/")[2]
+        return bool(grant.apps & {alias, path})
+
+    def revoke(self) -> None:
+        """Every token given so far is refused from now on."""
+        self._grants.clear()
+
+
+def _jwt(apps: list[str], expires_at: float) -> str:
+    """The look of a JWT, with the one claim that clients read, and no real signature."""
+    claims: Mapping[str, Any] = {
+        "iss": "fal.ai",
+        "allowed_apps": apps,
+        "exp": int(expires_at),
+        "jti": secrets.token_hex(8),
+    }
+    parts = [json.dumps(part).encode() for part in ({"alg": "HS256", "typ": "JWT"}, claims)]
+    return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in [*parts, b"emulator"])

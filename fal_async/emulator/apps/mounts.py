@@ -1,0 +1,84 @@
+"""The applications that are mounted: what can be one, and their life, which is the emulator's."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack
+from typing import Any
+
+from fal_async.emulator.apps.asgi import AsgiApplication, check_asgi
+from fal_async.emulator.apps.interface import Application
+from fal_async.emulator.apps.remote import RemoteApplication, check_url
+
+logger = logging.getLogger("fal_async.emulator")
+
+
+class Mounts:
+    """One mounted under several ids, or again, is still one: it starts once and stops once."""
+
+    def __init__(self) -> None:
+        self._applications: list[tuple[Any, Application]] = []
+        self._starting: dict[Application, asyncio.Task[None]] = {}
+        self._is_open = False
+
+    def take(self, target: Any) -> Application:
+        """`target`: an ASGI application, or a base URL. TypeError or ValueError where it is neither.
+
+        With the emulator running, the application starts at once, and its first requests wait for that.
+        """
+        for known, application in self._applications:
+            if known is target or (isinstance(target, str) and known == target):
+                return application
+        application = _application(target)
+        self._applications.append((target, application))
+        if self._is_open:
+            self._start(application).add_done_callback(_tell_of_failure)
+        return application
+
+    async def open(self) -> None:
+        """Start all. What the first failure raises is raised here, the others being stopped again."""
+        self._is_open = True
+        try:
+            await asyncio.gather(*(self._start(application) for _, application in self._applications))
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Stop all, the last one first."""
+        self._is_open = False
+        starting = list(self._starting.values())
+        self._starting.clear()
+        for task in starting:
+            task.cancel()
+        if starting:
+            await asyncio.wait(starting)
+        async with AsyncExitStack() as stack:
+            for _, application in self._applications:
+                stack.push_async_callback(application.close)
+
+    async def ready(self, application: Application) -> None:
+        """Until it has started. RuntimeError where it failed to, or the emulator is not running."""
+        starting = self._starting.get(application)
+        if starting is None:
+            raise RuntimeError("the emulator is not started")
+        await asyncio.shield(starting)
+
+    def _start(self, application: Application) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(application.open())
+        self._starting[application] = task
+        return task
+
+
+def _application(target: Any) -> Application:
+    if isinstance(target, str):
+        return RemoteApplication(check_url(target))
+    check_asgi(target)
+    return AsgiApplication(target)
+
+
+def _tell_of_failure(start: asyncio.Task[None]) -> None:
+    """Nobody awaits a late start: its requests fail, and the log says why."""
+    if not start.cancelled() and (error := start.exception()) is not None:
+        logger.error("%s", error)

@@ -1,0 +1,187 @@
+"""Applications that run by themselves, behind a base URL."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp import WSMsgType
+from multidict import CIMultiDict
+from yarl import URL
+
+from fal_async.emulator.apps.interface import BODILESS, LOST, Ask, Closing, Rejected, end_to_end, incomplete
+from fal_async.emulator.wire.answers import Answer, ModelError
+
+_CONNECT_LIMIT = 10.0
+"""Seconds until a connection must stand. An answer may take as long as it takes."""
+_SENDABLE = {1005: 1000, LOST: 1001}
+"""No code at all, and a lost connection, are known to one side only: they can't be sent (RFC 6455, 7.4.1)."""
+_OWN = frozenset(
+    {"host", "sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions"}
+) | frozenset({"sec-websocket-protocol"})
+"""What this side of the new connection says for itself."""
+_SILENT = frozenset({"Accept", "Accept-Encoding", "User-Agent", "Content-Type"})
+"""What aiohttp would add: the application sees what the caller said."""
+
+
+def check_url(url: str) -> str:
+    """The base URL without a slash at its end. ValueError that says what was expected; it names no password."""
+    if "@" in url.partition("?")[0]:
+        raise ValueError("the base URL of a mounted application holds a user name: expected http://host:port")
+    if not _is_base(url):
+        # Without its query, which may hold a secret.
+        raise ValueError(
+            f"{url.partition('?')[0]!r} is no base URL of an application: expected http:// or https://, a host, "
+            "a port and perhaps a path, without a query, such as http://127.0.0.1:8000"
+        )
+    return url.rstrip("/")
+
+
+def _is_base(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        has_place = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return has_place and not parts.query and not parts.fragment
+
+
+class RemoteApplication:
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._http: aiohttp.ClientSession | None = None
+
+    async def open(self) -> None:
+        """No request is made: the application may come up later."""
+        self._http = aiohttp.ClientSession(
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            connector=aiohttp.TCPConnector(limit=0),
+            timeout=aiohttp.ClientTimeout(total=None, connect=_CONNECT_LIMIT),
+            skip_auto_headers=_SILENT,
+        )
+
+    async def close(self) -> None:
+        if self._http is not None:
+            http, self._http = self._http, None
+            await http.close()
+
+    @asynccontextmanager
+    async def ask(self, ask: Ask) -> AsyncIterator[_Response]:
+        with _platform_errors():
+            response = await self._open.request(
+                ask.method,
+                self._target(ask),
+                headers=_headers(ask),
+                data=ask.body or None,
+                allow_redirects=False,
+            )
+        try:
+            yield _Response(response)
+        finally:
+            # Closed, unless it was read to its end: that is how the application hears that it is over.
+            if not response.content.at_eof():
+                response.close()
+            response.release()
+
+    @asynccontextmanager
+    async def connect(self, ask: Ask) -> AsyncIterator[_Channel]:
+        with _platform_errors():
+            socket = await self._socket(ask)
+        channel = _Channel(socket)
+        try:
+            yield channel
+        finally:
+            await socket.close(code=1001)
+
+    async def _socket(self, ask: Ask) -> aiohttp.ClientWebSocketResponse:
+        try:
+            return await self._open.ws_connect(
+                self._target(ask),
+                headers=_headers(ask),
+                protocols=ask.protocols,
+                autoclose=False,
+                max_msg_size=0,
+                timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
+            )
+        except aiohttp.WSServerHandshakeError as error:
+            raise Rejected(Answer(error.status, end_to_end(CIMultiDict(error.headers or ())))) from error
+
+    @property
+    def _open(self) -> aiohttp.ClientSession:
+        if self._http is None:
+            raise RuntimeError("the emulator is not started")
+        return self._http
+
+    def _target(self, ask: Ask) -> URL:
+        return URL(self._url + ask.path + (f"?{ask.query}" if ask.query else ""), encoded=True)
+
+
+def _headers(ask: Ask) -> CIMultiDict[str]:
+    return end_to_end(ask.headers, but=_OWN)
+
+
+@contextmanager
+def _platform_errors() -> Iterator[None]:
+    """What can go wrong between gateway and runner, in the platform's words (protocol 9.2)."""
+    try:
+        yield
+    except aiohttp.ServerTimeoutError as error:
+        raise ModelError(503, "The connection timed out", "runner_connection_timeout") from error
+    except aiohttp.ClientConnectorError as error:
+        refused = isinstance(error.os_error, ConnectionRefusedError)
+        kind = "runner_connection_refused" if refused else "runner_connection_error"
+        raise ModelError(503, "The application can't be reached", kind) from error
+    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+        raise ModelError(503, "The application closed the connection", "runner_disconnected") from error
+    except aiohttp.ClientError as error:
+        raise incomplete(f"The application's answer is no HTTP: {type(error).__name__}") from error
+
+
+class _Response:
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.headers = end_to_end(response.headers)
+
+    @property
+    def status(self) -> int:
+        return self._response.status
+
+    @property
+    def sized(self) -> bool:
+        return self._response.status in BODILESS or "Content-Length" in self._response.headers
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        try:
+            async for piece in self._response.content.iter_any():
+                yield piece
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise incomplete("The application broke off in the middle of its answer") from error
+
+
+class _Channel:
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+
+    @property
+    def protocol(self) -> str | None:
+        return self._socket.protocol
+
+    async def receive(self) -> str | bytes | Closing:
+        message = await self._socket.receive()
+        if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+            data: str | bytes = message.data
+            return data
+        code = message.data if isinstance(message.data, int) else self._socket.close_code or LOST
+        return Closing(_SENDABLE.get(code, code), message.extra or "")
+
+    async def send(self, frame: str | bytes) -> None:
+        if isinstance(frame, str):
+            await self._socket.send_str(frame)
+        else:
+            await self._socket.send_bytes(frame)
+
+    async def close(self, code: int, reason: str) -> None:
+        await self._socket.close(code=_SENDABLE.get(code, code), message=reason.encode())

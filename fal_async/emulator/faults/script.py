@@ -1,0 +1,84 @@
+"""Which call gets which fault."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import attrs
+
+from fal_async.emulator.faults.fault import Fault
+
+_WIRE_KINDS = frozenset({"index", "admin"})
+"""Never struck: the way to ask for faults, and the page that says what is served."""
+
+_PART_OF = {"realtime_token": "rest"}
+"""Operations with a name of their own that a fault on their whole host strikes as well."""
+
+
+@attrs.define(eq=False)
+class _Script:
+    fault: Fault
+    skip: int
+    left: int | None
+
+
+class FaultBook:
+    """Faults in the order in which they were added; a call gets the first one that fits, and only that one.
+
+    So three times 503 and then one reset strike in that order. `after` counts the calls that came so far.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self._scripts: list[_Script] = []
+        self._random = random.Random(seed)
+        self.struck = 0
+        """How many calls got a fault so far."""
+
+    def __iter__(self) -> Iterator[Fault]:
+        """Those that may still strike."""
+        return iter([script.fault for script in self._scripts])
+
+    def __len__(self) -> int:
+        return len(self._scripts)
+
+    def seed(self, seed: int) -> None:
+        """Restart the generator that `chance` draws from."""
+        self._random.seed(seed)
+
+    def add(self, *faults: Fault) -> None:
+        for fault in faults:
+            self._scripts.append(_Script(fault, fault.after, fault.times))
+
+    def remove(self, fault: Fault) -> None:
+        """No complaint where it has already been used up."""
+        self._scripts = [script for script in self._scripts if script.fault != fault]
+
+    def clear(self) -> None:
+        self._scripts.clear()
+
+    def take(self, kind: str, endpoint_id: str | None) -> Fault | None:
+        """The fault for this call, if any; it counts as used."""
+        if not self._scripts or kind in _WIRE_KINDS:
+            return None
+        for script in self._scripts:
+            if _fits(script.fault, kind, endpoint_id) and self._strikes(script):
+                self.struck += 1
+                return script.fault
+        return None
+
+    def _strikes(self, script: _Script) -> bool:
+        if script.skip:
+            script.skip -= 1
+            return False
+        if script.fault.chance < 1 and self._random.random() >= script.fault.chance:
+            return False
+        if script.left is not None:
+            script.left -= 1
+            if script.left == 0:
+                self._scripts.remove(script)
+        return True
+
+
+def _fits(fault: Fault, kind: str, endpoint_id: str | None) -> bool:
+    return fault.on in ("any", kind, _PART_OF.get(kind)) and fault.endpoint_id in (None, endpoint_id)

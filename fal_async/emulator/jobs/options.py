@@ -1,0 +1,109 @@
+"""What the caller asks for in headers and query (protocol 3.1, 4.1): pure."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from fal_async.emulator.storage.lifecycle import HEADERS as LIFECYCLE_HEADERS
+from fal_async.emulator.storage.lifecycle import Lifecycle, lifecycle_of
+
+MAX_EXTRA_ATTEMPTS = 9
+"""Up to 10 attempts in total (protocol 4.7)."""
+_YES = frozenset({"1", "true", "yes"})
+_NO = frozenset({"0", "false", "no"})
+
+
+class BadOption(ValueError):
+    """A header or query value that fal answers with 400 `bad_request`."""
+
+
+@attrs.frozen(kw_only=True)
+class CallOptions:
+    start_timeout: float | None = None
+    """Seconds from arrival until a runner must have started."""
+    low_priority: bool = False
+    extra_attempts: int = MAX_EXTRA_ATTEMPTS
+    """How often the platform may try again after a server error."""
+    max_queue_length: int | None = None
+    store_io: bool = True
+    hint: str | None = None
+    webhook_url: str | None = None
+    lifecycle: Lifecycle | None = None
+    """Of the media that the request produces; None: nothing was asked."""
+
+
+def parse_options(headers: Mapping[str, str], query: Mapping[str, str]) -> CallOptions:
+    """Header names in any case (pass a case-insensitive mapping). Raises `BadOption`."""
+    return CallOptions(
+        start_timeout=_start_timeout(headers),
+        # "can only lower; unknown values ignored" (3.1)
+        low_priority=headers.get("X-Fal-Queue-Priority", "").strip().lower() == "low",
+        extra_attempts=_extra_attempts(headers),
+        max_queue_length=_max_queue_length(query),
+        store_io=headers.get("X-Fal-Store-IO", "").strip().lower() not in _NO,
+        hint=headers.get("X-Fal-Runner-Hint"),
+        webhook_url=query.get("fal_webhook"),
+        lifecycle=_lifecycle(headers),
+    )
+
+
+def _lifecycle(headers: Mapping[str, str]) -> Lifecycle | None:
+    try:
+        return lifecycle_of(headers) if any(name in headers for name in LIFECYCLE_HEADERS) else None
+    except ValueError as error:
+        raise BadOption(str(error)) from error
+
+
+def _start_timeout(headers: Mapping[str, str]) -> float | None:
+    """The new name wins if both are sent; over 0.1 s, else 400 (3.1)."""
+    for name in ("X-Fal-Request-Start-Timeout", "X-Fal-Request-Timeout"):
+        text = headers.get(name)
+        if text is not None:
+            return _seconds(name, text)
+    return None
+
+
+def _seconds(name: str, text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError as error:
+        raise BadOption(f"Invalid {name} header: {text!r} is not a number of seconds") from error
+    if not math.isfinite(seconds) or seconds <= 0.1:
+        raise BadOption(f"Invalid {name} header: {text!r} must be greater than 0.1 seconds")
+    return seconds
+
+
+def _extra_attempts(headers: Mapping[str, str]) -> int:
+    """No-retry wins over the retry configuration (3.1)."""
+    if headers.get("X-Fal-No-Retry", "").strip().lower() in _YES:
+        return 0
+    wanted = _retry_config(headers.get("X-Fal-Retry-Config")).get("server_error")
+    retries = wanted.get("retries") if isinstance(wanted, dict) else None
+    if isinstance(retries, int) and retries >= 0:
+        return min(retries, MAX_EXTRA_ATTEMPTS)
+    return MAX_EXTRA_ATTEMPTS
+
+
+def _retry_config(text: str | None) -> dict[str, Any]:
+    """Invalid JSON is silently ignored (3.1)."""
+    if text is None:
+        return {}
+    try:
+        config = json.loads(text)
+    except ValueError:
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def _max_queue_length(query: Mapping[str, str]) -> int | None:
+    text = query.get("fal_max_queue_length")
+    if text is None:
+        return None
+    if not text.isdecimal():
+        raise BadOption(f"Invalid fal_max_queue_length: {text!r} is not a whole number")
+    return int(text)

@@ -1,0 +1,129 @@
+"""The operations that a mounted application serves, in place of an endpoint's."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from fal_async.emulator.apps.interface import Mount
+from fal_async.emulator.core import Call, Core, Reply
+from fal_async.emulator.jobs.job import COMPLETED, Job
+from fal_async.emulator.jobs.options import BadOption, CallOptions, parse_options
+from fal_async.emulator.operations.mounted_call import Passage
+from fal_async.emulator.operations.mounted_websocket import Relay
+from fal_async.emulator.operations.realtime import admission
+from fal_async.emulator.operations.realtime_tokens import refusal
+from fal_async.emulator.operations.stream import AnswerBody, Sender, Sink, followed, stall
+from fal_async.emulator.operations.submit import outcome, queue_too_long, queued
+from fal_async.emulator.wire.answers import Answer, bad_request
+from fal_async.emulator.wire.routing import RUN_HOSTS
+
+
+async def submit(core: Core, call: Call, mount: Mount) -> Reply:
+    options = _options(call)
+    if isinstance(options, Answer):
+        return options
+    if refused := queue_too_long(core, mount, options):
+        return refused
+    job = call.job = open_job(core, call, options, input_of(call), via="queue")
+    job.work = Passage(core, call, mount, job, body=call.body).work
+    return queued(core, call, mount, job)
+
+
+async def run(core: Core, call: Call, mount: Mount) -> Reply:
+    return await _direct(core, call, mount, via="run")
+
+
+async def stream(core: Core, call: Call, mount: Mount) -> Reply:
+    """The same, by who asks for events: he may come with a token, and faults strike within the stream."""
+    if refused := refusal(core, call, public=mount.public):
+        return refused
+    await stall(call)
+    return await _direct(core, call, mount, via="stream")
+
+
+async def _direct(core: Core, call: Call, mount: Mount, *, via: str) -> Reply:
+    """Past the queue. An answer that says how long it is comes in one piece, any other as it is made."""
+    options = _options(call)
+    if isinstance(options, Answer):
+        return options
+    job = call.job = open_job(core, call, options, input_of(call), via=via)
+    sink = AnswerBody(call)
+    answer = await through(core, call, mount, job, call.body, sink)
+    return answer if sink.response is None else sink.response
+
+
+async def through(core: Core, call: Call, mount: Mount, job: Job, body: bytes, sink: Sink) -> Answer:
+    """The application's answer, its body being empty where it went to `sink`."""
+    sender = Sender(call, job, sink)
+    job.work = Passage(core, call, mount, job, body=body, sender=sender).work
+    return await followed(core, mount, job, sender)
+
+
+async def realtime(core: Core, call: Call, mount: Mount) -> Reply:
+    """A WebSocket, at whatever path. The handshake waits for a runner and for the application's word."""
+    options = await admission(core, call, mount)
+    if not isinstance(options, CallOptions):
+        return options
+    job = call.job = open_job(core, call, options, None, via="realtime")
+    relay = Relay(core, call, mount, job)
+    job.work = relay.work
+    queue = core.dispatcher.of(mount)
+    queue.enter(job)
+    try:
+        await job.wait_for(COMPLETED)
+    except asyncio.CancelledError:
+        if not relay.over:
+            queue.stop(job, "client_disconnected")
+        raise
+    return outcome(job) if relay.connection is None else relay.connection
+
+
+def open_job(core: Core, call: Call, options: CallOptions, input: Any, *, via: str) -> Job:
+    """A new entry in the books, under the id that was called: the application's, and the path below it."""
+    return core.books.open(
+        call.route.endpoint_id or "",
+        input,
+        via=via,
+        options=options,
+        headers=call.headers,
+        origin=call.origin,
+    )
+
+
+def input_of(call: Call) -> Any:
+    """For the books. None where the body is no JSON: what to make of that is the application's business."""
+    if call.request.method == "GET":
+        return dict(call.query)
+    try:
+        return json.loads(call.body) if call.body.strip() else {}
+    except ValueError:
+        return None
+
+
+def _options(call: Call) -> CallOptions | Answer:
+    try:
+        return parse_options(call.headers, call.query)
+    except BadOption as error:
+        return bad_request(str(error))
+
+
+_SERVICES: Mapping[str, Callable[[Core, Call, Mount], Awaitable[Reply]]] = {
+    "submit": submit,
+    "run": run,
+    "stream": stream,
+    "realtime": realtime,
+}
+
+
+async def serve(core: Core, call: Call) -> Reply | None:
+    """None where no application serves this."""
+    # An application may know more methods than the models of fal.run.
+    is_direct = call.route.kind == "wrong_method" and call.route.host in RUN_HOSTS
+    service = _SERVICES.get("run" if is_direct else call.route.kind)
+    if service is None:
+        return None
+    mount = core.endpoints.mounted(call.route.rest, call.route.endpoint_id)
+    return None if mount is None else await service(core, call, mount)

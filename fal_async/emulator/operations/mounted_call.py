@@ -1,0 +1,184 @@
+"""One request's way through a mounted application, as a runner of fal's takes it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+from collections.abc import AsyncIterator
+from contextlib import aclosing, suppress
+from typing import Any
+from urllib.parse import quote
+
+import attrs
+
+from fal_async.emulator.apps.interface import Ask, Mount, Response, end_to_end
+from fal_async.emulator.core import Call, Core
+from fal_async.emulator.jobs.job import Job, JobContext
+from fal_async.emulator.operations.stream import Sender
+from fal_async.emulator.operations.submit import runner_of
+from fal_async.emulator.webhooks.signing import USER_ID
+from fal_async.emulator.wire.answers import JSON, Answer
+from fal_async.emulator.wire.sse import EVENTS
+
+_KEPT_BACK = frozenset({"authorization", "expect", "content-encoding", "accept-encoding"})
+"""The key is no business of the application's; the body was decoded when it was read; and an answer is read
+again, by the books, webhooks and whoever fetches it, so that it must not be compressed."""
+_QUERIES_KEPT_BACK = frozenset({"fal_jwt_token", "fal_webhook", "fal_max_queue_length"})
+"""Meant for the gateway (protocol 4.1, 6.1)."""
+_BILLED = "x-fal-billable-units"
+_EVENT = re.compile(rb".*?(?:\n\n|\r\n\r\n)", re.S)
+_TELLING_LIMIT = 5.0
+"""Seconds that an application gets to answer to a cancel."""
+_GRACE = 5.0
+"""Seconds that an application which took a cancel gets to end its call; then the call is cut off."""
+
+
+def ask_of(call: Call, mount: Mount, job: Job, body: bytes) -> Ask:
+    """The caller's request without what was for the gateway, and with the gateway's own headers.
+
+    "Inside apps: x-fal-endpoint, x-fal-request-id, x-fal-caller-user-id arrive as headers" (protocol 13);
+    a caller can't set them.
+    """
+    path = path_below(call, mount.app_id)
+    headers = end_to_end(call.headers, but=_KEPT_BACK)
+    headers["x-fal-request-id"] = job.request_id
+    headers["x-fal-endpoint"] = mount.app_id + path
+    headers["x-fal-caller-user-id"] = USER_ID
+    if body or "Content-Length" in call.headers:
+        headers["Content-Length"] = str(len(body))
+    if in_frames := call.route.kind == "websocket":
+        headers["Content-Type"] = JSON  # each payload is one request of its own (5.2)
+    return Ask(
+        method="POST" if in_frames else call.request.method,
+        path=path,
+        query=_query(call.request.rel_url.raw_query_string),
+        headers=headers,
+        body=body,
+        caller=_caller(call),
+    )
+
+
+def _caller(call: Call) -> tuple[str, int]:
+    name = None if call.request.transport is None else call.request.transport.get_extra_info("peername")
+    return (name[0], name[1]) if name else ("127.0.0.1", 0)
+
+
+def path_below(call: Call, app: str) -> str:
+    """What follows the app's id in the path as it was sent: percent signs and a slash at the end stay."""
+    names = "/+".join(map(re.escape, app.split("/")))
+    match = re.fullmatch(rf"(?:/+[^/]*\.[^/]*)?/+{names}(?P<below>/.*)?", call.request.rel_url.raw_path, re.S)
+    if match is not None:
+        return match["below"] or "/"
+    # The legacy form of an id, or one with percent signs in it.
+    return "/" + quote("/".join(call.route.rest.split("/")[app.count("/") + 1 :]))
+
+
+def _query(text: str) -> str:
+    return "&".join(pair for pair in text.split("&") if pair.partition("=")[0] not in _QUERIES_KEPT_BACK)
+
+
+def cancel_of(ask: Ask) -> Ask:
+    """fal tells a running application of a cancel at the request's own path with `/cancel` behind it.
+
+    By POST, the one method of a `fal.endpoint`; with the same `x-fal-request-id`.
+    """
+    headers = end_to_end(ask.headers, but=frozenset({"content-type"}))
+    headers["Content-Length"] = "0"
+    path = f"{ask.path.rstrip('/')}/cancel"
+    return attrs.evolve(ask, method="POST", path=path, query="", headers=headers, body=b"")
+
+
+class Passage:
+    """`work` is what the runner does. With a `sender`, a streamed answer goes through it piece by piece."""
+
+    def __init__(
+        self, core: Core, call: Call, mount: Mount, job: Job, *, body: bytes, sender: Sender | None = None
+    ) -> None:
+        self._core, self._call, self._mount, self._job = core, call, mount, job
+        self._sender = sender
+        self._ask = ask_of(call, mount, job, body)
+
+    async def work(self, _: Any, job: JobContext) -> Answer:
+        await self._core.mounts.ready(self._mount.application)
+        # In a task of its own: a cancelled runner goes on while the application is told of it.
+        asking = asyncio.get_running_loop().create_task(self._answer(job))
+        try:
+            await asyncio.wait({asking})
+            return asking.result()
+        except asyncio.CancelledError:
+            if self._job.stop_reason is None:
+                raise
+            return await self._cancelled(asking)
+        finally:
+            asking.cancel()
+            while not asking.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait({asking})
+
+    async def _cancelled(self, asking: asyncio.Task[Answer]) -> Answer:
+        """An application that took the cancel ends the call by itself, well or badly; others are cut off."""
+        heard = await self._tell()
+        if heard or self._mount.runs_on:
+            await asyncio.wait({asking}, timeout=None if self._mount.runs_on else _GRACE)
+        if asking.done() and asking.exception() is None:
+            return asking.result()
+        raise asyncio.CancelledError
+
+    async def _tell(self) -> bool:
+        try:
+            async with (
+                asyncio.timeout(_TELLING_LIMIT),
+                self._mount.application.ask(cancel_of(self._ask)) as response,
+            ):
+                await _whole(response)
+                return response.status < 300
+        except Exception:
+            return False  # whatever is wrong with it, it did not take the cancel
+
+    async def _answer(self, job: JobContext) -> Answer:
+        async with self._mount.application.ask(self._ask) as response:
+            self._bill(response, job)
+            if self._sender is None or self._is_whole(response):
+                return Answer(response.status, response.headers, await _whole(response))
+            await self._pass_on(response, self._sender)
+            return Answer(response.status, response.headers)
+
+    def _bill(self, response: Response, job: JobContext) -> None:
+        """The header is the application's way of saying what it costs; the gateway's own one replaces it."""
+        with suppress(ValueError):
+            units = float(response.headers.get(_BILLED, ""))
+            if 0 <= units < math.inf:
+                job.bill(units)
+
+    def _is_whole(self, response: Response) -> bool:
+        """A plain call that a fault spoils is answered in one piece, too: the fault needs it whole."""
+        return response.sized or (self._call.fault is not None and self._call.route.kind == "run")
+
+    async def _pass_on(self, response: Response, sender: Sender) -> None:
+        response.headers["X-Fal-Served-From"] = runner_of(self._job)
+        await sender.begin(response.status, response.headers, binary=True)
+        pieces = response.pieces()
+        if self._call.fault is not None and response.headers.get("Content-Type", "").startswith(EVENTS):
+            pieces = by_event(pieces)
+        async with aclosing(pieces):  # type: ignore[type-var]
+            async for piece in pieces:
+                if not await sender.pass_on(piece):
+                    break
+        sender.finished = True
+
+
+async def _whole(response: Response) -> bytes:
+    return b"".join([piece async for piece in response.pieces()])
+
+
+async def by_event(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Event by event, however they came: a fault counts them."""
+    rest = b""
+    async for piece in pieces:
+        rest += piece
+        while (event := _EVENT.match(rest)) is not None:
+            rest = rest[event.end() :]
+            yield event[0]
+    if rest:
+        yield rest

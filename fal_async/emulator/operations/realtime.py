@@ -1,0 +1,94 @@
+"""Realtime: `wss://fal.run/{id}/realtime`, the handshake and who comes in (protocol 6.1, 6.2)."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from fal_async.emulator.core import Call, Core, Reply
+from fal_async.emulator.jobs.endpoints import Endpoint, Served
+from fal_async.emulator.jobs.job import COMPLETED
+from fal_async.emulator.jobs.options import BadOption, CallOptions, parse_options
+from fal_async.emulator.operations.realtime_frames import UNAUTHORIZED
+from fal_async.emulator.operations.realtime_session import Session
+from fal_async.emulator.operations.realtime_tokens import refusal, token_of
+from fal_async.emulator.operations.stream import stall
+from fal_async.emulator.operations.submit import open_job
+from fal_async.emulator.wire.answers import Answer, bad_request, request_error
+
+MAX_BUFFERING = range(1, 61)
+"""`max_buffering` is a whole number from 1 to 60 (protocol 6.1)."""
+POLICY_VIOLATION = 1008
+
+
+async def realtime(core: Core, call: Call) -> Reply:
+    endpoint = core.endpoints.find_used(call.route.rest, call.route.endpoint_id)
+    options = await admission(core, call, endpoint)
+    if not isinstance(options, CallOptions):
+        return options
+    if endpoint is None:
+        return core.endpoints.missing(call.route.rest)
+    connection = await accept(call)
+    await _serve(core, call, endpoint, options, connection)
+    return connection
+
+
+async def admission(core: Core, call: Call, served: Served | None) -> CallOptions | Reply:
+    """What the caller asks for, or the reply that refuses him."""
+    # A bad key is refused with 401; a bad token only by a frame, after the handshake (6.3).
+    by_token = token_of(call) is not None
+    refused = refusal(core, call, public=served is not None and served.public)
+    if refused is not None and not by_token:
+        return refused
+    if served is None:
+        return core.endpoints.missing(call.route.rest)
+    options = _options(call)
+    if isinstance(options, Answer):
+        return options
+    await stall(call)
+    return options if refused is None else await _turned_away(call)
+
+
+async def _turned_away(call: Call) -> web.WebSocketResponse:
+    connection = await accept(call)
+    await connection.send_str(UNAUTHORIZED)
+    await connection.close(code=POLICY_VIOLATION)
+    return connection
+
+
+async def accept(call: Call, protocol: str | None = None) -> web.WebSocketResponse:
+    # Pings are answered by the session itself, so that a fault can make it a dead peer.
+    protocols = () if protocol is None else (protocol,)
+    connection = web.WebSocketResponse(
+        max_msg_size=0, compress=False, autoping=False, timeout=1, protocols=protocols
+    )
+    await connection.prepare(call.request)
+    return connection
+
+
+def _options(call: Call) -> CallOptions | Answer:
+    text = call.query.get("max_buffering")
+    if text is not None and not (text.isdecimal() and int(text) in MAX_BUFFERING):
+        return bad_request(f"Invalid max_buffering: {text!r} is not a whole number from 1 to 60")
+    try:
+        return parse_options(call.headers, {})
+    except BadOption as error:
+        return request_error(400, str(error), "bad_request")
+
+
+async def _serve(
+    core: Core, call: Call, endpoint: Endpoint, options: CallOptions, connection: web.WebSocketResponse
+) -> None:
+    """A session holds one runner for as long as it lasts."""
+    job = call.job = open_job(core, call, endpoint, options, None, via="realtime")
+    wanted = call.query.get("max_buffering")
+    buffering = endpoint.realtime.buffering if wanted is None else int(wanted)
+    job.work = Session(call, endpoint, connection, buffering=buffering).run
+    queue = core.dispatcher.of(endpoint)
+    queue.enter(job)
+    try:
+        await job.wait_for(COMPLETED)
+    except asyncio.CancelledError:
+        queue.stop(job, "client_disconnected")
+        raise

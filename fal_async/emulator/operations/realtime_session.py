@@ -1,0 +1,186 @@
+"""One realtime session, as the server framework runs it (protocol 6.4)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from aiohttp import WSMsgType, web
+
+from fal_async.emulator.core import Call
+from fal_async.emulator.faults.delivery import hang_up, reset
+from fal_async.emulator.jobs.endpoints import Endpoint
+from fal_async.emulator.jobs.job import JobContext
+from fal_async.emulator.operations.realtime_frames import (
+    TIMEOUT,
+    Step,
+    decode,
+    internal_error,
+    steps,
+    timings,
+    torn,
+)
+
+
+class Gone(Exception):
+    """The other side closed, giving this reason, or a fault ended the connection."""
+
+
+class Session:
+    """Inputs are read into a buffer; the model works through them; answers and control frames go out.
+
+    It ends with TIMEOUT and close 1000 when no input came for the session timeout, or when a model that
+    reads the whole session is done; with INTERNAL_ERROR when an input can't be read or the model fails.
+    """
+
+    def __init__(
+        self, call: Call, endpoint: Endpoint, connection: web.WebSocketResponse, *, buffering: int | None
+    ) -> None:
+        self._call, self._endpoint, self._options = call, endpoint, endpoint.realtime
+        self._wire = Wire(call, connection, endpoint.realtime.codec)
+        # A full buffer drops its oldest entry.
+        self._waiting: deque[Any] = deque(maxlen=buffering)
+        self._arrived = asyncio.Event()
+        self._no_more = False
+
+    async def run(self, _: Any, job: JobContext) -> None:
+        reading = asyncio.create_task(self._read())
+        working = asyncio.create_task(self._work(job))
+        try:
+            await asyncio.wait({reading, working}, return_when=asyncio.FIRST_COMPLETED)
+            if not working.done() and reading.exception() is None:
+                await asyncio.wait({working})
+            await self._end(reading, working)
+        finally:
+            reading.cancel()
+            working.cancel()
+            await asyncio.gather(reading, working, return_exceptions=True)
+
+    async def _end(self, reading: asyncio.Task[None], working: asyncio.Task[None]) -> None:
+        failures = [task.exception() for task in (reading, working) if task.done()]
+        failure = next((failure for failure in failures if failure is not None), None)
+        if isinstance(failure, Gone):
+            return
+        await self._wire.send(TIMEOUT if failure is None else internal_error(_reason(failure)))
+        await self._wire.close(1000)
+
+    async def _read(self) -> None:
+        async for data in self._wire.inputs(self._options.session_timeout):
+            self._waiting.append(decode(data, self._options.codec))
+            self._arrived.set()
+        self._no_more = True
+        self._arrived.set()
+
+    async def _work(self, job: JobContext) -> None:
+        await self._wire.greet()
+        if self._options.client_streaming:
+            await self._answer(self._inputs(), job)
+            return
+        async for batch in self._batches():
+            await self._answer(batch if self._options.max_batch_size > 1 else batch[0], job)
+
+    async def _batches(self) -> AsyncIterator[list[Any]]:
+        """What waits, up to the batch size; what is still there after the last input, too."""
+        while True:
+            batch = [self._waiting.popleft() for _ in range(self._options.max_batch_size) if self._waiting]
+            if batch:
+                yield batch
+            elif self._no_more:
+                return
+            else:
+                self._arrived.clear()
+                await self._arrived.wait()
+
+    async def _inputs(self) -> AsyncIterator[Any]:
+        async with aclosing(self._batches()) as batches:  # type: ignore[type-var]
+            async for batch in batches:
+                for input in batch:
+                    yield input
+
+    async def _answer(self, input: Any, job: JobContext) -> None:
+        began = time.monotonic()
+        if self._endpoint.streams:
+            async with aclosing(self._endpoint.stream(input, job)) as values:
+                async for value in values:
+                    await self._wire.answer(value)
+        else:
+            await self._wire.answer(await self._endpoint.call(input, job))
+        if self._options.timings:
+            await self._wire.send(timings(time.monotonic() - began))
+
+
+class Wire:
+    """The connection, with this call's fault in between."""
+
+    def __init__(self, call: Call, connection: web.WebSocketResponse, codec: str) -> None:
+        self._call, self._connection, self._codec = call, connection, codec
+        self._count = 0
+        self._silent = False
+
+    async def inputs(self, timeout: float | None) -> AsyncIterator[str | bytes]:
+        """The payloads that arrive, until none came for `timeout` seconds. `Gone` when the client closes."""
+        while True:
+            try:
+                message = await self._connection.receive(timeout)
+            except TimeoutError:
+                return
+            if message.type is WSMsgType.PING and not self._silent:
+                await self._connection.pong(message.data)
+            elif message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                yield message.data
+            elif message.type not in (WSMsgType.PING, WSMsgType.PONG):
+                raise Gone(message.extra or "")
+
+    async def greet(self) -> None:
+        """What a fault has to say before the first message."""
+        await self._take(steps(None, 0, self._call.fault, self._codec))
+
+    async def answer(self, value: Any) -> None:
+        self._count += 1
+        await self._take(steps(value, self._count, self._call.fault, self._codec))
+
+    async def send(self, frame: str | bytes) -> None:
+        try:
+            await (
+                self._connection.send_str(frame)
+                if isinstance(frame, str)
+                else self._connection.send_bytes(frame)
+            )
+        except ConnectionError as error:
+            raise Gone from error
+
+    async def close(self, code: int, reason: str = "") -> None:
+        await self._connection.close(code=code, message=reason.encode())
+
+    async def _take(self, wanted: list[Step]) -> None:
+        for step in wanted:
+            if step.frame is not None and step.end != "torn":
+                await self.send(step.frame)
+            if step.pause:
+                self._silent = True
+                await asyncio.sleep(step.pause)
+                self._silent = False
+            if step.end is not None:
+                await self._finish(step)
+                raise Gone
+
+    async def _finish(self, step: Step) -> None:
+        if isinstance(step.end, int):
+            fault = self._call.fault
+            await self.close(step.end, (fault.body or "") if fault is not None else "")
+            return
+        transport = self._call.request.transport
+        if step.end == "reset":
+            reset(transport)
+        elif transport is not None:
+            if step.end == "torn":
+                transport.write(torn(step.frame or b""))
+            hang_up(self._call.request)
+
+
+def _reason(failure: BaseException) -> str:
+    return f"{type(failure).__name__}: {failure}"

@@ -1,0 +1,70 @@
+"""The small hosts: the login's token, each endpoint's schema (protocol 1.4, 11.6)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import parse_qsl
+
+from fal_async.emulator.core import Call, Core, Reply
+from fal_async.emulator.jobs.endpoints import Endpoint
+from fal_async.emulator.wire.answers import json_answer, method_not_allowed, request_error
+
+
+async def token(core: Core, call: Call) -> Reply:
+    """`POST auth.fal.ai/oauth/token`, as a form or as JSON."""
+    if call.route.rest != "oauth/token":
+        return request_error(404, "Not Found")
+    if call.request.method != "POST":
+        return method_not_allowed()
+    try:
+        form = _form(call)
+    except ValueError as error:
+        return json_answer({"error": "invalid_request", "error_description": str(error)}, 400)
+    return core.keyring.grant(form)
+
+
+def _form(call: Call) -> dict[str, Any]:
+    if call.request.content_type != "application/json":
+        return dict(parse_qsl(call.body.decode()))
+    form = json.loads(call.body)
+    if not isinstance(form, dict):
+        raise ValueError("expected a JSON object")
+    return form
+
+
+async def openapi(core: Core, call: Call) -> Reply:
+    """`GET fal.ai/api/openapi/queue/openapi.json?endpoint_id=`: public; 404 and null for none (11.6)."""
+    endpoint = core.endpoints.find(call.query.get("endpoint_id"))
+    if call.route.rest != "api/openapi/queue/openapi.json" or endpoint is None:
+        return json_answer(None, 404)
+    return json_answer(openapi_document(endpoint))
+
+
+def openapi_document(endpoint: Endpoint) -> dict[str, Any]:
+    """Input: the body of `POST /{id}`. Output: the 200 of `GET /{id}/requests/{request_id}` (11.6)."""
+    path = f"/{endpoint.endpoint_id}"
+    schemas = {"Input": endpoint.input_schema or {"type": "object"}, "Output": endpoint.output_schema or {}}
+    request_id = {"name": "request_id", "in": "path", "required": True, "schema": {"type": "string"}}
+    return {
+        "openapi": "3.0.4",
+        "info": {
+            "title": f"Queue OpenAPI for {endpoint.endpoint_id}",
+            "version": "1.0.0",
+            "x-fal-metadata": {"endpointId": endpoint.endpoint_id},
+        },
+        "paths": {
+            path: {
+                "post": {"requestBody": {"required": True, **_content("Input")}, "responses": {"200": {}}}
+            },
+            f"{path}/requests/{{request_id}}": {
+                "get": {"parameters": [request_id], "responses": {"200": _content("Output")}}
+            },
+        },
+        "components": {"schemas": schemas},
+        "servers": [{"url": "https://queue.fal.run"}],
+    }
+
+
+def _content(name: str) -> dict[str, Any]:
+    return {"content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}}

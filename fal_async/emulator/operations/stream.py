@@ -1,0 +1,187 @@
+"""Streams: `POST fal.run/{id}/stream`, server-sent events or chunks of bytes (protocol 5.1)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import aclosing
+from functools import partial
+from typing import Any, Protocol
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from fal_async.emulator.core import Call, Core, Reply
+from fal_async.emulator.faults.delivery import hang_up, reset
+from fal_async.emulator.faults.streams import Piece, pieces
+from fal_async.emulator.jobs.endpoints import Endpoint, Served
+from fal_async.emulator.jobs.job import COMPLETED, Job, JobContext
+from fal_async.emulator.operations.realtime_tokens import refusal
+from fal_async.emulator.operations.status_stream import KEEP_ALIVE
+from fal_async.emulator.operations.submit import open_job, options_and_input, outcome, run
+from fal_async.emulator.wire.answers import Answer
+from fal_async.emulator.wire.routing import normal_id
+from fal_async.emulator.wire.sse import CHUNKS, EVENTS
+
+
+class Sink(Protocol):
+    """Where a stream goes: the body of an answer, or frames of a WebSocket (protocol 5.2)."""
+
+    async def begin(self, status: int, headers: Mapping[str, str]) -> None: ...
+    async def write(self, data: bytes) -> None: ...
+
+
+class AnswerBody:
+    """The sink of a plain call; `response` is there once the stream has begun."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self.response: web.StreamResponse | None = None
+
+    async def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        self.response = web.StreamResponse(status=status, headers=headers)
+        await self.response.prepare(self._call.request)
+
+    async def write(self, data: bytes) -> None:
+        if self.response is None:
+            raise RuntimeError("the stream has not begun")
+        await self.response.write(data)
+
+
+async def stream(core: Core, call: Call) -> Reply:
+    """The model goes ahead of the queue, and the caller's leaving stops it, as with a direct run."""
+    endpoint = core.endpoints.find_used(call.route.rest, call.route.endpoint_id)
+    if refused := refusal(core, call, public=endpoint is not None and endpoint.public):
+        return refused
+    if endpoint is not None and not endpoint.streams and endpoint.endpoint_id == call.route.endpoint_id:
+        # Somebody accepts events on a path that gives its answer in one piece.
+        return core.endpoints.missing(call.route.rest) if _has_tail(call) else await run(core, call)
+    if endpoint is None or not endpoint.streams:
+        return core.endpoints.missing(call.route.rest)
+    taken = options_and_input(call)
+    if isinstance(taken, Answer):
+        return taken
+    await stall(call)
+    call.job = open_job(core, call, endpoint, *taken, via="stream")
+    body = AnswerBody(call)
+    answer = await perform(core, call, endpoint, call.job, body)
+    return answer if body.response is None else body.response
+
+
+async def stall(call: Call) -> None:
+    """A fault that is silent before the headers."""
+    if call.fault is not None and call.fault.kind == "stall" and call.fault.where == "headers":
+        await asyncio.sleep(call.fault.seconds)
+
+
+def _has_tail(call: Call) -> bool:
+    return normal_id(call.route.rest) != call.route.endpoint_id
+
+
+async def perform(core: Core, call: Call, endpoint: Endpoint, job: Job, sink: Sink) -> Answer:
+    """Run the model, its values going to `sink`. What it answers counts only if the sink never began."""
+    sender = Sender(call, job, sink)
+    job.work = partial(sender.work, endpoint)
+    return await followed(core, endpoint, job, sender)
+
+
+async def followed(core: Core, served: Served, job: Job, sender: Sender) -> Answer:
+    """Until the job, whose work goes through `sender`, is done or its caller leaves."""
+    queue = core.dispatcher.of(served)
+    queue.enter(job)
+    try:
+        while job.state != COMPLETED:
+            await _completed_within(job, core.keep_alive)
+            await sender.keep_alive()
+    except asyncio.CancelledError:
+        queue.stop(job, "client_disconnected")
+        raise
+    if sender.begun and not sender.finished:
+        sender.break_off()
+    return outcome(job)
+
+
+async def _completed_within(job: Job, seconds: float) -> None:
+    try:
+        await job.wait_for(COMPLETED, timeout=seconds)
+    except TimeoutError:
+        return
+
+
+class Sender:
+    """From a model's values to a sink, with this call's fault in between."""
+
+    def __init__(self, call: Call, job: Job, sink: Sink) -> None:
+        self._call, self._job, self._sink = call, job, sink
+        self._count = 0
+        self._busy = self._broken_off = self._binary = False
+        self._written = 0
+        self._written_before = 0
+        self.begun = self.finished = False
+
+    async def work(self, endpoint: Endpoint, input: Any, job: JobContext) -> None:
+        """The headers leave with the first value: whatever fails before it is an ordinary error."""
+        async with aclosing(endpoint.stream(input, job)) as values:
+            async for value in values:
+                if not self.begun:
+                    await self._begin(value)
+                if not await self.pass_on(value):
+                    break
+        if not self.begun:
+            await self._begin(None)
+        self.finished = True
+
+    async def pass_on(self, value: Any) -> bool:
+        """False: the stream was broken off."""
+        if not self._broken_off:
+            self._count += 1
+            await self._send(pieces(value, self._count, self._call.fault))
+        return not self._broken_off
+
+    async def keep_alive(self) -> None:
+        """A comment, if nothing was written since it was last asked for."""
+        idle = self.begun and self._written == self._written_before
+        self._written_before = self._written
+        if idle and not (self._busy or self._binary or self._broken_off or self._job.state == COMPLETED):
+            await self._sink.write(KEEP_ALIVE)
+
+    def break_off(self) -> None:
+        """A failure after the first byte has no status any more: the body ends before its end."""
+        self._broken_off = True
+        hang_up(self._call.request)
+
+    async def begin(self, status: int, headers: Mapping[str, str], *, binary: bool) -> None:
+        """`binary`: values are bytes as they are, and nothing is put between them."""
+        self._binary, fault = binary, self._call.fault
+        headers = CIMultiDict(headers)
+        headers["x-fal-request-id"] = self._job.request_id
+        if fault is not None and fault.kind == "content_type":
+            headers["Content-Type"] = fault.body or "text/plain"
+        await self._sink.begin(status, headers)
+        self.begun = True
+        await self._send(pieces(None, 0, fault))
+
+    async def _begin(self, value: Any) -> None:
+        binary = isinstance(value, bytes | bytearray)
+        headers = {"Content-Type": CHUNKS if binary else EVENTS, "Cache-Control": "no-cache"}
+        await self.begin(200, headers, binary=binary)
+
+    async def _send(self, parts: list[Piece]) -> None:
+        self._busy = True
+        for piece in parts:
+            if piece.data:
+                await self._sink.write(piece.data)
+                self._written += 1
+            if piece.pause:
+                await asyncio.sleep(piece.pause)
+            if piece.end is not None:
+                self._broken_off = True
+                self._end(piece.end)
+                break
+        self._busy = False
+
+    def _end(self, how: str) -> None:
+        if how == "reset":
+            reset(self._call.request.transport)
+        elif how == "close":
+            hang_up(self._call.request)

@@ -1,0 +1,126 @@
+"""Taking a request in: `POST queue.fal.run/{id}` and `POST fal.run/{id}` (protocol 3, 4.1)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fal_async.emulator.core import Call, Core
+from fal_async.emulator.jobs.endpoints import Endpoint, Served
+from fal_async.emulator.jobs.job import COMPLETED, Job, input_of
+from fal_async.emulator.jobs.options import BadOption, CallOptions, parse_options
+from fal_async.emulator.wire.answers import Answer, bad_json, bad_request, json_answer, request_error
+
+
+async def submit(core: Core, call: Call) -> Answer:
+    endpoint, options, input = _read(core, call)
+    if isinstance(endpoint, Answer):
+        return endpoint
+    if refused := queue_too_long(core, endpoint, options):
+        return refused
+    call.job = open_job(core, call, endpoint, options, input, via="queue")
+    return queued(core, call, endpoint, call.job)
+
+
+def queue_too_long(core: Core, served: Served, options: CallOptions) -> Answer | None:
+    """ "if the endpoint's queue (all callers together) is longer, answer 429" (4.1)"""
+    limit = options.max_queue_length
+    if limit is None or core.dispatcher.of(served).waiting <= limit:
+        return None
+    return request_error(429, f"Queue is longer than {limit}")
+
+
+def queued(core: Core, call: Call, served: Served, job: Job) -> Answer:
+    position = core.dispatcher.of(served).enter(job)
+    document = {
+        "status": "IN_QUEUE",
+        "request_id": job.request_id,
+        **job_urls(call, served),
+        "queue_position": position,
+        "gateway_request_id": job.request_id,
+    }
+    return json_answer(document, 200, {"x-fal-request-id": job.request_id})
+
+
+async def run(core: Core, call: Call) -> Answer:
+    """A direct run goes ahead of the queue, and the caller's leaving stops it (protocol 3.3, 13)."""
+    endpoint, options, input = _read(core, call)
+    if isinstance(endpoint, Answer):
+        return endpoint
+    call.job = open_job(core, call, endpoint, options, input, via="run")
+    return await performed(core, endpoint, call.job)
+
+
+async def performed(core: Core, served: Served, job: Job) -> Answer:
+    """Past the queue, while the caller waits on the connection."""
+    queue = core.dispatcher.of(served)
+    queue.enter(job)
+    try:
+        await job.wait_for(COMPLETED)
+    except asyncio.CancelledError:
+        queue.stop(job, "client_disconnected")
+        raise
+    return outcome(job)
+
+
+def outcome(job: Job) -> Answer:
+    """The model's own status, headers and body, and fal's headers (protocol 3.2, 4.4)."""
+    if job.answer is None:
+        raise RuntimeError(f"request {job.request_id} has no outcome yet")
+    headers = {"x-fal-request-id": job.request_id, "x-fal-billable-units": f"{job.billable_units or 0:g}"}
+    if job.attempts:
+        headers["X-Fal-Served-From"] = runner_of(job)
+    if job.options.hint is not None:
+        headers["X-Fal-Runner-Hints"] = job.options.hint
+    return job.answer.with_headers(headers)
+
+
+def runner_of(job: Job) -> str:
+    """`X-Fal-Served-From`: the internal id of the runner that answered (protocol 3.2)."""
+    served = job.endpoint_id if job.queue is None else job.queue.endpoint.endpoint_id
+    return f"runner-{served.replace('/', '-')}"
+
+
+def job_urls(call: Call, served: Served) -> dict[str, str]:
+    """Without the sub-path, and under the primary host also when the backup host was called (1.1, 2)."""
+    request_id = call.request_id
+    base = f"{call.origin}/queue.fal.run/{served.app_id}/requests/{request_id}"
+    return {"response_url": base, "status_url": f"{base}/status", "cancel_url": f"{base}/cancel"}
+
+
+def _read(core: Core, call: Call) -> tuple[Endpoint | Answer, CallOptions, Any]:
+    """Everything that can be wrong with a request before it is taken."""
+    endpoint_id = call.route.endpoint_id or ""
+    endpoint = core.endpoints.find(endpoint_id)
+    if endpoint is None:
+        return core.endpoints.missing(endpoint_id), CallOptions(), None
+    taken = options_and_input(call)
+    return (taken, CallOptions(), None) if isinstance(taken, Answer) else (endpoint, *taken)
+
+
+def options_and_input(call: Call) -> tuple[CallOptions, Any] | Answer:
+    """What the caller asks for and brings; the 400 or 422 where it can't be read."""
+    try:
+        options = parse_options(call.headers, call.query)
+    except BadOption as error:
+        return bad_request(str(error))
+    try:
+        return options, _input(call)
+    except ValueError as error:
+        return bad_json(error)
+
+
+def _input(call: Call) -> Any:
+    """With GET the input is the query (protocol 3)."""
+    return dict(call.query) if call.request.method == "GET" else input_of(call.body)
+
+
+def open_job(
+    core: Core, call: Call, endpoint: Endpoint, options: CallOptions, input: Any, *, via: str
+) -> Job:
+    """A new entry in the books. `via`: "queue", or how it goes past the queue."""
+    job = core.books.open(
+        endpoint.endpoint_id, input, via=via, options=options, headers=call.headers, origin=call.origin
+    )
+    job.work = endpoint.call
+    return job

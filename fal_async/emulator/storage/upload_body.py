@@ -1,0 +1,93 @@
+"""Request bodies that go to disk as they come: no upload is ever in memory whole."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from io import FileIO
+from pathlib import Path
+
+from aiohttp import web
+
+from fal_async.emulator.storage.files import FileStore
+from fal_async.emulator.wire.recorder import Entry
+
+STREAMED = frozenset({"upload", "part"})
+"""The operations whose body is not read before they are answered."""
+_PIECE = 1024 * 1024
+"""Bytes collected before they are written: a hop to a thread for each packet would cost more."""
+
+
+class Body:
+    """The body of one request, still on the wire. `size` counts what has arrived, also for the record."""
+
+    def __init__(self, request: web.BaseRequest, entry: Entry) -> None:
+        self._request, self._entry = request, entry
+
+    @property
+    def declared(self) -> int | None:
+        return self._request.content_length
+
+    async def to_disk(self, files: FileStore, target: Path) -> tuple[int, str]:
+        """Size and MD5. `target` appears whole or not at all."""
+        temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}.tmp")
+        try:
+            written = await self._write(temporary)
+            await files.work(lambda: _move(temporary, target))
+        finally:
+            temporary.unlink(missing_ok=True)
+        return written
+
+    async def _write(self, temporary: Path) -> tuple[int, str]:
+        digest, size, pieces = hashlib.md5(usedforsecurity=False), 0, bytearray()
+        temporary.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb", buffering=0) as file:
+            while chunk := await self._next():
+                digest.update(chunk)
+                size += len(chunk)
+                pieces += chunk
+                if len(pieces) >= _PIECE:
+                    await _write_in_thread(file, bytes(pieces))
+                    pieces.clear()
+            file.write(pieces)
+        return size, digest.hexdigest()
+
+    async def discard(self, share: float = 1.0) -> None:
+        """Read this share of what was announced and throw it away."""
+        wanted = (self.declared or 0) * share
+        while self._entry.size < wanted and await self._next():
+            pass
+
+    async def _next(self) -> bytes:
+        chunk = await self._request.content.readany()
+        self._entry.size += len(chunk)
+        return chunk
+
+
+async def _write_in_thread(file: FileIO, piece: bytes) -> None:
+    """Waited for also on cancellation: the file must not be closed under the thread's hands."""
+    writing = asyncio.ensure_future(asyncio.to_thread(file.write, piece))
+    try:
+        await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        await asyncio.wait([writing])
+        raise
+
+
+def _move(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source.replace(target)
+
+
+def join(parts: list[Path], target: Path) -> None:
+    """The parts in this order, as one file; a piece is in memory at a time."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    whole = parts[0]
+    with whole.open("ab", buffering=0) as file:
+        for part in parts[1:]:
+            with part.open("rb", buffering=0) as source:
+                while piece := source.read(_PIECE):
+                    file.write(piece)
+            part.unlink()
+    whole.replace(target)

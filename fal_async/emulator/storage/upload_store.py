@@ -1,0 +1,154 @@
+"""What the storage service knows: CDN tokens, uploads under way, signed URLs, the account's defaults."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+
+from fal_async.emulator.storage.lifecycle import Lifecycle
+
+MAX_PARTS = 10_000
+MAX_TOKEN_LIFETIME = 30 * 86_400
+"""CDN tokens live up to 30 days (protocol 7.1)."""
+MAX_UPLOADS = 100_000
+"""Kept in the books; beyond it the oldest go."""
+MAX_SIGNED = 7 * 86_400
+"""Signed URLs, up to 7 days (protocol 7.4)."""
+
+
+class BadUpload(Exception):
+    """An upload call that can't be carried out: the status and the text of the answer."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status, self.detail = status, detail
+
+
+@attrs.frozen(kw_only=True)
+class Part:
+    etag: str
+    size: int
+
+
+@attrs.define(eq=False, kw_only=True)
+class Upload:
+    """A file on its way in. Read it in tests; only the emulator writes to it."""
+
+    upload_id: str
+    path: str
+    """What it will be served as, under the file host."""
+    content_type: str
+    lifecycle: Lifecycle = attrs.field(factory=Lifecycle)
+    multipart: bool = False
+    signature: str | None = attrs.field(default=None, repr=False)
+    """In the query of a presigned URL (routes A and B); None on route C, which has a token."""
+    parts: dict[int, Part] = attrs.field(factory=dict)
+    completed: bool = False
+
+    @property
+    def part_name(self) -> str:
+        return f"unfinished/{self.upload_id}"
+
+
+class UploadBook:
+    """min_part_size: bytes that every part but the last must have; fal documents no limit, S3 has 5 MiB."""
+
+    def __init__(self, *, token_lifetime: float, min_part_size: int) -> None:
+        self.token_lifetime, self.min_part_size = token_lifetime, min_part_size
+        self.defaults = Lifecycle()
+        self.uploads: dict[str, Upload] = {}
+        self._tokens: dict[str, float] = {}
+        self._signed: dict[str, tuple[str, float]] = {}
+
+    # Tokens.
+
+    def grant(self, seconds: float | None) -> dict[str, Any]:
+        """A new CDN token. The lifetime that was asked for can't be longer than the emulator's own."""
+        self._forget_the_old()
+        lifetime = min(self.token_lifetime if seconds is None else seconds, self.token_lifetime)
+        token = secrets.token_urlsafe(24)
+        self._tokens[token] = time.time() + lifetime
+        expires_at = datetime.fromtimestamp(self._tokens[token], UTC).isoformat()
+        return {"token": token, "token_type": "Bearer", "expires_at": expires_at}
+
+    def revoke_tokens(self) -> None:
+        self._tokens.clear()
+
+    def knows(self, authorization: str | None) -> bool:
+        scheme, _, token = (authorization or "").partition(" ")
+        return scheme.lower() == "bearer" and self._tokens.get(token, 0) > time.time()
+
+    # Signed reading.
+
+    def sign(self, path: str, seconds: float) -> str:
+        """The value of the `identity` query (protocol 7.4)."""
+        self._forget_the_old()
+        identity = secrets.token_urlsafe(16)
+        self._signed[identity] = (path, time.time() + seconds)
+        return identity
+
+    def is_signed(self, path: str, query: Mapping[str, str]) -> bool:
+        signed, until = self._signed.get(query.get("identity", ""), ("", 0.0))
+        return signed == path and until > time.time()
+
+    def _forget_the_old(self) -> None:
+        now = time.time()
+        if len(self._tokens) + len(self._signed) > MAX_UPLOADS:
+            self._tokens = {token: until for token, until in self._tokens.items() if until > now}
+            self._signed = {name: signed for name, signed in self._signed.items() if signed[1] > now}
+
+    # Uploads.
+
+    def open(self, path: str, content_type: str, lifecycle: Lifecycle, **form: Any) -> Upload:
+        upload = Upload(
+            upload_id=secrets.token_hex(12),
+            path=path,
+            content_type=content_type,
+            lifecycle=lifecycle,
+            **form,
+        )
+        if len(self.uploads) >= MAX_UPLOADS:
+            del self.uploads[next(iter(self.uploads))]
+        self.uploads[upload.upload_id] = upload
+        return upload
+
+    def forget_unfinished(self) -> None:
+        self.uploads = {name: upload for name, upload in self.uploads.items() if upload.completed}
+
+    def new_signature(self) -> str:
+        return secrets.token_urlsafe(16)
+
+    def find(self, upload_id: str | None, *, multipart: bool) -> Upload:
+        upload = self.uploads.get(upload_id or "")
+        if upload is None or upload.multipart != multipart or (upload.completed and multipart):
+            raise BadUpload(404, "The specified upload does not exist; it may have been completed")
+        return upload
+
+    def check_signature(self, upload: Upload, given: str | None) -> None:
+        if not hmac.compare_digest(upload.signature or "", given or ""):
+            raise BadUpload(403, "The signature of this URL does not match")
+
+    def check_list(self, upload: Upload, listed: list[tuple[int, str]]) -> None:
+        """What S3 and its kin check before they put the parts together, but for the order: fal's own Python
+        client lists them as they finished (protocol 7.2), and that works."""
+        numbers = sorted(number for number, _ in listed)
+        if not numbers or numbers != list(range(1, len(numbers) + 1)):
+            raise BadUpload(400, f"InvalidPart: expected the parts 1 to {len(upload.parts)}")
+        for number, etag in listed:
+            part = upload.parts.get(number)
+            if part is None or part.etag.strip('"') != etag.strip('"'):
+                raise BadUpload(400, f"InvalidPart: part {number} is missing or has another ETag")
+        self._check_sizes([upload.parts[number].size for number in numbers])
+
+    def _check_sizes(self, sizes: list[int]) -> None:
+        *full, last = sizes
+        if len(set(full)) > 1 or (full and last > full[0]):
+            raise BadUpload(400, "InvalidPart: all parts but the last must have the same size")
+        if full and full[0] < self.min_part_size:
+            raise BadUpload(400, f"EntityTooSmall: parts must have {self.min_part_size} bytes or more")

@@ -1,0 +1,46 @@
+"""What a page in a browser needs to call another origin: it calls fal's hosts directly (protocol 13).
+
+With a token for realtime and streams, with a presigned URL for uploads. `/_emulator` is not for pages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from aiohttp import web
+
+from fal_async.emulator.wire.routing import ADMIN
+
+_ANYBODY = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "*"}
+_KEPT_SECONDS = "600"
+
+
+class Request(web.BaseRequest):
+    """Whatever is answered to a page, also piece by piece, the page may read."""
+
+    async def _prepare_hook(self, response: web.StreamResponse) -> None:
+        if _is_from_a_page(self):
+            response.headers.update(_ANYBODY)
+
+
+def make_request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> Request:
+    """aiohttp's own way of making one."""
+    return Request(message, payload, protocol, writer, task, asyncio.get_running_loop())
+
+
+def preflight(request: web.BaseRequest) -> web.Response | None:
+    """The answer to the question that a browser asks first; None: it is something else."""
+    method = request.headers.get("Access-Control-Request-Method")
+    if request.method != "OPTIONS" or method is None or not _is_from_a_page(request):
+        return None
+    headers = {
+        "Access-Control-Allow-Methods": method,
+        "Access-Control-Allow-Headers": request.headers.get("Access-Control-Request-Headers", ""),
+        "Access-Control-Max-Age": _KEPT_SECONDS,
+    }
+    return web.Response(status=204, headers=headers)
+
+
+def _is_from_a_page(request: web.BaseRequest) -> bool:
+    return "Origin" in request.headers and request.path.strip("/").partition("/")[0] != ADMIN

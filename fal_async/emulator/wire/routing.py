@@ -1,0 +1,146 @@
+"""From a path to what is asked for: pure. One origin serves all fal hosts, told apart by the first segment.
+
+`/queue.fal.run/fal-ai/flux/requests/{id}/status` is fal's `https://queue.fal.run/fal-ai/flux/requests/{id}/status`.
+An owner's name never has a dot, so a first segment with a dot is a host. Without one, the path is fal.run's.
+A client whose DNS is bent towards the emulator says the host in its Host header instead: the same, unwritten.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import attrs
+
+from fal_async.emulator.wire.storage_paths import StoragePath, parse_storage
+
+ADMIN = "_emulator"
+QUEUE_HOSTS = frozenset({"queue.fal.run", "queue.falrun.com"})
+RUN_HOSTS = frozenset({"fal.run", "falrun.com"})
+"""The second name of each is the backup host (protocol 1.1)."""
+_OTHER_HOSTS = {
+    "rest.fal.ai": "rest",
+    "rest.alpha.fal.ai": "rest",
+    "v3.fal.media": "file",
+    "v3b.fal.media": "file",
+    "api.fal.ai": "platform",
+    "fal.ai": "openapi",
+    "auth.fal.ai": "token",
+    "ws.fal.run": "websocket",
+}
+PLATFORM_HOST = "api.fal.ai"
+_TOKEN_PATHS = frozenset({"tokens", "tokens/realtime"})
+"""Both forms of a realtime token (protocol 6.2), on rest.fal.ai."""
+FAL_HOSTS = QUEUE_HOSTS | RUN_HOSTS | _OTHER_HOSTS.keys()
+_KEY_SET = ".well-known/jwks.json"
+"""On either name of rest.fal.ai, and public, unlike the rest of it (protocol 8.3)."""
+_RUN_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
+"""JS allows other methods than POST (protocol 3). What only asks for headers or options runs nothing."""
+NAMESPACES = frozenset({"workflows", "comfy"})
+_LEGACY_ID = re.compile(r"^(\d+)-([A-Za-z0-9][A-Za-z0-9-]*)$")
+_PORT = re.compile(r":\d+$")
+_TAILS = {
+    (): ("GET", "result"),
+    ("response",): ("GET", "result"),
+    ("status",): ("GET", "status"),
+    ("status", "stream"): ("GET", "status_stream"),
+    ("cancel",): ("PUT", "cancel"),
+}
+
+
+@attrs.frozen(kw_only=True)
+class Route:
+    """`kind` names the operation; `endpoint_id` is the id as it stood in the path (mostly without a sub-path
+    on the calls about one request); `rest` is the path after the host."""
+
+    kind: str
+    host: str
+    rest: str
+    endpoint_id: str | None = None
+    request_id: str | None = None
+    storage: StoragePath | None = None
+
+
+def parse(method: str, path: str, host: str = "") -> Route:
+    """`host`: the Host header. One of fal's own names counts as the path's first segment."""
+    segments = [segment for segment in path.split("/") if segment]
+    if (name := host_name(host)) in FAL_HOSTS:
+        segments.insert(0, name)
+    if not segments:
+        return Route(kind="index", host="", rest="")
+    if segments[0] == ADMIN:
+        return Route(kind="admin", host=ADMIN, rest="/".join(segments[1:]))
+    return _route(method, segments.pop(0) if "." in segments[0] else "fal.run", segments)
+
+
+def host_name(header: str) -> str:
+    """A Host header without its port."""
+    return _PORT.sub("", header).rstrip(".").lower()
+
+
+def _route(method: str, host: str, segments: list[str]) -> Route:
+    if host in QUEUE_HOSTS:
+        return _queue_route(method, host, segments)
+    rest = "/".join(segments)
+    if host in RUN_HOSTS:
+        kind = "run" if method in _RUN_METHODS else "wrong_method"
+        return Route(kind=kind, host=host, rest=rest, endpoint_id=normal_id(rest))
+    kind = _OTHER_HOSTS.get(host, "unknown")
+    if kind == "rest" and rest == _KEY_SET:
+        return Route(kind="key_set", host=host, rest=rest)
+    if kind == "rest" and rest in _TOKEN_PATHS:
+        return Route(kind="realtime_token", host=host, rest=rest)
+    endpoint_id = _without_tail(rest, "stream") if kind == "websocket" else None
+    storage = parse_storage(method, kind, rest)
+    kind = storage.kind if storage else kind
+    return Route(kind=kind, host=host, rest=rest, endpoint_id=endpoint_id, storage=storage)
+
+
+def refined(route: Route, method: str, headers: Mapping[str, str]) -> Route:
+    """A path of fal.run as it is used: called, streamed or upgraded to a WebSocket (protocol 3, 5.1, 6.1).
+
+    The endpoint id of a stream or a realtime session is the one before `/stream` or `/realtime`.
+    """
+    if route.kind != "run":
+        return route
+    if headers.get("Upgrade", "").lower() == "websocket":
+        return attrs.evolve(route, kind="realtime", endpoint_id=_without_tail(route.rest, "realtime"))
+    if method == "POST" and _wants_events(route.rest, headers.get("Accept", "")):
+        return attrs.evolve(route, kind="stream", endpoint_id=_without_tail(route.rest, "stream"))
+    return route
+
+
+def _wants_events(rest: str, accept: str) -> bool:
+    return "text/event-stream" in accept.lower() or normal_id(rest) != _without_tail(rest, "stream")
+
+
+def _without_tail(rest: str, tail: str) -> str:
+    """`owner/app/stream` without its last segment; `owner/stream` is an app of that name."""
+    shorter = normal_id(rest.removesuffix(f"/{tail}"))
+    return shorter if "/" in shorter else normal_id(rest)
+
+
+def _queue_route(method: str, host: str, segments: list[str]) -> Route:
+    rest = "/".join(segments)
+    # "requests" can't stand before owner/app: looking from the third on keeps an app of that name usable.
+    if "requests" not in segments[2:]:
+        kind = "submit" if method == "POST" else "wrong_method"
+        return Route(kind=kind, host=host, rest=rest, endpoint_id=normal_id(rest))
+    at = segments.index("requests", 2)
+    wanted, kind = _TAILS.get(tuple(segments[at + 2 :]), ("", "unknown"))
+    if kind != "unknown" and wanted != method:
+        kind = "wrong_method"
+    request_id = segments[at + 1] if len(segments) > at + 1 else None
+    return Route(kind=kind, host=host, rest=rest, endpoint_id="/".join(segments[:at]), request_id=request_id)
+
+
+def normal_id(text: str) -> str:
+    """The legacy one-segment form `123-app` means `123/app` (protocol 2)."""
+    legacy = _LEGACY_ID.match(text)
+    return f"{legacy[1]}/{legacy[2]}" if legacy else text
+
+
+def app_id(endpoint_id: str) -> str:
+    """`[namespace/]owner/app`, for the URLs about one request: the sub-path is dropped (protocol 2)."""
+    parts = endpoint_id.split("/")
+    return "/".join(parts[: 3 if parts[0] in NAMESPACES else 2])

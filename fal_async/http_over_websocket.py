@@ -1,0 +1,245 @@
+"""HTTP over WebSocket: several direct calls over one connection (protocol 5.2). Experimental at fal."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+import weakref
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from fal_async.errors import RealtimeError, SessionStateError, StreamError, TransportError
+from fal_async.models import FetchFiles, Result, T
+from fal_async.protocol.endpoint import EndpointId
+from fal_async.protocol.http import REQUEST_ID, HttpRequest, HttpResponse, Operation, decode_body, error_of
+from fal_async.protocol.http_over_websocket import Body, End, Exchange, Start, websocket_url
+from fal_async.protocol.realtime import BROKEN, Disconnected, close_words
+from fal_async.protocol.sse import SSEDecoder
+from fal_async.protocol.streaming import BodyKind, Meaning, body_kind, error_detail, error_message, meaning_of
+from fal_async.protocol.structure import encode_json, input_value, structure
+
+if TYPE_CHECKING:
+    from fal_async.transport import Transport, WebSocket
+
+_OPEN_TIMEOUT, _HEARTBEAT = 90.0, 20.0
+
+
+class HttpOverWebSocket:
+    """One connection for several calls of one endpoint: made by `fal.websocket(...)`.
+
+        async with fal.websocket("fal-ai/any-llm") as calls:
+            result = await calls.run({"prompt": "one"})
+
+            await calls.send({"prompt": "two"})
+            await calls.send({"prompt": "three"})
+            two, three = await calls.recv(), await calls.recv()
+
+    Answers come in the order of the inputs; one task at a time may receive. Experimental: fal may change it,
+    and a lost connection is not made again, as inputs on the way may be worked on and billed.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        endpoint: EndpointId,
+        headers: Mapping[str, str],
+        connections: weakref.WeakSet[Any],
+        prepare: Callable[[Any], Awaitable[Any]],
+        fetch_files: FetchFiles,
+    ) -> None:
+        self._transport, self._endpoint, self._headers = transport, endpoint, headers
+        self._connections, self._prepare, self._fetch_files = connections, prepare, fetch_files
+        self._exits = contextlib.AsyncExitStack()
+        self._socket: WebSocket | None = None
+        self._answer: _Answer | None = None
+        self._receiving = False
+        self.endpoint_id = endpoint.full
+        self.unanswered = 0
+        """Inputs that were sent and whose answers were not received yet."""
+
+    async def __aenter__(self) -> HttpOverWebSocket:
+        """Raises ApiError where the handshake is refused, TransportError where there is no connection."""
+        opening = self._transport.websocket(
+            websocket_url(self._transport.settings, self._endpoint),
+            headers=self._headers,
+            auth=True,
+            heartbeat=_HEARTBEAT,
+            connect_timeout=_OPEN_TIMEOUT,
+            endpoint_id=self.endpoint_id,
+        )
+        self._socket = await self._exits.enter_async_context(opening)
+        self._answer, self.unanswered = None, 0
+        self._connections.add(self)
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Answers that are on their way are lost. Closing twice is no error."""
+        self._socket = None
+        await self._exits.aclose()
+
+    async def run(self, input: Any = None, *, output_type: type[T] | None = None) -> Result[T]:
+        """Send one input and give its answer. RealtimeError where earlier answers still wait for `recv`."""
+        await self._pass_over_what_was_left()
+        if self.unanswered:
+            raise RealtimeError(f"{self.unanswered} earlier answer(s) come first: take them with recv()")
+        await self.send(input)
+        return await self.recv(output_type=output_type)
+
+    async def send(self, input: Any = None) -> None:
+        """Send one input, without waiting for its answer. Files in it are uploaded first."""
+        data = encode_json(await self._prepare(input_value(input)))
+        socket = self._open_socket()
+        self.unanswered += 1
+        try:
+            await socket.send(data.decode())
+        except TransportError as error:
+            self.unanswered -= 1
+            raise self._lost(BROKEN, "") from error
+
+    async def recv(self, *, output_type: type[T] | None = None) -> Result[T]:
+        """The whole answer to the oldest input that has none yet. A cancelled `recv` loses nothing of it.
+
+        Raises:
+            ApiError and its kinds: that input was refused or failed; the connection goes on.
+            RealtimeError: the connection ended before the answer, or carried something else.
+            ResponseDecodeError: the answer is not what it says, or no `output_type`.
+            SessionStateError: another task is receiving.
+        """
+        answer = await self._next_answer()
+        while not isinstance(await self._part(answer), End):
+            pass
+        response = self._response(answer)
+        data = decode_body(response)
+        names = {"request_id": response.request_id, "endpoint_id": self.endpoint_id}
+        typed = data if output_type is None else structure(data, output_type, **names)
+        return Result(
+            data=typed,
+            request_id=response.request_id,
+            attempts={"websocket": 1},
+            headers=response.headers,
+            fetch=self._fetch_files,
+        )
+
+    async def stream(self) -> AsyncGenerator[Any, None]:
+        """The values of the next answer as they come, where it is an event stream; else its chunks of bytes.
+
+        Raises what `recv` raises, and StreamError for error events, what can't be decoded, and an event that
+        breaks off. What is left of an answer when you leave early is passed over by what is received next.
+        """
+        answer = await self._next_answer()
+        answer.streamed = True
+        decoder = SSEDecoder()
+        part: Start | Body | End = Body(bytes(answer.body))  # what a cancelled `recv` had received
+        while not isinstance(part, End):
+            start = answer.start
+            if start is not None and start.status < 300 and isinstance(part, Body) and part.data:
+                answer.body.clear()
+                if body_kind(start.headers) is not BodyKind.EVENTS:
+                    yield part.data
+                else:
+                    for event in decoder.feed(part.data):
+                        if (meaning := meaning_of(event)) in (Meaning.VALUE, Meaning.ERROR):
+                            yield self._value(start, event.data, meaning)
+            part = await self._part(answer)
+        response = self._response(answer)
+        if decoder.incomplete:
+            raise StreamError(
+                "the stream ended in the middle of an event",
+                request_id=response.request_id,
+                endpoint_id=self.endpoint_id,
+            )
+
+    def _value(self, start: Start, data: str, meaning: Meaning) -> Any:
+        names: dict[str, Any] = {"request_id": start.request_id, "endpoint_id": self.endpoint_id}
+        if meaning is Meaning.ERROR:
+            detail = error_detail(data)
+            raise StreamError(error_message(detail), reason="error", detail=detail, **names)
+        try:
+            return json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise StreamError("an event is no JSON", reason="undecodable", **names) from error
+
+    async def _next_answer(self) -> _Answer:
+        """A new one, or the one that a cancelled `recv` has begun."""
+        await self._pass_over_what_was_left()
+        if not self.unanswered:
+            raise RealtimeError("nothing was sent that has no answer yet")
+        self._answer = self._answer or _Answer()
+        return self._answer
+
+    async def _pass_over_what_was_left(self) -> None:
+        while self._answer is not None and self._answer.streamed:
+            await self._part(self._answer)
+            if self._answer is not None:
+                self._answer.body.clear()
+
+    async def _part(self, answer: _Answer) -> Start | Body | End:
+        """The next frame of this answer, which takes note of it."""
+        if self._receiving:
+            raise SessionStateError("another task is receiving from this connection: only one can")
+        if self._answer is not answer:
+            raise RealtimeError("the rest of this answer was passed over: another one was received meanwhile")
+        self._receiving = True
+        try:
+            part = answer.take(await self._open_socket().receive())
+        except Disconnected as end:
+            raise self._lost(end.code, end.reason) from None
+        finally:
+            self._receiving = False
+        if isinstance(part, End):
+            self._answer = None
+            self.unanswered -= 1
+        return part
+
+    def _response(self, answer: _Answer) -> HttpResponse:
+        """ApiError for what is no success."""
+        start = answer.start
+        if start is None:
+            raise RealtimeError("an answer ended before it began", endpoint_id=self.endpoint_id)
+        headers = {REQUEST_ID: start.request_id, **start.headers}
+        response = HttpResponse(status=start.status, headers=headers, body=bytes(answer.body))
+        if 200 <= start.status < 300:
+            return response
+        request = HttpRequest(
+            operation=Operation.RUN, method="POST", url=self.endpoint_id, endpoint_id=self.endpoint_id
+        )
+        raise error_of(request, response, time.time())
+
+    def _open_socket(self) -> WebSocket:
+        if self._socket is None:
+            raise SessionStateError("the connection is not open: `async with fal.websocket(...) as calls:`")
+        return self._socket
+
+    def _lost(self, code: int, reason: str) -> RealtimeError:
+        words = close_words(code, reason).replace("realtime connection", "WebSocket", 1)
+        return RealtimeError(
+            f"{words}, with {self.unanswered} answer(s) still to come",
+            code=code,
+            reason=reason,
+            endpoint_id=self.endpoint_id,
+        )
+
+
+class _Answer:
+    """What has come of one answer. `streamed`: its values are given out as they come, and not kept."""
+
+    def __init__(self) -> None:
+        self._exchange = Exchange()
+        self.start: Start | None = None
+        self.body = bytearray()
+        self.streamed = False
+
+    def take(self, frame: str | bytes) -> Start | Body | End:
+        part = self._exchange.take(frame)
+        if isinstance(part, Start):
+            self.start = part
+        elif isinstance(part, Body):
+            self.body += part.data
+        return part

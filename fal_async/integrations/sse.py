@@ -1,0 +1,220 @@
+"""Browsers that wait: relays to those that stay, cancelled work for those that leave."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import logging
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, MutableMapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+
+from fal_async.errors import ConfigurationError
+from fal_async.integrations.sse_events import (
+    KEEP_ALIVE,
+    LastEvent,
+    events_of_request,
+    events_of_stream,
+    last_event,
+)
+from fal_async.queue.client import RequestHandle
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+logger = logging.getLogger("fal_async")
+T = TypeVar("T")
+Source = RequestHandle | AsyncIterable[Any]
+CANCEL_LIMIT = 5.0
+"""Seconds that the cancel of an abandoned request may take."""
+_MEDIA_TYPE = "text/event-stream"
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+"""The second one: a proxy that buffers would hold the events back."""
+
+
+async def while_connected(request: Request, work: Awaitable[T]) -> T:
+    """The outcome of `work`; when the browser leaves first, `work` is cancelled and ClientDisconnect raised.
+
+    A cancelled `fal.subscribe(...)` cancels its request on fal, so that nobody pays for what nobody sees.
+    """
+    # Read before `work` begins: two readers would take the body from each other.
+    try:
+        await past_the_body(request)
+    except ClientDisconnect:
+        _drop(work)
+        raise
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(disconnected(request.receive))
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        finished = task.done()
+        await end_tasks(task, gone)
+    if not finished:
+        raise ClientDisconnect
+    return task.result()
+
+
+def _drop(work: Awaitable[Any]) -> None:
+    if inspect.iscoroutine(work):
+        work.close()
+    elif isinstance(work, asyncio.Future):
+        work.cancel()
+
+
+async def past_the_body(request: Request) -> None:
+    """What comes after the body can only be the disconnect. The body stays readable: Starlette keeps it."""
+    with contextlib.suppress(RuntimeError):  # read already, as a form or piece by piece
+        await request.body()
+
+
+async def disconnected(receive: Receive) -> None:
+    """Until the client is gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def end_tasks(*tasks: asyncio.Future[Any]) -> None:
+    """Cancelled and waited for; what they raise is not raised here."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+# Server-sent events.
+
+
+async def sse_response(
+    request: Request,
+    source: Source | Callable[[], Source | Awaitable[Source]],
+    *,
+    resume: Callable[[str], Source | Awaitable[Source]] | None = None,
+    logs: bool = True,
+    cancel_on_disconnect: bool = True,
+    keep_alive: float = 15.0,
+) -> Response:
+    """Relays a request or a stream to the browser as server-sent events (see `events.py` for their names).
+
+    source                  a RequestHandle (updates, then the result), an `EventStream` or any async iterable
+                            (each item a message), or a function (async or not) that gives one. What it raises
+                            is raised here, before the answer begins
+    resume                  gives the handle of a request that the browser followed before its connection broke,
+                            from the request id in its `Last-Event-ID`. Without it a reconnecting browser starts,
+                            and pays, anew. The id comes from the browser: check it where that matters.
+                            It only makes sense with `cancel_on_disconnect=False`
+    logs                    whether updates carry log lines
+    cancel_on_disconnect    True: when the browser leaves, a request is cancelled on fal, a stream closed
+    keep_alive              seconds between comments that keep idle connections open
+
+    A HEAD request gets the headers alone: `source` is not asked for, nothing is submitted.
+    """
+    if not keep_alive > 0:
+        raise ConfigurationError(f"keep_alive={keep_alive!r}: expected seconds, more than 0")
+    if request.method == "HEAD":  # Starlette sends it to each GET route
+        return Response(headers=_HEADERS, media_type=_MEDIA_TYPE)
+    seen = last_event(request.headers.get("last-event-id")) if resume is not None else None
+    if seen is not None and seen.ended:
+        return Response(status_code=204)  # tells EventSource to stop reconnecting
+    found = await _source(source, resume, seen)
+    return _EventsResponse(found, logs=logs, cancel_on_disconnect=cancel_on_disconnect, keep_alive=keep_alive)
+
+
+async def _source(source: Any, resume: Callable[[str], Any] | None, seen: LastEvent | None) -> Source:
+    if seen is not None and resume is not None:
+        found = resume(seen.request_id)
+    else:
+        found = source() if callable(source) else source
+    if inspect.isawaitable(found):
+        found = await found
+    if not isinstance(found, RequestHandle) and not hasattr(found, "__aiter__"):
+        raise ConfigurationError(
+            f"source is a {type(found).__name__}: expected a RequestHandle or an async iterable"
+        )
+    if isinstance(found, contextlib.AbstractAsyncContextManager):
+        await found.__aenter__()  # a stream begins: an HTTP error is a plain answer then
+    return cast("Source", found)
+
+
+class _EventsResponse(StreamingResponse):
+    def __init__(self, source: Source, *, logs: bool, cancel_on_disconnect: bool, keep_alive: float) -> None:
+        self._source = source
+        self._handle = source if isinstance(source, RequestHandle) else None
+        events = (
+            events_of_request(source, logs=logs)
+            if isinstance(source, RequestHandle)
+            else events_of_stream(source)
+        )
+        super().__init__(events, headers=_HEADERS, media_type=_MEDIA_TYPE)
+        self._events: AsyncGenerator[bytes, None] = events
+        self._keep_alive = keep_alive
+        self._cancel_on_disconnect = cancel_on_disconnect
+        self._told_all = False
+
+    async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
+        pump = asyncio.ensure_future(self._pump(send))
+        gone = asyncio.ensure_future(disconnected(receive))
+        finished = False
+        try:
+            await asyncio.wait((pump, gone), return_when=asyncio.FIRST_COMPLETED)
+            finished = pump.done()
+        finally:
+            await end_tasks(pump, gone)
+            if hasattr(self._source, "aclose"):
+                await self._source.aclose()
+            await self._abandon()
+        if finished:
+            with contextlib.suppress(ClientDisconnect):
+                pump.result()
+        if self.background is not None:
+            await self.background()
+
+    async def _pump(self, server_send: Send) -> None:
+        send = _telling_who_left(server_send)
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        turns = asyncio.Lock()
+
+        async def write(data: bytes) -> None:
+            async with turns:
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+
+        keeper = asyncio.ensure_future(_keep_alive(write, self._keep_alive))
+        try:
+            async with contextlib.aclosing(self._events) as events:
+                async for data in events:
+                    await write(data)
+            self._told_all = True
+        finally:
+            await end_tasks(keeper)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _abandon(self) -> None:
+        """The browser left, the server stops, or the relay broke: nobody will look at the result."""
+        if self._handle is None or self._told_all or not self._cancel_on_disconnect:
+            return
+        cancel = asyncio.ensure_future(self._handle.cancel())
+        done, _ = await asyncio.wait((cancel,), timeout=CANCEL_LIMIT)
+        if not done:
+            await end_tasks(cancel)
+        elif cancel.exception() is not None:
+            logger.warning("an abandoned request could not be cancelled: %s", cancel.exception())
+
+
+def _telling_who_left(send: Send) -> Send:
+    """Some servers say so by an OSError of `send` (ASGI 2.4), before `receive` does."""
+
+    async def told(message: MutableMapping[str, Any]) -> None:
+        try:
+            await send(message)
+        except OSError as error:
+            raise ClientDisconnect from error
+
+    return told
+
+
+async def _keep_alive(write: Callable[[bytes], Awaitable[None]], seconds: float) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        await write(KEEP_ALIVE)

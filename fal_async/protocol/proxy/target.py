@@ -1,0 +1,215 @@
+"""Where a proxied request may go, decided (protocol 10). Stricter than fal's own proxy, on purpose.
+
+The target is taken apart by a grammar that knows nothing but what fal's clients send: https, an exact host,
+plain path segments. What does not fit is refused, never repaired; what fits is put together anew, so that
+no two parsers can read it differently.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import attrs
+
+from fal_async.config import Hosts
+from fal_async.protocol.proxy.rules import (
+    ON_REQUEST,
+    TARGET_HEADER,
+    ProxyRoute,
+    ProxyRules,
+    Refusal,
+    app_length,
+)
+
+MAX_TOKEN_BODY = 16 * 1024
+MAX_TOKEN_SECONDS = 300
+_MAX_TARGET = 8192
+_MAX_FIELDS = 64
+
+# No user, no port, no fragment, no percent sign in the path, no space or control character anywhere.
+_TARGET = re.compile(r"https://([a-z0-9.-]+)((?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)+)/?(?:\?([!-~]*))?")
+_APP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+_SERVICES: Mapping[str, str] = {"fal.run": "run", "queue.fal.run": "queue", "rest.fal.ai": "rest"}
+_QUEUE_TAILS: Mapping[tuple[str, ...], tuple[str, ProxyRoute]] = {
+    (): ("GET", ProxyRoute.RESULT),
+    ("response",): ("GET", ProxyRoute.RESULT),
+    ("status",): ("GET", ProxyRoute.STATUS),
+    ("status", "stream"): ("GET", ProxyRoute.STATUS),
+    ("cancel",): ("PUT", ProxyRoute.CANCEL),
+}
+_CDN = {"storage_type": "fal-cdn-v3"}
+_REST_PATHS: Mapping[str, tuple[ProxyRoute, Mapping[str, str]]] = {
+    "storage/upload/initiate": (ProxyRoute.UPLOAD, _CDN),
+    "storage/upload/initiate-multipart": (ProxyRoute.MULTIPART, _CDN),
+    "storage/upload/complete-multipart": (ProxyRoute.MULTIPART, _CDN),
+    "storage/auth/token": (ProxyRoute.CDN_TOKEN, _CDN),
+    "tokens": (ProxyRoute.TOKENS, {}),
+    "tokens/realtime": (ProxyRoute.TOKENS, {}),
+}
+_QUERIES: Mapping[ProxyRoute, frozenset[str]] = {
+    ProxyRoute.SUBMIT: frozenset({"fal_max_queue_length", "fal_webhook"}),
+    ProxyRoute.STATUS: frozenset({"logs"}),
+}
+
+
+@attrs.frozen(kw_only=True)
+class Target:
+    """What is asked for, taken apart. `query` is encoded anew, without its question mark."""
+
+    route: ProxyRoute
+    method: str
+    service: str
+    """"run", "queue" or "rest": a field of `Hosts`."""
+    path: str
+    query: str = attrs.field(default="", repr=False)
+    endpoint_id: str | None = None
+    """The whole id, or the app alone on calls about one request; None for storage and tokens."""
+    request_id: str | None = None
+
+    def url(self, hosts: Hosts) -> str:
+        return f"{getattr(hosts, self.service)}{self.path}" + (f"?{self.query}" if self.query else "")
+
+
+def find_target(method: str, values: list[str], rules: ProxyRules) -> Target:
+    """The target of a request whose target headers are `values`. Refusal (400, 403 or 405) otherwise."""
+    if len(values) != 1:
+        raise Refusal(400, f"expected one {TARGET_HEADER} header")
+    found = _TARGET.fullmatch(values[0]) if len(values[0]) <= _MAX_TARGET else None
+    if found is None or found[1] not in _SERVICES:
+        raise Refusal(400, f"{TARGET_HEADER} is no https URL of a fal service")
+    segments = found[2][1:].split("/")
+    find = _FINDERS[_SERVICES[found[1]]]
+    target = find(method, segments, rules)
+    return attrs.evolve(target, query=_checked_query(target, found[3] or "", rules))
+
+
+def _find_run(method: str, segments: list[str], rules: ProxyRules) -> Target:
+    if method not in ("GET", "POST"):
+        raise Refusal(405, "a direct call is a GET or a POST")
+    endpoint_id = _allowed_endpoint(segments, rules)
+    return Target(
+        route=ProxyRoute.RUN, method=method, service="run", path=f"/{endpoint_id}", endpoint_id=endpoint_id
+    )
+
+
+def _find_queue(method: str, segments: list[str], rules: ProxyRules) -> Target:
+    # An app may be called "requests", so looking begins after its name, as fal's ids are read (protocol 2).
+    length = app_length(segments)
+    if "requests" in segments[length:]:
+        return _find_request(method, segments, segments.index("requests", length), rules)
+    if method != "POST":
+        raise Refusal(405, "a submit is a POST")
+    endpoint_id = _allowed_endpoint(segments, rules)
+    return Target(
+        route=ProxyRoute.SUBMIT,
+        method=method,
+        service="queue",
+        path=f"/{endpoint_id}",
+        endpoint_id=endpoint_id,
+    )
+
+
+def _find_request(method: str, segments: list[str], at: int, rules: ProxyRules) -> Target:
+    id_and_tail = segments[at + 1 :]
+    known = _QUEUE_TAILS.get(tuple(id_and_tail[1:]))
+    if known is None or not id_and_tail or not _REQUEST_ID.fullmatch(id_and_tail[0]):
+        raise Refusal(403, "this path of the queue is not passed on")
+    wanted, route = known
+    if method != wanted:
+        raise Refusal(405, f"this path takes {wanted}")
+    endpoint_id = "/".join(segments[:at])
+    is_app = at == app_length(segments)
+    if not any(p.allows_app(endpoint_id) if is_app else p.allows(endpoint_id) for p in rules.endpoints):
+        raise Refusal(403, "this endpoint is not allowed")
+    return Target(
+        route=route,
+        method=method,
+        service="queue",
+        path="/" + "/".join(segments),
+        endpoint_id=endpoint_id,
+        request_id=id_and_tail[0],
+    )
+
+
+def _find_rest(method: str, segments: list[str], rules: ProxyRules) -> Target:
+    path = "/".join(segments)
+    route, _ = _REST_PATHS.get(path, (None, {}))
+    if route is None or (route in ON_REQUEST and route not in rules.allow):
+        raise Refusal(403, "this path is not passed on")
+    if method != "POST":
+        raise Refusal(405, "this path takes POST")
+    # "/tokens/" ends with a slash (protocol 6.2).
+    return Target(
+        route=route, method=method, service="rest", path=f"/{path}/" if path == "tokens" else f"/{path}"
+    )
+
+
+_FINDERS: Mapping[str, Callable[[str, list[str], ProxyRules], Target]] = {
+    "run": _find_run,
+    "queue": _find_queue,
+    "rest": _find_rest,
+}
+
+
+def _allowed_endpoint(segments: list[str], rules: ProxyRules) -> str:
+    endpoint_id = "/".join(segments)
+    if not any(pattern.allows(endpoint_id) for pattern in rules.endpoints):
+        raise Refusal(403, "this endpoint is not allowed")
+    return endpoint_id
+
+
+def _checked_query(target: Target, query: str, rules: ProxyRules) -> str:
+    # Some servers take a semicolon for an ampersand.
+    if "#" in query or ";" in query:
+        raise Refusal(400, "the query of the target is malformed")
+    try:
+        pairs = parse_qsl(
+            query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=_MAX_FIELDS
+        )
+    except ValueError:
+        raise Refusal(400, "the query of the target is malformed") from None
+    if target.service == "rest":
+        allowed = dict(pairs) == _REST_PATHS[target.path.strip("/")][1] and len(pairs) < 2
+    elif target.route is ProxyRoute.RUN:
+        # The model's own; what the gateway reads is not (protocol 1.2, 3.1).
+        allowed = not any(name.strip().lower().startswith("fal_") for name, _ in pairs)
+    else:
+        allowed = {name for name, _ in pairs} <= _QUERIES.get(target.route, frozenset())
+    webhook = any(name == "fal_webhook" for name, _ in pairs)
+    if not allowed or (webhook and ProxyRoute.WEBHOOK not in rules.allow):
+        raise Refusal(403, "a query parameter of the target is not passed on")
+    return urlencode(pairs)
+
+
+# Realtime tokens (protocol 6.2): what they are good for stands in the body.
+
+
+def checked_token_body(body: bytes, rules: ProxyRules) -> bytes:
+    """The same, encoded anew. Refusal where it asks for an app that is not allowed, or for over 300 s."""
+    try:
+        wanted = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Refusal(400, "a token is asked for in JSON") from None
+    apps = wanted.get("allowed_apps") if isinstance(wanted, dict) else None
+    if not isinstance(apps, list) or not apps or not all(_is_app_allowed(app, rules) for app in apps):
+        raise Refusal(403, "a token for these apps is not allowed")
+    seconds = [wanted[name] for name in ("token_expiration", "duration") if name in wanted]
+    if not all(type(s) is int and 0 < s <= MAX_TOKEN_SECONDS for s in seconds):
+        raise Refusal(403, f"a token may live {MAX_TOKEN_SECONDS} s")
+    if set(wanted) - {"allowed_apps", "token_expiration", "duration"}:
+        raise Refusal(403, "a token is asked for with fields that are not passed on")
+    # A field that came twice is read here and there as the same one.
+    return json.dumps(wanted, separators=(",", ":")).encode()
+
+
+def _is_app_allowed(app: Any, rules: ProxyRules) -> bool:
+    if not isinstance(app, str) or not _APP.fullmatch(app):
+        return False
+    if "/" in app:
+        return any(pattern.allows(app) for pattern in rules.endpoints)
+    return any(pattern.alias.fullmatch(app) for pattern in rules.endpoints)

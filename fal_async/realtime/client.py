@@ -1,0 +1,276 @@
+"""Realtime: conversations with a model over a WebSocket (protocol 6). The conversation: `conversation.py`."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import time
+import weakref
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fal_async.config import check_function
+from fal_async.errors import AuthenticationError, ConfigurationError, PermissionDeniedError
+from fal_async.options import clean_headers
+from fal_async.protocol.endpoint import EndpointId
+from fal_async.protocol.realtime import (
+    DEFAULT_PATH,
+    TOKEN_SECONDS,
+    Token,
+    TokenForm,
+    check_count,
+    check_max_buffering,
+    check_seconds,
+    parse_token,
+    realtime_url,
+    token_request,
+)
+from fal_async.protocol.reconnecting import Keep, Reconnect, Throttle, Unsent
+from fal_async.realtime.codec import Codec, Decode, Encode
+from fal_async.realtime.connection import RealtimeConnection
+from fal_async.realtime.reconnecting import OnReconnect, OnTimings
+from fal_async.single_flight import Shared
+
+if TYPE_CHECKING:
+    from fal_async.transport import Transport, WebSocket
+
+TokenProvider = Callable[[str], str] | Callable[[str], Awaitable[str]]
+"""Called with the endpoint id and path before each handshake; gives a token that was fetched elsewhere."""
+
+DEFAULT_MAX_MESSAGE_SIZE = 64 * 1024 * 1024
+_OPEN_TIMEOUT = 90.0
+"""Seconds: a handshake may wait for a runner (protocol 6.1)."""
+
+
+class RealtimeTokens:
+    """The tokens of one set of credentials, by app; shared by all views of a session that have these."""
+
+    def __init__(self) -> None:
+        self._by_app: dict[tuple[TokenForm, str], Shared[Token]] = {}
+
+    def of(self, endpoint: EndpointId, form: TokenForm) -> Shared[Token]:
+        name = endpoint.app_id if form == "alias" else endpoint.full
+        return self._by_app.setdefault((form, name), Shared())
+
+
+class Realtime:
+    """`fal.realtime`: opens realtime connections. `connections` is the session's list of what it has to close."""
+
+    def __init__(
+        self, transport: Transport, tokens: RealtimeTokens, connections: weakref.WeakSet[Any]
+    ) -> None:
+        self._transport, self._tokens, self._connections = transport, tokens, connections
+
+    def connect(
+        self,
+        endpoint_id: str,
+        *,
+        path: str = DEFAULT_PATH,
+        # What is sent and received
+        max_buffering: int | None = None,
+        encode: Encode | None = None,
+        decode: Decode | None = None,
+        throttle: float | None = None,
+        max_message_size: int | None = DEFAULT_MAX_MESSAGE_SIZE,
+        receive_buffer: int = 64,
+        # Coming back
+        reconnect: bool | Reconnect = True,
+        keep: Keep = "latest",
+        max_unsent: int = 64,
+        heartbeat: float | None = 20.0,
+        # Who we are
+        use_token: bool = True,
+        token_provider: TokenProvider | None = None,
+        token_form: TokenForm = "alias",
+        token_seconds: int = TOKEN_SECONDS,
+        # What is told
+        on_reconnect: OnReconnect | None = None,
+        on_timings: OnTimings | None = None,
+        # The handshake
+        connect_timeout: float = _OPEN_TIMEOUT,
+        hint: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> RealtimeConnection:
+        """A conversation with a model: `async with fal.realtime.connect("fal-ai/...") as connection:`.
+
+        Nothing is sent before the block is entered. https://docs.fal.ai/model-apis/real-time/quickstart
+
+        Args:
+            path: the endpoint's realtime path.
+            max_buffering: how many messages the server buffers, 1 to 60, before it drops the oldest; None:
+                the app's own figure.
+            encode, decode: between messages and frames; default msgpack. `encode` may give `str` for a text
+                frame; `json.dumps` and `json.loads` do for apps that speak JSON.
+            throttle: seconds between two messages that are sent; of those in between the newest is sent when
+                its time comes, the others are dropped.
+            max_message_size: bytes of a message received, default 64 MiB; a larger one ends the connection.
+                None: no limit.
+            receive_buffer: messages that wait to be received, default 64; beyond that reading stops, and the
+                server feels it.
+            reconnect: True (default), False, or a `Reconnect(attempts=..., ...)`. See `RealtimeConnection`.
+            keep, max_unsent: what becomes of messages sent while there is no connection: "latest" (default)
+                keeps the newest only, "all" up to `max_unsent` of them; then `send` waits.
+            heartbeat: seconds of silence after which the peer is asked whether it lives; it has as long
+                to answer. Default 20; None: never.
+            use_token: True: a short-lived token is fetched for this app and kept for the next connections.
+                False: the key itself goes with the handshake.
+            token_provider: gives the token, called with the endpoint id and path before each handshake.
+            token_form: how a token names the app: "alias" (default), or "path" for `/tokens/realtime`.
+            token_seconds: the life that is asked for; default 120.
+            on_reconnect: called with a `Reconnected` when a lost connection stands again; may be async. It may
+                send; it can't wait for a message, as nothing is read before it is done.
+            on_timings: called with the seconds that the model says it took; likewise.
+            connect_timeout: seconds for one handshake, default 90: it may wait for a runner.
+            hint: prefers a runner that reported this hint. headers: more headers of the handshake.
+
+        Raises:
+            ConfigurationError: for a wrong option, or where msgpack is needed and not installed.
+        """
+        check_max_buffering(max_buffering)
+        counts = {"max_message_size": max_message_size, "receive_buffer": receive_buffer}
+        for name, count in {**counts, "token_seconds": token_seconds}.items():
+            check_count(name, count)
+        for name, seconds in {"heartbeat": heartbeat, "connect_timeout": connect_timeout}.items():
+            check_seconds(name, seconds)
+        functions = {"encode": encode, "decode": decode, "token_provider": token_provider}
+        for name, function in {**functions, "on_reconnect": on_reconnect, "on_timings": on_timings}.items():
+            check_function(name, function)
+        endpoint = EndpointId.parse(endpoint_id, path)
+        dialer = _Dialer(
+            self._transport,
+            endpoint,
+            max_buffering=max_buffering,
+            max_message_size=max_message_size or 0,
+            heartbeat=heartbeat,
+            connect_timeout=connect_timeout,
+            headers=clean_headers(
+                {**({} if hint is None else {"X-Fal-Runner-Hint": hint}), **(headers or {})}
+            ),
+            token=self._token_source(endpoint, use_token, token_provider, token_form, token_seconds),
+        )
+        connection = RealtimeConnection(
+            dialer,
+            Codec(encode, decode),
+            endpoint_id=endpoint.full,
+            reconnect=Reconnect.of(reconnect),
+            unsent=Unsent(keep, max_unsent),
+            receive_buffer=receive_buffer,
+            throttle=None if throttle is None else Throttle(throttle),
+            on_reconnect=on_reconnect,
+            on_timings=on_timings,
+        )
+        self._connections.add(connection)
+        return connection
+
+    def _token_source(
+        self,
+        endpoint: EndpointId,
+        use_token: bool,
+        provider: TokenProvider | None,
+        form: TokenForm,
+        seconds: int,
+    ) -> _TokenSource | None:
+        if not use_token:
+            if provider is not None:
+                raise ConfigurationError("token_provider and use_token=False exclude one another")
+            return None
+        if provider is not None:
+            return _Provided(provider, endpoint.full)
+        request = token_request(self._transport.settings, endpoint, form, seconds)
+
+        async def fetch() -> Token:
+            asked_at = time.time()
+            return parse_token(await self._transport.send(request), asked_at, seconds)
+
+        return _Fetched(self._tokens.of(endpoint, form), fetch)
+
+
+class _TokenSource(Protocol):
+    """Where the tokens of one connection come from."""
+
+    async def get(self) -> str: ...
+
+    def rejected(self, in_a_row: int) -> bool:
+        """The one that was given last. Whether another one may be better."""
+        ...
+
+
+class _Provided:
+    def __init__(self, provider: TokenProvider, app: str) -> None:
+        self._provider, self._app = provider, app
+
+    async def get(self) -> str:
+        token: Any = self._provider(self._app)
+        token = await token if inspect.isawaitable(token) else token
+        if not isinstance(token, str) or not token:
+            raise ConfigurationError(f"token_provider gave a {type(token).__name__}: expected a token's text")
+        return token
+
+    def rejected(self, in_a_row: int) -> bool:
+        return in_a_row == 1
+
+
+class _Fetched:
+    def __init__(self, shared: Shared[Token], fetch: Callable[[], Awaitable[Token]]) -> None:
+        self._shared, self._fetch = shared, fetch
+        self._given: Token | None = None
+        self._is_new = False
+
+    async def get(self) -> str:
+        known = self._shared.value
+        self._given = await self._shared.get(lambda token: token.use_until > time.time(), self._fetch)
+        self._is_new = self._given is not known
+        return self._given.text
+
+    def rejected(self, in_a_row: int) -> bool:
+        """A token that was kept may be too old or revoked; new ones that are rejected are a refusal."""
+        if self._shared.value is self._given:
+            self._shared.value = None
+        return in_a_row == 1 or not self._is_new
+
+
+class _Dialer:
+    """Opens the WebSocket of one connection, again and again, with a token that is good."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        endpoint: EndpointId,
+        *,
+        max_buffering: int | None,
+        max_message_size: int,
+        heartbeat: float | None,
+        connect_timeout: float,
+        headers: Mapping[str, str],
+        token: _TokenSource | None,
+    ) -> None:
+        self._transport, self._endpoint, self._max_buffering = transport, endpoint, max_buffering
+        self._max_message_size, self._heartbeat = max_message_size, heartbeat
+        self._connect_timeout, self._headers, self._token = connect_timeout, headers, token
+
+    async def dial(self, exits: contextlib.AsyncExitStack) -> WebSocket:
+        """Raises what the token service or the handshake raises."""
+        try:
+            return await self._handshake(exits)
+        except (AuthenticationError, PermissionDeniedError):
+            if not self.token_rejected(1):
+                raise
+        return await self._handshake(exits)
+
+    def token_rejected(self, in_a_row: int) -> bool:
+        """Whether another token may be had. `in_a_row`: rejections without a message in between."""
+        return self._token is not None and self._token.rejected(in_a_row)
+
+    async def _handshake(self, exits: contextlib.AsyncExitStack) -> WebSocket:
+        token = None if self._token is None else await self._token.get()
+        return await exits.enter_async_context(
+            self._transport.websocket(
+                realtime_url(self._transport.settings, self._endpoint, token, self._max_buffering),
+                headers=self._headers,
+                auth=token is None,
+                max_size=self._max_message_size,
+                heartbeat=self._heartbeat,
+                connect_timeout=self._connect_timeout,
+                endpoint_id=self._endpoint.full,
+            )
+        )

@@ -1,0 +1,321 @@
+"""The line of a realtime connection: a WebSocket that is made again when it is lost (protocol 6.3, 6.5)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fal_async.callbacks import call_back
+from fal_async.errors import ApiError, FalError, RealtimeError, SessionStateError, TransportError
+from fal_async.protocol.realtime import (
+    BROKEN,
+    NORMAL,
+    Control,
+    Disconnected,
+    Ended,
+    Failed,
+    Timings,
+    Unauthorized,
+    close_words,
+    is_lost,
+    is_normal,
+)
+from fal_async.protocol.reconnecting import InFlight, Outgoing, Reconnect, Reconnected, Unsent
+from fal_async.realtime.codec import Codec
+from fal_async.realtime.message_queue import Inbox
+from fal_async.realtime.reader import Reading
+
+if TYPE_CHECKING:
+    from fal_async.transport import WebSocket
+
+OnReconnect = Callable[[Reconnected], Awaitable[None] | None]
+OnTimings = Callable[[float], Awaitable[None] | None]
+OnLoss = Callable[[list[Outgoing], RealtimeError], None]
+
+_STEADY = 60.0
+"""Seconds after which a connection counts as good although it brought no message: some models only listen."""
+
+
+class Dialer(Protocol):
+    async def dial(self, exits: contextlib.AsyncExitStack) -> WebSocket: ...
+    def token_rejected(self, in_a_row: int) -> bool:
+        """Whether another token may be had. `in_a_row`: rejections without a message in between."""
+        ...
+
+
+class _Lost(Exception):
+    """There is no connection, and another one may help. `ended`: the one before it ended in order."""
+
+    def __init__(self, error: RealtimeError, *, unauthorized: bool = False, ended: bool = False) -> None:
+        super().__init__()
+        self.error, self.unauthorized, self.ended = error, unauthorized, ended
+
+
+class Line:
+    """One task reads (see `Reading`) and comes back; senders write past it, or leave their messages to it.
+
+    `ended`: the session is over, in order or with the error that `inbox` gives. `reconnects`: how often a
+    lost connection was made good. `on_loss` is told at once what was in flight, whatever becomes of it.
+    """
+
+    def __init__(
+        self,
+        dialer: Dialer,
+        codec: Codec,
+        inbox: Inbox,
+        *,
+        endpoint_id: str,
+        policy: Reconnect | None,
+        unsent: Unsent,
+        on_loss: OnLoss,
+        on_reconnect: OnReconnect | None,
+        on_timings: OnTimings | None,
+    ) -> None:
+        self._dialer, self._codec, self._policy, self._endpoint_id = dialer, codec, policy, endpoint_id
+        self._on_loss, self._on_reconnect, self._on_timings = on_loss, on_reconnect, on_timings
+        self.inbox, self.unsent, self.in_flight = inbox, unsent, InFlight()
+        self._exits = contextlib.AsyncExitStack()
+        self._socket: WebSocket | None = None  # None: nothing to send on
+        self._reading: Reading | None = None
+        self.take: Callable[[], Awaitable[Any]] = self._not_entered
+        """The next message; `END`, or the error of the session, at its end."""
+        self._task: asyncio.Task[None] | None = None
+        self._starting = asyncio.Lock()
+        self._moved = asyncio.Event()  # set, and replaced, when a connection stands or the session is over
+        self._fruitless = self._rejections = self._resent = 0
+        self._stands_since = 0.0
+        self._error: FalError | None = None
+        self._closed = self.ended = False
+        self.reconnects = 0
+
+    @property
+    def started(self) -> bool:
+        return self._task is not None
+
+    async def start(self) -> None:
+        """Raises what the token service or the handshake raises."""
+        await self._connect()
+        self._go()
+
+    def _go(self) -> None:
+        self.inbox.reopen()
+        self.ended, self._fruitless, self._rejections = False, 0, 0
+        self._task = asyncio.get_running_loop().create_task(self._live(), name="fal_async realtime")
+
+    async def aclose(self) -> None:
+        self._closed = True
+        task = self._task
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+            await asyncio.wait({task})
+        self._finish(None)
+        await self._hang_up()
+
+    def problem(self, message: str, **details: Any) -> RealtimeError:
+        return RealtimeError(message, endpoint_id=self._endpoint_id, **details)
+
+    # Sending.
+
+    async def send(self, outgoing: Outgoing) -> None:
+        """Sent, or left with those that wait for a connection. RealtimeError where the session is over."""
+        socket = self._socket
+        if socket is not None and not self.unsent.waiting:
+            try:
+                return await self._transmit(socket, outgoing)
+            except TransportError as error:
+                if self._policy is None:
+                    raise self.problem("the realtime connection is lost", code=BROKEN) from error
+                self._socket = None  # the task that reads finds out as well, and makes another one
+        return await self._send_later(outgoing)
+
+    async def _send_later(self, outgoing: Outgoing) -> None:
+        if not self.started:
+            await self._not_entered()
+        while True:
+            if self.ended or self._closed:
+                await self._begin_anew()
+            if self._socket is not None and not self.unsent.waiting:
+                return await self.send(outgoing)
+            if not self.unsent.full:
+                return self.unsent.add(outgoing)
+            await self._moved.wait()
+
+    async def _transmit(self, socket: WebSocket, outgoing: Outgoing) -> None:
+        """TransportError: it was not sent."""
+        self.in_flight.add(outgoing)
+        try:
+            await socket.send(outgoing.data)
+        except TransportError:
+            self.in_flight.remove(outgoing)
+            raise
+
+    async def _begin_anew(self) -> None:
+        """After the end of a session: another one, if it ended in order and may be."""
+        if self._closed:
+            raise SessionStateError("the realtime connection is closed")
+        if self._error is not None:
+            raise self._error
+        if self._policy is None:
+            raise self.problem("the session has ended")
+        async with self._starting:
+            if self.ended and self._task is not None:
+                await asyncio.wait({self._task})
+                # The task finds no connection, and makes one as it makes a lost one good.
+                self._reading, self.take = None, self.inbox.get
+                self._go()
+
+    async def _not_entered(self) -> Any:
+        raise SessionStateError("use the connection in a block: `async with fal.realtime.connect(...)`")
+
+    # Receiving.
+
+    async def _live(self) -> None:
+        try:
+            while not self.ended:
+                try:
+                    await self._receive_all()
+                except _Lost as lost:
+                    await self._come_back(lost)
+        except FalError as error:
+            self._finish(error)
+        except Exception as error:
+            # A user's callback raised: that must not pass in silence, nor leave a receiver waiting.
+            problem = self.problem(f"a callback failed: {type(error).__name__}")
+            problem.__cause__ = error
+            self._finish(problem)
+        await self._hang_up()
+
+    async def _receive_all(self) -> None:
+        """Up to the end of the session. `_Lost` where the connection ended before it."""
+        if self._reading is None:
+            raise _Lost(self.problem("the session had ended"), ended=True)
+        try:
+            await self._reading.run()
+        except Disconnected as closed:
+            if not is_normal(closed.code):
+                words = close_words(closed.code, closed.reason)
+                error = self.problem(words, code=closed.code, reason=closed.reason)
+                raise (_Lost(error) if is_lost(closed.code) else error) from None
+        if self.unsent.waiting:
+            raise _Lost(self.problem("the session ended while a message was to be sent"))
+        self._finish(None)
+
+    async def _obey(self, control: Control) -> None:
+        """The table of protocol 6.3."""
+        if isinstance(control, Timings):
+            await call_back(self._on_timings, control.seconds)
+        elif isinstance(control, Ended):
+            raise Disconnected(NORMAL, control.reason)
+        elif isinstance(control, Failed):
+            words = control.error + (f": {control.reason}" if control.reason else "")
+            raise self.problem(words, error=control.error, reason=control.reason)
+        elif isinstance(control, Unauthorized):
+            error = self.problem("the realtime token was rejected", error="Unauthorized")
+            raise _Lost(error, unauthorized=True)
+
+    # Coming back.
+
+    async def _come_back(self, lost: _Lost) -> None:
+        """Another connection in place of the lost one; or the error that ends the session."""
+        self._socket, began = None, time.monotonic()
+        if self.in_flight.fruitful or began - self._stands_since > _STEADY:
+            self._fruitless = self._rejections = 0
+        in_flight = self._given_up(lost)
+        await self._hang_up()
+        if self._policy is None or (lost.unauthorized and not self._another_token()):
+            lost.error.in_flight = in_flight
+            raise lost.error
+        attempts, at_once = 1, lost.unauthorized or lost.ended
+        while not await self._try(self._policy, lost, at_once=at_once):
+            attempts, at_once = attempts + 1, False
+        if lost.ended:
+            self._resent = self.unsent.dropped = 0
+            return
+        self.reconnects += 1
+        news = Reconnected(
+            cause=lost.error,
+            attempts=attempts,
+            downtime=time.monotonic() - began,
+            in_flight=tuple(in_flight),
+            resent=self._resent,
+            dropped=self.unsent.dropped,
+        )
+        self._resent = self.unsent.dropped = 0
+        await call_back(self._on_reconnect, news)
+
+    def _another_token(self) -> bool:
+        self._rejections += 1
+        return self._dialer.token_rejected(self._rejections)
+
+    def _given_up(self, lost: _Lost) -> list[Any]:
+        """What was in flight. A token is rejected before anything is read: those messages are just unsent."""
+        fruitful = self.in_flight.fruitful
+        sent = self.in_flight.take()
+        if lost.unauthorized and not fruitful and self._policy is not None:
+            self.unsent.put_back(sent)
+            return []
+        self._on_loss(sent, lost.error)
+        return [outgoing.message for outgoing in sent]
+
+    async def _try(self, policy: Reconnect, lost: _Lost, *, at_once: bool) -> bool:
+        """One attempt. RealtimeError when there were too many in a row without a message in between."""
+        if self._fruitless >= policy.attempts:
+            raise self.problem(
+                f"no new connection in {policy.attempts} attempts after: {lost.error.message}",
+                code=lost.error.code,
+            ) from lost.error
+        self._fruitless += 1
+        if not at_once:
+            await asyncio.sleep(policy.delay(self._fruitless, random.random()))
+        try:
+            await self._connect()
+            await self._send_what_waits()
+        except (TransportError, ApiError) as error:
+            if isinstance(error, ApiError) and not (error.retryable or error.status >= 500):
+                raise
+            lost.error.__cause__ = error
+            await self._hang_up()
+            return False
+        return True
+
+    async def _send_what_waits(self) -> None:
+        while self._socket is not None and (outgoing := self.unsent.pop()) is not None:
+            try:
+                await self._transmit(self._socket, outgoing)
+            except TransportError:
+                self.unsent.put_back([outgoing])
+                raise
+            self._resent += 1
+        self._tell_moved()
+
+    async def _connect(self) -> None:
+        exits = contextlib.AsyncExitStack()
+        socket = self._socket = await self._dialer.dial(exits)
+        self._reading = Reading(
+            socket, self._codec, self.inbox, self.in_flight, self._obey, self._in_callback
+        )
+        self.take = self._reading.take
+        self._exits, self._stands_since = exits, time.monotonic()
+        self._tell_moved()
+
+    async def _hang_up(self) -> None:
+        self._socket = None
+        exits, self._exits = self._exits, contextlib.AsyncExitStack()
+        await exits.aclose()
+
+    def _finish(self, error: FalError | None) -> None:
+        if not self.ended:
+            self.ended, self._error, self._socket = True, error, None
+            self.inbox.close(error)
+            self._tell_moved()
+
+    def _in_callback(self) -> bool:
+        return self._task is not None and self._task is asyncio.current_task()
+
+    def _tell_moved(self) -> None:
+        self._moved.set()
+        self._moved = asyncio.Event()

@@ -1,0 +1,57 @@
+"""The CDN's token: fetched once however many ask for it, kept until shortly before its end (7.1 C)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from fal_async.config import Hosts, RetryPolicy, Timeouts
+from fal_async.errors import AuthenticationError
+from fal_async.protocol.http import HttpRequest, HttpResponse
+from fal_async.protocol.storage import CdnToken, cdn_token_request, parse_cdn_token
+from fal_async.single_flight import Shared
+
+if TYPE_CHECKING:
+    from fal_async.transport import Transport
+
+_RENEWALS = 3
+
+
+class TokenCache(Shared[CdnToken]):
+    """The token of one set of credentials; shared by all views of a session that have these."""
+
+
+class Cdn:
+    def __init__(self, transport: Transport, cache: TokenCache) -> None:
+        self._transport, self._cache = transport, cache
+
+    @property
+    def hosts(self) -> Hosts:
+        return self._transport.settings.hosts
+
+    async def token(self, refused: CdnToken | None = None) -> CdnToken:
+        """The current token; another one than `refused`."""
+        return await self._cache.get(
+            lambda known: known is not refused and known.good_until > time.monotonic(), self._fetch
+        )
+
+    async def send(
+        self,
+        request_with: Callable[[CdnToken], HttpRequest],
+        *,
+        timeouts: Timeouts | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> HttpResponse:
+        """A request that carries the token; made again with a new one where the CDN refuses it."""
+        token = await self.token()
+        for _ in range(_RENEWALS):
+            try:
+                return await self._transport.send(request_with(token), timeouts=timeouts, retry=retry)
+            except AuthenticationError:
+                token = await self.token(refused=token)
+        return await self._transport.send(request_with(token), timeouts=timeouts, retry=retry)
+
+    async def _fetch(self) -> CdnToken:
+        response = await self._transport.send(cdn_token_request(self.hosts))
+        return parse_cdn_token(response, self.hosts, now=time.time(), monotonic=time.monotonic())

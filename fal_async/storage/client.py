@@ -1,0 +1,292 @@
+"""`session.storage`: files to fal and from fal (protocol 7, 11.2)."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from fal_async.config import Hosts
+from fal_async.errors import ConfigurationError, DownloadError
+from fal_async.models import OutputFile
+from fal_async.options import StorageSettings
+from fal_async.protocol import access
+from fal_async.protocol.downloads import check_url
+from fal_async.protocol.input_files import File, find_files, replace_files
+from fal_async.protocol.media import (
+    HEAD,
+    data_uri,
+    guess_content_type,
+    known_name,
+    numbered,
+    plain_name,
+)
+from fal_async.protocol.multipart import (
+    MULTIPART_ABOVE,
+    PARALLEL,
+    PART_SIZE,
+    UploadState,
+    check_part_size,
+)
+from fal_async.protocol.storage import FileSpec, lifecycle_text
+from fal_async.storage.cdn import Cdn, TokenCache
+from fal_async.storage.download import Downloader, DownloadProgress, Target
+from fal_async.storage.file_body import Meter, ProgressCallback
+from fal_async.storage.resume import keeper_of
+from fal_async.storage.sources import UNNAMED, Source, in_thread, opened
+from fal_async.storage.upload import Uploader, UploadPlan
+
+if TYPE_CHECKING:
+    from fal_async.transport import Transport
+
+FILES_AT_A_TIME = 8
+"""Of one input or output. A large file sends its parts side by side as well."""
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+class Storage:
+    """Uploads and downloads of a session."""
+
+    def __init__(self, transport: Transport, tokens: TokenCache) -> None:
+        self._transport = transport
+        self._cdn = Cdn(transport, tokens)
+        self._uploader = Uploader(transport, self._cdn)
+        self._downloader = Downloader(transport, self._cdn)
+
+    async def upload(
+        self,
+        file: Any,
+        *,
+        # What it is.
+        content_type: str | None = None,
+        file_name: str | None = None,
+        size: int | None = None,
+        lifecycle: StorageSettings | None = None,
+        # How it is sent.
+        on_progress: ProgressCallback | None = None,
+        resume: str | os.PathLike[str] | UploadState | None = None,
+        multipart_above: int = MULTIPART_ABOVE,
+        part_size: int = PART_SIZE,
+        parallel: int = PARALLEL,
+    ) -> str:
+        """Store a file at fal; gives its URL. Memory stays small whatever the size: parts are read as they go.
+
+        Args:
+            file: a path, bytes, a binary file object, an async iterable of bytes, a Pillow image (sent as PNG)
+                or a `File`. What can't be read twice (a pipe, an iterable) is copied to a temporary file.
+            content_type: by default from the name, else from the content.
+            file_name: by default the path's or the file object's.
+            size: bytes that an async iterable is to have, checked before anything is sent.
+            lifecycle: how long it lives, who may read it; by default the account's settings.
+            on_progress: called with bytes sent and bytes in all; never goes back. May be async.
+            resume: a path or an `UploadState` where the state of a large upload is kept, so that the same call
+                continues with the missing parts after a crash or a cancellation. Gone once it is done.
+            multipart_above: larger files go in parts; default 100 MiB.
+            part_size: bytes; default 10 MiB, more where the file would need over 10,000 parts.
+            parallel: parts under way at a time; default 8.
+
+        Raises:
+            UploadError: the file can't be read, is empty or changes meanwhile, or fal does not take it.
+            ConfigurationError: a wrong option, or no file at all; nothing was sent.
+            AuthenticationError, PermissionDeniedError: the key is not accepted.
+        """
+        _check_number("multipart_above", multipart_above)
+        _check_number("parallel", parallel, least=1)
+        if size is not None:
+            _check_number("size", size)
+        keeper, wanted = keeper_of(resume), lifecycle_text(lifecycle)
+        async with opened(File(file, content_type=content_type, file_name=file_name), size) as source:
+            plan = UploadPlan(
+                source=source,
+                spec=await _spec_of(source, wanted),
+                multipart_above=multipart_above,
+                part_size=check_part_size(part_size),
+                parallel=parallel,
+                keeper=keeper,
+                meter=Meter(source.size, on_progress),
+            )
+            return await self._uploader.upload(plan)
+
+    async def download(
+        self, url: str, to: str | os.PathLike[str], *, on_progress: DownloadProgress | None = None
+    ) -> Path:
+        """Fetch a file to disk; gives the path written, which holds all of it or does not exist.
+
+        Args:
+            url: http, https or `data:`. A file of this account that is closed to others is opened by a CDN token.
+            to: a file, which is replaced, or a folder (one that exists, or a path that ends with a slash):
+                there the server chooses the name, made safe, and never one that is taken.
+            on_progress: called with bytes received, and bytes in all (None where the server does not say).
+                May be async.
+
+        Raises:
+            DownloadError: it can't be written, or what arrives is not what was announced.
+            ApiError (NotFoundError, ...): the server's answer. TransportError: the connection broke too often.
+        """
+        check_url(url)
+        _check_path("to", to)
+        target = await _on_disk(partial(Target.of, to))
+        return await self._downloader.download(url, target, on_progress=on_progress)
+
+    async def download_all(self, files: Sequence[OutputFile], folder: str | os.PathLike[str]) -> list[Path]:
+        """`download` for every file of an output (`result.files()`), side by side; paths in the same order."""
+        _check_path("folder", folder)
+        path = Path(folder)
+        target = Target(folder=path)
+        await _on_disk(partial(path.mkdir, parents=True, exist_ok=True))
+        names = _distinct_names(files)
+
+        async def fetch(at: int) -> Path:
+            return await self._downloader.download(files[at].url, target, suggested=names[at])
+
+        return await _side_by_side(fetch, range(len(files)))
+
+    async def transform_input(
+        self, input: Any, *, inline_below: int = 0, lifecycle: StorageSettings | None = None
+    ) -> Any:
+        """`input` with every file in it replaced by its URL; `input` itself where it holds none.
+
+        Files are paths (`pathlib.Path`; text stays text), binary file objects, Pillow images and `File` values,
+        in mappings, lists, tuples, attrs values and dataclasses. They are uploaded side by side, each distinct
+        one once. `input` is never changed.
+
+        Args:
+            inline_below: files smaller than this many bytes become `data:` URIs; default 0: none does.
+            lifecycle: of the uploaded files.
+
+        Raises: as `upload`. ConfigurationError also for bare bytes: wrap them in `File(data)`.
+        """
+        _check_number("inline_below", inline_below)
+        lifecycle_text(lifecycle)  # a wrong one shows here and now
+        found = find_files(input)
+        if not found:
+            return input
+        keys = await in_thread(lambda: [_key_of(file) for file in found])
+        distinct = dict(zip(keys, found, strict=True))
+
+        async def send(key: Any) -> str:
+            return await self._send(distinct[key], inline_below, lifecycle)
+
+        urls = dict(zip(distinct, await _side_by_side(send, distinct), strict=True))
+        by_place = iter([urls[key] for key in keys])
+        return replace_files(input, lambda _: next(by_place))
+
+    async def _send(self, file: Any, inline_below: int, lifecycle: StorageSettings | None) -> str:
+        if inline_below > 0:
+            async with opened(file) as source:
+                if source.size < inline_below:
+                    return await _inlined(source)
+        return await self.upload(file, lifecycle=lifecycle)
+
+    # Access (protocol 7.4, 11.2).
+
+    async def sign(self, url: str, *, expires_in: int = 86_400) -> str:
+        """A URL that opens a restricted file to whoever has it, for `expires_in` seconds (at most 7 days)."""
+        request = access.sign_request(self._hosts, url, expires_in)
+        return access.parse_signed(await self._transport.send(request))
+
+    async def get_acl(self, url: str) -> dict[str, Any]:
+        """Who may read a stored file: `{"default": decision, "rules": [{"user", "decision"}]}`."""
+        return access.parse_access(await self._transport.send(access.get_acl_request(self._hosts, url)))
+
+    async def set_acl(self, url: str, acl: str | Mapping[str, Any]) -> dict[str, Any]:
+        """`acl`: "allow", "forbid" (403) or "hide" (404) for all but the owner, or what `get_acl` gives."""
+        return access.parse_access(await self._transport.send(access.set_acl_request(self._hosts, url, acl)))
+
+    async def get_defaults(self) -> dict[str, Any]:
+        """The account's settings for new files: `{"expiration_duration_seconds", "initial_acl"}`."""
+        return access.parse_access(await self._transport.send(access.get_defaults_request(self._hosts)))
+
+    async def set_defaults(self, settings: StorageSettings) -> dict[str, Any]:
+        """Changes what `settings` says, for all of the account's new files."""
+        request = access.set_defaults_request(self._hosts, settings)
+        return access.parse_access(await self._transport.send(request))
+
+    @property
+    def _hosts(self) -> Hosts:
+        return self._transport.settings.hosts
+
+
+def _check_number(name: str, value: object, *, least: int = 0) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigurationError(f"{name}={value!r}: expected a whole number from {least} on")
+
+
+def _check_path(name: str, value: object) -> None:
+    if not isinstance(value, str | os.PathLike):
+        raise ConfigurationError(f"{name} is a {type(value).__name__}: expected a path")
+
+
+async def _spec_of(source: Source, lifecycle: str | None) -> FileSpec:
+    name = plain_name(source.name) or UNNAMED
+    guessed = guess_content_type(name, await source.read(0, HEAD))
+    return FileSpec(
+        size=source.size,
+        content_type=source.content_type or guessed,
+        file_name=name,
+        lifecycle=lifecycle,
+    )
+
+
+async def _inlined(source: Source) -> str:
+    data = await source.read(0, source.size)
+    kind = source.content_type or guess_content_type(source.name, data[:HEAD])
+    return await in_thread(partial(data_uri, data, kind))
+
+
+def _key_of(file: Any) -> Any:
+    """Equal for what is the same file: one path, one object, or the same bytes under the same name and type."""
+    if isinstance(file, File):
+        if file.content_type is None and file.file_name is None:
+            return _key_of(file.data)
+        return (_key_of(file.data), file.content_type, file.file_name)
+    if isinstance(file, str | PurePath):
+        return ("path", os.path.realpath(file))
+    if isinstance(file, bytes | bytearray | memoryview):
+        return ("bytes", hashlib.sha256(file).digest())
+    return ("object", id(file))
+
+
+def _distinct_names(files: Sequence[OutputFile]) -> list[str | None]:
+    """Names in the order of the output, whichever arrives first; None where only the answer will tell."""
+    taken: set[str] = set()
+    names: list[str | None] = []
+    for file in files:
+        name = known_name(file.url, file.file_name)
+        number = 1
+        while name is not None and numbered(name, number) in taken:
+            number += 1
+        chosen = None if name is None else numbered(name, number)
+        names.append(chosen)
+        taken |= {chosen} if chosen is not None else set()
+    return names
+
+
+async def _on_disk(work: Callable[[], B]) -> B:
+    try:
+        return await in_thread(work)
+    except OSError as error:
+        raise DownloadError(f"{error.filename!r} can't be made: {error.strerror or error}") from error
+
+
+async def _side_by_side(work: Callable[[A], Awaitable[B]], items: Iterable[A]) -> list[B]:
+    """Results in order. The first failure ends the others, and is what is raised."""
+    places = asyncio.Semaphore(FILES_AT_A_TIME)
+
+    async def one(item: A) -> B:
+        async with places:
+            return await work(item)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(item)) for item in items]
+    except BaseExceptionGroup as failures:
+        first = failures.exceptions[0]
+    else:
+        return [task.result() for task in tasks]
+    raise first from first.__cause__

@@ -1,0 +1,316 @@
+"""Sending one file: route C first, route A or B where nothing was committed (protocol 7.1, 7.3)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING, TypedDict, TypeVar
+
+import attrs
+
+from fal_async.config import RetryPolicy, Timeouts
+from fal_async.errors import (
+    ApiError,
+    AuthenticationError,
+    FalError,
+    PermissionDeniedError,
+    ResponseDecodeError,
+    TransportError,
+    UploadError,
+)
+from fal_async.protocol import storage
+from fal_async.protocol.http import HttpRequest, HttpResponse
+from fal_async.protocol.multipart import MultipartTarget, SentPart, UploadRecord, plan_parts
+from fal_async.protocol.storage import CdnToken, FileSpec
+from fal_async.storage.cdn import Cdn
+from fal_async.storage.file_body import Body, Meter, digest_of
+from fal_async.storage.resume import Keeper
+from fal_async.storage.sources import Source
+
+if TYPE_CHECKING:
+    from fal_async.transport import Transport
+
+logger = logging.getLogger("fal_async")
+_SLOWEST = 16 * 1024
+"""Bytes a second: a request with a body gets a second more for each, beside its usual time limit."""
+_MORE_ATTEMPTS = 4
+"""A request with a body has these beside the policy's: losing one part loses the whole upload."""
+_PASSED_ON = (ApiError, TransportError, ResponseDecodeError)
+_REFUSED = (AuthenticationError, PermissionDeniedError)
+T = TypeVar("T")
+
+
+@attrs.frozen(kw_only=True)
+class UploadPlan:
+    """One upload, as it was asked for."""
+
+    source: Source
+    spec: FileSpec
+    multipart_above: int
+    part_size: int
+    parallel: int
+    keeper: Keeper | None
+    meter: Meter
+
+
+class Uploader:
+    def __init__(self, transport: Transport, cdn: Cdn) -> None:
+        self._transport, self._cdn = transport, cdn
+
+    async def upload(self, plan: UploadPlan) -> str:
+        """The file's URL. UploadError, whose `__cause__` is what went wrong first; ApiError for a refused key."""
+        if plan.spec.size > plan.multipart_above:
+            return await self._in_parts(plan)
+        return await self._first_that_works(
+            plan.spec, lambda: self._direct(plan), lambda: self._presigned(plan)
+        )
+
+    # In one piece.
+
+    async def _direct(self, plan: UploadPlan) -> str:
+        body = _whole(plan)
+        with _reading(body):
+            response = await self._cdn.send(
+                lambda token: storage.direct_request(token, plan.spec, body), **self._patience(plan.spec.size)
+            )
+        await _check_size(plan)
+        return storage.parse_access_url(response)
+
+    async def _presigned(self, plan: UploadPlan) -> str:
+        target = await self._initiate(plan.spec, multipart=False)
+        body = _whole(plan)
+        with _reading(body):
+            request = storage.put_request(target, plan.spec, body)
+            await self._transport.send(request, **self._patience(plan.spec.size))
+        await _check_size(plan)
+        return target.file_url
+
+    async def _initiate(self, spec: FileSpec, *, multipart: bool) -> MultipartTarget:
+        hosts = self._transport.settings.hosts
+        request = storage.initiate_request(hosts, spec, multipart=multipart)
+        return storage.parse_initiate(await self._transport.send(request))
+
+    async def _first_that_works(
+        self, spec: FileSpec, first: Callable[[], Awaitable[T]], second: Callable[[], Awaitable[T]]
+    ) -> T:
+        """Protocol 7.3. A fallback never hides why it was needed.
+
+        Of a direct upload whose answers got lost, at worst a copy is left whose URL nobody knows (protocol 12).
+        """
+        try:
+            return await first()
+        except _PASSED_ON as error:
+            cause = error
+        logger.info("upload of %s: %s; trying a presigned URL", spec.file_name, cause)
+        try:
+            return await second()
+        except _PASSED_ON as error:
+            if isinstance(cause, _REFUSED) and type(error) is type(cause):
+                raise cause from None  # the key, not the route
+            raise UploadError(
+                f"{spec.file_name} could not be uploaded: {cause}; then by a presigned URL: {error}",
+                causes=(cause, error),
+                retryable=cause.retryable or error.retryable,
+            ) from cause
+
+    # In parts.
+
+    async def _in_parts(self, plan: UploadPlan) -> str:
+        record = await self._taken_up(plan)
+        if record is not None:
+            try:
+                return await self._finish(plan, record)
+            except UploadError as error:
+                if not _is_gone(record.target, error.__cause__):
+                    raise
+            logger.info(
+                "upload of %s: fal forgot the parts that it had; from the beginning", plan.spec.file_name
+            )
+        return await self._finish(plan, await self._begin(plan))
+
+    async def _taken_up(self, plan: UploadPlan) -> UploadRecord | None:
+        """The record of an interrupted upload of this very file, or None."""
+        record = None if plan.keeper is None else await plan.keeper.load()
+        if record is None:
+            return None
+        spec = plan.spec
+        target = record.target
+        # A record from elsewhere must not lead the token astray.
+        same = target.presigned or storage.is_cdn(target.upload_url, self._cdn.hosts)
+        same = same and record.fits(spec.size, spec.content_type, spec.file_name, spec.lifecycle)
+        if same and await _has_same_content(plan.source, record):
+            return record
+        logger.warning(
+            "upload of %s: the resume record is about another file; from the beginning", spec.file_name
+        )
+        return None
+
+    async def _begin(self, plan: UploadPlan) -> UploadRecord:
+        spec = plan.spec
+        target = await self._first_that_works(
+            spec, lambda: self._cdn_target(spec), lambda: self._initiate(spec, multipart=True)
+        )
+        record = UploadRecord(
+            target=target,
+            plan=plan_parts(spec.size, plan.part_size),
+            content_type=spec.content_type,
+            file_name=spec.file_name,
+            lifecycle=spec.lifecycle,
+        )
+        if plan.keeper is not None:
+            await plan.keeper.begin(record)
+        return record
+
+    async def _cdn_target(self, spec: FileSpec) -> MultipartTarget:
+        response = await self._cdn.send(lambda token: storage.multipart_request(token, spec))
+        return storage.parse_multipart(response, self._cdn.hosts)
+
+    async def _finish(self, plan: UploadPlan, record: UploadRecord) -> str:
+        done = sum(record.plan.span(number)[1] for number in record.parts)
+        plan.meter.begin_at(done)
+        missing = [number for number in range(1, record.plan.count + 1) if number not in record.parts]
+        await _side_by_side(iter(missing), plan.parallel, lambda number: self._part(plan, record, number))
+        await _check_size(plan)
+        await self._complete(plan, record)
+        if plan.keeper is not None:
+            await plan.keeper.clear()
+        return record.target.file_url
+
+    async def _part(self, plan: UploadPlan, record: UploadRecord, number: int) -> None:
+        offset, length = record.plan.span(number)
+        body = Body(plan.source, offset, length, plan.meter, hashed=plan.keeper is not None)
+        try:
+            with _reading(body):
+                response = await self._to(
+                    record.target,
+                    lambda token: storage.part_request(record.target, number, length, body, token),
+                    length,
+                )
+            part = SentPart(number=number, etag=storage.parse_etag(response), digest=body.digest)
+        except FalError as error:
+            raise _failed_part(plan, record, number, error) from error
+        record.parts[number] = part
+        if plan.keeper is not None:
+            await plan.keeper.note(part)
+
+    async def _complete(self, plan: UploadPlan, record: UploadRecord) -> None:
+        """A second `complete`, after an answer that got lost, may fail (protocol 12): is the file there?"""
+        try:
+            await self._to(
+                record.target, lambda token: storage.complete_request(record.target, record.parts, token)
+            )
+        except _PASSED_ON as error:
+            if not await self._is_there(record):
+                raise UploadError(
+                    f"{plan.spec.file_name}: all parts arrived, but they were not put together: {error}",
+                    causes=(error,),
+                    retryable=error.retryable,
+                ) from error
+
+    async def _is_there(self, record: UploadRecord) -> bool:
+        with_token = storage.is_cdn(record.target.file_url, self._cdn.hosts)
+        try:
+            token = await self._cdn.token() if with_token else None
+            answer = await self._transport.send(storage.probe_request(record.target.file_url, token))
+        except _PASSED_ON:
+            return False
+        return answer.headers.get("content-length") == str(record.plan.size)
+
+    async def _to(
+        self, target: MultipartTarget, request_with: Callable[[CdnToken | None], HttpRequest], length: int = 0
+    ) -> HttpResponse:
+        patience = self._patience(length)
+        if target.presigned:
+            return await self._transport.send(request_with(None), **patience)
+        return await self._cdn.send(request_with, **patience)
+
+    def _patience(self, length: int) -> Patience:
+        """More time for a body, whose sending counts until the first byte of the answer."""
+        settings = self._transport.settings
+        seconds = length / _SLOWEST
+        more = _MORE_ATTEMPTS if settings.retry.max_attempts > 1 else 0
+        return {
+            "timeouts": attrs.evolve(
+                settings.timeouts,
+                first_byte=_plus(settings.timeouts.first_byte, seconds),
+                total=_plus(settings.timeouts.total, seconds),
+            ),
+            "retry": attrs.evolve(settings.retry, max_attempts=settings.retry.max_attempts + more),
+        }
+
+
+def _plus(limit: float | None, seconds: float) -> float | None:
+    return None if limit is None else limit + seconds
+
+
+class Patience(TypedDict):
+    timeouts: Timeouts
+    retry: RetryPolicy
+
+
+@contextlib.contextmanager
+def _reading(body: Body) -> Iterator[None]:
+    try:
+        yield
+    except TransportError:
+        body.check()
+        raise
+
+
+def _whole(plan: UploadPlan) -> Body:
+    plan.meter.begin_at(0)
+    return Body(plan.source, 0, plan.spec.size, plan.meter)
+
+
+async def _check_size(plan: UploadPlan) -> None:
+    """What was sent is what the file had at the beginning; is it what the file has now?"""
+    size = await plan.source.size_now()
+    if size != plan.spec.size:
+        raise UploadError(
+            f"{plan.spec.file_name} changed while it was read: it had {plan.spec.size} bytes, now it has {size}"
+        )
+
+
+def _is_gone(target: MultipartTarget, cause: BaseException | None) -> bool:
+    """Whether there is nothing to go on with: the upload is forgotten, or its presigned URL has expired (403 at
+    S3 and its kin, 400 at others). A token that is refused is another matter: that would be so again."""
+    gone = (400, 401, 403, 404, 410) if target.presigned else (404,)
+    return isinstance(cause, ApiError) and cause.status in gone
+
+
+async def _has_same_content(source: Source, record: UploadRecord) -> bool:
+    for number, part in record.parts.items():
+        if await digest_of(source, *record.plan.span(number)) != part.digest:
+            return False
+    return True
+
+
+def _failed_part(plan: UploadPlan, record: UploadRecord, number: int, error: FalError) -> UploadError:
+    return UploadError(
+        f"{plan.spec.file_name}: part {number} of {record.plan.count}: {error}",
+        part=number,
+        causes=(error,),
+        retryable=error.retryable,
+    )
+
+
+async def _side_by_side(
+    numbers: Iterator[int], parallel: int, send: Callable[[int], Awaitable[None]]
+) -> None:
+    """The first failure ends the others, and is what is raised."""
+
+    async def worker() -> None:
+        for number in numbers:
+            await send(number)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(parallel):
+                group.create_task(worker())
+    except BaseExceptionGroup as failures:
+        first = failures.exceptions[0]
+    else:
+        return
+    raise first from first.__cause__

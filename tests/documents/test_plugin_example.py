@@ -1,0 +1,35 @@
+"""The README's example of a test with the fixtures of the pytest plugin."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_readmes_example_passes(tmp_path: Path) -> None:
+    found = re.search(
+        r"```python\n(async def test_my_pipeline.*?)```", (ROOT / "README.md").read_text(), re.S
+    )
+    assert found is not None
+    (tmp_path / "test_example.py").write_text(found[1])
+    (tmp_path / "pytest.ini").write_text(
+        "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\nfilterwarnings = error\n"
+    )
+    # Named, and without what is installed: so it is this tree's plugin, installed or not.
+    plugins = ["-p", "pytest_asyncio.plugin", "-p", "fal_async.emulator.pytest_plugin"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *plugins, "-q"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout

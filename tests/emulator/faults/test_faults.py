@@ -1,0 +1,420 @@
+"""Each kind of fault, asked for in Python and over the admin route."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import pytest
+
+from fal_async.emulator import Fault
+from fal_async.emulator.faults.fields import KINDS
+from tests.emulator.caller import Caller, Reply, lines_of
+from tests.emulator.gate import Gate
+
+Ask = Callable[[Fault], Awaitable[None]]
+LLM = "fal-ai/any-llm"
+PROMPT = {"prompt": "x"}
+
+
+@pytest.fixture(params=["python", "admin"])
+def ask(request: pytest.FixtureRequest, caller: Caller) -> Ask:
+    async def add(fault: Fault) -> None:
+        if request.param == "python":
+            caller.emulator.faults.add(fault)
+        else:
+            added = await caller.call("POST", "/_emulator/faults", headers={}, json=fault.to_json())
+            assert (added.status, added.data) == (200, [fault.to_json()])
+
+    return add
+
+
+async def finished_job(caller: Caller) -> Reply:
+    submitted = await caller.submit(LLM, PROMPT)
+    await caller.reached(submitted, "COMPLETED")
+    return submitted
+
+
+def jobs(caller: Caller) -> int:
+    return len(caller.emulator.jobs)
+
+
+def is_json(text: bytes | str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+# The connection.
+
+
+@pytest.mark.parametrize("taken", [False, True])
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [(Fault.reset, aiohttp.ClientOSError), (Fault.close, aiohttp.ServerDisconnectedError)],
+    ids=["reset", "close"],
+)
+async def test_a_submit_that_gets_no_answer(
+    caller: Caller, ask: Ask, make: Any, error: type[Exception], taken: bool
+) -> None:
+    await ask(make(on="submit", taken=taken))
+    with pytest.raises(error):
+        await caller.submit(LLM, PROMPT)
+    assert jobs(caller) == taken
+    [recorded] = caller.emulator.requests
+    assert (recorded.kind, recorded.status) == ("submit", None)
+    assert (recorded.request_id is not None) == taken
+    assert (await caller.submit(LLM, PROMPT)).status == 200
+
+
+async def test_a_cancel_that_went_through_unheard(caller: Caller, ask: Ask) -> None:
+    caller.emulator.endpoint("me/gate")(Gate())
+    submitted = await caller.submit("me/gate")
+    # Twice: aiohttp itself sends a PUT again when its reused connection breaks.
+    await ask(Fault.reset(on="cancel", taken=True, times=2))
+    with pytest.raises(aiohttp.ClientOSError):
+        await caller.cancel(submitted)
+    assert (await caller.finished(submitted)).data["error_type"] == "client_cancelled"
+
+
+async def test_refuse(caller: Caller, ask: Ask) -> None:
+    """The whole server is away; that it came back is seen, how soon is not asked."""
+    await ask(Fault.refuse(0.05, on="status"))
+    submitted = await caller.submit(LLM, PROMPT)
+    url = submitted.data["status_url"]
+    with pytest.raises(aiohttp.ClientOSError):
+        async with aiohttp.ClientSession() as other, other.get(url):
+            pass
+    with pytest.raises(aiohttp.ClientConnectorError):
+        async with aiohttp.ClientSession() as other, other.get(url):
+            pass
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                back = await caller.status(submitted)
+            except aiohttp.ClientError:
+                await asyncio.sleep(0.01)
+            else:
+                break
+    assert back.status in (200, 202)
+
+
+@pytest.mark.parametrize("where", ["headers", "body"])
+async def test_a_stall_that_ends(caller: Caller, ask: Ask, where: str) -> None:
+    await ask(Fault.stall(0.02, where=where, on="submit"))
+    assert (await caller.submit(LLM, PROMPT)).data["request_id"]
+    assert jobs(caller) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "taken"),
+    [
+        (Fault.stall(60), True),
+        (Fault.stall(60, taken=False), False),
+        (Fault.stall(60, where="body"), True),
+    ],
+)
+async def test_a_stall_outlasts_the_callers_patience(
+    caller: Caller, ask: Ask, fault: Fault, taken: bool
+) -> None:
+    await ask(fault)
+    impatient = aiohttp.ClientTimeout(total=0.5)
+    with pytest.raises(TimeoutError):
+        await caller.submit(LLM, PROMPT, timeout=impatient)
+    assert jobs(caller) == taken
+
+
+async def test_a_stall_without_an_answer_ends_with_the_connection(caller: Caller, ask: Ask) -> None:
+    await ask(Fault.stall(0.02, taken=False, on="submit"))
+    with pytest.raises(aiohttp.ServerDisconnectedError):
+        await caller.submit(LLM, PROMPT)
+    assert jobs(caller) == 0
+
+
+async def test_drip(caller: Caller, ask: Ask) -> None:
+    await ask(Fault.drip(0, on="result"))
+    submitted = await finished_job(caller)
+    assert (await caller.result(submitted)).data == (await caller.result(submitted)).data
+
+
+async def test_truncate(caller: Caller, ask: Ask) -> None:
+    await ask(Fault.truncate(on="result"))
+    submitted = await finished_job(caller)
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await caller.result(submitted)
+    assert (await caller.result(submitted)).status == 200
+
+
+# Other answers.
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 409, 422, 429, 499, 500, 502, 503, 504])
+async def test_a_status_in_fals_shape(caller: Caller, ask: Ask, status: int) -> None:
+    await ask(Fault.answer(status))
+    answer = await caller.submit(LLM, PROMPT)
+    assert answer.status == status
+    assert "detail" in answer.data
+    assert answer.headers["x-fal-request-id"]
+    assert answer.data.get("error_type") == answer.headers.get("X-Fal-Error-Type")
+    assert "Retry-After" not in answer.headers
+    assert jobs(caller) == 0
+
+
+@pytest.mark.parametrize("status", [200, 500, 502, 503, 504, 599])
+async def test_a_status_of_the_ingress(caller: Caller, ask: Ask, status: int) -> None:
+    for fault in (Fault.answer(status, fal_headers=False), Fault.html(status)):
+        await ask(fault)
+        answer = await caller.submit(LLM, PROMPT)
+        assert (answer.status, answer.headers["Content-Type"]) == (status, "text/html")
+        assert b"nginx" in answer.body
+        assert not [name for name in answer.headers if name.lower().startswith("x-fal")]
+
+
+async def test_everything_an_answer_can_say(caller: Caller, ask: Ask) -> None:
+    await ask(
+        Fault.answer(
+            429,
+            retry_after=2.5,
+            needs_retry=True,
+            detail="Too many",
+            error_type="concurrent_requests_limit",
+            headers={"X-Other": "1"},
+            on="run",
+        )
+    )
+    answer = await caller.run(LLM, PROMPT)
+    assert answer.data == {"detail": "Too many", "error_type": "concurrent_requests_limit"}
+    said = {name: answer.headers[name] for name in ("Retry-After", "X-Fal-Needs-Retry", "X-Other")}
+    assert said == {"Retry-After": "2.5", "X-Fal-Needs-Retry": "1", "X-Other": "1"}
+    await ask(Fault.answer(503, body="no JSON", needs_retry=False))
+    answer = await caller.run(LLM, PROMPT)
+    assert (answer.body, answer.headers["X-Fal-Needs-Retry"]) == (b"no JSON", "0")
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "text"),
+    [
+        (3, "3"),
+        ("soon", "soon"),
+        (datetime(2026, 11, 24, 12, 0, 5, tzinfo=UTC), "Tue, 24 Nov 2026 12:00:05 GMT"),
+    ],
+)
+async def test_retry_after(caller: Caller, ask: Ask, retry_after: Any, text: str) -> None:
+    await ask(Fault.answer(503, retry_after=retry_after))
+    assert (await caller.submit(LLM, PROMPT)).headers["Retry-After"] == text
+
+
+async def test_an_error_after_the_request_was_taken(caller: Caller, ask: Ask) -> None:
+    await ask(Fault.answer(504, taken=True, fal_headers=False))
+    assert (await caller.submit(LLM, PROMPT)).status == 504
+    await ask(Fault.answer(500, taken=True))
+    broken = await caller.submit(LLM, PROMPT)
+    assert broken.headers["x-fal-request-id"] in caller.emulator.jobs
+    assert jobs(caller) == 2
+
+
+async def test_balance(caller: Caller, ask: Ask) -> None:
+    await ask(Fault.balance(on="status"))
+    submitted = await finished_job(caller)
+    locked = await caller.status(submitted)
+    assert locked.status == 403
+    assert "Exhausted balance" in locked.data["detail"]
+
+
+async def test_vanish(caller: Caller, ask: Ask) -> None:
+    await ask(Fault.vanish(on="result"))
+    submitted = await finished_job(caller)
+    gone = await caller.result(submitted)
+    assert (gone.status, gone.data) == (404, {"status": "NOT_FOUND"})
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_redirect(caller: Caller, ask: Ask, status: int) -> None:
+    await ask(Fault.redirect("https://evil.example/x", status))
+    elsewhere = await caller.submit(LLM, PROMPT)
+    assert (elsewhere.status, elsewhere.headers["Location"]) == (status, "https://evil.example/x")
+
+
+# The real answer, spoilt.
+
+
+async def test_wrong_json(caller: Caller, ask: Ask) -> None:
+    submitted = await finished_job(caller)
+    url = submitted.data["status_url"]
+    for fault, body in ((Fault.wrong_json(), None), (Fault.wrong_json("[1"), b"[1")):
+        await ask(fault)
+        async with caller.http.get(url, headers=caller.with_headers()) as answer:
+            spoilt = await answer.read()
+            assert (answer.status, answer.content_type) == (200, "application/json")
+        assert not is_json(spoilt)
+        assert body is None or body == spoilt
+
+
+async def test_content_type(caller: Caller, ask: Ask) -> None:
+    await ask(Fault.content_type("text/plain", on="status"))
+    answer = await caller.status(await finished_job(caller))
+    assert answer.headers["Content-Type"] == "text/plain"
+    assert json.loads(answer.body)["status"] == "COMPLETED"
+
+
+async def test_missing_and_replaced_fields(caller: Caller, ask: Ask) -> None:
+    await ask(Fault.missing("status", "metrics", on="status"))
+    await ask(Fault.replace({"logs": "none", "extra": [1]}, on="status"))
+    submitted = await finished_job(caller)
+    less = await caller.status(submitted)
+    assert not {"status", "metrics"} & set(less.data)
+    other = await caller.status(submitted)
+    assert (other.data["logs"], other.data["extra"], other.data["status"]) == ("none", [1], "COMPLETED")
+
+
+async def test_an_unknown_word_and_a_status_that_goes_back(caller: Caller, ask: Ask) -> None:
+    await ask(Fault.word("PAUSED", on="status"))
+    await ask(Fault.back(7, on="status"))
+    submitted = await finished_job(caller)
+    assert (await caller.status(submitted)).data["status"] == "PAUSED"
+    back = await caller.status(submitted)
+    assert (back.data["status"], back.data["queue_position"]) == ("IN_QUEUE", 7)
+    assert "metrics" not in back.data
+    assert (await caller.status(submitted)).data["status"] == "COMPLETED"
+
+
+async def test_duplicate_logs(caller: Caller, ask: Ask) -> None:
+    await ask(Fault.duplicate(on="status"))
+    submitted = await finished_job(caller)
+    twice = (await caller.status(submitted, "1")).data["logs"]
+    once = (await caller.status(submitted, "1")).data["logs"]
+    assert twice == [entry for entry in once for _ in range(2)]
+
+
+@pytest.mark.parametrize("on", ["submit", "status"])
+async def test_urls_on_another_host(caller: Caller, ask: Ask, on: str) -> None:
+    await ask(Fault.foreign_urls("https://evil.example/base/", on=on))
+    submitted = await caller.submit(LLM, PROMPT)
+    request_id = submitted.data["request_id"]
+    own = f"{caller.emulator.url}/queue.fal.run/{LLM}/requests/{request_id}/status"
+    elsewhere = submitted if on == "submit" else await caller.get(own)
+    base = f"https://evil.example/base/{LLM}/requests/{request_id}"
+    assert [elsewhere.data[name] for name in ("response_url", "status_url", "cancel_url")] == [
+        base,
+        f"{base}/status",
+        f"{base}/cancel",
+    ]
+
+
+async def test_spoiling_leaves_alone_what_is_no_json_object(caller: Caller, ask: Ask) -> None:
+    @caller.emulator.endpoint("me/text")
+    async def text(input: Any) -> Any:
+        return input.get("answer", "plain")
+
+    await ask(Fault.missing("x", times=2))
+    assert (await caller.run("me/text", {})).body == b"plain"
+    assert (await caller.run("me/text", {"answer": [1]})).data == [1]
+
+
+# On the other operations.
+
+
+async def raw_stream(caller: Caller, submitted: Reply) -> tuple[str, list[str], bool]:
+    """Content type, lines, and whether it broke off."""
+    lines: list[str] = []
+    url = submitted.data["status_url"] + "/stream?logs=1"
+    async with caller.http.get(url, headers=caller.with_headers()) as response:
+        try:
+            async for line in lines_of(response):
+                lines.append(line)
+        except aiohttp.ClientError:
+            return response.content_type, lines, True
+    return response.content_type, lines, False
+
+
+@pytest.mark.parametrize(
+    ("fault", "lines_left", "broken_off"),
+    [
+        (Fault.duplicate(), 2, False),
+        (Fault.close(taken=True), 1, True),
+        (Fault.drip(0), 1, False),
+        (Fault.stall(0.01), 1, False),
+        (Fault.stall(0.01, where="body"), 1, False),
+    ],
+)
+async def test_faults_in_the_middle_of_a_status_stream(
+    caller: Caller, ask: Ask, fault: Fault, lines_left: int, broken_off: bool
+) -> None:
+    submitted = await finished_job(caller)
+    await ask(fault)
+    content_type, lines, broken = await raw_stream(caller, submitted)
+    assert (content_type, broken) == ("text/event-stream", broken_off)
+    assert len(lines) == lines_left
+    assert {json.loads(line.removeprefix("data: "))["status"] for line in lines} == {"COMPLETED"}
+
+
+async def test_a_status_stream_that_is_reset(caller: Caller, ask: Ask) -> None:
+    submitted = await finished_job(caller)
+    await ask(Fault.reset(taken=True))
+    _, _, broken_off = await raw_stream(caller, submitted)
+    assert broken_off
+    await ask(Fault.truncate())
+    _, _, broken_off = await raw_stream(caller, submitted)
+    assert broken_off
+
+
+async def test_spoilt_events_but_a_true_end(caller: Caller, ask: Ask) -> None:
+    gate = Gate()
+    caller.emulator.endpoint("me/gate", runners=1)(gate)
+    await ask(Fault.word("PAUSED", on="status_stream"))
+    submitted = await caller.submit("me/gate")
+    following = asyncio.create_task(raw_stream(caller, submitted))
+    await caller.emulator.wait_for("status_stream")
+    gate.open()
+    _, lines, _ = await following
+    words = [json.loads(line.removeprefix("data: "))["status"] for line in lines]
+    assert words == ["PAUSED", "COMPLETED"]
+
+
+async def test_a_stream_that_is_none(caller: Caller, ask: Ask) -> None:
+    submitted = await finished_job(caller)
+    await ask(Fault.content_type("text/html"))
+    assert (await raw_stream(caller, submitted))[0] == "text/html"
+    await ask(Fault.answer(503))
+    refused = await caller.get(submitted.data["status_url"] + "/stream")
+    assert refused.status == 503
+    await ask(Fault.wrong_json())
+    _, [line], _ = await raw_stream(caller, submitted)
+    assert not is_json(line.removeprefix("data: "))
+    await ask(Fault.vanish())
+    assert (await caller.get(submitted.data["status_url"] + "/stream")).data == {"status": "NOT_FOUND"}
+
+
+@pytest.mark.parametrize(
+    ("on", "method", "path"),
+    [
+        ("file", "GET", "/v3.fal.media/files/b/0/x"),
+        ("platform", "GET", "/api.fal.ai/v1/models"),
+        ("token", "POST", "/auth.fal.ai/oauth/token"),
+        ("rest", "POST", "/rest.fal.ai/tokens/"),
+        ("openapi", "GET", "/fal.ai/api/openapi/queue/openapi.json"),
+    ],
+)
+async def test_the_other_hosts_fail_too(caller: Caller, ask: Ask, on: str, method: str, path: str) -> None:
+    await ask(Fault.answer(503, on=on))
+    assert (await caller.submit(LLM, PROMPT)).status == 200
+    assert (await caller.call(method, path)).status == 503
+
+
+async def test_a_file_that_breaks_off(caller: Caller, ask: Ask) -> None:
+    picture = await caller.run("fal-ai/flux/dev", {"prompt": "x", "image_size": "square"})
+    url = picture.data["images"][0]["url"]
+    await ask(Fault.truncate(on="file"))
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await caller.get(url, headers={})
+    assert (await caller.get(url, headers={})).status == 200
+
+
+def test_every_kind_has_a_constructor() -> None:
+    assert {kind for kind in KINDS if not callable(getattr(Fault, kind, None))} == set()

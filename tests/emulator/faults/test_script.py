@@ -1,0 +1,147 @@
+"""Which call gets which fault, and what a fault may say."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fal_async.emulator import Fault
+from fal_async.emulator.faults.fields import DEFAULTS, KINDS, OPERATIONS
+from fal_async.emulator.faults.script import FaultBook
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+FIELDS = [field.name for field in attrs.fields(Fault) if field.name != "kind"]
+
+
+def struck(
+    book: FaultBook, calls: int, kind: str = "submit", endpoint_id: str = "me/app"
+) -> list[str | None]:
+    faults = (book.take(kind, endpoint_id) for _ in range(calls))
+    return [None if fault is None else fault.kind for fault in faults]
+
+
+def test_in_order_each_so_many_times() -> None:
+    book = FaultBook()
+    book.add(Fault.html(times=2), Fault.vanish())
+    assert struck(book, 4) == ["html", "html", "vanish", None]
+    assert (len(book), book.struck) == (0, 3)
+
+
+def test_after_lets_the_first_ones_pass() -> None:
+    book = FaultBook()
+    book.add(Fault.reset(after=2))
+    assert struck(book, 4) == [None, None, "reset", None]
+
+
+def test_for_one_operation_and_one_endpoint() -> None:
+    book = FaultBook()
+    book.add(Fault.reset(on="status", endpoint_id="me/app", times=None))
+    assert struck(book, 1, "submit") == [None]
+    assert struck(book, 1, "status", "me/other") == [None]
+    assert struck(book, 9, "status") == ["reset"] * 9
+
+
+def test_the_index_and_the_admin_route_are_spared() -> None:
+    book = FaultBook()
+    book.add(Fault.reset(times=None))
+    assert struck(book, 1, "index") == struck(book, 1, "admin") == [None]
+
+
+def test_remove_and_clear() -> None:
+    book, fault = FaultBook(), Fault.reset(times=None)
+    book.add(fault, Fault.html(times=None))
+    assert list(book) == [fault, Fault.html(times=None)]
+    book.remove(fault)
+    book.remove(fault)
+    assert struck(book, 1) == ["html"]
+    book.clear()
+    assert struck(book, 1) == [None]
+
+
+def test_chance_is_the_same_for_the_same_seed() -> None:
+    def dice(seed: int) -> list[str | None]:
+        book = FaultBook(seed)
+        book.add(Fault.reset(chance=0.5, times=None))
+        return struck(book, 50)
+
+    assert dice(1) == dice(1) != dice(2)
+    book = FaultBook(1)
+    book.add(Fault.reset(chance=0.5, times=None))
+    first = struck(book, 50)
+    book.seed(1)
+    assert struck(book, 50) == first
+    assert 5 < first.count("reset") < 45
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ([], "object with a 'kind'"),
+        ({}, "object with a 'kind'"),
+        ({"kind": "explode"}, "expected one of refuse, reset"),
+        ({"kind": ["reset"]}, "expected one of refuse, reset"),
+        ({"kind": "reset", "how": 1}, "unknown field"),
+        ({"kind": "reset", "on": "submti"}, "expected one of any, run, submit"),
+        ({"kind": "reset", "times": 0}, "1 or more"),
+        ({"kind": "reset", "times": "many"}, "expected int or None"),
+        ({"kind": "reset", "taken": 1}, "expected bool"),
+        ({"kind": "reset", "chance": 2}, "probability"),
+        ({"kind": "reset", "status": 500}, "takes no 'status'"),
+        ({"kind": "refuse", "seconds": float("nan")}, "0.* or more"),
+        ({"kind": "answer"}, "HTTP status"),
+        ({"kind": "answer", "status": 1000}, "HTTP status"),
+        ({"kind": "answer", "status": "500"}, "expected int"),
+        ({"kind": "answer", "status": 500, "headers": {"a": 1}}, "header names"),
+        ({"kind": "redirect"}, "needs 'url'"),
+        ({"kind": "missing", "names": 5}, "expected tuple"),
+        ({"kind": "stall", "where": "middle"}, "headers, body"),
+    ],
+)
+def test_what_makes_no_sense_is_said_plainly(document: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Fault.from_json(document)
+
+
+@pytest.mark.parametrize(
+    ("kind", "needed"), [("stall", {"seconds": 1.0}), ("redirect", {"url": "http://x"}), ("html", {})]
+)
+def test_the_defaults_of_json_are_those_of_the_constructors(kind: str, needed: dict[str, Any]) -> None:
+    assert kind in DEFAULTS
+    assert Fault.from_json({"kind": kind, **needed}) == getattr(Fault, kind)(**needed)
+
+
+def test_one_name_need_not_be_a_list() -> None:
+    assert Fault.from_json({"kind": "missing", "names": "status"}) == Fault.missing("status")
+
+
+@given(
+    kind=st.sampled_from(sorted(KINDS)) | JSON,
+    fields=st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=6), JSON, max_size=4),
+)
+def test_any_json_is_a_fault_or_a_value_error(kind: Any, fields: dict[str, Any]) -> None:
+    try:
+        fault = Fault.from_json({"kind": kind, **fields})
+    except ValueError:
+        return
+    # NaN is not equal to itself, wherever it hides.
+    assert repr(Fault.from_json(json.loads(json.dumps(fault.to_json())))) == repr(fault)
+
+
+@given(
+    on=st.sampled_from(OPERATIONS),
+    times=st.none() | st.integers(1, 5),
+    after=st.integers(0, 5),
+    seconds=st.floats(0, 1e6),
+)
+def test_a_fault_survives_json(on: str, times: int | None, after: int, seconds: float) -> None:
+    fault = Fault.stall(seconds, on=on, times=times, after=after, taken=False)
+    assert Fault.from_json(json.loads(json.dumps(fault.to_json()))) == fault

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+
+from fal_async.emulator.jobs.options import BadOption, CallOptions, parse_options
+
+
+def parsed(headers: dict[str, str] | None = None, **query: str) -> CallOptions:
+    return parse_options(CIMultiDict(headers or {}), query)
+
+
+def test_nothing_asked_for() -> None:
+    assert parsed() == CallOptions()
+
+
+def test_the_new_start_timeout_wins_over_the_old_name() -> None:
+    both = {"X-Fal-Request-Timeout": "5", "x-fal-request-start-timeout": "0.2"}
+    assert parsed(both).start_timeout == 0.2
+    assert parsed({"X-Fal-Request-Timeout": "5"}).start_timeout == 5
+
+
+@pytest.mark.parametrize("text", ["", "soon", "0.1", "-1", "nan", "inf"])
+def test_a_malformed_start_timeout_is_refused(text: str) -> None:
+    with pytest.raises(BadOption, match="X-Fal-Request-Timeout"):
+        parsed({"X-Fal-Request-Timeout": text})
+
+
+def test_priority_can_only_be_lowered() -> None:
+    assert parsed({"X-Fal-Queue-Priority": "low"}).low_priority
+    assert not parsed({"X-Fal-Queue-Priority": "highest"}).low_priority
+
+
+@pytest.mark.parametrize(
+    ("headers", "extra"),
+    [
+        ({"X-Fal-No-Retry": "yes"}, 0),
+        ({"X-Fal-Retry-Config": '{"server_error": {"retries": 2}}'}, 2),
+        ({"X-Fal-Retry-Config": '{"server_error": {"retries": 99}}'}, 9),
+        ({"X-Fal-Retry-Config": '{"server_error": {"retries": 2}}', "X-Fal-No-Retry": "1"}, 0),
+        ({"X-Fal-Retry-Config": "{broken"}, 9),
+        ({"X-Fal-Retry-Config": "[]"}, 9),
+    ],
+)
+def test_retries_of_the_platform(headers: dict[str, str], extra: int) -> None:
+    assert parsed(headers).extra_attempts == extra
+
+
+def test_query_and_the_rest() -> None:
+    options = parsed(
+        {"X-Fal-Store-IO": "0", "X-Fal-Runner-Hint": "me"}, fal_max_queue_length="3", fal_webhook="u"
+    )
+    assert (options.store_io, options.hint) == (False, "me")
+    assert (options.max_queue_length, options.webhook_url) == (3, "u")
+    with pytest.raises(BadOption, match="fal_max_queue_length"):
+        parsed(fal_max_queue_length="many")
+
+
+NAMES = (
+    "X-Fal-Request-Start-Timeout",
+    "X-Fal-Request-Timeout",
+    "X-Fal-Queue-Priority",
+    "X-Fal-No-Retry",
+    "X-Fal-Retry-Config",
+    "X-Fal-Store-IO",
+    "X-Fal-Runner-Hint",
+)
+WORDS = st.sampled_from(
+    ["0", "1", "low", "true", "0.5", "-1", "nan", "1e400", '{"server_error":{"retries":3}}']
+)
+
+
+@given(
+    headers=st.dictionaries(st.sampled_from(NAMES), WORDS | st.text(max_size=20)),
+    query=st.dictionaries(
+        st.sampled_from(["fal_max_queue_length", "fal_webhook"]), WORDS | st.text(max_size=9)
+    ),
+)
+def test_whatever_is_sent_is_read_or_refused(headers: dict[str, str], query: dict[str, str]) -> None:
+    try:
+        options = parsed(headers, **query)
+    except BadOption:
+        return
+    assert 0 <= options.extra_attempts <= 9
+    assert options.start_timeout is None or 0.1 < options.start_timeout < float("inf")
+    assert options.max_queue_length is None or options.max_queue_length >= 0
+    assert options == parsed({name.lower(): text for name, text in headers.items()}, **query)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda j: st.lists(j) | st.dictionaries(st.sampled_from(["server_error", "retries", "x"]), j),
+        max_leaves=8,
+    )
+)
+def test_any_retry_config_is_read_or_ignored(config: object) -> None:
+    assert 0 <= parsed({"X-Fal-Retry-Config": json.dumps(config)}).extra_attempts <= 9

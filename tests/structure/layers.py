@@ -1,0 +1,217 @@
+"""Who imports whom in the package, read from its source, and the rules of the design's section 2."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import attrs
+
+PACKAGE = "fal_async"
+
+# From the ground up: a module may import what stands lower. What isn't named here is a resource.
+_RANKS: Mapping[str, int] = {
+    "version": 0,
+    "errors": 0,
+    "models": 1,
+    "config": 2,
+    "options": 3,
+    "logs": 3,
+    "protocol": 4,
+    "callbacks": 5,
+    "single_flight": 5,
+    "cancellation": 5,
+    "auth": 6,
+    "transport": 7,
+    "session": 9,
+    "shortcuts": 10,
+    "integrations": 10,
+    "cli": 10,
+    "__main__": 11,
+    "": 11,  # the package itself: its names, given out lazily
+}
+_RESOURCE, _SESSION, _EDGE = 8, 9, 10
+# Modules that make do with less than what stands below them.
+_ONLY: Mapping[str, frozenset[str]] = {
+    "errors": frozenset(),
+    "models": frozenset({"errors"}),
+    "config": frozenset({"errors", "models"}),
+    "options": frozenset({"errors", "models", "config"}),
+}
+_IMPURE = frozenset({"asyncio", "aiohttp", "backoff", "yarl", "os", "time", "random", "socket", "threading"})
+_NETWORK = frozenset({"aiohttp", "backoff", "yarl"})
+_PLUGIN = "emulator.pytest_plugin"
+_EMULATOR_MAY = frozenset({"config", "emulator", "version"})
+
+
+@attrs.frozen(kw_only=True)
+class Edge:
+    """One import. `lazy`: within a function; `typing_only`: under TYPE_CHECKING."""
+
+    importer: str
+    """Without the package's name: `protocol.queue`."""
+    imported: str
+    """The same for our own modules, else the whole name: `aiohttp`."""
+    own: bool
+    names: tuple[str, ...] = ()
+    lazy: bool = False
+    typing_only: bool = False
+
+    def __str__(self) -> str:
+        target = f"{PACKAGE}.{self.imported}".rstrip(".") if self.own else self.imported
+        return f"{PACKAGE}.{self.importer}".rstrip(".") + f" imports {target}"
+
+
+def edges_of(root: Path) -> list[Edge]:
+    """All imports of the package whose folder is `root`."""
+    modules = {_name_of(path, root): path for path in sorted(root.rglob("*.py"))}
+    return [
+        edge
+        for name, path in modules.items()
+        for edge in _imports(name, path.name == "__init__.py", ast.parse(path.read_text()), set(modules))
+    ]
+
+
+def _name_of(path: Path, root: Path) -> str:
+    parts = path.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _imports(module: str, is_package: bool, tree: ast.Module, known: set[str]) -> Iterator[Edge]:
+    for node, lazy, typing_only in _walk(tree, False, False):
+        for target, names in _targets(module, is_package, node, known):
+            own = target == PACKAGE or target.startswith(PACKAGE + ".")
+            yield Edge(
+                importer=module,
+                imported=target[len(PACKAGE) + 1 :] if own else target,
+                own=own,
+                names=names,
+                lazy=lazy,
+                typing_only=typing_only,
+            )
+
+
+def _walk(node: ast.AST, lazy: bool, typing_only: bool) -> Iterator[tuple[ast.AST, bool, bool]]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            yield child, lazy, typing_only
+            continue
+        in_function = lazy or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            for part in child.body:
+                yield from _walk(ast.Module([part], []), in_function, True)
+            for part in child.orelse:
+                yield from _walk(ast.Module([part], []), in_function, typing_only)
+            continue
+        yield from _walk(child, in_function, typing_only)
+
+
+def _targets(
+    module: str, is_package: bool, node: ast.AST, known: set[str]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            yield alias.name, ()
+    elif isinstance(node, ast.ImportFrom):
+        base = _absolute(module, is_package, node)
+        for alias in node.names:
+            # `from fal_async import config` names a module, `from fal_async.config import Hosts` a name of it.
+            inner = f"{base}.{alias.name}"
+            whole = inner.removeprefix(PACKAGE + ".") in known and inner.startswith(PACKAGE + ".")
+            yield (inner, ()) if whole else (base, (alias.name,))
+
+
+def _absolute(module: str, is_package: bool, node: ast.ImportFrom) -> str:
+    if not node.level:
+        return node.module or ""
+    here = [PACKAGE, *module.split(".")] if module else [PACKAGE]
+    up = node.level - 1 if is_package else node.level
+    return ".".join([*here[: len(here) - up], *([node.module] if node.module else [])])
+
+
+def violations(edges: list[Edge]) -> list[str]:
+    """Each broken rule, with the edge that breaks it."""
+    broken = [f"{edge}: {rule}" for edge in edges if (rule := _broken_rule(edge))]
+    return sorted(set(broken)) + [f"a cycle of imports: {' -> '.join(c)}" for c in cycles(edges)]
+
+
+def _broken_rule(edge: Edge) -> str | None:
+    importer, imported = _top(edge.importer), _top(edge.imported)
+    if importer == "emulator" and edge.importer != _PLUGIN:
+        return _broken_by_emulator(edge, imported)
+    if not edge.own:
+        return _broken_by_foreign(edge, importer, edge.imported.partition(".")[0])
+    if edge.typing_only:
+        return None
+    if importer in _ONLY and imported not in _ONLY[importer]:
+        return f"{importer} may import only {sorted(_ONLY[importer]) or 'nothing'} of ours"
+    if imported == "session" and not _is_edge(edge.importer):
+        return "only the edges import session"
+    if imported == "emulator":
+        return None if _is_edge(edge.importer) else "the client does not know the emulator"
+    return _broken_by_rank(edge, importer, imported)
+
+
+def _broken_by_emulator(edge: Edge, imported: str) -> str | None:
+    if not edge.own or imported in ("emulator", "version"):
+        return None
+    if imported != "config" or edge.names != ("Hosts",):
+        return "of the client the emulator imports config's Hosts alone"
+    return None if edge.lazy or edge.typing_only else "the emulator imports Hosts lazily"
+
+
+def _broken_by_foreign(edge: Edge, importer: str, foreign: str) -> str | None:
+    if importer == "protocol" and foreign in _IMPURE:
+        return "protocol is pure: now and random numbers are arguments"
+    # An integration with aiohttp's own server would import it as any other framework.
+    if foreign in _NETWORK and importer not in ("transport", "integrations") and not edge.typing_only:
+        return "only transport imports aiohttp, backoff and yarl"
+    return None
+
+
+def _broken_by_rank(edge: Edge, importer: str, imported: str) -> str | None:
+    upper, lower = _rank(importer), _rank(imported)
+    if edge.importer == _PLUGIN or importer == imported:
+        return None
+    if upper == lower == _RESOURCE:
+        return "resources don't import one another"
+    if upper == _EDGE and imported == "":
+        return None  # an edge may use the public names
+    if lower > upper:
+        return "imports go downward only"
+    return None
+
+
+def _top(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def _rank(module: str) -> int:
+    return _RANKS.get(_top(module), _RESOURCE)
+
+
+def _is_edge(module: str) -> bool:
+    return module == _PLUGIN or _rank(module) > _SESSION
+
+
+def cycles(edges: list[Edge]) -> list[list[str]]:
+    """Cycles among the imports that run when a module is loaded."""
+    graph: dict[str, list[str]] = {}
+    for edge in edges:
+        if edge.own and not edge.lazy and not edge.typing_only and edge.importer != edge.imported:
+            graph.setdefault(edge.importer, []).append(edge.imported)
+    found: list[list[str]] = []
+    done: set[str] = set()
+
+    def visit(module: str, path: list[str]) -> None:
+        if module in path:
+            found.append([*path[path.index(module) :], module])
+        elif module not in done:
+            for imported in graph.get(module, []):
+                visit(imported, [*path, module])
+            done.add(module)
+
+    for module in graph:
+        visit(module, [])
+    return found

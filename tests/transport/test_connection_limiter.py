@@ -1,0 +1,101 @@
+"""Places on the session's connections: first come, first served, and open ones before new ones."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from fal_async import Session
+from fal_async.emulator import Emulator, JobContext
+from fal_async.transport.connection_limiter import Lane
+
+
+async def hold(lane: Lane, log: list[str], name: str, release: asyncio.Event) -> None:
+    async with lane:
+        log.append(name)
+        await release.wait()
+
+
+async def steps() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_no_more_than_the_limit_and_in_order() -> None:
+    lane, log, release = Lane(2), list[str](), asyncio.Event()
+    tasks = [asyncio.create_task(hold(lane, log, name, release)) for name in "abcd"]
+    await steps()
+    assert log == ["a", "b"]
+    tasks[2].cancel()
+    release.set()
+    await asyncio.wait(tasks)
+    assert log == ["a", "b", "d"]
+
+
+async def test_a_newcomer_waits_a_moment_for_a_place_that_gets_free() -> None:
+    lane, log = Lane(10, eager=1), list[str]()
+    first, second = asyncio.Event(), asyncio.Event()
+    tasks = [
+        asyncio.create_task(hold(lane, log, "a", first)),
+        asyncio.create_task(hold(lane, log, "b", second)),
+    ]
+    await steps()
+    assert log == ["a"]
+    first.set()
+    await steps()
+    assert log == ["a", "b"]
+    # And if none does, it gets one of its own.
+    tasks.append(asyncio.create_task(hold(lane, log, "c", second)))
+    async with asyncio.timeout(5):
+        while len(log) < 3:
+            await asyncio.sleep(0.01)
+    second.set()
+    await asyncio.wait(tasks)
+
+
+async def test_a_turn_that_comes_with_its_cancellation_goes_to_the_next() -> None:
+    lane, log = Lane(1), list[str]()
+    first, second = asyncio.Event(), asyncio.Event()
+    second.set()
+    tasks = [
+        asyncio.create_task(hold(lane, log, "a", first)),
+        asyncio.create_task(hold(lane, log, "b", second)),
+        asyncio.create_task(hold(lane, log, "c", second)),
+    ]
+    await steps()
+    first.set()
+    await asyncio.sleep(0)  # a leaves, and gives its place to b ...
+    tasks[1].cancel()  # ... who is cancelled before its next step
+    await asyncio.wait(tasks)
+    assert log == ["a", "c"]
+
+
+async def test_long_runs_get_connections_of_their_own(fal: Session, emulator: Emulator) -> None:
+    together, release = asyncio.Event(), asyncio.Event()
+    running = 0
+
+    @emulator.endpoint("me/long", runners=500)
+    async def long(input: Any, job: JobContext) -> str:
+        nonlocal running
+        running += 1
+        if running == 250:
+            together.set()
+        await release.wait()
+        return "done"
+
+    runs = [asyncio.create_task(fal.run("me/long")) for _ in range(250)]
+    await asyncio.wait_for(together.wait(), 20)
+    release.set()
+    assert [(await run).data for run in runs] == ["done"] * 250
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+async def test_few_connections_are_enough_for_everything(emulator: Emulator, most: int) -> None:
+    async with Session(emulator.key, hosts=emulator.hosts, max_connections=most) as fal:
+        calls = [fal.subscribe("fal-ai/any-llm", {"prompt": "x"}, mode="streaming") for _ in range(4)]
+        calls += [fal.run("fal-ai/any-llm", {"prompt": "x"}) for _ in range(4)]
+        results = await asyncio.wait_for(asyncio.gather(*calls), 30)
+    assert all(result.data["output"] for result in results)
+    assert emulator.connections_open <= most
