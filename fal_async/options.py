@@ -168,7 +168,7 @@ def _check_priority(_: Any, __: Any, value: object) -> None:
 
 def _check_start_timeout(_: Any, __: Any, value: object) -> None:
     if value is not None and not (is_seconds(value) and value > 0.1):  # type: ignore[operator]
-        raise ConfigurationError(f"start_timeout={value!r}: expected more than 0.1 seconds (protocol 3.1)")
+        raise ConfigurationError(f"start_timeout={value!r}: expected more than 0.1 seconds")
 
 
 def _check_whole_number(_: Any, attribute: attrs.Attribute[Any], value: object) -> None:

@@ -89,7 +89,7 @@ class EndpointTable:
         if not _ID.fullmatch(endpoint.endpoint_id) or "requests" in endpoint.endpoint_id.split("/")[2:]:
             raise ValueError(
                 f"{endpoint.endpoint_id!r} is no endpoint id: expected owner/app or owner/app/path, "
-                "the owner without a dot, no 'requests' in the path (protocol 2)"
+                "the owner without a dot, no 'requests' in the path"
             )
         check_runners(endpoint.runners)
         self._endpoints[endpoint.endpoint_id] = endpoint
@@ -142,7 +142,7 @@ def check_app_id(app: str) -> None:
     if not _ID.fullmatch(app) or app.count("/") + 1 != wanted:
         raise ValueError(
             f"{app!r} is no app id: expected owner/app, such as me/my-app, the owner without a dot; "
-            "every path below it is the application's (protocol 2)"
+            "every path below it is the application's"
         )
 
 
