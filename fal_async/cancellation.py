@@ -14,11 +14,11 @@ from typing import Any, Protocol, TypeVar
 
 import attrs
 
-from fal_async.config import check_timeout
+from fal_async.checks import check_timeout
 from fal_async.errors import ClientTimeoutError, FalError, SubmissionUncertainError
 from fal_async.models import CancelOutcome, QueueStatus
 from fal_async.protocol.http import HttpRequest
-from fal_async.protocol.structure import digest_of
+from fal_async.protocol.json_input import digest_of
 
 logger = logging.getLogger("fal_async")
 T = TypeVar("T")

@@ -1,19 +1,24 @@
 """What a session is made with: hosts, credentials, time limits, retries.
 
 All values here are frozen and checked when they are made, so that a wrong one fails before any request.
-`from_env` is the one place of the package that reads the environment.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 import attrs
 
+from fal_async.checks import (
+    at_least_one,
+    check_timeout,
+    flag,
+    plain_function_or_none,
+    positive,
+    positive_or_none,
+)
 from fal_async.errors import ConfigurationError
 
 Credentials = str | Callable[[], str] | Callable[[], Awaitable[str]]
@@ -97,24 +102,6 @@ class Hosts:
         )
 
 
-def is_seconds(value: object) -> bool:
-    """Whether it is a finite number above 0, and no bool."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and 0 < value <= sys.float_info.max  # type: ignore[operator]
-
-
-def _positive(_: Any, attribute: attrs.Attribute[Any], value: object) -> None:
-    if not is_seconds(value):
-        raise ConfigurationError(f"{attribute.name}={value!r}: expected a positive number of seconds")
-
-
-def _positive_or_none(_: Any, attribute: attrs.Attribute[Any], value: object) -> None:
-    if value is not None and not is_seconds(value):
-        raise ConfigurationError(
-            f"{attribute.name}={value!r}: expected a positive number of seconds, or None"
-        )
-
-
 @attrs.frozen(kw_only=True)
 class Timeouts:
     """Limits of one HTTP attempt, in seconds. None switches one off.
@@ -129,11 +116,11 @@ class Timeouts:
             after which fal itself gives up (`request_timeout`, protocol 3.3).
     """
 
-    connect: float | None = attrs.field(default=10.0, validator=_positive_or_none)
-    first_byte: float | None = attrs.field(default=60.0, validator=_positive_or_none)
-    total: float | None = attrs.field(default=120.0, validator=_positive_or_none)
-    run: float | None = attrs.field(default=3600.0, validator=_positive_or_none)
-    stream: float | None = attrs.field(default=45.0, validator=_positive_or_none)
+    connect: float | None = attrs.field(default=10.0, validator=positive_or_none)
+    first_byte: float | None = attrs.field(default=60.0, validator=positive_or_none)
+    total: float | None = attrs.field(default=120.0, validator=positive_or_none)
+    run: float | None = attrs.field(default=3600.0, validator=positive_or_none)
+    stream: float | None = attrs.field(default=45.0, validator=positive_or_none)
 
     @classmethod
     def of(cls, timeout: float | Timeouts | None) -> Timeouts:
@@ -144,12 +131,6 @@ class Timeouts:
             return timeout
         check_timeout(timeout)
         return cls(connect=min(10.0, timeout), first_byte=timeout, total=timeout, run=timeout)
-
-
-def check_timeout(timeout: float | None) -> None:
-    """ConfigurationError where `timeout` is no positive number of seconds."""
-    if timeout is not None and not is_seconds(timeout):
-        raise ConfigurationError(f"timeout={timeout!r}: expected a positive number of seconds, or None")
 
 
 @attrs.frozen(kw_only=True)
@@ -164,32 +145,6 @@ class Retry:
     error: Exception
     endpoint_id: str | None = None
     request_id: str | None = None
-
-
-def _flag(_: Any, attribute: attrs.Attribute[bool], value: object) -> None:
-    if not isinstance(value, bool):
-        raise ConfigurationError(f"{attribute.name}={value!r}: expected True or False")
-
-
-def _plain_function_or_none(_: Any, attribute: attrs.Attribute[Any], value: object) -> None:
-    check_function(attribute.name, value)
-    if value is None:
-        return
-    import inspect  # seldom needed, and dear beside what `import fal_async` costs
-
-    if inspect.iscoroutinefunction(value):
-        raise ConfigurationError(f"{attribute.name} is a coroutine function, but it is not awaited: use def")
-
-
-def check_function(name: str, value: object) -> None:
-    """ConfigurationError where it can't be called: told before a paid request is made, not after it."""
-    if value is not None and not callable(value):
-        raise ConfigurationError(f"{name} is a {type(value).__name__}: expected a function")
-
-
-def _at_least_one(_: Any, attribute: attrs.Attribute[int], value: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigurationError(f"{attribute.name}={value!r}: expected a whole number from 1 on")
 
 
 @attrs.frozen(kw_only=True)
@@ -216,17 +171,17 @@ class RetryPolicy:
             What it raises ends the call as an exception in another callback does.
     """
 
-    max_attempts: int = attrs.field(default=4, validator=_at_least_one)
-    base_delay: float = attrs.field(default=0.5, validator=_positive)
-    max_delay: float = attrs.field(default=20.0, validator=_positive)
-    max_total: float = attrs.field(default=60.0, validator=_positive)
-    max_retry_after: float = attrs.field(default=60.0, validator=_positive)
-    result_total: float = attrs.field(default=300.0, validator=_positive)
-    outage: float = attrs.field(default=600.0, validator=_positive)
-    stuck_after: float = attrs.field(default=120.0, validator=_positive)
-    retry_uncertain: bool = attrs.field(default=False, validator=_flag)
+    max_attempts: int = attrs.field(default=4, validator=at_least_one)
+    base_delay: float = attrs.field(default=0.5, validator=positive)
+    max_delay: float = attrs.field(default=20.0, validator=positive)
+    max_total: float = attrs.field(default=60.0, validator=positive)
+    max_retry_after: float = attrs.field(default=60.0, validator=positive)
+    result_total: float = attrs.field(default=300.0, validator=positive)
+    outage: float = attrs.field(default=600.0, validator=positive)
+    stuck_after: float = attrs.field(default=120.0, validator=positive)
+    retry_uncertain: bool = attrs.field(default=False, validator=flag)
     on_retry: Callable[[Retry], None] | None = attrs.field(
-        default=None, eq=False, repr=False, validator=_plain_function_or_none
+        default=None, eq=False, repr=False, validator=plain_function_or_none
     )
 
 
@@ -276,48 +231,6 @@ class Settings:
     tags: Mapping[str, str] = attrs.field(factory=dict)
 
 
-@attrs.frozen(kw_only=True, repr=False)
-class Environment:
-    """What the environment says (protocol 1.3)."""
-
-    key: str | None = attrs.field(default=None, repr=False)
-    hosts: Hosts = attrs.field(factory=Hosts)
-    home: str = "~/.fal"
-    """Where the `fal` command line keeps its login."""
-    log: str | None = None
-
-
-def from_env(environ: Mapping[str, str] | None = None) -> Environment:
-    """Read FAL_KEY, FAL_KEY_ID, FAL_KEY_SECRET, FAL_BASE_URL, FAL_RUN_HOST and the others of protocol 1.3."""
-    environ = os.environ if environ is None else environ
-    return Environment(
-        key=None if environ.get("FAL_FORCE_AUTH_BY_USER") == "1" else _key_of(environ),
-        hosts=_hosts_of(environ),
-        home=environ.get("FAL_HOME_DIR") or "~/.fal",
-        log=environ.get("FAL_LOG") or None,
-    )
-
-
-def _key_of(environ: Mapping[str, str]) -> str | None:
-    if key := environ.get("FAL_KEY", "").strip():
-        return key
-    key_id, secret = environ.get("FAL_KEY_ID", "").strip(), environ.get("FAL_KEY_SECRET", "").strip()
-    return f"{key_id}:{secret}" if key_id and secret else None
-
-
-def _hosts_of(environ: Mapping[str, str]) -> Hosts:
-    if base := environ.get("FAL_BASE_URL", "").strip():
-        return Hosts.local(base)
-    run = environ.get("FAL_RUN_HOST", "").strip()
-    queue = environ.get("FAL_QUEUE_RUN_HOST", "").strip() or (f"queue.{run}" if run else "")
-    openapi = environ.get("FAL_OPENAPI_HOST", "").strip()
-    given = {"run": run, "queue": queue, "openapi": openapi}
-    hosts = {name: f"https://{host}" for name, host in given.items() if host}
-    if run:
-        hosts["realtime"] = f"wss://{run}"
-    return Hosts(**hosts)  # type: ignore[arg-type]  # every value is a base URL, none is `backup`
-
-
 def authorization(credentials: str) -> str:
     """The header for what a caller or the environment gave (protocol 1.2).
 
@@ -358,10 +271,8 @@ class PoolOptions:
     """What a session's connection pool is made with; the values of aiohttp's own types are passed through."""
 
     client_session: Any = attrs.field(default=None, repr=False)
-    max_connections: int | None = attrs.field(
-        default=None, validator=attrs.validators.optional(_at_least_one)
-    )
-    keepalive_timeout: float = attrs.field(default=30.0, validator=_positive)
+    max_connections: int | None = attrs.field(default=None, validator=attrs.validators.optional(at_least_one))
+    keepalive_timeout: float = attrs.field(default=30.0, validator=positive)
     ssl: Any = attrs.field(default=None, validator=_check_tls)
     http_proxy: str | None = attrs.field(default=None, repr=False, validator=_check_proxy_url)
     trust_env: bool = False

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from fal_async.errors import RealtimeError, SessionStateError, StreamError, TransportError
 from fal_async.models import FetchFiles, Result, T
+from fal_async.protocol.api_errors import error_of
 from fal_async.protocol.endpoint import EndpointId
-from fal_async.protocol.http import REQUEST_ID, HttpRequest, HttpResponse, Operation, decode_body, error_of
+from fal_async.protocol.http import REQUEST_ID, HttpRequest, HttpResponse, Operation, decode_body
 from fal_async.protocol.http_over_websocket import Body, End, Exchange, Start, websocket_url
+from fal_async.protocol.json_input import encode_json, input_value
 from fal_async.protocol.realtime import BROKEN, Disconnected, close_words
 from fal_async.protocol.sse import SSEDecoder
 from fal_async.protocol.streaming import BodyKind, Meaning, body_kind, error_detail, error_message, meaning_of
-from fal_async.protocol.structure import encode_json, input_value, structure
+from fal_async.protocol.structure import structure
 
 if TYPE_CHECKING:
     from fal_async.transport import Transport, WebSocket

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import attrs
 
-from fal_async.config import is_seconds
+from fal_async.checks import is_seconds
 from fal_async.errors import ConfigurationError
 
 Priority = Literal["normal", "low"]

@@ -17,19 +17,18 @@ import attrs
 
 from fal_async.auth.credentials import KeySource, NoKey, key_source
 from fal_async.cancellation import Progress, Wait, supervise
+from fal_async.checks import check_function
 from fal_async.config import (
     NO_KEY,
     Credentials,
-    Environment,
     Hosts,
     PoolOptions,
     RetryPolicy,
     Settings,
     Timeouts,
-    check_function,
     check_retry,
-    from_env,
 )
+from fal_async.environment import Environment, from_env
 from fal_async.errors import AuthenticationError, ConfigurationError, NotFoundError
 from fal_async.logs import turn_on_logs
 from fal_async.models import OutputFile, Result, T
@@ -43,8 +42,9 @@ from fal_async.options import (
     clean_tags,
 )
 from fal_async.protocol.endpoint import EndpointId
+from fal_async.protocol.json_input import input_value, is_flat
 from fal_async.protocol.run import parse_run, run_request
-from fal_async.protocol.structure import check_output_type, input_value, is_flat
+from fal_async.protocol.structure import check_output_type
 
 if TYPE_CHECKING:
     import ssl as ssl_module

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from fal_async.config import Environment, from_env
+from fal_async.environment import Environment, from_env
 from fal_async.models import T
 from fal_async.queue.client import Queue
 from fal_async.session import Session

@@ -12,18 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fal_async.config import (
-    Environment,
-    Hosts,
-    PoolOptions,
-    Retry,
-    RetryPolicy,
-    Settings,
-    Timeouts,
-    authorization,
-    check_timeout,
-    from_env,
-)
+from fal_async.checks import check_timeout
+from fal_async.config import Hosts, PoolOptions, Retry, RetryPolicy, Settings, Timeouts, authorization
+from fal_async.environment import Environment, from_env
 from fal_async.errors import ConfigurationError
 
 KEY = "0b1c2d3e-0000-4000-8000-123456789abc:0123456789abcdef0123456789abcdef"

@@ -23,18 +23,18 @@ from fal_async.errors import (
     FalError,
     NotFoundError,
     RequestFailedError,
+    RequestRef,
     ResponseDecodeError,
     ResultExpiredError,
     SubmissionUncertainError,
     TransportTimeoutError,
     ValidationError,
+    naming,
     one_line,
 )
 
 KINDS: list[type[FalError]] = [
-    kind
-    for kind in vars(module).values()
-    if isinstance(kind, type) and issubclass(kind, FalError) and kind.__module__ == module.__name__
+    kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, FalError)
 ]
 IDS = {"request_id": "r-1", "endpoint_id": "fal-ai/flux/dev"}
 EXTRA: dict[type[FalError], dict[str, Any]] = {
@@ -59,6 +59,27 @@ EXTRA: dict[type[FalError], dict[str, Any]] = {
 def make(kind: type[FalError], message: object = "it broke", **more: Any) -> FalError:
     extra = next((EXTRA[base] for base in kind.__mro__ if base in EXTRA), {})
     return kind(message, **{**IDS, **extra, **more})
+
+
+# Which request it is about.
+
+
+def test_an_error_is_given_the_names_that_it_lacks_and_keeps_its_own() -> None:
+    ref = RequestRef(endpoint_id="fal-ai/flux/dev", request_id="r-1")
+    error = NotFoundError("gone", status=404, request_id="r-2")
+    assert error.about(ref) is error
+    assert (error.request_id, error.endpoint_id) == ("r-2", "fal-ai/flux/dev")
+
+
+def test_a_fal_error_that_leaves_a_naming_block_is_given_the_names() -> None:
+    with pytest.raises(FalError) as caught, naming(RequestRef(request_id="r-1")):
+        raise FalError("it broke")
+    assert (caught.value.request_id, caught.value.endpoint_id) == ("r-1", None)
+
+
+def test_a_naming_block_lets_other_errors_through_as_they_are() -> None:
+    with pytest.raises(KeyError), naming(RequestRef(request_id="r-1")):
+        raise KeyError("other")
 
 
 # The tree.

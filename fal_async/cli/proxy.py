@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fal_async.cli import fail, listening
-from fal_async.config import NO_KEY, from_env
+from fal_async.config import NO_KEY
+from fal_async.environment import from_env
 from fal_async.errors import ConfigurationError
 from fal_async.protocol.proxy.rules import DEFAULT_MAX_BODY, ON_REQUEST
 

@@ -9,7 +9,8 @@ from urllib.parse import quote, urlsplit
 import attrs
 
 from fal_async.errors import ConfigurationError, DownloadError
-from fal_async.protocol.http import HttpRequest, Operation, host_of
+from fal_async.protocol.http import HttpRequest, Operation
+from fal_async.protocol.origins import host_of
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 _SCHEME = re.compile(r"(https?)://|data:", re.IGNORECASE)

@@ -10,8 +10,8 @@ from typing import Any, BinaryIO
 import attrs
 
 from fal_async.errors import ConfigurationError
+from fal_async.protocol.json_input import LEAVES, field_names, is_record
 from fal_async.protocol.media import check_content_type
-from fal_async.protocol.structure import LEAVES, field_names, is_record
 
 _SCALARS, _SEQUENCES = (
     (str, int, float),

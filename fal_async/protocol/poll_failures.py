@@ -5,7 +5,7 @@ from __future__ import annotations
 from fal_async.config import RetryPolicy
 from fal_async.errors import ApiError, FalError, NotFoundError, ResponseDecodeError, TransportError
 from fal_async.models import Queued, QueueStatus
-from fal_async.protocol.http import is_gateways_page
+from fal_async.protocol.api_errors import is_gateways_page
 
 WARN_AFTER = 3
 """Failing polls in a row before a person is told."""

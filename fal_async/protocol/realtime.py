@@ -11,12 +11,13 @@ from urllib.parse import urlencode
 
 import attrs
 
-from fal_async.config import Settings, is_seconds
+from fal_async.checks import is_seconds
+from fal_async.config import Settings
 from fal_async.errors import ConfigurationError, ResponseDecodeError
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
+from fal_async.protocol.json_input import encode_json
 from fal_async.protocol.options import JSON_HEADERS
-from fal_async.protocol.structure import encode_json
 
 TokenForm = Literal["alias", "path"]
 """Who may come in with a token is named in two ways (protocol 6.2, 14 no. 7): "alias" is what all clients

@@ -13,7 +13,7 @@ import attrs
 from fal_async.config import Hosts
 from fal_async.errors import ConfigurationError, ResponseDecodeError, SubmissionUncertainError
 from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
-from fal_async.protocol.structure import digest_of
+from fal_async.protocol.json_input import digest_of
 
 MARGIN = 120.0
 """Seconds that fal's clock may differ from this machine's, either way."""

@@ -20,7 +20,8 @@ from fal_async.errors import (
     TransportError,
     TransportTimeoutError,
 )
-from fal_async.protocol.http import PAID, REQUEST_ID, HttpRequest, is_gateways_page, needs_retry
+from fal_async.protocol.api_errors import is_gateways_page, needs_retry
+from fal_async.protocol.http import PAID, REQUEST_ID, HttpRequest
 
 _SHORTEST, _LONGEST_UNREACHED = 0.05, 0.25
 """Seconds."""

@@ -9,17 +9,12 @@ from fal_async.config import Settings
 from fal_async.errors import ConfigurationError, ResponseDecodeError, about
 from fal_async.models import FetchFiles, Result
 from fal_async.options import CallOptions
+from fal_async.protocol.api_errors import check_from_fal
 from fal_async.protocol.endpoint import EndpointId
-from fal_async.protocol.http import (
-    HttpRequest,
-    HttpResponse,
-    Operation,
-    check_from_fal,
-    decode_body,
-    decode_json,
-)
+from fal_async.protocol.http import HttpRequest, HttpResponse, Operation, decode_body, decode_json
+from fal_async.protocol.json_input import encode_json, input_value
 from fal_async.protocol.options import option_headers
-from fal_async.protocol.structure import encode_json, input_value, structure
+from fal_async.protocol.structure import structure
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 

@@ -13,18 +13,12 @@ import attrs
 from fal_async.config import Hosts
 from fal_async.errors import ResponseDecodeError
 from fal_async.options import StorageSettings, check_settings
-from fal_async.protocol.http import (
-    JSON_TYPE,
-    BodyFactory,
-    HttpRequest,
-    HttpResponse,
-    Operation,
-    origin_of,
-)
+from fal_async.protocol.http import JSON_TYPE, BodyFactory, HttpRequest, HttpResponse, Operation
+from fal_async.protocol.json_input import encode_json
 from fal_async.protocol.media import header_name
 from fal_async.protocol.multipart import MultipartTarget, SentPart
 from fal_async.protocol.options import JSON_HEADERS
-from fal_async.protocol.structure import encode_json
+from fal_async.protocol.origins import origin_of
 
 STORAGE_TYPE = "fal-cdn-v3"
 LIFECYCLE_HEADERS = ("X-Fal-Object-Lifecycle", "X-Fal-Object-Lifecycle-Preference")

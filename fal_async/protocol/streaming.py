@@ -12,9 +12,9 @@ from fal_async.errors import ConfigurationError
 from fal_async.options import CallOptions
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.http import HttpRequest, Operation, content_type, is_json
+from fal_async.protocol.json_input import encode_json, input_value
 from fal_async.protocol.options import option_headers
 from fal_async.protocol.sse import ServerSentEvent
-from fal_async.protocol.structure import encode_json, input_value
 
 EVENT_STREAM = "text/event-stream"
 DEFAULT_IDLE_TIMEOUT = 300.0

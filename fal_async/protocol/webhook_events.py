@@ -9,15 +9,11 @@ from typing import Any
 
 import attrs
 
-from fal_async.errors import (
-    FalError,
-    RequestFailedError,
-    ResponseDecodeError,
-    WebhookVerificationError,
-)
+from fal_async.errors import FalError, RequestFailedError, ResponseDecodeError, WebhookVerificationError
 from fal_async.models import Completed, Result, T
-from fal_async.protocol.http import HttpRequest, HttpResponse, Operation, error_of
-from fal_async.protocol.queue import result_error
+from fal_async.protocol.api_errors import error_of
+from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
+from fal_async.protocol.queue_result import result_error
 from fal_async.protocol.structure import structure
 from fal_async.protocol.webhooks import SignedHeaders
 

@@ -23,38 +23,30 @@ from fal_async.errors import (
     SubmissionUncertainError,
     about,
 )
-from fal_async.models import (
-    CancelOutcome,
-    Completed,
-    FetchFiles,
-    QueueStatus,
-    RequestLog,
-    Result,
-    T,
-)
+from fal_async.models import CancelOutcome, Completed, FetchFiles, QueueStatus, RequestLog, Result, T
 from fal_async.options import CallOptions, Priority, StorageSettings, bundle
+from fal_async.protocol.api_errors import check_from_fal, error_of
 from fal_async.protocol.endpoint import EndpointId
-from fal_async.protocol.http import HttpResponse, check_from_fal, decode_body, error_of
+from fal_async.protocol.http import HttpResponse, decode_body
+from fal_async.protocol.json_input import digest_of, encode_json, input_value
 from fal_async.protocol.polling import RunTimesByEndpoint
 from fal_async.protocol.queue import (
     CANCEL_STATUSES,
-    NewLogs,
     RequestUrls,
     Submission,
     cancel_request,
     check_request_id,
-    check_result,
     parse_cancel,
-    parse_status,
     parse_submission,
     rebuilt_urls,
-    result_error,
     result_request,
     status_request,
     submit_request,
     urls_of,
 )
-from fal_async.protocol.structure import check_output_type, digest_of, encode_json, input_value, structure
+from fal_async.protocol.queue_result import check_result, result_error
+from fal_async.protocol.queue_status import NewLogs, parse_status
+from fal_async.protocol.structure import check_output_type, structure
 from fal_async.queue.updates import Mode, check_following, follow
 
 if TYPE_CHECKING:

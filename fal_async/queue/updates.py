@@ -9,21 +9,15 @@ import random
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Literal
 
-from fal_async.config import check_function, is_seconds
+from fal_async.checks import check_function, is_seconds
 from fal_async.errors import ApiError, ConfigurationError, FalError, NotFoundError, StreamError, name_request
 from fal_async.models import Completed, QueueStatus, UnknownStatus
 from fal_async.protocol.http import content_type
 from fal_async.protocol.poll_failures import WARN_AFTER, Patience, StuckWatch
 from fal_async.protocol.polling import Pacer, RunTimes, Turn
-from fal_async.protocol.queue import (
-    NewLogs,
-    parse_event,
-    parse_status,
-    status_request,
-    status_stream_request,
-    unknown_word,
-    vanished,
-)
+from fal_async.protocol.queue import status_request, status_stream_request
+from fal_async.protocol.queue_result import vanished
+from fal_async.protocol.queue_status import NewLogs, parse_event, parse_status, unknown_word
 from fal_async.transport.retry_hook import announce_retry
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fal_async.config import check_function
+from fal_async.checks import check_function
 from fal_async.errors import AuthenticationError, ConfigurationError, PermissionDeniedError
 from fal_async.options import clean_headers
 from fal_async.protocol.endpoint import EndpointId

@@ -7,7 +7,7 @@ import contextlib
 from types import TracebackType
 from typing import Any
 
-from fal_async.config import check_timeout
+from fal_async.checks import check_timeout
 from fal_async.errors import ClientTimeoutError, FalError, RealtimeError, SessionStateError
 from fal_async.protocol.reconnecting import Outgoing, Reconnect, Throttle, Unsent
 from fal_async.realtime.codec import Codec

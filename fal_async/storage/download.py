@@ -25,8 +25,8 @@ from fal_async.protocol.downloads import (
     is_complete,
     nothing_is_left,
 )
-from fal_async.protocol.http import host_of
 from fal_async.protocol.media import download_name, numbered, parse_data_uri
+from fal_async.protocol.origins import host_of
 from fal_async.protocol.retry import delay_before_retry
 from fal_async.protocol.storage import is_cdn
 from fal_async.storage.cdn import Cdn

@@ -26,27 +26,11 @@ from fal_async.errors import (
     TransportTimeoutError,
     name_request,
 )
-from fal_async.protocol.http import (
-    PAID,
-    REQUEST_ID,
-    HttpRequest,
-    HttpResponse,
-    Operation,
-    backup_url,
-    error_of,
-    host_of,
-    may_have_key,
-    redirect_target,
-    without_query,
-)
+from fal_async.protocol.api_errors import error_of
+from fal_async.protocol.http import PAID, REQUEST_ID, HttpRequest, HttpResponse, Operation
 from fal_async.protocol.options import merged_headers
-from fal_async.protocol.retry import (
-    Verdict,
-    allowed_attempts,
-    allowed_seconds,
-    delay_before_retry,
-    judge,
-)
+from fal_async.protocol.origins import backup_url, host_of, may_have_key, redirect_target, without_query
+from fal_async.protocol.retry import Verdict, allowed_attempts, allowed_seconds, delay_before_retry, judge
 from fal_async.transport.attempt import (
     FAILURES,
     LONG,

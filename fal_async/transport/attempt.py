@@ -16,7 +16,8 @@ from yarl import URL
 from fal_async.cancellation import Progress
 from fal_async.config import RetryPolicy, Timeouts
 from fal_async.errors import FalError, TransportError, TransportTimeoutError, one_line
-from fal_async.protocol.http import HttpRequest, HttpResponse, Operation, host_of, without_query
+from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
+from fal_async.protocol.origins import host_of, without_query
 
 FAILURES = (aiohttp.ClientError, TimeoutError, OSError, UnicodeError)
 """The last one is the look-up's, for a host name that can be none."""

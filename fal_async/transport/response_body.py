@@ -9,7 +9,8 @@ from collections.abc import AsyncGenerator, Mapping
 import aiohttp
 
 from fal_async.errors import FalError, SessionStateError
-from fal_async.protocol.http import REQUEST_ID, HttpResponse, error_of
+from fal_async.protocol.api_errors import error_of
+from fal_async.protocol.http import REQUEST_ID, HttpResponse
 from fal_async.transport.attempt import FAILURES, Call, names_of, transport_error
 from fal_async.transport.pool import Pool
 

@@ -24,7 +24,7 @@ from fal_async import (
     ValidationError,
 )
 from fal_async.emulator import Emulator, Fault
-from fal_async.protocol.structure import digest_of
+from fal_async.protocol.json_input import digest_of
 from tests.quick import ASK, LLM, Noted, impatient, quick, session_on
 
 CALLS = ["run", "submit", "subscribe"]

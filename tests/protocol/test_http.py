@@ -17,21 +17,16 @@ from hypothesis import strategies as st
 import fal_async.errors
 from fal_async.config import Hosts
 from fal_async.errors import ApiError, ResponseDecodeError, ValidationError
-from fal_async.protocol.http import (
-    HttpRequest,
-    HttpResponse,
-    Operation,
+from fal_async.protocol.api_errors import error_of, needs_retry, retry_after
+from fal_async.protocol.http import HttpRequest, HttpResponse, Operation, decode_body
+from fal_async.protocol.origins import (
     backup_url,
-    decode_body,
-    error_of,
     host_of,
     is_at_home,
     is_fals_own,
     may_have_key,
-    needs_retry,
     origin_of,
     redirect_target,
-    retry_after,
     without_query,
 )
 from tests.samples import answer, load, sample_names

@@ -16,29 +16,25 @@ from fal_async.config import Hosts, Settings
 from fal_async.errors import ApiError, ConfigurationError, FalError, NotFoundError, ResponseDecodeError
 from fal_async.models import Completed, RequestLog
 from fal_async.options import NO_OPTIONS, CallOptions
+from fal_async.protocol.api_errors import error_of
 from fal_async.protocol.endpoint import EndpointId
-from fal_async.protocol.http import HttpResponse, Operation, decode_body, error_of
+from fal_async.protocol.http import HttpResponse, Operation, decode_body
 from fal_async.protocol.queue import (
     CANCEL_STATUSES,
-    NewLogs,
     Submission,
     cancel_request,
     check_request_id,
-    check_result,
     parse_cancel,
-    parse_event,
-    parse_logs,
-    parse_status,
     parse_submission,
     rebuilt_urls,
-    result_error,
     result_request,
     status_request,
     status_stream_request,
     submit_request,
     urls_of,
-    vanished,
 )
+from fal_async.protocol.queue_result import check_result, result_error, vanished
+from fal_async.protocol.queue_status import NewLogs, parse_event, parse_logs, parse_status
 from tests.protocol.test_http import json_values
 from tests.samples import answer, load, sample_names
 

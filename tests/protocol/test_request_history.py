@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from fal_async import Hosts, ResponseDecodeError
 from fal_async.protocol.http import HttpResponse
+from fal_async.protocol.json_input import digest_of
 from fal_async.protocol.request_history import (
     LostSubmit,
     Page,
@@ -21,7 +22,6 @@ from fal_async.protocol.request_history import (
     history_request,
     parse_history,
 )
-from fal_async.protocol.structure import digest_of
 
 LOST = LostSubmit(endpoint_id="a/b/c", input_digest="d", started_at=1000.0, ended_at=1010.0)
 

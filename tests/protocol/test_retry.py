@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from fal_async.config import RetryPolicy
 from fal_async.errors import FalError, ResponseDecodeError, TransportError, TransportTimeoutError
-from fal_async.protocol.http import PAID, HttpRequest, HttpResponse, Operation, error_of
+from fal_async.protocol.api_errors import error_of
+from fal_async.protocol.http import PAID, HttpRequest, HttpResponse, Operation
 from fal_async.protocol.retry import (
     RetryBudget,
     Verdict,

@@ -17,7 +17,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fal_async.errors import ConfigurationError, ResponseDecodeError
-from fal_async.protocol.structure import check_output_type, digest_of, encode_json, input_value, structure
+from fal_async.protocol.json_input import digest_of, encode_json, input_value
+from fal_async.protocol.structure import check_output_type, structure
 from tests.protocol.test_http import json_values
 
 

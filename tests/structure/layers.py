@@ -14,8 +14,10 @@ PACKAGE = "fal_async"
 _RANKS: Mapping[str, int] = {
     "version": 0,
     "errors": 0,
+    "checks": 1,
     "models": 1,
     "config": 2,
+    "environment": 3,
     "options": 3,
     "logs": 3,
     "protocol": 4,
@@ -36,8 +38,9 @@ _RESOURCE, _SESSION, _EDGE = 8, 9, 10
 _ONLY: Mapping[str, frozenset[str]] = {
     "errors": frozenset(),
     "models": frozenset({"errors"}),
-    "config": frozenset({"errors", "models"}),
-    "options": frozenset({"errors", "models", "config"}),
+    "checks": frozenset({"errors"}),
+    "config": frozenset({"errors", "checks", "models"}),
+    "options": frozenset({"errors", "checks", "models", "config"}),
 }
 _IMPURE = frozenset({"asyncio", "aiohttp", "backoff", "yarl", "os", "time", "random", "socket", "threading"})
 _NETWORK = frozenset({"aiohttp", "backoff", "yarl"})
@@ -144,7 +147,7 @@ def _broken_rule(edge: Edge) -> str | None:
         return _broken_by_foreign(edge, importer, edge.imported.partition(".")[0])
     if edge.typing_only:
         return None
-    if importer in _ONLY and imported not in _ONLY[importer]:
+    if importer in _ONLY and imported not in {importer, *_ONLY[importer]}:
         return f"{importer} may import only {sorted(_ONLY[importer]) or 'nothing'} of ours"
     if imported == "session" and not _is_edge(edge.importer):
         return "only the edges import session"

@@ -27,6 +27,7 @@ def test_the_graph_is_read_as_it_is() -> None:
     ("file", "source", "edge"),
     [
         ("errors.py", "from fal_async.models import Result", "fal_async.errors imports fal_async.models"),
+        ("checks.py", "from fal_async.models import Result", "fal_async.checks imports fal_async.models"),
         ("models.py", "import fal_async.config", "fal_async.models imports fal_async.config"),
         ("config.py", "from .protocol import http", "fal_async.config imports fal_async.protocol.http"),
         ("protocol/x.py", "import asyncio", "fal_async.protocol.x imports asyncio"),

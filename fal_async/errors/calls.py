@@ -1,0 +1,243 @@
+"""What goes wrong with a call beside an error answer of fal's: transport, time, cancellation, content."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fal_async.errors.redaction import one_line, one_word
+from fal_async.errors.root import FalError
+
+
+class TransportError(FalError):
+    """No usable HTTP response: the connection failed or broke. `__cause__` is aiohttp's own error."""
+
+    retryable = True
+
+
+class TransportTimeoutError(TransportError, TimeoutError):
+    """One HTTP request took longer than its own time limit (see `Timeouts`)."""
+
+
+class SubmissionUncertainError(FalError):
+    """A paid request (submit or run) broke after it may have been accepted. It is never sent again by itself.
+
+    fal has no idempotency key for submit or run (protocol 12): a second one may be a second bill.
+
+    Attributes:
+        operation: `"submit"` or `"run"`.
+        started_at, ended_at: when the attempt began and broke, Unix seconds of this machine's clock.
+        input_digest: SHA-256 (hex) of the canonical JSON input, to recognise the request later.
+    """
+
+    def __init__(
+        self,
+        message: object,
+        *,
+        operation: str = "submit",
+        started_at: float | None = None,
+        ended_at: float | None = None,
+        input_digest: str | None = None,
+        request_id: str | None = None,
+        endpoint_id: str | None = None,
+    ) -> None:
+        super().__init__(message, request_id=request_id, endpoint_id=endpoint_id)
+        self.operation = operation
+        self.started_at = started_at
+        self.ended_at = ended_at
+        self.input_digest = input_digest
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            **super().to_dict(),
+            "operation": self.operation,
+            "started_at": self.started_at,
+            "ended_at": self.ended_at,
+            "input_digest": self.input_digest,
+        }
+
+
+class RequestFailedError(FalError):
+    """The request completed with an error, and its result has no body that says more.
+
+    Attributes:
+        error_type: fal's machine-readable type (protocol 9.2), or None.
+    """
+
+    def __init__(
+        self,
+        message: object,
+        *,
+        error_type: str | None = None,
+        request_id: str | None = None,
+        endpoint_id: str | None = None,
+    ) -> None:
+        super().__init__(message, request_id=request_id, endpoint_id=endpoint_id)
+        self.error_type = one_word(error_type)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), "error_type": self.error_type}
+
+
+class RequestCancelledError(FalError):
+    """The request was cancelled on the server (its result answers 499; protocol 4.5)."""
+
+
+class ClientTimeoutError(FalError, TimeoutError):
+    """The caller's `timeout` elapsed.
+
+    Attributes:
+        timeout: the limit, in seconds.
+        last_status: the last status seen, such as `"IN_QUEUE at position 4"`, or None.
+        cancel_outcome: what became of the remote cancel: a `CancelOutcome` value such as `"CANCELLED"`,
+            `"FAILED"` where the cancel did not go through (the request may still run and be billed),
+            or None where none was sent.
+    """
+
+    def __init__(
+        self,
+        message: object,
+        *,
+        timeout: float,
+        last_status: str | None = None,
+        cancel_outcome: str | None = None,
+        request_id: str | None = None,
+        endpoint_id: str | None = None,
+    ) -> None:
+        super().__init__(message, request_id=request_id, endpoint_id=endpoint_id)
+        self.timeout = timeout
+        self.last_status = one_word(last_status)
+        self.cancel_outcome = cancel_outcome
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            **super().to_dict(),
+            "timeout": self.timeout,
+            "last_status": self.last_status,
+            "cancel_outcome": self.cancel_outcome,
+        }
+
+
+class ResponseDecodeError(FalError):
+    """An answer does not have the promised shape.
+
+    Attributes:
+        paths: what did not fit, such as `"required field missing @ $.logs[0].message"`.
+        body: the answer as it came, which is paid for: decoded JSON where it is that, else bytes. Not in the
+            message.
+    """
+
+    def __init__(
+        self,
+        message: object,
+        *,
+        paths: Sequence[str] = (),
+        body: Any = None,
+        request_id: str | None = None,
+        endpoint_id: str | None = None,
+        retryable: bool | None = None,
+    ) -> None:
+        super().__init__(message, request_id=request_id, endpoint_id=endpoint_id, retryable=retryable)
+        self.paths = [one_line(path) for path in paths]
+        self.body = body
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), "paths": self.paths}
+
+
+class StreamError(FalError):
+    """A stream broke, stalled or carried something unreadable after it had begun.
+
+    Attributes:
+        reason: "cut" (it ended before its end), "idle" (nothing came for `idle_timeout`), "error" (the model
+            sent an error event), "undecodable", "too_large", or "empty" (it ended without any value).
+        received: the newest values that had come, in order: at most about a megabyte of them.
+        count: how many values had come in all.
+        detail: what an error event carried, decoded where it is JSON.
+    """
+
+    def __init__(
+        self,
+        message: object,
+        *,
+        reason: str = "cut",
+        received: Sequence[Any] = (),
+        count: int | None = None,
+        detail: Any = None,
+        request_id: str | None = None,
+        endpoint_id: str | None = None,
+    ) -> None:
+        super().__init__(message, request_id=request_id, endpoint_id=endpoint_id)
+        self.reason = reason
+        self.received = list(received)
+        self.count = len(self.received) if count is None else count
+        self.detail = detail
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), "reason": self.reason, "count": self.count}
+
+
+class RealtimeError(FalError):
+    """A realtime connection failed or was closed abnormally.
+
+    Attributes:
+        code: the WebSocket close code (1006: it just broke), or None where an error frame came first.
+        reason: the server's own words, or `""`.
+        error: the error word of a frame, such as `"INTERNAL_ERROR"`, or None.
+        in_flight: messages that were sent and not answered: the model may or may not have had them.
+    """
+
+    def __init__(
+        self,
+        message: object,
+        *,
+        code: int | None = None,
+        reason: str = "",
+        error: str | None = None,
+        in_flight: Sequence[Any] = (),
+        request_id: str | None = None,
+        endpoint_id: str | None = None,
+        retryable: bool | None = None,
+    ) -> None:
+        super().__init__(message, request_id=request_id, endpoint_id=endpoint_id, retryable=retryable)
+        self.code = code
+        self.reason = one_line(reason)
+        self.error = error
+        self.in_flight = list(in_flight)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), "code": self.code, "reason": self.reason, "realtime_error": self.error}
+
+
+class UploadError(FalError):
+    """A file could not be uploaded: it can't be read, or fal did not take it. `__cause__` is the first cause.
+
+    Attributes:
+        part: the part of a large file that failed for good, counted from 1, or None.
+        causes: what went wrong on each route that was tried, in that order.
+    """
+
+    def __init__(
+        self,
+        message: object,
+        *,
+        part: int | None = None,
+        causes: Sequence[Exception] = (),
+        retryable: bool | None = None,
+        request_id: str | None = None,
+        endpoint_id: str | None = None,
+    ) -> None:
+        super().__init__(message, request_id=request_id, endpoint_id=endpoint_id, retryable=retryable)
+        self.part = part
+        self.causes = tuple(causes)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), "part": self.part}
+
+
+class DownloadError(FalError):
+    """A file could not be written, or what arrived is not what was announced. No part of it is left."""
+
+
+class WebhookVerificationError(FalError):
+    """A webhook delivery is not from fal, or was altered, or is too old."""

@@ -1,0 +1,126 @@
+"""The root of all errors of this package, and the two that any call can raise before a request is made."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import attrs
+
+from fal_async.errors.redaction import MAX_LINE, one_line
+
+
+@attrs.frozen(kw_only=True)
+class RequestRef:
+    """Which request something is about, as far as that is known: `request_id` is fal's, None before the submit."""
+
+    endpoint_id: str | None = None
+    request_id: str | None = None
+
+
+class FalError(Exception):
+    """Root of all errors of this package.
+
+    Attributes:
+        message: what went wrong, one line, safe to show and to log.
+        request_id: fal's id of the request, where it is known.
+        endpoint_id: the endpoint, where it is known.
+        retryable: whether the same call may be made again, with hope and without paying twice.
+    """
+
+    retryable: bool = False
+
+    def __init__(
+        self,
+        message: object,
+        *,
+        request_id: str | None = None,
+        endpoint_id: str | None = None,
+        retryable: bool | None = None,
+    ) -> None:
+        self.message = one_line(message)
+        super().__init__(self.message)
+        self.request_id = request_id
+        self.endpoint_id = endpoint_id
+        if retryable is not None:
+            self.retryable = retryable
+
+    def __str__(self) -> str:
+        where = [f"request {self.request_id}"] if self.request_id else []
+        where += [f"endpoint {self.endpoint_id}"] if self.endpoint_id else []
+        line = self._headline() + (f" ({', '.join(where)})" if where else "")
+        return one_line(line, MAX_LINE)
+
+    def _headline(self) -> str:
+        return self.message
+
+    def to_dict(self) -> dict[str, Any]:
+        """The error as JSON-able values, without inputs, bodies, secrets: fit for logs and HTTP answers."""
+        return {
+            "error": type(self).__name__,
+            "message": self._headline(),
+            "request_id": self.request_id,
+            "endpoint_id": self.endpoint_id,
+            "retryable": self.retryable,
+        }
+
+    def about(self, ref: RequestRef) -> Self:
+        """Fill in which request the error belongs to, where it does not say so yet, and return the error."""
+        self.request_id = self.request_id or ref.request_id
+        self.endpoint_id = self.endpoint_id or ref.endpoint_id
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions pickle by calling the class with `args`, which keyword-only arguments can't survive.
+        return _rebuild, (type(self), self.args), self.__dict__
+
+
+def name_request(error: FalError, request_id: str | None, endpoint_id: str | None) -> None:
+    """Which request `error` is about, where it does not know yet."""
+    error.request_id = error.request_id or request_id
+    error.endpoint_id = error.endpoint_id or endpoint_id
+
+
+class about:  # as `contextlib.suppress`; no generator: it is on the path of each result
+    """Errors of ours that leave this block name the request and the endpoint, where they did not yet."""
+
+    __slots__ = ("_endpoint_id", "_request_id")
+
+    def __init__(self, request_id: str | None, endpoint_id: str | None) -> None:
+        self._request_id, self._endpoint_id = request_id, endpoint_id
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, FalError):
+            name_request(error, self._request_id, self._endpoint_id)
+
+
+class naming:  # as `contextlib.suppress`; no generator: it is on the path of each result
+    """Every FalError that leaves the block is `about(ref)`."""
+
+    __slots__ = ("_ref",)
+
+    def __init__(self, ref: RequestRef) -> None:
+        self._ref = ref
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, FalError):
+            error.about(self._ref)
+
+
+def _rebuild(kind: type[FalError], args: tuple[Any, ...]) -> FalError:
+    error = kind.__new__(kind, *args)
+    error.args = args  # OSError (behind TimeoutError) leaves this to __init__
+    return error
+
+
+class ConfigurationError(FalError, ValueError):
+    """A missing or malformed key, endpoint id, option or input, found before any request was sent."""
+
+
+class SessionStateError(FalError, RuntimeError):
+    """The session is closed, or belongs to another event loop."""

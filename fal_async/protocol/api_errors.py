@@ -1,0 +1,216 @@
+"""Errors out of every body shape of protocol 9."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any
+
+from fal_async.errors import (
+    ApiError,
+    AuthenticationError,
+    BalanceExhaustedError,
+    ContentPolicyError,
+    ErrorDetail,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
+    ResponseDecodeError,
+    ServerError,
+    StartTimeoutError,
+    ValidationError,
+)
+from fal_async.protocol.http import (
+    PAID,
+    REQUEST_ID,
+    HttpRequest,
+    HttpResponse,
+    Operation,
+    content_type,
+    decode_json,
+)
+from fal_async.protocol.origins import host_of, joined
+
+_BALANCE = r"(?i)exhausted balance|\btop[ _-]?up\b|insufficient (balance|credits)"
+_LOCKED = r"(?i)\blocked\b"
+_POLICY = "content_policy_violation"
+_BILLING = "top up at https://fal.ai/dashboard/billing"
+_TRUE, _FALSE = frozenset({"1", "true", "yes"}), frozenset({"0", "false", "no"})
+_PASSING = frozenset({408, 429, 502, 503, 504})
+_REFUSED = frozenset({429, 503})
+_BY_STATUS: Mapping[int, type[ApiError]] = {
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    422: ValidationError,
+    429: RateLimitError,
+}
+
+
+def error_of(request: HttpRequest, response: HttpResponse, now: float = 0.0) -> ApiError:
+    """The error that an answer means, whatever its body's shape (protocol 9.5). `now`: Unix seconds."""
+    body = _lenient_body(response)
+    details = _details(body)
+    message = _message(request, response, body, details)
+    error_type = _error_type(response, body, details)
+    kind = _class_of(response, message, error_type, details)
+    return kind(
+        _with_way_out(kind, message, request, response),
+        status=response.status,
+        error_type=error_type,
+        errors=details,
+        headers=response.headers,
+        body=body,
+        retry_after=retry_after(response.headers, now),
+        retryable=_retryable(kind, response, request.operation in PAID),
+        request_id=request.request_id or response.request_id,
+        endpoint_id=request.endpoint_id,
+    )
+
+
+def needs_retry(headers: Mapping[str, str]) -> bool | None:
+    """What fal says: `X-Fal-Needs-Retry` 1/0/true/false, or the older `X-Fal-Retryable` (protocol 14, no. 5)."""
+    for name in ("x-fal-needs-retry", "x-fal-retryable"):
+        said = headers.get(name, "").strip().lower()
+        if said in _TRUE or said in _FALSE:
+            return said in _TRUE
+    return None
+
+
+def is_gateways_page(status: int, headers: Mapping[str, str]) -> bool:
+    """An HTML page of something in front of fal (protocol 9.3): it says nothing about the request itself.
+
+    Not for 401: whoever is in front, the key was refused.
+    """
+    return status != 401 and content_type(headers) == "text/html" and REQUEST_ID not in headers
+
+
+def check_from_fal(response: HttpResponse) -> None:
+    """ResponseDecodeError for the page of something in front of fal: what it says is not about the request."""
+    if is_gateways_page(response.status, response.headers):
+        raise ResponseDecodeError(
+            f"the answer ({response.status}) is a gateway's HTML page, not fal's", retryable=True
+        )
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds to wait (RFC 9110, 10.2.3: a number or a date), 0 for a date that has passed; None for nonsense."""
+    text = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"\d{1,9}(\.\d+)?", text):
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, moment.timestamp() - now)
+
+
+def _lenient_body(response: HttpResponse) -> Any:
+    try:
+        return decode_json(response.body)
+    except ValueError:
+        return response.body.decode("utf-8", "replace")
+
+
+def _details(body: Any) -> list[ErrorDetail]:
+    """The entries of a model error (protocol 9.1)."""
+    detail = body.get("detail") if isinstance(body, dict) else None
+    return [_detail(entry) for entry in detail if isinstance(entry, dict)] if isinstance(detail, list) else []
+
+
+def _detail(entry: Mapping[str, Any]) -> ErrorDetail:
+    loc, ctx = entry.get("loc"), entry.get("ctx")
+    return ErrorDetail(
+        msg=_first_text(entry.get("msg")) or "",
+        type=_first_text(entry.get("type")) or "",
+        loc=tuple(p for p in loc if isinstance(p, str | int)) if isinstance(loc, list) else (),
+        ctx=ctx if isinstance(ctx, dict) else None,
+        url=_first_text(entry.get("url")),
+        input=entry.get("input"),
+    )
+
+
+def _message(request: HttpRequest, response: HttpResponse, body: Any, details: list[ErrorDetail]) -> str:
+    if details and str(details[0]):
+        more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+        return f"{details[0]}{more}"
+    return _words(body) or _phrase(request, response)
+
+
+def _words(body: Any) -> str | None:
+    """What the body says to a person, in any of the shapes of protocol 9.2 to 9.5."""
+    if isinstance(body, str):
+        return None if body.lstrip().startswith("<") else _first_text(body)  # an ingress's HTML page
+    if not isinstance(body, dict):
+        return None
+    error, detail = body.get("error"), body.get("detail")
+    if isinstance(error, dict):  # the platform API (9.4)
+        error = _first_text(error.get("message"), error.get("type"))
+    if isinstance(detail, dict):  # gateways
+        detail = _first_text(detail.get("message"), detail.get("msg"), detail.get("error"))
+    if isinstance(detail, list):
+        detail = _first_text(*detail)
+    # The platform's own (9.2), a gateway's, the queue's (9.3).
+    return _first_text(detail, body.get("message"), error, body.get("status"))
+
+
+def _first_text(*candidates: Any) -> str | None:
+    return next((text for text in candidates if isinstance(text, str) and text.strip()), None)
+
+
+def _phrase(request: HttpRequest, response: HttpResponse) -> str:
+    try:
+        phrase = HTTPStatus(response.status).phrase
+    except ValueError:
+        phrase = "Unknown status"
+    # "Its presence tells a fal answer from a bare ingress error" (protocol 3.2); not so with files and handshakes.
+    of_a_file = request.operation in (Operation.DOWNLOAD, Operation.UPLOAD)
+    if of_a_file or request.url.startswith("ws") or REQUEST_ID in response.headers:
+        return phrase
+    return f"{phrase} (from a gateway before fal)"
+
+
+def _class_of(
+    response: HttpResponse, message: str, error_type: str | None, details: list[ErrorDetail]
+) -> type[ApiError]:
+    status = response.status
+    # "504 caused by the caller's start timeout" (protocol 3.2)
+    if status == 504 and response.headers.get("x-fal-request-timeout-type", "").strip().lower() == "user":
+        return StartTimeoutError
+    if status == 403 and (re.search(_BALANCE, message) or re.search(_LOCKED, message)):
+        return BalanceExhaustedError
+    if status == 422 and _POLICY in (error_type, *(entry.type for entry in details)):
+        return ContentPolicyError
+    return _BY_STATUS.get(status, ServerError if status >= 500 else ApiError)
+
+
+def _with_way_out(kind: type[ApiError], message: str, request: HttpRequest, response: HttpResponse) -> str:
+    if kind is AuthenticationError:
+        return f"{message} - check FAL_KEY or credentials= (keys: https://fal.ai/dashboard/keys)"
+    if kind is BalanceExhaustedError and "billing" not in message:
+        return f"{message} - {_BILLING}"
+    if 300 <= response.status < 400 and "location" in response.headers:
+        target = joined(request.url, response.headers["location"])
+        return f"redirected to {host_of(target)}, which is not followed"
+    return message
+
+
+def _error_type(response: HttpResponse, body: Any, details: list[ErrorDetail]) -> str | None:
+    """The body wins over the header (protocol 9.2)."""
+    body = body if isinstance(body, dict) else {}
+    platform = body["error"].get("type") if isinstance(body.get("error"), dict) else None
+    of_model = details[0].type if details else None
+    return _first_text(body.get("error_type"), platform, of_model, response.headers.get("x-fal-error-type"))
+
+
+def _retryable(kind: type[ApiError], response: HttpResponse, paid: bool) -> bool:
+    if kind in (StartTimeoutError, BalanceExhaustedError):
+        return False
+    said = needs_retry(response.headers)
+    # A paid request may have been taken before a 408, 502 or 504 was answered.
+    passing = _REFUSED if paid else _PASSING
+    return response.status in passing if said is None else said

@@ -1,0 +1,122 @@
+"""Who gets the key: origins, redirects and the backup domain (protocol 1.1). Answers are not trusted with it."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from urllib.parse import urljoin, urlsplit
+
+from fal_async.config import Hosts
+from fal_async.protocol.http import HttpRequest
+
+_FAL_DOMAINS = ("fal.run", "fal.ai", "falrun.com")
+_HOST_NAME = r"[a-z0-9-]+(?:\.[a-z0-9-]+)*"
+_BACKUP = {"https://fal.run": "https://falrun.com", "https://queue.fal.run": "https://queue.falrun.com"}
+_DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+_WEB_SCHEMES = {"ws": "http", "wss": "https"}
+
+
+def origin_of(url: str) -> str | None:
+    """Scheme, host and port, as in `https://queue.fal.run`; ws counts as http. None for what is no such URL."""
+    # The cache is by prefix: a request id in the path would make every URL a new one.
+    end = url.find("/", url.find("://") + 3)
+    return _origin(url if end < 0 else url[:end])
+
+
+@lru_cache(maxsize=256)
+def _origin(prefix: str) -> str | None:
+    try:
+        parts = urlsplit(prefix)
+        port = parts.port
+    except ValueError:
+        return None
+    # What a browser reads as a path separator must not hide a host.
+    odd = "@" in parts.netloc or "\\" in prefix or any(c.isspace() or not c.isprintable() for c in prefix)
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or odd:
+        return None
+    scheme = _WEB_SCHEMES.get(parts.scheme, parts.scheme)
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname.rstrip(".")
+    default = port is None or port == _DEFAULT_PORTS[parts.scheme]
+    return f"{scheme}://{host}" if default else f"{scheme}://{host}:{port}"
+
+
+def is_fals_own(origin: str | None) -> bool:
+    """https, default port, one of fal's domains or a true sub-domain of it."""
+    if origin is None or not origin.startswith("https://"):
+        return False
+    host = origin.removeprefix("https://")
+    # A plain name only: `evil.com%2f.fal.run` ends as it should, and is read in more than one way.
+    if not re.fullmatch(_HOST_NAME, host):
+        return False
+    return any(host == domain or host.endswith("." + domain) for domain in _FAL_DOMAINS)
+
+
+@lru_cache(maxsize=256)
+def _origins_of(hosts: Hosts) -> frozenset[str | None]:
+    # The CDN takes tokens of its own, never the key (protocol 7.1).
+    urls = (hosts.run, hosts.queue, hosts.rest, hosts.platform, hosts.realtime, hosts.ws)
+    return frozenset(origin_of(url) for url in urls)
+
+
+def may_have_key(url: str, hosts: Hosts) -> bool:
+    """Whether the session's key may go to this URL."""
+    origin = origin_of(url)
+    return origin is not None and (origin in _origins_of(hosts) or is_fals_own(origin))
+
+
+def is_at_home(url: str, base: str) -> bool:
+    """Whether a URL in an answer leads where `base` does, so that it is followed with the key.
+
+    Someone who goes through a gateway of their own must not be led around it to fal itself.
+    """
+    if not _is_plain(url):
+        return False
+    if url.startswith(f"{base}/"):
+        return True
+    origin, home = origin_of(url), origin_of(base)
+    return origin is not None and (origin == home or (is_fals_own(home) and is_fals_own(origin)))
+
+
+def _is_plain(url: str) -> bool:
+    """ASCII without spaces and control characters: a line end in a URL would become one of the request's."""
+    return url.isascii() and url.isprintable() and " " not in url and "\\" not in url
+
+
+def backup_url(url: str) -> str | None:
+    """The same URL on the backup domain; None where it is not on one of the two mapped hosts (protocol 1.1)."""
+    for primary, backup in _BACKUP.items():
+        if url.startswith(primary + "/"):
+            return backup + url[len(primary) :]
+    return None
+
+
+def redirect_target(request: HttpRequest, url: str, status: int, location: str | None) -> str | None:
+    """Where to go on with a read that was redirected; None: nowhere, and the answer stands as it is.
+
+    With a key or token on it only within its own origin: no credential crosses to another one.
+    """
+    if status not in (301, 302, 303, 307, 308) or request.method not in ("GET", "HEAD") or not location:
+        return None
+    target = joined(url, location)
+    origin = origin_of(target)
+    secret = request.auth or "Authorization" in request.headers
+    if not _is_plain(target) or origin is None or (secret and origin != origin_of(url)):
+        return None
+    return target
+
+
+def joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:  # a host in brackets that is no address
+        return ""
+
+
+def without_query(url: str) -> str:
+    """For logs and messages: queries carry webhook secrets and signed tokens."""
+    return url.partition("?")[0].partition("#")[0]
+
+
+def host_of(url: str) -> str:
+    origin = origin_of(url)
+    return origin.partition("://")[2] if origin else "an unreadable URL"
