@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from fal_async.protocol.reconnecting import Reconnect, Reconnected
     from fal_async.protocol.sse import ServerSentEvent
     from fal_async.protocol.webhook_events import WebhookEvent
-    from fal_async.queue.client import RequestHandle
+    from fal_async.queue.handle import RequestHandle
     from fal_async.realtime.connection import RealtimeConnection
     from fal_async.session import Session
     from fal_async.shortcuts import run, stream, submit, subscribe, upload
@@ -122,7 +122,7 @@ _HOMES = {
     "options": ("CallOptions", "StorageSettings"),
     "protocol.reconnecting": ("Reconnect", "Reconnected"),
     "protocol.sse": ("ServerSentEvent",),
-    "queue.client": ("RequestHandle",),
+    "queue.handle": ("RequestHandle",),
     "session": ("Session",),
     "streaming": ("EventStream",),
     "http_over_websocket": ("HttpOverWebSocket",),

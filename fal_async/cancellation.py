@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 import attrs
 
+from fal_async.callbacks import call_back
 from fal_async.checks import check_timeout
 from fal_async.errors import ClientTimeoutError, FalError, SubmissionUncertainError
 from fal_async.models import CancelOutcome, QueueStatus
-from fal_async.protocol.http import HttpRequest
-from fal_async.protocol.json_input import digest_of
+from fal_async.transport.progress import Progress
 
 logger = logging.getLogger("fal_async")
 T = TypeVar("T")
@@ -37,8 +36,11 @@ FAILED = "FAILED"
 
 
 class Cancellable(Protocol):
-    request_id: str
-    last_status: QueueStatus | None
+    @property
+    def request_id(self) -> str: ...
+
+    @property
+    def last_status(self) -> QueueStatus | None: ...
 
     async def cancel(self) -> CancelOutcome: ...
 
@@ -54,39 +56,12 @@ class CallbackFailed(Exception):
         self.error = error
 
 
-@attrs.define(eq=False, repr=False)
-class Progress:
-    """How far a request has come."""
-
-    sent: bool = False
-    """Whether anything of the attempt under way may have left the process."""
-    given_up: bool = False
-    """Nobody waits for it any more: what has not left yet stays here, and no attempt follows."""
-    began_at: float | None = None
-    """When the attempt under way began, Unix seconds."""
-    request: HttpRequest | None = None
-    """What is sent, until it is answered."""
-
-    def leaves(self) -> None:
-        """The first byte of the body is about to leave. ConnectionAbortedError where nobody waits for it."""
-        if self.given_up:
-            raise ConnectionAbortedError("given up before it was sent")
-        self.sent = True
-
-    def uncertain(
-        self, request: HttpRequest, reason: str, request_id: str | None = None
-    ) -> SubmissionUncertainError:
-        """The error for a paid request of which nobody knows whether fal took it."""
-        body = request.body if isinstance(request.body, bytes) else None
-        return SubmissionUncertainError(
-            f"{request.operation}: fal may have taken the request, so it is not sent again: {reason}",
-            operation=request.operation.value,
-            started_at=self.began_at,
-            ended_at=time.time(),
-            input_digest=None if body is None else digest_of(body),
-            request_id=request_id,
-            endpoint_id=request.endpoint_id,
-        )
+async def notify(function: Callable[[Any], Any] | None, value: Any) -> None:
+    """Call a user's callback, async or not. CallbackFailed, for `supervise` to unwrap, where it raises."""
+    try:
+        await call_back(function, value)
+    except Exception as error:
+        raise CallbackFailed(error) from error
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)
@@ -156,7 +131,7 @@ def _given_up(progress: Progress, failure: BaseException | None) -> SubmissionUn
         return failure
     if failure is not None or progress.request is None:
         return None  # refused, or surely not taken
-    uncertain = progress.uncertain(progress.request, "the wait for its answer was given up")
+    uncertain = progress.may_be_taken(progress.request, "the wait for its answer was given up")
     logger.warning("%s", uncertain)
     return uncertain
 

@@ -6,24 +6,23 @@ import contextlib
 import json
 import time
 import weakref
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fal_async.errors import RealtimeError, SessionStateError, StreamError, TransportError
-from fal_async.models import FetchFiles, Result, T
+from fal_async.config import Settings
+from fal_async.errors import RealtimeError, RequestRef, SessionStateError, StreamError, TransportError
+from fal_async.models import Files, Result, T
 from fal_async.protocol.api_errors import error_of
 from fal_async.protocol.endpoint import EndpointId
-from fal_async.protocol.http import REQUEST_ID, HttpRequest, HttpResponse, Operation, decode_body
+from fal_async.protocol.http import REQUEST_ID, HttpRequest, HttpResponse, Operation
 from fal_async.protocol.http_over_websocket import Body, End, Exchange, Start, websocket_url
 from fal_async.protocol.json_input import encode_json, input_value
 from fal_async.protocol.realtime import BROKEN, Disconnected, close_words
+from fal_async.protocol.results import parse_result
 from fal_async.protocol.sse import SSEDecoder
 from fal_async.protocol.streaming import BodyKind, Meaning, body_kind, error_detail, error_message, meaning_of
-from fal_async.protocol.structure import structure
-
-if TYPE_CHECKING:
-    from fal_async.transport import Transport, WebSocket
+from fal_async.transport import Transport, WebSocket
 
 _OPEN_TIMEOUT, _HEARTBEAT = 90.0, 20.0
 
@@ -45,14 +44,16 @@ class HttpOverWebSocket:
     def __init__(
         self,
         transport: Transport,
+        settings: Settings,
+        *,
         endpoint: EndpointId,
         headers: Mapping[str, str],
         connections: weakref.WeakSet[Any],
-        prepare: Callable[[Any], Awaitable[Any]],
-        fetch_files: FetchFiles,
+        files: Files,
     ) -> None:
-        self._transport, self._endpoint, self._headers = transport, endpoint, headers
-        self._connections, self._prepare, self._fetch_files = connections, prepare, fetch_files
+        self._transport, self._settings = transport, settings
+        self._endpoint, self._headers = endpoint, headers
+        self._connections, self._files = connections, files
         self._exits = contextlib.AsyncExitStack()
         self._socket: WebSocket | None = None
         self._answer: _Answer | None = None
@@ -64,7 +65,7 @@ class HttpOverWebSocket:
     async def __aenter__(self) -> HttpOverWebSocket:
         """Raises ApiError where the handshake is refused, TransportError where there is no connection."""
         opening = self._transport.websocket(
-            websocket_url(self._transport.settings, self._endpoint),
+            websocket_url(self._settings, self._endpoint),
             headers=self._headers,
             auth=True,
             heartbeat=_HEARTBEAT,
@@ -96,7 +97,7 @@ class HttpOverWebSocket:
 
     async def send(self, input: Any = None) -> None:
         """Send one input, without waiting for its answer. Files in it are uploaded first."""
-        data = encode_json(await self._prepare(input_value(input)))
+        data = encode_json(await self._files.with_urls(input_value(input)))
         socket = self._open_socket()
         self.unanswered += 1
         try:
@@ -118,16 +119,8 @@ class HttpOverWebSocket:
         while not isinstance(await self._part(answer), End):
             pass
         response = self._response(answer)
-        data = decode_body(response)
-        names = {"request_id": response.request_id, "endpoint_id": self.endpoint_id}
-        typed = data if output_type is None else structure(data, output_type, **names)
-        return Result(
-            data=typed,
-            request_id=response.request_id,
-            attempts={"websocket": 1},
-            headers=response.headers,
-            fetch=self._fetch_files,
-        )
+        ref = RequestRef(endpoint_id=self.endpoint_id, request_id=response.request_id)
+        return parse_result(response, output_type, ref, attempts={"websocket": 1}, files=self._files)
 
     async def stream(self) -> AsyncGenerator[Any, None]:
         """The values of the next answer as they come, where it is an event stream; else its chunks of bytes.
@@ -210,7 +203,10 @@ class HttpOverWebSocket:
         if 200 <= start.status < 300:
             return response
         request = HttpRequest(
-            operation=Operation.RUN, method="POST", url=self.endpoint_id, endpoint_id=self.endpoint_id
+            operation=Operation.RUN,
+            method="POST",
+            url=self.endpoint_id,
+            ref=RequestRef(endpoint_id=self.endpoint_id),
         )
         raise error_of(request, response, time.time())
 

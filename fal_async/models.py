@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import attrs
 
@@ -182,7 +182,19 @@ def _output_file(url: str, fields: Mapping[Any, Any], path: str) -> OutputFile:
     return OutputFile(url=url, path=path, **fitting)
 
 
-FetchFiles = Callable[[list[OutputFile], "str | PathLike[str]"], Awaitable[list[Path]]]
+class Files(Protocol):
+    """What a session does with the files in inputs and outputs."""
+
+    async def with_urls(self, value: Any, *, inline_below: int = 0) -> Any:
+        """An input with its files uploaded and replaced by their URLs.
+
+        `inline_below`: smaller files (bytes) go inside the input, as `data:` URIs.
+        """
+        ...
+
+    async def download_all(self, files: Sequence[OutputFile], folder: str | PathLike[str]) -> list[Path]:
+        """Fetch the files into `folder`, side by side, and give their paths."""
+        ...
 
 
 @attrs.frozen(kw_only=True)
@@ -203,7 +215,7 @@ class Result(Generic[T_co]):
     status: Completed | None = None
     logs: tuple[RequestLog, ...] = attrs.field(default=(), repr=False)
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
-    _fetch: FetchFiles | None = attrs.field(default=None, repr=False, eq=False)
+    _files: Files | None = attrs.field(default=None, repr=False, eq=False)
 
     def files(self) -> list[OutputFile]:
         """Every file object in the output, in order."""
@@ -216,14 +228,14 @@ class Result(Generic[T_co]):
         SessionStateError where the result no longer belongs to a session, as after pickling.
         Otherwise what `storage.download` raises; files that were complete by then stay.
         """
-        if self._fetch is None:
+        if self._files is None:
             raise SessionStateError("this result belongs to no session: use session.storage.download(...)")
-        return await self._fetch(self.files(), folder)
+        return await self._files.download_all(self.files(), folder)
 
     def __getstate__(self) -> dict[str, Any]:
         # The tie to the session is not part of the value.
         names = [field.name for field in attrs.fields(Result)]
-        return {name: None if name == "_fetch" else getattr(self, name) for name in names}
+        return {name: None if name == "_files" else getattr(self, name) for name in names}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         for name, value in state.items():

@@ -8,11 +8,11 @@ import json
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic
+from typing import Any, Generic
 
 import attrs
 
-from fal_async.config import RetryPolicy
+from fal_async.config import RetryPolicy, Timeouts
 from fal_async.errors import FalError, ResponseDecodeError, SessionStateError, StreamError, TransportError
 from fal_async.models import T
 from fal_async.protocol.http import HttpRequest
@@ -31,9 +31,7 @@ from fal_async.protocol.streaming import (
     raw_decode,
 )
 from fal_async.protocol.structure import structure
-
-if TYPE_CHECKING:
-    from fal_async.transport import OpenResponse, Transport
+from fal_async.transport import OpenResponse, Transport
 
 RawItem = ServerSentEvent | bytes
 _Item = ServerSentEvent | str | bytes
@@ -46,6 +44,7 @@ class Beginning:
     """What a stream is made of once it begins."""
 
     transport: Transport
+    timeouts: Timeouts
     request: HttpRequest
     output_type: Any = None
     idle_timeout: float = attrs.field(default=None, converter=check_idle_timeout)
@@ -167,9 +166,8 @@ class EventStream(Generic[T]):
     async def _open(self) -> _Source:
         made = await self.begin()
         self.endpoint_id, self._output_type = made.request.endpoint_id, made.output_type
-        timeouts = made.transport.settings.timeouts
         # Until it begins, the model may be waiting for a runner, as with a direct run.
-        patient = attrs.evolve(timeouts, first_byte=timeouts.run)
+        patient = attrs.evolve(made.timeouts, first_byte=made.timeouts.run)
         opening = made.transport.open(made.request, timeouts=patient, retry=made.retry)
         response = await self._exits.enter_async_context(opening)
         self.headers, self.request_id = dict(response.headers), response.request_id

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from fal_async.auth.credentials import Rotation, Send
+from fal_async.config import Hosts
 from fal_async.errors import ApiError, AuthenticationError, ConfigurationError
 from fal_async.protocol.cli_login import (
     LoginFile,
@@ -15,44 +16,36 @@ from fal_async.protocol.cli_login import (
     parse_login_file,
     refresh_request,
 )
-
-if TYPE_CHECKING:
-    from fal_async.transport import Transport
+from fal_async.single_flight import Shared
 
 LOGIN_FILE = "auth0_token"
 
 
-class Login:
-    """Read only; its token is refreshed in memory (protocol 1.4)."""
+class CliLogin:
+    """Read only; its token is refreshed in memory (protocol 1.4), once, however many requests need it."""
 
-    def __init__(self, home: str) -> None:
-        self._path = Path(home).expanduser() / LOGIN_FILE
-        self._token: str | None = None
-        self._refused: str | None = None
-        self._lock = asyncio.Lock()
+    def __init__(self, home: str, hosts: Hosts) -> None:
+        self._path, self._hosts = Path(home).expanduser() / LOGIN_FILE, hosts
+        self._token, self._rotation = Shared[str](), Rotation()
 
-    async def header(self, transport: Transport) -> str | None:
-        now = time.time()
-        if self._token is None or not is_fresh(self._token, now):
-            async with self._lock:  # one refresh, however many requests need it
-                if self._token is None or not is_fresh(self._token, now):
-                    self._token = await self._find(transport, now)
-        return None if self._token is None else f"Bearer {self._token}"
+    async def header(self, send: Send) -> str | None:
+        token = await self._token.get(self._is_good, lambda: self._find(send))
+        return self._rotation.given(f"Bearer {token}") if token else None
 
-    def renew(self) -> bool:
-        refused, self._token = self._token, None
-        changed = refused is not None and refused != self._refused
-        self._refused = refused
-        return changed
+    def refused(self, header: str) -> bool:
+        return self._rotation.refused(header)
 
-    async def _find(self, transport: Transport, now: float) -> str | None:
+    def _is_good(self, token: str) -> bool:
+        return not self._rotation.is_refused(f"Bearer {token}") and is_fresh(token, time.time())
+
+    async def _find(self, send: Send) -> str:
+        """Empty where there is no login."""
         login = await asyncio.to_thread(self._read)
         if login is None:
-            return None
-        stored = login.access_token
-        if stored is not None and stored != self._refused and is_fresh(stored, now):
-            return stored
-        return await self._refresh(transport, login)
+            return ""
+        if login.access_token is not None and self._is_good(login.access_token):
+            return login.access_token
+        return await self._refresh(send, login)
 
     def _read(self) -> LoginFile | None:
         try:
@@ -64,10 +57,9 @@ class Login:
                 f"the fal login at {self._path} can't be read ({type(error).__name__}): set FAL_KEY instead"
             ) from error
 
-    async def _refresh(self, transport: Transport, login: LoginFile) -> str:
-        request = refresh_request(transport.settings.hosts, login)
+    async def _refresh(self, send: Send, login: LoginFile) -> str:
         try:
-            response = await transport.send(request)
+            response = await send(refresh_request(self._hosts, login))
         except ApiError as error:
             raise AuthenticationError(
                 "the fal login has expired: run `fal auth login` again, or set FAL_KEY", status=error.status

@@ -4,62 +4,88 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from fal_async.config import Credentials, authorization
+from fal_async.config import Credentials, Hosts, authorization
 from fal_async.errors import ConfigurationError, FalError, TransportError
+from fal_async.protocol.http import HttpRequest, HttpResponse
 
-if TYPE_CHECKING:
-    from fal_async.transport import Transport
+Send = Callable[[HttpRequest], Awaitable[HttpResponse]]
+"""Sends a request that needs no key itself, such as the one for a fresh token."""
 
 
 class KeySource(Protocol):
-    """Gives the `Authorization` header."""
+    """Gives the `Authorization` header. It is asked before a request takes a connection, so it may be slow."""
 
-    async def header(self, transport: Transport) -> str | None:
-        """None: there is no key."""
+    async def header(self, send: Send) -> str | None:
+        """The header for the next attempt; None where there is no key."""
         ...
 
-    def renew(self) -> bool:
-        """fal refused the key. Whether asking again may give another one."""
+    def refused(self, header: str) -> bool:
+        """Note that fal refused this header. Whether asking again may give another one."""
         ...
 
 
 class NoKey:
-    async def header(self, _: Transport) -> str | None:
+    """No key: requests go without one."""
+
+    async def header(self, _: Send) -> str | None:
         return None
 
-    def renew(self) -> bool:
+    def refused(self, _: str) -> bool:
         return False
 
 
 class FixedKey:
+    """One key for the life of the session."""
+
     def __init__(self, value: str) -> None:
         self.value = value
 
-    async def header(self, _: Transport) -> str | None:
+    async def header(self, _: Send) -> str | None:
         return self.value
 
-    def renew(self) -> bool:
+    def refused(self, _: str) -> bool:
         return False
 
 
+class Rotation:
+    """Tells a key that was rotated while its request was on the way from one that is simply wrong."""
+
+    def __init__(self) -> None:
+        self._refused: str | None = None
+        self._wrong: str | None = None
+        """What the source gave again after fal had refused it."""
+
+    def given(self, header: str) -> str:
+        """Note what the source gives now."""
+        self._wrong = header if header == self._refused else None
+        return header
+
+    def refused(self, header: str) -> bool:
+        """Whether asking the source again may help: not where it gave the refused header a second time."""
+        self._refused = header
+        return header != self._wrong
+
+    def is_refused(self, header: str) -> bool:
+        """Whether it is the header that fal refused last."""
+        return header == self._refused
+
+
 class AskedKey:
-    """A function, async or not, that is asked for each request."""
+    """A function, async or not, that is asked for each attempt."""
 
     def __init__(self, function: Callable[[], str] | Callable[[], Awaitable[str]]) -> None:
         self._function = function
-        self._given: str | None = None
-        self._refused: str | None = None
+        self._rotation = Rotation()
 
-    async def header(self, _: Transport) -> str | None:
+    async def header(self, _: Send) -> str | None:
         text = await self._ask()
         if not isinstance(text, str):
             raise ConfigurationError(
                 f"the credentials function gave a {type(text).__name__}: expected a text"
             )
-        self._given = authorization(text)
-        return self._given
+        return self._rotation.given(authorization(text))
 
     async def _ask(self) -> object:
         try:
@@ -68,16 +94,14 @@ class AskedKey:
         except FalError:
             raise
         except Exception as error:
-            # As without a connection: nothing was sent, and whoever waits for a paid request bears with it.
+            # Treated like a failed connection: nothing was sent, so following a request goes on.
             raise TransportError(f"the credentials function failed ({type(error).__name__})") from error
 
-    def renew(self) -> bool:
-        """Once for each key: it may have been rotated while the request was on its way."""
-        changed, self._refused = self._given != self._refused, self._given
-        return changed
+    def refused(self, header: str) -> bool:
+        return self._rotation.refused(header)
 
 
-def key_source(credentials: Credentials | None, env_key: str | None, home: str) -> KeySource:
+def key_source(credentials: Credentials | None, env_key: str | None, home: str, hosts: Hosts) -> KeySource:
     """The chain of protocol 1.4: what was given, the environment, the command line's login."""
     if callable(credentials):
         return AskedKey(credentials)
@@ -89,6 +113,6 @@ def key_source(credentials: Credentials | None, env_key: str | None, home: str) 
         return FixedKey(authorization(credentials))
     if env_key is not None:
         return FixedKey(authorization(env_key))
-    from fal_async.auth.cli_login import Login
+    from fal_async.auth.cli_login import CliLogin
 
-    return Login(home)
+    return CliLogin(home, hosts)

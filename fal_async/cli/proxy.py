@@ -87,7 +87,7 @@ def _check_key() -> None:
     from fal_async.auth.credentials import key_source
 
     environment = from_env()
-    key_source(None, environment.key, environment.home)
+    key_source(None, environment.key, environment.home, environment.hosts)
     if environment.key is None and not (Path(environment.home).expanduser() / LOGIN_FILE).exists():
         raise ConfigurationError(NO_KEY)
 

@@ -62,6 +62,7 @@ from fal_async.errors.calls import (
 )
 from fal_async.errors.redaction import one_line, safe_repr
 from fal_async.errors.root import (
+    NO_REF,
     ConfigurationError,
     FalError,
     RequestRef,
@@ -72,6 +73,7 @@ from fal_async.errors.root import (
 )
 
 __all__ = [
+    "NO_REF",
     "ApiError",
     "AuthenticationError",
     "BalanceExhaustedError",

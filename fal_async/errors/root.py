@@ -17,6 +17,9 @@ class RequestRef:
     request_id: str | None = None
 
 
+NO_REF = RequestRef()
+
+
 class FalError(Exception):
     """Root of all errors of this package.
 

@@ -190,13 +190,14 @@ class FalProxy:
         body: RequestBody,
         answer: RawAnswer,
     ) -> None:
-        transport = _session_of(scope, self._session).transport
+        session = _session_of(scope, self._session)
+        transport, settings = session.transport, session.settings
         # Billing tags are the server's to give (see `FORWARDED`).
-        tags = tags_header(transport.settings.tags)
+        tags = tags_header(settings.tags)
         request = HttpRequest(
             operation=_OPERATIONS.get(target.route, Operation.WRITE),
             method=target.method,
-            url=target.url(transport.settings.hosts),
+            url=target.url(settings.hosts),
             headers={
                 **passed,
                 **({"x-fal-tags": tags} if tags else {}),
@@ -204,11 +205,10 @@ class FalProxy:
                 "accept-encoding": "identity",
                 "x-fal-client-proxy": f"fal_async/{__version__}",
             },
-            endpoint_id=target.endpoint_id,
-            request_id=target.request_id,
+            ref=RequestRef(endpoint_id=target.endpoint_id, request_id=target.request_id),
         )
         request = await self._with_body(request, target, length, body)
-        timeouts = transport.settings.timeouts
+        timeouts = settings.timeouts
         if target.route is ProxyRoute.RUN:  # a direct call is silent until the model is done
             timeouts = attrs.evolve(timeouts, first_byte=timeouts.run)
         async with transport.pass_through(request, timeouts=timeouts) as response:

@@ -20,7 +20,7 @@ from fal_async.integrations.sse_events import (
     events_of_stream,
     last_event,
 )
-from fal_async.queue.client import RequestHandle
+from fal_async.queue import RequestHandle
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send

@@ -22,7 +22,7 @@ from fal_async.integrations.error_answers import answer_to
 from fal_async.models import Completed, InProgress, Queued, QueueStatus, RequestLog, Result, UnknownStatus
 
 if TYPE_CHECKING:
-    from fal_async.queue.client import RequestHandle
+    from fal_async.queue import RequestHandle
 
 logger = logging.getLogger("fal_async")
 KEEP_ALIVE = b": keep-alive\n\n"

@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from fal_async.errors import ResponseDecodeError, safe_repr
+from fal_async.errors import NO_REF, RequestRef, ResponseDecodeError, safe_repr
 
 try:
     import orjson
@@ -58,6 +58,7 @@ class HttpRequest:
     Attributes:
         body: bytes, or a function that gives the pieces anew for each attempt.
         auth: whether the session's key goes with it (to trusted origins only).
+        ref: which request it is about.
         persistent: a result that is known to be there: every failure is passing, and it is tried longest.
         harmless: a second one costs "at worst an orphan file" (protocol 12): every 5xx is worth another try.
         refusal_is_final: a 429 is what the caller asked for (`max_queue_length`), so it isn't retried.
@@ -69,11 +70,18 @@ class HttpRequest:
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     body: bytes | BodyFactory | None = attrs.field(default=None, repr=False)
     auth: bool = True
-    endpoint_id: str | None = None
-    request_id: str | None = None
+    ref: RequestRef = NO_REF
     persistent: bool = False
     harmless: bool = False
     refusal_is_final: bool = False
+
+    @property
+    def endpoint_id(self) -> str | None:
+        return self.ref.endpoint_id
+
+    @property
+    def request_id(self) -> str | None:
+        return self.ref.request_id
 
 
 @attrs.define(kw_only=True, eq=False)

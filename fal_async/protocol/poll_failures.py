@@ -1,4 +1,4 @@
-"""What somebody who waits for a paid request bears with: failing polls, and a queue that doesn't move. Pure."""
+"""Which poll failures are tolerated while following a request, and for how long; a queue that does not move."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from fal_async.models import Queued, QueueStatus
 from fal_async.protocol.api_errors import is_gateways_page
 
 WARN_AFTER = 3
-"""Failing polls in a row before a person is told."""
+"""Failed polls in a row before a person is warned."""
 _UNKNOWN_TIMES = 3
 """A 404 may be a replica that lags behind the submit; this many without a good answer between are one."""
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
 """Seconds. A server that says `Retry-After: 0` is not asked in a busy loop."""
 
 
-class Patience:
+class PollFailures:
     """Counts what went wrong since the last good answer. Times are seconds on any one clock."""
 
-    __slots__ = ("_policy", "_since", "_unknown", "failures")
+    __slots__ = ("_policy", "_since", "_unknown", "in_a_row")
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
         self._since: float | None = None
         self._unknown = 0
-        self.failures = 0
+        self.in_a_row = 0
 
     def restored(self) -> None:
-        self.failures, self._since, self._unknown = 0, None, 0
+        self.in_a_row, self._since, self._unknown = 0, None, 0
 
-    def bears(self, error: FalError, now: float) -> bool:
+    def tolerates(self, error: FalError, now: float) -> bool:
         """Whether to go on after this failed poll: for `RetryPolicy.outage` seconds, unless it is definite."""
-        self.failures += 1
+        self.in_a_row += 1
         self._since = now if self._since is None else self._since
         if _is_not_found(error):
             self._unknown += 1
@@ -43,7 +43,7 @@ class Patience:
         asked = error.retry_after if isinstance(error, ApiError) else None
         if asked is not None:
             return min(max(asked, _SHORTEST_PAUSE), self._policy.max_retry_after)
-        grown = self._policy.base_delay * 2.0 ** min(self.failures - 1, 20)
+        grown = self._policy.base_delay * 2.0 ** min(self.in_a_row - 1, 20)
         longest = min(self._policy.max_delay, _LONGEST_PAUSE)
         return max(_SHORTEST_PAUSE, (0.5 + 0.5 * chance) * min(longest, grown))
 
@@ -53,7 +53,7 @@ def _is_not_found(error: FalError) -> bool:
 
 
 def _is_passing(error: FalError) -> bool:
-    """Whatever is no definite answer of fal's: its own 4xx are."""
+    """Whether it is not a definite answer of fal's: its own 4xx are definite."""
     if isinstance(error, TransportError | ResponseDecodeError):
         return True
     if not isinstance(error, ApiError):
@@ -62,7 +62,7 @@ def _is_passing(error: FalError) -> bool:
     return elsewhere or error.status >= 500 or error.status in (408, 425, 429)
 
 
-class StuckWatch:
+class StuckDetector:
     """Notices a queue position that doesn't move for `after` seconds: said once for each place."""
 
     __slots__ = ("_after", "_place", "_since", "_told")

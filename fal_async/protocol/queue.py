@@ -13,7 +13,7 @@ from urllib.parse import quote
 import attrs
 
 from fal_async.config import Hosts, Settings
-from fal_async.errors import ConfigurationError, ResponseDecodeError, safe_repr
+from fal_async.errors import ConfigurationError, RequestRef, ResponseDecodeError, safe_repr
 from fal_async.models import CancelOutcome
 from fal_async.options import CallOptions
 from fal_async.protocol.endpoint import EndpointId
@@ -73,7 +73,7 @@ def submit_request(
         url=f"{settings.hosts.queue}/{endpoint.full}{submit_query(options, webhook_url)}",
         headers=option_headers(options, settings.tags, queue=True),
         body=body,
-        endpoint_id=endpoint.full,
+        ref=RequestRef(endpoint_id=endpoint.full),
         refusal_is_final=options.max_queue_length is not None,
     )
 
@@ -125,15 +125,22 @@ def _leads_home(url: str | None, hosts: Hosts) -> bool:
 # Status (4.2) and status stream (4.3).
 
 
-def status_request(url: str, *, endpoint_id: str, request_id: str, logs: bool) -> HttpRequest:
-    return _about(Operation.STATUS, "GET", _with_logs(url, logs), endpoint_id, request_id)
+def status_request(url: str, ref: RequestRef, *, logs: bool) -> HttpRequest:
+    return HttpRequest(
+        operation=Operation.STATUS, method="GET", url=_with_logs(url, logs), headers=_ACCEPT, ref=ref
+    )
 
 
-def status_stream_request(url: str, *, endpoint_id: str, request_id: str, logs: bool) -> HttpRequest:
+def status_stream_request(url: str, ref: RequestRef, *, logs: bool) -> HttpRequest:
     head, query = url.partition("?")[::2]
     stream = f"{head.rstrip('/')}/stream" + (f"?{query}" if query else "")
-    url = _with_logs(stream, logs)
-    return _about(Operation.STATUS, "GET", url, endpoint_id, request_id, headers=_ACCEPT_EVENTS)
+    return HttpRequest(
+        operation=Operation.STATUS,
+        method="GET",
+        url=_with_logs(stream, logs),
+        headers=_ACCEPT_EVENTS,
+        ref=ref,
+    )
 
 
 def _with_logs(url: str, logs: bool) -> str:
@@ -142,33 +149,14 @@ def _with_logs(url: str, logs: bool) -> str:
     return f"{url}{'&' if '?' in url else '?'}logs=1"
 
 
-def _about(
-    operation: Operation,
-    method: str,
-    url: str,
-    endpoint_id: str,
-    request_id: str,
-    *,
-    headers: Mapping[str, str] = _ACCEPT,
-    persistent: bool = False,
-) -> HttpRequest:
-    return HttpRequest(
-        operation=operation,
-        method=method,
-        url=url,
-        headers=headers,
-        endpoint_id=endpoint_id,
-        request_id=request_id,
-        persistent=persistent,
-    )
-
-
 # Result (4.4).
 
 
-def result_request(url: str, *, endpoint_id: str, request_id: str, persistent: bool) -> HttpRequest:
+def result_request(url: str, ref: RequestRef, *, persistent: bool) -> HttpRequest:
     """`persistent`: fal said that it completed well, so that whatever fails now is passing."""
-    return _about(Operation.RESULT, "GET", url, endpoint_id, request_id, persistent=persistent)
+    return HttpRequest(
+        operation=Operation.RESULT, method="GET", url=url, headers=_ACCEPT, ref=ref, persistent=persistent
+    )
 
 
 # Cancel (4.5).
@@ -177,8 +165,8 @@ CANCEL_STATUSES = frozenset({400, 404})
 """Two of the four outcomes come as HTTP errors."""
 
 
-def cancel_request(url: str, *, endpoint_id: str, request_id: str) -> HttpRequest:
-    return _about(Operation.CANCEL, "PUT", url, endpoint_id, request_id)
+def cancel_request(url: str, ref: RequestRef) -> HttpRequest:
+    return HttpRequest(operation=Operation.CANCEL, method="PUT", url=url, headers=_ACCEPT, ref=ref)
 
 
 def parse_cancel(response: HttpResponse) -> CancelOutcome | None:

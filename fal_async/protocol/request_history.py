@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import attrs
 
 from fal_async.config import Hosts
-from fal_async.errors import ConfigurationError, ResponseDecodeError, SubmissionUncertainError
+from fal_async.errors import ConfigurationError, RequestRef, ResponseDecodeError, SubmissionUncertainError
 from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
 from fal_async.protocol.json_input import digest_of
 
@@ -85,7 +85,7 @@ def history_request(hosts: Hosts, lost: LostSubmit, cursor: str | None = None) -
         method="GET",
         url=f"{hosts.platform}/models/requests/by-endpoint?{urlencode(query)}",
         headers={"Accept": "application/json"},
-        endpoint_id=lost.endpoint_id,
+        ref=RequestRef(endpoint_id=lost.endpoint_id),
     )
 
 

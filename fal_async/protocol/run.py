@@ -6,15 +6,15 @@ from typing import Any
 from urllib.parse import urlencode
 
 from fal_async.config import Settings
-from fal_async.errors import ConfigurationError, ResponseDecodeError, about
-from fal_async.models import FetchFiles, Result
+from fal_async.errors import ConfigurationError, RequestRef, ResponseDecodeError, naming
+from fal_async.models import Files, Result
 from fal_async.options import CallOptions
 from fal_async.protocol.api_errors import check_from_fal
 from fal_async.protocol.endpoint import EndpointId
-from fal_async.protocol.http import HttpRequest, HttpResponse, Operation, decode_body, decode_json
+from fal_async.protocol.http import HttpRequest, HttpResponse, Operation, decode_json
 from fal_async.protocol.json_input import encode_json, input_value
 from fal_async.protocol.options import option_headers
-from fal_async.protocol.structure import structure
+from fal_async.protocol.results import parse_result
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -34,7 +34,7 @@ def run_request(
         url=f"{settings.hosts.run}/{endpoint.full}{query}",
         headers=option_headers(options, settings.tags, queue=False),
         body=None if in_query else encode_json(value),
-        endpoint_id=endpoint.full,
+        ref=RequestRef(endpoint_id=endpoint.full),
     )
 
 
@@ -47,22 +47,14 @@ def _query(value: Any) -> str:
 
 
 def parse_run(
-    response: HttpResponse, endpoint: EndpointId, output_type: Any, fetch_files: FetchFiles | None = None
+    response: HttpResponse, endpoint: EndpointId, output_type: Any, files: Files | None = None
 ) -> Result[Any]:
     """ResponseDecodeError where it is not what it says, or no `output_type`."""
+    ref = RequestRef(endpoint_id=endpoint.full, request_id=response.request_id)
     try:
-        with about(response.request_id, endpoint.full):
+        with naming(ref):
             check_from_fal(response)
-            data = decode_body(response)
-            if output_type is not None:
-                data = structure(data, output_type)
+        return parse_result(response, output_type, ref, attempts={"run": response.attempts}, files=files)
     except ResponseDecodeError as error:
         error.retryable = False  # it ran, most likely: a second run may be a second bill
         raise
-    return Result(
-        data=data,
-        request_id=response.request_id,
-        attempts={"run": response.attempts},
-        headers=response.headers,
-        fetch=fetch_files,
-    )

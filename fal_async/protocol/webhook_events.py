@@ -9,12 +9,18 @@ from typing import Any
 
 import attrs
 
-from fal_async.errors import FalError, RequestFailedError, ResponseDecodeError, WebhookVerificationError
+from fal_async.errors import (
+    FalError,
+    RequestFailedError,
+    RequestRef,
+    ResponseDecodeError,
+    WebhookVerificationError,
+)
 from fal_async.models import Completed, Result, T
 from fal_async.protocol.api_errors import error_of
 from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
 from fal_async.protocol.queue_result import result_error
-from fal_async.protocol.structure import structure
+from fal_async.protocol.results import build_result
 from fal_async.protocol.webhooks import SignedHeaders
 
 _CODE = re.compile(r"\b([345]\d\d)\b")
@@ -88,12 +94,8 @@ class WebhookEvent:
                 request_id=self.request_id,
                 endpoint_id=endpoint_id,
             )
-        return Result(
-            data=self.payload if output_type is None else structure(self.payload, output_type),
-            request_id=self.request_id,
-            attempts={"webhook": 1},
-            status=self.completed,
-        )
+        ref = RequestRef(endpoint_id=endpoint_id, request_id=self.request_id)
+        return build_result(self.payload, output_type, ref, attempts={"webhook": 1}, status=self.completed)
 
     def _failure(self, endpoint_id: str | None) -> FalError:
         code = _code_of(self.error, self.payload)
@@ -105,8 +107,7 @@ class WebhookEvent:
             operation=Operation.RESULT,
             method="GET",
             url="",
-            endpoint_id=endpoint_id,
-            request_id=self.request_id,
+            ref=RequestRef(endpoint_id=endpoint_id, request_id=self.request_id),
         )
         body = b"" if self.payload is None else json.dumps(self.payload).encode()
         # That it came by fal, not from a gateway, is certain: it is signed.

@@ -1,0 +1,9 @@
+"""The queue: `client` and `handle` are its faces, `operations` does the work on a request's `state`."""
+
+from __future__ import annotations
+
+from fal_async.queue.client import Queue
+from fal_async.queue.handle import RequestHandle
+from fal_async.queue.operations import EnqueueCallback, UpdateCallback
+
+__all__ = ["EnqueueCallback", "Queue", "RequestHandle", "UpdateCallback"]

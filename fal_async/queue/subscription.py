@@ -6,48 +6,51 @@ from typing import Any
 
 import attrs
 
-from fal_async.cancellation import Progress, Wait, submit_under
-from fal_async.config import RetryPolicy
+from fal_async.cancellation import Wait, notify, submit_under
 from fal_async.models import Result
-from fal_async.options import CallOptions
-from fal_async.protocol.endpoint import EndpointId
-from fal_async.queue.client import EnqueueCallback, Queue, RequestHandle, UpdateCallback, call_back
-from fal_async.queue.updates import Mode
+from fal_async.protocol.following import Following
+from fal_async.queue.handle import RequestHandle
+from fal_async.queue.operations import EnqueueCallback, QueueOperations, UpdateCallback
+from fal_async.queue.state import NewRequest, RequestState
+from fal_async.transport.progress import Progress
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)
 class Subscription:
     """What the caller of `subscribe` asked for. There may be ten thousand at once: one object, no closures."""
 
-    queue: Queue
-    endpoint: EndpointId
-    input: Any
-    options: CallOptions
-    webhook_url: str | None
-    retry: RetryPolicy | None
-    logs: bool
+    operations: QueueOperations
+    new: NewRequest
+    following: Following
     on_enqueue: EnqueueCallback | None
     on_queue_update: UpdateCallback | None
-    mode: Mode
-    poll_interval: float | None
     output_type: Any
     wait: Wait
     progress: Progress = attrs.field(factory=Progress, init=False)
+    state: RequestState = attrs.field(init=False)
+    """Set once it is submitted."""
 
     async def result(self) -> Result[Any]:
-        handle = await self.submit()
-        await call_back(self.on_enqueue, handle.request_id)
-        return await self.see_through(handle, self.mode, self.poll_interval)
+        """Submit it, and follow it to its result."""
+        await self.submit()
+        await self.tell_id()
+        return await self.follow(self.following)
 
-    async def submit(self) -> RequestHandle:
-        put = self.queue.put(
-            self.endpoint, self.input, self.options, self.webhook_url, self.retry, self.progress
-        )
-        return await submit_under(self.wait, self.progress, put)
+    async def submit(self) -> None:
+        """Submit it. A cancellation meanwhile does not lose the id of a request that fal took."""
+        await submit_under(self.wait, self.progress, self._submitted())
 
-    async def see_through(
-        self, handle: RequestHandle, mode: Mode, poll_interval: float | None
-    ) -> Result[Any]:
-        return await self.queue.see_through(
-            handle, self.logs, self.on_queue_update, mode, poll_interval, self.output_type
+    async def _submitted(self) -> RequestHandle:
+        self.state = await self.operations.submit(self.new, self.progress)
+        return RequestHandle(self.operations, self.state)
+
+    async def tell_id(self) -> None:
+        """Call the caller's `on_enqueue`."""
+        if self.on_enqueue is not None:
+            await notify(self.on_enqueue, self.state.request_id)
+
+    async def follow(self, following: Following) -> Result[Any]:
+        """Follow it to its end, and fetch its result."""
+        return await self.operations.wait(
+            self.state, following, on_queue_update=self.on_queue_update, output_type=self.output_type
         )

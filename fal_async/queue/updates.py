@@ -7,70 +7,63 @@ import contextlib
 import logging
 import random
 from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING, Literal
 
-from fal_async.checks import check_function, is_seconds
-from fal_async.errors import ApiError, ConfigurationError, FalError, NotFoundError, StreamError, name_request
+from fal_async.config import RetryPolicy, Settings
+from fal_async.errors import ApiError, FalError, NotFoundError, StreamError
 from fal_async.models import Completed, QueueStatus, UnknownStatus
+from fal_async.protocol.following import Following
 from fal_async.protocol.http import content_type
-from fal_async.protocol.poll_failures import WARN_AFTER, Patience, StuckWatch
+from fal_async.protocol.poll_failures import WARN_AFTER, PollFailures, StuckDetector
 from fal_async.protocol.polling import Pacer, RunTimes, Turn
 from fal_async.protocol.queue import status_request, status_stream_request
 from fal_async.protocol.queue_result import vanished
 from fal_async.protocol.queue_status import NewLogs, parse_event, parse_status, unknown_word
+from fal_async.queue.limits import Limits
+from fal_async.queue.state import RequestState
+from fal_async.transport import Transport
 from fal_async.transport.retry_hook import announce_retry
-
-if TYPE_CHECKING:
-    from fal_async.queue.client import RequestHandle
-    from fal_async.transport import Transport
 
 logger = logging.getLogger("fal_async")
 
-Mode = Literal["polling", "streaming", "auto"]
-"""How a request is followed. "polling": status requests, paced by what the session knows of the endpoint.
-"streaming": one connection on which fal tells the news at once; it counts against the session's connections,
-and where none is left, or fal refuses, polls stand in. "auto": the same, without a warning then, and with
-polls where they do as well: for an endpoint that is known to be done almost at once."""
 _QUICK = 0.05
-SubscribeMode = Literal["polling", "streaming", "auto", "webhook"]
-"""Also "webhook": fal calls the receiver that is attached to the session (`fal.webhooks.attach`), and slow
-polls stand in for a delivery that is lost."""
-MODES = ("polling", "streaming", "auto")
+"""Seconds. What runs that long is followed by polls in mode "auto"."""
 _STREAM_FAILURES, _STREAM_LIVES = 3, 5.0
 """Streams in a row that break without any news, or within so many seconds, before polls take over for good."""
 
 
-def check_following(mode: str, poll_interval: float | None, on_queue_update: object = None) -> None:
-    """ConfigurationError for what can't be followed so."""
-    check_function("on_queue_update", on_queue_update)
-    if mode not in MODES:
-        raise ConfigurationError(
-            f"mode={mode!r}: expected one of {', '.join(MODES)}, or of subscribe webhook"
-        )
-    if poll_interval is not None and not is_seconds(poll_interval):
-        raise ConfigurationError(f"poll_interval={poll_interval!r}: expected a positive number of seconds")
-
-
 class Follower:
-    """One go at following one request; what was seen is left in the handle."""
+    """Follows one request once; what it saw stays in the request's state."""
 
     def __init__(
         self,
-        transport: Transport,
-        handle: RequestHandle,
-        times: RunTimes,
         *,
-        logs: bool,
-        poll_interval: float | None,
+        transport: Transport,
+        settings: Settings,
+        limits: Limits,
+        state: RequestState,
+        times: RunTimes,
+        following: Following,
+        no_retry: RetryPolicy,
     ) -> None:
-        self._transport, self._handle, self._logs = transport, handle, logs
+        self._transport, self._settings, self._limits = transport, settings, limits
+        self._state, self._following = state, following
         self._loop = asyncio.get_running_loop()
-        started = self._loop.time() if handle.submitted_at is None else handle.submitted_at
-        self._pacer = Pacer(started, times, poll_interval)
-        self._policy = handle.retry or transport.settings.retry
-        self._patience = Patience(self._policy)
-        self._stuck = StuckWatch(self._policy.stuck_after)
+        started = self._loop.time() if state.submitted_at is None else state.submitted_at
+        self._times = times
+        self._pacer = Pacer(started, times, following.poll_interval)
+        self._policy = state.retry or settings.retry
+        self._no_retry = no_retry
+        self._failures = PollFailures(self._policy)
+        self._stuck = StuckDetector(self._policy.stuck_after)
         self._new_logs = NewLogs()
+
+    def updates(self) -> AsyncGenerator[QueueStatus, None]:
+        """Each status as it comes, ending with `Completed`."""
+        mode = self._following.mode
+        quick = mode == "auto" and self._times.known and self._times.mean < _QUICK
+        if mode == "polling" or quick:
+            return self.by_polls()
+        return self.by_stream(loud=mode == "streaming")
 
     async def by_polls(self) -> AsyncGenerator[QueueStatus, None]:
         turn = self._pacer.first(random.random())
@@ -90,9 +83,9 @@ class Follower:
 
         `loud`: say in a warning that polls take over for good.
         """
-        pool, failures = self._transport.pool, 0
+        streams, failures = self._limits.streams, 0
         reason: object = "no connection is left for one"
-        while failures < _STREAM_FAILURES and pool.take_stream():
+        while failures < _STREAM_FAILURES and streams.take():
             news, opened = False, self._loop.time()
             try:
                 async with contextlib.aclosing(self._one_stream()) as events:
@@ -105,9 +98,9 @@ class Follower:
             except FalError as error:
                 problem = error
             finally:
-                pool.give_stream_back()
+                streams.give_back()
             reason = problem
-            logger.debug("status stream: %s (request %s)", problem, self._handle.request_id)
+            logger.debug("status stream: %s (request %s)", problem, self._state.request_id)
             if isinstance(problem, ApiError) and not problem.retryable:
                 break
             lived = self._loop.time() - opened
@@ -119,24 +112,22 @@ class Follower:
                     return
             await asyncio.sleep(self._pause_before_retry(problem, failures) if failures else 0)
         level = logging.WARNING if loud else logging.DEBUG
-        logger.log(
-            level, "no status stream (%s): polls instead (request %s)", reason, self._handle.request_id
-        )
+        logger.log(level, "no status stream (%s): polls instead (request %s)", reason, self._state.request_id)
         async with contextlib.aclosing(self.by_polls()) as polls:
             async for status in polls:
                 yield status
 
     async def _poll(self, turn: Turn) -> tuple[QueueStatus | None, Turn]:
-        """One poll, and when the next one is due; no status where it failed in a way that is borne."""
-        gate = self._transport.pool.gate
-        await gate.enter(likely=turn.likely)
+        """One poll, and when the next one is due; no status where it failed in a way that is tolerated."""
+        polls = self._limits.polls
+        await polls.enter(likely=turn.likely)
         try:
             status = await self._ask()
         except FalError as error:
-            self._bear(error)
-            return None, Turn(self._pause_before_retry(error, self._patience.failures), turn.likely)
+            self._tolerate(error)
+            return None, Turn(self._pause_before_retry(error, self._failures.in_a_row), turn.likely)
         finally:
-            gate.leave()
+            polls.leave()
         now = self._loop.time()
         self._saw(status, now)
         if isinstance(status, Completed):
@@ -144,73 +135,63 @@ class Follower:
         return status, self._pacer.next(now, status, random.random())
 
     async def _ask(self) -> QueueStatus:
-        handle = self._handle
-        request = status_request(
-            handle.status_url,
-            endpoint_id=handle.endpoint_id,
-            request_id=handle.request_id,
-            logs=self._logs,
-        )
-        handle.attempts["status"] += 1
+        state = self._state
+        request = status_request(state.urls.status, state.ref, logs=self._following.logs)
+        state.attempts["status"] += 1
         # The next poll is the retry of this one.
-        response = await self._transport.send(request, retry=self._transport.no_retry)
-        return parse_status(response.json(), handle.request_id, self._new_logs)
+        response = await self._transport.send(request, retry=self._no_retry)
+        return parse_status(response.json(), state.request_id, self._new_logs)
 
-    def _bear(self, error: FalError) -> None:
-        """Raises what is not to be borne."""
-        name_request(error, self._handle.request_id, self._handle.endpoint_id)
-        if not self._patience.bears(error, self._loop.time()):
+    def _tolerate(self, error: FalError) -> None:
+        """Raise `error` unless following should continue."""
+        error.about(self._state.ref)
+        if not self._failures.tolerates(error, self._loop.time()):
             raise vanished(error) if isinstance(error, NotFoundError) else error
-        if self._patience.failures == WARN_AFTER:
+        if self._failures.in_a_row == WARN_AFTER:
             logger.warning(
                 "%d polls in a row failed, the last one with: %s; following goes on (request %s)",
                 WARN_AFTER,
                 error,
-                self._handle.request_id,
+                self._state.request_id,
             )
 
     def _pause_before_retry(self, error: FalError, attempt: int) -> float:
         """Seconds."""
-        pause = self._patience.pause(error, random.random())
+        pause = self._failures.pause(error, random.random())
         announce_retry(self._policy, "status", attempt, error, pause)
         return pause
 
     def _saw(self, status: QueueStatus, now: float) -> None:
-        handle = self._handle
-        handle.last_status = status
+        state = self._state
+        state.last_status = status
         if not isinstance(status, UnknownStatus):
-            self._patience.restored()
+            self._failures.restored()
         self._look_at(status, now)
         if status.new_logs:
-            # `new_logs` is about this generator; what an earlier one saw is in the handle already.
-            handle.logs.extend(handle.seen_logs.take(status.new_logs))
-        if isinstance(status, Completed) and handle.submitted_at is not None:
+            # `new_logs` is about this generator; what an earlier one saw is in the state already.
+            state.logs.extend(state.seen_logs.take(status.new_logs))
+        if isinstance(status, Completed) and state.submitted_at is not None:
             self._pacer.learn(now, status)
 
     def _look_at(self, status: QueueStatus, now: float) -> None:
         """What a person should know of where it stands, or still stands."""
         if isinstance(status, UnknownStatus):
             # It may mean that the request runs, or that it never will: not for ever, and not in silence.
-            self._bear(unknown_word(status))
+            self._tolerate(unknown_word(status))
         if (stuck := self._stuck.seconds_stuck(status, now)) is not None:
             logger.warning(
-                "%s for %.0f s without a move (request %s)", status.headline, stuck, self._handle.request_id
+                "%s for %.0f s without a move (request %s)", status.headline, stuck, self._state.request_id
             )
 
     async def _one_stream(self) -> AsyncGenerator[QueueStatus, None]:
         """The events of one status stream. A new one repeats the logs: those are told apart as in polls."""
-        handle = self._handle
-        request = status_stream_request(
-            handle.status_url,
-            endpoint_id=handle.endpoint_id,
-            request_id=handle.request_id,
-            logs=self._logs,
-        )
-        handle.attempts["status"] += 1
-        silence = self._transport.settings.timeouts.stream
-        async with self._transport.open(request, retry=self._transport.no_retry, silence=silence) as response:
+        state = self._state
+        request = status_stream_request(state.urls.status, state.ref, logs=self._following.logs)
+        state.attempts["status"] += 1
+        silence = self._settings.timeouts.stream
+        async with self._transport.open(request, retry=self._no_retry, silence=silence) as response:
             if content_type(response.headers) != "text/event-stream":
-                raise StreamError("the status stream is no event stream", request_id=handle.request_id)
+                raise StreamError("the status stream is no event stream", request_id=state.request_id)
             from fal_async.protocol.sse import SSEDecoder
 
             decoder, line_at = SSEDecoder(), self._loop.time()
@@ -221,30 +202,12 @@ class Follower:
                     if b"\n" in chunk:
                         line_at = now
                     elif silence is not None and now - line_at > silence:
-                        raise StreamError("the status stream drips", request_id=handle.request_id)
+                        raise StreamError("the status stream drips", request_id=state.request_id)
                     events = decoder.feed(chunk)
-                    if not events and handle.last_status is not None:
-                        self._look_at(handle.last_status, now)  # a keep-alive: all is as it was
+                    if not events and state.last_status is not None:
+                        self._look_at(state.last_status, now)  # a keep-alive: all is as it was
                     for event in events:
-                        status = parse_event(event.data, handle.request_id, self._new_logs)
+                        status = parse_event(event.data, state.request_id, self._new_logs)
                         self._saw(status, now)
                         self._pacer.next(now, status, 0.5)  # so that polls know where it stands
                         yield status
-
-
-def follow(
-    transport: Transport,
-    handle: RequestHandle,
-    times: RunTimes,
-    *,
-    logs: bool,
-    mode: Mode,
-    poll_interval: float | None,
-) -> AsyncGenerator[QueueStatus, None]:
-    """ConfigurationError at once where mode or interval are wrong."""
-    check_following(mode, poll_interval)
-    follower = Follower(transport, handle, times, logs=logs, poll_interval=poll_interval)
-    quick = mode == "auto" and times.known and times.mean < _QUICK
-    if mode == "polling" or quick:
-        return follower.by_polls()
-    return follower.by_stream(loud=mode == "streaming")

@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import attrs
 
+from fal_async.cancellation import notify
 from fal_async.errors import RequestFailedError, TransportError
 from fal_async.models import Result
+from fal_async.protocol.following import Following
 from fal_async.protocol.webhook_events import WebhookEvent
-from fal_async.queue.client import RequestHandle, call_back
 from fal_async.queue.subscription import Subscription
-
-if TYPE_CHECKING:
-    from fal_async.webhooks.client import Arrivals
 
 SLOW_POLL = 30.0
 """Seconds between polls, unless the caller says otherwise: a lost delivery only costs time."""
 
 
+class Arrivals(Protocol):
+    """Where the deliveries of a receiver arrive."""
+
+    def submitting(self) -> contextlib.AbstractContextManager[None]:
+        """Around a submit, up to and with the `expect` of its request id."""
+        ...
+
+    def expect(self, request_id: str) -> contextlib.AbstractContextManager[asyncio.Future[WebhookEvent]]:
+        """The delivery of this request, as soon as it is there."""
+        ...
+
+
 @attrs.frozen(kw_only=True)
-class WebhookWait:
+class WebhookSubscription:
     """A subscription, and where the deliveries of its receiver arrive."""
 
     asked: Subscription
@@ -32,10 +42,10 @@ class WebhookWait:
         """Submit, and the outcome by whichever way it comes first."""
         with contextlib.ExitStack() as stack:
             with self.arrivals.submitting():
-                handle = await self.asked.submit()
-                arrival = stack.enter_context(self.arrivals.expect(handle.request_id))
-            await call_back(self.asked.on_enqueue, handle.request_id)
-            polls = asyncio.ensure_future(self._by_polls(handle))
+                await self.asked.submit()
+                arrival = stack.enter_context(self.arrivals.expect(self.asked.state.request_id))
+            await self.asked.tell_id()
+            polls = asyncio.ensure_future(self._by_polls())
             try:
                 await asyncio.wait((arrival, polls), return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -44,20 +54,27 @@ class WebhookWait:
                     await asyncio.wait((polls,))
             if not arrival.done():
                 return polls.result()
-            return await self._by_event(handle, arrival.result())
+            return await self._by_event(arrival.result())
 
-    async def _by_polls(self, handle: RequestHandle) -> Result[Any]:
-        interval = self.asked.poll_interval or SLOW_POLL
+    async def _by_polls(self) -> Result[Any]:
+        asked = self.asked.following
+        interval = asked.poll_interval or SLOW_POLL
         await asyncio.sleep(interval)  # most deliveries are there before the first poll would be
-        return await self.asked.see_through(handle, "polling", interval)
+        return await self.asked.follow(Following(logs=asked.logs, poll_interval=interval))
 
-    async def _by_event(self, handle: RequestHandle, event: WebhookEvent) -> Result[Any]:
-        handle.last_status = event.completed
-        await call_back(self.asked.on_queue_update, event.completed)
+    async def _by_event(self, event: WebhookEvent) -> Result[Any]:
+        asked, state = self.asked, self.asked.state
+        state.last_status = event.completed
+        await notify(asked.on_queue_update, event.completed)
         if event.is_incomplete:
-            return await self.asked.queue.fetch(handle, self.asked.output_type)
+            return await asked.operations.result(state, asked.output_type)
         if event.lacks_headers:  # where they can't be had, the event says what is known
             with contextlib.suppress(TransportError, RequestFailedError):
-                return await self.asked.queue.fetch(handle, self.asked.output_type)
-        result = event.result(handle.endpoint_id, output_type=self.asked.output_type)
-        return attrs.evolve(result, attempts={**handle.attempts, **result.attempts}, logs=tuple(handle.logs))
+                return await asked.operations.result(state, asked.output_type)
+        result = event.result(state.endpoint_id, output_type=asked.output_type)
+        return attrs.evolve(
+            result,
+            attempts={**state.attempts, **result.attempts},
+            logs=tuple(state.logs),
+            files=asked.operations.files,
+        )

@@ -1,26 +1,15 @@
-"""One request over all its attempts, and what each failure of aiohttp's means for it."""
+"""The state of one request over all its attempts."""
 
 from __future__ import annotations
 
-import errno
-import os
-import ssl
 import time
 from collections.abc import Callable, Collection
 from typing import Any
 
-import aiohttp
-from multidict import CIMultiDict, CIMultiDictProxy
-from yarl import URL
-
-from fal_async.cancellation import Progress
 from fal_async.config import RetryPolicy, Timeouts
-from fal_async.errors import FalError, TransportError, TransportTimeoutError, one_line
 from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
-from fal_async.protocol.origins import host_of, without_query
+from fal_async.transport.progress import Progress
 
-FAILURES = (aiohttp.ClientError, TimeoutError, OSError, UnicodeError)
-"""The last one is the look-up's, for a host name that can be none."""
 LONG = frozenset({Operation.RUN, Operation.STREAM})
 """These hold a connection until a model is done; the others must not wait behind them."""
 
@@ -34,7 +23,7 @@ class Call:
         "attempts",
         "began",
         "check",
-        "had_key",
+        "headers",
         "key_renewed",
         "limits",
         "policy",
@@ -52,10 +41,10 @@ class Call:
         self.check: Callable[[HttpResponse], None] | None = None
         self.silence: float | None = None  # seconds between pieces of a body, where nothing else bounds them
         self.progress = Progress()
-        self.had_key = True
+        self.headers: dict[str, str] = {}  # of the attempt under way
         self.seen_id: str | None = None  # from the headers of an answer that broke off later
         self.key_renewed = False
-        # Seconds of silence that are borne, and seconds to the end of the answer.
+        # The longest silence, and the time to the end of the answer, in seconds.
         self.limits = (timeouts.first_byte, timeouts.total)
         if request.operation in LONG:
             self.limits = (timeouts.run, timeouts.run)
@@ -70,100 +59,3 @@ class Call:
 
 def names_of(request: HttpRequest) -> dict[str, Any]:
     return {"request_id": request.request_id, "endpoint_id": request.endpoint_id}
-
-
-# From aiohttp's failures to ours.
-
-
-def never_connected(error: BaseException) -> bool:
-    return isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | UnicodeError)
-
-
-class BrokenOff(aiohttp.ClientConnectionError):
-    """A connection that broke, in a guise in which aiohttp does not send the request again."""
-
-    def __init__(self, error: aiohttp.ClientConnectionError) -> None:
-        super().__init__()
-        self.error = error
-
-
-async def sent_once(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """For a paid GET or PUT: aiohttp repeats those once by itself when a reused connection breaks."""
-    try:
-        return await handler(request)
-    except aiohttp.ClientConnectorError:
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise BrokenOff(error) from error
-
-
-def unreachable(error: BaseException) -> bool:
-    """No connection, and not for want of trust: where a certificate is wrong, the backup host is no way out."""
-    return never_connected(error) and not isinstance(
-        error, aiohttp.ClientSSLError | aiohttp.ClientConnectorCertificateError
-    )
-
-
-def transport_error(call: Call, error: BaseException) -> FalError:
-    """Ours for one of aiohttp's, which stays as its cause, without what nobody may see."""
-    _conceal(error)
-    names = names_of(call.request)
-    names["request_id"] = names["request_id"] or call.seen_id
-    host = host_of(call.request.url)
-    if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientConnectorError):
-        return TransportTimeoutError(_what_took_too_long(call, error, host), **names)
-    passing = not isinstance(error, aiohttp.ClientConnectorCertificateError)
-    return TransportError(_what_broke(error, host), retryable=passing, **names)
-
-
-def _conceal(error: BaseException) -> None:
-    """aiohttp's texts hold whole URLs; its values the headers that were sent, key and all, and a proxy's password.
-    They would be in each traceback, and in whatever shows the `repr` of a cause."""
-    if isinstance(error, aiohttp.ClientResponseError):
-        url = URL(without_query(str(error.request_info.real_url)), encoded=True)
-        error.request_info = aiohttp.RequestInfo(
-            url, error.request_info.method, CIMultiDictProxy(CIMultiDict()), url
-        )
-        error.history, error.headers = (), None
-    elif isinstance(error, OSError) and isinstance(error.strerror, str):
-        error.strerror = one_line(error.strerror)
-    known = (arg for arg in error.args if isinstance(arg, str | int | BaseException))
-    error.args = tuple(one_line(arg) if isinstance(arg, str) else arg for arg in known)
-
-
-def _what_took_too_long(call: Call, error: BaseException, host: str) -> str:
-    silence, total = call.limits
-    if never_connected(error):
-        return f"no connection to {host} within {call.timeouts.connect:g} s (Timeouts.connect)"
-    if silence == total and call.request.operation in LONG:
-        return f"{host} did not answer within {total:g} s (Timeouts.run)"
-    if total is not None and time.monotonic() - call.attempt_began >= total:
-        return f"the answer of {host} was not complete within {total:g} s (Timeouts.total)"
-    return f"{host} was silent for {silence:g} s (Timeouts.first_byte)"
-
-
-def _what_broke(error: BaseException, host: str) -> str:
-    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-        return "too many open files: lower max_connections= or raise the limit (`ulimit -n`)"
-    if isinstance(error, aiohttp.ClientConnectorDNSError | UnicodeError):
-        return f"the name {host} can't be resolved: is the network up, and the host right?"
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError):
-        return f"the certificate of {host} is not trusted: pass a context with ssl= for a private one"
-    if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
-        return f"no TLS connection to {host}: {type(error).__name__}"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return f"no connection to {host}: {_os_words(error)}"
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        return f"{host} closed the connection without an answer"
-    if isinstance(error, aiohttp.ClientPayloadError):
-        return f"the answer of {host} broke off in its body"
-    if isinstance(error, aiohttp.ClientResponseError):
-        return f"{host} did not answer in HTTP"
-    return f"the connection to {host} broke: {_os_words(error)}"
-
-
-def _os_words(error: BaseException) -> str:
-    number = getattr(error, "errno", None)
-    return os.strerror(number) if isinstance(number, int) and number > 0 else type(error).__name__

@@ -7,16 +7,17 @@ from collections import deque
 from itertools import takewhile
 from types import TracebackType
 
-_PATIENCE = 0.5
+_NEWCOMERS_WAIT = 0.5
 """Seconds. Opening a connection costs as much as a whole request on one that is there."""
 
 
-class Lane:
-    """`async with lane:` holds one of `limit` places; who comes first is served first.
+class ConnectionLimiter:
+    """`async with limiter:` holds one of `limit` places, first come, first served. `acquire` and `release` do so
+    where the place outlives the block.
 
-    The first `eager` ones are had at once. Beyond them newcomers wait a moment for places (and so for open
-    connections) that get free, and longer while these get free as fast as those who wait need them: a thousand
-    quick calls share a hundred connections, while a thousand long ones soon have one each.
+    The first `eager` places are given at once. Above them a new request waits up to 0.5 s for a place (and so
+    for an open connection) that is released, and longer while these are released at the rate of demand: a
+    thousand quick calls share a hundred connections, while a thousand long ones soon have one each.
     """
 
     def __init__(self, limit: int, eager: int | None = None) -> None:
@@ -28,6 +29,15 @@ class Lane:
         self._look_is_due = False
 
     async def __aenter__(self) -> None:
+        await self.acquire()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    async def acquire(self) -> None:
+        """Take a place. A cancelled wait takes none."""
         if self._taken < self._eager and not self._waiting:
             self._taken += 1
             return
@@ -39,23 +49,18 @@ class Lane:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._release()  # the turn had come in the same step: somebody else gets it
+                self.release()  # the turn had come in the same step: somebody else gets it
             raise
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._release()
 
     def _look_later(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._look_is_due and self._eager < self._limit:
             self._look_is_due, self._freed = True, 0
-            loop.call_later(_PATIENCE, self._look, loop)
+            loop.call_later(_NEWCOMERS_WAIT, self._look, loop)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         """As many got free meanwhile, as many will until the next look: the others get places of their own."""
         self._look_is_due = False
-        latest = loop.time() - _PATIENCE / 2
+        latest = loop.time() - _NEWCOMERS_WAIT / 2
         overdue = sum(not turn.done() for _, turn in takewhile(lambda one: one[0] <= latest, self._waiting))
         for _ in range(overdue - self._freed):
             if self._taken == self._limit or not self._serve_next():
@@ -63,7 +68,8 @@ class Lane:
         if self._waiting and self._taken < self._limit:
             self._look_later(loop)
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """Give a place back."""
         self._taken -= 1
         if self._taken < self._limit and self._serve_next():
             self._freed += 1

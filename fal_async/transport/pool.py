@@ -13,10 +13,9 @@ import aiohttp
 from fal_async.config import PoolOptions
 from fal_async.errors import ConfigurationError, SessionStateError
 from fal_async.protocol.retry import RetryBudget
-from fal_async.transport.connection_limiter import Lane
-from fal_async.transport.poll_limiter import PollGate
+from fal_async.transport.connection_limiter import ConnectionLimiter
 
-_SHORT_LANE = 100
+_SHORT_REQUESTS = 100
 _EAGER = 100
 _DEFAULT_CONNECTIONS = 1000
 
@@ -24,8 +23,8 @@ _DEFAULT_CONNECTIONS = 1000
 class Pool:
     """One aiohttp session and its connections, bound to the event loop in which it was opened.
 
-    Two lanes share it: short requests (at most 100 at a time, or half of the connections) and those that
-    hold a connection for long (the rest). So a thousand direct runs don't keep a result waiting.
+    Two limiters share its connections: one for short requests (at most 100 at a time, or half of the connections),
+    one for those that hold a connection for long (the rest). So a thousand direct runs don't keep a result waiting.
     """
 
     def __init__(self, options: PoolOptions) -> None:
@@ -36,22 +35,12 @@ class Pool:
         self.is_ours = options.client_session is None
         self.budget = RetryBudget()
         self.max_connections = options.max_connections or _affordable_connections()
-        short = min(_SHORT_LANE, max(1, self.max_connections // 2))
-        self.short_lane = Lane(short)
-        self.long_lane = Lane(max(1, self.max_connections - short), eager=_EAGER)
-        self.gate = PollGate()
+        short = min(_SHORT_REQUESTS, max(1, self.max_connections // 2))
+        self.short_requests = ConnectionLimiter(short)
+        self.long_requests = ConnectionLimiter(max(1, self.max_connections - short), eager=_EAGER)
         self.being_read: set[aiohttp.ClientResponse] = set()
-        self._streams_left = max(1, (self.max_connections - short) // 2)
-
-    def take_stream(self) -> bool:
-        """Whether one more status stream may hold a connection: they get half of the long lane."""
-        if self._streams_left <= 0:
-            return False
-        self._streams_left -= 1
-        return True
-
-    def give_stream_back(self) -> None:
-        self._streams_left += 1
+        self.max_streams = max(1, (self.max_connections - short) // 2)
+        """Status streams that may hold a connection: half of the long requests' places."""
 
     @property
     def is_open(self) -> bool:

@@ -8,8 +8,8 @@ from typing import Any
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import BytesIOPayload, BytesPayload
 
-from fal_async.cancellation import Progress
 from fal_async.protocol.http import HttpRequest
+from fal_async.transport.progress import Progress
 
 _LARGE = 512 * 1024
 

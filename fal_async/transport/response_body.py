@@ -8,45 +8,41 @@ from collections.abc import AsyncGenerator, Mapping
 
 import aiohttp
 
-from fal_async.errors import FalError, SessionStateError
+from fal_async.errors import FalError, SessionStateError, TransportError
 from fal_async.protocol.api_errors import error_of
 from fal_async.protocol.http import REQUEST_ID, HttpResponse
-from fal_async.transport.attempt import FAILURES, Call, names_of, transport_error
+from fal_async.transport.aiohttp_errors import aiohttp_errors
+from fal_async.transport.attempt import Call, names_of
 from fal_async.transport.pool import Pool
 
 _MAX_ERROR_BODY = 16 * 1024 * 1024
 
 
-class OpenResponse:
+class AiohttpOpenResponse:
     """An answer whose body is read in pieces."""
 
-    def __init__(
-        self, response: aiohttp.ClientResponse, call: Call, headers: Mapping[str, str], pool: Pool
-    ) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, call: Call, pool: Pool) -> None:
         self._response, self._call, self._pool = response, call, pool
         self.status = response.status
-        self.headers = headers
+        self.headers: Mapping[str, str] = lower_names(response.headers)
 
     @property
     def request_id(self) -> str | None:
         return self.headers.get(REQUEST_ID)
 
     def close(self) -> None:
-        """At once, without waiting for anything."""
         self._response.close()
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """The body as it comes. TransportError where it breaks off or stalls, SessionStateError where the session
-        is closed meanwhile."""
         try:
-            with self._pool.reading(self._response):
+            with aiohttp_errors(self._call), self._pool.reading(self._response):
                 async for chunk in self._response.content.iter_any():
                     yield chunk
-        except FAILURES as error:
-            if self._pool.closed:
-                names = names_of(self._call.request) | {"request_id": self.request_id}
-                raise SessionStateError("the session was closed meanwhile", **names) from error
-            raise transport_error(self._call, error) from error
+        except TransportError as error:
+            if not self._pool.closed:
+                raise
+            names = names_of(self._call.request) | {"request_id": self.request_id}
+            raise SessionStateError("the session was closed meanwhile", **names) from error.__cause__
 
 
 async def read_in_time(
@@ -71,10 +67,10 @@ def lower_names(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 async def error_of_open(call: Call, response: aiohttp.ClientResponse) -> FalError:
+    """What an answer with an error status means; TransportError where its body can't be read."""
     try:
-        body = await response.content.read(_MAX_ERROR_BODY)
-    except FAILURES as error:
-        return transport_error(call, error)
+        with aiohttp_errors(call):
+            body = await response.content.read(_MAX_ERROR_BODY)
     finally:
         response.close()
     answer = HttpResponse(status=response.status, headers=lower_names(response.headers), body=body)

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+import time
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
-from fal_async.errors import TransportError
+from fal_async.errors import TransportError, TransportTimeoutError
+from fal_async.protocol.api_errors import error_of
+from fal_async.protocol.http import HttpResponse
+from fal_async.protocol.origins import host_of
 from fal_async.protocol.realtime import BROKEN, NO_CODE, Disconnected
+from fal_async.transport.aiohttp_errors import FAILURES, transport_error
+from fal_async.transport.attempt import Call
+from fal_async.transport.response_body import lower_names
 
 CLOSE_WAIT = 2.0
 """Seconds that a peer gets to answer a close frame."""
@@ -18,7 +26,7 @@ _FAILURES = (aiohttp.ClientError, OSError, RuntimeError)
 _DATA = (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT)
 
 
-class WebSocket:
+class AiohttpWebSocket:
     """An open WebSocket. Only one task may receive; pings are answered while it does.
 
     `heartbeat`: after so many seconds of silence the peer is pinged, and has as long to say anything. Time in
@@ -106,6 +114,39 @@ class WebSocket:
 
 
 async def _quietly(work: Coroutine[Any, Any, Any]) -> None:
-    # A connection that broke meanwhile is told to who receives.
+    # The task that receives learns of a connection that broke meanwhile.
     with contextlib.suppress(*_FAILURES):
         await work
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    http: aiohttp.ClientSession, call: Call, *, max_size: int, limit: float | None
+) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    """A WebSocket whose handshake took at most `limit` seconds. ApiError where it was refused."""
+    request = call.request
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            async with asyncio.timeout(limit):
+                raw = await stack.enter_async_context(
+                    http.ws_connect(
+                        URL(request.url, encoded=True),
+                        headers=call.headers,
+                        autoping=False,
+                        max_msg_size=max_size,
+                        timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_WAIT),
+                    )
+                )
+        except aiohttp.WSServerHandshakeError as error:
+            answer = HttpResponse(status=error.status, headers=lower_names(error.headers or {}), body=b"")
+            # Not "from error": its text has the whole URL, and a token may be in there.
+            raise error_of(request, answer, time.time()) from None
+        except TimeoutError as error:
+            words = f"no WebSocket to {host_of(request.url)} within {limit:g} s (connect_timeout)"
+            raise TransportTimeoutError(words, endpoint_id=request.endpoint_id) from error
+        except FAILURES as error:
+            raise transport_error(call, error) from error
+        if raw._response.history:  # aiohttp can't be told not to, and says so nowhere else
+            words = f"{host_of(request.url)} redirected the WebSocket: that is not followed"
+            raise TransportError(words, retryable=False, endpoint_id=request.endpoint_id)
+        yield raw

@@ -20,7 +20,7 @@ from fal_async.errors import (
     TransportTimeoutError,
 )
 from fal_async.models import InProgress, Queued, UnknownStatus
-from fal_async.protocol.poll_failures import Patience, StuckWatch
+from fal_async.protocol.poll_failures import PollFailures, StuckDetector
 
 PASSING: list[FalError] = [
     TransportError("broke"),
@@ -42,36 +42,36 @@ GONE = NotFoundError("NOT_FOUND", status=404)
 
 @pytest.mark.parametrize("error", PASSING, ids=repr)
 def test_what_passes_is_borne_until_the_outage_is_over_the_limit(error: FalError) -> None:
-    patience = Patience(RetryPolicy(outage=60))
-    assert all(patience.bears(error, float(now)) for now in range(60))
-    assert not patience.bears(error, 60.0)
+    patience = PollFailures(RetryPolicy(outage=60))
+    assert all(patience.tolerates(error, float(now)) for now in range(60))
+    assert not patience.tolerates(error, 60.0)
 
 
 def test_one_good_answer_starts_it_anew() -> None:
-    patience = Patience(RetryPolicy(outage=60))
+    patience = PollFailures(RetryPolicy(outage=60))
     for start in (0.0, 1000.0):
-        assert patience.bears(PASSING[0], start)
-        assert patience.bears(PASSING[0], start + 59)
+        assert patience.tolerates(PASSING[0], start)
+        assert patience.tolerates(PASSING[0], start + 59)
         patience.restored()
-        assert patience.failures == 0
+        assert patience.in_a_row == 0
 
 
 @pytest.mark.parametrize("error", DEFINITE, ids=repr)
 def test_a_definite_answer_ends_it_at_once(error: FalError) -> None:
-    assert not Patience(RetryPolicy()).bears(error, 0.0)
+    assert not PollFailures(RetryPolicy()).tolerates(error, 0.0)
 
 
 def test_three_unknowns_in_a_row_are_an_answer() -> None:
-    patience = Patience(RetryPolicy())
-    assert [patience.bears(GONE, 0.0) for _ in range(3)] == [True, True, False]
+    patience = PollFailures(RetryPolicy())
+    assert [patience.tolerates(GONE, 0.0) for _ in range(3)] == [True, True, False]
 
 
 def test_unknowns_are_counted_by_themselves() -> None:
-    patience = Patience(RetryPolicy())
-    assert all(patience.bears(error, 0.0) for error in [PASSING[0]] * 3 + [GONE, PASSING[0], GONE])
-    assert not patience.bears(GONE, 0.0), "the third one since the last good answer"
+    patience = PollFailures(RetryPolicy())
+    assert all(patience.tolerates(error, 0.0) for error in [PASSING[0]] * 3 + [GONE, PASSING[0], GONE])
+    assert not patience.tolerates(GONE, 0.0), "the third one since the last good answer"
     patience.restored()
-    assert all(patience.bears(GONE, 0.0) for _ in range(2))
+    assert all(patience.tolerates(GONE, 0.0) for _ in range(2))
 
 
 @given(
@@ -88,18 +88,18 @@ def test_unknowns_are_counted_by_themselves() -> None:
 def test_pauses_are_bounded_and_never_a_busy_loop(
     policy: RetryPolicy, failures: int, asked: float | None, chance: float
 ) -> None:
-    patience = Patience(policy)
-    patience.failures = failures
+    patience = PollFailures(policy)
+    patience.in_a_row = failures
     error = ServerError("bad", status=503, retry_after=asked)
     longest = min(10.0, policy.max_delay) if asked is None else policy.max_retry_after
     assert 0.1 <= patience.pause(error, chance) <= max(0.1, longest)
 
 
 def test_pauses_grow_and_the_server_may_ask_for_more() -> None:
-    patience = Patience(RetryPolicy(base_delay=0.5, max_retry_after=60))
+    patience = PollFailures(RetryPolicy(base_delay=0.5, max_retry_after=60))
     pauses = []
     for _ in range(7):
-        patience.bears(PASSING[0], 0.0)
+        patience.tolerates(PASSING[0], 0.0)
         pauses.append(patience.pause(PASSING[0], 1.0))
     assert pauses == [0.5, 1, 2, 4, 8, 10, 10]
     assert patience.pause(RateLimitError("busy", status=429, retry_after=33), 0.0) == 33
@@ -107,13 +107,13 @@ def test_pauses_grow_and_the_server_may_ask_for_more() -> None:
 
 
 def test_the_policy_may_ask_for_shorter_pauses() -> None:
-    patience = Patience(RetryPolicy(base_delay=0.5, max_delay=3))
-    patience.failures = 20
+    patience = PollFailures(RetryPolicy(base_delay=0.5, max_delay=3))
+    patience.in_a_row = 20
     assert patience.pause(PASSING[0], 1.0) == 3
 
 
 def test_a_place_that_does_not_move_is_said_once() -> None:
-    watch = StuckWatch(120.0)
+    watch = StuckDetector(120.0)
     at_four = Queued(request_id="r", position=4)
     assert watch.seconds_stuck(at_four, 0.0) is None
     assert watch.seconds_stuck(at_four, 120.0 - 1) is None
@@ -125,5 +125,5 @@ def test_a_place_that_does_not_move_is_said_once() -> None:
 
 @pytest.mark.parametrize("status", [InProgress(request_id="r"), UnknownStatus(request_id="r", status="X")])
 def test_what_is_not_in_the_queue_is_never_stuck(status: InProgress | UnknownStatus) -> None:
-    watch = StuckWatch(120.0)
+    watch = StuckDetector(120.0)
     assert [watch.seconds_stuck(status, float(now)) for now in (0, 1000, 10_000)] == [None] * 3

@@ -1,10 +1,12 @@
-"""The session's budget of polls: how many at once, how many a second, and whose turn it is."""
+"""What following requests may use of a session: polls at once and a second, and status streams."""
 
 from __future__ import annotations
 
 import asyncio
 import heapq
 import itertools
+
+import attrs
 
 MAX_AT_ONCE = 64
 MAX_PER_SECOND = 2000.0
@@ -14,7 +16,7 @@ _HEAD_START = 2.0
 place is its due time, so everybody's turn comes."""
 
 
-class PollGate:
+class PollLimiter:
     """Ten thousand subscribers stretch their intervals here, in place of melting a core or fal's gateway.
 
     `enter` before a poll and `leave` after it. Submits and result fetches don't pass here: they go ahead.
@@ -76,3 +78,28 @@ class PollGate:
     def _timer_rang(self) -> None:
         self._timer = None
         self._serve()
+
+
+class StreamLimiter:
+    """How many status streams may hold a connection at once."""
+
+    def __init__(self, limit: int) -> None:
+        self._left = limit
+
+    def take(self) -> bool:
+        """Whether one more stream may be opened; its place is taken then."""
+        if self._left <= 0:
+            return False
+        self._left -= 1
+        return True
+
+    def give_back(self) -> None:
+        self._left += 1
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Limits:
+    """Shared by a session and its views."""
+
+    polls: PollLimiter
+    streams: StreamLimiter

@@ -1,22 +1,14 @@
-"""The session: one connection pool, one set of settings, and everything that is done with them."""
+"""The session: what people call. What it is made of stands in `view` and `shared`."""
 
 from __future__ import annotations
 
-import asyncio
-import os
 import uuid
 import warnings
-import weakref
 from collections.abc import Mapping, Sequence
-from functools import partial
-from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-import attrs
-
-from fal_async.auth.credentials import KeySource, NoKey, key_source
-from fal_async.cancellation import Progress, Wait, supervise
+from fal_async.cancellation import Wait, supervise
 from fal_async.checks import check_function
 from fal_async.config import (
     NO_KEY,
@@ -26,25 +18,20 @@ from fal_async.config import (
     RetryPolicy,
     Settings,
     Timeouts,
-    check_retry,
 )
-from fal_async.environment import Environment, from_env
+from fal_async.environment import from_env
 from fal_async.errors import AuthenticationError, ConfigurationError, NotFoundError
-from fal_async.logs import turn_on_logs
-from fal_async.models import OutputFile, Result, T
-from fal_async.options import (
-    NO_OPTIONS,
-    CallOptions,
-    Priority,
-    StorageSettings,
-    bundle,
-    clean_headers,
-    clean_tags,
-)
+from fal_async.keyword_options import QueueOptions, RunOptions, documented, options_of
+from fal_async.models import Result, T
+from fal_async.options import clean_headers, clean_tags
 from fal_async.protocol.endpoint import EndpointId
-from fal_async.protocol.json_input import input_value, is_flat
-from fal_async.protocol.run import parse_run, run_request
+from fal_async.protocol.following import Following, SubscribeMode
+from fal_async.protocol.json_input import input_value
 from fal_async.protocol.structure import check_output_type
+from fal_async.session.direct_run import DirectRun
+from fal_async.session.shared import Shared
+from fal_async.session.view import View
+from fal_async.transport import Transport
 
 if TYPE_CHECKING:
     import ssl as ssl_module
@@ -52,29 +39,13 @@ if TYPE_CHECKING:
     import aiohttp
 
     from fal_async.http_over_websocket import HttpOverWebSocket
-    from fal_async.queue.client import EnqueueCallback, Known, Queue, UpdateCallback
-    from fal_async.queue.updates import Mode, SubscribeMode
-    from fal_async.realtime.client import Realtime, RealtimeTokens
-    from fal_async.realtime.connection import RealtimeConnection
-    from fal_async.storage.cdn import TokenCache
-    from fal_async.storage.client import Storage
+    from fal_async.queue import EnqueueCallback, Queue, UpdateCallback
+    from fal_async.realtime import Realtime
+    from fal_async.storage import Storage
     from fal_async.streaming import EventStream
-    from fal_async.transport import Pool, Transport
-    from fal_async.webhooks.client import Webhooks
+    from fal_async.webhooks import Webhooks
 
 _PROBE_APP = "fal-ai/flux"
-
-
-@attrs.define(eq=False)
-class _Learnt:
-    """What is known and kept for one set of credentials: shared by a session's views, unless they have others.
-
-    The parts of the package that keep it are loaded when they are first used, as everywhere in this module.
-    """
-
-    known: Known | None = None
-    cdn_tokens: TokenCache | None = None
-    realtime_tokens: RealtimeTokens | None = None
 
 
 class Session:
@@ -102,6 +73,8 @@ class Session:
         trust_env: take HTTP proxies from HTTP_PROXY and HTTPS_PROXY; default False, as in aiohttp.
         headers, tags: sent with every request.
         trace_configs: aiohttp's `TraceConfig`s.
+        transport: what sends the requests in place of aiohttp: for tests without a socket, or another HTTP library.
+            It is never closed here; the options of the connection pool are of no effect then.
 
     Raises:
         ConfigurationError: an option is wrong; nothing was opened then.
@@ -126,10 +99,11 @@ class Session:
         http_proxy: str | None = None,
         trust_env: bool = False,
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
+        transport: Transport | None = None,
     ) -> None:
-        self._environment = from_env()
-        self._settings = Settings(
-            hosts=self._environment.hosts if hosts is None else hosts,
+        environment = from_env()
+        settings = Settings(
+            hosts=environment.hosts if hosts is None else hosts,
             credentials=credentials,
             proxy_url=proxy_url,
             retry=RetryPolicy() if retry is None else retry,
@@ -137,7 +111,7 @@ class Session:
             headers=clean_headers(headers),
             tags=clean_tags(tags),
         )
-        self._pool_options = PoolOptions(
+        pool = PoolOptions(
             client_session=client_session,
             max_connections=max_connections,
             keepalive_timeout=keepalive_timeout,
@@ -146,16 +120,8 @@ class Session:
             trust_env=trust_env,
             trace_configs=trace_configs,
         )
-        self._keys = _key_source(self._settings, self._environment)
         self._parent: Session | None = None  # of a view: the session whose pool it uses
-        self._pool: Pool | None = None
-        self._transport: Transport | None = None
-        self._learnt = _Learnt()
-        self._queue: Queue | None = None
-        self._realtime: Realtime | None = None
-        self._talking: weakref.WeakSet[RealtimeConnection] = weakref.WeakSet()
-        self._storage: Storage | None = None
-        self._webhooks: Webhooks | None = None
+        self._view = View.first(Shared(environment, pool, transport), settings)
 
     @classmethod
     def with_credentials(cls, key: Credentials) -> Session:
@@ -183,28 +149,17 @@ class Session:
         closing it closes nothing.
         """
         view = object.__new__(type(self))
-        view.__dict__.update(self.__dict__)
-        view._parent = self._root  # before anything fails: what is no view yet must not pass for its session
-        given = self._settings
-        view._settings = attrs.evolve(
-            given,
-            credentials=given.credentials if credentials is None else credentials,
-            retry=given.retry if retry is None else retry,
-            timeouts=given.timeouts if timeout is None else Timeouts.of(timeout),
-            headers={**given.headers, **clean_headers(headers)},
-            tags=clean_tags({**given.tags, **(tags or {})}),
+        view._parent = self._parent or self  # before anything fails: it must not pass for a session left open
+        view._view = self._view.with_options(
+            credentials=credentials, retry=retry, timeout=timeout, headers=headers, tags=tags
         )
-        view._transport = view._queue = view._realtime = view._storage = None
-        if credentials is not None:
-            view._keys = _key_source(view._settings, self._environment)
-            view._learnt = _Learnt()
         return view
 
     # Life: created, open, closed.
 
     async def open(self) -> Session:
         """Open the pool now. It opens by itself on first use, too. SessionStateError once it was closed."""
-        self._the_pool().http()
+        self._view.shared.open()
         return self
 
     async def aclose(self) -> None:
@@ -212,16 +167,8 @@ class Session:
 
         SessionStateError in another event loop than its own, while that one lives.
         """
-        if self._parent is not None:
-            return
-        self._the_pool().check_loop()
-        try:
-            # Side by side: a peer that does not answer a close frame costs seconds.
-            await asyncio.gather(*(connection.aclose() for connection in tuple(self._talking)))
-            if self._webhooks is not None:
-                await self._webhooks.aclose()
-        finally:
-            await self._the_pool().aclose()
+        if self._parent is None:
+            await self._view.shared.aclose()
 
     async def __aenter__(self) -> Session:
         return await self.open()
@@ -232,8 +179,8 @@ class Session:
         await self.aclose()
 
     def __del__(self, _warn: Any = warnings.warn) -> None:
-        pool = self.__dict__.get("_pool")
-        if pool is not None and self.__dict__.get("_parent") is None and pool.is_open:
+        view = self.__dict__.get("_view")
+        if view is not None and self._parent is None and view.shared.leaks:
             _warn(
                 f"unclosed {self!r}: use `async with`, or `await session.aclose()`",
                 ResourceWarning,
@@ -241,8 +188,7 @@ class Session:
             )
 
     def __repr__(self) -> str:
-        state = "created" if self._root._pool is None else self._root._pool.state
-        return f"<Session {state} queue={self._settings.hosts.queue}>"
+        return f"<Session {self._view.shared.state} queue={self.settings.hosts.queue}>"
 
     def __reduce__(self) -> Any:
         raise TypeError(
@@ -250,52 +196,41 @@ class Session:
         )
 
     @property
-    def _root(self) -> Session:
-        return self if self._parent is None else self._parent
-
-    @property
     def closed(self) -> bool:
         """Whether it was closed: it can't be used any more."""
-        return self._root._pool is not None and self._root._pool.closed
+        return self._view.shared.closed
 
-    def _the_pool(self) -> Pool:
-        root = self._root
-        if root._pool is None:
-            from fal_async.transport import Pool  # aiohttp is loaded when the first session opens
+    @property
+    def settings(self) -> Settings:
+        """What this session or view was made with, frozen: for integrations."""
+        return self._view.settings
 
-            turn_on_logs(root._environment.log)
-            root._pool = Pool(self._pool_options)
-        return root._pool
+    @property
+    def transport(self) -> Transport:
+        """What sends this session's requests: for integrations."""
+        return self._view.transport
 
-    def _sender(self) -> Transport:
-        if self._transport is None:
-            from fal_async.transport import Transport
-
-            self._transport = Transport(self._the_pool(), self._settings, self._keys)
-        return self._transport
-
-    # What is there to do.
+    # What there is to do.
 
     @property
     def queue(self) -> Queue:
         """The queue's operations one by one: submit, status, updates, result, cancel, handle."""
-        if self._queue is None:
-            from fal_async.queue.client import Known, Queue
-
-            known = self._learnt.known = self._learnt.known or Known()
-            self._queue = Queue(self._sender(), known, self._with_urls, self._fetch_files)
-        return self._queue
+        return self._view.queue
 
     @property
     def realtime(self) -> Realtime:
         """Conversations over a WebSocket: `async with fal.realtime.connect("fal-ai/...") as connection:`."""
-        if self._realtime is None:
-            from fal_async.realtime.client import Realtime, RealtimeTokens
+        return self._view.realtime
 
-            learnt = self._learnt
-            tokens = learnt.realtime_tokens = learnt.realtime_tokens or RealtimeTokens()
-            self._realtime = Realtime(self._sender(), tokens, self._talking)
-        return self._realtime
+    @property
+    def storage(self) -> Storage:
+        """Files to fal and from fal: upload, download, and who may read them."""
+        return self._view.storage
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """Deliveries from fal: verify them, or attach a receiver. One for the session and all of its views."""
+        return self._view.webhooks
 
     def websocket(
         self, endpoint_id: str, *, path: str = "", headers: Mapping[str, str] | None = None
@@ -306,15 +241,17 @@ class Session:
         """
         from fal_async.http_over_websocket import HttpOverWebSocket
 
+        view = self._view
         return HttpOverWebSocket(
-            self._sender(),
-            EndpointId.parse(endpoint_id, path),
-            clean_headers(headers),
-            self._talking,
-            prepare=lambda value: self._with_urls(value, NO_OPTIONS),
-            fetch_files=self._fetch_files,
+            view.transport,
+            view.settings,
+            endpoint=EndpointId.parse(endpoint_id, path),
+            headers=clean_headers(headers),
+            connections=view.shared.open_parts,
+            files=view.files,
         )
 
+    @documented(RunOptions)
     def stream(
         self,
         endpoint_id: str,
@@ -323,16 +260,7 @@ class Session:
         path: str = "/stream",
         idle_timeout: float | None = None,
         output_type: type[T] | None = None,
-        # Options of the request (see `CallOptions`).
-        hint: str | None = None,
-        start_timeout: float | None = None,
-        headers: Mapping[str, str] | None = None,
-        tags: Mapping[str, str] | None = None,
-        storage: StorageSettings | None = None,
-        store_io: bool | None = None,
-        disable_fallback: bool | None = None,
-        inline_below: int | None = None,
-        retry: RetryPolicy | None = None,
+        **options: Unpack[RunOptions],
     ) -> EventStream[T]:
         """What a model sends while it works, as it comes (protocol 5.1): no queue, no retries by the platform.
 
@@ -351,26 +279,17 @@ class Session:
         from fal_async.streaming import Beginning, EventStream
 
         endpoint = EndpointId.parse(endpoint_id, path)
-        check_retry(retry)
         check_output_type(output_type)
-        options = bundle(
-            hint=hint,
-            start_timeout=start_timeout,
-            headers=headers,
-            tags=tags,
-            storage=storage,
-            store_io=store_io,
-            disable_fallback=disable_fallback,
-            inline_below=inline_below,
-        )
-
+        call_options, retry = options_of("stream", options, RunOptions)
         idle_timeout = check_idle_timeout(idle_timeout)
 
         async def begin() -> Beginning:
-            value = await self._with_urls(input_value(input), options)
+            inline_below = call_options.inline_below or 0
+            value = await self._view.files.with_urls(input_value(input), inline_below=inline_below)
             return Beginning(
-                transport=self._sender(),
-                request=stream_request(self._settings, endpoint, value, options),
+                transport=self.transport,
+                timeouts=self.settings.timeouts,
+                request=stream_request(self.settings, endpoint, value, call_options),
                 output_type=output_type,
                 idle_timeout=idle_timeout,
                 retry=retry,
@@ -378,45 +297,7 @@ class Session:
 
         return EventStream(begin)
 
-    @property
-    def storage(self) -> Storage:
-        """Files to fal and from fal: upload, download, and who may read them."""
-        if self._storage is None:
-            from fal_async.storage.cdn import TokenCache
-            from fal_async.storage.client import Storage
-
-            tokens = self._learnt.cdn_tokens = self._learnt.cdn_tokens or TokenCache()
-            self._storage = Storage(self._sender(), tokens)
-        return self._storage
-
-    async def _with_urls(self, value: Any, options: CallOptions) -> Any:
-        """The input of a model with its files uploaded."""
-        if is_flat(value):
-            return value
-        from fal_async.protocol.input_files import find_files
-
-        if not find_files(value):
-            return value
-        return await self.storage.transform_input(value, inline_below=options.inline_below or 0)
-
-    async def _fetch_files(self, files: list[OutputFile], folder: str | os.PathLike[str]) -> list[Path]:
-        return await self.storage.download_all(files, folder)
-
-    @property
-    def webhooks(self) -> Webhooks:
-        """Deliveries from fal: verify them, or attach a receiver. One for the session and all of its views."""
-        root = self._root
-        if root._webhooks is None:
-            from fal_async.webhooks.client import Webhooks
-
-            root._webhooks = Webhooks(root.transport)
-        return root._webhooks
-
-    @property
-    def transport(self) -> Transport:
-        """What sends this session's requests: for integrations."""
-        return self._sender()
-
+    @documented(RunOptions)
     async def run(
         self,
         endpoint_id: str,
@@ -426,16 +307,7 @@ class Session:
         method: str = "POST",
         output_type: type[T] | None = None,
         timeout: float | None = None,
-        # Options of the request (see `CallOptions`).
-        hint: str | None = None,
-        start_timeout: float | None = None,
-        headers: Mapping[str, str] | None = None,
-        tags: Mapping[str, str] | None = None,
-        storage: StorageSettings | None = None,
-        store_io: bool | None = None,
-        disable_fallback: bool | None = None,
-        inline_below: int | None = None,
-        retry: RetryPolicy | None = None,
+        **options: Unpack[RunOptions],
     ) -> Result[T]:
         """Call a model directly and wait for its answer (protocol 3): no queue, no retries by the platform.
 
@@ -455,41 +327,23 @@ class Session:
             ClientTimeoutError: `timeout` passed; the connection was closed.
             TransportError: fal was not reached. ResponseDecodeError: not the promised shape.
         """
-        endpoint = EndpointId.parse(endpoint_id, path)
-        check_retry(retry)
         check_output_type(output_type)
-        options = bundle(
-            hint=hint,
-            start_timeout=start_timeout,
-            headers=headers,
-            tags=tags,
-            storage=storage,
-            store_io=store_io,
-            disable_fallback=disable_fallback,
-            inline_below=inline_below,
+        call_options, retry = options_of("run", options, RunOptions)
+        asked = DirectRun(
+            view=self._view,
+            endpoint=EndpointId.parse(endpoint_id, path),
+            input=input,
+            options=call_options,
+            method=method,
+            output_type=output_type,
+            retry=retry,
         )
-        progress = Progress()
-        work = partial(self._run, endpoint, input, options, method, output_type, retry, progress)
         if timeout is None:
-            return await work()
-        wait = Wait(endpoint_id=endpoint.full, direct=progress)
-        return await supervise(wait, work, timeout=timeout, cancel_on_exit=False)
+            return await asked.result()
+        wait = Wait(endpoint_id=asked.endpoint.full, direct=asked.progress)
+        return await supervise(wait, asked.result, timeout=timeout, cancel_on_exit=False)
 
-    async def _run(
-        self,
-        endpoint: EndpointId,
-        input: Any,
-        options: CallOptions,
-        method: str,
-        output_type: type[T] | None,
-        retry: RetryPolicy | None,
-        progress: Progress,
-    ) -> Result[T]:
-        value = await self._with_urls(input_value(input), options)
-        request = run_request(self._settings, endpoint, value, options, method)
-        response = await self._sender().send(request, retry=retry, progress=progress)
-        return parse_run(response, endpoint, output_type, self._fetch_files)
-
+    @documented(QueueOptions)
     async def subscribe(
         self,
         endpoint_id: str,
@@ -507,19 +361,7 @@ class Session:
         cancel_on_exit: bool = True,
         webhook_url: str | None = None,
         output_type: type[T] | None = None,
-        # Options of the request (see `CallOptions`).
-        hint: str | None = None,
-        priority: Priority | None = None,
-        start_timeout: float | None = None,
-        headers: Mapping[str, str] | None = None,
-        tags: Mapping[str, str] | None = None,
-        storage: StorageSettings | None = None,
-        store_io: bool | None = None,
-        no_retry: bool | None = None,
-        disable_fallback: bool | None = None,
-        max_queue_length: int | None = None,
-        inline_below: int | None = None,
-        retry: RetryPolicy | None = None,
+        **options: Unpack[QueueOptions],
     ) -> Result[T]:
         """Submit a request to the queue, follow it to its end, and give its result (protocol 4).
 
@@ -545,49 +387,38 @@ class Session:
             RequestFailedError, RequestCancelledError, and what `queue.submit`, `queue.updates` and
             `queue.result` raise. Every error after the submit has the `request_id`.
         """
+        from fal_async.queue.state import NewRequest
         from fal_async.queue.subscription import Subscription
-        from fal_async.queue.updates import check_following
 
         endpoint = EndpointId.parse(endpoint_id, path)
         receiver = self.webhooks.receiver_for(webhook_url) if mode == "webhook" else None
-        following: Mode = "polling" if mode == "webhook" else mode
-        check_following(following, poll_interval, on_queue_update)
-        check_function("on_enqueue", on_enqueue)
-        check_retry(retry)
-        check_output_type(output_type)
-        options = bundle(
-            hint=hint,
-            priority=priority,
-            start_timeout=start_timeout,
-            headers=headers,
-            tags=tags,
-            storage=storage,
-            store_io=store_io,
-            no_retry=no_retry,
-            disable_fallback=disable_fallback,
-            max_queue_length=max_queue_length,
-            inline_below=inline_below,
+        following = Following(
+            logs=logs, mode="polling" if mode == "webhook" else mode, poll_interval=poll_interval
         )
+        check_function("on_queue_update", on_queue_update)
+        check_function("on_enqueue", on_enqueue)
+        check_output_type(output_type)
+        call_options, retry = options_of("subscribe", options, QueueOptions)
         asked = Subscription(
-            queue=self.queue,
-            endpoint=endpoint,
-            input=input,
-            options=options,
-            webhook_url=webhook_url if receiver is None else receiver.url,
-            retry=retry,
-            logs=logs,
+            operations=self._view.operations,
+            new=NewRequest(
+                endpoint=endpoint,
+                input=input,
+                options=call_options,
+                webhook_url=webhook_url if receiver is None else receiver.url,
+                retry=retry,
+            ),
+            following=following,
             on_enqueue=on_enqueue,
             on_queue_update=on_queue_update,
-            mode=following,
-            poll_interval=poll_interval,
             output_type=output_type,
             wait=Wait(endpoint_id=endpoint.full),
         )
         work = asked.result
         if receiver is not None:
-            from fal_async.queue.webhook_subscription import WebhookWait
+            from fal_async.queue.webhook_subscription import WebhookSubscription
 
-            work = WebhookWait(asked=asked, arrivals=receiver.arrivals).result
+            work = WebhookSubscription(asked=asked, arrivals=receiver.arrivals).result
         return await supervise(asked.wait, work, timeout=timeout, cancel_on_exit=cancel_on_exit)
 
     async def verify_credentials(self) -> bool:
@@ -595,7 +426,8 @@ class Session:
 
         ConfigurationError without any key; BalanceExhaustedError and other errors as everywhere.
         """
-        if await self._keys.header(self._sender()) is None and self._settings.proxy_url is None:
+        view = self._view
+        if await view.keys.header(view.transport.send) is None and self.settings.proxy_url is None:
             raise ConfigurationError(NO_KEY)
         # 404 for a request that never was: the key is good; 401: it is not.
         try:
@@ -605,9 +437,3 @@ class Session:
         except AuthenticationError:
             return False
         return True
-
-
-def _key_source(settings: Settings, environment: Environment) -> KeySource:
-    if settings.proxy_url is not None and settings.credentials is None:
-        return NoKey()  # the proxy has one, and ours is none of its business
-    return key_source(settings.credentials, environment.key, environment.home)

@@ -1,0 +1,192 @@
+"""What can be done with a request in the queue. `fal.queue` and each handle are thin faces of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+from contextlib import aclosing
+from typing import Any
+
+import attrs
+
+from fal_async.cancellation import notify
+from fal_async.config import RetryPolicy, Settings
+from fal_async.errors import ApiError, RequestRef, ResponseDecodeError, naming
+from fal_async.models import CancelOutcome, Completed, Files, QueueStatus, Result
+from fal_async.protocol.api_errors import check_from_fal, error_of
+from fal_async.protocol.endpoint import EndpointId
+from fal_async.protocol.following import Following
+from fal_async.protocol.http import HttpRequest, HttpResponse
+from fal_async.protocol.json_input import encode_json, input_value
+from fal_async.protocol.polling import RunTimesByEndpoint
+from fal_async.protocol.queue import (
+    CANCEL_STATUSES,
+    Submission,
+    cancel_request,
+    check_request_id,
+    parse_cancel,
+    parse_submission,
+    rebuilt_urls,
+    result_request,
+    status_request,
+    submit_request,
+    urls_of,
+)
+from fal_async.protocol.queue_result import check_result, result_error
+from fal_async.protocol.queue_status import parse_status
+from fal_async.protocol.results import parse_result
+from fal_async.queue.limits import Limits
+from fal_async.queue.state import NewRequest, RequestState
+from fal_async.queue.updates import Follower
+from fal_async.transport import Transport
+from fal_async.transport.progress import Progress
+
+logger = logging.getLogger("fal_async")
+
+UpdateCallback = Callable[[QueueStatus], Awaitable[None] | None]
+EnqueueCallback = Callable[[str], Awaitable[None] | None]
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class QueueOperations:
+    """The queue's operations for one set of settings and credentials.
+
+    Attributes:
+        run_times: what was learnt about how long each endpoint's requests run, for pacing the polls.
+        limits: polls and status streams at once, shared by all views of a session.
+        files: uploads the files of inputs, and fetches those of results.
+    """
+
+    transport: Transport
+    settings: Settings
+    run_times: RunTimesByEndpoint
+    limits: Limits
+    files: Files
+    no_retry: RetryPolicy = attrs.field(init=False)
+
+    @no_retry.default
+    def _one_attempt(self) -> RetryPolicy:
+        return attrs.evolve(self.settings.retry, max_attempts=1)
+
+    def known(self, endpoint_id: str, request_id: str) -> RequestState:
+        """A request whose id is known. ConfigurationError for what can't be an id."""
+        endpoint = EndpointId.parse(endpoint_id)
+        urls = rebuilt_urls(self.settings.hosts, endpoint, check_request_id(request_id))
+        return RequestState(ref=RequestRef(endpoint_id=endpoint.full, request_id=request_id), urls=urls)
+
+    def submitted(self, endpoint: EndpointId, submission: Submission) -> RequestState:
+        """A request with the URLs that fal gave for it, as far as they lead to fal."""
+        ref = RequestRef(endpoint_id=endpoint.full, request_id=submission.request_id)
+        return RequestState(ref=ref, urls=urls_of(self.settings.hosts, endpoint, submission))
+
+    async def submit(self, new: NewRequest, progress: Progress) -> RequestState:
+        """Upload the input's files, then submit (protocol 4.1). `progress` says whether it may have left."""
+        inline_below = new.options.inline_below or 0
+        value = await self.files.with_urls(input_value(new.input), inline_below=inline_below)
+        request = submit_request(
+            self.settings, new.endpoint, encode_json(value), new.options, new.webhook_url
+        )
+        response = await self.transport.send(request, retry=new.retry, progress=progress)
+        state = self.submitted(new.endpoint, _submission_of(request, response, progress))
+        state.attempts["submit"], state.retry = response.attempts, new.retry
+        state.submitted_at = asyncio.get_running_loop().time()
+        logger.debug("submitted to %s (request %s)", state.endpoint_id, state.request_id)
+        return state
+
+    async def status(self, state: RequestState, *, logs: bool) -> QueueStatus:
+        """Where it stands now (protocol 4.2)."""
+        request = status_request(state.urls.status, state.ref, logs=logs)
+        response = await self.transport.send(request, retry=state.retry, check=HttpResponse.json)
+        state.attempts["status"] += response.attempts
+        with naming(state.ref):
+            state.last_status = parse_status(response.json(), state.request_id)
+        return state.last_status
+
+    def updates(self, state: RequestState, following: Following) -> AsyncGenerator[QueueStatus, None]:
+        """Each status as it comes, ending with `Completed`."""
+        times = self.run_times.of(state.endpoint_id)
+        follower = Follower(
+            transport=self.transport,
+            settings=self.settings,
+            limits=self.limits,
+            state=state,
+            times=times,
+            following=following,
+            no_retry=self.no_retry,
+        )
+        return follower.updates()
+
+    async def result(self, state: RequestState, output_type: Any) -> Result[Any]:
+        """Fetch the result, once (protocol 4.4)."""
+        completed = state.last_status if isinstance(state.last_status, Completed) else None
+        persistent = completed is not None and completed.error is None
+        request = result_request(state.urls.response, state.ref, persistent=persistent)
+        try:
+            response = await self.transport.send(request, retry=state.retry, check=check_result)
+        except ResponseDecodeError as error:
+            error.request_id = state.request_id  # not the one in the answer's headers
+            raise
+        except ApiError as error:
+            failure = result_error(error, completed)
+            if failure is error:
+                raise
+            raise failure from error
+        state.attempts["result"] += response.attempts
+        return parse_result(
+            response,
+            output_type,
+            state.ref,
+            attempts=state.attempts,
+            status=completed,
+            logs=state.logs,
+            files=self.files,
+        )
+
+    async def cancel(self, state: RequestState) -> CancelOutcome:
+        """Ask fal to cancel it (protocol 4.5)."""
+        request = cancel_request(state.urls.cancel, state.ref)
+        response = await self.transport.send(
+            request, retry=state.retry, accept=CANCEL_STATUSES, check=check_from_fal
+        )
+        state.attempts["cancel"] += response.attempts
+        outcome = parse_cancel(response)
+        if outcome is None:
+            raise error_of(request, response)
+        return outcome
+
+    async def wait(
+        self,
+        state: RequestState,
+        following: Following,
+        *,
+        on_queue_update: UpdateCallback | None,
+        output_type: Any,
+    ) -> Result[Any]:
+        """Follow it to its end, then fetch the result at once: fal keeps it for minutes only."""
+        async with aclosing(self.updates(state, following)) as updates:
+            async for status in updates:
+                if on_queue_update is not None:
+                    await notify(on_queue_update, status)
+        return await self.result(state, output_type)
+
+    async def find_submission(self, error: BaseException, exclude: Collection[str]) -> RequestState | None:
+        """The request of a submit that was never answered, by fal's history."""
+        from fal_async.protocol.request_history import lost_submit
+        from fal_async.queue.recovery import find
+
+        lost = lost_submit(error)
+        found = await find(self.transport, self.settings.hosts, lost, exclude)
+        return None if found is None else self.known(lost.endpoint_id, found.request_id)
+
+
+def _submission_of(request: HttpRequest, response: HttpResponse, progress: Progress) -> Submission:
+    try:
+        return parse_submission(response)
+    except ResponseDecodeError as error:
+        # Taken, most likely: but without its id it can't be followed, and it must not be sent again.
+        raise progress.uncertain(
+            request,
+            f"fal took the request, but its answer can't be read: {error.message}",
+            error.request_id,
+        ) from error

@@ -1,0 +1,53 @@
+"""What is known of one request in the queue: who it is, where it is followed, and what was seen of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import attrs
+
+from fal_async.config import RetryPolicy
+from fal_async.errors import RequestRef
+from fal_async.models import QueueStatus, RequestLog
+from fal_async.options import CallOptions
+from fal_async.protocol.endpoint import EndpointId
+from fal_async.protocol.queue import RequestUrls
+from fal_async.protocol.queue_status import NewLogs
+
+
+@attrs.define(kw_only=True, eq=False, repr=False)
+class NewRequest:
+    """A request that is about to be submitted, as the caller gave it."""
+
+    endpoint: EndpointId
+    input: Any
+    options: CallOptions
+    webhook_url: str | None = None
+    retry: RetryPolicy | None = None
+
+
+@attrs.define(kw_only=True, eq=False, repr=False)
+class RequestState:
+    """One request in the queue. Handle, operations and updates hold the same one."""
+
+    ref: RequestRef
+    urls: RequestUrls
+    retry: RetryPolicy | None = None
+    """The policy it was submitted with, for following it too; None for the session's."""
+    submitted_at: float | None = None
+    """On the event loop's clock, where it was submitted by this session."""
+    last_status: QueueStatus | None = None
+    attempts: Counter[str] = attrs.field(factory=Counter)
+    """HTTP requests made, by kind."""
+    logs: list[RequestLog] = attrs.field(factory=list)
+    """Every log entry seen, once."""
+    seen_logs: NewLogs = attrs.field(factory=NewLogs)
+
+    @property
+    def request_id(self) -> str:
+        return self.ref.request_id or ""
+
+    @property
+    def endpoint_id(self) -> str:
+        return self.ref.endpoint_id or ""

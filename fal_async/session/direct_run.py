@@ -1,0 +1,38 @@
+"""One direct call: its files uploaded, sent, answered (protocol 3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from fal_async.config import RetryPolicy
+from fal_async.models import Result
+from fal_async.options import CallOptions
+from fal_async.protocol.endpoint import EndpointId
+from fal_async.protocol.json_input import input_value
+from fal_async.protocol.run import parse_run, run_request
+from fal_async.session.view import View
+from fal_async.transport.progress import Progress
+
+
+@attrs.define(kw_only=True, eq=False, repr=False)
+class DirectRun:
+    """What the caller of `run` asked for."""
+
+    view: View
+    endpoint: EndpointId
+    input: Any
+    options: CallOptions
+    method: str
+    output_type: Any
+    retry: RetryPolicy | None
+    progress: Progress = attrs.field(factory=Progress, init=False)
+
+    async def result(self) -> Result[Any]:
+        """Send it once, and give its answer."""
+        view, inline_below = self.view, self.options.inline_below or 0
+        value = await view.files.with_urls(input_value(self.input), inline_below=inline_below)
+        request = run_request(view.settings, self.endpoint, value, self.options, self.method)
+        response = await view.transport.send(request, retry=self.retry, progress=self.progress)
+        return parse_run(response, self.endpoint, self.output_type, view.files)

@@ -1,0 +1,38 @@
+"""The files of a view: those in inputs, and those of results. The storage is loaded when there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fal_async.models import OutputFile
+from fal_async.protocol.json_input import is_flat
+
+if TYPE_CHECKING:
+    from fal_async.storage import Storage
+
+
+class _HasStorage(Protocol):
+    @property
+    def storage(self) -> Storage: ...
+
+
+class SessionFiles:
+    """Uploads and fetches with the storage of `owner`."""
+
+    def __init__(self, owner: _HasStorage) -> None:
+        self._owner = owner
+
+    async def with_urls(self, value: Any, *, inline_below: int = 0) -> Any:
+        if is_flat(value):
+            return value
+        from fal_async.protocol.input_files import find_files
+
+        if not find_files(value):
+            return value
+        return await self._owner.storage.transform_input(value, inline_below=inline_below)
+
+    async def download_all(self, files: Sequence[OutputFile], folder: str | PathLike[str]) -> list[Path]:
+        return await self._owner.storage.download_all(files, folder)

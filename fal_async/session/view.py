@@ -1,0 +1,148 @@
+"""One set of settings over what a session shares, and the resources made with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import attrs
+
+from fal_async.auth.credentials import KeySource, NoKey, key_source
+from fal_async.config import Credentials, RetryPolicy, Settings, Timeouts
+from fal_async.environment import Environment
+from fal_async.options import clean_headers, clean_tags
+from fal_async.session.files import SessionFiles
+from fal_async.session.shared import Shared
+from fal_async.transport import Transport
+
+if TYPE_CHECKING:
+    from fal_async.protocol.polling import RunTimesByEndpoint
+    from fal_async.queue import Queue
+    from fal_async.queue.operations import QueueOperations
+    from fal_async.realtime import Realtime, RealtimeTokens
+    from fal_async.storage import Storage
+    from fal_async.storage.cdn import CdnTokens
+    from fal_async.webhooks import Webhooks
+
+
+class Learnt:
+    """What is kept for one set of credentials: shared by views, unless they have other credentials.
+
+    Here as in `View`, a part of the package is loaded when it is first used.
+    """
+
+    @cached_property
+    def run_times(self) -> RunTimesByEndpoint:
+        from fal_async.protocol.polling import RunTimesByEndpoint
+
+        return RunTimesByEndpoint()
+
+    @cached_property
+    def cdn_tokens(self) -> CdnTokens:
+        from fal_async.storage.cdn import CdnTokens
+
+        return CdnTokens()
+
+    @cached_property
+    def realtime_tokens(self) -> RealtimeTokens:
+        from fal_async.realtime import RealtimeTokens
+
+        return RealtimeTokens()
+
+
+class View:
+    """One set of settings. A resource is made when it is first asked for, and belongs to this view alone."""
+
+    def __init__(
+        self, shared: Shared, settings: Settings, keys: KeySource, learnt: Learnt, root: View | None = None
+    ) -> None:
+        self.shared, self.settings, self.keys, self.learnt = shared, settings, keys, learnt
+        self.root = self if root is None else root
+        """The view of the session itself."""
+
+    @classmethod
+    def first(cls, shared: Shared, settings: Settings) -> View:
+        """The view of a new session."""
+        return cls(shared, settings, _key_source(settings, shared.environment), Learnt())
+
+    def with_options(
+        self,
+        *,
+        credentials: Credentials | None,
+        retry: RetryPolicy | None,
+        timeout: float | Timeouts | None,
+        headers: Mapping[str, str] | None,
+        tags: Mapping[str, str] | None,
+    ) -> View:
+        """Another view. With other credentials it has nothing learnt in common with this one."""
+        given = self.settings
+        settings = attrs.evolve(
+            given,
+            credentials=given.credentials if credentials is None else credentials,
+            retry=given.retry if retry is None else retry,
+            timeouts=given.timeouts if timeout is None else Timeouts.of(timeout),
+            headers={**given.headers, **clean_headers(headers)},
+            tags=clean_tags({**given.tags, **(tags or {})}),
+        )
+        if credentials is None:
+            return View(self.shared, settings, self.keys, self.learnt, self.root)
+        keys = _key_source(settings, self.shared.environment)
+        return View(self.shared, settings, keys, Learnt(), self.root)
+
+    @cached_property
+    def transport(self) -> Transport:
+        return self.shared.transport_for(self.settings, self.keys)
+
+    @cached_property
+    def files(self) -> SessionFiles:
+        return SessionFiles(self)
+
+    @cached_property
+    def operations(self) -> QueueOperations:
+        from fal_async.queue.operations import QueueOperations
+
+        return QueueOperations(
+            transport=self.transport,
+            settings=self.settings,
+            run_times=self.learnt.run_times,
+            limits=self.shared.limits,
+            files=self.files,
+        )
+
+    @cached_property
+    def queue(self) -> Queue:
+        from fal_async.queue import Queue
+
+        return Queue(self.operations)
+
+    @cached_property
+    def realtime(self) -> Realtime:
+        from fal_async.realtime import Realtime
+
+        return Realtime(
+            self.transport, self.settings, self.learnt.realtime_tokens, self.shared.open_parts
+        )
+
+    @cached_property
+    def storage(self) -> Storage:
+        from fal_async.storage import Storage
+
+        return Storage(self.transport, self.settings, self.learnt.cdn_tokens)
+
+    @cached_property
+    def webhooks(self) -> Webhooks:
+        """One for a session and all of its views."""
+        if self is not self.root:
+            return self.root.webhooks
+        from fal_async.webhooks import Webhooks
+
+        webhooks = Webhooks(self.transport, self.settings.hosts)
+        self.shared.open_parts.add(webhooks)
+        return webhooks
+
+
+def _key_source(settings: Settings, environment: Environment) -> KeySource:
+    if settings.proxy_url is not None and settings.credentials is None:
+        return NoKey()  # the proxy has one, and ours is none of its business
+    return key_source(settings.credentials, environment.key, environment.home, settings.hosts)

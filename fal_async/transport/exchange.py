@@ -1,0 +1,156 @@
+"""One attempt over the pool: a request goes out, its answer comes in, within the time limits."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import time
+from collections.abc import Mapping
+
+import aiohttp
+from yarl import URL
+
+from fal_async.config import Settings
+from fal_async.errors import TransportError
+from fal_async.protocol.http import PAID, REQUEST_ID, HttpRequest, HttpResponse
+from fal_async.protocol.origins import backup_url, redirect_target, without_query
+from fal_async.transport.aiohttp_errors import (
+    FAILURES,
+    BrokenOff,
+    aiohttp_errors,
+    never_connected,
+    sent_once,
+    transport_error,
+    unreachable,
+)
+from fal_async.transport.attempt import Call, names_of
+from fal_async.transport.pool import Pool
+from fal_async.transport.request_body import body_of
+from fal_async.transport.response_body import lower_names, read_in_time
+
+logger = logging.getLogger("fal_async")
+
+_MAX_REDIRECTS = 5
+_STEPS_TO_NOTICE_PLAIN, _STEPS_TO_NOTICE = 2, 4
+"""Steps of the event loop from a closed socket to a closed connection: two, and two more with TLS."""
+
+
+class Exchange:
+    """Makes single attempts with one set of settings. The headers are in `call.headers`, a place is taken."""
+
+    def __init__(self, pool: Pool, settings: Settings) -> None:
+        self._pool, self._settings = pool, settings
+
+    async def whole_answer(self, call: Call) -> HttpResponse:
+        """One clock for each attempt: until the first byte, then until the next one, and at last until the end."""
+        began = asyncio.get_running_loop().time()
+        silence, total = call.limits
+        clock = asyncio.timeout(silence)
+        response: aiohttp.ClientResponse | None = None
+        try:
+            with aiohttp_errors(call):
+                async with clock:
+                    response = await self._begin(call)
+                    if response.content.is_eof():
+                        body = await response.read()
+                    else:
+                        with self._pool.reading(response):
+                            end = None if total is None else began + total
+                            body = await read_in_time(response, clock, silence, end)
+        except BaseException:
+            if response is not None:
+                response.close()  # at once, also where the caller is cancelled: it stops what runs for it
+            raise
+        return HttpResponse(
+            status=response.status, headers=lower_names(response.headers), body=body, attempts=call.attempts
+        )
+
+    async def begun(self, call: Call) -> aiohttp.ClientResponse:
+        """An answer up to its headers, within the limit of silence."""
+        with aiohttp_errors(call):
+            async with asyncio.timeout(call.limits[0]):
+                return await self._begin(call)
+
+    async def _begin(self, call: Call) -> aiohttp.ClientResponse:
+        """Up to the answer's headers. A read that is redirected within its own origin is followed."""
+        request, url = call.request, call.request.url
+        await notice_closed_connections(request)
+        call.progress.began_at = time.time()
+        for _ in range(_MAX_REDIRECTS):
+            response = await self.request(call, url)
+            call.progress.sent, call.seen_id = True, response.headers.get(REQUEST_ID)
+            if logger.isEnabledFor(logging.DEBUG):
+                request_id = request.request_id or call.seen_id
+                shown = f"{request.method} {without_query(url)}"
+                logger.debug("%s -> %d (request %s)", shown, response.status, request_id)
+            if response.status < 300:
+                if response.status < 200:
+                    response.close()  # 101: HTTP is over on this connection, and aiohttp would keep it
+                return response
+            target = redirect_target(request, url, response.status, response.headers.get("Location"))
+            if target is None:
+                return response
+            response.release()
+            url = target
+        raise TransportError("redirected in a circle", retryable=False, **names_of(request))
+
+    async def request(
+        self, call: Call, url: str, first: BaseException | None = None
+    ) -> aiohttp.ClientResponse:
+        """`first`: why the primary host was not reached, where this is the try on the backup host."""
+        request = call.request
+        headers, target = self._addressed(call, url)
+        http = self._pool.http()
+        # Only a body tells when it leaves: a request without one counts as sent, unless it surely was not.
+        call.progress.sent = request.body is None
+        once = request.operation in PAID and request.method != "POST"
+        try:
+            return await http.request(
+                request.method,
+                URL(target, encoded=True),
+                data=body_of(request, call.progress),
+                headers=headers,
+                timeout=_client_timeout(call.timeouts.connect, call.silence, self._pool.is_ours),
+                allow_redirects=False,
+                raise_for_status=False,  # whatever a borrowed session would do
+                middlewares=(sent_once,) if once else None,
+            )
+        except BrokenOff as broken:
+            raise transport_error(call, broken.error) from broken.error
+        except FAILURES as error:
+            if request.body is None and never_connected(error):
+                call.progress.sent = False
+            backup = self._backup_of(url, call, error) if first is None else None
+            if backup is None:
+                reported = first if first is not None and never_connected(error) else error
+                raise transport_error(call, reported) from reported
+            unreached = error
+        # "One single extra attempt, only if the connection could not be established" (protocol 1.1).
+        return await self.request(call, backup, first=unreached)
+
+    def _addressed(self, call: Call, url: str) -> tuple[Mapping[str, str], str]:
+        """Headers and URL, of the proxy that holds the key where there is one (protocol 10)."""
+        if self._settings.proxy_url is None or not call.request.auth:
+            return call.headers, url
+        return {**call.headers, "x-fal-target-url": url}, self._settings.proxy_url
+
+    def _backup_of(self, url: str, call: Call, error: BaseException) -> str | None:
+        usable = self._settings.hosts.backup and not call.progress.sent and unreachable(error)
+        return backup_url(url) if usable else None
+
+
+async def notice_closed_connections(request: HttpRequest) -> None:
+    """On an idle connection that the server has closed meanwhile, a paid request would break, and nobody would
+    know whether it was taken: the loop takes note of such connections first."""
+    if request.operation in PAID:
+        for _ in range(_STEPS_TO_NOTICE if request.url.startswith("https") else _STEPS_TO_NOTICE_PLAIN):
+            await asyncio.sleep(0)
+
+
+@functools.lru_cache(maxsize=64)
+def _client_timeout(connect: float | None, silence: float | None, own_pool: bool) -> aiohttp.ClientTimeout:
+    # aiohttp's `connect` alone covers the name look-up; it also covers the wait for a free connection,
+    # of which only our own pool, with its limiters, has always one.
+    whole = connect if own_pool else None
+    return aiohttp.ClientTimeout(total=None, connect=whole, sock_connect=connect, sock_read=silence)

@@ -1,0 +1,44 @@
+"""The headers of a request: the session's own, those of the request, and the key for whom it may go to."""
+
+from __future__ import annotations
+
+import logging
+
+from fal_async.auth.credentials import FixedKey, KeySource, Send
+from fal_async.config import Settings
+from fal_async.protocol.http import HttpRequest
+from fal_async.protocol.options import merged_headers
+from fal_async.protocol.origins import host_of, may_have_key
+from fal_async.version import USER_AGENT
+
+logger = logging.getLogger("fal_async")
+
+
+class RequestHeaders:
+    """Makes the headers of each request of one transport."""
+
+    def __init__(self, settings: Settings, keys: KeySource) -> None:
+        self._settings, self._keys = settings, keys
+        self._headers = merged_headers({"User-Agent": USER_AGENT}, settings.headers)
+        self._fixed_key = keys.value if isinstance(keys, FixedKey) else None
+        # Nearly every URL begins with one of these, which spares the look at its origin.
+        self._homes = (f"{settings.hosts.queue}/", f"{settings.hosts.run}/")
+
+    async def of(self, request: HttpRequest, send: Send) -> dict[str, str]:
+        """The headers of one attempt. `send` is what the key source may ask fal with."""
+        if self._settings.headers:
+            headers = merged_headers(self._headers, request.headers)
+        else:
+            headers = {**self._headers, **request.headers}
+        if request.auth and self._may_have_key(request):
+            key = self._fixed_key or await self._keys.header(send)
+            if key is not None:
+                headers["Authorization"] = key
+        return headers
+
+    def _may_have_key(self, request: HttpRequest) -> bool:
+        if request.url.startswith(self._homes) or may_have_key(request.url, self._settings.hosts):
+            return True
+        host = host_of(request.url)
+        logger.warning("%s: %s is none of the session's hosts: no key for it", request.operation, host)
+        return False

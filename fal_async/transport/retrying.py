@@ -1,0 +1,116 @@
+"""What follows a failed attempt: another one (run by backoff), or the error that the caller gets."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, NoReturn, TypeVar
+
+from fal_async.auth.credentials import KeySource
+from fal_async.config import NO_KEY, Settings
+from fal_async.errors import AuthenticationError, ConfigurationError, FalError, TransportError, name_request
+from fal_async.protocol.origins import may_have_key
+from fal_async.protocol.retry import (
+    RetryBudget,
+    Verdict,
+    allowed_attempts,
+    allowed_seconds,
+    delay_before_retry,
+    judge,
+)
+from fal_async.transport.attempt import Call, names_of
+from fal_async.transport.retry_hook import announce_retry
+
+logger = logging.getLogger("fal_async")
+T = TypeVar("T")
+
+
+class Again(Exception):
+    """For backoff: this attempt failed with `error`, and another one follows after `delay` seconds."""
+
+    def __init__(self, error: FalError, delay: float) -> None:
+        super().__init__()
+        self.error, self.delay = error, delay
+
+
+async def retrying(attempt: Callable[[Call], Awaitable[T]], call: Call) -> T:
+    """`attempt`, and further ones while it raises `Again`.
+
+    The first one is made without backoff: a call that does not fail pays neither for loading it nor for decorating.
+    """
+    try:
+        return await attempt(call)
+    except Again as again:
+        first = again
+    import backoff
+
+    await asyncio.sleep(first.delay)
+    decorate = backoff.on_exception(_announced_delays, Again, jitter=None, logger=None)
+    return await decorate(attempt)(call)
+
+
+def _announced_delays() -> Generator[float, Any, None]:
+    failure = yield 0.0  # backoff discards the first value, then sends each exception in
+    while True:
+        failure = yield failure.delay
+
+
+class Retries:
+    """Decides what follows a failed attempt, for one transport."""
+
+    def __init__(self, budget: RetryBudget, settings: Settings, keys: KeySource) -> None:
+        self._budget, self._settings, self._keys = budget, settings, keys
+
+    def go_on_after(self, call: Call, error: FalError) -> NoReturn:
+        """Raise `Again`, or what the caller gets."""
+        outcome = self._next_step(call, error)
+        if outcome is error:
+            raise error
+        raise outcome from error
+
+    def _next_step(self, call: Call, error: FalError) -> Exception:
+        request = call.request
+        name_request(error, request.request_id, request.endpoint_id)
+        if isinstance(error, AuthenticationError) and request.auth:
+            return self._after_refused_key(call, error)
+        verdict = judge(request, error, sent=call.progress.sent, policy=call.policy)
+        if verdict is Verdict.UNCERTAIN:
+            return call.progress.may_be_taken(request, error.message, error.request_id or call.seen_id)
+        delay = self._affordable_delay(call, error) if verdict is Verdict.RETRY else None
+        if delay is None or call.progress.given_up:
+            logger.debug("%s failed: %s", request.operation, error)
+            return error
+        announce_retry(call.policy, request.operation.value, call.attempts, error, delay)
+        call.progress.sent = False
+        return Again(error, delay)
+
+    def _after_refused_key(self, call: Call, error: AuthenticationError) -> Exception:
+        refused = call.headers.get("Authorization")
+        if refused is None:
+            # Public models take no key, so its absence shows only now.
+            return ConfigurationError(NO_KEY, **names_of(call.request)) if self._lacked_key(call) else error
+        # Nothing was done with a wrong key, so nothing is done twice.
+        again, call.key_renewed = self._keys.refused(refused) and not call.key_renewed, True
+        return Again(error, 0.0) if again else error
+
+    def _lacked_key(self, call: Call) -> bool:
+        """Whether a key would have gone with it: not through a proxy, which has one, nor to a foreign host."""
+        return self._settings.proxy_url is None and may_have_key(call.request.url, self._settings.hosts)
+
+    def _affordable_delay(self, call: Call, error: FalError) -> float | None:
+        if call.attempts >= allowed_attempts(call.request, call.policy):
+            return None
+        persistent = call.request.persistent
+        reached = call.progress.sent or persistent or not isinstance(error, TransportError)
+        delay = delay_before_retry(call.policy, call.attempts, error, random.random(), reached=reached)
+        if delay is None and persistent:
+            delay = call.policy.max_retry_after
+        if delay is None or time.monotonic() - call.began + delay > allowed_seconds(
+            call.request, call.policy
+        ):
+            return None
+        # A result that is paid for is not lost to an empty budget: its tries are far apart anyway.
+        return delay if self._budget.take(error) or persistent else None
