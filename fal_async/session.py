@@ -52,11 +52,12 @@ if TYPE_CHECKING:
     import aiohttp
 
     from fal_async.http_over_websocket import HttpOverWebSocket
+    from fal_async.protocol.storage import CdnToken
     from fal_async.queue.client import EnqueueCallback, Known, Queue, UpdateCallback
     from fal_async.queue.updates import Mode, SubscribeMode
     from fal_async.realtime.client import Realtime, RealtimeTokens
     from fal_async.realtime.connection import RealtimeConnection
-    from fal_async.storage.cdn import TokenCache
+    from fal_async.single_flight import SingleFlight
     from fal_async.storage.client import Storage
     from fal_async.streaming import EventStream
     from fal_async.transport import Pool, Transport
@@ -73,7 +74,7 @@ class _Learnt:
     """
 
     known: Known | None = None
-    cdn_tokens: TokenCache | None = None
+    cdn_tokens: SingleFlight[CdnToken] | None = None
     realtime_tokens: RealtimeTokens | None = None
 
 
@@ -382,10 +383,10 @@ class Session:
     def storage(self) -> Storage:
         """Files to fal and from fal: upload, download, and who may read them."""
         if self._storage is None:
-            from fal_async.storage.cdn import TokenCache
+            from fal_async.single_flight import SingleFlight
             from fal_async.storage.client import Storage
 
-            tokens = self._learnt.cdn_tokens = self._learnt.cdn_tokens or TokenCache()
+            tokens = self._learnt.cdn_tokens = self._learnt.cdn_tokens or SingleFlight()
             self._storage = Storage(self._sender(), tokens)
         return self._storage
 

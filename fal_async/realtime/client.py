@@ -29,7 +29,7 @@ from fal_async.protocol.reconnecting import Keep, Reconnect, Throttle, Unsent
 from fal_async.realtime.codec import Codec, Decode, Encode
 from fal_async.realtime.connection import RealtimeConnection
 from fal_async.realtime.reconnecting import OnReconnect, OnTimings
-from fal_async.single_flight import Shared
+from fal_async.single_flight import SingleFlight
 
 if TYPE_CHECKING:
     from fal_async.transport import Transport, WebSocket
@@ -46,11 +46,11 @@ class RealtimeTokens:
     """The tokens of one set of credentials, by app; shared by all views of a session that have these."""
 
     def __init__(self) -> None:
-        self._by_app: dict[tuple[TokenForm, str], Shared[Token]] = {}
+        self._by_app: dict[tuple[TokenForm, str], SingleFlight[Token]] = {}
 
-    def of(self, endpoint: EndpointId, form: TokenForm) -> Shared[Token]:
+    def of(self, endpoint: EndpointId, form: TokenForm) -> SingleFlight[Token]:
         name = endpoint.app_id if form == "alias" else endpoint.full
-        return self._by_app.setdefault((form, name), Shared())
+        return self._by_app.setdefault((form, name), SingleFlight())
 
 
 class Realtime:
@@ -211,21 +211,21 @@ class _Provided:
 
 
 class _Fetched:
-    def __init__(self, shared: Shared[Token], fetch: Callable[[], Awaitable[Token]]) -> None:
-        self._shared, self._fetch = shared, fetch
+    def __init__(self, tokens: SingleFlight[Token], fetch: Callable[[], Awaitable[Token]]) -> None:
+        self._tokens, self._fetch = tokens, fetch
         self._given: Token | None = None
         self._is_new = False
 
     async def get(self) -> str:
-        known = self._shared.value
-        self._given = await self._shared.get(lambda token: token.use_until > time.time(), self._fetch)
+        known = self._tokens.value
+        self._given = await self._tokens.get(lambda token: token.use_until > time.time(), self._fetch)
         self._is_new = self._given is not known
         return self._given.text
 
     def rejected(self, in_a_row: int) -> bool:
         """A token that was kept may be too old or revoked; new ones that are rejected are a refusal."""
-        if self._shared.value is self._given:
-            self._shared.value = None
+        if self._tokens.value is self._given:
+            self._tokens.value = None
         return in_a_row == 1 or not self._is_new
 
 

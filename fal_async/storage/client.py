@@ -32,8 +32,9 @@ from fal_async.protocol.multipart import (
     UploadState,
     check_part_size,
 )
-from fal_async.protocol.storage import FileSpec, lifecycle_text
-from fal_async.storage.cdn import Cdn, TokenCache
+from fal_async.protocol.storage import CdnToken, FileSpec, lifecycle_text
+from fal_async.single_flight import SingleFlight
+from fal_async.storage.cdn import Cdn
 from fal_async.storage.download import Downloader, DownloadProgress, Target
 from fal_async.storage.file_body import Meter, ProgressCallback
 from fal_async.storage.resume import keeper_of
@@ -52,7 +53,7 @@ B = TypeVar("B")
 class Storage:
     """Uploads and downloads of a session."""
 
-    def __init__(self, transport: Transport, tokens: TokenCache) -> None:
+    def __init__(self, transport: Transport, tokens: SingleFlight[CdnToken]) -> None:
         self._transport = transport
         self._cdn = Cdn(transport, tokens)
         self._uploader = Uploader(transport, self._cdn)
