@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from fal_async.closeable import Closeable
 from fal_async.errors import RealtimeError, SessionStateError, StreamError, TransportError
 from fal_async.models import FetchFiles, Result, T
 from fal_async.protocol.endpoint import EndpointId
@@ -45,7 +46,7 @@ class HttpOverWebSocket:
         transport: Transport,
         endpoint: EndpointId,
         headers: Mapping[str, str],
-        connections: weakref.WeakSet[Any],
+        connections: weakref.WeakSet[Closeable],
         prepare: Callable[[Any], Awaitable[Any]],
         fetch_files: FetchFiles,
     ) -> None:

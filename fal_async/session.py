@@ -51,12 +51,12 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from fal_async.closeable import Closeable
     from fal_async.http_over_websocket import HttpOverWebSocket
     from fal_async.protocol.storage import CdnToken
     from fal_async.queue.client import EnqueueCallback, Known, Queue, UpdateCallback
     from fal_async.queue.updates import Mode, SubscribeMode
-    from fal_async.realtime.client import Realtime, RealtimeTokens
-    from fal_async.realtime.connection import RealtimeConnection
+    from fal_async.realtime import Realtime, RealtimeTokens
     from fal_async.single_flight import SingleFlight
     from fal_async.storage.client import Storage
     from fal_async.streaming import EventStream
@@ -154,7 +154,7 @@ class Session:
         self._learnt = _Learnt()
         self._queue: Queue | None = None
         self._realtime: Realtime | None = None
-        self._talking: weakref.WeakSet[RealtimeConnection] = weakref.WeakSet()
+        self._talking: weakref.WeakSet[Closeable] = weakref.WeakSet()
         self._storage: Storage | None = None
         self._webhooks: Webhooks | None = None
 
@@ -291,7 +291,7 @@ class Session:
     def realtime(self) -> Realtime:
         """Conversations over a WebSocket: `async with fal.realtime.connect("fal-ai/...") as connection:`."""
         if self._realtime is None:
-            from fal_async.realtime.client import Realtime, RealtimeTokens
+            from fal_async.realtime import Realtime, RealtimeTokens
 
             learnt = self._learnt
             tokens = learnt.realtime_tokens = learnt.realtime_tokens or RealtimeTokens()

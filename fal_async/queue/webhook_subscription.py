@@ -15,7 +15,7 @@ from fal_async.queue.client import RequestHandle, call_back
 from fal_async.queue.subscription import Subscription
 
 if TYPE_CHECKING:
-    from fal_async.webhooks.client import Arrivals
+    from fal_async.webhooks.receiver import Arrivals
 
 SLOW_POLL = 30.0
 """Seconds between polls, unless the caller says otherwise: a lost delivery only costs time."""
