@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from fal_async.shortcuts import run, stream, submit, subscribe, upload
     from fal_async.storage.data_uri import encode, encode_file, encode_image
     from fal_async.streaming import EventStream
-    from fal_async.webhooks.client import Receipt, WebhookReceiver
+    from fal_async.webhooks.receiver import Receipt, WebhookReceiver
     from fal_async.webhooks.store import Claim, MemoryStore, SeenStore
     from fal_async.webhooks.verifier import WebhookVerifier
 
@@ -132,7 +132,7 @@ _HOMES = {
     "protocol.webhook_events": ("WebhookEvent",),
     "webhooks.store": ("Claim", "MemoryStore", "SeenStore"),
     "webhooks.verifier": ("WebhookVerifier",),
-    "webhooks.client": ("Receipt", "WebhookReceiver"),
+    "webhooks.receiver": ("Receipt", "WebhookReceiver"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

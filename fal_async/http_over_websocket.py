@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Mapping
 from types import TracebackType
 from typing import Any
 
+from fal_async.closeable import Closeable
 from fal_async.config import Settings
 from fal_async.errors import RealtimeError, RequestRef, SessionStateError, StreamError, TransportError
 from fal_async.models import Files, Result, T
@@ -48,7 +49,7 @@ class HttpOverWebSocket:
         *,
         endpoint: EndpointId,
         headers: Mapping[str, str],
-        connections: weakref.WeakSet[Any],
+        connections: weakref.WeakSet[Closeable],
         files: Files,
     ) -> None:
         self._transport, self._settings = transport, settings

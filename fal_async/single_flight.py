@@ -1,4 +1,4 @@
-"""A value that many tasks want and one of them fetches: tokens (protocol 6.2, 7.1)."""
+"""Single flight: a value that many tasks want and one fetch provides, such as a token (protocol 6.2, 7.1)."""
 
 from __future__ import annotations
 
@@ -12,31 +12,94 @@ from fal_async.errors import FalError
 V = TypeVar("V")
 
 
-class Shared(Generic[V]):
-    """`value` is what was fetched last, whatever its age; None before."""
+class SingleFlight(Generic[V]):
+    """Fetches a value once for all tasks that ask while the fetch is under way.
+
+    The fetch runs in a task of its own: a waiter that is cancelled leaves it to the others, and it is cancelled
+    with its last waiter.
+
+    Attributes:
+        value: what was fetched last, whatever its age; None before. May be set to None to forget it.
+    """
 
     def __init__(self) -> None:
         self.value: V | None = None
-        self._fetching = asyncio.Lock()
-        self._failures = 0
-        self._failure: FalError | None = None
+        self._flight: _Flight[V] | None = None
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a fetch is running."""
+        return self._flight is not None
 
     async def get(self, good: Callable[[V], bool], fetch: Callable[[], Awaitable[V]]) -> V:
-        """The value that is there, if it is `good`, else a new one. Who waits while it is fetched gets that one.
+        """The value at hand if it is `good`, else a newly fetched one.
 
-        Or its failure: if each tried again by itself, the last of twenty would hear of it after twenty times
-        the time limit. A cancelled fetch is none: the next one in the row fetches.
+        Waiters share a failure too: if each retried by itself, the twentieth would wait for twenty time limits.
+        Cancellation is not shared: where a fetch was cancelled, the next waiter begins another one.
         """
-        failures = self._failures
-        async with self._fetching:
+        while True:
+            flight = self._flight
+            if flight is not None:
+                await flight.landed()
             if self.value is not None and good(self.value):
                 return self.value
-            if self._failure is not None and self._failures != failures:
-                raise copy.copy(self._failure)
-            try:
-                self.value = await fetch()
-            except FalError as error:
-                self._failures += 1
-                self._failure = copy.copy(error)  # without its traceback, which would keep much alive
-                raise
-            return self.value
+            if flight is None:
+                own = self._begin(fetch)
+                await own.landed()
+                return own.task.result()
+            flight.raise_failure()
+
+    def start(self, fetch: Callable[[], Awaitable[V]]) -> None:
+        """Fetch in the background, unless a fetch is running. It ends by itself or by `aclose`, waiters or not."""
+        flight = self._flight or self._begin(fetch)
+        flight.needs_waiters = False
+
+    async def aclose(self) -> None:
+        """Cancel a running fetch and wait for its end."""
+        if self._flight is not None:
+            await self._flight.cancel()
+
+    def _begin(self, fetch: Callable[[], Awaitable[V]]) -> _Flight[V]:
+        task = asyncio.get_running_loop().create_task(self._fetch(fetch))
+        task.add_done_callback(self._ended)
+        self._flight = _Flight(task)
+        return self._flight
+
+    async def _fetch(self, fetch: Callable[[], Awaitable[V]]) -> V:
+        self.value = await fetch()
+        return self.value
+
+    def _ended(self, task: asyncio.Task[V]) -> None:
+        self._flight = None
+        if not task.cancelled():
+            task.exception()  # asyncio warns of a failure that nobody looked at: here all waiters may be gone
+
+
+class _Flight(Generic[V]):
+    def __init__(self, task: asyncio.Task[V]) -> None:
+        self.task = task
+        self.needs_waiters = True
+        self._waiters = 0
+
+    async def landed(self) -> None:
+        """Until the fetch has ended, however it did."""
+        self._waiters += 1
+        try:
+            await asyncio.wait([self.task])
+        finally:
+            self._waiters -= 1
+            if self.needs_waiters and not self._waiters and not self.task.done():
+                await self.cancel()
+
+    async def cancel(self) -> None:
+        self.task.cancel()
+        await asyncio.wait([self.task])
+
+    def raise_failure(self) -> None:
+        """Nothing is raised for a fetch that gave a value or was cancelled."""
+        error = None if self.task.cancelled() else self.task.exception()
+        if isinstance(error, FalError):
+            # A copy for each waiter: each names its own request on it, and adds its own traceback.
+            raise copy.copy(error) from error.__cause__
+        if error is not None:
+            raise error

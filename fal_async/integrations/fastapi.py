@@ -31,7 +31,7 @@ from fal_async.integrations.starlette import (
     webhook_route,
 )
 from fal_async.session import Session
-from fal_async.webhooks.client import WebhookReceiver
+from fal_async.webhooks.receiver import WebhookReceiver
 
 __all__ = [
     "Fal",

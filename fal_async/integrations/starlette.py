@@ -19,7 +19,7 @@ with needed_by("starlette", "Starlette"):
 from fal_async.errors import FalError, SessionStateError, WebhookVerificationError
 from fal_async.integrations.error_answers import answer_to
 from fal_async.integrations.sse import CANCEL_LIMIT, sse_response, while_connected
-from fal_async.webhooks.client import Receipt, WebhookReceiver
+from fal_async.webhooks.receiver import Receipt, WebhookReceiver
 
 if TYPE_CHECKING:
     from fal_async.session import Session

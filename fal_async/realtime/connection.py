@@ -1,4 +1,4 @@
-"""One realtime connection as its user has it: send, receive, request (protocol 6). Its line: `line.py`."""
+"""One realtime connection as its user has it: send, receive, request (protocol 6)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from types import TracebackType
 from typing import Any
 
 from fal_async.checks import check_timeout
-from fal_async.errors import ClientTimeoutError, FalError, RealtimeError, SessionStateError
+from fal_async.errors import ClientTimeoutError, FalError, SessionStateError
 from fal_async.protocol.reconnecting import Outgoing, Reconnect, Throttle, Unsent
 from fal_async.realtime.codec import Codec
-from fal_async.realtime.message_queue import END, Inbox
-from fal_async.realtime.reconnecting import Dialer, Line, OnReconnect, OnTimings
+from fal_async.realtime.dialer import Dialer
+from fal_async.realtime.message_queue import END, MessageQueue
+from fal_async.realtime.pending_request import PendingRequest
+from fal_async.realtime.reader import OnTimings
+from fal_async.realtime.reconnecting import OnReconnect, ReconnectingConnection
 
 
 class RealtimeConnection:
@@ -50,21 +53,19 @@ class RealtimeConnection:
         on_timings: OnTimings | None,
     ) -> None:
         self._codec, self._throttle = codec, throttle
-        self._inbox = Inbox(receive_buffer)
-        self._line = Line(
+        self._pending = PendingRequest()
+        self._connection = ReconnectingConnection(
             dialer,
             codec,
-            self._inbox,
+            messages=MessageQueue(receive_buffer),
+            pending=self._pending,
             endpoint_id=endpoint_id,
             policy=reconnect,
             unsent=unsent,
-            on_loss=self._lost,
             on_reconnect=on_reconnect,
             on_timings=on_timings,
         )
         self._turn = asyncio.Lock()
-        self._requested: Outgoing | None = None
-        self._given_up: Outgoing | None = None  # a request whose answer may still come
         self._closed = False
         self._held: Outgoing | None = None
         self._holding: asyncio.TimerHandle | None = None
@@ -74,19 +75,19 @@ class RealtimeConnection:
     @property
     def reconnects(self) -> int:
         """How often a lost connection was made good."""
-        return self._line.reconnects
+        return self._connection.reconnects
 
     @property
     def ended(self) -> bool:
         """Whether the session is over. Messages that came before may still wait to be received."""
-        return self._line.ended
+        return self._connection.ended
 
     # Life.
 
     async def __aenter__(self) -> RealtimeConnection:
-        if self._line.started or self._closed:
+        if self._connection.started or self._closed:
             raise SessionStateError("a realtime connection is entered once: call connect() again")
-        await self._line.start()
+        await self._connection.start()
         return self
 
     async def __aexit__(
@@ -104,7 +105,7 @@ class RealtimeConnection:
             task.cancel()
         if late:
             await asyncio.wait(late)
-        await self._line.aclose()
+        await self._connection.aclose()
 
     # Messages.
 
@@ -118,21 +119,21 @@ class RealtimeConnection:
         """
         outgoing = Outgoing(message, self._codec.encode(message))
         if self._throttle is None or self._goes_now(self._throttle, outgoing):
-            await self._line.send(outgoing)
+            await self._connection.send(outgoing)
 
     async def recv(self) -> Any:
         """The next message; None once the session has ended in order (then `ended` is true).
 
         RealtimeError where it ended otherwise.
         """
-        value = await self._line.take()
+        value = await self._connection.take()
         return None if value is END else value
 
     def __aiter__(self) -> RealtimeConnection:
         return self
 
     async def __anext__(self) -> Any:
-        value = await self._line.take()
+        value = await self._connection.take()
         if value is END:
             raise StopAsyncIteration
         return value
@@ -163,36 +164,27 @@ class RealtimeConnection:
             ) from error
 
     async def _answer(self, outgoing: Outgoing) -> Any:
-        line, turn = self._line, self._turn
+        connection, pending, turn = self._connection, self._pending, self._turn
         await turn.acquire()
         try:
-            if self._given_up is not None:
-                raise line.problem(
+            if pending.given_up is not None:
+                raise connection.problem(
                     "an earlier request was given up, and its late answer would pass for this one's: "
                     "open another connection"
                 )
-            self._requested = outgoing
-            await line.send(outgoing)
-            value = await line.take()
+            pending.waiting = outgoing
+            await connection.send(outgoing)
+            value = await connection.take()
         except asyncio.CancelledError:
-            line.unsent.discard(outgoing)
-            self._given_up = outgoing if outgoing in line.in_flight else None
+            connection.unsent.discard(outgoing)
+            pending.given_up = outgoing if outgoing in connection.in_flight else None
             raise
         finally:
-            self._requested = None
+            pending.waiting = None
             turn.release()
         if value is END:
-            raise line.problem("the session ended before the answer", in_flight=[outgoing.message])
+            raise connection.problem("the session ended before the answer", in_flight=[outgoing.message])
         return value
-
-    def _lost(self, in_flight: list[Outgoing], error: RealtimeError) -> None:
-        """The answer to what was in flight won't come: whoever waits for it is told."""
-        if self._given_up in in_flight:
-            self._given_up = None
-        requested = self._requested
-        if requested is not None and requested in in_flight:
-            words = f"the connection was lost before the answer: {error.message}"
-            self._inbox.interrupt(self._line.problem(words, code=error.code, in_flight=[requested.message]))
 
     # Throttle.
 
@@ -218,4 +210,4 @@ class RealtimeConnection:
     async def _send_late(self, outgoing: Outgoing) -> None:
         # Whoever sent it has gone on: that the session is over is told to who receives or sends next.
         with contextlib.suppress(FalError):
-            await self._line.send(outgoing)
+            await self._connection.send(outgoing)

@@ -12,12 +12,16 @@ END = object()
 """What `get` gives once everything was taken and the other side is done in order."""
 
 
-class Inbox:
-    """One task puts, one task gets. It holds `limit` messages, `waiting`: whoever puts waits for `room` then."""
+class MessageQueue:
+    """One task puts, one task gets. It holds `limit` messages, `waiting`: whoever puts waits for `room` then.
+
+    `producer`: the task that puts, in which users' callbacks run. It can't wait for a message.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self.waiting: deque[Any] = deque()
+        self.producer: asyncio.Task[None] | None = None
         self._taker: asyncio.Future[Any] | None = None
         self._room: asyncio.Future[None] | None = None
         self._closed = False
@@ -48,7 +52,7 @@ class Inbox:
     async def get(self) -> Any:
         """The next message; END, or the error it was closed with, when there are no more.
 
-        SessionStateError where another task is waiting for it already.
+        SessionStateError where another task is waiting for it already, or a callback would wait for itself.
         """
         if self.waiting:
             value = self.waiting.popleft()
@@ -62,6 +66,8 @@ class Inbox:
         return await self._next()
 
     async def _next(self) -> Any:
+        if self.producer is not None and self.producer is asyncio.current_task():
+            raise SessionStateError("a callback can't wait for a message: it would wait for itself")
         if self._taker is not None and not self._taker.done():
             raise SessionStateError("another task is receiving from this connection: only one can")
         taker = self._taker = asyncio.get_running_loop().create_future()

@@ -1,4 +1,4 @@
-"""The line of a realtime connection: a WebSocket that is made again when it is lost (protocol 6.3, 6.5)."""
+"""A realtime connection whose WebSocket is made again when it is lost (protocol 6.3, 6.5)."""
 
 from __future__ import annotations
 
@@ -7,82 +7,53 @@ import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from fal_async.callbacks import call_back
 from fal_async.errors import ApiError, FalError, RealtimeError, SessionStateError, TransportError
-from fal_async.protocol.realtime import (
-    BROKEN,
-    NORMAL,
-    Control,
-    Disconnected,
-    Ended,
-    Failed,
-    Timings,
-    Unauthorized,
-    close_words,
-    is_lost,
-    is_normal,
-)
+from fal_async.protocol.realtime import BROKEN
 from fal_async.protocol.reconnecting import InFlight, Outgoing, Reconnect, Reconnected, Unsent
 from fal_async.realtime.codec import Codec
-from fal_async.realtime.message_queue import Inbox
-from fal_async.realtime.reader import Reading
+from fal_async.realtime.dialer import Dialer
+from fal_async.realtime.message_queue import MessageQueue
+from fal_async.realtime.pending_request import PendingRequest
+from fal_async.realtime.reader import Lost, OnTimings, Reader
 
 if TYPE_CHECKING:
     from fal_async.transport import WebSocket
 
 OnReconnect = Callable[[Reconnected], Awaitable[None] | None]
-OnTimings = Callable[[float], Awaitable[None] | None]
-OnLoss = Callable[[list[Outgoing], RealtimeError], None]
 
 _STEADY = 60.0
 """Seconds after which a connection counts as good although it brought no message: some models only listen."""
 
 
-class Dialer(Protocol):
-    async def dial(self, exits: contextlib.AsyncExitStack) -> WebSocket: ...
-    def token_rejected(self, in_a_row: int) -> bool:
-        """Whether another token may be had. `in_a_row`: rejections without a message in between."""
-        ...
+class ReconnectingConnection:
+    """One task reads (see `Reader`) and comes back; senders write past it, or leave their messages to it.
 
-
-class _Lost(Exception):
-    """There is no connection, and another one may help. `ended`: the one before it ended in order."""
-
-    def __init__(self, error: RealtimeError, *, unauthorized: bool = False, ended: bool = False) -> None:
-        super().__init__()
-        self.error, self.unauthorized, self.ended = error, unauthorized, ended
-
-
-class Line:
-    """One task reads (see `Reading`) and comes back; senders write past it, or leave their messages to it.
-
-    `ended`: the session is over, in order or with the error that `inbox` gives. `reconnects`: how often a
-    lost connection was made good. `on_loss` is told at once what was in flight, whatever becomes of it.
+    `ended`: the session is over, in order or with the error that `messages` gives. `reconnects`: how often a
+    lost connection was made good. `pending`: the request that fails at once when its connection is lost.
     """
 
     def __init__(
         self,
         dialer: Dialer,
         codec: Codec,
-        inbox: Inbox,
         *,
+        messages: MessageQueue,
+        pending: PendingRequest,
         endpoint_id: str,
         policy: Reconnect | None,
         unsent: Unsent,
-        on_loss: OnLoss,
         on_reconnect: OnReconnect | None,
         on_timings: OnTimings | None,
     ) -> None:
         self._dialer, self._codec, self._policy, self._endpoint_id = dialer, codec, policy, endpoint_id
-        self._on_loss, self._on_reconnect, self._on_timings = on_loss, on_reconnect, on_timings
-        self.inbox, self.unsent, self.in_flight = inbox, unsent, InFlight()
+        self._pending, self._on_reconnect, self._on_timings = pending, on_reconnect, on_timings
+        self._messages, self.unsent, self.in_flight = messages, unsent, InFlight()
         self._exits = contextlib.AsyncExitStack()
         self._socket: WebSocket | None = None  # None: nothing to send on
-        self._reading: Reading | None = None
-        self.take: Callable[[], Awaitable[Any]] = self._not_entered
-        """The next message; `END`, or the error of the session, at its end."""
+        self._reader: Reader | None = None  # of the last connection; None: there was none in this session
         self._task: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
         self._moved = asyncio.Event()  # set, and replaced, when a connection stands or the session is over
@@ -102,9 +73,10 @@ class Line:
         self._go()
 
     def _go(self) -> None:
-        self.inbox.reopen()
+        self._messages.reopen()
         self.ended, self._fruitless, self._rejections = False, 0, 0
         self._task = asyncio.get_running_loop().create_task(self._live(), name="fal_async realtime")
+        self._messages.producer = self._task
 
     async def aclose(self) -> None:
         self._closed = True
@@ -165,7 +137,7 @@ class Line:
             if self.ended and self._task is not None:
                 await asyncio.wait({self._task})
                 # The task finds no connection, and makes one as it makes a lost one good.
-                self._reading, self.take = None, self.inbox.get
+                self._reader = None
                 self._go()
 
     async def _not_entered(self) -> Any:
@@ -173,12 +145,18 @@ class Line:
 
     # Receiving.
 
+    def take(self) -> Awaitable[Any]:
+        """The next message; `END`, or the error of the session, at its end."""
+        if self._reader is not None:
+            return self._reader.take()
+        return self._messages.get() if self.started else self._not_entered()
+
     async def _live(self) -> None:
         try:
             while not self.ended:
                 try:
                     await self._receive_all()
-                except _Lost as lost:
+                except Lost as lost:
                     await self._come_back(lost)
         except FalError as error:
             self._finish(error)
@@ -190,41 +168,22 @@ class Line:
         await self._hang_up()
 
     async def _receive_all(self) -> None:
-        """Up to the end of the session. `_Lost` where the connection ended before it."""
-        if self._reading is None:
-            raise _Lost(self.problem("the session had ended"), ended=True)
-        try:
-            await self._reading.run()
-        except Disconnected as closed:
-            if not is_normal(closed.code):
-                words = close_words(closed.code, closed.reason)
-                error = self.problem(words, code=closed.code, reason=closed.reason)
-                raise (_Lost(error) if is_lost(closed.code) else error) from None
+        """Up to the end of the session. `Lost` where the connection ended before it."""
+        if self._reader is None:
+            raise Lost(self.problem("the session had ended"), ended=True)
+        await self._reader.run()
         if self.unsent.waiting:
-            raise _Lost(self.problem("the session ended while a message was to be sent"))
+            raise Lost(self.problem("the session ended while a message was to be sent"))
         self._finish(None)
-
-    async def _obey(self, control: Control) -> None:
-        """The table of protocol 6.3."""
-        if isinstance(control, Timings):
-            await call_back(self._on_timings, control.seconds)
-        elif isinstance(control, Ended):
-            raise Disconnected(NORMAL, control.reason)
-        elif isinstance(control, Failed):
-            words = control.error + (f": {control.reason}" if control.reason else "")
-            raise self.problem(words, error=control.error, reason=control.reason)
-        elif isinstance(control, Unauthorized):
-            error = self.problem("the realtime token was rejected", error="Unauthorized")
-            raise _Lost(error, unauthorized=True)
 
     # Coming back.
 
-    async def _come_back(self, lost: _Lost) -> None:
+    async def _come_back(self, lost: Lost) -> None:
         """Another connection in place of the lost one; or the error that ends the session."""
         self._socket, began = None, time.monotonic()
         if self.in_flight.fruitful or began - self._stands_since > _STEADY:
             self._fruitless = self._rejections = 0
-        in_flight = self._given_up(lost)
+        in_flight = self._lose_in_flight(lost)
         await self._hang_up()
         if self._policy is None or (lost.unauthorized and not self._another_token()):
             lost.error.in_flight = in_flight
@@ -251,17 +210,21 @@ class Line:
         self._rejections += 1
         return self._dialer.token_rejected(self._rejections)
 
-    def _given_up(self, lost: _Lost) -> list[Any]:
+    def _lose_in_flight(self, lost: Lost) -> list[Any]:
         """What was in flight. A token is rejected before anything is read: those messages are just unsent."""
         fruitful = self.in_flight.fruitful
         sent = self.in_flight.take()
         if lost.unauthorized and not fruitful and self._policy is not None:
             self.unsent.put_back(sent)
             return []
-        self._on_loss(sent, lost.error)
+        request = self._pending.lose(sent)
+        if request is not None:
+            words = f"the connection was lost before the answer: {lost.error.message}"
+            error = self.problem(words, code=lost.error.code, in_flight=[request.message])
+            self._messages.interrupt(error)
         return [outgoing.message for outgoing in sent]
 
-    async def _try(self, policy: Reconnect, lost: _Lost, *, at_once: bool) -> bool:
+    async def _try(self, policy: Reconnect, lost: Lost, *, at_once: bool) -> bool:
         """One attempt. RealtimeError when there were too many in a row without a message in between."""
         if self._fruitless >= policy.attempts:
             raise self.problem(
@@ -295,10 +258,14 @@ class Line:
     async def _connect(self) -> None:
         exits = contextlib.AsyncExitStack()
         socket = self._socket = await self._dialer.dial(exits)
-        self._reading = Reading(
-            socket, self._codec, self.inbox, self.in_flight, self._obey, self._in_callback
+        self._reader = Reader(
+            socket,
+            codec=self._codec,
+            messages=self._messages,
+            in_flight=self.in_flight,
+            on_timings=self._on_timings,
+            endpoint_id=self._endpoint_id,
         )
-        self.take = self._reading.take
         self._exits, self._stands_since = exits, time.monotonic()
         self._tell_moved()
 
@@ -310,11 +277,8 @@ class Line:
     def _finish(self, error: FalError | None) -> None:
         if not self.ended:
             self.ended, self._error, self._socket = True, error, None
-            self.inbox.close(error)
+            self._messages.close(error)
             self._tell_moved()
-
-    def _in_callback(self) -> bool:
-        return self._task is not None and self._task is asyncio.current_task()
 
     def _tell_moved(self) -> None:
         self._moved.set()

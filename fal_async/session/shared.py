@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from fal_async.closeable import Closeable
 from fal_async.config import PoolOptions, Settings
 from fal_async.environment import Environment
 from fal_async.errors import SessionStateError
@@ -21,12 +22,6 @@ _STREAMS_WITHOUT_POOL = 450
 """Status streams at once over a transport that is not ours: as many as our own pool allows by default."""
 
 
-class Closable(Protocol):
-    """What ends with the session: an open WebSocket, the webhooks' verifier."""
-
-    async def aclose(self) -> None: ...
-
-
 class Shared:
     """One per session. The pool is made, and aiohttp loaded, when the session opens."""
 
@@ -34,7 +29,7 @@ class Shared:
         self, environment: Environment, options: PoolOptions, transport: Transport | None
     ) -> None:
         self.environment, self._options, self._transport = environment, options, transport
-        self.open_parts: weakref.WeakSet[Closable] = weakref.WeakSet()
+        self.open_parts: weakref.WeakSet[Closeable] = weakref.WeakSet()
         """Closed with the session, before its connections."""
         self._pool: Pool | None = None
         self._limits: Limits | None = None

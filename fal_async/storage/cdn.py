@@ -10,7 +10,7 @@ from fal_async.config import Hosts, RetryPolicy, Timeouts
 from fal_async.errors import AuthenticationError
 from fal_async.protocol.http import HttpRequest, HttpResponse
 from fal_async.protocol.storage import CdnToken, cdn_token_request, parse_cdn_token
-from fal_async.single_flight import Shared
+from fal_async.single_flight import SingleFlight
 
 if TYPE_CHECKING:
     from fal_async.transport import Transport
@@ -18,13 +18,11 @@ if TYPE_CHECKING:
 _RENEWALS = 3
 
 
-class TokenCache(Shared[CdnToken]):
-    """The token of one set of credentials; shared by all views of a session that have these."""
-
-
 class Cdn:
-    def __init__(self, transport: Transport, cache: TokenCache) -> None:
-        self._transport, self._cache = transport, cache
+    """`tokens`: the token of one set of credentials, shared by all views of a session that have these."""
+
+    def __init__(self, transport: Transport, tokens: SingleFlight[CdnToken]) -> None:
+        self._transport, self._tokens = transport, tokens
 
     @property
     def hosts(self) -> Hosts:
@@ -32,7 +30,7 @@ class Cdn:
 
     async def token(self, refused: CdnToken | None = None) -> CdnToken:
         """The current token; another one than `refused`."""
-        return await self._cache.get(
+        return await self._tokens.get(
             lambda known: known is not refused and known.good_until > time.monotonic(), self._fetch
         )
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -32,12 +31,15 @@ from fal_async.protocol.multipart import (
     UploadState,
     check_part_size,
 )
-from fal_async.protocol.storage import FileSpec, lifecycle_text
-from fal_async.storage.cdn import Cdn, TokenCache
+from fal_async.protocol.storage import CdnToken, FileSpec, lifecycle_text
+from fal_async.single_flight import SingleFlight
+from fal_async.storage.cdn import Cdn
+from fal_async.storage.concurrency import gather_first_error
 from fal_async.storage.download import Downloader, DownloadProgress, Target
 from fal_async.storage.file_body import Meter, ProgressCallback
-from fal_async.storage.resume import keeper_of
-from fal_async.storage.sources import UNNAMED, Source, in_thread, opened
+from fal_async.storage.resume import resume_store_of
+from fal_async.storage.sources import UNNAMED, Source, opened
+from fal_async.storage.threads import in_thread
 from fal_async.storage.upload import Uploader, UploadPlan
 
 if TYPE_CHECKING:
@@ -45,14 +47,13 @@ if TYPE_CHECKING:
 
 FILES_AT_A_TIME = 8
 """Of one input or output. A large file sends its parts side by side as well."""
-A = TypeVar("A")
 B = TypeVar("B")
 
 
 class Storage:
     """Uploads and downloads of a session."""
 
-    def __init__(self, transport: Transport, tokens: TokenCache) -> None:
+    def __init__(self, transport: Transport, tokens: SingleFlight[CdnToken]) -> None:
         self._transport = transport
         self._cdn = Cdn(transport, tokens)
         self._uploader = Uploader(transport, self._cdn)
@@ -99,7 +100,7 @@ class Storage:
         _check_number("parallel", parallel, least=1)
         if size is not None:
             _check_number("size", size)
-        keeper, wanted = keeper_of(resume), lifecycle_text(lifecycle)
+        resume_store, wanted = resume_store_of(resume), lifecycle_text(lifecycle)
         async with opened(File(file, content_type=content_type, file_name=file_name), size) as source:
             plan = UploadPlan(
                 source=source,
@@ -107,7 +108,7 @@ class Storage:
                 multipart_above=multipart_above,
                 part_size=check_part_size(part_size),
                 parallel=parallel,
-                keeper=keeper,
+                resume_store=resume_store,
                 meter=Meter(source.size, on_progress),
             )
             return await self._uploader.upload(plan)
@@ -144,7 +145,7 @@ class Storage:
         async def fetch(at: int) -> Path:
             return await self._downloader.download(files[at].url, target, suggested=names[at])
 
-        return await _side_by_side(fetch, range(len(files)))
+        return await gather_first_error(fetch, range(len(files)), at_a_time=FILES_AT_A_TIME)
 
     async def transform_input(
         self, input: Any, *, inline_below: int = 0, lifecycle: StorageSettings | None = None
@@ -172,7 +173,8 @@ class Storage:
         async def send(key: Any) -> str:
             return await self._send(distinct[key], inline_below, lifecycle)
 
-        urls = dict(zip(distinct, await _side_by_side(send, distinct), strict=True))
+        sent = await gather_first_error(send, distinct, at_a_time=FILES_AT_A_TIME)
+        urls = dict(zip(distinct, sent, strict=True))
         by_place = iter([urls[key] for key in keys])
         return replace_files(input, lambda _: next(by_place))
 
@@ -272,21 +274,3 @@ async def _on_disk(work: Callable[[], B]) -> B:
         return await in_thread(work)
     except OSError as error:
         raise DownloadError(f"{error.filename!r} can't be made: {error.strerror or error}") from error
-
-
-async def _side_by_side(work: Callable[[A], Awaitable[B]], items: Iterable[A]) -> list[B]:
-    """Results in order. The first failure ends the others, and is what is raised."""
-    places = asyncio.Semaphore(FILES_AT_A_TIME)
-
-    async def one(item: A) -> B:
-        async with places:
-            return await work(item)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(item)) for item in items]
-    except BaseExceptionGroup as failures:
-        first = failures.exceptions[0]
-    else:
-        return [task.result() for task in tasks]
-    raise first from first.__cause__

@@ -30,7 +30,8 @@ from fal_async.protocol.origins import host_of
 from fal_async.protocol.retry import delay_before_retry
 from fal_async.protocol.storage import is_cdn
 from fal_async.storage.cdn import Cdn
-from fal_async.storage.sources import PIECE, in_thread, settled, write_fully
+from fal_async.storage.sources import PIECE, write_fully
+from fal_async.storage.threads import in_thread, settled
 
 if TYPE_CHECKING:
     from fal_async.transport import OpenResponse, Transport

@@ -8,7 +8,8 @@ from functools import partial
 
 from fal_async.callbacks import call_back
 from fal_async.errors import UploadError
-from fal_async.storage.sources import PIECE, Source, in_thread
+from fal_async.storage.sources import PIECE, Source
+from fal_async.storage.threads import in_thread
 
 ProgressCallback = Callable[[int, int], Awaitable[None] | None]
 

@@ -10,19 +10,19 @@ from typing import Protocol, TypeVar
 
 from fal_async.errors import ConfigurationError, UploadError
 from fal_async.protocol.multipart import SentPart, UploadRecord, UploadState, parse_record, part_line
-from fal_async.storage.sources import in_thread
+from fal_async.storage.threads import in_thread
 
 T = TypeVar("T")
 
 
-class Keeper(Protocol):
+class ResumeStore(Protocol):
     async def load(self) -> UploadRecord | None: ...
     async def begin(self, record: UploadRecord) -> None: ...
     async def note(self, part: SentPart, /) -> None: ...
     async def clear(self) -> None: ...
 
 
-def keeper_of(resume: object) -> Keeper | None:
+def resume_store_of(resume: object) -> ResumeStore | None:
     """ConfigurationError for what is neither a path nor an `UploadState`."""
     if resume is None:
         return None

@@ -1,4 +1,4 @@
-"""Disk work in threads, and everything that can be uploaded as one kind of value: a `Source`."""
+"""Everything that can be uploaded as one kind of value: a `Source`."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from fal_async.errors import ConfigurationError, UploadError
 from fal_async.protocol.input_files import File, is_file_object, is_image
 from fal_async.protocol.media import guess_content_type
 from fal_async.storage.data_uri import image_bytes
+from fal_async.storage.threads import in_thread, settled
 
 T = TypeVar("T")
 PIECE = 512 * 1024
@@ -28,26 +29,6 @@ _EXPECTED = "a path, bytes, a binary file object, an async iterable of bytes, a 
 _FORMATS = {"image/jpeg": "jpeg", "image/webp": "webp", "image/gif": "gif", "image/bmp": "bmp"}
 UNNAMED = "upload.bin"
 """What fal's Python client calls it (protocol 7.5)."""
-
-
-async def in_thread(work: Callable[[], T]) -> T:
-    """`work()` in a thread, waited for even if this task is cancelled: no file is closed under its hands."""
-    return await settled(asyncio.ensure_future(asyncio.to_thread(work)))
-
-
-async def settled(running: asyncio.Future[T]) -> T:
-    """Its result; over in any case, however often this task is cancelled meanwhile."""
-    cancelled: asyncio.CancelledError | None = None
-    while not running.done():
-        try:
-            await asyncio.wait([running])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is None:
-        return running.result()
-    if not running.cancelled():
-        running.exception()  # seen, or asyncio would complain that nobody did
-    raise cancelled
 
 
 class Source:
@@ -167,8 +148,12 @@ def _open_image(image: Any, format: str) -> Source:
     return _in_memory(image_bytes(image, format), f"image.{format}")
 
 
-_turns: weakref.WeakValueDictionary[int, asyncio.Lock] = weakref.WeakValueDictionary()
-"""By the file object's id; a lock lives as long as somebody has or wants it."""
+_turns: weakref.WeakValueDictionary[tuple[int, int], asyncio.Lock] = weakref.WeakValueDictionary()
+"""One lock for each event loop and file object, by their ids: many file objects can't be keys themselves.
+
+A lock lives as long as a task holds it or waits for it. Such a task keeps its loop and the file alive, so that
+no other object has these ids meanwhile. The table is the module's, since sessions may share a file object.
+"""
 
 
 async def _open_file_object(file: Any, stack: contextlib.AsyncExitStack) -> Source:
@@ -178,7 +163,8 @@ async def _open_file_object(file: Any, stack: contextlib.AsyncExitStack) -> Sour
     """
     if isinstance(file, io.TextIOBase):
         raise ConfigurationError("the file is open as text: open it in binary mode, open(path, 'rb')")
-    await stack.enter_async_context(_turns.setdefault(id(file), asyncio.Lock()))
+    key = (id(asyncio.get_running_loop()), id(file))
+    await stack.enter_async_context(_turns.setdefault(key, asyncio.Lock()))
     name = _name_of(file)
     try:
         place = await in_thread(partial(_place_of, file))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterator
@@ -25,8 +24,9 @@ from fal_async.protocol.http import HttpRequest, HttpResponse
 from fal_async.protocol.multipart import MultipartTarget, SentPart, UploadRecord, plan_parts
 from fal_async.protocol.storage import CdnToken, FileSpec
 from fal_async.storage.cdn import Cdn
+from fal_async.storage.concurrency import gather_first_error
 from fal_async.storage.file_body import Body, Meter, digest_of
-from fal_async.storage.resume import Keeper
+from fal_async.storage.resume import ResumeStore
 from fal_async.storage.sources import Source
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class UploadPlan:
     multipart_above: int
     part_size: int
     parallel: int
-    keeper: Keeper | None
+    resume_store: ResumeStore | None
     meter: Meter
 
 
@@ -132,7 +132,7 @@ class Uploader:
 
     async def _taken_up(self, plan: UploadPlan) -> UploadRecord | None:
         """The record of an interrupted upload of this very file, or None."""
-        record = None if plan.keeper is None else await plan.keeper.load()
+        record = None if plan.resume_store is None else await plan.resume_store.load()
         if record is None:
             return None
         spec = plan.spec
@@ -159,8 +159,8 @@ class Uploader:
             file_name=spec.file_name,
             lifecycle=spec.lifecycle,
         )
-        if plan.keeper is not None:
-            await plan.keeper.begin(record)
+        if plan.resume_store is not None:
+            await plan.resume_store.begin(record)
         return record
 
     async def _cdn_target(self, spec: FileSpec) -> MultipartTarget:
@@ -171,16 +171,18 @@ class Uploader:
         done = sum(record.plan.span(number)[1] for number in record.parts)
         plan.meter.begin_at(done)
         missing = [number for number in range(1, record.plan.count + 1) if number not in record.parts]
-        await _side_by_side(iter(missing), plan.parallel, lambda number: self._part(plan, record, number))
+        await gather_first_error(
+            lambda number: self._part(plan, record, number), missing, at_a_time=plan.parallel
+        )
         await _check_size(plan)
         await self._complete(plan, record)
-        if plan.keeper is not None:
-            await plan.keeper.clear()
+        if plan.resume_store is not None:
+            await plan.resume_store.clear()
         return record.target.file_url
 
     async def _part(self, plan: UploadPlan, record: UploadRecord, number: int) -> None:
         offset, length = record.plan.span(number)
-        body = Body(plan.source, offset, length, plan.meter, hashed=plan.keeper is not None)
+        body = Body(plan.source, offset, length, plan.meter, hashed=plan.resume_store is not None)
         try:
             with _reading(body):
                 response = await self._to(
@@ -192,8 +194,8 @@ class Uploader:
         except FalError as error:
             raise _failed_part(plan, record, number, error) from error
         record.parts[number] = part
-        if plan.keeper is not None:
-            await plan.keeper.note(part)
+        if plan.resume_store is not None:
+            await plan.resume_store.note(part)
 
     async def _complete(self, plan: UploadPlan, record: UploadRecord) -> None:
         """A second `complete`, after an answer that got lost, may fail (protocol 12): is the file there?"""
@@ -294,23 +296,3 @@ def _failed_part(plan: UploadPlan, record: UploadRecord, number: int, error: Fal
         causes=(error,),
         retryable=error.retryable,
     )
-
-
-async def _side_by_side(
-    numbers: Iterator[int], parallel: int, send: Callable[[int], Awaitable[None]]
-) -> None:
-    """The first failure ends the others, and is what is raised."""
-
-    async def worker() -> None:
-        for number in numbers:
-            await send(number)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(parallel):
-                group.create_task(worker())
-    except BaseExceptionGroup as failures:
-        first = failures.exceptions[0]
-    else:
-        return
-    raise first from first.__cause__

@@ -1,128 +1,19 @@
-"""Webhooks: verified events, a receiver that handles each once, tasks that wait for theirs (protocol 8)."""
+"""`session.webhooks`: attaches receivers, verifies deliveries, fetches what that takes (protocol 8)."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import enum
-import inspect
-import logging
-from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING
 
 from fal_async.errors import ConfigurationError
 from fal_async.protocol.http import HttpRequest, Operation
-from fal_async.protocol.options import check_webhook_url
 from fal_async.protocol.webhook_events import WebhookEvent
 from fal_async.protocol.webhooks import KEY_SET_PATH, META_PATH, HeaderFields
-from fal_async.webhooks.store import Claim, MemoryStore, SeenStore
+from fal_async.webhooks.receiver import EventCallback, WebhookReceiver
+from fal_async.webhooks.store import MemoryStore, SeenStore
 from fal_async.webhooks.verifier import WebhookVerifier
 
 if TYPE_CHECKING:
     from fal_async.transport import Transport
-
-logger = logging.getLogger("fal_async")
-EventCallback = Callable[[WebhookEvent], Awaitable[None] | None]
-_SUBMIT_LIMIT = 10.0
-"""Seconds: fal gives a receiver 15 (protocol 8.2)."""
-
-
-class Receipt(enum.StrEnum):
-    """What became of a verified delivery."""
-
-    HANDLED = "handled"
-    DUPLICATE = "duplicate"
-    BUSY = "busy"
-
-
-class Arrivals:
-    """Brings deliveries to the tasks that wait for them."""
-
-    def __init__(self) -> None:
-        self._waiting: dict[str, asyncio.Future[WebhookEvent]] = {}
-        self._submits: set[asyncio.Future[None]] = set()
-
-    @contextlib.contextmanager
-    def submitting(self) -> Iterator[None]:
-        """Around a submit, up to and with the `expect` of its request id."""
-        submit: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._submits.add(submit)
-        try:
-            yield
-        finally:
-            self._submits.discard(submit)
-            submit.set_result(None)
-
-    @contextlib.contextmanager
-    def expect(self, request_id: str) -> Iterator[asyncio.Future[WebhookEvent]]:
-        """The delivery of this request, as soon as it is there."""
-        arrival: asyncio.Future[WebhookEvent] = asyncio.get_running_loop().create_future()
-        self._waiting[request_id] = arrival
-        try:
-            yield arrival
-        finally:
-            del self._waiting[request_id]
-            arrival.cancel()
-
-    async def take(self, event: WebhookEvent) -> bool:
-        """Whether a task of this process waits for it."""
-        if self._submits and event.request_id not in self._waiting:
-            # The delivery of a quick request overtakes the answer to its submit, which tells its id.
-            await asyncio.wait(self._submits, timeout=_SUBMIT_LIMIT)
-        arrival = self._waiting.get(event.request_id)
-        if arrival is not None and not arrival.done():
-            arrival.set_result(event)
-        return arrival is not None
-
-
-class WebhookReceiver:
-    """Takes deliveries in: verifies each, handles it once, resolves the tasks that wait for it.
-
-    Made by `fal.webhooks.attach`. The framework integrations call `receive` for you.
-
-    Attributes:
-        url: the public URL, at which fal reaches this process.
-        verifier: checks the deliveries.
-        on_event: called once for each event that no task of this process waits for.
-    """
-
-    def __init__(
-        self, url: str, verifier: WebhookVerifier, *, on_event: EventCallback | None, store: SeenStore
-    ) -> None:
-        self.url, self.verifier = check_webhook_url(url), verifier
-        self.arrivals = Arrivals()
-        self.on_event, self._store = on_event, store
-
-    def __repr__(self) -> str:
-        return f"WebhookReceiver(url={self.url.partition('?')[0]!r})"
-
-    async def receive(
-        self, headers: HeaderFields, body: bytes | bytearray, *, client: str | None = None
-    ) -> Receipt:
-        """One POST: its headers, its raw body, and the sender's IP address if addresses are checked.
-
-        Answer 200 for HANDLED and DUPLICATE, 503 for BUSY; 401 for WebhookVerificationError; 5xx for any
-        other error, and fal comes again. What `on_event` raises is raised here, and the event is not done.
-        """
-        event = await self.verifier.verify(headers, body, client=client)
-        claim = await self._store.claim(event.request_id)
-        if claim is not Claim.NEW:
-            logger.debug("webhook of request %s: %s", event.request_id, claim)
-            return Receipt.DUPLICATE if claim is Claim.DONE else Receipt.BUSY
-        try:
-            await self._handle(event)
-        except BaseException:
-            await self._store.release(event.request_id)
-            raise
-        await self._store.done(event.request_id)
-        return Receipt.HANDLED
-
-    async def _handle(self, event: WebhookEvent) -> None:
-        if await self.arrivals.take(event) or self.on_event is None:
-            return
-        outcome = self.on_event(event)
-        if inspect.isawaitable(outcome):
-            await outcome
 
 
 class Webhooks:
@@ -188,8 +79,7 @@ class Webhooks:
 
     async def aclose(self) -> None:
         """Ends what is under way; called when the session closes."""
-        verifiers = {self._verifier, self.receiver.verifier if self.receiver else None}
-        for verifier in verifiers - {None}:
+        for verifier in {self._verifier, self.receiver.verifier if self.receiver else None}:
             if verifier is not None:
                 await verifier.aclose()
 

@@ -8,6 +8,8 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+import attrs
+
 from fal_async.errors import ConfigurationError, FalError, SessionStateError, WebhookVerificationError
 from fal_async.protocol.webhook_events import WebhookEvent, parse_event
 from fal_async.protocol.webhooks import (
@@ -25,6 +27,7 @@ from fal_async.protocol.webhooks import (
     read_headers,
     refresh_of,
 )
+from fal_async.single_flight import SingleFlight
 
 logger = logging.getLogger("fal_async")
 DEFAULT_MAX_BODY = 16 * 1024 * 1024
@@ -57,8 +60,8 @@ class WebhookVerifier:
     ) -> None:
         self.max_body = max_body
         self._tolerance, self._clock = tolerance, clock
-        self._keys = _Shared(fetch_keys, parse_key_set, clock)
-        self._ranges = None if fetch_ranges is None else _Shared(fetch_ranges, parse_sender_ranges, clock)
+        self._keys = _Cached(fetch_keys, parse_key_set, clock)
+        self._ranges = None if fetch_ranges is None else _Cached(fetch_ranges, parse_sender_ranges, clock)
         self._check = ed25519_check()
 
     async def verify(
@@ -131,59 +134,54 @@ def ed25519_check() -> SignatureCheck:
     return check
 
 
-class _Shared(Generic[V]):
+@attrs.frozen(kw_only=True)
+class _Fetched(Generic[V]):
+    value: V
+    at: float
+
+
+class _Cached(Generic[V]):
     """A value that is fetched once for all who ask, kept for a day, and renewed while it is still good."""
 
     def __init__(self, fetch: Fetch, parse: Callable[[bytes], V], clock: Callable[[], float]) -> None:
         self._fetch, self._parse, self._clock = fetch, parse, clock
-        self._value: V | None = None
-        self._fetched_at: float | None = None
+        self._flight: SingleFlight[_Fetched[V]] = SingleFlight()
         self._tried_at: float | None = None
-        self._task: asyncio.Task[V] | None = None
 
     async def get(self) -> V:
-        wanted = refresh_of(self._fetched_at, self._tried_at, self._clock())
-        if wanted is Refresh.NEEDED or self._value is None:
-            return await self._fetched()
+        known = self._flight.value
+        wanted = refresh_of(None if known is None else known.at, self._tried_at, self._clock())
+        if wanted is Refresh.NEEDED or known is None:
+            return await self._newer_than(known)
         if wanted is Refresh.WANTED:
-            self._under_way()  # nobody waits for it: the value at hand is good for hours
-        return self._value
+            self._flight.start(self._fetch_now)  # nobody waits for it: the value at hand is good for hours
+        return known.value
 
     async def renewed(self) -> V | None:
         """Fetched anew; None where that was done within the last minute, or fails."""
-        if self._task is None and not may_try_again(self._tried_at, self._clock()):
+        if not self._flight.under_way and not may_try_again(self._tried_at, self._clock()):
             return None
         try:
-            return await self._fetched()
+            return await self._newer_than(self._flight.value)
         except FalError:
             return None
 
     async def aclose(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await self._flight.aclose()
 
-    async def _fetched(self) -> V:
-        task = self._under_way()
-        # Not awaited directly: who gives up waiting must not end the fetch for the others.
-        await asyncio.wait([task])
-        if task.cancelled():
-            raise SessionStateError("the session was closed while fal's webhook keys were fetched")
-        return task.result()
+    async def _newer_than(self, known: _Fetched[V] | None) -> V:
+        # Started in the background first: fal gives up waiting for us after 15 s and comes again, and the
+        # fetch should be done by then.
+        self._flight.start(self._fetch_now)
+        return (await self._flight.get(lambda fetched: fetched is not known, self._fetch_now)).value
 
-    def _under_way(self) -> asyncio.Task[V]:
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._fetch_now())
-            self._task.add_done_callback(self._ended)
-        return self._task
-
-    async def _fetch_now(self) -> V:
+    async def _fetch_now(self) -> _Fetched[V]:
         self._tried_at = self._clock()
-        value = self._parse(await self._fetch())
-        self._value, self._fetched_at = value, self._clock()
-        return value
-
-    def _ended(self, task: asyncio.Task[V]) -> None:
-        self._task = None
-        if not task.cancelled() and (error := task.exception()) is not None:
+        try:
+            value = self._parse(await self._fetch())
+        except asyncio.CancelledError:  # only `aclose` cancels it
+            raise SessionStateError("the session was closed while fal's webhook keys were fetched") from None
+        except Exception as error:
             logger.warning("fal's webhook keys could not be fetched: %s", error)
+            raise
+        return _Fetched(value=value, at=self._clock())

@@ -22,6 +22,7 @@ _RANKS: Mapping[str, int] = {
     "logs": 3,
     "protocol": 4,
     "callbacks": 5,
+    "closeable": 5,
     "single_flight": 5,
     "cancellation": 5,
     "auth": 6,

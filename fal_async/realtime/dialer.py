@@ -1,0 +1,62 @@
+"""Handshakes of a realtime connection (protocol 6.1), and what is tried where one is refused."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from fal_async.errors import AuthenticationError, PermissionDeniedError
+from fal_async.protocol.endpoint import EndpointId
+from fal_async.protocol.realtime import realtime_url
+from fal_async.realtime.tokens import TokenSource
+
+if TYPE_CHECKING:
+    from fal_async.transport import Transport, WebSocket
+
+
+class Dialer:
+    """Opens the WebSocket of one connection, again and again, with a token that is good."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        endpoint: EndpointId,
+        *,
+        max_buffering: int | None,
+        max_message_size: int,
+        heartbeat: float | None,
+        connect_timeout: float,
+        headers: Mapping[str, str],
+        token: TokenSource | None,
+    ) -> None:
+        self._transport, self._endpoint, self._max_buffering = transport, endpoint, max_buffering
+        self._max_message_size, self._heartbeat = max_message_size, heartbeat
+        self._connect_timeout, self._headers, self._token = connect_timeout, headers, token
+
+    async def dial(self, exits: contextlib.AsyncExitStack) -> WebSocket:
+        """Raises what the token service or the handshake raises."""
+        try:
+            return await self._handshake(exits)
+        except (AuthenticationError, PermissionDeniedError):
+            if not self.token_rejected(1):
+                raise
+        return await self._handshake(exits)
+
+    def token_rejected(self, in_a_row: int) -> bool:
+        """Whether another token may be had. `in_a_row`: rejections without a message in between."""
+        return self._token is not None and self._token.rejected(in_a_row)
+
+    async def _handshake(self, exits: contextlib.AsyncExitStack) -> WebSocket:
+        token = None if self._token is None else await self._token.get()
+        return await exits.enter_async_context(
+            self._transport.websocket(
+                realtime_url(self._transport.settings, self._endpoint, token, self._max_buffering),
+                headers=self._headers,
+                auth=token is None,
+                max_size=self._max_message_size,
+                heartbeat=self._heartbeat,
+                connect_timeout=self._connect_timeout,
+                endpoint_id=self._endpoint.full,
+            )
+        )

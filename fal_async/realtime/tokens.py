@@ -1,0 +1,71 @@
+"""The tokens of realtime handshakes: fetched once for an app and kept, or given by the user (protocol 6.2)."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from fal_async.errors import ConfigurationError
+from fal_async.protocol.endpoint import EndpointId
+from fal_async.protocol.realtime import Token, TokenForm
+from fal_async.single_flight import SingleFlight
+
+TokenProvider = Callable[[str], str] | Callable[[str], Awaitable[str]]
+"""Called with the endpoint id and path before each handshake; gives a token that was fetched elsewhere."""
+
+
+class RealtimeTokens:
+    """The tokens of one set of credentials, by app; shared by all views of a session that have these."""
+
+    def __init__(self) -> None:
+        self._by_app: dict[tuple[TokenForm, str], SingleFlight[Token]] = {}
+
+    def of(self, endpoint: EndpointId, form: TokenForm) -> SingleFlight[Token]:
+        name = endpoint.app_id if form == "alias" else endpoint.full
+        return self._by_app.setdefault((form, name), SingleFlight())
+
+
+class TokenSource(Protocol):
+    """Where the tokens of one connection come from."""
+
+    async def get(self) -> str: ...
+
+    def rejected(self, in_a_row: int) -> bool:
+        """The one that was given last. Whether another one may be better."""
+        ...
+
+
+class ProvidedToken:
+    def __init__(self, provider: TokenProvider, app: str) -> None:
+        self._provider, self._app = provider, app
+
+    async def get(self) -> str:
+        token: Any = self._provider(self._app)
+        token = await token if inspect.isawaitable(token) else token
+        if not isinstance(token, str) or not token:
+            raise ConfigurationError(f"token_provider gave a {type(token).__name__}: expected a token's text")
+        return token
+
+    def rejected(self, in_a_row: int) -> bool:
+        return in_a_row == 1
+
+
+class FetchedToken:
+    def __init__(self, tokens: SingleFlight[Token], fetch: Callable[[], Awaitable[Token]]) -> None:
+        self._tokens, self._fetch = tokens, fetch
+        self._given: Token | None = None
+        self._is_new = False
+
+    async def get(self) -> str:
+        known = self._tokens.value
+        self._given = await self._tokens.get(lambda token: token.use_until > time.time(), self._fetch)
+        self._is_new = self._given is not known
+        return self._given.text
+
+    def rejected(self, in_a_row: int) -> bool:
+        """A token that was kept may be too old or revoked; new ones that are rejected are a refusal."""
+        if self._tokens.value is self._given:
+            self._tokens.value = None
+        return in_a_row == 1 or not self._is_new

@@ -1,0 +1,148 @@
+"""One fetch for all who wait: its value and its failure are shared, a waiter's cancellation is not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from fal_async import FalError, TransportError
+from fal_async.single_flight import SingleFlight
+
+
+class Source:
+    """Gives 1, 2, 3, ... once its gate is open; or fails."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.failure = failure
+        self.begun = 0
+        self.cancelled = 0
+        self.gate = asyncio.Event()
+
+    async def __call__(self) -> int:
+        self.begun += 1
+        number = self.begun
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        if self.failure is not None:
+            raise self.failure
+        return number
+
+
+def any_value(_: int) -> bool:
+    return True
+
+
+def other_than(refused: int | None) -> Callable[[int], bool]:
+    return lambda value: value != refused
+
+
+def waiters(flight: SingleFlight[int], source: Source, count: int) -> list[asyncio.Task[int]]:
+    return [asyncio.create_task(flight.get(any_value, source)) for _ in range(count)]
+
+
+async def steps() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_all_waiters_get_the_value_of_one_fetch() -> None:
+    flight, source = SingleFlight[int](), Source()
+    tasks = waiters(flight, source, 20)
+    await steps()
+    source.gate.set()
+    assert await asyncio.gather(*tasks) == [1] * 20
+    assert (source.begun, flight.value, flight.under_way) == (1, 1, False)
+
+
+async def test_a_good_value_is_given_without_a_fetch_and_another_is_fetched_for_a_refused_one() -> None:
+    flight, source = SingleFlight[int](), Source()
+    source.gate.set()
+    assert await flight.get(any_value, source) == 1
+    assert await flight.get(any_value, source) == 1
+    assert await flight.get(other_than(1), source) == 2
+    assert source.begun == 2
+
+
+async def test_a_waiter_whose_predicate_refuses_the_shared_value_fetches_its_own() -> None:
+    flight, source = SingleFlight[int](), Source()
+    first, second = waiters(flight, source, 1)[0], asyncio.create_task(flight.get(other_than(1), source))
+    await steps()
+    source.gate.set()
+    assert (await first, await second) == (1, 2)
+
+
+async def test_a_failure_is_shared_and_each_waiter_has_an_error_of_its_own() -> None:
+    failure = TransportError("the host is away")
+    failure.__cause__ = OSError("no route")
+    flight, source = SingleFlight[int](), Source(failure)
+    tasks = waiters(flight, source, 3)
+    await steps()
+    source.gate.set()
+    errors = await asyncio.gather(*tasks, return_exceptions=True)
+    assert source.begun == 1
+    assert len({id(error) for error in errors}) == 3
+    for error in errors:
+        assert isinstance(error, FalError)
+        assert str(error) == "the host is away"
+        assert error.__cause__ is failure.__cause__
+
+
+async def test_who_asks_after_a_failure_fetches_again() -> None:
+    flight, source = SingleFlight[int](), Source(TransportError("once"))
+    source.gate.set()
+    with pytest.raises(TransportError):
+        await flight.get(any_value, source)
+    source.failure = None
+    assert await flight.get(any_value, source) == 2
+
+
+async def test_the_waiter_that_began_the_fetch_may_be_cancelled_without_harm_to_the_others() -> None:
+    flight, source = SingleFlight[int](), Source()
+    tasks = waiters(flight, source, 3)
+    await steps()
+    tasks[0].cancel()
+    await steps()
+    source.gate.set()
+    assert await asyncio.gather(*tasks[1:]) == [1, 1]
+    assert tasks[0].cancelled()
+    assert source.begun == 1
+
+
+async def test_the_fetch_ends_with_its_last_waiter_and_the_next_one_begins_anew() -> None:
+    flight, source = SingleFlight[int](), Source()
+    tasks = waiters(flight, source, 2)
+    await steps()
+    for task in tasks:
+        task.cancel()
+    late = asyncio.create_task(flight.get(any_value, source))
+    await asyncio.wait(tasks)
+    assert source.cancelled == 1
+    source.gate.set()
+    assert await late == 2
+
+
+async def test_a_background_fetch_needs_no_waiter() -> None:
+    flight, source = SingleFlight[int](), Source()
+    flight.start(source)
+    task = waiters(flight, source, 1)[0]
+    await steps()
+    task.cancel()
+    await asyncio.wait([task])
+    assert flight.under_way
+    source.gate.set()
+    assert await flight.get(any_value, source) == 1
+    assert (source.begun, source.cancelled) == (1, 0)
+
+
+async def test_closing_ends_a_background_fetch() -> None:
+    flight, source = SingleFlight[int](), Source()
+    flight.start(source)
+    await steps()
+    await flight.aclose()
+    await flight.aclose()
+    assert (source.cancelled, flight.under_way) == (1, False)
