@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import attrs
 
-from fal_async.checks import is_seconds
+from fal_async.checks import check_flag, check_int, check_kind, checked, is_seconds
 from fal_async.errors import ConfigurationError
 
 Priority = Literal["normal", "low"]
@@ -102,11 +102,11 @@ _MAX_TAGS, _MAX_TAGS_HEADER = 10, 1024
 
 def _texts(what: str, pairs: Mapping[str, str] | None) -> dict[str, str]:
     if pairs is not None and not isinstance(pairs, Mapping):
-        raise ConfigurationError(f"{what}: a {type(pairs).__name__}: expected a mapping of names to texts")
+        raise ConfigurationError(f"{what}: a {type(pairs).__name__}: expected a mapping of str to str")
     for name, value in (pairs or {}).items():
         if not isinstance(value, str | int | float):
             raise ConfigurationError(
-                f"{what}: the value of {name!r} is a {type(value).__name__}: expected a text"
+                f"{what}: the value of {name!r} is a {type(value).__name__}: expected str"
             )
     return {str(name): str(value) for name, value in (pairs or {}).items()}
 
@@ -158,7 +158,7 @@ def _check_header_text(_: Any, attribute: attrs.Attribute[Any], value: object) -
     if value is not None and (
         not isinstance(value, str) or not re.fullmatch(_HEADER_VALUE, value) or not value
     ):
-        raise ConfigurationError(f"{attribute.name}={value!r}: expected a text that a header can carry")
+        raise ConfigurationError(f"{attribute.name}={value!r}: expected str that a header can carry")
 
 
 def _check_priority(_: Any, __: Any, value: object) -> None:
@@ -168,27 +168,7 @@ def _check_priority(_: Any, __: Any, value: object) -> None:
 
 def _check_start_timeout(_: Any, __: Any, value: object) -> None:
     if value is not None and not (is_seconds(value) and value > 0.1):  # type: ignore[operator]
-        raise ConfigurationError(f"start_timeout={value!r}: expected more than 0.1 seconds (protocol 3.1)")
-
-
-def _check_whole_number(_: Any, attribute: attrs.Attribute[Any], value: object) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-        raise ConfigurationError(f"{attribute.name}={value!r}: expected a whole number from 0 on")
-
-
-def _check_flag(_: Any, attribute: attrs.Attribute[Any], value: object) -> None:
-    if value is not None and not isinstance(value, bool):
-        raise ConfigurationError(f"{attribute.name}={value!r}: expected True, False or None")
-
-
-def check_settings(name: str, value: object) -> None:
-    """ConfigurationError where it is neither None nor a `StorageSettings`."""
-    if value is not None and not isinstance(value, StorageSettings):
-        raise ConfigurationError(f"{name} is a {type(value).__name__}: expected StorageSettings(...)")
-
-
-def _check_storage(_: Any, attribute: attrs.Attribute[Any], value: object) -> None:
-    check_settings(attribute.name, value)
+        raise ConfigurationError(f"start_timeout={value!r}: expected more than 0.1 seconds")
 
 
 @attrs.frozen(kw_only=True)
@@ -219,12 +199,16 @@ class CallOptions:
     tags: Mapping[str, str] | None = attrs.field(
         default=None, converter=attrs.converters.optional(clean_tags)
     )
-    storage: StorageSettings | None = attrs.field(default=None, validator=_check_storage)
-    store_io: bool | None = attrs.field(default=None, validator=_check_flag)
-    no_retry: bool | None = attrs.field(default=None, validator=_check_flag)
-    disable_fallback: bool | None = attrs.field(default=None, validator=_check_flag)
-    max_queue_length: int | None = attrs.field(default=None, validator=_check_whole_number)
-    inline_below: int | None = attrs.field(default=None, validator=_check_whole_number)
+    storage: StorageSettings | None = attrs.field(
+        default=None, validator=checked(check_kind, kind=StorageSettings, or_none=True)
+    )
+    store_io: bool | None = attrs.field(default=None, validator=checked(check_flag, or_none=True))
+    no_retry: bool | None = attrs.field(default=None, validator=checked(check_flag, or_none=True))
+    disable_fallback: bool | None = attrs.field(default=None, validator=checked(check_flag, or_none=True))
+    max_queue_length: int | None = attrs.field(
+        default=None, validator=checked(check_int, least=0, or_none=True)
+    )
+    inline_below: int | None = attrs.field(default=None, validator=checked(check_int, least=0, or_none=True))
 
 
 NO_OPTIONS = CallOptions()

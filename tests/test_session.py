@@ -377,8 +377,8 @@ async def test_an_unreachable_host_is_named_within_a_second() -> None:
         ({"retry": 3}, r"retry is a int: expected RetryPolicy\(...\)"),
         ({"retry": 0}, r"retry is a int: expected RetryPolicy\(...\)"),
         ({"ssl": "ca.pem"}, r"ssl is a str: expected an ssl.SSLContext"),
-        ({"headers": {"X-A": None}}, "the value of 'X-A' is a NoneType: expected a text"),
-        ({"tags": {"user": b"me"}}, "the value of 'user' is a bytes: expected a text"),
+        ({"headers": {"X-A": None}}, "the value of 'X-A' is a NoneType: expected str"),
+        ({"tags": {"user": b"me"}}, "the value of 'user' is a bytes: expected str"),
     ],
 )
 def test_wrong_options_are_named(options: dict[str, Any], words: str) -> None:

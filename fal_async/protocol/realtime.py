@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import attrs
 
-from fal_async.checks import is_seconds
+from fal_async.checks import check_int
 from fal_async.config import Settings
 from fal_async.errors import ConfigurationError, ResponseDecodeError
 from fal_async.protocol.endpoint import EndpointId
@@ -37,27 +37,9 @@ _LOST = frozenset({1001, NO_CODE, BROKEN, 1012, 1013, 1014})
 """Going away, no code, just broken, restart, try again later, bad gateway: nothing that we did."""
 
 
-# Options.
-
-
 def check_max_buffering(value: int | None) -> None:
-    """ConfigurationError outside 1 to 60 (protocol 6.1)."""
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 60:
-        raise ConfigurationError(f"max_buffering={value!r}: expected a whole number from 1 to 60")
-
-
-def check_count(name: str, value: int | None) -> None:
-    """ConfigurationError where it is no whole number from 1 on, nor None."""
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        raise ConfigurationError(f"{name}={value!r}: expected a whole number from 1 on")
-
-
-def check_seconds(name: str, value: float | None) -> None:
-    """ConfigurationError where it is no positive number, nor None."""
-    if value is not None and not is_seconds(value):
-        raise ConfigurationError(f"{name}={value!r}: expected a positive number of seconds")
+    """1 to 60, or None (protocol 6.1)."""
+    check_int("max_buffering", value, least=1, most=60, or_none=True)
 
 
 # Where to.

@@ -10,9 +10,10 @@ from urllib.parse import quote, urlsplit
 
 import attrs
 
+from fal_async.checks import check_kind
 from fal_async.config import Hosts
 from fal_async.errors import ResponseDecodeError
-from fal_async.options import StorageSettings, check_settings
+from fal_async.options import StorageSettings
 from fal_async.protocol.http import JSON_TYPE, BodyFactory, HttpRequest, HttpResponse, Operation
 from fal_async.protocol.json_input import encode_json
 from fal_async.protocol.media import header_name
@@ -47,7 +48,7 @@ class CdnToken:
 
 def lifecycle_text(settings: StorageSettings | None) -> str | None:
     """The header's text; None where there is nothing to say. ConfigurationError for what is none."""
-    check_settings("lifecycle", settings)
+    check_kind("lifecycle", settings, kind=StorageSettings, or_none=True)
     return settings.header() if settings is not None and settings.to_wire() else None
 
 

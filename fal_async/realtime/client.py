@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fal_async.checks import check_function
+from fal_async.checks import check_function, check_int, check_seconds
 from fal_async.errors import AuthenticationError, ConfigurationError, PermissionDeniedError
 from fal_async.options import clean_headers
 from fal_async.protocol.endpoint import EndpointId
@@ -18,9 +18,7 @@ from fal_async.protocol.realtime import (
     TOKEN_SECONDS,
     Token,
     TokenForm,
-    check_count,
     check_max_buffering,
-    check_seconds,
     parse_token,
     realtime_url,
     token_request,
@@ -129,9 +127,9 @@ class Realtime:
         check_max_buffering(max_buffering)
         counts = {"max_message_size": max_message_size, "receive_buffer": receive_buffer}
         for name, count in {**counts, "token_seconds": token_seconds}.items():
-            check_count(name, count)
+            check_int(name, count, least=1, or_none=True)
         for name, seconds in {"heartbeat": heartbeat, "connect_timeout": connect_timeout}.items():
-            check_seconds(name, seconds)
+            check_seconds(name, seconds, or_none=True)
         functions = {"encode": encode, "decode": decode, "token_provider": token_provider}
         for name, function in {**functions, "on_reconnect": on_reconnect, "on_timings": on_timings}.items():
             check_function(name, function)

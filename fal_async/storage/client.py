@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from fal_async.checks import check_int
 from fal_async.config import Hosts
 from fal_async.errors import ConfigurationError, DownloadError
 from fal_async.models import OutputFile
@@ -30,7 +31,6 @@ from fal_async.protocol.multipart import (
     PARALLEL,
     PART_SIZE,
     UploadState,
-    check_part_size,
 )
 from fal_async.protocol.storage import FileSpec, lifecycle_text
 from fal_async.storage.cdn import Cdn, TokenCache
@@ -95,17 +95,18 @@ class Storage:
             ConfigurationError: a wrong option, or no file at all; nothing was sent.
             AuthenticationError, PermissionDeniedError: the key is not accepted.
         """
-        _check_number("multipart_above", multipart_above)
-        _check_number("parallel", parallel, least=1)
+        check_int("multipart_above", multipart_above, least=0)
+        check_int("parallel", parallel, least=1)
+        check_int("part_size", part_size, least=1)
         if size is not None:
-            _check_number("size", size)
+            check_int("size", size, least=0)
         keeper, wanted = keeper_of(resume), lifecycle_text(lifecycle)
         async with opened(File(file, content_type=content_type, file_name=file_name), size) as source:
             plan = UploadPlan(
                 source=source,
                 spec=await _spec_of(source, wanted),
                 multipart_above=multipart_above,
-                part_size=check_part_size(part_size),
+                part_size=part_size,
                 parallel=parallel,
                 keeper=keeper,
                 meter=Meter(source.size, on_progress),
@@ -161,7 +162,7 @@ class Storage:
 
         Raises: as `upload`. ConfigurationError also for bare bytes: wrap them in `File(data)`.
         """
-        _check_number("inline_below", inline_below)
+        check_int("inline_below", inline_below, least=0)
         lifecycle_text(lifecycle)  # a wrong one shows here and now
         found = find_files(input)
         if not found:
@@ -210,11 +211,6 @@ class Storage:
     @property
     def _hosts(self) -> Hosts:
         return self._transport.settings.hosts
-
-
-def _check_number(name: str, value: object, *, least: int = 0) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigurationError(f"{name}={value!r}: expected a whole number from {least} on")
 
 
 def _check_path(name: str, value: object) -> None:
