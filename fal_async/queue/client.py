@@ -44,8 +44,7 @@ from fal_async.protocol.queue import (
     submit_request,
     urls_of,
 )
-from fal_async.protocol.queue_result import check_result, result_error
-from fal_async.protocol.queue_status import NewLogs, parse_status
+from fal_async.protocol.queue_status import NewLogs, check_result, parse_status, result_error
 from fal_async.protocol.structure import check_output_type, structure
 from fal_async.queue.updates import Mode, check_following, follow
 
