@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 import attrs
 
 from fal_async.callbacks import call_back
-from fal_async.checks import check_timeout
+from fal_async.checks import check_seconds
 from fal_async.errors import ClientTimeoutError, FalError, SubmissionUncertainError
 from fal_async.models import CancelOutcome, QueueStatus
 from fal_async.transport.progress import Progress
@@ -83,7 +83,7 @@ async def supervise(
     wait: Wait, work: Callable[[], Awaitable[T]], *, timeout: float | None, cancel_on_exit: bool
 ) -> T:
     """`work`, bounded by `timeout` seconds. ClientTimeoutError when it passes."""
-    check_timeout(timeout)
+    check_seconds("timeout", timeout, or_none=True)
     scope = None if timeout is None else asyncio.timeout(timeout)
     try:
         if scope is None:

@@ -1,13 +1,42 @@
-"""Checks of arguments, in one wording."""
+"""Checks of arguments: each in one place, in one wording, before any request is sent.
+
+`check_...(name, value)` raises ConfigurationError, with the name, the value and what was expected.
+`or_none=True` lets None pass.
+"""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 import attrs
 
 from fal_async.errors import ConfigurationError
+
+Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
+
+
+def checked(check: Callable[..., None], **limits: Any) -> Validator:
+    """The attrs validator that calls `check` with the attribute's name."""
+
+    def validate(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        check(attribute.name, value, **limits)
+
+    return validate
+
+
+def check_int(
+    name: str, value: object, *, least: int, most: int | None = None, or_none: bool = False
+) -> None:
+    """An int, not a bool, of at least `least` and at most `most`."""
+    if value is None and or_none:
+        return
+    number = isinstance(value, int) and not isinstance(value, bool)
+    if not number or value < least or (most is not None and value > most):  # type: ignore[operator]
+        _refuse(
+            name, value, f"an int >= {least}" if most is None else f"an int from {least} to {most}", or_none
+        )
 
 
 def is_seconds(value: object) -> bool:
@@ -16,45 +45,50 @@ def is_seconds(value: object) -> bool:
     return number and 0 < value <= sys.float_info.max  # type: ignore[operator]
 
 
-def positive(_: Any, attribute: attrs.Attribute[Any], value: object) -> None:
-    if not is_seconds(value):
-        raise ConfigurationError(f"{attribute.name}={value!r}: expected a positive number of seconds")
+def check_seconds(name: str, value: object, *, or_none: bool = False) -> None:
+    """A finite number above 0."""
+    if not is_seconds(value) and not (value is None and or_none):
+        _refuse(name, value, "a positive number of seconds", or_none)
 
 
-def positive_or_none(_: Any, attribute: attrs.Attribute[Any], value: object) -> None:
-    if value is not None and not is_seconds(value):
-        raise ConfigurationError(
-            f"{attribute.name}={value!r}: expected a positive number of seconds, or None"
-        )
+def check_flag(name: str, value: object, *, or_none: bool = False) -> None:
+    """A bool."""
+    if not isinstance(value, bool) and not (value is None and or_none):
+        _refuse(name, value, "True, False" if or_none else "True or False", or_none)
 
 
-def check_timeout(timeout: float | None) -> None:
-    """ConfigurationError where `timeout` is no positive number of seconds."""
-    if timeout is not None and not is_seconds(timeout):
-        raise ConfigurationError(f"timeout={timeout!r}: expected a positive number of seconds, or None")
+def _refuse(name: str, value: object, expected: str, or_none: bool) -> NoReturn:
+    raise ConfigurationError(f"{name}={value!r}: expected {expected}{', or None' if or_none else ''}")
 
 
-def flag(_: Any, attribute: attrs.Attribute[bool], value: object) -> None:
-    if not isinstance(value, bool):
-        raise ConfigurationError(f"{attribute.name}={value!r}: expected True or False")
+# Of these, only the type is named: the value may be long, or secret.
 
 
-def plain_function_or_none(_: Any, attribute: attrs.Attribute[Any], value: object) -> None:
-    check_function(attribute.name, value)
-    if value is None:
-        return
-    import inspect  # seldom needed, and dear beside what `import fal_async` costs
-
-    if inspect.iscoroutinefunction(value):
-        raise ConfigurationError(f"{attribute.name} is a coroutine function, but it is not awaited: use def")
+def check_str(name: str, value: object, *, such_as: str = "", or_none: bool = False) -> None:
+    """A str. `such_as`: an example for the message."""
+    if not isinstance(value, str) and not (value is None and or_none):
+        example = f" such as {such_as!r}" if such_as else ""
+        raise ConfigurationError(f"{name} is a {type(value).__name__}: expected str{example}")
 
 
 def check_function(name: str, value: object) -> None:
-    """ConfigurationError where it can't be called: told before a paid request is made, not after it."""
+    """A function, or None: told before a paid request is made, not after it."""
     if value is not None and not callable(value):
         raise ConfigurationError(f"{name} is a {type(value).__name__}: expected a function")
 
 
-def at_least_one(_: Any, attribute: attrs.Attribute[int], value: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigurationError(f"{attribute.name}={value!r}: expected a whole number from 1 on")
+def check_plain_function(name: str, value: object) -> None:
+    """A function that is not async, or None: for what is called where nothing can be awaited."""
+    check_function(name, value)
+    if value is None:
+        return
+    import inspect  # seldom needed, and slow to import beside what `import fal_async` costs
+
+    if inspect.iscoroutinefunction(value):
+        raise ConfigurationError(f"{name} is a coroutine function, but it is not awaited: use def")
+
+
+def check_kind(name: str, value: object, *, kind: type, or_none: bool = False) -> None:
+    """An instance of `kind`, one of our own values."""
+    if not isinstance(value, kind) and not (value is None and or_none):
+        raise ConfigurationError(f"{name} is a {type(value).__name__}: expected {kind.__name__}(...)")

@@ -11,14 +11,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from fal_async.checks import (
-    at_least_one,
-    check_timeout,
-    flag,
-    plain_function_or_none,
-    positive,
-    positive_or_none,
-)
+from fal_async.checks import check_flag, check_int, check_kind, check_plain_function, check_seconds, checked
 from fal_async.errors import ConfigurationError
 
 Credentials = str | Callable[[], str] | Callable[[], Awaitable[str]]
@@ -30,6 +23,7 @@ NO_KEY = (
     "or pass credentials="
 )
 _LOCAL_SCHEMES = {"http": "ws", "https": "wss"}
+_SECONDS, _SECONDS_OR_NONE = checked(check_seconds), checked(check_seconds, or_none=True)
 
 
 def _check_base_url(_: Any, attribute: attrs.Attribute[str], value: str) -> None:
@@ -116,11 +110,11 @@ class Timeouts:
             after which fal itself gives up (`request_timeout`, protocol 3.3).
     """
 
-    connect: float | None = attrs.field(default=10.0, validator=positive_or_none)
-    first_byte: float | None = attrs.field(default=60.0, validator=positive_or_none)
-    total: float | None = attrs.field(default=120.0, validator=positive_or_none)
-    run: float | None = attrs.field(default=3600.0, validator=positive_or_none)
-    stream: float | None = attrs.field(default=45.0, validator=positive_or_none)
+    connect: float | None = attrs.field(default=10.0, validator=_SECONDS_OR_NONE)
+    first_byte: float | None = attrs.field(default=60.0, validator=_SECONDS_OR_NONE)
+    total: float | None = attrs.field(default=120.0, validator=_SECONDS_OR_NONE)
+    run: float | None = attrs.field(default=3600.0, validator=_SECONDS_OR_NONE)
+    stream: float | None = attrs.field(default=45.0, validator=_SECONDS_OR_NONE)
 
     @classmethod
     def of(cls, timeout: float | Timeouts | None) -> Timeouts:
@@ -129,7 +123,7 @@ class Timeouts:
             return cls()
         if isinstance(timeout, Timeouts):
             return timeout
-        check_timeout(timeout)
+        check_seconds("timeout", timeout, or_none=True)
         return cls(connect=min(10.0, timeout), first_byte=timeout, total=timeout, run=timeout)
 
 
@@ -171,24 +165,23 @@ class RetryPolicy:
             What it raises ends the call as an exception in another callback does.
     """
 
-    max_attempts: int = attrs.field(default=4, validator=at_least_one)
-    base_delay: float = attrs.field(default=0.5, validator=positive)
-    max_delay: float = attrs.field(default=20.0, validator=positive)
-    max_total: float = attrs.field(default=60.0, validator=positive)
-    max_retry_after: float = attrs.field(default=60.0, validator=positive)
-    result_total: float = attrs.field(default=300.0, validator=positive)
-    outage: float = attrs.field(default=600.0, validator=positive)
-    stuck_after: float = attrs.field(default=120.0, validator=positive)
-    retry_uncertain: bool = attrs.field(default=False, validator=flag)
+    max_attempts: int = attrs.field(default=4, validator=checked(check_int, least=1))
+    base_delay: float = attrs.field(default=0.5, validator=_SECONDS)
+    max_delay: float = attrs.field(default=20.0, validator=_SECONDS)
+    max_total: float = attrs.field(default=60.0, validator=_SECONDS)
+    max_retry_after: float = attrs.field(default=60.0, validator=_SECONDS)
+    result_total: float = attrs.field(default=300.0, validator=_SECONDS)
+    outage: float = attrs.field(default=600.0, validator=_SECONDS)
+    stuck_after: float = attrs.field(default=120.0, validator=_SECONDS)
+    retry_uncertain: bool = attrs.field(default=False, validator=checked(check_flag))
     on_retry: Callable[[Retry], None] | None = attrs.field(
-        default=None, eq=False, repr=False, validator=plain_function_or_none
+        default=None, eq=False, repr=False, validator=checked(check_plain_function)
     )
 
 
 def check_retry(retry: RetryPolicy | None) -> None:
-    """ConfigurationError for what is no policy."""
-    if retry is not None and not isinstance(retry, RetryPolicy):
-        raise ConfigurationError(f"retry is a {type(retry).__name__}: expected RetryPolicy(...)")
+    """Raise ConfigurationError unless `retry` is a RetryPolicy or None."""
+    check_kind("retry", retry, kind=RetryPolicy, or_none=True)
 
 
 def _check_proxy_url(_: Any, attribute: attrs.Attribute[Any], value: str | None) -> None:
@@ -211,10 +204,6 @@ def _check_hosts(_: Any, __: Any, value: object) -> None:
         )
 
 
-def _check_policy(_: Any, __: Any, value: RetryPolicy) -> None:
-    check_retry(value)
-
-
 # What nobody compares or prints needs no methods for it: attrs makes them at import, in each process.
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Settings:
@@ -225,7 +214,7 @@ class Settings:
     """None: the usual chain (protocol 1.4)."""
     proxy_url: str | None = attrs.field(default=None, validator=_check_proxy_url)
     """A server-side proxy that holds the key (protocol 10)."""
-    retry: RetryPolicy = attrs.field(factory=RetryPolicy, validator=_check_policy)
+    retry: RetryPolicy = attrs.field(factory=RetryPolicy, validator=checked(check_kind, kind=RetryPolicy))
     timeouts: Timeouts = attrs.field(factory=Timeouts)
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     tags: Mapping[str, str] = attrs.field(factory=dict)
@@ -238,7 +227,7 @@ def authorization(credentials: str) -> str:
     """
     if not isinstance(credentials, str):
         raise ConfigurationError(
-            f"the fal key is a {type(credentials).__name__}: expected the text key_id:key_secret"
+            f"the fal key is a {type(credentials).__name__}: expected str key_id:key_secret"
         )
     text = credentials.strip()  # a line end from a file breaks authentication (protocol 1.2)
     scheme, _, value = text.partition(" ")
@@ -271,8 +260,10 @@ class PoolOptions:
     """What a session's connection pool is made with; the values of aiohttp's own types are passed through."""
 
     client_session: Any = attrs.field(default=None, repr=False)
-    max_connections: int | None = attrs.field(default=None, validator=attrs.validators.optional(at_least_one))
-    keepalive_timeout: float = attrs.field(default=30.0, validator=positive)
+    max_connections: int | None = attrs.field(
+        default=None, validator=checked(check_int, least=1, or_none=True)
+    )
+    keepalive_timeout: float = attrs.field(default=30.0, validator=_SECONDS)
     ssl: Any = attrs.field(default=None, validator=_check_tls)
     http_proxy: str | None = attrs.field(default=None, repr=False, validator=_check_proxy_url)
     trust_env: bool = False

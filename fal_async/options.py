@@ -5,12 +5,13 @@ from __future__ import annotations
 import enum
 import json
 import re
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, TypedDict
 
 import attrs
 
-from fal_async.checks import is_seconds
+from fal_async.checks import check_flag, check_int, check_kind, checked, is_seconds
+from fal_async.config import RetryPolicy
 from fal_async.errors import ConfigurationError
 
 Priority = Literal["normal", "low"]
@@ -102,11 +103,11 @@ _MAX_TAGS, _MAX_TAGS_HEADER = 10, 1024
 
 def _texts(what: str, pairs: Mapping[str, str] | None) -> dict[str, str]:
     if pairs is not None and not isinstance(pairs, Mapping):
-        raise ConfigurationError(f"{what}: a {type(pairs).__name__}: expected a mapping of names to texts")
+        raise ConfigurationError(f"{what}: a {type(pairs).__name__}: expected a mapping of str to str")
     for name, value in (pairs or {}).items():
         if not isinstance(value, str | int | float):
             raise ConfigurationError(
-                f"{what}: the value of {name!r} is a {type(value).__name__}: expected a text"
+                f"{what}: the value of {name!r} is a {type(value).__name__}: expected str"
             )
     return {str(name): str(value) for name, value in (pairs or {}).items()}
 
@@ -158,7 +159,7 @@ def _check_header_text(_: Any, attribute: attrs.Attribute[Any], value: object) -
     if value is not None and (
         not isinstance(value, str) or not re.fullmatch(_HEADER_VALUE, value) or not value
     ):
-        raise ConfigurationError(f"{attribute.name}={value!r}: expected a text that a header can carry")
+        raise ConfigurationError(f"{attribute.name}={value!r}: expected str that a header can carry")
 
 
 def _check_priority(_: Any, __: Any, value: object) -> None:
@@ -171,44 +172,57 @@ def _check_start_timeout(_: Any, __: Any, value: object) -> None:
         raise ConfigurationError(f"start_timeout={value!r}: expected more than 0.1 seconds")
 
 
-def _check_whole_number(_: Any, attribute: attrs.Attribute[Any], value: object) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-        raise ConfigurationError(f"{attribute.name}={value!r}: expected a whole number from 0 on")
+_FLAG, _COUNT = checked(check_flag, or_none=True), checked(check_int, least=0, or_none=True)
 
 
-def _check_flag(_: Any, attribute: attrs.Attribute[Any], value: object) -> None:
-    if value is not None and not isinstance(value, bool):
-        raise ConfigurationError(f"{attribute.name}={value!r}: expected True, False or None")
+class RunOptions(TypedDict, total=False):
+    """The options that every call to a model takes, for `**options: Unpack[RunOptions]`: see `OPTION_LINES`."""
+
+    hint: str | None
+    start_timeout: float | None
+    headers: Mapping[str, str] | None
+    tags: Mapping[str, str] | None
+    storage: StorageSettings | None
+    store_io: bool | None
+    disable_fallback: bool | None
+    inline_below: int | None
+    retry: RetryPolicy | None
 
 
-def check_settings(name: str, value: object) -> None:
-    """ConfigurationError where it is neither None nor a `StorageSettings`."""
-    if value is not None and not isinstance(value, StorageSettings):
-        raise ConfigurationError(f"{name} is a {type(value).__name__}: expected StorageSettings(...)")
+class QueueOptions(RunOptions, total=False):
+    """The options of a call that goes through the queue."""
+
+    priority: Priority | None
+    no_retry: bool | None
+    max_queue_length: int | None
 
 
-def _check_storage(_: Any, attribute: attrs.Attribute[Any], value: object) -> None:
-    check_settings(attribute.name, value)
+OPTION_LINES: Mapping[str, str] = {
+    "hint": "prefers a runner that reported this hint (session affinity).",
+    "start_timeout": "seconds, above 0.1, until a runner must have started; else `StartTimeoutError`.",
+    "headers": "further request headers.",
+    "tags": "billing tags.",
+    "storage": "a `StorageSettings`: lifetime and access of the media that the model produces.",
+    "store_io": "False: fal does not keep input and output in the request history.",
+    "disable_fallback": "True: no fallback to an equivalent model or provider.",
+    "inline_below": "files in the input of fewer bytes go inside it, as `data:` URIs; default: all are uploaded.",
+    "retry": "a `RetryPolicy` for this call, in place of the session's.",
+    "priority": '"normal" or "low"; queue only.',
+    "no_retry": "True: the platform does not retry; queue only.",
+    "max_queue_length": "`RateLimitError` if the endpoint's queue is longer; queue only.",
+}
+"""What each option does (protocol 3.1, 4.1), said once. None leaves it to fal's, or the session's, default."""
+
+
+def option_lines(*, queue: bool, indent: int) -> str:
+    """The `Args:` lines of a docstring, `indent` spaces to the right."""
+    names = QueueOptions.__optional_keys__ if queue else RunOptions.__optional_keys__
+    return "\n".join(f"{' ' * indent}{name}: {text}" for name, text in OPTION_LINES.items() if name in names)
 
 
 @attrs.frozen(kw_only=True)
 class CallOptions:
-    """The options of one call to a model (protocol 3.1, 4.1). None leaves one to fal's default.
-
-    Attributes:
-        hint: prefers a runner that reported this hint (session affinity).
-        priority: "normal" or "low"; queue only.
-        start_timeout: seconds, above 0.1, until a runner must have started; else `StartTimeoutError`.
-        headers: further request headers.
-        tags: billing tags.
-        storage: lifetime and access of the media that the model produces.
-        store_io: False: fal does not keep input and output in the request history.
-        no_retry: True: the platform does not retry; queue only.
-        disable_fallback: True: no fallback to an equivalent model or provider.
-        max_queue_length: `RateLimitError` if the endpoint's queue is longer; queue only.
-        inline_below: files in the input smaller than this many bytes go inside it, as `data:` URIs; the others
-            are uploaded first, as all are by default.
-    """
+    """The options of one call to a model, checked: `OPTION_LINES` says what each does."""
 
     hint: str | None = attrs.field(default=None, validator=_check_header_text)
     priority: Priority | None = attrs.field(default=None, validator=_check_priority)
@@ -219,12 +233,41 @@ class CallOptions:
     tags: Mapping[str, str] | None = attrs.field(
         default=None, converter=attrs.converters.optional(clean_tags)
     )
-    storage: StorageSettings | None = attrs.field(default=None, validator=_check_storage)
-    store_io: bool | None = attrs.field(default=None, validator=_check_flag)
-    no_retry: bool | None = attrs.field(default=None, validator=_check_flag)
-    disable_fallback: bool | None = attrs.field(default=None, validator=_check_flag)
-    max_queue_length: int | None = attrs.field(default=None, validator=_check_whole_number)
-    inline_below: int | None = attrs.field(default=None, validator=_check_whole_number)
+    storage: StorageSettings | None = attrs.field(
+        default=None, validator=checked(check_kind, kind=StorageSettings, or_none=True)
+    )
+    store_io: bool | None = attrs.field(default=None, validator=_FLAG)
+    no_retry: bool | None = attrs.field(default=None, validator=_FLAG)
+    disable_fallback: bool | None = attrs.field(default=None, validator=_FLAG)
+    max_queue_length: int | None = attrs.field(default=None, validator=_COUNT)
+    inline_below: int | None = attrs.field(default=None, validator=_COUNT)
+    retry: RetryPolicy | None = attrs.field(
+        default=None, validator=checked(check_kind, kind=RetryPolicy, or_none=True)
+    )
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any], *, queue: bool) -> CallOptions:
+        """The options that a call was given; without any, always the same value.
+
+        ConfigurationError for a wrong value, and for a name that is none of `QueueOptions`, or of `RunOptions`
+        where the call does not go through the queue (`queue=False`).
+        """
+        if not options:
+            return NO_OPTIONS
+        known = QueueOptions.__optional_keys__ if queue else RunOptions.__optional_keys__
+        if unknown := [name for name in options if name not in known]:
+            raise ConfigurationError(_unknown_option(unknown[0], known))
+        given = {name: value for name, value in options.items() if value is not None}
+        return cls(**given) if given else NO_OPTIONS
+
+
+def _unknown_option(name: str, known: Iterable[str]) -> str:
+    if name in OPTION_LINES:
+        return f"{name}: an option of subscribe and submit only: this call does not go through the queue"
+    from difflib import get_close_matches  # seldom needed, and slow to import
+
+    close = get_close_matches(name, known, n=1)
+    return f"{name}: there is no such option" + (f": did you mean {close[0]}?" if close else "")
 
 
 NO_OPTIONS = CallOptions()

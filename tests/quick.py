@@ -9,6 +9,8 @@ from typing import Any
 
 from fal_async import Retry, RetryPolicy, Session, Timeouts
 from fal_async.emulator import Emulator
+from fal_async.transport.aiohttp_transport import AiohttpTransport
+from fal_async.transport.pool import Pool
 from tests.emulator.gate import Gate
 
 LLM = "fal-ai/any-llm"
@@ -27,6 +29,13 @@ async def session_on(emulator: Emulator, **options: Any) -> AsyncIterator[Sessio
     options.setdefault("retry", quick())
     async with Session(emulator.key, hosts=emulator.hosts, **options) as fal:
         yield fal
+
+
+def pool_of(fal: Session) -> Pool:
+    """The connections of a session."""
+    transport = fal.transport
+    assert isinstance(transport, AiohttpTransport)
+    return transport.pool
 
 
 def gate_at(emulator: Emulator, endpoint_id: str = GATE) -> Gate:

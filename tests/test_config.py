@@ -12,7 +12,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fal_async.checks import check_timeout
 from fal_async.config import Hosts, PoolOptions, Retry, RetryPolicy, Settings, Timeouts, authorization
 from fal_async.environment import Environment, from_env
 from fal_async.errors import ConfigurationError
@@ -125,11 +124,8 @@ def test_a_number_bounds_every_attempt() -> None:
 
 @pytest.mark.parametrize("value", NO_SECONDS)
 def test_a_timeout_that_is_none(value: Any) -> None:
-    for check in (check_timeout, Timeouts.of):
-        with pytest.raises(ConfigurationError, match="timeout="):
-            check(value)
-    check_timeout(None)
-    check_timeout(0.001)
+    with pytest.raises(ConfigurationError, match="timeout="):
+        Timeouts.of(value)
 
 
 # Retries.
@@ -206,7 +202,7 @@ def test_what_is_no_key_is_refused_without_being_shown(wrong: str) -> None:
 
 @pytest.mark.parametrize("wrong", [None, 7, b"a:b", ["a:b"]])
 def test_a_key_is_a_text(wrong: Any) -> None:
-    with pytest.raises(ConfigurationError, match="text"):
+    with pytest.raises(ConfigurationError, match="expected str key_id:key_secret"):
         authorization(wrong)
 
 

@@ -35,11 +35,11 @@ VALUES: list[Any] = [
 ]
 SECRET = "s3cret"
 LEAKS: list[Any] = [
-    Completed(request_id="r", error=f"data:image/png;base64,{SECRET}", raw={"a": SECRET}),
+    Completed(request_id="r", error=f"data:image/png;base64,{SECRET}"),
     Completed(request_id="r", error_type=f"Key a:{SECRET}"),
     UnknownStatus(request_id="r", status=f"Bearer {SECRET}"),
     InProgress(request_id="r", logs=(RequestLog(message=SECRET),)),
-    Submission(request_id="r", status_url=f"https://a.b/c?token={SECRET}", raw={"a": SECRET}),
+    Submission(request_id="r", status_url=f"https://a.b/c?token={SECRET}"),
     Submission(request_id="r", cancel_url=f"https://u:{SECRET}@a.b/c"),
     Result(data=SECRET, headers={"set-cookie": SECRET}),
     ErrorDetail(msg="m", input=SECRET, ctx={"a": SECRET}, url=f"https://a.b/?{SECRET}"),

@@ -13,15 +13,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fal_async.config import RetryPolicy
 from fal_async.errors import ConfigurationError
 from fal_async.options import (
     NO_OPTIONS,
+    OPTION_LINES,
     CallOptions,
     Decision,
+    QueueOptions,
+    RunOptions,
     StorageSettings,
     bundle,
     clean_headers,
     clean_tags,
+    option_lines,
     tags_header,
 )
 
@@ -55,6 +60,46 @@ def test_a_header_that_is_refused_is_not_shown() -> None:
         assert "s3cret" not in str(caught.value)
 
 
+def test_every_option_has_one_line_that_says_what_it_does() -> None:
+    fields = {field.name for field in attrs.fields(CallOptions)}
+    assert set(OPTION_LINES) == QueueOptions.__optional_keys__ == fields
+    queue_only = {name for name, line in OPTION_LINES.items() if line.endswith("queue only.")}
+    assert RunOptions.__optional_keys__ == fields - queue_only
+
+
+def test_the_lines_of_a_docstring_name_the_options_of_that_call() -> None:
+    lines = option_lines(queue=False, indent=4).splitlines()
+    assert lines[0] == "    hint: prefers a runner that reported this hint (session affinity)."
+    assert len(lines) == len(RunOptions.__optional_keys__)
+    assert "    max_queue_length: " in option_lines(queue=True, indent=4)
+
+
+def test_the_options_of_a_call_are_taken_by_name() -> None:
+    retry = RetryPolicy(max_attempts=1)
+    given: QueueOptions = {"hint": "h", "no_retry": False, "retry": retry, "tags": None}
+    assert CallOptions.of(given, queue=True) == CallOptions(hint="h", no_retry=False, retry=retry)
+
+
+@pytest.mark.parametrize("options", [{}, {"hint": None}, {"hint": None, "retry": None}])
+def test_no_options_are_always_the_same_value(options: dict[str, Any]) -> None:
+    assert CallOptions.of(options, queue=False) is NO_OPTIONS
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"hnt": "h"}, r"^hnt: there is no such option: did you mean hint\?$"),
+        ({"hint": "h", "zzz": None}, "^zzz: there is no such option$"),
+        ({"priority": "low"}, "^priority: an option of subscribe and submit only"),
+        ({"retry": 3}, r"^retry is a int: expected RetryPolicy\(...\)$"),
+        ({"inline_below": -1}, "^inline_below=-1: expected an int >= 0, or None$"),
+    ],
+)
+def test_an_option_that_a_call_does_not_take_is_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        CallOptions.of(options, queue=False)
+
+
 def test_no_options_at_all_make_no_value() -> None:
     assert bundle() is NO_OPTIONS
     assert bundle(no_retry=False) == CallOptions(no_retry=False)
@@ -72,7 +117,7 @@ def test_no_options_at_all_make_no_value() -> None:
         "inline_below": 0,
     }
     assert bundle(**everything) == CallOptions(**everything)
-    assert set(everything) == {field.name for field in attrs.fields(CallOptions)}
+    assert {*everything, "retry"} == {field.name for field in attrs.fields(CallOptions)}
 
 
 def test_values_travel() -> None:

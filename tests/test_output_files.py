@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -83,10 +86,14 @@ def test_no_secret_in_a_repr() -> None:
 
 
 async def test_a_result_without_a_session() -> None:
-    async def fetch(*_: Any) -> list[Any]:
-        return []
+    class NoFiles:
+        async def with_urls(self, value: Any, *, inline_below: int = 0) -> Any:
+            return value
 
-    bound: Result[Any] = Result(data={"image": IMAGE}, request_id="1", fetch=fetch)
+        async def download_all(self, files: Sequence[OutputFile], folder: str | PathLike[str]) -> list[Path]:
+            return []
+
+    bound: Result[Any] = Result(data={"image": IMAGE}, request_id="1", files=NoFiles())
     assert await bound.download("x") == []
     for loose in (pickle.loads(pickle.dumps(bound)), copy.deepcopy(bound), Result(data=1)):
         with pytest.raises(SessionStateError, match="no session"):

@@ -13,6 +13,7 @@ import ssl
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from fal_async import (
     TransportError,
 )
 from fal_async.emulator import Emulator, Fault
-from tests.quick import GATE, gate_at
+from tests.quick import GATE, gate_at, pool_of
 
 LLM = "fal-ai/any-llm"
 ASK = {"prompt": "x"}
@@ -116,7 +117,7 @@ async def test_closing_it_from_another_loop_is_refused_while_its_own_lives(emula
 async def test_left_open_at_collection_is_a_resource_warning(emulator: Emulator) -> None:
     session = Session(emulator.key, hosts=emulator.hosts)
     await session.open()
-    http = session._the_pool().http()
+    http = pool_of(session).http()
     reference = [session]
     del session
     with pytest.warns(ResourceWarning, match="unclosed <Session open"):
@@ -329,10 +330,14 @@ async def test_a_view_that_fails_leaves_nothing_behind(fal: Session) -> None:
 
 
 async def test_a_view_keeps_its_session_alive(emulator: Emulator) -> None:
-    view = Session(emulator.key, hosts=emulator.hosts).with_options(tags={"a": "b"})
+    session = Session(emulator.key, hosts=emulator.hosts)
+    view, kept = session.with_options(tags={"a": "b"}), weakref.ref(session)
+    del session
     gc.collect()
     await view.run(LLM, ASK)
-    await view._root.aclose()
+    root = kept()
+    assert root is not None
+    await root.aclose()
 
 
 # Hosts.
@@ -377,8 +382,8 @@ async def test_an_unreachable_host_is_named_within_a_second() -> None:
         ({"retry": 3}, r"retry is a int: expected RetryPolicy\(...\)"),
         ({"retry": 0}, r"retry is a int: expected RetryPolicy\(...\)"),
         ({"ssl": "ca.pem"}, r"ssl is a str: expected an ssl.SSLContext"),
-        ({"headers": {"X-A": None}}, "the value of 'X-A' is a NoneType: expected a text"),
-        ({"tags": {"user": b"me"}}, "the value of 'user' is a bytes: expected a text"),
+        ({"headers": {"X-A": None}}, "the value of 'X-A' is a NoneType: expected str"),
+        ({"tags": {"user": b"me"}}, "the value of 'user' is a bytes: expected str"),
     ],
 )
 def test_wrong_options_are_named(options: dict[str, Any], words: str) -> None:
@@ -514,7 +519,7 @@ async def test_closing_it_ends_what_still_reads_an_answer(emulator: Emulator) ->
         reading = asyncio.create_task(session.run(LLM, ASK))
         await emulator.wait_for("run")
         async with asyncio.timeout(5):
-            while not session.transport.pool.being_read:
+            while not pool_of(session).being_read:
                 await asyncio.sleep(0)
     with pytest.raises(SubmissionUncertainError):
         await asyncio.wait_for(reading, 5)

@@ -16,7 +16,7 @@ from fal_async.protocol.cli_login import (
     parse_login_file,
     refresh_request,
 )
-from fal_async.single_flight import Shared
+from fal_async.single_flight import SingleFlight
 
 LOGIN_FILE = "auth0_token"
 
@@ -26,7 +26,7 @@ class CliLogin:
 
     def __init__(self, home: str, hosts: Hosts) -> None:
         self._path, self._hosts = Path(home).expanduser() / LOGIN_FILE, hosts
-        self._token, self._rotation = Shared[str](), Rotation()
+        self._token, self._rotation = SingleFlight[str](), Rotation()
 
     async def header(self, send: Send) -> str | None:
         token = await self._token.get(self._is_good, lambda: self._find(send))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import attrs
 
 from fal_async.errors.redaction import one_line, one_word, safe_repr
-from fal_async.errors.root import FalError
+from fal_async.errors.root import FalError, Known
 
 
 @attrs.frozen(kw_only=True)
@@ -54,11 +54,9 @@ class ApiError(FalError):
         headers: Mapping[str, str] | None = None,
         body: Any = None,
         retry_after: float | None = None,
-        retryable: bool | None = None,
-        request_id: str | None = None,
-        endpoint_id: str | None = None,
+        **known: Unpack[Known],
     ) -> None:
-        super().__init__(message, request_id=request_id, endpoint_id=endpoint_id, retryable=retryable)
+        super().__init__(message, **known)
         self.status = status
         self.error_type = one_word(error_type)
         self.errors = list(errors)

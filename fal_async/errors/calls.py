@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from fal_async.errors.redaction import one_line, one_word
-from fal_async.errors.root import FalError
+from fal_async.errors.root import FalError, Known, Names
 
 
 class TransportError(FalError):
@@ -30,6 +30,8 @@ class SubmissionUncertainError(FalError):
         input_digest: SHA-256 (hex) of the canonical JSON input, to recognise the request later.
     """
 
+    _shown = ("operation", "started_at", "ended_at", "input_digest")
+
     def __init__(
         self,
         message: object,
@@ -38,23 +40,13 @@ class SubmissionUncertainError(FalError):
         started_at: float | None = None,
         ended_at: float | None = None,
         input_digest: str | None = None,
-        request_id: str | None = None,
-        endpoint_id: str | None = None,
+        **names: Unpack[Names],
     ) -> None:
-        super().__init__(message, request_id=request_id, endpoint_id=endpoint_id)
+        super().__init__(message, **names)
         self.operation = operation
         self.started_at = started_at
         self.ended_at = ended_at
         self.input_digest = input_digest
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            **super().to_dict(),
-            "operation": self.operation,
-            "started_at": self.started_at,
-            "ended_at": self.ended_at,
-            "input_digest": self.input_digest,
-        }
 
 
 class RequestFailedError(FalError):
@@ -64,19 +56,17 @@ class RequestFailedError(FalError):
         error_type: fal's machine-readable type (protocol 9.2), or None.
     """
 
+    _shown = ("error_type",)
+
     def __init__(
         self,
         message: object,
         *,
         error_type: str | None = None,
-        request_id: str | None = None,
-        endpoint_id: str | None = None,
+        **names: Unpack[Names],
     ) -> None:
-        super().__init__(message, request_id=request_id, endpoint_id=endpoint_id)
+        super().__init__(message, **names)
         self.error_type = one_word(error_type)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {**super().to_dict(), "error_type": self.error_type}
 
 
 class RequestCancelledError(FalError):
@@ -94,6 +84,8 @@ class ClientTimeoutError(FalError, TimeoutError):
             or None where none was sent.
     """
 
+    _shown = ("timeout", "last_status", "cancel_outcome")
+
     def __init__(
         self,
         message: object,
@@ -101,21 +93,12 @@ class ClientTimeoutError(FalError, TimeoutError):
         timeout: float,
         last_status: str | None = None,
         cancel_outcome: str | None = None,
-        request_id: str | None = None,
-        endpoint_id: str | None = None,
+        **names: Unpack[Names],
     ) -> None:
-        super().__init__(message, request_id=request_id, endpoint_id=endpoint_id)
+        super().__init__(message, **names)
         self.timeout = timeout
         self.last_status = one_word(last_status)
         self.cancel_outcome = cancel_outcome
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            **super().to_dict(),
-            "timeout": self.timeout,
-            "last_status": self.last_status,
-            "cancel_outcome": self.cancel_outcome,
-        }
 
 
 class ResponseDecodeError(FalError):
@@ -127,22 +110,19 @@ class ResponseDecodeError(FalError):
             message.
     """
 
+    _shown = ("paths",)
+
     def __init__(
         self,
         message: object,
         *,
         paths: Sequence[str] = (),
         body: Any = None,
-        request_id: str | None = None,
-        endpoint_id: str | None = None,
-        retryable: bool | None = None,
+        **known: Unpack[Known],
     ) -> None:
-        super().__init__(message, request_id=request_id, endpoint_id=endpoint_id, retryable=retryable)
+        super().__init__(message, **known)
         self.paths = [one_line(path) for path in paths]
         self.body = body
-
-    def to_dict(self) -> dict[str, Any]:
-        return {**super().to_dict(), "paths": self.paths}
 
 
 class StreamError(FalError):
@@ -156,6 +136,8 @@ class StreamError(FalError):
         detail: what an error event carried, decoded where it is JSON.
     """
 
+    _shown = ("reason", "count")
+
     def __init__(
         self,
         message: object,
@@ -164,17 +146,13 @@ class StreamError(FalError):
         received: Sequence[Any] = (),
         count: int | None = None,
         detail: Any = None,
-        request_id: str | None = None,
-        endpoint_id: str | None = None,
+        **names: Unpack[Names],
     ) -> None:
-        super().__init__(message, request_id=request_id, endpoint_id=endpoint_id)
+        super().__init__(message, **names)
         self.reason = reason
         self.received = list(received)
         self.count = len(self.received) if count is None else count
         self.detail = detail
-
-    def to_dict(self) -> dict[str, Any]:
-        return {**super().to_dict(), "reason": self.reason, "count": self.count}
 
 
 class RealtimeError(FalError):
@@ -195,11 +173,9 @@ class RealtimeError(FalError):
         reason: str = "",
         error: str | None = None,
         in_flight: Sequence[Any] = (),
-        request_id: str | None = None,
-        endpoint_id: str | None = None,
-        retryable: bool | None = None,
+        **known: Unpack[Known],
     ) -> None:
-        super().__init__(message, request_id=request_id, endpoint_id=endpoint_id, retryable=retryable)
+        super().__init__(message, **known)
         self.code = code
         self.reason = one_line(reason)
         self.error = error
@@ -217,22 +193,19 @@ class UploadError(FalError):
         causes: what went wrong on each route that was tried, in that order.
     """
 
+    _shown = ("part",)
+
     def __init__(
         self,
         message: object,
         *,
         part: int | None = None,
         causes: Sequence[Exception] = (),
-        retryable: bool | None = None,
-        request_id: str | None = None,
-        endpoint_id: str | None = None,
+        **known: Unpack[Known],
     ) -> None:
-        super().__init__(message, request_id=request_id, endpoint_id=endpoint_id, retryable=retryable)
+        super().__init__(message, **known)
         self.part = part
         self.causes = tuple(causes)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {**super().to_dict(), "part": self.part}
 
 
 class DownloadError(FalError):

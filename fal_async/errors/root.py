@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self, TypedDict
 
 import attrs
 
@@ -20,6 +20,19 @@ class RequestRef:
 NO_REF = RequestRef()
 
 
+class Names(TypedDict, total=False):
+    """Which request an error belongs to: what every kind of error takes."""
+
+    request_id: str | None
+    endpoint_id: str | None
+
+
+class Known(Names, total=False):
+    """The same, and `retryable` for the kinds that do not settle it themselves."""
+
+    retryable: bool | None
+
+
 class FalError(Exception):
     """Root of all errors of this package.
 
@@ -31,6 +44,8 @@ class FalError(Exception):
     """
 
     retryable: bool = False
+    _shown: ClassVar[tuple[str, ...]] = ()
+    """Attributes of the kind that `to_dict` gives as they are."""
 
     def __init__(
         self,
@@ -64,6 +79,7 @@ class FalError(Exception):
             "request_id": self.request_id,
             "endpoint_id": self.endpoint_id,
             "retryable": self.retryable,
+            **{name: getattr(self, name) for name in self._shown},
         }
 
     def about(self, ref: RequestRef) -> Self:

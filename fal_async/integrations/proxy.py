@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
-from fal_async.errors import ConfigurationError, FalError, SessionStateError
+from fal_async.errors import ConfigurationError, FalError, RequestRef, SessionStateError
 from fal_async.integrations.asgi import RawAnswer, Receive, RequestBody, Scope, Send
 from fal_async.integrations.error_answers import answer_to
 from fal_async.options import tags_header
@@ -32,11 +32,11 @@ from fal_async.protocol.proxy.headers import (
 )
 from fal_async.protocol.proxy.rules import DEFAULT_MAX_BODY, ProxyRoute, ProxyRules, Refusal
 from fal_async.protocol.proxy.target import MAX_TOKEN_BODY, Target, checked_token_body, find_target
+from fal_async.transport import OpenResponse
 from fal_async.version import __version__
 
 if TYPE_CHECKING:
     from fal_async.session import Session
-    from fal_async.transport import OpenResponse
 
 logger = logging.getLogger("fal_async")
 _OPERATIONS: Mapping[ProxyRoute, Operation] = {

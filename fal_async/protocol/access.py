@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+from fal_async.checks import check_int, check_kind
 from fal_async.config import Hosts
 from fal_async.errors import ConfigurationError
 from fal_async.options import StorageSettings
@@ -21,10 +22,7 @@ MAX_SIGNED = 604_800
 
 
 def sign_request(hosts: Hosts, url: str, expires_in: int) -> HttpRequest:
-    if isinstance(expires_in, bool) or not isinstance(expires_in, int) or not 1 <= expires_in <= MAX_SIGNED:
-        raise ConfigurationError(
-            f"expires_in={expires_in!r}: expected whole seconds from 1 to {MAX_SIGNED} (7 days)"
-        )
+    check_int("expires_in", expires_in, least=1, most=MAX_SIGNED)
     body = encode_json({"expiration_seconds": expires_in})
     return _managing(hosts, "POST", _of_file("files/sign", url), body)
 
@@ -50,8 +48,7 @@ def get_defaults_request(hosts: Hosts) -> HttpRequest:
 
 def set_defaults_request(hosts: Hosts, settings: StorageSettings) -> HttpRequest:
     """ "never" is null here: leaving the field out would leave the account as it is."""
-    if not isinstance(settings, StorageSettings):
-        raise ConfigurationError(f"a {type(settings).__name__}: expected StorageSettings(...)")
+    check_kind("settings", settings, kind=StorageSettings)
     wire = settings.to_wire()
     if settings.expires_in == "never":
         wire["expiration_duration_seconds"] = None

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import math
 from urllib.parse import urlencode
 
 import attrs
 
 from fal_async.config import Hosts
 from fal_async.errors import ResponseDecodeError
+from fal_async.protocol.fields import jwt_expiry
 from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
 
 LEEWAY = 300.0
@@ -33,20 +31,9 @@ def parse_login_file(text: str) -> LoginFile | None:
     return LoginFile(refresh_token=lines[0], access_token=lines[1] if len(lines) > 1 and lines[1] else None)
 
 
-def expiry_of(token: str) -> float | None:
-    """`exp` of a JWT, Unix seconds; None where it has none. The signature is the server's business."""
-    try:
-        part = token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-        return float(claims["exp"])
-    except (IndexError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
-        return None
-
-
 def is_fresh(token: str, now: float) -> bool:
-    expiry = expiry_of(token)
-    # JSON as Python reads it has Infinity, too: a token that never expires is none of theirs.
-    return expiry is not None and now + LEEWAY < expiry < math.inf
+    expiry = jwt_expiry(token)
+    return expiry is not None and now + LEEWAY < expiry
 
 
 def refresh_request(hosts: Hosts, login: LoginFile) -> HttpRequest:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import attrs
 
-from fal_async.checks import positive_or_none
+from fal_async.checks import check_seconds, checked
 from fal_async.errors import ConfigurationError
 
 Mode = Literal["polling", "streaming", "auto"]
@@ -42,4 +42,4 @@ class Following:
 
     logs: bool = False
     mode: Mode = attrs.field(default="polling", validator=_check_mode)
-    poll_interval: float | None = attrs.field(default=None, validator=positive_or_none)
+    poll_interval: float | None = attrs.field(default=None, validator=checked(check_seconds, or_none=True))

@@ -28,8 +28,6 @@ class Body:
 @attrs.frozen(kw_only=True)
 class End:
     status: int
-    time_to_first_byte: float | None = None
-    """Seconds, as the server measured it."""
 
 
 def websocket_url(settings: Settings, endpoint: EndpointId) -> str:
@@ -79,11 +77,8 @@ def _control(frame: str | bytes) -> dict[str, Any] | None:
 
 
 def _end(document: dict[str, Any], start: Start) -> End:
-    status, seconds = document.get("status"), document.get("time_to_first_byte_seconds")
-    return End(
-        status=status if isinstance(status, int) else start.status,
-        time_to_first_byte=float(seconds) if isinstance(seconds, int | float) else None,
-    )
+    status = document.get("status")
+    return End(status=status if isinstance(status, int) else start.status)
 
 
 def _lower(headers: dict[str, Any]) -> dict[str, str]:

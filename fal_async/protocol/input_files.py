@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import PurePath
-from typing import Any, BinaryIO
+from typing import Any
 
 import attrs
 
+from fal_async.checks import check_str, checked
 from fal_async.errors import ConfigurationError
 from fal_async.protocol.json_input import LEAVES, field_names, is_record
 from fal_async.protocol.media import check_content_type
@@ -23,11 +24,6 @@ def _check_type(_: Any, __: Any, value: str | None) -> None:
     check_content_type(value)
 
 
-def _check_name(_: Any, __: Any, value: object) -> None:
-    if value is not None and not isinstance(value, str):
-        raise ConfigurationError(f"file_name is a {type(value).__name__}: expected a text such as 'cat.png'")
-
-
 @attrs.frozen(eq=False)
 class File:
     """A file with a name and a type of its own: for uploads, and anywhere in an input.
@@ -40,11 +36,9 @@ class File:
 
     data: Any = attrs.field(repr=False)
     content_type: str | None = attrs.field(default=None, kw_only=True, validator=_check_type)
-    file_name: str | None = attrs.field(default=None, kw_only=True, validator=_check_name)
-
-
-Source = PurePath | str | bytes | bytearray | memoryview | BinaryIO | AsyncIterable[bytes] | File | Any
-"""What `upload` takes; the last is a Pillow image. A `str` is a path here, but only text in an input."""
+    file_name: str | None = attrs.field(
+        default=None, kw_only=True, validator=checked(check_str, such_as="cat.png", or_none=True)
+    )
 
 
 def is_image(value: Any) -> bool:

@@ -45,12 +45,6 @@ def plan_parts(size: int, part_size: int = PART_SIZE) -> PartPlan:
     return PartPlan(size=size, part_size=part_size)
 
 
-def check_part_size(part_size: int) -> int:
-    if isinstance(part_size, bool) or not isinstance(part_size, int) or part_size < 1:
-        raise ConfigurationError(f"part_size={part_size!r}: expected a whole number of bytes above 0")
-    return part_size
-
-
 @attrs.frozen(kw_only=True)
 class SentPart:
     number: int

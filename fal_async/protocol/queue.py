@@ -6,8 +6,6 @@ Everything but the request id is optional in what fal answers; unknown fields an
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
 from urllib.parse import quote
 
 import attrs
@@ -17,6 +15,7 @@ from fal_async.errors import ConfigurationError, RequestRef, ResponseDecodeError
 from fal_async.models import CancelOutcome
 from fal_async.options import CallOptions
 from fal_async.protocol.endpoint import EndpointId
+from fal_async.protocol.fields import text_in
 from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
 from fal_async.protocol.options import JSON_HEADERS, option_headers, submit_query
 from fal_async.protocol.origins import is_at_home
@@ -34,9 +33,6 @@ class Submission:
     response_url: str | None = attrs.field(default=None, repr=safe_repr)
     status_url: str | None = attrs.field(default=None, repr=safe_repr)
     cancel_url: str | None = attrs.field(default=None, repr=safe_repr)
-    position: int | None = None
-    gateway_request_id: str | None = None
-    raw: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
 
 
 @attrs.define(kw_only=True)
@@ -90,12 +86,9 @@ def parse_submission(response: HttpResponse) -> Submission:
         )
     return Submission(
         request_id=request_id,
-        response_url=_text(document, "response_url"),
-        status_url=_text(document, "status_url"),
-        cancel_url=_text(document, "cancel_url"),
-        position=_whole(document, "queue_position"),
-        gateway_request_id=_text(document, "gateway_request_id"),
-        raw=document,
+        response_url=text_in(document, "response_url"),
+        status_url=text_in(document, "status_url"),
+        cancel_url=text_in(document, "cancel_url"),
     )
 
 
@@ -188,13 +181,3 @@ def parse_cancel(response: HttpResponse) -> CancelOutcome | None:
     if response.status == 202 or document.get("status") == "CANCELLATION_REQUESTED":
         return CancelOutcome.CANCELLATION_REQUESTED
     return CancelOutcome.CANCELLED
-
-
-def _text(document: Mapping[str, Any], name: str) -> str | None:
-    value = document.get(name)
-    return value if isinstance(value, str) and value else None
-
-
-def _whole(document: Mapping[str, Any], name: str) -> int | None:
-    value = document.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -11,10 +9,11 @@ from urllib.parse import urlencode
 
 import attrs
 
-from fal_async.checks import is_seconds
+from fal_async.checks import check_int
 from fal_async.config import Settings
 from fal_async.errors import ConfigurationError, RequestRef, ResponseDecodeError
 from fal_async.protocol.endpoint import EndpointId
+from fal_async.protocol.fields import jwt_expiry
 from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
 from fal_async.protocol.json_input import encode_json
 from fal_async.protocol.options import JSON_HEADERS
@@ -37,27 +36,9 @@ _LOST = frozenset({1001, NO_CODE, BROKEN, 1012, 1013, 1014})
 """Going away, no code, just broken, restart, try again later, bad gateway: nothing that we did."""
 
 
-# Options.
-
-
 def check_max_buffering(value: int | None) -> None:
-    """ConfigurationError outside 1 to 60 (protocol 6.1)."""
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 60:
-        raise ConfigurationError(f"max_buffering={value!r}: expected a whole number from 1 to 60")
-
-
-def check_count(name: str, value: int | None) -> None:
-    """ConfigurationError where it is no whole number from 1 on, nor None."""
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        raise ConfigurationError(f"{name}={value!r}: expected a whole number from 1 on")
-
-
-def check_seconds(name: str, value: float | None) -> None:
-    """ConfigurationError where it is no positive number, nor None."""
-    if value is not None and not is_seconds(value):
-        raise ConfigurationError(f"{name}={value!r}: expected a positive number of seconds")
+    """1 to 60, or None (protocol 6.1)."""
+    check_int("max_buffering", value, least=1, most=60, or_none=True)
 
 
 # Where to.
@@ -114,22 +95,9 @@ def parse_token(response: HttpResponse, now: float, seconds: float) -> Token:
 
 def usable(text: str, now: float, seconds: float) -> Token:
     """`seconds` is the life that was asked for: it counts where the token itself does not tell."""
-    expires_at = expiry(text)
+    expires_at = jwt_expiry(text)
     life = seconds if expires_at is None else max(expires_at - now, 0.0)
     return Token(text=text, use_until=now + _USABLE_SHARE * life)
-
-
-def expiry(token: str) -> float | None:
-    """A JWT's `exp`, seconds since the epoch; None where it has none, or is no JWT. Nothing is verified."""
-    parts = token.split(".")
-    if len(parts) != 3:
-        return None
-    try:
-        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (binascii.Error, ValueError, RecursionError):
-        return None
-    found = claims.get("exp") if isinstance(claims, dict) else None
-    return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
 
 
 # Frames (the table of protocol 6.3).

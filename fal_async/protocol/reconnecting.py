@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import attrs
 
+from fal_async.checks import check_int, check_seconds, checked
 from fal_async.errors import ConfigurationError
 
 Keep = Literal["latest", "all"]
@@ -16,17 +17,6 @@ Keep = Literal["latest", "all"]
 draws what it was told last wants it. "all": every one, in order, up to `max_unsent`; then `send` waits."""
 
 MAX_IN_FLIGHT = 64
-
-
-def _positive(_: Any, attribute: attrs.Attribute[Any], value: float) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 < value < math.inf:
-        raise ConfigurationError(f"{attribute.name}={value!r}: expected a positive number")
-
-
-def _whole(_: Any, attribute: attrs.Attribute[Any], value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(f"{attribute.name}={value!r}: expected a whole number from 1 on")
 
 
 @attrs.frozen(kw_only=True)
@@ -39,9 +29,9 @@ class Reconnect:
             each time between half and all of it at random; defaults 0.25 and 10.
     """
 
-    attempts: int = attrs.field(default=8, validator=_whole)
-    first_delay: float = attrs.field(default=0.25, validator=_positive)
-    max_delay: float = attrs.field(default=10.0, validator=_positive)
+    attempts: int = attrs.field(default=8, validator=checked(check_int, least=1))
+    first_delay: float = attrs.field(default=0.25, validator=checked(check_seconds))
+    max_delay: float = attrs.field(default=10.0, validator=checked(check_seconds))
 
     @classmethod
     def of(cls, wanted: bool | Reconnect) -> Reconnect | None:
@@ -97,8 +87,7 @@ class Unsent:
     def __init__(self, keep: Keep, limit: int) -> None:
         if keep not in ("latest", "all"):
             raise ConfigurationError(f"keep={keep!r}: expected 'latest' or 'all'")
-        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-            raise ConfigurationError(f"max_unsent={limit!r}: expected a whole number from 1 on")
+        check_int("max_unsent", limit, least=1)
         self._latest_only = keep == "latest"
         self._limit = 1 if self._latest_only else limit
         self.waiting: deque[Outgoing] = deque()
@@ -167,8 +156,7 @@ class Throttle:
     """At most one message in `interval` seconds; of those in between, the newest waits for its moment."""
 
     def __init__(self, interval: float) -> None:
-        if isinstance(interval, bool) or not isinstance(interval, int | float) or not 0 < interval < math.inf:
-            raise ConfigurationError(f"throttle={interval!r}: expected a positive number of seconds")
+        check_seconds("throttle", interval)
         self._interval = float(interval)
         self._next = -math.inf
 

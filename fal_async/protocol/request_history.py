@@ -12,6 +12,7 @@ import attrs
 
 from fal_async.config import Hosts
 from fal_async.errors import ConfigurationError, RequestRef, ResponseDecodeError, SubmissionUncertainError
+from fal_async.protocol.fields import iso_seconds, text_in
 from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
 from fal_async.protocol.json_input import digest_of
 
@@ -97,10 +98,9 @@ def parse_history(response: HttpResponse) -> Page:
         raise ResponseDecodeError(
             "the history has no items", paths=["required field missing @ $.items"], retryable=True
         )
-    cursor = document.get("next_cursor")
     return Page(
         items=tuple(found for item in items if (found := _past_request(item)) is not None),
-        next_cursor=cursor if isinstance(cursor, str) and cursor else None,
+        next_cursor=text_in(document, "next_cursor"),
     )
 
 
@@ -111,7 +111,7 @@ def _past_request(item: Any) -> PastRequest | None:
     kept = item.get("json_input")
     return PastRequest(
         request_id=request_id,
-        sent_at=_seconds(item.get("sent_at")) or _seconds(item.get("started_at")),
+        sent_at=iso_seconds(item.get("sent_at")) or iso_seconds(item.get("started_at")),
         input_digest=None if kept is None else digest_of(json.dumps(kept).encode()),
     )
 
@@ -140,11 +140,3 @@ def _distance(lost: LostSubmit, item: PastRequest) -> tuple[float, float]:
 def _iso(seconds: float) -> str:
     moment = datetime.fromtimestamp(0, UTC) + timedelta(seconds=seconds)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _seconds(text: Any) -> float | None:
-    try:
-        moment = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

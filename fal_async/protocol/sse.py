@@ -43,7 +43,6 @@ class SSEDecoder:
     Attributes:
         last_event_id: the newest id that a blank line has confirmed, or `""`.
         retry: the newest reconnection time in milliseconds, or None.
-        comments: how many comment lines arrived (fal's keep-alive is one every 15 s; protocol 4.3).
     """
 
     __slots__ = (
@@ -57,7 +56,6 @@ class SSEDecoder:
         "_size",
         "_skip_lf",
         "_too_large",
-        "comments",
         "last_event_id",
         "retry",
     )
@@ -65,7 +63,6 @@ class SSEDecoder:
     def __init__(self, *, max_event_size: int = DEFAULT_MAX_EVENT_SIZE) -> None:
         self.last_event_id = ""
         self.retry: int | None = None
-        self.comments = 0
         self._max_size = max_event_size
         self._too_large = False
         self._begun = False  # past the place of the byte order mark
@@ -207,5 +204,3 @@ class SSEDecoder:
             self._id = value.decode("utf-8", "replace")
         elif name == b"retry" and value.isdigit() and len(value) <= _MAX_RETRY_DIGITS:
             self.retry = self._event_retry = int(value)
-        elif not name:  # a line that begins with a colon
-            self.comments += 1

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import attrs
 
+from fal_async.checks import check_kind
 from fal_async.config import Hosts
 from fal_async.errors import ResponseDecodeError
-from fal_async.options import StorageSettings, check_settings
+from fal_async.options import StorageSettings
+from fal_async.protocol.fields import iso_seconds
 from fal_async.protocol.http import JSON_TYPE, BodyFactory, HttpRequest, HttpResponse, Operation
 from fal_async.protocol.json_input import encode_json
 from fal_async.protocol.media import header_name
@@ -47,7 +48,7 @@ class CdnToken:
 
 def lifecycle_text(settings: StorageSettings | None) -> str | None:
     """The header's text; None where there is nothing to say. ConfigurationError for what is none."""
-    check_settings("lifecycle", settings)
+    check_kind("lifecycle", settings, kind=StorageSettings, or_none=True)
     return settings.header() if settings is not None and settings.to_wire() else None
 
 
@@ -70,7 +71,9 @@ def parse_cdn_token(response: HttpResponse, hosts: Hosts, *, now: float, monoton
     authorization = f"{document.get('token_type') or 'Bearer'} {text_field(document, 'token')}"
     if not (authorization.isascii() and authorization.isprintable()):
         raise ResponseDecodeError("the CDN token is none that a header can carry", paths=["$.token"])
-    life = max(0.0, _moment(document.get("expires_at"), now) - _date(response.headers, now))
+    expires_at = iso_seconds(document.get("expires_at"))
+    # A time that can't be read means: good for this once.
+    life = 0.0 if expires_at is None else max(0.0, expires_at - _date(response.headers, now))
     base_url = document.get("base_url")
     at_home = isinstance(base_url, str) and is_cdn(base_url, hosts)
     return CdnToken(
@@ -263,15 +266,6 @@ def text_field(document: Mapping[str, Any], name: str) -> str:
             f"required field missing @ $.{name} in the answer of fal's storage", paths=[f"$.{name}"]
         )
     return value
-
-
-def _moment(text: Any, now: float) -> float:
-    """An ISO time as Unix seconds; a time that can't be read means: good for this once."""
-    try:
-        moment = datetime.fromisoformat(str(text))
-    except ValueError:
-        return now
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _date(headers: Mapping[str, str], now: float) -> float:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import enum
 import json
+import math
 from collections import deque
 from typing import Any
 
+from fal_async.checks import check_seconds
 from fal_async.config import Settings
-from fal_async.errors import ConfigurationError, RequestRef
+from fal_async.errors import RequestRef
 from fal_async.options import CallOptions
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.http import HttpRequest, Operation, content_type, is_json
@@ -61,8 +63,8 @@ def check_idle_timeout(seconds: float | None) -> float:
     """The default for None. ConfigurationError where it is no positive number."""
     if seconds is None:
         return DEFAULT_IDLE_TIMEOUT
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
-        raise ConfigurationError(f"idle_timeout={seconds!r}: expected a positive number of seconds")
+    if seconds != math.inf:  # which switches it off
+        check_seconds("idle_timeout", seconds)
     return float(seconds)
 
 

@@ -18,8 +18,9 @@ from fal_async.errors import (
 )
 from fal_async.models import Completed, Result, T
 from fal_async.protocol.api_errors import error_of
+from fal_async.protocol.fields import text_in
 from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
-from fal_async.protocol.queue_result import result_error
+from fal_async.protocol.queue_status import result_error
 from fal_async.protocol.results import build_result
 from fal_async.protocol.webhooks import SignedHeaders
 
@@ -136,17 +137,12 @@ def parse_event(body: bytes, signed: SignedHeaders) -> WebhookEvent:
         raise WebhookVerificationError("the body's request_id is not the signed one")
     return WebhookEvent(
         request_id=signed.request_id,
-        gateway_request_id=_text(document, "gateway_request_id"),
+        gateway_request_id=text_in(document, "gateway_request_id"),
         status=document["status"],
         payload=document.get("payload"),
-        error=_text(document, "error"),
-        payload_error=_text(document, "payload_error"),
+        error=text_in(document, "error"),
+        payload_error=text_in(document, "payload_error"),
         user_id=signed.user_id,
         timestamp=signed.timestamp,
         raw=document,
     )
-
-
-def _text(document: Mapping[str, Any], name: str) -> str | None:
-    value = document.get(name)
-    return value if isinstance(value, str) and value else None

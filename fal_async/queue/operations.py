@@ -33,8 +33,7 @@ from fal_async.protocol.queue import (
     submit_request,
     urls_of,
 )
-from fal_async.protocol.queue_result import check_result, result_error
-from fal_async.protocol.queue_status import parse_status
+from fal_async.protocol.queue_status import check_result, parse_status, result_error
 from fal_async.protocol.results import parse_result
 from fal_async.queue.limits import Limits
 from fal_async.queue.state import NewRequest, RequestState

@@ -16,8 +16,7 @@ from fal_async.protocol.http import content_type
 from fal_async.protocol.poll_failures import WARN_AFTER, PollFailures, StuckDetector
 from fal_async.protocol.polling import Pacer, RunTimes, Turn
 from fal_async.protocol.queue import status_request, status_stream_request
-from fal_async.protocol.queue_result import vanished
-from fal_async.protocol.queue_status import NewLogs, parse_event, parse_status, unknown_word
+from fal_async.protocol.queue_status import NewLogs, parse_event, parse_status, unknown_word, vanished
 from fal_async.queue.limits import Limits
 from fal_async.queue.state import RequestState
 from fal_async.transport import Transport

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
+from fal_async.checks import check_function, check_int, check_seconds
 from fal_async.closeable import Closeable
-from fal_async.checks import check_function
+from fal_async.config import Settings
 from fal_async.errors import ConfigurationError
 from fal_async.options import clean_headers
 from fal_async.protocol.endpoint import EndpointId
@@ -17,9 +17,7 @@ from fal_async.protocol.realtime import (
     TOKEN_SECONDS,
     Token,
     TokenForm,
-    check_count,
     check_max_buffering,
-    check_seconds,
     parse_token,
     token_request,
 )
@@ -30,9 +28,7 @@ from fal_async.realtime.dialer import Dialer
 from fal_async.realtime.reader import OnTimings
 from fal_async.realtime.reconnecting import OnReconnect
 from fal_async.realtime.tokens import FetchedToken, ProvidedToken, RealtimeTokens, TokenProvider, TokenSource
-
-if TYPE_CHECKING:
-    from fal_async.transport import Transport
+from fal_async.transport import Transport
 
 DEFAULT_MAX_MESSAGE_SIZE = 64 * 1024 * 1024
 _OPEN_TIMEOUT = 90.0
@@ -43,9 +39,15 @@ class Realtime:
     """`fal.realtime`: opens realtime connections. `connections` is the session's list of what it has to close."""
 
     def __init__(
-        self, transport: Transport, tokens: RealtimeTokens, connections: weakref.WeakSet[Closeable]
+        self,
+        transport: Transport,
+        settings: Settings,
+        *,
+        tokens: RealtimeTokens,
+        connections: weakref.WeakSet[Closeable],
     ) -> None:
-        self._transport, self._tokens, self._connections = transport, tokens, connections
+        self._transport, self._settings = transport, settings
+        self._tokens, self._connections = tokens, connections
 
     def connect(
         self,
@@ -115,15 +117,16 @@ class Realtime:
         check_max_buffering(max_buffering)
         counts = {"max_message_size": max_message_size, "receive_buffer": receive_buffer}
         for name, count in {**counts, "token_seconds": token_seconds}.items():
-            check_count(name, count)
+            check_int(name, count, least=1, or_none=True)
         for name, seconds in {"heartbeat": heartbeat, "connect_timeout": connect_timeout}.items():
-            check_seconds(name, seconds)
+            check_seconds(name, seconds, or_none=True)
         functions = {"encode": encode, "decode": decode, "token_provider": token_provider}
         for name, function in {**functions, "on_reconnect": on_reconnect, "on_timings": on_timings}.items():
             check_function(name, function)
         endpoint = EndpointId.parse(endpoint_id, path)
         dialer = Dialer(
             self._transport,
+            self._settings,
             endpoint,
             max_buffering=max_buffering,
             max_message_size=max_message_size or 0,
@@ -167,7 +170,7 @@ class Realtime:
             return None
         if provider is not None:
             return ProvidedToken(provider, endpoint.full)
-        request = token_request(self._transport.settings, endpoint, form, seconds)
+        request = token_request(self._settings, endpoint, form, seconds)
 
         async def fetch() -> Token:
             asked_at = time.time()

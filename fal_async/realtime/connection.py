@@ -7,7 +7,7 @@ import contextlib
 from types import TracebackType
 from typing import Any
 
-from fal_async.checks import check_timeout
+from fal_async.checks import check_seconds
 from fal_async.errors import ClientTimeoutError, FalError, SessionStateError
 from fal_async.protocol.reconnecting import Outgoing, Reconnect, Throttle, Unsent
 from fal_async.realtime.codec import Codec
@@ -149,7 +149,7 @@ class RealtimeConnection:
             ClientTimeoutError: no answer within `timeout`. As its answer may still come, later requests are
                 refused, until the connection is made anew; and so after a cancelled request.
         """
-        check_timeout(timeout)
+        check_seconds("timeout", timeout, or_none=True)
         outgoing = Outgoing(message, self._codec.encode(message))
         if timeout is None:
             return await self._answer(outgoing)

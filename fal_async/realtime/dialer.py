@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
+from fal_async.config import Settings
 from fal_async.errors import AuthenticationError, PermissionDeniedError
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.realtime import realtime_url
 from fal_async.realtime.tokens import TokenSource
-
-if TYPE_CHECKING:
-    from fal_async.transport import Transport, WebSocket
+from fal_async.transport import Transport, WebSocket
 
 
 class Dialer:
@@ -21,6 +19,7 @@ class Dialer:
     def __init__(
         self,
         transport: Transport,
+        settings: Settings,
         endpoint: EndpointId,
         *,
         max_buffering: int | None,
@@ -30,7 +29,8 @@ class Dialer:
         headers: Mapping[str, str],
         token: TokenSource | None,
     ) -> None:
-        self._transport, self._endpoint, self._max_buffering = transport, endpoint, max_buffering
+        self._transport, self._settings = transport, settings
+        self._endpoint, self._max_buffering = endpoint, max_buffering
         self._max_message_size, self._heartbeat = max_message_size, heartbeat
         self._connect_timeout, self._headers, self._token = connect_timeout, headers, token
 
@@ -51,7 +51,7 @@ class Dialer:
         token = None if self._token is None else await self._token.get()
         return await exits.enter_async_context(
             self._transport.websocket(
-                realtime_url(self._transport.settings, self._endpoint, token, self._max_buffering),
+                realtime_url(self._settings, self._endpoint, token, self._max_buffering),
                 headers=self._headers,
                 auth=token is None,
                 max_size=self._max_message_size,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fal_async.callbacks import call_back
 from fal_async.errors import RealtimeError, SessionStateError
@@ -24,9 +24,7 @@ from fal_async.protocol.realtime import (
 from fal_async.protocol.reconnecting import InFlight
 from fal_async.realtime.codec import Codec
 from fal_async.realtime.message_queue import MessageQueue
-
-if TYPE_CHECKING:
-    from fal_async.transport import WebSocket
+from fal_async.transport import WebSocket
 
 OnTimings = Callable[[float], Awaitable[None] | None]
 

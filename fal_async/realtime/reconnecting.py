@@ -7,7 +7,7 @@ import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fal_async.callbacks import call_back
 from fal_async.errors import ApiError, FalError, RealtimeError, SessionStateError, TransportError
@@ -18,9 +18,7 @@ from fal_async.realtime.dialer import Dialer
 from fal_async.realtime.message_queue import MessageQueue
 from fal_async.realtime.pending_request import PendingRequest
 from fal_async.realtime.reader import Lost, OnTimings, Reader
-
-if TYPE_CHECKING:
-    from fal_async.transport import WebSocket
+from fal_async.transport import WebSocket
 
 OnReconnect = Callable[[Reconnected], Awaitable[None] | None]
 

@@ -1,34 +1,16 @@
-"""The session: what people call. What it is made of stands in `view` and `shared`."""
+"""The session: what it is made with, and its life. What people call on it stands in `calls`."""
 
 from __future__ import annotations
 
-import uuid
 import warnings
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any
 
-from fal_async.cancellation import Wait, supervise
-from fal_async.checks import check_function
-from fal_async.config import (
-    NO_KEY,
-    Credentials,
-    Hosts,
-    PoolOptions,
-    RetryPolicy,
-    Settings,
-    Timeouts,
-)
+from fal_async.config import Credentials, Hosts, PoolOptions, RetryPolicy, Settings, Timeouts
 from fal_async.environment import from_env
-from fal_async.errors import AuthenticationError, ConfigurationError, NotFoundError
-from fal_async.keyword_options import QueueOptions, RunOptions, documented, options_of
-from fal_async.models import Result, T
 from fal_async.options import clean_headers, clean_tags
-from fal_async.protocol.endpoint import EndpointId
-from fal_async.protocol.following import Following, SubscribeMode
-from fal_async.protocol.json_input import input_value
-from fal_async.protocol.structure import check_output_type
-from fal_async.session.direct_run import DirectRun
+from fal_async.session.calls import Calls
 from fal_async.session.shared import Shared
 from fal_async.session.view import View
 from fal_async.transport import Transport
@@ -38,17 +20,13 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from fal_async.http_over_websocket import HttpOverWebSocket
-    from fal_async.queue import EnqueueCallback, Queue, UpdateCallback
+    from fal_async.queue import Queue
     from fal_async.realtime import Realtime
     from fal_async.storage import Storage
-    from fal_async.streaming import EventStream
     from fal_async.webhooks import Webhooks
 
-_PROBE_APP = "fal-ai/flux"
 
-
-class Session:
+class Session(Calls):
     """fal, for one set of credentials, over one connection pool.
 
     `async with Session() as fal:`, or `await fal.open()` and `await fal.aclose()` for application singletons;
@@ -231,209 +209,3 @@ class Session:
     def webhooks(self) -> Webhooks:
         """Deliveries from fal: verify them, or attach a receiver. One for the session and all of its views."""
         return self._view.webhooks
-
-    def websocket(
-        self, endpoint_id: str, *, path: str = "", headers: Mapping[str, str] | None = None
-    ) -> HttpOverWebSocket:
-        """Experimental at fal: several direct calls over one WebSocket, answered in order (protocol 5.2).
-
-        Files in the inputs are uploaded first, as everywhere.
-        """
-        from fal_async.http_over_websocket import HttpOverWebSocket
-
-        view = self._view
-        return HttpOverWebSocket(
-            view.transport,
-            view.settings,
-            endpoint=EndpointId.parse(endpoint_id, path),
-            headers=clean_headers(headers),
-            connections=view.shared.open_parts,
-            files=view.files,
-        )
-
-    @documented(RunOptions)
-    def stream(
-        self,
-        endpoint_id: str,
-        input: Any = None,
-        *,
-        path: str = "/stream",
-        idle_timeout: float | None = None,
-        output_type: type[T] | None = None,
-        **options: Unpack[RunOptions],
-    ) -> EventStream[T]:
-        """What a model sends while it works, as it comes (protocol 5.1): no queue, no retries by the platform.
-
-        Nothing is sent before the stream is used: `async for`, `async with`, or `await stream.last()`.
-
-        Args:
-            endpoint_id: such as `"fal-ai/any-llm"`; `path` is added, unless the id ends with it.
-            input: a mapping, an attrs instance or a dataclass; files in it are uploaded first.
-            idle_timeout: seconds without a byte, once it has begun; default 300. Keep-alives count as bytes.
-            output_type: attrs class, dataclass or TypedDict that each value is built as.
-
-        Raises:
-            ConfigurationError: a wrong argument. The rest is raised when it is used: see `EventStream`.
-        """
-        from fal_async.protocol.streaming import check_idle_timeout, stream_request
-        from fal_async.streaming import Beginning, EventStream
-
-        endpoint = EndpointId.parse(endpoint_id, path)
-        check_output_type(output_type)
-        call_options, retry = options_of("stream", options, RunOptions)
-        idle_timeout = check_idle_timeout(idle_timeout)
-
-        async def begin() -> Beginning:
-            inline_below = call_options.inline_below or 0
-            value = await self._view.files.with_urls(input_value(input), inline_below=inline_below)
-            return Beginning(
-                transport=self.transport,
-                timeouts=self.settings.timeouts,
-                request=stream_request(self.settings, endpoint, value, call_options),
-                output_type=output_type,
-                idle_timeout=idle_timeout,
-                retry=retry,
-            )
-
-        return EventStream(begin)
-
-    @documented(RunOptions)
-    async def run(
-        self,
-        endpoint_id: str,
-        input: Any = None,
-        *,
-        path: str = "",
-        method: str = "POST",
-        output_type: type[T] | None = None,
-        timeout: float | None = None,
-        **options: Unpack[RunOptions],
-    ) -> Result[T]:
-        """Call a model directly and wait for its answer (protocol 3): no queue, no retries by the platform.
-
-        For quick models; a connection that breaks loses an answer that may be paid for. `subscribe` does not.
-
-        Args:
-            endpoint_id: such as `"fal-ai/flux/schnell"`; `path` is added to it.
-            input: a mapping, an attrs instance or a dataclass; with GET it becomes the query. Files in it are
-                uploaded first (see `storage.transform_input`).
-            output_type: attrs class, dataclass or TypedDict that `data` is built as.
-            timeout: seconds for the whole call; default none of its own (see `Timeouts.run`).
-
-        Raises:
-            ConfigurationError: no key where one is needed, or a wrong argument (before anything is sent).
-            ApiError and its kinds: fal or the model refused or failed.
-            SubmissionUncertainError: the connection broke after fal may have taken the request.
-            ClientTimeoutError: `timeout` passed; the connection was closed.
-            TransportError: fal was not reached. ResponseDecodeError: not the promised shape.
-        """
-        check_output_type(output_type)
-        call_options, retry = options_of("run", options, RunOptions)
-        asked = DirectRun(
-            view=self._view,
-            endpoint=EndpointId.parse(endpoint_id, path),
-            input=input,
-            options=call_options,
-            method=method,
-            output_type=output_type,
-            retry=retry,
-        )
-        if timeout is None:
-            return await asked.result()
-        wait = Wait(endpoint_id=asked.endpoint.full, direct=asked.progress)
-        return await supervise(wait, asked.result, timeout=timeout, cancel_on_exit=False)
-
-    @documented(QueueOptions)
-    async def subscribe(
-        self,
-        endpoint_id: str,
-        input: Any = None,
-        *,
-        path: str = "",
-        # What you are told meanwhile.
-        logs: bool = False,
-        on_enqueue: EnqueueCallback | None = None,
-        on_queue_update: UpdateCallback | None = None,
-        # How it is followed, and how long.
-        mode: SubscribeMode = "polling",
-        poll_interval: float | None = None,
-        timeout: float | None = None,
-        cancel_on_exit: bool = True,
-        webhook_url: str | None = None,
-        output_type: type[T] | None = None,
-        **options: Unpack[QueueOptions],
-    ) -> Result[T]:
-        """Submit a request to the queue, follow it to its end, and give its result (protocol 4).
-
-        Args:
-            endpoint_id: such as `"fal-ai/flux/dev"`; `path` is added to it.
-            input: a mapping, an attrs instance or a dataclass. Files in it are uploaded first, within `timeout`
-                (see `storage.transform_input`).
-            logs: ask for log entries; they come in the updates and in `result.logs`.
-            on_enqueue: called once with the request id; store it there to survive a crash.
-            on_queue_update: called with each status. Both may be async; an exception in one ends the
-                wait as a cancellation does.
-            mode: "polling", "streaming", "auto" or "webhook": see `SubscribeMode`.
-            poll_interval: seconds between polls, in place of the pace that adapts to the endpoint;
-                default 30 in mode "webhook".
-            timeout: seconds for everything: submit, wait, retries and fetch. Default none.
-            cancel_on_exit: when the wait ends without the result (time-out, cancelled task, exception in a
-                callback), cancel the remote request, once. Default True.
-            webhook_url: fal also calls this URL when the request is done.
-            output_type: attrs class, dataclass or TypedDict that `data` is built as.
-
-        Raises:
-            ClientTimeoutError: `timeout` passed; says what became of the remote request.
-            RequestFailedError, RequestCancelledError, and what `queue.submit`, `queue.updates` and
-            `queue.result` raise. Every error after the submit has the `request_id`.
-        """
-        from fal_async.queue.state import NewRequest
-        from fal_async.queue.subscription import Subscription
-
-        endpoint = EndpointId.parse(endpoint_id, path)
-        receiver = self.webhooks.receiver_for(webhook_url) if mode == "webhook" else None
-        following = Following(
-            logs=logs, mode="polling" if mode == "webhook" else mode, poll_interval=poll_interval
-        )
-        check_function("on_queue_update", on_queue_update)
-        check_function("on_enqueue", on_enqueue)
-        check_output_type(output_type)
-        call_options, retry = options_of("subscribe", options, QueueOptions)
-        asked = Subscription(
-            operations=self._view.operations,
-            new=NewRequest(
-                endpoint=endpoint,
-                input=input,
-                options=call_options,
-                webhook_url=webhook_url if receiver is None else receiver.url,
-                retry=retry,
-            ),
-            following=following,
-            on_enqueue=on_enqueue,
-            on_queue_update=on_queue_update,
-            output_type=output_type,
-            wait=Wait(endpoint_id=endpoint.full),
-        )
-        work = asked.result
-        if receiver is not None:
-            from fal_async.queue.webhook_subscription import WebhookSubscription
-
-            work = WebhookSubscription(asked=asked, arrivals=receiver.arrivals).result
-        return await supervise(asked.wait, work, timeout=timeout, cancel_on_exit=cancel_on_exit)
-
-    async def verify_credentials(self) -> bool:
-        """Whether fal knows the key: False for a wrong one. Costs nothing (protocol 1.2).
-
-        ConfigurationError without any key; BalanceExhaustedError and other errors as everywhere.
-        """
-        view = self._view
-        if await view.keys.header(view.transport.send) is None and self.settings.proxy_url is None:
-            raise ConfigurationError(NO_KEY)
-        # 404 for a request that never was: the key is good; 401: it is not.
-        try:
-            await self.queue.status(_PROBE_APP, str(uuid.uuid4()))
-        except NotFoundError:
-            return True
-        except AuthenticationError:
-            return False
-        return True

@@ -25,9 +25,7 @@ _STREAMS_WITHOUT_POOL = 450
 class Shared:
     """One per session. The pool is made, and aiohttp loaded, when the session opens."""
 
-    def __init__(
-        self, environment: Environment, options: PoolOptions, transport: Transport | None
-    ) -> None:
+    def __init__(self, environment: Environment, options: PoolOptions, transport: Transport | None) -> None:
         self.environment, self._options, self._transport = environment, options, transport
         self.open_parts: weakref.WeakSet[Closeable] = weakref.WeakSet()
         """Closed with the session, before its connections."""
@@ -37,7 +35,7 @@ class Shared:
 
     @property
     def state(self) -> str:
-        """"created", "open" or "closed"."""
+        """ "created", "open" or "closed"."""
         if self._pool is not None:
             return self._pool.state
         return "closed" if self._closed else "created"

@@ -18,11 +18,12 @@ from fal_async.transport import Transport
 
 if TYPE_CHECKING:
     from fal_async.protocol.polling import RunTimesByEndpoint
+    from fal_async.protocol.storage import CdnToken
     from fal_async.queue import Queue
     from fal_async.queue.operations import QueueOperations
     from fal_async.realtime import Realtime, RealtimeTokens
+    from fal_async.single_flight import SingleFlight
     from fal_async.storage import Storage
-    from fal_async.storage.cdn import CdnTokens
     from fal_async.webhooks import Webhooks
 
 
@@ -39,10 +40,10 @@ class Learnt:
         return RunTimesByEndpoint()
 
     @cached_property
-    def cdn_tokens(self) -> CdnTokens:
-        from fal_async.storage.cdn import CdnTokens
+    def cdn_token(self) -> SingleFlight[CdnToken]:
+        from fal_async.single_flight import SingleFlight
 
-        return CdnTokens()
+        return SingleFlight()
 
     @cached_property
     def realtime_tokens(self) -> RealtimeTokens:
@@ -121,14 +122,17 @@ class View:
         from fal_async.realtime import Realtime
 
         return Realtime(
-            self.transport, self.settings, self.learnt.realtime_tokens, self.shared.open_parts
+            self.transport,
+            self.settings,
+            tokens=self.learnt.realtime_tokens,
+            connections=self.shared.open_parts,
         )
 
     @cached_property
     def storage(self) -> Storage:
         from fal_async.storage import Storage
 
-        return Storage(self.transport, self.settings, self.learnt.cdn_tokens)
+        return Storage(self.transport, self.settings, self.learnt.cdn_token)
 
     @cached_property
     def webhooks(self) -> Webhooks:

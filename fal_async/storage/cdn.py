@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from fal_async.config import Hosts, RetryPolicy, Timeouts
 from fal_async.errors import AuthenticationError
 from fal_async.protocol.http import HttpRequest, HttpResponse
 from fal_async.protocol.storage import CdnToken, cdn_token_request, parse_cdn_token
 from fal_async.single_flight import SingleFlight
-
-if TYPE_CHECKING:
-    from fal_async.transport import Transport
+from fal_async.transport import Transport
 
 _RENEWALS = 3
 
@@ -21,12 +18,8 @@ _RENEWALS = 3
 class Cdn:
     """`tokens`: the token of one set of credentials, shared by all views of a session that have these."""
 
-    def __init__(self, transport: Transport, tokens: SingleFlight[CdnToken]) -> None:
-        self._transport, self._tokens = transport, tokens
-
-    @property
-    def hosts(self) -> Hosts:
-        return self._transport.settings.hosts
+    def __init__(self, transport: Transport, hosts: Hosts, tokens: SingleFlight[CdnToken]) -> None:
+        self._transport, self.hosts, self._tokens = transport, hosts, tokens
 
     async def token(self, refused: CdnToken | None = None) -> CdnToken:
         """The current token; another one than `refused`."""

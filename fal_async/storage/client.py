@@ -7,9 +7,10 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from fal_async.config import Hosts
+from fal_async.checks import check_int
+from fal_async.config import Settings
 from fal_async.errors import ConfigurationError, DownloadError
 from fal_async.models import OutputFile
 from fal_async.options import StorageSettings
@@ -29,7 +30,6 @@ from fal_async.protocol.multipart import (
     PARALLEL,
     PART_SIZE,
     UploadState,
-    check_part_size,
 )
 from fal_async.protocol.storage import CdnToken, FileSpec, lifecycle_text
 from fal_async.single_flight import SingleFlight
@@ -41,9 +41,7 @@ from fal_async.storage.resume import resume_store_of
 from fal_async.storage.sources import UNNAMED, Source, opened
 from fal_async.storage.threads import in_thread
 from fal_async.storage.upload import Uploader, UploadPlan
-
-if TYPE_CHECKING:
-    from fal_async.transport import Transport
+from fal_async.transport import Transport
 
 FILES_AT_A_TIME = 8
 """Of one input or output. A large file sends its parts side by side as well."""
@@ -53,11 +51,11 @@ B = TypeVar("B")
 class Storage:
     """Uploads and downloads of a session."""
 
-    def __init__(self, transport: Transport, tokens: SingleFlight[CdnToken]) -> None:
-        self._transport = transport
-        self._cdn = Cdn(transport, tokens)
-        self._uploader = Uploader(transport, self._cdn)
-        self._downloader = Downloader(transport, self._cdn)
+    def __init__(self, transport: Transport, settings: Settings, tokens: SingleFlight[CdnToken]) -> None:
+        self._transport, self._hosts = transport, settings.hosts
+        cdn = Cdn(transport, settings.hosts, tokens)
+        self._uploader = Uploader(transport, settings, cdn)
+        self._downloader = Downloader(transport, settings, cdn)
 
     async def upload(
         self,
@@ -96,17 +94,18 @@ class Storage:
             ConfigurationError: a wrong option, or no file at all; nothing was sent.
             AuthenticationError, PermissionDeniedError: the key is not accepted.
         """
-        _check_number("multipart_above", multipart_above)
-        _check_number("parallel", parallel, least=1)
+        check_int("multipart_above", multipart_above, least=0)
+        check_int("parallel", parallel, least=1)
+        check_int("part_size", part_size, least=1)
         if size is not None:
-            _check_number("size", size)
+            check_int("size", size, least=0)
         resume_store, wanted = resume_store_of(resume), lifecycle_text(lifecycle)
         async with opened(File(file, content_type=content_type, file_name=file_name), size) as source:
             plan = UploadPlan(
                 source=source,
                 spec=await _spec_of(source, wanted),
                 multipart_above=multipart_above,
-                part_size=check_part_size(part_size),
+                part_size=part_size,
                 parallel=parallel,
                 resume_store=resume_store,
                 meter=Meter(source.size, on_progress),
@@ -162,7 +161,7 @@ class Storage:
 
         Raises: as `upload`. ConfigurationError also for bare bytes: wrap them in `File(data)`.
         """
-        _check_number("inline_below", inline_below)
+        check_int("inline_below", inline_below, least=0)
         lifecycle_text(lifecycle)  # a wrong one shows here and now
         found = find_files(input)
         if not found:
@@ -208,15 +207,6 @@ class Storage:
         """Changes what `settings` says, for all of the account's new files."""
         request = access.set_defaults_request(self._hosts, settings)
         return access.parse_access(await self._transport.send(request))
-
-    @property
-    def _hosts(self) -> Hosts:
-        return self._transport.settings.hosts
-
-
-def _check_number(name: str, value: object, *, least: int = 0) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigurationError(f"{name}={value!r}: expected a whole number from {least} on")
 
 
 def _check_path(name: str, value: object) -> None:

@@ -11,11 +11,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import attrs
 
 from fal_async.callbacks import call_back
+from fal_async.config import Settings
 from fal_async.errors import ApiError, DownloadError, TransportError
 from fal_async.protocol.downloads import (
     Progress,
@@ -32,9 +33,7 @@ from fal_async.protocol.storage import is_cdn
 from fal_async.storage.cdn import Cdn
 from fal_async.storage.sources import PIECE, write_fully
 from fal_async.storage.threads import in_thread, settled
-
-if TYPE_CHECKING:
-    from fal_async.transport import OpenResponse, Transport
+from fal_async.transport import OpenResponse, Transport
 
 DownloadProgress = Callable[[int, int | None], Awaitable[None] | None]
 T = TypeVar("T")
@@ -62,8 +61,8 @@ class Target:
 
 
 class Downloader:
-    def __init__(self, transport: Transport, cdn: Cdn) -> None:
-        self._transport, self._cdn = transport, cdn
+    def __init__(self, transport: Transport, settings: Settings, cdn: Cdn) -> None:
+        self._transport, self._settings, self._cdn = transport, settings, cdn
 
     async def download(
         self,
@@ -97,7 +96,7 @@ class Downloader:
 
     async def _fetch(self, url: str, incoming: _Incoming) -> Mapping[str, str]:
         """Goes on with `Range` where the connection broke, as long as each time something arrives."""
-        policy, idle = self._transport.settings.retry, 0
+        policy, idle = self._settings.retry, 0
         authorization: str | None = None
         while True:
             before = incoming.progress.offset

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING, TypedDict, TypeVar
+from typing import TypedDict, TypeVar
 
 import attrs
 
-from fal_async.config import RetryPolicy, Timeouts
+from fal_async.config import RetryPolicy, Settings, Timeouts
 from fal_async.errors import (
     ApiError,
     AuthenticationError,
@@ -28,9 +28,7 @@ from fal_async.storage.concurrency import gather_first_error
 from fal_async.storage.file_body import Body, Meter, digest_of
 from fal_async.storage.resume import ResumeStore
 from fal_async.storage.sources import Source
-
-if TYPE_CHECKING:
-    from fal_async.transport import Transport
+from fal_async.transport import Transport
 
 logger = logging.getLogger("fal_async")
 _SLOWEST = 16 * 1024
@@ -56,8 +54,8 @@ class UploadPlan:
 
 
 class Uploader:
-    def __init__(self, transport: Transport, cdn: Cdn) -> None:
-        self._transport, self._cdn = transport, cdn
+    def __init__(self, transport: Transport, settings: Settings, cdn: Cdn) -> None:
+        self._transport, self._settings, self._cdn = transport, settings, cdn
 
     async def upload(self, plan: UploadPlan) -> str:
         """The file's URL. UploadError, whose `__cause__` is what went wrong first; ApiError for a refused key."""
@@ -88,8 +86,7 @@ class Uploader:
         return target.file_url
 
     async def _initiate(self, spec: FileSpec, *, multipart: bool) -> MultipartTarget:
-        hosts = self._transport.settings.hosts
-        request = storage.initiate_request(hosts, spec, multipart=multipart)
+        request = storage.initiate_request(self._settings.hosts, spec, multipart=multipart)
         return storage.parse_initiate(await self._transport.send(request))
 
     async def _first_that_works(
@@ -230,7 +227,7 @@ class Uploader:
 
     def _patience(self, length: int) -> Patience:
         """More time for a body, whose sending counts until the first byte of the answer."""
-        settings = self._transport.settings
+        settings = self._settings
         seconds = length / _SLOWEST
         more = _MORE_ATTEMPTS if settings.retry.max_attempts > 1 else 0
         return {

@@ -41,7 +41,7 @@ class Call:
         self.check: Callable[[HttpResponse], None] | None = None
         self.silence: float | None = None  # seconds between pieces of a body, where nothing else bounds them
         self.progress = Progress()
-        self.headers: dict[str, str] = {}  # of the attempt under way
+        self.headers: dict[str, str] = {}  # of the attempt under way; empty until the key is there
         self.seen_id: str | None = None  # from the headers of an answer that broke off later
         self.key_renewed = False
         # The longest silence, and the time to the end of the answer, in seconds.
@@ -55,6 +55,7 @@ class Call:
         self.attempt_began = time.monotonic()
         self.progress.sent = False
         self.seen_id = None
+        self.headers = {}
 
 
 def names_of(request: HttpRequest) -> dict[str, Any]:

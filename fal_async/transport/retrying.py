@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TypeVar
 
 from fal_async.auth.credentials import KeySource
 from fal_async.config import NO_KEY, Settings
-from fal_async.errors import AuthenticationError, ConfigurationError, FalError, TransportError, name_request
+from fal_async.errors import AuthenticationError, ConfigurationError, FalError, TransportError
 from fal_async.protocol.origins import may_have_key
 from fal_async.protocol.retry import (
     RetryBudget,
@@ -21,7 +21,7 @@ from fal_async.protocol.retry import (
     delay_before_retry,
     judge,
 )
-from fal_async.transport.attempt import Call, names_of
+from fal_async.transport.attempt import Call
 from fal_async.transport.retry_hook import announce_retry
 
 logger = logging.getLogger("fal_async")
@@ -73,7 +73,7 @@ class Retries:
 
     def _next_step(self, call: Call, error: FalError) -> Exception:
         request = call.request
-        name_request(error, request.request_id, request.endpoint_id)
+        error.about(request.ref)
         if isinstance(error, AuthenticationError) and request.auth:
             return self._after_refused_key(call, error)
         verdict = judge(request, error, sent=call.progress.sent, policy=call.policy)
@@ -88,10 +88,12 @@ class Retries:
         return Again(error, delay)
 
     def _after_refused_key(self, call: Call, error: AuthenticationError) -> Exception:
+        if not call.headers:
+            return error  # of the key source itself: nothing was sent
         refused = call.headers.get("Authorization")
         if refused is None:
             # Public models take no key, so its absence shows only now.
-            return ConfigurationError(NO_KEY, **names_of(call.request)) if self._lacked_key(call) else error
+            return ConfigurationError(NO_KEY).about(call.request.ref) if self._lacked_key(call) else error
         # Nothing was done with a wrong key, so nothing is done twice.
         again, call.key_renewed = self._keys.refused(refused) and not call.key_renewed, True
         return Again(error, 0.0) if again else error

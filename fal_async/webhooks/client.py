@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from fal_async.config import Hosts
 from fal_async.errors import ConfigurationError
 from fal_async.protocol.http import HttpRequest, Operation
 from fal_async.protocol.webhook_events import WebhookEvent
 from fal_async.protocol.webhooks import KEY_SET_PATH, META_PATH, HeaderFields
+from fal_async.transport import Transport
 from fal_async.webhooks.receiver import EventCallback, WebhookReceiver
 from fal_async.webhooks.store import MemoryStore, SeenStore
 from fal_async.webhooks.verifier import WebhookVerifier
-
-if TYPE_CHECKING:
-    from fal_async.transport import Transport
 
 
 class Webhooks:
     """`session.webhooks`."""
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
+    def __init__(self, transport: Transport, hosts: Hosts) -> None:
+        self._transport, self._hosts = transport, hosts
         self._verifier: WebhookVerifier | None = None
         self.receiver: WebhookReceiver | None = None
         """The receiver that `subscribe(mode="webhook")` uses; None: nothing is attached."""
@@ -85,11 +82,11 @@ class Webhooks:
 
     async def fetch_keys(self) -> bytes:
         """The key set as it comes: for a `WebhookVerifier` of your own."""
-        return await self._fetch(f"{self._transport.settings.hosts.rest}{KEY_SET_PATH}")
+        return await self._fetch(f"{self._hosts.rest}{KEY_SET_PATH}")
 
     async def fetch_ranges(self) -> bytes:
         """The answer of `GET /v1/meta`: for a `WebhookVerifier` of your own."""
-        return await self._fetch(f"{self._transport.settings.hosts.platform}{META_PATH}")
+        return await self._fetch(f"{self._hosts.platform}{META_PATH}")
 
     async def _fetch(self, url: str) -> bytes:
         # Both are public (protocol 8.3, 11.2).

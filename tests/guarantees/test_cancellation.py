@@ -15,9 +15,9 @@ import pytest
 
 from fal_async import Completed, FalError, NotFoundError, QueueStatus, Session, SubmissionUncertainError
 from fal_async.emulator import Emulator, Fault
-from fal_async.queue.updates import Mode
+from fal_async.protocol.following import Mode
 from tests.emulator.gate import Gate
-from tests.quick import ASK, GATE, LLM, Noted, gate_at, quick, session_on
+from tests.quick import ASK, GATE, LLM, Noted, gate_at, pool_of, quick, session_on
 
 MODES: list[Mode] = ["polling", "streaming", "auto"]
 
@@ -445,7 +445,7 @@ async def test_amid_its_answer_the_connection_closes_at_once(emulator: Emulator)
     emulator.faults.add(Fault.stall(60, on="run", where="body"))
     async with session_on(emulator) as fal:
         task = asyncio.create_task(fal.run(LLM, ASK))
-        while not fal.transport.pool.being_read:
+        while not pool_of(fal).being_read:
             await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError) as caught:

@@ -29,7 +29,7 @@ from fal_async import (
     TransportError,
 )
 from fal_async.emulator import Emulator, Fault
-from fal_async.queue.updates import Mode
+from fal_async.protocol.following import Mode
 from tests.emulator.certificates import client_side, server_side
 from tests.emulator.gate import Gate
 from tests.quick import ASK, GATE, LLM, ONCE, gate_at, impatient, quick, session_on

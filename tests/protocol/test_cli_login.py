@@ -17,11 +17,11 @@ from fal_async.protocol.cli_login import (
     LEEWAY,
     LoginFile,
     access_token_of,
-    expiry_of,
     is_fresh,
     parse_login_file,
     refresh_request,
 )
+from fal_async.protocol.fields import jwt_expiry
 from fal_async.protocol.http import HttpResponse
 from tests.protocol.test_http import json_values
 
@@ -60,8 +60,8 @@ def test_its_tokens_are_not_shown() -> None:
 
 
 def test_expiry() -> None:
-    assert expiry_of(token({"exp": 1_700_000_000})) == 1_700_000_000
-    assert expiry_of(token({"exp": 1.5})) == 1.5
+    assert jwt_expiry(token({"exp": 1_700_000_000})) == 1_700_000_000
+    assert jwt_expiry(token({"exp": 1.5})) == 1.5
     fresh = token({"exp": 10_000})
     assert is_fresh(fresh, 10_000 - LEEWAY - 1)
     assert not is_fresh(fresh, 10_000 - LEEWAY)
@@ -76,7 +76,7 @@ def test_expiry() -> None:
 @example(token({"exp": float("nan")}), 0.0)
 @example("a." + base64.urlsafe_b64encode(b"[" * 100_000).decode() + ".b", 0.0)
 def test_any_token_has_an_expiry_or_none(text: str, now: float) -> None:
-    expiry = expiry_of(text)
+    expiry = jwt_expiry(text)
     assert expiry is None or isinstance(expiry, float)
     if is_fresh(text, now):
         assert expiry is not None

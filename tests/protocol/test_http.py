@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import fal_async.errors
 from fal_async.config import Hosts
-from fal_async.errors import ApiError, ResponseDecodeError, ValidationError
+from fal_async.errors import ApiError, RequestRef, ResponseDecodeError, ValidationError
 from fal_async.protocol.api_errors import error_of, needs_retry, retry_after
 from fal_async.protocol.http import HttpRequest, HttpResponse, Operation, decode_body
 from fal_async.protocol.origins import (
@@ -32,7 +32,10 @@ from fal_async.protocol.origins import (
 from tests.samples import answer, load, sample_names
 
 POST = HttpRequest(
-    operation=Operation.RUN, method="POST", url="https://fal.run/fal-ai/flux", endpoint_id="fal-ai/flux"
+    operation=Operation.RUN,
+    method="POST",
+    url="https://fal.run/fal-ai/flux",
+    ref=RequestRef(endpoint_id="fal-ai/flux"),
 )
 JSON = {"content-type": "application/json"}
 json_values = st.recursive(

@@ -15,7 +15,6 @@ from fal_async.protocol.multipart import (
     SentPart,
     UploadRecord,
     UploadState,
-    check_part_size,
     parse_record,
     part_line,
     plan_parts,
@@ -47,12 +46,6 @@ def test_parts_cover_the_file_once(size: int, part_size: int) -> None:
 def test_the_largest_file_of_the_usual_part_size() -> None:
     assert plan_parts(MAX_PARTS * PART_SIZE).part_size == PART_SIZE
     assert plan_parts(MAX_PARTS * PART_SIZE + 1).part_size == 11 * MiB
-
-
-@pytest.mark.parametrize("value", [0, -1, 1.5, True, "10"])
-def test_part_sizes_that_are_none(value: int) -> None:
-    with pytest.raises(ConfigurationError, match="part_size"):
-        check_part_size(value)
 
 
 def test_where_part_numbers_go() -> None:

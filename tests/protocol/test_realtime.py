@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from fal_async.config import Settings
 from fal_async.errors import ConfigurationError, ResponseDecodeError
 from fal_async.protocol.endpoint import EndpointId
+from fal_async.protocol.fields import jwt_expiry
 from fal_async.protocol.http import HttpResponse
 from fal_async.protocol.realtime import (
     Control,
@@ -25,7 +26,6 @@ from fal_async.protocol.realtime import (
     check_max_buffering,
     close_words,
     control_of,
-    expiry,
     is_lost,
     is_normal,
     may_be_control,
@@ -102,18 +102,18 @@ def test_what_is_no_token(body: str) -> None:
 
 
 def test_a_token_says_itself_how_long_it_lives() -> None:
-    assert expiry(jwt({"exp": 2000})) == 2000
+    assert jwt_expiry(jwt({"exp": 2000})) == 2000
     assert usable(jwt({"exp": 2000}), 1000, 120).use_until == 1900
     assert usable(jwt({"exp": 500}), 1000, 120).use_until == 1000
     for without in (jwt({}), jwt([]), jwt({"exp": "soon"}), jwt({"exp": True}), "opaque", "a.b.c", "a.!.c"):
-        assert expiry(without) is None
+        assert jwt_expiry(without) is None
         assert usable(without, 1000, 120).use_until == 1108
 
 
 @given(st.text())
 def test_any_token_is_looked_at_without_harm(token: str) -> None:
-    expiry(token)
-    expiry(f"a.{token}.c")
+    jwt_expiry(token)
+    jwt_expiry(f"a.{token}.c")
 
 
 INTERNAL = {"type": "x-fal-error", "error": "INTERNAL_ERROR", "reason": "why"}

@@ -17,13 +17,12 @@ from fal_async.protocol.sse import ServerSentEvent, SSEDecoder
 # --- a reference: the standard's wording, character by character where it can be -------------------------
 
 
-def reference(stream: bytes) -> tuple[list[ServerSentEvent], str, int | None, int]:
-    """Events, last event id, retry and comments of a whole stream (WHATWG HTML 9.2.6, in its order)."""
+def reference(stream: bytes) -> tuple[list[ServerSentEvent], str, int | None]:
+    """Events, last event id and retry of a whole stream (WHATWG HTML 9.2.6, in its order)."""
     text = stream.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
     events: list[ServerSentEvent] = []
     data = event = id_buffer = last_id = ""
     retry = event_retry = None
-    comments = 0
     for line in re.split("\r\n|\r|\n", text)[:-1]:
         if line == "":
             last_id = id_buffer
@@ -34,11 +33,9 @@ def reference(stream: bytes) -> tuple[list[ServerSentEvent], str, int | None, in
                 )
             data, event, event_retry = "", "", None
             continue
-        field, colon, value = line.partition(":")
+        field, _, value = line.partition(":")
         value = value[1:] if value[:1] == " " else value
-        if colon and not field:
-            comments += 1
-        elif field == "event":
+        if field == "event":
             event = value
         elif field == "data":
             data += value + "\n"
@@ -46,12 +43,12 @@ def reference(stream: bytes) -> tuple[list[ServerSentEvent], str, int | None, in
             id_buffer = value
         elif field == "retry" and re.fullmatch("[0-9]{1,10}", value):
             retry = event_retry = int(value)
-    return events, last_id, retry, comments
+    return events, last_id, retry
 
 
-def outcome(decoder: SSEDecoder, chunks: list[bytes]) -> tuple[list[ServerSentEvent], str, int | None, int]:
+def outcome(decoder: SSEDecoder, chunks: list[bytes]) -> tuple[list[ServerSentEvent], str, int | None]:
     events = [event for chunk in chunks for event in decoder.feed(chunk)]
-    return events, decoder.last_event_id, decoder.retry, decoder.comments
+    return events, decoder.last_event_id, decoder.retry
 
 
 def decode(*chunks: bytes) -> list[ServerSentEvent]:
@@ -166,14 +163,14 @@ def test_an_event_is_given_out_with_the_first_byte_of_its_closing_line_end() -> 
     assert decoder.feed(b"\r") == [E(data="b")]
 
 
-def test_comments_retry_and_id_are_told() -> None:
+def test_retry_and_id_are_told() -> None:
     decoder = SSEDecoder()
     assert decoder.feed(b": ping\n:\n\nretry: 1500\nid: 8\n") == []
-    assert (decoder.comments, decoder.retry, decoder.last_event_id) == (2, 1500, "")
+    assert (decoder.retry, decoder.last_event_id) == (1500, "")
     assert decoder.feed(b"\n") == []
     assert decoder.last_event_id == "8"
     assert decoder.feed(b"retry: x\nid\n\n") == []
-    assert (decoder.comments, decoder.retry, decoder.last_event_id) == (2, 1500, "")
+    assert (decoder.retry, decoder.last_event_id) == (1500, "")
 
 
 @pytest.mark.parametrize(
@@ -282,7 +279,6 @@ def test_what_is_encoded_is_decoded(events: list[ServerSentEvent], line_end: str
     stream = b"".join(encode(event, line_end) for event in events)
     decoder = SSEDecoder()
     assert outcome(decoder, cut(stream, places))[0] == events
-    assert decoder.comments == len(events)
     assert not decoder.incomplete
 
 

@@ -33,7 +33,7 @@ from fal_async import (
     ValidationError,
 )
 from fal_async.emulator import Answer, Emulator, Fault, JobContext, ModelError
-from fal_async.queue.updates import Mode
+from fal_async.protocol.following import Mode
 
 LLM = "fal-ai/any-llm"
 ASK = {"prompt": "x"}

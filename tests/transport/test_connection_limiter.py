@@ -9,10 +9,10 @@ import pytest
 
 from fal_async import Session
 from fal_async.emulator import Emulator, JobContext
-from fal_async.transport.connection_limiter import Lane
+from fal_async.transport.connection_limiter import ConnectionLimiter
 
 
-async def hold(lane: Lane, log: list[str], name: str, release: asyncio.Event) -> None:
+async def hold(lane: ConnectionLimiter, log: list[str], name: str, release: asyncio.Event) -> None:
     async with lane:
         log.append(name)
         await release.wait()
@@ -24,7 +24,7 @@ async def steps() -> None:
 
 
 async def test_no_more_than_the_limit_and_in_order() -> None:
-    lane, log, release = Lane(2), list[str](), asyncio.Event()
+    lane, log, release = ConnectionLimiter(2), list[str](), asyncio.Event()
     tasks = [asyncio.create_task(hold(lane, log, name, release)) for name in "abcd"]
     await steps()
     assert log == ["a", "b"]
@@ -35,7 +35,7 @@ async def test_no_more_than_the_limit_and_in_order() -> None:
 
 
 async def test_a_newcomer_waits_a_moment_for_a_place_that_gets_free() -> None:
-    lane, log = Lane(10, eager=1), list[str]()
+    lane, log = ConnectionLimiter(10, eager=1), list[str]()
     first, second = asyncio.Event(), asyncio.Event()
     tasks = [
         asyncio.create_task(hold(lane, log, "a", first)),
@@ -56,7 +56,7 @@ async def test_a_newcomer_waits_a_moment_for_a_place_that_gets_free() -> None:
 
 
 async def test_a_turn_that_comes_with_its_cancellation_goes_to_the_next() -> None:
-    lane, log = Lane(1), list[str]()
+    lane, log = ConnectionLimiter(1), list[str]()
     first, second = asyncio.Event(), asyncio.Event()
     second.set()
     tasks = [

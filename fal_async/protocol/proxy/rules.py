@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import attrs
 
+from fal_async.checks import check_int, checked
 from fal_async.errors import ConfigurationError
 from fal_async.protocol.endpoint import NAMESPACES
 
@@ -137,11 +138,6 @@ def _routes(names: Iterable[str]) -> frozenset[ProxyRoute]:
     return routes
 
 
-def _check_size(_: object, attribute: attrs.Attribute[int], value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(f"{attribute.name}={value!r}: expected a whole number of bytes, 1 or more")
-
-
 @attrs.frozen(kw_only=True)
 class ProxyRules:
     """What may pass.
@@ -155,7 +151,7 @@ class ProxyRules:
 
     endpoints: tuple[EndpointPattern, ...] = attrs.field(converter=_patterns)
     allow: frozenset[ProxyRoute] = attrs.field(default=frozenset(), converter=_routes)
-    max_body: int = attrs.field(default=DEFAULT_MAX_BODY, validator=_check_size)
+    max_body: int = attrs.field(default=DEFAULT_MAX_BODY, validator=checked(check_int, least=1))
     headers: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
 
     def __attrs_post_init__(self) -> None:
