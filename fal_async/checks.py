@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -80,10 +81,6 @@ def check_function(name: str, value: object) -> None:
 def check_plain_function(name: str, value: object) -> None:
     """A function that is not async, or None: for what is called where nothing can be awaited."""
     check_function(name, value)
-    if value is None:
-        return
-    import inspect  # seldom needed, and slow to import beside what `import fal_async` costs
-
     if inspect.iscoroutinefunction(value):
         raise ConfigurationError(f"{name} is a coroutine function, but it is not awaited: use def")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import enum
 import json
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal, TypedDict
+from collections.abc import Callable, Mapping
+from inspect import cleandoc
+from typing import Any, Literal, TypedDict, TypeVar
 
 import attrs
 
@@ -15,6 +16,7 @@ from fal_async.config import RetryPolicy
 from fal_async.errors import ConfigurationError
 
 Priority = Literal["normal", "low"]
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Decision(enum.StrEnum):
@@ -214,10 +216,16 @@ OPTION_LINES: Mapping[str, str] = {
 """What each option does (protocol 3.1, 4.1), said once. None leaves it to fal's, or the session's, default."""
 
 
-def option_lines(*, queue: bool, indent: int) -> str:
-    """The `Args:` lines of a docstring, `indent` spaces to the right."""
-    names = QueueOptions.__optional_keys__ if queue else RunOptions.__optional_keys__
-    return "\n".join(f"{' ' * indent}{name}: {text}" for name, text in OPTION_LINES.items() if name in names)
+def documented(known: type[RunOptions]) -> Callable[[F], F]:
+    """Lists the options in a function's docstring: of `**options`, `help()` shows nothing but the name."""
+    lines = [f"    {name}: {text}" for name, text in OPTION_LINES.items() if name in known.__annotations__]
+
+    def decorate(function: F) -> F:
+        if function.__doc__:  # `python -OO` keeps none
+            function.__doc__ = "\n".join([cleandoc(function.__doc__), "", "Options:", *lines])
+        return function
+
+    return decorate
 
 
 @attrs.frozen(kw_only=True)
@@ -246,28 +254,30 @@ class CallOptions:
     )
 
     @classmethod
-    def of(cls, options: Mapping[str, Any], *, queue: bool) -> CallOptions:
-        """The options that a call was given; without any, always the same value.
+    def of(cls, function: str, given: Mapping[str, Any], known: type[RunOptions]) -> CallOptions:
+        """The keyword arguments of a call as a value; without any, always the same one.
 
-        ConfigurationError for a wrong value, and for a name that is none of `QueueOptions`, or of `RunOptions`
-        where the call does not go through the queue (`queue=False`).
+        Raises:
+            TypeError: `function` takes no argument of this name; says which one may be meant.
+            ConfigurationError: a wrong value.
         """
-        if not options:
+        if not given:
             return NO_OPTIONS
-        known = QueueOptions.__optional_keys__ if queue else RunOptions.__optional_keys__
-        if unknown := [name for name in options if name not in known]:
-            raise ConfigurationError(_unknown_option(unknown[0], known))
-        given = {name: value for name, value in options.items() if value is not None}
-        return cls(**given) if given else NO_OPTIONS
+        for name in given:
+            if name not in known.__annotations__:
+                raise TypeError(_unexpected(function, name, known))
+        options = {name: value for name, value in given.items() if value is not None}
+        return cls(**options) if options else NO_OPTIONS
 
 
-def _unknown_option(name: str, known: Iterable[str]) -> str:
-    if name in OPTION_LINES:
-        return f"{name}: an option of subscribe and submit only: this call does not go through the queue"
+def _unexpected(function: str, name: str, known: type[RunOptions]) -> str:
+    words = f"{function}() got an unexpected keyword argument {name!r}"
+    if name in QueueOptions.__annotations__:
+        return f"{words}: it is for requests that go through the queue"
     from difflib import get_close_matches  # seldom needed, and slow to import
 
-    close = get_close_matches(name, known, n=1)
-    return f"{name}: there is no such option" + (f": did you mean {close[0]}?" if close else "")
+    close = get_close_matches(name, known.__annotations__, n=1)
+    return f"{words}: did you mean {close[0]!r}?" if close else words
 
 
 NO_OPTIONS = CallOptions()

@@ -6,7 +6,7 @@ import copy
 import json
 import math
 import pickle
-from typing import Any
+from typing import Any, Unpack
 
 import attrs
 import pytest
@@ -26,7 +26,7 @@ from fal_async.options import (
     bundle,
     clean_headers,
     clean_tags,
-    option_lines,
+    documented,
     tags_header,
 )
 
@@ -62,42 +62,59 @@ def test_a_header_that_is_refused_is_not_shown() -> None:
 
 def test_every_option_has_one_line_that_says_what_it_does() -> None:
     fields = {field.name for field in attrs.fields(CallOptions)}
-    assert set(OPTION_LINES) == QueueOptions.__optional_keys__ == fields
+    assert set(OPTION_LINES) == set(QueueOptions.__annotations__) == fields
     queue_only = {name for name, line in OPTION_LINES.items() if line.endswith("queue only.")}
-    assert RunOptions.__optional_keys__ == fields - queue_only
+    assert set(RunOptions.__annotations__) == fields - queue_only
 
 
-def test_the_lines_of_a_docstring_name_the_options_of_that_call() -> None:
-    lines = option_lines(queue=False, indent=4).splitlines()
+def test_a_docstring_lists_the_options_of_its_call() -> None:
+    @documented(RunOptions)
+    def run(**options: Unpack[RunOptions]) -> None:
+        """Runs it."""
+
+    assert run.__doc__ is not None
+    first, _, heading, *lines = run.__doc__.splitlines()
+    assert (first, heading) == ("Runs it.", "Options:")
     assert lines[0] == "    hint: prefers a runner that reported this hint (session affinity)."
-    assert len(lines) == len(RunOptions.__optional_keys__)
-    assert "    max_queue_length: " in option_lines(queue=True, indent=4)
+    assert len(lines) == len(RunOptions.__annotations__)
 
 
 def test_the_options_of_a_call_are_taken_by_name() -> None:
     retry = RetryPolicy(max_attempts=1)
     given: QueueOptions = {"hint": "h", "no_retry": False, "retry": retry, "tags": None}
-    assert CallOptions.of(given, queue=True) == CallOptions(hint="h", no_retry=False, retry=retry)
+    options = CallOptions.of("submit", given, QueueOptions)
+    assert options == CallOptions(hint="h", no_retry=False, retry=retry)
 
 
-@pytest.mark.parametrize("options", [{}, {"hint": None}, {"hint": None, "retry": None}])
-def test_no_options_are_always_the_same_value(options: dict[str, Any]) -> None:
-    assert CallOptions.of(options, queue=False) is NO_OPTIONS
+@pytest.mark.parametrize("given", [{}, {"hint": None}, {"hint": None, "retry": None}])
+def test_no_options_are_always_the_same_value(given: dict[str, Any]) -> None:
+    assert CallOptions.of("run", given, RunOptions) is NO_OPTIONS
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("given", "words"),
     [
-        ({"hnt": "h"}, r"^hnt: there is no such option: did you mean hint\?$"),
-        ({"hint": "h", "zzz": None}, "^zzz: there is no such option$"),
-        ({"priority": "low"}, "^priority: an option of subscribe and submit only"),
+        ({"hnt": "h"}, "'hnt': did you mean 'hint'?"),
+        ({"hint": "h", "zzz": None}, "'zzz'"),
+        ({"priority": "low"}, "'priority': it is for requests that go through the queue"),
+    ],
+)
+def test_a_name_that_a_call_does_not_take_is_a_type_error(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        CallOptions.of("run", given, RunOptions)
+    assert str(caught.value) == f"run() got an unexpected keyword argument {words}"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
         ({"retry": 3}, r"^retry is a int: expected RetryPolicy\(...\)$"),
         ({"inline_below": -1}, "^inline_below=-1: expected an int >= 0, or None$"),
     ],
 )
-def test_an_option_that_a_call_does_not_take_is_refused(options: dict[str, Any], words: str) -> None:
+def test_a_wrong_value_of_an_option_is_refused_when_it_is_given(given: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
-        CallOptions.of(options, queue=False)
+        CallOptions.of("run", given, RunOptions)
 
 
 def test_no_options_at_all_make_no_value() -> None:
