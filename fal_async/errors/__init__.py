@@ -67,8 +67,6 @@ from fal_async.errors.root import (
     FalError,
     RequestRef,
     SessionStateError,
-    about,
-    name_request,
     naming,
 )
 
@@ -102,8 +100,6 @@ __all__ = [
     "UploadError",
     "ValidationError",
     "WebhookVerificationError",
-    "about",
-    "name_request",
     "naming",
     "one_line",
     "safe_repr",

@@ -93,28 +93,6 @@ class FalError(Exception):
         return _rebuild, (type(self), self.args), self.__dict__
 
 
-def name_request(error: FalError, request_id: str | None, endpoint_id: str | None) -> None:
-    """Which request `error` is about, where it does not know yet."""
-    error.request_id = error.request_id or request_id
-    error.endpoint_id = error.endpoint_id or endpoint_id
-
-
-class about:  # as `contextlib.suppress`; no generator: it is on the path of each result
-    """Errors of ours that leave this block name the request and the endpoint, where they did not yet."""
-
-    __slots__ = ("_endpoint_id", "_request_id")
-
-    def __init__(self, request_id: str | None, endpoint_id: str | None) -> None:
-        self._request_id, self._endpoint_id = request_id, endpoint_id
-
-    def __enter__(self) -> None:
-        """Nothing to prepare."""
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, FalError):
-            name_request(error, self._request_id, self._endpoint_id)
-
-
 class naming:  # as `contextlib.suppress`; no generator: it is on the path of each result
     """Every FalError that leaves the block is `about(ref)`."""
 

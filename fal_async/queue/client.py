@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator, Collection
 from typing import Any, Unpack
 
 from fal_async.cancellation import Wait, submit_under, supervise
-from fal_async.keyword_options import QueueOptions, documented, options_of
 from fal_async.models import CancelOutcome, QueueStatus, Result, T
+from fal_async.options import CallOptions, QueueOptions, documented
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.following import Mode
 from fal_async.queue.handle import RequestHandle
@@ -43,11 +43,9 @@ class Queue:
         arrive). Cancelled in its midst, it waits briefly for the id and cancels the request, which nobody
         would know of. `retry` is the policy for following the request through its handle, too.
         """
-        call_options, retry = options_of("submit", options, QueueOptions)
+        call_options = CallOptions.of("submit", options, QueueOptions)
         endpoint = EndpointId.parse(endpoint_id, path)
-        new = NewRequest(
-            endpoint=endpoint, input=input, options=call_options, webhook_url=webhook_url, retry=retry
-        )
+        new = NewRequest(endpoint=endpoint, input=input, options=call_options, webhook_url=webhook_url)
         wait, progress = Wait(endpoint_id=endpoint.full), Progress()
 
         async def submit() -> RequestHandle:

@@ -86,9 +86,9 @@ class QueueOperations:
         request = submit_request(
             self.settings, new.endpoint, encode_json(value), new.options, new.webhook_url
         )
-        response = await self.transport.send(request, retry=new.retry, progress=progress)
+        response = await self.transport.send(request, retry=new.options.retry, progress=progress)
         state = self.submitted(new.endpoint, _submission_of(request, response, progress))
-        state.attempts["submit"], state.retry = response.attempts, new.retry
+        state.attempts["submit"], state.retry = response.attempts, new.options.retry
         state.submitted_at = asyncio.get_running_loop().time()
         logger.debug("submitted to %s (request %s)", state.endpoint_id, state.request_id)
         return state

@@ -24,7 +24,6 @@ class NewRequest:
     input: Any
     options: CallOptions
     webhook_url: str | None = None
-    retry: RetryPolicy | None = None
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)

@@ -10,9 +10,8 @@ from fal_async.cancellation import Wait, supervise
 from fal_async.checks import check_function
 from fal_async.config import NO_KEY
 from fal_async.errors import AuthenticationError, ConfigurationError, NotFoundError
-from fal_async.keyword_options import QueueOptions, RunOptions, documented, options_of
 from fal_async.models import Result, T
-from fal_async.options import clean_headers
+from fal_async.options import CallOptions, QueueOptions, RunOptions, clean_headers, documented
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.following import Following, SubscribeMode
 from fal_async.protocol.json_input import input_value
@@ -81,7 +80,7 @@ class Calls:
 
         endpoint = EndpointId.parse(endpoint_id, path)
         check_output_type(output_type)
-        call_options, retry = options_of("stream", options, RunOptions)
+        call_options = CallOptions.of("stream", options, RunOptions)
         idle_timeout = check_idle_timeout(idle_timeout)
 
         async def begin() -> Beginning:
@@ -93,7 +92,7 @@ class Calls:
                 request=stream_request(self._view.settings, endpoint, value, call_options),
                 output_type=output_type,
                 idle_timeout=idle_timeout,
-                retry=retry,
+                retry=call_options.retry,
             )
 
         return EventStream(begin)
@@ -129,7 +128,7 @@ class Calls:
             TransportError: fal was not reached. ResponseDecodeError: not the promised shape.
         """
         check_output_type(output_type)
-        call_options, retry = options_of("run", options, RunOptions)
+        call_options = CallOptions.of("run", options, RunOptions)
         asked = DirectRun(
             view=self._view,
             endpoint=EndpointId.parse(endpoint_id, path),
@@ -137,7 +136,6 @@ class Calls:
             options=call_options,
             method=method,
             output_type=output_type,
-            retry=retry,
         )
         if timeout is None:
             return await asked.result()
@@ -199,7 +197,7 @@ class Calls:
         check_function("on_queue_update", on_queue_update)
         check_function("on_enqueue", on_enqueue)
         check_output_type(output_type)
-        call_options, retry = options_of("subscribe", options, QueueOptions)
+        call_options = CallOptions.of("subscribe", options, QueueOptions)
         asked = Subscription(
             operations=self._view.operations,
             new=NewRequest(
@@ -207,7 +205,6 @@ class Calls:
                 input=input,
                 options=call_options,
                 webhook_url=webhook_url if receiver is None else receiver.url,
-                retry=retry,
             ),
             following=following,
             on_enqueue=on_enqueue,

@@ -6,7 +6,6 @@ from typing import Any
 
 import attrs
 
-from fal_async.config import RetryPolicy
 from fal_async.models import Result
 from fal_async.options import CallOptions
 from fal_async.protocol.endpoint import EndpointId
@@ -26,7 +25,6 @@ class DirectRun:
     options: CallOptions
     method: str
     output_type: Any
-    retry: RetryPolicy | None
     progress: Progress = attrs.field(factory=Progress, init=False)
 
     async def result(self) -> Result[Any]:
@@ -34,5 +32,5 @@ class DirectRun:
         view, inline_below = self.view, self.options.inline_below or 0
         value = await view.files.with_urls(input_value(self.input), inline_below=inline_below)
         request = run_request(view.settings, self.endpoint, value, self.options, self.method)
-        response = await view.transport.send(request, retry=self.retry, progress=self.progress)
+        response = await view.transport.send(request, retry=self.options.retry, progress=self.progress)
         return parse_run(response, self.endpoint, self.output_type, view.files)

@@ -11,9 +11,9 @@ import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from fal_async.errors import FalError, TransportError, TransportTimeoutError, one_line
+from fal_async.errors import FalError, RequestRef, TransportError, TransportTimeoutError, one_line
 from fal_async.protocol.origins import host_of, without_query
-from fal_async.transport.attempt import LONG, Call, names_of
+from fal_async.transport.attempt import LONG, Call
 
 FAILURES = (aiohttp.ClientError, TimeoutError, OSError, UnicodeError)
 """The last one is the look-up's, for a host name that can be none."""
@@ -69,13 +69,15 @@ def unreachable(error: BaseException) -> bool:
 def transport_error(call: Call, error: BaseException) -> FalError:
     """Ours for one of aiohttp's, which stays as its cause, without what nobody may see."""
     _conceal(error)
-    names = names_of(call.request)
-    names["request_id"] = names["request_id"] or call.seen_id
+    return _translated(call, error).about(call.request.ref).about(RequestRef(request_id=call.seen_id))
+
+
+def _translated(call: Call, error: BaseException) -> FalError:
     host = host_of(call.request.url)
     if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientConnectorError):
-        return TransportTimeoutError(_what_took_too_long(call, error, host), **names)
+        return TransportTimeoutError(_what_took_too_long(call, error, host))
     passing = not isinstance(error, aiohttp.ClientConnectorCertificateError)
-    return TransportError(_what_broke(error, host), retryable=passing, **names)
+    return TransportError(_what_broke(error, host), retryable=passing)
 
 
 def _conceal(error: BaseException) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
-from typing import Any
 
 from fal_async.config import RetryPolicy, Timeouts
 from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
@@ -56,7 +55,3 @@ class Call:
         self.progress.sent = False
         self.seen_id = None
         self.headers = {}
-
-
-def names_of(request: HttpRequest) -> dict[str, Any]:
-    return {"request_id": request.request_id, "endpoint_id": request.endpoint_id}

@@ -24,7 +24,7 @@ from fal_async.transport.aiohttp_errors import (
     transport_error,
     unreachable,
 )
-from fal_async.transport.attempt import Call, names_of
+from fal_async.transport.attempt import Call
 from fal_async.transport.pool import Pool
 from fal_async.transport.request_body import body_of
 from fal_async.transport.response_body import lower_names, read_in_time
@@ -93,7 +93,7 @@ class Exchange:
                 return response
             response.release()
             url = target
-        raise TransportError("redirected in a circle", retryable=False, **names_of(request))
+        raise TransportError("redirected in a circle", retryable=False).about(request.ref)
 
     async def request(
         self, call: Call, url: str, first: BaseException | None = None

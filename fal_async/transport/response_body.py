@@ -12,7 +12,7 @@ from fal_async.errors import FalError, SessionStateError, TransportError
 from fal_async.protocol.api_errors import error_of
 from fal_async.protocol.http import REQUEST_ID, HttpResponse
 from fal_async.transport.aiohttp_errors import aiohttp_errors
-from fal_async.transport.attempt import Call, names_of
+from fal_async.transport.attempt import Call
 from fal_async.transport.pool import Pool
 
 _MAX_ERROR_BODY = 16 * 1024 * 1024
@@ -41,8 +41,8 @@ class AiohttpOpenResponse:
         except TransportError as error:
             if not self._pool.closed:
                 raise
-            names = names_of(self._call.request) | {"request_id": self.request_id}
-            raise SessionStateError("the session was closed meanwhile", **names) from error.__cause__
+            closed = SessionStateError("the session was closed meanwhile", request_id=self.request_id)
+            raise closed.about(self._call.request.ref) from error.__cause__
 
 
 async def read_in_time(
