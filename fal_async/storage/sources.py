@@ -148,12 +148,28 @@ def _open_image(image: Any, format: str) -> Source:
     return _in_memory(image_bytes(image, format), f"image.{format}")
 
 
-_turns: weakref.WeakValueDictionary[tuple[int, int], asyncio.Lock] = weakref.WeakValueDictionary()
-"""One lock for each event loop and file object, by their ids: many file objects can't be keys themselves.
+class _Turn(asyncio.Lock):
+    """Held while a file object is read. Only tasks of the event loop that made it can wait for it."""
 
-A lock lives as long as a task holds it or waits for it. Such a task keeps its loop and the file alive, so that
-no other object has these ids meanwhile. The table is the module's, since sessions may share a file object.
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self.loop = loop
+
+
+_turns: weakref.WeakValueDictionary[int, _Turn] = weakref.WeakValueDictionary()
+"""By the file object's id, as not every file object can be a key. The table is the module's: sessions may share
+a file object. The task that holds a turn keeps the file object alive, so that no other one has its id meanwhile.
 """
+
+
+def _turn_of(file: Any) -> _Turn:
+    """UploadError where another event loop reads it now."""
+    turn, loop = _turns.get(id(file)), asyncio.get_running_loop()
+    if turn is None or (turn.loop is not loop and not turn.locked()):
+        turn = _turns[id(file)] = _Turn(loop)
+    if turn.loop is not loop:
+        raise UploadError(f"{_name_of(file)} is being read in another event loop")
+    return turn
 
 
 async def _open_file_object(file: Any, stack: contextlib.AsyncExitStack) -> Source:
@@ -163,8 +179,7 @@ async def _open_file_object(file: Any, stack: contextlib.AsyncExitStack) -> Sour
     """
     if isinstance(file, io.TextIOBase):
         raise ConfigurationError("the file is open as text: open it in binary mode, open(path, 'rb')")
-    key = (id(asyncio.get_running_loop()), id(file))
-    await stack.enter_async_context(_turns.setdefault(key, asyncio.Lock()))
+    await stack.enter_async_context(_turn_of(file))
     name = _name_of(file)
     try:
         place = await in_thread(partial(_place_of, file))

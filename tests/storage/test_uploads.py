@@ -27,6 +27,7 @@ from fal_async import (
 )
 from fal_async.emulator import Emulator, Fault
 from fal_async.protocol.media import HEAD
+from fal_async.storage.sources import opened
 from tests.storage.conftest import QUICK
 from tests.storage.pictures import PNG, KiB, header, some_bytes, some_file, stored
 
@@ -138,6 +139,20 @@ async def test_one_file_object_in_several_uploads_at_once(
         assert handle.tell() == 0
     for url in (*urls, *input.values()):
         assert stored(emulator, url) == path.read_bytes()
+
+
+async def test_a_file_object_that_another_event_loop_reads_is_refused() -> None:
+    """Neither mixed up with that one's reads nor waited for: a lock wakes nobody in another loop."""
+    file = io.BytesIO(b"x")
+
+    async def size_of() -> int:
+        async with opened(file) as source:
+            return source.size
+
+    async with opened(file):
+        with pytest.raises(UploadError, match="another event loop"):
+            await asyncio.to_thread(asyncio.run, size_of())
+    assert await asyncio.to_thread(asyncio.run, size_of()) == 1
 
 
 async def test_a_pipe_in_two_uploads_at_once(fal: Session, emulator: Emulator) -> None:

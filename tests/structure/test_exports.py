@@ -80,3 +80,19 @@ def test_importing_the_package_loads_next_to_nothing() -> None:
 def test_values_come_without_the_network() -> None:
     loaded = loaded_after("from fal_async import CallOptions, FalError, Hosts, Result")
     assert loaded & {"aiohttp", "asyncio", "backoff", "cattrs", "yarl"} == set()
+
+
+@pytest.mark.parametrize("folder", ["realtime", "storage", "webhooks"])
+def test_a_folder_gives_its_names(folder: str) -> None:
+    module = importlib.import_module(f"fal_async.{folder}")
+    assert module.__doc__
+    assert module.__all__ == sorted(set(module.__all__))
+    for name in module.__all__:
+        assert getattr(module, name) is getattr(fal_async, name, getattr(module, name))
+    with pytest.raises(AttributeError, match="no attribute 'Sesion'"):
+        _ = module.Sesion
+
+
+def test_parts_that_need_no_event_loop_load_none() -> None:
+    loaded = loaded_after("from fal_async import Claim, encode")
+    assert loaded & {"aiohttp", "asyncio"} == set()
