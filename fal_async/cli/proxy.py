@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from fal_async.cli import fail, listening
 from fal_async.config import NO_KEY, from_env
 from fal_async.errors import ConfigurationError
-from fal_async.protocol.proxy.rules import DEFAULT_MAX_BODY, ON_REQUEST
+from fal_async.protocol.proxy.rules import DEFAULT_MAX_PROXIED_BODY, ON_REQUEST
 
 if TYPE_CHECKING:
     from fal_async.integrations.proxy import Authorize, FalProxy, ProxyRequest
@@ -55,7 +55,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=sorted(ON_REQUEST),
         help="a further route; repeatable",
     )
-    add("--max-body", type=int, default=DEFAULT_MAX_BODY, metavar="BYTES", help=f"of a request {default}")
+    add(
+        "--max-body",
+        type=int,
+        default=DEFAULT_MAX_PROXIED_BODY,
+        metavar="BYTES",
+        help=f"of a request {default}",
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -32,7 +32,7 @@ from fal_async.protocol.proxy.headers import (
     returned_headers,
     target_values,
 )
-from fal_async.protocol.proxy.rules import DEFAULT_MAX_BODY, ProxyRoute, ProxyRules, Refusal
+from fal_async.protocol.proxy.rules import DEFAULT_MAX_PROXIED_BODY, ProxyRoute, ProxyRules, Refusal
 from fal_async.protocol.proxy.target import MAX_TOKEN_BODY, Target, checked_token_body, find_target
 from fal_async.session import Session
 from fal_async.transport import OpenResponse, Transport
@@ -100,7 +100,7 @@ class FalProxy:
         anonymous: bool = False,
         limit: Limit | None = None,
         allow: Collection[str] = (),
-        max_body: int = DEFAULT_MAX_BODY,
+        max_body: int = DEFAULT_MAX_PROXIED_BODY,
         headers: Collection[str] = (),
         session: Session | None = None,
     ) -> None:
