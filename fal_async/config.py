@@ -179,11 +179,6 @@ class RetryPolicy:
     )
 
 
-def check_retry(retry: RetryPolicy | None) -> None:
-    """Raise ConfigurationError unless `retry` is a RetryPolicy or None."""
-    check_kind("retry", retry, kind=RetryPolicy, or_none=True)
-
-
 def _check_proxy_url(_: Any, attribute: attrs.Attribute[Any], value: str | None) -> None:
     if value is None:
         return

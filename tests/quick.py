@@ -27,7 +27,8 @@ def quick(**other: Any) -> RetryPolicy:
 @asynccontextmanager
 async def session_on(emulator: Emulator, **options: Any) -> AsyncIterator[Session]:
     options.setdefault("retry", quick())
-    async with Session(emulator.key, hosts=emulator.hosts, **options) as fal:
+    options.setdefault("credentials", emulator.key)
+    async with Session(hosts=emulator.hosts, **options) as fal:
         yield fal
 
 

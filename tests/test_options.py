@@ -23,7 +23,6 @@ from fal_async.options import (
     QueueOptions,
     RunOptions,
     StorageSettings,
-    bundle,
     clean_headers,
     clean_tags,
     documented,
@@ -118,8 +117,8 @@ def test_a_wrong_value_of_an_option_is_refused_when_it_is_given(given: dict[str,
 
 
 def test_no_options_at_all_make_no_value() -> None:
-    assert bundle() is NO_OPTIONS
-    assert bundle(no_retry=False) == CallOptions(no_retry=False)
+    assert CallOptions.of("subscribe", {}, QueueOptions) is NO_OPTIONS
+    assert CallOptions.of("subscribe", {"no_retry": False}, QueueOptions) == CallOptions(no_retry=False)
     everything: dict[str, Any] = {
         "hint": "h",
         "priority": "low",
@@ -133,7 +132,7 @@ def test_no_options_at_all_make_no_value() -> None:
         "max_queue_length": 0,
         "inline_below": 0,
     }
-    assert bundle(**everything) == CallOptions(**everything)
+    assert CallOptions.of("subscribe", everything, QueueOptions) == CallOptions(**everything)
     assert {*everything, "retry"} == {field.name for field in attrs.fields(CallOptions)}
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import copy
 import gc
-import json
 import logging
 import pickle
 import ssl
 import subprocess
 import sys
-import time
 import weakref
 from pathlib import Path
 from typing import Any
@@ -22,8 +19,6 @@ import pytest
 
 import fal_async
 from fal_async import (
-    AuthenticationError,
-    BalanceExhaustedError,
     CancelOutcome,
     ConfigurationError,
     Hosts,
@@ -188,110 +183,6 @@ def test_it_cant_be_pickled_or_copied() -> None:
     for attempt in (pickle.dumps, copy.copy, copy.deepcopy):
         with pytest.raises(TypeError, match="make one where it is used"):
             attempt(session)
-
-
-# Keys.
-
-
-@pytest.mark.parametrize("key", ["", "nocolon", "a:", ":b", "a b:c", "schlüssel:wert", "a:b\nc"])
-def test_what_cant_be_a_key_is_refused_without_showing_it(key: str) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        Session(key)
-    assert not key or key not in str(caught.value)
-
-
-async def test_a_key_from_a_file_may_end_in_a_line_break(emulator: Emulator) -> None:
-    async with Session(f"{emulator.key}\n", hosts=emulator.hosts) as fal:
-        assert await fal.verify_credentials()
-
-
-async def test_the_chain_of_the_environment(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FAL_BASE_URL", emulator.url)
-    key_id, secret = emulator.key.split(":")
-    monkeypatch.setenv("FAL_KEY_ID", key_id)
-    monkeypatch.setenv("FAL_KEY_SECRET", secret)
-    async with Session() as fal:
-        assert await fal.verify_credentials()
-    monkeypatch.setenv("FAL_KEY", "wrong:key")
-    async with Session() as fal:
-        assert not await fal.verify_credentials()
-    async with Session(emulator.key) as fal:
-        assert await fal.verify_credentials()
-    async with Session.with_credentials(emulator.key) as fal:
-        assert await fal.verify_credentials()
-
-
-async def test_a_function_is_asked_for_each_request(emulator: Emulator) -> None:
-    # A refused key is asked for once more: it may have been rotated meanwhile.
-    keys = [emulator.key, "wrong:key", "wrong:key", f"Key {emulator.key}"]
-
-    async def ask() -> str:
-        return keys.pop(0)
-
-    async with Session(ask, hosts=emulator.hosts) as fal:
-        await fal.run(LLM, ASK)
-        with pytest.raises(AuthenticationError):
-            await fal.run(LLM, ASK)
-        await fal.run(LLM, ASK)
-    async with Session(lambda: emulator.key, hosts=emulator.hosts) as fal:
-        await fal.run(LLM, ASK)
-    async with Session(lambda: 3, hosts=emulator.hosts) as fal:  # type: ignore[arg-type]
-        with pytest.raises(ConfigurationError, match="expected a text"):
-            await fal.run(LLM, ASK)
-
-
-async def test_verifying_costs_nothing_and_names_an_empty_account(emulator: Emulator) -> None:
-    async with Session(emulator.key, hosts=emulator.hosts) as fal:
-        assert await fal.verify_credentials()
-        emulator.lock_account()
-        with pytest.raises(BalanceExhaustedError, match="billing"):
-            await fal.verify_credentials()
-    assert not emulator.jobs
-    async with Session(hosts=emulator.hosts) as fal:
-        with pytest.raises(ConfigurationError, match="no FAL_KEY found"):
-            await fal.verify_credentials()
-
-
-def login_token(expires_in: float) -> str:
-    claims = base64.urlsafe_b64encode(json.dumps({"exp": time.time() + expires_in}).encode()).decode()
-    return f"head.{claims.rstrip('=')}.signature"
-
-
-@pytest.mark.parametrize("life", [None, -10, 100, "no token"])
-async def test_the_command_lines_login_is_refreshed_but_not_written(
-    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, life: float | str | None
-) -> None:
-    stored = login_token(life) if isinstance(life, int | float) else life
-    text = "\n".join(["refresh-1", *([stored] if stored else [])])
-    (tmp_path / "auth0_token").write_text(text)
-    monkeypatch.setenv("FAL_HOME_DIR", str(tmp_path))
-    emulator.add_login("refresh-1")
-    async with Session(hosts=emulator.hosts) as fal:
-        await asyncio.gather(*(fal.run(LLM, ASK) for _ in range(10)))
-        assert emulator.count("token") == 1
-        emulator.revoke_tokens()
-        await fal.run(LLM, ASK)
-        assert emulator.count("token") == 2
-    assert (tmp_path / "auth0_token").read_text() == text
-
-
-async def test_a_login_that_has_ended_says_what_to_do(
-    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "auth0_token").write_text("unknown\n")
-    monkeypatch.setenv("FAL_HOME_DIR", str(tmp_path))
-    async with Session(hosts=emulator.hosts) as fal:
-        with pytest.raises(AuthenticationError, match="fal auth login") as caught:
-            await fal.run(LLM, ASK)
-    assert "unknown" not in str(caught.value)
-
-
-async def test_forced_login_ignores_the_key(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FAL_KEY", emulator.key)
-    monkeypatch.setenv("FAL_FORCE_AUTH_BY_USER", "1")
-    async with Session(hosts=emulator.hosts) as fal:
-        with pytest.raises(ConfigurationError, match="no FAL_KEY"):
-            await fal.run(LLM, ASK)
 
 
 # Views.

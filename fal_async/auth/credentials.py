@@ -1,4 +1,4 @@
-"""Where the key comes from: a text, a function asked for each request, or the command line's login."""
+"""Sources of the key: one fixed `str`, or a function that is asked for each attempt."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from fal_async.config import Credentials, Hosts, authorization
+from fal_async.config import authorization
 from fal_async.errors import ConfigurationError, FalError, TransportError
 from fal_async.protocol.http import HttpRequest, HttpResponse
 
@@ -99,20 +99,3 @@ class AskedKey:
 
     def refused(self, header: str) -> bool:
         return self._rotation.refused(header)
-
-
-def key_source(credentials: Credentials | None, env_key: str | None, home: str, hosts: Hosts) -> KeySource:
-    """The chain of protocol 1.4: what was given, the environment, the command line's login."""
-    if callable(credentials):
-        return AskedKey(credentials)
-    if credentials is not None:
-        if not isinstance(credentials, str):
-            raise ConfigurationError(
-                f"credentials is a {type(credentials).__name__}: expected 'key_id:key_secret' or a function"
-            )
-        return FixedKey(authorization(credentials))
-    if env_key is not None:
-        return FixedKey(authorization(env_key))
-    from fal_async.auth.cli_login import CliLogin
-
-    return CliLogin(home, hosts)

@@ -9,22 +9,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import hmac
 import os
 import socket
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fal_async.cli import fail, listening
-from fal_async.config import NO_KEY
-from fal_async.environment import from_env
 from fal_async.errors import ConfigurationError
-from fal_async.protocol.proxy.rules import DEFAULT_MAX_BODY, ON_REQUEST
+from fal_async.protocol.proxy.rules import DEFAULT_MAX_PROXIED_BODY, ON_REQUEST
 
-if TYPE_CHECKING:
-    from fal_async.integrations.proxy import Authorize, FalProxy, ProxyRequest
-
-TOKEN_VARIABLE = "FAL_PROXY_TOKEN"
 DEFAULT_PORT = 8766
 _SHUTDOWN_LIMIT = 5
 """Seconds that open streams get when it is stopped."""
@@ -56,7 +47,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=sorted(ON_REQUEST),
         help="a further route; repeatable",
     )
-    add("--max-body", type=int, default=DEFAULT_MAX_BODY, metavar="BYTES", help=f"of a request {default}")
+    add(
+        "--max-body",
+        type=int,
+        default=DEFAULT_MAX_PROXIED_BODY,
+        metavar="BYTES",
+        help=f"of a request {default}",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -64,8 +61,11 @@ def run(options: argparse.Namespace) -> int:
         import uvicorn
     except ImportError:
         return fail("proxy", "it runs on uvicorn: pip install 'fal-async[proxy]'")
+    # Not for --help: these take a quarter of a second to load.
+    from fal_async.cli.proxy_app import TOKEN_VARIABLE, check_key, make_app
+
     try:
-        _check_key()
+        check_key()
         app = make_app(options, os.environ.get(TOKEN_VARIABLE, ""))
         listener = _listener(options.host, options.port)
     except ConfigurationError as error:
@@ -81,17 +81,6 @@ def run(options: argparse.Namespace) -> int:
     return 0 if server.started else 1
 
 
-def _check_key() -> None:
-    """ConfigurationError at the start, in place of an error for each caller."""
-    from fal_async.auth.cli_login import LOGIN_FILE
-    from fal_async.auth.credentials import key_source
-
-    environment = from_env()
-    key_source(None, environment.key, environment.home, environment.hosts)
-    if environment.key is None and not (Path(environment.home).expanduser() / LOGIN_FILE).exists():
-        raise ConfigurationError(NO_KEY)
-
-
 def _listener(host: str, port: int) -> socket.socket:
     """Bound before it is announced. OSError where it can't be."""
     return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
@@ -99,28 +88,3 @@ def _listener(host: str, port: int) -> socket.socket:
 
 def _url(host: str, listener: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
-
-
-def make_app(options: argparse.Namespace, token: str) -> FalProxy:
-    """ConfigurationError where nobody could call, or a pattern is wrong."""
-    from fal_async.integrations.proxy import FalProxy
-
-    if not options.anonymous and not token:
-        raise ConfigurationError(f"set {TOKEN_VARIABLE}, or say --anonymous: everybody may then call")
-    return FalProxy(
-        endpoints=options.endpoints,
-        authorize=None if options.anonymous else _bearer(token),
-        anonymous=options.anonymous,
-        allow=options.allow,
-        max_body=options.max_body,
-    )
-
-
-def _bearer(token: str) -> Authorize:
-    expected = f"Bearer {token}".encode()
-
-    def authorize(request: ProxyRequest) -> bool:
-        given = request.headers.get("authorization", "").encode("utf-8", "replace")
-        return hmac.compare_digest(given, expected)
-
-    return authorize

@@ -5,7 +5,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 from fal_async.integrations import needed_by
 
@@ -13,13 +13,8 @@ with needed_by("fastapi", "FastAPI"):
     from fastapi import APIRouter, Depends, HTTPException, Request
     from fastapi.requests import HTTPConnection
 
-from fal_async.integrations.sse import (
-    disconnected,
-    end_tasks,
-    past_the_body,
-    sse_response,
-    while_connected,
-)
+from fal_async.integrations.disconnect import CLIENT_GONE, DisconnectWatch, disconnected
+from fal_async.integrations.sse import sse_response
 from fal_async.integrations.starlette import (
     Lifespan,
     client_gone_handler,
@@ -27,8 +22,10 @@ from fal_async.integrations.starlette import (
     fal_error_handler,
     fal_lifespan,
     get_session,
+    past_the_body,
     peer_address,
     webhook_route,
+    while_connected,
 )
 from fal_async.session import Session
 from fal_async.webhooks.receiver import WebhookReceiver
@@ -48,7 +45,6 @@ __all__ = [
     "webhook_router",
     "while_connected",
 ]
-_CLIENT_GONE = 499
 
 
 class FalDependency:
@@ -81,41 +77,16 @@ Fal = Annotated[Session, Depends(FalDependency(), scope="function")]
 @contextlib.asynccontextmanager
 async def _cancelled_on_disconnect(request: Request) -> AsyncIterator[None]:
     await past_the_body(request)  # before the handler, which may want to read it, too
-    watch = _Watch(request)
+    # FastAPI runs the handler in the same task.
+    handler = cast("asyncio.Task[Any]", asyncio.current_task())
+    watch = DisconnectWatch(handler, disconnected(request.receive))
     try:
-        try:
+        async with watch:
             yield
-        finally:
-            await watch.end()
     except asyncio.CancelledError:
         if not watch.is_the_cause():
             raise
-        raise HTTPException(_CLIENT_GONE) from None
-
-
-class _Watch:
-    """Cancels the task in which it was made, once the browser is gone: FastAPI runs the handler in it, too."""
-
-    def __init__(self, request: Request) -> None:
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("a dependency runs in a task")
-        self._handler: asyncio.Task[object] = task
-        self._cancelled = False
-        self._gone = asyncio.ensure_future(disconnected(request.receive))
-        self._gone.add_done_callback(self._cancel)
-
-    async def end(self) -> None:
-        self._gone.remove_done_callback(self._cancel)
-        await end_tasks(self._gone)
-
-    def is_the_cause(self) -> bool:
-        """Of a CancelledError, and alone: the server's own cancellation goes on."""
-        return self._cancelled and self._handler.uncancel() == 0
-
-    def _cancel(self, gone: asyncio.Future[None]) -> None:
-        if not gone.cancelled():
-            self._cancelled = self._handler.cancel()
+        raise HTTPException(CLIENT_GONE) from None
 
 
 def webhook_router(

@@ -4,7 +4,7 @@
 
 In FastAPI: `app.router.routes.append(...)` of the same. (`mount` answers under its path with a slash at the
 end: then that slash belongs into `proxyUrl`.) A client that is configured with `proxyUrl` sends each request
-here, with the true URL in a header (protocol 10). What may pass is decided in `protocol/proxy.py` before
+here, with the true URL in a header (protocol 10). What may pass is decided in `protocol/proxy/` before
 anything is sent. Bodies stream through, both ways.
 """
 
@@ -15,12 +15,14 @@ import inspect
 import logging
 import math
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import attrs
 
+from fal_async.config import Settings
 from fal_async.errors import ConfigurationError, FalError, RequestRef, SessionStateError
-from fal_async.integrations.asgi import RawAnswer, Receive, RequestBody, Scope, Send
+from fal_async.integrations.asgi_exchange import RawAnswer, Receive, RequestBody, Scope, Send
+from fal_async.integrations.disconnect import finished_before
 from fal_async.integrations.error_answers import answer_to
 from fal_async.options import tags_header
 from fal_async.protocol.http import HttpRequest, Operation
@@ -30,13 +32,11 @@ from fal_async.protocol.proxy.headers import (
     returned_headers,
     target_values,
 )
-from fal_async.protocol.proxy.rules import DEFAULT_MAX_BODY, ProxyRoute, ProxyRules, Refusal
+from fal_async.protocol.proxy.rules import DEFAULT_MAX_PROXIED_BODY, ProxyRoute, ProxyRules, Refusal
 from fal_async.protocol.proxy.target import MAX_TOKEN_BODY, Target, checked_token_body, find_target
+from fal_async.session import Session
 from fal_async.transport import OpenResponse
 from fal_async.version import __version__
-
-if TYPE_CHECKING:
-    from fal_async.session import Session
 
 logger = logging.getLogger("fal_async")
 _OPERATIONS: Mapping[ProxyRoute, Operation] = {
@@ -100,7 +100,7 @@ class FalProxy:
         anonymous: bool = False,
         limit: Limit | None = None,
         allow: Collection[str] = (),
-        max_body: int = DEFAULT_MAX_BODY,
+        max_body: int = DEFAULT_MAX_PROXIED_BODY,
         headers: Collection[str] = (),
         session: Session | None = None,
     ) -> None:
@@ -122,8 +122,6 @@ class FalProxy:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """On its own under a server: a session of its own, for as long as the server runs."""
-        from fal_async.session import Session
-
         await receive()  # startup
         made = self._session is None
         try:
@@ -151,21 +149,12 @@ class FalProxy:
             await answer.refuse(fitting.status, fitting.body["detail"], fitting.headers)
 
     async def _pass_on(self, scope: Scope, receive: Receive, answer: RawAnswer) -> None:
-        headers: list[tuple[bytes, bytes]] = list(scope["headers"])
-        target = find_target(scope["method"], target_values(headers), self.rules)
-        passed = forwarded_headers(headers, self.rules)
-        length = check_length(headers, self.rules)
-        await self._admit(_proxy_request(scope, target))
+        call = _checked(scope, self.rules)
+        await self._admit(_proxy_request(scope, call.target))
+        session = _session_of(scope, self._session)
         body = RequestBody(receive, self.rules.max_body)
-        work = asyncio.ensure_future(self._relay(scope, target, passed, length, body, answer))
-        gone = asyncio.ensure_future(body.gone())
-        try:
-            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            finished = work.done()
-            for task in (work, gone):
-                task.cancel()
-            await asyncio.wait((work, gone))
+        work = asyncio.ensure_future(self._relay(session, call, body, answer))
+        finished = await finished_before(work, body.gone())
         if body.refusal is not None:
             raise body.refusal
         if finished:
@@ -181,51 +170,24 @@ class FalProxy:
         if seconds is not None and seconds > 0:
             raise _TooMany(seconds)
 
-    async def _relay(
-        self,
-        scope: Scope,
-        target: Target,
-        passed: dict[str, str],
-        length: int | None,
-        body: RequestBody,
-        answer: RawAnswer,
-    ) -> None:
-        session = _session_of(scope, self._session)
-        transport, settings = session.transport, session.settings
-        # Billing tags are the server's to give (see `FORWARDED`).
-        tags = tags_header(settings.tags)
-        request = HttpRequest(
-            operation=_OPERATIONS.get(target.route, Operation.WRITE),
-            method=target.method,
-            url=target.url(settings.hosts),
-            headers={
-                **passed,
-                **({"x-fal-tags": tags} if tags else {}),
-                # Decoded on the way, an answer would have to be kept together.
-                "accept-encoding": "identity",
-                "x-fal-client-proxy": f"fal_async/{__version__}",
-            },
-            ref=RequestRef(endpoint_id=target.endpoint_id, request_id=target.request_id),
-        )
-        request = await self._with_body(request, target, length, body)
-        timeouts = settings.timeouts
-        if target.route is ProxyRoute.RUN:  # a direct call is silent until the model is done
+    async def _relay(self, session: Session, call: _Call, body: RequestBody, answer: RawAnswer) -> None:
+        request = await self._with_body(_request_of(call, session.settings), call, body)
+        timeouts = session.settings.timeouts
+        if call.target.route is ProxyRoute.RUN:  # a direct call is silent until the model is done
             timeouts = attrs.evolve(timeouts, first_byte=timeouts.run)
-        async with transport.pass_through(request, timeouts=timeouts) as response:
+        async with session.transport.pass_through(request, timeouts=timeouts) as response:
             await _return(response, answer)
 
-    async def _with_body(
-        self, request: HttpRequest, target: Target, length: int | None, body: RequestBody
-    ) -> HttpRequest:
-        if target.route is ProxyRoute.TOKENS:
+    async def _with_body(self, request: HttpRequest, call: _Call, body: RequestBody) -> HttpRequest:
+        if call.target.route is ProxyRoute.TOKENS:
             checked = checked_token_body(await body.whole(MAX_TOKEN_BODY), self.rules)
             return attrs.evolve(request, body=checked)
-        if target.method == "GET" or length == 0:
+        if call.target.method == "GET" or call.length == 0:
             await body.whole(0)
             return request
-        if length is None:
+        if call.length is None:
             return attrs.evolve(request, body=body.chunks)
-        headers = {**request.headers, "content-length": str(length)}
+        headers = {**request.headers, "content-length": str(call.length)}
         return attrs.evolve(request, headers=headers, body=body.chunks)
 
 
@@ -234,6 +196,45 @@ class _TooMany(Refusal):
         super().__init__(429, "too many requests")
         # Infinity: for good, which no number says.
         self.headers = {"retry-after": str(math.ceil(seconds))} if math.isfinite(seconds) else {}
+
+
+@attrs.frozen(kw_only=True)
+class _Call:
+    """What may pass of a request, as its line and its headers tell."""
+
+    target: Target
+    headers: Mapping[str, str] = attrs.field(repr=False)
+    length: int | None
+    """Bytes of the body; None where it comes in chunks."""
+
+
+def _checked(scope: Scope, rules: ProxyRules) -> _Call:
+    headers: list[tuple[bytes, bytes]] = list(scope["headers"])
+    return _Call(
+        target=find_target(scope["method"], target_values(headers), rules),
+        headers=forwarded_headers(headers, rules),
+        length=check_length(headers, rules),
+    )
+
+
+def _request_of(call: _Call, settings: Settings) -> HttpRequest:
+    """Without its body."""
+    target = call.target
+    # Billing tags are the server's to give (see `FORWARDED`).
+    tags = tags_header(settings.tags)
+    return HttpRequest(
+        operation=_OPERATIONS.get(target.route, Operation.WRITE),
+        method=target.method,
+        url=target.url(settings.hosts),
+        headers={
+            **call.headers,
+            **({"x-fal-tags": tags} if tags else {}),
+            # Decoded on the way, an answer would have to be kept together.
+            "accept-encoding": "identity",
+            "x-fal-client-proxy": f"fal_async/{__version__}",
+        },
+        ref=RequestRef(endpoint_id=target.endpoint_id, request_id=target.request_id),
+    )
 
 
 def _proxy_request(scope: Scope, target: Target) -> ProxyRequest:

@@ -1,4 +1,4 @@
-"""Browsers that wait: relays to those that stay, cancelled work for those that leave."""
+"""Server-sent events as an answer: what comes of a request or a stream, for as long as the browser listens."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import contextlib
 import inspect
 import logging
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, cast
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from fal_async.errors import ConfigurationError
+from fal_async.integrations.disconnect import CLEANUP_LIMIT, disconnected, end_tasks, finished_before
 from fal_async.integrations.sse_events import (
     KEEP_ALIVE,
     LastEvent,
@@ -22,69 +24,11 @@ from fal_async.integrations.sse_events import (
 )
 from fal_async.queue import RequestHandle
 
-if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
-
 logger = logging.getLogger("fal_async")
-T = TypeVar("T")
 Source = RequestHandle | AsyncIterable[Any]
-CANCEL_LIMIT = 5.0
-"""Seconds that the cancel of an abandoned request may take."""
 _MEDIA_TYPE = "text/event-stream"
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 """The second one: a proxy that buffers would hold the events back."""
-
-
-async def while_connected(request: Request, work: Awaitable[T]) -> T:
-    """The outcome of `work`; when the browser leaves first, `work` is cancelled and ClientDisconnect raised.
-
-    A cancelled `fal.subscribe(...)` cancels its request on fal, so that nobody pays for what nobody sees.
-    """
-    # Read before `work` begins: two readers would take the body from each other.
-    try:
-        await past_the_body(request)
-    except ClientDisconnect:
-        _drop(work)
-        raise
-    task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(disconnected(request.receive))
-    try:
-        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        finished = task.done()
-        await end_tasks(task, gone)
-    if not finished:
-        raise ClientDisconnect
-    return task.result()
-
-
-def _drop(work: Awaitable[Any]) -> None:
-    if inspect.iscoroutine(work):
-        work.close()
-    elif isinstance(work, asyncio.Future):
-        work.cancel()
-
-
-async def past_the_body(request: Request) -> None:
-    """What comes after the body can only be the disconnect. The body stays readable: Starlette keeps it."""
-    with contextlib.suppress(RuntimeError):  # read already, as a form or piece by piece
-        await request.body()
-
-
-async def disconnected(receive: Receive) -> None:
-    """Until the client is gone."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def end_tasks(*tasks: asyncio.Future[Any]) -> None:
-    """Cancelled and waited for; what they raise is not raised here."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-# Server-sent events.
 
 
 async def sse_response(
@@ -96,7 +40,7 @@ async def sse_response(
     cancel_on_disconnect: bool = True,
     keep_alive: float = 15.0,
 ) -> Response:
-    """Relays a request or a stream to the browser as server-sent events (see `events.py` for their names).
+    """Relays a request or a stream to the browser as server-sent events (their names: `sse_events.py`).
 
     source                  a RequestHandle (updates, then the result), an `EventStream` or any async iterable
                             (each item a message), or a function (async or not) that gives one. What it raises
@@ -155,13 +99,9 @@ class _EventsResponse(StreamingResponse):
 
     async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
         pump = asyncio.ensure_future(self._pump(send))
-        gone = asyncio.ensure_future(disconnected(receive))
-        finished = False
         try:
-            await asyncio.wait((pump, gone), return_when=asyncio.FIRST_COMPLETED)
-            finished = pump.done()
+            finished = await finished_before(pump, disconnected(receive))
         finally:
-            await end_tasks(pump, gone)
             if hasattr(self._source, "aclose"):
                 await self._source.aclose()
             await self._abandon()
@@ -195,7 +135,7 @@ class _EventsResponse(StreamingResponse):
         if self._handle is None or self._told_all or not self._cancel_on_disconnect:
             return
         cancel = asyncio.ensure_future(self._handle.cancel())
-        done, _ = await asyncio.wait((cancel,), timeout=CANCEL_LIMIT)
+        done, _ = await asyncio.wait((cancel,), timeout=CLEANUP_LIMIT)
         if not done:
             await end_tasks(cancel)
         elif cancel.exception() is not None:

@@ -13,16 +13,14 @@ import json
 import logging
 import re
 from collections.abc import AsyncGenerator, AsyncIterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
 from fal_async.errors import FalError
 from fal_async.integrations.error_answers import answer_to
 from fal_async.models import Completed, InProgress, Queued, QueueStatus, RequestLog, Result, UnknownStatus
-
-if TYPE_CHECKING:
-    from fal_async.queue import RequestHandle
+from fal_async.queue import RequestHandle
 
 logger = logging.getLogger("fal_async")
 KEEP_ALIVE = b": keep-alive\n\n"

@@ -7,7 +7,7 @@ import contextlib
 import inspect
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, TypeVar, cast
 
 from fal_async.integrations import needed_by
 
@@ -17,12 +17,11 @@ with needed_by("starlette", "Starlette"):
     from starlette.routing import Route
 
 from fal_async.errors import FalError, SessionStateError, WebhookVerificationError
+from fal_async.integrations.disconnect import CLEANUP_LIMIT, CLIENT_GONE, disconnected, finished_before
 from fal_async.integrations.error_answers import answer_to
-from fal_async.integrations.sse import CANCEL_LIMIT, sse_response, while_connected
-from fal_async.webhooks.receiver import Receipt, WebhookReceiver
-
-if TYPE_CHECKING:
-    from fal_async.session import Session
+from fal_async.integrations.sse import sse_response
+from fal_async.session import Session
+from fal_async.webhooks import Receipt, WebhookReceiver
 
 __all__ = [
     "client_gone_handler",
@@ -36,10 +35,9 @@ __all__ = [
     "while_connected",
 ]
 logger = logging.getLogger("fal_async")
+T = TypeVar("T")
 Lifespan = Callable[[Any], contextlib.AbstractAsyncContextManager[Mapping[str, Any]]]
 InnerLifespan = Callable[[Any], contextlib.AbstractAsyncContextManager[Mapping[str, Any] | None]]
-_CLIENT_GONE = 499
-"""nginx's code for a client that left; nobody gets to see it."""
 
 
 # One session per process.
@@ -62,7 +60,7 @@ def fal_lifespan(
     @contextlib.asynccontextmanager
     async def lifespan(app: Any) -> AsyncGenerator[dict[str, Any], None]:
         users: set[asyncio.Task[Any]] = set()
-        async with _made(make_session) as session:
+        async with (make_session or Session)() as session:
             app.state.fal, app.state.fal_users = session, users
             outcome = None if on_open is None else on_open(session)
             if inspect.isawaitable(outcome):
@@ -77,15 +75,7 @@ def fal_lifespan(
 async def _until_unused(users: set[asyncio.Task[Any]]) -> None:
     """A server that stops cancels its handlers just before: they get a moment to cancel their requests."""
     if users:
-        await asyncio.wait(users, timeout=CANCEL_LIMIT)
-
-
-def _made(make_session: Callable[[], Session] | None) -> Session:
-    if make_session is not None:
-        return make_session()
-    from fal_async.session import Session
-
-    return Session()
+        await asyncio.wait(users, timeout=CLEANUP_LIMIT)
 
 
 def get_session(request: HTTPConnection) -> Session:
@@ -110,6 +100,39 @@ def _note_user(users: set[asyncio.Task[Any]] | None) -> None:
     if users is not None and handler is not None and handler not in users:
         users.add(handler)
         handler.add_done_callback(users.discard)
+
+
+# Browsers that leave.
+
+
+async def while_connected(request: Request, work: Awaitable[T]) -> T:
+    """The outcome of `work`; when the browser leaves first, `work` is cancelled and ClientDisconnect raised.
+
+    A cancelled `fal.subscribe(...)` cancels its request on fal, so that nobody pays for what nobody sees.
+    """
+    # Read before `work` begins: two readers would take the body from each other.
+    try:
+        await past_the_body(request)
+    except ClientDisconnect:
+        _drop(work)
+        raise
+    task = asyncio.ensure_future(work)
+    if not await finished_before(task, disconnected(request.receive)):
+        raise ClientDisconnect
+    return task.result()
+
+
+def _drop(work: Awaitable[Any]) -> None:
+    if inspect.iscoroutine(work):
+        work.close()
+    elif isinstance(work, asyncio.Future):
+        work.cancel()
+
+
+async def past_the_body(request: Request) -> None:
+    """What comes after the body can only be the disconnect. The body stays readable: Starlette keeps it."""
+    with contextlib.suppress(RuntimeError):  # read already, as a form or piece by piece
+        await request.body()
 
 
 # Webhooks.
@@ -171,7 +194,7 @@ async def _limited_body(request: Request, limit: int) -> bytes | None:
 
 
 async def fal_error_handler(_: Request, error: Exception) -> Response:
-    """Maps our errors to HTTP answers that leak nothing (see `answers.py`); the whole story goes to the log."""
+    """Maps our errors to answers that leak nothing (see `error_answers.py`); the whole story goes to the log."""
     if not isinstance(error, FalError):
         raise error
     logger.warning("answered with an error: %s", error)
@@ -181,7 +204,7 @@ async def fal_error_handler(_: Request, error: Exception) -> Response:
 
 async def client_gone_handler(_: Request, __: Exception) -> Response:
     """For `while_connected`: an answer that nobody gets."""
-    return Response(status_code=_CLIENT_GONE)
+    return Response(status_code=CLIENT_GONE)
 
 
 exception_handlers: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {

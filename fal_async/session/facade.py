@@ -176,7 +176,7 @@ class Session(Calls):
     @property
     def closed(self) -> bool:
         """Whether it was closed: it can't be used any more."""
-        return self._view.shared.closed
+        return self._view.shared.state == "closed"
 
     @property
     def settings(self) -> Settings:

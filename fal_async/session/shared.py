@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from fal_async.closeable import Closeable
 from fal_async.config import PoolOptions, Settings
 from fal_async.environment import Environment
-from fal_async.errors import SessionStateError
 from fal_async.logs import turn_on_logs
+from fal_async.session.guarded_transport import GuardedTransport
 from fal_async.transport import Transport
 
 if TYPE_CHECKING:
@@ -19,49 +19,38 @@ if TYPE_CHECKING:
     from fal_async.transport.pool import Pool
 
 _STREAMS_WITHOUT_POOL = 450
-"""Status streams at once over a transport that is not ours: as many as our own pool allows by default."""
+"""Status streams at once over a transport of the caller's own: as many as our pool allows by default."""
 
 
 class Shared:
-    """One per session. The pool is made, and aiohttp loaded, when the session opens."""
+    """One per session. The pool is made, and aiohttp loaded, when the session opens.
+
+    Attributes:
+        open_parts: what is closed with the session, before its connections.
+    """
 
     def __init__(self, environment: Environment, options: PoolOptions, transport: Transport | None) -> None:
-        self.environment, self._options, self._transport = environment, options, transport
+        self.environment, self._options = environment, options
         self.open_parts: weakref.WeakSet[Closeable] = weakref.WeakSet()
-        """Closed with the session, before its connections."""
+        self._own_transport = None if transport is None else GuardedTransport(transport)
         self._pool: Pool | None = None
         self._limits: Limits | None = None
-        self._closed = False
 
     @property
     def state(self) -> str:
-        """ "created", "open" or "closed"."""
-        if self._pool is not None:
-            return self._pool.state
-        return "closed" if self._closed else "created"
-
-    @property
-    def closed(self) -> bool:
-        """Whether it can't be used any more."""
-        return self._closed if self._pool is None else self._pool.closed
+        """One of "created", "open", "closed"."""
+        if self._own_transport is not None:
+            return "closed" if self._own_transport.closed else "open"
+        return "created" if self._pool is None else self._pool.state
 
     @property
     def leaks(self) -> bool:
-        """Whether connections of our own are left open if nobody closes the session."""
+        """Whether connections of our own stay open if nobody closes the session."""
         return self._pool is not None and self._pool.is_open
 
     @property
-    def limits(self) -> Limits:
-        """What following requests may use."""
-        if self._limits is None:
-            from fal_async.queue.limits import Limits, PollLimiter, StreamLimiter
-
-            streams = _STREAMS_WITHOUT_POOL if self._transport is not None else self.pool.max_streams
-            self._limits = Limits(polls=PollLimiter(), streams=StreamLimiter(streams))
-        return self._limits
-
-    @property
     def pool(self) -> Pool:
+        """The connections, made on first use."""
         if self._pool is None:
             from fal_async.transport.pool import Pool  # aiohttp is loaded when the first session opens
 
@@ -69,29 +58,40 @@ class Shared:
             self._pool = Pool(self._options)
         return self._pool
 
-    def open(self) -> None:
-        """Open the pool now. SessionStateError once it was closed, or in another event loop."""
-        if self._transport is None:
-            self.pool.http()
-        elif self._closed:
-            raise SessionStateError("the session is closed: open a new one")
+    @property
+    def limits(self) -> Limits:
+        """What following requests may use, made on first use."""
+        if self._limits is None:
+            from fal_async.queue.limits import Limits, PollLimiter, StreamLimiter
+
+            streams = self.pool.max_streams if self._own_transport is None else _STREAMS_WITHOUT_POOL
+            self._limits = Limits(polls=PollLimiter(), streams=StreamLimiter(streams))
+        return self._limits
 
     def transport_for(self, settings: Settings, keys: KeySource) -> Transport:
         """What sends the requests of one view."""
-        if self._transport is not None:
-            return self._transport
+        if self._own_transport is not None:
+            return self._own_transport
         from fal_async.transport.aiohttp_transport import AiohttpTransport
 
         return AiohttpTransport(self.pool, settings, keys)
 
+    def open(self) -> None:
+        """Open the pool now. SessionStateError once it was closed, or in another event loop."""
+        if self._own_transport is None:
+            self.pool.http()
+        else:
+            self._own_transport.check_open()
+
     async def aclose(self) -> None:
         """Close the open parts, then every connection. Closing twice is no error."""
-        if self._transport is None:
+        if self._own_transport is None:
             self.pool.check_loop()
         try:
             # Side by side: a peer that does not answer a close frame costs seconds.
             await asyncio.gather(*(part.aclose() for part in tuple(self.open_parts)))
         finally:
-            self._closed = True
-            if self._pool is not None:
-                await self._pool.aclose()
+            if self._own_transport is None:
+                await self.pool.aclose()
+            else:
+                self._own_transport.closed = True

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from fal_async.auth.credentials import KeySource, NoKey, key_source
+from fal_async.auth.chain import key_source
+from fal_async.auth.credentials import KeySource, NoKey
 from fal_async.config import Credentials, RetryPolicy, Settings, Timeouts
 from fal_async.environment import Environment
 from fal_async.options import clean_headers, clean_tags

@@ -28,6 +28,11 @@ class ConnectionLimiter:
         self._freed = 0  # and handed on, since the last look
         self._look_is_due = False
 
+    @property
+    def taken(self) -> int:
+        """Places that are held now."""
+        return self._taken
+
     async def __aenter__(self) -> None:
         await self.acquire()
 

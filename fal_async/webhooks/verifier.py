@@ -30,7 +30,8 @@ from fal_async.protocol.webhooks import (
 from fal_async.single_flight import SingleFlight
 
 logger = logging.getLogger("fal_async")
-DEFAULT_MAX_DELIVERY = 16 * 1024 * 1024
+DEFAULT_MAX_DELIVERY_BODY = 16 * 1024 * 1024
+"""Bytes of a delivery's body."""
 _BIG_BODY = 256 * 1024
 """From here on a body is hashed in a thread: 16 MiB would hold the event loop for tens of milliseconds."""
 V = TypeVar("V")
@@ -55,7 +56,7 @@ class WebhookVerifier:
         *,
         fetch_ranges: Fetch | None = None,
         tolerance: float = TOLERANCE,
-        max_body: int = DEFAULT_MAX_DELIVERY,
+        max_body: int = DEFAULT_MAX_DELIVERY_BODY,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.max_body = max_body

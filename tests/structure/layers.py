@@ -24,29 +24,45 @@ _RANKS: Mapping[str, int] = {
     "callbacks": 5,
     "closeable": 5,
     "single_flight": 5,
-    "cancellation": 5,
     "auth": 6,
     "transport": 7,
-    "session": 9,
-    "shortcuts": 10,
-    "integrations": 10,
-    "cli": 10,
-    "__main__": 11,
-    "": 11,  # the package itself: its names, given out lazily
+    "cancellation": 8,
+    "session": 10,
+    "shortcuts": 11,
+    "integrations": 11,
+    "cli": 11,
+    "__main__": 12,
+    "": 12,  # the package itself: its names, given out lazily
 }
-_RESOURCE, _SESSION, _EDGE = 8, 9, 10
+_RESOURCE, _SESSION, _EDGE = 9, 10, 11
+# The emulator has floors of its own. What isn't named here is a part: what the operations are made of.
+_EMULATOR_RANKS: Mapping[str, int] = {
+    "_aiohttp_private": 0,
+    "defaults": 0,
+    "wire": 0,
+    "core": 2,
+    "builtin": 3,
+    "operations": 3,
+    "gateway": 4,
+    "admin": 4,
+    "listener": 5,
+    "server": 6,
+    "serve": 8,
+    "pytest_plugin": 8,
+    "": 8,
+}
+_PART = 1
 # Modules that make do with less than what stands below them.
 _ONLY: Mapping[str, frozenset[str]] = {
     "errors": frozenset(),
-    "models": frozenset({"errors"}),
     "checks": frozenset({"errors"}),
+    "models": frozenset({"errors"}),
     "config": frozenset({"errors", "checks", "models"}),
     "options": frozenset({"errors", "checks", "models", "config"}),
 }
 _IMPURE = frozenset({"asyncio", "aiohttp", "backoff", "yarl", "os", "time", "random", "socket", "threading"})
 _NETWORK = frozenset({"aiohttp", "backoff", "yarl"})
 _PLUGIN = "emulator.pytest_plugin"
-_EMULATOR_MAY = frozenset({"config", "emulator", "version"})
 
 
 @attrs.frozen(kw_only=True)
@@ -135,9 +151,11 @@ def _absolute(module: str, is_package: bool, node: ast.ImportFrom) -> str:
 
 
 def violations(edges: list[Edge]) -> list[str]:
-    """Each broken rule, with the edge that breaks it."""
+    """Each broken rule, with the edge that breaks it. What is imported for type checkers alone counts as well:
+    readers follow it too."""
     broken = [f"{edge}: {rule}" for edge in edges if (rule := _broken_rule(edge))]
-    return sorted(set(broken)) + [f"a cycle of imports: {' -> '.join(c)}" for c in cycles(edges)]
+    rings = [f"a cycle of imports: {' -> '.join(ring)}" for ring in cycles(edges)]
+    return sorted(set(broken)) + rings
 
 
 def _broken_rule(edge: Edge) -> str | None:
@@ -146,9 +164,9 @@ def _broken_rule(edge: Edge) -> str | None:
         return _broken_by_emulator(edge, imported)
     if not edge.own:
         return _broken_by_foreign(edge, importer, edge.imported.partition(".")[0])
-    if edge.typing_only:
+    if importer == imported:
         return None
-    if importer in _ONLY and imported not in {importer, *_ONLY[importer]}:
+    if importer in _ONLY and imported not in _ONLY[importer]:
         return f"{importer} may import only {sorted(_ONLY[importer]) or 'nothing'} of ours"
     if imported == "session" and not _is_edge(edge.importer):
         return "only the edges import session"
@@ -158,25 +176,34 @@ def _broken_rule(edge: Edge) -> str | None:
 
 
 def _broken_by_emulator(edge: Edge, imported: str) -> str | None:
-    if not edge.own or imported in ("emulator", "version"):
+    if not edge.own or imported == "version":
         return None
+    if imported == "emulator":
+        return _broken_by_floor(_part(edge.importer), _part(edge.imported))
     if imported != "config" or edge.names != ("Hosts",):
         return "of the client the emulator imports config's Hosts alone"
     return None if edge.lazy or edge.typing_only else "the emulator imports Hosts lazily"
 
 
+def _broken_by_floor(importer: str, imported: str) -> str | None:
+    upper, lower = (_EMULATOR_RANKS.get(part, _PART) for part in (importer, imported))
+    return "imports go downward only" if lower > upper else None
+
+
 def _broken_by_foreign(edge: Edge, importer: str, foreign: str) -> str | None:
     if importer == "protocol" and foreign in _IMPURE:
         return "protocol is pure: now and random numbers are arguments"
+    seam = edge.importer == "transport" and foreign in _NETWORK
     # An integration with aiohttp's own server would import it as any other framework.
-    if foreign in _NETWORK and importer not in ("transport", "integrations") and not edge.typing_only:
-        return "only transport imports aiohttp, backoff and yarl"
+    elsewhere = importer not in ("transport", "integrations") and not edge.typing_only
+    if foreign in _NETWORK and (seam or elsewhere):
+        return "only transport, behind its seam, imports aiohttp, backoff and yarl"
     return None
 
 
 def _broken_by_rank(edge: Edge, importer: str, imported: str) -> str | None:
     upper, lower = _rank(importer), _rank(imported)
-    if edge.importer == _PLUGIN or importer == imported:
+    if edge.importer == _PLUGIN:
         return None
     if upper == lower == _RESOURCE:
         return "resources don't import one another"
@@ -191,6 +218,11 @@ def _top(module: str) -> str:
     return module.partition(".")[0]
 
 
+def _part(module: str) -> str:
+    """The emulator's own file or folder: `wire` of `emulator.wire.answers`."""
+    return module.partition(".")[2].partition(".")[0]
+
+
 def _rank(module: str) -> int:
     return _RANKS.get(_top(module), _RESOURCE)
 
@@ -199,11 +231,25 @@ def _is_edge(module: str) -> bool:
     return module == _PLUGIN or _rank(module) > _SESSION
 
 
+def rooms(edges: list[Edge]) -> list[Edge]:
+    """The same imports between top-level files and folders (of the emulator: its own), each seen as a whole."""
+    return [
+        attrs.evolve(edge, importer=_room(edge.importer), imported=_room(edge.imported))
+        for edge in edges
+        if edge.own and edge.importer not in ("", "emulator") and edge.imported not in ("", "emulator")
+    ]
+
+
+def _room(module: str) -> str:
+    parts = module.split(".")
+    return ".".join(parts[:2] if parts[0] == "emulator" else parts[:1])
+
+
 def cycles(edges: list[Edge]) -> list[list[str]]:
-    """Cycles among the imports that run when a module is loaded."""
+    """Cycles among all imports: those within functions and for type checkers included."""
     graph: dict[str, list[str]] = {}
     for edge in edges:
-        if edge.own and not edge.lazy and not edge.typing_only and edge.importer != edge.imported:
+        if edge.own and edge.importer != edge.imported:
             graph.setdefault(edge.importer, []).append(edge.imported)
     found: list[list[str]] = []
     done: set[str] = set()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import fal_async
-from tests.structure.layers import edges_of, violations
+from tests.structure.layers import cycles, edges_of, rooms, violations
 
 ROOT = Path(fal_async.__file__).parent
 
@@ -16,11 +16,15 @@ def test_the_package_keeps_its_layers() -> None:
     assert violations(edges_of(ROOT)) == []
 
 
+def test_no_folder_needs_one_above_it() -> None:
+    assert cycles(rooms(edges_of(ROOT))) == []
+
+
 def test_the_graph_is_read_as_it_is() -> None:
     edges = {(edge.importer, edge.imported) for edge in edges_of(ROOT)}
     assert ("protocol.queue", "protocol.http") in edges
-    assert ("session", "queue.client") in edges
-    assert ("transport.aiohttp_transport", "aiohttp") in edges
+    assert ("session.view", "queue") in edges
+    assert ("transport.exchange", "aiohttp") in edges
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, assert_type, get_type_hints
 
+import attrs
+import pytest
+
 import fal_async
 from fal_async import CancelOutcome, EventStream, QueueStatus, RequestHandle, Result, Session
+from fal_async.options import CallOptions, QueueOptions, RunOptions
+from fal_async.queue import Queue
 
 
 @dataclass
@@ -44,9 +50,7 @@ async def user_code(fal: Session) -> None:
 
 def test_every_public_call_has_its_whole_signature() -> None:
     for call in (fal_async.run, fal_async.subscribe, fal_async.submit):
-        parameters = inspect.signature(call).parameters
-        assert "endpoint_id" in parameters
-        assert all(p.kind is not p.VAR_KEYWORD for p in parameters.values())
+        assert "endpoint_id" in inspect.signature(call).parameters
     for name in ("run", "subscribe", "stream", "with_options", "verify_credentials"):
         method = getattr(Session, name)
         assert method.__doc__
@@ -55,6 +59,34 @@ def test_every_public_call_has_its_whole_signature() -> None:
             for n, p in inspect.signature(method).parameters.items()
             if n != "self"
         )
+
+
+@pytest.mark.parametrize(
+    ("call", "options"),
+    [
+        (Session.run, "RunOptions"),
+        (Session.stream, "RunOptions"),
+        (Session.subscribe, "QueueOptions"),
+        (Queue.submit, "QueueOptions"),
+        (fal_async.run, "RunOptions"),
+        (fal_async.stream, "RunOptions"),
+        (fal_async.subscribe, "QueueOptions"),
+        (fal_async.submit, "QueueOptions"),
+    ],
+)
+def test_the_options_of_a_call_are_typed_and_listed_in_its_help(
+    call: Callable[..., Any], options: str
+) -> None:
+    parameters = inspect.signature(call).parameters.values()
+    assert [p.annotation for p in parameters if p.kind is p.VAR_KEYWORD] == [f"Unpack[{options}]"]
+    known = {"RunOptions": RunOptions, "QueueOptions": QueueOptions}[options]
+    listed = inspect.getdoc(call) or ""
+    assert [name for name in known.__annotations__ if f"\n    {name}: " not in listed] == []
+
+
+def test_every_option_is_a_keyword_of_some_call() -> None:
+    assert set(QueueOptions.__annotations__) == {field.name for field in attrs.fields(CallOptions)}
+    assert set(RunOptions.__annotations__) < set(QueueOptions.__annotations__)
 
 
 def test_wire_values_keep_their_annotations_at_run_time() -> None:

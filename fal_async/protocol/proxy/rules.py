@@ -13,8 +13,8 @@ from fal_async.errors import ConfigurationError
 from fal_async.protocol.endpoint import NAMESPACES
 
 TARGET_HEADER = "x-fal-target-url"
-DEFAULT_MAX_BODY = 32 * 1024 * 1024
-"""What fal's own proxy takes as well (protocol 13)."""
+DEFAULT_MAX_PROXIED_BODY = 32 * 1024 * 1024
+"""Bytes of a request's body. What fal's own proxy takes as well (protocol 13)."""
 _NEVER_FORWARDED = frozenset(
     {
         TARGET_HEADER,
@@ -151,7 +151,7 @@ class ProxyRules:
 
     endpoints: tuple[EndpointPattern, ...] = attrs.field(converter=_patterns)
     allow: frozenset[ProxyRoute] = attrs.field(default=frozenset(), converter=_routes)
-    max_body: int = attrs.field(default=DEFAULT_MAX_BODY, validator=checked(check_int, least=1))
+    max_body: int = attrs.field(default=DEFAULT_MAX_PROXIED_BODY, validator=checked(check_int, least=1))
     headers: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
 
     def __attrs_post_init__(self) -> None:

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
+from fal_async.integrations.disconnect import disconnected
 from fal_async.protocol.proxy.headers import too_large
 from fal_async.protocol.proxy.rules import Refusal
 
@@ -53,9 +54,8 @@ class RequestBody:
     async def gone(self) -> None:
         """Until the caller has left, or must not go on."""
         await self._read.wait()
-        while self.refusal is None:
-            if (await self._receive())["type"] == "http.disconnect":
-                return
+        if self.refusal is None:
+            await disconnected(self._receive)
 
 
 class RawAnswer:

@@ -1,0 +1,24 @@
+"""Which source of the key a session uses."""
+
+from __future__ import annotations
+
+from fal_async.auth.credentials import AskedKey, FixedKey, KeySource
+from fal_async.config import Credentials, Hosts, authorization
+from fal_async.errors import ConfigurationError
+
+
+def key_source(credentials: Credentials | None, env_key: str | None, home: str, hosts: Hosts) -> KeySource:
+    """The chain of protocol 1.4: what was given, the environment, the command line's login."""
+    if callable(credentials):
+        return AskedKey(credentials)
+    if credentials is not None:
+        if not isinstance(credentials, str):
+            raise ConfigurationError(
+                f"credentials is a {type(credentials).__name__}: expected 'key_id:key_secret' or a function"
+            )
+        return FixedKey(authorization(credentials))
+    if env_key is not None:
+        return FixedKey(authorization(env_key))
+    from fal_async.auth.cli_login import CliLogin
+
+    return CliLogin(home, hosts)

@@ -1,0 +1,124 @@
+"""Keys: where they come from, how they are asked for, and when a refused one is asked for again."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from fal_async import (
+    AuthenticationError,
+    BalanceExhaustedError,
+    ConfigurationError,
+    Session,
+)
+from fal_async.emulator import Emulator
+from tests.quick import ASK, LLM, pool_of, session_on
+
+
+@pytest.mark.parametrize("key", ["", "nocolon", "a:", ":b", "a b:c", "schlüssel:wert", "a:b\nc"])
+def test_what_cant_be_a_key_is_refused_without_showing_it(key: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Session(key)
+    assert not key or key not in str(caught.value)
+
+
+async def test_a_key_from_a_file_may_end_in_a_line_break(emulator: Emulator) -> None:
+    async with Session(f"{emulator.key}\n", hosts=emulator.hosts) as fal:
+        assert await fal.verify_credentials()
+
+
+async def test_the_chain_of_the_environment(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAL_BASE_URL", emulator.url)
+    key_id, secret = emulator.key.split(":")
+    monkeypatch.setenv("FAL_KEY_ID", key_id)
+    monkeypatch.setenv("FAL_KEY_SECRET", secret)
+    async with Session() as fal:
+        assert await fal.verify_credentials()
+    monkeypatch.setenv("FAL_KEY", "wrong:key")
+    async with Session() as fal:
+        assert not await fal.verify_credentials()
+    async with Session(emulator.key) as fal:
+        assert await fal.verify_credentials()
+    async with Session.with_credentials(emulator.key) as fal:
+        assert await fal.verify_credentials()
+
+
+async def test_a_function_is_asked_for_each_request(emulator: Emulator) -> None:
+    # A refused key is asked for once more: it may have been rotated meanwhile.
+    keys = [emulator.key, "wrong:key", "wrong:key", f"Key {emulator.key}"]
+
+    async def ask() -> str:
+        return keys.pop(0)
+
+    async with Session(ask, hosts=emulator.hosts) as fal:
+        await fal.run(LLM, ASK)
+        with pytest.raises(AuthenticationError):
+            await fal.run(LLM, ASK)
+        await fal.run(LLM, ASK)
+    async with Session(lambda: emulator.key, hosts=emulator.hosts) as fal:
+        await fal.run(LLM, ASK)
+    async with Session(lambda: 3, hosts=emulator.hosts) as fal:  # type: ignore[arg-type]
+        with pytest.raises(ConfigurationError, match="expected a text"):
+            await fal.run(LLM, ASK)
+
+
+async def test_verifying_costs_nothing_and_names_an_empty_account(emulator: Emulator) -> None:
+    async with Session(emulator.key, hosts=emulator.hosts) as fal:
+        assert await fal.verify_credentials()
+        emulator.lock_account()
+        with pytest.raises(BalanceExhaustedError, match="billing"):
+            await fal.verify_credentials()
+    assert not emulator.jobs
+    async with Session(hosts=emulator.hosts) as fal:
+        with pytest.raises(ConfigurationError, match="no FAL_KEY found"):
+            await fal.verify_credentials()
+
+
+@pytest.mark.parametrize("rotations", [1, 3])
+async def test_each_rotation_of_the_key_is_survived_by_all_calls_that_were_under_way(
+    emulator: Emulator, rotations: int
+) -> None:
+    current = emulator.key
+
+    def ask() -> str:
+        return current
+
+    async with session_on(emulator, credentials=ask) as fal:
+        for n in range(rotations):
+            under_way = [asyncio.create_task(fal.run(LLM, ASK)) for _ in range(5)]
+            await asyncio.sleep(0)  # each has the old key now, and none has reached the server
+            current = f"rotated:{n}"
+            emulator.rotate_key(current)
+            assert len(await asyncio.gather(*under_way)) == 5
+
+
+async def test_a_wrong_key_of_a_function_is_sent_twice_once_and_once_afterwards(emulator: Emulator) -> None:
+    async with session_on(emulator, credentials=lambda: "wrong:key") as fal:
+        for sent in (2, 3, 4):
+            with pytest.raises(AuthenticationError):
+                await fal.run(LLM, ASK)
+            assert emulator.count("run") == sent
+
+
+async def test_a_slow_credentials_function_holds_no_connection_place(emulator: Emulator) -> None:
+    waiting, ready = 0, asyncio.Event()
+
+    async def ask() -> str:
+        nonlocal waiting
+        waiting += 1
+        await ready.wait()
+        return emulator.key
+
+    async with session_on(emulator, credentials=ask, max_connections=2) as fal:
+        slow: list[asyncio.Task[Any]] = [asyncio.create_task(fal.queue.submit(LLM, ASK)) for _ in range(20)]
+        slow += [asyncio.create_task(fal.run(LLM, ASK)) for _ in range(20)]
+        while waiting < 40:
+            await asyncio.sleep(0)
+        pool = pool_of(fal)
+        assert (pool.short_requests.taken, pool.long_requests.taken) == (0, 0)
+        public = fal.with_options(credentials=emulator.key)
+        assert (await public.run(LLM, ASK)).data
+        ready.set()
+        await asyncio.gather(*slow)
