@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from aiohttp import web
 
 from fal_async.emulator.core import Call, Core, Reply
-from fal_async.emulator.faults.delivery import deliver, hang_up, no_answer, reset, to_response
+from fal_async.emulator.faults.delivery import deliver
 from fal_async.emulator.faults.fault import Fault
 from fal_async.emulator.faults.mangling import replacement, spoil
 from fal_async.emulator.jobs.job import Job
@@ -38,6 +38,7 @@ from fal_async.emulator.wire.answers import (
     method_not_allowed,
     request_error,
 )
+from fal_async.emulator.wire.connection import hang_up, no_answer, reset, to_response
 from fal_async.emulator.wire.cors import preflight
 from fal_async.emulator.wire.recorder import Entry
 from fal_async.emulator.wire.routing import PLATFORM_HOST, Route, app_id, parse, refined

@@ -10,10 +10,11 @@ from typing import Any
 import attrs
 
 from fal_async.emulator.faults.fields import (
+    ANY,
     CUTS,
     DEFAULTS,
     KINDS,
-    OPERATIONS,
+    ON,
     WHERE,
     at_least,
     check_sense,
@@ -37,7 +38,7 @@ class Fault:
     """
 
     kind: str = attrs.field(validator=one_of(KINDS))
-    on: str = attrs.field(default="any", validator=one_of(OPERATIONS))
+    on: str = attrs.field(default=ANY, validator=one_of(ON))
     endpoint_id: str | None = attrs.field(default=None, validator=is_a(str, None))
     times: int | None = attrs.field(default=1, validator=[is_a(int, None), at_least(1)])
     after: int = attrs.field(default=0, validator=[is_a(int), at_least(0)])

@@ -8,35 +8,10 @@ from typing import Any
 
 import attrs
 
-OPERATIONS = (
-    "any",
-    "run",
-    "submit",
-    "status",
-    "status_stream",
-    "result",
-    "cancel",
-    "file",
-    "platform",
-    "rest",
-    "token",
-    "openapi",
-    "stream",
-    "realtime",
-    "realtime_token",
-    "websocket",
-    "cdn_token",
-    "initiate",
-    "upload",
-    "multipart",
-    "part",
-    "complete",
-    "gcs_part",
-    "gcs_complete",
-    "cdn_sign",
-    "storage",
-    "key_set",
-)
+from fal_async.emulator.wire.routing import OPERATIONS
+
+ANY = "any"
+ON = (ANY, *OPERATIONS)
 """What `on` can name. "any" is each of the others."""
 WHERE = ("headers", "body")
 CUTS = ("event", "character", "clean")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import attrs
 
 from fal_async.emulator.faults.fault import Fault
+from fal_async.emulator.faults.fields import ANY
 
 _WIRE_KINDS = frozenset({"index", "admin"})
 """Never struck: the way to ask for faults, and the page that says what is served."""
@@ -81,4 +82,4 @@ class FaultBook:
 
 
 def _fits(fault: Fault, kind: str, endpoint_id: str | None) -> bool:
-    return fault.on in ("any", kind, _PART_OF.get(kind)) and fault.endpoint_id in (None, endpoint_id)
+    return fault.on in (ANY, kind, _PART_OF.get(kind)) and fault.endpoint_id in (None, endpoint_id)

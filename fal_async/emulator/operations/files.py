@@ -10,11 +10,11 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
 from fal_async.emulator.core import Call, Core, Reply
-from fal_async.emulator.faults.delivery import hang_up
 from fal_async.emulator.faults.fault import Fault
 from fal_async.emulator.storage.files import StoredFile
 from fal_async.emulator.storage.upload_store import MAX_SIGNED
 from fal_async.emulator.wire.answers import Answer, method_not_allowed, request_error
+from fal_async.emulator.wire.connection import hang_up
 
 _IMMUTABLE = "public, max-age=31536000, immutable"
 """The CDN's caching (protocol 13)."""

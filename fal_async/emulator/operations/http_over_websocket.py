@@ -11,7 +11,6 @@ from aiohttp import WSMsgType, web
 
 from fal_async.emulator.apps.interface import Mount
 from fal_async.emulator.core import Call, Core, Reply
-from fal_async.emulator.faults.delivery import hang_up, reset
 from fal_async.emulator.jobs.endpoints import Endpoint
 from fal_async.emulator.jobs.job import Job
 from fal_async.emulator.jobs.options import BadOption, CallOptions, parse_options
@@ -19,6 +18,7 @@ from fal_async.emulator.operations import mounted
 from fal_async.emulator.operations.stream import perform
 from fal_async.emulator.operations.submit import open_job, performed
 from fal_async.emulator.wire.answers import Answer, bad_json, request_error
+from fal_async.emulator.wire.connection import hang_up, reset
 
 
 async def websocket(core: Core, call: Call) -> Reply:

@@ -12,7 +12,6 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from fal_async.emulator.core import Call
-from fal_async.emulator.faults.delivery import hang_up, reset
 from fal_async.emulator.jobs.endpoints import Endpoint
 from fal_async.emulator.jobs.job import JobContext
 from fal_async.emulator.operations.realtime_frames import (
@@ -24,6 +23,7 @@ from fal_async.emulator.operations.realtime_frames import (
     timings,
     torn,
 )
+from fal_async.emulator.wire.connection import hang_up, reset
 
 
 class Gone(Exception):

@@ -9,12 +9,12 @@ from typing import Any
 from aiohttp import web
 
 from fal_async.emulator.core import Call, Core, Reply
-from fal_async.emulator.faults.delivery import hang_up, reset
 from fal_async.emulator.faults.fault import Fault
 from fal_async.emulator.faults.mangling import broken, spoil_event
 from fal_async.emulator.jobs.job import COMPLETED, IN_QUEUE, Job, log_entries
 from fal_async.emulator.operations.outcome import queue_of, status_document, wants_logs
 from fal_async.emulator.wire.answers import no_request
+from fal_async.emulator.wire.connection import hang_up, reset
 
 KEEP_ALIVE = b": keep-alive\n\n"
 

@@ -12,7 +12,6 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from fal_async.emulator.core import Call, Core, Reply
-from fal_async.emulator.faults.delivery import hang_up, reset
 from fal_async.emulator.faults.streams import Piece, pieces
 from fal_async.emulator.jobs.endpoints import Endpoint, Served
 from fal_async.emulator.jobs.job import COMPLETED, Job, JobContext
@@ -20,6 +19,7 @@ from fal_async.emulator.operations.realtime_tokens import refusal
 from fal_async.emulator.operations.status_stream import KEEP_ALIVE
 from fal_async.emulator.operations.submit import open_job, options_and_input, outcome, run
 from fal_async.emulator.wire.answers import Answer
+from fal_async.emulator.wire.connection import hang_up, reset
 from fal_async.emulator.wire.routing import normal_id
 from fal_async.emulator.wire.sse import CHUNKS, EVENTS
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fal_async.emulator import Fault
-from fal_async.emulator.faults.fields import DEFAULTS, KINDS, OPERATIONS
+from fal_async.emulator.faults.fields import DEFAULTS, KINDS, ON
 from fal_async.emulator.faults.script import FaultBook
 
 JSON = st.recursive(
@@ -137,7 +137,7 @@ def test_any_json_is_a_fault_or_a_value_error(kind: Any, fields: dict[str, Any])
 
 
 @given(
-    on=st.sampled_from(OPERATIONS),
+    on=st.sampled_from(ON),
     times=st.none() | st.integers(1, 5),
     after=st.integers(0, 5),
     seconds=st.floats(0, 1e6),
