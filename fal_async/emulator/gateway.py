@@ -170,13 +170,13 @@ class Gateway:
         return as_platform_error(refused) if refused is not None and is_platforms else refused
 
     def _is_public(self, call: Call) -> bool:
-        if call.job is not None and call.job.queue is not None:
-            return call.job.queue.endpoint.public
+        if call.job is not None:
+            return call.job.served.public
         return self._core.endpoints.is_public(call.route.endpoint_id)
 
     def _named_job(self, route: Route) -> Job | None:
         """The path names the app, or the full id with its sub-path (protocol 2); not another app."""
-        job = self._core.books.find(route.request_id)
+        job = self._core.jobs.find(route.request_id)
         if (
             job is None
             or job.via != "queue"

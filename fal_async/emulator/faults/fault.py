@@ -1,4 +1,4 @@
-"""Scripted faults: what may go wrong, as values. Which call gets which: `fault_book.py`."""
+"""Scripted faults: what may go wrong, as values. Which call gets which: `script.py`."""
 
 from __future__ import annotations
 

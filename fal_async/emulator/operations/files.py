@@ -11,7 +11,7 @@ from aiohttp.abc import AbstractStreamWriter
 
 from fal_async.emulator.core import Call, Core, Reply
 from fal_async.emulator.faults.fault import Fault
-from fal_async.emulator.storage.files import StoredFile
+from fal_async.emulator.storage.file_store import StoredFile
 from fal_async.emulator.storage.upload_store import MAX_SIGNED
 from fal_async.emulator.wire.answers import Answer, method_not_allowed, request_error
 from fal_async.emulator.wire.connection import hang_up

@@ -99,7 +99,7 @@ class _Exchange:
 
     def _opened(self, options: CallOptions) -> Job:
         if isinstance(self._served, Mount):
-            return mounted.open_job(self._core, self._call, options, None, via="websocket")
+            return mounted.open_job(self._core, self._call, self._served, options, None, via="websocket")
         return open_job(self._core, self._call, self._served, options, None, via="websocket")
 
     async def _work(self, payload: str | bytes, job: Job) -> Answer | None:

@@ -23,7 +23,7 @@ from fal_async.emulator.wire.sse import EVENTS
 
 _KEPT_BACK = frozenset({"authorization", "expect", "content-encoding", "accept-encoding"})
 """The key is no business of the application's; the body was decoded when it was read; and an answer is read
-again, by the books, webhooks and whoever fetches it, so that it must not be compressed."""
+again, by the job store, webhooks and whoever fetches it, so that it must not be compressed."""
 _QUERIES_KEPT_BACK = frozenset({"fal_jwt_token", "fal_webhook", "fal_max_queue_length"})
 """Meant for the gateway (protocol 4.1, 6.1)."""
 _BILLED = "x-fal-billable-units"
@@ -89,7 +89,7 @@ def cancel_of(ask: Ask) -> Ask:
     return attrs.evolve(ask, method="POST", path=path, query="", headers=headers, body=b"")
 
 
-class Passage:
+class MountedCall:
     """`work` is what the runner does. With a `sender`, a streamed answer goes through it piece by piece."""
 
     def __init__(
@@ -107,7 +107,7 @@ class Passage:
             await asyncio.wait({asking})
             return asking.result()
         except asyncio.CancelledError:
-            if self._job.stop_reason is None:
+            if not self._core.runners.of(self._mount).is_stopping(self._job):
                 raise
             return await self._cancelled(asking)
         finally:

@@ -7,9 +7,10 @@ import asyncio
 from aiohttp import web
 
 from fal_async.emulator.core import Call, Core, Reply
-from fal_async.emulator.jobs.endpoints import Endpoint, Served
+from fal_async.emulator.jobs.endpoints import Endpoint
 from fal_async.emulator.jobs.job import COMPLETED
 from fal_async.emulator.jobs.options import BadOption, CallOptions, parse_options
+from fal_async.emulator.jobs.served import Served
 from fal_async.emulator.operations.realtime_frames import UNAUTHORIZED
 from fal_async.emulator.operations.realtime_session import Session
 from fal_async.emulator.operations.realtime_tokens import refusal, token_of
@@ -84,11 +85,10 @@ async def _serve(
     job = call.job = open_job(core, call, endpoint, options, None, via="realtime")
     wanted = call.query.get("max_buffering")
     buffering = endpoint.realtime.buffering if wanted is None else int(wanted)
-    job.work = Session(call, endpoint, connection, buffering=buffering).run
-    queue = core.dispatcher.of(endpoint)
-    queue.enter(job)
+    runners = core.runners.of(endpoint)
+    runners.enter(job, Session(call, endpoint, connection, buffering=buffering).run)
     try:
         await job.wait_for(COMPLETED)
     except asyncio.CancelledError:
-        queue.stop(job, "client_disconnected")
+        runners.stop(job, "client_disconnected")
         raise

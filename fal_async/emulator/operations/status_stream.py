@@ -12,7 +12,7 @@ from fal_async.emulator.core import Call, Core, Reply
 from fal_async.emulator.faults.fault import Fault
 from fal_async.emulator.faults.mangling import broken, spoil_event
 from fal_async.emulator.jobs.job import COMPLETED, IN_QUEUE, Job, log_entries
-from fal_async.emulator.operations.outcome import queue_of, status_document, wants_logs
+from fal_async.emulator.operations.outcome import status_document, wants_logs
 from fal_async.emulator.wire.answers import no_request
 from fal_async.emulator.wire.connection import hang_up, reset
 
@@ -27,13 +27,13 @@ async def status_stream(core: Core, call: Call) -> Reply:
         await asyncio.sleep(fault.seconds)
     response = await _open(call, call.job)
     changed = asyncio.Event()
-    queue = queue_of(call.job)
+    bystanders = core.runners.of(call.job.served).bystanders
     call.job.watchers.add(changed)
     try:
-        await _follow(core, _Sender(call, call.job, response), call.job, changed)
+        await _follow(core, _Sender(core, call, call.job, response), call.job, changed)
     finally:
         call.job.watchers.discard(changed)
-        queue.bystanders.discard(changed)
+        bystanders.discard(changed)
     return response
 
 
@@ -51,7 +51,7 @@ async def _follow(core: Core, sender: _Sender, job: Job, changed: asyncio.Event)
     """The server closes the stream after the COMPLETED event; there is no other end mark (4.3)."""
     while True:
         changed.clear()
-        _watch_the_queue(job, changed)
+        _watch_the_queue(core, job, changed)
         await sender.send_what_is_new()
         if job.state == COMPLETED or sender.broken_off:
             return
@@ -59,9 +59,9 @@ async def _follow(core: Core, sender: _Sender, job: Job, changed: asyncio.Event)
             await sender.write(KEEP_ALIVE)
 
 
-def _watch_the_queue(job: Job, changed: asyncio.Event) -> None:
+def _watch_the_queue(core: Core, job: Job, changed: asyncio.Event) -> None:
     """Only who waits is interested in how the others move on."""
-    bystanders = queue_of(job).bystanders
+    bystanders = core.runners.of(job.served).bystanders
     (bystanders.add if job.state == IN_QUEUE else bystanders.discard)(changed)
 
 
@@ -77,8 +77,8 @@ async def _changed_within(changed: asyncio.Event, seconds: float) -> bool:
 class _Sender:
     """Remembers what this stream has told already: events go out on change, logs only once."""
 
-    def __init__(self, call: Call, job: Job, response: web.StreamResponse) -> None:
-        self._call, self._job, self._response = call, job, response
+    def __init__(self, core: Core, call: Call, job: Job, response: web.StreamResponse) -> None:
+        self._core, self._call, self._job, self._response = core, call, job, response
         self._last: dict[str, Any] | None = None
         self._logs_sent = 0
         self._events = 0
@@ -86,7 +86,7 @@ class _Sender:
         self.broken_off = False
 
     async def send_what_is_new(self) -> None:
-        document = status_document(self._call, self._job)
+        document = status_document(self._core, self._call, self._job)
         news = self._new_logs()
         if document == self._last and not news:
             return
@@ -102,7 +102,7 @@ class _Sender:
             return []
         news = self._job.logs[self._logs_sent :]
         self._logs_sent = len(self._job.logs)
-        return log_entries(news, labels=queue_of(self._job).endpoint.log_labels)
+        return log_entries(news, labels=self._job.served.log_labels)
 
     async def _send(self, event: bytes) -> None:
         if self.broken_off:

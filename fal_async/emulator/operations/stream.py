@@ -13,8 +13,10 @@ from multidict import CIMultiDict
 
 from fal_async.emulator.core import Call, Core, Reply
 from fal_async.emulator.faults.streams import Piece, pieces
-from fal_async.emulator.jobs.endpoints import Endpoint, Served
+from fal_async.emulator.jobs.endpoints import Endpoint
 from fal_async.emulator.jobs.job import COMPLETED, Job, JobContext
+from fal_async.emulator.jobs.runners import Work
+from fal_async.emulator.jobs.served import Served
 from fal_async.emulator.operations.realtime_tokens import refusal
 from fal_async.emulator.operations.status_stream import KEEP_ALIVE
 from fal_async.emulator.operations.submit import open_job, options_and_input, outcome, run
@@ -81,20 +83,19 @@ def _has_tail(call: Call) -> bool:
 async def perform(core: Core, call: Call, endpoint: Endpoint, job: Job, sink: Sink) -> Answer:
     """Run the model, its values going to `sink`. What it answers counts only if the sink never began."""
     sender = Sender(call, job, sink)
-    job.work = partial(sender.work, endpoint)
-    return await followed(core, endpoint, job, sender)
+    return await followed(core, endpoint, job, sender, partial(sender.work, endpoint))
 
 
-async def followed(core: Core, served: Served, job: Job, sender: Sender) -> Answer:
-    """Until the job, whose work goes through `sender`, is done or its caller leaves."""
-    queue = core.dispatcher.of(served)
-    queue.enter(job)
+async def followed(core: Core, served: Served, job: Job, sender: Sender, work: Work) -> Answer:
+    """Until the job, whose `work` goes through `sender`, is done or its caller leaves."""
+    runners = core.runners.of(served)
+    runners.enter(job, work)
     try:
         while job.state != COMPLETED:
             await _completed_within(job, core.keep_alive)
             await sender.keep_alive()
     except asyncio.CancelledError:
-        queue.stop(job, "client_disconnected")
+        runners.stop(job, "client_disconnected")
         raise
     if sender.begun and not sender.finished:
         sender.break_off()
