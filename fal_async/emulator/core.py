@@ -11,7 +11,7 @@ from fal_async.emulator.accounts.keys import Keyring
 from fal_async.emulator.accounts.realtime_tokens import RealtimeTokens
 from fal_async.emulator.apps.interface import Mount
 from fal_async.emulator.apps.mounts import Mounts
-from fal_async.emulator.faults.fault import Fault
+from fal_async.emulator.faults.effect import NO_EFFECT, Effect
 from fal_async.emulator.faults.script import FaultScript
 from fal_async.emulator.jobs.endpoints import EndpointTable
 from fal_async.emulator.jobs.job import Job
@@ -55,7 +55,8 @@ class Call:
     body: bytes = b""
     streamed: Body | None = None
     """In place of `body`, for uploads: still on the wire."""
-    fault: Fault | None = None
+    effect: Effect = NO_EFFECT
+    """Of the fault that strikes it."""
 
     @property
     def incoming(self) -> Body:

@@ -9,6 +9,7 @@ import attrs
 
 from fal_async.emulator.faults.fault import Fault
 from fal_async.emulator.faults.fields import ANY
+from fal_async.emulator.faults.kinds import check_operation
 
 _WIRE_KINDS = frozenset({"index", "admin"})
 """Never struck: the way to ask for faults, and the page that says what is served."""
@@ -48,6 +49,9 @@ class FaultScript:
         self._random.seed(seed)
 
     def add(self, *faults: Fault) -> None:
+        """ValueError, and none of them is added, where one names an operation to which its kind does nothing."""
+        for fault in faults:
+            check_operation(fault.kind, fault.on)
         for fault in faults:
             self._entries.append(_Entry(fault, fault.after, fault.times))
 

@@ -18,7 +18,7 @@ from fal_async.emulator.operations import mounted
 from fal_async.emulator.operations.stream import perform
 from fal_async.emulator.operations.submit import open_job, performed
 from fal_async.emulator.wire.answers import Answer, bad_json, request_error
-from fal_async.emulator.wire.connection import hang_up, reset
+from fal_async.emulator.wire.connection import break_off
 
 
 async def websocket(core: Core, call: Call) -> Reply:
@@ -67,13 +67,9 @@ async def _serve(
 
 def _struck(call: Call, answered: int) -> bool:
     """Faults of the connection strike between answers."""
-    fault = call.fault
-    if fault is None or fault.kind not in ("reset", "close") or answered != fault.events:
+    if call.effect.ending is None or not call.effect.strikes(answered):
         return False
-    if fault.kind == "reset":
-        reset(call.request.transport)
-    else:
-        hang_up(call.request)
+    break_off(call.request, call.effect.ending)
     return True
 
 

@@ -9,13 +9,14 @@ from typing import Any
 
 from fal_async.emulator.apps.interface import Mount
 from fal_async.emulator.core import Call, Core, Reply
+from fal_async.emulator.faults.delivery import stall
 from fal_async.emulator.jobs.job import COMPLETED, Job
 from fal_async.emulator.jobs.options import BadOption, CallOptions, parse_options
 from fal_async.emulator.operations.mounted_call import MountedCall
 from fal_async.emulator.operations.mounted_websocket import MountedWebSocket
 from fal_async.emulator.operations.realtime import admission
 from fal_async.emulator.operations.realtime_tokens import refusal
-from fal_async.emulator.operations.stream import AnswerBody, Sender, Sink, followed, stall
+from fal_async.emulator.operations.stream import AnswerBody, Sender, Sink, followed
 from fal_async.emulator.operations.submit import outcome, queue_too_long, queued
 from fal_async.emulator.wire.answers import Answer, bad_request
 from fal_async.emulator.wire.routing import RUN_HOSTS
@@ -39,7 +40,7 @@ async def stream(core: Core, call: Call, mount: Mount) -> Reply:
     """The same, by who asks for events: he may come with a token, and faults strike within the stream."""
     if refused := refusal(core, call, public=mount.public):
         return refused
-    await stall(call)
+    await stall(call.effect)
     return await _direct(core, call, mount, via="stream")
 
 

@@ -14,6 +14,7 @@ import attrs
 
 from fal_async.emulator.apps.interface import Ask, Mount, Response, end_to_end
 from fal_async.emulator.core import Call, Core
+from fal_async.emulator.faults.effect import NO_EFFECT
 from fal_async.emulator.jobs.job import Job, JobContext
 from fal_async.emulator.operations.stream import Sender
 from fal_async.emulator.operations.submit import runner_of
@@ -151,15 +152,19 @@ class MountedCall:
             if 0 <= units < math.inf:
                 job.bill(units)
 
+    @property
+    def _is_struck(self) -> bool:
+        return self._call.effect is not NO_EFFECT
+
     def _is_whole(self, response: Response) -> bool:
         """A plain call that a fault spoils is answered in one piece, too: the fault needs it whole."""
-        return response.sized or (self._call.fault is not None and self._call.route.kind == "run")
+        return response.sized or (self._is_struck and self._call.route.kind == "run")
 
     async def _pass_on(self, response: Response, sender: Sender) -> None:
         response.headers["X-Fal-Served-From"] = runner_of(self._job)
         await sender.begin(response.status, response.headers, binary=True)
         pieces = response.pieces()
-        if self._call.fault is not None and response.headers.get("Content-Type", "").startswith(EVENTS):
+        if self._is_struck and response.headers.get("Content-Type", "").startswith(EVENTS):
             pieces = by_event(pieces)
         async with aclosing(pieces):  # type: ignore[type-var]
             async for piece in pieces:

@@ -36,6 +36,14 @@ def reset(transport: asyncio.BaseTransport | None) -> None:
     cast(asyncio.WriteTransport, transport).abort()
 
 
+def break_off(request: web.BaseRequest, how: str) -> None:
+    """`how`: "reset" or "close"."""
+    if how == "reset":
+        reset(request.transport)
+    else:
+        hang_up(request)
+
+
 def no_answer() -> web.StreamResponse:
     """What a handler returns once the connection is gone: aiohttp finds that out and sends nothing."""
     return web.Response()
