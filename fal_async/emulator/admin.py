@@ -41,7 +41,7 @@ class Admin:
             ("GET", "faults"): lambda core, _: [fault.to_json() for fault in core.faults],
             ("POST", "faults"): _add_faults,
             ("DELETE", "faults"): lambda core, _: core.faults.clear(),
-            ("GET", "jobs"): lambda core, _: [_job(job) for job in core.books],
+            ("GET", "jobs"): lambda core, _: [_job(job) for job in core.jobs],
             ("POST", "seed"): lambda core, wanted: core.faults.seed(int(wanted["seed"])),
             ("GET", "requests"): _requests,
             ("DELETE", "requests"): lambda _, __: controls.clear_requests(),
@@ -92,7 +92,7 @@ def _add_faults(core: Core, wanted: Any) -> list[dict[str, Any]]:
 
 
 def _summary(core: Core, _: Any) -> dict[str, Any]:
-    jobs = list(core.books)
+    jobs = list(core.jobs)
     return {
         "counts": core.recorder.counts(),
         "jobs": len(jobs),

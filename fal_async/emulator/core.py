@@ -9,16 +9,17 @@ from aiohttp import web
 
 from fal_async.emulator.accounts.keys import Keyring
 from fal_async.emulator.accounts.realtime_tokens import RealtimeTokens
+from fal_async.emulator.apps.interface import Mount
 from fal_async.emulator.apps.mounts import Mounts
-from fal_async.emulator.faults.fault import Fault
-from fal_async.emulator.faults.script import FaultBook
+from fal_async.emulator.faults.effect import NO_EFFECT, Effect
+from fal_async.emulator.faults.script import FaultScript
 from fal_async.emulator.jobs.endpoints import EndpointTable
 from fal_async.emulator.jobs.job import Job
-from fal_async.emulator.jobs.runners import Dispatcher
-from fal_async.emulator.jobs.store import Books
-from fal_async.emulator.storage.files import FileStore
+from fal_async.emulator.jobs.runners import RunnerTable
+from fal_async.emulator.jobs.store import JobStore
+from fal_async.emulator.storage.file_store import FileStore
 from fal_async.emulator.storage.upload_body import Body
-from fal_async.emulator.storage.upload_store import UploadBook
+from fal_async.emulator.storage.upload_store import UploadStore
 from fal_async.emulator.webhooks.deliveries import Webhooks
 from fal_async.emulator.wire.answers import Answer
 from fal_async.emulator.wire.recorder import Recorder
@@ -28,15 +29,15 @@ from fal_async.emulator.wire.storage_paths import StoragePath
 
 @attrs.frozen(kw_only=True)
 class Core:
-    endpoints: EndpointTable
+    endpoints: EndpointTable[Mount]
     mounts: Mounts
-    books: Books
-    dispatcher: Dispatcher
+    jobs: JobStore
+    runners: RunnerTable
     files: FileStore
-    uploads: UploadBook
+    uploads: UploadStore
     keyring: Keyring
     tokens: RealtimeTokens
-    faults: FaultBook
+    faults: FaultScript
     recorder: Recorder
     webhooks: Webhooks
     keep_alive: float
@@ -54,7 +55,8 @@ class Call:
     body: bytes = b""
     streamed: Body | None = None
     """In place of `body`, for uploads: still on the wire."""
-    fault: Fault | None = None
+    effect: Effect = NO_EFFECT
+    """Of the fault that strikes it."""
 
     @property
     def incoming(self) -> Body:

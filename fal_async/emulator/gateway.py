@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
 from fal_async.emulator.core import Call, Core, Reply
-from fal_async.emulator.faults.delivery import deliver, hang_up, no_answer, reset, to_response
-from fal_async.emulator.faults.fault import Fault
-from fal_async.emulator.faults.mangling import replacement, spoil
+from fal_async.emulator.faults.delivery import deliver, stall
+from fal_async.emulator.faults.effect import NO_EFFECT
 from fal_async.emulator.jobs.job import Job
 from fal_async.emulator.operations import (
     files,
@@ -38,13 +36,12 @@ from fal_async.emulator.wire.answers import (
     method_not_allowed,
     request_error,
 )
+from fal_async.emulator.wire.connection import break_off, no_answer, to_response
 from fal_async.emulator.wire.cors import preflight
 from fal_async.emulator.wire.recorder import Entry
 from fal_async.emulator.wire.routing import PLATFORM_HOST, Route, app_id, parse, refined
 
 Service = Callable[[Core, Call], Awaitable[Reply]]
-_OTHER_ANSWERS = frozenset({"answer", "html", "balance", "vanish", "redirect"})
-_IN_PLACE_OF_THE_ANSWER = _OTHER_ANSWERS | {"reset", "close"}
 _PUBLIC_PLATFORM = frozenset({"v1/models", "v1/meta"})
 
 
@@ -135,6 +132,8 @@ class Gateway:
             _continue(request)
             call.streamed = Body(request, entry)
         self._core.recorder.open(entry)
+        fault = self._core.faults.take(call.route.kind, call.endpoint_id)
+        call.effect = NO_EFFECT if fault is None else fault.effect
         try:
             response = await self._respond(call)
         except ConnectionError:
@@ -145,11 +144,26 @@ class Gateway:
         return no_answer() if response is None else response
 
     async def _respond(self, call: Call) -> web.StreamResponse | None:
-        call.fault = self._core.faults.take(call.route.kind, call.endpoint_id)
-        if call.fault is not None:
-            return await self._go_wrong(call, call.fault)
-        reply = await self._answer(call)
-        return to_response(reply) if isinstance(reply, Answer) else reply
+        """None: the connection ends without an answer."""
+        effect = call.effect
+        if effect.away is not None:
+            self._go_away(effect.away)
+        reply: Reply | None = None
+        if effect.executes(piecemeal=call.route.kind in _SENT_PIECEMEAL):
+            reply = await self._answer(call)
+        elif call.streamed is not None:
+            await call.streamed.discard(effect.read_share)
+        if isinstance(reply, web.StreamResponse) and reply.prepared:
+            return reply
+        if (instead := effect.instead(call.request_id)) is not None:
+            return to_response(instead)
+        if reply is None or effect.ending is not None:
+            await stall(effect)
+            break_off(call.request, effect.ending or "close")
+            return None
+        if isinstance(reply, web.StreamResponse):
+            return reply
+        return await deliver(call.request, effect.spoil(reply), effect)
 
     async def _answer(self, call: Call) -> Reply:
         kind = call.route.kind
@@ -169,13 +183,13 @@ class Gateway:
         return as_platform_error(refused) if refused is not None and is_platforms else refused
 
     def _is_public(self, call: Call) -> bool:
-        if call.job is not None and call.job.queue is not None:
-            return call.job.queue.endpoint.public
+        if call.job is not None:
+            return call.job.served.public
         return self._core.endpoints.is_public(call.route.endpoint_id)
 
     def _named_job(self, route: Route) -> Job | None:
         """The path names the app, or the full id with its sub-path (protocol 2); not another app."""
-        job = self._core.books.find(route.request_id)
+        job = self._core.jobs.find(route.request_id)
         if (
             job is None
             or job.via != "queue"
@@ -184,49 +198,9 @@ class Gateway:
             return None
         return job
 
-    async def _go_wrong(self, call: Call, fault: Fault) -> web.StreamResponse | None:
-        """None: the connection ends without an answer."""
-        if fault.kind == "refuse":
-            self._go_away(fault.seconds)
-            reset(call.request.transport)
-            return None
-        reply = None
-        if _is_executed(call, fault):
-            reply = await self._answer(call)
-        elif call.streamed is not None:
-            # An upload is read all the same: to its end before another answer, half of it before a break.
-            await call.streamed.discard(1.0 if fault.kind in _OTHER_ANSWERS else 0.5)
-        if isinstance(reply, web.StreamResponse):
-            return reply
-        instead = replacement(fault, call.request_id)
-        if instead is not None:
-            return to_response(instead)
-        if reply is None or fault.kind in ("reset", "close"):
-            await _leave(call, fault)
-            return None
-        return await deliver(call.request, spoil(fault, reply), fault)
-
-
-def _is_executed(call: Call, fault: Fault) -> bool:
-    """Whether the request does its work although something goes wrong with it."""
-    if fault.kind in ("reset", "close"):
-        return fault.taken
-    if fault.kind in _IN_PLACE_OF_THE_ANSWER:
-        return fault.taken and call.route.kind not in _SENT_PIECEMEAL
-    return fault.taken or fault.kind != "stall" or fault.where == "body"
-
 
 def _route(request: web.BaseRequest) -> Route:
     return refined(parse(request.method, request.path, request.host), request.method, request.headers)
-
-
-async def _leave(call: Call, fault: Fault) -> None:
-    if fault.kind == "stall":
-        await asyncio.sleep(fault.seconds)
-    if fault.kind == "reset":
-        reset(call.request.transport)
-    else:
-        hang_up(call.request)
 
 
 async def _read(request: web.BaseRequest) -> bytes:

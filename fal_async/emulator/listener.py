@@ -12,7 +12,8 @@ from typing import Any
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from fal_async.emulator.faults.delivery import reset
+from fal_async.emulator.wire._aiohttp_private import task_of
+from fal_async.emulator.wire.connection import reset
 from fal_async.emulator.wire.cors import make_request
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -45,9 +46,9 @@ class _Server(web.Server):
             reset(transport)
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
-        # The connection's own task is not public, and aiohttp forgets it right after this call.
+        # aiohttp forgets the connection's own task right after this call.
         # Who stops the server must wait for it, or its last step would run on a closed loop.
-        if (task := handler._task_handler) is not None and not task.done():
+        if (task := task_of(handler)) is not None and not task.done():
             self.ending.add(task)
             task.add_done_callback(self.ending.discard)
         self.transports.pop(handler, None)

@@ -18,7 +18,7 @@ from fal_async.emulator.apps.mounts import Mounts
 from fal_async.emulator.builtin import builtin_endpoints
 from fal_async.emulator.core import Core
 from fal_async.emulator.defaults import DEFAULT_HOST, DEFAULT_KEY, DEFAULT_RUNNERS
-from fal_async.emulator.faults.script import FaultBook
+from fal_async.emulator.faults.script import FaultScript
 from fal_async.emulator.gateway import Gateway
 from fal_async.emulator.jobs.endpoints import (
     Endpoint,
@@ -26,15 +26,15 @@ from fal_async.emulator.jobs.endpoints import (
     EndpointTable,
     check_app_id,
     check_function,
-    check_runners,
 )
-from fal_async.emulator.jobs.job import Job, JobContext
+from fal_async.emulator.jobs.job import Job
 from fal_async.emulator.jobs.realtime_options import RealtimeOptions
-from fal_async.emulator.jobs.runners import Dispatcher
-from fal_async.emulator.jobs.store import Books
+from fal_async.emulator.jobs.runners import RunnerTable
+from fal_async.emulator.jobs.served import check_runners
+from fal_async.emulator.jobs.store import JobStore
 from fal_async.emulator.listener import Listener
-from fal_async.emulator.storage.files import FileStore
-from fal_async.emulator.storage.upload_store import MAX_TOKEN_LIFETIME, Upload, UploadBook
+from fal_async.emulator.storage.file_store import FileStore
+from fal_async.emulator.storage.upload_store import MAX_TOKEN_LIFETIME, Upload, UploadStore
 from fal_async.emulator.webhooks.deliveries import WebhookPolicy, Webhooks
 from fal_async.emulator.wire.recorder import RecordedRequest, Recorder
 
@@ -63,7 +63,7 @@ class Emulator:
     retry_pause     seconds (scaled) before the platform tries a failed request again; default 0.5
     record          False: requests are counted but not kept
     keep_requests   how many recorded requests are kept, the latest ones
-    keep_jobs       how many jobs are kept in the books
+    keep_jobs       how many jobs are kept
     seed            of the generator behind faults with a `chance`
     builtins        False: without the built-in models
     cdn_token_lifetime  seconds that a CDN token is good for; default 30 days, fal's longest
@@ -97,21 +97,21 @@ class Emulator:
         self._host, self._port, self._tls = host, port, ssl
         self._runners, self._speed = runners, speed
         self._files = FileStore(None if folder is None else Path(folder))
-        books = Books(retention=retention, limit=keep_jobs)
-        hooks = Webhooks(books=books, policy=webhooks or WebhookPolicy(), speed=speed)
+        jobs = JobStore(retention=retention, limit=keep_jobs)
+        hooks = Webhooks(jobs=jobs, policy=webhooks or WebhookPolicy(), speed=speed)
         self._core = Core(
-            endpoints=EndpointTable(),
+            endpoints=EndpointTable[Mount](),
             mounts=Mounts(),
-            books=books,
-            dispatcher=Dispatcher(
-                speed=speed, retry_pause=retry_pause, context=self._context, completed=hooks.completed
+            jobs=jobs,
+            runners=RunnerTable(
+                speed=speed, retry_pause=retry_pause, files=self._files, completed=hooks.completed
             ),
             webhooks=hooks,
             files=self._files,
-            uploads=UploadBook(token_lifetime=cdn_token_lifetime, min_part_size=min_part_size),
+            uploads=UploadStore(token_lifetime=cdn_token_lifetime, min_part_size=min_part_size),
             keyring=Keyring(key, require=require_key),
             tokens=RealtimeTokens(),
-            faults=FaultBook(seed),
+            faults=FaultScript(seed),
             recorder=Recorder(record=record, limit=keep_requests),
             keep_alive=keep_alive,
         )
@@ -158,7 +158,7 @@ class Emulator:
                 listener, self._listener = self._listener, None
                 await listener.close()
             await self._core.webhooks.close()
-            await self._core.dispatcher.close()
+            await self._core.runners.close()
         finally:
             try:
                 await self._core.mounts.close()
@@ -186,9 +186,9 @@ class Emulator:
         await self.pause()
         try:
             if not keep_memory:
-                self._core.books.forget()
+                self._core.jobs.forget()
                 self._core.webhooks.forget()
-                await self._core.dispatcher.close()
+                await self._core.runners.close()
             await asyncio.sleep(downtime)
         finally:
             await self.resume()
@@ -307,7 +307,7 @@ class Emulator:
     @property
     def jobs(self) -> Mapping[str, Job]:
         """Every request that was taken, by request id, in order of arrival; direct runs too (`via="run"`)."""
-        return self._core.books.jobs
+        return self._core.jobs.by_id
 
     @property
     def requests(self) -> list[RecordedRequest]:
@@ -346,7 +346,7 @@ class Emulator:
     # What goes wrong.
 
     @property
-    def faults(self) -> FaultBook:
+    def faults(self) -> FaultScript:
         return self._core.faults
 
     def rotate_key(self, new: str) -> None:
@@ -395,9 +395,6 @@ class Emulator:
         if self._listener is None:
             raise RuntimeError("the emulator is not started: use `async with Emulator() as emulator:`")
         return self._listener
-
-    def _context(self, job: Job) -> JobContext:
-        return JobContext(job, speed=self._speed, files=self._files)
 
     def _add_builtins(self) -> None:
         for endpoint_id, function, options in builtin_endpoints():

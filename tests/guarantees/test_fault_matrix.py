@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from fal_async import Timeouts
-from fal_async.emulator.faults.fields import KINDS
+from fal_async.emulator.faults.kinds import KINDS
 from tests.guarantees.fault_matrix import CASES, OPERATIONS, Case, broken_rules, play
 from tests.guarantees.faults import cell
 

@@ -44,7 +44,8 @@ MAKERS: list[Callable[[str, bool], Fault]] = [
     lambda on, _: Fault.missing("status", "request_id", on=on),
     lambda on, _: Fault.word("THINKING", on=on),
     lambda on, _: Fault.back(2, on=on),
-    lambda on, _: Fault.foreign_urls("https://elsewhere.example", on=on),
+    # The answer to a cancel has no URLs.
+    lambda on, _: Fault.foreign_urls("https://elsewhere.example", on="submit" if on == "cancel" else on),
 ]
 ON = st.sampled_from(["any", "run", "submit", "status", "status_stream", "result", "cancel"])
 SECONDS = st.sampled_from([0.0, 0.01, 0.5])

@@ -9,7 +9,7 @@ from typing import Protocol
 import attrs
 from multidict import CIMultiDict
 
-from fal_async.emulator.jobs.endpoints import Served
+from fal_async.emulator.jobs.served import Served
 from fal_async.emulator.wire.answers import Answer, ModelError
 
 

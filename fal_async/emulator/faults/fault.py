@@ -1,4 +1,4 @@
-"""Scripted faults: what may go wrong, as values. Which call gets which: `fault_book.py`."""
+"""Scripted faults: what may go wrong, as values. What a kind does: `kinds.py`. Which call gets it: `script.py`."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from typing import Any
 
 import attrs
 
+from fal_async.emulator.faults.effect import Effect
 from fal_async.emulator.faults.fields import (
+    ANY,
     CUTS,
-    DEFAULTS,
-    KINDS,
-    OPERATIONS,
+    ON,
+    WHEN,
     WHERE,
     at_least,
-    check_sense,
     is_a,
     one_of,
     texts,
     to_names,
 )
+from fal_async.emulator.faults.kinds import DEFAULTS, KINDS, fields_of
 
 
 @attrs.frozen(kw_only=True)
@@ -37,7 +38,7 @@ class Fault:
     """
 
     kind: str = attrs.field(validator=one_of(KINDS))
-    on: str = attrs.field(default="any", validator=one_of(OPERATIONS))
+    on: str = attrs.field(default=ANY, validator=one_of(ON))
     endpoint_id: str | None = attrs.field(default=None, validator=is_a(str, None))
     times: int | None = attrs.field(default=1, validator=[is_a(int, None), at_least(1)])
     after: int = attrs.field(default=0, validator=[is_a(int), at_least(0)])
@@ -66,7 +67,17 @@ class Fault:
     def __attrs_post_init__(self) -> None:
         if self.chance > 1:
             raise ValueError(f"chance={self.chance!r}: expected a probability from 0 to 1")
-        check_sense(self.kind, self._given())
+        meaningful = fields_of(self.kind) | WHEN
+        if senseless := sorted(self._given().keys() - meaningful):
+            raise ValueError(
+                f"{self.kind!r} takes no {senseless[0]!r}: it takes {', '.join(sorted(meaningful))}"
+            )
+        _ = self.effect  # made now, so that it checks its fields
+
+    @property
+    def effect(self) -> Effect:
+        """What it does."""
+        return KINDS[self.kind](**{name: getattr(self, name) for name in fields_of(self.kind)})
 
     def _given(self) -> dict[str, Any]:
         """The fields that say something else than their default."""

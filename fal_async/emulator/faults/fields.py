@@ -1,4 +1,4 @@
-"""What a fault may say: its kinds, its words, and the checks of its fields."""
+"""What the fields of a fault may say, and their checks."""
 
 from __future__ import annotations
 
@@ -8,92 +8,16 @@ from typing import Any
 
 import attrs
 
-OPERATIONS = (
-    "any",
-    "run",
-    "submit",
-    "status",
-    "status_stream",
-    "result",
-    "cancel",
-    "file",
-    "platform",
-    "rest",
-    "token",
-    "openapi",
-    "stream",
-    "realtime",
-    "realtime_token",
-    "websocket",
-    "cdn_token",
-    "initiate",
-    "upload",
-    "multipart",
-    "part",
-    "complete",
-    "gcs_part",
-    "gcs_complete",
-    "cdn_sign",
-    "storage",
-    "key_set",
-)
+from fal_async.emulator.wire.routing import OPERATIONS
+
+ANY = "any"
+ON = (ANY, *OPERATIONS)
 """What `on` can name. "any" is each of the others."""
 WHERE = ("headers", "body")
 CUTS = ("event", "character", "clean")
 """Where a stream breaks off: inside an event, inside a character, or inside an event in a body that ends in
 order, as far as HTTP knows."""
-KINDS: Mapping[str, frozenset[str]] = {
-    "refuse": frozenset({"seconds"}),
-    "reset": frozenset({"taken", "events"}),
-    "close": frozenset({"taken", "events"}),
-    "stall": frozenset({"taken", "seconds", "where", "events"}),
-    "drip": frozenset({"seconds"}),
-    "truncate": frozenset({"events", "cut"}),
-    "wrong_json": frozenset({"body", "events"}),
-    "html": frozenset({"taken", "status"}),
-    "content_type": frozenset({"body"}),
-    "answer": frozenset(
-        {
-            "taken",
-            "status",
-            "retry_after",
-            "fal_headers",
-            "detail",
-            "error_type",
-            "needs_retry",
-            "headers",
-            "body",
-        }
-    ),
-    "balance": frozenset({"taken"}),
-    "vanish": frozenset({"taken"}),
-    "redirect": frozenset({"taken", "status", "url"}),
-    "missing": frozenset({"names"}),
-    "replace": frozenset({"fields"}),
-    "word": frozenset({"body"}),
-    "back": frozenset({"position"}),
-    "duplicate": frozenset(),
-    "foreign_urls": frozenset({"url"}),
-    "event": frozenset({"body", "event_type", "events"}),
-    "frame": frozenset({"body", "binary", "events"}),
-    "ws_close": frozenset({"code", "body", "events"}),
-}
-"""Each kind with the fields that mean something to it, besides when it strikes."""
 WHEN = frozenset({"kind", "on", "endpoint_id", "times", "after", "chance"})
-NEEDS = {
-    "redirect": "url",
-    "foreign_urls": "url",
-    "word": "body",
-    "content_type": "body",
-    "frame": "body",
-    "ws_close": "code",
-}
-DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    "stall": {"taken": True},
-    "html": {"status": 502},
-    "redirect": {"status": 307},
-}
-"""Where a kind's default is not the field's: what the constructors of `Fault` say too."""
 
 
 def one_of(allowed: Iterable[str]) -> Any:
@@ -135,13 +59,12 @@ def to_names(names: Any) -> Any:
     return tuple(names) if isinstance(names, Iterable) else names
 
 
-def check_sense(kind: str, given: Mapping[str, Any]) -> None:
-    """ValueError for a field that means nothing to this kind, or one that it can't do without."""
-    meaningful = KINDS[kind] | WHEN
-    if senseless := sorted(given.keys() - meaningful):
-        raise ValueError(f"{kind!r} takes no {senseless[0]!r}: it takes {', '.join(sorted(meaningful))}")
-    if (needed := NEEDS.get(kind)) is not None and not given.get(needed):
-        raise ValueError(f"{kind!r} needs {needed!r}")
-    status = given.get("status")
-    if kind in ("answer", "redirect", "html") and (status is None or not 200 <= status <= 599):
-        raise ValueError(f"status={status!r}: expected an HTTP status from 200 to 599")
+def needed(effect: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    """A field that a kind can't do without."""
+    if not value:
+        raise ValueError(f"{effect.kind!r} needs {attribute.name!r}")
+
+
+def http_status(_: Any, __: attrs.Attribute[Any], value: int | None) -> None:
+    if value is None or not 200 <= value <= 599:
+        raise ValueError(f"status={value!r}: expected an HTTP status from 200 to 599")

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import attrs
 
 from fal_async.emulator.faults.fault import Fault
+from fal_async.emulator.faults.fields import ANY
+from fal_async.emulator.faults.kinds import check_operation
 
 _WIRE_KINDS = frozenset({"index", "admin"})
 """Never struck: the way to ask for faults, and the page that says what is served."""
@@ -17,68 +19,71 @@ _PART_OF = {"realtime_token": "rest"}
 
 
 @attrs.define(eq=False)
-class _Script:
+class _Entry:
     fault: Fault
     skip: int
     left: int | None
 
 
-class FaultBook:
+class FaultScript:
     """Faults in the order in which they were added; a call gets the first one that fits, and only that one.
 
     So three times 503 and then one reset strike in that order. `after` counts the calls that came so far.
     """
 
     def __init__(self, seed: int = 0) -> None:
-        self._scripts: list[_Script] = []
+        self._entries: list[_Entry] = []
         self._random = random.Random(seed)
         self.struck = 0
         """How many calls got a fault so far."""
 
     def __iter__(self) -> Iterator[Fault]:
         """Those that may still strike."""
-        return iter([script.fault for script in self._scripts])
+        return iter([entry.fault for entry in self._entries])
 
     def __len__(self) -> int:
-        return len(self._scripts)
+        return len(self._entries)
 
     def seed(self, seed: int) -> None:
         """Restart the generator that `chance` draws from."""
         self._random.seed(seed)
 
     def add(self, *faults: Fault) -> None:
+        """ValueError, and none of them is added, where one names an operation to which its kind does nothing."""
         for fault in faults:
-            self._scripts.append(_Script(fault, fault.after, fault.times))
+            check_operation(fault.kind, fault.on)
+        for fault in faults:
+            self._entries.append(_Entry(fault, fault.after, fault.times))
 
     def remove(self, fault: Fault) -> None:
         """No complaint where it has already been used up."""
-        self._scripts = [script for script in self._scripts if script.fault != fault]
+        self._entries = [entry for entry in self._entries if entry.fault != fault]
 
     def clear(self) -> None:
-        self._scripts.clear()
+        self._entries.clear()
 
     def take(self, kind: str, endpoint_id: str | None) -> Fault | None:
         """The fault for this call, if any; it counts as used."""
-        if not self._scripts or kind in _WIRE_KINDS:
+        if not self._entries or kind in _WIRE_KINDS:
             return None
-        for script in self._scripts:
-            if _fits(script.fault, kind, endpoint_id) and self._strikes(script):
+        for entry in self._entries:
+            if _fits(entry.fault, kind, endpoint_id) and self._strikes(entry):
                 self.struck += 1
-                return script.fault
+                return entry.fault
         return None
 
-    def _strikes(self, script: _Script) -> bool:
-        if script.skip:
-            script.skip -= 1
+    def _strikes(self, entry: _Entry) -> bool:
+        if entry.skip:
+            entry.skip -= 1
             return False
-        if script.fault.chance < 1 and self._random.random() >= script.fault.chance:
+        if entry.fault.chance < 1 and self._random.random() >= entry.fault.chance:
             return False
-        if script.left is not None:
-            script.left -= 1
-            if script.left == 0:
-                self._scripts.remove(script)
+        if entry.left is not None:
+            entry.left -= 1
+            if entry.left == 0:
+                self._entries.remove(entry)
         return True
 
 
 def _fits(fault: Fault, kind: str, endpoint_id: str | None) -> bool:
-    return fault.on in ("any", kind, _PART_OF.get(kind)) and fault.endpoint_id in (None, endpoint_id)
+    return fault.on in (ANY, kind, _PART_OF.get(kind)) and fault.endpoint_id in (None, endpoint_id)

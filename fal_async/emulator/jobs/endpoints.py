@@ -6,44 +6,21 @@ import inspect
 import re
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import Any, Generic, TypeVar
 
 import attrs
 
+from fal_async.emulator.jobs.job import JobContext
 from fal_async.emulator.jobs.realtime_options import RealtimeOptions
+from fal_async.emulator.jobs.served import Served, check_runners
 from fal_async.emulator.wire.answers import Answer, json_answer, no_application, no_path
 from fal_async.emulator.wire.routing import NAMESPACES, app_id, normal_id
 from fal_async.emulator.wire.sse import whole
 
-if TYPE_CHECKING:
-    from fal_async.emulator.apps.interface import Mount
-    from fal_async.emulator.jobs.job import JobContext
-
 EndpointFunction = Callable[..., Any]
 """An async function, or an async generator function: a model that streams."""
+M = TypeVar("M", bound=Served)
 _ID = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_.-]+)+")
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class Served:
-    """What the queue knows of an endpoint, or of a mounted application: who runs it, and on what terms."""
-
-    endpoint_id: str
-    runners: int
-    """How many requests run at a time; the others wait."""
-    public: bool = False
-    """A public endpoint needs no key (protocol 1.2)."""
-    ignores_cancel: bool = False
-    """An app that ignores the signal runs on and completes normally (protocol 4.5)."""
-    log_window: int | None = None
-    """Only the last so many entries are shown: logs are a moving window (protocol 4.2). None: all."""
-    log_labels: bool = False
-    """Log entries with `labels: {level, source}`, as the Swift and Java clients expect (protocol 4.2)."""
-    billable_units: float = 1
-
-    @property
-    def app_id(self) -> str:
-        return app_id(self.endpoint_id)
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -74,14 +51,17 @@ class Endpoint(Served):
         return self.function(input, job) if self.takes_job else self.function(input)
 
 
-class EndpointTable:
+class EndpointTable(Generic[M]):
+    """The endpoints, and the mounted applications, of which it knows no more than `Served`."""
+
     def __init__(self) -> None:
         self._endpoints: dict[str, Endpoint] = {}
-        self._mounts: dict[str, Mount] = {}
+        self._mounts: dict[str, M] = {}
 
     def __iter__(self) -> Iterator[Served]:
         """All that is served, each id once: an endpoint wins over an application of its id."""
-        return iter({**self._mounts, **self._endpoints}.values())
+        served: dict[str, Served] = {**self._mounts, **self._endpoints}
+        return iter(served.values())
 
     def add(self, endpoint: Endpoint) -> None:
         """A second registration under the same id replaces the first, as a new deployment does."""
@@ -94,11 +74,11 @@ class EndpointTable:
         check_runners(endpoint.runners)
         self._endpoints[endpoint.endpoint_id] = endpoint
 
-    def mount(self, mount: Mount) -> None:
+    def mount(self, mount: M) -> None:
         """A second application under the same id replaces the first, as a new deployment does."""
         self._mounts[mount.endpoint_id] = mount
 
-    def mounted(self, path: str, endpoint_id: str | None) -> Mount | None:
+    def mounted(self, path: str, endpoint_id: str | None) -> M | None:
         """The application whose path this is; None where there is none, or an endpoint of its own serves it."""
         endpoint = self.find_used(path, endpoint_id)
         # An endpoint has its tail `/stream` only if it streams.
@@ -129,11 +109,6 @@ class EndpointTable:
             return endpoint.public
         served = [endpoint for endpoint in self if endpoint.app_id == endpoint_id]
         return bool(served) and all(endpoint.public for endpoint in served)
-
-
-def check_runners(count: int) -> None:
-    if count < 1:
-        raise ValueError(f"runners must be 1 or more, not {count}")
 
 
 def check_app_id(app: str) -> None:

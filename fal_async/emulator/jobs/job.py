@@ -1,22 +1,19 @@
-"""One request's entry in the books, and what its function gets to see of it."""
+"""One request that was taken, and what its function gets to see of it."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import attrs
 
 from fal_async.emulator.jobs.options import CallOptions
+from fal_async.emulator.jobs.served import Served
 from fal_async.emulator.storage.lifecycle import Lifecycle
 from fal_async.emulator.wire.answers import Answer
-
-if TYPE_CHECKING:
-    from fal_async.emulator.jobs.runners import EndpointQueue
-    from fal_async.emulator.jobs.waiting_line import Lane
 
 IN_QUEUE, IN_PROGRESS, COMPLETED = "IN_QUEUE", "IN_PROGRESS", "COMPLETED"
 """There is no failed or cancelled status: both are COMPLETED (protocol 4.2)."""
@@ -35,6 +32,8 @@ class Job:
 
     request_id: str
     endpoint_id: str
+    served: Served = attrs.field(repr=False)
+    """The endpoint, or the application, whose runners took it."""
     input: Any = attrs.field(repr=False)
     via: str = "queue"
     options: CallOptions = attrs.field(factory=CallOptions, repr=False)
@@ -59,21 +58,9 @@ class Job:
     inference_time: float | None = None
     billable_units: float | None = None
     forgotten: bool = False
-    """The server lost its memory of it (restart): it answers 404, but the books keep the entry."""
-
-    # The dispatcher's own notes on it.
-    work: Callable[[Any, JobContext], Awaitable[Any]] | None = attrs.field(
-        default=None, init=False, repr=False
-    )
-    """What a runner does: the endpoint's plain call, a stream, a session, a call of an application."""
-    queue: EndpointQueue | None = attrs.field(default=None, init=False, repr=False)
-    lane: Lane[Job] | None = attrs.field(default=None, init=False, repr=False)
-    ticket: int = attrs.field(default=0, init=False, repr=False)
-    task: asyncio.Task[Answer] | None = attrs.field(default=None, init=False, repr=False)
-    stop_reason: str | None = attrs.field(default=None, init=False, repr=False)
-    start_limit: asyncio.TimerHandle | None = attrs.field(default=None, init=False, repr=False)
-    retry_pause: asyncio.TimerHandle | None = attrs.field(default=None, init=False, repr=False)
+    """The server lost its memory of it (restart): it answers 404, but `Emulator.jobs` keeps it."""
     watchers: set[asyncio.Event] = attrs.field(factory=set, init=False, repr=False)
+    """Set on every change of its state or logs."""
 
     @property
     def failed(self) -> bool:

@@ -6,22 +6,54 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 
-from fal_async.emulator.jobs.endpoints import Served, to_answer
-from fal_async.emulator.jobs.job import COMPLETED, IN_PROGRESS, IN_QUEUE, Job, JobContext
-from fal_async.emulator.jobs.waiting_line import Lane
+import attrs
+
+from fal_async.emulator.jobs.endpoints import to_answer
+from fal_async.emulator.jobs.job import COMPLETED, IN_PROGRESS, IN_QUEUE, FileKeeper, Job, JobContext
+from fal_async.emulator.jobs.served import Served
+from fal_async.emulator.jobs.waiting_line import WaitingLine
 from fal_async.emulator.wire.answers import CANCELLED, Answer, ModelError, request_error
 
 logger = logging.getLogger("fal_async.emulator")
 
+Work = Callable[[Any, JobContext], Awaitable[Any]]
+"""What a runner does: the endpoint's plain call, a stream, a session, a call of an application."""
 _TRUE, _FALSE = frozenset({"1", "true"}), frozenset({"0", "false"})
 _CLOSE_LIMIT = 5.0
 """Seconds that a cancelled endpoint function gets to end when the emulator stops."""
 
 
-class EndpointQueue:
+@attrs.define(eq=False)
+class _Slot:
+    """The runners' own notes on a job, from its entry to its completion."""
+
+    work: Work
+    line: WaitingLine[Job] | None = None
+    """Where it waits; None while it runs, and between two attempts."""
+    ticket: int = 0
+    task: asyncio.Task[Answer] | None = None
+    stop_reason: str | None = None
+    start_limit: asyncio.TimerHandle | None = None
+    retry_pause: asyncio.TimerHandle | None = None
+
+    def settle(self) -> None:
+        """No clock runs on it any more."""
+        for timer in (self.start_limit, self.retry_pause):
+            if timer is not None:
+                timer.cancel()
+        self.start_limit = self.retry_pause = None
+
+    def leave_the_line(self) -> None:
+        if self.line is not None:
+            self.line.remove(self.ticket)
+            self.line = None
+
+
+class Runners:
     """All that waits for, and runs on, one endpoint's runners."""
 
     def __init__(
@@ -30,15 +62,14 @@ class EndpointQueue:
         *,
         speed: float,
         retry_pause: float,
-        context: Callable[[Job], JobContext],
+        files: FileKeeper,
         completed: Callable[[Job], None],
     ) -> None:
-        self.endpoint, self._completed = endpoint, completed
-        self._speed, self._retry_pause, self._context = speed, retry_pause, context
+        self._endpoint, self._files, self._completed = endpoint, files, completed
+        self._speed, self._retry_pause = speed, retry_pause
         self._free = endpoint.runners
-        self._direct, self._normal, self._low = Lane[Job](), Lane[Job](), Lane[Job]()
-        self._running: set[asyncio.Task[Answer]] = set()
-        self._between_attempts: set[Job] = set()
+        self._direct, self._normal, self._low = (WaitingLine[Job]() for _ in range(3))
+        self._slots: dict[Job, _Slot] = {}
         self._closed = False
         self.bystanders: set[asyncio.Event] = set()
         """Set, from time to time, when positions have moved."""
@@ -48,106 +79,103 @@ class EndpointQueue:
     def waiting(self) -> int:
         return len(self._normal) + len(self._low)
 
-    def enter(self, job: Job) -> int:
+    def enter(self, job: Job, work: Work) -> int:
         """Take the job in; its position at that moment."""
-        job.queue = self
+        slot = self._slots[job] = _Slot(work)
         if job.options.start_timeout is not None:
-            loop = asyncio.get_running_loop()
-            job.start_limit = loop.call_later(job.options.start_timeout, self._not_started_in_time, job)
-        self._line_up(job)
+            self._limit_the_start(job, slot, job.options.start_timeout)
+        self._line_up(job, slot)
         position = self.position(job)
         self._dispatch()
         return position if job.state == IN_QUEUE else 0
 
     def position(self, job: Job) -> int:
         """0 for the next one. Direct runs and, for low priority, all normal ones go ahead (protocol 3.1)."""
-        if job.lane is None:
+        slot = self._slots.get(job)
+        if slot is None or slot.line is None:
             return 0
         ahead = 0
-        for lane in (self._direct, self._normal, self._low):
-            if lane is job.lane:
+        for line in (self._direct, self._normal, self._low):
+            if line is slot.line:
                 break
-            ahead += len(lane)
-        return ahead + job.lane.position(job.ticket)
+            ahead += len(line)
+        return ahead + slot.line.position(slot.ticket)
 
     def cancel(self, job: Job) -> tuple[int, str]:
         """HTTP status and word: the four outcomes of protocol 4.5, less the unknown id."""
         job.cancel_requests += 1
         if job.state == COMPLETED:
             return 400, "ALREADY_COMPLETED"
-        if job.state == IN_QUEUE:
-            self._withdraw(job, _stopped("client_cancelled"))
-            return 200, "OK"
+        waits = job.state == IN_QUEUE
         self.stop(job, "client_cancelled")
-        return 202, "CANCELLATION_REQUESTED"
+        return (200, "OK") if waits else (202, "CANCELLATION_REQUESTED")
 
     def stop(self, job: Job, reason: str) -> None:
-        """The caller of a direct run left, or a running request is cancelled. The app may ignore it."""
+        """The caller of a direct run left, or a request is cancelled. A running app may ignore it."""
+        slot = self._slots.get(job)
+        if slot is None:
+            return
         if job.state == IN_QUEUE:
-            self._withdraw(job, _stopped(reason))
-        elif job.task is not None and not self.endpoint.ignores_cancel and job.stop_reason is None:
-            job.stop_reason = reason
-            job.task.cancel()
+            self._withdraw(job, slot, _stopped(reason))
+        elif slot.task is not None and not self._endpoint.ignores_cancel and slot.stop_reason is None:
+            slot.stop_reason = reason
+            slot.task.cancel()
+
+    def is_stopping(self, job: Job) -> bool:
+        """Whether its work was cancelled by `stop`, and not by `close`."""
+        slot = self._slots.get(job)
+        return slot is not None and slot.stop_reason is not None
 
     async def close(self) -> None:
         """Nothing starts any more; what runs is cancelled and waited for."""
         self._closed = True
+        for job, slot in tuple(self._slots.items()):
+            if slot.task is None:
+                self._withdraw(job, slot, _stopped("runner_disconnected"))
         if self._bell is not None:
             self._bell.cancel()
-        for lane in (self._direct, self._normal, self._low):
-            while len(lane):
-                self._abandon(lane.pop())
-        for job in tuple(self._between_attempts):
-            self._abandon(job)
-        for task in self._running:
-            task.cancel()
-        if self._running:
-            await self._wait_for_the_running()
+        if running := [slot.task for slot in self._slots.values() if slot.task is not None]:
+            for task in running:
+                task.cancel()
+            await self._wait_for(running)
 
-    def _abandon(self, job: Job) -> None:
-        job.lane = None
-        self._settle(job)
-        self._complete(job, _stopped("runner_disconnected"))
-
-    async def _wait_for_the_running(self) -> None:
-        _, pending = await asyncio.wait(self._running, timeout=_CLOSE_LIMIT)
+    async def _wait_for(self, running: list[asyncio.Task[Answer]]) -> None:
+        _, pending = await asyncio.wait(running, timeout=_CLOSE_LIMIT)
         if pending:
             raise RuntimeError(
-                f"{len(pending)} call(s) of {self.endpoint.endpoint_id} did not end within "
+                f"{len(pending)} call(s) of {self._endpoint.endpoint_id} did not end within "
                 f"{_CLOSE_LIMIT} s of being cancelled: does the endpoint function swallow CancelledError?"
             )
 
-    def _line_up(self, job: Job) -> None:
-        job.lane = (
+    def _line_up(self, job: Job, slot: _Slot) -> None:
+        slot.line = (
             self._direct if job.via != "queue" else self._low if job.options.low_priority else self._normal
         )
-        job.ticket = job.lane.push(job)
+        slot.ticket = slot.line.push(job)
 
     def _dispatch(self) -> None:
-        for lane in (self._direct, self._normal, self._low):
-            while self._free and len(lane) and not self._closed:
-                self._start(lane.pop())
+        for line in (self._direct, self._normal, self._low):
+            while self._free and len(line) and not self._closed:
+                self._start(job := line.pop(), self._slots[job])
 
-    def _start(self, job: Job) -> None:
+    def _start(self, job: Job, slot: _Slot) -> None:
         self._free -= 1
-        self._settle(job)
-        job.lane = None
+        slot.settle()
+        slot.line = None
         job.attempts += 1
         # Each attempt has its own gateway id; the first one's is the request id (protocol 4.1, 4.7).
         job.gateway_request_id = job.request_id if job.attempts == 1 else str(uuid.uuid4())
         job.started_at = time.time()
-        job.task = asyncio.get_running_loop().create_task(self._perform(job))
-        self._running.add(job.task)
+        slot.task = asyncio.get_running_loop().create_task(self._perform(job, slot.work))
         # A callback, not a `finally`: a task cancelled before its first step never enters its own body.
-        job.task.add_done_callback(partial(self._ended, job))
+        slot.task.add_done_callback(partial(self._ended, job, slot))
         job.move(IN_PROGRESS)
         self._ring()
 
-    async def _perform(self, job: Job) -> Answer:
+    async def _perform(self, job: Job, work: Work) -> Answer:
+        context = JobContext(job, speed=self._speed, files=self._files)
         try:
-            if job.work is None:
-                raise RuntimeError(f"request {job.request_id} has nothing to do")
-            return to_answer(await job.work(job.input, self._context(job)))
+            return to_answer(await work(job.input, context))
         except ModelError as error:
             return error.answer()
         except Exception as error:
@@ -155,63 +183,55 @@ class EndpointQueue:
             logger.exception("endpoint %s failed on request %s", job.endpoint_id, job.request_id)
             return request_error(500, "Internal Server Error")
 
-    def _ended(self, job: Job, task: asyncio.Task[Answer]) -> None:
-        self._running.discard(task)
+    def _ended(self, job: Job, slot: _Slot, task: asyncio.Task[Answer]) -> None:
         self._free += 1
-        job.task = None
-        answer = _stopped(job.stop_reason or "runner_disconnected") if task.cancelled() else task.result()
-        if not self._closed and _to_be_retried(job, answer):
-            self._retry(job)
+        slot.task = None
+        answer = _stopped(slot.stop_reason or "runner_disconnected") if task.cancelled() else task.result()
+        if not self._closed and slot.stop_reason is None and _to_be_retried(job, answer):
+            self._retry(job, slot)
         else:
             self._complete(job, answer)
         self._dispatch()
 
     def _complete(self, job: Job, answer: Answer) -> None:
+        del self._slots[job]
         now = time.time()
         if job.started_at is not None:
             job.inference_time = (now - job.started_at) * self._speed
         if not 200 <= answer.status < 400:
             job.billable_units = 0
         elif job.billable_units is None:
-            job.billable_units = self.endpoint.billable_units
+            job.billable_units = self._endpoint.billable_units
         job.complete(answer, now)
         self._completed(job)
 
-    def _retry(self, job: Job) -> None:
+    def _retry(self, job: Job, slot: _Slot) -> None:
         """IN_PROGRESS goes back to IN_QUEUE (protocol 4.2); the caller's start limit goes on (4.6)."""
         loop = asyncio.get_running_loop()
-        job.retry_pause = loop.call_later(self._retry_pause / self._speed, self._try_again, job)
+        slot.retry_pause = loop.call_later(self._retry_pause / self._speed, self._try_again, job, slot)
         if job.options.start_timeout is not None:
             left = job.submitted_at + job.options.start_timeout - time.time()
-            job.start_limit = loop.call_later(max(left, 0), self._not_started_in_time, job)
-        self._between_attempts.add(job)
+            self._limit_the_start(job, slot, max(left, 0))
         job.move(IN_QUEUE)
 
-    def _try_again(self, job: Job) -> None:
-        self._between_attempts.discard(job)
-        job.retry_pause = None
-        self._line_up(job)
+    def _try_again(self, job: Job, slot: _Slot) -> None:
+        slot.retry_pause = None
+        self._line_up(job, slot)
         self._dispatch()
 
-    def _not_started_in_time(self, job: Job) -> None:
-        answer = request_error(504, "Request timed out before a runner started", "request_timeout")
-        self._withdraw(job, answer.with_headers({"X-Fal-Request-Timeout-Type": "user"}))
+    def _limit_the_start(self, job: Job, slot: _Slot, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        slot.start_limit = loop.call_later(seconds, self._not_started_in_time, job, slot)
 
-    def _withdraw(self, job: Job, answer: Answer) -> None:
-        self._settle(job)
-        if job.lane is not None:
-            job.lane.remove(job.ticket)
-            job.lane = None
+    def _not_started_in_time(self, job: Job, slot: _Slot) -> None:
+        answer = request_error(504, "Request timed out before a runner started", "request_timeout")
+        self._withdraw(job, slot, answer.with_headers({"X-Fal-Request-Timeout-Type": "user"}))
+
+    def _withdraw(self, job: Job, slot: _Slot, answer: Answer) -> None:
+        slot.settle()
+        slot.leave_the_line()
         self._complete(job, answer)
         self._ring()
-
-    def _settle(self, job: Job) -> None:
-        """No clock runs on it any more."""
-        self._between_attempts.discard(job)
-        for timer in (job.start_limit, job.retry_pause):
-            if timer is not None:
-                timer.cancel()
-        job.start_limit = job.retry_pause = None
 
     def _ring(self) -> None:
         """Tell those who watch their position, but in groups: with ten thousand watchers each start would
@@ -226,35 +246,33 @@ class EndpointQueue:
             bystander.set()
 
 
-class Dispatcher:
-    """The queues of all endpoints, each made when it is first used."""
+class RunnerTable:
+    """The runners of all endpoints, each endpoint's made when they are first used."""
 
     def __init__(
         self,
         *,
         speed: float,
         retry_pause: float,
-        context: Callable[[Job], JobContext],
+        files: FileKeeper,
         completed: Callable[[Job], None],
     ) -> None:
-        self._make = partial(
-            EndpointQueue, speed=speed, retry_pause=retry_pause, context=context, completed=completed
-        )
-        self._queues: dict[Served, EndpointQueue] = {}
+        self._make = partial(Runners, speed=speed, retry_pause=retry_pause, files=files, completed=completed)
+        self._runners: dict[Served, Runners] = {}
 
-    def of(self, endpoint: Served) -> EndpointQueue:
+    def of(self, endpoint: Served) -> Runners:
         # Keyed by the value, not by its id: a new deployment under the same id gets runners of its own,
         # while what the old one has taken is finished by the old one.
-        queue = self._queues.get(endpoint)
-        if queue is None:
-            queue = self._queues[endpoint] = self._make(endpoint)
-        return queue
+        runners = self._runners.get(endpoint)
+        if runners is None:
+            runners = self._runners[endpoint] = self._make(endpoint)
+        return runners
 
     async def close(self) -> None:
-        """All queues at once; they are made anew when used again."""
-        queues = list(self._queues.values())
-        self._queues.clear()
-        await asyncio.gather(*(queue.close() for queue in queues))
+        """All runners at once; they are made anew when used again."""
+        all_of_them = list(self._runners.values())
+        self._runners.clear()
+        await asyncio.gather(*(runners.close() for runners in all_of_them))
 
 
 def _stopped(reason: str) -> Answer:
@@ -265,7 +283,7 @@ def _stopped(reason: str) -> Answer:
 
 def _to_be_retried(job: Job, answer: Answer) -> bool:
     """503 and 504 by default; an app can force or forbid on 5xx and 429; no direct run (protocol 4.7)."""
-    if job.via != "queue" or job.stop_reason is not None or job.attempts > job.options.extra_attempts:
+    if job.via != "queue" or job.attempts > job.options.extra_attempts:
         return False
     said = {name.lower(): value for name, value in answer.headers.items()}.get(
         "x-fal-needs-retry", ""

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from fal_async.emulator.jobs.job import COMPLETED, Job
+from fal_async.emulator.jobs.served import Served
 from fal_async.emulator.wire.answers import Answer
 
 BIG_RESULT = 10 * 1024
@@ -16,22 +17,23 @@ KEPT_SECONDS, KEPT_SECONDS_BIG = 3600.0, 360.0
 """1 h after completion, 6 min when the result is 10 KB or larger (protocol 4.4)."""
 
 
-class Books:
+class JobStore:
     """`retention` in seconds replaces fal's own rule. Beyond `limit` entries the oldest go."""
 
     def __init__(self, *, retention: float | None, limit: int) -> None:
         self._retention, self._limit = retention, limit
         self._jobs: dict[str, Job] = {}
-        self.jobs: Mapping[str, Job] = MappingProxyType(self._jobs)
+        self.by_id: Mapping[str, Job] = MappingProxyType(self._jobs)
 
     def __iter__(self) -> Iterator[Job]:
         return iter(self._jobs.values())
 
-    def open(self, endpoint_id: str, input: Any, **details: Any) -> Job:
+    def open(self, served: Served, endpoint_id: str, input: Any, **details: Any) -> Job:
         """No idempotency, as on fal: two submits are two jobs (protocol 12)."""
         job = Job(
             request_id=str(uuid.uuid4()),
             endpoint_id=endpoint_id,
+            served=served,
             input=input,
             submitted_at=time.time(),
             **details,

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Lane(Generic[T]):
+class WaitingLine(Generic[T]):
     """A first-in-first-out line from which anyone may step out.
 
     Each entry draws a ticket. Its position is its distance from the head, less those who left in between:
@@ -33,7 +33,7 @@ class Lane(Generic[T]):
     def pop(self) -> T:
         """The entry at the head. IndexError where nobody waits."""
         if not self._waiting:
-            raise IndexError("pop from an empty lane")
+            raise IndexError("pop from an empty line")
         self._skip_those_who_left()
         entry = self._waiting.pop(self._head)
         self._head += 1

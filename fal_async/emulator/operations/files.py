@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterable
+from typing import BinaryIO
 from urllib.parse import quote
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
 from fal_async.emulator.core import Call, Core, Reply
-from fal_async.emulator.faults.delivery import hang_up
-from fal_async.emulator.faults.fault import Fault
-from fal_async.emulator.storage.files import StoredFile
+from fal_async.emulator.faults.delivery import stall
+from fal_async.emulator.faults.effect import Effect, Span
+from fal_async.emulator.storage.file_store import StoredFile
 from fal_async.emulator.storage.upload_store import MAX_SIGNED
 from fal_async.emulator.wire.answers import Answer, method_not_allowed, request_error
+from fal_async.emulator.wire.connection import hang_up
 
 _IMMUTABLE = "public, max-age=31536000, immutable"
 """The CDN's caching (protocol 13)."""
 _DAY = 86_400
 _PIECE = 256 * 1024
+_ON_DISK = b" "
+"""Stands for the body of a file where a fault may put another in its place."""
 
 
 class _FileResponse(web.FileResponse):
@@ -46,9 +51,7 @@ async def file(core: Core, call: Call) -> Reply:
         return request_error(404, "File not found")
     if refused := _refusal(core, call, found):
         return refused
-    if call.fault is not None:
-        return await _send_badly(call, found, call.fault)
-    return _FileResponse(found.location, headers=_headers(found))
+    return await _send(call, found, call.effect)
 
 
 async def sign(core: Core, call: Call) -> Reply:
@@ -92,51 +95,49 @@ def _headers(found: StoredFile) -> dict[str, str]:
     }
 
 
-async def _send_badly(call: Call, found: StoredFile, fault: Fault) -> Reply:
-    if fault.kind in ("truncate", "drip") or (fault.kind == "stall" and fault.where == "body"):
-        return await _send_in_pieces(call, found, fault)
-    if fault.kind == "stall":
-        await asyncio.sleep(fault.seconds)
-    headers = _headers(found)
-    if fault.kind == "content_type":
-        headers["Content-Type"] = fault.body or "text/plain"
-    if fault.kind == "wrong_json" and fault.body is not None:
-        return Answer(200, headers, fault.body)
-    if fault.kind in ("reset", "close", "answer", "html", "balance", "vanish", "redirect"):
-        # Something else is sent in its place.
-        return Answer()
-    return _FileResponse(found.location, headers=headers)
+async def _send(call: Call, found: StoredFile, effect: Effect) -> Reply:
+    spans = effect.in_body(_range(call, found)[1])
+    if spans is not None:
+        return await _send_in_spans(call, found, spans)
+    await stall(effect)
+    spoilt = effect.spoil(Answer(200, _headers(found), _ON_DISK))
+    if spoilt.body != _ON_DISK:
+        return spoilt
+    return _FileResponse(found.location, headers=spoilt.headers)
 
 
-async def _send_in_pieces(call: Call, found: StoredFile, fault: Fault) -> web.StreamResponse:
-    size = found.location.stat().st_size
-    start, end, _ = call.request.http_range.indices(size)
+def _range(call: Call, found: StoredFile) -> tuple[int, int]:
+    """Where the wanted bytes start, and how many they are."""
+    start, end, _ = call.request.http_range.indices(found.location.stat().st_size)
+    return start, end - start
+
+
+async def _send_in_spans(call: Call, found: StoredFile, spans: Iterable[Span]) -> web.StreamResponse:
+    start, length = _range(call, found)
     partial = "Range" in call.headers
     response = web.StreamResponse(status=206 if partial else 200, headers=_headers(found))
     response.headers["ETag"] = _etag(found)
     response.headers["Accept-Ranges"] = "bytes"
     if partial:
-        response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
-    response.content_length = end - start
+        size = found.location.stat().st_size
+        response.headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{size}"
+    response.content_length = length
     await response.prepare(call.request)
-    await _pieces(call, response, found, fault, start, end)
+    with found.location.open("rb") as file:
+        file.seek(start)
+        for span in spans:
+            await _send_span(call, response, file, span)
     return response
 
 
-async def _pieces(
-    call: Call, response: web.StreamResponse, found: StoredFile, fault: Fault, start: int, end: int
-) -> None:
-    half = start + (end - start) // 2
-    step = 1 if fault.kind == "drip" else _PIECE
-    with found.location.open("rb") as file:
-        file.seek(start)
-        while (at := file.tell()) < end:
-            if fault.kind == "truncate" and at == half:
-                hang_up(call.request)
-                return
-            if fault.kind == "drip" or at == half:
-                await asyncio.sleep(fault.seconds)
-            await response.write(file.read(min(step, (half if at < half else end) - at)))
+async def _send_span(call: Call, response: web.StreamResponse, file: BinaryIO, span: Span) -> None:
+    left = span.length
+    while left and (data := file.read(min(left, _PIECE))):
+        await response.write(data)
+        left -= len(data)
+    await asyncio.sleep(span.pause)
+    if span.cut:
+        hang_up(call.request)
 
 
 def _etag(found: StoredFile) -> str:

@@ -11,7 +11,6 @@ from aiohttp import WSMsgType, web
 
 from fal_async.emulator.apps.interface import Mount
 from fal_async.emulator.core import Call, Core, Reply
-from fal_async.emulator.faults.delivery import hang_up, reset
 from fal_async.emulator.jobs.endpoints import Endpoint
 from fal_async.emulator.jobs.job import Job
 from fal_async.emulator.jobs.options import BadOption, CallOptions, parse_options
@@ -19,6 +18,7 @@ from fal_async.emulator.operations import mounted
 from fal_async.emulator.operations.stream import perform
 from fal_async.emulator.operations.submit import open_job, performed
 from fal_async.emulator.wire.answers import Answer, bad_json, request_error
+from fal_async.emulator.wire.connection import break_off
 
 
 async def websocket(core: Core, call: Call) -> Reply:
@@ -67,13 +67,9 @@ async def _serve(
 
 def _struck(call: Call, answered: int) -> bool:
     """Faults of the connection strike between answers."""
-    fault = call.fault
-    if fault is None or fault.kind not in ("reset", "close") or answered != fault.events:
+    if call.effect.ending is None or not call.effect.strikes(answered):
         return False
-    if fault.kind == "reset":
-        reset(call.request.transport)
-    else:
-        hang_up(call.request)
+    break_off(call.request, call.effect.ending)
     return True
 
 
@@ -99,7 +95,7 @@ class _Exchange:
 
     def _opened(self, options: CallOptions) -> Job:
         if isinstance(self._served, Mount):
-            return mounted.open_job(self._core, self._call, options, None, via="websocket")
+            return mounted.open_job(self._core, self._call, self._served, options, None, via="websocket")
         return open_job(self._core, self._call, self._served, options, None, via="websocket")
 
     async def _work(self, payload: str | bytes, job: Job) -> Answer | None:

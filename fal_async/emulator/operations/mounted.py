@@ -9,13 +9,14 @@ from typing import Any
 
 from fal_async.emulator.apps.interface import Mount
 from fal_async.emulator.core import Call, Core, Reply
+from fal_async.emulator.faults.delivery import stall
 from fal_async.emulator.jobs.job import COMPLETED, Job
 from fal_async.emulator.jobs.options import BadOption, CallOptions, parse_options
-from fal_async.emulator.operations.mounted_call import Passage
-from fal_async.emulator.operations.mounted_websocket import Relay
+from fal_async.emulator.operations.mounted_call import MountedCall
+from fal_async.emulator.operations.mounted_websocket import MountedWebSocket
 from fal_async.emulator.operations.realtime import admission
 from fal_async.emulator.operations.realtime_tokens import refusal
-from fal_async.emulator.operations.stream import AnswerBody, Sender, Sink, followed, stall
+from fal_async.emulator.operations.stream import AnswerBody, Sender, Sink, followed
 from fal_async.emulator.operations.submit import outcome, queue_too_long, queued
 from fal_async.emulator.wire.answers import Answer, bad_request
 from fal_async.emulator.wire.routing import RUN_HOSTS
@@ -27,9 +28,8 @@ async def submit(core: Core, call: Call, mount: Mount) -> Reply:
         return options
     if refused := queue_too_long(core, mount, options):
         return refused
-    job = call.job = open_job(core, call, options, input_of(call), via="queue")
-    job.work = Passage(core, call, mount, job, body=call.body).work
-    return queued(core, call, mount, job)
+    job = call.job = open_job(core, call, mount, options, input_of(call), via="queue")
+    return queued(core, call, mount, job, MountedCall(core, call, mount, job, body=call.body).work)
 
 
 async def run(core: Core, call: Call, mount: Mount) -> Reply:
@@ -40,7 +40,7 @@ async def stream(core: Core, call: Call, mount: Mount) -> Reply:
     """The same, by who asks for events: he may come with a token, and faults strike within the stream."""
     if refused := refusal(core, call, public=mount.public):
         return refused
-    await stall(call)
+    await stall(call.effect)
     return await _direct(core, call, mount, via="stream")
 
 
@@ -49,7 +49,7 @@ async def _direct(core: Core, call: Call, mount: Mount, *, via: str) -> Reply:
     options = _options(call)
     if isinstance(options, Answer):
         return options
-    job = call.job = open_job(core, call, options, input_of(call), via=via)
+    job = call.job = open_job(core, call, mount, options, input_of(call), via=via)
     sink = AnswerBody(call)
     answer = await through(core, call, mount, job, call.body, sink)
     return answer if sink.response is None else sink.response
@@ -58,8 +58,8 @@ async def _direct(core: Core, call: Call, mount: Mount, *, via: str) -> Reply:
 async def through(core: Core, call: Call, mount: Mount, job: Job, body: bytes, sink: Sink) -> Answer:
     """The application's answer, its body being empty where it went to `sink`."""
     sender = Sender(call, job, sink)
-    job.work = Passage(core, call, mount, job, body=body, sender=sender).work
-    return await followed(core, mount, job, sender)
+    passage = MountedCall(core, call, mount, job, body=body, sender=sender)
+    return await followed(core, mount, job, sender, passage.work)
 
 
 async def realtime(core: Core, call: Call, mount: Mount) -> Reply:
@@ -67,23 +67,23 @@ async def realtime(core: Core, call: Call, mount: Mount) -> Reply:
     options = await admission(core, call, mount)
     if not isinstance(options, CallOptions):
         return options
-    job = call.job = open_job(core, call, options, None, via="realtime")
-    relay = Relay(core, call, mount, job)
-    job.work = relay.work
-    queue = core.dispatcher.of(mount)
-    queue.enter(job)
+    job = call.job = open_job(core, call, mount, options, None, via="realtime")
+    relayed = MountedWebSocket(core, call, mount, job)
+    runners = core.runners.of(mount)
+    runners.enter(job, relayed.work)
     try:
         await job.wait_for(COMPLETED)
     except asyncio.CancelledError:
-        if not relay.over:
-            queue.stop(job, "client_disconnected")
+        if not relayed.over:
+            runners.stop(job, "client_disconnected")
         raise
-    return outcome(job) if relay.connection is None else relay.connection
+    return outcome(job) if relayed.connection is None else relayed.connection
 
 
-def open_job(core: Core, call: Call, options: CallOptions, input: Any, *, via: str) -> Job:
-    """A new entry in the books, under the id that was called: the application's, and the path below it."""
-    return core.books.open(
+def open_job(core: Core, call: Call, mount: Mount, options: CallOptions, input: Any, *, via: str) -> Job:
+    """A new job, under the id that was called: the application's, and the path below it."""
+    return core.jobs.open(
+        mount,
         call.route.endpoint_id or "",
         input,
         via=via,
@@ -94,7 +94,7 @@ def open_job(core: Core, call: Call, options: CallOptions, input: Any, *, via: s
 
 
 def input_of(call: Call) -> Any:
-    """For the books. None where the body is no JSON: what to make of that is the application's business."""
+    """For the record. None where the body is no JSON: what to make of that is the application's business."""
     if call.request.method == "GET":
         return dict(call.query)
     try:

@@ -14,6 +14,7 @@ import attrs
 
 from fal_async.emulator.apps.interface import Ask, Mount, Response, end_to_end
 from fal_async.emulator.core import Call, Core
+from fal_async.emulator.faults.effect import NO_EFFECT
 from fal_async.emulator.jobs.job import Job, JobContext
 from fal_async.emulator.operations.stream import Sender
 from fal_async.emulator.operations.submit import runner_of
@@ -23,7 +24,7 @@ from fal_async.emulator.wire.sse import EVENTS
 
 _KEPT_BACK = frozenset({"authorization", "expect", "content-encoding", "accept-encoding"})
 """The key is no business of the application's; the body was decoded when it was read; and an answer is read
-again, by the books, webhooks and whoever fetches it, so that it must not be compressed."""
+again, by the job store, webhooks and whoever fetches it, so that it must not be compressed."""
 _QUERIES_KEPT_BACK = frozenset({"fal_jwt_token", "fal_webhook", "fal_max_queue_length"})
 """Meant for the gateway (protocol 4.1, 6.1)."""
 _BILLED = "x-fal-billable-units"
@@ -89,7 +90,7 @@ def cancel_of(ask: Ask) -> Ask:
     return attrs.evolve(ask, method="POST", path=path, query="", headers=headers, body=b"")
 
 
-class Passage:
+class MountedCall:
     """`work` is what the runner does. With a `sender`, a streamed answer goes through it piece by piece."""
 
     def __init__(
@@ -107,7 +108,7 @@ class Passage:
             await asyncio.wait({asking})
             return asking.result()
         except asyncio.CancelledError:
-            if self._job.stop_reason is None:
+            if not self._core.runners.of(self._mount).is_stopping(self._job):
                 raise
             return await self._cancelled(asking)
         finally:
@@ -151,15 +152,19 @@ class Passage:
             if 0 <= units < math.inf:
                 job.bill(units)
 
+    @property
+    def _is_struck(self) -> bool:
+        return self._call.effect is not NO_EFFECT
+
     def _is_whole(self, response: Response) -> bool:
         """A plain call that a fault spoils is answered in one piece, too: the fault needs it whole."""
-        return response.sized or (self._call.fault is not None and self._call.route.kind == "run")
+        return response.sized or (self._is_struck and self._call.route.kind == "run")
 
     async def _pass_on(self, response: Response, sender: Sender) -> None:
         response.headers["X-Fal-Served-From"] = runner_of(self._job)
         await sender.begin(response.status, response.headers, binary=True)
         pieces = response.pieces()
-        if self._call.fault is not None and response.headers.get("Content-Type", "").startswith(EVENTS):
+        if self._is_struck and response.headers.get("Content-Type", "").startswith(EVENTS):
             pieces = by_event(pieces)
         async with aclosing(pieces):  # type: ignore[type-var]
             async for piece in pieces:

@@ -16,7 +16,7 @@ from fal_async.emulator.operations.realtime_session import Gone, Wire
 from fal_async.emulator.wire.answers import Answer
 
 
-class Relay:
+class MountedWebSocket:
     """It holds a runner as long as it lasts. `connection` is there once the application has accepted."""
 
     def __init__(self, core: Core, call: Call, mount: Mount, job: Job) -> None:

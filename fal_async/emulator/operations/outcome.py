@@ -6,7 +6,6 @@ from typing import Any
 
 from fal_async.emulator.core import Call, Core
 from fal_async.emulator.jobs.job import COMPLETED, IN_QUEUE, Job, log_entries, status_entry
-from fal_async.emulator.jobs.runners import EndpointQueue
 from fal_async.emulator.operations.submit import job_urls, outcome
 from fal_async.emulator.wire.answers import Answer, json_answer, no_request, request_error
 
@@ -14,28 +13,21 @@ _YES = frozenset({"1", "true"})
 """JS sends `logs=1`, Python `logs=true`; both work (protocol 4.2)."""
 
 
-def queue_of(job: Job) -> EndpointQueue:
-    if job.queue is None:
-        raise RuntimeError(f"request {job.request_id} never entered a queue")
-    return job.queue
-
-
 def wants_logs(call: Call) -> bool:
     return call.query.get("logs", "").lower() in _YES
 
 
-def status_document(call: Call, job: Job) -> dict[str, Any]:
+def status_document(core: Core, call: Call, job: Job) -> dict[str, Any]:
     """All of a status answer but the logs."""
-    queue = queue_of(job)
-    position = queue.position(job) if job.state == IN_QUEUE else None
-    return {**status_entry(job, position=position), **job_urls(call, queue.endpoint)}
+    position = core.runners.of(job.served).position(job) if job.state == IN_QUEUE else None
+    return {**status_entry(job, position=position), **job_urls(call, job.served)}
 
 
-async def status(_: Core, call: Call) -> Answer:
+async def status(core: Core, call: Call) -> Answer:
     job = call.job
     if job is None:
         return no_request()
-    document = status_document(call, job)
+    document = status_document(core, call, job)
     if job.state != IN_QUEUE:
         document["logs"] = _visible_logs(job) if wants_logs(call) else None
     # 202 while waiting or running, 200 when complete (4.2).
@@ -45,9 +37,9 @@ async def status(_: Core, call: Call) -> Answer:
 
 def _visible_logs(job: Job) -> list[dict[str, Any]]:
     """The last so many entries: a moving window, no growing list with a stable prefix (protocol 4.2)."""
-    endpoint = queue_of(job).endpoint
-    entries = job.logs if endpoint.log_window is None else job.logs[-endpoint.log_window :]
-    return log_entries(entries, labels=endpoint.log_labels)
+    window = job.served.log_window
+    entries = job.logs if window is None else job.logs[-window:]
+    return log_entries(entries, labels=job.served.log_labels)
 
 
 async def result(_: Core, call: Call) -> Answer:
@@ -59,8 +51,8 @@ async def result(_: Core, call: Call) -> Answer:
     return outcome(call.job)
 
 
-async def cancel(_: Core, call: Call) -> Answer:
+async def cancel(core: Core, call: Call) -> Answer:
     if call.job is None:
         return no_request()
-    code, word = queue_of(call.job).cancel(call.job)
+    code, word = core.runners.of(call.job.served).cancel(call.job)
     return json_answer({"status": word}, code, {"x-fal-request-id": call.job.request_id})

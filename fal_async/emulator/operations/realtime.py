@@ -7,15 +7,16 @@ import asyncio
 from aiohttp import web
 
 from fal_async.emulator.core import Call, Core, Reply
-from fal_async.emulator.jobs.endpoints import Endpoint, Served
+from fal_async.emulator.faults.delivery import stall
+from fal_async.emulator.jobs.endpoints import Endpoint
 from fal_async.emulator.jobs.job import COMPLETED
 from fal_async.emulator.jobs.options import BadOption, CallOptions, parse_options
-from fal_async.emulator.operations.realtime_frames import UNAUTHORIZED
+from fal_async.emulator.jobs.served import Served
 from fal_async.emulator.operations.realtime_session import Session
 from fal_async.emulator.operations.realtime_tokens import refusal, token_of
-from fal_async.emulator.operations.stream import stall
 from fal_async.emulator.operations.submit import open_job
 from fal_async.emulator.wire.answers import Answer, bad_request, request_error
+from fal_async.emulator.wire.realtime_frames import UNAUTHORIZED
 
 MAX_BUFFERING = range(1, 61)
 """`max_buffering` is a whole number from 1 to 60 (protocol 6.1)."""
@@ -46,7 +47,7 @@ async def admission(core: Core, call: Call, served: Served | None) -> CallOption
     options = _options(call)
     if isinstance(options, Answer):
         return options
-    await stall(call)
+    await stall(call.effect)
     return options if refused is None else await _turned_away(call)
 
 
@@ -84,11 +85,10 @@ async def _serve(
     job = call.job = open_job(core, call, endpoint, options, None, via="realtime")
     wanted = call.query.get("max_buffering")
     buffering = endpoint.realtime.buffering if wanted is None else int(wanted)
-    job.work = Session(call, endpoint, connection, buffering=buffering).run
-    queue = core.dispatcher.of(endpoint)
-    queue.enter(job)
+    runners = core.runners.of(endpoint)
+    runners.enter(job, Session(call, endpoint, connection, buffering=buffering).run)
     try:
         await job.wait_for(COMPLETED)
     except asyncio.CancelledError:
-        queue.stop(job, "client_disconnected")
+        runners.stop(job, "client_disconnected")
         raise

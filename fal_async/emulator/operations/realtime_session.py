@@ -12,18 +12,11 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from fal_async.emulator.core import Call
-from fal_async.emulator.faults.delivery import hang_up, reset
+from fal_async.emulator.faults.effect import Step
 from fal_async.emulator.jobs.endpoints import Endpoint
 from fal_async.emulator.jobs.job import JobContext
-from fal_async.emulator.operations.realtime_frames import (
-    TIMEOUT,
-    Step,
-    decode,
-    internal_error,
-    steps,
-    timings,
-    torn,
-)
+from fal_async.emulator.wire.connection import break_off, hang_up
+from fal_async.emulator.wire.realtime_frames import TIMEOUT, decode, encode, internal_error, timings, torn
 
 
 class Gone(Exception):
@@ -137,11 +130,12 @@ class Wire:
 
     async def greet(self) -> None:
         """What a fault has to say before the first message."""
-        await self._take(steps(None, 0, self._call.fault, self._codec))
+        await self._take([])
 
     async def answer(self, value: Any) -> None:
         self._count += 1
-        await self._take(steps(value, self._count, self._call.fault, self._codec))
+        effect = self._call.effect
+        await self._take([Step(encode(effect.value(value), self._codec))] * effect.copies)
 
     async def send(self, frame: str | bytes) -> None:
         try:
@@ -156,8 +150,9 @@ class Wire:
     async def close(self, code: int, reason: str = "") -> None:
         await self._connection.close(code=code, message=reason.encode())
 
-    async def _take(self, wanted: list[Step]) -> None:
-        for step in wanted:
+    async def _take(self, plain: list[Step]) -> None:
+        effect = self._call.effect
+        for step in effect.in_session(plain, self._codec) if effect.strikes(self._count) else plain:
             if step.frame is not None and step.end != "torn":
                 await self.send(step.frame)
             if step.pause:
@@ -170,16 +165,13 @@ class Wire:
 
     async def _finish(self, step: Step) -> None:
         if isinstance(step.end, int):
-            fault = self._call.fault
-            await self.close(step.end, (fault.body or "") if fault is not None else "")
-            return
-        transport = self._call.request.transport
-        if step.end == "reset":
-            reset(transport)
-        elif transport is not None:
-            if step.end == "torn":
+            await self.close(step.end, step.reason)
+        elif step.end == "torn":
+            if (transport := self._call.request.transport) is not None:
                 transport.write(torn(step.frame or b""))
             hang_up(self._call.request)
+        elif step.end is not None:
+            break_off(self._call.request, step.end)
 
 
 def _reason(failure: BaseException) -> str:

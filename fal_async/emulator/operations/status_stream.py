@@ -9,12 +9,12 @@ from typing import Any
 from aiohttp import web
 
 from fal_async.emulator.core import Call, Core, Reply
-from fal_async.emulator.faults.delivery import hang_up, reset
-from fal_async.emulator.faults.fault import Fault
-from fal_async.emulator.faults.mangling import broken, spoil_event
+from fal_async.emulator.faults.delivery import send, stall
+from fal_async.emulator.faults.effect import Piece
 from fal_async.emulator.jobs.job import COMPLETED, IN_QUEUE, Job, log_entries
-from fal_async.emulator.operations.outcome import queue_of, status_document, wants_logs
-from fal_async.emulator.wire.answers import no_request
+from fal_async.emulator.operations.outcome import status_document, wants_logs
+from fal_async.emulator.wire.answers import Answer, no_request
+from fal_async.emulator.wire.sse import EVENTS
 
 KEEP_ALIVE = b": keep-alive\n\n"
 
@@ -22,27 +22,22 @@ KEEP_ALIVE = b": keep-alive\n\n"
 async def status_stream(core: Core, call: Call) -> Reply:
     if call.job is None:
         return no_request()
-    fault = call.fault
-    if fault is not None and fault.kind == "stall" and fault.where == "headers":
-        await asyncio.sleep(fault.seconds)
+    await stall(call.effect)
     response = await _open(call, call.job)
     changed = asyncio.Event()
-    queue = queue_of(call.job)
+    bystanders = core.runners.of(call.job.served).bystanders
     call.job.watchers.add(changed)
     try:
-        await _follow(core, _Sender(call, call.job, response), call.job, changed)
+        await _follow(core, _Sender(core, call, call.job, response), call.job, changed)
     finally:
         call.job.watchers.discard(changed)
-        queue.bystanders.discard(changed)
+        bystanders.discard(changed)
     return response
 
 
 async def _open(call: Call, job: Job) -> web.StreamResponse:
-    content_type = "text/event-stream"
-    if call.fault is not None and call.fault.kind == "content_type":
-        content_type = call.fault.body or "text/plain"
-    headers = {"Content-Type": content_type, "Cache-Control": "no-cache", "x-fal-request-id": job.request_id}
-    response = web.StreamResponse(headers=headers)
+    headers = {"Content-Type": EVENTS, "Cache-Control": "no-cache", "x-fal-request-id": job.request_id}
+    response = web.StreamResponse(headers=call.effect.spoil(Answer(200, headers)).headers)
     await response.prepare(call.request)
     return response
 
@@ -51,7 +46,7 @@ async def _follow(core: Core, sender: _Sender, job: Job, changed: asyncio.Event)
     """The server closes the stream after the COMPLETED event; there is no other end mark (4.3)."""
     while True:
         changed.clear()
-        _watch_the_queue(job, changed)
+        _watch_the_queue(core, job, changed)
         await sender.send_what_is_new()
         if job.state == COMPLETED or sender.broken_off:
             return
@@ -59,9 +54,9 @@ async def _follow(core: Core, sender: _Sender, job: Job, changed: asyncio.Event)
             await sender.write(KEEP_ALIVE)
 
 
-def _watch_the_queue(job: Job, changed: asyncio.Event) -> None:
+def _watch_the_queue(core: Core, job: Job, changed: asyncio.Event) -> None:
     """Only who waits is interested in how the others move on."""
-    bystanders = queue_of(job).bystanders
+    bystanders = core.runners.of(job.served).bystanders
     (bystanders.add if job.state == IN_QUEUE else bystanders.discard)(changed)
 
 
@@ -77,8 +72,8 @@ async def _changed_within(changed: asyncio.Event, seconds: float) -> bool:
 class _Sender:
     """Remembers what this stream has told already: events go out on change, logs only once."""
 
-    def __init__(self, call: Call, job: Job, response: web.StreamResponse) -> None:
-        self._call, self._job, self._response = call, job, response
+    def __init__(self, core: Core, call: Call, job: Job, response: web.StreamResponse) -> None:
+        self._core, self._call, self._job, self._response = core, call, job, response
         self._last: dict[str, Any] | None = None
         self._logs_sent = 0
         self._events = 0
@@ -86,14 +81,16 @@ class _Sender:
         self.broken_off = False
 
     async def send_what_is_new(self) -> None:
-        document = status_document(self._call, self._job)
+        document = status_document(self._core, self._call, self._job)
         news = self._new_logs()
         if document == self._last and not news:
             return
         self._last = document
         if self._job.state != IN_QUEUE:
             document = {**document, "logs": news if self._logs else None}
-        for event in spoil_event(self._call.fault, document):
+        if self._job.state != COMPLETED:
+            document = self._call.effect.document(document)
+        for event in [document] * self._call.effect.copies:
             await self._send(f"data: {json.dumps(event, separators=(',', ':'))}\n\n".encode())
 
     def _new_logs(self) -> list[dict[str, Any]]:
@@ -102,41 +99,17 @@ class _Sender:
             return []
         news = self._job.logs[self._logs_sent :]
         self._logs_sent = len(self._job.logs)
-        return log_entries(news, labels=queue_of(self._job).endpoint.log_labels)
+        return log_entries(news, labels=self._job.served.log_labels)
 
     async def _send(self, event: bytes) -> None:
+        """A fault strikes at the first event."""
         if self.broken_off:
             return
         self._events += 1
-        fault = self._call.fault
-        await (self.write(event) if fault is None or self._events > 1 else self._send_first(fault, event))
-
-    async def _send_first(self, fault: Fault, event: bytes) -> None:
-        """Faults of the connection strike around the first event."""
-        if fault.kind == "wrong_json":
-            event = b"data: " + (broken(event[6:-2]) if fault.body is None else fault.body.encode()) + b"\n\n"
-        if fault.kind == "truncate":
-            event = event[: len(event) // 2]
-        if fault.kind == "drip":
-            await self._drip(event, fault.seconds)
-        else:
-            await self.write(event)
-        if fault.kind in ("truncate", "close", "reset"):
-            self._break_off(fault)
-        elif fault.kind == "stall" and fault.where == "body":
-            await asyncio.sleep(fault.seconds)
-
-    async def _drip(self, event: bytes, interval: float) -> None:
-        for at in range(len(event)):
-            await self.write(event[at : at + 1])
-            await asyncio.sleep(interval)
-
-    def _break_off(self, fault: Fault) -> None:
-        self.broken_off = True
-        if fault.kind == "reset":
-            reset(self._call.request.transport)
-        else:
-            hang_up(self._call.request)
+        effect = self._call.effect
+        is_struck = self._events == 1 and effect.knows("status_stream")
+        pieces = effect.in_stream(event) if is_struck else [Piece(event)]
+        self.broken_off |= not await send(pieces, self.write, self._call.request)
 
     async def write(self, data: bytes) -> None:
         try:

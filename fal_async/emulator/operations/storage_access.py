@@ -14,7 +14,7 @@ import attrs
 
 from fal_async.emulator.core import Call, Core
 from fal_async.emulator.operations.files import signed_url
-from fal_async.emulator.storage.files import StoredFile
+from fal_async.emulator.storage.file_store import StoredFile
 from fal_async.emulator.storage.lifecycle import Acl, Lifecycle
 from fal_async.emulator.storage.upload_store import MAX_SIGNED
 from fal_async.emulator.wire.answers import Answer, json_answer, method_not_allowed, platform_error

@@ -12,16 +12,19 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from fal_async.emulator.core import Call, Core, Reply
-from fal_async.emulator.faults.delivery import hang_up, reset
-from fal_async.emulator.faults.streams import Piece, pieces
-from fal_async.emulator.jobs.endpoints import Endpoint, Served
+from fal_async.emulator.faults.delivery import send, stall
+from fal_async.emulator.faults.effect import Piece
+from fal_async.emulator.jobs.endpoints import Endpoint
 from fal_async.emulator.jobs.job import COMPLETED, Job, JobContext
+from fal_async.emulator.jobs.runners import Work
+from fal_async.emulator.jobs.served import Served
 from fal_async.emulator.operations.realtime_tokens import refusal
 from fal_async.emulator.operations.status_stream import KEEP_ALIVE
 from fal_async.emulator.operations.submit import open_job, options_and_input, outcome, run
 from fal_async.emulator.wire.answers import Answer
+from fal_async.emulator.wire.connection import hang_up
 from fal_async.emulator.wire.routing import normal_id
-from fal_async.emulator.wire.sse import CHUNKS, EVENTS
+from fal_async.emulator.wire.sse import CHUNKS, EVENTS, encode
 
 
 class Sink(Protocol):
@@ -61,17 +64,11 @@ async def stream(core: Core, call: Call) -> Reply:
     taken = options_and_input(call)
     if isinstance(taken, Answer):
         return taken
-    await stall(call)
+    await stall(call.effect)
     call.job = open_job(core, call, endpoint, *taken, via="stream")
     body = AnswerBody(call)
     answer = await perform(core, call, endpoint, call.job, body)
     return answer if body.response is None else body.response
-
-
-async def stall(call: Call) -> None:
-    """A fault that is silent before the headers."""
-    if call.fault is not None and call.fault.kind == "stall" and call.fault.where == "headers":
-        await asyncio.sleep(call.fault.seconds)
 
 
 def _has_tail(call: Call) -> bool:
@@ -81,20 +78,19 @@ def _has_tail(call: Call) -> bool:
 async def perform(core: Core, call: Call, endpoint: Endpoint, job: Job, sink: Sink) -> Answer:
     """Run the model, its values going to `sink`. What it answers counts only if the sink never began."""
     sender = Sender(call, job, sink)
-    job.work = partial(sender.work, endpoint)
-    return await followed(core, endpoint, job, sender)
+    return await followed(core, endpoint, job, sender, partial(sender.work, endpoint))
 
 
-async def followed(core: Core, served: Served, job: Job, sender: Sender) -> Answer:
-    """Until the job, whose work goes through `sender`, is done or its caller leaves."""
-    queue = core.dispatcher.of(served)
-    queue.enter(job)
+async def followed(core: Core, served: Served, job: Job, sender: Sender, work: Work) -> Answer:
+    """Until the job, whose `work` goes through `sender`, is done or its caller leaves."""
+    runners = core.runners.of(served)
+    runners.enter(job, work)
     try:
         while job.state != COMPLETED:
             await _completed_within(job, core.keep_alive)
             await sender.keep_alive()
     except asyncio.CancelledError:
-        queue.stop(job, "client_disconnected")
+        runners.stop(job, "client_disconnected")
         raise
     if sender.begun and not sender.finished:
         sender.break_off()
@@ -135,7 +131,7 @@ class Sender:
         """False: the stream was broken off."""
         if not self._broken_off:
             self._count += 1
-            await self._send(pieces(value, self._count, self._call.fault))
+            await self._send(_bytes(self._call.effect.value(value)))
         return not self._broken_off
 
     async def keep_alive(self) -> None:
@@ -152,36 +148,29 @@ class Sender:
 
     async def begin(self, status: int, headers: Mapping[str, str], *, binary: bool) -> None:
         """`binary`: values are bytes as they are, and nothing is put between them."""
-        self._binary, fault = binary, self._call.fault
+        self._binary = binary
         headers = CIMultiDict(headers)
         headers["x-fal-request-id"] = self._job.request_id
-        if fault is not None and fault.kind == "content_type":
-            headers["Content-Type"] = fault.body or "text/plain"
-        await self._sink.begin(status, headers)
+        await self._sink.begin(status, self._call.effect.spoil(Answer(status, headers)).headers)
         self.begun = True
-        await self._send(pieces(None, 0, fault))
+        await self._send(b"")
 
     async def _begin(self, value: Any) -> None:
         binary = isinstance(value, bytes | bytearray)
         headers = {"Content-Type": CHUNKS if binary else EVENTS, "Cache-Control": "no-cache"}
         await self.begin(200, headers, binary=binary)
 
-    async def _send(self, parts: list[Piece]) -> None:
+    async def _send(self, data: bytes) -> None:
+        effect = self._call.effect
+        pieces = effect.in_stream(data) if effect.strikes(self._count) else [Piece(data)]
         self._busy = True
-        for piece in parts:
-            if piece.data:
-                await self._sink.write(piece.data)
-                self._written += 1
-            if piece.pause:
-                await asyncio.sleep(piece.pause)
-            if piece.end is not None:
-                self._broken_off = True
-                self._end(piece.end)
-                break
+        self._broken_off = not await send(pieces * effect.copies, self._write, self._call.request)
         self._busy = False
 
-    def _end(self, how: str) -> None:
-        if how == "reset":
-            reset(self._call.request.transport)
-        elif how == "close":
-            hang_up(self._call.request)
+    async def _write(self, data: bytes) -> None:
+        await self._sink.write(data)
+        self._written += 1
+
+
+def _bytes(value: Any) -> bytes:
+    return bytes(value) if isinstance(value, bytes | bytearray) else encode(value)

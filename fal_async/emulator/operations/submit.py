@@ -6,9 +6,11 @@ import asyncio
 from typing import Any
 
 from fal_async.emulator.core import Call, Core
-from fal_async.emulator.jobs.endpoints import Endpoint, Served
+from fal_async.emulator.jobs.endpoints import Endpoint
 from fal_async.emulator.jobs.job import COMPLETED, Job, input_of
 from fal_async.emulator.jobs.options import BadOption, CallOptions, parse_options
+from fal_async.emulator.jobs.runners import Work
+from fal_async.emulator.jobs.served import Served
 from fal_async.emulator.wire.answers import Answer, bad_json, bad_request, json_answer, request_error
 
 
@@ -19,19 +21,19 @@ async def submit(core: Core, call: Call) -> Answer:
     if refused := queue_too_long(core, endpoint, options):
         return refused
     call.job = open_job(core, call, endpoint, options, input, via="queue")
-    return queued(core, call, endpoint, call.job)
+    return queued(core, call, endpoint, call.job, endpoint.call)
 
 
 def queue_too_long(core: Core, served: Served, options: CallOptions) -> Answer | None:
     """ "if the endpoint's queue (all callers together) is longer, answer 429" (4.1)"""
     limit = options.max_queue_length
-    if limit is None or core.dispatcher.of(served).waiting <= limit:
+    if limit is None or core.runners.of(served).waiting <= limit:
         return None
     return request_error(429, f"Queue is longer than {limit}")
 
 
-def queued(core: Core, call: Call, served: Served, job: Job) -> Answer:
-    position = core.dispatcher.of(served).enter(job)
+def queued(core: Core, call: Call, served: Served, job: Job, work: Work) -> Answer:
+    position = core.runners.of(served).enter(job, work)
     document = {
         "status": "IN_QUEUE",
         "request_id": job.request_id,
@@ -51,14 +53,14 @@ async def run(core: Core, call: Call) -> Answer:
     return await performed(core, endpoint, call.job)
 
 
-async def performed(core: Core, served: Served, job: Job) -> Answer:
+async def performed(core: Core, endpoint: Endpoint, job: Job) -> Answer:
     """Past the queue, while the caller waits on the connection."""
-    queue = core.dispatcher.of(served)
-    queue.enter(job)
+    runners = core.runners.of(endpoint)
+    runners.enter(job, endpoint.call)
     try:
         await job.wait_for(COMPLETED)
     except asyncio.CancelledError:
-        queue.stop(job, "client_disconnected")
+        runners.stop(job, "client_disconnected")
         raise
     return outcome(job)
 
@@ -77,8 +79,7 @@ def outcome(job: Job) -> Answer:
 
 def runner_of(job: Job) -> str:
     """`X-Fal-Served-From`: the internal id of the runner that answered (protocol 3.2)."""
-    served = job.endpoint_id if job.queue is None else job.queue.endpoint.endpoint_id
-    return f"runner-{served.replace('/', '-')}"
+    return f"runner-{job.served.endpoint_id.replace('/', '-')}"
 
 
 def job_urls(call: Call, served: Served) -> dict[str, str]:
@@ -118,9 +119,13 @@ def _input(call: Call) -> Any:
 def open_job(
     core: Core, call: Call, endpoint: Endpoint, options: CallOptions, input: Any, *, via: str
 ) -> Job:
-    """A new entry in the books. `via`: "queue", or how it goes past the queue."""
-    job = core.books.open(
-        endpoint.endpoint_id, input, via=via, options=options, headers=call.headers, origin=call.origin
+    """A new job. `via`: "queue", or how it goes past the queue."""
+    return core.jobs.open(
+        endpoint,
+        endpoint.endpoint_id,
+        input,
+        via=via,
+        options=options,
+        headers=call.headers,
+        origin=call.origin,
     )
-    job.work = endpoint.call
-    return job

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from fal_async.emulator.storage.files import FileStore
+from fal_async.emulator.storage.file_store import FileStore
 from fal_async.emulator.wire.recorder import Entry
 
 STREAMED = frozenset({"upload", "part"})

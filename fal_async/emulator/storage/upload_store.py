@@ -17,7 +17,7 @@ MAX_PARTS = 10_000
 MAX_TOKEN_LIFETIME = 30 * 86_400
 """CDN tokens live up to 30 days (protocol 7.1)."""
 MAX_UPLOADS = 100_000
-"""Kept in the books; beyond it the oldest go."""
+"""Kept; beyond it the oldest go."""
 MAX_SIGNED = 7 * 86_400
 """Signed URLs, up to 7 days (protocol 7.4)."""
 
@@ -56,7 +56,7 @@ class Upload:
         return f"unfinished/{self.upload_id}"
 
 
-class UploadBook:
+class UploadStore:
     """min_part_size: bytes that every part but the last must have; fal documents no limit, S3 has 5 MiB."""
 
     def __init__(self, *, token_lifetime: float, min_part_size: int) -> None:

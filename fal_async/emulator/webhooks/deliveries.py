@@ -19,7 +19,7 @@ import aiohttp
 import attrs
 
 from fal_async.emulator.jobs.job import Job
-from fal_async.emulator.jobs.store import Books
+from fal_async.emulator.jobs.store import JobStore
 from fal_async.emulator.webhooks.signing import WebhookKeys
 from fal_async.emulator.wire.answers import Answer
 
@@ -89,10 +89,10 @@ class Webhooks:
     With `automatic = False` nothing is delivered by itself: call `deliver` later, twice, or never.
     """
 
-    def __init__(self, *, books: Books, policy: WebhookPolicy, speed: float) -> None:
+    def __init__(self, *, jobs: JobStore, policy: WebhookPolicy, speed: float) -> None:
         self.automatic = True
         self.keys = WebhookKeys()
-        self._books, self._policy, self._speed = books, policy, speed
+        self._jobs, self._policy, self._speed = jobs, policy, speed
         self._attempts: deque[WebhookAttempt] = deque(maxlen=_KEPT_ATTEMPTS)
         self._under_way: set[asyncio.Task[Any]] = set()
         self._watchers: set[asyncio.Event] = set()
@@ -174,7 +174,7 @@ class Webhooks:
         if job.via != "queue" or url is None or job.answer is None or job.forgotten:
             return
         if self._open and self.automatic:
-            pauses = self._policy.pauses(self._books.kept_seconds(job.answer))
+            pauses = self._policy.pauses(self._jobs.kept_seconds(job.answer))
             self._keep(self._try_until_done(job, url, pauses))
 
     async def deliver(
@@ -207,7 +207,7 @@ class Webhooks:
         self._keep(self.deliver(request_id, url, age=age))
 
     def _target(self, request_id: str, url: str | None) -> tuple[Job, str]:
-        job = self._books.jobs.get(request_id)
+        job = self._jobs.by_id.get(request_id)
         if job is None:
             raise KeyError(f"request {request_id}")
         target = url or job.options.webhook_url

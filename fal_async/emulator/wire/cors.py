@@ -10,16 +10,17 @@ from typing import Any
 
 from aiohttp import web
 
+from fal_async.emulator.wire._aiohttp_private import HookedRequest
 from fal_async.emulator.wire.routing import ADMIN
 
 _ANYBODY = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "*"}
 _KEPT_SECONDS = "600"
 
 
-class Request(web.BaseRequest):
+class Request(HookedRequest):
     """Whatever is answered to a page, also piece by piece, the page may read."""
 
-    async def _prepare_hook(self, response: web.StreamResponse) -> None:
+    def before_headers(self, response: web.StreamResponse) -> None:
         if _is_from_a_page(self):
             response.headers.update(_ANYBODY)
 

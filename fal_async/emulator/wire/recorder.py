@@ -8,9 +8,9 @@ from collections.abc import Mapping
 
 import attrs
 
-from fal_async.emulator.faults.fields import OPERATIONS
+from fal_async.emulator.wire.routing import OPERATIONS
 
-KINDS = frozenset(OPERATIONS) - {"any"} | {"index", "unknown", "wrong_method"}
+KINDS = frozenset(OPERATIONS) | {"index", "unknown", "wrong_method"}
 MAX_BYTES = 256 * 1024 * 1024
 """Bodies kept in all; beyond it the oldest entries go."""
 

@@ -47,6 +47,36 @@ _TAILS = {
     ("cancel",): ("PUT", "cancel"),
 }
 
+OPERATIONS = (
+    "run",
+    "submit",
+    "status",
+    "status_stream",
+    "result",
+    "cancel",
+    "file",
+    "platform",
+    "rest",
+    "token",
+    "openapi",
+    "stream",
+    "realtime",
+    "realtime_token",
+    "websocket",
+    "cdn_token",
+    "initiate",
+    "upload",
+    "multipart",
+    "part",
+    "complete",
+    "gcs_part",
+    "gcs_complete",
+    "cdn_sign",
+    "storage",
+    "key_set",
+)
+"""What `Route.kind` can name, but for what is no operation of fal: "index", "admin", "unknown", "wrong_method"."""
+
 
 @attrs.frozen(kw_only=True)
 class Route:

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from fal_async.emulator import Fault
-from fal_async.emulator.faults.fields import KINDS
+from fal_async.emulator.faults.kinds import KINDS
 from tests.emulator.caller import Caller, Reply, lines_of
 from tests.emulator.gate import Gate
 

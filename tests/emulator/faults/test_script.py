@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fal_async.emulator import Fault
-from fal_async.emulator.faults.fields import DEFAULTS, KINDS, OPERATIONS
-from fal_async.emulator.faults.script import FaultBook
+from fal_async.emulator.faults.fields import ON
+from fal_async.emulator.faults.kinds import DEFAULTS, KINDS
+from fal_async.emulator.faults.script import FaultScript
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -23,27 +24,27 @@ FIELDS = [field.name for field in attrs.fields(Fault) if field.name != "kind"]
 
 
 def struck(
-    book: FaultBook, calls: int, kind: str = "submit", endpoint_id: str = "me/app"
+    book: FaultScript, calls: int, kind: str = "submit", endpoint_id: str = "me/app"
 ) -> list[str | None]:
     faults = (book.take(kind, endpoint_id) for _ in range(calls))
     return [None if fault is None else fault.kind for fault in faults]
 
 
 def test_in_order_each_so_many_times() -> None:
-    book = FaultBook()
+    book = FaultScript()
     book.add(Fault.html(times=2), Fault.vanish())
     assert struck(book, 4) == ["html", "html", "vanish", None]
     assert (len(book), book.struck) == (0, 3)
 
 
 def test_after_lets_the_first_ones_pass() -> None:
-    book = FaultBook()
+    book = FaultScript()
     book.add(Fault.reset(after=2))
     assert struck(book, 4) == [None, None, "reset", None]
 
 
 def test_for_one_operation_and_one_endpoint() -> None:
-    book = FaultBook()
+    book = FaultScript()
     book.add(Fault.reset(on="status", endpoint_id="me/app", times=None))
     assert struck(book, 1, "submit") == [None]
     assert struck(book, 1, "status", "me/other") == [None]
@@ -51,13 +52,13 @@ def test_for_one_operation_and_one_endpoint() -> None:
 
 
 def test_the_index_and_the_admin_route_are_spared() -> None:
-    book = FaultBook()
+    book = FaultScript()
     book.add(Fault.reset(times=None))
     assert struck(book, 1, "index") == struck(book, 1, "admin") == [None]
 
 
 def test_remove_and_clear() -> None:
-    book, fault = FaultBook(), Fault.reset(times=None)
+    book, fault = FaultScript(), Fault.reset(times=None)
     book.add(fault, Fault.html(times=None))
     assert list(book) == [fault, Fault.html(times=None)]
     book.remove(fault)
@@ -69,12 +70,12 @@ def test_remove_and_clear() -> None:
 
 def test_chance_is_the_same_for_the_same_seed() -> None:
     def dice(seed: int) -> list[str | None]:
-        book = FaultBook(seed)
+        book = FaultScript(seed)
         book.add(Fault.reset(chance=0.5, times=None))
         return struck(book, 50)
 
     assert dice(1) == dice(1) != dice(2)
-    book = FaultBook(1)
+    book = FaultScript(1)
     book.add(Fault.reset(chance=0.5, times=None))
     first = struck(book, 50)
     book.seed(1)
@@ -137,7 +138,7 @@ def test_any_json_is_a_fault_or_a_value_error(kind: Any, fields: dict[str, Any])
 
 
 @given(
-    on=st.sampled_from(OPERATIONS),
+    on=st.sampled_from(ON),
     times=st.none() | st.integers(1, 5),
     after=st.integers(0, 5),
     seconds=st.floats(0, 1e6),

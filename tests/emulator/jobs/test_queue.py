@@ -305,7 +305,8 @@ async def play(steps: list[str], runners: int) -> None:
 def check_books(emulator: Emulator, runners: int) -> None:
     jobs = emulator.jobs.values()
     waiting = [job for job in jobs if job.state == "IN_QUEUE"]
-    ahead = sorted(job.queue.position(job) for job in waiting if job.queue is not None)
+    table = emulator._core.runners
+    ahead = sorted(table.of(job.served).position(job) for job in waiting)
     assert ahead == list(range(len(waiting)))
     assert sum(job.state == "IN_PROGRESS" for job in jobs) <= runners
     assert all(job.started_at is not None for job in jobs if job.state == "IN_PROGRESS")

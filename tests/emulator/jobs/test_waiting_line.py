@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fal_async.emulator.jobs.waiting_line import Lane
+from fal_async.emulator.jobs.waiting_line import WaitingLine
 
 
 def test_first_in_first_out() -> None:
-    lane = Lane[str]()
+    lane = WaitingLine[str]()
     tickets = [lane.push(name) for name in "abc"]
     assert [lane.position(ticket) for ticket in tickets] == [0, 1, 2]
     assert [lane.pop() for _ in range(3)] == ["a", "b", "c"]
@@ -17,7 +17,7 @@ def test_first_in_first_out() -> None:
 
 
 def test_a_ticket_leaves_once() -> None:
-    lane = Lane[str]()
+    lane = WaitingLine[str]()
     ticket = lane.push("a")
     lane.remove(ticket)
     with pytest.raises(KeyError):
@@ -28,7 +28,7 @@ def test_a_ticket_leaves_once() -> None:
     st.lists(st.sampled_from(["push", "pop", "remove_first", "remove_middle", "remove_last"]), max_size=80)
 )
 def test_positions_are_those_of_a_plain_list(steps: list[str]) -> None:
-    lane, plain, number = Lane[int](), list[tuple[int, int]](), 0
+    lane, plain, number = WaitingLine[int](), list[tuple[int, int]](), 0
     for step in steps:
         if step == "push":
             plain.append((lane.push(number), number))

@@ -114,12 +114,11 @@ async def test_a_client_that_leaves_is_forgotten(caller: Caller) -> None:
     await caller.submit("me/gate")
     waiting = await caller.submit("me/gate")
     job = caller.emulator.jobs[waiting.data["request_id"]]
-    assert job.queue is not None
+    runners = caller.emulator._core.runners.of(job.served)
     async with streaming(caller, waiting) as lines:
         await next_event(lines)
-        assert len(job.watchers) == len(job.queue.bystanders) == 1
-    queue = job.queue
-    await until(lambda: not job.watchers and not queue.bystanders)
+        assert len(job.watchers) == len(runners.bystanders) == 1
+    await until(lambda: not job.watchers and not runners.bystanders)
 
 
 async def test_a_stream_ends_with_the_request_that_was_cancelled(caller: Caller) -> None:

@@ -1,0 +1,55 @@
+"""Every kind of fault, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from fal_async.emulator.faults.effect import Effect
+from fal_async.emulator.faults.fields import ANY
+from fal_async.emulator.faults.insertions import ExtraEvent, ExtraFrame, WsClose
+from fal_async.emulator.faults.interruptions import Close, Drip, Refuse, Reset, Stall, Truncate
+from fal_async.emulator.faults.replacements import Balance, Html, OtherAnswer, Redirect, Vanish
+from fal_async.emulator.faults.spoilt_answers import (
+    Back,
+    ContentType,
+    Duplicate,
+    ForeignUrls,
+    Missing,
+    Replace,
+    Word,
+    WrongJson,
+)
+
+_CONNECTION = (Refuse, Reset, Close, Stall, Drip, Truncate)
+_ANSWER = (WrongJson, Html, ContentType, OtherAnswer, Balance, Vanish, Redirect)
+_DOCUMENT = (Missing, Replace, Word, Back, Duplicate, ForeignUrls)
+_STREAM = (ExtraEvent, ExtraFrame, WsClose)
+KINDS: Mapping[str, type[Effect]] = {
+    effect.kind: effect for effect in (*_CONNECTION, *_ANSWER, *_DOCUMENT, *_STREAM)
+}
+
+
+def fields_of(kind: str) -> frozenset[str]:
+    """The fields of `Fault` that mean something to this kind, besides when it strikes."""
+    return frozenset(field.name for field in attrs.fields(KINDS[kind]))
+
+
+def _defaults_of(effect: type[Effect]) -> dict[str, Any]:
+    return {field.name: field.default for field in attrs.fields(effect) if field.default is not attrs.NOTHING}
+
+
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    kind: defaults for kind, effect in KINDS.items() if (defaults := _defaults_of(effect))
+}
+"""Where a kind's default is not the field's: what the constructors of `Fault` say too."""
+
+
+def check_operation(kind: str, on: str) -> None:
+    """ValueError where this kind can't do anything to this operation. Not for "any", which it may fit in part."""
+    if on == ANY or KINDS[kind].knows(on):
+        return
+    known = ", ".join(name for name, effect in KINDS.items() if effect.knows(on))
+    raise ValueError(f"a fault of kind {kind!r} does nothing to {on!r}: expected one of {known}")

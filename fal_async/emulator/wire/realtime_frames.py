@@ -1,0 +1,53 @@
+"""The frames of a realtime session as the server framework sends and reads them (protocol 6.3): pure."""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import Any
+
+from fal_async.emulator.wire.sse import to_text
+
+UNAUTHORIZED = '{"status":"error","error":"Unauthorized"}'
+TIMEOUT = to_text(
+    {"type": "x-fal-error", "error": "TIMEOUT", "reason": "no inputs for a while; connect again when needed"}
+)
+
+
+def internal_error(reason: str) -> str:
+    return to_text({"type": "x-fal-error", "error": "INTERNAL_ERROR", "reason": reason})
+
+
+def timings(seconds: float) -> str:
+    return to_text({"type": "x-fal-message", "action": "timings", "timing": seconds})
+
+
+def decode(data: str | bytes, codec: str) -> Any:
+    """An input. ValueError where this app can't read it."""
+    if codec == "json":
+        return json.loads(data)
+    if isinstance(data, str):
+        raise ValueError("expected a binary frame")
+    import msgpack  # an extra: only who serves realtime needs it
+
+    return msgpack.unpackb(data, strict_map_key=False)
+
+
+def encode(value: Any, codec: str) -> str | bytes:
+    """`codec="raw"`: a frame as an application made it."""
+    if codec == "raw":
+        frame: str | bytes = value
+        return frame
+    if codec == "json":
+        return to_text(value)
+    import msgpack
+
+    packed: bytes = msgpack.packb(value)
+    return packed
+
+
+def torn(frame: str | bytes) -> bytes:
+    """The first half of a frame on the wire: its header promises all of it (RFC 6455, 5.2)."""
+    data = frame.encode() if isinstance(frame, str) else frame
+    first = 0x81 if isinstance(frame, str) else 0x82
+    return struct.pack(">BBQ", first, 127, len(data)) + data[: len(data) // 2]

@@ -1,0 +1,132 @@
+"""Each kind with each operation: it can change what the caller sees, or it is refused when it is added."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import attrs
+import pytest
+
+from fal_async.emulator import Emulator, Fault
+from fal_async.emulator.faults.fields import ANY, ON
+from fal_async.emulator.faults.kinds import KINDS
+from fal_async.emulator.faults.script import FaultScript
+from fal_async.emulator.wire.routing import OPERATIONS
+from tests.emulator.caller import Caller, calling
+from tests.emulator.faults.every_operation import Seen, look, prepare
+
+SLOWER = 0.1
+"""Seconds by which the silent and the slow kinds delay each answer, at the least."""
+FIELDS = "name status access_url upload_url token access_token models endpoint_id keys openapi partNumber"
+FAULTS = [
+    Fault.refuse(0.01),
+    Fault.reset(),
+    Fault.close(),
+    Fault.stall(2 * SLOWER, where="body"),
+    Fault.drip(0.005),
+    Fault.truncate(),
+    Fault.wrong_json("[1"),
+    Fault.html(),
+    Fault.content_type("text/other"),
+    Fault.answer(503),
+    Fault.balance(),
+    Fault.vanish(),
+    Fault.redirect("https://elsewhere.example"),
+    Fault.missing(*FIELDS.split(), "expiration_duration_seconds"),
+    Fault.replace({"more": 1}),
+    Fault.word("PAUSED"),
+    Fault.back(5),
+    Fault.duplicate(),
+    Fault.foreign_urls("https://elsewhere.example"),
+    Fault.event("x"),
+    Fault.frame("x"),
+    Fault.ws_close(4000),
+]
+REFUSED: Mapping[str, frozenset[str]] = {
+    "drip": frozenset({"realtime"}),
+    "content_type": frozenset({"realtime"}),
+    "missing": frozenset({"file", "cdn_sign"}),
+    "replace": frozenset({"file", "cdn_sign"}),
+    "word": frozenset({"file", "cdn_sign", "realtime", "websocket"}),
+    "back": frozenset({"file", "cdn_sign", "realtime", "websocket"}),
+    "duplicate": frozenset(OPERATIONS)
+    - {"status", "status_stream", "run", "result", "stream", "realtime", "websocket"},
+    "foreign_urls": frozenset(OPERATIONS) - {"submit", "status", "status_stream", "run", "result", "stream"},
+    "event": frozenset(OPERATIONS) - {"stream", "websocket"},
+    "frame": frozenset(OPERATIONS) - {"realtime"},
+    "ws_close": frozenset(OPERATIONS) - {"realtime"},
+}
+"""What means nothing. A kind that is not named here is for every operation."""
+MEANINGLESS = [(fault, on) for fault in FAULTS for on in sorted(REFUSED.get(fault.kind, ()))]
+
+
+def test_every_kind_is_in_the_table() -> None:
+    assert [fault.kind for fault in FAULTS] == list(KINDS)
+
+
+@pytest.mark.parametrize(
+    ("fault", "on"), MEANINGLESS, ids=[f"{fault.kind}-{on}" for fault, on in MEANINGLESS]
+)
+def test_a_meaningless_pair_is_refused_with_the_kinds_that_would_do(fault: Fault, on: str) -> None:
+    script = FaultScript()
+    expected = ", ".join(kind for kind in KINDS if on not in REFUSED.get(kind, ()))
+    with pytest.raises(
+        ValueError, match=f"'{fault.kind}' does nothing to '{on}': expected one of {expected}$"
+    ):
+        script.add(Fault.reset(), attrs.evolve(fault, on=on))
+    assert len(script) == 0, "a list of faults is added whole or not at all"
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=[fault.kind for fault in FAULTS])
+def test_every_other_pair_is_taken(fault: Fault) -> None:
+    script = FaultScript()
+    for on in (ANY, *(on for on in OPERATIONS if on not in REFUSED.get(fault.kind, ()))):
+        script.add(attrs.evolve(fault, on=on))
+    assert len(script) == len(ON) - len(REFUSED.get(fault.kind, ()))
+
+
+async def test_the_admin_route_refuses_it_too(caller: Caller) -> None:
+    wanted = [Fault.reset().to_json(), Fault.event("x").to_json() | {"on": "submit"}]
+    answer = await caller.call("POST", "/_emulator/faults", headers={}, json=wanted)
+    assert answer.status == 400
+    assert "'event' does nothing to 'submit': expected one of refuse, reset, " in answer.data["detail"]
+    assert list(caller.emulator.faults) == []
+
+
+async def seen_with(fault: Fault | None, operation: str) -> list[Seen]:
+    async with calling(Emulator(builtins=operation == "status")) as caller:
+        prepare(caller.emulator)
+        if fault is not None:
+            # For ever: aiohttp sends a request again by itself when its connection breaks.
+            caller.emulator.faults.add(attrs.evolve(fault, on=operation, times=None))
+        return await look(caller, operation)
+
+
+@pytest.fixture(scope="module")
+def plain() -> Mapping[str, list[Seen]]:
+    """What is seen without a fault."""
+
+    async def look_at_all() -> Mapping[str, list[Seen]]:
+        return {operation: await seen_with(None, operation) for operation in OPERATIONS}
+
+    return asyncio.run(look_at_all())
+
+
+async def test_without_a_fault_all_calls_look_alike(plain: Mapping[str, list[Seen]]) -> None:
+    """Or the next test would find an effect wherever it looks."""
+    again = await asyncio.gather(*(seen_with(None, operation) for operation in OPERATIONS))
+    assert dict(zip(OPERATIONS, again, strict=True)) == plain
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=[fault.kind for fault in FAULTS])
+async def test_every_pair_that_is_taken_has_an_effect(plain: Mapping[str, list[Seen]], fault: Fault) -> None:
+    taken = [on for on in OPERATIONS if on not in REFUSED.get(fault.kind, ())]
+    struck = await asyncio.gather(*(seen_with(fault, operation) for operation in taken))
+    without = [on for on, seen in zip(taken, struck, strict=True) if not differs(seen, plain[on])]
+    assert without == []
+
+
+def differs(struck: list[Seen], plain: list[Seen]) -> bool:
+    slower = any(one.seconds > other.seconds + SLOWER for one, other in zip(struck, plain, strict=True))
+    return slower or struck != plain

@@ -1,0 +1,38 @@
+"""The private names of aiohttp that the emulator relies on are still there, and used in one module only."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+import fal_async.emulator
+from fal_async.emulator.wire import _aiohttp_private
+
+ROOT = Path(fal_async.emulator.__file__).parent
+
+
+def test_request_handler_has_task_handler() -> None:
+    assert "_task_handler" in RequestHandler.__slots__, "aiohttp renamed RequestHandler._task_handler"
+
+
+def test_base_request_has_prepare_hook() -> None:
+    assert hasattr(web.BaseRequest, "_prepare_hook"), "aiohttp renamed BaseRequest._prepare_hook"
+
+
+def test_no_other_module_reads_a_private_attribute_of_another_object() -> None:
+    found = {path for path in ROOT.rglob("*.py") if _foreign_private_attributes(path)}
+    assert found == {Path(_aiohttp_private.__file__)}
+
+
+def _foreign_private_attributes(path: Path) -> list[str]:
+    return [
+        ast.unparse(node)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+        and node.attr.startswith("_")
+        and not node.attr.startswith("__")
+        and not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"))
+    ]
