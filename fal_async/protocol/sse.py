@@ -112,12 +112,13 @@ class SSEDecoder:
             end = chunk.find(b"\n\n") + 2
             self._take(self._split(chunk if end == 1 else chunk[:end]), events)
             chunk = b"" if end == 1 else chunk[end:]
+            if self._too_large:
+                return
         end = chunk.rfind(b"\n\n") + 2
         if end > 1 and (plain := self._plain_events(chunk[:end])):
             events += plain
             chunk = chunk[end:]
-        if not self._too_large:
-            self._take(self._split(chunk), events)
+        self._take(self._split(chunk), events)
 
     def _plain_events(self, whole: bytes) -> list[str]:
         """The data of these events if each is one data line and nothing else; otherwise an empty list."""

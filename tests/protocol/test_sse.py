@@ -284,6 +284,7 @@ def test_what_is_encoded_is_decoded(events: list[ServerSentEvent], line_end: str
 
 @given(STREAMS, PLACES, st.integers(min_value=1, max_value=40))
 @example(b"\xef\xbb\xbf", [1, 2], 1)
+@example(b"::data: \xc3\xa9\n\ndata: x\n\n", [1], 9)
 def test_chunking_does_not_decide_what_is_too_large(stream: bytes, places: list[int], limit: int) -> None:
     def until_refused(chunks: list[bytes]) -> tuple[list[ServerSentEvent], bool]:
         decoder, events = SSEDecoder(max_event_size=limit), list[ServerSentEvent]()
