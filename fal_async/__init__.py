@@ -59,10 +59,10 @@ if TYPE_CHECKING:
         UnknownStatus,
     )
     from fal_async.options import CallOptions, StorageSettings
-    from fal_async.protocol.input_files import File
-    from fal_async.protocol.multipart import UploadState
     from fal_async.protocol.reconnecting import Reconnect, Reconnected
     from fal_async.protocol.sse import ServerSentEvent
+    from fal_async.protocol.storage.input_files import File
+    from fal_async.protocol.storage.multipart import UploadState
     from fal_async.protocol.webhook_events import WebhookEvent
     from fal_async.queue.handle import RequestHandle
     from fal_async.realtime.connection import RealtimeConnection
@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from fal_async.storage.data_uri import encode, encode_file, encode_image
     from fal_async.streaming import EventStream
     from fal_async.webhooks.receiver import Receipt, WebhookReceiver
-    from fal_async.webhooks.store import Claim, MemoryStore, SeenStore
+    from fal_async.webhooks.seen_store import Claim, MemoryStore, SeenStore
     from fal_async.webhooks.verifier import WebhookVerifier
 
 # Where each name lives, for importing it when it is first asked for.
@@ -126,11 +126,11 @@ _HOMES = {
     "session": ("Session",),
     "streaming": ("EventStream",),
     "http_over_websocket": ("HttpOverWebSocket",),
-    "protocol.input_files": ("File",),
-    "protocol.multipart": ("UploadState",),
+    "protocol.storage.input_files": ("File",),
+    "protocol.storage.multipart": ("UploadState",),
     "shortcuts": ("run", "stream", "submit", "subscribe", "upload"),
     "protocol.webhook_events": ("WebhookEvent",),
-    "webhooks.store": ("Claim", "MemoryStore", "SeenStore"),
+    "webhooks.seen_store": ("Claim", "MemoryStore", "SeenStore"),
     "webhooks.verifier": ("WebhookVerifier",),
     "webhooks.receiver": ("Receipt", "WebhookReceiver"),
 }

@@ -46,7 +46,7 @@ from fal_async.errors.api import (
     StartTimeoutError,
     ValidationError,
 )
-from fal_async.errors.calls import (
+from fal_async.errors.failures import (
     ClientTimeoutError,
     DownloadError,
     RealtimeError,

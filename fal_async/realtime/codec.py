@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 
 from fal_async.errors import ConfigurationError, RealtimeError
-from fal_async.protocol.input_files import File
 from fal_async.protocol.json_input import plain_value
 from fal_async.protocol.realtime import Control, control_of, may_be_control, read_text
+from fal_async.protocol.storage.input_files import File
 
 Encode = Callable[[Any], bytes | str]
 """From a message to a binary frame, or to a text frame where it gives `str`."""

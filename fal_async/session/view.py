@@ -13,13 +13,13 @@ from fal_async.auth.credentials import KeySource, NoKey
 from fal_async.config import Credentials, RetryPolicy, Settings, Timeouts
 from fal_async.environment import Environment
 from fal_async.options import clean_headers, clean_tags
-from fal_async.session.files import SessionFiles
 from fal_async.session.shared import Shared
+from fal_async.session.view_files import SessionFiles
 from fal_async.transport import Transport
 
 if TYPE_CHECKING:
     from fal_async.protocol.polling import RunTimesByEndpoint
-    from fal_async.protocol.storage import CdnToken
+    from fal_async.protocol.storage.uploads import CdnToken
     from fal_async.queue import Queue
     from fal_async.queue.operations import QueueOperations
     from fal_async.realtime import Realtime, RealtimeTokens

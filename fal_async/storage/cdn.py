@@ -8,7 +8,7 @@ from collections.abc import Callable
 from fal_async.config import Hosts, RetryPolicy, Timeouts
 from fal_async.errors import AuthenticationError
 from fal_async.protocol.http import HttpRequest, HttpResponse
-from fal_async.protocol.storage import CdnToken, cdn_token_request, parse_cdn_token
+from fal_async.protocol.storage.uploads import CdnToken, cdn_token_request, parse_cdn_token
 from fal_async.single_flight import SingleFlight
 from fal_async.transport import Transport
 

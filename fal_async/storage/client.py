@@ -14,10 +14,10 @@ from fal_async.config import Settings
 from fal_async.errors import ConfigurationError, DownloadError
 from fal_async.models import OutputFile
 from fal_async.options import StorageSettings
-from fal_async.protocol import access
-from fal_async.protocol.downloads import check_url
-from fal_async.protocol.input_files import File, find_files, replace_files
-from fal_async.protocol.media import (
+from fal_async.protocol.storage import access
+from fal_async.protocol.storage.downloads import check_url
+from fal_async.protocol.storage.input_files import File, find_files, replace_files
+from fal_async.protocol.storage.media import (
     HEAD,
     data_uri,
     guess_content_type,
@@ -25,13 +25,13 @@ from fal_async.protocol.media import (
     numbered,
     plain_name,
 )
-from fal_async.protocol.multipart import (
+from fal_async.protocol.storage.multipart import (
     MULTIPART_ABOVE,
     PARALLEL,
     PART_SIZE,
     UploadState,
 )
-from fal_async.protocol.storage import CdnToken, FileSpec, lifecycle_text
+from fal_async.protocol.storage.uploads import CdnToken, FileSpec, lifecycle_text
 from fal_async.single_flight import SingleFlight
 from fal_async.storage.cdn import Cdn
 from fal_async.storage.concurrency import gather_first_error

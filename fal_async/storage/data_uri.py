@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from fal_async.errors import ConfigurationError
-from fal_async.protocol.input_files import is_image
-from fal_async.protocol.media import HEAD, check_content_type, data_uri, guess_content_type
+from fal_async.protocol.storage.input_files import is_image
+from fal_async.protocol.storage.media import HEAD, check_content_type, data_uri, guess_content_type
 
 _FORMATS = {
     "jpg": "JPEG",

@@ -18,7 +18,9 @@ import attrs
 from fal_async.callbacks import call_back
 from fal_async.config import Settings
 from fal_async.errors import ApiError, DownloadError, TransportError
-from fal_async.protocol.downloads import (
+from fal_async.protocol.origins import host_of
+from fal_async.protocol.retry import delay_before_retry
+from fal_async.protocol.storage.downloads import (
     Progress,
     begin,
     check_url,
@@ -26,10 +28,8 @@ from fal_async.protocol.downloads import (
     is_complete,
     nothing_is_left,
 )
-from fal_async.protocol.media import download_name, numbered, parse_data_uri
-from fal_async.protocol.origins import host_of
-from fal_async.protocol.retry import delay_before_retry
-from fal_async.protocol.storage import is_cdn
+from fal_async.protocol.storage.media import download_name, numbered, parse_data_uri
+from fal_async.protocol.storage.uploads import is_cdn
 from fal_async.storage.cdn import Cdn
 from fal_async.storage.sources import PIECE, write_fully
 from fal_async.storage.threads import in_thread, settled

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from fal_async.errors import ConfigurationError, UploadError
-from fal_async.protocol.multipart import SentPart, UploadRecord, UploadState, parse_record, part_line
+from fal_async.protocol.storage.multipart import SentPart, UploadRecord, UploadState, parse_record, part_line
 from fal_async.storage.threads import in_thread
 
 T = TypeVar("T")

@@ -17,8 +17,8 @@ from pathlib import PurePath
 from typing import Any, TypeVar
 
 from fal_async.errors import ConfigurationError, UploadError
-from fal_async.protocol.input_files import File, is_file_object, is_image
-from fal_async.protocol.media import guess_content_type
+from fal_async.protocol.storage.input_files import File, is_file_object, is_image
+from fal_async.protocol.storage.media import guess_content_type
 from fal_async.storage.data_uri import image_bytes
 from fal_async.storage.threads import in_thread, settled
 

@@ -19,10 +19,10 @@ from fal_async.errors import (
     TransportError,
     UploadError,
 )
-from fal_async.protocol import storage
 from fal_async.protocol.http import HttpRequest, HttpResponse
-from fal_async.protocol.multipart import MultipartTarget, SentPart, UploadRecord, plan_parts
-from fal_async.protocol.storage import CdnToken, FileSpec
+from fal_async.protocol.storage import uploads as storage
+from fal_async.protocol.storage.multipart import MultipartTarget, SentPart, UploadRecord, plan_parts
+from fal_async.protocol.storage.uploads import CdnToken, FileSpec
 from fal_async.storage.cdn import Cdn
 from fal_async.storage.concurrency import gather_first_error
 from fal_async.storage.file_body import Body, Meter, digest_of

@@ -13,6 +13,7 @@ import aiohttp
 from fal_async.config import PoolOptions
 from fal_async.errors import ConfigurationError, SessionStateError
 from fal_async.protocol.retry import RetryBudget
+from fal_async.transport._aiohttp_private import loop_of
 from fal_async.transport.connection_limiter import ConnectionLimiter
 
 _SHORT_REQUESTS = 100
@@ -116,7 +117,7 @@ def _checked(borrowed: Any) -> aiohttp.ClientSession:
         )
     if borrowed.closed:
         raise SessionStateError("the borrowed client_session is closed")
-    if borrowed._loop is not asyncio.get_running_loop():  # its own property for it is deprecated
+    if loop_of(borrowed) is not asyncio.get_running_loop():
         raise SessionStateError("the borrowed client_session belongs to another event loop")
     return borrowed
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fal_async.protocol.webhook_events import WebhookEvent
     from fal_async.webhooks.client import Webhooks
     from fal_async.webhooks.receiver import EventCallback, Receipt, WebhookReceiver
-    from fal_async.webhooks.store import Claim, MemoryStore, SeenStore
+    from fal_async.webhooks.seen_store import Claim, MemoryStore, SeenStore
     from fal_async.webhooks.verifier import WebhookVerifier
 
 _HOMES = {

@@ -9,7 +9,7 @@ from fal_async.protocol.webhook_events import WebhookEvent
 from fal_async.protocol.webhooks import KEY_SET_PATH, META_PATH, HeaderFields
 from fal_async.transport import Transport
 from fal_async.webhooks.receiver import EventCallback, WebhookReceiver
-from fal_async.webhooks.store import MemoryStore, SeenStore
+from fal_async.webhooks.seen_store import MemoryStore, SeenStore
 from fal_async.webhooks.verifier import WebhookVerifier
 
 

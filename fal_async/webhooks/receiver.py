@@ -12,7 +12,7 @@ from fal_async.callbacks import call_back
 from fal_async.protocol.options import check_webhook_url
 from fal_async.protocol.webhook_events import WebhookEvent
 from fal_async.protocol.webhooks import HeaderFields
-from fal_async.webhooks.store import Claim, SeenStore
+from fal_async.webhooks.seen_store import Claim, SeenStore
 from fal_async.webhooks.verifier import WebhookVerifier
 
 logger = logging.getLogger("fal_async")

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from fal_async import ConfigurationError, encode, encode_file, encode_image
-from fal_async.protocol.media import parse_data_uri
+from fal_async.protocol.storage.media import parse_data_uri
 from tests.storage.pictures import PNG
 
 

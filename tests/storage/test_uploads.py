@@ -26,7 +26,7 @@ from fal_async import (
     UploadError,
 )
 from fal_async.emulator import Emulator, Fault
-from fal_async.protocol.media import HEAD
+from fal_async.protocol.storage.media import HEAD
 from fal_async.storage.sources import opened
 from tests.storage.conftest import QUICK
 from tests.storage.pictures import PNG, KiB, header, some_bytes, some_file, stored

@@ -37,7 +37,6 @@ _RANKS: Mapping[str, int] = {
 _RESOURCE, _SESSION, _EDGE = 9, 10, 11
 # The emulator has floors of its own. What isn't named here is a part: what the operations are made of.
 _EMULATOR_RANKS: Mapping[str, int] = {
-    "_aiohttp_private": 0,
     "defaults": 0,
     "wire": 0,
     "core": 2,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from pathlib import Path
 
 from aiohttp import web
@@ -10,6 +9,7 @@ from aiohttp.web_protocol import RequestHandler
 
 import fal_async.emulator
 from fal_async.emulator.wire import _aiohttp_private
+from tests.structure.private_names import modules_with_foreign_private_names
 
 ROOT = Path(fal_async.emulator.__file__).parent
 
@@ -23,16 +23,4 @@ def test_base_request_has_prepare_hook() -> None:
 
 
 def test_no_other_module_reads_a_private_attribute_of_another_object() -> None:
-    found = {path for path in ROOT.rglob("*.py") if _foreign_private_attributes(path)}
-    assert found == {Path(_aiohttp_private.__file__)}
-
-
-def _foreign_private_attributes(path: Path) -> list[str]:
-    return [
-        ast.unparse(node)
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Attribute)
-        and node.attr.startswith("_")
-        and not node.attr.startswith("__")
-        and not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"))
-    ]
+    assert modules_with_foreign_private_names(ROOT) == {Path(_aiohttp_private.__file__)}

@@ -15,7 +15,7 @@ from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
 from fal_async.protocol.json_input import encode_json
 from fal_async.protocol.options import JSON_HEADERS
 from fal_async.protocol.origins import without_query
-from fal_async.protocol.storage import json_object, text_field
+from fal_async.protocol.storage.uploads import json_object, text_field
 
 MAX_SIGNED = 604_800
 """Seconds that a signed URL is good for at most: 7 days (protocol 7.4)."""

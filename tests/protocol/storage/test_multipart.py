@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fal_async.errors import ConfigurationError
-from fal_async.protocol.multipart import (
+from fal_async.protocol.storage.multipart import (
     MAX_PARTS,
     PART_SIZE,
     MiB,

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fal_async.errors import ConfigurationError
-from fal_async.protocol.input_files import File, find_files, is_file, replace_files
 from fal_async.protocol.json_input import encode_json
+from fal_async.protocol.storage.input_files import File, find_files, is_file, replace_files
 
 CAT, DOG = Path("cat.png"), File(b"dog", content_type="image/png")
 

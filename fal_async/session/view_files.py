@@ -28,7 +28,7 @@ class SessionFiles:
     async def with_urls(self, value: Any, *, inline_below: int = 0) -> Any:
         if is_flat(value):
             return value
-        from fal_async.protocol.input_files import find_files
+        from fal_async.protocol.storage.input_files import find_files
 
         if not find_files(value):
             return value

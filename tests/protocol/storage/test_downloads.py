@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fal_async.errors import ConfigurationError, DownloadError
-from fal_async.protocol.downloads import (
+from fal_async.protocol.storage.downloads import (
     Progress,
     begin,
     check_url,

@@ -16,10 +16,10 @@ from fal_async.options import StorageSettings
 from fal_async.protocol.fields import iso_seconds
 from fal_async.protocol.http import JSON_TYPE, BodyFactory, HttpRequest, HttpResponse, Operation
 from fal_async.protocol.json_input import encode_json
-from fal_async.protocol.media import header_name
-from fal_async.protocol.multipart import MultipartTarget, SentPart
 from fal_async.protocol.options import JSON_HEADERS
 from fal_async.protocol.origins import origin_of
+from fal_async.protocol.storage.media import header_name
+from fal_async.protocol.storage.multipart import MultipartTarget, SentPart
 
 STORAGE_TYPE = "fal-cdn-v3"
 LIFECYCLE_HEADERS = ("X-Fal-Object-Lifecycle", "X-Fal-Object-Lifecycle-Preference")

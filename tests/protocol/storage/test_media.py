@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fal_async.errors import ConfigurationError
-from fal_async.protocol.media import (
+from fal_async.protocol.storage.media import (
     MAX_NAME,
     check_content_type,
     data_uri,

@@ -12,7 +12,7 @@ import attrs
 from fal_async.checks import check_str, checked
 from fal_async.errors import ConfigurationError
 from fal_async.protocol.json_input import LEAVES, field_names, is_record
-from fal_async.protocol.media import check_content_type
+from fal_async.protocol.storage.media import check_content_type
 
 _SCALARS, _SEQUENCES = (
     (str, int, float),

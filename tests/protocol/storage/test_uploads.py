@@ -9,13 +9,14 @@ import pytest
 from fal_async.config import Hosts, RetryPolicy
 from fal_async.errors import ConfigurationError, ResponseDecodeError
 from fal_async.options import StorageSettings
-from fal_async.protocol import access, storage
 from fal_async.protocol.api_errors import error_of
-from fal_async.protocol.downloads import Progress, download_request
 from fal_async.protocol.http import HttpRequest, HttpResponse
-from fal_async.protocol.multipart import MultipartTarget, SentPart
 from fal_async.protocol.retry import Verdict, judge
-from fal_async.protocol.storage import CdnToken, FileSpec
+from fal_async.protocol.storage import access
+from fal_async.protocol.storage import uploads as storage
+from fal_async.protocol.storage.downloads import Progress, download_request
+from fal_async.protocol.storage.multipart import MultipartTarget, SentPart
+from fal_async.protocol.storage.uploads import CdnToken, FileSpec
 
 FAL = Hosts()
 LOCAL = Hosts.local("http://127.0.0.1:1")

@@ -1,0 +1,22 @@
+"""Where the code reads a private attribute of an object that is not its own."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+
+def modules_with_foreign_private_names(root: Path) -> set[Path]:
+    """The modules below `root` that do so."""
+    return {path for path in root.rglob("*.py") if _foreign_private_attributes(path)}
+
+
+def _foreign_private_attributes(path: Path) -> list[str]:
+    return [
+        ast.unparse(node)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+        and node.attr.startswith("_")
+        and not node.attr.startswith("__")
+        and not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"))
+    ]
