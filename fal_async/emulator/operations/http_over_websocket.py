@@ -11,6 +11,7 @@ from aiohttp import WSMsgType, web
 
 from fal_async.emulator.apps.interface import Mount
 from fal_async.emulator.core import Call, Core, Reply
+from fal_async.emulator.faults.delivery import stall
 from fal_async.emulator.jobs.endpoints import Endpoint
 from fal_async.emulator.jobs.job import Job
 from fal_async.emulator.jobs.options import BadOption, CallOptions, parse_options
@@ -31,6 +32,7 @@ async def websocket(core: Core, call: Call) -> Reply:
         options = parse_options(call.headers, call.query)
     except BadOption as error:
         return request_error(400, str(error), "bad_request")
+    await stall(call.effect)
     connection = web.WebSocketResponse(max_msg_size=0, compress=False)
     await connection.prepare(call.request)
     await _serve(core, call, served, options, connection)
