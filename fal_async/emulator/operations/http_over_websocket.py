@@ -15,7 +15,7 @@ from fal_async.emulator.faults.delivery import stall
 from fal_async.emulator.jobs.endpoints import Endpoint
 from fal_async.emulator.jobs.job import Job
 from fal_async.emulator.jobs.options import BadOption, CallOptions, parse_options
-from fal_async.emulator.operations import mounted
+from fal_async.emulator.operations.mounted import mounted_operations
 from fal_async.emulator.operations.stream import perform
 from fal_async.emulator.operations.submit import open_job, performed
 from fal_async.emulator.wire.answers import Answer, bad_json, request_error
@@ -97,7 +97,9 @@ class _Exchange:
 
     def _opened(self, options: CallOptions) -> Job:
         if isinstance(self._served, Mount):
-            return mounted.open_job(self._core, self._call, self._served, options, None, via="websocket")
+            return mounted_operations.open_job(
+                self._core, self._call, self._served, options, None, via="websocket"
+            )
         return open_job(self._core, self._call, self._served, options, None, via="websocket")
 
     async def _work(self, payload: str | bytes, job: Job) -> Answer | None:
@@ -108,7 +110,7 @@ class _Exchange:
             return bad_json(error)
         if isinstance(self._served, Mount):
             body = payload.encode() if isinstance(payload, str) else payload
-            answer = await mounted.through(self._core, self._call, self._served, job, body, self)
+            answer = await mounted_operations.through(self._core, self._call, self._served, job, body, self)
         elif self._served.streams and self._call.route.rest.endswith("/stream"):
             answer = await perform(self._core, self._call, self._served, job, self)
         else:

@@ -12,8 +12,8 @@ from fal_async.emulator.core import Call, Core, Reply
 from fal_async.emulator.faults.delivery import stall
 from fal_async.emulator.jobs.job import COMPLETED, Job
 from fal_async.emulator.jobs.options import BadOption, CallOptions, parse_options
-from fal_async.emulator.operations.mounted_call import MountedCall
-from fal_async.emulator.operations.mounted_websocket import MountedWebSocket
+from fal_async.emulator.operations.mounted.mounted_call import MountedCall
+from fal_async.emulator.operations.mounted.mounted_websocket import MountedWebSocket
 from fal_async.emulator.operations.realtime import admission
 from fal_async.emulator.operations.realtime_tokens import refusal
 from fal_async.emulator.operations.stream import AnswerBody, Sender, Sink, followed
