@@ -90,7 +90,7 @@ class Controls:
 
     def revoke_realtime_tokens(self) -> None:
         """Realtime tokens given so far are refused; open sessions go on (protocol 6.2)."""
-        self._core.tokens.revoke()
+        self._core.realtime_tokens.revoke()
 
     def revoke_tokens(self) -> None:
         """Access tokens given so far get 401; their refresh tokens stay good."""

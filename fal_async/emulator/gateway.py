@@ -38,8 +38,8 @@ from fal_async.emulator.wire.answers import (
     method_not_allowed,
     request_error,
 )
-from fal_async.emulator.wire.connection import break_off, no_answer, to_response
 from fal_async.emulator.wire.cors import preflight
+from fal_async.emulator.wire.http_connection import break_off, no_answer, to_response
 from fal_async.emulator.wire.recorder import Entry
 from fal_async.emulator.wire.routing import PLATFORM_HOST, Route, app_id, parse, refined
 

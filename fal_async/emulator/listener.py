@@ -13,8 +13,8 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from fal_async.emulator.wire._aiohttp_private import task_of
-from fal_async.emulator.wire.connection import reset
 from fal_async.emulator.wire.cors import make_request
+from fal_async.emulator.wire.http_connection import reset
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _BACKLOG = 8192

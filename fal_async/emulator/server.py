@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fal_async.emulator.accounts.keys import Keyring
-from fal_async.emulator.accounts.realtime_tokens import RealtimeTokens
+from fal_async.emulator.accounts.realtime_token_store import RealtimeTokenStore
 from fal_async.emulator.admin import Admin
 from fal_async.emulator.apps.interface import Mount
 from fal_async.emulator.apps.mounts import Mounts
@@ -28,10 +28,10 @@ from fal_async.emulator.jobs.endpoints import (
     check_app_id,
     check_function,
 )
+from fal_async.emulator.jobs.job_store import JobStore
 from fal_async.emulator.jobs.realtime_options import RealtimeOptions
 from fal_async.emulator.jobs.runners import RunnerTable
 from fal_async.emulator.jobs.served import check_runners
-from fal_async.emulator.jobs.store import JobStore
 from fal_async.emulator.listener import Listener
 from fal_async.emulator.storage.file_store import FileStore
 from fal_async.emulator.storage.upload_store import MAX_TOKEN_LIFETIME, UploadStore
@@ -107,7 +107,7 @@ class Emulator(Controls):
             files=files,
             uploads=UploadStore(token_lifetime=cdn_token_lifetime, min_part_size=min_part_size),
             keyring=Keyring(key, require=require_key),
-            tokens=RealtimeTokens(),
+            realtime_tokens=RealtimeTokenStore(),
             faults=FaultScript(seed),
             recorder=Recorder(record=record, limit=keep_requests),
             keep_alive=keep_alive,

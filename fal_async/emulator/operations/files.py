@@ -17,7 +17,7 @@ from fal_async.emulator.faults.effect import Effect, Span
 from fal_async.emulator.storage.file_store import StoredFile
 from fal_async.emulator.storage.upload_store import MAX_SIGNED
 from fal_async.emulator.wire.answers import Answer, method_not_allowed, request_error
-from fal_async.emulator.wire.connection import hang_up
+from fal_async.emulator.wire.http_connection import hang_up
 
 _IMMUTABLE = "public, max-age=31536000, immutable"
 """The CDN's caching (protocol 13)."""
