@@ -21,7 +21,6 @@ SUBJECTS = {
     "options.py": "the options of one call",
     "proxy.py": "the proxy for fal's browser clients",
     "realtime.py": "realtime connections",
-    "realtime_tokens.py": "the emulator's realtime tokens",
     "reconnecting.py": "a realtime connection that is lost and made again",
     "sse.py": "server-sent events",
     "streaming.py": "a model's stream",
