@@ -17,6 +17,7 @@ import pytest
 
 SCRIPTS = Path(__file__).parent / "scripts"
 _INSTALL_LIMIT = 900
+_CACHE = os.environ.get("FAL_ASYNC_REAL_CACHE")  # read here: within a test FAL_* variables are not set
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,8 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    kept = os.environ.get("FAL_ASYNC_REAL_CACHE")
-    return Path(kept) if kept else tmp_path_factory.mktemp("real")
+    return Path(_CACHE) if _CACHE else tmp_path_factory.mktemp("real")
 
 
 def python_with(workshop: Path, name: str, *packages: str) -> Path:
