@@ -43,10 +43,9 @@ class AiohttpTransport(Transport):
         check: Callable[[HttpResponse], None] | None = None,
         progress: Progress | None = None,
     ) -> HttpResponse:
-        call = self._call(request, timeouts, retry)
+        call = self._call(request, timeouts, retry, progress)
         call.accept, call.check = accept, check
-        if progress is not None:
-            call.progress, progress.request = progress, request
+        call.progress.request = request
         return await retrying(self._attempt, call)
 
     @contextlib.asynccontextmanager
@@ -108,8 +107,15 @@ class AiohttpTransport(Transport):
 
     # One call and its attempts.
 
-    def _call(self, request: HttpRequest, timeouts: Timeouts | None, retry: RetryPolicy | None) -> Call:
-        return Call(request, retry or self._settings.retry, timeouts or self._settings.timeouts)
+    def _call(
+        self,
+        request: HttpRequest,
+        timeouts: Timeouts | None,
+        retry: RetryPolicy | None,
+        progress: Progress | None = None,
+    ) -> Call:
+        settings = self._settings
+        return Call(request, retry or settings.retry, timeouts or settings.timeouts, progress)
 
     def _call_in_pieces(
         self,

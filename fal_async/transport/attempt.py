@@ -33,13 +33,15 @@ class Call:
         "timeouts",
     )
 
-    def __init__(self, request: HttpRequest, policy: RetryPolicy, timeouts: Timeouts) -> None:
+    def __init__(
+        self, request: HttpRequest, policy: RetryPolicy, timeouts: Timeouts, progress: Progress | None = None
+    ) -> None:
         self.request, self.policy, self.timeouts = request, policy, timeouts
         self.attempts = 0
         self.accept: Collection[int] = ()
         self.check: Callable[[HttpResponse], None] | None = None
         self.silence: float | None = None  # seconds between pieces of a body, where nothing else bounds them
-        self.progress = Progress()
+        self.progress = Progress() if progress is None else progress
         self.headers: dict[str, str] = {}  # of the attempt under way; empty until the key is there
         self.seen_id: str | None = None  # from the headers of an answer that broke off later
         self.key_renewed = False

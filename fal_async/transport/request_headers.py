@@ -26,12 +26,11 @@ class RequestHeaders:
 
     def at_once(self, request: HttpRequest) -> dict[str, str] | None:
         """The headers of one attempt; None where its key has to be asked for."""
-        if not request.auth or not self._may_have_key(request):
-            return self._without_key(request)
-        if self._fixed_key is None:
-            return None
         headers = self._without_key(request)
-        headers["Authorization"] = self._fixed_key
+        if request.auth and (request.url.startswith(self._homes) or self._may_have_key(request)):
+            if self._fixed_key is None:
+                return None
+            headers["Authorization"] = self._fixed_key
         return headers
 
     async def with_asked_key(self, request: HttpRequest, send: Send) -> dict[str, str]:
@@ -48,7 +47,7 @@ class RequestHeaders:
         return {**self._headers, **request.headers}
 
     def _may_have_key(self, request: HttpRequest) -> bool:
-        if request.url.startswith(self._homes) or may_have_key(request.url, self._settings.hosts):
+        if may_have_key(request.url, self._settings.hosts):
             return True
         host = host_of(request.url)
         logger.warning("%s: %s is none of the session's hosts: no key for it", request.operation, host)
