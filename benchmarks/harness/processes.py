@@ -28,11 +28,17 @@ def environment() -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), "FAL_KEY": "bench:key"}
 
 
+def start(*command: str) -> subprocess.Popen[str]:
+    """A Python process of its own, with pipes to its standard input and output."""
+    return subprocess.Popen(
+        [sys.executable, *command], stdin=-1, stdout=-1, cwd=ROOT, env=environment(), text=True
+    )
+
+
 @contextmanager
-def server(kind: str = "load") -> Iterator[str]:
-    """Its URL; `kind` as in `Load.server`. The server stops when its standard input is closed."""
-    command = [sys.executable, "-m", f"benchmarks.servers.{kind}_server"]
-    with subprocess.Popen(command, stdin=-1, stdout=-1, cwd=ROOT, env=environment(), text=True) as process:
+def server(kind: str = "load", *arguments: str) -> Iterator[str]:
+    """Its URL; `kind` as in `benchmarks.servers`. The server stops when its standard input is closed."""
+    with start("-m", f"benchmarks.servers.{kind}_server", *arguments) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
@@ -43,34 +49,41 @@ def server(kind: str = "load") -> Iterator[str]:
 
 def measure(load: Load) -> dict[str, Any]:
     """What `benchmarks.harness.worker` prints; where it ends otherwise, the reason under "errors"."""
+    limit = load.give_up + load.taught * load.seconds + GRACE
     with server(load.server) as url:
-        command = [sys.executable, "-m", "benchmarks.harness.worker", url, json.dumps(attrs.asdict(load))]
-        limit = load.give_up + load.taught * load.seconds + GRACE
+        command = ("-m", "benchmarks.harness.worker", url, json.dumps(attrs.asdict(load)))
         try:
-            done = subprocess.run(
-                command, capture_output=True, cwd=ROOT, env=environment(), text=True, timeout=limit
-            )
-        except subprocess.TimeoutExpired:
-            return _nothing(load, "killed: did not stop when told to")
-    if done.returncode != 0:
-        return _nothing(load, (done.stderr.strip().splitlines() or ["died without a word"])[-1])
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+            result: dict[str, Any] = run_script(*command, limit=limit)[2]
+        except RuntimeError as error:
+            return {"load": attrs.asdict(load), "finished": 0, "errors": {str(error): load.total}}
     return result
 
 
-def _nothing(load: Load, reason: str) -> dict[str, Any]:
-    return {"load": attrs.asdict(load), "finished": 0, "errors": {reason: load.total}}
+def run_script(*command: str, limit: float = 60.0) -> tuple[float, float, Any]:
+    """Start (monotonic seconds), CPU seconds in all, and the JSON that a small script prints last.
 
-
-def run_script(*command: str) -> tuple[float, float, Any]:
-    """Start (monotonic seconds), CPU seconds in all, and the JSON that a small script prints."""
+    RuntimeError, with the last line of what it said, where it fails or takes longer than `limit` seconds.
+    """
     cpu, started = _children_cpu(), time.monotonic()
-    done = subprocess.run(
-        [sys.executable, *command], capture_output=True, cwd=ROOT, env=environment(), text=True, timeout=60
-    )
+    output = _output(*command, limit=limit)
+    return started, _children_cpu() - cpu, json.loads(output.splitlines()[-1])
+
+
+def _output(*command: str, limit: float) -> str:
+    try:
+        done = subprocess.run(
+            [sys.executable, *command],
+            capture_output=True,
+            cwd=ROOT,
+            env=environment(),
+            text=True,
+            timeout=limit,
+        )
+    except subprocess.TimeoutExpired:
+        raise RuntimeError("killed: did not stop when told to") from None
     if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)} failed: {done.stderr.strip().splitlines()[-1:]}")
-    return started, _children_cpu() - cpu, json.loads(done.stdout)
+        raise RuntimeError((done.stderr.strip().splitlines() or ["died without a word"])[-1])
+    return done.stdout
 
 
 def _children_cpu() -> float:

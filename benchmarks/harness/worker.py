@@ -14,12 +14,12 @@ import resource
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Any, Self
 
 import attrs
 
 from benchmarks.harness.load import Load
+from benchmarks.harness.memory import PeakMemory
 from benchmarks.rivals import Rival, open_rival
 
 SAMPLES = 200
@@ -34,7 +34,7 @@ class Outcome:
 
 
 async def measure(url: str, load: Load) -> dict[str, Any]:
-    server, memory = ServerView(url), _Memory()
+    server, memory = ServerView(url), PeakMemory()
     async with open_rival(load.rival, url, load.mode) as rival:
         await _call(rival, attrs.evolve(load, seconds=0.0), "bench/warm-up")
         if load.taught:
@@ -99,6 +99,9 @@ class ServerView:
         report: dict[str, Any] = json.loads(self._connection.getresponse().read())
         return report
 
+    def close(self) -> None:
+        self._connection.close()
+
 
 def _difference(before: dict[str, Any], after: dict[str, Any], wall: float) -> dict[str, Any]:
     """Connections are counted from the start, warm-up included: a kept one serves what is measured."""
@@ -148,26 +151,6 @@ def _thinned(ranked: list[float]) -> list[float]:
 def _cpu() -> float:
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
-
-
-class _Memory:
-    """Peak of the resident memory, in bytes. Not ru_maxrss: a new process inherits its parent's."""
-
-    def __init__(self) -> None:
-        # Opened early: later there may be no file descriptor left.
-        self._status = Path("/proc/self/status").open()  # noqa: SIM115 - it lives as long as the process
-
-    def reset(self) -> int:
-        """From here on the peak is a new one; it starts at what is given."""
-        Path("/proc/self/clear_refs").write_text("5")
-        return self.peak()
-
-    def peak(self) -> int:
-        self._status.seek(0)
-        for line in self._status:
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-        raise RuntimeError("no VmHWM in /proc/self/status: this needs Linux")
 
 
 def main() -> None:

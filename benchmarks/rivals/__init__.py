@@ -2,6 +2,7 @@
 
 A rival is a module with `open_rival(url, mode)`: an async context manager that gives a `Rival` on the load
 server at `url`. It is imported in the measuring process only, by its name in `RIVALS`.
+Streams, realtime and files have all of their clients in `streams` and `transfers`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The emulator as a process of its own, with the two endpoints that the worker asks for.
 
-Prints its URL and serves until its standard input is closed, as the load server does.
+`python -m benchmarks.servers.emulator_server [FOLDER]` prints its URL and serves until its standard input is
+closed, as the load server does. Uploaded files are kept in FOLDER.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ import sys
 import time
 from typing import Any
 
+from benchmarks.harness.memory import PeakMemory
 from benchmarks.rivals import KEY
 from fal_async.emulator import Emulator
 
-KINDS = ("submit", "status", "status_stream", "result", "cancel")
+KINDS = ("submit", "status", "status_stream", "result", "cancel", "part")
 
 
-async def serve() -> None:
-    emulator = Emulator(key=KEY, record=False)
+async def serve(folder: str | None) -> None:
+    emulator = Emulator(key=KEY, record=False, folder=folder)
+    memory = PeakMemory()
     reports = 0
 
     async def job(_: Any) -> dict[str, Any]:
@@ -38,6 +41,7 @@ async def serve() -> None:
             "submissions": emulator.count("submit"),
             "connections": emulator.connections_opened,
             "most_connections": emulator.connections_opened,
+            "memory": memory.peak(),
         }
 
     for endpoint_id in ("bench/job", "bench/warm-up"):
@@ -51,4 +55,4 @@ async def serve() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve())
+    asyncio.run(serve(sys.argv[1] if len(sys.argv) > 1 else None))

@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fal_async.emulator.serve import serve
-from tests.guarantees.soaking import echo_at, soak
+from tests.guarantees.soak_run import echo_at, soak
 
 _KEY = "soak:key"
 _GROWTH = 32.0

@@ -8,8 +8,8 @@ import pytest
 
 from fal_async import Timeouts
 from fal_async.emulator.faults.kinds import KINDS
-from tests.guarantees.fault_matrix import CASES, OPERATIONS, Case, broken_rules, play
-from tests.guarantees.faults import cell
+from tests.guarantees.fault_cases import CASES, OPERATIONS, Case, broken_rules, play
+from tests.guarantees.fault_matrix import cell
 
 # Three times those of the table: cells are played side by side here, on machines that do other things as well.
 TIMEOUTS = Timeouts(connect=1.5, first_byte=0.75, total=1.5, run=1.5, stream=0.75)

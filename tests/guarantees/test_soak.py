@@ -7,7 +7,7 @@ import pytest
 from fal_async import ServerError, SubmissionUncertainError
 from fal_async.emulator import Emulator
 from tests.guarantees.soak_account import Ending, balance
-from tests.guarantees.soaking import echo_at, soak
+from tests.guarantees.soak_run import echo_at, soak
 
 
 @pytest.mark.parametrize("seed", [1, 2])

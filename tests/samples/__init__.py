@@ -1,4 +1,8 @@
-"""Recorded answers of fal's, one JSON file each with the expected outcome beside it; see `sample_names`."""
+"""Recorded answers of fal's, one JSON file each with the expected outcome beside it; see `sample_names`.
+
+A folder per feature. `errors` has one for whoever answers, or for what the answer is about: the model, the request
+(its id, options and time limits), the account (keys, balance, concurrency), the platform API, gateways on the way.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,9 @@ FOLDER = Path(__file__).parent
 
 
 def sample_names(feature: str) -> list[str]:
-    return sorted(path.stem for path in (FOLDER / feature).glob("*.json"))
+    """Those of a feature, with the folder where it has some: "gateway/nginx_502"."""
+    folder = FOLDER / feature
+    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.json"))
 
 
 def load(feature: str, name: str) -> dict[str, Any]:

@@ -1,0 +1,34 @@
+"""The programs with tables of their own, in small."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import storage, streaming
+from benchmarks.harness import processes
+
+
+def test_what_is_sent_is_hashed_and_its_parts_are_counted(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    digest = storage.make_file(file, 11 * storage.MIB)
+    with processes.server("emulator", str(tmp_path / "cdn")) as url:
+        for name in ("fal_async up", "aiohttp by hand up"):  # only the second sends so little in parts
+            figures = storage.upload_once(name, tmp_path, url, file, digest)
+            assert figures.get("same"), figures
+        assert storage.parts_sent(url) == 2
+
+
+def test_a_transfer_that_fails_is_an_entry_not_a_figure(tmp_path: Path) -> None:
+    with processes.server("emulator") as url:
+        figures = storage.measure("fal_async up", url, str(tmp_path / "missing"))
+    assert list(figures) == ["failed"]
+    assert "missing" in figures["failed"]
+
+
+@pytest.mark.parametrize(("table", "count"), [("streams", 100), ("realtime", 20)])
+def test_every_client_reads_all(table: str, count: int) -> None:
+    taken = streaming.take(table, count, rounds=1)
+    assert {figures["count"] for rounds in taken.values() for figures in rounds} == {count}
+    assert "fal_async" in taken
