@@ -7,6 +7,8 @@ BENCH := .venv-bench
 # Many tests wait for a server more than for a core.
 WORKERS := 4
 PYTEST_ARGS :=
+# It would look for a newer release of itself at PyPI.
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .PHONY: demo test test-on lint format bench bench-quick soak test-real clean
 
@@ -24,6 +26,8 @@ lint: $(TEST)/.made
 	$(TEST)/bin/ruff check .
 	$(TEST)/bin/ruff format --check .
 	$(TEST)/bin/mypy
+	$(TEST)/bin/pyright --pythonpath $(TEST)/bin/python tests/structure/test_typing.py
+	$(TEST)/bin/python -m tests.structure.type_completeness
 
 format: $(TEST)/.made
 	$(TEST)/bin/ruff check --fix .

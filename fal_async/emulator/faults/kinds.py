@@ -42,7 +42,7 @@ def _defaults_of(effect: type[Effect]) -> dict[str, Any]:
 
 
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    kind: defaults for kind, effect in KINDS.items() if (defaults := _defaults_of(effect))
+    kind: _defaults_of(effect) for kind, effect in KINDS.items() if _defaults_of(effect)
 }
 """Where a kind's default is not the field's: what the constructors of `Fault` say too."""
 

@@ -34,7 +34,7 @@ class FaultScript:
     def __init__(self, seed: int = 0) -> None:
         self._entries: list[_Entry] = []
         self._random = random.Random(seed)
-        self.struck = 0
+        self.struck: int = 0
         """How many calls got a fault so far."""
 
     def __iter__(self) -> Iterator[Fault]:

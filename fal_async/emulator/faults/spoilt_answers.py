@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import attrs
@@ -50,7 +50,7 @@ class WrongJson(InTheMiddle):
 @attrs.frozen(kw_only=True)
 class ContentType(Effect):
     kind = "content_type"
-    operations = EVERYWHERE - {"realtime"}
+    operations: ClassVar[frozenset[str]] = EVERYWHERE - {"realtime"}
 
     body: str = attrs.field(validator=needed)
 
@@ -82,7 +82,7 @@ class _Spoilt(Effect):
 class _OtherFields(_Spoilt):
     """Fields of a model's own values are changed as well."""
 
-    operations = _WITH_A_DOCUMENT
+    operations: ClassVar[frozenset[str]] = _WITH_A_DOCUMENT
 
     def value(self, value: Any) -> Any:
         return self.changed(value) if isinstance(value, dict) else value
@@ -111,7 +111,7 @@ class Replace(_OtherFields):
 @attrs.frozen(kw_only=True)
 class Word(_Spoilt):
     kind = "word"
-    operations = _WITH_A_DOCUMENT - {"realtime", "websocket"}
+    operations: ClassVar[frozenset[str]] = _WITH_A_DOCUMENT - {"realtime", "websocket"}
 
     body: str = attrs.field(validator=needed)
 
@@ -122,7 +122,7 @@ class Word(_Spoilt):
 @attrs.frozen(kw_only=True)
 class Back(_Spoilt):
     kind = "back"
-    operations = _WITH_A_DOCUMENT - {"realtime", "websocket"}
+    operations: ClassVar[frozenset[str]] = _WITH_A_DOCUMENT - {"realtime", "websocket"}
 
     position: int
 
@@ -133,7 +133,7 @@ class Back(_Spoilt):
 
 class Duplicate(_Spoilt):
     kind = "duplicate"
-    operations = frozenset({"status", "status_stream"}) | _STREAMED | _OF_THE_MODEL
+    operations: ClassVar[frozenset[str]] = frozenset({"status", "status_stream"}) | _STREAMED | _OF_THE_MODEL
     copies = 2
 
     def changed(self, document: dict[str, Any]) -> dict[str, Any]:
@@ -148,7 +148,7 @@ class Duplicate(_Spoilt):
 @attrs.frozen(kw_only=True)
 class ForeignUrls(_Spoilt):
     kind = "foreign_urls"
-    operations = frozenset({"submit", "status", "status_stream"}) | _OF_THE_MODEL
+    operations: ClassVar[frozenset[str]] = frozenset({"submit", "status", "status_stream"}) | _OF_THE_MODEL
 
     url: str = attrs.field(validator=needed)
 
