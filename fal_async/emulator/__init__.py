@@ -8,6 +8,9 @@
 It is a second, independent reading of fal's wire protocol and shares no code with the client,
 so that a misreading on one side shows. Importing this package loads neither aiohttp nor anything else:
 pytest loads the plugin beside it in every run, also in those that never touch fal.
+
+From the ground up: `wire`; `accounts`, `storage`, `faults`; `jobs`; `webhooks`, `apps`, `builtin`; `core`;
+`operations`; `gateway` and `admin`; `server`; `serve` and `pytest_plugin`. Imports go downward only.
 """
 
 from __future__ import annotations

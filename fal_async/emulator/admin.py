@@ -6,14 +6,14 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import attrs
 
 from fal_async.emulator.core import Call, Core
+from fal_async.emulator.downtime import Downtime
 from fal_async.emulator.faults.fault import Fault
 from fal_async.emulator.jobs.job import Job
-from fal_async.emulator.operations import webhook_keys
 from fal_async.emulator.wire.answers import Answer, json_answer, request_error
 
 _ANSWER_LEAVES = 0.05
@@ -21,21 +21,9 @@ _ANSWER_LEAVES = 0.05
 Action = Callable[[Core, Any], Any]
 
 
-class Controls(Protocol):
-    """What only the whole emulator can do."""
-
-    def go_away(self, seconds: float, *, after: float = 0.0) -> None: ...
-    def restart_soon(self, *, keep_memory: bool, downtime: float, after: float = 0.0) -> None: ...
-    def rotate_key(self, new: str) -> None: ...
-    def lock_account(self, *, polls: bool = True) -> None: ...
-    def unlock_account(self) -> None: ...
-    def clear_requests(self) -> None: ...
-    def drop_connections(self) -> None: ...
-
-
 class Admin:
-    def __init__(self, controls: Controls) -> None:
-        self._controls = controls
+    def __init__(self, downtime: Downtime) -> None:
+        self._downtime = downtime
         self._actions: Mapping[tuple[str, str], Action] = {
             ("GET", ""): _summary,
             ("GET", "faults"): lambda core, _: [fault.to_json() for fault in core.faults],
@@ -44,17 +32,17 @@ class Admin:
             ("GET", "jobs"): lambda core, _: [_job(job) for job in core.jobs],
             ("POST", "seed"): lambda core, wanted: core.faults.seed(int(wanted["seed"])),
             ("GET", "requests"): _requests,
-            ("DELETE", "requests"): lambda _, __: controls.clear_requests(),
+            ("DELETE", "requests"): lambda core, _: core.recorder.clear(),
             ("POST", "drop"): self._drop,
             ("POST", "pause"): self._pause,
             ("POST", "restart"): self._restart,
-            ("POST", "key"): self._rotate,
-            ("POST", "lock"): lambda _, __: controls.lock_account(),
-            ("POST", "unlock"): lambda _, __: controls.unlock_account(),
-            ("GET", "webhooks"): webhook_keys.list_attempts,
-            ("POST", "webhooks"): webhook_keys.deliver,
-            ("POST", "webhooks/automatic"): webhook_keys.set_automatic,
-            ("POST", "webhooks/rotate"): webhook_keys.rotate_key,
+            ("POST", "key"): lambda core, wanted: core.keyring.rotate(str(wanted["key"])),
+            ("POST", "lock"): lambda core, _: core.keyring.lock(polls=True),
+            ("POST", "unlock"): lambda core, _: core.keyring.unlock(),
+            ("GET", "webhooks"): _webhook_attempts,
+            ("POST", "webhooks"): _deliver,
+            ("POST", "webhooks/automatic"): _set_automatic,
+            ("POST", "webhooks/rotate"): _rotate_webhook_key,
         }
 
     async def __call__(self, core: Core, call: Call) -> Answer:
@@ -71,17 +59,14 @@ class Admin:
             return request_error(400, f"{type(error).__name__}: {error}")
 
     def _pause(self, _: Core, wanted: Any) -> None:
-        self._controls.go_away(float(wanted["seconds"]), after=_ANSWER_LEAVES)
+        self._downtime.go_away(float(wanted["seconds"]), after=_ANSWER_LEAVES)
 
     def _drop(self, _: Core, __: Any) -> None:
-        asyncio.get_running_loop().call_later(_ANSWER_LEAVES, self._controls.drop_connections)
+        asyncio.get_running_loop().call_later(_ANSWER_LEAVES, self._downtime.drop_connections)
 
     def _restart(self, _: Core, wanted: Any) -> None:
         keep, downtime = bool(wanted.get("keep_memory", True)), float(wanted.get("downtime", 0))
-        self._controls.restart_soon(keep_memory=keep, downtime=downtime, after=_ANSWER_LEAVES)
-
-    def _rotate(self, _: Core, wanted: Any) -> None:
-        self._controls.rotate_key(str(wanted["key"]))
+        self._downtime.restart_soon(keep_memory=keep, downtime=downtime, after=_ANSWER_LEAVES)
 
 
 def _add_faults(core: Core, wanted: Any) -> list[dict[str, Any]]:
@@ -123,3 +108,26 @@ def _job(job: Job) -> dict[str, Any]:
     )
     document = {name: getattr(job, name) for name in names.split()}
     return {**document, "status_code": None if job.answer is None else job.answer.status}
+
+
+def _webhook_attempts(core: Core, _: Any) -> list[dict[str, Any]]:
+    return [
+        {**attrs.asdict(attempt, recurse=False), "body": attempt.body.decode(errors="replace")}
+        for attempt in core.webhooks.attempts
+    ]
+
+
+def _deliver(core: Core, wanted: Any) -> None:
+    """`{"request_id", "url"?, "age"?, "copies"?}`: late ones and duplicates."""
+    for _ in range(int(wanted.get("copies", 1))):
+        core.webhooks.deliver_soon(
+            str(wanted["request_id"]), wanted.get("url"), age=float(wanted.get("age", 0))
+        )
+
+
+def _set_automatic(core: Core, wanted: Any) -> None:
+    core.webhooks.automatic = bool(wanted["automatic"])
+
+
+def _rotate_webhook_key(core: Core, wanted: Any) -> None:
+    core.webhooks.keys.rotate(retire=bool(wanted.get("retire", False)))

@@ -8,15 +8,15 @@ import attrs
 from aiohttp import web
 
 from fal_async.emulator.accounts.keys import Keyring
-from fal_async.emulator.accounts.realtime_tokens import RealtimeTokens
+from fal_async.emulator.accounts.realtime_token_store import RealtimeTokenStore
 from fal_async.emulator.apps.interface import Mount
 from fal_async.emulator.apps.mounts import Mounts
 from fal_async.emulator.faults.effect import NO_EFFECT, Effect
 from fal_async.emulator.faults.script import FaultScript
 from fal_async.emulator.jobs.endpoints import EndpointTable
 from fal_async.emulator.jobs.job import Job
+from fal_async.emulator.jobs.job_store import JobStore
 from fal_async.emulator.jobs.runners import RunnerTable
-from fal_async.emulator.jobs.store import JobStore
 from fal_async.emulator.storage.file_store import FileStore
 from fal_async.emulator.storage.upload_body import Body
 from fal_async.emulator.storage.upload_store import UploadStore
@@ -36,7 +36,7 @@ class Core:
     files: FileStore
     uploads: UploadStore
     keyring: Keyring
-    tokens: RealtimeTokens
+    realtime_tokens: RealtimeTokenStore
     faults: FaultScript
     recorder: Recorder
     webhooks: Webhooks

@@ -8,18 +8,19 @@ from collections.abc import Awaitable, Callable, Mapping
 from aiohttp import web
 
 from fal_async.emulator.core import Call, Core, Reply
+from fal_async.emulator.downtime import Downtime
 from fal_async.emulator.faults.delivery import deliver, stall
 from fal_async.emulator.faults.effect import NO_EFFECT
 from fal_async.emulator.jobs.job import Job
 from fal_async.emulator.operations import (
     files,
     http_over_websocket,
-    mounted,
-    outcome,
+    login,
+    openapi,
     platform,
+    queued_request,
     realtime,
     realtime_tokens,
-    side_hosts,
     status_stream,
     storage_access,
     stream,
@@ -27,6 +28,7 @@ from fal_async.emulator.operations import (
     uploads,
     webhook_keys,
 )
+from fal_async.emulator.operations.mounted import mounted_operations
 from fal_async.emulator.storage.upload_body import STREAMED, Body
 from fal_async.emulator.wire.answers import (
     Answer,
@@ -36,8 +38,8 @@ from fal_async.emulator.wire.answers import (
     method_not_allowed,
     request_error,
 )
-from fal_async.emulator.wire.connection import break_off, no_answer, to_response
 from fal_async.emulator.wire.cors import preflight
+from fal_async.emulator.wire.http_connection import break_off, no_answer, to_response
 from fal_async.emulator.wire.recorder import Entry
 from fal_async.emulator.wire.routing import PLATFORM_HOST, Route, app_id, parse, refined
 
@@ -82,10 +84,10 @@ SERVICES: Mapping[str, Service] = {
     "realtime_token": realtime_tokens.realtime_token,
     "websocket": http_over_websocket.websocket,
     "submit": submit.submit,
-    "status": outcome.status,
+    "status": queued_request.status,
     "status_stream": status_stream.status_stream,
-    "result": outcome.result,
-    "cancel": outcome.cancel,
+    "result": queued_request.result,
+    "cancel": queued_request.cancel,
     "file": files.file,
     "cdn_token": uploads.cdn_token,
     "initiate": uploads.initiate,
@@ -97,8 +99,8 @@ SERVICES: Mapping[str, Service] = {
     "gcs_complete": uploads.gcs_complete,
     "cdn_sign": files.sign,
     "storage": storage_access.storage,
-    "token": side_hosts.token,
-    "openapi": side_hosts.openapi,
+    "token": login.token,
+    "openapi": openapi.openapi,
     "platform": platform.platform,
     "key_set": webhook_keys.key_set,
     "index": index,
@@ -114,8 +116,8 @@ _SENT_PIECEMEAL = frozenset({"status_stream", "stream", "realtime", "websocket"}
 
 
 class Gateway:
-    def __init__(self, core: Core, *, admin: Service, go_away: Callable[[float], None]) -> None:
-        self._core, self._go_away = core, go_away
+    def __init__(self, core: Core, *, admin: Service, downtime: Downtime) -> None:
+        self._core, self._downtime = core, downtime
         self._services = {**SERVICES, "admin": admin}
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -147,7 +149,7 @@ class Gateway:
         """None: the connection ends without an answer."""
         effect = call.effect
         if effect.away is not None:
-            self._go_away(effect.away)
+            self._downtime.go_away(effect.away)
         reply: Reply | None = None
         if effect.executes(piecemeal=call.route.kind in _SENT_PIECEMEAL):
             reply = await self._answer(call)
@@ -169,7 +171,7 @@ class Gateway:
         kind = call.route.kind
         if kind not in _WITHOUT_KEY and (refused := self._refusal(call)):
             return refused
-        if (reply := await mounted.serve(self._core, call)) is not None:
+        if (reply := await mounted_operations.serve(self._core, call)) is not None:
             return reply
         return await self._services.get(kind, unknown)(self._core, call)
 

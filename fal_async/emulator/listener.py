@@ -13,8 +13,8 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from fal_async.emulator.wire._aiohttp_private import task_of
-from fal_async.emulator.wire.connection import reset
 from fal_async.emulator.wire.cors import make_request
+from fal_async.emulator.wire.http_connection import reset
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _BACKLOG = 8192
@@ -58,15 +58,25 @@ class _Server(web.Server):
 
 
 class Listener:
-    def __init__(self, handler: Handler, *, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
-        self._handler, self._host, self._port, self._tls = handler, host, port, tls
+    """`port` 0 takes a free one, another each time that it is opened."""
+
+    def __init__(self, *, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
+        self._host, self._wanted_port, self._tls = host, port, tls
+        self._port = port
         self._socket: socket.socket | None = None
         self._listening: asyncio.Server | None = None
         self._server: _Server | None = None
 
     @property
-    def port(self) -> int:
-        return self._port
+    def is_open(self) -> bool:
+        return self._server is not None
+
+    @property
+    def url(self) -> str:
+        self._running()
+        scheme = "http" if self._tls is None else "https"
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"{scheme}://{host}:{self._port}"
 
     @property
     def opened(self) -> int:
@@ -76,20 +86,27 @@ class Listener:
     def open_now(self) -> int:
         return 0 if self._server is None else len(self._server.transports)
 
-    async def open(self) -> None:
+    async def open(self, handler: Handler) -> None:
+        """OSError where the port is taken."""
         # A direct run is stopped by closing its connection (protocol 13): hence handler_cancellation.
         self._server = _Server(
-            self._handler,
+            handler,
             request_factory=make_request,
             handler_cancellation=True,
             access_log=None,
             keepalive_timeout=_KEEP_ALIVE,
         )
-        self._reserve()
-        await self._listen()
+        self._port = self._wanted_port
+        try:
+            self._reserve()
+            await self._listen()
+        except BaseException:
+            await self.close()
+            raise
 
     async def pause(self) -> None:
         """Connections are reset, new ones refused. The port stays ours: bound, but not listened on."""
+        self._running()
         if self._listening is None:
             return
         listening, self._listening = self._listening, None
@@ -100,16 +117,27 @@ class Listener:
         await listening.wait_closed()
 
     async def resume(self) -> None:
+        """Listen again, on the same port."""
+        self._running()
         if self._listening is None:
             await self._listen()
 
     async def close(self) -> None:
+        """Closing twice is no error."""
+        if self._server is None:
+            return
         await self.pause()
         # Again: a `pause` that was cancelled half-way may have left connections behind.
         await self._leave()
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+        self._server = None
+
+    def _running(self) -> _Server:
+        if self._server is None:
+            raise RuntimeError("the emulator is not started: use `async with Emulator() as emulator:`")
+        return self._server
 
     def _reserve(self) -> None:
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
@@ -125,13 +153,14 @@ class Listener:
         self._socket, self._port = reserved, reserved.getsockname()[1]
 
     async def _listen(self) -> None:
-        if self._server is None or self._socket is None:
-            raise RuntimeError("the emulator is not started")
-        self._server.away = False
+        if self._socket is None:
+            raise RuntimeError("the port of the emulator is not reserved")
+        server = self._running()
+        server.away = False
         # A client that connects and stays silent would otherwise hold up `pause` for a minute.
         limit = None if self._tls is None else _HANDSHAKE_LIMIT
         self._listening = await asyncio.get_running_loop().create_server(
-            self._server,
+            server,
             sock=self._socket,
             backlog=_BACKLOG,
             ssl=self._tls,
@@ -144,18 +173,17 @@ class Listener:
 
     def drop_connections(self) -> None:
         """All that are open are reset; new ones are welcome."""
-        for transport in () if self._server is None else tuple(self._server.transports.values()):
+        for transport in tuple(self._running().transports.values()):
             reset(transport)
 
     async def _leave(self) -> None:
-        if self._server is None:
-            return
-        self._server.away = True
+        server = self._running()
+        server.away = True
         # What was accepted in this very step becomes a connection only in the next ones.
         for _ in range(3):
             await asyncio.sleep(0)
         self.drop_connections()
-        if self._server.transports:
-            await self._server.empty.wait()
-        if self._server.ending:
-            await asyncio.wait(self._server.ending)
+        if server.transports:
+            await server.empty.wait()
+        if server.ending:
+            await asyncio.wait(server.ending)

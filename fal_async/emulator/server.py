@@ -1,23 +1,24 @@
-"""The emulator itself: its life, its endpoints, and what a test asks it."""
+"""The emulator itself: its options, its life, and what it serves."""
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fal_async.emulator.accounts.keys import Keyring
-from fal_async.emulator.accounts.realtime_tokens import RealtimeTokens
+from fal_async.emulator.accounts.realtime_token_store import RealtimeTokenStore
 from fal_async.emulator.admin import Admin
 from fal_async.emulator.apps.interface import Mount
 from fal_async.emulator.apps.mounts import Mounts
 from fal_async.emulator.builtin import builtin_endpoints
+from fal_async.emulator.controls import Controls
 from fal_async.emulator.core import Core
 from fal_async.emulator.defaults import DEFAULT_HOST, DEFAULT_KEY, DEFAULT_RUNNERS
+from fal_async.emulator.downtime import Downtime
 from fal_async.emulator.faults.script import FaultScript
 from fal_async.emulator.gateway import Gateway
 from fal_async.emulator.jobs.endpoints import (
@@ -27,16 +28,15 @@ from fal_async.emulator.jobs.endpoints import (
     check_app_id,
     check_function,
 )
-from fal_async.emulator.jobs.job import Job
+from fal_async.emulator.jobs.job_store import JobStore
 from fal_async.emulator.jobs.realtime_options import RealtimeOptions
 from fal_async.emulator.jobs.runners import RunnerTable
 from fal_async.emulator.jobs.served import check_runners
-from fal_async.emulator.jobs.store import JobStore
 from fal_async.emulator.listener import Listener
 from fal_async.emulator.storage.file_store import FileStore
-from fal_async.emulator.storage.upload_store import MAX_TOKEN_LIFETIME, Upload, UploadStore
+from fal_async.emulator.storage.upload_store import MAX_TOKEN_LIFETIME, UploadStore
 from fal_async.emulator.webhooks.deliveries import WebhookPolicy, Webhooks
-from fal_async.emulator.wire.recorder import RecordedRequest, Recorder
+from fal_async.emulator.wire.recorder import Recorder
 
 if TYPE_CHECKING:
     from fal_async.config import Hosts
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=EndpointFunction)
 
 
-class Emulator:
+class Emulator(Controls):
     """A local fal on one loopback port. `async with Emulator() as emulator:`, or `start()` and `stop()`.
 
     host, port      where to listen; port 0 (default) takes a free one
@@ -94,32 +94,30 @@ class Emulator:
         ssl: SSLContext | None = None,
     ) -> None:
         _check_numbers(port, speed, keep_alive, retry_pause, retention)
-        self._host, self._port, self._tls = host, port, ssl
-        self._runners, self._speed = runners, speed
-        self._files = FileStore(None if folder is None else Path(folder))
+        self._runners = runners
+        files = FileStore(None if folder is None else Path(folder))
         jobs = JobStore(retention=retention, limit=keep_jobs)
         hooks = Webhooks(jobs=jobs, policy=webhooks or WebhookPolicy(), speed=speed)
-        self._core = Core(
+        core = Core(
             endpoints=EndpointTable[Mount](),
             mounts=Mounts(),
             jobs=jobs,
-            runners=RunnerTable(
-                speed=speed, retry_pause=retry_pause, files=self._files, completed=hooks.completed
-            ),
+            runners=RunnerTable(speed=speed, retry_pause=retry_pause, files=files, completed=hooks.completed),
             webhooks=hooks,
-            files=self._files,
+            files=files,
             uploads=UploadStore(token_lifetime=cdn_token_lifetime, min_part_size=min_part_size),
             keyring=Keyring(key, require=require_key),
-            tokens=RealtimeTokens(),
+            realtime_tokens=RealtimeTokenStore(),
             faults=FaultScript(seed),
             recorder=Recorder(record=record, limit=keep_requests),
             keep_alive=keep_alive,
         )
-        self._gateway = Gateway(self._core, admin=Admin(self), go_away=self.go_away)
-        self._listener: Listener | None = None
-        self._background: set[asyncio.Task[None]] = set()
-        if builtins:
-            self._add_builtins()
+        super().__init__(core)
+        self._listener = Listener(host=host, port=port, tls=ssl)
+        self._downtime = Downtime(core, self._listener)
+        self._gateway = Gateway(core, admin=Admin(self._downtime), downtime=self._downtime)
+        for endpoint_id, function, options in builtin_endpoints() if builtins else ():
+            self.endpoint(endpoint_id, **options)(function)
 
     # Life.
 
@@ -135,47 +133,40 @@ class Emulator:
     async def start(self) -> None:
         """Listen. RuntimeError where it already does, or a mounted application fails to start;
         OSError where the port is taken."""
-        if self._listener is not None:
+        if self._listener.is_open:
             raise RuntimeError(f"the emulator is already started, at {self.url}")
-        listener = Listener(self._gateway.handle, host=self._host, port=self._port, tls=self._tls)
         await self._core.mounts.open()
         try:
-            await listener.open()
+            await self._listener.open(self._gateway.handle)
         except BaseException:
             await self._core.mounts.close()
             raise
-        self._listener = listener
         self._core.webhooks.open()
 
     async def stop(self) -> None:
         """Leaves no task, socket or temporary file behind. Stopping twice is no error."""
-        for task in self._background:
-            task.cancel()
-        if self._background:
-            await asyncio.wait(self._background)
+        await self._downtime.close()
         try:
-            if self._listener is not None:
-                listener, self._listener = self._listener, None
-                await listener.close()
+            await self._listener.close()
             await self._core.webhooks.close()
             await self._core.runners.close()
         finally:
             try:
                 await self._core.mounts.close()
             finally:
-                await self._files.close()
+                await self._core.files.close()
 
     async def pause(self) -> None:
         """Open connections are reset, new ones refused. The jobs go on."""
-        await self._started().pause()
+        await self._listener.pause()
 
     async def resume(self) -> None:
         """Listen again, on the same port."""
-        await self._started().resume()
+        await self._listener.resume()
 
     def drop_connections(self) -> None:
         """Reset every open connection; new ones are served at once."""
-        self._started().drop_connections()
+        self._downtime.drop_connections()
 
     async def restart(self, *, keep_memory: bool = True, downtime: float = 0.0) -> None:
         """Gone for `downtime` real seconds, then back on the same port.
@@ -183,31 +174,21 @@ class Emulator:
         With `keep_memory=False` everything that ran or waited is lost, and every request id answers 404;
         `jobs` still lists them, as `forgotten`. Endpoints, faults, the key and the recorded requests stay.
         """
-        await self.pause()
-        try:
-            if not keep_memory:
-                self._core.jobs.forget()
-                self._core.webhooks.forget()
-                await self._core.runners.close()
-            await asyncio.sleep(downtime)
-        finally:
-            await self.resume()
+        await self._downtime.restart(keep_memory=keep_memory, downtime=downtime)
 
     def go_away(self, seconds: float, *, after: float = 0.0) -> None:
         """`pause`, and `resume` after so many seconds, without waiting for it: a request may ask."""
-        self._spawn(self._go_away(after, seconds))
+        self._downtime.go_away(seconds, after=after)
 
     def restart_soon(self, *, keep_memory: bool, downtime: float, after: float = 0.0) -> None:
         """`restart`, without waiting for it."""
-        self._spawn(self._restart_soon(after, keep_memory, downtime))
+        self._downtime.restart_soon(keep_memory=keep_memory, downtime=downtime, after=after)
 
     # Where it is.
 
     @property
     def url(self) -> str:
-        scheme = "http" if self._tls is None else "https"
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"{scheme}://{host}:{self._started().port}"
+        return self._listener.url
 
     @property
     def hosts(self) -> Hosts:
@@ -217,13 +198,13 @@ class Emulator:
         return Hosts.local(self.url)
 
     @property
-    def folder(self) -> Path | None:
-        """Where its files lie; None before the first of them, without a folder of your own."""
-        return self._files.folder
+    def connections_opened(self) -> int:
+        """Since the start, restarts included."""
+        return self._listener.opened
 
     @property
-    def key(self) -> str:
-        return self._core.keyring.key
+    def connections_open(self) -> int:
+        return self._listener.open_now
 
     # Endpoints.
 
@@ -301,119 +282,6 @@ class Emulator:
             billable_units=billable_units,
         )
         self._core.endpoints.mount(mount)
-
-    # What happened.
-
-    @property
-    def jobs(self) -> Mapping[str, Job]:
-        """Every request that was taken, by request id, in order of arrival; direct runs too (`via="run"`)."""
-        return self._core.jobs.by_id
-
-    @property
-    def requests(self) -> list[RecordedRequest]:
-        """What was asked, in order of arrival."""
-        return self._core.recorder.requests()
-
-    @property
-    def uploads(self) -> Mapping[str, Upload]:
-        """Every upload that was begun, by the id that the emulator gave it."""
-        return self._core.uploads.uploads
-
-    def count(self, kind: str | None = None) -> int:
-        """How many requests of this kind arrived, such as "submit" or "status"; all without a kind.
-
-        ValueError for a kind that does not exist.
-        """
-        return self._core.recorder.count(kind)
-
-    def clear_requests(self) -> None:
-        """Forget the recorded requests, and count from zero."""
-        self._core.recorder.clear()
-
-    async def wait_for(self, kind: str, count: int = 1, *, timeout: float = 5.0) -> None:
-        """Until so many requests of this kind have arrived. TimeoutError after `timeout` seconds."""
-        await self._core.recorder.wait_for(kind, count, timeout)
-
-    @property
-    def connections_opened(self) -> int:
-        """Since the start, restarts included."""
-        return 0 if self._listener is None else self._listener.opened
-
-    @property
-    def connections_open(self) -> int:
-        return 0 if self._listener is None else self._listener.open_now
-
-    # What goes wrong.
-
-    @property
-    def faults(self) -> FaultScript:
-        return self._core.faults
-
-    def rotate_key(self, new: str) -> None:
-        """The old key gets 401 from now on."""
-        self._core.keyring.rotate(new)
-
-    @property
-    def webhooks(self) -> Webhooks:
-        """Deliveries: what was sent, and more of them on demand."""
-        return self._core.webhooks
-
-    def rotate_webhook_key(self, *, retire: bool = False) -> None:
-        """A new key signs deliveries from now on. With `retire` the old ones leave the key set."""
-        self._core.webhooks.keys.rotate(retire=retire)
-
-    def lock_account(self, *, polls: bool = True) -> None:
-        """403, exhausted balance, on every call; with `polls=False` on run and submit only (protocol 9.4)."""
-        self._core.keyring.lock(polls=polls)
-
-    def unlock_account(self) -> None:
-        self._core.keyring.unlock()
-
-    def add_login(self, refresh_token: str, *, expires_in: float = 86_400.0) -> None:
-        """A CLI login: auth.fal.ai gives this refresh token access tokens that live so many seconds."""
-        self._core.keyring.add_login(refresh_token, expires_in)
-
-    def revoke_realtime_tokens(self) -> None:
-        """Realtime tokens given so far are refused; open sessions go on (protocol 6.2)."""
-        self._core.tokens.revoke()
-
-    def revoke_tokens(self) -> None:
-        """Access tokens given so far get 401; their refresh tokens stay good."""
-        self._core.keyring.forget_tokens()
-
-    def revoke_cdn_tokens(self) -> None:
-        """The CDN refuses the tokens given so far with 401; new ones can be had."""
-        self._core.uploads.revoke_tokens()
-
-    def forget_uploads(self) -> None:
-        """Uploads that were begun but not completed are gone, as after their time on fal."""
-        self._core.uploads.forget_unfinished()
-
-    # Inside.
-
-    def _started(self) -> Listener:
-        if self._listener is None:
-            raise RuntimeError("the emulator is not started: use `async with Emulator() as emulator:`")
-        return self._listener
-
-    def _add_builtins(self) -> None:
-        for endpoint_id, function, options in builtin_endpoints():
-            self.endpoint(endpoint_id, **options)(function)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-
-    async def _go_away(self, after: float, seconds: float) -> None:
-        await asyncio.sleep(after)
-        await self.pause()
-        await asyncio.sleep(seconds)
-        await self.resume()
-
-    async def _restart_soon(self, after: float, keep_memory: bool, downtime: float) -> None:
-        await asyncio.sleep(after)
-        await self.restart(keep_memory=keep_memory, downtime=downtime)
 
 
 def _check_numbers(

@@ -34,7 +34,7 @@ def run_request(
         url=f"{settings.hosts.run}/{endpoint.full}{query}",
         headers=option_headers(options, settings.tags, queue=False),
         body=None if in_query else encode_json(value),
-        ref=RequestRef(endpoint_id=endpoint.full),
+        ref=endpoint.ref,
     )
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from fal_async.checks import check_seconds
 from fal_async.config import Settings
-from fal_async.errors import RequestRef
 from fal_async.options import CallOptions
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.http import HttpRequest, Operation, content_type, is_json
@@ -56,7 +55,7 @@ def stream_request(settings: Settings, endpoint: EndpointId, input: Any, options
         url=f"{settings.hosts.run}/{endpoint.full}",
         headers={**headers, "Accept": EVENT_STREAM, "Cache-Control": "no-store"},
         body=encode_json(input_value(input)),
-        ref=RequestRef(endpoint_id=endpoint.full),
+        ref=endpoint.ref,
     )
 
 

@@ -128,7 +128,8 @@ class AiohttpTransport(Transport):
         """The headers, key included: before a place is taken, so that a slow key holds no connection, and a key
         that has to be asked for over the same pool does not wait for a place that waits for it."""
         self.pool.http()  # a closed session and a wrong loop are told at once, not after a wait
-        call.headers = await self._headers.of(call.request, self.send)
+        headers = self._headers.at_once(call.request)
+        call.headers = headers or await self._headers.with_asked_key(call.request, self.send)
 
     async def _attempt(self, call: Call) -> HttpResponse:
         call.begin_attempt()

@@ -1,7 +1,7 @@
 """Webhooks: verified deliveries, a receiver that handles each once, tasks that wait for theirs (protocol 8).
 
 `client.py` is `session.webhooks`, `receiver.py` takes deliveries in, `verifier.py` checks that they are fal's,
-`store.py` remembers which were handled. A name is loaded when it is first used: the stores need no asyncio.
+`seen_store.py` remembers which were handled. A name is loaded when it is first used: the stores need no asyncio.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from fal_async.webhooks.verifier import WebhookVerifier
 
 _HOMES = {
-    "Claim": "webhooks.store",
+    "Claim": "webhooks.seen_store",
     "EventCallback": "webhooks.receiver",
-    "MemoryStore": "webhooks.store",
+    "MemoryStore": "webhooks.seen_store",
     "Receipt": "webhooks.receiver",
-    "SeenStore": "webhooks.store",
+    "SeenStore": "webhooks.seen_store",
     "WebhookEvent": "protocol.webhook_events",
     "WebhookReceiver": "webhooks.receiver",
     "WebhookVerifier": "webhooks.verifier",

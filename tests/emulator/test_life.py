@@ -114,7 +114,7 @@ async def test_files_go_with_the_temporary_folder_and_stay_in_a_given_one(tmp_pa
             part = await caller.get(file["url"], headers={"Range": "bytes=1-2"})
             assert (part.status, part.body) == (206, b"at")
             assert (await caller.get("/v3.fal.media/files/b/00000000/none.txt", headers={})).status == 404
-            root = emulator._files._folder
+            root = emulator.folder
             assert root is not None
         assert root.exists() == (folder is not None)
     assert files_in(tmp_path) == [b"data"]

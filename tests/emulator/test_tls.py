@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fal_async.emulator import Emulator, Fault, JobContext
 from fal_async.emulator.wire.routing import FAL_HOSTS, parse
-from tests.emulator.apps.bent_dns import BentDns
+from tests.emulator.bent_dns import BentDns
 from tests.emulator.caller import Caller
 from tests.emulator.certificates import client_side, server_side
 

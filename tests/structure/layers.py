@@ -35,22 +35,20 @@ _RANKS: Mapping[str, int] = {
     "": 12,  # the package itself: its names, given out lazily
 }
 _RESOURCE, _SESSION, _EDGE = 9, 10, 11
-# The emulator has floors of its own. What isn't named here is a part: what the operations are made of.
-_EMULATOR_RANKS: Mapping[str, int] = {
-    "defaults": 0,
-    "wire": 0,
-    "core": 2,
-    "builtin": 3,
-    "operations": 3,
-    "gateway": 4,
-    "admin": 4,
-    "listener": 5,
-    "server": 6,
-    "serve": 8,
-    "pytest_plugin": 8,
-    "": 8,
-}
-_PART = 1
+# The emulator's files and folders, from the ground up. What stands on the same floor does not import one another.
+_EMULATOR_FLOORS: tuple[frozenset[str], ...] = (
+    frozenset({"wire", "defaults"}),
+    frozenset({"accounts", "storage", "faults", "listener"}),
+    frozenset({"jobs"}),
+    frozenset({"webhooks", "apps", "builtin"}),
+    frozenset({"core"}),
+    frozenset({"controls", "downtime", "operations"}),
+    frozenset({"operations.mounted", "admin"}),
+    frozenset({"gateway"}),
+    frozenset({"server"}),
+    frozenset({"serve", "pytest_plugin"}),
+    frozenset({""}),  # the package itself: its public names, given out lazily
+)
 # Modules that make do with less than what stands below them.
 _ONLY: Mapping[str, frozenset[str]] = {
     "errors": frozenset(),
@@ -185,8 +183,13 @@ def _broken_by_emulator(edge: Edge, imported: str) -> str | None:
 
 
 def _broken_by_floor(importer: str, imported: str) -> str | None:
-    upper, lower = (_EMULATOR_RANKS.get(part, _PART) for part in (importer, imported))
-    return "imports go downward only" if lower > upper else None
+    if importer == imported:
+        return None
+    return None if _floor(imported) < _floor(importer) else "imports go downward only"
+
+
+def _floor(part: str) -> int:
+    return next((at for at, parts in enumerate(_EMULATOR_FLOORS) if part in parts), len(_EMULATOR_FLOORS))
 
 
 def _broken_by_foreign(edge: Edge, importer: str, foreign: str) -> str | None:
@@ -219,7 +222,8 @@ def _top(module: str) -> str:
 
 def _part(module: str) -> str:
     """The emulator's own file or folder: `wire` of `emulator.wire.answers`."""
-    return module.partition(".")[2].partition(".")[0]
+    inner = module.partition(".")[2]
+    return "operations.mounted" if inner.startswith("operations.mounted") else inner.partition(".")[0]
 
 
 def _rank(module: str) -> int:
@@ -240,8 +244,7 @@ def rooms(edges: list[Edge]) -> list[Edge]:
 
 
 def _room(module: str) -> str:
-    parts = module.split(".")
-    return ".".join(parts[:2] if parts[0] == "emulator" else parts[:1])
+    return f"emulator.{_part(module)}" if module.startswith("emulator.") else _top(module)
 
 
 def cycles(edges: list[Edge]) -> list[list[str]]:

@@ -50,9 +50,20 @@ def test_the_graph_is_read_as_it_is() -> None:
             "import fal_async.queue",
             "fal_async.transport.x imports fal_async.queue",
         ),
+        (
+            "queue/x.py",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from fal_async.session import Session",
+            "fal_async.queue.x imports fal_async.session",
+        ),
+        ("transport/__init__.py", "import aiohttp", "fal_async.transport imports aiohttp"),
         ("session.py", "import fal_async.cli", "fal_async.session imports fal_async.cli"),
         ("session.py", "import fal_async.emulator.x", "fal_async.session imports fal_async.emulator.x"),
         ("emulator/x.py", "import fal_async.errors", "fal_async.emulator.x imports fal_async.errors"),
+        (
+            "emulator/jobs/x.py",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from fal_async.emulator.core import Core",
+            "fal_async.emulator.jobs.x imports fal_async.emulator.core: imports go downward only",
+        ),
         (
             "emulator/x.py",
             "from fal_async.config import Hosts",
@@ -84,6 +95,7 @@ def test_a_planted_violation_is_named(tmp_path: Path, file: str, source: str, ed
         ("integrations/starlette.py", "import fal_async.session"),
         ("shortcuts.py", "from fal_async.session import Session"),
         ("emulator/server.py", "import aiohttp\ndef f():\n    from fal_async.config import Hosts"),
+        ("emulator/gateway.py", "from fal_async.emulator.operations.mounted.call import serve"),
         ("emulator/pytest_plugin.py", "def f():\n    from fal_async.session import Session"),
     ],
 )
@@ -103,5 +115,5 @@ def plant(root: Path, files: dict[str, str]) -> None:
     names += ["protocol/__init__", "protocol/http", "transport/__init__", "cli/__init__", "emulator/__init__"]
     for name, source in {**{f"{name}.py": "" for name in names}, **files}.items():
         path = root / name
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(source)

@@ -10,7 +10,7 @@ import pytest
 
 from fal_async import Hosts, RetryPolicy, Session, SubmissionUncertainError, TransportError
 from fal_async.emulator import Emulator, Fault
-from tests.emulator.apps.bent_dns import BentDns
+from tests.emulator.bent_dns import BentDns
 from tests.emulator.certificates import client_side, server_side
 
 LLM = "fal-ai/any-llm"

@@ -1,0 +1,1 @@
+"""Who may call: keys, logins and realtime tokens. It imports `wire` only."""

@@ -1,0 +1,4 @@
+"""Applications behind the queue, in this process or behind a URL, and how they are called.
+
+It imports `wire` and `jobs`.
+"""

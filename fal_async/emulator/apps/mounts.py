@@ -7,7 +7,7 @@ import logging
 from contextlib import AsyncExitStack
 from typing import Any
 
-from fal_async.emulator.apps.asgi import AsgiApplication, check_asgi
+from fal_async.emulator.apps.asgi_application import AsgiApplication, check_asgi
 from fal_async.emulator.apps.interface import Application
 from fal_async.emulator.apps.remote import RemoteApplication, check_url
 

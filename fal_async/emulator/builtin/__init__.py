@@ -1,4 +1,7 @@
-"""Built-in models, good enough to play with: pictures, also live ones, text, a training that takes time."""
+"""Built-in models, good enough to play with: pictures, also live ones, text, a training that takes time.
+
+It imports `wire` and `jobs`; models know nothing of the emulator that serves them.
+"""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from fal_async.emulator.faults.effect import Effect, Piece
 from fal_async.emulator.wire.answers import Answer
-from fal_async.emulator.wire.connection import break_off, hang_up, to_response
+from fal_async.emulator.wire.http_connection import break_off, hang_up, to_response
 
 
 async def stall(effect: Effect) -> None:

@@ -58,6 +58,8 @@ class Effect:
     """How the connection ends in place of an answer: "reset" or "close"."""
     read_share: ClassVar[float] = 0.5
     """How much of an upload is read where the request is not executed."""
+    spoils_files: ClassVar[bool] = False
+    """Whether it changes the bytes of a file: then the file is read whole, and sent without ranges."""
     copies: ClassVar[int] = 1
     """How often each value of a stream or a session is sent."""
 
@@ -91,7 +93,7 @@ class Effect:
         return None
 
     def spoil(self, answer: Answer) -> Answer:
-        """The true answer, its content changed. Of a stream and a file: the headers only."""
+        """The true answer, its content changed. Of a stream, and of most files: the headers only."""
         return answer
 
     def in_body(self, size: int) -> Iterable[Span] | None:

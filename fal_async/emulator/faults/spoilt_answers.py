@@ -27,6 +27,7 @@ class WrongJson(InTheMiddle):
     """A body, an event or a frame that breaks off, in an answer that is complete as far as HTTP knows."""
 
     kind = "wrong_json"
+    spoils_files = True
 
     body: str | None
 

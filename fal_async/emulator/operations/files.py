@@ -17,14 +17,12 @@ from fal_async.emulator.faults.effect import Effect, Span
 from fal_async.emulator.storage.file_store import StoredFile
 from fal_async.emulator.storage.upload_store import MAX_SIGNED
 from fal_async.emulator.wire.answers import Answer, method_not_allowed, request_error
-from fal_async.emulator.wire.connection import hang_up
+from fal_async.emulator.wire.http_connection import hang_up
 
 _IMMUTABLE = "public, max-age=31536000, immutable"
 """The CDN's caching (protocol 13)."""
 _DAY = 86_400
 _PIECE = 256 * 1024
-_ON_DISK = b" "
-"""Stands for the body of a file where a fault may put another in its place."""
 
 
 class _FileResponse(web.FileResponse):
@@ -100,10 +98,9 @@ async def _send(call: Call, found: StoredFile, effect: Effect) -> Reply:
     if spans is not None:
         return await _send_in_spans(call, found, spans)
     await stall(effect)
-    spoilt = effect.spoil(Answer(200, _headers(found), _ON_DISK))
-    if spoilt.body != _ON_DISK:
-        return spoilt
-    return _FileResponse(found.location, headers=spoilt.headers)
+    if effect.spoils_files:
+        return Answer(200, _headers(found), await asyncio.to_thread(found.location.read_bytes))
+    return _FileResponse(found.location, headers=effect.spoil(Answer(200, _headers(found))).headers)
 
 
 def _range(call: Call, found: StoredFile) -> tuple[int, int]:

@@ -5,61 +5,76 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
+import attrs
 from aiohttp import WSMsgType, web
 
-from fal_async.emulator.apps.interface import Mount
 from fal_async.emulator.core import Call, Core, Reply
+from fal_async.emulator.faults.delivery import stall
 from fal_async.emulator.jobs.endpoints import Endpoint
 from fal_async.emulator.jobs.job import Job
 from fal_async.emulator.jobs.options import BadOption, CallOptions, parse_options
-from fal_async.emulator.operations import mounted
-from fal_async.emulator.operations.stream import perform
+from fal_async.emulator.operations.stream import Sink, perform
 from fal_async.emulator.operations.submit import open_job, performed
 from fal_async.emulator.wire.answers import Answer, bad_json, request_error
-from fal_async.emulator.wire.connection import break_off
+from fal_async.emulator.wire.http_connection import break_off
+
+
+class Payloads(Protocol):
+    """What works on the payloads of a connection, one after the other."""
+
+    def open_job(self, options: CallOptions) -> Job: ...
+    async def answer(self, payload: str | bytes, job: Job, sink: Sink) -> Answer:
+        """What counts only where nothing went to `sink`."""
 
 
 async def websocket(core: Core, call: Call) -> Reply:
-    served = _served(core, call)
-    if served is None:
+    endpoint = core.endpoints.find_used(call.route.rest, call.route.endpoint_id)
+    if endpoint is None or (call.route.rest != call.route.endpoint_id and not endpoint.streams):
         return core.endpoints.missing(call.route.rest)
+    return await serve(call, _EndpointPayloads(core, call, endpoint))
+
+
+@attrs.frozen
+class _EndpointPayloads:
+    core: Core
+    call: Call
+    endpoint: Endpoint
+
+    def open_job(self, options: CallOptions) -> Job:
+        return open_job(self.core, self.call, self.endpoint, options, None, via="websocket")
+
+    async def answer(self, _: str | bytes, job: Job, sink: Sink) -> Answer:
+        if self.endpoint.streams and self.call.route.rest.endswith("/stream"):
+            return await perform(self.core, self.call, self.endpoint, job, sink)
+        return await performed(self.core, self.endpoint, job)
+
+
+async def serve(call: Call, payloads: Payloads) -> Reply:
+    """Answers come in the order of the payloads; while one is worked on, the next ones wait in the socket."""
     if call.headers.get("Upgrade", "").lower() != "websocket":
         return request_error(426, "Expected a WebSocket handshake")
     try:
         options = parse_options(call.headers, call.query)
     except BadOption as error:
         return request_error(400, str(error), "bad_request")
+    await stall(call.effect)
     connection = web.WebSocketResponse(max_msg_size=0, compress=False)
     await connection.prepare(call.request)
-    await _serve(core, call, served, options, connection)
+    await _converse(call, payloads, options, connection)
     return connection
 
 
-def _served(core: Core, call: Call) -> Endpoint | Mount | None:
-    if mount := core.endpoints.mounted(call.route.rest, call.route.endpoint_id):
-        return mount
-    endpoint = core.endpoints.find_used(call.route.rest, call.route.endpoint_id)
-    if endpoint is None or (call.route.rest != call.route.endpoint_id and not endpoint.streams):
-        return None
-    return endpoint
-
-
-async def _serve(
-    core: Core,
-    call: Call,
-    served: Endpoint | Mount,
-    options: CallOptions,
-    connection: web.WebSocketResponse,
+async def _converse(
+    call: Call, payloads: Payloads, options: CallOptions, connection: web.WebSocketResponse
 ) -> None:
-    """Answers come in the order of the payloads; while one is worked on, the next ones wait in the socket."""
     answered = 0
     async for message in connection:
         if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
             return
-        exchange = _Exchange(core, call, served, connection)
-        await exchange.answer(message.data, options)
+        call.job = payloads.open_job(options)
+        await _Exchange(payloads, call.job, connection).answer(message.data)
         answered += 1
         if _struck(call, answered):
             return
@@ -76,42 +91,25 @@ def _struck(call: Call, answered: int) -> bool:
 class _Exchange:
     """One payload and its answer: start, body frames, end. It is also the sink of a stream."""
 
-    def __init__(
-        self, core: Core, call: Call, served: Endpoint | Mount, connection: web.WebSocketResponse
-    ) -> None:
-        self._core, self._call, self._served, self._connection = core, call, served, connection
+    def __init__(self, payloads: Payloads, job: Job, connection: web.WebSocketResponse) -> None:
+        self._payloads, self._job, self._connection = payloads, job, connection
         self._began_at = time.monotonic()
         self._first_byte: float | None = None
         self._status = 200
-        self._job: Job | None = None
 
-    async def answer(self, payload: str | bytes, options: CallOptions) -> None:
-        job = self._job = self._call.job = self._opened(options)
-        answer = await self._work(payload, job)
-        if answer is not None:
+    async def answer(self, payload: str | bytes) -> None:
+        answer = await self._work(payload)
+        if self._first_byte is None:
             await self.begin(answer.status, {name.lower(): text for name, text in answer.headers.items()})
             await self.write(answer.body)
         await self._control("end", time_to_first_byte_seconds=self._first_byte)
 
-    def _opened(self, options: CallOptions) -> Job:
-        if isinstance(self._served, Mount):
-            return mounted.open_job(self._core, self._call, self._served, options, None, via="websocket")
-        return open_job(self._core, self._call, self._served, options, None, via="websocket")
-
-    async def _work(self, payload: str | bytes, job: Job) -> Answer | None:
-        """The answer in one piece; None where it was streamed to this sink already."""
+    async def _work(self, payload: str | bytes) -> Answer:
         try:
-            job.input = json.loads(payload)
+            self._job.input = json.loads(payload)
         except ValueError as error:
             return bad_json(error)
-        if isinstance(self._served, Mount):
-            body = payload.encode() if isinstance(payload, str) else payload
-            answer = await mounted.through(self._core, self._call, self._served, job, body, self)
-        elif self._served.streams and self._call.route.rest.endswith("/stream"):
-            answer = await perform(self._core, self._call, self._served, job, self)
-        else:
-            answer = await performed(self._core, self._served, job)
-        return answer if self._first_byte is None else None
+        return await self._payloads.answer(payload, self._job, self)
 
     async def begin(self, status: int, headers: Mapping[str, str]) -> None:
         self._status, self._first_byte = status, time.monotonic() - self._began_at
@@ -121,7 +119,5 @@ class _Exchange:
         await self._connection.send_bytes(data)
 
     async def _control(self, kind: str, **more: Any) -> None:
-        request_id = None if self._job is None else self._job.request_id
-        await self._connection.send_json(
-            {"type": kind, "request_id": request_id, "status": self._status, **more}
-        )
+        control = {"type": kind, "request_id": self._job.request_id, "status": self._status, **more}
+        await self._connection.send_json(control)

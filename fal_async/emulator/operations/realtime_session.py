@@ -15,7 +15,7 @@ from fal_async.emulator.core import Call
 from fal_async.emulator.faults.effect import Step
 from fal_async.emulator.jobs.endpoints import Endpoint
 from fal_async.emulator.jobs.job import JobContext
-from fal_async.emulator.wire.connection import break_off, hang_up
+from fal_async.emulator.wire.http_connection import break_off, hang_up
 from fal_async.emulator.wire.realtime_frames import TIMEOUT, decode, encode, internal_error, timings, torn
 
 

@@ -24,7 +24,7 @@ async def realtime_token(core: Core, call: Call) -> Answer:
     wanted = _wanted(call, "duration" if newer else "token_expiration")
     if isinstance(wanted, Answer):
         return wanted
-    token = core.tokens.give(*wanted)
+    token = core.realtime_tokens.give(*wanted)
     return json_answer({"token": token} if newer else token)
 
 
@@ -52,7 +52,7 @@ def refusal(core: Core, call: Call, *, public: bool) -> Answer | None:
     if token is None:
         what = f"application '{call.route.endpoint_id}'"
         return core.keyring.refusal(call.headers, kind=call.route.kind, public=public, what=what)
-    known = core.tokens.opens(token, call.route.endpoint_id or "", call.route.rest)
+    known = core.realtime_tokens.opens(token, call.route.endpoint_id or "", call.route.rest)
     return None if known else request_error(401, "The token has expired, or is not for this application")
 
 

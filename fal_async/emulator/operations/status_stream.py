@@ -12,7 +12,7 @@ from fal_async.emulator.core import Call, Core, Reply
 from fal_async.emulator.faults.delivery import send, stall
 from fal_async.emulator.faults.effect import Piece
 from fal_async.emulator.jobs.job import COMPLETED, IN_QUEUE, Job, log_entries
-from fal_async.emulator.operations.outcome import status_document, wants_logs
+from fal_async.emulator.operations.queued_request import status_document, wants_logs
 from fal_async.emulator.wire.answers import Answer, no_request
 from fal_async.emulator.wire.sse import EVENTS
 

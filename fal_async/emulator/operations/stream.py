@@ -22,7 +22,7 @@ from fal_async.emulator.operations.realtime_tokens import refusal
 from fal_async.emulator.operations.status_stream import KEEP_ALIVE
 from fal_async.emulator.operations.submit import open_job, options_and_input, outcome, run
 from fal_async.emulator.wire.answers import Answer
-from fal_async.emulator.wire.connection import hang_up
+from fal_async.emulator.wire.http_connection import hang_up
 from fal_async.emulator.wire.routing import normal_id
 from fal_async.emulator.wire.sse import CHUNKS, EVENTS, encode
 

@@ -1,0 +1,1 @@
+"""Webhook deliveries, their retries and their signatures. It imports `wire` and `jobs`."""

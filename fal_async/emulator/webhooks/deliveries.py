@@ -19,7 +19,7 @@ import aiohttp
 import attrs
 
 from fal_async.emulator.jobs.job import Job
-from fal_async.emulator.jobs.store import JobStore
+from fal_async.emulator.jobs.job_store import JobStore
 from fal_async.emulator.webhooks.signing import WebhookKeys
 from fal_async.emulator.wire.answers import Answer
 

@@ -102,7 +102,7 @@ async def _frames(caller: Caller, path: str, headers: Mapping[str, str]) -> tupl
             async with http.ws_connect(caller.emulator.url + path, headers=headers) as socket:
                 for _ in range(2):
                     await socket.send_json({"name": "cat"})
-                while (message := await socket.receive(0.5)).type.name in ("TEXT", "BINARY"):
+                while (message := await socket.receive(0.4)).type.name in ("TEXT", "BINARY"):
                     data = message.data
                     seen.append(data.encode() if isinstance(data, str) else data)
                 seen.append((message.type.name, socket.close_code, message.extra))

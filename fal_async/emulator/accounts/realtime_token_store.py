@@ -20,7 +20,7 @@ class _Grant:
     expires_at: float
 
 
-class RealtimeTokens:
+class RealtimeTokenStore:
     """The tokens that were given out. There are two forms, and each opens what it names:
 
     `/tokens/` names aliases (the app without its owner), `/tokens/realtime` whole ids with their path.

@@ -10,7 +10,7 @@ from aiohttp import web
 from fal_async.emulator.apps.interface import LOST, Channel, Closing, Mount, Rejected
 from fal_async.emulator.core import Call, Core
 from fal_async.emulator.jobs.job import Job, JobContext
-from fal_async.emulator.operations.mounted_call import ask_of
+from fal_async.emulator.operations.mounted.mounted_call import ask_of
 from fal_async.emulator.operations.realtime import accept
 from fal_async.emulator.operations.realtime_session import Gone, Wire
 from fal_async.emulator.wire.answers import Answer

@@ -7,13 +7,16 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import attrs
+
 from fal_async.emulator.apps.interface import Mount
 from fal_async.emulator.core import Call, Core, Reply
 from fal_async.emulator.faults.delivery import stall
 from fal_async.emulator.jobs.job import COMPLETED, Job
 from fal_async.emulator.jobs.options import BadOption, CallOptions, parse_options
-from fal_async.emulator.operations.mounted_call import MountedCall
-from fal_async.emulator.operations.mounted_websocket import MountedWebSocket
+from fal_async.emulator.operations import http_over_websocket
+from fal_async.emulator.operations.mounted.mounted_call import MountedCall
+from fal_async.emulator.operations.mounted.mounted_websocket import MountedWebSocket
 from fal_async.emulator.operations.realtime import admission
 from fal_async.emulator.operations.realtime_tokens import refusal
 from fal_async.emulator.operations.stream import AnswerBody, Sender, Sink, followed
@@ -60,6 +63,24 @@ async def through(core: Core, call: Call, mount: Mount, job: Job, body: bytes, s
     sender = Sender(call, job, sink)
     passage = MountedCall(core, call, mount, job, body=body, sender=sender)
     return await followed(core, mount, job, sender, passage.work)
+
+
+async def websocket(core: Core, call: Call, mount: Mount) -> Reply:
+    return await http_over_websocket.serve(call, _MountedPayloads(core, call, mount))
+
+
+@attrs.frozen
+class _MountedPayloads:
+    core: Core
+    call: Call
+    mount: Mount
+
+    def open_job(self, options: CallOptions) -> Job:
+        return open_job(self.core, self.call, self.mount, options, None, via="websocket")
+
+    async def answer(self, payload: str | bytes, job: Job, sink: Sink) -> Answer:
+        body = payload.encode() if isinstance(payload, str) else payload
+        return await through(self.core, self.call, self.mount, job, body, sink)
 
 
 async def realtime(core: Core, call: Call, mount: Mount) -> Reply:
@@ -115,6 +136,7 @@ _SERVICES: Mapping[str, Callable[[Core, Call, Mount], Awaitable[Reply]]] = {
     "run": run,
     "stream": stream,
     "realtime": realtime,
+    "websocket": websocket,
 }
 
 

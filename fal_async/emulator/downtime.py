@@ -1,0 +1,61 @@
+"""The server's absences: paused, or restarted with or without its memory, at once or soon."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from fal_async.emulator.core import Core
+from fal_async.emulator.listener import Listener
+
+
+class Downtime:
+    def __init__(self, core: Core, listener: Listener) -> None:
+        self._core, self._listener = core, listener
+        self._soon: set[asyncio.Task[None]] = set()
+
+    def drop_connections(self) -> None:
+        self._listener.drop_connections()
+
+    async def restart(self, *, keep_memory: bool, downtime: float) -> None:
+        """Gone for `downtime` real seconds. Without memory, all that ran or waited is lost."""
+        await self._listener.pause()
+        try:
+            if not keep_memory:
+                self._core.jobs.forget()
+                self._core.webhooks.forget()
+                await self._core.runners.close()
+            await asyncio.sleep(downtime)
+        finally:
+            await self._listener.resume()
+
+    def go_away(self, seconds: float, *, after: float = 0.0) -> None:
+        """Gone for so many seconds, without waiting for it: a request may ask."""
+        self._spawn(self._go_away(after, seconds))
+
+    def restart_soon(self, *, keep_memory: bool, downtime: float, after: float = 0.0) -> None:
+        """`restart`, without waiting for it."""
+        self._spawn(self._restart_soon(after, keep_memory, downtime))
+
+    async def close(self) -> None:
+        """What was to happen soon does not."""
+        for task in self._soon:
+            task.cancel()
+        if self._soon:
+            await asyncio.wait(self._soon)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._soon.add(task)
+        task.add_done_callback(self._soon.discard)
+
+    async def _go_away(self, after: float, seconds: float) -> None:
+        await asyncio.sleep(after)
+        await self._listener.pause()
+        await asyncio.sleep(seconds)
+        await self._listener.resume()
+
+    async def _restart_soon(self, after: float, keep_memory: bool, downtime: float) -> None:
+        await asyncio.sleep(after)
+        await self.restart(keep_memory=keep_memory, downtime=downtime)
