@@ -25,7 +25,7 @@ test: lint ## prove it: lint, types and the whole suite
 test-on: $(TEST)/.made ## the suite alone, on another Python: PYTHON=python3.13 TEST=.venv-test-3.13
 	$(TEST)/bin/python -m pytest -q -n $(WORKERS) $(PYTEST_ARGS)
 
-lint: $(TEST)/.made ## ruff and mypy
+lint: $(TEST)/.made ## ruff, mypy, and pyright on the types of the public names
 	$(TEST)/bin/ruff check .
 	$(TEST)/bin/ruff format --check .
 	$(TEST)/bin/mypy
