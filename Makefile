@@ -7,6 +7,8 @@ BENCH := .venv-bench
 # Many tests wait for a server more than for a core.
 WORKERS := 4
 PYTEST_ARGS :=
+# It would look for a newer release of itself at PyPI.
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-on lint format bench bench-quick soak test-real clean
@@ -23,10 +25,12 @@ test: lint ## prove it: lint, types and the whole suite
 test-on: $(TEST)/.made ## the suite alone, on another Python: PYTHON=python3.13 TEST=.venv-test-3.13
 	$(TEST)/bin/python -m pytest -q -n $(WORKERS) $(PYTEST_ARGS)
 
-lint: $(TEST)/.made ## ruff and mypy
+lint: $(TEST)/.made ## ruff, mypy, and pyright on the types of the public names
 	$(TEST)/bin/ruff check .
 	$(TEST)/bin/ruff format --check .
 	$(TEST)/bin/mypy
+	$(TEST)/bin/pyright --pythonpath $(TEST)/bin/python tests/structure/test_typing.py
+	$(TEST)/bin/python -m tests.structure.type_completeness
 
 format: $(TEST)/.made ## let ruff fix and format
 	$(TEST)/bin/ruff check --fix .

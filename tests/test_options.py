@@ -18,15 +18,14 @@ from fal_async.errors import ConfigurationError
 from fal_async.options import (
     NO_OPTIONS,
     CallOptions,
-    Decision,
     QueueOptions,
     RunOptions,
-    StorageSettings,
     clean_headers,
     clean_tags,
     documented,
     tags_header,
 )
+from fal_async.storage_settings import Decision, StorageSettings
 
 WRONG: list[tuple[str, Any]] = [
     *(("hint", value) for value in ("", "a\nb", "\u20ac", 7, b"x")),

@@ -173,7 +173,8 @@ class Disconnected(Exception):
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(code, reason)
-        self.code, self.reason = code, reason
+        self.code: int = code
+        self.reason: str = reason
 
 
 def is_normal(code: int) -> bool:

@@ -20,7 +20,8 @@ class SourceFailure(Exception):
 
     def __init__(self, message: object, reason: str) -> None:
         super().__init__()
-        self.message, self.reason = message, reason
+        self.message: object = message
+        self.reason: str = reason
 
 
 class StreamSource:

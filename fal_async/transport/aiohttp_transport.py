@@ -28,7 +28,8 @@ class AiohttpTransport(Transport):
     """Sends requests over a pool with one set of settings. Cheap: a view of a session has its own."""
 
     def __init__(self, pool: Pool, settings: Settings, keys: KeySource) -> None:
-        self.pool, self._settings = pool, settings
+        self.pool: Pool = pool
+        self._settings = settings
         self._headers = RequestHeaders(settings, keys)
         self._retries = Retries(pool.budget, settings, keys)
         self._exchange = Exchange(pool, settings)

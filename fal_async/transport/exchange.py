@@ -28,7 +28,7 @@ from fal_async.transport.pool import Pool
 from fal_async.transport.request_body import body_of
 from fal_async.transport.response_body import lower_names, read_in_time
 
-logger = logging.getLogger("fal_async")
+logger: logging.Logger = logging.getLogger("fal_async")
 
 _MAX_REDIRECTS = 5
 _STEPS_TO_NOTICE_PLAIN, _STEPS_TO_NOTICE = 2, 4

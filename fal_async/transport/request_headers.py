@@ -11,7 +11,7 @@ from fal_async.protocol.options import merged_headers
 from fal_async.protocol.origins import host_of, may_have_key
 from fal_async.version import USER_AGENT
 
-logger = logging.getLogger("fal_async")
+logger: logging.Logger = logging.getLogger("fal_async")
 
 
 class RequestHeaders:
