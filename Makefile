@@ -7,42 +7,49 @@ BENCH := .venv-bench
 # Many tests wait for a server more than for a core.
 WORKERS := 4
 PYTEST_ARGS :=
+# It would look for a newer release of itself at PyPI.
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: demo test test-on lint format bench bench-quick soak test-real clean
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-on lint format bench bench-quick soak test-real clean
 
-demo: $(DEMO)/.made
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(DEMO)/.made ## watch the main job happen on a local fal: four pictures in demo-output/
 	$(DEMO)/bin/python -m fal_async demo
 
-test: lint
+test: lint ## prove it: lint, types and the whole suite
 	$(TEST)/bin/python -m pytest -q -n $(WORKERS) $(PYTEST_ARGS)
 
-# The same suite on another Python: make test-on PYTHON=python3.13 TEST=.venv-test-3.13
-test-on: $(TEST)/.made
+test-on: $(TEST)/.made ## the suite alone, on another Python: PYTHON=python3.13 TEST=.venv-test-3.13
 	$(TEST)/bin/python -m pytest -q -n $(WORKERS) $(PYTEST_ARGS)
 
-lint: $(TEST)/.made
+lint: $(TEST)/.made ## ruff, mypy, and pyright on the types of the public names
 	$(TEST)/bin/ruff check .
 	$(TEST)/bin/ruff format --check .
 	$(TEST)/bin/mypy
+	$(TEST)/bin/pyright --pythonpath $(TEST)/bin/python tests/structure/test_typing.py
+	$(TEST)/bin/python -m tests.structure.type_completeness
 
-format: $(TEST)/.made
+format: $(TEST)/.made ## let ruff fix and format
 	$(TEST)/bin/ruff check --fix .
 	$(TEST)/bin/ruff format .
 
-bench: $(BENCH)/.made
+bench: $(BENCH)/.made ## all measurements: most of an hour
 	$(BENCH)/bin/python -m benchmarks
 
-bench-quick: $(BENCH)/.made
+bench-quick: $(BENCH)/.made ## the same in two minutes, less exact
 	$(BENCH)/bin/python -m benchmarks --quick
 
-soak: $(TEST)/.made
+soak: $(TEST)/.made ## 9,000 calls while everything goes wrong now and then
 	$(TEST)/bin/python -W error -m tests.guarantees.soak
 
 # Official clients against the emulator, ours against a real fal.App: needs npm, builds environments of its own.
-test-real: $(TEST)/.made
+test-real: $(TEST)/.made ## clients and servers that we did not write; needs npm
 	FAL_ASYNC_REAL=1 $(TEST)/bin/python -m pytest -q tests/real
 
-clean:
+clean: ## remove environments, caches and builds
 	rm -rf $(DEMO) $(BENCH) .venv-test* demo-output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(DEMO)/.made: pyproject.toml

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
         Result,
         UnknownStatus,
     )
-    from fal_async.options import CallOptions, StorageSettings
+    from fal_async.options import CallOptions
     from fal_async.protocol.reconnecting import Reconnect, Reconnected
     from fal_async.protocol.sse import ServerSentEvent
     from fal_async.protocol.storage.input_files import File
@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from fal_async.session import Session
     from fal_async.shortcuts import run, stream, submit, subscribe, upload
     from fal_async.storage.data_uri import encode, encode_file, encode_image
+    from fal_async.storage_settings import StorageSettings
     from fal_async.streaming import EventStream
     from fal_async.webhooks.receiver import Receipt, WebhookReceiver
     from fal_async.webhooks.seen_store import Claim, MemoryStore, SeenStore
@@ -119,7 +120,8 @@ _HOMES = {
         "Result",
         "UnknownStatus",
     ),
-    "options": ("CallOptions", "StorageSettings"),
+    "options": ("CallOptions",),
+    "storage_settings": ("StorageSettings",),
     "protocol.reconnecting": ("Reconnect", "Reconnected"),
     "protocol.sse": ("ServerSentEvent",),
     "queue.handle": ("RequestHandle",),

@@ -19,7 +19,7 @@ from fal_async.errors import ClientTimeoutError, FalError, SubmissionUncertainEr
 from fal_async.models import CancelOutcome, QueueStatus
 from fal_async.transport.progress import Progress
 
-logger = logging.getLogger("fal_async")
+logger: logging.Logger = logging.getLogger("fal_async")
 T = TypeVar("T")
 
 SUBMIT_GRACE = 3.0

@@ -59,8 +59,8 @@ class HttpOverWebSocket:
         self._socket: WebSocket | None = None
         self._answer: _Answer | None = None
         self._receiving = False
-        self.endpoint_id = endpoint.full
-        self.unanswered = 0
+        self.endpoint_id: str = endpoint.full
+        self.unanswered: int = 0
         """Inputs that were sent and whose answers were not received yet."""
 
     async def __aenter__(self) -> HttpOverWebSocket:

@@ -1,9 +1,7 @@
-"""The options of one call to a model, and the settings of stored files: checked when they are made."""
+"""The options of one call to a model: checked when they are made."""
 
 from __future__ import annotations
 
-import enum
-import json
 import re
 from collections.abc import Callable, Mapping
 from inspect import cleandoc
@@ -14,88 +12,10 @@ import attrs
 from fal_async.checks import check_flag, check_int, check_kind, checked, is_seconds
 from fal_async.config import RetryPolicy
 from fal_async.errors import ConfigurationError
+from fal_async.storage_settings import StorageSettings
 
 Priority = Literal["normal", "low"]
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class Decision(enum.StrEnum):
-    """What a file's access rule says (protocol 7.4)."""
-
-    ALLOW = "allow"
-    FORBID = "forbid"
-    HIDE = "hide"
-
-
-_LIFETIMES: Mapping[str, int] = {
-    # 0 and null would mean "no expiry" (protocol 7.4).
-    "immediate": 60,
-    "1h": 3600,
-    "1d": 86_400,
-    "7d": 604_800,
-    "30d": 2_592_000,
-    "1y": 31_536_000,
-}
-
-
-def _check_lifetime(_: Any, __: Any, value: object) -> None:
-    known = isinstance(value, str) and (value == "never" or value in _LIFETIMES)
-    number = isinstance(value, int) and not isinstance(value, bool) and value > 0
-    if value is not None and not known and not number:
-        names = ", ".join(["never", *_LIFETIMES])
-        raise ConfigurationError(f"expires_in={value!r}: expected one of {names}, or whole seconds above 0")
-
-
-def _check_acl(_: Any, __: Any, value: object) -> None:
-    if value is None:
-        return
-    try:
-        _plain_acl(value)
-    except (TypeError, ValueError, AttributeError, KeyError):
-        raise ConfigurationError(
-            "initial_acl: expected 'allow', 'forbid' or 'hide', or a mapping "
-            "{'default': decision, 'rules': [{'user': name, 'decision': decision}]}"
-        ) from None
-
-
-def _plain_acl(value: Any) -> dict[str, Any]:
-    if isinstance(value, str):
-        return {"default": Decision(value).value}
-    if not isinstance(value, Mapping) or set(value) - {"default", "rules"}:
-        raise ValueError("unknown keys")
-    acl: dict[str, Any] = {"default": Decision(value["default"]).value} if "default" in value else {}
-    if "rules" in value:
-        acl["rules"] = [
-            {"user": str(rule["user"]), "decision": Decision(rule["decision"]).value}
-            for rule in value["rules"]
-        ]
-    return acl
-
-
-@attrs.frozen(kw_only=True)
-class StorageSettings:
-    """How long a stored file lives and who may read it (protocol 7.4).
-
-    Attributes:
-        expires_in: "never", "immediate" (60 s), "1h", "1d", "7d", "30d", "1y", or whole seconds above 0;
-            None (default) leaves it to the account's setting.
-        initial_acl: "allow", "forbid" or "hide" for everybody else, or a mapping with `default` and `rules`.
-    """
-
-    expires_in: str | int | None = attrs.field(default=None, validator=_check_lifetime)
-    initial_acl: str | Mapping[str, Any] | None = attrs.field(default=None, validator=_check_acl)
-
-    def to_wire(self) -> dict[str, Any]:
-        """The header's JSON value; "never" leaves the field out, as fal's own clients do."""
-        wire: dict[str, Any] = {}
-        if self.expires_in not in (None, "never"):
-            wire["expiration_duration_seconds"] = _LIFETIMES.get(str(self.expires_in), self.expires_in)
-        if self.initial_acl is not None:
-            wire["initial_acl"] = _plain_acl(self.initial_acl)
-        return wire
-
-    def header(self) -> str:
-        return json.dumps(self.to_wire(), separators=(",", ":"))
 
 
 _TAG_KEY = r"[a-z0-9._-]{1,64}"  # patterns are compiled on first use: most calls have none of these
@@ -178,7 +98,7 @@ _FLAG, _COUNT = checked(check_flag, or_none=True), checked(check_int, least=0, o
 
 
 class RunOptions(TypedDict, total=False):
-    """The options that every call to a model takes, for `**options: Unpack[RunOptions]`: see `OPTION_LINES`."""
+    """The options that every call to a model takes, for `**options: Unpack[RunOptions]`: see `CallOptions`."""
 
     hint: str | None
     start_timeout: float | None
@@ -199,58 +119,68 @@ class QueueOptions(RunOptions, total=False):
     max_queue_length: int | None
 
 
-OPTION_LINES: Mapping[str, str] = {
-    "hint": "prefers a runner that reported this hint (session affinity).",
-    "start_timeout": "seconds, above 0.1, until a runner must have started; else `StartTimeoutError`.",
-    "headers": "further request headers.",
-    "tags": "billing tags.",
-    "storage": "a `StorageSettings`: lifetime and access of the media that the model produces.",
-    "store_io": "False: fal does not keep input and output in the request history.",
-    "disable_fallback": "True: no fallback to an equivalent model or provider.",
-    "inline_below": "files in the input of fewer bytes go inside it, as `data:` URIs; default: all are uploaded.",
-    "retry": "a `RetryPolicy` for this call, in place of the session's.",
-    "priority": '"normal" or "low"; queue only.',
-    "no_retry": "True: the platform does not retry; queue only.",
-    "max_queue_length": "`RateLimitError` if the endpoint's queue is longer; queue only.",
-}
-"""What each option does (protocol 3.1, 4.1), said once. None leaves it to fal's, or the session's, default."""
-
-
-def documented(known: type[RunOptions]) -> Callable[[F], F]:
-    """Lists the options in a function's docstring: of `**options`, `help()` shows nothing but the name."""
-    lines = [f"    {name}: {text}" for name, text in OPTION_LINES.items() if name in known.__annotations__]
-
-    def decorate(function: F) -> F:
-        if function.__doc__:  # `python -OO` keeps none
-            function.__doc__ = "\n".join([cleandoc(function.__doc__), "", "Options:", *lines])
-        return function
-
-    return decorate
+def _does(line: str) -> dict[str, str]:
+    """Metadata of an option: what it does, in one line, for `help()`."""
+    return {"does": line}
 
 
 @attrs.frozen(kw_only=True)
 class CallOptions:
-    """The options of one call to a model, checked: `OPTION_LINES` says what each does."""
+    """The options of one call to a model, checked (protocol 3.1, 4.1). None: fal's, or the session's, default."""
 
-    hint: str | None = attrs.field(default=None, validator=_check_header_text)
-    priority: Priority | None = attrs.field(default=None, validator=_check_priority)
-    start_timeout: float | None = attrs.field(default=None, validator=_check_start_timeout)
+    hint: str | None = attrs.field(
+        default=None,
+        metadata=_does("prefers a runner that reported this hint (session affinity)."),
+        validator=_check_header_text,
+    )
+    priority: Priority | None = attrs.field(
+        default=None, metadata=_does('"normal" or "low"; queue only.'), validator=_check_priority
+    )
+    start_timeout: float | None = attrs.field(
+        default=None,
+        metadata=_does("seconds, above 0.1, until a runner must have started; else `StartTimeoutError`."),
+        validator=_check_start_timeout,
+    )
     headers: Mapping[str, str] | None = attrs.field(
-        default=None, converter=attrs.converters.optional(clean_headers)
+        default=None,
+        metadata=_does("further request headers."),
+        converter=attrs.converters.optional(clean_headers),
     )
     tags: Mapping[str, str] | None = attrs.field(
-        default=None, converter=attrs.converters.optional(clean_tags)
+        default=None, metadata=_does("billing tags."), converter=attrs.converters.optional(clean_tags)
     )
     storage: StorageSettings | None = attrs.field(
-        default=None, validator=checked(check_kind, kind=StorageSettings, or_none=True)
+        default=None,
+        metadata=_does("a `StorageSettings`: lifetime and access of the media that the model produces."),
+        validator=checked(check_kind, kind=StorageSettings, or_none=True),
     )
-    store_io: bool | None = attrs.field(default=None, validator=_FLAG)
-    no_retry: bool | None = attrs.field(default=None, validator=_FLAG)
-    disable_fallback: bool | None = attrs.field(default=None, validator=_FLAG)
-    max_queue_length: int | None = attrs.field(default=None, validator=_COUNT)
-    inline_below: int | None = attrs.field(default=None, validator=_COUNT)
+    store_io: bool | None = attrs.field(
+        default=None,
+        metadata=_does("False: fal does not keep input and output in the request history."),
+        validator=_FLAG,
+    )
+    no_retry: bool | None = attrs.field(
+        default=None, metadata=_does("True: the platform does not retry; queue only."), validator=_FLAG
+    )
+    disable_fallback: bool | None = attrs.field(
+        default=None, metadata=_does("True: no fallback to an equivalent model or provider."), validator=_FLAG
+    )
+    max_queue_length: int | None = attrs.field(
+        default=None,
+        metadata=_does("`RateLimitError` if the endpoint's queue is longer; queue only."),
+        validator=_COUNT,
+    )
+    inline_below: int | None = attrs.field(
+        default=None,
+        metadata=_does(
+            "files in the input of fewer bytes go inside it, as `data:` URIs; default: all are uploaded."
+        ),
+        validator=_COUNT,
+    )
     retry: RetryPolicy | None = attrs.field(
-        default=None, validator=checked(check_kind, kind=RetryPolicy, or_none=True)
+        default=None,
+        metadata=_does("a `RetryPolicy` for this call, in place of the session's."),
+        validator=checked(check_kind, kind=RetryPolicy, or_none=True),
     )
 
     @classmethod
@@ -281,3 +211,16 @@ def _unexpected(function: str, name: str, known: type[RunOptions]) -> str:
 
 
 NO_OPTIONS = CallOptions()
+
+
+def documented(known: type[RunOptions]) -> Callable[[F], F]:
+    """Lists the options in a function's docstring: of `**options`, `help()` shows nothing but the name."""
+    fields = [field for field in attrs.fields(CallOptions) if field.name in known.__annotations__]
+    lines = [f"    {field.name}: {field.metadata['does']}" for field in fields]
+
+    def decorate(function: F) -> F:
+        if function.__doc__:  # `python -OO` keeps none
+            function.__doc__ = "\n".join([cleandoc(function.__doc__), "", "Options:", *lines])
+        return function
+
+    return decorate

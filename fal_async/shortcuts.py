@@ -10,7 +10,7 @@ import asyncio
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from fal_async.environment import Environment, from_env
 from fal_async.models import T
@@ -82,8 +82,8 @@ def _stream_shortcut(
     return call
 
 
-run = _shortcut(Session.run, lambda session: session)
-subscribe = _shortcut(Session.subscribe, lambda session: session)
-submit = _shortcut(Queue.submit, lambda session: session.queue)
-stream = _stream_shortcut(Session.stream)
-upload = _shortcut(Storage.upload, lambda session: session.storage)
+run: Final = _shortcut(Session.run, lambda session: session)
+subscribe: Final = _shortcut(Session.subscribe, lambda session: session)
+submit: Final = _shortcut(Queue.submit, lambda session: session.queue)
+stream: Final = _stream_shortcut(Session.stream)
+upload: Final = _shortcut(Storage.upload, lambda session: session.storage)

@@ -17,17 +17,15 @@ from fal_async.config import RetryPolicy
 from fal_async.errors import ConfigurationError
 from fal_async.options import (
     NO_OPTIONS,
-    OPTION_LINES,
     CallOptions,
-    Decision,
     QueueOptions,
     RunOptions,
-    StorageSettings,
     clean_headers,
     clean_tags,
     documented,
     tags_header,
 )
+from fal_async.storage_settings import Decision, StorageSettings
 
 WRONG: list[tuple[str, Any]] = [
     *(("hint", value) for value in ("", "a\nb", "\u20ac", 7, b"x")),
@@ -60,10 +58,10 @@ def test_a_header_that_is_refused_is_not_shown() -> None:
 
 
 def test_every_option_has_one_line_that_says_what_it_does() -> None:
-    fields = {field.name for field in attrs.fields(CallOptions)}
-    assert set(OPTION_LINES) == set(QueueOptions.__annotations__) == fields
-    queue_only = {name for name, line in OPTION_LINES.items() if line.endswith("queue only.")}
-    assert set(RunOptions.__annotations__) == fields - queue_only
+    lines = {field.name: field.metadata["does"] for field in attrs.fields(CallOptions)}
+    assert set(QueueOptions.__annotations__) == set(lines)
+    queue_only = {name for name, line in lines.items() if line.endswith("queue only.")}
+    assert set(RunOptions.__annotations__) == set(lines) - queue_only
 
 
 def test_a_docstring_lists_the_options_of_its_call() -> None:

@@ -53,5 +53,5 @@ async def _fal(fal_emulator: Emulator) -> AsyncIterator[Session]:
         yield session
 
 
-fal_emulator = _async_fixture("fal_emulator", _fal_emulator)
-fal = _async_fixture("fal", _fal)
+fal_emulator: Any = _async_fixture("fal_emulator", _fal_emulator)
+fal: Any = _async_fixture("fal", _fal)

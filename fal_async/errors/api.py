@@ -58,9 +58,9 @@ class ApiError(FalError):
     ) -> None:
         super().__init__(message, **known)
         self.status = status
-        self.error_type = one_word(error_type)
-        self.errors = list(errors)
-        self.headers = dict(headers or {})
+        self.error_type: str | None = one_word(error_type)
+        self.errors: list[ErrorDetail] = list(errors)
+        self.headers: dict[str, str] = dict(headers or {})
         self.body = body
         self.retry_after = retry_after
 

@@ -66,7 +66,7 @@ class RequestFailedError(FalError):
         **names: Unpack[Names],
     ) -> None:
         super().__init__(message, **names)
-        self.error_type = one_word(error_type)
+        self.error_type: str | None = one_word(error_type)
 
 
 class RequestCancelledError(FalError):
@@ -97,7 +97,7 @@ class ClientTimeoutError(FalError, TimeoutError):
     ) -> None:
         super().__init__(message, **names)
         self.timeout = timeout
-        self.last_status = one_word(last_status)
+        self.last_status: str | None = one_word(last_status)
         self.cancel_outcome = cancel_outcome
 
 
@@ -121,7 +121,7 @@ class ResponseDecodeError(FalError):
         **known: Unpack[Known],
     ) -> None:
         super().__init__(message, **known)
-        self.paths = [one_line(path) for path in paths]
+        self.paths: list[str] = [one_line(path) for path in paths]
         self.body = body
 
 
@@ -150,8 +150,8 @@ class StreamError(FalError):
     ) -> None:
         super().__init__(message, **names)
         self.reason = reason
-        self.received = list(received)
-        self.count = len(self.received) if count is None else count
+        self.received: list[Any] = list(received)
+        self.count: int = len(self.received) if count is None else count
         self.detail = detail
 
 
@@ -177,9 +177,9 @@ class RealtimeError(FalError):
     ) -> None:
         super().__init__(message, **known)
         self.code = code
-        self.reason = one_line(reason)
+        self.reason: str = one_line(reason)
         self.error = error
-        self.in_flight = list(in_flight)
+        self.in_flight: list[Any] = list(in_flight)
 
     def to_dict(self) -> dict[str, Any]:
         return {**super().to_dict(), "code": self.code, "reason": self.reason, "realtime_error": self.error}
@@ -205,7 +205,7 @@ class UploadError(FalError):
     ) -> None:
         super().__init__(message, **known)
         self.part = part
-        self.causes = tuple(causes)
+        self.causes: tuple[Exception, ...] = tuple(causes)
 
 
 class DownloadError(FalError):

@@ -55,7 +55,7 @@ class FalError(Exception):
         endpoint_id: str | None = None,
         retryable: bool | None = None,
     ) -> None:
-        self.message = one_line(message)
+        self.message: str = one_line(message)
         super().__init__(self.message)
         self.request_id = request_id
         self.endpoint_id = endpoint_id

@@ -26,7 +26,7 @@ class DisconnectWatch:
     """
 
     def __init__(self, work: asyncio.Future[Any], gone: Coroutine[Any, Any, None]) -> None:
-        self.client_left = False
+        self.client_left: bool = False
         """Whether `work` was cancelled for it. Work that was done by then has won."""
         self._work, self._over = work, False
         self._gone = asyncio.ensure_future(gone)

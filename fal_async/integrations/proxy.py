@@ -38,7 +38,7 @@ from fal_async.session import Session
 from fal_async.transport import OpenResponse
 from fal_async.version import __version__
 
-logger = logging.getLogger("fal_async")
+logger: logging.Logger = logging.getLogger("fal_async")
 _OPERATIONS: Mapping[ProxyRoute, Operation] = {
     ProxyRoute.RUN: Operation.RUN,
     ProxyRoute.SUBMIT: Operation.SUBMIT,
@@ -109,7 +109,9 @@ class FalProxy:
                 "give authorize= a function that says who calls, or say anonymous=True: everybody may then "
                 "call fal at your cost"
             )
-        self.rules = ProxyRules(endpoints=endpoints, allow=allow, max_body=max_body, headers=headers)
+        self.rules: ProxyRules = ProxyRules(
+            endpoints=endpoints, allow=allow, max_body=max_body, headers=headers
+        )
         self._authorize, self._limit, self._session = authorize, limit, session
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

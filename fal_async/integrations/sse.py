@@ -24,7 +24,7 @@ from fal_async.integrations.sse_events import (
 )
 from fal_async.queue import RequestHandle
 
-logger = logging.getLogger("fal_async")
+logger: logging.Logger = logging.getLogger("fal_async")
 Source = RequestHandle | AsyncIterable[Any]
 _MEDIA_TYPE = "text/event-stream"
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}

@@ -22,7 +22,7 @@ from fal_async.integrations.error_answers import answer_to
 from fal_async.models import Completed, InProgress, Queued, QueueStatus, RequestLog, Result, UnknownStatus
 from fal_async.queue import RequestHandle
 
-logger = logging.getLogger("fal_async")
+logger: logging.Logger = logging.getLogger("fal_async")
 KEEP_ALIVE = b": keep-alive\n\n"
 _EVENT_ID = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.:-]{0,199})\.([0-9]{1,9}|end)")
 _END = "end"

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import attrs
 
-from fal_async.errors import ConfigurationError
+from fal_async.errors import ConfigurationError, RequestRef
 
 NAMESPACES = frozenset({"workflows", "comfy"})
 _SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -29,11 +29,14 @@ class EndpointId:
     """`[namespace/]owner/app`: what the calls about one request use; the path is dropped there (protocol 2)."""
     full: str = attrs.field(init=False)
     """The whole id: what submit, run, stream and realtime use."""
+    ref: RequestRef = attrs.field(init=False, eq=False, repr=False)
+    """A request of this endpoint that has no id yet."""
 
     def __attrs_post_init__(self) -> None:
         parts = [part for part in (self.namespace, self.owner, self.alias) if part]
         object.__setattr__(self, "app_id", "/".join(parts))
         object.__setattr__(self, "full", "/".join([*parts, self.path]) if self.path else self.app_id)
+        object.__setattr__(self, "ref", RequestRef(endpoint_id=self.full))
 
     def __str__(self) -> str:
         return self.full

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import attrs
 
-from fal_async.checks import check_seconds, checked
+from fal_async.checks import check_seconds
 from fal_async.errors import ConfigurationError
 
 Mode = Literal["polling", "streaming", "auto"]
@@ -18,6 +18,11 @@ SubscribeMode = Literal["polling", "streaming", "auto", "webhook"]
 """Also "webhook": fal calls the receiver that is attached to the session (`fal.webhooks.attach`), and slow
 polls stand in for a delivery that is lost."""
 MODES = ("polling", "streaming", "auto")
+
+
+def _check_interval(_: Any, __: Any, seconds: float | None) -> None:
+    if seconds is not None:
+        check_seconds("poll_interval", seconds)
 
 
 def _check_mode(_: Any, __: Any, mode: str) -> None:
@@ -42,4 +47,4 @@ class Following:
 
     logs: bool = False
     mode: Mode = attrs.field(default="polling", validator=_check_mode)
-    poll_interval: float | None = attrs.field(default=None, validator=checked(check_seconds, or_none=True))
+    poll_interval: float | None = attrs.field(default=None, validator=_check_interval)

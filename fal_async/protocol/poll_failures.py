@@ -24,7 +24,7 @@ class PollFailures:
         self._policy = policy
         self._since: float | None = None
         self._unknown = 0
-        self.in_a_row = 0
+        self.in_a_row: int = 0
 
     def restored(self) -> None:
         self.in_a_row, self._since, self._unknown = 0, None, 0

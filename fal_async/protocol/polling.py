@@ -79,7 +79,7 @@ class RunTimes:
     def __init__(self) -> None:
         self._latest: deque[float] = deque(maxlen=_SAMPLES)
         self.ordered: tuple[float, ...] = ()
-        self.mean = 0.0
+        self.mean: float = 0.0
 
     @property
     def known(self) -> bool:

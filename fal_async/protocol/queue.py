@@ -69,7 +69,7 @@ def submit_request(
         url=f"{settings.hosts.queue}/{endpoint.full}{submit_query(options, webhook_url)}",
         headers=option_headers(options, settings.tags, queue=True),
         body=body,
-        ref=RequestRef(endpoint_id=endpoint.full),
+        ref=endpoint.ref,
         refusal_is_final=options.max_queue_length is not None,
     )
 

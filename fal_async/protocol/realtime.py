@@ -11,7 +11,7 @@ import attrs
 
 from fal_async.checks import check_int
 from fal_async.config import Settings
-from fal_async.errors import ConfigurationError, RequestRef, ResponseDecodeError
+from fal_async.errors import ConfigurationError, ResponseDecodeError
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.fields import jwt_expiry
 from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
@@ -77,7 +77,7 @@ def token_request(settings: Settings, endpoint: EndpointId, form: TokenForm, sec
         url=f"{settings.hosts.rest}{path}",
         headers=JSON_HEADERS,
         body=encode_json({"allowed_apps": apps, seconds_name: seconds}),
-        ref=RequestRef(endpoint_id=endpoint.full),
+        ref=endpoint.ref,
     )
 
 
@@ -173,7 +173,8 @@ class Disconnected(Exception):
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(code, reason)
-        self.code, self.reason = code, reason
+        self.code: int = code
+        self.reason: str = reason
 
 
 def is_normal(code: int) -> bool:

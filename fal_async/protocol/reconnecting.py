@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Literal
 
 import attrs
@@ -92,7 +93,7 @@ class Unsent:
         self._limit = 1 if self._latest_only else limit
         self.waiting: deque[Outgoing] = deque()
         """To be looked at, not touched."""
-        self.dropped = 0
+        self.dropped: int = 0
 
     @property
     def full(self) -> bool:
@@ -128,8 +129,8 @@ class InFlight:
 
     def __init__(self) -> None:
         self._sent: deque[Outgoing] = deque(maxlen=MAX_IN_FLIGHT)
-        self.add = self._sent.append
-        self.fruitful = False
+        self.add: Callable[[Outgoing], None] = self._sent.append
+        self.fruitful: bool = False
         """Whether this connection has brought a message."""
 
     def remove(self, outgoing: Outgoing) -> None:

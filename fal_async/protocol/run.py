@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from fal_async.config import Settings
-from fal_async.errors import ConfigurationError, RequestRef, ResponseDecodeError, naming
+from fal_async.errors import ConfigurationError, RequestRef, ResponseDecodeError
 from fal_async.models import Files, Result
 from fal_async.options import CallOptions
 from fal_async.protocol.api_errors import check_from_fal
@@ -34,7 +34,7 @@ def run_request(
         url=f"{settings.hosts.run}/{endpoint.full}{query}",
         headers=option_headers(options, settings.tags, queue=False),
         body=None if in_query else encode_json(value),
-        ref=RequestRef(endpoint_id=endpoint.full),
+        ref=endpoint.ref,
     )
 
 
@@ -52,9 +52,8 @@ def parse_run(
     """ResponseDecodeError where it is not what it says, or no `output_type`."""
     ref = RequestRef(endpoint_id=endpoint.full, request_id=response.request_id)
     try:
-        with naming(ref):
-            check_from_fal(response)
+        check_from_fal(response)
         return parse_result(response, output_type, ref, attempts={"run": response.attempts}, files=files)
     except ResponseDecodeError as error:
-        error.retryable = False  # it ran, most likely: a second run may be a second bill
+        error.about(ref).retryable = False  # it ran, most likely: a second run may be a second bill
         raise

@@ -61,7 +61,7 @@ class SSEDecoder:
     )
 
     def __init__(self, *, max_event_size: int = DEFAULT_MAX_EVENT_SIZE) -> None:
-        self.last_event_id = ""
+        self.last_event_id: str = ""
         self.retry: int | None = None
         self._max_size = max_event_size
         self._too_large = False

@@ -6,11 +6,11 @@ import enum
 import json
 import math
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from fal_async.checks import check_seconds
 from fal_async.config import Settings
-from fal_async.errors import RequestRef
 from fal_async.options import CallOptions
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.http import HttpRequest, Operation, content_type, is_json
@@ -26,7 +26,7 @@ _DONE = "[DONE]"
 """Some models write this where others just end, as OpenAI's API does."""
 MARKS = frozenset({"", _DONE})
 """Data that is no value."""
-raw_decode = json.JSONDecoder().raw_decode
+raw_decode: Callable[[str], tuple[Any, int]] = json.JSONDecoder().raw_decode
 """A value and where it ends: `json.loads` without its two searches for white space."""
 
 
@@ -55,7 +55,7 @@ def stream_request(settings: Settings, endpoint: EndpointId, input: Any, options
         url=f"{settings.hosts.run}/{endpoint.full}",
         headers={**headers, "Accept": EVENT_STREAM, "Cache-Control": "no-store"},
         body=encode_json(input_value(input)),
-        ref=RequestRef(endpoint_id=endpoint.full),
+        ref=endpoint.ref,
     )
 
 
@@ -113,7 +113,7 @@ class Kept:
     def __init__(self, limit: int = KEPT) -> None:
         self._limit, self._gone = limit, 0
         self._pieces: deque[str | bytes] = deque()
-        self.add = self._pieces.append
+        self.add: Callable[[str | bytes], None] = self._pieces.append
         """Text is an event's JSON. Nothing is forgotten before `trim`."""
 
     @property

@@ -41,7 +41,7 @@ from fal_async.queue.updates import Follower
 from fal_async.transport import Transport
 from fal_async.transport.progress import Progress
 
-logger = logging.getLogger("fal_async")
+logger: logging.Logger = logging.getLogger("fal_async")
 
 UpdateCallback = Callable[[QueueStatus], Awaitable[None] | None]
 EnqueueCallback = Callable[[str], Awaitable[None] | None]

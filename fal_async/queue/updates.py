@@ -22,7 +22,7 @@ from fal_async.queue.state import RequestState
 from fal_async.transport import Transport
 from fal_async.transport.retry_hook import announce_retry
 
-logger = logging.getLogger("fal_async")
+logger: logging.Logger = logging.getLogger("fal_async")
 
 _QUICK = 0.05
 """Seconds. What runs that long is followed by polls in mode "auto"."""

@@ -40,7 +40,9 @@ class Lost(Exception):
 
     def __init__(self, error: RealtimeError, *, unauthorized: bool = False, ended: bool = False) -> None:
         super().__init__()
-        self.error, self.unauthorized, self.ended = error, unauthorized, ended
+        self.error: RealtimeError = error
+        self.unauthorized: bool = unauthorized
+        self.ended: bool = ended
 
 
 class Reader:

@@ -48,7 +48,9 @@ class ReconnectingConnection:
     ) -> None:
         self._dialer, self._codec, self._policy, self._endpoint_id = dialer, codec, policy, endpoint_id
         self._pending, self._on_reconnect, self._on_timings = pending, on_reconnect, on_timings
-        self._messages, self.unsent, self.in_flight = messages, unsent, InFlight()
+        self._messages = messages
+        self.unsent: Unsent = unsent
+        self.in_flight: InFlight = InFlight()
         self._exits = contextlib.AsyncExitStack()
         self._socket: WebSocket | None = None  # None: nothing to send on
         self._reader: Reader | None = None  # of the last connection; None: there was none in this session
@@ -58,8 +60,9 @@ class ReconnectingConnection:
         self._fruitless = self._rejections = self._resent = 0
         self._stands_since = 0.0
         self._error: FalError | None = None
-        self._closed = self.ended = False
-        self.reconnects = 0
+        self._closed = False
+        self.ended: bool = False
+        self.reconnects: int = 0
 
     @property
     def started(self) -> bool:

@@ -30,7 +30,8 @@ class Shared:
     """
 
     def __init__(self, environment: Environment, options: PoolOptions, transport: Transport | None) -> None:
-        self.environment, self._options = environment, options
+        self.environment: Environment = environment
+        self._options = options
         self.open_parts: weakref.WeakSet[Closeable] = weakref.WeakSet()
         self._own_transport = None if transport is None else GuardedTransport(transport)
         self._pool: Pool | None = None

@@ -59,8 +59,11 @@ class View:
     def __init__(
         self, shared: Shared, settings: Settings, keys: KeySource, learnt: Learnt, root: View | None = None
     ) -> None:
-        self.shared, self.settings, self.keys, self.learnt = shared, settings, keys, learnt
-        self.root = self if root is None else root
+        self.shared: Shared = shared
+        self.settings: Settings = settings
+        self.keys: KeySource = keys
+        self.learnt: Learnt = learnt
+        self.root: View = self if root is None else root
         """The view of the session itself."""
 
     @classmethod

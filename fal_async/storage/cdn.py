@@ -19,7 +19,8 @@ class Cdn:
     """`tokens`: the token of one set of credentials, shared by all views of a session that have these."""
 
     def __init__(self, transport: Transport, hosts: Hosts, tokens: SingleFlight[CdnToken]) -> None:
-        self._transport, self.hosts, self._tokens = transport, hosts, tokens
+        self._transport, self._tokens = transport, tokens
+        self.hosts: Hosts = hosts
 
     async def token(self, refused: CdnToken | None = None) -> CdnToken:
         """The current token; another one than `refused`."""

@@ -13,7 +13,6 @@ from fal_async.checks import check_int
 from fal_async.config import Settings
 from fal_async.errors import ConfigurationError, DownloadError
 from fal_async.models import OutputFile
-from fal_async.options import StorageSettings
 from fal_async.protocol.storage import access
 from fal_async.protocol.storage.downloads import check_url
 from fal_async.protocol.storage.input_files import File, find_files, replace_files
@@ -41,6 +40,7 @@ from fal_async.storage.resume import resume_store_of
 from fal_async.storage.sources import UNNAMED, Source, opened
 from fal_async.storage.threads import in_thread
 from fal_async.storage.upload import Uploader, UploadPlan
+from fal_async.storage_settings import StorageSettings
 from fal_async.transport import Transport
 
 FILES_AT_A_TIME = 8

@@ -40,11 +40,14 @@ class Body:
     def __init__(
         self, source: Source, offset: int, length: int, meter: Meter, *, hashed: bool = False
     ) -> None:
-        self.source, self.offset, self.length, self.meter = source, offset, length, meter
+        self.source: Source = source
+        self.offset: int = offset
+        self.length: int = length
+        self.meter: Meter = meter
         self.hashed = hashed
         self.failure: Exception | None = None
-        self.sent = 0
-        self.digest = ""
+        self.sent: int = 0
+        self.digest: str = ""
 
     def __call__(self) -> AsyncIterator[bytes]:
         self.check()

@@ -38,7 +38,8 @@ class Source:
         self._file, self._start, self._in_memory = file, start, in_memory
         self._lock = threading.Lock()
         self._readings: set[asyncio.Future[Any]] = set()
-        self.size, self.name = size, name
+        self.size: int = size
+        self.name: str = name
         self.content_type: str | None = None
 
     async def read(self, offset: int, length: int) -> bytes:

@@ -30,7 +30,7 @@ from fal_async.storage.resume import ResumeStore
 from fal_async.storage.sources import Source
 from fal_async.transport import Transport
 
-logger = logging.getLogger("fal_async")
+logger: logging.Logger = logging.getLogger("fal_async")
 _SLOWEST = 16 * 1024
 """Bytes a second: a request with a body gets a second more for each, beside its usual time limit."""
 _MORE_ATTEMPTS = 4

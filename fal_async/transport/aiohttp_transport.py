@@ -28,7 +28,8 @@ class AiohttpTransport(Transport):
     """Sends requests over a pool with one set of settings. Cheap: a view of a session has its own."""
 
     def __init__(self, pool: Pool, settings: Settings, keys: KeySource) -> None:
-        self.pool, self._settings = pool, settings
+        self.pool: Pool = pool
+        self._settings = settings
         self._headers = RequestHeaders(settings, keys)
         self._retries = Retries(pool.budget, settings, keys)
         self._exchange = Exchange(pool, settings)
@@ -43,10 +44,9 @@ class AiohttpTransport(Transport):
         check: Callable[[HttpResponse], None] | None = None,
         progress: Progress | None = None,
     ) -> HttpResponse:
-        call = self._call(request, timeouts, retry)
+        call = self._call(request, timeouts, retry, progress)
         call.accept, call.check = accept, check
-        if progress is not None:
-            call.progress, progress.request = progress, request
+        call.progress.request = request
         return await retrying(self._attempt, call)
 
     @contextlib.asynccontextmanager
@@ -108,8 +108,15 @@ class AiohttpTransport(Transport):
 
     # One call and its attempts.
 
-    def _call(self, request: HttpRequest, timeouts: Timeouts | None, retry: RetryPolicy | None) -> Call:
-        return Call(request, retry or self._settings.retry, timeouts or self._settings.timeouts)
+    def _call(
+        self,
+        request: HttpRequest,
+        timeouts: Timeouts | None,
+        retry: RetryPolicy | None,
+        progress: Progress | None = None,
+    ) -> Call:
+        settings = self._settings
+        return Call(request, retry or settings.retry, timeouts or settings.timeouts, progress)
 
     def _call_in_pieces(
         self,
@@ -127,7 +134,8 @@ class AiohttpTransport(Transport):
         """The headers, key included: before a place is taken, so that a slow key holds no connection, and a key
         that has to be asked for over the same pool does not wait for a place that waits for it."""
         self.pool.http()  # a closed session and a wrong loop are told at once, not after a wait
-        call.headers = await self._headers.of(call.request, self.send)
+        headers = self._headers.at_once(call.request)
+        call.headers = headers or await self._headers.with_asked_key(call.request, self.send)
 
     async def _attempt(self, call: Call) -> HttpResponse:
         call.begin_attempt()

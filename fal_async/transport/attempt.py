@@ -33,21 +33,26 @@ class Call:
         "timeouts",
     )
 
-    def __init__(self, request: HttpRequest, policy: RetryPolicy, timeouts: Timeouts) -> None:
-        self.request, self.policy, self.timeouts = request, policy, timeouts
-        self.attempts = 0
+    def __init__(
+        self, request: HttpRequest, policy: RetryPolicy, timeouts: Timeouts, progress: Progress | None = None
+    ) -> None:
+        self.request: HttpRequest = request
+        self.policy: RetryPolicy = policy
+        self.timeouts: Timeouts = timeouts
+        self.attempts: int = 0
         self.accept: Collection[int] = ()
         self.check: Callable[[HttpResponse], None] | None = None
         self.silence: float | None = None  # seconds between pieces of a body, where nothing else bounds them
-        self.progress = Progress()
+        self.progress: Progress = Progress() if progress is None else progress
         self.headers: dict[str, str] = {}  # of the attempt under way; empty until the key is there
         self.seen_id: str | None = None  # from the headers of an answer that broke off later
-        self.key_renewed = False
+        self.key_renewed: bool = False
         # The longest silence, and the time to the end of the answer, in seconds.
-        self.limits = (timeouts.first_byte, timeouts.total)
+        self.limits: tuple[float | None, float | None] = (timeouts.first_byte, timeouts.total)
         if request.operation in LONG:
             self.limits = (timeouts.run, timeouts.run)
-        self.began = self.attempt_began = time.monotonic()
+        self.began: float = time.monotonic()
+        self.attempt_began: float = self.began
 
     def begin_attempt(self) -> None:
         self.attempts += 1

@@ -33,14 +33,6 @@ class ConnectionLimiter:
         """Places that are held now."""
         return self._taken
 
-    async def __aenter__(self) -> None:
-        await self.acquire()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release()
-
     async def acquire(self) -> None:
         """Take a place. A cancelled wait takes none."""
         if self._taken < self._eager and not self._waiting:
@@ -56,6 +48,13 @@ class ConnectionLimiter:
             if turn.done() and not turn.cancelled():
                 self.release()  # the turn had come in the same step: somebody else gets it
             raise
+
+    __aenter__ = acquire
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
 
     def _look_later(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._look_is_due and self._eager < self._limit:

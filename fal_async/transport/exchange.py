@@ -6,7 +6,6 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import Mapping
 
 import aiohttp
 from yarl import URL
@@ -29,7 +28,7 @@ from fal_async.transport.pool import Pool
 from fal_async.transport.request_body import body_of
 from fal_async.transport.response_body import lower_names, read_in_time
 
-logger = logging.getLogger("fal_async")
+logger: logging.Logger = logging.getLogger("fal_async")
 
 _MAX_REDIRECTS = 5
 _STEPS_TO_NOTICE_PLAIN, _STEPS_TO_NOTICE = 2, 4
@@ -99,8 +98,9 @@ class Exchange:
         self, call: Call, url: str, first: BaseException | None = None
     ) -> aiohttp.ClientResponse:
         """`first`: why the primary host was not reached, where this is the try on the backup host."""
-        request = call.request
-        headers, target = self._addressed(call, url)
+        request, headers, target = call.request, call.headers, url
+        if self._settings.proxy_url is not None and request.auth:  # a proxy that holds the key (protocol 10)
+            headers, target = {**headers, "x-fal-target-url": url}, self._settings.proxy_url
         http = self._pool.http()
         # Only a body tells when it leaves: a request without one counts as sent, unless it surely was not.
         call.progress.sent = request.body is None
@@ -128,12 +128,6 @@ class Exchange:
             unreached = error
         # "One single extra attempt, only if the connection could not be established" (protocol 1.1).
         return await self.request(call, backup, first=unreached)
-
-    def _addressed(self, call: Call, url: str) -> tuple[Mapping[str, str], str]:
-        """Headers and URL, of the proxy that holds the key where there is one (protocol 10)."""
-        if self._settings.proxy_url is None or not call.request.auth:
-            return call.headers, url
-        return {**call.headers, "x-fal-target-url": url}, self._settings.proxy_url
 
     def _backup_of(self, url: str, call: Call, error: BaseException) -> str | None:
         usable = self._settings.hosts.backup and not call.progress.sent and unreachable(error)

@@ -32,15 +32,17 @@ class Pool:
         self._options = options
         self._http: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.closed = False
-        self.is_ours = options.client_session is None
-        self.budget = RetryBudget()
-        self.max_connections = options.max_connections or _affordable_connections()
+        self.closed: bool = False
+        self.is_ours: bool = options.client_session is None
+        self.budget: RetryBudget = RetryBudget()
+        self.max_connections: int = options.max_connections or _affordable_connections()
         short = min(_SHORT_REQUESTS, max(1, self.max_connections // 2))
-        self.short_requests = ConnectionLimiter(short)
-        self.long_requests = ConnectionLimiter(max(1, self.max_connections - short), eager=_EAGER)
+        self.short_requests: ConnectionLimiter = ConnectionLimiter(short)
+        self.long_requests: ConnectionLimiter = ConnectionLimiter(
+            max(1, self.max_connections - short), eager=_EAGER
+        )
         self.being_read: set[aiohttp.ClientResponse] = set()
-        self.max_streams = max(1, (self.max_connections - short) // 2)
+        self.max_streams: int = max(1, (self.max_connections - short) // 2)
         """Status streams that may hold a connection: half of the long requests' places."""
 
     @property

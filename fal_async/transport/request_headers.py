@@ -11,7 +11,7 @@ from fal_async.protocol.options import merged_headers
 from fal_async.protocol.origins import host_of, may_have_key
 from fal_async.version import USER_AGENT
 
-logger = logging.getLogger("fal_async")
+logger: logging.Logger = logging.getLogger("fal_async")
 
 
 class RequestHeaders:
@@ -24,20 +24,30 @@ class RequestHeaders:
         # Nearly every URL begins with one of these, which spares the look at its origin.
         self._homes = (f"{settings.hosts.queue}/", f"{settings.hosts.run}/")
 
-    async def of(self, request: HttpRequest, send: Send) -> dict[str, str]:
-        """The headers of one attempt. `send` is what the key source may ask fal with."""
-        if self._settings.headers:
-            headers = merged_headers(self._headers, request.headers)
-        else:
-            headers = {**self._headers, **request.headers}
-        if request.auth and self._may_have_key(request):
-            key = self._fixed_key or await self._keys.header(send)
-            if key is not None:
-                headers["Authorization"] = key
+    def at_once(self, request: HttpRequest) -> dict[str, str] | None:
+        """The headers of one attempt; None where its key has to be asked for."""
+        headers = self._without_key(request)
+        if request.auth and (request.url.startswith(self._homes) or self._may_have_key(request)):
+            if self._fixed_key is None:
+                return None
+            headers["Authorization"] = self._fixed_key
         return headers
 
+    async def with_asked_key(self, request: HttpRequest, send: Send) -> dict[str, str]:
+        """The same with a key that is asked for. `send` is what the key source may ask fal with."""
+        key = await self._keys.header(send)
+        headers = self._without_key(request)
+        if key is not None:
+            headers["Authorization"] = key
+        return headers
+
+    def _without_key(self, request: HttpRequest) -> dict[str, str]:
+        if self._settings.headers:
+            return merged_headers(self._headers, request.headers)
+        return {**self._headers, **request.headers}
+
     def _may_have_key(self, request: HttpRequest) -> bool:
-        if request.url.startswith(self._homes) or may_have_key(request.url, self._settings.hosts):
+        if may_have_key(request.url, self._settings.hosts):
             return True
         host = host_of(request.url)
         logger.warning("%s: %s is none of the session's hosts: no key for it", request.operation, host)

@@ -23,7 +23,7 @@ class AiohttpOpenResponse:
 
     def __init__(self, response: aiohttp.ClientResponse, call: Call, pool: Pool) -> None:
         self._response, self._call, self._pool = response, call, pool
-        self.status = response.status
+        self.status: int = response.status
         self.headers: Mapping[str, str] = lower_names(response.headers)
 
     @property

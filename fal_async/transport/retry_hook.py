@@ -7,7 +7,7 @@ import logging
 from fal_async.config import Retry, RetryPolicy
 from fal_async.errors import FalError
 
-logger = logging.getLogger("fal_async")
+logger: logging.Logger = logging.getLogger("fal_async")
 
 
 def announce_retry(policy: RetryPolicy, operation: str, attempt: int, error: FalError, delay: float) -> None:

@@ -24,7 +24,7 @@ from fal_async.protocol.retry import (
 from fal_async.transport.attempt import Call
 from fal_async.transport.retry_hook import announce_retry
 
-logger = logging.getLogger("fal_async")
+logger: logging.Logger = logging.getLogger("fal_async")
 T = TypeVar("T")
 
 
@@ -33,7 +33,8 @@ class Again(Exception):
 
     def __init__(self, error: FalError, delay: float) -> None:
         super().__init__()
-        self.error, self.delay = error, delay
+        self.error: FalError = error
+        self.delay: float = delay
 
 
 async def retrying(attempt: Callable[[Call], Awaitable[T]], call: Call) -> T:

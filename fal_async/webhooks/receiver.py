@@ -15,7 +15,7 @@ from fal_async.protocol.webhooks import HeaderFields
 from fal_async.webhooks.seen_store import Claim, SeenStore
 from fal_async.webhooks.verifier import WebhookVerifier
 
-logger = logging.getLogger("fal_async")
+logger: logging.Logger = logging.getLogger("fal_async")
 EventCallback = Callable[[WebhookEvent], Awaitable[None] | None]
 _SUBMIT_LIMIT = 10.0
 """Seconds: fal gives a receiver 15 (protocol 8.2)."""
@@ -83,9 +83,11 @@ class WebhookReceiver:
     def __init__(
         self, url: str, verifier: WebhookVerifier, *, on_event: EventCallback | None, store: SeenStore
     ) -> None:
-        self.url, self.verifier = check_webhook_url(url), verifier
-        self.arrivals = Arrivals()
-        self.on_event, self._store = on_event, store
+        self.url: str = check_webhook_url(url)
+        self.verifier: WebhookVerifier = verifier
+        self.arrivals: Arrivals = Arrivals()
+        self.on_event: EventCallback | None = on_event
+        self._store = store
 
     def __repr__(self) -> str:
         return f"WebhookReceiver(url={self.url.partition('?')[0]!r})"

@@ -29,7 +29,7 @@ from fal_async.protocol.webhooks import (
 )
 from fal_async.single_flight import SingleFlight
 
-logger = logging.getLogger("fal_async")
+logger: logging.Logger = logging.getLogger("fal_async")
 DEFAULT_MAX_DELIVERY_BODY = 16 * 1024 * 1024
 """Bytes of a delivery's body."""
 _BIG_BODY = 256 * 1024

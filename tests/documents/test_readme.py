@@ -1,4 +1,4 @@
-"""Every code block of the README runs, against an emulator in a process of its own, and passes mypy --strict."""
+"""Every Python block of the documents runs, against an emulator in another process, and passes mypy --strict."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ import attrs
 import pytest
 
 ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted(
+    [ROOT / "README.md", *(ROOT / "fal_async").rglob("README.md"), *(ROOT / ".github").glob("*.md")]
+)
 _BLOCK = re.compile(
     r"^(?:<!-- (?P<how>run: \w+|no-run: .+?) -->\n)?```(?P<lang>\w*)\n(?P<code>.*?)^```$", re.M | re.S
 )
@@ -22,21 +25,24 @@ _BLOCK = re.compile(
 
 @attrs.frozen
 class Block:
+    document: str
     line: int
     how: str
     language: str
     code: str
 
-
-def blocks() -> list[Block]:
-    text = (ROOT / "README.md").read_text()
-    return [
-        Block(text[: match.start()].count("\n") + 1, match["how"] or "", match["lang"], match["code"])
-        for match in _BLOCK.finditer(text)
-    ]
+    def __str__(self) -> str:
+        return f"{self.document}, line {self.line}"
 
 
-PYTHON = [block for block in blocks() if block.language == "python"]
+def blocks(document: Path) -> Iterator[Block]:
+    text, name = document.read_text(encoding="utf-8"), document.relative_to(ROOT).as_posix()
+    for match in _BLOCK.finditer(text):
+        line = text.count("\n", 0, match.start()) + 1
+        yield Block(name, line, match["how"] or "", match["lang"], match["code"])
+
+
+PYTHON = [block for document in DOCUMENTS for block in blocks(document) if block.language == "python"]
 SNIPPET = """import asyncio
 
 from fal_async import *
@@ -76,15 +82,21 @@ def emulator_url() -> Iterator[str]:
 
 def test_every_block_says_how_it_is_run() -> None:
     assert len(PYTHON) >= 10
-    unsaid = [block.line for block in PYTHON if not block.how]
-    assert unsaid == [], (
-        f"README.md, line(s) {unsaid}: add <!-- run: script -->, <!-- run: snippet --> or a reason"
-    )
+    unsaid = [str(block) for block in PYTHON if not block.how]
+    assert unsaid == [], f"{unsaid}: add <!-- run: script -->, <!-- run: snippet --> or a reason"
 
 
-@pytest.mark.parametrize(
-    "block", [b for b in PYTHON if b.how.startswith("run")], ids=lambda b: f"line{b.line}"
-)
+def test_all_documents_are_read() -> None:
+    names = {document.relative_to(ROOT).as_posix() for document in DOCUMENTS}
+    assert names >= {
+        "README.md",
+        "fal_async/README.md",
+        "fal_async/protocol/README.md",
+        ".github/CONTRIBUTING.md",
+    }
+
+
+@pytest.mark.parametrize("block", [b for b in PYTHON if b.how.startswith("run")], ids=str)
 def test_a_block_runs(block: Block, emulator_url: str, tmp_path: Path) -> None:
     script = tmp_path / "block.py"
     script.write_text(program(block))
@@ -104,15 +116,16 @@ def test_a_block_runs(block: Block, emulator_url: str, tmp_path: Path) -> None:
         timeout=50,
         check=False,
     )
-    assert done.returncode == 0, f"README.md, line {block.line}:\n{done.stderr}"
+    assert done.returncode == 0, f"{block}:\n{done.stderr}"
     assert done.stderr == ""
 
 
 def test_blocks_pass_the_type_checker(tmp_path: Path) -> None:
     paths = []
-    for block in PYTHON:
+    for number, block in enumerate(PYTHON):
         if block.how.startswith("run"):
-            paths.append(tmp_path / f"readme_line_{block.line}.py")
+            name = re.sub(r"\W+", "_", f"block {number} of {block}").lower()
+            paths.append(tmp_path / f"{name}.py")
             paths[-1].write_text(program(block))
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), *map(str, paths)],

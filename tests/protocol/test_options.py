@@ -10,8 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fal_async.errors import ConfigurationError
-from fal_async.options import NO_OPTIONS, CallOptions, StorageSettings
+from fal_async.options import NO_OPTIONS, CallOptions
 from fal_async.protocol.options import JSON_HEADERS, check_webhook_url, option_headers, submit_query
+from fal_async.storage_settings import StorageSettings
 
 EVERYTHING = CallOptions(
     hint="lora-1",

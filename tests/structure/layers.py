@@ -16,6 +16,7 @@ _RANKS: Mapping[str, int] = {
     "errors": 0,
     "checks": 1,
     "models": 1,
+    "storage_settings": 1,
     "config": 2,
     "environment": 3,
     "options": 3,
@@ -55,7 +56,8 @@ _ONLY: Mapping[str, frozenset[str]] = {
     "checks": frozenset({"errors"}),
     "models": frozenset({"errors"}),
     "config": frozenset({"errors", "checks", "models"}),
-    "options": frozenset({"errors", "checks", "models", "config"}),
+    "options": frozenset({"errors", "checks", "models", "config", "storage_settings"}),
+    "storage_settings": frozenset({"errors"}),
 }
 _IMPURE = frozenset({"asyncio", "aiohttp", "backoff", "yarl", "os", "time", "random", "socket", "threading"})
 _NETWORK = frozenset({"aiohttp", "backoff", "yarl"})

@@ -23,7 +23,6 @@ SUBJECTS = {
     "realtime.py": "realtime connections",
     "reconnecting.py": "a realtime connection that is lost and made again",
     "sse.py": "server-sent events",
-    "streaming.py": "a model's stream",
     "uploads.py": "the requests of an upload, on every route",
 }
 """Names of several files of the package, and what all of them are about."""

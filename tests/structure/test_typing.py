@@ -1,5 +1,7 @@
 """What a type checker and an editor see: checked by mypy with the rest of the tests, and run once for the names."""
 
+# pyright: reportUnnecessaryTypeIgnoreComment=true
+
 from __future__ import annotations
 
 import inspect
@@ -12,7 +14,16 @@ import attrs
 import pytest
 
 import fal_async
-from fal_async import CancelOutcome, EventStream, QueueStatus, RequestHandle, Result, Session
+from fal_async import (
+    CancelOutcome,
+    EventStream,
+    QueueStatus,
+    RequestHandle,
+    Result,
+    RetryPolicy,
+    Session,
+    StorageSettings,
+)
 from fal_async.options import CallOptions, QueueOptions, RunOptions
 from fal_async.queue import Queue
 
@@ -46,6 +57,23 @@ async def user_code(fal: Session) -> None:
     event = await fal.webhooks.verify({}, b"")
     assert_type(event.result(), Result[Any])
     assert_type(event.result(output_type=Answer), Result[Answer])
+
+
+async def options_by_name(fal: Session) -> None:
+    """Never run. An `ignore` that no error needs is an error, so each says that a type checker finds a mistake."""
+    storage = StorageSettings(expires_in="1d")
+    await fal.run("a/b", hint="h", start_timeout=5, headers={"a": "b"}, tags={"a": "b"}, storage=storage)
+    await fal.subscribe("a/b", store_io=False, disable_fallback=True, inline_below=9, retry=RetryPolicy())
+    await fal.queue.submit("a/b", priority="low", no_retry=True, max_queue_length=3)
+    await fal_async.subscribe("a/b", priority="low", hint="h")
+    await fal.run("a/b", hnt="h")  # type: ignore[call-arg]
+    await fal.subscribe("a/b", start_timout=5)  # type: ignore[call-arg]
+    await fal.queue.submit("a/b", prio="low")  # type: ignore[call-arg]
+    await fal_async.subscribe("a/b", tag={"a": "b"})  # type: ignore[call-arg]
+    fal.stream("a/b", header={"a": "b"})  # type: ignore[call-arg]
+    await fal.run("a/b", priority="low")  # type: ignore[call-arg]
+    await fal.subscribe("a/b", priority="urgent")  # type: ignore[arg-type]
+    await fal.subscribe("a/b", start_timeout="5 s")  # type: ignore[arg-type]
 
 
 def test_every_public_call_has_its_whole_signature() -> None:

@@ -18,7 +18,8 @@ class Keyring:
     """`require=False` lets everybody in. A key or token that is given is checked, on public endpoints too."""
 
     def __init__(self, key: str, *, require: bool) -> None:
-        self.key, self.require = _checked(key), require
+        self.key: str = _checked(key)
+        self.require: bool = require
         self._locked: frozenset[str] | bool = False
         self._logins: dict[str, float] = {}
         self._tokens: dict[str, float] = {}

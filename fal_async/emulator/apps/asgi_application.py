@@ -17,7 +17,7 @@ from fal_async.emulator.apps.asgi_outbox import Ended, Outbox
 from fal_async.emulator.apps.asgi_websocket import AsgiChannel
 from fal_async.emulator.apps.interface import BODILESS, Ask, end_to_end, incomplete
 
-logger = logging.getLogger("fal_async.emulator")
+logger: logging.Logger = logging.getLogger("fal_async.emulator")
 
 Message = MutableMapping[str, Any]
 AsgiApp = Callable[
@@ -143,10 +143,11 @@ class AsgiResponse:
     def __init__(self, body: bytes) -> None:
         self._body: bytes | None = body
         self._over = asyncio.Event()
-        self.outbox = Outbox()
-        self.status = 0
+        self.outbox: Outbox = Outbox()
+        self.status: int = 0
         self.headers: CIMultiDict[str] = CIMultiDict()
-        self.sized = self.complete = False
+        self.sized: bool = False
+        self.complete: bool = False
 
     # The application's side.
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import MutableMapping
 from typing import Any
 
-logger = logging.getLogger("fal_async.emulator")
+logger: logging.Logger = logging.getLogger("fal_async.emulator")
 
 _SHUTDOWN_LIMIT = 10.0
 """Seconds that an application gets to shut down; then it is cancelled."""

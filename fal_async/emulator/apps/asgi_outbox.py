@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-logger = logging.getLogger("fal_async.emulator")
+logger: logging.Logger = logging.getLogger("fal_async.emulator")
 
 
 @attrs.frozen

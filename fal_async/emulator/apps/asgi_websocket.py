@@ -13,7 +13,7 @@ from fal_async.emulator.apps.asgi_outbox import Ended, Outbox
 from fal_async.emulator.apps.interface import LOST, Closing, Rejected, end_to_end, incomplete
 from fal_async.emulator.wire.answers import Answer, request_error
 
-logger = logging.getLogger("fal_async.emulator")
+logger: logging.Logger = logging.getLogger("fal_async.emulator")
 
 
 class AsgiChannel:
@@ -24,7 +24,7 @@ class AsgiChannel:
         self._inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._inbox.put_nowait({"type": "websocket.connect"})
         self._closed = False
-        self.outbox = Outbox()
+        self.outbox: Outbox = Outbox()
         self.protocol: str | None = None
 
     async def hear(self) -> dict[str, Any]:

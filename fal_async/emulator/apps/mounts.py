@@ -11,7 +11,7 @@ from fal_async.emulator.apps.asgi_application import AsgiApplication, check_asgi
 from fal_async.emulator.apps.interface import Application
 from fal_async.emulator.apps.remote import RemoteApplication, check_url
 
-logger = logging.getLogger("fal_async.emulator")
+logger: logging.Logger = logging.getLogger("fal_async.emulator")
 
 
 class Mounts:

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from fal_async.emulator.faults.effect import Effect
-from fal_async.emulator.faults.fields import (
+from fal_async.emulator.faults.fault_fields import (
     ANY,
     CUTS,
     ON,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import ClassVar
 
 import attrs
 
 from fal_async.emulator.faults.effect import InTheMiddle, Piece, Step
-from fal_async.emulator.faults.fields import needed
+from fal_async.emulator.faults.fault_fields import needed
 from fal_async.emulator.wire.realtime_frames import encode as encode_frame
 from fal_async.emulator.wire.sse import Event, encode
 
@@ -15,7 +16,7 @@ from fal_async.emulator.wire.sse import Event, encode
 @attrs.frozen(kw_only=True)
 class ExtraEvent(InTheMiddle):
     kind = "event"
-    operations = frozenset({"stream", "websocket"})
+    operations: ClassVar[frozenset[str]] = frozenset({"stream", "websocket"})
 
     body: str | None
     event_type: str | None
@@ -27,7 +28,7 @@ class ExtraEvent(InTheMiddle):
 @attrs.frozen(kw_only=True)
 class ExtraFrame(InTheMiddle):
     kind = "frame"
-    operations = frozenset({"realtime"})
+    operations: ClassVar[frozenset[str]] = frozenset({"realtime"})
 
     body: str = attrs.field(validator=needed)
     binary: bool
@@ -40,7 +41,7 @@ class ExtraFrame(InTheMiddle):
 @attrs.frozen(kw_only=True)
 class WsClose(InTheMiddle):
     kind = "ws_close"
-    operations = frozenset({"realtime"})
+    operations: ClassVar[frozenset[str]] = frozenset({"realtime"})
 
     code: int = attrs.field(validator=needed)
     body: str | None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import repeat
+from typing import ClassVar
 
 import attrs
 
@@ -14,8 +15,8 @@ from fal_async.emulator.wire.sse import cut_in_character, cut_in_event
 @attrs.frozen(kw_only=True)
 class Refuse(Effect):
     kind = "refuse"
-    ending = "reset"
-    read_share = 0.0
+    ending: ClassVar[str | None] = "reset"
+    read_share: ClassVar[float] = 0.0
 
     seconds: float
 
@@ -45,12 +46,12 @@ class _Broken(InTheMiddle):
 
 class Reset(_Broken):
     kind = "reset"
-    ending = "reset"
+    ending: ClassVar[str | None] = "reset"
 
 
 class Close(_Broken):
     kind = "close"
-    ending = "close"
+    ending: ClassVar[str | None] = "close"
 
 
 @attrs.frozen(kw_only=True)
@@ -84,7 +85,7 @@ class Stall(InTheMiddle):
 class Drip(Effect):
     kind = "drip"
     # A session's frames are whole: their bytes have no pauses between them.
-    operations = EVERYWHERE - {"realtime"}
+    operations: ClassVar[frozenset[str]] = EVERYWHERE - {"realtime"}
 
     seconds: float
 

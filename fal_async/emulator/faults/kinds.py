@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from fal_async.emulator.faults.effect import Effect
-from fal_async.emulator.faults.fields import ANY
+from fal_async.emulator.faults.fault_fields import ANY
 from fal_async.emulator.faults.insertions import ExtraEvent, ExtraFrame, WsClose
 from fal_async.emulator.faults.interruptions import Close, Drip, Refuse, Reset, Stall, Truncate
 from fal_async.emulator.faults.replacements import Balance, Html, OtherAnswer, Redirect, Vanish
@@ -42,7 +42,7 @@ def _defaults_of(effect: type[Effect]) -> dict[str, Any]:
 
 
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    kind: defaults for kind, effect in KINDS.items() if (defaults := _defaults_of(effect))
+    kind: _defaults_of(effect) for kind, effect in KINDS.items() if _defaults_of(effect)
 }
 """Where a kind's default is not the field's: what the constructors of `Fault` say too."""
 

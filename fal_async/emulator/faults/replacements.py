@@ -5,12 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 
 from fal_async.emulator.faults.effect import Effect
-from fal_async.emulator.faults.fields import http_status, needed
+from fal_async.emulator.faults.fault_fields import http_status, needed
 from fal_async.emulator.wire.answers import (
     Answer,
     balance_exhausted,
@@ -37,7 +37,7 @@ _TYPES = {
 class _Replacement(Effect):
     """`taken`: the request is executed all the same."""
 
-    read_share = 1.0
+    read_share: ClassVar[float] = 1.0
 
     taken: bool
 

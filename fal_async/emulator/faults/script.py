@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import attrs
 
 from fal_async.emulator.faults.fault import Fault
-from fal_async.emulator.faults.fields import ANY
+from fal_async.emulator.faults.fault_fields import ANY
 from fal_async.emulator.faults.kinds import check_operation
 
 _WIRE_KINDS = frozenset({"index", "admin"})
@@ -34,7 +34,7 @@ class FaultScript:
     def __init__(self, seed: int = 0) -> None:
         self._entries: list[_Entry] = []
         self._random = random.Random(seed)
-        self.struck = 0
+        self.struck: int = 0
         """How many calls got a fault so far."""
 
     def __iter__(self) -> Iterator[Fault]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import attrs
 
 from fal_async.emulator.faults.effect import EVERYWHERE, Effect, InTheMiddle, Piece, Step
-from fal_async.emulator.faults.fields import needed
+from fal_async.emulator.faults.fault_fields import needed
 from fal_async.emulator.wire.answers import Answer, json_answer
 from fal_async.emulator.wire.routing import FAL_HOSTS
 from fal_async.emulator.wire.sse import cut_in_event
@@ -51,7 +51,7 @@ class WrongJson(InTheMiddle):
 @attrs.frozen(kw_only=True)
 class ContentType(Effect):
     kind = "content_type"
-    operations = EVERYWHERE - {"realtime"}
+    operations: ClassVar[frozenset[str]] = EVERYWHERE - {"realtime"}
 
     body: str = attrs.field(validator=needed)
 
@@ -83,7 +83,7 @@ class _Spoilt(Effect):
 class _OtherFields(_Spoilt):
     """Fields of a model's own values are changed as well."""
 
-    operations = _WITH_A_DOCUMENT
+    operations: ClassVar[frozenset[str]] = _WITH_A_DOCUMENT
 
     def value(self, value: Any) -> Any:
         return self.changed(value) if isinstance(value, dict) else value
@@ -112,7 +112,7 @@ class Replace(_OtherFields):
 @attrs.frozen(kw_only=True)
 class Word(_Spoilt):
     kind = "word"
-    operations = _WITH_A_DOCUMENT - {"realtime", "websocket"}
+    operations: ClassVar[frozenset[str]] = _WITH_A_DOCUMENT - {"realtime", "websocket"}
 
     body: str = attrs.field(validator=needed)
 
@@ -123,7 +123,7 @@ class Word(_Spoilt):
 @attrs.frozen(kw_only=True)
 class Back(_Spoilt):
     kind = "back"
-    operations = _WITH_A_DOCUMENT - {"realtime", "websocket"}
+    operations: ClassVar[frozenset[str]] = _WITH_A_DOCUMENT - {"realtime", "websocket"}
 
     position: int
 
@@ -134,7 +134,7 @@ class Back(_Spoilt):
 
 class Duplicate(_Spoilt):
     kind = "duplicate"
-    operations = frozenset({"status", "status_stream"}) | _STREAMED | _OF_THE_MODEL
+    operations: ClassVar[frozenset[str]] = frozenset({"status", "status_stream"}) | _STREAMED | _OF_THE_MODEL
     copies = 2
 
     def changed(self, document: dict[str, Any]) -> dict[str, Any]:
@@ -149,7 +149,7 @@ class Duplicate(_Spoilt):
 @attrs.frozen(kw_only=True)
 class ForeignUrls(_Spoilt):
     kind = "foreign_urls"
-    operations = frozenset({"submit", "status", "status_stream"}) | _OF_THE_MODEL
+    operations: ClassVar[frozenset[str]] = frozenset({"submit", "status", "status_stream"}) | _OF_THE_MODEL
 
     url: str = attrs.field(validator=needed)
 

@@ -124,7 +124,9 @@ class JobContext:
     def __init__(self, job: Job, *, speed: float, files: FileKeeper) -> None:
         self._job, self._files = job, files
         self.speed = speed
-        self.request_id, self.endpoint_id, self.headers = job.request_id, job.endpoint_id, job.headers
+        self.request_id: str = job.request_id
+        self.endpoint_id: str = job.endpoint_id
+        self.headers: Mapping[str, str] = job.headers
 
     @property
     def via(self) -> str:

@@ -18,7 +18,7 @@ from fal_async.emulator.jobs.served import Served
 from fal_async.emulator.jobs.waiting_line import WaitingLine
 from fal_async.emulator.wire.answers import CANCELLED, Answer, ModelError, request_error
 
-logger = logging.getLogger("fal_async.emulator")
+logger: logging.Logger = logging.getLogger("fal_async.emulator")
 
 Work = Callable[[Any, JobContext], Awaitable[Any]]
 """What a runner does: the endpoint's plain call, a stream, a session, a call of an application."""

@@ -113,7 +113,8 @@ class Sender:
         self._busy = self._broken_off = self._binary = False
         self._written = 0
         self._written_before = 0
-        self.begun = self.finished = False
+        self.begun: bool = False
+        self.finished: bool = False
 
     async def work(self, endpoint: Endpoint, input: Any, job: JobContext) -> None:
         """The headers leave with the first value: whatever fails before it is an ordinary error."""

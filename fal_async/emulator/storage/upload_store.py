@@ -27,7 +27,8 @@ class BadUpload(Exception):
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
-        self.status, self.detail = status, detail
+        self.status: int = status
+        self.detail: str = detail
 
 
 @attrs.frozen(kw_only=True)
@@ -60,8 +61,9 @@ class UploadStore:
     """min_part_size: bytes that every part but the last must have; fal documents no limit, S3 has 5 MiB."""
 
     def __init__(self, *, token_lifetime: float, min_part_size: int) -> None:
-        self.token_lifetime, self.min_part_size = token_lifetime, min_part_size
-        self.defaults = Lifecycle()
+        self.token_lifetime: float = token_lifetime
+        self.min_part_size: int = min_part_size
+        self.defaults: Lifecycle = Lifecycle()
         self.uploads: dict[str, Upload] = {}
         self._tokens: dict[str, float] = {}
         self._signed: dict[str, tuple[str, float]] = {}

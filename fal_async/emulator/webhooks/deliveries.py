@@ -23,7 +23,7 @@ from fal_async.emulator.jobs.job_store import JobStore
 from fal_async.emulator.webhooks.signing import WebhookKeys
 from fal_async.emulator.wire.answers import Answer
 
-logger = logging.getLogger("fal_async.emulator")
+logger: logging.Logger = logging.getLogger("fal_async.emulator")
 _KEPT_ATTEMPTS = 10_000
 
 
@@ -91,7 +91,7 @@ class Webhooks:
 
     def __init__(self, *, jobs: JobStore, policy: WebhookPolicy, speed: float) -> None:
         self.automatic = True
-        self.keys = WebhookKeys()
+        self.keys: WebhookKeys = WebhookKeys()
         self._jobs, self._policy, self._speed = jobs, policy, speed
         self._attempts: deque[WebhookAttempt] = deque(maxlen=_KEPT_ATTEMPTS)
         self._under_way: set[asyncio.Task[Any]] = set()

@@ -53,7 +53,10 @@ class ModelError(Exception):
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(f"{status} {error_type or ''} {detail if isinstance(detail, str) else ''}".strip())
-        self.status, self.detail, self.error_type, self.headers = status, detail, error_type, headers or {}
+        self.status: int = status
+        self.detail: Sequence[Mapping[str, Any]] | str = detail
+        self.error_type: str | None = error_type
+        self.headers: Mapping[str, str] = headers or {}
 
     def answer(self) -> Answer:
         detail = self.detail if isinstance(self.detail, str) else list(self.detail)

@@ -61,7 +61,8 @@ class Entry:
 
 class Recorder:
     def __init__(self, *, record: bool, limit: int, max_bytes: int = MAX_BYTES) -> None:
-        self.keeps, self._limit, self._max_bytes = record, limit, max_bytes
+        self.keeps: bool = record
+        self._limit, self._max_bytes = limit, max_bytes
         self._entries: deque[Entry] = deque()
         self._bytes = 0
         self._counts: Counter[str] = Counter()

@@ -10,12 +10,12 @@ from urllib.parse import quote
 from fal_async.checks import check_int, check_kind
 from fal_async.config import Hosts
 from fal_async.errors import ConfigurationError
-from fal_async.options import StorageSettings
 from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
 from fal_async.protocol.json_input import encode_json
 from fal_async.protocol.options import JSON_HEADERS
 from fal_async.protocol.origins import without_query
 from fal_async.protocol.storage.uploads import json_object, text_field
+from fal_async.storage_settings import StorageSettings
 
 MAX_SIGNED = 604_800
 """Seconds that a signed URL is good for at most: 7 days (protocol 7.4)."""

@@ -12,7 +12,6 @@ import attrs
 from fal_async.checks import check_kind
 from fal_async.config import Hosts
 from fal_async.errors import ResponseDecodeError
-from fal_async.options import StorageSettings
 from fal_async.protocol.fields import iso_seconds
 from fal_async.protocol.http import JSON_TYPE, BodyFactory, HttpRequest, HttpResponse, Operation
 from fal_async.protocol.json_input import encode_json
@@ -20,6 +19,7 @@ from fal_async.protocol.options import JSON_HEADERS
 from fal_async.protocol.origins import origin_of
 from fal_async.protocol.storage.media import header_name
 from fal_async.protocol.storage.multipart import MultipartTarget, SentPart
+from fal_async.storage_settings import StorageSettings
 
 STORAGE_TYPE = "fal-cdn-v3"
 LIFECYCLE_HEADERS = ("X-Fal-Object-Lifecycle", "X-Fal-Object-Lifecycle-Preference")

@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from fal_async.emulator import Emulator, Fault
-from fal_async.emulator.faults.fields import ANY, ON
+from fal_async.emulator.faults.fault_fields import ANY, ON
 from fal_async.emulator.faults.kinds import KINDS
 from fal_async.emulator.faults.script import FaultScript
 from fal_async.emulator.wire.routing import OPERATIONS

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fal_async.emulator import Fault
-from fal_async.emulator.faults.fields import ON
+from fal_async.emulator.faults.fault_fields import ON
 from fal_async.emulator.faults.kinds import DEFAULTS, KINDS
 from fal_async.emulator.faults.script import FaultScript
 

@@ -8,7 +8,6 @@ import pytest
 
 from fal_async.config import Hosts, RetryPolicy
 from fal_async.errors import ConfigurationError, ResponseDecodeError
-from fal_async.options import StorageSettings
 from fal_async.protocol.api_errors import error_of
 from fal_async.protocol.http import HttpRequest, HttpResponse
 from fal_async.protocol.retry import Verdict, judge
@@ -17,6 +16,7 @@ from fal_async.protocol.storage import uploads as storage
 from fal_async.protocol.storage.downloads import Progress, download_request
 from fal_async.protocol.storage.multipart import MultipartTarget, SentPart
 from fal_async.protocol.storage.uploads import CdnToken, FileSpec
+from fal_async.storage_settings import StorageSettings
 
 FAL = Hosts()
 LOCAL = Hosts.local("http://127.0.0.1:1")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Any, Generic
@@ -13,12 +12,11 @@ from typing import Any, Generic
 import attrs
 
 from fal_async.config import RetryPolicy, Timeouts
-from fal_async.errors import FalError, ResponseDecodeError, SessionStateError, StreamError, TransportError
+from fal_async.errors import FalError, ResponseDecodeError, SessionStateError, StreamError
 from fal_async.models import T
 from fal_async.protocol.http import HttpRequest
-from fal_async.protocol.sse import ServerSentEvent, SSEDecoder
+from fal_async.protocol.sse import ServerSentEvent
 from fal_async.protocol.streaming import (
-    KEPT,
     MARKS,
     BodyKind,
     Kept,
@@ -31,11 +29,10 @@ from fal_async.protocol.streaming import (
     raw_decode,
 )
 from fal_async.protocol.structure import structure
-from fal_async.transport import OpenResponse, Transport
+from fal_async.streaming.source import Item, SourceFailure, StreamSource
+from fal_async.transport import Transport
 
 RawItem = ServerSentEvent | bytes
-_Item = ServerSentEvent | str | bytes
-"""Text: an event that is nothing but this data."""
 _ONE_READER = "another task is reading this stream: only one can"
 
 
@@ -87,7 +84,7 @@ class EventStream(Generic[T]):
         self.begin = begin
         self._output_type: Any = None
         self._exits = contextlib.AsyncExitStack()
-        self._source: _Source | None = None
+        self._source: StreamSource | None = None
         self._opening = self._closed = self._in_block = False
         self._ended = self._cancelled = False  # by the model, in order; by whoever waited
         self._failure: FalError | None = None
@@ -149,7 +146,7 @@ class EventStream(Generic[T]):
             self._source = None
         self._exits = contextlib.AsyncExitStack()
 
-    async def _opened(self) -> _Source | None:
+    async def _opened(self) -> StreamSource | None:
         if self._source is None and not self._closed:
             if self._opening:
                 raise SessionStateError(_ONE_READER)  # a second request would be paid for as well
@@ -163,7 +160,7 @@ class EventStream(Generic[T]):
                 raise
         return self._source
 
-    async def _open(self) -> _Source:
+    async def _open(self) -> StreamSource:
         made = await self.begin()
         self.endpoint_id, self._output_type = made.request.endpoint_id, made.output_type
         # Until it begins, the model may be waiting for a runner, as with a direct run.
@@ -174,13 +171,13 @@ class EventStream(Generic[T]):
         kind = body_kind(self.headers)
         if kind is BodyKind.PAGE:
             raise self._error("the answer is an HTML page, not a stream: is there a gateway in between?")
-        return _Source(response, kind, made.idle_timeout, self._kept)
+        return StreamSource(response, kind, made.idle_timeout, self._kept)
 
     async def _next_raw(self) -> RawItem:
         item = await self._next_item()
         return ServerSentEvent(data=item) if isinstance(item, str) else item
 
-    async def _next_item(self) -> _Item:
+    async def _next_item(self) -> Item:
         source = await self._opened()
         if source is None or self._closed:
             if self._cancelled:
@@ -190,7 +187,7 @@ class EventStream(Generic[T]):
             raise SessionStateError(_ONE_READER)
         try:
             item = await source.next()
-        except _Fault as fault:
+        except SourceFailure as fault:
             await self.aclose()
             raise self._error(fault.message, fault.reason) from fault.__cause__
         except BaseException as error:
@@ -282,107 +279,3 @@ class _Iteration(AsyncIterator[Any]):
         # At the end of the interpreter there may be no loop to close anything in.
         with contextlib.suppress(RuntimeError):
             self._stream.abandon()
-
-
-class _Fault(Exception):
-    """Why the body is of no more use; the stream makes a `StreamError` of it."""
-
-    def __init__(self, message: object, reason: str) -> None:
-        super().__init__()
-        self.message, self.reason = message, reason
-
-
-class _Source:
-    """The body of an answer as items: events, or chunks."""
-
-    def __init__(self, response: OpenResponse, kind: BodyKind, idle_timeout: float, kept: Kept) -> None:
-        self._response, self._kind, self._idle_timeout, self._kept = response, kind, idle_timeout, kept
-        self._chunks = response.chunks()
-        self._decoder = SSEDecoder()
-        self.ready: deque[_Item] = deque()
-        """What has arrived and was not asked for yet."""
-        self._unseen = 0  # bytes since what is kept was last looked through
-        self._whole: list[bytes] = []
-        self._over = self._idle = False
-        self._loop = asyncio.get_running_loop()
-        self._watch: asyncio.TimerHandle | None = None
-        self._waits_since: float | None = None
-
-    @property
-    def waited_for(self) -> bool:
-        """Whether a task waits for the next chunk."""
-        return self._waits_since is not None
-
-    async def next(self) -> _Item | None:
-        """None at the end. `_Fault` where the body breaks off, stalls, or is too large."""
-        while not self.ready:
-            if self._over:
-                return None
-            chunk = await self._chunk()
-            if chunk is None:
-                self._finish()
-            else:
-                self._take(chunk)
-        return self.ready.popleft()
-
-    def close(self) -> None:
-        self._over = True
-        self.ready.clear()
-        if self._watch is not None:
-            self._watch.cancel()
-        self._response.close()
-
-    async def aclose(self) -> None:
-        self.close()
-        # Another task may be in it: the closed response has ended that one's wait already.
-        with contextlib.suppress(RuntimeError):
-            await self._chunks.aclose()
-
-    async def _chunk(self) -> bytes | None:
-        # Comments count as well: a server that sends keep-alives is not idle.
-        self._waits_since = self._loop.time()
-        if self._watch is None:
-            self._watch = self._loop.call_later(self._idle_timeout, self._look)
-        try:
-            return await anext(self._chunks, None)
-        except TransportError as error:
-            if self._idle:
-                raise _Fault(f"nothing came for {self._idle_timeout:g} s (idle_timeout)", "idle") from error
-            raise _Fault(f"the stream broke off: {error.message}", "cut") from error
-        finally:
-            self._waits_since = None
-
-    def _look(self) -> None:
-        """One timer that looks now and then, in place of one that is set and cancelled for each chunk."""
-        self._watch = None
-        if self._over:
-            return
-        waited = 0.0 if self._waits_since is None else self._loop.time() - self._waits_since
-        if waited < self._idle_timeout:
-            self._watch = self._loop.call_later(self._idle_timeout - waited, self._look)
-        else:
-            self._idle = True
-            self._response.close()  # whoever waits gets an error
-
-    def _take(self, chunk: bytes) -> None:
-        self._unseen += len(chunk)
-        if self._unseen > KEPT // 4:
-            self._kept.trim()
-            self._unseen = 0
-        if self._kind is BodyKind.CHUNKS:
-            self.ready.append(chunk)
-        elif self._kind is BodyKind.JSON:
-            self._whole.append(chunk)
-        else:
-            try:
-                self.ready.extend(self._decoder.feed_light(chunk))
-            except ResponseDecodeError as error:
-                raise _Fault(error.message, "too_large") from error
-
-    def _finish(self) -> None:
-        self._over = True
-        if self._kind is BodyKind.JSON:
-            text = b"".join(self._whole).decode("utf-8", "replace")
-            self.ready.append(text)
-        elif self._decoder.incomplete:
-            raise _Fault("the stream ended in the middle of an event", "cut")

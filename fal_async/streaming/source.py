@@ -1,0 +1,122 @@
+"""The body of a stream's answer, as items: events, or chunks of bytes (protocol 5.1)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+
+from fal_async.errors import ResponseDecodeError, TransportError
+from fal_async.protocol.sse import ServerSentEvent, SSEDecoder
+from fal_async.protocol.streaming import KEPT, BodyKind, Kept
+from fal_async.transport import OpenResponse
+
+Item = ServerSentEvent | str | bytes
+"""Text: an event that is nothing but this data."""
+
+
+class SourceFailure(Exception):
+    """Why the body is of no more use; the stream makes a `StreamError` of it."""
+
+    def __init__(self, message: object, reason: str) -> None:
+        super().__init__()
+        self.message: object = message
+        self.reason: str = reason
+
+
+class StreamSource:
+    """The body of an answer as items: events, or chunks."""
+
+    def __init__(self, response: OpenResponse, kind: BodyKind, idle_timeout: float, kept: Kept) -> None:
+        self._response, self._kind, self._idle_timeout, self._kept = response, kind, idle_timeout, kept
+        self._chunks = response.chunks()
+        self._decoder = SSEDecoder()
+        self.ready: deque[Item] = deque()
+        """What has arrived and was not asked for yet."""
+        self._unseen = 0  # bytes since what is kept was last looked through
+        self._whole: list[bytes] = []
+        self._over = self._idle = False
+        self._loop = asyncio.get_running_loop()
+        self._watch: asyncio.TimerHandle | None = None
+        self._waits_since: float | None = None
+
+    @property
+    def waited_for(self) -> bool:
+        """Whether a task waits for the next chunk."""
+        return self._waits_since is not None
+
+    async def next(self) -> Item | None:
+        """None at the end. `SourceFailure` where the body breaks off, stalls, or is too large."""
+        while not self.ready:
+            if self._over:
+                return None
+            chunk = await self._chunk()
+            if chunk is None:
+                self._finish()
+            else:
+                self._take(chunk)
+        return self.ready.popleft()
+
+    def close(self) -> None:
+        self._over = True
+        self.ready.clear()
+        if self._watch is not None:
+            self._watch.cancel()
+        self._response.close()
+
+    async def aclose(self) -> None:
+        self.close()
+        # Another task may be in it: the closed response has ended that one's wait already.
+        with contextlib.suppress(RuntimeError):
+            await self._chunks.aclose()
+
+    async def _chunk(self) -> bytes | None:
+        # Comments count as well: a server that sends keep-alives is not idle.
+        self._waits_since = self._loop.time()
+        if self._watch is None:
+            self._watch = self._loop.call_later(self._idle_timeout, self._look)
+        try:
+            return await anext(self._chunks, None)
+        except TransportError as error:
+            if self._idle:
+                raise SourceFailure(
+                    f"nothing came for {self._idle_timeout:g} s (idle_timeout)", "idle"
+                ) from error
+            raise SourceFailure(f"the stream broke off: {error.message}", "cut") from error
+        finally:
+            self._waits_since = None
+
+    def _look(self) -> None:
+        """One timer that looks now and then, in place of one that is set and cancelled for each chunk."""
+        self._watch = None
+        if self._over:
+            return
+        waited = 0.0 if self._waits_since is None else self._loop.time() - self._waits_since
+        if waited < self._idle_timeout:
+            self._watch = self._loop.call_later(self._idle_timeout - waited, self._look)
+        else:
+            self._idle = True
+            self._response.close()  # whoever waits gets an error
+
+    def _take(self, chunk: bytes) -> None:
+        self._unseen += len(chunk)
+        if self._unseen > KEPT // 4:
+            self._kept.trim()
+            self._unseen = 0
+        if self._kind is BodyKind.CHUNKS:
+            self.ready.append(chunk)
+        elif self._kind is BodyKind.JSON:
+            self._whole.append(chunk)
+        else:
+            try:
+                self.ready.extend(self._decoder.feed_light(chunk))
+            except ResponseDecodeError as error:
+                raise SourceFailure(error.message, "too_large") from error
+
+    def _finish(self) -> None:
+        self._over = True
+        if self._kind is BodyKind.JSON:
+            text = b"".join(self._whole).decode("utf-8", "replace")
+            self.ready.append(text)
+        elif self._decoder.incomplete:
+            raise SourceFailure("the stream ended in the middle of an event", "cut")
