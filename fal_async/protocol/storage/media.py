@@ -115,6 +115,7 @@ def check_content_type(value: str | None) -> str | None:
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _NOT_LOCAL = re.compile(r'[<>:"|?*]')
+_AT_THE_ENDS = re.compile(r"^[\s.]+|[\s.]+$")
 _NOT_IN_HEADER = re.compile(r"[^A-Za-z0-9._ ()+=@-]+")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 MAX_NAME = 200
@@ -144,7 +145,7 @@ def header_name(name: str) -> str:
 
 def local_name(name: str) -> str:
     """A name that the server chose, as one that is safe in a folder on any system; never a path."""
-    safe = _NOT_LOCAL.sub("_", plain_name(name)).strip(". ")
+    safe = _AT_THE_ENDS.sub("", _NOT_LOCAL.sub("_", plain_name(name)))
     if _RESERVED.fullmatch(safe):
         safe = f"_{safe}"
     return safe or "file"

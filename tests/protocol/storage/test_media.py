@@ -4,7 +4,7 @@ import base64
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fal_async.errors import ConfigurationError
@@ -90,6 +90,8 @@ def test_any_name_is_safe_in_a_header(name: str) -> None:
 
 
 @given(names)
+@example(".\xa00")
+@example("0\u2003. .")
 def test_any_name_is_safe_on_disk(name: str) -> None:
     safe = local_name(name)
     assert safe
