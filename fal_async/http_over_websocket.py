@@ -18,7 +18,7 @@ from fal_async.protocol.api_errors import error_of
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.http import REQUEST_ID, HttpRequest, HttpResponse, Operation
 from fal_async.protocol.http_over_websocket import Body, End, Exchange, Start, websocket_url
-from fal_async.protocol.json_input import encode_json, input_value
+from fal_async.protocol.json_input import encode_json
 from fal_async.protocol.realtime import BROKEN, Disconnected, close_words
 from fal_async.protocol.results import parse_result
 from fal_async.protocol.sse import SSEDecoder
@@ -98,7 +98,7 @@ class HttpOverWebSocket:
 
     async def send(self, input: Any = None) -> None:
         """Send one input, without waiting for its answer. Files in it are uploaded first."""
-        data = encode_json(await self._files.with_urls(input_value(input)))
+        data = encode_json(await self._files.with_urls(input))
         socket = self._open_socket()
         self.unanswered += 1
         try:

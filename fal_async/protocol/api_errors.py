@@ -85,7 +85,7 @@ def is_gateways_page(status: int, headers: Mapping[str, str]) -> bool:
 
     Not for 401: whoever is in front, the key was refused.
     """
-    return status != 401 and content_type(headers) == "text/html" and REQUEST_ID not in headers
+    return status != 401 and REQUEST_ID not in headers and content_type(headers) == "text/html"
 
 
 def check_from_fal(response: HttpResponse) -> None:

@@ -18,7 +18,7 @@ from fal_async.protocol.api_errors import check_from_fal, error_of
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.following import Following
 from fal_async.protocol.http import HttpRequest, HttpResponse
-from fal_async.protocol.json_input import encode_json, input_value
+from fal_async.protocol.json_input import encode_json
 from fal_async.protocol.polling import RunTimesByEndpoint
 from fal_async.protocol.queue import (
     CANCEL_STATUSES,
@@ -82,7 +82,7 @@ class QueueOperations:
     async def submit(self, new: NewRequest, progress: Progress) -> RequestState:
         """Upload the input's files, then submit (protocol 4.1). `progress` says whether it may have left."""
         inline_below = new.options.inline_below or 0
-        value = await self.files.with_urls(input_value(new.input), inline_below=inline_below)
+        value = await self.files.with_urls(new.input, inline_below=inline_below)
         request = submit_request(
             self.settings, new.endpoint, encode_json(value), new.options, new.webhook_url
         )

@@ -33,7 +33,8 @@ class Subscription:
     async def result(self) -> Result[Any]:
         """Submit it, and follow it to its result."""
         await self.submit()
-        await self.tell_id()
+        if self.on_enqueue is not None:
+            await self.tell_id()
         return await self.follow(self.following)
 
     async def submit(self) -> None:
@@ -46,8 +47,7 @@ class Subscription:
 
     async def tell_id(self) -> None:
         """Call the caller's `on_enqueue`."""
-        if self.on_enqueue is not None:
-            await notify(self.on_enqueue, self.state.request_id)
+        await notify(self.on_enqueue, self.state.request_id)
 
     async def follow(self, following: Following) -> Result[Any]:
         """Follow it to its end, and fetch its result."""

@@ -14,7 +14,6 @@ from fal_async.models import Result, T
 from fal_async.options import CallOptions, QueueOptions, RunOptions, clean_headers, documented
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.following import Following, SubscribeMode
-from fal_async.protocol.json_input import input_value
 from fal_async.protocol.structure import check_output_type
 from fal_async.session.direct_run import DirectRun
 from fal_async.session.view import View
@@ -85,7 +84,7 @@ class Calls:
 
         async def begin() -> Beginning:
             inline_below = call_options.inline_below or 0
-            value = await self._view.files.with_urls(input_value(input), inline_below=inline_below)
+            value = await self._view.files.with_urls(input, inline_below=inline_below)
             return Beginning(
                 transport=self._view.transport,
                 timeouts=self._view.settings.timeouts,

@@ -9,7 +9,6 @@ import attrs
 from fal_async.models import Result
 from fal_async.options import CallOptions
 from fal_async.protocol.endpoint import EndpointId
-from fal_async.protocol.json_input import input_value
 from fal_async.protocol.run import parse_run, run_request
 from fal_async.session.view import View
 from fal_async.transport.progress import Progress
@@ -30,7 +29,7 @@ class DirectRun:
     async def result(self) -> Result[Any]:
         """Send it once, and give its answer."""
         view, inline_below = self.view, self.options.inline_below or 0
-        value = await view.files.with_urls(input_value(self.input), inline_below=inline_below)
+        value = await view.files.with_urls(self.input, inline_below=inline_below)
         request = run_request(view.settings, self.endpoint, value, self.options, self.method)
         response = await view.transport.send(request, retry=self.options.retry, progress=self.progress)
         return parse_run(response, self.endpoint, self.output_type, view.files)

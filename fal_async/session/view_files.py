@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fal_async.models import OutputFile
-from fal_async.protocol.json_input import is_flat
+from fal_async.protocol.json_input import input_value, is_flat
 
 if TYPE_CHECKING:
     from fal_async.storage import Storage
@@ -25,9 +25,10 @@ class SessionFiles:
     def __init__(self, owner: _HasStorage) -> None:
         self._owner = owner
 
-    async def with_urls(self, value: Any, *, inline_below: int = 0) -> Any:
-        if is_flat(value):
-            return value
+    async def with_urls(self, input: Any, *, inline_below: int = 0) -> Any:
+        if is_flat(input):
+            return input
+        value = input_value(input)
         from fal_async.protocol.storage.input_files import find_files
 
         if not find_files(value):

@@ -19,8 +19,14 @@ FAILURES = (aiohttp.ClientError, TimeoutError, OSError, UnicodeError)
 """The last one is the look-up's, for a host name that can be none."""
 
 
-class aiohttp_errors:  # as `contextlib.suppress`; no generator: it is on the path of each request
-    """Failures of aiohttp's that leave this block are raised as ours, with the original as their cause."""
+def raise_as_ours(call: Call, error: BaseException) -> None:
+    """Raise ours for a failure of aiohttp's, with the original as its cause. Other errors: nothing."""
+    if isinstance(error, FAILURES) and not isinstance(error, FalError):
+        raise transport_error(call, error) from error
+
+
+class aiohttp_errors:  # as `contextlib.suppress`
+    """Failures of aiohttp's that leave this block are raised as ours."""
 
     __slots__ = ("_call",)
 
@@ -31,8 +37,8 @@ class aiohttp_errors:  # as `contextlib.suppress`; no generator: it is on the pa
         """Nothing to prepare."""
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, FAILURES) and not isinstance(error, FalError):
-            raise transport_error(self._call, error) from error
+        if error is not None:
+            raise_as_ours(self._call, error)
 
 
 class BrokenOff(aiohttp.ClientConnectionError):

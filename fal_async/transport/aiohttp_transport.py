@@ -12,7 +12,7 @@ from fal_async.auth.credentials import KeySource
 from fal_async.config import RetryPolicy, Settings, Timeouts
 from fal_async.errors import FalError, RequestRef
 from fal_async.protocol.api_errors import error_of
-from fal_async.protocol.http import REQUEST_ID, HttpRequest, HttpResponse, Operation
+from fal_async.protocol.http import PAID, REQUEST_ID, HttpRequest, HttpResponse, Operation
 from fal_async.transport import Transport
 from fal_async.transport.attempt import LONG, Call
 from fal_async.transport.exchange import Exchange, notice_closed_connections
@@ -172,7 +172,8 @@ class AiohttpTransport(Transport):
         return response
 
     async def _passed_on(self, call: Call) -> aiohttp.ClientResponse:
-        await notice_closed_connections(call.request)
+        if call.request.operation in PAID:
+            await notice_closed_connections(call.request)
         response = await self._exchange.request(call, call.request.url)
         call.seen_id = response.headers.get(REQUEST_ID)
         return response

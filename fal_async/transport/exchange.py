@@ -19,6 +19,7 @@ from fal_async.transport.aiohttp_errors import (
     BrokenOff,
     aiohttp_errors,
     never_connected,
+    raise_as_ours,
     sent_once,
     transport_error,
     unreachable,
@@ -48,18 +49,18 @@ class Exchange:
         clock = asyncio.timeout(silence)
         response: aiohttp.ClientResponse | None = None
         try:
-            with aiohttp_errors(call):
-                async with clock:
-                    response = await self._begin(call)
-                    if response.content.is_eof():
-                        body = await response.read()
-                    else:
-                        with self._pool.reading(response):
-                            end = None if total is None else began + total
-                            body = await read_in_time(response, clock, silence, end)
-        except BaseException:
+            async with clock:
+                response = await self._begin(call)
+                if response.content.is_eof():
+                    body = await response.read()
+                else:
+                    with self._pool.reading(response):
+                        end = None if total is None else began + total
+                        body = await read_in_time(response, clock, silence, end)
+        except BaseException as error:
             if response is not None:
                 response.close()  # at once, also where the caller is cancelled: it stops what runs for it
+            raise_as_ours(call, error)
             raise
         return HttpResponse(
             status=response.status, headers=lower_names(response.headers), body=body, attempts=call.attempts
@@ -74,7 +75,8 @@ class Exchange:
     async def _begin(self, call: Call) -> aiohttp.ClientResponse:
         """Up to the answer's headers. A read that is redirected within its own origin is followed."""
         request, url = call.request, call.request.url
-        await notice_closed_connections(request)
+        if request.operation in PAID:
+            await notice_closed_connections(request)
         call.progress.began_at = time.time()
         for _ in range(_MAX_REDIRECTS):
             response = await self.request(call, url)
@@ -137,9 +139,8 @@ class Exchange:
 async def notice_closed_connections(request: HttpRequest) -> None:
     """On an idle connection that the server has closed meanwhile, a paid request would break, and nobody would
     know whether it was taken: the loop takes note of such connections first."""
-    if request.operation in PAID:
-        for _ in range(_STEPS_TO_NOTICE if request.url.startswith("https") else _STEPS_TO_NOTICE_PLAIN):
-            await asyncio.sleep(0)
+    for _ in range(_STEPS_TO_NOTICE if request.url.startswith("https") else _STEPS_TO_NOTICE_PLAIN):
+        await asyncio.sleep(0)
 
 
 @functools.lru_cache(maxsize=64)
