@@ -217,7 +217,7 @@ class HttpOverWebSocket:
         return self._socket
 
     def _lost(self, code: int, reason: str) -> RealtimeError:
-        words = close_words(code, reason).replace("realtime connection", "WebSocket", 1)
+        words = close_words(code, reason, "WebSocket")
         return RealtimeError(
             f"{words}, with {self.unanswered} answer(s) still to come",
             code=code,

@@ -17,6 +17,8 @@ from fal_async.emulator import Emulator
 # No test asserts a time: on a busy machine an example takes what it takes.
 settings.register_profile("any-machine", deadline=None)
 settings.load_profile("any-machine")
+STEPS_TO_END = 3
+"""Steps of the event loop in which things end by themselves, such as a closed connection's last callback."""
 
 
 def pytest_collection_finish() -> None:
@@ -47,7 +49,7 @@ def no_open_sockets(request: pytest.FixtureRequest) -> Iterator[None]:
 async def no_tasks_left() -> AsyncIterator[None]:
     """Asked for by the fixtures below, so that it looks after they have closed what they opened."""
     yield
-    for _ in range(3):  # what ends by itself in the next steps, such as a closed connection's last callback
+    for _ in range(STEPS_TO_END):
         await asyncio.sleep(0)
     assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
     assert open_generators() == []

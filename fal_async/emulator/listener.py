@@ -21,6 +21,8 @@ _BACKLOG = 8192
 """Ten thousand clients may connect in one breath; the kernel lowers it to what it allows."""
 _KEEP_ALIVE = 300.0
 """App servers keep idle connections 300 s (protocol 13)."""
+_STEPS_TO_ACCEPT = 3
+"""Steps of the event loop until what was accepted in this one is a connection."""
 _HANDSHAKE_LIMIT = 2.0
 """Seconds that a TLS handshake or its ending may take."""
 
@@ -179,8 +181,7 @@ class Listener:
     async def _leave(self) -> None:
         server = self._running()
         server.away = True
-        # What was accepted in this very step becomes a connection only in the next ones.
-        for _ in range(3):
+        for _ in range(_STEPS_TO_ACCEPT):
             await asyncio.sleep(0)
         self.drop_connections()
         if server.transports:

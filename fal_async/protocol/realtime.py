@@ -186,7 +186,6 @@ def is_lost(code: int) -> bool:
     return code in _LOST
 
 
-def close_words(code: int, reason: str) -> str:
-    if code == BROKEN:
-        return "the realtime connection broke" + (f": {reason}" if reason else "")
-    return f"the realtime connection was closed with code {code}" + (f": {reason}" if reason else "")
+def close_words(code: int, reason: str, what: str = "realtime connection") -> str:
+    how = "broke" if code == BROKEN else f"was closed with code {code}"
+    return f"the {what} {how}" + (f": {reason}" if reason else "")

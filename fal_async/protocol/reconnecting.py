@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import deque
-from collections.abc import Callable
 from typing import Any, Literal
 
 import attrs
@@ -129,9 +128,12 @@ class InFlight:
 
     def __init__(self) -> None:
         self._sent: deque[Outgoing] = deque(maxlen=MAX_IN_FLIGHT)
-        self.add: Callable[[Outgoing], None] = self._sent.append
         self.fruitful: bool = False
         """Whether this connection has brought a message."""
+
+    def add(self, outgoing: Outgoing) -> None:
+        """It was sent."""
+        self._sent.append(outgoing)
 
     def remove(self, outgoing: Outgoing) -> None:
         """It was not sent after all."""

@@ -113,8 +113,10 @@ class Kept:
     def __init__(self, limit: int = KEPT) -> None:
         self._limit, self._gone = limit, 0
         self._pieces: deque[str | bytes] = deque()
-        self.add: Callable[[str | bytes], None] = self._pieces.append
-        """Text is an event's JSON. Nothing is forgotten before `trim`."""
+
+    def add(self, piece: str | bytes) -> None:
+        """Keep one more. A str is an event's JSON. Nothing is forgotten before `trim`."""
+        self._pieces.append(piece)
 
     @property
     def count(self) -> int:

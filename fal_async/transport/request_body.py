@@ -6,7 +6,7 @@ import io
 from typing import Any
 
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.payload import BytesIOPayload, BytesPayload
+from aiohttp.payload import BytesIOPayload, BytesPayload, Payload
 
 from fal_async.protocol.http import HttpRequest
 from fal_async.transport.progress import Progress
@@ -14,37 +14,27 @@ from fal_async.transport.progress import Progress
 _LARGE = 512 * 1024
 
 
-class _Marked(BytesPayload):
+class _Telling(Payload):
     """Notes that its first byte is about to leave. Before that, the server has no request that it could take:
     aiohttp holds the headers back until the body comes, and headers without their body are no request."""
 
-    def __init__(self, data: bytes, progress: Progress) -> None:
-        super().__init__(data)
-        self._progress = progress
+    progress: Progress
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        self._progress.leaves()
-        await super().write(writer)
+        self.progress.leaves()
+        await super().write(writer)  # type: ignore[safe-super]  # the kinds below have it
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        self._progress.leaves()
+        self.progress.leaves()
         await super().write_with_length(writer, content_length)
 
 
-class _MarkedInPieces(BytesIOPayload):
-    """The same for a large body, sent in pieces: the loop is not held up by one big write."""
+class _Whole(_Telling, BytesPayload):
+    """A body that is written at once."""
 
-    def __init__(self, data: bytes, progress: Progress) -> None:
-        super().__init__(io.BytesIO(data))
-        self._progress = progress
 
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        self._progress.leaves()
-        await super().write(writer)
-
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        self._progress.leaves()
-        await super().write_with_length(writer, content_length)
+class _InPieces(_Telling, BytesIOPayload):
+    """A large body, written in pieces: the loop is not held up by one big write."""
 
 
 def body_of(request: HttpRequest, progress: Progress) -> Any:
@@ -54,4 +44,6 @@ def body_of(request: HttpRequest, progress: Progress) -> Any:
         return None
     if callable(body):
         return body()
-    return _Marked(body, progress) if len(body) <= _LARGE else _MarkedInPieces(body, progress)
+    payload = _Whole(body) if len(body) <= _LARGE else _InPieces(io.BytesIO(body))
+    payload.progress = progress
+    return payload
