@@ -1,7 +1,8 @@
 """Waiting for a paid request without losing it: the caller's time limit, cancellation, and the remote cancel.
 
 However the wait ends before its result is there, the remote request is cancelled once, within a few seconds,
-and the caller gets the id and is told what became of it.
+and the caller gets the id and is told what became of it. A web
+response whose browser leaves cancels in `integrations/sse.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The one place of the package that reads the environment."""
+"""The one place that reads the environment for a session. (`cli/proxy.py` has a variable of its own.)"""
 
 from __future__ import annotations
 

@@ -185,10 +185,10 @@ def _output_file(url: str, fields: Mapping[Any, Any], path: str) -> OutputFile:
 class Files(Protocol):
     """What a session does with the files in inputs and outputs."""
 
-    async def with_urls(self, input: Any, *, inline_below: int = 0) -> Any:
+    async def with_urls(self, input: Any, *, inline_below: int | None = None) -> Any:
         """What a model gets of the caller's input: its files uploaded, and replaced by their URLs.
 
-        `inline_below`: smaller files (bytes) go inside the input, as `data:` URIs.
+        `inline_below`: smaller files (bytes) go inside the input, as `data:` URIs; None: none does.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""The options of one call to a model: checked when they are made."""
+"""The options of one call to a model: checked when they are made. `protocol/options.py` makes headers of them."""
 
 from __future__ import annotations
 

@@ -32,22 +32,21 @@ class SingleFlight(Generic[V]):
         return self._flight is not None
 
     async def get(self, good: Callable[[V], bool], fetch: Callable[[], Awaitable[V]]) -> V:
-        """The value at hand if it is `good`, else a newly fetched one.
+        """The value at hand if it is `good`, else a newly fetched one, which is not asked whether it is.
 
         Waiters share a failure too: if each retried by itself, the twentieth would wait for twenty time limits.
         Cancellation is not shared: where a fetch was cancelled, the next waiter begins another one.
         """
         while True:
-            flight = self._flight
-            if flight is not None:
-                await flight.landed()
             if self.value is not None and good(self.value):
                 return self.value
+            flight, joined = self._flight, self._flight is not None
             if flight is None:
-                own = self._begin(fetch)
-                await own.landed()
-                return own.task.result()
+                flight = self._begin(fetch)
+            await flight.landed()
             flight.raise_failure()
+            if not joined or not flight.task.cancelled():
+                return flight.task.result()
 
     def start(self, fetch: Callable[[], Awaitable[V]]) -> None:
         """Fetch in the background, unless a fetch is running. It ends by itself or by `aclose`, waiters or not."""

@@ -120,6 +120,30 @@ async def test_left_open_at_collection_is_a_resource_warning(emulator: Emulator)
     await http.close()
 
 
+async def test_a_handle_that_is_kept_keeps_the_connections_without_a_warning(emulator: Emulator) -> None:
+    session = Session(emulator.key, hosts=emulator.hosts)
+    handle = await session.queue.submit(LLM, ASK)
+    http = pool_of(session).http()
+    del session
+    gc.collect()
+    assert (await handle.wait()).data
+    del handle
+    with pytest.warns(ResourceWarning, match="unclosed <Session open"):
+        gc.collect()
+    await http.close()
+
+
+async def test_a_view_of_a_subclass_keeps_what_the_subclass_has() -> None:
+    class Tenant(Session):
+        def __init__(self, name: str) -> None:
+            super().__init__("a:b")
+            self.name = name
+
+    view = Tenant("acme").with_options(tags={"a": "b"})
+    assert isinstance(view, Tenant)
+    assert view.name == "acme"
+
+
 async def test_never_opened_is_no_warning() -> None:
     session = Session("a:b")
     session.queue.handle(LLM, "some-id")
@@ -212,6 +236,7 @@ async def test_a_view_that_fails_leaves_nothing_behind(fal: Session) -> None:
         {"timeout": 0},
         {"retry": 3},
         {"headers": {"a": "b\n"}},
+        {"tags": ["a"]},
         {"credentials": ""},
     ]
     for options in wrong:

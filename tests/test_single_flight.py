@@ -68,12 +68,23 @@ async def test_a_good_value_is_given_without_a_fetch_and_another_is_fetched_for_
     assert source.begun == 2
 
 
-async def test_a_waiter_whose_predicate_refuses_the_shared_value_fetches_its_own() -> None:
+async def test_what_was_fetched_while_a_task_waited_is_its_value_whatever_it_asks_for() -> None:
+    """A thousand tasks that find nothing good enough must not each fetch, one after another."""
     flight, source = SingleFlight[int](), Source()
-    first, second = waiters(flight, source, 1)[0], asyncio.create_task(flight.get(other_than(1), source))
+    tasks = [asyncio.create_task(flight.get(lambda _: False, source)) for _ in range(1000)]
     await steps()
     source.gate.set()
-    assert (await first, await second) == (1, 2)
+    assert set(await asyncio.gather(*tasks)) == {1}
+    assert source.begun == 1
+
+
+async def test_a_good_value_is_given_while_another_one_is_fetched() -> None:
+    flight, source = SingleFlight[int](), Source()
+    flight.value = 7
+    flight.start(source)
+    assert await flight.get(any_value, source) == 7
+    source.gate.set()
+    assert await flight.get(other_than(7), source) == 1
 
 
 async def test_a_failure_is_shared_and_each_waiter_has_an_error_of_its_own() -> None:

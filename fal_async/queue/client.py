@@ -94,7 +94,7 @@ class Queue:
 
     def handle(self, endpoint_id: str, request_id: str) -> RequestHandle:
         """A handle from an id that is known; no request is made. ConfigurationError for what is no id."""
-        return RequestHandle(self._operations, self._operations.known(endpoint_id, request_id))
+        return RequestHandle(self._operations, self._operations.state_by_id(endpoint_id, request_id))
 
     async def find_submission(
         self, error: BaseException, *, exclude: Collection[str] = ()

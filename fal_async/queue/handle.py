@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import attrs
 
 from fal_async.cancellation import Wait, supervise
-from fal_async.checks import check_function
+from fal_async.checks import check_function, check_kind
 from fal_async.config import RetryPolicy
 from fal_async.errors import ConfigurationError
 from fal_async.models import CancelOutcome, QueueStatus, RequestLog, Result, T
@@ -34,8 +34,6 @@ class RequestHandle:
         submitted_at: on the event loop's clock, if it was submitted through this handle.
         retry: the policy it was submitted with, for following it too; None for the session's.
     """
-
-    __slots__ = ("__weakref__", "_operations", "_state")
 
     def __init__(self, operations: QueueOperations, state: RequestState) -> None:
         self._operations, self._state = operations, state
@@ -90,6 +88,11 @@ class RequestHandle:
         """The policy it was submitted with, for following it too; None for the session's."""
         return self._state.retry
 
+    @retry.setter
+    def retry(self, policy: RetryPolicy | None) -> None:
+        check_kind("retry", policy, kind=RetryPolicy, or_none=True)
+        self._state.retry = policy
+
     def __repr__(self) -> str:
         return f"RequestHandle(endpoint_id={self.endpoint_id!r}, request_id={self.request_id!r})"
 
@@ -109,7 +112,7 @@ class RequestHandle:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ConfigurationError("this text is no stored handle: expected what to_json() gave") from error
         operations = fal.queue.handle(endpoint_id, submission.request_id)._operations
-        return cls(operations, operations.submitted(EndpointId.parse(endpoint_id), submission))
+        return cls(operations, operations.state_of(EndpointId.parse(endpoint_id), submission))
 
     async def status(self, *, logs: bool = False) -> QueueStatus:
         """Where it stands now. NotFoundError where fal does not know it (any more)."""

@@ -68,26 +68,26 @@ class QueueOperations:
     def _one_attempt(self) -> RetryPolicy:
         return attrs.evolve(self.settings.retry, max_attempts=1)
 
-    def known(self, endpoint_id: str, request_id: str) -> RequestState:
+    def state_by_id(self, endpoint_id: str, request_id: str) -> RequestState:
         """A request whose id is known. ConfigurationError for what can't be an id."""
         endpoint = EndpointId.parse(endpoint_id)
         urls = rebuilt_urls(self.settings.hosts, endpoint, check_request_id(request_id))
         return RequestState(ref=RequestRef(endpoint_id=endpoint.full, request_id=request_id), urls=urls)
 
-    def submitted(self, endpoint: EndpointId, submission: Submission) -> RequestState:
+    def state_of(self, endpoint: EndpointId, submission: Submission) -> RequestState:
         """A request with the URLs that fal gave for it, as far as they lead to fal."""
         ref = RequestRef(endpoint_id=endpoint.full, request_id=submission.request_id)
         return RequestState(ref=ref, urls=urls_of(self.settings.hosts, endpoint, submission))
 
     async def submit(self, new: NewRequest, progress: Progress) -> RequestState:
         """Upload the input's files, then submit (protocol 4.1). `progress` says whether it may have left."""
-        inline_below = new.options.inline_below or 0
-        value = await self.files.with_urls(new.input, inline_below=inline_below)
+        value = await self.files.with_urls(new.input, inline_below=new.options.inline_below)
         request = submit_request(
             self.settings, new.endpoint, encode_json(value), new.options, new.webhook_url
         )
         response = await self.transport.send(request, retry=new.options.retry, progress=progress)
-        state = self.submitted(new.endpoint, _submission_of(request, response, progress))
+        state = self.state_of(new.endpoint, _submission_of(request, response, progress))
+        new.input = None  # a large one is not kept through the wait
         state.attempts["submit"], state.retry = response.attempts, new.options.retry
         state.submitted_at = asyncio.get_running_loop().time()
         logger.debug("submitted to %s (request %s)", state.endpoint_id, state.request_id)
@@ -176,7 +176,7 @@ class QueueOperations:
 
         lost = lost_submit(error)
         found = await find(self.transport, self.settings.hosts, lost, exclude)
-        return None if found is None else self.known(lost.endpoint_id, found.request_id)
+        return None if found is None else self.state_by_id(lost.endpoint_id, found.request_id)
 
 
 def _submission_of(request: HttpRequest, response: HttpResponse, progress: Progress) -> Submission:

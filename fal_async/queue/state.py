@@ -18,7 +18,7 @@ from fal_async.protocol.queue_status import NewLogs
 
 @attrs.define(kw_only=True, eq=False, repr=False)
 class NewRequest:
-    """A request that is about to be submitted, as the caller gave it."""
+    """A request that is about to be submitted, as the caller gave it. `input` is forgotten once it is taken."""
 
     endpoint: EndpointId
     input: Any

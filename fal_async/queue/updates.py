@@ -9,7 +9,14 @@ import random
 from collections.abc import AsyncGenerator
 
 from fal_async.config import RetryPolicy, Settings
-from fal_async.errors import ApiError, FalError, NotFoundError, StreamError
+from fal_async.errors import (
+    ApiError,
+    ConfigurationError,
+    FalError,
+    NotFoundError,
+    SessionStateError,
+    StreamError,
+)
 from fal_async.models import Completed, QueueStatus, UnknownStatus
 from fal_async.protocol.following import Following
 from fal_async.protocol.http import content_type
@@ -25,7 +32,7 @@ from fal_async.transport.retry_hook import announce_retry
 logger: logging.Logger = logging.getLogger("fal_async")
 
 _QUICK = 0.05
-"""Seconds. What runs that long is followed by polls in mode "auto"."""
+"""Seconds. What runs shorter is followed by polls in mode "auto"."""
 _STREAM_FAILURES, _STREAM_LIVES = 3, 5.0
 """Streams in a row that break without any news, or within so many seconds, before polls take over for good."""
 
@@ -94,6 +101,8 @@ class Follower:
                         if isinstance(status, Completed):
                             return
                 problem: FalError = StreamError("the status stream ended before the request did")
+            except (ConfigurationError, SessionStateError):
+                raise
             except FalError as error:
                 problem = error
             finally:

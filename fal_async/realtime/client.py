@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import weakref
 from collections.abc import Mapping
 
@@ -15,10 +14,8 @@ from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.realtime import (
     DEFAULT_PATH,
     TOKEN_SECONDS,
-    Token,
     TokenForm,
     check_max_buffering,
-    parse_token,
     token_request,
 )
 from fal_async.protocol.reconnecting import Keep, Reconnect, Throttle, Unsent
@@ -171,12 +168,8 @@ class Realtime:
         if provider is not None:
             return ProvidedToken(provider, endpoint.full)
         request = token_request(self._settings, endpoint, form, seconds)
-
-        async def fetch() -> Token:
-            asked_at = time.time()
-            return parse_token(await self._transport.send(request), asked_at, seconds)
-
-        return FetchedToken(self._tokens.of(endpoint, form), fetch)
+        tokens = self._tokens.of(endpoint, form)
+        return FetchedToken(self._transport, request, seconds=seconds, tokens=tokens)
 
 
 def _handshake_headers(hint: str | None, headers: Mapping[str, str] | None) -> Mapping[str, str]:

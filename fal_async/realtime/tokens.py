@@ -9,8 +9,10 @@ from typing import Any, Protocol
 
 from fal_async.errors import ConfigurationError
 from fal_async.protocol.endpoint import EndpointId
-from fal_async.protocol.realtime import Token, TokenForm
+from fal_async.protocol.http import HttpRequest
+from fal_async.protocol.realtime import Token, TokenForm, parse_token
 from fal_async.single_flight import SingleFlight
+from fal_async.transport import Transport
 
 TokenProvider = Callable[[str], str] | Callable[[str], Awaitable[str]]
 """Called with the endpoint id and path before each handshake; gives a token that was fetched elsewhere."""
@@ -53,8 +55,13 @@ class ProvidedToken:
 
 
 class FetchedToken:
-    def __init__(self, tokens: SingleFlight[Token], fetch: Callable[[], Awaitable[Token]]) -> None:
-        self._tokens, self._fetch = tokens, fetch
+    """A token that fal gives for `request`, for `seconds`; kept in `tokens` for the next connections."""
+
+    def __init__(
+        self, transport: Transport, request: HttpRequest, *, seconds: int, tokens: SingleFlight[Token]
+    ) -> None:
+        self._transport, self._request, self._seconds = transport, request, seconds
+        self._tokens = tokens
         self._given: Token | None = None
         self._is_new = False
 
@@ -63,6 +70,10 @@ class FetchedToken:
         self._given = await self._tokens.get(lambda token: token.use_until > time.time(), self._fetch)
         self._is_new = self._given is not known
         return self._given.text
+
+    async def _fetch(self) -> Token:
+        asked_at = time.time()
+        return parse_token(await self._transport.send(self._request), asked_at, self._seconds)
 
     def rejected(self, in_a_row: int) -> bool:
         """A token that was kept may be too old or revoked; new ones that are rejected are a refusal."""

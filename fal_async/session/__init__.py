@@ -1,4 +1,4 @@
-"""The session: `facade` is what people call, `view` one set of settings, `shared` what all views have in common."""
+"""The session: `facade` and `calls` are its face, `view` one set of settings, `shared` what all views share."""
 
 from __future__ import annotations
 

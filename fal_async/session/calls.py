@@ -1,4 +1,4 @@
-"""The calls of a session: run, subscribe, stream, websocket. What they are made of lies below."""
+"""The calls of a session: run, subscribe, stream, websocket."""
 
 from __future__ import annotations
 
@@ -83,8 +83,7 @@ class Calls:
         idle_timeout = check_idle_timeout(idle_timeout)
 
         async def begin() -> Beginning:
-            inline_below = call_options.inline_below or 0
-            value = await self._view.files.with_urls(input, inline_below=inline_below)
+            value = await self._view.files.with_urls(input, inline_below=call_options.inline_below)
             return Beginning(
                 transport=self._view.transport,
                 timeouts=self._view.settings.timeouts,

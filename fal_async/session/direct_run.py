@@ -27,9 +27,9 @@ class DirectRun:
     progress: Progress = attrs.field(factory=Progress, init=False)
 
     async def result(self) -> Result[Any]:
-        """Send it once, and give its answer."""
-        view, inline_below = self.view, self.options.inline_below or 0
-        value = await view.files.with_urls(self.input, inline_below=inline_below)
+        """Send it, and give its answer."""
+        view = self.view
+        value = await view.files.with_urls(self.input, inline_below=self.options.inline_below)
         request = run_request(view.settings, self.endpoint, value, self.options, self.method)
         response = await view.transport.send(request, retry=self.options.retry, progress=self.progress)
         return parse_run(response, self.endpoint, self.output_type, view.files)

@@ -1,8 +1,7 @@
-"""The session: what it is made with, and its life. What people call on it stands in `calls`."""
+"""The session: what it is made with, its life, its views and its resources. Its calls stand in `calls`."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -52,7 +51,9 @@ class Session(Calls):
         headers, tags: sent with every request.
         trace_configs: aiohttp's `TraceConfig`s.
         transport: what sends the requests in place of aiohttp: for tests without a socket, or another HTTP library.
-            It is never closed here; the options of the connection pool are of no effect then.
+            It is given the headers, the key, the time limits and the retry policy, and does the rest. It is never
+            closed here. The options of the connection pool are of no effect then, and the login of fal's command
+            line is not used.
 
     Raises:
         ConfigurationError: an option is wrong; nothing was opened then.
@@ -127,7 +128,8 @@ class Session(Calls):
         closing it closes nothing.
         """
         view = object.__new__(type(self))
-        view._parent = self._parent or self  # before anything fails: it must not pass for a session left open
+        vars(view).update(vars(self))  # what a subclass keeps; all that is ours is in the two below
+        view._parent = self._parent or self
         view._view = self._view.with_options(
             credentials=credentials, retry=retry, timeout=timeout, headers=headers, tags=tags
         )
@@ -155,15 +157,6 @@ class Session(Calls):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
-
-    def __del__(self, _warn: Any = warnings.warn) -> None:
-        view = self.__dict__.get("_view")
-        if view is not None and self._parent is None and view.shared.leaks:
-            _warn(
-                f"unclosed {self!r}: use `async with`, or `await session.aclose()`",
-                ResourceWarning,
-                source=self,
-            )
 
     def __repr__(self) -> str:
         return f"<Session {self._view.shared.state} queue={self.settings.hosts.queue}>"

@@ -1,41 +1,126 @@
-"""A transport of the caller's own, for as long as the session is open."""
+"""A transport of the caller's own: given what the session knows, for as long as the session is open."""
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
+import contextlib
+import time
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from fal_async.errors import SessionStateError
-from fal_async.protocol.http import HttpRequest, HttpResponse
+import attrs
+
+from fal_async.auth.credentials import KeySource
+from fal_async.config import RetryPolicy, Settings, Timeouts
+from fal_async.errors import ConfigurationError, RequestRef, SessionStateError, naming
+from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
 from fal_async.transport import OpenResponse, Transport, WebSocket
+from fal_async.transport.progress import Progress
+from fal_async.transport.request_headers import RequestHeaders
 
 
-class GuardedTransport(Transport):
-    """Passes everything on to `transport`; SessionStateError once it is closed. `transport` itself stays open."""
+@attrs.define(eq=False)
+class OwnTransport:
+    """What a session was given, and whether it is closed. The transport itself is never closed here."""
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-        self.closed = False
+    transport: Transport = attrs.field()
+    closed: bool = False
+
+    @transport.validator
+    def _is_one(self, _: Any, transport: object) -> None:
+        if Transport not in type(transport).__mro__:
+            raise ConfigurationError(
+                f"transport is a {type(transport).__name__}: derive its class from fal_async.transport.Transport"
+            )
 
     def check_open(self) -> None:
-        """Raise SessionStateError once it is closed."""
+        """Raise SessionStateError once the session is closed."""
         if self.closed:
             raise SessionStateError(
                 "the session is closed: open a new one with `async with Session() as fal:`"
             )
 
-    async def send(self, request: HttpRequest, **options: Any) -> HttpResponse:
-        self.check_open()
-        return await self._transport.send(request, **options)
 
-    def open(self, request: HttpRequest, **options: Any) -> AbstractAsyncContextManager[OpenResponse]:
-        self.check_open()
-        return self._transport.open(request, **options)
+class GuardedTransport(Transport):
+    """Passes requests on with the headers, the key, the time limits and the retry policy of one view."""
 
-    def pass_through(self, request: HttpRequest, **options: Any) -> AbstractAsyncContextManager[OpenResponse]:
-        self.check_open()
-        return self._transport.pass_through(request, **options)
+    def __init__(self, own: OwnTransport, settings: Settings, keys: KeySource) -> None:
+        self._own, self._settings = own, settings
+        self._headers = RequestHeaders(settings, keys)
 
-    def websocket(self, url: str, **options: Any) -> AbstractAsyncContextManager[WebSocket]:
-        self.check_open()
-        return self._transport.websocket(url, **options)
+    async def send(
+        self,
+        request: HttpRequest,
+        *,
+        timeouts: Timeouts | None = None,
+        retry: RetryPolicy | None = None,
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> HttpResponse:
+        prepared = await self._prepared(request)
+        if progress is not None:
+            # Nobody tells when it leaves: from here on it may have, and is not given up without a word.
+            progress.request, progress.began_at, progress.sent = request, time.time(), True
+        limits = self._limits(timeouts, retry)
+        with naming(request.ref):
+            return await self._own.transport.send(prepared, progress=progress, **limits, **options)
+
+    @contextlib.asynccontextmanager
+    async def open(
+        self,
+        request: HttpRequest,
+        *,
+        timeouts: Timeouts | None = None,
+        retry: RetryPolicy | None = None,
+        silence: float | None = None,
+    ) -> AsyncIterator[OpenResponse]:
+        prepared, limits = await self._prepared(request), self._limits(timeouts, retry)
+        async with self._own.transport.open(prepared, silence=silence, **limits) as response:
+            yield response
+
+    @contextlib.asynccontextmanager
+    async def pass_through(
+        self, request: HttpRequest, *, timeouts: Timeouts | None = None
+    ) -> AsyncIterator[OpenResponse]:
+        prepared, timeouts = await self._prepared(request), timeouts or self._settings.timeouts
+        async with self._own.transport.pass_through(prepared, timeouts=timeouts) as response:
+            yield response
+
+    @contextlib.asynccontextmanager
+    async def websocket(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        auth: bool = False,
+        endpoint_id: str | None = None,
+        **options: Any,
+    ) -> AsyncIterator[WebSocket]:
+        request = HttpRequest(
+            operation=Operation.STREAM,
+            method="GET",
+            url=url,
+            headers=headers or {},
+            auth=auth,
+            ref=RequestRef(endpoint_id=endpoint_id),
+        )
+        prepared = await self._prepared(request)
+        opening = self._own.transport.websocket(
+            prepared.url, headers=prepared.headers, auth=False, endpoint_id=endpoint_id, **options
+        )
+        async with opening as socket:
+            yield socket
+
+    async def _prepared(self, request: HttpRequest) -> HttpRequest:
+        """With its key among its headers, and addressed to the proxy that holds the key where there is one."""
+        self._own.check_open()
+        headers = self._headers.at_once(request)
+        if headers is None:
+            limit = self._settings.timeouts.first_byte
+            headers = await self._headers.with_asked_key(request, self.send, limit)
+        url, proxy_url = request.url, self._settings.proxy_url
+        if proxy_url is not None and request.auth:
+            headers, url = {**headers, "x-fal-target-url": url}, proxy_url
+        return attrs.evolve(request, url=url, headers=headers)
+
+    def _limits(self, timeouts: Timeouts | None, retry: RetryPolicy | None) -> dict[str, Any]:
+        return {"timeouts": timeouts or self._settings.timeouts, "retry": retry or self._settings.retry}

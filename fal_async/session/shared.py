@@ -1,16 +1,20 @@
-"""What a session and its views have in common: the environment, the pool, and what is closed with it."""
+"""What a session and its views have in common: the environment, the pool, and what is closed with it.
+
+Resources are made in `view.py: View`; what they learn for one set of credentials is kept in `view.py: Learnt`.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import warnings
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fal_async.closeable import Closeable
 from fal_async.config import PoolOptions, Settings
 from fal_async.environment import Environment
 from fal_async.logs import turn_on_logs
-from fal_async.session.guarded_transport import GuardedTransport
+from fal_async.session.guarded_transport import GuardedTransport, OwnTransport
 from fal_async.transport import Transport
 
 if TYPE_CHECKING:
@@ -33,21 +37,34 @@ class Shared:
         self.environment: Environment = environment
         self._options = options
         self.open_parts: weakref.WeakSet[Closeable] = weakref.WeakSet()
-        self._own_transport = None if transport is None else GuardedTransport(transport)
+        self._own: OwnTransport | None = None
+        if transport is not None:
+            turn_on_logs(environment.log)
+            self._own = OwnTransport(transport)
         self._pool: Pool | None = None
         self._limits: Limits | None = None
 
     @property
     def state(self) -> str:
         """One of "created", "open", "closed"."""
-        if self._own_transport is not None:
-            return "closed" if self._own_transport.closed else "open"
+        if self._own is not None:
+            return "closed" if self._own.closed else "open"
         return "created" if self._pool is None else self._pool.state
 
     @property
-    def leaks(self) -> bool:
-        """Whether connections of our own stay open if nobody closes the session."""
-        return self._pool is not None and self._pool.is_open
+    def is_own(self) -> bool:
+        """Whether requests go over a transport of the caller's own."""
+        return self._own is not None
+
+    def __del__(self, _warn: Any = warnings.warn) -> None:
+        """Here, not in the session: a handle or a resource that is kept still uses the connections."""
+        pool = self.__dict__.get("_pool")
+        if pool is not None and pool.is_open:
+            _warn(
+                "unclosed <Session open>: use `async with`, or `await session.aclose()`",
+                ResourceWarning,
+                source=self,
+            )
 
     @property
     def pool(self) -> Pool:
@@ -65,34 +82,34 @@ class Shared:
         if self._limits is None:
             from fal_async.queue.limits import Limits, PollLimiter, StreamLimiter
 
-            streams = self.pool.max_streams if self._own_transport is None else _STREAMS_WITHOUT_POOL
+            streams = self.pool.max_streams if self._own is None else _STREAMS_WITHOUT_POOL
             self._limits = Limits(polls=PollLimiter(), streams=StreamLimiter(streams))
         return self._limits
 
     def transport_for(self, settings: Settings, keys: KeySource) -> Transport:
         """What sends the requests of one view."""
-        if self._own_transport is not None:
-            return self._own_transport
+        if self._own is not None:
+            return GuardedTransport(self._own, settings, keys)
         from fal_async.transport.aiohttp_transport import AiohttpTransport
 
         return AiohttpTransport(self.pool, settings, keys)
 
     def open(self) -> None:
         """Open the pool now. SessionStateError once it was closed, or in another event loop."""
-        if self._own_transport is None:
+        if self._own is None:
             self.pool.http()
         else:
-            self._own_transport.check_open()
+            self._own.check_open()
 
     async def aclose(self) -> None:
         """Close the open parts, then every connection. Closing twice is no error."""
-        if self._own_transport is None:
+        if self._own is None:
             self.pool.check_loop()
         try:
             # Side by side: a peer that does not answer a close frame costs seconds.
             await asyncio.gather(*(part.aclose() for part in tuple(self.open_parts)))
         finally:
-            if self._own_transport is None:
+            if self._own is None:
                 await self.pool.aclose()
             else:
-                self._own_transport.closed = True
+                self._own.closed = True

@@ -11,10 +11,10 @@ import attrs
 from fal_async.auth.chain import key_source
 from fal_async.auth.credentials import KeySource, NoKey
 from fal_async.config import Credentials, RetryPolicy, Settings, Timeouts
-from fal_async.environment import Environment
 from fal_async.options import clean_headers, clean_tags
+from fal_async.protocol.options import merged_headers
 from fal_async.session.shared import Shared
-from fal_async.session.view_files import SessionFiles
+from fal_async.session.view_files import ViewFiles
 from fal_async.transport import Transport
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ class Learnt:
 
 
 class View:
-    """One set of settings. A resource is made when it is first asked for, and belongs to this view alone."""
+    """One set of settings. A resource is made when it is first asked for, and belongs to this view alone;
+    the webhooks are one for all views."""
 
     def __init__(
         self, shared: Shared, settings: Settings, keys: KeySource, learnt: Learnt, root: View | None = None
@@ -63,13 +64,17 @@ class View:
         self.settings: Settings = settings
         self.keys: KeySource = keys
         self.learnt: Learnt = learnt
-        self.root: View = self if root is None else root
+        self._root = root
+
+    @property
+    def root(self) -> View:
         """The view of the session itself."""
+        return self._root or self
 
     @classmethod
     def first(cls, shared: Shared, settings: Settings) -> View:
         """The view of a new session."""
-        return cls(shared, settings, _key_source(settings, shared.environment), Learnt())
+        return cls(shared, settings, _key_source(settings, shared), Learnt())
 
     def with_options(
         self,
@@ -87,12 +92,12 @@ class View:
             credentials=given.credentials if credentials is None else credentials,
             retry=given.retry if retry is None else retry,
             timeouts=given.timeouts if timeout is None else Timeouts.of(timeout),
-            headers={**given.headers, **clean_headers(headers)},
-            tags=clean_tags({**given.tags, **(tags or {})}),
+            headers=merged_headers(given.headers, clean_headers(headers)),
+            tags=clean_tags({**given.tags, **clean_tags(tags)}),
         )
         if credentials is None:
             return View(self.shared, settings, self.keys, self.learnt, self.root)
-        keys = _key_source(settings, self.shared.environment)
+        keys = _key_source(settings, self.shared)
         return View(self.shared, settings, keys, Learnt(), self.root)
 
     @cached_property
@@ -100,8 +105,8 @@ class View:
         return self.shared.transport_for(self.settings, self.keys)
 
     @cached_property
-    def files(self) -> SessionFiles:
-        return SessionFiles(self)
+    def files(self) -> ViewFiles:
+        return ViewFiles(self)
 
     @cached_property
     def operations(self) -> QueueOperations:
@@ -150,7 +155,11 @@ class View:
         return webhooks
 
 
-def _key_source(settings: Settings, environment: Environment) -> KeySource:
-    if settings.proxy_url is not None and settings.credentials is None:
-        return NoKey()  # the proxy has one, and ours is none of its business
+def _key_source(settings: Settings, shared: Shared) -> KeySource:
+    environment = shared.environment
+    if settings.credentials is None:
+        if settings.proxy_url is not None:
+            return NoKey()  # the proxy has one, and ours is none of its business
+        if shared.is_own and environment.key is None:
+            return NoKey()  # the command line's login would be refreshed over a transport made for a test
     return key_source(settings.credentials, environment.key, environment.home, settings.hosts)

@@ -19,13 +19,13 @@ class _HasStorage(Protocol):
     def storage(self) -> Storage: ...
 
 
-class SessionFiles:
+class ViewFiles:
     """Uploads and fetches with the storage of `owner`."""
 
     def __init__(self, owner: _HasStorage) -> None:
         self._owner = owner
 
-    async def with_urls(self, input: Any, *, inline_below: int = 0) -> Any:
+    async def with_urls(self, input: Any, *, inline_below: int | None = None) -> Any:
         if is_flat(input):
             return input
         value = input_value(input)
@@ -33,7 +33,7 @@ class SessionFiles:
 
         if not find_files(value):
             return value
-        return await self._owner.storage.transform_input(value, inline_below=inline_below)
+        return await self._owner.storage.transform_input(value, inline_below=inline_below or 0)
 
     async def download_all(self, files: Sequence[OutputFile], folder: str | PathLike[str]) -> list[Path]:
         return await self._owner.storage.download_all(files, folder)

@@ -36,7 +36,7 @@ from fal_async.storage.cdn import Cdn
 from fal_async.storage.concurrency import gather_first_error
 from fal_async.storage.download import Downloader, DownloadProgress, Target
 from fal_async.storage.file_body import Meter, ProgressCallback
-from fal_async.storage.resume import resume_store_of
+from fal_async.storage.resume_store import resume_store_of
 from fal_async.storage.sources import UNNAMED, Source, opened
 from fal_async.storage.threads import in_thread
 from fal_async.storage.upload import Uploader, UploadPlan

@@ -26,7 +26,7 @@ from fal_async.protocol.storage.uploads import CdnToken, FileSpec
 from fal_async.storage.cdn import Cdn
 from fal_async.storage.concurrency import gather_first_error
 from fal_async.storage.file_body import Body, Meter, digest_of
-from fal_async.storage.resume import ResumeStore
+from fal_async.storage.resume_store import ResumeStore
 from fal_async.storage.sources import Source
 from fal_async.transport import Transport
 

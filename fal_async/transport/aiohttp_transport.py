@@ -135,7 +135,10 @@ class AiohttpTransport(Transport):
         that has to be asked for over the same pool does not wait for a place that waits for it."""
         self.pool.http()  # a closed session and a wrong loop are told at once, not after a wait
         headers = self._headers.at_once(call.request)
-        call.headers = headers or await self._headers.with_asked_key(call.request, self.send)
+        if headers is None:
+            limit = self._settings.timeouts.first_byte  # not the call's: a stream waits for its runner, too
+            headers = await self._headers.with_asked_key(call.request, self.send, limit)
+        call.headers = headers
 
     async def _attempt(self, call: Call) -> HttpResponse:
         call.begin_attempt()
@@ -144,8 +147,13 @@ class AiohttpTransport(Transport):
         holds = request.operation in LONG or request.operation is Operation.UPLOAD
         try:
             await self._prepare(call)
-            async with self.pool.long_requests if holds else self.pool.short_requests:
+            places = self.pool.long_requests if holds else self.pool.short_requests
+            # A new key must not grow old in the row, as the refused one may have.
+            await places.acquire(first=call.key_renewed)
+            try:
                 response = await self._exchange.whole_answer(call)
+            finally:
+                places.release()
             if not 200 <= response.status < 300 and response.status not in call.accept:
                 raise error_of(request, response, time.time())
             if call.check is not None:
@@ -168,7 +176,7 @@ class AiohttpTransport(Transport):
     async def _opened(self, call: Call) -> aiohttp.ClientResponse:
         response = await self._exchange.begun(call)
         if not 200 <= response.status < 300:
-            raise await error_of_open(call, response)
+            raise await error_of_open(call, response, self.pool)
         return response
 
     async def _passed_on(self, call: Call) -> aiohttp.ClientResponse:
@@ -182,7 +190,7 @@ class AiohttpTransport(Transport):
         self, begin: Callable[[Call], Awaitable[aiohttp.ClientResponse]], call: Call
     ) -> aiohttp.ClientResponse:
         """The place is kept with the answer, until `_kept_open` gives it back."""
-        await self.pool.long_requests.acquire()
+        await self.pool.long_requests.acquire(first=call.key_renewed)
         try:
             return await begin(call)
         except BaseException:

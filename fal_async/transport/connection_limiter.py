@@ -1,4 +1,4 @@
-"""How many requests of one kind hold a connection at a time."""
+"""Holds requests of one kind to a number of places. `Pool` says how many places there are."""
 
 from __future__ import annotations
 
@@ -33,14 +33,20 @@ class ConnectionLimiter:
         """Places that are held now."""
         return self._taken
 
-    async def acquire(self) -> None:
-        """Take a place. A cancelled wait takes none."""
+    async def acquire(self, *, first: bool = False) -> None:
+        """Take a place. A cancelled wait takes none.
+
+        `first`: before all that wait. For a request that was served already, and comes again with another key.
+        """
         if self._taken < self._eager and not self._waiting:
             self._taken += 1
             return
         loop = asyncio.get_running_loop()
         turn = loop.create_future()
-        self._waiting.append((loop.time(), turn))
+        if first and self._waiting:
+            self._waiting.appendleft((self._waiting[0][0], turn))
+        else:
+            self._waiting.append((loop.time(), turn))
         self._look_later(loop)
         try:
             await turn
@@ -49,7 +55,8 @@ class ConnectionLimiter:
                 self.release()  # the turn had come in the same step: somebody else gets it
             raise
 
-    __aenter__ = acquire
+    async def __aenter__(self) -> None:
+        await self.acquire()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -44,7 +44,7 @@ class Exchange:
 
     async def whole_answer(self, call: Call) -> HttpResponse:
         """One clock for each attempt: until the first byte, then until the next one, and at last until the end."""
-        began = asyncio.get_running_loop().time()
+        began, call.attempt_began = asyncio.get_running_loop().time(), time.monotonic()
         silence, total = call.limits
         clock = asyncio.timeout(silence)
         response: aiohttp.ClientResponse | None = None
@@ -68,6 +68,7 @@ class Exchange:
 
     async def begun(self, call: Call) -> aiohttp.ClientResponse:
         """An answer up to its headers, within the limit of silence."""
+        call.attempt_began = time.monotonic()
         with aiohttp_errors(call):
             async with asyncio.timeout(call.limits[0]):
                 return await self._begin(call)

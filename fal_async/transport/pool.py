@@ -38,8 +38,11 @@ class Pool:
         self.max_connections: int = options.max_connections or _affordable_connections()
         short = min(_SHORT_REQUESTS, max(1, self.max_connections // 2))
         self.short_requests: ConnectionLimiter = ConnectionLimiter(short)
-        self.long_requests: ConnectionLimiter = ConnectionLimiter(
-            max(1, self.max_connections - short), eager=_EAGER
+        # Of one connection there is but one place.
+        self.long_requests: ConnectionLimiter = (
+            self.short_requests
+            if self.max_connections == 1
+            else ConnectionLimiter(self.max_connections - short, eager=_EAGER)
         )
         self.being_read: set[aiohttp.ClientResponse] = set()
         self.max_streams: int = max(1, (self.max_connections - short) // 2)
@@ -105,6 +108,8 @@ class Pool:
         )
         return aiohttp.ClientSession(
             connector=connector,
+            # Each request has limits of its own; a WebSocket has no other than these.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
             cookie_jar=aiohttp.DummyCookieJar(),  # nothing in common between the tenants of one pool
             trace_configs=traces,
             trust_env=options.trust_env,

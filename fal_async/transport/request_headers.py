@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from fal_async.auth.credentials import FixedKey, KeySource, Send
 from fal_async.config import Settings
+from fal_async.errors import FalError, TransportTimeoutError
 from fal_async.protocol.http import HttpRequest
 from fal_async.protocol.options import merged_headers
 from fal_async.protocol.origins import host_of, may_have_key
@@ -33,9 +35,19 @@ class RequestHeaders:
             headers["Authorization"] = self._fixed_key
         return headers
 
-    async def with_asked_key(self, request: HttpRequest, send: Send) -> dict[str, str]:
-        """The same with a key that is asked for. `send` is what the key source may ask fal with."""
-        key = await self._keys.header(send)
+    async def with_asked_key(self, request: HttpRequest, send: Send, limit: float | None) -> dict[str, str]:
+        """The same with a key that is asked for. `send` is what the key source may ask fal with.
+
+        TransportTimeoutError after `limit` seconds: a source that hangs must not hang the call.
+        """
+        try:
+            async with asyncio.timeout(limit):
+                key = await self._keys.header(send)
+        except TimeoutError as error:
+            if isinstance(error, FalError):
+                raise
+            words = f"the source of the key did not answer within {limit:g} s (Timeouts.first_byte)"
+            raise TransportTimeoutError(words) from error
         headers = self._without_key(request)
         if key is not None:
             headers["Authorization"] = key

@@ -66,12 +66,17 @@ def lower_names(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
 
-async def error_of_open(call: Call, response: aiohttp.ClientResponse) -> FalError:
+async def error_of_open(call: Call, response: aiohttp.ClientResponse, pool: Pool) -> FalError:
     """What an answer with an error status means; TransportError where its body can't be read."""
+    body = bytearray()
     try:
-        with aiohttp_errors(call):
-            body = await response.content.read(_MAX_ERROR_BODY)
+        with aiohttp_errors(call), pool.reading(response):
+            async with asyncio.timeout(call.timeouts.first_byte):
+                async for chunk in response.content.iter_any():
+                    body += chunk
+                    if len(body) > _MAX_ERROR_BODY:
+                        break
     finally:
         response.close()
-    answer = HttpResponse(status=response.status, headers=lower_names(response.headers), body=body)
+    answer = HttpResponse(status=response.status, headers=lower_names(response.headers), body=bytes(body))
     return error_of(call.request, answer, time.time())

@@ -23,7 +23,7 @@ from fal_async.transport.response_body import lower_names
 
 CLOSE_WAIT = 2.0
 """Seconds that a peer gets to answer a close frame."""
-_FAILURES = (aiohttp.ClientError, OSError, RuntimeError)
+_SOCKET_FAILURES = (aiohttp.ClientError, OSError, RuntimeError)
 _DATA = (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT)
 
 
@@ -48,7 +48,7 @@ class AiohttpWebSocket:
                 await self._socket.send_str(data)
             else:
                 await self._socket.send_bytes(data)
-        except _FAILURES as error:
+        except _SOCKET_FAILURES as error:
             raise TransportError("the WebSocket is closed") from error
 
     async def receive(self) -> bytes | str:
@@ -116,7 +116,7 @@ class AiohttpWebSocket:
 
 async def _quietly(work: Coroutine[Any, Any, Any]) -> None:
     # The task that receives learns of a connection that broke meanwhile.
-    with contextlib.suppress(*_FAILURES):
+    with contextlib.suppress(*_SOCKET_FAILURES):
         await work
 
 
@@ -143,7 +143,8 @@ async def connected(
             # Not "from error": its text has the whole URL, and a token may be in there.
             raise error_of(request, answer, time.time()) from None
         except TimeoutError as error:
-            words = f"no WebSocket to {host_of(request.url)} within {limit:g} s (connect_timeout)"
+            within = "in time" if limit is None else f"within {limit:g} s (connect_timeout)"
+            words = f"no WebSocket to {host_of(request.url)} {within}"
             raise TransportTimeoutError(words, endpoint_id=request.endpoint_id) from error
         except FAILURES as error:
             raise transport_error(call, error) from error

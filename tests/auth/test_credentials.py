@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -12,9 +13,11 @@ from fal_async import (
     BalanceExhaustedError,
     ConfigurationError,
     Session,
+    Timeouts,
+    TransportTimeoutError,
 )
 from fal_async.emulator import Emulator
-from tests.quick import ASK, LLM, pool_of, session_on
+from tests.quick import ASK, LLM, ONCE, pool_of, session_on
 
 
 @pytest.mark.parametrize("key", ["", "nocolon", "a:", ":b", "a b:c", "schlüssel:wert", "a:b\nc"])
@@ -122,3 +125,24 @@ async def test_a_slow_credentials_function_holds_no_connection_place(emulator: E
         assert (await public.run(LLM, ASK)).data
         ready.set()
         await asyncio.gather(*slow)
+
+
+@pytest.mark.parametrize("call", ["run", "subscribe", "stream"])
+async def test_a_credentials_function_that_hangs_ends_the_call_within_first_byte(
+    emulator: Emulator, call: str
+) -> None:
+    async def ask() -> str:
+        await asyncio.Event().wait()
+        return ""
+
+    limits = Timeouts(connect=5, first_byte=0.05, total=5, run=5)
+    async with session_on(emulator, credentials=ask, timeout=limits, retry=ONCE) as fal:
+        calls: dict[str, Callable[..., Awaitable[Any]]] = {
+            "run": fal.run,
+            "subscribe": fal.subscribe,
+            "stream": lambda *ask: fal.stream(*ask).last(),
+        }
+        with pytest.raises(TransportTimeoutError, match="the source of the key did not answer") as caught:
+            await asyncio.wait_for(calls[call](LLM, ASK), 5)
+        assert caught.value.endpoint_id is not None
+        assert not emulator.requests

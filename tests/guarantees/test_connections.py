@@ -27,12 +27,13 @@ from fal_async import (
     Session,
     SubmissionUncertainError,
     TransportError,
+    ValidationError,
 )
 from fal_async.emulator import Emulator, Fault
 from fal_async.protocol.following import Mode
 from tests.emulator.certificates import client_side, server_side
 from tests.emulator.gate import Gate
-from tests.quick import ASK, GATE, LLM, ONCE, gate_at, impatient, quick, session_on
+from tests.quick import ASK, GATE, LLM, ONCE, gate_at, impatient, pool_of, quick, session_on
 from tests.servers.loopback import crowded_port, free_port
 
 MODES: list[Mode] = ["polling", "streaming", "auto"]
@@ -589,3 +590,29 @@ async def _failure(fal: Session) -> FalError:
     with pytest.raises(TransportError) as caught:
         await fal.queue.submit(LLM, ASK)
     return caught.value
+
+
+async def test_an_error_answer_to_a_stream_is_read_whole_however_it_is_cut() -> None:
+    body = b'{"detail": [{"loc": ["body", "prompt"], "msg": "too long", "type": "value_error"}]}'
+    head = b"HTTP/1.1 422 Unprocessable Entity\r\nContent-Type: application/json\r\nx-fal-request-id: 1\r\n"
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head + b"Content-Length: %d\r\n\r\n" % len(body) + body[:30])
+        await writer.drain()
+        await begun.wait()
+        writer.write(body[30:])
+        await writer.drain()
+        writer.close()
+
+    begun = asyncio.Event()
+    async with await asyncio.start_server(answer, "127.0.0.1") as server:
+        url = "http://{}:{}".format(*server.sockets[0].getsockname()[:2])
+        async with Session("a:b", hosts=Hosts.local(url), retry=ONCE) as fal:
+            stream = asyncio.create_task(fal.stream(LLM, ASK).last())
+            while not pool_of(fal).being_read:
+                await asyncio.sleep(0)
+            begun.set()
+            with pytest.raises(ValidationError) as caught:
+                await stream
+    assert [str(detail) for detail in caught.value.errors] == ["body.prompt: too long"]

@@ -10,6 +10,7 @@ import pytest
 from fal_async import Session
 from fal_async.emulator import Emulator, JobContext
 from fal_async.transport.connection_limiter import ConnectionLimiter
+from tests.quick import ASK, GATE, LLM, gate_at, session_on
 
 
 async def hold(lane: ConnectionLimiter, log: list[str], name: str, release: asyncio.Event) -> None:
@@ -99,3 +100,32 @@ async def test_few_connections_are_enough_for_everything(emulator: Emulator, mos
         results = await asyncio.wait_for(asyncio.gather(*calls), 30)
     assert all(result.data["output"] for result in results)
     assert emulator.connections_open <= most
+
+
+async def test_a_request_that_comes_again_is_served_before_those_that_wait() -> None:
+    limiter, order = ConnectionLimiter(1), list[str]()
+
+    async def take(name: str, *, first: bool = False) -> None:
+        await limiter.acquire(first=first)
+        order.append(name)
+        limiter.release()
+
+    await limiter.acquire()
+    tasks = [asyncio.create_task(take(name, first=name == "again")) for name in ("a", "b", "again")]
+    await steps()
+    limiter.release()
+    await asyncio.gather(*tasks)
+    assert order == ["again", "a", "b"]
+
+
+async def test_one_connection_has_one_place_for_requests_of_every_kind(emulator: Emulator) -> None:
+    gate = gate_at(emulator)
+    async with session_on(emulator, max_connections=1) as fal:
+        handle = await fal.queue.submit(LLM, ASK)
+        running = asyncio.create_task(fal.run(GATE, {}))
+        await emulator.wait_for("run")
+        asked = asyncio.create_task(handle.status())
+        await steps()
+        assert not asked.done()
+        gate.open()
+        await asyncio.gather(running, asked)

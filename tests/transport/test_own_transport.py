@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fal_async import ConfigurationError, NotFoundError, Session, SessionStateError, ValidationError
+from fal_async import (
+    ConfigurationError,
+    NotFoundError,
+    RetryPolicy,
+    Session,
+    SessionStateError,
+    ValidationError,
+)
 from fal_async.protocol.api_errors import error_of
 from fal_async.protocol.http import HttpRequest, HttpResponse
 from fal_async.transport import Transport
@@ -27,9 +36,11 @@ class Canned(Transport):
 
     def __init__(self, answers: dict[str, Any] = ANSWERS) -> None:
         self.answers, self.requests = answers, list[HttpRequest]()
+        self.options: list[dict[str, Any]] = []
 
-    async def send(self, request: HttpRequest, **_: Any) -> HttpResponse:
+    async def send(self, request: HttpRequest, **options: Any) -> HttpResponse:
         self.requests.append(request)
+        self.options.append(options)
         status, body = 200, self.answers[request.operation]
         if isinstance(body, int):
             status, body = body, {"detail": "no"}
@@ -77,3 +88,64 @@ async def test_a_closed_session_sends_nothing_over_it() -> None:
         with pytest.raises(SessionStateError, match="closed"):
             await call
     assert len(transport.requests) == 1
+
+
+async def test_it_is_given_the_key_the_headers_and_the_limits_of_each_view() -> None:
+    transport = Canned()
+    retry, other = RetryPolicy(max_attempts=2), RetryPolicy(max_attempts=3)
+    async with Session("a:b", transport=transport, headers={"X-A": "1"}, timeout=7, retry=retry) as fal:
+        await fal.run("fal-ai/any-llm", {})
+        await fal.with_options(credentials="c:d", headers={"X-B": "2"}, timeout=8, retry=other).run(
+            "fal-ai/any-llm", {}
+        )
+    first, second = transport.requests
+    assert (first.headers["Authorization"], first.headers["X-A"]) == ("Key a:b", "1")
+    assert (second.headers["Authorization"], second.headers["X-B"]) == ("Key c:d", "2")
+    assert [options["timeouts"].total for options in transport.options] == [7, 8]
+    assert [options["retry"] for options in transport.options] == [retry, other]
+
+
+async def test_without_a_key_none_is_looked_for_in_the_login_of_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "auth0_token").write_text("refresh-1")
+    monkeypatch.setenv("FAL_HOME_DIR", str(tmp_path))
+    transport = Canned()
+    async with Session(transport=transport) as fal:
+        await fal.run("fal-ai/any-llm", {})
+    assert ["Authorization" in request.headers for request in transport.requests] == [False]
+
+
+async def test_a_proxy_url_addresses_what_it_sends() -> None:
+    transport = Canned()
+    async with Session(transport=transport, proxy_url="https://shop.example/fal") as fal:
+        await fal.run("fal-ai/any-llm", {})
+    (request,) = transport.requests
+    assert request.url == "https://shop.example/fal"
+    assert request.headers["x-fal-target-url"] == "https://fal.run/fal-ai/any-llm"
+
+
+async def test_a_submit_that_is_cancelled_on_its_way_is_waited_for_and_cancelled_at_fal() -> None:
+    class Slow(Canned):
+        async def send(self, request: HttpRequest, **options: Any) -> HttpResponse:
+            if request.operation == "submit":
+                arrived.set()
+                await release.wait()
+            return await super().send(request, **options)
+
+    arrived, release, transport = asyncio.Event(), asyncio.Event(), Slow()
+    async with Session(transport=transport) as fal:
+        task = asyncio.create_task(fal.subscribe("fal-ai/flux/dev", {}))
+        await arrived.wait()
+        task.cancel()
+        await asyncio.sleep(0)
+        release.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert [request.operation for request in transport.requests] == ["submit", "cancel"]
+
+
+async def test_streaming_over_one_without_open_is_told_at_once() -> None:
+    async with Session(transport=Canned({**ANSWERS, "status": {"status": "IN_QUEUE"}})) as fal:
+        with pytest.raises(ConfigurationError, match=r"no open\(\)"):
+            await fal.subscribe("fal-ai/flux/dev", {}, mode="streaming")

@@ -1,4 +1,4 @@
-"""Every kind of fault, by name."""
+"""Every kind of fault, by name. Each also has a constructor in `fault.py: Fault`."""
 
 from __future__ import annotations
 

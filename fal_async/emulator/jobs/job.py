@@ -1,4 +1,7 @@
-"""One request that was taken, and what its function gets to see of it."""
+"""One request that was taken, and what its function gets to see of it.
+
+When it runs, and when it is complete, is decided in `runners.py`.
+"""
 
 from __future__ import annotations
 

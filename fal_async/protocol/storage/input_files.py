@@ -1,4 +1,7 @@
-"""Files in the input of a model: where they are, and the same input with URLs in their place."""
+"""Files in the input of a model: where they are, and the same input with URLs in their place.
+
+They are uploaded by `Storage.transform_input` of `storage/client.py`, for every call with files in its input.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Where the record of an upload in parts is kept while it goes on: in a file, in a value, or nowhere."""
+"""Where the record of an upload in parts is kept while it goes on: in a file, in a value, or nowhere.
+
+`upload.py: Uploader` takes an interrupted upload up again by it.
+"""
 
 from __future__ import annotations
 
