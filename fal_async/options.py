@@ -98,7 +98,7 @@ _FLAG, _COUNT = checked(check_flag, or_none=True), checked(check_int, least=0, o
 
 
 class RunOptions(TypedDict, total=False):
-    """The options that every call to a model takes, for `**options: Unpack[RunOptions]`: see `CallOptions`."""
+    """The options that `run`, `stream`, `subscribe` and `submit` take, for `**options: Unpack[RunOptions]`: see `CallOptions`."""
 
     hint: str | None
     start_timeout: float | None

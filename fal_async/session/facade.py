@@ -1,4 +1,7 @@
-"""The session: what it is made with, its life, its views and its resources. Its calls stand in `calls`."""
+"""The session: what it is made with, its life, its views and its resources.
+
+Its calls stand in `calls.py`; its resources are made in `view.py`.
+"""
 
 from __future__ import annotations
 

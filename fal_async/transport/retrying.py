@@ -1,4 +1,7 @@
-"""What follows a failed attempt: another one (run by backoff), or the error that the caller gets."""
+"""What follows a failed attempt: another one (run by backoff), or the error that the caller gets.
+
+`protocol/retry.py` decides which. A poll has one attempt: what its failures mean is in `protocol/poll_failures.py`.
+"""
 
 from __future__ import annotations
 
