@@ -98,7 +98,7 @@ _FLAG, _COUNT = checked(check_flag, or_none=True), checked(check_int, least=0, o
 
 
 class RunOptions(TypedDict, total=False):
-    """The options that `run`, `stream`, `subscribe` and `submit` take, for `**options: Unpack[RunOptions]`: see `CallOptions`."""
+    """The options that `run` and `stream` take, for `**options: Unpack[RunOptions]`: see `CallOptions`."""
 
     hint: str | None
     start_timeout: float | None
@@ -112,7 +112,7 @@ class RunOptions(TypedDict, total=False):
 
 
 class QueueOptions(RunOptions, total=False):
-    """The options of a call that goes through the queue."""
+    """The options that `subscribe` and `submit` take: a call that goes through the queue."""
 
     priority: Priority | None
     no_retry: bool | None
