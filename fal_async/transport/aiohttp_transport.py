@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping
+from typing import Any
 
 import aiohttp
 
@@ -34,7 +35,7 @@ class AiohttpTransport(Transport):
         self._retries = Retries(pool.budget, settings, keys)
         self._exchange = Exchange(pool, settings)
 
-    async def send(
+    def send(  # no coroutine of its own: one less on the way of every answer
         self,
         request: HttpRequest,
         *,
@@ -43,11 +44,11 @@ class AiohttpTransport(Transport):
         accept: Collection[int] = (),
         check: Callable[[HttpResponse], None] | None = None,
         progress: Progress | None = None,
-    ) -> HttpResponse:
+    ) -> Coroutine[Any, Any, HttpResponse]:
         call = self._call(request, timeouts, retry, progress)
         call.accept, call.check = accept, check
         call.progress.request = request
-        return await retrying(self._attempt, call)
+        return retrying(self._attempt, call)
 
     @contextlib.asynccontextmanager
     async def open(
