@@ -112,6 +112,11 @@ def test_the_options_of_a_call_are_typed_and_listed_in_its_help(
     assert [name for name in known.__annotations__ if f"\n    {name}: " not in listed] == []
 
 
+def test_the_queue_completes_to_its_public_names() -> None:
+    names = [name for name in dir(Session("a:b").queue) if not name.startswith("_")]
+    assert names == ["cancel", "find_submission", "handle", "result", "status", "submit", "updates"]
+
+
 def test_every_option_is_a_keyword_of_some_call() -> None:
     assert set(QueueOptions.__annotations__) == {field.name for field in attrs.fields(CallOptions)}
     assert set(RunOptions.__annotations__) < set(QueueOptions.__annotations__)
