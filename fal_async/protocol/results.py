@@ -23,16 +23,17 @@ def parse_result(
 ) -> Result[Any]:
     """The result that an answer carries. ResponseDecodeError where it is not what it says, or no `output_type`."""
     with naming(ref):
-        return build_result(
-            decode_body(response),
-            output_type,
-            ref,
-            attempts=attempts,
-            status=status,
-            logs=logs,
-            headers=response.headers,
-            files=files,
-        )
+        data = decode_body(response)
+    return build_result(
+        data,
+        output_type,
+        ref,
+        attempts=attempts,
+        status=status,
+        logs=logs,
+        headers=response.headers,
+        files=files,
+    )
 
 
 def build_result(
