@@ -117,6 +117,20 @@ class HttpResponse:
             ) from error
 
 
+def handshake_request(
+    url: str, *, headers: Mapping[str, str] | None, auth: bool, endpoint_id: str | None
+) -> HttpRequest:
+    """The request that opens a WebSocket."""
+    return HttpRequest(
+        operation=Operation.STREAM,
+        method="GET",
+        url=url,
+        headers=headers or {},
+        auth=auth,
+        ref=RequestRef(endpoint_id=endpoint_id),
+    )
+
+
 def decode_json(body: bytes | str) -> Any:
     """ValueError where it is none. By orjson where that is installed (the extra `speed`)."""
     if _orjson is not None:

@@ -11,8 +11,8 @@ import attrs
 
 from fal_async.auth.credentials import KeySource
 from fal_async.config import RetryPolicy, Settings, Timeouts
-from fal_async.errors import ConfigurationError, RequestRef, SessionStateError, naming
-from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
+from fal_async.errors import ConfigurationError, SessionStateError, naming
+from fal_async.protocol.http import HttpRequest, HttpResponse, handshake_request
 from fal_async.transport import OpenResponse, Transport, WebSocket
 from fal_async.transport.progress import Progress
 from fal_async.transport.request_headers import RequestHeaders
@@ -95,14 +95,7 @@ class GuardedTransport(Transport):
         endpoint_id: str | None = None,
         **options: Any,
     ) -> AsyncIterator[WebSocket]:
-        request = HttpRequest(
-            operation=Operation.STREAM,
-            method="GET",
-            url=url,
-            headers=headers or {},
-            auth=auth,
-            ref=RequestRef(endpoint_id=endpoint_id),
-        )
+        request = handshake_request(url, headers=headers, auth=auth, endpoint_id=endpoint_id)
         prepared = await self._prepared(request)
         opening = self._own.transport.websocket(
             prepared.url, headers=prepared.headers, auth=False, endpoint_id=endpoint_id, **options
@@ -115,11 +108,8 @@ class GuardedTransport(Transport):
         self._own.check_open()
         headers = self._headers.at_once(request)
         if headers is None:
-            limit = self._settings.timeouts.first_byte
-            headers = await self._headers.with_asked_key(request, self.send, limit)
-        url, proxy_url = request.url, self._settings.proxy_url
-        if proxy_url is not None and request.auth:
-            headers, url = {**headers, "x-fal-target-url": url}, proxy_url
+            headers = await self._headers.with_asked_key(request, self.send)
+        headers, url = self._headers.addressed(request, request.url, headers)
         return attrs.evolve(request, url=url, headers=headers)
 
     def _limits(self, timeouts: Timeouts | None, retry: RetryPolicy | None) -> dict[str, Any]:

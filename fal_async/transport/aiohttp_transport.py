@@ -11,9 +11,9 @@ import aiohttp
 
 from fal_async.auth.credentials import KeySource
 from fal_async.config import RetryPolicy, Settings, Timeouts
-from fal_async.errors import FalError, RequestRef
+from fal_async.errors import FalError
 from fal_async.protocol.api_errors import error_of
-from fal_async.protocol.http import PAID, REQUEST_ID, HttpRequest, HttpResponse, Operation
+from fal_async.protocol.http import PAID, REQUEST_ID, HttpRequest, HttpResponse, Operation, handshake_request
 from fal_async.transport import Transport
 from fal_async.transport.attempt import LONG, Call
 from fal_async.transport.exchange import Exchange, notice_closed_connections
@@ -33,7 +33,7 @@ class AiohttpTransport(Transport):
         self._settings = settings
         self._headers = RequestHeaders(settings, keys)
         self._retries = Retries(pool.budget, settings, keys)
-        self._exchange = Exchange(pool, settings)
+        self._exchange = Exchange(pool, settings, self._headers)
 
     def send(  # no coroutine of its own: one less on the way of every answer
         self,
@@ -86,14 +86,7 @@ class AiohttpTransport(Transport):
         connect_timeout: float | None = 10.0,
         endpoint_id: str | None = None,
     ) -> AsyncIterator[AiohttpWebSocket]:
-        request = HttpRequest(
-            operation=Operation.STREAM,
-            method="GET",
-            url=url,
-            headers=headers or {},
-            auth=auth,
-            ref=RequestRef(endpoint_id=endpoint_id),
-        )
+        request = handshake_request(url, headers=headers, auth=auth, endpoint_id=endpoint_id)
         call = self._call(request, None, None)
         await self._prepare(call)
         async with (
@@ -137,8 +130,7 @@ class AiohttpTransport(Transport):
         self.pool.http()  # a closed session and a wrong loop are told at once, not after a wait
         headers = self._headers.at_once(call.request)
         if headers is None:
-            limit = self._settings.timeouts.first_byte  # not the call's: a stream waits for its runner, too
-            headers = await self._headers.with_asked_key(call.request, self.send, limit)
+            headers = await self._headers.with_asked_key(call.request, self.send)
         call.headers = headers
 
     async def _attempt(self, call: Call) -> HttpResponse:

@@ -27,6 +27,7 @@ from fal_async.transport.aiohttp_errors import (
 from fal_async.transport.attempt import Call
 from fal_async.transport.pool import Pool
 from fal_async.transport.request_body import body_of
+from fal_async.transport.request_headers import RequestHeaders
 from fal_async.transport.response_body import lower_names, read_in_time
 
 logger: logging.Logger = logging.getLogger("fal_async")
@@ -39,8 +40,8 @@ _STEPS_TO_NOTICE_PLAIN, _STEPS_TO_NOTICE = 2, 4
 class Exchange:
     """Makes single attempts with one set of settings. The headers are in `call.headers`, a place is taken."""
 
-    def __init__(self, pool: Pool, settings: Settings) -> None:
-        self._pool, self._settings = pool, settings
+    def __init__(self, pool: Pool, settings: Settings, headers: RequestHeaders) -> None:
+        self._pool, self._settings, self._headers = pool, settings, headers
 
     async def whole_answer(self, call: Call) -> HttpResponse:
         """One clock for each attempt: until the first byte, then until the next one, and at last until the end."""
@@ -101,9 +102,8 @@ class Exchange:
         self, call: Call, url: str, first: BaseException | None = None
     ) -> aiohttp.ClientResponse:
         """`first`: why the primary host was not reached, where this is the try on the backup host."""
-        request, headers, target = call.request, call.headers, url
-        if self._settings.proxy_url is not None and request.auth:  # a proxy that holds the key (protocol 10)
-            headers, target = {**headers, "x-fal-target-url": url}, self._settings.proxy_url
+        request = call.request
+        headers, target = self._headers.addressed(request, url, call.headers)
         http = self._pool.http()
         # Only a body tells when it leaves: a request without one counts as sent, unless it surely was not.
         call.progress.sent = request.body is None

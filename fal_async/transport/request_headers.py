@@ -35,11 +35,13 @@ class RequestHeaders:
             headers["Authorization"] = self._fixed_key
         return headers
 
-    async def with_asked_key(self, request: HttpRequest, send: Send, limit: float | None) -> dict[str, str]:
+    async def with_asked_key(self, request: HttpRequest, send: Send) -> dict[str, str]:
         """The same with a key that is asked for. `send` is what the key source may ask fal with.
 
-        TransportTimeoutError after `limit` seconds: a source that hangs must not hang the call.
+        TransportTimeoutError after the session's `Timeouts.first_byte`: a source that hangs must not hang the call.
+        A call's own limit may be longer: that of a stream covers the wait for a runner.
         """
+        limit = self._settings.timeouts.first_byte
         try:
             async with asyncio.timeout(limit):
                 key = await self._keys.header(send)
@@ -52,6 +54,15 @@ class RequestHeaders:
         if key is not None:
             headers["Authorization"] = key
         return headers
+
+    def addressed(
+        self, request: HttpRequest, url: str, headers: dict[str, str]
+    ) -> tuple[dict[str, str], str]:
+        """Headers and URL as they leave: those of the proxy that holds the key, if there is one (protocol 10)."""
+        proxy_url = self._settings.proxy_url
+        if proxy_url is None or not request.auth:
+            return headers, url
+        return {**headers, "x-fal-target-url": url}, proxy_url
 
     def _without_key(self, request: HttpRequest) -> dict[str, str]:
         if self._settings.headers:
