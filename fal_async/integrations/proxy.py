@@ -182,7 +182,7 @@ class FalProxy:
 
     async def _with_body(self, request: HttpRequest, call: _Call, body: RequestBody) -> HttpRequest:
         if call.target.route is ProxyRoute.TOKENS:
-            checked = checked_token_body(await body.whole(MAX_TOKEN_BODY), self.rules)
+            checked = checked_token_body(await body.whole(MAX_TOKEN_BODY), call.target, self.rules)
             return attrs.evolve(request, body=checked)
         if call.target.method == "GET" or call.length == 0:
             await body.whole(0)

@@ -371,17 +371,25 @@ def test_a_length_beside_an_encoding_is_refused(encoding: bytes) -> None:
 TOKEN_RULES = ProxyRules(endpoints=["fal-ai/flux/**", "workflows/me/story"], allow=["tokens"])
 
 
+def checked_token(
+    wanted: object, rules: ProxyRules = TOKEN_RULES, *, path: str = "tokens/", lifetime: int | None = 120
+) -> bytes:
+    """`wanted`: a body, or the apps of one that says its lifetime."""
+    asked = find_target("POST", [f"{REST}/{path}"], ALL)
+    field = "duration" if path == "tokens/realtime" else "token_expiration"
+    full = {"allowed_apps": wanted} | ({} if lifetime is None else {field: lifetime})
+    body = wanted if isinstance(wanted, bytes) else json.dumps(full).encode()
+    return checked_token_body(body, asked, rules)
+
+
+@pytest.mark.parametrize("seconds", [1, 120, 300])
+@pytest.mark.parametrize("apps", [["flux"], ["fal-ai/flux/dev/realtime"], ["story", "flux"]])
 @pytest.mark.parametrize(
-    "wanted",
-    [
-        {"allowed_apps": ["flux"], "token_expiration": 120},
-        {"allowed_apps": ["fal-ai/flux/dev/realtime"], "duration": 300},
-        {"allowed_apps": ["story", "flux"]},
-    ],
+    ("path", "field"), [("tokens/", "token_expiration"), ("tokens/realtime", "duration")]
 )
-def test_tokens_for_allowed_apps(wanted: dict[str, object]) -> None:
-    body = json.dumps(wanted).encode()
-    assert json.loads(checked_token_body(body, TOKEN_RULES)) == wanted
+def test_tokens_for_allowed_apps(apps: list[str], path: str, field: str, seconds: int) -> None:
+    told = json.loads(checked_token(apps, path=path, lifetime=seconds))
+    assert told == {"allowed_apps": apps, field: seconds}
 
 
 @pytest.mark.parametrize(
@@ -390,25 +398,85 @@ def test_tokens_for_allowed_apps(wanted: dict[str, object]) -> None:
         b"",
         b"[]",
         b"{}",
-        b'{"allowed_apps": []}',
-        b'{"allowed_apps": ["other"]}',
-        b'{"allowed_apps": ["flux", "other"]}',
-        b'{"allowed_apps": ["fal-ai/other"]}',
-        b'{"allowed_apps": ["fal-ai/flux/../other"]}',
-        b'{"allowed_apps": ["*"]}',
-        b'{"allowed_apps": "flux"}',
+        b"null",
+        b"\xff",
+        b'{"allowed_apps": [], "token_expiration": 120}',
+        b'{"allowed_apps": ["other"], "token_expiration": 120}',
+        b'{"allowed_apps": ["flux", "other"], "token_expiration": 120}',
+        b'{"allowed_apps": ["flux", null], "token_expiration": 120}',
+        b'{"allowed_apps": [["flux"]], "token_expiration": 120}',
+        b'{"allowed_apps": ["fal-ai/other"], "token_expiration": 120}',
+        b'{"allowed_apps": ["other/flux"], "token_expiration": 120}',
+        b'{"allowed_apps": ["fal-ai/flux/../other"], "token_expiration": 120}',
+        b'{"allowed_apps": ["*"], "token_expiration": 120}',
+        b'{"allowed_apps": ["flux*"], "token_expiration": 120}',
+        b'{"allowed_apps": "flux", "token_expiration": 120}',
+        b'{"allowed_apps": {"flux": 1}, "token_expiration": 120}',
+        b'{"app": "flux", "token_expiration": 120}',
         b'{"allowed_apps": ["flux"], "token_expiration": 86400}',
+        b'{"allowed_apps": ["flux"], "token_expiration": 301}',
+        b'{"allowed_apps": ["flux"], "token_expiration": 0}',
+        b'{"allowed_apps": ["flux"], "token_expiration": -1}',
+        b'{"allowed_apps": ["flux"], "token_expiration": 120.5}',
+        b'{"allowed_apps": ["flux"], "token_expiration": 1e400}',
+        b'{"allowed_apps": ["flux"], "token_expiration": NaN}',
+        b'{"allowed_apps": ["flux"], "token_expiration": null}',
         b'{"allowed_apps": ["flux"], "token_expiration": true}',
         b'{"allowed_apps": ["flux"], "token_expiration": "120"}',
-        b'{"allowed_apps": ["flux"], "scope": "admin"}',
+        b'{"allowed_apps": ["flux"], "token_expiration": 120, "scope": "admin"}',
+        b'{"allowed_apps": ["flux"], "token_expiration": ' + b"9" * 5000 + b"}",
         b"[" * 100_000,
     ],
 )
 def test_other_tokens_are_refused(body: bytes) -> None:
     with pytest.raises(Refusal):
-        checked_token_body(body, TOKEN_RULES)
+        checked_token(body)
+
+
+@pytest.mark.parametrize(
+    ("path", "other"), [("tokens/", "duration"), ("tokens/realtime", "token_expiration")]
+)
+def test_a_token_without_the_lifetime_that_its_path_reads_is_refused(path: str, other: str) -> None:
+    with pytest.raises(Refusal):
+        checked_token(["flux"], path=path, lifetime=None)
+    with pytest.raises(Refusal):
+        checked_token(json.dumps({"allowed_apps": ["flux"], other: 120}).encode(), path=path)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "given", "refused"),
+    [
+        ("me/poet", ["poet", "me/poet/realtime"], ["other", "me", "you/poet"]),
+        ("me/poet/**", ["poet", "me/poet/long/realtime"], ["other", "poet/long"]),
+        ("me/poet/*", ["poet"], ["other"]),
+        ("*/poet", ["poet", "you/poet"], ["other", "you/other"]),
+        ("workflows/me/story", ["story"], ["me", "workflows"]),
+        ("workflows/*/story", ["story"], ["me"]),
+        ("me/*", ["me/poet/realtime"], ["poet", "fast-lcm-diffusion", "you/poet"]),
+        ("me/**", ["me/poet/realtime"], ["poet", "fast-lcm-diffusion", "you/poet"]),
+        ("me/po*", ["me/poet"], ["poet", "po"]),
+        ("me/*/fast", ["me/poet/fast"], ["poet", "fast"]),
+        ("*/*", ["me/poet"], ["poet"]),
+        ("*/**", ["me/poet"], ["poet"]),
+        ("workflows/me/*", ["workflows/me/story"], ["story", "me"]),
+        ("workflows/**", ["workflows/me/story"], ["story", "me"]),
+        ("**", ["poet", "me/poet"], []),
+    ],
+)
+def test_a_token_names_an_app_that_a_pattern_names(
+    pattern: str, given: list[str], refused: list[str]
+) -> None:
+    """Without its owner, a wildcard would fit every owner's apps."""
+    rules = ProxyRules(endpoints=[pattern])
+    for app in given:
+        assert checked_token([app], rules)
+    for app in refused:
+        with pytest.raises(Refusal):
+            checked_token([app], rules)
+        with pytest.raises(Refusal):
+            checked_token([app, *given], rules)
 
 
 def test_a_token_field_that_came_twice_is_passed_on_once() -> None:
-    body = b'{"allowed_apps": ["other"], "allowed_apps": ["flux"]}'
-    assert checked_token_body(body, TOKEN_RULES) == b'{"allowed_apps":["flux"]}'
+    body = b'{"allowed_apps": ["other"], "allowed_apps": ["flux"], "token_expiration": 9000, "token_expiration": 9}'
+    assert checked_token(body) == b'{"allowed_apps":["flux"],"token_expiration":9}'

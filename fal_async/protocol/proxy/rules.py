@@ -46,7 +46,7 @@ class ProxyRoute(enum.StrEnum):
     MULTIPART = "multipart"
     """Uploads in parts: files of any size at your cost."""
     TOKENS = "tokens"
-    """Short-lived tokens for realtime, for allowed apps only."""
+    """Short-lived tokens for realtime, for apps only that a pattern names: `me/poet`, not `me/*`."""
     CDN_TOKEN = "cdn_token"
     """A token that stores files of any kind."""
     WEBHOOK = "webhook"
@@ -77,8 +77,7 @@ class EndpointPattern:
     text: str
     _whole: re.Pattern[str] = attrs.field(init=False, repr=False, eq=False)
     _app: re.Pattern[str] = attrs.field(init=False, repr=False, eq=False)
-    alias: re.Pattern[str] = attrs.field(init=False, repr=False, eq=False)
-    """For realtime tokens, which name the app without its owner (protocol 6.2)."""
+    _alias: str | None = attrs.field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         segments = self.text.split("/") if isinstance(self.text, str) else [""]
@@ -91,7 +90,7 @@ class EndpointPattern:
         head = segments[: app_length(segments)]
         object.__setattr__(self, "_whole", _compiled(segments))
         object.__setattr__(self, "_app", _compiled(head))
-        object.__setattr__(self, "alias", _compiled(head[-1:]))
+        object.__setattr__(self, "_alias", None if "*" in head[-1] else head[-1])
 
     def allows(self, endpoint_id: str) -> bool:
         # A stream or realtime path belongs to its endpoint (protocol 2).
@@ -101,6 +100,13 @@ class EndpointPattern:
     def allows_app(self, app_id: str) -> bool:
         """For calls about one request: they name the app without the sub-path (protocol 2)."""
         return bool(self._app.fullmatch(app_id))
+
+    def allows_alias(self, alias: str) -> bool:
+        """For realtime tokens, which name the app without its owner (protocol 6.2).
+
+        A wildcard there would fit the apps of every owner, so the pattern has to name the app. `**` allows all.
+        """
+        return alias == self._alias or self.text == "**"
 
 
 def app_length(segments: list[str]) -> int:

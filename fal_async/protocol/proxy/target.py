@@ -186,23 +186,29 @@ def _checked_query(target: Target, query: str, rules: ProxyRules) -> str:
     return urlencode(pairs)
 
 
-# Realtime tokens (protocol 6.2): what they are good for stands in the body.
+# Realtime tokens (protocol 6.2): what they are good for, and for how long, stands in the body.
+
+_LIFETIME: Mapping[str, str] = {"/tokens/": "token_expiration", "/tokens/realtime": "duration"}
+"""The field that each path reads. Without it fal would decide how long the token lives."""
 
 
-def checked_token_body(body: bytes, rules: ProxyRules) -> bytes:
-    """The same, encoded anew. Refusal where it asks for an app that is not allowed, or for over 300 s."""
+def checked_token_body(body: bytes, target: Target, rules: ProxyRules) -> bytes:
+    """The same, encoded anew. Refusal: an app that is not allowed, no lifetime, or one of over 300 s."""
     try:
         wanted = json.loads(body)
     except (ValueError, RecursionError):
         raise Refusal(400, "a token is asked for in JSON") from None
     apps = wanted.get("allowed_apps") if isinstance(wanted, dict) else None
     if not isinstance(apps, list) or not apps or not all(_is_app_allowed(app, rules) for app in apps):
-        raise Refusal(403, "a token for these apps is not allowed")
-    seconds = [wanted[name] for name in ("token_expiration", "duration") if name in wanted]
-    if not all(type(s) is int and 0 < s <= MAX_TOKEN_SECONDS for s in seconds):
-        raise Refusal(403, f"a token may live {MAX_TOKEN_SECONDS} s")
-    if set(wanted) - {"allowed_apps", "token_expiration", "duration"}:
+        raise Refusal(
+            403, "a token for these apps is not allowed: a pattern must name each, as 'me/poet' does"
+        )
+    lifetime = _LIFETIME[target.path]
+    if set(wanted) - {"allowed_apps", lifetime}:
         raise Refusal(403, "a token is asked for with fields that are not passed on")
+    seconds = wanted.get(lifetime)
+    if type(seconds) is not int or not 0 < seconds <= MAX_TOKEN_SECONDS:
+        raise Refusal(403, f"{lifetime} must say that the token lives at most {MAX_TOKEN_SECONDS} s")
     # A field that came twice is read here and there as the same one.
     return json.dumps(wanted, separators=(",", ":")).encode()
 
@@ -212,4 +218,4 @@ def _is_app_allowed(app: Any, rules: ProxyRules) -> bool:
         return False
     if "/" in app:
         return any(pattern.allows(app) for pattern in rules.endpoints)
-    return any(pattern.alias.fullmatch(app) for pattern in rules.endpoints)
+    return any(pattern.allows_alias(app) for pattern in rules.endpoints)
