@@ -1,4 +1,7 @@
-"""`/_emulator`: what a test in another process or language can ask for. No key: it is loopback."""
+"""`/_emulator`: what a test in another process or language can ask for. No key: it is loopback.
+
+A browser on the same machine reaches it, too, so pages of other origins are refused.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from fal_async.emulator.downtime import Downtime
 from fal_async.emulator.faults.fault import Fault
 from fal_async.emulator.jobs.job import Job
 from fal_async.emulator.wire.answers import Answer, json_answer, request_error
+from fal_async.emulator.wire.foreign_pages import foreign_page
 
 _ANSWER_LEAVES = 0.05
 """Seconds that this call's own answer gets to leave before the server goes away."""
@@ -50,6 +54,8 @@ class Admin:
         if action is None:
             served = ", ".join(f"{method} /_emulator/{path}".rstrip("/") for method, path in self._actions)
             return request_error(404, f"Expected one of {served}")
+        if (wrong := foreign_page(call.headers)) is not None:
+            return request_error(403, f"/_emulator is not for pages of other origins: {wrong}")
         try:
             wanted = json.loads(call.body) if call.body.strip() else {}
             return json_answer(action(core, wanted))
