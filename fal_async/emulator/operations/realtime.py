@@ -24,12 +24,15 @@ POLICY_VIOLATION = 1008
 
 
 async def realtime(core: Core, call: Call) -> Reply:
-    endpoint = core.endpoints.find_used(call.route.rest, call.route.endpoint_id)
+    rest = call.route.rest
+    # Swift, and old apps of JS, call the path "ws" (protocol 6.1).
+    find = core.endpoints.find_used
+    endpoint = find(rest, call.route.endpoint_id) or find(rest, rest.removesuffix("/ws"))
     options = await admission(core, call, endpoint)
     if not isinstance(options, CallOptions):
         return options
     if endpoint is None:
-        return core.endpoints.missing(call.route.rest)
+        return core.endpoints.missing(rest)
     connection = await accept(call)
     await _serve(core, call, endpoint, options, connection)
     return connection

@@ -16,7 +16,8 @@ from fal_async.emulator.storage.upload_body import join
 from fal_async.emulator.storage.upload_store import MAX_PARTS, MAX_TOKEN_LIFETIME, BadUpload, Part, Upload
 from fal_async.emulator.wire.answers import Answer, json_answer, method_not_allowed, request_error
 
-STORAGE_TYPES = ("fal-cdn-v3", "gcs")
+STORAGE_TYPES = ("fal-cdn-v3", "fal-cdn", "gcs")
+"""The first is the default: Dart and older JS name none (protocol 7.1)."""
 _OCTETS = "application/octet-stream"
 Handler = Callable[[Core, Call], Awaitable[Answer]]
 
@@ -47,7 +48,8 @@ async def cdn_token(core: Core, call: Call) -> Answer:
     seconds = _json(call).get("expiration_seconds")
     if seconds is not None and not (isinstance(seconds, int) and 0 < seconds <= MAX_TOKEN_LIFETIME):
         raise ValueError(f"expiration_seconds must be from 1 to {MAX_TOKEN_LIFETIME}")
-    return json_answer({**core.uploads.grant(seconds), "base_url": f"{call.origin}/v3.fal.media"})
+    base_url = f"{call.origin}/v3.fal.media"
+    return json_answer({**core.uploads.grant(seconds), "base_url": base_url, "base_upload_url": base_url})
 
 
 @_with_errors
@@ -174,7 +176,7 @@ def _check_token(core: Core, call: Call) -> None:
 
 
 def _check_storage_type(call: Call) -> None:
-    if call.query.get("storage_type") not in STORAGE_TYPES:
+    if (call.query.get("storage_type") or STORAGE_TYPES[0]) not in STORAGE_TYPES:
         raise ValueError(f"storage_type must be one of {', '.join(STORAGE_TYPES)}")
 
 

@@ -64,6 +64,14 @@ async def test_a_function_answers_one_message_with_one(caller: Caller) -> None:
     assert (job.via, caller.emulator.requests[0].kind) == ("realtime", "realtime")
 
 
+@pytest.mark.parametrize("path", ["me/echo/ws", "me/echo"])
+async def test_the_paths_of_other_clients_lead_to_the_same_session(caller: Caller, path: str) -> None:
+    session = await connect(caller, path)
+    await session.send({"a": 1})
+    assert await session.receive() == {"a": 1}
+    await session.socket.close()
+
+
 async def test_a_generator_answers_with_many(caller: Caller) -> None:
     @caller.emulator.endpoint("me/count")
     async def count(input: Any) -> AsyncIterator[int]:

@@ -66,6 +66,32 @@ async def test_route_a(caller: Caller) -> None:
     assert begun.data["file_url"].endswith("/my_cat.png")
 
 
+@pytest.mark.parametrize("host", ["rest.fal.ai", "rest.alpha.fal.ai"])
+@pytest.mark.parametrize("query", ["", "?", "/", "?storage_type=", "?storage_type=fal-cdn"])
+async def test_what_other_clients_leave_out_has_a_default(caller: Caller, host: str, query: str) -> None:
+    begun = await caller.call("POST", f"/{host}/storage/upload/initiate{query}", json=FORM)
+    headers = {"Content-Type": "image/png"}
+    assert (await caller.call("PUT", begun.data["upload_url"], data=b"a", headers=headers)).status == 200
+    assert (await caller.get(begun.data["file_url"], headers=NO_AUTH)).body == b"a"
+    in_parts = await caller.call("POST", f"/{host}/storage/upload/initiate-multipart{query}", json=FORM)
+    put = await caller.call("PUT", inserted(in_parts.data["upload_url"], "1"), data=b"a", headers=NO_AUTH)
+    assert put.data["partNumber"] == 1
+    granted = await caller.call("POST", f"/{host}/storage/auth/token{query}")
+    token = {"Authorization": f"{granted.data['token_type']} {granted.data['token']}"}
+    sent = await caller.call(
+        "POST", f"{granted.data['base_upload_url']}/files/upload", data=b"a", headers=token
+    )
+    assert (await caller.get(sent.data["access_url"], headers=NO_AUTH)).body == b"a"
+
+
+@pytest.mark.parametrize("path", ["upload/initiate", "upload/initiate-multipart", "auth/token"])
+async def test_an_unknown_place_is_refused(caller: Caller, path: str) -> None:
+    params = {"storage_type": "tape"}
+    refused = await caller.call("POST", f"/rest.fal.ai/storage/{path}", params=params, json=FORM)
+    assert refused.status == 422
+    assert "fal-cdn-v3" in refused.data["detail"]
+
+
 async def test_names_that_no_file_system_takes(caller: Caller) -> None:
     for name in ("a" * 3000 + ".png", "a" * 3000, "." + "a" * 300):
         headers = {**await token_of(caller), "X-Fal-File-Name": name}
@@ -88,7 +114,6 @@ async def test_a_presigned_url_takes_its_signature_and_nothing_else(caller: Call
     assert (await caller.call("PUT", url, data=b"x")).status == 400, "the key has no business there"
     assert (await caller.call("PUT", url.partition("?")[0], data=b"x", headers=NO_AUTH)).status == 403
     assert (await caller.call("PUT", inserted(url, "1"), data=b"x", headers=NO_AUTH)).status == 404
-    assert (await caller.call("POST", "/rest.fal.ai/storage/upload/initiate", json=FORM)).status == 422
     refused = await caller.call(
         "POST", "/rest.fal.ai/storage/upload/initiate", params=TYPES, json=FORM, headers=NO_AUTH
     )
