@@ -58,10 +58,26 @@ def _origins_of(hosts: Hosts) -> frozenset[str | None]:
     return frozenset(origin_of(url) for url in urls)
 
 
+@lru_cache(maxsize=256)
+def _all_origins_of(hosts: Hosts) -> frozenset[str | None]:
+    return _origins_of(hosts) | {origin_of(url) for url in (hosts.cdn, hosts.openapi, hosts.auth)}
+
+
 def may_have_key(url: str, hosts: Hosts) -> bool:
     """Whether the session's key may go to this URL."""
     origin = origin_of(url)
     return origin is not None and (origin in _origins_of(hosts) or is_fals_own(origin))
+
+
+def is_configured(url: str, hosts: Hosts) -> bool:
+    """Whether a URL leads to one of the session's services, so that the session's own headers go with it.
+
+    fal's sub-domains are among them where its queue is: a gateway's token stays with the gateway.
+    """
+    origin = origin_of(url)
+    if origin is None:
+        return False
+    return origin in _all_origins_of(hosts) or (is_fals_own(origin) and is_fals_own(origin_of(hosts.queue)))
 
 
 def is_at_home(url: str, base: str) -> bool:

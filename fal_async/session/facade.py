@@ -51,7 +51,9 @@ class Session(Calls):
         ssl: an `ssl.SSLContext`, such as one for a private CA.
         http_proxy: URL of an HTTP proxy, `http://user:password@host:port`.
         trust_env: take HTTP proxies from HTTP_PROXY and HTTPS_PROXY; default False, as in aiohttp.
-        headers, tags: sent with every request.
+        headers: sent with every request to the services in `hosts`, such as a gateway's token; never to the hosts
+            of files, nor across a redirect to another origin.
+        tags: billing tags, sent with every request to a model.
         trace_configs: aiohttp's `TraceConfig`s.
         transport: what sends the requests in place of aiohttp: for tests without a socket, or another HTTP library.
             It is given the headers, the key, the time limits and the retry policy, and does the rest. It is never

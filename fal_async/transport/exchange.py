@@ -95,6 +95,7 @@ class Exchange:
             if target is None:
                 return response
             response.release()
+            call.headers = self._headers.redirected(request, url, target, call.headers)
             url = target
         raise TransportError("redirected in a circle", retryable=False).about(request.ref)
 

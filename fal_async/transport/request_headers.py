@@ -10,10 +10,11 @@ from fal_async.config import Settings
 from fal_async.errors import FalError, TransportTimeoutError
 from fal_async.protocol.http import HttpRequest
 from fal_async.protocol.options import merged_headers
-from fal_async.protocol.origins import host_of, may_have_key
+from fal_async.protocol.origins import host_of, is_configured, may_have_key, origin_of
 from fal_async.version import USER_AGENT
 
 logger: logging.Logger = logging.getLogger("fal_async")
+_OWN = {"User-Agent": USER_AGENT}
 
 
 class RequestHeaders:
@@ -21,7 +22,7 @@ class RequestHeaders:
 
     def __init__(self, settings: Settings, keys: KeySource) -> None:
         self._settings, self._keys = settings, keys
-        self._headers = merged_headers({"User-Agent": USER_AGENT}, settings.headers)
+        self._headers = merged_headers(_OWN, settings.headers)
         self._fixed_key = keys.value if isinstance(keys, FixedKey) else None
         # Nearly every URL begins with one of these, which spares the look at its origin.
         self._homes = (f"{settings.hosts.queue}/", f"{settings.hosts.run}/")
@@ -59,15 +60,29 @@ class RequestHeaders:
         self, request: HttpRequest, url: str, headers: dict[str, str]
     ) -> tuple[dict[str, str], str]:
         """Headers and URL as they leave: those of the proxy that holds the key, if there is one (protocol 10)."""
-        proxy_url = self._settings.proxy_url
-        if proxy_url is None or not request.auth:
+        if not self._is_proxied(request):
             return headers, url
-        return {**headers, "x-fal-target-url": url}, proxy_url
+        return {**headers, "x-fal-target-url": url}, str(self._settings.proxy_url)
+
+    def redirected(
+        self, request: HttpRequest, origin: str, target: str, headers: dict[str, str]
+    ) -> dict[str, str]:
+        """The headers for where a redirect leads: in another origin without the session's own."""
+        if not self._settings.headers or origin_of(target) == origin_of(origin):
+            return headers
+        return {**_OWN, **request.headers}
 
     def _without_key(self, request: HttpRequest) -> dict[str, str]:
-        if self._settings.headers:
+        """Gateway tokens and cookies among the session's headers belong to the hosts that are configured."""
+        if not self._settings.headers:
+            return {**_OWN, **request.headers}
+        if self._is_proxied(request) or is_configured(request.url, self._settings.hosts):
             return merged_headers(self._headers, request.headers)
-        return {**self._headers, **request.headers}
+        return {**_OWN, **request.headers}
+
+    def _is_proxied(self, request: HttpRequest) -> bool:
+        """Whether it goes to the proxy that holds the key."""
+        return request.auth and self._settings.proxy_url is not None
 
     def _may_have_key(self, request: HttpRequest) -> bool:
         if may_have_key(request.url, self._settings.hosts):

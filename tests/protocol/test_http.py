@@ -23,6 +23,7 @@ from fal_async.protocol.origins import (
     backup_url,
     host_of,
     is_at_home,
+    is_configured,
     is_fals_own,
     may_have_key,
     origin_of,
@@ -299,6 +300,21 @@ LOOK_ALIKES = [
 def test_look_alikes_get_no_key(url: str) -> None:
     assert not may_have_key(url, HOSTS)
     assert not is_at_home(url, HOME)
+
+
+@pytest.mark.parametrize(
+    "service", ["run", "queue", "rest", "cdn", "platform", "realtime", "ws", "openapi", "auth"]
+)
+@pytest.mark.parametrize("hosts", [Hosts(), Hosts.local("http://127.0.0.1:8765")])
+def test_each_configured_service_gets_the_headers_of_the_session(hosts: Hosts, service: str) -> None:
+    assert is_configured(f"{getattr(hosts, service)}/x", hosts)
+
+
+def test_a_gateways_headers_do_not_go_to_fal_itself() -> None:
+    gateway = Hosts.local("https://gateway.corp")
+    assert is_configured("https://eu.fal.run/x", Hosts())
+    assert not is_configured("https://eu.fal.run/x", gateway)
+    assert may_have_key("https://eu.fal.run/x", gateway)  # the key is fal's own
 
 
 def test_hosts_of_the_users_own_get_it_at_their_port_alone() -> None:
