@@ -121,7 +121,8 @@ class Storage:
             url: http, https or `data:`. A file of this account that is closed to others is opened by a CDN token.
             to: a file, which is replaced, or a folder (one that exists, or a path that ends with a slash):
                 there the server chooses the name, made safe, and never one that is taken.
-            on_progress: called with bytes received, and bytes in all (None where the server does not say).
+            on_progress: called with bytes received, and bytes in all (None where the server does not say). Bytes
+                received fall to 0 where the file changed meanwhile and is fetched anew.
                 May be async.
 
         Raises:

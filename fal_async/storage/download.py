@@ -26,6 +26,7 @@ from fal_async.protocol.storage.downloads import (
     check_url,
     download_request,
     is_complete,
+    is_unmet_range,
     nothing_is_left,
 )
 from fal_async.protocol.storage.media import download_name, numbered, parse_data_uri
@@ -78,40 +79,44 @@ class Downloader:
         try:
             await incoming.open()
             if url[:5].lower() == "data:":
-                headers = await self._decode(url, incoming)
+                await self._decode(url, incoming)
             else:
-                headers = await self._fetch(url, incoming)
-            return await incoming.keep(target.name, download_name(url, headers, suggested))
+                await self._fetch(url, incoming)
+            return await incoming.keep(target.name, download_name(url, incoming.headers, suggested))
         finally:
             await incoming.discard()
 
-    async def _decode(self, url: str, incoming: _Incoming) -> Mapping[str, str]:
+    async def _decode(self, url: str, incoming: _Incoming) -> None:
         try:
             data, content_type = await in_thread(partial(parse_data_uri, url))
         except ValueError as error:
             raise DownloadError(f"a data URI that can't be decoded: {error}") from error
+        await incoming.go_on(Progress(total=len(data)), {"content-type": content_type})
         await incoming.write([data], len(data))
         await incoming.flush()
-        return {"content-type": content_type}
 
-    async def _fetch(self, url: str, incoming: _Incoming) -> Mapping[str, str]:
-        """Goes on with `Range` where the connection broke, as long as each time something arrives."""
-        policy, idle = self._settings.retry, 0
+    async def _fetch(self, url: str, incoming: _Incoming) -> None:
+        """Goes on with `Range` where the connection broke, as long as more arrives than ever before."""
+        policy, idle, furthest = self._settings.retry, 0, 0
         authorization: str | None = None
         while True:
-            before = incoming.progress.offset
             try:
-                return await self._once(url, incoming, authorization)
+                if await self._once(url, incoming, authorization):
+                    return
             except ApiError as error:
                 if nothing_is_left(error.status, error.headers, incoming.progress):
-                    return error.headers
-                if authorization is not None or not self._may_be_ours(url, error):
+                    return
+                if is_unmet_range(error.status, incoming.progress):
+                    incoming.distrust()
+                elif authorization is None and self._may_be_ours(url, error):
+                    authorization = (await self._cdn.token()).authorization
+                else:
                     raise
-                authorization = (await self._cdn.token()).authorization
             except TransportError as error:
                 if not incoming.began:
                     raise  # the transport has tried often enough
-                idle = 1 if incoming.progress.offset > before else idle + 1
+                idle = 1 if incoming.progress.offset > furthest else idle + 1
+                furthest = max(furthest, incoming.progress.offset)
                 if idle >= policy.max_attempts:
                     raise
                 await asyncio.sleep(delay_before_retry(policy, idle, error, random.random()) or 0.0)
@@ -120,17 +125,22 @@ class Downloader:
         """The owner's token reads what the ACL keeps from others (protocol 7.4)."""
         return error.status in _RESTRICTED and is_cdn(url, self._cdn.hosts)
 
-    async def _once(self, url: str, incoming: _Incoming, authorization: str | None) -> Mapping[str, str]:
+    async def _once(self, url: str, incoming: _Incoming, authorization: str | None) -> bool:
+        """False where the answer is not surely the rest of what is here: the next request asks for all of it."""
         incoming.began = False
         async with self._transport.open(download_request(url, incoming.progress, authorization)) as response:
-            await incoming.go_on(begin(url, response.status, response.headers, incoming.progress))
+            progress = begin(url, response.status, response.headers, incoming.progress)
+            if progress is None:
+                incoming.distrust()
+                return False
+            await incoming.go_on(progress, response.headers)
             await self._take(response, incoming)
         if not is_complete(incoming.progress):
             total = incoming.progress.total
             raise DownloadError(
                 f"{host_of(url)} sent {incoming.progress.offset} bytes of a file of {total}", retryable=True
             )
-        return response.headers
+        return True
 
     async def _take(self, response: OpenResponse, incoming: _Incoming) -> None:
         """Collected to larger pieces: a hop to a thread for each packet would cost more than the disk."""
@@ -158,6 +168,8 @@ class _Incoming:
         self._writing: asyncio.Future[None] | None = None
         self._on_progress = on_progress
         self.progress = Progress()
+        self.headers: Mapping[str, str] = {}
+        """Of the answer whose body was taken last."""
         self.began = False
         """Whether the current answer's body had begun."""
 
@@ -167,12 +179,16 @@ class _Incoming:
     def _create(self) -> None:
         self._file = FileIO(self._path, "xb")
 
-    async def go_on(self, progress: Progress) -> None:
+    async def go_on(self, progress: Progress, headers: Mapping[str, str]) -> None:
         """Where the next answer's body belongs: after what is here, or in place of it."""
         file = self._file
         if progress.offset == 0 and self.progress.offset and file is not None:
             await self._on_disk(in_thread(lambda: (file.seek(0), file.truncate())))
-        self.progress, self.began = progress, True
+        self.progress, self.headers, self.began = progress, headers, True
+
+    def distrust(self) -> None:
+        """What is here can't be gone on with: another version of the file may be at the URL by now."""
+        self.progress = attrs.evolve(self.progress, validator=None)
 
     async def write(self, pieces: list[bytes], size: int) -> None:
         """Begins to; waits for the write before. So one piece goes to disk while the next one arrives."""

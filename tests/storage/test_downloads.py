@@ -204,7 +204,7 @@ class Server:
         """A body of unknown length, whose last byte is there and whose end is not."""
         if "Range" in request.headers:
             return aiohttp.web.Response(status=416, headers={"Content-Range": f"bytes */{len(self.body)}"})
-        response = aiohttp.web.StreamResponse()
+        response = aiohttp.web.StreamResponse(headers={"ETag": '"v1"'})
         response.enable_chunked_encoding()
         await response.prepare(request)
         await response.write(self.body)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from urllib.parse import quote, urlsplit
 
 import attrs
@@ -12,7 +13,9 @@ from fal_async.errors import ConfigurationError, DownloadError
 from fal_async.protocol.http import HttpRequest, Operation
 from fal_async.protocol.origins import host_of
 
-_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
+_RANGE = re.compile(r"(?ai)bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
+_STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]*"')
+_WHOLE = frozenset({200, 203, 206})
 _SCHEME = re.compile(r"(https?)://|data:", re.IGNORECASE)
 
 
@@ -23,10 +26,12 @@ class Progress:
     offset: int = 0
     """Bytes that are on disk."""
     total: int | None = None
+    etag: str | None = None
+    modified: str | None = None
+    """Last-Modified."""
     validator: str | None = None
-    """What tells whether the file is still the same: a strong ETag, or Last-Modified."""
-    coded: bool = False
-    """It comes compressed, although nobody asked for that: an offset here is none of the body's."""
+    """The one of the two that `If-Range` takes. None: whether a rest belongs to what is here could not be told,
+    so that none is asked for."""
 
 
 def check_url(url: str) -> str:
@@ -70,43 +75,83 @@ def download_request(url: str, progress: Progress, authorization: str | None = N
     headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
     if authorization is not None:
         headers["Authorization"] = authorization
-    if progress.offset and not progress.coded:
+    if _asks_for_the_rest(progress) and progress.validator is not None:
         headers["Range"] = f"bytes={progress.offset}-"
-        if progress.validator is not None:
-            headers["If-Range"] = progress.validator
+        headers["If-Range"] = progress.validator
     return HttpRequest(
         operation=Operation.DOWNLOAD, harmless=True, method="GET", url=url, headers=headers, auth=False
     )
 
 
-def begin(url: str, status: int, headers: Mapping[str, str], before: Progress) -> Progress:
+def _asks_for_the_rest(progress: Progress) -> bool:
+    return progress.offset > 0 and progress.validator is not None
+
+
+def begin(url: str, status: int, headers: Mapping[str, str], before: Progress) -> Progress | None:
     """From an answer's head: where its body belongs. `offset` 0 after a break: from the beginning again.
 
-    DownloadError where it does not fit to what came before.
+    None for a part that is not surely the rest of what is here: all of it is to be asked for anew.
+    DownloadError for a part that nobody asked for, and for what is no file.
     """
-    if status == 206 and before.offset:
-        return _go_on(url, headers, before)
+    if status == 206 and _asks_for_the_rest(before):
+        return _go_on(headers, before)
+    found = _RANGE.fullmatch(headers.get("content-range", "").strip())
+    if status == 206 and not (found and _is_all(found)):
+        raise DownloadError(f"{host_of(url)} sent a part of a file that was asked for whole")
+    if status not in _WHOLE:
+        raise DownloadError(f"{host_of(url)} answered {status}, which holds no file")
     length = headers.get("content-length", "")
-    plain = headers.get("content-encoding", "identity").lower() == "identity"
+    plain = _is_plain(headers)
     return Progress(
         total=int(length) if plain and re.fullmatch(r"\d{1,18}", length) else None,
-        validator=validator_of(headers),
-        coded=not plain,
+        etag=headers.get("etag"),
+        modified=headers.get("last-modified"),
+        # Of what comes compressed, although nobody asked for that, an offset here is none of the body's.
+        validator=_validator_of(headers) if plain else None,
     )
 
 
-def _go_on(url: str, headers: Mapping[str, str], before: Progress) -> Progress:
-    found = _CONTENT_RANGE.fullmatch(headers.get("content-range", "").strip())
-    total = int(found[3]) if found and found[3] != "*" else None
-    if not found or int(found[1]) != before.offset or (before.total or total) != (total or before.total):
-        raise DownloadError(f"the file at {host_of(url)} changed while it was downloaded")
-    return attrs.evolve(before, total=total or before.total)
+def _go_on(headers: Mapping[str, str], before: Progress) -> Progress | None:
+    """The file must be the same by each sign that both answers carry, the validator among them."""
+    found = _RANGE.fullmatch(headers.get("content-range", "").strip())
+    if not found or not _is_plain(headers):
+        return None
+    start, end, total = int(found[1]), int(found[2]), before.total if found[3] == "*" else int(found[3])
+    fits = start == before.offset and total == end + 1 and before.total in (None, total)
+    return attrs.evolve(before, total=total) if fits and _is_same(headers, before, surely=True) else None
 
 
-def validator_of(headers: Mapping[str, str]) -> str | None:
-    """A weak ETag can't be used with If-Range (RFC 9110, 13.1.5)."""
+def _is_all(found: re.Match[str]) -> bool:
+    return int(found[1]) == 0 and found[3] != "*" and int(found[2]) + 1 == int(found[3])
+
+
+def _is_plain(headers: Mapping[str, str]) -> bool:
+    return headers.get("content-encoding", "identity").strip().lower() in ("identity", "")
+
+
+def _is_same(headers: Mapping[str, str], before: Progress, *, surely: bool) -> bool:
+    """Whether no validator differs; `surely`: and the one that was sent with `If-Range` is there."""
+    said = headers.get("etag"), headers.get("last-modified")
+    differs = any(
+        new and old and new != old for new, old in zip(said, (before.etag, before.modified), strict=True)
+    )
+    return not differs and (not surely or before.validator in said)
+
+
+def _validator_of(headers: Mapping[str, str]) -> str | None:
+    """`If-Range` takes a strong ETag, else a date before that of the answer (RFC 9110, 8.8.2.2, 13.1.5)."""
     etag = headers.get("etag", "")
-    return etag if etag.startswith('"') else headers.get("last-modified")
+    if _STRONG_ETAG.fullmatch(etag):
+        return etag
+    modified = headers.get("last-modified")
+    return modified if _is_before(modified, headers.get("date")) else None
+
+
+def _is_before(date: str | None, other: str | None) -> bool:
+    try:
+        return parsedate_to_datetime(date or "") < parsedate_to_datetime(other or "")
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return False
 
 
 def is_complete(progress: Progress) -> bool:
@@ -117,4 +162,15 @@ def is_complete(progress: Progress) -> bool:
 def nothing_is_left(status: int, headers: Mapping[str, str], progress: Progress) -> bool:
     """Whether a server that was asked for the rest says that there is none (RFC 9110, 15.5.17): the connection
     broke after the last byte, and before the end of a body of unknown length."""
-    return status == 416 and headers.get("content-range", "").strip() == f"bytes */{progress.offset}"
+    ends_here = headers.get("content-range", "").strip() == f"bytes */{progress.offset}"
+    return (
+        is_unmet_range(status, progress)
+        and ends_here
+        and is_complete(progress)
+        and _is_same(headers, progress, surely=False)
+    )
+
+
+def is_unmet_range(status: int, progress: Progress) -> bool:
+    """Whether the server has no such rest (any more)."""
+    return status == 416 and _asks_for_the_rest(progress)

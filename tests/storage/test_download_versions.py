@@ -1,0 +1,169 @@
+"""A download that breaks while the file at its URL changes: one version, whole, or an error; never a mixture."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from fal_async import DownloadError, Session, TransportError
+from tests.servers.file_host import Asked, Says, file_host
+
+OLD, NEW, SHORT = b"A" * 1000, b"B" * 1000, b"C" * 400
+CUT = 400
+V1, V2 = {"etag": '"v1"'}, {"etag": '"v2"'}
+BEFORE, LATER = "Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 09:49:37 GMT"
+DATED = {"last-modified": BEFORE, "date": LATER}
+Answer = Callable[[Asked], Says]
+
+
+def start_of(asked: Asked) -> int:
+    return int(asked.headers["range"].removeprefix("bytes=").removesuffix("-"))
+
+
+def part(data: bytes, start: int, headers: Mapping[str, str], total: object = "") -> Says:
+    span = {"content-range": f"bytes {start}-{len(data) - 1}/{total or len(data)}"}
+    return Says(data[start:], {**span, **headers}, 206)
+
+
+def compressed_rest(asked: Asked) -> Says:
+    plain, packed = part(NEW, start_of(asked), V1), gzip.compress(NEW[start_of(asked) :])
+    return Says(packed, {**plain.headers, "content-encoding": "gzip"}, 206)
+
+
+async def outcome(
+    fal: Session, folder: Path, first: Says, rest: Answer, again: Says
+) -> tuple[bytes, list[str | None]]:
+    """What is kept where `first` breaks off, and `rest` answers whoever asks for the rest, `again` who does not."""
+
+    def answer(asked: Asked) -> Says:
+        if len(host.asked) == 1:
+            return first
+        return rest(asked) if "range" in asked.headers else again
+
+    async with file_host(answer) as host:
+        path = await fal.storage.download(f"{host.url}/f.png", folder / "f.png")
+        return path.read_bytes(), host.ranges
+
+
+@pytest.mark.parametrize("marks", [V1, DATED, {**V1, **DATED}, {"etag": 'W/"v1"', **DATED}])
+async def test_the_same_version_is_gone_on_with(fal: Session, tmp_path: Path, marks: dict[str, str]) -> None:
+    first, again = Says(OLD, marks, only=CUT), Says(NEW, V2)
+    data, ranges = await outcome(fal, tmp_path, first, lambda asked: part(OLD, start_of(asked), marks), again)
+    assert data == OLD
+    assert ranges == [None, f"bytes={CUT}-"]
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        lambda asked: part(NEW, start_of(asked), V2),
+        lambda asked: part(NEW, start_of(asked), {}),
+        lambda asked: part(NEW, start_of(asked), {"etag": 'W/"v1"'}),
+        lambda asked: part(NEW, start_of(asked), {**V1, "last-modified": LATER}),
+        lambda asked: part(NEW + NEW, start_of(asked), V1),
+        lambda asked: part(NEW, start_of(asked), V1, "2000"),
+        lambda asked: part(NEW, start_of(asked) - 1, V1),
+        lambda _: part(NEW, 0, V1),
+        compressed_rest,
+        lambda asked: part(NEW, start_of(asked), {**V1, "content-range": ""}),
+        lambda _: Says(b"", {"content-range": "bytes */1000", **V2}, 416),
+        lambda _: Says(b"", {"content-range": f"bytes */{CUT}", **V1}, 416),
+        lambda _: Says(b"", {}, 416),
+        lambda _: Says(NEW, V2),
+        lambda _: Says(NEW),
+    ],
+    ids=[
+        "another ETag", "no validator", "a weak ETag", "another date", "longer", "another total",
+        "an earlier start", "all as a part", "compressed", "no range", "416 of another version", "416: shorter",
+        "416 and no word more", "200", "200 without validators",
+    ],
+)  # fmt: skip
+async def test_what_is_not_the_rest_is_begun_anew(fal: Session, tmp_path: Path, rest: Answer) -> None:
+    first = Says(OLD, {**V1, "last-modified": BEFORE}, only=CUT)
+    data, ranges = await outcome(fal, tmp_path, first, rest, Says(NEW, V2))
+    assert data == NEW
+    assert ranges[:2] == [None, f"bytes={CUT}-"]
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        {},
+        {"etag": 'W/"v1"'},
+        {"etag": "v1"},
+        {"last-modified": BEFORE},
+        {"last-modified": LATER, "date": LATER},
+        {"etag": '"v\u00fc"'},
+        {**V1, "content-encoding": "odd"},
+    ],
+)
+async def test_nobody_asks_for_a_rest_that_could_not_be_told_from_another(
+    fal: Session, tmp_path: Path, marks: dict[str, str]
+) -> None:
+    first = Says(OLD, marks, only=CUT)
+    data, ranges = await outcome(
+        fal, tmp_path, first, lambda asked: part(NEW, start_of(asked), {}), Says(NEW)
+    )
+    assert data == NEW
+    assert ranges == [None, None]
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        Says(NEW[:500], {"content-range": "bytes 0-499/1000"}, 206),
+        Says(NEW[:500], {"content-range": "bytes 500-999/1000", **V1}, 206),
+        Says(NEW[:500], {}, 206),
+        Says(NEW, {"content-range": "bytes 0-999/*"}, 206),
+        Says(NEW, {"content-type": "multipart/byteranges; boundary=x"}, 206),
+        Says(b"", {}, 204),
+    ],
+)
+async def test_a_part_that_nobody_asked_for_is_no_file(fal: Session, tmp_path: Path, says: Says) -> None:
+    async with file_host(lambda _: says) as host:
+        with pytest.raises(DownloadError, match="127"):
+            await fal.storage.download(f"{host.url}/f.png", tmp_path / "f.png")
+        assert len(host.asked) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_part_that_is_all_of_it_is_the_file(fal: Session, tmp_path: Path) -> None:
+    async with file_host(lambda _: part(NEW, 0, V1)) as host:
+        path = await fal.storage.download(f"{host.url}/f.png", tmp_path / "f.png")
+    assert path.read_bytes() == NEW
+
+
+async def test_a_redirect_to_another_file_meanwhile_is_begun_anew(fal: Session, tmp_path: Path) -> None:
+    def answer(asked: Asked) -> Says:
+        if asked.path == "/f.png":
+            return Says(b"", {"location": "/old.png" if len(host.asked) == 1 else "/new.png"}, 302)
+        if asked.path == "/old.png":
+            return Says(OLD, V1, only=CUT)
+        return part(NEW, start_of(asked), V2) if "range" in asked.headers else Says(NEW, V2)
+
+    async with file_host(answer) as host:
+        path = await fal.storage.download(f"{host.url}/f.png", tmp_path / "f.png")
+    assert path.read_bytes() == NEW
+
+
+async def test_a_file_that_changes_and_breaks_for_ever_ends_in_an_error(fal: Session, tmp_path: Path) -> None:
+    """At lengths that rise and fall, so that each break is farther than the one before it, now and then."""
+
+    def answer(_: Asked) -> Says:
+        version = len(host.asked)
+        return Says(OLD, {"etag": f'"{version}"'}, only=CUT + 100 * (version % 2))
+
+    async with file_host(answer) as host:
+        with pytest.raises(TransportError, match="broke off"):
+            await fal.storage.download(f"{host.url}/f.png", tmp_path / "f.png")
+        assert len(host.asked) <= 8
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_shorter_version_leaves_no_end_of_the_longer_one(fal: Session, tmp_path: Path) -> None:
+    first = Says(OLD, V1, only=900)
+    data, _ = await outcome(fal, tmp_path, first, lambda _: Says(SHORT, V2), Says(SHORT, V2))
+    assert data == SHORT
