@@ -102,12 +102,13 @@ class Timeouts:
 
     Attributes:
         connect: until a connection stands, name look-up and TLS included; default 10.
-        first_byte: silence of the server: until its answer begins, and between two pieces of it; default 60.
-        total: the whole attempt; default 120.
+        first_byte: how long nothing may move: no 64 KiB of the request leave, then the answer does not begin, then
+            nothing more of it comes; default 60.
+        total: from when the request has left to the end of the answer; default 120.
         stream: silence within a status stream; default 45, three of fal's keep-alives (protocol 4.3).
             None: `first_byte`.
-        run: both of the latter for direct runs, which answer only when the model is done; default 3600,
-            after which fal itself gives up (`request_timeout`, protocol 3.3).
+        run: both of the latter for direct runs once they have left, as they are answered only when the model is
+            done; default 3600, after which fal itself gives up (`request_timeout`, protocol 3.3).
     """
 
     connect: float | None = attrs.field(default=10.0, validator=_SECONDS_OR_NONE)

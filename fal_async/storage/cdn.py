@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from fal_async.config import Hosts, RetryPolicy, Timeouts
+from fal_async.config import Hosts, RetryPolicy
 from fal_async.errors import AuthenticationError
 from fal_async.protocol.http import HttpRequest, HttpResponse
 from fal_async.protocol.storage.uploads import CdnToken, cdn_token_request, parse_cdn_token
@@ -32,17 +32,16 @@ class Cdn:
         self,
         request_with: Callable[[CdnToken], HttpRequest],
         *,
-        timeouts: Timeouts | None = None,
         retry: RetryPolicy | None = None,
     ) -> HttpResponse:
         """A request that carries the token; made again with a new one where the CDN refuses it."""
         token = await self.token()
         for _ in range(_RENEWALS):
             try:
-                return await self._transport.send(request_with(token), timeouts=timeouts, retry=retry)
+                return await self._transport.send(request_with(token), retry=retry)
             except AuthenticationError:
                 token = await self.token(refused=token)
-        return await self._transport.send(request_with(token), timeouts=timeouts, retry=retry)
+        return await self._transport.send(request_with(token), retry=retry)
 
     async def _fetch(self) -> CdnToken:
         response = await self._transport.send(cdn_token_request(self.hosts))

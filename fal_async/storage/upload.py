@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterator
-from typing import TypedDict, TypeVar
+from typing import TypeVar
 
 import attrs
 
-from fal_async.config import RetryPolicy, Settings, Timeouts
+from fal_async.config import RetryPolicy, Settings
 from fal_async.errors import (
     ApiError,
     AuthenticationError,
@@ -31,8 +31,6 @@ from fal_async.storage.sources import Source
 from fal_async.transport import Transport
 
 logger: logging.Logger = logging.getLogger("fal_async")
-_SLOWEST = 16 * 1024
-"""Bytes a second: a request with a body gets a second more for each, beside its usual time limit."""
 _MORE_ATTEMPTS = 4
 """A request with a body has these beside the policy's: losing one part loses the whole upload."""
 _PASSED_ON = (ApiError, TransportError, ResponseDecodeError)
@@ -71,7 +69,7 @@ class Uploader:
         body = _whole(plan)
         with _reading(body):
             response = await self._cdn.send(
-                lambda token: storage.direct_request(token, plan.spec, body), **self._patience(plan.spec.size)
+                lambda token: storage.direct_request(token, plan.spec, body), retry=self._patient
             )
         await _check_size(plan)
         return storage.parse_access_url(response)
@@ -81,7 +79,7 @@ class Uploader:
         body = _whole(plan)
         with _reading(body):
             request = storage.put_request(target, plan.spec, body)
-            await self._transport.send(request, **self._patience(plan.spec.size))
+            await self._transport.send(request, retry=self._patient)
         await _check_size(plan)
         return target.file_url
 
@@ -185,7 +183,6 @@ class Uploader:
                 response = await self._to(
                     record.target,
                     lambda token: storage.part_request(record.target, number, length, body, token),
-                    length,
                 )
             part = SentPart(number=number, etag=storage.parse_etag(response), digest=body.digest)
         except FalError as error:
@@ -218,35 +215,17 @@ class Uploader:
         return answer.headers.get("content-length") == str(record.plan.size)
 
     async def _to(
-        self, target: MultipartTarget, request_with: Callable[[CdnToken | None], HttpRequest], length: int = 0
+        self, target: MultipartTarget, request_with: Callable[[CdnToken | None], HttpRequest]
     ) -> HttpResponse:
-        patience = self._patience(length)
         if target.presigned:
-            return await self._transport.send(request_with(None), **patience)
-        return await self._cdn.send(request_with, **patience)
+            return await self._transport.send(request_with(None), retry=self._patient)
+        return await self._cdn.send(request_with, retry=self._patient)
 
-    def _patience(self, length: int) -> Patience:
-        """More time for a body, whose sending counts until the first byte of the answer."""
-        settings = self._settings
-        seconds = length / _SLOWEST
-        more = _MORE_ATTEMPTS if settings.retry.max_attempts > 1 else 0
-        return {
-            "timeouts": attrs.evolve(
-                settings.timeouts,
-                first_byte=_plus(settings.timeouts.first_byte, seconds),
-                total=_plus(settings.timeouts.total, seconds),
-            ),
-            "retry": attrs.evolve(settings.retry, max_attempts=settings.retry.max_attempts + more),
-        }
-
-
-def _plus(limit: float | None, seconds: float) -> float | None:
-    return None if limit is None else limit + seconds
-
-
-class Patience(TypedDict):
-    timeouts: Timeouts
-    retry: RetryPolicy
+    @property
+    def _patient(self) -> RetryPolicy:
+        policy = self._settings.retry
+        more = _MORE_ATTEMPTS if policy.max_attempts > 1 else 0
+        return attrs.evolve(policy, max_attempts=policy.max_attempts + more)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import ssl
-import time
 
 import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -102,12 +101,14 @@ def _conceal(error: BaseException) -> None:
 
 
 def _what_took_too_long(call: Call, error: BaseException, host: str) -> str:
-    silence, total = call.limits
+    (silence, total), clock = call.limits, call.clock
     if never_connected(error):
         return f"no connection to {host} within {call.timeouts.connect:g} s (Timeouts.connect)"
+    if clock is not None and clock.is_sending:
+        return f"{host} took no more of the request for {clock.piece:g} s (Timeouts.first_byte)"
     if silence == total and call.request.operation in LONG:
         return f"{host} did not answer within {total:g} s (Timeouts.run)"
-    if total is not None and time.monotonic() - call.attempt_began >= total:
+    if clock is not None and clock.is_late:
         return f"the answer of {host} was not complete within {total:g} s (Timeouts.total)"
     return f"{host} was silent for {silence:g} s (Timeouts.first_byte)"
 

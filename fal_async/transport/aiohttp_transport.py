@@ -13,10 +13,10 @@ from fal_async.auth.credentials import KeySource
 from fal_async.config import RetryPolicy, Settings, Timeouts
 from fal_async.errors import FalError
 from fal_async.protocol.api_errors import error_of
-from fal_async.protocol.http import PAID, REQUEST_ID, HttpRequest, HttpResponse, Operation, handshake_request
+from fal_async.protocol.http import HttpRequest, HttpResponse, Operation, handshake_request
 from fal_async.transport import Transport
 from fal_async.transport.attempt import LONG, Call
-from fal_async.transport.exchange import Exchange, notice_closed_connections
+from fal_async.transport.exchange import Exchange
 from fal_async.transport.pool import Pool
 from fal_async.transport.progress import Progress
 from fal_async.transport.request_headers import RequestHeaders
@@ -70,7 +70,7 @@ class AiohttpTransport(Transport):
     ) -> AsyncIterator[AiohttpOpenResponse]:
         call = self._call_in_pieces(request, timeouts, None, None)
         await self._prepare(call)
-        response = await self._on_a_long_place(self._passed_on, call)
+        response = await self._on_a_long_place(self._exchange.passed_on, call)
         async with self._kept_open(call, response) as opened:
             yield opened
 
@@ -170,13 +170,6 @@ class AiohttpTransport(Transport):
         response = await self._exchange.begun(call)
         if not 200 <= response.status < 300:
             raise await error_of_open(call, response, self.pool)
-        return response
-
-    async def _passed_on(self, call: Call) -> aiohttp.ClientResponse:
-        if call.request.operation in PAID:
-            await notice_closed_connections(call.request)
-        response = await self._exchange.request(call, call.request.url)
-        call.seen_id = response.headers.get(REQUEST_ID)
         return response
 
     async def _on_a_long_place(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 
 from fal_async.config import RetryPolicy, Timeouts
 from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
+from fal_async.transport.attempt_clock import AttemptClock
 from fal_async.transport.progress import Progress
 
 LONG = frozenset({Operation.RUN, Operation.STREAM})
@@ -18,10 +19,10 @@ class Call:
 
     __slots__ = (
         "accept",
-        "attempt_began",
         "attempts",
         "began",
         "check",
+        "clock",
         "headers",
         "key_renewed",
         "limits",
@@ -44,6 +45,7 @@ class Call:
         self.check: Callable[[HttpResponse], None] | None = None
         self.silence: float | None = None  # seconds between pieces of a body, where nothing else bounds them
         self.progress: Progress = Progress() if progress is None else progress
+        self.clock: AttemptClock | None = None  # of the attempt under way
         self.headers: dict[str, str] = {}  # of the attempt under way; empty until the key is there
         self.seen_id: str | None = None  # from the headers of an answer that broke off later
         self.key_renewed: bool = False
@@ -52,11 +54,9 @@ class Call:
         if request.operation in LONG:
             self.limits = (timeouts.run, timeouts.run)
         self.began: float = time.monotonic()
-        self.attempt_began: float = self.began
 
     def begin_attempt(self) -> None:
         self.attempts += 1
-        self.attempt_began = time.monotonic()
         self.progress.sent = False
         self.seen_id = None
         self.headers = {}

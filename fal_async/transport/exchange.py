@@ -25,6 +25,7 @@ from fal_async.transport.aiohttp_errors import (
     unreachable,
 )
 from fal_async.transport.attempt import Call
+from fal_async.transport.attempt_clock import AttemptClock
 from fal_async.transport.pool import Pool
 from fal_async.transport.request_body import body_of
 from fal_async.transport.request_headers import RequestHeaders
@@ -44,20 +45,15 @@ class Exchange:
         self._pool, self._settings, self._headers = pool, settings, headers
 
     async def whole_answer(self, call: Call) -> HttpResponse:
-        """One clock for each attempt: until the first byte, then until the next one, and at last until the end."""
-        began, call.attempt_began = asyncio.get_running_loop().time(), time.monotonic()
-        silence, total = call.limits
-        clock = asyncio.timeout(silence)
         response: aiohttp.ClientResponse | None = None
         try:
-            async with clock:
+            async with self._clock(call) as clock:
                 response = await self._begin(call)
                 if response.content.is_eof():
                     body = await response.read()
                 else:
                     with self._pool.reading(response):
-                        end = None if total is None else began + total
-                        body = await read_in_time(response, clock, silence, end)
+                        body = await read_in_time(response, clock)
         except BaseException as error:
             if response is not None:
                 response.close()  # at once, also where the caller is cancelled: it stops what runs for it
@@ -69,10 +65,24 @@ class Exchange:
 
     async def begun(self, call: Call) -> aiohttp.ClientResponse:
         """An answer up to its headers, within the limit of silence."""
-        call.attempt_began = time.monotonic()
         with aiohttp_errors(call):
-            async with asyncio.timeout(call.limits[0]):
+            async with self._clock(call):
                 return await self._begin(call)
+
+    async def passed_on(self, call: Call) -> aiohttp.ClientResponse:
+        """As `begun`, but whatever it is: a redirect, too."""
+        if call.request.operation in PAID:
+            await notice_closed_connections(call.request)
+        with aiohttp_errors(call):
+            async with self._clock(call):
+                response = await self.request(call, call.request.url)
+        call.seen_id = response.headers.get(REQUEST_ID)
+        return response
+
+    def _clock(self, call: Call) -> AttemptClock:
+        # A call that waits long for its answer, such as a direct run, does not wait long for its body to leave.
+        call.clock = AttemptClock(self._settings.timeouts.first_byte, *call.limits)
+        return call.clock
 
     async def _begin(self, call: Call) -> aiohttp.ClientResponse:
         """Up to the answer's headers. A read that is redirected within its own origin is followed."""
@@ -113,7 +123,7 @@ class Exchange:
             return await http.request(
                 request.method,
                 URL(target, encoded=True),
-                data=body_of(request, call.progress),
+                data=body_of(call),
                 headers=headers,
                 timeout=_client_timeout(call.timeouts.connect, call.silence, self._pool.is_ours),
                 allow_redirects=False,

@@ -1,49 +1,112 @@
-"""Request bodies that tell when they leave: what makes a failed submit safe to repeat, or not."""
+"""Request bodies that tell when they leave and how they get on: what makes a failed submit safe to repeat, or not,
+and a server that stops reading another thing than a slow line."""
 
 from __future__ import annotations
 
 import io
+import socket
+from collections.abc import MutableMapping
 from typing import Any
 
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.payload import BytesIOPayload, BytesPayload, Payload
+from aiohttp.payload import AsyncIterablePayload, BytesIOPayload, BytesPayload, Payload
 
-from fal_async.protocol.http import HttpRequest
-from fal_async.transport.progress import Progress
+from fal_async.transport.attempt import Call
 
-_LARGE = 512 * 1024
+_PIECE = 64 * 1024
+_AHEAD = 128 * 1024
+"""Bytes that may wait in this machine: what has been written must be what has left, or nearly so."""
 
 
 class _Telling(Payload):
     """Notes that its first byte is about to leave. Before that, the server has no request that it could take:
     aiohttp holds the headers back until the body comes, and headers without their body are no request."""
 
-    progress: Progress
+    call: Call
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        self.progress.leaves()
-        await super().write(writer)  # type: ignore[safe-super]  # the kinds below have it
+        await self.write_with_length(writer, None)
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        self.progress.leaves()
+        self.call.progress.leaves()
         await super().write_with_length(writer, content_length)
+        if self.call.clock is not None:
+            self.call.clock.has_sent()
 
 
 class _Whole(_Telling, BytesPayload):
     """A body that is written at once."""
 
 
-class _InPieces(_Telling, BytesIOPayload):
-    """A large body, written in pieces: the loop is not held up by one big write."""
+class _Gradual(_Telling):
+    """A body that is written piece by piece: the loop is not held up by one big write."""
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        await super().write_with_length(_Pieces(writer, self.call), content_length)
 
 
-def body_of(request: HttpRequest, progress: Progress) -> Any:
+class _InPieces(_Gradual, BytesIOPayload):
+    """A large body."""
+
+
+class _Iterated(_Gradual, AsyncIterablePayload):
+    """A body that is read as it goes."""
+
+
+class _Pieces(AbstractStreamWriter):
+    """Writes small pieces, each when the one before is on its way, and winds up the clock for each."""
+
+    def __init__(self, writer: AbstractStreamWriter, call: Call) -> None:
+        self._writer, self._call = writer, call
+        _hold_little(getattr(writer, "transport", None))
+
+    async def write(self, chunk: Any) -> None:
+        rest = memoryview(chunk)
+        for at in range(0, len(rest), _PIECE):
+            self._sends()
+            await self._writer.write(rest[at : at + _PIECE])
+            await self._writer.drain()
+        self._sends()  # where the next one is still to be read
+
+    def _sends(self) -> None:
+        if self._call.clock is not None:
+            self._call.clock.sends()
+
+    async def write_eof(self, chunk: bytes = b"") -> None:
+        await self._writer.write_eof(chunk)
+
+    async def drain(self) -> None:
+        await self._writer.drain()
+
+    def enable_compression(self, *args: Any, **options: Any) -> None:
+        self._writer.enable_compression(*args, **options)
+
+    def enable_chunking(self) -> None:
+        self._writer.enable_chunking()
+
+    async def write_headers(self, status_line: str, headers: MutableMapping[str, str]) -> None:
+        await self._writer.write_headers(status_line, headers)  # type: ignore[arg-type]
+
+
+def _hold_little(transport: Any) -> None:
+    """The kernel may keep megabytes that have not left, and TLS keeps more by default than TCP does."""
+    if transport is None:
+        return
+    transport.set_write_buffer_limits(_PIECE)
+    option, sock = getattr(socket, "TCP_NOTSENT_LOWAT", None), transport.get_extra_info("socket")
+    if option is not None and sock is not None:
+        sock.setsockopt(socket.IPPROTO_TCP, option, _AHEAD)
+
+
+def body_of(call: Call) -> Any:
     """The body for one attempt, made anew for each."""
-    body = request.body
+    body = call.request.body
     if body is None:
         return None
+    payload: _Telling
     if callable(body):
-        return body()
-    payload = _Whole(body) if len(body) <= _LARGE else _InPieces(io.BytesIO(body))
-    payload.progress = progress
+        payload = _Iterated(body())
+    else:
+        payload = _Whole(body) if len(body) <= _PIECE else _InPieces(io.BytesIO(body))
+    payload.call = call
     return payload

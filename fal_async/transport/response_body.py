@@ -13,6 +13,7 @@ from fal_async.protocol.api_errors import error_of
 from fal_async.protocol.http import REQUEST_ID, HttpResponse
 from fal_async.transport.aiohttp_errors import aiohttp_errors
 from fal_async.transport.attempt import Call
+from fal_async.transport.attempt_clock import AttemptClock
 from fal_async.transport.pool import Pool
 
 _MAX_ERROR_BODY = 16 * 1024 * 1024
@@ -45,20 +46,13 @@ class AiohttpOpenResponse:
             raise closed.about(self._call.request.ref) from error.__cause__
 
 
-async def read_in_time(
-    response: aiohttp.ClientResponse, clock: asyncio.Timeout, silence: float | None, end: float | None
-) -> bytes:
-    """A body that comes in pieces: none may take longer than `silence`, nor all of them until after `end`."""
-    loop, body = asyncio.get_running_loop(), bytearray()
-
-    def wind_up() -> None:
-        limits = [end, None if silence is None else loop.time() + silence]
-        clock.reschedule(min((limit for limit in limits if limit is not None), default=None))
-
-    wind_up()
+async def read_in_time(response: aiohttp.ClientResponse, clock: AttemptClock) -> bytes:
+    """A body that comes in pieces, each of which winds up the clock."""
+    body = bytearray()
+    clock.receives()
     async for chunk in response.content.iter_any():
         body += chunk
-        wind_up()
+        clock.receives()
     return bytes(body)
 
 

@@ -1,0 +1,120 @@
+"""Bodies of requests that leave slowly, or not at all: of calls with large inputs, of uploads, through a proxy."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fal_async import FalError, Retry, RetryPolicy, Session, SubmissionUncertainError, Timeouts, UploadError
+from fal_async.errors import RequestRef
+from fal_async.protocol.http import HttpRequest, Operation
+from tests.quick import LLM, ONCE
+from tests.servers.reader import reading
+
+MiB = 1024 * 1024
+SIZE = 2 * MiB
+LIMIT = 0.6
+"""Seconds: of the pieces, not of the whole."""
+STEPS = 32
+"""Pieces of `SIZE`. Together they take longer than LIMIT, each of them a small part of it."""
+LIMITS = Timeouts(connect=5, first_byte=LIMIT, total=LIMIT, run=LIMIT, stream=LIMIT)
+
+Way = Callable[[Session, Path], Awaitable[Any]]
+
+
+async def _pieces() -> AsyncIterator[bytes]:
+    for _ in range(STEPS):
+        yield bytes(SIZE // STEPS)
+
+
+async def _open(fal: Session, body: Any, way: str) -> None:
+    headers = {"content-length": str(SIZE)}
+    request = HttpRequest(
+        operation=Operation.RUN,
+        method="POST",
+        url=f"{fal.settings.hosts.run}/{LLM}",
+        headers=headers,
+        body=body,
+        ref=RequestRef(endpoint_id=LLM),
+    )
+    async with getattr(fal.transport, way)(request) as response:
+        assert [chunk async for chunk in response.chunks()]
+
+
+WAYS: dict[str, Way] = {
+    "run": lambda fal, _: fal.run(LLM, {"text": "x" * SIZE}),
+    "submit": lambda fal, _: fal.queue.submit(LLM, {"text": "x" * SIZE}),
+    "upload of bytes": lambda fal, _: fal.storage.upload(bytes(SIZE)),
+    "upload of a path": lambda fal, path: fal.storage.upload(path),
+    "upload of an iterable": lambda fal, _: fal.storage.upload(_pieces()),
+    "parts": lambda fal, path: fal.storage.upload(path, multipart_above=1, part_size=SIZE // 2),
+    "file in an input": lambda fal, path: fal.run(LLM, {"image_url": path}),
+    "opened": lambda fal, _: _open(fal, bytes(SIZE), "open"),
+    "passed on": lambda fal, _: _open(fal, bytes(SIZE), "pass_through"),
+    "passed on by pieces": lambda fal, _: _open(fal, _pieces, "pass_through"),
+}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "big.bin"
+    path.write_bytes(bytes(SIZE))
+    return path
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=list(WAYS))
+async def test_a_body_that_leaves_slowly_is_not_the_servers_silence(way: Way, path: Path) -> None:
+    """As a whole it takes longer than any limit, though the server reads on and on."""
+
+    async def slowly() -> None:
+        await asyncio.sleep(2 * LIMIT / STEPS)
+
+    async with (
+        reading(slowly) as server,
+        Session("a:b", hosts=server.hosts, timeout=LIMITS, retry=ONCE) as fal,
+    ):
+        await way(fal, path)
+        assert sum(map(len, server.bodies)) >= SIZE
+        assert server.begun == len(server.bodies)  # nothing was sent twice
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=list(WAYS))
+async def test_a_server_that_stops_reading_is_noticed_by_the_lack_of_progress(way: Way, path: Path) -> None:
+    # All but one limit are far away: it is not the answer that is waited for.
+    limits = Timeouts(connect=60, first_byte=0.2, total=3600, run=3600, stream=3600)
+    async with (
+        reading(asyncio.Event().wait) as server,
+        Session("a:b", hosts=server.hosts, timeout=limits, retry=ONCE) as fal,
+    ):
+        with pytest.raises(
+            FalError, match=r"took no more of the request for 0\.2 s \(Timeouts\.first_byte\)"
+        ):
+            await way(fal, path)
+        assert server.bodies == []
+
+
+async def test_a_submit_whose_body_stops_half_way_is_not_sent_again() -> None:
+    async with (
+        reading(asyncio.Event().wait) as server,
+        Session("a:b", hosts=server.hosts, timeout=Timeouts(first_byte=0.2)) as fal,
+    ):
+        with pytest.raises(SubmissionUncertainError, match="took no more"):
+            await fal.queue.submit(LLM, {"text": "x" * SIZE})
+        assert server.begun == 1
+
+
+async def test_an_upload_that_stops_half_way_is_tried_again_on_each_route(path: Path) -> None:
+    retries: list[Retry] = []
+    policy = RetryPolicy(max_attempts=2, base_delay=0.01, on_retry=retries.append)
+    async with (
+        reading(asyncio.Event().wait) as server,
+        Session("a:b", hosts=server.hosts, timeout=Timeouts(first_byte=0.1), retry=policy) as fal,
+    ):
+        with pytest.raises(UploadError, match="took no more"):
+            await fal.storage.upload(path)
+        assert retries
+        assert server.begun == len(retries) + 2  # the two routes' first attempts
