@@ -214,6 +214,8 @@ class Settings:
     timeouts: Timeouts = attrs.field(factory=Timeouts)
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     tags: Mapping[str, str] = attrs.field(factory=dict)
+    max_answer: int = attrs.field(default=512 * 1024 * 1024, validator=checked(check_int, least=1))
+    """Bytes of one whole answer, decompressed."""
 
 
 def authorization(credentials: str) -> str:

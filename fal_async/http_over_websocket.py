@@ -69,6 +69,7 @@ class HttpOverWebSocket:
             websocket_url(self._settings, self._endpoint),
             headers=self._headers,
             auth=True,
+            max_size=self._settings.max_answer,
             heartbeat=_HEARTBEAT,
             connect_timeout=_OPEN_TIMEOUT,
             endpoint_id=self.endpoint_id,
@@ -189,6 +190,10 @@ class HttpOverWebSocket:
             raise self._lost(end.code, end.reason) from None
         finally:
             self._receiving = False
+        if len(answer.body) > self._settings.max_answer:
+            await self.aclose()
+            words = f"the answer has more than {self._settings.max_answer} bytes (max_answer=)"
+            raise RealtimeError(words, endpoint_id=self.endpoint_id)
         if isinstance(part, End):
             self._answer = None
             self.unanswered -= 1

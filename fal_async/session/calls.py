@@ -86,7 +86,7 @@ class Calls:
             value = await self._view.files.with_urls(input, inline_below=call_options.inline_below)
             return Beginning(
                 transport=self._view.transport,
-                timeouts=self._view.settings.timeouts,
+                settings=self._view.settings,
                 request=stream_request(self._view.settings, endpoint, value, call_options),
                 output_type=output_type,
                 idle_timeout=idle_timeout,

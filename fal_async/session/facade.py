@@ -47,6 +47,10 @@ class Session(Calls):
         client_session: an aiohttp session to use in place of one of our own; it is never closed here. Its TLS,
             proxies, traces and idle connections are its own affair: those options can't be given beside it.
         max_connections: connections at most; default 1,000, or fewer if few files may be open.
+        max_answer: bytes of one whole answer at most, decompressed; default 512 MiB. A larger one ends the
+            call with a TransportError (of a direct run: SubmissionUncertainError) and is not read on. A result can
+            still be fetched by its id, by a session that takes more. The body of an error is cut there, or at
+            16 MiB. Downloads and streams are held in pieces, and have no such limit.
         keepalive_timeout: seconds that an idle connection is kept; default 30.
         ssl: an `ssl.SSLContext`, such as one for a private CA.
         http_proxy: URL of an HTTP proxy, `http://user:password@host:port`.
@@ -78,6 +82,7 @@ class Session(Calls):
         # The connection pool.
         client_session: aiohttp.ClientSession | None = None,
         max_connections: int | None = None,
+        max_answer: int | None = None,
         keepalive_timeout: float = 30.0,
         ssl: ssl_module.SSLContext | None = None,
         http_proxy: str | None = None,
@@ -94,6 +99,7 @@ class Session(Calls):
             timeouts=Timeouts.of(timeout),
             headers=clean_headers(headers),
             tags=clean_tags(tags),
+            **({} if max_answer is None else {"max_answer": max_answer}),
         )
         pool = PoolOptions(
             client_session=client_session,

@@ -11,7 +11,7 @@ from typing import Any, Generic
 
 import attrs
 
-from fal_async.config import RetryPolicy, Timeouts
+from fal_async.config import RetryPolicy, Settings
 from fal_async.errors import FalError, ResponseDecodeError, SessionStateError, StreamError
 from fal_async.models import T
 from fal_async.protocol.http import HttpRequest
@@ -41,7 +41,7 @@ class Beginning:
     """What a stream is made of once it begins."""
 
     transport: Transport
-    timeouts: Timeouts
+    settings: Settings
     request: HttpRequest
     output_type: Any = None
     idle_timeout: float = attrs.field(default=None, converter=check_idle_timeout)
@@ -164,14 +164,14 @@ class EventStream(Generic[T]):
         made = await self.begin()
         self.endpoint_id, self._output_type = made.request.endpoint_id, made.output_type
         # Until it begins, the model may be waiting for a runner, as with a direct run.
-        patient = attrs.evolve(made.timeouts, first_byte=made.timeouts.run)
+        patient = attrs.evolve(made.settings.timeouts, first_byte=made.settings.timeouts.run)
         opening = made.transport.open(made.request, timeouts=patient, retry=made.retry)
         response = await self._exits.enter_async_context(opening)
         self.headers, self.request_id = dict(response.headers), response.request_id
         kind = body_kind(self.headers)
         if kind is BodyKind.PAGE:
             raise self._error("the answer is an HTML page, not a stream: is there a gateway in between?")
-        return StreamSource(response, kind, made.idle_timeout, self._kept)
+        return StreamSource(response, kind, made.idle_timeout, self._kept, made.settings.max_answer)
 
     async def _next_raw(self) -> RawItem:
         item = await self._next_item()

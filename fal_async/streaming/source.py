@@ -27,14 +27,16 @@ class SourceFailure(Exception):
 class StreamSource:
     """The body of an answer as items: events, or chunks."""
 
-    def __init__(self, response: OpenResponse, kind: BodyKind, idle_timeout: float, kept: Kept) -> None:
+    def __init__(
+        self, response: OpenResponse, kind: BodyKind, idle_timeout: float, kept: Kept, max_answer: int
+    ) -> None:
         self._response, self._kind, self._idle_timeout, self._kept = response, kind, idle_timeout, kept
         self._chunks = response.chunks()
         self._decoder = SSEDecoder()
         self.ready: deque[Item] = deque()
         """What has arrived and was not asked for yet."""
         self._unseen = 0  # bytes since what is kept was last looked through
-        self._whole: list[bytes] = []
+        self._whole, self._max_whole = bytearray(), max_answer
         self._over = self._idle = False
         self._loop = asyncio.get_running_loop()
         self._watch: asyncio.TimerHandle | None = None
@@ -106,7 +108,10 @@ class StreamSource:
         if self._kind is BodyKind.CHUNKS:
             self.ready.append(chunk)
         elif self._kind is BodyKind.JSON:
-            self._whole.append(chunk)
+            self._whole += chunk
+            if len(self._whole) > self._max_whole:
+                words = f"the answer has more than {self._max_whole} bytes: see Session(max_answer=...)"
+                raise SourceFailure(words, "too_large")
         else:
             try:
                 self.ready.extend(self._decoder.feed_light(chunk))
@@ -116,7 +121,7 @@ class StreamSource:
     def _finish(self) -> None:
         self._over = True
         if self._kind is BodyKind.JSON:
-            text = b"".join(self._whole).decode("utf-8", "replace")
+            text = self._whole.decode("utf-8", "replace")
             self.ready.append(text)
         elif self._decoder.incomplete:
             raise SourceFailure("the stream ended in the middle of an event", "cut")

@@ -13,6 +13,7 @@ from yarl import URL
 from fal_async.errors import FalError, RequestRef, TransportError, TransportTimeoutError, one_line
 from fal_async.protocol.origins import host_of, without_query
 from fal_async.transport.attempt import LONG, Call
+from fal_async.transport.header_limits import LIMITS_IN_WORDS, are_headers_too_large
 
 FAILURES = (aiohttp.ClientError, TimeoutError, OSError, UnicodeError)
 """The last one is the look-up's, for a host name that can be none."""
@@ -81,6 +82,10 @@ def _translated(call: Call, error: BaseException) -> FalError:
     host = host_of(call.request.url)
     if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientConnectorError):
         return TransportTimeoutError(_what_took_too_long(call, error, host))
+    if isinstance(error, aiohttp.ClientResponseError) and are_headers_too_large(error):
+        return TransportError(
+            f"the answer's headers are too large ({host}): {LIMITS_IN_WORDS}", retryable=False
+        )
     passing = not isinstance(error, aiohttp.ClientConnectorCertificateError)
     return TransportError(_what_broke(error, host), retryable=passing)
 

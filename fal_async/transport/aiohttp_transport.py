@@ -17,6 +17,7 @@ from fal_async.protocol.http import HttpRequest, HttpResponse, Operation, handsh
 from fal_async.transport import Transport
 from fal_async.transport.attempt import LONG, Call
 from fal_async.transport.exchange import Exchange
+from fal_async.transport.kept_connections import leave_quiet_ones
 from fal_async.transport.pool import Pool
 from fal_async.transport.progress import Progress
 from fal_async.transport.request_headers import RequestHeaders
@@ -89,6 +90,8 @@ class AiohttpTransport(Transport):
         request = handshake_request(url, headers=headers, auth=auth, endpoint_id=endpoint_id)
         call = self._call(request, None, None)
         await self._prepare(call)
+        if not self.pool.is_ours:
+            await leave_quiet_ones(self.pool.http(), request)
         async with (
             self.pool.long_requests,
             connected(self.pool.http(), call, max_size=max_size, limit=connect_timeout) as raw,
@@ -169,7 +172,7 @@ class AiohttpTransport(Transport):
     async def _opened(self, call: Call) -> aiohttp.ClientResponse:
         response = await self._exchange.begun(call)
         if not 200 <= response.status < 300:
-            raise await error_of_open(call, response, self.pool)
+            raise await error_of_open(call, response, self.pool, self._settings.max_answer)
         return response
 
     async def _on_a_long_place(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import logging
 import time
@@ -12,7 +11,7 @@ from yarl import URL
 
 from fal_async.config import Settings
 from fal_async.errors import TransportError
-from fal_async.protocol.http import PAID, REQUEST_ID, HttpRequest, HttpResponse
+from fal_async.protocol.http import PAID, REQUEST_ID, HttpResponse
 from fal_async.protocol.origins import backup_url, redirect_target, without_query
 from fal_async.transport.aiohttp_errors import (
     FAILURES,
@@ -26,16 +25,16 @@ from fal_async.transport.aiohttp_errors import (
 )
 from fal_async.transport.attempt import Call
 from fal_async.transport.attempt_clock import AttemptClock
+from fal_async.transport.header_limits import HEADER_LIMITS
+from fal_async.transport.kept_connections import leave_quiet_ones
 from fal_async.transport.pool import Pool
 from fal_async.transport.request_body import body_of
 from fal_async.transport.request_headers import RequestHeaders
-from fal_async.transport.response_body import lower_names, read_in_time
+from fal_async.transport.response_body import kept_of, lower_names, read_in_time, within
 
 logger: logging.Logger = logging.getLogger("fal_async")
 
 _MAX_REDIRECTS = 5
-_STEPS_TO_NOTICE_PLAIN, _STEPS_TO_NOTICE = 2, 4
-"""Steps of the event loop from a closed socket to a closed connection: two, and two more with TLS."""
 
 
 class Exchange:
@@ -49,11 +48,13 @@ class Exchange:
         try:
             async with self._clock(call) as clock:
                 response = await self._begin(call)
+                most = kept_of(response, self._settings.max_answer)
                 if response.content.is_eof():
                     body = await response.read()
                 else:
                     with self._pool.reading(response):
-                        body = await read_in_time(response, clock)
+                        body = await read_in_time(response, clock, most)
+                body = within(most, response, body)
         except BaseException as error:
             if response is not None:
                 response.close()  # at once, also where the caller is cancelled: it stops what runs for it
@@ -71,8 +72,6 @@ class Exchange:
 
     async def passed_on(self, call: Call) -> aiohttp.ClientResponse:
         """As `begun`, but whatever it is: a redirect, too."""
-        if call.request.operation in PAID:
-            await notice_closed_connections(call.request)
         with aiohttp_errors(call):
             async with self._clock(call):
                 response = await self.request(call, call.request.url)
@@ -87,8 +86,6 @@ class Exchange:
     async def _begin(self, call: Call) -> aiohttp.ClientResponse:
         """Up to the answer's headers. A read that is redirected within its own origin is followed."""
         request, url = call.request, call.request.url
-        if request.operation in PAID:
-            await notice_closed_connections(request)
         call.progress.began_at = time.time()
         for _ in range(_MAX_REDIRECTS):
             response = await self.request(call, url)
@@ -116,6 +113,8 @@ class Exchange:
         request = call.request
         headers, target = self._headers.addressed(request, url, call.headers)
         http = self._pool.http()
+        if not self._pool.is_ours:
+            await leave_quiet_ones(http, request)
         # Only a body tells when it leaves: a request without one counts as sent, unless it surely was not.
         call.progress.sent = request.body is None
         once = request.operation in PAID and request.method != "POST"
@@ -129,6 +128,7 @@ class Exchange:
                 allow_redirects=False,
                 raise_for_status=False,  # whatever a borrowed session would do
                 middlewares=(sent_once,) if once else None,
+                **HEADER_LIMITS,
             )
         except BrokenOff as broken:
             raise transport_error(call, broken.error) from broken.error
@@ -146,13 +146,6 @@ class Exchange:
     def _backup_of(self, url: str, call: Call, error: BaseException) -> str | None:
         usable = self._settings.hosts.backup and not call.progress.sent and unreachable(error)
         return backup_url(url) if usable else None
-
-
-async def notice_closed_connections(request: HttpRequest) -> None:
-    """On an idle connection that the server has closed meanwhile, a paid request would break, and nobody would
-    know whether it was taken: the loop takes note of such connections first."""
-    for _ in range(_STEPS_TO_NOTICE if request.url.startswith("https") else _STEPS_TO_NOTICE_PLAIN):
-        await asyncio.sleep(0)
 
 
 @functools.lru_cache(maxsize=64)

@@ -15,6 +15,8 @@ from fal_async.errors import ConfigurationError, SessionStateError
 from fal_async.protocol.retry import RetryBudget
 from fal_async.transport._aiohttp_private import loop_of
 from fal_async.transport.connection_limiter import ConnectionLimiter
+from fal_async.transport.header_limits import HEADER_LIMITS
+from fal_async.transport.kept_connections import QuietConnector
 
 _SHORT_REQUESTS = 100
 _EAGER = 100
@@ -100,7 +102,7 @@ class Pool:
         if options.client_session is not None:
             return _checked(options.client_session)
         traces = _checked_traces(options.trace_configs)
-        connector = aiohttp.TCPConnector(
+        connector = QuietConnector(
             limit=self.max_connections,
             keepalive_timeout=options.keepalive_timeout,
             ssl=True if options.ssl is None else options.ssl,
@@ -114,6 +116,7 @@ class Pool:
             trace_configs=traces,
             trust_env=options.trust_env,
             proxy=options.http_proxy,
+            **HEADER_LIMITS,
         )
 
 

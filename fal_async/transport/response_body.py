@@ -46,31 +46,54 @@ class AiohttpOpenResponse:
             raise closed.about(self._call.request.ref) from error.__cause__
 
 
-async def read_in_time(response: aiohttp.ClientResponse, clock: AttemptClock) -> bytes:
-    """A body that comes in pieces, each of which winds up the clock."""
+async def read_in_time(response: aiohttp.ClientResponse, clock: AttemptClock, most: int) -> bytes:
+    """A body that comes in pieces, each of which winds up the clock.
+
+    Not much more than `most` bytes of it: what a small compressed answer becomes is not known before.
+    """
     body = bytearray()
     clock.receives()
     async for chunk in response.content.iter_any():
         body += chunk
+        if len(body) > most:
+            response.close()
+            break
         clock.receives()
-    return bytes(body)
+    return bytes(body[: most + 1])
+
+
+def kept_of(response: aiohttp.ClientResponse, max_answer: int) -> int:
+    """Bytes of the body that are kept at most. Of an error little is enough: its status says what it is."""
+    return min(max_answer, _MAX_ERROR_BODY) if response.status >= 400 else max_answer
+
+
+def within(most: int, response: aiohttp.ClientResponse, body: bytes) -> bytes:
+    """TransportError for a body of more than `most` bytes; that of an error is cut there."""
+    if len(body) > most and response.status < 400:
+        words = f"the answer has more than {most} bytes: take it with a larger Session(max_answer=...)"
+        raise TransportError(words, retryable=False)
+    return body[:most]
 
 
 def lower_names(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
 
-async def error_of_open(call: Call, response: aiohttp.ClientResponse, pool: Pool) -> FalError:
+async def error_of_open(
+    call: Call, response: aiohttp.ClientResponse, pool: Pool, max_answer: int
+) -> FalError:
     """What an answer with an error status means; TransportError where its body can't be read."""
-    body = bytearray()
+    body, most = bytearray(), kept_of(response, max_answer)
     try:
         with aiohttp_errors(call), pool.reading(response):
             async with asyncio.timeout(call.timeouts.first_byte):
                 async for chunk in response.content.iter_any():
                     body += chunk
-                    if len(body) > _MAX_ERROR_BODY:
+                    if len(body) > most:
                         break
     finally:
         response.close()
-    answer = HttpResponse(status=response.status, headers=lower_names(response.headers), body=bytes(body))
+    answer = HttpResponse(
+        status=response.status, headers=lower_names(response.headers), body=bytes(body[:most])
+    )
     return error_of(call.request, answer, time.time())
