@@ -23,6 +23,7 @@ from fal_async.protocol.realtime import BROKEN, Disconnected, close_words
 from fal_async.protocol.results import parse_result
 from fal_async.protocol.sse import SSEDecoder
 from fal_async.protocol.streaming import BodyKind, Meaning, body_kind, error_detail, error_message, meaning_of
+from fal_async.protocol.structure import check_output_type
 from fal_async.transport import Transport, WebSocket
 
 _OPEN_TIMEOUT, _HEARTBEAT = 90.0, 20.0
@@ -91,6 +92,7 @@ class HttpOverWebSocket:
 
     async def run(self, input: Any = None, *, output_type: type[T] | None = None) -> Result[T]:
         """Send one input and give its answer. RealtimeError where earlier answers still wait for `recv`."""
+        check_output_type(output_type)
         await self._pass_over_what_was_left()
         if self.unanswered:
             raise RealtimeError(f"{self.unanswered} earlier answer(s) come first: take them with recv()")
@@ -117,6 +119,7 @@ class HttpOverWebSocket:
             ResponseDecodeError: the answer is not what it says, or no `output_type`.
             SessionStateError: another task is receiving.
         """
+        check_output_type(output_type)
         answer = await self._next_answer()
         while not isinstance(await self._part(answer), End):
             pass

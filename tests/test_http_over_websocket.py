@@ -161,6 +161,14 @@ async def test_files_in_an_input_are_uploaded_and_those_of_an_answer_fetched(
         assert calls.unanswered == 0
 
 
+async def test_a_type_that_json_never_becomes_is_refused_before_the_input_is_sent(fal: Session) -> None:
+    async with fal.websocket("me/echo") as calls:
+        for call in (calls.run({"n": 1}, output_type=bytes), calls.recv(output_type=bytes)):
+            with pytest.raises(ConfigurationError, match="output_type=bytes"):
+                await call
+        assert calls.unanswered == 0
+
+
 async def test_a_refusal_in_place_of_a_stream(fal: Session) -> None:
     async with fal.websocket("me/echo") as calls:
         await calls.send({"fail": 1})

@@ -443,6 +443,19 @@ async def test_a_value_of_another_shape(fal: Session, emulator: Emulator) -> Non
     assert caught.value.reason == "undecodable"
 
 
+async def test_a_typed_stream_of_texts_or_bytes_makes_no_list_of_them(
+    fal: Session, emulator: Emulator
+) -> None:
+    @emulator.endpoint("me/words")
+    async def words(input: Any) -> AsyncIterator[Any]:
+        yield b"bytes" * 100 if input["binary"] else "text"
+
+    for binary, came in ((False, "text"), (True, "bytes")):
+        with pytest.raises(StreamError, match=f"expected an array, got {came}") as caught:
+            await fal.stream("me/words", {"binary": binary}, output_type=list[str]).last()
+        assert caught.value.reason == "undecodable"
+
+
 async def test_a_page_in_place_of_a_stream(fal: Session, emulator: Emulator) -> None:
     emulator.faults.add(Fault.html(200, on="stream"))
     with pytest.raises(StreamError, match="HTML"):

@@ -22,6 +22,7 @@ from fal_async.protocol.fields import text_in
 from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
 from fal_async.protocol.queue_status import result_error
 from fal_async.protocol.results import build_result
+from fal_async.protocol.structure import check_output_type
 from fal_async.protocol.webhooks import SignedHeaders
 
 _CODE = re.compile(r"\b([345]\d\d)\b")
@@ -87,6 +88,7 @@ class WebhookEvent:
 
         ResponseDecodeError where fal left the payload of a success out (`payload_error`).
         """
+        check_output_type(output_type)
         if not self.ok:
             raise self._failure(endpoint_id)
         if self.is_incomplete:

@@ -218,7 +218,7 @@ class EventStream(Generic[T]):
                     self._last = value
                     return value  # type: ignore[no-any-return]
             if isinstance(item, bytes):
-                value = item
+                value = await self._decoded(item)
             else:
                 data = item if isinstance(item, str) else item.data
                 meaning = meaning_of(item)
@@ -239,9 +239,9 @@ class EventStream(Generic[T]):
         self._ended = True
         raise StopAsyncIteration
 
-    async def _decoded(self, data: str) -> Any:
+    async def _decoded(self, data: str | bytes) -> Any:
         try:
-            value = json.loads(data)
+            value = data if isinstance(data, bytes) else json.loads(data)
             return value if self._output_type is None else structure(value, self._output_type)
         except (ValueError, RecursionError, ResponseDecodeError) as error:
             await self.aclose()

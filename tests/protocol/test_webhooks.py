@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from fal_async.errors import (
     BalanceExhaustedError,
+    ConfigurationError,
     ContentPolicyError,
     FalError,
     RequestCancelledError,
@@ -245,6 +246,8 @@ def test_a_typed_result() -> None:
     assert event().result(output_type=Output).data == Output(1)
     with pytest.raises(ResponseDecodeError):
         event(payload={"b": 1}).result(output_type=Output)
+    with pytest.raises(ConfigurationError, match="output_type=bytes"):
+        event().result(output_type=bytes)
 
 
 def detail(kind: str = "value_error") -> dict[str, Any]:

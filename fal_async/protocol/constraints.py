@@ -1,0 +1,39 @@
+"""The constraints that `Annotated` carries: those of annotated-types and of msgspec, known by their attributes."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+_CHECKS: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
+    "gt": ("more than", operator.gt),
+    "ge": ("at least", operator.ge),
+    "lt": ("less than", operator.lt),
+    "le": ("at most", operator.le),
+    "multiple_of": ("a multiple of", lambda value, step: value % step == 0),
+    "min_length": ("a length of at least", lambda value, least: len(value) >= least),
+    "max_length": ("a length of at most", lambda value, most: len(value) <= most),
+    "pattern": ("a text like", lambda value, pattern: re.search(pattern, value)),
+}
+
+
+def check_constraints(value: Any, metadata: Iterable[Any]) -> None:
+    """ValueError where `value` breaks a constraint. Other metadata is documentation, and says nothing here."""
+    for constraint in _each(metadata):
+        for name, (words, holds) in _CHECKS.items():
+            limit = getattr(constraint, name, None)
+            if limit is not None and not holds(value, limit):
+                raise ValueError(f"expected {words} {limit!r}, got {value!r}")
+        accepts = getattr(constraint, "func", None)
+        if callable(accepts) and not accepts(value):
+            raise ValueError(f"{getattr(accepts, '__name__', 'its predicate')} refuses {value!r}")
+
+
+def _each(metadata: Iterable[Any]) -> Iterator[Any]:
+    for constraint in metadata:
+        # Interval and other groups give their members when they are iterated; pydantic's Field has a list.
+        grouped = getattr(constraint, "__is_annotated_types_grouped_metadata__", False)
+        inner = constraint if grouped else getattr(constraint, "metadata", None)
+        yield from (constraint,) if inner is None else _each(inner)

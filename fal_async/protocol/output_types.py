@@ -1,0 +1,227 @@
+"""What types there are for an `output_type`: their forms, what they are made of, and what JSON becomes them."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import enum
+import inspect
+import re
+import types
+import typing
+from collections import abc
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from uuid import UUID
+
+import attrs
+
+from fal_async.errors import one_line
+
+Form = Literal[
+    "any", "null", "plain", "text", "choice", "array", "tuple", "object", "record", "union", "wrapper", "none"
+]
+"""What kind of type it is; "none" is one that no JSON becomes."""
+
+ARRAYS: Mapping[Any, Callable[[list[Any]], Any]] = {
+    **dict.fromkeys(
+        (list, abc.Sequence, abc.MutableSequence, abc.Iterable, abc.Collection, abc.Reversible), list
+    ),
+    **dict.fromkeys((set, abc.MutableSet), set),
+    **dict.fromkeys((frozenset, abc.Set), frozenset),
+    tuple: tuple,
+    collections.deque: collections.deque,
+}
+"""What a JSON array becomes, by what is asked for."""
+
+OBJECTS: Mapping[Any, Callable[[dict[Any, Any]], Any]] = {
+    **dict.fromkeys((dict, abc.Mapping, abc.MutableMapping), dict),
+    collections.OrderedDict: collections.OrderedDict,
+}
+"""What a JSON object becomes, where it is no record."""
+
+TEXTS: Mapping[Any, Callable[[str], Any]] = {
+    datetime: datetime.fromisoformat,
+    date: date.fromisoformat,
+    UUID: UUID,
+    Path: Path,
+}
+"""What is written as a text in JSON."""
+
+_NOTHING = type(None)
+_KINDS: Mapping[Any, str] = {
+    str: "text",
+    bool: "boolean",
+    int: "number",
+    float: "number",
+    _NOTHING: "null",
+    list: "array",
+    dict: "object",
+}
+_EVERY_KIND = frozenset(_KINDS.values())
+_WRAPPERS = ("Annotated", "Required", "NotRequired", "ReadOnly", "Final")
+
+
+def kind_of(value: Any) -> str:
+    """What JSON calls it."""
+    return _KINDS.get(type(value), type(value).__name__)
+
+
+def name_of(into: Any) -> str:
+    """The type as its reader wrote it: `Image`, `list[Image]`. Of a value only its type: it may be an input."""
+    if get_origin(into) is None:
+        if isinstance(into, type):
+            return into.__name__
+        if type(into).__module__ not in ("typing", "typing_extensions"):
+            return f"<{type(into).__name__} value>"
+    return one_line(re.sub(r"(?:[\w<>]+\.)+(?=\w)", "", repr(into)), 60)
+
+
+def wrapped(into: Any) -> Any:
+    """What stands in a NewType, an alias, Annotated, Final or Required; None for what is no such wrapper."""
+    origin = get_origin(into)
+    if getattr(origin, "__name__", getattr(origin, "_name", None)) in _WRAPPERS:
+        return get_args(into)[0]
+    if isinstance(into, typing.NewType):
+        return into.__supertype__
+    return getattr(into, "__value__", None) if type(into).__name__ == "TypeAliasType" else None
+
+
+def form_of(into: Any) -> Form:
+    """The form of a type, which settles how it is built."""
+    origin = get_origin(into) or into
+    if into is Any:
+        return "any"
+    if wrapped(into) is not None:
+        return "wrapper"
+    if origin in (Union, types.UnionType):
+        return "union"
+    if origin is Literal:
+        return "choice"
+    if not isinstance(origin, type):
+        return "none"
+    return _form_of_class(origin, into)
+
+
+def _form_of_class(origin: type, into: Any) -> Form:
+    if origin is _NOTHING:
+        return "null"
+    if issubclass(origin, enum.Enum):
+        return "choice"
+    if attrs.has(origin) or dataclasses.is_dataclass(origin) or typing.is_typeddict(origin):
+        return "record"
+    if is_named_tuple(origin) or (origin is tuple and is_fixed(get_args(into))):
+        return "tuple"
+    if origin in ARRAYS:
+        return "array"
+    if origin in OBJECTS:
+        return "object"
+    if origin in TEXTS:
+        return "text"
+    return "plain" if issubclass(origin, str | int | float) else "none"
+
+
+def is_named_tuple(into: Any) -> bool:
+    return isinstance(into, type) and issubclass(into, tuple) and hasattr(into, "_field_defaults")
+
+
+def is_fixed(args: tuple[Any, ...]) -> bool:
+    """Whether these arguments of `tuple` give the type of each place. Of `tuple[()]` and `tuple` they are none."""
+    return bool(args) and args[-1] is not Ellipsis
+
+
+def tuple_places(into: Any) -> dict[str, Any]:
+    """The types of a fixed tuple's places, by name or number."""
+    if is_named_tuple(into):
+        hints = typing.get_type_hints(into, include_extras=True)
+        return {name: hints.get(name, Any) for name in into._fields}
+    return {str(index): inner for index, inner in enumerate(get_args(into))}
+
+
+def choices(into: Any) -> tuple[Any, ...]:
+    """The members of an Enum, or the values of a Literal."""
+    return tuple(into.__members__.values()) if isinstance(into, type) else get_args(into)  # type: ignore[attr-defined]
+
+
+def plain_choice(option: Any) -> Any:
+    """How a choice is written in JSON."""
+    return option.value if isinstance(option, enum.Enum) else option
+
+
+def json_kinds(into: Any) -> frozenset[str]:
+    """The kinds of JSON that may become this type."""
+    form = form_of(into)
+    if form == "wrapper":
+        return json_kinds(wrapped(into))
+    if form == "union":
+        return frozenset().union(*map(json_kinds, get_args(into)))
+    if form == "choice":
+        return _kinds_of_choice(into)
+    if form == "plain":
+        return frozenset({next(kind for plain, kind in _KINDS.items() if issubclass(into, plain))})
+    by_form = {"any": _EVERY_KIND, "record": {"object"}, "tuple": {"array"}, "none": ()}
+    return frozenset(by_form.get(form, {form}))
+
+
+def _kinds_of_choice(into: Any) -> frozenset[str]:
+    if isinstance(into, type) and into._missing_.__func__ is not enum.Enum._missing_.__func__:  # type: ignore[attr-defined]
+        return _EVERY_KIND  # it makes members of more than their values
+    return _EVERY_KIND & {kind_of(plain_choice(option)) for option in choices(into)}
+
+
+def fields_of(into: Any) -> dict[str, Any]:
+    """The fields of a record that are built, with their types; Any where a converter makes the value."""
+    origin = get_origin(into) or into
+    hints, known = typing.get_type_hints(origin, include_extras=True), _type_arguments(into)
+    if typing.is_typeddict(origin):
+        return {name: _filled(hint, known) for name, hint in hints.items()}
+    made: dict[str, Any] = {}
+    fields: Iterable[Any] = attrs.fields(origin) if attrs.has(origin) else dataclasses.fields(origin)
+    fields = [field for field in fields if field.init]
+    for field in fields:
+        hint = _filled(hints.get(field.name, Any), known)
+        converted = getattr(field, "converter", None) is not None and form_of(hint) == "none"
+        made[field.name] = Any if converted else hint
+    _check_init(origin, {getattr(field, "alias", field.name) for field in fields})
+    return made
+
+
+def required_keys(into: Any) -> set[str]:
+    """The keys that a TypedDict must have. Python's own set of them is wrong where its annotations are texts."""
+    typed_dict = get_origin(into) or into
+    required: set[str] = set()
+    for name, hint in fields_of(into).items():
+        marked = getattr(get_origin(hint), "_name", None)
+        if marked == "Required" or (marked != "NotRequired" and name in typed_dict.__required_keys__):
+            required.add(name)
+    return required
+
+
+def _check_init(origin: type, given: set[str]) -> None:
+    """Whether `__init__` can be called with these."""
+    if inspect.isabstract(origin):
+        raise TypeError("it is abstract")
+    for name, parameter in inspect.signature(origin).parameters.items():
+        variable = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        if parameter.default is parameter.empty and not variable and name not in given:
+            raise TypeError(f"its __init__ needs {name!r}, which is no field")
+
+
+def _type_arguments(into: Any) -> dict[Any, Any]:
+    """What the type variables of a generic record stand for, its base classes' ones included."""
+    known = dict(zip(getattr(get_origin(into), "__parameters__", ()), get_args(into), strict=False))
+    for base in getattr(get_origin(into) or into, "__orig_bases__", ()):
+        known.update(
+            {key: _filled(value, known) for key, value in _type_arguments(base).items() if key != value}
+        )
+    return known
+
+
+def _filled(hint: Any, known: Mapping[Any, Any]) -> Any:
+    """The annotation, with type variables replaced by what they stand for."""
+    if isinstance(hint, TypeVar):
+        return known.get(hint, hint)
+    variables = getattr(hint, "__parameters__", ()) if get_origin(hint) is not None else ()
+    return hint[tuple(known.get(variable, variable) for variable in variables)] if variables else hint
