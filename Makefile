@@ -7,11 +7,14 @@ BENCH := .venv-bench
 # Many tests wait for a server more than for a core.
 WORKERS := 4
 PYTEST_ARGS :=
+BUSY := 0
+STALLED = $(TEST)/bin/python -m pytest -q -n $(WORKERS) -p tests.testbed.stall --timeout 300 --stall-busy $(BUSY) \
+	$(if $(SEED),--stall-seed $(SEED))
 # It would look for a newer release of itself at PyPI.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-on lint format bench bench-quick soak test-real clean
+.PHONY: help demo test test-on stall stall-short lint format bench bench-quick soak test-real clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +27,12 @@ test: lint ## prove it: lint, types and the whole suite
 
 test-on: $(TEST)/.made ## the suite alone, on another Python: PYTHON=python3.13 TEST=.venv-test-3.13
 	$(TEST)/bin/python -m pytest -q -n $(WORKERS) $(PYTEST_ARGS)
+
+stall: $(TEST)/.made ## the suite with event loops and threads that are late: again with SEED=N, on busy cores with BUSY=2
+	$(STALLED) $(PYTEST_ARGS)
+
+stall-short: $(TEST)/.made ## the same of the tests that wait most: a part of CI
+	$(STALLED) tests/queue tests/realtime tests/transport tests/guarantees tests/test_streaming.py $(PYTEST_ARGS)
 
 lint: $(TEST)/.made ## ruff, mypy, and pyright on the types of the public names
 	$(TEST)/bin/ruff check .

@@ -6,19 +6,38 @@ import asyncio
 import gc
 import inspect
 import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from fal_async import Session
 from fal_async.emulator import Emulator
+from tests.testbed.held import Held, left_since
 
 # No test asserts a time: on a busy machine an example takes what it takes.
 settings.register_profile("any-machine", deadline=None)
 settings.load_profile("any-machine")
 STEPS_TO_END = 3
 """Steps of the event loop in which things end by themselves, such as a closed connection's last callback."""
+
+
+TEMPORARY = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Temporary files of this process, and of those that it starts, go to a folder of their own. `tmp_path` does
+    not: what a failed test wrote is still there afterwards."""
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    tempfile.tempdir = os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="fal-async-tests-")
+    config.stash[TEMPORARY] = Path(tempfile.tempdir)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(config.stash[TEMPORARY])
 
 
 def pytest_collection_finish() -> None:
@@ -43,6 +62,19 @@ def no_open_sockets(request: pytest.FixtureRequest) -> Iterator[None]:
     # Tests of the pure layer have no event loop and open nothing; there are a thousand of them.
     if inspect.iscoroutinefunction(request.function) or hasattr(request.module, "asyncio"):
         gc.collect()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left_by_a_file(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Open files, threads, child processes and temporary files are as they were before the tests of the file."""
+
+    def now() -> Held:
+        return Held.now(request.config.stash[TEMPORARY])
+
+    before = now()
+    yield
+    left = left_since(before, now)
+    assert left == [], f"left by {request.path.name}: {'; '.join(left)}"
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import multiprocessing
 import pickle
 import time
 from collections.abc import Callable
+from multiprocessing import resource_tracker
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ from fal_async.errors import (
     one_line,
 )
 
+resource_tracker.ensure_running()  # Python's own for the whole process: not left over by the pool below
 KINDS: list[type[FalError]] = [
     kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, FalError)
 ]
