@@ -106,6 +106,7 @@ def test_a_block_runs(block: Block, emulator_url: str, tmp_path: Path) -> None:
         "FAL_BASE_URL": emulator_url,
         "FAL_KEY": "emulator:key",
         "PYTHONPATH": str(ROOT),
+        "TMPDIR": str(tmp_path),  # some make a folder to keep
     }
     done = subprocess.run(
         [sys.executable, "-W", "error", str(script)],
