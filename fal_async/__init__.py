@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         ApiError,
         AuthenticationError,
         BalanceExhaustedError,
+        CancelOutcome,
         ClientTimeoutError,
         ConfigurationError,
         ContentPolicyError,
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
     )
     from fal_async.http_over_websocket import HttpOverWebSocket
     from fal_async.models import (
-        CancelOutcome,
         Completed,
         InProgress,
         OutputFile,
@@ -84,6 +84,7 @@ _HOMES = {
         "ApiError",
         "AuthenticationError",
         "BalanceExhaustedError",
+        "CancelOutcome",
         "ClientTimeoutError",
         "ConfigurationError",
         "ContentPolicyError",
@@ -110,7 +111,6 @@ _HOMES = {
         "WebhookVerificationError",
     ),
     "models": (
-        "CancelOutcome",
         "Completed",
         "InProgress",
         "OutputFile",

@@ -1,23 +1,30 @@
 """Waiting for a paid request without losing it: the caller's time limit, cancellation, and the remote cancel.
 
 However the wait ends before its result is there, the remote request is cancelled once, within a few seconds,
-and the caller gets the id and is told what became of it. A web
-response whose browser leaves cancels in `integrations/sse.py`.
+and the caller gets the id and is told what became of it. A session that is closed ends the waits that are open.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 import attrs
 
-from fal_async.callbacks import call_back
 from fal_async.checks import check_seconds
-from fal_async.errors import ClientTimeoutError, FalError, SubmissionUncertainError
-from fal_async.models import CancelOutcome, QueueStatus
+from fal_async.closeable import SESSION_CLOSED
+from fal_async.errors import (
+    CancelOutcome,
+    ClientTimeoutError,
+    FalError,
+    SessionStateError,
+    SubmissionUncertainError,
+)
+from fal_async.models import QueueStatus
+from fal_async.sheltered import ShelteredTask, settle, wait_for_all
 from fal_async.transport.progress import Progress
 
 logger: logging.Logger = logging.getLogger("fal_async")
@@ -27,13 +34,16 @@ SUBMIT_GRACE = 3.0
 """Seconds that a submit which is under way gets to give its id, so that the job can be cancelled."""
 CANCEL_LIMIT = 3.0
 """Seconds that the cancel of an abandoned request may take."""
+_CLOSING_LIMIT = SUBMIT_GRACE + CANCEL_LIMIT + 1.0
+"""Seconds that a session which is closed waits for its waits: one can take the two above, one after the other."""
 _BECAME = {
     CancelOutcome.CANCELLED: "fal took it out of the queue",
     CancelOutcome.CANCELLATION_REQUESTED: "fal was asked to cancel it, but it may still complete",
     CancelOutcome.ALREADY_COMPLETED: "it completed meanwhile: its result can be fetched by the id",
     CancelOutcome.NOT_FOUND: "fal does not know it any more",
+    CancelOutcome.FAILED: "its cancel did not go through: it may still run and be billed",
+    None: "it was left to run",
 }
-FAILED = "FAILED"
 
 
 class Cancellable(Protocol):
@@ -49,20 +59,32 @@ class Cancellable(Protocol):
 H = TypeVar("H", bound=Cancellable)
 
 
-class CallbackFailed(Exception):
-    """Carries an exception of the caller's callback up to `supervise`: one of ours in it is not fal's answer."""
+class OpenWaits:
+    """The requests of one session that somebody waits for, each until its cancel is over."""
 
-    def __init__(self, error: Exception) -> None:
-        super().__init__()
-        self.error = error
+    def __init__(self) -> None:
+        self._waits: set[Wait] = set()
+        self._ended = False
 
+    def add(self, wait: Wait) -> None:
+        """SessionStateError once the session is being closed."""
+        if self._ended:
+            raise SessionStateError(SESSION_CLOSED, endpoint_id=wait.endpoint_id)
+        self._waits.add(wait)
 
-async def notify(function: Callable[[Any], Any] | None, value: Any) -> None:
-    """Call a user's callback, async or not. CallbackFailed, for `supervise` to unwrap, where it raises."""
-    try:
-        await call_back(function, value)
-    except Exception as error:
-        raise CallbackFailed(error) from error
+    def discard(self, wait: Wait) -> None:
+        """It is over, with whatever outcome."""
+        self._waits.discard(wait)
+
+    async def end(self) -> bool:
+        """End each, side by side, and wait for their cancels, also for those that are under way. Bounded.
+
+        A cancellation that comes meanwhile shortens nothing. True if there was one: it is still due then.
+        """
+        self._ended = True
+        loop = asyncio.get_running_loop()
+        ends = [end for wait in tuple(self._waits) if wait.loop is loop for end in wait.end()]
+        return await wait_for_all(ends, _CLOSING_LIMIT)
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)
@@ -70,44 +92,81 @@ class Wait:
     """What is known of a request while somebody waits for it."""
 
     endpoint_id: str
+    among: OpenWaits
     handle: Cancellable | None = None
     uncertain: SubmissionUncertainError | None = None
     """The submit was given up while it was under way, and no id came."""
     direct: Progress | None = None
     """Of a direct run, which has no id: closing its connection is the only way to stop it (protocol 13)."""
+    cancel_on_exit: bool = True
+    closing: bool = attrs.field(default=False, init=False)
+    """Whether the session is being closed, which ends the wait."""
+    loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop, init=False)
+    scope: asyncio.Timeout = attrs.field(init=False)
+    _task: asyncio.Task[Any] | None = attrs.field(factory=asyncio.current_task, init=False)
+    _over: asyncio.Future[None] | None = attrs.field(default=None, init=False)
+    _cancel: ShelteredTask[CancelOutcome] | None = attrs.field(default=None, init=False)
+
+    def is_here(self) -> bool:
+        """Whether its own task runs now. If not, its coroutine is thrown away, and can't await anything."""
+        with contextlib.suppress(RuntimeError):  # no loop runs
+            return asyncio.current_task() is self._task
+        return False
+
+    def end(self) -> list[asyncio.Future[Any]]:
+        """End it, for its session is being closed. What is to be waited for then."""
+        self.closing = True
+        ends: list[asyncio.Future[Any]] = []
+        if self._over is None:
+            self._over = self.loop.create_future()
+        if not self.is_here():  # closed in a callback of its own: to wait for that would be for ever
+            ends.append(self._over)
+            with contextlib.suppress(RuntimeError):  # it has ended, and cancels its request
+                self.scope.reschedule(self.loop.time())
+        if self.cancel_on_exit and (cancel := self.start_cancel()) is not None:
+            ends.append(cancel)
+        return ends
+
+    def over(self) -> None:
+        """Nobody waits any more, and nothing is under way."""
+        self.among.discard(self)
+        if self._over is not None and not self.loop.is_closed():
+            self._over.set_result(None)
+
+    def start_cancel(self) -> ShelteredTask[CancelOutcome] | None:
+        """The one cancel of the remote request; None without an id."""
+        if self._cancel is None and self.handle is not None:
+            self._cancel = ShelteredTask(_cancelled(self.handle))
+        return self._cancel
 
 
-_ENDINGS = (Exception, asyncio.CancelledError, KeyboardInterrupt, SystemExit)
-
-
-async def supervise(
-    wait: Wait, work: Callable[[], Awaitable[T]], *, timeout: float | None, cancel_on_exit: bool
-) -> T:
+async def supervise(wait: Wait, work: Callable[[], Awaitable[T]], *, timeout: float | None) -> T:
     """`work`, bounded by `timeout` seconds. ClientTimeoutError when it passes."""
     check_seconds("timeout", timeout, or_none=True)
-    scope = None if timeout is None else asyncio.timeout(timeout)
+    wait.among.add(wait)
+    wait.scope = asyncio.timeout(timeout)
     try:
-        if scope is None:
+        async with wait.scope:
             return await work()
-        async with scope:
-            return await work()
-    except _ENDINGS as error:
-        timed_out = scope is not None and scope.expired() and isinstance(error, TimeoutError)
+    except BaseException as error:
+        ended = wait.scope.expired() and isinstance(error, TimeoutError)
+        closed = wait.closing and (ended or isinstance(error, SessionStateError))
         # An error of ours is fal's answer, or leaves the request to be picked up by its id.
-        if isinstance(error, FalError) and not timed_out:
+        if isinstance(error, FalError) and not (ended or closed or error.from_caller):
             raise
-        outcome = await _abandon(wait) if cancel_on_exit else None
-        if timed_out and timeout is not None:
+        outcome = await _abandon(wait, error)
+        if closed:
+            raise _closed_error(wait, outcome) from wait.uncertain
+        if ended and timeout is not None:
             raise _timeout_error(wait, timeout, outcome) from wait.uncertain
-        if not isinstance(error, CallbackFailed):
-            raise
-        theirs = error.error
-    raise theirs
+        raise
+    finally:
+        wait.over()
 
 
 async def submit_under(wait: Wait, progress: Progress, submit: Coroutine[Any, Any, H]) -> H:
     """Run the submit so that a cancellation in its midst doesn't lose the id of a job that fal has taken."""
-    task = asyncio.create_task(submit)
+    task = ShelteredTask(submit)
     try:
         handle = await asyncio.shield(task)
     except asyncio.CancelledError:
@@ -117,9 +176,9 @@ async def submit_under(wait: Wait, progress: Progress, submit: Coroutine[Any, An
     return handle
 
 
-async def _late_id(wait: Wait, progress: Progress, task: asyncio.Task[H]) -> None:
+async def _late_id(wait: Wait, progress: Progress, task: ShelteredTask[H]) -> None:
     progress.given_up = True
-    await _settle(task, SUBMIT_GRACE if progress.sent else 0.0)
+    await settle(task, SUBMIT_GRACE if progress.sent else 0.0)
     if not task.cancelled() and task.exception() is None:
         wait.handle = task.result()
     elif progress.sent:
@@ -137,64 +196,63 @@ def _given_up(progress: Progress, failure: BaseException | None) -> SubmissionUn
     return uncertain
 
 
-async def _settle(task: asyncio.Task[Any], limit: float) -> bool:
-    """Let `task` end, within `limit` seconds or by its cancellation.
-
-    Shielded: a cancellation that comes meanwhile shortens nothing. True if there was one: it is still due then.
-    """
-    loop = asyncio.get_running_loop()
-    give_up_at: float | None = loop.time() + limit
-    interrupted = False
-    while not task.done():
-        if give_up_at is not None and loop.time() >= give_up_at:
-            give_up_at = None
-            task.cancel()
-        try:
-            await asyncio.wait({task}, timeout=None if give_up_at is None else give_up_at - loop.time())
-        except asyncio.CancelledError:
-            interrupted = True
-    return interrupted
-
-
-async def _abandon(wait: Wait) -> str | None:
-    """One cancel of the remote request, shielded and bounded. What became of it, for ClientTimeoutError."""
+async def _abandon(wait: Wait, error: BaseException) -> CancelOutcome | None:
+    """One cancel of the remote request, sheltered and bounded. What became of it; None where none was sent."""
     handle = wait.handle
     if handle is None:
         return None
-    task = asyncio.create_task(handle.cancel())
-    interrupted = await _settle(task, CANCEL_LIMIT)
-    failure = None if task.cancelled() else task.exception()
-    if task.cancelled() or failure is not None:
-        reason = "no answer in time" if failure is None else failure
+    if not wait.cancel_on_exit:
+        if wait.closing:
+            logger.warning("the session was closed: request %s was left to run", handle.request_id)
+        return None
+    if isinstance(error, GeneratorExit) and not wait.is_here():
+        logger.warning("the wait was thrown away: request %s may still run", handle.request_id)
+        return None
+    cancel = wait.start_cancel()
+    assert cancel is not None
+    if await settle(cancel, CANCEL_LIMIT):
+        raise asyncio.CancelledError
+    return cancel.result()
+
+
+async def _cancelled(handle: Cancellable) -> CancelOutcome:
+    try:
+        return await handle.cancel()
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # whatever `on_retry` raises, too
+        reason = "no answer in time" if isinstance(error, asyncio.CancelledError) else error
         logger.warning(
             "the cancel did not go through (%s): request %s may still run", reason, handle.request_id
         )
-    if interrupted:
-        raise asyncio.CancelledError
-    return FAILED if task.cancelled() or failure is not None else task.result().value
+        return CancelOutcome.FAILED
 
 
-def _timeout_error(wait: Wait, timeout: float, outcome: str | None) -> ClientTimeoutError:
-    handle = wait.handle
-    last = handle.last_status if handle is not None else None
+def _timeout_error(wait: Wait, timeout: float, outcome: CancelOutcome | None) -> ClientTimeoutError:
+    last = None if wait.handle is None else wait.handle.last_status
     seen = f", last seen {last.headline}" if last is not None else ""
     return ClientTimeoutError(
         f"no result within {timeout:g} s{seen}; {_what_became(wait, outcome)}",
         timeout=timeout,
         last_status=None if last is None else last.headline,
         cancel_outcome=outcome,
-        request_id=None if handle is None else handle.request_id,
+        request_id=None if wait.handle is None else wait.handle.request_id,
         endpoint_id=wait.endpoint_id,
     )
 
 
-def _what_became(wait: Wait, outcome: str | None) -> str:
+def _closed_error(wait: Wait, outcome: CancelOutcome | None) -> SessionStateError:
+    return SessionStateError(
+        f"the session was closed before the result was there; {_what_became(wait, outcome)}",
+        cancel_outcome=outcome,
+        request_id=None if wait.handle is None else wait.handle.request_id,
+        endpoint_id=wait.endpoint_id,
+    )
+
+
+def _what_became(wait: Wait, outcome: CancelOutcome | None) -> str:
     if wait.direct is not None:
         return "its connection was closed" if wait.direct.sent else "it was not sent"
     if wait.handle is None:
         return "it was not submitted" if wait.uncertain is None else "its submit was not answered"
-    if outcome is None:
-        return "it was left to run"
-    if outcome == FAILED:
-        return "its cancel did not go through: it may still run and be billed"
-    return _BECAME[CancelOutcome(outcome)]
+    return _BECAME[outcome]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
@@ -103,19 +102,6 @@ class UnknownStatus(_Status):
 
 QueueStatus = Queued | InProgress | Completed | UnknownStatus
 """Where a request stands. Tell the kinds apart with `match` or `isinstance`."""
-
-
-class CancelOutcome(enum.StrEnum):
-    """What a cancel came to (protocol 4.5)."""
-
-    CANCELLED = "CANCELLED"
-    """Removed from the queue before it started."""
-    CANCELLATION_REQUESTED = "CANCELLATION_REQUESTED"
-    """The runner was told; it may still complete (and be billed)."""
-    ALREADY_COMPLETED = "ALREADY_COMPLETED"
-    """Too late: the result is there."""
-    NOT_FOUND = "NOT_FOUND"
-    """fal does not know the request (any more)."""
 
 
 @attrs.frozen(kw_only=True)

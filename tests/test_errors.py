@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 import fal_async.errors as module
 from fal_async.errors import (
     ApiError,
+    CancelOutcome,
     ClientTimeoutError,
     ErrorDetail,
     FalError,
@@ -27,6 +28,7 @@ from fal_async.errors import (
     RequestRef,
     ResponseDecodeError,
     ResultExpiredError,
+    SessionStateError,
     SubmissionUncertainError,
     TransportTimeoutError,
     ValidationError,
@@ -51,7 +53,12 @@ EXTRA: dict[type[FalError], dict[str, Any]] = {
         "retry_after": 1.5,
         "retryable": True,
     },
-    ClientTimeoutError: {"timeout": 5.0, "last_status": "IN_QUEUE", "cancel_outcome": "CANCELLED"},
+    ClientTimeoutError: {
+        "timeout": 5.0,
+        "last_status": "IN_QUEUE",
+        "cancel_outcome": CancelOutcome.CANCELLED,
+    },
+    SessionStateError: {"cancel_outcome": CancelOutcome.ALREADY_COMPLETED},
     SubmissionUncertainError: {"operation": "run", "started_at": 1.0, "ended_at": 2.0, "input_digest": "ab"},
     RequestFailedError: {"error_type": "runner_disconnected"},
     ResponseDecodeError: {"paths": ["required field missing @ $.a"], "retryable": True},

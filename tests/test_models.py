@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fal_async.errors import ErrorDetail
+from fal_async.errors import CancelOutcome, ErrorDetail
 from fal_async.models import (
-    CancelOutcome,
     Completed,
     InProgress,
     Queued,
@@ -122,5 +121,6 @@ def test_outcomes_are_texts() -> None:
         "CANCELLATION_REQUESTED",
         "ALREADY_COMPLETED",
         "NOT_FOUND",
+        "FAILED",
     ]
     assert CancelOutcome.CANCELLED == "CANCELLED"

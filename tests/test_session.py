@@ -26,12 +26,11 @@ from fal_async import (
     RetryPolicy,
     Session,
     SessionStateError,
-    SubmissionUncertainError,
     Timeouts,
     TransportError,
 )
 from fal_async.emulator import Emulator, Fault
-from tests.quick import GATE, gate_at, pool_of
+from tests.quick import GATE, ONCE, gate_at, pool_of
 
 LLM = "fal-ai/any-llm"
 ASK = {"prompt": "x"}
@@ -430,14 +429,15 @@ def test_a_wrong_fal_log_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_closing_it_ends_what_still_reads_an_answer(emulator: Emulator) -> None:
     """Its first bytes are there, the others never come."""
-    emulator.faults.add(Fault.stall(60, where="body", on="run"))
-    async with Session(emulator.key, hosts=emulator.hosts) as session:
-        reading = asyncio.create_task(session.run(LLM, ASK))
-        await emulator.wait_for("run")
+    emulator.faults.add(Fault.stall(60, where="body", on="status"))
+    async with Session(emulator.key, hosts=emulator.hosts, retry=ONCE) as session:
+        handle = await session.queue.submit(LLM, ASK)
+        reading = asyncio.create_task(handle.status())
+        await emulator.wait_for("status")
         async with asyncio.timeout(5):
             while not pool_of(session).being_read:
                 await asyncio.sleep(0)
-    with pytest.raises(SubmissionUncertainError):
+    with pytest.raises(TransportError):
         await asyncio.wait_for(reading, 5)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -60,30 +62,40 @@ async def show(screen: Screen, prompt: str, seed: int, folder: Path) -> None:
         screen.title(f"fal_async on a local fal at {emulator.url}")
         screen.line()
         screen.line(f'  {MODEL}: "{prompt}", 4 pictures, seed {seed}')
-        others = [asyncio.create_task(_somebody_else(fal, number)) for number in range(_OTHERS)]
-        await emulator.wait_for("submit", _OTHERS)
-        story = Story(screen)
-        result = await fal.subscribe(
-            MODEL,
-            {
-                "prompt": prompt,
-                "seed": seed,
-                "image_size": "landscape_4_3",
-                "num_images": 4,
-                "sync_mode": True,
-            },
-            logs=True,
-            on_enqueue=story.submitted,
-            on_queue_update=story.moved,
-        )
-        written = await result.download(folder)
-        await asyncio.gather(*others)
+        async with _others_before_us(fal):
+            await emulator.wait_for("submit", _OTHERS)
+            story = Story(screen)
+            result = await fal.subscribe(
+                MODEL,
+                {
+                    "prompt": prompt,
+                    "seed": seed,
+                    "image_size": "landscape_4_3",
+                    "num_images": 4,
+                    "sync_mode": True,
+                },
+                logs=True,
+                on_enqueue=story.submitted,
+                on_queue_update=story.moved,
+            )
+            written = await result.download(folder)
     _sum_up(screen, story, result, written)
 
 
-async def _somebody_else(fal: Session, number: int) -> None:
-    """Someone who was there before us: so there is a queue to be seen."""
-    await fal.subscribe("fal-ai/flux/dev", {"prompt": f"somebody else's {number}", "num_inference_steps": 12})
+@contextlib.asynccontextmanager
+async def _others_before_us(fal: Session) -> AsyncIterator[None]:
+    """So that there is a queue to be seen."""
+    tasks = [
+        asyncio.create_task(fal.subscribe(MODEL, {"prompt": f"other {number}", "num_inference_steps": 12}))
+        for number in range(_OTHERS)
+    ]
+    try:
+        yield
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _sum_up(screen: Screen, story: Story, result: Result[Any], written: list[Path]) -> None:

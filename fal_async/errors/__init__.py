@@ -63,6 +63,7 @@ from fal_async.errors.failures import (
 from fal_async.errors.redaction import one_line, safe_repr
 from fal_async.errors.root import (
     NO_REF,
+    CancelOutcome,
     ConfigurationError,
     FalError,
     RequestRef,
@@ -75,6 +76,7 @@ __all__ = [
     "ApiError",
     "AuthenticationError",
     "BalanceExhaustedError",
+    "CancelOutcome",
     "ClientTimeoutError",
     "ConfigurationError",
     "ContentPolicyError",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Unpack
 
 from fal_async.errors.redaction import one_line, one_word
-from fal_async.errors.root import FalError, Known, Names
+from fal_async.errors.root import CancelOutcome, FalError, Known, Names
 
 
 class TransportError(FalError):
@@ -79,9 +79,7 @@ class ClientTimeoutError(FalError, TimeoutError):
     Attributes:
         timeout: the limit, in seconds.
         last_status: the last status seen, such as `"IN_QUEUE at position 4"`, or None.
-        cancel_outcome: what became of the remote cancel: a `CancelOutcome` value such as `"CANCELLED"`,
-            `"FAILED"` where the cancel did not go through (the request may still run and be billed),
-            or None where none was sent.
+        cancel_outcome: what the cancel of the request came to; None where none was sent.
     """
 
     _shown = ("timeout", "last_status", "cancel_outcome")
@@ -92,7 +90,7 @@ class ClientTimeoutError(FalError, TimeoutError):
         *,
         timeout: float,
         last_status: str | None = None,
-        cancel_outcome: str | None = None,
+        cancel_outcome: CancelOutcome | None = None,
         **names: Unpack[Names],
     ) -> None:
         super().__init__(message, **names)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self, TypedDict
+import enum
+from typing import Any, ClassVar, Self, TypedDict, Unpack
 
 import attrs
 
@@ -18,6 +19,21 @@ class RequestRef:
 
 
 NO_REF = RequestRef()
+
+
+class CancelOutcome(enum.StrEnum):
+    """What a cancel came to (protocol 4.5)."""
+
+    CANCELLED = "CANCELLED"
+    """Removed from the queue before it started."""
+    CANCELLATION_REQUESTED = "CANCELLATION_REQUESTED"
+    """The runner was told; it may still complete (and be billed)."""
+    ALREADY_COMPLETED = "ALREADY_COMPLETED"
+    """Too late: the result is there."""
+    NOT_FOUND = "NOT_FOUND"
+    """fal does not know the request (any more)."""
+    FAILED = "FAILED"
+    """It did not go through: the request may still run (and be billed). Only an error's `cancel_outcome` is it."""
 
 
 class Names(TypedDict, total=False):
@@ -41,9 +57,11 @@ class FalError(Exception):
         request_id: fal's id of the request, where it is known.
         endpoint_id: the endpoint, where it is known.
         retryable: whether the same call may be made again, with hope and without paying twice.
+        from_caller: whether a function of yours raised it, such as a callback: then it is no answer of fal's.
     """
 
     retryable: bool = False
+    from_caller: bool = False
     _shown: ClassVar[tuple[str, ...]] = ()
     """Attributes of the kind that `to_dict` gives as they are."""
 
@@ -120,4 +138,17 @@ class ConfigurationError(FalError, ValueError):
 
 
 class SessionStateError(FalError, RuntimeError):
-    """The session is closed, or belongs to another event loop."""
+    """The session is closed, or belongs to another event loop.
+
+    Attributes:
+        cancel_outcome: what the cancel of the request came to, where closing the session ended the wait for it.
+            None where none was sent.
+    """
+
+    _shown = ("cancel_outcome",)
+
+    def __init__(
+        self, message: object, *, cancel_outcome: CancelOutcome | None = None, **names: Unpack[Names]
+    ) -> None:
+        super().__init__(message, **names)
+        self.cancel_outcome = cancel_outcome

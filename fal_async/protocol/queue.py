@@ -11,8 +11,7 @@ from urllib.parse import quote
 import attrs
 
 from fal_async.config import Hosts, Settings
-from fal_async.errors import ConfigurationError, RequestRef, ResponseDecodeError, safe_repr
-from fal_async.models import CancelOutcome
+from fal_async.errors import CancelOutcome, ConfigurationError, RequestRef, ResponseDecodeError, safe_repr
 from fal_async.options import CallOptions
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.fields import text_in

@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator, Collection
 from typing import Any, Unpack
 
 from fal_async.cancellation import Wait, submit_under, supervise
-from fal_async.models import CancelOutcome, QueueStatus, Result, T
+from fal_async.errors import CancelOutcome
+from fal_async.models import QueueStatus, Result, T
 from fal_async.options import CallOptions, QueueOptions, documented
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.following import Mode
@@ -46,7 +47,7 @@ class Queue:
         call_options = CallOptions.of("submit", options, QueueOptions)
         endpoint = EndpointId.parse(endpoint_id, path)
         new = NewRequest(endpoint=endpoint, input=input, options=call_options, webhook_url=webhook_url)
-        wait, progress = Wait(endpoint_id=endpoint.full), Progress()
+        wait, progress = Wait(endpoint_id=endpoint.full, among=self._operations.waits), Progress()
 
         async def submit() -> RequestHandle:
             return RequestHandle(self._operations, await self._operations.submit(new, progress))
@@ -54,7 +55,7 @@ class Queue:
         async def work() -> RequestHandle:
             return await submit_under(wait, progress, submit())
 
-        return await supervise(wait, work, timeout=None, cancel_on_exit=True)
+        return await supervise(wait, work, timeout=None)
 
     async def status(self, endpoint_id: str, request_id: str, *, logs: bool = False) -> QueueStatus:
         """Where a request stands now (protocol 4.2). NotFoundError where fal does not know it (any more)."""

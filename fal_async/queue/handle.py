@@ -12,8 +12,8 @@ import attrs
 from fal_async.cancellation import Wait, supervise
 from fal_async.checks import check_function, check_kind
 from fal_async.config import RetryPolicy
-from fal_async.errors import ConfigurationError
-from fal_async.models import CancelOutcome, QueueStatus, RequestLog, Result, T
+from fal_async.errors import CancelOutcome, ConfigurationError
+from fal_async.models import QueueStatus, RequestLog, Result, T
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.following import Following, Mode
 from fal_async.protocol.queue import Submission, check_request_id
@@ -152,8 +152,13 @@ class RequestHandle:
                 self._state, following, on_queue_update=on_queue_update, output_type=output_type
             )
 
-        wait = Wait(endpoint_id=self.endpoint_id, handle=self)
-        return await supervise(wait, work, timeout=timeout, cancel_on_exit=cancel_on_exit)
+        wait = Wait(
+            endpoint_id=self.endpoint_id,
+            among=self._operations.waits,
+            handle=self,
+            cancel_on_exit=cancel_on_exit,
+        )
+        return await supervise(wait, work, timeout=timeout)
 
     async def cancel(self) -> CancelOutcome:
         """Ask fal to cancel it. All four outcomes are answers, none an error (protocol 4.5)."""

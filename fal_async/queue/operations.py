@@ -10,10 +10,11 @@ from typing import Any
 
 import attrs
 
-from fal_async.cancellation import notify
+from fal_async.callbacks import call_back
+from fal_async.cancellation import OpenWaits
 from fal_async.config import RetryPolicy, Settings
-from fal_async.errors import ApiError, RequestRef, ResponseDecodeError, naming
-from fal_async.models import CancelOutcome, Completed, Files, QueueStatus, Result
+from fal_async.errors import ApiError, CancelOutcome, RequestRef, ResponseDecodeError, naming
+from fal_async.models import Completed, Files, QueueStatus, Result
 from fal_async.protocol.api_errors import check_from_fal, error_of
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.following import Following
@@ -54,6 +55,7 @@ class QueueOperations:
     Attributes:
         run_times: what was learnt about how long each endpoint's requests run, for pacing the polls.
         limits: polls and status streams at once, shared by all views of a session.
+        waits: the requests that are waited for, of all views of a session.
         files: uploads the files of inputs, and fetches those of results.
     """
 
@@ -61,6 +63,7 @@ class QueueOperations:
     settings: Settings
     run_times: RunTimesByEndpoint
     limits: Limits
+    waits: OpenWaits
     files: Files
     no_retry: RetryPolicy = attrs.field(init=False)
 
@@ -166,7 +169,7 @@ class QueueOperations:
         async with aclosing(self.updates(state, following)) as updates:
             async for status in updates:
                 if on_queue_update is not None:
-                    await notify(on_queue_update, status)
+                    await call_back(on_queue_update, status)
         return await self.result(state, output_type)
 
     async def find_submission(self, error: BaseException, exclude: Collection[str]) -> RequestState | None:

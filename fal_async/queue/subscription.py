@@ -6,7 +6,8 @@ from typing import Any
 
 import attrs
 
-from fal_async.cancellation import Wait, notify, submit_under
+from fal_async.callbacks import call_back
+from fal_async.cancellation import Wait, submit_under
 from fal_async.models import Result
 from fal_async.protocol.following import Following
 from fal_async.queue.handle import RequestHandle
@@ -47,7 +48,7 @@ class Subscription:
 
     async def tell_id(self) -> None:
         """Call the caller's `on_enqueue`."""
-        await notify(self.on_enqueue, self.state.request_id)
+        await call_back(self.on_enqueue, self.state.request_id)
 
     async def follow(self, following: Following) -> Result[Any]:
         """Follow it to its end, and fetch its result."""

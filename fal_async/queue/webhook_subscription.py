@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from fal_async.cancellation import notify
+from fal_async.callbacks import call_back
 from fal_async.errors import RequestFailedError, TransportError
 from fal_async.models import Result
 from fal_async.protocol.following import Following
@@ -65,7 +65,7 @@ class WebhookSubscription:
     async def _by_event(self, event: WebhookEvent) -> Result[Any]:
         asked, state = self.asked, self.asked.state
         state.last_status = event.completed
-        await notify(asked.on_queue_update, event.completed)
+        await call_back(asked.on_queue_update, event.completed)
         if event.is_incomplete:
             return await asked.operations.result(state, asked.output_type)
         if event.lacks_headers:  # where they can't be had, the event says what is known

@@ -135,10 +135,8 @@ class Calls:
             method=method,
             output_type=output_type,
         )
-        if timeout is None:
-            return await asked.result()
-        wait = Wait(endpoint_id=asked.endpoint.full, direct=asked.progress)
-        return await supervise(wait, asked.result, timeout=timeout, cancel_on_exit=False)
+        wait = Wait(endpoint_id=asked.endpoint.full, among=self._view.shared.waits, direct=asked.progress)
+        return await supervise(wait, asked.result, timeout=timeout)
 
     @documented(QueueOptions)
     async def subscribe(
@@ -174,13 +172,14 @@ class Calls:
             poll_interval: seconds between polls, in place of the pace that adapts to the endpoint;
                 default 30 in mode "webhook".
             timeout: seconds for everything: submit, wait, retries and fetch. Default none.
-            cancel_on_exit: when the wait ends without the result (time-out, cancelled task, exception in a
-                callback), cancel the remote request, once. Default True.
+            cancel_on_exit: when the wait ends without the result (time-out, cancelled task, closed session,
+                exception in a callback), cancel the remote request, once. Default True.
             webhook_url: fal also calls this URL when the request is done.
             output_type: attrs class, dataclass or TypedDict that `data` is built as.
 
         Raises:
             ClientTimeoutError: `timeout` passed; says what became of the remote request.
+            SessionStateError: the session was closed meanwhile; says the same.
             RequestFailedError, RequestCancelledError, and what `queue.submit`, `queue.updates` and
             `queue.result` raise. Every error after the submit has the `request_id`.
         """
@@ -208,14 +207,16 @@ class Calls:
             on_enqueue=on_enqueue,
             on_queue_update=on_queue_update,
             output_type=output_type,
-            wait=Wait(endpoint_id=endpoint.full),
+            wait=Wait(
+                endpoint_id=endpoint.full, among=self._view.shared.waits, cancel_on_exit=cancel_on_exit
+            ),
         )
         work = asked.result
         if receiver is not None:
             from fal_async.queue.webhook_subscription import WebhookSubscription
 
             work = WebhookSubscription(asked=asked, arrivals=receiver.arrivals).result
-        return await supervise(asked.wait, work, timeout=timeout, cancel_on_exit=cancel_on_exit)
+        return await supervise(asked.wait, work, timeout=timeout)
 
     async def verify_credentials(self) -> bool:
         """Whether fal knows the key: False for a wrong one. Costs nothing (protocol 1.2).

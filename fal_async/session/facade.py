@@ -154,8 +154,11 @@ class Session(Calls):
         return self
 
     async def aclose(self) -> None:
-        """Close every connection. Closing twice, or closing a view, is no error.
+        """End what is waited for, then close every connection. Closing twice, or closing a view, is no error.
 
+        Each request that a `subscribe` or `wait` follows, or whose submit is under way, is cancelled once, side by
+        side, unless `cancel_on_exit=False` leaves it; whoever waits gets a SessionStateError that names it.
+        Bounded to some 7 seconds. Cancelled meanwhile, it closes all the same.
         SessionStateError in another event loop than its own, while that one lives.
         """
         if self._parent is None:

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from fal_async.auth.credentials import KeySource
+from fal_async.closeable import SESSION_CLOSED
 from fal_async.config import RetryPolicy, Settings, Timeouts
 from fal_async.errors import ConfigurationError, SessionStateError, naming
 from fal_async.protocol.http import HttpRequest, HttpResponse, handshake_request
@@ -35,9 +36,7 @@ class OwnTransport:
     def check_open(self) -> None:
         """Raise SessionStateError once the session is closed."""
         if self.closed:
-            raise SessionStateError(
-                "the session is closed: open a new one with `async with Session() as fal:`"
-            )
+            raise SessionStateError(SESSION_CLOSED)
 
 
 class GuardedTransport(Transport):

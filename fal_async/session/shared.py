@@ -10,6 +10,7 @@ import warnings
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from fal_async.cancellation import OpenWaits
 from fal_async.closeable import Closeable
 from fal_async.config import PoolOptions, Settings
 from fal_async.environment import Environment
@@ -30,12 +31,14 @@ class Shared:
     """One per session. The pool is made, and aiohttp loaded, when the session opens.
 
     Attributes:
-        open_parts: what is closed with the session, before its connections.
+        waits: the requests that somebody waits for: ended, and cancelled, when the session is closed.
+        open_parts: what is closed with the session after them, before its connections.
     """
 
     def __init__(self, environment: Environment, options: PoolOptions, transport: Transport | None) -> None:
         self.environment: Environment = environment
         self._options = options
+        self.waits: OpenWaits = OpenWaits()
         self.open_parts: weakref.WeakSet[Closeable] = weakref.WeakSet()
         self._own: OwnTransport | None = None
         if transport is not None:
@@ -102,9 +105,10 @@ class Shared:
             self._own.check_open()
 
     async def aclose(self) -> None:
-        """Close the open parts, then every connection. Closing twice is no error."""
+        """End the waits, close the open parts, then every connection. Closing twice is no error."""
         if self._own is None:
             self.pool.check_loop()
+        interrupted = await self.waits.end()
         try:
             # Side by side: a peer that does not answer a close frame costs seconds.
             await asyncio.gather(*(part.aclose() for part in tuple(self.open_parts)))
@@ -113,3 +117,5 @@ class Shared:
                 await self.pool.aclose()
             else:
                 self._own.closed = True
+        if interrupted:
+            raise asyncio.CancelledError

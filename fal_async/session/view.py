@@ -117,6 +117,7 @@ class View:
             settings=self.settings,
             run_times=self.learnt.run_times,
             limits=self.shared.limits,
+            waits=self.shared.waits,
             files=self.files,
         )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 
+from fal_async.closeable import SESSION_CLOSED
 from fal_async.config import PoolOptions
 from fal_async.errors import ConfigurationError, SessionStateError
 from fal_async.protocol.retry import RetryBudget
@@ -62,9 +63,7 @@ class Pool:
         """The session, opened on first use. SessionStateError where it can't be used."""
         loop = asyncio.get_running_loop()
         if self.closed:
-            raise SessionStateError(
-                "the session is closed: open a new one with `async with Session() as fal:`"
-            )
+            raise SessionStateError(SESSION_CLOSED)
         if self._http is None:
             self._http, self._loop = self._open(), loop
         if self._loop is not loop:

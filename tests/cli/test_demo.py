@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import signal
 import struct
 import subprocess
 import sys
@@ -49,6 +50,26 @@ def test_a_folder_that_cant_be_made_is_one_line(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("fal-async demo: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_ctrl_c_ends_it_without_a_word(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "error", "-m", "fal_async", "demo", "--folder", str(tmp_path)]
+    # Who was started in the background ignores Ctrl-C.
+    foreground = "import signal, runpy, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    command[3:5] = [
+        "-c",
+        foreground + "sys.argv[0] = 'demo'; runpy.run_module('fal_async', run_name='__main__')",
+    ]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "in queue" in line:
+                process.send_signal(signal.SIGINT)
+                break
+        _, errors = process.communicate(timeout=50)
+    assert (process.returncode, errors) == (130, "")
 
 
 def test_a_live_line_is_overwritten_and_a_plain_one_is_not() -> None:

@@ -13,7 +13,14 @@ from typing import Any
 
 import pytest
 
-from fal_async import Completed, FalError, NotFoundError, QueueStatus, Session, SubmissionUncertainError
+from fal_async import (
+    Completed,
+    NotFoundError,
+    QueueStatus,
+    Session,
+    SessionStateError,
+    SubmissionUncertainError,
+)
 from fal_async.emulator import Emulator, Fault
 from fal_async.protocol.following import Mode
 from tests.emulator.gate import Gate
@@ -234,6 +241,10 @@ async def test_left_running_even_when_cancelled_in_the_submit(
 # In callbacks.
 
 
+class Odd(BaseException):
+    """As `pytest.fail`'s is."""
+
+
 Subscribe = Callable[..., Awaitable[Any]]
 
 
@@ -276,12 +287,16 @@ async def test_by_a_plain_callback_itself(
         ValueError("mine"),
         NotFoundError("of another request", status=404),
         SubmissionUncertainError("another"),
+        SessionStateError("of another session"),
+        TimeoutError("mine"),
+        Odd(),
+        GeneratorExit(),
     ],
-    ids=["plain", "ours", "uncertain"],
+    ids=["plain", "ours", "uncertain", "closed", "timeout", "odd", "generator"],
 )
 @pytest.mark.parametrize("is_async", [False, True])
 async def test_an_exception_in_a_callback_ends_the_wait_and_the_request(
-    fal: Session, emulator: Emulator, gate: Gate, callback: str, error: Exception, is_async: bool
+    fal: Session, emulator: Emulator, gate: Gate, callback: str, error: BaseException, is_async: bool
 ) -> None:
     def fail(_: object) -> None:
         raise error
@@ -453,16 +468,6 @@ async def test_amid_its_answer_the_connection_closes_at_once(emulator: Emulator)
         while emulator.connections_open:
             await asyncio.sleep(0.01)
         assert caught.tb is not None
-
-
-async def test_the_session_is_closed_under_a_waiting_subscriber(emulator: Emulator, gate: Gate) -> None:
-    """It can't cancel any more, but it does not hang, and it says which request that was."""
-    async with session_on(emulator) as fal:
-        task = asyncio.create_task(fal.subscribe(GATE))
-        await emulator.wait_for("status")
-    with pytest.raises(FalError, match="closed") as caught:
-        await task
-    assert caught.value.request_id in emulator.jobs
 
 
 _SCRIPT = """

@@ -24,6 +24,7 @@ _RANKS: Mapping[str, int] = {
     "protocol": 4,
     "callbacks": 5,
     "closeable": 5,
+    "sheltered": 5,
     "single_flight": 5,
     "auth": 6,
     "transport": 7,

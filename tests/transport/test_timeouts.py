@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from fal_async import (
+    CancelOutcome,
     ClientTimeoutError,
     ConfigurationError,
     Hosts,
@@ -127,7 +128,7 @@ async def test_a_timeout_cancels_the_remote_request_once(fal: Session, emulator:
     assert error.request_id == job.request_id
     assert error.endpoint_id == GATE
     assert (error.timeout, error.last_status) == (0.5, "IN_PROGRESS")
-    assert error.cancel_outcome == "CANCELLATION_REQUESTED"
+    assert error.cancel_outcome is CancelOutcome.CANCELLATION_REQUESTED
     assert "no result within 0.5 s, last seen IN_PROGRESS; fal was asked to cancel it" in str(error)
     assert emulator.count("cancel") == 1
     assert job.error_type == "client_cancelled"
@@ -141,7 +142,7 @@ async def test_in_the_queue_it_is_taken_out(fal: Session, emulator: Emulator) ->
         ClientTimeoutError, match="IN_QUEUE at position 1; fal took it out of the queue"
     ) as caught:
         await fal.subscribe(GATE, timeout=0.4)
-    assert caught.value.cancel_outcome == "CANCELLED"
+    assert caught.value.cancel_outcome is CancelOutcome.CANCELLED
     assert len(gate.started) == 2
 
 
@@ -170,7 +171,7 @@ async def test_a_timeout_in_the_result_fetch(fal: Session, emulator: Emulator) -
     emulator.faults.add(Fault.stall(LONG, on="result", times=None))
     with pytest.raises(ClientTimeoutError, match="it completed meanwhile") as caught:
         await fal.subscribe(LLM, ASK, timeout=1)
-    assert caught.value.cancel_outcome == "ALREADY_COMPLETED"
+    assert caught.value.cancel_outcome is CancelOutcome.ALREADY_COMPLETED
     assert caught.value.last_status == "COMPLETED"
     assert emulator.count("cancel") == 1
 
@@ -193,7 +194,7 @@ async def test_an_outage_is_within_it(emulator: Emulator) -> None:
             ClientTimeoutError, match="its cancel did not go through: it may still run"
         ) as caught:
             await handle.wait(timeout=0.3)
-    assert caught.value.cancel_outcome == "FAILED"
+    assert caught.value.cancel_outcome is CancelOutcome.FAILED
     assert caught.value.request_id == handle.request_id
 
 
@@ -206,7 +207,7 @@ async def test_a_cancel_that_hangs_does_not_hang_the_caller(
     with pytest.raises(ClientTimeoutError, match="its cancel did not go through") as caught:
         await fal.subscribe(GATE, timeout=0.3)
     assert 3 <= time.monotonic() - began < 10
-    assert caught.value.cancel_outcome == "FAILED"
+    assert caught.value.cancel_outcome is CancelOutcome.FAILED
     assert f"no answer in time): request {caught.value.request_id} may still run" in caplog.text
 
 
@@ -219,7 +220,7 @@ async def test_a_cancel_that_fails(
     async with session_on(emulator) as fal:
         with pytest.raises(ClientTimeoutError) as caught:
             await fal.subscribe(GATE, timeout=0.3)
-    assert caught.value.cancel_outcome == "FAILED"
+    assert caught.value.cancel_outcome is CancelOutcome.FAILED
     assert "the cancel did not go through" in caplog.text
 
 
