@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from fal_async.version import __version__
 
 if TYPE_CHECKING:
-    from fal_async.config import Hosts, Retry, RetryPolicy, Timeouts
+    from fal_async.config import ANONYMOUS, Hosts, Retry, RetryPolicy, Timeouts
     from fal_async.errors import (
         ApiError,
         AuthenticationError,
@@ -77,7 +77,7 @@ if TYPE_CHECKING:
 
 # Where each name lives, for importing it when it is first asked for.
 _HOMES = {
-    "config": ("Hosts", "Retry", "RetryPolicy", "Timeouts"),
+    "config": ("ANONYMOUS", "Hosts", "Retry", "RetryPolicy", "Timeouts"),
     "realtime.connection": ("RealtimeConnection",),
     "storage.data_uri": ("encode", "encode_file", "encode_image"),
     "errors": (
@@ -139,6 +139,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "ANONYMOUS",
     "ApiError",
     "AuthenticationError",
     "BalanceExhaustedError",

@@ -5,8 +5,9 @@ All values here are frozen and checked when they are made, so that a wrong one f
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import attrs
@@ -14,14 +15,23 @@ import attrs
 from fal_async.checks import check_flag, check_int, check_kind, check_plain_function, check_seconds, checked
 from fal_async.errors import ConfigurationError
 
-Credentials = str | Callable[[], str] | Callable[[], Awaitable[str]]
-"""`"key_id:key_secret"`, or a function (async or not) that gives one; it is asked for each request.
+
+class Anonymous(enum.Enum):
+    """The type of `ANONYMOUS`."""
+
+    ANONYMOUS = "ANONYMOUS"
+
+    def __repr__(self) -> str:
+        return "ANONYMOUS"
+
+
+ANONYMOUS: Final = Anonymous.ANONYMOUS
+"""As `credentials`: calls are made without a key, as public models allow."""
+
+Credentials = str | Callable[[], str] | Callable[[], Awaitable[str]] | Anonymous
+"""`"key_id:key_secret"`, or a function (async or not) that gives one and is asked for each request, or `ANONYMOUS`.
 A function may also give a whole header value, `"Bearer ..."` or `"Key ..."`."""
 
-NO_KEY = (
-    "no FAL_KEY found: set the environment variable FAL_KEY to your key (https://fal.ai/dashboard/keys), "
-    "or pass credentials="
-)
 _LOCAL_SCHEMES = {"http": "ws", "https": "wss"}
 _SECONDS, _SECONDS_OR_NONE = checked(check_seconds), checked(check_seconds, or_none=True)
 
@@ -216,32 +226,6 @@ class Settings:
     tags: Mapping[str, str] = attrs.field(factory=dict)
     max_answer: int = attrs.field(default=512 * 1024 * 1024, validator=checked(check_int, least=1))
     """Bytes of one whole answer, decompressed."""
-
-
-def authorization(credentials: str) -> str:
-    """The header for what a caller or the environment gave (protocol 1.2).
-
-    ConfigurationError, without the key in it, where it can't be one.
-    """
-    if not isinstance(credentials, str):
-        raise ConfigurationError(
-            f"the fal key is a {type(credentials).__name__}: expected str key_id:key_secret"
-        )
-    text = credentials.strip()  # a line end from a file breaks authentication (protocol 1.2)
-    scheme, _, value = text.partition(" ")
-    if scheme in ("Key", "Bearer") and value:
-        text = value.strip()
-    else:
-        scheme = "Key"
-    if not text.isascii() or not text.isprintable() or " " in text or not text:
-        raise ConfigurationError(
-            "the fal key is empty or has characters that no key has: expected key_id:key_secret"
-        )
-    if scheme == "Key" and not all(text.partition(":")):
-        raise ConfigurationError(
-            "the fal key has no colon: expected the form key_id:key_secret, from https://fal.ai/dashboard/keys"
-        )
-    return f"{scheme} {text}"
 
 
 def _check_tls(_: Any, __: Any, value: object) -> None:

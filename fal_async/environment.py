@@ -35,7 +35,7 @@ def from_env(environ: Mapping[str, str] | None = None) -> Environment:
 def _key_of(environ: Mapping[str, str]) -> str | None:
     if key := environ.get("FAL_KEY", "").strip():
         return key
-    key_id, secret = environ.get("FAL_KEY_ID", "").strip(), environ.get("FAL_KEY_SECRET", "").strip()
+    key_id, secret = (environ.get(name, "").strip(" \t\r\n\"'") for name in ("FAL_KEY_ID", "FAL_KEY_SECRET"))
     return f"{key_id}:{secret}" if key_id and secret else None
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fal_async.config import Hosts, PoolOptions, Retry, RetryPolicy, Settings, Timeouts, authorization
+from fal_async.config import Hosts, PoolOptions, Retry, RetryPolicy, Settings, Timeouts
 from fal_async.environment import Environment, from_env
 from fal_async.errors import ConfigurationError
 
@@ -159,65 +159,6 @@ def test_times_of_a_retry_policy_are_positive(name: str, value: Any) -> None:
 def test_attempts_are_whole_numbers(value: Any) -> None:
     with pytest.raises(ConfigurationError, match="max_attempts"):
         RetryPolicy(max_attempts=value)
-
-
-# Keys.
-
-
-@pytest.mark.parametrize(
-    ("given_key", "header"),
-    [
-        (KEY, f"Key {KEY}"),
-        (f" {KEY}\n", f"Key {KEY}"),
-        (f"Key {KEY}", f"Key {KEY}"),
-        ("Bearer abc.def.ghi", "Bearer abc.def.ghi"),
-        ("emulator:key", "Key emulator:key"),
-        ("a:b:c", "Key a:b:c"),
-    ],
-)
-def test_keys(given_key: str, header: str) -> None:
-    assert authorization(given_key) == header
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        "",
-        " ",
-        "s3cret",
-        ":s3cret",
-        "s3cret:",
-        "s3cret:\ts",
-        "s3cret: x",
-        "s3cret:ä",
-        "s3cret:\x00",
-        "key s3cret:x",
-    ],
-)
-def test_what_is_no_key_is_refused_without_being_shown(wrong: str) -> None:
-    with pytest.raises(ConfigurationError, match="key_id:key_secret") as caught:
-        authorization(wrong)
-    assert "s3cret" not in str(caught.value)
-
-
-@pytest.mark.parametrize("wrong", [None, 7, b"a:b", ["a:b"]])
-def test_a_key_is_a_text(wrong: Any) -> None:
-    with pytest.raises(ConfigurationError, match="expected str key_id:key_secret"):
-        authorization(wrong)
-
-
-@given(st.text() | st.text(alphabet="aB:0 \r\n\t"))
-def test_any_text_is_a_clean_header_or_refused(text: str) -> None:
-    try:
-        header = authorization(text)
-    except ConfigurationError:
-        return
-    scheme, _, value = header.partition(" ")
-    assert scheme in ("Key", "Bearer")
-    assert value.isascii()
-    assert value.isprintable()
-    assert " " not in value
-    assert authorization(header) == header
 
 
 # The environment.

@@ -203,17 +203,6 @@ async def test_a_wrong_key_and_no_key_say_what_to_do(emulator: Emulator) -> None
             await fal.run("fal-ai/any-llm", {"prompt": "x"})
 
 
-async def test_a_public_model_needs_no_key(emulator: Emulator) -> None:
-    @emulator.endpoint("me/open", public=True)
-    async def model(input: Any) -> Any:
-        return input
-
-    async with Session(hosts=emulator.hosts) as fal:
-        assert (await fal.run("me/open", {"a": 1})).data == {"a": 1}
-        assert (await fal.subscribe("me/open", {"a": 2})).data == {"a": 2}
-    assert all("Authorization" not in request.headers for request in emulator.requests)
-
-
 async def test_no_runner_in_time_is_a_start_timeout(fal: Session, emulator: Emulator) -> None:
     @emulator.endpoint("me/busy", runners=1)
     async def busy(input: Any, job: JobContext) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from fal_async.auth.credentials import AskedKey, FixedKey, KeySource
-from fal_async.config import Credentials, Hosts, authorization
+from fal_async.auth.credentials import AskedKey, FixedKey, KeySource, NoKey
+from fal_async.auth.key_text import authorization
+from fal_async.config import ANONYMOUS, Credentials, Hosts
 from fal_async.errors import ConfigurationError
 
 
 def key_source(credentials: Credentials | None, env_key: str | None, home: str, hosts: Hosts) -> KeySource:
     """The chain of protocol 1.4: what was given, the environment, the command line's login."""
+    if credentials is ANONYMOUS:
+        return NoKey()
     if callable(credentials):
         return AskedKey(credentials)
     if credentials is not None:
         if not isinstance(credentials, str):
+            kind = type(credentials).__name__
             raise ConfigurationError(
-                f"credentials is a {type(credentials).__name__}: expected 'key_id:key_secret' or a function"
+                f"credentials is a {kind}: expected 'key_id:key_secret', a function or ANONYMOUS"
             )
         return FixedKey(authorization(credentials))
     if env_key is not None:

@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 
 from fal_async.auth.credentials import Rotation, Send
+from fal_async.auth.key_text import NO_KEY, authorization
 from fal_async.config import Hosts
-from fal_async.errors import ApiError, AuthenticationError, ConfigurationError
+from fal_async.errors import ApiError, AuthenticationError, ConfigurationError, TransportError
 from fal_async.protocol.cli_login import (
     LoginFile,
     access_token_of,
@@ -21,16 +22,26 @@ from fal_async.single_flight import SingleFlight
 LOGIN_FILE = "auth0_token"
 
 
+def login_path(home: str) -> Path | None:
+    """Where the login would be; None for a user without a home directory, as in a container."""
+    try:
+        return Path(home).expanduser() / LOGIN_FILE
+    except RuntimeError:
+        return None
+
+
 class CliLogin:
     """Read only; its token is refreshed in memory (protocol 1.4), once, however many requests need it."""
 
     def __init__(self, home: str, hosts: Hosts) -> None:
-        self._path, self._hosts = Path(home).expanduser() / LOGIN_FILE, hosts
+        self._home, self._hosts = home, hosts
         self._token, self._rotation = SingleFlight[str](), Rotation()
 
     async def header(self, send: Send) -> str | None:
         token = await self._token.get(self._is_good, lambda: self._find(send))
-        return self._rotation.given(f"Bearer {token}") if token else None
+        if not token:
+            raise ConfigurationError(NO_KEY)
+        return self._rotation.given(authorization(f"Bearer {token}"))
 
     def refused(self, header: str) -> bool:
         return self._rotation.refused(header)
@@ -48,19 +59,24 @@ class CliLogin:
         return await self._refresh(send, login)
 
     def _read(self) -> LoginFile | None:
-        try:
-            return parse_login_file(self._path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        path = login_path(self._home)
+        if path is None:
             return None
-        except (OSError, UnicodeDecodeError) as error:
+        try:
+            return parse_login_file(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError) as error:
             raise ConfigurationError(
-                f"the fal login at {self._path} can't be read ({type(error).__name__}): set FAL_KEY instead"
+                f"the fal login at {path} can't be read ({type(error).__name__}): set FAL_KEY instead"
             ) from error
 
     async def _refresh(self, send: Send, login: LoginFile) -> str:
         try:
             response = await send(refresh_request(self._hosts, login))
         except ApiError as error:
+            if error.status >= 500 or error.status == 429:
+                raise TransportError(f"fal's login service answered {error.status}") from error
             raise AuthenticationError(
                 "the fal login has expired: run `fal auth login` again, or set FAL_KEY", status=error.status
             ) from error

@@ -6,8 +6,8 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from fal_async.config import authorization
-from fal_async.errors import ConfigurationError, FalError, TransportError
+from fal_async.auth.key_text import authorization
+from fal_async.errors import ConfigurationError, TransportError
 from fal_async.protocol.http import HttpRequest, HttpResponse
 
 Send = Callable[[HttpRequest], Awaitable[HttpResponse]]
@@ -18,7 +18,7 @@ class KeySource(Protocol):
     """Gives the `Authorization` header. It is asked before a request takes a connection, so it may be slow."""
 
     async def header(self, send: Send) -> str | None:
-        """The header for the next attempt; None where there is no key."""
+        """The header for the next attempt; None where it goes without a key. ConfigurationError: there is none."""
         ...
 
     def refused(self, header: str) -> bool:
@@ -27,7 +27,7 @@ class KeySource(Protocol):
 
 
 class NoKey:
-    """No key: requests go without one."""
+    """Requests go without a key: the user asked for that, a proxy has one, or the transport is the user's own."""
 
     async def header(self, _: Send) -> str | None:
         return None
@@ -91,10 +91,11 @@ class AskedKey:
         try:
             answer = self._function()
             return await answer if inspect.isawaitable(answer) else answer
-        except FalError:
+        except ConfigurationError:
             raise
         except Exception as error:
-            # Treated like a failed connection: nothing was sent, so following a request goes on.
+            # Treated like a failed connection: nothing was sent, so following a request goes on. Also for errors of
+            # our own classes: a vault's 500, say, is not what fal answered to the request.
             raise TransportError(f"the credentials function failed ({type(error).__name__})") from error
 
     def refused(self, header: str) -> bool:

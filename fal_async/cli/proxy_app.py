@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import hmac
-from pathlib import Path
+import os
 
 from fal_async.auth.chain import key_source
-from fal_async.auth.cli_login import LOGIN_FILE
-from fal_async.config import NO_KEY
+from fal_async.auth.cli_login import login_path
+from fal_async.auth.key_text import NO_KEY
 from fal_async.environment import from_env
 from fal_async.errors import ConfigurationError
 from fal_async.integrations.proxy import Authorize, FalProxy, ProxyRequest
@@ -20,7 +20,8 @@ def check_key() -> None:
     """ConfigurationError at the start, in place of an error for each caller."""
     environment = from_env()
     key_source(None, environment.key, environment.home, environment.hosts)
-    if environment.key is None and not (Path(environment.home).expanduser() / LOGIN_FILE).exists():
+    login = login_path(environment.home)
+    if environment.key is None and not (login is not None and os.path.exists(login)):
         raise ConfigurationError(NO_KEY)
 
 

@@ -6,9 +6,9 @@ import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Unpack
 
+from fal_async.auth.credentials import NoKey
 from fal_async.cancellation import Wait, supervise
 from fal_async.checks import check_function
-from fal_async.config import NO_KEY
 from fal_async.errors import AuthenticationError, ConfigurationError, NotFoundError
 from fal_async.models import Result, T
 from fal_async.options import CallOptions, QueueOptions, RunOptions, clean_headers, documented
@@ -224,8 +224,8 @@ class Calls:
         ConfigurationError without any key; BalanceExhaustedError and other errors as everywhere.
         """
         view = self._view
-        if await view.keys.header(view.transport.send) is None and view.settings.proxy_url is None:
-            raise ConfigurationError(NO_KEY)
+        if isinstance(view.keys, NoKey) and view.settings.proxy_url is None:
+            raise ConfigurationError("credentials=ANONYMOUS: there is no key to verify")
         # 404 for a request that never was: the key is good; 401: it is not.
         try:
             await view.queue.status(_PROBE_APP, str(uuid.uuid4()))

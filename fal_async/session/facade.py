@@ -37,8 +37,9 @@ class Session(Calls):
     Args:
         credentials: `"key_id:key_secret"`, a function (async or not) that gives one and is asked for each
             request, or None: FAL_KEY, then FAL_KEY_ID and FAL_KEY_SECRET, then the fal command line's login.
-            A function that fails is a TransportError: nothing was sent.
-            No key is needed until a request needs one: public models take none.
+            A function that fails is a TransportError: nothing was sent. Where there is no key, the first request
+            that needs one is a ConfigurationError, and nothing is sent. `ANONYMOUS`: requests go without a key, as
+            public models allow.
         hosts: base URLs; default FAL_BASE_URL and the other variables, else fal's own.
         proxy_url: a server-side proxy that holds the key: requests go to it (fal docs "proxy").
             The environment's key stays here then; only `credentials` are sent to it.

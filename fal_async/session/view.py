@@ -162,5 +162,6 @@ def _key_source(settings: Settings, shared: Shared) -> KeySource:
         if settings.proxy_url is not None:
             return NoKey()  # the proxy has one, and ours is none of its business
         if shared.is_own and environment.key is None:
-            return NoKey()  # the command line's login would be refreshed over a transport made for a test
+            # The command line's login would be refreshed over it. Whether it needs a key at all is its own affair.
+            return NoKey()
     return key_source(settings.credentials, environment.key, environment.home, settings.hosts)

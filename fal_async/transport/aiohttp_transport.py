@@ -33,7 +33,7 @@ class AiohttpTransport(Transport):
         self.pool: Pool = pool
         self._settings = settings
         self._headers = RequestHeaders(settings, keys)
-        self._retries = Retries(pool.budget, settings, keys)
+        self._retries = Retries(pool.budget, keys)
         self._exchange = Exchange(pool, settings, self._headers)
 
     def send(  # no coroutine of its own: one less on the way of every answer
@@ -145,7 +145,7 @@ class AiohttpTransport(Transport):
             await self._prepare(call)
             places = self.pool.long_requests if holds else self.pool.short_requests
             # A new key must not grow old in the row, as the refused one may have.
-            await places.acquire(first=call.key_renewed)
+            await places.acquire(first=call.goes_first)
             try:
                 response = await self._exchange.whole_answer(call)
             finally:
@@ -179,7 +179,7 @@ class AiohttpTransport(Transport):
         self, begin: Callable[[Call], Awaitable[aiohttp.ClientResponse]], call: Call
     ) -> aiohttp.ClientResponse:
         """The place is kept with the answer, until `_kept_open` gives it back."""
-        await self.pool.long_requests.acquire(first=call.key_renewed)
+        await self.pool.long_requests.acquire(first=call.goes_first)
         try:
             return await begin(call)
         except BaseException:

@@ -23,6 +23,7 @@ class Call:
         "began",
         "check",
         "clock",
+        "goes_first",
         "headers",
         "key_renewed",
         "limits",
@@ -49,6 +50,7 @@ class Call:
         self.headers: dict[str, str] = {}  # of the attempt under way; empty until the key is there
         self.seen_id: str | None = None  # from the headers of an answer that broke off later
         self.key_renewed: bool = False
+        self.goes_first: bool = False  # of all that wait for a place: the attempt right after a renewed key
         # The longest silence, and the time to the end of the answer, in seconds.
         self.limits: tuple[float | None, float | None] = (timeouts.first_byte, timeouts.total)
         if request.operation in LONG:

@@ -13,9 +13,7 @@ from collections.abc import Awaitable, Callable, Generator
 from typing import Any, NoReturn, TypeVar
 
 from fal_async.auth.credentials import KeySource
-from fal_async.config import NO_KEY, Settings
-from fal_async.errors import AuthenticationError, ConfigurationError, FalError, TransportError
-from fal_async.protocol.origins import may_have_key
+from fal_async.errors import AuthenticationError, FalError, TransportError
 from fal_async.protocol.retry import (
     RetryBudget,
     Verdict,
@@ -65,8 +63,8 @@ def _announced_delays() -> Generator[float, Any, None]:
 class Retries:
     """Decides what follows a failed attempt, for one transport."""
 
-    def __init__(self, budget: RetryBudget, settings: Settings, keys: KeySource) -> None:
-        self._budget, self._settings, self._keys = budget, settings, keys
+    def __init__(self, budget: RetryBudget, keys: KeySource) -> None:
+        self._budget, self._keys = budget, keys
 
     def go_on_after(self, call: Call, error: FalError) -> NoReturn:
         """Raise `Again`, or what the caller gets."""
@@ -78,6 +76,7 @@ class Retries:
     def _next_step(self, call: Call, error: FalError) -> Exception:
         request = call.request
         error.about(request.ref)
+        call.goes_first = False
         if isinstance(error, AuthenticationError) and request.auth:
             return self._after_refused_key(call, error)
         verdict = judge(request, error, sent=call.progress.sent, policy=call.policy)
@@ -92,19 +91,13 @@ class Retries:
         return Again(error, delay)
 
     def _after_refused_key(self, call: Call, error: AuthenticationError) -> Exception:
-        if not call.headers:
-            return error  # of the key source itself: nothing was sent
         refused = call.headers.get("Authorization")
         if refused is None:
-            # Public models take no key, so its absence shows only now.
-            return ConfigurationError(NO_KEY).about(call.request.ref) if self._lacked_key(call) else error
+            return error  # of the key source itself: nothing was sent; or an anonymous call
         # Nothing was done with a wrong key, so nothing is done twice.
         again, call.key_renewed = self._keys.refused(refused) and not call.key_renewed, True
+        call.goes_first = again
         return Again(error, 0.0) if again else error
-
-    def _lacked_key(self, call: Call) -> bool:
-        """Whether a key would have gone with it: not through a proxy, which has one, nor to a foreign host."""
-        return self._settings.proxy_url is None and may_have_key(call.request.url, self._settings.hosts)
 
     def _affordable_delay(self, call: Call, error: FalError) -> float | None:
         if call.attempts >= allowed_attempts(call.request, call.policy):

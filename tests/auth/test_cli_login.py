@@ -14,9 +14,10 @@ from fal_async import (
     AuthenticationError,
     ConfigurationError,
     Session,
+    TransportError,
 )
-from fal_async.emulator import Emulator
-from tests.quick import ASK, LLM, gate_at
+from fal_async.emulator import Emulator, Fault
+from tests.quick import ASK, LLM, ONCE, gate_at
 
 
 def login_token(expires_in: float) -> str:
@@ -88,3 +89,56 @@ async def test_a_token_that_fal_refuses_is_refreshed_once_for_all_calls_under_wa
             emulator.revoke_tokens()
             await asyncio.gather(*(fal.run(LLM, ASK) for _ in range(10)))
             assert emulator.count("token") == refreshes
+
+
+@pytest.mark.parametrize("home", ["~no-such-user-here/.fal", "/dev/null/.fal", "/nonexistent"])
+async def test_a_user_without_a_home_is_one_without_a_login(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, home: str
+) -> None:
+    monkeypatch.setenv("FAL_HOME_DIR", home)
+    async with Session(hosts=emulator.hosts) as fal:
+        with pytest.raises(ConfigurationError, match="no FAL_KEY found"):
+            await fal.run(LLM, ASK)
+
+
+async def test_a_login_that_is_a_folder_or_no_text_says_what_to_do(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAL_HOME_DIR", str(tmp_path))
+    login = tmp_path / "auth0_token"
+    async with Session(hosts=emulator.hosts) as fal:
+        login.mkdir()
+        with pytest.raises(ConfigurationError, match=r"can't be read \(IsADirectoryError\): set FAL_KEY"):
+            await fal.run(LLM, ASK)
+        login.rmdir()
+        login.write_bytes(b"\xff\xfe\x00")
+        with pytest.raises(ConfigurationError, match=r"can't be read \(UnicodeDecodeError\): set FAL_KEY"):
+            await fal.run(LLM, ASK)
+    assert not emulator.requests
+
+
+async def test_a_login_service_that_is_down_is_no_expired_login(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "auth0_token").write_text("refresh-1")
+    monkeypatch.setenv("FAL_HOME_DIR", str(tmp_path))
+    emulator.add_login("refresh-1")
+    async with Session(hosts=emulator.hosts, retry=ONCE) as fal:
+        emulator.faults.add(Fault.answer(503, on="token"))
+        with pytest.raises(TransportError, match="fal's login service answered 503") as caught:
+            await fal.run(LLM, ASK)
+        assert caught.value.retryable
+        await fal.run(LLM, ASK)
+    assert emulator.count("run") == 1
+
+
+async def test_a_token_that_no_header_can_carry_is_refused(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = login_token(1000).replace("head", "hé ad")
+    (tmp_path / "auth0_token").write_text(f"refresh-1\n{stored}")
+    monkeypatch.setenv("FAL_HOME_DIR", str(tmp_path))
+    async with Session(hosts=emulator.hosts) as fal:
+        with pytest.raises(ConfigurationError, match="characters that no key has"):
+            await fal.run(LLM, ASK)
+    assert not emulator.requests

@@ -9,11 +9,16 @@ from typing import Any
 import pytest
 
 from fal_async import (
+    ApiError,
     AuthenticationError,
     BalanceExhaustedError,
     ConfigurationError,
+    FalError,
     Session,
+    SessionStateError,
+    SubmissionUncertainError,
     Timeouts,
+    TransportError,
     TransportTimeoutError,
 )
 from fal_async.emulator import Emulator
@@ -77,6 +82,38 @@ async def test_verifying_costs_nothing_and_names_an_empty_account(emulator: Emul
     async with Session(hosts=emulator.hosts) as fal:
         with pytest.raises(ConfigurationError, match="no FAL_KEY found"):
             await fal.verify_credentials()
+
+
+OURS: list[FalError] = [
+    ApiError("the vault is down", status=500),
+    AuthenticationError("the vault's own key is wrong", status=401),
+    SubmissionUncertainError("fal may have taken the vault's request", operation="run"),
+    TransportTimeoutError("the vault is slow"),
+    SessionStateError("the vault's session is closed"),
+]
+
+
+@pytest.mark.parametrize("call", ["run", "submit", "subscribe", "stream"])
+@pytest.mark.parametrize("error", OURS, ids=lambda error: type(error).__name__)
+async def test_an_error_of_the_credentials_function_is_never_taken_for_fals_answer(
+    emulator: Emulator, error: FalError, call: str
+) -> None:
+    def ask() -> str:
+        raise error
+
+    async with session_on(emulator, credentials=ask, retry=ONCE) as fal:
+        calls: dict[str, Callable[..., Awaitable[Any]]] = {
+            "run": fal.run,
+            "submit": fal.queue.submit,
+            "subscribe": fal.subscribe,
+            "stream": lambda *ask: fal.stream(*ask).last(),
+        }
+        with pytest.raises(TransportError, match="the credentials function failed") as caught:
+            await calls[call](LLM, ASK)
+    assert type(caught.value) is TransportError
+    assert caught.value.__cause__ is error
+    assert caught.value.retryable
+    assert not emulator.requests
 
 
 @pytest.mark.parametrize("rotations", [1, 3])
