@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, TypeVar
 
 from fal_async.checks import check_int
@@ -36,9 +36,10 @@ from fal_async.storage.cdn import Cdn
 from fal_async.storage.concurrency import gather_first_error
 from fal_async.storage.download import Downloader, DownloadProgress, Target
 from fal_async.storage.file_body import Meter, ProgressCallback
+from fal_async.storage.file_objects import UNNAMED
 from fal_async.storage.resume_store import resume_store_of
-from fal_async.storage.sources import UNNAMED, Source, opened
-from fal_async.storage.threads import in_thread
+from fal_async.storage.sources import Source, opened
+from fal_async.storage.threads import abandonable, in_thread
 from fal_async.storage.upload import Uploader, UploadPlan
 from fal_async.storage_settings import StorageSettings
 from fal_async.transport import Transport
@@ -76,8 +77,10 @@ class Storage:
         """Store a file at fal; gives its URL. Memory stays small whatever the size: parts are read as they go.
 
         Args:
-            file: a path, bytes, a binary file object, an async iterable of bytes, a Pillow image (sent as PNG)
-                or a `File`. What can't be read twice (a pipe, an iterable) is copied to a temporary file.
+            file: a path (a text or any `os.PathLike`), bytes, a binary file object, whatever has a `read` (async or
+                not, with a size or without), an async iterable of bytes, a Pillow image (sent as PNG) or a `File`.
+                A file object is read from its position on; from its beginning where it stands at its end. What
+                can't be read twice (a pipe, an iterable) is copied to a temporary file.
             content_type: by default from the name, else from the content.
             file_name: by default the path's or the file object's.
             size: bytes that an async iterable is to have, checked before anything is sent.
@@ -90,9 +93,13 @@ class Storage:
             parallel: parts under way at a time; default 8.
 
         Raises:
-            UploadError: the file can't be read, is empty or changes meanwhile, or fal does not take it.
+            UploadError: the file can't be read (whatever its `read` raises), is empty or changes meanwhile, or
+                fal does not take it.
             ConfigurationError: a wrong option, or no file at all; nothing was sent.
             AuthenticationError, PermissionDeniedError: the key is not accepted.
+
+        A cancelled upload ends at once, also where its file is silent: a `read` that hangs is left to its thread,
+        and the file object is not read again before that one has come back.
         """
         check_int("multipart_above", multipart_above, least=0)
         check_int("parallel", parallel, least=1)
@@ -167,7 +174,7 @@ class Storage:
         found = find_files(input)
         if not found:
             return input
-        keys = await in_thread(lambda: [_key_of(file) for file in found])
+        keys = await abandonable(lambda: [_key_of(file) for file in found])
         distinct = dict(zip(keys, found, strict=True))
 
         async def send(key: Any) -> str:
@@ -229,7 +236,7 @@ async def _spec_of(source: Source, lifecycle: str | None) -> FileSpec:
 async def _inlined(source: Source) -> str:
     data = await source.read(0, source.size)
     kind = source.content_type or guess_content_type(source.name, data[:HEAD])
-    return await in_thread(partial(data_uri, data, kind))
+    return await abandonable(partial(data_uri, data, kind))
 
 
 def _key_of(file: Any) -> Any:
@@ -238,11 +245,18 @@ def _key_of(file: Any) -> Any:
         if file.content_type is None and file.file_name is None:
             return _key_of(file.data)
         return (_key_of(file.data), file.content_type, file.file_name)
-    if isinstance(file, str | PurePath):
-        return ("path", os.path.realpath(file))
+    if isinstance(file, str | os.PathLike):
+        return ("path", _real_path(os.fsdecode(file)))
     if isinstance(file, bytes | bytearray | memoryview):
         return ("bytes", hashlib.sha256(file).digest())
     return ("object", id(file))
+
+
+def _real_path(path: str) -> str:
+    try:
+        return os.path.realpath(path)
+    except (OSError, ValueError):  # a path that can be none: whoever opens it says so
+        return path
 
 
 def _distinct_names(files: Sequence[OutputFile]) -> list[str | None]:

@@ -32,7 +32,8 @@ from fal_async.protocol.storage.downloads import (
 from fal_async.protocol.storage.media import download_name, numbered, parse_data_uri
 from fal_async.protocol.storage.uploads import is_cdn
 from fal_async.storage.cdn import Cdn
-from fal_async.storage.sources import PIECE, write_fully
+from fal_async.storage.file_objects import PIECE
+from fal_async.storage.sources import write_fully
 from fal_async.storage.threads import in_thread, settled
 from fal_async.transport import OpenResponse, Transport
 

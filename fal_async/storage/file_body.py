@@ -8,8 +8,8 @@ from functools import partial
 
 from fal_async.callbacks import call_back
 from fal_async.errors import UploadError
-from fal_async.storage.sources import PIECE, Source
-from fal_async.storage.threads import in_thread
+from fal_async.storage.file_objects import PIECE
+from fal_async.storage.sources import Source
 
 ProgressCallback = Callable[[int, int], Awaitable[None] | None]
 
@@ -106,6 +106,6 @@ async def digest_of(source: Source, offset: int, length: int) -> str:
         return len(piece)
 
     at = offset
-    while at < offset + length and (taken := await in_thread(partial(take, at))):
+    while at < offset + length and (taken := await source.work(partial(take, at))):
         at += taken
     return digest.hexdigest()

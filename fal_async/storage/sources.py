@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import inspect
 import io
 import os
 import stat
 import tempfile
 import threading
-import weakref
+from array import array
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import PurePath
@@ -20,24 +18,40 @@ from fal_async.errors import ConfigurationError, UploadError
 from fal_async.protocol.storage.input_files import File, is_file_object, is_image
 from fal_async.protocol.storage.media import guess_content_type
 from fal_async.storage.data_uri import image_bytes
-from fal_async.storage.threads import in_thread, settled
+from fal_async.storage.file_objects import (
+    UNNAMED,
+    checked_bytes,
+    name_of,
+    pieces_of,
+    place_of,
+    readable,
+    takes_no_size,
+    turn_at,
+    whole_of,
+)
+from fal_async.storage.threads import abandonable, in_thread, within_patience
 
 T = TypeVar("T")
-PIECE = 512 * 1024
-"""Bytes read or written at a time: large enough that the hop to a thread costs nothing beside it."""
 _EXPECTED = "a path, bytes, a binary file object, an async iterable of bytes, a Pillow image or a File"
 _FORMATS = {"image/jpeg": "jpeg", "image/webp": "webp", "image/gif": "gif", "image/bmp": "bmp"}
-UNNAMED = "upload.bin"
-"""What fal's Python client calls it (protocol 7.5)."""
 
 
 class Source:
     """A seekable binary file from `start` on, read by several readers at a time, each at its own place."""
 
-    def __init__(self, file: Any, *, size: int, name: str, start: int = 0, in_memory: bool = False) -> None:
+    def __init__(
+        self,
+        file: Any,
+        *,
+        size: int,
+        name: str,
+        start: int = 0,
+        in_memory: bool = False,
+        lock: threading.Lock | None = None,
+    ) -> None:
         self._file, self._start, self._in_memory = file, start, in_memory
-        self._lock = threading.Lock()
-        self._readings: set[asyncio.Future[Any]] = set()
+        self._lock = threading.Lock() if lock is None else lock
+        self._is_over = False
         self.size: int = size
         self.name: str = name
         self.content_type: str | None = None
@@ -50,20 +64,16 @@ class Source:
         """`reading()`, which uses `read_now` for a piece: in a thread where it may wait for a disk."""
         if self._in_memory:
             return reading()
-        running = asyncio.ensure_future(asyncio.to_thread(reading))
-        self._readings.add(running)
-        running.add_done_callback(self._readings.discard)
-        return await settled(running)
+        return await abandonable(reading)
 
-    async def at_rest(self) -> None:
-        """No thread reads any more. Of a request that ended early, aiohttp cancels who sends the body, no more."""
-        if self._readings:
-            await settled(asyncio.gather(*self._readings, return_exceptions=True))
+    def end(self) -> None:
+        """The upload is over: a thread that still waits to read does not read any more."""
+        self._is_over = True
 
     def read_now(self, offset: int, length: int) -> bytes:
-        with self._lock, self._readable():
+        with self._reading():
             self._file.seek(self._start + offset)
-            data: bytes = self._file.read(length)
+            data = checked_bytes(self._file.read(length), self.name)
             while 0 < len(data) < length and (more := self._file.read(length - len(data))):
                 data += more
             return data
@@ -72,16 +82,16 @@ class Source:
         return await self.work(self._measure)
 
     def _measure(self) -> int:
-        with self._lock, self._readable():
+        with self._reading():
             end: int = self._file.seek(0, io.SEEK_END)
             return end - self._start
 
     @contextlib.contextmanager
-    def _readable(self) -> Iterator[None]:
-        try:
+    def _reading(self) -> Iterator[None]:
+        with self._lock, readable(self.name):
+            if self._is_over:
+                raise UploadError(f"{self.name}: its upload is over")
             yield
-        except (OSError, ValueError) as error:  # the latter where it was closed meanwhile
-            raise UploadError(f"{self.name} can't be read: {error}") from error
 
 
 @contextlib.asynccontextmanager
@@ -93,7 +103,7 @@ async def opened(file: Any, size: int | None = None) -> AsyncIterator[Source]:
     """
     async with contextlib.AsyncExitStack() as stack:
         source = await _open(file, stack)
-        stack.push_async_callback(source.at_rest)  # before anything is closed or moved
+        stack.callback(source.end)  # before anything is closed or moved
         if size is not None and size != source.size:
             raise UploadError(f"{source.name} has {source.size} bytes, not {size} as size= says")
         if source.size == 0:
@@ -107,12 +117,12 @@ async def _open(file: Any, stack: contextlib.AsyncExitStack) -> Source:
         source.name = file.file_name or source.name
         source.content_type = file.content_type or source.content_type
         return source
-    if isinstance(file, str | PurePath):
-        return await in_thread(partial(_open_path, file, stack))
-    if isinstance(file, bytes | bytearray | memoryview):
+    if isinstance(file, str | os.PathLike):
+        return await _open_path(file, stack)
+    if isinstance(file, bytes | bytearray | memoryview | array):
         return _in_memory(bytes(file), UNNAMED)
     if is_image(file):
-        return await in_thread(partial(_open_image, file, "png"))
+        return await _open_image(file, "png")
     # Before the next one: what can be read as well, such as a subprocess's output, is iterated by lines.
     if is_file_object(file):
         return await _open_file_object(file, stack)
@@ -126,51 +136,46 @@ async def _open_named(file: File, stack: contextlib.AsyncExitStack) -> Source:
     if not is_image(file.data):
         return await _open(file.data, stack)
     wanted = file.content_type or guess_content_type(file.file_name, b"")
-    return await in_thread(partial(_open_image, file.data, _FORMATS.get(wanted, "png")))
+    return await _open_image(file.data, _FORMATS.get(wanted, "png"))
 
 
-def _open_path(path: str | PurePath, stack: contextlib.AsyncExitStack) -> Source:
-    try:
-        mode = os.stat(path).st_mode
-        if not stat.S_ISREG(mode):
-            kind = "a directory" if stat.S_ISDIR(mode) else "no regular file"
-            raise UploadError(f"{os.fspath(path)!r} is {kind}: expected a file")
-        handle = stack.enter_context(io.FileIO(path, "rb"))
-        return Source(handle, size=os.fstat(handle.fileno()).st_size, name=PurePath(path).name)
-    except OSError as error:
-        raise UploadError(f"{os.fspath(path)!r} can't be read: {error.strerror or error}") from error
+async def _open_path(file: str | os.PathLike[Any], stack: contextlib.AsyncExitStack) -> Source:
+    path = os.fsdecode(file)
+    with readable(repr(path)):
+        handle = await abandonable(partial(_opened_now, path), discard=io.FileIO.close)
+        size = os.fstat(handle.fileno()).st_size
+    return _owned(handle, stack, size=size, name=PurePath(path).name)
+
+
+def _opened_now(path: str) -> io.FileIO:
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode):
+        kind = "a directory" if stat.S_ISDIR(mode) else "no regular file"
+        raise UploadError(f"{path!r} is {kind}: expected a file")
+    return io.FileIO(path, "rb")
+
+
+def _owned(handle: Any, stack: contextlib.AsyncExitStack, *, size: int, name: str) -> Source:
+    """Closed when no thread reads it any more, at the end or later."""
+    lock = threading.Lock()
+
+    def close() -> None:
+        with lock:
+            handle.close()
+
+    stack.push_async_callback(within_patience, close)
+    return Source(handle, size=size, name=name, lock=lock)
 
 
 def _in_memory(data: bytes, name: str) -> Source:
     return Source(io.BytesIO(data), size=len(data), name=name, in_memory=True)
 
 
-def _open_image(image: Any, format: str) -> Source:
-    return _in_memory(image_bytes(image, format), f"image.{format}")
-
-
-class _Turn(asyncio.Lock):
-    """Held while a file object is read. Only tasks of the event loop that made it can wait for it."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__()
-        self.loop = loop
-
-
-_turns: weakref.WeakValueDictionary[int, _Turn] = weakref.WeakValueDictionary()
-"""By the file object's id, as not every file object can be a key. The table is the module's: sessions may share
-a file object. The task that holds a turn keeps the file object alive, so that no other one has its id meanwhile.
-"""
-
-
-def _turn_of(file: Any) -> _Turn:
-    """UploadError where another event loop reads it now."""
-    turn, loop = _turns.get(id(file)), asyncio.get_running_loop()
-    if turn is None or (turn.loop is not loop and not turn.locked()):
-        turn = _turns[id(file)] = _Turn(loop)
-    if turn.loop is not loop:
-        raise UploadError(f"{_name_of(file)} is being read in another event loop")
-    return turn
+async def _open_image(image: Any, format: str) -> Source:
+    # An image that is still in its file is read by whoever uses it first.
+    async with turn_at(image) as turn:
+        data = await turn.in_thread(partial(image_bytes, image, format))
+    return _in_memory(data, f"image.{format}")
 
 
 async def _open_file_object(file: Any, stack: contextlib.AsyncExitStack) -> Source:
@@ -180,67 +185,40 @@ async def _open_file_object(file: Any, stack: contextlib.AsyncExitStack) -> Sour
     """
     if isinstance(file, io.TextIOBase):
         raise ConfigurationError("the file is open as text: open it in binary mode, open(path, 'rb')")
-    await stack.enter_async_context(_turn_of(file))
-    name = _name_of(file)
-    try:
-        place = await in_thread(partial(_place_of, file))
-    except (OSError, ValueError) as error:
-        raise UploadError(f"{name} can't be read: {error}") from error
+    name = name_of(file)
+    turn = await stack.enter_async_context(turn_at(file))
+    if takes_no_size(file):
+        return _in_memory(await whole_of(file, name, turn), name)
+    with readable(name):
+        place = await turn.in_thread(partial(place_of, file))
     if place is None:
-        return await _spooled(_pieces_of(file, name), stack, name)
-    start, size = place
-    stack.push_async_callback(in_thread, partial(file.seek, start))
-    return Source(file, start=start, size=size, name=name)
-
-
-def _place_of(file: Any) -> tuple[int, int] | None:
-    """Where it stands, and how much follows; None where it can be read only once."""
-    seekable = getattr(file, "seekable", None)
-    if seekable is None or inspect.iscoroutinefunction(file.read) or not seekable():
-        return None
-    start = file.tell()
-    size = file.seek(0, io.SEEK_END) - start
-    file.seek(start)
-    return start, max(0, size)
-
-
-def _name_of(file: Any) -> str:
-    """Uploads of web frameworks have a `filename`."""
-    name = getattr(file, "name", None) or getattr(file, "filename", None)
-    return PurePath(name).name or UNNAMED if isinstance(name, str) else UNNAMED
-
-
-async def _pieces_of(file: Any, name: str) -> AsyncIterator[Any]:
-    try:
-        while piece := await _piece_of(file):
-            yield piece
-    except (OSError, ValueError) as error:
-        raise UploadError(f"{name} can't be read: {error}") from error
-
-
-async def _piece_of(file: Any) -> Any:
-    piece = await in_thread(partial(file.read, PIECE))
-    return await piece if inspect.isawaitable(piece) else piece  # a coroutine is only made in the thread
+        return await _spooled(pieces_of(file, name, turn), stack, name)
+    before, start, size = place
+    turn.at_the_end = partial(file.seek, before)
+    return Source(file, start=start, size=size, name=name, lock=turn.reading)
 
 
 async def _spooled(
     pieces: AsyncIterable[Any], stack: contextlib.AsyncExitStack, name: str = UNNAMED
 ) -> Source:
     """A copy on disk: a part that fails is sent again, which a stream can't give."""
-    copy = await in_thread(lambda: stack.enter_context(_temporary_file()))
-    size = 0
+    copy = await _temporary_file(name)
+    source = _owned(copy, stack, size=0, name=name)
     async for piece in pieces:
-        if not isinstance(piece, bytes | bytearray | memoryview):
-            raise ConfigurationError(f"the file gives {type(piece).__name__}: expected bytes")
+        data = checked_bytes(piece, name)
         try:
-            size += await in_thread(partial(write_fully, copy, piece))
+            source.size += await in_thread(partial(write_fully, copy, data))
         except OSError as error:
-            raise UploadError(f"no room for a temporary copy of the stream: {error.strerror}") from error
-    return Source(copy, size=size, name=name)
+            raise UploadError(f"no room for a temporary copy of {name}: {error.strerror}") from error
+    return source
 
 
-def _temporary_file() -> Any:
-    return tempfile.TemporaryFile(buffering=0)
+async def _temporary_file(name: str) -> Any:
+    try:
+        return await abandonable(partial(tempfile.TemporaryFile, buffering=0), discard=io.FileIO.close)
+    except OSError as error:
+        words = f"no temporary copy of {name} can be made: {error.strerror or error}; set TMPDIR to a folder"
+        raise UploadError(words) from error
 
 
 def write_fully(file: Any, data: Any) -> int:

@@ -1,17 +1,65 @@
-"""Disk work in threads, which end before whoever waits for them goes on."""
+"""Disk work in threads: waited for to its end, or only as long as somebody wants it.
+
+They are daemon threads of our own: one that hangs, on a silent pipe or a network disk, holds up neither the end of
+an event loop nor that of the process, as one of `asyncio.to_thread` would.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
+import os
+import queue
+import threading
+from collections import deque
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
+_THREADS = 32
+"""Of one process. A thread that hangs and was given up does not count."""
+_IDLE = 0.5
+"""Seconds after which a thread that has nothing to do ends."""
+PATIENCE = 0.5
+"""Seconds that the end of an upload waits for a thread that still reads its file."""
 
 
 async def in_thread(work: Callable[[], T]) -> T:
     """`work()` in a thread, waited for even if this task is cancelled: no file is closed under its hands."""
-    return await settled(asyncio.ensure_future(asyncio.to_thread(work)))
+    job = _begin(work)
+    await settled(job.ended)
+    return job.result()  # type: ignore[no-any-return]
+
+
+async def abandonable(work: Callable[[], T], discard: Callable[[T], object] | None = None) -> T:
+    """`work()` in a thread, which is left to itself where this task is cancelled.
+
+    What it uses must not be closed meanwhile. `discard` is called with what it gives when nobody wants it any more.
+    """
+    job = _begin(work)
+    try:
+        await job.ended
+    except asyncio.CancelledError:
+        job.discard = discard
+        _workers().abandon(job)
+        raise
+    return job.result()  # type: ignore[no-any-return]
+
+
+async def within_patience(work: Callable[[], object], then: Callable[[], object] | None = None) -> None:
+    """`work()` in a thread, waited for at most `PATIENCE` seconds; `then()` in the loop once it is over.
+
+    What it raises is told to nobody: it only tidies up.
+    """
+    job = _begin(work)
+    if then is not None:
+        job.ended.add_done_callback(lambda _: then())
+    try:
+        await asyncio.wait([job.ended], timeout=PATIENCE)
+    finally:
+        if not job.ended.done():
+            _workers().let_go(job)
 
 
 async def settled(running: asyncio.Future[T]) -> T:
@@ -27,3 +75,135 @@ async def settled(running: asyncio.Future[T]) -> T:
     if not running.cancelled():
         running.exception()  # seen, or asyncio would complain that nobody did
     raise cancelled
+
+
+class _Job:
+    """One piece of work. What it raises is handed over as a value: a future can't carry every exception."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self._work, self._context = work, contextvars.copy_context()
+        self._loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[None] = self._loop.create_future()
+        self.outcome: tuple[Any, BaseException | None] | None = None
+        self.discard: Callable[[Any], object] | None = None
+        self.is_wanted: bool = True
+        self.is_left: bool = False
+        """Its thread does not count any more, and ends with it."""
+
+    def run(self) -> None:
+        try:
+            self.outcome = self._context.run(self._work), None
+        except BaseException as error:
+            self.outcome = None, error
+
+    def tell(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop may be closed: nobody is left to be told
+            self._loop.call_soon_threadsafe(self._settle)
+
+    def _settle(self) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def result(self) -> Any:
+        assert self.outcome is not None
+        value, error = self.outcome
+        if error is not None:
+            raise error
+        return value
+
+    def throw_away(self) -> None:
+        if self.outcome is not None and self.outcome[1] is None and self.discard is not None:
+            self.discard(self.outcome[0])
+
+
+class _Workers:
+    """The threads. An idle one is kept for a moment: reading a file is many small pieces of work."""
+
+    def __init__(self) -> None:
+        self.process: int = os.getpid()
+        self._lock = threading.Lock()
+        self._idle: list[queue.SimpleQueue[_Job]] = []
+        self._waiting: deque[_Job] = deque()
+        self._count = 0
+
+    def begin(self, job: _Job) -> None:
+        with self._lock:
+            if self._idle:
+                self._idle.pop().put(job)
+                return
+            if self._count >= _THREADS:
+                self._waiting.append(job)
+                return
+            self._count += 1
+        try:
+            threading.Thread(target=self._serve, args=[job], name="fal_async-disk", daemon=True).start()
+        except RuntimeError:
+            with self._lock:
+                self._count -= 1
+            raise
+
+    def abandon(self, job: _Job) -> None:
+        """Its outcome is wanted by nobody; it is not even begun, if that is still to come."""
+        with self._lock:
+            job.is_wanted = False
+            if job.outcome is None:
+                self._leave(job)
+                return
+        job.throw_away()
+
+    def let_go(self, job: _Job) -> None:
+        """It is to be done, but nobody waits for it any more."""
+        with self._lock:
+            if job.outcome is None:
+                self._leave(job)
+
+    def _leave(self, job: _Job) -> None:
+        if job not in self._waiting:
+            job.is_left = True
+            self._count -= 1
+
+    def _serve(self, job: _Job) -> None:
+        inbox: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+        following: _Job | None = job
+        while following is not None:
+            job = following
+            if job.is_wanted:
+                job.run()
+            with self._lock:
+                is_left = job.is_left
+                following = self._waiting.popleft() if self._waiting and not is_left else None
+                if following is None and not is_left:
+                    self._idle.append(inbox)
+            job.tell()
+            if is_left:
+                job.throw_away()
+                return
+            del job  # and with it what it gave
+            following = following or self._next(inbox)
+
+    def _next(self, inbox: queue.SimpleQueue[_Job]) -> _Job | None:
+        """None where nothing comes for a while: the thread is to end."""
+        with contextlib.suppress(queue.Empty):
+            return inbox.get(timeout=_IDLE)
+        with self._lock:
+            if inbox in self._idle:
+                self._idle.remove(inbox)
+                self._count -= 1
+                return None
+        return inbox.get()
+
+
+_of_this_process = _Workers()
+
+
+def _workers() -> _Workers:
+    global _of_this_process
+    if _of_this_process.process != os.getpid():
+        _of_this_process = _Workers()  # no thread survives a fork
+    return _of_this_process
+
+
+def _begin(work: Callable[[], Any]) -> _Job:
+    job = _Job(work)
+    _workers().begin(job)
+    return job

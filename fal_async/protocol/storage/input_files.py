@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping
-from pathlib import PurePath
 from typing import Any
 
 import attrs
@@ -49,13 +48,18 @@ def is_image(value: Any) -> bool:
     return any(kind.__module__ == "PIL.Image" and kind.__name__ == "Image" for kind in type(value).__mro__)
 
 
+def is_path(value: Any) -> bool:
+    """`os.PathLike`: of pathlib, anyio, a directory entry, ... Texts are none here."""
+    return hasattr(type(value), "__fspath__")
+
+
 def is_file_object(value: Any) -> bool:
     return isinstance(value, io.IOBase) or (callable(getattr(value, "read", None)) and not is_image(value))
 
 
 def is_file(value: Any) -> bool:
     """Whether this, found in an input, is to be uploaded. Text stays text, also if it names a file."""
-    return isinstance(value, File | PurePath) or is_image(value) or is_file_object(value)
+    return isinstance(value, File) or is_path(value) or is_image(value) or is_file_object(value)
 
 
 def find_files(value: Any) -> list[Any]:
