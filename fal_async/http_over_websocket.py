@@ -12,7 +12,15 @@ from typing import Any
 
 from fal_async.closeable import Closeable
 from fal_async.config import Settings
-from fal_async.errors import RealtimeError, RequestRef, SessionStateError, StreamError, TransportError
+from fal_async.errors import (
+    RealtimeError,
+    RequestRef,
+    SessionStateError,
+    StreamError,
+    TransportError,
+    short_tracebacks,
+    shortened,
+)
 from fal_async.models import Files, Result, T
 from fal_async.protocol.api_errors import error_of
 from fal_async.protocol.endpoint import EndpointId
@@ -29,6 +37,7 @@ from fal_async.transport import Transport, WebSocket
 _OPEN_TIMEOUT, _HEARTBEAT = 90.0, 20.0
 
 
+@short_tracebacks
 class HttpOverWebSocket:
     """One connection for several calls of one endpoint: made by `fal.websocket(...)`.
 
@@ -133,28 +142,29 @@ class HttpOverWebSocket:
         Raises what `recv` raises, and StreamError for error events, what can't be decoded, and an event that
         breaks off. What is left of an answer when you leave early is passed over by what is received next.
         """
-        answer = await self._next_answer()
-        answer.streamed = True
-        decoder = SSEDecoder()
-        part: Start | Body | End = Body(bytes(answer.body))  # what a cancelled `recv` had received
-        while not isinstance(part, End):
-            start = answer.start
-            if start is not None and start.status < 300 and isinstance(part, Body) and part.data:
-                answer.body.clear()
-                if body_kind(start.headers) is not BodyKind.EVENTS:
-                    yield part.data
-                else:
-                    for event in decoder.feed(part.data):
-                        if (meaning := meaning_of(event)) in (Meaning.VALUE, Meaning.ERROR):
-                            yield self._value(start, event.data, meaning)
-            part = await self._part(answer)
-        response = self._response(answer)
-        if decoder.incomplete:
-            raise StreamError(
-                "the stream ended in the middle of an event",
-                request_id=response.request_id,
-                endpoint_id=self.endpoint_id,
-            )
+        with shortened():
+            answer = await self._next_answer()
+            answer.streamed = True
+            decoder = SSEDecoder()
+            part: Start | Body | End = Body(bytes(answer.body))  # what a cancelled `recv` had received
+            while not isinstance(part, End):
+                start = answer.start
+                if start is not None and start.status < 300 and isinstance(part, Body) and part.data:
+                    answer.body.clear()
+                    if body_kind(start.headers) is not BodyKind.EVENTS:
+                        yield part.data
+                    else:
+                        for event in decoder.feed(part.data):
+                            if (meaning := meaning_of(event)) in (Meaning.VALUE, Meaning.ERROR):
+                                yield self._value(start, event.data, meaning)
+                part = await self._part(answer)
+            response = self._response(answer)
+            if decoder.incomplete:
+                raise StreamError(
+                    "the stream ended in the middle of an event",
+                    request_id=response.request_id,
+                    endpoint_id=self.endpoint_id,
+                )
 
     def _value(self, start: Start, data: str, meaning: Meaning) -> Any:
         names: dict[str, Any] = {"request_id": start.request_id, "endpoint_id": self.endpoint_id}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import attrs
 
-from fal_async.errors import SessionStateError, one_line, safe_repr
+from fal_async.errors import SessionStateError, one_line, safe_repr, short_tracebacks
 
 if TYPE_CHECKING:
     # Type checkers have the newer form at any version: without `output_type` data is Any.
@@ -183,6 +183,7 @@ class Files(Protocol):
         ...
 
 
+@short_tracebacks
 @attrs.frozen(kw_only=True)
 class Result(Generic[T_co]):
     """The outcome of a request.

@@ -13,6 +13,7 @@ from functools import wraps
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from fal_async.environment import Environment, from_env
+from fal_async.errors import shortened
 from fal_async.models import T
 from fal_async.queue.client import Queue
 from fal_async.session import Session
@@ -62,7 +63,8 @@ def _shortcut(
 
     @wraps(method)
     async def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        return await method(of(await current_session()), *args, **kwargs)
+        with shortened():
+            return await method(of(await current_session()), *args, **kwargs)
 
     return call
 

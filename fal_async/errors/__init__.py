@@ -70,6 +70,7 @@ from fal_async.errors.root import (
     SessionStateError,
     naming,
 )
+from fal_async.errors.tracebacks import short_tracebacks, shorten, shortened
 
 __all__ = [
     "NO_REF",
@@ -105,4 +106,7 @@ __all__ = [
     "naming",
     "one_line",
     "safe_repr",
+    "short_tracebacks",
+    "shorten",
+    "shortened",
 ]

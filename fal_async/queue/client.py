@@ -6,7 +6,10 @@ from collections.abc import AsyncGenerator, Collection
 from typing import Any, Unpack
 
 from fal_async.cancellation import Wait, submit_under, supervise
-from fal_async.errors import CancelOutcome
+from fal_async.errors import (
+    CancelOutcome,
+    short_tracebacks,
+)
 from fal_async.models import QueueStatus, Result, T
 from fal_async.options import CallOptions, QueueOptions, documented
 from fal_async.protocol.endpoint import EndpointId
@@ -17,6 +20,7 @@ from fal_async.queue.state import NewRequest
 from fal_async.transport.progress import Progress
 
 
+@short_tracebacks
 class Queue:
     """`session.queue`: the queue's operations one by one."""
 

@@ -12,7 +12,11 @@ import attrs
 from fal_async.cancellation import Wait, supervise
 from fal_async.checks import check_function, check_kind
 from fal_async.config import RetryPolicy
-from fal_async.errors import CancelOutcome, ConfigurationError
+from fal_async.errors import (
+    CancelOutcome,
+    ConfigurationError,
+    short_tracebacks,
+)
 from fal_async.models import QueueStatus, RequestLog, Result, T
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.following import Following, Mode
@@ -22,6 +26,7 @@ from fal_async.queue.operations import QueueOperations, UpdateCallback
 from fal_async.queue.state import RequestState
 
 
+@short_tracebacks
 class RequestHandle:
     """One request in fal's queue. It belongs to its session; to keep it across processes, store `to_json()`.
 

@@ -16,6 +16,7 @@ from fal_async.errors import (
     NotFoundError,
     SessionStateError,
     StreamError,
+    shortened,
 )
 from fal_async.models import Completed, QueueStatus, UnknownStatus
 from fal_async.protocol.following import Following
@@ -77,7 +78,8 @@ class Follower:
         while True:
             if turn.delay > 0:
                 await asyncio.sleep(asked_at + turn.delay - self._loop.time())
-            status, turn = await self._poll(turn)
+            with shortened():
+                status, turn = await self._poll(turn)
             asked_at = self._loop.time()
             if status is not None:
                 yield status
@@ -113,7 +115,8 @@ class Follower:
                 break
             lived = self._loop.time() - opened
             failures = 0 if news and lived > _STREAM_LIVES else failures + 1
-            looked, _ = await self._poll(Turn(0.0, False))
+            with shortened():
+                looked, _ = await self._poll(Turn(0.0, False))
             if looked is not None:
                 yield looked
                 if isinstance(looked, Completed):

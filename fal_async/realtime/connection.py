@@ -8,7 +8,12 @@ from types import TracebackType
 from typing import Any
 
 from fal_async.checks import check_seconds
-from fal_async.errors import ClientTimeoutError, FalError, SessionStateError
+from fal_async.errors import (
+    ClientTimeoutError,
+    FalError,
+    SessionStateError,
+    short_tracebacks,
+)
 from fal_async.protocol.reconnecting import Outgoing, Reconnect, Throttle, Unsent
 from fal_async.realtime.codec import Codec
 from fal_async.realtime.dialer import Dialer
@@ -18,6 +23,7 @@ from fal_async.realtime.reader import OnTimings
 from fal_async.realtime.reconnecting import OnReconnect, ReconnectingConnection
 
 
+@short_tracebacks
 class RealtimeConnection:
     """A conversation with a model: made by `fal.realtime.connect(...)`, used in an `async with` block.
 

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any, Unpack
 from fal_async.auth.credentials import NoKey
 from fal_async.cancellation import Wait, supervise
 from fal_async.checks import check_function
-from fal_async.errors import AuthenticationError, ConfigurationError, NotFoundError
+from fal_async.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    NotFoundError,
+    short_tracebacks,
+)
 from fal_async.models import Result, T
 from fal_async.options import CallOptions, QueueOptions, RunOptions, clean_headers, documented
 from fal_async.protocol.endpoint import EndpointId
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
 _PROBE_APP = "fal-ai/flux"
 
 
+@short_tracebacks
 class Calls:
     """What `Session` does with one set of settings."""
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fal_async.config import Credentials, Hosts, PoolOptions, RetryPolicy, Settings, Timeouts
 from fal_async.environment import from_env
+from fal_async.errors import short_tracebacks
 from fal_async.options import clean_headers, clean_tags
 from fal_async.session.calls import Calls
 from fal_async.session.shared import Shared
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from fal_async.webhooks import Webhooks
 
 
+@short_tracebacks
 class Session(Calls):
     """fal, for one set of credentials, over one connection pool.
 

@@ -11,7 +11,11 @@ from typing import Any, TypeVar
 
 from fal_async.checks import check_int
 from fal_async.config import Settings
-from fal_async.errors import ConfigurationError, DownloadError
+from fal_async.errors import (
+    ConfigurationError,
+    DownloadError,
+    short_tracebacks,
+)
 from fal_async.models import OutputFile
 from fal_async.protocol.storage import access
 from fal_async.protocol.storage.downloads import check_url
@@ -49,6 +53,7 @@ FILES_AT_A_TIME = 8
 B = TypeVar("B")
 
 
+@short_tracebacks
 class Storage:
     """Uploads and downloads of a session."""
 

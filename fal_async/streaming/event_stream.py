@@ -12,7 +12,15 @@ from typing import Any, Generic
 import attrs
 
 from fal_async.config import RetryPolicy, Settings
-from fal_async.errors import FalError, ResponseDecodeError, SessionStateError, StreamError
+from fal_async.errors import (
+    FalError,
+    ResponseDecodeError,
+    SessionStateError,
+    StreamError,
+    short_tracebacks,
+    shorten,
+    shortened,
+)
 from fal_async.models import T
 from fal_async.protocol.http import HttpRequest
 from fal_async.protocol.sse import ServerSentEvent
@@ -51,6 +59,7 @@ class Beginning:
 Begin = Callable[[], Awaitable[Beginning]]
 
 
+@short_tracebacks
 class EventStream(Generic[T]):
     """The values that a model sends while it works: made by `fal.stream(...)`, begun by the first use.
 
@@ -174,7 +183,8 @@ class EventStream(Generic[T]):
         return StreamSource(response, kind, made.idle_timeout, self._kept, made.settings.max_answer)
 
     async def _next_raw(self) -> RawItem:
-        item = await self._next_item()
+        with shortened():
+            item = await self._next_item()
         return ServerSentEvent(data=item) if isinstance(item, str) else item
 
     async def _next_item(self) -> Item:
@@ -203,33 +213,37 @@ class EventStream(Generic[T]):
         return item
 
     async def _next_value(self) -> T:
-        while True:
-            value: Any
-            ready = () if self._source is None else self._source.ready
-            item = ready.popleft() if ready else await self._next_item()
-            if type(item) is str and self._output_type is None and item not in MARKS:
-                # Nearly every event of nearly every stream, and a stream may bring 100,000 of them.
-                try:
-                    value, end = raw_decode(item)
-                except (ValueError, RecursionError):  # or it is white space: the slower way will tell
-                    end = -1
-                if end == len(item):
-                    self._kept.add(item)
-                    self._last = value
-                    return value  # type: ignore[no-any-return]
-            if isinstance(item, bytes):
-                value = await self._decoded(item)
-            else:
-                data = item if isinstance(item, str) else item.data
-                meaning = meaning_of(item)
-                if meaning is Meaning.SKIP:
-                    continue
-                if meaning is not Meaning.VALUE:
-                    await self._end(meaning, data)
-                value, item = await self._decoded(data), data
-            self._kept.add(item)
-            self._last = value
-            return value  # type: ignore[no-any-return]
+        try:
+            while True:
+                value: Any
+                ready = () if self._source is None else self._source.ready
+                item = ready.popleft() if ready else await self._next_item()
+                if type(item) is str and self._output_type is None and item not in MARKS:
+                    # Nearly every event of nearly every stream, and a stream may bring 100,000 of them.
+                    try:
+                        value, end = raw_decode(item)
+                    except (ValueError, RecursionError):  # or it is white space: the slower way will tell
+                        end = -1
+                    if end == len(item):
+                        self._kept.add(item)
+                        self._last = value
+                        return value  # type: ignore[no-any-return]
+                if isinstance(item, bytes):
+                    value = await self._decoded(item)
+                else:
+                    data = item if isinstance(item, str) else item.data
+                    meaning = meaning_of(item)
+                    if meaning is Meaning.SKIP:
+                        continue
+                    if meaning is not Meaning.VALUE:
+                        await self._end(meaning, data)
+                    value, item = await self._decoded(data), data
+                self._kept.add(item)
+                self._last = value
+                return value  # type: ignore[no-any-return]
+        except FalError as error:
+            shorten(error)
+            raise
 
     async def _end(self, meaning: Meaning, data: str) -> None:
         await self.aclose()

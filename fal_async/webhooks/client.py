@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from fal_async.config import Hosts
-from fal_async.errors import ConfigurationError
+from fal_async.errors import (
+    ConfigurationError,
+    short_tracebacks,
+)
 from fal_async.protocol.http import HttpRequest, Operation
 from fal_async.protocol.webhook_events import WebhookEvent
 from fal_async.protocol.webhooks import KEY_SET_PATH, META_PATH, HeaderFields
@@ -13,6 +16,7 @@ from fal_async.webhooks.seen_store import MemoryStore, SeenStore
 from fal_async.webhooks.verifier import WebhookVerifier
 
 
+@short_tracebacks
 class Webhooks:
     """`session.webhooks`."""
 

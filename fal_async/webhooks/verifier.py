@@ -10,7 +10,13 @@ from typing import Generic, TypeVar
 
 import attrs
 
-from fal_async.errors import ConfigurationError, FalError, SessionStateError, WebhookVerificationError
+from fal_async.errors import (
+    ConfigurationError,
+    FalError,
+    SessionStateError,
+    WebhookVerificationError,
+    short_tracebacks,
+)
 from fal_async.protocol.webhook_events import WebhookEvent, parse_event
 from fal_async.protocol.webhooks import (
     TOLERANCE,
@@ -38,6 +44,7 @@ V = TypeVar("V")
 Fetch = Callable[[], Awaitable[bytes]]
 
 
+@short_tracebacks
 class WebhookVerifier:
     """Checks deliveries against fal's key set, which is fetched when first needed and shared by all checks.
 

@@ -1,0 +1,193 @@
+"""What a person sees of an error: his own lines, and none of ours."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import logging
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+
+import fal_async
+from fal_async import FalError, Hosts, RetryPolicy, Session, TransportError, ValidationError
+from fal_async.emulator import Emulator, Fault
+from fal_async.errors import shorten
+
+LLM = "fal-ai/any-llm"
+ASK = {"prompt": "x"}
+
+Call = Callable[[Session], Awaitable[Any]]
+
+
+async def updates(fal: Session) -> None:
+    async with aclosing(fal.queue.updates(LLM, "no-such-request")) as statuses:
+        async for _ in statuses:
+            pass
+
+
+async def stream_loop(fal: Session) -> None:
+    async for _ in fal.stream(LLM, ASK):
+        pass
+
+
+async def raw_stream(fal: Session) -> None:
+    async for _ in fal.stream(LLM, ASK).raw():
+        pass
+
+
+async def websocket(fal: Session) -> None:
+    async with fal.websocket(LLM) as calls:
+        await calls.run(ASK)
+
+
+async def realtime(fal: Session) -> None:
+    async with fal.realtime.connect(LLM) as connection:
+        await connection.recv()
+
+
+async def handle(fal: Session) -> None:
+    await fal.queue.handle(LLM, "no-such-request").wait()
+
+
+CALLS: dict[str, Call] = {
+    "run": lambda fal: fal.run(LLM, ASK),
+    "subscribe": lambda fal: fal.subscribe(LLM, ASK),
+    "submit": lambda fal: fal.queue.submit(LLM, ASK),
+    "status": lambda fal: fal.queue.status(LLM, "no-such-request"),
+    "result": lambda fal: fal.queue.result(LLM, "no-such-request"),
+    "updates": updates,
+    "handle": handle,
+    "last": lambda fal: fal.stream(LLM, ASK).last(),
+    "stream": stream_loop,
+    "raw": raw_stream,
+    "websocket": websocket,
+    "realtime": realtime,
+    "upload": lambda fal: fal.storage.upload(b"x", content_type="text/plain"),
+}
+
+
+async def error_of(call: Call, fal: Session) -> FalError:
+    with pytest.raises(FalError) as caught:
+        await call(fal)
+    return caught.value
+
+
+def shown(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))
+
+
+def modules(error: BaseException | None) -> set[str]:
+    """The packages that the frames of the error and of its causes belong to."""
+    if error is None:
+        return set()
+    frames = traceback.walk_tb(error.__traceback__)
+    own = {frame.f_globals["__name__"].partition(".")[0] for frame, _ in frames}
+    return own | modules(error.__cause__)
+
+
+@pytest.fixture
+async def nowhere() -> AsyncIterator[Session]:
+    """A session whose fal refuses every connection."""
+    hosts = Hosts.local("http://127.0.0.1:9")
+    async with Session(
+        "a:b", hosts=hosts, retry=RetryPolicy(max_attempts=1, outage=0.01, result_total=0.01)
+    ) as fal:
+        yield fal
+
+
+@pytest.mark.parametrize("name", CALLS)
+async def test_a_refused_connection_shows_the_callers_lines_and_three_errors(
+    name: str, nowhere: Session
+) -> None:
+    error = await error_of(CALLS[name], nowhere)
+    text = shown(error)
+    assert modules(error) == {"tests"}
+    assert "Connection refused" in text or "Connect call failed" in text, "the cause is still told"
+    assert len(text.splitlines()) <= 30
+
+
+@pytest.mark.parametrize(("name", "operation"), [("run", "run"), ("subscribe", "submit"), ("last", "stream")])
+async def test_a_refusal_of_fals_shows_the_callers_lines_alone(
+    name: str, operation: str, fal: Session, emulator: Emulator
+) -> None:
+    emulator.faults.add(Fault.answer(422, on=operation))
+    error = await error_of(CALLS[name], fal)
+    assert isinstance(error, ValidationError)
+    assert modules(error) == {"tests"}
+    assert len(shown(error).splitlines()) <= 10
+
+
+async def test_a_time_out_and_a_shortcut_show_the_callers_lines_alone(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAL_BASE_URL", emulator.url)
+    monkeypatch.setenv("FAL_KEY", emulator.key)
+
+    @emulator.endpoint("me/slow")
+    async def slow(_: Any) -> None:
+        await asyncio.Event().wait()
+
+    error = await error_of(lambda _: fal_async.subscribe("me/slow", {}, timeout=0.1), Session("a:b"))
+    assert modules(error) == {"tests"}
+    assert len(shown(error).splitlines()) <= 10
+
+
+async def test_a_callbacks_own_lines_stay(fal: Session) -> None:
+    async def asks_for_what_is_not_there(_: object) -> None:
+        await fal.queue.status(LLM, "no-such-request")
+
+    error = await error_of(
+        lambda fal: fal.subscribe(LLM, ASK, on_queue_update=asks_for_what_is_not_there), fal
+    )
+    names = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+    assert names[-1] == "asks_for_what_is_not_there"
+    assert modules(error) == {"tests"}
+
+
+async def test_an_error_that_the_caller_is_handling_keeps_its_traceback(fal: Session) -> None:
+    error, before = None, []
+    try:
+        json.loads("no JSON")
+    except ValueError as own:
+        before = traceback.format_tb(own.__traceback__)
+        error = await error_of(lambda fal: fal.queue.status(LLM, "no-such-request"), fal)
+    assert error is not None
+    assert isinstance(error.__context__, ValueError)
+    assert traceback.format_tb(error.__context__.__traceback__) == before
+    assert len(before) > 1
+
+
+async def test_with_debug_logs_all_frames_stay(nowhere: Session, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, logger="fal_async"):
+        error = await error_of(CALLS["run"], nowhere)
+    assert "fal_async" in modules(error)
+    assert isinstance(error, TransportError)
+    assert error.__cause__ is not None
+    assert error.__cause__.__traceback__ is not None
+
+
+# What is called by a web framework or by us, not by a person.
+CALLED_BY_OTHERS = {"WebhookReceiver", "MemoryStore", "SeenStore"}
+
+
+def test_every_public_class_shortens_the_tracebacks_of_its_coroutines() -> None:
+    missing = []
+    for name in set(fal_async.__all__) - CALLED_BY_OTHERS:
+        public = getattr(fal_async, name)
+        for method in dir(public) if inspect.isclass(public) else ():
+            function = inspect.getattr_static(public, method)
+            if inspect.iscoroutinefunction(function) and not method.startswith("_"):
+                missing += [] if hasattr(function, "__wrapped__") else [f"{name}.{method}"]
+    assert missing == []
+
+
+def test_errors_that_cause_one_another_in_a_circle_are_shortened() -> None:
+    first, second = FalError("a"), FalError("b")
+    first.__cause__, second.__cause__ = second, first
+    shorten(first)
+    assert first.__traceback__ is None
