@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 import weakref
 from collections.abc import AsyncGenerator, Mapping
@@ -24,7 +23,7 @@ from fal_async.errors import (
 from fal_async.models import Files, Result, T
 from fal_async.protocol.api_errors import error_of
 from fal_async.protocol.endpoint import EndpointId
-from fal_async.protocol.http import REQUEST_ID, HttpRequest, HttpResponse, Operation
+from fal_async.protocol.http import REQUEST_ID, HttpRequest, HttpResponse, Operation, decode_json
 from fal_async.protocol.http_over_websocket import Body, End, Exchange, Start, websocket_url
 from fal_async.protocol.json_input import encode_json
 from fal_async.protocol.realtime import BROKEN, Disconnected, close_words
@@ -172,8 +171,8 @@ class HttpOverWebSocket:
             detail = error_detail(data)
             raise StreamError(error_message(detail), reason="error", detail=detail, **names)
         try:
-            return json.loads(data)
-        except (ValueError, RecursionError) as error:
+            return decode_json(data)
+        except ValueError as error:
             raise StreamError("an event is no JSON", reason="undecodable", **names) from error
 
     async def _next_answer(self) -> _Answer:

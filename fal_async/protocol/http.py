@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import json
 import re
@@ -13,17 +12,13 @@ import attrs
 
 from fal_async.errors import NO_REF, RequestRef, ResponseDecodeError, safe_repr
 
-try:
-    import orjson
-except ImportError:
-    _orjson: Any = None
-else:
-    _orjson = orjson
-
 REQUEST_ID = "x-fal-request-id"
 """On every answer of fal's; its absence on a 5xx tells a bare ingress error (protocol 3.2)."""
 JSON_TYPE = "application/json"
+_JSON_TYPES = frozenset({JSON_TYPE, "application/x-json", "text/json", "text/x-json"})
 _CHARSET = r"(?ai)charset=\"?([\w-]+)"  # patterns are compiled on first use: few calls need one
+_BEFORE_JSON = b"\xef\xbb\xbf \t\r\n"
+_ISO_8859 = r"iso-8859-([1-9]|1[013-6])"
 _CHARSETS = frozenset(
     {"utf-8", "utf-16", "us-ascii", "ascii", "latin-1", "windows-1252", "shift_jis", "gb18030"}
 )
@@ -106,8 +101,8 @@ class HttpResponse:
 
     def _decode(self) -> Any:
         try:
-            return decode_json(self.body)
-        except (ValueError, RecursionError) as error:
+            return decode_json(self.body, declared_charset(self.headers))
+        except ValueError as error:
             kind = self.headers.get("content-type", "no content type")
             raise ResponseDecodeError(
                 f"the answer ({self.status}, {kind}, {len(self.body)} bytes) is no JSON",
@@ -131,31 +126,43 @@ def handshake_request(
     )
 
 
-def decode_json(body: bytes | str) -> Any:
-    """ValueError where it is none. By orjson where that is installed (the extra `speed`)."""
-    if _orjson is not None:
-        # What it refuses (such as NaN) may still be JSON enough for the standard library.
-        with contextlib.suppress(ValueError):
-            return _orjson.loads(body)
+def decode_json(body: bytes | bytearray | str, charset: str | None = None) -> Any:
+    """ValueError where it is none. As Python reads it: integers of any size are exact, and NaN is a number.
+
+    `charset`: what is declared; it counts only where the bytes are neither UTF-8 nor begin as UTF-16 or UTF-32.
+    """
     try:
-        # Decoded here: the json module would first look at length which encoding it is.
-        return json.loads(body if isinstance(body, str) else body.decode())
+        text = body if isinstance(body, str) else json_text(body, charset)
+        return json.loads(text.removeprefix("\ufeff"))
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
 
+def json_text(body: bytes | bytearray, charset: str | None = None) -> str:
+    """ValueError where it is none. A byte order mark may be left at its beginning."""
+    if body[:1] in (b"\xfe", b"\xff") or b"\0" in body[:2]:
+        return body.decode(json.detect_encoding(body))
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        if charset is None:
+            raise
+        return body.decode(charset)
+
+
 def content_type(headers: Mapping[str, str]) -> str:
-    """The media type alone, in lower case; empty where there is none."""
-    return headers.get("content-type", "").partition(";")[0].strip().lower()
+    """The media type alone, in lower case; empty where there is none. Of one that is said twice, the first."""
+    return headers.get("content-type", "").partition(";")[0].partition(",")[0].strip().lower()
 
 
 def is_json(media_type: str) -> bool:
-    return media_type == JSON_TYPE or media_type.endswith("+json")
+    return media_type in _JSON_TYPES or media_type.endswith("+json")
 
 
 def decode_body(response: HttpResponse) -> Any:
     """The answer by its content type: JSON decoded, text as `str`, everything else as bytes (protocol 3.3).
 
+    Text that could be read as JSON stays text: a model may answer so. Without any type, what is JSON is decoded.
     ResponseDecodeError where a body that calls itself JSON is none.
     """
     kind = content_type(response.headers)
@@ -163,17 +170,21 @@ def decode_body(response: HttpResponse) -> Any:
         return response.json()
     if kind.startswith("text/"):
         return _decode_text(response)
-    if not kind and response.body.startswith((b"{", b"[")):
-        return response.json()
+    if not kind and response.body.lstrip(_BEFORE_JSON).startswith((b"{", b"[")):
+        try:
+            return response.json()
+        except ResponseDecodeError:
+            return response.body
     return response.body
 
 
 def _decode_text(response: HttpResponse) -> str:
-    found = re.search(_CHARSET, response.headers.get("content-type", ""))
-    charset = found[1].lower() if found else "utf-8"
+    return response.body.decode(declared_charset(response.headers) or "utf-8", "replace")
+
+
+def declared_charset(headers: Mapping[str, str]) -> str | None:
+    """Of the content type; None where there is none that can be used."""
+    found = re.search(_CHARSET, headers.get("content-type", ""))
+    charset = found[1].lower() if found else ""
     # Only these: Python knows "charsets" that are no such thing, or that raise whatever they are told.
-    known = charset if charset in _CHARSETS or charset.startswith("iso-8859-") else "utf-8"
-    try:
-        return response.body.decode(known, "replace")
-    except LookupError:
-        return response.body.decode("utf-8", "replace")
+    return charset if charset in _CHARSETS or re.fullmatch(_ISO_8859, charset) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import urlencode
@@ -14,7 +13,7 @@ from fal_async.config import Settings
 from fal_async.errors import ConfigurationError, ResponseDecodeError
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.fields import jwt_expiry
-from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
+from fal_async.protocol.http import HttpRequest, HttpResponse, Operation, decode_json
 from fal_async.protocol.json_input import encode_json
 from fal_async.protocol.options import JSON_HEADERS
 
@@ -154,8 +153,8 @@ def control_of(value: Any) -> Control | None:
 def read_text(text: str) -> tuple[Control | None, Any]:
     """A text frame: control, or any JSON value as a message; what is no JSON is a message as it stands."""
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = decode_json(text)
+    except ValueError:
         return None, text
     return control_of(value), value
 

@@ -13,7 +13,7 @@ from fal_async.checks import check_seconds
 from fal_async.config import Settings
 from fal_async.options import CallOptions
 from fal_async.protocol.endpoint import EndpointId
-from fal_async.protocol.http import HttpRequest, Operation, content_type, is_json
+from fal_async.protocol.http import HttpRequest, Operation, content_type, decode_json, is_json
 from fal_async.protocol.json_input import encode_json, input_value
 from fal_async.protocol.options import option_headers
 from fal_async.protocol.sse import ServerSentEvent
@@ -92,7 +92,7 @@ def meaning_of(event: ServerSentEvent | str) -> Meaning:
 
 def error_detail(data: str) -> Any:
     try:
-        return json.loads(data)
+        return decode_json(data)
     except ValueError:
         return data
 
@@ -132,4 +132,4 @@ class Kept:
 
     def values(self) -> list[Any]:
         self.trim()
-        return [json.loads(piece) if isinstance(piece, str) else piece for piece in self._pieces]
+        return [decode_json(piece) if isinstance(piece, str) else piece for piece in self._pieces]

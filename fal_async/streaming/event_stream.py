@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Any, Generic
@@ -22,7 +21,7 @@ from fal_async.errors import (
     shortened,
 )
 from fal_async.models import T
-from fal_async.protocol.http import HttpRequest
+from fal_async.protocol.http import HttpRequest, decode_json
 from fal_async.protocol.sse import ServerSentEvent
 from fal_async.protocol.streaming import (
     MARKS,
@@ -255,9 +254,9 @@ class EventStream(Generic[T]):
 
     async def _decoded(self, data: str | bytes) -> Any:
         try:
-            value = data if isinstance(data, bytes) else json.loads(data)
+            value = data if isinstance(data, bytes) else decode_json(data)
             return value if self._output_type is None else structure(value, self._output_type)
-        except (ValueError, RecursionError, ResponseDecodeError) as error:
+        except (ValueError, ResponseDecodeError) as error:
             await self.aclose()
             message = error if isinstance(error, ResponseDecodeError) else "an event is no JSON"
             raise self._error(message, "undecodable") from error

@@ -7,6 +7,7 @@ import contextlib
 from collections import deque
 
 from fal_async.errors import ResponseDecodeError, TransportError
+from fal_async.protocol.http import declared_charset, json_text
 from fal_async.protocol.sse import ServerSentEvent, SSEDecoder
 from fal_async.protocol.streaming import KEPT, BodyKind, Kept
 from fal_async.transport import OpenResponse
@@ -118,10 +119,15 @@ class StreamSource:
             except ResponseDecodeError as error:
                 raise SourceFailure(error.message, "too_large") from error
 
+    def _text_of_whole(self) -> str:
+        try:
+            return json_text(self._whole, declared_charset(self._response.headers))
+        except ValueError:
+            return self._whole.decode("utf-8", "replace")
+
     def _finish(self) -> None:
         self._over = True
         if self._kind is BodyKind.JSON:
-            text = self._whole.decode("utf-8", "replace")
-            self.ready.append(text)
+            self.ready.append(self._text_of_whole())
         elif self._decoder.incomplete:
             raise SourceFailure("the stream ended in the middle of an event", "cut")
