@@ -138,10 +138,10 @@ def _message(request: HttpRequest, response: HttpResponse, body: Any, details: l
     if details and str(details[0]):
         more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
         return f"{details[0]}{more}"
-    return _words(body) or _phrase(request, response)
+    return words_of(body) or _phrase(request, response)
 
 
-def _words(body: Any) -> str | None:
+def words_of(body: Any) -> str | None:
     """What the body says to a person, in any of the shapes of protocol 9.2 to 9.5."""
     if isinstance(body, str):
         return None if body.lstrip().startswith("<") else _first_text(body)  # an ingress's HTML page

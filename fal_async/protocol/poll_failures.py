@@ -6,6 +6,7 @@ from fal_async.config import RetryPolicy
 from fal_async.errors import ApiError, FalError, NotFoundError, ResponseDecodeError, TransportError
 from fal_async.models import Queued, QueueStatus
 from fal_async.protocol.api_errors import is_gateways_page
+from fal_async.protocol.retry import Patience
 
 WARN_AFTER = 3
 """Failed polls in a row before a person is warned."""
@@ -18,25 +19,26 @@ _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
 class PollFailures:
     """Counts what went wrong since the last good answer. Times are seconds on any one clock."""
 
-    __slots__ = ("_policy", "_since", "_unknown", "in_a_row")
+    __slots__ = ("_patience", "_policy", "_unknown", "in_a_row")
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
-        self._since: float | None = None
+        self._patience = Patience(policy.outage)
         self._unknown = 0
         self.in_a_row: int = 0
 
     def restored(self) -> None:
-        self.in_a_row, self._since, self._unknown = 0, None, 0
+        self.in_a_row, self._unknown = 0, 0
+        self._patience = Patience(self._policy.outage)
 
     def tolerates(self, error: FalError, now: float) -> bool:
         """Whether to go on after this failed poll: for `RetryPolicy.outage` seconds, unless it is definite."""
         self.in_a_row += 1
-        self._since = now if self._since is None else self._since
+        failing = self._patience.at(now)
         if _is_not_found(error):
             self._unknown += 1
             return self._unknown < _UNKNOWN_TIMES
-        return _is_passing(error) and now - self._since < self._policy.outage
+        return _is_passing(error) and failing < self._policy.outage
 
     def pause(self, error: FalError, chance: float) -> float:
         """Seconds until the next try: quick at first, since most failures pass at once."""

@@ -1,4 +1,4 @@
-"""Where a queued request stands, and how it ended: statuses, logs, errors of its result (protocol 4.2 to 4.5).
+"""Where a queued request stands: statuses and logs (protocol 4.2, 4.3).
 
 Everything but the status word is optional in what fal answers; unknown fields and status words are kept.
 """
@@ -9,19 +9,19 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fal_async.errors import (
-    ApiError,
-    FalError,
-    NotFoundError,
-    RequestCancelledError,
-    RequestFailedError,
-    ResponseDecodeError,
-    ResultExpiredError,
-)
+from fal_async.errors import ResponseDecodeError
 from fal_async.models import Completed, InProgress, Queued, QueueStatus, RequestLog, UnknownStatus
-from fal_async.protocol.api_errors import check_from_fal, is_gateways_page
+from fal_async.protocol.api_errors import words_of
 from fal_async.protocol.fields import count_in, text_in
-from fal_async.protocol.http import HttpResponse, content_type, decode_json, is_json
+from fal_async.protocol.http import decode_json
+
+UNFINISHED = frozenset({"IN_QUEUE", "IN_PROGRESS"})
+_CANCELLED = frozenset({"CANCELLED", "CANCELED"})
+_FAILED = _CANCELLED | {
+    *("FAILED", "FAILURE", "ERROR", "ERRORED"),
+    *("TIMEOUT", "TIMED_OUT", "REJECTED", "EXPIRED", "ABORTED"),
+}
+"""fal has none of these words; gateways that speak its protocol do (protocol 4.2)."""
 
 
 def parse_status(document: Any, request_id: str, new_logs: NewLogs | None = None) -> QueueStatus:
@@ -41,6 +41,8 @@ def parse_status(document: Any, request_id: str, new_logs: NewLogs | None = None
     if word == "IN_QUEUE":
         position = count_in(document, "queue_position")
         return Queued(request_id=request_id, logs=logs, new_logs=news, raw=document, position=position)
+    if word.upper() in _FAILED:
+        return _failed(document, word, request_id, logs, news)
     if word != "COMPLETED":
         return UnknownStatus(request_id=request_id, logs=logs, new_logs=news, raw=document, status=word)
     metrics = document.get("metrics")
@@ -52,6 +54,33 @@ def parse_status(document: Any, request_id: str, new_logs: NewLogs | None = None
         metrics=metrics if isinstance(metrics, dict) else {},
         error=_error_text(document.get("error")),
         error_type=text_in(document, "error_type"),
+    )
+
+
+def failed_status(document: Any, request_id: str) -> Completed | None:
+    """The status that a document is, where its word alone says that the request failed or was cancelled."""
+    word = document.get("status") if isinstance(document, Mapping) else None
+    if not isinstance(word, str) or word.upper() not in _FAILED:
+        return None
+    return _failed(document, word, request_id)
+
+
+def _failed(
+    document: Mapping[str, Any],
+    word: str,
+    request_id: str,
+    logs: tuple[RequestLog, ...] = (),
+    news: tuple[RequestLog, ...] = (),
+) -> Completed:
+    said = words_of(document)
+    cancelled = "client_cancelled" if word.upper() in _CANCELLED else None
+    return Completed(
+        request_id=request_id,
+        logs=logs,
+        new_logs=news,
+        raw=document,
+        error=f"the request ended as {word}" if said is None or said == word else said,
+        error_type=text_in(document, "error_type") or cancelled,
     )
 
 
@@ -128,74 +157,3 @@ class NewLogs:
                 self._seen.add(key)
                 news.append(entry)
         return tuple(news)
-
-
-# The result (4.4).
-
-CANCELLED_STATUS = 499
-"""What the result of a cancelled request answers (protocol 4.5)."""
-_CANCELLED_TYPES = frozenset({"client_cancelled"})
-
-
-def check_result(response: HttpResponse) -> None:
-    """ResponseDecodeError, worth another try, for what is no model's answer: cut JSON, or a gateway's page."""
-    check_from_fal(response)
-    if is_json(content_type(response.headers)):
-        response.json()
-
-
-def result_error(error: ApiError, completed: Completed | None) -> FalError:
-    """What an error answer of the result URL means: it is the model's own, or the request is gone or cancelled."""
-    kind = error.error_type or (completed.error_type if completed else None)
-    if error.status == CANCELLED_STATUS and (kind is None or kind in _CANCELLED_TYPES):
-        return RequestCancelledError(
-            "the request was cancelled on the server",
-            request_id=error.request_id,
-            endpoint_id=error.endpoint_id,
-        )
-    if completed is not None and completed.error is not None and not _says_something(error):
-        return RequestFailedError(
-            completed.error,
-            error_type=kind,
-            request_id=error.request_id,
-            endpoint_id=error.endpoint_id,
-        )
-    if isinstance(error, NotFoundError) and _is_gone(error, completed):
-        return _expired(error)
-    if error.error_type is None:
-        error.error_type = kind
-    return error
-
-
-def _is_gone(error: NotFoundError, completed: Completed | None) -> bool:
-    # A 404 with other words is the app's own, if the request failed (protocol 9.3: unknown path).
-    if completed is None or completed.error is not None or completed.error_type is not None:
-        return _is_not_found(error.body)
-    return not is_gateways_page(error.status, error.headers)
-
-
-def _expired(error: ApiError) -> ResultExpiredError:
-    return ResultExpiredError(
-        "fal does not know this request (any more): results are kept for 1 hour, those of 10 kB and more "
-        "for 6 minutes",
-        status=error.status,
-        error_type=error.error_type,
-        headers=error.headers,
-        body=error.body,
-        request_id=error.request_id,
-        endpoint_id=error.endpoint_id,
-    )
-
-
-def vanished(error: NotFoundError) -> NotFoundError:
-    """A request that was followed already, and that fal no longer knows."""
-    return _expired(error) if _is_not_found(error.body) else error
-
-
-def _is_not_found(body: Any) -> bool:
-    return isinstance(body, dict) and body.get("status") == "NOT_FOUND"
-
-
-def _says_something(error: ApiError) -> bool:
-    """Whether the body is the model's own word on what went wrong."""
-    return isinstance(error.body, dict) and not _is_not_found(error.body) and bool(error.body)

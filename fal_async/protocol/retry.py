@@ -22,7 +22,10 @@ from fal_async.errors import (
 )
 from fal_async.protocol.api_errors import is_gateways_page, needs_retry
 from fal_async.protocol.http import PAID, REQUEST_ID, HttpRequest
+from fal_async.protocol.results import is_not_yet
 
+_LONGEST_STEP = 120.0
+"""Seconds of an attempt, as `Timeouts.total` has it."""
 _SHORTEST, _LONGEST_UNREACHED = 0.05, 0.25
 """Seconds."""
 
@@ -48,6 +51,8 @@ def judge(request: HttpRequest, error: FalError, *, sent: bool, policy: RetryPol
 
 
 def _judge_answer(request: HttpRequest, error: ApiError, policy: RetryPolicy) -> Verdict:
+    if request.persistent and is_not_yet(error):
+        return Verdict.RETRY
     if isinstance(error, StartTimeoutError | BalanceExhaustedError) or error.status == 409:
         return Verdict.RAISE
     said = needs_retry(error.headers)
@@ -98,6 +103,26 @@ def allowed_attempts(request: HttpRequest, policy: RetryPolicy) -> int:
 
 def allowed_seconds(request: HttpRequest, policy: RetryPolicy) -> float:
     return policy.result_total if request.persistent else policy.max_total
+
+
+class Patience:
+    """Counts seconds up to a bound, between looks at a clock.
+
+    Of the time between two looks, no more than the longest attempt or half of the bound counts: a clock that jumps,
+    as one does where a laptop slept, does not use it up.
+    """
+
+    __slots__ = ("_bound", "_last", "_spent")
+
+    def __init__(self, bound: float, now: float | None = None) -> None:
+        self._bound, self._last, self._spent = bound, now, 0.0
+
+    def at(self, now: float) -> float:
+        """The seconds that count up to now; 0 at the first look."""
+        if self._last is not None:
+            self._spent += min(max(0.0, now - self._last), _LONGEST_STEP, self._bound / 2)
+        self._last = now
+        return self._spent
 
 
 @attrs.define(kw_only=True, eq=False)

@@ -20,8 +20,7 @@ from fal_async.models import Completed, Result, T
 from fal_async.protocol.api_errors import error_of
 from fal_async.protocol.fields import text_in
 from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
-from fal_async.protocol.queue_status import result_error
-from fal_async.protocol.results import build_result
+from fal_async.protocol.results import build_result, result_error
 from fal_async.protocol.structure import check_output_type
 from fal_async.protocol.webhooks import SignedHeaders
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import attrs
@@ -13,7 +14,15 @@ import attrs
 from fal_async.callbacks import call_back
 from fal_async.cancellation import OpenWaits
 from fal_async.config import RetryPolicy, Settings
-from fal_async.errors import ApiError, CancelOutcome, RequestRef, ResponseDecodeError, naming
+from fal_async.errors import (
+    ApiError,
+    CancelOutcome,
+    NotFoundError,
+    RequestFailedError,
+    RequestRef,
+    ResponseDecodeError,
+    naming,
+)
 from fal_async.models import Completed, Files, QueueStatus, Result
 from fal_async.protocol.api_errors import check_from_fal, error_of
 from fal_async.protocol.endpoint import EndpointId
@@ -34,8 +43,8 @@ from fal_async.protocol.queue import (
     submit_request,
     urls_of,
 )
-from fal_async.protocol.queue_status import check_result, parse_status, result_error
-from fal_async.protocol.results import parse_result
+from fal_async.protocol.queue_status import failed_status, parse_status
+from fal_async.protocol.results import check_result, parse_result, result_error, vanished
 from fal_async.queue.limits import Limits
 from fal_async.queue.state import NewRequest, RequestState
 from fal_async.queue.updates import Follower
@@ -80,7 +89,7 @@ class QueueOperations:
     def state_of(self, endpoint: EndpointId, submission: Submission) -> RequestState:
         """A request with the URLs that fal gave for it, as far as they lead to fal."""
         ref = RequestRef(endpoint_id=endpoint.full, request_id=submission.request_id)
-        return RequestState(ref=ref, urls=urls_of(self.settings.hosts, endpoint, submission))
+        return RequestState(ref=ref, urls=urls_of(self.settings.hosts, endpoint, submission), existed=True)
 
     async def submit(self, new: NewRequest, progress: Progress) -> RequestState:
         """Upload the input's files, then submit (protocol 4.1). `progress` says whether it may have left."""
@@ -99,10 +108,17 @@ class QueueOperations:
     async def status(self, state: RequestState, *, logs: bool) -> QueueStatus:
         """Where it stands now (protocol 4.2)."""
         request = status_request(state.urls.status, state.ref, logs=logs)
-        response = await self.transport.send(request, retry=state.retry, check=HttpResponse.json)
+        try:
+            response = await self.transport.send(request, retry=state.retry, check=HttpResponse.json)
+        except NotFoundError as error:
+            known = vanished(error, existed=state.existed)
+            if known is error:
+                raise
+            raise known from error
         state.attempts["status"] += response.attempts
         with naming(state.ref):
             state.last_status = parse_status(response.json(), state.request_id)
+        state.existed = True
         return state.last_status
 
     def updates(self, state: RequestState, following: Following) -> AsyncGenerator[QueueStatus, None]:
@@ -125,16 +141,20 @@ class QueueOperations:
         persistent = completed is not None and completed.error is None
         request = result_request(state.urls.response, state.ref, persistent=persistent)
         try:
-            response = await self.transport.send(request, retry=state.retry, check=check_result)
+            check = partial(check_result, request_id=state.request_id)
+            response = await self.transport.send(request, retry=state.retry, check=check)
         except ResponseDecodeError as error:
             error.request_id = state.request_id  # not the one in the answer's headers
             raise
         except ApiError as error:
-            failure = result_error(error, completed)
+            failure = result_error(error, completed, existed=state.existed)
             if failure is error:
                 raise
             raise failure from error
         state.attempts["result"] += response.attempts
+        if completed is not None and failed_status(completed.raw, state.request_id) is not None:
+            # Whatever this answer is: a request that failed has no output.
+            raise RequestFailedError(completed.error).about(state.ref)
         return parse_result(
             response,
             output_type,
@@ -179,7 +199,11 @@ class QueueOperations:
 
         lost = lost_submit(error)
         found = await find(self.transport, self.settings.hosts, lost, exclude)
-        return None if found is None else self.state_by_id(lost.endpoint_id, found.request_id)
+        if found is None:
+            return None
+        state = self.state_by_id(lost.endpoint_id, found.request_id)
+        state.existed = True
+        return state
 
 
 def _submission_of(request: HttpRequest, response: HttpResponse, progress: Progress) -> Submission:

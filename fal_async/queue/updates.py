@@ -24,7 +24,8 @@ from fal_async.protocol.http import content_type
 from fal_async.protocol.poll_failures import WARN_AFTER, PollFailures, StuckDetector
 from fal_async.protocol.polling import Pacer, RunTimes, Turn
 from fal_async.protocol.queue import status_request, status_stream_request
-from fal_async.protocol.queue_status import NewLogs, parse_event, parse_status, unknown_word, vanished
+from fal_async.protocol.queue_status import NewLogs, parse_event, parse_status, unknown_word
+from fal_async.protocol.results import vanished
 from fal_async.queue.limits import Limits
 from fal_async.queue.state import RequestState
 from fal_async.transport import Transport
@@ -157,7 +158,8 @@ class Follower:
         """Raise `error` unless following should continue."""
         error.about(self._state.ref)
         if not self._failures.tolerates(error, self._loop.time()):
-            raise vanished(error) if isinstance(error, NotFoundError) else error
+            existed = self._state.existed
+            raise vanished(error, existed=existed) if isinstance(error, NotFoundError) else error
         if self._failures.in_a_row == WARN_AFTER:
             logger.warning(
                 "%d polls in a row failed, the last one with: %s; following goes on (request %s)",
@@ -174,7 +176,7 @@ class Follower:
 
     def _saw(self, status: QueueStatus, now: float) -> None:
         state = self._state
-        state.last_status = status
+        state.last_status, state.existed = status, True
         if not isinstance(status, UnknownStatus):
             self._failures.restored()
         self._look_at(status, now)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 
 from fal_async.config import RetryPolicy, Timeouts
 from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
+from fal_async.protocol.retry import Patience
 from fal_async.transport.attempt_clock import AttemptClock
 from fal_async.transport.progress import Progress
 
@@ -27,6 +28,7 @@ class Call:
         "headers",
         "key_renewed",
         "limits",
+        "patience",
         "policy",
         "progress",
         "request",
@@ -56,6 +58,7 @@ class Call:
         if request.operation in LONG:
             self.limits = (timeouts.run, timeouts.run)
         self.began: float = time.monotonic()
+        self.patience: Patience = Patience(policy.result_total, self.began)
 
     def begin_attempt(self) -> None:
         self.attempts += 1

@@ -107,9 +107,9 @@ class Retries:
         delay = delay_before_retry(call.policy, call.attempts, error, random.random(), reached=reached)
         if delay is None and persistent:
             delay = call.policy.max_retry_after
-        if delay is None or time.monotonic() - call.began + delay > allowed_seconds(
-            call.request, call.policy
-        ):
+        now = time.monotonic()
+        spent = call.patience.at(now) if persistent else now - call.began
+        if delay is None or spent + delay > allowed_seconds(call.request, call.policy):
             return None
         # A result that is paid for is not lost to an empty budget: its tries are far apart anyway.
         return delay if self._budget.take(error) or persistent else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import pickle
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -222,6 +223,29 @@ def test_every_http_date_is_understood(moment: datetime) -> None:
         (b"[1]", "", [1]),
         (b"", "", b""),
         (b"\x00", "", b"\x00"),
+        # Byte order marks, and encodings that JSON once could have.
+        (b'\xef\xbb\xbf{"a": 1}', "application/json", {"a": 1}),
+        (b'\xef\xbb\xbf{"a": 1}', "", {"a": 1}),
+        ('{"a": "ä"}'.encode("utf-16"), "application/json", {"a": "ä"}),
+        ('{"a": "ä"}'.encode("utf-16-le"), "application/json; charset=utf-16le", {"a": "ä"}),
+        ('{"a": "ä"}'.encode("utf-16-be"), "application/json", {"a": "ä"}),
+        ('{"a": "ä"}'.encode("utf-32"), "application/json", {"a": "ä"}),
+        ('"ä"'.encode("latin-1"), "application/json; charset=iso-8859-1", "ä"),
+        ('"ä"'.encode(), "application/json; charset=iso-8859-1", "ä"),
+        # Other names of the type.
+        (b'{"a": 1}', "text/json", {"a": 1}),
+        (b'{"a": 1}', "Application/JSON , application/json", {"a": 1}),
+        (b'{"a": 1}', "application/x-json;charset=utf-8", {"a": 1}),
+        # A model may answer so.
+        (b'{"a": 1}', "text/plain", '{"a": 1}'),
+        (b'{"a": 1}', "application/octet-stream", b'{"a": 1}'),
+        (b"{a}", "", b"{a}"),
+        (b"1", "", b"1"),
+        # Numbers.
+        (b"[18446744073709551616]", "application/json", [2**64]),
+        (b"-9223372036854775809", "application/json", -(2**63) - 1),
+        (str(10**4000).encode(), "application/json", 10**4000),
+        (b"[1e400, -Infinity]", "application/json", [math.inf, -math.inf]),
     ],
 )
 def test_bodies_are_decoded_by_their_content_type(body: bytes, kind: str, data: Any) -> None:

@@ -56,6 +56,18 @@ def test_one_good_answer_starts_it_anew() -> None:
         assert patience.in_a_row == 0
 
 
+@pytest.mark.parametrize("jump", [3600.0, -3600.0, 1e9])
+@pytest.mark.parametrize("outage", [4, 600])
+def test_a_clock_that_jumps_between_two_failures_is_no_outage(outage: float, jump: float) -> None:
+    patience = PollFailures(RetryPolicy(outage=outage))
+    assert all(patience.tolerates(PASSING[0], now) for now in (0.0, 0.5, jump, jump + 0.5, jump + 1))
+
+
+def test_silence_of_one_attempt_after_the_other_is_an_outage() -> None:
+    patience = PollFailures(RetryPolicy(outage=600))
+    assert [patience.tolerates(PASSING[1], 120.0 * n) for n in range(6)] == [True] * 5 + [False]
+
+
 @pytest.mark.parametrize("error", DEFINITE, ids=repr)
 def test_a_definite_answer_ends_it_at_once(error: FalError) -> None:
     assert not PollFailures(RetryPolicy()).tolerates(error, 0.0)

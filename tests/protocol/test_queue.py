@@ -40,15 +40,8 @@ from fal_async.protocol.queue import (
     submit_request,
     urls_of,
 )
-from fal_async.protocol.queue_status import (
-    NewLogs,
-    check_result,
-    parse_event,
-    parse_logs,
-    parse_status,
-    result_error,
-    vanished,
-)
+from fal_async.protocol.queue_status import NewLogs, parse_event, parse_logs, parse_status
+from fal_async.protocol.results import check_result, result_error, vanished
 from tests.protocol.test_http import json_values
 from tests.samples import answer, load, sample_names
 
@@ -262,7 +255,7 @@ def test_recorded_results(name: str) -> None:
     if response.status == 200:
         outcome: Any = None
         try:
-            check_result(response)
+            check_result(response, ID)
             outcome = {"data": decode_body(response)}
         except FalError as error:
             outcome = {"error": type(error).__name__}
@@ -300,12 +293,21 @@ def test_any_failed_fetch_gives_an_error_with_the_id(
 def test_a_followed_request_that_vanishes_is_expired() -> None:
     gone = fetched(HttpResponse(status=404, headers={}, body=b'{"status": "NOT_FOUND"}'))
     assert isinstance(gone, NotFoundError)
-    expired = vanished(gone)
+    expired = vanished(gone, existed=True)
     assert type(expired).__name__ == "ResultExpiredError"
     assert (expired.request_id, expired.status, "6 minutes" in str(expired)) == (ID, 404, True)
     other = fetched(HttpResponse(status=404, headers={}, body=b'{"detail": "Application not found"}'))
     assert isinstance(other, NotFoundError)
-    assert vanished(other) is other
+    assert vanished(other, existed=True) is other
+
+
+def test_an_id_that_may_be_wrong_is_not_called_expired() -> None:
+    gone = fetched(HttpResponse(status=404, headers={}, body=b'{"status": "NOT_FOUND"}'))
+    assert isinstance(gone, NotFoundError)
+    for unknown in (vanished(gone, existed=False), result_error(gone, None, existed=False)):
+        assert type(unknown) is NotFoundError
+        assert "are endpoint and id right?" in str(unknown)
+        assert not unknown.retryable
 
 
 # Cancel.

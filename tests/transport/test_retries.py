@@ -399,11 +399,13 @@ async def test_a_status_that_nobody_knows_is_not_borne_for_ever(
     ):
         gate_at(emulator)
         for on in ("status", "status_stream"):
-            emulator.faults.add(Fault.word("FAILED", on=on, times=None))
-        with pytest.raises(ResponseDecodeError, match="the status is 'FAILED', which this version") as caught:
+            emulator.faults.add(Fault.word("RESTING", on=on, times=None))
+        with pytest.raises(
+            ResponseDecodeError, match="the status is 'RESTING', which this version"
+        ) as caught:
             await fal.subscribe(GATE, mode=mode, poll_interval=0.02, on_queue_update=seen.append)
         assert caught.value.request_id in emulator.jobs
-    assert {update.status for update in seen} == {"FAILED"}
+    assert {update.status for update in seen} == {"RESTING"}
     warnings = [record.getMessage() for record in caplog.records if "3 polls in a row" in record.getMessage()]
     assert len(warnings) == 1
     assert str(caught.value.request_id) in warnings[0]
