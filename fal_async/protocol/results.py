@@ -1,4 +1,4 @@
-"""Answers of models: an output, of which a `Result` is built; an error; or a status in place of them (protocol 4.4)."""
+"""A model's answer: an output, of which a `Result` is built; an error; a status in place of them (protocol 4.4)."""
 
 from __future__ import annotations
 
