@@ -90,7 +90,7 @@ class _Pieces:
         body = self._body
         piece = body.source.read_now(offset, length)
         if len(piece) < length:
-            raise UploadError(f"{body.source.name} shrank while it was read")
+            raise UploadError(f"{body.source.name} ended before its end: expected {length} more bytes")
         if self._hash is not None:
             self._hash.update(piece)
         return piece

@@ -129,6 +129,15 @@ def place_of(file: Any) -> tuple[int, int, int] | None:
     return place, start, end - start
 
 
+def version_of(file: Any) -> tuple[int, int] | None:
+    """Which version of a file on disk this is; None for what is none, such as a buffer."""
+    inner = getattr(file, "file", file)  # of a temporary file with a name
+    if type(inner) not in (io.FileIO, io.BufferedReader, io.BufferedRandom):
+        return None
+    status = os.fstat(inner.fileno())
+    return (status.st_ino, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
+
+
 def takes_no_size(file: Any) -> bool:
     """Whether `read` gives all at once: of a chat bot's attachment, or of an HTTP client's response."""
     try:

@@ -5,17 +5,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import logging
 import os
+import stat
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import IO, Protocol, TypeVar
 
 from fal_async.errors import ConfigurationError, UploadError
 from fal_async.protocol.storage.multipart import SentPart, UploadRecord, UploadState, parse_record, part_line
 from fal_async.storage.threads import in_thread
 
 T = TypeVar("T")
+logger: logging.Logger = logging.getLogger("fal_async")
+_PLAIN = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+"""Neither led elsewhere by a link, nor held up by a pipe."""
+_MOST = 16 * 1024 * 1024
+"""Bytes of a record that are read: one of 10,000 parts has less than two million."""
 
 
 class ResumeStore(Protocol):
@@ -66,34 +76,77 @@ class _InFile:
 
     async def load(self) -> UploadRecord | None:
         """Written anew at once, so that half a line at its end doesn't spoil the next one."""
-        record = parse_record(await self._on_disk(self._read))
+        text, is_ours = await self._on_disk(self._read)
+        record = parse_record(text)
+        if record is not None and not is_ours:
+            logger.warning("the resume record %s could be changed by others; from the beginning", self._path)
+            return None
         if record is not None:
             await self.begin(record)
         return record
 
     async def begin(self, record: UploadRecord) -> None:
-        await self._on_disk(partial(self._write, record.to_json(), os.O_TRUNC))
+        await self._on_disk(partial(self._replace, record.to_json().encode()))
 
     async def note(self, part: SentPart, /) -> None:
-        await self._on_disk(partial(self._write, part_line(part), os.O_APPEND))
+        await self._on_disk(partial(self._append, part_line(part).encode()))
 
     async def clear(self) -> None:
-        await self._on_disk(partial(self._path.unlink, missing_ok=True))
-
-    def _read(self) -> str:
         try:
-            return self._path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return ""
+            await self._on_disk(partial(self._path.unlink, missing_ok=True))
+        except UploadError as error:
+            logger.warning("%s", error)  # the file is at fal, and its URL is worth more than a tidy folder
 
-    def _write(self, text: str, how: int) -> None:
+    def _read(self) -> tuple[bytes, bool]:
+        """And whether nobody else can have written it."""
+        try:
+            file = self._opened(os.O_RDONLY, "rb")
+        except FileNotFoundError:
+            return b"", True
+        with file:
+            return file.read(_MOST), _is_ours(os.fstat(file.fileno()))
+
+    def _replace(self, data: bytes) -> None:
         # For the owner's eyes only: a presigned URL is as good as a key to this one file.
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | how, 0o600)
-        with os.fdopen(descriptor, "ab" if how == os.O_APPEND else "wb", buffering=0) as file:
-            file.write(text.encode())
+        with contextlib.suppress(FileNotFoundError):
+            _check_kind(os.lstat(self._path))
+        descriptor, temporary = tempfile.mkstemp(dir=self._path.parent, prefix=".fal-resume-")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+            Path(temporary).replace(self._path)
+        except BaseException:
+            Path(temporary).unlink()
+            raise
+
+    def _append(self, data: bytes) -> None:
+        with self._opened(os.O_WRONLY | os.O_APPEND, "ab") as file:
+            file.write(data)
+
+    def _opened(self, how: int, mode: str) -> IO[bytes]:
+        descriptor = os.open(self._path, how | _PLAIN)
+        try:
+            _check_kind(os.fstat(descriptor))
+            return os.fdopen(descriptor, mode)
+        except BaseException:
+            os.close(descriptor)
+            raise
 
     async def _on_disk(self, work: Callable[[], T]) -> T:
         try:
             return await in_thread(work)
-        except OSError as error:
-            raise UploadError(f"the resume record {str(self._path)!r}: {error.strerror or error}") from error
+        except (OSError, ValueError) as error:
+            words = getattr(error, "strerror", None) or str(error)
+            raise UploadError(f"the resume record {str(self._path)!r}: {words}") from error
+
+
+def _check_kind(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file")
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    """Whether it is this user's, and no other user can write to it. Windows has no such modes."""
+    if not hasattr(os, "geteuid"):
+        return True
+    return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)

@@ -27,6 +27,7 @@ from fal_async.storage.file_objects import (
     readable,
     takes_no_size,
     turn_at,
+    version_of,
     whole_of,
 )
 from fal_async.storage.threads import abandonable, in_thread, within_patience
@@ -52,6 +53,7 @@ class Source:
         self._file, self._start, self._in_memory = file, start, in_memory
         self._lock = threading.Lock() if lock is None else lock
         self._is_over = False
+        self._version: tuple[int, int] | None = None
         self.size: int = size
         self.name: str = name
         self.content_type: str | None = None
@@ -76,15 +78,28 @@ class Source:
             data = checked_bytes(self._file.read(length), self.name)
             while 0 < len(data) < length and (more := self._file.read(length - len(data))):
                 data += more
+            self._compare()
             return data
 
-    async def size_now(self) -> int:
-        return await self.work(self._measure)
+    async def check_unchanged(self) -> None:
+        """UploadError where it is not what it was when it was first read: what was sent may be of two versions."""
+        await self.work(self._compare_now)
 
-    def _measure(self) -> int:
+    def _compare_now(self) -> None:
         with self._reading():
-            end: int = self._file.seek(0, io.SEEK_END)
-            return end - self._start
+            self._compare()
+
+    def _compare(self) -> None:
+        size = self._file.seek(0, io.SEEK_END) - self._start
+        if size != self.size:
+            verb = "shrank" if size < self.size else "changed"
+            words = f"{self.name} {verb} while it was read: it had {self.size} bytes, now it has {size}"
+            raise UploadError(words, retryable=True)
+        version = version_of(self._file)
+        if self._version is None:
+            self._version = version
+        elif version != self._version:
+            raise UploadError(f"{self.name} changed while it was read: upload it again", retryable=True)
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:

@@ -71,7 +71,7 @@ class Uploader:
             response = await self._cdn.send(
                 lambda token: storage.direct_request(token, plan.spec, body), retry=self._patient
             )
-        await _check_size(plan)
+        await plan.source.check_unchanged()
         return storage.parse_access_url(response)
 
     async def _presigned(self, plan: UploadPlan) -> str:
@@ -80,7 +80,7 @@ class Uploader:
         with _reading(body):
             request = storage.put_request(target, plan.spec, body)
             await self._transport.send(request, retry=self._patient)
-        await _check_size(plan)
+        await plan.source.check_unchanged()
         return target.file_url
 
     async def _initiate(self, spec: FileSpec, *, multipart: bool) -> MultipartTarget:
@@ -132,8 +132,8 @@ class Uploader:
             return None
         spec = plan.spec
         target = record.target
-        # A record from elsewhere must not lead the token astray.
-        same = target.presigned or storage.is_cdn(target.upload_url, self._cdn.hosts)
+        # A record from elsewhere must lead neither the token nor the file astray, nor whoever gets its URL.
+        same = all(storage.is_cdn(url, self._cdn.hosts) for url in (target.upload_url, target.file_url))
         same = same and record.fits(spec.size, spec.content_type, spec.file_name, spec.lifecycle)
         if same and await _has_same_content(plan.source, record):
             return record
@@ -169,7 +169,7 @@ class Uploader:
         await gather_first_error(
             lambda number: self._part(plan, record, number), missing, at_a_time=plan.parallel
         )
-        await _check_size(plan)
+        await plan.source.check_unchanged()
         await self._complete(plan, record)
         if plan.resume_store is not None:
             await plan.resume_store.clear()
@@ -240,15 +240,6 @@ def _reading(body: Body) -> Iterator[None]:
 def _whole(plan: UploadPlan) -> Body:
     plan.meter.begin_at(0)
     return Body(plan.source, 0, plan.spec.size, plan.meter)
-
-
-async def _check_size(plan: UploadPlan) -> None:
-    """What was sent is what the file had at the beginning; is it what the file has now?"""
-    size = await plan.source.size_now()
-    if size != plan.spec.size:
-        raise UploadError(
-            f"{plan.spec.file_name} changed while it was read: it had {plan.spec.size} bytes, now it has {size}"
-        )
 
 
 def _is_gone(target: MultipartTarget, cause: BaseException | None) -> bool:

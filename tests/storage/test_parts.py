@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
+import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -260,3 +263,66 @@ async def test_the_loop_stays_free(emulator: Emulator, tmp_path: Path, retry: Re
         await fal.storage.upload(watched, **{**SMALL, "part_size": 512 * KiB})
         watched.file.close()
     assert set(reads) == {"thread"}
+
+
+# Files that change meanwhile.
+
+
+def _rewritten(path: Path) -> Callable[[int, int], None]:
+    """A callback that rewrites the file in place, with as many other bytes, after the first piece."""
+
+    def rewrite(sent: int, total: int) -> None:
+        if sent < total and path.read_bytes() != some_bytes(total, seed=2):
+            with path.open("r+b") as file:
+                file.write(some_bytes(total, seed=2))
+
+    return rewrite
+
+
+@pytest.mark.parametrize("how", [SMALL | {"parallel": 1}, {}], ids=["parts", "one piece"])
+@pytest.mark.parametrize("kind", ["path", "raw file", "buffered file", "temporary file"])
+async def test_a_file_that_is_rewritten_in_place_while_it_is_sent_is_refused(
+    fal: Session, emulator: Emulator, tmp_path: Path, kind: str, how: dict[str, Any]
+) -> None:
+    size = 1024 * KiB
+    path = some_file(tmp_path, size)
+    with ExitStack() as stack:
+        file: Any = path
+        if kind == "temporary file":
+            file = stack.enter_context(tempfile.NamedTemporaryFile())
+            file.write(some_bytes(size))
+            file.flush()
+            path = Path(file.name)
+        elif kind != "path":
+            buffering = 0 if kind == "raw file" else -1
+            file = stack.enter_context(await asyncio.to_thread(path.open, "rb", buffering=buffering))
+        os.utime(path, (1, 1))  # or both versions may be of one tick of the disk's clock
+        with pytest.raises(UploadError, match="changed while it was read") as caught:
+            await fal.storage.upload(file, **how, on_progress=_rewritten(path))
+        assert caught.value.retryable
+        assert emulator.count("complete") == 0
+        assert stored(emulator, await fal.storage.upload(file, **how)) == some_bytes(size, seed=2)
+
+
+async def test_a_file_that_is_rewritten_is_begun_anew_by_the_next_call(
+    fal: Session, emulator: Emulator, tmp_path: Path
+) -> None:
+    path, record, size = some_file(tmp_path, 40 * PART), tmp_path / "record", 40 * PART
+    os.utime(path, (1, 1))
+    how = SMALL | {"parallel": 1, "resume": record}
+    with pytest.raises(UploadError, match="changed while it was read"):
+        await fal.storage.upload(path, **how, on_progress=_rewritten(path))
+    assert stored(emulator, await fal.storage.upload(path, **how)) == some_bytes(size, seed=2)
+
+
+async def test_a_file_that_is_replaced_while_it_is_sent_is_sent_as_it_was(
+    fal: Session, emulator: Emulator, tmp_path: Path
+) -> None:
+    path, other = some_file(tmp_path, 40 * PART), some_file(tmp_path, 40 * PART, name="other", seed=2)
+
+    def replace(*_: int) -> None:
+        if other.exists():
+            other.replace(path)
+
+    url = await fal.storage.upload(path, **SMALL, on_progress=replace)
+    assert stored(emulator, url) == some_bytes(40 * PART)

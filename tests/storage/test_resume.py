@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import stat
@@ -11,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from fal_async import ConfigurationError, Session, UploadError, UploadState
 from fal_async.emulator import Emulator, Fault
+from tests.servers.serving import listening
 from tests.storage.pictures import KiB, requests_of_parts, some_bytes, some_file, stored
 
 PART = 16 * KiB
@@ -189,11 +192,119 @@ async def test_a_killed_process_sends_only_what_was_missing(emulator: Emulator, 
     assert not record.exists()
 
 
-async def test_a_record_from_elsewhere_does_not_lead_the_token_astray(
-    fal: Session, emulator: Emulator, tmp_path: Path
+# Records that somebody else had in hand.
+
+
+def changed(record: str, **values: Any) -> str:
+    first, rest = record.split("\n", 1)
+    return json.dumps({**json.loads(first), **values}) + "\n" + rest
+
+
+@pytest.mark.parametrize("presigned", [False, True])
+@pytest.mark.parametrize("names", [["upload_url"], ["file_url"], ["upload_url", "file_url"]])
+@pytest.mark.parametrize("kept_in", ["a file", "a value"])
+async def test_a_record_that_leads_elsewhere_is_not_followed(
+    fal: Session, emulator: Emulator, tmp_path: Path, kept_in: str, names: list[str], presigned: bool
+) -> None:
+    """Neither the token nor the file goes to another host, and the URL of one is not given out."""
+    path, record = some_file(tmp_path, COUNT * PART), tmp_path / "record"
+    await interrupted(fal, emulator, path, record)
+    async with listening(_nobody_comes) as stranger:
+        values: dict[str, Any] = dict.fromkeys(names, f"{stranger}/take")
+        text = changed(record.read_text(), **values, presigned=presigned)
+        record.write_text(text)
+        resume = record if kept_in == "a file" else UploadState.from_json(text)
+        url = await fal.storage.upload(path, **SMALL, resume=resume)
+    assert stored(emulator, url) == path.read_bytes()
+    assert emulator.count("part") == COUNT
+
+
+async def _nobody_comes(request: web.BaseRequest) -> web.Response:
+    raise AssertionError(f"{request.path} was asked for")
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
+async def test_a_record_that_others_could_write_is_begun_anew_and_closed(
+    fal: Session, emulator: Emulator, tmp_path: Path, mode: int
 ) -> None:
     path, record = some_file(tmp_path, COUNT * PART), tmp_path / "record"
     await interrupted(fal, emulator, path, record)
-    record.write_text(record.read_text().replace(emulator.url, "http://127.0.0.1:9", 2))
-    assert stored(emulator, await fal.storage.upload(path, **SMALL, resume=record)) == path.read_bytes()
+    record.chmod(mode)
+    modes: set[int] = set()
+
+    def look(*_: int) -> None:
+        if record.exists():
+            modes.add(stat.S_IMODE(record.stat().st_mode))
+
+    url = await fal.storage.upload(path, **SMALL, resume=record, on_progress=look)
+    assert stored(emulator, url) == path.read_bytes()
     assert emulator.count("part") == COUNT
+    assert modes == {0o600}
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o400])
+async def test_a_record_that_others_can_read_is_the_owners_again(
+    fal: Session, emulator: Emulator, tmp_path: Path, mode: int
+) -> None:
+    path, record = some_file(tmp_path, COUNT * PART), tmp_path / "record"
+    arrived = await interrupted(fal, emulator, path, record)
+    record.chmod(mode)
+    emulator.faults.add(Fault.answer(400, on="part", times=None))
+    with pytest.raises(UploadError):
+        await fal.storage.upload(path, **SMALL, resume=record)
+    assert stat.S_IMODE(record.stat().st_mode) == 0o600
+    assert record.read_text().count('{"part":') == len(arrived)
+
+
+async def test_a_record_that_is_no_file_is_left_alone(
+    fal: Session, emulator: Emulator, tmp_path: Path
+) -> None:
+    path, other = some_file(tmp_path, COUNT * PART), tmp_path / "other"
+    other.write_text("precious")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(other)
+    (tmp_path / "to-device").symlink_to("/dev/null")
+    for name in ("pipe", "link", "to-device", "no\0name", "no-folder/record", "."):
+        with pytest.raises(UploadError, match="resume record"):
+            await fal.storage.upload(path, **SMALL, resume=tmp_path / name)
+    with pytest.raises(UploadError, match="no regular file"):
+        await fal.storage.upload(path, **SMALL, resume="/dev/null")
+    assert other.read_text() == "precious"
+    assert (tmp_path / "pipe").is_fifo()
+    assert emulator.count("part") == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"\xff\xfe\x00",
+        b"[]",
+        b'{"fal_upload":1}',
+        b'{"fal_upload":1,"size":1e999,"part_size":1}',
+        b"[" * 100_000,
+        b'{"fal_upload":2}\n',
+    ],
+    ids=["binary", "a list", "cut", "infinite", "deep", "of another version"],
+)
+async def test_what_is_no_record_is_refused_and_kept(
+    fal: Session, emulator: Emulator, tmp_path: Path, text: bytes
+) -> None:
+    path, record = some_file(tmp_path, COUNT * PART), tmp_path / "record"
+    record.write_bytes(text)
+    with pytest.raises(ConfigurationError, match="no record"):
+        await fal.storage.upload(path, **SMALL, resume=record)
+    assert record.read_bytes() == text
+    assert emulator.requests == []
+
+
+async def test_a_record_that_cannot_be_removed_does_not_lose_the_url(
+    fal: Session, emulator: Emulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, record = some_file(tmp_path, 2 * PART), tmp_path / "record"
+    emulator.faults.add(Fault.stall(2, on="complete"))
+    upload = asyncio.create_task(fal.storage.upload(path, **SMALL, resume=record))
+    await emulator.wait_for("complete")
+    record.unlink()
+    record.mkdir()
+    assert stored(emulator, await upload) == path.read_bytes()
+    assert "resume record" in caplog.text

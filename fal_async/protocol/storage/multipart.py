@@ -115,18 +115,18 @@ def _line(document: Mapping[str, Any]) -> str:
     return json.dumps(document, separators=(",", ":")) + "\n"
 
 
-def parse_record(text: str) -> UploadRecord | None:
+def parse_record(text: str | bytes) -> UploadRecord | None:
     """None for an empty text. A last line that breaks off, as after a crash, is passed over.
 
     ConfigurationError where it is no such record.
     """
-    first, *lines = text.splitlines() or [""]
     if not text.strip():
         return None
     try:
+        first, *lines = text.splitlines()
         record = _record(json.loads(first))
         parts = [part for line in lines if (part := _part(line, record.plan))]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ConfigurationError("resume: this is no record of an upload; remove it to start anew") from error
     return attrs.evolve(record, parts={part.number: part for part in parts})
 
@@ -150,7 +150,7 @@ def _record(document: Mapping[str, Any]) -> UploadRecord:
     )
 
 
-def _part(line: str, plan: PartPlan) -> SentPart | None:
+def _part(line: str | bytes, plan: PartPlan) -> SentPart | None:
     try:
         document = json.loads(line)
     except ValueError:
