@@ -190,15 +190,18 @@ class RetryPolicy:
     )
 
 
-def _check_proxy_url(_: Any, attribute: attrs.Attribute[Any], value: str | None) -> None:
-    if value is None:
-        return
+def is_proxy_url(url: str) -> bool:
+    """Whether it is `http://[user:password@]host[:port][/...]`, or https."""
     try:
-        parts = urlsplit(str(value))
+        parts = urlsplit(url)
         right = parts.scheme in ("http", "https") and _is_host_name(parts.hostname) and parts.port != 0
+        return right and url.isprintable() and " " not in url
     except ValueError:  # a port or an IPv6 address that is none
-        right = False
-    if not right:
+        return False
+
+
+def _check_proxy_url(_: Any, attribute: attrs.Attribute[Any], value: str | None) -> None:
+    if value is not None and not is_proxy_url(str(value)):
         shown = str(value).partition("?")[0] if "@" not in str(value) else "(with a user)"
         raise ConfigurationError(f"{attribute.name}={shown!r}: expected http://host[:port] or https://...")
 
@@ -248,7 +251,7 @@ class PoolOptions:
     keepalive_timeout: float = attrs.field(default=30.0, validator=_SECONDS)
     ssl: Any = attrs.field(default=None, validator=_check_tls)
     http_proxy: str | None = attrs.field(default=None, repr=False, validator=_check_proxy_url)
-    trust_env: bool = False
+    trust_env: bool = attrs.field(default=True, validator=checked(check_flag))
     trace_configs: Any = ()
 
     def __attrs_post_init__(self) -> None:

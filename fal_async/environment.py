@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import attrs
 
@@ -19,6 +19,8 @@ class Environment:
     home: str = "~/.fal"
     """Where the `fal` command line keeps its login."""
     log: str | None = None
+    proxies: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
+    """HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY as they are spelt and set; a name in small letters wins."""
 
 
 def from_env(environ: Mapping[str, str] | None = None) -> Environment:
@@ -29,7 +31,19 @@ def from_env(environ: Mapping[str, str] | None = None) -> Environment:
         hosts=_hosts_of(environ),
         home=environ.get("FAL_HOME_DIR") or "~/.fal",
         log=environ.get("FAL_LOG") or None,
+        proxies=tuple(_proxies_of(environ)),
     )
+
+
+def _proxies_of(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        # In a CGI script, HTTP_PROXY is the caller's `Proxy` header.
+        spellings = (
+            [name.lower()] if name == "HTTP_PROXY" and "REQUEST_METHOD" in environ else [name.lower(), name]
+        )
+        found = next((spelt for spelt in spellings if spelt in environ), None)
+        if found is not None and environ[found].strip():
+            yield found, environ[found].strip()
 
 
 def _key_of(environ: Mapping[str, str]) -> str | None:

@@ -48,8 +48,8 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(autouse=True)
 def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The developer's own key and hosts stay out of the tests."""
-    for name in [name for name in os.environ if name.startswith("FAL_")]:
+    """The developer's own key, hosts and proxies stay out of the tests."""
+    for name in [name for name in os.environ if name.startswith("FAL_") or name.lower().endswith("_proxy")]:
         if name != "FAL_ASYNC_REAL":
             monkeypatch.delenv(name)
     monkeypatch.setenv("FAL_HOME_DIR", "/nonexistent")

@@ -168,7 +168,6 @@ async def test_a_borrowed_session_is_used_and_left_open(emulator: Emulator) -> N
         {"keepalive_timeout": 5},
         {"ssl": ssl.create_default_context()},
         {"http_proxy": "http://127.0.0.1:1"},
-        {"trust_env": True},
         {"trace_configs": [aiohttp.TraceConfig()]},
     ],
 )
@@ -362,11 +361,9 @@ async def test_timeouts_and_trace_configs_are_used(emulator: Emulator) -> None:
 
 async def test_requests_go_through_an_http_proxy(emulator: Emulator) -> None:
     # An HTTP proxy gets the whole URL in the request line; the emulator answers as if it were the target.
-    for options in ({"http_proxy": emulator.url}, {"trust_env": True}):
-        async with Session(emulator.key, hosts=Hosts.local("http://fal.invalid"), **options) as fal:
-            with pytest.MonkeyPatch.context() as environment:
-                environment.setenv("http_proxy", emulator.url)
-                assert await fal.verify_credentials()
+    hosts = Hosts.local("http://fal.invalid")
+    async with Session(emulator.key, hosts=hosts, http_proxy=emulator.url) as fal:
+        assert await fal.verify_credentials()
 
 
 # A server-side proxy (protocol 10).

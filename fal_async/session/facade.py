@@ -47,8 +47,10 @@ class Session(Calls):
             The environment's key stays here then; only `credentials` are sent to it.
         retry: what is tried again, and how long; see `RetryPolicy`.
         timeout: limits of one HTTP attempt: a `Timeouts`, or seconds for each of them.
-        client_session: an aiohttp session to use in place of one of our own; it is never closed here. Its TLS,
-            proxies, traces and idle connections are its own affair: those options can't be given beside it.
+        client_session: an aiohttp session that lends its connections (TLS, limits, names), its proxy and its
+            traces; it is never closed here, and those options can't be given beside it. Nothing else of it is used,
+            such as its headers, auth, cookies and middlewares: they could send a paid request twice, or a secret
+            to a file's host. HTTP_PROXY and so on are followed where it has `trust_env=True`, too.
         max_connections: connections at most; default 1,000, or fewer if few files may be open.
         max_answer: bytes of one whole answer at most, decompressed; default 512 MiB. A larger one ends the
             call with a TransportError (of a direct run: SubmissionUncertainError) and is not read on. A result can
@@ -56,8 +58,10 @@ class Session(Calls):
             16 MiB. Downloads and streams are held in pieces, and have no such limit.
         keepalive_timeout: seconds that an idle connection is kept; default 30.
         ssl: an `ssl.SSLContext`, such as one for a private CA.
-        http_proxy: URL of an HTTP proxy, `http://user:password@host:port`.
-        trust_env: take HTTP proxies from HTTP_PROXY and HTTPS_PROXY; default False, as in aiohttp.
+        http_proxy: URL of an HTTP proxy, `http://user:password@host:port`, for every request.
+        trust_env: False: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY are ignored. By default they are
+            followed, but for this machine itself (localhost, 127.0.0.1): an emulator is reached directly. No
+            password is taken from ~/.netrc.
         headers: sent with every request to the services in `hosts`, such as a gateway's token; never to the hosts
             of files, nor across a redirect to another origin.
         tags: billing tags, sent with every request to a model.
@@ -89,7 +93,7 @@ class Session(Calls):
         keepalive_timeout: float = 30.0,
         ssl: ssl_module.SSLContext | None = None,
         http_proxy: str | None = None,
-        trust_env: bool = False,
+        trust_env: bool = True,
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
         transport: Transport | None = None,
     ) -> None:

@@ -76,7 +76,7 @@ class Shared:
             from fal_async.transport.pool import Pool  # aiohttp is loaded when the first session opens
 
             turn_on_logs(self.environment.log)
-            self._pool = Pool(self._options)
+            self._pool = Pool(self._options, self.environment.proxies)
         return self._pool
 
     @property

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 
 def loop_of(session: aiohttp.ClientSession) -> asyncio.AbstractEventLoop:
@@ -14,9 +15,17 @@ def loop_of(session: aiohttp.ClientSession) -> asyncio.AbstractEventLoop:
     return session._loop
 
 
-def was_redirected(socket: aiohttp.ClientWebSocketResponse) -> bool:
-    """Whether the handshake was redirected: aiohttp can't be told not to follow, and says so nowhere else."""
-    return bool(socket._response.history)
+def default_proxy_of(session: aiohttp.ClientSession) -> str | None:
+    """The proxy that a session was made with, with its user and password."""
+    proxy, auth = session._default_proxy, session._default_proxy_auth
+    if proxy is None or auth is None:
+        return None if proxy is None else str(proxy)
+    return str(URL(proxy).with_user(auth.login).with_password(auth.password))
+
+
+def use_traces_of(borrowed: aiohttp.ClientSession, session: aiohttp.ClientSession) -> None:
+    """Not as an argument of the session: instrumentation adds its own to each new one, and would be told twice."""
+    session._trace_configs = borrowed.trace_configs
 
 
 def idle_protocols(connector: aiohttp.BaseConnector | None) -> Iterator[Any]:

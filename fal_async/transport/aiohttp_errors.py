@@ -61,14 +61,36 @@ async def sent_once(
         raise BrokenOff(error) from error
 
 
+class Redirected(aiohttp.ClientError):
+    """The handshake of a WebSocket was answered with a redirect."""
+
+
+async def not_redirected(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """For WebSockets: aiohttp can't be told not to follow, and would send the headers along to another origin."""
+    response = await handler(request)
+    if 300 <= response.status < 400:
+        response.close()
+        raise Redirected
+    return response
+
+
 def never_connected(error: BaseException) -> bool:
-    return isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | UnicodeError)
+    return isinstance(
+        error,
+        aiohttp.ClientConnectorError
+        | aiohttp.ConnectionTimeoutError
+        | aiohttp.ClientHttpProxyError
+        | UnicodeError,
+    )
 
 
 def unreachable(error: BaseException) -> bool:
     """No connection, and not for want of trust: where a certificate is wrong, the backup host is no way out."""
     return never_connected(error) and not isinstance(
-        error, aiohttp.ClientSSLError | aiohttp.ClientConnectorCertificateError
+        error,
+        aiohttp.ClientSSLError | aiohttp.ClientConnectorCertificateError | aiohttp.ClientHttpProxyError,
     )
 
 
@@ -86,15 +108,20 @@ def _translated(call: Call, error: BaseException) -> FalError:
         return TransportError(
             f"the answer's headers are too large ({host}): {LIMITS_IN_WORDS}", retryable=False
         )
-    passing = not isinstance(error, aiohttp.ClientConnectorCertificateError)
-    return TransportError(_what_broke(error, host), retryable=passing)
+    return TransportError(_what_broke(call, error, host), retryable=_is_passing(error))
+
+
+def _is_passing(error: BaseException) -> bool:
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return error.status >= 500
+    return not isinstance(error, aiohttp.ClientConnectorCertificateError | Redirected)
 
 
 def _conceal(error: BaseException) -> None:
     """aiohttp's texts hold whole URLs; its values the headers that were sent, key and all, and a proxy's password.
     They would be in each traceback, and in whatever shows the `repr` of a cause."""
     if isinstance(error, aiohttp.ClientResponseError):
-        url = URL(without_query(str(error.request_info.real_url)), encoded=True)
+        url = URL(without_query(str(error.request_info.real_url)), encoded=True).with_user(None)
         error.request_info = aiohttp.RequestInfo(
             url, error.request_info.method, CIMultiDictProxy(CIMultiDict()), url
         )
@@ -108,7 +135,8 @@ def _conceal(error: BaseException) -> None:
 def _what_took_too_long(call: Call, error: BaseException, host: str) -> str:
     (silence, total), clock = call.limits, call.clock
     if never_connected(error):
-        return f"no connection to {host} within {call.timeouts.connect:g} s (Timeouts.connect)"
+        words = f"no connection to {host} within {call.timeouts.connect:g} s (Timeouts.connect)"
+        return words + _by_which_way(call)
     if clock is not None and clock.is_sending:
         return f"{host} took no more of the request for {clock.piece:g} s (Timeouts.first_byte)"
     if silence == total and call.request.operation in LONG:
@@ -118,17 +146,33 @@ def _what_took_too_long(call: Call, error: BaseException, host: str) -> str:
     return f"{host} was silent for {silence:g} s (Timeouts.first_byte)"
 
 
-def _what_broke(error: BaseException, host: str) -> str:
+def _by_which_way(call: Call) -> str:
+    """Through which proxy, or that one is named and not followed: of a connection that could not be had."""
+    route = call.route
+    if route.proxy is not None:
+        return f" through the proxy {route.host} ({route.named_by})"
+    return f" ({route.ignored} names a proxy, but trust_env is False)" if route.ignored else ""
+
+
+def _what_broke(call: Call, error: BaseException, host: str) -> str:
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         return "too many open files: lower max_connections= or raise the limit (`ulimit -n`)"
     if isinstance(error, aiohttp.ClientConnectorDNSError | UnicodeError):
-        return f"the name {host} can't be resolved: is the network up, and the host right?"
+        return (
+            f"the name {host} can't be resolved: is the network up, and the host right?{_by_which_way(call)}"
+        )
     if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError):
         return f"the certificate of {host} is not trusted: pass a context with ssl= for a private one"
     if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
         return f"no TLS connection to {host}: {type(error).__name__}"
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"no connection to {host}{_by_which_way(call)}: it answered {error.status}"
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return f"no connection to {host}{_by_which_way(call)}: {_os_words(error)}"
     if isinstance(error, aiohttp.ClientConnectorError):
-        return f"no connection to {host}: {_os_words(error)}"
+        return f"no connection to {host}: {_os_words(error)}{_by_which_way(call)}"
+    if isinstance(error, Redirected):
+        return f"{host} redirected the WebSocket: that is not followed"
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return f"{host} closed the connection without an answer"
     if isinstance(error, aiohttp.ClientPayloadError):

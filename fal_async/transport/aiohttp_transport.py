@@ -92,6 +92,7 @@ class AiohttpTransport(Transport):
         await self._prepare(call)
         if not self.pool.is_ours:
             await leave_quiet_ones(self.pool.http(), request)
+        call.route = self.pool.route_to(url)
         async with (
             self.pool.long_requests,
             connected(self.pool.http(), call, max_size=max_size, limit=connect_timeout) as raw,

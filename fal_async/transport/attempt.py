@@ -9,6 +9,7 @@ from fal_async.config import RetryPolicy, Timeouts
 from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
 from fal_async.protocol.retry import Patience
 from fal_async.transport.attempt_clock import AttemptClock
+from fal_async.transport.http_proxies import DIRECT, Route
 from fal_async.transport.progress import Progress
 
 LONG = frozenset({Operation.RUN, Operation.STREAM})
@@ -32,6 +33,7 @@ class Call:
         "policy",
         "progress",
         "request",
+        "route",
         "seen_id",
         "silence",
         "timeouts",
@@ -41,6 +43,7 @@ class Call:
         self, request: HttpRequest, policy: RetryPolicy, timeouts: Timeouts, progress: Progress | None = None
     ) -> None:
         self.request: HttpRequest = request
+        self.route: Route = DIRECT
         self.policy: RetryPolicy = policy
         self.timeouts: Timeouts = timeouts
         self.attempts: int = 0

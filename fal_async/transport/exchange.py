@@ -25,7 +25,6 @@ from fal_async.transport.aiohttp_errors import (
 )
 from fal_async.transport.attempt import Call
 from fal_async.transport.attempt_clock import AttemptClock
-from fal_async.transport.header_limits import HEADER_LIMITS
 from fal_async.transport.kept_connections import leave_quiet_ones
 from fal_async.transport.pool import Pool
 from fal_async.transport.request_body import body_of
@@ -112,7 +111,7 @@ class Exchange:
         """`first`: why the primary host was not reached, where this is the try on the backup host."""
         request = call.request
         headers, target = self._headers.addressed(request, url, call.headers)
-        http = self._pool.http()
+        http, call.route = self._pool.http(), self._pool.route_to(target)
         if not self._pool.is_ours:
             await leave_quiet_ones(http, request)
         # Only a body tells when it leaves: a request without one counts as sent, unless it surely was not.
@@ -126,9 +125,8 @@ class Exchange:
                 headers=headers,
                 timeout=_client_timeout(call.timeouts.connect, call.silence, self._pool.is_ours),
                 allow_redirects=False,
-                raise_for_status=False,  # whatever a borrowed session would do
-                middlewares=(sent_once,) if once else None,
-                **HEADER_LIMITS,
+                middlewares=(sent_once,) if once else (),
+                proxy=call.route.proxy,
             )
         except BrokenOff as broken:
             raise transport_error(call, broken.error) from broken.error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,9 +15,11 @@ from fal_async.closeable import SESSION_CLOSED
 from fal_async.config import PoolOptions
 from fal_async.errors import ConfigurationError, SessionStateError
 from fal_async.protocol.retry import RetryBudget
-from fal_async.transport._aiohttp_private import loop_of
+from fal_async.transport._aiohttp_private import default_proxy_of, loop_of, use_traces_of
+from fal_async.transport.aiohttp_errors import not_redirected
 from fal_async.transport.connection_limiter import ConnectionLimiter
 from fal_async.transport.header_limits import HEADER_LIMITS
+from fal_async.transport.http_proxies import Route, environment_route
 from fal_async.transport.kept_connections import QuietConnector
 
 _SHORT_REQUESTS = 100
@@ -31,14 +34,19 @@ class Pool:
     one for those that hold a connection for long (the rest). So a thousand direct runs don't keep a result waiting.
     """
 
-    def __init__(self, options: PoolOptions) -> None:
-        self._options = options
+    def __init__(self, options: PoolOptions, proxies: tuple[tuple[str, str], ...] = ()) -> None:
+        """`proxies`: the variables of the environment that name them."""
+        self._options, self._proxies = options, proxies
+        self._explicit = Route(proxy=options.http_proxy, named_by="http_proxy=")
+        self._follow_proxies = options.trust_env
         self._http: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.closed: bool = False
         self.is_ours: bool = options.client_session is None
         self.budget: RetryBudget = RetryBudget()
-        self.max_connections: int = options.max_connections or _affordable_connections()
+        self.max_connections: int = options.max_connections or min(
+            _affordable_connections(), _limit_of(options.client_session)
+        )
         short = min(_SHORT_REQUESTS, max(1, self.max_connections // 2))
         self.short_requests: ConnectionLimiter = ConnectionLimiter(short)
         # Of one connection there is but one place.
@@ -72,6 +80,12 @@ class Pool:
             raise SessionStateError("the borrowed client_session is closed")
         return self._http
 
+    def route_to(self, url: str) -> Route:
+        """Directly, or through which HTTP proxy. ConfigurationError where a variable names none."""
+        if self._explicit.proxy is not None:
+            return self._explicit
+        return environment_route(self._proxies, url, follow=self._follow_proxies)
+
     def check_loop(self) -> None:
         """SessionStateError in another loop than the one it was opened in. One that has ended can't close it."""
         loop = self._loop
@@ -93,13 +107,13 @@ class Pool:
         for response in tuple(self.being_read):
             response.close()  # whoever waits for more gets an error
         http, self._http, self._loop = self._http, None, None
-        if http is not None and self._options.client_session is None:
+        if http is not None:
             await http.close()
 
     def _open(self) -> aiohttp.ClientSession:
         options = self._options
         if options.client_session is not None:
-            return _checked(options.client_session)
+            return self._open_over(_checked(options.client_session))
         traces = _checked_traces(options.trace_configs)
         connector = QuietConnector(
             limit=self.max_connections,
@@ -107,16 +121,37 @@ class Pool:
             ssl=True if options.ssl is None else options.ssl,
             socket_factory=_socket_that_notices_a_dead_peer,
         )
-        return aiohttp.ClientSession(
-            connector=connector,
-            # Each request has limits of its own; a WebSocket has no other than these.
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-            cookie_jar=aiohttp.DummyCookieJar(),  # nothing in common between the tenants of one pool
-            trace_configs=traces,
-            trust_env=options.trust_env,
-            proxy=options.http_proxy,
-            **HEADER_LIMITS,
-        )
+        return _session_over(connector, trace_configs=traces)
+
+    def _open_over(self, borrowed: aiohttp.ClientSession) -> aiohttp.ClientSession:
+        """What is borrowed is the connections, the proxy and the traces. The rest of a borrowed session could send
+        a paid request twice (middlewares), or send passwords, headers or cookies to the hosts of files."""
+        session = _session_over(borrowed.connector, connector_owner=False)
+        use_traces_of(borrowed, session)
+        self._explicit = Route(proxy=default_proxy_of(borrowed), named_by="proxy= of the client_session")
+        self._follow_proxies = self._follow_proxies and borrowed.trust_env
+        weakref.finalize(self, session.detach)  # nobody has to close a session that only borrows
+        return session
+
+
+def _session_over(connector: aiohttp.BaseConnector | None, **options: Any) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=connector,
+        # Each request has limits of its own; a WebSocket has no other than these.
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+        cookie_jar=aiohttp.DummyCookieJar(),  # nothing in common between the tenants of one pool
+        trust_env=False,  # it would send the passwords of ~/.netrc, too: `Pool.route_to` knows the proxies
+        middlewares=(not_redirected,),  # of WebSockets; requests have theirs
+        **HEADER_LIMITS,
+        **options,
+    )
+
+
+def _limit_of(borrowed: Any) -> int:
+    """How many connections a borrowed session has: who waits for one within aiohttp waits without a limit."""
+    connector = borrowed.connector if isinstance(borrowed, aiohttp.ClientSession) else None
+    limits = () if connector is None else (connector.limit, connector.limit_per_host)
+    return min((limit for limit in limits if limit), default=_DEFAULT_CONNECTIONS)
 
 
 def _checked(borrowed: Any) -> aiohttp.ClientSession:

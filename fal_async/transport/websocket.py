@@ -16,7 +16,6 @@ from fal_async.protocol.api_errors import error_of
 from fal_async.protocol.http import HttpResponse
 from fal_async.protocol.origins import host_of
 from fal_async.protocol.realtime import BROKEN, NO_CODE, Disconnected
-from fal_async.transport._aiohttp_private import was_redirected
 from fal_async.transport.aiohttp_errors import FAILURES, transport_error
 from fal_async.transport.attempt import Call
 from fal_async.transport.response_body import lower_names
@@ -136,6 +135,7 @@ async def connected(
                         autoping=False,
                         max_msg_size=max_size,
                         timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_WAIT),
+                        proxy=call.route.proxy,
                     )
                 )
         except aiohttp.WSServerHandshakeError as error:
@@ -148,7 +148,4 @@ async def connected(
             raise TransportTimeoutError(words, endpoint_id=request.endpoint_id) from error
         except FAILURES as error:
             raise transport_error(call, error) from error
-        if was_redirected(raw):
-            words = f"{host_of(request.url)} redirected the WebSocket: that is not followed"
-            raise TransportError(words, retryable=False, endpoint_id=request.endpoint_id)
         yield raw

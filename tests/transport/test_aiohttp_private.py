@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 import fal_async.transport
 from fal_async.emulator import Emulator
@@ -16,12 +17,20 @@ def test_client_session_has_loop() -> None:
     assert "_loop" in aiohttp.ClientSession.ATTRS, "aiohttp renamed ClientSession._loop"
 
 
-async def test_client_websocket_response_has_response(emulator: Emulator) -> None:
-    url = f"{emulator.hosts.realtime}/fal-ai/fast-lcm-diffusion/realtime"
-    headers = {"Authorization": f"Key {emulator.key}"}
-    async with aiohttp.ClientSession() as http, http.ws_connect(url, headers=headers) as socket:
-        assert hasattr(socket, "_response"), "aiohttp renamed ClientWebSocketResponse._response"
-        assert not _aiohttp_private.was_redirected(socket)
+@pytest.mark.parametrize("name", ["_default_proxy", "_default_proxy_auth", "_trace_configs"])
+def test_client_session_has_its_proxy_and_its_traces(name: str) -> None:
+    assert name in aiohttp.ClientSession.ATTRS, f"aiohttp renamed ClientSession.{name}"
+
+
+@pytest.mark.filterwarnings("ignore:BasicAuth is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The 'proxy_auth' parameter is deprecated:DeprecationWarning")
+async def test_the_proxy_of_a_client_session_is_known_with_its_user() -> None:
+    async with aiohttp.ClientSession(proxy="http://a:1", proxy_auth=aiohttp.BasicAuth("me", "p@ss")) as http:
+        assert _aiohttp_private.default_proxy_of(http) == "http://me:p%40ss@a:1"
+    async with aiohttp.ClientSession(proxy="http://me:p%40ss@a:1") as http:
+        assert _aiohttp_private.default_proxy_of(http) == "http://me:p%40ss@a:1"
+    async with aiohttp.ClientSession() as http:
+        assert _aiohttp_private.default_proxy_of(http) is None
 
 
 async def test_a_connector_has_its_idle_connections_and_their_parsers(emulator: Emulator) -> None:

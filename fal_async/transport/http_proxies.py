@@ -1,0 +1,93 @@
+"""The HTTP proxies that the environment names, and which URLs go through which. Nothing else is read from there."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from ipaddress import ip_address, ip_network
+from urllib.parse import urlsplit
+
+import attrs
+
+from fal_async.config import is_proxy_url
+from fal_async.errors import ConfigurationError
+from fal_async.protocol.origins import origin_of
+
+
+@attrs.frozen(kw_only=True)
+class Route:
+    """How a request goes out."""
+
+    proxy: str | None = attrs.field(default=None, repr=False)  # its user and password are nobody's business
+    named_by: str = ""
+    """The option or the variable that names the proxy."""
+    ignored: str = ""
+    """A variable that names a proxy and is not followed."""
+
+    @property
+    def host(self) -> str:
+        """The proxy's host and port, fit for messages."""
+        return urlsplit(self.proxy or "").netloc.rpartition("@")[2]
+
+
+DIRECT = Route()
+
+
+def environment_route(variables: tuple[tuple[str, str], ...], url: str, *, follow: bool) -> Route:
+    """The proxy for `url`: HTTPS_PROXY for https and wss, HTTP_PROXY for http and ws, else ALL_PROXY.
+
+    None for what NO_PROXY names, and for this machine itself (localhost, 127.0.0.0/8, ::1): a proxy would look
+    for an emulator on its own machine. ConfigurationError where the variable names no HTTP proxy.
+    """
+    origin = origin_of(url) if variables else None
+    return DIRECT if origin is None else _route_to(variables, origin, follow)
+
+
+@lru_cache(maxsize=256)
+def _route_to(variables: tuple[tuple[str, str], ...], origin: str, follow: bool) -> Route:
+    named = {name.lower(): (name, value) for name, value in variables}
+    if _is_direct(origin, named.get("no_proxy", ("", ""))[1]):
+        return DIRECT
+    scheme = origin.partition("://")[0]
+    name, value = named.get(f"{scheme}_proxy") or named.get("all_proxy") or ("", "")
+    if not value:
+        return DIRECT
+    if not follow:
+        return Route(ignored=name)
+    url = value if "://" in value else f"http://{value}"
+    if not is_proxy_url(url):
+        raise ConfigurationError(
+            f"the environment variable {name} names no HTTP proxy: expected http://host:port (not SOCKS); "
+            "trust_env=False ignores it"
+        )
+    return Route(proxy=url, named_by=name)
+
+
+def _is_direct(origin: str, no_proxy: str) -> bool:
+    parts = urlsplit(origin)
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    if host == "localhost" or host.endswith(".localhost") or _is_within(host, "127.0.0.0/8", "::1/128"):
+        return True
+    return any(_names(entry, host, port) for entry in re.split(r"[,\s]+", no_proxy.lower()) if entry)
+
+
+def _names(entry: str, host: str, port: int) -> bool:
+    """Whether an entry of NO_PROXY means the host: `*`, a name with all its sub-domains, an address or a network
+    (`10.0.0.0/8`), each but the first two with a port or without."""
+    if entry == "*" or _is_within(host, entry):
+        return True
+    name, colon, number = entry.rpartition(":")
+    if colon and number.isdigit() and (":" not in name or name.endswith("]")):
+        if int(number) != port:
+            return False
+        entry = name
+    entry = entry.strip("[]").removeprefix("*").lstrip(".")
+    return bool(entry) and (host == entry or host.endswith(f".{entry}"))
+
+
+def _is_within(host: str, *networks: str) -> bool:
+    try:
+        address = ip_address(host)
+        return any(address in ip_network(network, strict=False) for network in networks)
+    except ValueError:
+        return False

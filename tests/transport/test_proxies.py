@@ -1,0 +1,212 @@
+"""HTTP proxies, of the environment and of `http_proxy=`: every kind of call follows them, without ~/.netrc."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+import fal_async
+from fal_async import ConfigurationError, Hosts, Session, TransportError
+from fal_async.emulator import Emulator
+from tests.emulator.certificates import client_side, server_side
+from tests.quick import ASK, LLM, ONCE, session_on
+from tests.servers.connect_proxy import connect_proxy
+from tests.servers.loopback import free_port, port_of
+from tests.servers.serving import listening
+
+ELSEWHERE = Hosts.local("http://fal.invalid")
+"""Where nothing is: only a proxy gets there. The emulator answers a proxy's requests as if it were the target."""
+
+
+@pytest.fixture(params=["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
+def through_the_environment(
+    request: pytest.FixtureRequest, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(request.param, emulator.url)
+
+
+async def _talk(fal: Session) -> None:
+    async with fal.realtime.connect("fal-ai/fast-lcm-diffusion") as connection:
+        await connection.send({"prompt": "x"})
+        assert await connection.recv()
+
+
+CALLS: Mapping[str, Callable[[Session], Awaitable[Any]]] = {
+    "run": lambda fal: fal.run(LLM, ASK),
+    "subscribe": lambda fal: fal.subscribe(LLM, ASK, poll_interval=0.01),
+    "stream": lambda fal: fal.stream(LLM, ASK).last(),
+    "realtime": _talk,
+    "verify_credentials": lambda fal: fal.verify_credentials(),
+}
+
+
+@pytest.mark.usefixtures("through_the_environment")
+@pytest.mark.parametrize("call", CALLS)
+async def test_a_session_follows_the_proxy_of_the_environment(emulator: Emulator, call: str) -> None:
+    async with Session(emulator.key, hosts=ELSEWHERE, retry=ONCE) as fal:
+        await CALLS[call](fal)
+    assert emulator.requests
+
+
+@pytest.mark.usefixtures("through_the_environment")
+async def test_a_shortcut_follows_the_proxy_of_the_environment(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAL_BASE_URL", "http://fal.invalid")
+    monkeypatch.setenv("FAL_KEY", emulator.key)
+    assert (await fal_async.run(LLM, ASK)).data
+    assert emulator.count("run") == 1
+
+
+async def test_a_proxy_that_is_set_later_is_followed_by_the_next_shortcut(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAL_BASE_URL", "http://fal.invalid")
+    monkeypatch.setenv("FAL_KEY", emulator.key)
+    with pytest.raises(TransportError, match="can't be resolved"):
+        await fal_async.run(LLM, ASK, retry=ONCE)
+    monkeypatch.setenv("HTTP_PROXY", emulator.url)
+    assert (await fal_async.run(LLM, ASK)).data
+
+
+async def test_an_emulator_on_this_machine_is_reached_past_the_proxy(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{free_port()}")
+    async with session_on(emulator, retry=ONCE) as fal:
+        assert (await fal.run(LLM, ASK)).data
+        await _talk(fal)
+    async with session_on(emulator, retry=ONCE, http_proxy=f"http://127.0.0.1:{free_port()}") as fal:
+        with pytest.raises(TransportError, match=r"through the proxy 127\.0\.0\.1:\d+ \(http_proxy=\)"):
+            await fal.run(LLM, ASK)
+
+
+@pytest.mark.parametrize("no_proxy", ["fal.invalid", ".invalid", "*"])
+async def test_what_no_proxy_names_goes_past_the_proxy(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, no_proxy: str
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", emulator.url)
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    async with Session(emulator.key, hosts=ELSEWHERE, retry=ONCE) as fal:
+        with pytest.raises(TransportError, match=r"fal\.invalid can't be resolved: is the network up"):
+            await fal.run(LLM, ASK)
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_proxies_that_are_not_followed_are_named_where_no_connection_can_be_had(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    monkeypatch.setenv("http_proxy", emulator.url)
+    async with Session(emulator.key, hosts=ELSEWHERE, retry=ONCE, trust_env=False) as fal:
+        with pytest.raises(TransportError, match=r"\(http_proxy names a proxy, but trust_env is False\)"):
+            await CALLS[call](fal.with_options(timeout=5))
+    assert emulator.requests == []
+
+
+async def test_a_variable_that_names_no_proxy_is_told_before_anything_is_sent(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://me:s3cret@127.0.0.1:1080")
+    async with Session(emulator.key, hosts=ELSEWHERE) as fal:
+        for call in (fal.run(LLM, ASK), _talk(fal)):
+            with pytest.raises(ConfigurationError, match="ALL_PROXY names no HTTP proxy") as caught:
+                await call
+            assert "s3cret" not in str(caught.value)
+    async with session_on(emulator) as fal:
+        assert (await fal.run(LLM, ASK)).data
+
+
+# A tunnel, as for https.
+
+
+@asynccontextmanager
+async def behind_a_proxy(
+    monkeypatch: pytest.MonkeyPatch, refuses: str = ""
+) -> AsyncIterator[tuple[Session, list[str]]]:
+    async with (
+        Emulator(speed=50, ssl=server_side()) as emulator,
+        connect_proxy(port_of(emulator.url), refuses) as proxy,
+    ):
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        async with Session(emulator.key, hosts=Hosts(backup=False), ssl=client_side(), retry=ONCE) as fal:
+            yield fal, proxy.asked
+
+
+@pytest.mark.parametrize("call", ["run", "subscribe", "stream", "realtime"])
+async def test_https_goes_through_a_tunnel_which_is_opened_with_the_proxys_user_and_never_with_the_key(
+    monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    async with behind_a_proxy(monkeypatch) as (fal, asked):
+        await CALLS[call](fal)
+    assert asked
+    for head in asked:
+        assert f"proxy-authorization: basic {base64.b64encode(b'me:s3cret').decode().lower()}" in head
+        assert head.startswith("connect ")
+        assert "emulator:key" not in head
+
+
+@pytest.mark.parametrize("call", ["run", "stream", "submit", "realtime"])
+async def test_a_proxy_that_refuses_is_named_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    calls: dict[str, Callable[[Session], Awaitable[Any]]] = {
+        **CALLS,
+        "submit": lambda fal: fal.queue.submit(LLM, ASK),
+    }
+    async with behind_a_proxy(monkeypatch, refuses="407 Proxy Authentication Required") as (fal, _):
+        with pytest.raises(TransportError) as caught:
+            await calls[call](fal)
+    assert "through the proxy 127.0.0.1:" in str(caught.value)
+    assert "(HTTPS_PROXY): it answered 407" in str(caught.value)
+    assert not caught.value.retryable
+    assert "s3cret" not in repr(caught.value.__cause__)
+
+
+# ~/.netrc.
+
+
+@pytest.fixture(params=["HOME", "NETRC"])
+def passwords_for_everybody(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / ".netrc"
+    netrc.write_text("default login somebody password n0t-for-you\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv(request.param, str(tmp_path if request.param == "HOME" else netrc))
+
+
+@pytest.mark.usefixtures("passwords_for_everybody")
+@pytest.mark.parametrize("borrowed", [False, True])
+async def test_no_password_of_netrc_leaves(emulator: Emulator, tmp_path: Path, borrowed: bool) -> None:
+    seen: list[Mapping[str, str]] = []
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        seen.append(request.headers)
+        return web.Response(body=b"picture", content_type="image/png")
+
+    async with (
+        listening(answer) as url,
+        aiohttp.ClientSession(trust_env=True) as lent,
+        session_on(emulator, trust_env=True, client_session=lent if borrowed else None) as fal,
+    ):
+        await fal.storage.download(f"{url}/x.png", tmp_path / "x.png")
+        for call in CALLS.values():
+            await call(fal)
+    assert "Authorization" not in seen[0]
+    sent = [request.headers.get("Authorization") for request in emulator.requests]
+    assert not [header for header in sent if header is not None and header.startswith("Basic")]
+
+
+@pytest.mark.usefixtures("passwords_for_everybody", "through_the_environment")
+async def test_a_proxy_is_sent_no_password_of_netrc(emulator: Emulator) -> None:
+    async with Session(emulator.key, hosts=ELSEWHERE) as fal:
+        await asyncio.gather(*(call(fal) for call in CALLS.values()))
+    assert all("Proxy-Authorization" not in request.headers for request in emulator.requests)
