@@ -29,3 +29,8 @@ async def call_back(function: Callable[..., Any] | None, *values: Any) -> None:
             answer = function(*values)
             if inspect.isawaitable(answer):
                 await answer
+
+
+async def awaited(value: Any) -> Any:
+    """What a function of the user's gave, async or not."""
+    return await value if inspect.isawaitable(value) else value

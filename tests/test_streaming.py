@@ -436,6 +436,60 @@ async def test_an_error_event_tells_what_it_says(fal: Session, emulator: Emulato
         assert caught.value.detail == (json.loads(data) if data.startswith("{") else data)
 
 
+FAILED_STEP = {
+    "type": "error",
+    "node_id": "upscale",
+    "message": "step upscale (request r-1) failed",
+    "error": {"status": 422, "body": {"detail": []}},
+}
+
+
+@pytest.mark.parametrize("output_type", [None, Number])
+async def test_a_failed_step_of_a_workflow_is_no_result(
+    fal: Session, emulator: Emulator, output_type: Any
+) -> None:
+    """Nothing follows it, so the last event would be taken for the result (protocol 15.2)."""
+
+    @emulator.endpoint("workflows/me/story")
+    async def story(_: Any) -> AsyncIterator[Any]:
+        yield {"type": "submit", "node_id": "upscale", "number": 1}
+        yield FAILED_STEP
+
+    with pytest.raises(StreamError, match="step upscale") as caught:
+        await fal.stream("workflows/me/story", output_type=output_type).last()
+    error = caught.value
+    assert (error.reason, error.detail, error.count) == ("error", FAILED_STEP, 1)
+    assert error.endpoint_id == "workflows/me/story/stream"
+    stream = fal.stream("workflows/me/story")
+    events = list[Any]()
+    with pytest.raises(StreamError):
+        await collect(stream, events)
+    assert [event["type"] for event in events] == ["submit"]
+
+
+async def test_the_events_of_a_workflow_are_values(fal: Session, emulator: Emulator) -> None:
+    sent = [
+        {"type": "submit"},
+        {"type": "completion", "output": {"type": "error"}},
+        {"type": "output", "output": 1},
+    ]
+
+    @emulator.endpoint("workflows/me/story")
+    async def story(_: Any) -> AsyncIterator[Any]:
+        for event in sent:
+            yield event
+
+    assert await values_of(fal.stream("workflows/me/story")) == sent
+
+
+async def test_what_another_model_calls_an_error_is_its_own_affair(fal: Session, emulator: Emulator) -> None:
+    @emulator.endpoint("me/critic")
+    async def critic(_: Any) -> AsyncIterator[Any]:
+        yield FAILED_STEP
+
+    assert await fal.stream("me/critic").last() == FAILED_STEP
+
+
 async def test_a_value_of_another_shape(fal: Session, emulator: Emulator) -> None:
     emulator.faults.add(Fault.missing("number", on="stream"))
     with pytest.raises(StreamError, match="number") as caught:

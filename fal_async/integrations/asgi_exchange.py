@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
+from fal_async.config import Timeouts
 from fal_async.integrations.disconnect import disconnected
 from fal_async.protocol.proxy.headers import too_large
 from fal_async.protocol.proxy.rules import Refusal
@@ -17,39 +18,59 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
-class RequestBody:
-    """The request's body, read as it is asked for; then the watch for the caller's leaving."""
+_AHEAD = 1024 * 1024
+"""Bytes of a body that are read before a connection is taken for it: most bodies are in them whole."""
+_SLOWEST = 64 * 1024
+"""Bytes per second: a large body on a slow line may take longer."""
+_MOST_SILENCE, _MOST_SECONDS = 60.0, 120.0
 
-    def __init__(self, receive: Receive, limit: int) -> None:
+
+class CallerLeft(Exception):
+    """In the middle of the body."""
+
+
+class RequestBody:
+    """The request's body, read as it is asked for; then the watch for the caller's leaving.
+
+    Refusal: it has more than `limit` bytes (413), or comes too slowly (408): nothing for half as long as
+    `timeouts.first_byte`, or not all of it within `timeouts.total` and a second for each 64 KiB.
+    """
+
+    def __init__(self, receive: Receive, limit: int, timeouts: Timeouts) -> None:
         self._receive, self._limit = receive, limit
+        # A stranger's body has limits in any case.
+        self._silence = (timeouts.first_byte or _MOST_SILENCE) / 2  # before it counts as fal's
+        self._seconds = timeouts.total or _MOST_SECONDS
+        self._began = asyncio.get_running_loop().time()
+        self._size = 0
+        self._ahead = bytearray()
         self._read = asyncio.Event()
         self.refusal: Refusal | None = None
+        """While it is passed on, when it can't be raised where it belongs."""
+
+    async def read_ahead(self) -> bytes | None:
+        """All of it, or None: it is larger than 1 MiB, and `chunks` gives it. Raises CallerLeft."""
+        while not self._read.is_set():
+            self._ahead += await self._next()
+            if len(self._ahead) > _AHEAD:
+                return None
+        return bytes(self._ahead)
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        size, more = 0, True
-        while more:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                self._read.set()
-                raise ConnectionError("the caller left")
-            size += len(message.get("body", b""))
-            if size > self._limit:
-                self.refusal = too_large(self._limit)
-                self._read.set()
-                raise ConnectionError("the body is too large")
-            more = message.get("more_body", False)
-            if message.get("body"):
-                yield message["body"]
-        self._read.set()
-
-    async def whole(self, limit: int) -> bytes:
-        """Refusal where it is larger than `limit`, too."""
-        body = b""
-        async for chunk in self.chunks():
-            body += chunk
-            if len(body) > limit:
-                raise too_large(limit)
-        return body
+        """What was read ahead and the rest. For aiohttp, a ConnectionError is the end of the connection."""
+        yield bytes(self._ahead)
+        self._ahead.clear()
+        try:
+            while not self._read.is_set():
+                if data := await self._next():
+                    yield data
+        except Refusal as refusal:
+            self.refusal = refusal
+            raise ConnectionError(refusal.reason) from None
+        except CallerLeft:
+            raise ConnectionError("the caller left") from None
+        finally:
+            self._read.set()
 
     async def gone(self) -> None:
         """Until the caller has left, or must not go on."""
@@ -57,13 +78,36 @@ class RequestBody:
         if self.refusal is None:
             await disconnected(self._receive)
 
+    async def _next(self) -> bytes:
+        try:
+            due = self._began + self._seconds + self._size / _SLOWEST
+            async with asyncio.timeout_at(min(due, asyncio.get_running_loop().time() + self._silence)):
+                message = await self._receive()
+        except TimeoutError:
+            raise Refusal(408, "the body came too slowly") from None
+        if message["type"] == "http.disconnect":
+            raise CallerLeft
+        data: bytes = message.get("body", b"")
+        self._size += len(data)
+        if self._size > self._limit:
+            raise too_large(self._limit)
+        if not message.get("more_body", False):
+            self._read.set()
+        return data
+
 
 class RawAnswer:
-    """What goes back. Once it has begun, nothing else can be said: the connection is then cut off."""
+    """What goes back. Once it has begun, nothing else can be said: the connection is then cut off.
+
+    ConnectionError: the caller takes nothing for `patience` seconds, and so holds a connection of the session's.
+    """
 
     def __init__(self, send: Send) -> None:
-        self._send = send
+        self._server_send = send
         self._begun = False
+        self.patience: float | None = None
+        self.ended: bool = False
+        """Whether all of it was handed to the server."""
 
     async def begin(self, status: int, headers: Mapping[str, str]) -> None:
         self._begun = True
@@ -75,6 +119,14 @@ class RawAnswer:
 
     async def end(self) -> None:
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        self.ended = True
+
+    async def _send(self, message: Message) -> None:
+        try:
+            async with asyncio.timeout(self.patience):
+                await self._server_send(message)
+        except TimeoutError:
+            raise ConnectionError("the caller does not read the answer") from None
 
     async def refuse(self, status: int, reason: str, headers: Mapping[str, str] | None = None) -> None:
         if self._begun:

@@ -24,10 +24,12 @@ from fal_async.errors import (
     ResultExpiredError,
     SessionStateError,
     StartTimeoutError,
+    SubmissionUncertainError,
     TransportTimeoutError,
     ValidationError,
     WebhookVerificationError,
 )
+from fal_async.integrations.json_values import plain
 
 _ANSWERS: Mapping[type[FalError], tuple[int, str]] = {
     ValidationError: (422, ""),  # in fal's words
@@ -39,6 +41,8 @@ _ANSWERS: Mapping[type[FalError], tuple[int, str]] = {
     ClientTimeoutError: (504, "The model did not answer in time"),
     TransportTimeoutError: (504, "The model did not answer in time"),
     RequestCancelledError: (409, "The request was cancelled"),
+    # 502 to 504 are sent again by many clients, fal's own among them (protocol 3.4): that would be paid twice.
+    SubmissionUncertainError: (500, "The request may have been taken: a repetition may be paid for twice"),
     SessionStateError: (503, "The service is not available now"),
     ConfigurationError: (500, "The request could not be made"),
     WebhookVerificationError: (401, "Not a valid delivery"),
@@ -52,6 +56,7 @@ _TOLD = (
     StartTimeoutError,
     ClientTimeoutError,
     RequestCancelledError,
+    SubmissionUncertainError,
     WebhookVerificationError,
 )
 """Errors whose names are for the caller. Others would tell of an empty balance or a wrong key."""
@@ -80,4 +85,5 @@ def answer_to(error: FalError) -> ErrorAnswer:
         body["errors"] = error.to_dict()["errors"]
     seconds = error.retry_after if isinstance(error, ApiError) else None
     headers = {} if seconds is None else {"Retry-After": str(math.ceil(seconds))}
-    return ErrorAnswer(status=status, body=body, headers=headers)
+    # What was wrong with an input can be a value that JSON can't carry.
+    return ErrorAnswer(status=status, body=plain(body), headers=headers)

@@ -5,13 +5,17 @@
 In FastAPI: `app.router.routes.append(...)` of the same. (`mount` answers under its path with a slash at the
 end: then that slash belongs into `proxyUrl`.) A client that is configured with `proxyUrl` sends each request
 here, with the true URL in a header (protocol 10). What may pass is decided in `protocol/proxy/` before
-anything is sent. Bodies stream through, both ways.
+anything is sent. Bodies stream through, both ways, but for the first MiB of a request's.
+
+A stranger can hold neither the connections that the application needs (all callers together have half of them),
+nor any of them by sending or reading slowly: `Timeouts.total` bounds a request's body (and a second more for each
+64 KiB; 408), `Timeouts.first_byte` the time in which nothing comes, or nothing is read. A caller that leaves during
+a submit has its job cancelled.
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import math
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -19,23 +23,24 @@ from typing import Any, cast
 
 import attrs
 
+from fal_async.callbacks import awaited
 from fal_async.config import Settings
 from fal_async.errors import ConfigurationError, FalError, RequestRef, SessionStateError
-from fal_async.integrations.asgi_exchange import RawAnswer, Receive, RequestBody, Scope, Send
+from fal_async.integrations.asgi_exchange import CallerLeft, RawAnswer, Receive, RequestBody, Scope, Send
 from fal_async.integrations.disconnect import finished_before
 from fal_async.integrations.error_answers import answer_to
+from fal_async.integrations.proxied_exchange import ProxiedExchange
 from fal_async.options import tags_header
 from fal_async.protocol.http import HttpRequest, Operation
 from fal_async.protocol.proxy.headers import (
     check_length,
     forwarded_headers,
-    returned_headers,
     target_values,
+    too_large,
 )
 from fal_async.protocol.proxy.rules import DEFAULT_MAX_PROXIED_BODY, ProxyRoute, ProxyRules, Refusal
 from fal_async.protocol.proxy.target import MAX_TOKEN_BODY, Target, checked_token_body, find_target
 from fal_async.session import Session
-from fal_async.transport import OpenResponse
 from fal_async.version import __version__
 
 logger: logging.Logger = logging.getLogger("fal_async")
@@ -149,13 +154,22 @@ class FalProxy:
             logger.warning("a proxied request failed: %s", error)
             fitting = answer_to(error)
             await answer.refuse(fitting.status, fitting.body["detail"], fitting.headers)
+        except OSError as error:  # not before: a time-out of ours is one, too
+            logger.info("the caller of a proxied request is gone: %s", error)
 
     async def _pass_on(self, scope: Scope, receive: Receive, answer: RawAnswer) -> None:
         call = _checked(scope, self.rules)
         await self._admit(_proxy_request(scope, call.target))
         session = _session_of(scope, self._session)
-        body = RequestBody(receive, self.rules.max_body)
-        work = asyncio.ensure_future(self._relay(session, call, body, answer))
+        timeouts = session.settings.timeouts
+        answer.patience = timeouts.first_byte
+        body = RequestBody(receive, self.rules.max_body, timeouts)
+        try:
+            request = await self._with_body(_request_of(call, session.settings), call, body)
+        except CallerLeft:
+            return
+        exchange = ProxiedExchange(session, call.target.route, request, answer)
+        work = asyncio.ensure_future(exchange.relay())
         finished = await finished_before(work, body.gone())
         if body.refusal is not None:
             raise body.refusal
@@ -165,32 +179,27 @@ class FalProxy:
     async def _admit(self, request: ProxyRequest) -> None:
         user: User = True
         if self._authorize is not None:
-            user = await _outcome(self._authorize(request))
+            user = await awaited(self._authorize(request))
             if not user:
                 raise Refusal(401, "not signed in")
-        seconds = None if self._limit is None else await _outcome(self._limit(request, user))
+        seconds = None if self._limit is None else await awaited(self._limit(request, user))
         if seconds is not None and seconds > 0:
             raise _TooMany(seconds)
 
-    async def _relay(self, session: Session, call: _Call, body: RequestBody, answer: RawAnswer) -> None:
-        request = await self._with_body(_request_of(call, session.settings), call, body)
-        timeouts = session.settings.timeouts
-        if call.target.route is ProxyRoute.RUN:  # a direct call is silent until the model is done
-            timeouts = attrs.evolve(timeouts, first_byte=timeouts.run)
-        async with session.transport.pass_through(request, timeouts=timeouts) as response:
-            await _return(response, answer)
-
     async def _with_body(self, request: HttpRequest, call: _Call, body: RequestBody) -> HttpRequest:
-        if call.target.route is ProxyRoute.TOKENS:
-            checked = checked_token_body(await body.whole(MAX_TOKEN_BODY), call.target, self.rules)
-            return attrs.evolve(request, body=checked)
-        if call.target.method == "GET" or call.length == 0:
-            await body.whole(0)
-            return request
-        if call.length is None:
-            return attrs.evolve(request, body=body.chunks)
-        headers = {**request.headers, "content-length": str(call.length)}
-        return attrs.evolve(request, headers=headers, body=body.chunks)
+        """Read as far as 1 MiB before a connection is taken: who sends slowly holds none."""
+        whole = await body.read_ahead()
+        target = call.target
+        if target.route is ProxyRoute.TOKENS:
+            if whole is None or len(whole) > MAX_TOKEN_BODY:
+                raise too_large(MAX_TOKEN_BODY)
+            return attrs.evolve(request, body=checked_token_body(whole, target, self.rules))
+        if target.method == "GET" and whole != b"":
+            raise too_large(0)
+        if whole is not None:
+            return attrs.evolve(request, body=whole or None)
+        length = {} if call.length is None else {"content-length": str(call.length)}
+        return attrs.evolve(request, headers={**request.headers, **length}, body=body.chunks)
 
 
 class _TooMany(Refusal):
@@ -252,25 +261,12 @@ def _proxy_request(scope: Scope, target: Target) -> ProxyRequest:
 
 
 def _session_of(scope: Scope, given: Session | None) -> Session:
-    session = given or scope.get("state", {}).get("fal")
+    state = scope.get("state", {})
+    session = given or state.get("fal")
     if session is None:
         raise SessionStateError("no session: give FalProxy one, or the application lifespan=fal_lifespan()")
+    handler, users = asyncio.current_task(), state.get("fal_users")
+    if users is not None and handler is not None:  # the lifespan waits until it has cancelled what it must
+        users.add(handler)
+        handler.add_done_callback(users.discard)
     return cast("Session", session)
-
-
-async def _outcome(value: Any) -> Any:
-    return await value if inspect.isawaitable(value) else value
-
-
-async def _return(response: OpenResponse, answer: RawAnswer) -> None:
-    """Status, the headers on the list, and the body piece by piece."""
-    if 300 <= response.status < 400:
-        raise Refusal(502, "fal redirected the request, which is not followed")
-    if response.status == 401:
-        # The caller can do nothing about a key that it does not know.
-        logger.error("fal refused the key of the proxy's session")
-        raise Refusal(502, "the proxy's credentials were refused")
-    await answer.begin(response.status, returned_headers(response.headers))
-    async for chunk in response.chunks():
-        await answer.write(chunk)
-    await answer.end()

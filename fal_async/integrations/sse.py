@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-import logging
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, MutableMapping
 from typing import Any, cast
 
@@ -14,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from fal_async.errors import ConfigurationError
-from fal_async.integrations.disconnect import CLEANUP_LIMIT, disconnected, end_tasks, finished_before
+from fal_async.integrations.disconnect import cancel_abandoned, disconnected, end_tasks, finished_before
 from fal_async.integrations.sse_events import (
     KEEP_ALIVE,
     LastEvent,
@@ -24,11 +23,12 @@ from fal_async.integrations.sse_events import (
 )
 from fal_async.queue import RequestHandle
 
-logger: logging.Logger = logging.getLogger("fal_async")
 Source = RequestHandle | AsyncIterable[Any]
 _MEDIA_TYPE = "text/event-stream"
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 """The second one: a proxy that buffers would hold the events back."""
+_UNREAD_LIMIT = 60.0
+"""Seconds that an event may wait for a browser that reads nothing, once all buffers on the way are full."""
 
 
 async def sse_response(
@@ -63,7 +63,12 @@ async def sse_response(
     if seen is not None and seen.ended:
         return Response(status_code=204)  # tells EventSource to stop reconnecting
     found = await _source(source, resume, seen)
-    return _EventsResponse(found, logs=logs, cancel_on_disconnect=cancel_on_disconnect, keep_alive=keep_alive)
+    events = (
+        events_of_request(found, logs=logs, seen=seen)
+        if isinstance(found, RequestHandle)
+        else events_of_stream(found)
+    )
+    return _EventsResponse(found, events, cancel_on_disconnect=cancel_on_disconnect, keep_alive=keep_alive)
 
 
 async def _source(source: Any, resume: Callable[[str], Any] | None, seen: LastEvent | None) -> Source:
@@ -83,14 +88,16 @@ async def _source(source: Any, resume: Callable[[str], Any] | None, seen: LastEv
 
 
 class _EventsResponse(StreamingResponse):
-    def __init__(self, source: Source, *, logs: bool, cancel_on_disconnect: bool, keep_alive: float) -> None:
+    def __init__(
+        self,
+        source: Source,
+        events: AsyncGenerator[bytes, None],
+        *,
+        cancel_on_disconnect: bool,
+        keep_alive: float,
+    ) -> None:
         self._source = source
         self._handle = source if isinstance(source, RequestHandle) else None
-        events = (
-            events_of_request(source, logs=logs)
-            if isinstance(source, RequestHandle)
-            else events_of_stream(source)
-        )
         super().__init__(events, headers=_HEADERS, media_type=_MEDIA_TYPE)
         self._events: AsyncGenerator[bytes, None] = events
         self._keep_alive = keep_alive
@@ -134,21 +141,18 @@ class _EventsResponse(StreamingResponse):
         """The browser left, the server stops, or the relay broke: nobody will look at the result."""
         if self._handle is None or self._told_all or not self._cancel_on_disconnect:
             return
-        cancel = asyncio.ensure_future(self._handle.cancel())
-        done, _ = await asyncio.wait((cancel,), timeout=CLEANUP_LIMIT)
-        if not done:
-            await end_tasks(cancel)
-        elif cancel.exception() is not None:
-            logger.warning("an abandoned request could not be cancelled: %s", cancel.exception())
+        await cancel_abandoned(self._handle)
 
 
 def _telling_who_left(send: Send) -> Send:
-    """Some servers say so by an OSError of `send` (ASGI 2.4), before `receive` does."""
+    """Some servers say so by an OSError of `send` (ASGI 2.4), before `receive` does. Who reads nothing for a minute
+    counts as one that left: he would hold a connection of the session's for as long as he likes."""
 
     async def told(message: MutableMapping[str, Any]) -> None:
         try:
-            await send(message)
-        except OSError as error:
+            async with asyncio.timeout(_UNREAD_LIMIT):
+                await send(message)
+        except OSError as error:  # the time-out is one
             raise ClientDisconnect from error
 
     return told

@@ -161,7 +161,10 @@ def webhook_route(
 
 
 async def _take_delivery(receiver: WebhookReceiver, request: Request, client: str | None) -> Response:
-    body = await _limited_body(request, receiver.verifier.max_body)
+    try:
+        body = await _limited_body(request, receiver.verifier.max_body)
+    except ClientDisconnect:
+        return Response(status_code=CLIENT_GONE)
     if body is None:
         return JSONResponse({"detail": "Too large"}, 413)
     try:

@@ -90,7 +90,16 @@ def meaning_of(event: ServerSentEvent | str) -> Meaning:
     return Meaning.END if data == _DONE else Meaning.VALUE
 
 
-def error_detail(data: str) -> Any:
+def is_workflow(endpoint_id: str | None) -> bool:
+    return endpoint_id is not None and endpoint_id.startswith("workflows/")
+
+
+def is_failed_step(event: Any) -> bool:
+    """Of a workflow's stream, where no event follows it (protocol 15.2). Elsewhere it is a model's own affair."""
+    return isinstance(event, dict) and event.get("type") == "error"
+
+
+def error_detail(data: str | bytes) -> Any:
     try:
         return decode_json(data)
     except ValueError:

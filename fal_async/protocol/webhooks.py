@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from fal_async.errors import ResponseDecodeError, WebhookVerificationError
+from fal_async.errors import ConfigurationError, ResponseDecodeError, WebhookVerificationError
 
 TOLERANCE = 300.0
 """Seconds that a signed timestamp may be off, either way (8.3)."""
@@ -48,11 +48,12 @@ _KEY = re.compile(r"[A-Za-z0-9_-]{43}")
 class HeaderItems(Protocol):
     """A mapping, and what servers have in its place: `items()` gives pairs."""
 
-    def items(self) -> Iterable[tuple[str, str]]: ...
+    def items(self) -> Iterable[tuple[str, Any]]: ...
 
 
 HeaderFields = HeaderItems | Iterable[tuple[str | bytes, str | bytes]]
-"""A mapping, or pairs as ASGI gives them: then a header that came twice is seen."""
+"""A mapping, or pairs as ASGI gives them: then a header that came twice is seen. A mapping's values may be lists of
+texts, as gateways give them, and None for a header that is missing."""
 SignatureCheck = Callable[[bytes, bytes, bytes], bool]
 """`(public key, signature, message)`: whether the Ed25519 signature holds."""
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -69,18 +70,17 @@ class SignedHeaders:
 
 
 def read_headers(headers: HeaderFields) -> SignedHeaders:
-    """Names in any case. WebhookVerificationError where one of the four is missing, doubled or malformed."""
+    """Names in any case. WebhookVerificationError where one of the four is missing, doubled or malformed;
+    ConfigurationError where these are no headers."""
     found: dict[str, str] = {}
-    pairs: Iterable[tuple[str | bytes, str | bytes]] = (
-        headers.items() if hasattr(headers, "items") else headers
-    )
-    for name, value in pairs:
+    for name, value in _pairs(headers):
         key = _text(name).lower()
-        if key not in _FORMS:
+        values = value if isinstance(value, list | tuple) else () if value is None else (value,)
+        if key not in _FORMS or not values:
             continue
-        if key in found:
+        if key in found or len(values) > 1:
             raise WebhookVerificationError(f"the header {key} came more than once")
-        found[key] = _text(value)
+        found[key] = _text(values[0])
     for key, form in _FORMS.items():
         if key not in found:
             raise WebhookVerificationError(f"the header {key} is missing")
@@ -92,6 +92,16 @@ def read_headers(headers: HeaderFields) -> SignedHeaders:
         timestamp=int(found[_TIMESTAMP]),
         signature=bytes.fromhex(found[_SIGNATURE]),
     )
+
+
+def _pairs(headers: Any) -> Iterable[tuple[Any, Any]]:
+    try:
+        pairs = headers.items() if callable(getattr(headers, "items", None)) else headers
+        return [(name, value) for name, value in pairs]
+    except Exception:  # whatever an object raises that is none of these
+        raise ConfigurationError(
+            f"headers is a {type(headers).__name__}: expected a mapping, or pairs of names and values"
+        ) from None
 
 
 def check_time(signed: SignedHeaders, now: float, tolerance: float = TOLERANCE) -> None:
@@ -107,9 +117,9 @@ def check_time(signed: SignedHeaders, now: float, tolerance: float = TOLERANCE) 
 def message_of(signed: SignedHeaders, body: bytes) -> bytes:
     """What was signed: four lines, no final line feed, the body as the hex of its SHA-256 (8.3)."""
     digest = hashlib.sha256(body).hexdigest()
-    # "surrogateescape" keeps this total: such text was never signed by anybody.
+    # "surrogatepass" keeps this total: such text was never signed by anybody.
     lines = (signed.request_id, signed.user_id, str(signed.timestamp), digest)
-    return "\n".join(lines).encode("utf-8", "surrogateescape")
+    return "\n".join(lines).encode("utf-8", "surrogatepass")
 
 
 def is_signed(message: bytes, signature: bytes, keys: Sequence[bytes], check: SignatureCheck) -> bool:
@@ -202,12 +212,15 @@ def is_sender(address: str, ranges: Iterable[Network]) -> bool:
 def _decoded(body: bytes, what: str) -> dict[str, Any]:
     try:
         document = json.loads(body)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, TypeError, RecursionError) as error:  # a function of the user's may give it
         raise ResponseDecodeError(f"{what} is no JSON") from error
     if not isinstance(document, dict):
         raise ResponseDecodeError(f"{what} is no JSON object")
     return document
 
 
-def _text(value: str | bytes) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else value
+def _text(value: Any) -> str:
+    """An empty text, which no header may be, for what is neither."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value).decode("latin-1")
+    return value if isinstance(value, str) else ""

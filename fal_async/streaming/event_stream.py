@@ -32,6 +32,8 @@ from fal_async.protocol.streaming import (
     check_idle_timeout,
     error_detail,
     error_message,
+    is_failed_step,
+    is_workflow,
     meaning_of,
     raw_decode,
 )
@@ -69,11 +71,11 @@ class EventStream(Generic[T]):
             async for event in stream: ...
 
     Values are decoded JSON, or `output_type` built from it; chunks of bytes where the model sends no events.
-    Empty events are passed over; `[DONE]` ends the stream; an event of type `error` is a `StreamError`.
+    Empty events are passed over; `[DONE]` ends the stream; an event of type `error` is a `StreamError`, and so is
+    the failed step of a workflow (protocol 15.2), with the event as its `detail`.
 
-    Leaving the loop, or the block, closes the connection at once, and so does cancelling: a model that
-    notices stops. A stream can't be taken up again, and is never sent again once an answer has begun.
-    One task at a time may read.
+    Leaving the loop, or the block, closes the connection at once, and so does cancelling: a model that notices
+    stops. A stream can't be taken up again, and is never sent again once an answer has begun. One task may read.
 
     Attributes:
         endpoint_id: with its path; None before it has begun.
@@ -93,7 +95,7 @@ class EventStream(Generic[T]):
         self._output_type: Any = None
         self._exits = contextlib.AsyncExitStack()
         self._source: StreamSource | None = None
-        self._opening = self._closed = self._in_block = False
+        self._opening = self._closed = self._in_block = self._is_plain = False
         self._ended = self._cancelled = False  # by the model, in order; by whoever waited
         self._failure: FalError | None = None
         self._kept = Kept()
@@ -171,6 +173,7 @@ class EventStream(Generic[T]):
     async def _open(self) -> StreamSource:
         made = await self.begin()
         self.endpoint_id, self._output_type = made.request.endpoint_id, made.output_type
+        self._is_plain = made.output_type is None and not is_workflow(self.endpoint_id)
         # Until it begins, the model may be waiting for a runner, as with a direct run.
         patient = attrs.evolve(made.settings.timeouts, first_byte=made.settings.timeouts.run)
         opening = made.transport.open(made.request, timeouts=patient, retry=made.retry)
@@ -217,7 +220,7 @@ class EventStream(Generic[T]):
                 value: Any
                 ready = () if self._source is None else self._source.ready
                 item = ready.popleft() if ready else await self._next_item()
-                if type(item) is str and self._output_type is None and item not in MARKS:
+                if type(item) is str and self._is_plain and item not in MARKS:
                     # Nearly every event of nearly every stream, and a stream may bring 100,000 of them.
                     try:
                         value, end = raw_decode(item)
@@ -244,7 +247,7 @@ class EventStream(Generic[T]):
             shorten(error)
             raise
 
-    async def _end(self, meaning: Meaning, data: str) -> None:
+    async def _end(self, meaning: Meaning, data: str | bytes) -> None:
         await self.aclose()
         if meaning is Meaning.ERROR:
             detail = error_detail(data)
@@ -255,6 +258,8 @@ class EventStream(Generic[T]):
     async def _decoded(self, data: str | bytes) -> Any:
         try:
             value = data if isinstance(data, bytes) else decode_json(data)
+            if is_workflow(self.endpoint_id) and is_failed_step(value):
+                await self._end(Meaning.ERROR, data)
             return value if self._output_type is None else structure(value, self._output_type)
         except (ValueError, ResponseDecodeError) as error:
             await self.aclose()

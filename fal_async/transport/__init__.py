@@ -116,7 +116,8 @@ class Transport(Protocol):
     ) -> AbstractAsyncContextManager[OpenResponse]:
         """One attempt, and whatever it is answered, to be read in pieces: for a proxy, which only passes on.
 
-        Nothing is retried, no redirect is followed, no status becomes an error. Limits as in `open`.
+        Nothing is retried, no redirect is followed, no status becomes an error. Limits as in `open`. All that are
+        passed through share a part of the connections. SubmissionUncertainError: fal may have taken a paid request.
         """
         raise _missing(self, "pass_through")
 

@@ -11,11 +11,12 @@ import aiohttp
 
 from fal_async.auth.credentials import KeySource
 from fal_async.config import RetryPolicy, Settings, Timeouts
-from fal_async.errors import FalError
+from fal_async.errors import FalError, TransportError
 from fal_async.protocol.api_errors import error_of
-from fal_async.protocol.http import HttpRequest, HttpResponse, Operation, handshake_request
+from fal_async.protocol.http import PAID, HttpRequest, HttpResponse, Operation, handshake_request
 from fal_async.transport import Transport
 from fal_async.transport.attempt import LONG, Call
+from fal_async.transport.connection_limiter import ConnectionLimiter
 from fal_async.transport.exchange import Exchange
 from fal_async.transport.kept_connections import leave_quiet_ones
 from fal_async.transport.pool import Pool
@@ -71,9 +72,10 @@ class AiohttpTransport(Transport):
     ) -> AsyncIterator[AiohttpOpenResponse]:
         call = self._call_in_pieces(request, timeouts, None, None)
         await self._prepare(call)
-        response = await self._on_a_long_place(self._exchange.passed_on, call)
-        async with self._kept_open(call, response) as opened:
-            yield opened
+        async with _place(self.pool.passed_through, call.timeouts.total):
+            response = await self._on_a_long_place(self._passed_on, call)
+            async with self._kept_open(call, response) as opened:
+                yield opened
 
     @contextlib.asynccontextmanager
     async def websocket(
@@ -94,7 +96,7 @@ class AiohttpTransport(Transport):
             await leave_quiet_ones(self.pool.http(), request)
         call.route = self.pool.route_to(url)
         async with (
-            self.pool.long_requests,
+            _place(self.pool.long_requests, call.timeouts.run),
             connected(self.pool.http(), call, max_size=max_size, limit=connect_timeout) as raw,
         ):
             socket = AiohttpWebSocket(raw, heartbeat)
@@ -146,7 +148,8 @@ class AiohttpTransport(Transport):
             await self._prepare(call)
             places = self.pool.long_requests if holds else self.pool.short_requests
             # A new key must not grow old in the row, as the refused one may have.
-            await places.acquire(first=call.goes_first)
+            patience = call.timeouts.run if holds else call.timeouts.total
+            await places.acquire(first=call.goes_first, patience=patience)
             try:
                 response = await self._exchange.whole_answer(call)
             finally:
@@ -176,11 +179,19 @@ class AiohttpTransport(Transport):
             raise await error_of_open(call, response, self.pool, self._settings.max_answer)
         return response
 
+    async def _passed_on(self, call: Call) -> aiohttp.ClientResponse:
+        try:
+            return await self._exchange.passed_on(call)
+        except TransportError as error:
+            if call.progress.sent and call.request.operation in PAID:
+                raise call.progress.may_be_taken(call.request, error.message) from error
+            raise
+
     async def _on_a_long_place(
         self, begin: Callable[[Call], Awaitable[aiohttp.ClientResponse]], call: Call
     ) -> aiohttp.ClientResponse:
         """The place is kept with the answer, until `_kept_open` gives it back."""
-        await self.pool.long_requests.acquire(first=call.goes_first)
+        await self.pool.long_requests.acquire(first=call.goes_first, patience=call.timeouts.run)
         try:
             return await begin(call)
         except BaseException:
@@ -196,3 +207,12 @@ class AiohttpTransport(Transport):
         finally:
             response.close()
             self.pool.long_requests.release()
+
+
+@contextlib.asynccontextmanager
+async def _place(places: ConnectionLimiter, patience: float | None) -> AsyncIterator[None]:
+    await places.acquire(patience=patience)
+    try:
+        yield
+    finally:
+        places.release()

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import math
 from collections import deque
 from itertools import takewhile
 from types import TracebackType
+
+from fal_async.errors import TransportTimeoutError
+
+logger: logging.Logger = logging.getLogger("fal_async")
 
 _NEWCOMERS_WAIT = 0.5
 """Seconds. Opening a connection costs as much as a whole request on one that is there."""
@@ -18,25 +24,32 @@ class ConnectionLimiter:
     The first `eager` places are given at once. Above them a new request waits up to 0.5 s for a place (and so
     for an open connection) that is released, and longer while these are released at the rate of demand: a
     thousand quick calls share a hundred connections, while a thousand long ones soon have one each.
+
+    `what` names the connections in errors and warnings; the latter come where a request waits for `word_after` s.
     """
 
-    def __init__(self, limit: int, eager: int | None = None) -> None:
-        self._limit = limit
+    def __init__(
+        self, limit: int, eager: int | None = None, *, what: str = "", word_after: float = 30.0
+    ) -> None:
+        self._limit, self._what, self._word_after = limit, what or f"{limit} connections", word_after
         self._eager = limit if eager is None else min(eager, limit)
         self._taken = 0
         self._waiting: deque[tuple[float, asyncio.Future[None]]] = deque()
         self._freed = 0  # and handed on, since the last look
         self._look_is_due = False
+        self._moved_at = self._said_at = -math.inf
 
     @property
     def taken(self) -> int:
         """Places that are held now."""
         return self._taken
 
-    async def acquire(self, *, first: bool = False) -> None:
+    async def acquire(self, *, first: bool = False, patience: float | None = None) -> None:
         """Take a place. A cancelled wait takes none.
 
         `first`: before all that wait. For a request that was served already, and comes again with another key.
+        `patience`: seconds; TransportTimeoutError where no place at all gets free for so long. A long row that
+        moves is no error.
         """
         if self._taken < self._eager and not self._waiting:
             self._taken += 1
@@ -49,11 +62,42 @@ class ConnectionLimiter:
             self._waiting.append((loop.time(), turn))
         self._look_later(loop)
         try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            await self._until(turn, loop, math.inf if patience is None else patience)
+        except BaseException:
+            if turn.done():
                 self.release()  # the turn had come in the same step: somebody else gets it
+            turn.cancel()
             raise
+
+    async def _until(
+        self, turn: asyncio.Future[None], loop: asyncio.AbstractEventLoop, patience: float
+    ) -> None:
+        began = loop.time()
+        say_at = began + self._word_after
+        while not turn.done():
+            now, give_up_at = loop.time(), max(began, self._moved_at) + patience
+            if now >= give_up_at:
+                raise TransportTimeoutError(
+                    f"waited {now - began:.0f} s for one of {self._what}, and none gets free: "
+                    "raise max_connections="
+                )
+            if now >= say_at:
+                self._say(now)
+                say_at = now + self._word_after
+            await asyncio.wait((turn,), timeout=min(give_up_at, say_at) - now)
+
+    def _say(self, now: float) -> None:
+        """Once for all that wait."""
+        if now - self._said_at < self._word_after:
+            return
+        self._said_at = now
+        waiting = [since for since, turn in self._waiting if not turn.done()]
+        logger.warning(
+            "%d requests wait for one of %s, the first for %.0f s: raise max_connections= if that is too long",
+            len(waiting),
+            self._what,
+            now - min(waiting, default=now),
+        )
 
     async def __aenter__(self) -> None:
         await self.acquire()
@@ -90,6 +134,7 @@ class ConnectionLimiter:
             _, turn = self._waiting.popleft()
             if not turn.done():  # else cancelled while it waited
                 self._taken += 1
+                self._moved_at = turn.get_loop().time()
                 turn.set_result(None)
                 return True
         return False

@@ -48,16 +48,23 @@ class Pool:
             _affordable_connections(), _limit_of(options.client_session)
         )
         short = min(_SHORT_REQUESTS, max(1, self.max_connections // 2))
-        self.short_requests: ConnectionLimiter = ConnectionLimiter(short)
+        long = max(1, self.max_connections - short)
+        self.short_requests: ConnectionLimiter = self._limiter(short, "short requests")
         # Of one connection there is but one place.
         self.long_requests: ConnectionLimiter = (
             self.short_requests
             if self.max_connections == 1
-            else ConnectionLimiter(self.max_connections - short, eager=_EAGER)
+            else self._limiter(long, "long requests", eager=_EAGER)
         )
+        self.passed_through: ConnectionLimiter = self._limiter(max(1, long // 2), "a proxy's callers")
+        """Half of the long requests' places: strangers can't take all that the application needs."""
         self.being_read: set[aiohttp.ClientResponse] = set()
-        self.max_streams: int = max(1, (self.max_connections - short) // 2)
+        self.max_streams: int = max(1, long // 2)
         """Status streams that may hold a connection: half of the long requests' places."""
+
+    def _limiter(self, limit: int, whose: str, eager: int | None = None) -> ConnectionLimiter:
+        what = f"max_connections={self.max_connections} connections ({limit} are for {whose})"
+        return ConnectionLimiter(limit, eager, what=what)
 
     @property
     def is_open(self) -> bool:

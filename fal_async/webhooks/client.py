@@ -49,7 +49,9 @@ class Webhooks:
             raise ConfigurationError("check_address: give the verifier that you pass a fetch_ranges instead")
         if verifier is None:
             verifier = self.make_verifier(check_address=True) if check_address else self.verifier
-        self.receiver = WebhookReceiver(url, verifier, on_event=on_event, store=store or MemoryStore())
+        self.receiver = WebhookReceiver(
+            url, verifier, on_event=on_event, store=MemoryStore() if store is None else store
+        )
         return self.receiver
 
     def receiver_for(self, webhook_url: str | None) -> WebhookReceiver:

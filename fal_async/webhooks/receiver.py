@@ -8,7 +8,8 @@ import enum
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 
-from fal_async.callbacks import call_back
+from fal_async.callbacks import awaited, call_back
+from fal_async.errors import ConfigurationError
 from fal_async.protocol.options import check_webhook_url
 from fal_async.protocol.webhook_events import WebhookEvent
 from fal_async.protocol.webhooks import HeaderFields
@@ -86,6 +87,11 @@ class WebhookReceiver:
         self.url: str = check_webhook_url(url)
         self.verifier: WebhookVerifier = verifier
         self.arrivals: Arrivals = Arrivals()
+        if on_event is not None and not callable(on_event):
+            raise ConfigurationError(f"on_event is a {type(on_event).__name__}: expected a function")
+        missing = [name for name in ("claim", "done", "release") if not callable(getattr(store, name, None))]
+        if missing:
+            raise ConfigurationError(f"store is a {type(store).__name__}, without {', '.join(missing)}()")
         self.on_event: EventCallback | None = on_event
         self._store = store
 
@@ -101,17 +107,32 @@ class WebhookReceiver:
         other error, and fal comes again. What `on_event` raises is raised here, and the event is not done.
         """
         event = await self.verifier.verify(headers, body, client=client)
-        claim = await self._store.claim(event.request_id)
+        claim = await self._claim(event.request_id)
         if claim is not Claim.NEW:
             logger.debug("webhook of request %s: %s", event.request_id, claim)
             return Receipt.DUPLICATE if claim is Claim.DONE else Receipt.BUSY
         try:
             await self._handle(event)
         except BaseException:
-            await self._store.release(event.request_id)
+            await self._release(event.request_id)
             raise
-        await self._store.done(event.request_id)
+        await awaited(self._store.done(event.request_id))
         return Receipt.HANDLED
+
+    async def _claim(self, key: str) -> Claim:
+        said = await awaited(self._store.claim(key))
+        try:
+            return Claim(said)
+        except ValueError:
+            raise ConfigurationError(
+                f"store.claim() gave a {type(said).__name__}: expected a Claim"
+            ) from None
+
+    async def _release(self, key: str) -> None:
+        try:
+            await awaited(self._store.release(key))
+        except Exception as error:  # why the event was not handled is the error that counts
+            logger.warning("webhook of request %s: its store could not release it: %r", key, error)
 
     async def _handle(self, event: WebhookEvent) -> None:
         if not await self.arrivals.take(event):

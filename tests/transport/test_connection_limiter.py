@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fal_async import Session
+from fal_async import RetryPolicy, Session, Timeouts, TransportTimeoutError
 from fal_async.emulator import Emulator, JobContext
 from fal_async.transport.connection_limiter import ConnectionLimiter
 from tests.quick import ASK, GATE, LLM, gate_at, session_on
@@ -129,3 +129,62 @@ async def test_one_connection_has_one_place_for_requests_of_every_kind(emulator:
         assert not asked.done()
         gate.open()
         await asyncio.gather(running, asked)
+
+
+async def test_a_wait_ends_with_an_error_where_no_place_gets_free() -> None:
+    lane = ConnectionLimiter(1, what="max_connections=1 connections")
+    await lane.acquire()
+    with pytest.raises(
+        TransportTimeoutError, match="for one of max_connections=1 connections, and none"
+    ) as told:
+        await lane.acquire(patience=0.01)
+    assert told.value.retryable
+    lane.release()
+    await lane.acquire(patience=0.0)  # the place is not lost to who gave up
+    assert lane.taken == 1
+
+
+async def test_a_long_row_that_moves_is_no_error() -> None:
+    """Together they wait many times the patience of each, but a place gets free before that has passed."""
+    lane, patience = ConnectionLimiter(1), 2.0
+
+    async def visit() -> None:
+        await lane.acquire(patience=patience)
+        await asyncio.sleep(0.1)
+        lane.release()
+
+    await asyncio.gather(*(visit() for _ in range(25)))
+    assert lane.taken == 0
+
+
+async def test_those_that_wait_long_are_said_once_with_the_way_out(caplog: pytest.LogCaptureFixture) -> None:
+    lane = ConnectionLimiter(1, what="max_connections=1 connections", word_after=0.01)
+    await lane.acquire()
+    waiting = [asyncio.create_task(lane.acquire()) for _ in range(3)]
+    async with asyncio.timeout(5):
+        while not caplog.messages:
+            await asyncio.sleep(0.01)
+    assert caplog.messages[0].startswith(
+        "3 requests wait for one of max_connections=1 connections, the first"
+    )
+    assert "raise max_connections=" in caplog.messages[0]
+    for task in waiting:
+        task.cancel()
+    await asyncio.wait(waiting)
+    assert lane.taken == 1
+
+
+async def test_an_application_is_told_when_all_its_connections_are_held(emulator: Emulator) -> None:
+    gate = gate_at(emulator)
+    limits = Timeouts(run=0.2)
+    async with session_on(
+        emulator, max_connections=2, timeout=limits, retry=RetryPolicy(max_attempts=1)
+    ) as fal:
+        patient = fal.with_options(timeout=Timeouts())
+        running = asyncio.create_task(patient.run(GATE, {}))
+        await emulator.wait_for("run")
+        with pytest.raises(TransportTimeoutError, match=r"max_connections=2 connections \(1 are for long"):
+            await fal.run(GATE, {})
+        gate.open()
+        await running
+    assert emulator.count("run") == 1

@@ -190,6 +190,67 @@ async def test_headers_in_the_types_of_other_servers(emulator: Emulator, fal: Se
         assert (await fal.webhooks.verify(form, bytearray(BODY))).request_id == ID
 
 
+class Broken:
+    """Headers of a framework that are gone with its request."""
+
+    def items(self) -> Any:
+        raise RuntimeError("the request is over")
+
+
+def good_shapes(good: dict[str, str]) -> dict[str, Any]:
+    return {
+        "lists, as gateways give them": {name: [value] for name, value in good.items()},
+        "tuples": {name: (value,) for name, value in good.items()},
+        "bytes": {name.encode(): value.encode() for name, value in good.items()},
+        "pairs in lists": [[name, value] for name, value in good.items()],
+        "a generator of pairs": ((name, value) for name, value in good.items()),
+        "others beside them": {**good, "x-none": None, "x-list": ["a", "b"], "x-number": 1, 5: 6, None: ""},
+        "one beside an empty one": [*good.items(), ("x-fal-webhook-request-id", None)],
+    }
+
+
+@pytest.mark.parametrize("shape", good_shapes({}))
+async def test_headers_of_every_shape_that_can_be_read(emulator: Emulator, fal: Session, shape: str) -> None:
+    headers = good_shapes(signed(emulator))[shape]
+    assert (await fal.webhooks.verify(headers, BODY)).request_id == ID
+
+
+def wrong_shapes(good: dict[str, str]) -> dict[str, Any]:
+    return {
+        "None for a missing one": dict.fromkeys(good),
+        "one value missing": {
+            name: None if "user" in name.lower() else value for name, value in good.items()
+        },
+        "an empty list": {name: [] for name in good},
+        "two in a list": {name: [value, value] for name, value in good.items()},
+        "lists in lists": {name: [[value]] for name, value in good.items()},
+        "numbers": dict.fromkeys(good, 1),
+        "objects": {name: object() for name in good},
+        "half a character": {
+            name: "\ud800" if "request" in name.lower() else value for name, value in good.items()
+        },
+        "nothing": {},
+        "no pairs": [],
+    }
+
+
+@pytest.mark.parametrize("shape", wrong_shapes({}))
+async def test_headers_of_another_shape_are_not_fals(emulator: Emulator, fal: Session, shape: str) -> None:
+    headers = wrong_shapes(signed(emulator))[shape]
+    with pytest.raises(WebhookVerificationError):
+        await fal.webhooks.verify(headers, BODY)
+    with pytest.raises(WebhookVerificationError):
+        await fal.webhooks.attach("https://me.example/hook").receive(headers, BODY)
+
+
+@pytest.mark.parametrize(
+    "headers", [None, 5, object(), "x-fal-webhook-request-id: a", ["abc"], [None], Broken()]
+)
+async def test_what_are_no_headers_is_a_mistake_that_is_explained(fal: Session, headers: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"headers is a .*: expected a mapping, or pairs"):
+        await fal.webhooks.verify(headers, BODY)
+
+
 @pytest.mark.parametrize(
     ("age", "word"), [(301, "old"), (86_400, "old"), (-302, "future"), (-86_400, "future")]
 )
@@ -491,6 +552,84 @@ async def test_a_store_of_ones_own(emulator: Emulator, fal: Session) -> None:
     receiver = attach(fal, store=Store())
     await receiver.receive(signed(emulator), BODY)
     assert asked == [("claim", ID), ("done", ID)]
+
+
+class Plain:
+    """A store without `async`, that speaks in texts, as one that keeps them elsewhere does."""
+
+    def __init__(self, said: Any) -> None:
+        self.said, self.calls = said, list[str]()
+
+    def claim(self, key: str) -> Any:
+        self.calls.append("claim")
+        return self.said
+
+    def done(self, key: str) -> None:
+        self.calls.append("done")
+
+    def release(self, key: str) -> None:
+        self.calls.append("release")
+        raise OSError("the store is away")
+
+
+@pytest.mark.parametrize(
+    ("said", "receipt"),
+    [
+        ("new", Receipt.HANDLED),
+        ("busy", Receipt.BUSY),
+        ("done", Receipt.DUPLICATE),
+        (Claim.NEW, Receipt.HANDLED),
+    ],
+)
+async def test_a_store_may_be_plain(emulator: Emulator, fal: Session, said: str, receipt: Receipt) -> None:
+    store: Any = Plain(said)
+    receiver = fal.webhooks.attach("https://me.example/hook", store=store)
+    assert await receiver.receive(signed(emulator), BODY) is receipt
+    assert store.calls == ["claim", "done"][: 2 if receipt is Receipt.HANDLED else 1]
+
+
+@pytest.mark.parametrize("said", [None, True, 1, "old", b"new", []])
+async def test_what_is_no_claim_is_a_mistake_that_is_explained(
+    emulator: Emulator, fal: Session, said: Any
+) -> None:
+    store: Any = Plain(said)
+    receiver = fal.webhooks.attach("https://me.example/hook", store=store)
+    with pytest.raises(ConfigurationError, match=r"store.claim\(\) gave a .*: expected a Claim"):
+        await receiver.receive(signed(emulator), BODY)
+
+
+async def test_a_store_that_fails_to_release_does_not_hide_why(
+    emulator: Emulator, fal: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    def on_event(event: WebhookEvent) -> None:
+        raise ZeroDivisionError
+
+    store: Any = Plain(Claim.NEW)
+    receiver = fal.webhooks.attach("https://me.example/hook", on_event=on_event, store=store)
+    with pytest.raises(ZeroDivisionError):
+        await receiver.receive(signed(emulator), BODY)
+    assert (store.calls, "could not release it" in caplog.text) == (["claim", "release"], True)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"store": {}}, r"store is a dict, without claim, done, release\(\)"),
+        ({"on_event": "handle"}, "on_event is a str: expected a function"),
+    ],
+)
+def test_what_a_receiver_is_made_of_is_checked(fal: Session, options: Any, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        fal.webhooks.attach("https://me.example/hook", **options)
+
+
+@pytest.mark.parametrize("fetched", [None, "x", {"keys": []}, 5, b"", b"[]"])
+async def test_keys_of_ones_own_that_are_none(emulator: Emulator, fetched: Any) -> None:
+    async def fetch() -> Any:
+        return fetched
+
+    with pytest.raises(FalError):
+        await WebhookVerifier(fetch).verify(signed(emulator), BODY)
 
 
 async def test_the_memory_store_forgets_after_three_hours_and_beyond_its_limit() -> None:
