@@ -29,7 +29,16 @@ from fal_async.protocol.json_input import encode_json
 from fal_async.protocol.realtime import BROKEN, Disconnected, close_words
 from fal_async.protocol.results import parse_result
 from fal_async.protocol.sse import SSEDecoder
-from fal_async.protocol.streaming import BodyKind, Meaning, body_kind, error_detail, error_message, meaning_of
+from fal_async.protocol.streaming import (
+    BodyKind,
+    Meaning,
+    body_kind,
+    error_detail,
+    error_message,
+    is_failed_step,
+    is_workflow,
+    meaning_of,
+)
 from fal_async.protocol.structure import check_output_type
 from fal_async.transport import Transport, WebSocket
 
@@ -171,9 +180,12 @@ class HttpOverWebSocket:
             detail = error_detail(data)
             raise StreamError(error_message(detail), reason="error", detail=detail, **names)
         try:
-            return decode_json(data)
+            value = decode_json(data)
         except ValueError as error:
             raise StreamError("an event is no JSON", reason="undecodable", **names) from error
+        if is_workflow(self.endpoint_id) and is_failed_step(value):
+            raise StreamError(error_message(value), reason="error", detail=value, **names)
+        return value
 
     async def _next_answer(self) -> _Answer:
         """A new one, or the one that a cancelled `recv` has begun."""

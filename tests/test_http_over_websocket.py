@@ -92,6 +92,21 @@ async def test_streams(fal: Session) -> None:
         assert b"".join([chunk async for chunk in calls.stream()]) == b"\x00onetwo\xff"
 
 
+async def test_a_failed_step_of_a_workflow_is_no_value(fal: Session, emulator: Emulator) -> None:
+    @emulator.endpoint("workflows/me/story")
+    async def story(_: Any) -> AsyncIterator[Any]:
+        yield {"type": "submit"}
+        yield {"type": "error", "message": "step upscale failed"}
+
+    async with fal.websocket("workflows/me/story/stream") as calls:
+        await calls.send({})
+        values = calls.stream()
+        assert await anext(values) == {"type": "submit"}
+        with pytest.raises(StreamError, match="step upscale failed") as caught:
+            await anext(values)
+    assert caught.value.detail["type"] == "error"
+
+
 async def test_what_a_left_stream_leaves_is_passed_over(fal: Session) -> None:
     async with fal.websocket("me/count/stream") as calls:
         await calls.send({"n": 30})

@@ -85,11 +85,16 @@ def parse_token(response: HttpResponse, now: float, seconds: float) -> Token:
     document = response.json()
     if isinstance(document, Mapping):
         document = document.get("token", document.get("detail"))
-    if not isinstance(document, str) or not document:
+    if not isinstance(document, str) or not is_token(document):
         raise ResponseDecodeError(
             "the token service did not answer with a token", request_id=response.request_id
         )
     return usable(document, now, seconds)
+
+
+def is_token(text: str) -> bool:
+    """It stands in a URL."""
+    return text.isascii() and text.isprintable() and text != ""
 
 
 def usable(text: str, now: float, seconds: float) -> Token:
@@ -141,7 +146,10 @@ def control_of(value: Any) -> Control | None:
     if kind == "x-fal-message":
         timing = value.get("timing")
         known = value.get("action") == "timings" and isinstance(timing, int | float)
-        return Timings(float(timing)) if known and timing is not None else Unknown()
+        try:
+            return Timings(float(timing)) if known and timing is not None else Unknown()
+        except OverflowError:
+            return Unknown()
     if kind == "x-fal-error":
         error, reason = str(value.get("error") or "unknown error"), str(value.get("reason") or "")
         return Ended(reason) if error == "TIMEOUT" else Failed(error, reason)

@@ -99,15 +99,15 @@ class Unsent:
         """Whether the next one must wait outside. Never with "latest": there it takes the other's place."""
         return not self._latest_only and len(self.waiting) >= self._limit
 
-    def add(self, outgoing: Outgoing) -> None:
+    def add(self, outgoing: Outgoing) -> list[Outgoing]:
+        """Gives those that give way to it."""
         self.waiting.append(outgoing)
-        self._drop_the_oldest()
+        return self._drop_the_oldest()
 
-    def put_back(self, older: list[Outgoing]) -> None:
-        """Sent, but surely not taken: they go before those that came since."""
+    def put_back(self, older: list[Outgoing]) -> list[Outgoing]:
+        """Sent, but surely not taken: they go before those that came since. Gives those that give way."""
         self.waiting.extendleft(reversed(older))
-        if self._latest_only:
-            self._drop_the_oldest()
+        return self._drop_the_oldest()
 
     def pop(self) -> Outgoing | None:
         """The next one to be sent."""
@@ -117,10 +117,12 @@ class Unsent:
         """Its sender wants it no more."""
         self.waiting = deque(other for other in self.waiting if other is not outgoing)
 
-    def _drop_the_oldest(self) -> None:
+    def _drop_the_oldest(self) -> list[Outgoing]:
+        dropped = []
         while self._latest_only and len(self.waiting) > self._limit:
-            self.waiting.popleft()
-            self.dropped += 1
+            dropped.append(self.waiting.popleft())
+        self.dropped += len(dropped)
+        return dropped
 
 
 class InFlight:

@@ -103,7 +103,8 @@ class Realtime:
             token_form: how a token names the app: "alias" (default), or "path" for `/tokens/realtime`.
             token_seconds: the life that is asked for; default 120.
             on_reconnect: called with a `Reconnected` when a lost connection stands again; may be async. It may
-                send; it can't wait for a message, as nothing is read before it is done.
+                send; it can't wait for a message, as nothing is read before it is done. Without one, `recv` raises
+                a RealtimeError where messages were on the way.
             on_timings: called with the seconds that the model says it took; likewise.
             connect_timeout: seconds for one handshake, default 90: it may wait for a runner.
             hint: prefers a runner that reported this hint. headers: more headers of the handshake.

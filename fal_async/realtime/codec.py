@@ -30,9 +30,14 @@ class Codec:
     def encode(self, message: Any) -> bytes | str:
         """ConfigurationError where the message can't be encoded."""
         try:
-            return self._encode(message)
+            data = self._encode(message)
+            if isinstance(data, str):
+                data.encode()  # a text frame is UTF-8: no half surrogate pairs
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise ConfigurationError(f"the message can't be encoded: {error}") from error
+        if not isinstance(data, bytes | str):
+            raise ConfigurationError(f"encode= gave a {type(data).__name__}: expected bytes or str")
+        return data
 
     def read(self, frame: bytes | str) -> tuple[Control | None, Any]:
         """A control frame, or None and a message. RealtimeError where it can't be decoded."""

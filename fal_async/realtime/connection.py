@@ -38,7 +38,8 @@ class RealtimeConnection:
 
     A lost connection (broken, silent, or the server going away) and a rejected token are made good in the
     background, unless `reconnect=False`: messages flow again. What was sent and not answered by then is
-    told to `on_reconnect`, and never sent again; what could not be sent is, as `keep` says.
+    told to `on_reconnect` (without one: once, as a RealtimeError of `recv` or the iteration, which go on after it),
+    and never sent again; what could not be sent is, as `keep` says.
     An error of the model or of the server, and a refusal, are a `RealtimeError` in whoever receives.
 
     Attributes:
@@ -130,8 +131,11 @@ class RealtimeConnection:
     async def recv(self) -> Any:
         """The next message; None once the session has ended in order (then `ended` is true).
 
-        RealtimeError where it ended otherwise.
+        RealtimeError where it ended otherwise; and, without `on_reconnect`, where a connection was lost with
+        messages that were not answered (`.in_flight`): then `ended` is false, and the next call goes on.
         """
+        if self._connection.lost.untold is not None:
+            self._connection.lost.raise_untold()
         value = await self._connection.take()
         return None if value is END else value
 
@@ -139,6 +143,8 @@ class RealtimeConnection:
         return self
 
     async def __anext__(self) -> Any:
+        if self._connection.lost.untold is not None:
+            self._connection.lost.raise_untold()
         value = await self._connection.take()
         if value is END:
             raise StopAsyncIteration

@@ -25,6 +25,8 @@ class MessageQueue:
         self._taker: asyncio.Future[Any] | None = None
         self._room: asyncio.Future[None] | None = None
         self._closed = False
+        self.end_was_told: bool = False
+        """Whether somebody heard that no more comes."""
         self._error: FalError | None = None
 
     @property
@@ -60,6 +62,7 @@ class MessageQueue:
                 self._room.set_result(None)
             return value
         if self._closed:
+            self.end_was_told = True
             if self._error is not None:
                 raise self._error
             return END
@@ -83,21 +86,22 @@ class MessageQueue:
         if self._closed:
             return
         self._closed, self._error = True, error
-        if error is None:
-            self._tell(END)
-        else:
-            self.interrupt(error)
+        self.end_was_told = self._tell(END) if error is None else self.interrupt(error)
 
     def reopen(self) -> None:
-        self._closed, self._error = False, None
+        self._closed, self._error, self.end_was_told = False, None, False
 
-    def interrupt(self, error: FalError) -> None:
-        """Whoever waits gets this error; nobody else ever hears of it."""
+    def interrupt(self, error: FalError) -> bool:
+        """Whether somebody waits, who gets this error then; nobody else ever hears of it."""
         taker, self._taker = self._taker, None
-        if taker is not None and not taker.done():
-            taker.set_exception(error)
+        if taker is None or taker.done():
+            return False
+        taker.set_exception(error)
+        return True
 
-    def _tell(self, value: Any) -> None:
+    def _tell(self, value: Any) -> bool:
         taker, self._taker = self._taker, None
-        if taker is not None and not taker.done():
-            taker.set_result(value)
+        if taker is None or taker.done():
+            return False
+        taker.set_result(value)
+        return True

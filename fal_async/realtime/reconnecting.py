@@ -15,6 +15,7 @@ from fal_async.protocol.realtime import BROKEN
 from fal_async.protocol.reconnecting import InFlight, Outgoing, Reconnect, Reconnected, Unsent
 from fal_async.realtime.codec import Codec
 from fal_async.realtime.dialer import Dialer
+from fal_async.realtime.lost_answers import LostAnswers
 from fal_async.realtime.message_queue import MessageQueue
 from fal_async.realtime.pending_request import PendingRequest
 from fal_async.realtime.reader import Lost, OnTimings, Reader
@@ -47,8 +48,9 @@ class ReconnectingConnection:
         on_timings: OnTimings | None,
     ) -> None:
         self._dialer, self._codec, self._policy, self._endpoint_id = dialer, codec, policy, endpoint_id
-        self._pending, self._on_reconnect, self._on_timings = pending, on_reconnect, on_timings
+        self._on_reconnect, self._on_timings = on_reconnect, on_timings
         self._messages = messages
+        self.lost: LostAnswers = LostAnswers(messages, pending, self.problem)
         self.unsent: Unsent = unsent
         self.in_flight: InFlight = InFlight()
         self._exits = contextlib.AsyncExitStack()
@@ -61,6 +63,7 @@ class ReconnectingConnection:
         self._stands_since = 0.0
         self._error: FalError | None = None
         self._closed = False
+        self._end_was_told = True
         self.ended: bool = False
         self.reconnects: int = 0
 
@@ -74,6 +77,7 @@ class ReconnectingConnection:
         self._go()
 
     def _go(self) -> None:
+        self._end_was_told = self._messages.end_was_told
         self._messages.reopen()
         self.ended, self._fruitless, self._rejections = False, 0, 0
         self._task = asyncio.get_running_loop().create_task(self._live(), name="fal_async realtime")
@@ -114,7 +118,9 @@ class ReconnectingConnection:
             if self._socket is not None and not self.unsent.waiting:
                 return await self.send(outgoing)
             if not self.unsent.full:
-                return self.unsent.add(outgoing)
+                for dropped in self.unsent.add(outgoing):
+                    self.lost.gives_way(dropped)
+                return None
             await self._moved.wait()
 
     async def _transmit(self, socket: WebSocket, outgoing: Outgoing) -> None:
@@ -194,6 +200,8 @@ class ReconnectingConnection:
             attempts, at_once = attempts + 1, False
         if lost.ended:
             self._resent = self.unsent.dropped = 0
+            if not self._end_was_told:
+                self.lost.tell(lost.error)
             return
         self.reconnects += 1
         news = Reconnected(
@@ -205,6 +213,8 @@ class ReconnectingConnection:
             dropped=self.unsent.dropped,
         )
         self._resent = self.unsent.dropped = 0
+        if self._on_reconnect is None:
+            self.lost.tell(lost.error)
         await call_back(self._on_reconnect, news)
 
     def _another_token(self) -> bool:
@@ -216,14 +226,13 @@ class ReconnectingConnection:
         fruitful = self.in_flight.fruitful
         sent = self.in_flight.take()
         if lost.unauthorized and not fruitful and self._policy is not None:
-            self.unsent.put_back(sent)
+            self._put_back(sent)
             return []
-        request = self._pending.lose(sent)
-        if request is not None:
-            words = f"the connection was lost before the answer: {lost.error.message}"
-            error = self.problem(words, code=lost.error.code, in_flight=[request.message])
-            self._messages.interrupt(error)
-        return [outgoing.message for outgoing in sent]
+        return self.lost.lose(sent, lost.error)
+
+    def _put_back(self, sent: list[Outgoing]) -> None:
+        for dropped in self.unsent.put_back(sent):
+            self.lost.gives_way(dropped)
 
     async def _try(self, policy: Reconnect, lost: Lost, *, at_once: bool) -> bool:
         """One attempt. RealtimeError when there were too many in a row without a message in between."""
@@ -251,7 +260,7 @@ class ReconnectingConnection:
             try:
                 await self._transmit(self._socket, outgoing)
             except TransportError:
-                self.unsent.put_back([outgoing])
+                self._put_back([outgoing])
                 raise
             self._resent += 1
         self._tell_moved()

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from fal_async.errors import ConfigurationError
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.http import HttpRequest
-from fal_async.protocol.realtime import Token, TokenForm, parse_token
+from fal_async.protocol.realtime import Token, TokenForm, is_token, parse_token
 from fal_async.single_flight import SingleFlight
 from fal_async.transport import Transport
 
@@ -46,7 +46,7 @@ class ProvidedToken:
     async def get(self) -> str:
         token: Any = self._provider(self._app)
         token = await token if inspect.isawaitable(token) else token
-        if not isinstance(token, str) or not token:
+        if not isinstance(token, str) or not is_token(token):
             raise ConfigurationError(f"token_provider gave a {type(token).__name__}: expected a token's text")
         return token
 

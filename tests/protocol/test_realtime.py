@@ -95,7 +95,9 @@ def test_token_answers(body: str) -> None:
     assert "t" not in repr(token).replace("Token", "").replace("text", "").replace("until", "")
 
 
-@pytest.mark.parametrize("body", ['""', "5", "{}", '{"token":5}', "[]", "null", "<html>"])
+@pytest.mark.parametrize(
+    "body", ['""', "5", "{}", '{"token":5}', "[]", "null", "<html>", r'"\ud800"', r'"a\nb"']
+)
 def test_what_is_no_token(body: str) -> None:
     with pytest.raises(ResponseDecodeError):
         parse_token(HttpResponse(status=200, headers={}, body=body.encode()), 0, 120)
@@ -125,6 +127,7 @@ INTERNAL = {"type": "x-fal-error", "error": "INTERNAL_ERROR", "reason": "why"}
         ({"type": "x-fal-message", "action": "timings", "timing": 0.5}, Timings(0.5)),
         ({"type": "x-fal-message", "action": "other"}, Unknown()),
         ({"type": "x-fal-message", "action": "timings"}, Unknown()),
+        ({"type": "x-fal-message", "action": "timings", "timing": 10**400}, Unknown()),
         ({"type": "x-fal-error", "error": "TIMEOUT", "reason": "idle"}, Ended("idle")),
         (INTERNAL, Failed("INTERNAL_ERROR", "why")),
         ({"type": "x-fal-error"}, Failed("unknown error", "")),

@@ -293,8 +293,9 @@ async def test_a_token_of_ones_own(fal: Session, emulator: Emulator) -> None:
     async with fal.realtime.connect("me/echo", token_provider=provide) as connection:
         await connection.request(1)
     assert asked == ["me/echo/realtime"]
-    with pytest.raises(ConfigurationError, match="token_provider gave"):
-        await fal.realtime.connect("me/echo", token_provider=lambda _: "").__aenter__()
+    for odd in ("", "\ud800", "a\nb"):
+        with pytest.raises(ConfigurationError, match="token_provider gave"):
+            await fal.realtime.connect("me/echo", token_provider=lambda _, odd=odd: odd).__aenter__()
 
 
 async def test_a_token_service_that_fails_is_asked_once_for_all_who_wait(
@@ -574,6 +575,139 @@ async def test_a_request_on_its_way_is_told_and_not_sent_again(fal: Session, emu
     assert calls == 2
 
 
+# Without `on_reconnect`, who receives is told.
+
+
+class Mute:
+    """A model that answers nothing but texts, and remembers what it got."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self.got: asyncio.Queue[Any] = asyncio.Queue()
+
+        @emulator.endpoint("me/mute", runners=5, realtime=RealtimeOptions(session_timeout=60))
+        async def mute(input: Any) -> AsyncIterator[Any]:
+            self.got.put_nowait(input)
+            if isinstance(input, str):
+                yield input
+
+
+async def test_who_waits_for_a_lost_answer_is_told_and_goes_on(fal: Session, emulator: Emulator) -> None:
+    mute = Mute(emulator)
+    async with fal.realtime.connect("me/mute", reconnect=QUICK) as connection:
+        waiting = asyncio.create_task(connection.recv())
+        for number in (1, 2):
+            await connection.send(number)
+            await within(mute.got.get())
+        emulator.drop_connections()
+        with pytest.raises(
+            RealtimeError, match=r"2 message\(s\) were sent and not answered.*on_reconnect="
+        ) as caught:
+            await within(waiting)
+        assert (caught.value.in_flight, caught.value.code, connection.ended) == ([1, 2], 1006, False)
+        await connection.send("after")
+        assert await within(connection.recv()) == "after"
+    assert connection.reconnects == 1
+
+
+async def test_who_receives_later_is_told_once_and_first_gets_what_came_before(
+    fal: Session, emulator: Emulator
+) -> None:
+    mute = Mute(emulator)
+    async with fal.realtime.connect("me/mute", reconnect=QUICK) as connection:
+        await connection.send("before")
+        assert await within(mute.got.get()) == "before"
+        for number in (1, 2):  # two connections are lost, and nobody receives
+            await connection.send(number)
+            assert await within(mute.got.get()) == number
+            for _ in range(20):  # what was answered by then arrives
+                await asyncio.sleep(0)
+            emulator.drop_connections()
+            async with asyncio.timeout(10):
+                while connection.reconnects < number:
+                    await asyncio.sleep(0.01)
+        received = list[Any]()
+        with pytest.raises(RealtimeError) as caught:
+            await within(collect(connection, received))
+        await connection.send("after")
+        assert await within(connection.recv()) == "after"
+    # Each message that comes counts as the answer to the oldest one that was sent.
+    assert (received, caught.value.in_flight) == (["before"], [1, 2])
+
+
+async def collect(connection: RealtimeConnection, into: list[Any]) -> None:
+    async for message in connection:
+        into.append(message)
+
+
+async def test_a_lost_request_is_told_to_its_sender_alone(fal: Session, emulator: Emulator) -> None:
+    mute = Mute(emulator)
+    async with fal.realtime.connect("me/mute", reconnect=QUICK) as connection:
+        request = asyncio.create_task(connection.request(1))
+        await within(mute.got.get())
+        emulator.drop_connections()
+        with pytest.raises(RealtimeError, match="lost before the answer"):
+            await within(request)
+        with pytest.raises(ClientTimeoutError):
+            await connection.request(2, timeout=0.1)
+        emulator.drop_connections()
+        async with asyncio.timeout(10):
+            while connection.reconnects < 2:
+                await asyncio.sleep(0.01)
+        await connection.send("after")
+        assert await within(connection.recv()) == "after"
+
+
+async def test_a_request_is_not_disturbed_by_what_others_lost(fal: Session, emulator: Emulator) -> None:
+    mute = Mute(emulator)
+    async with fal.realtime.connect("me/mute", reconnect=QUICK, keep="all") as connection:
+        await connection.send(1)
+        await within(mute.got.get())
+        await emulator.pause()
+        request = asyncio.create_task(connection.request("asked"))
+        await emulator.resume()
+        assert await within(request) == "asked"
+        with pytest.raises(RealtimeError) as caught:
+            await within(connection.recv())
+        assert await within(connection.request("again")) == "again"
+    assert caught.value.in_flight == [1]
+
+
+async def test_a_session_that_ends_in_order_before_its_answers_is_told_as_well(
+    fal: Session, emulator: Emulator
+) -> None:
+    """Where nobody was waiting to be told of its end, and another one began."""
+    mute = Mute(emulator)
+    emulator.faults.add(Fault.ws_close(1000, on="realtime", events=1))
+    async with fal.realtime.connect("me/mute", reconnect=QUICK) as connection:
+        await connection.send(1)
+        await within(mute.got.get())
+        await connection.send("ends it")
+        async with asyncio.timeout(10):
+            while not connection.ended:
+                await asyncio.sleep(0.01)
+        await connection.send("after")
+        received = list[Any]()
+        with pytest.raises(RealtimeError) as caught:
+            await within(collect(connection, received))
+        received.append(await within(connection.recv()))
+    assert received[-1] == "after"
+    assert "ends it" in [*received, *caught.value.in_flight]
+
+
+async def test_a_request_that_gives_way_to_a_newer_message_is_told(fal: Session, emulator: Emulator) -> None:
+    async with fal.realtime.connect("me/echo", reconnect=QUICK, keep="latest") as connection:
+        assert await connection.request(0) == 0
+        await emulator.pause()
+        request = asyncio.create_task(connection.request(1))
+        for number in (2, 3):
+            await asyncio.sleep(0)
+            await connection.send(number)
+        await emulator.resume()
+        with pytest.raises(RealtimeError, match=r"was not sent: a newer message|lost before the answer"):
+            await within(request)
+        assert await within(connection.recv()) == 3
+
+
 async def test_without_reconnection_there_is_one_clear_error(fal: Session, emulator: Emulator) -> None:
     emulator.faults.add(Fault.reset(taken=True, on="realtime"))
     async with fal.realtime.connect("me/echo", reconnect=False) as connection:
@@ -764,6 +898,29 @@ async def test_a_wrong_time_limit(fal: Session, timeout: Any) -> None:
         with pytest.raises(ConfigurationError, match="timeout="):
             await connection.request(1, timeout=timeout)
         assert await connection.request(2) == 2
+
+
+@pytest.mark.parametrize(
+    ("encoded", "words"),
+    [
+        ({"a": 1}, "encode= gave a dict: expected bytes or str"),
+        (None, "encode= gave a NoneType"),
+        (bytearray(b"x"), "encode= gave a bytearray"),
+        ("\ud800", "the message can't be encoded"),
+    ],
+)
+async def test_what_is_no_frame_is_refused_and_the_connection_goes_on(
+    fal: Session, encoded: Any, words: str
+) -> None:
+    def encode(message: Any) -> Any:
+        return encoded if message == "odd" else json.dumps(message)
+
+    connect = fal.realtime.connect("me/json", encode=encode, decode=json.loads)
+    async with connect as connection:
+        for refused in (connection.send("odd"), connection.request("odd")):
+            with pytest.raises(ConfigurationError, match=words):
+                await refused
+        assert await within(connection.request(1)) == 1
 
 
 async def test_a_file_is_no_message(fal: Session) -> None:
