@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import ssl
+import traceback
 
 import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -21,8 +22,17 @@ FAILURES = (aiohttp.ClientError, TimeoutError, OSError, UnicodeError)
 
 def raise_as_ours(call: Call, error: BaseException) -> None:
     """Raise ours for a failure of aiohttp's, with the original as its cause. Other errors: nothing."""
-    if isinstance(error, FAILURES) and not isinstance(error, FalError):
+    if (isinstance(error, FAILURES) and not isinstance(error, FalError)) or was_closed_meanwhile(error):
         raise transport_error(call, error) from error
+
+
+def was_closed_meanwhile(error: BaseException) -> bool:
+    """What aiohttp raises where its connections are closed in the same step: no kind of its own, so the place
+    where it was raised tells it from an exception of a user's function."""
+    if not isinstance(error, RuntimeError | AssertionError) or error.__traceback__ is None:
+        return False
+    *_, (innermost, _) = traceback.walk_tb(error.__traceback__)
+    return str(innermost.f_globals.get("__name__")).startswith("aiohttp.")
 
 
 class aiohttp_errors:  # as `contextlib.suppress`
@@ -179,6 +189,8 @@ def _what_broke(call: Call, error: BaseException, host: str) -> str:
         return f"the answer of {host} broke off in its body"
     if isinstance(error, aiohttp.ClientResponseError):
         return f"{host} did not answer in HTTP"
+    if isinstance(error, RuntimeError | AssertionError):
+        return f"the connection to {host} was closed meanwhile"
     return f"the connection to {host} broke: {_os_words(error)}"
 
 

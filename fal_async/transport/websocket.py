@@ -16,7 +16,7 @@ from fal_async.protocol.api_errors import error_of
 from fal_async.protocol.http import HttpResponse
 from fal_async.protocol.origins import host_of
 from fal_async.protocol.realtime import BROKEN, NO_CODE, Disconnected
-from fal_async.transport.aiohttp_errors import FAILURES, transport_error
+from fal_async.transport.aiohttp_errors import raise_as_ours
 from fal_async.transport.attempt import Call
 from fal_async.transport.response_body import lower_names
 
@@ -146,6 +146,7 @@ async def connected(
             within = "in time" if limit is None else f"within {limit:g} s (connect_timeout)"
             words = f"no WebSocket to {host_of(request.url)} {within}"
             raise TransportTimeoutError(words, endpoint_id=request.endpoint_id) from error
-        except FAILURES as error:
-            raise transport_error(call, error) from error
+        except Exception as error:
+            raise_as_ours(call, error)
+            raise
         yield raw
