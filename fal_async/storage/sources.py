@@ -16,8 +16,6 @@ from typing import Any, TypeVar
 
 from fal_async.errors import ConfigurationError, UploadError
 from fal_async.protocol.storage.input_files import File, is_file_object, is_image
-from fal_async.protocol.storage.media import guess_content_type
-from fal_async.storage.data_uri import image_bytes
 from fal_async.storage.file_objects import (
     UNNAMED,
     checked_bytes,
@@ -30,11 +28,11 @@ from fal_async.storage.file_objects import (
     version_of,
     whole_of,
 )
+from fal_async.storage.pictures import format_of, image_bytes
 from fal_async.storage.threads import abandonable, in_thread, within_patience
 
 T = TypeVar("T")
 _EXPECTED = "a path, bytes, a binary file object, an async iterable of bytes, a Pillow image or a File"
-_FORMATS = {"image/jpeg": "jpeg", "image/webp": "webp", "image/gif": "gif", "image/bmp": "bmp"}
 
 
 class Source:
@@ -128,10 +126,7 @@ async def opened(file: Any, size: int | None = None) -> AsyncIterator[Source]:
 
 async def _open(file: Any, stack: contextlib.AsyncExitStack) -> Source:
     if isinstance(file, File):
-        source = await _open_named(file, stack)
-        source.name = file.file_name or source.name
-        source.content_type = file.content_type or source.content_type
-        return source
+        return await _open_named(_flat(file), stack)
     if isinstance(file, str | os.PathLike):
         return await _open_path(file, stack)
     if isinstance(file, bytes | bytearray | memoryview | array):
@@ -146,12 +141,23 @@ async def _open(file: Any, stack: contextlib.AsyncExitStack) -> Source:
     raise ConfigurationError(f"a {type(file).__name__} is no file: expected {_EXPECTED}")
 
 
+def _flat(file: File) -> File:
+    """A File within a File: what the outer one says counts."""
+    while isinstance(inner := file.data, File):
+        kind, name = file.content_type or inner.content_type, file.file_name or inner.file_name
+        file = File(inner.data, content_type=kind, file_name=name)
+    return file
+
+
 async def _open_named(file: File, stack: contextlib.AsyncExitStack) -> Source:
-    """A picture goes in the format that its type or its name asks for."""
-    if not is_image(file.data):
-        return await _open(file.data, stack)
-    wanted = file.content_type or guess_content_type(file.file_name, b"")
-    return await _open_image(file.data, _FORMATS.get(wanted, "png"))
+    """A picture goes in the format that its type or its name asks for, and under the type of that format."""
+    if is_image(file.data):
+        source = await _open_image(file.data, format_of(file.content_type, file.file_name))
+    else:
+        source = await _open(file.data, stack)
+        source.content_type = file.content_type
+    source.name = file.file_name or source.name
+    return source
 
 
 async def _open_path(file: str | os.PathLike[Any], stack: contextlib.AsyncExitStack) -> Source:
@@ -190,7 +196,9 @@ async def _open_image(image: Any, format: str) -> Source:
     # An image that is still in its file is read by whoever uses it first.
     async with turn_at(image) as turn:
         data = await turn.in_thread(partial(image_bytes, image, format))
-    return _in_memory(data, f"image.{format}")
+    source = _in_memory(data, f"image.{format}")
+    source.content_type = f"image/{format}"
+    return source
 
 
 async def _open_file_object(file: Any, stack: contextlib.AsyncExitStack) -> Source:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from fal_async import ConfigurationError, encode, encode_file, encode_image
+from fal_async import ConfigurationError, UploadError, encode, encode_file, encode_image
 from fal_async.protocol.storage.media import parse_data_uri
 from tests.storage.pictures import PNG
 
@@ -27,8 +27,9 @@ def test_bytes_and_text() -> None:
 def test_files(tmp_path: Path) -> None:
     (tmp_path / "a.webp").write_bytes(b"x")
     assert parse_data_uri(encode_file(tmp_path / "a.webp")) == (b"x", "image/webp")
-    with pytest.raises(FileNotFoundError):
-        encode_file(tmp_path / "b")
+    for path in (tmp_path / "b", tmp_path, "a\0b"):
+        with pytest.raises(UploadError, match="can't be read"):
+            encode_file(path)
 
 
 @pytest.mark.parametrize("format", ["png", "jpeg", "jpg", "JPG", "webp", "gif", "bmp", "tiff"])

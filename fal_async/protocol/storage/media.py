@@ -78,6 +78,13 @@ _SIGNATURES = (
     (b"PK\x03\x04", "application/zip"),
     (b"\x1f\x8b", "application/gzip"),
 )
+_UNSURE = ("image/bmp", "audio/mpeg")
+"""Known by two or three bytes, with which a text may begin as well."""
+_FAMILIES = (
+    ("video/mp4", "video/quicktime", "audio/mp4"),
+    ("video/webm", "video/x-matroska"),
+)
+"""Kinds of one container: which one it is, the name tells better than the first bytes."""
 _RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-msvideo"}
 _BRANDS = {b"avif": "image/avif", b"heic": "image/heic", b"heix": "image/heic", b"qt  ": "video/quicktime"}
 HEAD = 32
@@ -86,9 +93,17 @@ _MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(\s*;[\x20-\x7e]*)?", re.ASCII)
 
 
 def guess_content_type(name: str | None, head: bytes) -> str:
-    """By the name's ending, else by the first bytes, else `application/octet-stream`."""
+    """By the name's ending, unless the first bytes surely are of another type; else by these; else
+    `application/octet-stream`."""
     suffix = (name or "").rpartition(".")[2].lower() if "." in (name or "") else ""
-    return _BY_SUFFIX.get(suffix) or _by_content(head) or OCTETS
+    by_name, by_content = _BY_SUFFIX.get(suffix), _by_content(head)
+    if by_name is None or by_content is None:
+        return by_name or by_content or OCTETS
+    return by_name if by_content in _UNSURE or _family(by_name) == _family(by_content) else by_content
+
+
+def _family(content_type: str) -> str:
+    return next((family[0] for family in _FAMILIES if content_type in family), content_type)
 
 
 def _by_content(head: bytes) -> str | None:
