@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from fal_async.checks import check_int
 from fal_async.config import Settings
-from fal_async.errors import (
-    ConfigurationError,
-    DownloadError,
-    short_tracebacks,
-)
+from fal_async.errors import short_tracebacks
 from fal_async.models import OutputFile
 from fal_async.protocol.storage import access
 from fal_async.protocol.storage.downloads import check_url
@@ -38,12 +34,14 @@ from fal_async.protocol.storage.uploads import CdnToken, FileSpec, lifecycle_tex
 from fal_async.single_flight import SingleFlight
 from fal_async.storage.cdn import Cdn
 from fal_async.storage.concurrency import gather_first_error
-from fal_async.storage.download import Downloader, DownloadProgress, Target
+from fal_async.storage.destination import Target, folder_of, target_of
+from fal_async.storage.download import Downloader
 from fal_async.storage.file_body import Meter, ProgressCallback
 from fal_async.storage.file_objects import UNNAMED
+from fal_async.storage.incoming import DownloadProgress
 from fal_async.storage.resume_store import resume_store_of
 from fal_async.storage.sources import Source, opened
-from fal_async.storage.threads import abandonable, in_thread
+from fal_async.storage.threads import abandonable
 from fal_async.storage.upload import Uploader, UploadPlan
 from fal_async.storage_settings import StorageSettings
 from fal_async.transport import Transport
@@ -131,27 +129,26 @@ class Storage:
 
         Args:
             url: http, https or `data:`. A file of this account that is closed to others is opened by a CDN token.
-            to: a file, which is replaced, or a folder (one that exists, or a path that ends with a slash):
-                there the server chooses the name, made safe, and never one that is taken.
+            to: a file, which is replaced, or a folder: one that exists, a path that ends with a slash, or one
+                without an ending such as `.png` where nothing is yet. There the server chooses the name, made
+                safe, and never one that is taken. `~` is the home folder.
             on_progress: called with bytes received, and bytes in all (None where the server does not say). Bytes
                 received fall to 0 where the file changed meanwhile and is fetched anew.
                 May be async.
 
         Raises:
-            DownloadError: it can't be written, or what arrives is not what was announced.
+            DownloadError: it can't be written, a device or a pipe stands there, or what arrives is not what was
+                announced.
+            ConfigurationError: no URL, or no path; nothing was sent.
             ApiError (NotFoundError, ...): the server's answer. TransportError: the connection broke too often.
         """
         check_url(url)
-        _check_path("to", to)
-        target = await _on_disk(partial(Target.of, to))
+        target = await target_of(to)
         return await self._downloader.download(url, target, on_progress=on_progress)
 
     async def download_all(self, files: Sequence[OutputFile], folder: str | os.PathLike[str]) -> list[Path]:
         """`download` for every file of an output (`result.files()`), side by side; paths in the same order."""
-        _check_path("folder", folder)
-        path = Path(folder)
-        target = Target(folder=path)
-        await _on_disk(partial(path.mkdir, parents=True, exist_ok=True))
+        target = Target(folder=await folder_of(folder))
         names = _distinct_names(files)
 
         async def fetch(at: int) -> Path:
@@ -222,11 +219,6 @@ class Storage:
         return access.parse_access(await self._transport.send(request))
 
 
-def _check_path(name: str, value: object) -> None:
-    if not isinstance(value, str | os.PathLike):
-        raise ConfigurationError(f"{name} is a {type(value).__name__}: expected a path")
-
-
 async def _spec_of(source: Source, lifecycle: str | None) -> FileSpec:
     name = plain_name(source.name) or UNNAMED
     guessed = guess_content_type(name, await source.read(0, HEAD))
@@ -277,10 +269,3 @@ def _distinct_names(files: Sequence[OutputFile]) -> list[str | None]:
         names.append(chosen)
         taken |= {chosen} if chosen is not None else set()
     return names
-
-
-async def _on_disk(work: Callable[[], B]) -> B:
-    try:
-        return await in_thread(work)
-    except OSError as error:
-        raise DownloadError(f"{error.filename!r} can't be made: {error.strerror or error}") from error

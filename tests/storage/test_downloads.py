@@ -116,7 +116,7 @@ async def test_a_connection_that_breaks_without_any_progress(
     url = await fal.storage.upload(b"x")
     emulator.faults.add(Fault.truncate(on="file", times=None))
     with pytest.raises(TransportError, match="broke off"):
-        await fal.storage.download(url, folder / "x")
+        await fal.storage.download(url, folder / "x.bin")
     assert emulator.count("file") == 4
     assert names(folder) == []
 
@@ -170,13 +170,13 @@ async def test_a_download_that_is_cancelled_twice_at_any_moment_leaves_nothing(
 ) -> None:
     url = await fal.storage.upload(bytes(3_000_000))
     for moment in range(0, 100, 4):
-        task = asyncio.create_task(fal.storage.download(url, folder / "x"))
+        task = asyncio.create_task(fal.storage.download(url, folder / "x.bin"))
         for wait in (moment, steps):
             for _ in range(wait):
                 await asyncio.sleep(0)
             task.cancel()
         await asyncio.wait([task])
-        assert set(names(folder)) <= {"x"}
+        assert set(names(folder)) <= {"x.bin"}
 
 
 # Other servers than fal's: what they may say.
@@ -254,7 +254,7 @@ async def test_a_foreign_server_gets_no_credentials(
     public = await fal.storage.upload(b"x")
     await fal.storage.download(f"{server.url}/x.png", folder)
     emulator.faults.add(Fault.redirect(f"{server.url}/y.png", on="file"))
-    assert (await fal.storage.download(public, folder / "y")).read_bytes() == b"data"
+    assert (await fal.storage.download(public, folder / "y.bin")).read_bytes() == b"data"
     emulator.faults.add(Fault.redirect(f"{server.url}/z.png", on="file", after=1))
     with pytest.raises(ApiError, match="redirected to 127"):
         await fal.storage.download(url, folder)
@@ -356,15 +356,15 @@ async def test_the_owner_reads_what_is_closed_to_others(
     fal: Session, emulator: Emulator, folder: Path, decision: str
 ) -> None:
     url = await fal.storage.upload(b"mine", lifecycle=StorageSettings(initial_acl=decision))
-    assert (await fal.storage.download(url, folder / "a")).read_bytes() == b"mine"
+    assert (await fal.storage.download(url, folder / "a.bin")).read_bytes() == b"mine"
     assert emulator.count("cdn_token") == 1
     signed = await fal.storage.sign(url, expires_in=60)
-    assert (await fal.storage.download(signed, folder / "b")).read_bytes() == b"mine"
+    assert (await fal.storage.download(signed, folder / "b.bin")).read_bytes() == b"mine"
     async with Session(None, hosts=emulator.hosts) as stranger:
         with pytest.raises((ApiError, ConfigurationError)):
-            await stranger.storage.download(url, folder / "c")
-        await stranger.storage.download(signed, folder / "d")
-    assert names(folder) == ["a", "b", "d"]
+            await stranger.storage.download(url, folder / "c.bin")
+        await stranger.storage.download(signed, folder / "d.bin")
+    assert names(folder) == ["a.bin", "b.bin", "d.bin"]
 
 
 # Results.

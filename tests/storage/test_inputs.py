@@ -192,9 +192,9 @@ async def test_acls_and_signed_urls(fal: Session, emulator: Emulator, tmp_path: 
     assert await fal.storage.get_acl(url) == rules
     async with Session("no:body", hosts=emulator.hosts) as stranger:
         with pytest.raises(ApiError):
-            await stranger.storage.download(url, tmp_path / "x")
+            await stranger.storage.download(url, tmp_path / "x.bin")
         signed = await fal.storage.sign(url, expires_in=60)
-        assert (await stranger.storage.download(signed, tmp_path / "x")).read_bytes() == b"data"
+        assert (await stranger.storage.download(signed, tmp_path / "x.bin")).read_bytes() == b"data"
     assert (await fal.storage.set_acl(url, "allow"))["default"] == "allow"
     with pytest.raises(NotFoundError):
         await fal.storage.get_acl(url + "x")

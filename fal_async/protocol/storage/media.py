@@ -133,6 +133,7 @@ _NOT_LOCAL = re.compile(r'[<>:"|?*]')
 _AT_THE_ENDS = re.compile(r"^[\s.]+|[\s.]+$")
 _NOT_IN_HEADER = re.compile(r"[^A-Za-z0-9._ ()+=@-]+")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+_ENDING = re.compile(r"(?ai)[^.]\.(?=\w*[a-z])[a-z0-9]{1,16}$")
 MAX_NAME = 200
 """Bytes of a name in UTF-8: file systems take 255, and a number may be added to it."""
 
@@ -164,6 +165,11 @@ def local_name(name: str) -> str:
     if _RESERVED.fullmatch(safe):
         safe = f"_{safe}"
     return safe or "file"
+
+
+def has_ending(name: str) -> bool:
+    """Such as `.png` or `.7z`: a number alone is a version."""
+    return _ENDING.search(name) is not None
 
 
 def numbered(name: str, number: int) -> str:

@@ -1,0 +1,144 @@
+"""A file that is on its way to disk: beside its target, and only whole under its name."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from io import FileIO
+from pathlib import Path
+from typing import TypeVar
+
+import attrs
+
+from fal_async.callbacks import call_back
+from fal_async.errors import DownloadError
+from fal_async.protocol.storage.downloads import Progress
+from fal_async.protocol.storage.media import numbered
+from fal_async.storage.destination import check_replaceable
+from fal_async.storage.local_paths import shown
+from fal_async.storage.sources import write_fully
+from fal_async.storage.threads import in_thread, settled
+
+DownloadProgress = Callable[[int, int | None], Awaitable[None] | None]
+T = TypeVar("T")
+
+
+class Incoming:
+    """A file that is not whole yet, under a name of its own beside its target."""
+
+    def __init__(self, folder: Path, on_progress: DownloadProgress | None) -> None:
+        self._path = folder / f".fal-{secrets.token_hex(8)}.part"
+        self._file: FileIO | None = None
+        self._writing: asyncio.Future[None] | None = None
+        self._on_progress = on_progress
+        self.progress: Progress = Progress()
+        self.headers: Mapping[str, str] = {}
+        """Of the answer whose body was taken last."""
+        self.began: bool = False
+        """Whether the current answer's body had begun."""
+
+    async def open(self) -> None:
+        await self._on_disk(in_thread(self._create))
+
+    def _create(self) -> None:
+        self._file = FileIO(self._path, "xb")
+
+    async def go_on(self, progress: Progress, headers: Mapping[str, str]) -> None:
+        """Where the next answer's body belongs: after what is here, or in place of it."""
+        file = self._file
+        if progress.offset == 0 and self.progress.offset and file is not None:
+            await self._on_disk(in_thread(lambda: (file.seek(0), file.truncate())))
+        self.progress, self.headers, self.began = progress, headers, True
+
+    def distrust(self) -> None:
+        """What is here can't be gone on with: another version of the file may be at the URL by now."""
+        self.progress = attrs.evolve(self.progress, validator=None)
+
+    async def write(self, pieces: list[bytes], size: int) -> None:
+        """Begins to; waits for the write before. So one piece goes to disk while the next one arrives."""
+        await self.flush()
+        if not size:
+            return
+        self._writing = asyncio.ensure_future(asyncio.to_thread(self._write_now, pieces))
+        self.progress = attrs.evolve(self.progress, offset=self.progress.offset + size)
+        await call_back(self._on_progress, self.progress.offset, self.progress.total)
+
+    def _write_now(self, pieces: list[bytes]) -> None:
+        for piece in pieces:
+            write_fully(self._file, piece)
+
+    async def flush(self) -> None:
+        """Until what was given to `write` is on disk."""
+        writing = self._writing
+        if writing is not None:
+            try:
+                await self._on_disk(settled(writing))
+            finally:
+                self._writing = None
+
+    async def keep(self, name: str | None, suggested: str) -> Path:
+        """Under `name`, in place of what was there; else under `suggested`, or that with a number."""
+        await self._close()
+        folder = self._path.parent
+        if name is not None:
+            await self._on_disk(in_thread(partial(_replace, self._path, folder / name)))
+            return folder / name
+        return await self._on_disk(in_thread(partial(_keep_beside_others, self._path, folder, suggested)))
+
+    async def discard(self) -> None:
+        """Also where this task is cancelled once more meanwhile."""
+        try:
+            await self._close()
+        finally:
+            with contextlib.suppress(OSError):
+                await in_thread(partial(self._path.unlink, missing_ok=True))
+
+    async def _close(self) -> None:
+        try:
+            await self.flush()
+        finally:
+            file, self._file = self._file, None
+            if file is not None:
+                await self._on_disk(in_thread(file.close))
+
+    async def _on_disk(self, work: Awaitable[T]) -> T:
+        try:
+            return await work
+        except OSError as error:
+            raise DownloadError(
+                f"can't write to {shown(self._path.parent)}: {error.strerror or error}"
+            ) from error
+
+
+def _replace(path: Path, kept: Path) -> None:
+    check_replaceable(kept)  # once more: it may have come there meanwhile
+    path.replace(kept)
+
+
+def _keep_beside_others(path: Path, folder: Path, suggested: str) -> Path:
+    number = 1
+    while True:
+        kept = folder / numbered(suggested, number)
+        try:
+            _claim(path, kept)
+        except FileExistsError:
+            number += 1
+        else:
+            return kept
+
+
+def _claim(path: Path, kept: Path) -> None:
+    """FileExistsError where the name is taken, by whomever: nothing is overwritten."""
+    try:
+        os.link(path, kept)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        os.close(os.open(kept, os.O_CREAT | os.O_EXCL))
+        path.replace(kept)
+    else:
+        path.unlink()
