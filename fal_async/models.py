@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import attrs
 
-from fal_async.errors import SessionStateError, one_line, safe_repr, short_tracebacks
+from fal_async.errors import SessionStateError, one_line, safe_repr, short_tracebacks, shown
+from fal_async.json_values import fields_of, to_json
 
 if TYPE_CHECKING:
     # Type checkers have the newer form at any version: without `output_type` data is Any.
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
 
     T = typing_extensions.TypeVar("T", default=Any)
     T_co = typing_extensions.TypeVar("T_co", covariant=True, default=Any)
+    Id_co = typing_extensions.TypeVar("Id_co", covariant=True, default=str | None)
 else:
     T = TypeVar("T")
     T_co = TypeVar("T_co", covariant=True)
+    Id_co = TypeVar("Id_co", covariant=True)
 
 
 @attrs.frozen(kw_only=True)
@@ -122,7 +125,7 @@ class OutputFile:
     def __repr__(self) -> str:
         # The query of a signed URL and the body of a data URI are nobody's business.
         url = self.url.partition("," if self.url.startswith("data:") else "?")[0]
-        return f"OutputFile({self.path}: {url}, {self.content_type}, {self.file_size} bytes)"
+        return one_line(f"OutputFile({self.path}: {url}, {self.content_type}, {self.file_size} bytes)")
 
 
 _URL_SCHEMES = ("https://", "http://", "data:")
@@ -142,23 +145,12 @@ def _files_in(value: Any, path: str, above: tuple[int, ...]) -> Iterator[OutputF
         for at, item in enumerate(value):
             yield from _files_in(item, f"{path}[{at}]", above)
         return
-    fields = _fields_of(value)
+    fields = fields_of(value)
     url = fields.get("url")
     if isinstance(url, str) and url.lower().startswith(_URL_SCHEMES):
         yield _output_file(url, fields, path)
     for name, item in fields.items():
         yield from _files_in(item, f"{path}.{name}", above)
-
-
-def _fields_of(value: Any) -> Mapping[Any, Any]:
-    """Of an object, an attrs value or a dataclass; none of other things."""
-    if isinstance(value, Mapping):
-        return value
-    names = getattr(type(value), "__attrs_attrs__", None)
-    if names is not None:
-        return {field.name: getattr(value, field.name, None) for field in names}
-    names = getattr(type(value), "__dataclass_fields__", {})
-    return {name: getattr(value, name, None) for name in names}
 
 
 def _output_file(url: str, fields: Mapping[Any, Any], path: str) -> OutputFile:
@@ -185,7 +177,7 @@ class Files(Protocol):
 
 @short_tracebacks
 @attrs.frozen(kw_only=True)
-class Result(Generic[T_co]):
+class Result(Generic[T_co, Id_co]):
     """The outcome of a request.
 
     Attributes:
@@ -196,13 +188,27 @@ class Result(Generic[T_co]):
         headers: of the answer that carried `data`, names in lower case.
     """
 
-    data: T_co = attrs.field(repr=False)
-    request_id: str | None = None
+    data: T_co = attrs.field(repr=shown)
+    request_id: Id_co = attrs.field(default=None)
     attempts: Mapping[str, int] = attrs.field(factory=dict)
     status: Completed | None = None
     logs: tuple[RequestLog, ...] = attrs.field(default=(), repr=False)
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     _files: Files | None = attrs.field(default=None, repr=False, eq=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as JSON-able values, without `headers`: fit for an HTTP answer or a file.
+
+        A handler of FastAPI may return the result itself, which gives the same.
+        """
+        return {
+            "request_id": self.request_id,
+            "data": to_json(self.data),
+            "metrics": to_json(self.metrics),
+            "billable_units": self.billable_units,
+            "attempts": dict(self.attempts),
+            "logs": [attrs.asdict(entry) for entry in self.logs],
+        }
 
     def files(self) -> list[OutputFile]:
         """Every file object in the output, in order."""
@@ -241,3 +247,25 @@ class Result(Generic[T_co]):
         except (KeyError, ValueError):
             return None
         return units if math.isfinite(units) else None
+
+    if not TYPE_CHECKING:  # type checkers are to find these mistakes themselves
+
+        def __class_getitem__(cls, of):
+            return super().__class_getitem__(of if isinstance(of, tuple) else (of, str | None))
+
+        def __getitem__(self, name):
+            raise TypeError(f"a Result is no mapping: the output is its .data, as in result.data[{name!r}]")
+
+        def __getattr__(self, name):
+            hint = "" if name.startswith("_") else f": the output is its .data, as in result.data[{name!r}]"
+            raise AttributeError(f"a Result has no attribute {name!r}{hint}")
+
+        def __iter__(self):
+            # `dict(result)` is how FastAPI asks a value for its fields; pydantic's models give theirs so, too.
+            return iter(self.to_dict().items())
+
+        @classmethod
+        def __get_pydantic_core_schema__(cls, source, handler):
+            # The value as it is, and `to_dict` in JSON. A schema is a plain dict: nothing to import.
+            written = {"type": "function-plain", "function": cls.to_dict, "return_schema": {"type": "dict"}}
+            return {"type": "is-instance", "cls": cls, "serialization": written}

@@ -200,13 +200,38 @@ class CallOptions:
         return cls(**options) if options else NO_OPTIONS
 
 
+ARGUMENTS: Mapping[str, tuple[str, ...]] = {
+    "run": ("input", "path", "method", "output_type", "timeout"),
+    "stream": ("input", "path", "idle_timeout", "output_type"),
+    "submit": ("input", "path", "webhook_url"),
+    "subscribe": (
+        *("input", "path", "logs", "on_enqueue", "on_queue_update", "mode", "poll_interval", "timeout"),
+        *("cancel_on_exit", "webhook_url", "output_type"),
+    ),
+}
+"""What the calls take by name beside their options."""
+_OTHER_CLIENTS = {
+    "arguments": "input",
+    "with_logs": "logs",
+    "client_timeout": "timeout",
+    "storage_settings": "storage",
+    "object_lifecycle": "storage",
+}
+"""Names that fal's own clients have, once they are in snake case."""
+
+
 def _unexpected(function: str, name: str, known: type[RunOptions]) -> str:
     words = f"{function}() got an unexpected keyword argument {name!r}"
-    if name in QueueOptions.__annotations__:
+    taken = (*ARGUMENTS[function], *known.__annotations__)
+    snake = re.sub(r"(?<=[a-z])[A-Z]", lambda found: f"_{found[0].lower()}", name)
+    meant = _OTHER_CLIENTS.get(snake, snake)
+    if meant in QueueOptions.__annotations__ and meant not in taken:
         return f"{words}: it is for requests that go through the queue"
+    if meant in ARGUMENTS["subscribe"] and meant not in taken:
+        return f"{words}: {meant!r} is for subscribe()"
     from difflib import get_close_matches  # seldom needed, and slow to import
 
-    close = get_close_matches(name, known.__annotations__, n=1)
+    close = [meant] if meant in taken else get_close_matches(name, taken, n=1)
     return f"{words}: did you mean {close[0]!r}?" if close else words
 
 

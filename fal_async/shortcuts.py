@@ -15,14 +15,11 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 from fal_async.environment import Environment, from_env
 from fal_async.errors import shortened
 from fal_async.models import T
-from fal_async.queue.client import Queue
 from fal_async.session import Session
-from fal_async.storage.client import Storage
 from fal_async.streaming import Beginning, EventStream
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Owner = TypeVar("Owner")
 
 _sessions: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Environment, Session]] = (
     weakref.WeakKeyDictionary()
@@ -57,14 +54,14 @@ async def _keep_until_it_ends(loop: asyncio.AbstractEventLoop) -> AsyncGenerator
 
 
 def _shortcut(
-    method: Callable[Concatenate[Owner, P], Awaitable[R]], of: Callable[[Session], Owner]
+    method: Callable[Concatenate[Session, P], Awaitable[R]],
 ) -> Callable[P, Coroutine[Any, Any, R]]:
     """The same call, with the same signature, on the kept session."""
 
     @wraps(method)
     async def call(*args: P.args, **kwargs: P.kwargs) -> R:
         with shortened():
-            return await method(of(await current_session()), *args, **kwargs)
+            return await method(await current_session(), *args, **kwargs)
 
     return call
 
@@ -84,8 +81,8 @@ def _stream_shortcut(
     return call
 
 
-run: Final = _shortcut(Session.run, lambda session: session)
-subscribe: Final = _shortcut(Session.subscribe, lambda session: session)
-submit: Final = _shortcut(Queue.submit, lambda session: session.queue)
+run: Final = _shortcut(Session.run)
+subscribe: Final = _shortcut(Session.subscribe)
+submit: Final = _shortcut(Session.submit)
 stream: Final = _stream_shortcut(Session.stream)
-upload: Final = _shortcut(Storage.upload, lambda session: session.storage)
+upload: Final = _shortcut(Session.upload)

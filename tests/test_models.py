@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import copy
+import datetime
+import enum
+import json
+import math
 import pickle
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import attrs
 import pytest
@@ -15,12 +20,14 @@ from fal_async.errors import CancelOutcome, ErrorDetail
 from fal_async.models import (
     Completed,
     InProgress,
+    OutputFile,
     Queued,
     RequestLog,
     Result,
     UnknownStatus,
 )
 from fal_async.protocol.queue import Submission
+from tests.protocol.test_http import json_values
 
 LOG = RequestLog(message="50%", timestamp="t", level="INFO", source="USER")
 VALUES: list[Any] = [
@@ -33,6 +40,12 @@ VALUES: list[Any] = [
     ErrorDetail(msg="m", loc=("body", 1), ctx={"a": 1}, input=[1]),
 ]
 SECRET = "s3cret"
+
+
+class Mood(enum.Enum):
+    GOOD = "good"
+
+
 LEAKS: list[Any] = [
     Completed(request_id="r", error=f"data:image/png;base64,{SECRET}"),
     Completed(request_id="r", error_type=f"Key a:{SECRET}"),
@@ -40,7 +53,14 @@ LEAKS: list[Any] = [
     InProgress(request_id="r", logs=(RequestLog(message=SECRET),)),
     Submission(request_id="r", status_url=f"https://a.b/c?token={SECRET}"),
     Submission(request_id="r", cancel_url=f"https://u:{SECRET}@a.b/c"),
-    Result(data=SECRET, headers={"set-cookie": SECRET}),
+    Result(data={"url": f"https://a.b/c?token={SECRET}"}, headers={"set-cookie": SECRET}),
+    Result(data=[{"image": f"data:image/png;base64,{'A' * 9_000}{SECRET}"}, f"Key a:{SECRET}"]),
+    Result(data=f"https://a.b/{'c' * 70}?token={SECRET}"),
+    Result(data={f"https://a.b/?{SECRET}": f"{'x ' * 9_000}{SECRET}"}),
+    Result(data=SECRET.encode()),
+    OutputFile(url=f"https://a.b/c?token={SECRET}"),
+    OutputFile(url=f"data:image/png;base64,{SECRET}"),
+    OutputFile(url=f"https://u:{SECRET}@a.b/c", content_type="x" * 9_000),
     ErrorDetail(msg="m", input=SECRET, ctx={"a": SECRET}, url=f"https://a.b/?{SECRET}"),
     ErrorDetail(msg=f"data:,{SECRET}"),
 ]
@@ -107,6 +127,70 @@ def test_billable_units(units: str | None, expected: float | None) -> None:
 def test_any_billable_units_are_a_number_or_nothing(units: str) -> None:
     found = Result(data=None, headers={"x-fal-billable-units": units}).billable_units
     assert found is None or isinstance(found, float)
+
+
+@pytest.mark.parametrize(
+    ("data", "shown"),
+    [
+        ({"answer": "why the sky is blue"}, "{'answer': 'why the sky is blue'}"),
+        ("a text", "'a text'"),
+        (b"bytes", "<5 bytes>"),
+        (None, "None"),
+        ([], "[]"),
+        ({}, "{}"),
+        (list(range(100)), "[0, 1, 2, 3, 4, 5, 6, 7, ...]"),
+        ({"a": {"b": {"c": {"d": {"e": 1}}}}}, "{'a': {'b': {'c': {'d': {...}}}}}"),
+        (LOG, "RequestLog(message='50%'"),
+    ],
+)
+def test_the_repr_of_a_result_shows_the_beginning_of_the_output(data: Any, shown: str) -> None:
+    assert repr(Result(data=data, request_id="r-1")).startswith(f"Result(data={shown}")
+    assert "request_id='r-1'" in repr(Result(data=data, request_id="r-1"))
+
+
+@given(json_values)
+def test_the_repr_of_any_output_is_one_short_line(data: Any) -> None:
+    text = repr(Result(data=data))
+    assert len(text) < 600
+    assert "\n" not in text
+
+
+def test_a_result_as_a_dict_is_json_whatever_the_output_is_made_of() -> None:
+    @attrs.frozen
+    class Output:
+        made: datetime.date
+        mood: Mood
+        scores: tuple[float, ...]
+        raw: bytes = b"\xff"
+        where: Path = Path("a/b")
+
+    data = {"out": Output(datetime.date(2026, 1, 2), Mood.GOOD, (1.5, math.nan)), 5: {"x"}}
+    result = Result(
+        data=data, request_id="r", attempts={"run": 1}, logs=(LOG,), headers={"set-cookie": SECRET}
+    )
+    made = result.to_dict()
+    assert made["data"] == {
+        "out": {"made": "2026-01-02", "mood": "good", "scores": [1.5, None], "raw": "/w==", "where": "a/b"},
+        "5": ["x"],
+    }
+    assert json.loads(json.dumps(made, allow_nan=False)) == made
+    assert dict(cast("Any", result)) == made
+    assert (made["request_id"], made["attempts"], made["logs"][0]["message"]) == ("r", {"run": 1}, "50%")
+    assert SECRET not in str(made)
+
+
+@given(json_values)
+def test_any_output_as_a_dict_is_json(data: Any) -> None:
+    json.dumps(Result(data=data).to_dict(), allow_nan=False)
+
+
+def test_who_takes_a_result_for_its_output_is_told_where_that_is() -> None:
+    result: Any = Result(data={"images": []})
+    with pytest.raises(TypeError, match=r"the output is its \.data, as in result\.data\['images'\]"):
+        result["images"]
+    with pytest.raises(AttributeError, match=r"no attribute 'images': the output is its \.data"):
+        _ = result.images
+    assert not hasattr(result, "_repr_html_")
 
 
 def test_metrics_of_a_result() -> None:

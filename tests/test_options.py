@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 import math
 import pickle
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from fal_async.config import RetryPolicy
 from fal_async.errors import ConfigurationError
 from fal_async.options import (
+    ARGUMENTS,
     NO_OPTIONS,
     CallOptions,
     QueueOptions,
@@ -25,6 +27,7 @@ from fal_async.options import (
     documented,
     tags_header,
 )
+from fal_async.session import Session
 from fal_async.storage_settings import Decision, StorageSettings
 
 WRONG: list[tuple[str, Any]] = [
@@ -92,6 +95,12 @@ def test_no_options_are_always_the_same_value(given: dict[str, Any]) -> None:
     ("given", "words"),
     [
         ({"hnt": "h"}, "'hnt': did you mean 'hint'?"),
+        ({"timout": 5}, "'timout': did you mean 'timeout'?"),
+        ({"arguments": {}}, "'arguments': did you mean 'input'?"),
+        ({"startTimeout": 5}, "'startTimeout': did you mean 'start_timeout'?"),
+        ({"storageSettings": {}}, "'storageSettings': did you mean 'storage'?"),
+        ({"with_logs": True}, "'with_logs': 'logs' is for subscribe()"),
+        ({"onQueueUpdate": print}, "'onQueueUpdate': 'on_queue_update' is for subscribe()"),
         ({"hint": "h", "zzz": None}, "'zzz'"),
         ({"priority": "low"}, "'priority': it is for requests that go through the queue"),
     ],
@@ -100,6 +109,30 @@ def test_a_name_that_a_call_does_not_take_is_a_type_error(given: dict[str, Any],
     with pytest.raises(TypeError) as caught:
         CallOptions.of("run", given, RunOptions)
     assert str(caught.value) == f"run() got an unexpected keyword argument {words}"
+
+
+@pytest.mark.parametrize("function", ["subscribe", "submit"])
+@pytest.mark.parametrize(
+    ("name", "new"), [("arguments", "input"), ("webhookUrl", "webhook_url"), ("noRetry", "no_retry")]
+)
+def test_a_name_of_another_client_leads_to_the_new_one(function: str, name: str, new: str) -> None:
+    with pytest.raises(TypeError, match=f"{name!r}: did you mean {new!r}"):
+        CallOptions.of(function, {name: None}, QueueOptions)
+
+
+@pytest.mark.parametrize(
+    ("name", "new"), [("with_logs", "logs"), ("pollInterval", "poll_interval"), ("client_timeout", "timeout")]
+)
+def test_what_subscribe_has_beyond_the_options_is_found_as_well(name: str, new: str) -> None:
+    with pytest.raises(TypeError, match=f"{name!r}: did you mean {new!r}"):
+        CallOptions.of("subscribe", {name: None}, QueueOptions)
+
+
+@pytest.mark.parametrize("function", ARGUMENTS)
+def test_the_names_that_are_offered_are_those_that_the_call_takes(function: str) -> None:
+    parameters = inspect.signature(getattr(Session, function)).parameters.values()
+    named = {p.name for p in parameters if p.kind is not p.VAR_KEYWORD} - {"self", "endpoint_id"}
+    assert set(ARGUMENTS[function]) == named
 
 
 @pytest.mark.parametrize(

@@ -516,3 +516,12 @@ assert [loop() for loop in ended] == [None] * 3
 
 def test_the_logger_is_silent_by_default() -> None:
     assert logging.getLogger("fal_async").level == logging.NOTSET
+
+
+async def test_submit_and_upload_of_a_session_are_the_queues_and_the_storages(
+    fal: Session, emulator: Emulator
+) -> None:
+    handle = await fal.submit(LLM, ASK, priority="low")
+    assert (await handle.wait()).request_id == handle.request_id
+    assert (await fal.upload(b"meow", content_type="text/plain")).startswith(emulator.url)
+    assert (emulator.count("submit"), emulator.count("upload")) == (1, 1)

@@ -60,7 +60,7 @@ from fal_async.errors.failures import (
     UploadError,
     WebhookVerificationError,
 )
-from fal_async.errors.redaction import one_line, safe_repr
+from fal_async.errors.redaction import one_line, safe_repr, shown
 from fal_async.errors.root import (
     NO_REF,
     CancelOutcome,
@@ -109,4 +109,5 @@ __all__ = [
     "short_tracebacks",
     "shorten",
     "shortened",
+    "shown",
 ]

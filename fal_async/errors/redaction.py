@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
+from itertools import islice
 
 MAX_MESSAGE = 200
 MAX_LINE = 290
@@ -37,6 +39,37 @@ def one_line(text: object, limit: int = MAX_MESSAGE) -> str:
 def safe_repr(value: object) -> str:
     """The `repr` of what the server chose, fit for logs."""
     return one_line(repr(value))
+
+
+_MAX_ITEMS, _MAX_DEPTH, _MAX_TEXT = 8, 4, 80
+
+
+def shown(value: object) -> str:
+    """The `repr` of an output: its beginning, as `one_line` would have it."""
+    return one_line(_shown(value, _MAX_DEPTH), MAX_LINE)
+
+
+def _shown(value: object, depth: int) -> str:
+    if isinstance(value, str):
+        return repr(one_line(value, _MAX_TEXT))  # before it is cut: half a secret is not recognised
+    if isinstance(value, bytes):
+        return f"<{len(value)} bytes>"
+    if isinstance(value, Mapping):
+        return (
+            "{"
+            + _items((f"{_shown(name, 0)}: {_shown(value[name], depth - 1)}" for name in value), depth)
+            + "}"
+        )
+    if isinstance(value, list | tuple):
+        return "[" + _items((_shown(item, depth - 1) for item in value), depth) + "]"
+    return one_line(repr(value))
+
+
+def _items(items: Iterable[str], depth: int) -> str:
+    first = list(islice(items, _MAX_ITEMS + 1 if depth > 0 else 1))
+    return ", ".join(
+        first if depth > 0 and len(first) <= _MAX_ITEMS else [*first[:-1], "..."] if first else []
+    )
 
 
 def one_word(text: str | None) -> str | None:

@@ -47,7 +47,7 @@ def parse_result(
     status: Completed | None = None,
     logs: Sequence[RequestLog] = (),
     files: Files | None = None,
-) -> Result[Any]:
+) -> Result[Any, Any]:
     """The result that an answer carries. ResponseDecodeError where it is not what it says, or no `output_type`."""
     with naming(ref):
         data = decode_body(response)
@@ -73,7 +73,7 @@ def build_result(
     logs: Sequence[RequestLog] = (),
     headers: Mapping[str, str] | None = None,
     files: Files | None = None,
-) -> Result[Any]:
+) -> Result[Any, Any]:
     """A result of decoded `data`, as `output_type` where one is given. ResponseDecodeError where it is none."""
     if output_type is not None:
         with naming(ref):

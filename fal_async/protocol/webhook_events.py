@@ -77,7 +77,7 @@ class WebhookEvent:
         code = None if self.ok else _code_of(self.error, self.payload)
         return code is not None and (code == 429 or code >= 500)
 
-    def result(self, endpoint_id: str | None = None, *, output_type: type[T] | None = None) -> Result[T]:
+    def result(self, endpoint_id: str | None = None, *, output_type: type[T] | None = None) -> Result[T, str]:
         """The same `Result` as `fal.queue.result` gives, or the same error raised.
 
         What a delivery does not carry is missing: response headers (so `billable_units`), logs and metrics.

@@ -84,7 +84,7 @@ class Queue:
 
     async def result(
         self, endpoint_id: str, request_id: str, *, output_type: type[T] | None = None
-    ) -> Result[T]:
+    ) -> Result[T, str]:
         """Fetch the result of a completed request (protocol 4.4), as `output_type` if one is given.
 
         fal keeps it for 1 hour, or 6 minutes from 10 kB on: then ResultExpiredError. A request that failed

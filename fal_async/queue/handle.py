@@ -131,7 +131,7 @@ class RequestHandle:
         following = Following(logs=logs, mode=mode, poll_interval=poll_interval)
         return self._operations.updates(self._state, following)
 
-    async def result(self, *, output_type: type[T] | None = None) -> Result[T]:
+    async def result(self, *, output_type: type[T] | None = None) -> Result[T, str]:
         """Fetch the result, once. See `Queue.result`."""
         check_output_type(output_type)
         return await self._operations.result(self._state, output_type)
@@ -146,13 +146,13 @@ class RequestHandle:
         timeout: float | None = None,
         cancel_on_exit: bool = True,
         output_type: type[T] | None = None,
-    ) -> Result[T]:
+    ) -> Result[T, str]:
         """Follow it to its end and give the result, as `Session.subscribe` does after its submit."""
         following = Following(logs=logs, mode=mode, poll_interval=poll_interval)
         check_function("on_queue_update", on_queue_update)
         check_output_type(output_type)
 
-        async def work() -> Result[T]:
+        async def work() -> Result[T, str]:
             return await self._operations.wait(
                 self._state, following, on_queue_update=on_queue_update, output_type=output_type
             )

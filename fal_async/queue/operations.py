@@ -135,7 +135,7 @@ class QueueOperations:
         )
         return follower.updates()
 
-    async def result(self, state: RequestState, output_type: Any) -> Result[Any]:
+    async def result(self, state: RequestState, output_type: Any) -> Result[Any, str]:
         """Fetch the result, once (protocol 4.4)."""
         completed = state.last_status if isinstance(state.last_status, Completed) else None
         persistent = completed is not None and completed.error is None
@@ -184,7 +184,7 @@ class QueueOperations:
         *,
         on_queue_update: UpdateCallback | None,
         output_type: Any,
-    ) -> Result[Any]:
+    ) -> Result[Any, str]:
         """Follow it to its end, then fetch the result at once: fal keeps it for minutes only."""
         async with aclosing(self.updates(state, following)) as updates:
             async for status in updates:

@@ -31,7 +31,7 @@ class Subscription:
     state: RequestState = attrs.field(init=False)
     """Set once it is submitted."""
 
-    async def result(self) -> Result[Any]:
+    async def result(self) -> Result[Any, str]:
         """Submit it, and follow it to its result."""
         await self.submit()
         if self.on_enqueue is not None:
@@ -50,7 +50,7 @@ class Subscription:
         """Call the caller's `on_enqueue`."""
         await call_back(self.on_enqueue, self.state.request_id)
 
-    async def follow(self, following: Following) -> Result[Any]:
+    async def follow(self, following: Following) -> Result[Any, str]:
         """Follow it to its end, and fetch its result."""
         return await self.operations.wait(
             self.state, following, on_queue_update=self.on_queue_update, output_type=self.output_type

@@ -38,7 +38,7 @@ class WebhookSubscription:
     asked: Subscription
     arrivals: Arrivals
 
-    async def result(self) -> Result[Any]:
+    async def result(self) -> Result[Any, str]:
         """Submit, and the outcome by whichever way it comes first."""
         with contextlib.ExitStack() as stack:
             with self.arrivals.submitting():
@@ -56,13 +56,13 @@ class WebhookSubscription:
                 return polls.result()
             return await self._by_event(arrival.result())
 
-    async def _by_polls(self) -> Result[Any]:
+    async def _by_polls(self) -> Result[Any, str]:
         asked = self.asked.following
         interval = asked.poll_interval or SLOW_POLL
         await asyncio.sleep(interval)  # most deliveries are there before the first poll would be
         return await self.asked.follow(Following(logs=asked.logs, poll_interval=interval))
 
-    async def _by_event(self, event: WebhookEvent) -> Result[Any]:
+    async def _by_event(self, event: WebhookEvent) -> Result[Any, str]:
         asked, state = self.asked, self.asked.state
         state.last_status = event.completed
         await call_back(asked.on_queue_update, event.completed)

@@ -163,7 +163,7 @@ class Calls:
         webhook_url: str | None = None,
         output_type: type[T] | None = None,
         **options: Unpack[QueueOptions],
-    ) -> Result[T]:
+    ) -> Result[T, str]:
         """Submit a request to the queue, follow it to its end, and give its result (protocol 4).
 
         Args:

@@ -5,17 +5,20 @@ Its calls stand in `calls.py`; its resources are made in `view.py`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from fal_async.config import Credentials, Hosts, PoolOptions, RetryPolicy, Settings, Timeouts
 from fal_async.environment import from_env
 from fal_async.errors import short_tracebacks
-from fal_async.options import clean_headers, clean_tags
+from fal_async.options import QueueOptions, clean_headers, clean_tags, documented
+from fal_async.protocol.storage.multipart import MULTIPART_ABOVE, PARALLEL, PART_SIZE
 from fal_async.session.calls import Calls
 from fal_async.session.shared import Shared
 from fal_async.session.view import View
+from fal_async.storage_settings import StorageSettings
 from fal_async.transport import Transport
 
 if TYPE_CHECKING:
@@ -23,9 +26,11 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from fal_async.queue import Queue
+    from fal_async.protocol.storage.multipart import UploadState
+    from fal_async.queue import Queue, RequestHandle
     from fal_async.realtime import Realtime
     from fal_async.storage import Storage
+    from fal_async.storage.file_body import ProgressCallback
     from fal_async.webhooks import Webhooks
 
 
@@ -202,7 +207,50 @@ class Session(Calls):
         """What sends this session's requests: for integrations."""
         return self._view.transport
 
-    # What there is to do.
+    # What there is to do. `run`, `subscribe`, `stream` and `websocket` stand in `Calls`.
+
+    @documented(QueueOptions)
+    async def submit(
+        self,
+        endpoint_id: str,
+        input: Any = None,
+        *,
+        path: str = "",
+        webhook_url: str | None = None,
+        **options: Unpack[QueueOptions],
+    ) -> RequestHandle:
+        """Put a request into the queue and give its handle: the same as `queue.submit`."""
+        return await self.queue.submit(endpoint_id, input, path=path, webhook_url=webhook_url, **options)
+
+    async def upload(
+        self,
+        file: Any,
+        *,
+        # What it is.
+        content_type: str | None = None,
+        file_name: str | None = None,
+        size: int | None = None,
+        lifecycle: StorageSettings | None = None,
+        # How it is sent.
+        on_progress: ProgressCallback | None = None,
+        resume: str | os.PathLike[str] | UploadState | None = None,
+        multipart_above: int = MULTIPART_ABOVE,
+        part_size: int = PART_SIZE,
+        parallel: int = PARALLEL,
+    ) -> str:
+        """Store a file at fal; gives its URL: the same as `storage.upload`."""
+        return await self.storage.upload(
+            file,
+            content_type=content_type,
+            file_name=file_name,
+            size=size,
+            lifecycle=lifecycle,
+            on_progress=on_progress,
+            resume=resume,
+            multipart_above=multipart_above,
+            part_size=part_size,
+            parallel=parallel,
+        )
 
     @property
     def queue(self) -> Queue:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import aiohttp
 import pytest
 from fastapi import BackgroundTasks, Depends, FastAPI, Request, Response, WebSocket
 from pydantic import BaseModel
+from starlette.responses import JSONResponse
 
-from fal_async import Session, WebhookEvent
+from fal_async import Result, Session, WebhookEvent
 from fal_async.emulator import Emulator
 from fal_async.integrations.fastapi import (
     Fal,
@@ -339,3 +341,43 @@ async def test_a_shutdown_under_load_cancels_what_is_going_on(emulator: Emulator
     assert app.state.fal.closed
     assert emulator.count("cancel") == 100
     assert emulator.connections_open == 0
+
+
+@dataclass
+class Echo:
+    a: int
+
+
+async def test_a_handler_may_return_a_result(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+    app = application(emulator)
+
+    @app.get("/plain")
+    async def plain(fal: Fal):  # type: ignore[no-untyped-def]
+        return await fal.subscribe("me/echo", {"a": 1})
+
+    @app.get("/annotated")
+    async def annotated(fal: Fal) -> Result:
+        return await fal.subscribe("me/echo", {"a": 1})
+
+    @app.get("/typed")
+    async def typed(fal: Fal) -> Result[Echo, str]:
+        return await fal.subscribe("me/echo", {"a": 1}, output_type=Echo)
+
+    @app.get("/one-argument")
+    async def one_argument(fal: Fal) -> Result[Echo]:
+        return await fal.run("me/echo", {"a": 1}, output_type=Echo)
+
+    @app.get("/response")
+    async def response(fal: Fal) -> Response:
+        return JSONResponse((await fal.subscribe("me/echo", {"a": 1}, output_type=Echo)).to_dict())
+
+    async with serving(app) as server:
+        for path in ("plain", "annotated", "typed", "one-argument", "response"):
+            async with http.get(f"{server.url}/{path}") as answer:
+                assert answer.status == 200, path
+                body = await answer.json()
+            assert body["data"] == {"a": 1}
+            assert body["request_id"]
+            assert "headers" not in body
+        async with http.get(f"{server.url}/openapi.json") as answer:
+            assert answer.status == 200

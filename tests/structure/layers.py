@@ -14,6 +14,7 @@ PACKAGE = "fal_async"
 _RANKS: Mapping[str, int] = {
     "version": 0,
     "errors": 0,
+    "json_values": 0,
     "checks": 1,
     "models": 1,
     "storage_settings": 1,
@@ -55,7 +56,8 @@ _EMULATOR_FLOORS: tuple[frozenset[str], ...] = (
 _ONLY: Mapping[str, frozenset[str]] = {
     "errors": frozenset(),
     "checks": frozenset({"errors"}),
-    "models": frozenset({"errors"}),
+    "models": frozenset({"errors", "json_values"}),
+    "json_values": frozenset(),
     "config": frozenset({"errors", "checks", "models"}),
     "options": frozenset({"errors", "checks", "models", "config", "storage_settings"}),
     "storage_settings": frozenset({"errors"}),

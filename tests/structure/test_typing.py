@@ -26,6 +26,7 @@ from fal_async import (
 )
 from fal_async.options import CallOptions, QueueOptions, RunOptions
 from fal_async.queue import Queue
+from fal_async.storage import Storage
 
 
 @dataclass
@@ -43,10 +44,10 @@ async def user_code(fal: Session) -> None:
     assert_type(await fal.run("a/b", {"x": 1}, output_type=Answer), Result[Answer])
     assert_type((await fal.run("a/b", output_type=AnswerDict)).data["output"], str)
     assert_type((await fal.subscribe("a/b", output_type=Answer)).data.output, str)
-    assert_type(await fal_async.subscribe("a/b", output_type=Answer), Result[Answer])
+    assert_type(await fal_async.subscribe("a/b", output_type=Answer), Result[Answer, str])
     handle = await fal.queue.submit("a/b", Answer("x"))
     assert_type(handle, RequestHandle)
-    assert_type(await handle.wait(output_type=Answer), Result[Answer])
+    assert_type(await handle.wait(output_type=Answer), Result[Answer, str])
     assert_type(await handle.cancel(), CancelOutcome)
     async for status in handle.updates():
         assert_type(status, QueueStatus)
@@ -55,8 +56,26 @@ async def user_code(fal: Session) -> None:
     assert_type(await fal.verify_credentials(), bool)
     assert_type(fal.with_options(tags={"a": "b"}), Session)
     event = await fal.webhooks.verify({}, b"")
-    assert_type(event.result(), Result[Any])
-    assert_type(event.result(output_type=Answer), Result[Answer])
+    assert_type(event.result(), Result[Any, str])
+    assert_type(event.result(output_type=Answer), Result[Answer, str])
+
+
+async def results(fal: Session) -> None:
+    """Never run. What went through the queue has an id; a direct call's answer may lack it."""
+    queued = await fal.subscribe("a/b", output_type=Answer)
+    assert_type(queued.request_id, str)
+    assert_type((await fal_async.subscribe("a/b")).request_id, str)
+    assert_type((await fal.queue.result("a/b", "r-1")).request_id, str)
+    assert_type((await fal.queue.handle("a/b", "r-1").wait()).request_id, str)
+    direct = await fal.run("a/b", output_type=Answer)
+    assert_type(direct.request_id, str | None)
+    either: Result[Answer] = direct
+    either = queued
+    assert_type(either.to_dict(), dict[str, Any])
+    queued["output"]  # type: ignore[index]
+    queued.output  # type: ignore[attr-defined]  # noqa: B018
+    for _ in queued:  # type: ignore[attr-defined]
+        pass
 
 
 async def options_by_name(fal: Session) -> None:
@@ -96,6 +115,7 @@ def test_every_public_call_has_its_whole_signature() -> None:
         (Session.stream, "RunOptions"),
         (Session.subscribe, "QueueOptions"),
         (Queue.submit, "QueueOptions"),
+        (Session.submit, "QueueOptions"),
         (fal_async.run, "RunOptions"),
         (fal_async.stream, "RunOptions"),
         (fal_async.subscribe, "QueueOptions"),
@@ -110,6 +130,18 @@ def test_the_options_of_a_call_are_typed_and_listed_in_its_help(
     known = {"RunOptions": RunOptions, "QueueOptions": QueueOptions}[options]
     listed = inspect.getdoc(call) or ""
     assert [name for name in known.__annotations__ if f"\n    {name}: " not in listed] == []
+
+
+@pytest.mark.parametrize(("method", "same"), [("submit", Queue.submit), ("upload", Storage.upload)])
+def test_a_session_has_what_the_module_has_with_the_same_signature(
+    method: str, same: Callable[..., Any]
+) -> None:
+    assert inspect.signature(getattr(Session, method)) == inspect.signature(same)
+    of_module = inspect.signature(getattr(fal_async, method)).parameters
+    assert {name: p for name, p in inspect.signature(same).parameters.items() if name != "self"} == {
+        name: p for name, p in of_module.items() if name != "self"
+    }
+    assert getattr(Session, method).__doc__
 
 
 def test_the_queue_completes_to_its_public_names() -> None:

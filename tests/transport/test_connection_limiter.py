@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
 
-from fal_async import RetryPolicy, Session, Timeouts, TransportTimeoutError
+from fal_async import Result, RetryPolicy, Session, Timeouts, TransportTimeoutError
 from fal_async.emulator import Emulator, JobContext
 from fal_async.transport.connection_limiter import ConnectionLimiter
 from tests.quick import ASK, GATE, LLM, gate_at, session_on
@@ -95,7 +96,9 @@ async def test_long_runs_get_connections_of_their_own(fal: Session, emulator: Em
 @pytest.mark.parametrize("most", [1, 2, 3])
 async def test_few_connections_are_enough_for_everything(emulator: Emulator, most: int) -> None:
     async with Session(emulator.key, hosts=emulator.hosts, max_connections=most) as fal:
-        calls = [fal.subscribe("fal-ai/any-llm", {"prompt": "x"}, mode="streaming") for _ in range(4)]
+        calls: list[Coroutine[Any, Any, Result]] = [
+            fal.subscribe("fal-ai/any-llm", {"prompt": "x"}, mode="streaming") for _ in range(4)
+        ]
         calls += [fal.run("fal-ai/any-llm", {"prompt": "x"}) for _ in range(4)]
         results = await asyncio.wait_for(asyncio.gather(*calls), 30)
     assert all(result.data["output"] for result in results)
