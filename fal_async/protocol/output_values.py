@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Callable, Iterable
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import Any, get_args, get_origin
 
 from fal_async.errors import one_line
 from fal_async.protocol.constraints import check_constraints
@@ -31,9 +31,6 @@ from fal_async.protocol.output_types import (
     wrapped,
 )
 
-if TYPE_CHECKING:
-    from cattrs import Converter
-
 _Build = Callable[[Any], Any]
 
 
@@ -44,8 +41,21 @@ def build(value: Any, into: Any) -> Any:
 
 @lru_cache(maxsize=4096)
 def builder(into: Any) -> _Build:
-    """What builds this type. What is inside of it is looked up when it is needed: a type may refer to itself."""
+    """What builds this type."""
     return _BUILDERS[form_of(into)](into)
+
+
+def _inner(into: Any) -> _Build:
+    """What builds a type within another. It is looked up when it is first needed: a type may refer to itself."""
+    found: _Build | None = None
+
+    def made(value: Any) -> Any:
+        nonlocal found
+        if found is None:
+            found = builder(into)
+        return found(value)
+
+    return made
 
 
 def _misfit(expected: str, value: Any) -> ValueError:
@@ -115,40 +125,41 @@ def _choice(into: Any) -> _Build:
 
 
 def _array(into: Any) -> _Build:
-    make, inner = ARRAYS[get_origin(into) or into], (get_args(into) or (Any,))[0]
+    make, item_built = ARRAYS[get_origin(into) or into], _inner((get_args(into) or (Any,))[0])
 
     def made(value: Any) -> Any:
         if not isinstance(value, list):
             raise _misfit("an array", value)
-        return make(_each(lambda item: build(item, inner), enumerate(value), into))
+        return make(_each(item_built, enumerate(value), into))
 
     return made
 
 
 def _tuple(into: Any) -> _Build:
-    types = list(tuple_places(into).values())
+    places = [_inner(place) for place in tuple_places(into).values()]
     named = is_named_tuple(into)
-    least = len(types) - (len(into._field_defaults) if named else 0)
+    least = len(places) - (len(into._field_defaults) if named else 0)
 
     def made(value: Any) -> Any:
         if not isinstance(value, list):
             raise _misfit("an array", value)
-        if not least <= len(value) <= len(types):
-            raise ValueError(f"expected an array of {len(types)}, got one of {len(value)}")
-        built = _each(lambda pair: build(*pair), enumerate(zip(value, types, strict=False)), into)
+        if not least <= len(value) <= len(places):
+            raise ValueError(f"expected an array of {len(places)}, got one of {len(value)}")
+        built = _each(lambda pair: pair[0](pair[1]), enumerate(zip(places, value, strict=False)), into)
         return into(*built) if named else tuple(built)
 
     return made
 
 
 def _object(into: Any) -> _Build:
-    make, (key, inner) = OBJECTS[get_origin(into) or into], get_args(into) or (Any, Any)
+    make = OBJECTS[get_origin(into) or into]
+    name_built, item_built = map(_inner, get_args(into) or (Any, Any))
 
     def made(value: Any) -> Any:
         if not isinstance(value, dict):
             raise _misfit("an object", value)
         pairs = ((name, (name, item)) for name, item in value.items())
-        return make(dict(_each(lambda pair: (build(pair[0], key), build(pair[1], inner)), pairs, into)))
+        return make(dict(_each(lambda pair: (name_built(pair[0]), item_built(pair[1])), pairs, into)))
 
     return made
 
@@ -176,7 +187,8 @@ def _record(into: Any) -> _Build:
         return _typed_dict(into)
 
     def hook(inner: Any) -> Callable[[Any, Any], Any]:
-        return lambda value, _: build(value, inner)
+        built = _inner(inner)
+        return lambda value, _: built(value)
 
     hooks: dict[str, Any] = {
         name: override(struct_hook=hook(inner)) for name, inner in fields_of(into).items()
@@ -195,7 +207,7 @@ def _typed_dict(into: Any) -> _Build:
     # Not by cattrs: where annotations are texts, it takes a NotRequired key for a required one.
     from cattrs.errors import AttributeValidationNote, ClassValidationError
 
-    fields, required = fields_of(into), required_keys(into)
+    fields, required = {name: _inner(inner) for name, inner in fields_of(into).items()}, required_keys(into)
 
     def made(value: Any) -> Any:
         if not isinstance(value, dict):
@@ -203,7 +215,7 @@ def _typed_dict(into: Any) -> _Build:
         built, errors = dict(value), []
         for name in (name for name in fields if name in value or name in required):
             try:
-                built[name] = build(value[name], fields[name])
+                built[name] = fields[name](value[name])
             except Exception as error:
                 error.add_note(AttributeValidationNote("", name, into))
                 errors.append(error)
@@ -215,7 +227,7 @@ def _typed_dict(into: Any) -> _Build:
 
 
 @cache
-def _converter() -> Converter:
+def _converter() -> Any:
     # Imported on first use: a script that never asks for types doesn't pay for it.
     from cattrs import Converter
 
@@ -226,11 +238,13 @@ def _converter() -> Converter:
 
 
 def _union(into: Any) -> _Build:
+    from cattrs.disambiguators import create_default_dis_func
+
     members, records = get_args(into), [member for member in get_args(into) if form_of(member) == "record"]
-    tell = _told_apart(records)
+    tell = create_default_dis_func(_converter(), *records) if len(records) > 1 else None
 
     def made(value: Any) -> Any:
-        if type(value) in members:  # 5.0 stays a float in `int | float`
+        if type(value) in members and not isinstance(value, list | dict):  # 5.0 stays one in `int | float`
             return value
         fitting = [member for member in members if kind_of(value) in json_kinds(member)]
         if tell is not None and isinstance(value, dict):
@@ -239,12 +253,6 @@ def _union(into: Any) -> _Build:
         return _first_that_fits(value, fitting, into)
 
     return made
-
-
-def _told_apart(records: list[Any]) -> Callable[[Any], Any] | None:
-    from cattrs.disambiguators import create_default_dis_func
-
-    return create_default_dis_func(_converter(), *records) if len(records) > 1 else None
 
 
 def _told(tell: Callable[[Any], Any], value: Any, into: Any) -> Any:
@@ -266,10 +274,10 @@ def _first_that_fits(value: Any, members: list[Any], into: Any) -> Any:
 
 
 def _wrapper(into: Any) -> _Build:
-    inner, metadata = wrapped(into), getattr(into, "__metadata__", ())
+    inner, metadata = _inner(wrapped(into)), getattr(into, "__metadata__", ())
 
     def made(value: Any) -> Any:
-        built = build(value, inner)
+        built = inner(value)
         check_constraints(built, metadata)
         return built
 

@@ -252,6 +252,7 @@ def test_no_text_and_no_object_is_taken_apart(data: Any) -> None:
         (Path, "a/b", Path("a/b")),
         (Image | str, "x", "x"),
         (Image | str, {"url": "x"}, Image("x")),
+        (Image | dict, {"url": "x"}, Image("x")),
         (Cat | Dog | None, {"kind": "dog"}, Dog("dog")),
         (Cat | Dog | None, None, None),
         (list[int] | list[str], ["a"], ["a"]),
