@@ -7,7 +7,8 @@ from functools import lru_cache
 from typing import Any, TypeVar, get_args, get_origin
 
 from fal_async.errors import ConfigurationError, ResponseDecodeError
-from fal_async.protocol.output_types import (
+from fal_async.protocol.outputs.building import build, builder
+from fal_async.protocol.outputs.forms import (
     ARRAYS,
     OBJECTS,
     fields_of,
@@ -17,7 +18,6 @@ from fal_async.protocol.output_types import (
     tuple_places,
     wrapped,
 )
-from fal_async.protocol.output_values import build, builder
 
 _MAX_PATHS = 20
 _MAX_WORDS = 140

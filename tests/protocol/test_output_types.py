@@ -387,7 +387,7 @@ class Same:
         (complex, "output_type=complex"),
         (set[list[int]], "its elements can't be hashed: take list"),
         (set[Image], "its elements can't be hashed: take list"),
-        (AllHaveDefaults | Same, "Could not disambiguate"),
+        (AllHaveDefaults | Same, "nothing tells its classes apart"),
         (Annotated[int, {}], "unhashable"),
         (Literal[b"x"], "can't be built from JSON"),
         (enum.Enum("Empty", []), "can't be built from JSON"),

@@ -11,27 +11,22 @@ from collections.abc import Callable, Iterable
 from functools import cache, lru_cache
 from typing import Any, get_args, get_origin
 
-from fal_async.errors import one_line
-from fal_async.protocol.constraints import check_constraints
-from fal_async.protocol.output_types import (
+from fal_async.protocol.outputs.constraints import check_constraints
+from fal_async.protocol.outputs.forms import (
     ARRAYS,
     OBJECTS,
-    TEXTS,
     Form,
-    choices,
     fields_of,
     form_of,
     is_named_tuple,
     json_kinds,
     kind_of,
     name_of,
-    plain_choice,
     required_keys,
     tuple_places,
     wrapped,
 )
-
-_Build = Callable[[Any], Any]
+from fal_async.protocol.outputs.plain import Build, as_it_is, choice, from_text, misfit, null, plain
 
 
 def build(value: Any, into: Any) -> Any:
@@ -40,14 +35,14 @@ def build(value: Any, into: Any) -> Any:
 
 
 @lru_cache(maxsize=4096)
-def builder(into: Any) -> _Build:
+def builder(into: Any) -> Build:
     """What builds this type."""
     return _BUILDERS[form_of(into)](into)
 
 
-def _inner(into: Any) -> _Build:
-    """What builds a type within another. It is looked up when it is first needed: a type may refer to itself."""
-    found: _Build | None = None
+def _inner(into: Any) -> Build:
+    """What builds a type within another, looked up when it is first needed: a type may refer to itself."""
+    found: Build | None = None
 
     def made(value: Any) -> Any:
         nonlocal found
@@ -58,91 +53,28 @@ def _inner(into: Any) -> _Build:
     return made
 
 
-def _misfit(expected: str, value: Any) -> ValueError:
-    """What came is of another kind than what is asked for."""
-    return ValueError(f"expected {expected}, got {kind_of(value)}")
-
-
-# Plain values: nothing is made of what was not sent.
-
-
-def _as_it_is(_: Any) -> _Build:
-    return lambda value: value
-
-
-def _null(_: Any) -> _Build:
-    def made(value: Any) -> None:
-        if value is not None:
-            raise _misfit("null", value)
-
-    return made
-
-
-def _plain(into: Any) -> _Build:
-    (kind,) = json_kinds(into)
-    whole = issubclass(into, int)
-
-    def made(value: Any) -> Any:
-        if kind_of(value) != kind:
-            raise _misfit(name_of(into), value)
-        # 5.0 is a whole number, as whoever wrote the JSON may see it; 5.5 is none.
-        if whole and isinstance(value, float) and not value.is_integer():
-            raise ValueError(f"expected {name_of(into)}, got {value!r}")
-        return value if type(value) is into else into(value)
-
-    return made
-
-
-def _from_text(into: Any) -> _Build:
-    read = TEXTS[into]
-
-    def made(value: Any) -> Any:
-        if not isinstance(value, str):
-            raise _misfit(f"{name_of(into)} as text", value)
-        return read(value)
-
-    return made
-
-
-def _choice(into: Any) -> _Build:
-    options = choices(into)
-    shown = one_line(", ".join(repr(plain_choice(option)) for option in options), 100)
-    has_more = isinstance(into, type) and "array" in json_kinds(into)
-
-    def made(value: Any) -> Any:
-        for option in options:
-            plain = plain_choice(option)
-            if kind_of(plain) == kind_of(value) and plain == value:
-                return option
-        if has_more:
-            return into(value)
-        raise ValueError(f"expected one of {shown}, got {one_line(repr(value), 40)}")
-
-    return made
-
-
 # Arrays and objects.
 
 
-def _array(into: Any) -> _Build:
+def _array(into: Any) -> Build:
     make, item_built = ARRAYS[get_origin(into) or into], _inner((get_args(into) or (Any,))[0])
 
     def made(value: Any) -> Any:
         if not isinstance(value, list):
-            raise _misfit("an array", value)
+            raise misfit("an array", value)
         return make(_each(item_built, enumerate(value), into))
 
     return made
 
 
-def _tuple(into: Any) -> _Build:
+def _tuple(into: Any) -> Build:
     places = [_inner(place) for place in tuple_places(into).values()]
     named = is_named_tuple(into)
     least = len(places) - (len(into._field_defaults) if named else 0)
 
     def made(value: Any) -> Any:
         if not isinstance(value, list):
-            raise _misfit("an array", value)
+            raise misfit("an array", value)
         if not least <= len(value) <= len(places):
             raise ValueError(f"expected an array of {len(places)}, got one of {len(value)}")
         built = _each(lambda pair: pair[0](pair[1]), enumerate(zip(places, value, strict=False)), into)
@@ -151,20 +83,20 @@ def _tuple(into: Any) -> _Build:
     return made
 
 
-def _object(into: Any) -> _Build:
+def _object(into: Any) -> Build:
     make = OBJECTS[get_origin(into) or into]
     name_built, item_built = map(_inner, get_args(into) or (Any, Any))
 
     def made(value: Any) -> Any:
         if not isinstance(value, dict):
-            raise _misfit("an object", value)
+            raise misfit("an object", value)
         pairs = ((name, (name, item)) for name, item in value.items())
         return make(dict(_each(lambda pair: (name_built(pair[0]), item_built(pair[1])), pairs, into)))
 
     return made
 
 
-def _each(make: _Build, items: Iterable[tuple[str | int, Any]], into: Any) -> list[Any]:
+def _each(make: Build, items: Iterable[tuple[str | int, Any]], into: Any) -> list[Any]:
     """All items built. What does not fit is told together, each with its index, in the form that cattrs knows."""
     from cattrs.errors import IterableValidationError, IterableValidationNote
 
@@ -180,7 +112,7 @@ def _each(make: _Build, items: Iterable[tuple[str | int, Any]], into: Any) -> li
     return built
 
 
-def _record(into: Any) -> _Build:
+def _record(into: Any) -> Build:
     from cattrs.gen import make_dict_structure_fn, override
 
     if typing.is_typeddict(get_origin(into) or into):
@@ -197,13 +129,13 @@ def _record(into: Any) -> _Build:
 
     def made(value: Any) -> Any:
         if not isinstance(value, dict):
-            raise _misfit("an object", value)
+            raise misfit("an object", value)
         return make(value, into)
 
     return made
 
 
-def _typed_dict(into: Any) -> _Build:
+def _typed_dict(into: Any) -> Build:
     # Not by cattrs: where annotations are texts, it takes a NotRequired key for a required one.
     from cattrs.errors import AttributeValidationNote, ClassValidationError
 
@@ -211,7 +143,7 @@ def _typed_dict(into: Any) -> _Build:
 
     def made(value: Any) -> Any:
         if not isinstance(value, dict):
-            raise _misfit("an object", value)
+            raise misfit("an object", value)
         built, errors = dict(value), []
         for name in (name for name in fields if name in value or name in required):
             try:
@@ -237,11 +169,9 @@ def _converter() -> Any:
 # Types made of others.
 
 
-def _union(into: Any) -> _Build:
-    from cattrs.disambiguators import create_default_dis_func
-
+def _union(into: Any) -> Build:
     members, records = get_args(into), [member for member in get_args(into) if form_of(member) == "record"]
-    tell = create_default_dis_func(_converter(), *records) if len(records) > 1 else None
+    tell = _telling_apart(records)
 
     def made(value: Any) -> Any:
         if type(value) in members and not isinstance(value, list | dict):  # 5.0 stays one in `int | float`
@@ -253,6 +183,15 @@ def _union(into: Any) -> _Build:
         return _first_that_fits(value, fitting, into)
 
     return made
+
+
+def _telling_apart(records: list[Any]) -> Callable[[Any], Any] | None:
+    from cattrs.disambiguators import create_default_dis_func
+
+    try:
+        return create_default_dis_func(_converter(), *records) if len(records) > 1 else None
+    except Exception as error:
+        raise TypeError("nothing tells its classes apart: give each a required field of its own") from error
 
 
 def _told(tell: Callable[[Any], Any], value: Any, into: Any) -> Any:
@@ -269,11 +208,11 @@ def _first_that_fits(value: Any, members: list[Any], into: Any) -> Any:
         except Exception:
             continue
     if not members:
-        raise _misfit(name_of(into), value)
+        raise misfit(name_of(into), value)
     return build(value, members[-1])
 
 
-def _wrapper(into: Any) -> _Build:
+def _wrapper(into: Any) -> Build:
     inner, metadata = _inner(wrapped(into)), getattr(into, "__metadata__", ())
 
     def made(value: Any) -> Any:
@@ -284,12 +223,12 @@ def _wrapper(into: Any) -> _Build:
     return made
 
 
-_BUILDERS: dict[Form, Callable[[Any], _Build]] = {
-    "any": _as_it_is,
-    "null": _null,
-    "plain": _plain,
-    "text": _from_text,
-    "choice": _choice,
+_BUILDERS: dict[Form, Callable[[Any], Build]] = {
+    "any": as_it_is,
+    "null": null,
+    "plain": plain,
+    "text": from_text,
+    "choice": choice,
     "array": _array,
     "tuple": _tuple,
     "object": _object,

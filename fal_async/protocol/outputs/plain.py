@@ -1,0 +1,71 @@
+"""How plain types are built from JSON: nothing is made of what was not sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fal_async.errors import one_line
+from fal_async.protocol.outputs.forms import TEXTS, choices, json_kinds, kind_of, name_of, plain_choice
+
+Build = Callable[[Any], Any]
+
+
+def misfit(expected: str, value: Any) -> ValueError:
+    """What came is of another kind than what is asked for."""
+    return ValueError(f"expected {expected}, got {kind_of(value)}")
+
+
+def as_it_is(_: Any) -> Build:
+    return lambda value: value
+
+
+def null(_: Any) -> Build:
+    def made(value: Any) -> None:
+        if value is not None:
+            raise misfit("null", value)
+
+    return made
+
+
+def plain(into: Any) -> Build:
+    (kind,) = json_kinds(into)
+    whole = issubclass(into, int)
+
+    def made(value: Any) -> Any:
+        if kind_of(value) != kind:
+            raise misfit(name_of(into), value)
+        # 5.0 is a whole number, as whoever wrote the JSON may see it; 5.5 is none.
+        if whole and isinstance(value, float) and not value.is_integer():
+            raise ValueError(f"expected {name_of(into)}, got {value!r}")
+        return value if type(value) is into else into(value)
+
+    return made
+
+
+def from_text(into: Any) -> Build:
+    read = TEXTS[into]
+
+    def made(value: Any) -> Any:
+        if not isinstance(value, str):
+            raise misfit(f"{name_of(into)} as text", value)
+        return read(value)
+
+    return made
+
+
+def choice(into: Any) -> Build:
+    options = choices(into)
+    shown = one_line(", ".join(repr(plain_choice(option)) for option in options), 100)
+    has_more = isinstance(into, type) and "array" in json_kinds(into)
+
+    def made(value: Any) -> Any:
+        for option in options:
+            plain = plain_choice(option)
+            if kind_of(plain) == kind_of(value) and plain == value:
+                return option
+        if has_more:
+            return into(value)
+        raise ValueError(f"expected one of {shown}, got {one_line(repr(value), 40)}")
+
+    return made
