@@ -35,6 +35,7 @@ from hypothesis import strategies as st
 
 from fal_async.errors import ConfigurationError, ResponseDecodeError
 from fal_async.protocol.structure import check_output_type, structure
+from tests.protocol.test_http import json_values
 
 T = TypeVar("T")
 UserId = NewType("UserId", int)
@@ -222,6 +223,19 @@ def test_anything_else_makes_none_wherever_the_type_stands(into: Any, data: Any)
 def test_no_text_and_no_object_is_taken_apart(data: Any) -> None:
     with pytest.raises(ResponseDecodeError):
         structure({"children": data}, Node)
+
+
+@given(
+    json_values, st.sampled_from([(into, list) for into, _ in ARRAYS] + [(into, dict) for into, _ in OBJECTS])
+)
+def test_whatever_is_built_came_from_json_of_its_own_kind(data: Any, wanted: tuple[Any, type]) -> None:
+    into, kind = wanted
+    try:
+        structure(data, into)
+    except ResponseDecodeError as error:
+        assert error.paths  # noqa: PT017
+    else:
+        assert type(data) is kind
 
 
 # What else is built.
