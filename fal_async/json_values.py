@@ -1,41 +1,112 @@
-"""Outputs as JSON-able values, whatever an `output_type` made of them."""
+"""Whatever a result or a stream can hold, as the JSON that a browser can read (RFC 8259).
+
+NaN and infinities are null, bytes are base64, dates ISO 8601, sets are lists, records objects; of a text with half
+a surrogate pair, that half is U+FFFD.
+"""
 
 from __future__ import annotations
 
 import base64
+import dataclasses
+import datetime
+import decimal
 import enum
+import json
 import math
-from collections.abc import Mapping, Sequence, Set
-from datetime import date
+import os
+import uuid
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+import attrs
 
-def fields_of(value: Any) -> Mapping[Any, Any]:
-    """Of an object, an attrs value or a dataclass; none of other things."""
-    if isinstance(value, Mapping):
+from fal_async.errors import ConfigurationError, FalError
+
+_BYTES = (bytes, bytearray, memoryview)
+_DATES = (datetime.date, datetime.time)  # a datetime is a date
+
+
+def json_text(value: Any) -> str:
+    """ConfigurationError where it holds what has no JSON: an object of another kind, or itself."""
+    try:
+        return json.dumps(plain(value), allow_nan=False, separators=(",", ":"))
+    except FalError:
+        raise
+    except RecursionError:
+        raise ConfigurationError(
+            "JSON can't carry a value that holds itself, or is nested so deeply"
+        ) from None
+    except Exception as error:  # a number of too many digits; whatever an object of the user's own raises
+        raise ConfigurationError(f"JSON can't carry this value ({type(error).__name__})") from error
+
+
+def plain(value: Any) -> Any:
+    """The same of dicts, lists, texts, numbers, booleans and None. ConfigurationError as above."""
+    if value is None or isinstance(value, bool):
         return value
-    names = getattr(type(value), "__attrs_attrs__", None)
-    if names is not None:
-        return {field.name: getattr(value, field.name, None) for field in names}
-    names = getattr(type(value), "__dataclass_fields__", {})
-    return {name: getattr(value, name, None) for name in names}
-
-
-def to_json(value: Any) -> Any:
-    """The same in JSON's own types: records as objects, dates as ISO texts, bytes in base64, NaN as null."""
     if isinstance(value, enum.Enum):
-        return to_json(value.value)
+        return plain(value.value)
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, decimal.Decimal):
+        return plain(float(value)) if value.is_finite() else None
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, str | int):
-        return value
-    if isinstance(value, bytes):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {_key(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return _of_an_object(value)
+
+
+def _of_an_object(value: Any) -> Any:
+    if isinstance(value, _BYTES):
         return base64.b64encode(value).decode()
-    if isinstance(value, Sequence | Set):
-        return [to_json(item) for item in value]
-    if isinstance(value, date):
+    if isinstance(value, _DATES):
         return value.isoformat()
-    fields = fields_of(value)
-    if fields or isinstance(value, Mapping):
-        return {str(to_json(name)): to_json(item) for name, item in fields.items()}
-    return str(value)
+    if isinstance(value, datetime.timedelta):
+        return value.total_seconds()
+    if isinstance(value, uuid.UUID | os.PathLike):
+        return _text(str(value))
+    if isinstance(value, type):
+        raise _unfit(value)
+    kind = type(value)
+    if attrs.has(kind):
+        return _fields(value, [field.name for field in attrs.fields(kind)])
+    if dataclasses.is_dataclass(value):
+        return _fields(value, [field.name for field in dataclasses.fields(value)])
+    if hasattr(kind, "__struct_fields__"):  # msgspec
+        return _fields(value, kind.__struct_fields__)
+    if hasattr(kind, "model_dump"):  # pydantic
+        return plain(value.model_dump())
+    if hasattr(kind, "unicode_string"):  # its URLs
+        return _text(value.unicode_string())
+    if hasattr(kind, "tolist"):  # numpy
+        return plain(value.tolist())
+    if isinstance(value, Collection):
+        return [plain(item) for item in value]
+    raise _unfit(value)
+
+
+def _fields(value: Any, names: Iterable[str]) -> dict[str, Any]:
+    return {name: plain(getattr(value, name)) for name in names}
+
+
+def _key(key: Any) -> str:
+    named = plain(key)
+    return named if isinstance(named, str) else json.dumps(named)
+
+
+def _text(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # Two halves that belong together are one character.
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return str(text)
+
+
+def _unfit(value: Any) -> ConfigurationError:
+    return ConfigurationError(f"JSON can't carry a value of type {type(value).__name__}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import attrs
 
 from fal_async.errors import SessionStateError, one_line, safe_repr, short_tracebacks, shown
-from fal_async.json_values import fields_of, to_json
+from fal_async.json_values import plain
 
 if TYPE_CHECKING:
     # Type checkers have the newer form at any version: without `output_type` data is Any.
@@ -145,12 +145,23 @@ def _files_in(value: Any, path: str, above: tuple[int, ...]) -> Iterator[OutputF
         for at, item in enumerate(value):
             yield from _files_in(item, f"{path}[{at}]", above)
         return
-    fields = fields_of(value)
+    fields = _fields_of(value)
     url = fields.get("url")
     if isinstance(url, str) and url.lower().startswith(_URL_SCHEMES):
         yield _output_file(url, fields, path)
     for name, item in fields.items():
         yield from _files_in(item, f"{path}.{name}", above)
+
+
+def _fields_of(value: Any) -> Mapping[Any, Any]:
+    """Of an object, an attrs value or a dataclass; none of other things."""
+    if isinstance(value, Mapping):
+        return value
+    names = getattr(type(value), "__attrs_attrs__", None)
+    if names is not None:
+        return {field.name: getattr(value, field.name, None) for field in names}
+    names = getattr(type(value), "__dataclass_fields__", {})
+    return {name: getattr(value, name, None) for name in names}
 
 
 def _output_file(url: str, fields: Mapping[Any, Any], path: str) -> OutputFile:
@@ -197,14 +208,15 @@ class Result(Generic[T_co, Id_co]):
     _files: Files | None = attrs.field(default=None, repr=False, eq=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """The result as JSON-able values, without `headers`: fit for an HTTP answer or a file.
+        """The result as JSON-able values, without `headers`: fit for an HTTP answer or a file. NaN is null, bytes
+        are base64, dates ISO 8601, records objects. ConfigurationError where `data` holds what has no JSON.
 
         A handler of FastAPI may return the result itself, which gives the same.
         """
         return {
             "request_id": self.request_id,
-            "data": to_json(self.data),
-            "metrics": to_json(self.metrics),
+            "data": plain(self.data),
+            "metrics": plain(self.metrics),
             "billable_units": self.billable_units,
             "attempts": dict(self.attempts),
             "logs": [attrs.asdict(entry) for entry in self.logs],

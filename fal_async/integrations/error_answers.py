@@ -29,7 +29,7 @@ from fal_async.errors import (
     ValidationError,
     WebhookVerificationError,
 )
-from fal_async.integrations.json_values import plain
+from fal_async.json_values import plain
 
 _ANSWERS: Mapping[type[FalError], tuple[int, str]] = {
     ValidationError: (422, ""),  # in fal's words

@@ -14,8 +14,8 @@ PACKAGE = "fal_async"
 _RANKS: Mapping[str, int] = {
     "version": 0,
     "errors": 0,
-    "json_values": 0,
     "checks": 1,
+    "json_values": 1,
     "models": 1,
     "storage_settings": 1,
     "config": 2,
@@ -57,7 +57,7 @@ _ONLY: Mapping[str, frozenset[str]] = {
     "errors": frozenset(),
     "checks": frozenset({"errors"}),
     "models": frozenset({"errors", "json_values"}),
-    "json_values": frozenset(),
+    "json_values": frozenset({"errors"}),
     "config": frozenset({"errors", "checks", "models"}),
     "options": frozenset({"errors", "checks", "models", "config", "storage_settings"}),
     "storage_settings": frozenset({"errors"}),

@@ -20,7 +20,7 @@ from pydantic import BaseModel, HttpUrl
 
 from fal_async import ConfigurationError, ErrorDetail, ValidationError
 from fal_async.integrations.error_answers import answer_to
-from fal_async.integrations.json_values import json_text
+from fal_async.json_values import json_text
 
 
 def refuse(word: str) -> None:
