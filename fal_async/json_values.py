@@ -7,6 +7,7 @@ a surrogate pair, that half is U+FFFD.
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import datetime
 import decimal
@@ -15,7 +16,7 @@ import json
 import math
 import os
 import uuid
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -28,8 +29,20 @@ _DATES = (datetime.date, datetime.time)  # a datetime is a date
 
 def json_text(value: Any) -> str:
     """ConfigurationError where it holds what has no JSON: an object of another kind, or itself."""
+    with _refusing():
+        return json.dumps(_plain(value), allow_nan=False, separators=(",", ":"))
+
+
+def plain(value: Any) -> Any:
+    """The same of dicts, lists, texts, numbers, booleans and None. ConfigurationError as above."""
+    with _refusing():
+        return _plain(value)
+
+
+@contextlib.contextmanager
+def _refusing() -> Iterator[None]:
     try:
-        return json.dumps(plain(value), allow_nan=False, separators=(",", ":"))
+        yield
     except FalError:
         raise
     except RecursionError:
@@ -40,24 +53,23 @@ def json_text(value: Any) -> str:
         raise ConfigurationError(f"JSON can't carry this value ({type(error).__name__})") from error
 
 
-def plain(value: Any) -> Any:
-    """The same of dicts, lists, texts, numbers, booleans and None. ConfigurationError as above."""
+def _plain(value: Any) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, enum.Enum):
-        return plain(value.value)
+        return _plain(value.value)
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, int):
         return int(value)
     if isinstance(value, decimal.Decimal):
-        return plain(float(value)) if value.is_finite() else None
+        return _plain(float(value)) if value.is_finite() else None
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {_key(key): plain(item) for key, item in value.items()}
+        return {_key(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [_plain(item) for item in value]
     return _of_an_object(value)
 
 
@@ -80,22 +92,22 @@ def _of_an_object(value: Any) -> Any:
     if hasattr(kind, "__struct_fields__"):  # msgspec
         return _fields(value, kind.__struct_fields__)
     if hasattr(kind, "model_dump"):  # pydantic
-        return plain(value.model_dump())
+        return _plain(value.model_dump())
     if hasattr(kind, "unicode_string"):  # its URLs
         return _text(value.unicode_string())
     if hasattr(kind, "tolist"):  # numpy
-        return plain(value.tolist())
+        return _plain(value.tolist())
     if isinstance(value, Collection):
-        return [plain(item) for item in value]
+        return [_plain(item) for item in value]
     raise _unfit(value)
 
 
 def _fields(value: Any, names: Iterable[str]) -> dict[str, Any]:
-    return {name: plain(getattr(value, name)) for name in names}
+    return {name: _plain(getattr(value, name)) for name in names}
 
 
 def _key(key: Any) -> str:
-    named = plain(key)
+    named = _plain(key)
     return named if isinstance(named, str) else json.dumps(named)
 
 

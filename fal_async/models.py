@@ -219,7 +219,7 @@ class Result(Generic[T_co, Id_co]):
             "metrics": plain(self.metrics),
             "billable_units": self.billable_units,
             "attempts": dict(self.attempts),
-            "logs": [attrs.asdict(entry) for entry in self.logs],
+            "logs": plain(self.logs),
         }
 
     def files(self) -> list[OutputFile]:

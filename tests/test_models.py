@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fal_async.errors import CancelOutcome, ErrorDetail
+from fal_async.errors import CancelOutcome, ConfigurationError, ErrorDetail
 from fal_async.models import (
     Completed,
     InProgress,
@@ -182,6 +182,15 @@ def test_a_result_as_a_dict_is_json_whatever_the_output_is_made_of() -> None:
 @given(json_values)
 def test_any_output_as_a_dict_is_json(data: Any) -> None:
     json.dumps(Result(data=data).to_dict(), allow_nan=False)
+
+
+def test_an_output_that_has_no_json_is_told_as_a_dict() -> None:
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep]
+    for data in (deep, object()):
+        with pytest.raises(ConfigurationError, match="JSON can't carry"):
+            Result(data=data).to_dict()
 
 
 def test_who_takes_a_result_for_its_output_is_told_where_that_is() -> None:

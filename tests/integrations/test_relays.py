@@ -17,7 +17,7 @@ from fal_async import Session
 from fal_async.emulator import Answer, Emulator, JobContext
 from fal_async.integrations.sse_events import LastEvent, last_event
 from fal_async.integrations.starlette import sse_response, webhook_route
-from tests.integrations.test_json_values import strict
+from tests.test_json_values import strict
 
 Event = dict[str, Any]
 
