@@ -6,7 +6,8 @@ Everything but the status word is optional in what fal answers; unknown fields a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fal_async.errors import ResponseDecodeError
@@ -15,6 +16,7 @@ from fal_async.protocol.api_errors import words_of
 from fal_async.protocol.fields import count_in, text_in
 from fal_async.protocol.http import decode_json
 
+TakeNews = Callable[[Sequence[RequestLog]], tuple[RequestLog, ...]]
 UNFINISHED = frozenset({"IN_QUEUE", "IN_PROGRESS"})
 _CANCELLED = frozenset({"CANCELLED", "CANCELED"})
 _FAILED = _CANCELLED | {
@@ -24,7 +26,7 @@ _FAILED = _CANCELLED | {
 """fal has none of these words; gateways that speak its protocol do (protocol 4.2)."""
 
 
-def parse_status(document: Any, request_id: str, new_logs: NewLogs | None = None) -> QueueStatus:
+def parse_status(document: Any, request_id: str, take: TakeNews | None = None) -> QueueStatus:
     """ResponseDecodeError where it is no status at all; a word that nobody knows is an `UnknownStatus`."""
     word = document.get("status") if isinstance(document, dict) else None
     if not isinstance(word, str):
@@ -35,7 +37,7 @@ def parse_status(document: Any, request_id: str, new_logs: NewLogs | None = None
             retryable=True,
         )
     logs = parse_logs(document.get("logs"))
-    news = logs if new_logs is None else new_logs.take(logs)
+    news = logs if take is None else take(logs)
     if word == "IN_PROGRESS":
         return InProgress(request_id=request_id, logs=logs, new_logs=news, raw=document)
     if word == "IN_QUEUE":
@@ -101,7 +103,7 @@ def parse_event(data: str, request_id: str, new_logs: NewLogs) -> QueueStatus:
         raise ResponseDecodeError(
             "a status event is no JSON", request_id=request_id, retryable=True
         ) from error
-    return parse_status(document, request_id, new_logs)
+    return parse_status(document, request_id, new_logs.take_event)
 
 
 def _error_text(error: Any) -> str | None:
@@ -141,19 +143,110 @@ def _log(entry: Mapping[str, Any] | str) -> RequestLog:
     )
 
 
-class NewLogs:
-    """Tells the log entries that were not seen before: the server sends a moving window (protocol 4.2)."""
+class LogHistory:
+    """The log lines of one request, each as often as it was sent, out of windows that overlap (protocol 4.2).
 
-    __slots__ = ("_seen",)
+    Two lines may be equal, even in one instant. So it is their place that tells whether a line was there before: a
+    window begins within what is known, and goes on behind it.
+    """
+
+    __slots__ = ("_counts", "lines")
 
     def __init__(self) -> None:
-        self._seen: set[tuple[str, str]] = set()
+        self.lines: list[RequestLog] = []
+        self._counts: Counter[RequestLog] = Counter()
 
-    def take(self, logs: Iterable[RequestLog]) -> tuple[RequestLog, ...]:
+    def place(self, window: Sequence[RequestLog]) -> tuple[int, int]:
+        """Where a window stands in the history (from, to), once what is new in it was added."""
+        known, count = self.lines, len(window)
+        for start in range(max(0, len(known) - count), len(known)):
+            overlap = len(known) - start
+            if known[start] == window[0] and known[start:] == list(window[:overlap]):
+                news = window[overlap:]
+                if not any(map(self._is_old, news)):
+                    self._add(news)
+                    return start, start + count
+        for start in range(len(known) - count + 1):
+            if known[start] == window[0] and known[start : start + count] == list(window):
+                return start, start + count  # an older window, of a replica that lags behind
+        return self._add(self._not_known_in(window))
+
+    def place_after(self, at: int, lines: Sequence[RequestLog]) -> tuple[int, int]:
+        """The same for lines that follow those up to `at`."""
+        there = self.lines[at : at + len(lines)]
+        if there != list(lines[: len(there)]):
+            return self._add(lines)
+        self._add(lines[len(there) :])
+        return at, at + len(lines)
+
+    def _add(self, lines: Sequence[RequestLog]) -> tuple[int, int]:
+        start = len(self.lines)
+        self.lines.extend(lines)
+        self._counts.update(lines)
+        return (start, len(self.lines)) if lines else (0, 0)
+
+    def _is_old(self, line: RequestLog) -> bool:
+        """A line of an earlier instant, known by its time."""
+        return bool(line.timestamp) and line in self._counts and line.timestamp != self.lines[-1].timestamp
+
+    def _not_known_in(self, window: Sequence[RequestLog]) -> list[RequestLog]:
+        """Of a window that does not go on from what is known: it left a gap, or lines were put in between."""
+        if not self.lines or self.lines[-1] not in window:
+            return [line for line in window if not self._is_old(line)]
+        seen: Counter[RequestLog] = Counter()
         news = []
-        for entry in logs:
-            key = (entry.timestamp, entry.message)
-            if key not in self._seen:
-                self._seen.add(key)
-                news.append(entry)
+        for line in window:
+            seen[line] += 1
+            if seen[line] > self._counts[line]:
+                news.append(line)
+        return news
+
+
+class NewLogs:
+    """Tells which lines were not in an earlier answer to the same follower."""
+
+    __slots__ = ("_at", "_history", "_is_incremental", "_last", "_of_stream", "_shown")
+
+    def __init__(self, history: LogHistory) -> None:
+        self._history = history
+        self._shown = 0
+        self.begin_stream()
+
+    def take(self, window: Sequence[RequestLog]) -> tuple[RequestLog, ...]:
+        """Of the answer to a poll: the newest lines, or all."""
+        return self._news(*self._history.place(window)) if window else ()
+
+    def begin_stream(self) -> None:
+        """A new stream tells all lines anew."""
+        self._at: int | None = None
+        self._is_incremental = False
+        self._of_stream: list[RequestLog] = []
+        self._last: Sequence[RequestLog] = ()
+
+    def take_event(self, lines: Sequence[RequestLog]) -> tuple[RequestLog, ...]:
+        """Of an event of a status stream: lines that follow those of the events before it (protocol 4.3)."""
+        if not lines:
+            return ()
+        if self._at is None:
+            start, self._at = self._history.place(lines)
+            self._of_stream, self._last = list(lines), lines
+            return self._news(start, self._at)
+        added = self._added_by(lines)
+        self._of_stream += added
+        self._last = lines
+        start, self._at = self._history.place_after(self._at, added)
+        return self._news(start, self._at)
+
+    def _added_by(self, lines: Sequence[RequestLog]) -> Sequence[RequestLog]:
+        before = len(self._of_stream)
+        if not self._is_incremental and len(lines) > before and list(lines[:before]) == self._of_stream:
+            return lines[before:]  # a server that repeats all of them in each event
+        if lines == self._last and all(line.timestamp for line in lines):
+            return ()  # an event that came twice
+        self._is_incremental = True
+        return lines
+
+    def _news(self, start: int, end: int) -> tuple[RequestLog, ...]:
+        news = self._history.lines[max(self._shown, start) : end]
+        self._shown = max(self._shown, end)
         return tuple(news)

@@ -13,7 +13,7 @@ from fal_async.models import QueueStatus, RequestLog
 from fal_async.options import CallOptions
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.queue import RequestUrls
-from fal_async.protocol.queue_status import NewLogs
+from fal_async.protocol.queue_status import LogHistory
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)
@@ -41,9 +41,12 @@ class RequestState:
     last_status: QueueStatus | None = None
     attempts: Counter[str] = attrs.field(factory=Counter)
     """HTTP requests made, by kind."""
-    logs: list[RequestLog] = attrs.field(factory=list)
-    """Every log entry seen, once."""
-    seen_logs: NewLogs = attrs.field(factory=NewLogs)
+    log_history: LogHistory = attrs.field(factory=LogHistory)
+
+    @property
+    def logs(self) -> list[RequestLog]:
+        """Every log entry seen, as often as it was sent."""
+        return self.log_history.lines
 
     @property
     def request_id(self) -> str:

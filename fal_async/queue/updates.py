@@ -63,7 +63,7 @@ class Follower:
         self._no_retry = no_retry
         self._failures = PollFailures(self._policy)
         self._stuck = StuckDetector(self._policy.stuck_after)
-        self._new_logs = NewLogs()
+        self._new_logs = NewLogs(state.log_history)
 
     def updates(self) -> AsyncGenerator[QueueStatus, None]:
         """Each status as it comes, ending with `Completed`."""
@@ -152,7 +152,7 @@ class Follower:
         state.attempts["status"] += 1
         # The next poll is the retry of this one.
         response = await self._transport.send(request, retry=self._no_retry)
-        return parse_status(response.json(), state.request_id, self._new_logs)
+        return parse_status(response.json(), state.request_id, self._new_logs.take)
 
     def _tolerate(self, error: FalError) -> None:
         """Raise `error` unless following should continue."""
@@ -180,9 +180,6 @@ class Follower:
         if not isinstance(status, UnknownStatus):
             self._failures.restored()
         self._look_at(status, now)
-        if status.new_logs:
-            # `new_logs` is about this generator; what an earlier one saw is in the state already.
-            state.logs.extend(state.seen_logs.take(status.new_logs))
         if isinstance(status, Completed) and state.submitted_at is not None:
             self._pacer.learn(now, status)
 
@@ -208,6 +205,7 @@ class Follower:
             from fal_async.protocol.sse import SSEDecoder
 
             decoder, line_at = SSEDecoder(), self._loop.time()
+            self._new_logs.begin_stream()
             async with contextlib.aclosing(response.chunks()) as chunks:
                 async for chunk in chunks:
                     # Bytes that drip are no news: a keep-alive is a line, too.

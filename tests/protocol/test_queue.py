@@ -40,7 +40,7 @@ from fal_async.protocol.queue import (
     submit_request,
     urls_of,
 )
-from fal_async.protocol.queue_status import NewLogs, parse_event, parse_logs, parse_status
+from fal_async.protocol.queue_status import LogHistory, NewLogs, parse_event, parse_logs, parse_status
 from fal_async.protocol.results import check_result, result_error, vanished
 from tests.protocol.test_http import json_values
 from tests.samples import answer, load, sample_names
@@ -177,7 +177,7 @@ def test_recorded_statuses(name: str) -> None:
     assert {field: getattr(status, field) for field in expected} == expected
     assert status.request_id == ID
     assert status.raw == document
-    event = parse_event(json.dumps(document), ID, NewLogs())
+    event = parse_event(json.dumps(document), ID, NewLogs(LogHistory()))
     assert event == status
 
 
@@ -201,7 +201,7 @@ documents = json_values | st.fixed_dictionaries(
 @given(documents)
 def test_any_document_is_a_status_or_a_decode_error(document: Any) -> None:
     try:
-        status = parse_status(document, ID, NewLogs())
+        status = parse_status(document, ID, NewLogs(LogHistory()).take)
     except ResponseDecodeError as error:
         assert not isinstance(document, dict) or not isinstance(document.get("status"), str)
         assert error.request_id == ID  # noqa: PT017
@@ -217,7 +217,7 @@ def test_any_document_is_a_status_or_a_decode_error(document: Any) -> None:
 @example("[" * 100_000)
 def test_any_event_is_a_status_or_a_decode_error(data: str) -> None:
     try:
-        parse_event(data, ID, NewLogs())
+        parse_event(data, ID, NewLogs(LogHistory()))
     except ResponseDecodeError as error:
         assert error.retryable  # noqa: PT017
 
@@ -237,7 +237,7 @@ def log(n: int) -> RequestLog:
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 10)), max_size=20))
 def test_a_moving_window_gives_each_entry_once(windows: list[tuple[int, int]]) -> None:
-    new_logs = NewLogs()
+    new_logs = NewLogs(LogHistory())
     news: list[RequestLog] = []
     for start, length in windows:
         news += new_logs.take([log(n) for n in range(start, start + length)])

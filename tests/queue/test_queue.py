@@ -6,6 +6,7 @@ import asyncio
 import copy
 import json
 import pickle
+from collections import Counter
 from contextlib import aclosing
 from typing import Any
 
@@ -305,7 +306,8 @@ async def test_unknown_words_and_missing_fields_are_borne(fal: Session, emulator
     assert isinstance(seen[2], Queued)
     assert seen[2].position == 7
     logs = [log for status in seen for log in status.new_logs]
-    assert len(logs) == len(set(logs)) == 5
+    assert len(set(logs)) == 5
+    assert set(Counter(logs).values()) <= {1, 2}, "an answer that has each of them twice is shown as it is"
     assert all(status.request_id == handle.request_id for status in seen)
 
 
