@@ -138,7 +138,7 @@ async def test_a_restart_without_memory_is_told(
     asked = asyncio.create_task(patient.subscribe(GATE, mode=mode))
     await emulator.wait_for("status" if mode == "polling" else "status_stream")
     await emulator.restart(keep_memory=False)
-    with pytest.raises(ResultExpiredError, match="does not know this request") as caught:
+    with pytest.raises(ResultExpiredError, match="no longer knows this request") as caught:
         await asked
     assert caught.value.request_id in emulator.jobs
     assert emulator.count("submit") == 1
@@ -488,8 +488,10 @@ async def test_no_key_crosses_a_redirect_to_another_host(
 
 async def test_within_its_own_host_a_read_is_followed(patient: Session, emulator: Emulator) -> None:
     handle = await patient.queue.submit(LLM, ASK)
-    emulator.faults.add(Fault.redirect(handle.status_url, on="result"))
-    assert (await handle.result()).data["request_id"] == handle.request_id
+    output = (await handle.wait()).data
+    emulator.faults.add(Fault.redirect(handle.response_url, on="result"))
+    assert (await handle.result()).data == output
+    assert emulator.count("result") == 3
     emulator.faults.add(Fault.redirect(handle.status_url, on="status", times=None))
     with pytest.raises(TransportError, match="in a circle"):
         await handle.status()
