@@ -24,8 +24,9 @@ from fal_async.protocol.results import build_result, result_error
 from fal_async.protocol.structure import check_output_type
 from fal_async.protocol.webhooks import SignedHeaders
 
-_CODE = re.compile(r"\b([345]\d\d)\b")
-"""The error text names "the invalid status code"; the answer's headers are not delivered."""
+_CODE = re.compile(r"(?i)\W*(?:(?:invalid|unexpected) )?status(?: code)?:? ([345]\d\d)\W*")
+"""A text that is nothing but this is fal's, and names "the invalid status code". A number within other words is the
+model's: it may be one of pixels."""
 
 
 @attrs.frozen(kw_only=True)
@@ -82,7 +83,7 @@ class WebhookEvent:
 
         What a delivery does not carry is missing: response headers (so `billable_units`), logs and metrics.
         Of a failure with `lacks_headers`, `fal.queue.result` may tell more: a StartTimeoutError is a
-        ServerError here, and `retryable` goes by the status alone.
+        ServerError here. `retryable` is always False: the delivery stays what it is.
         `endpoint_id` is only put into errors.
 
         ResponseDecodeError where fal left the payload of a success out (`payload_error`).
@@ -115,11 +116,12 @@ class WebhookEvent:
         # That it came by fal, not from a gateway, is certain: it is signed.
         headers = {"content-type": "application/json", "x-fal-request-id": self.request_id}
         error = error_of(request, HttpResponse(status=code, headers=headers, body=body))
+        error.retryable = False
         return result_error(error, self.completed)
 
 
 def _code_of(error: str | None, payload: Any) -> int | None:
-    if found := _CODE.search(error or ""):
+    if found := _CODE.fullmatch(error or ""):
         return int(found[1])
     # A list of model errors is a 422 wherever nothing else is said (protocol 9.1).
     is_list = isinstance(payload, dict) and isinstance(payload.get("detail"), list)

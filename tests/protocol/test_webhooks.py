@@ -303,6 +303,41 @@ def test_a_failure_raises_what_the_queue_would_raise(
     assert "secret" not in str(raised.value)
 
 
+@pytest.mark.parametrize("number", [404, 429, 499, 500, 504])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Image must be at most {} pixels wide",
+        "{} frames are too many",
+        "a model behind it answered with status code {}",
+        "status code: {} px",
+        "{}",
+    ],
+)
+@pytest.mark.parametrize(
+    ("payload", "kind"),
+    [(detail(), ValidationError), ({"detail": "too wide"}, RequestFailedError), (None, RequestFailedError)],
+)
+def test_a_number_in_the_models_words_is_no_status(
+    text: str, number: int, payload: Any, kind: type[FalError]
+) -> None:
+    failed = event(status="ERROR", payload=payload, error=text.format(number))
+    with pytest.raises(kind) as raised:
+        failed.result("fal-ai/flux/dev")
+    assert type(raised.value) is kind
+    assert not raised.value.retryable
+    assert not failed.lacks_headers
+
+
+@pytest.mark.parametrize("code", [408, 429, 500, 502, 503, 504])
+def test_a_delivered_failure_is_never_retryable(code: int) -> None:
+    failed = event(status="ERROR", payload={"detail": "late"}, error=f"Invalid status code: {code}")
+    with pytest.raises(FalError) as raised:
+        failed.result()
+    assert not raised.value.retryable
+    assert failed.lacks_headers == (code != 408)
+
+
 def test_start_timeouts_can_not_be_told_apart_without_their_header() -> None:
     """Only the queue's answer has `X-Fal-Request-Timeout-Type` (protocol 3.2)."""
     failed = event(status="ERROR", payload={"detail": "late"}, error="Invalid status code: 504")
