@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from fal_async.models import (
         Completed,
         InProgress,
-        OutputFile,
         Queued,
         QueueStatus,
         RequestLog,
@@ -59,6 +58,7 @@ if TYPE_CHECKING:
         UnknownStatus,
     )
     from fal_async.options import CallOptions
+    from fal_async.outputs.output_files import OutputFile
     from fal_async.protocol.reconnecting import Reconnect, Reconnected
     from fal_async.protocol.sse import ServerSentEvent
     from fal_async.protocol.storage.input_files import File
@@ -113,7 +113,6 @@ _HOMES = {
     "models": (
         "Completed",
         "InProgress",
-        "OutputFile",
         "QueueStatus",
         "Queued",
         "RequestLog",
@@ -121,6 +120,7 @@ _HOMES = {
         "UnknownStatus",
     ),
     "options": ("CallOptions",),
+    "outputs.output_files": ("OutputFile",),
     "storage_settings": ("StorageSettings",),
     "protocol.reconnecting": ("Reconnect", "Reconnected"),
     "protocol.sse": ("ServerSentEvent",),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -12,6 +12,7 @@ import attrs
 
 from fal_async.errors import SessionStateError, one_line, safe_repr, short_tracebacks, shown
 from fal_async.json_values import plain
+from fal_async.outputs.output_files import FileNames, OutputFile, files_in
 
 if TYPE_CHECKING:
     # Type checkers have the newer form at any version: without `output_type` data is Any.
@@ -107,70 +108,6 @@ QueueStatus = Queued | InProgress | Completed | UnknownStatus
 """Where a request stands. Tell the kinds apart with `match` or `isinstance`."""
 
 
-@attrs.frozen(kw_only=True)
-class OutputFile:
-    """A file in an output: `{url, content_type?, file_name?, file_size?, width?, height?}` (protocol 13)."""
-
-    url: str
-    """May be a `data:` URI, which holds the file itself."""
-    content_type: str | None = None
-    file_name: str | None = None
-    file_size: int | None = None
-    """Bytes."""
-    width: int | None = None
-    height: int | None = None
-    path: str = "$"
-    """Where it stands in the output, such as `$.images[0]`."""
-
-    def __repr__(self) -> str:
-        # The query of a signed URL and the body of a data URI are nobody's business.
-        url = self.url.partition("," if self.url.startswith("data:") else "?")[0]
-        return one_line(f"OutputFile({self.path}: {url}, {self.content_type}, {self.file_size} bytes)")
-
-
-_URL_SCHEMES = ("https://", "http://", "data:")
-_FILE_FIELDS = {"content_type": str, "file_name": str, "file_size": int, "width": int, "height": int}
-
-
-def files_in(data: Any) -> list[OutputFile]:
-    """Every file object in an output, in order: JSON values, or what an `output_type` made of them."""
-    return list(_files_in(data, "$", ()))
-
-
-def _files_in(value: Any, path: str, above: tuple[int, ...]) -> Iterator[OutputFile]:
-    if value is None or isinstance(value, str | bytes | int | float) or id(value) in above:
-        return
-    above = (*above, id(value))
-    if isinstance(value, list | tuple):
-        for at, item in enumerate(value):
-            yield from _files_in(item, f"{path}[{at}]", above)
-        return
-    fields = _fields_of(value)
-    url = fields.get("url")
-    if isinstance(url, str) and url.lower().startswith(_URL_SCHEMES):
-        yield _output_file(url, fields, path)
-    for name, item in fields.items():
-        yield from _files_in(item, f"{path}.{name}", above)
-
-
-def _fields_of(value: Any) -> Mapping[Any, Any]:
-    """Of an object, an attrs value or a dataclass; none of other things."""
-    if isinstance(value, Mapping):
-        return value
-    names = getattr(type(value), "__attrs_attrs__", None)
-    if names is not None:
-        return {field.name: getattr(value, field.name, None) for field in names}
-    names = getattr(type(value), "__dataclass_fields__", {})
-    return {name: getattr(value, name, None) for name in names}
-
-
-def _output_file(url: str, fields: Mapping[Any, Any], path: str) -> OutputFile:
-    """Any extra can be null, or of a type that nobody promised (protocol 13)."""
-    known = {name: fields.get(name) for name in _FILE_FIELDS}
-    fitting: Any = {name: value for name, value in known.items() if isinstance(value, _FILE_FIELDS[name])}
-    return OutputFile(url=url, path=path, **fitting)
-
-
 class Files(Protocol):
     """What a session does with the files in inputs and outputs."""
 
@@ -181,7 +118,9 @@ class Files(Protocol):
         """
         ...
 
-    async def download_all(self, files: Sequence[OutputFile], folder: str | PathLike[str]) -> list[Path]:
+    async def download_all(
+        self, files: Sequence[OutputFile], folder: str | PathLike[str], *, names: FileNames | None = None
+    ) -> list[Path]:
         """Fetch the files into `folder`, side by side, and give their paths."""
         ...
 
@@ -223,19 +162,32 @@ class Result(Generic[T_co, Id_co]):
         }
 
     def files(self) -> list[OutputFile]:
-        """Every file object in the output, in order."""
+        """Every file in the output, in order: file objects, and URLs that stand as plain texts.
+
+        A text counts where it is a URL and nothing else, and where its name says that it is a file (`url`,
+        `video_url`, `frame_urls`, `images`), or it ends as media files do (`.png`). `status_url` and the like
+        lead to no file, and what people wrote (`prompt`, `caption`) stays text.
+        """
         return files_in(self.data)
 
-    async def download(self, folder: str | PathLike[str]) -> list[Path]:
+    async def download(self, folder: str | PathLike[str], *, names: FileNames | None = None) -> list[Path]:
         """Fetch every file of the output into `folder` (made if missing), side by side; gives their paths.
 
-        Names are the server's, made safe and unique: nothing that is there is overwritten.
-        SessionStateError where the result no longer belongs to a session, as after pickling.
-        Otherwise what `storage.download` raises; files that were complete by then stay.
+        Args:
+            names: None for the server's names, made safe; else a template such as `"cat-{n}{ext}"` (`{n}`: the
+                place among the files from 0, `{name}`: the server's name, `{ext}`: the ending), or a function of
+                the `OutputFile` and its place. Nothing that is there is overwritten: what is taken gets a
+                number, in the order of the output.
+
+        Raises:
+            DownloadError: some could not be fetched: `missing`, `causes` and `paths` say which. The others are
+                on disk.
+            ConfigurationError: no path, or no names; nothing was sent.
+            SessionStateError: the session is closed, or the result no longer belongs to one, as after pickling.
         """
         if self._files is None:
             raise SessionStateError("this result belongs to no session: use session.storage.download(...)")
-        return await self._files.download_all(self.files(), folder)
+        return await self._files.download_all(self.files(), folder, names=names)
 
     def __getstate__(self) -> dict[str, Any]:
         # The tie to the session is not part of the value.

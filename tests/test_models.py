@@ -20,12 +20,12 @@ from fal_async.errors import CancelOutcome, ConfigurationError, ErrorDetail
 from fal_async.models import (
     Completed,
     InProgress,
-    OutputFile,
     Queued,
     RequestLog,
     Result,
     UnknownStatus,
 )
+from fal_async.outputs.output_files import OutputFile
 from fal_async.protocol.queue import Submission
 from tests.protocol.test_http import json_values
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import attrs
 import pytest
@@ -14,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fal_async.errors import SessionStateError
-from fal_async.models import OutputFile, Result, files_in
+from fal_async.models import Result
+from fal_async.outputs.output_files import FileNames, OutputFile, files_in
 
+URL = "https://v3.fal.media/files/a/b"
 IMAGE = {
     "url": "https://v3.fal.media/files/a/cat.png",
     "content_type": "image/png",
@@ -47,7 +49,56 @@ def test_files_of_every_shape_of_output() -> None:
         None,
     )
     assert files_in(IMAGE) == [OutputFile(url=IMAGE["url"], content_type="image/png", width=5)]  # type: ignore[arg-type]
-    assert files_in(None) == files_in("https://x/y.png") == files_in(5) == []
+    assert files_in(None) == files_in("a cat") == files_in(5) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "places"),
+    [
+        ({"video_url": URL, "thumbnail_url": URL}, ["$.video_url", "$.thumbnail_url"]),
+        ({"videoUrl": URL, "imageURL": URL, "audio_uri": URL}, ["$.videoUrl", "$.imageURL", "$.audio_uri"]),
+        ({"frame_urls": [URL, {"x": 1}, URL]}, ["$.frame_urls[0]", "$.frame_urls[2]"]),
+        ({"urls": [[URL], [URL]]}, ["$.urls[0][0]", "$.urls[1][0]"]),
+        ({"images": [URL], "video": URL, "mask_2": URL}, ["$.images[0]", "$.video", "$.mask_2"]),
+        ({"result": f"{URL}.MP4?sig=1", "x": {"link": f"{URL}.png"}}, ["$.result", "$.x.link"]),
+        ({"result": "data:image/png;base64,iVBO"}, ["$.result"]),
+        (URL, ["$"]),
+        ([URL, URL], ["$[0]", "$[1]"]),
+        ({"image": {"url": URL, "preview_url": f"{URL}2"}}, ["$.image", "$.image.preview_url"]),
+        ({"image_url": {"url": URL}}, ["$.image_url"]),
+        ({"video_url": URL, "video": {"url": URL}}, ["$.video"]),
+    ],
+)
+def test_a_plain_text_that_is_the_url_of_a_file_is_one(data: Any, places: list[str]) -> None:
+    assert [file.path for file in files_in(data)] == places
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {
+            "prompt": f"{URL}.png",
+            "revised_prompt": f"{URL}.png",
+            "text": f"{URL}.png",
+            "caption": f"{URL}.png",
+        },
+        {"image_url": f"see {URL}.png", "video_url": f"{URL}.mp4 and more", "images": [f"\n{URL}.png"]},
+        {"status_url": URL, "response_url": URL, "cancel_url": URL, "webhookUrl": URL, "docs_url": URL},
+        {"output": URL, "source": URL, "links": [URL], "model": f"{URL}.html"},
+        {
+            "image_url": "",
+            "video_url": None,
+            "frame_urls": [5],
+            "mask_url": "cat.png",
+            "audio_url": "ftp://x/a.mp3",
+        },
+        {"result": "data: is a noun", "video_url": "http://"},
+        f"{URL} is where it is",
+        ["a", {"b": "c"}],
+    ],
+)
+def test_other_texts_are_no_files(data: Any) -> None:
+    assert files_in(data) == []
 
 
 @attrs.frozen
@@ -64,6 +115,34 @@ class Output:
 def test_files_of_a_typed_output() -> None:
     found = files_in(Output([Picture("https://x/a.png", "image/png")]))
     assert found == [OutputFile(url="https://x/a.png", content_type="image/png", path="$.images[0]")]
+
+
+class Clip(TypedDict):
+    video_url: str
+
+
+@dataclass
+class Texts:
+    video_url: str
+    frames: frozenset[str]
+    clips: tuple[Clip, ...]
+    caption: str
+
+
+def test_texts_in_a_typed_output() -> None:
+    found = files_in(Texts(URL, frozenset({f"{URL}2", f"{URL}1"}), ({"video_url": URL},), f"{URL}.png"))
+    assert [(file.path, file.url) for file in found] == [
+        ("$.video_url", URL),
+        ("$.frames[0]", f"{URL}1"),
+        ("$.frames[1]", f"{URL}2"),
+        ("$.clips[0].video_url", URL),
+    ]
+
+
+def test_an_output_that_holds_itself_is_walked_once() -> None:
+    data: dict[str, Any] = {"url": URL}
+    data["self"] = [data]
+    assert [file.path for file in files_in(data)] == ["$"]
 
 
 json_values = st.recursive(
@@ -90,7 +169,9 @@ async def test_a_result_without_a_session() -> None:
         async def with_urls(self, input: Any, *, inline_below: int | None = None) -> Any:
             return input
 
-        async def download_all(self, files: Sequence[OutputFile], folder: str | PathLike[str]) -> list[Path]:
+        async def download_all(
+            self, files: Sequence[OutputFile], folder: str | PathLike[str], *, names: FileNames | None = None
+        ) -> list[Path]:
             return []
 
     bound: Result[Any] = Result(data={"image": IMAGE}, request_id="1", files=NoFiles())

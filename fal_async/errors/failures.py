@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Unpack
 
 from fal_async.errors.redaction import one_line, one_word
@@ -207,7 +208,31 @@ class UploadError(FalError):
 
 
 class DownloadError(FalError):
-    """A file could not be written, or what arrived is not what was announced. No part of it is left."""
+    """A file could not be written, or what arrived is not what was announced. No part of it is left.
+
+    Attributes:
+        missing: of several files, those that could not be fetched, in order: `OutputFile` values, which
+            `storage.download_all` takes.
+        causes: for each of them, why. Each names the place in the output, and the URL without its query.
+        paths: for each of all files the path written, or None where it is missing.
+    """
+
+    def __init__(
+        self,
+        message: object,
+        *,
+        missing: Sequence[Any] = (),
+        causes: Sequence[FalError] = (),
+        paths: Sequence[Path | None] = (),
+        **known: Unpack[Known],
+    ) -> None:
+        super().__init__(message, **known)
+        self.missing: tuple[Any, ...] = tuple(missing)
+        self.causes: tuple[FalError, ...] = tuple(causes)
+        self.paths: tuple[Path | None, ...] = tuple(paths)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), "causes": [str(cause) for cause in self.causes]}
 
 
 class WebhookVerificationError(FalError):

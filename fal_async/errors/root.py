@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import enum
 from typing import Any, ClassVar, Self, TypedDict, Unpack
 
@@ -105,6 +106,14 @@ class FalError(Exception):
         self.request_id = self.request_id or ref.request_id
         self.endpoint_id = self.endpoint_id or ref.endpoint_id
         return self
+
+    def at(self, place: str) -> Self:
+        """A copy that says where in an input or output the trouble is, in front of the message."""
+        placed = copy.copy(self)  # several that wait for one thing may have been given one and the same error
+        placed.message = one_line(f"{place}: {self.message}")
+        placed.args = (placed.message,)
+        placed.__cause__ = self.__cause__
+        return placed.with_traceback(self.__traceback__)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions pickle by calling the class with `args`, which keyword-only arguments can't survive.

@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fal_async.models import OutputFile
+from fal_async.outputs.output_files import FileNames, OutputFile
 from fal_async.protocol.json_input import input_value, is_flat
 
 if TYPE_CHECKING:
@@ -35,5 +35,7 @@ class ViewFiles:
             return value
         return await self._owner.storage.transform_input(value, inline_below=inline_below or 0)
 
-    async def download_all(self, files: Sequence[OutputFile], folder: str | PathLike[str]) -> list[Path]:
-        return await self._owner.storage.download_all(files, folder)
+    async def download_all(
+        self, files: Sequence[OutputFile], folder: str | PathLike[str], *, names: FileNames | None = None
+    ) -> list[Path]:
+        return await self._owner.storage.download_all(files, folder, names=names)

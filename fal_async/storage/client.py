@@ -11,17 +11,16 @@ from typing import Any, TypeVar
 
 from fal_async.checks import check_int
 from fal_async.config import Settings
-from fal_async.errors import short_tracebacks
-from fal_async.models import OutputFile
+from fal_async.errors import UploadError, short_tracebacks
+from fal_async.outputs.output_files import FileNames, OutputFile
 from fal_async.protocol.storage import access
+from fal_async.protocol.storage.download_names import check_files
 from fal_async.protocol.storage.downloads import check_url
-from fal_async.protocol.storage.input_files import File, find_files, replace_files
+from fal_async.protocol.storage.input_files import File, find_files, place_of, replace_files
 from fal_async.protocol.storage.media import (
     HEAD,
     data_uri,
     guess_content_type,
-    known_name,
-    numbered,
     plain_name,
 )
 from fal_async.protocol.storage.multipart import (
@@ -34,11 +33,12 @@ from fal_async.protocol.storage.uploads import CdnToken, FileSpec, lifecycle_tex
 from fal_async.single_flight import SingleFlight
 from fal_async.storage.cdn import Cdn
 from fal_async.storage.concurrency import gather_first_error
-from fal_async.storage.destination import Target, folder_of, target_of
+from fal_async.storage.destination import folder_of, target_of
 from fal_async.storage.download import Downloader
 from fal_async.storage.file_body import Meter, ProgressCallback
 from fal_async.storage.file_objects import UNNAMED
 from fal_async.storage.incoming import DownloadProgress
+from fal_async.storage.output_download import FILES_AT_A_TIME, OutputDownload
 from fal_async.storage.resume_store import resume_store_of
 from fal_async.storage.sources import Source, opened
 from fal_async.storage.threads import abandonable
@@ -46,8 +46,6 @@ from fal_async.storage.upload import Uploader, UploadPlan
 from fal_async.storage_settings import StorageSettings
 from fal_async.transport import Transport
 
-FILES_AT_A_TIME = 8
-"""Of one input or output. A large file sends its parts side by side as well."""
 B = TypeVar("B")
 
 
@@ -146,15 +144,28 @@ class Storage:
         target = await target_of(to)
         return await self._downloader.download(url, target, on_progress=on_progress)
 
-    async def download_all(self, files: Sequence[OutputFile], folder: str | os.PathLike[str]) -> list[Path]:
-        """`download` for every file of an output (`result.files()`), side by side; paths in the same order."""
-        target = Target(folder=await folder_of(folder))
-        names = _distinct_names(files)
+    async def download_all(
+        self,
+        files: Sequence[OutputFile],
+        folder: str | os.PathLike[str],
+        *,
+        names: FileNames | None = None,
+    ) -> list[Path]:
+        """`download` for every file of an output (`result.files()`), side by side; paths in the same order.
 
-        async def fetch(at: int) -> Path:
-            return await self._downloader.download(files[at].url, target, suggested=names[at])
+        Args:
+            folder: made if missing.
+            names: how to call them: a template such as `"cat-{n}{ext}"`, where `{n}` is the place in `files` from
+                0, `{name}` the server's name and `{ext}` the ending; or a function of file and place. Names are
+                made safe, get an ending if they have none, and a number if they are taken.
 
-        return await gather_first_error(fetch, range(len(files)), at_a_time=FILES_AT_A_TIME)
+        Raises:
+            DownloadError: some are missing: `missing` and `causes` say which and why. The others are there.
+            ConfigurationError: no files, no path or no names; nothing was sent.
+        """
+        files = check_files(files)
+        download = OutputDownload(self._downloader, files, await folder_of(folder), names)
+        return await download.run()
 
     async def transform_input(
         self, input: Any, *, inline_below: int = 0, lifecycle: StorageSettings | None = None
@@ -169,7 +180,8 @@ class Storage:
             inline_below: files smaller than this many bytes become `data:` URIs; default 0: none does.
             lifecycle: of the uploaded files.
 
-        Raises: as `upload`. ConfigurationError also for bare bytes: wrap them in `File(data)`.
+        Raises: as `upload`; an UploadError names the place, such as `input.images[2]`, and ends the other uploads.
+            ConfigurationError also for bare bytes: wrap them in `File(data)`.
         """
         check_int("inline_below", inline_below, least=0)
         lifecycle_text(lifecycle)  # a wrong one shows here and now
@@ -180,7 +192,10 @@ class Storage:
         distinct = dict(zip(keys, found, strict=True))
 
         async def send(key: Any) -> str:
-            return await self._send(distinct[key], inline_below, lifecycle)
+            try:
+                return await self._send(distinct[key], inline_below, lifecycle)
+            except UploadError as error:
+                raise error.at(place_of(input, keys.index(key))) from error.__cause__
 
         sent = await gather_first_error(send, distinct, at_a_time=FILES_AT_A_TIME)
         urls = dict(zip(distinct, sent, strict=True))
@@ -254,18 +269,3 @@ def _real_path(path: str) -> str:
         return os.path.realpath(path)
     except (OSError, ValueError):  # a path that can be none: whoever opens it says so
         return path
-
-
-def _distinct_names(files: Sequence[OutputFile]) -> list[str | None]:
-    """Names in the order of the output, whichever arrives first; None where only the answer will tell."""
-    taken: set[str] = set()
-    names: list[str | None] = []
-    for file in files:
-        name = known_name(file.url, file.file_name)
-        number = 1
-        while name is not None and numbered(name, number) in taken:
-            number += 1
-        chosen = None if name is None else numbered(name, number)
-        names.append(chosen)
-        taken |= {chosen} if chosen is not None else set()
-    return names

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from fal_async.config import Settings
 from fal_async.errors import ApiError, DownloadError, TransportError
 from fal_async.protocol.origins import host_of
 from fal_async.protocol.retry import delay_before_retry
+from fal_async.protocol.storage.download_names import Arrived, check_is_no_page, download_name
 from fal_async.protocol.storage.downloads import (
     Progress,
     begin,
@@ -21,7 +23,7 @@ from fal_async.protocol.storage.downloads import (
     is_unmet_range,
     nothing_is_left,
 )
-from fal_async.protocol.storage.media import download_name, parse_data_uri
+from fal_async.protocol.storage.media import parse_data_uri
 from fal_async.protocol.storage.uploads import is_cdn
 from fal_async.storage.cdn import Cdn
 from fal_async.storage.destination import Target
@@ -39,23 +41,28 @@ class Downloader:
         self._transport, self._settings, self._cdn = transport, settings, cdn
 
     async def download(
-        self,
-        url: str,
-        target: Target,
-        *,
-        suggested: str | None = None,
-        on_progress: DownloadProgress | None = None,
+        self, url: str, target: Target, *, on_progress: DownloadProgress | None = None
     ) -> Path:
         """The path written. Under its own name a file is replaced; under a suggested one, never."""
+        async with self.fetched(url, target.folder, on_progress=on_progress) as incoming:
+            arrived = Arrived(url=url, headers=incoming.headers, head=incoming.head)
+            check_is_no_page(arrived, target.name)
+            if target.name is not None:
+                return await incoming.keep_as(target.name)
+            return await incoming.keep_beside(download_name(arrived), set())
+
+    @contextlib.asynccontextmanager
+    async def fetched(
+        self, url: str, folder: Path, *, on_progress: DownloadProgress | None = None
+    ) -> AsyncIterator[Incoming]:
+        """All of the file, on disk, and not under its name yet. It is gone after the block, if it was not kept."""
         url = check_url(url)
-        incoming = Incoming(target.folder, on_progress)
+        incoming = Incoming(folder, on_progress)
         try:
             await incoming.open()
-            if url[:5].lower() == "data:":
-                await self._decode(url, incoming)
-            else:
-                await self._fetch(url, incoming)
-            return await incoming.keep(target.name, download_name(url, incoming.headers, suggested))
+            await (self._decode(url, incoming) if url[:5].lower() == "data:" else self._fetch(url, incoming))
+            await incoming.close()
+            yield incoming
         finally:
             await incoming.discard()
 
@@ -77,6 +84,8 @@ class Downloader:
                 if await self._once(url, incoming, authorization):
                     return
             except ApiError as error:
+                if error.from_caller:
+                    raise  # what `on_progress` raised is no answer of this server's
                 if nothing_is_left(error.status, error.headers, incoming.progress):
                     return
                 if is_unmet_range(error.status, incoming.progress):
@@ -86,7 +95,7 @@ class Downloader:
                 else:
                     raise
             except TransportError as error:
-                if not incoming.began:
+                if error.from_caller or not incoming.began:
                     raise  # the transport has tried often enough
                 idle = 1 if incoming.progress.offset > furthest else idle + 1
                 furthest = max(furthest, incoming.progress.offset)
@@ -125,8 +134,9 @@ class Downloader:
                     pieces.append(chunk)
                     size += len(chunk)
                     if size >= PIECE:
-                        await incoming.write(pieces, size)
-                        pieces, size = [], 0
+                        # Emptied first: `on_progress` may fail, and nothing is to be written twice.
+                        (full, length), (pieces, size) = (pieces, size), ([], 0)
+                        await incoming.write(full, length)
         finally:
             await incoming.write(pieces, size)
             await incoming.flush()

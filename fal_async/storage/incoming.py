@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import unicodedata
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from io import FileIO
@@ -17,7 +18,7 @@ import attrs
 from fal_async.callbacks import call_back
 from fal_async.errors import DownloadError
 from fal_async.protocol.storage.downloads import Progress
-from fal_async.protocol.storage.media import numbered
+from fal_async.protocol.storage.media import HEAD, numbered
 from fal_async.storage.destination import check_replaceable
 from fal_async.storage.local_paths import shown
 from fal_async.storage.sources import write_fully
@@ -38,6 +39,8 @@ class Incoming:
         self.progress: Progress = Progress()
         self.headers: Mapping[str, str] = {}
         """Of the answer whose body was taken last."""
+        self.head: bytes = b""
+        """The first bytes of what is here, by which its type is told."""
         self.began: bool = False
         """Whether the current answer's body had begun."""
 
@@ -52,6 +55,8 @@ class Incoming:
         file = self._file
         if progress.offset == 0 and self.progress.offset and file is not None:
             await self._on_disk(in_thread(lambda: (file.seek(0), file.truncate())))
+        if progress.offset == 0:
+            self.head = b""
         self.progress, self.headers, self.began = progress, headers, True
 
     def distrust(self) -> None:
@@ -63,6 +68,8 @@ class Incoming:
         await self.flush()
         if not size:
             return
+        if len(self.head) < HEAD:
+            self.head = (self.head + b"".join(piece[:HEAD] for piece in pieces))[:HEAD]
         self._writing = asyncio.ensure_future(asyncio.to_thread(self._write_now, pieces))
         self.progress = attrs.evolve(self.progress, offset=self.progress.offset + size)
         await call_back(self._on_progress, self.progress.offset, self.progress.total)
@@ -80,24 +87,27 @@ class Incoming:
             finally:
                 self._writing = None
 
-    async def keep(self, name: str | None, suggested: str) -> Path:
-        """Under `name`, in place of what was there; else under `suggested`, or that with a number."""
-        await self._close()
-        folder = self._path.parent
-        if name is not None:
-            await self._on_disk(in_thread(partial(_replace, self._path, folder / name)))
-            return folder / name
-        return await self._on_disk(in_thread(partial(_keep_beside_others, self._path, folder, suggested)))
+    async def keep_as(self, name: str) -> Path:
+        """In place of the file that was there."""
+        kept = self._path.parent / name
+        await self.close()
+        await self._on_disk(in_thread(partial(_replace, self._path, kept)))
+        return kept
+
+    async def keep_beside(self, name: str, taken: set[str]) -> Path:
+        """Under that name, or that with a number: never in place of another file, nor of what is `taken`."""
+        await self.close()
+        return await self._on_disk(in_thread(partial(_keep_beside, self._path, name, taken)))
 
     async def discard(self) -> None:
         """Also where this task is cancelled once more meanwhile."""
         try:
-            await self._close()
+            await self.close()
         finally:
             with contextlib.suppress(OSError):
                 await in_thread(partial(self._path.unlink, missing_ok=True))
 
-    async def _close(self) -> None:
+    async def close(self) -> None:
         try:
             await self.flush()
         finally:
@@ -119,16 +129,22 @@ def _replace(path: Path, kept: Path) -> None:
     path.replace(kept)
 
 
-def _keep_beside_others(path: Path, folder: Path, suggested: str) -> Path:
+def _keep_beside(path: Path, name: str, taken: set[str]) -> Path:
     number = 1
     while True:
-        kept = folder / numbered(suggested, number)
-        try:
+        kept = path.parent / numbered(name, number)
+        number += 1
+        if _folded(kept.name) in taken:
+            continue
+        with contextlib.suppress(FileExistsError):
             _claim(path, kept)
-        except FileExistsError:
-            number += 1
-        else:
+            taken.add(_folded(kept.name))
             return kept
+
+
+def _folded(name: str) -> str:
+    """Equal for what is one name where upper and lower case are one: the folder may be copied there."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _claim(path: Path, kept: Path) -> None:

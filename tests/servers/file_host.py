@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
@@ -39,7 +40,7 @@ class FileHost:
 
     def __init__(self, answer: Callable[[Asked], Says | Awaitable[Says]]) -> None:
         self._answer = answer
-        self._connections: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self.asked: list[Asked] = []
         self.url = ""
 
@@ -48,15 +49,16 @@ class FileHost:
         return [asked.headers.get("range") for asked in self.asked]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections.add(writer)
-        try:
+        task = asyncio.ensure_future(self._serve(reader, writer))
+        self._serving.add(task)
+        await asyncio.wait([task])
+        self._serving.discard(task)
+        writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while await self._serve_one(reader, writer):
                 continue
-        except (asyncio.IncompleteReadError, ConnectionError):
-            return
-        finally:
-            self._connections.discard(writer)
-            writer.close()
 
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").rstrip().split("\r\n")
@@ -70,9 +72,13 @@ class FileHost:
         await writer.drain()
         return says.only is None
 
-    def hang_up(self) -> None:
-        for writer in self._connections:
-            writer.close()
+    async def hang_up(self) -> None:
+        """Also on whoever still waits for an answer."""
+        while serving := list(self._serving):
+            for task in serving:
+                task.cancel()
+            await asyncio.wait(serving)
+            await asyncio.sleep(0)
 
 
 @asynccontextmanager
@@ -85,5 +91,5 @@ async def file_host(answer: Callable[[Asked], Says | Awaitable[Says]]) -> AsyncI
         yield host
     finally:
         server.close()
-        host.hang_up()
+        await host.hang_up()
         await server.wait_closed()

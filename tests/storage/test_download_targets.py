@@ -222,11 +222,13 @@ async def test_what_the_system_refuses_is_a_download_error_that_names_the_place(
 ) -> None:
     (folder / "file").write_bytes(b"")
     refused = [folder / f"{'x' * 300}.png", folder / ("y" * 300) / "1.png", folder / "file" / "1.png"]
+    if Path("/proc/self").is_dir():
+        refused.append(Path("/proc/self/xxx.png"))  # where nobody can make a file
     if os.geteuid():
         (folder / "closed").mkdir(0o500)
         refused.append(folder / "closed" / "1.png")
     for to in refused:
-        with pytest.raises(DownloadError, match=r"to/|xxx|yyy"):
+        with pytest.raises(DownloadError, match=r"to/|/proc/self|xxx|yyy"):
             await fal.storage.download(f"{host.url}/1.png", to)
     with pytest.raises(DownloadError, match="file"):
         await fal.storage.download_all([], folder / "file")

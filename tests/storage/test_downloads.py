@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -287,6 +288,22 @@ async def test_progress_may_be_told_to_a_coroutine(fal: Session, url: str, folde
     assert told[-1] == (path.stat().st_size, path.stat().st_size)
 
 
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError(), TransportError("mine"), NotFoundError("mine", status=404), TimeoutError()]
+)
+async def test_what_progress_raises_ends_the_download_and_is_no_answer_of_the_server(
+    fal: Session, emulator: Emulator, url: str, folder: Path, error: Exception
+) -> None:
+    def tell(*_: Any) -> None:
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        await fal.storage.download(url, folder, on_progress=tell)
+    assert caught.value is error
+    assert emulator.count("file") == 1
+    assert names(folder) == []
+
+
 # Data URIs, wrong arguments, disks.
 
 
@@ -348,6 +365,36 @@ async def test_a_full_disk(emulator: Emulator, url: str, folder: Path) -> None:
     assert target.read_bytes() == b"the old one"
 
 
+KILLED = """
+import asyncio, os, signal, sys
+from fal_async import Session
+
+async def main() -> None:
+    async with Session() as fal:
+        await fal.storage.download(*sys.argv[1:], on_progress=lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+
+asyncio.run(main())
+"""
+
+
+async def test_what_a_killed_process_left_behind_disturbs_nobody(
+    fal: Session, emulator: Emulator, url: str, folder: Path
+) -> None:
+    target = folder / "cat.bin"
+    environment = {**os.environ, "FAL_BASE_URL": emulator.url, "FAL_KEY": emulator.key}
+    for _ in range(2):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", KILLED, url, str(target), env=environment
+        )
+        assert await process.wait() == -signal.SIGKILL
+    left = set(names(folder))
+    assert len(left) == 2
+    assert all(name.startswith(".fal-") and name.endswith(".part") for name in left)
+    assert (await fal.storage.download(url, target)).read_bytes() == some_bytes(SIZE)
+    assert (await fal.storage.download(url, folder)).name == "cat-2.bin"
+    assert set(names(folder)) == left | {"cat.bin", "cat-2.bin"}
+
+
 # Restricted files.
 
 
@@ -402,12 +449,3 @@ async def test_a_handle_gives_results_that_download_too(fal: Session, folder: Pa
     assert loose == result
     with pytest.raises(SessionStateError, match="no session"):
         await loose.download(folder)
-
-
-@pytest.mark.usefixtures("pictures")
-async def test_one_file_of_a_result_that_fails(fal: Session, emulator: Emulator, folder: Path) -> None:
-    result = await fal.run("me/pictures", {"texts": ["a", "b", "c"]})
-    emulator.faults.add(Fault.answer(400, on="file"))
-    with pytest.raises(ApiError):
-        await result.download(folder)
-    assert {path.rpartition(".")[2] for path in names(folder)} <= {"png", "gif"}, "nothing half-written"

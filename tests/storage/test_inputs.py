@@ -127,9 +127,23 @@ async def test_side_by_side_and_the_first_failure_ends_the_others(
     emulator.faults.add(stall)
     await fal.storage.transform_input(files)
     assert 2 <= emulator.connections_opened <= 8
-    with pytest.raises(UploadError, match="missing"):
-        await fal.run("me/echo", {"files": [*files, tmp_path / "missing.png"]})
+    given = {"files": [*files, tmp_path / "missing.png"], "again": tmp_path / "missing.png"}
+    with pytest.raises(UploadError, match=r"^input\.files\[20\]: .*missing"):
+        await fal.run("me/echo", given)
     assert emulator.count("run") == 0
+
+
+async def test_an_upload_that_fal_refuses_is_named_by_its_place_in_the_input(
+    fal: Session, emulator: Emulator, tmp_path: Path
+) -> None:
+    emulator.faults.add(
+        Fault.answer(413, on="upload", times=None), Fault.answer(413, on="initiate", times=None)
+    )
+    shape = Shape(image=some_file(tmp_path, 10, "a.png"))
+    with pytest.raises(UploadError, match=r"^input\.shapes\[1\]\.image: ") as caught:
+        await fal.subscribe("me/echo", {"shapes": [{"x": 1}, shape]})
+    assert caught.value.causes
+    assert emulator.count("submit") == 0
 
 
 @pytest.mark.parametrize(

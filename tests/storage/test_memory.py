@@ -7,11 +7,13 @@ import hashlib
 import os
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
 
 from fal_async.emulator import Emulator
+from tests.servers.file_host import Says, file_host
 from tests.storage.pictures import requests_of_parts
 
 MiB = 1024 * 1024
@@ -64,3 +66,34 @@ async def test_above_the_threshold_with_every_default(emulator: Emulator, tmp_pa
     assert url.endswith("/clip.mp4")
     assert sorted(requests_of_parts(emulator)) == list(range(1, 12))
     assert int(growth) < 50 * MiB
+
+
+A_BOMB = """
+import asyncio, os, sys
+from pathlib import Path
+from fal_async import Session
+
+def memory(kind: str) -> int:
+    return int(Path("/proc/self/status").read_text().partition(kind + ":")[2].split()[0]) * 1024
+
+async def main() -> None:
+    async with Session("kid:key") as fal:
+        before = memory("VmRSS")
+        path = await fal.storage.download(sys.argv[1], sys.argv[2])
+        print(path.stat().st_size, memory("VmHWM") - before)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+async def test_a_download_that_arrives_compressed_is_never_whole_in_memory(tmp_path: Path) -> None:
+    packer = zlib.compressobj(9, wbits=31)
+    packed = b"".join([*(packer.compress(bytes(MiB)) for _ in range(SIZE // MiB)), packer.flush()])
+    async with file_host(lambda _: Says(packed, {"content-encoding": "gzip"})) as host:
+        command = [sys.executable, "-c", A_BOMB, f"{host.url}/f.bin", str(tmp_path / "f.bin")]
+        process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+        out, _ = await process.communicate()
+    size, growth = map(int, out.split())
+    assert size == SIZE > 500 * len(packed)
+    assert growth < 30 * MiB

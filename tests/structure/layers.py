@@ -17,6 +17,7 @@ _RANKS: Mapping[str, int] = {
     "checks": 1,
     "json_values": 1,
     "models": 1,
+    "outputs": 1,
     "storage_settings": 1,
     "config": 2,
     "environment": 3,
@@ -56,7 +57,8 @@ _EMULATOR_FLOORS: tuple[frozenset[str], ...] = (
 _ONLY: Mapping[str, frozenset[str]] = {
     "errors": frozenset(),
     "checks": frozenset({"errors"}),
-    "models": frozenset({"errors", "json_values"}),
+    "models": frozenset({"errors", "json_values", "outputs"}),
+    "outputs": frozenset({"errors"}),
     "json_values": frozenset({"errors"}),
     "config": frozenset({"errors", "checks", "models"}),
     "options": frozenset({"errors", "checks", "models", "config", "storage_settings"}),

@@ -47,17 +47,25 @@ def check_url(url: str) -> str:
     if not _is_host(host):
         raise ConfigurationError(f"url={_shown(url)}: expected a host, and a port up to 65535, after '://'")
     head = found.end() + len(host)
-    return url[:head] + quote(url[head:], safe=_AS_IT_IS)
+    try:
+        return url[:head] + quote(url[head:], safe=_AS_IT_IS)
+    except UnicodeEncodeError as error:  # half a surrogate pair out of a JSON text
+        raise ConfigurationError(f"url={_shown(url)}: expected text that UTF-8 can carry") from error
 
 
 _AS_IT_IS = "!#$%&'()*+,/:;=?@[]~"
 """What may stand in a path or query, and the sign of what is encoded already."""
 
 
+_NOT_IN_HOST = frozenset(' \\<>"{}|^`')
+
+
 def _is_host(text: str) -> bool:
     try:
         parts = urlsplit(f"//{text}")
-        return bool(parts.hostname) and parts.port != 0 and text.isprintable() and " " not in text
+        return (
+            bool(parts.hostname) and parts.port != 0 and text.isprintable() and not _NOT_IN_HOST & set(text)
+        )
     except ValueError:
         return False
 

@@ -88,10 +88,22 @@ def replace_files(value: Any, url_of: Callable[[Any], str]) -> Any:
     Nothing in `value` is changed; what holds no file is not copied either.
     A record (attrs, dataclass) with a file in it becomes a dict: its own fields may not take text.
     """
-    return _replaced(value, url_of, "input", ())
+    return _replaced(value, lambda file, _: url_of(file), "input", ())
 
 
-def _replaced(value: Any, url_of: Callable[[Any], str], path: str, above: tuple[int, ...]) -> Any:
+def place_of(value: Any, number: int) -> str:
+    """Where the file stands that `find_files` gives at that place, such as `input.images[2]`."""
+    places: list[str] = []
+
+    def note(_: Any, place: str) -> str:
+        places.append(place)
+        return ""
+
+    _replaced(value, note, "input", ())
+    return places[number]
+
+
+def _replaced(value: Any, url_of: Callable[[Any, str], str], path: str, above: tuple[int, ...]) -> Any:
     if value is None or isinstance(value, _SCALARS) or id(value) in above:
         return value
     if isinstance(value, Mapping):
@@ -108,7 +120,7 @@ def _replaced(value: Any, url_of: Callable[[Any], str], path: str, above: tuple[
         items = [_replaced(item, url_of, f"{path}[{at}]", above) for at, item in enumerate(value)]
         return value if all(a is b for a, b in zip(value, items, strict=True)) else items
     if is_file(value):
-        return url_of(value)
+        return url_of(value, path)
     if isinstance(value, bytes | bytearray | memoryview):
         raise ConfigurationError(
             f"{path} is bytes: upload them with File(data, content_type=...), or encode(...) them as a data URI"
@@ -116,7 +128,7 @@ def _replaced(value: Any, url_of: Callable[[Any], str], path: str, above: tuple[
     return _replaced_record(value, url_of, path, (*above, id(value))) if is_record(value) else value
 
 
-def _replaced_record(value: Any, url_of: Callable[[Any], str], path: str, above: tuple[int, ...]) -> Any:
+def _replaced_record(value: Any, url_of: Callable[[Any, str], str], path: str, above: tuple[int, ...]) -> Any:
     before = {name: getattr(value, name) for name in field_names(value)}
     after = {name: _replaced(item, url_of, f"{path}.{name}", above) for name, item in before.items()}
     return value if _if_changed(before, after) is before else after

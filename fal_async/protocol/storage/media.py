@@ -7,7 +7,7 @@ import binascii
 import re
 import unicodedata
 from collections.abc import Mapping
-from urllib.parse import unquote, unquote_to_bytes, urlsplit
+from urllib.parse import unquote_to_bytes
 
 from fal_async.errors import ConfigurationError
 
@@ -83,10 +83,15 @@ _UNSURE = ("image/bmp", "audio/mpeg")
 _FAMILIES = (
     ("video/mp4", "video/quicktime", "audio/mp4"),
     ("video/webm", "video/x-matroska"),
+    ("image/heic", "image/avif"),
 )
 """Kinds of one container: which one it is, the name tells better than the first bytes."""
 _RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-msvideo"}
-_BRANDS = {b"avif": "image/avif", b"heic": "image/heic", b"heix": "image/heic", b"qt  ": "video/quicktime"}
+_BRANDS = {
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"), "image/heic"),
+    **dict.fromkeys((b"avif", b"avis"), "image/avif"),
+    b"qt  ": "video/quicktime",
+}
 HEAD = 32
 """Bytes from the beginning of a file that `guess_content_type` looks at."""
 _MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(\s*;[\x20-\x7e]*)?", re.ASCII)
@@ -95,8 +100,7 @@ _MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(\s*;[\x20-\x7e]*)?", re.ASCII)
 def guess_content_type(name: str | None, head: bytes) -> str:
     """By the name's ending, unless the first bytes surely are of another type; else by these; else
     `application/octet-stream`."""
-    suffix = (name or "").rpartition(".")[2].lower() if "." in (name or "") else ""
-    by_name, by_content = _BY_SUFFIX.get(suffix), _by_content(head)
+    by_name, by_content = content_type_by_name(name or ""), content_type_by_content(head)
     if by_name is None or by_content is None:
         return by_name or by_content or OCTETS
     return by_name if by_content in _UNSURE or _family(by_name) == _family(by_content) else by_content
@@ -106,7 +110,11 @@ def _family(content_type: str) -> str:
     return next((family[0] for family in _FAMILIES if content_type in family), content_type)
 
 
-def _by_content(head: bytes) -> str | None:
+def content_type_by_name(name: str) -> str | None:
+    return _BY_SUFFIX.get(name.rpartition(".")[2].lower()) if "." in name else None
+
+
+def content_type_by_content(head: bytes) -> str | None:
     if head[:4] == b"RIFF":
         return _RIFF.get(head[8:12])
     if head[4:8] == b"ftyp":
@@ -189,42 +197,6 @@ def _shortened(name: str) -> str:
     kept = name if not ending else stem
     room = MAX_NAME - len(ending.encode("utf-8", "replace"))
     return kept.encode("utf-8", "replace")[:room].decode("utf-8", "ignore") + ending
-
-
-_EXTENDED = re.compile(r"filename\*\s*=\s*([\w-]*)'[^']*'([^;\s]+)", re.IGNORECASE)
-_QUOTED = re.compile(r'filename\s*=\s*"((?:[^"\\]|\\.)*)"', re.IGNORECASE)
-_TOKEN = re.compile(r"filename\s*=\s*([^;\s\"]+)", re.IGNORECASE)
-
-
-def disposition_name(header: str) -> str:
-    """The file name of a Content-Disposition header (RFC 6266), `filename*` first; empty without one."""
-    if found := _EXTENDED.search(header):
-        try:
-            return unquote_to_bytes(found[2]).decode(found[1] or "utf-8", "replace")
-        except LookupError:
-            return unquote(found[2])
-    if found := _QUOTED.search(header):
-        return re.sub(r"\\(.)", r"\1", found[1])
-    found = _TOKEN.search(header)
-    return found[1] if found else ""
-
-
-def known_name(url: str, file_name: str | None) -> str | None:
-    """What to call a file of an output before it is fetched; None where that can't be told yet."""
-    path = "" if url[:5].lower() == "data:" else unquote(urlsplit(url).path)
-    name = plain_name(file_name or "") or plain_name(path)
-    return local_name(name) if "." in name.strip(".") else None
-
-
-def download_name(url: str, headers: Mapping[str, str], suggested: str | None = None) -> str:
-    """What to call a downloaded file: as suggested, as the header says, or as the URL ends; always safe.
-
-    A name without an ending gets that of the content type.
-    """
-    path = "" if url[:5].lower() == "data:" else unquote(urlsplit(url).path)
-    said = disposition_name(headers.get("content-disposition", ""))
-    name = local_name(suggested or said or path)
-    return name if "." in name else name + suffix_for(headers.get("content-type", ""))
 
 
 # Data URIs (RFC 2397; protocol 7.5).

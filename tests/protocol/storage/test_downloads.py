@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 import attrs
 import pytest
 from hypothesis import given
@@ -141,11 +143,30 @@ def test_a_url_as_it_goes_on_the_wire(url: str, sent: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http:///x", "http://h:99999/x", "http://h:x/", "http://a b/x", "http://?x", "http://[::1/x"]
+    "url",
+    [
+        "http:///x",
+        "http://h:99999/x",
+        "http://h:x/",
+        "http://a b/x",
+        "http://?x",
+        "http://[::1/x",
+        "http://h\\x@y/",
+    ],
 )
 def test_a_url_without_a_host(url: str) -> None:
     with pytest.raises(ConfigurationError, match="expected a host"):
         check_url(url)
+
+
+@given(st.text(max_size=30) | st.text("/?#%:@[]\\\ud800\u2100 .aü1", max_size=12))
+def test_any_text_after_a_scheme_is_a_url_that_can_be_sent_or_refused(text: str) -> None:
+    try:
+        url = check_url("http://" + text)
+    except ConfigurationError:
+        return
+    url.encode()
+    assert urlsplit(url).hostname
 
 
 def test_the_words_about_a_wrong_url_hold_no_secret() -> None:

@@ -12,11 +12,8 @@ from fal_async.protocol.storage.media import (
     MAX_NAME,
     check_content_type,
     data_uri,
-    disposition_name,
-    download_name,
     guess_content_type,
     header_name,
-    known_name,
     local_name,
     numbered,
     parse_data_uri,
@@ -136,52 +133,6 @@ def test_numbers() -> None:
     assert [numbered("cat.tar.gz", n) for n in (1, 2, 3)] == ["cat.tar.gz", "cat.tar-2.gz", "cat.tar-3.gz"]
     assert numbered("noending", 2) == "noending-2"
     assert numbered(".hidden", 2) == ".hidden-2"
-
-
-@pytest.mark.parametrize(
-    ("header", "expected"),
-    [
-        ('attachment; filename="a cat.png"', "a cat.png"),
-        ("attachment; filename=cat.png", "cat.png"),
-        (r'attachment; filename="a\"b.png"', 'a"b.png'),
-        ("attachment; filename*=UTF-8''%e2%82%ac.png; filename=x.png", "€.png"),
-        ("attachment; filename=\"x.png\"; filename*=utf-8'en'na%C3%AFve.png", "naïve.png"),
-        ("attachment; filename*=none''a%20b", "a b"),
-        ("inline", ""),
-        ("", ""),
-    ],
-)
-def test_content_disposition(header: str, expected: str) -> None:
-    assert disposition_name(header) == expected
-
-
-@given(names)
-def test_content_disposition_round_trip(name: str) -> None:
-    printable = "".join(c for c in name if c.isprintable())
-    assert disposition_name(f"attachment; filename*=UTF-8''{quote(printable)}x") == printable + "x"
-
-
-@given(st.text(max_size=200))
-def test_any_header_gives_some_safe_name(header: str) -> None:
-    name = download_name("https://v3.fal.media/files/a/cat.png", {"content-disposition": header})
-    assert name == local_name(name)
-
-
-def test_what_a_download_is_called() -> None:
-    url = "https://v3.fal.media/files/a/my%20cat.png?token=1"
-    assert download_name(url, {}) == "my cat.png"
-    assert download_name(url, {"content-disposition": "attachment; filename=dog.png"}) == "dog.png"
-    assert download_name(url, {}, "bird.png") == "bird.png"
-    assert download_name("https://x/", {"content-type": "image/png"}) == "file.png"
-    assert download_name("https://x/..%2f..%2fetc%2fpasswd", {}) == "passwd"
-    assert download_name("data:image/png;base64,", {"content-type": "image/png"}) == "file.png"
-
-
-def test_what_can_be_known_before() -> None:
-    assert known_name("https://x/a/cat.png", None) == "cat.png"
-    assert known_name("https://x/a/1234", "cat.png") == "cat.png"
-    assert known_name("https://x/a/1234", None) is None
-    assert known_name("data:image/png;base64,x.y", None) is None
 
 
 @given(st.binary(max_size=200))

@@ -1,0 +1,133 @@
+"""Files in the output of a model: which values are files, and where they stand (protocol 13)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from typing import Any
+
+import attrs
+
+from fal_async.errors import one_line
+
+
+@attrs.frozen(kw_only=True)
+class OutputFile:
+    """A file in an output: `{url, content_type?, file_name?, file_size?, width?, height?}` (protocol 13)."""
+
+    url: str
+    """May be a `data:` URI, which holds the file itself."""
+    content_type: str | None = None
+    file_name: str | None = None
+    file_size: int | None = None
+    """Bytes."""
+    width: int | None = None
+    height: int | None = None
+    path: str = "$"
+    """Where it stands in the output, such as `$.images[0]`."""
+
+    def __repr__(self) -> str:
+        # The query of a signed URL and the body of a data URI are nobody's business.
+        url = self.url.partition("," if self.url.startswith("data:") else "?")[0]
+        return one_line(f"OutputFile({self.path}: {url}, {self.content_type}, {self.file_size} bytes)")
+
+
+FileNames = str | Callable[[OutputFile, int], str]
+"""How downloaded files are to be called: a template with `{n}` (the place in the output, from 0), `{name}` (the
+server's, without its ending) and `{ext}` (the ending, with its dot), or a function of the file and its place."""
+_FILE_FIELDS = {"content_type": str, "file_name": str, "file_size": int, "width": int, "height": int}
+_ANY_URL = r"(?i)(?:https?://|data:)"  # patterns are compiled on first use: few processes need them
+_WHOLE_URL = r"(?ai)https?://[^\s/?#][^\s]{0,8000}|data:[\w/+.-]*[;,]\S*"
+_OF_MEDIA = (
+    r"(?i)https?://[^?#]*\.(?:png|jpe?g|webp|gif|bmp|tiff?|avif|heic|svg|exr|mp4|m4v|mov|webm|mkv|avi|mp3|wav|ogg"
+    r"|opus|flac|m4a|aac|glb|gltf|obj|stl|ply|fbx|usdz|zip|safetensors)(?:[?#].*)?|data:.*"
+)
+_WORD = r"[A-Z]*[a-z]+|[A-Z]+"
+_MEDIA = frozenset(
+    {
+        "image", "picture", "photo", "frame", "mask", "thumbnail", "preview", "gif", "video", "clip",
+        "audio", "music", "speech", "mesh", "glb", "file", "media"
+    }
+)  # fmt: skip
+"""Names of files, in the singular."""
+_SERVICES = frozenset(
+    {
+        "status", "response", "cancel", "webhook", "callback", "queue", "request", "stream", "websocket",
+        "ws", "api", "base", "endpoint", "upload", "redirect", "login", "billing", "dashboard", "doc",
+        "docs", "documentation", "help", "support", "page", "home", "homepage", "site", "website", "web",
+        "profile", "license", "terms", "privacy", "playground", "share", "log", "logs"
+    }
+)  # fmt: skip
+"""What a URL with such a word in its name leads to is no file."""
+_WORDS_OF_PEOPLE = frozenset(
+    {
+        "prompt", "text", "caption", "description", "title", "message", "content", "query", "question",
+        "answer", "instruction", "instructions", "transcript", "transcription", "comment", "note",
+        "reasoning", "summary", "lyrics", "error", "detail", "reason", "input"
+    }
+)  # fmt: skip
+
+
+def files_in(data: Any) -> list[OutputFile]:
+    """Every file in an output, in order: JSON values, or what an `output_type` made of them.
+
+    Objects with a `url` are files, and so are plain texts that are URLs, as their names say or their endings
+    tell. A text that repeats the URL of an object is not given once more.
+    """
+    found = list(_files_in(data, "$", "url", ()))
+    of_objects = {file.url for file, is_object in found if is_object}
+    return [file for file, is_object in found if is_object or file.url not in of_objects]
+
+
+def _files_in(value: Any, path: str, name: str, above: tuple[int, ...]) -> Iterator[tuple[OutputFile, bool]]:
+    """Each file, and whether it is an object. `name`: the nearest one above `value`."""
+    if isinstance(value, str):
+        if _is_file(name, value):
+            yield OutputFile(url=value, path=path), False
+        return
+    if value is None or isinstance(value, bytes | bytearray | int | float) or id(value) in above:
+        return
+    above = (*above, id(value))
+    if isinstance(value, Sequence | Set):
+        for at, item in enumerate(value if isinstance(value, Sequence) else sorted(value, key=repr)):
+            yield from _files_in(item, f"{path}[{at}]", name, above)
+        return
+    fields = _fields_of(value)
+    url = fields.get("url")
+    is_object = isinstance(url, str) and re.match(_ANY_URL, url) is not None
+    if is_object:
+        yield _output_file(url, fields, path), True
+    for key, item in fields.items():
+        if not (is_object and key == "url"):
+            yield from _files_in(item, f"{path}.{key}", str(key), above)
+
+
+def _is_file(name: str, text: str) -> bool:
+    """Whether a plain text under that name is the URL of a file."""
+    if not re.match(_ANY_URL, text) or not re.fullmatch(_WHOLE_URL, text):
+        return False
+    words = [word.lower() for word in re.findall(_WORD, name)]
+    last = words[-1].removesuffix("s") if words else ""
+    if last in ("url", "uri"):
+        return _SERVICES.isdisjoint(words)
+    return last in _MEDIA or (
+        _WORDS_OF_PEOPLE.isdisjoint(words) and re.fullmatch(_OF_MEDIA, text) is not None
+    )
+
+
+def _fields_of(value: Any) -> Mapping[Any, Any]:
+    """Of an object, an attrs value or a dataclass; none of other things."""
+    if isinstance(value, Mapping):
+        return value
+    names = getattr(type(value), "__attrs_attrs__", None)
+    if names is not None:
+        return {field.name: getattr(value, field.name, None) for field in names}
+    names = getattr(type(value), "__dataclass_fields__", {})
+    return {name: getattr(value, name, None) for name in names}
+
+
+def _output_file(url: Any, fields: Mapping[Any, Any], path: str) -> OutputFile:
+    """Any extra can be null, or of a type that nobody promised (protocol 13)."""
+    known = {name: fields.get(name) for name in _FILE_FIELDS}
+    fitting: Any = {name: value for name, value in known.items() if isinstance(value, _FILE_FIELDS[name])}
+    return OutputFile(url=url, path=path, **fitting)

@@ -1,0 +1,321 @@
+"""All files of one output: named in its order, and one that is missing costs no other."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fal_async import (
+    ApiError,
+    ConfigurationError,
+    DownloadError,
+    NotFoundError,
+    OutputFile,
+    Session,
+    SessionStateError,
+    TransportError,
+)
+from fal_async.emulator import Emulator
+from tests.servers.file_host import Asked, Says, file_host
+
+PNG = b"\x89PNG\r\n\x1a\n"
+NAMED = {"content-disposition": "attachment; filename=picture.png"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "to"
+
+
+class BackToFront:
+    """Answers the last of the files first. `says(number)` is what it says of `/f/number`."""
+
+    def __init__(self, count: int, says: Any) -> None:
+        self._says, self._given = says, [asyncio.Event() for _ in range(count)]
+
+    async def __call__(self, asked: Asked) -> Says:
+        number = int(asked.path.rpartition("/")[2].partition(".")[0])
+        if number + 1 < len(self._given):
+            await self._given[number + 1].wait()
+        self._given[number].set()
+        says: Says = self._says(number)
+        return says
+
+
+def in_list(urls: Sequence[str]) -> list[OutputFile]:
+    return [OutputFile(url=url, path=f"$.images[{number}]") for number, url in enumerate(urls)]
+
+
+@pytest.mark.parametrize(
+    ("says", "names"),
+    [
+        (
+            lambda n: Says(b"%d" % n, NAMED),
+            ["picture.png", "picture-2.png", "picture-3.png", "picture-4.png"],
+        ),
+        (lambda n: Says(b"%d" % n, {"content-type": "image/webp"}), ["0.webp", "1.webp", "2.webp", "3.webp"]),
+        (
+            lambda n: Says(b"%d" % n, {"content-disposition": f"inline; filename={'aA'[n % 2]}.png"}),
+            ["a.png", "A-2.png", "a-3.png", "A-4.png"],
+        ),
+        (
+            lambda n: Says(b"%d" % n, NAMED if n % 2 else {"content-type": "image/png"}),
+            ["0.png", "picture.png", "2.png", "picture-2.png"],
+        ),
+    ],
+    ids=["by the header", "by the type", "one name but for its case", "mixed"],
+)
+async def test_names_follow_the_order_of_the_output_whichever_arrives_first(
+    fal: Session, folder: Path, says: Any, names: list[str]
+) -> None:
+    async with file_host(BackToFront(4, says)) as host:
+        paths = await fal.storage.download_all(in_list([f"{host.url}/f/{n}" for n in range(4)]), folder)
+    assert [path.name for path in paths] == names
+    assert [path.read_bytes() for path in paths] == [b"0", b"1", b"2", b"3"]
+    assert len(os.listdir(folder)) == 4
+
+
+async def test_equal_names_of_urls_data_uris_and_what_is_there_are_numbered_in_order(
+    fal: Session, folder: Path
+) -> None:
+    folder.mkdir()
+    (folder / "file.png").write_bytes(b"precious")
+    (folder / "0-2.png").write_bytes(b"precious")
+    async with file_host(BackToFront(2, lambda n: Says(b"%d" % n))) as host:
+        urls = [
+            f"{host.url}/a/0.png",
+            "data:image/png;base64,AAAA",
+            f"{host.url}/b/1.png",
+            "data:image/png,x",
+        ]
+        paths = await fal.storage.download_all(
+            [*in_list(urls), OutputFile(url=f"{host.url}/c/0.png")], folder
+        )
+    assert [path.name for path in paths] == ["0.png", "file-2.png", "1.png", "file-3.png", "0-3.png"]
+    assert (folder / "file.png").read_bytes() == (folder / "0-2.png").read_bytes() == b"precious"
+
+
+async def test_a_slow_file_holds_no_place_up(fal: Session, folder: Path) -> None:
+    """Nine and more others arrive while the first one waits for the last one, and get their names after it."""
+    last = asyncio.Event()
+
+    async def answer(asked: Asked) -> Says:
+        if asked.path == "/0.png":
+            await last.wait()
+        if asked.path == "/29.png":
+            last.set()
+        return Says(asked.path.encode(), NAMED)
+
+    async with file_host(answer) as host:
+        paths = await fal.storage.download_all(in_list([f"{host.url}/{n}.png" for n in range(30)]), folder)
+    assert [path.read_text() for path in paths] == [f"/{n}.png" for n in range(30)]
+    assert [path.name for path in paths[:2]] == ["picture.png", "picture-2.png"]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ("cat-{n}{ext}", ["cat-0.png", "cat-1.jpg"]),
+        ("{name}", ["picture.png", "picture.jpg"]),
+        ("same.png", ["same.png", "same-2.png"]),
+        (lambda file, n: f"{file.width}x{n}", ["5x0.png", "Nonex1.jpg"]),
+    ],
+)
+async def test_names_can_be_chosen(
+    emulator: Emulator, fal: Session, folder: Path, names: Any, expected: list[str]
+) -> None:
+    def says(number: int) -> Says:
+        return Says([PNG, b"\xff\xd8\xff"][number], NAMED)
+
+    async with file_host(BackToFront(2, says)) as host:
+
+        @emulator.endpoint("me/pictures")
+        async def pictures(_: Any) -> Any:
+            return {"images": [{"url": f"{host.url}/0", "width": 5}, {"url": f"{host.url}/1"}]}
+
+        result = await fal.run("me/pictures")
+        paths = await result.download(folder, names=names)
+    assert [path.name for path in paths] == expected
+
+
+async def test_wrong_names_are_refused_before_anything_is_fetched(fal: Session, folder: Path) -> None:
+    async with file_host(lambda _: Says(b"x")) as host:
+        files = in_list([f"{host.url}/0.png"])
+        with pytest.raises(ConfigurationError, match="names"):
+            await fal.storage.download_all(files, folder, names="{key}{ext}")
+        with pytest.raises(ZeroDivisionError):
+            await fal.storage.download_all(files, folder, names=lambda _, n: str(1 // n))
+        assert host.asked == []
+
+
+async def test_what_is_no_file_of_an_output_is_refused(fal: Session, folder: Path) -> None:
+    files: Any
+    for files in ("https://x/a.png", ["https://x/a.png"], [None], 5, None, {"url": "https://x/a.png"}):
+        with pytest.raises(ConfigurationError, match="file"):
+            await fal.storage.download_all(files, folder)
+    assert await fal.storage.download_all(iter(()), folder) == []  # type: ignore[arg-type]
+
+
+# What is missing.
+
+MISSING: dict[str, tuple[Any, str, type[Exception]]] = {
+    "gone": (Says(b"gone", status=404), "404", NotFoundError),
+    "cut": (Says(b"x" * 100, only=0), "broke off", TransportError),
+    "shorter than it says": (Says(b"x", {"content-length": "5"}, only=1), "broke off", TransportError),
+    "a page": (Says(b"<html>Log in</html>", {"content-type": "text/html"}), "page of HTML", DownloadError),
+    "a part": (Says(b"x", {"content-range": "bytes 0-0/2"}, status=206), "asked for whole", DownloadError),
+}
+
+
+@pytest.mark.parametrize(("says", "words", "kind"), MISSING.values(), ids=MISSING)
+async def test_a_file_that_is_missing_is_named_and_the_others_are_there(
+    fal: Session, folder: Path, says: Says, words: str, kind: type[Exception]
+) -> None:
+    async with file_host(lambda asked: says if "/2.png" in asked.path else Says(PNG)) as host:
+        files = in_list([f"{host.url}/{n}.png?sig=secret" for n in range(4)])
+        with pytest.raises(DownloadError) as caught:
+            await fal.storage.download_all(files, folder)
+        error, told = caught.value, f"{caught.value} {caught.value.to_dict()}"
+        assert "1 of 4 files could not be fetched: " in str(error)
+        assert f"$.images[2] ({host.url}/2.png)" in str(error)
+        assert words in str(error)
+    assert "secret" not in told
+    assert json.loads(json.dumps(error.to_dict()))["causes"] == [str(error.causes[0])]
+    assert sorted(os.listdir(folder)) == ["0.png", "1.png", "3.png"]
+    assert (error.missing, error.__cause__) == ((files[2],), error.causes[0])
+    assert error.paths == (folder / "0.png", folder / "1.png", None, folder / "3.png")
+    assert isinstance(error.causes[0], kind)
+    assert pickle.loads(pickle.dumps(error)).missing == error.missing
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://[cdn]/x.png",
+        "https://[::1/x.png",
+        "https://host:port/x.png",
+        "http://host:99999/x.png",
+        "http://:80/x.png",
+        "http://a b/x.png",
+        "http://a..b/x.png",
+        f"http://{'a' * 70}.b/x.png",
+        "http://\u2100.b/x.png",
+        "http://\ud800/x.png",
+        "http://a\0b/x.png",
+        "data:image/png;base64,***",
+        "data:image/png",
+        "ftp://x/y.png",
+        "",
+    ],
+)
+async def test_a_url_that_is_none_is_named_and_the_others_are_there(
+    fal: Session, folder: Path, url: str
+) -> None:
+    with pytest.raises(
+        DownloadError, match=r"1 of 2 files could not be fetched: \$\.images\[0\] \("
+    ) as caught:
+        await fal.storage.download_all(in_list([url, "data:image/png;base64,AAAA"]), folder)
+    assert os.listdir(folder) == ["file.png"]
+    assert caught.value.missing[0].url == url
+
+
+async def test_several_that_are_missing_are_all_named(fal: Session, folder: Path) -> None:
+    async with file_host(lambda asked: Says(status=404 if asked.path < "/3" else 200)) as host:
+        files = in_list([f"{host.url}/{n}.png" for n in range(6)])
+        with pytest.raises(DownloadError) as caught:
+            await fal.storage.download_all(files, folder)
+    assert "3 of 6 files could not be fetched: $.images[0], $.images[1], $.images[2]; the first: " in str(
+        caught.value
+    )
+    causes = caught.value.to_dict()["causes"]
+    assert [f"$.images[{number}]" in cause for number, cause in enumerate(causes)] == [True] * 3
+    assert all(isinstance(cause, ApiError) for cause in caught.value.causes)
+    assert caught.value.missing == tuple(files[:3])
+
+
+async def test_what_was_missing_can_be_fetched_later(fal: Session, folder: Path) -> None:
+    async with file_host(lambda _: Says(PNG, status=400 if len(host.asked) == 1 else 200)) as host:
+        files = in_list([f"{host.url}/{n}.png" for n in range(2)])
+        with pytest.raises(DownloadError) as caught:
+            await fal.storage.download_all(files, folder)
+        paths = await fal.storage.download_all(caught.value.missing, folder)
+    assert sorted(os.listdir(folder)) == ["0.png", "1.png"]
+    assert paths[0] not in caught.value.paths
+
+
+FULL_DISK = """
+import asyncio, json, resource, signal, sys
+from fal_async import DownloadError, OutputFile, Session
+
+async def main() -> None:
+    # The way to a full disk without mounting one: no file may grow beyond 100 kB.
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    async with Session() as fal:
+        try:
+            await fal.storage.download_all([OutputFile(url=url) for url in sys.argv[2:]], sys.argv[1])
+        except DownloadError as error:
+            print(json.dumps([str(error), *[path and path.name for path in error.paths]]))
+
+asyncio.run(main())
+"""
+
+
+async def test_a_file_that_finds_no_room_on_disk_is_named_and_the_others_are_there(folder: Path) -> None:
+    async with file_host(lambda asked: Says(b"x" * (200_000 if "big" in asked.path else 10))) as host:
+        urls = [f"{host.url}/{name}.png" for name in ("a", "big", "b")]
+        environment = {**os.environ, "FAL_KEY": "kid:key"}
+        command = [sys.executable, "-c", FULL_DISK, str(folder), *urls]
+        process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=subprocess.PIPE)
+        out, _ = await process.communicate()
+    told, *names = json.loads(out)
+    assert "/big.png" in told
+    assert "File too large" in told
+    assert names == ["a.png", None, "b.png"]
+    assert sorted(os.listdir(folder)) == ["a.png", "b.png"]
+
+
+async def test_a_cancelled_download_of_several_leaves_only_whole_files(fal: Session, folder: Path) -> None:
+    stalled = asyncio.Event()
+
+    async def answer(asked: Asked) -> Says:
+        if asked.path == "/1.png":
+            stalled.set()
+            await asyncio.Event().wait()
+        return Says(PNG)
+
+    async with file_host(answer) as host:
+        files = in_list([f"{host.url}/{n}.png" for n in range(4)])
+        task = asyncio.create_task(fal.storage.download_all(files, folder))
+        await stalled.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert set(os.listdir(folder)) <= {"0.png"}
+
+
+async def test_a_session_that_is_closed_meanwhile_is_the_error_itself(
+    emulator: Emulator, folder: Path
+) -> None:
+    closing: list[asyncio.Task[None]] = []
+
+    async def answer(_: Asked) -> Says:
+        closing.append(asyncio.create_task(fal.aclose()))
+        await asyncio.Event().wait()
+        return Says()
+
+    async with file_host(answer) as host:
+        fal = Session(emulator.key, hosts=emulator.hosts)
+        with pytest.raises(SessionStateError):
+            await fal.storage.download_all(in_list([f"{host.url}/0.png", f"{host.url}/1.png"]), folder)
+        await asyncio.gather(*closing)
+    assert os.listdir(folder) == []
