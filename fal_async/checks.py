@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import attrs
@@ -72,16 +72,33 @@ def check_str(name: str, value: object, *, such_as: str = "", or_none: bool = Fa
         raise ConfigurationError(f"{name} is a {type(value).__name__}: expected str{example}")
 
 
-def check_function(name: str, value: object) -> None:
-    """A function, or None: told before a paid request is made, not after it."""
-    if value is not None and not callable(value):
+def check_function(name: str, value: object, *, takes: Sequence[str]) -> None:
+    """A function that can be called with so many values, or None: told before a paid request is made, not after it.
+
+    `takes`: what it is called with, for the message.
+    """
+    if value is None:
+        return
+    if not callable(value):
         raise ConfigurationError(f"{name} is a {type(value).__name__}: expected a function")
+    try:
+        inspect.signature(value).bind(*takes)
+    except ValueError:
+        pass  # some functions written in C do not tell
+    except TypeError as error:
+        raise ConfigurationError(
+            f"{name} is called with ({', '.join(takes)}), which {_function_name(value)} does not take: {error}"
+        ) from None
 
 
-def check_plain_function(name: str, value: object) -> None:
+def _function_name(function: object) -> str:
+    return str(getattr(function, "__qualname__", None) or type(function).__qualname__)
+
+
+def check_plain_function(name: str, value: object, *, takes: Sequence[str]) -> None:
     """A function that is not async, or None: for what is called where nothing can be awaited."""
-    check_function(name, value)
-    if inspect.iscoroutinefunction(value):
+    check_function(name, value, takes=takes)
+    if inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(type(value).__call__):
         raise ConfigurationError(f"{name} is a coroutine function, but it is not awaited: use def")
 
 

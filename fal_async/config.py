@@ -186,7 +186,7 @@ class RetryPolicy:
     stuck_after: float = attrs.field(default=120.0, validator=_SECONDS)
     retry_uncertain: bool = attrs.field(default=False, validator=checked(check_flag))
     on_retry: Callable[[Retry], None] | None = attrs.field(
-        default=None, eq=False, repr=False, validator=checked(check_plain_function)
+        default=None, eq=False, repr=False, validator=checked(check_plain_function, takes=("retry",))
     )
 
 

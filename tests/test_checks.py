@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import attrs
 import pytest
@@ -73,16 +75,84 @@ def test_long_and_secret_values_are_named_by_their_type() -> None:
     with refused("file_name is a bytes: expected str such as 'cat.png'"):
         check_str("file_name", b"secret", such_as="cat.png")
     with refused("on_enqueue is a int: expected a function"):
-        check_function("on_enqueue", 5)
+        check_function("on_enqueue", 5, takes=("request_id",))
+
+
+class AsyncObject:
+    async def __call__(self, value: object) -> None: ...
 
 
 def test_an_async_function_is_refused_where_nobody_awaits_it() -> None:
-    async def later() -> None: ...
+    async def later(_: object) -> None: ...
 
     with refused("on_retry is a coroutine function, but it is not awaited: use def"):
-        check_plain_function("on_retry", later)
-    check_plain_function("on_retry", print)
-    check_plain_function("on_retry", None)
+        check_plain_function("on_retry", later, takes=("retry",))
+    check_plain_function("on_retry", print, takes=("retry",))
+    with refused("on_retry is a coroutine function, but it is not awaited: use def"):
+        check_plain_function("on_retry", AsyncObject(), takes=("retry",))
+    check_plain_function("on_retry", None, takes=("retry",))
+
+
+class Callbacks:
+    """What takes one value, and what does not."""
+
+    seen: ClassVar[list[object]] = []
+
+    def __init__(self, value: object = None) -> None:
+        self.value = value
+
+    def __call__(self, value: object) -> None: ...
+    def bound(self, value: object) -> None: ...
+    async def later(self, value: object, more: int = 0) -> None: ...
+    def without(self) -> None: ...
+    async def without_later(self) -> None: ...
+    def two(self, value: object, other: object) -> None: ...
+    def named(self, *, value: object) -> None: ...
+
+
+TAKES_ONE: list[object] = [
+    print,
+    Callbacks.seen.append,
+    len,
+    min,  # tells no signature
+    dict,
+    type,
+    Callbacks,
+    Callbacks(),
+    Callbacks().bound,
+    Callbacks().later,
+    partial(Callbacks().two, 1),
+    lambda *_: None,
+    asyncio.Queue.put_nowait.__get__(object()),
+]
+TAKES_ANOTHER_NUMBER: list[object] = [
+    Callbacks().without,
+    Callbacks().without_later,
+    Callbacks().two,
+    Callbacks().named,
+    Callbacks.bound,  # of the class: `self` is missing
+    partial(Callbacks().bound, 1),
+    lambda: None,
+    object,
+    Callbacks.seen.clear,
+]
+
+
+@pytest.mark.parametrize("function", TAKES_ONE)
+def test_a_callback_that_takes_what_it_is_called_with_passes(function: object) -> None:
+    check_function("on_enqueue", function, takes=("request_id",))
+
+
+@pytest.mark.parametrize("function", TAKES_ANOTHER_NUMBER)
+def test_a_callback_of_another_number_of_values_is_refused(function: object) -> None:
+    with refused(r"on_enqueue is called with \(request_id\), which .+ does not take: .+"):
+        check_function("on_enqueue", function, takes=("request_id",))
+
+
+def test_a_callback_is_named_with_what_is_wrong() -> None:
+    words = r"on_progress is called with \(sent, total\), which Callbacks.bound does not take: too many .+"
+    with refused(words):
+        check_function("on_progress", Callbacks().bound, takes=("sent", "total"))
 
 
 def test_a_check_serves_as_the_validator_of_an_attribute() -> None:

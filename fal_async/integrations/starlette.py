@@ -169,11 +169,11 @@ async def _take_delivery(receiver: WebhookReceiver, request: Request, client: st
         return JSONResponse({"detail": "Too large"}, 413)
     try:
         receipt = await receiver.receive(request.headers.raw, body, client=client)
-    except WebhookVerificationError as error:
-        # The reason is for the log: who forges deliveries learns nothing from the answer.
-        logger.warning("a webhook delivery was refused: %s", error)
-        return JSONResponse({"detail": "Not a valid delivery"}, 401)
-    except FalError:
+    except FalError as error:
+        if isinstance(error, WebhookVerificationError) and not error.from_caller:
+            # The reason is for the log: who forges deliveries learns nothing from the answer.
+            logger.warning("a webhook delivery was refused: %s", error)
+            return JSONResponse({"detail": "Not a valid delivery"}, 401)
         logger.exception("a webhook delivery could not be handled; fal will repeat it")
         return JSONResponse({"detail": "Not handled"}, 503)
     status = 503 if receipt is Receipt.BUSY else 200

@@ -149,7 +149,7 @@ class RequestHandle:
     ) -> Result[T, str]:
         """Follow it to its end and give the result, as `Session.subscribe` does after its submit."""
         following = Following(logs=logs, mode=mode, poll_interval=poll_interval)
-        check_function("on_queue_update", on_queue_update)
+        check_function("on_queue_update", on_queue_update, takes=("status",))
         check_output_type(output_type)
 
         async def work() -> Result[T, str]:

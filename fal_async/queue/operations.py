@@ -147,6 +147,8 @@ class QueueOperations:
             error.request_id = state.request_id  # not the one in the answer's headers
             raise
         except ApiError as error:
+            if error.from_caller:  # of `on_retry`
+                raise
             failure = result_error(error, completed, existed=state.existed)
             if failure is error:
                 raise

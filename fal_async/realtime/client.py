@@ -118,9 +118,11 @@ class Realtime:
             check_int(name, count, least=1, or_none=True)
         for name, seconds in {"heartbeat": heartbeat, "connect_timeout": connect_timeout}.items():
             check_seconds(name, seconds, or_none=True)
-        functions = {"encode": encode, "decode": decode, "token_provider": token_provider}
-        for name, function in {**functions, "on_reconnect": on_reconnect, "on_timings": on_timings}.items():
-            check_function(name, function)
+        check_function("encode", encode, takes=("message",))
+        check_function("decode", decode, takes=("frame",))
+        check_function("token_provider", token_provider, takes=("endpoint",))
+        check_function("on_reconnect", on_reconnect, takes=("reconnected",))
+        check_function("on_timings", on_timings, takes=("seconds",))
         endpoint = EndpointId.parse(endpoint_id, path)
         dialer = Dialer(
             self._transport,

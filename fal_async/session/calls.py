@@ -197,8 +197,8 @@ class Calls:
         following = Following(
             logs=logs, mode="polling" if mode == "webhook" else mode, poll_interval=poll_interval
         )
-        check_function("on_queue_update", on_queue_update)
-        check_function("on_enqueue", on_enqueue)
+        check_function("on_queue_update", on_queue_update, takes=("status",))
+        check_function("on_enqueue", on_enqueue, takes=("request_id",))
         check_output_type(output_type)
         call_options = CallOptions.of("subscribe", options, QueueOptions)
         asked = Subscription(

@@ -39,7 +39,9 @@ class Cdn:
         for _ in range(_RENEWALS):
             try:
                 return await self._transport.send(request_with(token), retry=retry)
-            except AuthenticationError:
+            except AuthenticationError as error:
+                if error.from_caller:
+                    raise
                 token = await self.token(refused=token)
         return await self._transport.send(request_with(token), retry=retry)
 

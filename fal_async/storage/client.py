@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fal_async.checks import check_int
+from fal_async.checks import check_function, check_int
 from fal_async.config import Settings
 from fal_async.errors import UploadError, short_tracebacks
 from fal_async.outputs.output_files import FileNames, OutputFile
@@ -102,6 +102,7 @@ class Storage:
         A cancelled upload ends at once, also where its file is silent: a `read` that hangs is left to its thread,
         and the file object is not read again before that one has come back.
         """
+        check_function("on_progress", on_progress, takes=("sent", "total"))
         check_int("multipart_above", multipart_above, least=0)
         check_int("parallel", parallel, least=1)
         check_int("part_size", part_size, least=1)
@@ -140,6 +141,7 @@ class Storage:
             ConfigurationError: no URL, or no path; nothing was sent.
             ApiError (NotFoundError, ...): the server's answer. TransportError: the connection broke too often.
         """
+        check_function("on_progress", on_progress, takes=("received", "total"))
         check_url(url)
         target = await target_of(to)
         return await self._downloader.download(url, target, on_progress=on_progress)

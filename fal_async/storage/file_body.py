@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
@@ -45,7 +46,7 @@ class Body:
         self.length: int = length
         self.meter: Meter = meter
         self.hashed = hashed
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
         self.sent: int = 0
         self.digest: str = ""
 
@@ -81,9 +82,12 @@ class _Pieces:
             piece = await body.source.work(partial(self._read, body.offset + body.sent, min(PIECE, left)))
             body.sent += len(piece)
             await body.meter.add(len(piece))
-        except Exception as error:
-            body.failure = error
+        except (asyncio.CancelledError, GeneratorExit):
             raise
+        except BaseException as error:
+            body.failure = error
+            # aiohttp tells nobody of what is no Exception: the answer would be waited for.
+            raise error if isinstance(error, Exception) else InterruptedError from error
         return piece
 
     def _read(self, offset: int, length: int) -> bytes:

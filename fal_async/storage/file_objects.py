@@ -95,7 +95,8 @@ def readable(name: str) -> Iterator[None]:
     """Whatever somebody's `read` raises is an UploadError; a file that was closed says so by a ValueError."""
     try:
         yield
-    except FalError:
+    except FalError as error:
+        error.from_caller = True  # not fal's answer, whatever it looks like
         raise
     except Exception as error:
         words = getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -97,11 +97,15 @@ class Uploader:
         try:
             return await first()
         except _PASSED_ON as error:
+            if error.from_caller:
+                raise
             cause = error
         logger.info("upload of %s: %s; trying a presigned URL", spec.file_name, cause)
         try:
             return await second()
         except _PASSED_ON as error:
+            if error.from_caller:
+                raise
             if isinstance(cause, _REFUSED) and type(error) is type(cause):
                 raise cause from None  # the key, not the route
             raise UploadError(
@@ -186,6 +190,8 @@ class Uploader:
                 )
             part = SentPart(number=number, etag=storage.parse_etag(response), digest=body.digest)
         except FalError as error:
+            if error.from_caller:
+                raise
             raise _failed_part(plan, record, number, error) from error
         record.parts[number] = part
         if plan.resume_store is not None:
@@ -198,6 +204,8 @@ class Uploader:
                 record.target, lambda token: storage.complete_request(record.target, record.parts, token)
             )
         except _PASSED_ON as error:
+            if error.from_caller:
+                raise
             if not await self._is_there(record):
                 raise UploadError(
                     f"{plan.spec.file_name}: all parts arrived, but they were not put together: {error}",

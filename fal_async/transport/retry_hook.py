@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from fal_async.callbacks import callers_function
 from fal_async.config import Retry, RetryPolicy
 from fal_async.errors import FalError
 
@@ -21,13 +22,13 @@ def announce_retry(policy: RetryPolicy, operation: str, attempt: int, error: Fal
         error.request_id,
     )
     if policy.on_retry is not None:
-        policy.on_retry(
-            Retry(
-                operation=operation,
-                attempt=attempt,
-                delay=delay,
-                error=error,
-                endpoint_id=error.endpoint_id,
-                request_id=error.request_id,
-            )
+        told = Retry(
+            operation=operation,
+            attempt=attempt,
+            delay=delay,
+            error=error,
+            endpoint_id=error.endpoint_id,
+            request_id=error.request_id,
         )
+        with callers_function():
+            policy.on_retry(told)

@@ -68,6 +68,8 @@ class Retries:
 
     def go_on_after(self, call: Call, error: FalError) -> NoReturn:
         """Raise `Again`, or what the caller gets."""
+        if error.from_caller:
+            raise error  # of a file that is sent, say: nothing of fal's is to be judged
         outcome = self._next_step(call, error)
         if outcome is error:
             raise error

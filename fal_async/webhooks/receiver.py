@@ -8,7 +8,7 @@ import enum
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 
-from fal_async.callbacks import awaited, call_back
+from fal_async.callbacks import awaited, call_back, callers_function
 from fal_async.errors import ConfigurationError
 from fal_async.protocol.options import check_webhook_url
 from fal_async.protocol.webhook_events import WebhookEvent
@@ -107,7 +107,8 @@ class WebhookReceiver:
         other error, and fal comes again. What `on_event` raises is raised here, and the event is not done.
         """
         event = await self.verifier.verify(headers, body, client=client)
-        claim = await self._claim(event.request_id)
+        with callers_function():
+            claim = await self._claim(event.request_id)
         if claim is not Claim.NEW:
             logger.debug("webhook of request %s: %s", event.request_id, claim)
             return Receipt.DUPLICATE if claim is Claim.DONE else Receipt.BUSY
@@ -116,7 +117,8 @@ class WebhookReceiver:
         except BaseException:
             await self._release(event.request_id)
             raise
-        await awaited(self._store.done(event.request_id))
+        with callers_function():
+            await awaited(self._store.done(event.request_id))
         return Receipt.HANDLED
 
     async def _claim(self, key: str) -> Claim:
