@@ -1,14 +1,14 @@
 """`fal_async.run(...)` and its like, for scripts and notebooks: a session that nobody has to open or close.
 
-One session is kept for each running event loop and each environment, and closed when that loop shuts down,
+One session is kept for each running event loop and each environment, and closed when that loop is closed,
 so these work across several `asyncio.run` calls, and a changed FAL_KEY is never answered with the old one.
 """
 
 from __future__ import annotations
 
 import asyncio
-import weakref
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import wraps
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
@@ -21,36 +21,65 @@ from fal_async.streaming import Beginning, EventStream
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_sessions: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Environment, Session]] = (
-    weakref.WeakKeyDictionary()
-)
-_keepers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, list[AsyncGenerator[Session, None]]] = (
-    weakref.WeakKeyDictionary()
-)
+_CLOSING_LIMIT = 10.0
+"""Seconds; a session closes within some seven."""
+
+
+class _ClosesSessionsFirst:
+    """In place of a loop's `close`: asyncio tells nobody that a loop ends, unless `asyncio.run` ends it.
+
+    The sessions are kept here, on the loop itself, so that they are gone when the loop is.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop, self._close = loop, loop.close
+        self.sessions: dict[Environment, Session] = {}
+
+    @classmethod
+    def of(cls, loop: asyncio.AbstractEventLoop) -> _ClosesSessionsFirst:
+        """The one of this loop."""
+        kept = loop.close
+        if not isinstance(kept, cls):
+            kept = cls(loop)
+            setattr(loop, "close", kept)  # noqa: B010  as an attribute, type checkers take it for a mistake
+        return kept
+
+    def __call__(self) -> None:
+        try:
+            if not self._loop.is_running():  # where it runs, its own `close` says so
+                self._close_sessions()
+        finally:
+            self._close()
+            if vars(self._loop).get("close") is self:
+                del self._loop.close
+
+    def _close_sessions(self) -> None:
+        sessions, self.sessions = tuple(self.sessions.values()), {}
+        if not sessions or self._loop.is_closed():
+            return
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            self._loop.run_until_complete(_close_all(sessions))
+        else:
+            # Another loop runs in this thread: until that one is done, none can run here.
+            closing = threading.Thread(target=lambda: self._loop.run_until_complete(_close_all(sessions)))
+            closing.start()
+            closing.join(_CLOSING_LIMIT)
+
+
+async def _close_all(sessions: tuple[Session, ...]) -> None:
+    await asyncio.gather(*(session.aclose() for session in sessions))
 
 
 async def current_session() -> Session:
     """The kept session of the running loop."""
-    loop = asyncio.get_running_loop()
-    kept = _sessions.setdefault(loop, {})
+    kept = _ClosesSessionsFirst.of(asyncio.get_running_loop()).sessions
     environment = from_env()
     session = kept.get(environment)
     if session is None or session.closed:
-        keeper = _keep_until_it_ends(loop)
-        session = kept[environment] = await anext(keeper)
-        _keepers.setdefault(loop, []).append(keeper)
+        session = kept[environment] = await Session().open()
     return session
-
-
-async def _keep_until_it_ends(loop: asyncio.AbstractEventLoop) -> AsyncGenerator[Session, None]:
-    # `asyncio.run` ends with `shutdown_asyncgens`, which closes this generator, and so the session.
-    async with Session() as session:
-        try:
-            yield session
-        finally:
-            # A session knows its loop: kept any longer, it would keep the loop, too.
-            _sessions.pop(loop, None)
-            _keepers.pop(loop, None)
 
 
 def _shortcut(

@@ -94,9 +94,7 @@ def open_generators() -> list[str]:
     return [
         generator.ag_code.co_qualname
         for generator in begun
-        if generator.ag_frame is not None
-        and f"{os.sep}fal_async{os.sep}" in generator.ag_code.co_filename
-        and not generator.ag_code.co_filename.endswith("shortcuts.py")  # meant to live as long as the loop
+        if generator.ag_frame is not None and f"{os.sep}fal_async{os.sep}" in generator.ag_code.co_filename
     ]
 
 
