@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 import attrs
 
 from fal_async.callbacks import call_back
 from fal_async.errors import RequestFailedError, TransportError
-from fal_async.models import Result
+from fal_async.models import Completed, Result
 from fal_async.protocol.following import Following
 from fal_async.protocol.webhook_events import WebhookEvent
 from fal_async.queue.subscription import Subscription
 
+T = TypeVar("T")
 SLOW_POLL = 30.0
 """Seconds between polls, unless the caller says otherwise: a lost delivery only costs time."""
 
@@ -45,27 +48,29 @@ class WebhookSubscription:
                 await self.asked.submit()
                 arrival = stack.enter_context(self.arrivals.expect(self.asked.state.request_id))
             await self.asked.tell_id()
-            polls = asyncio.ensure_future(self._by_polls())
-            try:
-                await asyncio.wait((arrival, polls), return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                if not polls.done():
-                    polls.cancel()
-                    await asyncio.wait((polls,))
-            if not arrival.done():
-                return polls.result()
-            return await self._by_event(arrival.result())
+            told = await self._told_by_polls(arrival)
+            asked = self.asked
+            result = await _unless(arrival, partial(asked.operations.result, asked.state, asked.output_type))
+            return await self._by_event(arrival.result(), told) if result is None else result
 
-    async def _by_polls(self) -> Result[Any, str]:
+    async def _told_by_polls(self, arrival: asyncio.Future[WebhookEvent]) -> bool:
+        """Whether polls saw it complete, and told so, before the delivery came: that ends a poll, no callback."""
         asked = self.asked.following
         interval = asked.poll_interval or SLOW_POLL
-        await asyncio.sleep(interval)  # most deliveries are there before the first poll would be
-        return await self.asked.follow(Following(logs=asked.logs, poll_interval=interval))
+        await asyncio.wait((arrival,), timeout=interval)  # most are there before the first poll would be
+        following = Following(logs=asked.logs, poll_interval=interval)
+        async with contextlib.aclosing(self.asked.operations.updates(self.asked.state, following)) as updates:
+            while status := await _unless(arrival, partial(anext, updates)):
+                await call_back(self.asked.on_queue_update, status)
+                if isinstance(status, Completed):
+                    return True
+        return False
 
-    async def _by_event(self, event: WebhookEvent) -> Result[Any, str]:
+    async def _by_event(self, event: WebhookEvent, told: bool) -> Result[Any, str]:
         asked, state = self.asked, self.asked.state
         state.last_status = event.completed
-        await call_back(asked.on_queue_update, event.completed)
+        if not told:
+            await call_back(asked.on_queue_update, event.completed)
         if event.is_incomplete:
             return await asked.operations.result(state, asked.output_type)
         if event.lacks_headers:  # where they can't be had, the event says what is known
@@ -78,3 +83,17 @@ class WebhookSubscription:
             logs=tuple(state.logs),
             files=asked.operations.files,
         )
+
+
+async def _unless(arrival: asyncio.Future[Any], work: Callable[[], Awaitable[T]]) -> T | None:
+    """What `work` gives; None where `arrival` is done first, which ends it."""
+    if arrival.done():
+        return None
+    working = asyncio.ensure_future(work())
+    try:
+        await asyncio.wait((arrival, working), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        if arrival.done() or not working.done():
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+    return None if arrival.done() else working.result()

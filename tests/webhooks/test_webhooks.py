@@ -19,8 +19,10 @@ from multidict import CIMultiDict
 from fal_async import (
     ApiError,
     Claim,
+    Completed,
     ConfigurationError,
     FalError,
+    InProgress,
     MemoryStore,
     QueueStatus,
     Receipt,
@@ -38,6 +40,7 @@ from fal_async import (
 )
 from fal_async.emulator import Emulator, Fault, ModelError, WebhookPolicy
 from fal_async.emulator.webhooks.signing import WebhookKeys
+from tests.quick import GATE, gate_at
 from tests.servers.serving import listening, receiver_app
 
 ID = "764cabcf-b745-4b3e-ae38-1200304cf45b"
@@ -716,6 +719,56 @@ async def test_a_lost_delivery_only_costs_time(emulator: Emulator, attached: Ses
     assert result.data == {"a": 1}
     assert "webhook" not in result.attempts
     assert emulator.count("result") == 1
+
+
+async def test_a_delivery_does_not_cancel_a_callback_and_completion_is_told_once(
+    emulator: Emulator, attached: Session
+) -> None:
+    gate = gate_at(emulator)
+    emulator.webhooks.automatic = False
+    told: list[str] = []
+
+    async def tell(status: QueueStatus) -> None:
+        if isinstance(status, InProgress):  # of a poll; the delivery comes meanwhile
+            gate.open()
+            await emulator.jobs[status.request_id].wait_for("COMPLETED", timeout=5)
+            await emulator.webhooks.deliver(status.request_id)
+            await asyncio.sleep(0.05)
+        told.append(status.headline)
+
+    result = await attached.subscribe(
+        GATE, {"n": 1}, mode="webhook", poll_interval=0.02, on_queue_update=tell, timeout=30
+    )
+    assert (result.data, result.attempts["webhook"]) == ({"n": 1}, 1)
+    assert told[-2:] == ["IN_PROGRESS", "COMPLETED"]
+    assert told.count("COMPLETED") == 1
+
+
+@pytest.mark.parametrize("fetched", [True, False])
+async def test_a_delivery_after_a_poll_that_saw_it_complete_tells_nothing_again(
+    emulator: Emulator, attached: Session, fetched: bool
+) -> None:
+    emulator.webhooks.automatic = False
+    told: list[str] = []
+    if not fetched:
+        emulator.faults.add(Fault.stall(60, on="result"))
+
+    async def tell(status: QueueStatus) -> None:
+        told.append(status.headline)
+        if isinstance(status, Completed) and fetched:
+            await emulator.webhooks.deliver(status.request_id)
+
+    waiting = asyncio.ensure_future(
+        attached.subscribe(
+            "me/echo", {"a": 1}, mode="webhook", poll_interval=0.02, on_queue_update=tell, timeout=30
+        )
+    )
+    if not fetched:
+        await emulator.wait_for("result")
+        await emulator.webhooks.deliver(next(iter(emulator.jobs)))
+    result = await waiting
+    assert (result.data, result.attempts["webhook"]) == ({"a": 1}, 1)
+    assert told.count("COMPLETED") == 1
 
 
 async def test_a_delivery_that_comes_after_the_poll_is_taken_and_disturbs_nothing(
