@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, Protocol, TypeVar
 
 import attrs
@@ -64,6 +64,7 @@ class OpenWaits:
 
     def __init__(self) -> None:
         self._waits: set[Wait] = set()
+        self._cancels: set[asyncio.Future[None]] = set()
         self._ended = False
 
     def add(self, wait: Wait) -> None:
@@ -76,6 +77,18 @@ class OpenWaits:
         """It is over, with whatever outcome."""
         self._waits.discard(wait)
 
+    @contextlib.contextmanager
+    def cancelling(self) -> Iterator[None]:
+        """While a request is cancelled: a session that is closed lets it be done."""
+        done = asyncio.get_running_loop().create_future()
+        self._cancels.add(done)
+        try:
+            yield
+        finally:
+            self._cancels.discard(done)
+            if not done.get_loop().is_closed():
+                done.set_result(None)
+
     async def end(self) -> bool:
         """End each, side by side, and wait for their cancels, also for those that are under way. Bounded.
 
@@ -83,7 +96,10 @@ class OpenWaits:
         """
         self._ended = True
         loop = asyncio.get_running_loop()
-        ends = [end for wait in tuple(self._waits) if wait.loop is loop for end in wait.end()]
+        ends: list[asyncio.Future[Any]] = [done for done in self._cancels if done.get_loop() is loop]
+        for wait in tuple(self._waits):
+            if wait.loop is loop:
+                ends += wait.end()
         return await wait_for_all(ends, _CLOSING_LIMIT)
 
 

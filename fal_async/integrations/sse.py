@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, MutableMapping
+from functools import partial
 from typing import Any, cast
 
 from starlette.requests import ClientDisconnect, Request
@@ -13,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from fal_async.errors import ConfigurationError
-from fal_async.integrations.disconnect import cancel_abandoned, disconnected, end_tasks, finished_before
+from fal_async.integrations.disconnect import disconnected, end_tasks, finished_before
 from fal_async.integrations.sse_events import (
     KEEP_ALIVE,
     LastEvent,
@@ -21,7 +22,7 @@ from fal_async.integrations.sse_events import (
     events_of_stream,
     last_event,
 )
-from fal_async.queue import RequestHandle
+from fal_async.queue.handle import RequestHandle, while_waited_for
 
 Source = RequestHandle | AsyncIterable[Any]
 _MEDIA_TYPE = "text/event-stream"
@@ -105,18 +106,27 @@ class _EventsResponse(StreamingResponse):
         self._told_all = False
 
     async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
+        relay = partial(self._relay, receive, send)
+        with contextlib.suppress(ClientDisconnect):
+            if self._handle is None or not self._cancel_on_disconnect:
+                await relay()
+            else:  # the browser leaves, the server stops, or the relay breaks: nobody will look at the result
+                await while_waited_for(self._handle, relay)
+        if self.background is not None:
+            await self.background()
+
+    async def _relay(self, receive: Receive, send: Send) -> None:
+        """ClientDisconnect where the browser leaves before it was told all."""
         pump = asyncio.ensure_future(self._pump(send))
         try:
             finished = await finished_before(pump, disconnected(receive))
         finally:
             if hasattr(self._source, "aclose"):
                 await self._source.aclose()
-            await self._abandon()
-        if finished:
-            with contextlib.suppress(ClientDisconnect):
-                pump.result()
-        if self.background is not None:
-            await self.background()
+        if not self._told_all:
+            if not finished:
+                raise ClientDisconnect
+            pump.result()
 
     async def _pump(self, server_send: Send) -> None:
         send = _telling_who_left(server_send)
@@ -136,12 +146,6 @@ class _EventsResponse(StreamingResponse):
         finally:
             await end_tasks(keeper)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _abandon(self) -> None:
-        """The browser left, the server stops, or the relay broke: nobody will look at the result."""
-        if self._handle is None or self._told_all or not self._cancel_on_disconnect:
-            return
-        await cancel_abandoned(self._handle)
 
 
 def _telling_who_left(send: Send) -> Send:

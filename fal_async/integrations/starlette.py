@@ -17,7 +17,7 @@ with needed_by("starlette", "Starlette"):
     from starlette.routing import Route
 
 from fal_async.errors import FalError, SessionStateError, WebhookVerificationError
-from fal_async.integrations.disconnect import CLEANUP_LIMIT, CLIENT_GONE, disconnected, finished_before
+from fal_async.integrations.disconnect import CLIENT_GONE, disconnected, finished_before
 from fal_async.integrations.error_answers import answer_to
 from fal_async.integrations.sse import sse_response
 from fal_async.session import Session
@@ -59,23 +59,17 @@ def fal_lifespan(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Any) -> AsyncGenerator[dict[str, Any], None]:
-        users: set[asyncio.Task[Any]] = set()
         async with (make_session or Session)() as session:
-            app.state.fal, app.state.fal_users = session, users
+            app.state.fal = session
             outcome = None if on_open is None else on_open(session)
             if inspect.isawaitable(outcome):
                 await outcome
             async with contextlib.nullcontext() if inner is None else inner(app) as state:
-                yield {**(state or {}), "fal": session, "fal_users": users}
-            await _until_unused(users)
+                # A server that stops has cancelled its handlers just before: closing the session waits for their
+                # requests to be cancelled, and for nothing else of them.
+                yield {**(state or {}), "fal": session}
 
     return lifespan
-
-
-async def _until_unused(users: set[asyncio.Task[Any]]) -> None:
-    """A server that stops cancels its handlers just before: they get a moment to cancel their requests."""
-    if users:
-        await asyncio.wait(users, timeout=CLEANUP_LIMIT)
 
 
 def get_session(request: HTTPConnection) -> Session:
@@ -88,18 +82,7 @@ def get_session(request: HTTPConnection) -> Session:
     session = state.get("fal") or getattr(own, "fal", None)
     if session is None:
         raise SessionStateError("the application has no open fal session: give it lifespan=fal_lifespan()")
-    _note_user(state.get("fal_users", getattr(own, "fal_users", None)))
     return cast("Session", session)
-
-
-def _note_user(users: set[asyncio.Task[Any]] | None) -> None:
-    try:
-        handler = asyncio.current_task()
-    except RuntimeError:  # in a thread: FastAPI's way with a plain function
-        return
-    if users is not None and handler is not None and handler not in users:
-        users.add(handler)
-        handler.add_done_callback(users.discard)
 
 
 # Browsers that leave.

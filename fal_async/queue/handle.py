@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Protocol
 
 import attrs
@@ -157,17 +157,22 @@ class RequestHandle:
                 self._state, following, on_queue_update=on_queue_update, output_type=output_type
             )
 
-        wait = Wait(
-            endpoint_id=self.endpoint_id,
-            among=self._operations.waits,
-            handle=self,
-            cancel_on_exit=cancel_on_exit,
-        )
-        return await supervise(wait, work, timeout=timeout)
+        return await supervise(self._waited_for(cancel_on_exit), work, timeout=timeout)
+
+    def _waited_for(self, cancel_on_exit: bool) -> Wait:
+        among = self._operations.waits
+        return Wait(endpoint_id=self.endpoint_id, among=among, handle=self, cancel_on_exit=cancel_on_exit)
 
     async def cancel(self) -> CancelOutcome:
         """Ask fal to cancel it. All four outcomes are answers, none an error (protocol 4.5)."""
         return await self._operations.cancel(self._state)
+
+
+async def while_waited_for(handle: RequestHandle, work: Callable[[], Awaitable[T]]) -> T:
+    """`work`, which waits for the request in its own way. Where it raises what is no FalError, or the session is
+    closed meanwhile, the request is cancelled once; the latter is a SessionStateError here, as in `wait`.
+    """
+    return await supervise(handle._waited_for(True), work, timeout=None)
 
 
 class _Handles(Protocol):

@@ -170,9 +170,10 @@ class QueueOperations:
     async def cancel(self, state: RequestState) -> CancelOutcome:
         """Ask fal to cancel it (protocol 4.5)."""
         request = cancel_request(state.urls.cancel, state.ref)
-        response = await self.transport.send(
-            request, retry=state.retry, accept=CANCEL_STATUSES, check=check_from_fal
-        )
+        with self.waits.cancelling():
+            response = await self.transport.send(
+                request, retry=state.retry, accept=CANCEL_STATUSES, check=check_from_fal
+            )
         state.attempts["cancel"] += response.attempts
         outcome = parse_cancel(response)
         if outcome is None:
