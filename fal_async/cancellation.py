@@ -64,7 +64,8 @@ class OpenWaits:
 
     def __init__(self) -> None:
         self._waits: set[Wait] = set()
-        self._cancels: set[asyncio.Future[None]] = set()
+        self._under_way: set[asyncio.Future[None]] = set()
+        self._cancels: dict[str, ShelteredTask[CancelOutcome]] = {}
         self._ended = False
 
     def add(self, wait: Wait) -> None:
@@ -81,13 +82,22 @@ class OpenWaits:
     def cancelling(self) -> Iterator[None]:
         """While a request is cancelled: a session that is closed lets it be done."""
         done = asyncio.get_running_loop().create_future()
-        self._cancels.add(done)
+        self._under_way.add(done)
         try:
             yield
         finally:
-            self._cancels.discard(done)
+            self._under_way.discard(done)
             if not done.get_loop().is_closed():
                 done.set_result(None)
+
+    def cancel(self, handle: Cancellable) -> ShelteredTask[CancelOutcome]:
+        """The cancel of a request: one, however many wait for it."""
+        request_id = handle.request_id
+        task = self._cancels.get(request_id)
+        if task is None:
+            task = self._cancels[request_id] = ShelteredTask(_cancelled(handle))
+            task.add_done_callback(lambda _: self._cancels.pop(request_id))
+        return task
 
     async def end(self) -> bool:
         """End each, side by side, and wait for their cancels, also for those that are under way. Bounded.
@@ -96,7 +106,7 @@ class OpenWaits:
         """
         self._ended = True
         loop = asyncio.get_running_loop()
-        ends: list[asyncio.Future[Any]] = [done for done in self._cancels if done.get_loop() is loop]
+        ends: list[asyncio.Future[Any]] = [done for done in self._under_way if done.get_loop() is loop]
         for wait in tuple(self._waits):
             if wait.loop is loop:
                 ends += wait.end()
@@ -152,7 +162,7 @@ class Wait:
     def start_cancel(self) -> ShelteredTask[CancelOutcome] | None:
         """The one cancel of the remote request; None without an id."""
         if self._cancel is None and self.handle is not None:
-            self._cancel = ShelteredTask(_cancelled(self.handle))
+            self._cancel = self.among.cancel(self.handle)
         return self._cancel
 
 
@@ -170,7 +180,7 @@ async def supervise(wait: Wait, work: Callable[[], Awaitable[T]], *, timeout: fl
         # An error of ours is fal's answer, or leaves the request to be picked up by its id.
         if isinstance(error, FalError) and not (ended or closed or error.from_caller):
             raise
-        outcome = await _abandon(wait, error)
+        outcome = await _abandon(wait)
         if closed:
             raise _closed_error(wait, outcome) from wait.uncertain
         if ended and timeout is not None:
@@ -212,7 +222,7 @@ def _given_up(progress: Progress, failure: BaseException | None) -> SubmissionUn
     return uncertain
 
 
-async def _abandon(wait: Wait, error: BaseException) -> CancelOutcome | None:
+async def _abandon(wait: Wait) -> CancelOutcome | None:
     """One cancel of the remote request, sheltered and bounded. What became of it; None where none was sent."""
     handle = wait.handle
     if handle is None:
@@ -221,7 +231,7 @@ async def _abandon(wait: Wait, error: BaseException) -> CancelOutcome | None:
         if wait.closing:
             logger.warning("the session was closed: request %s was left to run", handle.request_id)
         return None
-    if isinstance(error, GeneratorExit) and not wait.is_here():
+    if not wait.is_here():
         logger.warning("the wait was thrown away: request %s may still run", handle.request_id)
         return None
     cancel = wait.start_cancel()

@@ -112,6 +112,26 @@ async def test_many_are_cancelled_side_by_side(emulator: Emulator, gate: Gate) -
     assert the_books(emulator) == (20, 20)
 
 
+async def test_a_request_that_two_wait_for_is_cancelled_once(emulator: Emulator, gate: Gate) -> None:
+    async with session_on(emulator) as fal:
+        handle = await fal.queue.submit(GATE)
+        same = fal.queue.handle(GATE, handle.request_id)
+        waiting = [asyncio.ensure_future(which.wait()) for which in (handle, handle, same)]
+        await emulator.wait_for("status", 3)
+    errors = [await closed_error(task) for task in waiting]
+    assert {error.cancel_outcome for error in errors} == {CancelOutcome.CANCELLATION_REQUESTED}
+    assert the_books(emulator) == (1, 1)
+
+
+async def test_a_cancel_of_the_users_own_is_waited_for(emulator: Emulator, gate: Gate) -> None:
+    emulator.faults.add(Fault.stall(0.3, on="cancel"))
+    async with session_on(emulator) as fal:
+        handle = await fal.queue.submit(GATE)
+        cancelling = asyncio.ensure_future(handle.cancel())
+        await emulator.wait_for("cancel")
+    assert await cancelling is CancelOutcome.CANCELLATION_REQUESTED
+
+
 async def test_one_that_is_to_be_left_is_left_to_run_and_its_id_is_logged(
     emulator: Emulator, gate: Gate, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -478,3 +498,34 @@ async def test_ctrl_c_while_others_wait(emulator: Emulator, gate: Gate, program:
     assert "\nKeyboardInterrupt\n" in errors.decode()
     assert the_books(emulator) == (3, 3)
     assert {job.cancel_requests for job in emulator.jobs.values()} == {1}
+
+
+async def test_a_wait_that_is_thrown_away_with_its_loop_is_warned_of(emulator: Emulator, gate: Gate) -> None:
+    program = """
+import asyncio, gc, logging
+from fal_async import Session
+logging.basicConfig()
+
+async def begin():
+    asked = asyncio.Event()
+    task = asyncio.ensure_future(fal.subscribe("me/gate", on_queue_update=lambda _: asked.set()))
+    await asked.wait()
+
+loop = asyncio.new_event_loop()
+fal = Session()
+loop.run_until_complete(begin())
+loop.close()
+gc.collect()
+"""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        program,
+        env={"FAL_BASE_URL": emulator.url, "FAL_KEY": emulator.key, "PYTHONPATH": ":".join(sys.path)},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, errors = await process.communicate()
+    (request_id,) = emulator.jobs
+    assert f"the wait was thrown away: request {request_id} may still run" in errors.decode()
+    assert "coroutine ignored" not in errors.decode()
+    gate.open()
