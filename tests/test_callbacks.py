@@ -51,3 +51,11 @@ async def test_it_is_told_before_anything_is_sent(
     with pytest.raises(ConfigurationError, match=rf"^{name} is called with \(\w+(, total)?\), which takes_"):
         await call()
     assert emulator.count() == 0
+
+
+def test_a_credentials_function_that_wants_a_value_is_refused_by_the_session() -> None:
+    wrong: Any = takes_three
+    with pytest.raises(
+        ConfigurationError, match=r"^credentials is called with \(\), which takes_three does not"
+    ):
+        Session(wrong)

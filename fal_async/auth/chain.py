@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fal_async.auth.credentials import AskedKey, FixedKey, KeySource, NoKey
 from fal_async.auth.key_text import authorization
+from fal_async.checks import check_function
 from fal_async.config import ANONYMOUS, Credentials, Hosts
 from fal_async.errors import ConfigurationError
 
@@ -13,6 +14,7 @@ def key_source(credentials: Credentials | None, env_key: str | None, home: str, 
     if credentials is ANONYMOUS:
         return NoKey()
     if callable(credentials):
+        check_function("credentials", credentials, takes=())
         return AskedKey(credentials)
     if credentials is not None:
         if not isinstance(credentials, str):

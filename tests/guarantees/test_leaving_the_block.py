@@ -401,6 +401,23 @@ async def test_a_callback_that_holds_its_wait_back_does_not_hold_back_the_cancel
     assert the_books(emulator) == (1, 1)
 
 
+@pytest.mark.parametrize("steps", range(0, 72, 3))
+async def test_at_every_step_the_books_balance(emulator: Emulator, gate: Gate, steps: int) -> None:
+    """The session is closed after so many steps of the loop, whatever is going on then."""
+    gate.open()
+    async with session_on(emulator) as fal:
+        task = asyncio.ensure_future(fal.subscribe(GATE, {"n": 1}, poll_interval=0.001))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+    await asyncio.wait([task])
+    jobs, cancels = the_books(emulator)
+    if task.exception() is None:
+        assert (jobs, cancels) == (1, 0)
+    else:
+        assert isinstance(task.exception(), SessionStateError)
+        assert jobs == cancels <= 1
+
+
 # Whose connections they are.
 
 
