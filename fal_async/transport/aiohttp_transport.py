@@ -169,6 +169,8 @@ class AiohttpTransport(Transport):
             await self._prepare(call)
             response = await self._on_a_long_place(self._opened, call)
         except FalError as error:
+            if self.pool.closed and isinstance(error, TransportError):
+                error = TransportError("the session was closed meanwhile", retryable=False)
             self._retries.go_on_after(call, error)
         self.pool.budget.succeeded()
         return response

@@ -176,6 +176,26 @@ async def test_a_direct_run_is_stopped_by_closing_its_connection(emulator: Emula
     assert job.error_type == "client_disconnected"
 
 
+async def test_a_stream_that_has_not_begun_is_uncertain_and_one_that_has_is_closed(
+    emulator: Emulator,
+) -> None:
+    emulator.faults.add(Fault.stall(60, on="stream"))
+    async with session_on(emulator) as fal:
+        waiting = asyncio.ensure_future(fal.stream(LLM, ASK).last())
+        await emulator.wait_for("stream")
+    with pytest.raises(SubmissionUncertainError, match="the session was closed meanwhile"):
+        await waiting
+    emulator.faults.add(Fault.stall(60, on="stream", where="body"))
+    async with session_on(emulator) as fal:
+        stream = fal.stream(LLM, ASK)
+        waiting = asyncio.ensure_future(stream.last())
+        while stream.request_id is None:
+            await asyncio.sleep(0.005)
+    with pytest.raises(SessionStateError, match="the session was closed meanwhile") as caught:
+        await waiting
+    assert caught.value.request_id == stream.request_id
+
+
 # A submit that is under way.
 
 
