@@ -537,6 +537,25 @@ async def test_ctrl_c_while_others_wait(emulator: Emulator, gate: Gate, program:
     assert {job.cancel_requests for job in emulator.jobs.values()} == {1}
 
 
+async def test_a_second_ctrl_c_does_not_interrupt_the_cancels(emulator: Emulator, gate: Gate) -> None:
+    emulator.faults.add(Fault.stall(1, on="cancel", times=None))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        _PROGRAM % "in_a_task",
+        env={"FAL_BASE_URL": emulator.url, "FAL_KEY": emulator.key, "PYTHONPATH": ":".join(sys.path)},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    await emulator.wait_for("status", 3, timeout=30)
+    process.send_signal(signal.SIGINT)
+    await emulator.wait_for("cancel", 3)
+    process.send_signal(signal.SIGINT)
+    _, errors = await process.communicate()
+    assert "\nKeyboardInterrupt\n" in errors.decode()
+    assert "the cancel did not go through" not in errors.decode()
+    assert the_books(emulator) == (3, 3)
+
+
 async def test_a_wait_that_is_thrown_away_with_its_loop_is_warned_of(emulator: Emulator, gate: Gate) -> None:
     program = """
 import asyncio, gc, logging
