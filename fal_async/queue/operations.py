@@ -112,7 +112,7 @@ class QueueOperations:
             response = await self.transport.send(request, retry=state.retry, check=HttpResponse.json)
         except NotFoundError as error:
             known = vanished(error, existed=state.existed)
-            if known is error:
+            if known is error or error.from_caller:
                 raise
             raise known from error
         state.attempts["status"] += response.attempts

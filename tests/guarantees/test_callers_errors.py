@@ -92,6 +92,17 @@ async def test_on_retry_of_what_follows_ends_the_wait_and_the_request(
 
 
 @each_error
+@pytest.mark.parametrize("on", ["status", "result"])
+async def test_on_retry_of_a_single_read(emulator: Emulator, on: str, error: BaseException) -> None:
+    emulator.faults.add(Fault.answer(429, on=on, times=None))
+    async with session_on(emulator, retry=Raising(error).policy) as fal:
+        handle = await fal.queue.submit(LLM, ASK)
+        await emulator.jobs[handle.request_id].wait_for("COMPLETED", timeout=5)
+        await gives(error, handle.status() if on == "status" else handle.result())
+    assert (emulator.count(on), emulator.count("cancel")) == (1, 0)
+
+
+@each_error
 async def test_on_retry_of_an_upload_tries_no_other_route(emulator: Emulator, error: BaseException) -> None:
     emulator.faults.add(Fault.answer(503, on="upload", times=None))
     async with session_on(emulator, retry=Raising(error).policy) as fal:
