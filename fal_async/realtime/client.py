@@ -30,6 +30,13 @@ from fal_async.transport import Transport
 DEFAULT_MAX_MESSAGE_SIZE = 64 * 1024 * 1024
 _OPEN_TIMEOUT = 90.0
 """Seconds: a handshake may wait for a runner (protocol 6.1)."""
+_CALLED_WITH = {
+    "encode": ("message",),
+    "decode": ("frame",),
+    "token_provider": ("endpoint",),
+    "on_reconnect": ("reconnected",),
+    "on_timings": ("seconds",),
+}
 
 
 class Realtime:
@@ -118,11 +125,9 @@ class Realtime:
             check_int(name, count, least=1, or_none=True)
         for name, seconds in {"heartbeat": heartbeat, "connect_timeout": connect_timeout}.items():
             check_seconds(name, seconds, or_none=True)
-        check_function("encode", encode, takes=("message",))
-        check_function("decode", decode, takes=("frame",))
-        check_function("token_provider", token_provider, takes=("endpoint",))
-        check_function("on_reconnect", on_reconnect, takes=("reconnected",))
-        check_function("on_timings", on_timings, takes=("seconds",))
+        functions = {"encode": encode, "decode": decode, "token_provider": token_provider}
+        for name, function in {**functions, "on_reconnect": on_reconnect, "on_timings": on_timings}.items():
+            check_function(name, function, takes=_CALLED_WITH[name])
         endpoint = EndpointId.parse(endpoint_id, path)
         dialer = Dialer(
             self._transport,
