@@ -99,7 +99,7 @@ async def test_a_request_that_is_waited_for_is_cancelled_and_whoever_waits_is_to
 
 
 async def test_many_are_cancelled_side_by_side(emulator: Emulator, gate: Gate) -> None:
-    emulator.faults.add(Fault.stall(1.5, on="cancel", times=None))
+    emulator.faults.add(Fault.stall(0.5, on="cancel", times=None))
     async with session_on(emulator) as fal:
         waiting = [asyncio.ensure_future(fal.subscribe(GATE)) for _ in range(20)]
         await emulator.wait_for("submit", 20)
