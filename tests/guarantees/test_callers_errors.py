@@ -155,5 +155,5 @@ async def test_a_file_object(emulator: Emulator, size: int, error: BaseException
 @each_error
 async def test_on_progress_of_a_download(fal: Session, tmp_path: Path, error: BaseException) -> None:
     url = await fal.storage.upload(b"abc")
-    await gives(error, fal.storage.download(url, tmp_path / "file", on_progress=Raising(error)))
+    await gives(error, fal.storage.download(url, tmp_path / "file.bin", on_progress=Raising(error)))
     assert list(tmp_path.iterdir()) == []
