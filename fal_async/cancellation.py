@@ -33,9 +33,9 @@ T = TypeVar("T")
 SUBMIT_GRACE = 3.0
 """Seconds that a submit which is under way gets to give its id, so that the job can be cancelled."""
 CANCEL_LIMIT = 3.0
-"""Seconds that the cancel of an abandoned request may take."""
-_CLOSING_LIMIT = SUBMIT_GRACE + CANCEL_LIMIT + 1.0
-"""Seconds that a session which is closed waits for its waits: one can take the two above, one after the other."""
+"""Seconds that the cancel of an abandoned request may take, where fewer than `_TOGETHER` are under way."""
+_TOGETHER = 500
+"""So many cancels more share the connections for so many seconds more."""
 _BECAME = {
     CancelOutcome.CANCELLED: "fal took it out of the queue",
     CancelOutcome.CANCELLATION_REQUESTED: "fal was asked to cancel it, but it may still complete",
@@ -99,6 +99,11 @@ class OpenWaits:
             task.add_done_callback(lambda _: self._cancels.pop(request_id))
         return task
 
+    @property
+    def cancel_limit(self) -> float:
+        """Seconds that one cancel may take now: of thousands at once, the last ones wait for a connection."""
+        return CANCEL_LIMIT * (1 + len(self._cancels) // _TOGETHER)
+
     async def end(self) -> bool:
         """End each, side by side, and wait for their cancels, also for those that are under way. Bounded.
 
@@ -110,7 +115,8 @@ class OpenWaits:
         for wait in tuple(self._waits):
             if wait.loop is loop:
                 ends += wait.end()
-        return await wait_for_all(ends, _CLOSING_LIMIT)
+        # One wait can take both, one after the other.
+        return await wait_for_all(ends, SUBMIT_GRACE + self.cancel_limit + 1.0)
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)
@@ -236,7 +242,7 @@ async def _abandon(wait: Wait) -> CancelOutcome | None:
         return None
     cancel = wait.start_cancel()
     assert cancel is not None
-    if await settle(cancel, CANCEL_LIMIT):
+    if await settle(cancel, wait.among.cancel_limit):
         raise asyncio.CancelledError
     return cancel.result()
 

@@ -170,7 +170,7 @@ class Session(Calls):
 
         Each request that a `subscribe` or `wait` follows, or whose submit is under way, is cancelled once, side by
         side, unless `cancel_on_exit=False` leaves it; whoever waits gets a SessionStateError that names it.
-        Bounded to some 7 seconds. Cancelled meanwhile, it closes all the same.
+        Bounded to some 7 seconds, more for many hundreds of requests. Cancelled meanwhile, it closes all the same.
         SessionStateError in another event loop than its own, while that one lives.
         """
         if self._parent is None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from fal_async import (
+    CancelOutcome,
     Completed,
     NotFoundError,
     QueueStatus,
@@ -21,6 +22,7 @@ from fal_async import (
     SessionStateError,
     SubmissionUncertainError,
 )
+from fal_async.cancellation import OpenWaits
 from fal_async.emulator import Emulator, Fault
 from fal_async.protocol.following import Mode
 from tests.emulator.gate import Gate
@@ -511,3 +513,28 @@ async def test_a_completed_request_is_not_cancelled(fal: Session, emulator: Emul
     await fal.subscribe(LLM, ASK, timeout=30, on_queue_update=seen.append)
     assert isinstance(seen[-1], Completed)
     assert the_books(emulator) == (1, 0)
+
+
+class Taken:
+    """A request that is never cancelled in time."""
+
+    last_status = None
+
+    def __init__(self, number: int) -> None:
+        self.request_id = f"request-{number}"
+
+    async def cancel(self) -> CancelOutcome:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+async def test_thousands_of_cancels_at_once_have_longer_than_one() -> None:
+    waits = OpenWaits()
+    few = waits.cancel_limit
+    tasks = [waits.cancel(Taken(number)) for number in range(2000)]
+    many = waits.cancel_limit
+    await asyncio.sleep(0)  # into their first step
+    for task in tasks:
+        task.give_up()
+    assert set(await asyncio.gather(*tasks)) == {CancelOutcome.FAILED}
+    assert (few, many, waits.cancel_limit) == (3, 15, 3)
