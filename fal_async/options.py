@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from inspect import cleandoc
 from typing import Any, Literal, TypedDict, TypeVar
 
@@ -229,6 +229,12 @@ def _unexpected(function: str, name: str, known: type[RunOptions]) -> str:
         return f"{words}: it is for requests that go through the queue"
     if meant in ARGUMENTS["subscribe"] and meant not in taken:
         return f"{words}: {meant!r} is for subscribe()"
+    return no_such_argument(function, name, taken, meant)
+
+
+def no_such_argument(function: str, name: str, taken: Collection[str], meant: str = "") -> str:
+    """What a TypeError says: with the argument that is `meant`, or one that is spelt alike."""
+    words = f"{function}() got an unexpected keyword argument {name!r}"
     from difflib import get_close_matches  # seldom needed, and slow to import
 
     close = [meant] if meant in taken else get_close_matches(name, taken, n=1)

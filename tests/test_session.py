@@ -525,3 +525,11 @@ async def test_submit_and_upload_of_a_session_are_the_queues_and_the_storages(
     assert (await handle.wait()).request_id == handle.request_id
     assert (await fal.upload(b"meow", content_type="text/plain")).startswith(emulator.url)
     assert (emulator.count("submit"), emulator.count("upload")) == (1, 1)
+
+
+@pytest.mark.parametrize("name", ["key", "api_key", "credential", "base_url", "timeouts", "proxy"])
+def test_an_argument_that_a_session_has_not_is_told_with_the_one_that_is_meant(name: str) -> None:
+    meant = {"credential": "credentials", "base_url": "hosts", "timeouts": "timeout", "proxy": "http_proxy"}
+    said = rf"unexpected keyword argument '{name}': did you mean '{meant.get(name, 'credentials')}'\?"
+    with pytest.raises(TypeError, match=said):
+        Session(**{name: "x"})  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from fal_async.errors import ConfigurationError
+from fal_async.errors import ConfigurationError, Secret
 
 NO_KEY = (
     "no FAL_KEY found: set the environment variable FAL_KEY to your key (https://fal.ai/dashboard/keys), "
@@ -35,7 +35,7 @@ def authorization(credentials: str) -> str:
         _check_form(text)
     if scheme == "Key" and not all(text.partition(":")):
         raise ConfigurationError(f"the fal key has no colon: {_FORM}")
-    return f"{scheme} {text}"
+    return Secret(f"{scheme} {text}")
 
 
 def _unquoted(text: str) -> str:

@@ -60,7 +60,7 @@ from fal_async.errors.failures import (
     UploadError,
     WebhookVerificationError,
 )
-from fal_async.errors.redaction import one_line, safe_repr, shown
+from fal_async.errors.redaction import Secret, one_line, safe_repr, shown
 from fal_async.errors.root import (
     NO_REF,
     CancelOutcome,
@@ -73,6 +73,7 @@ from fal_async.errors.root import (
 from fal_async.errors.tracebacks import short_tracebacks, shorten, shortened
 
 __all__ = [
+    "Secret",
     "NO_REF",
     "ApiError",
     "AuthenticationError",

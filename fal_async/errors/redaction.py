@@ -26,6 +26,15 @@ _SECRETS = (  # compiled by `re` when the first error is made: most processes ma
 )
 
 
+class Secret(str):
+    """A text that is sent and never shown: its `repr` is masked, where local variables are printed, too."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'...'"
+
+
 def one_line(text: object, limit: int = MAX_MESSAGE) -> str:
     """`text` as one line of at most `limit` characters, with secrets, data URIs and URL queries cut out."""
     line = str(text)[: 64 * MAX_LINE]

@@ -81,12 +81,16 @@ class HttpRequest:
 
 @attrs.define(kw_only=True, eq=False)
 class HttpResponse:
-    """A whole answer. Header names are in lower case; `attempts` counts the requests it took."""
+    """A whole answer. Header names are in lower case; `attempts` counts the requests it took.
+
+    `is_secret`: it brings a token, so that no error shows what stands in it.
+    """
 
     status: int
     headers: Mapping[str, str] = attrs.field(repr=False)
     body: bytes = attrs.field(repr=False)
     attempts: int = 1
+    is_secret: bool = False
     _decoded: list[Any] = attrs.field(factory=list, init=False, repr=False, eq=False)
 
     @property
@@ -103,13 +107,14 @@ class HttpResponse:
         try:
             return decode_json(self.body, declared_charset(self.headers))
         except ValueError as error:
-            kind = self.headers.get("content-type", "no content type")
-            raise ResponseDecodeError(
-                f"the answer ({self.status}, {kind}, {len(self.body)} bytes) is no JSON",
-                body=self.body,
-                request_id=self.request_id,
-                retryable=True,
-            ) from error
+            cause = error
+        kind = self.headers.get("content-type", "no content type")
+        raise ResponseDecodeError(
+            f"the answer ({self.status}, {kind}, {len(self.body)} bytes) is no JSON",
+            body=None if self.is_secret else self.body,
+            request_id=self.request_id,
+            retryable=True,
+        ) from (None if self.is_secret else cause)  # which has the whole text, too
 
 
 def handshake_request(

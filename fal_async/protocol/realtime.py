@@ -10,7 +10,7 @@ import attrs
 
 from fal_async.checks import check_int
 from fal_async.config import Settings
-from fal_async.errors import ConfigurationError, ResponseDecodeError
+from fal_async.errors import ConfigurationError, ResponseDecodeError, Secret
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.fields import jwt_expiry
 from fal_async.protocol.http import HttpRequest, HttpResponse, Operation, decode_json
@@ -49,7 +49,7 @@ def realtime_url(
     """`endpoint` with its path. The token is in the query: this URL belongs into no log."""
     wanted = {"fal_jwt_token": token, "max_buffering": max_buffering}
     query = urlencode({name: value for name, value in wanted.items() if value is not None})
-    return f"{settings.hosts.realtime}/{endpoint.full}" + (f"?{query}" if query else "")
+    return Secret(f"{settings.hosts.realtime}/{endpoint.full}" + (f"?{query}" if query else ""))
 
 
 # Tokens.
@@ -101,7 +101,7 @@ def usable(text: str, now: float, seconds: float) -> Token:
     """`seconds` is the life that was asked for: it counts where the token itself does not tell."""
     expires_at = jwt_expiry(text)
     life = seconds if expires_at is None else max(expires_at - now, 0.0)
-    return Token(text=text, use_until=now + _USABLE_SHARE * life)
+    return Token(text=Secret(text), use_until=now + _USABLE_SHARE * life)
 
 
 # Frames (the table of protocol 6.3).

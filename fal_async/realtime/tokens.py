@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from fal_async.errors import ConfigurationError
+from fal_async.errors import ConfigurationError, Secret
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.http import HttpRequest
 from fal_async.protocol.realtime import Token, TokenForm, is_token, parse_token
@@ -48,7 +48,7 @@ class ProvidedToken:
         token = await token if inspect.isawaitable(token) else token
         if not isinstance(token, str) or not is_token(token):
             raise ConfigurationError(f"token_provider gave a {type(token).__name__}: expected a token's text")
-        return token
+        return Secret(token)
 
     def rejected(self, in_a_row: int) -> bool:
         return in_a_row == 1

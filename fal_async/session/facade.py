@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Never, Unpack
 
 from fal_async.config import Credentials, Hosts, PoolOptions, RetryPolicy, Settings, Timeouts
 from fal_async.environment import from_env
-from fal_async.errors import short_tracebacks
-from fal_async.options import QueueOptions, clean_headers, clean_tags, documented
+from fal_async.errors import short_tracebacks, shortened
+from fal_async.options import QueueOptions, clean_headers, clean_tags, documented, no_such_argument
 from fal_async.protocol.storage.multipart import MULTIPART_ABOVE, PARALLEL, PART_SIZE
 from fal_async.session.calls import Calls
 from fal_async.session.shared import Shared
@@ -32,6 +32,17 @@ if TYPE_CHECKING:
     from fal_async.storage import Storage
     from fal_async.storage.file_body import ProgressCallback
     from fal_async.webhooks import Webhooks
+
+_ELSEWHERE = {
+    **dict.fromkeys(("key", "api_key", "fal_key", "token"), "credentials"),
+    **dict.fromkeys(("base_url", "host"), "hosts"),
+    **dict.fromkeys(("proxy", "proxies"), "http_proxy"),
+    **dict.fromkeys(("http_client", "session", "connector"), "client_session"),
+    **dict.fromkeys(("max_retries", "retries"), "retry"),
+    "default_timeout": "timeout",
+    "default_headers": "headers",
+}
+"""What other clients call the arguments of `Session`."""
 
 
 @short_tracebacks
@@ -101,29 +112,35 @@ class Session(Calls):
         trust_env: bool = True,
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
         transport: Transport | None = None,
+        **unknown: Never,
     ) -> None:
-        environment = from_env()
-        settings = Settings(
-            hosts=environment.hosts if hosts is None else hosts,
-            credentials=credentials,
-            proxy_url=proxy_url,
-            retry=RetryPolicy() if retry is None else retry,
-            timeouts=Timeouts.of(timeout),
-            headers=clean_headers(headers),
-            tags=clean_tags(tags),
-            **({} if max_answer is None else {"max_answer": max_answer}),
-        )
-        pool = PoolOptions(
-            client_session=client_session,
-            max_connections=max_connections,
-            keepalive_timeout=keepalive_timeout,
-            ssl=ssl,
-            http_proxy=http_proxy,
-            trust_env=trust_env,
-            trace_configs=trace_configs,
-        )
-        self._parent: Session | None = None  # of a view: the session whose pool it uses
-        self._view = View.first(Shared(environment, pool, transport), settings)
+        for name in unknown:
+            raise TypeError(
+                no_such_argument("Session", name, Session.__init__.__annotations__, _ELSEWHERE.get(name, ""))
+            )
+        with shortened():  # the key, and the environment, are local variables
+            environment = from_env()
+            settings = Settings(
+                hosts=environment.hosts if hosts is None else hosts,
+                credentials=credentials,
+                proxy_url=proxy_url,
+                retry=RetryPolicy() if retry is None else retry,
+                timeouts=Timeouts.of(timeout),
+                headers=clean_headers(headers),
+                tags=clean_tags(tags),
+                **({} if max_answer is None else {"max_answer": max_answer}),
+            )
+            pool = PoolOptions(
+                client_session=client_session,
+                max_connections=max_connections,
+                keepalive_timeout=keepalive_timeout,
+                ssl=ssl,
+                http_proxy=http_proxy,
+                trust_env=trust_env,
+                trace_configs=trace_configs,
+            )
+            self._parent: Session | None = None  # of a view: the session whose pool it uses
+            self._view = View.first(Shared(environment, pool, transport), settings)
 
     @classmethod
     def with_credentials(cls, key: Credentials) -> Session:
@@ -153,9 +170,10 @@ class Session(Calls):
         view = object.__new__(type(self))
         vars(view).update(vars(self))  # what a subclass keeps; all that is ours is in the two below
         view._parent = self._parent or self
-        view._view = self._view.with_options(
-            credentials=credentials, retry=retry, timeout=timeout, headers=headers, tags=tags
-        )
+        with shortened():
+            view._view = self._view.with_options(
+                credentials=credentials, retry=retry, timeout=timeout, headers=headers, tags=tags
+            )
         return view
 
     # Life: created, open, closed.

@@ -106,7 +106,7 @@ def unreachable(error: BaseException) -> bool:
 
 def transport_error(call: Call, error: BaseException) -> FalError:
     """Ours for one of aiohttp's, which stays as its cause, without what nobody may see."""
-    _conceal(error)
+    conceal(error)
     return _translated(call, error).about(call.request.ref).about(RequestRef(request_id=call.seen_id))
 
 
@@ -127,7 +127,7 @@ def _is_passing(error: BaseException) -> bool:
     return not isinstance(error, aiohttp.ClientConnectorCertificateError | Redirected)
 
 
-def _conceal(error: BaseException) -> None:
+def conceal(error: BaseException) -> None:
     """aiohttp's texts hold whole URLs; its values the headers that were sent, key and all, and a proxy's password.
     They would be in each traceback, and in whatever shows the `repr` of a cause."""
     if isinstance(error, aiohttp.ClientResponseError):

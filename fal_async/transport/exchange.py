@@ -11,7 +11,7 @@ from yarl import URL
 
 from fal_async.config import Settings
 from fal_async.errors import TransportError
-from fal_async.protocol.http import PAID, REQUEST_ID, HttpResponse
+from fal_async.protocol.http import PAID, REQUEST_ID, HttpResponse, Operation
 from fal_async.protocol.origins import backup_url, redirect_target, without_query
 from fal_async.transport.aiohttp_errors import (
     FAILURES,
@@ -60,7 +60,11 @@ class Exchange:
             raise_as_ours(call, error)
             raise
         return HttpResponse(
-            status=response.status, headers=lower_names(response.headers), body=body, attempts=call.attempts
+            status=response.status,
+            headers=lower_names(response.headers),
+            body=body,
+            attempts=call.attempts,
+            is_secret=call.request.operation is Operation.TOKEN,
         )
 
     async def begun(self, call: Call) -> aiohttp.ClientResponse:

@@ -16,7 +16,7 @@ from fal_async.protocol.api_errors import error_of
 from fal_async.protocol.http import HttpResponse
 from fal_async.protocol.origins import host_of
 from fal_async.protocol.realtime import BROKEN, NO_CODE, Disconnected
-from fal_async.transport.aiohttp_errors import raise_as_ours
+from fal_async.transport.aiohttp_errors import conceal, raise_as_ours
 from fal_async.transport.attempt import Call
 from fal_async.transport.response_body import lower_names
 
@@ -140,7 +140,7 @@ async def connected(
                 )
         except aiohttp.WSServerHandshakeError as error:
             answer = HttpResponse(status=error.status, headers=lower_names(error.headers or {}), body=b"")
-            # Not "from error": its text has the whole URL, and a token may be in there.
+            conceal(error)
             raise error_of(request, answer, time.time()) from None
         except TimeoutError as error:
             within = "in time" if limit is None else f"within {limit:g} s (connect_timeout)"

@@ -11,7 +11,7 @@ import attrs
 
 from fal_async.checks import check_kind
 from fal_async.config import Hosts
-from fal_async.errors import ResponseDecodeError
+from fal_async.errors import ResponseDecodeError, Secret
 from fal_async.protocol.fields import iso_seconds
 from fal_async.protocol.http import JSON_TYPE, BodyFactory, HttpRequest, HttpResponse, Operation
 from fal_async.protocol.json_input import encode_json
@@ -77,7 +77,7 @@ def parse_cdn_token(response: HttpResponse, hosts: Hosts, *, now: float, monoton
     base_url = document.get("base_url")
     at_home = isinstance(base_url, str) and is_cdn(base_url, hosts)
     return CdnToken(
-        authorization=authorization,
+        authorization=Secret(authorization),
         base_url=str(base_url).rstrip("/") if at_home else hosts.cdn,
         good_until=monotonic + max(life - 60.0, life / 2),
     )
@@ -272,6 +272,6 @@ def _date(headers: Mapping[str, str], now: float) -> float:
     """The server's time. Its header has whole seconds: where our clock agrees, ours is the better one."""
     try:
         date = parsedate_to_datetime(headers["date"]).timestamp()
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, IndexError, OverflowError):
         return now
     return now if abs(now - date) < 2.0 else date + 1.0
