@@ -28,8 +28,8 @@ Source = RequestHandle | AsyncIterable[Any]
 _MEDIA_TYPE = "text/event-stream"
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 """The second one: a proxy that buffers would hold the events back."""
-_UNREAD_LIMIT = 60.0
-"""Seconds that an event may wait for a browser that reads nothing, once all buffers on the way are full."""
+_UNREAD = 4
+"""Keep-alives. So long may an event wait for a browser that reads nothing, once all buffers on the way are full."""
 
 
 async def sse_response(
@@ -52,7 +52,8 @@ async def sse_response(
                             It only makes sense with `cancel_on_disconnect=False`
     logs                    whether updates carry log lines
     cancel_on_disconnect    True: when the browser leaves, a request is cancelled on fal, a stream closed
-    keep_alive              seconds between comments that keep idle connections open
+    keep_alive              seconds between comments that keep idle connections open. A browser that takes nothing
+                            for four times as long counts as one that left
 
     A HEAD request gets the headers alone: `source` is not asked for, nothing is submitted.
     """
@@ -129,7 +130,7 @@ class _EventsResponse(StreamingResponse):
             pump.result()
 
     async def _pump(self, server_send: Send) -> None:
-        send = _telling_who_left(server_send)
+        send = _telling_who_left(server_send, _UNREAD * self._keep_alive)
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         turns = asyncio.Lock()
 
@@ -148,13 +149,13 @@ class _EventsResponse(StreamingResponse):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _telling_who_left(send: Send) -> Send:
-    """Some servers say so by an OSError of `send` (ASGI 2.4), before `receive` does. Who reads nothing for a minute
-    counts as one that left: he would hold a connection of the session's for as long as he likes."""
+def _telling_who_left(send: Send, limit: float) -> Send:
+    """Some servers say so by an OSError of `send` (ASGI 2.4), before `receive` does. Who reads nothing for `limit`
+    seconds counts as one that left: he would hold a connection of the session's for as long as he likes."""
 
     async def told(message: MutableMapping[str, Any]) -> None:
         try:
-            async with asyncio.timeout(_UNREAD_LIMIT):
+            async with asyncio.timeout(limit):
                 await send(message)
         except OSError as error:  # the time-out is one
             raise ClientDisconnect from error

@@ -115,6 +115,19 @@ async def test_an_iterable_that_raises_is_told_before_its_error_goes_on() -> Non
     assert b"secret" not in browser.received
 
 
+async def test_a_browser_that_reads_nothing_counts_as_one_that_left(emulator: Emulator, fal: Session) -> None:
+    """It would hold a connection of the session's, and the job, for as long as it likes."""
+
+    class Stuck(Browser):
+        async def _send(self, message: Message) -> None:
+            if message["type"] == "http.response.body":
+                await asyncio.Event().wait()
+
+    await Stuck().follow(lambda: fal.queue.submit("me/endless", {}), keep_alive=0.05)
+    (job,) = emulator.jobs.values()
+    assert job.cancel_requests == 1
+
+
 # Coming back.
 
 

@@ -39,3 +39,18 @@ async def test_the_javascript_client(emulator: Emulator, workshop: Path) -> None
     script = SCRIPTS / "js_client.mjs"
     out = await output_of("node", script, emulator.url, env={"FAL_KEY": emulator.key}, cwd=folder)
     await check(emulator, out)
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
+async def test_an_older_javascript_client_uploads_and_subscribes(emulator: Emulator, workshop: Path) -> None:
+    """It names no `storage_type`, and knows the REST host by its older name."""
+
+    @emulator.endpoint("me/echo")
+    async def echo(input: Any) -> Any:
+        return input
+
+    folder = node_with(workshop, "fal-js-older", "@fal-ai/serverless-client@0.9.3")
+    script = SCRIPTS / "older_js_client.mjs"
+    out = await output_of("node", script, emulator.url, env={"FAL_KEY": emulator.key}, cwd=folder)
+    assert json.loads(out.strip().splitlines()[-1]) == {"uploaded": "hello", "in_the_input": "in the input"}
+    assert emulator.count("initiate") == 2
