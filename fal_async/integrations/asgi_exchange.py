@@ -105,7 +105,7 @@ class RawAnswer:
     def __init__(self, send: Send) -> None:
         self._server_send = send
         self._begun = False
-        self.patience: float | None = None
+        self.patience: float = _MOST_SILENCE
         self.ended: bool = False
         """Whether all of it was handed to the server."""
 

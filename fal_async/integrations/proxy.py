@@ -162,7 +162,7 @@ class FalProxy:
         await self._admit(_proxy_request(scope, call.target))
         session = _session_of(scope, self._session)
         timeouts = session.settings.timeouts
-        answer.patience = timeouts.first_byte
+        answer.patience = timeouts.first_byte or answer.patience
         body = RequestBody(receive, self.rules.max_body, timeouts)
         try:
             request = await self._with_body(_request_of(call, session.settings), call, body)
@@ -190,7 +190,7 @@ class FalProxy:
         """Read as far as 1 MiB before a connection is taken: who sends slowly holds none."""
         whole = await body.read_ahead()
         target = call.target
-        if target.route is ProxyRoute.TOKENS:
+        if target.route in (ProxyRoute.TOKENS, ProxyRoute.CDN_TOKEN):
             if whole is None or len(whole) > MAX_TOKEN_BODY:
                 raise too_large(MAX_TOKEN_BODY)
             return attrs.evolve(request, body=checked_token_body(whole, target, self.rules))

@@ -260,7 +260,14 @@ def test_the_query_of_a_direct_call_is_the_models_own(query: dict[str, str]) -> 
         ("fal-ai/flux/**", ["fal-ai/flux", "fal-ai/flux/a/b"], ["fal-ai/flux-pro"]),
         ("fal-ai/**", ["fal-ai/flux/dev"], ["fal-ai-evil/flux"]),
         ("a.b/c", ["a.b/c"], ["axb/c"]),
-        ("**", ["a/b", "a/b/c"], []),
+        ("**", ["a/b", "a/b/c", "execute", "workflows/execute", "workflows/execute/stream"], []),
+        # What these run is named in the body: any models.
+        ("workflows/**", ["workflows/me/story"], ["workflows/execute", "workflows/execute/stream"]),
+        ("workflows/*", [], ["workflows/execute", "workflows/execute/stream", "workflows/execute/x"]),
+        ("*/*", ["me/app"], ["workflows/execute", "execute"]),
+        ("*/execute", ["me/execute"], ["workflows/execute"]),
+        ("workflows/exec*", ["workflows/executor"], ["workflows/execute"]),
+        ("workflows/execute", ["workflows/execute", "workflows/execute/stream"], ["workflows/me/story"]),
     ],
 )
 def test_patterns(pattern: str, allowed: list[str], not_allowed: list[str]) -> None:
@@ -475,6 +482,35 @@ def test_a_token_names_an_app_that_a_pattern_names(
             checked_token([app], rules)
         with pytest.raises(Refusal):
             checked_token([app, *given], rules)
+
+
+CDN_TOKEN = find_target("POST", [f"{REST}/storage/auth/token?storage_type=fal-cdn-v3"], ALL)
+
+
+@pytest.mark.parametrize(
+    ("body", "seconds"), [(b"", 3600), (b"{}", 3600), (b'{"expiration_seconds": 60}', 60)]
+)
+def test_a_cdn_token_has_a_lifetime(body: bytes, seconds: int) -> None:
+    assert json.loads(checked_token_body(body, CDN_TOKEN, ALL)) == {"expiration_seconds": seconds}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"expiration_seconds": 3601}',
+        b'{"expiration_seconds": 0}',
+        b'{"expiration_seconds": null}',
+        b'{"expiration_seconds": true}',
+        b'{"scope": "all"}',
+        b'{"allowed_apps": ["flux"]}',
+        b"[]",
+        b"5",
+        b"{",
+    ],
+)
+def test_other_cdn_tokens_are_refused(body: bytes) -> None:
+    with pytest.raises(Refusal):
+        checked_token_body(body, CDN_TOKEN, ALL)
 
 
 def test_a_token_field_that_came_twice_is_passed_on_once() -> None:

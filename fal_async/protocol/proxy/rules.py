@@ -67,6 +67,8 @@ class Refusal(Exception):
 
 # The allow-list of endpoints.
 
+_NAMED_INSIDE = ("execute", "workflows/execute")
+"""What these run stands in the body: any models (protocol 3.5, 15.1)."""
 _PATTERN_SEGMENT = re.compile(r"[A-Za-z0-9_.*-]+")
 
 
@@ -95,6 +97,9 @@ class EndpointPattern:
     def allows(self, endpoint_id: str) -> bool:
         # A stream or realtime path belongs to its endpoint (protocol 2).
         plain = re.sub(r"/(stream|realtime)$", "", endpoint_id)
+        for name in _NAMED_INSIDE:
+            if f"{plain}/".startswith(f"{name}/"):  # no wildcard but the one for all offers that
+                return self.text in ("**", name)
         return bool(self._whole.fullmatch(endpoint_id) or self._whole.fullmatch(plain))
 
     def allows_app(self, app_id: str) -> bool:

@@ -27,6 +27,7 @@ from fal_async.protocol.proxy.rules import (
 
 MAX_TOKEN_BODY = 16 * 1024
 MAX_TOKEN_SECONDS = 300
+MAX_CDN_TOKEN_SECONDS = 3600
 _MAX_TARGET = 8192
 _MAX_FIELDS = 64
 
@@ -186,31 +187,46 @@ def _checked_query(target: Target, query: str, rules: ProxyRules) -> str:
     return urlencode(pairs)
 
 
-# Realtime tokens (protocol 6.2): what they are good for, and for how long, stands in the body.
+# Tokens: how long they live, and what realtime's are good for, stands in the body (protocol 6.2, 7.1).
 
 _LIFETIME: Mapping[str, str] = {"/tokens/": "token_expiration", "/tokens/realtime": "duration"}
 """The field that each path reads. Without it fal would decide how long the token lives."""
 
 
 def checked_token_body(body: bytes, target: Target, rules: ProxyRules) -> bytes:
-    """The same, encoded anew. Refusal: an app that is not allowed, no lifetime, or one of over 300 s."""
+    """The same, encoded anew. Refusal: an app that is not allowed, no lifetime, or one of over 300 s.
+
+    A CDN token may live an hour, and does where the caller does not say: fal's own would live for days.
+    """
     try:
-        wanted = json.loads(body)
+        wanted = json.loads(body or b"{}")
     except (ValueError, RecursionError):
         raise Refusal(400, "a token is asked for in JSON") from None
-    apps = wanted.get("allowed_apps") if isinstance(wanted, dict) else None
+    if not isinstance(wanted, dict):
+        raise Refusal(400, "a token is asked for with a JSON object")
+    if target.route is ProxyRoute.CDN_TOKEN:
+        wanted = {"expiration_seconds": MAX_CDN_TOKEN_SECONDS, **wanted}
+        _check_lifetime(wanted, "expiration_seconds", MAX_CDN_TOKEN_SECONDS)
+    else:
+        _check_apps(wanted.get("allowed_apps"), rules)
+        _check_lifetime(wanted, _LIFETIME[target.path], MAX_TOKEN_SECONDS, "allowed_apps")
+    # A field that came twice is read here and there as the same one.
+    return json.dumps(wanted, separators=(",", ":")).encode()
+
+
+def _check_apps(apps: Any, rules: ProxyRules) -> None:
     if not isinstance(apps, list) or not apps or not all(_is_app_allowed(app, rules) for app in apps):
         raise Refusal(
             403, "a token for these apps is not allowed: a pattern must name each, as 'me/poet' does"
         )
-    lifetime = _LIFETIME[target.path]
-    if set(wanted) - {"allowed_apps", lifetime}:
+
+
+def _check_lifetime(wanted: dict[str, Any], name: str, most: int, *others: str) -> None:
+    if set(wanted) - {name, *others}:
         raise Refusal(403, "a token is asked for with fields that are not passed on")
-    seconds = wanted.get(lifetime)
-    if type(seconds) is not int or not 0 < seconds <= MAX_TOKEN_SECONDS:
-        raise Refusal(403, f"{lifetime} must say that the token lives at most {MAX_TOKEN_SECONDS} s")
-    # A field that came twice is read here and there as the same one.
-    return json.dumps(wanted, separators=(",", ":")).encode()
+    seconds = wanted.get(name)
+    if type(seconds) is not int or not 0 < seconds <= most:
+        raise Refusal(403, f"{name} must say that the token lives at most {most} s")
 
 
 def _is_app_allowed(app: Any, rules: ProxyRules) -> bool:
