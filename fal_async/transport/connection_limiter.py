@@ -34,10 +34,12 @@ class ConnectionLimiter:
         self._limit, self._what, self._word_after = limit, what or f"{limit} connections", word_after
         self._eager = limit if eager is None else min(eager, limit)
         self._taken = 0
-        self._waiting: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._waiting: deque[tuple[float, asyncio.Future[None], float]] = deque()  # since, turn, patience
         self._freed = 0  # and handed on, since the last look
         self._look_is_due = False
         self._moved_at = self._said_at = -math.inf
+        self._watch_at = math.inf
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def taken(self) -> int:
@@ -55,48 +57,54 @@ class ConnectionLimiter:
             self._taken += 1
             return
         loop = asyncio.get_running_loop()
-        turn = loop.create_future()
+        turn, now = loop.create_future(), loop.time()
+        patience = math.inf if patience is None else patience
         if first and self._waiting:
-            self._waiting.appendleft((self._waiting[0][0], turn))
+            self._waiting.appendleft((self._waiting[0][0], turn, patience))
         else:
-            self._waiting.append((loop.time(), turn))
+            self._waiting.append((now, turn, patience))
         self._look_later(loop)
+        self._watch_from(loop, now + min(patience, self._word_after))
         try:
-            await self._until(turn, loop, math.inf if patience is None else patience)
-        except BaseException:
-            if turn.done():
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
                 self.release()  # the turn had come in the same step: somebody else gets it
-            turn.cancel()
             raise
 
-    async def _until(
-        self, turn: asyncio.Future[None], loop: asyncio.AbstractEventLoop, patience: float
-    ) -> None:
-        began = loop.time()
-        say_at = began + self._word_after
-        while not turn.done():
-            now, give_up_at = loop.time(), max(began, self._moved_at) + patience
-            if now >= give_up_at:
-                raise TransportTimeoutError(
-                    f"waited {now - began:.0f} s for one of {self._what}, and none gets free: "
-                    "raise max_connections="
-                )
-            if now >= say_at:
-                self._say(now)
-                say_at = now + self._word_after
-            await asyncio.wait((turn,), timeout=min(give_up_at, say_at) - now)
+    def _watch_from(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
+        """One timer for all that wait."""
+        if when < self._watch_at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._watch_at, self._timer = when, loop.call_at(when, self._watch, loop)
 
-    def _say(self, now: float) -> None:
-        """Once for all that wait."""
-        if now - self._said_at < self._word_after:
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Those that have waited in vain for too long are told so; that some have waited long is said."""
+        now, self._watch_at = loop.time(), math.inf
+        row = [one for one in self._waiting if not one[1].done()]
+        if not row:
             return
+        next_word_at = max(min(since for since, _, _ in row), self._said_at) + self._word_after
+        if now >= next_word_at:
+            self._say(row, now)
+            next_word_at = now + self._word_after
+        for since, turn, patience in row:
+            give_up_at = max(since, self._moved_at) + patience
+            if now >= give_up_at:
+                words = f"waited {now - since:.0f} s for one of {self._what}, and none gets free"
+                turn.set_exception(TransportTimeoutError(f"{words}: raise max_connections="))
+            else:
+                self._watch_from(loop, give_up_at)
+        self._watch_from(loop, next_word_at)
+
+    def _say(self, row: list[tuple[float, asyncio.Future[None], float]], now: float) -> None:
         self._said_at = now
-        waiting = [since for since, turn in self._waiting if not turn.done()]
         logger.warning(
             "%d requests wait for one of %s, the first for %.0f s: raise max_connections= if that is too long",
-            len(waiting),
+            len(row),
             self._what,
-            now - min(waiting, default=now),
+            now - min(since for since, _, _ in row),
         )
 
     async def __aenter__(self) -> None:
@@ -116,7 +124,9 @@ class ConnectionLimiter:
         """As many got free meanwhile, as many will until the next look: the others get places of their own."""
         self._look_is_due = False
         latest = loop.time() - _NEWCOMERS_WAIT / 2
-        overdue = sum(not turn.done() for _, turn in takewhile(lambda one: one[0] <= latest, self._waiting))
+        overdue = sum(
+            not turn.done() for _, turn, _ in takewhile(lambda one: one[0] <= latest, self._waiting)
+        )
         for _ in range(overdue - self._freed):
             if self._taken == self._limit or not self._serve_next():
                 break
@@ -131,7 +141,7 @@ class ConnectionLimiter:
 
     def _serve_next(self) -> bool:
         while self._waiting:
-            _, turn = self._waiting.popleft()
+            _, turn, _ = self._waiting.popleft()
             if not turn.done():  # else cancelled while it waited
                 self._taken += 1
                 self._moved_at = turn.get_loop().time()
