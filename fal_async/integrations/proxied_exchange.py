@@ -39,8 +39,10 @@ class ProxiedExchange:
             await asyncio.shield(exchange)
         except asyncio.CancelledError:
             delivered = self._answer.ended
-            await asyncio.wait((exchange,), timeout=CLEANUP_LIMIT)
-            (outcome,) = await end_tasks(exchange)
+            try:
+                await asyncio.wait((exchange,), timeout=CLEANUP_LIMIT)
+            finally:  # also where the server does not wait for that, and cancels again
+                (outcome,) = await end_tasks(exchange)
             if not delivered:
                 await self._abandon(outcome)
             raise

@@ -202,6 +202,19 @@ async def test_a_caller_that_leaves_ends_the_request_upstream(
     assert job.error_type == "client_disconnected"
 
 
+async def test_a_caller_that_leaves_during_its_submit_has_the_job_cancelled(
+    emulator: Emulator, session: Session, http: aiohttp.ClientSession
+) -> None:
+    emulator.faults.add(Fault.stall(0.2, on="submit"))
+    async with proxying(session, http) as caller:
+        call = asyncio.ensure_future(caller.ask("POST", f"{QUEUE}/me/endless", json={}))
+        await emulator.wait_for("submit")
+        call.cancel()
+        (job,) = emulator.jobs.values()
+        await job.wait_for("COMPLETED", timeout=5)
+    assert (job.error_type, job.cancel_requests) == ("client_cancelled", 1)
+
+
 async def test_a_caller_that_leaves_in_the_middle_of_its_body(http: aiohttp.ClientSession) -> None:
     began, ended = asyncio.Event(), asyncio.Event()
 

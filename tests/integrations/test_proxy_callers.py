@@ -157,6 +157,18 @@ async def test_a_server_that_stops_during_a_submit_has_the_job_cancelled(emulato
     assert job.cancel_requests == 1
 
 
+async def test_a_server_that_cancels_twice_leaves_no_task(emulator: Emulator) -> None:
+    emulator.faults.add(Fault.stall(30, on="submit"))
+    async with session_on(emulator) as fal:
+        caller = Caller(fal, "POST", f"{QUEUE}/me/endless").sends()
+        await emulator.wait_for("submit")
+        for _ in range(2):
+            caller.served.cancel()
+            await steps()
+        with pytest.raises(asyncio.CancelledError):
+            await caller.served
+
+
 async def test_a_caller_whose_connection_broke_before_the_answer_has_the_job_cancelled(
     emulator: Emulator,
 ) -> None:
