@@ -22,6 +22,8 @@ from fal_async import ConfigurationError, ErrorDetail, ValidationError
 from fal_async.integrations.error_answers import answer_to
 from fal_async.json_values import json_text
 
+NAN = float("nan")
+
 
 def refuse(word: str) -> None:
     raise ValueError(f"{word} is no JSON")
@@ -53,6 +55,15 @@ class Model(BaseModel):
     raw: bytes = b"\xff"
 
 
+class Struct:
+    """As msgspec's."""
+
+    __struct_fields__ = ("a", "b")
+
+    def __init__(self) -> None:
+        self.a, self.b = NAN, {b"k": 1}
+
+
 class Pair(NamedTuple):
     a: int
     b: bytes
@@ -73,7 +84,7 @@ class Scalar:
         return float("inf")
 
 
-NAN, MOMENT = float("nan"), datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
+MOMENT = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 VALUES: list[tuple[Any, Any]] = [
     (NAN, None),
     (float("inf"), None),
@@ -104,6 +115,7 @@ VALUES: list[tuple[Any, Any]] = [
         {"size": None, "url": "https://a.example/", "raw": "/w=="},
     ),
     (Pair(1, b""), [1, ""]),
+    (Struct(), {"a": None, "b": {"aw==": 1}}),
     (Color.RED, "cg=="),
     (Score.NONE, None),
     (PurePosixPath("a/b"), "a/b"),
