@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date
+from datetime import date, time, timedelta
 from typing import Any
 
 import attrs
@@ -16,8 +16,11 @@ from fal_async.errors import ConfigurationError
 
 
 def encode_json(value: Any, what: str = "input") -> bytes:
-    """`value` as compact JSON in UTF-8; attrs values and dataclasses anywhere in it become objects (of the
-    fields that their `__init__` takes), dates ISO texts, enum members their values.
+    """`value` as compact JSON in UTF-8.
+
+    Records anywhere in it become objects: attrs values and dataclasses (of the fields that their `__init__` takes),
+    pydantic models and msgspec Structs (under their names in JSON). Dates become ISO texts, enum members their
+    values, `UUID`s and URLs texts, `Decimal`s and numpy's scalars numbers.
 
     ConfigurationError, naming the place, where JSON can't carry it.
     """
@@ -37,6 +40,7 @@ def _cannot_carry(value: Any, what: str, otherwise: str) -> ConfigurationError:
     return ConfigurationError(f"JSON can't carry the {what}: {place}")
 
 
+_EXPECTED = "a mapping, an attrs instance, a dataclass, a pydantic model or a msgspec Struct"
 _TEXT = frozenset({str})
 LEAVES = frozenset({str, int, float, bool, type(None)})
 """What a sequence or a mapping may hold without another look into it."""
@@ -59,7 +63,7 @@ def _has_text_keys(value: Any) -> bool:
     elif isinstance(value, _SEQUENCES):
         inner = value
     elif is_record(value):
-        inner = [getattr(value, name) for name in field_names(value)]
+        inner = (plain_value(value),)
     else:
         return True
     return all(_has_text_keys(item) for item in inner if type(item) not in LEAVES)
@@ -78,42 +82,147 @@ def input_value(input: Any) -> Any:
     """What a model gets: a mapping as a dict, None as an empty object. ConfigurationError for other things."""
     if input is None:
         return {}
-    if isinstance(input, dict) or is_record(input):
+    if isinstance(input, dict):
         return input
     if isinstance(input, Mapping):
         return dict(input)
-    raise ConfigurationError(
-        f"input is a {type(input).__name__}: expected a mapping, an attrs instance or a dataclass"
-    )
+    if is_record(input) and not _is_root_model(input):
+        return input
+    expected = "pass its ._asdict()" if hasattr(type(input), "_asdict") else f"expected {_EXPECTED}"
+    raise ConfigurationError(f"input is a {type(input).__name__}: {expected}")
+
+
+def _is_root_model(record: Any) -> bool:
+    """pydantic's for what is no object."""
+    return hasattr(record, "model_dump") and not isinstance(getattr(record, "root", {}), Mapping)
+
+
+# Objects, one step closer to JSON. Those of libraries that are not ours to import are known by their names.
+
+_TEXTS: Mapping[str, frozenset[str]] = {
+    "uuid": frozenset({"UUID"}),
+    "pydantic": frozenset({"_BaseUrl", "_BaseMultiHostUrl", "AnyUrl"}),
+    "pydantic_core": frozenset({"Url", "MultiHostUrl"}),
+    "yarl": frozenset({"URL"}),
+    "httpx": frozenset({"URL"}),
+    "numpy": frozenset({"datetime64"}),
+}
+"""Whose `str` is what JSON has in their place, by package."""
 
 
 def is_record(value: Any) -> bool:
-    kind = type(value)  # of a class itself it is `type`, which is neither
-    return attrs.has(kind) or hasattr(kind, "__dataclass_fields__")
+    """An attrs value, a dataclass, a msgspec Struct or a pydantic model."""
+    kind = type(value)  # of a class itself it is `type`, which is none of them
+    return (
+        attrs.has(kind)
+        or hasattr(kind, "__dataclass_fields__")
+        or hasattr(kind, "__struct_fields__")
+        or hasattr(kind, "model_dump")
+    )
 
 
 def plain_value(value: Any) -> Any:
-    """What an encoder (json's, msgpack's) asks for when it meets something that it doesn't know."""
+    """What an encoder (json's, msgpack's) asks for when it meets something that it doesn't know.
+
+    TypeError, with the way out, for what is not taken.
+    """
     if is_record(value):
-        # As they are, not as they are annotated: what a field holds is what the model gets.
-        return {name: getattr(value, name) for name in field_names(value)}
+        return _fields_of(value)
     if isinstance(value, Mapping):
         return dict(value)
-    if isinstance(value, date):
+    if isinstance(value, date | time):
         return value.isoformat()
     if isinstance(value, enum.Enum):
         return value.value
+    if _is_text(value):
+        return str(value)
+    if _is_named(value, "decimal", "Decimal"):
+        return _number_of(value)
+    if callable(getattr(value, "item", None)) and getattr(value, "shape", None) == ():
+        return _scalar_of(value)
     raise TypeError(_why(value))
+
+
+def _fields_of(value: Any) -> Any:
+    """As they are, not as they are annotated: what a field holds is what the model gets, under its name in JSON."""
+    kind = type(value)
+    if attrs.has(kind):
+        return {field.name: getattr(value, field.name) for field in attrs.fields(kind) if field.init}
+    if hasattr(kind, "__dataclass_fields__"):
+        import dataclasses  # whoever made one has loaded it
+
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.init}
+    if hasattr(kind, "__struct_fields__"):
+        return _struct_fields(value)
+    # Not mode="json", in which a path is a text as any other, and a secret is stars.
+    return value.model_dump(by_alias=True, warnings=False)
+
+
+def _struct_fields(value: Any) -> dict[str, Any]:
+    kind = type(value)
+    pairs = zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True)
+    fields = {name: getattr(value, field) for name, field in pairs}
+    config = kind.__struct_config__
+    tag = {} if config.tag is None else {config.tag_field: config.tag}
+    return tag | {
+        name: field for name, field in fields.items() if not _is_named(field, "msgspec", "UnsetType")
+    }
+
+
+def _is_named(value: Any, package: str, *names: str) -> bool:
+    return any(
+        kind.__name__ in names and kind.__module__.partition(".")[0] == package
+        for kind in type(value).__mro__
+    )
+
+
+def _is_text(value: Any) -> bool:
+    return any(
+        kind.__name__ in _TEXTS.get(kind.__module__.partition(".")[0], ()) for kind in type(value).__mro__
+    )
+
+
+def _number_of(decimal: Any) -> int | float:
+    """A number of JSON, if that is the same one."""
+    number = float(decimal)
+    if not math.isfinite(number):
+        return number  # which the encoder refuses
+    if decimal == decimal.to_integral_value():
+        return int(decimal)
+    if decimal != type(decimal)(repr(number)):
+        raise TypeError("a Decimal with more digits than a number keeps: pass str(...) or float(...) of it")
+    return number
+
+
+def _scalar_of(value: Any) -> Any:
+    """Of numpy's and its kin's."""
+    plain = value.item()
+    if type(plain) is type(value) or _is_named(value, "numpy", "timedelta64"):
+        raise TypeError(_why(value))
+    return plain
+
+
+def _why(value: Any) -> str:
+    kind = type(value).__name__
+    if isinstance(value, bytes | bytearray | memoryview) or _is_named(value, "array", "array"):
+        return "bytes: upload them with File(data, ...), or encode(...) them as a data URI"
+    if isinstance(value, type):
+        return f"the class {value.__name__}: pass an instance"
+    if hasattr(value, "shape") and hasattr(value, "tolist"):
+        return f"an array ({kind}): pass its .tolist(), or a picture of it, such as PIL.Image.fromarray(...)"
+    if isinstance(value, timedelta):
+        return "a timedelta: pass its .total_seconds()"
+    if isinstance(value, set | frozenset):
+        return f"a {kind}, which has no order: pass a list, such as sorted(...) of it"
+    if hasattr(value, "get_secret_value"):
+        return f"a value of type {kind}: pass its .get_secret_value()"
+    if isinstance(value, Iterable):
+        return f"a value of type {kind}: pass list(...) of it"
+    return f"a value of type {kind}"
 
 
 # Made once: the json module makes one for each call with arguments of its own.
 _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"), ensure_ascii=False, default=plain_value)
-
-
-def _why(value: Any) -> str:
-    if isinstance(value, bytes | bytearray | memoryview):
-        return "bytes: upload them with File(data, ...), or encode(...) them as a data URI"
-    return f"a value of type {type(value).__name__}"
 
 
 def _unfit(value: Any, path: str, above: tuple[int, ...]) -> Iterator[str]:
@@ -126,10 +235,8 @@ def _unfit(value: Any, path: str, above: tuple[int, ...]) -> Iterator[str]:
     elif isinstance(value, str):
         if not _is_unicode(value):
             yield f"{path} is a text with lone surrogates"
-    elif value is None or isinstance(value, bool | int | date):
+    elif value is None or isinstance(value, bool | int):
         return
-    elif isinstance(value, enum.Enum):
-        yield from _unfit(value.value, path, above)
     elif isinstance(value, Mapping):
         for key, item in value.items():
             if not isinstance(key, str):
@@ -138,11 +245,13 @@ def _unfit(value: Any, path: str, above: tuple[int, ...]) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for at, item in enumerate(value):
             yield from _unfit(item, f"{path}[{at}]", (*above, id(value)))
-    elif is_record(value):
-        for name in field_names(value):
-            yield from _unfit(getattr(value, name), f"{path}.{name}", (*above, id(value)))
     else:
-        yield f"{path} is {_why(value)}"
+        try:
+            plain = plain_value(value)
+        except TypeError as error:
+            yield f"{path} is {error}"
+        else:
+            yield from _unfit(plain, path, (*above, id(value)))
 
 
 def _is_unicode(text: str) -> bool:
@@ -151,14 +260,6 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def field_names(value: Any) -> list[str]:
-    if attrs.has(type(value)):
-        return [field.name for field in attrs.fields(type(value)) if field.init]
-    import dataclasses  # whoever made one has loaded it
-
-    return [field.name for field in dataclasses.fields(value) if field.init]
 
 
 def digest_of(body: bytes) -> str:

@@ -174,9 +174,9 @@ class Storage:
     ) -> Any:
         """`input` with every file in it replaced by its URL; `input` itself where it holds none.
 
-        Files are paths (`pathlib.Path`; text stays text), binary file objects, Pillow images and `File` values,
-        in mappings, lists, tuples, attrs values and dataclasses. They are uploaded side by side, each distinct
-        one once. `input` is never changed.
+        Files are paths (any `os.PathLike`; text stays text), binary file objects, Pillow images and `File` values,
+        in mappings, lists, tuples and records (attrs, dataclass, pydantic, msgspec). They are uploaded side by
+        side, each distinct one once. `input` is never changed.
 
         Args:
             inline_below: files smaller than this many bytes become `data:` URIs; default 0: none does.

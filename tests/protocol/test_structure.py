@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import decimal
 import enum
 import json
 import math
@@ -103,6 +104,9 @@ def as_json(value: Any) -> Any:
     if isinstance(value, dict):
         assert all(isinstance(key, str) for key in value)
         return {key: as_json(item) for key, item in value.items()}
+    if isinstance(value, decimal.Decimal):
+        assert decimal.Decimal(repr(float(value))) == value or value == int(value), "no digit is lost"
+        return int(value) if value == int(value) else float(value)
     if isinstance(value, list | tuple):
         return [as_json(item) for item in value]
     if isinstance(value, datetime.date):
@@ -129,7 +133,7 @@ def test_everything_that_json_can_carry_is_carried(value: Any) -> None:
         ({"a": [1, {"b": math.nan}]}, "input.a[1].b is nan"),
         ({"a": math.inf}, "input.a is inf"),
         ({"image": b"x"}, "input.image is bytes: upload them with File(data, ...)"),
-        ({"a": {1, 2}}, "input.a is a value of type set"),
+        ({"a": {1, 2}}, "input.a is a set"),
         ({"a": object()}, "input.a is a value of type object"),
         ({"a": "\ud800"}, "input.a is a text with lone surrogates"),
         ({("x",): 1}, "input has a key of type tuple"),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import pydantic
 import pytest
 
 from fal_async import ApiError, ConfigurationError, File, NotFoundError, Session, StorageSettings, UploadError
@@ -244,3 +245,41 @@ async def test_account_defaults(fal: Session, emulator: Emulator) -> None:
         "expiration_duration_seconds"
     ] is None
     del emulator
+
+
+@attrs.frozen
+class Unfit:
+    image: Path
+    more: object
+
+
+@pytest.mark.parametrize("call", ["run", "subscribe", "submit", "stream"])
+async def test_what_json_cannot_carry_is_told_before_a_file_is_uploaded(
+    fal: Session, emulator: Emulator, tmp_path: Path, call: str
+) -> None:
+    path = some_file(tmp_path, 10)
+    for value in ({"image": path, "more": {1, 2}}, Unfit(path, {1, 2})):
+        with pytest.raises(ConfigurationError, match=r"input\.more is a set"):
+            await _called(fal, call, value)
+    assert emulator.requests == []
+
+
+async def _called(fal: Session, call: str, value: Any) -> None:
+    if call == "submit":
+        await fal.queue.submit("me/echo", value)
+    elif call == "stream":
+        await fal.stream("me/echo", value).last()
+    else:
+        await getattr(fal, call)("me/echo", value)
+
+
+async def test_a_pydantic_model_with_files_is_sent_with_their_urls(
+    fal: Session, emulator: Emulator, tmp_path: Path
+) -> None:
+    class Ask(pydantic.BaseModel):
+        prompt: str
+        images: list[Path] = pydantic.Field(alias="imageUrls")
+
+    paths = [some_file(tmp_path, 10, name=f"{n}.png", seed=n) for n in range(2)]
+    urls = (await fal.run("me/echo", Ask(prompt="x", imageUrls=paths))).data["imageUrls"]
+    assert [stored(emulator, url) for url in urls] == [path.read_bytes() for path in paths]

@@ -13,7 +13,7 @@ import attrs
 
 from fal_async.checks import check_str, checked
 from fal_async.errors import ConfigurationError
-from fal_async.protocol.json_input import LEAVES, field_names, is_record
+from fal_async.protocol.json_input import LEAVES, is_record, plain_value
 from fal_async.protocol.storage.media import check_content_type
 
 _SCALARS, _SEQUENCES = (
@@ -86,7 +86,7 @@ def replace_files(value: Any, url_of: Callable[[Any], str]) -> Any:
     """`value` with the URL of each file in its place.
 
     Nothing in `value` is changed; what holds no file is not copied either.
-    A record (attrs, dataclass) with a file in it becomes a dict: its own fields may not take text.
+    A record (attrs, dataclass, pydantic, ...) with a file in it becomes a dict: its own fields may not take text.
     """
     return _replaced(value, lambda file, _: url_of(file), "input", ())
 
@@ -125,13 +125,11 @@ def _replaced(value: Any, url_of: Callable[[Any, str], str], path: str, above: t
         raise ConfigurationError(
             f"{path} is bytes: upload them with File(data, content_type=...), or encode(...) them as a data URI"
         )
-    return _replaced_record(value, url_of, path, (*above, id(value))) if is_record(value) else value
-
-
-def _replaced_record(value: Any, url_of: Callable[[Any, str], str], path: str, above: tuple[int, ...]) -> Any:
-    before = {name: getattr(value, name) for name in field_names(value)}
-    after = {name: _replaced(item, url_of, f"{path}.{name}", above) for name, item in before.items()}
-    return value if _if_changed(before, after) is before else after
+    if not is_record(value):
+        return value
+    before = plain_value(value)
+    after = _replaced(before, url_of, path, (*above, id(value)))
+    return value if after is before else after
 
 
 def _if_changed(before: Mapping[Any, Any], after: dict[Any, Any]) -> Any:
