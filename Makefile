@@ -4,29 +4,47 @@ PYTHON ?= python3
 DEMO := .venv-demo
 TEST := .venv-test
 BENCH := .venv-bench
+WHEEL := .venv-wheel
+LOWEST := .venv-lowest
+BIN := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
 # Many tests wait for a server more than for a core.
 WORKERS := 4
 PYTEST_ARGS :=
+# These don't differ from one Python to another, or are about the checkout.
+CLIENT_ONLY := $(addprefix --ignore=tests/,protocol emulator benchmarks documents structure testbed)
 BUSY := 0
-STALLED = $(TEST)/bin/python -m pytest -q -n $(WORKERS) -p tests.testbed.stall --timeout 300 --stall-busy $(BUSY) \
+STALLED = $(TEST)/$(BIN)/python -m pytest -q -n $(WORKERS) -p tests.testbed.stall --timeout 300 --stall-busy $(BUSY) \
 	$(if $(SEED),--stall-seed $(SEED))
 # It would look for a newer release of itself at PyPI.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-on stall stall-short lint format bench bench-quick soak test-real clean
+.PHONY: help demo test test-on test-client test-lowest stall stall-short wheel lint format bench bench-quick soak test-real clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(DEMO)/.made ## watch the main job happen on a local fal: four pictures in demo-output/
-	$(DEMO)/bin/python -m fal_async demo
+	$(DEMO)/$(BIN)/python -m fal_async demo
 
 test: lint ## prove it: lint, types and the whole suite
-	$(TEST)/bin/python -m pytest -q -n $(WORKERS) $(PYTEST_ARGS)
+	$(TEST)/$(BIN)/python -m pytest -q -n $(WORKERS) $(PYTEST_ARGS)
 
 test-on: $(TEST)/.made ## the suite alone, on another Python: PYTHON=python3.13 TEST=.venv-test-3.13
-	$(TEST)/bin/python -m pytest -q -n $(WORKERS) $(PYTEST_ARGS)
+	$(TEST)/$(BIN)/python -m pytest -q -n $(WORKERS) $(PYTEST_ARGS)
+
+test-client: $(TEST)/.made ## the client's tests alone, where another Python or system may differ: PYTHON and TEST as above
+	$(TEST)/$(BIN)/python -m pytest -q -n $(WORKERS) $(CLIENT_ONLY) $(PYTEST_ARGS)
+
+# The tests lie beside the environment, without the package of the checkout.
+test-lowest: wheel ## the same from the wheel, on the lowest versions that pyproject.toml declares
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	$(TEST)/$(BIN)/python -m tests.testbed.lowest > $(LOWEST)/lowest.txt
+	$(LOWEST)/$(BIN)/python -m pip install --quiet --disable-pip-version-check --group test \
+		-c $(LOWEST)/lowest.txt "$$(echo dist/*.whl)[all]"
+	cp -r tests README.md pyproject.toml $(LOWEST)
+	cd $(LOWEST) && $(BIN)/python -m pytest -q -n $(WORKERS) $(CLIENT_ONLY) --ignore=tests/test_citations.py $(PYTEST_ARGS)
 
 stall: $(TEST)/.made ## the suite with event loops and threads that are late: again with SEED=N, on busy cores with BUSY=2
 	$(STALLED) $(PYTEST_ARGS)
@@ -34,47 +52,54 @@ stall: $(TEST)/.made ## the suite with event loops and threads that are late: ag
 stall-short: $(TEST)/.made ## the same of the tests that wait most: a part of CI
 	$(STALLED) tests/queue tests/realtime tests/transport tests/guarantees tests/test_streaming.py $(PYTEST_ARGS)
 
+wheel: $(TEST)/.made ## build dist/, install the wheel by itself, and run the README's first program from it
+	rm -rf dist
+	$(TEST)/$(BIN)/python -m build --outdir dist
+	$(PYTHON) -m venv --clear $(WHEEL)
+	$(WHEEL)/$(BIN)/python -m pip install --quiet --disable-pip-version-check dist/*.whl
+	$(TEST)/$(BIN)/python -m tests.testbed.built_wheel dist $(WHEEL)/$(BIN)/python
+
 lint: $(TEST)/.made ## ruff, mypy, and pyright on the types of the public names
-	$(TEST)/bin/ruff check .
-	$(TEST)/bin/ruff format --check .
-	$(TEST)/bin/mypy
-	$(TEST)/bin/pyright --pythonpath $(TEST)/bin/python tests/structure/test_typing.py
-	$(TEST)/bin/python -m tests.structure.type_completeness
+	$(TEST)/$(BIN)/ruff check .
+	$(TEST)/$(BIN)/ruff format --check .
+	$(TEST)/$(BIN)/mypy
+	$(TEST)/$(BIN)/pyright --pythonpath $(TEST)/$(BIN)/python tests/structure/test_typing.py
+	$(TEST)/$(BIN)/python -m tests.structure.type_completeness
 
 format: $(TEST)/.made ## let ruff fix and format
-	$(TEST)/bin/ruff check --fix .
-	$(TEST)/bin/ruff format .
+	$(TEST)/$(BIN)/ruff check --fix .
+	$(TEST)/$(BIN)/ruff format .
 
 bench: $(BENCH)/.made ## all measurements: most of an hour
-	$(BENCH)/bin/python -m benchmarks
+	$(BENCH)/$(BIN)/python -m benchmarks
 
 bench-quick: $(BENCH)/.made ## the same in two minutes, less exact
-	$(BENCH)/bin/python -m benchmarks --quick
+	$(BENCH)/$(BIN)/python -m benchmarks --quick
 
 soak: $(TEST)/.made ## 9,000 calls while everything goes wrong now and then
-	$(TEST)/bin/python -W error -m tests.guarantees.soak
+	$(TEST)/$(BIN)/python -W error -m tests.guarantees.soak
 
 # Official clients against the emulator, ours against a real fal.App: needs npm, builds environments of its own.
 test-real: $(TEST)/.made ## clients and servers that we did not write; needs npm
-	FAL_ASYNC_REAL=1 $(TEST)/bin/python -m pytest -q tests/real
+	FAL_ASYNC_REAL=1 $(TEST)/$(BIN)/python -m pytest -q tests/real
 
 clean: ## remove environments, caches and builds
-	rm -rf $(DEMO) $(BENCH) .venv-test* demo-output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(DEMO) $(BENCH) $(WHEEL) $(LOWEST) .venv-test* demo-output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(DEMO)/.made: pyproject.toml
 	$(PYTHON) -m venv --clear $(DEMO)
-	$(DEMO)/bin/python -m pip install --quiet --disable-pip-version-check -e .
+	$(DEMO)/$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
 	touch $@
 
 $(TEST)/.made: pyproject.toml
 	$(PYTHON) -m venv --clear $(TEST)
-	$(TEST)/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
-	$(TEST)/bin/python -m pip install --quiet --disable-pip-version-check --group dev -e '.[all]'
+	$(TEST)/$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	$(TEST)/$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev -e '.[all]'
 	touch $@
 
 # An environment of its own: what else is installed would make the rivals' imports dearer than they are.
 $(BENCH)/.made: pyproject.toml
 	$(PYTHON) -m venv --clear $(BENCH)
-	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
-	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --group bench -e .
+	$(BENCH)/$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	$(BENCH)/$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench -e .
 	touch $@

@@ -62,7 +62,8 @@ class BrokenOff(aiohttp.ClientConnectionError):
 async def sent_once(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """For a paid GET or PUT: aiohttp repeats those once by itself when a reused connection breaks."""
+    """For a paid GET or PUT, and for a body that is read as it goes: aiohttp repeats those once by itself when a
+    reused connection breaks. Before 3.14.4 it did so with what was left of the body, and waited for an answer."""
     try:
         return await handler(request)
     except aiohttp.ClientConnectorError:

@@ -120,7 +120,7 @@ class Exchange:
             await leave_quiet_ones(http, request)
         # Only a body tells when it leaves: a request without one counts as sent, unless it surely was not.
         call.progress.sent = request.body is None
-        once = request.operation in PAID and request.method != "POST"
+        once = request.method != "POST" and (request.operation in PAID or callable(request.body))
         try:
             return await http.request(
                 request.method,

@@ -43,4 +43,8 @@ def test_hooks_run_the_pinned_tools_and_have_no_version_of_their_own() -> None:
     tools = {entry.removeprefix(".venv-test/bin/") for entry in entries}
     assert tools == {"ruff", "mypy"}
     dev = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]["dev"]
-    assert tools <= {requirement.partition("==")[0] for requirement in dev if "==" in requirement}
+    assert tools <= {
+        requirement.partition("==")[0]
+        for requirement in dev
+        if isinstance(requirement, str) and "==" in requirement
+    }

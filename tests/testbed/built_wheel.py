@@ -1,0 +1,103 @@
+"""What is built is what was meant: `make wheel`.
+
+`python -m tests.testbed.built_wheel FOLDER PYTHON`: the folder has a wheel, which is installed for that Python with
+nothing else but what it requires. The wheel has the package and nothing of the checkout; a program from the README runs with it, and so does its command line.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = "fal_async"
+_NOT_SHIPPED = ("__pycache__", ".pyc")
+_SECONDS = 100.0
+
+
+def wrong_files(shipped: Iterable[str], package: Path) -> list[str]:
+    """What a wheel has too much, or too little, beside the package at `package`. Its metadata does not count."""
+    ours = {name for name in shipped if ".dist-info/" not in name}
+    wanted = {
+        path.relative_to(package.parent).as_posix()
+        for path in package.rglob("*")
+        if path.is_file() and not any(part in path.as_posix() for part in _NOT_SHIPPED)
+    }
+    wanted.add(f"{PACKAGE}/py.typed")
+    return [
+        *(f"missing: {name}" for name in sorted(wanted - ours)),
+        *(f"too much: {n}" for n in sorted(ours - wanted)),
+    ]
+
+
+def first_program(readme: str) -> str:
+    """The first Python block of a document."""
+    return readme.split("```python\n", 1)[1].split("```", 1)[0]
+
+
+@contextmanager
+def local_fal(python: Path, folder: Path) -> Iterator[str]:
+    """The emulator of the installed package, at the URL that it prints."""
+    command = [python, "-m", PACKAGE, "emulator", "--port", "0", "--speed", "20"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().split()[3]
+        finally:
+            process.terminate()
+            process.wait(_SECONDS)
+
+
+def check(dist: Path, python: Path) -> None:
+    (wheel,) = dist.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        wrong = wrong_files(archive.namelist(), ROOT / PACKAGE)
+    if wrong:
+        sys.exit(f"{wheel.name}: {'; '.join(wrong)}")
+    with tempfile.TemporaryDirectory() as name:
+        try_it(python, Path(name))
+    print(f"{wheel.name}: installed by itself, it does what the README begins with")  # noqa: T201
+
+
+def try_it(python: Path, folder: Path) -> None:
+    """From a folder without a checkout."""
+    version = run(python, folder, "-m", PACKAGE, "--version")
+    script = subprocess.check_output([python.parent / "fal-async", "--version"], cwd=folder, text=True)
+    if script != version:
+        sys.exit(f"fal-async --version says {script!r}, python -m {PACKAGE} says {version!r}")
+    run(python, folder, "-m", PACKAGE, "demo")
+    pictures = list(folder.glob("demo-output/*.png"))
+    if len(pictures) != 4:
+        sys.exit(f"the demo left {len(pictures)} pictures, not 4")
+    (folder / "first.py").write_text(
+        first_program((ROOT / "README.md").read_text(encoding="utf-8")), encoding="utf-8"
+    )
+    with local_fal(python, folder) as url:
+        run(python, folder, "-W", "error", "first.py", FAL_BASE_URL=url, FAL_KEY="emulator:key")
+
+
+def run(python: Path, folder: Path, *command: str, **environment: str) -> str:
+    """What it printed. It ends this process where it failed, or where it ran the checkout's code."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("FAL_", "PYTHON"))}
+    done = subprocess.run(
+        [python, *command],
+        cwd=folder,
+        env={**clean, **environment},
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        check=False,
+    )
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}: exit status {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    check(Path(sys.argv[1]), Path(sys.argv[2]).absolute())

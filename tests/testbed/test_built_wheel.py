@@ -1,0 +1,66 @@
+"""The check of the wheel sees what is missing and what is too much, and finds the README's first program."""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fal_async
+from tests.testbed.built_wheel import ROOT, first_program, wrong_files
+from tests.testbed.lowest import lowest_versions
+
+PACKAGE = Path(fal_async.__file__).parent
+COMPLETE = [
+    path.relative_to(PACKAGE.parent).as_posix()
+    for path in PACKAGE.rglob("*")
+    if path.suffix in (".py", ".md", ".typed")
+]
+METADATA = "fal_async-0.1.0.dist-info/METADATA"
+
+
+def test_a_complete_wheel_passes() -> None:
+    assert wrong_files([*COMPLETE, METADATA], PACKAGE) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["fal_async/py.typed", "fal_async/protocol/README.md", "fal_async/queue/client.py"]
+)
+def test_a_missing_file_is_named(name: str) -> None:
+    assert name in COMPLETE
+    assert wrong_files([one for one in COMPLETE if one != name], PACKAGE) == [f"missing: {name}"]
+
+
+@pytest.mark.parametrize("name", ["tests/conftest.py", "fal_async/queue/client.pyc"])
+def test_a_file_too_much_is_named(name: str) -> None:
+    assert wrong_files([*COMPLETE, name], PACKAGE) == [f"too much: {name}"]
+
+
+def test_the_first_program_is_the_whole_block() -> None:
+    program = first_program((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert isinstance(ast.parse(program).body[0], ast.Import)
+    assert program.endswith("asyncio.run(main())\n")
+
+
+def project(**extras: list[str]) -> Any:
+    return {"dependencies": ["aiohttp>=3.12"], "optional-dependencies": extras}
+
+
+def test_lower_bounds_become_constraints() -> None:
+    given = project(images=["pillow>=10"], all=["fal-async[images]"])
+    assert list(lowest_versions(given)) == ["aiohttp==3.12", "pillow==10"]
+
+
+@pytest.mark.parametrize("requirement", ["pillow", "pillow<11", "pillow>=10,<11"])
+def test_a_requirement_without_a_plain_lower_bound_is_refused(requirement: str) -> None:
+    with pytest.raises(ValueError, match=f"{requirement}: expected a lower bound"):
+        list(lowest_versions(project(images=[requirement])))
+
+
+def test_every_requirement_of_the_package_has_a_lower_bound() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        declared = tomllib.load(file)["project"]
+    assert len(list(lowest_versions(declared))) >= 13
