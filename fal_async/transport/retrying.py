@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import random
 import time
+import warnings
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, NoReturn, TypeVar
 
@@ -41,17 +43,33 @@ class Again(Exception):
 async def retrying(attempt: Callable[[Call], Awaitable[T]], call: Call) -> T:
     """`attempt`, and further ones while it raises `Again`.
 
-    The first one is made without backoff: a call that does not fail pays neither for loading it nor for decorating.
+    The first one is made without backoff: a call that does not fail does not pay for loading it.
     """
     try:
         return await attempt(call)
     except Again as again:
         first = again
+    repeat = _with_backoff()
+    await asyncio.sleep(first.delay)
+    answer: T = await repeat(attempt, call)
+    return answer
+
+
+@functools.cache
+def _with_backoff() -> Callable[[Callable[[Call], Awaitable[Any]], Call], Awaitable[Any]]:
+    """Made once in a process: how long to wait comes with each `Again`, so all calls have it in common."""
     import backoff
 
-    await asyncio.sleep(first.delay)
-    decorate = backoff.on_exception(_announced_delays, Again, jitter=None, logger=None)
-    return await decorate(attempt)(call)
+    # It asks asyncio.iscoroutinefunction, which warns on Python 3.14 (and is to go in 3.16): where warnings are
+    # errors, a caller would get that one in place of the answer.
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        decorate = backoff.on_exception(_announced_delays, Again, jitter=None, logger=None)
+        repeat: Callable[[Callable[[Call], Awaitable[Any]], Call], Awaitable[Any]] = decorate(_once_more)
+    return repeat
+
+
+async def _once_more(attempt: Callable[[Call], Awaitable[Any]], call: Call) -> Any:
+    return await attempt(call)
 
 
 def _announced_delays() -> Generator[float, Any, None]:
