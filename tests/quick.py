@@ -30,6 +30,13 @@ async def session_on(emulator: Emulator, **options: Any) -> AsyncIterator[Sessio
     options.setdefault("credentials", emulator.key)
     async with Session(hosts=emulator.hosts, **options) as fal:
         yield fal
+    assert_nothing_held(fal)
+
+
+def assert_nothing_held(fal: Session) -> None:
+    """After its end a session's requests hold no connection: a place that is not given back is lost to others."""
+    transport = fal.transport
+    assert not isinstance(transport, AiohttpTransport) or transport.pool.places_taken == 0
 
 
 def pool_of(fal: Session) -> Pool:

@@ -35,6 +35,11 @@ def idle_protocols(connector: aiohttp.BaseConnector | None) -> Iterator[Any]:
             yield protocol
 
 
+def in_use(session: aiohttp.ClientSession) -> int:
+    """Connections on which a request is under way, or an answer that is neither read to its end nor closed."""
+    return 0 if session.connector is None else len(session.connector._acquired)
+
+
 def has_begun_an_answer(protocol: Any) -> bool:
     """Whether a part of an answer has come on an idle connection. Its parser is of no use any more after this."""
     return protocol._parser is not None and protocol._parser.feed_eof() is not None

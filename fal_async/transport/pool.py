@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import warnings
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +16,7 @@ from fal_async.closeable import SESSION_CLOSED
 from fal_async.config import PoolOptions
 from fal_async.errors import ConfigurationError, SessionStateError
 from fal_async.protocol.retry import RetryBudget
-from fal_async.transport._aiohttp_private import default_proxy_of, loop_of, use_traces_of
+from fal_async.transport._aiohttp_private import default_proxy_of, in_use, loop_of, use_traces_of
 from fal_async.transport.aiohttp_errors import not_redirected
 from fal_async.transport.connection_limiter import ConnectionLimiter
 from fal_async.transport.header_limits import HEADER_LIMITS
@@ -24,6 +25,8 @@ from fal_async.transport.kept_connections import QuietConnector
 
 _SHORT_REQUESTS = 100
 _EAGER = 100
+_STEPS_TO_RELEASE = 3
+"""Steps of the event loop from an answer that came before its request had left, to the end of the connection."""
 _DEFAULT_CONNECTIONS = 1000
 
 
@@ -65,6 +68,12 @@ class Pool:
     def _limiter(self, limit: int, whose: str, eager: int | None = None) -> ConnectionLimiter:
         what = f"max_connections={self.max_connections} connections ({limit} are for {whose})"
         return ConnectionLimiter(limit, eager, what=what)
+
+    @property
+    def places_taken(self) -> int:
+        """Connections that requests hold now, or are about to open."""
+        short, long = self.short_requests, self.long_requests
+        return short.taken + (0 if long is short else long.taken)
 
     @property
     def is_open(self) -> bool:
@@ -115,7 +124,19 @@ class Pool:
             response.close()  # whoever waits for more gets an error
         http, self._http, self._loop = self._http, None, None
         if http is not None:
+            left = await self._left_open(http) if self.is_ours else 0
             await http.close()
+            if left:
+                warnings.warn(f"{left} answers were neither read nor closed", ResourceWarning, stacklevel=2)
+
+    async def _left_open(self, http: aiohttp.ClientSession) -> int:
+        """Answers that nobody holds a place for: who has forgotten one holds a connection for as long as the pool
+        is open. Only our own code can."""
+        for _ in range(_STEPS_TO_RELEASE):
+            if in_use(http) <= self.places_taken:
+                return 0
+            await asyncio.sleep(0)
+        return in_use(http) - self.places_taken
 
     def _open(self) -> aiohttp.ClientSession:
         options = self._options

@@ -1,7 +1,8 @@
 """What is built is what was meant: `make wheel`.
 
 `python -m tests.testbed.built_wheel FOLDER PYTHON`: the folder has a wheel, which is installed for that Python with
-nothing else but what it requires. The wheel has the package and nothing of the checkout; a program from the README runs with it, and so does its command line.
+nothing else but what it requires. The wheel has the package and nothing of the checkout; the README's first program
+runs with it, and so does its command line.
 """
 
 from __future__ import annotations

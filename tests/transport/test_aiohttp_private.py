@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 import fal_async.transport
-from fal_async.emulator import Emulator
+from fal_async.emulator import Emulator, Fault
 from fal_async.transport import _aiohttp_private
 from tests.structure.private_names import modules_with_foreign_private_names
 
@@ -42,6 +42,18 @@ async def test_a_connector_has_its_idle_connections_and_their_parsers(emulator: 
         assert not _aiohttp_private.has_begun_an_answer(protocol)
         protocol.data_received(b"HTTP/1.1 200 O")
         assert _aiohttp_private.has_begun_an_answer(protocol)
+
+
+async def test_a_connector_has_the_connections_in_use(emulator: Emulator) -> None:
+    emulator.faults.add(Fault.stall(0.01, on="run", where="body"))
+    headers = {"Authorization": f"Key {emulator.key}"}
+    async with aiohttp.ClientSession() as http:
+        answer = await http.post(
+            f"{emulator.hosts.run}/fal-ai/any-llm", json={"prompt": "x"}, headers=headers
+        )
+        assert _aiohttp_private.in_use(http) == 1
+        await answer.read()
+        assert _aiohttp_private.in_use(http) == 0
 
 
 def test_no_other_module_reads_a_private_attribute_of_another_object() -> None:

@@ -1,0 +1,34 @@
+"""A pool that closes tells of answers that were neither read nor closed, and of no others."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from fal_async import Session, SessionStateError
+from fal_async.emulator import Emulator, Fault
+from tests.quick import ASK, GATE, LLM, gate_at, pool_of, session_on
+
+
+async def test_a_forgotten_answer_is_told_when_the_session_closes(emulator: Emulator) -> None:
+    emulator.faults.add(Fault.stall(60, on="run", where="body"))
+    fal = Session(emulator.key, hosts=emulator.hosts)
+    await fal.open()
+    headers = {"Authorization": f"Key {emulator.key}"}
+    answer = await pool_of(fal).http().post(f"{emulator.hosts.run}/{LLM}", json=ASK, headers=headers)
+    with pytest.warns(ResourceWarning, match="1 answers were neither read nor closed"):
+        await fal.aclose()
+    answer.close()
+
+
+async def test_an_answer_that_is_still_read_is_not_forgotten(emulator: Emulator) -> None:
+    gate = gate_at(emulator)
+    async with session_on(emulator) as fal:
+        call = asyncio.create_task(fal.run(GATE, ASK))
+        while not gate.started:
+            await asyncio.sleep(0.01)
+        assert pool_of(fal).places_taken == 1
+    with pytest.raises(SessionStateError):
+        await call
+    assert pool_of(fal).places_taken == 0
