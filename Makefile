@@ -52,12 +52,12 @@ stall: $(TEST)/.made ## the suite with event loops and threads that are late: ag
 stall-short: $(TEST)/.made ## the same of the tests that wait most: a part of CI
 	$(STALLED) tests/queue tests/realtime tests/transport tests/guarantees tests/test_streaming.py $(PYTEST_ARGS)
 
-wheel: $(TEST)/.made ## build dist/, install the wheel by itself, and run the README's first program from it
+wheel: $(TEST)/.made ## build dist/, install the wheel by itself, run the README's first program from it (TAG=v1.2.3: is it that version?)
 	rm -rf dist
 	$(TEST)/$(BIN)/python -m build --outdir dist
 	$(PYTHON) -m venv --clear $(WHEEL)
 	$(WHEEL)/$(BIN)/python -m pip install --quiet --disable-pip-version-check dist/*.whl
-	$(TEST)/$(BIN)/python -m tests.testbed.built_wheel dist $(WHEEL)/$(BIN)/python
+	$(TEST)/$(BIN)/python -m tests.testbed.built_wheel dist $(WHEEL)/$(BIN)/python $(TAG)
 
 lint: $(TEST)/.made ## ruff, mypy, and pyright on the types of the public names
 	$(TEST)/$(BIN)/ruff check .

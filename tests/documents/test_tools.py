@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 HOOKS = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / ".github").rglob("*.md"))]
 
 
@@ -48,3 +49,21 @@ def test_hooks_run_the_pinned_tools_and_have_no_version_of_their_own() -> None:
         for requirement in dev
         if isinstance(requirement, str) and "==" in requirement
     }
+
+
+@pytest.mark.parametrize("workflow", [*WORKFLOWS, ROOT / ".ci" / "run"], ids=lambda path: path.name)
+def test_ci_calls_targets_that_exist(workflow: Path) -> None:
+    called = re.findall(r"^\s*(?:- run: )?make ([a-z-]+)", workflow.read_text(encoding="utf-8"), re.M)
+    assert called
+    assert set(called) - set(targets()) == set()
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+def test_a_job_of_a_workflow_runs_one_target_and_nothing_else(workflow: Path) -> None:
+    text = workflow.read_text(encoding="utf-8")
+    jobs = re.split(r"^  (?=\w+:$)", text.split("\njobs:\n", 1)[1], flags=re.M)[1:]
+    for job in jobs:
+        commands = re.findall(r"\brun: (.+)", job)
+        assert len(commands) == ("publish" not in job.partition(":")[0])
+        assert all(command.startswith("make ") for command in commands)
+    assert "\t" not in text

@@ -1,8 +1,8 @@
 """What is built is what was meant: `make wheel`.
 
-`python -m tests.testbed.built_wheel FOLDER PYTHON`: the folder has a wheel, which is installed for that Python with
-nothing else but what it requires. The wheel has the package and nothing of the checkout; the README's first program
-runs with it, and so does its command line.
+`python -m tests.testbed.built_wheel FOLDER PYTHON [TAG]`: the folder has a wheel, which is installed for that Python
+with nothing else but what it requires. The wheel has the package and nothing of the checkout; the README's first
+program runs with it, and so does its command line.
 """
 
 from __future__ import annotations
@@ -37,6 +37,11 @@ def wrong_files(shipped: Iterable[str], package: Path) -> list[str]:
     ]
 
 
+def tag_of(wheel: Path) -> str:
+    """The tag under which a wheel is released: `v` and its version."""
+    return "v" + wheel.name.split("-")[1]
+
+
 def first_program(readme: str) -> str:
     """The first Python block of a document."""
     return readme.split("```python\n", 1)[1].split("```", 1)[0]
@@ -45,7 +50,7 @@ def first_program(readme: str) -> str:
 @contextmanager
 def local_fal(python: Path, folder: Path) -> Iterator[str]:
     """The emulator of the installed package, at the URL that it prints."""
-    command = [python, "-m", PACKAGE, "emulator", "--port", "0", "--speed", "20"]
+    command: list[str | Path] = [python, "-m", PACKAGE, "emulator", "--port", "0", "--speed", "20"]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -55,8 +60,10 @@ def local_fal(python: Path, folder: Path) -> Iterator[str]:
             process.wait(_SECONDS)
 
 
-def check(dist: Path, python: Path) -> None:
+def check(dist: Path, python: Path, tag: str | None) -> None:
     (wheel,) = dist.glob("*.whl")
+    if tag is not None and tag != (version := tag_of(wheel)):
+        sys.exit(f"the tag is {tag}, and the wheel is {version}: set fal_async/version.py: __version__ first")
     with zipfile.ZipFile(wheel) as archive:
         wrong = wrong_files(archive.namelist(), ROOT / PACKAGE)
     if wrong:
@@ -101,4 +108,4 @@ def run(python: Path, folder: Path, *command: str, **environment: str) -> str:
 
 
 if __name__ == "__main__":
-    check(Path(sys.argv[1]), Path(sys.argv[2]).absolute())
+    check(Path(sys.argv[1]), Path(sys.argv[2]).absolute(), sys.argv[3] if sys.argv[3:] else None)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import fal_async
-from tests.testbed.built_wheel import ROOT, first_program, wrong_files
+from tests.testbed.built_wheel import ROOT, first_program, tag_of, wrong_files
 from tests.testbed.lowest import lowest_versions
 
 PACKAGE = Path(fal_async.__file__).parent
@@ -45,6 +45,13 @@ def test_the_first_program_is_the_whole_block() -> None:
     assert program.endswith("asyncio.run(main())\n")
 
 
+def test_a_release_is_tagged_with_its_version() -> None:
+    assert (
+        tag_of(Path(f"dist/fal_async-{fal_async.__version__}-py3-none-any.whl"))
+        == f"v{fal_async.__version__}"
+    )
+
+
 def project(**extras: list[str]) -> Any:
     return {"dependencies": ["aiohttp>=3.12"], "optional-dependencies": extras}
 
@@ -63,4 +70,4 @@ def test_a_requirement_without_a_plain_lower_bound_is_refused(requirement: str) 
 def test_every_requirement_of_the_package_has_a_lower_bound() -> None:
     with (ROOT / "pyproject.toml").open("rb") as file:
         declared = tomllib.load(file)["project"]
-    assert len(list(lowest_versions(declared))) >= 13
+    assert len(list(lowest_versions(declared))) >= 10
