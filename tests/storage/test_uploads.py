@@ -216,7 +216,7 @@ async def test_one_token_however_many_uploads_start_together(fal: Session, emula
 async def test_a_cancelled_first_upload_does_not_spoil_the_token_for_the_others(
     fal: Session, emulator: Emulator
 ) -> None:
-    emulator.faults.add(Fault.stall(30, on="cdn_token"))
+    emulator.faults.add(Fault.stall(1, on="cdn_token"))
     first = asyncio.create_task(fal.storage.upload(b"x"))
     await emulator.wait_for("cdn_token")
     second = asyncio.create_task(fal.storage.upload(b"x"))
