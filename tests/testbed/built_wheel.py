@@ -1,6 +1,6 @@
 """What is built is what was meant: `make wheel`.
 
-`python -m tests.testbed.built_wheel FOLDER PYTHON [TAG]`: the folder has a wheel, which is installed for that Python
+`python -m tests.testbed.built_wheel FOLDER PYTHON [TAG]`: the folder has a wheel, and that Python has it installed,
 with nothing else but what it requires. The wheel has the package and nothing of the checkout; the README's first
 program runs with it, and so does its command line.
 """
