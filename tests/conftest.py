@@ -16,7 +16,7 @@ from hypothesis import settings
 
 from fal_async import Session
 from fal_async.emulator import Emulator
-from tests.quick import assert_nothing_held
+from tests.quick import nothing_held
 from tests.testbed.held import Held, left_since
 
 # No test asserts a time: on a busy machine an example takes what it takes.
@@ -109,4 +109,4 @@ async def emulator(no_tasks_left: None) -> AsyncIterator[Emulator]:
 async def fal(emulator: Emulator) -> AsyncIterator[Session]:
     async with Session(emulator.key, hosts=emulator.hosts) as session:
         yield session
-    assert_nothing_held(session)
+    await nothing_held(session)

@@ -31,4 +31,3 @@ async def test_an_answer_that_is_still_read_is_not_forgotten(emulator: Emulator)
         assert pool_of(fal).places_taken == 1
     with pytest.raises(SessionStateError):
         await call
-    assert pool_of(fal).places_taken == 0
