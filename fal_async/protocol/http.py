@@ -109,8 +109,9 @@ class HttpResponse:
         except ValueError as error:
             cause = error
         kind = self.headers.get("content-type", "no content type")
+        hint = ": is the host fal's?" if kind.startswith("text/html") else ""
         raise ResponseDecodeError(
-            f"the answer ({self.status}, {kind}, {len(self.body)} bytes) is no JSON",
+            f"the answer ({self.status}, {kind}, {len(self.body)} bytes) is no JSON{hint}",
             body=None if self.is_secret else self.body,
             request_id=self.request_id,
             retryable=True,

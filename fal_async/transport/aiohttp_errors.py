@@ -175,7 +175,7 @@ def _what_broke(call: Call, error: BaseException, host: str) -> str:
     if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError):
         return f"the certificate of {host} is not trusted: pass a context with ssl= for a private one"
     if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
-        return f"no TLS connection to {host}: {type(error).__name__}"
+        return f"no TLS connection to {host}: {_tls_words(error)}"
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return f"no connection to {host}{_by_which_way(call)}: it answered {error.status}"
     if isinstance(error, aiohttp.ClientProxyConnectionError):
@@ -185,14 +185,27 @@ def _what_broke(call: Call, error: BaseException, host: str) -> str:
     if isinstance(error, Redirected):
         return f"{host} redirected the WebSocket: that is not followed"
     if isinstance(error, aiohttp.ServerDisconnectedError):
-        return f"{host} closed the connection without an answer"
+        return f"{host} closed the connection without an answer{_or_https(call)}"
     if isinstance(error, aiohttp.ClientPayloadError):
         return f"the answer of {host} broke off in its body"
     if isinstance(error, aiohttp.ClientResponseError):
-        return f"{host} did not answer in HTTP"
+        return f"{host} did not answer in HTTP{_or_https(call)}"
     if isinstance(error, RuntimeError | AssertionError):
         return f"the connection to {host} was closed meanwhile"
     return f"the connection to {host} broke: {_os_words(error)}"
+
+
+def _or_https(call: Call) -> str:
+    """A server that expects TLS answers plain HTTP with its end, or with bytes of TLS."""
+    return " (or does it expect https?)" if call.request.url.startswith(("http:", "ws:")) else ""
+
+
+def _tls_words(error: BaseException) -> str:
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    reason = cause.reason if isinstance(cause, ssl.SSLError) else None
+    if reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"):
+        return "it does not speak TLS (or does it expect http?)"
+    return str(reason or type(error).__name__).lower().replace("_", " ")
 
 
 def _os_words(error: BaseException) -> str:

@@ -1,0 +1,69 @@
+"""Servers that are not what the URL says: one readable line with the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from fal_async import FalError, Hosts, Session
+from fal_async.emulator import Emulator
+from tests.emulator.certificates import server_side
+from tests.quick import ASK, LLM, ONCE
+from tests.servers.loopback import free_port
+from tests.servers.serving import listening
+
+
+async def _talk(fal: Session) -> None:
+    async with fal.realtime.connect(LLM, use_token=False):
+        """It gets no further."""
+
+
+CALLS: Mapping[str, Callable[[Session], Awaitable[Any]]] = {
+    "run": lambda fal: fal.run(LLM, ASK),
+    "submit": lambda fal: fal.queue.submit(LLM, ASK),
+    "status": lambda fal: fal.queue.status(LLM, "r-1"),
+    "upload": lambda fal: fal.storage.upload(b"abc", file_name="a.txt"),
+    "realtime": _talk,
+}
+
+
+async def said(hosts: Hosts, call: str) -> str:
+    async with Session("a:b", hosts=hosts, retry=ONCE) as fal:
+        with pytest.raises(FalError) as caught:
+            await CALLS[call](fal)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_https_to_a_server_without_tls_is_told(emulator: Emulator, call: str) -> None:
+    hosts = Hosts.local(emulator.url.replace("http:", "https:"))
+    assert "it does not speak TLS (or does it expect http?)" in await said(hosts, call)
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_http_to_a_server_with_tls_is_told(no_tasks_left: None, call: str) -> None:
+    async with Emulator(ssl=server_side()) as emulator:
+        hosts = Hosts.local(emulator.url.replace("https:", "http:"))
+        assert "closed the connection without an answer (or does it expect https?)" in await said(hosts, call)
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_a_port_where_nobody_listens_is_told(call: str) -> None:
+    port = free_port()
+    assert f"no connection to 127.0.0.1:{port}: Connection refused" in await said(
+        Hosts.local(f"http://127.0.0.1:{port}"), call
+    )
+
+
+@pytest.mark.parametrize("call", ["submit", "status", "upload"])
+async def test_a_web_page_where_fal_should_be_is_told(call: str) -> None:
+    async def page(_: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(text="<html>Welcome</html>", content_type="text/html")
+
+    async with listening(page) as url:
+        words = await said(Hosts.local(url), call)
+    assert "text/html" in words
+    assert "is no JSON: is the host fal's?" in words
