@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fal_async.errors import SessionStateError
+from fal_async.errors import ResponseDecodeError, SessionStateError
 from fal_async.models import Result
 from fal_async.outputs.output_files import FileNames, OutputFile, files_in
 
@@ -180,3 +180,11 @@ async def test_a_result_without_a_session() -> None:
         with pytest.raises(SessionStateError, match="no session"):
             await loose.download("x")
     assert pickle.loads(pickle.dumps(bound)) == bound
+
+
+def test_an_output_that_is_nested_too_deeply_is_an_error_of_ours() -> None:
+    data: list[Any] = []
+    for _ in range(20_000):
+        data = [data]
+    with pytest.raises(ResponseDecodeError, match="nested too deeply"):
+        Result(data=data).files()

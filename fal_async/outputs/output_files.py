@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from fal_async.errors import one_line
+from fal_async.errors import ResponseDecodeError, one_line
 
 
 @attrs.frozen(kw_only=True)
@@ -74,7 +74,10 @@ def files_in(data: Any) -> list[OutputFile]:
     Objects with a `url` are files, and so are plain texts that are URLs, as their names say or their endings
     tell. A text that repeats the URL of an object is not given once more.
     """
-    found = list(_files_in(data, "$", "url", ()))
+    try:
+        found = list(_files_in(data, "$", "url", ()))
+    except RecursionError:
+        raise ResponseDecodeError("the output is nested too deeply for its files to be found") from None
     of_objects = {file.url for file, is_object in found if is_object}
     return [file for file, is_object in found if is_object or file.url not in of_objects]
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -23,6 +21,7 @@ from fal_async.errors import (
     StartTimeoutError,
     ValidationError,
 )
+from fal_async.protocol.fields import http_seconds
 from fal_async.protocol.http import (
     PAID,
     REQUEST_ID,
@@ -101,12 +100,8 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     text = headers.get("retry-after", "").strip()
     if re.fullmatch(r"\d{1,9}(\.\d+)?", text):
         return float(text)
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, moment.timestamp() - now)
+    moment = http_seconds(text)
+    return None if moment is None else max(0.0, moment - now)
 
 
 def _lenient_body(response: HttpResponse) -> Any:

@@ -22,6 +22,7 @@ EVENT_STREAM = "text/event-stream"
 DEFAULT_IDLE_TIMEOUT = 300.0
 KEPT = 1024 * 1024
 """Characters of events that are kept for an error's `received`."""
+_WORDS = ("detail", "message", "error", "msg")
 _DONE = "[DONE]"
 """Some models write this where others just end, as OpenAI's API does."""
 MARKS = frozenset({"", _DONE})
@@ -108,11 +109,13 @@ def error_detail(data: str | bytes) -> Any:
 
 def error_message(detail: Any) -> str:
     """The words of an error event: fal's body shapes (protocol 9), a model's own `error`, or plain text."""
-    for name in ("detail", "message", "error", "msg"):
-        if isinstance(detail, dict) and name in detail:
-            return error_message(detail[name])
-    if isinstance(detail, list) and detail:
-        return error_message(detail[0])
+    while not isinstance(detail, str):
+        if isinstance(detail, list) and detail:
+            detail = detail[0]
+        elif isinstance(detail, dict) and (named := [name for name in _WORDS if name in detail]):
+            detail = detail[named[0]]
+        else:
+            break
     return detail if isinstance(detail, str) and detail else "the model sent an error event"
 
 

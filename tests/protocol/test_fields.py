@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from fal_async.protocol.fields import count_in, iso_seconds, jwt_expiry, text_in
+from fal_async.protocol.fields import count_in, http_seconds, iso_seconds, jwt_expiry, text_in
 from tests.protocol.test_http import json_values
 
 
@@ -50,3 +52,21 @@ def test_any_value_is_read_or_none(value: Any) -> None:
     assert isinstance(iso_seconds(value), float | None)
     assert text_in({}, "it") is None
     assert count_in({}, "it") is None
+
+
+@given(st.text() | st.datetimes().map(lambda moment: f"{moment:%a, %d %b %Y %H:%M:%S} +2359"))
+@example("Fri, 31 Dec 9999 23:59:59 -2359")
+@example("Thu, 01 Jan 99999999999999999999 00:00:00 GMT")
+@example("1, 1 1 1 1:1:1 +99999999999")
+def test_any_text_is_an_http_date_or_none(text: str) -> None:
+    seconds = http_seconds(text)
+    assert seconds is None or math.isfinite(seconds)
+
+
+@given(
+    st.text() | st.integers() | st.none() | st.datetimes().map(lambda moment: f"{moment.isoformat()}-23:59")
+)
+@example("0001-01-01T00:00:00+23:59")
+def test_any_value_is_an_iso_time_or_none(value: object) -> None:
+    seconds = iso_seconds(value)
+    assert seconds is None or math.isfinite(seconds)

@@ -100,3 +100,11 @@ def test_the_request() -> None:
 def test_the_idle_timeout_has_a_default() -> None:
     assert check_idle_timeout(None) == 300
     assert check_idle_timeout(2) == 2
+
+
+def test_an_error_event_that_is_nested_deeply_has_words() -> None:
+    detail: Any = "at the bottom"
+    for _ in range(20_000):
+        detail = [{"detail": detail}]
+    assert error_message(detail) == "at the bottom"
+    assert error_detail("[" * 100_000) == "[" * 100_000

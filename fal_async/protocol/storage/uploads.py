@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -12,11 +11,11 @@ import attrs
 from fal_async.checks import check_kind
 from fal_async.config import Hosts
 from fal_async.errors import ResponseDecodeError, Secret
-from fal_async.protocol.fields import iso_seconds
+from fal_async.protocol.fields import http_seconds, iso_seconds
 from fal_async.protocol.http import JSON_TYPE, BodyFactory, HttpRequest, HttpResponse, Operation
 from fal_async.protocol.json_input import encode_json
 from fal_async.protocol.options import JSON_HEADERS
-from fal_async.protocol.origins import origin_of
+from fal_async.protocol.origins import origin_of, without_query
 from fal_async.protocol.storage.media import header_name
 from fal_async.protocol.storage.multipart import MultipartTarget, SentPart
 from fal_async.storage_settings import StorageSettings
@@ -238,7 +237,12 @@ def _is_fals_cdn(origin: str | None) -> bool:
 
 def at_cdn(url: str, hosts: Hosts) -> str:
     """A URL from an answer, on a host that may have the token: as it is, or its path on the session's CDN."""
-    return url if is_cdn(url, hosts) else f"{hosts.cdn}{urlsplit(url).path}"
+    if is_cdn(url, hosts):
+        return url
+    try:
+        return f"{hosts.cdn}{urlsplit(url).path}"
+    except ValueError as error:  # an IPv6 address that is none
+        raise ResponseDecodeError(f"the URL {without_query(url)} in an answer is none") from error
 
 
 # Parsing.
@@ -270,8 +274,5 @@ def text_field(document: Mapping[str, Any], name: str) -> str:
 
 def _date(headers: Mapping[str, str], now: float) -> float:
     """The server's time. Its header has whole seconds: where our clock agrees, ours is the better one."""
-    try:
-        date = parsedate_to_datetime(headers["date"]).timestamp()
-    except (KeyError, ValueError, TypeError, IndexError, OverflowError):
-        return now
-    return now if abs(now - date) < 2.0 else date + 1.0
+    date = http_seconds(headers.get("date", ""))
+    return now if date is None or abs(now - date) < 2.0 else date + 1.0

@@ -220,3 +220,9 @@ def test_every_server_error_is_worth_another_try(
     ):
         error = error_of(request, HttpResponse(status=status, headers=headers, body=b""))
         assert judge(request, error, sent=True, policy=RetryPolicy()) is verdict
+
+
+@pytest.mark.parametrize("url", ["https://[::1/a", "http://[", "//[x"])
+def test_a_url_in_an_answer_that_is_none_is_a_decode_error(url: str) -> None:
+    with pytest.raises(ResponseDecodeError, match="is none"):
+        storage.at_cdn(url, Hosts())
