@@ -98,11 +98,11 @@ class BalanceExhaustedError(PermissionDeniedError):
 
 
 class NotFoundError(ApiError):
-    """404: no such endpoint, path or request."""
+    """404: no such endpoint, path or request. No reason to submit again: an id that is mistyped gives it, too."""
 
 
 class ResultExpiredError(NotFoundError):
-    """404 for a request that existed: fal keeps results for 1 h, 6 min from 10 KB on (protocol 4.4)."""
+    """404 for a request that surely existed: fal keeps results for 1 h, 6 min from 10 KB on (protocol 4.4)."""
 
 
 class ValidationError(ApiError):

@@ -75,6 +75,11 @@ def answer_to(error: FalError) -> ErrorAnswer:
     `error` is the class's name; "FalError" for all that is not the caller's business.
     """
     status, text = next(_ANSWERS[kind] for kind in type(error).__mro__ if kind in _ANSWERS)
+    if type(error) is NotFoundError and isinstance(error.body, Mapping) and "status" in error.body:
+        status, text = (
+            404,
+            "No such request is known",
+        )  # of the queue (protocol 9.3): the caller named the request
     body: dict[str, Any] = {
         "detail": text or error.message,
         "error": type(error).__name__ if isinstance(error, _TOLD) else FalError.__name__,

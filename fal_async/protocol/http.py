@@ -177,10 +177,7 @@ def decode_body(response: HttpResponse) -> Any:
     if kind.startswith("text/"):
         return _decode_text(response)
     if not kind and response.body.lstrip(_BEFORE_JSON).startswith((b"{", b"[")):
-        try:
-            return response.json()
-        except ResponseDecodeError:
-            return response.body
+        return response.json()
     return response.body
 
 

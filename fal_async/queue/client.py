@@ -78,7 +78,8 @@ class Queue:
 
         Tolerates failing polls for `RetryPolicy.outage` seconds, with a warning after the third in a row.
         `poll_interval` in seconds fixes the pace. Leaving early cancels nothing: iterate it inside
-        `contextlib.aclosing`. Raises ResultExpiredError for an id that fal no longer knows.
+        `contextlib.aclosing`. Raises NotFoundError for an id that fal does not know, ResultExpiredError for one that
+        it knew before.
         """
         return self.handle(endpoint_id, request_id).updates(logs=logs, mode=mode, poll_interval=poll_interval)
 
@@ -87,9 +88,11 @@ class Queue:
     ) -> Result[T, str]:
         """Fetch the result of a completed request (protocol 4.4), as `output_type` if one is given.
 
-        fal keeps it for 1 hour, or 6 minutes from 10 kB on: then ResultExpiredError. A request that failed
-        raises the model's own error (ApiError and its kinds) or RequestFailedError; a cancelled one
-        RequestCancelledError; ResponseDecodeError where the output is no `output_type`.
+        fal keeps it for 1 hour, or 6 minutes from 10 kB on. Then it is a NotFoundError, as for an endpoint or an id
+        that is wrong; a ResultExpiredError only for a handle whose request is known to have been there. A request
+        that failed raises the model's own error (ApiError and its kinds) or RequestFailedError; a cancelled one
+        RequestCancelledError; ResponseDecodeError where the output is no `output_type`. An ApiError before it is
+        complete.
         """
         return await self.handle(endpoint_id, request_id).result(output_type=output_type)
 

@@ -1,0 +1,25 @@
+"""Whose fault a 404 is: the caller's, who named a request, or the application's, which named the model."""
+
+from __future__ import annotations
+
+import pytest
+
+from fal_async.errors import FalError, NotFoundError, ResultExpiredError
+from fal_async.integrations.error_answers import answer_to
+
+UNKNOWN = {"status": "NOT_FOUND"}
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (NotFoundError("unknown", status=404, body=UNKNOWN, request_id="typo"), 404),
+        (ResultExpiredError("gone", status=404, body=UNKNOWN, request_id="old"), 410),
+        (NotFoundError("no app", status=404, body={"detail": "Application 'x' not found"}), 502),
+        (NotFoundError("no app", status=404, body="not found"), 502),
+    ],
+)
+def test_a_request_that_the_caller_named_is_not_found_a_model_is_unreachable(
+    error: FalError, status: int
+) -> None:
+    assert answer_to(error).status == status
