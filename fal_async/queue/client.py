@@ -78,8 +78,8 @@ class Queue:
 
         Tolerates failing polls for `RetryPolicy.outage` seconds, with a warning after the third in a row.
         `poll_interval` in seconds fixes the pace. Leaving early cancels nothing: iterate it inside
-        `contextlib.aclosing`. Raises NotFoundError for an id that fal does not know, ResultExpiredError for one that
-        it knew before.
+        `contextlib.aclosing`. Raises NotFoundError for an id that fal does not know, ResultExpiredError for one
+        that it knew before.
         """
         return self.handle(endpoint_id, request_id).updates(logs=logs, mode=mode, poll_interval=poll_interval)
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import re
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -43,7 +44,7 @@ def head(status: int, headers: Mapping[str, str]) -> bytes:
 
 
 @asynccontextmanager
-async def raw_server(answering: Answering) -> AsyncIterator[str]:
+async def raw_server(answering: Answering, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """Its URL. Connections are kept until the client or the test ends them."""
     tasks: set[asyncio.Task[Any]] = set()
     connections = 0
@@ -65,10 +66,10 @@ async def raw_server(answering: Answering) -> AsyncIterator[str]:
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
 
-    async with await asyncio.start_server(serve, "127.0.0.1") as server:
+    async with await asyncio.start_server(serve, "127.0.0.1", ssl=tls) as server:
         host, port = server.sockets[0].getsockname()[:2]
         try:
-            yield f"http://{host}:{port}"
+            yield f"http{'' if tls is None else 's'}://{host}:{port}"
         finally:
             server.close()
             for task in tasks:

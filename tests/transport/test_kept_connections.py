@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from fal_async import FalError, Hosts, Session, TransportError
+from tests.emulator.certificates import client_side, server_side
 from tests.quick import ONCE
 from tests.servers.raw import Asked, answer, raw_server
 
@@ -109,11 +110,15 @@ async def test_what_comes_with_an_answer_is_no_answer_to_the_next_request(
     assert len(set(server.connections)) == 3
 
 
-async def test_a_quiet_connection_is_used_again() -> None:
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+async def test_a_quiet_connection_is_used_again(tls: bool) -> None:
     server = Talkative(b"", at_once=False)
-    async with raw_server(server) as url, sessions(url, True) as fal:
-        for ask in KINDS:
-            await ask(fal)
+    async with raw_server(server, server_side() if tls else None) as url:
+        context = client_side() if tls else None
+        async with Session("a:b", hosts=Hosts.local(url), retry=ONCE, ssl=context) as fal:
+            for ask in KINDS:
+                await ask(fal)
+                await _arrived()
     assert set(server.connections) == {0}
 
 
