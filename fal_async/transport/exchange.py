@@ -49,11 +49,10 @@ class Exchange:
                 response = await self._begin(call)
                 most = kept_of(response, self._settings.max_answer)
                 if response.content.is_eof():
-                    body = await response.read()
+                    body = within(most, response, await response.read())
                 else:
                     with self._pool.reading(response):
-                        body = await read_in_time(response, clock, most)
-                body = within(most, response, body)
+                        body = within(most, response, await read_in_time(response, clock, most))
         except BaseException as error:
             if response is not None:
                 response.close()  # at once, also where the caller is cancelled: it stops what runs for it

@@ -46,7 +46,7 @@ class AiohttpOpenResponse:
             raise closed.about(self._call.request.ref) from error.__cause__
 
 
-async def read_in_time(response: aiohttp.ClientResponse, clock: AttemptClock, most: int) -> bytes:
+async def read_in_time(response: aiohttp.ClientResponse, clock: AttemptClock, most: int) -> bytearray:
     """A body that comes in pieces, each of which winds up the clock.
 
     Not much more than `most` bytes of it: what a small compressed answer becomes is not known before.
@@ -59,7 +59,7 @@ async def read_in_time(response: aiohttp.ClientResponse, clock: AttemptClock, mo
             response.close()
             break
         clock.receives()
-    return bytes(body[: most + 1])
+    return body
 
 
 def kept_of(response: aiohttp.ClientResponse, max_answer: int) -> int:
@@ -67,12 +67,14 @@ def kept_of(response: aiohttp.ClientResponse, max_answer: int) -> int:
     return min(max_answer, _MAX_ERROR_BODY) if response.status >= 400 else max_answer
 
 
-def within(most: int, response: aiohttp.ClientResponse, body: bytes) -> bytes:
+def within(most: int, response: aiohttp.ClientResponse, body: bytes | bytearray) -> bytes:
     """TransportError for a body of more than `most` bytes; that of an error is cut there."""
-    if len(body) > most and response.status < 400:
-        words = f"the answer has more than {most} bytes: take it with a larger Session(max_answer=...)"
-        raise TransportError(words, retryable=False)
-    return body[:most]
+    if len(body) <= most:
+        return bytes(body)
+    if response.status >= 400:
+        return bytes(body[:most])
+    words = f"the answer has more than {most} bytes: take it with a larger Session(max_answer=...)"
+    raise TransportError(words, retryable=False)
 
 
 def lower_names(headers: Mapping[str, str]) -> dict[str, str]:
