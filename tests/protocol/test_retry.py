@@ -11,6 +11,7 @@ from fal_async.errors import FalError, ResponseDecodeError, TransportError, Tran
 from fal_async.protocol.api_errors import error_of
 from fal_async.protocol.http import PAID, HttpRequest, HttpResponse, Operation
 from fal_async.protocol.retry import (
+    Patience,
     RetryBudget,
     Verdict,
     allowed_attempts,
@@ -224,3 +225,21 @@ def test_the_budget_runs_dry_and_fills_up_again() -> None:
     for _ in range(100):
         budget.succeeded()
     assert budget.left == 25
+
+
+@given(st.lists(st.floats(0, 10), max_size=20), st.floats(-1e9, 1e9), st.floats(1, 1000))
+def test_a_clock_that_jumps_once_does_not_use_the_patience_up(
+    steps: list[float], jump: float, bound: float
+) -> None:
+    patience, now = Patience(bound, 0.0), 0.0
+    for step in steps:
+        now += step
+        patience.at(now)
+    before = patience.at(now)
+    assert patience.at(now + jump) <= before + bound / 2
+
+
+def test_a_clock_that_goes_on_is_counted_as_it_is() -> None:
+    patience = Patience(300.0, 10.0)
+    assert [patience.at(10.0 + 60 * n) for n in range(5)] == [0.0, 60.0, 120.0, 180.0, 240.0]
+    assert Patience(300.0).at(1000.0) == 0.0
