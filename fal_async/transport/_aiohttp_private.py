@@ -42,4 +42,8 @@ def in_use(session: aiohttp.ClientSession) -> int:
 
 def has_begun_an_answer(protocol: Any) -> bool:
     """Whether a part of an answer has come on an idle connection. Its parser is of no use any more after this."""
-    return protocol._parser is not None and protocol._parser.feed_eof() is not None
+    parser = protocol._parser
+    if parser is None:
+        return False
+    # The parser in pure Python keeps a line that has not ended in its `_tail`.
+    return bool(getattr(parser, "_tail", b"")) or parser.feed_eof() is not None
