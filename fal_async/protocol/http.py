@@ -17,7 +17,7 @@ REQUEST_ID = "x-fal-request-id"
 JSON_TYPE = "application/json"
 _JSON_TYPES = frozenset({JSON_TYPE, "application/x-json", "text/json", "text/x-json"})
 _CHARSET = r"(?ai)charset=\"?([\w-]+)"  # patterns are compiled on first use: few calls need one
-_BEFORE_JSON = b"\xef\xbb\xbf \t\r\n"
+BEFORE_JSON = b"\xef\xbb\xbf \t\r\n"
 _ISO_8859 = r"iso-8859-([1-9]|1[013-6])"
 _CHARSETS = frozenset(
     {"utf-8", "utf-16", "us-ascii", "ascii", "latin-1", "windows-1252", "shift_jis", "gb18030"}
@@ -176,7 +176,7 @@ def decode_body(response: HttpResponse) -> Any:
         return response.json()
     if kind.startswith("text/"):
         return _decode_text(response)
-    if not kind and response.body.lstrip(_BEFORE_JSON).startswith((b"{", b"[")):
+    if not kind and response.body.lstrip(BEFORE_JSON).startswith((b"{", b"[")):
         return response.json()
     return response.body
 

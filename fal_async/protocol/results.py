@@ -13,12 +13,13 @@ from fal_async.errors import (
     RequestCancelledError,
     RequestFailedError,
     RequestRef,
+    ResponseDecodeError,
     ResultExpiredError,
     naming,
 )
 from fal_async.models import Completed, Files, RequestLog, Result
 from fal_async.protocol.api_errors import check_from_fal, is_gateways_page
-from fal_async.protocol.http import HttpResponse, content_type, decode_body, is_json
+from fal_async.protocol.http import BEFORE_JSON, HttpResponse, content_type, decode_body, is_json
 from fal_async.protocol.queue_status import UNFINISHED, failed_status
 from fal_async.protocol.structure import structure
 
@@ -26,6 +27,7 @@ CANCELLED_STATUS = 499
 """What the result of a cancelled request answers (protocol 4.5)."""
 CANCELLED_TYPES = frozenset({"client_cancelled"})
 _URLS = frozenset({"response_url", "status_url", "cancel_url"})
+_LONGEST_STATUS = 1024 * 1024
 _OF_A_STATUS = _URLS | {
     *("status", "request_id", "gateway_request_id", "queue_position", "logs", "metrics"),
     *("error", "error_type", "detail", "message"),
@@ -95,8 +97,7 @@ def build_result(
 def check_result(response: HttpResponse, request_id: str) -> None:
     """A FalError for what is no model's answer: cut JSON, a gateway's page, a status in place of the result."""
     check_from_fal(response)
-    empty = response.status == 202 and not response.body.strip()
-    decoded = response.json() if is_json(content_type(response.headers)) and not empty else None
+    decoded = _document_of(response)
     word = _status_in_place_of_result(response, decoded, request_id)
     if word is not None:
         raise ApiError(
@@ -107,6 +108,21 @@ def check_result(response: HttpResponse, request_id: str) -> None:
             retryable=failed_status(decoded, request_id) is None,
             request_id=request_id,
         )
+
+
+def _document_of(response: HttpResponse) -> Any:
+    """What may be a status. ResponseDecodeError where a body that calls itself JSON is none."""
+    if response.status == 202 and not response.body.strip():
+        return None
+    if is_json(content_type(response.headers)):
+        return response.json()
+    # A gateway's status may come as text, or without any type.
+    if len(response.body) > _LONGEST_STATUS or not response.body.lstrip(BEFORE_JSON).startswith(b"{"):
+        return None
+    try:
+        return response.json()
+    except ResponseDecodeError:
+        return None
 
 
 def _status_in_place_of_result(response: HttpResponse, document: Any, request_id: str) -> str | None:

@@ -77,6 +77,23 @@ def test_an_output_that_has_the_keys_of_a_status_is_an_output(status: int, body:
     check_result(said(status, body), ID)
 
 
+@pytest.mark.parametrize("kind", ["", "text/plain", "text/html; charset=utf-8", "application/octet-stream"])
+def test_a_status_of_another_type_is_no_output_and_text_is(kind: str) -> None:
+    for status in (200, 202):
+        late = said(
+            status, {"status": "IN_PROGRESS", **OWN}, **{"content-type": kind, "x-fal-request-id": ID}
+        )
+        with pytest.raises(ApiError, match="in place of the result"):
+            check_result(late, ID)
+        for body in (
+            b'{"status": "IN_PROGRESS", cut',
+            b"{}{}",
+            b"some text",
+            b'{"status": "IN_PROGRESS", "x": 1}',
+        ):
+            check_result(said(status, body, **{"content-type": kind, "x-fal-request-id": ID}), ID)
+
+
 @pytest.mark.parametrize(
     ("status", "body", "late"),
     [
