@@ -70,7 +70,7 @@ class Incoming:
             return
         if len(self.head) < HEAD:
             self.head = (self.head + b"".join(piece[:HEAD] for piece in pieces))[:HEAD]
-        self._writing = asyncio.ensure_future(asyncio.to_thread(self._write_now, pieces))
+        self._writing = asyncio.ensure_future(in_thread(partial(self._write_now, pieces)))
         self.progress = attrs.evolve(self.progress, offset=self.progress.offset + size)
         await call_back(self._on_progress, self.progress.offset, self.progress.total)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -64,13 +65,15 @@ class Reader:
 
 
 @asynccontextmanager
-async def reading(pace: Callable[[], Awaitable[object]]) -> AsyncIterator[Reader]:
+async def reading(
+    pace: Callable[[], Awaitable[object]], *, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Reader]:
     """A `Reader` with little room for what it has not read yet."""
     listening = socket.socket()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, PIECE // 2)
     listening.bind(("127.0.0.1", 0))
     reader = Reader(pace)
-    reader.hosts = Hosts.local(f"http://127.0.0.1:{listening.getsockname()[1]}")
+    reader.hosts = Hosts.local(f"http{'s' if tls else ''}://127.0.0.1:{listening.getsockname()[1]}")
     connections: set[asyncio.Task[None]] = set()
 
     async def serve(*streams: Any) -> None:
@@ -79,7 +82,7 @@ async def reading(pace: Callable[[], Awaitable[object]]) -> AsyncIterator[Reader
         connections.add(task)
         await reader.serve(*streams)
 
-    server = await asyncio.start_server(serve, sock=listening, limit=PIECE // 2)
+    server = await asyncio.start_server(serve, sock=listening, limit=PIECE // 2, ssl=tls)
     try:
         yield reader
     finally:

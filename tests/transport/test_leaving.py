@@ -12,6 +12,7 @@ import pytest
 from fal_async import FalError, Retry, RetryPolicy, Session, SubmissionUncertainError, Timeouts, UploadError
 from fal_async.errors import RequestRef
 from fal_async.protocol.http import HttpRequest, Operation
+from tests.emulator.certificates import client_side, server_side
 from tests.quick import LLM, ONCE
 from tests.servers.reader import reading
 
@@ -118,3 +119,20 @@ async def test_an_upload_that_stops_half_way_is_tried_again_on_each_route(path: 
             await fal.storage.upload(path)
         assert retries
         assert server.begun == len(retries) + 2  # the two routes' first attempts
+
+
+async def test_over_tls_a_slow_body_is_no_silence_and_a_stop_is_noticed() -> None:
+    """TLS keeps more that has not left than TCP does."""
+
+    async def slowly() -> None:
+        await asyncio.sleep(2 * LIMIT / STEPS)
+
+    options: dict[str, Any] = {"retry": ONCE, "ssl": client_side()}
+    async with reading(slowly, tls=server_side()) as server:
+        async with Session("a:b", hosts=server.hosts, timeout=LIMITS, **options) as fal:
+            await fal.run(LLM, {"text": "x" * SIZE})
+        server.pace = asyncio.Event().wait
+        hasty = Timeouts(connect=60, first_byte=0.2, total=3600, run=3600)
+        async with Session("a:b", hosts=server.hosts, timeout=hasty, **options) as fal:
+            with pytest.raises(SubmissionUncertainError, match="took no more of the request"):
+                await fal.run(LLM, {"text": "x" * SIZE})
