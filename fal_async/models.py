@@ -12,7 +12,7 @@ import attrs
 
 from fal_async.errors import SessionStateError, one_line, safe_repr, short_tracebacks, shown
 from fal_async.json_values import plain
-from fal_async.outputs.output_files import FileNames, OutputFile, files_in
+from fal_async.outputs.output_files import FileNames, OutputFile, files_in, whole_file
 
 if TYPE_CHECKING:
     # Type checkers have the newer form at any version: without `output_type` data is Any.
@@ -166,8 +166,10 @@ class Result(Generic[T_co, Id_co]):
 
         A text counts where it is a URL and nothing else, and where its name says that it is a file (`url`,
         `video_url`, `frame_urls`, `images`), or it ends as media files do (`.png`). `status_url` and the like
-        lead to no file, and what people wrote (`prompt`, `caption`) stays text.
+        lead to no file, and what people wrote (`prompt`, `caption`) stays text. Bytes are one file.
         """
+        if isinstance(self.data, bytes):
+            return [whole_file(self.data, self.headers.get("content-type", ""))]
         return files_in(self.data)
 
     async def download(self, folder: str | PathLike[str], *, names: FileNames | None = None) -> list[Path]:

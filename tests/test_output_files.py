@@ -117,6 +117,20 @@ def test_files_of_a_typed_output() -> None:
     assert found == [OutputFile(url="https://x/a.png", content_type="image/png", path="$.images[0]")]
 
 
+@pytest.mark.parametrize(
+    ("content_type", "begin"),
+    [
+        ("image/png; charset=x", "data:image/png;base64,"),
+        ("", "data:application/octet-stream;base64,"),
+        ("no type, at all", "data:application/octet-stream;base64,"),
+    ],
+)
+def test_bytes_as_output_are_a_file_of_their_content_type(content_type: str, begin: str) -> None:
+    [file] = Result(data=b"\x89PNG", headers={"content-type": content_type}).files()
+    assert file.url.startswith(begin)
+    assert file.path == "$"
+
+
 class Clip(TypedDict):
     video_url: str
 

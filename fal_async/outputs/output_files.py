@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any
@@ -80,6 +81,13 @@ def files_in(data: Any) -> list[OutputFile]:
         raise ResponseDecodeError("the output is nested too deeply for its files to be found") from None
     of_objects = {file.url for file, is_object in found if is_object}
     return [file for file, is_object in found if is_object or file.url not in of_objects]
+
+
+def whole_file(data: bytes, content_type: str) -> OutputFile:
+    """An output that is a file itself, as a model that answers with a picture's bytes gives it."""
+    said = re.match(r"(?a)[\w.+-]+/[\w.+-]+", content_type)
+    kind = said[0] if said else "application/octet-stream"
+    return OutputFile(url=f"data:{kind};base64,{base64.b64encode(data).decode()}", content_type=kind)
 
 
 def _files_in(value: Any, path: str, name: str, above: tuple[int, ...]) -> Iterator[tuple[OutputFile, bool]]:

@@ -27,7 +27,7 @@ from fal_async import (
     StorageSettings,
     TransportError,
 )
-from fal_async.emulator import Emulator, Fault, JobContext
+from fal_async.emulator import Answer, Emulator, Fault, JobContext
 from tests.storage.pictures import KiB, header, some_bytes
 
 SIZE = 1500 * KiB
@@ -438,6 +438,19 @@ async def test_the_files_of_a_result(fal: Session, folder: Path) -> None:
         assert [path.name for path in paths[:2]] == ["out.png", "out-2.png"], "in the order of the output"
         again = await result.download(into)
         assert not set(again) & set(paths)
+
+
+async def test_an_output_that_is_a_file_itself_is_written(
+    fal: Session, emulator: Emulator, folder: Path
+) -> None:
+    @emulator.endpoint("me/picture")
+    async def picture(_: Any) -> Answer:
+        return Answer(200, {"Content-Type": "image/png"}, b"\x89PNG\r\n\x1a\ndata")
+
+    result = await fal.run("me/picture")
+    paths = await result.download(folder)
+    assert [path.name for path in paths] == ["file.png"]
+    assert paths[0].read_bytes() == result.data
 
 
 @pytest.mark.usefixtures("pictures")
