@@ -56,7 +56,7 @@ class Cancellable(Protocol):
     async def cancel(self) -> CancelOutcome: ...
 
 
-H = TypeVar("H", bound=Cancellable)
+H = TypeVar("H", bound=Cancellable | None)
 
 
 class OpenWaits:
@@ -197,7 +197,10 @@ async def supervise(wait: Wait, work: Callable[[], Awaitable[T]], *, timeout: fl
 
 
 async def submit_under(wait: Wait, progress: Progress, submit: Coroutine[Any, Any, H]) -> H:
-    """Run the submit so that a cancellation in its midst doesn't lose the id of a job that fal has taken."""
+    """Run the submit so that a cancellation in its midst doesn't lose the id of a job that fal has taken.
+
+    `submit` gives its handle; None where there is nothing to be cancelled.
+    """
     task = ShelteredTask(submit)
     try:
         handle = await asyncio.shield(task)
@@ -216,6 +219,8 @@ async def _late_id(wait: Wait, progress: Progress, task: ShelteredTask[H]) -> No
     elif progress.sent:
         failure = None if task.cancelled() else task.exception()
         wait.uncertain = _given_up(progress, failure)
+        if wait.uncertain is not None:
+            logger.warning("%s", wait.uncertain)
 
 
 def _given_up(progress: Progress, failure: BaseException | None) -> SubmissionUncertainError | None:
@@ -223,9 +228,7 @@ def _given_up(progress: Progress, failure: BaseException | None) -> SubmissionUn
         return failure
     if failure is not None or progress.request is None:
         return None  # refused, or surely not taken
-    uncertain = progress.may_be_taken(progress.request, "the wait for its answer was given up")
-    logger.warning("%s", uncertain)
-    return uncertain
+    return progress.may_be_taken(progress.request, "the wait for its answer was given up")
 
 
 async def _abandon(wait: Wait) -> CancelOutcome | None:

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any, Self
 
-from fal_async.queue import RequestHandle
-
-logger: logging.Logger = logging.getLogger("fal_async")
 CLIENT_GONE = 499
 """The status of an answer to a client that left: nginx's code; nobody gets to see it."""
-CLEANUP_LIMIT = 5.0
-"""Seconds in which requests that nobody waits for any more are cancelled on fal: the browser left, the server
-stops. A wait of its own has `cancellation.CANCEL_LIMIT`, which is shorter."""
 
 
 async def disconnected(receive: Callable[[], Awaitable[MutableMapping[str, Any]]]) -> None:
@@ -72,14 +65,3 @@ async def end_tasks(*tasks: asyncio.Future[Any]) -> list[Any]:
     for task in tasks:
         task.cancel()
     return await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def cancel_abandoned(handle: RequestHandle) -> None:
-    """Nobody will look at its result: one cancel on fal, within `CLEANUP_LIMIT`."""
-    cancel = asyncio.ensure_future(handle.cancel())
-    done, _ = await asyncio.wait((cancel,), timeout=CLEANUP_LIMIT)
-    if not done:
-        await end_tasks(cancel)
-    if cancel.cancelled() or cancel.exception() is not None:
-        reason = "no answer in time" if cancel.cancelled() else cancel.exception()
-        logger.warning("the abandoned request %s could not be cancelled: %s", handle.request_id, reason)

@@ -1,25 +1,30 @@
 """One request that is passed on by the proxy, and its answer.
 
 What must not be left half-way goes on where the caller leaves: a submit to its answer, so that its job can be
-cancelled, which nobody else could; and a cancel to its end.
+cancelled, which nobody else could; and a cancel to its end. Closing the session waits for both.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 
 import attrs
 
+from fal_async.cancellation import CANCEL_LIMIT, Wait, submit_under, supervise
 from fal_async.errors import FalError, SubmissionUncertainError, TransportError
 from fal_async.integrations.asgi_exchange import RawAnswer
-from fal_async.integrations.disconnect import CLEANUP_LIMIT, cancel_abandoned, end_tasks
 from fal_async.protocol.http import HttpRequest, HttpResponse
 from fal_async.protocol.proxy.headers import returned_headers
 from fal_async.protocol.proxy.rules import ProxyRoute, Refusal
 from fal_async.protocol.queue import parse_submission
+from fal_async.queue.client import open_waits
+from fal_async.queue.handle import RequestHandle
 from fal_async.session import Session
+from fal_async.sheltered import ShelteredTask, settle
 from fal_async.transport import OpenResponse
+from fal_async.transport.progress import Progress
 
 logger: logging.Logger = logging.getLogger("fal_async")
 
@@ -27,30 +32,18 @@ logger: logging.Logger = logging.getLogger("fal_async")
 class ProxiedExchange:
     def __init__(self, session: Session, route: ProxyRoute, request: HttpRequest, answer: RawAnswer) -> None:
         self._session, self._route, self._request, self._answer = session, route, request, answer
-        self._submitted: HttpResponse | None = None
+        self._waits = open_waits(session.queue)
+        self._submission: HttpResponse
 
     async def relay(self) -> None:
         """Refusal, FalError, or an OSError of the caller's connection."""
-        if self._route not in (ProxyRoute.SUBMIT, ProxyRoute.CANCEL):
+        if self._route is ProxyRoute.SUBMIT:
+            wait = Wait(endpoint_id=self._request.endpoint_id or "", among=self._waits)
+            await supervise(wait, lambda: self._submit(wait), timeout=None)
+        elif self._route is ProxyRoute.CANCEL:
+            await self._cancel()
+        else:
             await self._pass_through()
-            return
-        exchange = asyncio.ensure_future(self._pass_through())
-        try:
-            await asyncio.shield(exchange)
-        except asyncio.CancelledError:
-            delivered = self._answer.ended
-            try:
-                await asyncio.wait((exchange,), timeout=CLEANUP_LIMIT)
-            finally:  # also where the server does not wait for that, and cancels again
-                (outcome,) = await end_tasks(exchange)
-            if not delivered:
-                await self._abandon(outcome)
-            raise
-        except FalError:
-            raise
-        except OSError as error:  # some servers tell so that the caller has left (ASGI 2.4)
-            await self._abandon(error)
-            raise
 
     async def _pass_through(self) -> None:
         timeouts = self._session.settings.timeouts
@@ -58,44 +51,53 @@ class ProxiedExchange:
             timeouts = attrs.evolve(timeouts, first_byte=timeouts.run)
         async with self._session.transport.pass_through(self._request, timeouts=timeouts) as response:
             _check(response)
-            if self._route is ProxyRoute.SUBMIT:
-                await self._return_submission(response)
-                return
             await self._answer.begin(response.status, returned_headers(response.headers))
             async for chunk in response.chunks():
                 await self._answer.write(chunk)
             await self._answer.end()
 
-    async def _return_submission(self, response: OpenResponse) -> None:
-        """Whole, so that its id is known whatever becomes of the caller."""
-        try:
-            body = b"".join([chunk async for chunk in response.chunks()])
-        except TransportError as error:
-            said = f"submit: fal may have taken the request: {error.message}"
-            raise SubmissionUncertainError(said, request_id=response.request_id).about(
-                self._request.ref
-            ) from error
-        if response.status < 300:
-            self._submitted = HttpResponse(status=response.status, headers=response.headers, body=body)
-        await self._answer.begin(response.status, returned_headers(response.headers))
-        await self._answer.write(body)
+    async def _cancel(self) -> None:
+        with self._waits.cancelling():
+            task = ShelteredTask(self._pass_through())
+            try:
+                await asyncio.shield(task)
+            except asyncio.CancelledError:
+                await settle(task, CANCEL_LIMIT)
+                if not task.cancelled() and (error := task.exception()) is not None:
+                    logger.info("the caller of a proxied cancel left, and so it ended: %s", error)
+                raise
+
+    async def _submit(self, wait: Wait) -> None:
+        """Read whole before it is passed on, so that the id is known whatever becomes of the caller."""
+        # Nobody tells when it leaves: from here on it may have.
+        progress = Progress(sent=True, began_at=time.time(), request=self._request)
+        await submit_under(wait, progress, self._submitted())
+        submission = self._submission
+        await self._answer.begin(submission.status, returned_headers(submission.headers))
+        await self._answer.write(submission.body)
         await self._answer.end()
 
-    async def _abandon(self, outcome: BaseException | None) -> None:
-        """The caller left before its answer: nobody knows the id of the job that it asked for."""
-        if self._submitted is not None:
+    async def _submitted(self) -> RequestHandle | None:
+        """None where there is no job that could be cancelled: fal refused it, or said no id."""
+        request = self._request
+        async with self._session.transport.pass_through(request) as response:
+            _check(response)
             try:
-                request_id = parse_submission(self._submitted).request_id
-            except FalError as error:
-                logger.warning("a caller left, and its submit can't be cancelled: %s", error)
-                return
-            await cancel_abandoned(self._session.queue.handle(self._request.endpoint_id or "", request_id))
-        elif isinstance(outcome, SubmissionUncertainError | asyncio.CancelledError):
-            logger.warning(
-                "a caller left, and its %s for %s was not answered: fal may have taken it",
-                self._request.operation,
-                self._request.endpoint_id,
-            )
+                body = b"".join([chunk async for chunk in response.chunks()])
+            except TransportError as error:
+                words = f"submit: fal may have taken the request: {error.message}"
+                raise SubmissionUncertainError(words, request_id=response.request_id).about(
+                    request.ref
+                ) from error
+        self._submission = HttpResponse(status=response.status, headers=response.headers, body=body)
+        if response.status >= 300:
+            return None
+        try:
+            request_id = parse_submission(self._submission).request_id
+            return self._session.queue.handle(request.endpoint_id or "", request_id)
+        except FalError as error:
+            logger.warning("a proxied submit could not be cancelled if its caller left: %s", error)
+            return None
 
 
 def _check(response: OpenResponse) -> None:

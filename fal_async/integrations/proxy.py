@@ -261,12 +261,7 @@ def _proxy_request(scope: Scope, target: Target) -> ProxyRequest:
 
 
 def _session_of(scope: Scope, given: Session | None) -> Session:
-    state = scope.get("state", {})
-    session = given or state.get("fal")
+    session = given or scope.get("state", {}).get("fal")
     if session is None:
         raise SessionStateError("no session: give FalProxy one, or the application lifespan=fal_lifespan()")
-    handler, users = asyncio.current_task(), state.get("fal_users")
-    if users is not None and handler is not None:  # the lifespan waits until it has cancelled what it must
-        users.add(handler)
-        handler.add_done_callback(users.discard)
     return cast("Session", session)

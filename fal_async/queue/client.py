@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Collection
 from typing import Any, Unpack
 
-from fal_async.cancellation import Wait, submit_under, supervise
+from fal_async.cancellation import OpenWaits, Wait, submit_under, supervise
 from fal_async.errors import (
     CancelOutcome,
     short_tracebacks,
@@ -124,3 +124,8 @@ class Queue:
         """
         found = await self._operations.find_submission(error, exclude)
         return None if found is None else RequestHandle(self._operations, found)
+
+
+def open_waits(queue: Queue) -> OpenWaits:
+    """Of its session: for a submit or a cancel that is made in another way, such as the proxy's."""
+    return queue._operations.waits
