@@ -11,7 +11,7 @@ import aiohttp
 
 from fal_async.auth.credentials import KeySource
 from fal_async.config import RetryPolicy, Settings, Timeouts
-from fal_async.errors import FalError, TransportError
+from fal_async.errors import FalError, SessionStateError, TransportError
 from fal_async.protocol.api_errors import error_of
 from fal_async.protocol.http import PAID, HttpRequest, HttpResponse, Operation, handshake_request
 from fal_async.transport import Transport
@@ -173,7 +173,7 @@ class AiohttpTransport(Transport):
             response = await self._on_a_long_place(self._opened, call)
         except FalError as error:
             if self.pool.closed and isinstance(error, TransportError):
-                error = TransportError("the session was closed meanwhile", retryable=False)
+                error = _closed_meanwhile(call)
             self._retries.go_on_after(call, error)
         self.pool.budget.succeeded()
         return response
@@ -212,6 +212,13 @@ class AiohttpTransport(Transport):
         finally:
             response.close()
             self.pool.long_requests.release()
+
+
+def _closed_meanwhile(call: Call) -> FalError:
+    words = "the session was closed meanwhile"
+    if call.progress.sent and call.request.operation in PAID:
+        return TransportError(words, retryable=False)  # which is judged: fal may have taken it
+    return SessionStateError(words)
 
 
 @contextlib.asynccontextmanager
