@@ -71,11 +71,12 @@ class Source:
         self._is_over = True
 
     def read_now(self, offset: int, length: int) -> bytes:
-        with self._reading():
-            self._file.seek(self._start + offset)
-            data = checked_bytes(self._file.read(length), self.name)
-            while 0 < len(data) < length and (more := self._file.read(length - len(data))):
-                data += more
+        with self._alone():
+            with readable(self.name):
+                self._file.seek(self._start + offset)
+                data = checked_bytes(self._file.read(length), self.name)
+                while 0 < len(data) < length and (more := self._file.read(length - len(data))):
+                    data += more
             self._compare()
             return data
 
@@ -84,24 +85,25 @@ class Source:
         await self.work(self._compare_now)
 
     def _compare_now(self) -> None:
-        with self._reading():
+        with self._alone():
             self._compare()
 
     def _compare(self) -> None:
-        size = self._file.seek(0, io.SEEK_END) - self._start
+        with readable(self.name):
+            size = self._file.seek(0, io.SEEK_END) - self._start
+            version = version_of(self._file)
         if size != self.size:
             verb = "shrank" if size < self.size else "changed"
             words = f"{self.name} {verb} while it was read: it had {self.size} bytes, now it has {size}"
             raise UploadError(words, retryable=True)
-        version = version_of(self._file)
         if self._version is None:
             self._version = version
         elif version != self._version:
             raise UploadError(f"{self.name} changed while it was read: upload it again", retryable=True)
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[None]:
-        with self._lock, readable(self.name):
+    def _alone(self) -> Iterator[None]:
+        with self._lock:
             if self._is_over:
                 raise UploadError(f"{self.name}: its upload is over")
             yield
