@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import attrs
 
 from fal_async.errors import SessionStateError, one_line, safe_repr, short_tracebacks, shown
-from fal_async.json_values import plain
+from fal_async.outputs.json_values import plain
 from fal_async.outputs.output_files import FileNames, OutputFile, files_in, whole_file
 
 if TYPE_CHECKING:

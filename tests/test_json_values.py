@@ -10,17 +10,18 @@ import uuid
 from collections import OrderedDict, deque
 from decimal import Decimal
 from pathlib import PurePosixPath
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, HttpUrl
+from pydantic import BaseModel, Field, HttpUrl
 
 from fal_async import ConfigurationError, ErrorDetail, ValidationError
 from fal_async.integrations.error_answers import answer_to
-from fal_async.json_values import json_text
+from fal_async.outputs.json_values import json_text
 
 NAN = float("nan")
 
@@ -52,13 +53,15 @@ class Point:
 class Model(BaseModel):
     size: float
     url: HttpUrl
-    raw: bytes = b"\xff"
+    raw: bytes = Field(default=b"\xff", alias="bytes")
 
 
 class Struct:
     """As msgspec's."""
 
     __struct_fields__ = ("a", "b")
+    __struct_encode_fields__ = ("a", "bee")
+    __struct_config__ = SimpleNamespace(tag=None)
 
     def __init__(self) -> None:
         self.a, self.b = NAN, {b"k": 1}
@@ -112,10 +115,10 @@ VALUES: list[tuple[Any, Any]] = [
     (Point((1.0, NAN), {2}), {"at": [1.0, None], "seen": [2]}),
     (
         Model(size=NAN, url=HttpUrl("https://a.example/")),
-        {"size": None, "url": "https://a.example/", "raw": "/w=="},
+        {"size": None, "url": "https://a.example/", "bytes": "/w=="},
     ),
     (Pair(1, b""), [1, ""]),
-    (Struct(), {"a": None, "b": {"aw==": 1}}),
+    (Struct(), {"a": None, "bee": {"aw==": 1}}),
     (Color.RED, "cg=="),
     (Score.NONE, None),
     (PurePosixPath("a/b"), "a/b"),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from fal_async.auth.key_text import authorization
+from fal_async.callbacks import awaited
 from fal_async.errors import ConfigurationError, TransportError
 from fal_async.protocol.http import HttpRequest, HttpResponse
 
@@ -89,8 +89,7 @@ class AskedKey:
 
     async def _ask(self) -> object:
         try:
-            answer = self._function()
-            return await answer if inspect.isawaitable(answer) else answer
+            return await awaited(self._function())
         except ConfigurationError:
             raise
         except Exception as error:

@@ -29,7 +29,7 @@ from fal_async.errors import (
     ValidationError,
     WebhookVerificationError,
 )
-from fal_async.json_values import plain
+from fal_async.outputs.json_values import plain
 
 _ANSWERS: Mapping[type[FalError], tuple[int, str]] = {
     ValidationError: (422, ""),  # in fal's words
@@ -75,11 +75,8 @@ def answer_to(error: FalError) -> ErrorAnswer:
     `error` is the class's name; "FalError" for all that is not the caller's business.
     """
     status, text = next(_ANSWERS[kind] for kind in type(error).__mro__ if kind in _ANSWERS)
-    if type(error) is NotFoundError and isinstance(error.body, Mapping) and "status" in error.body:
-        status, text = (
-            404,
-            "No such request is known",
-        )  # of the queue (protocol 9.3): the caller named the request
+    if _is_about_a_request(error):
+        status, text = 404, "No such request is known"
     body: dict[str, Any] = {
         "detail": text or error.message,
         "error": type(error).__name__ if isinstance(error, _TOLD) else FalError.__name__,
@@ -92,3 +89,8 @@ def answer_to(error: FalError) -> ErrorAnswer:
     headers = {} if seconds is None else {"Retry-After": str(math.ceil(seconds))}
     # What was wrong with an input can be a value that JSON can't carry.
     return ErrorAnswer(status=status, body=plain(body), headers=headers)
+
+
+def _is_about_a_request(error: FalError) -> bool:
+    """The queue's own answer (protocol 9.3), to an id that the caller named."""
+    return type(error) is NotFoundError and isinstance(error.body, Mapping) and "status" in error.body

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, MutableMapping
 from functools import partial
 from typing import Any, cast
@@ -13,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from fal_async.callbacks import awaited
 from fal_async.errors import ConfigurationError
 from fal_async.integrations.disconnect import disconnected, end_tasks, finished_before
 from fal_async.integrations.sse_events import (
@@ -75,11 +75,9 @@ async def sse_response(
 
 async def _source(source: Any, resume: Callable[[str], Any] | None, seen: LastEvent | None) -> Source:
     if seen is not None and resume is not None:
-        found = resume(seen.request_id)
+        found = await awaited(resume(seen.request_id))
     else:
-        found = source() if callable(source) else source
-    if inspect.isawaitable(found):
-        found = await found
+        found = await awaited(source() if callable(source) else source)
     if not isinstance(found, RequestHandle) and not hasattr(found, "__aiter__"):
         raise ConfigurationError(
             f"source is a {type(found).__name__}: expected a RequestHandle or an async iterable"

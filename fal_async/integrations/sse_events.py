@@ -1,8 +1,8 @@
 """What a browser gets to see of a request, as server-sent events: text in the format of WHATWG HTML 9.2.
 
 Events: `update` (status, position, new log lines), `result`, `failed`; the items of a stream come as plain
-`message` events, closed by `done`. Each carries JSON (`fal_async/json_values.py`). (`error` is the name of one of
-EventSource's own.)
+`message` events, closed by `done`. Each carries JSON (`fal_async/outputs/json_values.py`). (`error` is the name of
+one of EventSource's own.)
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import attrs
 
 from fal_async.errors import FalError, RequestRef
 from fal_async.integrations.error_answers import answer_to
-from fal_async.json_values import json_text
 from fal_async.models import Completed, InProgress, Queued, QueueStatus, RequestLog, Result, UnknownStatus
+from fal_async.outputs.json_values import json_text
 from fal_async.queue import RequestHandle
 
 logger: logging.Logger = logging.getLogger("fal_async")

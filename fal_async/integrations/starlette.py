@@ -16,6 +16,7 @@ with needed_by("starlette", "Starlette"):
     from starlette.responses import JSONResponse, Response
     from starlette.routing import Route
 
+from fal_async.callbacks import call_back
 from fal_async.errors import FalError, SessionStateError, WebhookVerificationError
 from fal_async.integrations.disconnect import CLIENT_GONE, disconnected, finished_before
 from fal_async.integrations.error_answers import answer_to
@@ -61,9 +62,7 @@ def fal_lifespan(
     async def lifespan(app: Any) -> AsyncGenerator[dict[str, Any], None]:
         async with (make_session or Session)() as session:
             app.state.fal = session
-            outcome = None if on_open is None else on_open(session)
-            if inspect.isawaitable(outcome):
-                await outcome
+            await call_back(on_open, session)
             async with contextlib.nullcontext() if inner is None else inner(app) as state:
                 # A server that stops has cancelled its handlers just before: closing the session waits for their
                 # requests to be cancelled, and for nothing else of them.

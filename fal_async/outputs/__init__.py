@@ -1,1 +1,1 @@
-"""What the output of a model holds."""
+"""The output of a model: the files in it, and its values as JSON."""

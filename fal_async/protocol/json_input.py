@@ -10,9 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, time, timedelta
 from typing import Any
 
-import attrs
-
 from fal_async.errors import ConfigurationError
+from fal_async.records import fields_of, is_named, is_record
 
 
 def encode_json(value: Any, what: str = "input") -> bytes:
@@ -110,24 +109,13 @@ _TEXTS: Mapping[str, frozenset[str]] = {
 """Whose `str` is what JSON has in their place, by package."""
 
 
-def is_record(value: Any) -> bool:
-    """An attrs value, a dataclass, a msgspec Struct or a pydantic model."""
-    kind = type(value)  # of a class itself it is `type`, which is none of them
-    return (
-        attrs.has(kind)
-        or hasattr(kind, "__dataclass_fields__")
-        or hasattr(kind, "__struct_fields__")
-        or hasattr(kind, "model_dump")
-    )
-
-
 def plain_value(value: Any) -> Any:
     """What an encoder (json's, msgpack's) asks for when it meets something that it doesn't know.
 
     TypeError, with the way out, for what is not taken.
     """
     if is_record(value):
-        return _fields_of(value)
+        return fields_of(value, computed=False)
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, date | time):
@@ -136,44 +124,11 @@ def plain_value(value: Any) -> Any:
         return value.value
     if _is_text(value):
         return str(value)
-    if _is_named(value, "decimal", "Decimal"):
+    if is_named(value, "decimal", "Decimal"):
         return _number_of(value)
     if callable(getattr(value, "item", None)) and getattr(value, "shape", None) == ():
         return _scalar_of(value)
     raise TypeError(_why(value))
-
-
-def _fields_of(value: Any) -> Any:
-    """As they are, not as they are annotated: what a field holds is what the model gets, under its name in JSON."""
-    kind = type(value)
-    if attrs.has(kind):
-        return {field.name: getattr(value, field.name) for field in attrs.fields(kind) if field.init}
-    if hasattr(kind, "__dataclass_fields__"):
-        import dataclasses  # whoever made one has loaded it
-
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.init}
-    if hasattr(kind, "__struct_fields__"):
-        return _struct_fields(value)
-    # Not mode="json", in which a path is a text as any other, and a secret is stars.
-    return value.model_dump(by_alias=True, warnings=False)
-
-
-def _struct_fields(value: Any) -> dict[str, Any]:
-    kind = type(value)
-    pairs = zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True)
-    fields = {name: getattr(value, field) for name, field in pairs}
-    config = kind.__struct_config__
-    tag = {} if config.tag is None else {config.tag_field: config.tag}
-    return tag | {
-        name: field for name, field in fields.items() if not _is_named(field, "msgspec", "UnsetType")
-    }
-
-
-def _is_named(value: Any, package: str, *names: str) -> bool:
-    return any(
-        kind.__name__ in names and kind.__module__.partition(".")[0] == package
-        for kind in type(value).__mro__
-    )
 
 
 def _is_text(value: Any) -> bool:
@@ -197,14 +152,14 @@ def _number_of(decimal: Any) -> int | float:
 def _scalar_of(value: Any) -> Any:
     """Of numpy's and its kin's."""
     plain = value.item()
-    if type(plain) is type(value) or _is_named(value, "numpy", "timedelta64"):
+    if type(plain) is type(value) or is_named(value, "numpy", "timedelta64"):
         raise TypeError(_why(value))
     return plain
 
 
 def _why(value: Any) -> str:
     kind = type(value).__name__
-    if isinstance(value, bytes | bytearray | memoryview) or _is_named(value, "array", "array"):
+    if isinstance(value, bytes | bytearray | memoryview) or is_named(value, "array", "array"):
         return "bytes: upload them with File(data, ...), or encode(...) them as a data URI"
     if isinstance(value, type):
         return f"the class {value.__name__}: pass an instance"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Protocol
 
+from fal_async.callbacks import awaited
 from fal_async.errors import ConfigurationError, Secret
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.http import HttpRequest
@@ -44,8 +44,7 @@ class ProvidedToken:
         self._provider, self._app = provider, app
 
     async def get(self) -> str:
-        token: Any = self._provider(self._app)
-        token = await token if inspect.isawaitable(token) else token
+        token = await awaited(self._provider(self._app))
         if not isinstance(token, str) or not is_token(token):
             raise ConfigurationError(f"token_provider gave a {type(token).__name__}: expected a token's text")
         return Secret(token)

@@ -16,6 +16,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from fal_async.sheltered import wait_for_all
+
 T = TypeVar("T")
 _THREADS = 32
 """Of one process. A thread that hangs and was given up does not count."""
@@ -64,17 +66,11 @@ async def within_patience(work: Callable[[], object], then: Callable[[], object]
 
 async def settled(running: asyncio.Future[T]) -> T:
     """Its result; over in any case, however often this task is cancelled meanwhile."""
-    cancelled: asyncio.CancelledError | None = None
-    while not running.done():
-        try:
-            await asyncio.wait([running])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is None:
+    if not await wait_for_all((running,), None):
         return running.result()
     if not running.cancelled():
         running.exception()  # seen, or asyncio would complain that nobody did
-    raise cancelled
+    raise asyncio.CancelledError
 
 
 class _Job:

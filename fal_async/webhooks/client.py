@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fal_async.checks import check_function
 from fal_async.config import Hosts
 from fal_async.errors import (
     ConfigurationError,
@@ -50,7 +49,6 @@ class Webhooks:
             raise ConfigurationError("check_address: give the verifier that you pass a fetch_ranges instead")
         if verifier is None:
             verifier = self.make_verifier(check_address=True) if check_address else self.verifier
-        check_function("on_event", on_event, takes=("event",))
         self.receiver = WebhookReceiver(
             url, verifier, on_event=on_event, store=MemoryStore() if store is None else store
         )

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 
 from fal_async.callbacks import awaited, call_back, callers_function
+from fal_async.checks import check_function
 from fal_async.errors import ConfigurationError
 from fal_async.protocol.options import check_webhook_url
 from fal_async.protocol.webhook_events import WebhookEvent
@@ -87,8 +88,7 @@ class WebhookReceiver:
         self.url: str = check_webhook_url(url)
         self.verifier: WebhookVerifier = verifier
         self.arrivals: Arrivals = Arrivals()
-        if on_event is not None and not callable(on_event):
-            raise ConfigurationError(f"on_event is a {type(on_event).__name__}: expected a function")
+        check_function("on_event", on_event, takes=("event",))
         missing = [name for name in ("claim", "done", "release") if not callable(getattr(store, name, None))]
         if missing:
             raise ConfigurationError(f"store is a {type(store).__name__}, without {', '.join(missing)}()")

@@ -13,8 +13,9 @@ import attrs
 
 from fal_async.checks import check_str, checked
 from fal_async.errors import ConfigurationError
-from fal_async.protocol.json_input import LEAVES, is_record, plain_value
+from fal_async.protocol.json_input import LEAVES, plain_value
 from fal_async.protocol.storage.media import check_content_type
+from fal_async.records import is_record
 
 _SCALARS, _SEQUENCES = (
     (str, int, float),

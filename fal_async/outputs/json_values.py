@@ -1,14 +1,13 @@
 """Whatever a result or a stream can hold, as the JSON that a browser can read (RFC 8259).
 
-NaN and infinities are null, bytes are base64, dates ISO 8601, sets are lists, records objects; of a text with half
-a surrogate pair, that half is U+FFFD.
+NaN and infinities are null, bytes are base64, dates ISO 8601, sets are lists, records objects (under their names in
+JSON); of a text with half a surrogate pair, that half is U+FFFD.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
-import dataclasses
 import datetime
 import decimal
 import enum
@@ -16,12 +15,11 @@ import json
 import math
 import os
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-import attrs
-
 from fal_async.errors import ConfigurationError, FalError
+from fal_async.records import fields_of, is_record
 
 _BYTES = (bytes, bytearray, memoryview)
 _DATES = (datetime.date, datetime.time)  # a datetime is a date
@@ -84,15 +82,9 @@ def _of_an_object(value: Any) -> Any:
         return _text(str(value))
     if isinstance(value, type):
         raise _unfit(value)
+    if is_record(value):
+        return _plain(fields_of(value, computed=True))
     kind = type(value)
-    if attrs.has(kind):
-        return _fields(value, [field.name for field in attrs.fields(kind)])
-    if dataclasses.is_dataclass(value):
-        return _fields(value, [field.name for field in dataclasses.fields(value)])
-    if hasattr(kind, "__struct_fields__"):  # msgspec
-        return _fields(value, kind.__struct_fields__)
-    if hasattr(kind, "model_dump"):  # pydantic
-        return _plain(value.model_dump())
     if hasattr(kind, "unicode_string"):  # its URLs
         return _text(value.unicode_string())
     if hasattr(kind, "tolist"):  # numpy
@@ -100,10 +92,6 @@ def _of_an_object(value: Any) -> Any:
     if isinstance(value, Collection):
         return [_plain(item) for item in value]
     raise _unfit(value)
-
-
-def _fields(value: Any, names: Iterable[str]) -> dict[str, Any]:
-    return {name: _plain(getattr(value, name)) for name in names}
 
 
 def _key(key: Any) -> str:

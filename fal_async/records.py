@@ -1,0 +1,60 @@
+"""Records: attrs values, dataclasses, msgspec Structs and pydantic models, and their fields as JSON has them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+
+def is_record(value: Any) -> bool:
+    """An attrs value, a dataclass, a msgspec Struct or a pydantic model."""
+    kind = type(value)  # of a class itself it is `type`, which is none of them
+    return (
+        attrs.has(kind)
+        or hasattr(kind, "__dataclass_fields__")
+        or hasattr(kind, "__struct_fields__")
+        or hasattr(kind, "model_dump")
+    )
+
+
+def fields_of(value: Any, *, computed: bool) -> Any:
+    """The fields of a record under their names in JSON; their values as they are, not as they are annotated.
+
+    `computed`: those, too, that the `__init__` of an attrs class or a dataclass does not take. Of a pydantic model
+    that is no object, what is in it.
+    """
+    kind = type(value)
+    if attrs.has(kind):
+        return _taken(value, attrs.fields(kind), computed)
+    if hasattr(kind, "__dataclass_fields__"):
+        import dataclasses  # whoever made one has loaded it
+
+        return _taken(value, dataclasses.fields(value), computed)
+    if hasattr(kind, "__struct_fields__"):
+        return _of_struct(value)
+    # Not mode="json", in which a path is a text as any other, and a secret is stars.
+    return value.model_dump(by_alias=True, warnings=False)
+
+
+def is_named(value: Any, package: str, *names: str) -> bool:
+    """Whether its class, or one that this is derived from, has one of these names in a package of others."""
+    return any(
+        kind.__name__ in names and kind.__module__.partition(".")[0] == package
+        for kind in type(value).__mro__
+    )
+
+
+def _taken(value: Any, fields: Any, computed: bool) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in fields if computed or field.init}
+
+
+def _of_struct(value: Any) -> dict[str, Any]:
+    kind = type(value)
+    pairs = zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True)
+    fields = {name: getattr(value, field) for name, field in pairs}
+    config = kind.__struct_config__
+    tag = {} if config.tag is None else {config.tag_field: config.tag}
+    return tag | {
+        name: field for name, field in fields.items() if not is_named(field, "msgspec", "UnsetType")
+    }
