@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import msgspec
+import numpy
 import pydantic
 import pytest
 import yarl
@@ -188,11 +190,10 @@ def test_a_model_whose_own_code_fails_is_a_configuration_error() -> None:
     assert find_files({"a": Broken()}) == []
 
 
-# Libraries that the tests don't need, where they are there.
+# Values of numpy and msgspec.
 
 
 def test_numpys_scalars_are_numbers_and_its_arrays_are_refused() -> None:
-    numpy = pytest.importorskip("numpy")
     values = [numpy.int64(5), numpy.float32(0.5), numpy.bool_(True), numpy.array(3), numpy.str_("x")]
     assert sent({"a": values}) == {"a": [5, 0.5, True, 3, "x"]}
     assert sent({"a": numpy.datetime64("2026-01-02T03:04:05")}) == {"a": "2026-01-02T03:04:05"}
@@ -206,7 +207,6 @@ def test_numpys_scalars_are_numbers_and_its_arrays_are_refused() -> None:
 
 
 def test_a_msgspec_struct_is_sent_under_its_names_in_json() -> None:
-    msgspec = pytest.importorskip("msgspec")
     named = msgspec.defstruct(
         "Ask",
         [("num_images", int), ("image", Any, None), ("left_out", Any, msgspec.UNSET)],
