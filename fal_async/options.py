@@ -11,7 +11,7 @@ import attrs
 
 from fal_async.checks import check_flag, check_int, check_kind, checked, is_seconds
 from fal_async.config import RetryPolicy
-from fal_async.errors import ConfigurationError
+from fal_async.errors import ConfigurationError, Secret
 from fal_async.storage_settings import StorageSettings
 
 Priority = Literal["normal", "low"]
@@ -74,7 +74,7 @@ def clean_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
             raise ConfigurationError(
                 f"headers: the value of {name!r} has characters that no header can carry"
             )
-    return clean
+    return {name: Secret(value) for name, value in clean.items()}  # tokens of gateways, cookies
 
 
 def _check_header_text(_: Any, attribute: attrs.Attribute[Any], value: object) -> None:

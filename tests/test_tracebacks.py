@@ -137,6 +137,16 @@ async def test_a_time_out_and_a_shortcut_show_the_callers_lines_alone(
     assert len(shown(error).splitlines()) <= 10
 
 
+async def test_a_time_limit_around_a_call_shows_the_callers_lines_alone(
+    fal: Session, emulator: Emulator
+) -> None:
+    emulator.faults.add(Fault.stall(9, on="run"))
+    with pytest.raises(TimeoutError) as caught:
+        async with asyncio.timeout(0.1):
+            await fal.run(LLM, ASK)
+    assert modules(caught.value.__cause__) == {"tests"}
+
+
 async def test_a_callbacks_own_lines_stay(fal: Session) -> None:
     async def asks_for_what_is_not_there(_: object) -> None:
         await fal.queue.status(LLM, "no-such-request")

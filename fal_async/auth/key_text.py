@@ -12,7 +12,7 @@ NO_KEY = (
 )
 _FORM = "expected key_id:key_secret, from https://fal.ai/dashboard/keys"
 _QUOTES = "\"'`"
-_ASSIGNED = r"(?i)(export\s+|set\s+)?fal_key(_id|_secret)?\s*[=:]"
+_ASSIGNED = r"(?ai)(export\s+|set\s+)?(fal_key(_id|_secret)?\s*:|\w+\s*=)|.*:fal_key_secret\s*="
 _PLACEHOLDER = r"(?i)[<{\[$%].*|(.*[^a-z])?your([^a-z].*)?|key_id:key_secret|[x*.]+(:[x*.]+)?"
 
 

@@ -26,7 +26,8 @@ _INTERNAL = sys.stdlib_module_names | {
 def shorten(error: BaseException) -> None:
     """Leave nothing but the caller's frames, such as a callback's, in the tracebacks of an error and of its causes.
 
-    With FAL_LOG=debug, or DEBUG on the logger `fal_async`, all frames stay.
+    A cancellation, such as that of a time limit around the call, is shortened as well: frames of ours, and of those
+    below, hold what was sent. With FAL_LOG=debug, or DEBUG on the logger `fal_async`, all frames stay.
     """
     if logger.isEnabledFor(logging.DEBUG):
         return
@@ -41,6 +42,14 @@ def shorten(error: BaseException) -> None:
         # An exception that the caller was handling when he called us begins in his own frame: it is his.
         if _is_internal(found.__traceback__):
             found.__traceback__ = _callers(found.__traceback__)
+
+
+def _is_shortened(error: BaseException) -> bool:
+    if isinstance(error, FalError):
+        return True
+    from asyncio import CancelledError  # who has values and errors alone does not load it
+
+    return isinstance(error, CancelledError)
 
 
 def _is_internal(entry: TracebackType | None) -> bool:
@@ -61,13 +70,13 @@ def _callers(entry: TracebackType | None) -> TracebackType | None:
 
 
 class shortened:  # as `contextlib.suppress`
-    """A FalError that leaves the block has no frames of ours, the function's with the block included."""
+    """A FalError or a cancellation that leaves the block has no frames of ours, those around the block included."""
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
-        if isinstance(error, FalError):
+        if error is not None and _is_shortened(error):
             shorten(error)
 
 
@@ -85,8 +94,9 @@ def _short(function: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Corouti
     async def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return await function(*args, **kwargs)
-        except FalError as error:
-            shorten(error)
+        except BaseException as error:
+            if _is_shortened(error):
+                shorten(error)
             raise
 
     return call

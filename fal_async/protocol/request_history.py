@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import attrs
 
+from fal_async.checks import check_kind
 from fal_async.config import Hosts
 from fal_async.errors import ConfigurationError, RequestRef, ResponseDecodeError, SubmissionUncertainError
 from fal_async.protocol.fields import iso_seconds, text_in
@@ -48,6 +49,7 @@ class Page:
 
 def lost_submit(error: BaseException) -> LostSubmit:
     """Out of a SubmissionUncertainError, or an error that one is the cause of. ConfigurationError without it."""
+    check_kind("error", error, kind=BaseException)
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, SubmissionUncertainError):
         cause = cause.__cause__

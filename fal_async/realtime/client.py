@@ -181,4 +181,4 @@ class Realtime:
 
 
 def _handshake_headers(hint: str | None, headers: Mapping[str, str] | None) -> Mapping[str, str]:
-    return clean_headers({**({} if hint is None else {"X-Fal-Runner-Hint": hint}), **(headers or {})})
+    return clean_headers({} if hint is None else {"X-Fal-Runner-Hint": hint}) | clean_headers(headers)

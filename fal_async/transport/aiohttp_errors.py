@@ -168,6 +168,8 @@ def _by_which_way(call: Call) -> str:
 def _what_broke(call: Call, error: BaseException, host: str) -> str:
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         return "too many open files: lower max_connections= or raise the limit (`ulimit -n`)"
+    if isinstance(error, aiohttp.ClientConnectorDNSError) and call.route.proxy is not None:
+        return f"the name of the proxy {call.route.host} ({call.route.named_by}) can't be resolved"
     if isinstance(error, aiohttp.ClientConnectorDNSError | UnicodeError):
         return (
             f"the name {host} can't be resolved: is the network up, and the host right?{_by_which_way(call)}"

@@ -114,6 +114,7 @@ class Exchange:
         """`first`: why the primary host was not reached, where this is the try on the backup host."""
         request = call.request
         headers, target = self._headers.addressed(request, url, call.headers)
+        address = _address(target)
         http, call.route = self._pool.http(), self._pool.route_to(target)
         if not self._pool.is_ours:
             await leave_quiet_ones(http, request)
@@ -123,7 +124,7 @@ class Exchange:
         try:
             return await http.request(
                 request.method,
-                URL(target, encoded=True),
+                address,
                 data=body_of(call),
                 headers=headers,
                 timeout=_client_timeout(call.timeouts.connect, call.silence, self._pool.is_ours),
@@ -147,6 +148,17 @@ class Exchange:
     def _backup_of(self, url: str, call: Call, error: BaseException) -> str | None:
         usable = self._settings.hosts.backup and not call.progress.sent and unreachable(error)
         return backup_url(url) if usable else None
+
+
+def _address(url: str) -> URL:
+    """TransportError for one in an answer whose port or host can be none: aiohttp would find that out later."""
+    try:
+        address = URL(url, encoded=True)
+        if address.scheme in ("http", "https") and address.host is not None and address.port != 0:
+            return address
+    except ValueError:
+        """Told below, without the URL, which may be signed."""
+    raise TransportError("a URL of an answer has no host or port that can be reached", retryable=False)
 
 
 @functools.lru_cache(maxsize=64)

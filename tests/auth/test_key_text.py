@@ -59,6 +59,8 @@ def test_a_key_is_taken_without_the_quotes_and_the_white_space_around_it(given_k
         ('export FAL_KEY="id:s3cret"', "variable's name"),
         ("'FAL_KEY=id:s3cret'", "variable's name"),
         ("fal_key: id:s3cret", "variable's name"),
+        ("FAL_AI_KEY=id:s3cret", "variable's name"),
+        ("id:FAL_KEY_SECRET=s3cret", "variable's name"),
         ("your-key", "placeholder"),
         ("YOUR_FAL_KEY", "placeholder"),
         ("your_key_id:your_key_secret", "placeholder"),

@@ -25,6 +25,9 @@ HOOK = "https://my.app/hook?token=h00k-secret"
 REALTIME = "fal-ai/fast-lcm-diffusion"
 
 
+GATEWAY = {"X-Gateway": "g4teway-secret", "Cookie": "session=c00kie-secret"}
+
+
 def shown(error: BaseException) -> str:
     """All that error tracking prints of an error and what it was raised from, but for frames of this file."""
     texts: list[str] = []
@@ -137,7 +140,7 @@ async def test_no_secret_is_in_a_frame_of_an_error_where_nobody_listens(operatio
 
 @pytest.mark.parametrize("fault", ["reset", "silence", "401", "no JSON"])
 @pytest.mark.parametrize("operation", ["run", "status", "stream", "upload", "realtime", "websocket"])
-async def test_with_debug_logs_which_keep_all_frames_the_key_is_in_none(
+async def test_with_debug_logs_which_keep_all_frames_no_key_or_header_of_the_session_is_in_one(
     no_tasks_left: None, caplog: pytest.LogCaptureFixture, operation: str, fault: str
 ) -> None:
     caplog.set_level("DEBUG", logger="fal_async")
@@ -146,26 +149,34 @@ async def test_with_debug_logs_which_keep_all_frames_the_key_is_in_none(
             emulator.faults.add(FAULTS[fault](operation))
         except ValueError:
             pytest.skip("nothing that this fault could do")
-        async with Session(KEY, hosts=emulator.hosts, retry=ONCE, timeout=impatient(0.5)) as fal:
+        async with Session(
+            KEY, hosts=emulator.hosts, retry=ONCE, timeout=impatient(0.5), headers=GATEWAY
+        ) as fal:
             text = await fails(fal, WAYS[operation])
-    assert KEY not in text
-    assert KEY not in caplog.text
+    for secret in (KEY, *GATEWAY.values()):
+        assert secret not in text
+        assert secret not in caplog.text
 
 
-@pytest.mark.parametrize("operation", ["run", "submit", "status", "upload", "realtime", "websocket"])
-async def test_the_key_is_in_no_frame_of_a_time_out_of_the_callers_own(
+@pytest.mark.parametrize(
+    "operation",
+    ["run", "submit", "status", "upload", "part", "realtime", "realtime_token", "websocket", "file"],
+)
+async def test_no_secret_is_in_a_frame_of_a_time_out_of_the_callers_own(
     no_tasks_left: None, operation: str
 ) -> None:
     async with Emulator(speed=50, key=KEY) as emulator:
         emulator.faults.add(Fault.stall(9, on=operation, times=None))
-        async with Session(KEY, hosts=emulator.hosts) as fal:
+        async with Session(KEY, hosts=emulator.hosts, headers=GATEWAY) as fal:
             call = asyncio.ensure_future(WAYS[operation](fal))
             while not emulator.count(operation):
                 await asyncio.sleep(0)
             call.cancel()
             with pytest.raises(asyncio.CancelledError) as caught:
                 await call
-    assert KEY not in shown(caught.value)
+        secrets = {secret for request in emulator.requests for secret in secrets_of(request)}
+    text = shown(caught.value)
+    assert [secret for secret in {*secrets, KEY, HOOK, *GATEWAY.values()} if secret in text] == []
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -122,13 +122,14 @@ async def test_in_another_process_later(fal: Session, emulator: Emulator) -> Non
     ("error", "words"),
     [
         (ValueError("x"), "ValueError is no SubmissionUncertainError"),
+        (5, "error is a int"),
         (ClientTimeoutError("x", timeout=1), "nor caused by one"),
         (SubmissionUncertainError("x", operation="run"), "a run has no handle"),
         (SubmissionUncertainError("x", endpoint_id=LLM), "does not say what was submitted"),
     ],
 )
 async def test_what_there_is_nothing_to_look_for(
-    fal: Session, emulator: Emulator, error: Exception, words: str
+    fal: Session, emulator: Emulator, error: Any, words: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=words):
         await fal.queue.find_submission(error)

@@ -1019,6 +1019,7 @@ async def test_closing_while_coming_back(fal: Session, emulator: Emulator) -> No
         {"token_seconds": 0},
         {"use_token": False, "token_provider": str},
         {"headers": {"Authorization": "Key x"}},
+        {"headers": "X: y"},
         {"path": "a b"},
         {"encode": "json"},
         {"decode": 5},

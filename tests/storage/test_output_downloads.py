@@ -31,6 +31,9 @@ PNG = b"\x89PNG\r\n\x1a\n"
 NAMED = {"content-disposition": "attachment; filename=picture.png"}
 
 
+UNREADABLE: Any = [OutputFile(url=["https://x/a.png"])]  # type: ignore[arg-type]
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "to"
@@ -159,7 +162,15 @@ async def test_wrong_names_are_refused_before_anything_is_fetched(fal: Session, 
 
 async def test_what_is_no_file_of_an_output_is_refused(fal: Session, folder: Path) -> None:
     files: Any
-    for files in ("https://x/a.png", ["https://x/a.png"], [None], 5, None, {"url": "https://x/a.png"}):
+    for files in (
+        "https://x/a.png",
+        ["https://x/a.png"],
+        [None],
+        5,
+        None,
+        {"url": "https://x/a.png"},
+        UNREADABLE,
+    ):
         with pytest.raises(ConfigurationError, match="file"):
             await fal.storage.download_all(files, folder)
     assert await fal.storage.download_all(iter(()), folder) == []  # type: ignore[arg-type]

@@ -282,6 +282,29 @@ async def test_when_both_fail_the_first_cause_is_kept(fal: Session, emulator: Em
     assert [getattr(cause, "status", None) for cause in caught.value.causes] == [418, 409]
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://x:99999/",
+        "https://x:y/",
+        "https://[::1",
+        "https://\u2100.com/",
+        "//x",
+        "ftp://x/",
+        "x:0",
+        "\0",
+    ],
+)
+async def test_a_presigned_url_that_can_be_none_is_an_upload_error(
+    fal: Session, emulator: Emulator, url: str
+) -> None:
+    emulator.faults.add(Fault.answer(404, on="cdn_token", times=None))
+    answer = json.dumps({"upload_url": url, "file_url": "https://v3.fal.media/x"})
+    emulator.faults.add(Fault.answer(200, body=answer, on="initiate", times=None))
+    with pytest.raises(UploadError, match="no host or port that can be reached"):
+        await fal.storage.upload(b"data")
+
+
 async def test_a_wrong_key_is_an_authentication_error(emulator: Emulator) -> None:
     async with Session("wrong:key", hosts=emulator.hosts) as fal:
         with pytest.raises(AuthenticationError):

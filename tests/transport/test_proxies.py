@@ -89,6 +89,15 @@ async def test_an_emulator_on_this_machine_is_reached_past_the_proxy(
             await fal.run(LLM, ASK)
 
 
+async def test_the_name_of_a_proxy_that_cant_be_resolved_is_told(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://user:n0t-for-you@proxy.invalid:3128")
+    async with Session(emulator.key, hosts=ELSEWHERE, retry=ONCE) as fal:
+        with pytest.raises(TransportError, match=r"the proxy proxy\.invalid:3128 \(HTTP_PROXY\) can't be"):
+            await fal.run(LLM, ASK)
+
+
 @pytest.mark.parametrize("no_proxy", ["fal.invalid", ".invalid", "*"])
 async def test_what_no_proxy_names_goes_past_the_proxy(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch, no_proxy: str

@@ -126,6 +126,8 @@ def check_files(files: Iterable[object]) -> list[OutputFile]:
     for file in files:
         if not isinstance(file, OutputFile):
             raise ConfigurationError(f"a file is a {type(file).__name__}: expected an OutputFile(url=...)")
+        if not isinstance(file.url, str) or not isinstance(file.file_name, str | None):
+            raise ConfigurationError("an OutputFile is to be fetched whose url or file_name is no str")
         found.append(file)
     return found
 

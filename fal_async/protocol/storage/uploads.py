@@ -269,6 +269,10 @@ def text_field(document: Mapping[str, Any], name: str) -> str:
         raise ResponseDecodeError(
             f"required field missing @ $.{name} in the answer of fal's storage", paths=[f"$.{name}"]
         )
+    if any("\ud800" <= c <= "\udfff" for c in value):
+        raise ResponseDecodeError(
+            f"half a character @ $.{name} in the answer of fal's storage", paths=[f"$.{name}"]
+        )
     return value
 
 

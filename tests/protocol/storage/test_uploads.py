@@ -143,7 +143,11 @@ def test_etags_from_the_header_or_the_body() -> None:
 
 
 @pytest.mark.parametrize(
-    "document", [{}, {"access_url": 5, "uploadId": "x"}, [], None, {"access_url": "https://x"}]
+    "document",
+    [
+        *({}, {"access_url": 5, "uploadId": "x"}, [], None, {"access_url": "https://x"}),
+        {"access_url": "https://v3.fal.media/x", "uploadId": "\ud800"},
+    ],
 )
 def test_answers_without_what_is_needed(document: Any) -> None:
     with pytest.raises(ResponseDecodeError):
