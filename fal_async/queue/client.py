@@ -91,8 +91,8 @@ class Queue:
         fal keeps it for 1 hour, or 6 minutes from 10 kB on. Then it is a NotFoundError, as for an endpoint or an id
         that is wrong; a ResultExpiredError only for a handle whose request is known to have been there. A request
         that failed raises the model's own error (ApiError and its kinds) or RequestFailedError; a cancelled one
-        RequestCancelledError; ResponseDecodeError where the output is no `output_type`. An ApiError before it is
-        complete.
+        RequestCancelledError; ResponseDecodeError where the output is no `output_type`. Before it is complete, fal
+        answers with an ApiError.
         """
         return await self.handle(endpoint_id, request_id).result(output_type=output_type)
 

@@ -73,7 +73,8 @@ class Calls:
 
         Args:
             endpoint_id: such as `"fal-ai/any-llm"`; `path` is added, unless the id ends with it.
-            input: a mapping, an attrs instance or a dataclass; files in it are uploaded first.
+            input: a mapping, an attrs instance, a dataclass, a pydantic model or a msgspec Struct; files in it are
+                uploaded first.
             idle_timeout: seconds without a byte, once it has begun; default 300. Keep-alives count as bytes.
             output_type: attrs class, dataclass or TypedDict that each value is built as.
 
@@ -119,8 +120,8 @@ class Calls:
 
         Args:
             endpoint_id: such as `"fal-ai/flux/schnell"`; `path` is added to it.
-            input: a mapping, an attrs instance or a dataclass; with GET it becomes the query. Files in it are
-                uploaded first (see `storage.transform_input`).
+            input: a mapping, an attrs instance, a dataclass, a pydantic model or a msgspec Struct; with GET it
+                becomes the query. Files in it are uploaded first (see `storage.transform_input`).
             output_type: attrs class, dataclass or TypedDict that `data` is built as.
             timeout: seconds for the whole call; default none of its own (see `Timeouts.run`).
 
@@ -168,8 +169,8 @@ class Calls:
 
         Args:
             endpoint_id: such as `"fal-ai/flux/dev"`; `path` is added to it.
-            input: a mapping, an attrs instance or a dataclass. Files in it are uploaded first, within `timeout`
-                (see `storage.transform_input`).
+            input: a mapping, an attrs instance, a dataclass, a pydantic model or a msgspec Struct. Files in it are
+                uploaded first, within `timeout` (see `storage.transform_input`).
             logs: ask for log entries; they come in the updates and in `result.logs`.
             on_enqueue: called once with the request id; store it there to survive a crash.
             on_queue_update: called with each status. Both may be async; an exception in one ends the
