@@ -57,7 +57,8 @@ class FalError(Exception):
         message: what went wrong, one line, safe to show and to log.
         request_id: fal's id of the request, where it is known.
         endpoint_id: the endpoint, where it is known.
-        retryable: whether the same call may be made again, with hope and without paying twice.
+        retryable: whether the same call may be made again, with hope and without paying twice. Of `subscribe` never
+            for a request that fal has and may complete: take that one up, `fal.queue.handle(...).wait()`.
         from_caller: whether a function of yours raised it, such as a callback: then it is no answer of fal's.
     """
 

@@ -1,7 +1,7 @@
 """Whatever a result or a stream can hold, as the JSON that a browser can read (RFC 8259).
 
 NaN and infinities are null, bytes are base64, dates ISO 8601, sets are lists, records objects (under their names in
-JSON); of a text with half a surrogate pair, that half is U+FFFD.
+JSON), results what their `to_dict` gives; of a text with half a surrogate pair, that half is U+FFFD.
 """
 
 from __future__ import annotations
@@ -82,9 +82,11 @@ def _of_an_object(value: Any) -> Any:
         return _text(str(value))
     if isinstance(value, type):
         raise _unfit(value)
+    kind = type(value)
+    if callable(getattr(kind, "to_dict", None)) and not isinstance(value, BaseException):  # a Result
+        return _plain(value.to_dict())
     if is_record(value):
         return _plain(fields_of(value, computed=True))
-    kind = type(value)
     if hasattr(kind, "unicode_string"):  # its URLs
         return _text(value.unicode_string())
     if hasattr(kind, "tolist"):  # numpy

@@ -166,9 +166,9 @@ def result_error(error: ApiError, completed: Completed | None, *, existed: bool 
 
     `existed`: that fal took the request is known, so that a 404 is no wrong id.
     """
-    if error.status < 300 and completed is None:
-        # A status came in place of the result, and nobody had asked for it before.
-        completed = failed_status(error.body, error.request_id or "")
+    if error.status < 300 and (completed is None or completed.error is None):
+        # A status came in place of the result, and says more than what was known.
+        completed = failed_status(error.body, error.request_id or "") or completed
     kind = error.error_type or (completed.error_type if completed else None)
     was_cancelled = error.status == CANCELLED_STATUS and (kind is None or kind in CANCELLED_TYPES)
     if was_cancelled or (completed is not None and completed.error_type in CANCELLED_TYPES):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import attrs
 
 from fal_async.callbacks import call_back
-from fal_async.cancellation import Wait, submit_under
-from fal_async.models import Result
+from fal_async.cancellation import Wait, submit_under, supervise
+from fal_async.errors import FalError
+from fal_async.models import Completed, Result
 from fal_async.protocol.following import Following
 from fal_async.queue.handle import RequestHandle
 from fal_async.queue.operations import EnqueueCallback, QueueOperations, UpdateCallback
@@ -30,6 +32,25 @@ class Subscription:
     progress: Progress = attrs.field(factory=Progress, init=False)
     state: RequestState = attrs.field(init=False)
     """Set once it is submitted."""
+
+    async def supervised(
+        self, work: Callable[[], Awaitable[Result[Any, str]]], timeout: float | None
+    ) -> Result[Any, str]:
+        """`work`, as `supervise` does it. An error about a request that fal has is not `retryable`: it would be
+        submitted, and paid for, a second time."""
+        try:
+            return await supervise(self.wait, work, timeout=timeout)
+        except FalError as error:
+            if self._may_be_paid() and not error.from_caller:
+                error.retryable = False
+            raise
+
+    def _may_be_paid(self) -> bool:
+        """Whether fal has it, and did not say that it failed."""
+        if self.wait.handle is None:
+            return False
+        status = self.state.last_status
+        return not (isinstance(status, Completed) and status.error is not None)
 
     async def result(self) -> Result[Any, str]:
         """Submit it, and follow it to its result."""

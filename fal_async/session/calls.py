@@ -223,7 +223,7 @@ class Calls:
             from fal_async.queue.webhook_subscription import WebhookSubscription
 
             work = WebhookSubscription(asked=asked, arrivals=receiver.arrivals).result
-        return await supervise(asked.wait, work, timeout=timeout)
+        return await asked.supervised(work, timeout)
 
     async def verify_credentials(self) -> bool:
         """Whether fal knows the key: False for a wrong one. Costs nothing (protocol 1.2).

@@ -90,6 +90,16 @@ async def test_a_typed_stream_reaches_the_browser(emulator: Emulator, fal: Sessi
     assert events[-1]["event"] == "done"
 
 
+async def test_results_of_several_calls_reach_the_browser(fal: Session) -> None:
+    async def results() -> AsyncIterator[Any]:
+        yield await fal.subscribe("me/echo", {"a": 1})
+        yield [await fal.run("me/echo", {"a": 2})]
+
+    one, (two,), _ = [event["data"] for event in await Browser().follow(results())]
+    assert (one["data"], two["data"]) == ({"a": 1}, {"a": 2})
+    assert one["request_id"]
+
+
 async def test_what_has_no_json_ends_a_relay_in_order() -> None:
     async def values() -> AsyncIterator[Any]:
         yield 1

@@ -9,6 +9,7 @@ import decimal
 import enum
 import math
 import types
+import typing
 import uuid
 from collections import abc
 from pathlib import Path
@@ -274,6 +275,9 @@ def test_whatever_is_built_came_from_json_of_its_own_kind(data: Any, wanted: tup
         (int | None, 5.0, 5),
         (type(None), None, None),
         (Annotated[int, annotated_types.Gt(3)], 4, 4),
+        (Annotated[int | None, annotated_types.Gt(3)], None, None),
+        (Annotated[int | str, pydantic.Field(gt=3)], "x", "x"),
+        (tuple[()], [], ()),
     ],
     ids=lambda value: repr(value)[:40],
 )
@@ -311,6 +315,8 @@ def test_what_fits_is_built(into: Any, data: Any, made: Any) -> None:
         (Validated, {"seed": -1}, "'seed' must be > 0: -1 @ $"),
         (Sorted, {"values": [2, 1]}, "the values are not sorted @ $"),
         (Annotated[int, annotated_types.Gt(3)], 3, "expected more than 3, got 3 @ $"),
+        (Annotated[int | None, annotated_types.Gt(3)], 3, "expected more than 3, got 3 @ $"),
+        (tuple[()], [1], "expected an array of 0, got one of 1 @ $"),
         (Annotated[int, annotated_types.Interval(ge=1, le=3)], 4, "expected at most 3, got 4 @ $"),
         (Annotated[int, pydantic.Field(multiple_of=2)], 3, "expected a multiple of 2, got 3 @ $"),
         (list[Annotated[str, annotated_types.MinLen(2)]], ["a"], "a length of at least 2, got 'a' @ $[0]"),
@@ -399,6 +405,7 @@ class Same:
         (object, "expected an attrs class, a dataclass or a TypedDict"),
         (decimal.Decimal, "output_type=Decimal"),
         (complex, "output_type=complex"),
+        (typing.Union, "output_type=Union"),
         (set[list[int]], "its elements can't be hashed: take list"),
         (set[Image], "its elements can't be hashed: take list"),
         (AllHaveDefaults | Same, "nothing tells its classes apart"),

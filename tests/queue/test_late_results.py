@@ -81,6 +81,13 @@ async def test_a_gateways_word_for_failed_ends_the_call_with_its_text(mode: Any,
     assert status.error == "out of memory"
 
 
+async def test_a_result_that_is_a_gateways_word_for_failed_ends_the_call_with_its_text() -> None:
+    failed = answer({"status": "FAILED", "request_id": ID, "error": "out of memory"})
+    async with raw_fal(result=lambda _: failed) as server, session(server) as fal:
+        with pytest.raises(RequestFailedError, match="out of memory"):
+            await fal.subscribe(APP, {})
+
+
 async def test_a_gateways_word_for_cancelled_is_a_cancelled_request() -> None:
     cancelled = answer({"status": "CANCELED", "request_id": ID})
     async with raw_fal(status=lambda _: cancelled, result=lambda _: GONE) as server, session(server) as fal:

@@ -24,11 +24,19 @@ def check_constraints(value: Any, metadata: Iterable[Any]) -> None:
     for constraint in _each(metadata):
         for name, (words, holds) in _CHECKS.items():
             limit = getattr(constraint, name, None)
-            if limit is not None and not holds(value, limit):
+            if limit is not None and not _keeps(value, limit, holds):
                 raise ValueError(f"expected {words} {limit!r}, got {value!r}")
         accepts = getattr(constraint, "func", None)
         if callable(accepts) and not accepts(value):
             raise ValueError(f"{getattr(accepts, '__name__', 'its predicate')} refuses {value!r}")
+
+
+def _keeps(value: Any, limit: Any, holds: Callable[[Any, Any], Any]) -> bool:
+    """Of `Annotated[int | None, Ge(0)]` it is the numbers that have the limit: None and others have none."""
+    try:
+        return bool(holds(value, limit))
+    except TypeError:
+        return True
 
 
 def _each(metadata: Iterable[Any]) -> Iterator[Any]:

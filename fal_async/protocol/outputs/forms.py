@@ -97,7 +97,7 @@ def form_of(into: Any) -> Form:
     if wrapped(into) is not None:
         return "wrapper"
     if origin in (Union, types.UnionType):
-        return "union"
+        return "union" if get_args(into) else "none"
     if origin is Literal:
         return "choice"
     if not isinstance(origin, type):
@@ -112,7 +112,7 @@ def _form_of_class(origin: type, into: Any) -> Form:
         return "choice"
     if attrs.has(origin) or dataclasses.is_dataclass(origin) or typing.is_typeddict(origin):
         return "record"
-    if is_named_tuple(origin) or (origin is tuple and is_fixed(get_args(into))):
+    if is_named_tuple(origin) or (origin is tuple and is_fixed(into)):
         return "tuple"
     if origin in ARRAYS:
         return "array"
@@ -127,9 +127,10 @@ def is_named_tuple(into: Any) -> bool:
     return isinstance(into, type) and issubclass(into, tuple) and hasattr(into, "_field_defaults")
 
 
-def is_fixed(args: tuple[Any, ...]) -> bool:
-    """Whether these arguments of `tuple` give the type of each place. Of `tuple[()]` and `tuple` they are none."""
-    return bool(args) and args[-1] is not Ellipsis
+def is_fixed(into: Any) -> bool:
+    """Whether the type of each place of a tuple is given. `tuple[()]` has none, but `tuple` has any number."""
+    args = get_args(into)
+    return args[-1] is not Ellipsis if args else get_origin(into) is tuple and into is not typing.Tuple  # noqa: UP006
 
 
 def tuple_places(into: Any) -> dict[str, Any]:

@@ -1,0 +1,68 @@
+"""`error.retryable` of `subscribe`: a second call is a second request, so never once fal has the first one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fal_async import FalError, Hosts, Session
+from tests.quick import quick
+from tests.servers.raw import answer
+from tests.servers.raw_fal import ID, raw_fal
+
+APP = "me/app"
+PASSING = {
+    "busy": answer({"detail": "busy"}, 503, x_fal_request_id=ID),
+    "too many": answer({"detail": "too many"}, 429, x_fal_request_id=ID),
+    "said to be": answer({"detail": "x"}, 500, x_fal_request_id=ID, x_fal_needs_retry="1"),
+    "no JSON": answer(b"{", x_fal_request_id=ID),
+}
+
+
+def session(url: str) -> Session:
+    return Session("a:b", hosts=Hosts.local(url), retry=quick(max_attempts=2, outage=0.1, result_total=0.1))
+
+
+@pytest.mark.parametrize("mode", ["polling", "streaming"])
+@pytest.mark.parametrize("kind", ["status", "result"])
+@pytest.mark.parametrize("said", PASSING.values(), ids=PASSING)
+async def test_a_request_that_may_be_paid_is_taken_up_again_by_its_handle_alone(
+    kind: str, said: bytes, mode: Any
+) -> None:
+    async with raw_fal(**{kind: lambda _: said}) as server, session(server.url) as fal:
+        with pytest.raises(FalError) as subscribed:
+            await fal.subscribe(APP, {}, mode=mode)
+        with pytest.raises(FalError) as waited:
+            await fal.queue.handle(APP, ID).wait(mode=mode)
+    assert type(subscribed.value) is type(waited.value)
+    assert (subscribed.value.request_id, subscribed.value.retryable) == (ID, False)
+    assert waited.value.retryable
+
+
+async def test_a_submit_that_was_refused_may_be_made_again() -> None:
+    async with raw_fal(submit=lambda _: PASSING["busy"]) as server, session(server.url) as fal:
+        with pytest.raises(FalError) as caught:
+            await fal.subscribe(APP, {})
+    assert caught.value.retryable
+
+
+async def test_of_a_request_that_failed_the_models_word_holds() -> None:
+    failed = answer({"status": "COMPLETED", "request_id": ID, "error": "no GPU"}, x_fal_request_id=ID)
+    async with (
+        raw_fal(status=lambda _: failed, result=lambda _: PASSING["said to be"]) as server,
+        session(server.url) as fal,
+    ):
+        with pytest.raises(FalError) as caught:
+            await fal.subscribe(APP, {})
+    assert caught.value.retryable
+
+
+async def test_an_error_of_the_callers_own_stays_as_it_is() -> None:
+    def refuse(_: object) -> None:
+        raise FalError("mine", retryable=True)
+
+    async with raw_fal() as server, session(server.url) as fal:
+        with pytest.raises(FalError, match="mine") as caught:
+            await fal.subscribe(APP, {}, on_queue_update=refuse)
+    assert caught.value.retryable
