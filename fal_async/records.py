@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -34,7 +35,31 @@ def fields_of(value: Any, *, computed: bool) -> Any:
     if hasattr(kind, "__struct_fields__"):
         return _of_struct(value)
     # Not mode="json", in which a path is a text as any other, and a secret is stars.
-    return value.model_dump(by_alias=True, warnings=False)
+    return _with_iterables(value.model_dump(by_alias=True, warnings=False), value)
+
+
+def _with_iterables(dumped: Any, value: Any) -> Any:
+    """What pydantic made of `value`, with what it made an iterator of put back: file objects among it."""
+    if is_named(dumped, "pydantic_core", "SerializationIterator"):
+        return value
+    if isinstance(dumped, dict):
+        inner = _inner_of(value)
+        return {
+            name: _with_iterables(item, inner[name]) if name in inner else item
+            for name, item in dumped.items()
+        }
+    if isinstance(dumped, list | tuple) and isinstance(value, list | tuple) and len(dumped) == len(value):
+        return [_with_iterables(item, before) for item, before in zip(dumped, value, strict=True)]
+    return dumped
+
+
+def _inner_of(value: Any) -> Mapping[Any, Any]:
+    if isinstance(value, Mapping):
+        return value
+    known = getattr(type(value), "model_fields", {})
+    named = {field.serialization_alias or field.alias or name: name for name, field in known.items()}
+    inner = {name: getattr(value, field, None) for name, field in named.items()}
+    return {**getattr(value, "__dict__", {}), **(getattr(value, "__pydantic_extra__", None) or {}), **inner}
 
 
 def is_named(value: Any, package: str, *names: str) -> bool:

@@ -18,6 +18,7 @@ from fal_async.models import Result
 from fal_async.outputs.output_files import FileNames, OutputFile, files_in
 
 URL = "https://v3.fal.media/files/a/b"
+ELSEWHERE = "https://example.com/files/a/b"
 IMAGE = {
     "url": "https://v3.fal.media/files/a/cat.png",
     "content_type": "image/png",
@@ -67,6 +68,10 @@ def test_files_of_every_shape_of_output() -> None:
         ({"image": {"url": URL, "preview_url": f"{URL}2"}}, ["$.image", "$.image.preview_url"]),
         ({"image_url": {"url": URL}}, ["$.image_url"]),
         ({"video_url": URL, "video": {"url": URL}}, ["$.video"]),
+        (
+            {"output": URL, "views": {"front": f"{URL}/f"}, "subtitles": f"{URL}.srt"},
+            ["$.output", "$.views.front", "$.subtitles"],
+        ),
     ],
 )
 def test_a_plain_text_that_is_the_url_of_a_file_is_one(data: Any, places: list[str]) -> None:
@@ -84,7 +89,8 @@ def test_a_plain_text_that_is_the_url_of_a_file_is_one(data: Any, places: list[s
         },
         {"image_url": f"see {URL}.png", "video_url": f"{URL}.mp4 and more", "images": [f"\n{URL}.png"]},
         {"status_url": URL, "response_url": URL, "cancel_url": URL, "webhookUrl": URL, "docs_url": URL},
-        {"output": URL, "source": URL, "links": [URL], "model": f"{URL}.html"},
+        {"output": ELSEWHERE, "source": ELSEWHERE, "links": [ELSEWHERE], "model": f"{ELSEWHERE}.html"},
+        {"output": "https://fal.media.example/files/a", "x": "http://evilfal.media/files/a"},
         {
             "image_url": "",
             "video_url": None,

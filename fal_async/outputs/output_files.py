@@ -42,6 +42,7 @@ _WHOLE_URL = r"(?ai)https?://[^\s/?#][^\s]{0,8000}|data:[\w/+.-]*[;,]\S*"
 _OF_MEDIA = (
     r"(?i)https?://[^?#]*\.(?:png|jpe?g|webp|gif|bmp|tiff?|avif|heic|svg|exr|mp4|m4v|mov|webm|mkv|avi|mp3|wav|ogg"
     r"|opus|flac|m4a|aac|glb|gltf|obj|stl|ply|fbx|usdz|zip|safetensors)(?:[?#].*)?|data:.*"
+    r"|https://(?:[\w-]+\.)*fal\.media/.+"  # fal's CDN has nothing but files
 )
 _WORD = r"[A-Z]*[a-z]+|[A-Z]+"
 _MEDIA = frozenset(

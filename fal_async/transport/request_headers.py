@@ -73,12 +73,19 @@ class RequestHeaders:
         return {**_OWN, **request.headers}
 
     def _without_key(self, request: HttpRequest) -> dict[str, str]:
-        """Gateway tokens and cookies among the session's headers belong to the hosts that are configured."""
+        """Gateway tokens and cookies among the session's headers belong to the hosts that are configured, or to the
+        proxy that holds the key."""
         if not self._settings.headers:
             return {**_OWN, **request.headers}
-        if self._is_proxied(request) or is_configured(request.url, self._settings.hosts):
+        if self._is_at_home(request):
             return merged_headers(self._headers, request.headers)
         return {**_OWN, **request.headers}
+
+    def _is_at_home(self, request: HttpRequest) -> bool:
+        proxy = self._settings.proxy_url
+        if proxy is None:
+            return is_configured(request.url, self._settings.hosts)
+        return request.auth or origin_of(request.url) == origin_of(proxy)
 
     def _is_proxied(self, request: HttpRequest) -> bool:
         """Whether it goes to the proxy that holds the key."""

@@ -115,3 +115,13 @@ async def test_the_proxy_that_holds_the_key_gets_the_headers_of_the_session(emul
     async with stranger() as proxy, Session(proxy_url=proxy.url, headers=GATEWAY) as fal:
         await fal.run(LLM, ASK)
         assert proxy.was_sent() == {"x-gateway-secret", "cookie"}
+
+
+async def test_beside_that_proxy_nobody_gets_them(emulator: Emulator, tmp_path: Path) -> None:
+    async with stranger() as proxy, stranger() as cdn:
+        hosts = attrs.evolve(emulator.hosts, cdn=cdn.url)
+        async with Session(proxy_url=proxy.url, hosts=hosts, headers=GATEWAY, retry=ONCE) as fal:
+            await fal.storage.download(f"{cdn.url}/x.png", tmp_path / "x.png")
+            await fal.storage.download(f"{proxy.url}/x.png", tmp_path / "y.png")
+        assert cdn.was_sent() == set()
+        assert proxy.was_sent() == {"x-gateway-secret", "cookie"}

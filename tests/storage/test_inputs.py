@@ -273,6 +273,28 @@ async def _called(fal: Session, call: str, value: Any) -> None:
         await getattr(fal, call)("me/echo", value)
 
 
+async def test_file_objects_in_a_pydantic_model_are_sent_too(fal: Session, emulator: Emulator) -> None:
+    class Inner(pydantic.BaseModel):
+        file: Any = pydantic.Field(serialization_alias="aFile")
+
+    class Ask(pydantic.BaseModel):
+        model_config = pydantic.ConfigDict(arbitrary_types_allowed=True, extra="allow")
+        inner: Inner
+        several: list[Any]
+        named: dict[str, io.BytesIO]
+
+    def film(data: bytes) -> io.BytesIO:
+        return io.BytesIO(data)
+
+    ask = Ask(
+        inner=Inner(file=film(b"1")), several=[film(b"2"), 5], named={"a": film(b"3")}, other=film(b"4")
+    )  # type: ignore[call-arg]
+    data = (await fal.run("me/echo", ask)).data
+    urls = data["inner"]["aFile"], data["several"][0], data["named"]["a"], data["other"]
+    assert [stored(emulator, url) for url in urls] == [b"1", b"2", b"3", b"4"]
+    assert data["several"][1] == 5
+
+
 async def test_a_pydantic_model_with_files_is_sent_with_their_urls(
     fal: Session, emulator: Emulator, tmp_path: Path
 ) -> None:

@@ -82,7 +82,7 @@ def _ending_of(arrived: Arrived) -> str:
 
 
 def check_is_no_page(arrived: Arrived, name: str | None = None) -> None:
-    """DownloadError where a page of HTML (an error, a login), or JSON, arrived in place of a file of another type.
+    """DownloadError where a page of HTML (an error, a login), JSON or XML arrived for a file of another type.
 
     That type is known by the output, or by an ending: of `name`, of the output's name, of the URL.
     """
@@ -106,8 +106,11 @@ def _words_in_place_of(expected: str, arrived: Arrived) -> str | None:
     says = plain_type(arrived.headers.get("content-type", ""))
     if says in _PAGES or begins.startswith((b"<!doctype html", b"<html")):
         return "a page of HTML"
-    of_media = expected.startswith(("image/", "video/", "audio/"))
-    return "JSON" if of_media and says.endswith("json") and begins.startswith((b"{", b"[")) else None
+    if not expected.startswith(("image/", "video/", "audio/")) or expected.endswith("xml"):
+        return None
+    if says.endswith("xml") and begins.startswith((b"<?xml", b"<error")):
+        return "XML"  # as the errors of buckets are
+    return "JSON" if says.endswith("json") and begins.startswith((b"{", b"[")) else None
 
 
 def plain_type(content_type: str) -> str:

@@ -163,12 +163,13 @@ HTML = {"content-type": "text/html; charset=utf-8"}
         ("https://x/a", HTML, PAGE, None, "cat.png"),
         (URL, {"content-type": "application/problem+json"}, b'{"detail": "gone"}', None, None),
         ("https://x/a.zip", {"content-type": "Application/XHTML+xml"}, b"<?xml", None, None),
+        (URL, {"content-type": "application/xml"}, b"<?xml version='1.0'?><Error>", None, None),
     ],
 )
 def test_a_page_in_place_of_another_file_is_refused(
     url: str, headers: dict[str, str], head: bytes, declared: str | None, name: str | None
 ) -> None:
-    with pytest.raises(DownloadError, match=r"sent (a page of HTML|JSON) in place of [a-z]+/"):
+    with pytest.raises(DownloadError, match=r"sent (a page of HTML|JSON|XML) in place of [a-z]+/"):
         check_is_no_page(arrived(url, headers, head, content_type=declared), name)
 
 
@@ -176,6 +177,7 @@ def test_a_page_in_place_of_another_file_is_refused(
     ("url", "headers", "head", "declared"),
     [
         ("https://x/a.html", HTML, PAGE, None),
+        ("https://x/a.svg", {"content-type": "application/xml"}, b"<?xml version='1.0'?><svg>", None),
         ("https://x/a", HTML, PAGE, None),
         ("https://x/a.txt", HTML, PAGE, None),
         ("https://x/a", HTML, PAGE, "text/html"),
