@@ -25,8 +25,15 @@ class Asked:
     connection: int
     writer: asyncio.StreamWriter
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """Names in lower case."""
+        pairs = (line.partition(":") for line in self.head.rstrip().split("\r\n")[1:])
+        return {name.lower(): value.strip() for name, _, value in pairs}
+
 
 Answering = Callable[[Asked], bytes | Awaitable[bytes]]
+"""A ConnectionError hangs up."""
 
 
 def answer(body: bytes | Any, status: int = 200, /, **headers: str) -> bytes:
