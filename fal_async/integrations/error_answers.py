@@ -30,6 +30,7 @@ from fal_async.errors import (
     WebhookVerificationError,
 )
 from fal_async.outputs.json_values import plain
+from fal_async.protocol.results import is_unknown_request
 
 _ANSWERS: Mapping[type[FalError], tuple[int, str]] = {
     ValidationError: (422, ""),  # in fal's words
@@ -75,7 +76,7 @@ def answer_to(error: FalError) -> ErrorAnswer:
     `error` is the class's name; "FalError" for all that is not the caller's business.
     """
     status, text = next(_ANSWERS[kind] for kind in type(error).__mro__ if kind in _ANSWERS)
-    if _is_about_a_request(error):
+    if type(error) is NotFoundError and is_unknown_request(error.body):  # the caller named it
         status, text = 404, "No such request is known"
     body: dict[str, Any] = {
         "detail": text or error.message,
@@ -89,8 +90,3 @@ def answer_to(error: FalError) -> ErrorAnswer:
     headers = {} if seconds is None else {"Retry-After": str(math.ceil(seconds))}
     # What was wrong with an input can be a value that JSON can't carry.
     return ErrorAnswer(status=status, body=plain(body), headers=headers)
-
-
-def _is_about_a_request(error: FalError) -> bool:
-    """The queue's own answer (protocol 9.3), to an id that the caller named."""
-    return type(error) is NotFoundError and isinstance(error.body, Mapping) and "status" in error.body

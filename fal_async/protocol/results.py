@@ -194,13 +194,13 @@ def result_error(error: ApiError, completed: Completed | None, *, existed: bool 
 def _is_gone(error: NotFoundError, completed: Completed | None) -> bool:
     # A 404 with other words is the app's own, if the request failed (protocol 9.3: unknown path).
     if completed is None or completed.error is not None or completed.error_type is not None:
-        return _is_not_found(error.body)
+        return is_unknown_request(error.body)
     return not is_gateways_page(error.status, error.headers)
 
 
 def vanished(error: NotFoundError, *, existed: bool) -> NotFoundError:
     """A request that the queue does not know: no longer, or not under this endpoint and id."""
-    return _unknown(error, existed=existed) if _is_not_found(error.body) else error
+    return _unknown(error, existed=existed) if is_unknown_request(error.body) else error
 
 
 def _unknown(error: NotFoundError, *, existed: bool) -> NotFoundError:
@@ -221,7 +221,8 @@ def _unknown(error: NotFoundError, *, existed: bool) -> NotFoundError:
     )
 
 
-def _is_not_found(body: Any) -> bool:
+def is_unknown_request(body: Any) -> bool:
+    """Whether this is the queue's own answer about a request that it does not know (protocol 9.3)."""
     return isinstance(body, dict) and body.get("status") == "NOT_FOUND"
 
 
@@ -229,4 +230,4 @@ def _says_something(error: ApiError) -> bool:
     """Whether the body is the model's own word on what went wrong."""
     if error.status < 300:  # a status in place of the result
         return False
-    return isinstance(error.body, dict) and not _is_not_found(error.body) and bool(error.body)
+    return isinstance(error.body, dict) and not is_unknown_request(error.body) and bool(error.body)

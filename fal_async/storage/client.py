@@ -262,7 +262,7 @@ def _key_of(file: Any) -> Any:
     if isinstance(file, str | os.PathLike):
         return ("path", _real_path(os.fsdecode(file)))
     if isinstance(file, bytes | bytearray | memoryview):
-        return ("bytes", hashlib.sha256(file).digest())
+        return ("bytes", hashlib.sha256(file if memoryview(file).c_contiguous else bytes(file)).digest())
     return ("object", id(file))
 
 

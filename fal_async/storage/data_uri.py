@@ -13,6 +13,7 @@ from typing import Any
 from fal_async.errors import ConfigurationError, UploadError
 from fal_async.protocol.storage.input_files import is_image
 from fal_async.protocol.storage.media import HEAD, check_content_type, data_uri, guess_content_type
+from fal_async.storage.local_paths import why
 from fal_async.storage.pictures import image_bytes, image_format
 
 
@@ -31,13 +32,14 @@ def encode(data: bytes | str, content_type: str | None = None) -> str:
 def encode_file(path: str | os.PathLike[str], content_type: str | None = None) -> str:
     """The file at `path` as a `data:` URI, by default of the type that its content or its name has.
 
-    UploadError where it can't be read.
+    UploadError where it can't be read; ConfigurationError for a path or a content type that is none.
     """
+    if not isinstance(path, str | bytes | os.PathLike):
+        raise ConfigurationError(f"path is a {type(path).__name__}: expected a path")
     try:
         data = Path(os.fsdecode(path)).read_bytes()
     except (OSError, ValueError) as error:
-        words = getattr(error, "strerror", None) or str(error)
-        raise UploadError(f"{os.fsdecode(path)!r} can't be read: {words}") from error
+        raise UploadError(f"{os.fsdecode(path)!r} can't be read: {why(error)}") from error
     kind = check_content_type(content_type) or guess_content_type(os.fsdecode(path), data[:HEAD])
     return data_uri(data, kind)
 

@@ -12,7 +12,7 @@ import attrs
 
 from fal_async.errors import ConfigurationError, DownloadError
 from fal_async.protocol.storage.media import has_ending
-from fal_async.storage.local_paths import kind_of_node, local_path, shown
+from fal_async.storage.local_paths import kind_of_node, local_path, shown, why
 from fal_async.storage.threads import in_thread
 
 T = TypeVar("T")
@@ -76,4 +76,4 @@ async def _on_disk(work: Callable[[], T]) -> T:
     try:
         return await in_thread(work)
     except OSError as error:
-        raise DownloadError(f"{shown(error.filename)} can't be made: {error.strerror or error}") from error
+        raise DownloadError(f"{shown(error.filename)} can't be made: {why(error)}") from error

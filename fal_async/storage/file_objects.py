@@ -16,6 +16,7 @@ from pathlib import PurePath
 from typing import Any, TypeVar
 
 from fal_async.errors import ConfigurationError, FalError, UploadError
+from fal_async.storage.local_paths import why
 from fal_async.storage.threads import abandonable, within_patience
 
 T = TypeVar("T")
@@ -99,8 +100,7 @@ def readable(name: str) -> Iterator[None]:
         error.from_caller = True  # not fal's answer, whatever it looks like
         raise
     except Exception as error:
-        words = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise UploadError(f"{name} can't be read: {words}") from error
+        raise UploadError(f"{name} can't be read: {why(error)}") from error
 
 
 def checked_bytes(data: Any, name: str) -> bytes:

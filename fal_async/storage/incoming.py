@@ -20,7 +20,7 @@ from fal_async.errors import DownloadError
 from fal_async.protocol.storage.downloads import Progress
 from fal_async.protocol.storage.media import HEAD, numbered
 from fal_async.storage.destination import check_replaceable
-from fal_async.storage.local_paths import shown
+from fal_async.storage.local_paths import shown, why
 from fal_async.storage.sources import write_fully
 from fal_async.storage.threads import in_thread, settled
 
@@ -119,9 +119,7 @@ class Incoming:
         try:
             return await work
         except OSError as error:
-            raise DownloadError(
-                f"can't write to {shown(self._path.parent)}: {error.strerror or error}"
-            ) from error
+            raise DownloadError(f"can't write to {shown(self._path.parent)}: {why(error)}") from error
 
 
 def _replace(path: Path, kept: Path) -> None:

@@ -61,3 +61,8 @@ def shown(path: object) -> str:
     """For messages: in quotes, the middle of a long one left out."""
     text = str(path)
     return repr(text if len(text) <= 90 else f"{text[:40]}...{text[-40:]}")
+
+
+def why(error: BaseException) -> str:
+    """What the system, or whoever raised it, says of a file that can't be read or written."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -18,6 +18,7 @@ from typing import IO, Protocol, TypeVar
 
 from fal_async.errors import ConfigurationError, UploadError
 from fal_async.protocol.storage.multipart import SentPart, UploadRecord, UploadState, parse_record, part_line
+from fal_async.storage.local_paths import local_path, why
 from fal_async.storage.threads import in_thread
 
 T = TypeVar("T")
@@ -42,7 +43,7 @@ def resume_store_of(resume: object) -> ResumeStore | None:
     if isinstance(resume, UploadState):
         return _InState(resume)
     if isinstance(resume, str | os.PathLike):
-        return _InFile(Path(resume))
+        return _InFile(local_path("resume", resume))
     raise ConfigurationError(f"resume is a {type(resume).__name__}: expected a path or an UploadState")
 
 
@@ -136,8 +137,7 @@ class _InFile:
         try:
             return await in_thread(work)
         except (OSError, ValueError) as error:
-            words = getattr(error, "strerror", None) or str(error)
-            raise UploadError(f"the resume record {str(self._path)!r}: {words}") from error
+            raise UploadError(f"the resume record {str(self._path)!r}: {why(error)}") from error
 
 
 def _check_kind(status: os.stat_result) -> None:

@@ -28,6 +28,7 @@ from fal_async.storage.file_objects import (
     version_of,
     whole_of,
 )
+from fal_async.storage.local_paths import why
 from fal_async.storage.pictures import format_of, image_bytes
 from fal_async.storage.threads import abandonable, in_thread, within_patience
 
@@ -234,7 +235,7 @@ async def _spooled(
         try:
             source.size += await in_thread(partial(write_fully, copy, data))
         except OSError as error:
-            raise UploadError(f"no room for a temporary copy of {name}: {error.strerror}") from error
+            raise UploadError(f"no room for a temporary copy of {name}: {why(error)}") from error
     return source
 
 
@@ -242,7 +243,7 @@ async def _temporary_file(name: str) -> Any:
     try:
         return await abandonable(partial(tempfile.TemporaryFile, buffering=0), discard=io.FileIO.close)
     except OSError as error:
-        words = f"no temporary copy of {name} can be made: {error.strerror or error}; set TMPDIR to a folder"
+        words = f"no temporary copy of {name} can be made: {why(error)}; set TMPDIR to a folder"
         raise UploadError(words) from error
 
 

@@ -17,6 +17,7 @@ UNKNOWN = {"status": "NOT_FOUND"}
         (ResultExpiredError("gone", status=404, body=UNKNOWN, request_id="old"), 410),
         (NotFoundError("no app", status=404, body={"detail": "Application 'x' not found"}), 502),
         (NotFoundError("no app", status=404, body="not found"), 502),
+        (NotFoundError("its own words", status=404, body={"status": "error", "detail": "no such page"}), 502),
     ],
 )
 def test_a_request_that_the_caller_named_is_not_found_a_model_is_unreachable(

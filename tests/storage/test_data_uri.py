@@ -30,6 +30,8 @@ def test_files(tmp_path: Path) -> None:
     for path in (tmp_path / "b", tmp_path, "a\0b"):
         with pytest.raises(UploadError, match="can't be read"):
             encode_file(path)
+    with pytest.raises(ConfigurationError, match="path is a int: expected a path"):
+        encode_file(5)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("format", ["png", "jpeg", "jpg", "JPG", "webp", "gif", "bmp", "tiff"])

@@ -37,6 +37,11 @@ class Input:
     image: Any
 
 
+async def test_bytes_that_do_not_lie_side_by_side_are_uploaded(fal: Session, emulator: Emulator) -> None:
+    sent = await fal.storage.transform_input({"file": File(memoryview(b"a-b-c-")[::2])})
+    assert stored(emulator, sent["file"]) == b"abc"
+
+
 async def test_the_same_picture_in_three_places_is_uploaded_once(
     fal: Session, emulator: Emulator, tmp_path: Path
 ) -> None:

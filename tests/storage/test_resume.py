@@ -256,6 +256,20 @@ async def test_a_record_that_others_can_read_is_the_owners_again(
     assert record.read_text().count('{"part":') == len(arrived)
 
 
+class BytesPath:
+    def __fspath__(self) -> bytes:
+        return b"a\0b"
+
+
+@pytest.mark.parametrize("record", ["", "no\0name", BytesPath(), 5])
+async def test_a_record_that_no_path_can_be_is_refused_before_anything_is_sent(
+    fal: Session, emulator: Emulator, tmp_path: Path, record: Any
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"^resume"):
+        await fal.storage.upload(some_file(tmp_path, COUNT * PART), **SMALL, resume=record)
+    assert emulator.count() == 0
+
+
 async def test_a_record_that_is_no_file_is_left_alone(
     fal: Session, emulator: Emulator, tmp_path: Path
 ) -> None:
@@ -264,7 +278,7 @@ async def test_a_record_that_is_no_file_is_left_alone(
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(other)
     (tmp_path / "to-device").symlink_to("/dev/null")
-    for name in ("pipe", "link", "to-device", "no\0name", "no-folder/record", "."):
+    for name in ("pipe", "link", "to-device", "no-folder/record", "."):
         with pytest.raises(UploadError, match="resume record"):
             await fal.storage.upload(path, **SMALL, resume=tmp_path / name)
     with pytest.raises(UploadError, match="no regular file"):
