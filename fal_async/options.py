@@ -223,13 +223,18 @@ _OTHER_CLIENTS = {
 def _unexpected(function: str, name: str, known: type[RunOptions]) -> str:
     words = f"{function}() got an unexpected keyword argument {name!r}"
     taken = (*ARGUMENTS[function], *known.__annotations__)
-    snake = re.sub(r"(?<=[a-z])[A-Z]", lambda found: f"_{found[0].lower()}", name)
-    meant = _OTHER_CLIENTS.get(snake, snake)
+    meant = _meant(name)
     if meant in QueueOptions.__annotations__ and meant not in taken:
         return f"{words}: it is for requests that go through the queue"
     if meant in ARGUMENTS["subscribe"] and meant not in taken:
         return f"{words}: {meant!r} is for subscribe()"
     return no_such_argument(function, name, taken, meant)
+
+
+def _meant(name: str) -> str:
+    """What one of fal's own clients calls so."""
+    snake = re.sub(r"(?<=[a-z])[A-Z]", lambda found: f"_{found[0].lower()}", name)
+    return _OTHER_CLIENTS.get(snake, snake)
 
 
 def no_such_argument(function: str, name: str, taken: Collection[str], meant: str = "") -> str:
@@ -239,6 +244,12 @@ def no_such_argument(function: str, name: str, taken: Collection[str], meant: st
 
     close = [meant] if meant in taken else get_close_matches(name, taken, n=1)
     return f"{words}: did you mean {close[0]!r}?" if close else words
+
+
+def refuse_unknown(function: str, unknown: Collection[str], taken: Collection[str]) -> None:
+    """TypeError where there is an argument that a function without options does not take."""
+    for name in unknown:
+        raise TypeError(no_such_argument(function, name, taken, _meant(name)))
 
 
 NO_OPTIONS = CallOptions()

@@ -7,6 +7,7 @@ import inspect
 import json
 import math
 import pickle
+from collections.abc import Callable
 from typing import Any, Unpack
 
 import attrs
@@ -126,6 +127,25 @@ def test_a_name_of_another_client_leads_to_the_new_one(function: str, name: str,
 def test_what_subscribe_has_beyond_the_options_is_found_as_well(name: str, new: str) -> None:
     with pytest.raises(TypeError, match=f"{name!r}: did you mean {new!r}"):
         CallOptions.of("subscribe", {name: None}, QueueOptions)
+
+
+FOLLOW: dict[str, Callable[..., Any]] = {
+    "handle.status": lambda fal, **given: fal.queue.handle("me/app", "r-1").status(**given),
+    "handle.updates": lambda fal, **given: fal.queue.handle("me/app", "r-1").updates(**given),
+    "handle.wait": lambda fal, **given: fal.queue.handle("me/app", "r-1").wait(**given),
+    "queue.status": lambda fal, **given: fal.queue.status("me/app", "r-1", **given),
+    "queue.updates": lambda fal, **given: fal.queue.updates("me/app", "r-1", **given),
+}
+
+
+@pytest.mark.parametrize("follow", FOLLOW.values(), ids=FOLLOW)
+@pytest.mark.parametrize("name", ["with_logs", "withLogs"])
+async def test_what_follows_a_request_leads_to_the_new_name_as_well(
+    follow: Callable[..., Any], name: str
+) -> None:
+    async with Session("a:b") as fal:
+        with pytest.raises(TypeError, match=f"{name!r}: did you mean 'logs'"):
+            await follow(fal, **{name: True})
 
 
 @pytest.mark.parametrize("function", ARGUMENTS)

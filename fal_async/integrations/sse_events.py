@@ -21,6 +21,7 @@ from fal_async.integrations.error_answers import answer_to
 from fal_async.models import Completed, InProgress, Queued, QueueStatus, RequestLog, Result, UnknownStatus
 from fal_async.outputs.json_values import json_text
 from fal_async.queue import RequestHandle
+from fal_async.queue.state import may_be_paid
 
 logger: logging.Logger = logging.getLogger("fal_async")
 KEEP_ALIVE = b": keep-alive\n\n"
@@ -140,6 +141,8 @@ async def events_of_request(
         yield encode_event(describe_result(await handle.result()), event="result", event_id=end)
     except FalError as error:
         error.about(RequestRef(request_id=handle.request_id))
+        if may_be_paid(handle.last_status):  # a browser that asks again asks for another one
+            error.retryable = False
         logger.warning("a relayed request failed: %s", error)
         yield encode_event(describe_error(error), event="failed", event_id=end)
 

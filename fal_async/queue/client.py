@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Collection
-from typing import Any, Unpack
+from typing import Any, Never, Unpack
 
 from fal_async.cancellation import OpenWaits, Wait, submit_under, supervise
 from fal_async.errors import (
@@ -61,9 +61,11 @@ class Queue:
 
         return await supervise(wait, work, timeout=None)
 
-    async def status(self, endpoint_id: str, request_id: str, *, logs: bool = False) -> QueueStatus:
+    async def status(
+        self, endpoint_id: str, request_id: str, *, logs: bool = False, **unknown: Never
+    ) -> QueueStatus:
         """Where a request stands now (protocol 4.2). NotFoundError where fal does not know it (any more)."""
-        return await self.handle(endpoint_id, request_id).status(logs=logs)
+        return await self.handle(endpoint_id, request_id).status(logs=logs, **unknown)
 
     def updates(
         self,
@@ -73,6 +75,7 @@ class Queue:
         logs: bool = False,
         mode: Mode = "polling",
         poll_interval: float | None = None,
+        **unknown: Never,
     ) -> AsyncGenerator[QueueStatus, None]:
         """Each status as it comes, ending with `Completed` (well or badly: look at its `error`).
 
@@ -81,7 +84,8 @@ class Queue:
         `contextlib.aclosing`. Raises NotFoundError for an id that fal does not know, ResultExpiredError for one
         that it knew before.
         """
-        return self.handle(endpoint_id, request_id).updates(logs=logs, mode=mode, poll_interval=poll_interval)
+        handle = self.handle(endpoint_id, request_id)
+        return handle.updates(logs=logs, mode=mode, poll_interval=poll_interval, **unknown)
 
     async def result(
         self, endpoint_id: str, request_id: str, *, output_type: type[T] | None = None

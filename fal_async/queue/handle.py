@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, Never, Protocol
 
 import attrs
 
@@ -18,6 +18,7 @@ from fal_async.errors import (
     short_tracebacks,
 )
 from fal_async.models import QueueStatus, RequestLog, Result, T
+from fal_async.options import refuse_unknown
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.following import Following, Mode
 from fal_async.protocol.queue import Submission, check_request_id
@@ -119,15 +120,22 @@ class RequestHandle:
         operations = fal.queue.handle(endpoint_id, submission.request_id)._operations
         return cls(operations, operations.state_of(EndpointId.parse(endpoint_id), submission))
 
-    async def status(self, *, logs: bool = False) -> QueueStatus:
+    async def status(self, *, logs: bool = False, **unknown: Never) -> QueueStatus:
         """Where it stands now. NotFoundError where fal does not know it (any more)."""
+        refuse_unknown("status", unknown, RequestHandle.status.__annotations__)
         return await self._operations.status(self._state, logs=logs)
 
     def updates(
-        self, *, logs: bool = False, mode: Mode = "polling", poll_interval: float | None = None
+        self,
+        *,
+        logs: bool = False,
+        mode: Mode = "polling",
+        poll_interval: float | None = None,
+        **unknown: Never,
     ) -> AsyncGenerator[QueueStatus, None]:
         """Each status as it comes, ending with `Completed`. Iterate it inside `contextlib.aclosing`
         where you may leave early. See `Queue.updates`."""
+        refuse_unknown("updates", unknown, RequestHandle.updates.__annotations__)
         following = Following(logs=logs, mode=mode, poll_interval=poll_interval)
         return self._operations.updates(self._state, following)
 
@@ -146,8 +154,10 @@ class RequestHandle:
         timeout: float | None = None,
         cancel_on_exit: bool = True,
         output_type: type[T] | None = None,
+        **unknown: Never,
     ) -> Result[T, str]:
         """Follow it to its end and give the result, as `Session.subscribe` does after its submit."""
+        refuse_unknown("wait", unknown, RequestHandle.wait.__annotations__)
         following = Following(logs=logs, mode=mode, poll_interval=poll_interval)
         check_function("on_queue_update", on_queue_update, takes=("status",))
         check_output_type(output_type)

@@ -9,7 +9,7 @@ import attrs
 
 from fal_async.config import RetryPolicy
 from fal_async.errors import RequestRef
-from fal_async.models import QueueStatus, RequestLog
+from fal_async.models import Completed, QueueStatus, RequestLog
 from fal_async.options import CallOptions
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.queue import RequestUrls
@@ -55,3 +55,8 @@ class RequestState:
     @property
     def endpoint_id(self) -> str:
         return self.ref.endpoint_id or ""
+
+
+def may_be_paid(last_status: QueueStatus | None) -> bool:
+    """Of a request that fal has: unless fal said that it failed, a second one would be paid for as well."""
+    return not (isinstance(last_status, Completed) and last_status.error is not None)

@@ -10,11 +10,11 @@ import attrs
 from fal_async.callbacks import call_back
 from fal_async.cancellation import Wait, submit_under, supervise
 from fal_async.errors import FalError
-from fal_async.models import Completed, Result
+from fal_async.models import Result
 from fal_async.protocol.following import Following
 from fal_async.queue.handle import RequestHandle
 from fal_async.queue.operations import EnqueueCallback, QueueOperations, UpdateCallback
-from fal_async.queue.state import NewRequest, RequestState
+from fal_async.queue.state import NewRequest, RequestState, may_be_paid
 from fal_async.transport.progress import Progress
 
 
@@ -41,16 +41,9 @@ class Subscription:
         try:
             return await supervise(self.wait, work, timeout=timeout)
         except FalError as error:
-            if self._may_be_paid() and not error.from_caller:
+            if self.wait.handle is not None and may_be_paid(self.state.last_status) and not error.from_caller:
                 error.retryable = False
             raise
-
-    def _may_be_paid(self) -> bool:
-        """Whether fal has it, and did not say that it failed."""
-        if self.wait.handle is None:
-            return False
-        status = self.state.last_status
-        return not (isinstance(status, Completed) and status.error is not None)
 
     async def result(self) -> Result[Any, str]:
         """Submit it, and follow it to its result."""

@@ -8,6 +8,7 @@ import ssl
 import traceback
 
 import aiohttp
+import aiohttp.http_exceptions
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
@@ -119,7 +120,19 @@ def _translated(call: Call, error: BaseException) -> FalError:
         return TransportError(
             f"the answer's headers are too large ({host}): {LIMITS_IN_WORDS}", retryable=False
         )
+    if _is_unknown_coding(error):
+        return TransportError(
+            f"the answer of {host} has a Content-Encoding that is not known", retryable=False
+        )
     return TransportError(_what_broke(call, error, host), retryable=_is_passing(error))
+
+
+def _is_unknown_coding(error: BaseException) -> bool:
+    """Such as br, which nobody asked for. Found with the headers: a body that does not decode is a broken one."""
+    if not isinstance(error, aiohttp.ClientResponseError) or error.__cause__ is None:
+        return False
+    causes = (error.__cause__, error.__cause__.__cause__)
+    return any(isinstance(cause, aiohttp.http_exceptions.ContentEncodingError) for cause in causes)
 
 
 def _is_passing(error: BaseException) -> bool:

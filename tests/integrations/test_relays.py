@@ -14,9 +14,10 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from fal_async import Session
-from fal_async.emulator import Answer, Emulator, JobContext
+from fal_async.emulator import Answer, Emulator, Fault, JobContext
 from fal_async.integrations.sse_events import LastEvent, last_event
 from fal_async.integrations.starlette import sse_response, webhook_route
+from tests.quick import quick, session_on
 from tests.test_json_values import strict
 
 Event = dict[str, Any]
@@ -88,6 +89,13 @@ async def test_a_typed_stream_reaches_the_browser(emulator: Emulator, fal: Sessi
         None,
     ]
     assert events[-1]["event"] == "done"
+
+
+async def test_a_relayed_request_that_may_be_paid_is_not_said_to_be_retryable(emulator: Emulator) -> None:
+    emulator.faults.add(Fault.answer(429, on="result", times=None))
+    async with session_on(emulator, retry=quick(result_total=0.1)) as fal:
+        *_, failed = await Browser().follow(lambda: fal.submit("me/echo", {}))
+    assert (failed["event"], failed["data"]["status"], failed["data"]["retryable"]) == ("failed", 429, False)
 
 
 async def test_results_of_several_calls_reach_the_browser(fal: Session) -> None:

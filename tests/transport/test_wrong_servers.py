@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from fal_async.emulator import Emulator
 from tests.emulator.certificates import server_side
 from tests.quick import ASK, LLM, ONCE
 from tests.servers.loopback import free_port
+from tests.servers.raw import answer, raw_server
 from tests.servers.serving import listening
 
 
@@ -67,3 +69,10 @@ async def test_a_web_page_where_fal_should_be_is_told(call: str) -> None:
         words = await said(Hosts.local(url), call)
     assert "text/html" in words
     assert "is no JSON: is the host fal's?" in words
+
+
+@pytest.mark.skipif(find_spec("brotli") is not None, reason="aiohttp reads it where Brotli is installed")
+@pytest.mark.parametrize("call", ["run", "submit", "status", "upload"])
+async def test_a_content_encoding_that_nobody_asked_for_is_told(call: str) -> None:
+    async with raw_server(lambda _: answer({"a": 1}, content_encoding="br")) as url:
+        assert "has a Content-Encoding that is not known" in await said(Hosts.local(url), call)
