@@ -246,10 +246,16 @@ def no_such_argument(function: str, name: str, taken: Collection[str], meant: st
     return f"{words}: did you mean {close[0]!r}?" if close else words
 
 
-def refuse_unknown(function: str, unknown: Collection[str], taken: Collection[str]) -> None:
-    """TypeError where there is an argument that a function without options does not take."""
+def refuse_unknown(
+    function: str, unknown: Collection[str], annotations: Collection[str], elsewhere: Mapping[str, str] = {}
+) -> None:
+    """TypeError where there is an argument that a function without options does not take.
+
+    `elsewhere`: what other clients call its arguments, beside the names that all calls have.
+    """
     for name in unknown:
-        raise TypeError(no_such_argument(function, name, taken, _meant(name)))
+        taken = [known for known in annotations if known not in ("unknown", "return")]
+        raise TypeError(no_such_argument(function, name, taken, elsewhere.get(name, _meant(name))))
 
 
 NO_OPTIONS = CallOptions()

@@ -288,3 +288,10 @@ def test_a_wrong_lifetime_is_refused_with_the_choices(value: Any) -> None:
 def test_a_wrong_access_rule_is_refused_with_the_shape(value: Any) -> None:
     with pytest.raises(ConfigurationError, match="initial_acl: expected 'allow'"):
         StorageSettings(initial_acl=value)
+
+
+def test_what_is_no_argument_is_never_suggested() -> None:
+    for name in ("unknow", "returns"):
+        with pytest.raises(TypeError) as caught:
+            Session("a:b", **{name: True})  # type: ignore[arg-type]
+        assert not str(caught.value).endswith(("'unknown'?", "'return'?"))

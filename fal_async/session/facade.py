@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Never, Unpack
 from fal_async.config import Credentials, Hosts, PoolOptions, RetryPolicy, Settings, Timeouts
 from fal_async.environment import from_env
 from fal_async.errors import short_tracebacks, shortened
-from fal_async.options import QueueOptions, clean_headers, clean_tags, documented, no_such_argument
+from fal_async.options import QueueOptions, clean_headers, clean_tags, documented, refuse_unknown
 from fal_async.protocol.storage.multipart import MULTIPART_ABOVE, PARALLEL, PART_SIZE
 from fal_async.session.calls import Calls
 from fal_async.session.shared import Shared
@@ -114,10 +114,7 @@ class Session(Calls):
         transport: Transport | None = None,
         **unknown: Never,
     ) -> None:
-        for name in unknown:
-            raise TypeError(
-                no_such_argument("Session", name, Session.__init__.__annotations__, _ELSEWHERE.get(name, ""))
-            )
+        refuse_unknown("Session", unknown, Session.__init__.__annotations__, _ELSEWHERE)
         with shortened():  # the key, and the environment, are local variables
             environment = from_env()
             settings = Settings(
