@@ -51,7 +51,10 @@ class CliLogin:
 
     async def _find(self, send: Send) -> str:
         """Empty where there is no login."""
-        login = await asyncio.to_thread(self._read)
+        try:
+            login = await asyncio.to_thread(self._read)
+        except RuntimeError:  # no thread is to be had, as where the loop is about to end
+            login = self._read()
         if login is None:
             return ""
         if login.access_token is not None and self._is_good(login.access_token):

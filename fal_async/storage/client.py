@@ -78,8 +78,9 @@ class Storage:
         """Store a file at fal; gives its URL. Memory stays small whatever the size: parts are read as they go.
 
         Args:
-            file: a path (a text or any `os.PathLike`), bytes, a binary file object, whatever has a `read` (async or
-                not, with a size or without), an async iterable of bytes, a Pillow image (sent as PNG) or a `File`.
+            file: a path (a text or any `os.PathLike`; `~` is the home folder), bytes, a binary file object, what
+                has a `read` (async or not, with a size or without), an async iterable of bytes, a Pillow image
+                (sent as PNG) or a `File`.
                 A file object is read from its position on; from its beginning where it stands at its end. What
                 can't be read twice (a pipe, an iterable) is copied to a temporary file.
             content_type: by default from the name, else from the content.

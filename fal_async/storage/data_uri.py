@@ -37,7 +37,7 @@ def encode_file(path: str | os.PathLike[str], content_type: str | None = None) -
     if not isinstance(path, str | bytes | os.PathLike):
         raise ConfigurationError(f"path is a {type(path).__name__}: expected a path")
     try:
-        data = Path(os.fsdecode(path)).read_bytes()
+        data = Path(os.path.expanduser(os.fsdecode(path))).read_bytes()
     except (OSError, ValueError) as error:
         raise UploadError(f"{os.fsdecode(path)!r} can't be read: {why(error)}") from error
     kind = check_content_type(content_type) or guess_content_type(os.fsdecode(path), data[:HEAD])

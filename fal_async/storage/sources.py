@@ -172,6 +172,7 @@ async def _open_path(file: str | os.PathLike[Any], stack: contextlib.AsyncExitSt
 
 
 def _opened_now(path: str) -> io.FileIO:
+    path = os.path.expanduser(path)
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode):
         kind = "a directory" if stat.S_ISDIR(mode) else "no regular file"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -119,7 +120,10 @@ class WebhookVerifier:
 
 
 async def _off_the_loop(function: Callable[..., bytes], size: int, *arguments: object) -> bytes:
-    return await asyncio.to_thread(function, *arguments) if size > _BIG_BODY else function(*arguments)
+    if size > _BIG_BODY:
+        with contextlib.suppress(RuntimeError):  # no thread is to be had, as where the loop is about to end
+            return await asyncio.to_thread(function, *arguments)
+    return function(*arguments)
 
 
 def ed25519_check() -> SignatureCheck:

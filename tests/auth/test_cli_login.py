@@ -101,6 +101,16 @@ async def test_a_user_without_a_home_is_one_without_a_login(
             await fal.run(LLM, ASK)
 
 
+async def test_the_login_is_read_also_where_no_thread_is_to_be_had(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FAL_HOME_DIR", str(tmp_path))
+    await asyncio.get_running_loop().shutdown_default_executor()
+    async with Session(hosts=emulator.hosts) as fal:
+        with pytest.raises(ConfigurationError, match="no FAL_KEY found"):
+            await fal.run(LLM, ASK)
+
+
 async def test_a_login_that_is_a_folder_or_no_text_says_what_to_do(
     emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,6 +24,7 @@ from fal_async import (
     StorageSettings,
     TransportError,
     UploadError,
+    encode_file,
 )
 from fal_async.emulator import Emulator, Fault
 from fal_async.protocol.storage.media import HEAD
@@ -79,6 +80,17 @@ async def test_a_name_that_no_header_carries_is_kept_where_json_carries_it(
     asked = [request for request in emulator.requests if request.kind == "initiate"]
     assert json.loads(asked[0].body)["file_name"] == "日本.png"
     assert header(emulator, "upload", "Content-Type") == "image/png"
+
+
+async def test_a_path_from_the_home_folder(
+    fal: Session, emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    (tmp_path / "a.txt").write_bytes(b"data")
+    for path in ("~/a.txt", Path("~/a.txt"), File("~/a.txt")):
+        assert stored(emulator, await fal.storage.upload(path)) == b"data"
+    assert encode_file("~/a.txt") == "data:text/plain;base64,ZGF0YQ=="
 
 
 async def test_file_objects(fal: Session, emulator: Emulator, tmp_path: Path) -> None:

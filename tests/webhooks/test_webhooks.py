@@ -281,6 +281,14 @@ async def test_a_big_body_is_hashed_beside_the_event_loop(emulator: Emulator, fa
     assert (await fal.webhooks.verify(signed(emulator, body), body)).ok
 
 
+async def test_a_big_body_is_hashed_also_where_no_thread_is_to_be_had(
+    emulator: Emulator, fal: Session
+) -> None:
+    body = json.dumps({"request_id": ID, "status": "OK", "payload": "x" * 2_000_000}).encode()
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert (await fal.webhooks.verify(signed(emulator, body), body)).ok
+
+
 # The key set.
 
 
