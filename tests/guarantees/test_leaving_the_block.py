@@ -432,7 +432,9 @@ async def test_at_every_step_the_books_balance(emulator: Emulator, gate: Gate, s
     await asyncio.wait([task])
     jobs, cancels = the_books(emulator)
     if task.exception() is None:
-        assert (jobs, cancels) == (1, 0)
+        # Where its result comes while the session closes, a cancel may have begun, of a request that is complete.
+        assert jobs == 1 >= cancels
+        assert emulator.jobs[task.result().request_id].completed_at is not None
     else:
         assert isinstance(task.exception(), SessionStateError)
         assert jobs == cancels <= 1
