@@ -76,6 +76,10 @@ def answer_to(error: FalError) -> ErrorAnswer:
     `error` is the class's name; "FalError" for all that is not the caller's business.
     """
     status, text = next(_ANSWERS[kind] for kind in type(error).__mro__ if kind in _ANSWERS)
+    seconds = error.retry_after if isinstance(error, ApiError) else None
+    if isinstance(error, RateLimitError) and error.request_id is not None and not error.retryable:
+        # A poll was refused: fal has the request, and who tries again later asks for another one.
+        (status, text), seconds = _ANSWERS[SubmissionUncertainError], None
     if type(error) is NotFoundError and is_unknown_request(error.body):  # the caller named it
         status, text = 404, "No such request is known"
     body: dict[str, Any] = {
@@ -86,7 +90,6 @@ def answer_to(error: FalError) -> ErrorAnswer:
     }
     if isinstance(error, ValidationError):
         body["errors"] = error.to_dict()["errors"]
-    seconds = error.retry_after if isinstance(error, ApiError) else None
     headers = {} if seconds is None else {"Retry-After": str(math.ceil(seconds))}
     # What was wrong with an input can be a value that JSON can't carry.
     return ErrorAnswer(status=status, body=plain(body), headers=headers)

@@ -1,10 +1,10 @@
-"""Whose fault a 404 is: the caller's, who named a request, or the application's, which named the model."""
+"""Of what a 429 is, and whose fault a 404: the caller's, who named a request, or the application's."""
 
 from __future__ import annotations
 
 import pytest
 
-from fal_async.errors import FalError, NotFoundError, ResultExpiredError
+from fal_async.errors import FalError, NotFoundError, RateLimitError, ResultExpiredError
 from fal_async.integrations.error_answers import answer_to
 
 UNKNOWN = {"status": "NOT_FOUND"}
@@ -24,3 +24,11 @@ def test_a_request_that_the_caller_named_is_not_found_a_model_is_unreachable(
     error: FalError, status: int
 ) -> None:
     assert answer_to(error).status == status
+
+
+def test_a_refused_poll_does_not_ask_the_caller_to_try_again() -> None:
+    """Who heeds a 429 sends the whole call again, and pays for a second request."""
+    asked = answer_to(RateLimitError("busy", status=429, retry_after=3, request_id="r-1", retryable=False))
+    assert (asked.status, asked.body["retryable"], asked.headers) == (500, False, {})
+    refused = answer_to(RateLimitError("busy", status=429, retry_after=3, request_id="r-1", retryable=True))
+    assert (refused.status, refused.headers) == (429, {"Retry-After": "3"})
