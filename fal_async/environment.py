@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 import attrs
 
 from fal_async.config import Hosts
+from fal_async.errors import Secret
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -43,7 +44,7 @@ def _proxies_of(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         )
         found = next((spelt for spelt in spellings if spelt in environ), None)
         if found is not None and environ[found].strip():
-            yield found, environ[found].strip()
+            yield found, Secret(environ[found].strip())
 
 
 def _key_of(environ: Mapping[str, str]) -> str | None:

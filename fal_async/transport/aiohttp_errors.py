@@ -6,6 +6,7 @@ import errno
 import os
 import ssl
 import traceback
+from types import FrameType
 
 import aiohttp
 import aiohttp.http_exceptions
@@ -143,7 +144,9 @@ def _is_passing(error: BaseException) -> bool:
 
 def conceal(error: BaseException) -> None:
     """aiohttp's texts hold whole URLs; its values the headers that were sent, key and all, and a proxy's password.
-    They would be in each traceback, and in whatever shows the `repr` of a cause."""
+    They would be in each traceback, and in whatever shows the `repr` of a cause. Its frames hold them, too: they go
+    with DEBUG logs as well, which keep ours."""
+    _cut_below_ours(error)
     if isinstance(error, aiohttp.ClientResponseError):
         url = URL(without_query(str(error.request_info.real_url)), encoded=True).with_user(None)
         error.request_info = aiohttp.RequestInfo(
@@ -154,6 +157,20 @@ def conceal(error: BaseException) -> None:
         error.strerror = one_line(error.strerror)
     known = (arg for arg in error.args if isinstance(arg, str | int | BaseException))
     error.args = tuple(one_line(arg) if isinstance(arg, str) else arg for arg in known)
+
+
+def _cut_below_ours(error: BaseException) -> None:
+    entry, cause = error.__traceback__, error.__cause__
+    while entry is not None:
+        if entry.tb_next is not None and not _is_ours(entry.tb_next.tb_frame):
+            entry.tb_next = None
+        entry = entry.tb_next
+    while cause is not None:
+        cause.__traceback__, cause = None, cause.__cause__
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__")).startswith("fal_async.")
 
 
 def _what_took_too_long(call: Call, error: BaseException, host: str) -> str:

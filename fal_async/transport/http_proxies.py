@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from fal_async.config import is_proxy_url
-from fal_async.errors import ConfigurationError
+from fal_async.errors import ConfigurationError, Secret
 from fal_async.protocol.origins import origin_of
 
 
@@ -54,7 +54,7 @@ def _route_to(variables: tuple[tuple[str, str], ...], origin: str, follow: bool)
         return DIRECT
     if not follow:
         return Route(ignored=name)
-    url = value if "://" in value else f"http://{value}"
+    url = Secret(value if "://" in value else f"http://{value}")
     if not is_proxy_url(url):
         raise ConfigurationError(
             f"the environment variable {name} names no HTTP proxy: expected http://host:port (not SOCKS); "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -87,6 +88,20 @@ async def test_an_emulator_on_this_machine_is_reached_past_the_proxy(
     async with session_on(emulator, retry=ONCE, http_proxy=f"http://127.0.0.1:{free_port()}") as fal:
         with pytest.raises(TransportError, match=r"through the proxy 127\.0\.0\.1:\d+ \(http_proxy=\)"):
             await fal.run(LLM, ASK)
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_with_debug_logs_which_keep_our_frames_a_proxys_password_is_in_none(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, call: str
+) -> None:
+    caplog.set_level("DEBUG", logger="fal_async")
+    monkeypatch.setenv("HTTP_PROXY", f"http://user:n0t-for-you@127.0.0.1:{free_port()}")
+    async with Session(emulator.key, hosts=ELSEWHERE, retry=ONCE) as fal:
+        with pytest.raises(TransportError, match="through the proxy") as caught:
+            await CALLS[call](fal)
+    shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True).format()
+    assert "n0t-for-you" not in "".join(shown)
+    assert "n0t-for-you" not in caplog.text
 
 
 async def test_the_name_of_a_proxy_that_cant_be_resolved_is_told(
