@@ -70,7 +70,7 @@ from fal_async.errors.root import (
     SessionStateError,
     naming,
 )
-from fal_async.errors.tracebacks import short_tracebacks, shorten, shortened
+from fal_async.errors.tracebacks import callers_frames, short_tracebacks, shorten, shortened
 
 __all__ = [
     "Secret",
@@ -104,6 +104,7 @@ __all__ = [
     "UploadError",
     "ValidationError",
     "WebhookVerificationError",
+    "callers_frames",
     "naming",
     "one_line",
     "safe_repr",

@@ -41,7 +41,7 @@ def shorten(error: BaseException) -> None:
         pending += [found.__cause__, found.__context__]
         # An exception that the caller was handling when he called us begins in his own frame: it is his.
         if _is_internal(found.__traceback__):
-            found.__traceback__ = _callers(found.__traceback__)
+            found.__traceback__ = callers_frames(found.__traceback__)
 
 
 def _is_shortened(error: BaseException) -> bool:
@@ -56,7 +56,8 @@ def _is_internal(entry: TracebackType | None) -> bool:
     return entry is not None and entry.tb_frame.f_globals.get("__name__", "").partition(".")[0] in _INTERNAL
 
 
-def _callers(entry: TracebackType | None) -> TracebackType | None:
+def callers_frames(entry: TracebackType | None) -> TracebackType | None:
+    """What is left of a traceback without the frames of ours, of the libraries and of the standard library."""
     entries: list[TracebackType] = []
     while entry is not None:
         entries.append(entry)

@@ -13,7 +13,14 @@ import aiohttp.http_exceptions
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from fal_async.errors import FalError, RequestRef, TransportError, TransportTimeoutError, one_line
+from fal_async.errors import (
+    FalError,
+    RequestRef,
+    TransportError,
+    TransportTimeoutError,
+    callers_frames,
+    one_line,
+)
 from fal_async.protocol.origins import host_of, without_query
 from fal_async.transport.attempt import LONG, Call
 from fal_async.transport.header_limits import LIMITS_IN_WORDS, are_headers_too_large
@@ -165,8 +172,12 @@ def _cut_below_ours(error: BaseException) -> None:
         if entry.tb_next is not None and not _is_ours(entry.tb_next.tb_frame):
             entry.tb_next = None
         entry = entry.tb_next
-    while cause is not None:
-        cause.__traceback__, cause = None, cause.__cause__
+    seen: set[int] = set()
+    # Ours among them is what the source of a body raised. It may be a cause of its own.
+    while cause is not None and not isinstance(cause, FalError) and id(cause) not in seen:
+        seen.add(id(cause))
+        cause.__traceback__ = callers_frames(cause.__traceback__)
+        cause = cause.__cause__
 
 
 def _is_ours(frame: FrameType) -> bool:

@@ -151,14 +151,14 @@ class Exchange:
 
 
 def _address(url: str) -> URL:
-    """TransportError for one in an answer whose port or host can be none: aiohttp would find that out later."""
+    """TransportError for one, of an answer or of `hosts=`, whose host or port can be none; aiohttp tells late."""
     try:
         address = URL(url, encoded=True)
         if address.scheme in ("http", "https") and address.host is not None and address.port != 0:
             return address
     except ValueError:
         """Told below, without the URL, which may be signed."""
-    raise TransportError("a URL of an answer has no host or port that can be reached", retryable=False)
+    raise TransportError("the URL has no host or port that can be reached", retryable=False)
 
 
 @functools.lru_cache(maxsize=64)
