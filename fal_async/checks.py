@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import sys
 from collections.abc import Callable, Sequence
@@ -82,9 +83,8 @@ def check_function(name: str, value: object, *, takes: Sequence[str]) -> None:
     if not callable(value):
         raise ConfigurationError(f"{name} is a {type(value).__name__}: expected a function")
     try:
-        inspect.signature(value).bind(*takes)
-    except ValueError:
-        pass  # some functions written in C do not tell
+        with contextlib.suppress(ValueError):  # some functions written in C do not tell
+            inspect.signature(value).bind(*takes)
     except TypeError as error:
         raise ConfigurationError(
             f"{name} is called with ({', '.join(takes)}), which {_function_name(value)} does not take: {error}"

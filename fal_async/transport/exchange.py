@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import time
@@ -152,12 +153,10 @@ class Exchange:
 
 def _address(url: str) -> URL:
     """TransportError for one, of an answer or of `hosts=`, whose host or port can be none; aiohttp tells late."""
-    try:
+    with contextlib.suppress(ValueError):  # told below, without the URL, which may be signed
         address = URL(url, encoded=True)
         if address.scheme in ("http", "https") and address.host is not None and address.port != 0:
             return address
-    except ValueError:
-        """Told below, without the URL, which may be signed."""
     raise TransportError("the URL has no host or port that can be reached", retryable=False)
 
 

@@ -75,9 +75,7 @@ class RequestHeaders:
     def _without_key(self, request: HttpRequest) -> dict[str, str]:
         """Gateway tokens and cookies among the session's headers belong to the hosts that are configured, or to the
         proxy that holds the key."""
-        if not self._settings.headers:
-            return {**_OWN, **request.headers}
-        if self._is_at_home(request):
+        if self._settings.headers and self._is_at_home(request):
             return merged_headers(self._headers, request.headers)
         return {**_OWN, **request.headers}
 
