@@ -8,6 +8,8 @@
     |- TransportError                      no usable HTTP response; __cause__ is aiohttp's
     |  '- TransportTimeoutError(TimeoutError)
     |- SubmissionUncertainError            may or may not have been accepted; never sent again by itself
+    |- KeyConflictError                    the key stands for another input in the ledger
+    |- LedgerError                         the ledger can't be read or written
     |- ApiError                            fal answered with an error
     |  |- AuthenticationError              401
     |  |- PermissionDeniedError            403
@@ -49,6 +51,8 @@ from fal_async.errors.api import (
 from fal_async.errors.failures import (
     ClientTimeoutError,
     DownloadError,
+    KeyConflictError,
+    LedgerError,
     RealtimeError,
     RequestCancelledError,
     RequestFailedError,
@@ -85,6 +89,8 @@ __all__ = [
     "DownloadError",
     "ErrorDetail",
     "FalError",
+    "KeyConflictError",
+    "LedgerError",
     "NotFoundError",
     "PermissionDeniedError",
     "RateLimitError",

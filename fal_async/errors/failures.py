@@ -74,6 +74,31 @@ class RequestCancelledError(FalError):
     """The request was cancelled on the server (its result answers 499; protocol 4.5)."""
 
 
+class KeyConflictError(FalError):
+    """The key stands for another endpoint or another input in the ledger. Nothing was sent.
+
+    Attributes:
+        key: the key.
+        differs: what is not the same: `"endpoint_id"` or `"input"`.
+    """
+
+    _shown = ("key", "differs")
+
+    def __init__(
+        self, message: object, *, key: str = "", differs: str = "input", **names: Unpack[Names]
+    ) -> None:
+        super().__init__(message, **names)
+        self.key = key
+        self.differs = differs
+
+
+class LedgerError(FalError):
+    """The ledger can't be read or written: a full disk, a lock that another process holds, a broken file.
+
+    Raised before anything is sent. Once fal has taken a request, a failing ledger ends no call: it is logged.
+    """
+
+
 class ClientTimeoutError(FalError, TimeoutError):
     """The caller's `timeout` elapsed.
 

@@ -31,14 +31,17 @@ _RANKS: Mapping[str, int] = {
     "auth": 6,
     "transport": 7,
     "cancellation": 8,
-    "session": 10,
-    "shortcuts": 11,
-    "integrations": 11,
-    "cli": 11,
-    "__main__": 12,
-    "": 12,  # the package itself: its names, given out lazily
+    "ledger": 8,
+    "keyed": 10,
+    "batch": 11,
+    "session": 12,
+    "shortcuts": 13,
+    "integrations": 13,
+    "cli": 13,
+    "__main__": 14,
+    "": 14,  # the package itself: its names, given out lazily
 }
-_RESOURCE, _SESSION, _EDGE = 9, 10, 11
+_RESOURCE, _SESSION, _EDGE = 9, 12, 13
 # The emulator's files and folders, from the ground up. What stands on the same floor does not import one another.
 _EMULATOR_FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"wire", "defaults"}),

@@ -1,0 +1,1 @@
+"""`fal.map`: one endpoint, many inputs, each with its result or its error."""
