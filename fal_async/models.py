@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -136,6 +137,8 @@ class Result(Generic[T_co, Id_co]):
         attempts: HTTP requests it took, by kind: `{"submit": 1, "status": 4, "result": 1}`.
         status: the final `Completed`; None for a direct call.
         headers: of the answer that carried `data`, names in lower case.
+        from_ledger: the ledger had it: nothing was requested of fal, and nothing is paid for.
+        cost: by list price, in its currency; None where the price is not known.
     """
 
     data: T_co = attrs.field(repr=shown)
@@ -144,6 +147,8 @@ class Result(Generic[T_co, Id_co]):
     status: Completed | None = None
     logs: tuple[RequestLog, ...] = attrs.field(default=(), repr=False)
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    from_ledger: bool = False
+    cost: Decimal | None = None
     _files: Files | None = attrs.field(default=None, repr=False, eq=False)
 
     def to_dict(self) -> dict[str, Any]:

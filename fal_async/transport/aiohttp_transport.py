@@ -154,6 +154,8 @@ class AiohttpTransport(Transport):
             patience = call.timeouts.run if holds else call.timeouts.total
             await places.acquire(first=call.goes_first, patience=patience)
             try:
+                if call.progress.claim is not None:
+                    await call.progress.claim.take()
                 response = await self._exchange.whole_answer(call)
             finally:
                 places.release()
@@ -162,7 +164,7 @@ class AiohttpTransport(Transport):
             if call.check is not None:
                 call.check(response)
         except FalError as error:
-            self._retries.go_on_after(call, error)
+            await self._retries.after(call, error)
         self.pool.budget.succeeded()
         return response
 

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import time
+from typing import Protocol
 
 import attrs
 
 from fal_async.errors import SubmissionUncertainError
 from fal_async.protocol.http import HttpRequest
 from fal_async.protocol.json_input import digest_of
+
+
+class Claim(Protocol):
+    """What is written down before a paid request leaves. Neither is called twice at once."""
+
+    async def take(self) -> None:
+        """The request has its connection, and would leave next. Nothing leaves where this raises."""
+        ...
+
+    async def give_back(self) -> None:
+        """Nothing was taken, and another attempt follows, after a pause and with a claim of its own."""
+        ...
 
 
 @attrs.define(eq=False, repr=False)
@@ -23,6 +36,8 @@ class Progress:
     """When the attempt under way began, Unix seconds."""
     request: HttpRequest | None = None
     """What is sent, until it is answered."""
+    claim: Claim | None = None
+    """Of a call with a key."""
 
     def leaves(self) -> None:
         """The first byte of the body is about to leave. ConnectionAbortedError where nobody waits for it."""

@@ -84,6 +84,15 @@ class Retries:
     def __init__(self, budget: RetryBudget, keys: KeySource) -> None:
         self._budget, self._keys = budget, keys
 
+    async def after(self, call: Call, error: FalError) -> NoReturn:
+        """As `go_on_after`. A claim does not outlive its attempt: who waits for the next one has no connection."""
+        try:
+            self.go_on_after(call, error)
+        except Again:
+            if call.progress.claim is not None:
+                await call.progress.claim.give_back()
+            raise
+
     def go_on_after(self, call: Call, error: FalError) -> NoReturn:
         """Raise `Again`, or what the caller gets."""
         if error.from_caller:
