@@ -1,0 +1,82 @@
+"""CSV: the header names the columns, every cell is text, but for columns that say otherwise."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import attrs
+
+from fal_async.batch.inputs.json_lines import json_of, text_lines, wrong
+
+_JSON, _FILE = ":=", "@"
+
+
+@attrs.frozen
+class _Column:
+    """As the command line writes inputs: `prompt` is text, `num_images:=` JSON, `image_url@` a file."""
+
+    name: str
+    kind: str
+
+    @classmethod
+    def of(cls, head: str) -> _Column:
+        kind = next((kind for kind in (_JSON, _FILE) if head.endswith(kind)), "")
+        return cls(head.removesuffix(kind).strip(), kind)
+
+    def value(self, cell: str, name: str, line: int) -> Any:
+        if self.kind == _JSON:
+            return json_of(cell, name, line, f"column {self.name!r} is not JSON")
+        if self.kind == _FILE:
+            path = Path(cell).expanduser()
+            if not path.is_file():
+                wrong(name, line, f"column {self.name!r}: there is no such file")
+            return path
+        return cell
+
+
+def csv_rows(file: BinaryIO, name: str, columns: Collection[str] | None) -> Iterator[dict[str, Any]]:
+    """An empty cell is left out of its row. ConfigurationError names the line that is wrong."""
+    # strict: else a quote that is never closed takes the rest of the file for one cell.
+    reader = csv.reader((line for _, line in text_lines(file, name)), strict=True)
+    rows = _checked(reader, name)
+    header = next(rows, None)
+    if header is None:
+        return
+    heads = _heads(header, name, columns)
+    for cells in rows:
+        line = reader.line_num
+        if len(cells) != len(heads):
+            wrong(name, line, f"{len(cells)} cells, but the header has {len(heads)}")
+        pairs = zip(heads, cells, strict=True)
+        yield {head.name: head.value(cell, name, line) for head, cell in pairs if cell and head}
+
+
+def _checked(reader: Any, name: str) -> Iterator[list[str]]:
+    """The rows without the empty lines."""
+    try:
+        yield from filter(None, reader)
+    except csv.Error as error:
+        wrong(name, reader.line_num, f"not CSV: {error}")
+
+
+def _heads(header: Sequence[str], name: str, columns: Collection[str] | None) -> list[_Column | None]:
+    """None for a column that is not wanted."""
+    if len(header) == 1 and (other := next((mark for mark in ";\t|" if mark in header[0]), None)):
+        wrong(name, 1, f"the columns are separated by {other!r}: expected commas")
+    heads = [_Column.of(head) for head in header]
+    names = [head.name for head in heads]
+    if "" in names:
+        wrong(name, 1, f"column {names.index('') + 1} has no name")
+    if twice := next((each for each in names if names.count(each) > 1), None):
+        wrong(name, 1, f"two columns are called {twice!r}")
+    check_columns(name, names, columns)
+    return [head if columns is None or head.name in columns else None for head in heads]
+
+
+def check_columns(name: str, there: Sequence[str], columns: Collection[str] | None) -> None:
+    """ConfigurationError where one is wanted that is not there."""
+    if missing := next((column for column in columns or () if column not in there), None):
+        wrong(name, 1, f"there is no column {missing!r}: expected one of {', '.join(there)}")

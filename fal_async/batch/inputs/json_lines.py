@@ -1,0 +1,65 @@
+"""JSON lines: one object in each line, in UTF-8."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator
+from typing import Any, BinaryIO, NoReturn
+
+from fal_async.errors import ConfigurationError
+
+LONGEST = 64 * 1024 * 1024
+"""Bytes of one line: a file without line ends must not be taken into memory whole."""
+_UTF8_MARK = b"\xef\xbb\xbf"
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+
+def json_lines(file: BinaryIO, name: str, columns: Collection[str] | None) -> Iterator[dict[str, Any]]:
+    """Empty lines are passed over. ConfigurationError names the line that is wrong."""
+    for number, line in text_lines(file, name):
+        if not line.isspace():
+            row = _object(line, name, number)
+            yield row if columns is None else {key: row[key] for key in row if key in columns}
+
+
+def text_lines(file: BinaryIO, name: str) -> Iterator[tuple[int, str]]:
+    """Each line with its number, from 1 on. A byte order mark of UTF-8, as spreadsheets write it, is left out."""
+    number = 0
+    while line := file.readline(LONGEST + 1):
+        number += 1
+        if number == 1:
+            if line.startswith(_UTF16_MARKS):
+                wrong(name, number, "this is UTF-16: save the file as UTF-8")
+            line = line.removeprefix(_UTF8_MARK)
+        if len(line) > LONGEST:
+            wrong(name, number, f"longer than {LONGEST} bytes")
+        try:
+            yield number, line.decode()
+        except UnicodeDecodeError as error:
+            wrong(name, number, f"byte {error.start + 1} is not UTF-8: save the file as UTF-8")
+
+
+def _object(line: str, name: str, number: int) -> dict[str, Any]:
+    value = json_of(line, name, number)
+    if not isinstance(value, dict):
+        wrong(name, number, 'expected a JSON object, such as {"prompt": "a cat"}, in each line')
+    return value
+
+
+def json_of(text: str, name: str, number: int, what: str = "not JSON") -> Any:
+    """`what`: how the message begins. NaN and infinities are not JSON."""
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        wrong(name, number, f"{what}: {error.msg}, column {error.colno}")
+    except (ValueError, RecursionError) as error:  # NaN, a number of thousands of digits, too deep
+        wrong(name, number, f"{what}: {error}")
+
+
+def _no_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} has no JSON")
+
+
+def wrong(name: str, number: int, what: str) -> NoReturn:
+    """What stands there may be secret, or long: it is not shown."""
+    raise ConfigurationError(f"{name}, line {number}: {what}")

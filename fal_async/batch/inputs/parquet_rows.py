@@ -1,0 +1,65 @@
+"""Parquet, by pyarrow: read in small pieces, and no column that is not wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Any, BinaryIO
+
+from fal_async.errors import ConfigurationError, one_line
+
+_ROWS = 256
+"""Read at a time."""
+
+
+def parquet_rows(file: BinaryIO, name: str, columns: Collection[str] | None) -> Iterator[dict[str, Any]]:
+    """A null is left out of its row.
+
+    Raises:
+        ConfigurationError: pyarrow is not installed, this is no Parquet, a column is missing, or of a type that no
+            JSON has; told before the first row.
+    """
+    arrow = _pyarrow(name)
+    try:
+        with arrow.parquet.ParquetFile(file, pre_buffer=False) as parquet:
+            wanted = _columns(arrow, parquet.schema_arrow, name, columns)
+            # One thread: pyarrow's own would outlive the batch.
+            for batch in parquet.iter_batches(batch_size=_ROWS, columns=wanted, use_threads=False):
+                for row in batch.to_pylist():
+                    yield {key: value for key, value in row.items() if value is not None}
+    except arrow.ArrowException as error:
+        raise ConfigurationError(f"{name}: not a Parquet file that can be read: {one_line(error)}") from error
+
+
+def _pyarrow(name: str) -> Any:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ConfigurationError(f"{name} needs pyarrow: pip install 'fal-async[parquet]'") from error
+    return pyarrow
+
+
+def _columns(arrow: Any, schema: Any, name: str, columns: Collection[str] | None) -> list[str]:
+    if missing := next((column for column in columns or () if column not in schema.names), None):
+        raise ConfigurationError(
+            f"{name}: there is no column {missing!r}: expected one of {', '.join(schema.names)}"
+        )
+    wanted = [column for column in schema.names if columns is None or column in columns]
+    for column in wanted:
+        kind = schema.field(column).type
+        if not _has_json(arrow.types, kind):
+            raise ConfigurationError(
+                f"{name}: column {column!r} is {kind}, which JSON can't carry: name the others with columns="
+            )
+    return wanted
+
+
+def _has_json(types: Any, kind: Any) -> bool:
+    if types.is_struct(kind):
+        return all(_has_json(types, field.type) for field in kind.fields)
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return _has_json(types, kind.value_type)
+    if types.is_dictionary(kind):  # categories
+        return _has_json(types, kind.value_type)
+    checks = (types.is_string, types.is_large_string, types.is_integer, types.is_floating)
+    return any(check(kind) for check in (*checks, types.is_boolean, types.is_null))
