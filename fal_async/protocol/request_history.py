@@ -3,41 +3,59 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 import attrs
 
-from fal_async.checks import check_kind
 from fal_async.config import Hosts
-from fal_async.errors import ConfigurationError, RequestRef, ResponseDecodeError, SubmissionUncertainError
-from fal_async.protocol.fields import iso_seconds, text_in
+from fal_async.errors import RequestRef, ResponseDecodeError
+from fal_async.protocol.fields import http_seconds, iso_seconds, text_in
 from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
 from fal_async.protocol.json_input import digest_of
 
 MARGIN = 120.0
 """Seconds that fal's clock may differ from this machine's, either way."""
+NEAR = 5.0
+"""Seconds within which it is looked for first: clocks are rarely further apart."""
+MAX_PAGES = 10
+"""HTTP requests of one search at most."""
 _PAGE = 100  # the API's own maximum
+_LATER = (600.0, 3_600.0, 21_600.0)
+"""Ends of the windows after that, in seconds after the attempt; the last one ends now."""
+_DATE_IS_COARSE = 2.0
+"""A `Date` header has whole seconds, and is some time on its way: a smaller difference is none."""
 
 
 @attrs.frozen(kw_only=True)
 class LostSubmit:
-    """What is known of a submit that was never answered. Times are Unix seconds of this machine's clock."""
+    """What is known of a submit that was never answered. Times are Unix seconds of this machine's clock.
+
+    Attributes:
+        ended_at: when the attempt broke. None: nobody knows, as its process died.
+    """
 
     endpoint_id: str
     input_digest: str
     started_at: float
-    ended_at: float
+    ended_at: float | None
+
+    def shifted(self, seconds: float) -> LostSubmit:
+        """By another clock."""
+        ended_at = None if self.ended_at is None else self.ended_at + seconds
+        return attrs.evolve(self, started_at=self.started_at + seconds, ended_at=ended_at)
 
 
 @attrs.frozen(kw_only=True)
 class PastRequest:
-    """One request of the history. `input_digest` is None where fal does not keep its input."""
+    """One request of the history. `input_digest` is None where its input is not shown: fal does not keep it, or
+    it was not asked for. `ended_at` is None while it waits or runs."""
 
     request_id: str
     sent_at: float | None = None
+    ended_at: float | None = None
     input_digest: str | None = None
 
 
@@ -47,75 +65,97 @@ class Page:
     next_cursor: str | None = None
 
 
-def lost_submit(error: BaseException) -> LostSubmit:
-    """Out of a SubmissionUncertainError, or an error that one is the cause of. ConfigurationError without it."""
-    check_kind("error", error, kind=BaseException)
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, SubmissionUncertainError):
-        cause = cause.__cause__
-    if cause is None:
-        raise ConfigurationError(
-            f"{type(error).__name__} is no SubmissionUncertainError, nor caused by one: nothing to look for"
-        )
-    if cause.operation != "submit":
-        raise ConfigurationError(
-            f"a {cause.operation} has no handle: only a submit can be found again",
-            endpoint_id=cause.endpoint_id,
-        )
-    if cause.endpoint_id is None or cause.input_digest is None or cause.started_at is None:
-        raise ConfigurationError("this error does not say what was submitted where and when")
-    return LostSubmit(
-        endpoint_id=cause.endpoint_id,
-        input_digest=cause.input_digest,
-        started_at=cause.started_at,
-        ended_at=cause.started_at if cause.ended_at is None else cause.ended_at,
-    )
+@attrs.frozen(kw_only=True)
+class Window:
+    """A stretch of time whose requests are listed; `end` is exclusive. Unix seconds of fal's clock."""
+
+    start: float
+    end: float
+
+    def has(self, moment: float | None) -> bool:
+        return moment is not None and self.start <= moment < self.end
 
 
-def history_request(hosts: Hosts, lost: LostSubmit, cursor: str | None = None) -> HttpRequest:
-    """The requests of its endpoint around its time, with their inputs."""
-    query = {
-        "endpoint_id": lost.endpoint_id,
-        "start": _iso(lost.started_at - MARGIN),
-        "end": _iso(lost.ended_at + MARGIN),
-        "expand": "payloads",
-        "limit": str(_PAGE),
-    }
-    if cursor is not None:
-        query["cursor"] = cursor
+def history_request(
+    hosts: Hosts,
+    endpoint_id: str,
+    window: Window | None = None,
+    *,
+    cursor: str | None = None,
+    request_id: str | None = None,
+    payloads: bool = True,
+) -> HttpRequest:
+    """The requests of an endpoint in a stretch of time (None: fal's own, 90 days for one `request_id`)."""
+    query = {"endpoint_id": endpoint_id, "limit": str(_PAGE)}
+    if window is not None:
+        query |= {"start": _iso(window.start), "end": _iso(window.end)}
+    query |= {"expand": "payloads"} if payloads else {}
+    query |= {} if cursor is None else {"cursor": cursor}
+    query |= {} if request_id is None else {"request_id": request_id}
     return HttpRequest(
         operation=Operation.READ,
         method="GET",
         url=f"{hosts.platform}/models/requests/by-endpoint?{urlencode(query)}",
         headers={"Accept": "application/json"},
-        ref=RequestRef(endpoint_id=lost.endpoint_id),
+        ref=RequestRef(endpoint_id=endpoint_id, request_id=request_id),
     )
 
 
-def parse_history(response: HttpResponse) -> Page:
-    """ResponseDecodeError where it is no page of requests."""
+def rows_of(response: HttpResponse) -> list[Mapping[str, Any]]:
+    """The rows as they came, those without an id left out. ResponseDecodeError where it is no page of requests."""
     document = response.json()
     items = document.get("items") if isinstance(document, Mapping) else None
     if not isinstance(items, list):
         raise ResponseDecodeError(
             "the history has no items", paths=["required field missing @ $.items"], retryable=True
         )
-    return Page(
-        items=tuple(found for item in items if (found := _past_request(item)) is not None),
-        next_cursor=text_in(document, "next_cursor"),
-    )
+    return [item for item in items if isinstance(item, Mapping) and text_in(item, "request_id")]
 
 
-def _past_request(item: Any) -> PastRequest | None:
-    request_id = item.get("request_id") if isinstance(item, Mapping) else None
-    if not isinstance(request_id, str) or not request_id:
-        return None
+def parse_history(response: HttpResponse) -> Page:
+    """ResponseDecodeError where it is no page of requests."""
+    rows = rows_of(response)
+    return Page(items=tuple(map(_past_request, rows)), next_cursor=text_in(response.json(), "next_cursor"))
+
+
+def _past_request(item: Mapping[str, Any]) -> PastRequest:
     kept = item.get("json_input")
     return PastRequest(
-        request_id=request_id,
+        request_id=item["request_id"],
         sent_at=iso_seconds(item.get("sent_at")) or iso_seconds(item.get("started_at")),
+        ended_at=iso_seconds(item.get("ended_at")),
         input_digest=None if kept is None else digest_of(json.dumps(kept).encode()),
     )
+
+
+def clock_ahead(response: HttpResponse, now: float) -> float:
+    """Seconds that fal's clock is ahead of this machine's, by the answer's `Date`; 0.0 where it can't be told."""
+    date = http_seconds(response.headers.get("date", ""))
+    ahead = 0.0 if date is None else date - now
+    return ahead if abs(ahead) > _DATE_IS_COARSE else 0.0
+
+
+def windows(lost: LostSubmit, now: float) -> Iterator[Window]:
+    """Where it is looked for, in this order: close to the attempt, then around it, then later.
+
+    It is not said whether the filter goes by when a request was sent or by when it ended (protocol 11.10): the later
+    ones are for the second case, and for an attempt whose end nobody knows.
+    """
+    first, last = lost.started_at, lost.started_at if lost.ended_at is None else lost.ended_at
+    yield Window(start=first - NEAR, end=last + NEAR)
+    yield Window(start=first - MARGIN, end=first - NEAR)
+    start = last + NEAR
+    for seconds in (MARGIN, *_LATER, float("inf")):
+        end = min(last + seconds, now + _DATE_IS_COARSE)
+        if start >= end:
+            return
+        yield Window(start=start, end=end)
+        start = end
+
+
+def is_by_sending(window: Window, items: Iterable[PastRequest]) -> bool:
+    """Whether the rows of a window show that its filter goes by when a request was sent, not by when it ended."""
+    return any(window.has(item.sent_at) and not window.has(item.ended_at) for item in items)
 
 
 def best_match(
@@ -124,19 +164,41 @@ def best_match(
     """Of those with the same input, the one that was sent closest to the attempt; None without any.
 
     Inside the attempt's own time all are equally close, and the newest wins: an older one with the same input
-    is more likely to be somebody's who knows its id.
+    is more likely to be somebody's who knows its id. Where its end is not known, the first after its beginning.
     """
     same = [
-        item for item in items if item.input_digest == lost.input_digest and item.request_id not in exclude
+        item
+        for item in items
+        if item.input_digest == lost.input_digest and item.request_id not in exclude and _may_be(lost, item)
     ]
     return min(same, key=lambda item: _distance(lost, item), default=None)
+
+
+def is_enough(lost: LostSubmit, match: PastRequest | None, window: Window, *, by_sending: bool) -> bool:
+    """Whether `window`, the next one, need not be looked at: a match that is close enough is there, or nothing that
+    was sent in it can be the lost one, and the filter goes by that."""
+    last = lost.started_at if lost.ended_at is None else lost.ended_at
+    is_later = window.start >= last + MARGIN
+    if match is not None and match.sent_at is not None:
+        return _distance(lost, match)[0] <= (MARGIN if is_later else NEAR)
+    return is_later and by_sending and lost.ended_at is not None
+
+
+def _may_be(lost: LostSubmit, item: PastRequest) -> bool:
+    if item.sent_at is None:
+        return True
+    latest = float("inf") if lost.ended_at is None else lost.ended_at + MARGIN
+    return lost.started_at - MARGIN <= item.sent_at <= latest
 
 
 def _distance(lost: LostSubmit, item: PastRequest) -> tuple[float, float]:
     if item.sent_at is None:
         return MARGIN, 0.0
-    outside = max(lost.started_at - item.sent_at, item.sent_at - lost.ended_at, 0.0)
-    return outside, -item.sent_at
+    before = lost.started_at - item.sent_at
+    if lost.ended_at is None:
+        # Before the beginning is worse than long after it: clocks differ little.
+        return (0.0, -before) if before <= _DATE_IS_COARSE else (before + NEAR, 0.0)
+    return max(before, item.sent_at - lost.ended_at, 0.0), -item.sent_at
 
 
 def _iso(seconds: float) -> str:

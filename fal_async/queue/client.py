@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Collection
-from typing import Any, Never, Unpack
+from typing import Any, Never, Unpack, overload
 
 from fal_async.cancellation import OpenWaits, Wait, submit_under, supervise
 from fal_async.errors import (
@@ -108,25 +108,69 @@ class Queue:
         """A handle from an id that is known; no request is made. ConfigurationError for what is no id."""
         return RequestHandle(self._operations, self._operations.state_by_id(endpoint_id, request_id))
 
+    @overload
     async def find_submission(
         self, error: BaseException, *, exclude: Collection[str] = ()
+    ) -> RequestHandle | None: ...
+
+    @overload
+    async def find_submission(
+        self,
+        endpoint_id: str,
+        /,
+        input: Any = None,
+        *,
+        since: float,
+        until: float | None = None,
+        path: str = "",
+        exclude: Collection[str] = (),
+    ) -> RequestHandle | None: ...
+
+    async def find_submission(
+        self,
+        error: BaseException | str,
+        input: Any = None,
+        *,
+        since: float | None = None,
+        until: float | None = None,
+        path: str = "",
+        exclude: Collection[str] = (),
     ) -> RequestHandle | None:
         """The handle of a submit that may have been taken; None where fal's history shows no such request.
 
-        Asks the platform API for the endpoint's requests around that time, and compares their inputs. Of
+        By the error of the submit, or, where its process died, by what was sent: the endpoint id, the input and the
+        time. Asks the platform API for the endpoint's requests around that time, and compares their inputs. Of
         several with the same input it is the one sent closest to the attempt; within the attempt's own time
-        the newest. Name the ids of equal requests that you know of in `exclude`.
+        the newest; without `until` the first one after `since`. Name the ids of equal requests that you know of in
+        `exclude`.
+
+        It looks close to the attempt first, then 2 minutes around it, by fal's clock, then at what ended later: 1 HTTP
+        request where it is found at once, 2 to 8 where it is not there, 10 (1,000 requests of the endpoint) at most.
 
         None is no proof: the history may lag behind by moments, and shows no input that fal does not store
-        (`store_io=False`). The key needs the permission to read requests.
+        (`store_io=False`). The key needs the permission to read requests. Cancelling it is safe.
 
         Args:
-            error: a SubmissionUncertainError, or an error that one is the cause of (ClientTimeoutError).
+            error: a SubmissionUncertainError, or an error that one is the cause of (ClientTimeoutError). Or the
+                endpoint id, such as `"fal-ai/flux/dev"`; `path` is added to it.
+            input: with an endpoint id: the input as it was sent. Files in it can't be compared.
+            since: with an endpoint id: the submit did not begin before, in Unix seconds of this machine's clock.
+            until: it had ended by then; default: not known.
+            exclude: request ids that are not meant.
 
         Raises:
-            ConfigurationError: the error is not about a submit. What any read raises: ApiError, TransportError.
+            ConfigurationError: the error is not about a submit; files in the input; an argument is wrong.
+            SubmissionUncertainError: the endpoint has more requests around that time than are looked at.
+            ApiError, TransportError: as any read raises them.
         """
-        found = await self._operations.find_submission(error, exclude)
+        from fal_async.protocol import lost_submit
+
+        lost_submit.check_exclude(exclude)
+        if isinstance(error, str):
+            lost = lost_submit.lost_since(EndpointId.parse(error, path), input, since, until)
+        else:
+            lost = lost_submit.lost_of(error, input=input, since=since, until=until, path=path or None)
+        found = await self._operations.find_submission(lost, exclude)
         return None if found is None else RequestHandle(self._operations, found)
 
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import aclosing
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -50,6 +50,9 @@ from fal_async.queue.state import NewRequest, RequestState
 from fal_async.queue.updates import Follower
 from fal_async.transport import Transport
 from fal_async.transport.progress import Progress
+
+if TYPE_CHECKING:
+    from fal_async.protocol.request_history import LostSubmit
 
 logger: logging.Logger = logging.getLogger("fal_async")
 
@@ -195,12 +198,10 @@ class QueueOperations:
                     await call_back(on_queue_update, status)
         return await self.result(state, output_type)
 
-    async def find_submission(self, error: BaseException, exclude: Collection[str]) -> RequestState | None:
+    async def find_submission(self, lost: LostSubmit, exclude: Collection[str]) -> RequestState | None:
         """The request of a submit that was never answered, by fal's history."""
-        from fal_async.protocol.request_history import lost_submit
         from fal_async.queue.recovery import find
 
-        lost = lost_submit(error)
         found = await find(self.transport, self.settings.hosts, lost, exclude)
         if found is None:
             return None

@@ -2,38 +2,108 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 
+import attrs
+
 from fal_async.config import Hosts
+from fal_async.errors import SubmissionUncertainError
 from fal_async.protocol.http import HttpResponse
 from fal_async.protocol.request_history import (
+    MAX_PAGES,
     LostSubmit,
     PastRequest,
+    Window,
     best_match,
+    clock_ahead,
     history_request,
+    is_by_sending,
+    is_enough,
     parse_history,
+    windows,
 )
 from fal_async.transport import Transport
 
-_MAX_PAGES = 100
 
-
-def _check_history(response: HttpResponse) -> None:
+def check_history(response: HttpResponse) -> None:
+    """Inside the retries: an answer that is no page is asked for again."""
     parse_history(response)
+
+
+@attrs.define(eq=False, repr=False)
+class History:
+    """Lists past requests, page by page.
+
+    Attributes:
+        clock_ahead: seconds that fal's clock is ahead of this machine's, by the first answer; None before it.
+        asked: HTTP requests made.
+    """
+
+    transport: Transport
+    hosts: Hosts
+    endpoint_id: str
+    most: int
+    clock_ahead: float | None = None
+    asked: int = 0
+
+    @property
+    def is_used_up(self) -> bool:
+        return self.asked >= self.most
+
+    async def of(self, window: Window, *, payloads: bool = True) -> list[PastRequest] | None:
+        """All requests of the window; None where that took more than `most` pages in all."""
+        rows: list[PastRequest] = []
+        cursor: str | None = None
+        while not self.is_used_up:
+            request = history_request(self.hosts, self.endpoint_id, window, cursor=cursor, payloads=payloads)
+            self.asked += 1
+            response = await self.transport.send(request, check=check_history)
+            if self.clock_ahead is None:
+                self.clock_ahead = clock_ahead(response, time.time())
+            page = parse_history(response)
+            rows += page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return rows
+        return None
 
 
 async def find(
     transport: Transport, hosts: Hosts, lost: LostSubmit, exclude: Collection[str]
 ) -> PastRequest | None:
-    """Page by page, at most 10,000 requests: the endpoint may be busy, but the time is short."""
-    found: list[PastRequest] = []
-    cursor: str | None = None
-    for _ in range(_MAX_PAGES):
-        request = history_request(hosts, lost, cursor)
-        page = parse_history(await transport.send(request, check=_check_history))
-        if (match := best_match(lost, page.items, exclude)) is not None:
-            found.append(match)
-        cursor = page.next_cursor
-        if cursor is None:
+    """Window by window, from the attempt outwards, until a match is in sight or there is nothing more.
+
+    SubmissionUncertainError where the endpoint has more requests than are looked at.
+    """
+    history = History(transport, hosts, lost.endpoint_id, MAX_PAGES)
+    first = await history.of(next(windows(lost, time.time())))
+    if history.clock_ahead:
+        lost, first = lost.shifted(history.clock_ahead), None
+    return await _search(history, lost, exclude, first)
+
+
+async def _search(
+    history: History, lost: LostSubmit, exclude: Collection[str], seen: list[PastRequest] | None
+) -> PastRequest | None:
+    match, by_sending = None, False
+    for window in windows(lost, time.time() + (history.clock_ahead or 0.0)):
+        if is_enough(lost, match, window, by_sending=by_sending):
             break
-    return best_match(lost, found)
+        rows, seen = await history.of(window) if seen is None else seen, None
+        if rows is None:
+            raise _too_many(lost, history.asked)
+        by_sending = by_sending or is_by_sending(window, rows)
+        match = best_match(lost, rows if match is None else [match, *rows], exclude)
+    return match
+
+
+def _too_many(lost: LostSubmit, pages: int) -> SubmissionUncertainError:
+    return SubmissionUncertainError(
+        f"fal's history has too many requests around that time: not found on {pages} pages of 100. Narrow it with "
+        "find_submission(endpoint_id, input, since=..., until=...)",
+        started_at=lost.started_at,
+        ended_at=lost.ended_at,
+        input_digest=lost.input_digest,
+        endpoint_id=lost.endpoint_id,
+    )

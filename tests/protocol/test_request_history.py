@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,12 +16,18 @@ from fal_async import Hosts, ResponseDecodeError
 from fal_async.protocol.http import HttpResponse
 from fal_async.protocol.json_input import digest_of
 from fal_async.protocol.request_history import (
+    MARGIN,
     LostSubmit,
     Page,
     PastRequest,
+    Window,
     best_match,
+    clock_ahead,
     history_request,
+    is_by_sending,
+    is_enough,
     parse_history,
+    windows,
 )
 
 LOST = LostSubmit(endpoint_id="a/b/c", input_digest="d", started_at=1000.0, ended_at=1010.0)
@@ -31,7 +38,8 @@ def page(document: Any) -> HttpResponse:
 
 
 def test_the_request() -> None:
-    request = history_request(Hosts(), LOST, "next/1")
+    window = Window(start=880.0, end=1130.0)
+    request = history_request(Hosts(), "a/b/c", window, cursor="next/1")
     parts = urlsplit(request.url)
     assert parts.geturl().startswith("https://api.fal.ai/v1/models/requests/by-endpoint?")
     assert parse_qs(parts.query) == {
@@ -42,13 +50,27 @@ def test_the_request() -> None:
         "limit": ["100"],
         "cursor": ["next/1"],
     }
-    assert "cursor" not in history_request(Hosts(), LOST).url
+    assert "cursor" not in history_request(Hosts(), "a/b/c", window).url
+
+
+def test_the_request_for_one_id() -> None:
+    request = history_request(Hosts(), "a/b", request_id="r-1", payloads=False)
+    assert parse_qs(urlsplit(request.url).query) == {
+        "endpoint_id": ["a/b"],
+        "request_id": ["r-1"],
+        "limit": ["100"],
+    }
 
 
 def test_a_page() -> None:
     sent = datetime(2026, 1, 1, tzinfo=UTC)
     items = [
-        {"request_id": "1", "sent_at": "2026-01-01T00:00:00Z", "json_input": {"b": 1.0, "a": "é"}},
+        {
+            "request_id": "1",
+            "sent_at": "2026-01-01T00:00:00Z",
+            "json_input": {"b": 1.0, "a": "é"},
+            "ended_at": "2026-01-01T00:00:09Z",
+        },
         {"request_id": "2", "started_at": "2026-01-01T00:00:00", "json_input": None},
         {"request_id": "3", "sent_at": "never"},
         {"request_id": 4},
@@ -59,6 +81,7 @@ def test_a_page() -> None:
             PastRequest(
                 request_id="1",
                 sent_at=sent.timestamp(),
+                ended_at=sent.timestamp() + 9,
                 input_digest=digest_of('{"a":"é","b":1}'.encode()),
             ),
             PastRequest(request_id="2", sent_at=sent.timestamp()),
@@ -90,12 +113,86 @@ def past(request_id: str, sent_at: float | None, digest: str | None = "d") -> Pa
         ([past("before", 999), past("after", 1012)], "before"),
         ([past("unknown", None), past("before", 999)], "before"),
         ([past("unknown", None)], "unknown"),
+        ([past("too early", 879), past("too late", 1131)], None),
     ],
 )
 def test_the_best_match(items: list[PastRequest], expected: str | None) -> None:
     found = best_match(LOST, items)
     assert (found.request_id if found else None) == expected
     assert best_match(LOST, items, exclude=[item.request_id for item in items]) is None
+
+
+@pytest.mark.parametrize(
+    ("items", "expected"),
+    [
+        ([past("first", 1001), past("second", 1009)], "first"),
+        ([past("a second before", 999), past("long after", 90_000)], "a second before"),
+        ([past("before", 990), past("long after", 90_000)], "long after"),
+        ([past("before", 990), past("unknown", None)], "before"),
+    ],
+)
+def test_the_best_match_where_the_end_is_not_known(items: list[PastRequest], expected: str) -> None:
+    found = best_match(attrs.evolve(LOST, ended_at=None), items)
+    assert found is not None
+    assert found.request_id == expected
+
+
+@given(st.floats(0, 5e9), st.one_of(st.none(), st.floats(0, 1e6)), st.floats(-1e4, 1e7).map(lambda age: age))
+def test_the_windows_join_without_a_gap_from_before_the_attempt_to_now(
+    started: float, lasted: float | None, age: float
+) -> None:
+    ended = None if lasted is None else started + lasted
+    lost = attrs.evolve(LOST, started_at=started, ended_at=ended)
+    now = (started if ended is None else ended) + age
+    near, before, *later = windows(lost, now)
+    assert before.start == started - MARGIN
+    assert before.end == near.start
+    assert [window.start for window in later] == [near.end, *(window.end for window in later)][: len(later)]
+    assert all(window.start < window.end for window in [near, before, *later])
+    assert (later or [near])[-1].end >= now
+    assert len(later) <= 6
+
+
+def test_the_filter_is_known_by_rows_that_only_one_kind_of_filter_shows() -> None:
+    window = Window(start=100.0, end=200.0)
+    inside = PastRequest(request_id="1", sent_at=110.0, ended_at=120.0)
+    assert not is_by_sending(window, [inside, attrs.evolve(inside, sent_at=90.0)])
+    assert is_by_sending(window, [inside, attrs.evolve(inside, ended_at=200.0)])
+    assert is_by_sending(window, [attrs.evolve(inside, ended_at=None)])
+
+
+@pytest.mark.parametrize(
+    ("match", "start", "by_sending", "enough"),
+    [
+        (None, 1015, False, False),
+        (None, 1015, True, False),
+        (None, 1200, False, False),
+        (None, 1200, True, True),
+        (past("in", 1005), 880, False, True),
+        (past("after", 1014), 880, False, True),
+        (past("further", 1050), 1015, False, False),
+        (past("further", 1050), 1130, False, True),
+        (past("unknown", None), 1130, False, False),
+    ],
+)
+def test_when_it_is_enough(match: PastRequest | None, start: float, by_sending: bool, enough: bool) -> None:
+    window = Window(start=start, end=5000)
+    assert is_enough(LOST, match, window, by_sending=by_sending) is enough
+
+
+@pytest.mark.parametrize(
+    ("date", "now", "ahead"),
+    [
+        ("Thu, 01 Jan 1970 00:16:40 GMT", 1000.9, 0.0),
+        ("Thu, 01 Jan 1970 00:16:40 GMT", 990.0, 10.0),
+        ("Thu, 01 Jan 1970 00:16:40 GMT", 4600.0, -3600.0),
+        ("now", 1000.0, 0.0),
+        (None, 1000.0, 0.0),
+    ],
+)
+def test_how_far_the_clocks_are_apart(date: str | None, now: float, ahead: float) -> None:
+    response = HttpResponse(status=200, headers={} if date is None else {"date": date}, body=b"")
+    assert clock_ahead(response, now) == ahead
 
 
 @given(

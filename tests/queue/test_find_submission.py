@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import pickle
+import re
 import time
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +24,8 @@ from fal_async import (
     TransportError,
 )
 from fal_async.emulator import Emulator, Fault
+from fal_async.protocol.http import HttpRequest, HttpResponse
+from fal_async.transport import Transport
 from tests.quick import ASK, LLM, ONCE, gate_at, session_on
 
 
@@ -87,10 +93,46 @@ async def test_other_times_and_endpoints_are_not_looked_at(fal: Session, emulato
     error = await lose(fal, emulator, taken=False)
     emulator.jobs[handle.request_id].submitted_at -= 600
     assert await fal.queue.find_submission(error) is None
-    (asked,) = [request for request in emulator.requests if request.kind == "platform"]
-    assert asked.query["endpoint_id"] == LLM
-    assert asked.query["expand"] == "payloads"
-    assert asked.query["start"] < asked.query["end"]
+    near, before = [request for request in emulator.requests if request.kind == "platform"]
+    assert near.query["endpoint_id"] == LLM
+    assert near.query["expand"] == "payloads"
+    assert before.query["start"] < before.query["end"] == near.query["start"] < near.query["end"]
+
+
+async def test_on_a_busy_endpoint_it_costs_one_request(fal: Session, emulator: Emulator) -> None:
+    await asyncio.gather(*(fal.queue.submit(LLM, {"prompt": str(number)}) for number in range(90)))
+    for job in emulator.jobs.values():
+        job.submitted_at -= 60
+    error = await lose(fal, emulator, taken=True)
+    found = await fal.queue.find_submission(error)
+    assert found is not None
+    assert found.request_id == list(emulator.jobs)[-1]
+    assert emulator.count("platform") == 1
+
+
+class BusyHistory(Transport):
+    """A platform whose history has no end: others have sent requests, and go on."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def send(self, request: HttpRequest, **_: Any) -> HttpResponse:
+        self.asked += 1
+        row = {"sent_at": datetime.now(UTC).isoformat(), "json_input": {"prompt": "of another"}}
+        rows = [{**row, "request_id": f"r-{self.asked}-{number}"} for number in range(100)]
+        body = json.dumps({"items": rows, "next_cursor": str(self.asked), "has_more": True})
+        return HttpResponse(status=200, headers={}, body=body.encode())
+
+
+async def test_on_an_endpoint_that_is_too_busy_it_says_so_after_ten_requests() -> None:
+    history = BusyHistory()
+    error = SubmissionUncertainError("x", endpoint_id=LLM, input_digest="0" * 64, started_at=time.time())
+    async with Session("a:b", transport=history) as fal:
+        with pytest.raises(SubmissionUncertainError, match="too many requests around that time") as caught:
+            await fal.queue.find_submission(error)
+    assert history.asked == 10
+    assert caught.value.input_digest == error.input_digest
+    assert caught.value.endpoint_id == LLM
 
 
 async def test_what_is_not_stored_is_not_found(fal: Session, emulator: Emulator) -> None:
@@ -155,3 +197,61 @@ async def test_the_look_up_is_a_read_like_others(fal: Session, emulator: Emulato
     async with session_on(emulator, retry=ONCE) as once:
         with pytest.raises(TransportError):
             await once.queue.find_submission(error)
+
+
+# Of a process that died: by what it was about to send.
+
+
+async def test_without_an_error_by_endpoint_input_and_time(fal: Session, emulator: Emulator) -> None:
+    since = time.time()
+    first = await fal.queue.submit(LLM, ASK)
+    await fal.queue.submit(LLM, ASK)
+    await fal.queue.submit(LLM, {"prompt": "another"})
+    found = await fal.queue.find_submission(LLM, ASK, since=since)
+    assert found is not None
+    assert found.request_id == first.request_id
+    assert found.endpoint_id == LLM
+    assert emulator.count("platform") == 1
+    assert await fal.queue.find_submission(LLM, {"prompt": "none"}, since=since, until=since) is None
+
+
+async def test_without_an_error_and_with_a_path(fal: Session, emulator: Emulator) -> None:
+    handle = await fal.queue.submit("fal-ai/flux", {"prompt": "x"}, path="/dev")
+    found = await fal.queue.find_submission("fal-ai/flux", {"prompt": "x"}, path="/dev", since=time.time())
+    assert found is not None
+    assert found.request_id == handle.request_id
+
+
+async def test_hours_later_of_a_time_that_was_noted_hours_before(fal: Session, emulator: Emulator) -> None:
+    handle = await fal.queue.submit(LLM, ASK)
+    now = time.time()
+    emulator.jobs[handle.request_id].submitted_at = now - 9_000
+    found = await fal.queue.find_submission(LLM, ASK, since=now - 10_800)
+    assert found is not None
+    assert found.request_id == handle.request_id
+    assert emulator.count("platform") == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "words"),
+    [
+        ((LLM, {"image_url": Path("cat.png")}), {"since": 1.0}, "input.image_url is a file"),
+        ((LLM, ASK), {}, "since is a NoneType: expected Unix seconds"),
+        ((LLM, ASK), {"since": datetime.now(UTC)}, "pass its .timestamp()"),
+        ((LLM, ASK), {"since": time.time() * 1000}, "expected Unix seconds, such as"),
+        ((LLM, ASK), {"since": True}, "expected Unix seconds"),
+        ((LLM, ASK), {"since": float("nan")}, "expected Unix seconds"),
+        ((LLM, ASK), {"since": 5.0, "until": 4.0}, "until=4.0 lies before since=5.0"),
+        ((LLM, ASK), {"since": 5.0, "exclude": "r-1"}, "expected a list of request ids"),
+        (("no id", ASK), {"since": 5.0}, "no id"),
+        ((LLM, 5), {"since": 5.0}, "input is a int"),
+        ((SubmissionUncertainError("x"),), {"since": 5.0}, "since= goes with an endpoint id"),
+        ((SubmissionUncertainError("x"), ASK), {}, "input= goes with an endpoint id"),
+    ],
+)
+async def test_wrong_arguments_are_told_before_any_request(
+    fal: Session, emulator: Emulator, arguments: Any, options: Any, words: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(words)):
+        await fal.queue.find_submission(*arguments, **options)
+    assert emulator.count() == 0
