@@ -1,4 +1,5 @@
-"""The session: `facade` and `calls` are its face, `view` one set of settings, `shared` what all views share."""
+"""The session: `facade`, `calls` and `resources` are its face, `view` is one set of settings, `shared` what all
+views share."""
 
 from __future__ import annotations
 

@@ -1,37 +1,28 @@
-"""The session: what it is made with, its life, its views and its resources.
+"""The session: what it is made with, its life and its views.
 
-Its calls stand in `calls.py`; its resources are made in `view.py`.
+Its calls stand in `calls.py`, its resources in `resources.py`; these are made in `view.py`.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Never, Unpack
+from typing import TYPE_CHECKING, Any, Never
 
 from fal_async.config import Credentials, Hosts, PoolOptions, RetryPolicy, Settings, Timeouts
 from fal_async.environment import from_env
 from fal_async.errors import short_tracebacks, shortened
-from fal_async.options import QueueOptions, clean_headers, clean_tags, documented, refuse_unknown
-from fal_async.protocol.storage.multipart import MULTIPART_ABOVE, PARALLEL, PART_SIZE
+from fal_async.options import clean_headers, clean_tags, refuse_unknown
 from fal_async.session.calls import Calls
+from fal_async.session.resources import Resources
 from fal_async.session.shared import Shared
 from fal_async.session.view import View
-from fal_async.storage_settings import StorageSettings
 from fal_async.transport import Transport
 
 if TYPE_CHECKING:
     import ssl as ssl_module
 
     import aiohttp
-
-    from fal_async.protocol.storage.multipart import UploadState
-    from fal_async.queue import Queue, RequestHandle
-    from fal_async.realtime import Realtime
-    from fal_async.storage import Storage
-    from fal_async.storage.file_body import ProgressCallback
-    from fal_async.webhooks import Webhooks
 
 _ELSEWHERE = {
     **dict.fromkeys(("key", "api_key", "fal_key", "token"), "credentials"),
@@ -46,7 +37,7 @@ _ELSEWHERE = {
 
 
 @short_tracebacks
-class Session(Calls):
+class Session(Calls, Resources):
     """fal, for one set of credentials, over one connection pool.
 
     `async with Session() as fal:`, or `await fal.open()` and `await fal.aclose()` for application singletons;
@@ -221,68 +212,3 @@ class Session(Calls):
     def transport(self) -> Transport:
         """What sends this session's requests: for integrations."""
         return self._view.transport
-
-    # What there is to do. `run`, `subscribe`, `stream` and `websocket` stand in `Calls`.
-
-    @documented(QueueOptions)
-    async def submit(
-        self,
-        endpoint_id: str,
-        input: Any = None,
-        *,
-        path: str = "",
-        webhook_url: str | None = None,
-        **options: Unpack[QueueOptions],
-    ) -> RequestHandle:
-        """Put a request into the queue and give its handle: the same as `queue.submit`."""
-        return await self.queue.submit(endpoint_id, input, path=path, webhook_url=webhook_url, **options)
-
-    async def upload(
-        self,
-        file: Any,
-        *,
-        # What it is.
-        content_type: str | None = None,
-        file_name: str | None = None,
-        size: int | None = None,
-        lifecycle: StorageSettings | None = None,
-        # How it is sent.
-        on_progress: ProgressCallback | None = None,
-        resume: str | os.PathLike[str] | UploadState | None = None,
-        multipart_above: int = MULTIPART_ABOVE,
-        part_size: int = PART_SIZE,
-        parallel: int = PARALLEL,
-    ) -> str:
-        """Store a file at fal; gives its URL: the same as `storage.upload`."""
-        return await self.storage.upload(
-            file,
-            content_type=content_type,
-            file_name=file_name,
-            size=size,
-            lifecycle=lifecycle,
-            on_progress=on_progress,
-            resume=resume,
-            multipart_above=multipart_above,
-            part_size=part_size,
-            parallel=parallel,
-        )
-
-    @property
-    def queue(self) -> Queue:
-        """The queue's operations one by one: submit, status, updates, result, cancel, handle."""
-        return self._view.queue
-
-    @property
-    def realtime(self) -> Realtime:
-        """Conversations over a WebSocket: `async with fal.realtime.connect("fal-ai/...") as connection:`."""
-        return self._view.realtime
-
-    @property
-    def storage(self) -> Storage:
-        """Files to fal and from fal: upload, download, and who may read them."""
-        return self._view.storage
-
-    @property
-    def webhooks(self) -> Webhooks:
-        """Deliveries from fal: verify them, or attach a receiver. One for the session and all of its views."""
-        return self._view.webhooks
