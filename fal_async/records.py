@@ -19,37 +19,44 @@ def is_record(value: Any) -> bool:
     )
 
 
-def fields_of(value: Any, *, computed: bool) -> Any:
+def fields_of(value: Any, *, to_send: bool) -> Any:
     """The fields of a record under their names in JSON; their values as they are, not as they are annotated.
 
-    `computed`: those, too, that the `__init__` of an attrs class or a dataclass does not take. Of a pydantic model
-    that is no object, what is in it.
+    Of a pydantic model that is no object, what is in it.
+
+    `to_send`: without those that are None, so that a field which a newer version of the class has changes no input,
+    and of an attrs class or a dataclass only those that its `__init__` takes.
     """
     kind = type(value)
     if attrs.has(kind):
-        return _taken(value, attrs.fields(kind), computed)
-    if hasattr(kind, "__dataclass_fields__"):
+        fields = _taken(value, attrs.fields(kind), computed=not to_send)
+    elif hasattr(kind, "__dataclass_fields__"):
         import dataclasses  # whoever made one has loaded it
 
-        return _taken(value, dataclasses.fields(value), computed)
-    if hasattr(kind, "__struct_fields__"):
-        return _of_struct(value)
-    # Not mode="json", in which a path is a text as any other, and a secret is stars.
-    return _with_iterables(value.model_dump(by_alias=True, warnings=False), value)
+        fields = _taken(value, dataclasses.fields(value), computed=not to_send)
+    elif hasattr(kind, "__struct_fields__"):
+        fields = _of_struct(value)
+    else:
+        # Not mode="json", in which a path is a text as any other, and a secret is stars.
+        return _of_model(value.model_dump(by_alias=True, warnings=False, exclude_none=to_send), value)
+    return {name: field for name, field in fields.items() if field is not None} if to_send else fields
 
 
-def _with_iterables(dumped: Any, value: Any) -> Any:
+def _of_model(dumped: Any, value: Any) -> Any:
     """What pydantic made of `value`, with what it made an iterator of put back: file objects among it."""
     if is_named(dumped, "pydantic_core", "SerializationIterator"):
         return value
     if isinstance(dumped, dict):
         inner = _inner_of(value)
-        return {
-            name: _with_iterables(item, inner[name]) if name in inner else item
-            for name, item in dumped.items()
+        fields = {
+            name: _of_model(item, inner[name]) if name in inner else item for name, item in dumped.items()
         }
+        if not isinstance(value, Mapping):
+            return fields
+        # It leaves out what is None in a TypedDict, too: that is no record.
+        return fields | {name: None for name, item in value.items() if item is None}
     if isinstance(dumped, list | tuple) and isinstance(value, list | tuple) and len(dumped) == len(value):
-        return [_with_iterables(item, before) for item, before in zip(dumped, value, strict=True)]
+        return [_of_model(item, before) for item, before in zip(dumped, value, strict=True)]
     return dumped
 
 

@@ -16,7 +16,7 @@ from typing import Protocol
 import attrs
 
 from fal_async.protocol.ledger.entry import (
-    Outcome,
+    End,
     Payload,
     Place,
     Record,
@@ -46,20 +46,6 @@ class Hold:
 
     entry: int
     attempt: int
-
-
-@attrs.frozen(kw_only=True)
-class End:
-    """How an attempt ended. `state` and `final` become the entry's, `outcome` the attempt's."""
-
-    state: State
-    outcome: Outcome
-    at: float
-    final: bool = False
-    payload: Payload | None = None
-    headers: Mapping[str, str] = attrs.field(factory=dict)
-    billable_units: Decimal | None = None
-    cost: Decimal | None = None
 
 
 @attrs.frozen(kw_only=True)

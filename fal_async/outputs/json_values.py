@@ -86,7 +86,7 @@ def _of_an_object(value: Any) -> Any:
     if callable(getattr(kind, "to_dict", None)) and not isinstance(value, BaseException):  # a Result
         return _plain(value.to_dict())
     if is_record(value):
-        return _plain(fields_of(value, computed=True))
+        return _plain(fields_of(value, to_send=False))
     if hasattr(kind, "unicode_string"):  # its URLs
         return _text(value.unicode_string())
     if hasattr(kind, "tolist"):  # numpy

@@ -18,8 +18,9 @@ def encode_json(value: Any, what: str = "input") -> bytes:
     """`value` as compact JSON in UTF-8.
 
     Records anywhere in it become objects: attrs values and dataclasses (of the fields that their `__init__` takes),
-    pydantic models and msgspec Structs (under their names in JSON). Dates become ISO texts, enum members their
-    values, `UUID`s and URLs texts, `Decimal`s and numpy's scalars numbers.
+    pydantic models and msgspec Structs (under their names in JSON). Those of their fields that are None are left
+    out; None in a mapping or a list is null. Dates become ISO texts, enum members their values, `UUID`s and URLs
+    texts, `Decimal`s and numpy's scalars numbers.
 
     ConfigurationError, naming the place, where JSON can't carry it.
     """
@@ -115,7 +116,7 @@ def plain_value(value: Any) -> Any:
     TypeError, with the way out, for what is not taken.
     """
     if is_record(value):
-        return fields_of(value, computed=False)
+        return fields_of(value, to_send=True)
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, date | time):
@@ -218,16 +219,20 @@ def _is_unicode(text: str) -> bool:
 
 
 def digest_of(body: bytes) -> str:
-    """SHA-256 (hex) of a JSON text in canonical form, to recognise an input wherever it shows up again.
+    """SHA-256 (hex) of a JSON text in canonical form, to recognise an input wherever it shows up again."""
+    return hashlib.sha256(canonical_json(body)).hexdigest()
+
+
+def canonical_json(body: bytes) -> bytes:
+    """A JSON text in the one form of its value, which `ledger/README.md` describes. What is no JSON is given back.
 
     5.0 is 5 in it: whoever stored it meanwhile may have written one for the other.
     """
     try:
         document = json.loads(body, parse_float=_number)
-        canonical = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+        return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
     except (ValueError, RecursionError):
-        canonical = body
-    return hashlib.sha256(canonical).hexdigest()
+        return body
 
 
 def _number(text: str) -> float:

@@ -18,6 +18,7 @@ import msgspec
 import numpy
 import pydantic
 import pytest
+import typing_extensions
 import yarl
 
 from fal_async import ConfigurationError
@@ -217,3 +218,43 @@ def test_a_msgspec_struct_is_sent_under_its_names_in_json() -> None:
     assert find_files([named(2, Path("cat.png"))]) == [Path("cat.png")]
     with pytest.raises(ConfigurationError, match=r"input\.a\.image is a set"):
         sent({"a": named(2, {1})})
+
+
+def test_a_field_that_is_none_is_not_sent_and_none_in_a_mapping_or_a_list_is() -> None:
+    @attrs.frozen
+    class Attrs:
+        seed: int | None = None
+        more: Any = None
+
+    @dataclass
+    class Data:
+        seed: int | None = None
+        more: Any = None
+
+    class Struct(msgspec.Struct, rename={"seed": "Seed"}):
+        seed: int | None = None
+        more: Any = None
+
+    class Typed(typing_extensions.TypedDict):
+        a: int | None
+
+    class Model(pydantic.BaseModel):
+        seed: int | None = pydantic.Field(default=None, alias="Seed")
+        more: Any = None
+        typed: Typed = {"a": None}
+        data: Data = Data()
+
+        @pydantic.computed_field  # type: ignore[prop-decorator]
+        @property
+        def computed(self) -> int | None:
+            return None
+
+    for kind in (Attrs, Data, Struct):
+        assert sent(kind()) == {}
+        assert sent(kind(more={"a": None, "b": [None, kind()]})) == {"more": {"a": None, "b": [None, {}]}}
+        assert sent({"a": None, "of": kind()}) == {"a": None, "of": {}}
+    assert sent(Model(more={"a": None, "b": [None, Model()]})) == {
+        "more": {"a": None, "b": [None, {"typed": {"a": None}, "data": {}}]},
+        "typed": {"a": None},
+        "data": {},
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Literal
 
@@ -71,6 +72,26 @@ class LedgerRequest:
     billable_units: Decimal | None = None
     cost: Decimal | None = None
     cancel_requested_at: float | None = None
+
+
+@attrs.frozen(kw_only=True)
+class End:
+    """How an attempt ended. `state` and `final` become the entry's, `outcome` the attempt's.
+
+    Attributes:
+        final: of "failed": it is replayed, and no further attempt is made unless one is asked for.
+        payload: the raw result of "done", the stored error of the others.
+        headers: of the result: those that are kept.
+    """
+
+    state: State
+    outcome: Outcome
+    at: float
+    final: bool = False
+    payload: Payload | None = None
+    headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    billable_units: Decimal | None = None
+    cost: Decimal | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -17,6 +17,8 @@ from fal_async.protocol.json_input import LEAVES, plain_value
 from fal_async.protocol.storage.media import check_content_type
 from fal_async.records import is_record
 
+Path = tuple[str | int, ...]
+"""Where something stands in an input: a text is a key of a mapping, a number a place in a list."""
 _SCALARS, _SEQUENCES = (
     (str, int, float),
     (list, tuple),
@@ -89,22 +91,26 @@ def replace_files(value: Any, url_of: Callable[[Any], str]) -> Any:
     Nothing in `value` is changed; what holds no file is not copied either.
     A record (attrs, dataclass, pydantic, ...) with a file in it becomes a dict: its own fields may not take text.
     """
-    return _replaced(value, lambda file, _: url_of(file), "input", ())
+    return _replaced(value, lambda file, _: url_of(file), (), ())
+
+
+def places_of(value: Any) -> tuple[Any, list[Path]]:
+    """`value` with None in place of each file, and where the files stand, in the order of `find_files`."""
+    places: list[Path] = []
+    return _replaced(value, lambda _, path: places.append(path), (), ()), places
 
 
 def place_of(value: Any, number: int) -> str:
     """Where the file stands that `find_files` gives at that place, such as `input.images[2]`."""
-    places: list[str] = []
-
-    def note(_: Any, place: str) -> str:
-        places.append(place)
-        return ""
-
-    _replaced(value, note, "input", ())
-    return places[number]
+    _, places = places_of(value)
+    return _place("input", places[number])
 
 
-def _replaced(value: Any, url_of: Callable[[Any, str], str], path: str, above: tuple[int, ...]) -> Any:
+def _place(name: str, path: Path) -> str:
+    return name + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+
+
+def _replaced(value: Any, by: Callable[[Any, Path], Any], path: Path, above: tuple[int, ...]) -> Any:
     if value is None or isinstance(value, _SCALARS) or id(value) in above:
         return value
     if isinstance(value, Mapping):
@@ -112,24 +118,25 @@ def _replaced(value: Any, url_of: Callable[[Any, str], str], path: str, above: t
             return value
         above = (*above, id(value))
         return _if_changed(
-            value, {key: _replaced(item, url_of, f"{path}.{key}", above) for key, item in value.items()}
+            value, {key: _replaced(item, by, (*path, key), above) for key, item in value.items()}
         )
     if isinstance(value, _SEQUENCES):
         if LEAVES.issuperset(map(type, value)):
             return value
         above = (*above, id(value))
-        items = [_replaced(item, url_of, f"{path}[{at}]", above) for at, item in enumerate(value)]
+        items = [_replaced(item, by, (*path, at), above) for at, item in enumerate(value)]
         return value if all(a is b for a, b in zip(value, items, strict=True)) else items
     if is_file(value):
-        return url_of(value, path)
+        return by(value, path)
     if isinstance(value, bytes | bytearray | memoryview):
         raise ConfigurationError(
-            f"{path} is bytes: upload them with File(data, content_type=...), or encode(...) them as a data URI"
+            f"{_place('input', path)} is bytes: upload them with File(data, content_type=...), "
+            "or encode(...) them as a data URI"
         )
     if not is_record(value):
         return value
     before = plain_value(value)
-    after = _replaced(before, url_of, path, (*above, id(value)))
+    after = _replaced(before, by, path, (*above, id(value)))
     return value if after is before else after
 
 
