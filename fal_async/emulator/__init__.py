@@ -19,6 +19,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fal_async.emulator.accounts.history import RequestHistory
     from fal_async.emulator.faults.fault import Fault
     from fal_async.emulator.jobs.job import Job, JobContext
     from fal_async.emulator.jobs.realtime_options import RealtimeOptions
@@ -38,6 +39,7 @@ __all__ = [
     "ModelError",
     "RealtimeOptions",
     "RecordedRequest",
+    "RequestHistory",
     "WebhookAttempt",
     "WebhookPolicy",
 ]
@@ -52,6 +54,7 @@ _HOMES = {
     "ModelError": "wire.answers",
     "RealtimeOptions": "jobs.realtime_options",
     "RecordedRequest": "wire.recorder",
+    "RequestHistory": "accounts.history",
     "WebhookAttempt": "webhooks.deliveries",
     "WebhookPolicy": "webhooks.deliveries",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from fal_async.emulator.accounts.history import RequestHistory
 from fal_async.emulator.core import Core
 from fal_async.emulator.faults.script import FaultScript
 from fal_async.emulator.jobs.job import Job
@@ -63,6 +64,11 @@ class Controls:
     @property
     def faults(self) -> FaultScript:
         return self._core.faults
+
+    @property
+    def history(self) -> RequestHistory:
+        """What the platform API's request history shows, and when: its fields may be set."""
+        return self._core.history
 
     def rotate_key(self, new: str) -> None:
         """The old key gets 401 from now on."""

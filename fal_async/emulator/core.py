@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import attrs
 from aiohttp import web
 
+from fal_async.emulator.accounts.history import RequestHistory
 from fal_async.emulator.accounts.keys import Keyring
 from fal_async.emulator.accounts.realtime_token_store import RealtimeTokenStore
 from fal_async.emulator.apps.interface import Mount
@@ -36,6 +37,7 @@ class Core:
     files: FileStore
     uploads: UploadStore
     keyring: Keyring
+    history: RequestHistory
     realtime_tokens: RealtimeTokenStore
     faults: FaultScript
     recorder: Recorder

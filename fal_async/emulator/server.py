@@ -9,6 +9,7 @@ from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from fal_async.emulator.accounts.history import RequestHistory
 from fal_async.emulator.accounts.keys import Keyring
 from fal_async.emulator.accounts.realtime_token_store import RealtimeTokenStore
 from fal_async.emulator.admin import Admin
@@ -62,11 +63,11 @@ class Emulator(Controls):
     webhooks        time limits, pauses and number of webhook deliveries (a `WebhookPolicy`); default fal's
     retry_pause     seconds (scaled) before the platform tries a failed request again; default 0.5
     record          False: requests are counted but not kept
-    keep_requests   how many recorded requests are kept, the latest ones
-    keep_jobs       how many jobs are kept
+    keep_requests, keep_jobs  how many recorded requests, and how many jobs, are kept: the latest ones
     seed            of the generator behind faults with a `chance`
     builtins        False: without the built-in models
     cdn_token_lifetime  seconds that a CDN token is good for; default 30 days, fal's longest
+    history         what the platform API's request history shows, and when (a `RequestHistory`)
     min_part_size   bytes that each part of an upload but the last must have; default 1
     """
 
@@ -91,6 +92,7 @@ class Emulator(Controls):
         builtins: bool = True,
         cdn_token_lifetime: float = MAX_TOKEN_LIFETIME,
         min_part_size: int = 1,
+        history: RequestHistory | None = None,
         ssl: SSLContext | None = None,
     ) -> None:
         _check_numbers(port, speed, keep_alive, retry_pause, retention)
@@ -107,6 +109,7 @@ class Emulator(Controls):
             files=files,
             uploads=UploadStore(token_lifetime=cdn_token_lifetime, min_part_size=min_part_size),
             keyring=Keyring(key, require=require_key),
+            history=history or RequestHistory(),
             realtime_tokens=RealtimeTokenStore(),
             faults=FaultScript(seed),
             recorder=Recorder(record=record, limit=keep_requests),

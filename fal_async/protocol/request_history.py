@@ -138,8 +138,8 @@ def clock_ahead(response: HttpResponse, now: float) -> float:
 def windows(lost: LostSubmit, now: float) -> Iterator[Window]:
     """Where it is looked for, in this order: close to the attempt, then around it, then later.
 
-    It is not said whether the filter goes by when a request was sent or by when it ended (protocol 11.10): the later
-    ones are for the second case, and for an attempt whose end nobody knows.
+    It is not said whether the filter goes by when a request was sent or by when it ended (protocol 11.10): the
+    later ones are for the second case, and for an attempt whose end nobody knows.
     """
     first, last = lost.started_at, lost.started_at if lost.ended_at is None else lost.ended_at
     yield Window(start=first - NEAR, end=last + NEAR)

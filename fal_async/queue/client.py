@@ -144,8 +144,9 @@ class Queue:
         the newest; without `until` the first one after `since`. Name the ids of equal requests that you know of in
         `exclude`.
 
-        It looks close to the attempt first, then 2 minutes around it, by fal's clock, then at what ended later: 1 HTTP
-        request where it is found at once, 2 to 8 where it is not there, 10 (1,000 requests of the endpoint) at most.
+        It looks close to the attempt first, then 2 minutes around it, by fal's clock, then at what ended later: 1
+        HTTP request where it is found at once, 2 to 8 where it is not there, at most 10, which show 1,000 requests
+        of the endpoint.
 
         None is no proof: the history may lag behind by moments, and shows no input that fal does not store
         (`store_io=False`). The key needs the permission to read requests. Cancelling it is safe.

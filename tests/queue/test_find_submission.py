@@ -17,6 +17,7 @@ from fal_async import (
     AuthenticationError,
     ClientTimeoutError,
     ConfigurationError,
+    PermissionDeniedError,
     RequestHandle,
     ServerError,
     Session,
@@ -26,7 +27,7 @@ from fal_async import (
 from fal_async.emulator import Emulator, Fault
 from fal_async.protocol.http import HttpRequest, HttpResponse
 from fal_async.transport import Transport
-from tests.quick import ASK, LLM, ONCE, gate_at, session_on
+from tests.quick import ASK, GATE, LLM, ONCE, gate_at, session_on
 
 
 async def lose(
@@ -133,6 +134,36 @@ async def test_on_an_endpoint_that_is_too_busy_it_says_so_after_ten_requests() -
     assert history.asked == 10
     assert caught.value.input_digest == error.input_digest
     assert caught.value.endpoint_id == LLM
+
+
+@pytest.mark.parametrize("ahead", [3_600.0, -3_600.0])
+async def test_clocks_that_differ_are_told_by_the_answer(
+    fal: Session, emulator: Emulator, ahead: float
+) -> None:
+    emulator.history.clock_ahead = ahead
+    error = await lose(fal, emulator, taken=True)
+    assert await fal.queue.find_submission(error) is not None
+    assert emulator.count("platform") == 2
+
+
+async def test_a_history_that_filters_by_the_end_of_requests(fal: Session, emulator: Emulator) -> None:
+    gate = gate_at(emulator)
+    emulator.history.filters_by = "ended_at"
+    emulator.faults.add(Fault.reset(on="submit", taken=True))
+    with pytest.raises(SubmissionUncertainError) as caught:
+        await fal.queue.submit(GATE, {"n": 1})
+    assert await fal.queue.find_submission(caught.value) is None
+    gate.open()
+    (job,) = emulator.jobs.values()
+    await job.wait_for("COMPLETED")
+    assert await fal.queue.find_submission(caught.value) is not None
+
+
+async def test_a_key_that_may_not_read_requests(fal: Session, emulator: Emulator) -> None:
+    error = await lose(fal, emulator, taken=True)
+    emulator.history.permitted = False
+    with pytest.raises(PermissionDeniedError, match="may not read requests"):
+        await fal.queue.find_submission(error)
 
 
 async def test_what_is_not_stored_is_not_found(fal: Session, emulator: Emulator) -> None:

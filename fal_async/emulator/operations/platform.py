@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from email.utils import formatdate
 from typing import Any
 
 from fal_async.emulator.core import Call, Core, Reply
@@ -24,9 +26,15 @@ async def platform(core: Core, call: Call) -> Reply:
     if call.request.method != "GET":
         return method_not_allowed()
     try:
-        return answer(core, call)
+        answered = answer(core, call)
     except ValueError as error:
-        return platform_error(400, "validation_error", str(error))
+        answered = platform_error(400, "validation_error", str(error))
+    return answered.with_headers({"Date": formatdate(_now(core), usegmt=True)})
+
+
+def _now(core: Core) -> float:
+    """By the platform's clock."""
+    return time.time() + core.history.clock_ahead
 
 
 def _meta(_: Core, __: Call) -> Answer:
@@ -47,36 +55,51 @@ def _models(core: Core, call: Call) -> Answer:
 
 
 def _requests_by_endpoint(core: Core, call: Call) -> Answer:
+    if not core.history.permitted:
+        return platform_error(403, "authorization_error", "This API key may not read requests.")
     wanted = _listed(call, "endpoint_id")
     if not wanted:
         raise ValueError("endpoint_id is required")
-    matches = _filter(call)
+    matches = _filter(core, call)
     jobs = [job for job in core.jobs if job.endpoint_id in wanted and matches(job)]
     by = _duration if call.query.get("sort_by") == "duration" else _end
     jobs.sort(key=by, reverse=True)
     payloads = "payloads" in _listed(call, "expand")
-    return json_answer(_page("items", [_item(job, payloads=payloads) for job in jobs], call))
+    return json_answer(_page("items", [_item(core, job, payloads=payloads) for job in jobs], call))
 
 
-def _filter(call: Call) -> Callable[[Job], bool]:
-    start, end = _range(call)
+def _filter(core: Core, call: Call) -> Callable[[Job], bool]:
+    start, end = _range(core, call)
     request_id, status = call.query.get("request_id"), call.query.get("status")
     if status is not None and status not in _STATUSES:
         raise ValueError(f"status must be one of {', '.join(_STATUSES)}")
 
     def matches(job: Job) -> bool:
-        # As a moment of whole microseconds, which is what `sent_at` says.
-        sent = datetime.fromtimestamp(job.submitted_at, UTC)
-        if not start <= sent < end or request_id not in (None, job.request_id):
+        ended, history = _ended(core, job), core.history
+        listed = ended or (not history.only_ended and _is_known(core, job.submitted_at))
+        if not listed or request_id not in (None, job.request_id):
             return False
-        return status is None or (job.answer is not None and job.answer.status in _STATUSES[status])
+        moment = job.submitted_at if history.filters_by == "sent_at" else job.completed_at if ended else None
+        # As a moment of whole microseconds, which is what the row says.
+        if moment is None or not start <= _moment_of(core, moment) < end:
+            return False
+        return status is None or (ended and job.answer is not None and job.answer.status in _STATUSES[status])
 
     return matches
 
 
-def _range(call: Call) -> tuple[datetime, datetime]:
+def _is_known(core: Core, moment: float) -> bool:
+    return time.time() >= moment + core.history.lag
+
+
+def _ended(core: Core, job: Job) -> bool:
+    """As far as the history knows."""
+    return job.completed_at is not None and _is_known(core, job.completed_at)
+
+
+def _range(core: Core, call: Call) -> tuple[datetime, datetime]:
     """The last 24 h by default, 90 d with a request id; `end` is exclusive (protocol 11, 11.1)."""
-    now = datetime.now(UTC)
+    now = datetime.fromtimestamp(_now(core), UTC)
     default = _DAY * (90 if "request_id" in call.query else 1)
     end = _moment(call.query["end"]) if "end" in call.query else now + _DAY
     return (_moment(call.query["start"]) if "start" in call.query else now - default), end
@@ -92,22 +115,23 @@ def _listed(call: Call, name: str) -> set[str]:
     return {part for text in call.request.query.getall(name, []) for part in text.split(",") if part}
 
 
-def _item(job: Job, *, payloads: bool) -> dict[str, Any]:
+def _item(core: Core, job: Job, *, payloads: bool) -> dict[str, Any]:
     item: dict[str, Any] = {
         "request_id": job.request_id,
         "endpoint_id": job.endpoint_id,
-        "sent_at": _iso(job.submitted_at),
-        "started_at": _iso(job.started_at or job.submitted_at),
+        "sent_at": _iso(core, job.submitted_at),
+        "started_at": _iso(core, job.started_at or job.submitted_at),
     }
-    if job.completed_at is not None and job.answer is not None:
+    ended = _ended(core, job)
+    if ended and job.completed_at is not None and job.answer is not None:
         item |= {
-            "ended_at": _iso(job.completed_at),
+            "ended_at": _iso(core, job.completed_at),
             "status_code": job.answer.status,
             "duration": _duration(job),
         }
-    # X-Fal-Store-IO: 0 keeps input and output out of the history (protocol 3.1).
-    if payloads and job.options.store_io:
-        item |= {"json_input": job.input, "json_output": _output(job)}
+    # X-Fal-Store-IO: 0 keeps input and output out of the history, and so does a setting (protocol 3.1, 13).
+    if payloads and core.history.payloads and job.options.store_io:
+        item |= {"json_input": job.input, "json_output": _output(job) if ended else None}
     return item
 
 
@@ -128,8 +152,12 @@ def _duration(job: Job) -> float:
     return job.inference_time or 0.0
 
 
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+def _moment_of(core: Core, seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds + core.history.clock_ahead, UTC)
+
+
+def _iso(core: Core, seconds: float) -> str:
+    return _moment_of(core, seconds).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _page(name: str, entries: Iterable[dict[str, Any]], call: Call) -> dict[str, Any]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
 
+from fal_async.emulator import RequestHistory
 from tests.emulator.caller import Caller, Reply
 from tests.emulator.gate import Gate
 
@@ -83,6 +85,86 @@ async def test_time_ranges_and_their_exclusive_end(caller: Caller) -> None:
     job.submitted_at -= 2 * 86_400
     assert await requests_of(caller) == []
     assert len(await requests_of(caller, request_id=job.request_id)) == 1
+
+
+async def test_a_history_that_lags_lists_a_request_later_and_its_end_later_still(caller: Caller) -> None:
+    history = caller.emulator.history
+    await caller.run(LLM, {"prompt": "x"})
+    [job] = caller.emulator.jobs.values()
+    history.lag = 60.0
+    assert await requests_of(caller) == []
+    job.submitted_at -= 60
+    [item] = await requests_of(caller, expand="payloads")
+    assert "ended_at" not in item
+    assert item["json_input"] == {"prompt": "x"}
+    assert item["json_output"] is None
+    history.lag = 0.0
+    [item] = await requests_of(caller)
+    assert item["status_code"] == 200
+
+
+async def test_a_history_that_lists_only_ended_requests(caller: Caller) -> None:
+    gate = Gate()
+    caller.emulator.endpoint("me/gate")(gate)
+    caller.emulator.history.only_ended = True
+    submitted = await caller.submit("me/gate")
+    assert await requests_of(caller, endpoint_id="me/gate") == []
+    gate.open()
+    await caller.reached(submitted, "COMPLETED")
+    assert len(await requests_of(caller, endpoint_id="me/gate")) == 1
+
+
+async def test_an_account_that_stores_no_payloads(caller: Caller) -> None:
+    caller.emulator.history.payloads = False
+    await caller.run(LLM, {"prompt": "x"})
+    [item] = await requests_of(caller, expand="payloads")
+    assert not {"json_input", "json_output"} & set(item)
+
+
+async def test_a_key_that_may_not_read_requests_gets_403_as_the_platform_words_it(caller: Caller) -> None:
+    caller.emulator.history.permitted = False
+    refused = await platform(caller, "models/requests/by-endpoint", endpoint_id=LLM)
+    assert (refused.status, refused.data["error"]["type"]) == (403, "authorization_error")
+    assert (await platform(caller, "models")).status == 200
+
+
+async def test_a_history_that_filters_by_when_a_request_ended(caller: Caller) -> None:
+    caller.emulator.endpoint("me/gate")(Gate())
+    caller.emulator.history.filters_by = "ended_at"
+    await caller.submit("me/gate")
+    await caller.run(LLM, {"prompt": "x"})
+    [_, job] = caller.emulator.jobs.values()
+    job.submitted_at -= 600
+    minute_ago = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
+    assert len(await requests_of(caller, start=minute_ago)) == 1
+    assert await requests_of(caller, end=minute_ago) == []
+    assert await requests_of(caller, endpoint_id="me/gate") == []
+
+
+async def test_a_platform_whose_clock_is_ahead_of_ours(caller: Caller) -> None:
+    caller.emulator.history.clock_ahead = 3_600.0
+    await caller.run(LLM, {"prompt": "x"})
+    now = datetime.now(UTC)
+    reply = await platform(
+        caller,
+        "models/requests/by-endpoint",
+        endpoint_id=LLM,
+        start=(now + timedelta(minutes=50)).isoformat(),
+    )
+    [item] = reply.data["items"]
+    assert datetime.fromisoformat(item["sent_at"]) > now + timedelta(minutes=50)
+    assert parsedate_to_datetime(reply.headers["Date"]) > now + timedelta(minutes=50)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"lag": -1.0}, {"lag": float("nan")}, {"filters_by": "started_at"}],
+)
+def test_rules_of_a_history_that_are_none(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(options))):
+        RequestHistory(**options)
+    with pytest.raises(ValueError, match=next(iter(options))):
+        setattr(RequestHistory(), *next(iter(options.items())))
 
 
 async def test_pages(caller: Caller) -> None:
