@@ -1,4 +1,4 @@
-"""Inputs from a file: JSON lines, CSV or Parquet, read row by row whenever a batch wants the next one.
+"""Inputs from a table in a file: JSON lines, CSV or Parquet, read row by row whenever a batch wants the next one.
 
 A file is checked from its first line to its last before anything is paid: a mistake in line 9,999 must not show
 after 9,998 bills. Each message names the file and the line, never what stands there.
@@ -10,8 +10,8 @@ import os
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from typing import Any, BinaryIO
 
-from fal_async.batch.inputs.csv_rows import csv_rows
-from fal_async.batch.inputs.json_lines import json_lines
+from fal_async.batch.tables.csv_rows import csv_rows
+from fal_async.batch.tables.json_lines import json_lines
 from fal_async.checks import check_kind
 from fal_async.errors import ConfigurationError, short_tracebacks
 from fal_async.storage.threads import abandonable
@@ -21,7 +21,7 @@ _JSON_LINES, _PARQUET = (".jsonl", ".ndjson"), ".parquet"
 _ENDINGS = ".jsonl, .csv or .parquet"
 
 
-def read_inputs(path: str | os.PathLike[str], *, columns: Collection[str] | None = None) -> InputFile:
+def read_inputs(path: str | os.PathLike[str], *, columns: Collection[str] | None = None) -> InputTable:
     """The rows of a file as inputs of `fal.map`, with their number as `len()`.
 
     .jsonl (or .ndjson): one JSON object in each line. .csv: the first line names the columns; a cell is text, and
@@ -37,11 +37,11 @@ def read_inputs(path: str | os.PathLike[str], *, columns: Collection[str] | None
     Raises:
         ConfigurationError: it can't be read, has no rows, or a line of it is wrong: the message says which.
     """
-    return InputFile(path, columns)
+    return InputTable(path, columns)
 
 
 @short_tracebacks
-class InputFile:
+class InputTable:
     """What `read_inputs` gives: an iterable of inputs that knows its length. Each loop reads the file anew."""
 
     def __init__(self, path: str | os.PathLike[str], columns: Collection[str] | None) -> None:
@@ -59,7 +59,7 @@ class InputFile:
         return _rows(self._name, self._read, self._columns)
 
     def __repr__(self) -> str:
-        return f"<InputFile {self._name} {self._length} rows>"
+        return f"<InputTable {self._name} {self._length} rows>"
 
 
 def _checked_columns(columns: object) -> Collection[str] | None:
@@ -79,7 +79,7 @@ def _reader_of(name: str) -> _Reader:
     if ending == ".csv":
         return csv_rows
     if ending == _PARQUET:
-        from fal_async.batch.inputs.parquet_rows import parquet_rows  # the extra is seldom installed
+        from fal_async.batch.tables.parquet_rows import parquet_rows  # the extra is seldom installed
 
         return parquet_rows
     hint = "; a JSON list becomes JSON lines by: jq -c '.[]'" if ending == ".json" else ""

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import attrs
 
-from fal_async.batch.inputs.json_lines import json_of, text_lines, wrong
+from fal_async.batch.tables.json_lines import json_of, text_lines, wrong
 
 _JSON, _FILE = ":=", "@"
 

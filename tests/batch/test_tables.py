@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fal_async.batch.inputs import read_inputs, stdin_inputs
+from fal_async.batch.tables import read_inputs, stdin_inputs
 from fal_async.errors import ConfigurationError
 
 JSON = st.recursive(
@@ -174,7 +174,7 @@ def test_columns_as_one_text_are_refused(tmp_path: Path) -> None:
 def test_without_pyarrow_the_extra_is_named(tmp_path: Path) -> None:
     script = (
         "import sys; sys.modules['pyarrow'] = None\n"
-        "from fal_async.batch.inputs import read_inputs\n"
+        "from fal_async.batch.tables import read_inputs\n"
         "read_inputs(sys.argv[1])\n"
     )
     path = parquet(tmp_path, {"prompt": ["a"]})
