@@ -67,6 +67,10 @@ class Store(Protocol):
         """For messages: the file, or the address without its password."""
         ...
 
+    def owns(self, record: Record) -> bool:
+        """Whether its owner is this very store: several of one process are as many owners."""
+        ...
+
     async def find(self, place: Place, *, payloads: bool = True) -> Record | None:
         """The entry there."""
         ...

@@ -1,0 +1,31 @@
+"""From what `ledger=` is given to a store."""
+
+from __future__ import annotations
+
+import os
+
+from fal_async.errors import ConfigurationError
+from fal_async.ledger.sqlite.location import path_of
+from fal_async.ledger.sqlite.sqlite_store import SqliteStore
+from fal_async.ledger.store import Store
+
+Where = str | os.PathLike[str]
+"""A path, or a URL: `sqlite:///runs.db`."""
+
+
+def check_where(where: object) -> None:
+    """ConfigurationError for what is neither a path nor a URL of a ledger, and for a missing folder."""
+    if not isinstance(where, str | os.PathLike) or isinstance(os.fspath(where), bytes):
+        raise ConfigurationError(
+            f"ledger is a {type(where).__name__}: expected a path such as 'runs.db', or a Ledger"
+        )
+    path_of(where)
+
+
+async def open_store(where: Where) -> Store:
+    """A store of its own owner, made if missing; for whoever opened it to close.
+
+    Raises ConfigurationError where no ledger can be there, LedgerError where it can't be opened.
+    """
+    check_where(where)
+    return await SqliteStore.open(path_of(where))

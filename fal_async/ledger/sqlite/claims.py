@@ -1,0 +1,251 @@
+"""Writes up to the moment the request id of a submit is known. Each function is called in the file's thread."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fal_async.errors import LedgerError
+from fal_async.ledger.sqlite import rows
+from fal_async.ledger.sqlite.reads import Tables, by_number
+from fal_async.ledger.store import Hold, NewClaim
+from fal_async.protocol.ledger.entry import LedgerRequest, Record, Space, State
+
+
+def claim(tables: Tables, me: int, new: NewClaim) -> Hold | None:
+    space, origin = _ensured(tables, new.place.space)
+    found = tables.db.execute(
+        "SELECT id, version, attempts FROM entries WHERE space = ? AND key = ?",
+        (space, new.place.key),
+    ).fetchone()
+    if (None if found is None else found[1]) != new.seen:
+        return None
+    hold = _first(tables, me, new, space) if found is None else _further(tables, me, new, found)
+    tables.db.execute(
+        "INSERT INTO requests (entry, n, origin, body_digest, claimed_at, claimed_until) VALUES (?, ?, ?, ?, ?, ?)",
+        (hold.entry, hold.attempt, origin, new.body_digest, new.claimed_at, new.claimed_until),
+    )
+    return hold
+
+
+def _first(tables: Tables, me: int, new: NewClaim, space: int) -> Hold:
+    entry = tables.db.execute(
+        "INSERT INTO entries (space, key, version, endpoint_id, input_digest, state, attempts, owner, claimed_at) "
+        "VALUES (?, ?, 1, ?, ?, 'claimed', 1, ?, ?)",
+        (space, new.place.key, new.endpoint_id, new.input_digest, me, new.claimed_at),
+    ).lastrowid
+    assert entry is not None
+    if new.input is not None:
+        rows.store_payload(tables.db, "inputs", entry, new.input)
+    return Hold(entry=entry, attempt=1)
+
+
+def _further(tables: Tables, me: int, new: NewClaim, found: tuple[Any, ...]) -> Hold:
+    entry, _, attempts = found
+    hold = Hold(entry=entry, attempt=attempts + 1)
+    tables.db.execute(
+        "UPDATE entries SET state = 'claimed', final = 0, attempts = ?, owner = ?, claimed_at = ?, "
+        "submitted_at = NULL, ended_at = NULL, version = version + 1 WHERE id = ?",
+        (hold.attempt, me, new.claimed_at, entry),
+    )
+    return hold
+
+
+def _ensured(tables: Tables, space: Space) -> tuple[int, int]:
+    known = tables.space(space)
+    if known is not None:
+        return known
+    db = tables.db
+    db.execute("INSERT OR IGNORE INTO origins (url) VALUES (?)", (space.origin,))
+    db.execute(
+        "INSERT INTO spaces (origin, tenant, run) SELECT id, ?, ? FROM origins WHERE url = ?",
+        (space.tenant, space.run, space.origin),
+    )
+    made = tables.space(space)
+    assert made is not None
+    return made
+
+
+def withdraw(tables: Tables, me: int, hold: Hold) -> None:
+    record = by_number(tables, hold.entry)
+    removed = tables.db.execute(
+        "DELETE FROM requests WHERE entry = ? AND n = ? AND request_id IS NULL", (hold.entry, hold.attempt)
+    )
+    if record is None or not removed.rowcount or not _is_claim_of(record, me, hold):
+        return  # somebody decided otherwise meanwhile: the entry is theirs
+    if hold.attempt == 1:
+        delete(tables, hold.entry)
+        return
+    tables.db.execute("UPDATE entries SET attempts = attempts - 1 WHERE id = ?", (hold.entry,))
+    _fall_back(tables, record, hold.attempt, record.claimed_at)
+
+
+def _is_claim_of(record: Record, me: int, hold: Hold) -> bool:
+    owner = None if record.owner is None else record.owner.number
+    return (record.state, owner, record.attempts) == ("claimed", me, hold.attempt)
+
+
+def _fall_back(tables: Tables, record: Record, without: int, at: float) -> None:
+    """The entry stands as its other attempts say; without any, as one that was cancelled: the next call submits."""
+    left = [request for request in record.requests if request.n != without]
+    decides = next((request for request in left if request.outcome == "done"), left[-1] if left else None)
+    if decides is None:
+        values: tuple[Any, ...] = ("cancelled", record.claimed_at, None, at)
+    else:
+        values = (_state_by(decides), decides.claimed_at, decides.submitted_at, decides.ended_at)
+    tables.db.execute(
+        "UPDATE entries SET state = ?, claimed_at = ?, submitted_at = ?, ended_at = ?, owner = NULL, "
+        "final = coalesce((SELECT final FROM requests WHERE entry = id AND n = ?), 0), version = version + 1 "
+        "WHERE id = ?",
+        (*values, decides.n if decides else 0, record.number),
+    )
+
+
+def _state_by(request: LedgerRequest) -> State:
+    if request.request_id is None:
+        return "uncertain"
+    if request.outcome is None:
+        return "submitted"
+    return "failed" if request.outcome == "expired" else request.outcome
+
+
+def delete(tables: Tables, entry: int) -> None:
+    """The entry, with all that belongs to it."""
+    for table in ("requests", "inputs", "ends", "files"):
+        tables.db.execute(f"DELETE FROM {table} WHERE entry = ?", (entry,))
+    tables.db.execute("DELETE FROM entries WHERE id = ?", (entry,))
+
+
+def submitted(tables: Tables, me: int, hold: Hold, request_id: str, at: float) -> Record:
+    record = _standing(tables, hold.entry)
+    _let_go(tables, record, request_id)
+    if all(request.request_id != request_id for request in record.requests):
+        _store_id(tables, record, hold, request_id, at)
+    newest = max((request.n for request in record.requests), default=0)
+    fits = record.owner is not None and record.owner.number == me and newest <= hold.attempt
+    if fits or not (
+        record.state == "done" or (record.state in ("claimed", "submitted") and record.owner_lives)
+    ):
+        tables.db.execute(
+            "UPDATE entries SET state = 'submitted', final = 0, owner = ?, submitted_at = ?, ended_at = NULL, "
+            "version = version + 1 WHERE id = ?",
+            (me, at, hold.entry),
+        )
+    else:
+        tables.db.execute("UPDATE entries SET version = version + 1 WHERE id = ?", (hold.entry,))
+    return _standing(tables, hold.entry)
+
+
+def _standing(tables: Tables, entry: int) -> Record:
+    record = by_number(tables, entry)
+    if record is None:
+        raise LedgerError(f"entry {entry} of the ledger is gone: somebody deleted it")
+    return record
+
+
+def _store_id(tables: Tables, record: Record, hold: Hold, request_id: str, at: float) -> None:
+    """For the attempt that was claimed, or, where that is resolved otherwise, for a further one."""
+    mine = next((request for request in record.requests if request.n == hold.attempt), None)
+    if mine is not None and mine.request_id is None:
+        tables.db.execute(
+            "UPDATE requests SET request_id = ?, submitted_at = ? WHERE entry = ? AND n = ?",
+            (request_id, at, hold.entry, hold.attempt),
+        )
+        return
+    add_attempt(tables, record, request_id, at, mine)
+
+
+def add_attempt(
+    tables: Tables, record: Record, request_id: str, at: float, like: LedgerRequest | None = None
+) -> int:
+    """A request that fal has for this entry beside those that are known; gives its number."""
+    n = record.attempts + 1
+    tables.db.execute(
+        "INSERT INTO requests (entry, n, origin, body_digest, request_id, claimed_at, claimed_until, submitted_at) "
+        "SELECT ?, ?, s.origin, ?, ?, ?, ?, ? FROM entries e JOIN spaces s ON s.id = e.space WHERE e.id = ?",
+        (
+            *(record.number, n, like.body_digest if like else None, request_id),
+            *(like.claimed_at if like else at, like.claimed_until if like else at, at, record.number),
+        ),
+    )
+    tables.db.execute("UPDATE entries SET attempts = ? WHERE id = ?", (n, record.number))
+    return n
+
+
+def _let_go(tables: Tables, record: Record, request_id: str) -> None:
+    """A look-up may have taken the id for that of another entry with the same body. This process was told it by fal
+    itself: the other entry is uncertain again, unless it has ended."""
+    row = tables.db.execute(
+        "SELECT r.entry, r.n FROM requests r JOIN origins o ON o.id = r.origin "
+        "WHERE r.request_id = ? AND o.url = ? AND r.entry <> ?",
+        (request_id, record.place.space.origin, record.number),
+    ).fetchone()
+    if row is None:
+        return
+    tables.db.execute("UPDATE requests SET request_id = NULL WHERE entry = ? AND n = ?", tuple(row))
+    tables.db.execute(
+        "UPDATE entries SET version = version + 1, owner = NULL, "
+        "state = CASE WHEN ended_at IS NULL THEN 'uncertain' ELSE state END WHERE id = ?",
+        (row[0],),
+    )
+
+
+def uncertain(tables: Tables, me: int, hold: Hold, at: float) -> None:
+    changed = tables.db.execute(
+        "UPDATE entries SET state = 'uncertain', owner = NULL, version = version + 1 "
+        "WHERE id = ? AND attempts = ? AND owner = ? AND state = 'claimed'",
+        (hold.entry, hold.attempt, me),
+    )
+    if changed.rowcount:  # it left before now, if it did: a look-up has less to search
+        tables.db.execute(
+            "UPDATE requests SET claimed_until = min(claimed_until, ?) WHERE entry = ? AND n = ?",
+            (at, hold.entry, hold.attempt),
+        )
+
+
+def adopt(
+    tables: Tables, entry: int, version: int, attempt: int, request_id: str, at: float
+) -> Record | None:
+    record = by_number(tables, entry)
+    if record is None or record.version != version or _is_taken(tables, record, request_id):
+        return None
+    changed = tables.db.execute(
+        "UPDATE requests SET request_id = ?, submitted_at = ? WHERE entry = ? AND n = ? AND request_id IS NULL",
+        (request_id, at, entry, attempt),
+    )
+    if not changed.rowcount:
+        return None
+    is_settled = record.state in ("done", "submitted")
+    tables.db.execute(
+        "UPDATE entries SET version = version + 1 WHERE id = ?"
+        if is_settled
+        else "UPDATE entries SET state = 'submitted', final = 0, owner = NULL, submitted_at = ?, ended_at = NULL, "
+        "version = version + 1 WHERE id = ?",
+        (entry,) if is_settled else (at, entry),
+    )
+    return by_number(tables, entry)
+
+
+def _is_taken(tables: Tables, record: Record, request_id: str) -> bool:
+    return (
+        tables.db.execute(
+            "SELECT 1 FROM requests r JOIN origins o ON o.id = r.origin WHERE r.request_id = ? AND o.url = ?",
+            (request_id, record.place.space.origin),
+        ).fetchone()
+        is not None
+    )
+
+
+def give_up(tables: Tables, entry: int, version: int, attempt: int, at: float) -> bool:
+    record = by_number(tables, entry)
+    if record is None or record.version != version:
+        return False
+    removed = tables.db.execute(
+        "DELETE FROM requests WHERE entry = ? AND n = ? AND request_id IS NULL", (entry, attempt)
+    )
+    if not removed.rowcount:
+        return False
+    if record.state in ("claimed", "uncertain") and attempt == record.requests[-1].n:
+        _fall_back(tables, record, attempt, at)
+    else:
+        tables.db.execute("UPDATE entries SET version = version + 1 WHERE id = ?", (entry,))
+    return True

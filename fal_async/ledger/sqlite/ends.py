@@ -1,0 +1,127 @@
+"""Writes from the request id on: who follows, how it ended, what is kept. Each is called in the file's thread."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+
+from fal_async.errors import LedgerError
+from fal_async.ledger.sqlite import rows
+from fal_async.ledger.sqlite.claims import add_attempt, delete
+from fal_async.ledger.sqlite.reads import Tables, by_number
+
+from fal_async.protocol.ledger.entry import End, Record, StoredFile
+
+AT_ONCE = 200
+"""Entries whose payloads are deleted in one transaction."""
+
+
+def take(tables: Tables, me: int, entry: int, version: int) -> Record | None:
+    record = by_number(tables, entry)
+    if record is None or record.version != version or record.state != "submitted":
+        return None
+    if record.owner is not None and record.owner_lives and record.owner.number != me:
+        return None
+    tables.db.execute("UPDATE entries SET owner = ?, version = version + 1 WHERE id = ?", (me, entry))
+    return by_number(tables, entry)
+
+
+def leave(tables: Tables, me: int, entry: int) -> None:
+    tables.db.execute(
+        "UPDATE entries SET owner = NULL, version = version + 1 WHERE id = ? AND owner = ?", (entry, me)
+    )
+
+
+def leave_all(tables: Tables, me: int) -> None:
+    """The end of an owner. It stays named where the outcome of its submit is not known."""
+    db = tables.db
+    db.execute(
+        "UPDATE entries SET owner = NULL, version = version + 1 "
+        "WHERE owner = ? AND ended_at IS NULL AND state <> 'claimed'",
+        (me,),
+    )
+    db.execute(
+        "DELETE FROM owners WHERE id = ? AND NOT EXISTS "
+        "(SELECT 1 FROM entries WHERE ended_at IS NULL AND owner = owners.id)",
+        (me,),
+    )
+
+
+def clear_owners(tables: Tables) -> None:
+    """Those that are gone and have left nothing behind."""
+    idle = tables.db.execute(
+        "SELECT id FROM owners WHERE id NOT IN "
+        "(SELECT owner FROM entries WHERE ended_at IS NULL AND owner IS NOT NULL)"
+    ).fetchall()
+    gone = [row for row in idle if not tables.lives(row[0])]
+    tables.db.executemany("DELETE FROM owners WHERE id = ?", gone)
+
+
+def cancel_requested(tables: Tables, entry: int, request_id: str, at: float) -> None:
+    changed = tables.db.execute(
+        "UPDATE requests SET cancel_requested_at = ? WHERE entry = ? AND request_id = ? "
+        "AND cancel_requested_at IS NULL",
+        (at, entry, request_id),
+    )
+    if changed.rowcount:
+        tables.db.execute("UPDATE entries SET version = version + 1 WHERE id = ?", (entry,))
+
+
+def end(tables: Tables, entry: int, request_id: str, end: End) -> Record:
+    record = by_number(tables, entry)
+    if record is None:
+        raise LedgerError(f"entry {entry} of the ledger is gone: somebody deleted it", request_id=request_id)
+    mine = next((request for request in record.requests if request.request_id == request_id), None)
+    if mine is not None and mine.outcome is not None:
+        return record
+    n = add_attempt(tables, record, request_id, end.at) if mine is None else mine.n
+    tables.db.execute(
+        "UPDATE requests SET ended_at = ?, outcome = ?, final = ?, units = ?, cost = ? WHERE entry = ? AND n = ?",
+        (end.at, end.outcome, end.final, rows.text(end.billable_units), rows.text(end.cost), entry, n),
+    )
+    has_newer = any(request.n > n for request in record.requests)
+    if record.state != "done" and (end.state == "done" or not has_newer):
+        _end_entry(tables, entry, end)
+    else:
+        tables.db.execute("UPDATE entries SET version = version + 1 WHERE id = ?", (entry,))
+    ended = by_number(tables, entry)
+    assert ended is not None
+    return ended
+
+
+def _end_entry(tables: Tables, entry: int, end: End) -> None:
+    tables.db.execute(
+        "UPDATE entries SET state = ?, final = ?, owner = NULL, ended_at = ?, headers = ?, expired = 0, "
+        "version = version + 1 WHERE id = ?",
+        (end.state, end.final, end.at, json.dumps(dict(end.headers)) if end.headers else None, entry),
+    )
+    rows.store_payload(tables.db, "ends", entry, end.payload)
+
+
+def set_files(tables: Tables, entry: int, files: Collection[StoredFile]) -> None:
+    tables.db.execute("DELETE FROM files WHERE entry = ?", (entry,))
+    tables.db.executemany(
+        "INSERT INTO files (entry, n, path, size) VALUES (?, ?, ?, ?)",
+        [(entry, file.n, file.path, file.size) for file in files],
+    )
+    tables.db.execute("UPDATE entries SET version = version + 1 WHERE id = ?", (entry,))
+
+
+def forget(tables: Tables, entry: int, version: int) -> bool:
+    row = tables.db.execute("SELECT version FROM entries WHERE id = ?", (entry,)).fetchone()
+    if row is None or row[0] != version:
+        return False
+    delete(tables, entry)
+    return True
+
+
+def drop_payloads(tables: Tables, ended_before: float) -> int:
+    """Of at most AT_ONCE entries."""
+    found = tables.db.execute(
+        "SELECT id FROM entries WHERE ended_at < ? AND ended_at IS NOT NULL AND expired = 0 LIMIT ?",
+        (ended_before, AT_ONCE),
+    ).fetchall()
+    for table in ("inputs", "ends"):
+        tables.db.executemany(f"DELETE FROM {table} WHERE entry = ?", found)
+    tables.db.executemany("UPDATE entries SET expired = 1, version = version + 1 WHERE id = ?", found)
+    return len(found)

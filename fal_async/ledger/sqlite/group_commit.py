@@ -1,0 +1,185 @@
+"""Everything that waits at a moment, in one transaction: one flush to disk for all of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+
+from fal_async.errors import FalError, LedgerError
+from fal_async.ledger.sqlite.reads import Tables
+from fal_async.ledger.sqlite.record_locks import COMMIT, RecordLocks, byte_of
+from fal_async.ledger.sqlite.sqlite_errors import PATIENCE, is_lock, ledger_error
+
+
+@attrs.define(kw_only=True, eq=False)
+class Member:
+    """One `Store` of a file. It becomes an owner with its first write that needs one."""
+
+    number: int | None = None
+
+
+@attrs.define(kw_only=True, eq=False)
+class Operation:
+    """One piece of work on the tables, and who waits for its outcome."""
+
+    work: Callable[[Tables, int], Any]
+    """Is given the number of its owner; 0 where it needs none."""
+    writes: bool
+    member: Member | None = None
+    resigns: bool = False
+    """After it, the member is no owner any more, whether it went well or not."""
+    loop: asyncio.AbstractEventLoop | None = None
+    future: asyncio.Future[Any] | None = None
+    if_lost: Callable[[Any], Operation | None] | None = None
+    """What is to be done with the outcome where the event loop of who waits is closed."""
+    outcome: Any = None
+    error: FalError | None = None
+
+    def after_loss(self) -> Operation | None:
+        lost = self.if_lost is not None and self.error is None and self.outcome is not None
+        return self.if_lost(self.outcome) if lost and self.if_lost is not None else None
+
+
+class Groups:
+    """Runs operations on one open file: those that write, together. Used by the file's thread alone."""
+
+    def __init__(self, tables: Tables, locks: RecordLocks, where: str, check: Callable[[], None]) -> None:
+        """`check` raises LedgerError where the file is no longer the one that was opened."""
+        self._tables, self._locks, self._where, self._check = tables, locks, where, check
+        self._db: sqlite3.Connection = tables.db
+
+    def run(self, group: Sequence[Operation]) -> None:
+        """Give each of them its outcome, or its error. What fails spoils none of the others."""
+        try:
+            self._run(group)
+        finally:
+            for operation in group:
+                self._resign(operation)
+
+    def _run(self, group: Sequence[Operation]) -> None:
+        writes = [operation for operation in group if operation.writes]
+        if not writes:
+            self._read(group)
+            return
+        try:
+            self._check()
+            self._take_turn()
+        except LedgerError as error:
+            self._fail(writes, error)
+            self._read([operation for operation in group if not operation.writes])
+            return
+        try:
+            if not self._together(group):
+                self._one_by_one(group)
+        finally:
+            self._locks.release(COMMIT)
+
+    def _take_turn(self) -> None:
+        if not self._locks.take_turn(PATIENCE):
+            raise LedgerError(
+                f"ledger {self._where}: another process has had it locked for {PATIENCE:.0f} s: "
+                "is one of its programs stopped in the middle?"
+            )
+
+    def _together(self, group: Sequence[Operation]) -> bool:
+        """Whether all of them went well; if not, nothing was changed."""
+        joined: list[Member] = []
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            for operation in group:
+                operation.outcome = operation.work(self._tables, self._owner(operation, joined))
+            self._db.execute("COMMIT")
+        except Exception as error:
+            self._undo(joined)
+            if len(group) > 1 and not is_lock(error):
+                return False
+            self._fail(group, error)
+        return True
+
+    def _one_by_one(self, group: Sequence[Operation]) -> None:
+        for operation in group:
+            if operation.writes:
+                self._together([operation])
+            else:
+                self._read([operation])
+
+    def _read(self, group: Sequence[Operation]) -> None:
+        for operation in group:
+            try:
+                operation.outcome = operation.work(self._tables, 0)
+            except Exception as error:
+                self._fail([operation], error)
+
+    def _fail(self, group: Sequence[Operation], error: Exception) -> None:
+        # Each has an error of its own: whoever raises it adds a traceback to it.
+        for operation in group:
+            operation.error = self.error_of(error)
+
+    def error_of(self, error: Exception) -> FalError:
+        return ledger_error(error, self._where)
+
+    def _undo(self, joined: Sequence[Member]) -> None:
+        if self._db.in_transaction:  # SQLite itself ends it on a full disk
+            self._db.execute("ROLLBACK")
+        self._tables.spaces.clear()
+        for member in joined:
+            assert member.number is not None
+            self._locks.release(byte_of(member.number))
+            member.number = None
+
+    def _owner(self, operation: Operation, joined: list[Member]) -> int:
+        member = operation.member
+        if member is None:
+            return 0
+        if member.number is None and not operation.resigns:
+            member.number = self._new_owner()
+            joined.append(member)
+        return member.number or 0
+
+    def _resign(self, operation: Operation) -> None:
+        if operation.resigns and operation.member is not None and operation.member.number is not None:
+            self._locks.release(byte_of(operation.member.number))
+            operation.member.number = None
+
+    def _new_owner(self) -> int:
+        number = self._db.execute(
+            "INSERT INTO owners (host, pid, since) VALUES (?, ?, ?)",
+            (socket.gethostname(), os.getpid(), time.time()),
+        ).lastrowid
+        assert number is not None
+        if not self._locks.try_hold(byte_of(number)):
+            raise LedgerError(f"ledger {self._where}: the lock of its new owner {number} is taken")
+        return number
+
+
+def deliver(group: Sequence[Operation]) -> list[Operation]:
+    """Tell who waits, each event loop once. Gives what is to be done for those whose loop is closed."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[Operation]] = {}
+    for operation in group:
+        if operation.loop is not None:
+            by_loop.setdefault(operation.loop, []).append(operation)
+    lost: list[Operation] = []
+    for loop, operations in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_settle, operations)
+        except RuntimeError:
+            lost += operations
+    return [todo for operation in lost if (todo := operation.after_loss()) is not None]
+
+
+def _settle(operations: Sequence[Operation]) -> None:
+    for operation in operations:
+        future = operation.future
+        if future is None or future.done():
+            continue
+        if operation.error is not None:
+            future.set_exception(operation.error)
+        else:
+            future.set_result(operation.outcome)

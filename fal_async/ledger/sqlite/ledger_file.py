@@ -1,0 +1,225 @@
+"""One ledger's file in this process: its thread, which alone has the connection, and what is handed to it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import sqlite3
+import threading
+
+from fal_async.errors import FalError, LedgerError, SessionStateError
+from fal_async.ledger.sqlite import schema
+from fal_async.ledger.sqlite.ends import clear_owners
+from fal_async.ledger.sqlite.group_commit import Groups, Operation, deliver
+from fal_async.ledger.sqlite.location import check_place
+from fal_async.ledger.sqlite.reads import Tables
+from fal_async.ledger.sqlite.record_locks import COMMIT, RecordLocks, byte_of
+from fal_async.ledger.sqlite.sqlite_errors import PATIENCE, ledger_error
+
+_AT_ONCE = 500
+"""Operations of one transaction."""
+_LOG_SIZE = 8 * 1024 * 1024
+"""Bytes of the log beside the file from which on it is carried over."""
+_PRAGMAS = (
+    "PRAGMA synchronous = FULL",
+    "PRAGMA fullfsync = ON",  # macOS: else its disks may still hold a commit in memory
+    "PRAGMA wal_autocheckpoint = 0",
+    "PRAGMA cache_size = -16000",
+)
+FORKED = "this process was forked from one that has the ledger {} open: open ledgers after the fork"
+
+
+class LedgerFile:
+    """Open until `end`. Operations that are handed over are carried out in order.
+
+    The connection is a local variable of the thread, nowhere else: a forked child, which has no such thread, never
+    touches it, not even to close it.
+    """
+
+    def __init__(self, path: str, previous: LedgerFile | None = None) -> None:
+        """`previous`: the same file, opened before, which may still be closing."""
+        self.path = path
+        self.users: int = 0
+        """Counted by `open_files`."""
+        self.identity: tuple[int, int] | None = None
+        """Device and inode, once it is open."""
+        self._process = os.getpid()
+        self._inbox: queue.SimpleQueue[Operation | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._refusal: FalError | None = None
+        self._last: Operation | None = None
+        self._is_ending = False
+        self._thread = threading.Thread(
+            target=self._run, args=[previous], name="fal_async-ledger", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def is_usable(self) -> bool:
+        """False from when it was closed, or could not be opened."""
+        return self._refusal is None
+
+    def hand(self, operation: Operation) -> None:
+        """Have it carried out. SessionStateError in a forked child, and where the file is closed; LedgerError or
+        ConfigurationError where it could not be opened."""
+        if os.getpid() != self._process:
+            raise SessionStateError(FORKED.format(self.path))
+        with self._lock:
+            if self._refusal is not None:
+                raise ledger_error(self._refusal, self.path)
+            self._inbox.put(operation)
+
+    def end(self, last: Operation | None = None) -> None:
+        """Close it when what was handed over is done; then `last` is told."""
+        with self._lock:
+            if self._thread.is_alive() and not self._is_ending:
+                self._last, self._is_ending = last, True
+                self._refusal = self._refusal or SessionStateError(f"the ledger {self.path} is closed")
+                self._inbox.put(None)
+                return
+        if last is not None:
+            deliver([last])
+
+    def wait_for_end(self, seconds: float) -> bool:
+        """Whether it was closed within this time."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _run(self, previous: LedgerFile | None) -> None:
+        reason: FalError = LedgerError(f"ledger {self.path}: its thread has ended")
+        try:
+            if previous is not None and not previous.wait_for_end(3 * PATIENCE):
+                raise LedgerError(f"ledger {self.path}: the disk has not answered since it was closed before")
+            del previous
+            self._work()
+        except Exception as error:
+            reason = ledger_error(error, self.path)
+        finally:
+            self._refuse_what_is_left(reason)
+
+    def _work(self) -> None:
+        check_place(self.path)
+        with contextlib.ExitStack() as stack:
+            locks = RecordLocks(self.path + "-lock")
+            stack.callback(locks.close)
+            if not locks.take_turn(PATIENCE):
+                raise LedgerError(
+                    f"ledger {self.path}: another process has had it locked for {PATIENCE:.0f} s"
+                )
+            tables = self._open(locks, stack)
+            locks.release(COMMIT)
+            self._serve(Groups(tables, locks, self.path, _Unchanged(self.path, locks).check), tables, locks)
+
+    def _open(self, locks: RecordLocks, stack: contextlib.ExitStack) -> Tables:
+        _make(self.path)
+        db = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)
+        stack.callback(db.close)
+        for pragma in _PRAGMAS:
+            db.execute(pragma)
+        schema.prepare(db, self.path)
+        tables = Tables(db=db, lives=lambda owner: locks.is_held(byte_of(owner)))
+        clear_owners(tables)
+        status = os.stat(self.path)
+        self.identity = status.st_dev, status.st_ino
+        # The last one to close a file carries its log over: like all that does so, alone.
+        stack.callback(locks.take_turn, PATIENCE)
+        return tables
+
+    def _serve(self, groups: Groups, tables: Tables, locks: RecordLocks) -> None:
+        log = _Log(self.path + "-wal")
+        is_last = False
+        while not is_last:
+            group, is_last = self._next()
+            groups.run(group)
+            if lost := deliver(group):
+                groups.run(lost)
+            log.carry_over_if_large(tables.db, locks)
+
+    def _next(self) -> tuple[list[Operation], bool]:
+        """What there is to do, waiting for it, and whether nothing more will come."""
+        group: list[Operation] = []
+        with contextlib.suppress(queue.Empty):
+            while len(group) < _AT_ONCE:
+                operation = self._inbox.get(block=not group)
+                if operation is None:
+                    return group, True
+                group.append(operation)
+        return group, False
+
+    def _refuse_what_is_left(self, reason: FalError) -> None:
+        with self._lock:
+            self._refusal = self._refusal or reason
+        left: list[Operation] = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                operation = self._inbox.get(block=False)
+                if operation is not None:
+                    operation.error = ledger_error(reason, self.path)
+                    left.append(operation)
+        with self._lock:
+            self._is_ending = True
+            last = self._last
+        deliver([*left, last] if last is not None else left)
+
+
+class _Unchanged:
+    """That the paths still lead to the files that are open: else what is written is lost to everybody else."""
+
+    def __init__(self, path: str, locks: RecordLocks) -> None:
+        self._path = path
+        self._known = {path: _identity(path), path + "-lock": locks.identity()}
+
+    def check(self) -> None:
+        if any(_identity(path) != known for path, known in self._known.items()):
+            raise LedgerError(
+                f"ledger {self._path}: the file, or the -lock file beside it, was deleted or replaced while it was "
+                "open: what was written since is in the old one. End all programs that use it, then open it again"
+            )
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _make(path: str) -> None:
+    """The file, for its owner alone; SQLite gives the files beside it the same mode."""
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+class _Log:
+    """The write-ahead log beside the file: carried over by us, alone, and never while others wait for long.
+
+    SQLite before 3.51.3 may damage a file if one process carries over while another one writes.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._limit = _LOG_SIZE
+
+    def carry_over_if_large(self, db: sqlite3.Connection, locks: RecordLocks) -> None:
+        size = _size(self._path)
+        if size < self._limit or not locks.take_turn(0.1):
+            return
+        try:
+            with contextlib.suppress(
+                sqlite3.Error
+            ):  # it is tried again; a disk that fails shows with a write
+                db.execute("PRAGMA busy_timeout = 0")  # who reads an old state is not waited for
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            db.execute(f"PRAGMA busy_timeout = {PATIENCE * 1000:.0f}")
+            locks.release(COMMIT)
+        self._limit = _size(self._path) + _LOG_SIZE
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0

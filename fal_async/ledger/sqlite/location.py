@@ -1,0 +1,120 @@
+"""Where a ledger's file may stand, told before anything is written."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from fal_async.errors import ConfigurationError, one_line
+from fal_async.ledger.sqlite import schema
+
+_MOUNTS = Path("/proc/self/mountinfo")
+_REMOTE = frozenset(
+    {
+        *("9p", "afs", "beegfs", "ceph", "cifs", "coda", "fakeowner", "fuseblk", "gfs2", "glusterfs", "gpfs"),
+        *("grpcfuse", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "osxfs", "pvfs2", "prl_fs", "smb3", "smbfs"),
+        *("vboxsf", "virtiofs", "vmhgfs"),
+    }
+)
+"""File systems whose locks are not sure to hold, or that do not tell when something is on disk."""
+_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:")  # one letter is a drive
+_WAY_OUT = "a ledger must outlive the process: give the path of a file, such as 'runs.db'"
+
+
+def path_of(where: str | os.PathLike[str]) -> str:
+    """The real path that `where` means: a path, or `sqlite:///relative`, `sqlite:////absolute`.
+
+    ConfigurationError for what is no path of a file, and for a folder that is missing.
+    """
+    given = os.fspath(where)
+    path = _without_scheme(given) if isinstance(where, str) else given
+    if not path.strip() or path == ":memory:" or path.startswith("file:") or "\0" in path:
+        raise ConfigurationError(f"ledger={one_line(given)!r}: {_WAY_OUT}")
+    real = os.path.realpath(os.path.expanduser(path))
+    folder = os.path.dirname(real)
+    if not os.path.isdir(folder):
+        raise ConfigurationError(f"ledger {path}: there is no folder {folder}: make it first")
+    if os.path.isdir(real):
+        raise ConfigurationError(f"ledger {path}: this is a folder: give the path of a file in it")
+    return real
+
+
+def _without_scheme(where: str) -> str:
+    if not _SCHEME.match(where):
+        return where
+    url = urlsplit(where)
+    if url.scheme in ("postgresql", "postgres"):
+        raise ConfigurationError(
+            "ledger=postgresql://...: ledgers on PostgreSQL are not built yet: use a file"
+        )
+    if url.scheme != "sqlite" or url.query or url.netloc:
+        raise ConfigurationError(
+            f"ledger={url.scheme}:...: expected a path, or sqlite:///runs.db (relative), sqlite:////data/runs.db"
+        )
+    return unquote(url.path.removeprefix("/"))
+
+
+def check_place(path: str) -> None:
+    """ConfigurationError where locks or flushes are not sure to work, and where the file is something else.
+
+    Only for a file that this process does not have open: closing it would drop SQLite's locks.
+    """
+    kind = file_system(os.path.dirname(path))
+    if kind is not None and is_remote(kind):
+        raise ConfigurationError(
+            f"ledger {path}: it lies on a network or FUSE file system ({kind}), whose locks and flushes can't be "
+            "relied on: put it on a local disk, or use PostgreSQL for several machines"
+        )
+    _check_file(path)
+
+
+def _check_file(path: str) -> None:
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(status.st_mode):
+        raise ConfigurationError(f"ledger {path}: this is no regular file")
+    if status.st_nlink > 1:
+        raise ConfigurationError(
+            f"ledger {path}: the file has {status.st_nlink} names (hard links): under another one, another process "
+            "would not see the same log: copy it instead"
+        )
+    if status.st_size == 0:
+        return
+    with open(path, "rb") as file:
+        header = file.read(schema.HEADER_SIZE)
+    if not schema.is_ledger(header):
+        kind = "an SQLite file of something else" if schema.is_sqlite(header) else "no SQLite file"
+        raise ConfigurationError(f"ledger {path}: the file is {kind}. It was not changed: give another path")
+
+
+def is_remote(kind: str) -> bool:
+    return kind in _REMOTE or kind == "fuse" or kind.startswith("fuse.")
+
+
+def file_system(folder: str) -> str | None:
+    """The type of the file system that a folder lies on. None where the operating system is not asked for it."""
+    if sys.platform == "win32":
+        return "smb3" if folder.startswith("\\\\") else None
+    try:
+        lines = _MOUNTS.read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        return None  # no Linux
+    return mounted_type(lines, folder)
+
+
+def mounted_type(mounts: list[str], folder: str) -> str | None:
+    """By lines of /proc/self/mountinfo: of the innermost mount point above the folder, the last one mounted."""
+    best, found = -1, None
+    for line in mounts:
+        fields, _, rest = line.partition(" - ")
+        point = re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), fields.split(" ")[4])
+        is_above = folder == point or folder.startswith(point.rstrip("/") + "/")
+        if is_above and len(point) >= best:
+            best, found = len(point), rest.split(" ")[0]
+    return found

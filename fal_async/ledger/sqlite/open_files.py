@@ -1,0 +1,85 @@
+"""The ledgers that this process has open: each file once, whoever opens it.
+
+Record locks are a process's, and closing any file object drops them: two of one file would open each other's locks.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from fal_async.errors import SessionStateError
+from fal_async.ledger.sqlite.group_commit import Operation
+from fal_async.ledger.sqlite.ledger_file import FORKED, LedgerFile
+
+
+class _OpenFiles:
+    def __init__(self, inherited: dict[tuple[int, int], str] | None = None) -> None:
+        self._lock = threading.Lock()
+        self._files: dict[str, LedgerFile] = {}
+        self._closing: dict[str, LedgerFile] = {}
+        self._inherited = inherited or {}
+        """What was open when this process was forked: SQLite's own locks of it are the parent's."""
+
+    def acquire(self, path: str) -> LedgerFile:
+        identity = _identity(path)
+        with self._lock:
+            if identity in self._inherited:
+                raise SessionStateError(FORKED.format(path))
+            file = self._open_one(path, identity)
+            if file is None:
+                file = self._files[path] = LedgerFile(path, self._closing.pop(path, None))
+            file.users += 1
+            return file
+
+    def _open_one(self, path: str, identity: tuple[int, int] | None) -> LedgerFile | None:
+        file = self._files.get(path)
+        if file is None and identity is not None:  # by another name, such as that of a bind mount
+            file = next((other for other in self._files.values() if other.identity == identity), None)
+        return file if file is not None and file.is_usable else None
+
+    def release(self, file: LedgerFile, last: Operation | None) -> bool:
+        """Whether it is closed now; `last` is told then, once it is."""
+        with self._lock:
+            file.users -= 1
+            if file.users:
+                return False
+            if self._files.get(file.path) is file:
+                del self._files[file.path]
+            self._closing[file.path] = file
+        file.end(last)
+        return True
+
+    def in_a_child(self) -> _OpenFiles:
+        inherited = dict(self._inherited)
+        for file in (*self._files.values(), *self._closing.values()):
+            if file.identity is not None:
+                inherited[file.identity] = file.path
+        return _OpenFiles(inherited)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+_open_files: _OpenFiles | None = None
+
+
+def open_files() -> _OpenFiles:
+    """Of this process: a forked child begins anew."""
+    global _open_files
+    if _open_files is None:
+        _open_files = _OpenFiles()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=_begin_anew)
+    return _open_files
+
+
+def _begin_anew() -> None:
+    global _open_files
+    if _open_files is not None:
+        _open_files = _open_files.in_a_child()

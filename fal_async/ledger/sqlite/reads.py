@@ -1,0 +1,227 @@
+"""What is asked of the tables. Each function is called in the file's thread."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from decimal import Decimal
+from typing import Any
+
+import attrs
+
+from fal_async.ledger.sqlite import rows
+from fal_async.ledger.store import Search
+from fal_async.protocol.ledger.entry import LedgerRequest, Payload, Place, Record, Space, State, StoredFile
+
+BITE = 5_000
+"""Rows that one piece of a long search looks at: commits go on between the pieces."""
+_AT_ONCE = 500
+"""Values in one statement: older versions of SQLite take 999."""
+_UNDER_WAY = frozenset({"claimed", "submitted", "uncertain"})
+
+
+@attrs.define(kw_only=True, eq=False)
+class Tables:
+    """An open file, as the functions here and in `claims`, `ends` use it."""
+
+    db: sqlite3.Connection
+    lives: Callable[[int], bool]
+    """Whether the owner of this number has its lock."""
+    spaces: dict[Space, tuple[int, int]] = attrs.field(factory=dict)
+    """Numbers of those that are known to be stored, and of their origins."""
+
+    def space(self, space: Space) -> tuple[int, int] | None:
+        """Its number, and that of its origin. None where it was never stored."""
+        if space not in self.spaces:
+            found = self.db.execute(
+                "SELECT s.id, o.id FROM spaces s JOIN origins o ON o.id = s.origin "
+                "WHERE o.url = ? AND s.tenant = ? AND s.run = ?",
+                (space.origin, space.tenant, space.run),
+            ).fetchone()
+            if found is None:
+                return None
+            self.spaces[space] = found
+        return self.spaces[space]
+
+
+def find(tables: Tables, place: Place, payloads: bool) -> Record | None:
+    space = tables.space(place.space)
+    if space is None:
+        return None
+    row = tables.db.execute(
+        f"SELECT {rows.ENTRY} {rows.FROM_ENTRY} WHERE e.space = ? AND e.key = ?", (space[0], place.key)
+    ).fetchone()
+    return None if row is None else _whole(tables, [row], payloads)[0]
+
+
+def find_request(tables: Tables, origin: str, request_id: str) -> Record | None:
+    row = tables.db.execute(
+        f"SELECT {rows.ENTRY} {rows.FROM_ENTRY} WHERE o.url = ? AND e.id = "
+        "(SELECT entry FROM requests r WHERE r.request_id = ? AND r.origin = o.id)",
+        (origin, request_id),
+    ).fetchone()
+    return None if row is None else _whole(tables, [row], True)[0]
+
+
+def by_number(tables: Tables, entry: int) -> Record | None:
+    row = tables.db.execute(f"SELECT {rows.ENTRY} {rows.FROM_ENTRY} WHERE e.id = ?", (entry,)).fetchone()
+    return None if row is None else _whole(tables, [row], True)[0]
+
+
+def requests_of(tables: Tables, entry: int) -> tuple[LedgerRequest, ...]:
+    found = tables.db.execute(f"SELECT {rows.REQUEST} FROM requests WHERE entry = ? ORDER BY n", (entry,))
+    return tuple(rows.request(row) for row in found)
+
+
+def known(tables: Tables, request_ids: Collection[str]) -> set[str]:
+    ids, found = list(request_ids), set()
+    for start in range(0, len(ids), _AT_ONCE):
+        some = ids[start : start + _AT_ONCE]
+        query = f"SELECT request_id FROM requests WHERE request_id IN ({_marks(some)})"
+        found |= {row[0] for row in tables.db.execute(query, some)}
+    return found
+
+
+def page(
+    tables: Tables, search: Search, after: int, limit: int, payloads: bool
+) -> tuple[list[Record], int | None]:
+    """Entries of one piece, and after which number the search goes on; None: it is over."""
+    where, values = _conditions(search)
+    index = "INDEXED BY entries_under_way" if _is_under_way(search) else "NOT INDEXED"
+    found = tables.db.execute(
+        f"SELECT e.id, {_wanted(where)} FROM entries e {index} JOIN spaces s ON s.id = e.space "
+        "JOIN origins o ON o.id = s.origin "
+        f"WHERE e.id > ?{_open_only(search)} ORDER BY e.id LIMIT ?",
+        (*values, after, BITE),
+    ).fetchall()
+    numbers = [row[0] for row in found if row[1]]
+    taken = numbers[:limit]
+    records = [record for record in _numbered(tables, taken, payloads) if _fits(record, search)]
+    if len(numbers) > limit:
+        return records, taken[-1]
+    return records, found[-1][0] if len(found) == BITE else None
+
+
+def totals(tables: Tables, search: Search, after: int) -> tuple[Counter[State], int | None]:
+    """Of one piece, as `page`."""
+    where, values = _conditions(attrs.evolve(search, states=None))
+    found = tables.db.execute(
+        f"SELECT e.id, e.state, e.owner, {_wanted(where)} FROM entries e NOT INDEXED "
+        "JOIN spaces s ON s.id = e.space JOIN origins o ON o.id = s.origin WHERE e.id > ? ORDER BY e.id LIMIT ?",
+        (*values, after, BITE),
+    ).fetchall()
+    counts: Counter[State] = Counter(
+        _state(tables, state, owner) for _, state, owner, is_wanted in found if is_wanted
+    )
+    kept = {state: n for state, n in counts.items() if search.states is None or state in search.states}
+    return Counter(kept), found[-1][0] if len(found) == BITE else None
+
+
+def costs(tables: Tables, search: Search, after: int) -> tuple[list[Decimal], int, int | None]:
+    """The costs of one piece, how many of its attempts ended without one, and where it goes on."""
+    where, values = _conditions(attrs.evolve(search, states=None))
+    found = tables.db.execute(
+        f"SELECT e.id FROM entries e NOT INDEXED JOIN spaces s ON s.id = e.space "
+        f"JOIN origins o ON o.id = s.origin WHERE e.id > ? ORDER BY e.id LIMIT 1 OFFSET {BITE - 1}",
+        (after,),
+    ).fetchone()
+    until = None if found is None else found[0]
+    attempts = tables.db.execute(
+        "SELECT r.cost, r.ended_at FROM entries e JOIN spaces s ON s.id = e.space "
+        "JOIN origins o ON o.id = s.origin JOIN requests r ON r.entry = e.id "
+        f"WHERE {where} AND e.id > ? AND (? IS NULL OR e.id <= ?)",
+        (*values, after, until, until),
+    ).fetchall()
+    amounts = [Decimal(cost) for cost, _ in attempts if cost is not None]
+    unpriced = sum(cost is None and ended_at is not None for cost, ended_at in attempts)
+    return amounts, unpriced, until
+
+
+def _state(tables: Tables, state: State, owner: int | None) -> State:
+    is_left = state == "claimed" and (owner is None or not tables.lives(owner))
+    return "uncertain" if is_left else state
+
+
+def _fits(record: Record, search: Search) -> bool:
+    return search.states is None or record.state in search.states
+
+
+def _is_under_way(search: Search) -> bool:
+    return search.states is not None and set(search.states) <= _UNDER_WAY
+
+
+def _open_only(search: Search) -> str:
+    return " AND e.ended_at IS NULL" if _is_under_way(search) else ""
+
+
+def _wanted(where: str) -> str:
+    # Not a condition: LIMIT is to count what was looked at.
+    return f"({where})"
+
+
+def _conditions(search: Search) -> tuple[str, list[Any]]:
+    named = {
+        "o.url": search.origin,
+        "s.tenant": search.tenant,
+        "s.run": search.run,
+        "e.endpoint_id": search.endpoint_id,
+    }
+    parts = [f"{column} = ?" for column, value in named.items() if value is not None]
+    values: list[Any] = [value for value in named.values() if value is not None]
+    if search.states is not None:
+        # Whether a claim is uncertain is only known when its owner is looked at.
+        states = {"claimed" if state == "uncertain" else state for state in search.states} | {*search.states}
+        parts.append(f"e.state IN ({_marks(states)})")
+        values += sorted(states)
+    return " AND ".join(parts) or "1", values
+
+
+def _numbered(tables: Tables, numbers: Sequence[int], payloads: bool) -> list[Record]:
+    if not numbers:
+        return []
+    query = f"SELECT {rows.ENTRY} {rows.FROM_ENTRY} WHERE e.id IN ({_marks(numbers)}) ORDER BY e.id"
+    return _whole(tables, tables.db.execute(query, numbers).fetchall(), payloads)
+
+
+def _whole(tables: Tables, found: Sequence[tuple[Any, ...]], payloads: bool) -> list[Record]:
+    """Records with what the other tables have of them."""
+    numbers = [row[0] for row in found]
+    requests = _grouped(tables, numbers, "requests", rows.REQUEST, rows.request)
+    files = _grouped(tables, numbers, "files", "n, path, size", _file)
+    inputs = _grouped(tables, numbers, "inputs", "type, packed, body", rows.payload) if payloads else {}
+    ends = _grouped(tables, numbers, "ends", "type, packed, body", rows.payload) if payloads else {}
+    return [
+        rows.record(
+            row,
+            tables.lives,
+            requests=tuple(requests.get(row[0], ())),
+            files=tuple(files.get(row[0], ())),
+            input=_only(inputs.get(row[0])),
+            end=_only(ends.get(row[0])),
+        )
+        for row in found
+    ]
+
+
+def _grouped(
+    tables: Tables, numbers: Sequence[int], table: str, columns: str, make: Callable[[tuple[Any, ...]], Any]
+) -> dict[int, list[Any]]:
+    order = ", n" if table in ("requests", "files") else ""
+    query = f"SELECT entry, {columns} FROM {table} WHERE entry IN ({_marks(numbers)}) ORDER BY entry{order}"
+    groups: dict[int, list[Any]] = {}
+    for row in tables.db.execute(query, numbers):
+        groups.setdefault(row[0], []).append(make(row[1:]))
+    return groups
+
+
+def _file(row: tuple[Any, ...]) -> StoredFile:
+    return StoredFile(n=row[0], path=row[1], size=row[2])
+
+
+def _only(found: list[Payload] | None) -> Payload | None:
+    return found[0] if found else None
+
+
+def _marks(values: Collection[Any]) -> str:
+    return ", ".join("?" * len(values))

@@ -1,0 +1,113 @@
+"""Locks of single bytes of one lock file, between processes.
+
+POSIX record locks belong to the process, not to the file object: a forked child does not have them, and they are
+gone the moment the process ends, however it ends. But closing *any* file object of the file drops them all, and a
+process does not see its own. So a file is opened once in a process, by one thread, and what we hold is remembered.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import time
+
+COMMIT = 0
+"""Held for each transaction that writes, and each checkpoint."""
+TURN = 1
+"""Held by who waits for COMMIT, so that one process that writes all the time leaves it to others."""
+_OWNERS = 1024
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.005
+
+
+def byte_of(owner: int) -> int:
+    return _OWNERS + owner
+
+
+if sys.platform == "win32":
+    # Not tried: no Windows was at hand. A region may lie behind the end of the file.
+    import msvcrt
+
+    def _lock(file: int, byte: int, shared: bool) -> None:  # noqa: ARG001 (there is no shared kind)
+        os.lseek(file, byte, os.SEEK_SET)
+        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+
+    def _unlock(file: int, byte: int) -> None:
+        os.lseek(file, byte, os.SEEK_SET)
+        msvcrt.locking(file, msvcrt.LK_UNLCK, 1)
+else:
+    import fcntl
+
+    def _lock(file: int, byte: int, shared: bool) -> None:
+        fcntl.lockf(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB, 1, byte)
+
+    def _unlock(file: int, byte: int) -> None:
+        fcntl.lockf(file, fcntl.LOCK_UN, 1, byte)
+
+
+class RecordLocks:
+    """The locks of this process on one lock file. Used by one thread."""
+
+    def __init__(self, path: str) -> None:
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        self._held: set[int] = set()
+
+    def identity(self) -> tuple[int, int]:
+        status = os.fstat(self._file)
+        return status.st_dev, status.st_ino
+
+    def try_hold(self, byte: int) -> bool:
+        """Take it, alone. False where another process has it."""
+        return byte not in self._held and self._try(byte, shared=False)
+
+    def hold(self, byte: int, patience: float) -> bool:
+        """Take it, within so many seconds. False where it was never free."""
+        if self.try_hold(byte):
+            return True
+        until, pause = time.monotonic() + patience, _FIRST_PAUSE
+        while time.monotonic() < until:
+            time.sleep(pause)
+            if self.try_hold(byte):
+                return True
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
+        return False
+
+    def take_turn(self, patience: float) -> bool:
+        """Hold COMMIT, in turn. False where it was not free for so many seconds."""
+        if not self.hold(TURN, patience):
+            return False
+        try:
+            return self.hold(COMMIT, patience)
+        finally:
+            self.release(TURN)
+
+    def release(self, byte: int) -> None:
+        if byte in self._held:
+            self._held.discard(byte)
+            _unlock(self._file, byte)
+
+    def is_held(self, byte: int) -> bool:
+        """By this process or another one. Looking disturbs nobody: a lock that is held stays as it is, and who
+        takes one of an owner does so before anybody can know its number."""
+        if byte in self._held:
+            return True
+        if not self._try(byte, shared=True):
+            return True
+        self._held.discard(byte)
+        _unlock(self._file, byte)
+        return False
+
+    def _try(self, byte: int, *, shared: bool) -> bool:
+        try:
+            _lock(self._file, byte, shared)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                return False
+            raise
+        self._held.add(byte)
+        return True
+
+    def close(self) -> None:
+        """Gives all of them back."""
+        os.close(self._file)
+        self._held.clear()

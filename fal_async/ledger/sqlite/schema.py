@@ -1,0 +1,103 @@
+"""The tables of a ledger's file, and which files are ledgers."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from fal_async.errors import ConfigurationError
+
+APPLICATION_ID = 0x66616C31
+"""In the header of each ledger's file: tells it from other SQLite files without opening it as one."""
+VERSION = 1
+MIN_VERSION = 1
+"""A program whose own VERSION is lower than a file's `min_version` refuses the file."""
+HEADER_SIZE = 100
+_MAGIC = b"SQLite format 3\0"
+_AT_APPLICATION_ID = slice(68, 72)
+
+# An entry that has not ended has no `ended_at`, and only such a one has an owner. Amounts are text: SQLite has
+# no decimals. `requests.final` is what `entries.final` was when that attempt ended.
+_TABLES = """
+CREATE TABLE meta (version INTEGER NOT NULL, min_version INTEGER NOT NULL);
+CREATE TABLE origins (id INTEGER PRIMARY KEY, url TEXT NOT NULL UNIQUE);
+CREATE TABLE spaces (
+    id INTEGER PRIMARY KEY, origin INTEGER NOT NULL, tenant TEXT NOT NULL, run TEXT NOT NULL,
+    UNIQUE (origin, tenant, run));
+CREATE TABLE owners (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, host TEXT NOT NULL, pid INTEGER NOT NULL, since REAL NOT NULL);
+CREATE TABLE entries (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, space INTEGER NOT NULL, key TEXT NOT NULL,
+    version INTEGER NOT NULL, endpoint_id TEXT NOT NULL, input_digest TEXT NOT NULL,
+    state TEXT NOT NULL, final INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL, owner INTEGER,
+    claimed_at REAL NOT NULL, submitted_at REAL, ended_at REAL,
+    headers TEXT, expired INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (space, key));
+CREATE INDEX entries_under_way ON entries (space) WHERE ended_at IS NULL;
+CREATE INDEX entries_ended ON entries (ended_at) WHERE ended_at IS NOT NULL AND expired = 0;
+CREATE TABLE requests (
+    entry INTEGER NOT NULL, n INTEGER NOT NULL, origin INTEGER NOT NULL, body_digest TEXT, request_id TEXT,
+    claimed_at REAL NOT NULL, claimed_until REAL NOT NULL, submitted_at REAL, ended_at REAL,
+    outcome TEXT, final INTEGER NOT NULL DEFAULT 0, units TEXT, cost TEXT, cancel_requested_at REAL,
+    PRIMARY KEY (entry, n)) WITHOUT ROWID;
+CREATE UNIQUE INDEX requests_by_id ON requests (request_id, origin) WHERE request_id IS NOT NULL;
+CREATE TABLE inputs (entry INTEGER PRIMARY KEY, type TEXT NOT NULL, packed INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE TABLE ends (entry INTEGER PRIMARY KEY, type TEXT NOT NULL, packed INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE TABLE files (
+    entry INTEGER NOT NULL, n INTEGER NOT NULL, path TEXT NOT NULL, size INTEGER NOT NULL,
+    PRIMARY KEY (entry, n)) WITHOUT ROWID;
+"""
+_MIGRATIONS: dict[int, str] = {}
+"""By the version that each leads to. Within a major version of the package they only add."""
+
+
+def is_ledger(header: bytes) -> bool:
+    """Whether a file that begins so is a ledger."""
+    mark = APPLICATION_ID.to_bytes(4, "big")
+    return header.startswith(_MAGIC) and header[_AT_APPLICATION_ID] == mark
+
+
+def is_sqlite(header: bytes) -> bool:
+    return header.startswith(_MAGIC)
+
+
+def prepare(db: sqlite3.Connection, where: str) -> None:
+    """Make the tables of a new file, or bring an older one up to date. Nobody else writes meanwhile.
+
+    ConfigurationError where the file needs a newer version of the package.
+    """
+    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
+        _create(db)
+    db.execute("PRAGMA journal_mode = WAL")
+    found, least = db.execute("SELECT version, min_version FROM meta").fetchone()
+    if least > VERSION:
+        raise ConfigurationError(
+            f"ledger {where}: it was written by a newer version of fal_async: update the package"
+        )
+    if found < VERSION:
+        _migrate(db, found)
+
+
+def _create(db: sqlite3.Connection) -> None:
+    # Not in WAL mode yet: the mark stands in the file itself then, not only in the log beside it.
+    db.execute("PRAGMA journal_mode = DELETE")
+    _run(db, f"PRAGMA application_id = {APPLICATION_ID};{_TABLES}", VERSION)
+
+
+def _migrate(db: sqlite3.Connection, found: int) -> None:
+    for version in range(found + 1, VERSION + 1):
+        _run(db, _MIGRATIONS[version], version)
+
+
+def _run(db: sqlite3.Connection, script: str, version: int) -> None:
+    """All of it, or nothing."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        for statement in script.split(";"):
+            db.execute(statement)
+        db.execute("DELETE FROM meta")
+        db.execute("INSERT INTO meta (version, min_version) VALUES (?, ?)", (version, MIN_VERSION))
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise

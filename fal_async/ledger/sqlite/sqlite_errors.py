@@ -1,0 +1,60 @@
+"""What SQLite, or the disk, refuses, in words that say what to do."""
+
+from __future__ import annotations
+
+import copy
+import errno
+import sqlite3
+
+from fal_async.errors import FalError, LedgerError
+
+PATIENCE = 10.0
+"""Seconds that a write waits for a lock that another process holds."""
+_PRIMARY = 0xFF
+_DISK_IS_FULL = "the disk is full. What was written before is kept: make room"
+_SAYINGS = {
+    "SQLITE_BUSY": f"another process has had it locked for {PATIENCE:.0f} s: is a program stopped in the middle?",
+    "SQLITE_FULL": _DISK_IS_FULL,
+    "SQLITE_READONLY": "it can't be written: the file, or its folder, is read-only",
+    "SQLITE_CANTOPEN": "it can't be opened: may this user read and write the file and its folder?",
+    "SQLITE_PERM": "it can't be written: this user may not",
+    "SQLITE_CORRUPT": "the file is damaged. Don't delete it: it has the ids of paid requests",
+    "SQLITE_NOTADB": "the file is damaged. Don't delete it: it has the ids of paid requests",
+}
+_SAYINGS["SQLITE_LOCKED"] = _SAYINGS["SQLITE_BUSY"]
+_ERRNOS = {
+    errno.ENOSPC: _DISK_IS_FULL,
+    errno.EDQUOT: "the disk quota is used up. What was written before is kept: make room",
+    errno.EROFS: "it can't be written: the file system is read-only",
+    errno.EACCES: "it can't be opened: may this user read and write the file and its folder?",
+    errno.EPERM: "it can't be opened: may this user read and write the file and its folder?",
+    errno.EMFILE: "too many open files",
+    errno.ENFILE: "too many open files",
+}
+_BY_CODE = {getattr(sqlite3, name): saying for name, saying in _SAYINGS.items()}
+
+
+def is_lock(error: Exception) -> bool:
+    """Whether another process held a lock of SQLite's for longer than PATIENCE."""
+    code = getattr(error, "sqlite_errorcode", 0)
+    return code & _PRIMARY in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def ledger_error(error: Exception, where: str) -> FalError:
+    """What an error of SQLite, or of the operating system, means for the ledger; it is the cause.
+
+    A new error for each that is to raise it.
+    """
+    if isinstance(error, FalError):
+        return copy.copy(error)
+    made = LedgerError(f"ledger {where}: {_saying(error)}")
+    made.__cause__ = error
+    return made
+
+
+def _saying(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return _ERRNOS.get(error.errno or 0, f"{error.strerror or error}")
+    code = getattr(error, "sqlite_errorcode", None)
+    saying = None if code is None else _BY_CODE.get(code & _PRIMARY)
+    return saying or f"{error} ({getattr(error, 'sqlite_errorname', type(error).__name__)})"

@@ -1,0 +1,236 @@
+"""The store in an SQLite file: each method hands one piece of work to the file's thread."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from fal_async.errors import SessionStateError
+from fal_async.ledger.sqlite import claims, ends, reads
+from fal_async.ledger.sqlite.group_commit import Member, Operation
+from fal_async.ledger.sqlite.ledger_file import LedgerFile
+from fal_async.ledger.sqlite.open_files import open_files
+from fal_async.ledger.sqlite.reads import Tables
+from fal_async.ledger.store import Hold, NewClaim, Search
+from fal_async.protocol.ledger.entry import End, Place, Record, State, StoredFile
+
+T = TypeVar("T")
+Work = Callable[[Tables, int], T]
+
+
+class SqliteStore:
+    """See `Store`. An owner of its own, even where several of them share a file in one process."""
+
+    def __init__(self, file: LedgerFile) -> None:
+        self._file = file
+        self._member = Member()
+        self._process = os.getpid()
+        self._is_open = True
+        self._may_own = False
+
+    @classmethod
+    async def open(cls, path: str) -> SqliteStore:
+        """Of a file at a real path, made if missing. Cancelling it is safe.
+
+        Raises ConfigurationError where no ledger can be there, LedgerError where it can't be opened.
+        """
+        store = cls(open_files().acquire(path))
+        try:
+            await store._read(_nothing)
+        except BaseException:
+            store.drop()
+            raise
+        return store
+
+    @property
+    def where(self) -> str:
+        return self._file.path
+
+    def owns(self, record: Record) -> bool:
+        return record.owner is not None and record.owner.number == self._member.number
+
+    # Reads.
+
+    async def find(self, place: Place, *, payloads: bool = True) -> Record | None:
+        return await self._read(lambda tables, _: reads.find(tables, place, payloads))
+
+    async def find_request(self, origin: str, request_id: str) -> Record | None:
+        return await self._read(lambda tables, _: reads.find_request(tables, origin, request_id))
+
+    async def known(self, request_ids: Collection[str]) -> set[str]:
+        return await self._read(lambda tables, _: reads.known(tables, request_ids))
+
+    async def page(
+        self, search: Search, *, after: int = 0, limit: int = 200, payloads: bool = False
+    ) -> list[Record]:
+        found: list[Record] = []
+        on: int | None = after
+        while on is not None and not found:
+            found, on = await self._read(_page(search, on, limit, payloads))
+        return found
+
+    async def totals(self, search: Search) -> Mapping[State, int]:
+        counts: Counter[State] = Counter()
+        on: int | None = 0
+        while on is not None:
+            some, on = await self._read(_totals(search, on))
+            counts.update(some)
+        return counts
+
+    async def costs(self, search: Search) -> tuple[Decimal | None, int]:
+        cost: Decimal | None = None
+        unpriced = 0
+        on: int | None = 0
+        while on is not None:
+            some, without, on = await self._read(_costs(search, on))
+            cost = sum(some, cost or Decimal(0)) if some else cost
+            unpriced += without
+        return cost, unpriced
+
+    # Writes.
+
+    async def claim(self, new: NewClaim) -> Hold | None:
+        operation = self._operation(
+            lambda tables, me: claims.claim(tables, me, new),
+            writes=True,
+            as_owner=True,
+            if_lost=self._withdrawal,
+        )
+        written = self._hand(operation)
+        try:
+            return await asyncio.shield(written)
+        except asyncio.CancelledError:
+            # Nobody has learnt of the claim, so nothing was sent under it.
+            written.add_done_callback(self._withdraw_unheld)
+            raise
+
+    def _withdraw_unheld(self, written: asyncio.Future[Hold | None]) -> None:
+        if not written.cancelled() and written.exception() is None and (hold := written.result()):
+            self._file.hand(self._withdrawal(hold))
+
+    def _withdrawal(self, hold: Hold) -> Operation:
+        return Operation(
+            work=lambda tables, me: claims.withdraw(tables, me, hold), writes=True, member=self._member
+        )
+
+    async def withdraw(self, hold: Hold) -> None:
+        await self._write(lambda tables, me: claims.withdraw(tables, me, hold), as_owner=True)
+
+    async def submitted(self, hold: Hold, request_id: str, at: float) -> Record:
+        return await self._write(
+            lambda tables, me: claims.submitted(tables, me, hold, request_id, at), as_owner=True
+        )
+
+    async def uncertain(self, hold: Hold, at: float) -> None:
+        await self._write(lambda tables, me: claims.uncertain(tables, me, hold, at), as_owner=True)
+
+    async def adopt(
+        self, entry: int, version: int, attempt: int, request_id: str, at: float
+    ) -> Record | None:
+        return await self._write(
+            lambda tables, _: claims.adopt(tables, entry, version, attempt, request_id, at)
+        )
+
+    async def give_up(self, entry: int, version: int, attempt: int, at: float) -> bool:
+        return await self._write(lambda tables, _: claims.give_up(tables, entry, version, attempt, at))
+
+    async def take(self, entry: int, version: int) -> Record | None:
+        return await self._write(lambda tables, me: ends.take(tables, me, entry, version), as_owner=True)
+
+    async def leave(self, entry: int) -> None:
+        await self._write(lambda tables, me: ends.leave(tables, me, entry), as_owner=True)
+
+    async def cancel_requested(self, entry: int, request_id: str, at: float) -> None:
+        await self._write(lambda tables, _: ends.cancel_requested(tables, entry, request_id, at))
+
+    async def end(self, entry: int, request_id: str, end: End) -> Record:
+        return await self._write(lambda tables, _: ends.end(tables, entry, request_id, end))
+
+    async def set_files(self, entry: int, files: Collection[StoredFile]) -> None:
+        await self._write(lambda tables, _: ends.set_files(tables, entry, files))
+
+    async def forget(self, entry: int, version: int) -> bool:
+        return await self._write(lambda tables, _: ends.forget(tables, entry, version))
+
+    async def drop_payloads(self, ended_before: float) -> int:
+        dropped = 0
+        while some := await self._write(lambda tables, _: ends.drop_payloads(tables, ended_before)):
+            dropped += some
+        return dropped
+
+    # Its end.
+
+    async def aclose(self) -> None:
+        """In a forked child it does nothing: what is open is the parent's. Cancelling it is safe: it closes."""
+        last = self._operation(_nothing, writes=False)
+        if self.drop(last) and last.future is not None:
+            await asyncio.shield(last.future)
+
+    def drop(self, last: Operation | None = None) -> bool:
+        """Close it without waiting. True: that closes the file, and `last` is told when it is closed."""
+        if not self._is_open or os.getpid() != self._process:
+            return False
+        self._is_open = False
+        if self._may_own and self._file.is_usable:
+            self._file.hand(self._resignation())
+        return open_files().release(self._file, last)
+
+    def _resignation(self) -> Operation:
+        return Operation(work=ends.leave_all, writes=True, member=self._member, resigns=True)
+
+    # Handing over.
+
+    async def _read(self, work: Work[T]) -> T:
+        return await self._hand(self._operation(work, writes=False))  # type: ignore[no-any-return]
+
+    async def _write(self, work: Work[T], *, as_owner: bool = False) -> T:
+        return await self._hand(self._operation(work, writes=True, as_owner=as_owner))  # type: ignore[no-any-return]
+
+    def _operation(
+        self,
+        work: Work[Any],
+        *,
+        writes: bool,
+        as_owner: bool = False,
+        if_lost: Callable[[Any], Operation] | None = None,
+    ) -> Operation:
+        loop = asyncio.get_running_loop()
+        return Operation(
+            work=work,
+            writes=writes,
+            member=self._member if as_owner else None,
+            loop=loop,
+            future=loop.create_future(),
+            if_lost=if_lost,
+        )
+
+    def _hand(self, operation: Operation) -> asyncio.Future[Any]:
+        if not self._is_open:
+            raise SessionStateError(f"the ledger {self.where} is closed")
+        self._may_own = self._may_own or operation.member is not None
+        self._file.hand(operation)
+        assert operation.future is not None
+        return operation.future
+
+
+def _nothing(_: Tables, __: int) -> None:
+    """To be told when it is its turn."""
+
+
+# Work is bound by functions: a lambda in a loop would see the next piece.
+
+
+def _page(search: Search, after: int, limit: int, payloads: bool) -> Work[tuple[list[Record], int | None]]:
+    return lambda tables, _: reads.page(tables, search, after, limit, payloads)
+
+
+def _totals(search: Search, after: int) -> Work[tuple[Counter[State], int | None]]:
+    return lambda tables, _: reads.totals(tables, search, after)
+
+
+def _costs(search: Search, after: int) -> Work[tuple[list[Decimal], int, int | None]]:
+    return lambda tables, _: reads.costs(tables, search, after)
