@@ -33,6 +33,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_RUNNERS,
         help=f"requests at a time, of one model {default}",
     )
+    add(
+        "--concurrency",
+        type=_runners,
+        help="requests at a time of one account, whatever their models (default: no limit)",
+    )
+    add(
+        "--account",
+        type=_key,
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="key of one more account, which sees nothing of the others; may be repeated",
+    )
     add("--folder", type=_folder, help="where produced files go and stay (default: a temporary one)")
     add(
         "--retention",
@@ -57,6 +70,8 @@ def run(options: argparse.Namespace) -> int:
         require_key=not options.no_key,
         speed=options.speed,
         runners=options.runners,
+        concurrency=options.concurrency,
+        accounts=options.account,
         folder=options.folder,
         retention=options.retention,
         seed=options.seed,
@@ -64,6 +79,8 @@ def run(options: argparse.Namespace) -> int:
     )
     try:
         asyncio.run(serving)
+    except ValueError as error:
+        return fail("emulator", str(error))
     except OSError as error:
         return fail("emulator", listening.explained(error, options.host, options.port))
     return 0

@@ -19,6 +19,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fal_async.emulator.accounts.account import Account
     from fal_async.emulator.accounts.history import RequestHistory
     from fal_async.emulator.faults.fault import Fault
     from fal_async.emulator.jobs.job import Job, JobContext
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from fal_async.emulator.wire.sse import Event
 
 __all__ = [
+    "Account",
     "Answer",
     "Emulator",
     "Event",
@@ -45,6 +47,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Account": "accounts.account",
     "Answer": "wire.answers",
     "Emulator": "server",
     "Event": "wire.sse",

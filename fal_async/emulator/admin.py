@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 
+from fal_async.emulator.accounts.account import Account
 from fal_async.emulator.core import Call, Core
 from fal_async.emulator.downtime import Downtime
 from fal_async.emulator.faults.fault import Fault
@@ -40,9 +41,13 @@ class Admin:
             ("POST", "drop"): self._drop,
             ("POST", "pause"): self._pause,
             ("POST", "restart"): self._restart,
-            ("POST", "key"): lambda core, wanted: core.keyring.rotate(str(wanted["key"])),
-            ("POST", "lock"): lambda core, _: core.keyring.lock(polls=True),
-            ("POST", "unlock"): lambda core, _: core.keyring.unlock(),
+            ("GET", "accounts"): lambda core, _: [
+                _account(account) for account in core.keyring.accounts.values()
+            ],
+            ("POST", "accounts"): _add_account,
+            ("POST", "key"): _rotate_key,
+            ("POST", "lock"): lambda core, wanted: core.keyring.named(wanted.get("account")).lock(),
+            ("POST", "unlock"): lambda core, wanted: core.keyring.named(wanted.get("account")).unlock(),
             ("GET", "webhooks"): _webhook_attempts,
             ("POST", "webhooks"): _deliver,
             ("POST", "webhooks/automatic"): _set_automatic,
@@ -82,6 +87,20 @@ def _add_faults(core: Core, wanted: Any) -> list[dict[str, Any]]:
     return [fault.to_json() for fault in faults]
 
 
+def _account(account: Account) -> dict[str, Any]:
+    return {name: getattr(account, name) for name in ("nickname", "key", "concurrency", "running")}
+
+
+def _add_account(core: Core, wanted: Any) -> dict[str, Any]:
+    """`{"key", "nickname"?, "concurrency"?}`"""
+    return _account(core.keyring.add(**wanted))
+
+
+def _rotate_key(core: Core, wanted: Any) -> None:
+    """`{"key", "account"?}`"""
+    core.keyring.named(wanted.get("account")).key = str(wanted["key"])
+
+
 def _summary(core: Core, _: Any) -> dict[str, Any]:
     jobs = list(core.jobs)
     return {
@@ -113,6 +132,7 @@ def _job(job: Job) -> dict[str, Any]:
         "cancel_requests error error_type forgotten"
     )
     document = {name: getattr(job, name) for name in names.split()}
+    document["account"] = job.account.nickname
     return {**document, "status_code": None if job.answer is None else job.answer.status}
 
 

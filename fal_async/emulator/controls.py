@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from fal_async.emulator.accounts.account import Account
 from fal_async.emulator.accounts.history import RequestHistory
 from fal_async.emulator.core import Core
 from fal_async.emulator.faults.script import FaultScript
@@ -25,7 +26,25 @@ class Controls:
 
     @property
     def key(self) -> str:
-        return self._core.keyring.key
+        """Of the emulator's own account; others: `accounts`."""
+        return self._core.keyring.main.key
+
+    @property
+    def accounts(self) -> Mapping[str, Account]:
+        """By nickname; the first is the emulator's own, whose `key` is the emulator's."""
+        return self._core.keyring.accounts
+
+    def add_account(
+        self, key: str, *, nickname: str | None = None, concurrency: int | None = None
+    ) -> Account:
+        """One more account, whose requests, uploads, balance and history the others don't see.
+
+        nickname        how ACLs name it; default the first half of the key
+        concurrency     how many of its requests run at a time; default no limit
+
+        ValueError where the key is none, or it or the nickname is taken.
+        """
+        return self._core.keyring.add(key, nickname=nickname, concurrency=concurrency)
 
     # What happened.
 
@@ -72,7 +91,7 @@ class Controls:
 
     def rotate_key(self, new: str) -> None:
         """The old key gets 401 from now on."""
-        self._core.keyring.rotate(new)
+        self._core.keyring.main.key = new
 
     @property
     def webhooks(self) -> Webhooks:
@@ -85,14 +104,14 @@ class Controls:
 
     def lock_account(self, *, polls: bool = True) -> None:
         """403, exhausted balance, on every call; with `polls=False` on run and submit only (protocol 9.4)."""
-        self._core.keyring.lock(polls=polls)
+        self._core.keyring.main.lock(polls=polls)
 
     def unlock_account(self) -> None:
-        self._core.keyring.unlock()
+        self._core.keyring.main.unlock()
 
     def add_login(self, refresh_token: str, *, expires_in: float = 86_400.0) -> None:
         """A CLI login: auth.fal.ai gives this refresh token access tokens that live so many seconds."""
-        self._core.keyring.add_login(refresh_token, expires_in)
+        self._core.keyring.add_login(refresh_token, expires_in, self._core.keyring.main)
 
     def revoke_realtime_tokens(self) -> None:
         """Realtime tokens given so far are refused; open sessions go on (protocol 6.2)."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import attrs
 from aiohttp import web
 
+from fal_async.emulator.accounts.account import Account
 from fal_async.emulator.accounts.history import RequestHistory
 from fal_async.emulator.accounts.keys import Keyring
 from fal_async.emulator.accounts.realtime_token_store import RealtimeTokenStore
@@ -17,7 +18,7 @@ from fal_async.emulator.faults.script import FaultScript
 from fal_async.emulator.jobs.endpoints import EndpointTable
 from fal_async.emulator.jobs.job import Job
 from fal_async.emulator.jobs.job_store import JobStore
-from fal_async.emulator.jobs.runners import RunnerTable
+from fal_async.emulator.jobs.runner_table import RunnerTable
 from fal_async.emulator.storage.file_store import FileStore
 from fal_async.emulator.storage.upload_body import Body
 from fal_async.emulator.storage.upload_store import UploadStore
@@ -52,6 +53,8 @@ class Call:
 
     request: web.BaseRequest
     route: Route
+    account: Account
+    """Who calls; without a good key `Keyring.anonymous`."""
     job: Job | None = None
     """The job that the path names, or the one that this call made."""
     body: bytes = b""

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
+from fal_async.emulator.accounts.account import Account
 from fal_async.emulator.core import Call, Core, Reply
 from fal_async.emulator.downtime import Downtime
 from fal_async.emulator.faults.delivery import deliver, stall
@@ -123,8 +124,10 @@ class Gateway:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if (question := preflight(request)) is not None:
             return question
-        call = Call(request=request, route=_route(request))
-        call.job = self._named_job(call.route)
+        call = Call(
+            request=request, route=_route(request), account=self._core.keyring.account_of(request.headers)
+        )
+        call.job = self._named_job(call.route, call.account)
         try:
             call.body = b"" if call.route.kind in STREAMED else await _read(request)
         except web.RequestPayloadError as error:
@@ -180,7 +183,9 @@ class Gateway:
             call.route.rest in _PUBLIC_PLATFORM if call.route.kind == "platform" else self._is_public(call)
         )
         what = f"application '{call.route.endpoint_id}'" if call.route.endpoint_id else "this resource"
-        refused = self._core.keyring.refusal(call.headers, kind=call.route.kind, public=public, what=what)
+        refused = self._core.keyring.refusal(
+            call.account, call.headers, kind=call.route.kind, public=public, what=what
+        )
         is_platforms = call.route.host == PLATFORM_HOST
         return as_platform_error(refused) if refused is not None and is_platforms else refused
 
@@ -189,16 +194,20 @@ class Gateway:
             return call.job.served.public
         return self._core.endpoints.is_public(call.route.endpoint_id)
 
-    def _named_job(self, route: Route) -> Job | None:
+    def _named_job(self, route: Route, account: Account) -> Job | None:
         """The path names the app, or the full id with its sub-path (protocol 2); not another app."""
-        job = self._core.jobs.find(route.request_id)
+        job = None if route.request_id is None else self._core.jobs.find(route.request_id)
         if (
             job is None
             or job.via != "queue"
             or route.endpoint_id not in (app_id(job.endpoint_id), job.endpoint_id)
         ):
             return None
-        return job
+        return job if job.account is account or self._is_open(job, account) else None
+
+    def _is_open(self, job: Job, account: Account) -> bool:
+        """A request of a public endpoint is nobody's where either side has no key."""
+        return job.served.public and self._core.keyring.anonymous in (job.account, account)
 
 
 def _route(request: web.BaseRequest) -> Route:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from fal_async.emulator.defaults import DEFAULT_HOST, DEFAULT_KEY, DEFAULT_PORT, DEFAULT_RUNNERS
@@ -24,6 +24,8 @@ async def serve(
     speed: float = 1.0,
     folder: str | os.PathLike[str] | None = None,
     runners: int = DEFAULT_RUNNERS,
+    concurrency: int | None = None,
+    accounts: Sequence[str] = (),
     retention: float | None = None,
     require_key: bool = True,
     record: bool = False,
@@ -34,6 +36,7 @@ async def serve(
     """Serve until SIGINT or SIGTERM, then stop cleanly. Options: see `Emulator`. OSError: the port is taken.
 
     It may run for days: requests are counted but not kept, unless `record=True`, and jobs are kept sparingly.
+    `accounts`: keys of accounts beside the one that has `key`.
     `out` gets the few lines that say where it is (default: standard output).
     `configure` is called before the start, to add endpoints or faults.
     """
@@ -44,12 +47,15 @@ async def serve(
         speed=speed,
         folder=folder,
         runners=runners,
+        concurrency=concurrency,
         retention=retention,
         require_key=require_key,
         record=record,
         keep_jobs=_KEEP_JOBS,
         seed=seed,
     )
+    for other in accounts:
+        emulator.add_account(other)
     if configure is not None:
         configure(emulator)
     await _serve_until_signalled(emulator, sys.stdout if out is None else out)

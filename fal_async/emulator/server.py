@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from ssl import SSLContext
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from fal_async.emulator.accounts.history import RequestHistory
 from fal_async.emulator.accounts.keys import Keyring
@@ -22,18 +21,11 @@ from fal_async.emulator.defaults import DEFAULT_HOST, DEFAULT_KEY, DEFAULT_RUNNE
 from fal_async.emulator.downtime import Downtime
 from fal_async.emulator.faults.script import FaultScript
 from fal_async.emulator.gateway import Gateway
-from fal_async.emulator.jobs.endpoints import (
-    Endpoint,
-    EndpointFunction,
-    EndpointTable,
-    check_app_id,
-    check_function,
-)
+from fal_async.emulator.jobs.endpoints import EndpointTable
 from fal_async.emulator.jobs.job_store import JobStore
-from fal_async.emulator.jobs.realtime_options import RealtimeOptions
-from fal_async.emulator.jobs.runners import RunnerTable
-from fal_async.emulator.jobs.served import check_runners
+from fal_async.emulator.jobs.runner_table import RunnerTable
 from fal_async.emulator.listener import Listener
+from fal_async.emulator.registration import Registration
 from fal_async.emulator.storage.file_store import FileStore
 from fal_async.emulator.storage.upload_store import MAX_TOKEN_LIFETIME, UploadStore
 from fal_async.emulator.webhooks.deliveries import WebhookPolicy, Webhooks
@@ -42,18 +34,18 @@ from fal_async.emulator.wire.recorder import Recorder
 if TYPE_CHECKING:
     from fal_async.config import Hosts
 
-F = TypeVar("F", bound=EndpointFunction)
 
-
-class Emulator(Controls):
+class Emulator(Controls, Registration):
     """A local fal on one loopback port. `async with Emulator() as emulator:`, or `start()` and `stop()`.
 
     host, port      where to listen; port 0 (default) takes a free one
     ssl             a server-side TLS context: then it speaks https only. With a certificate for fal's host
                     names and DNS bent towards it, clients run against it without any change
-    key             the one key that is accepted; any other gets 401
+    key             of its account; any other gets 401, unless it is that of one that `add_account` made
     require_key     False: everybody may call
     runners         how many requests an endpoint runs at a time, unless it says otherwise; default 2
+    concurrency     how many requests the account runs at a time, whatever their endpoints: the queue lets the
+                    others wait, direct calls get 429 (protocol 9.4); default no limit
     speed           time factor of work: with 50, a model's 2 s take 40 ms. Default 1.
                     It divides `job.sleep` and the pause before a retry, and multiplies `inference_time`.
                     What meets the client's clock is not scaled: start timeout, retention, keep-alive, faults.
@@ -79,6 +71,7 @@ class Emulator(Controls):
         key: str = DEFAULT_KEY,
         require_key: bool = True,
         runners: int = DEFAULT_RUNNERS,
+        concurrency: int | None = None,
         speed: float = 1.0,
         folder: str | os.PathLike[str] | None = None,
         retention: float | None = None,
@@ -96,7 +89,6 @@ class Emulator(Controls):
         ssl: SSLContext | None = None,
     ) -> None:
         _check_numbers(port, speed, keep_alive, retry_pause, retention)
-        self._runners = runners
         files = FileStore(None if folder is None else Path(folder))
         jobs = JobStore(retention=retention, limit=keep_jobs)
         hooks = Webhooks(jobs=jobs, policy=webhooks or WebhookPolicy(), speed=speed)
@@ -108,14 +100,15 @@ class Emulator(Controls):
             webhooks=hooks,
             files=files,
             uploads=UploadStore(token_lifetime=cdn_token_lifetime, min_part_size=min_part_size),
-            keyring=Keyring(key, require=require_key),
+            keyring=Keyring(key, require=require_key, concurrency=concurrency),
             history=history or RequestHistory(),
             realtime_tokens=RealtimeTokenStore(),
             faults=FaultScript(seed),
             recorder=Recorder(record=record, limit=keep_requests),
             keep_alive=keep_alive,
         )
-        super().__init__(core)
+        Controls.__init__(self, core)
+        Registration.__init__(self, core, runners)
         self._listener = Listener(host=host, port=port, tls=ssl)
         self._downtime = Downtime(core, self._listener)
         self._gateway = Gateway(core, admin=Admin(self._downtime), downtime=self._downtime)
@@ -208,83 +201,6 @@ class Emulator(Controls):
     @property
     def connections_open(self) -> int:
         return self._listener.open_now
-
-    # Endpoints.
-
-    def endpoint(
-        self,
-        endpoint_id: str,
-        *,
-        runners: int | None = None,
-        public: bool = False,
-        ignores_cancel: bool = False,
-        log_window: int | None = None,
-        log_labels: bool = False,
-        billable_units: float = 1,
-        input_schema: Mapping[str, Any] | None = None,
-        output_schema: Mapping[str, Any] | None = None,
-        realtime: RealtimeOptions | None = None,
-    ) -> Callable[[F], F]:
-        """Serve an async function `(input)` or `(input, job)` under this id; the options are `Endpoint`'s.
-
-        An async generator streams: under `/stream` its values are events (`bytes`: chunks of a binary body;
-        `Event`: an event with more than data); called plainly or through the queue, its last value is the
-        result. Under `/realtime` each input of a session gets one answer, or all that a generator yields.
-        """
-
-        def register(function: F) -> F:
-            self._core.endpoints.add(
-                Endpoint(
-                    endpoint_id=endpoint_id,
-                    function=function,
-                    takes_job=check_function(function),
-                    runners=self._runners if runners is None else runners,
-                    public=public,
-                    ignores_cancel=ignores_cancel,
-                    log_window=log_window,
-                    log_labels=log_labels,
-                    billable_units=billable_units,
-                    input_schema=input_schema,
-                    output_schema=output_schema,
-                    realtime=realtime or RealtimeOptions(),
-                )
-            )
-            return function
-
-        return register
-
-    def mount(
-        self,
-        app_id: str,
-        application: Callable[[Any, Any, Any], Awaitable[None]] | str,
-        *,
-        runners: int | None = None,
-        public: bool = False,
-        ignores_cancel: bool = False,
-        billable_units: float = 1,
-    ) -> None:
-        """Put a whole application behind the queue, under `owner/app`: every path below is its own.
-
-        `application`: an ASGI application (FastAPI, Starlette, ...), which is called in this process and whose
-        lifespan is the emulator's; or the base URL of one that runs by itself, `http://127.0.0.1:8000`.
-        A submit or a call of `owner/app/sub/path` is one of `/sub/path`, when one of `runners` is free, which
-        all paths share. It is not sped up by `speed`. What it answers is the result; the header
-        `x-fal-billable-units` says what it costs, otherwise `billable_units`.
-        A cancel is told by `POST {path}/cancel` with the same `x-fal-request-id`; an application that does not
-        take it is cut off, unless it `ignores_cancel`.
-        An endpoint with the exact id wins. TypeError or ValueError says what the arguments should have been.
-        """
-        check_app_id(app_id)
-        check_runners(wanted := self._runners if runners is None else runners)
-        mount = Mount(
-            endpoint_id=app_id,
-            application=self._core.mounts.take(application),
-            runners=wanted,
-            public=public,
-            runs_on=ignores_cancel,
-            billable_units=billable_units,
-        )
-        self._core.endpoints.mount(mount)
 
 
 def _check_numbers(

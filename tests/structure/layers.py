@@ -49,7 +49,7 @@ _EMULATOR_FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"jobs"}),
     frozenset({"webhooks", "apps", "builtin"}),
     frozenset({"core"}),
-    frozenset({"controls", "downtime", "operations"}),
+    frozenset({"controls", "downtime", "operations", "registration"}),
     frozenset({"operations.mounted", "admin"}),
     frozenset({"gateway"}),
     frozenset({"server"}),

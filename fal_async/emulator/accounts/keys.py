@@ -1,4 +1,4 @@
-"""Who may call: the account's key, a CLI login's tokens, an account without money (protocol 1.2, 9.4)."""
+"""Who calls: the accounts, by their keys and by the tokens of CLI logins (protocol 1.2)."""
 
 from __future__ import annotations
 
@@ -9,56 +9,62 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from fal_async.emulator.wire.answers import Answer, balance_exhausted, json_answer, unauthorized
-
-PAID = frozenset({"run", "submit", "stream", "realtime", "websocket"})
+from fal_async.emulator.accounts.account import Account, anonymous, checked_key
+from fal_async.emulator.wire.answers import Answer, json_answer, unauthorized
 
 
 class Keyring:
     """`require=False` lets everybody in. A key or token that is given is checked, on public endpoints too."""
 
-    def __init__(self, key: str, *, require: bool) -> None:
-        self.key: str = _checked(key)
+    def __init__(self, key: str, *, require: bool, concurrency: int | None) -> None:
         self.require: bool = require
-        self._locked: frozenset[str] | bool = False
-        self._logins: dict[str, float] = {}
-        self._tokens: dict[str, float] = {}
+        self.accounts: dict[str, Account] = {}
+        """By nickname; the emulator's own is the first."""
+        self.main: Account = self.add(key, concurrency=concurrency)
+        self.anonymous: Account = anonymous()
+        self._logins: dict[str, tuple[float, Account]] = {}
+        self._tokens: dict[str, tuple[float, Account]] = {}
 
-    def rotate(self, key: str) -> None:
-        self.key = _checked(key)
-
-    def lock(self, *, polls: bool) -> None:
-        self._locked = True if polls else PAID
-
-    def unlock(self) -> None:
-        self._locked = False
-
-    def refusal(self, headers: Mapping[str, str], *, kind: str, public: bool, what: str) -> Answer | None:
-        """None: come in."""
-        given = headers.get("Authorization")
-        if given is None and public:
-            return None
-        if self.require and given is None:
-            return unauthorized(
-                f"Cannot access {what}. Authentication is required to access this application."
+    def add(self, key: str, *, nickname: str | None = None, concurrency: int | None = None) -> Account:
+        """ValueError where the key is none, or the key or the nickname is taken."""
+        name = checked_key(key).partition(":")[0] if nickname is None else nickname
+        if not name or name in self.accounts or any(key == other.key for other in self.accounts.values()):
+            raise ValueError(
+                f"there is an account {name!r} already, or one with this key: give another nickname"
             )
-        if self.require and given is not None and (refused := self._check(given)):
-            return refused
-        locked = kind in self._locked if isinstance(self._locked, frozenset) else self._locked
-        return balance_exhausted() if locked else None
+        account = self.accounts[name] = Account(nickname=name, key=key, concurrency=concurrency)
+        return account
 
-    def _check(self, given: str) -> Answer | None:
-        scheme, _, value = given.partition(" ")
+    def named(self, nickname: str | None) -> Account:
+        """None: the emulator's own. KeyError where there is no such account."""
+        return self.main if nickname is None else self.accounts[nickname]
+
+    def account_of(self, headers: Mapping[str, str]) -> Account:
+        """`anonymous` where no key is given, or an unknown one."""
+        scheme, _, value = headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            # An API key sent as Bearer fails on the token's issuer (protocol 1.2).
-            known = self._tokens.get(value, 0) > time.time()
-            return None if known else unauthorized("The token has expired, or its issuer is unknown")
-        if scheme.lower() != "key" or ":" not in value:
-            return unauthorized("Invalid Authorization header: expected the form 'Key key_id:key_secret'")
-        return None if value == self.key else unauthorized("No user found for Key ID and Secret")
+            until, account = self._tokens.get(value, (0.0, self.anonymous))
+            found = account if until > time.time() else None
+        else:
+            accounts = self.accounts.values() if scheme.lower() == "key" else ()
+            found = next((account for account in accounts if account.key == value), None)
+        return found or (self.anonymous if self.require else self.main)
 
-    def add_login(self, refresh_token: str, expires_in: float) -> None:
-        self._logins[refresh_token] = expires_in
+    def refusal(
+        self, account: Account, headers: Mapping[str, str], *, kind: str, public: bool, what: str
+    ) -> Answer | None:
+        """None: come in. `account`: what `account_of` said."""
+        if account is not self.anonymous:
+            return account.refusal(kind)
+        given = headers.get("Authorization")
+        if given is not None:
+            return unauthorized(_wrong_with(given))
+        if public:
+            return None
+        return unauthorized(f"Cannot access {what}. Authentication is required to access this application.")
+
+    def add_login(self, refresh_token: str, expires_in: float, account: Account) -> None:
+        self._logins[refresh_token] = expires_in, account
 
     def forget_tokens(self) -> None:
         self._tokens.clear()
@@ -67,19 +73,24 @@ class Keyring:
         """auth.fal.ai's answer to `grant_type=refresh_token`."""
         if form.get("grant_type") != "refresh_token":
             return _refused("unsupported_grant_type", "Only refresh_token is served by the emulator")
-        lifetime = self._logins.get(str(form.get("refresh_token")))
-        if lifetime is None:
+        login = self._logins.get(str(form.get("refresh_token")))
+        if login is None:
             return _refused("invalid_grant", "Unknown or invalid refresh token.")
+        lifetime, account = login
         token = _jwt(time.time() + lifetime)
-        self._tokens[token] = time.time() + lifetime
+        self._tokens[token] = time.time() + lifetime, account
         document = {"access_token": token, "expires_in": int(lifetime), "token_type": "Bearer"}
         return json_answer({**document, "id_token": token, "scope": "openid profile email offline_access"})
 
 
-def _checked(key: str) -> str:
-    if not all(key.partition(":")):
-        raise ValueError("a key has the form id:secret")
-    return key
+def _wrong_with(given: str) -> str:
+    scheme, _, value = given.partition(" ")
+    if scheme.lower() == "bearer":
+        # An API key sent as Bearer fails on the token's issuer (protocol 1.2).
+        return "The token has expired, or its issuer is unknown"
+    if scheme.lower() != "key" or ":" not in value:
+        return "Invalid Authorization header: expected the form 'Key key_id:key_secret'"
+    return "No user found for Key ID and Secret"
 
 
 def _refused(error: str, description: str) -> Answer:

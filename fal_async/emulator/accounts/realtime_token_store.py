@@ -11,11 +11,13 @@ from typing import Any
 
 import attrs
 
+from fal_async.emulator.accounts.account import Account
 from fal_async.emulator.wire.routing import app_id
 
 
 @attrs.frozen
 class _Grant:
+    account: Account
     apps: frozenset[str]
     expires_at: float
 
@@ -29,18 +31,19 @@ class RealtimeTokenStore:
     def __init__(self) -> None:
         self._grants: dict[str, _Grant] = {}
 
-    def give(self, apps: list[str], seconds: float) -> str:
+    def give(self, account: Account, apps: list[str], seconds: float) -> str:
         expires_at = time.time() + seconds
         token = _jwt(apps, expires_at)
-        self._grants[token] = _Grant(frozenset(apps), expires_at)
+        self._grants[token] = _Grant(account, frozenset(apps), expires_at)
         return token
 
-    def opens(self, token: str, endpoint_id: str, path: str) -> bool:
+    def holder(self, token: str, endpoint_id: str, path: str) -> Account | None:
+        """Whose token it is, if it opens this."""
         grant = self._grants.get(token)
         if grant is None or grant.expires_at <= time.time():
-            return False
+            return None
         alias = app_id(endpoint_id).rpartition("/")[2]
-        return bool(grant.apps & {alias, path})
+        return grant.account if grant.apps & {alias, path} else None
 
     def revoke(self) -> None:
         """Every token given so far is refused from now on."""

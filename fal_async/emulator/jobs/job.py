@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import attrs
 
+from fal_async.emulator.accounts.account import Account
 from fal_async.emulator.jobs.options import CallOptions
 from fal_async.emulator.jobs.served import Served
 from fal_async.emulator.storage.lifecycle import Lifecycle
@@ -37,6 +38,8 @@ class Job:
     endpoint_id: str
     served: Served = attrs.field(repr=False)
     """The endpoint, or the application, whose runners took it."""
+    account: Account = attrs.field(repr=False)
+    """Whose request it is."""
     input: Any = attrs.field(repr=False)
     via: str = "queue"
     options: CallOptions = attrs.field(factory=CallOptions, repr=False)
@@ -114,7 +117,13 @@ def _describe(answer: Answer) -> tuple[str, str | None]:
 
 class FileKeeper(Protocol):
     async def put(
-        self, data: bytes, content_type: str, file_name: str, lifecycle: Lifecycle | None = None
+        self,
+        data: bytes,
+        content_type: str,
+        file_name: str,
+        *,
+        owner: str,
+        lifecycle: Lifecycle | None = None,
     ) -> str: ...
 
 
@@ -157,7 +166,8 @@ class JobContext:
 
     async def file(self, data: bytes, content_type: str, file_name: str) -> dict[str, Any]:
         """Keep a produced file and give its file object (protocol 13): `url` is served by this emulator."""
-        path = await self._files.put(data, content_type, file_name, self._job.options.lifecycle)
+        owner, lifecycle = self._job.account.nickname, self._job.options.lifecycle
+        path = await self._files.put(data, content_type, file_name, owner=owner, lifecycle=lifecycle)
         url = f"{self._job.origin}/v3.fal.media/{path}"
         return {"url": url, "content_type": content_type, "file_name": file_name, "file_size": len(data)}
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import operator
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -12,6 +14,7 @@ from typing import Any
 
 import attrs
 
+from fal_async.emulator.accounts.account import Account
 from fal_async.emulator.jobs.endpoints import to_answer
 from fal_async.emulator.jobs.job import COMPLETED, IN_PROGRESS, IN_QUEUE, FileKeeper, Job, JobContext
 from fal_async.emulator.jobs.served import Served
@@ -23,6 +26,7 @@ logger: logging.Logger = logging.getLogger("fal_async.emulator")
 Work = Callable[[Any, JobContext], Awaitable[Any]]
 """What a runner does: the endpoint's plain call, a stream, a session, a call of an application."""
 _TRUE, _FALSE = frozenset({"1", "true"}), frozenset({"0", "false"})
+_HAS_PLACE = operator.attrgetter("has_place")
 _CLOSE_LIMIT = 5.0
 """Seconds that a cancelled endpoint function gets to end when the emulator stops."""
 
@@ -32,7 +36,7 @@ class _Slot:
     """The runners' own notes on a job, from its entry to its completion."""
 
     work: Work
-    line: WaitingLine[Job] | None = None
+    line: WaitingLine[Account, Job] | None = None
     """Where it waits; None while it runs, and between two attempts."""
     ticket: int = 0
     task: asyncio.Task[Answer] | None = None
@@ -47,9 +51,9 @@ class _Slot:
                 timer.cancel()
         self.start_limit = self.retry_pause = None
 
-    def leave_the_line(self) -> None:
+    def leave_the_line(self, job: Job) -> None:
         if self.line is not None:
-            self.line.remove(self.ticket)
+            self.line.remove(self.ticket, job.account)
             self.line = None
 
 
@@ -64,11 +68,13 @@ class Runners:
         retry_pause: float,
         files: FileKeeper,
         completed: Callable[[Job], None],
+        place_free: Callable[[Account], None],
     ) -> None:
         self._endpoint, self._files, self._completed = endpoint, files, completed
+        self._place_free = place_free
         self._speed, self._retry_pause = speed, retry_pause
         self._free = endpoint.runners
-        self._direct, self._normal, self._low = (WaitingLine[Job]() for _ in range(3))
+        self._direct, self._normal, self._low = (WaitingLine[Account, Job]() for _ in range(3))
         self._slots: dict[Job, _Slot] = {}
         self._closed = False
         self.bystanders: set[asyncio.Event] = set()
@@ -86,7 +92,7 @@ class Runners:
             self._limit_the_start(job, slot, job.options.start_timeout)
         self._line_up(job, slot)
         position = self.position(job)
-        self._dispatch()
+        self.dispatch()
         return position if job.state == IN_QUEUE else 0
 
     def position(self, job: Job) -> int:
@@ -151,15 +157,22 @@ class Runners:
         slot.line = (
             self._direct if job.via != "queue" else self._low if job.options.low_priority else self._normal
         )
-        slot.ticket = slot.line.push(job)
+        slot.ticket = slot.line.push(job, job.account)
 
-    def _dispatch(self) -> None:
+    def waits_since(self, account: Account) -> float:
+        """When the longest waiting request of this account came; infinity where none waits."""
+        firsts = (line.first_of(account) for line in (self._direct, self._normal, self._low))
+        return min((job.submitted_at for job in firsts if job is not None), default=math.inf)
+
+    def dispatch(self) -> None:
+        """Start who may: in order, but past those whose account runs as many as it may."""
         for line in (self._direct, self._normal, self._low):
-            while self._free and len(line) and not self._closed:
-                self._start(job := line.pop(), self._slots[job])
+            while self._free and len(line) and not self._closed and (job := line.pop(_HAS_PLACE)):
+                self._start(job, self._slots[job])
 
     def _start(self, job: Job, slot: _Slot) -> None:
         self._free -= 1
+        job.account.running += 1
         slot.settle()
         slot.line = None
         job.attempts += 1
@@ -185,13 +198,16 @@ class Runners:
 
     def _ended(self, job: Job, slot: _Slot, task: asyncio.Task[Answer]) -> None:
         self._free += 1
+        job.account.running -= 1
         slot.task = None
         answer = _stopped(slot.stop_reason or "runner_disconnected") if task.cancelled() else task.result()
         if not self._closed and slot.stop_reason is None and _to_be_retried(job, answer):
             self._retry(job, slot)
         else:
             self._complete(job, answer)
-        self._dispatch()
+        if job.account.concurrency is not None:
+            self._place_free(job.account)
+        self.dispatch()
 
     def _complete(self, job: Job, answer: Answer) -> None:
         del self._slots[job]
@@ -217,7 +233,7 @@ class Runners:
     def _try_again(self, job: Job, slot: _Slot) -> None:
         slot.retry_pause = None
         self._line_up(job, slot)
-        self._dispatch()
+        self.dispatch()
 
     def _limit_the_start(self, job: Job, slot: _Slot, seconds: float) -> None:
         loop = asyncio.get_running_loop()
@@ -229,7 +245,7 @@ class Runners:
 
     def _withdraw(self, job: Job, slot: _Slot, answer: Answer) -> None:
         slot.settle()
-        slot.leave_the_line()
+        slot.leave_the_line(job)
         self._complete(job, answer)
         self._ring()
 
@@ -244,35 +260,6 @@ class Runners:
         self._bell = None
         for bystander in self.bystanders:
             bystander.set()
-
-
-class RunnerTable:
-    """The runners of all endpoints, each endpoint's made when they are first used."""
-
-    def __init__(
-        self,
-        *,
-        speed: float,
-        retry_pause: float,
-        files: FileKeeper,
-        completed: Callable[[Job], None],
-    ) -> None:
-        self._make = partial(Runners, speed=speed, retry_pause=retry_pause, files=files, completed=completed)
-        self._runners: dict[Served, Runners] = {}
-
-    def of(self, endpoint: Served) -> Runners:
-        # Keyed by the value, not by its id: a new deployment under the same id gets runners of its own,
-        # while what the old one has taken is finished by the old one.
-        runners = self._runners.get(endpoint)
-        if runners is None:
-            runners = self._runners[endpoint] = self._make(endpoint)
-        return runners
-
-    async def close(self) -> None:
-        """All runners at once; they are made anew when used again."""
-        all_of_them = list(self._runners.values())
-        self._runners.clear()
-        await asyncio.gather(*(runners.close() for runners in all_of_them))
 
 
 def _stopped(reason: str) -> Answer:

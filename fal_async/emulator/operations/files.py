@@ -54,10 +54,12 @@ async def file(core: Core, call: Call) -> Reply:
 
 async def sign(core: Core, call: Call) -> Reply:
     """`POST {file_url}/sign`: the CDN's own way to a signed URL, as text (protocol 7.4)."""
-    if not core.uploads.knows(call.headers.get("Authorization")):
+    reader = core.uploads.holder(call.headers.get("Authorization"))
+    if reader is None:
         return request_error(401, "Invalid or expired token")
     path = call.storage.file or ""
-    if core.files.find(path) is None:
+    found = core.files.find(path)
+    if found is None or found.owner != reader:
         return request_error(404, "File not found")
     try:
         wanted = json.loads(call.body) if call.body.strip() else {}
@@ -74,12 +76,11 @@ def signed_url(core: Core, call: Call, path: str, seconds: float) -> str:
 
 
 def _refusal(core: Core, call: Call, found: StoredFile) -> Answer | None:
-    """The owner's CDN token and a signed URL read everything; strangers what the ACL allows (7.4)."""
-    if core.uploads.knows(call.headers.get("Authorization")) or core.uploads.is_signed(
-        call.route.rest, call.query
-    ):
+    """The owner's CDN token and a signed URL read everything; others what the ACL allows (7.4)."""
+    reader = core.uploads.holder(call.headers.get("Authorization"))
+    if reader == found.owner or core.uploads.is_signed(call.route.rest, call.query):
         return None
-    status = found.lifecycle.acl.status_for_strangers
+    status = found.lifecycle.acl.status_for(reader)
     if status == 200:
         return None
     return request_error(status, "Access to this file is forbidden" if status == 403 else "File not found")

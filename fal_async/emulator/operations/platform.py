@@ -61,7 +61,8 @@ def _requests_by_endpoint(core: Core, call: Call) -> Answer:
     if not wanted:
         raise ValueError("endpoint_id is required")
     matches = _filter(core, call)
-    jobs = [job for job in core.jobs if job.endpoint_id in wanted and matches(job)]
+    own = (job for job in core.jobs if job.account is call.account)
+    jobs = [job for job in own if job.endpoint_id in wanted and matches(job)]
     by = _duration if call.query.get("sort_by") == "duration" else _end
     jobs.sort(key=by, reverse=True)
     payloads = "payloads" in _listed(call, "expand")

@@ -24,7 +24,7 @@ async def realtime_token(core: Core, call: Call) -> Answer:
     wanted = _wanted(call, "duration" if newer else "token_expiration")
     if isinstance(wanted, Answer):
         return wanted
-    token = core.realtime_tokens.give(*wanted)
+    token = core.realtime_tokens.give(call.account, *wanted)
     return json_answer({"token": token} if newer else token)
 
 
@@ -51,9 +51,13 @@ def refusal(core: Core, call: Call, *, public: bool) -> Answer | None:
     token = token_of(call)
     if token is None:
         what = f"application '{call.route.endpoint_id}'"
-        return core.keyring.refusal(call.headers, kind=call.route.kind, public=public, what=what)
-    known = core.realtime_tokens.opens(token, call.route.endpoint_id or "", call.route.rest)
-    return None if known else request_error(401, "The token has expired, or is not for this application")
+        kind = call.route.kind
+        return core.keyring.refusal(call.account, call.headers, kind=kind, public=public, what=what)
+    holder = core.realtime_tokens.holder(token, call.route.endpoint_id or "", call.route.rest)
+    if holder is None:
+        return request_error(401, "The token has expired, or is not for this application")
+    call.account = holder
+    return holder.refusal(call.route.kind)
 
 
 def token_of(call: Call) -> str | None:

@@ -56,11 +56,12 @@ def _sign(core: Core, call: Call) -> Answer:
 
 def _settings(core: Core, call: Call) -> Answer:
     """The account's defaults: for uploads that say nothing of their own."""
+    owner, defaults = call.account.nickname, core.uploads.defaults
     if call.request.method == "PUT":
-        core.uploads.defaults = Lifecycle.from_json(_object(call), core.uploads.defaults)
+        defaults[owner] = Lifecycle.from_json(_object(call), defaults[owner])
     elif call.request.method != "GET":
         return method_not_allowed()
-    return json_answer(core.uploads.defaults.to_json())
+    return json_answer(defaults[owner].to_json())
 
 
 def _named(core: Core, call: Call) -> tuple[str, StoredFile]:
@@ -69,7 +70,7 @@ def _named(core: Core, call: Call) -> tuple[str, StoredFile]:
         raise ValueError("url is required")
     covered = _COVERED.search(unquote(urlsplit(url).path))
     found = core.files.find(covered[1]) if covered else None
-    if covered is None or found is None:
+    if covered is None or found is None or found.owner != call.account.nickname:
         raise LookupError("No such file, or none whose access can be controlled")
     return covered[1], found
 

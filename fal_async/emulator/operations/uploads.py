@@ -48,8 +48,8 @@ async def cdn_token(core: Core, call: Call) -> Answer:
     seconds = _json(call).get("expiration_seconds")
     if seconds is not None and not (isinstance(seconds, int) and 0 < seconds <= MAX_TOKEN_LIFETIME):
         raise ValueError(f"expiration_seconds must be from 1 to {MAX_TOKEN_LIFETIME}")
-    base_url = f"{call.origin}/v3.fal.media"
-    return json_answer({**core.uploads.grant(seconds), "base_url": base_url, "base_upload_url": base_url})
+    base_url, token = f"{call.origin}/v3.fal.media", core.uploads.grant(seconds, call.account.nickname)
+    return json_answer({**token, "base_url": base_url, "base_upload_url": base_url})
 
 
 @_with_errors
@@ -64,7 +64,8 @@ async def initiate(core: Core, call: Call) -> Answer:
     upload = core.uploads.open(
         core.files.new_path(form["file_name"]),
         form["content_type"],
-        lifecycle_of(call.headers, core.uploads.defaults),
+        lifecycle_of(call.headers, core.uploads.defaults[call.account.nickname]),
+        owner=call.account.nickname,
         multipart=call.route.rest.endswith("-multipart"),
         signature=core.uploads.new_signature(),
     )
@@ -97,7 +98,7 @@ async def upload(core: Core, call: Call) -> Answer:
     presigned = call.storage.upload_id is not None
     upload = _presigned(core, call, multipart=False) if presigned else _direct(core, call)
     _, md5 = await call.incoming.to_disk(core.files, core.files.location(upload.path))
-    core.files.admit(upload.path, upload.content_type, upload.lifecycle)
+    core.files.admit(upload.path, upload.content_type, upload.lifecycle, upload.owner)
     upload.completed = True
     if presigned:
         return Answer(200, {"ETag": f'"{md5}"'})
@@ -138,7 +139,7 @@ async def _put_together(core: Core, call: Call, upload: Upload, listed: list[tup
     # From here on a second `complete` finds nothing to do (protocol 12).
     upload.completed = True
     await core.files.work(lambda: join(files, core.files.location(upload.path)))
-    core.files.admit(upload.path, upload.content_type, upload.lifecycle)
+    core.files.admit(upload.path, upload.content_type, upload.lifecycle, upload.owner)
     return json_answer({"access_url": _url(call, upload.path)})
 
 
@@ -146,9 +147,9 @@ def _named(core: Core, call: Call) -> Upload:
     """The multipart upload that the path names, if the caller may touch it."""
     if call.storage.file is None:
         return _presigned(core, call, multipart=True)
-    _check_token(core, call)
+    owner = _holder(core, call)
     found = core.uploads.find(call.storage.upload_id, multipart=True)
-    if found.path != call.storage.file:
+    if found.path != call.storage.file or found.owner != owner:
         raise BadUpload(404, "No such upload of this file")
     return found
 
@@ -163,16 +164,19 @@ def _presigned(core: Core, call: Call, *, multipart: bool) -> Upload:
 
 
 def _direct(core: Core, call: Call, *, multipart: bool = False) -> Upload:
-    _check_token(core, call)
+    owner = _holder(core, call)
     path = core.files.new_path(call.headers.get("X-Fal-File-Name", "file"))
-    lifecycle = lifecycle_of(call.headers, core.uploads.defaults)
-    return core.uploads.open(path, call.headers.get("Content-Type", _OCTETS), lifecycle, multipart=multipart)
+    lifecycle = lifecycle_of(call.headers, core.uploads.defaults[owner])
+    content_type = call.headers.get("Content-Type", _OCTETS)
+    return core.uploads.open(path, content_type, lifecycle, owner=owner, multipart=multipart)
 
 
-def _check_token(core: Core, call: Call) -> None:
-    """The CDN does not accept the API key itself (protocol 7.1)."""
-    if not core.uploads.knows(call.headers.get("Authorization")):
+def _holder(core: Core, call: Call) -> str:
+    """Whose token it is. The CDN does not accept the API key itself (protocol 7.1)."""
+    owner = core.uploads.holder(call.headers.get("Authorization"))
+    if owner is None:
         raise BadUpload(401, "Invalid or expired token")
+    return owner
 
 
 def _check_storage_type(call: Call) -> None:

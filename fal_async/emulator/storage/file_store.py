@@ -29,6 +29,8 @@ UNFINISHED = "unfinished"
 class StoredFile:
     location: Path
     content_type: str
+    owner: str = ""
+    """The nickname of the account that it belongs to."""
     lifecycle: Lifecycle = attrs.field(factory=Lifecycle)
     expires_at: float | None = None
     """Seconds since the epoch."""
@@ -52,13 +54,19 @@ class FileStore:
         return self._folder
 
     async def put(
-        self, data: bytes, content_type: str, file_name: str, lifecycle: Lifecycle | None = None
+        self,
+        data: bytes,
+        content_type: str,
+        file_name: str,
+        *,
+        owner: str,
+        lifecycle: Lifecycle | None = None,
     ) -> str:
         """The path under the file host, such as `files/b/0a8c11ef/cat.png`."""
         path = self.new_path(file_name)
         target = self.location(path)
         await self.work(lambda: _write(target, data))
-        self.admit(path, content_type, lifecycle or Lifecycle())
+        self.admit(path, content_type, lifecycle or Lifecycle(), owner)
         return path
 
     def new_path(self, file_name: str) -> str:
@@ -77,7 +85,7 @@ class FileStore:
         """Where this path lies on disk, whether anything is there or not."""
         return self._root() / path
 
-    def admit(self, path: str, content_type: str, lifecycle: Lifecycle) -> None:
+    def admit(self, path: str, content_type: str, lifecycle: Lifecycle, owner: str) -> None:
         """From now on the file is served."""
         self._sweep()
         expires_at = None if lifecycle.expires_in is None else time.time() + lifecycle.expires_in
@@ -86,6 +94,7 @@ class FileStore:
         self._records[path] = StoredFile(
             location=self.location(path),
             content_type=content_type,
+            owner=owner,
             lifecycle=lifecycle,
             expires_at=expires_at,
         )

@@ -19,7 +19,7 @@ _UNSET = object()
 class Acl:
     default: str = "allow"
     rules: tuple[tuple[str, str], ...] = ()
-    """Nickname and decision. The emulator has one account, the owner, who may always read: kept, not used."""
+    """Nickname and decision, for accounts other than the owner, who may always read."""
 
     @classmethod
     def from_json(cls, document: Any) -> Acl:
@@ -41,6 +41,11 @@ class Acl:
     @property
     def status_for_strangers(self) -> int:
         return DECISIONS[self.default]
+
+    def status_for(self, reader: str | None) -> int:
+        """Several rules of one user: the most permissive one wins. None: a reader without a name."""
+        decided = [DECISIONS[decision] for user, decision in self.rules if user == reader]
+        return min(decided, default=self.status_for_strangers)
 
 
 def _decision(value: Any) -> str:

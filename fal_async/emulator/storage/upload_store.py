@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import secrets
 import time
+from collections import defaultdict
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -45,6 +46,8 @@ class Upload:
     path: str
     """What it will be served as, under the file host."""
     content_type: str
+    owner: str = ""
+    """The nickname of the account whose upload it is."""
     lifecycle: Lifecycle = attrs.field(factory=Lifecycle)
     multipart: bool = False
     signature: str | None = attrs.field(default=None, repr=False)
@@ -63,28 +66,32 @@ class UploadStore:
     def __init__(self, *, token_lifetime: float, min_part_size: int) -> None:
         self.token_lifetime: float = token_lifetime
         self.min_part_size: int = min_part_size
-        self.defaults: Lifecycle = Lifecycle()
+        self.defaults: defaultdict[str, Lifecycle] = defaultdict(Lifecycle)
+        """Of each account, by its nickname."""
         self.uploads: dict[str, Upload] = {}
-        self._tokens: dict[str, float] = {}
+        self._tokens: dict[str, tuple[float, str]] = {}
         self._signed: dict[str, tuple[str, float]] = {}
 
     # Tokens.
 
-    def grant(self, seconds: float | None) -> dict[str, Any]:
+    def grant(self, seconds: float | None, owner: str) -> dict[str, Any]:
         """A new CDN token. The lifetime that was asked for can't be longer than the emulator's own."""
         self._forget_the_old()
         lifetime = min(self.token_lifetime if seconds is None else seconds, self.token_lifetime)
         token = secrets.token_urlsafe(24)
-        self._tokens[token] = time.time() + lifetime
-        expires_at = datetime.fromtimestamp(self._tokens[token], UTC).isoformat()
+        until = time.time() + lifetime
+        self._tokens[token] = until, owner
+        expires_at = datetime.fromtimestamp(until, UTC).isoformat()
         return {"token": token, "token_type": "Bearer", "expires_at": expires_at}
 
     def revoke_tokens(self) -> None:
         self._tokens.clear()
 
-    def knows(self, authorization: str | None) -> bool:
+    def holder(self, authorization: str | None) -> str | None:
+        """The nickname of the account whose token it is; None for what is no good token."""
         scheme, _, token = (authorization or "").partition(" ")
-        return scheme.lower() == "bearer" and self._tokens.get(token, 0) > time.time()
+        until, owner = self._tokens.get(token, (0.0, ""))
+        return owner if scheme.lower() == "bearer" and until > time.time() else None
 
     # Signed reading.
 
@@ -102,17 +109,18 @@ class UploadStore:
     def _forget_the_old(self) -> None:
         now = time.time()
         if len(self._tokens) + len(self._signed) > MAX_UPLOADS:
-            self._tokens = {token: until for token, until in self._tokens.items() if until > now}
+            self._tokens = {name: token for name, token in self._tokens.items() if token[0] > now}
             self._signed = {name: signed for name, signed in self._signed.items() if signed[1] > now}
 
     # Uploads.
 
-    def open(self, path: str, content_type: str, lifecycle: Lifecycle, **form: Any) -> Upload:
+    def open(self, path: str, content_type: str, lifecycle: Lifecycle, *, owner: str, **form: Any) -> Upload:
         upload = Upload(
             upload_id=secrets.token_hex(12),
             path=path,
             content_type=content_type,
             lifecycle=lifecycle,
+            owner=owner,
             **form,
         )
         if len(self.uploads) >= MAX_UPLOADS:

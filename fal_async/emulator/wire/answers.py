@@ -108,6 +108,12 @@ def balance_exhausted() -> Answer:
     )
 
 
+def too_many_running() -> Answer:
+    """Of a direct call, when the account's limit is reached (protocol 9.4)."""
+    answer = request_error(429, "Too many requests run at the same time", "concurrent_requests_limit")
+    return answer.with_headers({"X-Fal-Needs-Retry": "1"})
+
+
 def no_application(name: str) -> Answer:
     answer = request_error(404, f"Application '{name}' not found")
     return answer.with_headers({"x-fal-billable-units": "0"})

@@ -1,0 +1,55 @@
+"""The runners of all endpoints, and the limit that an account has over all of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+from fal_async.emulator.accounts.account import Account
+from fal_async.emulator.jobs.job import FileKeeper, Job
+from fal_async.emulator.jobs.runners import Runners
+from fal_async.emulator.jobs.served import Served
+
+
+class RunnerTable:
+    """The runners of all endpoints, each endpoint's made when they are first used."""
+
+    def __init__(
+        self,
+        *,
+        speed: float,
+        retry_pause: float,
+        files: FileKeeper,
+        completed: Callable[[Job], None],
+    ) -> None:
+        self._make = partial(
+            Runners,
+            speed=speed,
+            retry_pause=retry_pause,
+            files=files,
+            completed=completed,
+            place_free=self._place_free,
+        )
+        self._runners: dict[Served, Runners] = {}
+
+    def of(self, endpoint: Served) -> Runners:
+        # Keyed by the value, not by its id: a new deployment under the same id gets runners of its own,
+        # while what the old one has taken is finished by the old one.
+        runners = self._runners.get(endpoint)
+        if runners is None:
+            runners = self._runners[endpoint] = self._make(endpoint)
+        return runners
+
+    def _place_free(self, account: Account) -> None:
+        """One more of its requests may run: the one that waits longest, if its endpoint has a free runner."""
+        for runners in sorted(self._runners.values(), key=lambda runners: runners.waits_since(account)):
+            if not account.has_place:
+                return
+            runners.dispatch()
+
+    async def close(self) -> None:
+        """All runners at once; they are made anew when used again."""
+        all_of_them = list(self._runners.values())
+        self._runners.clear()
+        await asyncio.gather(*(runners.close() for runners in all_of_them))

@@ -1,0 +1,223 @@
+"""What is one account's is unknown to the others, and an account runs so many requests at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from fal_async.emulator import Account, Emulator, JobContext
+from tests.emulator.caller import Caller, Reply, calling
+from tests.emulator.gate import Gate
+
+HISTORY = "/api.fal.ai/v1/models/requests/by-endpoint?endpoint_id=me/gate"
+
+
+@pytest.fixture
+async def other(caller: Caller) -> dict[str, str]:
+    """The headers of another account, on an emulator that serves `me/gate`."""
+    caller.emulator.endpoint("me/gate", runners=3)(Gate())
+    account = caller.emulator.add_account("other:key")
+    return {"Authorization": f"Key {account.key}"}
+
+
+async def test_another_accounts_request_is_unknown(caller: Caller, other: dict[str, str]) -> None:
+    taken = await caller.submit("me/gate")
+    for url in ("status_url", "response_url"):
+        unknown = await caller.get(taken.data[url], headers=other)
+        assert (unknown.status, unknown.data) == (404, {"status": "NOT_FOUND"})
+    assert (await caller.call("PUT", taken.data["cancel_url"], headers=other)).status == 404
+    (job,) = caller.emulator.jobs.values()
+    assert (job.account.nickname, job.cancel_requests) == ("emulator", 0)
+    assert (await caller.cancel(taken)).status == 202
+
+
+async def test_histories_are_separate(caller: Caller, other: dict[str, str]) -> None:
+    own = await caller.submit("me/gate")
+    theirs = await caller.submit("me/gate", headers=other)
+    for headers, taken in ((caller.with_headers(), own), (other, theirs)):
+        (row,) = (await caller.get(HISTORY, headers=headers)).data["items"]
+        assert row["request_id"] == taken.data["request_id"]
+
+
+async def test_an_empty_balance_is_one_accounts(caller: Caller, other: dict[str, str]) -> None:
+    caller.emulator.accounts["other"].lock(polls=False)
+    assert (await caller.submit("me/gate", headers=other)).status == 403
+    assert (await caller.submit("me/gate")).status == 200
+    caller.emulator.accounts["other"].unlock()
+    assert (await caller.submit("me/gate", headers=other)).status == 200
+
+
+async def _uploaded(caller: Caller, headers: dict[str, str], default: str, **rule: str) -> str:
+    """The URL of a file that others may read as `default` and the rule say."""
+    acl = {"default": default, "rules": [rule] if rule else []}
+    form = {"file_name": "a.txt", "content_type": "text/plain"}
+    begun = await caller.call("POST", "/rest.fal.ai/storage/upload/initiate", json=form, headers=headers)
+    await caller.call("PUT", begun.data["upload_url"], data=b"abc", headers={})
+    url: str = begun.data["file_url"]
+    changed = await caller.call(
+        "PUT", "/api.fal.ai/v1/storage/files/acl", params={"url": url}, json=acl, headers=headers
+    )
+    assert changed.status == 200
+    return url
+
+
+async def _token(caller: Caller, headers: dict[str, str]) -> dict[str, str]:
+    granted = await caller.call("POST", "/rest.fal.ai/storage/auth/token", json={}, headers=headers)
+    return {"Authorization": f"Bearer {granted.data['token']}"}
+
+
+async def test_a_restricted_file_is_read_by_its_owner_and_by_whom_a_rule_names(
+    caller: Caller, other: dict[str, str]
+) -> None:
+    mine = caller.with_headers()
+    hidden = await _uploaded(caller, mine, "hide")
+    shared = await _uploaded(caller, mine, "forbid", user="other", decision="allow")
+    tokens = {"own": await _token(caller, mine), "other": await _token(caller, other), "nobody": {}}
+
+    async def statuses(url: str) -> dict[str, int]:
+        return {name: (await caller.get(url, headers=token)).status for name, token in tokens.items()}
+
+    assert await statuses(hidden) == {"own": 200, "other": 404, "nobody": 404}
+    assert await statuses(shared) == {"own": 200, "other": 200, "nobody": 403}
+    for path in ("acl", "sign"):
+        how: Any = {"params": {"url": shared}, "headers": other, "json": {"expiration_seconds": 60}}
+        method = "POST" if path == "sign" else "GET"
+        assert (await caller.call(method, f"/api.fal.ai/v1/storage/files/{path}", **how)).status == 404
+    signed = await caller.call("POST", f"{hidden}/sign", json={}, headers=tokens["other"])
+    assert signed.status == 404
+
+
+async def test_defaults_of_uploads_are_one_accounts(caller: Caller, other: dict[str, str]) -> None:
+    settings = "/api.fal.ai/v1/storage/settings"
+    await caller.call("PUT", settings, json={"expiration_duration_seconds": 60}, headers=other)
+    kept = [(await caller.get(settings, headers=who)).data for who in (other, caller.with_headers())]
+    assert [defaults["expiration_duration_seconds"] for defaults in kept] == [60, None]
+
+
+async def test_a_realtime_token_is_its_accounts(caller: Caller, other: dict[str, str]) -> None:
+    @caller.emulator.endpoint("me/words")
+    async def words(input: Any) -> AsyncIterator[Any]:
+        yield input
+
+    given = await caller.call("POST", "/rest.fal.ai/tokens/", json={"allowed_apps": ["words"]}, headers=other)
+    await caller.call(
+        "POST", f"/fal.run/me/words/stream?fal_jwt_token={given.data}", json={"a": 1}, headers={}
+    )
+    (job,) = caller.emulator.jobs.values()
+    assert job.account.nickname == "other"
+
+
+@pytest.mark.parametrize("key", ["emulator:else", "new:key"])
+def test_a_nickname_and_a_key_are_taken_once(key: str) -> None:
+    emulator = Emulator(key="emulator:key")
+    emulator.add_account("new:key")
+    with pytest.raises(ValueError, match="nickname"):
+        emulator.add_account(key)
+    with pytest.raises(ValueError, match="id:secret"):
+        emulator.add_account("new")
+    assert list(emulator.accounts) == ["emulator", "new"]
+
+
+async def test_accounts_over_http(caller: Caller) -> None:
+    made = await caller.call("POST", "/_emulator/accounts", json={"key": "a:b", "concurrency": 2}, headers={})
+    assert made.data == {"nickname": "a", "key": "a:b", "concurrency": 2, "running": 0}
+    assert (await caller.call("POST", "/_emulator/lock", json={"account": "a"}, headers={})).status == 200
+    assert (await caller.submit("fal-ai/any-llm", headers={"Authorization": "Key a:b"})).status == 403
+    await caller.call("POST", "/_emulator/key", json={"account": "a", "key": "a:c"}, headers={})
+    assert (await caller.submit("fal-ai/any-llm", headers={"Authorization": "Key a:b"})).status == 401
+    assert (await caller.submit("fal-ai/any-llm", headers={"Authorization": "Key a:c"})).status == 403
+    accounts = (await caller.call("GET", "/_emulator/accounts", headers={})).data
+    assert [account["nickname"] for account in accounts] == ["emulator", "a"]
+    assert (await caller.call("POST", "/_emulator/lock", json={"account": "x"}, headers={})).status == 400
+
+
+# How many run at a time.
+
+
+async def test_what_is_above_the_accounts_limit_waits_whatever_its_endpoint() -> None:
+    async with calling(Emulator(concurrency=2)) as caller:
+        gates = {name: Gate() for name in ("me/a", "me/b")}
+        for name, gate in gates.items():
+            caller.emulator.endpoint(name, runners=10)(gate)
+        taken = [await caller.submit(name) for name in ("me/a", "me/a", "me/b", "me/a", "me/b")]
+
+        async def states() -> list[str]:
+            return [(await caller.status(reply)).data["status"] for reply in taken]
+
+        running, waiting = ["IN_PROGRESS"] * 2, ["IN_QUEUE"] * 3
+        assert await states() == running + waiting
+        assert caller.emulator.accounts["emulator"].running == 2
+        await caller.cancel(taken[0])
+        await caller.reached(taken[0], "COMPLETED")
+        # The one that waits longest, although it is another endpoint's.
+        assert await states() == ["COMPLETED", "IN_PROGRESS", "IN_PROGRESS", "IN_QUEUE", "IN_QUEUE"]
+        for gate in gates.values():
+            gate.open()
+        for reply in taken:
+            await caller.reached(reply, "COMPLETED")
+        assert caller.emulator.accounts["emulator"].running == 0
+
+
+async def test_a_full_account_holds_up_no_other() -> None:
+    async with calling(Emulator(concurrency=1)) as caller:
+        caller.emulator.endpoint("me/gate", runners=2)(Gate())
+        other = caller.emulator.add_account("other:key", concurrency=1)
+        first, second = await caller.submit("me/gate"), await caller.submit("me/gate")
+        theirs = await caller.submit("me/gate", headers={"Authorization": f"Key {other.key}"})
+        jobs = [caller.emulator.jobs[reply.data["request_id"]].state for reply in (first, second, theirs)]
+        assert jobs == ["IN_PROGRESS", "IN_QUEUE", "IN_PROGRESS"]
+        assert (await caller.status(second)).data["queue_position"] == 0
+
+
+@pytest.mark.parametrize("path", ["", "/stream"])
+async def test_a_direct_call_above_the_limit_is_refused_with_429(path: str) -> None:
+    async with calling(Emulator(concurrency=1)) as caller:
+        gate = Gate()
+        caller.emulator.endpoint("me/gate", runners=5)(gate)
+
+        @caller.emulator.endpoint("me/words")
+        async def words(_: Any, job: JobContext) -> AsyncIterator[str]:
+            yield "word"
+
+        taken = await caller.submit("me/gate")
+        refused = await caller.run(f"me/words{path}", {})
+        assert (refused.status, refused.data["error_type"]) == (429, "concurrent_requests_limit")
+        assert refused.headers["X-Fal-Needs-Retry"] == "1"
+        gate.open()
+        await caller.reached(taken, "COMPLETED")
+        assert (await caller.run(f"me/words{path}", {})).status == 200
+
+
+async def test_a_thousand_waiting_for_one_place_run_one_after_the_other() -> None:
+    most, now = 0, 0
+
+    async def counted(_: Any) -> None:
+        nonlocal most, now
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0)
+        now -= 1
+
+    async with calling(Emulator(concurrency=3)) as caller:
+        for name in ("me/a", "me/b"):
+            caller.emulator.endpoint(name, runners=100)(counted)
+
+        async def one(number: int) -> Reply:
+            reply = await caller.submit(f"me/{'ab'[number % 2]}")
+            await caller.reached(reply, "COMPLETED")
+            return reply
+
+        await asyncio.gather(*(one(number) for number in range(200)))
+        assert most == 3
+
+
+@pytest.mark.parametrize("concurrency", [0, True])
+def test_a_limit_below_one_is_refused(concurrency: int) -> None:
+    with pytest.raises(ValueError, match="concurrency"):
+        Emulator(concurrency=concurrency)
+    account = Account(nickname="a", key="a:b")
+    with pytest.raises(ValueError, match="concurrency"):
+        account.concurrency = concurrency
