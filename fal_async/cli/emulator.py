@@ -23,28 +23,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_PORT,
         help=f"port to listen on, 0 for a free one {default}",
     )
-    who = parser.add_mutually_exclusive_group()
-    who.add_argument("--key", type=_key, default=DEFAULT_KEY, help=f"the key that is accepted {default}")
-    who.add_argument("--no-key", action="store_true", help="accept any key, and none")
+    _add_accounts(parser, default)
     add("--speed", type=_positive, default=1.0, help=f"time factor of the models' work {default}")
     add(
         "--runners",
         type=_runners,
         default=DEFAULT_RUNNERS,
         help=f"requests at a time, of one model {default}",
-    )
-    add(
-        "--concurrency",
-        type=_runners,
-        help="requests at a time of one account, whatever their models (default: no limit)",
-    )
-    add(
-        "--account",
-        type=_key,
-        action="append",
-        default=[],
-        metavar="KEY",
-        help="key of one more account, which sees nothing of the others; may be repeated",
     )
     add("--folder", type=_folder, help="where produced files go and stay (default: a temporary one)")
     add(
@@ -55,6 +40,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--seed", type=int, default=0, help=f"of the dice behind faults that have a chance {default}")
     add("--record", action="store_true", help="keep the latest requests, not only their number")
+
+
+def _add_accounts(parser: argparse.ArgumentParser, default: str) -> None:
+    who = parser.add_mutually_exclusive_group()
+    who.add_argument("--key", type=_key, default=DEFAULT_KEY, help=f"the key that is accepted {default}")
+    who.add_argument("--no-key", action="store_true", help="accept any key, and none")
+    parser.add_argument(
+        "--account",
+        type=_key,
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="key of one more account, which sees nothing of the others; may be repeated",
+    )
+    parser.add_argument(
+        "--concurrency",
+        type=_runners,
+        help="requests at a time of one account, whatever their models (default: no limit)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
