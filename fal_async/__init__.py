@@ -16,11 +16,15 @@ from typing import TYPE_CHECKING, Any
 from fal_async.version import __version__
 
 if TYPE_CHECKING:
+    from fal_async.batch.batch import Batch
+    from fal_async.batch.item import BatchItem
+    from fal_async.batch.summary import BatchSummary
     from fal_async.config import ANONYMOUS, Hosts, Retry, RetryPolicy, Timeouts
     from fal_async.errors import (
         ApiError,
         AuthenticationError,
         BalanceExhaustedError,
+        BatchStoppedError,
         CancelOutcome,
         ClientTimeoutError,
         ConfigurationError,
@@ -79,6 +83,9 @@ if TYPE_CHECKING:
 
 # Where each name lives, for importing it when it is first asked for.
 _HOMES = {
+    "batch.batch": ("Batch",),
+    "batch.item": ("BatchItem",),
+    "batch.summary": ("BatchSummary",),
     "config": ("ANONYMOUS", "Hosts", "Retry", "RetryPolicy", "Timeouts"),
     "realtime.connection": ("RealtimeConnection",),
     "storage.data_uri": ("encode", "encode_file", "encode_image"),
@@ -86,6 +93,7 @@ _HOMES = {
         "ApiError",
         "AuthenticationError",
         "BalanceExhaustedError",
+        "BatchStoppedError",
         "CancelOutcome",
         "ClientTimeoutError",
         "ConfigurationError",
@@ -147,6 +155,10 @@ __all__ = [
     "ApiError",
     "AuthenticationError",
     "BalanceExhaustedError",
+    "Batch",
+    "BatchItem",
+    "BatchStoppedError",
+    "BatchSummary",
     "CallOptions",
     "CancelOutcome",
     "Claim",

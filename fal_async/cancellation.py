@@ -131,6 +131,7 @@ class Wait:
     direct: Progress | None = None
     """Of a direct run, which has no id: closing its connection is the only way to stop it (protocol 13)."""
     cancel_on_exit: bool = True
+    limit: float | None = None  # seconds that `scope` allows, where it has an end
     closing: bool = attrs.field(default=False, init=False)
     """Whether the session is being closed, which ends the wait."""
     loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop, init=False)
@@ -165,6 +166,11 @@ class Wait:
         if self._over is not None and not self.loop.is_closed():
             self._over.set_result(None)
 
+    def hurry(self) -> None:
+        """Give up the cancel of the remote request, if one is under way: the program is to end at once."""
+        if self._cancel is not None:
+            self._cancel.give_up()
+
     def start_cancel(self) -> ShelteredTask[CancelOutcome] | None:
         """The one cancel of the remote request; None without an id."""
         if self._cancel is None and self.handle is not None:
@@ -176,6 +182,7 @@ async def supervise(wait: Wait, work: Callable[[], Awaitable[T]], *, timeout: fl
     """`work`, bounded by `timeout` seconds. ClientTimeoutError when it passes."""
     check_seconds("timeout", timeout, or_none=True)
     wait.among.add(wait)
+    wait.limit = timeout
     wait.scope = asyncio.timeout(timeout)
     try:
         async with wait.scope:
@@ -189,8 +196,8 @@ async def supervise(wait: Wait, work: Callable[[], Awaitable[T]], *, timeout: fl
         outcome = await _abandon(wait)
         if closed:
             raise _closed_error(wait, outcome) from wait.uncertain
-        if ended and timeout is not None:
-            raise _timeout_error(wait, timeout, outcome) from wait.uncertain
+        if ended and wait.limit is not None:
+            raise _timeout_error(wait, wait.limit, outcome) from wait.uncertain
         raise
     finally:
         wait.over()

@@ -10,6 +10,7 @@
     |- SubmissionUncertainError            may or may not have been accepted; never sent again by itself
     |- KeyConflictError                    the key stands for another input in the ledger
     |- LedgerError                         the ledger can't be read or written
+    |- BatchStoppedError                   a batch was stopped by a limit of its own
     |- ApiError                            fal answered with an error
     |  |- AuthenticationError              401
     |  |- PermissionDeniedError            403
@@ -49,6 +50,7 @@ from fal_async.errors.api import (
     ValidationError,
 )
 from fal_async.errors.failures import (
+    BatchStoppedError,
     ClientTimeoutError,
     DownloadError,
     KeyConflictError,
@@ -82,6 +84,7 @@ __all__ = [
     "ApiError",
     "AuthenticationError",
     "BalanceExhaustedError",
+    "BatchStoppedError",
     "CancelOutcome",
     "ClientTimeoutError",
     "ConfigurationError",

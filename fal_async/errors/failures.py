@@ -99,6 +99,24 @@ class LedgerError(FalError):
     """
 
 
+class BatchStoppedError(FalError):
+    """A batch was stopped by a limit of its own. What had been submitted has ended, and was given before.
+
+    Attributes:
+        reason: the limit: `"max_failures"` or `"max_cost"`.
+        summary: the `BatchSummary` at that moment.
+    """
+
+    _shown = ("reason",)
+
+    def __init__(
+        self, message: object, *, reason: str = "max_failures", summary: Any = None, **names: Unpack[Names]
+    ) -> None:
+        super().__init__(message, **names)
+        self.reason = reason
+        self.summary = summary
+
+
 class ClientTimeoutError(FalError, TimeoutError):
     """The caller's `timeout` elapsed.
 

@@ -13,6 +13,7 @@ from fal_async.config import Credentials, Hosts, PoolOptions, RetryPolicy, Setti
 from fal_async.environment import from_env
 from fal_async.errors import short_tracebacks, shortened
 from fal_async.options import clean_headers, clean_tags, refuse_unknown
+from fal_async.session.batch_calls import BatchCalls
 from fal_async.session.calls import Calls
 from fal_async.session.resources import Resources
 from fal_async.session.shared import Shared
@@ -37,7 +38,7 @@ _ELSEWHERE = {
 
 
 @short_tracebacks
-class Session(Calls, Resources):
+class Session(Calls, BatchCalls, Resources):
     """fal, for one set of credentials, over one connection pool.
 
     `async with Session() as fal:`, or `await fal.open()` and `await fal.aclose()` for application singletons;

@@ -1,0 +1,79 @@
+"""The inputs of a batch: any iterable, async or not, asked for one at a time."""
+
+from __future__ import annotations
+
+import inspect
+import operator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
+from typing import Any
+
+from fal_async.errors import ConfigurationError
+from fal_async.records import is_record
+
+END: object = object()
+"""In place of an input: there is none any more."""
+
+
+def check_inputs(inputs: Any) -> None:
+    """ConfigurationError for what is no series of inputs, with the way out."""
+    kind = type(inputs).__name__
+    if isinstance(inputs, Mapping) or is_record(inputs):
+        raise ConfigurationError(
+            f"inputs is a {kind}, which is one input: expected an iterable of them, such as [...]"
+        )
+    if isinstance(inputs, str | bytes | bytearray | memoryview):
+        raise ConfigurationError(
+            f"inputs is a {kind}: expected an iterable of inputs, such as [{{'prompt': ...}}]"
+        )
+    if inspect.isawaitable(inputs):
+        raise ConfigurationError(f"inputs is a {kind}: await it, and pass what it gives")
+    if not hasattr(type(inputs), "__aiter__") and not _is_iterable(inputs):
+        way = (
+            "call it, and pass what it gives"
+            if callable(inputs)
+            else "expected an iterable of inputs, async or not"
+        )
+        raise ConfigurationError(f"inputs is a {kind}: {way}")
+
+
+def _is_iterable(inputs: Any) -> bool:
+    return hasattr(type(inputs), "__iter__") or hasattr(type(inputs), "__getitem__")
+
+
+class Inputs:
+    """Asks an iterable for its values. A generator is closed at the end; a file or a list is its owner's business.
+
+    A plain iterable is asked in the event loop: its values may belong to this thread, and a hop to another one
+    would cost more than most inputs do.
+    """
+
+    def __init__(self, inputs: Any) -> None:
+        hint = operator.length_hint(inputs, -1)
+        self.total: int | None = None if hint < 0 else hint
+        self.pulled: int = 0
+        self._inputs = inputs
+        self._asked: AsyncIterator[Any] | None = None
+        self._plain: Iterator[Any] = iter(())
+        if hasattr(type(inputs), "__aiter__"):
+            self._asked = aiter(inputs)
+        else:
+            self._plain = iter(inputs)
+
+    async def next(self) -> Any:
+        """The next one; END after the last. Raises what the iterable raises."""
+        if self._asked is None:
+            value = next(self._plain, END)
+        else:
+            value = await anext(self._asked, END)
+        if value is END:
+            self.total = self.pulled
+        else:
+            self.pulled += 1
+        return value
+
+    async def aclose(self) -> None:
+        """Close what is a generator."""
+        if isinstance(self._asked, AsyncGenerator):
+            await self._asked.aclose()
+        elif isinstance(self._plain, Generator):
+            self._plain.close()

@@ -1,0 +1,166 @@
+"""The requests of a batch without a ledger: each is submitted and followed as `subscribe` does it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from decimal import Decimal, InvalidOperation
+from functools import partial
+from typing import Any
+
+import attrs
+
+from fal_async.auth.credentials import KeySource
+from fal_async.batch.request_maker import Outcome, Work
+from fal_async.cancellation import Wait
+from fal_async.config import RetryPolicy
+from fal_async.errors import (
+    ApiError,
+    ConfigurationError,
+    FalError,
+    RequestFailedError,
+    ServerError,
+    StartTimeoutError,
+    TransportError,
+)
+from fal_async.models import InProgress, QueueStatus, Result
+from fal_async.options import CallOptions
+from fal_async.protocol.endpoint import EndpointId
+from fal_async.protocol.following import Following
+from fal_async.protocol.retry import delay_before_retry
+from fal_async.queue.operations import QueueOperations
+from fal_async.queue.state import NewRequest, may_be_paid
+from fal_async.queue.subscription import Subscription
+
+FOLLOWING = Following()
+"""By polls, paced by what is known of the endpoint: a status stream for each item would take a connection each."""
+
+
+@attrs.define(kw_only=True, eq=False, repr=False)
+class PlainRequests:
+    """Makes the requests of one batch.
+
+    Attributes:
+        timeout: seconds from when a runner was first seen to work on a request; None: no limit.
+        retries: further attempts of one item.
+    """
+
+    operations: QueueOperations
+    endpoint: EndpointId
+    options: CallOptions
+    output_type: Any
+    timeout: float | None
+    retries: int
+    keys: KeySource
+    _waits: set[Wait] = attrs.field(factory=set, init=False)
+    _stopped: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+
+    async def begin(self) -> None:
+        """Nothing comes before."""
+
+    async def outcome(self, work: Work) -> Outcome:
+        while True:
+            work.attempts += 1
+            work.enter("queued")
+            asked = self._subscription(work)
+            self._waits.add(asked.wait)
+            try:
+                return _done(work, await asked.supervised(asked.result, None))
+            except FalError as error:
+                if error.from_caller:
+                    raise
+                failed = attrs.evolve(_failed(work, error, asked), meets_all=await self._meets_all(error))
+                pause = self._pause(error, asked, work.attempts)
+            finally:
+                self._waits.discard(asked.wait)
+            if pause is None or await self._stopped_within(pause):
+                return failed
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def hurry(self) -> None:
+        for wait in self._waits:
+            wait.hurry()
+
+    def left(self) -> str | None:
+        return None
+
+    def _subscription(self, work: Work) -> Subscription:
+        wait = Wait(endpoint_id=self.endpoint.full, among=self.operations.waits)
+        return Subscription(
+            operations=self.operations,
+            new=NewRequest(endpoint=self.endpoint, input=work.input, options=self.options),
+            following=FOLLOWING,
+            on_enqueue=None,
+            on_queue_update=partial(self._saw, work, wait),
+            output_type=self.output_type,
+            wait=wait,
+        )
+
+    def _saw(self, work: Work, wait: Wait, status: QueueStatus) -> None:
+        work.saw(status)
+        if self.timeout is None or wait.limit is not None or wait.closing:
+            return
+        if isinstance(status, InProgress):
+            wait.limit = self.timeout
+            wait.scope.reschedule(wait.loop.time() + self.timeout)
+
+    def _pause(self, error: FalError, asked: Subscription, attempts: int) -> float | None:
+        """Seconds before a further attempt; None where there is none."""
+        if attempts > self.retries or not _may_be_tried_again(error, asked):
+            return None
+        policy: RetryPolicy = self.options.retry or self.operations.settings.retry
+        return delay_before_retry(policy, attempts, error, random.random())
+
+    async def _stopped_within(self, seconds: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopped.wait(), seconds)
+        return self._stopped.is_set()
+
+    async def _meets_all(self, error: FalError) -> bool:
+        """A missing key is no fault of one input. It is asked for only here: a run that is done needs none."""
+        if not isinstance(error, ConfigurationError):
+            return False
+        try:
+            async with asyncio.timeout(self.operations.settings.timeouts.first_byte):
+                await self.keys.header(self.operations.transport.send)
+        except ConfigurationError:
+            return True
+        except (FalError, TimeoutError):
+            return False
+        return False
+
+
+def _may_be_tried_again(error: FalError, asked: Subscription) -> bool:
+    """With hope, and without paying twice."""
+    if asked.wait.handle is None:
+        return error.retryable and isinstance(error, ApiError | TransportError)
+    if isinstance(error, StartTimeoutError | RequestFailedError):
+        return True
+    return isinstance(error, ServerError) and not may_be_paid(asked.state.last_status)
+
+
+def _done(work: Work, result: Result[Any, str]) -> Outcome:
+    return Outcome(
+        result=result,
+        taken=True,
+        request_id=result.request_id,
+        attempts=work.attempts,
+        billable_units=_units_of(result),
+    )
+
+
+def _failed(work: Work, error: FalError, asked: Subscription) -> Outcome:
+    handle = asked.wait.handle
+    request_id = error.request_id if handle is None else handle.request_id
+    return Outcome(error=error, taken=handle is not None, request_id=request_id, attempts=work.attempts)
+
+
+def _units_of(result: Result[Any, str]) -> Decimal | None:
+    try:
+        units = Decimal(result.headers["x-fal-billable-units"])
+    except (KeyError, InvalidOperation):
+        return None
+    return units if units.is_finite() else None

@@ -1,0 +1,54 @@
+"""Items that have ended and were not taken yet: as they came, or in the order of the inputs."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from fal_async.batch.item import BatchItem
+
+
+class ReadyItems:
+    """Holds them until they are asked for.
+
+    In the order of the inputs an item waits for those before it. `skip` says that one will never come.
+    """
+
+    def __init__(self, *, ordered: bool) -> None:
+        self._ordered = ordered
+        self._came: deque[BatchItem[Any]] = deque()
+        self._waiting: dict[int, BatchItem[Any] | None] = {}
+        self._next = 0
+
+    def __len__(self) -> int:
+        return len(self._came) + len(self._waiting)
+
+    def put(self, item: BatchItem[Any]) -> None:
+        """It has ended."""
+        if self._ordered:
+            self._waiting[item.index] = item
+            self._move()
+        else:
+            self._came.append(item)
+
+    def skip(self, index: int) -> None:
+        """No item comes for this input."""
+        if self._ordered:
+            self._waiting[index] = None
+            self._move()
+
+    def take(self) -> BatchItem[Any] | None:
+        """The next one; None where none is ready."""
+        return self._came.popleft() if self._came else None
+
+    def clear(self) -> None:
+        """Forget them: nobody will ask."""
+        self._came.clear()
+        self._waiting.clear()
+
+    def _move(self) -> None:
+        while self._next in self._waiting:
+            item = self._waiting.pop(self._next)
+            self._next += 1
+            if item is not None:
+                self._came.append(item)

@@ -1,0 +1,97 @@
+"""The seam between a batch and what makes the requests of its items: `plain_requests.py`, or with a ledger
+`keyed_requests.py`."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, Literal, Protocol
+
+import attrs
+
+from fal_async.batch.summary import Tally
+from fal_async.errors import FalError
+from fal_async.models import Completed, InProgress, Queued, QueueStatus, Result
+
+Phase = Literal["none", "queued", "running"]
+
+
+@attrs.define(kw_only=True, eq=False, repr=False)
+class Work:
+    """One item while it is under way.
+
+    Attributes:
+        attempts: submits so far.
+        phase: where its request was seen last: with a runner, or waiting for one.
+    """
+
+    index: int
+    input: Any
+    tally: Tally
+    key: str | None = None
+    attempts: int = 0
+    phase: Phase = "none"
+
+    def enter(self, phase: Phase) -> None:
+        """Count it where it is now."""
+        if phase == self.phase:
+            return
+        tally = self.tally
+        tally.queued += (phase == "queued") - (self.phase == "queued")
+        tally.running += (phase == "running") - (self.phase == "running")
+        self.phase = phase
+        tally.changed()
+
+    def saw(self, status: QueueStatus | None) -> None:
+        """Count it as this status says."""
+        self.tally.accepted = True
+        if isinstance(status, Queued):
+            self.enter("queued")
+        elif isinstance(status, InProgress | Completed):
+            self.enter("running")
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Outcome:
+    """How the request of an item ended.
+
+    Attributes:
+        taken: whether fal has, or had, a request for it. If not, an error says why it took none.
+        meets_all: whether each further item would meet the same error.
+    """
+
+    result: Result[Any, str] | None = None
+    error: FalError | None = None
+    taken: bool = False
+    meets_all: bool = False
+    request_id: str | None = None
+    attempts: int = 0
+    billable_units: Decimal | None = None
+    cost: Decimal | None = None
+    from_ledger: bool = False
+
+
+class RequestMaker(Protocol):
+    """Makes one request for each item, and follows it to its end."""
+
+    async def begin(self) -> None:
+        """What comes before the first input is asked for."""
+        ...
+
+    async def outcome(self, work: Work) -> Outcome:
+        """The end of its request: also a failure is one. Cancelling it leaves the request, or cancels that, too.
+
+        Raises what is no failure of this item: errors of the caller's functions, for example.
+        """
+        ...
+
+    def stop(self) -> None:
+        """Submit nothing more. What is under way goes on to its end."""
+        ...
+
+    def hurry(self) -> None:
+        """The program is to end at once: give up what is under way for items that were left."""
+        ...
+
+    def left(self) -> str | None:
+        """What became of the requests of the items that were left, in words; None where there is nothing to say."""
+        ...

@@ -1,0 +1,264 @@
+"""What keeps a batch going: asks for inputs as places get free, has their requests made, and holds what ended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import attrs
+
+from fal_async.batch.inputs import END, Inputs
+from fal_async.batch.item import BatchItem
+from fal_async.batch.ready_items import ReadyItems
+from fal_async.batch.request_maker import Outcome, RequestMaker, Work
+from fal_async.batch.stopping import ends_all, too_many
+from fal_async.batch.summary import Tally
+from fal_async.callbacks import call_back
+from fal_async.errors import BatchStoppedError, SubmissionUncertainError
+
+logger: logging.Logger = logging.getLogger("fal_async")
+
+ItemCallback = Callable[[BatchItem[Any]], Awaitable[None] | None]
+_A_BREATH = 64
+"""Inputs that are begun without letting the loop do anything else."""
+
+
+@attrs.define(kw_only=True, eq=False, repr=False)
+class Scheduler:
+    """One batch under way. It does not know the `Batch` that its user holds, so that one that is dropped shows.
+
+    Attributes:
+        concurrency: requests in flight at most. No more are begun where as many items have ended untaken.
+    """
+
+    inputs: Inputs
+    maker: RequestMaker
+    ready: ReadyItems
+    tally: Tally
+    concurrency: int
+    max_failures: int | float | None
+    on_item: ItemCallback | None
+    over: Callable[[], None]
+    """Called once, when nothing is under way any more."""
+    loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop, init=False)
+    _feeder: asyncio.Task[None] | None = attrs.field(default=None, init=False)
+    _tasks: set[asyncio.Task[None]] = attrs.field(factory=set, init=False)
+    _in_flight: int = attrs.field(default=0, init=False)
+    _ahead: int = attrs.field(default=0, init=False)
+    """Items that have ended, and were not taken yet: their files may still be on their way."""
+    _room: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    _news: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    _error: BaseException | None = attrs.field(default=None, init=False)
+    """What is raised once all that ended was given."""
+    _left: bool = attrs.field(default=False, init=False)
+    _is_over: bool = attrs.field(default=False, init=False)
+
+    def start(self) -> None:
+        """Begin to ask for inputs."""
+        self.tally.begin()
+        self._feeder = self.loop.create_task(self._feed())
+        self._feeder.add_done_callback(self._ended)
+
+    async def next_item(self) -> BatchItem[Any]:
+        """The next one that has ended. StopAsyncIteration after the last; before it, what stopped the batch."""
+        while (item := self.ready.take()) is None:
+            if self._is_over:
+                error, self._error = self._error, None
+                if error is not None:
+                    raise error
+                raise StopAsyncIteration
+            self._news.clear()
+            await self._news.wait()
+        self._give_back_ahead()
+        return item
+
+    async def leave(self, *, patience: int = 2) -> None:
+        """End what is under way, and wait for that. A cancellation that comes meanwhile is raised at the end.
+
+        `patience`: with the cancellation of this number, remote requests are not cancelled any more.
+        """
+        self.cancel()
+        interrupted = await self._all_over(patience)
+        self.ready.clear()
+        self._finish()
+        if interrupted:
+            raise asyncio.CancelledError
+
+    def cancel(self) -> None:
+        """End what is under way, without waiting for it."""
+        self._left = True
+        self.maker.stop()
+        current = asyncio.current_task(self.loop) if self.loop.is_running() else None
+        for task in self._open_tasks(current):
+            task.cancel()
+
+    def drop(self) -> bool:
+        """Nobody holds the batch any more. Whether it was still under way: then it is ended, soon."""
+        if self._is_over:
+            return False
+        if not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self.cancel)
+        return True
+
+    async def aclose(self) -> None:
+        """For the session, which is being closed."""
+        await self.leave()
+
+    # Asking for inputs.
+
+    async def _feed(self) -> None:
+        try:
+            try:
+                await self.maker.begin()
+                while await self._begin_next():
+                    if self.inputs.pulled % _A_BREATH == 0:
+                        await asyncio.sleep(0)
+            finally:
+                await self.inputs.aclose()
+        except asyncio.CancelledError as error:
+            if self._error is None and not self._left:
+                self._stop(error)  # somebody else did it: the program ends
+                raise
+        except BaseException as error:
+            self._stop(error)
+            if not isinstance(error, Exception):
+                raise
+
+    async def _begin_next(self) -> bool:
+        while self._in_flight >= self.concurrency or self._ahead >= self.concurrency:
+            self._room.clear()
+            await self._room.wait()
+        index = self.inputs.pulled
+        input = await self.inputs.next()
+        self.tally.total = self.inputs.total
+        if input is END:
+            return False
+        self._in_flight += 1
+        task = self.loop.create_task(self._item(Work(index=index, input=input, tally=self.tally)))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return True
+
+    # One item.
+
+    async def _item(self, work: Work) -> None:
+        item: BatchItem[Any] | None = None
+        try:
+            item = await self._made(work)
+            if item is not None:
+                await call_back(self.on_item, item)
+        except BaseException as error:
+            if self._left:
+                raise
+            self._stop(error)
+            self.cancel()
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            if item is None:
+                self.ready.skip(work.index)
+                self._give_back_ahead()
+            else:
+                self.ready.put(item)
+                self._news.set()
+
+    async def _made(self, work: Work) -> BatchItem[Any] | None:
+        """None where its error is not its own, but stops the batch."""
+        try:
+            outcome = await self.maker.outcome(work)
+        finally:
+            work.enter("none")
+            self._in_flight -= 1
+            self._ahead += 1
+            self._room.set()
+        error = ends_all(outcome, accepted=self.tally.accepted)
+        if error is not None:
+            self._stop(error)
+            return None
+        self._count(outcome)
+        return _item_of(work, outcome)
+
+    def _count(self, outcome: Outcome) -> None:
+        tally = self.tally
+        if outcome.error is None:
+            tally.done += 1
+        elif isinstance(outcome.error, SubmissionUncertainError):
+            tally.uncertain += 1
+        else:
+            tally.failed += 1
+        if outcome.taken and not outcome.from_ledger:
+            tally.price(outcome.cost)
+        tally.end_of_item(from_ledger=outcome.from_ledger)
+        if too_many(self.max_failures, tally.failed + tally.uncertain, tally.ended):
+            self._stop(
+                BatchStoppedError(
+                    f"{tally.failed + tally.uncertain} of {tally.ended} items failed: more than max_failures="
+                    f"{self.max_failures} allows",
+                    reason="max_failures",
+                    summary=tally.summary(),
+                )
+            )
+
+    # The end.
+
+    def _stop(self, error: BaseException) -> None:
+        """Ask for no more inputs, and submit nothing more. What is under way ends; then `error` is raised."""
+        if self._error is None:
+            self._error = error
+        self.maker.stop()
+        if self._feeder is not None and self._feeder is not asyncio.current_task():
+            self._feeder.cancel()
+
+    def _give_back_ahead(self) -> None:
+        self._ahead -= 1
+        self._room.set()
+
+    def _open_tasks(self, current: asyncio.Task[Any] | None) -> list[asyncio.Task[None]]:
+        feeder = [] if self._feeder is None else [self._feeder]
+        return [task for task in (*feeder, *self._tasks) if task is not current and not task.done()]
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # it was told where it belongs
+        if not self._tasks and self._feeder is not None and self._feeder.done():
+            self._finish()
+
+    def _finish(self) -> None:
+        if self._is_over:
+            return
+        self._is_over = True
+        self.tally.end()
+        self.over()
+        self._news.set()
+
+    async def _all_over(self, patience: int) -> bool:
+        interrupted = False
+        while pending := self._open_tasks(asyncio.current_task()):
+            try:
+                await asyncio.wait(pending)
+            except asyncio.CancelledError:
+                interrupted = True
+                patience -= 1
+                if patience == 0:
+                    self.maker.hurry()
+                elif patience < 0:
+                    break
+        return interrupted
+
+
+def _item_of(work: Work, outcome: Outcome) -> BatchItem[Any]:
+    return BatchItem(
+        index=work.index,
+        key=work.key,
+        input=work.input,
+        result=outcome.result,
+        error=outcome.error,
+        request_id=outcome.request_id,
+        attempts=outcome.attempts,
+        billable_units=outcome.billable_units,
+        cost=outcome.cost,
+        from_ledger=outcome.from_ledger,
+    )

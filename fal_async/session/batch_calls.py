@@ -1,0 +1,104 @@
+"""The calls of a session over many inputs: `map`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Iterable
+from typing import TYPE_CHECKING, Any, Unpack
+
+from fal_async.errors import short_tracebacks
+from fal_async.models import T
+from fal_async.options import CallOptions, QueueOptions, documented
+from fal_async.protocol.endpoint import EndpointId
+from fal_async.session.view import View
+
+if TYPE_CHECKING:
+    from fal_async.batch.batch import Batch
+    from fal_async.batch.display import Display
+    from fal_async.batch.request_maker import RequestMaker
+    from fal_async.batch.scheduler import ItemCallback
+
+
+@short_tracebacks
+class BatchCalls:
+    """What `Session` does with many inputs."""
+
+    _view: View
+
+    @documented(QueueOptions)
+    def map(
+        self,
+        endpoint_id: str,
+        inputs: Iterable[Any] | AsyncIterable[Any],
+        *,
+        # How many at once, and in which order they are given.
+        concurrency: int = 40,
+        ordered: bool = False,
+        # What happens to those that fail.
+        retries: int = 2,
+        max_failures: int | float | None = None,
+        timeout: float | None = None,
+        # What comes of them.
+        output_type: type[T] | None = None,
+        progress: bool | Display = False,
+        on_item: ItemCallback | None = None,
+        **options: Unpack[QueueOptions],
+    ) -> Batch[T]:
+        """Submit one request for each input, and give each item with its result or its error.
+
+        Nothing is sent before the first item is asked for. One item's failure does not stop the others.
+
+        Args:
+            endpoint_id: such as `"fal-ai/flux/dev"`.
+            inputs: an iterable of inputs as `subscribe` takes them, async or not, of any length: it is asked for
+                the next one when there is a place for it, in the event loop. A generator is closed at the end.
+            concurrency: requests in flight at most; default 40. fal does not refuse more: they wait in its queue.
+                None is begun either while as many items have ended that were not taken yet.
+            ordered: give the items in the order of the inputs; by default as they end.
+            retries: further attempts of one item that failed in a way that may pass, such as a 5xx of the model;
+                default 2. What fal may have taken is never submitted again.
+            max_failures: stop where more items than this fail (an int), or a larger share of those that have ended
+                (a float below 1, judged from the 20th on). Default: no such limit.
+            timeout: seconds for one request, from when a runner was first seen to work on it; default none. The
+                wait before that is bounded by `start_timeout`.
+            output_type: attrs class, dataclass or TypedDict that `item.result.data` is built as.
+            progress: True: show how far it is.
+            on_item: called with each item as it ends, also where they are given in another order. May be async; an
+                exception in it ends the batch.
+
+        Raises:
+            ConfigurationError: a wrong argument. The rest is raised while it is iterated, when all items that had
+            ended were given: AuthenticationError, PermissionDeniedError, BalanceExhaustedError: the first submit
+            that was refused so. BatchStoppedError: more failures than `max_failures`. SessionStateError: the
+            session was closed. And what `inputs` raises.
+        """
+        from fal_async.batch.arguments import BatchArguments
+        from fal_async.batch.batch import Batch
+        from fal_async.batch.display import display_of
+
+        arguments = BatchArguments(
+            endpoint=EndpointId.parse(endpoint_id),
+            inputs=inputs,
+            options=CallOptions.of("map", options, QueueOptions),
+            concurrency=concurrency,
+            ordered=ordered,
+            retries=retries,
+            max_failures=max_failures,
+            timeout=timeout,
+            output_type=output_type,
+            on_item=on_item,
+        )
+
+        def maker() -> RequestMaker:
+            from fal_async.batch.plain_requests import PlainRequests
+
+            return PlainRequests(
+                operations=self._view.operations,
+                keys=self._view.keys,
+                endpoint=arguments.endpoint,
+                options=arguments.options,
+                output_type=output_type,
+                timeout=timeout,
+                retries=retries,
+            )
+
+        return Batch(arguments, maker, self._view.shared.open_parts.add, display_of(progress))

@@ -1,0 +1,165 @@
+"""A batch that is left early: each request is cancelled once, the inputs are closed, and nothing is left."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from fal_async import Batch, BatchItem, Session, SessionStateError
+from fal_async.emulator import Emulator, Fault
+from tests.emulator.gate import Gate
+from tests.quick import GATE, gate_at, session_on
+
+STEPS = 100
+"""Of the event loop, in which nobody waits for a server."""
+
+
+@pytest.fixture
+def gate(emulator: Emulator) -> Gate:
+    return gate_at(emulator)
+
+
+def closing(closed: list[str]) -> Iterator[dict[str, int]]:
+    try:
+        for n in range(1000):
+            yield {"n": n}
+    finally:
+        closed.append("closed")
+
+
+async def closing_too(closed: list[str]) -> AsyncIterator[dict[str, int]]:
+    try:
+        for n in range(1000):
+            yield {"n": n}
+            await asyncio.sleep(0)
+    finally:
+        await asyncio.sleep(0)
+        closed.append("closed")
+
+
+async def begun(emulator: Emulator, batch: Batch[Any]) -> asyncio.Future[BatchItem[Any]]:
+    """A consumer that waits, with five requests at fal."""
+    waiting: asyncio.Future[BatchItem[Any]] = asyncio.ensure_future(anext(batch))
+    while len(emulator.jobs) < 5 or batch.summary.queued + batch.summary.running < 5:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
+    return waiting
+
+
+@pytest.mark.parametrize("inputs", [closing, closing_too])
+async def test_leaving_cancels_each_request_once_and_closes_the_inputs(
+    emulator: Emulator, fal: Session, gate: Gate, inputs: Any
+) -> None:
+    closed: list[str] = []
+    async with fal.map(GATE, inputs(closed), concurrency=5) as batch:
+        waiting = await begun(emulator, batch)
+
+    assert emulator.count("cancel") == len(emulator.jobs) == 5
+    assert closed == ["closed"]
+    with pytest.raises(StopAsyncIteration):
+        await waiting
+    assert batch.summary.queued == batch.summary.running == 0
+
+
+async def test_a_cancelled_consumer_ends_the_batch_also_without_a_block(
+    emulator: Emulator, fal: Session, gate: Gate
+) -> None:
+    batch = fal.map(GATE, closing([]), concurrency=5)
+    waiting = await begun(emulator, batch)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+    assert emulator.count("cancel") == 5
+    with pytest.raises(StopAsyncIteration):
+        await anext(batch)
+
+
+async def test_a_second_cancellation_does_not_wait_for_the_remote_cancels(
+    emulator: Emulator, fal: Session, gate: Gate
+) -> None:
+    emulator.faults.add(Fault.stall(60, on="cancel", times=None))
+
+    async def consume() -> None:
+        async with fal.map(GATE, closing([]), concurrency=5) as batch:
+            (await begun(emulator, batch)).cancel()
+            await asyncio.Event().wait()
+
+    consumer = asyncio.ensure_future(consume())
+    await emulator.wait_for("cancel", 5)
+    consumer.cancel()
+    await asyncio.sleep(0.05)
+    assert not consumer.done()
+    consumer.cancel()
+    for _ in range(STEPS):
+        await asyncio.sleep(0)
+    assert consumer.cancelled()
+
+
+async def test_closing_the_session_ends_the_batch_and_cancels_each_request_once(
+    emulator: Emulator, gate: Gate
+) -> None:
+    closed: list[str] = []
+    async with session_on(emulator) as fal:
+        batch = fal.map(GATE, closing(closed), concurrency=5)
+        waiting = await begun(emulator, batch)
+
+    with pytest.raises(SessionStateError):
+        await waiting
+    assert emulator.count("cancel") == len(emulator.jobs) == 5
+    assert closed == ["closed"]
+
+
+async def test_a_bare_break_warns_and_ends_the_batch(emulator: Emulator, fal: Session) -> None:
+    @emulator.endpoint("me/echo")
+    async def echo(input: Any) -> Any:
+        return input
+
+    async def careless() -> None:
+        async for _ in fal.map("me/echo", closing([]), concurrency=5):
+            break
+        gc.collect()
+
+    with pytest.warns(ResourceWarning, match="async with fal.map"):
+        await careless()
+    jobs = len(emulator.jobs)
+    await asyncio.sleep(0.2)
+    assert len(emulator.jobs) == jobs <= 11
+
+
+async def test_a_batch_that_nobody_iterates_warns(fal: Session) -> None:
+    with pytest.warns(ResourceWarning, match="never iterated"):
+        fal.map("me/echo", [{}])
+
+
+async def test_a_batch_left_in_its_own_callback_does_not_wait_for_itself(
+    emulator: Emulator, fal: Session
+) -> None:
+    @emulator.endpoint("me/echo")
+    async def echo(input: Any) -> Any:
+        return input
+
+    async def enough(_: Any) -> None:
+        await batch.aclose()
+
+    batch = fal.map("me/echo", closing([]), concurrency=5, on_item=enough)
+    assert len([item async for item in batch]) == 1
+
+
+async def test_a_batch_of_the_items_of_another_one(emulator: Emulator, fal: Session) -> None:
+    @emulator.endpoint("me/echo")
+    async def echo(input: Any) -> Any:
+        return input
+
+    async def made() -> AsyncIterator[Any]:
+        async with fal.map("me/echo", closing([]), concurrency=3) as first:
+            async for item in first:
+                yield item.unwrap().data
+
+    async with fal.map("me/echo", made(), concurrency=2) as batch:
+        for _ in range(20):
+            assert (await anext(batch)).ok
