@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 from urllib.parse import urlencode
 
@@ -75,6 +76,9 @@ class Window:
     def has(self, moment: float | None) -> bool:
         return moment is not None and self.start <= moment < self.end
 
+    def overlaps(self, other: Window) -> bool:
+        return self.start < other.end and other.start < self.end
+
 
 def history_request(
     hosts: Hosts,
@@ -144,13 +148,20 @@ def windows(lost: LostSubmit, now: float) -> Iterator[Window]:
     first, last = lost.started_at, lost.started_at if lost.ended_at is None else lost.ended_at
     yield Window(start=first - NEAR, end=last + NEAR)
     yield Window(start=first - MARGIN, end=first - NEAR)
-    start = last + NEAR
-    for seconds in (MARGIN, *_LATER, float("inf")):
-        end = min(last + seconds, now + _DATE_IS_COARSE)
-        if start >= end:
+    yield from _up_to(now, last, (NEAR, MARGIN, *_LATER, float("inf")))
+
+
+def later(end: float, now: float) -> Iterator[Window]:
+    """What follows a stretch of time, in windows that get longer, up to now."""
+    yield from _up_to(now, end, (0.0, *_LATER, float("inf")))
+
+
+def _up_to(now: float, since: float, borders: Sequence[float]) -> Iterator[Window]:
+    for start, end in pairwise(borders):
+        window = Window(start=since + start, end=min(since + end, now + _DATE_IS_COARSE))
+        if window.start >= window.end:
             return
-        yield Window(start=start, end=end)
-        start = end
+        yield window
 
 
 def is_by_sending(window: Window, items: Iterable[PastRequest]) -> bool:

@@ -68,6 +68,12 @@ class History:
                 return rows
         return None
 
+    async def one(self, request_id: str) -> PastRequest | None:
+        """One request with its input, by its id; None where the history does not show it."""
+        request = history_request(self.hosts, self.endpoint_id, request_id=request_id)
+        page = parse_history(await self.transport.send(request, check=check_history))
+        return next((row for row in page.items if row.request_id == request_id), None)
+
 
 async def find(
     transport: Transport, hosts: Hosts, lost: LostSubmit, exclude: Collection[str]

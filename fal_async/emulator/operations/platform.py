@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
-from typing import Any
+from typing import Any, TypeVar
 
 from fal_async.emulator.core import Call, Core, Reply
 from fal_async.emulator.jobs.job import Job
 from fal_async.emulator.wire.answers import Answer, json_answer, method_not_allowed, platform_error
 
+R = TypeVar("R")
 DEFAULT_LIMIT, MAX_LIMIT = 50, 100
 _DAY = timedelta(days=1)
 _STATUSES = {"success": range(200, 400), "user_error": range(400, 500), "error": range(500, 600)}
@@ -43,15 +44,14 @@ def _meta(_: Core, __: Call) -> Answer:
 
 def _models(core: Core, call: Call) -> Answer:
     wanted = _listed(call, "endpoint_id")
-    models = [
-        {
-            "endpoint_id": endpoint.endpoint_id,
-            "metadata": {"display_name": endpoint.endpoint_id, "status": "active"},
-        }
-        for endpoint in core.endpoints
-        if not wanted or endpoint.endpoint_id in wanted
+    names = [
+        endpoint.endpoint_id for endpoint in core.endpoints if not wanted or endpoint.endpoint_id in wanted
     ]
-    return json_answer(_page("models", models, call))
+    return json_answer(_page("models", names, call, _model))
+
+
+def _model(endpoint_id: str) -> dict[str, Any]:
+    return {"endpoint_id": endpoint_id, "metadata": {"display_name": endpoint_id, "status": "active"}}
 
 
 def _requests_by_endpoint(core: Core, call: Call) -> Answer:
@@ -66,7 +66,7 @@ def _requests_by_endpoint(core: Core, call: Call) -> Answer:
     by = _duration if call.query.get("sort_by") == "duration" else _end
     jobs.sort(key=by, reverse=True)
     payloads = "payloads" in _listed(call, "expand")
-    return json_answer(_page("items", [_item(core, job, payloads=payloads) for job in jobs], call))
+    return json_answer(_page("items", jobs, call, lambda job: _item(core, job, payloads=payloads)))
 
 
 def _filter(core: Core, call: Call) -> Callable[[Job], bool]:
@@ -161,14 +161,15 @@ def _iso(core: Core, seconds: float) -> str:
     return _moment_of(core, seconds).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _page(name: str, entries: Iterable[dict[str, Any]], call: Call) -> dict[str, Any]:
+def _page(
+    name: str, rows: Sequence[R], call: Call, document: Callable[[R], dict[str, Any]]
+) -> dict[str, Any]:
     """`limit`, `cursor` -> `next_cursor`, `has_more` (protocol 11)."""
     limit = _number(call, "limit", DEFAULT_LIMIT, MAX_LIMIT)
     start = _number(call, "cursor", 0, 10**9)
-    rows = list(entries)
     more = len(rows) > start + limit
     return {
-        name: rows[start : start + limit],
+        name: [document(row) for row in rows[start : start + limit]],
         "next_cursor": str(start + limit) if more else None,
         "has_more": more,
     }

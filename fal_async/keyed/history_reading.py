@@ -1,0 +1,131 @@
+"""What fal's history shows around uncertain claims: listed without payloads, as most of it is known by its ids."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+
+import attrs
+
+from fal_async.errors import SubmissionUncertainError
+from fal_async.ledger.store import Store
+from fal_async.protocol.ledger.entry import Record
+from fal_async.protocol.ledger.matching import (
+    Judgement,
+    LostClaim,
+    Seen,
+    is_over,
+    judged,
+    lost_claim,
+    merged,
+)
+from fal_async.protocol.request_history import PastRequest, Window, is_by_sending, later
+from fal_async.queue.recovery import History
+
+_FEW = 10
+"""So many requests are asked for one by one; more of them by pages with payloads, where those are fewer."""
+_PAGE = 100
+_FINAL = ("found", "equal", "contested")
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class HistoryReading:
+    """One look at the history of one endpoint.
+
+    Attributes:
+        claimed: the entries of the endpoint that a living owner submits right now.
+    """
+
+    history: History
+    store: Store
+    claimed: Callable[[], Awaitable[Collection[Record]]]
+
+    async def judged(
+        self, uncertain: Collection[Record], wanted: Collection[int]
+    ) -> tuple[Mapping[int, LostClaim], Mapping[int, Judgement]]:
+        """The claims by entry, and judgements of the wanted ones at least."""
+        claims, judgements = await self._near(uncertain, wanted)
+        if self.history.clock_ahead:
+            claims, judgements = await self._near(uncertain, wanted)
+        # "Nothing" can be said only of what can't be sent any more, and then all of its time is looked at.
+        open_ones = [
+            claims[number].window
+            for number in wanted
+            if judgements[number].verdict not in _FINAL and is_over(claims[number], self._now())
+        ]
+        if open_ones:
+            judgements = {**judgements, **await self._judged(claims, open_ones, thorough=True)}
+        return claims, judgements
+
+    async def _near(
+        self, uncertain: Collection[Record], wanted: Collection[int]
+    ) -> tuple[Mapping[int, LostClaim], Mapping[int, Judgement]]:
+        claims = self._claims(uncertain)
+        windows = [claims[number].near(self._now()) for number in wanted]
+        return claims, await self._judged(claims, windows, thorough=False)
+
+    def _now(self) -> float:
+        """By fal's clock, as far as it is known."""
+        return time.time() + self._ahead
+
+    @property
+    def _ahead(self) -> float:
+        return self.history.clock_ahead or 0.0
+
+    def _claims(self, records: Iterable[Record]) -> dict[int, LostClaim]:
+        claims = (lost_claim(record, ahead=self._ahead) for record in records)
+        return {claim.entry: claim for claim in claims if claim is not None}
+
+    async def _judged(
+        self, claims: Mapping[int, LostClaim], windows: Iterable[Window], *, thorough: bool
+    ) -> Mapping[int, Judgement]:
+        stretches = merged(windows)
+        rows: dict[str, PastRequest] = {}
+        for stretch in stretches:
+            rows |= {row.request_id: row for row in await self._listed(stretch, thorough=thorough)}
+        # In this order: the id of a request that is listed is known, or its claim still stands.
+        rivals = self._claims(await self.claimed())
+        known = await self.store.known(rows.keys())
+        unknown = [row for row in rows.values() if row.request_id not in known]
+        shown = Seen(
+            unknown=await self._with_inputs(unknown, stretches),
+            rivals=tuple(rivals.values()),
+            latest_known=max((rows[name].sent_at or 0.0 for name in known), default=None),
+            now=self._now(),
+        )
+        among = [claim for claim in claims.values() if any(map(claim.window.overlaps, stretches))]
+        return judged(among, shown)
+
+    async def _listed(self, stretch: Window, *, thorough: bool) -> list[PastRequest]:
+        rows = await self._page_by_page(stretch)
+        if thorough:
+            # The next one for whether the history has caught up; the others in case it goes by when requests ended.
+            for number, window in enumerate(later(stretch.end, self._now())):
+                if number > 0 and is_by_sending(stretch, rows):
+                    break
+                rows += await self._page_by_page(window)
+        return rows
+
+    async def _page_by_page(self, window: Window, *, payloads: bool = False) -> list[PastRequest]:
+        rows = await self.history.of(window, payloads=payloads)
+        if rows is None:
+            raise SubmissionUncertainError(
+                f"more than {self.history.most * _PAGE} requests around that time",
+                endpoint_id=self.history.endpoint_id,
+            )
+        return rows
+
+    async def _with_inputs(
+        self, unknown: Collection[PastRequest], stretches: Iterable[Window]
+    ) -> list[PastRequest]:
+        if len(unknown) <= max(_FEW, self.history.asked):
+            return [await self.history.one(row.request_id) or row for row in unknown]
+        names = {row.request_id for row in unknown}
+        shown = {row.request_id: row for row in unknown}
+        for stretch in stretches:
+            shown |= {
+                row.request_id: row
+                for row in await self._page_by_page(stretch, payloads=True)
+                if row.request_id in names
+            }
+        return list(shown.values())

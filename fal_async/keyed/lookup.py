@@ -1,0 +1,187 @@
+"""Uncertain entries and fal's history: which of their requests it shows, and which it surely does not.
+
+One look-up at a time for each account and endpoint, for all who wait for one of its entries.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+
+import attrs
+
+from fal_async.config import Settings
+from fal_async.errors import FalError, SessionStateError
+from fal_async.keyed.history_reading import HistoryReading
+from fal_async.ledger.store import Search, Store
+from fal_async.protocol.ledger.entry import Record, State
+from fal_async.protocol.ledger.matching import Judgement, LostClaim
+from fal_async.queue.recovery import History
+from fal_async.single_flight import SingleFlight
+from fal_async.transport import Transport
+
+MOST_PAGES = 300
+"""HTTP requests of one look-up at most, of 100 rows each, which are without payloads."""
+_REASONS: Mapping[str, str] = {
+    "nothing": "fal's history has caught up and shows no such request",
+    "equal": "fal's history shows more requests with this input than are looked for",
+    "contested": "another call submits the same input right now",
+    "hidden": "fal's history does not show the inputs",
+    "lagging": "fal's history does not show it, but may not have caught up",
+}
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Account:
+    """Whose history is read, by which settings, and for which ledger."""
+
+    store: Store
+    transport: Transport
+    settings: Settings
+
+
+@attrs.frozen(kw_only=True)
+class LookedUp:
+    """What a look-up came to.
+
+    Attributes:
+        settled: the entry is uncertain no more: look at it again.
+        reason: why it still is, for the error.
+        cause: the error of a look-up that failed.
+    """
+
+    settled: bool = False
+    reason: str = ""
+    cause: FalError | None = None
+
+
+@attrs.frozen(kw_only=True)
+class _Round:
+    """One look-up of an endpoint: what became of the entries that were asked for when it began."""
+
+    claims: Mapping[int, LostClaim] = attrs.field(factory=dict)
+    outcomes: Mapping[int, Judgement | LookedUp]
+
+    def may_be_given_up(self, entry: int) -> LostClaim | None:
+        outcome = self.outcomes[entry]
+        nothing = isinstance(outcome, Judgement) and outcome.verdict == "nothing"
+        return self.claims[entry] if nothing else None
+
+    def looked_up(self, entry: int) -> LookedUp:
+        outcome = self.outcomes[entry]
+        return outcome if isinstance(outcome, LookedUp) else LookedUp(reason=_REASONS[outcome.verdict])
+
+
+class _Line:
+    """Of one account and endpoint: who asks, and the look-up under way."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+        self.flight: SingleFlight[_Round] = SingleFlight()
+
+    @contextmanager
+    def asking(self, entry: int) -> Iterator[None]:
+        self.asked.append(entry)
+        try:
+            yield
+        finally:
+            self.asked.remove(entry)
+
+
+class Lookups:
+    """The look-ups of one session."""
+
+    def __init__(self) -> None:
+        self._lines: dict[tuple[str, str, str], _Line] = {}
+
+    async def settle(
+        self, record: Record, account: Account, *, resubmit: bool = False, store_io: bool = True
+    ) -> LookedUp:
+        """Adopt the request of an uncertain entry, where fal's history shows which one it is.
+
+        A look-up that fal refuses, or that fails, is an outcome with a cause, and no error. Cancelling it is safe.
+
+        Args:
+            record: an entry whose state is "uncertain".
+            resubmit: where the history, having caught up, shows no such request, the attempt is given up: the
+                next call submits it.
+            store_io: False: the input is not in the history, so nothing is asked.
+
+        Raises:
+            LedgerError: the ledger can't be read or written. SessionStateError: the session is closed.
+        """
+        if account.settings.proxy_url is not None:
+            return LookedUp(reason="fal's history can't be read through proxy_url")
+        if not store_io:
+            return LookedUp(reason="fal's history shows no input that was sent with store_io=False")
+        line = self._line(record)
+        with line.asking(record.number):
+            while True:
+                seen = await line.flight.get(_never, partial(_look, account, line, record))
+                # One that was under way already may have begun without this entry.
+                if record.number in seen.outcomes:
+                    break
+        lost = seen.may_be_given_up(record.number)
+        if lost is not None and resubmit:
+            await account.store.give_up(lost.entry, lost.version, lost.attempt, time.time())
+            return LookedUp(settled=True)
+        return seen.looked_up(record.number)
+
+    def _line(self, record: Record) -> _Line:
+        space = record.place.space
+        return self._lines.setdefault((space.origin, space.tenant, record.endpoint_id), _Line())
+
+
+def _never(_: _Round) -> bool:
+    """What was looked up once is of the past."""
+    return False
+
+
+async def _look(account: Account, line: _Line, one: Record) -> _Round:
+    asked = frozenset(line.asked)
+    uncertain = {record.number: record for record in await _entries(account.store, one, "uncertain")}
+    wanted = asked & uncertain.keys()
+    outcomes: dict[int, Judgement | LookedUp] = {number: LookedUp(settled=True) for number in asked - wanted}
+    if not wanted:
+        return _Round(outcomes=outcomes)
+    reading = HistoryReading(
+        history=History(account.transport, account.settings.hosts, one.endpoint_id, MOST_PAGES),
+        store=account.store,
+        claimed=partial(_entries, account.store, one, "claimed"),
+    )
+    try:
+        claims, judgements = await reading.judged(uncertain.values(), wanted)
+    except SessionStateError:
+        raise
+    except FalError as error:
+        if error.from_caller:
+            raise
+        failed = LookedUp(reason=f"fal's history can't be read: {error.message}", cause=error)
+        return _Round(outcomes={**outcomes, **dict.fromkeys(wanted, failed)})
+    return _Round(claims=claims, outcomes={**outcomes, **await _adopted(account.store, claims, judgements)})
+
+
+async def _entries(store: Store, one: Record, *states: State) -> list[Record]:
+    """All entries of its account and endpoint in these states, in any run."""
+    space = one.place.space
+    search = Search(origin=space.origin, tenant=space.tenant, states=states, endpoint_id=one.endpoint_id)
+    found: list[Record] = []
+    while page := await store.page(search, after=found[-1].number if found else 0):
+        found += page
+    return found
+
+
+async def _adopted(
+    store: Store, claims: Mapping[int, LostClaim], judgements: Mapping[int, Judgement]
+) -> dict[int, Judgement | LookedUp]:
+    """The outcomes, with what was found written down: also of entries that nobody waits for."""
+    outcomes: dict[int, Judgement | LookedUp] = dict(judgements)
+    for number, judgement in judgements.items():
+        if judgement.request_id is not None:
+            lost = claims[number]
+            await store.adopt(number, lost.version, lost.attempt, judgement.request_id, time.time())
+            # Where it was not adopted, the entry has changed, or another one took the request: look again.
+            outcomes[number] = LookedUp(settled=True)
+    return outcomes

@@ -1,0 +1,177 @@
+"""Which requests of fal's history are those of uncertain claims, and whether it shows that there is none. Pure.
+
+All times are Unix seconds of fal's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Literal
+
+import attrs
+
+from fal_async.protocol.ledger.decisions import newest_claim
+from fal_async.protocol.ledger.digests import VERSION
+from fal_async.protocol.ledger.entry import Record
+from fal_async.protocol.request_history import MARGIN, NEAR, PastRequest, Window
+
+CATCH_UP = 600.0
+"""Seconds after which what the history does not show is not there: its data lags by minutes (protocol 12)."""
+
+Verdict = Literal["found", "nothing", "equal", "contested", "hidden", "lagging"]
+
+
+@attrs.frozen(kw_only=True)
+class LostClaim:
+    """An attempt of which nobody knows whether fal took it."""
+
+    entry: int
+    version: int
+    attempt: int
+    body_digest: str | None
+    claimed: Window
+    """From the claim to the end of its submit's budget."""
+
+    @property
+    def window(self) -> Window:
+        """It was sent within it, if it was, although clocks differ."""
+        return Window(start=self.claimed.start - MARGIN, end=self.claimed.end + MARGIN)
+
+    def near(self, now: float) -> Window:
+        """Where it is most likely: the clocks are compared by the answer's `Date`."""
+        return Window(start=self.claimed.start - NEAR, end=min(self.claimed.end, now) + NEAR)
+
+
+@attrs.frozen(kw_only=True)
+class Judgement:
+    """What the history says of one claim.
+
+    Attributes:
+        verdict: "found"; "nothing": fal surely has no such request; "equal": more requests with this input than
+            claims; "contested": a claim of a living owner may have them; "hidden": a request whose input is not
+            shown may be it; "lagging": the history may not have caught up.
+        request_id: of "found".
+    """
+
+    verdict: Verdict
+    request_id: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Seen:
+    """What a look-up saw of one endpoint.
+
+    Attributes:
+        unknown: the requests that no entry has.
+        latest_known: when the last request of this ledger that is shown was sent; None: none is shown.
+        rivals: claims of living owners: their requests may be shown before their ids are known.
+        now: when it looked.
+    """
+
+    unknown: Collection[PastRequest]
+    rivals: Collection[LostClaim] = ()
+    latest_known: float | None = None
+    now: float
+
+
+def lost_claim(record: Record, *, ahead: float) -> LostClaim | None:
+    """The claim of an entry, by fal's clock, which is `ahead` of the claim's. None: all its ids are known."""
+    claim = newest_claim(record)
+    if claim is None:
+        return None
+    return LostClaim(
+        entry=record.number,
+        version=record.version,
+        attempt=claim.n,
+        body_digest=claim.body_digest,
+        claimed=Window(
+            start=claim.claimed_at + ahead, end=max(claim.claimed_at, claim.claimed_until) + ahead
+        ),
+    )
+
+
+def merged(windows: Iterable[Window]) -> list[Window]:
+    """The stretches that they cover, in order: each is listed once."""
+    stretches: list[Window] = []
+    for window in sorted(windows, key=lambda window: window.start):
+        if stretches and window.start <= stretches[-1].end:
+            stretches[-1] = attrs.evolve(stretches[-1], end=max(stretches[-1].end, window.end))
+        else:
+            stretches.append(window)
+    return stretches
+
+
+def is_over(claim: LostClaim, now: float) -> bool:
+    """Whether it can't be sent any more: before that, no history shows that it is not there."""
+    return now >= claim.window.end
+
+
+def judged(claims: Collection[LostClaim], seen: Seen) -> dict[int, Judgement]:
+    """A judgement of each claim, by its entry."""
+    judgements: dict[int, Judgement] = {}
+    for digest in {claim.body_digest for claim in claims}:
+        same = [claim for claim in claims if claim.body_digest == digest]
+        found = [row for row in seen.unknown if _is(row, digest)]
+        rivals = [rival for rival in seen.rivals if rival.body_digest == digest]
+        for stretch in merged(claim.window for claim in same):
+            inside = [claim for claim in same if stretch.has(claim.window.start)]
+            rows = [row for row in found if stretch.has(row.sent_at)]
+            judgements |= _of_stretch(inside, rows, rivals, seen)
+    return judgements
+
+
+def _is(row: PastRequest, digest: str | None) -> bool:
+    return row.input_digest is not None and f"{VERSION}:{row.input_digest}" == digest
+
+
+def _of_stretch(
+    claims: Sequence[LostClaim], rows: Sequence[PastRequest], rivals: Sequence[LostClaim], seen: Seen
+) -> dict[int, Judgement]:
+    """Of claims with the same input in one stretch of time."""
+    if not rows:
+        return {claim.entry: _absence(claim, seen) for claim in claims}
+    pairs = _pairs(claims, rows)
+    if pairs is None:
+        return {claim.entry: Judgement(verdict="equal") for claim in claims}
+    if any(rival.window.overlaps(claim.window) for rival in rivals for claim in claims):
+        return {claim.entry: Judgement(verdict="contested") for claim in claims}
+    return {
+        claim.entry: (
+            Judgement(verdict="found", request_id=pairs[claim.entry])
+            if claim.entry in pairs
+            else _absence(claim, seen)
+        )
+        for claim in claims
+    }
+
+
+def _pairs(claims: Sequence[LostClaim], rows: Sequence[PastRequest]) -> Mapping[int, str] | None:
+    """A claim for each request, by entry. None where one of them can't be any claim's: then it is not known which.
+
+    The claim whose window ends first goes first: where there is a way to give each request a claim, that is one.
+    """
+    pairs: dict[int, str] = {}
+    for row in sorted(rows, key=lambda row: row.sent_at or 0.0):
+        free = [claim for claim in claims if claim.entry not in pairs and claim.window.has(row.sent_at)]
+        if not free:
+            return None
+        pairs[min(free, key=lambda claim: (claim.window.end, claim.entry)).entry] = row.request_id
+    return pairs
+
+
+def _absence(claim: LostClaim, seen: Seen) -> Judgement:
+    """What it means that no request with its input is shown."""
+    readable = claim.body_digest is not None and claim.body_digest.startswith(f"{VERSION}:")
+    if not readable or any(_may_be(claim, row) for row in seen.unknown):
+        return Judgement(verdict="hidden")
+    shown_later = seen.latest_known is not None and seen.latest_known >= claim.window.end
+    if shown_later or seen.now >= claim.window.end + CATCH_UP:
+        return Judgement(verdict="nothing")
+    return Judgement(verdict="lagging")
+
+
+def _may_be(claim: LostClaim, row: PastRequest) -> bool:
+    """Whether the request may be that of the claim, which can't be told: its input or its time is not shown."""
+    if row.sent_at is None:
+        return row.input_digest is None or _is(row, claim.body_digest)
+    return row.input_digest is None and claim.window.has(row.sent_at)
