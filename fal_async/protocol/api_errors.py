@@ -180,6 +180,11 @@ def _class_of(
         return BalanceExhaustedError
     if status == 422 and _POLICY in (error_type, *(entry.type for entry in details)):
         return ContentPolicyError
+    return class_by_status(status)
+
+
+def class_by_status(status: int) -> type[ApiError]:
+    """What a status alone says."""
     return _BY_STATUS.get(status, ServerError if status >= 500 else ApiError)
 
 

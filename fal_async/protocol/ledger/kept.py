@@ -1,0 +1,87 @@
+"""What is kept of an answer and of an input."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from fal_async.protocol.http import JSON_TYPE, REQUEST_ID
+from fal_async.protocol.json_input import encode_json, input_value
+from fal_async.protocol.ledger.digests import FileDigest
+from fal_async.protocol.ledger.entry import Payload
+from fal_async.protocol.storage.input_files import replace_files
+from fal_async.protocol.storage.media import parse_data_uri
+
+BILLABLE_UNITS = "x-fal-billable-units"
+KEPT: frozenset[str] = frozenset(
+    {
+        *(REQUEST_ID, BILLABLE_UNITS, "content-type", "retry-after"),
+        *("x-fal-error-type", "x-fal-needs-retry", "x-fal-retryable", "x-fal-request-timeout-type"),
+    }
+)
+"""Headers that are kept (protocol 3.2). Never `x-fal-cdn-token`: it opens restricted files."""
+_LONGEST_HEADER = 1000
+_DATA = r"(?i)\bdata:(?:[\w.+-]+/[\w.+-]+(?:;[^,\s]{0,200})?|;base64),"
+_DATA_WITHIN = rf"{_DATA}[^\s\"'<>()]*"
+_UNITS = r"[0-9]{1,18}(?:\.[0-9]{1,18})?(?:[eE][+-]?[0-9]{1,2})?"
+
+
+def kept_headers(headers: Any) -> dict[str, str]:
+    """Those of an answer's headers, names in lower case, that are kept; none of what is no mapping of texts."""
+    found = headers.items() if isinstance(headers, Mapping) else ()
+    return {
+        name: value
+        for name, value in found
+        if name in KEPT and isinstance(value, str) and len(value) <= _LONGEST_HEADER
+    }
+
+
+def billable_units(headers: Mapping[str, str]) -> Decimal | None:
+    """The units billed, exactly as the header's text says; None where it is no number >= 0 (protocol 3.2)."""
+    text = headers.get(BILLABLE_UNITS, "").strip()
+    return Decimal(text) if re.fullmatch(_UNITS, text) else None
+
+
+def kept_input(value: Any, files: Sequence[FileDigest] = ()) -> Payload:
+    """What is stored of an input, for people: JSON in which files and `data:` URIs are their types and SHA-256s.
+
+    `files`: as of `digests.input_digest`. ConfigurationError where JSON can't carry the input.
+    """
+    digests = iter(files)
+    document = replace_files(input_value(value), lambda _: _file_text(next(digests)))
+    body = encode_json(document)
+    if b"data:" in body.lower():
+        body = encode_json(_without_data(json.loads(body)))
+    return Payload(content_type=JSON_TYPE, body=body)
+
+
+def _file_text(file: FileDigest) -> str:
+    return f"file:{file.content_type};sha256={file.sha256}"
+
+
+def _without_data(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_data(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_data(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    # One that is the whole text may have spaces in it; of one within a text, they are the end.
+    return _data_text(value) if re.match(_DATA, value) else re.sub(_DATA_WITHIN, _data_within, value)
+
+
+def _data_within(found: re.Match[str]) -> str:
+    return _data_text(found[0])
+
+
+def _data_text(uri: str) -> str:
+    """`data:image/png;size=1234;sha256=...`: of the bytes; of the text, where it has none."""
+    try:
+        data, content_type = parse_data_uri(uri)
+    except ValueError:
+        data, content_type = uri.encode(), uri[5:].partition(",")[0]
+    return f"data:{content_type};size={len(data)};sha256={hashlib.sha256(data).hexdigest()}"
