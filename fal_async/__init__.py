@@ -54,6 +54,8 @@ if TYPE_CHECKING:
         WebhookVerificationError,
     )
     from fal_async.http_over_websocket import HttpOverWebSocket
+    from fal_async.ledger.ledger import Ledger
+    from fal_async.ledger.ledger_entry import LedgerEntry
     from fal_async.models import (
         Completed,
         InProgress,
@@ -122,6 +124,8 @@ _HOMES = {
         "ValidationError",
         "WebhookVerificationError",
     ),
+    "ledger.ledger": ("Ledger",),
+    "ledger.ledger_entry": ("LedgerEntry",),
     "models": (
         "Completed",
         "InProgress",
@@ -175,6 +179,8 @@ __all__ = [
     "HttpOverWebSocket",
     "InProgress",
     "KeyConflictError",
+    "Ledger",
+    "LedgerEntry",
     "LedgerError",
     "MemoryStore",
     "NotFoundError",

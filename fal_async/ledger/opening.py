@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 
+from fal_async.checks import check_seconds
 from fal_async.errors import ConfigurationError
 from fal_async.ledger.sqlite.location import path_of
 from fal_async.ledger.sqlite.sqlite_store import SqliteStore
@@ -22,10 +24,18 @@ def check_where(where: object) -> None:
     path_of(where)
 
 
-async def open_store(where: Where) -> Store:
+def seconds_of(keep: object) -> float | None:
+    """`keep=` in seconds. ConfigurationError for what is neither a time nor None."""
+    seconds = keep.total_seconds() if isinstance(keep, timedelta) else keep
+    check_seconds("keep", seconds, or_none=True)
+    return None if seconds is None else float(seconds)  # type: ignore[arg-type]
+
+
+async def open_store(where: Where, *, keep: float | None = None, keep_input: bool = True) -> Store:
     """A store of its own owner, made if missing; for whoever opened it to close.
 
-    Raises ConfigurationError where no ledger can be there, LedgerError where it can't be opened.
+    `keep`, `keep_input`: as of `Ledger.open`. Raises ConfigurationError where no ledger can be there, LedgerError
+    where it can't be opened.
     """
     check_where(where)
-    return await SqliteStore.open(path_of(where))
+    return await SqliteStore.open(path_of(where), keep=keep, keep_input=keep_input)

@@ -79,6 +79,10 @@ class Store(Protocol):
         """The entry that has this request among its attempts."""
         ...
 
+    async def named(self, key: str, search: Search) -> list[Record]:
+        """The entries with this key in all name spaces that fit: ten at most."""
+        ...
+
     async def claim(self, new: NewClaim) -> Hold | None:
         """Insert the entry, or take it for a further attempt. None where it is no longer what was `seen`:
         look again."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fal_async.errors import LedgerError
-from fal_async.ledger.sqlite import rows
+from fal_async.ledger.sqlite import held, rows
 from fal_async.ledger.sqlite.reads import Tables, by_number
 from fal_async.ledger.store import Hold, NewClaim
 from fal_async.protocol.ledger.entry import LedgerRequest, Record, Space, State
@@ -13,13 +13,9 @@ from fal_async.protocol.ledger.entry import LedgerRequest, Record, Space, State
 
 def claim(tables: Tables, me: int, new: NewClaim) -> Hold | None:
     space, origin = _ensured(tables, new.place.space)
-    found = tables.db.execute(
-        "SELECT id, version, attempts FROM entries WHERE space = ? AND key = ?",
-        (space, new.place.key),
-    ).fetchone()
-    if (None if found is None else found[1]) != new.seen:
+    hold = _first(tables, me, new, space) if new.seen is None else _further(tables, me, new, space)
+    if hold is None:
         return None
-    hold = _first(tables, me, new, space) if found is None else _further(tables, me, new, found)
     tables.db.execute(
         "INSERT INTO requests (entry, n, origin, body_digest, claimed_at, claimed_until) VALUES (?, ?, ?, ?, ?, ?)",
         (hold.entry, hold.attempt, origin, new.body_digest, new.claimed_at, new.claimed_until),
@@ -27,25 +23,34 @@ def claim(tables: Tables, me: int, new: NewClaim) -> Hold | None:
     return hold
 
 
-def _first(tables: Tables, me: int, new: NewClaim, space: int) -> Hold:
-    entry = tables.db.execute(
-        "INSERT INTO entries (space, key, version, endpoint_id, input_digest, state, attempts, owner, claimed_at) "
+def _first(tables: Tables, me: int, new: NewClaim, space: int) -> Hold | None:
+    made = tables.db.execute(
+        "INSERT OR IGNORE INTO entries "
+        "(space, key, version, endpoint_id, input_digest, state, attempts, owner, claimed_at) "
         "VALUES (?, ?, 1, ?, ?, 'claimed', 1, ?, ?)",
         (space, new.place.key, new.endpoint_id, new.input_digest, me, new.claimed_at),
-    ).lastrowid
-    assert entry is not None
+    )
+    if not made.rowcount or made.lastrowid is None:
+        return None
+    hold = Hold(entry=made.lastrowid, attempt=1)
     if new.input is not None:
-        rows.store_payload(tables.db, "inputs", entry, new.input)
-    return Hold(entry=entry, attempt=1)
+        rows.store_payload(tables.db, "inputs", hold.entry, new.input)
+    held.remember_claim(tables, me, new, hold)
+    return hold
 
 
-def _further(tables: Tables, me: int, new: NewClaim, found: tuple[Any, ...]) -> Hold:
-    entry, _, attempts = found
-    hold = Hold(entry=entry, attempt=attempts + 1)
+def _further(tables: Tables, me: int, new: NewClaim, space: int) -> Hold | None:
+    found = tables.db.execute(
+        "SELECT id, attempts FROM entries WHERE space = ? AND key = ? AND version = ?",
+        (space, new.place.key, new.seen),
+    ).fetchone()
+    if found is None:
+        return None
+    hold = Hold(entry=found[0], attempt=found[1] + 1)
     tables.db.execute(
         "UPDATE entries SET state = 'claimed', final = 0, attempts = ?, owner = ?, claimed_at = ?, "
         "submitted_at = NULL, ended_at = NULL, version = version + 1 WHERE id = ?",
-        (hold.attempt, me, new.claimed_at, entry),
+        (hold.attempt, me, new.claimed_at, hold.entry),
     )
     return hold
 
@@ -66,6 +71,7 @@ def _ensured(tables: Tables, space: Space) -> tuple[int, int]:
 
 
 def withdraw(tables: Tables, me: int, hold: Hold) -> None:
+    tables.held.pop(hold.entry, None)
     record = by_number(tables, hold.entry)
     removed = tables.db.execute(
         "DELETE FROM requests WHERE entry = ? AND n = ? AND request_id IS NULL", (hold.entry, hold.attempt)
@@ -116,6 +122,9 @@ def delete(tables: Tables, entry: int) -> None:
 
 
 def submitted(tables: Tables, me: int, hold: Hold, request_id: str, at: float) -> Record:
+    known = held.submitted(tables, me, hold, request_id, at)
+    if known is not None:
+        return known
     record = _standing(tables, hold.entry)
     _let_go(tables, record, request_id)
     if all(request.request_id != request_id for request in record.requests):
@@ -190,6 +199,7 @@ def _let_go(tables: Tables, record: Record, request_id: str) -> None:
 
 
 def uncertain(tables: Tables, me: int, hold: Hold, at: float) -> None:
+    tables.held.pop(hold.entry, None)
     changed = tables.db.execute(
         "UPDATE entries SET state = 'uncertain', owner = NULL, version = version + 1 "
         "WHERE id = ? AND attempts = ? AND owner = ? AND state = 'claimed'",

@@ -15,7 +15,8 @@ import attrs
 from fal_async.errors import FalError, LedgerError
 from fal_async.ledger.sqlite.reads import Tables
 from fal_async.ledger.sqlite.record_locks import COMMIT, RecordLocks, byte_of
-from fal_async.ledger.sqlite.sqlite_errors import PATIENCE, is_lock, ledger_error
+from fal_async.ledger.sqlite.sqlite_errors import is_lock, ledger_error, locked
+from fal_async.protocol.ledger.entry import Owner
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -50,9 +51,12 @@ class Operation:
 class Groups:
     """Runs operations on one open file: those that write, together. Used by the file's thread alone."""
 
-    def __init__(self, tables: Tables, locks: RecordLocks, where: str, check: Callable[[], None]) -> None:
+    def __init__(
+        self, tables: Tables, locks: RecordLocks, where: str, *, patience: float, check: Callable[[], None]
+    ) -> None:
         """`check` raises LedgerError where the file is no longer the one that was opened."""
-        self._tables, self._locks, self._where, self._check = tables, locks, where, check
+        self._tables, self._locks, self._where = tables, locks, where
+        self._patience, self._check = patience, check
         self._db: sqlite3.Connection = tables.db
 
     def run(self, group: Sequence[Operation]) -> None:
@@ -71,7 +75,7 @@ class Groups:
         try:
             self._check()
             self._take_turn()
-        except LedgerError as error:
+        except (LedgerError, OSError) as error:
             self._fail(writes, error)
             self._read([operation for operation in group if not operation.writes])
             return
@@ -82,11 +86,8 @@ class Groups:
             self._locks.release(COMMIT)
 
     def _take_turn(self) -> None:
-        if not self._locks.take_turn(PATIENCE):
-            raise LedgerError(
-                f"ledger {self._where}: another process has had it locked for {PATIENCE:.0f} s: "
-                "is one of its programs stopped in the middle?"
-            )
+        if not self._locks.take_turn(self._patience):
+            raise locked(self._where, self._patience)
 
     def _together(self, group: Sequence[Operation]) -> bool:
         """Whether all of them went well; if not, nothing was changed."""
@@ -100,7 +101,7 @@ class Groups:
             self._undo(joined)
             if len(group) > 1 and not is_lock(error):
                 return False
-            self._fail(group, error)
+            self._fail(group, locked(self._where, self._patience) if is_lock(error) else error)
         return True
 
     def _one_by_one(self, group: Sequence[Operation]) -> None:
@@ -120,15 +121,12 @@ class Groups:
     def _fail(self, group: Sequence[Operation], error: Exception) -> None:
         # Each has an error of its own: whoever raises it adds a traceback to it.
         for operation in group:
-            operation.error = self.error_of(error)
-
-    def error_of(self, error: Exception) -> FalError:
-        return ledger_error(error, self._where)
+            operation.error = ledger_error(error, self._where)
 
     def _undo(self, joined: Sequence[Member]) -> None:
         if self._db.in_transaction:  # SQLite itself ends it on a full disk
             self._db.execute("ROLLBACK")
-        self._tables.spaces.clear()
+        self._tables.forget_what_was_written()
         for member in joined:
             assert member.number is not None
             self._locks.release(byte_of(member.number))
@@ -146,14 +144,16 @@ class Groups:
     def _resign(self, operation: Operation) -> None:
         if operation.resigns and operation.member is not None and operation.member.number is not None:
             self._locks.release(byte_of(operation.member.number))
+            self._tables.owners.pop(operation.member.number, None)
             operation.member.number = None
 
     def _new_owner(self) -> int:
+        host, pid, since = socket.gethostname(), os.getpid(), time.time()
         number = self._db.execute(
-            "INSERT INTO owners (host, pid, since) VALUES (?, ?, ?)",
-            (socket.gethostname(), os.getpid(), time.time()),
+            "INSERT INTO owners (host, pid, since) VALUES (?, ?, ?)", (host, pid, since)
         ).lastrowid
         assert number is not None
+        self._tables.owners[number] = Owner(number=number, host=host, pid=pid, since=since)
         if not self._locks.try_hold(byte_of(number)):
             raise LedgerError(f"ledger {self._where}: the lock of its new owner {number} is taken")
         return number

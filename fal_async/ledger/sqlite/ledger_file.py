@@ -10,17 +10,19 @@ import threading
 
 from fal_async.errors import FalError, LedgerError, SessionStateError
 from fal_async.ledger.sqlite import schema
-from fal_async.ledger.sqlite.ends import clear_owners
+from fal_async.ledger.sqlite.after_submit import clear_owners
 from fal_async.ledger.sqlite.group_commit import Groups, Operation, deliver
 from fal_async.ledger.sqlite.location import check_place
 from fal_async.ledger.sqlite.reads import Tables
 from fal_async.ledger.sqlite.record_locks import COMMIT, RecordLocks, byte_of
-from fal_async.ledger.sqlite.sqlite_errors import PATIENCE, ledger_error
+from fal_async.ledger.sqlite.sqlite_errors import ledger_error, locked
 
 _AT_ONCE = 500
 """Operations of one transaction."""
 _LOG_SIZE = 8 * 1024 * 1024
 """Bytes of the log beside the file from which on it is carried over."""
+_MOMENT = 0.1
+"""Seconds that carrying it over waits for its turn: it can be done later."""
 _PRAGMAS = (
     "PRAGMA synchronous = FULL",
     "PRAGMA fullfsync = ON",  # macOS: else its disks may still hold a commit in memory
@@ -37,9 +39,10 @@ class LedgerFile:
     touches it, not even to close it.
     """
 
-    def __init__(self, path: str, previous: LedgerFile | None = None) -> None:
+    def __init__(self, path: str, patience: float, previous: LedgerFile | None = None) -> None:
         """`previous`: the same file, opened before, which may still be closing."""
         self.path = path
+        self._patience = patience
         self.users: int = 0
         """Counted by `open_files`."""
         self.identity: tuple[int, int] | None = None
@@ -89,7 +92,7 @@ class LedgerFile:
     def _run(self, previous: LedgerFile | None) -> None:
         reason: FalError = LedgerError(f"ledger {self.path}: its thread has ended")
         try:
-            if previous is not None and not previous.wait_for_end(3 * PATIENCE):
+            if previous is not None and not previous.wait_for_end(3 * self._patience):
                 raise LedgerError(f"ledger {self.path}: the disk has not answered since it was closed before")
             del previous
             self._work()
@@ -103,17 +106,17 @@ class LedgerFile:
         with contextlib.ExitStack() as stack:
             locks = RecordLocks(self.path + "-lock")
             stack.callback(locks.close)
-            if not locks.take_turn(PATIENCE):
-                raise LedgerError(
-                    f"ledger {self.path}: another process has had it locked for {PATIENCE:.0f} s"
-                )
+            if not locks.take_turn(self._patience):
+                raise locked(self.path, self._patience)
             tables = self._open(locks, stack)
             locks.release(COMMIT)
-            self._serve(Groups(tables, locks, self.path, _Unchanged(self.path, locks).check), tables, locks)
+            unchanged = _Unchanged(self.path, locks)
+            groups = Groups(tables, locks, self.path, patience=self._patience, check=unchanged.check)
+            self._serve(groups, tables.db, _Log(self.path + "-wal", locks, self._patience))
 
     def _open(self, locks: RecordLocks, stack: contextlib.ExitStack) -> Tables:
         _make(self.path)
-        db = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)
+        db = sqlite3.connect(self.path, timeout=self._patience, isolation_level=None)
         stack.callback(db.close)
         for pragma in _PRAGMAS:
             db.execute(pragma)
@@ -123,18 +126,17 @@ class LedgerFile:
         status = os.stat(self.path)
         self.identity = status.st_dev, status.st_ino
         # The last one to close a file carries its log over: like all that does so, alone.
-        stack.callback(locks.take_turn, PATIENCE)
+        stack.callback(locks.take_turn, self._patience)
         return tables
 
-    def _serve(self, groups: Groups, tables: Tables, locks: RecordLocks) -> None:
-        log = _Log(self.path + "-wal")
+    def _serve(self, groups: Groups, db: sqlite3.Connection, log: _Log) -> None:
         is_last = False
         while not is_last:
             group, is_last = self._next()
             groups.run(group)
             if lost := deliver(group):
                 groups.run(lost)
-            log.carry_over_if_large(tables.db, locks)
+            log.carry_over_if_large(db)
 
     def _next(self) -> tuple[list[Operation], bool]:
         """What there is to do, waiting for it, and whether nothing more will come."""
@@ -198,13 +200,13 @@ class _Log:
     SQLite before 3.51.3 may damage a file if one process carries over while another one writes.
     """
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    def __init__(self, path: str, locks: RecordLocks, patience: float) -> None:
+        self._path, self._locks, self._patience = path, locks, patience
         self._limit = _LOG_SIZE
 
-    def carry_over_if_large(self, db: sqlite3.Connection, locks: RecordLocks) -> None:
+    def carry_over_if_large(self, db: sqlite3.Connection) -> None:
         size = _size(self._path)
-        if size < self._limit or not locks.take_turn(0.1):
+        if size < self._limit or not self._locks.take_turn(_MOMENT):
             return
         try:
             with contextlib.suppress(
@@ -213,8 +215,8 @@ class _Log:
                 db.execute("PRAGMA busy_timeout = 0")  # who reads an old state is not waited for
                 db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         finally:
-            db.execute(f"PRAGMA busy_timeout = {PATIENCE * 1000:.0f}")
-            locks.release(COMMIT)
+            db.execute(f"PRAGMA busy_timeout = {self._patience * 1000:.0f}")
+            self._locks.release(COMMIT)
         self._limit = _size(self._path) + _LOG_SIZE
 
 

@@ -21,14 +21,14 @@ class _OpenFiles:
         self._inherited = inherited or {}
         """What was open when this process was forked: SQLite's own locks of it are the parent's."""
 
-    def acquire(self, path: str) -> LedgerFile:
+    def acquire(self, path: str, patience: float) -> LedgerFile:
         identity = _identity(path)
         with self._lock:
             if identity in self._inherited:
                 raise SessionStateError(FORKED.format(path))
             file = self._open_one(path, identity)
             if file is None:
-                file = self._files[path] = LedgerFile(path, self._closing.pop(path, None))
+                file = self._files[path] = LedgerFile(path, patience, self._closing.pop(path, None))
             file.users += 1
             return file
 
@@ -46,6 +46,9 @@ class _OpenFiles:
                 return False
             if self._files.get(file.path) is file:
                 del self._files[file.path]
+            self._closing = {
+                path: other for path, other in self._closing.items() if not other.wait_for_end(0)
+            }
             self._closing[file.path] = file
         file.end(last)
         return True

@@ -12,7 +12,16 @@ import attrs
 
 from fal_async.ledger.sqlite import rows
 from fal_async.ledger.store import Search
-from fal_async.protocol.ledger.entry import LedgerRequest, Payload, Place, Record, Space, State, StoredFile
+from fal_async.protocol.ledger.entry import (
+    LedgerRequest,
+    Owner,
+    Payload,
+    Place,
+    Record,
+    Space,
+    State,
+    StoredFile,
+)
 
 BITE = 5_000
 """Rows that one piece of a long search looks at: commits go on between the pieces."""
@@ -23,13 +32,22 @@ _UNDER_WAY = frozenset({"claimed", "submitted", "uncertain"})
 
 @attrs.define(kw_only=True, eq=False)
 class Tables:
-    """An open file, as the functions here and in `claims`, `ends` use it."""
+    """An open file, as the functions here and in `claims`, `after_submit` use it."""
 
     db: sqlite3.Connection
     lives: Callable[[int], bool]
     """Whether the owner of this number has its lock."""
     spaces: dict[Space, tuple[int, int]] = attrs.field(factory=dict)
     """Numbers of those that are known to be stored, and of their origins."""
+    held: dict[int, Record] = attrs.field(factory=dict)
+    """By number, entries of owners of this process as they were written last: see `held`."""
+    owners: dict[int, Owner] = attrs.field(factory=dict)
+    """Those of this process."""
+
+    def forget_what_was_written(self) -> None:
+        """A transaction was undone: what is remembered of it is not so."""
+        self.spaces.clear()
+        self.held.clear()
 
     def space(self, space: Space) -> tuple[int, int] | None:
         """Its number, and that of its origin. None where it was never stored."""
@@ -62,6 +80,17 @@ def find_request(tables: Tables, origin: str, request_id: str) -> Record | None:
         (origin, request_id),
     ).fetchone()
     return None if row is None else _whole(tables, [row], True)[0]
+
+
+def named(tables: Tables, key: str, search: Search) -> list[Record]:
+    """The entries of a key in the name spaces that fit: ten at most."""
+    where, values = _conditions(search)
+    found = tables.db.execute(
+        "SELECT e.id FROM spaces s JOIN origins o ON o.id = s.origin "
+        f"CROSS JOIN entries e ON e.space = s.id AND e.key = ? WHERE {where} LIMIT 10",
+        (key, *values),
+    ).fetchall()
+    return _numbered(tables, [row[0] for row in found], True)
 
 
 def by_number(tables: Tables, entry: int) -> Record | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from fal_async.errors import ConfigurationError
+from fal_async.errors import ConfigurationError, LedgerError
 
 APPLICATION_ID = 0x66616C31
 """In the header of each ledger's file: tells it from other SQLite files without opening it as one."""
@@ -33,7 +33,6 @@ CREATE TABLE entries (
     headers TEXT, expired INTEGER NOT NULL DEFAULT 0,
     UNIQUE (space, key));
 CREATE INDEX entries_under_way ON entries (space) WHERE ended_at IS NULL;
-CREATE INDEX entries_ended ON entries (ended_at) WHERE ended_at IS NOT NULL AND expired = 0;
 CREATE TABLE requests (
     entry INTEGER NOT NULL, n INTEGER NOT NULL, origin INTEGER NOT NULL, body_digest TEXT, request_id TEXT,
     claimed_at REAL NOT NULL, claimed_until REAL NOT NULL, submitted_at REAL, ended_at REAL,
@@ -67,7 +66,9 @@ def prepare(db: sqlite3.Connection, where: str) -> None:
     """
     if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
         _create(db)
-    db.execute("PRAGMA journal_mode = WAL")
+    mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":
+        raise LedgerError(f"ledger {where}: SQLite can't keep a log beside it (journal mode {mode})")
     found, least = db.execute("SELECT version, min_version FROM meta").fetchone()
     if least > VERSION:
         raise ConfigurationError(

@@ -13,7 +13,7 @@ PATIENCE = 10.0
 _PRIMARY = 0xFF
 _DISK_IS_FULL = "the disk is full. What was written before is kept: make room"
 _SAYINGS = {
-    "SQLITE_BUSY": f"another process has had it locked for {PATIENCE:.0f} s: is a program stopped in the middle?",
+    "SQLITE_BUSY": "another process holds it locked, and did not end within seconds: is it stopped in the middle?",
     "SQLITE_FULL": _DISK_IS_FULL,
     "SQLITE_READONLY": "it can't be written: the file, or its folder, is read-only",
     "SQLITE_CANTOPEN": "it can't be opened: may this user read and write the file and its folder?",
@@ -32,6 +32,14 @@ _ERRNOS = {
     errno.ENFILE: "too many open files",
 }
 _BY_CODE = {getattr(sqlite3, name): saying for name, saying in _SAYINGS.items()}
+
+
+def locked(where: str, patience: float) -> LedgerError:
+    """Another process has its lock and does not give it back."""
+    return LedgerError(
+        f"ledger {where}: another process has had it locked for {patience:g} s: is one stopped in the middle of a "
+        "write?"
+    )
 
 
 def is_lock(error: Exception) -> bool:

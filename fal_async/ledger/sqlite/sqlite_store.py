@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from fal_async.errors import SessionStateError
-from fal_async.ledger.sqlite import claims, ends, reads
+import attrs
+
+from fal_async.errors import FalError, LedgerError, SessionStateError
+from fal_async.ledger.sqlite import after_submit, claims, reads
+from fal_async.ledger.sqlite.cleaning import Cleaning
 from fal_async.ledger.sqlite.group_commit import Member, Operation
 from fal_async.ledger.sqlite.ledger_file import LedgerFile
 from fal_async.ledger.sqlite.open_files import open_files
 from fal_async.ledger.sqlite.reads import Tables
+from fal_async.ledger.sqlite.sqlite_errors import PATIENCE
 from fal_async.ledger.store import Hold, NewClaim, Search
 from fal_async.protocol.ledger.entry import End, Place, Record, State, StoredFile
 
@@ -25,24 +30,37 @@ Work = Callable[[Tables, int], T]
 class SqliteStore:
     """See `Store`. An owner of its own, even where several of them share a file in one process."""
 
-    def __init__(self, file: LedgerFile) -> None:
+    def __init__(self, file: LedgerFile, keep: float | None, keep_input: bool) -> None:
         self._file = file
+        self._cleaning = None if keep is None else Cleaning(keep, self._hand_over)
+        self._keep_input = keep_input
         self._member = Member()
         self._process = os.getpid()
         self._is_open = True
         self._may_own = False
 
     @classmethod
-    async def open(cls, path: str) -> SqliteStore:
+    async def open(
+        cls,
+        path: str,
+        *,
+        keep: float | None = None,
+        keep_input: bool = True,
+        patience: float = PATIENCE,
+    ) -> SqliteStore:
         """Of a file at a real path, made if missing. Cancelling it is safe.
+
+        `keep`: seconds after its end for which an entry's payloads are kept. `patience`: for how many seconds a
+        write waits for another process.
 
         Raises ConfigurationError where no ledger can be there, LedgerError where it can't be opened.
         """
-        store = cls(open_files().acquire(path))
+        store = cls(open_files().acquire(path, patience), keep, keep_input)
         try:
             await store._read(_nothing)
+            store._clean_up()
         except BaseException:
-            store.drop()
+            store._drop(store._operation(_nothing, writes=False), store._resignation())
             raise
         return store
 
@@ -60,6 +78,9 @@ class SqliteStore:
 
     async def find_request(self, origin: str, request_id: str) -> Record | None:
         return await self._read(lambda tables, _: reads.find_request(tables, origin, request_id))
+
+    async def named(self, key: str, search: Search) -> list[Record]:
+        return await self._read(lambda tables, _: reads.named(tables, key, search))
 
     async def known(self, request_ids: Collection[str]) -> set[str]:
         return await self._read(lambda tables, _: reads.known(tables, request_ids))
@@ -94,6 +115,8 @@ class SqliteStore:
     # Writes.
 
     async def claim(self, new: NewClaim) -> Hold | None:
+        if not self._keep_input:
+            new = attrs.evolve(new, input=None)
         operation = self._operation(
             lambda tables, me: claims.claim(tables, me, new),
             writes=True,
@@ -139,26 +162,31 @@ class SqliteStore:
         return await self._write(lambda tables, _: claims.give_up(tables, entry, version, attempt, at))
 
     async def take(self, entry: int, version: int) -> Record | None:
-        return await self._write(lambda tables, me: ends.take(tables, me, entry, version), as_owner=True)
+        return await self._write(
+            lambda tables, me: after_submit.take(tables, me, entry, version), as_owner=True
+        )
 
     async def leave(self, entry: int) -> None:
-        await self._write(lambda tables, me: ends.leave(tables, me, entry), as_owner=True)
+        await self._write(lambda tables, me: after_submit.leave(tables, me, entry), as_owner=True)
 
     async def cancel_requested(self, entry: int, request_id: str, at: float) -> None:
-        await self._write(lambda tables, _: ends.cancel_requested(tables, entry, request_id, at))
+        await self._write(lambda tables, _: after_submit.cancel_requested(tables, entry, request_id, at))
 
     async def end(self, entry: int, request_id: str, end: End) -> Record:
-        return await self._write(lambda tables, _: ends.end(tables, entry, request_id, end))
+        self._clean_up()
+        return await self._write(lambda tables, _: after_submit.end(tables, entry, request_id, end))
 
     async def set_files(self, entry: int, files: Collection[StoredFile]) -> None:
-        await self._write(lambda tables, _: ends.set_files(tables, entry, files))
+        await self._write(lambda tables, _: after_submit.set_files(tables, entry, files))
 
     async def forget(self, entry: int, version: int) -> bool:
-        return await self._write(lambda tables, _: ends.forget(tables, entry, version))
+        return await self._write(lambda tables, _: after_submit.forget(tables, entry, version))
 
     async def drop_payloads(self, ended_before: float) -> int:
         dropped = 0
-        while some := await self._write(lambda tables, _: ends.drop_payloads(tables, ended_before)):
+        on: int | None = 0
+        while on is not None:
+            some, on = await self._write(_drop(ended_before, on))
             dropped += some
         return dropped
 
@@ -166,23 +194,39 @@ class SqliteStore:
 
     async def aclose(self) -> None:
         """In a forked child it does nothing: what is open is the parent's. Cancelling it is safe: it closes."""
-        last = self._operation(_nothing, writes=False)
-        if self.drop(last) and last.future is not None:
-            await asyncio.shield(last.future)
+        ends_last = [self._operation(_nothing, writes=False), self._resignation()]
+        waits_for = self._drop(*ends_last)
+        for operation in waits_for:
+            assert operation.future is not None
+            with contextlib.suppress(LedgerError):  # a full disk: its lock is given back all the same
+                await asyncio.shield(operation.future)
 
-    def drop(self, last: Operation | None = None) -> bool:
-        """Close it without waiting. True: that closes the file, and `last` is told when it is closed."""
+    def _drop(self, last: Operation, resignation: Operation) -> list[Operation]:
+        """Close it. Gives those of the two that will be told when it is done."""
         if not self._is_open or os.getpid() != self._process:
-            return False
+            return []
         self._is_open = False
-        if self._may_own and self._file.is_usable:
-            self._file.hand(self._resignation())
-        return open_files().release(self._file, last)
+        told = []
+        if self._may_own:
+            with contextlib.suppress(FalError):  # the file could not be opened, or its thread has ended
+                self._file.hand(resignation)
+                told.append(resignation)
+        return [*told, last] if open_files().release(self._file, last) else told
 
     def _resignation(self) -> Operation:
-        return Operation(work=ends.leave_all, writes=True, member=self._member, resigns=True)
+        operation = self._operation(after_submit.leave_all, writes=True, as_owner=True)
+        operation.resigns = True
+        return operation
 
     # Handing over.
+
+    def _clean_up(self) -> None:
+        if self._cleaning is not None:
+            self._cleaning.go_on()
+
+    def _hand_over(self, operation: Operation) -> None:
+        if self._is_open:
+            self._file.hand(operation)
 
     async def _read(self, work: Work[T]) -> T:
         return await self._hand(self._operation(work, writes=False))  # type: ignore[no-any-return]
@@ -234,3 +278,7 @@ def _totals(search: Search, after: int) -> Work[tuple[Counter[State], int | None
 
 def _costs(search: Search, after: int) -> Work[tuple[list[Decimal], int, int | None]]:
     return lambda tables, _: reads.costs(tables, search, after)
+
+
+def _drop(ended_before: float, after: int) -> Work[tuple[int, int | None]]:
+    return lambda tables, _: after_submit.drop_payloads(tables, ended_before, after)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 
 from fal_async.errors import LedgerError
-from fal_async.ledger.sqlite import rows
+from fal_async.ledger.sqlite import held, rows
 from fal_async.ledger.sqlite.claims import add_attempt, delete
 from fal_async.ledger.sqlite.reads import Tables, by_number
-
 from fal_async.protocol.ledger.entry import End, Record, StoredFile
 
-AT_ONCE = 200
-"""Entries whose payloads are deleted in one transaction."""
+AT_ONCE = 500
+"""Entries that are looked at in one transaction, for payloads to delete."""
 
 
 def take(tables: Tables, me: int, entry: int, version: int) -> Record | None:
@@ -27,6 +25,7 @@ def take(tables: Tables, me: int, entry: int, version: int) -> Record | None:
 
 
 def leave(tables: Tables, me: int, entry: int) -> None:
+    tables.held.pop(entry, None)
     tables.db.execute(
         "UPDATE entries SET owner = NULL, version = version + 1 WHERE id = ? AND owner = ?", (entry, me)
     )
@@ -68,6 +67,9 @@ def cancel_requested(tables: Tables, entry: int, request_id: str, at: float) -> 
 
 
 def end(tables: Tables, entry: int, request_id: str, end: End) -> Record:
+    known = held.end(tables, entry, request_id, end)
+    if known is not None:
+        return known
     record = by_number(tables, entry)
     if record is None:
         raise LedgerError(f"entry {entry} of the ledger is gone: somebody deleted it", request_id=request_id)
@@ -75,10 +77,7 @@ def end(tables: Tables, entry: int, request_id: str, end: End) -> Record:
     if mine is not None and mine.outcome is not None:
         return record
     n = add_attempt(tables, record, request_id, end.at) if mine is None else mine.n
-    tables.db.execute(
-        "UPDATE requests SET ended_at = ?, outcome = ?, final = ?, units = ?, cost = ? WHERE entry = ? AND n = ?",
-        (end.at, end.outcome, end.final, rows.text(end.billable_units), rows.text(end.cost), entry, n),
-    )
+    held.end_request(tables, entry, n, end)
     has_newer = any(request.n > n for request in record.requests)
     if record.state != "done" and (end.state == "done" or not has_newer):
         _end_entry(tables, entry, end)
@@ -93,7 +92,7 @@ def _end_entry(tables: Tables, entry: int, end: End) -> None:
     tables.db.execute(
         "UPDATE entries SET state = ?, final = ?, owner = NULL, ended_at = ?, headers = ?, expired = 0, "
         "version = version + 1 WHERE id = ?",
-        (end.state, end.final, end.at, json.dumps(dict(end.headers)) if end.headers else None, entry),
+        (end.state, end.final, end.at, held.header_text(end), entry),
     )
     rows.store_payload(tables.db, "ends", entry, end.payload)
 
@@ -115,13 +114,15 @@ def forget(tables: Tables, entry: int, version: int) -> bool:
     return True
 
 
-def drop_payloads(tables: Tables, ended_before: float) -> int:
-    """Of at most AT_ONCE entries."""
-    found = tables.db.execute(
-        "SELECT id FROM entries WHERE ended_at < ? AND ended_at IS NOT NULL AND expired = 0 LIMIT ?",
-        (ended_before, AT_ONCE),
+def drop_payloads(tables: Tables, ended_before: float, after: int) -> tuple[int, int | None]:
+    """Among AT_ONCE entries; of how many, and after which one it goes on, as `reads.page`."""
+    looked_at = tables.db.execute(
+        "SELECT id, ended_at IS NOT NULL AND ended_at < ? AND NOT expired FROM entries NOT INDEXED "
+        "WHERE id > ? ORDER BY id LIMIT ?",
+        (ended_before, after, AT_ONCE),
     ).fetchall()
+    found = [(number,) for number, is_old in looked_at if is_old]
     for table in ("inputs", "ends"):
         tables.db.executemany(f"DELETE FROM {table} WHERE entry = ?", found)
     tables.db.executemany("UPDATE entries SET expired = 1, version = version + 1 WHERE id = ?", found)
-    return len(found)
+    return len(found), looked_at[-1][0] if len(looked_at) == AT_ONCE else None

@@ -1,0 +1,107 @@
+"""Entries as a file for other programs: JSON lines or CSV."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol, TextIO
+
+from fal_async.errors import ConfigurationError, LedgerError
+from fal_async.ledger.ledger_entry import LedgerEntry
+from fal_async.outputs.json_values import plain
+
+COLUMNS = (
+    *("origin", "tenant", "run", "key", "endpoint_id", "state", "request_id", "attempts"),
+    *(
+        "claimed_at",
+        "submitted_at",
+        "ended_at",
+        "billable_units",
+        "cost",
+        "files",
+        "error",
+        "input",
+        "output",
+    ),
+)
+"""Of both formats, in this order. New ones are added at the end."""
+_NESTED = ("files", "error", "input", "output")
+
+
+class Writer(Protocol):
+    """Of one format."""
+
+    def write(self, entry: LedgerEntry) -> None: ...
+
+
+class _JsonLines:
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, entry: LedgerEntry) -> None:
+        self._file.write(_json(_row(entry)) + "\n")
+
+
+class _Csv:
+    """What is no text or number, as JSON in its cell."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._writer = csv.DictWriter(file, COLUMNS)
+        self._writer.writeheader()
+
+    def write(self, entry: LedgerEntry) -> None:
+        row = _row(entry)
+        for name in _NESTED:
+            row[name] = None if row[name] is None else _json(row[name])
+        self._writer.writerow(row)
+
+
+_FORMATS: dict[str, type[_JsonLines] | type[_Csv]] = {".jsonl": _JsonLines, ".csv": _Csv}
+
+
+def _row(entry: LedgerEntry) -> dict[str, Any]:
+    row: dict[str, Any] = {name: getattr(entry, name, None) for name in COLUMNS}
+    result, error = entry.result, entry.error
+    row["billable_units"], row["cost"] = _text(entry.billable_units), _text(entry.cost)
+    row["files"] = [{"path": file.path, "size": file.size} for file in entry.files]
+    row["error"] = None if error is None else error.to_dict()
+    row["output"] = None if result is None else plain(result.data)
+    return row
+
+
+def _text(amount: object) -> str | None:
+    return None if amount is None else str(amount)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(plain(value), ensure_ascii=False, separators=(",", ":"))
+
+
+def check_format(path: str) -> None:
+    """ConfigurationError for an ending that is no format."""
+    ending = os.path.splitext(path)[1].lower()
+    if ending not in _FORMATS:
+        raise ConfigurationError(f"export to {path}: expected a name that ends in {' or '.join(_FORMATS)}")
+
+
+@contextmanager
+def exported(path: str) -> Iterator[Writer]:
+    """A file that is at `path` only when it is whole. LedgerError where it can't be written."""
+    try:
+        folder, name = os.path.split(os.path.abspath(path))
+        number, unfinished = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
+        try:
+            with open(number, "w", encoding="utf-8", newline="") as file:
+                yield _FORMATS[os.path.splitext(path)[1].lower()](file)
+            os.replace(unfinished, path)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(unfinished)
+            raise
+    except OSError as error:
+        raise LedgerError(f"export to {path}: {error.strerror or error}") from error
