@@ -29,9 +29,11 @@ class SubmissionUncertainError(FalError):
         operation: `"submit"` or `"run"`.
         started_at, ended_at: when the attempt began and broke, Unix seconds of this machine's clock.
         input_digest: SHA-256 (hex) of the canonical JSON input, to recognise the request later.
+        key: of a call with a key, what its ledger has it under; else None. `ledger.resolve(key, request_id=...)`
+            decides by hand what became of it.
     """
 
-    _shown = ("operation", "started_at", "ended_at", "input_digest")
+    _shown = ("operation", "started_at", "ended_at", "input_digest", "key")
 
     def __init__(
         self,
@@ -41,9 +43,11 @@ class SubmissionUncertainError(FalError):
         started_at: float | None = None,
         ended_at: float | None = None,
         input_digest: str | None = None,
+        key: str | None = None,
         **names: Unpack[Names],
     ) -> None:
         super().__init__(message, **names)
+        self.key = key
         self.operation = operation
         self.started_at = started_at
         self.ended_at = ended_at

@@ -28,6 +28,7 @@ _REASONS: Mapping[str, str] = {
     "nothing": "fal's history has caught up and shows no such request",
     "equal": "fal's history shows more requests with this input than are looked for",
     "contested": "another call submits the same input right now",
+    "elsewhere": "fal's history shows a request with this input, but at another time: the clock may have changed",
     "hidden": "fal's history does not show the inputs",
     "lagging": "fal's history does not show it, but may not have caught up",
 }

@@ -14,7 +14,7 @@ import attrs
 from fal_async.config import Hosts
 from fal_async.errors import RequestRef, ResponseDecodeError
 from fal_async.protocol.fields import http_seconds, iso_seconds, text_in
-from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
+from fal_async.protocol.http import JSON_TYPE, REQUEST_ID, HttpRequest, HttpResponse, Operation
 from fal_async.protocol.json_input import digest_of
 
 MARGIN = 120.0
@@ -130,6 +130,22 @@ def _past_request(item: Mapping[str, Any]) -> PastRequest:
         ended_at=iso_seconds(item.get("ended_at")),
         input_digest=None if kept is None else digest_of(json.dumps(kept).encode()),
     )
+
+
+def kept_result(response: HttpResponse, request_id: str) -> HttpResponse | None:
+    """The output of a request that went well, as its result would have brought it; None where it is not shown."""
+    for row in rows_of(response):
+        if row["request_id"] == request_id and row.get("json_output") is not None and _went_well(row):
+            body = json.dumps(row["json_output"], ensure_ascii=False, separators=(",", ":")).encode()
+            return HttpResponse(
+                status=200, headers={"content-type": JSON_TYPE, REQUEST_ID: request_id}, body=body
+            )
+    return None
+
+
+def _went_well(row: Mapping[str, Any]) -> bool:
+    status = row.get("status_code")
+    return isinstance(status, int) and 200 <= status < 300
 
 
 def clock_ahead(response: HttpResponse, now: float) -> float:

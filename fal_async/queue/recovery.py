@@ -7,8 +7,14 @@ from collections.abc import Collection
 
 import attrs
 
-from fal_async.config import Hosts
-from fal_async.errors import SubmissionUncertainError
+from fal_async.config import Hosts, Settings
+from fal_async.errors import (
+    BalanceExhaustedError,
+    PermissionDeniedError,
+    RequestRef,
+    ResultExpiredError,
+    SubmissionUncertainError,
+)
 from fal_async.protocol.http import HttpResponse
 from fal_async.protocol.request_history import (
     MAX_PAGES,
@@ -20,6 +26,7 @@ from fal_async.protocol.request_history import (
     history_request,
     is_by_sending,
     is_enough,
+    kept_result,
     parse_history,
     windows,
 )
@@ -73,6 +80,29 @@ class History:
         request = history_request(self.hosts, self.endpoint_id, request_id=request_id)
         page = parse_history(await self.transport.send(request, check=check_history))
         return next((row for row in page.items if row.request_id == request_id), None)
+
+
+async def result_in_history(
+    transport: Transport, settings: Settings, ref: RequestRef, gone: ResultExpiredError
+) -> HttpResponse:
+    """The output of a request whose result is gone, as its result would have brought it.
+
+    `gone` is raised where the history does not show it, or can't be read with this key. Other errors of reading it
+    are raised: the output may still be there.
+    """
+    if settings.proxy_url is not None or ref.endpoint_id is None or ref.request_id is None:
+        raise gone
+    request = history_request(settings.hosts, ref.endpoint_id, request_id=ref.request_id)
+    try:
+        response = await transport.send(request, check=check_history)
+    except BalanceExhaustedError:
+        raise
+    except PermissionDeniedError as refused:
+        raise gone from refused
+    kept = kept_result(response, ref.request_id)
+    if kept is None:
+        raise gone
+    return kept
 
 
 async def find(

@@ -188,6 +188,20 @@ async def test_a_cancelled_waiter_leaves_the_look_up_to_the_others(books: Books)
     assert (await books.entry("k")).state == "submitted"
 
 
+async def test_cancelled_at_any_step_it_leaves_an_entry_that_can_be_settled(books: Books) -> None:
+    for steps in range(0, 60, 3):
+        record = await books.lost(f"k-{steps}", {"steps": steps})
+        task = asyncio.create_task(books.settle(record))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        entry = await books.entry(f"k-{steps}")
+        if entry.state == "uncertain":
+            assert (await books.settle(entry)).settled
+        assert (await books.entry(f"k-{steps}")).request_id == list(books.emulator.jobs)[-1]
+
+
 async def test_an_entry_that_was_settled_meanwhile_is_looked_at_again(books: Books) -> None:
     record = await books.lost("k")
     assert (await books.settle(record)).settled

@@ -18,7 +18,7 @@ from fal_async.protocol.request_history import MARGIN, NEAR, PastRequest, Window
 CATCH_UP = 600.0
 """Seconds after which what the history does not show is not there: its data lags by minutes (protocol 12)."""
 
-Verdict = Literal["found", "nothing", "equal", "contested", "hidden", "lagging"]
+Verdict = Literal["found", "nothing", "equal", "contested", "elsewhere", "hidden", "lagging"]
 
 
 @attrs.frozen(kw_only=True)
@@ -48,8 +48,9 @@ class Judgement:
 
     Attributes:
         verdict: "found"; "nothing": fal surely has no such request; "equal": more requests with this input than
-            claims; "contested": a claim of a living owner may have them; "hidden": a request whose input is not
-            shown may be it; "lagging": the history may not have caught up.
+            claims; "contested": a claim of a living owner may have them; "elsewhere": one with this input was sent
+            at another time, and a clock may have changed; "hidden": a request whose input is not shown may be it;
+            "lagging": the history may not have caught up.
         request_id: of "found".
     """
 
@@ -110,13 +111,24 @@ def judged(claims: Collection[LostClaim], seen: Seen) -> dict[int, Judgement]:
     """A judgement of each claim, by its entry."""
     judgements: dict[int, Judgement] = {}
     for digest in {claim.body_digest for claim in claims}:
-        same = [claim for claim in claims if claim.body_digest == digest]
-        found = [row for row in seen.unknown if _is(row, digest)]
-        rivals = [rival for rival in seen.rivals if rival.body_digest == digest]
-        for stretch in merged(claim.window for claim in same):
-            inside = [claim for claim in same if stretch.has(claim.window.start)]
-            rows = [row for row in found if stretch.has(row.sent_at)]
-            judgements |= _of_stretch(inside, rows, rivals, seen)
+        judgements |= _of_input([claim for claim in claims if claim.body_digest == digest], seen)
+    return judgements
+
+
+def _of_input(claims: Sequence[LostClaim], seen: Seen) -> dict[int, Judgement]:
+    """Of claims with the same input."""
+    found = [row for row in seen.unknown if _is(row, claims[0].body_digest)]
+    rivals = [rival for rival in seen.rivals if rival.body_digest == claims[0].body_digest]
+    judgements: dict[int, Judgement] = {}
+    stretches = merged(claim.window for claim in claims)
+    for stretch in stretches:
+        inside = [claim for claim in claims if stretch.has(claim.window.start)]
+        rows = [row for row in found if stretch.has(row.sent_at)]
+        judgements |= _of_stretch(inside, rows, rivals, seen)
+    if any(not any(stretch.has(row.sent_at) for stretch in stretches) for row in found):
+        # Sent when none of them was: whether that one is theirs, only somebody who knows the clocks can say.
+        astray = {entry for entry, judgement in judgements.items() if judgement.verdict == "nothing"}
+        judgements |= dict.fromkeys(astray, Judgement(verdict="elsewhere"))
     return judgements
 
 

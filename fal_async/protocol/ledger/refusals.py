@@ -32,7 +32,8 @@ def uncertain(record: Record, reason: str = "") -> SubmissionUncertainError:
     return SubmissionUncertainError(
         f"{_who(record.owner, lives=record.owner_lives)}; fal may have taken it, so it is not sent again"
         + (f" ({reason})" if reason else "")
-        + ". ledger.resolve(key, request_id=...) decides it",
+        + f". ledger.resolve({record.place.key!r}, request_id=...) decides it",
+        key=record.place.key,
         started_at=None if claim is None else claim.claimed_at,
         ended_at=None if claim is None else claim.claimed_until,
         input_digest=digest,
