@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol, cast
+from typing import Protocol
 
 from fal_async.batch.summary import BatchSummary
-from fal_async.errors import ConfigurationError
 
 
 class Summarized(Protocol):
@@ -32,14 +31,3 @@ class Display(Protocol):
     def end(self) -> None:
         """It is over, or was left: the last numbers are there. Called once, after `start`."""
         ...
-
-
-def display_of(progress: object) -> Display | None:
-    """What `progress=` of `fal.map` means. ConfigurationError for what is none."""
-    if progress is False:
-        return None
-    if not all(callable(getattr(progress, name, None)) for name in ("start", "changed", "end")):
-        raise ConfigurationError(
-            f"progress is a {type(progress).__name__}: expected True, False or a display"
-        )
-    return cast("Display", progress)

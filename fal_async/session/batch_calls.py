@@ -61,7 +61,9 @@ class BatchCalls:
             timeout: seconds for one request, from when a runner was first seen to work on it; default none. The
                 wait before that is bounded by `start_timeout`.
             output_type: attrs class, dataclass or TypedDict that `item.result.data` is built as.
-            progress: True: show how far it is.
+            progress: True: show on standard error how far it is: live in a terminal and in notebooks, with
+                `pip install 'fal-async[progress]'`; else a line every 5 seconds. It never ends the batch. Or a
+                display of your own.
             on_item: called with each item as it ends, also where they are given in another order. May be async; an
                 exception in it ends the batch.
 
@@ -73,7 +75,7 @@ class BatchCalls:
         """
         from fal_async.batch.arguments import BatchArguments
         from fal_async.batch.batch import Batch
-        from fal_async.batch.display import display_of
+        from fal_async.batch.progress import display_of
 
         arguments = BatchArguments(
             endpoint=EndpointId.parse(endpoint_id),

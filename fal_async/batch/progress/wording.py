@@ -1,0 +1,91 @@
+"""How far a batch is, in words: pure functions of its summary."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from fal_async.batch.summary import BatchSummary
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+
+
+def counts(summary: BatchSummary) -> str:
+    """`142 of 1,000 done (100 from the ledger), 2 failed, 38 running, 2 queued`"""
+    done = f"{summary.done:,}" if summary.total is None else f"{summary.done:,} of {summary.total:,}"
+    known = f" ({summary.from_ledger:,} from the ledger)" if summary.from_ledger else ""
+    others = (
+        (summary.failed, "failed"),
+        (summary.uncertain, "uncertain"),
+        (summary.running, "running"),
+        (summary.queued, "queued"),
+    )
+    return ", ".join([f"{done} done{known}", *(f"{number:,} {what}" for number, what in others if number)])
+
+
+def pace(summary: BatchSummary) -> str:
+    """`1.4 a second, about 10 min left, cost 3.12, about 22.00 at the end`; empty where nothing is known yet."""
+    known = []
+    if summary.rate > 0:
+        known.append(_rate(summary.rate))
+    if summary.eta is not None:
+        known.append(f"about {duration(summary.eta)} left")
+    known += _costs(summary)
+    return ", ".join(known)
+
+
+def ending(summary: BatchSummary) -> str:
+    """The last line: what became of it, how long it took, what it cost."""
+    known = [counts(summary), f"took {duration(summary.elapsed)}"]
+    if summary.cost is not None:
+        known.append(f"cost {money(summary.cost)}{_unpriced(summary)}")
+        if summary.spent is not None and summary.spent != summary.cost:
+            known.append(f"{money(summary.spent)} of it now")
+    return ", ".join(known)
+
+
+def share(summary: BatchSummary) -> float | None:
+    """Of the whole, from 0 to 1; None where the whole is not known."""
+    if not summary.total:
+        return None
+    return min(1.0, _ended(summary) / summary.total)
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `3 h 20 min`, `2 d 5 h`"""
+    whole = max(0, round(seconds))
+    if whole < 2 * _MINUTE:
+        return f"{whole} s"
+    if whole < 2 * _HOUR:
+        return f"{whole // _MINUTE} min"
+    if whole < 2 * _DAY:
+        return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
+    return f"{whole // _DAY} d {whole % _DAY // _HOUR} h"
+
+
+def money(amount: Decimal) -> str:
+    """Two places after the point; four where it is less than one."""
+    return f"{amount:,.2f}" if amount == 0 or abs(amount) >= 1 else f"{amount:,.4f}"
+
+
+def _rate(rate: float) -> str:
+    if rate >= 1:
+        return f"{rate:,.1f} a second"
+    return f"{rate * _MINUTE:.1f} a minute"
+
+
+def _costs(summary: BatchSummary) -> list[str]:
+    if summary.cost is None:
+        return []
+    known = [f"cost {money(summary.cost)}{_unpriced(summary)}"]
+    ended = _ended(summary)
+    if summary.total and 0 < ended < summary.total:
+        known.append(f"about {money(summary.cost * summary.total / ended)} at the end")
+    return known
+
+
+def _unpriced(summary: BatchSummary) -> str:
+    return f" without {summary.unpriced:,} of unknown price" if summary.unpriced else ""
+
+
+def _ended(summary: BatchSummary) -> int:
+    return summary.done + summary.failed + summary.uncertain
