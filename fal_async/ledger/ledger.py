@@ -19,7 +19,7 @@ from fal_async.ledger.by_hand import Cancel, cancel_first, decide, only_one, sea
 from fal_async.ledger.ledger_entry import LedgerEntry, entry_of
 from fal_async.ledger.opening import check_where, open_store, seconds_of
 from fal_async.ledger.store import Store
-from fal_async.protocol.ledger.entry import Record, State
+from fal_async.protocol.ledger.entry import Record, Space, State
 from fal_async.protocol.ledger.key_checks import check_key
 from fal_async.protocol.queue import check_request_id
 
@@ -127,9 +127,15 @@ class Ledger:
             for record in records:
                 yield entry_of(record)
 
-    async def summary(self, *, run: str | None = None, tenant: str | None = None) -> LedgerSummary:
+    async def spaces(self) -> list[Space]:
+        """The name spaces that have entries: `origin`, `tenant` and `run` of each."""
+        return await self._open_store().spaces()
+
+    async def summary(
+        self, *, run: str | None = None, tenant: str | None = None, origin: str | None = None
+    ) -> LedgerSummary:
         """How many entries there are in each state, and what they cost: of all, or of a run."""
-        search = search_of(run, tenant)
+        search = search_of(run, tenant, origin)
         counts = await self._open_store().totals(search)
         cost, unpriced = await self._open_store().costs(search)
         by_state: dict[Any, Any] = dict(counts)

@@ -20,6 +20,7 @@ from fal_async.protocol.ledger.entry import (
     Payload,
     Place,
     Record,
+    Space,
     State,
     StoredFile,
 )
@@ -142,6 +143,10 @@ class Store(Protocol):
         self, search: Search, *, after: int = 0, limit: int = 200, payloads: bool = False
     ) -> list[Record]:
         """Entries whose number is larger than `after`, by number. No transaction stays open between pages."""
+        ...
+
+    async def spaces(self) -> list[Space]:
+        """The name spaces that have entries, sorted."""
         ...
 
     async def totals(self, search: Search) -> Mapping[State, int]:

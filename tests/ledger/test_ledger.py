@@ -130,6 +130,15 @@ async def test_entries_come_in_order_and_by_state(ledger: Ledger, store: Store) 
     assert (summary.cost, summary.unpriced) == (None, 45)
 
 
+async def test_the_name_spaces_that_have_entries_are_told(ledger: Ledger, store: Store) -> None:
+    assert await ledger.spaces() == []
+    await claimed(store, "order-42")
+    (space,) = await ledger.spaces()
+    assert space == place("order-42").space
+    assert (await ledger.summary(run=space.run, tenant=space.tenant, origin=space.origin)).total == 1
+    assert (await ledger.summary(origin="https://elsewhere.example")).total == 0
+
+
 async def test_entries_that_come_while_others_are_read_are_read_too(ledger: Ledger, store: Store) -> None:
     await claimed(store, "key-0")
     keys = []

@@ -132,6 +132,14 @@ def page(
     return records, found[-1][0] if len(found) == BITE else None
 
 
+def spaces(tables: Tables) -> list[Space]:
+    found = tables.db.execute(
+        "SELECT o.url, s.tenant, s.run FROM spaces s JOIN origins o ON o.id = s.origin "
+        "WHERE EXISTS (SELECT 1 FROM entries e WHERE e.space = s.id) ORDER BY o.url, s.tenant, s.run"
+    )
+    return [Space(origin=origin, tenant=tenant, run=run) for origin, tenant, run in found]
+
+
 def totals(tables: Tables, search: Search, after: int) -> tuple[Counter[State], int | None]:
     """Of one piece, as `page`."""
     where, values = _conditions(attrs.evolve(search, states=None))

@@ -21,7 +21,7 @@ from fal_async.ledger.sqlite.open_files import open_files
 from fal_async.ledger.sqlite.reads import Tables
 from fal_async.ledger.sqlite.sqlite_errors import PATIENCE
 from fal_async.ledger.store import Hold, NewClaim, Search
-from fal_async.protocol.ledger.entry import End, Place, Record, State, StoredFile
+from fal_async.protocol.ledger.entry import End, Place, Record, Space, State, StoredFile
 
 T = TypeVar("T")
 Work = Callable[[Tables, int], T]
@@ -93,6 +93,9 @@ class SqliteStore:
         while on is not None and not found:
             found, on = await self._read(_page(search, on, limit, payloads))
         return found
+
+    async def spaces(self) -> list[Space]:
+        return await self._read(lambda tables, _: reads.spaces(tables))
 
     async def totals(self, search: Search) -> Mapping[State, int]:
         counts: Counter[State] = Counter()
