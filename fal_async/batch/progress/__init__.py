@@ -13,7 +13,7 @@ from typing import TextIO, cast
 
 from fal_async.batch.display import Display, Summarized
 from fal_async.batch.progress.faces import Face
-from fal_async.batch.progress.live import face_for
+from fal_async.batch.progress.rich_display import face_for
 from fal_async.errors import ConfigurationError
 
 _logger = logging.getLogger("fal_async.batch")
