@@ -10,7 +10,7 @@ import math
 from pathlib import Path
 
 from fal_async.cli import fail, listening
-from fal_async.emulator.defaults import DEFAULT_HOST, DEFAULT_KEY, DEFAULT_PORT, DEFAULT_RUNNERS
+from fal_async.emulator.defaults import DEFAULT_HOST, DEFAULT_KEY, DEFAULT_PORT, DEFAULT_RUNNERS, KEEP_JOBS
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="how long results are kept (default: as fal does)",
     )
+    _add_memory(parser)
     add("--seed", type=int, default=0, help=f"of the dice behind faults that have a chance {default}")
     add("--record", action="store_true", help="keep the latest requests, not only their number")
 
@@ -61,6 +62,38 @@ def _add_accounts(parser: argparse.ArgumentParser, default: str) -> None:
     )
 
 
+def _add_memory(parser: argparse.ArgumentParser) -> None:
+    """What is kept, and how long."""
+    add = parser.add_argument
+    add(
+        "--keep-jobs",
+        type=_runners,
+        default=KEEP_JOBS,
+        metavar="N",
+        help="how many jobs are kept, those that end first going first (default: %(default)s)",
+    )
+    add(
+        "--forget-after",
+        type=_seconds,
+        metavar="SECONDS",
+        help="how long after its end a job is kept at most (default: ever)",
+    )
+    add(
+        "--file-lifetime",
+        type=_seconds,
+        metavar="SECONDS",
+        help="how long produced files are there (default: ever)",
+    )
+    add(
+        "--gone-status",
+        type=int,
+        choices=(403, 404, 410),
+        default=404,
+        help="what is answered for a file that is there no longer (default: %(default)s)",
+    )
+    add("--plain-pictures", action="store_true", help="pictures of one colour, which cost nothing")
+
+
 def run(options: argparse.Namespace) -> int:
     # Not for --help: these take a quarter of a second to load.
     import asyncio
@@ -78,6 +111,11 @@ def run(options: argparse.Namespace) -> int:
         accounts=options.account,
         folder=options.folder,
         retention=options.retention,
+        keep_jobs=options.keep_jobs,
+        forget_after=options.forget_after,
+        file_lifetime=options.file_lifetime,
+        gone_status=options.gone_status,
+        plain_pictures=options.plain_pictures,
         seed=options.seed,
         record=options.record,
     )

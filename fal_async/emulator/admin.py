@@ -17,6 +17,7 @@ from fal_async.emulator.accounts.account import Account
 from fal_async.emulator.core import Call, Core
 from fal_async.emulator.downtime import Downtime
 from fal_async.emulator.faults.fault import Fault
+from fal_async.emulator.jobs.books import Line
 from fal_async.emulator.jobs.job import Job
 from fal_async.emulator.wire.answers import Answer, json_answer, request_error
 from fal_async.emulator.wire.foreign_pages import foreign_page
@@ -35,6 +36,9 @@ class Admin:
             ("POST", "faults"): _add_faults,
             ("DELETE", "faults"): lambda core, _: core.faults.clear(),
             ("GET", "jobs"): lambda core, _: [_job(job) for job in core.jobs],
+            ("GET", "books"): _books,
+            ("GET", "books/inputs"): lambda core, _: [_line(line) for line in core.jobs.books],
+            ("POST", "files/expire"): _expire_files,
             ("POST", "seed"): lambda core, wanted: core.faults.seed(int(wanted["seed"])),
             ("GET", "requests"): _requests,
             ("DELETE", "requests"): lambda core, _: core.recorder.clear(),
@@ -124,6 +128,28 @@ def _requests(core: Core, _: Any) -> list[dict[str, Any]]:
         }
         for request in core.recorder.requests()
     ]
+
+
+def _books(core: Core, _: Any) -> dict[str, Any]:
+    """Of each endpoint how many requests were taken, for how many inputs; and the inputs that more than one was
+    taken for. All of them: `books/inputs`."""
+    sums: dict[str, dict[str, Any]] = {}
+    for line in core.jobs.books:
+        one = sums.setdefault(line.endpoint_id, {"taken": 0, "inputs": 0, "repeated": []})
+        one["taken"] += line.taken
+        one["inputs"] += 1
+        if line.taken > 1:
+            one["repeated"].append(_line(line))
+    return sums
+
+
+def _line(line: Line) -> dict[str, Any]:
+    return {**attrs.asdict(line), "taken": line.taken}
+
+
+def _expire_files(core: Core, wanted: Any) -> None:
+    """`{"urls"?, "status"?}`; without URLs all."""
+    core.files.expire([str(url) for url in wanted.get("urls", ())], wanted.get("status"))
 
 
 def _job(job: Job) -> dict[str, Any]:

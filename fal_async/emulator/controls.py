@@ -9,6 +9,7 @@ from fal_async.emulator.accounts.account import Account
 from fal_async.emulator.accounts.history import RequestHistory
 from fal_async.emulator.core import Core
 from fal_async.emulator.faults.script import FaultScript
+from fal_async.emulator.jobs.books import Books
 from fal_async.emulator.jobs.job import Job
 from fal_async.emulator.storage.upload_store import Upload
 from fal_async.emulator.webhooks.deliveries import Webhooks
@@ -52,6 +53,11 @@ class Controls:
     def jobs(self) -> Mapping[str, Job]:
         """Every request that was taken, by request id, in order of arrival; direct runs too (`via="run"`)."""
         return self._core.jobs.by_id
+
+    @property
+    def books(self) -> Books:
+        """What was taken, and so is paid for, by input: also where `jobs` keeps it no longer."""
+        return self._core.jobs.books
 
     @property
     def requests(self) -> list[RecordedRequest]:
@@ -128,3 +134,8 @@ class Controls:
     def forget_uploads(self) -> None:
         """Uploads that were begun but not completed are gone, as after their time on fal."""
         self._core.uploads.forget_unfinished()
+
+    def expire_files(self, *urls: str, status: int | None = None) -> None:
+        """These files are gone, without URLs all; `status` (403, 404 or 410) is answered for them, by default
+        the emulator's `gone_status`. KeyError where one is no file of the emulator's."""
+        self._core.files.expire(urls, status)

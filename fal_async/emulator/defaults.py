@@ -8,3 +8,5 @@ DEFAULT_PORT = 8765
 DEFAULT_KEY = "emulator:key"
 DEFAULT_RUNNERS = 2
 """New accounts run two requests at a time (protocol 9.4)."""
+KEEP_JOBS = 10_000
+"""Of the emulator as a process: with their inputs, which may hold whole files as data URIs."""

@@ -156,6 +156,8 @@ class Gateway:
         reply: Reply | None = None
         if effect.executes(piecemeal=call.route.kind in _SENT_PIECEMEAL):
             reply = await self._answer(call)
+            if effect.overtaken and call.job is not None:
+                await self._core.webhooks.tried(call.job)
         elif call.streamed is not None:
             await call.streamed.discard(effect.read_share)
         if isinstance(reply, web.StreamResponse) and reply.prepared:
@@ -179,15 +181,20 @@ class Gateway:
         return await self._services.get(kind, unknown)(self._core, call)
 
     def _refusal(self, call: Call) -> Answer | None:
-        public = (
-            call.route.rest in _PUBLIC_PLATFORM if call.route.kind == "platform" else self._is_public(call)
-        )
-        what = f"application '{call.route.endpoint_id}'" if call.route.endpoint_id else "this resource"
-        refused = self._core.keyring.refusal(
-            call.account, call.headers, kind=call.route.kind, public=public, what=what
-        )
+        if call.account is not self._core.keyring.anonymous:
+            refused = call.account.refusal(call.route.kind)
+        elif call.route.kind == "platform":
+            refused = self._stranger(call, public=call.route.rest in _PUBLIC_PLATFORM)
+        else:
+            refused = self._stranger(call, public=self._is_public(call))
         is_platforms = call.route.host == PLATFORM_HOST
         return as_platform_error(refused) if refused is not None and is_platforms else refused
+
+    def _stranger(self, call: Call, *, public: bool) -> Answer | None:
+        what = f"application '{call.route.endpoint_id}'" if call.route.endpoint_id else "this resource"
+        return self._core.keyring.refusal(
+            call.account, call.headers, kind=call.route.kind, public=public, what=what
+        )
 
     def _is_public(self, call: Call) -> bool:
         if call.job is not None:

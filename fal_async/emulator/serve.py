@@ -9,11 +9,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
-from fal_async.emulator.defaults import DEFAULT_HOST, DEFAULT_KEY, DEFAULT_PORT, DEFAULT_RUNNERS
+from fal_async.emulator.defaults import DEFAULT_HOST, DEFAULT_KEY, DEFAULT_PORT, DEFAULT_RUNNERS, KEEP_JOBS
 from fal_async.emulator.server import Emulator
-
-_KEEP_JOBS = 10_000
-"""With their inputs, which may hold whole files as data URIs."""
 
 
 async def serve(
@@ -27,6 +24,11 @@ async def serve(
     concurrency: int | None = None,
     accounts: Sequence[str] = (),
     retention: float | None = None,
+    keep_jobs: int = KEEP_JOBS,
+    forget_after: float | None = None,
+    file_lifetime: float | None = None,
+    gone_status: int = 404,
+    plain_pictures: bool = False,
     require_key: bool = True,
     record: bool = False,
     seed: int = 0,
@@ -51,7 +53,11 @@ async def serve(
         retention=retention,
         require_key=require_key,
         record=record,
-        keep_jobs=_KEEP_JOBS,
+        keep_jobs=keep_jobs,
+        forget_after=forget_after,
+        file_lifetime=file_lifetime,
+        gone_status=gone_status,
+        plain_pictures=plain_pictures,
         seed=seed,
     )
     for other in accounts:

@@ -56,6 +56,11 @@ class Emulator(Controls, Registration):
     retry_pause     seconds (scaled) before the platform tries a failed request again; default 0.5
     record          False: requests are counted but not kept
     keep_requests, keep_jobs  how many recorded requests, and how many jobs, are kept: the latest ones
+    forget_after    seconds after which an ended job is kept no longer: its memory is free, its id answers 404;
+                    default it is kept. `books` keeps what was taken all the same
+    file_lifetime   seconds that a produced file is there, unless its request asks for something else; default ever
+    gone_status     what is answered for a file that is there no longer: 403, 404 (default) or 410
+    plain_pictures  True: the built-in models' pictures are of one colour, made once for each size
     seed            of the generator behind faults with a `chance`
     builtins        False: without the built-in models
     cdn_token_lifetime  seconds that a CDN token is good for; default 30 days, fal's longest
@@ -81,6 +86,10 @@ class Emulator(Controls, Registration):
         record: bool = True,
         keep_requests: int = 10_000,
         keep_jobs: int = 100_000,
+        forget_after: float | None = None,
+        file_lifetime: float | None = None,
+        gone_status: int = 404,
+        plain_pictures: bool = False,
         seed: int = 0,
         builtins: bool = True,
         cdn_token_lifetime: float = MAX_TOKEN_LIFETIME,
@@ -88,15 +97,26 @@ class Emulator(Controls, Registration):
         history: RequestHistory | None = None,
         ssl: SSLContext | None = None,
     ) -> None:
-        _check_numbers(port, speed, keep_alive, retry_pause, retention)
-        files = FileStore(None if folder is None else Path(folder))
-        jobs = JobStore(retention=retention, limit=keep_jobs)
+        if not 0 <= port <= 65535:
+            raise ValueError(f"port must be from 0 to 65535, not {port}")
+        _check_above_0(speed=speed, keep_alive=keep_alive)
+        _check_from_0(retry_pause=retry_pause, retention=retention)
+        _check_from_0(forget_after=forget_after, file_lifetime=file_lifetime)
+        where = None if folder is None else Path(folder)
+        files = FileStore(where, lifetime=file_lifetime, gone_status=gone_status)
+        jobs = JobStore(retention=retention, limit=keep_jobs, forget_after=forget_after)
         hooks = Webhooks(jobs=jobs, policy=webhooks or WebhookPolicy(), speed=speed)
         core = Core(
             endpoints=EndpointTable[Mount](),
             mounts=Mounts(),
             jobs=jobs,
-            runners=RunnerTable(speed=speed, retry_pause=retry_pause, files=files, completed=hooks.completed),
+            runners=RunnerTable(
+                speed=speed,
+                retry_pause=retry_pause,
+                files=files,
+                completed=hooks.completed,
+                new_id=jobs.new_id,
+            ),
             webhooks=hooks,
             files=files,
             uploads=UploadStore(token_lifetime=cdn_token_lifetime, min_part_size=min_part_size),
@@ -112,8 +132,8 @@ class Emulator(Controls, Registration):
         self._listener = Listener(host=host, port=port, tls=ssl)
         self._downtime = Downtime(core, self._listener)
         self._gateway = Gateway(core, admin=Admin(self._downtime), downtime=self._downtime)
-        for endpoint_id, function, options in builtin_endpoints() if builtins else ():
-            self.endpoint(endpoint_id, **options)(function)
+        for endpoint_id, function, details in builtin_endpoints(plain_pictures) if builtins else ():
+            self.endpoint(endpoint_id, **details)(function)
 
     # Life.
 
@@ -203,14 +223,13 @@ class Emulator(Controls, Registration):
         return self._listener.open_now
 
 
-def _check_numbers(
-    port: int, speed: float, keep_alive: float, retry_pause: float, retention: float | None
-) -> None:
-    if not 0 <= port <= 65535:
-        raise ValueError(f"port must be from 0 to 65535, not {port}")
-    for name, value in {"speed": speed, "keep_alive": keep_alive}.items():
+def _check_above_0(**values: float) -> None:
+    for name, value in values.items():
         if not value > 0:
             raise ValueError(f"{name} must be greater than 0, not {value}")
-    for name, value in {"retry_pause": retry_pause, "retention": retention or 0}.items():
-        if not value >= 0:
+
+
+def _check_from_0(**values: float | None) -> None:
+    for name, value in values.items():
+        if value is not None and not value >= 0:
             raise ValueError(f"{name} must be 0 or more, not {value}")

@@ -9,16 +9,18 @@ from collections.abc import Iterator
 from typing import Any
 
 from fal_async.emulator.builtin import flux, live
+from fal_async.emulator.builtin.painters import drawn, plain
 from fal_async.emulator.builtin.text import any_llm
 from fal_async.emulator.builtin.training import train_lora
 from fal_async.emulator.jobs.endpoints import EndpointFunction
 
 
-def builtin_endpoints() -> Iterator[tuple[str, EndpointFunction, dict[str, Any]]]:
+def builtin_endpoints(plain_pictures: bool) -> Iterator[tuple[str, EndpointFunction, dict[str, Any]]]:
     """Id, function, and options of `Emulator.endpoint`."""
+    paint, reports = (plain, 1) if plain_pictures else (drawn, flux.MAX_REPORTS)
     schemas = {"input_schema": flux.INPUT_SCHEMA, "output_schema": flux.OUTPUT_SCHEMA}
-    yield "fal-ai/flux/dev", flux.Flux(flux.DEV), schemas
-    yield "fal-ai/flux/schnell", flux.Flux(flux.SCHNELL), schemas
+    yield "fal-ai/flux/dev", flux.Flux(flux.DEV, paint, reports), schemas
+    yield "fal-ai/flux/schnell", flux.Flux(flux.SCHNELL, paint, reports), schemas
     yield "fal-ai/any-llm", any_llm, {}
-    yield "fal-ai/fast-lcm-diffusion", live.fast_lcm_diffusion, {"realtime": live.OPTIONS}
+    yield "fal-ai/fast-lcm-diffusion", live.FastLcmDiffusion(paint), {"realtime": live.OPTIONS}
     yield "fal-ai/flux-lora-fast-training", train_lora, {}

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from fal_async.emulator.builtin.checking import Checker
-from fal_async.emulator.builtin.painting import paint
+from fal_async.emulator.builtin.painters import Painter
 from fal_async.emulator.jobs.job import JobContext
 
 SIZES: Mapping[str, tuple[int, int]] = {
@@ -22,6 +22,7 @@ SIZES: Mapping[str, tuple[int, int]] = {
     "landscape_4_3": (1024, 768),
     "landscape_16_9": (1024, 576),
 }
+MAX_REPORTS = 50
 MAX_SIDE = 14142
 """Protocol 13: `{width, height}` from 1 to 14142."""
 MAX_SEED = 2**63 - 1
@@ -53,13 +54,16 @@ class _Order:
 @attrs.frozen
 class Flux:
     variant: Variant
+    paint: Painter
+    reports: int = MAX_REPORTS
+    """Into how many steps its work is cut at most, each with a line of log."""
 
     async def __call__(self, input: Any, job: JobContext) -> dict[str, Any]:
         order = _read(input, self.variant)
         job.bill(order.count)
-        drawings = [asyncio.create_task(_draw(order, number)) for number in range(order.count)]
+        drawings = [asyncio.create_task(self._draw(order, number)) for number in range(order.count)]
         try:
-            seconds = await _show_progress(order, self.variant, job)
+            seconds = await _show_progress(order, self.variant, job, self.reports)
             pictures = [await drawing for drawing in drawings]
         finally:
             for drawing in drawings:
@@ -73,6 +77,9 @@ class Flux:
             "has_nsfw_concepts": [False] * order.count,
             "prompt": order.prompt,
         }
+
+    async def _draw(self, order: _Order, number: int) -> bytes:
+        return await self.paint(order.width, order.height, f"{order.prompt}|{order.seed + number}")
 
 
 def _read(input: Any, variant: Variant) -> _Order:
@@ -106,18 +113,14 @@ def _size(check: Checker) -> tuple[int, int]:
     return width or 1, height or 1
 
 
-async def _draw(order: _Order, number: int) -> bytes:
-    # In a thread: a tenth of a second of arithmetic would stall every other request.
-    return await asyncio.to_thread(paint, order.width, order.height, f"{order.prompt}|{order.seed + number}")
-
-
-async def _show_progress(order: _Order, variant: Variant, job: JobContext) -> float:
+async def _show_progress(order: _Order, variant: Variant, job: JobContext, reports: int) -> float:
     """tqdm's lines, as real image models log them. Gives the emulated seconds that it took."""
     pause = variant.seconds_per_step * (1 + 0.25 * (order.count - 1))
-    for step in range(order.steps + 1):
+    count, done = min(order.steps, reports), 0
+    for step in (round(order.steps * report / count) for report in range(count + 1)):
         if step:
-            await job.sleep(pause)
-        share = step / order.steps
+            await job.sleep((step - done) * pause)
+        done, share = step, step / order.steps
         bar = "█" * round(10 * share)
         job.log(f"{share:4.0%}|{bar:<10}| {step}/{order.steps} [{step * pause:05.2f}s, {1 / pause:.2f}it/s]")
     return order.steps * pause

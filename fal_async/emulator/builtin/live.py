@@ -6,8 +6,10 @@ import asyncio
 import random
 from typing import Any
 
+import attrs
+
 from fal_async.emulator.builtin.checking import Checker
-from fal_async.emulator.builtin.painting import paint
+from fal_async.emulator.builtin.painters import Painter
 from fal_async.emulator.jobs.job import JobContext
 from fal_async.emulator.jobs.realtime_options import RealtimeOptions
 
@@ -17,7 +19,15 @@ _SECONDS = 0.08
 _MAX_SEED = 2**63 - 1
 
 
-async def fast_lcm_diffusion(input: Any, job: JobContext) -> dict[str, Any]:
+@attrs.frozen
+class FastLcmDiffusion:
+    paint: Painter
+
+    async def __call__(self, input: Any, job: JobContext) -> dict[str, Any]:
+        return await _answer(input, job, self.paint)
+
+
+async def _answer(input: Any, job: JobContext, paint: Painter) -> dict[str, Any]:
     """In a session the picture's own bytes, as a PNG; a file with a URL where it is called plainly."""
     check = Checker(input)
     prompt = check.text("prompt")
@@ -25,9 +35,7 @@ async def fast_lcm_diffusion(input: Any, job: JobContext) -> dict[str, Any]:
     seed = check.whole("seed", None, 0, _MAX_SEED)
     check.finish()
     seed = random.getrandbits(32) if seed is None else seed
-    picture, _ = await asyncio.gather(
-        asyncio.to_thread(paint, side, side, f"{prompt}|{seed}"), job.sleep(_SECONDS)
-    )
+    picture, _ = await asyncio.gather(paint(side, side, f"{prompt}|{seed}"), job.sleep(_SECONDS))
     image: dict[str, Any] = {"width": side, "height": side, "content_type": "image/png"}
     if job.via == "realtime":
         image["content"] = picture

@@ -36,6 +36,12 @@ def paint(width: int, height: int, seed: int | str) -> bytes:
     return _png(width, height, _mix(silk, light))
 
 
+def one_colour(width: int, height: int) -> bytes:
+    """A grey PNG of this size."""
+    rows = (b"\x02" + (b"\x80" if y == 0 else b"\x00") * (3 * width) for y in range(height))
+    return _encoded(width, height, b"".join(rows))
+
+
 def _waves(dice: random.Random) -> Field:
     """Waves that bend one another: folds of cloth."""
     f1, f2, f3 = (dice.uniform(1.5, 4.5) for _ in range(3))
@@ -134,9 +140,13 @@ def _mix(one: bytes, other: bytes) -> bytes:
 
 
 def _png(width: int, height: int, pixels: bytes) -> bytes:
+    return _encoded(width, height, _filtered(width, height, pixels))
+
+
+def _encoded(width: int, height: int, filtered: bytes) -> bytes:
     """Truecolour, 8 bits. https://www.w3.org/TR/png-3/"""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    body = zlib.compress(_filtered(width, height, pixels), 4)
+    body = zlib.compress(filtered, 4)
     chunks = (_chunk(b"IHDR", header), _chunk(b"IDAT", body), _chunk(b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 

@@ -60,6 +60,8 @@ class Effect:
     """How much of an upload is read where the request is not executed."""
     spoils_files: ClassVar[bool] = False
     """Whether it changes the bytes of a file: then the file is read whole, and sent without ranges."""
+    overtaken: ClassVar[bool] = False
+    """Whether the answer waits until the job has ended, and its webhook was tried."""
     copies: ClassVar[int] = 1
     """How often each value of a stream or a session is sent."""
 

@@ -127,6 +127,11 @@ class Fault:
         """
         return cls(kind="truncate", cut=cut, **when)
 
+    @classmethod
+    def overtaken(cls, *, on: str = "submit", **when: Any) -> Fault:
+        """Of a submit: the answer leaves when the request has ended, and its webhook was tried once."""
+        return cls(kind="overtaken", on=on, **when)
+
     # Other answers.
 
     @classmethod

@@ -114,3 +114,9 @@ class Truncate(InTheMiddle):
 
     def in_session(self, plain: list[Step], codec: str) -> list[Step]:
         return [Step(plain[0].frame, end="torn")] if plain else plain
+
+
+class Overtaken(Effect):
+    kind = "overtaken"
+    operations: ClassVar[frozenset[str]] = frozenset({"submit"})
+    overtaken: ClassVar[bool] = True

@@ -10,7 +10,7 @@ import attrs
 from fal_async.emulator.faults.effect import Effect
 from fal_async.emulator.faults.fault_fields import ANY
 from fal_async.emulator.faults.insertions import ExtraEvent, ExtraFrame, WsClose
-from fal_async.emulator.faults.interruptions import Close, Drip, Refuse, Reset, Stall, Truncate
+from fal_async.emulator.faults.interruptions import Close, Drip, Overtaken, Refuse, Reset, Stall, Truncate
 from fal_async.emulator.faults.replacements import Balance, Html, OtherAnswer, Redirect, Vanish
 from fal_async.emulator.faults.spoilt_answers import (
     Back,
@@ -23,7 +23,7 @@ from fal_async.emulator.faults.spoilt_answers import (
     WrongJson,
 )
 
-_CONNECTION = (Refuse, Reset, Close, Stall, Drip, Truncate)
+_CONNECTION = (Refuse, Reset, Close, Stall, Drip, Truncate, Overtaken)
 _ANSWER = (WrongJson, Html, ContentType, OtherAnswer, Balance, Vanish, Redirect)
 _DOCUMENT = (Missing, Replace, Word, Back, Duplicate, ForeignUrls)
 _STREAM = (ExtraEvent, ExtraFrame, WsClose)

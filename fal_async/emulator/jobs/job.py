@@ -200,9 +200,13 @@ def log_entries(entries: list[dict[str, Any]], *, labels: bool) -> list[dict[str
 
 def input_of(body: bytes) -> Any:
     """The body is the model input itself, no wrapper (protocol 3). ValueError where it is no JSON."""
-    return json.loads(body, parse_constant=_no_json) if body.strip() else {}
+    return _decode(body.decode(json.detect_encoding(body), "surrogatepass")) if body.strip() else {}
 
 
 def _no_json(word: str) -> Any:
     """Python reads NaN and Infinity, which JSON does not have."""
     raise ValueError(f"{word} is no JSON")
+
+
+_decode = json.JSONDecoder(parse_constant=_no_json).decode
+"""`json.loads` makes a decoder anew for each text that it reads in a way of one's own."""

@@ -22,6 +22,7 @@ class RunnerTable:
         retry_pause: float,
         files: FileKeeper,
         completed: Callable[[Job], None],
+        new_id: Callable[[], str],
     ) -> None:
         self._make = partial(
             Runners,
@@ -29,6 +30,7 @@ class RunnerTable:
             retry_pause=retry_pause,
             files=files,
             completed=completed,
+            new_id=new_id,
             place_free=self._place_free,
         )
         self._runners: dict[Served, Runners] = {}

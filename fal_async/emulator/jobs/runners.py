@@ -7,7 +7,6 @@ import logging
 import math
 import operator
 import time
-import uuid
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -68,10 +67,11 @@ class Runners:
         retry_pause: float,
         files: FileKeeper,
         completed: Callable[[Job], None],
+        new_id: Callable[[], str],
         place_free: Callable[[Account], None],
     ) -> None:
         self._endpoint, self._files, self._completed = endpoint, files, completed
-        self._place_free = place_free
+        self._new_id, self._place_free = new_id, place_free
         self._speed, self._retry_pause = speed, retry_pause
         self._free = endpoint.runners
         self._direct, self._normal, self._low = (WaitingLine[Account, Job]() for _ in range(3))
@@ -177,7 +177,7 @@ class Runners:
         slot.line = None
         job.attempts += 1
         # Each attempt has its own gateway id; the first one's is the request id (protocol 4.1, 4.7).
-        job.gateway_request_id = job.request_id if job.attempts == 1 else str(uuid.uuid4())
+        job.gateway_request_id = job.request_id if job.attempts == 1 else self._new_id()
         job.started_at = time.time()
         slot.task = asyncio.get_running_loop().create_task(self._perform(job, slot.work))
         # A callback, not a `finally`: a task cancelled before its first step never enters its own body.

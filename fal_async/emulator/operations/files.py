@@ -14,6 +14,7 @@ from aiohttp.abc import AbstractStreamWriter
 from fal_async.emulator.core import Call, Core, Reply
 from fal_async.emulator.faults.delivery import stall
 from fal_async.emulator.faults.effect import Effect, Span
+from fal_async.emulator.storage.file_contents import InMemory
 from fal_async.emulator.storage.file_store import StoredFile
 from fal_async.emulator.storage.upload_store import MAX_SIGNED
 from fal_async.emulator.wire.answers import Answer, method_not_allowed, request_error
@@ -41,15 +42,20 @@ class _FileResponse(web.FileResponse):
 
 
 async def file(core: Core, call: Call) -> Reply:
-    """`GET` or `HEAD v3b.fal.media/files/...`: with ranges, sent from disk."""
+    """`GET` or `HEAD v3b.fal.media/files/...`: with ranges."""
     if call.request.method not in ("GET", "HEAD"):
         return method_not_allowed()
     found = core.files.find(call.route.rest)
     if found is None:
-        return request_error(404, "File not found")
+        return _missing(core.files.status_of_missing(call.route.rest))
     if refused := _refusal(core, call, found):
         return refused
     return await _send(call, found, call.effect)
+
+
+def _missing(status: int) -> Answer:
+    words = {403: "Access to this file is forbidden", 404: "File not found", 410: "This file has expired"}
+    return request_error(status, words[status])
 
 
 async def sign(core: Core, call: Call) -> Reply:
@@ -83,7 +89,7 @@ def _refusal(core: Core, call: Call, found: StoredFile) -> Answer | None:
     status = found.lifecycle.acl.status_for(reader)
     if status == 200:
         return None
-    return request_error(status, "Access to this file is forbidden" if status == 403 else "File not found")
+    return _missing(status)
 
 
 def _headers(found: StoredFile) -> dict[str, str]:
@@ -100,28 +106,49 @@ async def _send(call: Call, found: StoredFile, effect: Effect) -> Reply:
         return await _send_in_spans(call, found, spans)
     await stall(effect)
     if effect.spoils_files:
-        return Answer(200, _headers(found), await asyncio.to_thread(found.location.read_bytes))
-    return _FileResponse(found.location, headers=effect.spoil(Answer(200, _headers(found))).headers)
+        return Answer(200, _headers(found), await asyncio.to_thread(_whole, found))
+    if isinstance(found.content, InMemory):
+        return effect.spoil(_in_one_piece(call, found, found.content))
+    return _FileResponse(found.content.path, headers=effect.spoil(Answer(200, _headers(found))).headers)
+
+
+def _whole(found: StoredFile) -> bytes:
+    with found.content.open() as file:
+        return file.read()
 
 
 def _range(call: Call, found: StoredFile) -> tuple[int, int]:
     """Where the wanted bytes start, and how many they are."""
-    start, end, _ = call.request.http_range.indices(found.location.stat().st_size)
+    start, end, _ = call.request.http_range.indices(found.content.size)
     return start, end - start
+
+
+def _in_one_piece(call: Call, found: StoredFile, content: InMemory) -> Answer:
+    """What `web.FileResponse` does for a file on disk, as far as clients ask for it."""
+    headers = {**_headers(found), "ETag": content.etag, "Accept-Ranges": "bytes"}
+    if "Range" not in call.headers or call.headers.get("If-Range", content.etag) != content.etag:
+        return Answer(200, headers, content.data)
+    try:
+        start, length = _range(call, found)
+    except ValueError:
+        start, length = 0, 0
+    if length <= 0:
+        return Answer(416, {"Content-Range": f"bytes */{content.size}"})
+    headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{content.size}"
+    return Answer(206, headers, content.data[start : start + length])
 
 
 async def _send_in_spans(call: Call, found: StoredFile, spans: Iterable[Span]) -> web.StreamResponse:
     start, length = _range(call, found)
     partial = "Range" in call.headers
     response = web.StreamResponse(status=206 if partial else 200, headers=_headers(found))
-    response.headers["ETag"] = _etag(found)
+    response.headers["ETag"] = found.content.etag
     response.headers["Accept-Ranges"] = "bytes"
     if partial:
-        size = found.location.stat().st_size
-        response.headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{size}"
+        response.headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{found.content.size}"
     response.content_length = length
     await response.prepare(call.request)
-    with found.location.open("rb") as file:
+    with found.content.open() as file:
         file.seek(start)
         for span in spans:
             await _send_span(call, response, file, span)
@@ -136,9 +163,3 @@ async def _send_span(call: Call, response: web.StreamResponse, file: BinaryIO, s
     await asyncio.sleep(span.pause)
     if span.cut:
         hang_up(call.request)
-
-
-def _etag(found: StoredFile) -> str:
-    """The same as `web.FileResponse` gives, so that a download may go on where it broke."""
-    stat = found.location.stat()
-    return f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"'

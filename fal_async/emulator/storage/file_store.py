@@ -5,29 +5,36 @@ from __future__ import annotations
 import asyncio
 import heapq
 import mimetypes
+import random
 import re
-import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import attrs
 
+from fal_async.emulator.storage.file_contents import InMemory, OnDisk, SeenContents
 from fal_async.emulator.storage.lifecycle import Lifecycle
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _SERVED = "files/"
 _LONGEST = 200
 """Characters of a name: file systems take 255, and a temporary name is longer."""
+_REMEMBERED = 100_000
+"""Paths that are known to be gone."""
+GONE = (403, 404, 410)
+"""What a file host may say of a file that was there; fal does not say which (protocol 13)."""
 UNFINISHED = "unfinished"
 """The sub-folder of parts that wait for the rest of their file; never served."""
 
 
 @attrs.frozen(kw_only=True)
 class StoredFile:
-    location: Path
+    content: OnDisk | InMemory
     content_type: str
     owner: str = ""
     """The nickname of the account that it belongs to."""
@@ -40,11 +47,19 @@ class FileStore:
     """Keeps files in `folder`, or in a temporary one that is removed on `close`.
 
     A given folder keeps its files for the next emulator, but not their content types, lifecycles and ACLs.
+
+    lifetime        seconds that a produced file is there, unless its request says something else; None: for ever
+    gone_status     what is answered for a file that is there no longer
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, *, lifetime: float | None = None, gone_status: int = 404) -> None:
         self._given = folder
         self._folder: Path | None = folder
+        self._lifetime = lifetime
+        self._gone_status = checked_gone(gone_status)
+        self._gone: OrderedDict[str, int] = OrderedDict()
+        self._contents = SeenContents()
+        self._dice = random.Random()  # the system's own random numbers cost more than all else of a file
         self._records: dict[str, StoredFile] = {}
         self._expiring: list[tuple[float, str]] = []
         self._working: set[asyncio.Future[None]] = set()
@@ -64,9 +79,19 @@ class FileStore:
     ) -> str:
         """The path under the file host, such as `files/b/0a8c11ef/cat.png`."""
         path = self.new_path(file_name)
-        target = self.location(path)
-        await self.work(lambda: _write(target, data))
-        self.admit(path, content_type, lifecycle or Lifecycle(), owner)
+        # A folder of the user's own is to have each file.
+        content = self._contents.seen(data) if self._given is None else None
+        if content is None:
+            target = self.location(path)
+            await self.work(lambda: _write(target, data))
+        expires_in = self._lifetime if lifecycle is None else lifecycle.expires_in
+        stored = StoredFile(
+            content=content or OnDisk(self.location(path)),
+            content_type=content_type,
+            owner=owner,
+            lifecycle=lifecycle or Lifecycle(),
+        )
+        self._admit(path, stored, expires_in)
         return path
 
     def new_path(self, file_name: str) -> str:
@@ -79,30 +104,57 @@ class FileStore:
                 if dot and len(suffix) < 16
                 else name[:_LONGEST]
             )
-        return f"files/b/{secrets.token_hex(4)}/{name or 'file'}"
+        while (path := f"files/b/{self._dice.getrandbits(32):08x}/{name or 'file'}") in self._records:
+            pass
+        return path
 
     def location(self, path: str) -> Path:
         """Where this path lies on disk, whether anything is there or not."""
         return self._root() / path
 
     def admit(self, path: str, content_type: str, lifecycle: Lifecycle, owner: str) -> None:
-        """From now on the file is served."""
+        """From now on the file that lies at `location` is served."""
+        content = OnDisk(self.location(path))
+        stored = StoredFile(content=content, content_type=content_type, owner=owner, lifecycle=lifecycle)
+        self._admit(path, stored, lifecycle.expires_in)
+
+    def _admit(self, path: str, stored: StoredFile, expires_in: float | None) -> None:
         self._sweep()
-        expires_at = None if lifecycle.expires_in is None else time.time() + lifecycle.expires_in
-        if expires_at is not None:
+        self._gone.pop(path, None)
+        if expires_in is not None:
+            expires_at = time.time() + expires_in
             heapq.heappush(self._expiring, (expires_at, path))
-        self._records[path] = StoredFile(
-            location=self.location(path),
-            content_type=content_type,
-            owner=owner,
-            lifecycle=lifecycle,
-            expires_at=expires_at,
-        )
+            stored = attrs.evolve(stored, expires_at=expires_at)
+        self._records[path] = stored
 
     def _sweep(self) -> None:
         """What nobody asks for any more goes from the disk as well."""
         while self._expiring and self._expiring[0][0] <= time.time():
             self.find(heapq.heappop(self._expiring)[1])
+
+    def expire(self, urls: Sequence[str], status: int | None) -> None:
+        """These files are gone, without URLs all; None: the status that all get. KeyError for what is no file."""
+        status = self._gone_status if status is None else checked_gone(status)
+        paths = [unquote(urlsplit(url).path).partition(".fal.media/")[2] for url in urls] or list(
+            self._records
+        )
+        for url, path in zip(urls, paths, strict=False):
+            if self.find(path) is None:
+                raise KeyError(f"file {url}")
+        for path in paths:
+            self._remove(path, status)
+
+    def status_of_missing(self, path: str) -> int:
+        """404 where there was never anything."""
+        return self._gone.get(path, 404)
+
+    def _remove(self, path: str, status: int) -> None:
+        record = self._records.pop(path, None)
+        if record is not None:
+            record.content.remove()
+        self._gone[path] = status
+        if len(self._gone) > _REMEMBERED:
+            self._gone.popitem(last=False)
 
     def change(self, path: str, lifecycle: Lifecycle) -> None:
         """Another ACL for a file that is there; it expires when it would have."""
@@ -114,12 +166,12 @@ class FileStore:
         """None for what is missing, expired, half-uploaded, or outside the folder."""
         record = self._records.get(path)
         if record is not None and record.expires_at is not None and record.expires_at <= time.time():
-            record.location.unlink(missing_ok=True)
-            del self._records[path]
+            self._remove(path, self._gone_status)
+        if path in self._gone:
             return None
         try:
-            found = record or self._left_by_another(path)
-            return found if found is not None and found.location.is_file() else None
+            found = self._records.get(path) or self._left_by_another(path)
+            return found if found is not None and found.content.is_there else None
         except (OSError, ValueError):  # too long, or with a null byte: no file's name
             return None
 
@@ -130,7 +182,7 @@ class FileStore:
         if not target.is_relative_to(self._given.resolve()):
             return None
         guessed = mimetypes.guess_type(target.name)[0] or "application/octet-stream"
-        return StoredFile(location=target, content_type=guessed)
+        return StoredFile(content=OnDisk(target), content_type=guessed)
 
     async def work(self, job: Callable[[], None]) -> None:
         """Disk work in a thread. A thread can't be cancelled: whoever is, waits for it; and so does `close`."""
@@ -151,11 +203,21 @@ class FileStore:
             await asyncio.to_thread(shutil.rmtree, folder if self._given is None else unfinished, True)
         self._folder = self._given
         self._records.clear()
+        self._gone.clear()
 
     def _root(self) -> Path:
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="fal-emulator-"))
         return self._folder
+
+
+def checked_gone(status: int) -> int:
+    """ValueError where no file host says this of a file that is gone."""
+    if status not in GONE:
+        raise ValueError(
+            f"status {status!r} of a file that is gone: expected one of {', '.join(map(str, GONE))}"
+        )
+    return status
 
 
 def _write(path: Path, data: bytes) -> None:

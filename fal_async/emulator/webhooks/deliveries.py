@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import logging
 import time
 from collections import deque
@@ -18,10 +17,10 @@ from typing import Any
 import aiohttp
 import attrs
 
-from fal_async.emulator.jobs.job import Job
+from fal_async.emulator.jobs.job import COMPLETED, Job
 from fal_async.emulator.jobs.job_store import JobStore
+from fal_async.emulator.webhooks.payloads import delivery_body
 from fal_async.emulator.webhooks.signing import WebhookKeys
-from fal_async.emulator.wire.answers import Answer
 
 logger: logging.Logger = logging.getLogger("fal_async.emulator")
 _KEPT_ATTEMPTS = 10_000
@@ -154,6 +153,13 @@ class Webhooks:
                 f"{self.under_way} deliveries are still under way after {timeout:g} s"
             ) from None
 
+    async def tried(self, job: Job) -> None:
+        """Until the job has ended, and its delivery, if there is one, was tried once."""
+        await job.wait_for(COMPLETED)
+        if self._to_be_delivered(job):
+            while not any(attempt.request_id == job.request_id for attempt in self._attempts):
+                await self._change()
+
     async def _change(self) -> None:
         changed = asyncio.Event()
         self._watchers.add(changed)
@@ -170,12 +176,15 @@ class Webhooks:
 
     def completed(self, job: Job) -> None:
         """Called by the queue for every job that ends."""
+        self._jobs.ended(job)
         url = job.options.webhook_url
-        if job.via != "queue" or url is None or job.answer is None or job.forgotten:
-            return
-        if self._open and self.automatic:
+        if url is not None and job.answer is not None and self._to_be_delivered(job):
             pauses = self._policy.pauses(self._jobs.kept_seconds(job.answer))
             self._keep(self._try_until_done(job, url, pauses))
+
+    def _to_be_delivered(self, job: Job) -> bool:
+        asked = job.via == "queue" and job.options.webhook_url is not None and not job.forgotten
+        return asked and self._open and self.automatic
 
     async def deliver(
         self,
@@ -273,27 +282,3 @@ def _unsent(job: Job, url: str, attempt: int, body: bytes, signed: Mapping[str, 
         body=body,
         at=time.time(),
     )
-
-
-def delivery_body(job: Job) -> bytes:
-    """The JSON of 8.1. ValueError where the job is not complete."""
-    if job.answer is None:
-        raise ValueError(f"request {job.request_id} is not complete: there is nothing to deliver yet")
-    document: dict[str, Any] = {
-        "request_id": job.request_id,
-        # The last attempt's id, which differs after a retry by the platform (4.7, 8.1).
-        "gateway_request_id": job.gateway_request_id,
-        "status": "ERROR" if job.failed else "OK",
-        **_payload(job.answer),
-    }
-    if job.failed:
-        document["error"] = f"Invalid status code: {job.answer.status}"
-    return json.dumps(document, separators=(",", ":")).encode()
-
-
-def _payload(answer: Answer) -> dict[str, Any]:
-    """On ERROR the error body. What is no JSON is left out, and the receiver fetches the result (8.1)."""
-    try:
-        return {"payload": answer.document()}
-    except ValueError:
-        return {"payload": None, "payload_error": "The payload is no JSON and is not included"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 import attrs
 
@@ -103,6 +104,7 @@ def parse(method: str, path: str, host: str = "") -> Route:
     return _route(method, segments.pop(0) if "." in segments[0] else "fal.run", segments)
 
 
+@lru_cache(256)
 def host_name(header: str) -> str:
     """A Host header without its port."""
     return _PORT.sub("", header).rstrip(".").lower()
@@ -164,12 +166,14 @@ def _queue_route(method: str, host: str, segments: list[str]) -> Route:
     return Route(kind=kind, host=host, rest=rest, endpoint_id="/".join(segments[:at]), request_id=request_id)
 
 
+@lru_cache(1024)
 def normal_id(text: str) -> str:
     """The legacy one-segment form `123-app` means `123/app` (protocol 2)."""
     legacy = _LEGACY_ID.match(text)
     return f"{legacy[1]}/{legacy[2]}" if legacy else text
 
 
+@lru_cache(1024)
 def app_id(endpoint_id: str) -> str:
     """`[namespace/]owner/app`, for the URLs about one request: the sub-path is dropped (protocol 2)."""
     parts = endpoint_id.split("/")

@@ -27,6 +27,7 @@ FAULTS = [
     Fault.stall(0.8, where="body"),  # longer than the model of the status stream works
     Fault.drip(0.005),
     Fault.truncate(),
+    Fault.overtaken(),
     Fault.wrong_json(),
     Fault.html(),
     Fault.content_type("text/other"),
@@ -46,6 +47,7 @@ FAULTS = [
 ]
 REFUSED: Mapping[str, frozenset[str]] = {
     "drip": frozenset({"realtime"}),
+    "overtaken": frozenset(OPERATIONS) - {"submit"},
     "content_type": frozenset({"realtime"}),
     "missing": frozenset({"file", "cdn_sign"}),
     "replace": frozenset({"file", "cdn_sign"}),
@@ -120,7 +122,11 @@ async def test_without_a_fault_all_calls_look_alike(plain: Mapping[str, list[See
     assert dict(zip(OPERATIONS, again, strict=True)) == plain
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=[f"{fault.kind}-{fault.where}" for fault in FAULTS])
+# What this one changes is when the answer comes: tests/emulator/webhooks/test_webhooks.py.
+SEEN = [fault for fault in FAULTS if fault.kind != "overtaken"]
+
+
+@pytest.mark.parametrize("fault", SEEN, ids=[f"{fault.kind}-{fault.where}" for fault in SEEN])
 async def test_every_pair_that_is_taken_has_an_effect(plain: Mapping[str, list[Seen]], fault: Fault) -> None:
     taken = [on for on in OPERATIONS if on not in REFUSED.get(fault.kind, ())]
     struck = await asyncio.gather(*(seen_with(fault, operation) for operation in taken))

@@ -17,7 +17,7 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from fal_async.emulator import Answer, Emulator, ModelError, WebhookPolicy
+from fal_async.emulator import Answer, Emulator, Fault, ModelError, WebhookPolicy
 from tests.emulator.caller import Caller, Reply
 from tests.servers.receiver import Delivery, Receiver, receiving
 
@@ -323,3 +323,16 @@ asyncio.run(main())
 async def test_where_fal_delivers_from(caller: Caller) -> None:
     meta = await caller.get("/api.fal.ai/v1/meta", headers={})
     assert meta.data == {"webhook_ip_ranges": ["127.0.0.1/32"]}
+
+
+async def test_a_delivery_can_come_before_the_answer_to_the_submit(
+    caller: Caller, receiver: Receiver
+) -> None:
+    caller.emulator.faults.add(Fault.overtaken(times=2))
+    taken = await submit(caller, receiver, "me/echo")
+    (delivery,) = receiver.deliveries
+    assert json.loads(delivery.body)["request_id"] == taken.data["request_id"]
+    # Without a webhook it is the end of the request that comes before.
+    ended = await caller.submit("me/echo")
+    assert caller.emulator.jobs[ended.data["request_id"]].state == "COMPLETED"
+    assert caller.emulator.faults.struck == 2
