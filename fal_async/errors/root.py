@@ -60,10 +60,12 @@ class FalError(Exception):
         retryable: whether the same call may be made again, with hope and without paying twice. Of `subscribe` never
             for a request that fal has and may complete: take that one up, `fal.queue.handle(...).wait()`.
         from_caller: whether a function of yours raised it, such as a callback: then it is no answer of fal's.
+        key: of the call, where it had one: the same call with it is the same request, and no second bill.
     """
 
     retryable: bool = False
     from_caller: bool = False
+    key: str | None = None
     _shown: ClassVar[tuple[str, ...]] = ()
     """Attributes of the kind that `to_dict` gives as they are."""
 

@@ -4,16 +4,18 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any, cast
 
 from fal_async.integrations import needed_by
 
 with needed_by("fastapi", "FastAPI"):
-    from fastapi import APIRouter, Depends, HTTPException, Request
+    from fastapi import APIRouter, Depends, Header, HTTPException, Request
     from fastapi.requests import HTTPConnection
 
 from fal_async.integrations.disconnect import CLIENT_GONE, DisconnectWatch, disconnected
+from fal_async.integrations.idempotency import DESCRIPTION, HEADER, scope_text, scoped_key
 from fal_async.integrations.sse import sse_response
 from fal_async.integrations.starlette import (
     Lifespan,
@@ -22,6 +24,7 @@ from fal_async.integrations.starlette import (
     fal_error_handler,
     fal_lifespan,
     get_session,
+    header_value,
     past_the_body,
     peer_address,
     webhook_route,
@@ -39,6 +42,7 @@ __all__ = [
     "fal_error_handler",
     "fal_lifespan",
     "get_session",
+    "idempotency_key",
     "peer_address",
     "sse_response",
     "webhook_route",
@@ -87,6 +91,51 @@ async def _cancelled_on_disconnect(request: Request) -> AsyncIterator[None]:
         if not watch.is_the_cause():
             raise
         raise HTTPException(CLIENT_GONE) from None
+
+
+def idempotency_key(
+    *, scope: str | Callable[..., Any], required: bool = True
+) -> Callable[..., Awaitable[str | None]]:
+    """A dependency that gives the `key=` of a call: `key: Annotated[str, Depends(idempotency_key(scope=user_id))]`.
+
+    It is `"{scope}:{value}"`, with the value of the header `Idempotency-Key` (1-255 printable ASCII characters;
+    anything else, and a missing header, is answered with 400). Where that is no possible key, such as one of more
+    than 255 characters, the value stands there as its SHA-256. OpenAPI shows the header.
+
+    scope       whose key it is: a dependency of yours that gives the id of who signed in (str, int or UUID), such
+                as a function, async or not, of the request; or a text, the same for all callers. Without it,
+                who guesses another one's header would get that one's result. What it gives is checked for each
+                request: None is a ConfigurationError
+    required    False: without the header, None, a call without a key
+    """
+    if not callable(scope):
+        scope_text(scope)  # what is wrong with a text is told at once
+    shown = Header(
+        alias=HEADER, description=DESCRIPTION, json_schema_extra={"minLength": 1, "maxLength": 255}
+    )
+
+    async def key_of(
+        request: Request,
+        whose: Annotated[Any, Depends(_dependency(scope) if callable(scope) else lambda: scope)],
+        value: Annotated[str | None, shown] = None,  # read below, so that what is wrong with it is a 400
+    ) -> str | None:
+        value = header_value(request, required=required)
+        return None if value is None else scoped_key(whose, value)
+
+    return key_of
+
+
+def _dependency(scope: Callable[..., Any]) -> Callable[..., Any]:
+    """FastAPI takes a parameter without a type, as a lambda's, for one of the query: here it is the request."""
+    parameters = list(inspect.signature(scope).parameters.values())
+    if len(parameters) != 1 or parameters[0].annotation is not inspect.Parameter.empty:
+        return scope
+
+    async def of_request(request: Request) -> Any:
+        whose = scope(request)
+        return await whose if inspect.isawaitable(whose) else whose
+
+    return of_request
 
 
 def webhook_router(

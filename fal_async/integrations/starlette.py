@@ -1,4 +1,4 @@
-"""fal in Starlette (and FastAPI) applications: lifespan, webhook route, relays to browsers, error answers."""
+"""fal in Starlette (and FastAPI) applications: lifespan, keys of calls, webhook route, relays, error answers."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import contextlib
 import inspect
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast, overload
 
 from fal_async.integrations import needed_by
 
 with needed_by("starlette", "Starlette"):
+    from starlette.exceptions import HTTPException
     from starlette.requests import ClientDisconnect, HTTPConnection, Request
     from starlette.responses import JSONResponse, Response
     from starlette.routing import Route
@@ -20,6 +21,13 @@ from fal_async.callbacks import call_back
 from fal_async.errors import FalError, SessionStateError, WebhookVerificationError
 from fal_async.integrations.disconnect import CLIENT_GONE, disconnected, finished_before
 from fal_async.integrations.error_answers import answer_to
+from fal_async.integrations.idempotency import (
+    HEADER,
+    BadIdempotencyKey,
+    read_header,
+    scope_text,
+    scoped_key,
+)
 from fal_async.integrations.sse import sse_response
 from fal_async.session import Session
 from fal_async.webhooks import Receipt, WebhookReceiver
@@ -30,6 +38,7 @@ __all__ = [
     "fal_error_handler",
     "fal_lifespan",
     "get_session",
+    "idempotency_key",
     "peer_address",
     "sse_response",
     "webhook_route",
@@ -82,6 +91,51 @@ def get_session(request: HTTPConnection) -> Session:
     if session is None:
         raise SessionStateError("the application has no open fal session: give it lifespan=fal_lifespan()")
     return cast("Session", session)
+
+
+# Keys of calls.
+
+Scope = str | Callable[[Request], object]
+
+
+@overload
+def idempotency_key(
+    *, scope: Scope, required: Literal[True] = True
+) -> Callable[[Request], Awaitable[str]]: ...
+@overload
+def idempotency_key(*, scope: Scope, required: bool) -> Callable[[Request], Awaitable[str | None]]: ...
+def idempotency_key(*, scope: Scope, required: bool = True) -> Callable[[Request], Awaitable[str | None]]:
+    """A function of the request that gives the `key=` of its call: `key = await order_key(request)`.
+
+    It is `"{scope}:{value}"`, with the value of the header `Idempotency-Key` (1-255 printable ASCII characters;
+    anything else, and a missing header, is answered with 400). Where that is no possible key, such as one of more
+    than 255 characters, the value stands there as its SHA-256.
+
+    scope       whose key it is: a function, async or not, of the request that gives the id of who signed in
+                (str, int or UUID); or a text, the same for all callers. Without it, who guesses another one's
+                header would get that one's result. What it gives is checked for each request: None is a
+                ConfigurationError
+    required    False: without the header, None, a call without a key
+    """
+    if not callable(scope):
+        scope_text(scope)  # what is wrong with a text is told at once
+
+    async def key_of(request: Request) -> str | None:
+        value = header_value(request, required=required)
+        if value is None:
+            return None
+        whose = scope(request) if callable(scope) else scope
+        return scoped_key(await whose if inspect.isawaitable(whose) else whose, value)
+
+    return key_of
+
+
+def header_value(request: HTTPConnection, *, required: bool) -> str | None:
+    """HTTPException with status 400 where it can't be used."""
+    try:
+        return read_header(request.headers.getlist(HEADER), required=required)
+    except BadIdempotencyKey as error:
+        raise HTTPException(400, str(error)) from None
 
 
 # Browsers that leave.

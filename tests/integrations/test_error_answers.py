@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from fal_async.errors import FalError, NotFoundError, RateLimitError, ResultExpiredError
+from fal_async.errors import (
+    CancelOutcome,
+    ClientTimeoutError,
+    FalError,
+    KeyConflictError,
+    LedgerError,
+    NotFoundError,
+    RateLimitError,
+    ResultExpiredError,
+    SubmissionUncertainError,
+)
 from fal_async.integrations.error_answers import answer_to
 
 UNKNOWN = {"status": "NOT_FOUND"}
@@ -32,3 +42,38 @@ def test_a_refused_poll_does_not_ask_the_caller_to_try_again() -> None:
     assert (asked.status, asked.body["retryable"], asked.headers) == (500, False, {})
     refused = answer_to(RateLimitError("busy", status=429, retry_after=3, request_id="r-1", retryable=True))
     assert (refused.status, refused.headers) == (429, {"Retry-After": "3"})
+
+
+def with_key(error: FalError) -> FalError:
+    error.key = "anna:k-1"
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "plain", "keyed"),
+    [
+        (SubmissionUncertainError("may have been taken"), 500, 503),
+        (ClientTimeoutError("too slow", timeout=1, request_id="r-1"), 504, 409),
+        (ClientTimeoutError("too slow", timeout=1, cancel_outcome=CancelOutcome.CANCELLED), 504, 504),
+        (NotFoundError("no app", status=404), 502, 502),
+    ],
+)
+def test_a_call_with_a_key_may_be_made_again_where_one_without_would_be_paid_twice(
+    error: FalError, plain: int, keyed: int
+) -> None:
+    assert (answer_to(error).status, answer_to(error).headers) == (plain, {})
+    again = answer_to(with_key(error))
+    assert again.status == keyed
+    if plain != keyed:
+        assert again.headers == {"Retry-After": "5"}
+        assert again.body["retryable"] is True
+        assert "anna" not in str(again.body)
+
+
+def test_a_key_that_stands_for_something_else_and_a_ledger_that_is_broken() -> None:
+    conflict = answer_to(KeyConflictError("another input", key="anna:k-1"))
+    assert (conflict.status, conflict.body["error"], conflict.headers) == (422, "KeyConflictError", {})
+    assert "anna" not in str(conflict.body)
+    broken = answer_to(LedgerError("the disk of /var/ledger.db is full"))
+    assert (broken.status, broken.body["error"]) == (503, "FalError")
+    assert "ledger.db" not in str(broken.body)
