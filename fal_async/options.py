@@ -203,14 +203,14 @@ class CallOptions:
 ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "run": ("input", "path", "method", "output_type", "timeout"),
     "stream": ("input", "path", "idle_timeout", "output_type"),
-    "submit": ("input", "path", "webhook_url"),
+    "submit": ("input", "path", "webhook_url", "key", "run", "uncertain"),
     "map": (
         *("inputs", "concurrency", "ordered", "retries", "max_failures", "timeout", "output_type"),
         *("progress", "on_item"),
     ),
     "subscribe": (
         *("input", "path", "logs", "on_enqueue", "on_queue_update", "mode", "poll_interval", "timeout"),
-        *("cancel_on_exit", "webhook_url", "output_type"),
+        *("cancel_on_exit", "webhook_url", "output_type", "key", "run", "uncertain"),
     ),
 }
 """What the calls take by name beside their options."""

@@ -139,9 +139,9 @@ class ClientTimeoutError(FalError, TimeoutError):
         timeout: float,
         last_status: str | None = None,
         cancel_outcome: CancelOutcome | None = None,
-        **names: Unpack[Names],
+        **known: Unpack[Known],
     ) -> None:
-        super().__init__(message, **names)
+        super().__init__(message, **known)
         self.timeout = timeout
         self.last_status: str | None = one_word(last_status)
         self.cancel_outcome = cancel_outcome

@@ -5,19 +5,20 @@ A keyed request is driven by a task of the session, never of a caller: callers j
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import attrs
 
 from fal_async.errors import CancelOutcome, FalError
-from fal_async.models import QueueStatus, Result
+from fal_async.keyed.own_copies import Answer
+from fal_async.models import QueueStatus, RequestLog, Result
 from fal_async.protocol.following import Following
+from fal_async.protocol.ledger.decisions import Uncertain
 from fal_async.protocol.ledger.entry import Owner, Place, Record
-from fal_async.queue.state import NewRequest
-
-Uncertain = Literal["report", "lookup", "resubmit"]
+from fal_async.queue.state import NewRequest, RequestState
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)
@@ -26,6 +27,7 @@ class KeyedRequest:
 
     Attributes:
         following: of the first caller, if the request is not being driven yet.
+        follow: False: only until its id is known.
         retries: further attempts, over the entry's life, that this call itself may make after an open failure; an
             open failure that was there before counts as well. None: one attempt, whatever there was.
         retry_failed: an entry that ended badly, finally or not, is submitted anew, once, with fresh retries.
@@ -34,42 +36,82 @@ class KeyedRequest:
     place: Place
     new: NewRequest
     following: Following
+    follow: bool = True
     uncertain: Uncertain = "lookup"
     retries: int | None = None
     retry_failed: bool = False
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class Ended:
     """How a keyed request ended: each caller builds its own `Result` of it (its own copy, its own `output_type`).
 
     Attributes:
-        record: the entry as it stands, payloads included. None where the ledger could not be read any more.
+        record: the entry as it stands. None where there is none, or the ledger could not be written any more.
         error: what every caller gets. None: it is done.
         from_ledger: no request was made by this session for it: a replay.
+        attempts: submits over the entry's life.
     """
 
     record: Record | None
-    error: FalError | None = None
+    error: BaseException | None = None
     from_ledger: bool = False
     request_id: str | None = None
     attempts: int = 0
     billable_units: Decimal | None = None
     cost: Decimal | None = None
+    answer: Answer | None = attrs.field(default=None, repr=False)
 
-    def result(self, output_type: Any = None) -> Result[Any, str]:
-        """Raises `error` (a copy of its own), or ResponseDecodeError where the output is no `output_type`."""
-        raise NotImplementedError
+    def result(self, output_type: Any = None, *, logs: bool = True) -> Result[Any, str]:
+        """Raises `error` (a copy of its own), or ResponseDecodeError where the output is no `output_type`.
+
+        `logs`: whether this caller asked for them; another one may have.
+        """
+        if self.error is not None:
+            raise self.own_error() from self.error.__cause__
+        assert self.answer is not None
+        return self.answer.result(output_type, logs=logs, from_ledger=self.from_ledger, cost=self.cost)
+
+    def own_error(self) -> BaseException:
+        """Each caller's traceback, and what it does to its error, is its own."""
+        assert self.error is not None
+        return copy.copy(self.error) if isinstance(self.error, FalError) else self.error
 
 
 class Driver(Protocol):
-    """One keyed request under way in this session. It goes on when callers leave."""
+    """One keyed request under way in this session. It goes on when callers leave.
+
+    Attributes:
+        is_kept: a caller left that wants it to go on.
+    """
+
+    is_kept: bool
+
+    @property
+    def outcome(self) -> Ended | None:
+        """How it ended; None before."""
+        ...
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether anybody waits for its end, or watches it."""
+        ...
 
     @property
     def request_id(self) -> str | None: ...
 
     @property
+    def state(self) -> RequestState | None:
+        """What is known of its request; None without an id, and in a replay."""
+        ...
+
+    @property
     def last_status(self) -> QueueStatus | None: ...
+
+    @property
+    def logs(self) -> Sequence[RequestLog]:
+        """Every log entry seen."""
+        ...
 
     @property
     def held_by(self) -> Owner | None:
@@ -85,8 +127,8 @@ class Driver(Protocol):
         ...
 
     async def cancel(self) -> CancelOutcome | None:
-        """Cancel the remote request: all who wait get RequestCancelledError. None where there is nothing to cancel:
-        it was not submitted, or has ended."""
+        """Cancel the remote request: all who wait get RequestCancelledError. What is not submitted yet never is.
+        None where there was nothing to cancel: it was not submitted, or has ended."""
         ...
 
 
@@ -98,5 +140,14 @@ class KeyedCalls(Protocol):
 
         Raises KeyConflictError, LedgerError, ConfigurationError (a file that can't be read twice); nothing was
         sent then.
+        """
+        ...
+
+    async def follow(
+        self, record: Record, following: Following | None = None, state: RequestState | None = None
+    ) -> Driver:
+        """Join the driver of an entry that has a request id, or start one. Nothing is ever submitted by it.
+
+        `state`: what is known of its request, to be kept up to date by a driver that is started.
         """
         ...

@@ -15,6 +15,7 @@ from typing import Protocol
 
 import attrs
 
+from fal_async.errors import LedgerError
 from fal_async.protocol.ledger.entry import (
     End,
     Payload,
@@ -24,6 +25,10 @@ from fal_async.protocol.ledger.entry import (
     State,
     StoredFile,
 )
+
+
+class EntryGone(LedgerError):
+    """Somebody deleted the entry: there is nothing to be written to."""
 
 
 @attrs.frozen(kw_only=True)

@@ -32,7 +32,7 @@ def _check_mode(_: Any, __: Any, mode: str) -> None:
         )
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.define(kw_only=True, eq=False)
 class Following:
     """How one request is followed.
 

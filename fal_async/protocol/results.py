@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from fal_async.errors import (
@@ -75,6 +76,8 @@ def build_result(
     logs: Sequence[RequestLog] = (),
     headers: Mapping[str, str] | None = None,
     files: Files | None = None,
+    from_ledger: bool = False,
+    cost: Decimal | None = None,
 ) -> Result[Any, Any]:
     """A result of decoded `data`, as `output_type` where one is given. ResponseDecodeError where it is none."""
     if output_type is not None:
@@ -87,6 +90,8 @@ def build_result(
         status=status,
         logs=tuple(logs),
         headers={} if headers is None else headers,
+        from_ledger=from_ledger,
+        cost=cost,
         files=files,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Collection
-from typing import Any, Never, Unpack, overload
+from typing import TYPE_CHECKING, Any, Never, Unpack, overload
 
 from fal_async.cancellation import OpenWaits, Wait, submit_under, supervise
 from fal_async.errors import (
@@ -18,6 +18,9 @@ from fal_async.queue.handle import RequestHandle
 from fal_async.queue.operations import QueueOperations
 from fal_async.queue.state import NewRequest
 from fal_async.transport.progress import Progress
+
+if TYPE_CHECKING:
+    from fal_async.protocol.ledger.decisions import Uncertain
 
 
 @short_tracebacks
@@ -37,6 +40,10 @@ class Queue:
         *,
         path: str = "",
         webhook_url: str | None = None,
+        # One request for one key: with a ledger.
+        key: str | None = None,
+        run: str = "",
+        uncertain: Uncertain = "lookup",
         **options: Unpack[QueueOptions],
     ) -> RequestHandle:
         """Put a request into the queue and give its handle; fal works on from there (protocol 4.1).
@@ -47,10 +54,18 @@ class Queue:
         errors: ConfigurationError, ApiError and its kinds (fal refused it), TransportError (it surely did not
         arrive). Cancelled in its midst, it waits briefly for the id and cancels the request, which nobody
         would know of. `retry` is the policy for following the request through its handle, too.
+
+        With `key`, it is the handle of the request that the ledger has under this key in `run`; submitted only if
+        there is none. Also of one that ended: its `result()` is the stored one. Nothing is cancelled then where
+        this is left. See `Session.subscribe`.
         """
         call_options = CallOptions.of("submit", options, QueueOptions)
         endpoint = EndpointId.parse(endpoint_id, path)
         new = NewRequest(endpoint=endpoint, input=input, options=call_options, webhook_url=webhook_url)
+        if key is not None or run or uncertain != "lookup":
+            kept = self._operations.requests_of(key)
+            state = await kept.submit(new, key=key or "", run=run, uncertain=uncertain)
+            return RequestHandle(self._operations, state)
         wait, progress = Wait(endpoint_id=endpoint.full, among=self._operations.waits), Progress()
 
         async def submit() -> RequestHandle:

@@ -10,7 +10,7 @@ from typing import Any, Never, Protocol
 import attrs
 
 from fal_async.cancellation import Wait, supervise
-from fal_async.checks import check_function, check_kind
+from fal_async.checks import check_flag, check_function, check_kind
 from fal_async.config import RetryPolicy
 from fal_async.errors import (
     CancelOutcome,
@@ -142,6 +142,9 @@ class RequestHandle:
     async def result(self, *, output_type: type[T] | None = None) -> Result[T, str]:
         """Fetch the result, once. See `Queue.result`."""
         check_output_type(output_type)
+        kept = await self._operations.kept_request(self._state)
+        if kept is not None:
+            return await kept.result(output_type)
         return await self._operations.result(self._state, output_type)
 
     async def wait(
@@ -152,22 +155,35 @@ class RequestHandle:
         mode: Mode = "polling",
         poll_interval: float | None = None,
         timeout: float | None = None,
-        cancel_on_exit: bool = True,
+        cancel_on_exit: bool | None = None,
         output_type: type[T] | None = None,
         **unknown: Never,
     ) -> Result[T, str]:
-        """Follow it to its end and give the result, as `Session.subscribe` does after its submit."""
+        """Follow it to its end and give the result, as `Session.subscribe` does after its submit.
+
+        `cancel_on_exit`: by default True, but False for a request with a key.
+        """
         refuse_unknown("wait", unknown, RequestHandle.wait.__annotations__)
         following = Following(logs=logs, mode=mode, poll_interval=poll_interval)
         check_function("on_queue_update", on_queue_update, takes=("status",))
         check_output_type(output_type)
+        check_flag("cancel_on_exit", cancel_on_exit, or_none=True)
+        kept = await self._operations.kept_request(self._state)
+        if kept is not None and kept.is_current:
+            return await kept.wait(
+                following,
+                on_queue_update=on_queue_update,
+                output_type=output_type,
+                timeout=timeout,
+                cancel_on_exit=bool(cancel_on_exit),
+            )
 
         async def work() -> Result[T, str]:
             return await self._operations.wait(
                 self._state, following, on_queue_update=on_queue_update, output_type=output_type
             )
 
-        return await supervise(self._waited_for(cancel_on_exit), work, timeout=timeout)
+        return await supervise(self._waited_for(cancel_on_exit is not False), work, timeout=timeout)
 
     def _waited_for(self, cancel_on_exit: bool) -> Wait:
         among = self._operations.waits
@@ -175,6 +191,9 @@ class RequestHandle:
 
     async def cancel(self) -> CancelOutcome:
         """Ask fal to cancel it. All four outcomes are answers, none an error (protocol 4.5)."""
+        kept = await self._operations.kept_request(self._state)
+        if kept is not None:
+            return await kept.cancel()
         return await self._operations.cancel(self._state)
 
 

@@ -45,6 +45,7 @@ from fal_async.protocol.queue import (
 )
 from fal_async.protocol.queue_status import failed_status, parse_status
 from fal_async.protocol.results import check_result, parse_result, result_error, vanished
+from fal_async.queue.kept_requests import KeptRequest, KeptRequests, check_keyed
 from fal_async.queue.limits import Limits
 from fal_async.queue.state import NewRequest, RequestState
 from fal_async.queue.updates import Follower
@@ -69,6 +70,7 @@ class QueueOperations:
         limits: polls and status streams at once, shared by all views of a session.
         waits: the requests that are waited for, of all views of a session.
         files: uploads the files of inputs, and fetches those of results.
+        kept: requests with a key, where there is a ledger.
     """
 
     transport: Transport
@@ -77,6 +79,7 @@ class QueueOperations:
     limits: Limits
     waits: OpenWaits
     files: Files
+    kept: Callable[[], KeptRequests] | None = None
     no_retry: RetryPolicy = attrs.field(init=False)
 
     @no_retry.default
@@ -124,6 +127,16 @@ class QueueOperations:
         state.existed = True
         return state.last_status
 
+    def requests_of(self, key: str | None) -> KeptRequests:
+        """Where the request of a key is kept. ConfigurationError without a key, or without a ledger."""
+        check_keyed(key, has_ledger=self.kept is not None)
+        assert self.kept is not None
+        return self.kept()
+
+    async def kept_request(self, state: RequestState) -> KeptRequest | None:
+        """The ledger's, if that has it."""
+        return None if self.kept is None else await self.kept().find(state)
+
     def updates(self, state: RequestState, following: Following) -> AsyncGenerator[QueueStatus, None]:
         """Each status as it comes, ending with `Completed`."""
         times = self.run_times.of(state.endpoint_id)
@@ -140,7 +153,11 @@ class QueueOperations:
 
     async def result(self, state: RequestState, output_type: Any) -> Result[Any, str]:
         """Fetch the result, once (protocol 4.4)."""
-        completed = state.last_status if isinstance(state.last_status, Completed) else None
+        return result_of(await self.fetch(state), state, output_type, self.files)
+
+    async def fetch(self, state: RequestState) -> HttpResponse:
+        """The model's answer as it came. Raises what it says where it is an error."""
+        completed = _completed(state)
         persistent = completed is not None and completed.error is None
         request = result_request(state.urls.response, state.ref, persistent=persistent)
         try:
@@ -160,15 +177,7 @@ class QueueOperations:
         if completed is not None and failed_status(completed.raw, state.request_id) is not None:
             # Whatever this answer is: a request that failed has no output.
             raise RequestFailedError(completed.error).about(state.ref)
-        return parse_result(
-            response,
-            output_type,
-            state.ref,
-            attempts=state.attempts,
-            status=completed,
-            logs=state.logs,
-            files=self.files,
-        )
+        return response
 
     async def cancel(self, state: RequestState) -> CancelOutcome:
         """Ask fal to cancel it (protocol 4.5)."""
@@ -208,6 +217,25 @@ class QueueOperations:
         state = self.state_by_id(lost.endpoint_id, found.request_id)
         state.existed = True
         return state
+
+
+def result_of(
+    response: HttpResponse, state: RequestState, output_type: Any, files: Files
+) -> Result[Any, str]:
+    """What `fetch` gave, as the caller gets it."""
+    return parse_result(
+        response,
+        output_type,
+        state.ref,
+        attempts=state.attempts,
+        status=_completed(state),
+        logs=state.logs,
+        files=files,
+    )
+
+
+def _completed(state: RequestState) -> Completed | None:
+    return state.last_status if isinstance(state.last_status, Completed) else None
 
 
 def _submission_of(request: HttpRequest, response: HttpResponse, progress: Progress) -> Submission:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from fal_async.auth.credentials import NoKey
 from fal_async.cancellation import Wait, supervise
-from fal_async.checks import check_function
+from fal_async.checks import check_flag, check_function
 from fal_async.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -18,13 +18,14 @@ from fal_async.errors import (
 from fal_async.models import Result, T
 from fal_async.options import CallOptions, QueueOptions, RunOptions, clean_headers, documented
 from fal_async.protocol.endpoint import EndpointId
-from fal_async.protocol.following import Following, SubscribeMode
+from fal_async.protocol.following import MODES, Following, SubscribeMode
 from fal_async.protocol.structure import check_output_type
 from fal_async.session.direct_run import DirectRun
 from fal_async.session.view import View
 
 if TYPE_CHECKING:
     from fal_async.http_over_websocket import HttpOverWebSocket
+    from fal_async.protocol.ledger.decisions import Uncertain
     from fal_async.queue import EnqueueCallback, UpdateCallback
     from fal_async.streaming import EventStream
 
@@ -160,9 +161,13 @@ class Calls:
         mode: SubscribeMode = "polling",
         poll_interval: float | None = None,
         timeout: float | None = None,
-        cancel_on_exit: bool = True,
+        cancel_on_exit: bool | None = None,
         webhook_url: str | None = None,
         output_type: type[T] | None = None,
+        # One request for one key: with a ledger.
+        key: str | None = None,
+        run: str = "",
+        uncertain: Uncertain = "lookup",
         **options: Unpack[QueueOptions],
     ) -> Result[T, str]:
         """Submit a request to the queue, follow it to its end, and give its result (protocol 4).
@@ -180,34 +185,45 @@ class Calls:
                 default 30 in mode "webhook".
             timeout: seconds for everything: submit, wait, retries and fetch. Default none.
             cancel_on_exit: when the wait ends without the result (time-out, cancelled task, closed session,
-                exception in a callback), cancel the remote request, once. Default True.
+                exception in a callback), cancel the remote request, once. Default True; False with a `key`.
             webhook_url: fal also calls this URL when the request is done.
             output_type: attrs class, dataclass or TypedDict that `data` is built as.
+            key: with `Session(ledger=...)`: text of 1-255 characters. The same key is the same request, in this
+                process, the next one, or another: the first call submits it, further ones wait for it, and once it
+                is done they get what the ledger has (`result.from_ledger`). An error of the model's is stored as
+                well; after one that may pass, the next call submits again. Leaving ends this wait only: the request
+                goes on, and the next call takes it up. Of its arguments only endpoint and input are compared.
+            run: a name space of keys.
+            uncertain: where nobody knows whether fal took the request of an earlier call: "lookup": look into fal's
+                history; "report": raise; "resubmit": submit again where the history surely knows nothing.
 
         Raises:
             ClientTimeoutError: `timeout` passed; says what became of the remote request.
             SessionStateError: the session was closed meanwhile; says the same.
             RequestFailedError, RequestCancelledError, and what `queue.submit`, `queue.updates` and
-            `queue.result` raise. Every error after the submit has the `request_id`.
+            `queue.result` raise. With `key`: KeyConflictError (it stands for another input or endpoint),
+            SubmissionUncertainError, LedgerError; nothing was sent then. Every error after the submit has the
+            `request_id`.
         """
         from fal_async.queue.state import NewRequest
         from fal_async.queue.subscription import Subscription
 
         endpoint = EndpointId.parse(endpoint_id, path)
+        if mode == "webhook" and key is not None:
+            raise ConfigurationError(f"mode='webhook' with key=: pass one of {', '.join(MODES)}")
         receiver = self._view.webhooks.receiver_for(webhook_url) if mode == "webhook" else None
-        following = Following(
-            logs=logs, mode="polling" if mode == "webhook" else mode, poll_interval=poll_interval
-        )
+        followed = "polling" if mode == "webhook" else mode
+        following = Following(logs=logs, mode=followed, poll_interval=poll_interval)
         check_function("on_queue_update", on_queue_update, takes=("status",))
         check_function("on_enqueue", on_enqueue, takes=("request_id",))
         check_output_type(output_type)
-        call_options = CallOptions.of("subscribe", options, QueueOptions)
+        check_flag("cancel_on_exit", cancel_on_exit, or_none=True)
         asked = Subscription(
             operations=self._view.operations,
             new=NewRequest(
                 endpoint=endpoint,
                 input=input,
-                options=call_options,
+                options=CallOptions.of("subscribe", options, QueueOptions),
                 webhook_url=webhook_url if receiver is None else receiver.url,
             ),
             following=following,
@@ -215,9 +231,14 @@ class Calls:
             on_queue_update=on_queue_update,
             output_type=output_type,
             wait=Wait(
-                endpoint_id=endpoint.full, among=self._view.shared.waits, cancel_on_exit=cancel_on_exit
+                endpoint_id=endpoint.full,
+                among=self._view.shared.waits,
+                cancel_on_exit=key is None if cancel_on_exit is None else cancel_on_exit,
             ),
         )
+        if key is not None or run or uncertain != "lookup":
+            caller = self._view.keyed(key).caller(asked, key=key, run=run, uncertain=uncertain)
+            return await caller.result(timeout)
         work = asked.result
         if receiver is not None:
             from fal_async.queue.webhook_subscription import WebhookSubscription

@@ -5,6 +5,7 @@ Its calls stand in `calls.py`, its resources in `resources.py`; these are made i
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Never
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     import ssl as ssl_module
 
     import aiohttp
+
+    from fal_async.ledger.ledger import Ledger
 
 _ELSEWHERE = {
     **dict.fromkeys(("key", "api_key", "fal_key", "token"), "credentials"),
@@ -78,6 +81,9 @@ class Session(Calls, BatchCalls, Resources):
             It is given the headers, the key, the time limits and the retry policy, and does the rest. It is never
             closed here. The options of the connection pool are of no effect then, and the login of fal's command
             line is not used.
+        ledger: where calls with a `key` are kept, so that one key is one bill: a path (`"runs.db"`, made if
+            missing), a URL, or a `Ledger`. It is opened on the first of them, and closed with the session; a
+            `Ledger` is not.
 
     Raises:
         ConfigurationError: an option is wrong; nothing was opened then.
@@ -104,6 +110,8 @@ class Session(Calls, BatchCalls, Resources):
         trust_env: bool = True,
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
         transport: Transport | None = None,
+        # What is kept of calls with a key.
+        ledger: str | os.PathLike[str] | Ledger | None = None,
         **unknown: Never,
     ) -> None:
         refuse_unknown("Session", unknown, Session.__init__.__annotations__, _ELSEWHERE)
@@ -129,7 +137,7 @@ class Session(Calls, BatchCalls, Resources):
                 trace_configs=trace_configs,
             )
             self._parent: Session | None = None  # of a view: the session whose pool it uses
-            self._view = View.first(Shared(environment, pool, transport), settings)
+            self._view = View.first(Shared(environment, pool, transport), settings, ledger)
 
     @classmethod
     def with_credentials(cls, key: Credentials) -> Session:
@@ -149,19 +157,28 @@ class Session(Calls, BatchCalls, Resources):
         timeout: float | Timeouts | None = None,
         headers: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
+        ledger: str | os.PathLike[str] | Ledger | None = None,
+        tenant: str | None = None,
     ) -> Session:
         """A light view of this session with other defaults, on the same pool: many tenants, one process.
 
         What is not given stays as it is; `headers` and `tags` are added to those that are there. Views with
-        other credentials have nothing learnt or cached in common. A view lives as long as its session:
-        closing it closes nothing.
+        other credentials have nothing learnt or cached in common; for calls with a key they need `tenant`, whose
+        keys theirs are, or a `ledger` of their own: ConfigurationError by such a call otherwise. A view
+        lives as long as its session: closing it closes nothing.
         """
         view = object.__new__(type(self))
         vars(view).update(vars(self))  # what a subclass keeps; all that is ours is in the two below
         view._parent = self._parent or self
         with shortened():
             view._view = self._view.with_options(
-                credentials=credentials, retry=retry, timeout=timeout, headers=headers, tags=tags
+                credentials=credentials,
+                retry=retry,
+                timeout=timeout,
+                headers=headers,
+                tags=tags,
+                ledger=ledger,
+                tenant=tenant,
             )
         return view
 

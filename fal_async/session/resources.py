@@ -12,6 +12,7 @@ from fal_async.session.view import View
 from fal_async.storage_settings import StorageSettings
 
 if TYPE_CHECKING:
+    from fal_async.protocol.ledger.decisions import Uncertain
     from fal_async.protocol.storage.multipart import UploadState
     from fal_async.queue import Queue, RequestHandle
     from fal_async.realtime import Realtime
@@ -34,10 +35,22 @@ class Resources:
         *,
         path: str = "",
         webhook_url: str | None = None,
+        key: str | None = None,
+        run: str = "",
+        uncertain: Uncertain = "lookup",
         **options: Unpack[QueueOptions],
     ) -> RequestHandle:
         """Put a request into the queue and give its handle: the same as `queue.submit`."""
-        return await self.queue.submit(endpoint_id, input, path=path, webhook_url=webhook_url, **options)
+        return await self.queue.submit(
+            endpoint_id,
+            input,
+            path=path,
+            webhook_url=webhook_url,
+            key=key,
+            run=run,
+            uncertain=uncertain,
+            **options,
+        )
 
     async def upload(
         self,

@@ -6,6 +6,7 @@ Resources are made in `view.py: View`; what they learn for one set of credential
 from __future__ import annotations
 
 import asyncio
+import os
 import warnings
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from fal_async.transport import Transport
 
 if TYPE_CHECKING:
     from fal_async.auth.credentials import KeySource
+    from fal_async.keyed.session_ledger import SessionLedger
     from fal_async.queue.limits import Limits
     from fal_async.transport.pool import Pool
 
@@ -46,6 +48,7 @@ class Shared:
             self._own = OwnTransport(transport)
         self._pool: Pool | None = None
         self._limits: Limits | None = None
+        self._ledgers: dict[object, SessionLedger] = {}
 
     @property
     def state(self) -> str:
@@ -97,6 +100,15 @@ class Shared:
 
         return AiohttpTransport(self.pool, settings, keys)
 
+    def ledger_of(self, given: Any) -> SessionLedger:
+        """One for all views that were given the same ledger; opened on the first keyed call."""
+        from fal_async.keyed.session_ledger import SessionLedger
+
+        name: object = os.fspath(given) if isinstance(given, str | os.PathLike) else id(given)
+        if name not in self._ledgers:
+            self._ledgers[name] = SessionLedger(given)
+        return self._ledgers[name]
+
     def open(self) -> None:
         """Open the pool now. SessionStateError once it was closed, or in another event loop."""
         if self._own is None:
@@ -112,6 +124,7 @@ class Shared:
         try:
             # Side by side: a peer that does not answer a close frame costs seconds.
             await asyncio.gather(*(part.aclose() for part in tuple(self.open_parts)))
+            await asyncio.gather(*(ledger.aclose() for ledger in tuple(self._ledgers.values())))
         finally:
             if self._own is None:
                 await self.pool.aclose()

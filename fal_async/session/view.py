@@ -13,16 +13,19 @@ from fal_async.auth.credentials import KeySource, NoKey
 from fal_async.config import Credentials, RetryPolicy, Settings, Timeouts
 from fal_async.options import clean_headers, clean_tags
 from fal_async.protocol.options import merged_headers
+from fal_async.session.ledger_choice import NO_LEDGER, LedgerChoice
 from fal_async.session.shared import Shared
 from fal_async.session.view_files import ViewFiles
 from fal_async.transport import Transport
 
 if TYPE_CHECKING:
+    from fal_async.keyed.ledger_requests import LedgerRequests
     from fal_async.protocol.polling import RunTimesByEndpoint
     from fal_async.protocol.storage.uploads import CdnToken
     from fal_async.queue import Queue
     from fal_async.queue.operations import QueueOperations
     from fal_async.realtime import Realtime, RealtimeTokens
+    from fal_async.session.keyed_scope import KeyedScope
     from fal_async.single_flight import SingleFlight
     from fal_async.storage import Storage
     from fal_async.webhooks import Webhooks
@@ -58,12 +61,19 @@ class View:
     the webhooks are one for all views."""
 
     def __init__(
-        self, shared: Shared, settings: Settings, keys: KeySource, learnt: Learnt, root: View | None = None
+        self,
+        shared: Shared,
+        settings: Settings,
+        keys: KeySource,
+        learnt: Learnt,
+        ledger: LedgerChoice,
+        root: View | None = None,
     ) -> None:
         self.shared: Shared = shared
         self.settings: Settings = settings
         self.keys: KeySource = keys
         self.learnt: Learnt = learnt
+        self.ledger: LedgerChoice = ledger
         self._root = root
 
     @property
@@ -72,9 +82,10 @@ class View:
         return self._root or self
 
     @classmethod
-    def first(cls, shared: Shared, settings: Settings) -> View:
+    def first(cls, shared: Shared, settings: Settings, ledger: object) -> View:
         """The view of a new session."""
-        return cls(shared, settings, _key_source(settings, shared), Learnt())
+        choice = NO_LEDGER.with_options(ledger, None, other_credentials=False)
+        return cls(shared, settings, _key_source(settings, shared), Learnt(), choice)
 
     def with_options(
         self,
@@ -84,6 +95,8 @@ class View:
         timeout: float | Timeouts | None,
         headers: Mapping[str, str] | None,
         tags: Mapping[str, str] | None,
+        ledger: object,
+        tenant: str | None,
     ) -> View:
         """Another view. With other credentials it has nothing learnt in common with this one."""
         given = self.settings
@@ -95,10 +108,11 @@ class View:
             headers=merged_headers(given.headers, clean_headers(headers)),
             tags=clean_tags({**given.tags, **clean_tags(tags)}),
         )
+        choice = self.ledger.with_options(ledger, tenant, other_credentials=credentials is not None)
         if credentials is None:
-            return View(self.shared, settings, self.keys, self.learnt, self.root)
+            return View(self.shared, settings, self.keys, self.learnt, choice, self.root)
         keys = _key_source(settings, self.shared)
-        return View(self.shared, settings, keys, Learnt(), self.root)
+        return View(self.shared, settings, keys, Learnt(), choice, self.root)
 
     @cached_property
     def transport(self) -> Transport:
@@ -119,7 +133,24 @@ class View:
             limits=self.shared.limits,
             waits=self.shared.waits,
             files=self.files,
+            kept=None if self.ledger.given is None else self._kept_requests,
         )
+
+    def keyed(self, key: str | None) -> KeyedScope:
+        """For a call with this key. ConfigurationError without a key, or without a ledger."""
+        from fal_async.queue.kept_requests import check_keyed
+
+        check_keyed(key, has_ledger=self.ledger.given is not None)
+        return self._keyed
+
+    @cached_property
+    def _keyed(self) -> KeyedScope:
+        from fal_async.session.keyed_scope import KeyedScope
+
+        return KeyedScope(self)
+
+    def _kept_requests(self) -> LedgerRequests:
+        return self._keyed.requests
 
     @cached_property
     def queue(self) -> Queue:

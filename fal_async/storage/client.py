@@ -21,7 +21,6 @@ from fal_async.protocol.storage.media import (
     HEAD,
     data_uri,
     guess_content_type,
-    plain_name,
 )
 from fal_async.protocol.storage.multipart import (
     MULTIPART_ABOVE,
@@ -29,14 +28,14 @@ from fal_async.protocol.storage.multipart import (
     PART_SIZE,
     UploadState,
 )
-from fal_async.protocol.storage.uploads import CdnToken, FileSpec, lifecycle_text
+from fal_async.protocol.storage.uploads import CdnToken, lifecycle_text
 from fal_async.single_flight import SingleFlight
 from fal_async.storage.cdn import Cdn
 from fal_async.storage.concurrency import gather_first_error
 from fal_async.storage.destination import folder_of, target_of
 from fal_async.storage.download import Downloader
 from fal_async.storage.file_body import Meter, ProgressCallback
-from fal_async.storage.file_objects import UNNAMED
+from fal_async.storage.file_specs import spec_of
 from fal_async.storage.incoming import DownloadProgress
 from fal_async.storage.output_download import FILES_AT_A_TIME, OutputDownload
 from fal_async.storage.resume_store import resume_store_of
@@ -113,7 +112,7 @@ class Storage:
         async with opened(File(file, content_type=content_type, file_name=file_name), size) as source:
             plan = UploadPlan(
                 source=source,
-                spec=await _spec_of(source, wanted),
+                spec=await spec_of(source, wanted),
                 multipart_above=multipart_above,
                 part_size=part_size,
                 parallel=parallel,
@@ -235,17 +234,6 @@ class Storage:
         """Changes what `settings` says, for all of the account's new files."""
         request = access.set_defaults_request(self._hosts, settings)
         return access.parse_access(await self._transport.send(request))
-
-
-async def _spec_of(source: Source, lifecycle: str | None) -> FileSpec:
-    name = plain_name(source.name) or UNNAMED
-    guessed = guess_content_type(name, await source.read(0, HEAD))
-    return FileSpec(
-        size=source.size,
-        content_type=source.content_type or guessed,
-        file_name=name,
-        lifecycle=lifecycle,
-    )
 
 
 async def _inlined(source: Source) -> str:

@@ -111,14 +111,14 @@ class Source:
 
 
 @contextlib.asynccontextmanager
-async def opened(file: Any, size: int | None = None) -> AsyncIterator[Source]:
+async def opened(file: Any, size: int | None = None, *, again: bool = False) -> AsyncIterator[Source]:
     """Whatever it is, as a `Source`. What can't be read twice is copied to a temporary file first.
 
-    `size`: what the caller says it has. UploadError where it can't be read, is empty, or has another size;
-    ConfigurationError for what is no file.
+    `size`: what the caller says it has. `again`: it is opened another time after this one. UploadError where it
+    can't be read, is empty, or has another size; ConfigurationError for what is no file, or is read only once.
     """
     async with contextlib.AsyncExitStack() as stack:
-        source = await _open(file, stack)
+        source = await _open(file, stack, again)
         stack.callback(source.end)  # before anything is closed or moved
         if size is not None and size != source.size:
             raise UploadError(f"{source.name} has {source.size} bytes, not {size} as size= says")
@@ -127,9 +127,9 @@ async def opened(file: Any, size: int | None = None) -> AsyncIterator[Source]:
         yield source
 
 
-async def _open(file: Any, stack: contextlib.AsyncExitStack) -> Source:
+async def _open(file: Any, stack: contextlib.AsyncExitStack, again: bool) -> Source:
     if isinstance(file, File):
-        return await _open_named(_flat(file), stack)
+        return await _open_named(_flat(file), stack, again)
     if isinstance(file, str | os.PathLike):
         return await _open_path(file, stack)
     if isinstance(file, bytes | bytearray | memoryview | array):
@@ -138,8 +138,10 @@ async def _open(file: Any, stack: contextlib.AsyncExitStack) -> Source:
         return await _open_image(file, "png")
     # Before the next one: what can be read as well, such as a subprocess's output, is iterated by lines.
     if is_file_object(file):
-        return await _open_file_object(file, stack)
+        return await _open_file_object(file, stack, again)
     if isinstance(file, AsyncIterable):
+        if again:
+            raise _only_once(UNNAMED)
         return await _spooled(file, stack)
     raise ConfigurationError(f"a {type(file).__name__} is no file: expected {_EXPECTED}")
 
@@ -152,12 +154,12 @@ def _flat(file: File) -> File:
     return file
 
 
-async def _open_named(file: File, stack: contextlib.AsyncExitStack) -> Source:
+async def _open_named(file: File, stack: contextlib.AsyncExitStack, again: bool) -> Source:
     """A picture goes in the format that its type or its name asks for, and under the type of that format."""
     if is_image(file.data):
         source = await _open_image(file.data, format_of(file.content_type, file.file_name))
     else:
-        source = await _open(file.data, stack)
+        source = await _open(file.data, stack, again)
         source.content_type = file.content_type
     source.name = file.file_name or source.name
     return source
@@ -205,7 +207,7 @@ async def _open_image(image: Any, format: str) -> Source:
     return source
 
 
-async def _open_file_object(file: Any, stack: contextlib.AsyncExitStack) -> Source:
+async def _open_file_object(file: Any, stack: contextlib.AsyncExitStack, again: bool) -> Source:
     """From its position on, where it can be read again; it is left open, where it was.
 
     Uploads of one file object take turns: it has one position only.
@@ -215,14 +217,25 @@ async def _open_file_object(file: Any, stack: contextlib.AsyncExitStack) -> Sour
     name = name_of(file)
     turn = await stack.enter_async_context(turn_at(file))
     if takes_no_size(file):
+        if again:
+            raise _only_once(name)
         return _in_memory(await whole_of(file, name, turn), name)
     with readable(name):
         place = await turn.in_thread(partial(place_of, file))
     if place is None:
+        if again:
+            raise _only_once(name)
         return await _spooled(pieces_of(file, name, turn), stack, name)
     before, start, size = place
     turn.at_the_end = partial(file.seek, before)
     return Source(file, start=start, size=size, name=name, lock=turn.reading)
+
+
+def _only_once(name: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{name} can be read only once, and with a key it is read twice: to be recognised, then to be uploaded. "
+        "Pass a path, bytes in a File, or the URL that storage.upload gives"
+    )
 
 
 async def _spooled(

@@ -115,8 +115,8 @@ class Retries:
         if delay is None or call.progress.given_up:
             logger.debug("%s failed: %s", request.operation, error)
             return error
+        call.progress.sent = False  # also where `on_retry` raises: nothing was taken
         announce_retry(call.policy, request.operation.value, call.attempts, error, delay)
-        call.progress.sent = False
         return Again(error, delay)
 
     def _after_refused_key(self, call: Call, error: AuthenticationError) -> Exception:

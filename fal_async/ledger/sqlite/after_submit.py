@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from fal_async.errors import LedgerError
 from fal_async.ledger.sqlite import held, rows
 from fal_async.ledger.sqlite.claims import add_attempt, delete
 from fal_async.ledger.sqlite.reads import Tables, by_number
+from fal_async.ledger.store import EntryGone
 from fal_async.protocol.ledger.entry import End, Record, StoredFile
 
 AT_ONCE = 500
@@ -72,7 +72,7 @@ def end(tables: Tables, entry: int, request_id: str, end: End) -> Record:
         return known
     record = by_number(tables, entry)
     if record is None:
-        raise LedgerError(f"entry {entry} of the ledger is gone: somebody deleted it", request_id=request_id)
+        raise EntryGone(f"entry {entry} of the ledger is gone: somebody deleted it", request_id=request_id)
     mine = next((request for request in record.requests if request.request_id == request_id), None)
     if mine is not None and mine.outcome is not None:
         return record

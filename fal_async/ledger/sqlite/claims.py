@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from fal_async.errors import LedgerError
 from fal_async.ledger.sqlite import held, rows
 from fal_async.ledger.sqlite.reads import Tables, by_number
-from fal_async.ledger.store import Hold, NewClaim
+from fal_async.ledger.store import EntryGone, Hold, NewClaim
 from fal_async.protocol.ledger.entry import LedgerRequest, Record, Space, State
 
 
@@ -147,7 +146,7 @@ def submitted(tables: Tables, me: int, hold: Hold, request_id: str, at: float) -
 def _standing(tables: Tables, entry: int) -> Record:
     record = by_number(tables, entry)
     if record is None:
-        raise LedgerError(f"entry {entry} of the ledger is gone: somebody deleted it")
+        raise EntryGone(f"entry {entry} of the ledger is gone: somebody deleted it")
     return record
 
 

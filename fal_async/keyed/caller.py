@@ -1,0 +1,163 @@
+"""One caller of a keyed request: its own callbacks, time limit, copy and type. Leaving, it ends nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import attrs
+
+from fal_async.callbacks import call_back
+from fal_async.cancellation import SUBMIT_GRACE, OpenWaits
+from fal_async.checks import check_seconds
+from fal_async.errors import CancelOutcome, ClientTimeoutError
+from fal_async.keyed.call import Driver, Ended
+from fal_async.models import QueueStatus, Result
+from fal_async.queue.operations import EnqueueCallback, UpdateCallback
+from fal_async.sheltered import ShelteredTask, settle
+
+logger: logging.Logger = logging.getLogger("fal_async")
+
+
+@attrs.define(kw_only=True, eq=False, repr=False)
+class Caller:
+    """Attributes:
+    logs: whether it asked for log entries; the driver asks for them where any caller did.
+    cancel_on_exit: where it leaves as the last one, without the result, the remote request is cancelled.
+    """
+
+    begin: Callable[[], Awaitable[Driver]]
+    key: str
+    endpoint_id: str
+    logs: bool
+    on_enqueue: EnqueueCallback | None
+    on_queue_update: UpdateCallback | None
+    output_type: Any
+    cancel_on_exit: bool
+    waits: OpenWaits
+    driver: Driver | None = attrs.field(default=None, init=False)
+    _is_told: bool = attrs.field(default=False, init=False)
+    _seen: QueueStatus | None = attrs.field(default=None, init=False)
+    _news: deque[QueueStatus] = attrs.field(factory=deque, init=False)
+    _turn: asyncio.Future[None] | None = attrs.field(default=None, init=False)
+
+    async def result(self, timeout: float | None) -> Result[Any, str]:
+        """The result, waited for at most `timeout` seconds."""
+        check_seconds("timeout", timeout, or_none=True)
+        scope = None
+        try:
+            if timeout is None:
+                return await self._result()
+            async with asyncio.timeout(timeout) as scope:
+                return await self._result()
+        except (Exception, asyncio.CancelledError) as error:
+            outcome = await self._leave()
+            if (
+                timeout is not None
+                and scope is not None
+                and scope.expired()
+                and isinstance(error, TimeoutError)
+            ):
+                raise self._timeout_error(timeout, outcome) from None
+            raise
+
+    async def _result(self) -> Result[Any, str]:
+        driver = self.driver = await self.begin()
+        if self.on_enqueue is None and self.on_queue_update is None:
+            ended = await driver.ended()
+        else:
+            ended = await self._told(driver)
+        return ended.result(self.output_type, logs=self.logs)
+
+    # What it is told meanwhile.
+
+    async def _told(self, driver: Driver) -> Ended:
+        unwatch = driver.watch(self._changed)
+        try:
+            self._changed()
+            while True:
+                await self._tell(driver)
+                if driver.outcome is not None and not self._news:
+                    return driver.outcome
+                self._turn = asyncio.get_running_loop().create_future()
+                await self._turn
+        finally:
+            unwatch()
+
+    def _changed(self) -> None:
+        assert self.driver is not None
+        status = self.driver.last_status
+        if status is not None and status is not self._seen and self.on_queue_update is not None:
+            self._news.append(self._own(status))
+            self._seen = status
+        if self._turn is not None and not self._turn.done():
+            self._turn.set_result(None)
+
+    def _own(self, status: QueueStatus) -> QueueStatus:
+        """As this caller would see it by itself."""
+        assert self.driver is not None
+        if not self.logs:
+            return attrs.evolve(status, logs=(), new_logs=()) if status.logs else status
+        known = self.driver.logs
+        if self._seen is None and len(known) > len(status.new_logs):
+            return attrs.evolve(status, new_logs=tuple(known))
+        return status
+
+    async def _tell(self, driver: Driver) -> None:
+        if not self._is_told and driver.request_id is not None:
+            self._is_told = True
+            await call_back(self.on_enqueue, driver.request_id)
+        while self._news:
+            await call_back(self.on_queue_update, self._news.popleft())
+
+    # How it leaves.
+
+    async def _leave(self) -> CancelOutcome | None:
+        driver = self.driver
+        if driver is None or driver.outcome is not None:
+            return None
+        if not self.cancel_on_exit:
+            driver.is_kept = True
+        if driver.is_kept or driver.is_awaited:
+            return None
+        cancel = ShelteredTask(_cancelled(driver))
+        if await settle(cancel, SUBMIT_GRACE + self.waits.cancel_limit):
+            raise asyncio.CancelledError
+        return None if cancel.cancelled() else cancel.result()
+
+    def _timeout_error(self, timeout: float, outcome: CancelOutcome | None) -> ClientTimeoutError:
+        driver = self.driver
+        last = None if driver is None else driver.last_status
+        seen = f", last seen {last.headline}" if last is not None else ""
+        return ClientTimeoutError(
+            f"no result within {timeout:g} s{seen}; {self._what_became(outcome)}",
+            timeout=timeout,
+            last_status=None if last is None else last.headline,
+            cancel_outcome=outcome,
+            request_id=None if driver is None else driver.request_id,
+            endpoint_id=self.endpoint_id,
+            retryable=driver is not None,  # with the same key: that attaches to it
+        )
+
+    def _what_became(self, outcome: CancelOutcome | None) -> str:
+        key = self.key
+        if self.driver is None:
+            return f"nothing was submitted for the key {key!r}"
+        if outcome is None and self.cancel_on_exit and not self.driver.is_kept and not self.driver.is_awaited:
+            return f"the request of the key {key!r} was not submitted"
+        if outcome is not None:
+            return f"its cancel was answered {outcome.value}"
+        return f"the request goes on, and the next call with the key {key!r} waits for it again"
+
+
+async def _cancelled(driver: Driver) -> CancelOutcome | None:
+    try:
+        return await driver.cancel()
+    except Exception as error:  # whatever `on_retry` raises, too
+        logger.warning(
+            "the cancel did not go through (%s): request %s may still run", error, driver.request_id
+        )
+        return CancelOutcome.FAILED

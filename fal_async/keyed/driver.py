@@ -1,0 +1,155 @@
+"""The driver of one keyed request: it submits, follows, and stores the end before anybody gets it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from fal_async.cancellation import CANCEL_LIMIT, SUBMIT_GRACE
+from fal_async.errors import (
+    CancelOutcome,
+    FalError,
+    RequestCancelledError,
+    RequestRef,
+    SessionStateError,
+)
+from fal_async.keyed.call import Ended, KeyedRequest
+from fal_async.keyed.driver_task import DriverTask
+from fal_async.keyed.input_digests import Recognised
+from fal_async.keyed.steps import Reason, Steps
+from fal_async.keyed.submits import KeyedSubmit
+from fal_async.keyed.tools import Tools
+from fal_async.models import QueueStatus, RequestLog
+from fal_async.protocol.ledger.decisions import Asked
+from fal_async.protocol.ledger.entry import Owner, Place, Record
+
+
+class KeyedDriver(Steps):
+    """A task of the session. It goes on without callers until the request ends, or the session is closed."""
+
+    def __init__(self, tools: Tools, place: Place, compared: Asked, record: Record | None) -> None:
+        super().__init__(tools, place, compared, record)
+        self.task: DriverTask = DriverTask(self._run(), self.close)
+
+    # What its callers see.
+
+    @property
+    def request_id(self) -> str | None:
+        return None if self.state is None else self.state.request_id
+
+    @property
+    def last_status(self) -> QueueStatus | None:
+        return None if self.state is None else self.state.last_status
+
+    @property
+    def logs(self) -> Sequence[RequestLog]:
+        return () if self.state is None else self.state.logs
+
+    @property
+    def held_by(self) -> Owner | None:
+        record = self.record
+        if record is None or not record.owner_lives or self.tools.store.owns(record):
+            return None
+        return record.owner if record.state in ("claimed", "submitted") else None
+
+    def join(self, asked: KeyedRequest, input: Recognised) -> None:
+        """One more caller. Its arguments don't count, but for what it wants to be told."""
+        if self.asked is None:
+            self.asked, self.input = asked, input
+        if asked.follow:
+            self.want(logs=asked.following.logs)
+
+    def want(self, *, logs: bool) -> None:
+        """It is to be followed to its end."""
+        self.follow = True
+        if logs:
+            self.following.logs = True
+
+    async def cancel(self) -> CancelOutcome | None:
+        if self.outcome is not None:
+            return None
+        if self.state is None:
+            self._stop("cancel")
+            await asyncio.wait([self.task])
+            return self.cancelled
+        outcome = await self.ask_to_cancel(self.state)
+        if outcome is CancelOutcome.CANCELLED:
+            self._stop("cancelled")
+        elif outcome is CancelOutcome.ALREADY_COMPLETED:
+            self._stop("look")
+        if outcome in (CancelOutcome.CANCELLED, CancelOutcome.ALREADY_COMPLETED):
+            await asyncio.wait([self.task], timeout=CANCEL_LIMIT)
+        return outcome
+
+    # How it is brought to its end.
+
+    def close(self) -> None:
+        """The session ends: the claim is resolved, and what runs is left to the next run."""
+        self._stop("close")
+
+    def give_up(self) -> None:
+        """The same now, whatever is not written yet."""
+        self.stopping = "close"
+        self.task.interrupt()
+
+    def _stop(self, why: Reason) -> None:
+        if self.outcome is not None or self.stopping in ("close", why):
+            return
+        self.stopping = why
+        if self.is_writing:
+            return
+        submit = self.submit
+        if submit is None or submit.give_up():
+            self.task.interrupt()
+        else:
+            self.task.get_loop().call_later(SUBMIT_GRACE, self._end_grace, submit)
+
+    def _end_grace(self, submit: KeyedSubmit) -> None:
+        if self.submit is submit:
+            self.task.interrupt()
+
+    # Its task.
+
+    async def _run(self) -> None:
+        try:
+            ended = await self.drive()
+        except asyncio.CancelledError:
+            ended = await self._stopped()
+        except Exception as error:  # of fal, or whatever `on_retry` raises
+            ended = await self._broken(error)
+        self.leave_registry()
+        self.end(ended)
+        self.tools.ledger.running.discard(self)
+
+    # Other ends.
+
+    async def _stopped(self) -> Ended:
+        """The session is being closed, or it was cancelled before it was submitted."""
+        if self.stopping == "cancel":
+            words = "cancelled before it was submitted: nothing was sent"
+            return Ended(
+                record=self.record, error=RequestCancelledError(words, endpoint_id=self._endpoint_id)
+            )
+        if self.state is not None and not self.tools.ledger.is_ours:  # one that is closed leaves all at once
+            await self.outcomes.leave()
+        return Ended(record=self.record, error=self._closed_error(), request_id=self.request_id)
+
+    async def _broken(self, error: Exception) -> Ended:
+        if self.state is not None:
+            await self.outcomes.leave()
+        if isinstance(error, FalError):
+            error.about(RequestRef(endpoint_id=self._endpoint_id, request_id=self.request_id))
+        return Ended(record=self.record, error=error, request_id=self.request_id)
+
+    def _closed_error(self) -> SessionStateError:
+        key = self.place.key
+        words = (
+            f"the session was closed; the request goes on, and the next call with the key {key!r} takes it up"
+            if self.state is not None
+            else f"the session was closed before the request of the key {key!r} was submitted"
+        )
+        return SessionStateError(words, request_id=self.request_id, endpoint_id=self._endpoint_id)
+
+    @property
+    def _endpoint_id(self) -> str:
+        return self.compared.endpoint_id

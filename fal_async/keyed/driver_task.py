@@ -1,0 +1,27 @@
+"""The task of a driver: it outlives its callers, and ends in its own order where the program stops."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+
+class DriverTask(asyncio.Task[None]):
+    """Who cancels it from outside, as `asyncio.run` does at its end, closes it: its claim is resolved first."""
+
+    def __init__(self, work: Coroutine[Any, Any, None], close: Callable[[], None]) -> None:
+        super().__init__(work, loop=asyncio.get_running_loop())
+        self._close = close
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Time limits within the task cancel it, from a callback of the loop: they alone may."""
+        loop = self.get_loop()
+        if loop.is_running() and asyncio.current_task(loop) in (None, self):
+            return super().cancel(msg)
+        self._close()
+        return True
+
+    def interrupt(self) -> None:
+        """A CancelledError in it, at its next step."""
+        super().cancel()

@@ -1,0 +1,51 @@
+"""By what an input is recognised, before anything of it is uploaded: its files are hashed in threads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from fal_async.options import CallOptions
+from fal_async.protocol.http import JSON_TYPE
+from fal_async.protocol.json_input import is_flat
+from fal_async.protocol.ledger.digests import FileDigest, body_digest, files_of, input_digest
+from fal_async.protocol.ledger.entry import Payload
+from fal_async.protocol.ledger.kept import kept_input
+
+
+@attrs.frozen(eq=False)
+class Recognised:
+    """An input as the caller gave it."""
+
+    digest: str
+    files: Sequence[FileDigest] = ()
+
+    def digest_of_body(self, body: bytes) -> str:
+        """Of what is sent: without files it is the same input."""
+        return body_digest(body) if self.files else self.digest
+
+    def kept(self, input: Any, body: bytes, options: CallOptions) -> Payload | None:
+        """What is stored of it; None where fal is not to store it, either."""
+        if options.store_io is False:
+            return None
+        if self.files or re.search(rb"(?i)data:", body):
+            return kept_input(input, self.files)
+        return Payload(content_type=JSON_TYPE, body=body)
+
+
+async def recognised(input: Any) -> Recognised:
+    """ConfigurationError for a file that can be read only once; UploadError for one that can't be read."""
+    if is_flat(input):
+        return Recognised(input_digest(input))
+    files = [await _file_digest(file) for file in files_of(input)]
+    return Recognised(input_digest(input, files), files)
+
+
+async def _file_digest(file: Any) -> FileDigest:
+    from fal_async.storage.file_specs import digest_of_file
+
+    content_type, sha256 = await digest_of_file(file)
+    return FileDigest(sha256=sha256, content_type=content_type)

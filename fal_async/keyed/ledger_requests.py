@@ -1,0 +1,190 @@
+"""Handles of requests with a key: what they give is read from the ledger, and written there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from fal_async.errors import ApiError, CancelOutcome, FalError
+from fal_async.keyed.call import Driver, Ended, KeyedRequest
+from fal_async.keyed.caller import Caller
+from fal_async.keyed.outcomes import Outcomes, replay
+from fal_async.keyed.view_calls import ViewCalls
+from fal_async.models import Completed, Result
+from fal_async.protocol.following import Following
+from fal_async.protocol.ledger.decisions import Uncertain
+from fal_async.protocol.ledger.entry import Place, Record, Space
+from fal_async.protocol.ledger.key_checks import check_uncertain
+from fal_async.protocol.queue_status import LogHistory
+from fal_async.queue.operations import QueueOperations, UpdateCallback
+from fal_async.queue.state import NewRequest, RequestState
+
+_ENDED = frozenset({"done", "failed", "cancelled"})
+
+
+class LedgerRequests:
+    """See `KeptRequests`. Of one view."""
+
+    def __init__(
+        self,
+        operations: QueueOperations,
+        calls: ViewCalls,
+        *,
+        place_of: Callable[[str, str], Place],
+        whose: Space | None,
+    ) -> None:
+        """`whose`: None where nobody said whose keys this view's are."""
+        self._operations, self._calls, self._place_of, self._whose = operations, calls, place_of, whose
+
+    async def submit(self, new: NewRequest, *, key: str, run: str, uncertain: Uncertain) -> RequestState:
+        """The request of this key: submitted, unless it was before."""
+        check_uncertain(uncertain)
+        asked = KeyedRequest(
+            place=self._place_of(key, run), new=new, following=Following(), follow=False, uncertain=uncertain
+        )
+        driver = await self._calls.begin(asked)
+        request_id = await _id_of(driver)
+        state = driver.state
+        if state is None:
+            state = self._operations.state_by_id(new.endpoint.full, request_id)
+            state.existed = True
+        return attrs.evolve(
+            state, attempts=Counter(state.attempts), log_history=LogHistory(), retry=new.options.retry
+        )
+
+    async def find(self, state: RequestState) -> LedgerRequest | None:
+        """The entry that has this request."""
+        if self._whose is None:
+            return None
+        store = await self._calls.store()
+        record = await store.find_request(self._whose.origin, state.request_id)
+        if record is None or record.place.space.tenant != self._whose.tenant:
+            return None
+        return LedgerRequest(self._operations, self._calls, state, record)
+
+    async def cancel(self, record: Record) -> CancelOutcome:
+        """Ask fal to cancel the request of an entry."""
+        state = self._operations.state_by_id(record.endpoint_id, record.request_id or "")
+        state.existed = True
+        return await LedgerRequest(self._operations, self._calls, state, record).cancel()
+
+
+async def _id_of(driver: Driver) -> str:
+    """As soon as it is known. What kept it from being submitted is raised."""
+    changed: asyncio.Event = asyncio.Event()
+    unwatch = driver.watch(changed.set)
+    try:
+        while driver.request_id is None and driver.outcome is None:
+            await changed.wait()
+            changed.clear()
+    finally:
+        unwatch()
+    if driver.request_id is not None:
+        return driver.request_id
+    assert driver.outcome is not None
+    driver.outcome.result()
+    raise AssertionError("a request that ended well has an id")
+
+
+class LedgerRequest:
+    """See `KeptRequest`."""
+
+    def __init__(
+        self, operations: QueueOperations, calls: ViewCalls, state: RequestState, record: Record
+    ) -> None:
+        self._operations, self._calls, self._state, self._record = operations, calls, state, record
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it is the newest attempt of its entry."""
+        return self._record.request_id == self._state.request_id
+
+    async def result(self, output_type: Any) -> Result[Any, str]:
+        """The stored one; else it is fetched, once, and stored."""
+        ended = self._replay() or await self._fetched()
+        return ended.result(output_type)
+
+    async def wait(
+        self,
+        following: Following,
+        *,
+        on_queue_update: UpdateCallback | None,
+        output_type: Any,
+        timeout: float | None,
+        cancel_on_exit: bool,
+    ) -> Result[Any, str]:
+        """Its end, stored before it is given."""
+        if (ended := self._replay()) is not None:
+            return ended.result(output_type)
+        record, state = self._record, self._state
+        caller = Caller(
+            begin=lambda: self._calls.follow(record, following, state),
+            key=record.place.key,
+            endpoint_id=record.endpoint_id,
+            logs=following.logs,
+            on_enqueue=None,
+            on_queue_update=on_queue_update,
+            output_type=output_type,
+            cancel_on_exit=cancel_on_exit,
+            waits=self._operations.waits,
+        )
+        return await caller.result(timeout)
+
+    async def cancel(self) -> CancelOutcome:
+        """Ask fal to cancel it: all who wait for it are told."""
+        driver = self._calls.running(self._record)
+        if driver is not None and driver.request_id == self._state.request_id:
+            outcome = await driver.cancel()
+            if outcome is not None:
+                return outcome
+        outcome = await self._operations.cancel(self._state)
+        if self._replay() is None:
+            await self._after_cancel(outcome)
+        return outcome
+
+    async def _after_cancel(self, outcome: CancelOutcome) -> None:
+        if outcome is CancelOutcome.CANCELLED:
+            await self._outcomes().cancelled(self._state)
+        elif outcome is CancelOutcome.CANCELLATION_REQUESTED:
+            await self._outcomes().cancel_requested(self._state.request_id)
+        elif outcome is CancelOutcome.ALREADY_COMPLETED:
+            with contextlib.suppress(FalError):
+                await self._fetched()
+
+    def _replay(self) -> Ended | None:
+        """Where the entry's end is that of this request."""
+        record = self._record
+        newest_end = next((one for one in reversed(record.requests) if one.outcome is not None), None)
+        if (
+            record.state not in _ENDED
+            or newest_end is None
+            or newest_end.request_id != self._state.request_id
+        ):
+            return None
+        return replay(record, self._operations.files, from_ledger=True)
+
+    async def _fetched(self) -> Ended:
+        """Its end, stored; the error that it is not there yet is raised."""
+        state, operations = self._state, self._operations
+        try:
+            response = await operations.fetch(state)
+        except FalError as error:
+            if not await self._is_complete(error):
+                raise
+            return await self._outcomes().failed(state, error, leave=False)
+        return await self._outcomes().done(state, response)
+
+    async def _is_complete(self, error: FalError) -> bool:
+        """Whether an error answer is the request's own: before it is complete, there is another one."""
+        if isinstance(error, ApiError) and not isinstance(self._state.last_status, Completed):
+            with contextlib.suppress(FalError):
+                await self._operations.status(self._state, logs=False)
+        return not error.from_caller
+
+    def _outcomes(self) -> Outcomes:
+        return self._calls.outcomes(self._record)

@@ -1,0 +1,116 @@
+"""How an attempt ended: stored first, then what all who wait for it get."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from fal_async.errors import CancelOutcome, FalError, RequestCancelledError, RequestRef
+from fal_async.keyed.call import Ended
+from fal_async.keyed.own_copies import Answer
+from fal_async.keyed.tools import Tools
+from fal_async.models import Completed, Files
+from fal_async.protocol.http import HttpResponse
+from fal_async.protocol.ledger import ends
+from fal_async.protocol.ledger.ends import end_of
+from fal_async.protocol.ledger.entry import End, LedgerRequest, Place, Record
+from fal_async.protocol.ledger.replays import replayed_error
+from fal_async.queue.state import RequestState
+
+T = TypeVar("T")
+
+
+class Outcomes:
+    """Of the attempts of one driver.
+
+    Attributes:
+        entry: its number, once it is known.
+    """
+
+    def __init__(self, tools: Tools, place: Place, entry: int = 0) -> None:
+        self._tools, self._place = tools, place
+        self.entry: int = entry
+
+    async def done(self, state: RequestState, response: HttpResponse) -> Ended:
+        """It has a result."""
+        record = await self._store(state.request_id, ends.done(response, self._tools.now()))
+        answer = Answer(response=response, ref=state.ref, files=self._tools.operations.files, state=state)
+        return _ended(record, state.request_id, answer=answer)
+
+    async def failed(self, state: RequestState, error: FalError, *, leave: bool = True) -> Ended:
+        """Following or fetching it ended with an error: of the model, or one that says nothing about the request,
+        which is left to whoever comes next then."""
+        completed = state.last_status if isinstance(state.last_status, Completed) else None
+        end = end_of(error, completed=completed, at=self._tools.now())
+        if isinstance(end, End):
+            return _ended(await self._store(state.request_id, end), state.request_id, error=error)
+        if leave:
+            await self.leave()
+        return _ended(None, state.request_id, error=error)
+
+    async def cancelled(self, state: RequestState) -> Ended:
+        """fal took it out of the queue."""
+        end = end_of(CancelOutcome.CANCELLED, completed=None, at=self._tools.now())
+        assert isinstance(end, End)
+        record = await self._store(state.request_id, end)
+        if record is not None and record.state == "done":
+            return replay(record, self._tools.operations.files, from_ledger=False)
+        error = RequestCancelledError("the request was cancelled before it started").about(state.ref)
+        return _ended(record, state.request_id, error=error)
+
+    async def _store(self, request_id: str, end: End) -> Record | None:
+        store, entry = self._tools.store, self.entry
+        return await self._write(request_id, lambda: store.end(entry, request_id, end))
+
+    async def cancel_requested(self, request_id: str) -> None:
+        """fal was asked, and said that it may still complete."""
+        store, entry, now = self._tools.store, self.entry, self._tools.now()
+        await self._write(request_id, lambda: store.cancel_requested(entry, request_id, now))
+
+    async def leave(self) -> None:
+        """Whoever comes next may take it."""
+        store, entry = self._tools.store, self.entry
+        await self._write(None, lambda: store.leave(entry))
+
+    async def _write(self, request_id: str | None, write: Callable[[], Awaitable[T]]) -> T | None:
+        return await self._tools.write(self._place, request_id, write)
+
+
+def replay(record: Record, files: Files, *, from_ledger: bool) -> Ended:
+    """The end of an entry, as the ledger has it. Another process may just have stored it."""
+    error = replayed_error(record)
+    if error is not None:
+        return _ended(record, record.request_id, error=error, from_ledger=from_ledger)
+    assert record.end is not None
+    headers = {**record.headers, "content-type": record.end.content_type}
+    answer = Answer(
+        response=HttpResponse(status=200, headers=headers, body=record.end.body),
+        ref=RequestRef(endpoint_id=record.endpoint_id, request_id=record.request_id),
+        files=files,
+    )
+    return _ended(record, record.request_id, answer=answer, from_ledger=from_ledger)
+
+
+def _ended(
+    record: Record | None,
+    request_id: str | None,
+    *,
+    error: FalError | None = None,
+    answer: Answer | None = None,
+    from_ledger: bool = False,
+) -> Ended:
+    attempt = next((one for one in _attempts(record) if one.request_id == request_id), None)
+    return Ended(
+        record=record,
+        error=error,
+        from_ledger=from_ledger,
+        request_id=request_id,
+        attempts=0 if record is None else record.attempts,
+        billable_units=None if attempt is None else attempt.billable_units,
+        cost=None if attempt is None else attempt.cost,
+        answer=answer,
+    )
+
+
+def _attempts(record: Record | None) -> Sequence[LedgerRequest]:
+    return () if record is None else record.requests

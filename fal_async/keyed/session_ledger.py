@@ -1,0 +1,108 @@
+"""One ledger of a session: opened on the first keyed call, with the drivers of its keys."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from fal_async.cancellation import SUBMIT_GRACE
+from fal_async.closeable import SESSION_CLOSED
+from fal_async.errors import CancelOutcome, SessionStateError
+from fal_async.keyed.late_writes import LateWrites
+from fal_async.keyed.lookup import Lookups
+from fal_async.ledger.opening import open_store
+from fal_async.ledger.store import Store
+from fal_async.protocol.ledger.entry import Place, Record
+from fal_async.sheltered import wait_for_all
+
+_LAST_WRITES = 2.0
+"""Seconds beside what a submit under way is given."""
+
+
+class Drives(Protocol):
+    """A driver, as far as its session's end goes."""
+
+    @property
+    def task(self) -> asyncio.Task[None]: ...
+
+    def close(self) -> None:
+        """Come to an end: the claim is resolved, what runs is left to the next run."""
+        ...
+
+    def give_up(self) -> None:
+        """Come to it now, whatever is not written yet."""
+        ...
+
+
+class SessionLedger:
+    """Shared by the views of a session.
+
+    Attributes:
+        is_ours: opened, and closed, by the session: all but a `Store` that was given.
+        drivers: by key; at most one of each.
+        cancel_entry: how a request is cancelled, for `Ledger.forget(force=True)`.
+        running: all drivers, those too that left `drivers` and only write down how they ended.
+    """
+
+    def __init__(self, given: Any) -> None:
+        self._given = given
+        self.is_ours: bool = not hasattr(given, "claim")
+        self._store: Store | None = None
+        self._detach: Callable[[], None] | None = None
+        self._opening = asyncio.Lock()
+        self._is_closed = False
+        self.late: LateWrites = LateWrites()
+        self.lookups: Lookups = Lookups()
+        self.drivers: dict[Place, Any] = {}
+        self.running: set[Drives] = set()
+        self.cancel_entry: Callable[[Record], Awaitable[CancelOutcome | None]] | None = None
+
+    async def store(self) -> Store:
+        """Opened by the first call. LedgerError where it can't be; SessionStateError once the session is closed."""
+        if self._store is None:
+            async with self._opening:
+                self.check_open()
+                if self._store is None:
+                    self._store = await self._opened()
+        self.check_open()
+        return self._store
+
+    async def _opened(self) -> Store:
+        """An owner of its own, also where the caller has the same file open."""
+        given = self._given
+        if isinstance(given, str | os.PathLike):
+            return await open_store(given)
+        if not self.is_ours:
+            return given  # type: ignore[no-any-return]
+        store: Store = await given.new_store()
+        if self.cancel_entry is not None:
+            self._detach = given.attach(self.cancel_entry)
+        return store
+
+    def check_open(self) -> None:
+        """SessionStateError once the session is closed."""
+        if self._is_closed:
+            raise SessionStateError(SESSION_CLOSED)
+
+    async def aclose(self) -> None:
+        """Leave what runs, resolve claims, make the writes that are owed, close what was opened here. Bounded."""
+        self._is_closed = True
+        interrupted = await self._end_drivers(SUBMIT_GRACE + _LAST_WRITES, lambda driver: driver.close())
+        interrupted = await self._end_drivers(_LAST_WRITES, lambda driver: driver.give_up()) or interrupted
+        await self.late.aclose()
+        if self._detach is not None:
+            self._detach()
+            self._detach = None
+        if self._store is not None and self.is_ours:
+            await self._store.aclose()
+        if interrupted:
+            raise asyncio.CancelledError
+
+    async def _end_drivers(self, limit: float, end: Callable[[Drives], None]) -> bool:
+        loop = asyncio.get_running_loop()
+        ours = [driver for driver in self.running if driver.task.get_loop() is loop]
+        for driver in ours:
+            end(driver)
+        return await wait_for_all([driver.task for driver in ours], limit)

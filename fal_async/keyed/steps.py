@@ -1,0 +1,249 @@
+"""What is done for one key, step by step, until its request has ended. Which step comes next, `decisions` says."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from typing import Literal
+
+from fal_async.errors import CancelOutcome, FalError, SubmissionUncertainError
+from fal_async.keyed.call import Ended, KeyedRequest
+from fal_async.keyed.input_digests import Recognised
+from fal_async.keyed.joined import Joined
+from fal_async.keyed.outcomes import Outcomes, replay
+from fal_async.keyed.submits import KeyedSubmit, Outrun
+from fal_async.keyed.tools import Tools
+from fal_async.models import Completed
+from fal_async.protocol.following import Following
+from fal_async.protocol.ledger import decisions, refusals
+from fal_async.protocol.ledger.decisions import Asked, decide
+from fal_async.protocol.ledger.entry import Place, Record
+from fal_async.queue.state import RequestState
+
+Reason = Literal["close", "cancel", "cancelled", "look"]
+"""Why its task is interrupted: the session ends; nobody wants it any more; fal took it out of the queue; it is
+complete."""
+_FIRST_LOOK, _LONGEST_PAUSE = 0.05, 2.0
+"""Seconds between two looks at the claim of another process."""
+
+
+class Steps(Joined):
+    """Attributes:
+    asked: what the first caller asked for; None where an entry is followed that is there: nothing is submitted.
+    follow: whether anybody wants more than its id.
+    known: what somebody's handle has seen of its request.
+    state: of its request, once fal has it.
+    submit: the one under way.
+    is_writing: how it ended is known, and being stored: it is not interrupted any more.
+    stopping: why it is interrupted.
+    """
+
+    def __init__(self, tools: Tools, place: Place, compared: Asked, record: Record | None) -> None:
+        super().__init__()
+        self.tools: Tools = tools
+        self.place: Place = place
+        self.compared: Asked = compared.begun(record)
+        self.record: Record | None = record
+        self.asked: KeyedRequest | None = None
+        self.input: Recognised | None = None
+        self.following: Following = Following()
+        self.follow: bool = False
+        self.known: RequestState | None = None
+        self.state: RequestState | None = None
+        self.outcomes: Outcomes = Outcomes(tools, place)
+        self.submit: KeyedSubmit | None = None
+        self.is_writing: bool = False
+        self.stopping: Reason | None = None
+        self.cancelled: CancelOutcome | None = None
+
+    @property
+    def entry(self) -> Record:
+        """As it stands; before its first claim, as it would."""
+        return self.record or Record(
+            number=0,
+            version=0,
+            place=self.place,
+            endpoint_id=self.compared.endpoint_id,
+            input_digest=self.compared.input_digest,
+            state="claimed",
+        )
+
+    def leave_registry(self) -> None:
+        drivers = self.tools.ledger.drivers
+        if drivers.get(self.place) is self:
+            del drivers[self.place]
+
+    async def drive(self) -> Ended:
+        while True:
+            ended = await self._step(decide(self.record, self.compared))
+            if ended is not None:
+                return ended
+
+    async def _step(self, step: decisions.Step) -> Ended | None:
+        """None: look again what is to be done."""
+        record = self.record
+        match step:
+            case decisions.Submit() if self.asked is not None:
+                return await self._submitted(step.seen, self.asked)
+            case decisions.Attach():
+                return await self._attach(step)
+            case decisions.WaitFor():
+                await self._wait_for(step)
+                return None
+            case decisions.LookUp():
+                await self._look_up(resubmit=step.resubmit)
+                return None
+        assert record is not None
+        match step:
+            case decisions.Report():
+                raise refusals.uncertain(record)
+            case decisions.Expired():
+                raise refusals.expired(record)
+            case decisions.Conflict():
+                raise refusals.conflict(record, step.differs)
+        return replay(record, self.tools.operations.files, from_ledger=self.state is None)
+
+    # Submitting.
+
+    async def _submitted(self, seen: int | None, asked: KeyedRequest) -> Ended | None:
+        self.state = None
+        assert self.input is not None
+        submit = KeyedSubmit(self.tools, asked, self.input, seen, self.record)
+        self.submit = submit
+        try:
+            self.state = await submit.run()
+        except Outrun:
+            self.record = await self.tools.store.find(self.place)
+            return None
+        except SubmissionUncertainError as error:
+            self.submit = None
+            return await self._after_lost_submit(error)
+        finally:
+            self.submit = None
+        self.record, self.outcomes.entry = submit.record, submit.entry or 0
+        if self.compared.retries is None:
+            asked.new.input = None  # a large one is not kept through the wait
+        self.changed()
+        return await self._after_submit(self.state)
+
+    async def _after_submit(self, state: RequestState) -> Ended | None:
+        if self.stopping == "close":
+            raise asyncio.CancelledError
+        if self.stopping == "cancel":
+            self.stopping = None
+            if await self.ask_to_cancel(state) is CancelOutcome.CANCELLED:
+                return await self.outcomes.cancelled(state)
+        return await self._until_ended(state)
+
+    async def _after_lost_submit(self, error: SubmissionUncertainError) -> Ended | None:
+        if self.stopping is not None or self.compared.uncertain == "report":
+            raise error
+        self.record = record = await self.tools.store.find(self.place)
+        if record is None or record.state == "claimed":
+            raise error  # the ledger could not be told
+        if record.state == "uncertain":
+            await self._look_up(resubmit=self.compared.uncertain == "resubmit")
+        return None
+
+    # What others have begun.
+
+    async def _wait_for(self, claim: decisions.WaitFor) -> None:
+        loop, pause = asyncio.get_running_loop(), _FIRST_LOOK
+        give_up_at = loop.time() + claim.seconds
+        while isinstance(step := decide(self.record, self.compared), decisions.WaitFor):
+            if loop.time() >= give_up_at:
+                assert self.record is not None
+                raise refusals.uncertain(self.record)
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
+            self.record = await self.tools.store.find(self.place, payloads=False)
+        if not isinstance(step, decisions.Submit):
+            self.record = await self.tools.store.find(self.place)
+        self.changed()
+
+    async def _look_up(self, *, resubmit: bool) -> None:
+        record = self.record
+        assert record is not None
+        asked = self.asked
+        store_io = asked is None or asked.new.options.store_io is not False
+        await self.tools.look_up(record, resubmit=resubmit, store_io=store_io)
+        self.record = await self.tools.store.find(self.place)
+        self.changed()
+
+    async def _attach(self, step: decisions.Attach) -> Ended | None:
+        record = self.record
+        assert record is not None
+        if step.take:
+            taken = await self.tools.store.take(record.number, record.version)
+            if taken is None:
+                self.record = await self.tools.store.find(self.place)
+                return None
+            self.record = taken
+        self.state = state = self._state_of(record.endpoint_id, step.request_id)
+        self.outcomes.entry = record.number
+        self.changed()
+        return await self._until_ended(state)
+
+    def _state_of(self, endpoint_id: str, request_id: str) -> RequestState:
+        if self.known is not None and self.known.request_id == request_id:
+            return self.known
+        state = self.tools.operations.state_by_id(endpoint_id, request_id)
+        state.existed = True
+        if self.asked is not None:
+            state.retry = self.asked.new.options.retry
+        return state
+
+    # Following.
+
+    async def _until_ended(self, state: RequestState) -> Ended | None:
+        """None where a further attempt may follow."""
+        if not self.follow:
+            self.leave_registry()
+            await self.outcomes.leave()
+            return Ended(record=self.record, request_id=state.request_id)
+        while True:
+            try:
+                return self._once_more(await self._end_of(state))
+            except asyncio.CancelledError:
+                if self.stopping == "close":
+                    raise
+                _uncancel()
+                if self.stopping == "cancelled":
+                    return await self.outcomes.cancelled(state)
+                self.stopping = None
+                await self.tools.operations.status(state, logs=self.following.logs)
+
+    async def _end_of(self, state: RequestState) -> Ended:
+        operations = self.tools.operations
+        try:
+            if not isinstance(state.last_status, Completed):
+                async with aclosing(operations.updates(state, self.following)) as updates:
+                    async for _ in updates:
+                        self.changed()
+            response = await operations.fetch(state)
+        except FalError as error:
+            self.is_writing = True
+            return await self.outcomes.failed(state, error)
+        self.is_writing = True
+        return await self.outcomes.done(state, response)
+
+    def _once_more(self, ended: Ended) -> Ended | None:
+        """None where its end leaves an attempt to be made."""
+        self.is_writing = False
+        if ended.error is None or ended.record is None or self.compared.retries is None or self.stopping:
+            return ended
+        self.record = ended.record
+        return None if isinstance(decide(self.record, self.compared), decisions.Submit) else ended
+
+    async def ask_to_cancel(self, state: RequestState) -> CancelOutcome:
+        self.cancelled = outcome = await self.tools.operations.cancel(state)
+        if outcome is CancelOutcome.CANCELLATION_REQUESTED:
+            await self.outcomes.cancel_requested(state.request_id)
+        return outcome
+
+
+def _uncancel() -> None:
+    """The interruption was heard: the task goes on."""
+    task = asyncio.current_task()
+    assert task is not None
+    task.uncancel()

@@ -1,0 +1,54 @@
+"""What a driver works with: the operations of the view whose call began it, and the session's ledger."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import attrs
+
+from fal_async.keyed.lookup import Account
+from fal_async.keyed.session_ledger import SessionLedger
+from fal_async.ledger.store import Store
+from fal_async.protocol.ledger import refusals
+from fal_async.protocol.ledger.budget import submit_budget
+from fal_async.protocol.ledger.entry import Place, Record
+from fal_async.queue.operations import QueueOperations
+
+T = TypeVar("T")
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Tools:
+    operations: QueueOperations
+    ledger: SessionLedger
+    store: Store
+
+    async def look_up(self, record: Record, *, resubmit: bool, store_io: bool) -> None:
+        """Look for the request of an uncertain entry in fal's history; the entry has changed then.
+
+        SubmissionUncertainError where it stays uncertain; its cause, where the look-up failed.
+        """
+        operations = self.operations
+        account = Account(store=self.store, transport=operations.transport, settings=operations.settings)
+        found = await self.ledger.lookups.settle(record, account, resubmit=resubmit, store_io=store_io)
+        if not found.settled:
+            raise refusals.uncertain(record, found.reason) from found.cause
+
+    @property
+    def budget(self) -> float:
+        """Seconds that a submit may take."""
+        settings = self.operations.settings
+        return submit_budget(settings.retry, settings.timeouts)
+
+    async def write(
+        self, place: Place, request_id: str | None, write: Callable[[], Awaitable[T]]
+    ) -> T | None:
+        """A write about what fal has. It ends no call: None where it failed, and is tried again."""
+        return await self.ledger.late.write(f"request {request_id} of key {place.key!r}", write)
+
+    @staticmethod
+    def now() -> float:
+        """Unix seconds."""
+        return time.time()

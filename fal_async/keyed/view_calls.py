@@ -1,0 +1,135 @@
+"""The keyed calls of one view: who asks for a key joins its driver, or begins one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import attrs
+
+from fal_async.keyed.call import Driver, Ended, KeyedRequest
+from fal_async.keyed.driver import KeyedDriver
+from fal_async.keyed.input_digests import Recognised, recognised
+from fal_async.keyed.joined import Joined
+from fal_async.keyed.outcomes import Outcomes, replay
+from fal_async.keyed.session_ledger import SessionLedger
+from fal_async.keyed.tools import Tools
+from fal_async.ledger.store import Store
+from fal_async.models import QueueStatus, RequestLog
+from fal_async.protocol.following import Following
+from fal_async.protocol.ledger import decisions, refusals
+from fal_async.protocol.ledger.decisions import Asked, decide, difference
+from fal_async.protocol.ledger.entry import Owner, Place, Record
+from fal_async.queue.operations import QueueOperations
+from fal_async.queue.state import RequestState
+
+
+class Replayed(Joined):
+    """A driver that has ended: nothing is sent."""
+
+    request_id: str | None
+    state: RequestState | None = None
+    last_status: QueueStatus | None = None
+    logs: Sequence[RequestLog] = ()
+    held_by: Owner | None = None
+
+    def __init__(self, outcome: Ended) -> None:
+        super().__init__(outcome)
+        self.request_id = outcome.request_id
+
+    async def cancel(self) -> None:
+        """There is nothing to cancel."""
+
+
+class ViewCalls:
+    """See `KeyedCalls`. The drivers belong to the session: all views of one ledger share them."""
+
+    def __init__(
+        self, operations: QueueOperations, ledger: SessionLedger, check_open: Callable[[], None]
+    ) -> None:
+        self._operations, self._ledger, self._check_open = operations, ledger, check_open
+        self._used: Tools | None = None
+
+    async def begin(self, asked: KeyedRequest) -> Driver:
+        """Join the driver of this key, or start one."""
+        self._check_open()
+        input = await recognised(asked.new.input)
+        compared = Asked(
+            endpoint_id=asked.new.endpoint.full,
+            input_digest=input.digest,
+            uncertain=asked.uncertain,
+            retries=asked.retries,
+            retry_failed=asked.retry_failed,
+        )
+        driver = self._joined(asked, input, compared)
+        if driver is not None:
+            return driver
+        tools = await self._tools()
+        record = await tools.store.find(asked.place)
+        driver = self._joined(asked, input, compared)  # somebody may have been quicker
+        if driver is not None:
+            return driver
+        compared = compared.begun(record)
+        if record is not None and (ended := self._ended(record, decide(record, compared))) is not None:
+            return Replayed(ended)
+        driver = self._driver(tools, asked.place, compared, record)
+        driver.following = attrs.evolve(asked.following)
+        driver.join(asked, input)
+        return driver
+
+    async def follow(
+        self, record: Record, following: Following | None = None, state: RequestState | None = None
+    ) -> Driver:
+        """Join the driver of an entry, or start one that follows its request, and never submits."""
+        self._check_open()
+        driver = self.running(record)
+        if driver is None:
+            compared = Asked(endpoint_id=record.endpoint_id, input_digest=record.input_digest)
+            driver = self._driver(await self._tools(), record.place, compared, record)
+            driver.known = state
+            driver.following = attrs.evolve(following or driver.following)
+        driver.want(logs=following is not None and following.logs)
+        return driver
+
+    def running(self, record: Record) -> KeyedDriver | None:
+        """The driver of an entry."""
+        driver: KeyedDriver | None = self._ledger.drivers.get(record.place)
+        return driver
+
+    def outcomes(self, record: Record) -> Outcomes:
+        """What writes down how an attempt of this entry ended."""
+        assert self._used is not None
+        return Outcomes(self._used, record.place, record.number)
+
+    async def store(self) -> Store:
+        """The ledger's, open."""
+        return (await self._tools()).store
+
+    def _joined(self, asked: KeyedRequest, input: Recognised, compared: Asked) -> KeyedDriver | None:
+        driver: KeyedDriver | None = self._ledger.drivers.get(asked.place)
+        if driver is None:
+            return None
+        if (differs := difference(driver.entry, compared)) is not None:
+            raise refusals.conflict(driver.entry, differs)
+        driver.join(asked, input)
+        return driver
+
+    def _ended(self, record: Record, step: decisions.Step) -> Ended | None:
+        match step:
+            case decisions.Conflict():
+                raise refusals.conflict(record, step.differs)
+            case decisions.Replay() | decisions.Expired():
+                return replay(record, self._operations.files, from_ledger=True)
+        return None
+
+    def _driver(self, tools: Tools, place: Place, compared: Asked, record: Record | None) -> KeyedDriver:
+        self._ledger.check_open()
+        driver = KeyedDriver(tools, place, compared, record)
+        self._ledger.drivers[place] = driver
+        self._ledger.running.add(driver)
+        return driver
+
+    async def _tools(self) -> Tools:
+        store = await self._ledger.store()
+        if self._used is None:
+            self._used = Tools(operations=self._operations, ledger=self._ledger, store=store)
+        return self._used

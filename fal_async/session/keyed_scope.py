@@ -1,0 +1,98 @@
+"""The keyed calls of one view: in which ledger, and whose keys they are."""
+
+from __future__ import annotations
+
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Protocol
+
+from fal_async.errors import CancelOutcome, ConfigurationError
+from fal_async.protocol.ledger.entry import Place, Record, Space
+from fal_async.protocol.ledger.key_checks import check_key, check_run, check_uncertain, space_of
+
+if TYPE_CHECKING:
+    from fal_async.config import Settings
+    from fal_async.keyed.caller import Caller
+    from fal_async.keyed.ledger_requests import LedgerRequests
+    from fal_async.keyed.view_calls import ViewCalls
+    from fal_async.protocol.ledger.decisions import Uncertain
+    from fal_async.queue.operations import QueueOperations
+    from fal_async.queue.subscription import Subscription
+    from fal_async.session.ledger_choice import LedgerChoice
+    from fal_async.session.shared import Shared
+
+
+class _View(Protocol):
+    shared: Shared
+    settings: Settings
+    ledger: LedgerChoice
+
+    @property
+    def operations(self) -> QueueOperations: ...
+
+
+class KeyedScope:
+    """Made when a view is first asked for a key."""
+
+    def __init__(self, view: _View) -> None:
+        self._view, self._choice = view, view.ledger
+        self._spaces: dict[str, Space] = {}
+
+    @cached_property
+    def calls(self) -> ViewCalls:
+        """Joins and begins drivers."""
+        from fal_async.keyed.view_calls import ViewCalls
+
+        shared = self._view.shared
+        ledger = shared.ledger_of(self._choice.given)
+        ledger.cancel_entry = ledger.cancel_entry or self._cancel
+        return ViewCalls(self._view.operations, ledger, shared.open)
+
+    async def _cancel(self, record: Record) -> CancelOutcome:
+        return await self.requests.cancel(record)
+
+    @cached_property
+    def requests(self) -> LedgerRequests:
+        """What the queue and its handles ask."""
+        from fal_async.keyed.ledger_requests import LedgerRequests
+
+        whose = None if self._choice.tenant is None else self._space("")
+        return LedgerRequests(self._view.operations, self.calls, place_of=self.place, whose=whose)
+
+    def caller(self, asked: Subscription, *, key: str | None, run: str, uncertain: Uncertain) -> Caller:
+        """Who waits for it. ConfigurationError for a wrong key, run or word."""
+        from fal_async.keyed.call import KeyedRequest
+        from fal_async.keyed.caller import Caller
+
+        check_uncertain(uncertain)
+        request = KeyedRequest(
+            place=self.place(key, run), new=asked.new, following=asked.following, uncertain=uncertain
+        )
+        return Caller(
+            begin=partial(self.calls.begin, request),
+            key=request.place.key,
+            endpoint_id=asked.new.endpoint.full,
+            logs=asked.following.logs,
+            on_enqueue=asked.on_enqueue,
+            on_queue_update=asked.on_queue_update,
+            output_type=asked.output_type,
+            cancel_on_exit=asked.wait.cancel_on_exit,
+            waits=asked.wait.among,
+        )
+
+    def place(self, key: object, run: str) -> Place:
+        """Where the entry of a key stands. ConfigurationError for what can't be a key or a run."""
+        return Place(space=self._space(check_run(run)), key=check_key(key))
+
+    def _space(self, run: str) -> Space:
+        space = self._spaces.get(run)
+        if space is None:
+            settings, tenant = self._view.settings, self._choice.tenant
+            if tenant is None:
+                raise ConfigurationError(
+                    "this view has other credentials, and keys of one account must not be those of another: "
+                    'with_options(credentials=..., tenant="acme"), or ledger=...'
+                )
+            space = space_of(settings.hosts, proxy_url=settings.proxy_url, tenant=tenant, run=run)
+            if len(self._spaces) < 64:  # runs may be as many as keys
+                self._spaces[run] = space
+        return space

@@ -1,0 +1,27 @@
+"""Looks into the ledger of a test beside the session that uses it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fal_async import Session
+from fal_async.ledger.opening import open_store
+from fal_async.protocol.ledger.entry import Place, Record
+from fal_async.protocol.ledger.key_checks import space_of
+
+
+async def entry_of(
+    fal: Session, runs: Path, key: str = "a", *, tenant: str = "", run: str = ""
+) -> Record | None:
+    """As it stands in the file."""
+    store = await open_store(runs)
+    try:
+        return await store.find(Place(space=space_of(fal.settings.hosts, tenant=tenant, run=run), key=key))
+    finally:
+        await store.aclose()
+
+
+async def state_of(fal: Session, runs: Path, key: str = "a") -> str | None:
+    """Its state; None without an entry."""
+    record = await entry_of(fal, runs, key)
+    return None if record is None else record.state

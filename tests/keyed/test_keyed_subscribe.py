@@ -1,0 +1,187 @@
+"""`subscribe(key=)`: one request for one key, whoever calls, and how often."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from fal_async import (
+    ClientTimeoutError,
+    Completed,
+    ConfigurationError,
+    KeyConflictError,
+    ResponseDecodeError,
+    Session,
+    ValidationError,
+)
+from fal_async.emulator import Emulator, Fault
+from tests.quick import ASK, GATE, LLM, gate_at, session_on
+
+
+async def test_a_second_call_is_given_what_the_ledger_has(fal: Session, emulator: Emulator) -> None:
+    first = await fal.subscribe(LLM, ASK, key="a")
+    second = await fal.subscribe(LLM, ASK, key="a")
+    assert (first.from_ledger, second.from_ledger) == (False, True)
+    assert (second.data, second.request_id) == (first.data, first.request_id)
+    assert (second.attempts, second.status, second.logs) == ({}, None, ())
+    assert second.billable_units == first.billable_units
+    assert emulator.count("submit") == 1
+
+
+async def test_another_session_is_given_it_too(fal: Session, emulator: Emulator, runs: Path) -> None:
+    first = await fal.subscribe(LLM, ASK, key="a")
+    async with session_on(emulator, ledger=str(runs)) as other:
+        assert (await other.subscribe(LLM, ASK, key="a")).data == first.data
+    assert emulator.count("submit") == 1
+
+
+async def test_callers_at_once_share_one_request_and_no_data(fal: Session, emulator: Emulator) -> None:
+    results = await asyncio.gather(*(fal.subscribe(LLM, ASK, key="a") for _ in range(200)))
+    assert len({result.request_id for result in results}) == 1
+    assert len({id(result.data) for result in results}) == 200
+    results[0].data["output"] = "changed"
+    assert results[1].data["output"] != "changed"
+    assert emulator.count("submit") == 1
+
+
+async def test_what_the_first_caller_does_to_the_data_is_not_stored(fal: Session) -> None:
+    first = await fal.subscribe(LLM, ASK, key="a")
+    output = first.data["output"]
+    first.data.clear()
+    assert (await fal.subscribe(LLM, ASK, key="a")).data["output"] == output
+
+
+@pytest.mark.parametrize(
+    ("endpoint_id", "input", "differs"),
+    [
+        (LLM, {"prompt": "other"}, "input"),
+        ("fal-ai/flux/dev", ASK, "endpoint_id"),
+        (f"{LLM}/b", ASK, "endpoint_id"),
+    ],
+)
+@pytest.mark.parametrize("is_running", [True, False])
+async def test_another_input_or_endpoint_is_a_conflict_and_nothing_is_sent(
+    fal: Session, emulator: Emulator, endpoint_id: str, input: Any, differs: str, is_running: bool
+) -> None:
+    first = asyncio.create_task(fal.subscribe(LLM, ASK, key="a"))
+    if is_running:
+        await emulator.wait_for("submit")
+    else:
+        await first
+    before = emulator.count()
+    with pytest.raises(KeyConflictError) as caught:
+        await fal.subscribe(endpoint_id, input, key="a")
+    assert (caught.value.key, caught.value.differs) == ("a", differs)
+    assert is_running or emulator.count() == before
+    await first
+    assert emulator.count("submit") == 1
+
+
+async def test_keys_of_another_run_are_others(fal: Session, emulator: Emulator) -> None:
+    await fal.subscribe(LLM, ASK, key="a")
+    await fal.subscribe(LLM, ASK, key="a", run="again")
+    assert emulator.count("submit") == 2
+
+
+async def test_callbacks_of_each_caller_and_none_but_the_id_in_a_replay(fal: Session) -> None:
+    ids: list[str] = []
+    first: list[Any] = []
+    second: list[Any] = []
+    result = (
+        await asyncio.gather(
+            fal.subscribe(LLM, ASK, key="a", on_enqueue=ids.append, on_queue_update=first.append),
+            fal.subscribe(LLM, ASK, key="a", on_enqueue=ids.append, on_queue_update=second.append),
+        )
+    )[0]
+    assert isinstance(first[-1], Completed)
+    assert isinstance(second[-1], Completed)
+    third: list[Any] = []
+    await fal.subscribe(LLM, ASK, key="a", on_enqueue=ids.append, on_queue_update=third.append)
+    assert (ids, third) == ([result.request_id] * 3, [])
+
+
+@attrs.frozen
+class Said:
+    output: str
+
+
+@attrs.frozen
+class Other:
+    pictures: list[str]
+
+
+async def test_each_caller_has_its_own_type(fal: Session, emulator: Emulator) -> None:
+    typed, plain = await asyncio.gather(
+        fal.subscribe(LLM, ASK, key="a", output_type=Said), fal.subscribe(LLM, ASK, key="a")
+    )
+    assert typed.data.output == plain.data["output"]
+    with pytest.raises(ResponseDecodeError):
+        await fal.subscribe(LLM, ASK, key="a", output_type=Other)
+    assert (await fal.subscribe(LLM, ASK, key="a", output_type=Said)).data == typed.data
+    assert emulator.count("submit") == 1
+
+
+async def test_a_refused_input_is_replayed(fal: Session, emulator: Emulator) -> None:
+    for _ in range(2):
+        with pytest.raises(ValidationError) as caught:
+            await fal.subscribe("fal-ai/flux/dev", {"prompt": 5}, key="a")
+        assert caught.value.errors
+    assert emulator.count("submit") == 1
+
+
+async def test_a_time_limit_ends_one_wait_and_the_next_call_attaches(
+    fal: Session, emulator: Emulator
+) -> None:
+    gate = gate_at(emulator)
+    with pytest.raises(ClientTimeoutError) as caught:
+        await fal.subscribe(GATE, key="a", timeout=0.2)
+    assert "goes on" in str(caught.value)
+    assert "'a'" in str(caught.value)
+    assert caught.value.retryable
+    task = asyncio.create_task(fal.subscribe(GATE, key="a"))
+    await emulator.wait_for("status")
+    gate.open()
+    result = await task
+    assert result.request_id == caught.value.request_id
+    assert (emulator.count("submit"), emulator.count("cancel")) == (1, 0)
+
+
+async def test_the_first_callers_cancellation_ends_none_of_the_others(
+    fal: Session, emulator: Emulator
+) -> None:
+    gate = gate_at(emulator)
+    tasks = [asyncio.create_task(fal.subscribe(GATE, key="a")) for _ in range(5)]
+    await emulator.wait_for("submit")
+    tasks[0].cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await tasks[0]
+    gate.open()
+    results = await asyncio.gather(*tasks[1:])
+    assert len({result.request_id for result in results}) == 1
+    assert (emulator.count("submit"), emulator.count("cancel")) == (1, 0)
+
+
+async def test_a_key_needs_a_ledger_and_a_run_a_key(emulator: Emulator, fal: Session) -> None:
+    async with session_on(emulator) as plain:
+        for call in (plain.subscribe, plain.queue.submit, plain.submit):
+            with pytest.raises(ConfigurationError, match="needs a ledger"):
+                await call(LLM, ASK, key="a")
+    with pytest.raises(ConfigurationError, match="pass key="):
+        await fal.subscribe(LLM, ASK, run="x")
+    with pytest.raises(ConfigurationError, match="uncertain="):
+        await fal.subscribe(LLM, ASK, key="a", uncertain="guess")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="webhook"):
+        await fal.subscribe(LLM, ASK, key="a", mode="webhook")
+    assert emulator.count() == 0
+
+
+async def test_a_refused_submit_leaves_no_entry(fal: Session, emulator: Emulator) -> None:
+    emulator.faults.add(Fault.answer(401, on="submit"))
+    with pytest.raises(Exception, match="401"):
+        await fal.subscribe(LLM, ASK, key="a")
+    assert not (await fal.subscribe(LLM, ASK, key="a")).from_ledger
+    assert len(emulator.jobs) == 1

@@ -1,0 +1,146 @@
+"""Whoever leaves ends its own wait; the session's end leaves what runs, and resolves each claim."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from fal_async import CancelOutcome, ClientTimeoutError, Session, SessionStateError
+from fal_async.emulator import Emulator, Fault
+from tests.keyed.entries import state_of
+from tests.quick import ASK, GATE, LLM, gate_at, session_on
+
+
+async def test_cancellation_at_each_step_loses_nothing(emulator: Emulator, runs: Path) -> None:
+    async with session_on(emulator, ledger=runs) as fal:
+        await fal.subscribe(LLM, ASK, key="warm")
+        for steps in range(60):
+            key = f"k{steps}"
+            task = asyncio.create_task(fal.subscribe(LLM, ASK, key=key))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        for steps in range(60):
+            await fal.subscribe(LLM, ASK, key=f"k{steps}")
+    assert len(emulator.jobs) == 61
+    assert emulator.count("cancel") == 0
+
+
+async def test_the_last_one_that_leaves_with_cancel_on_exit_cancels(fal: Session, emulator: Emulator) -> None:
+    gate_at(emulator)
+    tasks = [asyncio.create_task(fal.subscribe(GATE, ASK, key="a", cancel_on_exit=True)) for _ in range(2)]
+    await emulator.wait_for("status")
+    for count, task in enumerate(tasks):
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert emulator.count("cancel") == count
+
+
+async def test_who_wants_it_to_go_on_keeps_it(fal: Session, emulator: Emulator) -> None:
+    gate = gate_at(emulator)
+    for cancel_on_exit in (None, True):
+        with pytest.raises(ClientTimeoutError, match="goes on"):
+            await fal.subscribe(GATE, ASK, key="a", timeout=0.2, cancel_on_exit=cancel_on_exit)
+    assert emulator.count("cancel") == 0
+    gate.open()
+    await fal.subscribe(GATE, ASK, key="a")
+    assert len(emulator.jobs) == 1
+
+
+async def test_a_time_limit_with_cancel_on_exit_says_what_became_of_it(
+    fal: Session, emulator: Emulator
+) -> None:
+    gate_at(emulator)
+    with pytest.raises(ClientTimeoutError) as caught:
+        await fal.subscribe(GATE, ASK, key="a", timeout=0.2, cancel_on_exit=True)
+    assert caught.value.cancel_outcome in (CancelOutcome.CANCELLED, CancelOutcome.CANCELLATION_REQUESTED)
+    assert emulator.count("cancel") == 1
+
+
+# The session's end.
+
+
+async def closed_while(fal: Session, task: asyncio.Task[object]) -> SessionStateError:
+    await fal.aclose()
+    with pytest.raises(SessionStateError) as caught:
+        await task
+    return caught.value
+
+
+async def test_a_request_that_runs_is_left_to_the_next_session(emulator: Emulator, runs: Path) -> None:
+    gate = gate_at(emulator)
+    async with session_on(emulator, ledger=runs) as fal:
+        task = asyncio.create_task(fal.subscribe(GATE, ASK, key="a"))
+        await emulator.wait_for("status")
+        error = await closed_while(fal, task)
+    assert "goes on" in str(error)
+    assert error.request_id in emulator.jobs
+    assert emulator.count("cancel") == 0
+    async with session_on(emulator, ledger=runs) as fal:
+        assert await state_of(fal, runs) == "submitted"
+        gate.open()
+        assert (await fal.subscribe(GATE, ASK, key="a")).request_id == error.request_id
+    assert len(emulator.jobs) == 1
+
+
+async def test_a_submit_under_way_is_given_the_time_for_its_id(emulator: Emulator, runs: Path) -> None:
+    gate = gate_at(emulator)
+    emulator.faults.add(Fault.stall(0.3, on="submit"))
+    async with session_on(emulator, ledger=runs) as fal:
+        task = asyncio.create_task(fal.subscribe(GATE, ASK, key="a"))
+        await emulator.wait_for("submit")
+        error = await closed_while(fal, task)
+        assert error.request_id in emulator.jobs
+    async with session_on(emulator, ledger=runs) as fal:
+        gate.open()
+        await fal.subscribe(GATE, ASK, key="a")
+    assert len(emulator.jobs) == 1
+
+
+async def test_a_submit_that_is_never_answered_is_uncertain(emulator: Emulator, runs: Path) -> None:
+    gate_at(emulator)
+    emulator.faults.add(Fault.stall(30, on="submit"))
+    async with session_on(emulator, ledger=runs) as fal:
+        task = asyncio.create_task(fal.subscribe(GATE, ASK, key="a"))
+        await emulator.wait_for("submit")
+        await closed_while(fal, task)
+        assert await state_of(fal, runs) == "uncertain"
+
+
+async def test_what_never_left_leaves_no_entry(emulator: Emulator, runs: Path) -> None:
+    async with session_on(emulator, ledger=runs) as fal:
+        emulator.faults.add(Fault.answer(429, on="submit", retry_after=30))
+        task = asyncio.create_task(fal.subscribe(LLM, ASK, key="a"))
+        await emulator.wait_for("submit")
+        await asyncio.sleep(0.05)
+        error = await closed_while(fal, task)
+        assert "before" in str(error)
+        assert await state_of(fal, runs) is None
+    assert len(emulator.jobs) == 0
+
+
+async def test_a_closed_session_takes_no_keyed_call(emulator: Emulator, runs: Path) -> None:
+    async with session_on(emulator, ledger=runs) as fal:
+        await fal.subscribe(LLM, ASK, key="a")
+    with pytest.raises(SessionStateError):
+        await fal.subscribe(LLM, ASK, key="a")
+
+
+async def test_a_session_that_is_closed_at_each_step_leaves_no_claim_open(
+    emulator: Emulator, runs: Path
+) -> None:
+    for steps in range(0, 40, 3):
+        async with session_on(emulator, ledger=runs) as fal:
+            task = asyncio.create_task(fal.subscribe(LLM, ASK, key=f"k{steps}"))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            await fal.aclose()
+            await asyncio.gather(task, return_exceptions=True)
+            assert await state_of(fal, runs, f"k{steps}") in (None, "submitted", "done")
+    async with session_on(emulator, ledger=runs) as fal:
+        for steps in range(0, 40, 3):
+            await fal.subscribe(LLM, ASK, key=f"k{steps}")
+    assert len(emulator.jobs) == 14

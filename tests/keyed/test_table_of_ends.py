@@ -1,0 +1,249 @@
+"""What the next call with a key does, by how the one before ended: each row of the table, end to end."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fal_async import (
+    ApiError,
+    CancelOutcome,
+    ClientTimeoutError,
+    FalError,
+    RequestCancelledError,
+    RequestFailedError,
+    ResultExpiredError,
+    ServerError,
+    Session,
+    SubmissionUncertainError,
+    TransportError,
+    ValidationError,
+)
+from fal_async.emulator import Emulator, Fault, ModelError
+from tests.keyed.entries import entry_of, state_of
+from tests.quick import ASK, GATE, LLM, ONCE, gate_at, quick, session_on
+
+MODEL = "me/model"
+
+
+async def failing(fal: Session, kind: type[FalError], endpoint_id: str = LLM, **options: Any) -> Any:
+    with pytest.raises(kind) as caught:
+        await fal.subscribe(endpoint_id, ASK, key="a", **options)
+    return caught.value
+
+
+# Before fal has it.
+
+
+@pytest.mark.parametrize("status", [400, 401, 422, 500])
+async def test_an_error_answered_to_the_submit_withdraws_the_claim(
+    fal: Session, emulator: Emulator, runs: Path, status: int
+) -> None:
+    emulator.faults.add(Fault.answer(status, on="submit"))
+    await failing(fal, ApiError)
+    assert await entry_of(fal, runs) is None
+    assert not (await fal.subscribe(LLM, ASK, key="a")).from_ledger
+    assert len(emulator.jobs) == 1
+
+
+async def test_a_submit_that_never_left_withdraws_the_claim(emulator: Emulator, runs: Path) -> None:
+    async with session_on(emulator, ledger=runs, retry=ONCE) as fal:
+        await emulator.pause()
+        await failing(fal, TransportError)
+        await emulator.resume()
+        assert await entry_of(fal, runs) is None
+        assert not (await fal.subscribe(LLM, ASK, key="a")).from_ledger
+
+
+async def test_a_refusal_that_is_retried_takes_one_claim_after_the_other(
+    fal: Session, emulator: Emulator, runs: Path
+) -> None:
+    emulator.faults.add(Fault.answer(429, on="submit", times=2))
+    await fal.subscribe(LLM, ASK, key="a")
+    record = await entry_of(fal, runs)
+    assert record is not None
+    assert (record.state, record.attempts, len(record.requests)) == ("done", 1, 1)
+    assert len(emulator.jobs) == 1
+
+
+async def test_one_that_may_have_been_taken_is_uncertain_and_not_sent_again(
+    fal: Session, emulator: Emulator, runs: Path
+) -> None:
+    emulator.faults.add(Fault.reset(on="submit", taken=True))
+    for _ in range(2):
+        error = await failing(fal, SubmissionUncertainError, uncertain="report")
+        assert error.endpoint_id == LLM
+        assert await state_of(fal, runs) == "uncertain"
+    assert len(emulator.jobs) == 1
+
+
+# How it ends.
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind"),
+    [
+        (ModelError(422, [{"loc": ["body", "prompt"], "msg": "no", "type": "x"}]), ValidationError),
+        (ModelError(400, "no", "bad_request"), ApiError),
+    ],
+)
+async def test_a_final_error_of_the_model_is_replayed(
+    fal: Session, emulator: Emulator, runs: Path, failure: ModelError, kind: type[FalError]
+) -> None:
+    @emulator.endpoint(MODEL)
+    async def model(_: Any) -> Any:
+        raise failure
+
+    errors = [await failing(fal, kind, MODEL) for _ in range(2)]
+    assert str(errors[0]) == str(errors[1])
+    record = await entry_of(fal, runs)
+    assert record is not None
+    assert (record.state, record.final, len(emulator.jobs)) == ("failed", True, 1)
+
+
+async def test_an_open_failure_is_followed_by_a_further_attempt(
+    fal: Session, emulator: Emulator, runs: Path
+) -> None:
+    failures = [ModelError(500, "gpu", "downstream_service_error")]
+
+    @emulator.endpoint(MODEL)
+    async def model(_: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return {"ok": True}
+
+    await failing(fal, ServerError, MODEL)
+    assert await state_of(fal, runs) == "failed"
+    result = await fal.subscribe(MODEL, ASK, key="a")
+    assert (result.data, result.from_ledger) == ({"ok": True}, False)
+    record = await entry_of(fal, runs)
+    assert record is not None
+    assert (record.state, record.attempts) == ("done", 2)
+    assert [request.outcome for request in record.requests] == ["failed", "done"]
+
+
+async def test_a_request_without_a_body_that_says_more_failed_openly(
+    fal: Session, emulator: Emulator, runs: Path
+) -> None:
+    emulator.faults.add(Fault.replace({"error": "boom"}, on="status", times=None))
+    emulator.faults.add(Fault.answer(500, on="result", detail="", times=None))
+    error = await failing(fal, FalError)
+    assert isinstance(error, RequestFailedError | ServerError)
+    record = await entry_of(fal, runs)
+    assert record is not None
+    assert (record.state, record.final) == ("failed", False)
+
+
+async def test_a_cancelled_request_is_followed_by_a_further_attempt(
+    fal: Session, emulator: Emulator, runs: Path
+) -> None:
+    gate = gate_at(emulator)
+    other = asyncio.create_task(fal.subscribe(GATE, {"n": 0}))
+    await emulator.wait_for("submit")
+    task = asyncio.create_task(fal.subscribe(GATE, ASK, key="a"))
+    handle = await fal.queue.submit(GATE, ASK, key="a")
+    outcome = await fal.queue.cancel(GATE, handle.request_id)
+    assert outcome in (CancelOutcome.CANCELLED, CancelOutcome.CANCELLATION_REQUESTED)
+    with pytest.raises(RequestCancelledError):
+        await task
+    assert await state_of(fal, runs) == "cancelled"
+    gate.open()
+    assert not (await fal.subscribe(GATE, ASK, key="a")).from_ledger
+    assert len(emulator.jobs) == 3
+    await other
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_key_that_is_refused_meanwhile_leaves_it_submitted(
+    fal: Session, emulator: Emulator, runs: Path, status: int
+) -> None:
+    emulator.faults.add(Fault.answer(status, on="status"))
+    await failing(fal, ApiError)
+    assert await state_of(fal, runs) == "submitted"
+    result = await fal.subscribe(LLM, ASK, key="a")
+    assert (result.from_ledger, len(emulator.jobs)) == (False, 1)
+    assert await state_of(fal, runs) == "done"
+
+
+async def test_what_follows_it_is_gone_and_it_stays_submitted(emulator: Emulator, runs: Path) -> None:
+    gate = gate_at(emulator)
+    async with session_on(emulator, ledger=runs, retry=quick(outage=0.05)) as fal:
+        emulator.faults.add(Fault.reset(on="status", times=None))
+        await failing(fal, TransportError, GATE)
+        assert await state_of(fal, runs) == "submitted"
+        emulator.faults.clear()
+        gate.open()
+        await fal.subscribe(GATE, ASK, key="a")
+    assert len(emulator.jobs) == 1
+
+
+async def test_a_result_that_is_gone_is_never_submitted_again(
+    fal: Session, emulator: Emulator, runs: Path
+) -> None:
+    emulator.faults.add(Fault.vanish(on="result"))
+    for _ in range(2):
+        await failing(fal, ResultExpiredError)
+    record = await entry_of(fal, runs)
+    assert record is not None
+    assert (record.state, record.final, len(emulator.jobs)) == ("failed", True, 1)
+
+
+# A handle.
+
+
+async def test_cancel_of_one_that_is_complete_fetches_its_result(
+    fal: Session, emulator: Emulator, runs: Path
+) -> None:
+    handle = await fal.queue.submit(LLM, ASK, key="a")
+    assert await state_of(fal, runs) == "submitted"
+    await emulator.jobs[handle.request_id].wait_for("COMPLETED", timeout=5)
+    assert await handle.cancel() is CancelOutcome.ALREADY_COMPLETED
+    assert await state_of(fal, runs) == "done"
+    assert (await fal.subscribe(LLM, ASK, key="a")).from_ledger
+
+
+async def test_a_result_that_a_handle_fetches_is_stored(fal: Session, emulator: Emulator, runs: Path) -> None:
+    handle = await fal.queue.submit(LLM, ASK, key="a")
+    await emulator.jobs[handle.request_id].wait_for("COMPLETED", timeout=5)
+    first = await fal.queue.result(LLM, handle.request_id)
+    assert (first.from_ledger, await state_of(fal, runs)) == (False, "done")
+    for second in (
+        await handle.result(),
+        await handle.wait(),
+        await fal.queue.result(LLM, handle.request_id),
+    ):
+        assert (second.from_ledger, second.data) == (True, first.data)
+    assert emulator.count("result") == 1
+
+
+async def test_a_result_that_is_not_there_yet_is_no_end(fal: Session, emulator: Emulator, runs: Path) -> None:
+    gate = gate_at(emulator)
+    handle = await fal.queue.submit(GATE, ASK, key="a")
+    with pytest.raises(ApiError):
+        await handle.result()
+    assert await state_of(fal, runs) == "submitted"
+    gate.open()
+    assert (await handle.wait()).data == ASK
+    assert await state_of(fal, runs) == "done"
+
+
+async def test_a_handles_time_limit_leaves_the_request(fal: Session, emulator: Emulator, runs: Path) -> None:
+    gate = gate_at(emulator)
+    handle = await fal.queue.submit(GATE, ASK, key="a")
+    with pytest.raises(ClientTimeoutError, match="goes on"):
+        await handle.wait(timeout=0.05)
+    gate.open()
+    assert (await fal.subscribe(GATE, ASK, key="a")).request_id == handle.request_id
+    assert (len(emulator.jobs), emulator.count("cancel")) == (1, 0)
+
+
+async def test_submit_again_gives_the_same_request(fal: Session, emulator: Emulator) -> None:
+    handles = await asyncio.gather(*(fal.submit(LLM, ASK, key="a") for _ in range(5)))
+    assert len({handle.request_id for handle in handles}) == 1
+    result = await handles[0].wait()
+    again = await fal.submit(LLM, ASK, key="a")
+    assert (await again.wait()).data == result.data
+    assert len(emulator.jobs) == 1
