@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         WebhookVerificationError,
     )
     from fal_async.http_over_websocket import HttpOverWebSocket
+    from fal_async.keyed.recover import Recovered
     from fal_async.ledger.ledger import Ledger
     from fal_async.ledger.ledger_entry import LedgerEntry
     from fal_async.models import (
@@ -126,6 +127,7 @@ _HOMES = {
     ),
     "ledger.ledger": ("Ledger",),
     "ledger.ledger_entry": ("LedgerEntry",),
+    "keyed.recover": ("Recovered",),
     "models": (
         "Completed",
         "InProgress",
@@ -194,6 +196,7 @@ __all__ = [
     "Receipt",
     "Reconnect",
     "Reconnected",
+    "Recovered",
     "RequestCancelledError",
     "RequestFailedError",
     "RequestHandle",

@@ -10,18 +10,20 @@ from typing import Any
 
 import attrs
 
-from fal_async.errors import ApiError, CancelOutcome, FalError
+from fal_async.errors import ApiError, CancelOutcome, FalError, ResultExpiredError
 from fal_async.keyed.call import Driver, Ended, KeyedRequest
 from fal_async.keyed.caller import Caller
 from fal_async.keyed.outcomes import Outcomes, replay
 from fal_async.keyed.view_calls import ViewCalls
 from fal_async.models import Completed, Result
 from fal_async.protocol.following import Following
+from fal_async.protocol.http import HttpResponse
 from fal_async.protocol.ledger.decisions import Uncertain
 from fal_async.protocol.ledger.entry import Place, Record, Space
 from fal_async.protocol.ledger.key_checks import check_uncertain
 from fal_async.protocol.queue_status import LogHistory
 from fal_async.queue.operations import QueueOperations, UpdateCallback
+from fal_async.queue.recovery import result_in_history
 from fal_async.queue.state import NewRequest, RequestState
 
 _ENDED = frozenset({"done", "failed", "cancelled"})
@@ -98,6 +100,7 @@ class LedgerRequest:
         self, operations: QueueOperations, calls: ViewCalls, state: RequestState, record: Record
     ) -> None:
         self._operations, self._calls, self._state, self._record = operations, calls, state, record
+        state.existed = True  # the ledger knows it of fal
 
     @property
     def is_current(self) -> bool:
@@ -170,14 +173,21 @@ class LedgerRequest:
 
     async def _fetched(self) -> Ended:
         """Its end, stored; the error that it is not there yet is raised."""
-        state, operations = self._state, self._operations
+        state = self._state
         try:
-            response = await operations.fetch(state)
+            response = await self._response()
         except FalError as error:
             if not await self._is_complete(error):
                 raise
             return await self._outcomes().failed(state, error, leave=False)
         return await self._outcomes().done(state, response)
+
+    async def _response(self) -> HttpResponse:
+        operations = self._operations
+        try:
+            return await operations.fetch(self._state)
+        except ResultExpiredError as gone:
+            return await result_in_history(operations.transport, operations.settings, self._state.ref, gone)
 
     async def _is_complete(self, error: FalError) -> bool:
         """Whether an error answer is the request's own: before it is complete, there is another one."""

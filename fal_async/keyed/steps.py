@@ -6,7 +6,7 @@ import asyncio
 from contextlib import aclosing
 from typing import Literal
 
-from fal_async.errors import CancelOutcome, FalError, SubmissionUncertainError
+from fal_async.errors import CancelOutcome, FalError, ResultExpiredError, SubmissionUncertainError
 from fal_async.keyed.call import Ended, KeyedRequest
 from fal_async.keyed.input_digests import Recognised
 from fal_async.keyed.joined import Joined
@@ -15,9 +15,11 @@ from fal_async.keyed.submits import KeyedSubmit, Outrun
 from fal_async.keyed.tools import Tools
 from fal_async.models import Completed
 from fal_async.protocol.following import Following
+from fal_async.protocol.http import HttpResponse
 from fal_async.protocol.ledger import decisions, refusals
 from fal_async.protocol.ledger.decisions import Asked, decide
 from fal_async.protocol.ledger.entry import Place, Record
+from fal_async.queue.recovery import result_in_history
 from fal_async.queue.state import RequestState
 
 Reason = Literal["close", "cancel", "cancelled", "look"]
@@ -214,18 +216,24 @@ class Steps(Joined):
                 await self.tools.operations.status(state, logs=self.following.logs)
 
     async def _end_of(self, state: RequestState) -> Ended:
+        try:
+            response = await self._answer_of(state)
+        except FalError as error:
+            self.is_writing = True
+            return await self.outcomes.failed(state, error)
+        self.is_writing = True
+        return await self.outcomes.done(state, response)
+
+    async def _answer_of(self, state: RequestState) -> HttpResponse:
         operations = self.tools.operations
         try:
             if not isinstance(state.last_status, Completed):
                 async with aclosing(operations.updates(state, self.following)) as updates:
                     async for _ in updates:
                         self.changed()
-            response = await operations.fetch(state)
-        except FalError as error:
-            self.is_writing = True
-            return await self.outcomes.failed(state, error)
-        self.is_writing = True
-        return await self.outcomes.done(state, response)
+            return await operations.fetch(state)
+        except ResultExpiredError as gone:
+            return await result_in_history(operations.transport, operations.settings, state.ref, gone)
 
     def _once_more(self, ended: Ended) -> Ended | None:
         """None where its end leaves an attempt to be made."""

@@ -90,6 +90,11 @@ class ViewCalls:
         driver.want(logs=following is not None and following.logs)
         return driver
 
+    async def look_up(self, record: Record) -> None:
+        """See `Tools.look_up`."""
+        self._check_open()
+        await (await self._tools()).look_up(record, resubmit=False, store_io=True)
+
     def running(self, record: Record) -> KeyedDriver | None:
         """The driver of an entry."""
         driver: KeyedDriver | None = self._ledger.drivers.get(record.place)

@@ -1,4 +1,4 @@
-"""The calls of a session over many inputs: `map`."""
+"""The calls of a session about many requests: `map`, `recover`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fal_async.batch.display import Display
     from fal_async.batch.request_maker import RequestMaker
     from fal_async.batch.scheduler import ItemCallback
+    from fal_async.keyed.recover import Recovered
 
 
 @short_tracebacks
@@ -104,3 +105,28 @@ class BatchCalls:
             )
 
         return Batch(arguments, maker, self._view.shared.open_parts.add, display_of(progress))
+
+    async def recover(self, run: str | None = None) -> Recovered:
+        """End what an earlier process left under way in the ledger: nothing is submitted, and nothing paid.
+
+        Each entry with a request that no living process follows is followed to its end, those first that were
+        submitted first, as fal keeps results for minutes (protocol 4.4). A result that is gone is taken out of
+        fal's request history, where that has it, and each uncertain entry is looked for there. `map` does this
+        first, for its run.
+
+        Only entries of this session's queue and tenant. What happens to one of them stops none of the others, and
+        is in the ledger, the error included. Cancelling it is safe: what is followed goes on until the session is
+        closed, and then stays for the next call.
+
+        Args:
+            run: of this run only; "" for calls without one. Default: of all runs.
+
+        Returns:
+            How many were done, failed, cancelled, are still uncertain, are followed by another living process, or
+            were left as they were: a `Recovered`.
+
+        Raises:
+            ConfigurationError: the session has no ledger, or `run` can't be one.
+            LedgerError: the ledger can't be read or written. SessionStateError: the session is closed.
+        """
+        return await self._view.with_ledger("recover").recover(run)

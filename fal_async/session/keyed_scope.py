@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fal_async.config import Settings
     from fal_async.keyed.caller import Caller
     from fal_async.keyed.ledger_requests import LedgerRequests
+    from fal_async.keyed.recover import Recovered
     from fal_async.keyed.view_calls import ViewCalls
     from fal_async.protocol.ledger.decisions import Uncertain
     from fal_async.queue.operations import QueueOperations
@@ -49,6 +50,12 @@ class KeyedScope:
 
     async def _cancel(self, record: Record) -> CancelOutcome:
         return await self.requests.cancel(record)
+
+    async def recover(self, run: str | None) -> Recovered:
+        """What an earlier process left: of one run, or of all."""
+        from fal_async.keyed.recover import recover
+
+        return await recover(self.calls, self._space("" if run is None else check_run(run)), run=run)
 
     @cached_property
     def requests(self) -> LedgerRequests:

@@ -11,6 +11,7 @@ import attrs
 from fal_async.auth.chain import key_source
 from fal_async.auth.credentials import KeySource, NoKey
 from fal_async.config import Credentials, RetryPolicy, Settings, Timeouts
+from fal_async.errors import ConfigurationError
 from fal_async.options import clean_headers, clean_tags
 from fal_async.protocol.options import merged_headers
 from fal_async.session.ledger_choice import NO_LEDGER, LedgerChoice
@@ -141,6 +142,12 @@ class View:
         from fal_async.queue.kept_requests import check_keyed
 
         check_keyed(key, has_ledger=self.ledger.given is not None)
+        return self._keyed
+
+    def with_ledger(self, call: str) -> KeyedScope:
+        """For a call without a key that is about a ledger. ConfigurationError where there is none."""
+        if self.ledger.given is None:
+            raise ConfigurationError(f'{call} needs a ledger: Session(ledger="runs.db")')
         return self._keyed
 
     @cached_property

@@ -1,0 +1,200 @@
+"""`fal.recover`: what an earlier process left under way is ended, looked for, or counted."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from fal_async import (
+    AuthenticationError,
+    ConfigurationError,
+    Ledger,
+    PermissionDeniedError,
+    Recovered,
+    Session,
+    SessionStateError,
+    SubmissionUncertainError,
+)
+from fal_async.emulator import Emulator, Fault, ModelError
+from tests.quick import ASK, GATE, LLM, gate_at, session_on
+
+
+async def leave(emulator: Emulator, runs: Path, *keys: str, run: str = "") -> None:
+    """Requests of an endpoint that works until it is let go on, left by a session that was closed."""
+    async with session_on(emulator, ledger=runs) as first:
+        for key in keys:
+            await first.queue.submit(GATE, {"key": key}, key=key, run=run)
+
+
+async def test_what_was_left_is_followed_to_its_end(emulator: Emulator, runs: Path) -> None:
+    gate = gate_at(emulator)
+    await leave(emulator, runs, "a", "b", "c")
+    gate.open()
+    async with session_on(emulator, ledger=runs) as fal:
+        assert await fal.recover() == Recovered(done=3)
+        assert await fal.recover() == Recovered()
+        assert (await fal.subscribe(GATE, {"key": "b"}, key="b")).from_ledger
+    assert emulator.count("submit") == 3
+
+
+async def test_ends_of_all_kinds_are_counted(emulator: Emulator, runs: Path) -> None:
+    async def model(input: dict[str, str]) -> dict[str, str]:
+        await gate(input)
+        if input["key"] == "bad":
+            raise ModelError(422, [{"loc": ["body"], "msg": "no", "type": "value_error"}])
+        return input
+
+    gate = gate_at(emulator, "me/other")
+    emulator.endpoint(GATE, runners=1)(model)
+    await leave(emulator, runs, "good", "bad", "unwanted")
+    unwanted = list(emulator.jobs)[-1]
+    async with session_on(emulator) as without_ledger:
+        await without_ledger.queue.cancel(GATE, unwanted)
+    async with session_on(emulator, ledger=runs) as fal:
+        gate.open()
+        recovered = await fal.recover()
+    assert recovered == Recovered(done=1, failed=1, cancelled=1)
+    assert recovered.total == 3
+    assert recovered.error is None
+
+
+async def test_of_one_run_only_that_one(emulator: Emulator, runs: Path) -> None:
+    gate_at(emulator).open()
+    await leave(emulator, runs, "a", run="one")
+    await leave(emulator, runs, "a", run="two")
+    await leave(emulator, runs, "a")
+    async with session_on(emulator, ledger=runs) as fal:
+        assert (await fal.recover("one")).done == 1
+        assert (await fal.recover(run="")).done == 1
+        assert (await fal.recover()).done == 1
+
+
+async def test_uncertain_ones_are_looked_for_and_followed(emulator: Emulator, runs: Path) -> None:
+    async with session_on(emulator, ledger=runs) as first:
+        emulator.history.lag = 3_600.0
+        emulator.faults.add(Fault.reset(on="submit", taken=True), Fault.reset(on="submit", taken=False))
+        for key in "ab":
+            with pytest.raises(SubmissionUncertainError):
+                await first.subscribe(LLM, {"prompt": key}, key=key)
+    emulator.history.lag = 0.0
+    async with session_on(emulator, ledger=runs) as fal:
+        assert await fal.recover() == Recovered(done=1, uncertain=1)
+        assert (await fal.subscribe(LLM, {"prompt": "a"}, key="a")).from_ledger
+    assert emulator.count("submit") == 2
+
+
+async def test_a_history_that_can_t_be_read_stops_nothing(emulator: Emulator, runs: Path) -> None:
+    gate_at(emulator).open()
+    async with session_on(emulator, ledger=runs) as first:
+        await first.queue.submit(GATE, {"key": "a"}, key="a")
+        emulator.history.permitted = False
+        emulator.faults.add(Fault.reset(on="submit", taken=True))
+        with pytest.raises(SubmissionUncertainError):
+            await first.subscribe(LLM, ASK, key="b")
+    async with session_on(emulator, ledger=runs) as fal:
+        recovered = await fal.recover()
+    assert recovered == Recovered(done=1, uncertain=1)
+    assert isinstance(recovered.error, SubmissionUncertainError)
+    assert isinstance(recovered.error.__cause__, PermissionDeniedError)
+
+
+async def test_what_another_owner_follows_is_left_to_it(emulator: Emulator, runs: Path) -> None:
+    gate = gate_at(emulator)
+    async with session_on(emulator, ledger=runs) as one, session_on(emulator, ledger=runs) as other:
+        task = asyncio.create_task(one.subscribe(GATE, ASK, key="a"))
+        await emulator.wait_for("status")
+        assert await other.recover() == Recovered(running=1)
+        assert await one.recover() == Recovered(running=1)
+        gate.open()
+        await task
+        assert await other.recover() == Recovered()
+
+
+async def test_a_refused_key_leaves_all_as_it_was(emulator: Emulator, runs: Path) -> None:
+    gate_at(emulator).open()
+    await leave(emulator, runs, "a", "b")
+    async with session_on(emulator, ledger=runs, credentials="other:key") as refused:
+        recovered = await refused.recover()
+    assert recovered == Recovered(left=2)
+    assert isinstance(recovered.error, AuthenticationError)
+    async with session_on(emulator, ledger=runs) as fal:
+        assert await fal.recover() == Recovered(done=2)
+
+
+async def test_cancelled_it_can_be_called_again(emulator: Emulator, runs: Path) -> None:
+    gate = gate_at(emulator)
+    await leave(emulator, runs, "a")
+    async with session_on(emulator, ledger=runs) as fal:
+        task = asyncio.create_task(fal.recover())
+        await emulator.wait_for("status")
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        gate.open()
+    async with session_on(emulator, ledger=runs) as again:
+        assert (await again.recover()).total <= 1
+        assert (await again.subscribe(GATE, {"key": "a"}, key="a")).data == {"key": "a"}
+    assert emulator.count("submit") == 1
+    assert emulator.count("cancel") == 0
+
+
+async def test_a_session_that_is_closed_ends_it(emulator: Emulator, runs: Path) -> None:
+    gate_at(emulator)
+    await leave(emulator, runs, "a")
+    async with session_on(emulator, ledger=runs) as fal:
+        task = asyncio.create_task(fal.recover())
+        await emulator.wait_for("status")
+    with pytest.raises(SessionStateError):
+        await task
+    assert emulator.count("cancel") == 0
+
+
+async def test_of_other_tenants_and_queues_nothing_is_touched(emulator: Emulator, runs: Path) -> None:
+    gate_at(emulator).open()
+    async with session_on(emulator, ledger=runs) as first:
+        acme = first.with_options(credentials=emulator.key, tenant="acme")
+        await acme.queue.submit(GATE, ASK, key="a")
+        await first.queue.submit(GATE, ASK, key="a")
+    async with Emulator() as other, session_on(other, ledger=runs) as elsewhere:
+        assert await elsewhere.recover() == Recovered()
+    async with session_on(emulator, ledger=runs) as fal:
+        assert await fal.recover() == Recovered(done=1)
+        assert await fal.with_options(tenant="acme").recover() == Recovered(done=1)
+
+
+async def test_decided_by_hand_it_is_followed(emulator: Emulator, runs: Path) -> None:
+    async with session_on(emulator, ledger=runs) as fal, await Ledger.open(runs) as ledger:
+        emulator.history.permitted = False
+        emulator.faults.add(Fault.reset(on="submit", taken=True))
+        with pytest.raises(SubmissionUncertainError):
+            await fal.subscribe(LLM, ASK, key="a")
+        (request_id,) = emulator.jobs
+        assert (await ledger.resolve("a", request_id=request_id)).state == "submitted"
+        assert await fal.recover() == Recovered(done=1)
+        assert (await fal.subscribe(LLM, ASK, key="a")).request_id == request_id
+
+
+async def test_decided_by_hand_that_fal_never_took_it_the_next_call_submits(
+    emulator: Emulator, runs: Path
+) -> None:
+    async with session_on(emulator, ledger=runs) as fal, await Ledger.open(runs) as ledger:
+        emulator.faults.add(Fault.reset(on="submit", taken=False))
+        with pytest.raises(SubmissionUncertainError):
+            await fal.subscribe(LLM, ASK, key="a")
+        await ledger.resolve("a", request_id=None)
+        assert await fal.recover() == Recovered()
+        assert (await fal.subscribe(LLM, ASK, key="a")).data["output"]
+    assert emulator.count("submit") == 2
+
+
+async def test_without_a_ledger_it_says_so(emulator: Emulator) -> None:
+    async with session_on(emulator) as fal:
+        with pytest.raises(ConfigurationError, match="recover needs a ledger"):
+            await fal.recover()
+
+
+async def test_a_run_that_can_be_none_is_refused(fal: Session) -> None:
+    with pytest.raises(ConfigurationError, match="run"):
+        await fal.recover(run=5)  # type: ignore[arg-type]
