@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import attrs
 
+from fal_async.batch.file_names import check_names
 from fal_async.batch.inputs import check_inputs
+from fal_async.batch.item_keys import KeyOf, check_key_of
 from fal_async.batch.scheduler import ItemCallback
 from fal_async.batch.stopping import check_max_failures
 from fal_async.checks import check_flag, check_function, check_int, check_seconds, checked
+from fal_async.errors import ConfigurationError
 from fal_async.options import CallOptions
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.structure import check_output_type
@@ -31,6 +35,24 @@ def _check_on_item(_: Any, __: Any, value: Any) -> None:
     check_function("on_item", value, takes=("item",))
 
 
+def _check_key(_: Any, __: Any, value: Any) -> None:
+    check_key_of(value)
+
+
+def _check_names(arguments: Any, _: Any, value: Any) -> None:
+    check_names(value)
+    if value is not None and arguments.folder is None:
+        raise ConfigurationError("names is for what download= writes: pass a folder there")
+
+
+def _folder(value: Any) -> Path | None:
+    if value is None:
+        return None
+    from fal_async.storage.local_paths import local_path
+
+    return local_path("download", value)
+
+
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class BatchArguments:
     """The arguments of `Session.map`, where they are described. ConfigurationError for a wrong one."""
@@ -45,3 +67,7 @@ class BatchArguments:
     timeout: float | None = attrs.field(validator=checked(check_seconds, or_none=True))
     output_type: Any = attrs.field(validator=_check_output_type)
     on_item: ItemCallback | None = attrs.field(validator=_check_on_item)
+    key: KeyOf | None = attrs.field(validator=_check_key)
+    folder: Path | None = attrs.field(converter=_folder)
+    """Of `download=`."""
+    names: str | None = attrs.field(validator=_check_names)

@@ -10,18 +10,14 @@ from types import TracebackType
 from typing import Any, Generic, Self
 
 from fal_async.batch.arguments import BatchArguments
+from fal_async.batch.composition import Lent, composed
 from fal_async.batch.display import Display
 from fal_async.batch.inputs import Inputs
 from fal_async.batch.item import BatchItem
-from fal_async.batch.ready_items import ReadyItems
-from fal_async.batch.request_maker import RequestMaker
 from fal_async.batch.scheduler import Scheduler
 from fal_async.batch.summary import BatchSummary, Tally
 from fal_async.errors import SessionStateError, short_tracebacks
 from fal_async.models import T
-
-MakesRequests = Callable[[], RequestMaker]
-Opened = Callable[[Scheduler], None]
 
 
 @short_tracebacks
@@ -35,11 +31,8 @@ class Batch(Generic[T]):
     request that is under way is cancelled, once. So does closing the session. A second Ctrl-C waits for none of it.
     """
 
-    def __init__(
-        self, arguments: BatchArguments, maker: MakesRequests, opened: Opened, display: Display | None
-    ) -> None:
-        self._arguments, self._maker, self._opened = arguments, maker, opened
-        self._display = display
+    def __init__(self, arguments: BatchArguments, lent: Callable[[], Lent], display: Display | None) -> None:
+        self._arguments, self._lent, self._display = arguments, lent, display
         self._inputs = Inputs(arguments.inputs)
         changed = _nothing if display is None else display.changed
         self._tally = Tally(self._inputs.total, time.monotonic, changed)
@@ -104,27 +97,14 @@ class Batch(Generic[T]):
     def _started(self) -> Scheduler:
         scheduler = self._scheduler
         if scheduler is None:
-            scheduler = self._scheduler = self._new_scheduler()
-            self._opened(scheduler)
+            parts = (self._arguments, self._lent(), self._inputs, self._tally, self._display)
+            scheduler = self._scheduler = composed(*parts)
             if self._display is not None:
                 self._display.start(self)
             scheduler.start()
         elif scheduler.loop is not asyncio.get_running_loop():
             raise SessionStateError("this batch belongs to another event loop")
         return scheduler
-
-    def _new_scheduler(self) -> Scheduler:
-        asked = self._arguments
-        return Scheduler(
-            inputs=self._inputs,
-            maker=self._maker(),
-            ready=ReadyItems(ordered=asked.ordered),
-            tally=self._tally,
-            concurrency=asked.concurrency,
-            max_failures=asked.max_failures,
-            on_item=asked.on_item,
-            over=_nothing if self._display is None else self._display.end,
-        )
 
     async def _leave(self, patience: int) -> None:
         self._closed = self._iterated = True

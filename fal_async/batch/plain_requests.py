@@ -52,7 +52,7 @@ class PlainRequests:
     output_type: Any
     timeout: float | None
     retries: int
-    keys: KeySource
+    key_source: KeySource
     _waits: set[Wait] = attrs.field(factory=set, init=False)
     _stopped: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
 
@@ -125,7 +125,7 @@ class PlainRequests:
             return False
         try:
             async with asyncio.timeout(self.operations.settings.timeouts.first_byte):
-                await self.keys.header(self.operations.transport.send)
+                await self.key_source.header(self.operations.transport.send)
         except ConfigurationError:
             return True
         except (FalError, TimeoutError):

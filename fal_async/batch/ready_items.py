@@ -41,11 +41,6 @@ class ReadyItems:
         """The next one; None where none is ready."""
         return self._came.popleft() if self._came else None
 
-    def clear(self) -> None:
-        """Forget them: nobody will ask."""
-        self._came.clear()
-        self._waiting.clear()
-
     def _move(self) -> None:
         while self._next in self._waiting:
             item = self._waiting.pop(self._next)

@@ -11,6 +11,7 @@ import attrs
 from fal_async.batch.summary import Tally
 from fal_async.errors import FalError
 from fal_async.models import Completed, InProgress, Queued, QueueStatus, Result
+from fal_async.protocol.ledger.entry import StoredFile
 
 Phase = Literal["none", "queued", "running"]
 
@@ -20,6 +21,8 @@ class Work:
     """One item while it is under way.
 
     Attributes:
+        key, digest: of its input; see `item_keys.py: ItemKeys`.
+        refused: what is wrong with its input: there is no request for it.
         attempts: submits so far.
         phase: where its request was seen last: with a runner, or waiting for one.
     """
@@ -28,6 +31,8 @@ class Work:
     input: Any
     tally: Tally
     key: str | None = None
+    digest: str = ""
+    refused: FalError | None = None
     attempts: int = 0
     phase: Phase = "none"
 
@@ -57,12 +62,17 @@ class Outcome:
     Attributes:
         taken: whether fal has, or had, a request for it. If not, an error says why it took none.
         meets_all: whether each further item would meet the same error.
+        entry: its number in the ledger; `files` are those that an earlier run had stored.
+        shared: another item of this batch had the request made, and counts what it costs.
     """
 
     result: Result[Any, str] | None = None
     error: FalError | None = None
     taken: bool = False
     meets_all: bool = False
+    shared: bool = False
+    entry: int | None = None
+    files: tuple[StoredFile, ...] = ()
     request_id: str | None = None
     attempts: int = 0
     billable_units: Decimal | None = None

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import attrs
 
 from fal_async.batch.inputs import END, Inputs
 from fal_async.batch.item import BatchItem
+from fal_async.batch.item_keys import ItemKeys
+from fal_async.batch.item_maker import ItemMaker
 from fal_async.batch.ready_items import ReadyItems
 from fal_async.batch.request_maker import Outcome, RequestMaker, Work
-from fal_async.batch.stopping import ends_all, too_many
+from fal_async.batch.stopping import ends_all
 from fal_async.batch.summary import Tally
 from fal_async.callbacks import call_back
-from fal_async.errors import BatchStoppedError, SubmissionUncertainError
 
 logger: logging.Logger = logging.getLogger("fal_async")
 
@@ -34,14 +35,15 @@ class Scheduler:
     """
 
     inputs: Inputs
+    keys: ItemKeys
     maker: RequestMaker
+    items: ItemMaker
     ready: ReadyItems
     tally: Tally
     concurrency: int
-    max_failures: int | float | None
     on_item: ItemCallback | None
-    over: Callable[[], None]
-    """Called once, when nothing is under way any more."""
+    over: Sequence[Callable[[], None]]
+    """Called, once, when nothing is under way any more."""
     loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop, init=False)
     _feeder: asyncio.Task[None] | None = attrs.field(default=None, init=False)
     _tasks: set[asyncio.Task[None]] = attrs.field(factory=set, init=False)
@@ -81,7 +83,6 @@ class Scheduler:
         """
         self.cancel()
         interrupted = await self._all_over(patience)
-        self.ready.clear()
         self._finish()
         if interrupted:
             raise asyncio.CancelledError
@@ -130,16 +131,24 @@ class Scheduler:
         while self._in_flight >= self.concurrency or self._ahead >= self.concurrency:
             self._room.clear()
             await self._room.wait()
+        work = await self._next_work()
+        if work is None:
+            return False
+        self._in_flight += 1
+        task = self.loop.create_task(self._item(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return True
+
+    async def _next_work(self) -> Work | None:
         index = self.inputs.pulled
         input = await self.inputs.next()
         self.tally.total = self.inputs.total
         if input is END:
-            return False
-        self._in_flight += 1
-        task = self.loop.create_task(self._item(Work(index=index, input=input, tally=self.tally)))
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return True
+            return None
+        work = Work(index=index, input=input, tally=self.tally)
+        await self.keys.name(work)
+        return work
 
     # One item.
 
@@ -167,7 +176,7 @@ class Scheduler:
     async def _made(self, work: Work) -> BatchItem[Any] | None:
         """None where its error is not its own, but stops the batch."""
         try:
-            outcome = await self.maker.outcome(work)
+            outcome = await self.maker.outcome(work) if work.refused is None else Outcome(error=work.refused)
         finally:
             work.enter("none")
             self._in_flight -= 1
@@ -177,29 +186,10 @@ class Scheduler:
         if error is not None:
             self._stop(error)
             return None
-        self._count(outcome)
-        return _item_of(work, outcome)
-
-    def _count(self, outcome: Outcome) -> None:
-        tally = self.tally
-        if outcome.error is None:
-            tally.done += 1
-        elif isinstance(outcome.error, SubmissionUncertainError):
-            tally.uncertain += 1
-        else:
-            tally.failed += 1
-        if outcome.taken and not outcome.from_ledger:
-            tally.price(outcome.cost)
-        tally.end_of_item(from_ledger=outcome.from_ledger)
-        if too_many(self.max_failures, tally.failed + tally.uncertain, tally.ended):
-            self._stop(
-                BatchStoppedError(
-                    f"{tally.failed + tally.uncertain} of {tally.ended} items failed: more than max_failures="
-                    f"{self.max_failures} allows",
-                    reason="max_failures",
-                    summary=tally.summary(),
-                )
-            )
+        item = await self.items.item(work, outcome)
+        if (error := self.items.too_many_failures()) is not None:
+            self._stop(error)
+        return item
 
     # The end.
 
@@ -231,7 +221,8 @@ class Scheduler:
             return
         self._is_over = True
         self.tally.end()
-        self.over()
+        for function in self.over:
+            function()
         self._news.set()
 
     async def _all_over(self, patience: int) -> bool:
@@ -247,18 +238,3 @@ class Scheduler:
                 elif patience < 0:
                     break
         return interrupted
-
-
-def _item_of(work: Work, outcome: Outcome) -> BatchItem[Any]:
-    return BatchItem(
-        index=work.index,
-        key=work.key,
-        input=work.input,
-        result=outcome.result,
-        error=outcome.error,
-        request_id=outcome.request_id,
-        attempts=outcome.attempts,
-        billable_units=outcome.billable_units,
-        cost=outcome.cost,
-        from_ledger=outcome.from_ledger,
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Unpack
 
 from fal_async.errors import short_tracebacks
@@ -13,8 +14,9 @@ from fal_async.session.view import View
 
 if TYPE_CHECKING:
     from fal_async.batch.batch import Batch
+    from fal_async.batch.composition import Lent
     from fal_async.batch.display import Display
-    from fal_async.batch.request_maker import RequestMaker
+    from fal_async.batch.item_keys import KeyOf
     from fal_async.batch.scheduler import ItemCallback
     from fal_async.keyed.recover import Recovered
 
@@ -31,6 +33,8 @@ class BatchCalls:
         endpoint_id: str,
         inputs: Iterable[Any] | AsyncIterable[Any],
         *,
+        # What each is known by.
+        key: KeyOf | None = None,
         # How many at once, and in which order they are given.
         concurrency: int = 40,
         ordered: bool = False,
@@ -40,6 +44,8 @@ class BatchCalls:
         timeout: float | None = None,
         # What comes of them.
         output_type: type[T] | None = None,
+        download: str | PathLike[str] | None = None,
+        names: str | None = None,
         progress: bool | Display = False,
         on_item: ItemCallback | None = None,
         **options: Unpack[QueueOptions],
@@ -52,6 +58,9 @@ class BatchCalls:
             endpoint_id: such as `"fal-ai/flux/dev"`.
             inputs: an iterable of inputs as `subscribe` takes them, async or not, of any length: it is asked for
                 the next one when there is a place for it, in the event loop. A generator is closed at the end.
+            key: what `item.key` is: the name of a member of each input, or a function of the input. By default it
+                is made of the endpoint and the input. Items of one key are one request; a key that comes with
+                another input is a KeyConflictError of that item.
             concurrency: requests in flight at most; default 40. fal does not refuse more: they wait in its queue.
                 None is begun either while as many items have ended that were not taken yet.
             ordered: give the items in the order of the inputs; by default as they end.
@@ -62,6 +71,10 @@ class BatchCalls:
             timeout: seconds for one request, from when a runner was first seen to work on it; default none. The
                 wait before that is bounded by `start_timeout`.
             output_type: attrs class, dataclass or TypedDict that `item.result.data` is built as.
+            download: a folder, made if missing, for the files of the results; see `item.files`. Where a file can't
+                be had, an item has its `result` and an `error`. Nothing that is there is overwritten.
+            names: what they are called: a template with `{key}`, `{n}` (the place among the item's files, from 0),
+                `{name}` (the server's) and `{ext}`; default `"{key}-{n}{ext}"`.
             progress: True: show on standard error how far it is: live in a terminal and in notebooks, with
                 `pip install 'fal-async[progress]'`; else a line every 5 seconds. It never ends the batch. Or a
                 display of your own.
@@ -89,22 +102,23 @@ class BatchCalls:
             timeout=timeout,
             output_type=output_type,
             on_item=on_item,
+            key=key,
+            folder=download,
+            names=names,
         )
 
-        def maker() -> RequestMaker:
-            from fal_async.batch.plain_requests import PlainRequests
+        return Batch(arguments, self._lent, display_of(progress))
 
-            return PlainRequests(
-                operations=self._view.operations,
-                keys=self._view.keys,
-                endpoint=arguments.endpoint,
-                options=arguments.options,
-                output_type=output_type,
-                timeout=timeout,
-                retries=retries,
-            )
+    def _lent(self) -> Lent:
+        from fal_async.batch.composition import Lent
 
-        return Batch(arguments, maker, self._view.shared.open_parts.add, display_of(progress))
+        view = self._view
+        return Lent(
+            operations=view.operations,
+            key_source=view.keys,
+            storage=lambda: view.storage,
+            opened=view.shared.open_parts.add,
+        )
 
     async def recover(self, run: str | None = None) -> Recovered:
         """End what an earlier process left under way in the ledger: nothing is submitted, and nothing paid.

@@ -35,7 +35,7 @@ class OutputDownload:
         outcomes = await gather_first_error(self._one, numbers, at_a_time=len(self._files))
         paths = [outcome for outcome in outcomes if isinstance(outcome, Path)]
         if len(paths) < len(self._files):
-            raise _missing(self._files, outcomes)
+            raise missing_files(self._files, outcomes)
         return paths
 
     async def _one(self, number: int) -> Path | FalError:
@@ -66,7 +66,8 @@ class OutputDownload:
             await self._settled[number - 1].wait()
 
 
-def _missing(files: Sequence[OutputFile], outcomes: Sequence[Path | FalError]) -> DownloadError:
+def missing_files(files: Sequence[OutputFile], outcomes: Sequence[Path | FalError]) -> DownloadError:
+    """The error for those that could not be fetched. `outcomes`: for each file its path, or why there is none."""
     causes = [outcome for outcome in outcomes if isinstance(outcome, FalError)]
     missing = [file for file, outcome in zip(files, outcomes, strict=True) if isinstance(outcome, FalError)]
     places = ", ".join(file.path for file in missing[:4]) + (", ..." if len(missing) > 4 else "")

@@ -1,0 +1,63 @@
+"""Digests of inputs and of the files in them. A file that stands in a thousand inputs is read once."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from typing import Any
+
+from fal_async.protocol.json_input import is_flat
+from fal_async.protocol.ledger.digests import FileDigest, files_of, input_digest
+from fal_async.protocol.storage.input_files import File
+
+_KEPT = 10_000
+"""Files."""
+
+
+class ContentDigests:
+    """Remembers the digests of files that lie on disk, as long as they look the same."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[Any, ...], FileDigest] = OrderedDict()
+
+    async def of_input(self, input: Any) -> str:
+        """As `protocol.ledger.digests.input_digest`.
+
+        ConfigurationError for what is no input, and for a file that can be read only once; UploadError for one that
+        can't be read.
+        """
+        if is_flat(input):
+            return input_digest(input)
+        return input_digest(input, [await self.of_file(file) for file in files_of(input)])
+
+    async def of_file(self, file: Any) -> FileDigest:
+        """Of its bytes as they are now."""
+        from fal_async.storage.file_specs import digest_of_file
+        from fal_async.storage.threads import abandonable
+
+        seen = await abandonable(lambda: _look_of(file))
+        if seen is not None and (known := self._known.get(seen)) is not None:
+            self._known.move_to_end(seen)
+            return known
+        content_type, sha256 = await digest_of_file(file)
+        digest = FileDigest(sha256=sha256, content_type=content_type)
+        if seen is not None:
+            self._known[seen] = digest
+            if len(self._known) > _KEPT:
+                self._known.popitem(last=False)
+        return digest
+
+
+def _look_of(file: Any) -> tuple[Any, ...] | None:
+    """What changes when a file on disk does; None for what lies on none. Blocks."""
+    content_type = file_name = None
+    if isinstance(file, File):
+        file, content_type, file_name = file.data, file.content_type, file.file_name
+    if not isinstance(file, os.PathLike) and not (isinstance(file, str) and content_type is not None):
+        return None
+    try:
+        path = os.path.expanduser(os.fsdecode(file))
+        found = os.stat(path)
+    except (OSError, ValueError, TypeError):
+        return None  # whoever opens it says why
+    return (path, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, content_type, file_name)

@@ -1,0 +1,67 @@
+"""Keys that come twice in one batch without a ledger: one request, and as many items."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+
+import attrs
+
+from fal_async.batch.request_maker import Outcome, RequestMaker, Work
+from fal_async.batch.seen_keys import SeenKeys
+from fal_async.errors import KeyConflictError
+
+KEPT = 1000
+"""Outcomes, for items with the same key that come later."""
+
+
+class Duplicates:
+    """What `maker` makes, once for each key. See `RequestMaker`."""
+
+    def __init__(self, maker: RequestMaker, seen: SeenKeys) -> None:
+        self._maker, self._seen = maker, seen
+        self._known: OrderedDict[str, asyncio.Future[Outcome]] = OrderedDict()
+
+    async def begin(self) -> None:
+        await self._maker.begin()
+
+    async def outcome(self, work: Work) -> Outcome:
+        assert work.key is not None
+        first = self._seen.first(work.key, work.digest)
+        if first is None:
+            return await self._first(work, work.key)
+        if first != work.digest:
+            return _refused(work.key, "stands for another input in this batch")
+        known = self._known.get(work.key)
+        if known is None:
+            return _refused(
+                work.key, "came long before in this batch: with a ledger its result would be here"
+            )
+        return attrs.evolve(await asyncio.shield(known), shared=True)
+
+    async def _first(self, work: Work, key: str) -> Outcome:
+        known = self._known[key] = asyncio.get_running_loop().create_future()
+        try:
+            outcome = await self._maker.outcome(work)
+        except BaseException:
+            del self._known[key]
+            known.cancel()
+            raise
+        known.set_result(outcome)
+        self._known.move_to_end(key)
+        while len(self._known) > KEPT and next(iter(self._known.values())).done():
+            self._known.popitem(last=False)
+        return outcome
+
+    def stop(self) -> None:
+        self._maker.stop()
+
+    def hurry(self) -> None:
+        self._maker.hurry()
+
+    def left(self) -> str | None:
+        return self._maker.left()
+
+
+def _refused(key: str, why: str) -> Outcome:
+    return Outcome(error=KeyConflictError(f"the key {why}. Nothing was sent", key=key))

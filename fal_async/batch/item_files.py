@@ -1,0 +1,175 @@
+"""The files of a batch's results: fetched beside the requests, a few items at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import attrs
+
+from fal_async.batch.file_names import of_file, of_item
+from fal_async.batch.request_maker import Outcome, Work
+from fal_async.config import RetryPolicy
+from fal_async.errors import ApiError, DownloadError, FalError
+from fal_async.models import Files
+from fal_async.outputs.output_files import OutputFile
+from fal_async.protocol.ledger.entry import StoredFile
+from fal_async.protocol.retry import delay_before_retry
+from fal_async.storage.output_download import missing_files
+from fal_async.storage.threads import in_thread
+
+ITEMS_AT_A_TIME = 8
+"""Of each, as many files as `storage.download_all` fetches at a time."""
+_KEPT = 1000
+"""Items whose files are remembered, for others with the same key."""
+_GONE = frozenset({403, 404, 410})
+"""What a file answers that no longer is there, or is kept from the caller: no attempt changes that."""
+
+_Found = tuple[tuple[Path, ...], FalError | None]
+Keeps = Callable[[int, Sequence[StoredFile]], Awaitable[None]]
+"""Writes down which files of an entry are on disk."""
+
+
+@attrs.define(kw_only=True, eq=False, repr=False)
+class ItemFiles:
+    """Fetches the files of each result into one folder.
+
+    Attributes:
+        template: of their names.
+        retries: further attempts for those that could not be fetched.
+    """
+
+    files: Files
+    folder: Path
+    template: str
+    retries: int
+    policy: RetryPolicy
+    keeps: Keeps | None
+    _places: asyncio.Semaphore = attrs.field(factory=lambda: asyncio.Semaphore(ITEMS_AT_A_TIME), init=False)
+    _known: OrderedDict[str, asyncio.Future[_Found]] = attrs.field(factory=OrderedDict, init=False)
+    """Of the keys that were last: an item that shares a request shares its files."""
+
+    async def of(self, work: Work, outcome: Outcome) -> _Found:
+        """The paths of those that are on disk, in the order of the output, and what keeps others from it."""
+        key = work.key or str(work.index)
+        known = self._known.get(key) if outcome.shared else None
+        if known is not None:
+            return await asyncio.shield(known)
+        known = self._known[key] = asyncio.get_running_loop().create_future()
+        try:
+            found = await self._found(key, outcome)
+        except BaseException:
+            del self._known[key]
+            known.cancel()
+            raise
+        known.set_result(found)
+        if len(self._known) > _KEPT and next(iter(self._known.values())).done():
+            self._known.popitem(last=False)
+        return found
+
+    async def _found(self, key: str, outcome: Outcome) -> _Found:
+        assert outcome.result is not None
+        try:
+            files = outcome.result.files()
+        except FalError as error:
+            return (), error
+        if not files:
+            return (), None
+        fetching = _Fetching(files, of_item(self.template, key))
+        async with self._places:
+            await in_thread(lambda: fetching.take_stored(self.folder, outcome.files))
+            if fetching.missing():
+                await self._fetch(fetching)
+                await self._keep(outcome, fetching)
+        return fetching.paths(), fetching.error()
+
+    async def _fetch(self, fetching: _Fetching) -> None:
+        attempt = 0
+        while True:
+            if all(found is None for found in fetching.found):
+                await self._all(fetching)
+            else:
+                await asyncio.gather(*(self._one(fetching, number) for number in fetching.missing()))
+            causes = [found for found in fetching.found if isinstance(found, FalError)]
+            attempt += 1
+            if not causes or attempt > self.retries or any(_is_gone(cause) for cause in causes):
+                return
+            await asyncio.sleep(delay_before_retry(self.policy, attempt, causes[0], random.random()) or 0.0)
+
+    async def _all(self, fetching: _Fetching) -> None:
+        try:
+            fetching.found[:] = await self.files.download_all(
+                fetching.files, self.folder, names=fetching.template
+            )
+        except DownloadError as error:
+            fetching.note(error)
+
+    async def _one(self, fetching: _Fetching, number: int) -> None:
+        names = of_file(fetching.template, number)
+        try:
+            (path,) = await self.files.download_all([fetching.files[number]], self.folder, names=names)
+        except DownloadError as error:
+            fetching.found[number] = error.causes[0] if error.causes else error
+        else:
+            fetching.found[number] = path
+
+    async def _keep(self, outcome: Outcome, fetching: _Fetching) -> None:
+        if self.keeps is not None and outcome.entry is not None:
+            await self.keeps(outcome.entry, await in_thread(lambda: fetching.stored(self.folder)))
+
+
+class _Fetching:
+    """The files of one item. `found` has for each its path, or why there is none; None before it is fetched."""
+
+    def __init__(self, files: Sequence[OutputFile], template: str) -> None:
+        self.files, self.template = files, template
+        self.found: list[Path | FalError | None] = [None] * len(files)
+
+    def take_stored(self, folder: Path, stored: Sequence[StoredFile]) -> None:
+        """Those of an earlier run that still stand there. Blocks."""
+        for file in stored:
+            if file.n < len(self.found) and _size_of(folder / file.path) == file.size:
+                self.found[file.n] = folder / file.path
+
+    def missing(self) -> list[int]:
+        return [number for number, found in enumerate(self.found) if not isinstance(found, Path)]
+
+    def note(self, error: DownloadError) -> None:
+        """What an attempt at all of them came to."""
+        if len(error.paths) != len(self.found):  # the folder, say, can't be made
+            self.found[:] = [error] * len(self.found)
+            return
+        causes = iter(error.causes)
+        self.found[:] = [next(causes) if path is None else path for path in error.paths]
+
+    def paths(self) -> tuple[Path, ...]:
+        return tuple(found for found in self.found if isinstance(found, Path))
+
+    def error(self) -> DownloadError | None:
+        """None where all are on disk."""
+        outcomes = [found for found in self.found if found is not None]
+        if all(isinstance(found, Path) for found in outcomes):
+            return None
+        return missing_files(self.files, outcomes)
+
+    def stored(self, folder: Path) -> list[StoredFile]:
+        """Relative to the folder. Blocks."""
+        return [
+            StoredFile(n=number, path=found.relative_to(folder).as_posix(), size=_size_of(found) or 0)
+            for number, found in enumerate(self.found)
+            if isinstance(found, Path)
+        ]
+
+
+def _is_gone(error: FalError) -> bool:
+    return isinstance(error, ApiError) and error.status in _GONE
+
+
+def _size_of(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None

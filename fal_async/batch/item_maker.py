@@ -1,0 +1,67 @@
+"""From how a request ended to the item that its user gets: its files are fetched, and it is counted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+
+from fal_async.batch.item import BatchItem
+from fal_async.batch.item_files import ItemFiles
+from fal_async.batch.request_maker import Outcome, Work
+from fal_async.batch.stopping import too_many
+from fal_async.batch.summary import Tally
+from fal_async.errors import BatchStoppedError, FalError, SubmissionUncertainError
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class ItemMaker:
+    """Makes the items of one batch."""
+
+    tally: Tally
+    files: ItemFiles | None
+    max_failures: int | float | None
+
+    async def item(self, work: Work, outcome: Outcome) -> BatchItem[object]:
+        """A request that is shared costs once."""
+        paths: tuple[Path, ...] = ()
+        error = outcome.error
+        if self.files is not None and outcome.result is not None and error is None:
+            paths, error = await self.files.of(work, outcome)
+        if outcome.taken and not outcome.from_ledger and not outcome.shared:
+            self.tally.price(outcome.cost)
+        self._count(error, from_ledger=outcome.from_ledger)
+        return BatchItem(
+            index=work.index,
+            key=work.key,
+            input=work.input,
+            result=outcome.result,
+            error=error,
+            request_id=outcome.request_id,
+            attempts=outcome.attempts,
+            files=paths,
+            billable_units=outcome.billable_units,
+            cost=outcome.cost,
+            from_ledger=outcome.from_ledger,
+        )
+
+    def _count(self, error: FalError | None, *, from_ledger: bool) -> None:
+        if error is None:
+            self.tally.done += 1
+        elif isinstance(error, SubmissionUncertainError):
+            self.tally.uncertain += 1
+        else:
+            self.tally.failed += 1
+        self.tally.end_of_item(from_ledger=from_ledger)
+
+    def too_many_failures(self) -> BatchStoppedError | None:
+        """What stops the batch, if more have failed than it allows."""
+        tally, limit = self.tally, self.max_failures
+        failed = tally.failed + tally.uncertain
+        if not too_many(limit, failed, tally.ended):
+            return None
+        return BatchStoppedError(
+            f"{failed} of {tally.ended} items failed: more than max_failures={limit} allows",
+            reason="max_failures",
+            summary=tally.summary(),
+        )

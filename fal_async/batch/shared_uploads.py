@@ -1,0 +1,103 @@
+"""The files of a batch's inputs: each content is uploaded once, however many inputs have it."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import Any, Protocol
+
+from fal_async.batch.content_digests import ContentDigests
+from fal_async.errors import UploadError
+from fal_async.models import Files
+from fal_async.outputs.output_files import FileNames, OutputFile
+from fal_async.protocol.json_input import encode_json, input_value, is_flat
+from fal_async.protocol.storage.input_files import File, find_files, place_of, replace_files
+from fal_async.single_flight import SingleFlight
+
+_KEPT = 10_000
+"""URLs."""
+_FRESH = 1800.0
+"""Seconds after which a file is uploaded anew: an account may let its files expire, an hour being the least."""
+
+
+class Stores(Protocol):
+    """The storage of a session, as far as it is used here."""
+
+    async def upload(self, file: Any) -> str: ...
+
+    async def transform_input(self, input: Any, *, inline_below: int = 0) -> Any: ...
+
+
+class SharedUploads:
+    """In place of the `Files` of a view, for one batch."""
+
+    def __init__(self, files: Files, storage: Callable[[], Stores], digests: ContentDigests) -> None:
+        self._files, self._storage, self._digests = files, storage, digests
+        self._flights: OrderedDict[tuple[Any, ...], SingleFlight[tuple[str, float]]] = OrderedDict()
+
+    async def with_urls(self, input: Any, *, inline_below: int | None = None) -> Any:
+        if is_flat(input):
+            return input
+        value = input_value(input)
+        found = find_files(value)
+        if not found:
+            return value
+        from fal_async.storage.concurrency import gather_first_error
+        from fal_async.storage.output_download import FILES_AT_A_TIME
+
+        # What JSON can't carry is told before anything is uploaded.
+        encode_json(replace_files(value, lambda _: ""))
+
+        async def send(number: int) -> str:
+            try:
+                return await self._url_of(found[number], inline_below or 0)
+            except UploadError as error:
+                raise error.at(place_of(value, number)) from error.__cause__
+
+        urls = iter(await gather_first_error(send, range(len(found)), at_a_time=FILES_AT_A_TIME))
+        return replace_files(value, lambda _: next(urls))
+
+    async def download_all(
+        self, files: Sequence[OutputFile], folder: str | PathLike[str], *, names: FileNames | None = None
+    ) -> list[Path]:
+        return await self._files.download_all(files, folder, names=names)
+
+    async def _url_of(self, file: Any, inline_below: int) -> str:
+        digest = await self._digests.of_file(file)
+        name = _name_of(file)
+        kept = (digest.sha256, digest.content_type, name, inline_below)
+        flight = self._flights.get(kept)
+        if flight is None:
+            flight = self._flights[kept] = SingleFlight()
+            self._trim()
+        self._flights.move_to_end(kept)
+        url, _ = await flight.get(_is_fresh, partial(self._sent, file, inline_below))
+        return url
+
+    async def _sent(self, file: Any, inline_below: int) -> tuple[str, float]:
+        began = time.monotonic()
+        if inline_below:
+            sent: dict[str, str] = await self._storage().transform_input(
+                {"file": file}, inline_below=inline_below
+            )
+            return sent["file"], began
+        return await self._storage().upload(file), began
+
+    def _trim(self) -> None:
+        while len(self._flights) > _KEPT and not next(iter(self._flights.values())).under_way:
+            self._flights.popitem(last=False)
+
+
+def _is_fresh(sent: tuple[str, float]) -> bool:
+    return time.monotonic() - sent[1] < _FRESH
+
+
+def _name_of(file: Any) -> str | None:
+    """It stands at the end of the URL: two names are two files to a model that looks at it."""
+    if isinstance(file, File):
+        return file.file_name or _name_of(file.data)
+    return Path(file).name if isinstance(file, PathLike) else getattr(file, "name", None)
