@@ -206,7 +206,8 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "submit": ("input", "path", "webhook_url", "key", "run", "uncertain"),
     "map": (
         *("inputs", "concurrency", "ordered", "retries", "max_failures", "timeout", "output_type"),
-        *("progress", "on_item", "key", "download", "names"),
+        *("progress", "on_item", "key", "download", "names", "run"),
+        *("retry_failed", "extend", "max_cost", "uncertain", "cancel_on_exit"),
     ),
     "subscribe": (
         *("input", "path", "logs", "on_enqueue", "on_queue_update", "mode", "poll_interval", "timeout"),

@@ -16,6 +16,8 @@ from fal_async.checks import check_flag, check_function, check_int, check_second
 from fal_async.errors import ConfigurationError
 from fal_async.options import CallOptions
 from fal_async.protocol.endpoint import EndpointId
+from fal_async.protocol.ledger.decisions import Uncertain
+from fal_async.protocol.ledger.key_checks import check_uncertain
 from fal_async.protocol.structure import check_output_type
 
 
@@ -37,6 +39,10 @@ def _check_on_item(_: Any, __: Any, value: Any) -> None:
 
 def _check_key(_: Any, __: Any, value: Any) -> None:
     check_key_of(value)
+
+
+def _check_uncertain(_: Any, __: Any, value: Any) -> None:
+    check_uncertain(value)
 
 
 def _check_names(arguments: Any, _: Any, value: Any) -> None:
@@ -71,3 +77,8 @@ class BatchArguments:
     folder: Path | None = attrs.field(converter=_folder)
     """Of `download=`."""
     names: str | None = attrs.field(validator=_check_names)
+    # With a ledger.
+    retry_failed: bool = attrs.field(validator=checked(check_flag))
+    extend: bool = attrs.field(validator=checked(check_flag))
+    uncertain: Uncertain = attrs.field(validator=_check_uncertain)
+    cancel_on_exit: bool = attrs.field(validator=checked(check_flag))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
@@ -13,7 +14,6 @@ from fal_async.batch.display import Display
 from fal_async.batch.duplicates import Duplicates
 from fal_async.batch.file_names import DEFAULT
 from fal_async.batch.inputs import Inputs
-from fal_async.batch.item_files import ItemFiles
 from fal_async.batch.item_keys import ItemKeys
 from fal_async.batch.item_maker import ItemMaker
 from fal_async.batch.plain_requests import PlainRequests
@@ -23,7 +23,36 @@ from fal_async.batch.scheduler import Scheduler
 from fal_async.batch.seen_keys import SeenKeys
 from fal_async.batch.shared_uploads import SharedUploads, Stores
 from fal_async.batch.summary import Tally
+from fal_async.batch.works import Works
+from fal_async.keyed.call import KeyedCalls
+from fal_async.ledger.store import Store
+from fal_async.protocol.ledger.entry import Space
 from fal_async.queue.operations import QueueOperations
+
+if TYPE_CHECKING:
+    from fal_async.batch.item_files import ItemFiles
+    from fal_async.batch.run_guard import RunGuard
+
+
+class Ledgered(KeyedCalls, Protocol):
+    """The keyed calls of a view, and the ledger that they use."""
+
+    async def store(self) -> Store: ...
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Kept:
+    """What a view of a session with a ledger lends to a batch.
+
+    Attributes:
+        calls: over these operations.
+        space: of a run.
+        recover: follows to its end what an earlier process left under way in a run.
+    """
+
+    calls: Callable[[QueueOperations], Ledgered]
+    space: Space
+    recover: Callable[[], Coroutine[Any, Any, object]]
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -33,12 +62,14 @@ class Lent:
     Attributes:
         storage: loads it, for inputs with files.
         opened: is told of what the session has to close.
+        kept: None without a ledger.
     """
 
     operations: QueueOperations
     key_source: KeySource
     storage: Callable[[], Stores]
     opened: Callable[[Scheduler], None]
+    kept: Kept | None
 
 
 def composed(
@@ -48,11 +79,21 @@ def composed(
     digests, seen = ContentDigests(), SeenKeys()
     uploads = SharedUploads(lent.operations.files, lent.storage, digests)
     operations = attrs.evolve(lent.operations, files=uploads)
+    calls = None if lent.kept is None else lent.kept.calls(operations)
     scheduler = Scheduler(
-        inputs=inputs,
-        keys=ItemKeys(asked.key, asked.endpoint.full, digests, seen),
-        maker=_maker(asked, lent, operations, seen),
-        items=ItemMaker(tally=tally, files=_files(asked, operations), max_failures=asked.max_failures),
+        works=Works(
+            inputs=inputs,
+            keys=ItemKeys(asked.key, asked.endpoint.full, digests, seen),
+            tally=tally,
+            guard=_guard(asked, lent.kept, calls),
+            looked_at=asked.concurrency,
+        ),
+        maker=_plain(asked, lent, operations, seen)
+        if lent.kept is None or calls is None
+        else _keyed(asked, lent, lent.kept, calls, operations),
+        items=ItemMaker(
+            tally=tally, files=_files(asked, operations, calls), max_failures=asked.max_failures
+        ),
         ready=ReadyItems(ordered=asked.ordered),
         tally=tally,
         concurrency=asked.concurrency,
@@ -63,7 +104,9 @@ def composed(
     return scheduler
 
 
-def _maker(asked: BatchArguments, lent: Lent, operations: QueueOperations, seen: SeenKeys) -> RequestMaker:
+def _plain(
+    asked: BatchArguments, lent: Lent, operations: QueueOperations, seen: SeenKeys
+) -> RequestMaker:
     plain = PlainRequests(
         operations=operations,
         key_source=lent.key_source,
@@ -76,14 +119,47 @@ def _maker(asked: BatchArguments, lent: Lent, operations: QueueOperations, seen:
     return plain if asked.key is None else Duplicates(plain, seen)
 
 
-def _files(asked: BatchArguments, operations: QueueOperations) -> ItemFiles | None:
+def _keyed(
+    asked: BatchArguments, lent: Lent, kept: Kept, calls: Ledgered, operations: QueueOperations
+) -> RequestMaker:
+    from fal_async.batch.keyed_requests import KeyedRequests
+
+    return KeyedRequests(
+        calls=calls,
+        operations=operations,
+        key_source=lent.key_source,
+        space=kept.space,
+        endpoint=asked.endpoint,
+        options=asked.options,
+        output_type=asked.output_type,
+        timeout=asked.timeout,
+        retries=asked.retries,
+        retry_failed=asked.retry_failed,
+        uncertain=asked.uncertain,
+        cancel_on_exit=asked.cancel_on_exit,
+        recover=kept.recover,
+    )
+
+
+def _guard(asked: BatchArguments, kept: Kept | None, calls: Ledgered | None) -> RunGuard | None:
+    if kept is None or calls is None or asked.key is not None or asked.extend:
+        return None
+    from fal_async.batch.run_guard import RunGuard
+
+    return RunGuard(store=calls.store, space=kept.space, endpoint_id=asked.endpoint.full)
+
+
+def _files(
+    asked: BatchArguments, operations: QueueOperations, calls: Ledgered | None
+) -> ItemFiles | None:
     if asked.folder is None:
         return None
+    
     return ItemFiles(
         files=operations.files,
         folder=asked.folder,
         template=asked.names or DEFAULT,
         retries=asked.retries,
         policy=asked.options.retry or operations.settings.retry,
-        keeps=None,
+        store=None if calls is None else calls.store,
     )

@@ -53,6 +53,12 @@ class Duplicates:
             self._known.popitem(last=False)
         return outcome
 
+    async def finish(self) -> None:
+        await self._maker.finish()
+
+    async def aclose(self) -> None:
+        await self._maker.aclose()
+
     def stop(self) -> None:
         self._maker.stop()
 

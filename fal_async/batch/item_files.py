@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,13 +14,16 @@ import attrs
 from fal_async.batch.file_names import of_file, of_item
 from fal_async.batch.request_maker import Outcome, Work
 from fal_async.config import RetryPolicy
-from fal_async.errors import ApiError, DownloadError, FalError
+from fal_async.errors import ApiError, DownloadError, FalError, LedgerError
+from fal_async.ledger.store import Store
 from fal_async.models import Files
 from fal_async.outputs.output_files import OutputFile
 from fal_async.protocol.ledger.entry import StoredFile
 from fal_async.protocol.retry import delay_before_retry
 from fal_async.storage.output_download import missing_files
 from fal_async.storage.threads import in_thread
+
+logger: logging.Logger = logging.getLogger("fal_async")
 
 ITEMS_AT_A_TIME = 8
 """Of each, as many files as `storage.download_all` fetches at a time."""
@@ -29,8 +33,6 @@ _GONE = frozenset({403, 404, 410})
 """What a file answers that no longer is there, or is kept from the caller: no attempt changes that."""
 
 _Found = tuple[tuple[Path, ...], FalError | None]
-Keeps = Callable[[int, Sequence[StoredFile]], Awaitable[None]]
-"""Writes down which files of an entry are on disk."""
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)
@@ -39,6 +41,7 @@ class ItemFiles:
 
     Attributes:
         template: of their names.
+        store: where it is written down what is on disk.
         retries: further attempts for those that could not be fetched.
     """
 
@@ -47,7 +50,7 @@ class ItemFiles:
     template: str
     retries: int
     policy: RetryPolicy
-    keeps: Keeps | None
+    store: Callable[[], Awaitable[Store]] | None
     _places: asyncio.Semaphore = attrs.field(factory=lambda: asyncio.Semaphore(ITEMS_AT_A_TIME), init=False)
     _known: OrderedDict[str, asyncio.Future[_Found]] = attrs.field(factory=OrderedDict, init=False)
     """Of the keys that were last: an item that shares a request shares its files."""
@@ -117,8 +120,14 @@ class ItemFiles:
             fetching.found[number] = path
 
     async def _keep(self, outcome: Outcome, fetching: _Fetching) -> None:
-        if self.keeps is not None and outcome.entry is not None:
-            await self.keeps(outcome.entry, await in_thread(lambda: fetching.stored(self.folder)))
+        """Write down what is on disk. The result is there: a ledger that fails now ends nothing."""
+        if self.store is None or outcome.entry is None:
+            return
+        stored = await in_thread(lambda: fetching.stored(self.folder))
+        try:
+            await (await self.store()).set_files(outcome.entry, stored)
+        except LedgerError as error:
+            logger.error("the files of request %s are not written down: %s", outcome.request_id, error)
 
 
 class _Fetching:

@@ -28,7 +28,7 @@ class ItemMaker:
         error = outcome.error
         if self.files is not None and outcome.result is not None and error is None:
             paths, error = await self.files.of(work, outcome)
-        if outcome.taken and not outcome.from_ledger and not outcome.shared:
+        if outcome.taken and not (outcome.from_ledger or outcome.shared or outcome.unended):
             self.tally.price(outcome.cost)
         self._count(error, from_ledger=outcome.from_ledger)
         return BatchItem(

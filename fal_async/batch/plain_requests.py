@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from fal_async.auth.credentials import KeySource
+from fal_async.batch.missing_key import meets_all
 from fal_async.batch.request_maker import Outcome, Work
 from fal_async.cancellation import Wait
 from fal_async.config import RetryPolicy
@@ -70,12 +71,18 @@ class PlainRequests:
             except FalError as error:
                 if error.from_caller:
                     raise
-                failed = attrs.evolve(_failed(work, error, asked), meets_all=await self._meets_all(error))
+                failed = attrs.evolve(_failed(work, error, asked), meets_all=await meets_all(error, self.key_source, self.operations))
                 pause = self._pause(error, asked, work.attempts)
             finally:
                 self._waits.discard(asked.wait)
             if pause is None or await self._stopped_within(pause):
                 return failed
+
+    async def finish(self) -> None:
+        """Nothing else is."""
+
+    async def aclose(self) -> None:
+        """There is nothing to close."""
 
     def stop(self) -> None:
         self._stopped.set()
@@ -118,19 +125,6 @@ class PlainRequests:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopped.wait(), seconds)
         return self._stopped.is_set()
-
-    async def _meets_all(self, error: FalError) -> bool:
-        """A missing key is no fault of one input. It is asked for only here: a run that is done needs none."""
-        if not isinstance(error, ConfigurationError):
-            return False
-        try:
-            async with asyncio.timeout(self.operations.settings.timeouts.first_byte):
-                await self.key_source.header(self.operations.transport.send)
-        except ConfigurationError:
-            return True
-        except (FalError, TimeoutError):
-            return False
-        return False
 
 
 def _may_be_tried_again(error: FalError, asked: Subscription) -> bool:

@@ -41,6 +41,12 @@ class ReadyItems:
         """The next one; None where none is ready."""
         return self._came.popleft() if self._came else None
 
+    def flush(self) -> None:
+        """No further item comes: those that are there wait for nothing any more."""
+        for index in sorted(self._waiting):
+            self._next = index
+            self._move()
+
     def _move(self) -> None:
         while self._next in self._waiting:
             item = self._waiting.pop(self._next)

@@ -23,6 +23,7 @@ class Work:
     Attributes:
         key, digest: of its input; see `item_keys.py: ItemKeys`.
         refused: what is wrong with its input: there is no request for it.
+        patient: it was put off once, since another process has it: now it is waited for.
         attempts: submits so far.
         phase: where its request was seen last: with a runner, or waiting for one.
     """
@@ -33,6 +34,7 @@ class Work:
     key: str | None = None
     digest: str = ""
     refused: FalError | None = None
+    patient: bool = False
     attempts: int = 0
     phase: Phase = "none"
 
@@ -61,6 +63,8 @@ class Outcome:
 
     Attributes:
         taken: whether fal has, or had, a request for it. If not, an error says why it took none.
+        held: another process has it: it is to be put off. Nothing else is said then.
+        unended: fal works on it still.
         meets_all: whether each further item would meet the same error.
         entry: its number in the ledger; `files` are those that an earlier run had stored.
         shared: another item of this batch had the request made, and counts what it costs.
@@ -68,7 +72,9 @@ class Outcome:
 
     result: Result[Any, str] | None = None
     error: FalError | None = None
+    held: bool = False
     taken: bool = False
+    unended: bool = False
     meets_all: bool = False
     shared: bool = False
     entry: int | None = None
@@ -92,6 +98,14 @@ class RequestMaker(Protocol):
 
         Raises what is no failure of this item: errors of the caller's functions, for example.
         """
+        ...
+
+    async def finish(self) -> None:
+        """What else is waited for once all items have been begun."""
+        ...
+
+    async def aclose(self) -> None:
+        """Nothing more is begun. Closing twice is no error."""
         ...
 
     def stop(self) -> None:

@@ -1,29 +1,32 @@
-"""What keeps a batch going: asks for inputs as places get free, has their requests made, and holds what ended."""
+"""What keeps a batch going: begins items as places get free, has their requests made, and holds what ended."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import attrs
 
-from fal_async.batch.inputs import END, Inputs
 from fal_async.batch.item import BatchItem
-from fal_async.batch.item_keys import ItemKeys
 from fal_async.batch.item_maker import ItemMaker
 from fal_async.batch.ready_items import ReadyItems
 from fal_async.batch.request_maker import Outcome, RequestMaker, Work
 from fal_async.batch.stopping import ends_all
 from fal_async.batch.summary import Tally
+from fal_async.batch.works import Works
 from fal_async.callbacks import call_back
+from fal_async.errors import SessionStateError
 
 logger: logging.Logger = logging.getLogger("fal_async")
 
 ItemCallback = Callable[[BatchItem[Any]], Awaitable[None] | None]
 _A_BREATH = 64
-"""Inputs that are begun without letting the loop do anything else."""
+"""Items that are begun without letting the loop do anything else."""
+_PUT_OFF = 10
+"""Times `concurrency`: so many items that other processes have are kept for later, before one is waited for."""
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)
@@ -32,10 +35,10 @@ class Scheduler:
 
     Attributes:
         concurrency: requests in flight at most. No more are begun where as many items have ended untaken.
+        over: called, once, when nothing is under way any more.
     """
 
-    inputs: Inputs
-    keys: ItemKeys
+    works: Works
     maker: RequestMaker
     items: ItemMaker
     ready: ReadyItems
@@ -43,10 +46,11 @@ class Scheduler:
     concurrency: int
     on_item: ItemCallback | None
     over: Sequence[Callable[[], None]]
-    """Called, once, when nothing is under way any more."""
     loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop, init=False)
     _feeder: asyncio.Task[None] | None = attrs.field(default=None, init=False)
     _tasks: set[asyncio.Task[None]] = attrs.field(factory=set, init=False)
+    _put_off: deque[Work] = attrs.field(factory=deque, init=False)
+    _is_exhausted: bool = attrs.field(default=False, init=False)
     _in_flight: int = attrs.field(default=0, init=False)
     _ahead: int = attrs.field(default=0, init=False)
     """Items that have ended, and were not taken yet: their files may still be on their way."""
@@ -54,7 +58,7 @@ class Scheduler:
     _news: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _error: BaseException | None = attrs.field(default=None, init=False)
     """What is raised once all that ended was given."""
-    _left: bool = attrs.field(default=False, init=False)
+    _is_left: bool = attrs.field(default=False, init=False)
     _is_over: bool = attrs.field(default=False, init=False)
 
     def start(self) -> None:
@@ -76,6 +80,8 @@ class Scheduler:
         self._give_back_ahead()
         return item
 
+    # How it is left.
+
     async def leave(self, *, patience: int = 2) -> None:
         """End what is under way, and wait for that. A cancellation that comes meanwhile is raised at the end.
 
@@ -89,7 +95,7 @@ class Scheduler:
 
     def cancel(self) -> None:
         """End what is under way, without waiting for it."""
-        self._left = True
+        self._is_left = True
         self.maker.stop()
         current = asyncio.current_task(self.loop) if self.loop.is_running() else None
         for task in self._open_tasks(current):
@@ -105,21 +111,38 @@ class Scheduler:
 
     async def aclose(self) -> None:
         """For the session, which is being closed."""
+        if not self._is_over and self._error is None:
+            self._error = SessionStateError("the session was closed before the batch had ended")
         await self.leave()
 
-    # Asking for inputs.
+    async def _all_over(self, patience: int) -> bool:
+        interrupted = False
+        while pending := self._open_tasks(asyncio.current_task()):
+            try:
+                await asyncio.wait(pending)
+            except asyncio.CancelledError:
+                interrupted = True
+                patience -= 1
+                if patience == 0:
+                    self.maker.hurry()
+                elif patience < 0:
+                    break
+        return interrupted
+
+    # Beginning items.
 
     async def _feed(self) -> None:
         try:
             try:
                 await self.maker.begin()
-                while await self._begin_next():
-                    if self.inputs.pulled % _A_BREATH == 0:
-                        await asyncio.sleep(0)
+                await self.works.begin()
+                await self._begin_all()
+                await self.maker.finish()
             finally:
-                await self.inputs.aclose()
+                await self.maker.aclose()
+                await self.works.aclose()
         except asyncio.CancelledError as error:
-            if self._error is None and not self._left:
+            if self._error is None and not self._is_left:
                 self._stop(error)  # somebody else did it: the program ends
                 raise
         except BaseException as error:
@@ -127,61 +150,79 @@ class Scheduler:
             if not isinstance(error, Exception):
                 raise
 
-    async def _begin_next(self) -> bool:
-        while self._in_flight >= self.concurrency or self._ahead >= self.concurrency:
-            self._room.clear()
-            await self._room.wait()
-        work = await self._next_work()
-        if work is None:
-            return False
-        self._in_flight += 1
-        task = self.loop.create_task(self._item(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return True
+    async def _begin_all(self) -> None:
+        begun = 0
+        while (work := await self._next_work()) is not None:
+            self._in_flight += 1
+            task = self.loop.create_task(self._item(work))
+            self._tasks.add(task)
+            task.add_done_callback(self._ended)
+            begun += 1
+            if begun % _A_BREATH == 0:
+                await asyncio.sleep(0)
 
     async def _next_work(self) -> Work | None:
-        index = self.inputs.pulled
-        input = await self.inputs.next()
-        self.tally.total = self.inputs.total
-        if input is END:
-            return None
-        work = Work(index=index, input=input, tally=self.tally)
-        await self.keys.name(work)
-        return work
+        """When there is a place for it. None: all have been begun."""
+        while True:
+            if self._in_flight < self.concurrency:
+                if self._put_off and self._is_time_for_put_off():
+                    return self._put_off.popleft()
+                if self._is_exhausted and not self._in_flight:
+                    return None
+                if not self._is_exhausted and self._ahead < self.concurrency:
+                    work = await self.works.next()
+                    if work is not None:
+                        return work
+                    self._is_exhausted = True
+                    continue
+            self._room.clear()
+            await self._room.wait()
+
+    def _is_time_for_put_off(self) -> bool:
+        """Also where it is in the way: of those after it, in the order of the inputs."""
+        too_many = len(self._put_off) >= _PUT_OFF * self.concurrency
+        return self._is_exhausted or too_many or self._ahead >= self.concurrency
 
     # One item.
 
     async def _item(self, work: Work) -> None:
         item: BatchItem[Any] | None = None
         try:
-            item = await self._made(work)
+            outcome = await self._outcome(work)
+            if outcome is None:
+                return
+            item = await self._made(work, outcome)
             if item is not None:
                 await call_back(self.on_item, item)
         except BaseException as error:
-            if self._left:
+            if self._is_left:
                 raise
             self._stop(error)
             self.cancel()
             if not isinstance(error, Exception):
                 raise
         finally:
-            if item is None:
-                self.ready.skip(work.index)
-                self._give_back_ahead()
-            else:
-                self.ready.put(item)
-                self._news.set()
+            self._settled(work, item)
 
-    async def _made(self, work: Work) -> BatchItem[Any] | None:
-        """None where its error is not its own, but stops the batch."""
+    async def _outcome(self, work: Work) -> Outcome | None:
+        """None where it is put off, or not begun any more."""
         try:
+            if self._error is not None:
+                return None  # stopped before its first step
             outcome = await self.maker.outcome(work) if work.refused is None else Outcome(error=work.refused)
         finally:
             work.enter("none")
             self._in_flight -= 1
             self._ahead += 1
             self._room.set()
+        if not outcome.held:
+            return outcome
+        work.patient = True
+        self._put_off.append(work)
+        return None
+
+    async def _made(self, work: Work, outcome: Outcome) -> BatchItem[Any] | None:
+        """None where its error is not its own, but stops the batch."""
         error = ends_all(outcome, accepted=self.tally.accepted)
         if error is not None:
             self._stop(error)
@@ -190,6 +231,19 @@ class Scheduler:
         if (error := self.items.too_many_failures()) is not None:
             self._stop(error)
         return item
+
+    def _settled(self, work: Work, item: BatchItem[Any] | None) -> None:
+        if item is not None:
+            self.ready.put(item)
+        else:
+            self._give_back_ahead()
+            if work not in self._put_off:
+                self.ready.skip(work.index)
+        self._news.set()
+
+    def _give_back_ahead(self) -> None:
+        self._ahead -= 1
+        self._room.set()
 
     # The end.
 
@@ -200,10 +254,6 @@ class Scheduler:
         self.maker.stop()
         if self._feeder is not None and self._feeder is not asyncio.current_task():
             self._feeder.cancel()
-
-    def _give_back_ahead(self) -> None:
-        self._ahead -= 1
-        self._room.set()
 
     def _open_tasks(self, current: asyncio.Task[Any] | None) -> list[asyncio.Task[None]]:
         feeder = [] if self._feeder is None else [self._feeder]
@@ -220,21 +270,10 @@ class Scheduler:
         if self._is_over:
             return
         self._is_over = True
+        self.ready.flush()
         self.tally.end()
         for function in self.over:
             function()
+        if (words := self.maker.left()) is not None:
+            logger.warning("%s", words)
         self._news.set()
-
-    async def _all_over(self, patience: int) -> bool:
-        interrupted = False
-        while pending := self._open_tasks(asyncio.current_task()):
-            try:
-                await asyncio.wait(pending)
-            except asyncio.CancelledError:
-                interrupted = True
-                patience -= 1
-                if patience == 0:
-                    self.maker.hurry()
-                elif patience < 0:
-                    break
-        return interrupted

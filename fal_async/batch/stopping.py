@@ -28,6 +28,15 @@ def check_max_failures(value: object) -> None:
         )
 
 
+def check_max_cost(value: object) -> None:
+    """There are no prices yet: ConfigurationError for any limit."""
+    if value is not None:
+        raise ConfigurationError(
+            f"max_cost={value!r}: the price of this endpoint is not known, so that no cost can be held to a limit. "
+            "max_failures=, or fewer inputs, bound a run"
+        )
+
+
 def too_many(limit: int | float | None, failed: int, ended: int) -> bool:
     """Whether so many failures among so many ends are more than the limit allows."""
     if limit is None:

@@ -6,19 +6,24 @@ A keyed request is driven by a task of the session, never of a caller: callers j
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
 from typing import Any, Protocol
 
 import attrs
 
 from fal_async.errors import CancelOutcome, FalError
+from fal_async.keyed.input_digests import Recognised
 from fal_async.keyed.own_copies import Answer
 from fal_async.models import QueueStatus, RequestLog, Result
 from fal_async.protocol.following import Following
 from fal_async.protocol.ledger.decisions import Uncertain
 from fal_async.protocol.ledger.entry import Owner, Place, Record
 from fal_async.queue.state import NewRequest, RequestState
+
+
+BeforeRetry = Callable[[int, FalError], Awaitable[bool]]
+"""Given how many attempts have failed, and the last error; False: no further one is made."""
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)
@@ -31,6 +36,8 @@ class KeyedRequest:
         retries: further attempts, over the entry's life, that this call itself may make after an open failure; an
             open failure that was there before counts as well. None: one attempt, whatever there was.
         retry_failed: an entry that ended badly, finally or not, is submitted anew, once, with fresh retries.
+        before_retry: of the first caller: awaited before each further attempt. None: they follow at once.
+        recognised: of `new.input`, where it is known.
     """
 
     place: Place
@@ -40,6 +47,8 @@ class KeyedRequest:
     uncertain: Uncertain = "lookup"
     retries: int | None = None
     retry_failed: bool = False
+    before_retry: BeforeRetry | None = None
+    recognised: Recognised | None = None
 
 
 @attrs.frozen(kw_only=True, eq=False)

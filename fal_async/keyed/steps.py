@@ -205,7 +205,7 @@ class Steps(Joined):
             return Ended(record=self.record, request_id=state.request_id)
         while True:
             try:
-                return self._once_more(await self._end_of(state))
+                return await self._once_more(await self._end_of(state))
             except asyncio.CancelledError:
                 if self.stopping == "close":
                     raise
@@ -235,13 +235,18 @@ class Steps(Joined):
         except ResultExpiredError as gone:
             return await result_in_history(operations.transport, operations.settings, state.ref, gone)
 
-    def _once_more(self, ended: Ended) -> Ended | None:
+    async def _once_more(self, ended: Ended) -> Ended | None:
         """None where its end leaves an attempt to be made."""
         self.is_writing = False
         if ended.error is None or ended.record is None or self.compared.retries is None or self.stopping:
             return ended
-        self.record = ended.record
-        return None if isinstance(decide(self.record, self.compared), decisions.Submit) else ended
+        self.record = record = ended.record
+        if not isinstance(decide(record, self.compared), decisions.Submit):
+            return ended
+        ask = None if self.asked is None else self.asked.before_retry
+        if ask is None or not isinstance(ended.error, FalError):
+            return None
+        return None if await ask(decisions.failures(record), ended.error) else ended
 
     async def ask_to_cancel(self, state: RequestState) -> CancelOutcome:
         self.cancelled = outcome = await self.tools.operations.cancel(state)

@@ -52,7 +52,7 @@ class ViewCalls:
     async def begin(self, asked: KeyedRequest) -> Driver:
         """Join the driver of this key, or start one."""
         self._check_open()
-        input = await recognised(asked.new.input)
+        input = asked.recognised or await recognised(asked.new.input)
         compared = Asked(
             endpoint_id=asked.new.endpoint.full,
             input_digest=input.digest,

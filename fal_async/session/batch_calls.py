@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable
+from decimal import Decimal
+from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Unpack
 
-from fal_async.errors import short_tracebacks
+from fal_async.errors import ConfigurationError, short_tracebacks
 from fal_async.models import T
 from fal_async.options import CallOptions, QueueOptions, documented
 from fal_async.protocol.endpoint import EndpointId
@@ -14,11 +16,12 @@ from fal_async.session.view import View
 
 if TYPE_CHECKING:
     from fal_async.batch.batch import Batch
-    from fal_async.batch.composition import Lent
+    from fal_async.batch.composition import Kept, Lent
     from fal_async.batch.display import Display
     from fal_async.batch.item_keys import KeyOf
     from fal_async.batch.scheduler import ItemCallback
     from fal_async.keyed.recover import Recovered
+    from fal_async.protocol.ledger.decisions import Uncertain
 
 
 @short_tracebacks
@@ -35,12 +38,16 @@ class BatchCalls:
         *,
         # What each is known by.
         key: KeyOf | None = None,
+        run: str | None = None,
         # How many at once, and in which order they are given.
         concurrency: int = 40,
         ordered: bool = False,
         # What happens to those that fail.
         retries: int = 2,
+        retry_failed: bool = False,
+        extend: bool = False,
         max_failures: int | float | None = None,
+        max_cost: Decimal | float | None = None,
         timeout: float | None = None,
         # What comes of them.
         output_type: type[T] | None = None,
@@ -48,6 +55,9 @@ class BatchCalls:
         names: str | None = None,
         progress: bool | Display = False,
         on_item: ItemCallback | None = None,
+        # What is left behind.
+        uncertain: Uncertain = "lookup",
+        cancel_on_exit: bool = False,
         **options: Unpack[QueueOptions],
     ) -> Batch[T]:
         """Submit one request for each input, and give each item with its result or its error.
@@ -90,6 +100,7 @@ class BatchCalls:
         from fal_async.batch.arguments import BatchArguments
         from fal_async.batch.batch import Batch
         from fal_async.batch.progress import display_of
+        from fal_async.batch.stopping import check_max_cost
 
         arguments = BatchArguments(
             endpoint=EndpointId.parse(endpoint_id),
@@ -105,12 +116,35 @@ class BatchCalls:
             key=key,
             folder=download,
             names=names,
+            retry_failed=retry_failed,
+            extend=extend,
+            uncertain=uncertain,
+            cancel_on_exit=cancel_on_exit,
         )
+        check_max_cost(max_cost)
+        kept = self._kept(arguments.endpoint.full if run is None else run)
+        if kept is None and uncertain == "resubmit":
+            raise ConfigurationError(
+                "uncertain='resubmit' without a ledger: nobody would know what was resubmitted. Session(ledger=...)"
+            )
 
-        return Batch(arguments, self._lent, display_of(progress))
+        return Batch(arguments, partial(self._lent, kept), display_of(progress))
 
-    def _lent(self) -> Lent:
-        from fal_async.batch.composition import Lent
+    def _kept(self, run: str) -> Kept | None:
+        """ConfigurationError for what can't be a run, and for a view whose keys nobody knows to be whose."""
+        from fal_async.protocol.ledger.key_checks import check_run
+
+        run = check_run(run)
+        if self._view.ledger.given is None:
+            return None
+        from fal_async.batch.composition import Kept
+
+        scope = self._view.with_ledger("map")
+        space = scope.place("-", run).space
+        return Kept(calls=scope.calls_over, space=space, recover=partial(self.recover, run))
+
+    def _lent(self, kept: Kept | None) -> Lent:
+        from fal_async.batch.composition import Kept, Lent
 
         view = self._view
         return Lent(
@@ -118,6 +152,7 @@ class BatchCalls:
             key_source=view.keys,
             storage=lambda: view.storage,
             opened=view.shared.open_parts.add,
+            kept=kept,
         )
 
     async def recover(self, run: str | None = None) -> Recovered:

@@ -41,12 +41,16 @@ class KeyedScope:
     @cached_property
     def calls(self) -> ViewCalls:
         """Joins and begins drivers."""
+        return self.calls_over(self._view.operations)
+
+    def calls_over(self, operations: QueueOperations) -> ViewCalls:
+        """The same, with operations of a batch's own."""
         from fal_async.keyed.view_calls import ViewCalls
 
         shared = self._view.shared
         ledger = shared.ledger_of(self._choice.given)
         ledger.cancel_entry = ledger.cancel_entry or self._cancel
-        return ViewCalls(self._view.operations, ledger, shared.open)
+        return ViewCalls(operations, ledger, shared.open)
 
     async def _cancel(self, record: Record) -> CancelOutcome:
         return await self.requests.cancel(record)

@@ -1,0 +1,248 @@
+"""The requests of a batch with a ledger: each is the request of its key, driven by the session."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import attrs
+
+from fal_async.auth.credentials import KeySource
+from fal_async.batch.missing_key import meets_all
+from fal_async.batch.plain_requests import FOLLOWING
+from fal_async.batch.request_maker import Outcome, Work
+from fal_async.cancellation import SUBMIT_GRACE
+from fal_async.errors import CancelOutcome, ClientTimeoutError, FalError
+from fal_async.keyed.call import Driver, Ended, KeyedCalls, KeyedRequest
+from fal_async.models import Completed, InProgress, Queued
+from fal_async.options import CallOptions
+from fal_async.protocol.endpoint import EndpointId
+from fal_async.protocol.ledger.decisions import Uncertain
+from fal_async.protocol.ledger.entry import Place, Space
+from fal_async.protocol.retry import delay_before_retry
+from fal_async.queue.operations import QueueOperations
+from fal_async.queue.state import NewRequest
+from fal_async.sheltered import ShelteredTask, settle
+
+
+@attrs.define(kw_only=True, eq=False, repr=False)
+class KeyedRequests:
+    """Makes the requests of one batch: see `RequestMaker`.
+
+    Attributes:
+        space: the run, and whose it is.
+        retries, retry_failed, uncertain: see `KeyedRequest`.
+        recover: follows what an earlier process left under way in the run, to its end.
+    """
+
+    calls: KeyedCalls
+    operations: QueueOperations
+    key_source: KeySource
+    space: Space
+    endpoint: EndpointId
+    options: CallOptions
+    output_type: Any
+    timeout: float | None
+    retries: int
+    retry_failed: bool
+    uncertain: Uncertain
+    cancel_on_exit: bool
+    recover: Callable[[], Coroutine[Any, Any, object]]
+    _drivers: set[Driver] = attrs.field(factory=set, init=False)
+    _cancels: set[ShelteredTask[Any]] = attrs.field(factory=set, init=False)
+    _stopped: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    _recovery: asyncio.Task[object] | None = attrs.field(default=None, init=False)
+    _cancelled: int = attrs.field(default=0, init=False)
+    _left: int = attrs.field(default=0, init=False)
+
+    async def begin(self) -> None:
+        # Side by side with the batch: a request that waits in fal's queue must not hold up all others.
+        self._recovery = asyncio.create_task(self.recover())
+
+    async def finish(self) -> None:
+        if self._recovery is not None:
+            await self._recovery
+
+    async def aclose(self) -> None:
+        recovery = self._recovery
+        if recovery is None or recovery.done():
+            return
+        recovery.cancel()
+        await asyncio.wait([recovery])
+
+    async def outcome(self, work: Work) -> Outcome:
+        work.enter("queued")
+        try:
+            driver = await self.calls.begin(self._asked(work))
+        except FalError as error:
+            if error.from_caller:
+                raise
+            return Outcome(error=error, meets_all=await meets_all(error, self.key_source, self.operations))
+        if driver.outcome is not None:
+            return await self._outcome(driver.outcome, shared=False)
+        shared = driver in self._drivers
+        self._drivers.add(driver)
+        try:
+            return await self._followed(work, driver, shared)
+        except asyncio.CancelledError:
+            await self._leave(driver)
+            raise
+        finally:
+            if not shared:
+                self._drivers.discard(driver)
+
+    async def _followed(self, work: Work, driver: Driver, shared: bool) -> Outcome:
+        waiting = _Waiting(work, driver, self.timeout)
+        try:
+            what = await waiting.over
+        finally:
+            waiting.end()
+        if what == "held":
+            return Outcome(held=True)
+        if what == "timeout":
+            return self._too_slow(work, driver)
+        assert driver.outcome is not None
+        return await self._outcome(driver.outcome, shared=shared)
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def hurry(self) -> None:
+        for cancel in self._cancels:
+            cancel.give_up()
+
+    def left(self) -> str | None:
+        if not self._cancelled and not self._left:
+            return None
+        return (
+            f"the batch was left: {self._cancelled} requests were cancelled, {self._left} go on, and the next run "
+            "takes them up"
+        )
+
+    def _asked(self, work: Work) -> KeyedRequest:
+        assert work.key is not None
+        return KeyedRequest(
+            place=Place(space=self.space, key=work.key),
+            new=NewRequest(endpoint=self.endpoint, input=work.input, options=self.options),
+            following=FOLLOWING,
+            uncertain=self.uncertain,
+            retries=self.retries,
+            retry_failed=self.retry_failed,
+            before_retry=self._pause,
+            input_digest=work.digest,
+        )
+
+    async def _pause(self, failures: int, error: FalError) -> bool:
+        """Before a further attempt; False where there is to be none: the batch was stopped, or left."""
+        policy = self.options.retry or self.operations.settings.retry
+        seconds = delay_before_retry(policy, failures, error, random.random())
+        if seconds is None:
+            return False
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopped.wait(), seconds)
+        return not self._stopped.is_set()
+
+    async def _outcome(self, ended: Ended, *, shared: bool) -> Outcome:
+        error, result = None, None
+        try:
+            result = ended.result(self.output_type, logs=False)
+        except FalError as failed:
+            if failed.from_caller:
+                raise
+            error = failed
+        taken = ended.request_id is not None
+        return Outcome(
+            result=result,
+            error=error,
+            taken=taken,
+            meets_all=not taken
+            and error is not None
+            and await meets_all(error, self.key_source, self.operations),
+            shared=shared,
+            entry=None if ended.record is None else ended.record.number,
+            files=() if ended.record is None else ended.record.files,
+            request_id=ended.request_id,
+            attempts=ended.attempts,
+            billable_units=ended.billable_units,
+            cost=ended.cost,
+            from_ledger=ended.from_ledger,
+        )
+
+    def _too_slow(self, work: Work, driver: Driver) -> Outcome:
+        """It goes on: the next run, or the next call with its key, takes it up."""
+        assert self.timeout is not None
+        last = driver.last_status
+        error = ClientTimeoutError(
+            f"no result within {self.timeout:g} s of its start; the request goes on, and the next run takes it up",
+            timeout=self.timeout,
+            last_status=None if last is None else last.headline,
+            request_id=driver.request_id,
+            endpoint_id=self.endpoint.full,
+        )
+        return Outcome(error=error, taken=True, unended=True, request_id=driver.request_id, attempts=work.attempts)
+
+    # How an item is left.
+
+    async def _leave(self, driver: Driver) -> None:
+        """Cancel its request if it was last seen in the queue, or if all are to be cancelled."""
+        if driver.outcome is not None or driver.is_awaited or driver.is_kept:
+            return  # it ended, or others want it
+        if isinstance(driver.last_status, Completed):
+            return  # it ends now
+        waits_in_queue = driver.last_status is None or isinstance(driver.last_status, Queued)
+        if not (self.cancel_on_exit or waits_in_queue):
+            self._left += 1
+            return
+        cancel = ShelteredTask(_cancelled(driver))
+        self._cancels.add(cancel)
+        try:
+            interrupted = await settle(cancel, SUBMIT_GRACE + self.operations.waits.cancel_limit)
+        finally:
+            self._cancels.discard(cancel)
+        gone = not cancel.cancelled() and cancel.result() in (None, CancelOutcome.CANCELLED)
+        self._cancelled += gone
+        self._left += not gone
+        if interrupted:
+            raise asyncio.CancelledError
+
+
+class _Waiting:
+    """For the end of a driver, for its being another process's, or for its running too long."""
+
+    def __init__(self, work: Work, driver: Driver, timeout: float | None) -> None:
+        self._work, self._driver, self._timeout = work, driver, timeout
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self.over: asyncio.Future[str] = self._loop.create_future()
+        self._unwatch = driver.watch(self._changed)
+        self._changed()
+
+    def end(self) -> None:
+        self._unwatch()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _changed(self) -> None:
+        driver, work = self._driver, self._work
+        if driver.outcome is not None:
+            self._is("ended")
+        elif driver.held_by is not None and not work.patient:
+            self._is("held")
+        else:
+            work.saw(driver.last_status)
+            if self._timeout is not None and self._timer is None and isinstance(driver.last_status, InProgress):
+                self._timer = self._loop.call_later(self._timeout, self._is, "timeout")
+
+    def _is(self, what: str) -> None:
+        if not self.over.done():
+            self.over.set_result(what)
+
+
+async def _cancelled(driver: Driver) -> CancelOutcome | None:
+    try:
+        return await driver.cancel()
+    except Exception:  # whatever `on_retry` raises, too: what became of it is not known
+        return CancelOutcome.FAILED

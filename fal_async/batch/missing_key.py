@@ -1,0 +1,26 @@
+"""Whether an error is the input's, or that of a session without a key."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fal_async.auth.credentials import KeySource
+from fal_async.errors import ConfigurationError, FalError
+from fal_async.queue.operations import QueueOperations
+
+
+async def meets_all(error: FalError, keys: KeySource, operations: QueueOperations) -> bool:
+    """Whether each further item would meet it: there is no key to submit with.
+
+    The key is asked for only after such an error: a run that is done needs none.
+    """
+    if not isinstance(error, ConfigurationError):
+        return False
+    try:
+        async with asyncio.timeout(operations.settings.timeouts.first_byte):
+            await keys.header(operations.transport.send)
+    except ConfigurationError:
+        return True
+    except (FalError, TimeoutError):
+        return False
+    return False

@@ -1,0 +1,92 @@
+"""Whether a run that is gone on with is the run that is meant: before anything is paid for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import attrs
+
+from fal_async.batch.request_maker import Work
+from fal_async.errors import ConfigurationError, FalError
+from fal_async.ledger.store import Search, Store
+from fal_async.protocol.json_input import encode_json, input_value
+from fal_async.protocol.ledger.entry import Place, Record, Space
+
+_COMPARED = 50
+"""Entries, and inputs, of which the two that are nearest to each other are shown."""
+_SHOWN = 5
+"""Names of members."""
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class RunGuard:
+    """Default keys are made of the inputs: where each input differs a little from that of the last time, such as by a
+    seed or by a signed URL, every item would be a new one."""
+
+    store: Callable[[], Awaitable[Store]]
+    space: Space
+    endpoint_id: str
+
+    async def is_new(self) -> bool:
+        """Whether the run has no entry of this endpoint."""
+        return not await (await self.store()).page(self._search(), limit=1)
+
+    async def knows(self, work: Work) -> bool:
+        """Whether the run has this item."""
+        if work.key is None:
+            return False
+        place = Place(space=self.space, key=work.key)
+        return await (await self.store()).find(place, payloads=False) is not None
+
+    async def refusal(self, firsts: Iterable[Work]) -> ConfigurationError:
+        """For a run that has none of these items."""
+        page = await (await self.store()).page(self._search(), limit=_COMPARED, payloads=True)
+        inputs = [work.input for work in works[:_COMPARED] if work.refused is None]
+        differ = _nearest(inputs, page)
+        what = "" if differ is None else f"; the input that is nearest to one of them differs in {_listed(differ)}"
+        return ConfigurationError(
+            f"the run {self.space.run!r} has entries, but none of the first {len(works)} inputs is among them: all "
+            f"would be paid for anew{what}. Pass the inputs as they were, or key=..., another run=..., or extend=True"
+        )
+
+    def _search(self) -> Search:
+        space = self.space
+        return Search(
+            origin=space.origin, tenant=space.tenant, run=space.run, endpoint_id=self.endpoint_id
+        )
+
+
+def _nearest(inputs: Sequence[Any], page: Sequence[Record]) -> list[str] | None:
+    """The names of the members in which the two differ that differ least."""
+    known = [stored for record in page if (stored := _stored(record)) is not None]
+    pairs = (_difference(given, stored) for given in _documents(inputs) for stored in known)
+    return min(pairs, key=len, default=None)
+
+
+def _documents(inputs: Sequence[Any]) -> Iterator[dict[str, Any]]:
+    for input in inputs:
+        try:
+            yield json.loads(encode_json(input_value(input)))
+        except FalError:  # files in it, which have no JSON
+            continue
+
+
+def _stored(record: Record) -> dict[str, Any] | None:
+    try:
+        document = None if record.input is None else json.loads(record.input.body)
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _difference(given: dict[str, Any], stored: dict[str, Any]) -> list[str]:
+    missing = object()
+    names = [*given, *(name for name in stored if name not in given)]
+    return [name for name in names if given.get(name, missing) != stored.get(name, missing)]
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:_SHOWN])
+    return shown + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "") or "its number among equal ones"
