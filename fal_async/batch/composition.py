@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -24,20 +24,13 @@ from fal_async.batch.seen_keys import SeenKeys
 from fal_async.batch.shared_uploads import SharedUploads, Stores
 from fal_async.batch.summary import Tally
 from fal_async.batch.works import Works
-from fal_async.keyed.call import KeyedCalls
-from fal_async.ledger.store import Store
 from fal_async.protocol.ledger.entry import Space
 from fal_async.queue.operations import QueueOperations
 
 if TYPE_CHECKING:
     from fal_async.batch.item_files import ItemFiles
+    from fal_async.batch.keyed_requests import Ledgered
     from fal_async.batch.run_guard import RunGuard
-
-
-class Ledgered(KeyedCalls, Protocol):
-    """The keyed calls of a view, and the ledger that they use."""
-
-    async def store(self) -> Store: ...
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -76,24 +69,31 @@ def composed(
     asked: BatchArguments, lent: Lent, inputs: Inputs, tally: Tally, display: Display | None
 ) -> Scheduler:
     """The scheduler of a batch, which the session closes. It is not started yet."""
-    digests, seen = ContentDigests(), SeenKeys()
+    digests, seen, kept = ContentDigests(), SeenKeys(), lent.kept
     uploads = SharedUploads(lent.operations.files, lent.storage, digests)
     operations = attrs.evolve(lent.operations, files=uploads)
-    calls = None if lent.kept is None else lent.kept.calls(operations)
+    calls = None if kept is None else kept.calls(operations)
+    if kept is None or calls is None:
+        maker = _plain(asked, lent, operations, seen)
+    else:
+        maker = _keyed(asked, lent, kept, calls, operations, tally)
+    works = Works(
+        inputs=inputs,
+        keys=ItemKeys(asked.key, asked.endpoint.full, digests, seen),
+        tally=tally,
+        guard=_guard(asked, kept, calls),
+        looked_at=asked.concurrency,
+    )
+    items = ItemMaker(
+        tally=tally,
+        files=_files(asked, operations, calls),
+        max_failures=asked.max_failures,
+        renews=asked.retry_failed,
+    )
     scheduler = Scheduler(
-        works=Works(
-            inputs=inputs,
-            keys=ItemKeys(asked.key, asked.endpoint.full, digests, seen),
-            tally=tally,
-            guard=_guard(asked, lent.kept, calls),
-            looked_at=asked.concurrency,
-        ),
-        maker=_plain(asked, lent, operations, seen)
-        if lent.kept is None or calls is None
-        else _keyed(asked, lent, lent.kept, calls, operations),
-        items=ItemMaker(
-            tally=tally, files=_files(asked, operations, calls), max_failures=asked.max_failures
-        ),
+        works=works,
+        maker=maker,
+        items=items,
         ready=ReadyItems(ordered=asked.ordered),
         tally=tally,
         concurrency=asked.concurrency,
@@ -104,9 +104,7 @@ def composed(
     return scheduler
 
 
-def _plain(
-    asked: BatchArguments, lent: Lent, operations: QueueOperations, seen: SeenKeys
-) -> RequestMaker:
+def _plain(asked: BatchArguments, lent: Lent, operations: QueueOperations, seen: SeenKeys) -> RequestMaker:
     plain = PlainRequests(
         operations=operations,
         key_source=lent.key_source,
@@ -120,7 +118,12 @@ def _plain(
 
 
 def _keyed(
-    asked: BatchArguments, lent: Lent, kept: Kept, calls: Ledgered, operations: QueueOperations
+    asked: BatchArguments,
+    lent: Lent,
+    kept: Kept,
+    calls: Ledgered,
+    operations: QueueOperations,
+    tally: Tally,
 ) -> RequestMaker:
     from fal_async.batch.keyed_requests import KeyedRequests
 
@@ -129,6 +132,7 @@ def _keyed(
         operations=operations,
         key_source=lent.key_source,
         space=kept.space,
+        tally=tally,
         endpoint=asked.endpoint,
         options=asked.options,
         output_type=asked.output_type,
@@ -149,12 +153,12 @@ def _guard(asked: BatchArguments, kept: Kept | None, calls: Ledgered | None) -> 
     return RunGuard(store=calls.store, space=kept.space, endpoint_id=asked.endpoint.full)
 
 
-def _files(
-    asked: BatchArguments, operations: QueueOperations, calls: Ledgered | None
-) -> ItemFiles | None:
+def _files(asked: BatchArguments, operations: QueueOperations, calls: Ledgered | None) -> ItemFiles | None:
     if asked.folder is None:
         return None
-    
+
+    from fal_async.batch.item_files import ItemFiles
+
     return ItemFiles(
         files=operations.files,
         folder=asked.folder,

@@ -32,7 +32,21 @@ _KEPT = 1000
 _GONE = frozenset({403, 404, 410})
 """What a file answers that no longer is there, or is kept from the caller: no attempt changes that."""
 
-_Found = tuple[tuple[Path, ...], FalError | None]
+
+@attrs.frozen(kw_only=True, eq=False)
+class FoundFiles:
+    """Attributes:
+    paths: of those that are on disk, in the order of the output.
+    error: what keeps others from it.
+    is_gone: whether no attempt would change that.
+    """
+
+    paths: tuple[Path, ...] = ()
+    error: FalError | None = None
+    is_gone: bool = False
+
+
+NO_FILES = FoundFiles()
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)
@@ -52,11 +66,11 @@ class ItemFiles:
     policy: RetryPolicy
     store: Callable[[], Awaitable[Store]] | None
     _places: asyncio.Semaphore = attrs.field(factory=lambda: asyncio.Semaphore(ITEMS_AT_A_TIME), init=False)
-    _known: OrderedDict[str, asyncio.Future[_Found]] = attrs.field(factory=OrderedDict, init=False)
+    _known: OrderedDict[str, asyncio.Future[FoundFiles]] = attrs.field(factory=OrderedDict, init=False)
     """Of the keys that were last: an item that shares a request shares its files."""
 
-    async def of(self, work: Work, outcome: Outcome) -> _Found:
-        """The paths of those that are on disk, in the order of the output, and what keeps others from it."""
+    async def of(self, work: Work, outcome: Outcome) -> FoundFiles:
+        """What is on disk of the files of its result, fetched where it was not."""
         key = work.key or str(work.index)
         known = self._known.get(key) if outcome.shared else None
         if known is not None:
@@ -73,21 +87,21 @@ class ItemFiles:
             self._known.popitem(last=False)
         return found
 
-    async def _found(self, key: str, outcome: Outcome) -> _Found:
+    async def _found(self, key: str, outcome: Outcome) -> FoundFiles:
         assert outcome.result is not None
         try:
             files = outcome.result.files()
         except FalError as error:
-            return (), error
+            return FoundFiles(error=error)
         if not files:
-            return (), None
+            return NO_FILES
         fetching = _Fetching(files, of_item(self.template, key))
         async with self._places:
             await in_thread(lambda: fetching.take_stored(self.folder, outcome.files))
             if fetching.missing():
                 await self._fetch(fetching)
                 await self._keep(outcome, fetching)
-        return fetching.paths(), fetching.error()
+        return fetching.outcome()
 
     async def _fetch(self, fetching: _Fetching) -> None:
         attempt = 0
@@ -96,9 +110,9 @@ class ItemFiles:
                 await self._all(fetching)
             else:
                 await asyncio.gather(*(self._one(fetching, number) for number in fetching.missing()))
-            causes = [found for found in fetching.found if isinstance(found, FalError)]
+            causes = fetching.causes()
             attempt += 1
-            if not causes or attempt > self.retries or any(_is_gone(cause) for cause in causes):
+            if not causes or attempt > self.retries or fetching.is_gone():
                 return
             await asyncio.sleep(delay_before_retry(self.policy, attempt, causes[0], random.random()) or 0.0)
 
@@ -154,15 +168,18 @@ class _Fetching:
         causes = iter(error.causes)
         self.found[:] = [next(causes) if path is None else path for path in error.paths]
 
-    def paths(self) -> tuple[Path, ...]:
-        return tuple(found for found in self.found if isinstance(found, Path))
+    def causes(self) -> list[FalError]:
+        return [found for found in self.found if isinstance(found, FalError)]
 
-    def error(self) -> DownloadError | None:
-        """None where all are on disk."""
-        outcomes = [found for found in self.found if found is not None]
-        if all(isinstance(found, Path) for found in outcomes):
-            return None
-        return missing_files(self.files, outcomes)
+    def is_gone(self) -> bool:
+        return any(isinstance(cause, ApiError) and cause.status in _GONE for cause in self.causes())
+
+    def outcome(self) -> FoundFiles:
+        paths = tuple(found for found in self.found if isinstance(found, Path))
+        if not self.causes():
+            return FoundFiles(paths=paths)
+        error = missing_files(self.files, [found for found in self.found if found is not None])
+        return FoundFiles(paths=paths, error=error, is_gone=self.is_gone())
 
     def stored(self, folder: Path) -> list[StoredFile]:
         """Relative to the folder. Blocks."""
@@ -171,10 +188,6 @@ class _Fetching:
             for number, found in enumerate(self.found)
             if isinstance(found, Path)
         ]
-
-
-def _is_gone(error: FalError) -> bool:
-    return isinstance(error, ApiError) and error.status in _GONE
 
 
 def _size_of(path: Path) -> int | None:

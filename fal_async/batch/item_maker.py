@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import attrs
 
 from fal_async.batch.item import BatchItem
@@ -16,18 +14,28 @@ from fal_async.errors import BatchStoppedError, FalError, SubmissionUncertainErr
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class ItemMaker:
-    """Makes the items of one batch."""
+    """Makes the items of one batch.
+
+    Attributes:
+        files: None where they are not fetched.
+        renews: whether what an earlier run has of an item is paid for again where its files are gone.
+    """
 
     tally: Tally
     files: ItemFiles | None
     max_failures: int | float | None
+    renews: bool
 
-    async def item(self, work: Work, outcome: Outcome) -> BatchItem[object]:
-        """A request that is shared costs once."""
-        paths: tuple[Path, ...] = ()
-        error = outcome.error
-        if self.files is not None and outcome.result is not None and error is None:
-            paths, error = await self.files.of(work, outcome)
+    async def item(self, work: Work, outcome: Outcome) -> BatchItem[object] | None:
+        """None where its files are gone, so that it is to be made anew: `work.renew` is set then."""
+        found = None
+        if self.files is not None and outcome.result is not None and outcome.error is None:
+            found = await self.files.of(work, outcome)
+            if found.is_gone and self.renews and outcome.from_ledger:
+                work.renew = True
+                return None
+        error = outcome.error if found is None else found.error
+        # A request that is shared costs once.
         if outcome.taken and not (outcome.from_ledger or outcome.shared or outcome.unended):
             self.tally.price(outcome.cost)
         self._count(error, from_ledger=outcome.from_ledger)
@@ -39,7 +47,7 @@ class ItemMaker:
             error=error,
             request_id=outcome.request_id,
             attempts=outcome.attempts,
-            files=paths,
+            files=() if found is None else found.paths,
             billable_units=outcome.billable_units,
             cost=outcome.cost,
             from_ledger=outcome.from_ledger,

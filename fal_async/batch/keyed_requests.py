@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 
@@ -14,9 +14,11 @@ from fal_async.auth.credentials import KeySource
 from fal_async.batch.missing_key import meets_all
 from fal_async.batch.plain_requests import FOLLOWING
 from fal_async.batch.request_maker import Outcome, Work
+from fal_async.batch.summary import Tally
 from fal_async.cancellation import SUBMIT_GRACE
 from fal_async.errors import CancelOutcome, ClientTimeoutError, FalError
 from fal_async.keyed.call import Driver, Ended, KeyedCalls, KeyedRequest
+from fal_async.ledger.store import Search, Store
 from fal_async.models import Completed, InProgress, Queued
 from fal_async.options import CallOptions
 from fal_async.protocol.endpoint import EndpointId
@@ -26,6 +28,12 @@ from fal_async.protocol.retry import delay_before_retry
 from fal_async.queue.operations import QueueOperations
 from fal_async.queue.state import NewRequest
 from fal_async.sheltered import ShelteredTask, settle
+
+
+class Ledgered(KeyedCalls, Protocol):
+    """The keyed calls of a view, and the ledger that they use."""
+
+    async def store(self) -> Store: ...
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)
@@ -38,10 +46,11 @@ class KeyedRequests:
         recover: follows what an earlier process left under way in the run, to its end.
     """
 
-    calls: KeyedCalls
+    calls: Ledgered
     operations: QueueOperations
     key_source: KeySource
     space: Space
+    tally: Tally
     endpoint: EndpointId
     options: CallOptions
     output_type: Any
@@ -59,6 +68,9 @@ class KeyedRequests:
     _left: int = attrs.field(default=0, init=False)
 
     async def begin(self) -> None:
+        store, space = await self.calls.store(), self.space
+        run = Search(origin=space.origin, tenant=space.tenant, run=space.run)
+        self.tally.cost, self.tally.unpriced = await store.costs(run)
         # Side by side with the batch: a request that waits in fal's queue must not hold up all others.
         self._recovery = asyncio.create_task(self.recover())
 
@@ -131,6 +143,7 @@ class KeyedRequests:
             uncertain=self.uncertain,
             retries=self.retries,
             retry_failed=self.retry_failed,
+            renew=work.renew,
             before_retry=self._pause,
             input_digest=work.digest,
         )
@@ -182,7 +195,9 @@ class KeyedRequests:
             request_id=driver.request_id,
             endpoint_id=self.endpoint.full,
         )
-        return Outcome(error=error, taken=True, unended=True, request_id=driver.request_id, attempts=work.attempts)
+        return Outcome(
+            error=error, taken=True, unended=True, request_id=driver.request_id, attempts=work.attempts
+        )
 
     # How an item is left.
 
@@ -233,7 +248,11 @@ class _Waiting:
             self._is("held")
         else:
             work.saw(driver.last_status)
-            if self._timeout is not None and self._timer is None and isinstance(driver.last_status, InProgress):
+            if (
+                self._timeout is not None
+                and self._timer is None
+                and isinstance(driver.last_status, InProgress)
+            ):
                 self._timer = self._loop.call_later(self._timeout, self._is, "timeout")
 
     def _is(self, what: str) -> None:

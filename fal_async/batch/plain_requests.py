@@ -18,7 +18,6 @@ from fal_async.cancellation import Wait
 from fal_async.config import RetryPolicy
 from fal_async.errors import (
     ApiError,
-    ConfigurationError,
     FalError,
     RequestFailedError,
     ServerError,
@@ -71,7 +70,10 @@ class PlainRequests:
             except FalError as error:
                 if error.from_caller:
                     raise
-                failed = attrs.evolve(_failed(work, error, asked), meets_all=await meets_all(error, self.key_source, self.operations))
+                failed = attrs.evolve(
+                    _failed(work, error, asked),
+                    meets_all=await meets_all(error, self.key_source, self.operations),
+                )
                 pause = self._pause(error, asked, work.attempts)
             finally:
                 self._waits.discard(asked.wait)

@@ -23,6 +23,11 @@ class ReadyItems:
     def __len__(self) -> int:
         return len(self._came) + len(self._waiting)
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether those that are here all wait for an earlier one."""
+        return bool(self._waiting) and not self._came
+
     def put(self, item: BatchItem[Any]) -> None:
         """It has ended."""
         if self._ordered:

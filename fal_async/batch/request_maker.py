@@ -24,6 +24,7 @@ class Work:
         key, digest: of its input; see `item_keys.py: ItemKeys`.
         refused: what is wrong with its input: there is no request for it.
         patient: it was put off once, since another process has it: now it is waited for.
+        renew: it is to be submitted again although it is done: its files are gone.
         attempts: submits so far.
         phase: where its request was seen last: with a runner, or waiting for one.
     """
@@ -35,6 +36,7 @@ class Work:
     digest: str = ""
     refused: FalError | None = None
     patient: bool = False
+    renew: bool = False
     attempts: int = 0
     phase: Phase = "none"
 

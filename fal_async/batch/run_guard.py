@@ -16,13 +16,13 @@ from fal_async.protocol.ledger.entry import Place, Record, Space
 
 _COMPARED = 50
 """Entries, and inputs, of which the two that are nearest to each other are shown."""
-_SHOWN = 5
+_SHOWN = 3
 """Names of members."""
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class RunGuard:
-    """Default keys are made of the inputs: where each input differs a little from that of the last time, such as by a
+    """Default keys are made of the inputs: where each of them differs a little from the last time, such as by a
     seed or by a signed URL, every item would be a new one."""
 
     store: Callable[[], Awaitable[Store]]
@@ -42,20 +42,19 @@ class RunGuard:
 
     async def refusal(self, firsts: Iterable[Work]) -> ConfigurationError:
         """For a run that has none of these items."""
+        works = list(firsts)
         page = await (await self.store()).page(self._search(), limit=_COMPARED, payloads=True)
         inputs = [work.input for work in works[:_COMPARED] if work.refused is None]
         differ = _nearest(inputs, page)
-        what = "" if differ is None else f"; the input that is nearest to one of them differs in {_listed(differ)}"
+        what = "" if differ is None else f", for they differ in {_listed(differ)}"
         return ConfigurationError(
-            f"the run {self.space.run!r} has entries, but none of the first {len(works)} inputs is among them: all "
-            f"would be paid for anew{what}. Pass the inputs as they were, or key=..., another run=..., or extend=True"
+            f"the run {self.space.run!r} has entries, but none of the first {len(works)} inputs{what}: all would "
+            "be paid for anew. Pass extend=True to do so, or key=, another run="
         )
 
     def _search(self) -> Search:
         space = self.space
-        return Search(
-            origin=space.origin, tenant=space.tenant, run=space.run, endpoint_id=self.endpoint_id
-        )
+        return Search(origin=space.origin, tenant=space.tenant, run=space.run, endpoint_id=self.endpoint_id)
 
 
 def _nearest(inputs: Sequence[Any], page: Sequence[Record]) -> list[str] | None:
@@ -89,4 +88,7 @@ def _difference(given: dict[str, Any], stored: dict[str, Any]) -> list[str]:
 
 def _listed(names: Sequence[str]) -> str:
     shown = ", ".join(repr(name) for name in names[:_SHOWN])
-    return shown + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "") or "its number among equal ones"
+    return (
+        shown + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+        or "its number among equal ones"
+    )

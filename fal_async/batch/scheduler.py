@@ -58,6 +58,7 @@ class Scheduler:
     _news: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _error: BaseException | None = attrs.field(default=None, init=False)
     """What is raised once all that ended was given."""
+    _is_stopped: bool = attrs.field(default=False, init=False)
     _is_left: bool = attrs.field(default=False, init=False)
     _is_over: bool = attrs.field(default=False, init=False)
 
@@ -142,7 +143,7 @@ class Scheduler:
                 await self.maker.aclose()
                 await self.works.aclose()
         except asyncio.CancelledError as error:
-            if self._error is None and not self._is_left:
+            if not (self._is_stopped or self._is_left):
                 self._stop(error)  # somebody else did it: the program ends
                 raise
         except BaseException as error:
@@ -167,21 +168,30 @@ class Scheduler:
             if self._in_flight < self.concurrency:
                 if self._put_off and self._is_time_for_put_off():
                     return self._put_off.popleft()
-                if self._is_exhausted and not self._in_flight:
-                    return None
+                if self._is_exhausted and not self._tasks:
+                    return None  # one of them might still have been put off
                 if not self._is_exhausted and self._ahead < self.concurrency:
-                    work = await self.works.next()
+                    work = await self._asked_for()
                     if work is not None:
                         return work
-                    self._is_exhausted = True
                     continue
             self._room.clear()
             await self._room.wait()
 
+    async def _asked_for(self) -> Work | None:
+        """Inputs that fail have an end: what is under way goes on."""
+        work = None
+        try:
+            work = await self.works.next()
+        except Exception as error:
+            self._error = self._error or error
+        self._is_exhausted = work is None
+        return work
+
     def _is_time_for_put_off(self) -> bool:
-        """Also where it is in the way: of those after it, in the order of the inputs."""
+        """Also where those after it wait for it, in the order of the inputs."""
         too_many = len(self._put_off) >= _PUT_OFF * self.concurrency
-        return self._is_exhausted or too_many or self._ahead >= self.concurrency
+        return self._is_exhausted or too_many or (self.ready.is_stuck and self._ahead >= self.concurrency)
 
     # One item.
 
@@ -207,8 +217,8 @@ class Scheduler:
     async def _outcome(self, work: Work) -> Outcome | None:
         """None where it is put off, or not begun any more."""
         try:
-            if self._error is not None:
-                return None  # stopped before its first step
+            if self._is_stopped:
+                return None  # before its first step
             outcome = await self.maker.outcome(work) if work.refused is None else Outcome(error=work.refused)
         finally:
             work.enter("none")
@@ -222,12 +232,14 @@ class Scheduler:
         return None
 
     async def _made(self, work: Work, outcome: Outcome) -> BatchItem[Any] | None:
-        """None where its error is not its own, but stops the batch."""
+        """None where its error is not its own, but stops the batch; or where it is to be made anew."""
         error = ends_all(outcome, accepted=self.tally.accepted)
         if error is not None:
             self._stop(error)
             return None
         item = await self.items.item(work, outcome)
+        if item is None:
+            self._put_off.append(work)
         if (error := self.items.too_many_failures()) is not None:
             self._stop(error)
         return item
@@ -251,6 +263,7 @@ class Scheduler:
         """Ask for no more inputs, and submit nothing more. What is under way ends; then `error` is raised."""
         if self._error is None:
             self._error = error
+        self._is_stopped = True
         self.maker.stop()
         if self._feeder is not None and self._feeder is not asyncio.current_task():
             self._feeder.cancel()
@@ -261,6 +274,7 @@ class Scheduler:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self._room.set()
         if not task.cancelled():
             task.exception()  # it was told where it belongs
         if not self._tasks and self._feeder is not None and self._feeder.done():

@@ -59,6 +59,7 @@ class ViewCalls:
             uncertain=asked.uncertain,
             retries=asked.retries,
             retry_failed=asked.retry_failed,
+            renew=asked.renew,
         )
         driver = self._joined(asked, input, compared)
         if driver is not None:

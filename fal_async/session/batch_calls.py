@@ -144,7 +144,7 @@ class BatchCalls:
         return Kept(calls=scope.calls_over, space=space, recover=partial(self.recover, run))
 
     def _lent(self, kept: Kept | None) -> Lent:
-        from fal_async.batch.composition import Kept, Lent
+        from fal_async.batch.composition import Lent
 
         view = self._view
         return Lent(

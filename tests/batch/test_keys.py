@@ -49,7 +49,9 @@ def nothing() -> None:
 async def keys_of(inputs: list[Any], key: Any = None, endpoint_id: str = ECHO) -> list[str | None]:
     seen = SeenKeys()
     keys = ItemKeys(key, endpoint_id, ContentDigests(), seen)
-    works = [Work(index=at, input=input, tally=Tally(None, float, nothing)) for at, input in enumerate(inputs)]
+    works = [
+        Work(index=at, input=input, tally=Tally(None, float, nothing)) for at, input in enumerate(inputs)
+    ]
     for work in works:
         await keys.name(work)
     seen.close()
@@ -142,7 +144,9 @@ async def test_a_key_that_comes_back_long_after_is_not_paid_again() -> None:
     shared = duplicates.Duplicates(maker, seen)
     outcomes = []
     for at, input in enumerate(inputs):
-        work = Work(index=at, input=input, tally=Tally(None, float, nothing), key=str(input["id"]), digest="1:x")
+        work = Work(
+            index=at, input=input, tally=Tally(None, float, nothing), key=str(input["id"]), digest="1:x"
+        )
         outcomes.append(await shared.outcome(work))
     seen.close()
 
