@@ -229,8 +229,8 @@ def canonical_json(body: bytes) -> bytes:
     5.0 is 5 in it: whoever stored it meanwhile may have written one for the other.
     """
     try:
-        document = json.loads(body, parse_float=_number)
-        return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+        document = _NUMBERS_ALIKE.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
+        return _SORTED.encode(document).encode()
     except (ValueError, RecursionError):
         return body
 
@@ -238,3 +238,8 @@ def canonical_json(body: bytes) -> bytes:
 def _number(text: str) -> float:
     number = float(text)
     return int(number) if number.is_integer() else number
+
+
+# Made once, as above: two of these forms are made of each keyed input.
+_NUMBERS_ALIKE = json.JSONDecoder(parse_float=_number)
+_SORTED = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
