@@ -27,7 +27,7 @@ class LedgerEntry:
         input_digest: what a further call's input is compared by, as `"1:<sha256>"`.
         state: `"claimed"` (its submit is under way), `"submitted"`, `"done"`, `"failed"`, `"cancelled"`, or
             `"uncertain"`: whether fal took its submit is not known.
-        request_id: of the newest attempt that fal took; None before.
+        request_id: of the attempt that it ended with, else of the newest that fal took; None before.
         attempts: how often it was submitted.
         requests: one value per attempt that was, or may have been, taken.
         claimed_at, submitted_at, ended_at: of the newest attempt; None where it did not come so far.

@@ -58,7 +58,10 @@ class Replay:
 
 @attrs.frozen(kw_only=True)
 class Attach:
-    """fal has it: follow this id. `take`: become its owner first, for nobody follows it."""
+    """fal has it: follow this id, which may be of an older attempt than the newest.
+
+    `take`: become its owner first, for nobody follows it.
+    """
 
     request_id: str
     take: bool
@@ -111,10 +114,11 @@ def decide(record: Record | None, asked: Asked) -> Step:
         return Conflict(differs=differs)
     if record.expired:
         return Expired()
-    if record.state == "submitted" and record.request_id is not None:
-        return Attach(request_id=record.request_id, take=not record.owner_lives)
     if record.state == "claimed" and record.owner_lives:
         return WaitFor(owner=record.owner, seconds=_budget(record))
+    if record.state != "done" and (known := _under_way(record)) is not None:
+        # Whatever the newest attempt came to: nothing is submitted while fal has an older one.
+        return Attach(request_id=known, take=record.state == "submitted" and not record.owner_lives)
     if record.state in ("claimed", "submitted", "uncertain"):
         return _uncertain(record, asked)
     return Submit(seen=record.version) if _goes_on(record, asked) else Replay()
@@ -154,6 +158,12 @@ def _goes_on(record: Record, asked: Asked) -> bool:
 def failures(record: Record, *, since: int = 0) -> int:
     """The attempts after the number `since` that failed. One that was cancelled is none."""
     return sum(request.n > since and request.outcome == "failed" for request in record.requests)
+
+
+def _under_way(record: Record) -> str | None:
+    """The newest request that fal has, and whose end is not known."""
+    open_ids = (request.request_id for request in reversed(record.requests) if request.outcome is None)
+    return next((request_id for request_id in open_ids if request_id is not None), None)
 
 
 def _newest_end(record: Record | None) -> int:

@@ -141,5 +141,17 @@ class Record:
 
     @property
     def request_id(self) -> str | None:
-        """Of the newest attempt that has one."""
+        """Of the attempt that it ended with; while it goes on, of the newest that has one."""
+        if (decisive := self._decisive) is not None:
+            return decisive.request_id
         return next((request.request_id for request in reversed(self.requests) if request.request_id), None)
+
+    @property
+    def _decisive(self) -> LedgerRequest | None:
+        """The attempt whose end is the entry's: of several results the first, of others the newest."""
+        if self.state == "done":
+            done = (request for request in self.requests if request.outcome == "done")
+            return min(done, key=lambda request: request.ended_at or 0.0, default=None)
+        if self.state not in ("failed", "cancelled"):
+            return None
+        return next((request for request in reversed(self.requests) if request.outcome is not None), None)

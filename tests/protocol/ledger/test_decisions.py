@@ -83,6 +83,13 @@ def lives(of: Record) -> Record:
         (CANCELLED, SUBMIT),
         (SUBMITTED, Attach(request_id="id-1", take=True)),
         (lives(SUBMITTED), Attach(request_id="id-1", take=False)),
+        (record("failed", attempt(1), attempt(2, "failed")), Attach(request_id="id-1", take=False)),
+        (
+            record("failed", attempt(1), attempt(2, "failed"), final=True),
+            Attach(request_id="id-1", take=False),
+        ),
+        (record("uncertain", attempt(1), attempt(2, known=False)), Attach(request_id="id-1", take=False)),
+        (record("submitted", attempt(1, "failed"), attempt(2, known=False)), LookUp(resubmit=False, seen=9)),
         (lives(CLAIMED), WaitFor(owner=OWNER, seconds=30.0)),
         (CLAIMED, LookUp(resubmit=False, seen=9)),
         (record("uncertain", attempt(1, known=False)), LookUp(resubmit=False, seen=9)),

@@ -1,0 +1,394 @@
+"""A ledger in memory that does what `fal_async/ledger/store.py` says, and nothing faster: what other stores are
+compared with, and what the machine of `machine.py` runs on without any I/O."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Coroutine, Mapping
+from decimal import Decimal
+from typing import Any, Protocol, TypeVar
+
+import attrs
+
+from fal_async.errors import LedgerError
+from fal_async.ledger.store import Hold, NewClaim, Search, Store
+from fal_async.protocol.ledger.entry import (
+    End,
+    LedgerRequest,
+    Outcome,
+    Owner,
+    Payload,
+    Place,
+    Record,
+    State,
+    StoredFile,
+)
+
+T = TypeVar("T")
+_STATES: Mapping[Outcome, State] = {
+    "done": "done",
+    "failed": "failed",
+    "expired": "failed",
+    "cancelled": "cancelled",
+}
+
+
+class Shelf(Protocol):
+    """Where the ledger of a machine is kept. One for the model is `Memory`; a test of a real store has its own."""
+
+    def open(self) -> Store:
+        """As a new process opens it."""
+        ...
+
+    def crash(self, store: Store) -> None:
+        """The process is gone, at once: its lock is free."""
+        ...
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Call a store."""
+        ...
+
+    def close(self) -> None:
+        """At the end: what is still open is closed."""
+        ...
+
+
+@attrs.define(kw_only=True)
+class Entry:
+    number: int
+    place: Place
+    endpoint_id: str
+    input_digest: str
+    version: int = 0
+    state: State = "claimed"
+    final: bool = False
+    attempts: int = 0
+    owner: int | None = None
+    requests: dict[int, LedgerRequest] = attrs.field(factory=dict)
+    finals: dict[int, bool] = attrs.field(factory=dict)
+    """Of each attempt that ended: whether its end is final."""
+    input: Payload | None = None
+    end: End | None = None
+    expired: bool = False
+    files: tuple[StoredFile, ...] = ()
+
+    def change(self, n: int, **fields: Any) -> None:
+        self.requests[n] = attrs.evolve(self.requests[n], **fields)
+
+
+@attrs.define
+class Memory:
+    """The shelf of the model: what is on disk, and which owners live."""
+
+    entries: dict[int, Entry] = attrs.field(factory=dict)
+    living: set[int] = attrs.field(factory=set)
+    owners: int = 0
+    newest: int = 0
+    """The highest number that an entry ever had: none has it again."""
+
+    def open(self) -> ModelStore:
+        self.owners += 1
+        self.living.add(self.owners)
+        return ModelStore(self, self.owners)
+
+    def crash(self, store: Store) -> None:
+        assert isinstance(store, ModelStore)
+        self.living.discard(store.me)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            work.send(None)
+        except StopIteration as done:
+            value: T = done.value
+            return value
+        raise AssertionError("the model waits for nothing")
+
+    def close(self) -> None:
+        self.living.clear()
+
+
+@attrs.frozen(eq=False)
+class ModelStore(Store):
+    """One process's."""
+
+    memory: Memory
+    me: int
+
+    @property
+    def where(self) -> str:
+        return "memory"
+
+    def owns(self, record: Record) -> bool:
+        return record.owner is not None and record.owner.number == self.me
+
+    # Reads.
+
+    async def find(self, place: Place, *, payloads: bool = True) -> Record | None:
+        found = self._at(place)
+        return None if found is None else self._record(found, payloads)
+
+    async def find_request(self, origin: str, request_id: str) -> Record | None:
+        found = self._with_id(origin, request_id)
+        return None if found is None else self._record(found, True)
+
+    async def named(self, key: str, search: Search) -> list[Record]:
+        entries = [entry for entry in self.memory.entries.values() if entry.place.key == key]
+        return [r for entry in entries if _fits(r := self._record(entry, True), search)][:10]
+
+    async def known(self, request_ids: Collection[str]) -> set[str]:
+        stored = {r.request_id for entry in self.memory.entries.values() for r in entry.requests.values()}
+        return {request_id for request_id in request_ids if request_id in stored}
+
+    async def page(
+        self, search: Search, *, after: int = 0, limit: int = 200, payloads: bool = False
+    ) -> list[Record]:
+        entries = [entry for number, entry in sorted(self.memory.entries.items()) if number > after]
+        return [r for entry in entries if _fits(r := self._record(entry, payloads), search)][:limit]
+
+    async def totals(self, search: Search) -> Mapping[State, int]:
+        return Counter(record.state for record in await self.page(search, limit=10**9))
+
+    async def costs(self, search: Search) -> tuple[Decimal | None, int]:
+        requests = [r for record in await self.page(search, limit=10**9) for r in record.requests]
+        costs = [request.cost for request in requests if request.cost is not None]
+        unpriced = sum(request.cost is None and request.outcome is not None for request in requests)
+        return (sum(costs, Decimal(0)) if costs else None), unpriced
+
+    # The claim.
+
+    async def claim(self, new: NewClaim) -> Hold | None:
+        entry = self._at(new.place)
+        if (None if entry is None else entry.version) != new.seen:
+            return None
+        if entry is None:
+            number = self.memory.newest = self.memory.newest + 1
+            entry = self.memory.entries[number] = Entry(
+                number=number,
+                place=new.place,
+                endpoint_id=new.endpoint_id,
+                input_digest=new.input_digest,
+                input=new.input,
+            )
+        entry.attempts += 1
+        entry.state, entry.final, entry.owner = "claimed", False, self.me
+        entry.requests[entry.attempts] = LedgerRequest(
+            n=entry.attempts,
+            body_digest=new.body_digest,
+            claimed_at=new.claimed_at,
+            claimed_until=new.claimed_until,
+        )
+        entry.version += 1
+        return Hold(entry=entry.number, attempt=entry.attempts)
+
+    async def withdraw(self, hold: Hold) -> None:
+        entry = self.memory.entries.get(hold.entry)
+        if entry is None or not self._is_open(entry, hold.attempt):
+            return
+        stands = self._holds(entry, hold)
+        del entry.requests[hold.attempt]
+        entry.version += 1
+        if not stands:
+            return
+        if hold.attempt == 1:
+            del self.memory.entries[hold.entry]
+            return
+        entry.attempts -= 1
+        self._fall_back(entry)
+
+    async def submitted(self, hold: Hold, request_id: str, at: float) -> Record:
+        entry = self._entry(hold.entry)
+        n = hold.attempt
+        if not any(request.request_id == request_id for request in entry.requests.values()):
+            if not self._is_open(entry, n):
+                n = entry.attempts = entry.attempts + 1
+                entry.requests[n] = LedgerRequest(n=n, claimed_at=at, claimed_until=at)
+            entry.change(n, request_id=request_id, submitted_at=at)
+        others = entry.owner != self.me and entry.owner in self.memory.living
+        if entry.state != "done" and not (entry.state in ("claimed", "submitted") and others):
+            entry.state, entry.final, entry.owner = "submitted", False, self.me
+        entry.version += 1
+        return self._record(entry, True)
+
+    async def uncertain(self, hold: Hold, at: float) -> None:
+        entry = self.memory.entries.get(hold.entry)
+        if entry is not None and self._holds(entry, hold):
+            entry.state, entry.owner = "uncertain", None
+            entry.version += 1
+
+    async def adopt(
+        self, entry: int, version: int, attempt: int, request_id: str, at: float
+    ) -> Record | None:
+        found = self.memory.entries.get(entry)
+        if found is None or found.version != version or not self._is_open(found, attempt):
+            return None
+        if self._with_id(found.place.space.origin, request_id) is not None:
+            return None
+        found.change(attempt, request_id=request_id, submitted_at=at)
+        if found.state not in ("done", "submitted"):
+            found.state, found.final, found.owner = "submitted", False, None
+        found.version += 1
+        return self._record(found, True)
+
+    async def give_up(self, entry: int, version: int, attempt: int, at: float) -> bool:
+        found = self.memory.entries.get(entry)
+        if found is None or found.version != version or not self._is_open(found, attempt):
+            return False
+        newest = max(found.requests)
+        del found.requests[attempt]
+        found.version += 1
+        if found.state in ("claimed", "uncertain") and attempt == newest:
+            self._fall_back(found)
+        return True
+
+    # Following, and the end.
+
+    async def take(self, entry: int, version: int) -> Record | None:
+        found = self.memory.entries.get(entry)
+        if found is None or found.version != version or found.state != "submitted":
+            return None
+        if found.owner != self.me and found.owner in self.memory.living:
+            return None
+        found.owner = self.me
+        found.version += 1
+        return self._record(found, True)
+
+    async def leave(self, entry: int) -> None:
+        found = self.memory.entries.get(entry)
+        if found is not None and found.owner == self.me:
+            found.owner = None
+            found.version += 1
+
+    async def cancel_requested(self, entry: int, request_id: str, at: float) -> None:
+        found = self._entry(entry)
+        n = _number_of(found, request_id)
+        if n is not None and found.requests[n].cancel_requested_at is None:
+            found.change(n, cancel_requested_at=at)
+            found.version += 1
+
+    async def end(self, entry: int, request_id: str, end: End) -> Record:
+        found = self._entry(entry)
+        n = _number_of(found, request_id)
+        if n is None:
+            n = found.attempts = found.attempts + 1
+            found.requests[n] = LedgerRequest(n=n, request_id=request_id)
+        if found.requests[n].outcome is None:
+            found.change(
+                n,
+                outcome=end.outcome,
+                ended_at=end.at,
+                billable_units=end.billable_units,
+                cost=end.cost,
+            )
+            found.finals[n] = end.final
+            if found.state != "done" and (end.state == "done" or n == max(found.requests)):
+                found.state, found.final, found.end, found.owner = end.state, end.final, end, None
+                found.expired = False
+            found.version += 1
+        return self._record(found, True)
+
+    async def set_files(self, entry: int, files: Collection[StoredFile]) -> None:
+        found = self._entry(entry)
+        found.files = tuple(files)
+        found.version += 1
+
+    async def forget(self, entry: int, version: int) -> bool:
+        found = self.memory.entries.get(entry)
+        if found is None or found.version != version:
+            return False
+        del self.memory.entries[entry]
+        return True
+
+    async def drop_payloads(self, ended_before: float) -> int:
+        old = [
+            entry
+            for entry in self.memory.entries.values()
+            if entry.state in _STATES.values() and not entry.expired and _ended_at(entry) < ended_before
+        ]
+        for entry in old:
+            entry.expired, entry.input = True, None
+            entry.version += 1
+        return len(old)
+
+    async def aclose(self) -> None:
+        self.memory.living.discard(self.me)
+
+    # Within.
+
+    def _entry(self, number: int) -> Entry:
+        if number not in self.memory.entries:
+            raise LedgerError(f"entry {number} of the ledger is gone")
+        return self.memory.entries[number]
+
+    def _at(self, place: Place) -> Entry | None:
+        return next((entry for entry in self.memory.entries.values() if entry.place == place), None)
+
+    def _with_id(self, origin: str, request_id: str) -> Entry | None:
+        return next(
+            (
+                entry
+                for entry in self.memory.entries.values()
+                if entry.place.space.origin == origin and _number_of(entry, request_id) is not None
+            ),
+            None,
+        )
+
+    def _is_open(self, entry: Entry, n: int) -> bool:
+        return n in entry.requests and entry.requests[n].request_id is None
+
+    def _holds(self, entry: Entry, hold: Hold) -> bool:
+        return (entry.state, entry.owner, entry.attempts) == ("claimed", self.me, hold.attempt)
+
+    def _fall_back(self, entry: Entry) -> None:
+        """The entry stands as its other attempts say."""
+        entry.owner = None
+        left = list(entry.requests.values())
+        decides = next((request for request in left if request.outcome == "done"), left[-1] if left else None)
+        entry.final = decides is not None and entry.finals.get(decides.n, False)
+        if decides is None:
+            entry.state = "cancelled"
+        elif decides.request_id is None:
+            entry.state = "uncertain"
+        else:
+            entry.state = "submitted" if decides.outcome is None else _STATES[decides.outcome]
+
+    def _record(self, entry: Entry, payloads: bool) -> Record:
+        lives = entry.owner in self.memory.living
+        state = "uncertain" if entry.state == "claimed" and not lives else entry.state
+        shown = payloads and not entry.expired and entry.state in _STATES.values() and entry.end is not None
+        return Record(
+            number=entry.number,
+            version=entry.version,
+            place=entry.place,
+            endpoint_id=entry.endpoint_id,
+            input_digest=entry.input_digest,
+            state=state,
+            final=entry.final,
+            attempts=entry.attempts,
+            owner=None if entry.owner is None else Owner(number=entry.owner),
+            owner_lives=lives,
+            requests=tuple(entry.requests[n] for n in sorted(entry.requests)),
+            input=entry.input if payloads else None,
+            end=entry.end.payload if shown and entry.end is not None else None,
+            headers=dict(entry.end.headers) if shown and entry.end is not None else {},
+            expired=entry.expired,
+            files=entry.files,
+        )
+
+
+def _number_of(entry: Entry, request_id: str) -> int | None:
+    return next((n for n, request in entry.requests.items() if request.request_id == request_id), None)
+
+
+def _ended_at(entry: Entry) -> float:
+    return max((request.ended_at or 0.0 for request in entry.requests.values()), default=0.0)
+
+
+def _fits(record: Record, search: Search) -> bool:
+    space = record.place.space
+    return (
+        search.origin in (None, space.origin)
+        and search.tenant in (None, space.tenant)
+        and search.run in (None, space.run)
+        and search.endpoint_id in (None, record.endpoint_id)
+        and (search.states is None or record.state in search.states)
+    )
