@@ -10,5 +10,5 @@ from tests.protocol.ledger.machine import LedgerMachine
 
 def test_calls_of_processes_that_die_anywhere_pay_once_and_lose_nothing() -> None:
     run_state_machine_as_test(
-        LedgerMachine, settings=settings(max_examples=100, stateful_step_count=30, deadline=None)
+        LedgerMachine, settings=settings(max_examples=60, stateful_step_count=30, deadline=None)
     )
