@@ -20,6 +20,7 @@ from fal_async.protocol.ledger.entry import (
     Payload,
     Place,
     Record,
+    Space,
     State,
     StoredFile,
 )
@@ -144,6 +145,10 @@ class ModelStore(Store):
     ) -> list[Record]:
         entries = [entry for number, entry in sorted(self.memory.entries.items()) if number > after]
         return [r for entry in entries if _fits(r := self._record(entry, payloads), search)][:limit]
+
+    async def spaces(self) -> list[Space]:
+        found = {entry.place.space for entry in self.memory.entries.values()}
+        return sorted(found, key=lambda space: (space.origin, space.tenant, space.run))
 
     async def totals(self, search: Search) -> Mapping[State, int]:
         return Counter(record.state for record in await self.page(search, limit=10**9))
