@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from pathlib import Path
 
+import attrs
 import pytest
 
+from fal_async import LedgerError, SessionStateError
 from fal_async.ledger.opening import open_store
-from fal_async.ledger.store import Hold, Store
+from fal_async.ledger.sqlite.open_files import open_files
+from fal_async.ledger.store import Hold, Search, Store
+from fal_async.protocol.ledger.entry import Record
 from tests.ledger.samples import ORIGIN, done, failed, new_claim, place
 
 
@@ -65,3 +72,194 @@ async def test_a_withdrawn_further_attempt_leaves_the_entry_as_it_was(store: Sto
     assert after is not None
     assert (after.state, after.final, after.attempts, after.requests) == ("failed", True, 1, before.requests)
     assert after.end == before.end
+
+
+async def test_the_first_end_of_a_request_wins(store: Store) -> None:
+    hold = await claimed(store)
+    await store.submitted(hold, "request-1", 101.0)
+    first = await store.end(hold.entry, "request-1", done())
+    assert await store.end(hold.entry, "request-1", failed()) == first
+
+
+async def test_an_end_of_a_request_that_was_not_stored_is_a_further_attempt(store: Store) -> None:
+    hold = await claimed(store)
+    record = await store.end(hold.entry, "request-9", done())
+    assert (record.state, record.attempts, record.request_id) == ("done", 2, "request-9")
+
+
+async def test_an_older_attempt_that_succeeds_ends_the_entry_and_one_that_fails_does_not(
+    store: Store,
+) -> None:
+    for outcome, state in ((done(), "done"), (failed(), "submitted")):
+        key = f"key-{state}"
+        hold = await claimed(store, key)
+        await store.uncertain(hold, 110.0)
+        record = await store.find(place(key))
+        assert record is not None
+        newer = await claimed(store, key, seen=record.version)
+        await store.submitted(newer, f"newer-{state}", 111.0)
+        late = await store.submitted(hold, f"late-{state}", 112.0)
+        assert [request.request_id for request in late.requests] == [f"late-{state}", f"newer-{state}"]
+        assert (await store.end(hold.entry, f"late-{state}", outcome)).state == state
+
+
+async def test_an_id_that_a_look_up_gave_to_another_entry_comes_back(store: Store) -> None:
+    guessed = await claimed(store, "guessed")
+    await store.uncertain(guessed, 110.0)
+    record = await store.find(place("guessed"))
+    assert record is not None
+    hold = await claimed(store, "right")
+    assert await store.adopt(record.number, record.version, 1, "request-1", 111.0) is not None
+    assert (await store.submitted(hold, "request-1", 112.0)).request_id == "request-1"
+    record = await store.find(place("guessed"))
+    assert record is not None
+    assert (record.state, record.request_id) == ("uncertain", None)
+    assert await store.known(["request-1", "request-2"]) == {"request-1"}
+    assert await store.adopt(record.number, record.version, 1, "request-1", 113.0) is None
+    assert await store.adopt(record.number, record.version - 1, 1, "request-3", 113.0) is None
+
+
+async def test_a_cancelled_claim_leaves_no_claim(store: Store) -> None:
+    for steps in range(4):
+        task = asyncio.ensure_future(store.claim(new_claim(f"key-{steps}")))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        if not await cancelled(task):
+            continue
+        await store.known([])  # what was handed over before is done then, and told
+        await store.known([])
+        assert await store.find(place(f"key-{steps}")) is None
+
+
+async def cancelled(task: asyncio.Future[Hold | None]) -> bool:
+    try:
+        await task
+    except asyncio.CancelledError:
+        return True
+    return False
+
+
+def test_a_claim_whose_event_loop_has_ended_is_withdrawn(tmp_path: Path) -> None:
+    loop = asyncio.new_event_loop()
+    store = loop.run_until_complete(open_store(tmp_path / "runs.db"))
+    # As for a fork: what is handed over is not begun before the loop is closed.
+    open_files().before_fork()
+    task = loop.create_task(store.claim(new_claim()))
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    open_files().after_fork()
+
+    async def look() -> None:
+        await store.known([])
+        assert await store.find(place()) is None
+        await store.aclose()
+
+    asyncio.run(look())
+    assert not task.done()
+    task.get_coro().close()
+
+
+async def test_a_store_that_is_forgotten_open_gives_its_claims_back(tmp_path: Path, store: Store) -> None:
+    forgotten = [await open_store(tmp_path / "runs.db")]
+    await claimed(forgotten[0])
+    await forgotten[0].known([])  # the thread is done with the claim
+    with pytest.warns(ResourceWarning, match=r"the ledger .*runs\.db was left open"):
+        forgotten.clear()
+    await store.known([])
+    record = await store.find(place())
+    assert record is not None
+    assert record.state == "uncertain"
+
+
+async def test_a_write_that_fails_spoils_none_of_its_group(store: Store) -> None:
+    holds = [await claimed(store, f"key-{number}") for number in range(3)]
+    gone = Hold(entry=12345, attempt=1)
+    writes = [store.submitted(hold, f"request-{hold.entry}", 101.0) for hold in (*holds, gone)]
+    *records, error = await asyncio.gather(*writes, return_exceptions=True)
+    assert [record.state for record in records if isinstance(record, Record)] == ["submitted"] * 3
+    assert isinstance(error, LedgerError)
+    assert "somebody deleted it" in str(error)
+
+
+async def test_large_payloads_are_compressed(store: Store, tmp_path: Path) -> None:
+    text = '{"text": "' + "a cat " * 200_000 + '"}'
+    hold = await store.claim(new_claim(input=text))
+    assert hold is not None
+    await store.submitted(hold, "request-1", 101.0)
+    await store.end(hold.entry, "request-1", done(text))
+    record = await store.find(place())
+    assert record is not None
+    assert record.input is not None
+    assert record.end is not None
+    assert record.input.body == record.end.body == text.encode()
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 400_000
+    bare = await store.find(place(), payloads=False)
+    assert bare == attrs.evolve(record, input=None, end=None)
+
+
+async def test_pages_and_costs_are_of_the_name_space_that_is_asked_for(store: Store) -> None:
+    for number in range(25):
+        hold = await store.claim(new_claim(place(f"key-{number}", run=f"run-{number % 2}")))
+        assert hold is not None
+        await store.submitted(hold, f"request-{number}", 101.0)
+        priced = attrs.evolve(done(), cost=Decimal("0.1") if number < 20 else None)
+        await store.end(hold.entry, f"request-{number}", priced)
+    first = await store.page(Search(run="run-0"), limit=10)
+    second = await store.page(Search(run="run-0"), after=first[-1].number, limit=10)
+    assert [len(first), len(second)] == [10, 3]
+    assert await store.page(Search(run="run-0"), after=second[-1].number) == []
+    assert await store.page(Search(states=["submitted", "uncertain"])) == []
+    assert await store.costs(Search(run="run-0")) == (Decimal("1.0"), 3)
+    assert await store.costs(Search(run="run-0", endpoint_id="other")) == (None, 0)
+    assert await store.costs(Search()) == (Decimal("2.0"), 5)
+
+
+def test_threads_and_event_loops_share_one_file(tmp_path: Path) -> None:
+    shared: list[Hold | None] = []
+
+    async def write(name: int) -> None:
+        store = await open_store(tmp_path / "runs.db")
+        for number in range(20):
+            hold = await claimed(store, f"{name}-{number}")
+            await store.submitted(hold, f"{name}-{number}", 101.0)
+        shared.append(await store.claim(new_claim("shared")))
+        await store.aclose()
+
+    threads = [threading.Thread(target=lambda name=name: asyncio.run(write(name))) for name in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    async def look() -> None:
+        store = await open_store(tmp_path / "runs.db")
+        assert await store.totals(Search()) == {"submitted": 80, "uncertain": 1}
+        await store.aclose()
+
+    asyncio.run(look())
+    assert len([hold for hold in shared if hold is not None]) == 1
+    for thread in threading.enumerate():
+        if "ledger" in thread.name:
+            thread.join(5)
+            assert not thread.is_alive()
+
+
+async def test_a_file_is_opened_again_while_it_closes(tmp_path: Path) -> None:
+    for number in range(10):
+        store = await open_store(tmp_path / "runs.db")
+        await claimed(store, f"key-{number}")
+        closing = asyncio.ensure_future(store.aclose())
+        await asyncio.sleep(0)
+        again = await open_store(tmp_path / "runs.db")
+        assert sum((await again.totals(Search())).values()) == number + 1
+        await again.aclose()
+        await closing
+
+
+async def test_a_closed_store_says_so(tmp_path: Path) -> None:
+    store = await open_store(tmp_path / "runs.db")
+    await store.aclose()
+    await store.aclose()
+    with pytest.raises(SessionStateError, match="closed"):
+        await store.find(place())

@@ -85,8 +85,10 @@ def withdraw(tables: Tables, me: int, hold: Hold) -> None:
 
 
 def _is_claim_of(record: Record, me: int, hold: Hold) -> bool:
-    owner = None if record.owner is None else record.owner.number
-    return (record.state, owner, record.attempts) == ("claimed", me, hold.attempt)
+    if record.attempts != hold.attempt:
+        return False
+    is_mine = record.owner is not None and record.owner.number == me
+    return record.state == "uncertain" or (record.state == "claimed" and is_mine)
 
 
 def _fall_back(tables: Tables, record: Record, without: int, at: float) -> None:

@@ -50,6 +50,7 @@ class LedgerFile:
         self._process = os.getpid()
         self._inbox: queue.SimpleQueue[Operation | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
+        self._in_sqlite = threading.Lock()
         self._refusal: FalError | None = None
         self._last: Operation | None = None
         self._is_ending = False
@@ -84,6 +85,17 @@ class LedgerFile:
         if last is not None:
             deliver([last])
 
+    def pause(self, seconds: float) -> bool:
+        """Keep the thread out of SQLite, if it comes out of it within this time, until `go_on`.
+
+        A child that is forked while a thread is within SQLite inherits its locked mutexes, and waits for ever where
+        it uses SQLite, for whatever file.
+        """
+        return self._in_sqlite.acquire(timeout=seconds)
+
+    def go_on(self) -> None:
+        self._in_sqlite.release()
+
     def wait_for_end(self, seconds: float) -> bool:
         """Whether it was closed within this time."""
         self._thread.join(seconds)
@@ -108,7 +120,8 @@ class LedgerFile:
             stack.callback(locks.close)
             if not locks.take_turn(self._patience):
                 raise locked(self.path, self._patience)
-            tables = self._open(locks, stack)
+            with self._in_sqlite:
+                tables = self._open(locks, stack)
             locks.release(COMMIT)
             unchanged = _Unchanged(self.path, locks)
             groups = Groups(tables, locks, self.path, patience=self._patience, check=unchanged.check)
@@ -117,7 +130,7 @@ class LedgerFile:
     def _open(self, locks: RecordLocks, stack: contextlib.ExitStack) -> Tables:
         _make(self.path)
         db = sqlite3.connect(self.path, timeout=self._patience, isolation_level=None)
-        stack.callback(db.close)
+        stack.callback(self._close, db)
         for pragma in _PRAGMAS:
             db.execute(pragma)
         schema.prepare(db, self.path)
@@ -129,14 +142,25 @@ class LedgerFile:
         stack.callback(locks.take_turn, self._patience)
         return tables
 
+    def _close(self, db: sqlite3.Connection) -> None:
+        with contextlib.ExitStack() as stack:
+            if not self._in_sqlite.locked():  # where opening fails, it is held already
+                stack.enter_context(self._in_sqlite)
+            db.close()
+
     def _serve(self, groups: Groups, db: sqlite3.Connection, log: _Log) -> None:
-        is_last = False
-        while not is_last:
-            group, is_last = self._next()
+        while self._turn(groups, db, log):
+            """What a turn was about is not referred to any more: a store can be collected."""
+
+    def _turn(self, groups: Groups, db: sqlite3.Connection, log: _Log) -> bool:
+        """Wait for what there is to do, and do it. Whether more may come."""
+        group, is_last = self._next()
+        with self._in_sqlite:
             groups.run(group)
             if lost := deliver(group):
                 groups.run(lost)
             log.carry_over_if_large(db)
+        return not is_last
 
     def _next(self) -> tuple[list[Operation], bool]:
         """What there is to do, waiting for it, and whether nothing more will come."""

@@ -12,12 +12,16 @@ from fal_async.errors import SessionStateError
 from fal_async.ledger.sqlite.group_commit import Operation
 from fal_async.ledger.sqlite.ledger_file import FORKED, LedgerFile
 
+_MOMENT = 1.0
+"""Seconds that a fork waits for a write to end."""
+
 
 class _OpenFiles:
     def __init__(self, inherited: dict[tuple[int, int], str] | None = None) -> None:
         self._lock = threading.Lock()
         self._files: dict[str, LedgerFile] = {}
         self._closing: dict[str, LedgerFile] = {}
+        self._paused: list[LedgerFile] = []
         self._inherited = inherited or {}
         """What was open when this process was forked: SQLite's own locks of it are the parent's."""
 
@@ -53,6 +57,16 @@ class _OpenFiles:
         file.end(last)
         return True
 
+    def before_fork(self) -> None:
+        files = (*self._files.values(), *self._closing.values())
+        self._paused = [file for file in files if file.pause(_MOMENT)]
+
+    def after_fork(self) -> None:
+        """In the parent."""
+        for file in self._paused:
+            file.go_on()
+        self._paused = []
+
     def in_a_child(self) -> _OpenFiles:
         inherited = dict(self._inherited)
         for file in (*self._files.values(), *self._closing.values()):
@@ -78,11 +92,14 @@ def open_files() -> _OpenFiles:
     if _open_files is None:
         _open_files = _OpenFiles()
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=_begin_anew)
+            os.register_at_fork(
+                before=lambda: open_files().before_fork(),
+                after_in_parent=lambda: open_files().after_fork(),
+                after_in_child=_begin_anew,
+            )
     return _open_files
 
 
 def _begin_anew() -> None:
     global _open_files
-    if _open_files is not None:
-        _open_files = _open_files.in_a_child()
+    _open_files = open_files().in_a_child()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
@@ -60,7 +61,7 @@ class SqliteStore:
             await store._read(_nothing)
             store._clean_up()
         except BaseException:
-            store._drop(store._operation(_nothing, writes=False), store._resignation())
+            store._drop(None, store._resignation())
             raise
         return store
 
@@ -197,14 +198,19 @@ class SqliteStore:
 
     async def aclose(self) -> None:
         """In a forked child it does nothing: what is open is the parent's. Cancelling it is safe: it closes."""
-        ends_last = [self._operation(_nothing, writes=False), self._resignation()]
-        waits_for = self._drop(*ends_last)
-        for operation in waits_for:
-            assert operation.future is not None
-            with contextlib.suppress(LedgerError):  # a full disk: its lock is given back all the same
-                await asyncio.shield(operation.future)
+        last, resignation = self._operation(_nothing, writes=False), self._resignation()
+        resignation.loop, resignation.future = _told()
+        for operation in self._drop(last, resignation):
+            if operation.future is not None:
+                with contextlib.suppress(LedgerError):  # a full disk: its lock is given back all the same
+                    await asyncio.shield(operation.future)
 
-    def _drop(self, last: Operation, resignation: Operation) -> list[Operation]:
+    def __del__(self) -> None:
+        if self._is_open and os.getpid() == self._process:
+            warnings.warn(f"the ledger {self.where} was left open", ResourceWarning, stacklevel=2)
+            self._drop(None, self._resignation())
+
+    def _drop(self, last: Operation | None, resignation: Operation) -> list[Operation]:
         """Close it. Gives those of the two that will be told when it is done."""
         if not self._is_open or os.getpid() != self._process:
             return []
@@ -214,12 +220,11 @@ class SqliteStore:
             with contextlib.suppress(FalError):  # the file could not be opened, or its thread has ended
                 self._file.hand(resignation)
                 told.append(resignation)
-        return [*told, last] if open_files().release(self._file, last) else told
+        is_closing = open_files().release(self._file, last)
+        return [*told, last] if is_closing and last is not None else told
 
     def _resignation(self) -> Operation:
-        operation = self._operation(after_submit.leave_all, writes=True, as_owner=True)
-        operation.resigns = True
-        return operation
+        return Operation(work=after_submit.leave_all, writes=True, member=self._member, resigns=True)
 
     # Handing over.
 
@@ -245,13 +250,13 @@ class SqliteStore:
         as_owner: bool = False,
         if_lost: Callable[[Any], Operation] | None = None,
     ) -> Operation:
-        loop = asyncio.get_running_loop()
+        loop, future = _told()
         return Operation(
             work=work,
             writes=writes,
             member=self._member if as_owner else None,
             loop=loop,
-            future=loop.create_future(),
+            future=future,
             if_lost=if_lost,
         )
 
@@ -262,6 +267,12 @@ class SqliteStore:
         self._file.hand(operation)
         assert operation.future is not None
         return operation.future
+
+
+def _told() -> tuple[asyncio.AbstractEventLoop, asyncio.Future[Any]]:
+    """Whose outcome the running event loop is told, and by what."""
+    loop = asyncio.get_running_loop()
+    return loop, loop.create_future()
 
 
 def _nothing(_: Tables, __: int) -> None:

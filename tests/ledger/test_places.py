@@ -1,0 +1,210 @@
+"""Where a ledger may stand, and what is refused before anything is written."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from fal_async import ConfigurationError, Ledger, LedgerError
+from fal_async.ledger.ledger import check_ledger
+from fal_async.ledger.sqlite import schema
+from fal_async.ledger.sqlite.location import is_remote, mounted_type, path_of
+from fal_async.ledger.sqlite.sqlite_errors import ledger_error
+
+
+@pytest.mark.parametrize(
+    "where", ["", " ", ":memory:", "sqlite://", "sqlite:///:memory:", "file:runs.db", "a\0b"]
+)
+async def test_a_ledger_that_would_be_gone_with_the_process_is_refused(where: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"'runs.db'|sqlite:///runs.db"):
+        await Ledger.open(where)
+
+
+@pytest.mark.parametrize("where", ["postgresql://u:secret@db/runs", "postgres://db"])
+def test_postgresql_is_said_not_to_be_there_yet(where: str) -> None:
+    with pytest.raises(ConfigurationError, match="not built yet") as refused:
+        check_ledger(where)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "where", ["mysql://u:secret@db/runs", "sqlite:///runs.db?mode=ro", "sqlite://host/a.db"]
+)
+def test_another_url_is_refused(where: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"expected a path, or sqlite:///runs.db") as refused:
+        check_ledger(where)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("where", [None, 7, b"runs.db", ["runs.db"]])
+def test_what_is_no_path_is_refused(where: object) -> None:
+    with pytest.raises(ConfigurationError, match=r"expected a path such as 'runs.db', or a Ledger"):
+        check_ledger(where)
+
+
+def test_a_url_is_a_relative_or_an_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    real = os.path.realpath(tmp_path / "my runs.db")
+    for where in ("my runs.db", "sqlite:///my%20runs.db", f"sqlite:///{real}", Path("my runs.db")):
+        assert path_of(where) == real
+    assert path_of("c:runs.db").endswith("c:runs.db") or sys.platform == "win32"
+
+
+async def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"there is no folder .*/missing: make it first"):
+        await Ledger.open(tmp_path / "missing" / "runs.db")
+    with pytest.raises(ConfigurationError, match="this is a folder"):
+        await Ledger.open(tmp_path)
+
+
+def other_sqlite_file(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE pictures (id)")
+    db.close()
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (other_sqlite_file, "an SQLite file of something else"),
+        (lambda path: path.write_text("to do: buy milk"), "no SQLite file"),
+        (lambda path: path.write_bytes(b"\0" * 4096), "no SQLite file"),
+    ],
+)
+async def test_a_file_of_another_program_is_refused_and_left_alone(
+    tmp_path: Path, make: object, words: str
+) -> None:
+    path = tmp_path / "runs.db"
+    assert callable(make)
+    make(path)
+    before = path.read_bytes()
+    with pytest.raises(ConfigurationError, match=words):
+        await Ledger.open(path)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["runs.db"]
+
+
+async def test_a_file_with_two_names_is_refused(tmp_path: Path) -> None:
+    async with await Ledger.open(tmp_path / "runs.db"):
+        pass
+    os.link(tmp_path / "runs.db", tmp_path / "copy.db")
+    with pytest.raises(ConfigurationError, match="2 names"):
+        await Ledger.open(tmp_path / "copy.db")
+
+
+async def test_a_symbolic_link_is_the_file_that_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link.db").symlink_to(tmp_path / "disk" / "runs.db")
+    async with await Ledger.open(tmp_path / "link.db") as ledger:
+        assert ledger.where == os.path.realpath(tmp_path / "disk" / "runs.db")
+    assert not (tmp_path / "link.db-lock").exists()
+
+
+async def test_an_empty_file_becomes_a_ledger(tmp_path: Path) -> None:
+    (tmp_path / "runs.db").touch()
+    async with await Ledger.open(tmp_path / "runs.db") as ledger:
+        assert (await ledger.summary()).total == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes of POSIX")
+async def test_only_its_owner_may_read_a_ledger(tmp_path: Path) -> None:
+    async with await Ledger.open(tmp_path / "runs.db") as ledger:
+        assert await ledger.get("order-42") is None
+        files = list(tmp_path.iterdir())
+        assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+        assert len(files) >= 2
+
+
+def changed(path: Path, statement: str) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute(statement)
+    db.close()
+
+
+async def test_a_file_that_needs_a_newer_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    async with await Ledger.open(path):
+        pass
+    changed(path, f"UPDATE meta SET version = {schema.VERSION + 2}")
+    async with await Ledger.open(path):  # it was added to, and that is all
+        pass
+    changed(path, f"UPDATE meta SET min_version = {schema.VERSION + 1}")
+    with pytest.raises(ConfigurationError, match="newer version of fal_async: update the package"):
+        await Ledger.open(path)
+
+
+async def test_a_damaged_file_is_said_to_be_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    async with await Ledger.open(path):
+        pass
+    whole = path.read_bytes()
+    path.write_bytes(whole[: schema.HEADER_SIZE] + b"\xff" * (len(whole) - schema.HEADER_SIZE))
+    with pytest.raises(LedgerError, match=r"damaged. Don't delete it"):
+        await Ledger.open(path)
+
+
+async def test_a_file_that_is_deleted_while_it_is_open_takes_no_more_writes(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    async with await Ledger.open(path, keep=1.0) as ledger:
+        path.unlink()
+        store = await ledger.new_store()
+        with pytest.raises(LedgerError, match="was deleted or replaced while it was open"):
+            await store.drop_payloads(0.0)
+        await store.aclose()
+
+
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="a folder where not even root can make a file")
+async def test_a_folder_that_can_not_be_written_is_named() -> None:
+    with pytest.raises(LedgerError, match=r"/sys/kernel/runs.db: it can't be"):
+        await Ledger.open("/sys/kernel/runs.db")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+async def test_a_read_only_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    async with await Ledger.open(path):
+        pass
+    path.chmod(0o400)
+    with pytest.raises(LedgerError, match=r"runs\.db: it can't be written"):
+        await Ledger.open(path)
+
+
+def test_a_full_database_is_a_full_disk() -> None:
+    db = sqlite3.connect(":memory:")
+    db.execute("CREATE TABLE t (x)")
+    db.execute("PRAGMA max_page_count = 2")
+    with pytest.raises(sqlite3.OperationalError) as full:
+        db.execute("INSERT INTO t VALUES (zeroblob(100000))")
+    db.close()
+    assert "the disk is full" in str(ledger_error(full.value, "runs.db"))
+
+
+MOUNTS = """\
+22 1 0:1 / / rw - overlay overlay rw
+23 22 8:1 / /data rw - ext4 /dev/sda1 rw
+24 23 0:40 / /data/team rw - nfs4 server:/team rw
+25 22 0:41 / /mnt/with\\040space rw,relatime shared:1 - fuse.s3fs s3fs rw
+26 22 0:42 / /over rw - nfs server:/ rw
+27 22 8:2 / /over rw - xfs /dev/sdb1 rw
+""".splitlines()
+
+
+@pytest.mark.parametrize(
+    ("folder", "kind", "remote"),
+    [
+        ("/home/me", "overlay", False),
+        ("/data", "ext4", False),
+        ("/database", "overlay", False),
+        ("/data/team/runs", "nfs4", True),
+        ("/mnt/with space/runs", "fuse.s3fs", True),
+        ("/over/it", "xfs", False),
+    ],
+)
+def test_the_file_system_is_that_of_the_innermost_mount(folder: str, kind: str, remote: bool) -> None:
+    assert mounted_type(MOUNTS, folder) == kind
+    assert is_remote(kind) is remote
