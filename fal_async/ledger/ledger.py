@@ -242,12 +242,12 @@ class Ledger:
     async def _existing(self, key: str, run: str | None, tenant: str | None, origin: str | None) -> Record:
         record = await self._record(key, run, tenant, origin)
         if record is None:
-            raise ConfigurationError(f"the ledger {self.where} has no key {key!r} there")
+            raise ConfigurationError(f"the ledger has no key {key!r} there")
         return record
 
     def _open_store(self) -> Store:
         if self._is_closed:
-            raise SessionStateError(f"the ledger {self.where} is closed")
+            raise SessionStateError("the ledger is closed")
         return self._store
 
     async def aclose(self) -> None:

@@ -182,7 +182,7 @@ async def test_a_disk_that_fills_up_is_told_and_loses_nothing(tmp_path: Path) ->
         said = await lines(process)
     refusals = [text for text in said if text.startswith("refused ")]
     assert len(refusals) == 1
-    assert str(path) in refusals[0]
+    assert path.name in refusals[0]
     assert "still done" in said
     store = await open_store(path)
     for text in said:
@@ -198,11 +198,11 @@ async def test_a_forked_child_can_neither_use_nor_break_the_ledger(tmp_path: Pat
     path, other = tmp_path / "runs.db", tmp_path / "childs.db"
     async with worker("fork", path, other) as process:
         said = await lines(process)
-    refused = f"SessionStateError this process was forked from one that has the ledger {path} open"
-    assert [text.partition(":")[0] for text in said if text.startswith(("use ", "open "))] == [
-        f"use {refused}",
-        f"open {refused}",
-    ]
+    for what in ("use", "open"):
+        refused = [text for text in said if text.startswith(f"{what} ")]
+        assert len(refused) == 1
+        assert "SessionStateError this process was forked from one that has the ledger" in refused[0]
+        assert "runs.db open: open ledgers after the fork" in refused[0]
     assert "close worked" in said
     assert "done childs" in said
     assert "done after" in said

@@ -15,7 +15,7 @@ from fal_async.ledger.sqlite.group_commit import Groups, Operation, deliver
 from fal_async.ledger.sqlite.location import check_place
 from fal_async.ledger.sqlite.reads import Tables
 from fal_async.ledger.sqlite.record_locks import COMMIT, RecordLocks, byte_of
-from fal_async.ledger.sqlite.sqlite_errors import ledger_error, locked
+from fal_async.ledger.sqlite.sqlite_errors import ledger_error, locked, name_of
 
 _AT_ONCE = 500
 """Operations of one transaction."""
@@ -42,6 +42,8 @@ class LedgerFile:
     def __init__(self, path: str, patience: float, previous: LedgerFile | None = None) -> None:
         """`previous`: the same file, opened before, which may still be closing."""
         self.path = path
+        self.name: str = name_of(path)
+        """For messages."""
         self._patience = patience
         self.users: int = 0
         """Counted by `open_files`."""
@@ -49,7 +51,8 @@ class LedgerFile:
         """Device and inode, once it is open."""
         self._process = os.getpid()
         self._inbox: queue.SimpleQueue[Operation | None] = queue.SimpleQueue()
-        self._lock = threading.Lock()
+        # One that its holder may take again: a store that is collected in the middle of `hand` hands over, too.
+        self._lock = threading.RLock()
         self._in_sqlite = threading.Lock()
         self._refusal: FalError | None = None
         self._last: Operation | None = None
@@ -68,10 +71,10 @@ class LedgerFile:
         """Have it carried out. SessionStateError in a forked child, and where the file is closed; LedgerError or
         ConfigurationError where it could not be opened."""
         if os.getpid() != self._process:
-            raise SessionStateError(FORKED.format(self.path))
+            raise SessionStateError(FORKED.format(self.name))
         with self._lock:
             if self._refusal is not None:
-                raise ledger_error(self._refusal, self.path)
+                raise ledger_error(self._refusal, self.name)
             self._inbox.put(operation)
 
     def end(self, last: Operation | None = None) -> None:
@@ -79,7 +82,7 @@ class LedgerFile:
         with self._lock:
             if self._thread.is_alive() and not self._is_ending:
                 self._last, self._is_ending = last, True
-                self._refusal = self._refusal or SessionStateError(f"the ledger {self.path} is closed")
+                self._refusal = self._refusal or SessionStateError(f"the ledger {self.name} is closed")
                 self._inbox.put(None)
                 return
         if last is not None:
@@ -102,14 +105,14 @@ class LedgerFile:
         return not self._thread.is_alive()
 
     def _run(self, previous: LedgerFile | None) -> None:
-        reason: FalError = LedgerError(f"ledger {self.path}: its thread has ended")
+        reason: FalError = LedgerError(f"ledger {self.name}: its thread has ended")
         try:
             if previous is not None and not previous.wait_for_end(3 * self._patience):
-                raise LedgerError(f"ledger {self.path}: the disk has not answered since it was closed before")
+                raise LedgerError(f"ledger {self.name}: the disk has not answered since it was closed before")
             del previous
             self._work()
         except Exception as error:
-            reason = ledger_error(error, self.path)
+            reason = ledger_error(error, self.name)
         finally:
             self._refuse_what_is_left(reason)
 
@@ -119,12 +122,12 @@ class LedgerFile:
             locks = RecordLocks(self.path + "-lock")
             stack.callback(locks.close)
             if not locks.take_turn(self._patience):
-                raise locked(self.path, self._patience)
+                raise locked(self.name, self._patience)
             with self._in_sqlite:
                 tables = self._open(locks, stack)
             locks.release(COMMIT)
             unchanged = _Unchanged(self.path, locks)
-            groups = Groups(tables, locks, self.path, patience=self._patience, check=unchanged.check)
+            groups = Groups(tables, locks, self.name, patience=self._patience, check=unchanged.check)
             self._serve(groups, tables.db, _Log(self.path + "-wal", locks, self._patience))
 
     def _open(self, locks: RecordLocks, stack: contextlib.ExitStack) -> Tables:
@@ -133,7 +136,7 @@ class LedgerFile:
         stack.callback(self._close, db)
         for pragma in _PRAGMAS:
             db.execute(pragma)
-        schema.prepare(db, self.path)
+        schema.prepare(db, self.name)
         tables = Tables(db=db, lives=lambda owner: locks.is_held(byte_of(owner)))
         clear_owners(tables)
         status = os.stat(self.path)
@@ -181,7 +184,7 @@ class LedgerFile:
             while True:
                 operation = self._inbox.get(block=False)
                 if operation is not None:
-                    operation.error = ledger_error(reason, self.path)
+                    operation.error = ledger_error(reason, self.name)
                     left.append(operation)
         with self._lock:
             self._is_ending = True
@@ -199,8 +202,8 @@ class _Unchanged:
     def check(self) -> None:
         if any(_identity(path) != known for path, known in self._known.items()):
             raise LedgerError(
-                f"ledger {self._path}: the file, or the -lock file beside it, was deleted or replaced while it was "
-                "open: what was written since is in the old one. End all programs that use it, then open it again"
+                f"ledger {name_of(self._path)}: it, or its -lock file, was deleted or replaced while it was open: "
+                "end all programs that use it, then open it again"
             )
 
 

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from fal_async.errors import ConfigurationError, one_line
 from fal_async.ledger.sqlite import schema
+from fal_async.ledger.sqlite.sqlite_errors import name_of
 
 _MOUNTS = Path("/proc/self/mountinfo")
 _REMOTE = frozenset(
@@ -37,9 +38,9 @@ def path_of(where: str | os.PathLike[str]) -> str:
     real = os.path.realpath(os.path.expanduser(path))
     folder = os.path.dirname(real)
     if not os.path.isdir(folder):
-        raise ConfigurationError(f"ledger {path}: there is no folder {folder}: make it first")
+        raise ConfigurationError(f"ledger {name_of(real)}: there is no such folder: make it first")
     if os.path.isdir(real):
-        raise ConfigurationError(f"ledger {path}: this is a folder: give the path of a file in it")
+        raise ConfigurationError(f"ledger {name_of(real)}: this is a folder: give the path of a file in it")
     return real
 
 
@@ -66,8 +67,8 @@ def check_place(path: str) -> None:
     kind = file_system(os.path.dirname(path))
     if kind is not None and is_remote(kind):
         raise ConfigurationError(
-            f"ledger {path}: it lies on a network or FUSE file system ({kind}), whose locks and flushes can't be "
-            "relied on: put it on a local disk, or use PostgreSQL for several machines"
+            f"ledger {name_of(path)}: it lies on a network or FUSE file system ({kind}), whose locks can't be "
+            "relied on: use a local disk, or PostgreSQL for several machines"
         )
     _check_file(path)
 
@@ -78,11 +79,11 @@ def _check_file(path: str) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISREG(status.st_mode):
-        raise ConfigurationError(f"ledger {path}: this is no regular file")
+        raise ConfigurationError(f"ledger {name_of(path)}: this is no regular file")
     if status.st_nlink > 1:
         raise ConfigurationError(
-            f"ledger {path}: the file has {status.st_nlink} names (hard links): under another one, another process "
-            "would not see the same log: copy it instead"
+            f"ledger {name_of(path)}: the file has {status.st_nlink} names (hard links), and each would have a log "
+            "of its own: copy it instead"
         )
     if status.st_size == 0:
         return
@@ -90,7 +91,9 @@ def _check_file(path: str) -> None:
         header = file.read(schema.HEADER_SIZE)
     if not schema.is_ledger(header):
         kind = "an SQLite file of something else" if schema.is_sqlite(header) else "no SQLite file"
-        raise ConfigurationError(f"ledger {path}: the file is {kind}. It was not changed: give another path")
+        raise ConfigurationError(
+            f"ledger {name_of(path)}: the file is {kind}. It was not changed: give another path"
+        )
 
 
 def is_remote(kind: str) -> bool:

@@ -11,6 +11,7 @@ import threading
 from fal_async.errors import SessionStateError
 from fal_async.ledger.sqlite.group_commit import Operation
 from fal_async.ledger.sqlite.ledger_file import FORKED, LedgerFile
+from fal_async.ledger.sqlite.sqlite_errors import name_of
 
 _MOMENT = 1.0
 """Seconds that a fork waits for a write to end."""
@@ -18,7 +19,7 @@ _MOMENT = 1.0
 
 class _OpenFiles:
     def __init__(self, inherited: dict[tuple[int, int], str] | None = None) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a store may be collected in the middle
         self._files: dict[str, LedgerFile] = {}
         self._closing: dict[str, LedgerFile] = {}
         self._paused: list[LedgerFile] = []
@@ -29,7 +30,7 @@ class _OpenFiles:
         identity = _identity(path)
         with self._lock:
             if identity in self._inherited:
-                raise SessionStateError(FORKED.format(path))
+                raise SessionStateError(FORKED.format(name_of(path)))
             file = self._open_one(path, identity)
             if file is None:
                 file = self._files[path] = LedgerFile(path, patience, self._closing.pop(path, None))
@@ -39,7 +40,7 @@ class _OpenFiles:
     def _open_one(self, path: str, identity: tuple[int, int] | None) -> LedgerFile | None:
         file = self._files.get(path)
         if file is None and identity is not None:  # by another name, such as that of a bind mount
-            file = next((other for other in self._files.values() if other.identity == identity), None)
+            file = next((other for other in list(self._files.values()) if other.identity == identity), None)
         return file if file is not None and file.is_usable else None
 
     def release(self, file: LedgerFile, last: Operation | None) -> bool:
@@ -51,7 +52,7 @@ class _OpenFiles:
             if self._files.get(file.path) is file:
                 del self._files[file.path]
             self._closing = {
-                path: other for path, other in self._closing.items() if not other.wait_for_end(0)
+                path: other for path, other in list(self._closing.items()) if not other.wait_for_end(0)
             }
             self._closing[file.path] = file
         file.end(last)

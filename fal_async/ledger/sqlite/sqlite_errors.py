@@ -11,6 +11,7 @@ from fal_async.errors import FalError, LedgerError
 PATIENCE = 10.0
 """Seconds that a write waits for a lock that another process holds."""
 _PRIMARY = 0xFF
+_LONGEST_PATH = 60
 _DISK_IS_FULL = "the disk is full. What was written before is kept: make room"
 _SAYINGS = {
     "SQLITE_BUSY": "another process holds it locked, and did not end within seconds: is it stopped in the middle?",
@@ -32,6 +33,11 @@ _ERRNOS = {
     errno.ENFILE: "too many open files",
 }
 _BY_CODE = {getattr(sqlite3, name): saying for name, saying in _SAYINGS.items()}
+
+
+def name_of(path: str) -> str:
+    """A path in messages: its end, where it is so long that the message would be cut."""
+    return path if len(path) <= _LONGEST_PATH else "..." + path[-_LONGEST_PATH:]
 
 
 def locked(where: str, patience: float) -> LedgerError:

@@ -207,7 +207,7 @@ class SqliteStore:
 
     def __del__(self) -> None:
         if self._is_open and os.getpid() == self._process:
-            warnings.warn(f"the ledger {self.where} was left open", ResourceWarning, stacklevel=2)
+            warnings.warn(f"the ledger {self._file.name} was left open", ResourceWarning, stacklevel=2)
             self._drop(None, self._resignation())
 
     def _drop(self, last: Operation | None, resignation: Operation) -> list[Operation]:
@@ -262,7 +262,7 @@ class SqliteStore:
 
     def _hand(self, operation: Operation) -> asyncio.Future[Any]:
         if not self._is_open:
-            raise SessionStateError(f"the ledger {self.where} is closed")
+            raise SessionStateError(f"the ledger {self._file.name} is closed")
         self._may_own = self._may_own or operation.member is not None
         self._file.hand(operation)
         assert operation.future is not None
