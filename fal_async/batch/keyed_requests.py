@@ -18,10 +18,12 @@ from fal_async.batch.summary import Tally
 from fal_async.cancellation import SUBMIT_GRACE
 from fal_async.errors import CancelOutcome, ClientTimeoutError, FalError
 from fal_async.keyed.call import Driver, Ended, KeyedCalls, KeyedRequest
+from fal_async.keyed.input_digests import Recognised
 from fal_async.ledger.store import Search, Store
 from fal_async.models import Completed, InProgress, Queued
 from fal_async.options import CallOptions
 from fal_async.protocol.endpoint import EndpointId
+from fal_async.protocol.json_input import is_flat
 from fal_async.protocol.ledger.decisions import Uncertain
 from fal_async.protocol.ledger.entry import Place, Space
 from fal_async.protocol.retry import delay_before_retry
@@ -145,7 +147,7 @@ class KeyedRequests:
             retry_failed=self.retry_failed,
             renew=work.renew,
             before_retry=self._pause,
-            input_digest=work.digest,
+            recognised=Recognised(work.digest) if is_flat(work.input) else None,
         )
 
     async def _pause(self, failures: int, error: FalError) -> bool:

@@ -21,7 +21,6 @@ from fal_async.protocol.ledger.decisions import Uncertain
 from fal_async.protocol.ledger.entry import Owner, Place, Record
 from fal_async.queue.state import NewRequest, RequestState
 
-
 BeforeRetry = Callable[[int, FalError], Awaitable[bool]]
 """Given how many attempts have failed, and the last error; False: no further one is made."""
 

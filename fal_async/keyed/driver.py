@@ -116,6 +116,8 @@ class KeyedDriver(Steps):
         except asyncio.CancelledError:
             ended = await self._stopped()
         except Exception as error:  # of fal, or whatever `on_retry` raises
+            if not self.task.is_running():
+                return  # thrown away with its loop, whose sockets complain
             ended = await self._broken(error)
         self.leave_registry()
         self.end(ended)

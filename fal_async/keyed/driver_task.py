@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -21,6 +22,12 @@ class DriverTask(asyncio.Task[None]):
             return super().cancel(msg)
         self._close()
         return True
+
+    def is_running(self) -> bool:
+        """Whether it is at work. If not, its coroutine is thrown away, and can't await anything."""
+        with contextlib.suppress(RuntimeError):  # no loop runs
+            return asyncio.current_task() is self
+        return False
 
     def interrupt(self) -> None:
         """A CancelledError in it, at its next step."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -27,17 +28,20 @@ class _Owed:
 
 
 class LateWrites:
-    """The writes of one session to one ledger. After a failed one they are made in their order, again and again; no
+    """The writes of one session to one ledger, in its event loop. After a failed one they are made in their order, again and again; no
     claim is made before all of them are."""
 
     def __init__(self) -> None:
         self._owed: deque[_Owed] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._failure: Exception | None = None
         self._trying: asyncio.Task[None] | None = None
         self._one_at_a_time = asyncio.Lock()
 
     async def write(self, what: str, write: Callable[[], Awaitable[T]]) -> T | None:
         """`write`; None where it failed, and is tried again. `what` names request and key, for the log."""
+        if not self._is_here():
+            return None
         if not self._owed:
             try:
                 return await write()
@@ -47,9 +51,19 @@ class LateWrites:
             except Exception as error:  # whatever it is: fal has the request, and its call goes on
                 self._note(what, error)
         self._owed.append(_Owed(what=what, write=write))
+        assert self._loop is not None
         if self._trying is None or self._trying.done():
-            self._trying = asyncio.get_running_loop().create_task(self._try_again())
+            self._trying = self._loop.create_task(self._try_again())
         return None
+
+    def _is_here(self) -> bool:
+        """Whether the session's event loop runs. If not, who writes is a coroutine that is thrown away with its loop,
+        and can't await anything."""
+        running: asyncio.AbstractEventLoop | None = None
+        with contextlib.suppress(RuntimeError):
+            running = asyncio.get_running_loop()
+        self._loop = self._loop or running
+        return running is self._loop
 
     def _note(self, what: str, error: Exception) -> None:
         self._failure = error

@@ -59,6 +59,12 @@ class SessionLedger:
         self.running: set[Drives] = set()
         self.cancel_entry: Callable[[Record], Awaitable[CancelOutcome | None]] | None = None
 
+    def __del__(self) -> None:
+        """Of a session that nobody closed, or whose event loop was thrown away: its owner must not live on."""
+        store: Store | None = self.__dict__.get("_store")
+        if store is not None and self.is_ours and not self._is_closed:
+            store.drop()
+
     async def store(self) -> Store:
         """Opened by the first call. LedgerError where it can't be; SessionStateError once the session is closed."""
         if self._store is None:

@@ -170,6 +170,10 @@ class Store(Protocol):
         """Payloads of entries that ended before: deleted, a tombstone stays. How many entries."""
         ...
 
+    def drop(self) -> object:
+        """Close it without waiting, from any thread: for a ledger that nobody closed. Closing twice is no error."""
+        ...
+
     async def aclose(self) -> None:
         """Write what was handed over, and give the owner's lock back."""
         ...

@@ -208,7 +208,11 @@ class SqliteStore:
     def __del__(self) -> None:
         if self._is_open and os.getpid() == self._process:
             warnings.warn(f"the ledger {self._file.name} was left open", ResourceWarning, stacklevel=2)
-            self._drop(None, self._resignation())
+            self.drop()
+
+    def drop(self) -> None:
+        """Close it without waiting, from any thread."""
+        self._drop(None, self._resignation())
 
     def _drop(self, last: Operation | None, resignation: Operation) -> list[Operation]:
         """Close it. Gives those of the two that will be told when it is done."""

@@ -1,0 +1,30 @@
+"""A store whose writes fail on demand, in front of one that works."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fal_async import LedgerError
+from fal_async.ledger.store import Store
+
+
+class FailingStore:
+    """`fails` names the methods that raise, `calls` those that were called, in order."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.fails: set[str] = set()
+        self.calls: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._store, name)
+        if name in ("where", "owns"):
+            return found
+
+        async def call(*values: Any, **named: Any) -> Any:
+            self.calls.append(name)
+            if name in self.fails:
+                raise LedgerError("no space left on device")
+            return await found(*values, **named)
+
+        return call

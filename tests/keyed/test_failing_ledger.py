@@ -1,0 +1,123 @@
+"""A ledger that can't be written: nothing is paid before it can be; nothing that fal has is lost by it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fal_async import LedgerError, RateLimitError, Session
+from fal_async.emulator import Emulator, Fault
+from fal_async.ledger.opening import open_store
+from tests.keyed.entries import entry_of, state_of
+from tests.keyed.failing_store import FailingStore
+from tests.quick import ASK, GATE, LLM, ONCE, gate_at, session_on
+
+AFTER_SUBMIT = {"submitted", "end", "leave", "cancel_requested"}
+
+
+@pytest.fixture
+async def store(runs: Path) -> AsyncIterator[FailingStore]:
+    inner = await open_store(runs)
+    yield FailingStore(inner)
+    await inner.aclose()
+
+
+@pytest.fixture
+async def fal(emulator: Emulator, store: FailingStore) -> AsyncIterator[Session]:
+    ledger: Any = store
+    async with session_on(emulator, ledger=ledger) as session:
+        yield session
+
+
+@pytest.mark.parametrize("name", ["find", "claim"])
+async def test_it_fails_before_anything_is_sent(
+    fal: Session, emulator: Emulator, store: FailingStore, name: str
+) -> None:
+    store.fails.add(name)
+    with pytest.raises(LedgerError, match="no space"):
+        await fal.subscribe(LLM, ASK, key="a")
+    assert emulator.count("submit") == 0
+    store.fails.clear()
+    await fal.subscribe(LLM, ASK, key="a")
+
+
+async def test_once_fal_has_it_the_result_is_given_and_id_and_key_are_logged(
+    fal: Session, emulator: Emulator, store: FailingStore, runs: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.fails |= AFTER_SUBMIT
+    result = await fal.subscribe(LLM, ASK, key="order-42")
+    assert not result.from_ledger
+    error = next(record for record in caplog.records if record.levelno == logging.ERROR)
+    assert error.name == "fal_async"
+    assert result.request_id in error.getMessage()
+    assert "order-42" in error.getMessage()
+    # No new claim before a write succeeds.
+    with pytest.raises(LedgerError):
+        await fal.subscribe(LLM, ASK, key="b")
+    assert emulator.count("submit") == 1
+    store.fails.clear()
+    await fal.subscribe(LLM, ASK, key="b")
+    assert await state_of(fal, runs, "order-42") == "done"
+    assert (await fal.subscribe(LLM, ASK, key="order-42")).from_ledger
+    assert emulator.count("submit") == 2
+
+
+async def test_what_is_owed_is_written_by_itself(
+    fal: Session, store: FailingStore, runs: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.fails |= AFTER_SUBMIT
+    await fal.subscribe(LLM, ASK, key="a")
+    store.fails.clear()
+    async with asyncio.timeout(10):
+        while await state_of(fal, runs) != "done":
+            await asyncio.sleep(0.01)
+    assert "written again" in caplog.text
+
+
+async def test_the_sessions_end_makes_a_last_try(
+    emulator: Emulator, store: FailingStore, runs: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger: Any = store
+    async with session_on(emulator, ledger=ledger) as fal:
+        store.fails |= AFTER_SUBMIT
+        await fal.subscribe(LLM, ASK, key="a")
+        store.fails.clear()
+    assert await state_of(fal, runs) == "done"
+    async with session_on(emulator, ledger=ledger) as fal:
+        store.fails |= AFTER_SUBMIT
+        result = await fal.subscribe(LLM, ASK, key="b")
+    assert "never written" in caplog.text
+    assert result.request_id in caplog.text
+
+
+async def test_a_claim_that_can_not_be_withdrawn_is_owed(
+    emulator: Emulator, store: FailingStore, runs: Path
+) -> None:
+    ledger: Any = store
+    emulator.faults.add(Fault.answer(429, on="submit"))
+    async with session_on(emulator, ledger=ledger, retry=ONCE) as fal:
+        store.fails.add("withdraw")
+        with pytest.raises(RateLimitError):
+            await fal.subscribe(LLM, ASK, key="a")
+        store.fails.clear()
+        await fal.subscribe(LLM, ASK, key="b")
+        assert await entry_of(fal, runs) is None
+
+
+async def test_an_entry_that_somebody_deleted_blocks_nothing(
+    fal: Session, emulator: Emulator, store: FailingStore, runs: Path
+) -> None:
+    gate = gate_at(emulator)
+    task = asyncio.create_task(fal.subscribe(GATE, ASK, key="a"))
+    await emulator.wait_for("status")
+    record = await entry_of(fal, runs)
+    assert record is not None
+    assert await store.forget(record.number, record.version)
+    gate.open()
+    assert (await task).data == ASK
+    await fal.subscribe(LLM, ASK, key="b")

@@ -1,0 +1,200 @@
+"""Which calls share a key: by ledger, origin, tenant and run, whatever the view, the loop or the process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fal_async import ConfigurationError, File, KeyConflictError, Session, SessionStateError
+from fal_async.emulator import Emulator, Fault
+from fal_async.ledger.ledger import Ledger
+from tests.keyed.entries import entry_of
+from tests.quick import ASK, GATE, LLM, gate_at, session_on
+
+
+async def test_a_view_with_other_credentials_says_whose_its_keys_are(
+    fal: Session, emulator: Emulator
+) -> None:
+    view = fal.with_options(credentials=emulator.key)
+    for call in (view.subscribe, view.queue.submit):
+        with pytest.raises(ConfigurationError, match="tenant="):
+            await call(LLM, ASK, key="a")
+    assert emulator.count() == 0
+    # Without a key it is a view like any other, its handles too.
+    assert (await (await view.queue.submit(LLM, ASK)).wait()).data
+
+
+async def test_keys_of_tenants_are_others(fal: Session, emulator: Emulator, runs: Path) -> None:
+    acme = fal.with_options(credentials=emulator.key, tenant="acme")
+    mine, theirs = await fal.subscribe(LLM, ASK, key="a"), await acme.subscribe(LLM, ASK, key="a")
+    assert mine.request_id != theirs.request_id
+    assert (await acme.with_options(tags={"x": "y"}).subscribe(LLM, ASK, key="a")).from_ledger
+    assert await entry_of(fal, runs, tenant="acme") is not None
+    # Nor does a tenant's handle read what is another's.
+    assert not (await acme.queue.result(LLM, mine.request_id)).from_ledger
+    assert (await fal.queue.result(LLM, mine.request_id)).from_ledger
+
+
+async def test_views_share_drivers_and_a_view_may_have_a_ledger_of_its_own(
+    fal: Session, emulator: Emulator, tmp_path: Path
+) -> None:
+    view = fal.with_options(tags={"a": "b"})
+    results = await asyncio.gather(*(one.subscribe(LLM, ASK, key="a") for one in (fal, view)))
+    assert len({result.request_id for result in results}) == 1
+    other = fal.with_options(credentials=emulator.key, ledger=tmp_path / "other.db")
+    assert not (await other.subscribe(LLM, ASK, key="a")).from_ledger
+    assert emulator.count("submit") == 2
+
+
+async def test_an_emulators_keys_are_not_those_of_another_origin(fal: Session, runs: Path) -> None:
+    await fal.subscribe(LLM, ASK, key="a")
+    async with Emulator(speed=50) as second, session_on(second, ledger=runs) as other:
+        assert not (await other.subscribe(LLM, ASK, key="a")).from_ledger
+
+
+async def test_a_ledger_that_was_given_stays_open(emulator: Emulator, runs: Path) -> None:
+    async with await Ledger.open(runs) as ledger:
+        async with session_on(emulator, ledger=ledger) as fal:
+            result = await fal.subscribe(LLM, ASK, key="a")
+        entry = await ledger.get("a")
+        assert entry is not None
+        assert (entry.state, entry.request_id) == ("done", result.request_id)
+
+
+async def test_forget_by_force_cancels_first(emulator: Emulator, runs: Path) -> None:
+    gate_at(emulator)
+    async with await Ledger.open(runs) as ledger, session_on(emulator, ledger=ledger) as fal:
+        emulator.endpoint("me/one", runners=1)(gate_at(emulator, "me/one"))
+        first = asyncio.create_task(fal.subscribe("me/one", {"n": 0}))
+        await emulator.wait_for("status")
+        handle = await fal.queue.submit("me/one", ASK, key="a")
+        await ledger.forget("a", force=True)
+        assert await ledger.get("a") is None
+        assert emulator.jobs[handle.request_id].cancel_requests == 1
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+
+
+@pytest.mark.parametrize("ledger", [5, b"runs.db", object(), ["runs.db"], "/nonexistent/folder/runs.db"])
+def test_what_is_no_ledger_is_told_at_once(ledger: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"ledger|folder"):
+        Session("a:b", ledger=ledger)
+
+
+# Event loops and processes.
+
+
+def test_another_event_loop_has_a_session_of_its_own(runs: Path) -> None:
+    async def once(session: Session | None) -> Session:
+        async with Emulator(speed=50) as emulator:
+            fal = session or Session(emulator.key, hosts=emulator.hosts, ledger=runs)
+            await fal.subscribe(LLM, ASK, key="a")
+            if session is None:
+                await fal.aclose()
+            return fal
+
+    fal = asyncio.run(once(None))
+    with pytest.raises(SessionStateError):
+        asyncio.run(once(fal))
+
+
+LEAVER = """
+import asyncio, sys
+from fal_async import Hosts, Session
+async def main(url, key, runs, until):
+    fal = Session(key, hosts=Hosts.local(url), ledger=runs)
+    asyncio.create_task(fal.subscribe("me/gate", {"prompt": "x"}, key="a"))
+    await asyncio.to_thread(sys.stdin.readline)
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(("operation", "state"), [("status", "submitted"), ("submit", "uncertain")])
+async def test_a_program_that_ends_with_its_session_open_neither_hangs_nor_loses_it(
+    emulator: Emulator, fal: Session, runs: Path, operation: str, state: str
+) -> None:
+    gate = gate_at(emulator)
+    if operation == "submit":
+        emulator.faults.add(Fault.stall(60, on="submit"))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "ignore", "-c", LEAVER, emulator.url, emulator.key, str(runs), operation),
+        stdin=subprocess.PIPE,
+    )
+    await emulator.wait_for(operation)
+    await process.communicate(b"end\n")
+    assert process.returncode == 0
+    record = await entry_of(fal, runs)
+    assert record is not None
+    assert (record.state, record.owner_lives) == (state, False)
+    gate.open()
+    if state == "submitted":
+        assert (await fal.subscribe(GATE, ASK, key="a")).data == ASK
+    assert len(emulator.jobs) == 1
+
+
+CALLER = """
+import asyncio, json, sys
+from fal_async import Hosts, Session
+async def main(url, key, runs, count):
+    async with Session(key, hosts=Hosts.local(url), ledger=runs) as fal:
+        calls = (fal.subscribe("fal-ai/any-llm", {"prompt": "x"}, key="shared") for _ in range(count))
+        results = await asyncio.gather(*calls)
+    print(json.dumps([[result.request_id, result.data] for result in results]))
+asyncio.run(main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])))
+"""
+
+
+async def test_several_processes_share_one_request(emulator: Emulator, runs: Path) -> None:
+    async def caller() -> list[Any]:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", CALLER, emulator.url, emulator.key, str(runs), "10"),
+            stdout=subprocess.PIPE,
+        )
+        out, _ = await process.communicate()
+        assert process.returncode == 0
+        found: list[Any] = json.loads(out)
+        return found
+
+    answers = [answer for some in await asyncio.gather(*(caller() for _ in range(4))) for answer in some]
+    assert len(answers) == 40
+    assert all(answer == answers[0] for answer in answers)
+    assert emulator.count("submit") == 1
+
+
+# Files in inputs.
+
+
+async def test_a_file_is_recognised_before_it_is_uploaded(
+    fal: Session, emulator: Emulator, tmp_path: Path
+) -> None:
+    picture = tmp_path / "cat.png"
+    picture.write_bytes(b"\x89PNG not really")
+    gate = gate_at(emulator)
+    gate.open()
+    first = await fal.subscribe(GATE, {"image": picture}, key="a")
+    uploads = emulator.count("upload") + emulator.count("initiate")
+    assert uploads > 0
+    same = tmp_path / "copy.png"
+    same.write_bytes(picture.read_bytes())
+    for again in (picture, same, File(picture.read_bytes(), content_type="image/png")):
+        assert (await fal.subscribe(GATE, {"image": again}, key="a")).data == first.data
+    picture.write_bytes(b"\x89PNG another one")
+    with pytest.raises(KeyConflictError):
+        await fal.subscribe(GATE, {"image": picture}, key="a")
+    assert emulator.count("upload") + emulator.count("initiate") == uploads
+    assert emulator.count("submit") == 1
+
+
+async def test_a_stream_that_is_read_once_is_refused(fal: Session, emulator: Emulator) -> None:
+    async def pieces() -> Any:
+        yield b"x"
+
+    with pytest.raises(ConfigurationError, match="only once"):
+        await fal.subscribe(LLM, {"image": File(pieces())}, key="a")
+    assert emulator.count() == 0
