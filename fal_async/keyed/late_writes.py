@@ -28,8 +28,8 @@ class _Owed:
 
 
 class LateWrites:
-    """The writes of one session to one ledger, in its event loop. After a failed one they are made in their order, again and again; no
-    claim is made before all of them are."""
+    """The writes of one session to one ledger, in its event loop. After a failed one they are made in their order,
+    again and again; no claim is made before all of them are."""
 
     def __init__(self) -> None:
         self._owed: deque[_Owed] = deque()
@@ -57,8 +57,8 @@ class LateWrites:
         return None
 
     def _is_here(self) -> bool:
-        """Whether the session's event loop runs. If not, who writes is a coroutine that is thrown away with its loop,
-        and can't await anything."""
+        """Whether the session's event loop runs. If not, who writes is a coroutine that is thrown away with its
+        loop, and can't await anything."""
         running: asyncio.AbstractEventLoop | None = None
         with contextlib.suppress(RuntimeError):
             running = asyncio.get_running_loop()

@@ -170,7 +170,7 @@ class Store(Protocol):
         """Payloads of entries that ended before: deleted, a tombstone stays. How many entries."""
         ...
 
-    def drop(self) -> object:
+    def drop(self) -> None:
         """Close it without waiting, from any thread: for a ledger that nobody closed. Closing twice is no error."""
         ...
 

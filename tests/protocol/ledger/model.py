@@ -314,8 +314,11 @@ class ModelStore(Store):
             entry.version += 1
         return len(old)
 
-    async def aclose(self) -> None:
+    def drop(self) -> None:
         self.memory.living.discard(self.me)
+
+    async def aclose(self) -> None:
+        self.drop()
 
     # Within.
 
