@@ -70,8 +70,7 @@ class KeyedDriver(Steps):
             return None
         if self.state is None:
             self._stop("cancel")
-            await asyncio.wait([self.task])
-            return self.cancelled
+            return await self._cancelled_late()
         outcome = await self.ask_to_cancel(self.state)
         if outcome is CancelOutcome.CANCELLED:
             self._stop("cancelled")
@@ -80,6 +79,18 @@ class KeyedDriver(Steps):
         if outcome in (CancelOutcome.CANCELLED, CancelOutcome.ALREADY_COMPLETED):
             await asyncio.wait([self.task], timeout=CANCEL_LIMIT)
         return outcome
+
+    async def _cancelled_late(self) -> CancelOutcome | None:
+        """Its submit is given up. If its id comes all the same, it is cancelled then."""
+        told = asyncio.Event()
+        unwatch = self.watch(told.set)
+        try:
+            while self.outcome is None and self.cancelled is None:
+                await told.wait()
+                told.clear()
+        finally:
+            unwatch()
+        return self.cancelled
 
     # How it is brought to its end.
 
@@ -93,7 +104,11 @@ class KeyedDriver(Steps):
         self.task.interrupt()
 
     def _stop(self, why: Reason) -> None:
-        if self.outcome is not None or self.stopping in ("close", why):
+        if (
+            self.outcome is not None
+            or self.stopping in ("close", why)
+            or (self.is_writing and why != "close")
+        ):
             return
         self.stopping = why
         if self.is_writing:

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from contextlib import aclosing
 from typing import Literal
 
-from fal_async.errors import CancelOutcome, FalError, ResultExpiredError, SubmissionUncertainError
+from fal_async.errors import (
+    CancelOutcome,
+    FalError,
+    LedgerError,
+    ResultExpiredError,
+    SubmissionUncertainError,
+)
 from fal_async.keyed.call import Ended, KeyedRequest
 from fal_async.keyed.input_digests import Recognised
 from fal_async.keyed.joined import Joined
@@ -95,7 +102,8 @@ class Steps(Joined):
             case decisions.LookUp():
                 await self._look_up(resubmit=step.resubmit)
                 return None
-        assert record is not None
+        if record is None:
+            raise LedgerError("the entry of the key was deleted meanwhile")
         match step:
             case decisions.Report():
                 raise refusals.uncertain(record)
@@ -150,16 +158,20 @@ class Steps(Joined):
     # What others have begun.
 
     async def _wait_for(self, claim: decisions.WaitFor) -> None:
+        """For the id of a submit that another process has under way."""
         loop, pause = asyncio.get_running_loop(), _FIRST_LOOK
         give_up_at = loop.time() + claim.seconds
-        while isinstance(step := decide(self.record, self.compared), decisions.WaitFor):
+        while isinstance(decide(self.record, self.compared), decisions.WaitFor):
+            assert self.record is not None
             if loop.time() >= give_up_at:
-                assert self.record is not None
                 raise refusals.uncertain(self.record)
-            await asyncio.sleep(pause)
-            pause = min(pause * 1.5, _LONGEST_PAUSE)
-            self.record = await self.tools.store.find(self.place, payloads=False)
-        if not isinstance(step, decisions.Submit):
+            if self.tools.store.owns(self.record):
+                # Nobody submits it: what became of it is owed to the ledger.
+                await self.tools.ledger.late.check()
+                give_up_at = loop.time()
+            else:
+                await asyncio.sleep(pause)
+                pause = min(pause * 1.5, _LONGEST_PAUSE)
             self.record = await self.tools.store.find(self.place)
         self.changed()
 
@@ -213,7 +225,8 @@ class Steps(Joined):
                 if self.stopping == "cancelled":
                     return await self.outcomes.cancelled(state)
                 self.stopping = None
-                await self.tools.operations.status(state, logs=self.following.logs)
+                with contextlib.suppress(FalError):  # following goes on, and meets it again
+                    await self.tools.operations.status(state, logs=self.following.logs)
 
     async def _end_of(self, state: RequestState) -> Ended:
         try:
@@ -252,6 +265,7 @@ class Steps(Joined):
         self.cancelled = outcome = await self.tools.operations.cancel(state)
         if outcome is CancelOutcome.CANCELLATION_REQUESTED:
             await self.outcomes.cancel_requested(state.request_id)
+        self.changed()
         return outcome
 
 

@@ -78,7 +78,7 @@ class KeyedSubmit:
             body_digest=self._input.digest_of_body(request.body),
             seen=self._seen,
             claimed_at=now,
-            claimed_until=now + tools.budget,
+            claimed_until=now + tools.budget(new.options.retry),
             input=self._input.kept(new.input, request.body, new.options),
         )
 

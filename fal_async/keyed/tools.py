@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import attrs
 
+from fal_async.config import RetryPolicy
 from fal_async.keyed.lookup import Account
 from fal_async.keyed.session_ledger import SessionLedger
 from fal_async.ledger.store import Store
@@ -36,11 +37,10 @@ class Tools:
         if not found.settled:
             raise refusals.uncertain(record, found.reason) from found.cause
 
-    @property
-    def budget(self) -> float:
-        """Seconds that a submit may take."""
+    def budget(self, policy: RetryPolicy | None) -> float:
+        """Seconds that a submit may take; `policy`: of the call."""
         settings = self.operations.settings
-        return submit_budget(settings.retry, settings.timeouts)
+        return submit_budget(policy or settings.retry, settings.timeouts)
 
     async def write(
         self, place: Place, request_id: str | None, write: Callable[[], Awaitable[T]]

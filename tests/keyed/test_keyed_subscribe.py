@@ -137,8 +137,9 @@ async def test_a_time_limit_ends_one_wait_and_the_next_call_attaches(
     fal: Session, emulator: Emulator
 ) -> None:
     gate = gate_at(emulator)
+    handle = await fal.queue.submit(GATE, key="a")
     with pytest.raises(ClientTimeoutError) as caught:
-        await fal.subscribe(GATE, key="a", timeout=0.2)
+        await fal.subscribe(GATE, key="a", timeout=1)
     assert "goes on" in str(caught.value)
     assert "'a'" in str(caught.value)
     assert caught.value.retryable
@@ -146,7 +147,7 @@ async def test_a_time_limit_ends_one_wait_and_the_next_call_attaches(
     await emulator.wait_for("status")
     gate.open()
     result = await task
-    assert result.request_id == caught.value.request_id
+    assert result.request_id == caught.value.request_id == handle.request_id
     assert (emulator.count("submit"), emulator.count("cancel")) == (1, 0)
 
 

@@ -41,9 +41,10 @@ async def test_the_last_one_that_leaves_with_cancel_on_exit_cancels(fal: Session
 
 async def test_who_wants_it_to_go_on_keeps_it(fal: Session, emulator: Emulator) -> None:
     gate = gate_at(emulator)
+    await fal.queue.submit(GATE, ASK, key="a")
     for cancel_on_exit in (None, True):
         with pytest.raises(ClientTimeoutError, match="goes on"):
-            await fal.subscribe(GATE, ASK, key="a", timeout=0.2, cancel_on_exit=cancel_on_exit)
+            await fal.subscribe(GATE, ASK, key="a", timeout=0.5, cancel_on_exit=cancel_on_exit)
     assert emulator.count("cancel") == 0
     gate.open()
     await fal.subscribe(GATE, ASK, key="a")
@@ -54,8 +55,9 @@ async def test_a_time_limit_with_cancel_on_exit_says_what_became_of_it(
     fal: Session, emulator: Emulator
 ) -> None:
     gate_at(emulator)
+    await fal.queue.submit(GATE, ASK, key="a")
     with pytest.raises(ClientTimeoutError) as caught:
-        await fal.subscribe(GATE, ASK, key="a", timeout=0.2, cancel_on_exit=True)
+        await fal.subscribe(GATE, ASK, key="a", timeout=1, cancel_on_exit=True)
     assert caught.value.cancel_outcome in (CancelOutcome.CANCELLED, CancelOutcome.CANCELLATION_REQUESTED)
     assert emulator.count("cancel") == 1
 

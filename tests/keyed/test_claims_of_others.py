@@ -1,0 +1,99 @@
+"""A claim of somebody else, or of nobody any more: what a call waits for, looks for, and pays for."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from fal_async import Session, SubmissionUncertainError
+from fal_async.emulator import Emulator, Fault
+from fal_async.ledger.opening import open_store
+from fal_async.ledger.store import Hold, NewClaim, Store
+from fal_async.protocol.json_input import encode_json
+from fal_async.protocol.ledger.digests import body_digest, input_digest
+from fal_async.protocol.ledger.entry import Place
+from fal_async.protocol.ledger.key_checks import space_of
+from tests.keyed.entries import entry_of, state_of
+from tests.quick import ASK, LLM, session_on
+
+
+async def claimed(store: Store, fal: Session, budget: float, key: str = "a") -> Hold:
+    now = time.time()
+    hold = await store.claim(
+        NewClaim(
+            place=Place(space=space_of(fal.settings.hosts), key=key),
+            endpoint_id=LLM,
+            input_digest=input_digest(ASK),
+            body_digest=body_digest(encode_json(ASK)),
+            seen=None,
+            claimed_at=now,
+            claimed_until=now + budget,
+        )
+    )
+    assert hold is not None
+    return hold
+
+
+async def test_another_sessions_submit_is_waited_for_and_followed(emulator: Emulator, runs: Path) -> None:
+    emulator.faults.add(Fault.stall(0.3, on="submit"))
+    async with session_on(emulator, ledger=runs) as one, session_on(emulator, ledger=runs) as other:
+        first = asyncio.create_task(one.subscribe(LLM, ASK, key="a"))
+        await emulator.wait_for("submit")
+        second = await other.subscribe(LLM, ASK, key="a")
+        assert (await first).data == second.data
+    assert len(emulator.jobs) == 1
+
+
+async def test_a_claim_that_stays_unresolved_is_waited_for_no_longer_than_its_budget(
+    fal: Session, emulator: Emulator, runs: Path
+) -> None:
+    store = await open_store(runs)
+    await claimed(store, fal, 0.2)
+    with pytest.raises(SubmissionUncertainError, match=r"process [0-9]+ on "):
+        await fal.subscribe(LLM, ASK, key="a")
+    await store.aclose()
+    assert emulator.count("submit") == 0
+
+
+async def test_a_claim_that_is_withdrawn_meanwhile_is_submitted(
+    fal: Session, emulator: Emulator, runs: Path
+) -> None:
+    store = await open_store(runs)
+    hold = await claimed(store, fal, 30)
+    task = asyncio.create_task(fal.subscribe(LLM, ASK, key="a"))
+    await asyncio.sleep(0.05)
+    await store.withdraw(hold)
+    await task
+    await store.aclose()
+    assert len(emulator.jobs) == 1
+
+
+async def test_the_claim_of_an_owner_that_is_gone_is_uncertain(
+    fal: Session, emulator: Emulator, runs: Path
+) -> None:
+    store = await open_store(runs)
+    await claimed(store, fal, 30)
+    await store.aclose()
+    assert await state_of(fal, runs) == "uncertain"
+    with pytest.raises(SubmissionUncertainError):
+        await fal.subscribe(LLM, ASK, key="a", uncertain="report")
+    assert emulator.count() == 0
+
+
+@pytest.mark.parametrize("uncertain", ["lookup", "resubmit"])
+async def test_a_lost_submit_is_found_in_the_history_and_followed(
+    fal: Session, emulator: Emulator, runs: Path, uncertain: str
+) -> None:
+    emulator.faults.add(Fault.reset(on="submit", taken=True))
+    with pytest.raises(SubmissionUncertainError):
+        await fal.subscribe(LLM, ASK, key="a", uncertain="report")
+    (job,) = emulator.jobs.values()
+    await job.wait_for("COMPLETED", timeout=5)
+    result = await fal.subscribe(LLM, ASK, key="a", uncertain=uncertain)  # type: ignore[arg-type]
+    assert (result.request_id, len(emulator.jobs)) == (job.request_id, 1)
+    record = await entry_of(fal, runs)
+    assert record is not None
+    assert (record.state, record.attempts) == ("done", 1)
