@@ -148,10 +148,12 @@ class Record:
 
     @property
     def _decisive(self) -> LedgerRequest | None:
-        """The attempt whose end is the entry's: of several results the first, of others the newest."""
+        """The attempt whose end is the entry's: of several results the one that is stored, of others the newest."""
         if self.state == "done":
-            done = (request for request in self.requests if request.outcome == "done")
-            return min(done, key=lambda request: request.ended_at or 0.0, default=None)
+            done = [request for request in reversed(self.requests) if request.outcome == "done"]
+            stored = self.headers.get("x-fal-request-id")
+            named = (request for request in done if request.request_id == stored)
+            return next(named, done[0] if done else None)
         if self.state not in ("failed", "cancelled"):
             return None
         return next((request for request in reversed(self.requests) if request.outcome is not None), None)

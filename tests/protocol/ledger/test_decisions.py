@@ -214,3 +214,22 @@ def test_the_errors_say_what_to_do_and_what_to_look_for() -> None:
     gone = refusals.expired(attrs.evolve(DONE, expired=True))
     assert (gone.status, gone.request_id, gone.retryable) == (404, "id-1", False)
     assert "ledger.forget" in gone.message
+
+
+@pytest.mark.parametrize(
+    ("found", "request_id"),
+    [
+        (CLAIMED, None),
+        (record("claimed", attempt(1, "failed"), attempt(2, known=False)), "id-1"),
+        (record("submitted", attempt(1, "failed"), attempt(2)), "id-2"),
+        (record("failed", attempt(1, "failed"), attempt(2)), "id-1"),
+        (record("done", attempt(1, "done"), attempt(2, "failed")), "id-1"),
+        (record("done", attempt(1, "done"), attempt(2, "done")), "id-2"),
+        (
+            record("done", attempt(1, "done"), attempt(2, "done"), headers={"x-fal-request-id": "id-1"}),
+            "id-1",
+        ),
+    ],
+)
+def test_the_id_of_an_entry_is_that_of_the_attempt_it_ended_with(found: Record, request_id: str) -> None:
+    assert found.request_id == request_id
