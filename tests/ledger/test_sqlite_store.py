@@ -132,6 +132,19 @@ async def test_a_cancelled_claim_leaves_no_claim(store: Store) -> None:
         assert await store.find(place(f"key-{steps}")) is None
 
 
+async def test_a_claim_that_is_cancelled_as_its_store_closes_is_no_claim(
+    tmp_path: Path, store: Store
+) -> None:
+    closing = await open_store(tmp_path / "runs.db")
+    await claimed(closing, "other")
+    task = asyncio.ensure_future(closing.claim(new_claim()))
+    await asyncio.sleep(0)
+    task.cancel()
+    assert await cancelled(task)
+    await closing.aclose()
+    assert await store.find(place()) is None
+
+
 async def cancelled(task: asyncio.Future[Hold | None]) -> bool:
     try:
         await task

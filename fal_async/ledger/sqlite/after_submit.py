@@ -33,6 +33,10 @@ def leave(tables: Tables, me: int, entry: int) -> None:
 
 def leave_all(tables: Tables, me: int) -> None:
     """The end of an owner. It stays named where the outcome of its submit is not known."""
+    for number in [
+        number for number, record in tables.held.items() if record.owner and record.owner.number == me
+    ]:
+        del tables.held[number]
     db = tables.db
     db.execute(
         "UPDATE entries SET owner = NULL, version = version + 1 "

@@ -21,7 +21,7 @@ from fal_async.protocol.ledger.entry import Owner
 
 @attrs.define(kw_only=True, eq=False)
 class Member:
-    """One `Store` of a file. It becomes an owner with its first write that needs one."""
+    """One `Store` of a file. It becomes an owner with its first claim."""
 
     number: int | None = None
 
@@ -34,6 +34,8 @@ class Operation:
     """Is given the number of its owner; 0 where it needs none."""
     writes: bool
     member: Member | None = None
+    joins: bool = False
+    """The member becomes an owner by it, where it is none yet."""
     resigns: bool = False
     """After it, the member is no owner any more, whether it went well or not."""
     loop: asyncio.AbstractEventLoop | None = None
@@ -136,7 +138,7 @@ class Groups:
         member = operation.member
         if member is None:
             return 0
-        if member.number is None and not operation.resigns:
+        if member.number is None and operation.joins:
             member.number = self._new_owner()
             joined.append(member)
         return member.number or 0

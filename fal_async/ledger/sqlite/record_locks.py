@@ -74,10 +74,11 @@ class RecordLocks:
 
     def take_turn(self, patience: float) -> bool:
         """Hold COMMIT, in turn. False where it was not free for so many seconds."""
+        until = time.monotonic() + patience
         if not self.hold(TURN, patience):
             return False
         try:
-            return self.hold(COMMIT, patience)
+            return self.hold(COMMIT, until - time.monotonic())
         finally:
             self.release(TURN)
 

@@ -14,18 +14,18 @@ from typing import Any, TypeVar
 import attrs
 
 from fal_async.errors import FalError, LedgerError, SessionStateError
-from fal_async.ledger.sqlite import after_submit, claims, reads
+from fal_async.ledger.sqlite import after_submit, claims, pieces, reads
 from fal_async.ledger.sqlite.cleaning import Cleaning
 from fal_async.ledger.sqlite.group_commit import Member, Operation
 from fal_async.ledger.sqlite.ledger_file import LedgerFile
 from fal_async.ledger.sqlite.open_files import open_files
+from fal_async.ledger.sqlite.pieces import Work
 from fal_async.ledger.sqlite.reads import Tables
 from fal_async.ledger.sqlite.sqlite_errors import PATIENCE
 from fal_async.ledger.store import Hold, NewClaim, Search
 from fal_async.protocol.ledger.entry import End, Place, Record, Space, State, StoredFile
 
 T = TypeVar("T")
-Work = Callable[[Tables, int], T]
 
 
 class SqliteStore:
@@ -39,6 +39,8 @@ class SqliteStore:
         self._process = os.getpid()
         self._is_open = True
         self._may_own = False
+        self._unheld: set[asyncio.Future[Hold | None]] = set()
+        """Claims whose callers were cancelled."""
 
     @classmethod
     async def open(
@@ -92,7 +94,7 @@ class SqliteStore:
         found: list[Record] = []
         on: int | None = after
         while on is not None and not found:
-            found, on = await self._read(_page(search, on, limit, payloads))
+            found, on = await self._read(pieces.page(search, on, limit, payloads))
         return found
 
     async def spaces(self) -> list[Space]:
@@ -102,7 +104,7 @@ class SqliteStore:
         counts: Counter[State] = Counter()
         on: int | None = 0
         while on is not None:
-            some, on = await self._read(_totals(search, on))
+            some, on = await self._read(pieces.totals(search, on))
             counts.update(some)
         return counts
 
@@ -111,7 +113,7 @@ class SqliteStore:
         unpriced = 0
         on: int | None = 0
         while on is not None:
-            some, without, on = await self._read(_costs(search, on))
+            some, without, on = await self._read(pieces.costs(search, on))
             cost = sum(some, cost or Decimal(0)) if some else cost
             unpriced += without
         return cost, unpriced
@@ -124,7 +126,7 @@ class SqliteStore:
         operation = self._operation(
             lambda tables, me: claims.claim(tables, me, new),
             writes=True,
-            as_owner=True,
+            joins=True,
             if_lost=self._withdrawal,
         )
         written = self._hand(operation)
@@ -132,12 +134,17 @@ class SqliteStore:
             return await asyncio.shield(written)
         except asyncio.CancelledError:
             # Nobody has learnt of the claim, so nothing was sent under it.
+            self._unheld.add(written)
             written.add_done_callback(self._withdraw_unheld)
             raise
 
     def _withdraw_unheld(self, written: asyncio.Future[Hold | None]) -> None:
+        self._unheld.discard(written)
         if not written.cancelled() and written.exception() is None and (hold := written.result()):
-            self._file.hand(self._withdrawal(hold))
+            with contextlib.suppress(
+                FalError
+            ):  # closed meanwhile: it is uncertain then, until somebody looks
+                self._file.hand(self._withdrawal(hold))
 
     def _withdrawal(self, hold: Hold) -> Operation:
         return Operation(
@@ -145,15 +152,13 @@ class SqliteStore:
         )
 
     async def withdraw(self, hold: Hold) -> None:
-        await self._write(lambda tables, me: claims.withdraw(tables, me, hold), as_owner=True)
+        await self._write(lambda tables, me: claims.withdraw(tables, me, hold))
 
     async def submitted(self, hold: Hold, request_id: str, at: float) -> Record:
-        return await self._write(
-            lambda tables, me: claims.submitted(tables, me, hold, request_id, at), as_owner=True
-        )
+        return await self._write(lambda tables, me: claims.submitted(tables, me, hold, request_id, at))
 
     async def uncertain(self, hold: Hold, at: float) -> None:
-        await self._write(lambda tables, me: claims.uncertain(tables, me, hold, at), as_owner=True)
+        await self._write(lambda tables, me: claims.uncertain(tables, me, hold, at))
 
     async def adopt(
         self, entry: int, version: int, attempt: int, request_id: str, at: float
@@ -166,12 +171,10 @@ class SqliteStore:
         return await self._write(lambda tables, _: claims.give_up(tables, entry, version, attempt, at))
 
     async def take(self, entry: int, version: int) -> Record | None:
-        return await self._write(
-            lambda tables, me: after_submit.take(tables, me, entry, version), as_owner=True
-        )
+        return await self._write(lambda tables, me: after_submit.take(tables, me, entry, version), joins=True)
 
     async def leave(self, entry: int) -> None:
-        await self._write(lambda tables, me: after_submit.leave(tables, me, entry), as_owner=True)
+        await self._write(lambda tables, me: after_submit.leave(tables, me, entry))
 
     async def cancel_requested(self, entry: int, request_id: str, at: float) -> None:
         await self._write(lambda tables, _: after_submit.cancel_requested(tables, entry, request_id, at))
@@ -190,7 +193,7 @@ class SqliteStore:
         dropped = 0
         on: int | None = 0
         while on is not None:
-            some, on = await self._write(_drop(ended_before, on))
+            some, on = await self._write(pieces.drop(ended_before, on))
             dropped += some
         return dropped
 
@@ -198,6 +201,9 @@ class SqliteStore:
 
     async def aclose(self) -> None:
         """In a forked child it does nothing: what is open is the parent's. Cancelling it is safe: it closes."""
+        loop = asyncio.get_running_loop()
+        if ours := [claim for claim in self._unheld if claim.get_loop() is loop]:
+            await asyncio.wait(ours)
         last, resignation = self._operation(_nothing, writes=False), self._resignation()
         resignation.loop, resignation.future = _told()
         for operation in self._drop(last, resignation):
@@ -243,22 +249,23 @@ class SqliteStore:
     async def _read(self, work: Work[T]) -> T:
         return await self._hand(self._operation(work, writes=False))  # type: ignore[no-any-return]
 
-    async def _write(self, work: Work[T], *, as_owner: bool = False) -> T:
-        return await self._hand(self._operation(work, writes=True, as_owner=as_owner))  # type: ignore[no-any-return]
+    async def _write(self, work: Work[T], *, joins: bool = False) -> T:
+        return await self._hand(self._operation(work, writes=True, joins=joins))  # type: ignore[no-any-return]
 
     def _operation(
         self,
         work: Work[Any],
         *,
         writes: bool,
-        as_owner: bool = False,
+        joins: bool = False,
         if_lost: Callable[[Any], Operation] | None = None,
     ) -> Operation:
         loop, future = _told()
         return Operation(
             work=work,
             writes=writes,
-            member=self._member if as_owner else None,
+            member=self._member,
+            joins=joins,
             loop=loop,
             future=future,
             if_lost=if_lost,
@@ -267,7 +274,7 @@ class SqliteStore:
     def _hand(self, operation: Operation) -> asyncio.Future[Any]:
         if not self._is_open:
             raise SessionStateError(f"the ledger {self._file.name} is closed")
-        self._may_own = self._may_own or operation.member is not None
+        self._may_own = self._may_own or operation.joins
         self._file.hand(operation)
         assert operation.future is not None
         return operation.future
@@ -281,22 +288,3 @@ def _told() -> tuple[asyncio.AbstractEventLoop, asyncio.Future[Any]]:
 
 def _nothing(_: Tables, __: int) -> None:
     """To be told when it is its turn."""
-
-
-# Work is bound by functions: a lambda in a loop would see the next piece.
-
-
-def _page(search: Search, after: int, limit: int, payloads: bool) -> Work[tuple[list[Record], int | None]]:
-    return lambda tables, _: reads.page(tables, search, after, limit, payloads)
-
-
-def _totals(search: Search, after: int) -> Work[tuple[Counter[State], int | None]]:
-    return lambda tables, _: reads.totals(tables, search, after)
-
-
-def _costs(search: Search, after: int) -> Work[tuple[list[Decimal], int, int | None]]:
-    return lambda tables, _: reads.costs(tables, search, after)
-
-
-def _drop(ended_before: float, after: int) -> Work[tuple[int, int | None]]:
-    return lambda tables, _: after_submit.drop_payloads(tables, ended_before, after)

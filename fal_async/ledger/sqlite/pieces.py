@@ -1,0 +1,33 @@
+"""Long reads and writes in pieces: each is one operation, and others are carried out between two of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from decimal import Decimal
+from typing import TypeVar
+
+from fal_async.ledger.sqlite import after_submit, reads
+from fal_async.ledger.sqlite.reads import Tables
+from fal_async.ledger.store import Search
+from fal_async.protocol.ledger.entry import Record, State
+
+T = TypeVar("T")
+Work = Callable[[Tables, int], T]
+"""What an operation does with the tables, as the owner of this number."""
+
+
+def page(search: Search, after: int, limit: int, payloads: bool) -> Work[tuple[list[Record], int | None]]:
+    return lambda tables, _: reads.page(tables, search, after, limit, payloads)
+
+
+def totals(search: Search, after: int) -> Work[tuple[Counter[State], int | None]]:
+    return lambda tables, _: reads.totals(tables, search, after)
+
+
+def costs(search: Search, after: int) -> Work[tuple[list[Decimal], int, int | None]]:
+    return lambda tables, _: reads.costs(tables, search, after)
+
+
+def drop(ended_before: float, after: int) -> Work[tuple[int, int | None]]:
+    return lambda tables, _: after_submit.drop_payloads(tables, ended_before, after)
