@@ -27,6 +27,7 @@ BITE = 5_000
 """Rows that one piece of a long search looks at: commits go on between the pieces."""
 _AT_ONCE = 500
 """Values in one statement: older versions of SQLite take 999."""
+_LAST = 2**63 - 1
 _UNDER_WAY = frozenset({"claimed", "submitted", "uncertain"})
 
 
@@ -165,10 +166,10 @@ def costs(tables: Tables, search: Search, after: int) -> tuple[list[Decimal], in
     ).fetchone()
     until = None if found is None else found[0]
     attempts = tables.db.execute(
-        "SELECT r.cost, r.ended_at FROM entries e JOIN spaces s ON s.id = e.space "
+        "SELECT r.cost, r.ended_at FROM entries e NOT INDEXED JOIN spaces s ON s.id = e.space "
         "JOIN origins o ON o.id = s.origin JOIN requests r ON r.entry = e.id "
-        f"WHERE {where} AND e.id > ? AND (? IS NULL OR e.id <= ?)",
-        (*values, after, until, until),
+        f"WHERE {where} AND e.id > ? AND e.id <= ?",
+        (*values, after, _LAST if until is None else until),
     ).fetchall()
     amounts = [Decimal(cost) for cost, _ in attempts if cost is not None]
     unpriced = sum(cost is None and ended_at is not None for cost, ended_at in attempts)
