@@ -63,7 +63,7 @@ class SqliteStore:
             await store._read(_nothing)
             store._clean_up()
         except BaseException:
-            store._drop(None, store._resignation())
+            store.drop()
             raise
         return store
 
