@@ -101,8 +101,9 @@ class SessionLedger:
         if self._detach is not None:
             self._detach()
             self._detach = None
-        if self._store is not None and self.is_ours:
-            await self._store.aclose()
+        async with self._opening:  # a call may be opening it just now
+            if self._store is not None and self.is_ours:
+                await self._store.aclose()
         if interrupted:
             raise asyncio.CancelledError
 

@@ -1,0 +1,50 @@
+"""The model of these tests, and how its books are read: one item is one number, one picture and one bill."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fal_async import LedgerEntry
+from fal_async.emulator import Emulator, JobContext
+
+PICTURES = "me/pictures"
+
+
+def picture(number: int) -> bytes:
+    """The file of one item."""
+    return b"picture %08d\n" % number * 100
+
+
+def serve_pictures(emulator: Emulator) -> None:
+    """The model answers with its number and a file; it takes as many `seconds` as its input says."""
+
+    @emulator.endpoint(PICTURES, runners=10_000)
+    async def paint(input: Any, job: JobContext) -> Any:
+        await asyncio.sleep(input.get("seconds", 0))
+        number = input["n"]
+        return {"n": number, "images": [await job.file(picture(number), "image/png", f"{number}.png")]}
+
+
+def wrong_in_the_books(jobs: Iterable[Mapping[str, Any]], entries: Iterable[LedgerEntry]) -> list[str]:
+    """What is on the server's books and not in the ledger, or the other way round.
+
+    Every item has one paid request; further ones only where the ledger counts them as attempts, and knows their ids
+    but for those that it counts as submitted again after nobody knew.
+    """
+    wrong, paid = [], defaultdict[int, list[str]](list)
+    for job in jobs:
+        paid[job["input"]["n"]].append(job["request_id"])
+    for entry in entries:
+        number = entry.input["n"]
+        ids, known = paid.pop(number, []), [each.request_id for each in entry.requests if each.request_id]
+        if len(ids) > entry.attempts:
+            wrong.append(f"no. {number}: {len(ids)} were paid, {entry.attempts} counted")
+        if unknown := [id for id in known if id not in ids]:
+            wrong.append(f"no. {number}: {unknown} are in the ledger, and not on the books")
+        unknown = [id for id in ids if id not in known]
+        if len(unknown) > entry.attempts - len(known):
+            wrong.append(f"no. {number}: {unknown} were paid, and the ledger does not know them")
+    return wrong + [f"no. {number}: {ids} were paid without an entry" for number, ids in paid.items()]

@@ -1,0 +1,72 @@
+"""A keyed call is cancelled, or its session closed, after each step of the loop: one request, one entry.
+
+The steps are those of the event loop; the ledger's writer is a thread, so that a step may meet another point of it
+in another run. Whatever it meets, the books balance.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fal_async import Ledger, Session, SessionStateError
+from fal_async.emulator import Emulator
+from tests.durability.pictures import PICTURES
+from tests.quick import session_on
+
+INPUT = {"n": 0, "seconds": 0.01}
+RESOLVED = {None, "submitted", "done"}
+
+
+async def after(steps: int, fal: Session, key: str, **options: Any) -> asyncio.Task[Any]:
+    task = asyncio.create_task(fal.subscribe(PICTURES, INPUT, key=key, poll_interval=0.001, **options))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    return task
+
+
+async def state_of(ledger: Ledger, key: str) -> str | None:
+    entry = await ledger.get(key)
+    return None if entry is None else entry.state
+
+
+async def test_cancelled_at_each_step_its_request_goes_on_and_is_not_paid_again(
+    pictures: Emulator, tmp_path: Path
+) -> None:
+    async with await Ledger.open(tmp_path / "runs.db") as ledger, session_on(pictures, ledger=ledger) as fal:
+        for steps in range(0, 90, 2):
+            key, before = f"after {steps}", len(pictures.jobs)
+            task = await after(steps, fal, key)
+            task.cancel()
+            await asyncio.wait([task])
+            result = await fal.subscribe(PICTURES, INPUT, key=key)
+            assert result.data["n"] == 0
+            assert len(pictures.jobs) == before + 1, steps
+            entry = await ledger.get(key)
+            assert entry is not None
+            assert (entry.state, entry.attempts, entry.request_id) == ("done", 1, result.request_id), steps
+    assert pictures.count("cancel") == 0
+
+
+@pytest.mark.parametrize("start", range(4))
+async def test_session_closed_at_each_step_leaves_no_claim_and_the_next_one_goes_on(
+    pictures: Emulator, tmp_path: Path, start: int
+) -> None:
+    async with await Ledger.open(tmp_path / "runs.db") as ledger:
+        for steps in range(start * 3, 84, 12):
+            key, before = f"after {steps}", len(pictures.jobs)
+            async with session_on(pictures, ledger=ledger) as fal:
+                task = await after(steps, fal, key)
+            await asyncio.wait([task])
+            assert (
+                task.cancelled()
+                or task.exception() is None
+                or isinstance(task.exception(), SessionStateError)
+            )
+            assert await state_of(ledger, key) in RESOLVED, steps
+            async with session_on(pictures, ledger=ledger) as fal:
+                result = await fal.subscribe(PICTURES, INPUT, key=key)
+            assert (result.data["n"], len(pictures.jobs)) == (0, before + 1), steps
