@@ -7,9 +7,9 @@ from typing import Any
 
 import attrs
 
-from fal_async.batch.file_names import check_names
+from fal_async.batch.files.file_names import check_names
 from fal_async.batch.inputs import check_inputs
-from fal_async.batch.item_keys import KeyOf, check_key_of
+from fal_async.batch.keys.item_keys import KeyOf, check_key_of
 from fal_async.batch.scheduler import ItemCallback
 from fal_async.batch.stopping import check_max_failures
 from fal_async.checks import check_flag, check_function, check_int, check_seconds, checked

@@ -27,8 +27,9 @@ class Batch(Generic[T]):
     `async with fal.map(...) as batch:`, and `async for item in batch:` in it. It can be iterated once. Nothing is
     sent before it is asked for its first item.
 
-    Leaving the block early, by `break`, by an error or by a cancellation, ends the batch: without a ledger each
-    request that is under way is cancelled, once. So does closing the session. A second Ctrl-C waits for none of it.
+    Leaving the block early, by `break`, by an error or by a cancellation, ends the batch, and so does closing the
+    session: each request that is under way is cancelled, once; with a ledger only what waits in the queue. A second
+    Ctrl-C waits for none of it.
     """
 
     def __init__(self, arguments: BatchArguments, lent: Callable[[], Lent], display: Display | None) -> None:

@@ -9,28 +9,28 @@ import attrs
 
 from fal_async.auth.credentials import KeySource
 from fal_async.batch.arguments import BatchArguments
-from fal_async.batch.content_digests import ContentDigests
 from fal_async.batch.display import Display
-from fal_async.batch.duplicates import Duplicates
-from fal_async.batch.file_names import DEFAULT
+from fal_async.batch.files.file_names import DEFAULT
 from fal_async.batch.inputs import Inputs
-from fal_async.batch.item_keys import ItemKeys
 from fal_async.batch.item_maker import ItemMaker
-from fal_async.batch.plain_requests import PlainRequests
+from fal_async.batch.keys.content_digests import ContentDigests
+from fal_async.batch.keys.item_keys import ItemKeys
+from fal_async.batch.keys.seen_keys import SeenKeys
 from fal_async.batch.ready_items import ReadyItems
-from fal_async.batch.request_maker import RequestMaker
+from fal_async.batch.requests.duplicates import Duplicates
+from fal_async.batch.requests.plain_requests import PlainRequests
+from fal_async.batch.requests.request_maker import RequestMaker
+from fal_async.batch.requests.shared_uploads import SharedUploads, Stores
 from fal_async.batch.scheduler import Scheduler
-from fal_async.batch.seen_keys import SeenKeys
-from fal_async.batch.shared_uploads import SharedUploads, Stores
 from fal_async.batch.summary import Tally
 from fal_async.batch.works import Works
 from fal_async.protocol.ledger.entry import Space
 from fal_async.queue.operations import QueueOperations
 
 if TYPE_CHECKING:
-    from fal_async.batch.item_files import ItemFiles
-    from fal_async.batch.keyed_requests import Ledgered
-    from fal_async.batch.run_guard import RunGuard
+    from fal_async.batch.files.item_files import ItemFiles
+    from fal_async.batch.keys.run_guard import RunGuard
+    from fal_async.batch.requests.keyed_requests import Ledgered
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -125,7 +125,7 @@ def _keyed(
     operations: QueueOperations,
     tally: Tally,
 ) -> RequestMaker:
-    from fal_async.batch.keyed_requests import KeyedRequests
+    from fal_async.batch.requests.keyed_requests import KeyedRequests
 
     return KeyedRequests(
         calls=calls,
@@ -148,7 +148,7 @@ def _keyed(
 def _guard(asked: BatchArguments, kept: Kept | None, calls: Ledgered | None) -> RunGuard | None:
     if kept is None or calls is None or asked.key is not None or asked.extend:
         return None
-    from fal_async.batch.run_guard import RunGuard
+    from fal_async.batch.keys.run_guard import RunGuard
 
     return RunGuard(store=calls.store, space=kept.space, endpoint_id=asked.endpoint.full)
 
@@ -157,7 +157,7 @@ def _files(asked: BatchArguments, operations: QueueOperations, calls: Ledgered |
     if asked.folder is None:
         return None
 
-    from fal_async.batch.item_files import ItemFiles
+    from fal_async.batch.files.item_files import ItemFiles
 
     return ItemFiles(
         files=operations.files,

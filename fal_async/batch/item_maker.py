@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import attrs
 
+from fal_async.batch.files.item_files import ItemFiles
 from fal_async.batch.item import BatchItem
-from fal_async.batch.item_files import ItemFiles
-from fal_async.batch.request_maker import Outcome, Work
+from fal_async.batch.requests.request_maker import Outcome, Work
 from fal_async.batch.stopping import too_many
 from fal_async.batch.summary import Tally
 from fal_async.errors import BatchStoppedError, FalError, SubmissionUncertainError

@@ -13,7 +13,7 @@ import attrs
 from fal_async.batch.item import BatchItem
 from fal_async.batch.item_maker import ItemMaker
 from fal_async.batch.ready_items import ReadyItems
-from fal_async.batch.request_maker import Outcome, RequestMaker, Work
+from fal_async.batch.requests.request_maker import Outcome, RequestMaker, Work
 from fal_async.batch.stopping import ends_all
 from fal_async.batch.summary import Tally
 from fal_async.batch.works import Works

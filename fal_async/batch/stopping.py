@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fal_async.batch.request_maker import Outcome
+from fal_async.batch.requests.request_maker import Outcome
 from fal_async.errors import (
     AuthenticationError,
     BalanceExhaustedError,

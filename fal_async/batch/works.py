@@ -7,9 +7,9 @@ from collections import deque
 import attrs
 
 from fal_async.batch.inputs import END, Inputs
-from fal_async.batch.item_keys import ItemKeys
-from fal_async.batch.request_maker import Work
-from fal_async.batch.run_guard import RunGuard
+from fal_async.batch.keys.item_keys import ItemKeys
+from fal_async.batch.keys.run_guard import RunGuard
+from fal_async.batch.requests.request_maker import Work
 from fal_async.batch.summary import Tally
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fal_async.batch.batch import Batch
     from fal_async.batch.composition import Kept, Lent
     from fal_async.batch.display import Display
-    from fal_async.batch.item_keys import KeyOf
+    from fal_async.batch.keys.item_keys import KeyOf
     from fal_async.batch.scheduler import ItemCallback
     from fal_async.keyed.recover import Recovered
     from fal_async.protocol.ledger.decisions import Uncertain
@@ -62,7 +62,12 @@ class BatchCalls:
     ) -> Batch[T]:
         """Submit one request for each input, and give each item with its result or its error.
 
-        Nothing is sent before the first item is asked for. One item's failure does not stop the others.
+        `async with fal.map(...) as batch:`, and `async for item in batch:` in it. Nothing is sent before the first
+        item is asked for. One item's failure does not stop the others.
+
+        With `Session(ledger=...)` each item is a call with a key: the same line again, in any process, finishes
+        the run, and pays for nothing twice. What an earlier process left under way in it is followed to its end,
+        beginning before the first submit, whatever `inputs` holds now. Without a ledger nothing is kept.
 
         Args:
             endpoint_id: such as `"fal-ai/flux/dev"`.
@@ -71,18 +76,27 @@ class BatchCalls:
             key: what `item.key` is: the name of a member of each input, or a function of the input. By default it
                 is made of the endpoint and the input. Items of one key are one request; a key that comes with
                 another input is a KeyConflictError of that item.
+            run: a name space of keys: another one pays anew, the same one goes on. Default: the endpoint id.
             concurrency: requests in flight at most; default 40. fal does not refuse more: they wait in its queue.
                 None is begun either while as many items have ended that were not taken yet.
             ordered: give the items in the order of the inputs; by default as they end.
             retries: further attempts of one item that failed in a way that may pass, such as a 5xx of the model;
-                default 2. What fal may have taken is never submitted again.
+                default 2. With a ledger they count over all runs of the same name.
+            retry_failed: submit anew, once, what failed in an earlier run, for good or not, and what is done there
+                but has lost its files (`download`).
+            extend: go on with a run that has none of the first `concurrency` inputs. By default that is a
+                ConfigurationError before the first submit: keys that are made of the inputs change with every
+                seed and every signed URL in them, and all would be paid for again.
             max_failures: stop where more items than this fail (an int), or a larger share of those that have ended
                 (a float below 1, judged from the 20th on). Default: no such limit.
+            max_cost: there are no prices yet: a ConfigurationError.
             timeout: seconds for one request, from when a runner was first seen to work on it; default none. The
-                wait before that is bounded by `start_timeout`.
+                wait before that is bounded by `start_timeout`. The request is cancelled then; with a ledger it goes
+                on, and the next run takes it up.
             output_type: attrs class, dataclass or TypedDict that `item.result.data` is built as.
             download: a folder, made if missing, for the files of the results; see `item.files`. Where a file can't
-                be had, an item has its `result` and an `error`. Nothing that is there is overwritten.
+                be had, an item has its `result` and an `error`. Nothing that is there is overwritten. With a ledger
+                files that are there, with their size, are not fetched again.
             names: what they are called: a template with `{key}`, `{n}` (the place among the item's files, from 0),
                 `{name}` (the server's) and `{ext}`; default `"{key}-{n}{ext}"`.
             progress: True: show on standard error how far it is: live in a terminal and in notebooks, with
@@ -90,12 +104,15 @@ class BatchCalls:
                 display of your own.
             on_item: called with each item as it ends, also where they are given in another order. May be async; an
                 exception in it ends the batch.
+            uncertain: with a ledger, where nobody knows whether fal took an earlier submit: see `subscribe`.
+            cancel_on_exit: with a ledger, where the batch is left early: cancel what runs, too. By default only
+                what waits in the queue is cancelled, and the next run takes up the rest. Without a ledger all is.
 
         Raises:
             ConfigurationError: a wrong argument. The rest is raised while it is iterated, when all items that had
             ended were given: AuthenticationError, PermissionDeniedError, BalanceExhaustedError: the first submit
-            that was refused so. BatchStoppedError: more failures than `max_failures`. SessionStateError: the
-            session was closed. And what `inputs` raises.
+            that was refused so. BatchStoppedError: more failures than `max_failures`. LedgerError: the ledger
+            can't be read or written. SessionStateError: the session was closed. And what `inputs` raises.
         """
         from fal_async.batch.arguments import BatchArguments
         from fal_async.batch.batch import Batch

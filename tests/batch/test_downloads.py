@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fal_async import ConfigurationError, DownloadError, Session
-from fal_async.batch.file_names import of_file, of_item
+from fal_async.batch.files.file_names import of_file, of_item
 from fal_async.emulator import Emulator, Fault
 from tests.quick import session_on
 

@@ -8,13 +8,14 @@ import attrs
 import pytest
 
 from fal_async import ConfigurationError, KeyConflictError, Session
-from fal_async.batch import duplicates
-from fal_async.batch.content_digests import ContentDigests
-from fal_async.batch.item_keys import ItemKeys
-from fal_async.batch.request_maker import Outcome, Work
-from fal_async.batch.seen_keys import SeenKeys
+from fal_async.batch.keys.content_digests import ContentDigests
+from fal_async.batch.keys.item_keys import ItemKeys
+from fal_async.batch.keys.seen_keys import SeenKeys
+from fal_async.batch.requests import duplicates
+from fal_async.batch.requests.request_maker import Outcome, Work
 from fal_async.batch.summary import Tally
 from fal_async.emulator import Emulator
+from fal_async.keyed.input_digests import Recognised
 from tests.batch.test_map import echo as echo
 
 ECHO = "me/echo"
@@ -144,9 +145,8 @@ async def test_a_key_that_comes_back_long_after_is_not_paid_again() -> None:
     shared = duplicates.Duplicates(maker, seen)
     outcomes = []
     for at, input in enumerate(inputs):
-        work = Work(
-            index=at, input=input, tally=Tally(None, float, nothing), key=str(input["id"]), digest="1:x"
-        )
+        work = Work(index=at, input=input, tally=Tally(None, float, nothing), key=str(input["id"]))
+        work.recognised = Recognised("1:x")
         outcomes.append(await shared.outcome(work))
     seen.close()
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fal_async import ConfigurationError, File, Session, UploadError
-from fal_async.batch.content_digests import ContentDigests
+from fal_async.batch.keys.content_digests import ContentDigests
 from fal_async.emulator import Emulator
 from tests.batch.test_map import echo as echo
 

@@ -7,8 +7,8 @@ from collections import OrderedDict
 
 import attrs
 
-from fal_async.batch.request_maker import Outcome, RequestMaker, Work
-from fal_async.batch.seen_keys import SeenKeys
+from fal_async.batch.keys.seen_keys import SeenKeys
+from fal_async.batch.requests.request_maker import Outcome, RequestMaker, Work
 from fal_async.errors import KeyConflictError
 
 KEPT = 1000
@@ -27,10 +27,12 @@ class Duplicates:
 
     async def outcome(self, work: Work) -> Outcome:
         assert work.key is not None
-        first = self._seen.first(work.key, work.digest)
+        assert work.recognised is not None
+        digest = work.recognised.digest
+        first = self._seen.first(work.key, digest)
         if first is None:
             return await self._first(work, work.key)
-        if first != work.digest:
+        if first != digest:
             return _refused(work.key, "stands for another input in this batch")
         known = self._known.get(work.key)
         if known is None:

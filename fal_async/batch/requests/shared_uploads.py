@@ -10,7 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
 
-from fal_async.batch.content_digests import ContentDigests
+from fal_async.batch.keys.content_digests import ContentDigests
 from fal_async.errors import UploadError
 from fal_async.models import Files
 from fal_async.outputs.output_files import FileNames, OutputFile

@@ -6,6 +6,7 @@ import os
 from collections import OrderedDict
 from typing import Any
 
+from fal_async.keyed.input_digests import Recognised
 from fal_async.protocol.json_input import is_flat
 from fal_async.protocol.ledger.digests import FileDigest, files_of, input_digest
 from fal_async.protocol.storage.input_files import File
@@ -20,15 +21,16 @@ class ContentDigests:
     def __init__(self) -> None:
         self._known: OrderedDict[tuple[Any, ...], FileDigest] = OrderedDict()
 
-    async def of_input(self, input: Any) -> str:
-        """As `protocol.ledger.digests.input_digest`.
+    async def of_input(self, input: Any) -> Recognised:
+        """As `keyed.input_digests.recognised`.
 
         ConfigurationError for what is no input, and for a file that can be read only once; UploadError for one that
         can't be read.
         """
         if is_flat(input):
-            return input_digest(input)
-        return input_digest(input, [await self.of_file(file) for file in files_of(input)])
+            return Recognised(input_digest(input))
+        files = [await self.of_file(file) for file in files_of(input)]
+        return Recognised(input_digest(input, files), files)
 
     async def of_file(self, file: Any) -> FileDigest:
         """Of its bytes as they are now."""

@@ -10,6 +10,7 @@ import attrs
 
 from fal_async.batch.summary import Tally
 from fal_async.errors import FalError
+from fal_async.keyed.input_digests import Recognised
 from fal_async.models import Completed, InProgress, Queued, QueueStatus, Result
 from fal_async.protocol.ledger.entry import StoredFile
 
@@ -21,7 +22,7 @@ class Work:
     """One item while it is under way.
 
     Attributes:
-        key, digest: of its input; see `item_keys.py: ItemKeys`.
+        key, recognised: see `batch/keys/item_keys.py: ItemKeys`.
         refused: what is wrong with its input: there is no request for it.
         patient: it was put off once, since another process has it: now it is waited for.
         renew: it is to be submitted again although it is done: its files are gone.
@@ -33,7 +34,7 @@ class Work:
     input: Any
     tally: Tally
     key: str | None = None
-    digest: str = ""
+    recognised: Recognised | None = None
     refused: FalError | None = None
     patient: bool = False
     renew: bool = False

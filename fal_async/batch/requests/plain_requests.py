@@ -12,8 +12,8 @@ from typing import Any
 import attrs
 
 from fal_async.auth.credentials import KeySource
-from fal_async.batch.missing_key import meets_all
-from fal_async.batch.request_maker import Outcome, Work
+from fal_async.batch.requests.missing_key import meets_all
+from fal_async.batch.requests.request_maker import Outcome, Work
 from fal_async.cancellation import Wait
 from fal_async.config import RetryPolicy
 from fal_async.errors import (
@@ -24,7 +24,7 @@ from fal_async.errors import (
     StartTimeoutError,
     TransportError,
 )
-from fal_async.models import InProgress, QueueStatus, Result
+from fal_async.models import Completed, InProgress, QueueStatus, Result
 from fal_async.options import CallOptions
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.following import Following
@@ -110,11 +110,13 @@ class PlainRequests:
 
     def _saw(self, work: Work, wait: Wait, status: QueueStatus) -> None:
         work.saw(status)
-        if self.timeout is None or wait.limit is not None or wait.closing:
+        if self.timeout is None or wait.closing:
             return
-        if isinstance(status, InProgress):
+        if isinstance(status, InProgress) and wait.limit is None:
             wait.limit = self.timeout
             wait.scope.reschedule(wait.loop.time() + self.timeout)
+        elif isinstance(status, Completed):
+            wait.scope.reschedule(None)  # fetching the result has limits of its own
 
     def _pause(self, error: FalError, asked: Subscription, attempts: int) -> float | None:
         """Seconds before a further attempt; None where there is none."""

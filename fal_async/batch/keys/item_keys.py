@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fal_async.batch.content_digests import ContentDigests
-from fal_async.batch.request_maker import Work
-from fal_async.batch.seen_keys import SeenKeys
+from fal_async.batch.keys.content_digests import ContentDigests
+from fal_async.batch.keys.seen_keys import SeenKeys
+from fal_async.batch.requests.request_maker import Work
 from fal_async.checks import check_function
 from fal_async.errors import ConfigurationError, UploadError
 from fal_async.protocol.ledger.key_checks import check_key
@@ -45,13 +45,15 @@ class ItemKeys:
         return self._key is None
 
     async def name(self, work: Work) -> None:
-        """Set its key and its digest. What is wrong with its input, or with its key, is the item's own error.
+        """Set its key, and what its input is recognised by. What is wrong with either is the item's own error.
 
         Raises what the caller's function raises.
         """
         try:
-            work.digest = await self._digests.of_input(work.input)
-            work.key = self._given(work.input) if self._key is not None else self._default(work.digest)
+            work.recognised = await self._digests.of_input(work.input)
+            work.key = (
+                self._given(work.input) if self._key is not None else self._default(work.recognised.digest)
+            )
         except (ConfigurationError, UploadError) as error:
             if error.from_caller:
                 raise

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import attrs
 
-from fal_async.batch.file_names import of_file, of_item
-from fal_async.batch.request_maker import Outcome, Work
+from fal_async.batch.files.file_names import of_file, of_item
+from fal_async.batch.requests.request_maker import Outcome, Work
 from fal_async.config import RetryPolicy
 from fal_async.errors import ApiError, DownloadError, FalError, LedgerError
 from fal_async.ledger.store import Store

@@ -11,19 +11,17 @@ from typing import Any, Protocol
 import attrs
 
 from fal_async.auth.credentials import KeySource
-from fal_async.batch.missing_key import meets_all
-from fal_async.batch.plain_requests import FOLLOWING
-from fal_async.batch.request_maker import Outcome, Work
+from fal_async.batch.requests.missing_key import meets_all
+from fal_async.batch.requests.plain_requests import FOLLOWING
+from fal_async.batch.requests.request_maker import Outcome, Work
 from fal_async.batch.summary import Tally
 from fal_async.cancellation import SUBMIT_GRACE
 from fal_async.errors import CancelOutcome, ClientTimeoutError, FalError
 from fal_async.keyed.call import Driver, Ended, KeyedCalls, KeyedRequest
-from fal_async.keyed.input_digests import Recognised
 from fal_async.ledger.store import Search, Store
-from fal_async.models import Completed, InProgress, Queued
+from fal_async.models import Completed, InProgress, Queued, QueueStatus
 from fal_async.options import CallOptions
 from fal_async.protocol.endpoint import EndpointId
-from fal_async.protocol.json_input import is_flat
 from fal_async.protocol.ledger.decisions import Uncertain
 from fal_async.protocol.ledger.entry import Place, Space
 from fal_async.protocol.retry import delay_before_retry
@@ -82,10 +80,9 @@ class KeyedRequests:
 
     async def aclose(self) -> None:
         recovery = self._recovery
-        if recovery is None or recovery.done():
-            return
-        recovery.cancel()
-        await asyncio.wait([recovery])
+        if recovery is not None:
+            recovery.cancel()
+            await asyncio.gather(recovery, return_exceptions=True)
 
     async def outcome(self, work: Work) -> Outcome:
         work.enter("queued")
@@ -147,7 +144,7 @@ class KeyedRequests:
             retry_failed=self.retry_failed,
             renew=work.renew,
             before_retry=self._pause,
-            recognised=Recognised(work.digest) if is_flat(work.input) else None,
+            recognised=work.recognised,
         )
 
     async def _pause(self, failures: int, error: FalError) -> bool:
@@ -250,12 +247,16 @@ class _Waiting:
             self._is("held")
         else:
             work.saw(driver.last_status)
-            if (
-                self._timeout is not None
-                and self._timer is None
-                and isinstance(driver.last_status, InProgress)
-            ):
-                self._timer = self._loop.call_later(self._timeout, self._is, "timeout")
+            self._look_at_time(driver.last_status)
+
+    def _look_at_time(self, status: QueueStatus | None) -> None:
+        """From the first `InProgress` to the end: fetching the result has limits of its own."""
+        if self._timeout is None:
+            return
+        if isinstance(status, InProgress) and self._timer is None:
+            self._timer = self._loop.call_later(self._timeout, self._is, "timeout")
+        elif isinstance(status, Completed) and self._timer is not None:
+            self._timer.cancel()
 
     def _is(self, what: str) -> None:
         if not self.over.done():

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from fal_async.batch.request_maker import Work
+from fal_async.batch.requests.request_maker import Work
 from fal_async.errors import ConfigurationError, FalError
 from fal_async.ledger.store import Search, Store
 from fal_async.protocol.json_input import encode_json, input_value

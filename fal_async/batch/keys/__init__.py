@@ -1,0 +1,1 @@
+"""What the items of a batch are known by, and what has been seen of them before."""
