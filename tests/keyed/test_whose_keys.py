@@ -126,7 +126,7 @@ async def test_a_program_that_ends_with_its_session_open_neither_hangs_nor_loses
         *(sys.executable, "-W", "ignore", "-c", LEAVER, emulator.url, emulator.key, str(runs), operation),
         stdin=subprocess.PIPE,
     )
-    await emulator.wait_for(operation)
+    await emulator.wait_for(operation, timeout=60)
     await process.communicate(b"end\n")
     assert process.returncode == 0
     record = await entry_of(fal, runs)
