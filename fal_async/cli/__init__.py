@@ -15,6 +15,7 @@ from fal_async.version import __version__
 
 PROGRAM = "fal-async"
 VERBS = {
+    "batch": "run an endpoint over a file of inputs, each paid once: run, status, uncertain, export",
     "demo": "watch the main job happen on a local fal: four pictures, without a key or costs",
     "emulator": "run a complete local fal, to develop and test against without a key or costs",
     "proxy": "run a proxy that keeps the key, for fal's browser clients",

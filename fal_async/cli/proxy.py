@@ -62,7 +62,8 @@ def run(options: argparse.Namespace) -> int:
     except ImportError:
         return fail("proxy", "it runs on uvicorn: pip install 'fal-async[proxy]'")
     # Not for --help: these take a quarter of a second to load.
-    from fal_async.cli.proxy_app import TOKEN_VARIABLE, check_key, make_app
+    from fal_async.cli.key_check import check_key
+    from fal_async.cli.proxy_app import TOKEN_VARIABLE, make_app
 
     try:
         check_key()

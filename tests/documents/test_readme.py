@@ -43,6 +43,7 @@ def blocks(document: Path) -> Iterator[Block]:
 
 
 PYTHON = [block for document in DOCUMENTS for block in blocks(document) if block.language == "python"]
+PROGRESS = r"(fal-ai/\S+: \d+ of \d+ done.*\n)+"
 SNIPPET = """import asyncio
 
 from fal_async import *
@@ -101,6 +102,7 @@ def test_a_block_runs(block: Block, emulator_url: str, tmp_path: Path) -> None:
     script = tmp_path / "block.py"
     script.write_text(program(block))
     (tmp_path / "portrait.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "a cat"}\n{"prompt": "a dog"}\n')
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("FAL_")},
         "FAL_BASE_URL": emulator_url,
@@ -118,7 +120,7 @@ def test_a_block_runs(block: Block, emulator_url: str, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, f"{block}:\n{done.stderr}"
-    assert done.stderr == ""
+    assert re.fullmatch(PROGRESS if "progress=True" in block.code else "", done.stderr)
 
 
 def test_blocks_pass_the_type_checker(tmp_path: Path) -> None:

@@ -1,0 +1,117 @@
+"""`fal-async batch status`, `uncertain` and `export`, once their arguments are read."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import datetime
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import attrs
+
+from fal_async.batch.progress.wording import money
+from fal_async.cli import exits, fail
+from fal_async.cli.batch.reports import put
+from fal_async.cli.key_check import check_key
+from fal_async.errors import FalError
+from fal_async.ledger.ledger import Ledger, LedgerSummary
+from fal_async.ledger.ledger_entry import LedgerEntry
+from fal_async.session import Session
+
+_STATES = ("done", "failed", "uncertain", "cancelled", "submitted", "claimed")
+
+
+def status(options: argparse.Namespace) -> int:
+    """A line for each run, the sum last."""
+    return _done("batch status", _status, options)
+
+
+def uncertain(options: argparse.Namespace) -> int:
+    """A line for each entry that is left."""
+    return _done("batch uncertain", _uncertain, options)
+
+
+def export(options: argparse.Namespace) -> int:
+    """One line, when the file is there."""
+    return _done("batch export", _export, options)
+
+
+def _done(
+    verb: str, part: Callable[[argparse.Namespace], Coroutine[Any, Any, int]], options: argparse.Namespace
+) -> int:
+    try:
+        return asyncio.run(part(options))
+    except FalError as error:
+        if options.json:
+            put({"error": error.to_dict()})
+        fail(verb, str(error))
+        return exits.of_error(error)
+
+
+async def _status(options: argparse.Namespace) -> int:
+    async with await Ledger.open(options.ledger) as ledger:
+        spaces = [space for space in await ledger.spaces() if options.run in (None, space.run)]
+        several = len({space.origin for space in spaces}) > 1  # such as a trial on an emulator
+        for space in spaces:
+            names = (space.run or "(no run)", space.tenant, space.origin if several else "")
+            numbers = await ledger.summary(run=space.run, tenant=space.tenant, origin=space.origin)
+            _show(options, " ".join(filter(None, names)), attrs.asdict(space), numbers)
+        if options.json or len(spaces) != 1:
+            _show(options, "together", {}, await ledger.summary(run=options.run))
+    return exits.DONE
+
+
+def _show(options: argparse.Namespace, name: str, names: dict[str, Any], numbers: LedgerSummary) -> None:
+    if options.json:
+        document = attrs.asdict(numbers)
+        put({**names, **document} if names else {"summary": document})
+        return
+    counts = [f"{getattr(numbers, state):,} {state}" for state in _STATES if getattr(numbers, state)]
+    costs = [] if numbers.cost is None else [f"cost {money(numbers.cost)}"]
+    print(f"{name}: {', '.join([*counts, *costs]) or 'nothing'}")
+
+
+async def _uncertain(options: argparse.Namespace) -> int:
+    if options.lookup:
+        await _look_up(options)
+    async with await Ledger.open(options.ledger) as ledger:
+        if options.resolve is not None:
+            await ledger.resolve(
+                options.resolve, request_id=options.request_id, run=options.run, tenant=options.tenant
+            )
+        left = 0
+        async for entry in ledger.entries(run=options.run, state="uncertain"):
+            left += 1
+            _show_entry(options, entry)
+    if options.json:
+        put({"summary": {"uncertain": left}})
+    elif not left:
+        print("nothing is uncertain")
+    return exits.UNCERTAIN if left else exits.DONE
+
+
+async def _look_up(options: argparse.Namespace) -> None:
+    check_key()
+    async with Session(ledger=options.ledger) as fal:
+        await fal.recover(options.run)
+
+
+def _show_entry(options: argparse.Namespace, entry: LedgerEntry) -> None:
+    if options.json:
+        names = ("key", "run", "tenant", "endpoint_id", "attempts", "claimed_at")
+        put({name: getattr(entry, name) for name in names})
+        return
+    at = datetime.datetime.fromtimestamp(entry.claimed_at, datetime.UTC).isoformat(" ", "seconds")
+    where = f" run {entry.run}" if entry.run else ""
+    print(f"{entry.key}: {entry.endpoint_id}{where}, sent about {at}, attempt {entry.attempts}")
+
+
+async def _export(options: argparse.Namespace) -> int:
+    async with await Ledger.open(options.ledger) as ledger:
+        number = await ledger.export(options.file, run=options.run)
+    if options.json:
+        put({"summary": {"entries": number, "file": options.file}})
+    else:
+        print(f"{options.file}: {number:,} entries")
+    return exits.DONE

@@ -1,0 +1,89 @@
+"""`fal-async batch run`, once its arguments are read."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import Any
+
+from fal_async.batch.tables import read_inputs, stdin_inputs
+from fal_async.cli import exits, fail
+from fal_async.cli.batch.keyed_table import KeyedTable, key_of, keyed_rows
+from fal_async.cli.batch.reports import Report
+from fal_async.cli.interrupts import run_until_interrupted
+from fal_async.cli.key_check import check_key
+from fal_async.errors import ConfigurationError, FalError
+from fal_async.session import Session
+
+_LEAVING = "leaving in order, what is done is kept; Ctrl-C again leaves at once"
+
+
+def run_batch(options: argparse.Namespace) -> int:
+    """The exit status."""
+    try:
+        check_key()
+    except ConfigurationError as error:
+        fail("batch run", error.message)
+        return exits.REFUSED
+    progress = sys.stderr.isatty() if options.progress is None else options.progress
+    report = Report(as_json=options.json, ledger=options.ledger, shown=progress)
+    try:
+        inputs = _inputs(options)
+        return run_until_interrupted(_run(options, inputs, report, progress), _LEAVING)
+    except FalError as error:
+        report.stopped(error)
+        return exits.of_error(error)
+    except BrokenPipeError:
+        _forget_standard_output()
+        return fail("batch run", "nobody reads standard output any more; the same line goes on")
+
+
+def _inputs(options: argparse.Namespace) -> Any:
+    path, columns, key = options.inputs, options.columns, options.key_column
+    if path != "-":
+        return read_inputs(path, columns=columns) if key is None else KeyedTable(path, columns, key)
+    # A file object of its own: the interpreter does not wait for it at its end.
+    lines = open(0, "rb", closefd=False)  # noqa: SIM115
+    if key is None:
+        return stdin_inputs(lines, columns=columns)
+    wanted = None if columns is None else {*columns, key}
+    return keyed_rows(stdin_inputs(lines, columns=wanted), columns, key)
+
+
+async def _run(options: argparse.Namespace, inputs: Any, report: Report, progress: bool) -> int:
+    async with Session(ledger=options.ledger) as fal:
+        batch = fal.map(
+            options.endpoint,
+            inputs,
+            key=None if options.key_column is None else key_of,
+            run=options.run,
+            concurrency=options.concurrency,
+            retries=options.retries,
+            retry_failed=options.retry_failed,
+            extend=options.extend,
+            max_failures=options.max_failures,
+            max_cost=options.max_cost,
+            download=options.download,
+            names=options.names,
+            timeout=options.timeout,
+            progress=progress,
+            uncertain=options.uncertain,
+        )
+        try:
+            async with batch:
+                async for item in batch:
+                    report.item(item)
+        finally:
+            try:
+                report.summary(options.endpoint, batch.summary)
+            except BrokenPipeError:
+                _forget_standard_output()
+    return exits.of_summary(batch.summary)
+
+
+def _forget_standard_output() -> None:
+    """Or the interpreter complains at its end about what it could not write."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

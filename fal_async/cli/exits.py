@@ -1,0 +1,32 @@
+"""Exit statuses of the command line, and which error has which."""
+
+from __future__ import annotations
+
+from fal_async.batch.summary import BatchSummary
+from fal_async.errors import (
+    AuthenticationError,
+    BatchStoppedError,
+    ConfigurationError,
+    FalError,
+    PermissionDeniedError,
+    SubmissionUncertainError,
+)
+
+DONE, FAILED, USAGE, REFUSED, UNCERTAIN, STOPPED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+_STATUSES: tuple[tuple[tuple[type[FalError], ...], int], ...] = (
+    ((AuthenticationError, PermissionDeniedError), REFUSED),  # an empty balance is one of the latter
+    ((SubmissionUncertainError,), UNCERTAIN),
+    ((BatchStoppedError,), STOPPED),
+    ((ConfigurationError,), USAGE),
+)
+
+
+def of_error(error: FalError) -> int:
+    return next((status for kinds, status in _STATUSES if isinstance(error, kinds)), FAILED)
+
+
+def of_summary(summary: BatchSummary) -> int:
+    """Of a batch that went through all of its inputs."""
+    if summary.uncertain:
+        return UNCERTAIN
+    return FAILED if summary.failed else DONE

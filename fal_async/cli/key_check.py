@@ -1,0 +1,20 @@
+"""Whether there is a key, before anything is begun that needs one."""
+
+from __future__ import annotations
+
+import os
+
+from fal_async.auth.chain import key_source
+from fal_async.auth.cli_login import login_path
+from fal_async.auth.key_text import NO_KEY
+from fal_async.environment import from_env
+from fal_async.errors import ConfigurationError
+
+
+def check_key() -> None:
+    """ConfigurationError without one, or with one of another shape."""
+    environment = from_env()
+    key_source(None, environment.key, environment.home, environment.hosts)
+    login = login_path(environment.home)
+    if environment.key is None and not (login is not None and os.path.exists(login)):
+        raise ConfigurationError(NO_KEY)

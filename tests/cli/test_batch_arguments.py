@@ -1,0 +1,149 @@
+"""`fal-async batch`: what its arguments can be."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fal_async.cli import main
+from fal_async.cli.batch import PARTS
+from fal_async.cli.batch import shared_arguments as arguments
+
+RUN = ("batch", "run", "fal-ai/flux/dev", "x.jsonl", "--ledger", "x.db")
+
+
+def exit_code(*given: str) -> int | str | None:
+    with pytest.raises(SystemExit) as ended:
+        main(given)
+    return ended.value.code
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_each_part_explains_itself(part: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code("batch", part, "--help") == 0
+    shown = capsys.readouterr().out
+    assert f"usage: fal-async batch {part}" in shown
+    assert "--ledger" in shown
+    assert "--json" in shown
+
+
+def test_help_loads_nothing_heavy() -> None:
+    script = (
+        "import sys\n"
+        "from fal_async.cli import main\n"
+        "try: main(['batch', 'run', '--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'aiohttp', 'cattrs', 'asyncio', 'sqlite3', 'rich', 'pyarrow'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("batch",), "required: PART"),
+        (("batch", "start"), "invalid choice: 'start'"),
+        (("batch", "run", "fal-ai/flux/dev", "x.jsonl"), "required: --ledger"),
+        ((*RUN, "--concurrency", "0"), "from 1 on"),
+        ((*RUN, "--retries", "-1"), "a whole number"),
+        ((*RUN, "--max-failures", "150%"), "a share such as 5%"),
+        ((*RUN, "--max-failures", "0%"), "a share such as 5%"),
+        ((*RUN, "--max-failures", "0.5"), "a whole number"),
+        ((*RUN, "--max-cost", "-1"), "an amount"),
+        ((*RUN, "--max-cost", "NaN"), "an amount"),
+        ((*RUN, "--timeout", "0"), "more than 0"),
+        ((*RUN, "--columns", "a,,b"), "separated by commas"),
+        ((*RUN, "--uncertain", "maybe"), "invalid choice: 'maybe'"),
+        (("batch", "status", "--ledger", "nowhere.db"), "there is no ledger at nowhere.db"),
+        (
+            ("batch", "export", "x.csv", "--ledger", "sqlite:///nowhere.db"),
+            "there is no ledger at nowhere.db",
+        ),
+        (("batch", "uncertain", "--ledger", __file__, "--lookup", "--resolve", "k"), "not allowed with"),
+        (
+            (
+                "batch",
+                "uncertain",
+                "--ledger",
+                __file__,
+                "--resolve",
+                "k",
+                "--request-id",
+                "i",
+                "--not-taken",
+            ),
+            "not allowed with",
+        ),
+    ],
+)
+def test_arguments_that_make_no_sense(
+    given: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(*given) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [("--resolve", "k"), ("--not-taken",), ("--request-id", "i", "--lookup")])
+def test_a_decision_needs_a_key_and_an_answer(
+    more: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(("batch", "uncertain", "--ledger", __file__, *more)) == 2
+    assert "--resolve KEY goes with" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("text", "limit"), [("20", 20), ("0", 0), ("5%", 0.05), ("0.5%", 0.005)])
+def test_a_limit_of_failures_is_a_number_or_a_share(text: str, limit: float) -> None:
+    assert arguments.failures(text) == limit
+    assert isinstance(arguments.failures(text), type(limit))
+
+
+def test_a_ledger_that_is_looked_at_is_not_made(tmp_path: Path) -> None:
+    assert exit_code("batch", "status", "--ledger", str(tmp_path / "typo.db")) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--max-cost", "20"), "max_cost"),
+        (("--key-column", "nowhere"), "inputs.jsonl, input 1: 'nowhere' is no key: it is missing"),
+        (("--key-column", "flag"), "input 1: 'flag' is no key: key is a bool"),
+        (("--columns", "prompt", "--key-column", "flag"), "input 1: 'flag' is no key"),
+        (("--names", "{nowhere}", "--download", "out"), "names"),
+        (("--ledger", "nowhere/x.db"), "nowhere"),
+    ],
+)
+def test_what_can_not_be_exits_with_2_and_nothing_is_sent(
+    more: tuple[str, ...],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FAL_KEY", "some:key")
+    monkeypatch.setenv("FAL_BASE_URL", "http://127.0.0.1:9")  # nobody listens there
+    Path("inputs.jsonl").write_text('{"prompt": "x", "flag": true}\n')
+    assert main(("batch", "run", "fal-ai/flux/dev", "inputs.jsonl", "--ledger", "x.db", *more)) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_no_key_exits_with_3(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(RUN) == 3
+    assert "no FAL_KEY found" in capsys.readouterr().err
+
+
+def test_an_error_is_told_as_json_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAL_KEY", "some:key")
+    assert main((*RUN, "--json")) == 2
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["error"]["message"] == "x.jsonl: No such file or directory"
+    assert captured.err == "fal-async batch run: x.jsonl: No such file or directory\n"

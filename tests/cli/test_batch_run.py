@@ -1,0 +1,215 @@
+"""`fal-async batch` as a process of its own, against an emulator: runs, reruns, exit statuses, decisions."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from fal_async.emulator import Emulator, Fault
+
+ROOT = Path(__file__).parents[2]
+MODEL = "fal-ai/any-llm"
+# Who was started in the background ignores Ctrl-C.
+START = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+START += "from fal_async.cli import main; sys.exit(main())"
+
+
+@attrs.frozen
+class Done:
+    status: int | None
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@asynccontextmanager
+async def started(
+    emulator: Emulator, *arguments: str, **more: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "FAL_BASE_URL": emulator.url,
+        "FAL_KEY": emulator.key,
+        **more,
+    }
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "error", "-c", START, "batch", *arguments),
+        env=environment,
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def batch(emulator: Emulator, *arguments: str, stdin: str = "", **more: str) -> Done:
+    async with started(emulator, *arguments, **more) as process:
+        out, err = await process.communicate(stdin.encode())
+        return Done(process.returncode, out.decode(), err.decode())
+
+
+def inputs(folder: Path, rows: Sequence[dict[str, Any]]) -> str:
+    path = folder / "inputs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+async def test_a_run_writes_items_and_files_and_a_second_one_sends_nothing(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    rows = [{"id": n, "prompt": f"cat {n}", "image_size": {"width": 64, "height": 64}} for n in range(4)]
+    out, ledger = tmp_path / "out", tmp_path / "runs.db"
+    run = ("run", "fal-ai/flux/schnell", inputs(tmp_path, rows), "--ledger", str(ledger), "--json")
+    more = ("--key-column", "id", "--columns", "prompt,image_size", "--download", str(out))
+    first = await batch(emulator, *run, *more)
+    assert (first.status, first.err) == (0, "")
+    *items, last = first.lines
+    assert sorted(item["key"] for item in items) == ["0", "1", "2", "3"]
+    assert last["summary"]["done"] == last["summary"]["total"] == 4
+    assert emulator.count("submit") == 4
+    assert {item["files"][0] for item in items} == {str(path) for path in out.iterdir()}
+
+    again = await batch(emulator, *run, *more)
+    assert (again.status, again.err) == (0, "")
+    assert all(item["ok"] and item["from_ledger"] for item in again.lines[:-1])
+    assert emulator.count("submit") == 4
+
+    status = await batch(emulator, "status", "--ledger", str(ledger))
+    assert (status.status, status.err) == (0, "")
+    assert status.out == "fal-ai/flux/schnell: 4 done\n"
+
+    export = tmp_path / "results.jsonl"
+    done = await batch(emulator, "export", str(export), "--ledger", str(ledger), "--json")
+    assert (done.status, done.lines) == (0, [{"summary": {"entries": 4, "file": str(export)}}])
+    assert len(export.read_text().splitlines()) == 4
+
+
+async def test_inputs_come_by_a_pipe_and_failures_are_told(emulator: Emulator, tmp_path: Path) -> None:
+    rows = '{"prompt": "a cat", "num_images": 9}\n{"prompt": "a cat", "image_size": {"width": 64, "height": 64}}\n'
+    done = await batch(
+        emulator, "run", "fal-ai/flux/dev", "-", "--ledger", str(tmp_path / "runs.db"), stdin=rows
+    )
+    assert done.status == 1
+    assert done.out.startswith("fal-ai/flux/dev: 1 of 2 done, 1 failed, took ")
+    failed, way = done.err.splitlines()
+    assert "422 body.num_images" in failed
+    assert "--retry-failed" in way
+
+
+async def test_a_batch_that_its_limit_stops_exits_with_5(emulator: Emulator, tmp_path: Path) -> None:
+    rows = [{"prompt": "a cat", "num_images": 9, "seed": n} for n in range(5)]
+    run = ("run", "fal-ai/flux/dev", inputs(tmp_path, rows), "--ledger", str(tmp_path / "runs.db"))
+    done = await batch(emulator, *run, "--concurrency", "1", "--max-failures", "1")
+    assert done.status == 5
+    assert done.err.splitlines()[-1].startswith("fal-async batch run: ")
+
+
+async def test_a_key_that_is_refused_exits_with_3(emulator: Emulator, tmp_path: Path) -> None:
+    run = ("run", MODEL, inputs(tmp_path, [{"prompt": "x"}]), "--ledger", str(tmp_path / "runs.db"))
+    done = await batch(emulator, *run, FAL_KEY="wrong:key")
+    assert (done.status, len(emulator.jobs)) == (3, 0)
+    assert "401" in done.err
+
+
+async def test_uncertain_items_exit_with_4_and_are_decided_by_hand(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    ledger = ("--ledger", str(tmp_path / "runs.db"))
+    run = ("run", MODEL, inputs(tmp_path, [{"id": "a", "prompt": "x"}]), *ledger, "--key-column", "id")
+    emulator.faults.add(Fault.reset(on="submit", taken=True, times=1))
+    done = await batch(emulator, *run, "--uncertain", "report")
+    assert done.status == 4
+    assert f"fal-async batch uncertain {' '.join(ledger)}" in done.err
+
+    listed = await batch(emulator, "uncertain", *ledger, "--json")
+    assert listed.status == 4
+    entry, last = listed.lines
+    assert (entry["key"], entry["run"], last) == ("a", MODEL, {"summary": {"uncertain": 1}})
+
+    (request_id,) = emulator.jobs
+    resolved = await batch(emulator, "uncertain", *ledger, "--resolve", "a", "--request-id", request_id)
+    assert (resolved.status, resolved.out) == (0, "nothing is uncertain\n")
+    again = await batch(emulator, *run)
+    assert (again.status, len(emulator.jobs)) == (0, 1)
+
+
+async def test_ctrl_c_leaves_in_order_and_the_same_line_goes_on(emulator: Emulator, tmp_path: Path) -> None:
+    may_end = asyncio.Event()
+    worked_on = []
+
+    @emulator.endpoint("me/slow", runners=2)
+    async def slow(input: dict[str, Any]) -> dict[str, Any]:
+        worked_on.append(input["n"])
+        await may_end.wait()
+        return input
+
+    rows = inputs(tmp_path, [{"n": n} for n in range(6)])
+    run = ("run", "me/slow", rows, "--ledger", str(tmp_path / "runs.db"), "--concurrency", "4")
+    async with started(emulator, *run) as process:
+        await emulator.wait_for("status", 4, timeout=50)
+        process.send_signal(signal.SIGINT)
+        _, err = await process.communicate()
+    assert process.returncode == 130
+    assert "Ctrl-C again leaves at once" in err.decode()
+    may_end.set()
+    done = await batch(emulator, *run)
+    assert done.status == 0
+    assert sorted(worked_on) == list(range(6))
+
+
+async def test_a_second_ctrl_c_leaves_at_once(emulator: Emulator, tmp_path: Path) -> None:
+    emulator.faults.add(Fault.stall(60, on="cancel", times=None))
+
+    @emulator.endpoint("me/slow")
+    async def slow(input: dict[str, Any]) -> None:
+        await asyncio.Event().wait()
+
+    rows = inputs(tmp_path, [{"n": n} for n in range(6)])
+    run = ("run", "me/slow", rows, "--ledger", str(tmp_path / "runs.db"))
+    async with started(emulator, *run) as process:
+        await emulator.wait_for("status", 6, timeout=50)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        while b"Ctrl-C again" not in await process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        await process.wait()
+    assert process.returncode == 130
+
+
+async def test_a_reader_that_leaves_ends_the_run_in_order(emulator: Emulator, tmp_path: Path) -> None:
+    rows = inputs(tmp_path, [{"prompt": str(n)} for n in range(5)])
+    run = ("run", MODEL, rows, "--ledger", str(tmp_path / "runs.db"), "--json", "--concurrency", "1")
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "error", "-c", START, "batch", *run),
+        env={**os.environ, "PYTHONPATH": str(ROOT), "FAL_BASE_URL": emulator.url, "FAL_KEY": emulator.key},
+        stdout=writing,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    os.close(writing)
+    _, err = await process.communicate()
+    assert process.returncode == 1
+    assert err.decode() == (
+        "fal-async batch run: nobody reads standard output any more; the same line goes on\n"
+    )
