@@ -94,9 +94,11 @@ class KeyedDriver(Steps):
 
     # How it is brought to its end.
 
-    def close(self) -> None:
-        """The session ends: the claim is resolved, and what runs is left to the next run."""
+    def close(self) -> bool:
+        """The session ends: the claim is resolved, what runs is left to the next run. False: it is on its way."""
+        begins = self.stopping != "close"
         self._stop("close")
+        return begins
 
     def give_up(self) -> None:
         """The same now, whatever is not written yet."""

@@ -9,9 +9,12 @@ from typing import Any
 
 
 class DriverTask(asyncio.Task[None]):
-    """Who cancels it from outside, as `asyncio.run` does at its end, closes it: its claim is resolved first."""
+    """Who cancels it from outside, as `asyncio.run` does at its end, closes it: its claim is resolved first.
 
-    def __init__(self, work: Coroutine[Any, Any, None], close: Callable[[], None]) -> None:
+    `close`: False where that is under way: it is interrupted at once then.
+    """
+
+    def __init__(self, work: Coroutine[Any, Any, None], close: Callable[[], bool]) -> None:
         super().__init__(work, loop=asyncio.get_running_loop())
         self._close = close
 
@@ -20,7 +23,8 @@ class DriverTask(asyncio.Task[None]):
         loop = self.get_loop()
         if loop.is_running() and asyncio.current_task(loop) in (None, self):
             return super().cancel(msg)
-        self._close()
+        if not self._close():
+            self.interrupt()
         return True
 
     def is_running(self) -> bool:

@@ -27,8 +27,8 @@ class Drives(Protocol):
     @property
     def task(self) -> asyncio.Task[None]: ...
 
-    def close(self) -> None:
-        """Come to an end: the claim is resolved, what runs is left to the next run."""
+    def close(self) -> bool:
+        """Come to an end: the claim is resolved, what runs is left to the next run. False: it is on its way."""
         ...
 
     def give_up(self) -> None:
@@ -107,7 +107,7 @@ class SessionLedger:
         if interrupted:
             raise asyncio.CancelledError
 
-    async def _end_drivers(self, limit: float, end: Callable[[Drives], None]) -> bool:
+    async def _end_drivers(self, limit: float, end: Callable[[Drives], object]) -> bool:
         loop = asyncio.get_running_loop()
         ours = [driver for driver in self.running if driver.task.get_loop() is loop]
         for driver in ours:

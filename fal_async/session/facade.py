@@ -194,7 +194,8 @@ class Session(Calls, BatchCalls, Resources):
 
         Each request that a `subscribe` or `wait` follows, or whose submit is under way, is cancelled once, side by
         side, unless `cancel_on_exit=False` leaves it; whoever waits gets a SessionStateError that names it.
-        Requests with a key are left to the next call with it, unless a batch cancels them.
+        Requests with a key are left to the next call with it, unless a batch cancels them; a submit that is under
+        way has 3 seconds for its id, and its claim is stored as uncertain then.
         Bounded to some 7 seconds, more for many hundreds of requests. Cancelled meanwhile, it closes all the same.
         SessionStateError in another event loop than its own, while that one lives.
         """

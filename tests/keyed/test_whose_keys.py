@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import fal_async
 from fal_async import ConfigurationError, File, KeyConflictError, Session, SessionStateError
 from fal_async.emulator import Emulator, Fault
 from fal_async.ledger.ledger import Ledger
@@ -136,6 +139,63 @@ async def test_a_program_that_ends_with_its_session_open_neither_hangs_nor_loses
     if state == "submitted":
         assert (await fal.subscribe(GATE, ASK, key="a")).data == ASK
     assert len(emulator.jobs) == 1
+
+
+STOPPED = """
+import asyncio, sys
+from fal_async import Hosts, Session
+async def main(url, key, runs):
+    async with Session(key, hosts=Hosts.local(url), ledger=runs) as fal:
+        await fal.subscribe("me/gate", {"prompt": "x"}, key="a")
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+async def test_a_program_that_is_interrupted_twice_leaves_its_claim_resolved(
+    emulator: Emulator, fal: Session, runs: Path
+) -> None:
+    gate_at(emulator)
+    emulator.faults.add(Fault.stall(60, on="submit"))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", STOPPED, emulator.url, emulator.key, str(runs)), stderr=subprocess.PIPE
+    )
+    await emulator.wait_for("submit", timeout=60)
+    process.send_signal(signal.SIGINT)
+    await asyncio.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    _, said = await process.communicate()
+    assert b"KeyboardInterrupt" in said
+    record = await entry_of(fal, runs)
+    assert record is not None
+    assert (record.state, len(emulator.jobs)) == ("uncertain", 1)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+async def test_a_forked_child_has_a_session_of_its_own(fal: Session, emulator: Emulator) -> None:
+    await fal.subscribe(LLM, ASK, key="a")
+    child = os.fork()
+    if child == 0:
+        os._exit(_told_in_a_child(fal))
+    _, status = await asyncio.to_thread(os.waitpid, child, 0)
+    assert os.waitstatus_to_exitcode(status) == 42
+    assert (await fal.subscribe(LLM, ASK, key="a")).from_ledger
+
+
+def _told_in_a_child(fal: Session) -> int:
+    asyncio.events._set_running_loop(None)
+    try:
+        asyncio.run(fal.subscribe(LLM, ASK, key="a"))
+    except SessionStateError:
+        return 42
+    except BaseException:
+        return 1
+    return 0
+
+
+async def test_the_shortcuts_have_no_ledger() -> None:
+    with pytest.raises(ConfigurationError, match="needs a ledger"):
+        await fal_async.subscribe(LLM, ASK, key="a")
 
 
 CALLER = """
