@@ -67,7 +67,7 @@ _TOLD = (
 )
 """Errors whose names are for the caller. Others would tell of an empty balance or a wrong key."""
 _IN_DOUBT = 503, "Whether the request was taken is not known yet; try again later with the same key"
-_GOES_ON = 409, "The request goes on; try again later with the same key"
+_NOT_YET = 409, "There is no result yet; try again later with the same key"
 """Of calls with a key: the same key is the same request, so that who asks again pays nothing more."""
 _LATER = 5
 """Seconds after which to ask again; most models are done by then."""
@@ -114,5 +114,5 @@ def _with_the_same_key(error: FalError) -> tuple[int, str] | None:
     if isinstance(error, SubmissionUncertainError):
         return _IN_DOUBT
     if isinstance(error, ClientTimeoutError) and error.cancel_outcome is None:
-        return _GOES_ON
+        return _NOT_YET
     return None

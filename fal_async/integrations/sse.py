@@ -22,7 +22,7 @@ from fal_async.integrations.sse_events import (
     events_of_stream,
     last_event,
 )
-from fal_async.queue.handle import RequestHandle, while_waited_for
+from fal_async.queue.handle import RequestHandle, kept_request, while_waited_for
 
 Source = RequestHandle | AsyncIterable[Any]
 _MEDIA_TYPE = "text/event-stream"
@@ -38,7 +38,7 @@ async def sse_response(
     *,
     resume: Callable[[str], Source | Awaitable[Source]] | None = None,
     logs: bool = True,
-    cancel_on_disconnect: bool = True,
+    cancel_on_disconnect: bool | None = None,
     keep_alive: float = 15.0,
 ) -> Response:
     """Relays a request or a stream to the browser as server-sent events (their names: `sse_events.py`).
@@ -51,7 +51,8 @@ async def sse_response(
                             and pays, anew. The id comes from the browser: check it where that matters.
                             It only makes sense with `cancel_on_disconnect=False`
     logs                    whether updates carry log lines
-    cancel_on_disconnect    True: when the browser leaves, a request is cancelled on fal, a stream closed
+    cancel_on_disconnect    True: when the browser leaves, a request is cancelled on fal, a stream closed. None
+                            (default): so it is, but for a request with a key, which others may wait for
     keep_alive              seconds between comments that keep idle connections open. A browser that takes nothing
                             for four times as long counts as one that left
 
@@ -70,6 +71,8 @@ async def sse_response(
         if isinstance(found, RequestHandle)
         else events_of_stream(found)
     )
+    if cancel_on_disconnect is None:
+        cancel_on_disconnect = not isinstance(found, RequestHandle) or await kept_request(found) is None
     return _EventsResponse(found, events, cancel_on_disconnect=cancel_on_disconnect, keep_alive=keep_alive)
 
 

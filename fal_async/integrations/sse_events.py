@@ -21,6 +21,7 @@ from fal_async.integrations.error_answers import answer_to
 from fal_async.models import Completed, InProgress, Queued, QueueStatus, RequestLog, Result, UnknownStatus
 from fal_async.outputs.json_values import json_text
 from fal_async.queue import RequestHandle
+from fal_async.queue.handle import kept_request
 from fal_async.queue.state import may_be_paid
 
 logger: logging.Logger = logging.getLogger("fal_async")
@@ -134,10 +135,12 @@ async def events_of_request(
     # No event, but from now on a browser whose connection breaks knows what it comes back for (WHATWG HTML 9.2.6).
     yield f"id: {account.last_id(handle.request_id)}\n\n".encode()
     try:
-        async with contextlib.aclosing(handle.updates(logs=logs, mode="auto")) as updates:
-            async for status in updates:
-                told = account.describe(status)
-                yield encode_event(told, event="update", event_id=account.next_id(handle.request_id))
+        kept = await kept_request(handle)
+        if kept is None or not kept.has_ended:
+            async with contextlib.aclosing(handle.updates(logs=logs, mode="auto")) as updates:
+                async for status in updates:
+                    told = account.describe(status)
+                    yield encode_event(told, event="update", event_id=account.next_id(handle.request_id))
         yield encode_event(describe_result(await handle.result()), event="result", event_id=end)
     except FalError as error:
         error.about(RequestRef(request_id=handle.request_id))

@@ -13,7 +13,7 @@ import attrs
 from fal_async.callbacks import call_back
 from fal_async.cancellation import SUBMIT_GRACE, OpenWaits
 from fal_async.checks import check_seconds
-from fal_async.errors import CancelOutcome, ClientTimeoutError
+from fal_async.errors import CancelOutcome, ClientTimeoutError, FalError
 from fal_async.keyed.call import Driver, Ended
 from fal_async.models import QueueStatus, Result
 from fal_async.queue.operations import EnqueueCallback, UpdateCallback
@@ -55,6 +55,8 @@ class Caller:
                 return await self._result()
         except (Exception, asyncio.CancelledError) as error:
             outcome = await self._leave()
+            if isinstance(error, FalError):
+                error.key = self.key
             if (
                 timeout is not None
                 and scope is not None
@@ -132,7 +134,7 @@ class Caller:
         driver = self.driver
         last = None if driver is None else driver.last_status
         seen = f", last seen {last.headline}" if last is not None else ""
-        return ClientTimeoutError(
+        elapsed = ClientTimeoutError(
             f"no result within {timeout:g} s{seen}; {self._what_became(outcome)}",
             timeout=timeout,
             last_status=None if last is None else last.headline,
@@ -141,6 +143,8 @@ class Caller:
             endpoint_id=self.endpoint_id,
             retryable=driver is not None,  # with the same key: that attaches to it
         )
+        elapsed.key = self.key
+        return elapsed
 
     def _what_became(self, outcome: CancelOutcome | None) -> str:
         key = self.key

@@ -107,6 +107,11 @@ class LedgerRequest:
         """Whether it is the newest attempt of its entry."""
         return self._record.request_id == self._state.request_id
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether its end is stored."""
+        return self._replay() is not None
+
     async def result(self, output_type: Any) -> Result[Any, str]:
         """The stored one; else it is fetched, once, and stored."""
         ended = self._replay() or await self._fetched()

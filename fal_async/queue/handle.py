@@ -23,6 +23,7 @@ from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.following import Following, Mode
 from fal_async.protocol.queue import Submission, check_request_id
 from fal_async.protocol.structure import check_output_type
+from fal_async.queue.kept_requests import KeptRequest
 from fal_async.queue.operations import QueueOperations, UpdateCallback
 from fal_async.queue.state import RequestState
 
@@ -195,6 +196,11 @@ class RequestHandle:
         if kept is not None:
             return await kept.cancel()
         return await self._operations.cancel(self._state)
+
+
+async def kept_request(handle: RequestHandle) -> KeptRequest | None:
+    """What the session's ledger has of it; None for a request without a key. LedgerError where it can't be read."""
+    return await handle._operations.kept_request(handle._state)
 
 
 async def while_waited_for(handle: RequestHandle, work: Callable[[], Awaitable[T]]) -> T:

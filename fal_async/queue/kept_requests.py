@@ -22,6 +22,11 @@ class KeptRequest(Protocol):
         """Whether it is the newest attempt of its entry: another one is followed without the ledger."""
         ...
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether its end is stored: then fal, which keeps it for minutes only, need not be asked."""
+        ...
+
     async def result(self, output_type: Any) -> Result[Any, str]:
         """The stored one; else it is fetched, once, and stored."""
         ...
