@@ -16,15 +16,15 @@ from tests.servers.serving import serving
 
 README = Path(__file__).parents[2] / "README.md"
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)
-_APP = re.compile(r"^app = (\w+)\(", re.M)
+_APP = re.compile(r"^(app|shop) = (\w+)\(", re.M)
 
 
-def applications() -> dict[str, str]:
-    """The blocks that make an `app`, by its class."""
+def applications() -> dict[tuple[str, str], str]:
+    """The blocks that make an `app` or a `shop`, by that name and its class."""
     made = {}
     for code in _BLOCK.findall(README.read_text()):
         if found := _APP.search(code):
-            made[found[1]] = code
+            made[found[1], found[2]] = code
     return made
 
 
@@ -34,10 +34,10 @@ def environment(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAL_KEY", emulator.key)
 
 
-def app_of(name: str) -> Any:
+def app_of(kind: str, name: str = "app") -> Any:
     namespace: dict[str, Any] = {"__name__": "readme"}
-    exec(compile(applications()[name], f"README {name}", "exec"), namespace)
-    return namespace["app"]
+    exec(compile(applications()[name, kind], f"README {kind}", "exec"), namespace)
+    return namespace[name]
 
 
 @pytest.mark.usefixtures("environment")
@@ -62,6 +62,27 @@ async def test_the_fastapi_application(
         assert attempt.status == 200
     assert f"{handle.request_id} {{'a': 1}}" in capsys.readouterr().out
     assert fal.closed
+
+
+@pytest.mark.usefixtures("environment")
+async def test_the_shop_is_paid_once_for_one_key(
+    emulator: Emulator, http: aiohttp.ClientSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with serving(app_of("FastAPI", "shop")) as server:
+        url, headers = f"{server.url}/orders", {"cookie": "session=anna", "Idempotency-Key": "order-42"}
+
+        async def post(prompt: str, **less: None) -> tuple[int, Any]:
+            named = {name: text for name, text in headers.items() if name not in less}
+            async with http.post(url, params={"prompt": prompt}, headers=named) as answer:
+                return answer.status, await answer.json()
+
+        first = await post("a cat")
+        assert first[0] == 200
+        assert await post("a cat") == first
+        assert (await post("a dog"))[0] == 422
+        assert (await post("a cat", **{"Idempotency-Key": None}))[0] == 400
+    assert emulator.books.total("fal-ai/flux/schnell") == 1
 
 
 @pytest.mark.usefixtures("environment")
