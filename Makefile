@@ -19,7 +19,7 @@ STALLED = $(TEST)/$(BIN)/python -m pytest -q -n $(WORKERS) -p tests.testbed.stal
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-on test-client test-lowest stall stall-short wheel lint format bench bench-quick soak test-real clean
+.PHONY: help demo test test-on test-client test-lowest stall stall-short wheel lint format bench bench-quick soak prove test-real clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ bench-quick: $(BENCH)/.made ## the same in two minutes, less exact
 
 soak: $(TEST)/.made ## 9,000 calls while everything goes wrong now and then
 	$(TEST)/$(BIN)/python -W error -m tests.guarantees.soak
+
+prove: $(TEST)/.made ## 20,000 items of a batch, killed ten times while everything goes wrong, under each of three seeds
+	$(TEST)/$(BIN)/python -W error -m tests.durability.prove
 
 # Official clients against the emulator, ours against a real fal.App: needs npm, builds environments of its own.
 test-real: $(TEST)/.made ## clients and servers that we did not write; needs npm

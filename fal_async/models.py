@@ -120,9 +120,15 @@ class Files(Protocol):
         ...
 
     async def download_all(
-        self, files: Sequence[OutputFile], folder: str | PathLike[str], *, names: FileNames | None = None
+        self,
+        files: Sequence[OutputFile],
+        folder: str | PathLike[str],
+        *,
+        names: FileNames | None = None,
+        take_equal: bool = False,
     ) -> list[Path]:
-        """Fetch the files into `folder`, side by side, and give their paths."""
+        """Fetch the files into `folder`, side by side, and give their paths. `take_equal`: a file that has the name
+        and the bytes of one is that one."""
         ...
 
 

@@ -190,7 +190,12 @@ async def test_a_result_without_a_session() -> None:
             return input
 
         async def download_all(
-            self, files: Sequence[OutputFile], folder: str | PathLike[str], *, names: FileNames | None = None
+            self,
+            files: Sequence[OutputFile],
+            folder: str | PathLike[str],
+            *,
+            names: FileNames | None = None,
+            take_equal: bool = False,
         ) -> list[Path]:
             return []
 

@@ -38,6 +38,12 @@ class ViewFiles:
         return await self._owner.storage.transform_input(value, inline_below=inline_below or 0)
 
     async def download_all(
-        self, files: Sequence[OutputFile], folder: str | PathLike[str], *, names: FileNames | None = None
+        self,
+        files: Sequence[OutputFile],
+        folder: str | PathLike[str],
+        *,
+        names: FileNames | None = None,
+        take_equal: bool = False,
     ) -> list[Path]:
-        return await self._owner.storage.download_all(files, folder, names=names)
+        storage = self._owner.storage
+        return await storage.download_all(files, folder, names=names, take_equal=take_equal)

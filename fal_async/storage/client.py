@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fal_async.checks import check_function, check_int
+from fal_async.checks import check_flag, check_function, check_int
 from fal_async.config import Settings
 from fal_async.errors import UploadError, short_tracebacks
 from fal_async.outputs.output_files import FileNames, OutputFile
@@ -152,6 +152,7 @@ class Storage:
         folder: str | os.PathLike[str],
         *,
         names: FileNames | None = None,
+        take_equal: bool = False,
     ) -> list[Path]:
         """`download` for every file of an output (`result.files()`), side by side; paths in the same order.
 
@@ -160,13 +161,15 @@ class Storage:
             names: how to call them: a template such as `"cat-{n}{ext}"`, where `{n}` is the place in `files` from
                 0, `{name}` the server's name and `{ext}` the ending; or a function of file and place. Names are
                 made safe, get an ending if they have none, and a number if they are taken.
+            take_equal: a file that is there under that name, with the very same bytes, is taken for the one.
 
         Raises:
             DownloadError: some are missing: `missing` and `causes` say which and why. The others are there.
             ConfigurationError: no files, no path or no names; nothing was sent.
         """
         files = check_files(files)
-        download = OutputDownload(self._downloader, files, await folder_of(folder), names)
+        check_flag("take_equal", take_equal)
+        download = OutputDownload(self._downloader, files, await folder_of(folder), names, take_equal)
         return await download.run()
 
     async def transform_input(

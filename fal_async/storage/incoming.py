@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import filecmp
 import os
 import secrets
+import stat
 import unicodedata
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -94,10 +96,13 @@ class Incoming:
         await self._on_disk(in_thread(partial(_replace, self._path, kept)))
         return kept
 
-    async def keep_beside(self, name: str, taken: set[str]) -> Path:
-        """Under that name, or that with a number: never in place of another file, nor of what is `taken`."""
+    async def keep_beside(self, name: str, taken: set[str], *, take_equal: bool = False) -> Path:
+        """Under that name, or that with a number: never in place of another file, nor of what is `taken`.
+
+        `take_equal`: a file that has the name, and the same bytes, is the one.
+        """
         await self.close()
-        return await self._on_disk(in_thread(partial(_keep_beside, self._path, name, taken)))
+        return await self._on_disk(in_thread(partial(_keep_beside, self._path, name, taken, take_equal)))
 
     async def discard(self) -> None:
         """Also where this task is cancelled once more meanwhile."""
@@ -127,17 +132,28 @@ def _replace(path: Path, kept: Path) -> None:
     path.replace(kept)
 
 
-def _keep_beside(path: Path, name: str, taken: set[str]) -> Path:
+def _keep_beside(path: Path, name: str, taken: set[str], take_equal: bool) -> Path:
     number = 1
     while True:
         kept = path.parent / numbered(name, number)
         number += 1
         if _folded(kept.name) in taken:
             continue
-        with contextlib.suppress(FileExistsError):
+        try:
             _claim(path, kept)
-            taken.add(_folded(kept.name))
-            return kept
+        except FileExistsError:
+            if not (take_equal and _are_equal(path, kept)):
+                continue
+            path.unlink()
+        taken.add(_folded(kept.name))
+        return kept
+
+
+def _are_equal(path: Path, other: Path) -> bool:
+    try:
+        return stat.S_ISREG(other.lstat().st_mode) and filecmp.cmp(path, other, shallow=False)
+    except OSError:  # it went away, or can't be read: it is another one
+        return False
 
 
 def _folded(name: str) -> str:

@@ -20,9 +20,15 @@ FILES_AT_A_TIME = 8
 
 class OutputDownload:
     def __init__(
-        self, downloader: Downloader, files: Sequence[OutputFile], folder: Path, names: FileNames | None
+        self,
+        downloader: Downloader,
+        files: Sequence[OutputFile],
+        folder: Path,
+        names: FileNames | None,
+        take_equal: bool,
     ) -> None:
         self._downloader, self._files, self._folder = downloader, files, folder
+        self._take_equal = take_equal
         self._names = chosen_names(names, files)
         self._taken: set[str] = set()
         self._places = asyncio.Semaphore(FILES_AT_A_TIME)
@@ -59,7 +65,8 @@ class OutputDownload:
             arrived = Arrived(url=file.url, headers=incoming.headers, head=incoming.head, said=file)
             check_is_no_page(arrived)
             await self._turn(number)
-            return await incoming.keep_beside(final_name(self._names[number], number, arrived), self._taken)
+            name = final_name(self._names[number], number, arrived)
+            return await incoming.keep_beside(name, self._taken, take_equal=self._take_equal)
 
     async def _turn(self, number: int) -> None:
         if number > 0:

@@ -107,6 +107,21 @@ async def test_equal_names_of_urls_data_uris_and_what_is_there_are_numbered_in_o
     assert (folder / "file.png").read_bytes() == (folder / "0-2.png").read_bytes() == b"precious"
 
 
+async def test_with_take_equal_a_file_that_is_there_with_the_same_bytes_is_the_one(
+    fal: Session, folder: Path
+) -> None:
+    """As a process that was killed after it wrote it has left it. Another one's file is never taken."""
+    folder.mkdir()
+    (folder / "0.png").write_bytes(b"0")
+    (folder / "1.png").write_bytes(b"precious")
+    async with file_host(BackToFront(3, lambda n: Says(b"%d" % n))) as host:
+        files = in_list([f"{host.url}/{n}.png" for n in range(3)])
+        paths = await fal.storage.download_all(files, folder, take_equal=True)
+    assert [path.name for path in paths] == ["0.png", "1-2.png", "2.png"]
+    assert [path.read_bytes() for path in paths] == [b"0", b"1", b"2"]
+    assert len(os.listdir(folder)) == 4
+
+
 async def test_a_slow_file_holds_no_place_up(fal: Session, folder: Path) -> None:
     """Nine and more others arrive while the first one waits for the last one, and get their names after it."""
     last = asyncio.Event()

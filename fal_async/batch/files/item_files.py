@@ -116,10 +116,12 @@ class ItemFiles:
                 return
             await asyncio.sleep(delay_before_retry(self.policy, attempt, causes[0], random.random()) or 0.0)
 
+    # `take_equal`: a process that wrote it may have been killed before the ledger was told.
+
     async def _all(self, fetching: _Fetching) -> None:
         try:
             fetching.found[:] = await self.files.download_all(
-                fetching.files, self.folder, names=fetching.template
+                fetching.files, self.folder, names=fetching.template, take_equal=True
             )
         except DownloadError as error:
             fetching.note(error)
@@ -127,7 +129,8 @@ class ItemFiles:
     async def _one(self, fetching: _Fetching, number: int) -> None:
         names = of_file(fetching.template, number)
         try:
-            (path,) = await self.files.download_all([fetching.files[number]], self.folder, names=names)
+            file = fetching.files[number]
+            (path,) = await self.files.download_all([file], self.folder, names=names, take_equal=True)
         except DownloadError as error:
             fetching.found[number] = error.causes[0] if error.causes else error
         else:

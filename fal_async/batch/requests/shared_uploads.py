@@ -62,9 +62,14 @@ class SharedUploads:
         return replace_files(value, lambda _: next(urls))
 
     async def download_all(
-        self, files: Sequence[OutputFile], folder: str | PathLike[str], *, names: FileNames | None = None
+        self,
+        files: Sequence[OutputFile],
+        folder: str | PathLike[str],
+        *,
+        names: FileNames | None = None,
+        take_equal: bool = False,
     ) -> list[Path]:
-        return await self._files.download_all(files, folder, names=names)
+        return await self._files.download_all(files, folder, names=names, take_equal=take_equal)
 
     async def _url_of(self, file: Any, inline_below: int) -> str:
         digest = await self._digests.of_file(file)

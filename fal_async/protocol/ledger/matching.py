@@ -39,7 +39,10 @@ class LostClaim:
 
     def near(self, now: float) -> Window:
         """Where it is most likely: the clocks are compared by the answer's `Date`."""
-        return Window(start=self.claimed.start - NEAR, end=min(self.claimed.end, now) + NEAR)
+        until = max(
+            self.claimed.start, min(self.claimed.end, now)
+        )  # claimed ahead of now: a clock was put back
+        return Window(start=self.claimed.start - NEAR, end=until + NEAR)
 
 
 @attrs.frozen(kw_only=True)

@@ -133,6 +133,7 @@ def test_the_claim_of_a_record_by_fal_s_clock() -> None:
     assert lost.window == Window(start=SENT + 10 - MARGIN, end=UNTIL + 10 + MARGIN)
     assert lost.near(SENT + 12) == Window(start=SENT + 5, end=SENT + 17)
     assert lost.near(1e6) == Window(start=SENT + 5, end=UNTIL + 15)
+    assert lost.near(SENT - 3600) == Window(start=SENT + 5, end=SENT + 15), "the clock was put back"
     assert [is_over(lost, now) for now in (lost.window.end - 1, lost.window.end)] == [False, True]
     assert lost_claim(attrs.evolve(record, requests=record.requests[:1]), ahead=0.0) is None
 

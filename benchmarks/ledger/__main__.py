@@ -1,0 +1,131 @@
+"""`python -m benchmarks.ledger [cpu] [rate] [memory]`: what keys and batches cost; prints the tables, as Markdown.
+
+cpu: CPU per instant item beside plain `subscribe`, 40 at a time. rate: keyed calls per second of a client that
+has one core for itself, the server on another. memory: the growth from 1,000 to 100,000 items.
+Every measurement is a process of its own, with a load server of its own; the ways take turns, and a ratio is the
+median of the rounds' ratios. The seconds are those of a ledger in --folder, which should be on a real disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from statistics import median
+from typing import Any
+
+import attrs
+
+from benchmarks.harness import processes
+from benchmarks.ledger.worker import WAYS, Job
+
+BASE = "subscribe"
+LIMIT = 1800.0
+"""Seconds that one measurement may take."""
+MIB = 2**20
+Taken = dict[str, list[dict[str, Any]]]
+
+
+def measure(job: Job, server_core: int | None = None) -> dict[str, Any]:
+    with _on_core(server_core), processes.server() as url:
+        command = ("-m", "benchmarks.ledger.worker", url, json.dumps(attrs.asdict(job)))
+        figures: dict[str, Any] = processes.run_script(*command, limit=LIMIT)[2]
+    if figures["done"] != job.total:
+        raise RuntimeError(f"{job.way}: {figures['done']} of {job.total} were done")
+    return figures
+
+
+@contextmanager
+def _on_core(core: int | None) -> Iterator[None]:
+    """What is started meanwhile may use this core only, if it does not choose another one itself."""
+    before = os.sched_getaffinity(0)
+    if core is not None:
+        os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def take(ways: list[str], rounds: int, one: Callable[[str], dict[str, Any]]) -> Taken:
+    """Every other round backwards, so that drift of the machine falls on all alike."""
+    taken: Taken = {way: [] for way in ways}
+    for number in range(rounds):
+        for way in reversed(ways) if number % 2 else ways:
+            taken[way].append(one(way))
+    return taken
+
+
+def cpu(folder: str, rounds: int, total: int) -> str:
+    def one(way: str) -> dict[str, Any]:
+        return measure(Job(way=way, total=total, at_once=40, folder=folder))
+
+    lines = [
+        "| | CPU ms each | beside plain subscribe | lowest, highest | wall ms each | bytes of file each |"
+    ]
+    lines.append("|---|---|---|---|---|---|")
+    taken = take(list(WAYS), rounds, one)
+    for way, figures in taken.items():
+        pairs = zip(figures, taken[BASE], strict=True)
+        ratios = sorted(mine["cpu"] / base["cpu"] for mine, base in pairs)
+        cpu, wall = (median(each[name] for each in figures) * 1e3 / total for name in ("cpu", "wall"))
+        size = median(each["file"] for each in figures) / total if "file" in figures[0] else 0
+        spread = f"{ratios[0]:.2f}, {ratios[-1]:.2f}"
+        lines.append(f"| {way} | {cpu:.2f} | {median(ratios):.2f} | {spread} | {wall:.2f} | {size:,.0f} |")
+    return "\n".join([*lines, f"\n{rounds} rounds of {total:,} items, 40 at a time."])
+
+
+def rate(folder: str, rounds: int, total: int) -> str:
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        raise SystemExit("rate: it takes a core for the client and one for the server")
+
+    def one(way: str) -> dict[str, Any]:
+        return measure(Job(way=way, total=total, at_once=100, folder=folder, core=cores[0]), cores[1])
+
+    lines = ["| | calls per second | of its core used |", "|---|---|---|"]
+    for way, figures in take([BASE, "subscribe, key", "subscribe, key, again"], rounds, one).items():
+        each = median(total / one["wall"] for one in figures)
+        share = median(one["cpu"] / one["wall"] for one in figures)
+        lines.append(f"| {way} | {each:,.0f} | {share:.0%} |")
+    return "\n".join([*lines, f"\n{rounds} rounds of {total:,} calls, 100 at a time."])
+
+
+def memory(folder: str, few: int, many: int) -> str:
+    lines = [f"| | {few:,} items, MiB | {many:,} items, MiB | more |", "|---|---|---|---|"]
+    for way in (BASE, "map", "map, ledger", "map, ledger, again"):
+        small, large = (
+            measure(Job(way=way, total=total, at_once=40, folder=folder))["memory"] / MIB
+            for total in (few, many)
+        )
+        lines.append(f"| {way} | {small:.1f} | {large:.1f} | {large - small:.1f} |")
+    return "\n".join([*lines, "\nGrowth of the peak during the items, after 200 others."])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.ledger", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("parts", nargs="*", default=["cpu", "rate", "memory"], help="cpu, rate, memory")
+    parser.add_argument("--quick", action="store_true", help="a twentieth of everything, one round")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--folder", help="for the ledgers; default: a temporary one")
+    options = parser.parse_args()
+    rounds, share = (1, 20) if options.quick else (options.rounds, 1)
+    load = os.getloadavg()[0]
+    print(f"Python {sys.version.split()[0]}, {os.cpu_count()} CPUs, load average {load:.1f} at the start")
+    with tempfile.TemporaryDirectory(prefix="fal-ledger-", dir=options.folder) as folder:
+        if "cpu" in options.parts:
+            print(f"\n{cpu(folder, rounds, 4000 // share)}", flush=True)
+        if "rate" in options.parts:
+            print(f"\n{rate(folder, rounds, 10_000 // share)}", flush=True)
+        if "memory" in options.parts:
+            print(f"\n{memory(folder, 1000 // share, 100_000 // share)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""One measurement in a fresh process: `python -m benchmarks.ledger.worker URL JOB` (JSON) prints what it cost.
+
+Every way makes the same instant calls to the same endpoint, each with an input of its own, `at_once` in flight.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+import fal_async
+from benchmarks.harness.memory import PeakMemory
+from benchmarks.rivals import KEY
+from fal_async.config import Hosts
+
+ENDPOINT = "bench/job"
+WARM_UP = 200
+
+
+@attrs.frozen(kw_only=True)
+class Job:
+    """What to measure.
+
+    Attributes:
+        way: a name of `WAYS`.
+        folder: of the ledger; each process has a file of its own in it.
+        core: the one that this process may use; None: any.
+    """
+
+    way: str
+    total: int
+    at_once: int
+    folder: str
+    core: int | None = None
+
+
+def inputs(start: int, count: int) -> Iterator[dict[str, Any]]:
+    """Never held as a whole: what grows with their number is the client's."""
+    return ({"prompt": "a cat", "seed": number} for number in range(start, start + count))
+
+
+async def subscribe(fal: fal_async.Session, start: int, job: Job) -> int:
+    """Plainly, without a key."""
+    return await _by_workers(job, start, lambda _, input: fal.subscribe(ENDPOINT, input))
+
+
+async def keyed(fal: fal_async.Session, start: int, job: Job) -> int:
+    """With a key for each call. The second time, it is a replay."""
+    return await _by_workers(job, start, lambda n, input: fal.subscribe(ENDPOINT, input, key=f"order-{n}"))
+
+
+async def mapped(fal: fal_async.Session, start: int, job: Job) -> int:
+    """The same as a batch; with a ledger where the session has one."""
+    done = 0
+    kept: dict[str, Any] = {"extend": True} if WAYS[job.way].ledger else {}
+    async with fal.map(ENDPOINT, inputs(start, job.total), concurrency=job.at_once, **kept) as batch:
+        async for item in batch:
+            done += item.ok
+    return done
+
+
+async def _by_workers(job: Job, start: int, call: Any) -> int:
+    numbered = iter(enumerate(inputs(start, job.total), start))
+    done = 0
+
+    async def one_after_another() -> None:
+        nonlocal done
+        for number, input in numbered:
+            await call(number, input)
+            done += 1
+
+    await asyncio.gather(*(one_after_another() for _ in range(job.at_once)))
+    return done
+
+
+@attrs.frozen
+class Way:
+    calls: Any
+    ledger: bool
+    again: bool = False
+    """Measured the second time: everything is in the ledger."""
+
+
+WAYS = {
+    "subscribe": Way(subscribe, ledger=False),
+    "map": Way(mapped, ledger=False),
+    "subscribe, key": Way(keyed, ledger=True),
+    "map, ledger": Way(mapped, ledger=True),
+    "subscribe, key, again": Way(keyed, ledger=True, again=True),
+    "map, ledger, again": Way(mapped, ledger=True, again=True),
+}
+
+
+async def measure(url: str, job: Job) -> dict[str, Any]:
+    way, memory = WAYS[job.way], PeakMemory()
+    path = Path(job.folder) / f"{os.getpid()}.db"
+    ledger = path if way.ledger else None
+    async with fal_async.Session(KEY, hosts=Hosts.local(url), ledger=ledger) as fal:
+        await way.calls(fal, -WARM_UP, attrs.evolve(job, total=WARM_UP, at_once=min(WARM_UP, job.at_once)))
+        if way.again:
+            await way.calls(fal, 0, job)
+        gc.collect()
+        before, cpu, started = memory.reset(), _cpu(), time.monotonic()
+        done = await way.calls(fal, 0, job)
+        figures = {"wall": time.monotonic() - started, "cpu": _cpu() - cpu, "memory": memory.peak() - before}
+    with contextlib.suppress(FileNotFoundError):
+        figures["file"] = path.stat().st_size
+    return {**attrs.asdict(job), "done": done, **figures}
+
+
+def _cpu() -> float:
+    """Seconds, of every thread of this process: the ledger's writer is in it."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def main() -> None:
+    url, text = sys.argv[1:]
+    job = Job(**json.loads(text))
+    if job.core is not None:
+        os.sched_setaffinity(0, {job.core})
+    print(json.dumps(asyncio.run(measure(url, job))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""The user's program: `python -m tests.durability.client PLAN` (JSON) makes its calls, and writes a line for each.
+
+It can be killed, and started again with the same plan.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import sys
+from typing import Any
+
+import attrs
+
+from fal_async import FalError, Ledger, RetryPolicy, Session, Timeouts
+from fal_async.ledger.store import Store
+from tests.durability.killing_store import Kill, killing
+from tests.durability.pictures import PICTURES
+
+POLICY = RetryPolicy(base_delay=0.01, max_delay=0.1, max_total=10)
+TIMEOUTS = Timeouts(connect=5, first_byte=5, total=10, run=10, stream=5)
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """What the program does.
+
+    Attributes:
+        way: "map", "subscribe" with a key for each item, or "one key": `count` callers, of whom the first is
+            cancelled as soon as it has the id.
+        first, count: the numbers of its items.
+        seconds: that each takes on the server.
+        kill: where it kills itself.
+        file_limit: bytes that a file of this process can have, once its ledger is open: a disk that is full.
+        give_up: what is uncertain is decided first: fal never took it.
+    """
+
+    ledger: str
+    way: str = "map"
+    first: int = 0
+    count: int = 1
+    seconds: float = 0.0
+    at_once: int = 40
+    download: str | None = None
+    uncertain: Any = "lookup"
+    kill: Kill | None = None
+    file_limit: int | None = None
+    give_up: bool = False
+
+
+def plan_of(text: str) -> Plan:
+    """Of the JSON of its `attrs.asdict`."""
+    fields = json.loads(text)
+    kill = fields.pop("kill")
+    return Plan(kill=None if kill is None else Kill(**kill), **fields)
+
+
+class KillingLedger(Ledger):
+    """The ledger of a program that dies at one of its writes."""
+
+    kill: Kill
+
+    async def new_store(self) -> Store:
+        return killing(await super().new_store(), self.kill)
+
+
+async def main(plan: Plan) -> None:
+    async with await opened(plan) as ledger, Session(ledger=ledger, retry=POLICY, timeout=TIMEOUTS) as fal:
+        if plan.give_up:
+            await fal.recover()
+            await decide(ledger)
+        await {"map": by_map, "subscribe": by_subscribe, "one key": by_one_key}[plan.way](fal, plan)
+
+
+async def opened(plan: Plan) -> Ledger:
+    ledger: Ledger
+    if plan.kill is None:
+        ledger = await Ledger.open(plan.ledger)
+    else:
+        ledger = killing_one = await KillingLedger.open(plan.ledger)
+        killing_one.kill = plan.kill
+    if plan.file_limit is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (plan.file_limit, resource.RLIM_INFINITY))
+    return ledger
+
+
+async def decide(ledger: Ledger) -> None:
+    """As a person who knows that fal never took what its history does not show."""
+    async for entry in ledger.entries(state="uncertain"):
+        await ledger.resolve(entry.key, request_id=None, run=entry.run)
+
+
+async def by_map(fal: Session, plan: Plan) -> None:
+    inputs = ({"n": n, "seconds": plan.seconds} for n in range(plan.first, plan.first + plan.count))
+    async with fal.map(
+        PICTURES,
+        inputs,
+        concurrency=plan.at_once,
+        download=plan.download,
+        uncertain=plan.uncertain,
+        extend=True,
+    ) as batch:
+        async for item in batch:
+            data = None if item.result is None else item.result.data
+            tell(item.input["n"], data, item.error, item.request_id, item.from_ledger)
+
+
+async def by_subscribe(fal: Session, plan: Plan) -> None:
+    room = asyncio.Semaphore(plan.at_once)
+
+    async def one(number: int) -> None:
+        input = {"n": number, "seconds": plan.seconds}
+        async with room:
+            try:
+                result = await fal.subscribe(PICTURES, input, key=f"n-{number}", uncertain=plan.uncertain)
+            except FalError as error:
+                tell(number, None, error, error.request_id, False)
+            else:
+                tell(number, result.data, None, result.request_id, result.from_ledger)
+
+    await asyncio.gather(*(one(number) for number in range(plan.first, plan.first + plan.count)))
+
+
+async def by_one_key(fal: Session, plan: Plan) -> None:
+    known = asyncio.Event()
+
+    async def one(number: int) -> None:
+        input = {"n": plan.first, "seconds": plan.seconds}
+        result = await fal.subscribe(PICTURES, input, key="one", on_enqueue=lambda _: known.set())
+        tell(number, result.data, None, result.request_id, result.from_ledger)
+
+    first = asyncio.create_task(one(-1))
+    others = [asyncio.create_task(one(number)) for number in range(plan.count)]
+    await known.wait()
+    first.cancel()
+    await asyncio.gather(*others)
+
+
+def tell(number: int, data: Any, error: FalError | None, request_id: str | None, from_ledger: bool) -> None:
+    """One line for one item."""
+    end = {"n": number, "data": data, "request_id": request_id, "from_ledger": from_ledger}
+    sys.stdout.write(json.dumps({**end, "error": None if error is None else type(error).__name__}) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(plan_of(sys.argv[1])))

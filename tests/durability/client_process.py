@@ -1,0 +1,78 @@
+"""The user's program as a process of its own, and what it wrote."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from tests.durability.client import Plan
+
+ROOT = Path(__file__).resolve().parents[2]
+KILLED = -signal.SIGKILL
+
+
+@attrs.frozen(kw_only=True)
+class Ran:
+    """How it ended: its exit status, a line for each item, and what it complained of."""
+
+    status: int
+    items: dict[int, dict[str, Any]]
+    errors: str
+
+    @property
+    def wrong(self) -> dict[int, str]:
+        """The items that ended with an error."""
+        return {number: item["error"] for number, item in self.items.items() if item["error"]}
+
+
+async def run(url: str, plan: Plan, **environment: str) -> Ran:
+    """From its start to its end."""
+    async with started(url, plan, **environment) as process:
+        return await ended(process)
+
+
+async def kill(process: asyncio.subprocess.Process) -> Ran:
+    """SIGKILL, as the kernel does it where memory is short."""
+    process.kill()
+    ran = await ended(process)
+    assert ran.status == KILLED, ran.errors
+    return ran
+
+
+@asynccontextmanager
+async def started(url: str, plan: Plan, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """While it runs; it is killed at the end of the block, if it still does."""
+    settings = {"FAL_BASE_URL": url, "FAL_KEY": "emulator:key", "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-W", "error", "-m", "tests.durability.client", json.dumps(attrs.asdict(plan))),
+        cwd=ROOT,
+        env={**os.environ, **settings, **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            sys.stderr.write((await ended(process)).errors)  # where the test goes wrong, it may say why
+
+
+async def ended(process: asyncio.subprocess.Process) -> Ran:
+    """How it ended. The last line may be cut off: it was killed."""
+    out, errors = await process.communicate()
+    lines = [json.loads(line) for line in out.decode().splitlines(keepends=True) if line.endswith("\n")]
+    assert process.returncode is not None
+    return Ran(
+        status=process.returncode, items={line["n"]: line for line in lines}, errors=errors.decode()[-4000:]
+    )

@@ -1,0 +1,96 @@
+"""`python -m tests.durability.prove [--items N] [--kills N] [--seeds A,B,C]`: is every item paid for once?
+
+A batch with downloads against an emulator in a process of its own, in which everything goes wrong now and then;
+it gets SIGKILL at random moments and is started again by the same line. At the end the server's books, the
+ledger and the files are compared. What is still uncertain then waits until fal's history has caught up, which
+takes the most of the time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fal_async.emulator import Emulator
+from tests.durability.client import Plan
+from tests.durability.pictures import serve_pictures
+from tests.durability.random_kills import faults_at, prove
+
+
+@asynccontextmanager
+async def server(folder: Path) -> AsyncIterator[str]:
+    """The emulator in a process of its own; gives its URL."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "tests.durability.prove", "--serve", str(folder)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        yield (await process.stdout.readline()).decode().strip()
+    finally:
+        await process.communicate()
+
+
+async def serve(folder: str) -> int:
+    """Until its standard input is closed. Unlike `fal-async emulator` it keeps every job."""
+    emulator = Emulator(record=False, folder=folder, keep_jobs=10**7)
+    serve_pictures(emulator)
+    async with emulator:
+        sys.stdout.write(f"{emulator.url}\n")
+        sys.stdout.flush()
+        stop = asyncio.Event()
+        asyncio.get_running_loop().add_reader(sys.stdin, stop.set)
+        await stop.wait()
+    return 0
+
+
+async def main(options: argparse.Namespace) -> int:
+    failed = 0
+    for seed in map(int, options.seeds.split(",")):
+        with tempfile.TemporaryDirectory(prefix="fal-prove-", dir=options.folder) as name:
+            folder, began = Path(name), time.perf_counter()
+            plan = Plan(
+                ledger=str(folder / "runs.db"),
+                download=str(folder / "out"),
+                count=options.items,
+                uncertain="resubmit",
+                at_once=options.at_once,
+            )
+            async with server(folder / "cdn") as url:
+                await faults_at(url, seed)
+                account = await prove(
+                    url, plan, kills=options.kills, dice=random.Random(seed), patience=options.patience
+                )
+            print(f"seed {seed}: {account}; {time.perf_counter() - began:.0f} s", flush=True)
+            for wrong in account.wrong[:20]:
+                print(f"  {wrong}")
+            failed += bool(account.wrong)
+    return 1 if failed else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.durability.prove", description=__doc__)
+    parser.add_argument("--items", type=int, default=20_000, help="default: %(default)s")
+    parser.add_argument("--kills", type=int, default=10, help="default: %(default)s")
+    parser.add_argument("--seeds", default="1,2,3", help="default: %(default)s")
+    parser.add_argument("--at-once", type=int, default=40, help="items in flight (default: %(default)s)")
+    parser.add_argument(
+        "--patience", type=float, default=150, help="seconds that the history gets (default: %(default)s)"
+    )
+    parser.add_argument("--folder", help="for the ledger and the files; default: a temporary one")
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    options = _options()
+    sys.exit(asyncio.run(serve(options.serve) if options.serve else main(options)))

@@ -1,0 +1,144 @@
+"""A batch that is killed at random moments while everything goes wrong now and then, and started again each time.
+
+The server's books are compared with the ledger at the end: `tests/durability/prove.py`, and in small
+`tests/durability/test_random_kills.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import attrs
+
+from fal_async import Ledger
+from fal_async.emulator import Fault
+from tests.durability.client import Plan
+from tests.durability.client_process import Ran, ended, kill, run, started
+from tests.durability.pictures import picture, wrong_in_the_books
+
+ROUNDS = 4
+"""Runs that the uncertain rest gets."""
+
+
+@attrs.define(kw_only=True)
+class Account:
+    """What came of it."""
+
+    items: int
+    kills: int = 0
+    runs: int = 0
+    jobs: int = 0
+    submits: int = 0
+    """Attempts that the ledger counts."""
+    resubmitted: int = 0
+    """Items that the ledger counts more than one attempt of."""
+    wrong: list[str] = attrs.field(factory=list)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.items} items, {self.kills} kills, {self.runs} runs: {self.jobs} jobs on the server's books, "
+            f"{self.submits} attempts in the ledger, {self.resubmitted} items with more than one; "
+            f"{len(self.wrong)} wrong"
+        )
+
+
+def now_and_then() -> list[Fault]:
+    """Each with its chance: refusals, resets before and after it was taken, failed polls, cut downloads."""
+    chances = (
+        (0.05, Fault.answer(429, on="submit")),
+        (0.02, Fault.reset(on="submit", taken=True)),
+        (0.01, Fault.reset(on="submit")),
+        (0.05, Fault.answer(503, on="status")),
+        (0.05, Fault.truncate(on="file")),
+    )
+    return [attrs.evolve(fault, chance=chance, times=None) for chance, fault in chances]
+
+
+async def prove(url: str, plan: Plan, *, kills: int, dice: random.Random, patience: float | None) -> Account:
+    """Killed so many times, then run to its end. What is uncertain is submitted again once fal's history has had
+    `patience` seconds to catch up; None: a person decides that fal never took what it can't show.
+    The faults go on to the end."""
+    account, left = Account(items=plan.count), plan.count
+    while account.kills < kills and left > 0:
+        account.runs += 1
+        left -= await _killed(url, plan, account, dice.randrange(1, 2 + 2 * left // (kills + 1)), dice)
+    ran = await _to_the_end(url, plan, account, patience)
+    await _compare(url, plan, ran, account)
+    return account
+
+
+async def _killed(url: str, plan: Plan, account: Account, after: int, dice: random.Random) -> int:
+    """Killed a little after so many ends that no earlier process had stored; gives how many there were."""
+    new = 0
+    async with started(url, plan) as process:
+        assert process.stdout is not None
+        async for line in process.stdout:
+            new += not json.loads(line)["from_ledger"]
+            if new >= after:
+                break
+        await asyncio.sleep(dice.random() / 10)
+        if process.returncode is None:
+            await kill(process)
+            account.kills += 1
+            return new
+        ran = await ended(process)
+        assert ran.status == 0, ran.errors
+        return plan.count  # nothing was left to do
+
+
+async def _to_the_end(url: str, plan: Plan, account: Account, patience: float | None) -> Ran:
+    for _ in range(ROUNDS):
+        account.runs += 1
+        ran = await run(url, plan)
+        if ran.status != 0 or not ran.wrong:
+            break
+        if patience is None:
+            plan = attrs.evolve(plan, give_up=True)
+            continue
+        await asyncio.sleep(patience)
+        # A request of this ledger that was sent after all others: the history that shows it has caught up.
+        await run(url, attrs.evolve(plan, first=plan.first + plan.count + account.runs, count=1))
+    return ran
+
+
+async def _compare(url: str, plan: Plan, ran: Ran, account: Account) -> None:
+    if ran.status != 0:
+        account.wrong.append(f"the last run ended with {ran.status}: {ran.errors}")
+    async with await Ledger.open(plan.ledger) as ledger:
+        entries = [entry async for entry in ledger.entries()]
+    jobs = await _jobs(url)
+    account.jobs, account.submits = len(jobs), sum(entry.attempts for entry in entries)
+    account.resubmitted = sum(entry.attempts > 1 for entry in entries)
+    account.wrong += wrong_in_the_books(jobs, entries)
+    for number in range(plan.first, plan.first + plan.count):
+        item = ran.items.get(number)
+        if item is None or item["error"] or item["data"]["n"] != number:
+            account.wrong.append(f"no. {number}: {item} in place of its result")
+    if plan.download is not None:
+        account.wrong += _wrong_files(Path(plan.download), plan)
+
+
+def _wrong_files(folder: Path, plan: Plan) -> list[str]:
+    there = {path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    numbers = range(plan.first, plan.first + plan.count)
+    return [f"no. {number}: its file is not there" for number in numbers if picture(number) not in there]
+
+
+async def _jobs(url: str) -> list[dict[str, Any]]:
+    async with aiohttp.ClientSession() as http, http.get(f"{url}/_emulator/jobs") as answer:
+        jobs: list[dict[str, Any]] = await answer.json()
+        return jobs
+
+
+async def faults_at(url: str, seed: int) -> None:
+    """The faults of `now_and_then`, drawn by a generator with this seed."""
+    faults = [fault.to_json() for fault in now_and_then()]
+    async with aiohttp.ClientSession() as http:
+        for path, body in (("seed", {"seed": seed}), ("faults", faults)):
+            async with http.post(f"{url}/_emulator/{path}", json=body) as answer:
+                answer.raise_for_status()

@@ -1,0 +1,27 @@
+"""The long proof in small: `make prove` does it with 20,000 items."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from fal_async.emulator import Emulator
+from tests.durability.client import Plan
+from tests.durability.pictures import serve_pictures
+from tests.durability.random_kills import now_and_then, prove
+
+
+async def test_killed_at_random_with_random_faults_pays_each_item_once(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    serve_pictures(emulator)
+    emulator.faults.seed(1)
+    emulator.faults.add(*now_and_then())
+    plan = Plan(
+        ledger=str(tmp_path / "runs.db"), download=str(tmp_path / "out"), count=300, seconds=0.02, at_once=20
+    )
+    account = await prove(emulator.url, plan, kills=3, dice=random.Random(1), patience=None)
+    assert account.wrong == []
+    assert (account.kills, account.items) == (3, 300)
+    assert account.jobs >= 300
+    assert emulator.faults.struck > 30
