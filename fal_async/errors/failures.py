@@ -92,8 +92,8 @@ class KeyConflictError(FalError):
         self, message: object, *, key: str = "", differs: str = "input", **names: Unpack[Names]
     ) -> None:
         super().__init__(message, **names)
-        self.key = key
-        self.differs = differs
+        self.key: str = key
+        self.differs: str = differs
 
 
 class LedgerError(FalError):

@@ -55,7 +55,7 @@ class KeyedDriver(Steps):
     def join(self, asked: KeyedRequest, input: Recognised) -> None:
         """One more caller. Its arguments don't count, but for what it wants to be told."""
         if self.asked is None:
-            self.asked, self.input = asked, input
+            self.ask(asked, input)
         if asked.follow:
             self.want(logs=asked.following.logs)
 
@@ -102,7 +102,7 @@ class KeyedDriver(Steps):
 
     def give_up(self) -> None:
         """The same now, whatever is not written yet."""
-        self.stopping = "close"
+        self.stop_for("close")
         self.task.interrupt()
 
     def _stop(self, why: Reason) -> None:
@@ -112,7 +112,7 @@ class KeyedDriver(Steps):
             or (self.is_writing and why != "close")
         ):
             return
-        self.stopping = why
+        self.stop_for(why)
         if self.is_writing:
             return
         submit = self.submit

@@ -77,6 +77,14 @@ class Steps(Joined):
             state="claimed",
         )
 
+    def ask(self, asked: KeyedRequest, input: Recognised) -> None:
+        """What its first caller wants."""
+        self.asked, self.input = asked, input
+
+    def stop_for(self, why: Reason) -> None:
+        """Its task is about to be interrupted."""
+        self.stopping = why
+
     def leave_registry(self) -> None:
         drivers = self.tools.ledger.drivers
         if drivers.get(self.place) is self:

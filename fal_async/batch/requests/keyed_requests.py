@@ -216,7 +216,9 @@ class KeyedRequests:
             interrupted = await settle(cancel, SUBMIT_GRACE + self.operations.waits.cancel_limit)
         finally:
             self._cancels.discard(cancel)
-        gone = not cancel.cancelled() and cancel.result() in (None, CancelOutcome.CANCELLED)
+        # A second Ctrl-C may have hit it: that is raised once, and not here.
+        ended = not cancel.cancelled() and cancel.exception() is None
+        gone = ended and cancel.result() in (None, CancelOutcome.CANCELLED)
         self._cancelled += gone
         self._left += not gone
         if interrupted:
