@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from decimal import Decimal, InvalidOperation
 from functools import partial
 from typing import Any
 
@@ -16,21 +15,17 @@ from fal_async.batch.requests.missing_key import meets_all
 from fal_async.batch.requests.request_maker import Outcome, Work
 from fal_async.cancellation import Wait
 from fal_async.config import RetryPolicy
-from fal_async.errors import (
-    ApiError,
-    FalError,
-    RequestFailedError,
-    ServerError,
-    StartTimeoutError,
-    TransportError,
-)
+from fal_async.errors import ApiError, FalError, TransportError
 from fal_async.models import Completed, InProgress, QueueStatus, Result
 from fal_async.options import CallOptions
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.following import Following
+from fal_async.protocol.ledger.ends import end_of
+from fal_async.protocol.ledger.entry import End
+from fal_async.protocol.ledger.kept import billable_units
 from fal_async.protocol.retry import delay_before_retry
 from fal_async.queue.operations import QueueOperations
-from fal_async.queue.state import NewRequest, may_be_paid
+from fal_async.queue.state import NewRequest
 from fal_async.queue.subscription import Subscription
 
 FOLLOWING = Following()
@@ -132,12 +127,12 @@ class PlainRequests:
 
 
 def _may_be_tried_again(error: FalError, asked: Subscription) -> bool:
-    """With hope, and without paying twice."""
+    """With hope, and without paying twice: by the rules that a ledger goes by."""
     if asked.wait.handle is None:
         return error.retryable and isinstance(error, ApiError | TransportError)
-    if isinstance(error, StartTimeoutError | RequestFailedError):
-        return True
-    return isinstance(error, ServerError) and not may_be_paid(asked.state.last_status)
+    last = asked.state.last_status
+    end = end_of(error, completed=last if isinstance(last, Completed) else None, at=0.0)
+    return isinstance(end, End) and end.state == "failed" and not end.final
 
 
 def _done(work: Work, result: Result[Any, str]) -> Outcome:
@@ -146,7 +141,7 @@ def _done(work: Work, result: Result[Any, str]) -> Outcome:
         taken=True,
         request_id=result.request_id,
         attempts=work.attempts,
-        billable_units=_units_of(result),
+        billable_units=billable_units(result.headers),
     )
 
 
@@ -154,11 +149,3 @@ def _failed(work: Work, error: FalError, asked: Subscription) -> Outcome:
     handle = asked.wait.handle
     request_id = error.request_id if handle is None else handle.request_id
     return Outcome(error=error, taken=handle is not None, request_id=request_id, attempts=work.attempts)
-
-
-def _units_of(result: Result[Any, str]) -> Decimal | None:
-    try:
-        units = Decimal(result.headers["x-fal-billable-units"])
-    except (KeyError, InvalidOperation):
-        return None
-    return units if units.is_finite() else None
