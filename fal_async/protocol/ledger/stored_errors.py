@@ -232,7 +232,8 @@ def _seconds(value: Any) -> float:
 
 
 def _outcome(value: Any) -> CancelOutcome | None:
-    return CancelOutcome(value) if value in CancelOutcome.__members__ else None
+    known = isinstance(value, str) and value in CancelOutcome.__members__
+    return CancelOutcome(value) if known else None
 
 
 def _texts(value: Any) -> list[str]:

@@ -189,6 +189,7 @@ def test_a_stored_error_is_at_most_64_kb(words: str) -> None:
         ({"kind": "one_line"}, FalError),
         ({"kind": "ValidationError", "status": "422", "errors": {"a": 1}, "headers": [1]}, ValidationError),
         ({"kind": "ClientTimeoutError", "timeout": "soon", "cancel_outcome": "LOST"}, ClientTimeoutError),
+        ({"kind": "ClientTimeoutError", "cancel_outcome": []}, ClientTimeoutError),
         ({"kind": "DownloadError", "message": 7}, DownloadError),
         ([], RequestFailedError),
         ("ValidationError", RequestFailedError),
