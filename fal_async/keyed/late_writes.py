@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -59,9 +58,10 @@ class LateWrites:
     def _is_here(self) -> bool:
         """Whether the session's event loop runs. If not, who writes is a coroutine that is thrown away with its
         loop, and can't await anything."""
-        running: asyncio.AbstractEventLoop | None = None
-        with contextlib.suppress(RuntimeError):
+        try:
             running = asyncio.get_running_loop()
+        except RuntimeError:
+            return False
         self._loop = self._loop or running
         return running is self._loop
 

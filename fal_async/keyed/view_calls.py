@@ -60,6 +60,7 @@ class ViewCalls:
             retries=asked.retries,
             retry_failed=asked.retry_failed,
             renew=asked.renew,
+            after=0,  # as of a new entry, which most are
         )
         driver = self._joined(asked, input, compared)
         if driver is not None:
@@ -69,11 +70,12 @@ class ViewCalls:
         driver = self._joined(asked, input, compared)  # somebody may have been quicker
         if driver is not None:
             return driver
-        compared = compared.begun(record)
-        if record is not None and (ended := self._ended(record, decide(record, compared))) is not None:
-            return Replayed(ended)
+        if record is not None:
+            compared = attrs.evolve(compared, after=None).begun(record)
+            if (ended := self._ended(record, decide(record, compared))) is not None:
+                return Replayed(ended)
         driver = self._driver(tools, asked.place, compared, record)
-        driver.following = attrs.evolve(asked.following)
+        driver.following = _own(asked.following)
         driver.join(asked, input)
         return driver
 
@@ -82,12 +84,14 @@ class ViewCalls:
     ) -> Driver:
         """Join the driver of an entry, or start one that follows its request, and never submits."""
         self._check_open()
+        tools = await self._tools()
         driver = self.running(record)
         if driver is None:
             compared = Asked(endpoint_id=record.endpoint_id, input_digest=record.input_digest)
-            driver = self._driver(await self._tools(), record.place, compared, record)
+            driver = self._driver(tools, record.place, compared, record)
             driver.known = state
-            driver.following = attrs.evolve(following or driver.following)
+            if following is not None:
+                driver.following = _own(following)
         driver.want(logs=following is not None and following.logs)
         return driver
 
@@ -139,3 +143,8 @@ class ViewCalls:
         if self._used is None:
             self._used = Tools(operations=self._operations, ledger=self._ledger, store=store)
         return self._used
+
+
+def _own(following: Following) -> Following:
+    """A copy, which the driver changes as callers want to be told more."""
+    return Following(logs=following.logs, mode=following.mode, poll_interval=following.poll_interval)

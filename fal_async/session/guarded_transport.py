@@ -57,10 +57,11 @@ class GuardedTransport(Transport):
     ) -> HttpResponse:
         prepared = await self._prepared(request)
         if progress is not None:
+            progress.request = request
             if progress.claim is not None:
                 await progress.claim.take()
             # Nobody tells when it leaves: from here on it may have, and is not given up without a word.
-            progress.request, progress.began_at, progress.sent = request, time.time(), True
+            progress.began_at, progress.sent = time.time(), True
         limits = self._limits(timeouts, retry)
         with naming(request.ref):
             return await self._own.transport.send(prepared, progress=progress, **limits, **options)

@@ -17,8 +17,10 @@ import fal_async
 from fal_async import ConfigurationError, File, KeyConflictError, Session, SessionStateError
 from fal_async.emulator import Emulator, Fault
 from fal_async.ledger.ledger import Ledger
+from fal_async.protocol.http import Operation
 from tests.keyed.entries import entry_of
 from tests.quick import ASK, GATE, LLM, gate_at, session_on
+from tests.transport.test_own_transport import Canned
 
 
 async def test_a_view_with_other_credentials_says_whose_its_keys_are(
@@ -59,6 +61,15 @@ async def test_an_emulators_keys_are_not_those_of_another_origin(fal: Session, r
     await fal.subscribe(LLM, ASK, key="a")
     async with Emulator(speed=50) as second, session_on(second, ledger=runs) as other:
         assert not (await other.subscribe(LLM, ASK, key="a")).from_ledger
+
+
+async def test_a_transport_of_ones_own_has_keyed_calls_too(runs: Path) -> None:
+    transport = Canned()
+    async with Session(transport=transport, ledger=runs) as fal:
+        first = await fal.subscribe(LLM, ASK, key="a")
+        again = await fal.subscribe(LLM, ASK, key="a")
+        assert (again.data, again.from_ledger) == (first.data, True)
+    assert [request.operation for request in transport.requests].count(Operation.SUBMIT) == 1
 
 
 async def test_a_ledger_that_was_given_stays_open(emulator: Emulator, runs: Path) -> None:

@@ -53,7 +53,9 @@ def _checked(name: str, value: object, meant: str, *, least: int = 0) -> str:
     text = str.__str__(value)  # a StrEnum's member is stored as the text that it is
     if not least <= len(text) <= LONGEST:
         raise ConfigurationError(f"{name} has {len(text)} characters, of {least} to {LONGEST}: pass {meant}")
-    at = next((at for at, char in enumerate(text) if unicodedata.category(char) in _UNPRINTABLE), None)
+    at = None
+    if not text.isprintable():  # of which some are allowed, such as a space that is not broken
+        at = next((at for at, char in enumerate(text) if unicodedata.category(char) in _UNPRINTABLE), None)
     if at is not None:
         raise ConfigurationError(
             f"{name} has a character that can't be printed, U+{ord(text[at]):04X} at place {at}: pass {meant}"
