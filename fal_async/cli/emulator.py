@@ -58,7 +58,7 @@ def _add_accounts(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument(
         "--concurrency",
         type=_runners,
-        help="requests at a time of one account, whatever their models (default: no limit)",
+        help="requests at a time of each account, whatever their models (default: no limit)",
     )
 
 

@@ -38,7 +38,7 @@ async def serve(
     """Serve until SIGINT or SIGTERM, then stop cleanly. Options: see `Emulator`. OSError: the port is taken.
 
     It may run for days: requests are counted but not kept, unless `record=True`, and jobs are kept sparingly.
-    `accounts`: keys of accounts beside the one that has `key`.
+    `accounts`: keys of accounts beside the one that has `key`; `concurrency` is that of each of them.
     `out` gets the few lines that say where it is (default: standard output).
     `configure` is called before the start, to add endpoints or faults.
     """
@@ -61,7 +61,7 @@ async def serve(
         seed=seed,
     )
     for other in accounts:
-        emulator.add_account(other)
+        emulator.add_account(other, concurrency=concurrency)
     if configure is not None:
         configure(emulator)
     await _serve_until_signalled(emulator, sys.stdout if out is None else out)

@@ -58,6 +58,24 @@ def test_without_keys() -> None:
         assert run_model(url_of(running), None)["output"]
 
 
+def test_accounts_limits_and_what_is_kept() -> None:
+    options = (
+        "--account a:b --concurrency 2 --keep-jobs 5 --forget-after 60 --file-lifetime 60 --gone-status 410"
+    )
+    with process("--port", "0", "--speed", "50", "--plain-pictures", *options.split()) as running:
+        url = url_of(running)
+        assert run_model(url, "a:b")["output"]
+        with urllib.request.urlopen(f"{url}/_emulator/accounts", timeout=LIMIT) as answer:
+            accounts = [(account["nickname"], account["concurrency"]) for account in json.load(answer)]
+        assert accounts == [("emulator", 2), ("a", 2)]
+
+
+def test_a_key_that_two_accounts_have_is_one_line_and_exit_1() -> None:
+    with process("--port", "0", "--account", "emulator:key") as running:
+        _, err = running.communicate(timeout=LIMIT)
+    assert (running.returncode, err.count("\n")) == (1, 1)
+
+
 def test_a_taken_port_is_one_line_and_exit_1() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
