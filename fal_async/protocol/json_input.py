@@ -44,6 +44,7 @@ _EXPECTED = "a mapping, an attrs instance, a dataclass, a pydantic model or a ms
 _TEXT = frozenset({str})
 LEAVES = frozenset({str, int, float, bool, type(None)})
 """What a sequence or a mapping may hold without another look into it."""
+_WHOLE = LEAVES - {float}
 _SEQUENCES = (list, tuple)
 
 
@@ -233,6 +234,20 @@ def canonical_json(body: bytes) -> bytes:
         return _SORTED.encode(document).encode()
     except (ValueError, RecursionError):
         return body
+
+
+def canonical_if_plain(value: Any) -> bytes | None:
+    """`canonical_json(encode_json(value))` for an input that is a dict of texts, whole numbers and the like, at a
+    third of the cost; None for all others."""
+    if type(value) is not dict or not _TEXT.issuperset(map(type, value)):
+        return None
+    if not _WHOLE.issuperset(map(type, value.values())):
+        return None
+    try:
+        body = _SORTED.encode(value).encode()
+    except ValueError:  # a number of too many digits
+        return None
+    return None if rb"\ud" in body else body  # half of a pair, perhaps: then it is no text that can be sent
 
 
 def _number(text: str) -> float:

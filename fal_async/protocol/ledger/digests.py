@@ -13,7 +13,13 @@ from typing import Any
 import attrs
 
 from fal_async.errors import LedgerError
-from fal_async.protocol.json_input import canonical_json, digest_of, encode_json, input_value
+from fal_async.protocol.json_input import (
+    canonical_if_plain,
+    canonical_json,
+    digest_of,
+    encode_json,
+    input_value,
+)
 from fal_async.protocol.storage.input_files import Path, find_files, places_of
 
 VERSION = "1"
@@ -47,6 +53,8 @@ def input_digest(value: Any, files: Sequence[FileDigest] = (), *, version: str =
         ConfigurationError: JSON can't carry the input.
         ValueError: another number of `files`.
     """
+    if not files and (plain := canonical_if_plain(value)) is not None:
+        return f"{version}:{hashlib.sha256(plain).hexdigest()}"
     document, places = places_of(input_value(value))
     if len(places) != len(files):
         raise ValueError(f"{len(places)} files, and {len(files)} digests of files")

@@ -223,3 +223,25 @@ def test_the_body_that_is_sent_has_the_inputs_digest_however_it_is_written(value
     assert body_digest(json.dumps(json.loads(body), indent=2, ensure_ascii=True).encode()) == input_digest(
         value
     )
+
+
+FLAT = st.dictionaries(
+    st.text() | st.integers(0, 9),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=())),
+)
+
+
+@given(FLAT)
+def test_the_short_way_gives_the_digest_of_the_long_one(value: dict[Any, Any]) -> None:
+    try:
+        sent = encode_json(value)
+    except ConfigurationError:
+        with pytest.raises(ConfigurationError):
+            input_digest(value)
+    else:
+        assert input_digest(value) == body_digest(sent)
+
+
+def test_a_number_of_too_many_digits_is_refused_on_the_short_way_too() -> None:
+    with pytest.raises(ConfigurationError):
+        input_digest({"seed": 10**5000})
