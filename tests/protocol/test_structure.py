@@ -112,8 +112,13 @@ def as_json(value: Any) -> Any:
     if isinstance(value, datetime.date):
         return value.isoformat()
     if attrs.has(type(value)):
-        return as_json(attrs.asdict(value, recurse=False))
-    return as_json(vars(value)) if dataclasses.is_dataclass(value) else value
+        return _as_object(attrs.asdict(value, recurse=False))
+    return _as_object(vars(value)) if dataclasses.is_dataclass(value) else value
+
+
+def _as_object(fields: dict[str, Any]) -> Any:
+    """A record, without those of its fields that are None."""
+    return as_json({name: field for name, field in fields.items() if field is not None})
 
 
 @given(
@@ -158,7 +163,7 @@ def test_records_and_mappings_anywhere_become_objects() -> None:
         "b": OrderedDict(c=MappingProxyType({"d": (1, 2)})),
     }
     assert json.loads(encode_json({**value, "at": made})) == {
-        "a": {"images": [{"url": "u", "width": None}], "made": "2026-01-02T03:04:05+00:00"},
+        "a": {"images": [{"url": "u"}], "made": "2026-01-02T03:04:05+00:00"},
         "b": {"c": {"d": [1, 2]}},
         "at": "2026-01-02T03:04:05+00:00",
     }

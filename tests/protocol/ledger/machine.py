@@ -285,13 +285,15 @@ class LedgerMachine(RuleBasedStateMachine):
         )
         if hold is None:
             return None
+        before = call.key in self.renewed  # by an attempt whose outcome nobody knows, which this one takes up
         if call.asked.retry_failed:
             self.renewed.add(call.key)
         how = yield "send"
         if how == "fail":
             yield "withdraw"
             self.shelf.run(store.withdraw(hold))
-            self.renewed.discard(call.key)
+            if not before:
+                self.renewed.discard(call.key)
             return FalError("the submit was refused")
         job = None if how == "lose it before" else self.pay(call)
         if job is None or how == "lose":
