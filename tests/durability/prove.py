@@ -33,11 +33,13 @@ async def server(folder: Path) -> AsyncIterator[str]:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
+    assert process.stdin is not None
     assert process.stdout is not None
     try:
         yield (await process.stdout.readline()).decode().strip()
     finally:
-        await process.communicate()
+        process.stdin.close()
+        await process.wait()
 
 
 async def serve(folder: str) -> int:
@@ -71,8 +73,8 @@ async def main(options: argparse.Namespace) -> int:
                     url, plan, kills=options.kills, dice=random.Random(seed), patience=options.patience
                 )
             print(f"seed {seed}: {account}; {time.perf_counter() - began:.0f} s", flush=True)
-            for wrong in account.wrong[:20]:
-                print(f"  {wrong}")
+            for line in (*account.stories, *account.wrong[:20]):
+                print(f"  {line}")
             failed += bool(account.wrong)
     return 1 if failed else 0
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ class Account:
     resubmitted: int = 0
     """Items that the ledger counts more than one attempt of."""
     wrong: list[str] = attrs.field(factory=list)
+    stories: list[str] = attrs.field(factory=list)
+    """How the runs to the end went."""
 
     def __str__(self) -> str:
         return (
@@ -95,6 +98,7 @@ async def _to_the_end(url: str, plan: Plan, account: Account, patience: float | 
     for _ in range(ROUNDS):
         account.runs += 1
         ran = await run(url, plan)
+        account.stories.append(f"run {account.runs}: {Counter(ran.wrong.values()) or 'all done'}")
         if ran.status != 0 or not ran.wrong:
             break
         if patience is None:
