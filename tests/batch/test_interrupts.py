@@ -15,8 +15,10 @@ from fal_async.emulator import Emulator, Fault
 from tests.quick import session_on
 
 PROGRAM = """
-import asyncio, sys
+import asyncio, signal, sys
 from fal_async import Hosts, Session
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background ignores it, and hands that on
 
 async def main():
     async with Session("emulator:key", hosts=Hosts.local(sys.argv[1]), ledger=sys.argv[2]) as fal:

