@@ -29,6 +29,7 @@ from fal_async.transport.progress import Progress
 
 logger: logging.Logger = logging.getLogger("fal_async")
 T = TypeVar("T")
+C = TypeVar("C", bound=CancelOutcome | None)
 
 SUBMIT_GRACE = 3.0
 """Seconds that a submit which is under way gets to give its id, so that the job can be cancelled."""
@@ -36,7 +37,7 @@ CANCEL_LIMIT = 3.0
 """Seconds that the cancel of an abandoned request may take, where fewer than `_TOGETHER` are under way."""
 _TOGETHER = 500
 """So many cancels more share the connections for so many seconds more."""
-_BECAME = {
+BECAME = {
     CancelOutcome.CANCELLED: "fal took it out of the queue",
     CancelOutcome.CANCELLATION_REQUESTED: "fal was asked to cancel it, but it may still complete",
     CancelOutcome.ALREADY_COMPLETED: "it completed meanwhile: its result can be fetched by the id",
@@ -95,7 +96,7 @@ class OpenWaits:
         request_id = handle.request_id
         task = self._cancels.get(request_id)
         if task is None:
-            task = self._cancels[request_id] = ShelteredTask(_cancelled(handle))
+            task = self._cancels[request_id] = ShelteredTask(cancelled(handle.cancel, handle.request_id))
             task.add_done_callback(lambda _: self._cancels.pop(request_id))
         return task
 
@@ -257,16 +258,15 @@ async def _abandon(wait: Wait) -> CancelOutcome | None:
     return cancel.result()
 
 
-async def _cancelled(handle: Cancellable) -> CancelOutcome:
+async def cancelled(cancel: Callable[[], Awaitable[C]], request_id: str | None) -> C | CancelOutcome:
+    """What a cancel came to; FAILED, and a warning, whatever kept it from being answered."""
     try:
-        return await handle.cancel()
+        return await cancel()
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # whatever `on_retry` raises, too
         reason = "no answer in time" if isinstance(error, asyncio.CancelledError) else error
-        logger.warning(
-            "the cancel did not go through (%s): request %s may still run", reason, handle.request_id
-        )
+        logger.warning("the cancel did not go through (%s): request %s may still run", reason, request_id)
         return CancelOutcome.FAILED
 
 
@@ -297,4 +297,4 @@ def _what_became(wait: Wait, outcome: CancelOutcome | None) -> str:
         return "its connection was closed" if wait.direct.sent else "it was not sent"
     if wait.handle is None:
         return "it was not submitted" if wait.uncertain is None else "its submit was not answered"
-    return _BECAME[outcome]
+    return BECAME[outcome]

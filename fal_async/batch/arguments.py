@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from fal_async.batch.inputs import check_inputs
 from fal_async.batch.keys.item_keys import KeyOf, check_key_of
 from fal_async.batch.scheduler import ItemCallback
 from fal_async.batch.stopping import check_max_failures
-from fal_async.checks import check_flag, check_function, check_int, check_seconds, checked
+from fal_async.checks import Validator, check_flag, check_function, check_int, check_seconds, checked
 from fal_async.errors import ConfigurationError
 from fal_async.options import CallOptions
 from fal_async.protocol.endpoint import EndpointId
@@ -21,28 +22,13 @@ from fal_async.protocol.ledger.key_checks import check_uncertain
 from fal_async.protocol.structure import check_output_type
 
 
-def _check_inputs(_: Any, __: Any, inputs: Any) -> None:
-    check_inputs(inputs)
+def _by(check: Callable[[Any], object]) -> Validator:
+    """The value alone says whether it is right."""
 
+    def validate(_: Any, __: Any, value: Any) -> None:
+        check(value)
 
-def _check_max_failures(_: Any, __: Any, value: Any) -> None:
-    check_max_failures(value)
-
-
-def _check_output_type(_: Any, __: Any, value: Any) -> None:
-    check_output_type(value)
-
-
-def _check_on_item(_: Any, __: Any, value: Any) -> None:
-    check_function("on_item", value, takes=("item",))
-
-
-def _check_key(_: Any, __: Any, value: Any) -> None:
-    check_key_of(value)
-
-
-def _check_uncertain(_: Any, __: Any, value: Any) -> None:
-    check_uncertain(value)
+    return validate
 
 
 def _check_names(arguments: Any, _: Any, value: Any) -> None:
@@ -64,21 +50,21 @@ class BatchArguments:
     """The arguments of `Session.map`, where they are described. ConfigurationError for a wrong one."""
 
     endpoint: EndpointId
-    inputs: Any = attrs.field(validator=_check_inputs)
+    inputs: Any = attrs.field(validator=_by(check_inputs))
     options: CallOptions
     concurrency: int = attrs.field(validator=checked(check_int, least=1))
     ordered: bool = attrs.field(validator=checked(check_flag))
     retries: int = attrs.field(validator=checked(check_int, least=0))
-    max_failures: int | float | None = attrs.field(validator=_check_max_failures)
+    max_failures: int | float | None = attrs.field(validator=_by(check_max_failures))
     timeout: float | None = attrs.field(validator=checked(check_seconds, or_none=True))
-    output_type: Any = attrs.field(validator=_check_output_type)
-    on_item: ItemCallback | None = attrs.field(validator=_check_on_item)
-    key: KeyOf | None = attrs.field(validator=_check_key)
+    output_type: Any = attrs.field(validator=_by(check_output_type))
+    on_item: ItemCallback | None = attrs.field(validator=checked(check_function, takes=("item",)))
+    key: KeyOf | None = attrs.field(validator=_by(check_key_of))
     folder: Path | None = attrs.field(converter=_folder)
     """Of `download=`."""
     names: str | None = attrs.field(validator=_check_names)
     # With a ledger.
     retry_failed: bool = attrs.field(validator=checked(check_flag))
     extend: bool = attrs.field(validator=checked(check_flag))
-    uncertain: Uncertain = attrs.field(validator=_check_uncertain)
+    uncertain: Uncertain = attrs.field(validator=_by(check_uncertain))
     cancel_on_exit: bool = attrs.field(validator=checked(check_flag))

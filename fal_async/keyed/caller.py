@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -11,15 +10,13 @@ from typing import Any
 import attrs
 
 from fal_async.callbacks import call_back
-from fal_async.cancellation import SUBMIT_GRACE, OpenWaits
+from fal_async.cancellation import BECAME, SUBMIT_GRACE, OpenWaits, cancelled
 from fal_async.checks import check_seconds
 from fal_async.errors import CancelOutcome, ClientTimeoutError, FalError
 from fal_async.keyed.call import Driver, Ended
 from fal_async.models import QueueStatus, Result
 from fal_async.queue.operations import EnqueueCallback, UpdateCallback
 from fal_async.sheltered import ShelteredTask, settle
-
-logger: logging.Logger = logging.getLogger("fal_async")
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)
@@ -125,10 +122,10 @@ class Caller:
             driver.is_kept = True
         if driver.is_kept or driver.is_awaited:
             return None
-        cancel = ShelteredTask(_cancelled(driver))
+        cancel = ShelteredTask(cancelled(driver.cancel, driver.request_id))
         if await settle(cancel, SUBMIT_GRACE + self.waits.cancel_limit):
             raise asyncio.CancelledError
-        return None if cancel.cancelled() else cancel.result()
+        return cancel.result()
 
     def _timeout_error(self, timeout: float, outcome: CancelOutcome | None) -> ClientTimeoutError:
         driver = self.driver
@@ -153,15 +150,5 @@ class Caller:
         if outcome is None and self.cancel_on_exit and not self.driver.is_kept and not self.driver.is_awaited:
             return f"the request of the key {key!r} was not submitted"
         if outcome is not None:
-            return f"its cancel was answered {outcome.value}"
+            return BECAME[outcome]
         return f"the request goes on, and the next call with the key {key!r} waits for it again"
-
-
-async def _cancelled(driver: Driver) -> CancelOutcome | None:
-    try:
-        return await driver.cancel()
-    except Exception as error:  # whatever `on_retry` raises, too
-        logger.warning(
-            "the cancel did not go through (%s): request %s may still run", error, driver.request_id
-        )
-        return CancelOutcome.FAILED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import attrs
@@ -36,15 +36,19 @@ class Recognised:
         return Payload(content_type=JSON_TYPE, body=body)
 
 
-async def recognised(input: Any) -> Recognised:
-    """ConfigurationError for a file that can be read only once; UploadError for one that can't be read."""
+async def recognised(input: Any, of_file: Callable[[Any], Awaitable[FileDigest]] | None = None) -> Recognised:
+    """`of_file`: in place of `file_digest`.
+
+    ConfigurationError for a file that can be read only once; UploadError for one that can't be read."""
     if is_flat(input):
         return Recognised(input_digest(input))
-    files = [await _file_digest(file) for file in files_of(input)]
+    digest = of_file or file_digest
+    files = [await digest(file) for file in files_of(input)]
     return Recognised(input_digest(input, files), files)
 
 
-async def _file_digest(file: Any) -> FileDigest:
+async def file_digest(file: Any) -> FileDigest:
+    """Of its bytes as they are now."""
     from fal_async.storage.file_specs import digest_of_file
 
     content_type, sha256 = await digest_of_file(file)

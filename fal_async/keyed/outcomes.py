@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from fal_async.errors import CancelOutcome, FalError, RequestCancelledError, RequestRef
+from fal_async.errors import CancelOutcome, FalError, RequestCancelledError
 from fal_async.keyed.call import Ended
 from fal_async.keyed.own_copies import Answer
 from fal_async.keyed.tools import Tools
@@ -14,7 +14,7 @@ from fal_async.protocol.http import HttpResponse
 from fal_async.protocol.ledger import ends
 from fal_async.protocol.ledger.ends import end_of
 from fal_async.protocol.ledger.entry import End, LedgerRequest, Place, Record
-from fal_async.protocol.ledger.replays import replayed_error
+from fal_async.protocol.ledger.replays import ref_of, replayed_error, stored_answer
 from fal_async.queue.state import RequestState
 
 T = TypeVar("T")
@@ -81,13 +81,7 @@ def replay(record: Record, files: Files, *, from_ledger: bool) -> Ended:
     error = replayed_error(record)
     if error is not None:
         return _ended(record, record.request_id, error=error, from_ledger=from_ledger)
-    assert record.end is not None
-    headers = {**record.headers, "content-type": record.end.content_type}
-    answer = Answer(
-        response=HttpResponse(status=200, headers=headers, body=record.end.body),
-        ref=RequestRef(endpoint_id=record.endpoint_id, request_id=record.request_id),
-        files=files,
-    )
+    answer = Answer(response=stored_answer(record), ref=ref_of(record), files=files)
     return _ended(record, record.request_id, answer=answer, from_ledger=from_ledger)
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from functools import partial
+from collections.abc import AsyncIterator
 
 import attrs
 
@@ -14,6 +12,7 @@ from fal_async.keyed.call import Ended
 from fal_async.keyed.view_calls import ViewCalls
 from fal_async.ledger.store import Search, Store
 from fal_async.protocol.ledger.entry import Record, Space, State
+from fal_async.storage.concurrency import gather_first_error
 
 AT_ONCE = 1_000
 """So many at a time: results live for minutes only (protocol 4.4), so that it is worse to wait than to poll."""
@@ -79,7 +78,7 @@ class _Recovery:
             *((record, self._look_for) for record in uncertain),
         ]
         todo.sort(key=lambda one: one[0].submitted_at or one[0].claimed_at)
-        await _at_once([partial(act, record) for record, act in todo])
+        await gather_first_error(lambda one: one[1](one[0]), todo, at_a_time=AT_ONCE)
         return Recovered(**self._counts, error=self._error)
 
     async def _entries(self, *states: State) -> AsyncIterator[Record]:
@@ -118,21 +117,3 @@ class _Recovery:
 
     def _note(self, error: FalError | None) -> None:
         self._error = self._error or error
-
-
-async def _at_once(todo: Sequence[Callable[[], Awaitable[None]]]) -> None:
-    """All of it, in this order, so many at a time. The first error ends the others."""
-    waiting = iter(todo)
-
-    async def work() -> None:
-        for one in waiting:
-            await one()
-
-    workers = [asyncio.create_task(work()) for _ in range(min(AT_ONCE, len(todo)))]
-    try:
-        await asyncio.gather(*workers)
-    finally:
-        for worker in workers:
-            worker.cancel()
-        if workers:
-            await asyncio.wait(workers)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from fal_async.errors import FalError, SubmissionUncertainError
 from fal_async.keyed.call import KeyedRequest
 from fal_async.keyed.input_digests import Recognised
 from fal_async.keyed.tools import Tools
 from fal_async.ledger.store import Hold, NewClaim
+from fal_async.protocol.ledger.ends import Claim, claim_after
 from fal_async.protocol.ledger.entry import Record
 from fal_async.queue.state import NewRequest, RequestState
 from fal_async.transport.progress import Progress
@@ -93,14 +93,8 @@ class KeyedSubmit:
         )
         try:
             state = await self._tools.operations.submit(new, self.progress)
-        except SubmissionUncertainError:
-            await self._uncertain()
-            raise
-        except FalError as error:
-            await self._resolve(sent=error.from_caller and self.progress.sent)
-            raise
-        except (Exception, asyncio.CancelledError):
-            await self._resolve(sent=self.progress.sent)
+        except (Exception, asyncio.CancelledError) as error:
+            await self._resolve(claim_after(error, sent=self.progress.sent))
             raise
         self.progress.request = None  # a large input is not kept through the wait
         await self._submitted(state.request_id)
@@ -120,20 +114,19 @@ class KeyedSubmit:
             self._asked.place, request_id, lambda: store.submitted(hold, request_id, now)
         )
 
-    async def _resolve(self, *, sent: bool) -> None:
-        if sent:
-            await self._uncertain()
-        elif self.hold is not None:
-            hold, self.hold = self.hold, None
+    async def _resolve(self, becomes: Claim) -> None:
+        hold, self.hold = self.hold, None
+        if hold is None:
+            return
+        if becomes is Claim.WITHDRAW:
             await self._withdraw(hold)
+        else:
+            await self._uncertain(hold)
 
     async def _withdraw(self, hold: Hold) -> None:
         store = self._tools.store
         await self._tools.write(self._asked.place, None, lambda: store.withdraw(hold))
 
-    async def _uncertain(self) -> None:
-        hold, self.hold = self.hold, None
-        if hold is None:
-            return
+    async def _uncertain(self, hold: Hold) -> None:
         now, store = self._tools.now(), self._tools.store
         await self._tools.write(self._asked.place, None, lambda: store.uncertain(hold, now))

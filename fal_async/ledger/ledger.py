@@ -17,7 +17,7 @@ from fal_async.errors import ConfigurationError, SessionStateError, short_traceb
 from fal_async.ledger import exporting
 from fal_async.ledger.by_hand import Cancel, cancel_first, decide, only_one, search_of
 from fal_async.ledger.ledger_entry import LedgerEntry, entry_of
-from fal_async.ledger.opening import check_where, open_store, seconds_of
+from fal_async.ledger.opening import open_store, seconds_of
 from fal_async.ledger.store import Store
 from fal_async.protocol.ledger.entry import Record, Space, State
 from fal_async.protocol.ledger.key_checks import check_key
@@ -265,20 +265,3 @@ class Ledger:
 
     def __repr__(self) -> str:
         return f"<Ledger {self.where}{' (closed)' * self._is_closed}>"
-
-
-def check_ledger(ledger: object) -> None:
-    """ConfigurationError for what `ledger=` can't be, and for a folder that is missing."""
-    if not isinstance(ledger, Ledger):
-        check_where(ledger)
-
-
-async def store_of(ledger: str | os.PathLike[str] | Ledger) -> Store:
-    """What `ledger=` means, opened: a store that is an owner of its own, for whoever asked to close.
-
-    Raises ConfigurationError where no ledger can be there, LedgerError where it can't be opened, SessionStateError
-    where it was closed.
-    """
-    if isinstance(ledger, Ledger):
-        return await ledger.new_store()
-    return await open_store(ledger)

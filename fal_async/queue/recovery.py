@@ -28,6 +28,7 @@ from fal_async.protocol.request_history import (
     is_enough,
     kept_result,
     parse_history,
+    rows_of,
     windows,
 )
 from fal_async.transport import Transport
@@ -35,7 +36,7 @@ from fal_async.transport import Transport
 
 def check_history(response: HttpResponse) -> None:
     """Inside the retries: an answer that is no page is asked for again."""
-    parse_history(response)
+    rows_of(response)
 
 
 @attrs.define(eq=False, repr=False)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-from functools import partial
 from typing import Any
 
 from fal_async.protocol.storage.media import HEAD, guess_content_type, plain_name
 from fal_async.protocol.storage.uploads import FileSpec
-from fal_async.storage.file_objects import PIECE, UNNAMED
+from fal_async.storage.file_body import digest_of
+from fal_async.storage.file_objects import UNNAMED
 from fal_async.storage.sources import Source, opened
 
 
@@ -31,14 +30,6 @@ async def digest_of_file(file: Any) -> tuple[str, str]:
     """
     async with opened(file, again=True) as source:
         spec = await spec_of(source, None)
-        sha256 = await source.work(partial(_sha256, source))
+        sha256 = await digest_of(source, 0, source.size)
         await source.check_unchanged()
     return spec.content_type, sha256
-
-
-def _sha256(source: Source) -> str:
-    digest, at = hashlib.sha256(), 0
-    while piece := source.read_now(at, PIECE):
-        digest.update(piece)
-        at += len(piece)
-    return digest.hexdigest()

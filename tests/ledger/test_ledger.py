@@ -21,7 +21,6 @@ from fal_async import (
     ServerError,
     SessionStateError,
 )
-from fal_async.ledger.ledger import store_of
 from fal_async.ledger.store import Hold, Store
 from fal_async.protocol.ledger.entry import End, Place, Record, StoredFile
 from fal_async.protocol.ledger.stored_errors import stored_error
@@ -37,7 +36,7 @@ async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
 @pytest.fixture
 async def store(ledger: Ledger) -> AsyncIterator[Store]:
     """Of a session that uses the ledger."""
-    store = await store_of(ledger)
+    store = await ledger.new_store()
     yield store
     await store.aclose()
 
@@ -267,7 +266,7 @@ async def test_an_export_that_fails_leaves_what_was_there(
 
 async def test_what_is_older_than_keep_leaves_a_tombstone(tmp_path: Path) -> None:
     async with await Ledger.open(tmp_path / "runs.db") as ledger:
-        store = await store_of(ledger)
+        store = await ledger.new_store()
         await ended(store)  # in 1970
         await claimed(store, "claimed")
         await store.aclose()
@@ -285,7 +284,7 @@ async def test_what_is_older_than_keep_leaves_a_tombstone(tmp_path: Path) -> Non
 
 async def test_inputs_that_are_not_to_be_kept_are_not_stored(tmp_path: Path) -> None:
     async with await Ledger.open(tmp_path / "runs.db", keep_input=False) as ledger:
-        store = await store_of(ledger)
+        store = await ledger.new_store()
         await ended(store)
         await store.aclose()
         assert (await found(ledger)).input is None
@@ -300,12 +299,12 @@ async def test_a_keep_that_is_no_time_is_refused(tmp_path: Path, keep: object) -
 
 async def test_a_closed_ledger_says_so_and_its_sessions_go_on(tmp_path: Path) -> None:
     ledger = await Ledger.open(tmp_path / "runs.db")
-    store = await store_of(ledger)
+    store = await ledger.new_store()
     await ledger.aclose()
     await ledger.aclose()
     with pytest.raises(SessionStateError, match="closed"):
         await ledger.get("order-42")
     with pytest.raises(SessionStateError, match="closed"):
-        await store_of(ledger)
+        await ledger.new_store()
     await claimed(store)
     await store.aclose()

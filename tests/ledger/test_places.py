@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fal_async import ConfigurationError, Ledger, LedgerError
-from fal_async.ledger.ledger import check_ledger
+from fal_async.ledger.opening import check_where
 from fal_async.ledger.sqlite import schema
 from fal_async.ledger.sqlite.location import is_remote, mounted_type, path_of
 from fal_async.ledger.sqlite.sqlite_errors import ledger_error
@@ -28,7 +28,7 @@ async def test_a_ledger_that_would_be_gone_with_the_process_is_refused(where: st
 @pytest.mark.parametrize("where", ["postgresql://u:secret@db/runs", "postgres://db"])
 def test_postgresql_is_said_not_to_be_there_yet(where: str) -> None:
     with pytest.raises(ConfigurationError, match="not built yet") as refused:
-        check_ledger(where)
+        check_where(where)
     assert "secret" not in str(refused.value)
 
 
@@ -37,14 +37,14 @@ def test_postgresql_is_said_not_to_be_there_yet(where: str) -> None:
 )
 def test_another_url_is_refused(where: str) -> None:
     with pytest.raises(ConfigurationError, match=r"expected a path, or sqlite:///runs.db") as refused:
-        check_ledger(where)
+        check_where(where)
     assert "secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize("where", [None, 7, b"runs.db", ["runs.db"]])
 def test_what_is_no_path_is_refused(where: object) -> None:
     with pytest.raises(ConfigurationError, match=r"expected a path such as 'runs.db', or a Ledger"):
-        check_ledger(where)
+        check_where(where)
 
 
 def test_a_url_is_a_relative_or_an_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

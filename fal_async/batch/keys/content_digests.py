@@ -6,9 +6,8 @@ import os
 from collections import OrderedDict
 from typing import Any
 
-from fal_async.keyed.input_digests import Recognised
-from fal_async.protocol.json_input import is_flat
-from fal_async.protocol.ledger.digests import FileDigest, files_of, input_digest
+from fal_async.keyed.input_digests import Recognised, file_digest, recognised
+from fal_async.protocol.ledger.digests import FileDigest
 from fal_async.protocol.storage.input_files import File
 
 _KEPT = 10_000
@@ -27,22 +26,17 @@ class ContentDigests:
         ConfigurationError for what is no input, and for a file that can be read only once; UploadError for one that
         can't be read.
         """
-        if is_flat(input):
-            return Recognised(input_digest(input))
-        files = [await self.of_file(file) for file in files_of(input)]
-        return Recognised(input_digest(input, files), files)
+        return await recognised(input, self.of_file)
 
     async def of_file(self, file: Any) -> FileDigest:
         """Of its bytes as they are now."""
-        from fal_async.storage.file_specs import digest_of_file
         from fal_async.storage.threads import abandonable
 
         seen = await abandonable(lambda: _look_of(file))
         if seen is not None and (known := self._known.get(seen)) is not None:
             self._known.move_to_end(seen)
             return known
-        content_type, sha256 = await digest_of_file(file)
-        digest = FileDigest(sha256=sha256, content_type=content_type)
+        digest = await file_digest(file)
         if seen is not None:
             self._known[seen] = digest
             if len(self._known) > _KEPT:
@@ -55,7 +49,7 @@ def _look_of(file: Any) -> tuple[Any, ...] | None:
     content_type = file_name = None
     if isinstance(file, File):
         file, content_type, file_name = file.data, file.content_type, file.file_name
-    if not isinstance(file, os.PathLike) and not (isinstance(file, str) and content_type is not None):
+    if not isinstance(file, str | os.PathLike):
         return None
     try:
         path = os.path.expanduser(os.fsdecode(file))

@@ -39,11 +39,6 @@ class ItemKeys:
         self._key, self._endpoint_id = key, endpoint_id
         self._digests, self._seen = digests, seen
 
-    @property
-    def are_default(self) -> bool:
-        """Whether the caller named none."""
-        return self._key is None
-
     async def name(self, work: Work) -> None:
         """Set its key, and what its input is recognised by. What is wrong with either is the item's own error.
 

@@ -15,7 +15,7 @@ from fal_async.batch.requests.missing_key import meets_all
 from fal_async.batch.requests.plain_requests import FOLLOWING
 from fal_async.batch.requests.request_maker import Outcome, Work
 from fal_async.batch.summary import Tally
-from fal_async.cancellation import SUBMIT_GRACE
+from fal_async.cancellation import SUBMIT_GRACE, cancelled
 from fal_async.errors import CancelOutcome, ClientTimeoutError, FalError
 from fal_async.keyed.call import Driver, Ended, KeyedCalls, KeyedRequest
 from fal_async.ledger.store import Search, Store
@@ -210,7 +210,7 @@ class KeyedRequests:
         if not (self.cancel_on_exit or waits_in_queue):
             self._left += 1
             return
-        cancel = ShelteredTask(_cancelled(driver))
+        cancel = ShelteredTask(cancelled(driver.cancel, driver.request_id))
         self._cancels.add(cancel)
         try:
             interrupted = await settle(cancel, SUBMIT_GRACE + self.operations.waits.cancel_limit)
@@ -263,10 +263,3 @@ class _Waiting:
     def _is(self, what: str) -> None:
         if not self.over.done():
             self.over.set_result(what)
-
-
-async def _cancelled(driver: Driver) -> CancelOutcome | None:
-    try:
-        return await driver.cancel()
-    except Exception:  # whatever `on_retry` raises, too: what became of it is not known
-        return CancelOutcome.FAILED

@@ -13,7 +13,6 @@ import attrs
 from fal_async.ledger.sqlite import rows
 from fal_async.ledger.store import Search
 from fal_async.protocol.ledger.entry import (
-    LedgerRequest,
     Owner,
     Payload,
     Place,
@@ -97,11 +96,6 @@ def named(tables: Tables, key: str, search: Search) -> list[Record]:
 def by_number(tables: Tables, entry: int) -> Record | None:
     row = tables.db.execute(f"SELECT {rows.ENTRY} {rows.FROM_ENTRY} WHERE e.id = ?", (entry,)).fetchone()
     return None if row is None else _whole(tables, [row], True)[0]
-
-
-def requests_of(tables: Tables, entry: int) -> tuple[LedgerRequest, ...]:
-    found = tables.db.execute(f"SELECT {rows.REQUEST} FROM requests WHERE entry = ? ORDER BY n", (entry,))
-    return tuple(rows.request(row) for row in found)
 
 
 def known(tables: Tables, request_ids: Collection[str]) -> set[str]:

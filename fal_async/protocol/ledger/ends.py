@@ -131,7 +131,8 @@ class Claim(enum.Enum):
 def claim_after(error: BaseException, *, sent: bool) -> Claim:
     """What a submit that ended with `error` leaves. `sent`: whether anything of it may have left the process.
 
-    An error of ours says itself whether fal may have taken it: any answer to the submit means that it did not.
+    An error of ours says itself whether fal may have taken it: any answer to the submit means that it did not. One
+    that a function of the caller's raised says nothing.
     """
     cause: BaseException | None = error
     seen: set[int] = set()  # causes may lead back to themselves
@@ -140,4 +141,5 @@ def claim_after(error: BaseException, *, sent: bool) -> Claim:
             return Claim.UNCERTAIN
         seen.add(id(cause))
         cause = cause.__cause__
-    return Claim.UNCERTAIN if sent and not isinstance(error, FalError) else Claim.WITHDRAW
+    is_fals = isinstance(error, FalError) and not error.from_caller
+    return Claim.UNCERTAIN if sent and not is_fals else Claim.WITHDRAW

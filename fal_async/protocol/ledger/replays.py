@@ -27,12 +27,10 @@ def replayed(
     error = replayed_error(record)
     if error is not None:
         raise error
-    assert record.end is not None
-    headers = {**record.headers, "content-type": record.end.content_type}
     result = parse_result(
-        HttpResponse(status=200, headers=headers, body=record.end.body),
+        stored_answer(record),
         output_type,
-        _ref(record),
+        ref_of(record),
         attempts={},
         files=files,
     )
@@ -43,8 +41,16 @@ def replayed_error(record: Record) -> FalError | None:
     """The error that an ended entry stands for, a new one each time; None for a result that is there."""
     if record.expired or record.end is None:
         return expired(record)
-    return None if record.state == "done" else parse_error(record.end.body).about(_ref(record))
+    return None if record.state == "done" else parse_error(record.end.body).about(ref_of(record))
 
 
-def _ref(record: Record) -> RequestRef:
+def stored_answer(record: Record) -> HttpResponse:
+    """What fal gave as the result of an entry that is done."""
+    assert record.end is not None
+    headers = {**record.headers, "content-type": record.end.content_type}
+    return HttpResponse(status=200, headers=headers, body=record.end.body)
+
+
+def ref_of(record: Record) -> RequestRef:
+    """The request that the stored end is of."""
     return RequestRef(endpoint_id=record.endpoint_id, request_id=record.request_id)

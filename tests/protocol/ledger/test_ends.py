@@ -203,7 +203,7 @@ OF_SUBMIT: list[tuple[BaseException, Claim, Claim]] = [
     (UploadError("a file"), Claim.WITHDRAW, Claim.WITHDRAW),
     (SessionStateError("closed"), Claim.WITHDRAW, Claim.WITHDRAW),
     (ClientTimeoutError("t", timeout=1.0), Claim.WITHDRAW, Claim.WITHDRAW),
-    (by_caller(TransportError("of on_retry")), Claim.WITHDRAW, Claim.WITHDRAW),
+    (by_caller(TransportError("of on_retry")), Claim.WITHDRAW, Claim.UNCERTAIN),
     (ring(), Claim.WITHDRAW, Claim.WITHDRAW),
     (UNCERTAIN, Claim.UNCERTAIN, Claim.UNCERTAIN),
     (caused(ClientTimeoutError("t", timeout=1.0), UNCERTAIN), Claim.UNCERTAIN, Claim.UNCERTAIN),
