@@ -32,7 +32,7 @@ class ItemMaker:
         if self.files is not None and outcome.result is not None and outcome.error is None:
             found = await self.files.of(work, outcome)
             if found.is_gone and self.renews and outcome.from_ledger:
-                work.renew = True
+                work.renew = outcome.request_id
                 return None
         error = outcome.error if found is None else found.error
         # A request that is shared costs once.

@@ -35,7 +35,7 @@ class KeyedRequest:
         retries: further attempts, over the entry's life, that this call itself may make after an open failure; an
             open failure that was there before counts as well. None: one attempt, whatever there was.
         retry_failed: an entry that ended badly, finally or not, is submitted anew, once, with fresh retries.
-        renew: so is one that is done, for what its result leads to is gone.
+        renew: so is one that is done with this request id, for what its result leads to is gone.
         before_retry: of the first caller: awaited before each further attempt. None: they follow at once.
         recognised: of `new.input`, where it is known.
     """
@@ -47,7 +47,7 @@ class KeyedRequest:
     uncertain: Uncertain = "lookup"
     retries: int | None = None
     retry_failed: bool = False
-    renew: bool = False
+    renew: str | None = None
     before_retry: BeforeRetry | None = None
     recognised: Recognised | None = None
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import attrs
 
-from fal_async.errors import ApiError, CancelOutcome, FalError, ResultExpiredError
+from fal_async.errors import ApiError, CancelOutcome, FalError, LedgerError, ResultExpiredError
 from fal_async.keyed.call import Driver, Ended, KeyedRequest
 from fal_async.keyed.caller import Caller
 from fal_async.keyed.outcomes import Outcomes, replay
@@ -26,6 +27,7 @@ from fal_async.queue.operations import QueueOperations, UpdateCallback
 from fal_async.queue.recovery import result_in_history
 from fal_async.queue.state import NewRequest, RequestState
 
+logger: logging.Logger = logging.getLogger("fal_async")
 _ENDED = frozenset({"done", "failed", "cancelled"})
 
 
@@ -60,11 +62,17 @@ class LedgerRequests:
         )
 
     async def find(self, state: RequestState) -> LedgerRequest | None:
-        """The entry that has this request."""
+        """The entry that has this request. None where the ledger can't be read, too: fal has the request."""
         if self._whose is None:
             return None
-        store = await self._calls.store()
-        record = await store.find_request(self._whose.origin, state.request_id)
+        try:
+            store = await self._calls.store()
+            record = await store.find_request(self._whose.origin, state.request_id)
+        except LedgerError as error:
+            logger.error(
+                "the ledger says nothing of request %s, nor will it hear: %s", state.request_id, error
+            )
+            return None
         if record is None or record.place.space.tenant != self._whose.tenant:
             return None
         return LedgerRequest(self._operations, self._calls, state, record)
@@ -104,7 +112,7 @@ class LedgerRequest:
 
     @property
     def is_current(self) -> bool:
-        """Whether it is the newest attempt of its entry."""
+        """Whether it is the attempt that its entry ended with; while that goes on, the newest."""
         return self._record.request_id == self._state.request_id
 
     @property
@@ -167,12 +175,7 @@ class LedgerRequest:
     def _replay(self) -> Ended | None:
         """Where the entry's end is that of this request."""
         record = self._record
-        newest_end = next((one for one in reversed(record.requests) if one.outcome is not None), None)
-        if (
-            record.state not in _ENDED
-            or newest_end is None
-            or newest_end.request_id != self._state.request_id
-        ):
+        if record.state not in _ENDED or not self.is_current:
             return None
         return replay(record, self._operations.files, from_ledger=True)
 

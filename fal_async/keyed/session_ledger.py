@@ -42,7 +42,7 @@ class SessionLedger:
     Attributes:
         is_ours: opened, and closed, by the session: all but a `Store` that was given.
         drivers: by key; at most one of each.
-        cancel_entry: how a request is cancelled, for `Ledger.forget(force=True)`.
+        cancels: how a request is cancelled, by whose it is (origin and tenant), for `Ledger.forget(force=True)`.
         running: all drivers, those too that left `drivers` and only write down how they ended.
     """
 
@@ -57,7 +57,7 @@ class SessionLedger:
         self.lookups: Lookups = Lookups()
         self.drivers: dict[Place, Any] = {}
         self.running: set[Drives] = set()
-        self.cancel_entry: Callable[[Record], Awaitable[CancelOutcome | None]] | None = None
+        self.cancels: dict[tuple[str, str], Callable[[Record], Awaitable[CancelOutcome]]] = {}
 
     def __del__(self) -> None:
         """Of a session that nobody closed, or whose event loop was thrown away: its owner must not live on."""
@@ -83,9 +83,20 @@ class SessionLedger:
         if not self.is_ours:
             return given  # type: ignore[no-any-return]
         store: Store = await given.new_store()
-        if self.cancel_entry is not None:
-            self._detach = given.attach(self.cancel_entry)
+        self._detach = given.attach(self._cancel)
         return store
+
+    async def _cancel(self, record: Record) -> CancelOutcome:
+        """Another account would say that there is no such request, and leave it running."""
+        space = record.place.space
+        cancel = self.cancels.get((space.origin, space.tenant))
+        if cancel is None:
+            raise SessionStateError(
+                f"the key {record.place.key!r} is of tenant {space.tenant!r} at {space.origin}: make a call with a "
+                "key of it first, so that the session knows its credentials",
+                request_id=record.request_id,
+            )
+        return await cancel(record)
 
     def check_open(self) -> None:
         """SessionStateError once the session is closed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
@@ -71,10 +72,10 @@ def _undecided(record: Record) -> int:
     return unknown[-1]
 
 
-async def cancel_first(record: Record, cancel: Cancel | None, *, force: bool) -> None:
+async def cancel_first(record: Record, cancels: Sequence[Cancel], *, force: bool) -> None:
     """Cancel a request that has not ended. ConfigurationError where that can't be, or was not asked for.
 
-    `cancel`: of a session that uses the ledger.
+    `cancels`: of the sessions that use the ledger; a SessionStateError of one says that it has no such key.
     """
     name = f"the key {record.place.key!r}"
     if record.request_id is None or record.state != "submitted":
@@ -84,14 +85,21 @@ async def cancel_first(record: Record, cancel: Cancel | None, *, force: bool) ->
         )
     if not force:
         raise ConfigurationError(f"{name}: its request has not ended: force=True cancels it first")
-    if cancel is None:
+    if not cancels:
         raise SessionStateError(
             f"{name}: to cancel its request, use a session that has this ledger, Session(ledger=ledger), or "
             "fal.queue.cancel(endpoint_id, request_id)",
             request_id=record.request_id,
         )
-    if await cancel(record) not in _ENDED:
+    if await _cancelled(record, cancels) not in _ENDED:
         raise ConfigurationError(
             f"{name}: its request is running, and may still complete: forget it when it has ended",
             request_id=record.request_id,
         )
+
+
+async def _cancelled(record: Record, cancels: Sequence[Cancel]) -> CancelOutcome | None:
+    for cancel in cancels[:0:-1]:
+        with contextlib.suppress(SessionStateError):
+            return await cancel(record)
+    return await cancels[0](record)

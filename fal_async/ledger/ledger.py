@@ -215,7 +215,7 @@ class Ledger:
         while True:
             record = await self._existing(key, run, tenant, origin)
             if record.ended_at is None:
-                await cancel_first(record, self._cancels[-1] if self._cancels else None, force=force)
+                await cancel_first(record, self._cancels, force=force)
                 record = await self._existing(key, run, tenant, origin)
             if await self._open_store().forget(record.number, record.version):
                 return

@@ -136,7 +136,7 @@ def kept_result(response: HttpResponse, request_id: str) -> HttpResponse | None:
     """The output of a request that went well, as its result would have brought it; None where it is not shown."""
     for row in rows_of(response):
         if row["request_id"] == request_id and row.get("json_output") is not None and _went_well(row):
-            body = json.dumps(row["json_output"], ensure_ascii=False, separators=(",", ":")).encode()
+            body = json.dumps(row["json_output"], separators=(",", ":")).encode()
             return HttpResponse(
                 status=200, headers={"content-type": JSON_TYPE, REQUEST_ID: request_id}, body=body
             )

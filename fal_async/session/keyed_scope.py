@@ -49,7 +49,9 @@ class KeyedScope:
 
         shared = self._view.shared
         ledger = shared.ledger_of(self._choice.given)
-        ledger.cancel_entry = ledger.cancel_entry or self._cancel
+        if self._choice.tenant is not None:
+            space = self._space("")
+            ledger.cancels.setdefault((space.origin, space.tenant), self._cancel)
         return ViewCalls(operations, ledger, shared.open)
 
     async def _cancel(self, record: Record) -> CancelOutcome:

@@ -123,8 +123,10 @@ class Shared:
         interrupted = await self.waits.end()
         try:
             # Side by side: a peer that does not answer a close frame costs seconds.
-            await asyncio.gather(*(part.aclose() for part in tuple(self.open_parts)))
-            await asyncio.gather(*(ledger.aclose() for ledger in tuple(self._ledgers.values())))
+            try:
+                await asyncio.gather(*(part.aclose() for part in tuple(self.open_parts)))
+            finally:
+                await asyncio.gather(*(ledger.aclose() for ledger in tuple(self._ledgers.values())))
         finally:
             if self._own is None:
                 await self.pool.aclose()

@@ -121,3 +121,13 @@ async def test_an_entry_that_somebody_deleted_blocks_nothing(
     gate.open()
     assert (await task).data == ASK
     await fal.subscribe(LLM, ASK, key="b")
+
+
+async def test_a_handle_goes_on_where_the_ledger_cannot_be_read(
+    fal: Session, emulator: Emulator, store: FailingStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    handle = await fal.queue.submit(LLM, ASK, key="a")
+    store.fails.add("find_request")
+    assert (await handle.wait()).data
+    assert (await handle.result()).data
+    assert f"the ledger says nothing of request {handle.request_id}" in caplog.text

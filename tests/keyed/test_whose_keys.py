@@ -16,8 +16,11 @@ import pytest
 import fal_async
 from fal_async import ConfigurationError, File, KeyConflictError, Session, SessionStateError
 from fal_async.emulator import Emulator, Fault
+from fal_async.keyed.ledger_requests import LedgerRequest
 from fal_async.ledger.ledger import Ledger
 from fal_async.protocol.http import Operation
+from fal_async.protocol.ledger.entry import LedgerRequest as StoredRequest
+from fal_async.protocol.ledger.entry import Payload, Place, Record, Space
 from tests.keyed.entries import entry_of
 from tests.quick import ASK, GATE, LLM, gate_at, session_on
 from tests.transport.test_own_transport import Canned
@@ -270,3 +273,47 @@ async def test_a_stream_that_is_read_once_is_refused(fal: Session, emulator: Emu
     with pytest.raises(ConfigurationError, match="only once"):
         await fal.subscribe(LLM, {"image": File(pieces())}, key="a")
     assert emulator.count() == 0
+
+
+async def test_forget_by_force_asks_the_view_whose_key_it_is(emulator: Emulator, runs: Path) -> None:
+    gate_at(emulator)
+    emulator.add_account("other:key")
+    async with await Ledger.open(runs) as ledger, session_on(emulator, ledger=ledger) as fal:
+        await fal.subscribe(LLM, ASK, key="a")
+        theirs = fal.with_options(credentials="other:key", tenant="other")
+        handle = await theirs.queue.submit(GATE, ASK, key="a")
+        while emulator.jobs[handle.request_id].state != "IN_PROGRESS":
+            await asyncio.sleep(0)
+        with pytest.raises(ConfigurationError, match="is running"):
+            await ledger.forget("a", tenant="other", force=True)
+        assert emulator.jobs[handle.request_id].cancel_requests == 1
+    async with await Ledger.open(runs) as ledger, session_on(emulator, ledger=ledger) as fal:
+        await fal.subscribe(LLM, ASK, key="a")
+        with pytest.raises(SessionStateError, match="tenant 'other'"):
+            await ledger.forget("a", tenant="other", force=True)
+        assert await ledger.get("a", tenant="other") is not None
+
+
+async def test_a_handle_has_the_end_of_its_own_attempt(fal: Session) -> None:
+    attempts = (
+        StoredRequest(n=1, request_id="id-1", outcome="done"),
+        StoredRequest(n=2, request_id="id-2", outcome="failed"),
+    )
+    record = Record(
+        number=1,
+        version=1,
+        place=Place(space=Space(origin="https://queue.fal.run"), key="a"),
+        endpoint_id=LLM,
+        input_digest="1:0",
+        state="done",
+        requests=attempts,
+        end=Payload(content_type="application/json", body=b"{}"),
+    )
+    operations, calls = fal._view.operations, fal._view.keyed("a").calls
+    ended = {
+        one.request_id: LedgerRequest(
+            operations, calls, operations.state_by_id(LLM, one.request_id or ""), record
+        ).has_ended
+        for one in attempts
+    }
+    assert ended == {"id-1": True, "id-2": False}

@@ -26,6 +26,7 @@ from fal_async.protocol.request_history import (
     history_request,
     is_by_sending,
     is_enough,
+    kept_result,
     parse_history,
     windows,
 )
@@ -209,3 +210,11 @@ def test_a_digest_does_not_depend_on_how_it_is_written(value: Any) -> None:
     written = json.dumps(value, indent=2, ensure_ascii=True).encode()
     again = json.dumps(json.loads(written), sort_keys=True).encode()
     assert digest_of(written) == digest_of(again)
+
+
+@pytest.mark.parametrize("output", ["half of a pair: \ud800", {"a": ["\udfff", 1.5, None]}, "plain"])
+def test_an_output_of_the_history_is_a_result_whatever_its_texts(output: Any) -> None:
+    row = {"request_id": "id-1", "status_code": 200, "json_output": output}
+    found = kept_result(page({"items": [row]}), "id-1")
+    assert found is not None
+    assert found.json() == output

@@ -79,7 +79,8 @@ class ItemFiles:
         try:
             found = await self._found(key, outcome)
         except BaseException:
-            del self._known[key]
+            if self._known.get(key) is known:
+                del self._known[key]
             known.cancel()
             raise
         known.set_result(found)

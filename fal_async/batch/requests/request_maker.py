@@ -25,7 +25,8 @@ class Work:
         key, recognised: see `batch/keys/item_keys.py: ItemKeys`.
         refused: what is wrong with its input: there is no request for it.
         patient: it was put off once, since another process has it: now it is waited for.
-        renew: it is to be submitted again although it is done: its files are gone.
+        renew: the request of a result whose files are gone: it is to be submitted again, unless another item has
+            done that.
         attempts: submits so far.
         phase: where its request was seen last: with a runner, or waiting for one.
     """
@@ -37,7 +38,7 @@ class Work:
     recognised: Recognised | None = None
     refused: FalError | None = None
     patient: bool = False
-    renew: bool = False
+    renew: str | None = None
     attempts: int = 0
     phase: Phase = "none"
 

@@ -26,7 +26,7 @@ class Asked:
         retries: further attempts, over the entry's life, that this call may make after an open failure. None: one
             attempt, or the one under way, whatever there was before.
         retry_failed: an entry that ended badly is submitted anew, once, with fresh retries.
-        renew: so is one that is done: what its result leads to is gone.
+        renew: so is one that is done with this request id: what its result leads to is gone.
         after: the number of the newest attempt that had ended when the call began; None: it begins now. Ends of
             later attempts are the call's own answer, whoever made them. See `begun`.
     """
@@ -36,7 +36,7 @@ class Asked:
     uncertain: Uncertain = "lookup"
     retries: int | None = None
     retry_failed: bool = False
-    renew: bool = False
+    renew: str | None = None
     after: int | None = None
 
     def begun(self, record: Record | None) -> Asked:
@@ -142,7 +142,7 @@ def _goes_on(record: Record, asked: Asked) -> bool:
     """Whether an entry that has ended gets a further attempt."""
     own = asked.after is not None and _newest_end(record) > asked.after
     if record.state == "done":
-        return asked.renew and not own
+        return asked.renew is not None and asked.renew == record.request_id and not own
     if asked.retry_failed and not own:
         return True
     if record.state == "cancelled":

@@ -233,3 +233,13 @@ def test_the_errors_say_what_to_do_and_what_to_look_for() -> None:
 )
 def test_the_id_of_an_entry_is_that_of_the_attempt_it_ended_with(found: Record, request_id: str) -> None:
     assert found.request_id == request_id
+
+
+def test_a_result_whose_files_are_gone_is_made_anew_once() -> None:
+    gone = DONE.request_id
+    asked = attrs.evolve(ASKED, renew=gone)
+    assert decide(DONE, asked) == SUBMIT
+    renewed = record("done", attempt(1, "done"), attempt(2, "done"))
+    assert renewed.request_id != gone
+    assert decide(renewed, asked.begun(DONE)) == Replay(), "this call's own"
+    assert decide(renewed, asked.begun(renewed)) == Replay(), "another item was quicker"
