@@ -13,6 +13,7 @@ import pytest
 
 from fal_async import LedgerError, SessionStateError
 from fal_async.ledger.opening import open_store
+from fal_async.ledger.sqlite.group_commit import Operation
 from fal_async.ledger.sqlite.open_files import open_files
 from fal_async.ledger.store import Hold, Search, Store
 from fal_async.protocol.ledger.entry import Record
@@ -193,6 +194,29 @@ async def test_a_write_that_fails_spoils_none_of_its_group(store: Store) -> None
     assert [record.state for record in records if isinstance(record, Record)] == ["submitted"] * 3
     assert isinstance(error, LedgerError)
     assert "somebody deleted it" in str(error)
+
+
+async def test_a_connection_that_fails_for_good_leaves_nobody_waiting(tmp_path: Path) -> None:
+    store = await open_store(tmp_path / "runs.db")
+    held = await claimed(store, "before")
+    file, loop = open_files().acquire(store.where, 10.0), asyncio.get_running_loop()
+    works = [lambda *_: None, lambda tables, _: tables.db.close(), lambda *_: None]
+    told = [Operation(work=work, writes=True, loop=loop, future=loop.create_future()) for work in works]
+    assert file.pause(5)  # so that they are one group
+    for operation in told:
+        file.hand(operation)
+    file.go_on()
+    for operation in told:
+        assert operation.future is not None
+        with pytest.raises(LedgerError, match="closed database"):
+            await operation.future
+    with pytest.raises(LedgerError, match="closed database"):
+        await store.submitted(held, "request-1", 101.0)
+    again = await open_store(tmp_path / "runs.db")
+    assert await again.totals(Search()) == {"uncertain": 1}
+    await again.aclose()
+    open_files().release(file, None)
+    await store.aclose()
 
 
 async def test_large_payloads_are_compressed(store: Store, tmp_path: Path) -> None:

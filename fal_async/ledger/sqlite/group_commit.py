@@ -97,13 +97,14 @@ class Groups:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             for operation in group:
+                operation.error = None
                 operation.outcome = operation.work(self._tables, self._owner(operation, joined))
             self._db.execute("COMMIT")
         except Exception as error:
-            self._undo(joined)
-            if len(group) > 1 and not is_lock(error):
-                return False
+            # Before it is undone, which may fail as well: nothing of it is written then, either.
             self._fail(group, locked(self._where, self._patience) if is_lock(error) else error)
+            self._undo(joined)
+            return len(group) == 1 or is_lock(error)
         return True
 
     def _one_by_one(self, group: Sequence[Operation]) -> None:
@@ -115,6 +116,7 @@ class Groups:
 
     def _read(self, group: Sequence[Operation]) -> None:
         for operation in group:
+            operation.error = None
             try:
                 operation.outcome = operation.work(self._tables, 0)
             except Exception as error:
@@ -159,6 +161,13 @@ class Groups:
         if not self._locks.try_hold(byte_of(number)):
             raise LedgerError(f"ledger {self._where}: the lock of its new owner {number} is taken")
         return number
+
+
+def fail_what_is_open(group: Sequence[Operation], error: Exception, where: str) -> None:
+    """Running them broke off: those that have neither an outcome nor an error get this one."""
+    for operation in group:
+        if operation.outcome is None and operation.error is None:
+            operation.error = ledger_error(error, where)
 
 
 def deliver(group: Sequence[Operation]) -> list[Operation]:

@@ -11,7 +11,7 @@ import threading
 from fal_async.errors import FalError, LedgerError, SessionStateError
 from fal_async.ledger.sqlite import schema
 from fal_async.ledger.sqlite.after_submit import clear_owners
-from fal_async.ledger.sqlite.group_commit import Groups, Operation, deliver
+from fal_async.ledger.sqlite.group_commit import Groups, Operation, deliver, fail_what_is_open
 from fal_async.ledger.sqlite.location import check_place
 from fal_async.ledger.sqlite.reads import Tables
 from fal_async.ledger.sqlite.record_locks import COMMIT, RecordLocks, byte_of
@@ -159,9 +159,14 @@ class LedgerFile:
         """Wait for what there is to do, and do it. Whether more may come."""
         group, is_last = self._next()
         with self._in_sqlite:
-            groups.run(group)
-            if lost := deliver(group):
-                groups.run(lost)
+            try:
+                groups.run(group)
+            except Exception as error:  # the connection is of no use any more: the thread ends
+                fail_what_is_open(group, error, self.name)
+                raise
+            finally:
+                lost = deliver(group)
+            groups.run(lost)
             log.carry_over_if_large(db)
         return not is_last
 
