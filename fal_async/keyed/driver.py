@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 
 from fal_async.cancellation import CANCEL_LIMIT, SUBMIT_GRACE
@@ -22,6 +23,8 @@ from fal_async.keyed.tools import Tools
 from fal_async.models import QueueStatus, RequestLog
 from fal_async.protocol.ledger.decisions import Asked
 from fal_async.protocol.ledger.entry import Owner, Place, Record
+
+_UNDER_WAY = frozenset({"claimed", "submitted", "uncertain"})
 
 
 class KeyedDriver(Steps):
@@ -81,7 +84,8 @@ class KeyedDriver(Steps):
         return outcome
 
     async def _cancelled_late(self) -> CancelOutcome | None:
-        """Its submit is given up. If its id comes all the same, it is cancelled then."""
+        """Its submit is given up. If its id comes all the same, it is cancelled then. FAILED where fal may have it,
+        or another process has it: nothing cancelled that."""
         told = asyncio.Event()
         unwatch = self.watch(told.set)
         try:
@@ -90,7 +94,12 @@ class KeyedDriver(Steps):
                 told.clear()
         finally:
             unwatch()
-        return self.cancelled
+        return CancelOutcome.FAILED if self.cancelled is None and self._may_go_on() else self.cancelled
+
+    def _may_go_on(self) -> bool:
+        """Whether there may be a request whose id is not known here."""
+        entry = self.record
+        return self.lost is not None or (entry is not None and entry.state in _UNDER_WAY)
 
     # How it is brought to its end.
 
@@ -122,7 +131,7 @@ class KeyedDriver(Steps):
             self.task.get_loop().call_later(SUBMIT_GRACE, self._end_grace, submit)
 
     def _end_grace(self, submit: KeyedSubmit) -> None:
-        if self.submit is submit:
+        if self.submit is submit and submit.state is None:  # else it is being written, and is cancelled then
             self.task.interrupt()
 
     # Its task.
@@ -145,28 +154,42 @@ class KeyedDriver(Steps):
     async def _stopped(self) -> Ended:
         """The session is being closed, or it was cancelled before it was submitted."""
         if self.stopping == "cancel":
-            words = "cancelled before it was submitted: nothing was sent"
-            return Ended(
-                record=self.record, error=RequestCancelledError(words, endpoint_id=self._endpoint_id)
-            )
+            return Ended(record=self.record, error=self.lost or self._cancelled_error())
         if self.state is not None and not self.tools.ledger.is_ours:  # one that is closed leaves all at once
-            await self.outcomes.leave()
-        return Ended(record=self.record, error=self._closed_error(), request_id=self.request_id)
+            await self._leave()
+        error = self._closed_error()
+        error.__cause__ = self.lost
+        return Ended(record=self.record, error=error, request_id=self.request_id)
 
     async def _broken(self, error: Exception) -> Ended:
         if self.state is not None:
-            await self.outcomes.leave()
+            await self._leave()
         if isinstance(error, FalError):
             error.about(RequestRef(endpoint_id=self._endpoint_id, request_id=self.request_id))
         return Ended(record=self.record, error=error, request_id=self.request_id)
 
+    async def _leave(self) -> None:
+        with contextlib.suppress(asyncio.CancelledError):  # it is owed then; who waits is told all the same
+            await self.outcomes.leave()
+
+    def _cancelled_error(self) -> RequestCancelledError:
+        words = (
+            f"the wait for the request of the key {self.place.key!r} was cancelled: "
+            "it was submitted before, and may go on"
+            if self._may_go_on()
+            else "cancelled before it was submitted: nothing was sent"
+        )
+        return RequestCancelledError(words, endpoint_id=self._endpoint_id)
+
     def _closed_error(self) -> SessionStateError:
         key = self.place.key
-        words = (
-            f"the session was closed; the request goes on, and the next call with the key {key!r} takes it up"
-            if self.state is not None
-            else f"the session was closed before the request of the key {key!r} was submitted"
-        )
+        if self.state is not None:
+            became = f"; the request goes on, and the next call with the key {key!r} takes it up"
+        elif self._may_go_on():
+            became = f"; fal may have the request, and the next call with the key {key!r} looks for it"
+        else:
+            became = f" before the request of the key {key!r} was submitted"
+        words = f"the session was closed{became}"
         return SessionStateError(words, request_id=self.request_id, endpoint_id=self._endpoint_id)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -27,14 +28,16 @@ class _Owed:
 
 
 class LateWrites:
-    """The writes of one session to one ledger, in its event loop. After a failed one they are made in their order,
-    again and again; no claim is made before all of them are."""
+    """The writes of one session to one ledger, in its event loop. After one that failed, or whose caller was
+    cancelled before it heard, they are made in their order, again and again; no claim is made before all of them
+    are."""
 
     def __init__(self) -> None:
         self._owed: deque[_Owed] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failure: Exception | None = None
         self._trying: asyncio.Task[None] | None = None
+        self._at_once = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
 
     async def write(self, what: str, write: Callable[[], Awaitable[T]]) -> T | None:
@@ -44,16 +47,24 @@ class LateWrites:
         if not self._owed:
             try:
                 return await write()
+            except asyncio.CancelledError:
+                # Whether it is written, nobody here will hear. Twice changes nothing, if it is at once.
+                self._owe(what, write)
+                self._at_once.set()
+                raise
             except EntryGone as error:
                 logger.warning("%s: %s", error.message, what)
                 return None
             except Exception as error:  # whatever it is: fal has the request, and its call goes on
                 self._note(what, error)
+        self._owe(what, write)
+        return None
+
+    def _owe(self, what: str, write: Callable[[], Awaitable[object]]) -> None:
         self._owed.append(_Owed(what=what, write=write))
         assert self._loop is not None
         if self._trying is None or self._trying.done():
             self._trying = self._loop.create_task(self._try_again())
-        return None
 
     def _is_here(self) -> bool:
         """Whether the session's event loop runs. If not, who writes is a coroutine that is thrown away with its
@@ -80,7 +91,10 @@ class LateWrites:
     async def _try_again(self) -> None:
         pause = _FIRST_PAUSE
         while self._owed:
-            await asyncio.sleep(pause)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._at_once.wait()
+            self._at_once.clear()
             pause = min(pause * 2, _LONGEST_PAUSE)
             await self._make_owed()
 
@@ -92,10 +106,14 @@ class LateWrites:
                 except EntryGone as error:
                     logger.warning("%s: %s", error.message, self._owed[0].what)
                 except Exception as error:
+                    if self._failure is None:  # of a caller that was cancelled
+                        self._note(self._owed[0].what, error)
                     self._failure = error
                     return
                 self._owed.popleft()
-        logger.warning("the ledger is written again: nothing is owed any more")
+            if self._failure is not None:
+                self._failure = None
+                logger.warning("the ledger is written again: nothing is owed any more")
 
     async def aclose(self) -> None:
         """One last try. What can't be written then is named in the log."""

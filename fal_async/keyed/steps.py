@@ -43,6 +43,7 @@ class Steps(Joined):
     known: what somebody's handle has seen of its request.
     state: of its request, once fal has it.
     submit: the one under way.
+    lost: of a submit that was given up, and that fal may have taken.
     is_writing: how it ended is known, and being stored: it is not interrupted any more.
     stopping: why it is interrupted.
     """
@@ -61,6 +62,7 @@ class Steps(Joined):
         self.state: RequestState | None = None
         self.outcomes: Outcomes = Outcomes(tools, place)
         self.submit: KeyedSubmit | None = None
+        self.lost: SubmissionUncertainError | None = None
         self.is_writing: bool = False
         self.stopping: Reason | None = None
         self.cancelled: CancelOutcome | None = None
@@ -129,7 +131,7 @@ class Steps(Joined):
         submit = KeyedSubmit(self.tools, asked, self.input, seen, self.record)
         self.submit = submit
         try:
-            self.state = await submit.run()
+            state = await submit.run()
         except Outrun:
             self.record = await self.tools.store.find(self.place)
             return None
@@ -137,12 +139,13 @@ class Steps(Joined):
             self.submit = None
             return await self._after_lost_submit(error)
         finally:
-            self.submit = None
-        self.record, self.outcomes.entry = submit.record, submit.entry or 0
+            self.submit, self.lost, self.state = None, submit.lost, submit.state
+            self.outcomes.entry = submit.entry or 0
+        self.record = submit.record
         if self.compared.retries is None:
             asked.new.input = None  # a large one is not kept through the wait
         self.changed()
-        return await self._after_submit(self.state)
+        return await self._after_submit(state)
 
     async def _after_submit(self, state: RequestState) -> Ended | None:
         if self.stopping == "close":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from fal_async.errors import SubmissionUncertainError
 from fal_async.keyed.call import KeyedRequest
 from fal_async.keyed.input_digests import Recognised
 from fal_async.keyed.tools import Tools
@@ -21,6 +22,8 @@ class Outrun(Exception):
 class KeyedSubmit:
     """Attributes:
     hold: the claim, from when it is written until it is resolved.
+    state: the request, from when fal has it: before its id is written.
+    lost: it was given up, and fal may have taken it: the claim is stored as uncertain.
     record: the entry once its request id is written; None before, and where that failed.
     """
 
@@ -32,6 +35,8 @@ class KeyedSubmit:
         self._is_stale = False
         self.hold: Hold | None = None
         self.entry: int | None = None
+        self.state: RequestState | None = None
+        self.lost: SubmissionUncertainError | None = None
         self.record: Record | None = None
         self.progress: Progress = Progress(claim=self)
 
@@ -92,9 +97,12 @@ class KeyedSubmit:
             endpoint=asked.endpoint, input=asked.input, options=asked.options, webhook_url=asked.webhook_url
         )
         try:
-            state = await self._tools.operations.submit(new, self.progress)
+            self.state = state = await self._tools.operations.submit(new, self.progress)
         except (Exception, asyncio.CancelledError) as error:
-            await self._resolve(claim_after(error, sent=self.progress.sent))
+            becomes = claim_after(error, sent=self.progress.sent)
+            if becomes is Claim.UNCERTAIN and isinstance(error, asyncio.CancelledError):
+                self.lost = self._given_up()
+            await self._resolve(becomes)
             raise
         self.progress.request = None  # a large input is not kept through the wait
         await self._submitted(state.request_id)
@@ -105,6 +113,12 @@ class KeyedSubmit:
         worth a wait."""
         self.progress.given_up = True
         return not self.progress.sent
+
+    def _given_up(self) -> SubmissionUncertainError | None:
+        request = self.progress.request
+        if request is None:
+            return None
+        return self.progress.may_be_taken(request, "the wait for its answer was given up")
 
     async def _submitted(self, request_id: str) -> None:
         hold, self.hold = self.hold, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from fal_async import LedgerError
@@ -9,11 +10,13 @@ from fal_async.ledger.store import Store
 
 
 class FailingStore:
-    """`fails` names the methods that raise, `calls` those that were called, in order."""
+    """`fails` names the methods that raise, `hangs` those that never answer, `calls` those that were called, in
+    order."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self.fails: set[str] = set()
+        self.hangs: set[str] = set()
         self.calls: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
@@ -23,6 +26,8 @@ class FailingStore:
 
         async def call(*values: Any, **named: Any) -> Any:
             self.calls.append(name)
+            if name in self.hangs:
+                await asyncio.get_running_loop().create_future()
             if name in self.fails:
                 raise LedgerError("no space left on device")
             return await found(*values, **named)

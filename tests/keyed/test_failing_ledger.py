@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from fal_async import LedgerError, RateLimitError, Session
+from fal_async import LedgerError, RateLimitError, Session, SessionStateError
 from fal_async.emulator import Emulator, Fault
+from fal_async.keyed.driver_task import DriverTask
 from fal_async.ledger.opening import open_store
 from tests.keyed.entries import entry_of, state_of
 from tests.keyed.failing_store import FailingStore
@@ -93,6 +94,28 @@ async def test_the_sessions_end_makes_a_last_try(
         result = await fal.subscribe(LLM, ASK, key="b")
     assert "never written" in caplog.text
     assert result.request_id in caplog.text
+
+
+async def test_the_id_of_a_driver_that_is_interrupted_as_it_writes_it_is_written(
+    emulator: Emulator, store: FailingStore, runs: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger: Any = store
+    async with session_on(emulator, ledger=ledger) as fal:
+        store.hangs.add("submitted")
+        call = asyncio.create_task(fal.subscribe(LLM, ASK, key="a"))
+        while "submitted" not in store.calls:
+            await asyncio.sleep(0)
+        store.hangs.clear()
+        for _ in range(2):  # as where a program stops, and is told so again
+            for task in asyncio.all_tasks():
+                if isinstance(task, DriverTask):
+                    task.cancel()
+        with pytest.raises(SessionStateError, match="the request goes on") as closed:
+            await call
+    record = await entry_of(fal, runs, "a")
+    assert record is not None
+    assert (record.state, record.request_id) == ("submitted", closed.value.request_id)
+    assert not caplog.records
 
 
 async def test_a_claim_that_can_not_be_withdrawn_is_owed(

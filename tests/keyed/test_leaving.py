@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from fal_async import CancelOutcome, ClientTimeoutError, Session, SessionStateError
+from fal_async import (
+    CancelOutcome,
+    ClientTimeoutError,
+    Session,
+    SessionStateError,
+    SubmissionUncertainError,
+)
 from fal_async.emulator import Emulator, Fault
 from tests.keyed.entries import state_of
 from tests.quick import ASK, GATE, LLM, gate_at, session_on
@@ -103,13 +109,18 @@ async def test_a_submit_under_way_is_given_the_time_for_its_id(emulator: Emulato
 
 
 async def test_a_submit_that_is_never_answered_is_uncertain(emulator: Emulator, runs: Path) -> None:
-    gate_at(emulator)
-    emulator.faults.add(Fault.stall(30, on="submit"))
-    async with session_on(emulator, ledger=runs) as fal:
-        task = asyncio.create_task(fal.subscribe(GATE, ASK, key="a"))
-        await emulator.wait_for("submit")
-        await closed_while(fal, task)
-        assert await state_of(fal, runs) == "uncertain"
+    async with session_on(emulator, ledger=runs) as fal, session_on(emulator, ledger=runs) as other:
+        emulator.faults.add(Fault.stall(30, on="submit", times=2))
+        task = asyncio.create_task(fal.subscribe(LLM, ASK, key="a"))
+        too_slow = asyncio.create_task(other.subscribe(LLM, ASK, key="b", cancel_on_exit=True, timeout=0.3))
+        await emulator.wait_for("submit", 2)
+        closed = await closed_while(fal, task)
+        assert "fal may have the request" in str(closed)
+        assert isinstance(closed.__cause__, SubmissionUncertainError)
+        with pytest.raises(ClientTimeoutError, match="may still run") as caught:
+            await too_slow
+        assert caught.value.cancel_outcome is CancelOutcome.FAILED
+        assert [await state_of(other, runs, key) for key in "ab"] == ["uncertain"] * 2
 
 
 async def test_what_never_left_leaves_no_entry(emulator: Emulator, runs: Path) -> None:

@@ -75,6 +75,24 @@ async def test_a_withdrawn_further_attempt_leaves_the_entry_as_it_was(store: Sto
     assert after.end == before.end
 
 
+async def test_a_claim_that_is_withdrawn_twice_leaves_that_of_another_owner(
+    store: Store, tmp_path: Path
+) -> None:
+    hold = await claimed(store)
+    await store.submitted(hold, "request-1", 101.0)
+    ended = await store.end(hold.entry, "request-1", failed())
+    again = await claimed(store, seen=ended.version)
+    await store.withdraw(again)
+    other = await open_store(tmp_path / "runs.db")
+    free = await other.find(place())
+    assert free is not None
+    await claimed(other, seen=free.version)
+    theirs = await other.find(place())
+    await store.withdraw(again)
+    assert await other.find(place()) == theirs
+    await other.aclose()
+
+
 async def test_the_first_end_of_a_request_wins(store: Store) -> None:
     hold = await claimed(store)
     await store.submitted(hold, "request-1", 101.0)

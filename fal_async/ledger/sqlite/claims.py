@@ -72,6 +72,8 @@ def _ensured(tables: Tables, space: Space) -> tuple[int, int]:
 def withdraw(tables: Tables, me: int, hold: Hold) -> None:
     tables.held.pop(hold.entry, None)
     record = by_number(tables, hold.entry)
+    if record is not None and _is_claim_of_another(record, me, hold):
+        return  # it was withdrawn before: the attempt of this number is theirs
     removed = tables.db.execute(
         "DELETE FROM requests WHERE entry = ? AND n = ? AND request_id IS NULL", (hold.entry, hold.attempt)
     )
@@ -89,6 +91,10 @@ def _is_claim_of(record: Record, me: int, hold: Hold) -> bool:
         return False
     is_mine = record.owner is not None and record.owner.number == me
     return record.state == "uncertain" or (record.state == "claimed" and is_mine)
+
+
+def _is_claim_of_another(record: Record, me: int, hold: Hold) -> bool:
+    return record.attempts == hold.attempt and record.owner is not None and record.owner.number != me
 
 
 def _fall_back(tables: Tables, record: Record, without: int, at: float) -> None:
