@@ -109,6 +109,7 @@ class LedgerRequest:
     ) -> None:
         self._operations, self._calls, self._state, self._record = operations, calls, state, record
         state.existed = True  # the ledger knows it of fal
+        state.taken_at = record.submitted_at_of(state.request_id)
 
     @property
     def is_current(self) -> bool:

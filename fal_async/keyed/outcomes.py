@@ -41,7 +41,7 @@ class Outcomes:
         """Following or fetching it ended with an error: of the model, or one that says nothing about the request,
         which is left to whoever comes next then."""
         completed = state.last_status if isinstance(state.last_status, Completed) else None
-        end = end_of(error, completed=completed, at=self._tools.now())
+        end = end_of(error, completed=completed, at=self._tools.now(), taken_at=state.taken_at)
         if isinstance(end, End):
             return _ended(await self._store(state.request_id, end), state.request_id, error=error)
         if leave:

@@ -214,6 +214,7 @@ class Steps(Joined):
             return self.known
         state = self.tools.operations.state_by_id(endpoint_id, request_id)
         state.existed = True
+        state.taken_at = self.entry.submitted_at_of(request_id)
         if self.asked is not None:
             state.retry = self.asked.new.options.retry
         return state

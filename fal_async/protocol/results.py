@@ -20,7 +20,14 @@ from fal_async.errors import (
 )
 from fal_async.models import Completed, Files, RequestLog, Result
 from fal_async.protocol.api_errors import check_from_fal, is_gateways_page
-from fal_async.protocol.http import BEFORE_JSON, HttpResponse, content_type, decode_body, is_json
+from fal_async.protocol.http import (
+    BEFORE_JSON,
+    REQUEST_ID,
+    HttpResponse,
+    content_type,
+    decode_body,
+    is_json,
+)
 from fal_async.protocol.queue_status import UNFINISHED, failed_status
 from fal_async.protocol.structure import structure
 
@@ -175,7 +182,9 @@ def result_error(error: ApiError, completed: Completed | None, *, existed: bool 
         # A status came in place of the result, and says more than what was known.
         completed = failed_status(error.body, error.request_id or "") or completed
     kind = error.error_type or (completed.error_type if completed else None)
-    was_cancelled = error.status == CANCELLED_STATUS and (kind is None or kind in CANCELLED_TYPES)
+    # Without the header it is of something in front of fal, which calls a connection that it gave up the same.
+    of_fal = kind is None and REQUEST_ID in error.headers
+    was_cancelled = error.status == CANCELLED_STATUS and (of_fal or kind in CANCELLED_TYPES)
     if was_cancelled or (completed is not None and completed.error_type in CANCELLED_TYPES):
         return RequestCancelledError(
             "the request was cancelled on the server",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import aclosing
 from functools import partial
@@ -107,7 +108,7 @@ class QueueOperations:
         state = self.state_of(new.endpoint, _submission_of(request, response, progress))
         new.input = None  # a large one is not kept through the wait
         state.attempts["submit"], state.retry = response.attempts, new.options.retry
-        state.submitted_at = asyncio.get_running_loop().time()
+        state.submitted_at, state.taken_at = asyncio.get_running_loop().time(), time.time()
         logger.debug("submitted to %s (request %s)", state.endpoint_id, state.request_id)
         return state
 

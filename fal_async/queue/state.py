@@ -36,6 +36,8 @@ class RequestState:
     """The policy it was submitted with, for following it too; None for the session's."""
     submitted_at: float | None = None
     """On the event loop's clock, where it was submitted by this session."""
+    taken_at: float | None = None
+    """Unix seconds at which it was known that fal has it; None: nobody says."""
     existed: bool = False
     """Whether fal is known to have taken it: an id that was typed may be wrong."""
     last_status: QueueStatus | None = None

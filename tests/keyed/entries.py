@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from pathlib import Path
 
 from fal_async import Session
@@ -25,3 +27,13 @@ async def state_of(fal: Session, runs: Path, key: str = "a") -> str | None:
     """Its state; None without an entry."""
     record = await entry_of(fal, runs, key)
     return None if record is None else record.state
+
+
+def age_requests(runs: Path, *, seconds: float) -> None:
+    """Of all attempts in a ledger, as if so much time had passed."""
+    with contextlib.closing(sqlite3.connect(runs)) as db, db:
+        db.execute(
+            "UPDATE requests SET claimed_at = claimed_at - ?1, claimed_until = claimed_until - ?1, "
+            "submitted_at = submitted_at - ?1",
+            (seconds,),
+        )

@@ -23,10 +23,11 @@ from fal_async import (
     ValidationError,
 )
 from fal_async.emulator import Emulator, Fault, ModelError
-from tests.keyed.entries import entry_of, state_of
+from tests.keyed.entries import age_requests, entry_of, state_of
 from tests.quick import ASK, GATE, LLM, ONCE, gate_at, quick, session_on
 
 MODEL = "me/model"
+PLAIN = {"content-type": "text/plain"}
 
 
 async def failing(fal: Session, kind: type[FalError], endpoint_id: str = LLM, **options: Any) -> Any:
@@ -137,6 +138,29 @@ async def test_a_request_without_a_body_that_says_more_failed_openly(
     assert (record.state, record.final) == ("failed", False)
 
 
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [Fault.answer(499, on="status")],
+        [Fault.answer(499, on="status", fal_headers=False, headers=PLAIN, body="gone")],
+        [Fault.answer(499, on="result", fal_headers=False, headers=PLAIN, body="gone")],
+        [Fault.answer(422, on="result", fal_headers=False, headers=PLAIN, body="blocked")],
+        [Fault.vanish(on="status", times=3), Fault.vanish(on="platform")],
+        [Fault.answer(404, on="result", body='{"message": "no route"}'), Fault.vanish(on="platform")],
+    ],
+)
+async def test_what_is_no_word_on_the_request_itself_leaves_it_to_the_next_call(
+    fal: Session, emulator: Emulator, runs: Path, faults: list[Fault]
+) -> None:
+    for fault in faults:
+        emulator.faults.add(fault)
+    await failing(fal, FalError)
+    assert await state_of(fal, runs) == "submitted"
+    emulator.faults.clear()
+    assert not (await fal.subscribe(LLM, ASK, key="a")).from_ledger
+    assert len(emulator.jobs) == 1
+
+
 async def test_a_cancelled_request_is_followed_by_a_further_attempt(
     fal: Session, emulator: Emulator, runs: Path
 ) -> None:
@@ -183,9 +207,10 @@ async def test_what_follows_it_is_gone_and_it_stays_submitted(emulator: Emulator
 async def test_a_result_that_is_gone_is_never_submitted_again(
     fal: Session, emulator: Emulator, runs: Path
 ) -> None:
-    emulator.faults.add(Fault.vanish(on="result"))
-    for _ in range(2):
+    emulator.faults.add(Fault.vanish(on="result", times=2))
+    for _ in range(3):
         await failing(fal, ResultExpiredError, store_io=False)  # nor does the history have it
+        age_requests(runs, seconds=360)
     record = await entry_of(fal, runs)
     assert record is not None
     assert (record.state, record.final, len(emulator.jobs)) == ("failed", True, 1)

@@ -16,6 +16,7 @@ from fal_async import (
     SubmissionUncertainError,
 )
 from fal_async.emulator import Emulator, Fault
+from tests.keyed.entries import age_requests
 from tests.quick import ASK, GATE, LLM, gate_at, session_on
 
 
@@ -81,7 +82,7 @@ async def test_resubmit_submits_what_the_history_surely_does_not_have(
     emulator.faults.add(Fault.reset(on="submit", taken=False))
     with pytest.raises(SubmissionUncertainError):
         await fal.subscribe(LLM, ASK, key="a")
-    await age_claims(runs, seconds=3_600)
+    age_requests(runs, seconds=3_600)
     result = await fal.subscribe(LLM, ASK, key="a", uncertain="resubmit")
     assert result.data["output"]
     assert emulator.count("submit") == 2
@@ -118,18 +119,6 @@ async def test_equal_inputs_under_several_keys_each_get_a_request_of_their_own(
     assert emulator.count("submit") == 3
 
 
-async def age_claims(runs: Path, *, seconds: float) -> None:
-    """Of all claims in a ledger, as if so much time had passed."""
-    import sqlite3
-
-    with sqlite3.connect(runs) as db:
-        db.execute(
-            "UPDATE requests SET claimed_at = claimed_at - ?, claimed_until = claimed_until - ?",
-            (seconds, seconds),
-        )
-    db.close()
-
-
 # A result that is gone.
 
 
@@ -143,6 +132,7 @@ async def left_by_another(emulator: Emulator, runs: Path) -> str:
     await job.wait_for("COMPLETED")
     assert job.completed_at is not None
     job.completed_at -= 7_200
+    age_requests(runs, seconds=7_200)
     return handle.request_id
 
 

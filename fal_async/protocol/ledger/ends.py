@@ -21,16 +21,18 @@ from fal_async.errors import (
 )
 from fal_async.models import Completed
 from fal_async.protocol.api_errors import is_gateways_page
-from fal_async.protocol.http import HttpResponse
+from fal_async.protocol.http import REQUEST_ID, HttpResponse
 from fal_async.protocol.ledger.entry import End, Outcome, Payload, State
 from fal_async.protocol.ledger.kept import billable_units, kept_headers
 from fal_async.protocol.ledger.stored_errors import stored_error
-from fal_async.protocol.results import CANCELLED_STATUS, is_not_yet
+from fal_async.protocol.results import CANCELLED_STATUS, CANCELLED_TYPES, is_not_yet
 
 _REFUSED = frozenset({401, 403})
 """The key, not the request."""
 _FINAL = frozenset({400, 422})
 _PASSING = frozenset({408, 425, 429})
+KEPT_AT_LEAST = 360.0
+"""Seconds after its end for which fal keeps every result (protocol 4.4)."""
 
 
 class Open(enum.Enum):
@@ -43,7 +45,11 @@ class Open(enum.Enum):
 
 
 def end_of(
-    outcome: HttpResponse | FalError | CancelOutcome, *, completed: Completed | None, at: float
+    outcome: HttpResponse | FalError | CancelOutcome,
+    *,
+    completed: Completed | None,
+    at: float,
+    taken_at: float | None = None,
 ) -> End | Open:
     """What becomes of an attempt whose id is known.
 
@@ -52,8 +58,10 @@ def end_of(
             fetching ended with, as `results.result_error` has it; or what a cancel was answered.
         completed: the last status, if it was that one.
         at: now, Unix seconds.
+        taken_at: when it was known that fal has it; None: long ago.
 
-    `ResultExpiredError` is the end "expired": look into fal's history first, which may have the result still.
+    `ResultExpiredError` is the end "expired": look into fal's history first, which may have the result still. One
+    that comes before any result can be gone is of a part of fal that does not know the request yet.
     """
     if isinstance(outcome, CancelOutcome):
         return _of_cancel(outcome, at)
@@ -61,9 +69,11 @@ def end_of(
         return done(outcome, at)
     if outcome.from_caller:
         return Open.STAYS
-    if isinstance(outcome, RequestCancelledError) or _is_499(outcome):
+    if isinstance(outcome, RequestCancelledError) or _is_499(outcome, completed):
         return _ended("cancelled", "cancelled", outcome, at)
     if isinstance(outcome, ResultExpiredError):
+        if taken_at is not None and at - taken_at < KEPT_AT_LEAST:
+            return Open.STAYS
         return _ended("failed", "expired", outcome, at, final=True)
     if isinstance(outcome, RequestFailedError | StartTimeoutError):
         return _ended("failed", "failed", outcome, at)
@@ -106,8 +116,11 @@ def _ended(state: State, outcome: Outcome, error: FalError, at: float, *, final:
     )
 
 
-def _is_499(error: FalError) -> bool:
-    return isinstance(error, ApiError) and error.status == CANCELLED_STATUS
+def _is_499(error: FalError, completed: Completed | None) -> bool:
+    """Of the result: of a status, it says nothing about the request."""
+    if not isinstance(error, ApiError) or error.status != CANCELLED_STATUS or completed is None:
+        return False
+    return error.error_type in CANCELLED_TYPES or REQUEST_ID in error.headers
 
 
 def _is_models_own(error: ApiError, completed: Completed | None) -> bool:
@@ -116,9 +129,10 @@ def _is_models_own(error: ApiError, completed: Completed | None) -> bool:
         return False
     if is_not_yet(error) or is_gateways_page(error.status, error.headers):
         return False
-    # fal said that it failed; or else a body that only a model gives (protocol 9.1), or a refused input.
+    # fal said that it failed; or else a body that only a model gives (protocol 9.1), or a refused input: by fal,
+    # for what is in front of it may refuse a fetch in the same words.
     failed = completed.error is not None or completed.error_type is not None
-    return failed or bool(error.errors) or error.status in _FINAL
+    return failed or bool(error.errors) or (error.status in _FINAL and REQUEST_ID in error.headers)
 
 
 class Claim(enum.Enum):

@@ -146,6 +146,10 @@ class Record:
             return decisive.request_id
         return next((request.request_id for request in reversed(self.requests) if request.request_id), None)
 
+    def submitted_at_of(self, request_id: str) -> float | None:
+        """When the id of this request was known; None where it is none of the entry's."""
+        return next((one.submitted_at for one in self.requests if one.request_id == request_id), None)
+
     @property
     def _decisive(self) -> LedgerRequest | None:
         """The attempt whose end is the entry's: of several results the one that is stored, of others the newest."""

@@ -82,6 +82,9 @@ TABLE: list[tuple[Any, Any, Any, Any]] = [
     (api(400, body={"detail": "Request is still in progress"}), STAYS, STAYS, STAYS),
     (api(400, body={"status": "IN_QUEUE"}), STAYS, STAYS, STAYS),
     (api(400, headers=HTML), STAYS, STAYS, STAYS),
+    (api(400, headers={}), STAYS, STAYS, FINAL),
+    (api(422, ValidationError, headers={}), STAYS, STAYS, FINAL),
+    (api(422, ValidationError, headers={}, errors=DETAIL), STAYS, FINAL, FINAL),
     (api(402), STAYS, STAYS, FINAL),
     (api(405), STAYS, STAYS, FINAL),
     (api(409), STAYS, STAYS, FINAL),
@@ -97,7 +100,10 @@ TABLE: list[tuple[Any, Any, Any, Any]] = [
     (api(408), STAYS, STAYS, OPEN),
     (api(425), STAYS, STAYS, STAYS),
     (api(429, RateLimitError), STAYS, STAYS, OPEN),
-    (api(499), CANCELLED, CANCELLED, CANCELLED),
+    (api(499), STAYS, CANCELLED, CANCELLED),
+    (api(499, error_type="client_cancelled"), STAYS, CANCELLED, CANCELLED),
+    (api(499, headers={}), STAYS, STAYS, FINAL),
+    (api(499, headers={}, error_type="client_cancelled"), STAYS, CANCELLED, CANCELLED),
     (RequestCancelledError("c"), CANCELLED, CANCELLED, CANCELLED),
     (api(500, ServerError), STAYS, STAYS, OPEN),
     (api(500, ServerError, errors=DETAIL), STAYS, OPEN, OPEN),
@@ -133,6 +139,16 @@ def test_each_outcome_of_following_is_an_end_or_none(
     assert outcome_of(outcome, None) == unknown
     assert outcome_of(outcome, WELL) == well
     assert outcome_of(outcome, BADLY) == outcome_of(outcome, TYPED) == badly
+
+
+@pytest.mark.parametrize(
+    ("taken_at", "becomes"),
+    [(None, EXPIRED), (1_000.0, EXPIRED), (1_639.0, EXPIRED), (1_641.0, STAYS), (2_100.0, STAYS)],
+)
+def test_no_result_is_gone_before_fal_lets_any_go(taken_at: float | None, becomes: Any) -> None:
+    gone = api(404, ResultExpiredError)
+    end = end_of(gone, completed=WELL, at=2_000.0, taken_at=taken_at)
+    assert (end if isinstance(end, Open) else (end.state, end.outcome, end.final)) == becomes
 
 
 def test_the_table_has_every_outcome_of_a_cancel_and_every_status() -> None:
