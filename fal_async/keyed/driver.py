@@ -38,7 +38,10 @@ class KeyedDriver(Steps):
 
     @property
     def request_id(self) -> str | None:
-        return None if self.state is None else self.state.request_id
+        if self.state is not None:
+            return self.state.request_id
+        # Of what another process brought to its end meanwhile.
+        return None if self.outcome is None else self.outcome.request_id
 
     @property
     def last_status(self) -> QueueStatus | None:

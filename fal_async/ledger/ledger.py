@@ -216,7 +216,9 @@ class Ledger:
             record = await self._existing(key, run, tenant, origin)
             if record.ended_at is None:
                 await cancel_first(record, self._cancels, force=force)
-                record = await self._existing(key, run, tenant, origin)
+                cancelled, record = record, await self._existing(key, run, tenant, origin)
+                if record.ended_at is None and record.attempts != cancelled.attempts:
+                    continue  # somebody submitted it anew meanwhile
             if await self._open_store().forget(record.number, record.version):
                 return
 

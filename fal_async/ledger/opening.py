@@ -15,13 +15,13 @@ Where = str | os.PathLike[str]
 """A path, or a URL: `sqlite:///runs.db`."""
 
 
-def check_where(where: object) -> None:
+def real_path(where: object) -> str:
     """ConfigurationError for what is neither a path nor a URL of a ledger, and for a missing folder."""
     if not isinstance(where, str | os.PathLike) or isinstance(os.fspath(where), bytes):
         raise ConfigurationError(
             f"ledger is a {type(where).__name__}: expected a path such as 'runs.db', or a Ledger"
         )
-    path_of(where)
+    return path_of(where)
 
 
 def seconds_of(keep: object) -> float | None:
@@ -37,5 +37,4 @@ async def open_store(where: Where, *, keep: float | None = None, keep_input: boo
     `keep`, `keep_input`: as of `Ledger.open`. Raises ConfigurationError where no ledger can be there, LedgerError
     where it can't be opened.
     """
-    check_where(where)
-    return await SqliteStore.open(path_of(where), keep=keep, keep_input=keep_input)
+    return await SqliteStore.open(real_path(where), keep=keep, keep_input=keep_input)

@@ -13,7 +13,7 @@ from fal_async.errors import ConfigurationError
 @attrs.frozen(kw_only=True)
 class LedgerChoice:
     """Attributes:
-    given: a path, a URL or a `Ledger`; None: there is none.
+    given: the real path of a file, or a `Ledger`; None: there is none.
     tenant: whose keys they are; None: nobody said so, of a view with other credentials.
     """
 
@@ -26,18 +26,26 @@ class LedgerChoice:
             return attrs.evolve(self, tenant=None) if other_credentials else self
         from fal_async.protocol.ledger.key_checks import check_tenant
 
-        given, before = self.given, self.tenant
-        if ledger is not None:
-            given, before = _checked(ledger), self.tenant or ""
+        given, before = self.given if ledger is None else _checked(ledger), self.tenant
+        if _file_of(given) != _file_of(self.given):
+            before = self.tenant or ""
+        elif other_credentials:
+            before = None  # the same file is no ledger of their own
         return LedgerChoice(given=given, tenant=before if tenant is None else check_tenant(tenant))
+
+
+def _file_of(given: Any) -> object:
+    return getattr(given, "where", given)
 
 
 def _checked(ledger: object) -> Any:
     if isinstance(ledger, str | os.PathLike):
-        from fal_async.ledger.opening import check_where
+        from fal_async.ledger.opening import real_path
 
-        check_where(ledger)
-    elif not hasattr(ledger, "where"):
+        return real_path(
+            ledger
+        )  # now: it is opened by the first call, in whatever folder the process is then
+    if not hasattr(ledger, "where"):
         raise ConfigurationError(
             f"ledger is a {type(ledger).__name__}: expected a path such as 'runs.db', a URL or a Ledger"
         )

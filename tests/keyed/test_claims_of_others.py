@@ -14,10 +14,12 @@ from fal_async.ledger.opening import open_store
 from fal_async.ledger.store import Hold, NewClaim, Store
 from fal_async.protocol.json_input import encode_json
 from fal_async.protocol.ledger.digests import body_digest, input_digest
-from fal_async.protocol.ledger.entry import Place
+from fal_async.protocol.ledger.entry import End, Payload, Place
 from fal_async.protocol.ledger.key_checks import space_of
 from tests.keyed.entries import entry_of, state_of
 from tests.quick import ASK, LLM, session_on
+
+DONE = End(state="done", outcome="done", at=1.0, payload=Payload(content_type="application/json", body=b"{}"))
 
 
 async def claimed(store: Store, fal: Session, budget: float, key: str = "a") -> Hold:
@@ -69,6 +71,25 @@ async def test_a_claim_that_is_withdrawn_meanwhile_is_submitted(
     await task
     await store.aclose()
     assert len(emulator.jobs) == 1
+
+
+async def test_one_that_is_done_before_it_is_looked_at_again_has_its_id(
+    fal: Session, emulator: Emulator, runs: Path
+) -> None:
+    store = await open_store(runs)
+    hold = await claimed(store, fal, 30)
+    told: list[str] = []
+    waiting = asyncio.gather(
+        fal.queue.submit(LLM, ASK, key="a"), fal.subscribe(LLM, ASK, key="a", on_enqueue=told.append)
+    )
+    await asyncio.sleep(0.05)
+    # Both are written before anybody else has a look.
+    ids = store.submitted(hold, "id-1", time.time()), store.end(hold.entry, "id-1", DONE)
+    await asyncio.gather(*ids)
+    handle, result = await waiting
+    await store.aclose()
+    assert (handle.request_id, result.request_id, told) == ("id-1", "id-1", ["id-1"])
+    assert emulator.count() == 0
 
 
 async def test_the_claim_of_an_owner_that_is_gone_is_uncertain(

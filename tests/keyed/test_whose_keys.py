@@ -27,10 +27,11 @@ from tests.transport.test_own_transport import Canned
 
 
 async def test_a_view_with_other_credentials_says_whose_its_keys_are(
-    fal: Session, emulator: Emulator
+    fal: Session, emulator: Emulator, runs: Path
 ) -> None:
     view = fal.with_options(credentials=emulator.key)
-    for call in (view.subscribe, view.queue.submit):
+    same = fal.with_options(credentials=emulator.key, ledger=runs)  # would give it what is the session's
+    for call in (view.subscribe, view.queue.submit, same.subscribe, view.with_options(ledger=runs).subscribe):
         with pytest.raises(ConfigurationError, match="tenant="):
             await call(LLM, ASK, key="a")
     assert emulator.count() == 0
@@ -102,6 +103,18 @@ async def test_forget_by_force_cancels_first(emulator: Emulator, runs: Path) -> 
 def test_what_is_no_ledger_is_told_at_once(ledger: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"ledger|folder"):
         Session("a:b", ledger=ledger)
+
+
+async def test_a_relative_path_means_the_folder_in_which_it_was_given(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out").mkdir()
+    for _ in range(2):
+        monkeypatch.chdir(tmp_path)
+        async with session_on(emulator, ledger="runs.db") as fal:
+            monkeypatch.chdir("out")
+            await fal.subscribe(LLM, ASK, key="a")
+    assert emulator.count("submit") == 1
 
 
 # Event loops and processes.

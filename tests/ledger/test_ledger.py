@@ -227,6 +227,24 @@ async def test_a_forced_forget_cancels_by_a_session_first(
     detach()
 
 
+async def test_a_forced_forget_does_not_delete_what_is_submitted_anew_meanwhile(
+    ledger: Ledger, store: Store
+) -> None:
+    hold = await claimed(store)
+    await store.submitted(hold, "request-1", 101.0)
+
+    async def cancel(_: Record) -> CancelOutcome:
+        ended = await store.end(hold.entry, "request-1", failure())
+        assert await store.claim(new_claim(seen=ended.version)) is not None
+        return CancelOutcome.CANCELLED
+
+    detach = ledger.attach(cancel)
+    with pytest.raises(ConfigurationError, match="is claimed"):
+        await ledger.forget("order-42", force=True)
+    assert (await found(ledger)).attempts == 2
+    detach()
+
+
 async def test_an_export_has_stable_columns(ledger: Ledger, store: Store, tmp_path: Path) -> None:
     await ended(store, "good", attrs.evolve(done('{"seed": 7}'), billable_units=Decimal("1.50")))
     await ended(store, "bad", failure())

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fal_async import ConfigurationError, Ledger, LedgerError
-from fal_async.ledger.opening import check_where
+from fal_async.ledger.opening import real_path
 from fal_async.ledger.sqlite import schema
 from fal_async.ledger.sqlite.location import is_remote, mounted_type, path_of
 from fal_async.ledger.sqlite.sqlite_errors import ledger_error
@@ -28,7 +28,7 @@ async def test_a_ledger_that_would_be_gone_with_the_process_is_refused(where: st
 @pytest.mark.parametrize("where", ["postgresql://u:secret@db/runs", "postgres://db"])
 def test_postgresql_is_said_not_to_be_there_yet(where: str) -> None:
     with pytest.raises(ConfigurationError, match="not built yet") as refused:
-        check_where(where)
+        real_path(where)
     assert "secret" not in str(refused.value)
 
 
@@ -37,14 +37,14 @@ def test_postgresql_is_said_not_to_be_there_yet(where: str) -> None:
 )
 def test_another_url_is_refused(where: str) -> None:
     with pytest.raises(ConfigurationError, match=r"expected a path, or sqlite:///runs.db") as refused:
-        check_where(where)
+        real_path(where)
     assert "secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize("where", [None, 7, b"runs.db", ["runs.db"]])
 def test_what_is_no_path_is_refused(where: object) -> None:
     with pytest.raises(ConfigurationError, match=r"expected a path such as 'runs.db', or a Ledger"):
-        check_where(where)
+        real_path(where)
 
 
 def test_a_url_is_a_relative_or_an_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,6 +109,15 @@ async def test_an_empty_file_becomes_a_ledger(tmp_path: Path) -> None:
     (tmp_path / "runs.db").touch()
     async with await Ledger.open(tmp_path / "runs.db") as ledger:
         assert (await ledger.summary()).total == 0
+
+
+async def test_an_emptied_file_whose_log_is_there_is_said_to_be_damaged(tmp_path: Path) -> None:
+    path, log = tmp_path / "runs.db", tmp_path / "runs.db-wal"
+    path.touch()
+    log.write_bytes(b"entries")
+    with pytest.raises(LedgerError, match="damaged"):
+        await Ledger.open(path)
+    assert (path.read_bytes(), log.read_bytes()) == (b"", b"entries")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="modes of POSIX")

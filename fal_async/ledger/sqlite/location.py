@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from fal_async.errors import ConfigurationError, one_line
+from fal_async.errors import ConfigurationError, LedgerError, one_line
 from fal_async.ledger.sqlite import schema
 from fal_async.ledger.sqlite.sqlite_errors import name_of
 
@@ -74,6 +74,7 @@ def check_place(path: str) -> None:
 
 
 def _check_file(path: str) -> None:
+    log = _size(path + "-wal")  # in this order: it comes after the file has its tables
     try:
         status = os.stat(path)
     except FileNotFoundError:
@@ -86,6 +87,11 @@ def _check_file(path: str) -> None:
             "of its own: copy it instead"
         )
     if status.st_size == 0:
+        if log:
+            raise LedgerError(
+                f"ledger {name_of(path)}: the file is damaged: it is empty, and its log beside it is not. Don't "
+                "delete them: they have the ids of paid requests"
+            )
         return
     with open(path, "rb") as file:
         header = file.read(schema.HEADER_SIZE)
@@ -94,6 +100,13 @@ def _check_file(path: str) -> None:
         raise ConfigurationError(
             f"ledger {name_of(path)}: the file is {kind}. It was not changed: give another path"
         )
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
 
 
 def is_remote(kind: str) -> bool:

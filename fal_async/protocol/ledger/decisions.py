@@ -10,6 +10,7 @@ from typing import Literal
 
 import attrs
 
+from fal_async.errors import LedgerError
 from fal_async.protocol.ledger.digests import version_of
 from fal_async.protocol.ledger.entry import LedgerRequest, Owner, Record
 
@@ -121,6 +122,10 @@ def decide(record: Record | None, asked: Asked) -> Step:
         return Attach(request_id=known, take=record.state == "submitted" and not record.owner_lives)
     if record.state in ("claimed", "submitted", "uncertain"):
         return _uncertain(record, asked)
+    if record.state not in ("done", "failed", "cancelled"):
+        raise LedgerError(
+            f"the ledger has the state {record.state!r}, of which this fal_async knows nothing: update it"
+        )
     return Submit(seen=record.version) if _goes_on(record, asked) else Replay()
 
 

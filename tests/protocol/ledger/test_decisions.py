@@ -130,6 +130,12 @@ def test_an_entry_of_a_newer_version_is_not_taken_for_another_input(final: bool)
         decide(newer, ASKED)
 
 
+def test_a_state_of_a_newer_version_is_not_submitted() -> None:
+    newer: Any = "paused"
+    with pytest.raises(LedgerError, match="update it"):
+        decide(record(newer, attempt(1, "failed")), ASKED)
+
+
 @pytest.mark.parametrize("found", [CLAIMED, record("uncertain", attempt(1, known=False))])
 def test_the_policy_says_what_becomes_of_an_unknown_outcome(found: Record) -> None:
     assert decide(found, attrs.evolve(ASKED, uncertain="report")) == Report()
