@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Any
 
 import attrs
 
+from benchmarks.harness.cpu import cpu_seconds
 from benchmarks.harness.load import Load
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,9 +64,9 @@ def run_script(*command: str, limit: float = 60.0) -> tuple[float, float, Any]:
 
     RuntimeError, with the last line of what it said, where it fails or takes longer than `limit` seconds.
     """
-    cpu, started = _children_cpu(), time.monotonic()
+    cpu, started = cpu_seconds(children=True), time.monotonic()
     output = _output(*command, limit=limit)
-    return started, _children_cpu() - cpu, json.loads(output.splitlines()[-1])
+    return started, cpu_seconds(children=True) - cpu, json.loads(output.splitlines()[-1])
 
 
 def _output(*command: str, limit: float) -> str:
@@ -84,8 +84,3 @@ def _output(*command: str, limit: float) -> str:
     if done.returncode != 0:
         raise RuntimeError((done.stderr.strip().splitlines() or ["died without a word"])[-1])
     return done.stdout
-
-
-def _children_cpu() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime

@@ -18,6 +18,7 @@ from typing import Any, Self
 
 import attrs
 
+from benchmarks.harness.cpu import cpu_seconds
 from benchmarks.harness.load import Load
 from benchmarks.harness.memory import PeakMemory
 from benchmarks.rivals import Rival, open_rival
@@ -41,10 +42,14 @@ async def measure(url: str, load: Load) -> dict[str, Any]:
             await _calls(rival, attrs.evolve(load, total=load.taught, at_once=load.taught, taught=0))
         gc.collect()
         server_before, memory_before = server.report(), memory.reset()
-        cpu_before, started = _cpu(), time.monotonic()
+        cpu_before, started = cpu_seconds(), time.monotonic()
         async with _Ticker(load.megabytes > 0) as ticker:
             outcome = await _calls(rival, load)
-        wall, cpu, grown = time.monotonic() - started, _cpu() - cpu_before, memory.peak() - memory_before
+        wall, cpu, grown = (
+            time.monotonic() - started,
+            cpu_seconds() - cpu_before,
+            memory.peak() - memory_before,
+        )
         server_after = server.report()
     return {
         "load": attrs.asdict(load),
@@ -146,11 +151,6 @@ def _thinned(ranked: list[float]) -> list[float]:
     """At most `SAMPLES` of them, evenly by rank, the largest always: enough for a 99th percentile."""
     step = max(1, -(-len(ranked) // SAMPLES))
     return [round(delay, 5) for delay in ranked[::-step][::-1]]
-
-
-def _cpu() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ import contextlib
 import gc
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from typing import Any
 import attrs
 
 import fal_async
+from benchmarks.harness.cpu import cpu_seconds
 from benchmarks.harness.memory import PeakMemory
 from benchmarks.rivals import KEY
 from fal_async.config import Hosts
@@ -111,18 +111,16 @@ async def measure(url: str, job: Job) -> dict[str, Any]:
         if way.again:
             await way.calls(fal, 0, job)
         gc.collect()
-        before, cpu, started = memory.reset(), _cpu(), time.monotonic()
+        before, cpu, started = memory.reset(), cpu_seconds(), time.monotonic()
         done = await way.calls(fal, 0, job)
-        figures = {"wall": time.monotonic() - started, "cpu": _cpu() - cpu, "memory": memory.peak() - before}
+        figures = {
+            "wall": time.monotonic() - started,
+            "cpu": cpu_seconds() - cpu,
+            "memory": memory.peak() - before,
+        }
     with contextlib.suppress(FileNotFoundError):
         figures["file"] = path.stat().st_size
     return {**attrs.asdict(job), "done": done, **figures}
-
-
-def _cpu() -> float:
-    """Seconds, of every thread of this process: the ledger's writer is in it."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
 
 
 def main() -> None:

@@ -7,11 +7,11 @@ closed, as the load server does. Uploaded files are kept in FOLDER.
 from __future__ import annotations
 
 import asyncio
-import resource
 import sys
 import time
 from typing import Any
 
+from benchmarks.harness.cpu import cpu_seconds
 from benchmarks.harness.memory import PeakMemory
 from benchmarks.rivals import KEY
 from fal_async.emulator import Emulator
@@ -30,9 +30,8 @@ async def serve(folder: str | None) -> None:
     async def report(_: Any) -> dict[str, Any]:
         nonlocal reports
         reports += 1
-        used = resource.getrusage(resource.RUSAGE_SELF)
         return {
-            "cpu_seconds": used.ru_utime + used.ru_stime,
+            "cpu_seconds": cpu_seconds(),
             # To the emulator a report is a run.
             "requests": {
                 **{kind: emulator.count(kind) for kind in KINDS},

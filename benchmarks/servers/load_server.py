@@ -25,6 +25,8 @@ import time
 from collections import Counter
 from typing import Any
 
+from benchmarks.harness.cpu import cpu_seconds
+
 REPORT = "/fal.run/bench/report"
 KEEP_ALIVE = 15.0
 """Seconds between the comment lines of a status stream (protocol 4.3)."""
@@ -95,10 +97,9 @@ class LoadServer:
         return seconds * (1 + jitter * self._random.uniform(-1, 1)) if jitter else seconds
 
     def report(self, *, jobs: bool) -> dict[str, Any]:
-        used = resource.getrusage(resource.RUSAGE_SELF)
         return {
             "now": time.monotonic(),
-            "cpu_seconds": used.ru_utime + used.ru_stime,
+            "cpu_seconds": cpu_seconds(),
             "requests": dict(self.counts),
             "submissions": len(self.jobs),
             "fetched": sum(job.fetched_at is not None for job in self.jobs.values()),

@@ -22,8 +22,9 @@ _BOOKED = frozenset({"queue", "run", "stream"})
 
 
 class JobStore:
-    """`retention` in seconds replaces fal's own rule. Beyond `limit` entries those that ended first go, and each
-    one goes `forget_after` seconds after its end. `books` keeps what was taken all the same."""
+    """`retention` in seconds replaces fal's own rule. Beyond `limit` entries those that ended first go. One that
+    ended `forget_after` seconds ago is found no longer; its memory is free with the next submit. `books` keeps what
+    was taken all the same."""
 
     def __init__(self, *, retention: float | None, limit: int, forget_after: float | None) -> None:
         self._retention, self._limit, self._forget_after = retention, limit, forget_after
@@ -65,7 +66,7 @@ class JobStore:
     def find(self, request_id: str | None) -> Job | None:
         """What the server still knows: not what has expired, not what a restart without memory lost."""
         job = self._jobs.get(request_id or "")
-        if job is None or job.forgotten or self._expired(job):
+        if job is None or job.forgotten or self._expired(job) or self._is_old(job):
             return None
         return job
 
@@ -90,4 +91,6 @@ class JobStore:
             del self._jobs[self._ended.popleft().request_id]
 
     def _is_old(self, job: Job) -> bool:
-        return self._forget_after is not None and time.time() >= (job.completed_at or 0) + self._forget_after
+        if self._forget_after is None or job.completed_at is None:
+            return False
+        return time.time() >= job.completed_at + self._forget_after

@@ -93,8 +93,7 @@ async def test_a_forgotten_request_answers_404() -> None:
     async with calling(Emulator(forget_after=0)) as caller:
         caller.emulator.endpoint("me/echo")(echo)
         first = await caller.submit("me/echo")
-        await caller.reached(first, "COMPLETED")
-        await caller.submit("me/echo")
+        await caller.emulator.jobs[first.data["request_id"]].wait_for("COMPLETED", 5)
         assert (await caller.result(first)).status == 404
 
 
