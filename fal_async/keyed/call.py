@@ -111,6 +111,11 @@ class Driver(Protocol):
     def request_id(self) -> str | None: ...
 
     @property
+    def attempts(self) -> int:
+        """Submits over the entry's life, as far as is known here."""
+        ...
+
+    @property
     def state(self) -> RequestState | None:
         """What is known of its request; None without an id, and in a replay."""
         ...

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 
+import attrs
+
 from fal_async.cancellation import CANCEL_LIMIT, SUBMIT_GRACE
 from fal_async.errors import (
     CancelOutcome,
@@ -42,6 +44,10 @@ class KeyedDriver(Steps):
             return self.state.request_id
         # Of what another process brought to its end meanwhile.
         return None if self.outcome is None else self.outcome.request_id
+
+    @property
+    def attempts(self) -> int:
+        return max(self.newest, 0 if self.record is None else self.record.attempts)
 
     @property
     def last_status(self) -> QueueStatus | None:
@@ -149,7 +155,7 @@ class KeyedDriver(Steps):
                 return  # thrown away with its loop, whose sockets complain
             ended = await self._broken(error)
         self.leave_registry()
-        self.end(ended)
+        self.end(ended if ended.attempts else attrs.evolve(ended, attempts=self.attempts))
         self.tools.ledger.running.discard(self)
 
     # Other ends.

@@ -44,6 +44,7 @@ class Steps(Joined):
     state: of its request, once fal has it.
     submit: the one under way.
     lost: of a submit that was given up, and that fal may have taken.
+    newest: the number of its own newest attempt.
     is_writing: how it ended is known, and being stored: it is not interrupted any more.
     stopping: why it is interrupted.
     """
@@ -63,6 +64,7 @@ class Steps(Joined):
         self.outcomes: Outcomes = Outcomes(tools, place)
         self.submit: KeyedSubmit | None = None
         self.lost: SubmissionUncertainError | None = None
+        self.newest: int = 0
         self.is_writing: bool = False
         self.stopping: Reason | None = None
         self.cancelled: CancelOutcome | None = None
@@ -141,6 +143,7 @@ class Steps(Joined):
         finally:
             self.submit, self.lost, self.state = None, submit.lost, submit.state
             self.outcomes.entry = submit.entry or 0
+            self.newest = max(self.newest, submit.attempt)
         self.record = submit.record
         if self.compared.retries is None:
             asked.new.input = None  # a large one is not kept through the wait

@@ -22,6 +22,7 @@ class Outrun(Exception):
 class KeyedSubmit:
     """Attributes:
     hold: the claim, from when it is written until it is resolved.
+    attempt: the claim's number among the attempts of its entry, unless it was withdrawn.
     state: the request, from when fal has it: before its id is written.
     lost: it was given up, and fal may have taken it: the claim is stored as uncertain.
     record: the entry once its request id is written; None before, and where that failed.
@@ -35,6 +36,7 @@ class KeyedSubmit:
         self._is_stale = False
         self.hold: Hold | None = None
         self.entry: int | None = None
+        self.attempt: int = 0
         self.state: RequestState | None = None
         self.lost: SubmissionUncertainError | None = None
         self.record: Record | None = None
@@ -51,7 +53,7 @@ class KeyedSubmit:
         self.hold = await self._tools.store.claim(self._new_claim())
         if self.hold is None:
             raise Outrun
-        self.entry = self.hold.entry
+        self.entry, self.attempt = self.hold.entry, self.hold.attempt
 
     async def give_back(self) -> None:
         hold, self.hold = self.hold, None
@@ -138,7 +140,7 @@ class KeyedSubmit:
             await self._uncertain(hold)
 
     async def _withdraw(self, hold: Hold) -> None:
-        store = self._tools.store
+        self.attempt, store = 0, self._tools.store
         await self._tools.write(self._asked.place, None, lambda: store.withdraw(hold))
 
     async def _uncertain(self, hold: Hold) -> None:

@@ -27,6 +27,7 @@ class Replayed(Joined):
     """A driver that has ended: nothing is sent."""
 
     request_id: str | None
+    attempts: int
     state: RequestState | None = None
     last_status: QueueStatus | None = None
     logs: Sequence[RequestLog] = ()
@@ -34,7 +35,7 @@ class Replayed(Joined):
 
     def __init__(self, outcome: Ended) -> None:
         super().__init__(outcome)
-        self.request_id = outcome.request_id
+        self.request_id, self.attempts = outcome.request_id, outcome.attempts
 
     async def cancel(self) -> None:
         """There is nothing to cancel."""

@@ -185,6 +185,7 @@ async def test_an_uncertain_submit_is_counted_and_looked_for(
         items = await items_of(batch)
     assert batch.summary.uncertain == 1
     assert sum(isinstance(item.error, SubmissionUncertainError) for item in items) == 1
+    assert [item.attempts for item in items] == [1, 1, 1]
     assert len(emulator.jobs) == 3
 
     async with run_on(emulator, ledger) as fal:
@@ -264,6 +265,7 @@ async def test_a_request_that_runs_too_long_stays_and_the_next_run_takes_it_up(
     async with run_on(emulator, ledger) as fal:
         (item,) = await fal.map(GATE, [{}], timeout=0.05).collect()
         assert isinstance(item.error, ClientTimeoutError)
+        assert item.attempts == 1
         gate.open()
         (item,) = await fal.map(GATE, [{}]).collect()
     assert item.ok

@@ -114,7 +114,7 @@ class KeyedRequests:
         if what == "held":
             return Outcome(held=True)
         if what == "timeout":
-            return self._too_slow(work, driver)
+            return self._too_slow(driver)
         assert driver.outcome is not None
         return await self._outcome(driver.outcome, shared=shared)
 
@@ -183,7 +183,7 @@ class KeyedRequests:
             from_ledger=ended.from_ledger,
         )
 
-    def _too_slow(self, work: Work, driver: Driver) -> Outcome:
+    def _too_slow(self, driver: Driver) -> Outcome:
         """It goes on: the next run, or the next call with its key, takes it up."""
         assert self.timeout is not None
         last = driver.last_status
@@ -195,7 +195,7 @@ class KeyedRequests:
             endpoint_id=self.endpoint.full,
         )
         return Outcome(
-            error=error, taken=True, unended=True, request_id=driver.request_id, attempts=work.attempts
+            error=error, taken=True, unended=True, request_id=driver.request_id, attempts=driver.attempts
         )
 
     # How an item is left.

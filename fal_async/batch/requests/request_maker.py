@@ -27,7 +27,7 @@ class Work:
         patient: it was put off once, since another process has it: now it is waited for.
         renew: the request of a result whose files are gone: it is to be submitted again, unless another item has
             done that.
-        attempts: submits so far.
+        attempts: submits so far; with a ledger the driver counts them.
         phase: where its request was seen last: with a runner, or waiting for one.
     """
 
