@@ -7,16 +7,18 @@ import contextlib
 import logging
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import attrs
 
+from fal_async.cancellation import Wait, supervise
 from fal_async.errors import ApiError, CancelOutcome, FalError, LedgerError, ResultExpiredError
 from fal_async.keyed.call import Driver, Ended, KeyedRequest
 from fal_async.keyed.caller import Caller
 from fal_async.keyed.outcomes import Outcomes, replay
 from fal_async.keyed.view_calls import ViewCalls
-from fal_async.models import Completed, Result
+from fal_async.models import Completed, QueueStatus, Result
 from fal_async.protocol.following import Following
 from fal_async.protocol.http import HttpResponse
 from fal_async.protocol.ledger.decisions import Uncertain
@@ -112,9 +114,12 @@ class LedgerRequest:
         state.taken_at = record.submitted_at_of(state.request_id)
 
     @property
-    def is_current(self) -> bool:
-        """Whether it is the attempt that its entry ended with; while that goes on, the newest."""
-        return self._record.request_id == self._state.request_id
+    def request_id(self) -> str:
+        return self._state.request_id
+
+    @property
+    def last_status(self) -> QueueStatus | None:
+        return self._state.last_status
 
     @property
     def has_ended(self) -> bool:
@@ -133,12 +138,19 @@ class LedgerRequest:
         on_queue_update: UpdateCallback | None,
         output_type: Any,
         timeout: float | None,
+        began: float,
         cancel_on_exit: bool,
     ) -> Result[Any, str]:
         """Its end, stored before it is given."""
         if (ended := self._replay()) is not None:
             return ended.result(output_type)
         record, state = self._record, self._state
+        if not self._is_current:
+            among, endpoint_id = self._operations.waits, record.endpoint_id
+            wait = Wait(endpoint_id=endpoint_id, among=among, handle=self, cancel_on_exit=cancel_on_exit)
+            work = partial(self._fetched, following, on_queue_update)
+            ended = await supervise(wait, work, timeout=timeout, began=began)
+            return ended.result(output_type, logs=following.logs)
         caller = Caller(
             begin=lambda: self._calls.follow(record, following, state),
             key=record.place.key,
@@ -150,7 +162,7 @@ class LedgerRequest:
             cancel_on_exit=cancel_on_exit,
             waits=self._operations.waits,
         )
-        return await caller.result(timeout)
+        return await caller.result(timeout, began)
 
     async def cancel(self) -> CancelOutcome:
         """Ask fal to cancel it: all who wait for it are told."""
@@ -173,30 +185,42 @@ class LedgerRequest:
             with contextlib.suppress(FalError):
                 await self._fetched()
 
+    @property
+    def _is_current(self) -> bool:
+        """Whether it is the attempt that its entry ended with; while that goes on, the newest. No driver follows
+        another one."""
+        return self._record.request_id == self._state.request_id
+
     def _replay(self) -> Ended | None:
         """Where the entry's end is that of this request."""
         record = self._record
-        if record.state not in _ENDED or not self.is_current:
+        if record.state not in _ENDED or not self._is_current:
             return None
         return replay(record, self._operations.files, from_ledger=True)
 
-    async def _fetched(self) -> Ended:
-        """Its end, stored; the error that it is not there yet is raised."""
+    async def _fetched(
+        self, following: Following | None = None, on_queue_update: UpdateCallback | None = None
+    ) -> Ended:
+        """Its end, stored; the error that it is not there yet is raised. `following`: it is waited for."""
         state = self._state
         try:
-            response = await self._response()
+            response = await self._response(following, on_queue_update)
         except FalError as error:
             if not await self._is_complete(error):
                 raise
             return await self._outcomes().failed(state, error, leave=False)
         return await self._outcomes().done(state, response)
 
-    async def _response(self) -> HttpResponse:
-        operations = self._operations
+    async def _response(
+        self, following: Following | None, on_queue_update: UpdateCallback | None
+    ) -> HttpResponse:
+        operations, state = self._operations, self._state
         try:
-            return await operations.fetch(self._state)
+            if following is not None:
+                await operations.follow(state, following, on_queue_update)
+            return await operations.fetch(state)
         except ResultExpiredError as gone:
-            return await result_in_history(operations.transport, operations.settings, self._state.ref, gone)
+            return await result_in_history(operations.transport, operations.settings, state.ref, gone)
 
     async def _is_complete(self, error: FalError) -> bool:
         """Whether an error answer is the request's own: before it is complete, there is another one."""

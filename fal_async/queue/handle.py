@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -169,13 +170,15 @@ class RequestHandle:
         check_function("on_queue_update", on_queue_update, takes=("status",))
         check_output_type(output_type)
         check_flag("cancel_on_exit", cancel_on_exit, or_none=True)
-        kept = await self._operations.kept_request(self._state)
-        if kept is not None and kept.is_current:
+        began = asyncio.get_running_loop().time()
+        kept = await self._kept_within(timeout, cancel_on_exit is True)
+        if kept is not None:
             return await kept.wait(
                 following,
                 on_queue_update=on_queue_update,
                 output_type=output_type,
                 timeout=timeout,
+                began=began,
                 cancel_on_exit=bool(cancel_on_exit),
             )
 
@@ -184,7 +187,15 @@ class RequestHandle:
                 self._state, following, on_queue_update=on_queue_update, output_type=output_type
             )
 
-        return await supervise(self._waited_for(cancel_on_exit is not False), work, timeout=timeout)
+        wait = self._waited_for(cancel_on_exit is not False)
+        return await supervise(wait, work, timeout=timeout, began=began)
+
+    async def _kept_within(self, timeout: float | None, cancel_on_exit: bool) -> KeptRequest | None:
+        """A ledger that does not answer takes no longer than the caller has."""
+        if self._operations.kept is None:
+            return None
+        wait = self._waited_for(cancel_on_exit)
+        return await supervise(wait, lambda: self._operations.kept_request(self._state), timeout=timeout)
 
     def _waited_for(self, cancel_on_exit: bool) -> Wait:
         among = self._operations.waits

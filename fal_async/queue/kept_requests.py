@@ -18,11 +18,6 @@ class KeptRequest(Protocol):
     """One request that an entry of the ledger has."""
 
     @property
-    def is_current(self) -> bool:
-        """Whether it is the newest attempt of its entry: another one is followed without the ledger."""
-        ...
-
-    @property
     def has_ended(self) -> bool:
         """Whether its end is stored: then fal, which keeps it for minutes only, need not be asked."""
         ...
@@ -38,9 +33,10 @@ class KeptRequest(Protocol):
         on_queue_update: Callable[..., Any] | None,
         output_type: Any,
         timeout: float | None,
+        began: float,
         cancel_on_exit: bool,
     ) -> Result[Any, str]:
-        """Its end, stored before it is given."""
+        """Its end, stored before it is given. `began`: `timeout` counts from then, on the event loop's clock."""
         ...
 
     async def cancel(self) -> CancelOutcome:

@@ -202,11 +202,17 @@ class QueueOperations:
         output_type: Any,
     ) -> Result[Any, str]:
         """Follow it to its end, then fetch the result at once: fal keeps it for minutes only."""
+        await self.follow(state, following, on_queue_update)
+        return await self.result(state, output_type)
+
+    async def follow(
+        self, state: RequestState, following: Following, on_queue_update: UpdateCallback | None
+    ) -> None:
+        """Until it is complete, well or badly."""
         async with aclosing(self.updates(state, following)) as updates:
             async for status in updates:
                 if on_queue_update is not None:
                     await call_back(on_queue_update, status)
-        return await self.result(state, output_type)
 
     async def find_submission(self, lost: LostSubmit, exclude: Collection[str]) -> RequestState | None:
         """The request of a submit that was never answered, by fal's history."""

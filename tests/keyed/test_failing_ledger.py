@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fal_async import LedgerError, RateLimitError, Session, SessionStateError
+from fal_async import ClientTimeoutError, LedgerError, RateLimitError, Session, SessionStateError
 from fal_async.emulator import Emulator, Fault
 from fal_async.keyed.driver_task import DriverTask
 from fal_async.ledger.opening import open_store
@@ -154,3 +154,13 @@ async def test_a_handle_goes_on_where_the_ledger_cannot_be_read(
     assert (await handle.wait()).data
     assert (await handle.result()).data
     assert f"the ledger says nothing of request {handle.request_id}" in caplog.text
+
+
+async def test_the_time_limit_of_a_handle_holds_where_the_ledger_does_not_answer(
+    fal: Session, emulator: Emulator, store: FailingStore
+) -> None:
+    handle = await fal.queue.submit(LLM, ASK, key="a")
+    store.hangs.add("find_request")
+    with pytest.raises(ClientTimeoutError, match="it was left to run"):
+        await handle.wait(timeout=0.01)
+    assert emulator.count("cancel") == 0

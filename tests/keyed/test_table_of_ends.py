@@ -6,13 +6,16 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from fal_async import (
     ApiError,
     CancelOutcome,
     ClientTimeoutError,
+    Completed,
     FalError,
+    QueueStatus,
     RequestCancelledError,
     RequestFailedError,
     ResultExpiredError,
@@ -23,6 +26,11 @@ from fal_async import (
     ValidationError,
 )
 from fal_async.emulator import Emulator, Fault, ModelError
+from fal_async.ledger.opening import open_store
+from fal_async.ledger.store import NewClaim
+from fal_async.protocol.ledger.digests import input_digest
+from fal_async.protocol.ledger.entry import Place
+from fal_async.protocol.ledger.key_checks import space_of
 from tests.keyed.entries import age_requests, entry_of, state_of
 from tests.quick import ASK, GATE, LLM, ONCE, gate_at, quick, session_on
 
@@ -272,3 +280,43 @@ async def test_submit_again_gives_the_same_request(fal: Session, emulator: Emula
     again = await fal.submit(LLM, ASK, key="a")
     assert (await again.wait()).data == result.data
     assert len(emulator.jobs) == 1
+
+
+async def test_the_handle_of_an_older_attempt_stores_how_that_ended(
+    fal: Session, emulator: Emulator, runs: Path
+) -> None:
+    gate = gate_at(emulator)
+    older, newer = [(await fal.queue.submit(GATE, ASK)).request_id for _ in range(2)]
+    store = await open_store(runs)
+    claim = NewClaim(
+        place=Place(space=space_of(fal.settings.hosts, tenant="", run=""), key="a"),
+        endpoint_id=GATE,
+        input_digest=input_digest(ASK),
+        body_digest=input_digest(ASK),
+        seen=None,
+        claimed_at=1.0,
+        claimed_until=2.0,
+    )
+    first = await store.claim(claim)
+    assert first is not None
+    await store.uncertain(first, 2.0)
+    before = await store.find(claim.place)
+    assert before is not None
+    second = await store.claim(attrs.evolve(claim, seen=before.version))
+    assert second is not None
+    await store.submitted(second, newer, 3.0)
+    await store.submitted(first, older, 4.0)
+    await store.aclose()
+
+    handle = fal.queue.handle(GATE, older)
+    with pytest.raises(ClientTimeoutError, match="left to run"):
+        await handle.wait(timeout=0.1)
+    gate.open()
+    seen: list[QueueStatus] = []
+    assert (await handle.wait(on_queue_update=seen.append)).data == ASK
+    assert isinstance(seen[-1], Completed)
+    record = await entry_of(fal, runs)
+    assert record is not None
+    assert (record.state, record.request_id) == ("done", older)
+    assert (await fal.subscribe(GATE, ASK, key="a")).request_id == older
+    assert (emulator.count("submit"), emulator.count("cancel")) == (2, 0)

@@ -15,7 +15,7 @@ from fal_async.batch.requests.missing_key import meets_all
 from fal_async.batch.requests.plain_requests import FOLLOWING
 from fal_async.batch.requests.request_maker import Outcome, Work
 from fal_async.batch.summary import Tally
-from fal_async.cancellation import SUBMIT_GRACE, cancelled
+from fal_async.cancellation import SUBMIT_GRACE, cancelled, outcome_of
 from fal_async.errors import CancelOutcome, ClientTimeoutError, FalError
 from fal_async.keyed.call import Driver, Ended, KeyedCalls, KeyedRequest
 from fal_async.ledger.store import Search, Store
@@ -216,9 +216,7 @@ class KeyedRequests:
             interrupted = await settle(cancel, SUBMIT_GRACE + self.operations.waits.cancel_limit)
         finally:
             self._cancels.discard(cancel)
-        # A second Ctrl-C may have hit it: that is raised once, and not here.
-        ended = not cancel.cancelled() and cancel.exception() is None
-        gone = ended and cancel.result() in (None, CancelOutcome.CANCELLED)
+        gone = outcome_of(cancel) in (None, CancelOutcome.CANCELLED)
         self._cancelled += gone
         self._left += not gone
         if interrupted:
