@@ -24,11 +24,12 @@ from fal_async.errors import (
     SubmissionUncertainError,
 )
 from fal_async.models import QueueStatus
-from fal_async.sheltered import ShelteredTask, settle, wait_for_all
+from fal_async.sheltered import ShelteredTask, settle, wait_for_all, within
 from fal_async.transport.progress import Progress
 
 logger: logging.Logger = logging.getLogger("fal_async")
 T = TypeVar("T")
+Work = Callable[[], Awaitable[T]]
 C = TypeVar("C", bound=CancelOutcome | None)
 
 SUBMIT_GRACE = 3.0
@@ -179,21 +180,11 @@ class Wait:
         return self._cancel
 
 
-def scope_of(timeout: float | None, began: float | None = None) -> asyncio.Timeout:
-    """`timeout` seconds, counted from now, or from a moment on the event loop's clock."""
-    if timeout is None:
-        return asyncio.timeout(None)
-    return asyncio.timeout_at(timeout + (asyncio.get_running_loop().time() if began is None else began))
-
-
-async def supervise(
-    wait: Wait, work: Callable[[], Awaitable[T]], *, timeout: float | None, began: float | None = None
-) -> T:
-    """`work`, bounded by `timeout` seconds, see `scope_of`. ClientTimeoutError when it passes."""
+async def supervise(wait: Wait, work: Work[T], *, timeout: float | None, began: float | None = None) -> T:
+    """`work`, bounded by `timeout` seconds, see `within`. ClientTimeoutError when it passes."""
     check_seconds("timeout", timeout, or_none=True)
     wait.among.add(wait)
-    wait.limit = timeout
-    wait.scope = scope_of(timeout, began)
+    wait.limit, wait.scope = timeout, within(timeout, began)
     try:
         async with wait.scope:
             return await work()
@@ -262,7 +253,9 @@ async def _abandon(wait: Wait) -> CancelOutcome | None:
         return None
     cancel = wait.start_cancel()
     assert cancel is not None
-    return await settled_cancel(cancel, wait.among.cancel_limit)
+    if await settle(cancel, wait.among.cancel_limit):
+        raise asyncio.CancelledError
+    return cancel.result_or(CancelOutcome.FAILED)
 
 
 async def cancelled(cancel: Callable[[], Awaitable[C]], request_id: str | None) -> C | CancelOutcome:
@@ -275,20 +268,6 @@ async def cancelled(cancel: Callable[[], Awaitable[C]], request_id: str | None) 
         reason = "no answer in time" if isinstance(error, asyncio.CancelledError) else error
         logger.warning("the cancel did not go through (%s): request %s may still run", reason, request_id)
         return CancelOutcome.FAILED
-
-
-async def settled_cancel(cancel: ShelteredTask[C], limit: float) -> C | CancelOutcome:
-    """What it came to, within `limit` seconds. A cancellation that comes meanwhile is raised at its end."""
-    if await settle(cancel, limit):
-        raise asyncio.CancelledError
-    return outcome_of(cancel)
-
-
-def outcome_of(cancel: ShelteredTask[C]) -> C | CancelOutcome:
-    """What a cancel that has ended came to. FAILED where a second Ctrl-C hit it: the loop raises that, once."""
-    if cancel.cancelled() or cancel.exception() is not None:
-        return CancelOutcome.FAILED
-    return cancel.result()
 
 
 def _timeout_error(wait: Wait, timeout: float, outcome: CancelOutcome | None) -> ClientTimeoutError:

@@ -28,6 +28,10 @@ class ShelteredTask(asyncio.Task[T]):
         """Cancel it."""
         super().cancel()
 
+    def result_or(self, otherwise: T) -> T:
+        """What it came to, once it is done. `otherwise` where a second Ctrl-C hit it: the loop raises that."""
+        return otherwise if self.cancelled() or self.exception() is not None else self.result()
+
 
 async def settle(task: ShelteredTask[Any], limit: float) -> bool:
     """Let `task` end, within `limit` seconds or by its cancellation. Else as `wait_for_all`."""
@@ -53,3 +57,10 @@ async def wait_for_all(futures: Collection[asyncio.Future[Any]], limit: float | 
         except asyncio.CancelledError:
             interrupted = True
     return interrupted
+
+
+def within(seconds: float | None, began: float | None = None) -> asyncio.Timeout:
+    """For `async with`: so many seconds from now on, or from a moment on the event loop's clock."""
+    if seconds is None:
+        return asyncio.timeout(None)
+    return asyncio.timeout_at(seconds + (asyncio.get_running_loop().time() if began is None else began))

@@ -10,13 +10,13 @@ from typing import Any
 import attrs
 
 from fal_async.callbacks import call_back
-from fal_async.cancellation import BECAME, SUBMIT_GRACE, OpenWaits, cancelled, scope_of, settled_cancel
+from fal_async.cancellation import BECAME, SUBMIT_GRACE, OpenWaits, cancelled
 from fal_async.checks import check_seconds
 from fal_async.errors import CancelOutcome, ClientTimeoutError, FalError
 from fal_async.keyed.call import Driver, Ended
 from fal_async.models import QueueStatus, Result
 from fal_async.queue.operations import EnqueueCallback, UpdateCallback
-from fal_async.sheltered import ShelteredTask
+from fal_async.sheltered import ShelteredTask, settle, within
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)
@@ -42,13 +42,13 @@ class Caller:
     _turn: asyncio.Future[None] | None = attrs.field(default=None, init=False)
 
     async def result(self, timeout: float | None, began: float | None = None) -> Result[Any, str]:
-        """The result, waited for at most `timeout` seconds: see `cancellation.scope_of`."""
+        """The result, waited for at most `timeout` seconds: see `within`."""
         check_seconds("timeout", timeout, or_none=True)
         scope = None
         try:
             if timeout is None:
                 return await self._result()
-            async with scope_of(timeout, began) as scope:
+            async with within(timeout, began) as scope:
                 return await self._result()
         except (Exception, asyncio.CancelledError) as error:
             outcome = await self._leave()
@@ -123,7 +123,9 @@ class Caller:
         if driver.is_kept or driver.is_awaited:
             return None
         cancel = ShelteredTask(cancelled(driver.cancel, driver.request_id))
-        return await settled_cancel(cancel, SUBMIT_GRACE + self.waits.cancel_limit)
+        if await settle(cancel, SUBMIT_GRACE + self.waits.cancel_limit):
+            raise asyncio.CancelledError
+        return cancel.result_or(CancelOutcome.FAILED)
 
     def _timeout_error(self, timeout: float, outcome: CancelOutcome | None) -> ClientTimeoutError:
         driver = self.driver

@@ -18,7 +18,7 @@ from fal_async.keyed.call import Driver, Ended, KeyedRequest
 from fal_async.keyed.caller import Caller
 from fal_async.keyed.outcomes import Outcomes, replay
 from fal_async.keyed.view_calls import ViewCalls
-from fal_async.models import Completed, QueueStatus, Result
+from fal_async.models import QueueStatus, Result
 from fal_async.protocol.following import Following
 from fal_async.protocol.http import HttpResponse
 from fal_async.protocol.ledger.decisions import Uncertain
@@ -224,7 +224,7 @@ class LedgerRequest:
 
     async def _is_complete(self, error: FalError) -> bool:
         """Whether an error answer is the request's own: before it is complete, there is another one."""
-        if isinstance(error, ApiError) and not isinstance(self._state.last_status, Completed):
+        if isinstance(error, ApiError) and self._state.completed is None:
             with contextlib.suppress(FalError):
                 await self._operations.status(self._state, logs=False)
         return not error.from_caller

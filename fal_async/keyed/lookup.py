@@ -15,6 +15,7 @@ import attrs
 from fal_async.config import Settings
 from fal_async.errors import FalError, SessionStateError
 from fal_async.keyed.history_reading import HistoryReading
+from fal_async.ledger.paging import records
 from fal_async.ledger.store import Search, Store
 from fal_async.protocol.ledger.entry import Record, State
 from fal_async.protocol.ledger.matching import Judgement, LostClaim
@@ -168,10 +169,7 @@ async def _entries(store: Store, one: Record, *states: State) -> list[Record]:
     """All entries of its account and endpoint in these states, in any run."""
     space = one.place.space
     search = Search(origin=space.origin, tenant=space.tenant, states=states, endpoint_id=one.endpoint_id)
-    found: list[Record] = []
-    while page := await store.page(search, after=found[-1].number if found else 0):
-        found += page
-    return found
+    return [record async for record in records(store, search)]
 
 
 async def _adopted(

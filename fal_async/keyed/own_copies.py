@@ -55,10 +55,8 @@ class Answer:
 
 
 def _completed(state: RequestState | None, logs: bool) -> Completed | None:
-    status = None if state is None else state.last_status
-    if not isinstance(status, Completed):
-        return None
-    return status if logs or not status.logs else attrs.evolve(status, logs=(), new_logs=())
+    status = None if state is None else state.completed
+    return status if status is None or logs or not status.logs else attrs.evolve(status, logs=(), new_logs=())
 
 
 def _logs(state: RequestState | None) -> list[RequestLog]:

@@ -10,6 +10,7 @@ import attrs
 from fal_async.errors import FalError, SessionStateError, SubmissionUncertainError
 from fal_async.keyed.call import Ended
 from fal_async.keyed.view_calls import ViewCalls
+from fal_async.ledger.paging import records
 from fal_async.ledger.store import Search, Store
 from fal_async.protocol.ledger.entry import Record, Space, State
 from fal_async.storage.concurrency import gather_first_error
@@ -81,13 +82,10 @@ class _Recovery:
         await gather_first_error(lambda one: one[1](one[0]), todo, at_a_time=AT_ONCE)
         return Recovered(**self._counts, error=self._error)
 
-    async def _entries(self, *states: State) -> AsyncIterator[Record]:
-        space, after = self._space, 0
+    def _entries(self, *states: State) -> AsyncIterator[Record]:
+        space = self._space
         search = Search(origin=space.origin, tenant=space.tenant, run=self._run, states=states)
-        while page := await self._store.page(search, after=after):
-            for record in page:
-                yield record
-            after = page[-1].number
+        return records(self._store, search)
 
     async def _look_for(self, record: Record) -> None:
         try:

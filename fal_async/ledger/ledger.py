@@ -18,6 +18,7 @@ from fal_async.ledger import exporting
 from fal_async.ledger.by_hand import Cancel, cancel_first, decide, only_one, search_of
 from fal_async.ledger.ledger_entry import LedgerEntry, entry_of
 from fal_async.ledger.opening import open_store, seconds_of
+from fal_async.ledger.paging import records
 from fal_async.ledger.store import Store
 from fal_async.protocol.ledger.entry import Record, Space, State
 from fal_async.protocol.ledger.key_checks import check_key
@@ -120,11 +121,8 @@ class Ledger:
         Entries may change meanwhile: each is as it stands when it is read. Nothing is held between two of them.
         """
         search = search_of(run, tenant, origin, state)
-        after: int | None = 0
-        while after is not None:
-            records = await self._open_store().page(search, after=after, limit=_PAGE, payloads=True)
-            after = records[-1].number if records else None
-            for record in records:
+        async with aclosing(records(self._open_store(), search, at_a_time=_PAGE, payloads=True)) as found:
+            async for record in found:
                 yield entry_of(record)
 
     async def spaces(self) -> list[Space]:

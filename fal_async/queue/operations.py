@@ -24,7 +24,7 @@ from fal_async.errors import (
     ResponseDecodeError,
     naming,
 )
-from fal_async.models import Completed, Files, QueueStatus, Result
+from fal_async.models import Files, QueueStatus, Result
 from fal_async.protocol.api_errors import check_from_fal, error_of
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.following import Following
@@ -158,7 +158,7 @@ class QueueOperations:
 
     async def fetch(self, state: RequestState) -> HttpResponse:
         """The model's answer as it came. Raises what it says where it is an error."""
-        completed = _completed(state)
+        completed = state.completed
         persistent = completed is not None and completed.error is None
         request = result_request(state.urls.response, state.ref, persistent=persistent)
         try:
@@ -235,14 +235,10 @@ def result_of(
         output_type,
         state.ref,
         attempts=state.attempts,
-        status=_completed(state),
+        status=state.completed,
         logs=state.logs,
         files=files,
     )
-
-
-def _completed(state: RequestState) -> Completed | None:
-    return state.last_status if isinstance(state.last_status, Completed) else None
 
 
 def _submission_of(request: HttpRequest, response: HttpResponse, progress: Progress) -> Submission:

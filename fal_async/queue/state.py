@@ -51,6 +51,11 @@ class RequestState:
         return self.log_history.lines
 
     @property
+    def completed(self) -> Completed | None:
+        """Its last status, where that is how it ended."""
+        return self.last_status if isinstance(self.last_status, Completed) else None
+
+    @property
     def request_id(self) -> str:
         return self.ref.request_id or ""
 

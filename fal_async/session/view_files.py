@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fal_async.outputs.output_files import FileNames, OutputFile
-from fal_async.protocol.json_input import encode_json, input_value, is_flat
+from fal_async.protocol.json_input import input_value, is_flat
 
 if TYPE_CHECKING:
     from fal_async.storage import Storage
@@ -29,12 +29,10 @@ class ViewFiles:
         if is_flat(input):
             return input
         value = input_value(input)
-        from fal_async.protocol.storage.input_files import find_files, replace_files
+        from fal_async.protocol.storage.input_files import files_to_send
 
-        if not find_files(value):
+        if not files_to_send(value):
             return value
-        # What JSON can't carry is told before anything is uploaded.
-        encode_json(replace_files(value, lambda _: ""))
         return await self._owner.storage.transform_input(value, inline_below=inline_below or 0)
 
     async def download_all(

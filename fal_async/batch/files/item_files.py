@@ -115,7 +115,10 @@ class ItemFiles:
             attempt += 1
             if not causes or attempt > self.retries or fetching.is_gone():
                 return
-            await asyncio.sleep(delay_before_retry(self.policy, attempt, causes[0], random.random()) or 0.0)
+            seconds = delay_before_retry(self.policy, attempt, causes[0], random.random())
+            if seconds is None:  # the server asks for too long a wait
+                return
+            await asyncio.sleep(seconds)
 
     # `take_equal`: a process that wrote it may have been killed before the ledger was told.
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import random
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
@@ -12,10 +10,11 @@ import attrs
 
 from fal_async.auth.credentials import KeySource
 from fal_async.batch.requests.missing_key import meets_all
+from fal_async.batch.requests.pauses import Pauses
 from fal_async.batch.requests.plain_requests import FOLLOWING
 from fal_async.batch.requests.request_maker import Outcome, Work
 from fal_async.batch.summary import Tally
-from fal_async.cancellation import SUBMIT_GRACE, cancelled, outcome_of
+from fal_async.cancellation import SUBMIT_GRACE, cancelled
 from fal_async.errors import CancelOutcome, ClientTimeoutError, FalError
 from fal_async.keyed.call import Driver, Ended, KeyedCalls, KeyedRequest
 from fal_async.ledger.store import Search, Store
@@ -24,7 +23,6 @@ from fal_async.options import CallOptions
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.ledger.decisions import Uncertain
 from fal_async.protocol.ledger.entry import Place, Space
-from fal_async.protocol.retry import delay_before_retry
 from fal_async.queue.operations import QueueOperations
 from fal_async.queue.state import NewRequest
 from fal_async.sheltered import ShelteredTask, settle
@@ -62,10 +60,14 @@ class KeyedRequests:
     recover: Callable[[], Coroutine[Any, Any, object]]
     _drivers: set[Driver] = attrs.field(factory=set, init=False)
     _cancels: set[ShelteredTask[Any]] = attrs.field(factory=set, init=False)
-    _stopped: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    _pauses: Pauses = attrs.field(init=False)
     _recovery: asyncio.Task[object] | None = attrs.field(default=None, init=False)
     _cancelled: int = attrs.field(default=0, init=False)
     _left: int = attrs.field(default=0, init=False)
+
+    @_pauses.default
+    def _between_attempts(self) -> Pauses:
+        return Pauses(self.options.retry or self.operations.settings.retry)
 
     async def begin(self) -> None:
         store, space = await self.calls.store(), self.space
@@ -119,7 +121,7 @@ class KeyedRequests:
         return await self._outcome(driver.outcome, shared=shared)
 
     def stop(self) -> None:
-        self._stopped.set()
+        self._pauses.stop()
 
     def hurry(self) -> None:
         for cancel in self._cancels:
@@ -143,19 +145,9 @@ class KeyedRequests:
             retries=self.retries,
             retry_failed=self.retry_failed,
             renew=work.renew,
-            before_retry=self._pause,
+            before_retry=self._pauses.over,
             recognised=work.recognised,
         )
-
-    async def _pause(self, failures: int, error: FalError) -> bool:
-        """Before a further attempt; False where there is to be none: the batch was stopped, or left."""
-        policy = self.options.retry or self.operations.settings.retry
-        seconds = delay_before_retry(policy, failures, error, random.random())
-        if seconds is None:
-            return False
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopped.wait(), seconds)
-        return not self._stopped.is_set()
 
     async def _outcome(self, ended: Ended, *, shared: bool) -> Outcome:
         error, result = None, None
@@ -216,7 +208,7 @@ class KeyedRequests:
             interrupted = await settle(cancel, SUBMIT_GRACE + self.operations.waits.cancel_limit)
         finally:
             self._cancels.discard(cancel)
-        gone = outcome_of(cancel) in (None, CancelOutcome.CANCELLED)
+        gone = cancel.result_or(CancelOutcome.FAILED) in (None, CancelOutcome.CANCELLED)
         self._cancelled += gone
         self._left += not gone
         if interrupted:

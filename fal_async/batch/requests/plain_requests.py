@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import random
 from functools import partial
 from typing import Any
 
@@ -12,9 +9,9 @@ import attrs
 
 from fal_async.auth.credentials import KeySource
 from fal_async.batch.requests.missing_key import meets_all
+from fal_async.batch.requests.pauses import Pauses
 from fal_async.batch.requests.request_maker import Outcome, Work
 from fal_async.cancellation import Wait
-from fal_async.config import RetryPolicy
 from fal_async.errors import ApiError, FalError, TransportError
 from fal_async.models import Completed, InProgress, QueueStatus, Result
 from fal_async.options import CallOptions
@@ -23,7 +20,6 @@ from fal_async.protocol.following import Following
 from fal_async.protocol.ledger.ends import end_of
 from fal_async.protocol.ledger.entry import End
 from fal_async.protocol.ledger.kept import billable_units
-from fal_async.protocol.retry import delay_before_retry
 from fal_async.queue.operations import QueueOperations
 from fal_async.queue.state import NewRequest
 from fal_async.queue.subscription import Subscription
@@ -49,7 +45,11 @@ class PlainRequests:
     retries: int
     key_source: KeySource
     _waits: set[Wait] = attrs.field(factory=set, init=False)
-    _stopped: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    _pauses: Pauses = attrs.field(init=False)
+
+    @_pauses.default
+    def _between_attempts(self) -> Pauses:
+        return Pauses(self.options.retry or self.operations.settings.retry)
 
     async def begin(self) -> None:
         """Nothing comes before."""
@@ -69,10 +69,11 @@ class PlainRequests:
                     _failed(work, error, asked),
                     meets_all=await meets_all(error, self.key_source, self.operations),
                 )
-                pause = self._pause(error, asked, work.attempts)
+                again = work.attempts <= self.retries and _may_be_tried_again(error, asked)
             finally:
                 self._waits.discard(asked.wait)
-            if pause is None or await self._stopped_within(pause):
+            assert failed.error is not None
+            if not again or not await self._pauses.over(work.attempts, failed.error):
                 return failed
 
     async def finish(self) -> None:
@@ -82,7 +83,7 @@ class PlainRequests:
         """There is nothing to close."""
 
     def stop(self) -> None:
-        self._stopped.set()
+        self._pauses.stop()
 
     def hurry(self) -> None:
         for wait in self._waits:
@@ -113,25 +114,12 @@ class PlainRequests:
         elif isinstance(status, Completed):
             wait.scope.reschedule(None)  # fetching the result has limits of its own
 
-    def _pause(self, error: FalError, asked: Subscription, attempts: int) -> float | None:
-        """Seconds before a further attempt; None where there is none."""
-        if attempts > self.retries or not _may_be_tried_again(error, asked):
-            return None
-        policy: RetryPolicy = self.options.retry or self.operations.settings.retry
-        return delay_before_retry(policy, attempts, error, random.random())
-
-    async def _stopped_within(self, seconds: float) -> bool:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopped.wait(), seconds)
-        return self._stopped.is_set()
-
 
 def _may_be_tried_again(error: FalError, asked: Subscription) -> bool:
     """With hope, and without paying twice: by the rules that a ledger goes by."""
     if asked.wait.handle is None:
         return error.retryable and isinstance(error, ApiError | TransportError)
-    last = asked.state.last_status
-    end = end_of(error, completed=last if isinstance(last, Completed) else None, at=0.0)
+    end = end_of(error, completed=asked.state.completed, at=0.0)
     return isinstance(end, End) and end.state == "failed" and not end.final
 
 

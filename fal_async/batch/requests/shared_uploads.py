@@ -14,8 +14,8 @@ from fal_async.batch.keys.content_digests import ContentDigests
 from fal_async.errors import UploadError
 from fal_async.models import Files
 from fal_async.outputs.output_files import FileNames, OutputFile
-from fal_async.protocol.json_input import encode_json, input_value, is_flat
-from fal_async.protocol.storage.input_files import File, find_files, place_of, replace_files
+from fal_async.protocol.json_input import input_value, is_flat
+from fal_async.protocol.storage.input_files import File, files_to_send, place_of, replace_files
 from fal_async.single_flight import SingleFlight
 
 _KEPT = 10_000
@@ -43,14 +43,11 @@ class SharedUploads:
         if is_flat(input):
             return input
         value = input_value(input)
-        found = find_files(value)
+        found = files_to_send(value)
         if not found:
             return value
         from fal_async.storage.concurrency import gather_first_error
         from fal_async.storage.output_download import FILES_AT_A_TIME
-
-        # What JSON can't carry is told before anything is uploaded.
-        encode_json(replace_files(value, lambda _: ""))
 
         async def send(number: int) -> str:
             try:

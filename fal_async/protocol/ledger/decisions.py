@@ -11,8 +11,8 @@ from typing import Literal
 import attrs
 
 from fal_async.errors import LedgerError
-from fal_async.protocol.ledger.digests import version_of
-from fal_async.protocol.ledger.entry import LedgerRequest, Owner, Record
+from fal_async.protocol.ledger.digests import check_version
+from fal_async.protocol.ledger.entry import LedgerRequest, Record
 
 Uncertain = Literal["report", "lookup", "resubmit"]
 Differs = Literal["endpoint_id", "input"]
@@ -23,7 +23,6 @@ class Asked:
     """What a call asks for.
 
     Attributes:
-        input_digest: by the version of the entry's own (see `digests.version_of`).
         retries: further attempts, over the entry's life, that this call may make after an open failure. None: one
             attempt, or the one under way, whatever there was before.
         retry_failed: an entry that ended badly is submitted anew, once, with fresh retries.
@@ -75,16 +74,14 @@ class WaitFor:
     `seconds`: the budget of the whole submit, to be counted by a clock that does not jump.
     """
 
-    owner: Owner | None
     seconds: float
 
 
 @attrs.frozen(kw_only=True)
 class LookUp:
-    """Whether fal has it, its history may tell. `resubmit`: where it surely knows nothing, `Submit(seen=seen)`."""
+    """Whether fal has it, its history may tell. `resubmit`: where it surely knows nothing, submit it again."""
 
     resubmit: bool
-    seen: int
 
 
 @attrs.frozen(kw_only=True)
@@ -116,12 +113,12 @@ def decide(record: Record | None, asked: Asked) -> Step:
     if record.expired:
         return Expired()
     if record.state == "claimed" and record.owner_lives:
-        return WaitFor(owner=record.owner, seconds=_budget(record))
+        return WaitFor(seconds=_budget(record))
     if record.state != "done" and (known := _under_way(record)) is not None:
         # Whatever the newest attempt came to: nothing is submitted while fal has an older one.
         return Attach(request_id=known, take=record.state == "submitted" and not record.owner_lives)
     if record.state in ("claimed", "submitted", "uncertain"):
-        return _uncertain(record, asked)
+        return _uncertain(asked)
     if record.state not in ("done", "failed", "cancelled"):
         raise LedgerError(
             f"the ledger has the state {record.state!r}, of which this fal_async knows nothing: update it"
@@ -130,17 +127,17 @@ def decide(record: Record | None, asked: Asked) -> Step:
 
 
 def difference(record: Record, asked: Asked) -> Differs | None:
-    """What the key stands for that was not asked for. LedgerError as `version_of`."""
-    version_of(record.input_digest)
+    """What the key stands for that was not asked for. LedgerError as `check_version`."""
+    check_version(record.input_digest)
     if record.endpoint_id != asked.endpoint_id:
         return "endpoint_id"
     return None if record.input_digest == asked.input_digest else "input"
 
 
-def _uncertain(record: Record, asked: Asked) -> Step:
+def _uncertain(asked: Asked) -> Step:
     if asked.uncertain == "report":
         return Report()
-    return LookUp(resubmit=asked.uncertain == "resubmit", seen=record.version)
+    return LookUp(resubmit=asked.uncertain == "resubmit")
 
 
 def _goes_on(record: Record, asked: Asked) -> bool:

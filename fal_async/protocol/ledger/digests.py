@@ -42,19 +42,18 @@ def files_of(value: Any) -> list[Any]:
     return find_files(input_value(value))
 
 
-def input_digest(value: Any, files: Sequence[FileDigest] = (), *, version: str = VERSION) -> str:
+def input_digest(value: Any, files: Sequence[FileDigest] = ()) -> str:
     """`1:<sha256>` of an input as the caller gave it.
 
     Args:
         files: one for each of `files_of(value)`.
-        version: of the canonical form; an entry is compared by its own (see `version_of`).
 
     Raises:
         ConfigurationError: JSON can't carry the input.
         ValueError: another number of `files`.
     """
     if not files and (plain := canonical_if_plain(value)) is not None:
-        return f"{version}:{hashlib.sha256(plain).hexdigest()}"
+        return f"{VERSION}:{hashlib.sha256(plain).hexdigest()}"
     document, places = places_of(input_value(value))
     if len(places) != len(files):
         raise ValueError(f"{len(places)} files, and {len(files)} digests of files")
@@ -63,7 +62,7 @@ def input_digest(value: Any, files: Sequence[FileDigest] = (), *, version: str =
         # An array, as no input is one: nothing that a caller writes looks like it.
         listed = sorted(map(_listed, places, files))
         canonical = b"[%b,[%b]]" % (canonical, b",".join(listed))
-    return f"{version}:{hashlib.sha256(canonical).hexdigest()}"
+    return f"{VERSION}:{hashlib.sha256(canonical).hexdigest()}"
 
 
 def _listed(place: Path, file: FileDigest) -> bytes:
@@ -75,19 +74,10 @@ def body_digest(body: bytes) -> str:
     return f"{VERSION}:{digest_of(body)}"
 
 
-def version_of(digest: str) -> str:
-    """The version of the canonical form that a stored digest is by. LedgerError for one that is not known here."""
+def check_version(digest: str) -> None:
+    """LedgerError for a stored digest whose version of the canonical form is not known here."""
     version = digest.partition(":")[0]
     if version != VERSION:
         raise LedgerError(
             f"the ledger has a digest of version {version!r}, of which this fal_async knows nothing: update it"
         )
-    return version
-
-
-def same_input(stored: str, value: Any, files: Sequence[FileDigest] = ()) -> bool:
-    """Whether an input is the one that an entry was made with, by the entry's own version.
-
-    Raises LedgerError for a version that is not known here, else as `input_digest`.
-    """
-    return input_digest(value, files, version=version_of(stored)) == stored

@@ -13,7 +13,7 @@ import attrs
 
 from fal_async.checks import check_str, checked
 from fal_async.errors import ConfigurationError
-from fal_async.protocol.json_input import LEAVES, plain_value
+from fal_async.protocol.json_input import LEAVES, encode_json, plain_value
 from fal_async.protocol.storage.media import check_content_type
 from fal_async.records import is_record
 
@@ -82,6 +82,14 @@ def find_files(value: Any) -> list[Any]:
         raise
     except Exception:  # nested too deeply, or a record whose fields can't be read
         return []
+    return found
+
+
+def files_to_send(value: Any) -> list[Any]:
+    """The same of an input that is about to be sent: what JSON can't carry is told before anything is uploaded."""
+    found = find_files(value)
+    if found:
+        encode_json(replace_files(value, lambda _: ""))
     return found
 
 

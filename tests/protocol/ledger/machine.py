@@ -347,7 +347,7 @@ class LedgerMachine(RuleBasedStateMachine):
             return refusals.uncertain(record, "the history knows nothing")
         if not all(process.is_alone for process in self.processes):
             self.twice.add(call.key)
-        return (yield from self.submit(call, step.seen))
+        return (yield from self.submit(call, record.version))
 
     # What must hold.
 

@@ -89,14 +89,14 @@ def lives(of: Record) -> Record:
             Attach(request_id="id-1", take=False),
         ),
         (record("uncertain", attempt(1), attempt(2, known=False)), Attach(request_id="id-1", take=False)),
-        (record("submitted", attempt(1, "failed"), attempt(2, known=False)), LookUp(resubmit=False, seen=9)),
-        (lives(CLAIMED), WaitFor(owner=OWNER, seconds=30.0)),
-        (CLAIMED, LookUp(resubmit=False, seen=9)),
-        (record("uncertain", attempt(1, known=False)), LookUp(resubmit=False, seen=9)),
-        (lives(record("uncertain", attempt(1, known=False))), LookUp(resubmit=False, seen=9)),
+        (record("submitted", attempt(1, "failed"), attempt(2, known=False)), LookUp(resubmit=False)),
+        (lives(CLAIMED), WaitFor(seconds=30.0)),
+        (CLAIMED, LookUp(resubmit=False)),
+        (record("uncertain", attempt(1, known=False)), LookUp(resubmit=False)),
+        (lives(record("uncertain", attempt(1, known=False))), LookUp(resubmit=False)),
         (
             lives(record("claimed", attempt(1, "failed"), attempt(2, known=False))),
-            WaitFor(owner=None, seconds=30),
+            WaitFor(seconds=30),
         ),
     ],
 )
@@ -139,8 +139,8 @@ def test_a_state_of_a_newer_version_is_not_submitted() -> None:
 @pytest.mark.parametrize("found", [CLAIMED, record("uncertain", attempt(1, known=False))])
 def test_the_policy_says_what_becomes_of_an_unknown_outcome(found: Record) -> None:
     assert decide(found, attrs.evolve(ASKED, uncertain="report")) == Report()
-    assert decide(found, attrs.evolve(ASKED, uncertain="resubmit")) == LookUp(resubmit=True, seen=9)
-    assert decide(found, attrs.evolve(ASKED, retry_failed=True)) == LookUp(resubmit=False, seen=9)
+    assert decide(found, attrs.evolve(ASKED, uncertain="resubmit")) == LookUp(resubmit=True)
+    assert decide(found, attrs.evolve(ASKED, retry_failed=True)) == LookUp(resubmit=False)
 
 
 @pytest.mark.parametrize(
