@@ -89,10 +89,15 @@ def done(response: HttpResponse, at: float) -> End:
         state="done",
         outcome="done",
         at=at,
-        payload=Payload(content_type=response.headers.get("content-type", ""), body=response.body),
+        payload=Payload(content_type=_text(response.headers.get("content-type", "")), body=response.body),
         headers=kept_headers(response.headers),
         billable_units=billable_units(response.headers),
     )
+
+
+def _text(header: str) -> str:
+    """What a store can write: bytes of a header that are no UTF-8 come as lone surrogates."""
+    return header.encode("utf-8", "replace").decode()
 
 
 def _of_cancel(outcome: CancelOutcome, at: float) -> End | Open:

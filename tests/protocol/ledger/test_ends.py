@@ -39,6 +39,7 @@ from fal_async.errors import (
 from fal_async.models import Completed
 from fal_async.protocol.http import HttpResponse
 from fal_async.protocol.ledger.ends import Claim, Open, claim_after, end_of
+from fal_async.protocol.ledger.entry import End, Payload
 from fal_async.protocol.ledger.stored_errors import parse_error
 
 WELL = Completed(request_id="id-1")
@@ -183,6 +184,13 @@ def test_a_result_is_stored_raw_with_the_headers_that_are_kept() -> None:
     assert end.headers == {name: headers[name] for name in list(headers)[:3]}
     assert str(end.billable_units) == "1.50"
     assert "secret" not in repr(attrs.asdict(end))
+
+
+def test_a_content_type_that_is_no_text_is_stored_as_one() -> None:
+    response = HttpResponse(status=200, headers={"content-type": "text/plain; x=\udce9"}, body=b"a")
+    end = end_of(response, completed=WELL, at=1.0)
+    assert isinstance(end, End)
+    assert end.payload == Payload(content_type="text/plain; x=?", body=b"a")
 
 
 def test_an_error_is_stored_with_what_it_was_billed() -> None:
