@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import operator
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
 from typing import Any
 
@@ -21,7 +22,12 @@ def check_inputs(inputs: Any) -> None:
         raise ConfigurationError(
             f"inputs is a {kind}, which is one input: expected an iterable of them, such as [...]"
         )
-    if isinstance(inputs, str | bytes | bytearray | memoryview):
+    if isinstance(inputs, str | os.PathLike):
+        raise ConfigurationError(
+            f"inputs is a {kind}: expected an iterable of inputs, such as [{{'prompt': ...}}]; those in a file are "
+            "fal_async.batch.tables.read_inputs(path)"
+        )
+    if isinstance(inputs, bytes | bytearray | memoryview):
         raise ConfigurationError(
             f"inputs is a {kind}: expected an iterable of inputs, such as [{{'prompt': ...}}]"
         )

@@ -65,13 +65,15 @@ _FORMATS: dict[str, type[_JsonLines] | type[_Csv]] = {".jsonl": _JsonLines, ".cs
 
 
 def _row(entry: LedgerEntry) -> dict[str, Any]:
-    row: dict[str, Any] = {name: getattr(entry, name, None) for name in COLUMNS}
     result, error = entry.result, entry.error
-    row["billable_units"], row["cost"] = _text(entry.billable_units), _text(entry.cost)
-    row["files"] = [{"path": file.path, "size": file.size} for file in entry.files]
-    row["error"] = None if error is None else error.to_dict()
-    row["output"] = None if result is None else plain(result.data)
-    return row
+    made = {
+        "billable_units": _text(entry.billable_units),
+        "cost": _text(entry.cost),
+        "files": [{"path": file.path, "size": file.size} for file in entry.files],
+        "error": None if error is None else error.to_dict(),
+        "output": None if result is None else plain(result.data),
+    }
+    return {name: made[name] if name in made else getattr(entry, name) for name in COLUMNS}
 
 
 def _text(amount: object) -> str | None:

@@ -17,6 +17,7 @@ from fal_async import (
     ConfigurationError,
     DownloadError,
     KeyConflictError,
+    PermissionDeniedError,
     ServerError,
     Session,
     SessionStateError,
@@ -175,6 +176,14 @@ async def test_a_refused_key_leaves_nothing_claimed_and_the_next_run_goes_on(
     assert sum(item.from_ledger for item in items) == 3
     assert all(item.ok for item in items)
     assert len(emulator.jobs) == 50
+
+
+async def test_a_key_that_may_not_submit_stops_the_run(emulator: Emulator, echo: str, ledger: Path) -> None:
+    emulator.faults.add(Fault.answer(403, on="submit", times=None))
+    async with run_on(emulator, ledger) as fal:
+        with pytest.raises(PermissionDeniedError):
+            await fal.map(echo, numbers(100), concurrency=2).collect()
+    assert emulator.count("submit") <= 4
 
 
 async def test_an_uncertain_submit_is_counted_and_looked_for(

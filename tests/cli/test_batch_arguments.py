@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -60,11 +61,12 @@ def test_help_loads_nothing_heavy() -> None:
         ((*RUN, "--timeout", "0"), "more than 0"),
         ((*RUN, "--columns", "a,,b"), "separated by commas"),
         ((*RUN, "--uncertain", "maybe"), "invalid choice: 'maybe'"),
-        (("batch", "status", "--ledger", "nowhere.db"), "there is no ledger at nowhere.db"),
+        (("batch", "status", "--ledger", "nowhere.db"), "there is no ledger at "),
         (
             ("batch", "export", "x.csv", "--ledger", "sqlite:///nowhere.db"),
-            "there is no ledger at nowhere.db",
+            "/nowhere.db",
         ),
+        (("batch", "status", "--ledger", ":memory:"), "must outlive the process"),
         (("batch", "uncertain", "--ledger", __file__, "--lookup", "--resolve", "k"), "not allowed with"),
         (
             (
@@ -103,6 +105,14 @@ def test_a_limit_of_failures_is_a_number_or_a_share(text: str, limit: float) -> 
     assert isinstance(arguments.failures(text), type(limit))
 
 
+def test_a_ledger_is_found_by_its_url(tmp_path: Path) -> None:
+    (tmp_path / "my runs.db").touch()
+    url = f"sqlite:///{tmp_path}/my%20runs.db"
+    parser = argparse.ArgumentParser()
+    arguments.add_ledger(parser, must_exist=True)
+    assert parser.parse_args(["--ledger", url]).ledger == url
+
+
 def test_a_ledger_that_is_looked_at_is_not_made(tmp_path: Path) -> None:
     assert exit_code("batch", "status", "--ledger", str(tmp_path / "typo.db")) == 2
     assert list(tmp_path.iterdir()) == []
@@ -135,8 +145,11 @@ def test_what_can_not_be_exits_with_2_and_nothing_is_sent(
 
 
 def test_no_key_exits_with_3(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(RUN) == 3
-    assert "no FAL_KEY found" in capsys.readouterr().err
+    for given in (RUN, ("batch", "uncertain", "--ledger", __file__, "--lookup")):
+        assert main((*given, "--json")) == 3
+        captured = capsys.readouterr()
+        assert "no FAL_KEY found" in captured.err
+        assert "no FAL_KEY found" in json.loads(captured.out)["error"]["message"]
 
 
 def test_an_error_is_told_as_json_too(

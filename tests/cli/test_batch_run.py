@@ -145,6 +145,9 @@ async def test_uncertain_items_exit_with_4_and_are_decided_by_hand(
     entry, last = listed.lines
     assert (entry["key"], entry["run"], last) == ("a", MODEL, {"summary": {"uncertain": 1}})
 
+    emulator.faults.add(Fault.answer(403, on="platform"))
+    searched = await batch(emulator, "uncertain", *ledger, "--lookup")
+    assert (searched.status, "history can't be read" in searched.err) == (4, True)
     (request_id,) = emulator.jobs
     resolved = await batch(emulator, "uncertain", *ledger, "--resolve", "a", "--request-id", request_id)
     assert (resolved.status, resolved.out) == (0, "nothing is uncertain\n")

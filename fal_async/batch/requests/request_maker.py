@@ -53,8 +53,8 @@ class Work:
         tally.changed()
 
     def saw(self, status: QueueStatus | None) -> None:
-        """Count it as this status says."""
-        self.tally.accepted = True
+        """Count it as this status says; None: fal has said nothing of it yet."""
+        self.tally.accepted = self.tally.accepted or status is not None
         if isinstance(status, Queued):
             self.enter("queued")
         elif isinstance(status, InProgress | Completed):

@@ -41,7 +41,7 @@ def _configure_limits(parser: argparse.ArgumentParser) -> None:
     add("--retries", type=arguments.count, default=2, help=f"further attempts of an input {default}")
     add("--timeout", type=arguments.seconds, metavar="SECONDS", help="of one request, once it runs")
     add("--max-failures", type=arguments.failures, metavar="N|P%", help="stop after more failures than that")
-    add("--max-cost", type=arguments.amount, metavar="AMOUNT", help="stop before the run costs more")
+    add("--max-cost", type=arguments.amount, metavar="AMOUNT", help="needs prices: refused, none are known")
     add("--retry-failed", action="store_true", help="pay again for what failed before")
     add("--extend", action="store_true", help="these inputs are new ones for a run that is there")
     add(

@@ -2,7 +2,7 @@
 decide.
 
 Deciding --not-taken lets the next run submit it again: if fal had taken it after all, it is paid twice.
-Exit status: 4 while some are uncertain, else 0.
+Exit status: 4 while some are uncertain, 3 without credentials for --lookup, else 0.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     decision = parser.add_mutually_exclusive_group()
     decision.add_argument("--request-id", metavar="ID", help="fal took it: this is its request")
     decision.add_argument("--not-taken", action="store_true", help="fal never took it")
-    add("--tenant", metavar="NAME", help="of --resolve: whose key it is")
+    add("--tenant", metavar="NAME", help="whose (default: everybody's; of --lookup: nobody's)")
 
 
 def run(options: argparse.Namespace) -> int:

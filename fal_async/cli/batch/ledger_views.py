@@ -11,10 +11,10 @@ from typing import Any
 import attrs
 
 from fal_async.batch.progress.wording import money
-from fal_async.cli import exits, fail
-from fal_async.cli.batch.reports import put
+from fal_async.cli import exits
+from fal_async.cli.batch.reports import put, put_error
 from fal_async.cli.key_check import check_key
-from fal_async.errors import FalError
+from fal_async.errors import ConfigurationError, FalError
 from fal_async.ledger.ledger import Ledger, LedgerSummary
 from fal_async.ledger.ledger_entry import LedgerEntry
 from fal_async.session import Session
@@ -29,6 +29,12 @@ def status(options: argparse.Namespace) -> int:
 
 def uncertain(options: argparse.Namespace) -> int:
     """A line for each entry that is left."""
+    if options.lookup:
+        try:
+            check_key()
+        except ConfigurationError as error:
+            put_error("batch uncertain", error, as_json=options.json)
+            return exits.REFUSED
     return _done("batch uncertain", _uncertain, options)
 
 
@@ -43,9 +49,7 @@ def _done(
     try:
         return asyncio.run(part(options))
     except FalError as error:
-        if options.json:
-            put({"error": error.to_dict()})
-        fail(verb, str(error))
+        put_error(verb, error, as_json=options.json)
         return exits.of_error(error)
 
 
@@ -81,7 +85,7 @@ async def _uncertain(options: argparse.Namespace) -> int:
                 options.resolve, request_id=options.request_id, run=options.run, tenant=options.tenant
             )
         left = 0
-        async for entry in ledger.entries(run=options.run, state="uncertain"):
+        async for entry in ledger.entries(run=options.run, tenant=options.tenant, state="uncertain"):
             left += 1
             _show_entry(options, entry)
     if options.json:
@@ -92,9 +96,11 @@ async def _uncertain(options: argparse.Namespace) -> int:
 
 
 async def _look_up(options: argparse.Namespace) -> None:
-    check_key()
     async with Session(ledger=options.ledger) as fal:
-        await fal.recover(options.run)
+        theirs = fal if options.tenant is None else fal.with_options(tenant=options.tenant)
+        recovered = await theirs.recover(options.run)
+    if recovered.error is not None:  # what it kept from being found is listed as before
+        put_error("batch uncertain", recovered.error, as_json=options.json)
 
 
 def _show_entry(options: argparse.Namespace, entry: LedgerEntry) -> None:
@@ -103,7 +109,7 @@ def _show_entry(options: argparse.Namespace, entry: LedgerEntry) -> None:
         put({name: getattr(entry, name) for name in names})
         return
     at = datetime.datetime.fromtimestamp(entry.claimed_at, datetime.UTC).isoformat(" ", "seconds")
-    where = f" run {entry.run}" if entry.run else ""
+    where = (f" run {entry.run}" if entry.run else "") + (f" tenant {entry.tenant}" if entry.tenant else "")
     print(f"{entry.key}: {entry.endpoint_id}{where}, sent about {at}, attempt {entry.attempts}")
 
 

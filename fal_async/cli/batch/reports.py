@@ -10,16 +10,21 @@ import attrs
 from fal_async.batch.item import BatchItem
 from fal_async.batch.progress.wording import ending
 from fal_async.batch.summary import BatchSummary
-from fal_async.cli import PROGRAM
+from fal_async.cli import PROGRAM, fail
 from fal_async.errors import FalError
 from fal_async.outputs.json_values import json_text
-
-_VERB = f"{PROGRAM} batch run"
 
 
 def put(value: Any) -> None:
     """One line of JSON on standard output, at once: a reader may wait for it."""
     print(json_text(value), flush=True)
+
+
+def put_error(verb: str, error: FalError, *, as_json: bool) -> None:
+    """What ended it, or a part of it: on standard error, and for programs on standard output, too."""
+    if as_json:
+        put({"error": error.to_dict()})
+    fail(verb, str(error))
 
 
 class Report:
@@ -37,9 +42,7 @@ class Report:
 
     def stopped(self, error: FalError) -> None:
         """What ended the run."""
-        if self._as_json:
-            put({"error": error.to_dict()})
-        print(f"{_VERB}: {error}", file=sys.stderr)
+        put_error("batch run", error, as_json=self._as_json)
 
     def summary(self, endpoint_id: str, summary: BatchSummary) -> None:
         if self._as_json:

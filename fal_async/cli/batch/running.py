@@ -10,7 +10,7 @@ from typing import Any
 from fal_async.batch.tables import read_inputs, stdin_inputs
 from fal_async.cli import exits, fail
 from fal_async.cli.batch.keyed_table import KeyedTable, key_of, keyed_rows
-from fal_async.cli.batch.reports import Report
+from fal_async.cli.batch.reports import Report, put_error
 from fal_async.cli.interrupts import run_until_interrupted
 from fal_async.cli.key_check import check_key
 from fal_async.errors import ConfigurationError, FalError
@@ -24,7 +24,7 @@ def run_batch(options: argparse.Namespace) -> int:
     try:
         check_key()
     except ConfigurationError as error:
-        fail("batch run", error.message)
+        put_error("batch run", error, as_json=options.json)
         return exits.REFUSED
     progress = sys.stderr.isatty() if options.progress is None else options.progress
     report = Report(as_json=options.json, ledger=options.ledger, shown=progress)

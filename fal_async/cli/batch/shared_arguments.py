@@ -6,6 +6,8 @@ import argparse
 import os
 from decimal import Decimal, InvalidOperation
 
+from fal_async.errors import ConfigurationError
+
 
 def add_ledger(parser: argparse.ArgumentParser, *, must_exist: bool) -> None:
     """`must_exist`: a typing mistake must not make a new, empty ledger."""
@@ -29,8 +31,14 @@ def add_run(parser: argparse.ArgumentParser, default: str) -> None:
 
 
 def _existing(text: str) -> str:
-    path = text.removeprefix("sqlite:///")
-    if "://" not in path and not os.path.isfile(path):
+    # Not for --help: it loads SQLite.
+    from fal_async.ledger.sqlite.location import path_of
+
+    try:
+        path = path_of(text)
+    except ConfigurationError as error:
+        raise argparse.ArgumentTypeError(error.message) from error
+    if not os.path.isfile(path):
         raise argparse.ArgumentTypeError(f"there is no ledger at {path}")
     return text
 

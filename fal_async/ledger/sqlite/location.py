@@ -68,7 +68,7 @@ def check_place(path: str) -> None:
     if kind is not None and is_remote(kind):
         raise ConfigurationError(
             f"ledger {name_of(path)}: it lies on a network or FUSE file system ({kind}), whose locks can't be "
-            "relied on: use a local disk, or PostgreSQL for several machines"
+            "relied on: use a local disk. Ledgers of several machines, on PostgreSQL, are not built yet"
         )
     _check_file(path)
 
