@@ -11,6 +11,7 @@ from fal_async.batch.keys.item_keys import ItemKeys
 from fal_async.batch.keys.run_guard import RunGuard
 from fal_async.batch.requests.request_maker import Work
 from fal_async.batch.summary import Tally
+from fal_async.protocol.json_input import own_copy
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)
@@ -50,7 +51,7 @@ class Works:
         self.tally.total = self.inputs.total
         if input is END:
             return None
-        work = Work(index=index, input=input, tally=self.tally)
+        work = Work(index=index, input=own_copy(input), tally=self.tally)
         await self.keys.name(work)
         return work
 

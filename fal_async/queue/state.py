@@ -12,6 +12,7 @@ from fal_async.errors import RequestRef
 from fal_async.models import Completed, QueueStatus, RequestLog
 from fal_async.options import CallOptions
 from fal_async.protocol.endpoint import EndpointId
+from fal_async.protocol.json_input import own_copy
 from fal_async.protocol.queue import RequestUrls
 from fal_async.protocol.queue_status import LogHistory
 
@@ -21,7 +22,7 @@ class NewRequest:
     """A request that is about to be submitted, as the caller gave it. `input` is forgotten once it is taken."""
 
     endpoint: EndpointId
-    input: Any
+    input: Any = attrs.field(converter=own_copy)
     options: CallOptions
     webhook_url: str | None = None
 

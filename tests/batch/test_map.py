@@ -68,6 +68,20 @@ async def test_each_input_has_its_own_result(fal: Session, echo: str) -> None:
     assert (batch.summary.done, batch.summary.total, batch.summary.queued) == (30, 30, 0)
 
 
+async def test_an_input_that_its_generator_changes_and_gives_again_is_another_one(
+    fal: Session, echo: str
+) -> None:
+    def inputs() -> Iterator[dict[str, Any]]:
+        again: dict[str, Any] = {"at": {}}
+        for n in range(4):
+            again["at"]["n"] = n
+            yield again
+
+    async with fal.map(echo, inputs(), concurrency=4) as batch:
+        items = await batch.collect()
+    assert [(item.input, item.unwrap().data) for item in items] == [({"at": {"n": n}},) * 2 for n in range(4)]
+
+
 async def test_an_async_generator_is_asked_as_a_plain_one_is(fal: Session, echo: str) -> None:
     batch = fal.map(echo, async_numbers(9), concurrency=2, ordered=True)
 

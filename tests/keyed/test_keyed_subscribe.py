@@ -32,6 +32,19 @@ async def test_a_second_call_is_given_what_the_ledger_has(fal: Session, emulator
     assert emulator.count("submit") == 1
 
 
+async def test_what_is_sent_is_what_was_given_whatever_the_caller_does_to_it_then(
+    fal: Session, emulator: Emulator
+) -> None:
+    given: dict[str, Any] = {"prompt": "x", "loras": [{"path": "a"}]}
+    for call in (fal.subscribe, fal.queue.submit):
+        task: asyncio.Task[Any] = asyncio.create_task(call(LLM, given, key=call.__name__))
+        await asyncio.sleep(0)
+        given["loras"][0]["path"] = given["prompt"] = "b"
+        await task
+        given |= {"prompt": "x", "loras": [{"path": "a"}]}
+    assert [job.input for job in emulator.jobs.values()] == [given, given]
+
+
 async def test_another_session_is_given_it_too(fal: Session, emulator: Emulator, runs: Path) -> None:
     first = await fal.subscribe(LLM, ASK, key="a")
     async with session_on(emulator, ledger=str(runs)) as other:
