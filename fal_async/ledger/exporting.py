@@ -95,12 +95,13 @@ def check_format(path: str) -> None:
 def exported(path: str) -> Iterator[Writer]:
     """A file that is at `path` only when it is whole. LedgerError where it can't be written."""
     try:
-        folder, name = os.path.split(os.path.abspath(path))
+        whole = os.path.abspath(path)  # as the working folder is now
+        folder, name = os.path.split(whole)
         number, unfinished = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
         try:
             with open(number, "w", encoding="utf-8", newline="") as file:
                 yield _FORMATS[os.path.splitext(path)[1].lower()](file)
-            os.replace(unfinished, path)
+            os.replace(unfinished, whole)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(unfinished)

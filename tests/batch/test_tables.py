@@ -58,7 +58,20 @@ def test_json_lines_with_a_mark_and_empty_lines_and_no_last_line_end(tmp_path: P
 
 def test_columns_choose_members_of_json_lines(tmp_path: Path) -> None:
     path = written(tmp_path, "x.jsonl", '{"a": 1, "b": 2}\n{"b": 3}\n')
-    assert list(read_inputs(path, columns=["a"])) == [{"a": 1}, {}]
+    assert list(read_inputs(path, columns=["a", "b"])) == [{"a": 1, "b": 2}, {"b": 3}]
+    for columns, said in (
+        (["a"], "x.jsonl, input 2: it has none of 'a'"),
+        (["b", "c"], "there is no column 'c'"),
+    ):
+        with pytest.raises(ConfigurationError, match=said):
+            read_inputs(path, columns=columns)
+
+
+def test_a_csv_line_of_commas_is_no_input(tmp_path: Path) -> None:
+    path = written(tmp_path, "x.csv", "prompt,seed\na cat,1\n,\n,2\n")
+    assert list(read_inputs(path)) == [{"prompt": "a cat", "seed": "1"}, {"seed": "2"}]
+    with pytest.raises(ConfigurationError, match="input 2: it has none of 'prompt'"):
+        read_inputs(path, columns=["prompt"])
 
 
 def test_csv_cells_are_text_and_empty_ones_are_left_out(tmp_path: Path) -> None:

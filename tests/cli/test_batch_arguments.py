@@ -125,6 +125,8 @@ def test_a_ledger_that_is_looked_at_is_not_made(tmp_path: Path) -> None:
         (("--key-column", "nowhere"), "inputs.jsonl, input 1: 'nowhere' is no key: it is missing"),
         (("--key-column", "flag"), "input 1: 'flag' is no key: key is a bool"),
         (("--columns", "prompt", "--key-column", "flag"), "input 1: 'flag' is no key"),
+        (("--columns", "promt", "--key-column", "flag"), "input 1: it has none of 'promt'"),
+        (("--columns", "promt"), "input 1: it has none of 'promt'"),
         (("--names", "{nowhere}", "--download", "out"), "names"),
         (("--ledger", "nowhere/x.db"), "nowhere"),
     ],

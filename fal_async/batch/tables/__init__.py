@@ -10,8 +10,9 @@ import os
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from typing import Any, BinaryIO
 
+from fal_async.batch.tables.columns import check_row
 from fal_async.batch.tables.csv_rows import csv_rows
-from fal_async.batch.tables.json_lines import json_lines
+from fal_async.batch.tables.json_lines import arriving_lines, json_lines
 from fal_async.checks import check_kind
 from fal_async.errors import ConfigurationError, short_tracebacks
 from fal_async.storage.threads import abandonable
@@ -32,7 +33,8 @@ def read_inputs(path: str | os.PathLike[str], *, columns: Collection[str] | None
 
     Args:
         path: the file; its ending says what it is.
-        columns: which ones (of JSON lines: members) make the input; default all.
+        columns: which ones (of JSON lines: members) make the input; default all. Each must be there, and each
+            input must have one of them.
 
     Raises:
         ConfigurationError: it can't be read, has no rows, or a line of it is wrong: the message says which.
@@ -89,7 +91,9 @@ def _reader_of(name: str) -> _Reader:
 def _rows(name: str, read: _Reader, columns: Collection[str] | None) -> Iterator[Row]:
     try:
         with open(name, "rb") as file:
-            yield from read(file, name, columns)
+            for place, row in enumerate(read(file, name, columns), 1):
+                check_row(row, f"{name}, input {place}", columns)
+                yield row
     except OSError as error:
         raise ConfigurationError(f"{name}: {error.strerror or error}") from error
 
@@ -99,6 +103,9 @@ async def stdin_inputs(file: BinaryIO, *, columns: Collection[str] | None = None
 
     It is read in a thread, which a silent pipe holds up and nobody waits for: leave `file` open.
     """
-    rows = json_lines(file, "standard input", columns)
+    name, place = "standard input", 0
+    rows = arriving_lines(file, name, columns)
     while (row := await abandonable(lambda: next(rows, None))) is not None:
+        place += 1
+        check_row(row, f"{name}, input {place}", columns)
         yield row

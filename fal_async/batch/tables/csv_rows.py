@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 import attrs
 
+from fal_async.batch.tables.columns import check_columns
 from fal_async.batch.tables.json_lines import json_of, text_lines, wrong
 
 _JSON, _FILE = ":=", "@"
@@ -55,9 +56,9 @@ def csv_rows(file: BinaryIO, name: str, columns: Collection[str] | None) -> Iter
 
 
 def _checked(reader: Any, name: str) -> Iterator[list[str]]:
-    """The rows without the empty lines."""
+    """The rows without the empty ones: spreadsheets write lines of commas alone."""
     try:
-        yield from filter(None, reader)
+        yield from filter(any, reader)
     except csv.Error as error:
         wrong(name, reader.line_num, f"not CSV: {error}")
 
@@ -72,11 +73,5 @@ def _heads(header: Sequence[str], name: str, columns: Collection[str] | None) ->
         wrong(name, 1, f"column {names.index('') + 1} has no name")
     if twice := next((each for each in names if names.count(each) > 1), None):
         wrong(name, 1, f"two columns are called {twice!r}")
-    check_columns(name, names, columns)
+    check_columns(f"{name}, line 1", names, columns)
     return [head if columns is None or head.name in columns else None for head in heads]
-
-
-def check_columns(name: str, there: Sequence[str], columns: Collection[str] | None) -> None:
-    """ConfigurationError where one is wanted that is not there."""
-    if missing := next((column for column in columns or () if column not in there), None):
-        wrong(name, 1, f"there is no column {missing!r}: expected one of {', '.join(there)}")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Iterator
 from typing import Any, BinaryIO, NoReturn
 
+from fal_async.batch.tables.columns import check_columns
 from fal_async.errors import ConfigurationError
 
 LONGEST = 64 * 1024 * 1024
@@ -15,7 +16,16 @@ _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 def json_lines(file: BinaryIO, name: str, columns: Collection[str] | None) -> Iterator[dict[str, Any]]:
-    """Empty lines are passed over. ConfigurationError names the line that is wrong."""
+    """Empty lines are passed over. ConfigurationError for a line that is wrong, and a column that no line has."""
+    seen: set[str] = set()
+    for row in arriving_lines(file, name, columns):
+        seen.update(row)
+        yield row
+    check_columns(name, sorted(seen), columns)
+
+
+def arriving_lines(file: BinaryIO, name: str, columns: Collection[str] | None) -> Iterator[dict[str, Any]]:
+    """The same of lines that are used before the last one is there."""
     for number, line in text_lines(file, name):
         if not line.isspace():
             row = _object(line, name, number)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any, BinaryIO
 
+from fal_async.batch.tables.columns import check_columns
 from fal_async.errors import ConfigurationError, one_line
 
 _ROWS = 256
@@ -40,10 +41,7 @@ def _pyarrow(name: str) -> Any:
 
 
 def _columns(arrow: Any, schema: Any, name: str, columns: Collection[str] | None) -> list[str]:
-    if missing := next((column for column in columns or () if column not in schema.names), None):
-        raise ConfigurationError(
-            f"{name}: there is no column {missing!r}: expected one of {', '.join(schema.names)}"
-        )
+    check_columns(name, schema.names, columns)
     wanted = [column for column in schema.names if columns is None or column in columns]
     for column in wanted:
         kind = schema.field(column).type

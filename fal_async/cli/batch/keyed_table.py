@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Collection, Iterator
 from typing import Any
 
 from fal_async.batch.tables import InputTable, Row
+from fal_async.batch.tables.columns import check_row
 from fal_async.errors import ConfigurationError
 from fal_async.protocol.ledger.key_checks import check_key
 
@@ -44,6 +45,7 @@ async def keyed_rows(
 
 def _keyed(row: Row, columns: Collection[str] | None, key_column: str, where: str) -> KeyedRow:
     keyed = KeyedRow(row if columns is None else {name: row[name] for name in row if name in columns})
+    check_row(keyed, where, columns)
     keyed.key = _key(row.get(key_column), key_column, where)
     return keyed
 
