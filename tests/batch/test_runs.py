@@ -282,6 +282,30 @@ async def test_a_request_that_runs_too_long_stays_and_the_next_run_takes_it_up(
     assert len(emulator.jobs) == 1
 
 
+async def test_what_may_run_already_is_left_also_before_its_status_was_seen(
+    emulator: Emulator, ledger: Path
+) -> None:
+    gate = gate_at(emulator)
+    emulator.faults.add(Fault.stall(30, on="status"))
+
+    async def inputs() -> AsyncIterator[dict[str, str]]:
+        async with run_on(emulator, ledger) as other:  # after the batch has looked for what is under way
+            await other.queue.submit(GATE, {"id": "a"}, key="a", run=GATE)
+        yield {"id": "a"}
+
+    async with run_on(emulator, ledger) as fal, fal.map(GATE, inputs(), key="id") as batch:
+        first = asyncio.ensure_future(anext(batch))
+        await emulator.wait_for("status")
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+    assert emulator.count("cancel") == 0
+    gate.open()
+    async with run_on(emulator, ledger) as fal:
+        (item,) = await fal.map(GATE, [{"id": "a"}], key="id").collect()
+    assert item.ok
+    assert len(emulator.jobs) == 1
+
+
 @pytest.mark.parametrize("ordered", [False, True])
 async def test_what_another_process_has_takes_no_place(
     emulator: Emulator, ledger: Path, ordered: bool

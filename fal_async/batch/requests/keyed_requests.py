@@ -198,8 +198,7 @@ class KeyedRequests:
             return  # it ended, or others want it
         if isinstance(driver.last_status, Completed):
             return  # it ends now
-        waits_in_queue = driver.last_status is None or isinstance(driver.last_status, Queued)
-        if not (self.cancel_on_exit or waits_in_queue):
+        if not (self.cancel_on_exit or _waits_in_queue(driver)):
             self._left += 1
             return
         cancel = ShelteredTask(cancelled(driver.cancel, driver.request_id))
@@ -213,6 +212,13 @@ class KeyedRequests:
         self._left += not gone
         if interrupted:
             raise asyncio.CancelledError
+
+
+def _waits_in_queue(driver: Driver) -> bool:
+    """As it was seen last. What was just submitted does; what an earlier process submitted may run by now."""
+    if driver.last_status is not None:
+        return isinstance(driver.last_status, Queued)
+    return driver.state is None or driver.state.submitted_at is not None
 
 
 class _Waiting:
