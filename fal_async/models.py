@@ -112,10 +112,13 @@ QueueStatus = Queued | InProgress | Completed | UnknownStatus
 class Files(Protocol):
     """What a session does with the files in inputs and outputs."""
 
-    async def with_urls(self, input: Any, *, inline_below: int | None = None) -> Any:
+    async def with_urls(
+        self, input: Any, *, inline_below: int | None = None, sha256s: Sequence[str] | None = None
+    ) -> Any:
         """What a model gets of the caller's input: its files uploaded, and replaced by their URLs.
 
         `inline_below`: smaller files (bytes) go inside the input, as `data:` URIs; None: none does.
+        `sha256s`: of each file, by which the input of a batch was recognised: UploadError for another one.
         """
         ...
 

@@ -186,7 +186,9 @@ def test_no_secret_in_a_repr() -> None:
 
 async def test_a_result_without_a_session() -> None:
     class NoFiles:
-        async def with_urls(self, input: Any, *, inline_below: int | None = None) -> Any:
+        async def with_urls(
+            self, input: Any, *, inline_below: int | None = None, sha256s: Sequence[str] | None = None
+        ) -> Any:
             return input
 
         async def download_all(

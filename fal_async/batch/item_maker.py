@@ -26,6 +26,11 @@ class ItemMaker:
     max_failures: int | float | None
     renews: bool
 
+    async def begin(self) -> None:
+        """ConfigurationError where files can't be written: before anything is paid for."""
+        if self.files is not None:
+            await self.files.begin()
+
     async def item(self, work: Work, outcome: Outcome) -> BatchItem[object] | None:
         """None where its files are gone, so that it is to be made anew: `work.renew` is set then."""
         found = None
@@ -38,7 +43,7 @@ class ItemMaker:
         # A request that is shared costs once.
         if outcome.taken and not (outcome.from_ledger or outcome.shared or outcome.unended):
             self.tally.price(outcome.cost)
-        self._count(error, from_ledger=outcome.from_ledger)
+        self._count(error, outcome)
         return BatchItem(
             index=work.index,
             key=work.key,
@@ -53,23 +58,26 @@ class ItemMaker:
             from_ledger=outcome.from_ledger,
         )
 
-    def _count(self, error: FalError | None, *, from_ledger: bool) -> None:
+    def _count(self, error: FalError | None, outcome: Outcome) -> None:
         if error is None:
             self.tally.done += 1
         elif isinstance(error, SubmissionUncertainError):
             self.tally.uncertain += 1
         else:
             self.tally.failed += 1
-        self.tally.end_of_item(from_ledger=from_ledger)
+        if not outcome.from_ledger or error is not outcome.error:
+            self.tally.ended_anew += 1
+            self.tally.failed_anew += error is not None
+        self.tally.end_of_item(from_ledger=outcome.from_ledger)
 
     def too_many_failures(self) -> BatchStoppedError | None:
         """What stops the batch, if more have failed than it allows."""
         tally, limit = self.tally, self.max_failures
-        failed = tally.failed + tally.uncertain
-        if not too_many(limit, failed, tally.ended):
+        failed, ended = tally.failed_anew, tally.ended_anew
+        if not too_many(limit, failed, ended):
             return None
         return BatchStoppedError(
-            f"{failed} of {tally.ended} items failed: more than max_failures={limit} allows",
+            f"{failed} of {ended} items failed: more than max_failures={limit} allows",
             reason="max_failures",
             summary=tally.summary(),
         )

@@ -135,6 +135,7 @@ class Scheduler:
     async def _feed(self) -> None:
         try:
             try:
+                await self.items.begin()
                 await self.maker.begin()
                 await self.works.begin()
                 await self._begin_all()

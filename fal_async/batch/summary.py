@@ -57,6 +57,9 @@ class Tally:
         self.running: int = 0
         self.queued: int = 0
         self.from_ledger: int = 0
+        self.ended_anew: int = 0
+        self.failed_anew: int = 0
+        """Of those that ended, those of which an earlier run did not know it."""
         self.unpriced: int = 0
         self.accepted: bool = False
         """Whether fal has taken a request of this batch in this process."""

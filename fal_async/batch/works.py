@@ -11,7 +11,7 @@ from fal_async.batch.keys.item_keys import ItemKeys
 from fal_async.batch.keys.run_guard import RunGuard
 from fal_async.batch.requests.request_maker import Work
 from fal_async.batch.summary import Tally
-from fal_async.protocol.json_input import own_copy
+from fal_async.protocol.input_copies import own_copy
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)

@@ -121,6 +121,11 @@ class Driver(Protocol):
         ...
 
     @property
+    def is_given_up(self) -> bool:
+        """Whether somebody asked fal to cancel its request: it may end all the same."""
+        ...
+
+    @property
     def last_status(self) -> QueueStatus | None: ...
 
     @property

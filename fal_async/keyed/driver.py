@@ -54,6 +54,13 @@ class KeyedDriver(Steps):
         return None if self.state is None else self.state.last_status
 
     @property
+    def is_given_up(self) -> bool:
+        requests = () if self.record is None else self.record.requests
+        return self.cancelled is CancelOutcome.CANCELLATION_REQUESTED or any(
+            request.outcome is None and request.cancel_requested_at is not None for request in requests
+        )
+
+    @property
     def logs(self) -> Sequence[RequestLog]:
         return () if self.state is None else self.state.logs
 

@@ -32,6 +32,7 @@ class Replayed(Joined):
     last_status: QueueStatus | None = None
     logs: Sequence[RequestLog] = ()
     held_by: Owner | None = None
+    is_given_up: bool = False
 
     def __init__(self, outcome: Ended) -> None:
         super().__init__(outcome)

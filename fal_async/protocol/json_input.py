@@ -53,24 +53,6 @@ def is_flat(value: Any) -> bool:
     return type(value) is dict and LEAVES.issuperset(map(type, value.values()))
 
 
-def own_copy(value: Any) -> Any:
-    """An input whose dicts, lists and tuples are ours: the caller may go on to change its own."""
-    try:
-        return _copied(value)
-    except RecursionError:  # JSON can't carry it, which is said later
-        return value
-
-
-def _copied(value: Any) -> Any:
-    if type(value) is dict:
-        plain = LEAVES.issuperset(map(type, value.values()))
-        return dict(value) if plain else {key: _copied(item) for key, item in value.items()}
-    if type(value) in _SEQUENCES:
-        plain = LEAVES.issuperset(map(type, value))
-        return type(value)(value if plain else map(_copied, value))
-    return value
-
-
 def _has_text_keys(value: Any) -> bool:
     """Whether all mappings in what is known to be JSON have texts as keys."""
     inner: Iterable[Any]

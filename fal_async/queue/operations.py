@@ -100,7 +100,8 @@ class QueueOperations:
 
     async def submit(self, new: NewRequest, progress: Progress) -> RequestState:
         """Upload the input's files, then submit (protocol 4.1). `progress` says whether it may have left."""
-        value = await self.files.with_urls(new.input, inline_below=new.options.inline_below)
+        inline_below = new.options.inline_below
+        value = await self.files.with_urls(new.input, inline_below=inline_below, sha256s=new.sha256s)
         request = submit_request(
             self.settings, new.endpoint, encode_json(value), new.options, new.webhook_url
         )

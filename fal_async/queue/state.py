@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -12,7 +13,7 @@ from fal_async.errors import RequestRef
 from fal_async.models import Completed, QueueStatus, RequestLog
 from fal_async.options import CallOptions
 from fal_async.protocol.endpoint import EndpointId
-from fal_async.protocol.json_input import own_copy
+from fal_async.protocol.input_copies import own_copy
 from fal_async.protocol.queue import RequestUrls
 from fal_async.protocol.queue_status import LogHistory
 
@@ -25,6 +26,8 @@ class NewRequest:
     input: Any = attrs.field(converter=own_copy)
     options: CallOptions
     webhook_url: str | None = None
+    sha256s: Sequence[str] | None = None
+    """Of the files in `input`, where it was recognised long before: they may have changed since."""
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)

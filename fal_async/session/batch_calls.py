@@ -88,13 +88,15 @@ class BatchCalls:
                 ConfigurationError before the first submit: keys that are made of the inputs change with every
                 seed and every signed URL in them, and all would be paid for again.
             max_failures: stop where more items than this fail (an int), or a larger share of those that have ended
-                (a float below 1, judged from the 20th on). Default: no such limit.
+                (a float below 1, judged from the 20th on). What an earlier run has ended counts for neither.
+                Default: no such limit.
             max_cost: there are no prices yet: a ConfigurationError.
             timeout: seconds for one request, from when a runner was first seen to work on it; default none. The
                 wait before that is bounded by `start_timeout`. The request is cancelled then; with a ledger it goes
                 on, and the next run takes it up.
             output_type: attrs class, dataclass or TypedDict that `item.result.data` is built as.
-            download: a folder, made if missing, for the files of the results; see `item.files`. Where a file can't
+            download: a folder, made if missing, for the files of the results; see `item.files`. A
+                ConfigurationError before the first submit where nothing can be written there. Where a file can't
                 be had, an item has its `result` and an `error`. Nothing that is there is overwritten. With a ledger
                 files that are there, with their size, are not fetched again.
             names: what they are called: a template with `{key}`, `{n}` (the place among the item's files, from 0),

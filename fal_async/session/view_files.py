@@ -25,7 +25,13 @@ class ViewFiles:
     def __init__(self, owner: _HasStorage) -> None:
         self._owner = owner
 
-    async def with_urls(self, input: Any, *, inline_below: int | None = None) -> Any:
+    async def with_urls(
+        self,
+        input: Any,
+        *,
+        inline_below: int | None = None,
+        sha256s: Sequence[str] | None = None,  # noqa: ARG002
+    ) -> Any:
         if is_flat(input):
             return input
         value = input_value(input)

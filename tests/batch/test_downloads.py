@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -122,11 +123,26 @@ async def test_a_download_that_fails_otherwise_is_tried_again_alone(
     ]
 
 
-async def test_a_folder_that_cannot_be_made_is_an_error_beside_the_result(
-    fal: Session, pictures: str, tmp_path: Path
+@pytest.mark.parametrize("folder", ["file", "file/x"])
+async def test_a_folder_that_cannot_be_made_is_told_before_anything_is_sent(
+    emulator: Emulator, fal: Session, pictures: str, tmp_path: Path, folder: str
 ) -> None:
     (tmp_path / "file").write_text("")
-    urls = await stored(fal, b"one")
-    (item,) = await fal.map(pictures, [{"urls": urls}], download=tmp_path / "file" / "x", retries=0).collect()
+    with pytest.raises(ConfigurationError, match=r"download=.*no file can be written there"):
+        await fal.map(pictures, [{"urls": []}], download=tmp_path / folder).collect()
+    assert emulator.count() == 0
+
+
+async def test_a_folder_that_goes_away_is_an_error_beside_the_result(
+    fal: Session, pictures: str, tmp_path: Path
+) -> None:
+    urls, folder = await stored(fal, b"one"), tmp_path / "out"
+
+    def inputs() -> Iterator[Any]:
+        folder.rmdir()
+        folder.write_text("")
+        yield {"urls": urls}
+
+    (item,) = await fal.map(pictures, inputs(), download=folder, retries=0).collect()
     assert item.result is not None
     assert isinstance(item.error, DownloadError)

@@ -13,6 +13,7 @@ import pytest
 
 from fal_async import (
     AuthenticationError,
+    BatchStoppedError,
     ClientTimeoutError,
     ConfigurationError,
     DownloadError,
@@ -265,6 +266,35 @@ async def test_what_an_earlier_run_left_is_fetched_whatever_the_inputs_are_now(
         await fal.map(GATE, numbers(2)).collect()
     assert emulator.count("result") == results == 2
     assert len(emulator.jobs) == 2
+
+
+async def test_what_an_earlier_run_cancelled_too_late_is_made_anew(emulator: Emulator, ledger: Path) -> None:
+    gate = gate_at(emulator)
+    async with run_on(emulator, ledger) as fal:
+        async with fal.map(GATE, numbers(2), concurrency=2, cancel_on_exit=True) as batch:
+            waiting = asyncio.ensure_future(anext(batch))
+            while batch.summary.running < 2:
+                await asyncio.sleep(0.01)
+        with pytest.raises(StopAsyncIteration):
+            await waiting
+    gate.open()
+    async with run_on(emulator, ledger) as fal:
+        items = await fal.map(GATE, numbers(2)).collect()
+    assert [item.unwrap().data for item in items] == [{"n": 0}, {"n": 1}]
+    assert len(emulator.jobs) == 4
+
+
+async def test_failures_of_an_earlier_run_do_not_stop_the_next_one(emulator: Emulator, ledger: Path) -> None:
+    @emulator.endpoint("me/picky")
+    async def picky(input: Any) -> Any:
+        raise ModelError(422, [{"loc": ["body", "n"], "msg": "no", "type": "value_error"}])
+
+    async with run_on(emulator, ledger) as fal:
+        for ended in (2, 4, 6):
+            with pytest.raises(BatchStoppedError, match=r"^2 of 2 items failed"):
+                await fal.map("me/picky", numbers(6), concurrency=1, max_failures=1).collect()
+            assert len(emulator.jobs) == ended
+        assert len(await fal.map("me/picky", numbers(6), concurrency=1, max_failures=1).collect()) == 6
 
 
 async def test_a_request_that_runs_too_long_stays_and_the_next_run_takes_it_up(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,7 @@ async def test_a_file_that_can_be_read_once_is_refused_with_the_way_out(fal: Ses
 async def test_a_file_that_changed_is_another_one(tmp_path: Path) -> None:
     digests, path = ContentDigests(), tmp_path / "cat.png"
     path.write_bytes(b"a cat")
+    os.utime(path, (1, 1))
     first = await digests.of_file(path)
     assert await digests.of_file(path) is first
     path.write_bytes(b"a bigger cat")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import tempfile
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ import attrs
 from fal_async.batch.files.file_names import of_file, of_item
 from fal_async.batch.requests.request_maker import Outcome, Work
 from fal_async.config import RetryPolicy
-from fal_async.errors import ApiError, DownloadError, FalError, LedgerError
+from fal_async.errors import ApiError, ConfigurationError, DownloadError, FalError, LedgerError
 from fal_async.ledger.store import Store
 from fal_async.models import Files
 from fal_async.outputs.output_files import OutputFile
@@ -68,6 +69,15 @@ class ItemFiles:
     _places: asyncio.Semaphore = attrs.field(factory=lambda: asyncio.Semaphore(ITEMS_AT_A_TIME), init=False)
     _known: OrderedDict[str, asyncio.Future[FoundFiles]] = attrs.field(factory=OrderedDict, init=False)
     """Of the keys that were last: an item that shares a request shares its files."""
+
+    async def begin(self) -> None:
+        """Make the folder. ConfigurationError where nothing can be written there."""
+        try:
+            await in_thread(lambda: _make_writable(self.folder))
+        except OSError as error:
+            raise ConfigurationError(
+                f"download={str(self.folder)!r}: no file can be written there: {error.strerror or error}"
+            ) from error
 
     async def of(self, work: Work, outcome: Outcome) -> FoundFiles:
         """What is on disk of the files of its result, fetched where it was not."""
@@ -195,6 +205,12 @@ class _Fetching:
             for number, found in enumerate(self.found)
             if isinstance(found, Path)
         ]
+
+
+def _make_writable(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def _size_of(path: Path) -> int | None:

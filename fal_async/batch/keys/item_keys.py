@@ -10,7 +10,7 @@ from fal_async.batch.keys.content_digests import ContentDigests
 from fal_async.batch.keys.seen_keys import SeenKeys
 from fal_async.batch.requests.request_maker import Work
 from fal_async.checks import check_function
-from fal_async.errors import ConfigurationError, UploadError
+from fal_async.errors import ConfigurationError, FalError
 from fal_async.protocol.ledger.key_checks import check_key
 from fal_async.records import fields_of, is_record
 
@@ -46,10 +46,14 @@ class ItemKeys:
         """
         try:
             work.recognised = await self._digests.of_input(work.input)
+        except FalError as error:  # also what reading its files raises
+            work.refused = error
+            return
+        try:
             work.key = (
                 self._given(work.input) if self._key is not None else self._default(work.recognised.digest)
             )
-        except (ConfigurationError, UploadError) as error:
+        except ConfigurationError as error:
             if error.from_caller:
                 raise
             work.refused = error
@@ -80,6 +84,6 @@ def _member(input: Any, name: str) -> Any:
 def _called(function: Any, input: Any) -> Any:
     try:
         return function(input)
-    except (ConfigurationError, UploadError) as error:
+    except ConfigurationError as error:
         error.from_caller = True
         raise

@@ -15,7 +15,7 @@ from fal_async.batch.requests.plain_requests import FOLLOWING
 from fal_async.batch.requests.request_maker import Outcome, Work
 from fal_async.batch.summary import Tally
 from fal_async.cancellation import SUBMIT_GRACE, cancelled
-from fal_async.errors import CancelOutcome, ClientTimeoutError, FalError
+from fal_async.errors import CancelOutcome, ClientTimeoutError, FalError, RequestCancelledError
 from fal_async.keyed.call import Driver, Ended, KeyedCalls, KeyedRequest
 from fal_async.ledger.store import Search, Store
 from fal_async.models import Completed, InProgress, Queued, QueueStatus
@@ -24,7 +24,6 @@ from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.ledger.decisions import Uncertain
 from fal_async.protocol.ledger.entry import Place, Space
 from fal_async.queue.operations import QueueOperations
-from fal_async.queue.state import NewRequest
 from fal_async.sheltered import ShelteredTask, settle
 
 
@@ -87,15 +86,28 @@ class KeyedRequests:
             await asyncio.gather(recovery, return_exceptions=True)
 
     async def outcome(self, work: Work) -> Outcome:
+        """A request that a run before gave up, cancelling it too late, is no answer: there is a further one."""
+        while True:
+            outcome, was_given_up = await self._once(work)
+            if not was_given_up or self._pauses.stopped:
+                return outcome
+
+    async def _once(self, work: Work) -> tuple[Outcome, bool]:
         work.enter("queued")
         try:
             driver = await self.calls.begin(self._asked(work))
         except FalError as error:
             if error.from_caller:
                 raise
-            return Outcome(error=error, meets_all=await meets_all(error, self.key_source, self.operations))
+            meets = await meets_all(error, self.key_source, self.operations)
+            return Outcome(error=error, meets_all=meets), False
         if driver.outcome is not None:
-            return await self._outcome(driver.outcome, shared=False)
+            return await self._outcome(driver.outcome, shared=False), False
+        is_given_up = driver.is_given_up
+        outcome = await self._joined(work, driver)
+        return outcome, is_given_up and isinstance(outcome.error, RequestCancelledError)
+
+    async def _joined(self, work: Work, driver: Driver) -> Outcome:
         shared = driver in self._drivers
         self._drivers.add(driver)
         try:
@@ -139,7 +151,7 @@ class KeyedRequests:
         assert work.key is not None
         return KeyedRequest(
             place=Place(space=self.space, key=work.key),
-            new=NewRequest(endpoint=self.endpoint, input=work.input, options=self.options),
+            new=work.request(self.endpoint, self.options),
             following=FOLLOWING,
             uncertain=self.uncertain,
             retries=self.retries,

@@ -18,6 +18,10 @@ class Pauses:
         self._policy = policy
         self._stopped = asyncio.Event()
 
+    @property
+    def stopped(self) -> bool:
+        return self._stopped.is_set()
+
     def stop(self) -> None:
         """No further attempt is made."""
         self._stopped.set()

@@ -21,7 +21,6 @@ from fal_async.protocol.ledger.ends import end_of
 from fal_async.protocol.ledger.entry import End
 from fal_async.protocol.ledger.kept import billable_units
 from fal_async.queue.operations import QueueOperations
-from fal_async.queue.state import NewRequest
 from fal_async.queue.subscription import Subscription
 
 FOLLOWING = Following()
@@ -96,7 +95,7 @@ class PlainRequests:
         wait = Wait(endpoint_id=self.endpoint.full, among=self.operations.waits)
         return Subscription(
             operations=self.operations,
-            new=NewRequest(endpoint=self.endpoint, input=work.input, options=self.options),
+            new=work.request(self.endpoint, self.options),
             following=FOLLOWING,
             on_enqueue=None,
             on_queue_update=partial(self._saw, work, wait),

@@ -12,7 +12,10 @@ from fal_async.batch.summary import Tally
 from fal_async.errors import FalError
 from fal_async.keyed.input_digests import Recognised
 from fal_async.models import Completed, InProgress, Queued, QueueStatus, Result
+from fal_async.options import CallOptions
+from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.ledger.entry import StoredFile
+from fal_async.queue.state import NewRequest
 
 Phase = Literal["none", "queued", "running"]
 
@@ -41,6 +44,11 @@ class Work:
     renew: str | None = None
     attempts: int = 0
     phase: Phase = "none"
+
+    def request(self, endpoint: EndpointId, options: CallOptions) -> NewRequest:
+        """Its input as it was recognised: files that changed since are not sent."""
+        sha256s = None if self.recognised is None else [file.sha256 for file in self.recognised.files]
+        return NewRequest(endpoint=endpoint, input=self.input, options=options, sha256s=sha256s or None)
 
     def enter(self, phase: Phase) -> None:
         """Count it where it is now."""

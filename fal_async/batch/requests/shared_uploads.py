@@ -15,6 +15,7 @@ from fal_async.errors import UploadError
 from fal_async.models import Files
 from fal_async.outputs.output_files import FileNames, OutputFile
 from fal_async.protocol.json_input import input_value, is_flat
+from fal_async.protocol.ledger.digests import FileDigest
 from fal_async.protocol.storage.input_files import File, files_to_send, place_of, replace_files
 from fal_async.single_flight import SingleFlight
 
@@ -39,7 +40,9 @@ class SharedUploads:
         self._files, self._storage, self._digests = files, storage, digests
         self._flights: OrderedDict[tuple[Any, ...], SingleFlight[tuple[str, float]]] = OrderedDict()
 
-    async def with_urls(self, input: Any, *, inline_below: int | None = None) -> Any:
+    async def with_urls(
+        self, input: Any, *, inline_below: int | None = None, sha256s: Sequence[str] | None = None
+    ) -> Any:
         if is_flat(input):
             return input
         value = input_value(input)
@@ -51,7 +54,8 @@ class SharedUploads:
 
         async def send(number: int) -> str:
             try:
-                return await self._url_of(found[number], inline_below or 0)
+                known = None if sha256s is None else sha256s[number]
+                return await self._url_of(found[number], known, inline_below or 0)
             except UploadError as error:
                 raise error.at(place_of(value, number)) from error.__cause__
 
@@ -68,8 +72,10 @@ class SharedUploads:
     ) -> list[Path]:
         return await self._files.download_all(files, folder, names=names, take_equal=take_equal)
 
-    async def _url_of(self, file: Any, inline_below: int) -> str:
+    async def _url_of(self, file: Any, known: str | None, inline_below: int) -> str:
         digest = await self._digests.of_file(file)
+        if known not in (None, digest.sha256):
+            raise _changed()
         name = _name_of(file)
         kept = (digest.sha256, digest.content_type, name, inline_below)
         flight = self._flights.get(kept)
@@ -77,21 +83,33 @@ class SharedUploads:
             flight = self._flights[kept] = SingleFlight()
             self._trim()
         self._flights.move_to_end(kept)
-        url, _ = await flight.get(_is_fresh, partial(self._sent, file, inline_below))
+        url, _ = await flight.get(_is_fresh, partial(self._sent, file, digest, inline_below))
         return url
 
-    async def _sent(self, file: Any, inline_below: int) -> tuple[str, float]:
+    async def _sent(self, file: Any, digest: FileDigest, inline_below: int) -> tuple[str, float]:
         began = time.monotonic()
         if inline_below:
             sent: dict[str, str] = await self._storage().transform_input(
                 {"file": file}, inline_below=inline_below
             )
-            return sent["file"], began
-        return await self._storage().upload(file), began
+            url = sent["file"]
+        else:
+            url = await self._storage().upload(file)
+        if not await self._digests.is_still(file, digest):
+            raise _changed()
+        return url, began
 
     def _trim(self) -> None:
         while len(self._flights) > _KEPT and not next(iter(self._flights.values())).under_way:
             self._flights.popitem(last=False)
+
+
+def _changed() -> UploadError:
+    """Its result would stand under the key of what it was."""
+    return UploadError(
+        "the file is no longer what it was when the batch asked for this input: nothing was sent. "
+        "Give each input a file of its own"
+    )
 
 
 def _is_fresh(sent: tuple[str, float]) -> bool:

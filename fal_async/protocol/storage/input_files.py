@@ -103,9 +103,17 @@ def replace_files(value: Any, url_of: Callable[[Any], str]) -> Any:
 
 
 def places_of(value: Any) -> tuple[Any, list[Path]]:
-    """`value` with None in place of each file, and where the files stand, in the order of `find_files`."""
+    """`value` with None in place of each file, and where the files stand, in the order of `find_files`.
+
+    As it is, without places, where it can't be walked to its end, as there.
+    """
     places: list[Path] = []
-    return _replaced(value, lambda _, path: places.append(path), (), ()), places
+    try:
+        return _replaced(value, lambda _, path: places.append(path), (), ()), places
+    except ConfigurationError:
+        raise
+    except Exception:  # nested too deeply, or a record whose fields can't be read
+        return value, []
 
 
 def place_of(value: Any, number: int) -> str:
