@@ -37,6 +37,7 @@ class LateWrites:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failure: Exception | None = None
         self._trying: asyncio.Task[None] | None = None
+        self._is_closed = False
         self._at_once = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
 
@@ -61,6 +62,9 @@ class LateWrites:
         return None
 
     def _owe(self, what: str, write: Callable[[], Awaitable[object]]) -> None:
+        if self._is_closed:  # a driver that outlived its session
+            logger.error("the ledger was never written (%s): %s", self._failure, what)
+            return
         self._owed.append(_Owed(what=what, write=write))
         assert self._loop is not None
         if self._trying is None or self._trying.done():
@@ -116,7 +120,8 @@ class LateWrites:
                 logger.warning("the ledger is written again: nothing is owed any more")
 
     async def aclose(self) -> None:
-        """One last try. What can't be written then is named in the log."""
+        """One last try. What can't be written then, or later, is named in the log."""
+        self._is_closed = True
         if self._trying is not None:
             self._trying.cancel()
             await asyncio.wait([self._trying])

@@ -13,6 +13,7 @@ import pytest
 from fal_async import ClientTimeoutError, LedgerError, RateLimitError, Session, SessionStateError
 from fal_async.emulator import Emulator, Fault
 from fal_async.keyed.driver_task import DriverTask
+from fal_async.keyed.late_writes import LateWrites
 from fal_async.ledger.opening import open_store
 from tests.keyed.entries import entry_of, state_of
 from tests.keyed.failing_store import FailingStore
@@ -164,3 +165,24 @@ async def test_the_time_limit_of_a_handle_holds_where_the_ledger_does_not_answer
     with pytest.raises(ClientTimeoutError, match="it was left to run"):
         await handle.wait(timeout=0.01)
     assert emulator.count("cancel") == 0
+
+
+async def test_what_is_owed_no_more_is_said_once_and_what_comes_too_late_is_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    late, is_full = LateWrites(), True
+
+    async def write() -> None:
+        if is_full:
+            raise LedgerError("no space left on device")
+
+    await late.write("request 1 of key 'a'", write)
+    is_full = False
+    await asyncio.gather(late.check(), late.check())
+    assert caplog.text.count("nothing is owed any more") == 1
+    await late.aclose()
+    assert caplog.text.count("nothing is owed any more") == 1
+    is_full = True
+    await late.write("request 2 of key 'b'", write)
+    assert "never written (no space left on device): request 2 of key 'b'" in caplog.text
+    assert asyncio.all_tasks() == {asyncio.current_task()}
