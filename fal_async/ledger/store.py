@@ -66,7 +66,7 @@ class Search:
 
 
 class Store(Protocol):
-    """One ledger, of one process."""
+    """One ledger, of one process. Writes give an entry without its input, and without its end before it has one."""
 
     @property
     def where(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from fal_async.ledger.sqlite import held, rows
+from fal_async.ledger.sqlite import rows
 from fal_async.ledger.sqlite.claims import add_attempt, delete
 from fal_async.ledger.sqlite.reads import Tables, by_number
 from fal_async.ledger.store import EntryGone
@@ -33,9 +33,7 @@ def leave(tables: Tables, me: int, entry: int) -> None:
 
 def leave_all(tables: Tables, me: int) -> None:
     """The end of an owner. It stays named where the outcome of its submit is not known."""
-    for number in [
-        number for number, record in tables.held.items() if record.owner and record.owner.number == me
-    ]:
+    for number in [number for number, entry in tables.held.items() if entry.owner == me]:
         del tables.held[number]
     db = tables.db
     db.execute(
@@ -71,23 +69,23 @@ def cancel_requested(tables: Tables, entry: int, request_id: str, at: float) -> 
 
 
 def end(tables: Tables, entry: int, request_id: str, end: End) -> Record:
-    known = held.end(tables, entry, request_id, end)
-    if known is not None:
-        return known
     record = by_number(tables, entry)
     if record is None:
         raise EntryGone(f"entry {entry} of the ledger is gone: somebody deleted it", request_id=request_id)
     mine = next((request for request in record.requests if request.request_id == request_id), None)
     if mine is not None and mine.outcome is not None:
-        return record
+        return by_number(tables, entry, payloads=True) or record
     n = add_attempt(tables, record, request_id, end.at) if mine is None else mine.n
-    held.end_request(tables, entry, n, end)
+    tables.db.execute(
+        "UPDATE requests SET ended_at = ?, outcome = ?, final = ?, units = ?, cost = ? WHERE entry = ? AND n = ?",
+        (*rows.end_values(end), entry, n),
+    )
     has_newer = any(request.n > n for request in record.requests)
     if record.state != "done" and (end.state == "done" or not has_newer):
         _end_entry(tables, entry, end)
     else:
         tables.db.execute("UPDATE entries SET version = version + 1 WHERE id = ?", (entry,))
-    ended = by_number(tables, entry)
+    ended = by_number(tables, entry, payloads=True)
     assert ended is not None
     return ended
 
@@ -96,7 +94,7 @@ def _end_entry(tables: Tables, entry: int, end: End) -> None:
     tables.db.execute(
         "UPDATE entries SET state = ?, final = ?, owner = NULL, ended_at = ?, headers = ?, expired = 0, "
         "version = version + 1 WHERE id = ?",
-        (end.state, end.final, end.at, held.header_text(end), entry),
+        (end.state, end.final, end.at, rows.header_text(end), entry),
     )
     rows.store_payload(tables.db, "ends", entry, end.payload)
 

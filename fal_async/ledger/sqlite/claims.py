@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from fal_async.ledger.sqlite import held, rows
+from fal_async.ledger.sqlite import rows
 from fal_async.ledger.sqlite.reads import Tables, by_number
 from fal_async.ledger.store import EntryGone, Hold, NewClaim
 from fal_async.protocol.ledger.entry import LedgerRequest, Record, Space, State
 
 
 def claim(tables: Tables, me: int, new: NewClaim) -> Hold | None:
-    space, origin = _ensured(tables, new.place.space)
+    space, origin = ensured(tables, new.place.space)
     hold = _first(tables, me, new, space) if new.seen is None else _further(tables, me, new, space)
     if hold is None:
         return None
@@ -34,7 +34,6 @@ def _first(tables: Tables, me: int, new: NewClaim, space: int) -> Hold | None:
     hold = Hold(entry=made.lastrowid, attempt=1)
     if new.input is not None:
         rows.store_payload(tables.db, "inputs", hold.entry, new.input)
-    held.remember_claim(tables, me, new, hold)
     return hold
 
 
@@ -54,7 +53,8 @@ def _further(tables: Tables, me: int, new: NewClaim, space: int) -> Hold | None:
     return hold
 
 
-def _ensured(tables: Tables, space: Space) -> tuple[int, int]:
+def ensured(tables: Tables, space: Space) -> tuple[int, int]:
+    """The number of a name space, and that of its origin, made where it is new."""
     known = tables.space(space)
     if known is not None:
         return known
@@ -129,9 +129,6 @@ def delete(tables: Tables, entry: int) -> None:
 
 
 def submitted(tables: Tables, me: int, hold: Hold, request_id: str, at: float) -> Record:
-    known = held.submitted(tables, me, hold, request_id, at)
-    if known is not None:
-        return known
     record = _standing(tables, hold.entry)
     _let_go(tables, record, request_id)
     if all(request.request_id != request_id for request in record.requests):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import sqlite3
@@ -13,6 +14,7 @@ from typing import Any
 import attrs
 
 from fal_async.errors import FalError, LedgerError
+from fal_async.ledger.sqlite.alike import IS_POSSIBLE, Kind, UnlikeError
 from fal_async.ledger.sqlite.reads import Tables
 from fal_async.ledger.sqlite.record_locks import COMMIT, RecordLocks, byte_of
 from fal_async.ledger.sqlite.sqlite_errors import is_lock, ledger_error, locked
@@ -33,6 +35,9 @@ class Operation:
     work: Callable[[Tables, int], Any]
     """Is given the number of its owner; 0 where it needs none."""
     writes: bool
+    kind: Kind | None = None
+    """With others of its kind it is done at once, of what is `given`."""
+    given: Any = None
     member: Member | None = None
     joins: bool = False
     """The member becomes an owner by it, where it is none yet."""
@@ -91,21 +96,41 @@ class Groups:
         if not self._locks.take_turn(self._patience):
             raise locked(self._where, self._patience)
 
-    def _together(self, group: Sequence[Operation]) -> bool:
+    def _together(self, group: Sequence[Operation], *, alike: bool = IS_POSSIBLE) -> bool:
         """Whether all of them went well; if not, nothing was changed."""
         joined: list[Member] = []
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            for operation in group:
+            for operation in self._alike(group, joined) if alike else group:
                 operation.error = None
                 operation.outcome = operation.work(self._tables, self._owner(operation, joined))
             self._db.execute("COMMIT")
+        except UnlikeError:
+            self._undo(joined)
+            return self._together(group, alike=False)
         except Exception as error:
             # Before it is undone, which may fail as well: nothing of it is written then, either.
             self._fail(group, locked(self._where, self._patience) if is_lock(error) else error)
             self._undo(joined)
             return len(group) == 1 or is_lock(error)
         return True
+
+    def _alike(self, group: Sequence[Operation], joined: list[Member]) -> list[Operation]:
+        """Those that are done with others of their kind; gives the others. UnlikeError: none of them is."""
+        taken: dict[Kind, list[tuple[Operation, Any]]] = {}
+        left: list[Operation] = []
+        for operation in group:
+            kind, me = operation.kind, self._owner(operation, joined)
+            given = None if kind is None else kind.take(self._tables, me, operation.given)
+            if kind is None or given is None:
+                left.append(operation)
+            else:
+                taken.setdefault(kind, []).append((operation, given))
+        for kind, some in taken.items():
+            outcomes = kind.run(self._tables, [given for _, given in some])
+            for (operation, _), outcome in zip(some, outcomes, strict=True):
+                operation.error, operation.outcome = None, outcome
+        return left
 
     def _one_by_one(self, group: Sequence[Operation]) -> None:
         for operation in group:
@@ -115,7 +140,10 @@ class Groups:
                 self._read([operation])
 
     def _read(self, group: Sequence[Operation]) -> None:
-        for operation in group:
+        left = group
+        with contextlib.suppress(sqlite3.Error):  # each of them meets it by itself
+            left = self._alike(group, [])
+        for operation in left:
             operation.error = None
             try:
                 operation.outcome = operation.work(self._tables, 0)

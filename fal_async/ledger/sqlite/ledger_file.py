@@ -7,6 +7,7 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 
 from fal_async.errors import FalError, LedgerError, SessionStateError
 from fal_async.ledger.sqlite import schema
@@ -16,13 +17,12 @@ from fal_async.ledger.sqlite.location import check_place
 from fal_async.ledger.sqlite.reads import Tables
 from fal_async.ledger.sqlite.record_locks import COMMIT, RecordLocks, byte_of
 from fal_async.ledger.sqlite.sqlite_errors import ledger_error, locked, name_of
+from fal_async.ledger.sqlite.write_log import WriteLog
 
 _AT_ONCE = 500
 """Operations of one transaction."""
-_LOG_SIZE = 8 * 1024 * 1024
-"""Bytes of the log beside the file from which on it is carried over."""
-_MOMENT = 0.1
-"""Seconds that carrying it over waits for its turn: it can be done later."""
+_APART = 0.005
+"""Seconds between two transactions while several calls write at once: each costs a flush, however much is in it."""
 _PRAGMAS = (
     "PRAGMA synchronous = FULL",
     "PRAGMA fullfsync = ON",  # macOS: else its disks may still hold a commit in memory
@@ -57,6 +57,7 @@ class LedgerFile:
         self._refusal: FalError | None = None
         self._last: Operation | None = None
         self._is_ending = False
+        self._began, self._had_several = 0.0, False
         self._thread = threading.Thread(
             target=self._run, args=[previous], name="fal_async-ledger", daemon=True
         )
@@ -128,7 +129,7 @@ class LedgerFile:
             locks.release(COMMIT)
             unchanged = _Unchanged(self.path, locks)
             groups = Groups(tables, locks, self.name, patience=self._patience, check=unchanged.check)
-            self._serve(groups, tables.db, _Log(self.path + "-wal", locks, self._patience))
+            self._serve(groups, WriteLog(tables.db, self.path + "-wal", locks, self._patience))
 
     def _open(self, locks: RecordLocks, stack: contextlib.ExitStack) -> Tables:
         _make(self.path)
@@ -151,11 +152,11 @@ class LedgerFile:
                 stack.enter_context(self._in_sqlite)
             db.close()
 
-    def _serve(self, groups: Groups, db: sqlite3.Connection, log: _Log) -> None:
-        while self._turn(groups, db, log):
+    def _serve(self, groups: Groups, log: WriteLog) -> None:
+        while self._turn(groups, log):
             """What a turn was about is not referred to any more: a store can be collected."""
 
-    def _turn(self, groups: Groups, db: sqlite3.Connection, log: _Log) -> bool:
+    def _turn(self, groups: Groups, log: WriteLog) -> bool:
         """Wait for what there is to do, and do it. Whether more may come."""
         group, is_last = self._next()
         with self._in_sqlite:
@@ -167,19 +168,30 @@ class LedgerFile:
             finally:
                 lost = deliver(group)
             groups.run(lost)
-            log.carry_over_if_large(db)
+            log.carry_over_if_long()
         return not is_last
 
     def _next(self) -> tuple[list[Operation], bool]:
         """What there is to do, waiting for it, and whether nothing more will come."""
-        group: list[Operation] = []
+        first = self._inbox.get()
+        if first is None:
+            return [], True
+        self._gather()
+        group = [first]
         with contextlib.suppress(queue.Empty):
             while len(group) < _AT_ONCE:
-                operation = self._inbox.get(block=not group)
+                operation = self._inbox.get(block=False)
                 if operation is None:
                     return group, True
                 group.append(operation)
+        self._had_several = len(group) > 1
         return group, False
+
+    def _gather(self) -> None:
+        """While several calls write at once, more of them come in a moment. One by itself is never kept waiting."""
+        if self._had_several and (pause := self._began + _APART - time.monotonic()) > 0:
+            time.sleep(pause)
+        self._began = time.monotonic()
 
     def _refuse_what_is_left(self, reason: FalError) -> None:
         with self._lock:
@@ -224,36 +236,3 @@ def _make(path: str) -> None:
     """The file, for its owner alone; SQLite gives the files beside it the same mode."""
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-
-
-class _Log:
-    """The write-ahead log beside the file: carried over by us, alone, and never while others wait for long.
-
-    SQLite before 3.51.3 may damage a file if one process carries over while another one writes.
-    """
-
-    def __init__(self, path: str, locks: RecordLocks, patience: float) -> None:
-        self._path, self._locks, self._patience = path, locks, patience
-        self._limit = _LOG_SIZE
-
-    def carry_over_if_large(self, db: sqlite3.Connection) -> None:
-        size = _size(self._path)
-        if size < self._limit or not self._locks.take_turn(_MOMENT):
-            return
-        try:
-            with contextlib.suppress(
-                sqlite3.Error
-            ):  # it is tried again; a disk that fails shows with a write
-                db.execute("PRAGMA busy_timeout = 0")  # who reads an old state is not waited for
-                db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        finally:
-            db.execute(f"PRAGMA busy_timeout = {self._patience * 1000:.0f}")
-            self._locks.release(COMMIT)
-        self._limit = _size(self._path) + _LOG_SIZE
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except FileNotFoundError:
-        return 0

@@ -39,8 +39,8 @@ class Tables:
     """Whether the owner of this number has its lock."""
     spaces: dict[Space, tuple[int, int]] = attrs.field(factory=dict)
     """Numbers of those that are known to be stored, and of their origins."""
-    held: dict[int, Record] = attrs.field(factory=dict)
-    """By number, entries of owners of this process as they were written last: see `held`."""
+    held: dict[int, Any] = attrs.field(factory=dict)
+    """By number, entries of owners of this process that nobody else has touched: see `new_entries`."""
     owners: dict[int, Owner] = attrs.field(factory=dict)
     """Those of this process."""
 
@@ -64,13 +64,22 @@ class Tables:
 
 
 def find(tables: Tables, place: Place, payloads: bool) -> Record | None:
-    space = tables.space(place.space)
-    if space is None:
-        return None
-    row = tables.db.execute(
-        f"SELECT {rows.ENTRY} {rows.FROM_ENTRY} WHERE e.space = ? AND e.key = ?", (space[0], place.key)
-    ).fetchone()
-    return None if row is None else _whole(tables, [row], payloads)[0]
+    found = find_some(tables, [place], payloads)
+    return found[0] if found else None
+
+
+def find_some(tables: Tables, places: Sequence[Place], payloads: bool) -> list[Record]:
+    """Those that are there, in any order."""
+    keys: dict[int, list[str]] = {}
+    for place in places:
+        space = tables.space(place.space)
+        if space is not None:
+            keys.setdefault(space[0], []).append(place.key)
+    found: list[tuple[Any, ...]] = []
+    for number, some in keys.items():
+        query = f"SELECT {rows.ENTRY} {rows.FROM_ENTRY} WHERE e.space = ? AND e.key IN ({_marks(some)})"
+        found += tables.db.execute(query, (number, *some))
+    return _whole(tables, found, payloads) if found else []
 
 
 def find_request(tables: Tables, origin: str, request_id: str) -> Record | None:
@@ -93,9 +102,9 @@ def named(tables: Tables, key: str, search: Search) -> list[Record]:
     return _numbered(tables, [row[0] for row in found], True)
 
 
-def by_number(tables: Tables, entry: int) -> Record | None:
+def by_number(tables: Tables, entry: int, *, payloads: bool = False) -> Record | None:
     row = tables.db.execute(f"SELECT {rows.ENTRY} {rows.FROM_ENTRY} WHERE e.id = ?", (entry,)).fetchone()
-    return None if row is None else _whole(tables, [row], True)[0]
+    return None if row is None else _whole(tables, [row], payloads)[0]
 
 
 def known(tables: Tables, request_ids: Collection[str]) -> set[str]:

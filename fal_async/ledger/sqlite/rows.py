@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from fal_async.protocol.ledger.entry import (
+    End,
     LedgerRequest,
     Owner,
     Payload,
@@ -101,22 +102,34 @@ def text(amount: Decimal | None) -> str | None:
     return None if amount is None else str(amount)
 
 
+def end_values(end: End) -> tuple[Any, ...]:
+    """Of an attempt's columns ended_at, outcome, final, units, cost."""
+    return end.at, end.outcome, end.final, text(end.billable_units), text(end.cost)
+
+
+def header_text(end: End) -> str | None:
+    return json.dumps(dict(end.headers)) if end.headers else None
+
+
 def store_payload(db: sqlite3.Connection, table: str, entry: int, payload: Payload | None) -> None:
     """In place of what was there; None: nothing."""
     if payload is None:
         db.execute(f"DELETE FROM {table} WHERE entry = ?", (entry,))
         return
-    body, packed = payload.body, False
-    if len(body) >= PACKED_FROM:
-        smaller = zlib.compress(body, 1)
-        packed = len(smaller) < len(body)
-        body = smaller if packed else body
     db.execute(
         f"INSERT OR REPLACE INTO {table} (entry, type, packed, body) VALUES (?, ?, ?, ?)",
-        (entry, payload.content_type, packed, body),
+        (entry, *packed(payload)),
     )
 
 
+def packed(payload: Payload) -> tuple[str, bool, bytes]:
+    """Its type, whether it is packed, and its body."""
+    body = payload.body
+    if len(body) >= PACKED_FROM and len(smaller := zlib.compress(body, 1)) < len(body):
+        return payload.content_type, True, smaller
+    return payload.content_type, False, body
+
+
 def payload(row: tuple[Any, ...]) -> Payload:
-    """Of its type, whether it is packed, and its body."""
+    """Of what `packed` gave."""
     return Payload(content_type=row[0], body=zlib.decompress(row[2]) if row[1] else bytes(row[2]))

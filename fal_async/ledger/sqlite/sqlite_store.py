@@ -7,7 +7,7 @@ import contextlib
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -15,9 +15,11 @@ import attrs
 
 from fal_async.errors import FalError, LedgerError, SessionStateError
 from fal_async.ledger.sqlite import after_submit, claims, pieces, reads
+from fal_async.ledger.sqlite.alike import FIND
 from fal_async.ledger.sqlite.cleaning import Cleaning
 from fal_async.ledger.sqlite.group_commit import Member, Operation
 from fal_async.ledger.sqlite.ledger_file import LedgerFile
+from fal_async.ledger.sqlite.new_entries import CLAIM, END, SUBMITTED
 from fal_async.ledger.sqlite.open_files import open_files
 from fal_async.ledger.sqlite.pieces import Work
 from fal_async.ledger.sqlite.reads import Tables
@@ -77,7 +79,9 @@ class SqliteStore:
     # Reads.
 
     async def find(self, place: Place, *, payloads: bool = True) -> Record | None:
-        return await self._read(lambda tables, _: reads.find(tables, place, payloads))
+        return await self._read(
+            lambda tables, _: reads.find(tables, place, payloads), kind=FIND, given=(place, payloads)
+        )
 
     async def find_request(self, origin: str, request_id: str) -> Record | None:
         return await self._read(lambda tables, _: reads.find_request(tables, origin, request_id))
@@ -128,6 +132,8 @@ class SqliteStore:
             writes=True,
             joins=True,
             if_lost=self._withdrawal,
+            kind=CLAIM,
+            given=new,
         )
         written = self._hand(operation)
         try:
@@ -155,7 +161,11 @@ class SqliteStore:
         await self._write(lambda tables, me: claims.withdraw(tables, me, hold))
 
     async def submitted(self, hold: Hold, request_id: str, at: float) -> Record:
-        return await self._write(lambda tables, me: claims.submitted(tables, me, hold, request_id, at))
+        return await self._write(
+            lambda tables, me: claims.submitted(tables, me, hold, request_id, at),
+            kind=SUBMITTED,
+            given=(hold, request_id, at),
+        )
 
     async def uncertain(self, hold: Hold, at: float) -> None:
         await self._write(lambda tables, me: claims.uncertain(tables, me, hold, at))
@@ -181,7 +191,11 @@ class SqliteStore:
 
     async def end(self, entry: int, request_id: str, end: End) -> Record:
         self._clean_up()
-        return await self._write(lambda tables, _: after_submit.end(tables, entry, request_id, end))
+        return await self._write(
+            lambda tables, _: after_submit.end(tables, entry, request_id, end),
+            kind=END,
+            given=(entry, request_id, end),
+        )
 
     async def set_files(self, entry: int, files: Collection[StoredFile]) -> None:
         await self._write(lambda tables, _: after_submit.set_files(tables, entry, files))
@@ -246,30 +260,15 @@ class SqliteStore:
         if self._is_open:
             self._file.hand(operation)
 
-    async def _read(self, work: Work[T]) -> T:
-        return await self._hand(self._operation(work, writes=False))  # type: ignore[no-any-return]
+    async def _read(self, work: Work[T], **alike: Any) -> T:
+        return await self._hand(self._operation(work, writes=False, **alike))  # type: ignore[no-any-return]
 
-    async def _write(self, work: Work[T], *, joins: bool = False) -> T:
-        return await self._hand(self._operation(work, writes=True, joins=joins))  # type: ignore[no-any-return]
+    async def _write(self, work: Work[T], **how: Any) -> T:
+        return await self._hand(self._operation(work, writes=True, **how))  # type: ignore[no-any-return]
 
-    def _operation(
-        self,
-        work: Work[Any],
-        *,
-        writes: bool,
-        joins: bool = False,
-        if_lost: Callable[[Any], Operation] | None = None,
-    ) -> Operation:
+    def _operation(self, work: Work[Any], **how: Any) -> Operation:
         loop, future = _told()
-        return Operation(
-            work=work,
-            writes=writes,
-            member=self._member,
-            joins=joins,
-            loop=loop,
-            future=future,
-            if_lost=if_lost,
-        )
+        return Operation(work=work, member=self._member, loop=loop, future=future, **how)
 
     def _hand(self, operation: Operation) -> asyncio.Future[Any]:
         if not self._is_open:

@@ -1,0 +1,205 @@
+"""The writes of entries that nobody else has touched since their claim: nearly all there are.
+
+What this process claimed is remembered, and each write says by the version that it still stands.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from fal_async.ledger.sqlite import rows
+from fal_async.ledger.sqlite.alike import (
+    Kind,
+    UnlikeError,
+    change,
+    flat,
+    pieces,
+    store_payloads,
+    values_of,
+)
+from fal_async.ledger.sqlite.claims import ensured
+from fal_async.ledger.sqlite.reads import Tables
+from fal_async.ledger.store import Hold, NewClaim
+from fal_async.protocol.ledger.entry import End, LedgerRequest, Place, Record
+
+_CLAIMED, _SUBMITTED = 1, 2
+"""Versions of an entry that nobody else has touched."""
+
+
+@attrs.define
+class Held:
+    """A new entry of an owner of this process, once it is claimed; with its id, once it is submitted. Without its
+    input, which may be large."""
+
+    entry: int
+    owner: int
+    place: Place
+    endpoint_id: str
+    input_digest: str
+    body_digest: str
+    claimed_at: float
+    claimed_until: float
+    request_id: str | None = None
+    submitted_at: float | None = None
+
+
+# A new entry.
+
+
+def _take_claim(_: Tables, me: int, new: NewClaim) -> tuple[int, NewClaim] | None:
+    return (me, new) if new.seen is None else None
+
+
+def _claim(tables: Tables, new: Sequence[tuple[int, NewClaim]]) -> list[Hold]:
+    return [hold for some in pieces(new) for hold in _claim_some(tables, some)]
+
+
+def _claim_some(tables: Tables, new: Sequence[tuple[int, NewClaim]]) -> list[Hold]:
+    spaces = [ensured(tables, claim.place.space) for _, claim in new]
+    made = tables.db.execute(
+        "INSERT OR IGNORE INTO entries "
+        "(version, state, attempts, space, key, endpoint_id, input_digest, owner, claimed_at) "
+        + values_of(len(new), f"{_CLAIMED}, 'claimed', 1, ?, ?, ?, ?, ?, ?"),
+        flat(
+            (space, claim.place.key, claim.endpoint_id, claim.input_digest, me, claim.claimed_at)
+            for (me, claim), (space, _) in zip(new, spaces, strict=True)
+        ),
+    )
+    if made.rowcount != len(new) or made.lastrowid is None:
+        raise UnlikeError
+    first = made.lastrowid - len(new) + 1  # within a transaction, numbers follow one another
+    numbered = list(enumerate(new, first))
+    tables.db.execute(
+        "INSERT INTO requests (n, entry, origin, body_digest, claimed_at, claimed_until) "
+        + values_of(len(new), "1, ?, ?, ?, ?, ?"),
+        flat(
+            (entry, origin, claim.body_digest, claim.claimed_at, claim.claimed_until)
+            for (entry, (_, claim)), (_, origin) in zip(numbered, spaces, strict=True)
+        ),
+    )
+    store_payloads(tables.db, "inputs", [(entry, claim.input) for entry, (_, claim) in numbered])
+    for entry, (me, claim) in numbered:
+        tables.held[entry] = Held(
+            *(entry, me, claim.place, claim.endpoint_id, claim.input_digest, claim.body_digest),
+            *(claim.claimed_at, claim.claimed_until),
+        )
+    return [Hold(entry=entry, attempt=1) for entry, _ in numbered]
+
+
+# Its request id.
+
+
+def _take_submitted(tables: Tables, me: int, given: tuple[Hold, str, float]) -> Held | None:
+    hold, request_id, at = given
+    held: Held | None = tables.held.pop(hold.entry, None)
+    if held is None or held.request_id is not None or held.owner != me or hold.attempt != 1:
+        return None
+    held.request_id, held.submitted_at = request_id, at
+    return held
+
+
+def _submitted(tables: Tables, all_held: Sequence[Held]) -> list[Record]:
+    for some in pieces(all_held):
+        values = flat((held.entry, held.request_id, held.submitted_at) for held in some)
+        given = f"FROM ({values_of(len(some), '?, ?, ?')}) given"
+        change(
+            tables.db,
+            f"UPDATE entries SET state = 'submitted', submitted_at = given.column3, version = {_SUBMITTED} "
+            f"{given} WHERE id = given.column1 AND version = {_CLAIMED}",
+            *(values, len(some)),
+        )
+        change(
+            tables.db,
+            "UPDATE requests SET request_id = given.column2, submitted_at = given.column3 "
+            f"{given} WHERE entry = given.column1 AND n = 1",
+            *(values, len(some)),
+        )
+    tables.held |= {held.entry: held for held in all_held}
+    return [_after_submit(tables, held) for held in all_held]
+
+
+def _after_submit(tables: Tables, held: Held) -> Record:
+    owner = tables.owners.get(held.owner)
+    now: dict[str, Any] = {"state": "submitted", "owner": owner, "owner_lives": True}
+    return _record(held, _request(held), version=_SUBMITTED, **now)
+
+
+# Its end.
+
+
+def _take_end(tables: Tables, _: int, given: tuple[int, str, End]) -> tuple[Held, End] | None:
+    entry, request_id, end = given
+    held: Held | None = tables.held.pop(entry, None)
+    return None if held is None or held.request_id != request_id else (held, end)
+
+
+def _end(tables: Tables, ends: Sequence[tuple[Held, End]]) -> list[Record]:
+    for some in pieces(ends):
+        _end_some(tables.db, some)
+    store_payloads(tables.db, "ends", [(held.entry, end.payload) for held, end in ends])
+    return [_ended(held, end) for held, end in ends]
+
+
+def _end_some(db: sqlite3.Connection, ends: Sequence[tuple[Held, End]]) -> None:
+    change(
+        db,
+        "UPDATE entries SET state = given.column2, final = given.column3, owner = NULL, "
+        f"ended_at = given.column4, headers = given.column5, version = {_SUBMITTED + 1} "
+        f"FROM ({values_of(len(ends), '?, ?, ?, ?, ?')}) given "
+        f"WHERE id = given.column1 AND version = {_SUBMITTED}",
+        flat((held.entry, end.state, end.final, end.at, rows.header_text(end)) for held, end in ends),
+        len(ends),
+    )
+    change(
+        db,
+        "UPDATE requests SET ended_at = given.column2, outcome = given.column3, final = given.column4, "
+        f"units = given.column5, cost = given.column6 FROM ({values_of(len(ends), '?, ?, ?, ?, ?, ?')}) given "
+        "WHERE entry = given.column1 AND n = 1",
+        flat((held.entry, *rows.end_values(end)) for held, end in ends),
+        len(ends),
+    )
+
+
+def _ended(held: Held, end: End) -> Record:
+    request = _request(
+        *(held,), ended_at=end.at, outcome=end.outcome, billable_units=end.billable_units, cost=end.cost
+    )
+    now: dict[str, Any] = {"state": end.state, "final": end.final, "ended_at": end.at}
+    return _record(
+        *(held, request), version=_SUBMITTED + 1, end=end.payload, headers=dict(end.headers), **now
+    )
+
+
+CLAIM = Kind(_take_claim, _claim)
+SUBMITTED = Kind(_take_submitted, _submitted)
+END = Kind(_take_end, _end)
+
+
+def _request(held: Held, **end: Any) -> LedgerRequest:
+    return LedgerRequest(
+        n=1,
+        body_digest=held.body_digest,
+        request_id=held.request_id,
+        claimed_at=held.claimed_at,
+        claimed_until=held.claimed_until,
+        submitted_at=held.submitted_at,
+        **end,
+    )
+
+
+def _record(held: Held, request: LedgerRequest, **now: Any) -> Record:
+    return Record(
+        number=held.entry,
+        place=held.place,
+        endpoint_id=held.endpoint_id,
+        input_digest=held.input_digest,
+        attempts=1,
+        requests=(request,),
+        claimed_at=held.claimed_at,
+        submitted_at=held.submitted_at,
+        **now,
+    )

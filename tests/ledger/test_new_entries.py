@@ -1,0 +1,117 @@
+"""What many calls write at once: few statements, and the same rows as one by one."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+
+from fal_async.ledger.opening import open_store
+from fal_async.ledger.sqlite import after_submit, claims, reads, schema
+from fal_async.ledger.sqlite.alike import IS_POSSIBLE, UnlikeError
+from fal_async.ledger.sqlite.new_entries import CLAIM, END, SUBMITTED
+from fal_async.ledger.sqlite.reads import Tables
+from fal_async.ledger.store import Hold
+from fal_async.protocol.ledger.entry import Owner, Record
+from tests.ledger.samples import done, failed, new_claim, place
+
+KEYS = [f"key-{number}" for number in range(45)]
+pytestmark = pytest.mark.skipif(not IS_POSSIBLE, reason="SQLite is too old for it: one by one then")
+
+
+@pytest.fixture
+def tables() -> Iterator[Tables]:
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    db.execute("PRAGMA journal_mode = WAL")
+    schema._create(db)
+    db.execute("INSERT INTO owners (id, host, pid, since) VALUES (7, 'here', 1, 1.0)")
+    yield Tables(db=db, lives=lambda _: True, owners={7: Owner(number=7, host="here", pid=1, since=1.0)})
+    db.close()
+
+
+def claimed(tables: Tables, keys: list[str] = KEYS) -> list[Hold]:
+    new = [CLAIM.take(tables, 7, new_claim(key, input='{"prompt": "a cat"}')) for key in keys]
+    return list(CLAIM.run(tables, new))
+
+
+def submitted(tables: Tables, holds: list[Hold]) -> list[Record]:
+    given = [(hold, f"request-{hold.entry}", 101.0) for hold in holds]
+    return list(SUBMITTED.run(tables, [SUBMITTED.take(tables, 7, one) for one in given]))
+
+
+def ended(tables: Tables, holds: list[Hold]) -> list[Record]:
+    ends = [failed(final=True) if hold.entry % 5 == 0 else done(f'{{"n": {hold.entry}}}') for hold in holds]
+    given = [(hold.entry, f"request-{hold.entry}", end) for hold, end in zip(holds, ends, strict=True)]
+    return list(END.run(tables, [END.take(tables, 7, one) for one in given]))
+
+
+def in_file(tables: Tables) -> list[Record]:
+    stored = [reads.find(tables, place(key), True) for key in KEYS]
+    return [attrs.evolve(record, input=None) for record in stored if record is not None]
+
+
+def test_many_entries_are_written_by_few_statements_as_they_are_read(tables: Tables) -> None:
+    claimed(tables, ["another"])  # the name space is known then
+    statements: list[str] = []
+    tables.db.set_trace_callback(statements.append)
+    holds = claimed(tables)
+    records = submitted(tables, holds)
+    tables.db.set_trace_callback(None)
+    assert records == in_file(tables)
+    tables.db.set_trace_callback(statements.append)
+    records = ended(tables, holds)
+    tables.db.set_trace_callback(None)
+    assert records == in_file(tables)
+    assert len(statements) == 8 * len((32, 8, 4, 1)), "of 45 entries"
+    assert not tables.held[1].request_id
+    assert list(tables.held) == [1], "what has ended is not remembered"
+
+
+def test_a_key_that_is_taken_is_not_claimed_with_the_others(tables: Tables) -> None:
+    claimed(tables, ["key-3"])
+    with pytest.raises(UnlikeError):
+        claimed(tables)
+
+
+def test_an_entry_that_somebody_has_touched_is_not_written_with_the_others(tables: Tables) -> None:
+    first, second, third = claimed(tables, ["a", "b", "c"])
+    tables.db.execute("UPDATE entries SET version = version + 1 WHERE key = 'b'")
+    with pytest.raises(UnlikeError):
+        submitted(tables, [first, second, third])
+    assert not tables.held
+
+
+def test_an_id_that_another_entry_has_is_not_written_with_the_others(tables: Tables) -> None:
+    first, second = claimed(tables, ["a", "b"])
+    claims.submitted(tables, 7, claimed(tables, ["c"])[0], f"request-{second.entry}", 101.0)
+    with pytest.raises(UnlikeError):
+        submitted(tables, [first, second])
+
+
+def test_an_end_of_another_request_is_written_by_itself(tables: Tables) -> None:
+    (hold,) = claimed(tables, ["a"])
+    submitted(tables, [hold])
+    assert END.take(tables, 7, (hold.entry, "another", done())) is None
+    assert after_submit.end(tables, hold.entry, "another", done()).attempts == 2
+
+
+def test_a_further_attempt_is_claimed_by_itself(tables: Tables) -> None:
+    assert CLAIM.take(tables, 7, new_claim(seen=3)) is None
+
+
+async def test_among_claims_made_at_once_only_that_of_a_taken_key_is_refused(tmp_path: Path) -> None:
+    store = await open_store(tmp_path / "runs.db")
+    other = await open_store(tmp_path / "runs.db")
+    assert await other.claim(new_claim("key-3")) is not None
+    holds = await asyncio.gather(*(store.claim(new_claim(key)) for key in KEYS))
+    assert [key for key, hold in zip(KEYS, holds, strict=True) if hold is None] == ["key-3"]
+    won = [hold for hold in holds if hold is not None]
+    records = await asyncio.gather(*(store.submitted(hold, f"id-{hold.entry}", 101.0) for hold in won))
+    assert [record.request_id for record in records] == [f"id-{hold.entry}" for hold in won]
+    assert {record.state for record in records} == {"submitted"}
+    await other.aclose()
+    await store.aclose()
