@@ -47,6 +47,7 @@ class KeyedSubmit:
     async def take(self) -> None:
         if self.hold is not None:
             return
+        await self._input.check_unchanged(self._asked.new.input)
         await self._tools.ledger.late.check()
         if self._is_stale:
             await self._look_again()

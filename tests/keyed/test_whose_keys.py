@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 
 import fal_async
-from fal_async import ConfigurationError, File, KeyConflictError, Session, SessionStateError
+from fal_async import ConfigurationError, File, KeyConflictError, Session, SessionStateError, UploadError
 from fal_async.emulator import Emulator, Fault
 from fal_async.keyed.ledger_requests import LedgerRequest
 from fal_async.ledger.ledger import Ledger
+from fal_async.ledger.opening import open_store
+from fal_async.ledger.store import Store
 from fal_async.protocol.http import Operation
 from fal_async.protocol.ledger.entry import LedgerRequest as StoredRequest
 from fal_async.protocol.ledger.entry import Payload, Place, Record, Space
@@ -276,6 +278,37 @@ async def test_a_file_is_recognised_before_it_is_uploaded(
     with pytest.raises(KeyConflictError):
         await fal.subscribe(GATE, {"image": picture}, key="a")
     assert emulator.count("upload") + emulator.count("initiate") == uploads
+    assert emulator.count("submit") == 1
+
+
+class Meanwhile:
+    """A store in front of which a file is written again each time that a key is looked for."""
+
+    def __init__(self, store: Store, file: Path) -> None:
+        self._store, self._file = store, file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def find(self, place: Place, *, payloads: bool = True) -> Record | None:
+        self._file.write_text("another")
+        return await self._store.find(place, payloads=payloads)
+
+
+@pytest.mark.parametrize("by", [str, Path])
+async def test_a_file_that_is_another_one_when_it_is_uploaded_is_not_paid_for(
+    emulator: Emulator, runs: Path, tmp_path: Path, by: Any
+) -> None:
+    frame = tmp_path / "frame.txt"
+    frame.write_text("first")
+    given = {**ASK, "frame": File(by(frame))}
+    store = await open_store(runs)
+    async with session_on(emulator, ledger=Meanwhile(store, frame)) as fal:
+        with pytest.raises(UploadError, match=r"^input\.frame: the file was changed"):
+            await fal.subscribe(LLM, given, key="a")
+        assert emulator.count("submit") == 0
+        await fal.subscribe(LLM, given, key="a")
+    await store.aclose()
     assert emulator.count("submit") == 1
 
 
