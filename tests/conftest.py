@@ -7,6 +7,7 @@ import gc
 import inspect
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -18,6 +19,13 @@ from fal_async import Session
 from fal_async.emulator import Emulator
 from tests.quick import nothing_held
 from tests.testbed.held import Held, left_since
+
+# A hundred tests start programs, each of which would compile the package, and read the machine's certificate
+# authorities, of which none is asked for but by what really goes to the network.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+if "FAL_ASYNC_REAL" not in os.environ:
+    os.environ["SSL_CERT_FILE"] = os.devnull
 
 # No test asserts a time: on a busy machine an example takes what it takes.
 settings.register_profile("any-machine", deadline=None)
@@ -73,6 +81,7 @@ def nothing_left_by_a_file(request: pytest.FixtureRequest) -> Iterator[None]:
         return Held.now(request.config.stash[TEMPORARY])
 
     before = now()
+    gc.freeze()  # nor is what earlier files have imported
     yield
     left = left_since(before, now)
     assert left == [], f"left by {request.path.name}: {'; '.join(left)}"

@@ -46,8 +46,14 @@ async def begun(emulator: Emulator, batch: Batch[Any]) -> asyncio.Future[BatchIt
     waiting: asyncio.Future[BatchItem[Any]] = asyncio.ensure_future(anext(batch))
     while len(emulator.jobs) < 5 or batch.summary.queued + batch.summary.running < 5:
         await asyncio.sleep(0.01)
-    await asyncio.sleep(0.05)
     return waiting
+
+
+async def ended(scheduler: Any) -> None:
+    """Until nothing of the batch goes on: there is no batch left that could be asked."""
+    async with asyncio.timeout(30):
+        while not scheduler._is_over:
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("inputs", [closing, closing_too])
@@ -92,7 +98,8 @@ async def test_a_second_cancellation_does_not_wait_for_the_remote_cancels(
     consumer = asyncio.ensure_future(consume())
     await emulator.wait_for("cancel", 5)
     consumer.cancel()
-    await asyncio.sleep(0.05)
+    for _ in range(STEPS):
+        await asyncio.sleep(0)
     assert not consumer.done()
     consumer.cancel()
     for _ in range(STEPS):
@@ -120,13 +127,19 @@ async def test_a_bare_break_warns_and_ends_the_batch(emulator: Emulator, fal: Se
         return input
 
     async def careless() -> None:
-        async for _ in fal.map("me/echo", closing([]), concurrency=5):
+        batch = fal.map("me/echo", closing(closed), concurrency=5)
+        async for _ in batch:
+            schedulers.append(batch._scheduler)
             break
+        del batch
         gc.collect()
 
+    closed: list[str] = []
+    schedulers: list[Any] = []
     with pytest.warns(ResourceWarning, match="async with fal.map"):
         await careless()
-    await asyncio.sleep(0.2)  # what was under way may still arrive
+    await ended(schedulers[0])
+    assert closed == ["closed"]
     assert len(emulator.jobs) <= 11
 
 

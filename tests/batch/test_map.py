@@ -101,9 +101,7 @@ async def test_no_more_are_in_flight_than_concurrency_says(emulator: Emulator, f
     gate = gate_at(emulator)
     async with fal.map(GATE, numbers(50), concurrency=3) as batch:
         first = asyncio.ensure_future(anext(batch))
-        while len(emulator.jobs) < 3:
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.1)
+        await emulator.wait_for("status", 4, timeout=30)
         assert len(emulator.jobs) == 3
         gate.open()
         await first
@@ -232,9 +230,12 @@ async def test_the_time_limit_does_not_count_the_wait_in_the_queue(emulator: Emu
     gate = Gate()
     emulator.endpoint(GATE, runners=1)(gate)
     await fal.queue.submit(GATE)
-    batch = fal.map(GATE, [{}], timeout=0.2, retries=0)
+    gate_at(emulator, "me/runs")
+    batch = fal.map(GATE, [{}], timeout=0.3, retries=0)
     waiting = asyncio.ensure_future(anext(batch))
-    await asyncio.sleep(0.4)
+    await emulator.wait_for("status")
+    (control,) = await fal.map("me/runs", [{}], timeout=0.3, retries=0).collect()
+    assert isinstance(control.error, ClientTimeoutError), "so long has it waited, too"
     gate.open()
     assert (await waiting).ok
     await batch.aclose()

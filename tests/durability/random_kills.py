@@ -7,6 +7,7 @@ The server's books are compared with the ledger at the end: `tests/durability/pr
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 from collections import Counter
@@ -19,7 +20,7 @@ import attrs
 from fal_async import Ledger
 from fal_async.emulator import Fault
 from tests.durability.client import Plan
-from tests.durability.client_process import Ran, ended, kill, run, started
+from tests.durability.client_process import KILLED, Ran, ended, run, started
 from tests.durability.pictures import picture, wrong_in_the_books
 
 ROUNDS = 4
@@ -85,11 +86,12 @@ async def _killed(url: str, plan: Plan, account: Account, after: int, dice: rand
             if new >= after:
                 break
         await asyncio.sleep(dice.random() / 10)
-        if process.returncode is None:
-            await kill(process)
+        with contextlib.suppress(ProcessLookupError):  # it has ended, just now
+            process.kill()
+        ran = await ended(process)
+        if ran.status == KILLED:
             account.kills += 1
             return new
-        ran = await ended(process)
         assert ran.status == 0, ran.errors
         return plan.count  # nothing was left to do
 

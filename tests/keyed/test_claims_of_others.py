@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from fal_async.protocol.ledger.digests import body_digest, input_digest
 from fal_async.protocol.ledger.entry import End, Payload, Place
 from fal_async.protocol.ledger.key_checks import space_of
 from tests.keyed.entries import entry_of, state_of
+from tests.keyed.failing_store import FailingStore
 from tests.quick import ASK, LLM, session_on
 
 DONE = End(state="done", outcome="done", at=1.0, payload=Payload(content_type="application/json", body=b"{}"))
@@ -60,16 +62,18 @@ async def test_a_claim_that_stays_unresolved_is_waited_for_no_longer_than_its_bu
     assert emulator.count("submit") == 0
 
 
-async def test_a_claim_that_is_withdrawn_meanwhile_is_submitted(
-    fal: Session, emulator: Emulator, runs: Path
-) -> None:
+async def test_a_claim_that_is_withdrawn_meanwhile_is_submitted(emulator: Emulator, runs: Path) -> None:
     store = await open_store(runs)
-    hold = await claimed(store, fal, 30)
-    task = asyncio.create_task(fal.subscribe(LLM, ASK, key="a"))
-    await asyncio.sleep(0.05)
-    await store.withdraw(hold)
-    await task
-    await store.aclose()
+    ledger: Any = FailingStore(await open_store(runs))
+    async with session_on(emulator, ledger=ledger) as fal:
+        hold = await claimed(store, fal, 30)
+        task = asyncio.create_task(fal.subscribe(LLM, ASK, key="a"))
+        while ledger.calls.count("find") < 2:  # it has seen the claim, and looks at it again
+            await asyncio.sleep(0.01)
+        await store.withdraw(hold)
+        await task
+    for one in (store, ledger):
+        await one.aclose()
     assert len(emulator.jobs) == 1
 
 

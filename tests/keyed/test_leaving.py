@@ -16,7 +16,7 @@ from fal_async import (
 )
 from fal_async.emulator import Emulator, Fault
 from tests.keyed.entries import state_of
-from tests.quick import ASK, GATE, LLM, gate_at, session_on
+from tests.quick import ASK, GATE, LLM, Noted, gate_at, quick, session_on
 
 
 async def test_cancellation_at_each_step_loses_nothing(emulator: Emulator, runs: Path) -> None:
@@ -124,11 +124,11 @@ async def test_a_submit_that_is_never_answered_is_uncertain(emulator: Emulator, 
 
 
 async def test_what_never_left_leaves_no_entry(emulator: Emulator, runs: Path) -> None:
-    async with session_on(emulator, ledger=runs) as fal:
+    noted = Noted()
+    async with session_on(emulator, ledger=runs, retry=quick(on_retry=noted)) as fal:
         emulator.faults.add(Fault.answer(429, on="submit", retry_after=30))
         task = asyncio.create_task(fal.subscribe(LLM, ASK, key="a"))
-        await emulator.wait_for("submit")
-        await asyncio.sleep(0.05)
+        await noted.first.wait()
         error = await closed_while(fal, task)
         assert "before" in str(error)
         assert await state_of(fal, runs) is None

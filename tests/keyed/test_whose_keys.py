@@ -176,7 +176,10 @@ from fal_async import Hosts, Session
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background ignores it, and hands that on
 async def main(url, key, runs):
     async with Session(key, hosts=Hosts.local(url), ledger=runs) as fal:
-        await fal.subscribe("me/gate", {"prompt": "x"}, key="a")
+        try:
+            await fal.subscribe("me/gate", {"prompt": "x"}, key="a")
+        finally:
+            print("leaving", flush=True)
 asyncio.run(main(*sys.argv[1:]))
 """
 
@@ -188,11 +191,14 @@ async def test_a_program_that_is_interrupted_twice_leaves_its_claim_resolved(
     gate_at(emulator)
     emulator.faults.add(Fault.stall(60, on="submit"))
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", STOPPED, emulator.url, emulator.key, str(runs)), stderr=subprocess.PIPE
+        *(sys.executable, "-c", STOPPED, emulator.url, emulator.key, str(runs)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     await emulator.wait_for("submit", timeout=60)
     process.send_signal(signal.SIGINT)
-    await asyncio.sleep(0.3)
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"leaving\n"
     process.send_signal(signal.SIGINT)
     _, said = await process.communicate()
     assert b"KeyboardInterrupt" in said

@@ -1,227 +1,220 @@
-"""The store against a dict: keys, attempts and owners that come, close and come again, in any order."""
+"""SQLite's store against the model of `tests/protocol/ledger/model.py`: keys, attempts and owners that come, and
+die, and come again, in any order. Both give the same answers, and have the same entries."""
 
 from __future__ import annotations
 
-import asyncio
-import shutil
-import tempfile
-from pathlib import Path
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import attrs
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
-from fal_async.ledger.opening import open_store
+from fal_async import LedgerError
 from fal_async.ledger.store import Hold, Search, Store
-from fal_async.protocol.ledger.entry import End, Outcome, Record, State
+from fal_async.protocol.ledger.entry import End, Record, StoredFile
+from tests.durability.sqlite_shelf import SqliteShelf
 from tests.ledger.samples import ORIGIN, json_payload, new_claim, place
+from tests.protocol.ledger.model import Memory, Shelf
 
 KEYS = st.sampled_from(["a", "b"])
 STORES = st.sampled_from([0, 1])
-
-
-@attrs.define
-class Attempt:
-    id: str | None = None
-    outcome: Outcome | None = None
-
-
-@attrs.define
-class Entry:
-    """What is expected of one key."""
-
-    state: State
-    owner: int | None
-    count: int
-    attempts: dict[int, Attempt]
+Asked = Callable[[Store, Record | None], Coroutine[Any, Any, Any]]
 
 
 @attrs.frozen
 class Claimed:
+    """Of a process, which alone has it. `life`: it may have died since."""
+
     key: str
     hold: Hold
     by: int
+    life: int
 
 
 @attrs.frozen
 class Taken:
-    """An entry, by its number, and an id that fal gave."""
+    """A request that fal took, and the entry of which it is an attempt."""
 
     key: str
     entry: int
     id: str
 
 
-class StoreMachine(RuleBasedStateMachine):
-    """Two stores of one file: each is an owner of its own."""
+class Side:
+    """One of the two that are compared: a ledger that two processes have open."""
 
+    def __init__(self, shelf: Shelf) -> None:
+        self.shelf = shelf
+        self.stores = [shelf.open(), shelf.open()]
+
+    def found(self, key: str) -> Record | None:
+        return self.shelf.run(self.stores[0].find(place(key)))
+
+    def answer(self, by: int, key: str, ask: Asked) -> Any:
+        try:
+            return self.shelf.run(ask(self.stores[by], self.found(key)))
+        except LedgerError as error:
+            return type(error)
+
+    def die(self, by: int) -> None:
+        self.shelf.crash(self.stores[by])
+        self.stores[by] = self.shelf.open()
+
+
+def comparable(answer: Any) -> Any:
+    """Without what only one of the two has: versions are its own count, an owner has a host, and so on."""
+    if not isinstance(answer, Record):
+        return answer
+    of_its_own: dict[str, Any] = {"owner": None, "claimed_at": 0.0, "submitted_at": None, "ended_at": None}
+    if answer.state not in ("done", "failed", "cancelled"):  # of an attempt before
+        of_its_own |= {"end": None, "headers": {}}
+    return attrs.evolve(answer, version=0, **of_its_own)
+
+
+class StoreMachine(RuleBasedStateMachine):
     holds = Bundle("holds")
     requests = Bundle("requests")
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp())
-        self.loop = asyncio.new_event_loop()
-        self.stores: list[Store] = [self.opened(), self.opened()]
-        self.model: dict[str, Entry] = {}
+        self.model, self.real = Side(Memory()), Side(SqliteShelf())
         self.ids = 0
+        self.lives = [0, 0]
 
-    def opened(self) -> Store:
-        return self.loop.run_until_complete(open_store(self.folder / "runs.db"))
+    def both(self, by: int, key: str, ask: Asked) -> Any:
+        """Each is given the version that it had itself."""
+        expected, answer = (side.answer(by, key, ask) for side in (self.model, self.real))
+        assert comparable(answer) == comparable(expected)
+        return answer
 
-    def do(self, doing: Any) -> Any:
-        return self.loop.run_until_complete(doing)
+    @rule(target=holds, key=KEYS, by=STORES, stale=st.booleans())
+    def claim(self, key: str, by: int, stale: bool) -> Any:
+        def ask(store: Store, record: Record | None) -> Any:
+            seen = None if record is None else record.version
+            may = record is None or record.state in ("uncertain", "failed", "cancelled")
+            return store.claim(new_claim(key, seen=(seen or 0) + 1 if stale or not may else seen))
 
-    def found(self, key: str) -> Record | None:
-        record: Record | None = self.do(self.stores[0].find(place(key)))
-        return record
-
-    @rule(target=holds, key=KEYS, by=STORES)
-    def claim(self, key: str, by: int) -> Any:
-        record = self.found(key)
-        entry = self.model.get(key)
-        seen = None if record is None else record.version
-        if entry is not None and entry.state in ("claimed", "submitted", "done"):
-            assert self.do(self.stores[by].claim(new_claim(key, seen=None))) is None
-            return multiple()
-        assert self.do(self.stores[by].claim(new_claim(key, seen=(seen or 0) + 1))) is None
-        hold = self.do(self.stores[by].claim(new_claim(key, seen=seen)))
-        entry = entry or Entry(state="claimed", owner=by, count=0, attempts={})
-        entry.state, entry.owner, entry.count = "claimed", by, entry.count + 1
-        entry.attempts[entry.count] = Attempt()
-        self.model[key] = entry
-        assert hold.attempt == entry.count
-        return Claimed(key=key, hold=hold, by=by)
+        hold = self.both(by, key, ask)
+        return multiple() if hold is None else Claimed(key=key, hold=hold, by=by, life=self.lives[by])
 
     @rule(claimed=consumes(holds))
     def withdraw(self, claimed: Claimed) -> None:
-        self.do(self.stores[claimed.by].withdraw(claimed.hold))
-        entry = self.model[claimed.key]
-        attempt = entry.attempts.pop(claimed.hold.attempt, None)
-        assert attempt is None or attempt.id is None
-        is_claim = entry.state == "claimed" and entry.owner == claimed.by
-        is_newest = entry.count == claimed.hold.attempt
-        if attempt is None or not is_newest or not (is_claim or entry.state == "uncertain"):
-            return
-        if claimed.hold.attempt == 1:
-            del self.model[claimed.key]
-            return
-        entry.count -= 1
-        self.fall_back(entry)
-
-    def fall_back(self, entry: Entry) -> None:
-        entry.owner = None
-        if any(attempt.outcome == "done" for attempt in entry.attempts.values()):
-            entry.state = "done"
-        elif not entry.attempts:
-            entry.state = "cancelled"
-        else:
-            newest = entry.attempts[max(entry.attempts)]
-            if newest.id is None:
-                entry.state = "uncertain"
-            elif newest.outcome is None:
-                entry.state = "submitted"
-            else:
-                assert newest.outcome != "expired"
-                entry.state = newest.outcome
+        self.by_its_owner(claimed, lambda store, _: store.withdraw(claimed.hold))
 
     @rule(target=requests, claimed=consumes(holds))
-    def submitted(self, claimed: Claimed) -> Taken:
-        self.ids += 1
-        request_id = f"request-{self.ids}"
-        self.do(self.stores[claimed.by].submitted(claimed.hold, request_id, 101.0))
-        entry = self.model[claimed.key]
-        is_mine = entry.owner == claimed.by and max(entry.attempts, default=0) <= claimed.hold.attempt
-        if claimed.hold.attempt in entry.attempts:
-            entry.attempts[claimed.hold.attempt].id = request_id
-        else:  # it was given up
-            entry.count += 1
-            entry.attempts[entry.count] = Attempt(id=request_id)
-        is_anothers = entry.state == "done" or (
-            entry.state in ("claimed", "submitted") and entry.owner is not None
-        )
-        if is_mine or not is_anothers:
-            entry.state, entry.owner = "submitted", claimed.by
-        return Taken(key=claimed.key, entry=claimed.hold.entry, id=request_id)
+    def submitted(self, claimed: Claimed) -> Any:
+        request_id = self.new_id()
+        record = self.by_its_owner(claimed, lambda store, _: store.submitted(claimed.hold, request_id, 101.0))
+        return self.taken(claimed.key, request_id, record)
 
     @rule(claimed=holds)
     def uncertain(self, claimed: Claimed) -> None:
-        self.do(self.stores[claimed.by].uncertain(claimed.hold, 110.0))
-        entry = self.model[claimed.key]
-        if entry.state == "claimed" and entry.owner == claimed.by and entry.count == claimed.hold.attempt:
-            entry.state, entry.owner = "uncertain", None
+        self.by_its_owner(claimed, lambda store, _: store.uncertain(claimed.hold, 110.0))
 
-    @rule(taken=requests, outcome=st.sampled_from(["done", "failed", "cancelled"]), by=STORES)
-    def end(self, taken: Taken, outcome: Any, by: int) -> None:
-        end = End(state=outcome, outcome=outcome, at=120.0, payload=json_payload(f'"{taken.id}"'))
-        self.do(self.stores[by].end(taken.entry, taken.id, end))
-        entry = self.model[taken.key]
-        n, attempt = next((n, one) for n, one in entry.attempts.items() if one.id == taken.id)
-        if attempt.outcome is not None:
-            return
-        attempt.outcome = outcome
-        if entry.state != "done" and (outcome == "done" or n == max(entry.attempts)):
-            entry.state, entry.owner = outcome, None
+    @rule(
+        taken=requests,
+        outcome=st.sampled_from(["done", "failed", "cancelled"]),
+        final=st.booleans(),
+        by=STORES,
+    )
+    def end(self, taken: Taken, outcome: Any, final: bool, by: int) -> None:
+        payload = json_payload(f'"{taken.id}"')
+        end = End(
+            state=outcome, outcome=outcome, at=120.0, final=final and outcome == "failed", payload=payload
+        )
+        self.both(by, taken.key, lambda store, _: store.end(taken.entry, taken.id, end))
 
-    @rule(key=KEYS, by=STORES)
-    def take(self, key: str, by: int) -> None:
-        record, entry = self.found(key), self.model.get(key)
-        if record is None or entry is None:
-            return
-        taken = self.do(self.stores[by].take(record.number, record.version))
-        assert (taken is not None) == (entry.state == "submitted" and entry.owner in (None, by))
-        if taken is not None:
-            entry.owner = by
+    @rule(taken=requests, by=STORES)
+    def cancel_requested(self, taken: Taken, by: int) -> None:
+        self.both(by, taken.key, lambda store, _: store.cancel_requested(taken.entry, taken.id, 115.0))
+
+    @rule(taken=requests, by=STORES)
+    def set_files(self, taken: Taken, by: int) -> None:
+        files = [StoredFile(n=0, path=f"{taken.id}.png", size=1)]
+        self.both(by, taken.key, lambda store, _: store.set_files(taken.entry, files))
+
+    @rule(key=KEYS, by=STORES, stale=st.sampled_from([0, 0, 1]))
+    def take(self, key: str, by: int, stale: int) -> None:
+        self.to_what_is_there(key, by, lambda store, it: store.take(it.number, it.version + stale))
 
     @rule(key=KEYS, by=STORES)
     def leave(self, key: str, by: int) -> None:
-        record, entry = self.found(key), self.model.get(key)
-        if record is None or entry is None:
-            return
-        self.do(self.stores[by].leave(record.number))
-        if entry.owner == by:
-            entry.owner = None
-            entry.state = "uncertain" if entry.state == "claimed" else entry.state
+        self.to_what_is_there(key, by, lambda store, it: store.leave(it.number))
 
-    @rule(key=KEYS, by=STORES)
-    def give_up(self, key: str, by: int) -> None:
-        record, entry = self.found(key), self.model.get(key)
-        if record is None or entry is None or entry.state != "uncertain":
-            return
-        n = max(entry.attempts)
-        if entry.attempts[n].id is None:
-            assert self.do(self.stores[by].give_up(record.number, record.version, n, 130.0))
-            del entry.attempts[n]
-            self.fall_back(entry)
+    @rule(key=KEYS, by=STORES, stale=st.sampled_from([0, 0, 1]))
+    def give_up(self, key: str, by: int, stale: int) -> None:
+        self.to_what_is_there(
+            key, by, lambda store, it: store.give_up(it.number, it.version + stale, newest(it), 130.0)
+        )
+
+    @rule(target=requests, key=KEYS, by=STORES, stale=st.sampled_from([0, 0, 1]))
+    def adopt(self, key: str, by: int, stale: int) -> Any:
+        request_id = self.new_id()
+        adopted = self.to_what_is_there(
+            key, by, lambda store, it: store.adopt(it.number, it.version + stale, newest(it), request_id, 131)
+        )
+        return self.taken(key, request_id, adopted)
+
+    @rule(key=KEYS, by=STORES, stale=st.sampled_from([0, 0, 1]))
+    def forget(self, key: str, by: int, stale: int) -> None:
+        self.to_what_is_there(key, by, lambda store, it: store.forget(it.number, it.version + stale))
+
+    @rule(by=STORES, before=st.sampled_from([100.0, 200.0]))
+    def drop_payloads(self, by: int, before: float) -> None:
+        self.both(by, "a", lambda store, _: store.drop_payloads(before))
+
+    @rule(by=STORES)
+    def die(self, by: int) -> None:
+        for side in (self.model, self.real):
+            side.die(by)
+        self.lives[by] += 1
+
+    def new_id(self) -> str:
+        self.ids += 1
+        return f"request-{self.ids}"
+
+    def taken(self, key: str, request_id: str, record: Any) -> Any:
+        there = isinstance(record, Record)
+        return Taken(key=key, entry=record.number, id=request_id) if there else multiple()
+
+    def by_its_owner(self, claimed: Claimed, ask: Asked) -> Any:
+        if claimed.life == self.lives[claimed.by]:
+            return self.both(claimed.by, claimed.key, ask)
+        return None
+
+    def to_what_is_there(self, key: str, by: int, ask: Callable[[Store, Record], Any]) -> Any:
+        async def asked(store: Store, record: Record | None) -> Any:
+            return None if record is None else await ask(store, record)
+
+        return self.both(by, key, asked)
 
     @invariant()
-    def all_is_as_expected(self) -> None:
+    def both_have_the_same(self) -> None:
         for key in ("a", "b"):
-            record, entry = self.found(key), self.model.get(key)
-            assert (record is None) == (entry is None)
-            if record is None or entry is None:
-                continue
-            assert (record.state, record.attempts) == (entry.state, entry.count)
-            requests = {request.n: (request.request_id, request.outcome) for request in record.requests}
-            assert requests == {n: (one.id, one.outcome) for n, one in entry.attempts.items()}
-            owners = [by for by, store in enumerate(self.stores) if store.owns(record)]
-            assert owners == ([] if entry.owner is None else [entry.owner])
-            assert (record.state == "done") == (
-                record.end is not None and any(one.outcome == "done" for one in entry.attempts.values())
-            )
+            expected, record = self.model.found(key), self.real.found(key)
+            assert comparable(record) == comparable(expected)
+            for mine, its in zip(self.real.stores, self.model.stores, strict=True):
+                assert record is None or expected is None or mine.owns(record) == its.owns(expected)
 
     def teardown(self) -> None:
-        totals = self.do(self.stores[0].totals(Search(origin=ORIGIN)))
-        assert sum(totals.values()) == len(self.model)
-        for store in self.stores:
-            self.do(store.aclose())
-        self.loop.close()
-        shutil.rmtree(self.folder)
+        try:
+            self.both(0, "a", lambda store, _: store.totals(Search(origin=ORIGIN)))
+        finally:
+            for side in (self.model, self.real):
+                side.shelf.close()
+
+
+def newest(record: Record) -> int:
+    return max((request.n for request in record.requests), default=0)
 
 
 StoreMachine.TestCase.settings = settings(
-    max_examples=15, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=25,
+    stateful_step_count=25,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate],
 )
 TestStore = StoreMachine.TestCase

@@ -10,8 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 import attrs
 
-from fal_async.errors import LedgerError
-from fal_async.ledger.store import Hold, NewClaim, Search, Store
+from fal_async.ledger.store import EntryGone, Hold, NewClaim, Search, Store
 from fal_async.protocol.ledger.entry import (
     End,
     LedgerRequest,
@@ -63,6 +62,7 @@ class Entry:
     version: int = 0
     state: State = "claimed"
     final: bool = False
+    ended_at: float | None = None
     attempts: int = 0
     owner: int | None = None
     requests: dict[int, LedgerRequest] = attrs.field(factory=dict)
@@ -175,7 +175,7 @@ class ModelStore(Store):
                 input=new.input,
             )
         entry.attempts += 1
-        entry.state, entry.final, entry.owner = "claimed", False, self.me
+        entry.state, entry.final, entry.owner, entry.ended_at = "claimed", False, self.me, None
         entry.requests[entry.attempts] = LedgerRequest(
             n=entry.attempts,
             body_digest=new.body_digest,
@@ -189,7 +189,9 @@ class ModelStore(Store):
         entry = self.memory.entries.get(hold.entry)
         if entry is None or not self._is_open(entry, hold.attempt):
             return
-        stands = self._holds(entry, hold)
+        record = self._record(entry, False)
+        claimed_at = entry.requests[hold.attempt].claimed_at
+        stands = self._holds(entry, hold) or (record.state, record.attempts) == ("uncertain", hold.attempt)
         del entry.requests[hold.attempt]
         entry.version += 1
         if not stands:
@@ -198,19 +200,25 @@ class ModelStore(Store):
             del self.memory.entries[hold.entry]
             return
         entry.attempts -= 1
-        self._fall_back(entry)
+        self._fall_back(entry, claimed_at)
 
     async def submitted(self, hold: Hold, request_id: str, at: float) -> Record:
         entry = self._entry(hold.entry)
         n = hold.attempt
         if not any(request.request_id == request_id for request in entry.requests.values()):
             if not self._is_open(entry, n):
+                like = entry.requests.get(n, LedgerRequest(n=n, claimed_at=at, claimed_until=at))
                 n = entry.attempts = entry.attempts + 1
-                entry.requests[n] = LedgerRequest(n=n, claimed_at=at, claimed_until=at)
+                entry.requests[n] = LedgerRequest(
+                    n=n,
+                    body_digest=like.body_digest,
+                    claimed_at=like.claimed_at,
+                    claimed_until=like.claimed_until,
+                )
             entry.change(n, request_id=request_id, submitted_at=at)
         others = entry.owner != self.me and entry.owner in self.memory.living
         if entry.state != "done" and not (entry.state in ("claimed", "submitted") and others):
-            entry.state, entry.final, entry.owner = "submitted", False, self.me
+            entry.state, entry.final, entry.owner, entry.ended_at = "submitted", False, self.me, None
         entry.version += 1
         return self._record(entry, True)
 
@@ -218,6 +226,8 @@ class ModelStore(Store):
         entry = self.memory.entries.get(hold.entry)
         if entry is not None and self._holds(entry, hold):
             entry.state, entry.owner = "uncertain", None
+            until = entry.requests[hold.attempt].claimed_until  # if it left, then before now
+            entry.change(hold.attempt, claimed_until=min(until, at))
             entry.version += 1
 
     async def adopt(
@@ -230,7 +240,7 @@ class ModelStore(Store):
             return None
         found.change(attempt, request_id=request_id, submitted_at=at)
         if found.state not in ("done", "submitted"):
-            found.state, found.final, found.owner = "submitted", False, None
+            found.state, found.final, found.owner, found.ended_at = "submitted", False, None, None
         found.version += 1
         return self._record(found, True)
 
@@ -242,7 +252,7 @@ class ModelStore(Store):
         del found.requests[attempt]
         found.version += 1
         if found.state in ("claimed", "uncertain") and attempt == newest:
-            self._fall_back(found)
+            self._fall_back(found, at)
         return True
 
     # Following, and the end.
@@ -264,9 +274,9 @@ class ModelStore(Store):
             found.version += 1
 
     async def cancel_requested(self, entry: int, request_id: str, at: float) -> None:
-        found = self._entry(entry)
-        n = _number_of(found, request_id)
-        if n is not None and found.requests[n].cancel_requested_at is None:
+        found = self.memory.entries.get(entry)
+        n = None if found is None else _number_of(found, request_id)
+        if found is not None and n is not None and found.requests[n].cancel_requested_at is None:
             found.change(n, cancel_requested_at=at)
             found.version += 1
 
@@ -287,14 +297,15 @@ class ModelStore(Store):
             found.finals[n] = end.final
             if found.state != "done" and (end.state == "done" or n == max(found.requests)):
                 found.state, found.final, found.end, found.owner = end.state, end.final, end, None
-                found.expired = False
+                found.expired, found.ended_at = False, end.at
             found.version += 1
         return self._record(found, True)
 
     async def set_files(self, entry: int, files: Collection[StoredFile]) -> None:
-        found = self._entry(entry)
-        found.files = tuple(files)
-        found.version += 1
+        found = self.memory.entries.get(entry)
+        if found is not None:
+            found.files = tuple(files)
+            found.version += 1
 
     async def forget(self, entry: int, version: int) -> bool:
         found = self.memory.entries.get(entry)
@@ -307,7 +318,7 @@ class ModelStore(Store):
         old = [
             entry
             for entry in self.memory.entries.values()
-            if entry.state in _STATES.values() and not entry.expired and _ended_at(entry) < ended_before
+            if entry.ended_at is not None and entry.ended_at < ended_before and not entry.expired
         ]
         for entry in old:
             entry.expired, entry.input = True, None
@@ -324,7 +335,7 @@ class ModelStore(Store):
 
     def _entry(self, number: int) -> Entry:
         if number not in self.memory.entries:
-            raise LedgerError(f"entry {number} of the ledger is gone")
+            raise EntryGone(f"entry {number} of the ledger is gone")
         return self.memory.entries[number]
 
     def _at(self, place: Place) -> Entry | None:
@@ -346,12 +357,13 @@ class ModelStore(Store):
     def _holds(self, entry: Entry, hold: Hold) -> bool:
         return (entry.state, entry.owner, entry.attempts) == ("claimed", self.me, hold.attempt)
 
-    def _fall_back(self, entry: Entry) -> None:
-        """The entry stands as its other attempts say."""
+    def _fall_back(self, entry: Entry, at: float) -> None:
+        """The entry stands as its other attempts say; without any it ended `at`."""
         entry.owner = None
         left = list(entry.requests.values())
         decides = next((request for request in left if request.outcome == "done"), left[-1] if left else None)
         entry.final = decides is not None and entry.finals.get(decides.n, False)
+        entry.ended_at = at if decides is None else decides.ended_at
         if decides is None:
             entry.state = "cancelled"
         elif decides.request_id is None:
@@ -385,10 +397,6 @@ class ModelStore(Store):
 
 def _number_of(entry: Entry, request_id: str) -> int | None:
     return next((n for n, request in entry.requests.items() if request.request_id == request_id), None)
-
-
-def _ended_at(entry: Entry) -> float:
-    return max((request.ended_at or 0.0 for request in entry.requests.values()), default=0.0)
 
 
 def _fits(record: Record, search: Search) -> bool:
