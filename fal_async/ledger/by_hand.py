@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from fal_async.errors import CancelOutcome, ConfigurationError, SessionStateError
 from fal_async.ledger.store import Search, Store
+from fal_async.protocol.ledger.ends import KEPT_AT_LEAST
 from fal_async.protocol.ledger.entry import Record, State
 from fal_async.protocol.ledger.key_checks import check_run, check_tenant
 
@@ -91,11 +92,24 @@ async def cancel_first(record: Record, cancels: Sequence[Cancel], *, force: bool
             "fal.queue.cancel(endpoint_id, request_id)",
             request_id=record.request_id,
         )
-    if await _cancelled(record, cancels) not in _ENDED:
+    outcome = await _cancelled(record, cancels)
+    if outcome is CancelOutcome.NOT_FOUND and _is_young(record):
+        raise ConfigurationError(
+            f"{name}: fal does not know its request, but may only not know it yet: forget it "
+            f"{KEPT_AT_LEAST / 60:g} minutes after its submit",
+            request_id=record.request_id,
+        )
+    if outcome not in _ENDED:
         raise ConfigurationError(
             f"{name}: its request is running, and may still complete: forget it when it has ended",
             request_id=record.request_id,
         )
+
+
+def _is_young(record: Record) -> bool:
+    """Whether fal would keep its result still, had it ended at once."""
+    taken_at = record.submitted_at_of(record.request_id or "")
+    return taken_at is not None and time.time() - taken_at < KEPT_AT_LEAST
 
 
 async def _cancelled(record: Record, cancels: Sequence[Cancel]) -> CancelOutcome | None:

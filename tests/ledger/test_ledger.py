@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from decimal import Decimal
@@ -224,6 +225,25 @@ async def test_a_forced_forget_cancels_by_a_session_first(
         with pytest.raises(ConfigurationError, match="may still complete"):
             await ledger.forget("order-42", force=True)
     assert asked == ["request-1"]
+    detach()
+
+
+@pytest.mark.parametrize("ago", [0.0, 360.0])
+async def test_a_forced_forget_trusts_an_unknown_request_only_when_fal_may_have_let_it_go(
+    ledger: Ledger, store: Store, ago: float
+) -> None:
+    await store.submitted(await claimed(store), "request-1", time.time() - ago)
+
+    async def cancel(_: Record) -> CancelOutcome:
+        return CancelOutcome.NOT_FOUND
+
+    detach = ledger.attach(cancel)
+    if ago:
+        await ledger.forget("order-42", force=True)
+    else:
+        with pytest.raises(ConfigurationError, match="6 minutes after its submit"):
+            await ledger.forget("order-42", force=True)
+    assert (await ledger.get("order-42") is None) == bool(ago)
     detach()
 
 
