@@ -164,6 +164,7 @@ class KeyedDriver(Steps):
         self.leave_registry()
         self.end(ended if ended.attempts else attrs.evolve(ended, attempts=self.attempts))
         self.tools.ledger.running.discard(self)
+        self.task.ends()
 
     # Other ends.
 

@@ -8,6 +8,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 
+def _on_its_way() -> bool:
+    return False
+
+
 class DriverTask(asyncio.Task[None]):
     """Who cancels it from outside, as `asyncio.run` does at its end, closes it: its claim is resolved first.
 
@@ -26,6 +30,10 @@ class DriverTask(asyncio.Task[None]):
         if not self._close():
             self.interrupt()
         return True
+
+    def ends(self) -> None:
+        """There is nothing left to close. It keeps its driver, with the result, in memory no longer."""
+        self._close = _on_its_way
 
     def is_running(self) -> bool:
         """Whether it is at work. If not, its coroutine is thrown away, and can't await anything."""

@@ -107,7 +107,9 @@ class KeyedSubmit:
                 self.lost = self._given_up()
             await self._resolve(becomes)
             raise
-        self.progress.request = None  # a large input is not kept through the wait
+        finally:
+            # A large input is not kept through the wait, nor a result until garbage is looked for.
+            self.progress.request = self.progress.claim = None
         await self._submitted(state.request_id)
         return state
 
