@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from fal_async import (
     ValidationError,
 )
 from fal_async.emulator import Emulator, Fault
+from fal_async.keyed.driver import KeyedDriver
+from fal_async.keyed.own_copies import Answer
 from tests.quick import ASK, GATE, LLM, gate_at, session_on
 
 
@@ -43,6 +46,21 @@ async def test_what_is_sent_is_what_was_given_whatever_the_caller_does_to_it_the
         await task
         given |= {"prompt": "x", "loras": [{"path": "a"}]}
     assert [job.input for job in emulator.jobs.values()] == [given, given]
+
+
+async def test_what_a_call_held_is_freed_with_it(fal: Session) -> None:
+    await fal.subscribe(LLM, ASK, key="loads what is needed")
+    gc.collect()
+    gc.disable()  # a result may be large, and whoever makes few objects waits long for a collection
+    try:
+        await asyncio.gather(*(fal.subscribe(LLM, ASK, key=f"key-{number}") for number in range(3)))
+        async with fal.map(LLM, [{"prompt": f"{number}"} for number in range(3)]) as batch:
+            assert [item.ok async for item in batch] == [True] * 3
+        await asyncio.sleep(0)  # what is done calls back first
+        kept = [held for held in gc.get_objects() if isinstance(held, KeyedDriver | Answer)]
+        assert kept == []
+    finally:
+        gc.enable()
 
 
 async def test_another_session_is_given_it_too(fal: Session, emulator: Emulator, runs: Path) -> None:

@@ -246,6 +246,7 @@ class _Waiting:
 
     def end(self) -> None:
         self._unwatch()
+        del self._unwatch  # it leads back here: the result is freed with its item
         if self._timer is not None:
             self._timer.cancel()
 
