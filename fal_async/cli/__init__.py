@@ -7,6 +7,7 @@ One module per verb, of the verb's name, imported only when the verb is used. It
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import sys
 from collections.abc import Sequence
@@ -42,8 +43,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def fail(verb: str, message: str) -> int:
     """One line on standard error; the exit code for it."""
-    print(f"{PROGRAM} {verb}: {message}", file=sys.stderr)
+    say(f"{PROGRAM} {verb}: {message}")
     return 1
+
+
+def say(line: str) -> None:
+    """A line on standard error. Where it is closed or full, what is being done goes on without."""
+    if sys.stderr is not None:  # closed: None would mean standard output to `print`
+        with contextlib.suppress(OSError, ValueError):
+            print(line, file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 from collections.abc import Coroutine, Iterator
 from types import FrameType
 from typing import Any
+
+from fal_async.cli import say
 
 _SHOW_CURSOR = "\033[?25h"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -59,8 +60,7 @@ class _Interrupts:
         self._task.get_loop().call_soon_threadsafe(self._leave)
 
     def _leave(self) -> None:
-        with contextlib.suppress(OSError, ValueError):  # nobody listens any more
-            print(self._message, file=sys.stderr, flush=True)
+        say(self._message)
         self._task.cancel()
 
 

@@ -277,9 +277,10 @@ class Steps(Joined):
         return None if await ask(decisions.failures(record), ended.error) else ended
 
     async def ask_to_cancel(self, state: RequestState) -> CancelOutcome:
-        self.cancelled = outcome = await self.tools.operations.cancel(state)
-        if outcome is CancelOutcome.CANCELLATION_REQUESTED:
-            await self.outcomes.cancel_requested(state.request_id)
+        # Side by side: a process that ends before fal's answer leaves a request that is known to be cancelled.
+        written = self.outcomes.cancel_requested(state.request_id)
+        _, outcome = await asyncio.gather(written, self.tools.operations.cancel(state))
+        self.cancelled = outcome
         self.changed()
         return outcome
 

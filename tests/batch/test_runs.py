@@ -336,6 +336,23 @@ async def test_what_may_run_already_is_left_also_before_its_status_was_seen(
     assert len(emulator.jobs) == 1
 
 
+async def test_what_began_to_run_since_it_was_seen_is_left(emulator: Emulator, ledger: Path) -> None:
+    gate = gate_at(emulator)
+    emulator.faults.add(Fault.stall(30, on="status", times=1))
+    async with run_on(emulator, ledger) as fal, fal.map(GATE, numbers(1)) as batch:
+        first = asyncio.ensure_future(anext(batch))
+        await emulator.wait_for("status")
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+    assert gate.started == [{"n": 0}]
+    assert emulator.count("cancel") == 0
+    gate.open()
+    async with run_on(emulator, ledger) as fal:
+        (item,) = await fal.map(GATE, numbers(1)).collect()
+    assert item.ok
+    assert len(emulator.jobs) == 1
+
+
 @pytest.mark.parametrize("ordered", [False, True])
 async def test_what_another_process_has_takes_no_place(
     emulator: Emulator, ledger: Path, ordered: bool

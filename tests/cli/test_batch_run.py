@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import pytest
 
 from fal_async.emulator import Emulator, Fault
 
@@ -118,8 +119,9 @@ async def test_inputs_come_by_a_pipe_and_failures_are_told(emulator: Emulator, t
 async def test_a_batch_that_its_limit_stops_exits_with_5(emulator: Emulator, tmp_path: Path) -> None:
     rows = [{"prompt": "a cat", "num_images": 9, "seed": n} for n in range(5)]
     run = ("run", "fal-ai/flux/dev", inputs(tmp_path, rows), "--ledger", str(tmp_path / "runs.db"))
-    done = await batch(emulator, *run, "--concurrency", "1", "--max-failures", "1")
+    done = await batch(emulator, *run, "--concurrency", "1", "--max-failures", "1", "--json")
     assert done.status == 5
+    assert [next(iter(line)) for line in done.lines[-2:]] == ["error", "summary"]
     assert done.err.splitlines()[-1].startswith("fal-async batch run: ")
 
 
@@ -216,3 +218,41 @@ async def test_a_reader_that_leaves_ends_the_run_in_order(emulator: Emulator, tm
     assert err.decode() == (
         "fal-async batch run: nobody reads standard output any more; the same line goes on\n"
     )
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is full")
+@pytest.mark.parametrize(
+    ("way", "status", "says", "heads"),
+    [
+        (
+            ">/dev/full",
+            1,
+            "standard output can't be written: No space left on device; the same line goes on",
+            [],
+        ),
+        ("2>&-", 1, "", ["index", "index", "summary"]),
+        ("<&-", 2, "standard input can't be read: Bad file descriptor", ["error"]),
+    ],
+)
+async def test_what_cant_be_written_or_read_ends_in_order(
+    emulator: Emulator, tmp_path: Path, way: str, status: int, says: str, heads: list[str]
+) -> None:
+    rows = inputs(tmp_path, [{"prompt": "a cat", "num_images": n} for n in (9, 9)])
+    run = (
+        "run",
+        "fal-ai/flux/dev",
+        "-" if way == "<&-" else rows,
+        "--ledger",
+        str(tmp_path / "runs.db"),
+        "--json",
+    )
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "-c", f'exec "$@" {way}', "sh", sys.executable, "-W", "error", "-c", START, "batch", *run),
+        env={**os.environ, "PYTHONPATH": str(ROOT), "FAL_BASE_URL": emulator.url, "FAL_KEY": emulator.key},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    assert process.returncode == status
+    assert err.decode() == (f"fal-async batch run: {says}\n" if says else "")
+    assert [next(iter(json.loads(line))) for line in out.splitlines()] == heads

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Protocol
 
 import attrs
@@ -213,7 +214,7 @@ class KeyedRequests:
         if not (self.cancel_on_exit or _waits_in_queue(driver)):
             self._left += 1
             return
-        cancel = ShelteredTask(cancelled(driver.cancel, driver.request_id))
+        cancel = ShelteredTask(cancelled(partial(self._taken_back, driver), driver.request_id))
         self._cancels.add(cancel)
         try:
             interrupted = await settle(cancel, SUBMIT_GRACE + self.operations.waits.cancel_limit)
@@ -224,6 +225,14 @@ class KeyedRequests:
         self._left += not gone
         if interrupted:
             raise asyncio.CancelledError
+
+    async def _taken_back(self, driver: Driver) -> CancelOutcome | None:
+        """What was seen in the queue may run by now, and would be paid for twice: it is looked at once more."""
+        if driver.state is not None and not self.cancel_on_exit:
+            status = await self.operations.status(driver.state, logs=False)
+            if not isinstance(status, Queued):
+                return CancelOutcome.CANCELLATION_REQUESTED
+        return await driver.cancel()
 
 
 def _waits_in_queue(driver: Driver) -> bool:

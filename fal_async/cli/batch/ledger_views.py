@@ -11,8 +11,8 @@ from typing import Any
 import attrs
 
 from fal_async.batch.progress.wording import money
-from fal_async.cli import exits
-from fal_async.cli.batch.reports import put, put_error
+from fal_async.cli import exits, fail
+from fal_async.cli.batch.reports import OutputLostError, forget_standard_output, put, put_error, put_line
 from fal_async.cli.key_check import check_key
 from fal_async.errors import ConfigurationError, FalError
 from fal_async.ledger.ledger import Ledger, LedgerSummary
@@ -51,6 +51,9 @@ def _done(
     except FalError as error:
         put_error(verb, error, as_json=options.json)
         return exits.of_error(error)
+    except OutputLostError as error:
+        forget_standard_output()
+        return fail(verb, str(error))
 
 
 async def _status(options: argparse.Namespace) -> int:
@@ -73,7 +76,7 @@ def _show(options: argparse.Namespace, name: str, names: dict[str, Any], numbers
         return
     counts = [f"{getattr(numbers, state):,} {state}" for state in _STATES if getattr(numbers, state)]
     costs = [] if numbers.cost is None else [f"cost {money(numbers.cost)}"]
-    print(f"{name}: {', '.join([*counts, *costs]) or 'nothing'}")
+    put_line(f"{name}: {', '.join([*counts, *costs]) or 'nothing'}")
 
 
 async def _uncertain(options: argparse.Namespace) -> int:
@@ -91,7 +94,7 @@ async def _uncertain(options: argparse.Namespace) -> int:
     if options.json:
         put({"summary": {"uncertain": left}})
     elif not left:
-        print("nothing is uncertain")
+        put_line("nothing is uncertain")
     return exits.UNCERTAIN if left else exits.DONE
 
 
@@ -110,7 +113,7 @@ def _show_entry(options: argparse.Namespace, entry: LedgerEntry) -> None:
         return
     at = datetime.datetime.fromtimestamp(entry.claimed_at, datetime.UTC).isoformat(" ", "seconds")
     where = (f" run {entry.run}" if entry.run else "") + (f" tenant {entry.tenant}" if entry.tenant else "")
-    print(f"{entry.key}: {entry.endpoint_id}{where}, sent about {at}, attempt {entry.attempts}")
+    put_line(f"{entry.key}: {entry.endpoint_id}{where}, sent about {at}, attempt {entry.attempts}")
 
 
 async def _export(options: argparse.Namespace) -> int:
@@ -119,5 +122,5 @@ async def _export(options: argparse.Namespace) -> int:
     if options.json:
         put({"summary": {"entries": number, "file": options.file}})
     else:
-        print(f"{options.file}: {number:,} entries")
+        put_line(f"{options.file}: {number:,} entries")
     return exits.DONE

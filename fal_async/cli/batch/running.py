@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from typing import Any
 
 from fal_async.batch.tables import read_inputs, stdin_inputs
 from fal_async.cli import exits, fail
 from fal_async.cli.batch.keyed_table import KeyedTable, key_of, keyed_rows
-from fal_async.cli.batch.reports import Report, put_error
+from fal_async.cli.batch.reports import OutputLostError, Report, forget_standard_output, put_error
 from fal_async.cli.interrupts import run_until_interrupted
 from fal_async.cli.key_check import check_key
 from fal_async.errors import ConfigurationError, FalError
@@ -26,7 +25,7 @@ def run_batch(options: argparse.Namespace) -> int:
     except ConfigurationError as error:
         put_error("batch run", error, as_json=options.json)
         return exits.REFUSED
-    progress = sys.stderr.isatty() if options.progress is None else options.progress
+    progress = _is_watched() if options.progress is None else options.progress
     report = Report(as_json=options.json, ledger=options.ledger, shown=progress)
     try:
         inputs = _inputs(options)
@@ -34,9 +33,13 @@ def run_batch(options: argparse.Namespace) -> int:
     except FalError as error:
         report.stopped(error)
         return exits.of_error(error)
-    except BrokenPipeError:
-        _forget_standard_output()
-        return fail("batch run", "nobody reads standard output any more; the same line goes on")
+    except OutputLostError as error:
+        forget_standard_output()
+        return fail("batch run", f"{error}; the same line goes on")
+
+
+def _is_watched() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def _inputs(options: argparse.Namespace) -> Any:
@@ -44,7 +47,10 @@ def _inputs(options: argparse.Namespace) -> Any:
     if path != "-":
         return read_inputs(path, columns=columns) if key is None else KeyedTable(path, columns, key)
     # A file object of its own: the interpreter does not wait for it at its end.
-    lines = open(0, "rb", closefd=False)  # noqa: SIM115
+    try:
+        lines = open(0, "rb", closefd=False)  # noqa: SIM115
+    except OSError as error:
+        raise ConfigurationError(f"standard input can't be read: {error.strerror or error}") from error
     if key is None:
         return stdin_inputs(lines, columns=columns)
     wanted = None if columns is None else {*columns, key}
@@ -74,16 +80,12 @@ async def _run(options: argparse.Namespace, inputs: Any, report: Report, progres
             async with batch:
                 async for item in batch:
                     report.item(item)
+        except FalError as error:
+            report.tell(error)
+            raise
         finally:
             try:
                 report.summary(options.endpoint, batch.summary)
-            except BrokenPipeError:
-                _forget_standard_output()
+            except OutputLostError:
+                forget_standard_output()
     return exits.of_summary(batch.summary)
-
-
-def _forget_standard_output() -> None:
-    """Or the interpreter complains at its end about what it could not write."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
