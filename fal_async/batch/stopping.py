@@ -9,6 +9,7 @@ from fal_async.errors import (
     ConfigurationError,
     FalError,
     LedgerError,
+    NotFoundError,
     PermissionDeniedError,
     SessionStateError,
 )
@@ -49,8 +50,8 @@ def too_many(limit: int | float | None, failed: int, ended: int) -> bool:
 def ends_all(outcome: Outcome, *, accepted: bool) -> FalError | None:
     """The error, if every further item would meet it, too.
 
-    `accepted`: whether fal has taken a request of this batch. A 403 is no matter of the key then: a firewall, say,
-    refused this input.
+    `accepted`: whether fal has taken a request of this batch. A 403 is no matter of the key then, nor a 404 of the
+    endpoint: a firewall, say, refused this input.
     """
     error = outcome.error
     if outcome.meets_all or isinstance(error, SessionStateError | LedgerError):
@@ -59,6 +60,6 @@ def ends_all(outcome: Outcome, *, accepted: bool) -> FalError | None:
         return None
     if isinstance(error, AuthenticationError | BalanceExhaustedError):
         return error
-    if isinstance(error, PermissionDeniedError) and not accepted:
+    if isinstance(error, PermissionDeniedError | NotFoundError) and not accepted:
         return error
     return None

@@ -17,6 +17,7 @@ from fal_async import (
     BatchStoppedError,
     ClientTimeoutError,
     ConfigurationError,
+    NotFoundError,
     ServerError,
     Session,
     SessionStateError,
@@ -184,6 +185,12 @@ async def test_a_refused_key_stops_the_run_and_what_ended_is_given_first(
     assert emulator.count("submit") <= 10
 
 
+async def test_an_endpoint_that_is_not_there_stops_the_run(emulator: Emulator, fal: Session) -> None:
+    with pytest.raises(NotFoundError, match="me/mistyped"):
+        await fal.map("me/mistyped", numbers(1000), concurrency=4).collect()
+    assert emulator.count("submit") <= 4
+
+
 async def test_a_refusal_of_one_input_stops_nothing(emulator: Emulator, fal: Session, echo: str) -> None:
     emulator.faults.add(Fault.html(403, on="submit", after=1))
     items = await fal.map(echo, numbers(5), concurrency=1).collect()
@@ -204,9 +211,13 @@ async def test_without_a_key_nothing_is_sent_and_no_item_blamed(emulator: Emulat
 async def test_more_failures_than_allowed_stop_the_run(
     emulator: Emulator, fal: Session, limit: float, most: int
 ) -> None:
+    @emulator.endpoint("me/failing")
+    async def failing(_: Any) -> Any:
+        raise ModelError(422, "no", "value_error")
+
     given: list[BatchItem[Any]] = []
     with pytest.raises(BatchStoppedError, match="max_failures") as caught:
-        await take(fal.map("me/nothing", numbers(100), concurrency=2, max_failures=limit), given)
+        await take(fal.map("me/failing", numbers(100), concurrency=2, max_failures=limit), given)
 
     assert caught.value.reason == "max_failures"
     assert caught.value.summary.failed <= len(given) <= most

@@ -215,8 +215,8 @@ async def test_a_reader_that_leaves_ends_the_run_in_order(emulator: Emulator, tm
     os.close(writing)
     _, err = await process.communicate()
     assert process.returncode == 1
-    assert err.decode() == (
-        "fal-async batch run: nobody reads standard output any more; the same line goes on\n"
+    assert err.decode().splitlines()[-1] == (  # before it, perhaps, what was left under way
+        "fal-async batch run: nobody reads standard output any more; the same line goes on"
     )
 
 
@@ -230,14 +230,14 @@ async def test_a_reader_that_leaves_ends_the_run_in_order(emulator: Emulator, tm
             "standard output can't be written: No space left on device; the same line goes on",
             [],
         ),
-        ("2>&-", 1, "", ["index", "index", "summary"]),
+        ("2>&-", 1, "", ["index", "summary"]),
         ("<&-", 2, "standard input can't be read: Bad file descriptor", ["error"]),
     ],
 )
 async def test_what_cant_be_written_or_read_ends_in_order(
     emulator: Emulator, tmp_path: Path, way: str, status: int, says: str, heads: list[str]
 ) -> None:
-    rows = inputs(tmp_path, [{"prompt": "a cat", "num_images": n} for n in (9, 9)])
+    rows = inputs(tmp_path, [{"prompt": "a cat", "num_images": 9}])
     run = (
         "run",
         "fal-ai/flux/dev",

@@ -100,12 +100,14 @@ def _end_entry(tables: Tables, entry: int, end: End) -> None:
 
 
 def set_files(tables: Tables, entry: int, files: Collection[StoredFile]) -> None:
+    known = tables.db.execute("UPDATE entries SET version = version + 1 WHERE id = ?", (entry,))
+    if not known.rowcount:
+        return  # somebody deleted it
     tables.db.execute("DELETE FROM files WHERE entry = ?", (entry,))
     tables.db.executemany(
         "INSERT INTO files (entry, n, path, size) VALUES (?, ?, ?, ?)",
         [(entry, file.n, file.path, file.size) for file in files],
     )
-    tables.db.execute("UPDATE entries SET version = version + 1 WHERE id = ?", (entry,))
 
 
 def forget(tables: Tables, entry: int, version: int) -> bool:
