@@ -93,9 +93,12 @@ class Driver(Protocol):
 
     Attributes:
         is_kept: a caller left that wants it to go on.
+        is_cancelling: somebody here is about to ask for its cancellation, or has: who joins then is not to be
+            answered by that.
     """
 
     is_kept: bool
+    is_cancelling: bool
 
     @property
     def outcome(self) -> Ended | None:

@@ -12,7 +12,7 @@ import attrs
 from fal_async.callbacks import call_back
 from fal_async.cancellation import BECAME, SUBMIT_GRACE, OpenWaits, cancelled
 from fal_async.checks import check_seconds
-from fal_async.errors import CancelOutcome, ClientTimeoutError, FalError
+from fal_async.errors import CancelOutcome, ClientTimeoutError, FalError, RequestCancelledError
 from fal_async.keyed.call import Driver, Ended
 from fal_async.models import QueueStatus, Result
 from fal_async.queue.operations import EnqueueCallback, UpdateCallback
@@ -64,12 +64,17 @@ class Caller:
             raise
 
     async def _result(self) -> Result[Any, str]:
-        driver = self.driver = await self.begin()
-        if self.on_enqueue is None and self.on_queue_update is None:
-            ended = await driver.ended()
-        else:
-            ended = await self._told(driver)
-        return ended.result(self.output_type, logs=self.logs)
+        """Of a request that somebody gave up before this call began, the cancellation is no answer to it."""
+        while True:
+            driver = self.driver = await self.begin()
+            is_given_up = driver.is_given_up
+            if self.on_enqueue is None and self.on_queue_update is None:
+                ended = await driver.ended()
+            else:
+                ended = await self._told(driver)
+            if not (is_given_up and isinstance(ended.error, RequestCancelledError)):
+                return ended.result(self.output_type, logs=self.logs)
+            self._is_told, self._seen = False, None
 
     # What it is told meanwhile.
 
@@ -122,6 +127,7 @@ class Caller:
             driver.is_kept = True
         if driver.is_kept or driver.is_awaited:
             return None
+        driver.is_cancelling = True
         cancel = ShelteredTask(cancelled(driver.cancel, driver.request_id))
         if await settle(cancel, SUBMIT_GRACE + self.waits.cancel_limit):
             raise asyncio.CancelledError

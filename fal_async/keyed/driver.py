@@ -56,7 +56,7 @@ class KeyedDriver(Steps):
     @property
     def is_given_up(self) -> bool:
         requests = () if self.record is None else self.record.requests
-        return self.cancelled is CancelOutcome.CANCELLATION_REQUESTED or any(
+        return self.is_cancelling or any(
             request.outcome is None and request.cancel_requested_at is not None for request in requests
         )
 
@@ -87,6 +87,7 @@ class KeyedDriver(Steps):
     async def cancel(self) -> CancelOutcome | None:
         if self.outcome is not None:
             return None
+        self.is_cancelling = True
         if self.state is None:
             self._stop("cancel")
             return await self._cancelled_late()
@@ -110,6 +111,10 @@ class KeyedDriver(Steps):
                 told.clear()
         finally:
             unwatch()
+        if self.cancelled is CancelOutcome.CANCELLED:
+            await asyncio.wait(
+                [self.task], timeout=CANCEL_LIMIT
+            )  # the next call with the key is another attempt
         return CancelOutcome.FAILED if self.cancelled is None and self._may_go_on() else self.cancelled
 
     def _may_go_on(self) -> bool:

@@ -47,6 +47,7 @@ class Steps(Joined):
     newest: the number of its own newest attempt.
     is_writing: how it ended is known, and being stored: it is not interrupted any more.
     stopping: why it is interrupted.
+    is_cancelling: somebody here has asked for its cancellation.
     """
 
     def __init__(self, tools: Tools, place: Place, compared: Asked, record: Record | None) -> None:
@@ -67,6 +68,7 @@ class Steps(Joined):
         self.newest: int = 0
         self.is_writing: bool = False
         self.stopping: Reason | None = None
+        self.is_cancelling: bool = False
         self.cancelled: CancelOutcome | None = None
 
     @property

@@ -33,6 +33,7 @@ class Replayed(Joined):
     logs: Sequence[RequestLog] = ()
     held_by: Owner | None = None
     is_given_up: bool = False
+    is_cancelling: bool = False
 
     def __init__(self, outcome: Ended) -> None:
         super().__init__(outcome)

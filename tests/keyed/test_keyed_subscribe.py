@@ -15,6 +15,7 @@ from fal_async import (
     Completed,
     ConfigurationError,
     KeyConflictError,
+    Ledger,
     ResponseDecodeError,
     Session,
     ValidationError,
@@ -61,6 +62,28 @@ async def test_what_a_call_held_is_freed_with_it(fal: Session) -> None:
         assert kept == []
     finally:
         gc.enable()
+
+
+async def test_what_waits_for_a_connection_has_no_claim_yet(emulator: Emulator, runs: Path) -> None:
+    emulator.faults.add(Fault.stall(3600, on="submit", taken=False, times=None))
+    async with session_on(emulator, ledger=runs, max_connections=2) as fal:
+        calls = [asyncio.create_task(fal.subscribe(LLM, ASK, key=f"key-{n}")) for n in range(8)]
+        await emulator.wait_for("submit")
+        async with await Ledger.open(runs) as ledger:
+            assert 1 <= len([entry async for entry in ledger.entries()]) <= 2
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def test_the_api_key_is_nowhere_in_the_files(fal: Session, emulator: Emulator, runs: Path) -> None:
+    emulator.faults.add(Fault.answer(422, on="result", after=1))
+    await fal.subscribe(LLM, ASK, key="a")
+    with pytest.raises(ValidationError):
+        await fal.subscribe(LLM, ASK, key="b")
+    written = b"".join(path.read_bytes() for path in runs.parent.iterdir())
+    assert LLM.encode() in written
+    assert emulator.key.encode() not in written
 
 
 async def test_another_session_is_given_it_too(fal: Session, emulator: Emulator, runs: Path) -> None:

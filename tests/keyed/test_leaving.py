@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,6 +34,25 @@ async def test_cancellation_at_each_step_loses_nothing(emulator: Emulator, runs:
             await fal.subscribe(LLM, ASK, key=f"k{steps}")
     assert len(emulator.jobs) == 61
     assert emulator.count("cancel") == 0
+
+
+async def test_the_next_call_is_not_answered_by_the_cancellation_of_one_that_left(
+    fal: Session, emulator: Emulator
+) -> None:
+    @emulator.endpoint("me/echo")
+    async def echo(input: Any) -> Any:
+        return input
+
+    await fal.subscribe("me/echo", ASK, key="warm")
+    for steps in range(0, 60, 4):
+        first = asyncio.create_task(fal.subscribe("me/echo", ASK, key=f"k{steps}", cancel_on_exit=True))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        first.cancel()
+        for _ in range(steps % 7):
+            await asyncio.sleep(0)
+        assert (await fal.subscribe("me/echo", ASK, key=f"k{steps}")).data == ASK
+        await asyncio.gather(first, return_exceptions=True)
 
 
 async def test_the_last_one_that_leaves_with_cancel_on_exit_cancels(fal: Session, emulator: Emulator) -> None:

@@ -13,7 +13,7 @@ import pytest
 from fal_async import ConfigurationError, Ledger, LedgerError
 from fal_async.ledger.opening import real_path
 from fal_async.ledger.sqlite import schema
-from fal_async.ledger.sqlite.location import is_remote, mounted_type, path_of
+from fal_async.ledger.sqlite.location import check_mounts, file_system, is_remote, mounts_of, path_of
 from fal_async.ledger.sqlite.sqlite_errors import ledger_error
 
 
@@ -200,7 +200,8 @@ MOUNTS = """\
 25 22 0:41 / /mnt/with\\040space rw,relatime shared:1 - fuse.s3fs s3fs rw
 26 22 0:42 / /over rw - nfs server:/ rw
 27 22 8:2 / /over rw - xfs /dev/sdb1 rw
-""".splitlines()
+28 22 8:1 /srv/runs.db /app/runs.db rw - ext4 /dev/sda1 rw
+"""
 
 
 @pytest.mark.parametrize(
@@ -215,5 +216,11 @@ MOUNTS = """\
     ],
 )
 def test_the_file_system_is_that_of_the_innermost_mount(folder: str, kind: str, remote: bool) -> None:
-    assert mounted_type(MOUNTS, folder) == kind
+    assert file_system(folder, mounts_of(MOUNTS)) == kind
     assert is_remote(kind) is remote
+
+
+def test_a_file_that_is_mounted_without_its_folder_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="Mount the folder"):
+        check_mounts("/app/runs.db", mounts_of(MOUNTS))
+    check_mounts("/data/runs.db", mounts_of(MOUNTS))

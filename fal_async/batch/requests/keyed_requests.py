@@ -214,6 +214,7 @@ class KeyedRequests:
         if not (self.cancel_on_exit or _waits_in_queue(driver)):
             self._left += 1
             return
+        driver.is_cancelling = True
         cancel = ShelteredTask(cancelled(partial(self._taken_back, driver), driver.request_id))
         self._cancels.add(cancel)
         try:

@@ -59,6 +59,7 @@ def clear_owners(tables: Tables) -> None:
 
 
 def cancel_requested(tables: Tables, entry: int, request_id: str, at: float) -> None:
+    tables.held.pop(entry, None)
     changed = tables.db.execute(
         "UPDATE requests SET cancel_requested_at = ? WHERE entry = ? AND request_id = ? "
         "AND cancel_requested_at IS NULL",

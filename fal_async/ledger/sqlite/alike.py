@@ -33,8 +33,9 @@ class UnlikeError(Exception):
 @attrs.frozen(eq=False)
 class Kind:
     """`take` gives what `run` takes of one of them, given the number of its owner; None: it is to be carried out by
-    itself. `run` gives the outcome of each."""
+    itself. `run` gives the outcome of each. `turn`: those of a lower one come first."""
 
+    turn: int
     take: Callable[[Tables, int, Any], Any]
     run: Callable[[Tables, Sequence[Any]], Sequence[Any]]
 
@@ -93,4 +94,4 @@ def _find(tables: Tables, given: Sequence[tuple[Place, bool]]) -> list[Record | 
     return [found.get(one) for one in given]
 
 
-FIND = Kind(_as_it_is, _find)
+FIND = Kind(4, _as_it_is, _find)  # sees what the others write

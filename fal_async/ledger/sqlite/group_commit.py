@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
 import sqlite3
@@ -47,12 +46,20 @@ class Operation:
     future: asyncio.Future[Any] | None = None
     if_lost: Callable[[Any], Operation | None] | None = None
     """What is to be done with the outcome where the event loop of who waits is closed."""
+    owner: int | None = None
+    """In whose name, whatever the member is now."""
+    done_by: int = 0
+    """In whose name it was carried out."""
     outcome: Any = None
     error: FalError | None = None
 
     def after_loss(self) -> Operation | None:
-        lost = self.if_lost is not None and self.error is None and self.outcome is not None
-        return self.if_lost(self.outcome) if lost and self.if_lost is not None else None
+        if self.if_lost is None or self.error is not None or self.outcome is None:
+            return None
+        todo = self.if_lost(self.outcome)
+        if todo is not None:
+            todo.owner = self.done_by
+        return todo
 
 
 class Groups:
@@ -101,36 +108,40 @@ class Groups:
         joined: list[Member] = []
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            for operation in self._alike(group, joined) if alike else group:
-                operation.error = None
-                operation.outcome = operation.work(self._tables, self._owner(operation, joined))
+            self._carry_out(group, joined, alike=alike)
             self._db.execute("COMMIT")
-        except UnlikeError:
-            self._undo(joined)
-            return self._together(group, alike=False)
         except Exception as error:
             # Before it is undone, which may fail as well: nothing of it is written then, either.
             self._fail(group, locked(self._where, self._patience) if is_lock(error) else error)
             self._undo(joined)
+            if isinstance(error, UnlikeError):
+                return self._together(group, alike=False)
             return len(group) == 1 or is_lock(error)
+        self._tables.is_written()
         return True
 
-    def _alike(self, group: Sequence[Operation], joined: list[Member]) -> list[Operation]:
-        """Those that are done with others of their kind; gives the others. UnlikeError: none of them is."""
+    def _carry_out(self, group: Sequence[Operation], joined: list[Member], *, alike: bool) -> None:
+        """In their order, but that those between two which are done by themselves count as made at once: their
+        callers wait for them side by side. UnlikeError: none of them is carried out."""
         taken: dict[Kind, list[tuple[Operation, Any]]] = {}
-        left: list[Operation] = []
         for operation in group:
             kind, me = operation.kind, self._owner(operation, joined)
-            given = None if kind is None else kind.take(self._tables, me, operation.given)
-            if kind is None or given is None:
-                left.append(operation)
-            else:
+            operation.done_by = me
+            given = kind.take(self._tables, me, operation.given) if alike and kind is not None else None
+            if kind is not None and given is not None:
                 taken.setdefault(kind, []).append((operation, given))
-        for kind, some in taken.items():
+                continue
+            self._run_kinds(taken)
+            operation.outcome = operation.work(self._tables, me)
+            operation.error = None
+        self._run_kinds(taken)
+
+    def _run_kinds(self, taken: dict[Kind, list[tuple[Operation, Any]]]) -> None:
+        for kind in sorted(taken, key=lambda kind: kind.turn):
+            some = taken.pop(kind)
             outcomes = kind.run(self._tables, [given for _, given in some])
             for (operation, _), outcome in zip(some, outcomes, strict=True):
                 operation.error, operation.outcome = None, outcome
-        return left
 
     def _one_by_one(self, group: Sequence[Operation]) -> None:
         for operation in group:
@@ -139,21 +150,28 @@ class Groups:
             else:
                 self._read([operation])
 
-    def _read(self, group: Sequence[Operation]) -> None:
-        left = group
-        with contextlib.suppress(sqlite3.Error):  # each of them meets it by itself
-            left = self._alike(group, [])
-        for operation in left:
-            operation.error = None
-            try:
-                operation.outcome = operation.work(self._tables, 0)
-            except Exception as error:
-                self._fail([operation], error)
+    def _read(self, group: Sequence[Operation], *, alike: bool = IS_POSSIBLE) -> None:
+        """Each of them sees one state of the file, in all of its statements."""
+        try:
+            self._db.execute("BEGIN")
+            self._carry_out(group, [], alike=alike)
+        except Exception as error:  # one row that can't be read, say, is no matter of the others
+            self._fail(group, error)
+            if len(group) > 1:
+                self._end_read()
+                for operation in group:
+                    self._read([operation], alike=False)
+        finally:
+            self._end_read()
+
+    def _end_read(self) -> None:
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
 
     def _fail(self, group: Sequence[Operation], error: Exception) -> None:
         # Each has an error of its own: whoever raises it adds a traceback to it.
         for operation in group:
-            operation.error = ledger_error(error, self._where)
+            operation.outcome, operation.error = None, ledger_error(error, self._where)
 
     def _undo(self, joined: Sequence[Member]) -> None:
         if self._db.in_transaction:  # SQLite itself ends it on a full disk
@@ -162,12 +180,13 @@ class Groups:
         for member in joined:
             assert member.number is not None
             self._locks.release(byte_of(member.number))
+            self._tables.owners.pop(member.number, None)
             member.number = None
 
     def _owner(self, operation: Operation, joined: list[Member]) -> int:
         member = operation.member
-        if member is None:
-            return 0
+        if operation.owner is not None or member is None:
+            return operation.owner or 0
         if member.number is None and operation.joins:
             member.number = self._new_owner()
             joined.append(member)

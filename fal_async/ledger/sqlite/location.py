@@ -22,6 +22,7 @@ _REMOTE = frozenset(
     }
 )
 """File systems whose locks are not sure to hold, or that do not tell when something is on disk."""
+Mounts = list[tuple[str, str]]
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:")  # one letter is a drive
 _WAY_OUT = "a ledger must outlive the process: give the path of a file, such as 'runs.db'"
 
@@ -64,13 +65,23 @@ def check_place(path: str) -> None:
 
     Only for a file that this process does not have open: closing it would drop SQLite's locks.
     """
-    kind = file_system(os.path.dirname(path))
+    check_mounts(path, _mounts())
+    _check_file(path)
+
+
+def check_mounts(path: str, mounts: Mounts) -> None:
+    """ConfigurationError for a file of its own mount, and on file systems that are not sure to hold locks."""
+    if path in {point for point, _ in mounts}:
+        raise ConfigurationError(
+            f"ledger {name_of(path)}: the file is mounted by itself, and its log and lock beside it are not: they "
+            "would be gone with this container. Mount the folder"
+        )
+    kind = file_system(os.path.dirname(path), mounts)
     if kind is not None and is_remote(kind):
         raise ConfigurationError(
             f"ledger {name_of(path)}: it lies on a network or FUSE file system ({kind}), whose locks can't be "
             "relied on: use a local disk. Ledgers of several machines, on PostgreSQL, are not built yet"
         )
-    _check_file(path)
 
 
 def _check_file(path: str) -> None:
@@ -113,24 +124,31 @@ def is_remote(kind: str) -> bool:
     return kind in _REMOTE or kind == "fuse" or kind.startswith("fuse.")
 
 
-def file_system(folder: str) -> str | None:
-    """The type of the file system that a folder lies on. None where the operating system is not asked for it."""
+def file_system(folder: str, mounts: Mounts) -> str | None:
+    """The type of the file system that a folder lies on: that of the innermost mount point above it, of several the
+    last one mounted. None where the operating system is not asked for it."""
     if sys.platform == "win32":
         return "smb3" if folder.startswith("\\\\") else None
-    try:
-        lines = _MOUNTS.read_text(errors="surrogateescape").splitlines()
-    except OSError:
-        return None  # no Linux
-    return mounted_type(lines, folder)
-
-
-def mounted_type(mounts: list[str], folder: str) -> str | None:
-    """By lines of /proc/self/mountinfo: of the innermost mount point above the folder, the last one mounted."""
     best, found = -1, None
-    for line in mounts:
-        fields, _, rest = line.partition(" - ")
-        point = re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), fields.split(" ")[4])
+    for point, kind in mounts:
         is_above = folder == point or folder.startswith(point.rstrip("/") + "/")
         if is_above and len(point) >= best:
-            best, found = len(point), rest.split(" ")[0]
+            best, found = len(point), kind
+    return found
+
+
+def _mounts() -> Mounts:
+    try:
+        return mounts_of(_MOUNTS.read_text(errors="surrogateescape"))
+    except OSError:
+        return []  # no Linux
+
+
+def mounts_of(text: str) -> Mounts:
+    """Mount points and their types, in order; `text`: of /proc/self/mountinfo."""
+    found = []
+    for line in text.splitlines():
+        fields, _, rest = line.partition(" - ")
+        point = re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), fields.split(" ")[4])
+        found.append((point, rest.split(" ")[0]))
     return found

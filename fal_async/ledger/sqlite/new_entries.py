@@ -83,9 +83,12 @@ def _claim_some(tables: Tables, new: Sequence[tuple[int, NewClaim]]) -> list[Hol
     )
     store_payloads(tables.db, "inputs", [(entry, claim.input) for entry, (_, claim) in numbered])
     for entry, (me, claim) in numbered:
-        tables.held[entry] = Held(
-            *(entry, me, claim.place, claim.endpoint_id, claim.input_digest, claim.body_digest),
-            *(claim.claimed_at, claim.claimed_until),
+        tables.hold(
+            entry,
+            Held(
+                *(entry, me, claim.place, claim.endpoint_id, claim.input_digest, claim.body_digest),
+                *(claim.claimed_at, claim.claimed_until),
+            ),
         )
     return [Hold(entry=entry, attempt=1) for entry, _ in numbered]
 
@@ -118,7 +121,8 @@ def _submitted(tables: Tables, all_held: Sequence[Held]) -> list[Record]:
             f"{given} WHERE entry = given.column1 AND n = 1",
             *(values, len(some)),
         )
-    tables.held |= {held.entry: held for held in all_held}
+    for held in all_held:
+        tables.hold(held.entry, held)
     return [_after_submit(tables, held) for held in all_held]
 
 
@@ -174,9 +178,9 @@ def _ended(held: Held, end: End) -> Record:
     )
 
 
-CLAIM = Kind(_take_claim, _claim)
-SUBMITTED = Kind(_take_submitted, _submitted)
-END = Kind(_take_end, _end)
+CLAIM = Kind(1, _take_claim, _claim)
+SUBMITTED = Kind(2, _take_submitted, _submitted)
+END = Kind(3, _take_end, _end)
 
 
 def _request(held: Held, **end: Any) -> LedgerRequest:

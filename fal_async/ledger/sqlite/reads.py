@@ -44,10 +44,24 @@ class Tables:
     owners: dict[int, Owner] = attrs.field(factory=dict)
     """Those of this process."""
 
+    fresh: set[int] = attrs.field(factory=set)
+    """Of `held`, what the open transaction wrote."""
+
+    def hold(self, entry: int, held: Any) -> None:
+        """Remember what is written in the open transaction."""
+        self.held[entry] = held
+        self.fresh.add(entry)
+
+    def is_written(self) -> None:
+        """The transaction stands."""
+        self.fresh.clear()
+
     def forget_what_was_written(self) -> None:
-        """A transaction was undone: what is remembered of it is not so."""
+        """The transaction was undone: what is remembered of it is not so."""
         self.spaces.clear()
-        self.held.clear()
+        for entry in self.fresh:
+            self.held.pop(entry, None)
+        self.fresh.clear()
 
     def space(self, space: Space) -> tuple[int, int] | None:
         """Its number, and that of its origin. None where it was never stored."""

@@ -13,8 +13,8 @@ _ROWS = 4_000
 _SIZE = 8 * 1024 * 1024
 """Bytes by which it may grow meanwhile, for large payloads make it long with few rows."""
 _LOOK_EVERY = 16
-"""Transactions between two looks at its size."""
-_LARGEST = 64 * 1024 * 1024
+"""Turns between two looks at its size."""
+_LARGEST = 16 * 1024 * 1024
 """Bytes from which on the disk gets them back."""
 _MOMENT = 0.1
 """Seconds that carrying it over waits for its turn: it can be done later."""
@@ -29,22 +29,24 @@ class WriteLog:
 
     def __init__(self, db: sqlite3.Connection, path: str, locks: RecordLocks, patience: float) -> None:
         self._db, self._path, self._locks, self._patience = db, path, locks, patience
-        self._rows_at, self._size_at = db.total_changes, _size(path)
+        # Of one that others left long, the first look begins: each of them may have been too short to do so.
+        self._rows_at, self._size_at = db.total_changes, 0
         self._turns = 0
 
     def carry_over_if_long(self) -> None:
-        """After each transaction."""
-        if self._is_long() and self._locks.take_turn(_MOMENT):
-            try:
-                self._carry_over()
-            finally:
-                self._locks.release(COMMIT)
+        """After each turn."""
+        with contextlib.suppress(OSError):  # tried again
+            if self._is_long() and self._locks.take_turn(_MOMENT):
+                try:
+                    self._carry_over()
+                finally:
+                    self._locks.release(COMMIT)
 
     def _is_long(self) -> bool:
         if self._db.total_changes - self._rows_at >= _ROWS:
             return True
         self._turns += 1
-        return self._turns % _LOOK_EVERY == 0 and _size(self._path) - self._size_at >= _SIZE
+        return self._turns % _LOOK_EVERY == 1 and _size(self._path) - self._size_at >= _SIZE
 
     def _carry_over(self) -> None:
         how = "TRUNCATE" if _size(self._path) >= _LARGEST else "RESTART"
@@ -54,6 +56,7 @@ class WriteLog:
                 self._db.execute(f"PRAGMA wal_checkpoint({how})").fetchone()
         finally:
             self._db.execute(f"PRAGMA busy_timeout = {self._patience * 1000:.0f}")
+        # Where a reader kept it from all of it: again after as many rows.
         self._rows_at, self._size_at = self._db.total_changes, _size(self._path)
 
 
