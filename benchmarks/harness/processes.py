@@ -23,8 +23,11 @@ GRACE = 30.0
 
 
 def environment() -> dict[str, str]:
-    """No setting of this shell may lead a client elsewhere, make it log, or keep byte code from being kept."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("FAL_", "PYTHON"))}
+    """No setting of this shell may lead a client elsewhere, make it log, keep byte code from being kept, or change
+    whose certificates it trusts."""
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("FAL_", "PYTHON", "SSL_"))
+    }
     return {**kept, "PYTHONPATH": str(ROOT), "FAL_KEY": "bench:key"}
 
 

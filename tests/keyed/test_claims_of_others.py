@@ -12,6 +12,7 @@ import pytest
 from fal_async import Session, SubmissionUncertainError
 from fal_async.emulator import Emulator, Fault
 from fal_async.ledger.opening import open_store
+from fal_async.ledger.sqlite.open_files import open_files
 from fal_async.ledger.store import Hold, NewClaim, Store
 from fal_async.protocol.json_input import encode_json
 from fal_async.protocol.ledger.digests import body_digest, input_digest
@@ -78,20 +79,28 @@ async def test_a_claim_that_is_withdrawn_meanwhile_is_submitted(emulator: Emulat
 
 
 async def test_one_that_is_done_before_it_is_looked_at_again_has_its_id(
-    fal: Session, emulator: Emulator, runs: Path
+    emulator: Emulator, runs: Path
 ) -> None:
     store = await open_store(runs)
-    hold = await claimed(store, fal, 30)
+    ledger: Any = FailingStore(await open_store(runs))
     told: list[str] = []
-    waiting = asyncio.gather(
-        fal.queue.submit(LLM, ASK, key="a"), fal.subscribe(LLM, ASK, key="a", on_enqueue=told.append)
-    )
-    await asyncio.sleep(0.05)
-    # Both are written before anybody else has a look.
-    ids = store.submitted(hold, "id-1", time.time()), store.end(hold.entry, "id-1", DONE)
-    await asyncio.gather(*ids)
-    handle, result = await waiting
-    await store.aclose()
+    async with session_on(emulator, ledger=ledger) as fal:
+        hold = await claimed(store, fal, 30)
+        waiting = asyncio.gather(
+            fal.queue.submit(LLM, ASK, key="a"), fal.subscribe(LLM, ASK, key="a", on_enqueue=told.append)
+        )
+        while ledger.calls.count("find") < 3:  # both have seen the claim
+            await asyncio.sleep(0.01)
+        file = open_files().acquire(store.where, 10.0)
+        assert file.pause(5)  # so that nobody looks between the two
+        ids = asyncio.gather(store.submitted(hold, "id-1", time.time()), store.end(hold.entry, "id-1", DONE))
+        await asyncio.sleep(0)
+        file.go_on()
+        await ids
+        open_files().release(file, None)
+        handle, result = await waiting
+    for one in (store, ledger):
+        await one.aclose()
     assert (handle.request_id, result.request_id, told) == ("id-1", "id-1", ["id-1"])
     assert emulator.count() == 0
 
