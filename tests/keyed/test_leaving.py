@@ -30,8 +30,7 @@ async def test_cancellation_at_each_step_loses_nothing(emulator: Emulator, runs:
                 await asyncio.sleep(0)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        for steps in range(60):
-            await fal.subscribe(LLM, ASK, key=f"k{steps}")
+        await asyncio.gather(*(fal.subscribe(LLM, ASK, key=f"k{steps}") for steps in range(60)))
     assert len(emulator.jobs) == 61
     assert emulator.count("cancel") == 0
 

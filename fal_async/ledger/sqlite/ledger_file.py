@@ -27,7 +27,7 @@ _PRAGMAS = (
     "PRAGMA synchronous = FULL",
     "PRAGMA fullfsync = ON",  # macOS: else its disks may still hold a commit in memory
     "PRAGMA wal_autocheckpoint = 0",
-    "PRAGMA cache_size = -16000",
+    "PRAGMA cache_size = -8000",
 )
 FORKED = "this process was forked from one that has the ledger {} open: open ledgers after the fork"
 
