@@ -38,7 +38,7 @@ CANCEL_LIMIT = 3.0
 """Seconds that the cancel of an abandoned request may take, where fewer than `_TOGETHER` are under way."""
 _TOGETHER = 500
 """So many cancels more share the connections for so many seconds more."""
-BECAME = {
+BECAME: dict[CancelOutcome | None, str] = {
     CancelOutcome.CANCELLED: "fal took it out of the queue",
     CancelOutcome.CANCELLATION_REQUESTED: "fal was asked to cancel it, but it may still complete",
     CancelOutcome.ALREADY_COMPLETED: "it completed meanwhile: its result can be fetched by the id",
