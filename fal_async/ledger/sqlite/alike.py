@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import cache
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -50,7 +50,6 @@ def pieces(values: Sequence[T]) -> Iterator[Sequence[T]]:
         start += size
 
 
-@lru_cache(maxsize=256)
 def values_of(count: int, row: str) -> str:
     """`VALUES` with this number of rows."""
     return "VALUES " + ", ".join([f"({row})"] * count)
@@ -66,10 +65,13 @@ def store_payloads(
 ) -> None:
     """Of entries that have none yet."""
     for some in pieces([(entry, payload) for entry, payload in payloads if payload is not None]):
-        db.execute(
-            f"INSERT INTO {table} (entry, type, packed, body) {values_of(len(some), '?, ?, ?, ?')}",
-            flat((entry, *packed(payload)) for entry, payload in some),
-        )
+        values = flat((entry, *packed(payload)) for entry, payload in some)
+        db.execute(_payloads(table, len(some)), values)
+
+
+@cache
+def _payloads(table: str, count: int) -> str:
+    return f"INSERT INTO {table} (entry, type, packed, body) {values_of(count, '?, ?, ?, ?')}"
 
 
 def change(db: sqlite3.Connection, statement: str, values: Sequence[Any], count: int) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import attrs
@@ -58,12 +59,22 @@ def _claim(tables: Tables, new: Sequence[tuple[int, NewClaim]]) -> list[Hold]:
     return [hold for some in pieces(new) for hold in _claim_some(tables, some)]
 
 
-def _claim_some(tables: Tables, new: Sequence[tuple[int, NewClaim]]) -> list[Hold]:
-    spaces = [ensured(tables, claim.place.space) for _, claim in new]
-    made = tables.db.execute(
+@cache
+def _claims(count: int) -> tuple[str, str]:
+    return (
         "INSERT OR IGNORE INTO entries "
         "(version, state, attempts, space, key, endpoint_id, input_digest, owner, claimed_at) "
-        + values_of(len(new), f"{_CLAIMED}, 'claimed', 1, ?, ?, ?, ?, ?, ?"),
+        + values_of(count, f"{_CLAIMED}, 'claimed', 1, ?, ?, ?, ?, ?, ?"),
+        "INSERT INTO requests (n, entry, origin, body_digest, claimed_at, claimed_until) "
+        + values_of(count, "1, ?, ?, ?, ?, ?"),
+    )
+
+
+def _claim_some(tables: Tables, new: Sequence[tuple[int, NewClaim]]) -> list[Hold]:
+    spaces = [ensured(tables, claim.place.space) for _, claim in new]
+    of_entries, of_requests = _claims(len(new))
+    made = tables.db.execute(
+        of_entries,
         flat(
             (space, claim.place.key, claim.endpoint_id, claim.input_digest, me, claim.claimed_at)
             for (me, claim), (space, _) in zip(new, spaces, strict=True)
@@ -74,8 +85,7 @@ def _claim_some(tables: Tables, new: Sequence[tuple[int, NewClaim]]) -> list[Hol
     first = made.lastrowid - len(new) + 1  # within a transaction, numbers follow one another
     numbered = list(enumerate(new, first))
     tables.db.execute(
-        "INSERT INTO requests (n, entry, origin, body_digest, claimed_at, claimed_until) "
-        + values_of(len(new), "1, ?, ?, ?, ?, ?"),
+        of_requests,
         flat(
             (entry, origin, claim.body_digest, claim.claimed_at, claim.claimed_until)
             for (entry, (_, claim)), (_, origin) in zip(numbered, spaces, strict=True)
@@ -105,22 +115,22 @@ def _take_submitted(tables: Tables, me: int, given: tuple[Hold, str, float]) -> 
     return held
 
 
+@cache
+def _submits(count: int) -> tuple[str, str]:
+    given = f"FROM ({values_of(count, '?, ?, ?')}) given"
+    return (
+        f"UPDATE entries SET state = 'submitted', submitted_at = given.column3, version = {_SUBMITTED} "
+        f"{given} WHERE id = given.column1 AND version = {_CLAIMED}",
+        "UPDATE requests SET request_id = given.column2, submitted_at = given.column3 "
+        f"{given} WHERE entry = given.column1 AND n = 1",
+    )
+
+
 def _submitted(tables: Tables, all_held: Sequence[Held]) -> list[Record]:
     for some in pieces(all_held):
         values = flat((held.entry, held.request_id, held.submitted_at) for held in some)
-        given = f"FROM ({values_of(len(some), '?, ?, ?')}) given"
-        change(
-            tables.db,
-            f"UPDATE entries SET state = 'submitted', submitted_at = given.column3, version = {_SUBMITTED} "
-            f"{given} WHERE id = given.column1 AND version = {_CLAIMED}",
-            *(values, len(some)),
-        )
-        change(
-            tables.db,
-            "UPDATE requests SET request_id = given.column2, submitted_at = given.column3 "
-            f"{given} WHERE entry = given.column1 AND n = 1",
-            *(values, len(some)),
-        )
+        for statement in _submits(len(some)):
+            change(tables.db, statement, values, len(some))
     for held in all_held:
         tables.hold(held.entry, held)
     return [_after_submit(tables, held) for held in all_held]
@@ -148,24 +158,24 @@ def _end(tables: Tables, ends: Sequence[tuple[Held, End]]) -> list[Record]:
     return [_ended(held, end) for held, end in ends]
 
 
-def _end_some(db: sqlite3.Connection, ends: Sequence[tuple[Held, End]]) -> None:
-    change(
-        db,
+@cache
+def _ends(count: int) -> tuple[str, str]:
+    return (
         "UPDATE entries SET state = given.column2, final = given.column3, owner = NULL, "
         f"ended_at = given.column4, headers = given.column5, version = {_SUBMITTED + 1} "
-        f"FROM ({values_of(len(ends), '?, ?, ?, ?, ?')}) given "
+        f"FROM ({values_of(count, '?, ?, ?, ?, ?')}) given "
         f"WHERE id = given.column1 AND version = {_SUBMITTED}",
-        flat((held.entry, end.state, end.final, end.at, rows.header_text(end)) for held, end in ends),
-        len(ends),
-    )
-    change(
-        db,
         "UPDATE requests SET ended_at = given.column2, outcome = given.column3, final = given.column4, "
-        f"units = given.column5, cost = given.column6 FROM ({values_of(len(ends), '?, ?, ?, ?, ?, ?')}) given "
+        f"units = given.column5, cost = given.column6 FROM ({values_of(count, '?, ?, ?, ?, ?, ?')}) given "
         "WHERE entry = given.column1 AND n = 1",
-        flat((held.entry, *rows.end_values(end)) for held, end in ends),
-        len(ends),
     )
+
+
+def _end_some(db: sqlite3.Connection, ends: Sequence[tuple[Held, End]]) -> None:
+    of_entries, of_requests = _ends(len(ends))
+    values = [(held.entry, end.state, int(end.final), end.at, rows.header_text(end)) for held, end in ends]
+    change(db, of_entries, flat(values), len(ends))
+    change(db, of_requests, flat((held.entry, *rows.end_values(end)) for held, end in ends), len(ends))
 
 
 def _ended(held: Held, end: End) -> Record:

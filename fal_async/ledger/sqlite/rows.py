@@ -104,7 +104,8 @@ def text(amount: Decimal | None) -> str | None:
 
 def end_values(end: End) -> tuple[Any, ...]:
     """Of an attempt's columns ended_at, outcome, final, units, cost."""
-    return end.at, end.outcome, end.final, text(end.billable_units), text(end.cost)
+    # An int, for of a bool Python's binding looks for an adapter first, each time.
+    return end.at, end.outcome, int(end.final), text(end.billable_units), text(end.cost)
 
 
 def header_text(end: End) -> str | None:
@@ -122,12 +123,12 @@ def store_payload(db: sqlite3.Connection, table: str, entry: int, payload: Paylo
     )
 
 
-def packed(payload: Payload) -> tuple[str, bool, bytes]:
+def packed(payload: Payload) -> tuple[str, int, bytes]:
     """Its type, whether it is packed, and its body."""
     body = payload.body
     if len(body) >= PACKED_FROM and len(smaller := zlib.compress(body, 1)) < len(body):
-        return payload.content_type, True, smaller
-    return payload.content_type, False, body
+        return payload.content_type, 1, smaller
+    return payload.content_type, 0, body
 
 
 def payload(row: tuple[Any, ...]) -> Payload:

@@ -260,11 +260,11 @@ class SqliteStore:
         if self._is_open:
             self._file.hand(operation)
 
-    async def _read(self, work: Work[T], **alike: Any) -> T:
-        return await self._hand(self._operation(work, writes=False, **alike))  # type: ignore[no-any-return]
+    def _read(self, work: Work[T], **alike: Any) -> asyncio.Future[T]:
+        return self._hand(self._operation(work, writes=False, **alike))
 
-    async def _write(self, work: Work[T], **how: Any) -> T:
-        return await self._hand(self._operation(work, writes=True, **how))  # type: ignore[no-any-return]
+    def _write(self, work: Work[T], **how: Any) -> asyncio.Future[T]:
+        return self._hand(self._operation(work, writes=True, **how))
 
     def _operation(self, work: Work[Any], **how: Any) -> Operation:
         loop, future = _told()
