@@ -33,7 +33,7 @@ def age_requests(runs: Path, *, seconds: float) -> None:
     """Of all attempts in a ledger, as if so much time had passed."""
     with contextlib.closing(sqlite3.connect(runs)) as db, db:
         db.execute(
-            "UPDATE requests SET claimed_at = claimed_at - ?1, claimed_until = claimed_until - ?1, "
-            "submitted_at = submitted_at - ?1",
-            (seconds,),
+            "UPDATE requests SET claimed_at = claimed_at - :s, claimed_until = claimed_until - :s, "
+            "submitted_at = submitted_at - :s",
+            {"s": seconds},
         )
