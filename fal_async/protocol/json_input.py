@@ -26,10 +26,13 @@ def encode_json(value: Any, what: str = "input") -> bytes:
     """
     try:
         body = _ENCODER.encode(value).encode()
+        has_text_keys = _has_text_keys(value)
     except Exception as error:
-        # Not only the json module's own: a record's fields are read here, whatever they raise.
-        raise _cannot_carry(value, what, type(error).__name__) from error
-    if not _has_text_keys(value):
+        # Not only the json module's own: a record's fields are read here, whatever they raise. Newer Pythons encode
+        # deeper values than a function of ours can walk through.
+        why = "nested too deeply" if isinstance(error, RecursionError) else type(error).__name__
+        raise _cannot_carry(value, what, why) from error
+    if not has_text_keys:
         # The json module makes texts of them in silence, and `{1: a, "1": b}` would have one key twice.
         raise _cannot_carry(value, what, "a key that is no text")
     return body
