@@ -260,14 +260,10 @@ def test_a_field_that_is_none_is_not_sent_and_none_in_a_mapping_or_a_list_is() -
     }
 
 
-@pytest.mark.parametrize("depth", [600, 3_000, 100_000])
-def test_what_is_nested_too_deeply_is_refused_or_sent_whole(depth: int) -> None:
+@pytest.mark.parametrize("depth", [3_000, 100_000])
+def test_what_is_nested_too_deeply_is_refused(depth: int) -> None:
     deep: list[Any] = []
     for _ in range(depth):
         deep = [deep]
-    try:
-        body = encode_json({"deep": deep})
-    except ConfigurationError as error:
-        assert "nested too deeply" in str(error)
-    else:
-        assert body.count(b"[") == depth + 1
+    with pytest.raises(ConfigurationError, match="nested too deeply"):
+        encode_json({"deep": deep})
