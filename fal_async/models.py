@@ -118,7 +118,7 @@ class Files(Protocol):
         """What a model gets of the caller's input: its files uploaded, and replaced by their URLs.
 
         `inline_below`: smaller files (bytes) go inside the input, as `data:` URIs; None: none does.
-        `sha256s`: of each file, by which the input of a batch was recognised: UploadError for another one.
+        `sha256s`: of each file, by which the input was recognised: UploadError where one is another file now.
         """
         ...
 

@@ -12,11 +12,11 @@ import attrs
 from fal_async.errors import UploadError
 from fal_async.options import CallOptions
 from fal_async.protocol.http import JSON_TYPE
-from fal_async.protocol.json_input import input_value, is_flat
+from fal_async.protocol.json_input import is_flat
 from fal_async.protocol.ledger.digests import FileDigest, body_digest, files_of, input_digest
 from fal_async.protocol.ledger.entry import Payload
 from fal_async.protocol.ledger.kept import kept_input
-from fal_async.protocol.storage.input_files import File, place_of
+from fal_async.protocol.storage.input_files import File
 
 DigestOfFile = Callable[[Any], Awaitable[FileDigest]]
 
@@ -27,29 +27,15 @@ class Recognised:
 
     digest: str
     files: Sequence[FileDigest] = ()
-    _of_file: DigestOfFile | None = None
+
+    @property
+    def sha256s(self) -> Sequence[str] | None:
+        """Of its files, see `NewRequest`."""
+        return [file.sha256 for file in self.files] or None
 
     def digest_of_body(self, body: bytes) -> str:
         """Of what is sent: without files it is the same input."""
         return body_digest(body) if self.files else self.digest
-
-    async def check_unchanged(self, input: Any) -> None:
-        """UploadError where a file on disk is another one now: what was uploaded may be that, and its result would
-        be kept as this one's."""
-        if not self.files or self._of_file is None:
-            return
-        for number, (file, before) in enumerate(zip(files_of(input), self.files, strict=True)):
-            if _is_on_disk(file) and await self._is_another(file, before):
-                raise UploadError(
-                    "the file was changed during the call, and nothing was submitted: give each call one of its own"
-                ).at(place_of(input_value(input), number))
-
-    async def _is_another(self, file: Any, before: FileDigest) -> bool:
-        assert self._of_file is not None
-        try:
-            return await self._of_file(file) != before
-        except UploadError:  # deleted since it was uploaded
-            return False
 
     def kept(self, input: Any, body: bytes, options: CallOptions) -> Payload | None:
         """What is stored of it; None where fal is not to store it, either."""
@@ -68,12 +54,7 @@ async def recognised(input: Any, of_file: DigestOfFile | None = None) -> Recogni
         return Recognised(input_digest(input))
     digest = of_file or file_digest
     files = [await digest(file) for file in files_of(input)]
-    return Recognised(input_digest(input, files), files, digest)
-
-
-def _is_on_disk(file: Any) -> bool:
-    data = file.data if isinstance(file, File) else file
-    return isinstance(data, str | os.PathLike)
+    return Recognised(input_digest(input, files), files)
 
 
 async def file_digest(file: Any) -> FileDigest:
@@ -82,3 +63,31 @@ async def file_digest(file: Any) -> FileDigest:
 
     content_type, sha256 = await digest_of_file(file)
     return FileDigest(sha256=sha256, content_type=content_type)
+
+
+async def check_unchanged(file: Any, sha256: str, of_file: DigestOfFile | None = None) -> None:
+    """After its upload: UploadError where a file on disk is another one now. What was uploaded may be that, and its
+    result would be kept as this one's.
+
+    `of_file`: in place of `file_digest`.
+    """
+    if not _is_on_disk(file):
+        return
+    try:
+        now = await (of_file or file_digest)(file)
+    except UploadError:  # deleted since it was uploaded
+        return
+    if now.sha256 != sha256:
+        raise changed()
+
+
+def changed() -> UploadError:
+    """The error for a file that is no longer what its input was recognised by."""
+    return UploadError(
+        "the file was changed after it was given, and nothing was submitted: give each input a file of its own"
+    )
+
+
+def _is_on_disk(file: Any) -> bool:
+    data = file.data if isinstance(file, File) else file
+    return isinstance(data, str | os.PathLike)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 
 from fal_async.errors import SubmissionUncertainError
 from fal_async.keyed.call import KeyedRequest
@@ -11,7 +12,7 @@ from fal_async.keyed.tools import Tools
 from fal_async.ledger.store import Hold, NewClaim
 from fal_async.protocol.ledger.ends import Claim, claim_after
 from fal_async.protocol.ledger.entry import Record
-from fal_async.queue.state import NewRequest, RequestState
+from fal_async.queue.state import RequestState
 from fal_async.transport.progress import Progress
 
 
@@ -47,7 +48,6 @@ class KeyedSubmit:
     async def take(self) -> None:
         if self.hold is not None:
             return
-        await self._input.check_unchanged(self._asked.new.input)
         await self._tools.ledger.late.check()
         if self._is_stale:
             await self._look_again()
@@ -95,10 +95,8 @@ class KeyedSubmit:
     async def run(self) -> RequestState:
         """Its request, with its id written. Raises Outrun, SubmissionUncertainError (its claim is stored so), or
         what refused it (its claim is withdrawn)."""
-        asked = self._asked.new
-        new = NewRequest(
-            endpoint=asked.endpoint, input=asked.input, options=asked.options, webhook_url=asked.webhook_url
-        )
+        new = copy.copy(self._asked.new)  # which forgets its input once it is taken
+        new.sha256s = self._input.sha256s
         try:
             self.state = state = await self._tools.operations.submit(new, self.progress)
         except (Exception, asyncio.CancelledError) as error:

@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from fal_async.errors import UploadError
 from fal_async.outputs.output_files import FileNames, OutputFile
 from fal_async.protocol.json_input import input_value, is_flat
 
@@ -30,16 +31,20 @@ class ViewFiles:
         input: Any,
         *,
         inline_below: int | None = None,
-        sha256s: Sequence[str] | None = None,  # noqa: ARG002
+        sha256s: Sequence[str] | None = None,
     ) -> Any:
         if is_flat(input):
             return input
         value = input_value(input)
         from fal_async.protocol.storage.input_files import files_to_send
 
-        if not files_to_send(value):
+        files = files_to_send(value)
+        if not files:
             return value
-        return await self._owner.storage.transform_input(value, inline_below=inline_below or 0)
+        sent = await self._owner.storage.transform_input(value, inline_below=inline_below or 0)
+        if sha256s is not None:
+            await _check_unchanged(value, files, sha256s)
+        return sent
 
     async def download_all(
         self,
@@ -51,3 +56,14 @@ class ViewFiles:
     ) -> list[Path]:
         storage = self._owner.storage
         return await storage.download_all(files, folder, names=names, take_equal=take_equal)
+
+
+async def _check_unchanged(value: Any, files: Sequence[Any], sha256s: Sequence[str]) -> None:
+    from fal_async.keyed.input_digests import check_unchanged
+    from fal_async.protocol.storage.input_files import place_of
+
+    for number, (file, sha256) in enumerate(zip(files, sha256s, strict=True)):
+        try:
+            await check_unchanged(file, sha256)
+        except UploadError as error:
+            raise error.at(place_of(value, number)) from None

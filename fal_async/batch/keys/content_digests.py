@@ -46,19 +46,10 @@ class ContentDigests:
                 self._known.popitem(last=False)
         return digest
 
-    async def is_still(self, file: Any, digest: FileDigest) -> bool:
-        """Whether a file on disk has this digest now. Of what lies on none nobody knows."""
-        from fal_async.storage.threads import abandonable
 
-        on_disk = await abandonable(lambda: _look_of(file, settled=False)) is not None
-        return not on_disk or (await self.of_file(file)).sha256 == digest.sha256
-
-
-def _look_of(file: Any, *, settled: bool = True) -> tuple[Any, ...] | None:
-    """What changes when a file on disk does; None for what lies on none. Blocks.
-
-    `settled`: None, too, for one that was written just now: a change to come might have the same time.
-    """
+def _look_of(file: Any) -> tuple[Any, ...] | None:
+    """What changes when a file on disk does. Blocks. None for what lies on none, and for one that was written just
+    now: a change to come might have the same time."""
     content_type = file_name = None
     if isinstance(file, File):
         file, content_type, file_name = file.data, file.content_type, file.file_name
@@ -69,7 +60,7 @@ def _look_of(file: Any, *, settled: bool = True) -> tuple[Any, ...] | None:
         found = os.stat(path)
     except (OSError, ValueError, TypeError):
         return None  # whoever opens it says why
-    if settled and abs(time.time_ns() - found.st_mtime_ns) < _TICK:
+    if abs(time.time_ns() - found.st_mtime_ns) < _TICK:
         return None
     times = (found.st_mtime_ns, found.st_ctime_ns)
     return (path, found.st_dev, found.st_ino, found.st_size, *times, content_type, file_name)

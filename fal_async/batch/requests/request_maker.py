@@ -47,8 +47,8 @@ class Work:
 
     def request(self, endpoint: EndpointId, options: CallOptions) -> NewRequest:
         """Its input as it was recognised: files that changed since are not sent."""
-        sha256s = None if self.recognised is None else [file.sha256 for file in self.recognised.files]
-        return NewRequest(endpoint=endpoint, input=self.input, options=options, sha256s=sha256s or None)
+        sha256s = None if self.recognised is None else self.recognised.sha256s
+        return NewRequest(endpoint=endpoint, input=self.input, options=options, sha256s=sha256s)
 
     def enter(self, phase: Phase) -> None:
         """Count it where it is now."""

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from fal_async.batch.keys.content_digests import ContentDigests
 from fal_async.errors import UploadError
+from fal_async.keyed.input_digests import changed, check_unchanged
 from fal_async.models import Files
 from fal_async.outputs.output_files import FileNames, OutputFile
 from fal_async.protocol.json_input import input_value, is_flat
@@ -75,7 +76,7 @@ class SharedUploads:
     async def _url_of(self, file: Any, known: str | None, inline_below: int) -> str:
         digest = await self._digests.of_file(file)
         if known not in (None, digest.sha256):
-            raise _changed()
+            raise changed()
         name = _name_of(file)
         kept = (digest.sha256, digest.content_type, name, inline_below)
         flight = self._flights.get(kept)
@@ -95,21 +96,12 @@ class SharedUploads:
             url = sent["file"]
         else:
             url = await self._storage().upload(file)
-        if not await self._digests.is_still(file, digest):
-            raise _changed()
+        await check_unchanged(file, digest.sha256, self._digests.of_file)
         return url, began
 
     def _trim(self) -> None:
         while len(self._flights) > _KEPT and not next(iter(self._flights.values())).under_way:
             self._flights.popitem(last=False)
-
-
-def _changed() -> UploadError:
-    """Its result would stand under the key of what it was."""
-    return UploadError(
-        "the file is no longer what it was when the batch asked for this input: nothing was sent. "
-        "Give each input a file of its own"
-    )
 
 
 def _is_fresh(sent: tuple[str, float]) -> bool:
