@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from fal_async.ledger.sqlite import rows
+from fal_async.ledger.sqlite.alike import store_payloads
 from fal_async.ledger.sqlite.claims import add_attempt, delete
 from fal_async.ledger.sqlite.reads import Tables, by_number
 from fal_async.ledger.store import EntryGone
@@ -97,7 +98,8 @@ def _end_entry(tables: Tables, entry: int, end: End) -> None:
         "version = version + 1 WHERE id = ?",
         (end.state, end.final, end.at, rows.header_text(end), entry),
     )
-    rows.store_payload(tables.db, "ends", entry, end.payload)
+    tables.db.execute("DELETE FROM ends WHERE entry = ?", (entry,))
+    store_payloads(tables.db, "ends", [(entry, end.payload)])
 
 
 def set_files(tables: Tables, entry: int, files: Collection[StoredFile]) -> None:

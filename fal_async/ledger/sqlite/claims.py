@@ -2,42 +2,70 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
-from fal_async.ledger.sqlite import rows
+from fal_async.ledger.sqlite.alike import flat, store_payloads, values_of
 from fal_async.ledger.sqlite.reads import Tables, by_number
 from fal_async.ledger.store import EntryGone, Hold, NewClaim
 from fal_async.protocol.ledger.entry import LedgerRequest, Record, Space, State
 
+FIRST_VERSION = 1
+"""Of an entry, once it is claimed."""
+_REQUESTS = "INSERT INTO requests (entry, n, origin, body_digest, claimed_at, claimed_until) "
+
 
 def claim(tables: Tables, me: int, new: NewClaim) -> Hold | None:
-    space, origin = ensured(tables, new.place.space)
-    hold = _first(tables, me, new, space) if new.seen is None else _further(tables, me, new, space)
-    if hold is None:
-        return None
-    tables.db.execute(
-        "INSERT INTO requests (entry, n, origin, body_digest, claimed_at, claimed_until) VALUES (?, ?, ?, ?, ?, ?)",
-        (hold.entry, hold.attempt, origin, new.body_digest, new.claimed_at, new.claimed_until),
-    )
-    return hold
+    if new.seen is not None:
+        return _further(tables, me, new)
+    holds = first_claims(tables, [(me, new)])
+    return None if holds is None else holds[0]
 
 
-def _first(tables: Tables, me: int, new: NewClaim, space: int) -> Hold | None:
-    made = tables.db.execute(
+@cache
+def _inserts(count: int) -> tuple[str, str]:
+    return (
         "INSERT OR IGNORE INTO entries "
-        "(space, key, version, endpoint_id, input_digest, state, attempts, owner, claimed_at) "
-        "VALUES (?, ?, 1, ?, ?, 'claimed', 1, ?, ?)",
-        (space, new.place.key, new.endpoint_id, new.input_digest, me, new.claimed_at),
+        "(version, state, attempts, space, key, endpoint_id, input_digest, owner, claimed_at) "
+        + values_of(count, f"{FIRST_VERSION}, 'claimed', 1, ?, ?, ?, ?, ?, ?"),
+        _REQUESTS + values_of(count, "?, ?, ?, ?, ?, ?"),
     )
-    if not made.rowcount or made.lastrowid is None:
+
+
+def first_claims(tables: Tables, new: Sequence[tuple[int, NewClaim]]) -> list[Hold] | None:
+    """Of entries that are not there yet, each with the number of its owner. None where one of them is: then the
+    transaction is to be undone, if there are several."""
+    spaces = [ensured(tables, claim.place.space) for _, claim in new]
+    of_entries, of_requests = _inserts(len(new))
+    made = tables.db.execute(
+        of_entries,
+        flat(
+            (space, claim.place.key, claim.endpoint_id, claim.input_digest, me, claim.claimed_at)
+            for (me, claim), (space, _) in zip(new, spaces, strict=True)
+        ),
+    )
+    if made.rowcount != len(new) or made.lastrowid is None:
         return None
-    hold = Hold(entry=made.lastrowid, attempt=1)
-    if new.input is not None:
-        rows.store_payload(tables.db, "inputs", hold.entry, new.input)
-    return hold
+    first = made.lastrowid - len(new) + 1  # within a transaction, numbers follow one another
+    numbered = list(enumerate(new, first))
+    tables.db.execute(
+        of_requests,
+        flat(
+            _request(entry, 1, origin, claim)
+            for (entry, (_, claim)), (_, origin) in zip(numbered, spaces, strict=True)
+        ),
+    )
+    store_payloads(tables.db, "inputs", [(entry, claim.input) for entry, (_, claim) in numbered])
+    return [Hold(entry=entry, attempt=1) for entry, _ in numbered]
 
 
-def _further(tables: Tables, me: int, new: NewClaim, space: int) -> Hold | None:
+def _request(entry: int, n: int, origin: int, claim: NewClaim) -> tuple[Any, ...]:
+    return entry, n, origin, claim.body_digest, claim.claimed_at, claim.claimed_until
+
+
+def _further(tables: Tables, me: int, new: NewClaim) -> Hold | None:
+    space, origin = ensured(tables, new.place.space)
     found = tables.db.execute(
         "SELECT id, attempts FROM entries WHERE space = ? AND key = ? AND version = ?",
         (space, new.place.key, new.seen),
@@ -50,6 +78,8 @@ def _further(tables: Tables, me: int, new: NewClaim, space: int) -> Hold | None:
         "submitted_at = NULL, ended_at = NULL, version = version + 1 WHERE id = ?",
         (hold.attempt, me, new.claimed_at, hold.entry),
     )
+    request = _request(hold.entry, hold.attempt, origin, new)
+    tables.db.execute(_REQUESTS + values_of(1, "?, ?, ?, ?, ?, ?"), request)
     return hold
 
 

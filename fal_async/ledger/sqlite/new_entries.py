@@ -22,13 +22,13 @@ from fal_async.ledger.sqlite.alike import (
     store_payloads,
     values_of,
 )
-from fal_async.ledger.sqlite.claims import ensured
+from fal_async.ledger.sqlite.claims import FIRST_VERSION, first_claims
 from fal_async.ledger.sqlite.reads import Tables
 from fal_async.ledger.store import Hold, NewClaim
 from fal_async.protocol.ledger.entry import End, LedgerRequest, Place, Record
 
-_CLAIMED, _SUBMITTED = 1, 2
-"""Versions of an entry that nobody else has touched."""
+_SUBMITTED = FIRST_VERSION + 1
+"""The version of an entry that nobody else has touched since its claim."""
 
 
 @attrs.define
@@ -59,48 +59,19 @@ def _claim(tables: Tables, new: Sequence[tuple[int, NewClaim]]) -> list[Hold]:
     return [hold for some in pieces(new) for hold in _claim_some(tables, some)]
 
 
-@cache
-def _claims(count: int) -> tuple[str, str]:
-    return (
-        "INSERT OR IGNORE INTO entries "
-        "(version, state, attempts, space, key, endpoint_id, input_digest, owner, claimed_at) "
-        + values_of(count, f"{_CLAIMED}, 'claimed', 1, ?, ?, ?, ?, ?, ?"),
-        "INSERT INTO requests (n, entry, origin, body_digest, claimed_at, claimed_until) "
-        + values_of(count, "1, ?, ?, ?, ?, ?"),
-    )
-
-
 def _claim_some(tables: Tables, new: Sequence[tuple[int, NewClaim]]) -> list[Hold]:
-    spaces = [ensured(tables, claim.place.space) for _, claim in new]
-    of_entries, of_requests = _claims(len(new))
-    made = tables.db.execute(
-        of_entries,
-        flat(
-            (space, claim.place.key, claim.endpoint_id, claim.input_digest, me, claim.claimed_at)
-            for (me, claim), (space, _) in zip(new, spaces, strict=True)
-        ),
-    )
-    if made.rowcount != len(new) or made.lastrowid is None:
+    holds = first_claims(tables, new)
+    if holds is None:
         raise UnlikeError
-    first = made.lastrowid - len(new) + 1  # within a transaction, numbers follow one another
-    numbered = list(enumerate(new, first))
-    tables.db.execute(
-        of_requests,
-        flat(
-            (entry, origin, claim.body_digest, claim.claimed_at, claim.claimed_until)
-            for (entry, (_, claim)), (_, origin) in zip(numbered, spaces, strict=True)
-        ),
-    )
-    store_payloads(tables.db, "inputs", [(entry, claim.input) for entry, (_, claim) in numbered])
-    for entry, (me, claim) in numbered:
+    for hold, (me, claim) in zip(holds, new, strict=True):
         tables.hold(
-            entry,
+            hold.entry,
             Held(
-                *(entry, me, claim.place, claim.endpoint_id, claim.input_digest, claim.body_digest),
+                *(hold.entry, me, claim.place, claim.endpoint_id, claim.input_digest, claim.body_digest),
                 *(claim.claimed_at, claim.claimed_until),
             ),
         )
-    return [Hold(entry=entry, attempt=1) for entry, _ in numbered]
+    return holds
 
 
 # Its request id.
@@ -120,7 +91,7 @@ def _submits(count: int) -> tuple[str, str]:
     given = f"FROM ({values_of(count, '?, ?, ?')}) given"
     return (
         f"UPDATE entries SET state = 'submitted', submitted_at = given.column3, version = {_SUBMITTED} "
-        f"{given} WHERE id = given.column1 AND version = {_CLAIMED}",
+        f"{given} WHERE id = given.column1 AND version = {FIRST_VERSION}",
         "UPDATE requests SET request_id = given.column2, submitted_at = given.column3 "
         f"{given} WHERE entry = given.column1 AND n = 1",
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import zlib
 from collections.abc import Callable
 from decimal import Decimal
@@ -110,17 +109,6 @@ def end_values(end: End) -> tuple[Any, ...]:
 
 def header_text(end: End) -> str | None:
     return json.dumps(dict(end.headers)) if end.headers else None
-
-
-def store_payload(db: sqlite3.Connection, table: str, entry: int, payload: Payload | None) -> None:
-    """In place of what was there; None: nothing."""
-    if payload is None:
-        db.execute(f"DELETE FROM {table} WHERE entry = ?", (entry,))
-        return
-    db.execute(
-        f"INSERT OR REPLACE INTO {table} (entry, type, packed, body) VALUES (?, ?, ?, ?)",
-        (entry, *packed(payload)),
-    )
 
 
 def packed(payload: Payload) -> tuple[str, int, bytes]:
