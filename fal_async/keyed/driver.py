@@ -24,9 +24,7 @@ from fal_async.keyed.submits import KeyedSubmit
 from fal_async.keyed.tools import Tools
 from fal_async.models import QueueStatus, RequestLog
 from fal_async.protocol.ledger.decisions import Asked
-from fal_async.protocol.ledger.entry import Owner, Place, Record
-
-_UNDER_WAY = frozenset({"claimed", "submitted", "uncertain"})
+from fal_async.protocol.ledger.entry import UNDER_WAY, Owner, Place, Record
 
 
 class KeyedDriver(Steps):
@@ -112,15 +110,14 @@ class KeyedDriver(Steps):
         finally:
             unwatch()
         if self.cancelled is CancelOutcome.CANCELLED:
-            await asyncio.wait(
-                [self.task], timeout=CANCEL_LIMIT
-            )  # the next call with the key is another attempt
+            # The next call with the key is another attempt.
+            await asyncio.wait([self.task], timeout=CANCEL_LIMIT)
         return CancelOutcome.FAILED if self.cancelled is None and self._may_go_on() else self.cancelled
 
     def _may_go_on(self) -> bool:
         """Whether there may be a request whose id is not known here."""
         entry = self.record
-        return self.lost is not None or (entry is not None and entry.state in _UNDER_WAY)
+        return self.lost is not None or (entry is not None and entry.state in UNDER_WAY)
 
     # How it is brought to its end.
 

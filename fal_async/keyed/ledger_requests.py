@@ -22,7 +22,7 @@ from fal_async.models import QueueStatus, Result
 from fal_async.protocol.following import Following
 from fal_async.protocol.http import HttpResponse
 from fal_async.protocol.ledger.decisions import Uncertain
-from fal_async.protocol.ledger.entry import Place, Record, Space
+from fal_async.protocol.ledger.entry import ENDED, Place, Record, Space
 from fal_async.protocol.ledger.key_checks import check_uncertain
 from fal_async.protocol.queue_status import LogHistory
 from fal_async.queue.operations import QueueOperations, UpdateCallback
@@ -30,7 +30,6 @@ from fal_async.queue.recovery import result_in_history
 from fal_async.queue.state import NewRequest, RequestState
 
 logger: logging.Logger = logging.getLogger("fal_async")
-_ENDED = frozenset({"done", "failed", "cancelled"})
 
 
 class LedgerRequests:
@@ -194,7 +193,7 @@ class LedgerRequest:
     def _replay(self) -> Ended | None:
         """Where the entry's end is that of this request."""
         record = self._record
-        if record.state not in _ENDED or not self._is_current:
+        if record.state not in ENDED or not self._is_current:
             return None
         return replay(record, self._operations.files, from_ledger=True)
 

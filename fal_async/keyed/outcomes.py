@@ -9,7 +9,7 @@ from fal_async.errors import CancelOutcome, FalError, RequestCancelledError
 from fal_async.keyed.call import Ended
 from fal_async.keyed.own_copies import Answer
 from fal_async.keyed.tools import Tools
-from fal_async.models import Completed, Files
+from fal_async.models import Files
 from fal_async.protocol.http import HttpResponse
 from fal_async.protocol.ledger import ends
 from fal_async.protocol.ledger.ends import end_of
@@ -40,8 +40,7 @@ class Outcomes:
     async def failed(self, state: RequestState, error: FalError, *, leave: bool = True) -> Ended:
         """Following or fetching it ended with an error: of the model, or one that says nothing about the request,
         which is left to whoever comes next then."""
-        completed = state.last_status if isinstance(state.last_status, Completed) else None
-        end = end_of(error, completed=completed, at=self._tools.now(), taken_at=state.taken_at)
+        end = end_of(error, completed=state.completed, at=self._tools.now(), taken_at=state.taken_at)
         if isinstance(end, End):
             return _ended(await self._store(state.request_id, end), state.request_id, error=error)
         if leave:

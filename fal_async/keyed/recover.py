@@ -12,7 +12,7 @@ from fal_async.keyed.call import Ended
 from fal_async.keyed.view_calls import ViewCalls
 from fal_async.ledger.paging import records
 from fal_async.ledger.store import Search, Store
-from fal_async.protocol.ledger.entry import Record, Space, State
+from fal_async.protocol.ledger.entry import ENDED, Record, Space, State
 from fal_async.storage.concurrency import gather_first_error
 
 AT_ONCE = 1_000
@@ -106,7 +106,7 @@ class _Recovery:
         self._counts[self._how(ended)] += 1
 
     def _how(self, ended: Ended) -> str:
-        if ended.record is not None and ended.record.state in ("done", "failed", "cancelled"):
+        if ended.record is not None and ended.record.state in ENDED:
             return ended.record.state
         if ended.error is None:
             return "done"

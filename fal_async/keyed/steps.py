@@ -20,7 +20,6 @@ from fal_async.keyed.joined import Joined
 from fal_async.keyed.outcomes import Outcomes, replay
 from fal_async.keyed.submits import KeyedSubmit, Outrun
 from fal_async.keyed.tools import Tools
-from fal_async.models import Completed
 from fal_async.protocol.following import Following
 from fal_async.protocol.http import HttpResponse
 from fal_async.protocol.ledger import decisions, refusals
@@ -257,7 +256,7 @@ class Steps(Joined):
     async def _answer_of(self, state: RequestState) -> HttpResponse:
         operations = self.tools.operations
         try:
-            if not isinstance(state.last_status, Completed):
+            if state.completed is None:
                 async with aclosing(operations.updates(state, self.following)) as updates:
                     async for _ in updates:
                         self.changed()

@@ -11,7 +11,7 @@ import attrs
 
 from fal_async.errors import FalError, short_tracebacks
 from fal_async.models import Result
-from fal_async.protocol.ledger.entry import LedgerRequest, Record, State, StoredFile
+from fal_async.protocol.ledger.entry import ENDED, LedgerRequest, Record, State, StoredFile
 from fal_async.protocol.ledger.replays import replayed, replayed_error
 
 
@@ -67,7 +67,7 @@ class LedgerEntry:
     def error(self) -> FalError | None:
         """Of "failed" and "cancelled"; of what is no longer kept, ResultExpiredError. None otherwise."""
         is_kept = self._record.end is not None
-        if self.state not in ("done", "failed", "cancelled") or not (is_kept or self._record.expired):
+        if self.state not in ENDED or not (is_kept or self._record.expired):
             return None
         return replayed_error(self._record)
 

@@ -42,9 +42,8 @@ def _checked(ledger: object) -> Any:
     if isinstance(ledger, str | os.PathLike):
         from fal_async.ledger.opening import real_path
 
-        return real_path(
-            ledger
-        )  # now: it is opened by the first call, in whatever folder the process is then
+        # Now: it is opened by the first call, in whatever folder the process is then.
+        return real_path(ledger)
     if not hasattr(ledger, "where"):
         raise ConfigurationError(
             f"ledger is a {type(ledger).__name__}: expected a path such as 'runs.db', a URL or a Ledger"

@@ -248,17 +248,22 @@ async def test_closing_the_session_ends_the_batch_and_says_so(emulator: Emulator
     assert emulator.count("cancel") == 3
 
 
+async def left_while_both_run(fal: Session, **how: Any) -> None:
+    """A batch of two, left as soon as both run."""
+    async with fal.map(GATE, numbers(2), concurrency=2, **how) as batch:
+        waiting = asyncio.ensure_future(anext(batch))
+        while batch.summary.running < 2:
+            await asyncio.sleep(0.01)
+    with pytest.raises(StopAsyncIteration):
+        await waiting
+
+
 async def test_what_an_earlier_run_left_is_fetched_whatever_the_inputs_are_now(
     emulator: Emulator, echo: str, ledger: Path
 ) -> None:
     gate = gate_at(emulator)
     async with run_on(emulator, ledger) as fal:
-        async with fal.map(GATE, numbers(2), concurrency=2) as batch:
-            waiting = asyncio.ensure_future(anext(batch))
-            while batch.summary.running < 2:
-                await asyncio.sleep(0.01)
-        with pytest.raises(StopAsyncIteration):
-            await waiting
+        await left_while_both_run(fal)
     gate.open()
     async with run_on(emulator, ledger) as fal:
         await fal.map(GATE, [{"n": 1}]).collect()
@@ -271,12 +276,7 @@ async def test_what_an_earlier_run_left_is_fetched_whatever_the_inputs_are_now(
 async def test_what_an_earlier_run_cancelled_too_late_is_made_anew(emulator: Emulator, ledger: Path) -> None:
     gate = gate_at(emulator)
     async with run_on(emulator, ledger) as fal:
-        async with fal.map(GATE, numbers(2), concurrency=2, cancel_on_exit=True) as batch:
-            waiting = asyncio.ensure_future(anext(batch))
-            while batch.summary.running < 2:
-                await asyncio.sleep(0.01)
-        with pytest.raises(StopAsyncIteration):
-            await waiting
+        await left_while_both_run(fal, cancel_on_exit=True)
     gate.open()
     async with run_on(emulator, ledger) as fal:
         items = await fal.map(GATE, numbers(2)).collect()

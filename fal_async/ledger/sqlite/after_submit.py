@@ -19,7 +19,7 @@ def take(tables: Tables, me: int, entry: int, version: int) -> Record | None:
     record = by_number(tables, entry)
     if record is None or record.version != version or record.state != "submitted":
         return None
-    if record.owner is not None and record.owner_lives and record.owner.number != me:
+    if record.owner_lives and not record.is_owned_by(me):
         return None
     tables.db.execute("UPDATE entries SET owner = ?, version = version + 1 WHERE id = ?", (me, entry))
     return by_number(tables, entry)

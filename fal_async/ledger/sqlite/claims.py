@@ -119,12 +119,11 @@ def withdraw(tables: Tables, me: int, hold: Hold) -> None:
 def _is_claim_of(record: Record, me: int, hold: Hold) -> bool:
     if record.attempts != hold.attempt:
         return False
-    is_mine = record.owner is not None and record.owner.number == me
-    return record.state == "uncertain" or (record.state == "claimed" and is_mine)
+    return record.state == "uncertain" or (record.state == "claimed" and record.is_owned_by(me))
 
 
 def _is_claim_of_another(record: Record, me: int, hold: Hold) -> bool:
-    return record.attempts == hold.attempt and record.owner is not None and record.owner.number != me
+    return record.attempts == hold.attempt and record.owner is not None and not record.is_owned_by(me)
 
 
 def _fall_back(tables: Tables, record: Record, without: int, at: float) -> None:
@@ -164,7 +163,7 @@ def submitted(tables: Tables, me: int, hold: Hold, request_id: str, at: float) -
     if all(request.request_id != request_id for request in record.requests):
         _store_id(tables, record, hold, request_id, at)
     newest = max((request.n for request in record.requests), default=0)
-    fits = record.owner is not None and record.owner.number == me and newest <= hold.attempt
+    fits = record.is_owned_by(me) and newest <= hold.attempt
     if fits or not (
         record.state == "done" or (record.state in ("claimed", "submitted") and record.owner_lives)
     ):

@@ -13,6 +13,7 @@ import attrs
 from fal_async.ledger.sqlite import rows
 from fal_async.ledger.store import Search
 from fal_async.protocol.ledger.entry import (
+    UNDER_WAY,
     Owner,
     Payload,
     Place,
@@ -27,7 +28,6 @@ BITE = 5_000
 _AT_ONCE = 500
 """Values in one statement: older versions of SQLite take 999."""
 _LAST = 2**63 - 1
-_UNDER_WAY = frozenset({"claimed", "submitted", "uncertain"})
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -203,7 +203,7 @@ def _fits(record: Record, search: Search) -> bool:
 
 
 def _is_under_way(search: Search) -> bool:
-    return search.states is not None and set(search.states) <= _UNDER_WAY
+    return search.states is not None and set(search.states) <= UNDER_WAY
 
 
 def _open_only(search: Search) -> str:

@@ -74,7 +74,7 @@ class SqliteStore:
         return self._file.path
 
     def owns(self, record: Record) -> bool:
-        return record.owner is not None and record.owner.number == self._member.number
+        return record.is_owned_by(self._member.number)
 
     # Reads.
 

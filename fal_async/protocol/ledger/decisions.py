@@ -12,7 +12,7 @@ import attrs
 
 from fal_async.errors import LedgerError
 from fal_async.protocol.ledger.digests import check_version
-from fal_async.protocol.ledger.entry import LedgerRequest, Record
+from fal_async.protocol.ledger.entry import ENDED, UNDER_WAY, LedgerRequest, Record
 
 Uncertain = Literal["report", "lookup", "resubmit"]
 Differs = Literal["endpoint_id", "input"]
@@ -117,9 +117,9 @@ def decide(record: Record | None, asked: Asked) -> Step:
     if record.state != "done" and (known := _under_way(record)) is not None:
         # Whatever the newest attempt came to: nothing is submitted while fal has an older one.
         return Attach(request_id=known, take=record.state == "submitted" and not record.owner_lives)
-    if record.state in ("claimed", "submitted", "uncertain"):
+    if record.state in UNDER_WAY:
         return _uncertain(asked)
-    if record.state not in ("done", "failed", "cancelled"):
+    if record.state not in ENDED:
         raise LedgerError(
             f"the ledger has the state {record.state!r}, of which this fal_async knows nothing: update it"
         )

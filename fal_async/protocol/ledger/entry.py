@@ -11,6 +11,8 @@ import attrs
 State = Literal["claimed", "submitted", "done", "failed", "cancelled", "uncertain"]
 """`uncertain` is stored by whoever knows it, and read of a claim whose owner is gone."""
 Outcome = Literal["done", "failed", "cancelled", "expired"]
+UNDER_WAY: frozenset[State] = frozenset({"claimed", "submitted", "uncertain"})
+ENDED: frozenset[State] = frozenset({"done", "failed", "cancelled"})
 
 
 @attrs.frozen(kw_only=True)
@@ -145,6 +147,10 @@ class Record:
         if (decisive := self._decisive) is not None:
             return decisive.request_id
         return next((request.request_id for request in reversed(self.requests) if request.request_id), None)
+
+    def is_owned_by(self, number: int | None) -> bool:
+        """By the owner of this number."""
+        return self.owner is not None and self.owner.number == number
 
     def submitted_at_of(self, request_id: str) -> float | None:
         """When the id of this request was known; None where it is none of the entry's."""
