@@ -11,12 +11,13 @@ from fal_async.ledger.store import Store
 
 class FailingStore:
     """`fails` names the methods that raise, `hangs` those that never answer, `calls` those that were called, in
-    order."""
+    order. A method in `gates` is carried out once its event is set."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self.fails: set[str] = set()
         self.hangs: set[str] = set()
+        self.gates: dict[str, asyncio.Event] = {}
         self.calls: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
@@ -28,6 +29,8 @@ class FailingStore:
             self.calls.append(name)
             if name in self.hangs:
                 await asyncio.get_running_loop().create_future()
+            if name in self.gates:
+                await self.gates[name].wait()
             if name in self.fails:
                 raise LedgerError("no space left on device")
             return await found(*values, **named)

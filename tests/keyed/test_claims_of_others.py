@@ -12,7 +12,6 @@ import pytest
 from fal_async import Session, SubmissionUncertainError
 from fal_async.emulator import Emulator, Fault
 from fal_async.ledger.opening import open_store
-from fal_async.ledger.sqlite.open_files import open_files
 from fal_async.ledger.store import Hold, NewClaim, Store
 from fal_async.protocol.json_input import encode_json
 from fal_async.protocol.ledger.digests import body_digest, input_digest
@@ -91,13 +90,10 @@ async def test_one_that_is_done_before_it_is_looked_at_again_has_its_id(
         )
         while ledger.calls.count("find") < 3:  # both have seen the claim
             await asyncio.sleep(0.01)
-        file = open_files().acquire(store.where, 10.0)
-        assert file.pause(5)  # so that nobody looks between the two
-        ids = asyncio.gather(store.submitted(hold, "id-1", time.time()), store.end(hold.entry, "id-1", DONE))
-        await asyncio.sleep(0)
-        file.go_on()
-        await ids
-        open_files().release(file, None)
+        ledger.gates["find"] = asyncio.Event()  # so that nobody looks between the two
+        await store.submitted(hold, "id-1", time.time())
+        await store.end(hold.entry, "id-1", DONE)
+        ledger.gates["find"].set()
         handle, result = await waiting
     for one in (store, ledger):
         await one.aclose()
