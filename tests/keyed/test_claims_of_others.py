@@ -91,6 +91,7 @@ async def test_one_that_is_done_before_it_is_looked_at_again_has_its_id(
         while ledger.calls.count("find") < 3:  # both have seen the claim
             await asyncio.sleep(0.01)
         ledger.gates["find"] = asyncio.Event()  # so that nobody looks between the two
+        await store.spaces()  # which is answered after the looks that are on their way
         await store.submitted(hold, "id-1", time.time())
         await store.end(hold.entry, "id-1", DONE)
         ledger.gates["find"].set()
