@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import get_args
 
 from fal_async.errors import CancelOutcome, ConfigurationError, SessionStateError
 from fal_async.ledger.store import Search, Store
@@ -13,7 +14,7 @@ from fal_async.protocol.ledger.entry import Record, State
 from fal_async.protocol.ledger.key_checks import check_run, check_tenant
 
 Cancel = Callable[[Record], Awaitable[CancelOutcome | None]]
-_STATES: tuple[State, ...] = ("claimed", "submitted", "done", "failed", "cancelled", "uncertain")
+_STATES: tuple[State, ...] = get_args(State)
 _ENDED = (CancelOutcome.CANCELLED, CancelOutcome.ALREADY_COMPLETED, CancelOutcome.NOT_FOUND)
 
 

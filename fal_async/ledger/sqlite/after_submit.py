@@ -96,7 +96,7 @@ def _end_entry(tables: Tables, entry: int, end: End) -> None:
     tables.db.execute(
         "UPDATE entries SET state = ?, final = ?, owner = NULL, ended_at = ?, headers = ?, expired = 0, "
         "version = version + 1 WHERE id = ?",
-        (end.state, end.final, end.at, rows.header_text(end), entry),
+        (*rows.entry_end_values(end), entry),
     )
     tables.db.execute("DELETE FROM ends WHERE entry = ?", (entry,))
     store_payloads(tables.db, "ends", [(entry, end.payload)])

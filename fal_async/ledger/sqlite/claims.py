@@ -13,7 +13,6 @@ from fal_async.protocol.ledger.entry import LedgerRequest, Record, Space, State
 
 FIRST_VERSION = 1
 """Of an entry, once it is claimed."""
-_REQUESTS = "INSERT INTO requests (entry, n, origin, body_digest, claimed_at, claimed_until) "
 
 
 def claim(tables: Tables, me: int, new: NewClaim) -> Hold | None:
@@ -29,7 +28,8 @@ def _inserts(count: int) -> tuple[str, str]:
         "INSERT OR IGNORE INTO entries "
         "(version, state, attempts, space, key, endpoint_id, input_digest, owner, claimed_at) "
         + values_of(count, f"{FIRST_VERSION}, 'claimed', 1, ?, ?, ?, ?, ?, ?"),
-        _REQUESTS + values_of(count, "?, ?, ?, ?, ?, ?"),
+        "INSERT INTO requests (entry, n, origin, body_digest, claimed_at, claimed_until) "
+        + values_of(count, "?, ?, ?, ?, ?, ?"),
     )
 
 
@@ -78,8 +78,8 @@ def _further(tables: Tables, me: int, new: NewClaim) -> Hold | None:
         "submitted_at = NULL, ended_at = NULL, version = version + 1 WHERE id = ?",
         (hold.attempt, me, new.claimed_at, hold.entry),
     )
-    request = _request(hold.entry, hold.attempt, origin, new)
-    tables.db.execute(_REQUESTS + values_of(1, "?, ?, ?, ?, ?, ?"), request)
+    _, of_request = _inserts(1)
+    tables.db.execute(of_request, _request(hold.entry, hold.attempt, origin, new))
     return hold
 
 

@@ -144,8 +144,7 @@ def _ends(count: int) -> tuple[str, str]:
 
 def _end_some(db: sqlite3.Connection, ends: Sequence[tuple[Held, End]]) -> None:
     of_entries, of_requests = _ends(len(ends))
-    values = [(held.entry, end.state, int(end.final), end.at, rows.header_text(end)) for held, end in ends]
-    change(db, of_entries, flat(values), len(ends))
+    change(db, of_entries, flat((held.entry, *rows.entry_end_values(end)) for held, end in ends), len(ends))
     change(db, of_requests, flat((held.entry, *rows.end_values(end)) for held, end in ends), len(ends))
 
 

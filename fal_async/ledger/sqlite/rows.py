@@ -103,12 +103,13 @@ def text(amount: Decimal | None) -> str | None:
 
 def end_values(end: End) -> tuple[Any, ...]:
     """Of an attempt's columns ended_at, outcome, final, units, cost."""
-    # An int, for of a bool Python's binding looks for an adapter first, each time.
+    # An int: for a bool, Python's binding looks for an adapter each time.
     return end.at, end.outcome, int(end.final), text(end.billable_units), text(end.cost)
 
 
-def header_text(end: End) -> str | None:
-    return json.dumps(dict(end.headers)) if end.headers else None
+def entry_end_values(end: End) -> tuple[Any, ...]:
+    """Of an entry's columns state, final, ended_at, headers."""
+    return end.state, int(end.final), end.at, json.dumps(dict(end.headers)) if end.headers else None
 
 
 def packed(payload: Payload) -> tuple[str, int, bytes]:
