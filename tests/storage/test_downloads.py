@@ -21,13 +21,13 @@ from fal_async import (
     ConfigurationError,
     DownloadError,
     NotFoundError,
-    RetryPolicy,
     Session,
     SessionStateError,
     StorageSettings,
     TransportError,
 )
 from fal_async.emulator import Answer, Emulator, Fault, JobContext
+from tests.storage.outage import Outage
 from tests.storage.pictures import KiB, header, some_bytes
 
 SIZE = 1500 * KiB
@@ -98,16 +98,11 @@ async def test_it_goes_on_where_the_connection_broke(
 async def test_it_waits_for_a_server_that_is_gone_for_a_moment(
     fal: Session, emulator: Emulator, url: str, folder: Path
 ) -> None:
-    back: list[asyncio.Task[None]] = []
-
-    def restart(*_: Any) -> None:
-        if not back:
-            back.append(asyncio.create_task(emulator.restart(downtime=0.05)))
-
-    patient = fal.with_options(retry=RetryPolicy(base_delay=0.05, max_delay=0.2))
-    emulator.faults.add(Fault.stall(0.2, where="body", on="file"))
-    path = await patient.storage.download(url, folder, on_progress=restart)
-    await back[0]
+    outage = Outage(emulator)
+    patient = fal.with_options(retry=outage.policy)
+    emulator.faults.add(Fault.stall(60, where="body", on="file"))
+    path = await patient.storage.download(url, folder, on_progress=lambda *_: outage.begin())
+    await outage.over()
     assert path.read_bytes() == some_bytes(SIZE)
 
 

@@ -18,6 +18,7 @@ import pytest
 from fal_async import NotFoundError, RetryPolicy, Session, StorageSettings, UploadError
 from fal_async.emulator import Emulator, Fault
 from tests.storage.conftest import QUICK
+from tests.storage.outage import Outage
 from tests.storage.pictures import KiB, header, requests_of_parts, some_bytes, some_file, stored
 
 PART = 16 * KiB
@@ -103,16 +104,16 @@ async def test_the_token_ends_in_mid_upload(fal: Session, emulator: Emulator) ->
 
 
 async def test_the_server_is_restarted_in_between(fal: Session, emulator: Emulator) -> None:
-    restarts: list[asyncio.Task[None]] = []
+    outage = Outage(emulator)
 
-    def restart(sent: int, total: int) -> None:
-        if sent > total / 2 and not restarts:
-            restarts.append(asyncio.create_task(emulator.restart(downtime=0.05)))
+    def begin(sent: int, total: int) -> None:
+        if sent > total / 2:
+            outage.begin()
 
-    patient = fal.with_options(retry=RetryPolicy(base_delay=0.05, max_delay=0.2))
+    patient = fal.with_options(retry=outage.policy)
     data = some_bytes(60 * PART)
-    url = await patient.storage.upload(data, **SMALL, on_progress=restart)
-    await restarts[0]
+    url = await patient.storage.upload(data, **SMALL, on_progress=begin)
+    await outage.over()
     assert stored(emulator, url) == data
     assert max(requests_of_parts(emulator).values()) <= 2
     assert emulator.count("part") <= 60 + SMALL["parallel"]
