@@ -1,4 +1,4 @@
-"""How large the files, functions and folders below a root are, and which file names stand there twice."""
+"""How large the modules, functions and folders below a root are, and which file names occur twice there."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 MODULE, FUNCTION, FOLDER = 300, 40, 20
-"""Lines, lines and files: so much one reads in one sitting."""
+"""Lines, lines and files: what a person can read in one sitting."""
 _SEVERAL = ("__init__.py", "__main__.py")  # the same in each folder by Python's rules
 
 
 def long_modules(root: Path, limit: int = MODULE) -> list[str]:
-    sizes = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in _modules(root)}
+    """Return the modules with more lines than `limit`. Docstrings are not counted: they have every section that applies."""
+    sizes = {path: _lines_of_code(path.read_text(encoding="utf-8")) for path in _modules(root)}
     return [f"{_name(path, root)}: {lines} lines" for path, lines in sizes.items() if lines > limit]
 
 
 def long_functions(root: Path, limit: int = FUNCTION) -> list[str]:
-    """By their bodies: what a function takes and what it says of itself may be as long as it must."""
+    """Return the functions whose bodies are longer than `limit`. Parameters and docstrings are not counted."""
     return [
         f"{_name(path, root)}:{function.lineno}: {function.name}: {lines} lines"
         for path in _modules(root)
@@ -27,7 +28,7 @@ def long_functions(root: Path, limit: int = FUNCTION) -> list[str]:
 
 
 def full_folders(root: Path, limit: int = FOLDER, more: Mapping[str, int] | None = None) -> list[str]:
-    """Folders with more files than `limit`, of whatever kind; `more` has the limits of single folders."""
+    """Return the folders with more files than `limit`; `more` has other limits, by folder."""
     limits = more or {}
     folders = [
         root,
@@ -38,8 +39,11 @@ def full_folders(root: Path, limit: int = FOLDER, more: Mapping[str, int] | None
 
 
 def names_of_two_subjects(root: Path, subjects: Mapping[str, str]) -> list[str]:
-    """Files of one name in several folders. `subjects` has the names for which that is right, each with what all of
-    these files are about; one that no longer stands in several folders is given, too."""
+    """Return the file names that occur in several folders.
+
+    `subjects` has the names for which that is right, each with the subject that all of these files share. A name of
+    `subjects` that no longer occurs in several folders is returned, too.
+    """
     places: dict[str, list[str]] = {}
     for path in _modules(root):
         if path.name not in _SEVERAL:
@@ -49,6 +53,16 @@ def names_of_two_subjects(root: Path, subjects: Mapping[str, str]) -> list[str]:
         *(f"{name}: {', '.join(found)}" for name, found in shared.items() if name not in subjects),
         *(f"{name}: not in several folders" for name in subjects if name not in shared),
     ]
+
+
+def _lines_of_code(source: str) -> int:
+    return len(source.splitlines()) - sum(
+        (node.end_lineno or node.lineno) - node.lineno + 1
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
 
 
 def _modules(root: Path) -> list[Path]:

@@ -57,6 +57,14 @@ def test_a_long_module_is_named(tmp_path: Path) -> None:
     assert long_modules(tmp_path) == ["queue/b.py: 301 lines"]
 
 
+def test_the_docstrings_of_a_module_are_not_counted(tmp_path: Path) -> None:
+    documented = (
+        '"""Text.\n\nMore.\n"""\n\n\nclass A:\n    """Text."""\n\n    x = 1\n    """What x is.\n    """\n'
+    )
+    plant(tmp_path, {"m.py": documented + "y = 2\n" * 296, "n.py": documented + "y = 2\n" * 295})
+    assert long_modules(tmp_path) == ["m.py: 301 lines"]
+
+
 def function(lines: int, indent: str = "", head: str = "def f():", doc: str = "") -> str:
     body = [f"{indent}    {doc}"] * bool(doc) + [f"{indent}    x = 1"] * lines
     return "\n".join([f"{indent}{head}", *body]) + "\n"
