@@ -12,7 +12,7 @@ _SEVERAL = ("__init__.py", "__main__.py")  # the same in each folder by Python's
 
 
 def long_modules(root: Path, limit: int = MODULE) -> list[str]:
-    """Return the modules with more lines than `limit`. Docstrings are not counted: they have every section that applies."""
+    """Return the modules with more lines than `limit`. Docstrings are not counted."""
     sizes = {path: _lines_of_code(path.read_text(encoding="utf-8")) for path in _modules(root)}
     return [f"{_name(path, root)}: {lines} lines" for path, lines in sizes.items() if lines > limit]
 
