@@ -1,1 +1,1 @@
-"""Keyed calls: one request for one key, whoever asks for it, in this process, the next one, or another."""
+"""Keyed calls: one key is one request, in this process, in the next one and in other processes."""

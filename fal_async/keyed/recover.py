@@ -1,4 +1,4 @@
-"""What an earlier process left under way in a ledger: followed to its end, and looked for where it is uncertain."""
+"""`fal.recover`: follow the requests that earlier processes left unfinished, and look up the uncertain ones."""
 
 from __future__ import annotations
 
@@ -16,19 +16,22 @@ from fal_async.protocol.ledger.entry import ENDED, Record, Space, State
 from fal_async.storage.concurrency import gather_first_error
 
 AT_ONCE = 1_000
-"""So many at a time: results live for minutes only (protocol 4.4), so that it is worse to wait than to poll."""
+"""Requests followed at the same time. Many, as fal keeps results for minutes only (protocol 4.4)."""
 
 
 @attrs.frozen(kw_only=True)
 class Recovered:
-    """What `fal.recover` found under way, and what became of it: how many entries.
+    """How many unfinished entries `fal.recover` has found, by their outcome.
 
     Attributes:
-        done, failed, cancelled: followed to their end, which is in the ledger now.
-        uncertain: whether fal took them is not known, and its history did not tell: see `Ledger.resolve`.
-        running: a living process follows or submits them, or another call of this one: they were left to it.
-        left: they could not be followed to their end. They stay as they are: the next call goes on.
-        error: why, of the first of those that were left, or whose look-up failed. None: nothing went wrong.
+        done: entries whose request completed; the result is in the ledger.
+        failed: entries whose request failed; the error is in the ledger.
+        cancelled: entries whose request was cancelled.
+        uncertain: entries of which it is still not known whether fal accepted them; decide with `Ledger.resolve`.
+        running: entries that another running process, or another call of this process, submits or follows.
+        left: entries whose request could not be followed to its end. They are unchanged: a later call with the
+            key, or `recover`, follows them again.
+        error: the first error that left an entry, or that made a look-up fail; None if there was none.
     """
 
     done: int = 0
@@ -41,19 +44,26 @@ class Recovered:
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """The number of entries found."""
         return self.done + self.failed + self.cancelled + self.uncertain + self.running + self.left
 
 
 async def recover(calls: ViewCalls, space: Space, *, run: str | None) -> Recovered:
-    """Follow every submitted entry without a living owner to its end, and look for the uncertain ones.
+    """Follow every submitted entry whose owner is gone to its end, and look up the uncertain ones.
+
+    Cancelling is safe: the session goes on following the requests until it is closed.
 
     Args:
-        space: whose entries; its own run does not count.
-        run: of this one only; None: of all.
+        calls: the keyed calls of the view.
+        space: the origin and tenant of the entries; its run is ignored.
+        run: only entries of this run; None: of all runs.
 
-    Raises SessionStateError where the session is closed meanwhile, LedgerError. Cancelled, it leaves what it
-    follows to the session, which goes on with it until it is closed.
+    Returns:
+        The counts.
+
+    Raises:
+        SessionStateError: the session was closed.
+        LedgerError: the ledger can't be read or written.
     """
     return await _Recovery(calls, await calls.store(), space, run).all()
 
@@ -73,7 +83,7 @@ class _Recovery:
                 self._counts["running"] += 1
             else:
                 orphans.append(record)
-        # Those first that were submitted first: their results go first.
+        # The oldest requests first, as fal deletes their results first.
         todo = [
             *((record, self._follow) for record in orphans),
             *((record, self._look_for) for record in uncertain),

@@ -1,4 +1,4 @@
-"""One ledger of a session: opened on the first keyed call, with the drivers of its keys."""
+"""The ledger of a session, opened on the first keyed call, and the drivers of its keys."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from fal_async.protocol.ledger.entry import Place, Record
 from fal_async.sheltered import wait_for_all
 
 _LAST_WRITES = 2.0
-"""Seconds beside what a submit under way is given."""
+"""Seconds for last writes, in addition to `SUBMIT_GRACE`."""
 
 
 class Drives(Protocol):
-    """A driver, as far as its session's end goes."""
+    """What closing a session needs of a driver."""
 
     @property
     def task(self) -> asyncio.Task[None]: ...
 
     def close(self) -> bool:
-        """Come to an end: the claim is resolved, what runs is left to the next run. False: it is on its way."""
+        """Resolve the claim and end; a running request is left to the next call. False if it is ending already."""
         ...
 
     def give_up(self) -> None:
-        """Come to it now, whatever is not written yet."""
+        """End now, even if writes are missing."""
         ...
 
 
@@ -40,10 +40,10 @@ class SessionLedger:
     """Shared by the views of a session.
 
     Attributes:
-        is_ours: opened, and closed, by the session: all but a `Store` that was given.
-        drivers: by key; at most one of each.
-        cancels: how a request is cancelled, by whose it is (origin and tenant), for `Ledger.forget(force=True)`.
-        running: all drivers, those too that left `drivers` and only write down how they ended.
+        is_ours: the session opens and closes the store; False only if a `Store` was given.
+        drivers: the driver of each key; at most one per key.
+        cancels: functions that cancel a request, by origin and tenant, for `Ledger.forget(force=True)`.
+        running: all drivers, including those that have left `drivers` and only store how they ended.
     """
 
     def __init__(self, given: Any) -> None:
@@ -60,13 +60,16 @@ class SessionLedger:
         self.cancels: dict[tuple[str, str], Callable[[Record], Awaitable[CancelOutcome]]] = {}
 
     def __del__(self) -> None:
-        """Of a session that nobody closed, or whose event loop was thrown away: its owner must not live on."""
+        """Release the owner of a session that was not closed, or whose event loop is gone."""
         store: Store | None = self.__dict__.get("_store")
         if store is not None and self.is_ours and not self._is_closed:
             store.drop()
 
     async def store(self) -> Store:
-        """Opened by the first call. LedgerError where it can't be; SessionStateError once the session is closed."""
+        """Return the store, opened by the first call.
+
+        Raises LedgerError if it can't be opened, SessionStateError once the session is closed.
+        """
         if self._store is None:
             async with self._opening:
                 self.check_open()
@@ -76,7 +79,7 @@ class SessionLedger:
         return self._store
 
     async def _opened(self) -> Store:
-        """An owner of its own, also where the caller has the same file open."""
+        """Open a store with its own owner, even if the caller has the same file open."""
         given = self._given
         if isinstance(given, str | os.PathLike):
             return await open_store(given)
@@ -87,24 +90,24 @@ class SessionLedger:
         return store
 
     async def _cancel(self, record: Record) -> CancelOutcome:
-        """Another account would say that there is no such request, and leave it running."""
+        """Cancel with the credentials of the entry's tenant: to another account fal reports no such request."""
         space = record.place.space
         cancel = self.cancels.get((space.origin, space.tenant))
         if cancel is None:
             raise SessionStateError(
-                f"the key {record.place.key!r} is of tenant {space.tenant!r} at {space.origin}: make a call with a "
-                "key of it first, so that the session knows its credentials",
+                f"the key {record.place.key!r} belongs to the tenant {space.tenant!r} at {space.origin}, whose "
+                "credentials the session does not know: make a call with a key of that tenant first",
                 request_id=record.request_id,
             )
         return await cancel(record)
 
     def check_open(self) -> None:
-        """SessionStateError once the session is closed."""
+        """Raise SessionStateError once the session is closed."""
         if self._is_closed:
             raise SessionStateError(SESSION_CLOSED)
 
     async def aclose(self) -> None:
-        """Leave what runs, resolve claims, make the writes that are owed, close what was opened here. Bounded."""
+        """Leave running requests, resolve claims, make the missing writes, close the store. Its time is bounded."""
         self._is_closed = True
         interrupted = await self._end_drivers(SUBMIT_GRACE + _LAST_WRITES, lambda driver: driver.close())
         interrupted = await self._end_drivers(_LAST_WRITES, lambda driver: driver.give_up()) or interrupted
@@ -112,7 +115,7 @@ class SessionLedger:
         if self._detach is not None:
             self._detach()
             self._detach = None
-        async with self._opening:  # a call may be opening it just now
+        async with self._opening:  # a call may be opening it now
             if self._store is not None and self.is_ours:
                 await self._store.aclose()
         if interrupted:

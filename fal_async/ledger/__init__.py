@@ -1,1 +1,1 @@
-"""The ledger: what is kept of keyed calls, so that one key is one bill. `store` is the seam to where it is kept."""
+"""The ledger: it stores keyed calls, so that one key is paid once. `store` is the seam to the storage."""

@@ -1,4 +1,4 @@
-"""What a person asks of a ledger about one key, and what is refused."""
+"""The decisions of `Ledger.resolve` and `Ledger.forget`, and what they refuse."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def search_of(
     origin: str | None = None,
     state: State | Collection[State] | None = None,
 ) -> Search:
-    """ConfigurationError for what is no run, no tenant, and no state."""
+    """Return the search for these; raise ConfigurationError for an invalid run, tenant or state."""
     states = (state,) if isinstance(state, str) else state
     if unknown := [name for name in states or () if name not in _STATES]:
         raise ConfigurationError(f"state={unknown[0]!r}: expected one of {', '.join(map(repr, _STATES))}")
@@ -37,18 +37,19 @@ def search_of(
 
 
 def only_one(found: Sequence[Record], key: str) -> Record | None:
-    """ConfigurationError where there are several: it says how to tell them apart."""
+    """Return the only record, or None; raise ConfigurationError if there are several, and say how to choose one."""
     if len(found) <= 1:
         return found[0] if found else None
     spaces = [record.place.space for record in found]
     ways = ", ".join(f"(run={at.run!r}, tenant={at.tenant!r}, origin={at.origin!r})" for at in spaces)
-    raise ConfigurationError(f"there are several entries with the key {key!r}: pass one of {ways}")
+    raise ConfigurationError(f"several entries have the key {key!r}: pass one of {ways}")
 
 
 async def decide(store: Store, record: Record, request_id: str | None) -> bool:
-    """The newest attempt of which nobody knows: it has this id, or fal never took it. False: the entry has changed.
+    """Give the newest uncertain attempt this request id, or withdraw it if the id is None.
 
-    ConfigurationError where nothing is to be decided, or the id is another entry's.
+    Returns False if the entry has changed. Raises ConfigurationError if the entry has no uncertain attempt, or if
+    another entry has the id.
     """
     attempt, now = _undecided(record), time.time()
     if request_id is None:
@@ -56,7 +57,7 @@ async def decide(store: Store, record: Record, request_id: str | None) -> bool:
     other = await store.find_request(record.place.space.origin, request_id)
     if other is not None:
         raise ConfigurationError(
-            f"request {request_id} belongs to the key {other.place.key!r} of the run {other.place.space.run!r}"
+            f"request_id={request_id!r} belongs to the key {other.place.key!r} of the run {other.place.space.run!r}"
         )
     return await store.adopt(record.number, record.version, attempt, request_id, now) is not None
 
@@ -65,50 +66,52 @@ def _undecided(record: Record) -> int:
     unknown = [request.n for request in record.requests if request.request_id is None]
     if record.state == "claimed":
         raise ConfigurationError(
-            f"the key {record.place.key!r} is being submitted by a process that lives: it will say what came of it"
+            f"the key {record.place.key!r} is being submitted by a running process, which will store the outcome: "
+            "wait for it"
         )
     if not unknown:
         raise ConfigurationError(
-            f"the key {record.place.key!r} is {record.state}: nothing about it is uncertain"
+            f"the key {record.place.key!r} is {record.state}: it has no uncertain submit to resolve"
         )
     return unknown[-1]
 
 
 async def cancel_first(record: Record, cancels: Sequence[Cancel], *, force: bool) -> None:
-    """Cancel a request that has not ended. ConfigurationError where that can't be, or was not asked for.
+    """Cancel a request that has not ended; raise ConfigurationError if that is impossible, or `force` is False.
 
-    `cancels`: of the sessions that use the ledger; a SessionStateError of one says that it has no such key.
+    `cancels` are the functions of the sessions that use the ledger. One that raises SessionStateError is not
+    responsible for the key.
     """
     name = f"the key {record.place.key!r}"
     if record.request_id is None or record.state != "submitted":
         raise ConfigurationError(
-            f"{name} is {record.state}: whether fal has its request is not known. If that stays so, "
-            "ledger.resolve(key, request_id=...) decides it; forget it then"
+            f"{name} is {record.state}: it is not known whether fal accepted its request. If it stays so, decide "
+            "it with ledger.resolve(key, request_id=...), then forget it"
         )
     if not force:
-        raise ConfigurationError(f"{name}: its request has not ended: force=True cancels it first")
+        raise ConfigurationError(f"{name}: its request has not ended: pass force=True to cancel it first")
     if not cancels:
         raise SessionStateError(
-            f"{name}: to cancel its request, use a session that has this ledger, Session(ledger=ledger), or "
-            "fal.queue.cancel(endpoint_id, request_id)",
+            f"{name}: no open session can cancel its request: open one with this ledger, Session(ledger=ledger), "
+            "or call fal.queue.cancel(endpoint_id, request_id)",
             request_id=record.request_id,
         )
     outcome = await _cancelled(record, cancels)
     if outcome is CancelOutcome.NOT_FOUND and _is_young(record):
         raise ConfigurationError(
-            f"{name}: fal does not know its request, but may only not know it yet: forget it "
+            f"{name}: fal does not know its request yet, and may know it soon: forget it "
             f"{KEPT_AT_LEAST / 60:g} minutes after its submit",
             request_id=record.request_id,
         )
     if outcome not in _ENDED:
         raise ConfigurationError(
-            f"{name}: its request is running, and may still complete: forget it when it has ended",
+            f"{name}: its request is still running and may complete: forget it after it has ended",
             request_id=record.request_id,
         )
 
 
 def _is_young(record: Record) -> bool:
-    """Whether fal would keep its result still, had it ended at once."""
+    """Whether fal would still keep the result if the request had ended right after its submit."""
     taken_at = record.submitted_at_of(record.request_id or "")
     return taken_at is not None and time.time() - taken_at < KEPT_AT_LEAST
 

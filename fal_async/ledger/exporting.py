@@ -1,4 +1,4 @@
-"""Entries as a file for other programs: JSON lines or CSV."""
+"""Export entries to a file for other programs: JSON lines or CSV."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ COLUMNS = (
         "output",
     ),
 )
-"""Of both formats, in this order. New ones are added at the end."""
+"""The columns of both formats, in this order. New ones are added at the end."""
 _NESTED = ("files", "error", "input", "output")
 
 
 class Writer(Protocol):
-    """Of one format."""
+    """A writer of one format."""
 
     def write(self, entry: LedgerEntry) -> None: ...
 
@@ -48,7 +48,7 @@ class _JsonLines:
 
 
 class _Csv:
-    """What is no text or number, as JSON in its cell."""
+    """Nested values are written as JSON in their cell."""
 
     def __init__(self, file: TextIO) -> None:
         self._writer = csv.DictWriter(file, COLUMNS)
@@ -85,17 +85,19 @@ def _json(value: Any) -> str:
 
 
 def check_format(path: str) -> None:
-    """ConfigurationError for an ending that is no format."""
+    """Raise ConfigurationError if the name does not end in a known format."""
     ending = os.path.splitext(path)[1].lower()
     if ending not in _FORMATS:
-        raise ConfigurationError(f"export to {path}: expected a name that ends in {' or '.join(_FORMATS)}")
+        raise ConfigurationError(
+            f"export to {path}: expected a file name that ends in {' or '.join(_FORMATS)}"
+        )
 
 
 @contextmanager
 def exported(path: str) -> Iterator[Writer]:
-    """A file that is at `path` only when it is whole. LedgerError where it can't be written."""
+    """Write a temporary file, and move it to `path` when it is complete. LedgerError if it can't be written."""
     try:
-        whole = os.path.abspath(path)  # as the working folder is now
+        whole = os.path.abspath(path)  # the working directory may change later
         folder, name = os.path.split(whole)
         number, unfinished = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
         try:

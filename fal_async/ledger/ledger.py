@@ -1,4 +1,4 @@
-"""A ledger as its user has it open, to look into and to decide by hand."""
+"""The public `Ledger`: read entries, decide uncertain ones by hand, export."""
 
 from __future__ import annotations
 
@@ -25,15 +25,22 @@ from fal_async.protocol.ledger.key_checks import check_key
 from fal_async.protocol.queue import check_request_id
 
 _PAGE = 20
-"""Entries that are in memory at a time, with what was stored of their outputs."""
+"""Entries in memory at a time, with their stored inputs and outputs."""
 
 
 @attrs.frozen(kw_only=True)
 class LedgerSummary:
-    """How many entries there are in each state, and what they cost.
+    """The number of entries in each state, and what they cost.
 
     Attributes:
-        cost: of all attempts, by list price, in its currency; None where no price is known.
+        total: all entries.
+        claimed: entries that are being submitted.
+        submitted: entries whose request fal has accepted and which have not ended.
+        done: entries with a result.
+        failed: entries that ended with an error.
+        cancelled: entries whose request was cancelled.
+        uncertain: entries of which it is not known whether fal accepted the submit.
+        cost: of all attempts, by list price, in the currency of the price; None if no price is known.
         unpriced: attempts that ended without a known cost.
     """
 
@@ -52,16 +59,25 @@ class LedgerSummary:
 class Ledger:
     """A ledger on disk: `async with await Ledger.open("runs.db") as ledger:`.
 
-    It may serve several sessions, `Session(ledger=ledger)`, and several event loops; several processes of one
-    machine may have the same file open. A key is unique within the origin of the queue, the tenant and the run.
-    Where these are None, the methods mean the only entry with the key, whichever it is of.
+    A ledger may serve several sessions, `Session(ledger=ledger)`, and several event loops. Several processes on one
+    machine may open the same file.
 
-    Every method raises LedgerError where the file can't be read or written, SessionStateError where the ledger is
-    closed or the process was forked. Cancelling any of them is safe.
+    A key is unique within an origin (the queue's base URL), a tenant and a run. The methods take these as `origin`,
+    `tenant` and `run`; None matches all of them. A method that needs one entry raises ConfigurationError if several
+    match, and lists them.
+
+    Every method raises LedgerError if the file can't be read or written, and SessionStateError if the ledger is
+    closed or the process was forked after opening it. Cancelling a method is safe: a write that has begun is still
+    made, completely or not at all.
+
+    Attributes:
+        where: the real path of the file.
+        keep: seconds after which the input and the result of an ended entry are deleted; None: they are kept.
+        keep_input: whether inputs are stored, or only their digests.
     """
 
     def __init__(self, store: Store, where: str, keep: float | None, keep_input: bool) -> None:
-        """Use `Ledger.open`."""
+        """Take an open store; to open a ledger, call `Ledger.open`."""
         self._store = store
         self._is_closed = False
         self._cancels: list[Cancel] = []
@@ -77,33 +93,52 @@ class Ledger:
         keep: float | timedelta | None = None,
         keep_input: bool = True,
     ) -> Self:
-        """Open it, or make it where there is none.
+        """Open a ledger; create the file if it does not exist.
+
+        Cancelling is safe.
 
         Args:
-            where: a path, or `sqlite:///runs.db` (relative), `sqlite:////data/runs.db`. Its folder must be there,
-                on a local disk.
-            keep: seconds after its end from which on an entry's input and result are deleted. What stays says that
-                the key was used: a call with it raises ResultExpiredError. None (the default): they are kept.
-            keep_input: False stores of inputs the digests only.
+            where: a path, or a URL: `sqlite:///runs.db` (relative) or `sqlite:////data/runs.db` (absolute). Its
+                folder must exist, on a local disk.
+            keep: seconds, or a timedelta, after the end of an entry before its input and result are deleted. The
+                entry itself stays: a call with its key raises ResultExpiredError. None (the default) keeps them.
+            keep_input: False stores only the digests of inputs. True (the default) stores the inputs, too.
+
+        Returns:
+            The open ledger. Close it with `aclose`, or use it as an async context manager.
 
         Raises:
-            ConfigurationError: `where` can't have a ledger: no such folder, a network file system, a file of
-                another program or of a newer version of this package. It is left as it was.
-            LedgerError: the file can't be read or written, or another process has it locked.
+            ConfigurationError: `where` can't hold a ledger: the folder does not exist, it is on a network file
+                system, or the file belongs to another program or to a newer version of this package. The file is
+                not changed. Also if `keep` is not a time > 0, or `keep_input` is not a bool.
+            LedgerError: the file can't be read or written, or another process keeps it locked.
         """
         check_flag("keep_input", keep_input)
         seconds = seconds_of(keep)
         store = await open_store(where, keep=seconds, keep_input=keep_input)
         return cls(store, store.where, seconds, keep_input)
 
-    # Looking.
+    # Reading.
 
     async def get(
         self, key: str, *, run: str | None = None, tenant: str | None = None, origin: str | None = None
     ) -> LedgerEntry | None:
-        """The entry of a key; None where there is none.
+        """Return the entry of a key.
 
-        Raises ConfigurationError where several runs, tenants or origins have the key: it names them.
+        Cancelling is safe.
+
+        Args:
+            key: the key, as it was given to the call.
+            run: the run of the key; None (the default) matches all runs.
+            tenant: the tenant of the key; None (the default) matches all tenants.
+            origin: the origin of the queue, such as `"https://queue.fal.run"`; None (the default) matches all.
+
+        Returns:
+            The entry, or None if there is none.
+
+        Raises:
+            ConfigurationError: several runs, tenants or origins have the key; the message lists them. Also if an
+                argument is invalid.
         """
         record = await self._record(key, run, tenant, origin)
         return None if record is None else entry_of(record)
@@ -116,9 +151,23 @@ class Ledger:
         tenant: str | None = None,
         origin: str | None = None,
     ) -> AsyncIterator[LedgerEntry]:
-        """All entries, or those of a run, in a state or one of several, in the order in which their keys came.
+        """Iterate over the entries in the order in which they were created.
 
-        Entries may change meanwhile: each is as it stands when it is read. Nothing is held between two of them.
+        An entry shows its state at the time it is read; other calls may change entries during the iteration. The
+        file is not locked between two entries.
+
+        Args:
+            run: only entries of this run; None (the default): of all runs.
+            state: only entries in this state, or in one of these: `"claimed"`, `"submitted"`, `"done"`,
+                `"failed"`, `"cancelled"`, `"uncertain"`. None (the default): in all states.
+            tenant: only entries of this tenant; None (the default): of all tenants.
+            origin: only entries of this origin of the queue; None (the default): of all.
+
+        Yields:
+            One entry after another. They are read 20 at a time.
+
+        Raises:
+            ConfigurationError: an argument is invalid, such as an unknown state.
         """
         search = search_of(run, tenant, origin, state)
         async with aclosing(records(self._open_store(), search, at_a_time=_PAGE, payloads=True)) as found:
@@ -126,13 +175,29 @@ class Ledger:
                 yield entry_of(record)
 
     async def spaces(self) -> list[Space]:
-        """The name spaces that have entries: `origin`, `tenant` and `run` of each."""
+        """Return the name spaces that have entries, sorted. Cancelling is safe.
+
+        Returns:
+            One `Space` for each combination of `origin`, `tenant` and `run`.
+        """
         return await self._open_store().spaces()
 
     async def summary(
         self, *, run: str | None = None, tenant: str | None = None, origin: str | None = None
     ) -> LedgerSummary:
-        """How many entries there are in each state, and what they cost: of all, or of a run."""
+        """Count the entries in each state, and add up their costs. Cancelling is safe.
+
+        Args:
+            run: only entries of this run; None (the default): of all runs.
+            tenant: only entries of this tenant; None (the default): of all tenants.
+            origin: only entries of this origin of the queue; None (the default): of all.
+
+        Returns:
+            The counts and the costs.
+
+        Raises:
+            ConfigurationError: an argument is invalid.
+        """
         search = search_of(run, tenant, origin)
         counts = await self._open_store().totals(search)
         cost, unpriced = await self._open_store().costs(search)
@@ -142,16 +207,24 @@ class Ledger:
     async def export(
         self, path: str | os.PathLike[str], *, run: str | None = None, tenant: str | None = None
     ) -> int:
-        """Write all entries, or those of a run, to a file; gives how many.
+        """Write entries to a file, as JSON lines or CSV.
+
+        The columns are `origin, tenant, run, key, endpoint_id, state, request_id, attempts, claimed_at,
+        submitted_at, ended_at, billable_units, cost, files, error, input, output`.
+
+        Cancelling is safe: an existing file is replaced only after all entries are written.
 
         Args:
-            path: ends in `.jsonl` or `.csv`. It is replaced when all is written; until then it stays as it was.
-                Columns: `origin, tenant, run, key, endpoint_id, state, request_id, attempts, claimed_at,
-                submitted_at, ended_at, billable_units, cost, files, error, input, output`.
+            path: the file to write; its name ends in `.jsonl` or `.csv`.
+            run: only entries of this run; None (the default): of all runs.
+            tenant: only entries of this tenant; None (the default): of all tenants.
+
+        Returns:
+            The number of entries written.
 
         Raises:
-            ConfigurationError: another ending.
-            LedgerError: the file can't be written.
+            ConfigurationError: the name has another ending, or an argument is invalid.
+            LedgerError: the file can't be written, or the ledger can't be read.
         """
         to, count = os.fspath(path), 0
         exporting.check_format(to)
@@ -173,14 +246,25 @@ class Ledger:
         tenant: str | None = None,
         origin: str | None = None,
     ) -> LedgerEntry:
-        """Decide by hand what became of a submit of which nobody knows; gives the entry as it stands then.
+        """Decide by hand whether fal accepted an uncertain submit.
+
+        Cancelling is safe: the decision is stored completely or not at all.
 
         Args:
-            request_id: fal took it, and this is its id: the next call with the key follows it, or `fal.recover`.
-                None: fal never took it: the next call submits. If that is wrong, it is paid twice.
+            key: the key of the entry.
+            request_id: the id of the request, if fal accepted it: the next call with the key, or `fal.recover`,
+                follows that request. None if fal did not accept it: the next call submits it again. If None is
+                wrong, the request is paid twice.
+            run: the run of the key; None (the default) matches all runs.
+            tenant: the tenant of the key; None (the default) matches all tenants.
+            origin: the origin of the queue; None (the default) matches all.
+
+        Returns:
+            The entry after the decision.
 
         Raises:
-            ConfigurationError: there is no such key, nothing about it is uncertain, or another entry has this id.
+            ConfigurationError: the key has no entry, or several; the entry has no uncertain submit, or it is being
+                submitted by a running process; or `request_id` belongs to another entry.
         """
         if request_id is not None:
             check_request_id(request_id)
@@ -200,14 +284,22 @@ class Ledger:
     ) -> None:
         """Delete the entry of a key: the next call with the key submits, and pays.
 
+        Cancelling is safe: the entry is deleted completely or not at all. With `force`, the request may have been
+        cancelled already.
+
         Args:
-            force: if its request has not ended, cancel it first. A session does that: one that is open with this
-                ledger, `Session(ledger=ledger)`.
+            key: the key of the entry.
+            force: True cancels a request that has not ended, and then deletes the entry. An open session that uses
+                this ledger, `Session(ledger=ledger)`, sends the cancellation. False (the default) refuses.
+            run: the run of the key; None (the default) matches all runs.
+            tenant: the tenant of the key; None (the default) matches all tenants.
+            origin: the origin of the queue; None (the default) matches all.
 
         Raises:
-            ConfigurationError: there is no such key; or its request has not ended, and can't be cancelled or was
-                not to be.
-            SessionStateError: `force`, and no session is open with this ledger.
+            ConfigurationError: the key has no entry, or several; its request has not ended and `force` is False;
+                its request is still running after the cancellation; or it is not known whether fal accepted it
+                (`resolve` decides that).
+            SessionStateError: `force` is True, and no open session uses this ledger.
         """
         check_flag("force", force)
         while True:
@@ -216,21 +308,21 @@ class Ledger:
                 await cancel_first(record, self._cancels, force=force)
                 cancelled, record = record, await self._existing(key, run, tenant, origin)
                 if record.ended_at is None and record.attempts != cancelled.attempts:
-                    continue  # somebody submitted it anew meanwhile
+                    continue  # another call has submitted it again
             if await self._open_store().forget(record.number, record.version):
                 return
 
     async def new_store(self) -> Store:
-        """For a session: one that is an owner of its own. It stays open when the ledger is closed."""
+        """Open a store with its own owner, for a session. It stays open when the ledger is closed."""
         self._open_store()
         return await open_store(self.where, keep=self.keep, keep_input=self.keep_input)
 
     def attach(self, cancel: Cancel) -> Callable[[], None]:
-        """Of a session: how it cancels the request of an entry. Gives what takes it back."""
+        """Register how a session cancels the request of an entry; return the function that unregisters it."""
         self._cancels.append(cancel)
         return lambda: self._cancels.remove(cancel)
 
-    # Finding.
+    # Finding an entry.
 
     async def _record(
         self, key: str, run: str | None, tenant: str | None, origin: str | None
@@ -242,7 +334,10 @@ class Ledger:
     async def _existing(self, key: str, run: str | None, tenant: str | None, origin: str | None) -> Record:
         record = await self._record(key, run, tenant, origin)
         if record is None:
-            raise ConfigurationError(f"the ledger has no key {key!r} there")
+            raise ConfigurationError(
+                f"the ledger has no entry with the key {key!r} (run={run!r}, tenant={tenant!r}, "
+                f"origin={origin!r}): check them; None matches all"
+            )
         return record
 
     def _open_store(self) -> Store:
@@ -251,7 +346,7 @@ class Ledger:
         return self._store
 
     async def aclose(self) -> None:
-        """Close it. Sessions that use it go on. Closing twice is no error."""
+        """Close the ledger. Sessions that use it go on. Closing it twice is allowed; cancelling is safe."""
         self._is_closed = True
         await self._store.aclose()
 

@@ -1,4 +1,4 @@
-"""What a ledger has under one key, as its user gets it."""
+"""The public value for one entry of a ledger."""
 
 from __future__ import annotations
 
@@ -18,20 +18,27 @@ from fal_async.protocol.ledger.replays import replayed, replayed_error
 @short_tracebacks
 @attrs.frozen(kw_only=True)
 class LedgerEntry:
-    """One key, and what became of it. Times are Unix seconds; costs are `Decimal`, in the price's currency.
+    """The entry of one key: its state, its attempts and its result.
+
+    Times are Unix seconds. Costs are `Decimal`, in the currency of the price.
 
     Attributes:
         key: the key; it is unique within `origin`, `tenant` and `run`.
-        origin: of the queue that the request went to, such as `"https://queue.fal.run"`.
+        run: the run of the key; `""` if the call named none.
+        tenant: the tenant of the key; `""` if the session named none.
+        origin: the origin of the queue that the request went to, such as `"https://queue.fal.run"`.
         endpoint_id: the endpoint, with its `path`.
-        input_digest: what a further call's input is compared by, as `"1:<sha256>"`.
-        state: `"claimed"` (its submit is under way), `"submitted"`, `"done"`, `"failed"`, `"cancelled"`, or
-            `"uncertain"`: whether fal took its submit is not known.
-        request_id: of the attempt that it ended with, else of the newest that fal took; None before.
-        attempts: how often it was submitted.
-        requests: one value per attempt that was, or may have been, taken.
-        claimed_at, submitted_at, ended_at: of the newest attempt; None where it did not come so far.
-        files: what `download=` wrote.
+        input_digest: the digest by which inputs of later calls are compared, as `"1:<sha256>"`.
+        state: `"claimed"` (being submitted), `"submitted"`, `"done"`, `"failed"`, `"cancelled"`, or `"uncertain"`
+            (it is not known whether fal accepted the submit).
+        request_id: the id of the attempt that decided the end, or of the newest accepted attempt before the end;
+            None if no attempt was accepted.
+        attempts: how many times it was submitted.
+        requests: one value for each attempt that fal accepted or may have accepted.
+        claimed_at: when the submit of the newest attempt began.
+        submitted_at: when the request id of the newest attempt became known; None before.
+        ended_at: when the entry ended; None before.
+        files: the files that `download=` of a batch has written.
     """
 
     key: str
@@ -52,20 +59,27 @@ class LedgerEntry:
 
     @property
     def input(self) -> Any:
-        """The input, decoded, with its files as digests. None where it is not kept."""
+        """The decoded input, with digests in place of files; None if the input is not stored."""
         payload = self._record.input
         return None if payload is None else json.loads(payload.body)
 
     @property
     def result(self) -> Result[Any, str] | None:
-        """Of "done", with `from_ledger`; a new one each time. None otherwise, and where it is no longer kept."""
+        """The stored result, with `from_ledger=True`; a new object for each access.
+
+        None if `state` is not "done", or if the result was deleted after `keep`.
+        """
         if self.state != "done" or self._record.end is None:
             return None
         return replayed(self._record, cost=self.cost)
 
     @property
     def error(self) -> FalError | None:
-        """Of "failed" and "cancelled"; of what is no longer kept, ResultExpiredError. None otherwise."""
+        """The stored error of a "failed" or "cancelled" entry; a new object for each access.
+
+        ResultExpiredError for an ended entry, "done" too, whose result or error was deleted after `keep`. None
+        otherwise.
+        """
         is_kept = self._record.end is not None
         if self.state not in ENDED or not (is_kept or self._record.expired):
             return None
@@ -73,17 +87,17 @@ class LedgerEntry:
 
     @property
     def billable_units(self) -> Decimal | None:
-        """Of all attempts; None where none of them says."""
+        """The billable units of all attempts; None if no attempt reported them."""
         return _total(self.requests, lambda request: request.billable_units)
 
     @property
     def cost(self) -> Decimal | None:
-        """Of all attempts, by list price; None where no price is known."""
+        """The cost of all attempts, by list price; None if no price is known."""
         return _total(self.requests, lambda request: request.cost)
 
 
 def entry_of(record: Record) -> LedgerEntry:
-    """The entry that a record of a store is."""
+    """Return the public value of a store's record."""
     return LedgerEntry(
         key=record.place.key,
         run=record.place.space.run,

@@ -1,4 +1,4 @@
-"""From what `ledger=` is given to a store."""
+"""Open a store from the value of `ledger=`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Where = str | os.PathLike[str]
 
 
 def real_path(where: object) -> str:
-    """ConfigurationError for what is neither a path nor a URL of a ledger, and for a missing folder."""
+    """Return the real path; raise ConfigurationError for a value that is not a path or URL, or a missing folder."""
     if not isinstance(where, str | os.PathLike) or isinstance(os.fspath(where), bytes):
         raise ConfigurationError(
             f"ledger is a {type(where).__name__}: expected a path such as 'runs.db', or a Ledger"
@@ -25,16 +25,16 @@ def real_path(where: object) -> str:
 
 
 def seconds_of(keep: object) -> float | None:
-    """`keep=` in seconds. ConfigurationError for what is neither a time nor None."""
+    """Return `keep=` in seconds; raise ConfigurationError if it is not a time > 0 or None."""
     seconds = keep.total_seconds() if isinstance(keep, timedelta) else keep
     check_seconds("keep", seconds, or_none=True)
     return None if seconds is None else float(seconds)  # type: ignore[arg-type]
 
 
 async def open_store(where: Where, *, keep: float | None = None, keep_input: bool = True) -> Store:
-    """A store of its own owner, made if missing; for whoever opened it to close.
+    """Open a store with its own owner, and create the file if it is missing. The caller closes the store.
 
-    `keep`, `keep_input`: as of `Ledger.open`. Raises ConfigurationError where no ledger can be there, LedgerError
-    where it can't be opened.
+    `keep` and `keep_input` are those of `Ledger.open`. Raises ConfigurationError if the place can't hold a ledger,
+    and LedgerError if the file can't be opened.
     """
     return await SqliteStore.open(real_path(where), keep=keep, keep_input=keep_input)

@@ -1,4 +1,4 @@
-"""Entries of a store, one after the other, however many there are."""
+"""Iterate over the entries of a store, a page at a time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fal_async.protocol.ledger.entry import Record
 async def records(
     store: Store, search: Search, *, at_a_time: int = 200, payloads: bool = False
 ) -> AsyncGenerator[Record, None]:
-    """In the order in which their keys came, each as it stands when its page is read. Nothing is held meanwhile."""
+    """Yield entries in the order of their creation, as they were when their page was read. No lock is held."""
     after = 0
     while page := await store.page(search, after=after, limit=at_a_time, payloads=payloads):
         for record in page:

@@ -1,10 +1,11 @@
-"""The seam to where a ledger is kept: SQLite by default. No decision is made behind it.
+"""The seam to the storage of a ledger: SQLite by default. A store makes no decisions.
 
-Each method is one short transaction, durable when it returns. Who writes says what it saw: a write that no longer
-fits changes nothing that another owner knows, and loses no request id. Every method raises LedgerError where the
-store can't be read or written, and SessionStateError where it is closed, or used after a fork.
+Each method is one short transaction, durable when it returns. A caller that writes passes the version that it has
+read: a write that does not fit the entry any more changes nothing that another owner relies on, and does not lose a
+request id. Every method raises LedgerError if the store can't be read or written, and SessionStateError if it is
+closed, or used after a fork.
 
-Cancelling a call of it is safe: what was handed over is written all the same, or not at all.
+Cancelling a call is safe: the work is done completely, or not at all.
 """
 
 from __future__ import annotations
@@ -28,19 +29,22 @@ from fal_async.protocol.ledger.entry import (
 
 
 class EntryGone(LedgerError):
-    """Somebody deleted the entry: there is nothing to be written to."""
+    """Raised by a write to an entry that was deleted."""
 
 
 @attrs.frozen(kw_only=True)
 class NewClaim:
-    """What is written before the first byte of a submit leaves."""
+    """A claim, which is written before the first byte of a submit is sent.
+
+    Attributes:
+        seen: the version of the entry on which the decision to submit is based; None: there was no entry.
+    """
 
     place: Place
     endpoint_id: str
     input_digest: str
     body_digest: str
     seen: int | None
-    """The version of the entry that the decision to submit was made on; None: there was none."""
     claimed_at: float
     claimed_until: float
     input: Payload | None = None
@@ -48,7 +52,7 @@ class NewClaim:
 
 @attrs.frozen(kw_only=True)
 class Hold:
-    """A claim that stands: of this process, for one attempt of one entry."""
+    """A claim of this process for one attempt of one entry."""
 
     entry: int
     attempt: int
@@ -56,7 +60,7 @@ class Hold:
 
 @attrs.frozen(kw_only=True)
 class Search:
-    """Which entries of a name space; None: all of them. `run=None` of `Ledger.entries` is every run."""
+    """A filter of entries. None matches all; so does `run=None`, while `run=""` matches calls without a run."""
 
     origin: str | None = None
     tenant: str | None = None
@@ -66,114 +70,128 @@ class Search:
 
 
 class Store(Protocol):
-    """One ledger, of one process. Writes give an entry without its input, and without its end before it has one."""
+    """One open ledger. Writes return an entry without its input, and with its end once it has ended."""
 
     @property
     def where(self) -> str:
-        """For messages: the file, or the address without its password."""
+        """The file, or the address without its password, for messages."""
         ...
 
     def owns(self, record: Record) -> bool:
-        """Whether its owner is this very store: several of one process are as many owners."""
+        """Return whether this store owns the entry. Each store of a process is a separate owner."""
         ...
 
     async def find(self, place: Place, *, payloads: bool = True) -> Record | None:
-        """The entry there."""
+        """Return the entry at a place, or None."""
         ...
 
     async def find_request(self, origin: str, request_id: str) -> Record | None:
-        """The entry that has this request among its attempts."""
+        """Return the entry that has this request among its attempts, or None."""
         ...
 
     async def named(self, key: str, search: Search) -> list[Record]:
-        """The entries with this key in all name spaces that fit: ten at most."""
+        """Return the entries with this key in all matching name spaces, ten at most."""
         ...
 
     async def claim(self, new: NewClaim) -> Hold | None:
-        """Insert the entry, or take it for a further attempt. None where it is no longer what was `seen`:
-        look again."""
+        """Insert the entry, or claim a further attempt of it. None if its version is no longer `seen`."""
         ...
 
     async def withdraw(self, hold: Hold) -> None:
-        """Nothing was taken by fal: the attempt goes, and the entry with it if it was the first one; else it
-        stands as before the claim."""
+        """Delete an attempt that fal did not accept.
+
+        The entry goes with it if that was the first attempt; otherwise it is again as it was before the claim.
+        """
         ...
 
     async def submitted(self, hold: Hold, request_id: str, at: float) -> Record:
-        """fal took it; `at`: when it was known. Where the hold no longer fits, it becomes a further attempt."""
+        """Store the id of an accepted request; `at` is when it became known.
+
+        If the hold does not fit the entry any more, the request becomes a further attempt.
+        """
         ...
 
     async def uncertain(self, hold: Hold, at: float) -> None:
-        """Whether fal took it, nobody here knows, and nobody works on it any more."""
+        """Store that it is not known whether fal accepted the attempt, and that its owner has given it up."""
         ...
 
     async def adopt(
         self, entry: int, version: int, attempt: int, request_id: str, at: float
     ) -> Record | None:
-        """A look-up, or a person, found the attempt's request: "submitted". None where the entry has changed, or
-        another one has this request."""
+        """Give an uncertain attempt the request that a look-up or a user has found: it is "submitted" then.
+
+        None if the entry has changed, or another entry has this request.
+        """
         ...
 
     async def give_up(self, entry: int, version: int, attempt: int, at: float) -> bool:
-        """A look-up, or a person, found that fal never took it: the attempt is withdrawn (`attempts` still counts
-        it). False where the entry has changed."""
+        """Withdraw an uncertain attempt that fal did not accept, as a look-up or a user has found.
+
+        `attempts` still counts it. False if the entry has changed.
+        """
         ...
 
     async def take(self, entry: int, version: int) -> Record | None:
-        """Become the owner of a submitted entry whose owner is gone. None where it has changed."""
+        """Become the owner of a submitted entry whose owner is gone. None if the entry has changed."""
         ...
 
     async def leave(self, entry: int) -> None:
-        """This process follows it no longer: whoever calls next may take it."""
+        """Stop owning an entry, so that the next caller may take it."""
         ...
 
     async def cancel_requested(self, entry: int, request_id: str, at: float) -> None:
-        """fal was asked to cancel it."""
+        """Store that fal was asked to cancel the request."""
         ...
 
     async def end(self, entry: int, request_id: str, end: End) -> Record:
-        """The end of an attempt; gives the entry as it stands then. The first end of a request wins; that of an
-        older attempt becomes the entry's only where that is "done", or no newer one is under way or ended."""
+        """Store the end of an attempt, and return the entry after that.
+
+        The first end of a request wins. It becomes the entry's end, too, unless the entry is already "done", or
+        there is a newer attempt and this end is not "done".
+        """
         ...
 
     async def set_files(self, entry: int, files: Collection[StoredFile]) -> None:
-        """What is on disk of its output, in place of what was stored before."""
+        """Replace the stored list of downloaded files."""
         ...
 
     async def known(self, request_ids: Collection[str]) -> set[str]:
-        """Those among them that any entry has."""
+        """Return those of the request ids that any entry has."""
         ...
 
     async def page(
         self, search: Search, *, after: int = 0, limit: int = 200, payloads: bool = False
     ) -> list[Record]:
-        """Entries whose number is larger than `after`, by number. No transaction stays open between pages."""
+        """Return entries with numbers larger than `after`, in order. No transaction stays open between pages."""
         ...
 
     async def spaces(self) -> list[Space]:
-        """The name spaces that have entries, sorted."""
+        """Return the name spaces that have entries, sorted."""
         ...
 
     async def totals(self, search: Search) -> Mapping[State, int]:
-        """How many entries there are in each state."""
+        """Count the entries in each state."""
         ...
 
     async def costs(self, search: Search) -> tuple[Decimal | None, int]:
-        """The sum of all attempts' costs (None without any), and how many ended without one."""
+        """Return the sum of all attempts' costs (None if no cost is known), and how many ended without one."""
         ...
 
     async def forget(self, entry: int, version: int) -> bool:
-        """Delete it, its attempts and payloads. False where it has changed."""
+        """Delete an entry, its attempts and payloads. False if the entry has changed."""
         ...
 
     async def drop_payloads(self, ended_before: float) -> int:
-        """Payloads of entries that ended before: deleted, a tombstone stays. How many entries."""
+        """Delete the payloads of entries that ended before this time; return the number of these entries.
+
+        The entries stay as tombstones.
+        """
         ...
 
     def drop(self) -> None:
-        """Close it without waiting, from any thread: for a ledger that nobody closed. Closing twice is no error."""
+        """Close it without waiting, from any thread: for a ledger that was left open. Closing twice is allowed."""
         ...
 
     async def aclose(self) -> None:
-        """Write what was handed over, and give the owner's lock back."""
+        """Finish the pending work, and release the owner's lock."""
         ...

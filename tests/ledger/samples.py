@@ -1,4 +1,4 @@
-"""Claims and ends as the tests of the store write them, and a store on a file of its own."""
+"""Sample claims and ends for the tests of ledgers and stores."""
 
 from __future__ import annotations
 

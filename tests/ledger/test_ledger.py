@@ -1,4 +1,4 @@
-"""The public ledger: looking, deciding by hand, exporting."""
+"""The public `Ledger`: reading, deciding by hand, exporting."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
 
 @pytest.fixture
 async def store(ledger: Ledger) -> AsyncIterator[Store]:
-    """Of a session that uses the ledger."""
+    """The store of a session that uses the ledger."""
     store = await ledger.new_store()
     yield store
     await store.aclose()
@@ -65,7 +65,7 @@ async def found(ledger: Ledger, key: str = "order-42") -> LedgerEntry:
     return entry
 
 
-async def test_an_entry_shows_what_became_of_its_key(ledger: Ledger, store: Store) -> None:
+async def test_get_returns_every_stored_field_of_a_completed_key(ledger: Ledger, store: Store) -> None:
     record = await ended(store, end=attrs.evolve(done('{"seed": 7}'), cost=Decimal("0.025")))
     await store.set_files(record.number, [StoredFile(n=0, path="cat.png", size=3)])
     entry = await found(ledger)
@@ -86,7 +86,7 @@ async def test_an_entry_shows_what_became_of_its_key(ledger: Ledger, store: Stor
     assert "seed" not in repr(entry)
 
 
-async def test_a_failed_entry_has_its_error_and_no_result(ledger: Ledger, store: Store) -> None:
+async def test_a_failed_entry_has_its_stored_error_and_no_result(ledger: Ledger, store: Store) -> None:
     await ended(store, end=failure())
     entry = await found(ledger)
     assert entry.result is None
@@ -94,18 +94,20 @@ async def test_a_failed_entry_has_its_error_and_no_result(ledger: Ledger, store:
     assert entry.error.request_id == "request-order-42"
 
 
-async def test_an_unknown_key_has_no_entry(ledger: Ledger) -> None:
+async def test_get_returns_none_for_an_unknown_key_and_resolve_and_forget_refuse_it(ledger: Ledger) -> None:
     assert await ledger.get("order-42") is None
     for call in (ledger.forget("order-42"), ledger.resolve("order-42", request_id=None)):
-        with pytest.raises(ConfigurationError, match="no key 'order-42'"):
+        with pytest.raises(ConfigurationError, match="no entry with the key 'order-42'"):
             await call
 
 
-async def test_a_key_of_several_runs_must_be_told_apart(ledger: Ledger, store: Store) -> None:
+async def test_get_refuses_a_key_of_several_runs_unless_the_run_is_given(
+    ledger: Ledger, store: Store
+) -> None:
     for run in ("monday", "tuesday"):
         await claimed(store, place(run=run))
     await claimed(store, place("other", origin="http://127.0.0.1:8765"))
-    with pytest.raises(ConfigurationError, match=r"several entries .*run='monday'.*run='tuesday'"):
+    with pytest.raises(ConfigurationError, match=r"several entries have .*run='monday'.*run='tuesday'"):
         await ledger.get("order-42")
     entry = await ledger.get("order-42", run="tuesday")
     assert entry is not None
@@ -114,7 +116,9 @@ async def test_a_key_of_several_runs_must_be_told_apart(ledger: Ledger, store: S
     assert await ledger.get("order-42", run="monday", origin="http://127.0.0.1:8765") is None
 
 
-async def test_entries_come_in_order_and_by_state(ledger: Ledger, store: Store) -> None:
+async def test_entries_are_listed_in_order_of_creation_and_filtered_by_state(
+    ledger: Ledger, store: Store
+) -> None:
     for number in range(45):
         await ended(store, f"key-{number:02}", failure() if number % 9 == 0 else None)
     await claimed(store, "claimed")
@@ -130,7 +134,7 @@ async def test_entries_come_in_order_and_by_state(ledger: Ledger, store: Store) 
     assert (summary.cost, summary.unpriced) == (None, 45)
 
 
-async def test_the_name_spaces_that_have_entries_are_told(ledger: Ledger, store: Store) -> None:
+async def test_spaces_returns_the_name_spaces_that_have_entries(ledger: Ledger, store: Store) -> None:
     assert await ledger.spaces() == []
     await claimed(store, "order-42")
     (space,) = await ledger.spaces()
@@ -139,7 +143,7 @@ async def test_the_name_spaces_that_have_entries_are_told(ledger: Ledger, store:
     assert (await ledger.summary(origin="https://elsewhere.example")).total == 0
 
 
-async def test_entries_that_come_while_others_are_read_are_read_too(ledger: Ledger, store: Store) -> None:
+async def test_entries_created_during_an_iteration_are_listed_too(ledger: Ledger, store: Store) -> None:
     await claimed(store, "key-0")
     keys = []
     async for entry in ledger.entries():
@@ -149,7 +153,7 @@ async def test_entries_that_come_while_others_are_read_are_read_too(ledger: Ledg
     assert len(keys) == 30
 
 
-async def test_a_claim_without_its_owner_is_uncertain(ledger: Ledger, store: Store) -> None:
+async def test_a_claim_becomes_uncertain_when_its_owner_closes(ledger: Ledger, store: Store) -> None:
     await claimed(store)
     assert (await found(ledger)).state == "claimed"
     await store.aclose()
@@ -158,7 +162,7 @@ async def test_a_claim_without_its_owner_is_uncertain(ledger: Ledger, store: Sto
     assert (await ledger.summary()).uncertain == 1
 
 
-async def test_resolving_gives_the_request_or_frees_the_key(ledger: Ledger, store: Store) -> None:
+async def test_resolve_adopts_the_given_request_or_frees_the_key(ledger: Ledger, store: Store) -> None:
     for key in ("taken", "not-taken"):
         await store.uncertain(await claimed(store, key), 110.0)
     entry = await ledger.resolve("taken", request_id="request-7")
@@ -172,21 +176,23 @@ async def test_resolving_gives_the_request_or_frees_the_key(ledger: Ledger, stor
     )
 
 
-async def test_resolving_what_is_not_uncertain_is_refused(ledger: Ledger, store: Store) -> None:
+async def test_resolve_refuses_an_entry_that_is_not_uncertain_or_a_wrong_request_id(
+    ledger: Ledger, store: Store
+) -> None:
     await ended(store, "done")
     await claimed(store, "claimed")
     await store.uncertain(await claimed(store, "uncertain"), 110.0)
-    with pytest.raises(ConfigurationError, match="'done' is done: nothing about it is uncertain"):
+    with pytest.raises(ConfigurationError, match="'done' is done: it has no uncertain submit to resolve"):
         await ledger.resolve("done", request_id="request-7")
-    with pytest.raises(ConfigurationError, match="'claimed' is being submitted by a process that lives"):
+    with pytest.raises(ConfigurationError, match="'claimed' is being submitted by a running process"):
         await ledger.resolve("claimed", request_id=None)
-    with pytest.raises(ConfigurationError, match="request request-done belongs to the key 'done'"):
+    with pytest.raises(ConfigurationError, match="request_id='request-done' belongs to the key 'done'"):
         await ledger.resolve("uncertain", request_id="request-done")
     with pytest.raises(ConfigurationError, match="request id"):
         await ledger.resolve("uncertain", request_id="no/id")
 
 
-async def test_forgetting_what_ended_frees_the_key(ledger: Ledger, store: Store) -> None:
+async def test_forget_deletes_an_ended_entry_and_frees_its_key(ledger: Ledger, store: Store) -> None:
     await ended(store)
     await ledger.forget("order-42")
     assert await ledger.get("order-42") is None
@@ -194,20 +200,22 @@ async def test_forgetting_what_ended_frees_the_key(ledger: Ledger, store: Store)
     await claimed(store)
 
 
-async def test_forgetting_what_has_not_ended_is_refused(ledger: Ledger, store: Store) -> None:
+async def test_forget_refuses_an_entry_that_has_not_ended(ledger: Ledger, store: Store) -> None:
     hold = await claimed(store)
     for force in (False, True):
-        with pytest.raises(ConfigurationError, match="is claimed: whether fal has its request is not known"):
+        with pytest.raises(
+            ConfigurationError, match="is claimed: it is not known whether fal accepted its request"
+        ):
             await ledger.forget("order-42", force=force)
     await store.submitted(hold, "request-1", 101.0)
-    with pytest.raises(ConfigurationError, match="force=True cancels it first"):
+    with pytest.raises(ConfigurationError, match="pass force=True to cancel it first"):
         await ledger.forget("order-42")
     with pytest.raises(SessionStateError, match="request request-1"):
         await ledger.forget("order-42", force=True)
 
 
 @pytest.mark.parametrize("outcome", [CancelOutcome.CANCELLED, CancelOutcome.CANCELLATION_REQUESTED])
-async def test_a_forced_forget_cancels_by_a_session_first(
+async def test_forced_forget_deletes_an_entry_only_after_a_session_has_cancelled_it(
     ledger: Ledger, store: Store, outcome: CancelOutcome
 ) -> None:
     await store.submitted(await claimed(store), "request-1", 101.0)
@@ -222,14 +230,14 @@ async def test_a_forced_forget_cancels_by_a_session_first(
         await ledger.forget("order-42", force=True)
         assert await ledger.get("order-42") is None
     else:
-        with pytest.raises(ConfigurationError, match="may still complete"):
+        with pytest.raises(ConfigurationError, match="still running and may complete"):
             await ledger.forget("order-42", force=True)
     assert asked == ["request-1"]
     detach()
 
 
 @pytest.mark.parametrize("ago", [0.0, 360.0])
-async def test_a_forced_forget_trusts_an_unknown_request_only_when_fal_may_have_let_it_go(
+async def test_forced_forget_deletes_a_request_unknown_to_fal_only_6_minutes_after_its_submit(
     ledger: Ledger, store: Store, ago: float
 ) -> None:
     await store.submitted(await claimed(store), "request-1", time.time() - ago)
@@ -247,7 +255,7 @@ async def test_a_forced_forget_trusts_an_unknown_request_only_when_fal_may_have_
     detach()
 
 
-async def test_a_forced_forget_does_not_delete_what_is_submitted_anew_meanwhile(
+async def test_forced_forget_keeps_an_entry_that_is_claimed_again_during_the_cancellation(
     ledger: Ledger, store: Store
 ) -> None:
     hold = await claimed(store)
@@ -265,7 +273,9 @@ async def test_a_forced_forget_does_not_delete_what_is_submitted_anew_meanwhile(
     detach()
 
 
-async def test_an_export_has_stable_columns(ledger: Ledger, store: Store, tmp_path: Path) -> None:
+async def test_export_writes_the_documented_columns_as_jsonl_and_csv(
+    ledger: Ledger, store: Store, tmp_path: Path
+) -> None:
     await ended(store, "good", attrs.evolve(done('{"seed": 7}'), billable_units=Decimal("1.50")))
     await ended(store, "bad", failure())
     await claimed(store, "claimed")
@@ -286,7 +296,7 @@ async def test_an_export_has_stable_columns(ledger: Ledger, store: Store, tmp_pa
     assert (rows[0]["output"], rows[0]["error"], rows[2]["request_id"]) == ('{"seed":7}', "", "")
 
 
-async def test_an_export_that_fails_leaves_what_was_there(
+async def test_a_failed_export_leaves_the_existing_file_unchanged(
     ledger: Ledger, store: Store, tmp_path: Path
 ) -> None:
     await ended(store)
@@ -302,7 +312,7 @@ async def test_an_export_that_fails_leaves_what_was_there(
     assert (tmp_path / "out" / "out.csv").read_text() == "before"
 
 
-async def test_what_is_older_than_keep_leaves_a_tombstone(tmp_path: Path) -> None:
+async def test_an_entry_older_than_keep_loses_its_payloads_and_stays_as_a_tombstone(tmp_path: Path) -> None:
     async with await Ledger.open(tmp_path / "runs.db") as ledger:
         store = await ledger.new_store()
         await ended(store)  # in 1970
@@ -320,7 +330,7 @@ async def test_what_is_older_than_keep_leaves_a_tombstone(tmp_path: Path) -> Non
         assert (await found(ledger, "claimed")).input == {"prompt": "a cat"}
 
 
-async def test_inputs_that_are_not_to_be_kept_are_not_stored(tmp_path: Path) -> None:
+async def test_keep_input_false_stores_no_input(tmp_path: Path) -> None:
     async with await Ledger.open(tmp_path / "runs.db", keep_input=False) as ledger:
         store = await ledger.new_store()
         await ended(store)
@@ -330,12 +340,12 @@ async def test_inputs_that_are_not_to_be_kept_are_not_stored(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("keep", [0, -1.0, "1", timedelta(0), True])
-async def test_a_keep_that_is_no_time_is_refused(tmp_path: Path, keep: object) -> None:
+async def test_open_refuses_a_keep_that_is_not_a_positive_time(tmp_path: Path, keep: object) -> None:
     with pytest.raises(ConfigurationError, match="keep="):
         await Ledger.open(tmp_path / "runs.db", keep=keep)  # type: ignore[arg-type]
 
 
-async def test_a_closed_ledger_says_so_and_its_sessions_go_on(tmp_path: Path) -> None:
+async def test_a_closed_ledger_raises_while_its_sessions_go_on(tmp_path: Path) -> None:
     ledger = await Ledger.open(tmp_path / "runs.db")
     store = await ledger.new_store()
     await ledger.aclose()
