@@ -1,9 +1,10 @@
 """Storage: files to fal and from fal (protocol 7, 11.2).
 
-`client.py` is `session.storage`. Up: `sources.py` makes every kind of file one kind of value, `upload.py` sends it,
-`file_body.py` reads it piece by piece, `resume.py` keeps what it takes to go on after a crash. Down: `download.py`.
-For both: `cdn.py` has the token, `threads.py` the disk work, `concurrency.py` the work side by side.
-`data_uri.py` stands alone: small files inside the input. So `Storage` is loaded when it is first used.
+`client.py` is `session.storage`. Uploads: `sources.py` opens every kind of file as a `Source`, `upload.py` sends
+it, `file_body.py` reads it piece by piece, `resume_store.py` keeps the progress across crashes. Downloads:
+`download.py`. Both: `cdn.py` fetches the CDN token, `threads.py` runs disk work, `concurrency.py` bounds how many
+tasks run at a time. `data_uri.py` is separate: small files inside the input. `Storage` is loaded on first use, so
+that importing `data_uri.py` does not import the rest.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The CDN's token: fetched once however many ask for it, kept until shortly before its end (7.1 C)."""
+"""The CDN token: one fetch for all concurrent requests, cached until shortly before it expires (protocol 7.1 C)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ _RENEWALS = 3
 
 
 class Cdn:
-    """`tokens`: the token of one set of credentials, shared by all views of a session that have these."""
+    """Sends requests with the CDN token.
+
+    `tokens` holds the token of one set of credentials; all views of a session with these credentials share it.
+    """
 
     def __init__(self, transport: Transport, hosts: Hosts, tokens: SingleFlight[CdnToken]) -> None:
         self._transport, self._tokens = transport, tokens
         self.hosts: Hosts = hosts
 
     async def token(self, refused: CdnToken | None = None) -> CdnToken:
-        """The current token; another one than `refused`."""
+        """Return a valid token other than `refused`."""
         return await self._tokens.get(
             lambda known: known is not refused and known.good_until > time.monotonic(), self._fetch
         )
@@ -34,7 +37,7 @@ class Cdn:
         *,
         retry: RetryPolicy | None = None,
     ) -> HttpResponse:
-        """A request that carries the token; made again with a new one where the CDN refuses it."""
+        """Send a request with the token, and again with a new token if the CDN refuses it (at most 3 times)."""
         token = await self.token()
         for _ in range(_RENEWALS):
             try:

@@ -50,7 +50,7 @@ B = TypeVar("B")
 
 @short_tracebacks
 class Storage:
-    """Uploads and downloads of a session."""
+    """Upload and download files, and manage access to stored files: `session.storage`."""
 
     def __init__(self, transport: Transport, settings: Settings, tokens: SingleFlight[CdnToken]) -> None:
         self._transport, self._hosts = transport, settings.hosts
@@ -62,45 +62,56 @@ class Storage:
         self,
         file: Any,
         *,
-        # What it is.
+        # The file.
         content_type: str | None = None,
         file_name: str | None = None,
         size: int | None = None,
         lifecycle: StorageSettings | None = None,
-        # How it is sent.
+        # The transfer.
         on_progress: ProgressCallback | None = None,
         resume: str | os.PathLike[str] | UploadState | None = None,
         multipart_above: int = MULTIPART_ABOVE,
         part_size: int = PART_SIZE,
         parallel: int = PARALLEL,
     ) -> str:
-        """Store a file at fal; gives its URL. Memory stays small whatever the size: parts are read as they go.
+        """Upload a file to fal's CDN and return its URL (protocol 7.1-7.4).
+
+        The file is read piece by piece while it is sent, so memory use does not depend on its size.
+
+        Cancelling is safe and takes effect at once, even while a `read` of the file blocks: that `read` finishes
+        in its thread, and the file object is not read again before then. With `resume`, the same call made later
+        sends the missing parts only.
 
         Args:
-            file: a path (a text or any `os.PathLike`; `~` is the home folder), bytes, a binary file object, what
-                has a `read` (async or not, with a size or without), an async iterable of bytes, a Pillow image
-                (sent as PNG) or a `File`.
-                A file object is read from its position on; from its beginning where it stands at its end. What
-                can't be read twice (a pipe, an iterable) is copied to a temporary file.
-            content_type: by default from the name, else from the content.
-            file_name: by default the path's or the file object's.
-            size: bytes that an async iterable is to have, checked before anything is sent.
-            lifecycle: how long it lives, who may read it; by default the account's settings.
-            on_progress: called with bytes sent and bytes in all; never goes back. May be async.
-            resume: a path or an `UploadState` where the state of a large upload is kept, so that the same call
-                continues with the missing parts after a crash or a cancellation. Gone once it is done.
-            multipart_above: larger files go in parts; default 100 MiB.
-            part_size: bytes; default 10 MiB, more where the file would need over 10,000 parts.
-            parallel: parts under way at a time; default 8.
+            file: A path (`str` or any `os.PathLike`; `~` is the home folder), bytes, a binary file object, any
+                object with a `read` method (async or not, with or without a size argument), an async iterable of
+                bytes, a Pillow image (sent as PNG) or a `File`.
+                A file object is read from its current position, or from its start if it is at its end. A source
+                that can be read only once (a pipe, an iterable) is first copied to a temporary file.
+            content_type: Such as "image/png". None (default): guessed from the name and the first bytes.
+            file_name: The name that fal stores. None (default): the name of the path or of the file object.
+            size: Expected size in bytes, such as of an async iterable; compared with the real size before
+                anything is sent. None (default): not checked.
+            lifecycle: How long the file is kept and who may read it. None (default): the account's settings.
+            on_progress: Called with the bytes sent and the total in bytes; may be async. The first number never
+                decreases.
+            resume: A path or an `UploadState` that keeps the progress of an upload in parts, so that the same call
+                continues after a crash or a cancellation. It is deleted, or emptied, when the upload is complete.
+                None (default): an interrupted upload starts again.
+            multipart_above: Size in bytes above which a file is sent in parts. Default 100 MiB.
+            part_size: Size of a part in bytes. Default 10 MiB; it is raised if the file would need more than
+                10,000 parts.
+            parallel: Maximum number of parts that are sent at the same time. Default 8.
+
+        Returns:
+            The URL of the stored file.
 
         Raises:
-            UploadError: the file can't be read (whatever its `read` raises), is empty or changes meanwhile, or
-                fal does not take it.
-            ConfigurationError: a wrong option, or no file at all; nothing was sent.
-            AuthenticationError, PermissionDeniedError: the key is not accepted.
-
-        A cancelled upload ends at once, also where its file is silent: a `read` that hangs is left to its thread,
-        and the file object is not read again before that one has come back.
+            UploadError: If the file can't be read (whatever its `read` raises), is empty, changes during the
+                upload, or is not accepted by fal.
+            ConfigurationError: If an argument is invalid. Nothing was sent.
+            AuthenticationError: If fal does not accept the key.
+            PermissionDeniedError: If the key may not upload.
         """
         check_function("on_progress", on_progress, takes=("sent", "total"))
         check_int("multipart_above", multipart_above, least=0)
@@ -124,22 +135,31 @@ class Storage:
     async def download(
         self, url: str, to: str | os.PathLike[str], *, on_progress: DownloadProgress | None = None
     ) -> Path:
-        """Fetch a file to disk; gives the path written, which holds all of it or does not exist.
+        """Download a file to disk and return its path.
+
+        The file appears under its name only when it is complete. A broken connection is resumed where it stopped.
+        Cancelling is safe: no partial file is left behind.
 
         Args:
-            url: http, https or `data:`. A file of this account that is closed to others is opened by a CDN token.
-            to: a file, which is replaced, or a folder: one that exists, a path that ends with a slash, or one
-                without an ending such as `.png` where nothing is yet. There the server chooses the name, made
-                safe, and never one that is taken. `~` is the home folder.
-            on_progress: called with bytes received, and bytes in all (None where the server does not say). Bytes
-                received fall to 0 where the file changed meanwhile and is fetched anew.
-                May be async.
+            url: An http, https or `data:` URL. For a restricted file of this account the request carries a CDN
+                token (protocol 7.4).
+            to: A file, which is replaced, or a folder. A path means a folder if the folder exists, if the path ends
+                with a slash, or if nothing exists there and the name has no suffix such as `.png`. In a folder the
+                server's name is used, made safe for file systems; an existing file is never replaced there.
+                Missing folders are created. `~` is the home folder.
+            on_progress: Called with the bytes received and the total in bytes (None if the server does not report
+                it); may be async. The first number falls back to 0 if the file has changed on the server and is
+                downloaded again.
+
+        Returns:
+            The path of the written file.
 
         Raises:
-            DownloadError: it can't be written, a device or a pipe stands there, or what arrives is not what was
-                announced.
-            ConfigurationError: no URL, or no path; nothing was sent.
-            ApiError (NotFoundError, ...): the server's answer. TransportError: the connection broke too often.
+            DownloadError: If the file can't be written, the target is a device or a pipe, or the data received
+                does not match what the server announced.
+            ConfigurationError: If `url` is not a URL or `to` is not a path. Nothing was sent.
+            ApiError: If the server answers with an error, such as NotFoundError.
+            TransportError: If the connection failed too often (`RetryPolicy.max_attempts`).
         """
         check_function("on_progress", on_progress, takes=("received", "total"))
         check_url(url)
@@ -154,18 +174,27 @@ class Storage:
         names: FileNames | None = None,
         take_equal: bool = False,
     ) -> list[Path]:
-        """`download` for every file of an output (`result.files()`), side by side; paths in the same order.
+        """Download all files of an output (`result.files()`) into a folder, up to 8 at a time.
+
+        Cancelling is safe: no partial file is left behind, and complete files stay.
 
         Args:
-            folder: made if missing.
-            names: how to call them: a template such as `"cat-{n}{ext}"`, where `{n}` is the place in `files` from
-                0, `{name}` the server's name and `{ext}` the ending; or a function of file and place. Names are
-                made safe, get an ending if they have none, and a number if they are taken.
-            take_equal: a file that is there under that name, with the very same bytes, is taken for the one.
+            files: The files of the output.
+            folder: Created if it does not exist.
+            names: File names. A template such as `"cat-{n}{ext}"`, where `{n}` is the index in `files` (from 0),
+                `{name}` the server's name without its suffix, and `{ext}` the suffix with its dot; or a function of
+                the file and its index. Names are made safe for file systems, get a suffix if they have none, and a
+                number if they are taken. None (default): the server's names.
+            take_equal: If True, an existing file with the same name and the same bytes is used instead of a copy
+                with a number. Default False.
+
+        Returns:
+            The paths, in the order of `files`.
 
         Raises:
-            DownloadError: some are missing: `missing` and `causes` say which and why. The others are there.
-            ConfigurationError: no files, no path or no names; nothing was sent.
+            DownloadError: If some files could not be downloaded. Its `missing` and `causes` say which and why; the
+                other files are on disk (`paths`).
+            ConfigurationError: If `files`, `folder` or `names` is invalid. Nothing was sent.
         """
         files = check_files(files)
         check_flag("take_equal", take_equal)
@@ -175,21 +204,34 @@ class Storage:
     async def transform_input(
         self, input: Any, *, inline_below: int = 0, lifecycle: StorageSettings | None = None
     ) -> Any:
-        """`input` with every file in it replaced by its URL; `input` itself where it holds none.
+        """Upload every file in `input` and return a copy with URLs in their place.
 
-        Files are paths (any `os.PathLike`; text stays text), binary file objects, Pillow images and `File` values,
-        in mappings, lists, tuples and records (attrs, dataclass, pydantic, msgspec). They are uploaded side by
-        side, each distinct one once. `input` is never changed.
+        Files are paths (any `os.PathLike`; a `str` is never a file here), binary file objects, Pillow images and
+        `File` values, anywhere in mappings, lists, tuples and records (attrs, dataclass, pydantic, msgspec). Up to
+        8 files are uploaded at the same time, each distinct file once. `input` itself is never changed.
+
+        Cancelling is safe: it ends the uploads; those that are complete stay at fal.
 
         Args:
-            inline_below: files smaller than this many bytes become `data:` URIs; default 0: none does.
-            lifecycle: of the uploaded files.
+            input: The input of a model.
+            inline_below: Files smaller than this many bytes become `data:` URIs (protocol 7.5). Default 0: every
+                file is uploaded.
+            lifecycle: How long the uploaded files are kept and who may read them. None (default): the account's
+                settings.
 
-        Raises: as `upload`; an UploadError names the place, such as `input.images[2]`, and ends the other uploads.
-            ConfigurationError also for bare bytes: wrap them in `File(data)`.
+        Returns:
+            The input with URLs; `input` itself if it contains no files.
+
+        Raises:
+            UploadError: As `upload`. It names the file's place, such as `input.images[2]`, and ends the other
+                uploads.
+            ConfigurationError: If an argument is invalid, or `input` contains bare bytes: wrap them in
+                `File(data)`.
+            AuthenticationError: If fal does not accept the key.
+            PermissionDeniedError: If the key may not upload.
         """
         check_int("inline_below", inline_below, least=0)
-        lifecycle_text(lifecycle)  # a wrong one shows here and now
+        lifecycle_text(lifecycle)  # checked even if `input` contains no files
         found = find_files(input)
         if not found:
             return input
@@ -217,24 +259,95 @@ class Storage:
     # Access (protocol 7.4, 11.2).
 
     async def sign(self, url: str, *, expires_in: int = 86_400) -> str:
-        """A URL that opens a restricted file to whoever has it, for `expires_in` seconds (at most 7 days)."""
+        """Return a signed URL: everyone who has it can read a restricted file (protocol 7.4, 11.2).
+
+        Cancelling is safe: nothing is changed at fal.
+
+        Args:
+            url: The plain CDN URL of a file of this account, without a query.
+            expires_in: Seconds until the signed URL expires, 1 to 604,800 (7 days). Default 86,400 (24 h).
+
+        Returns:
+            The signed URL.
+
+        Raises:
+            ConfigurationError: If an argument is invalid. Nothing was sent.
+            ApiError: If fal refuses, such as NotFoundError for an unknown file.
+            TransportError: If fal can't be reached.
+        """
         request = access.sign_request(self._hosts, url, expires_in)
         return access.parse_signed(await self._transport.send(request))
 
     async def get_acl(self, url: str) -> dict[str, Any]:
-        """Who may read a stored file: `{"default": decision, "rules": [{"user", "decision"}]}`."""
+        """Return the access rules of a stored file (protocol 7.4, 11.2).
+
+        Cancelling is safe: nothing is changed at fal.
+
+        Args:
+            url: The plain CDN URL of a file of this account, without a query.
+
+        Returns:
+            `{"default": decision, "rules": [{"user": name, "decision": decision}]}`; a decision is "allow",
+            "forbid" or "hide".
+
+        Raises:
+            ConfigurationError: If `url` is not an http(s) URL. Nothing was sent.
+            ApiError: If fal refuses, such as NotFoundError for an unknown file.
+            TransportError: If fal can't be reached.
+        """
         return access.parse_access(await self._transport.send(access.get_acl_request(self._hosts, url)))
 
     async def set_acl(self, url: str, acl: str | Mapping[str, Any]) -> dict[str, Any]:
-        """`acl`: "allow", "forbid" (403) or "hide" (404) for all but the owner, or what `get_acl` gives."""
+        """Replace the access rules of a stored file (protocol 7.4, 11.2).
+
+        After a cancellation fal may have saved the rules or not; the same call can be made again.
+
+        Args:
+            url: The plain CDN URL of a file of this account, without a query.
+            acl: "allow", "forbid" (others get 403) or "hide" (others get 404) for everyone but the owner; or rules
+                as returned by `get_acl`.
+
+        Returns:
+            The rules that fal saved, in the form of `get_acl`. Unknown users are left out.
+
+        Raises:
+            ConfigurationError: If an argument is invalid. Nothing was sent.
+            ApiError: If fal refuses, such as NotFoundError for an unknown file.
+            TransportError: If fal can't be reached.
+        """
         return access.parse_access(await self._transport.send(access.set_acl_request(self._hosts, url, acl)))
 
     async def get_defaults(self) -> dict[str, Any]:
-        """The account's settings for new files: `{"expiration_duration_seconds", "initial_acl"}`."""
+        """Return the account's settings for new files (protocol 7.4, 11.2).
+
+        Cancelling is safe: nothing is changed at fal.
+
+        Returns:
+            `{"expiration_duration_seconds": seconds, "initial_acl": rules}`; seconds are None if files never
+            expire.
+
+        Raises:
+            ApiError: If fal refuses, such as PermissionDeniedError.
+            TransportError: If fal can't be reached.
+        """
         return access.parse_access(await self._transport.send(access.get_defaults_request(self._hosts)))
 
     async def set_defaults(self, settings: StorageSettings) -> dict[str, Any]:
-        """Changes what `settings` says, for all of the account's new files."""
+        """Set the account's settings for new files (protocol 7.4, 11.2).
+
+        After a cancellation fal may have saved the settings or not; the same call can be made again.
+
+        Args:
+            settings: The new settings. A field that is None is left out of the request.
+
+        Returns:
+            The settings that fal saved, in the form of `get_defaults`.
+
+        Raises:
+            ConfigurationError: If `settings` is not a StorageSettings. Nothing was sent.
+            ApiError: If fal refuses, such as PermissionDeniedError.
+            TransportError: If fal can't be reached.
+        """
         request = access.set_defaults_request(self._hosts, settings)
         return access.parse_access(await self._transport.send(request))
 
@@ -246,7 +359,7 @@ async def _inlined(source: Source) -> str:
 
 
 def _key_of(file: Any) -> Any:
-    """Equal for what is the same file: one path, one object, or the same bytes under the same name and type."""
+    """Return equal keys for the same path, the same object, or the same bytes with the same name and type."""
     if isinstance(file, File):
         if file.content_type is None and file.file_name is None:
             return _key_of(file.data)
@@ -261,5 +374,5 @@ def _key_of(file: Any) -> Any:
 def _real_path(path: str) -> str:
     try:
         return os.path.realpath(path)
-    except (OSError, ValueError):  # a path that can be none: whoever opens it says so
+    except (OSError, ValueError):  # not a valid path: opening it raises the error
         return path

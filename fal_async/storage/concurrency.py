@@ -1,4 +1,4 @@
-"""Work on several items side by side, a bounded number at a time."""
+"""Work on several items concurrently, with a limit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ B = TypeVar("B")
 async def gather_first_error(
     work: Callable[[A], Awaitable[B]], items: Collection[A], *, at_a_time: int
 ) -> list[B]:
-    """The results of `work(item)` in the order of the items. The first failure cancels the others and is raised."""
+    """Return `work(item)` for all items, in their order. The first failure cancels the others and is raised."""
     results: dict[int, B] = {}
     numbered = iter(enumerate(items))
 

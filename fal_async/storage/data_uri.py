@@ -1,7 +1,7 @@
-"""Data URIs by hand: for small files that go inside the input (protocol 7.5).
+"""Data URIs for small files inside the input (protocol 7.5).
 
-These functions work at once and in this thread: fine for kilobytes. For larger files use
-`await session.storage.upload(...)`, which keeps the event loop free.
+These functions block the calling thread, which is fine for kilobytes. For larger files use
+`await session.storage.upload(...)`, which does not block the event loop.
 """
 
 from __future__ import annotations
@@ -18,21 +18,39 @@ from fal_async.storage.pictures import image_bytes, image_format
 
 
 def encode(data: bytes | str, content_type: str | None = None) -> str:
-    """`data` as a `data:` URI. Text is sent as UTF-8, `text/plain` by default; bytes are looked at for a type.
+    """Encode `data` as a `data:` URI.
 
-    ConfigurationError for a content type that is none, and for what is neither bytes nor text.
+    Args:
+        data: Bytes (also bytearray or memoryview), or a `str`, which is encoded as UTF-8.
+        content_type: Such as "image/png". None (default): guessed from the first bytes; of a `str`
+            "text/plain;charset=utf-8".
+
+    Returns:
+        The URI, in base64.
+
+    Raises:
+        ConfigurationError: If `data` is neither bytes nor `str`, or `content_type` is not a media type.
     """
     if not isinstance(data, str | bytes | bytearray | memoryview):
-        raise ConfigurationError(f"data is a {type(data).__name__}: expected bytes or a text")
+        raise ConfigurationError(f"data is a {type(data).__name__}: expected bytes or str")
     if isinstance(data, str):
         return data_uri(data.encode(), check_content_type(content_type) or "text/plain;charset=utf-8")
     return data_uri(data, check_content_type(content_type) or guess_content_type(None, bytes(data[:HEAD])))
 
 
 def encode_file(path: str | os.PathLike[str], content_type: str | None = None) -> str:
-    """The file at `path` as a `data:` URI, by default of the type that its content or its name has.
+    """Encode the file at `path` as a `data:` URI.
 
-    UploadError where it can't be read; ConfigurationError for a path or a content type that is none.
+    Args:
+        path: The path of the file; `~` is the home folder.
+        content_type: Such as "image/png". None (default): guessed from the name and the first bytes.
+
+    Returns:
+        The URI, in base64.
+
+    Raises:
+        UploadError: If the file can't be read.
+        ConfigurationError: If `path` is not a path, or `content_type` is not a media type.
     """
     if not isinstance(path, str | bytes | os.PathLike):
         raise ConfigurationError(f"path is a {type(path).__name__}: expected a path")
@@ -45,14 +63,22 @@ def encode_file(path: str | os.PathLike[str], content_type: str | None = None) -
 
 
 def encode_image(image: Any, format: str = "png") -> str:
-    """A Pillow image as a `data:` URI, in "png" (default), "jpeg" or "jpg", "webp", "gif", "bmp" or "tiff".
+    """Encode a Pillow image as a `data:` URI.
 
-    It is turned upright as its EXIF orientation says. Transparency is laid on white where the format has none; of
-    an animation the current frame is sent.
+    The image is rotated according to its EXIF orientation. Transparent pixels are blended with white if the format
+    has no transparency. Of an animation, the current frame is encoded.
+
+    Args:
+        image: The Pillow image.
+        format: "png" (default), "jpeg" or "jpg", "webp", "gif", "bmp" or "tiff".
+
+    Returns:
+        The URI, in base64.
 
     Raises:
-        ConfigurationError: another format; no Pillow image; an empty one, or one that the format can't hold.
-        UploadError: it can't be read, as it is truncated or closed.
+        ConfigurationError: If `format` is unknown, or `image` is not a Pillow image, is empty, or can't be stored
+            in that format.
+        UploadError: If the image can't be read because it is truncated or closed.
     """
     if not is_image(image):
         raise ConfigurationError(f"image is a {type(image).__name__}: expected a Pillow image")

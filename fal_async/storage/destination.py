@@ -1,4 +1,4 @@
-"""Where a download goes: a file, or a folder where the server chooses the name."""
+"""The target of a download: a file, or a folder in which the server's name is used."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ T = TypeVar("T")
 
 @attrs.frozen(kw_only=True)
 class Target:
-    """Without a name the file gets one that the server, or the output, suggests."""
+    """Without a name, the file gets the one that the server or the output suggests."""
 
     folder: Path
     name: str | None = None
 
 
 async def target_of(to: Any) -> Target:
-    """What the caller's `to` means; missing folders are made.
+    """Resolve the caller's `to`, and create missing folders.
 
-    ConfigurationError for what is no path, DownloadError for what can't be written to.
+    Raises ConfigurationError for what is not a path, DownloadError if it can't be written to.
     """
     return await _on_disk(partial(_target_of, to))
 
 
 async def folder_of(folder: Any) -> Path:
-    """The same where it is a folder in any case."""
+    """Resolve a folder and create it if it is missing. Raises the errors of `target_of`."""
     return await _on_disk(lambda: _made(local_path("folder", folder)))
 
 
@@ -45,18 +45,18 @@ def _target_of(to: Any) -> Target:
         return Target(folder=_made(path))
     check_replaceable(path)
     if path.is_symlink():
-        path = Path(os.path.realpath(path))  # the link stays: its file is replaced
+        path = Path(os.path.realpath(path))  # replace the file that the link points to, not the link
     return Target(folder=_made(path.parent), name=path.name)
 
 
 def _is_folder(path: Path, text: str) -> bool:
-    """A path that does not exist is read as people mean it: pathlib drops the slash of `Path("downloads/")`."""
+    """Guess what a path that does not exist means: pathlib drops the slash of `Path("downloads/")`."""
     if path.is_dir() or text.endswith(("/", os.sep)):
         return True
     if os.path.lexists(path):
         return False
-    if "\\" in path.name:  # not on Windows, where it separates
-        raise ConfigurationError(f"to={shown(text)}: a backslash separates nothing here: write '/'")
+    if "\\" in path.name:  # never on Windows, where it is a separator
+        raise ConfigurationError(f"to={shown(text)}: a backslash does not separate folders here: write '/'")
     return not has_ending(path.name)
 
 
@@ -66,7 +66,7 @@ def _made(folder: Path) -> Path:
 
 
 def check_replaceable(path: Path) -> None:
-    """DownloadError where something else than a regular file stands: no device or pipe is replaced. Blocks."""
+    """Raise DownloadError if `path` exists and is not a regular file, such as a device or a pipe. Blocks."""
     kind = kind_of_node(path)
     if kind is not None:
         raise DownloadError(f"{shown(path)} is {kind}: expected a file or a folder")
@@ -76,4 +76,4 @@ async def _on_disk(work: Callable[[], T]) -> T:
     try:
         return await in_thread(work)
     except OSError as error:
-        raise DownloadError(f"{shown(error.filename)} can't be made: {why(error)}") from error
+        raise DownloadError(f"{shown(error.filename)} can't be created: {why(error)}") from error

@@ -1,4 +1,4 @@
-"""Fetching one file to disk: piece by piece, beside its target, and only whole under its name."""
+"""Download one file: to a temporary file beside its target, which gets the final name when it is complete."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from fal_async.storage.threads import in_thread
 from fal_async.transport import OpenResponse, Transport
 
 _RESTRICTED = frozenset({401, 403, 404})
-"""What a file that strangers may not read answers to them: 403, or 404 where it is hidden (protocol 7.4)."""
+"""Statuses of a restricted file without the owner's token: 403, or 404 if it is hidden (protocol 7.4)."""
 
 
 class Downloader:
@@ -43,7 +43,7 @@ class Downloader:
     async def download(
         self, url: str, target: Target, *, on_progress: DownloadProgress | None = None
     ) -> Path:
-        """The path written. Under its own name a file is replaced; under a suggested one, never."""
+        """Download to `target` and return the path. Replaces a file only if the caller chose the name."""
         async with self.fetched(url, target.folder, on_progress=on_progress) as incoming:
             arrived = Arrived(url=url, headers=incoming.headers, head=incoming.head)
             check_is_no_page(arrived, target.name)
@@ -55,7 +55,7 @@ class Downloader:
     async def fetched(
         self, url: str, folder: Path, *, on_progress: DownloadProgress | None = None
     ) -> AsyncIterator[Incoming]:
-        """All of the file, on disk, and not under its name yet. It is gone after the block, if it was not kept."""
+        """Yield the complete file under a temporary name. It is deleted after the block unless it was kept."""
         url = check_url(url)
         incoming = Incoming(folder, on_progress)
         try:
@@ -70,13 +70,16 @@ class Downloader:
         try:
             data, content_type = await in_thread(partial(parse_data_uri, url))
         except ValueError as error:
-            raise DownloadError(f"a data URI that can't be decoded: {error}") from error
+            raise DownloadError(f"the data URI can't be decoded: {error}") from error
         await incoming.go_on(Progress(total=len(data)), {"content-type": content_type})
         await incoming.write([data], len(data))
         await incoming.flush()
 
     async def _fetch(self, url: str, incoming: Incoming) -> None:
-        """Goes on with `Range` where the connection broke, as long as more arrives than ever before."""
+        """Fetch `url`, and resume with `Range` after a broken connection.
+
+        Gives up after `max_attempts` attempts in a row that did not get further than those before.
+        """
         policy, idle, furthest = self._settings.retry, 0, 0
         authorization: str | None = None
         while True:
@@ -85,7 +88,7 @@ class Downloader:
                     return
             except ApiError as error:
                 if error.from_caller:
-                    raise  # what `on_progress` raised is no answer of this server's
+                    raise  # raised by `on_progress`, not the server's answer
                 if nothing_is_left(error.status, error.headers, incoming.progress):
                     return
                 if is_unmet_range(error.status, incoming.progress):
@@ -96,7 +99,7 @@ class Downloader:
                     raise
             except TransportError as error:
                 if error.from_caller or not incoming.began:
-                    raise  # the transport has tried often enough
+                    raise  # the transport has already retried
                 idle = 1 if incoming.progress.offset > furthest else idle + 1
                 furthest = max(furthest, incoming.progress.offset)
                 if idle >= policy.max_attempts:
@@ -104,11 +107,11 @@ class Downloader:
                 await asyncio.sleep(delay_before_retry(policy, idle, error, random.random()) or 0.0)
 
     def _may_be_ours(self, url: str, error: ApiError) -> bool:
-        """The owner's token reads what the ACL keeps from others (protocol 7.4)."""
+        """Return whether the owner's token may help: the file's access rules may refuse others (protocol 7.4)."""
         return error.status in _RESTRICTED and is_cdn(url, self._cdn.hosts)
 
     async def _once(self, url: str, incoming: Incoming, authorization: str | None) -> bool:
-        """False where the answer is not surely the rest of what is here: the next request asks for all of it."""
+        """Make one request. Return False if the answer may not continue the bytes on disk: then fetch it all."""
         incoming.began = False
         async with self._transport.open(download_request(url, incoming.progress, authorization)) as response:
             progress = begin(url, response.status, response.headers, incoming.progress)
@@ -120,12 +123,12 @@ class Downloader:
         if not is_complete(incoming.progress):
             total = incoming.progress.total
             raise DownloadError(
-                f"{host_of(url)} sent {incoming.progress.offset} bytes of a file of {total}", retryable=True
+                f"{host_of(url)} sent {incoming.progress.offset} of {total} bytes", retryable=True
             )
         return True
 
     async def _take(self, response: OpenResponse, incoming: Incoming) -> None:
-        """Collected to larger pieces: a hop to a thread for each packet would cost more than the disk."""
+        """Write the body in large pieces: one thread hop per packet would cost more than the disk."""
         pieces: list[bytes] = []
         size = 0
         try:
@@ -134,7 +137,7 @@ class Downloader:
                     pieces.append(chunk)
                     size += len(chunk)
                     if size >= PIECE:
-                        # Emptied first: `on_progress` may fail, and nothing is to be written twice.
+                        # Emptied first: `on_progress` may raise, and `finally` must not write them again.
                         (full, length), (pieces, size) = (pieces, size), ([], 0)
                         await incoming.write(full, length)
         finally:

@@ -1,4 +1,4 @@
-"""Request bodies that are read from a file piece by piece, counted, and checked on the way."""
+"""Request bodies that are read from a file piece by piece, with progress and checks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ProgressCallback = Callable[[int, int], Awaitable[None] | None]
 
 
 class Meter:
-    """How much is on its way. What is sent again isn't counted twice, and the number never falls."""
+    """Reports progress in bytes. Bytes sent again are counted once, and the reported number never decreases."""
 
     def __init__(self, total: int, callback: ProgressCallback | None) -> None:
         self._total, self._callback = total, callback
@@ -36,7 +36,10 @@ class Meter:
 
 
 class Body:
-    """A span of a file, read anew for each attempt. `digest`: SHA-256 (hex) once it was read to its end."""
+    """A span of a file, read again for each attempt.
+
+    `digest` is its SHA-256 (hex) after it was read to its end, if `hashed`.
+    """
 
     def __init__(
         self, source: Source, offset: int, length: int, meter: Meter, *, hashed: bool = False
@@ -57,13 +60,13 @@ class Body:
         return _Pieces(self)
 
     def check(self) -> None:
-        """What goes wrong while it is read looks like a broken connection from outside: here is the truth."""
+        """Raise the error that reading the file raised: to the transport it looks like a broken connection."""
         if self.failure is not None:
             raise self.failure
 
 
 class _Pieces:
-    """No generator: one that is left half-way has to be closed by somebody."""
+    """An iterator, not a generator: an unfinished async generator would have to be closed."""
 
     def __init__(self, body: Body) -> None:
         self._body = body
@@ -86,7 +89,7 @@ class _Pieces:
             raise
         except BaseException as error:
             body.failure = error
-            # aiohttp tells nobody of what is no Exception: the answer would be waited for.
+            # aiohttp drops a BaseException that is not an Exception, and would go on waiting for the response.
             raise error if isinstance(error, Exception) else InterruptedError from error
         return piece
 
@@ -94,14 +97,14 @@ class _Pieces:
         body = self._body
         piece = body.source.read_now(offset, length)
         if len(piece) < length:
-            raise UploadError(f"{body.source.name} ended before its end: expected {length} more bytes")
+            raise UploadError(f"{body.source.name} ended early: expected {length} more bytes")
         if self._hash is not None:
             self._hash.update(piece)
         return piece
 
 
 async def digest_of(source: Source, offset: int, length: int) -> str:
-    """SHA-256 (hex) of a span, which is not read into memory whole."""
+    """Return the SHA-256 (hex) of a span without reading all of it into memory."""
     digest = hashlib.sha256()
 
     def take(at: int) -> int:

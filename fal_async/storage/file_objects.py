@@ -1,4 +1,4 @@
-"""File objects of a user: whose turn it is, where they stand, and pieces of what can be read only once."""
+"""File objects passed by the user: one reader at a time, their positions, and reading of unseekable ones."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from fal_async.storage.threads import abandonable, within_patience
 
 T = TypeVar("T")
 PIECE = 512 * 1024
-"""Bytes read or written at a time: large enough that the hop to a thread costs nothing beside it."""
+"""Bytes read or written at a time: large enough to make the cost of a thread hop negligible."""
 UNNAMED = "upload.bin"
-"""What fal's Python client calls it (protocol 7.5)."""
+"""The name of a file without a name, as in fal's Python client (protocol 7.5)."""
 
 
 class Turn(asyncio.Lock):
-    """Held while a file object is read. Only tasks of the event loop that made it can wait for it."""
+    """The lock of one file object. Only tasks of the event loop that created it can wait for it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self.loop = loop
         self.reading: threading.Lock = threading.Lock()
-        """Held by the thread that reads, also by one that was given up."""
+        """Held by the thread that reads, even after its task was cancelled."""
         self.at_the_end: Callable[[], object] | None = None
 
     async def in_thread(self, work: Callable[[], T]) -> T:
-        """`work()`, which reads the file object: in a thread, which is left to itself if this task is cancelled."""
+        """Run `work()`, which reads the file object, in a thread. If this task is cancelled, the thread goes on."""
         return await abandonable(partial(self._undisturbed, work))
 
     async def leave(self, file: Any) -> None:
-        """Hand it on; once a thread that hangs in it has come back, if there is one. Keeps `file` alive so long."""
+        """Release the lock, after a thread that still reads has returned. Keeps `file` alive until then."""
         work, self.at_the_end = self.at_the_end or _nothing, None
         await within_patience(partial(self._undisturbed, work), then=partial(self._hand_on, file))
 
@@ -54,20 +54,20 @@ class Turn(asyncio.Lock):
 
 
 def _nothing() -> None:
-    """Of what can't be put back where it was."""
+    """The end of a turn if the file object's position can't be restored."""
 
 
 _turns: weakref.WeakValueDictionary[int, Turn] = weakref.WeakValueDictionary()
-"""By the file object's id, as not every file object can be a key. The table is the module's: sessions may share
-a file object. Who holds a turn keeps the file object alive, so that no other one has its id meanwhile.
+"""By the id of the file object, because not every file object is hashable. Global, because sessions may share a
+file object. The holder of a turn keeps the file object alive, so that its id is not used again.
 """
 
 
 @contextlib.asynccontextmanager
 async def turn_at(file: Any) -> AsyncIterator[Turn]:
-    """A file object has one position only, so that its uploads take turns.
+    """Wait for exclusive use of a file object: it has only one position.
 
-    UploadError where another event loop has it.
+    Raises UploadError if another event loop is using it.
     """
     turn, loop = _turns.get(id(file)), asyncio.get_running_loop()
     if turn is None or (turn.loop is not loop and not turn.locked()):
@@ -82,9 +82,9 @@ async def turn_at(file: Any) -> AsyncIterator[Turn]:
 
 
 def name_of(file: Any) -> str:
-    """Uploads of web frameworks have a `filename`."""
+    """Return the name of a file object. Uploads of web frameworks have a `filename` attribute."""
     for attribute in ("name", "filename"):
-        with contextlib.suppress(Exception):  # a property of anybody's
+        with contextlib.suppress(Exception):  # a property of a user's class may raise anything
             name = os.fsdecode(getattr(file, attribute))
             if PurePath(name).name:
                 return PurePath(name).name
@@ -93,11 +93,11 @@ def name_of(file: Any) -> str:
 
 @contextlib.contextmanager
 def readable(name: str) -> Iterator[None]:
-    """Whatever somebody's `read` raises is an UploadError; a file that was closed says so by a ValueError."""
+    """Turn every exception of a file's `read` into an UploadError (a closed file raises ValueError)."""
     try:
         yield
     except FalError as error:
-        error.from_caller = True  # not fal's answer, whatever it looks like
+        error.from_caller = True  # raised by the caller's file, not fal's answer
         raise
     except Exception as error:
         raise UploadError(f"{name} can't be read: {why(error)}") from error
@@ -109,16 +109,16 @@ def checked_bytes(data: Any, name: str) -> bytes:
     if isinstance(data, bytearray | memoryview):
         return bytes(data)
     if data is None:
-        raise UploadError(f"{name} gives None: it has nothing to read now; open it in blocking mode")
+        raise UploadError(f"{name} returned None: no data is ready to be read; open it in blocking mode")
     raise ConfigurationError(
-        f"{name} gives {type(data).__name__}: expected bytes; open it in binary mode, 'rb'"
+        f"{name} returned {type(data).__name__}: expected bytes; open it in binary mode, 'rb'"
     )
 
 
 def place_of(file: Any) -> tuple[int, int, int] | None:
-    """Where it stands, where to begin, and how much follows; None where it can be read only once.
+    """Return the current position, where to start reading, and how many bytes follow; None if not seekable.
 
-    One that stands at its end, as after it was written, is begun at its beginning.
+    A file object at its end, as after writing to it, is read from its start.
     """
     seekable = getattr(file, "seekable", None)
     if seekable is None or inspect.iscoroutinefunction(file.read) or takes_no_size(file) or not seekable():
@@ -131,8 +131,8 @@ def place_of(file: Any) -> tuple[int, int, int] | None:
 
 
 def version_of(file: Any) -> tuple[int, int] | None:
-    """Which version of a file on disk this is; None for what is none, such as a buffer."""
-    inner = getattr(file, "file", file)  # of a temporary file with a name
+    """Return inode and modification time (ns) of a file on disk; None for others, such as a buffer."""
+    inner = getattr(file, "file", file)  # a NamedTemporaryFile wraps its file
     if type(inner) not in (io.FileIO, io.BufferedReader, io.BufferedRandom):
         return None
     status = os.fstat(inner.fileno())
@@ -140,12 +140,12 @@ def version_of(file: Any) -> tuple[int, int] | None:
 
 
 def takes_no_size(file: Any) -> bool:
-    """Whether `read` gives all at once: of a chat bot's attachment, or of an HTTP client's response."""
+    """Return whether `read` takes no size, as in an HTTP client's response or a chat bot's attachment."""
     try:
         inspect.signature(file.read).bind(PIECE)
     except TypeError:
         return True
-    except ValueError:  # of what is written in C there may be no signature
+    except ValueError:  # functions written in C may have no signature
         return False
     return False
 
@@ -166,7 +166,7 @@ async def pieces_of(file: Any, name: str, turn: Turn) -> AsyncIterator[bytes]:
 
 
 async def _piece_of(file: Any, name: str, turn: Turn) -> bytes:
-    # A buffered reader waits in `read` until it has all that it was asked for.
+    # `read` of a buffered reader blocks until it has all the bytes asked for; `read1` does not.
     read = file.read1 if type(file) is io.BufferedReader else file.read
     while True:
         waited = await _has_more(file)
@@ -183,7 +183,7 @@ async def _called(turn: Turn, read: Callable[..., Any], *size: int) -> Any:
 
 
 async def _is_rewound(file: Any) -> bool:
-    """An upload of a web framework that was looked at before: it stands at its end."""
+    """Seek an async file object to its start: an upload of a web framework that was read before is at its end."""
     seek = getattr(file, "seek", None)
     if not inspect.iscoroutinefunction(seek):
         return False
@@ -194,8 +194,11 @@ async def _is_rewound(file: Any) -> bool:
 
 
 async def _has_more(file: Any) -> bool:
-    """Waits until a pipe has something to read, or its end: in the loop, so that nothing is read, and lost, by
-    a thread that was given up. False at once for other things, and for loops that can't wait for a pipe."""
+    """Wait until a pipe has data, or ends.
+
+    The event loop waits, not a thread: an abandoned thread would read data that is then lost. Returns False at once
+    for other files, and on event loops that can't wait for a pipe.
+    """
     descriptor = _pipe_of(file)
     if descriptor is None:
         return False
@@ -218,8 +221,10 @@ def _note(ready: asyncio.Future[None]) -> None:
 
 
 def _pipe_of(file: Any) -> int | None:
-    """The descriptor of what may be silent. Only of plain files: others may have read ahead, and then wait for
-    what has arrived already."""
+    """Return the descriptor of a pipe, socket or character device; None otherwise.
+
+    Only for plain readers: others may have buffered data already, and waiting for more would hang.
+    """
     raw = file.raw if type(file) is io.BufferedReader else file
     if type(raw) is not io.FileIO:
         return None

@@ -1,4 +1,4 @@
-"""What a file is: for its upload, and to recognise it before that."""
+"""Name, type, size and digest of a file: for its upload, and to recognise it in a call with a key."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fal_async.storage.sources import Source, opened
 
 
 async def spec_of(source: Source, lifecycle: str | None) -> FileSpec:
-    """What fal is told of it."""
+    """Return the properties of the file that fal gets."""
     name = plain_name(source.name) or UNNAMED
     guessed = guess_content_type(name, await source.read(0, HEAD))
     return FileSpec(
@@ -24,9 +24,9 @@ async def spec_of(source: Source, lifecycle: str | None) -> FileSpec:
 
 
 async def digest_of_file(file: Any) -> tuple[str, str]:
-    """Its content type and its SHA-256 (hex), as it would be uploaded now.
+    """Return content type and SHA-256 (hex) of the file, as it would be uploaded now.
 
-    ConfigurationError for what can be read only once; UploadError for what can't be read.
+    Raises ConfigurationError for a file that can be read only once, UploadError if it can't be read.
     """
     async with opened(file, again=True) as source:
         spec = await spec_of(source, None)

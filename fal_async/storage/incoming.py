@@ -1,4 +1,4 @@
-"""A file that is on its way to disk: beside its target, and only whole under its name."""
+"""A file being downloaded: a temporary file beside its target, renamed when it is complete."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class Incoming:
-    """A file that is not whole yet, under a name of its own beside its target."""
+    """The temporary file of a download, in the folder of its target."""
 
     def __init__(self, folder: Path, on_progress: DownloadProgress | None) -> None:
         self._path = folder / f".fal-{secrets.token_hex(8)}.part"
@@ -40,11 +40,11 @@ class Incoming:
         self._on_progress = on_progress
         self.progress: Progress = Progress()
         self.headers: Mapping[str, str] = {}
-        """Of the answer whose body was taken last."""
+        """Headers of the last response whose body was written."""
         self.head: bytes = b""
-        """The first bytes of what is here, by which its type is told."""
+        """The first bytes, for guessing the content type."""
         self.began: bool = False
-        """Whether the current answer's body had begun."""
+        """Whether the body of the current response has begun."""
 
     async def open(self) -> None:
         await self._on_disk(in_thread(self._create))
@@ -53,7 +53,7 @@ class Incoming:
         self._file = FileIO(self._path, "xb")
 
     async def go_on(self, progress: Progress, headers: Mapping[str, str]) -> None:
-        """Where the next answer's body belongs: after what is here, or in place of it."""
+        """Prepare for the next response's body: it continues the file, or replaces it at offset 0."""
         file = self._file
         if progress.offset == 0 and self.progress.offset and file is not None:
             await self._on_disk(in_thread(lambda: (file.seek(0), file.truncate())))
@@ -62,11 +62,11 @@ class Incoming:
         self.progress, self.headers, self.began = progress, headers, True
 
     def distrust(self) -> None:
-        """What is here can't be gone on with: another version of the file may be at the URL by now."""
+        """Forget the validator, so that the next request fetches the whole file: it may have changed."""
         self.progress = attrs.evolve(self.progress, validator=None)
 
     async def write(self, pieces: list[bytes], size: int) -> None:
-        """Begins to; waits for the write before. So one piece goes to disk while the next one arrives."""
+        """Start to write, after the previous write: so one piece is written while the next one arrives."""
         await self.flush()
         if not size:
             return
@@ -81,7 +81,7 @@ class Incoming:
             write_fully(self._file, piece)
 
     async def flush(self) -> None:
-        """Until what was given to `write` is on disk."""
+        """Wait until the last `write` has ended."""
         writing = self._writing
         if writing is not None:
             try:
@@ -90,22 +90,22 @@ class Incoming:
                 self._writing = None
 
     async def keep_as(self, name: str) -> Path:
-        """In place of the file that was there."""
+        """Rename the file to `name`, replacing an existing file."""
         kept = self._path.parent / name
         await self.close()
         await self._on_disk(in_thread(partial(_replace, self._path, kept)))
         return kept
 
     async def keep_beside(self, name: str, taken: set[str], *, take_equal: bool = False) -> Path:
-        """Under that name, or that with a number: never in place of another file, nor of what is `taken`.
+        """Rename the file to `name`, with a number if an existing file or an entry of `taken` has that name.
 
-        `take_equal`: a file that has the name, and the same bytes, is the one.
+        With `take_equal`, an existing file with the same name and bytes is used instead.
         """
         await self.close()
         return await self._on_disk(in_thread(partial(_keep_beside, self._path, name, taken, take_equal)))
 
     async def discard(self) -> None:
-        """Also where this task is cancelled once more meanwhile."""
+        """Close and delete the file, even if this task is cancelled again while it waits."""
         try:
             await self.close()
         finally:
@@ -128,7 +128,7 @@ class Incoming:
 
 
 def _replace(path: Path, kept: Path) -> None:
-    check_replaceable(kept)  # once more: it may have come there meanwhile
+    check_replaceable(kept)  # checked again: it may have been created during the download
     path.replace(kept)
 
 
@@ -152,22 +152,22 @@ def _keep_beside(path: Path, name: str, taken: set[str], take_equal: bool) -> Pa
 def _are_equal(path: Path, other: Path) -> bool:
     try:
         return stat.S_ISREG(other.lstat().st_mode) and filecmp.cmp(path, other, shallow=False)
-    except OSError:  # it went away, or can't be read: it is another one
+    except OSError:  # deleted or not readable: treated as a different file
         return False
 
 
 def _folded(name: str) -> str:
-    """Equal for what is one name where upper and lower case are one: the folder may be copied there."""
+    """Fold case: the folder may be copied to a file system that ignores it."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
 def _claim(path: Path, kept: Path) -> None:
-    """FileExistsError where the name is taken, by whomever: nothing is overwritten."""
+    """Rename `path` to `kept` atomically. Raises FileExistsError if the name exists: nothing is overwritten."""
     try:
         os.link(path, kept)
     except FileExistsError:
         raise
-    except OSError:  # a file system without links
+    except OSError:  # a file system without hard links
         os.close(os.open(kept, os.O_CREAT | os.O_EXCL))
         path.replace(kept)
     else:

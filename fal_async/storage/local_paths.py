@@ -1,4 +1,4 @@
-"""Paths on this machine that a caller gives: what they mean, and what may be written over."""
+"""Local paths passed by the caller: checks, and words for errors about them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _KINDS = (
 
 
 def local_path(name: str, value: object) -> Path:
-    """The path of an argument called `name`, with `~` and `~user` expanded.
+    """Return the path in the argument `name`, with `~` and `~user` expanded.
 
-    ConfigurationError for what is none: another type, an empty text, characters that no path has.
+    Raises ConfigurationError for another type, an empty string, or characters that a path can't contain.
     """
     if not isinstance(value, str | os.PathLike):
         raise ConfigurationError(f"{name} is a {type(value).__name__}: expected a path")
@@ -28,25 +28,23 @@ def local_path(name: str, value: object) -> Path:
         text = os.fsdecode(value)
         os.fsencode(text)
     except (TypeError, UnicodeError) as error:
-        raise ConfigurationError(f"{name} is no path: {error}") from error
+        raise ConfigurationError(f"{name} is not a path: {error}") from error
     if not text:
-        raise ConfigurationError(
-            f"{name} is an empty text: expected a path, such as '.' for the current folder"
-        )
+        raise ConfigurationError(f"{name} is empty: expected a path, such as '.' for the current folder")
     if "\0" in text:
-        raise ConfigurationError(f"{name}={shown(text)}: a path has no NUL in it")
+        raise ConfigurationError(f"{name}={shown(text)}: a path can't contain NUL")
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
         raise ConfigurationError(
-            f"{name}={shown(text)}: whose home folder that is, is not known here"
+            f"{name}={shown(text)}: the home folder of this user is not known"
         ) from error
 
 
 def kind_of_node(path: Path) -> str | None:
-    """What stands at `path`, links followed, if that is no regular file: "a named pipe". None also for nothing.
+    """Return what is at `path` (links followed), such as "a named pipe"; None for a regular file or nothing.
 
-    Blocks. OSError where it can't be told.
+    Blocks. Raises OSError if `path` can't be examined.
     """
     try:
         mode = path.stat().st_mode
@@ -54,15 +52,15 @@ def kind_of_node(path: Path) -> str | None:
         return None
     if stat.S_ISREG(mode):
         return None
-    return next((kind for is_kind, kind in _KINDS if is_kind(mode)), "no regular file")
+    return next((kind for is_kind, kind in _KINDS if is_kind(mode)), "not a regular file")
 
 
 def shown(path: object) -> str:
-    """For messages: in quotes, the middle of a long one left out."""
+    """Format a path for messages: quoted, without the middle of a long one."""
     text = str(path)
     return repr(text if len(text) <= 90 else f"{text[:40]}...{text[-40:]}")
 
 
 def why(error: BaseException) -> str:
-    """What the system, or whoever raised it, says of a file that can't be read or written."""
+    """Return the reason in an error about reading or writing a file."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

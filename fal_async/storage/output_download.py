@@ -1,4 +1,4 @@
-"""All files of one output: fetched side by side, named in its order, and what can be had is had."""
+"""Download all files of one output: concurrently, named in order; one failure does not stop the others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fal_async.storage.concurrency import gather_first_error
 from fal_async.storage.download import Downloader
 
 FILES_AT_A_TIME = 8
-"""Of one input or output. A large file sends its parts side by side as well."""
+"""Files of one input or output that are transferred at the same time. A large upload also sends several parts."""
 
 
 class OutputDownload:
@@ -33,10 +33,10 @@ class OutputDownload:
         self._taken: set[str] = set()
         self._places = asyncio.Semaphore(FILES_AT_A_TIME)
         self._settled = [asyncio.Event() for _ in files]
-        """Of each file, once it and all before it have their names, or will have none."""
+        """For each file, set once it and all files before it have been named or have failed."""
 
     async def run(self) -> list[Path]:
-        """Paths in the order of the files. DownloadError, which names them, if some are missing."""
+        """Return the paths in the order of the files. Raises DownloadError, which names missing files."""
         numbers = range(len(self._files))
         outcomes = await gather_first_error(self._one, numbers, at_a_time=len(self._files))
         paths = [outcome for outcome in outcomes if isinstance(outcome, Path)]
@@ -74,7 +74,10 @@ class OutputDownload:
 
 
 def missing_files(files: Sequence[OutputFile], outcomes: Sequence[Path | FalError]) -> DownloadError:
-    """The error for those that could not be fetched. `outcomes`: for each file its path, or why there is none."""
+    """Return the error for the files that could not be downloaded.
+
+    `outcomes` has for each file its path, or the error.
+    """
     causes = [outcome for outcome in outcomes if isinstance(outcome, FalError)]
     missing = [file for file, outcome in zip(files, outcomes, strict=True) if isinstance(outcome, FalError)]
     places = ", ".join(file.path for file in missing[:4]) + (", ..." if len(missing) > 4 else "")

@@ -1,6 +1,6 @@
-"""Pillow images as files: upright, in a mode that the format holds, and under the type that they have.
+"""Encode Pillow images as files: upright, and in a mode that the format supports.
 
-Pillow is loaded by whoever made the image.
+This module imports Pillow only inside functions: an image is passed only if the caller has imported it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FORMATS: Mapping[str, str] = {
     "bmp": "BMP",
     "tiff": "TIFF",
 }
-"""By the names that people use, Pillow's."""
+"""Pillow's names of formats, by their usual names."""
 _BY_TYPE: Mapping[str, str] = {
     **{f"image/{name}": name for name in FORMATS},
     "image/jpg": "jpeg",
@@ -40,9 +40,9 @@ _WIDE = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
 def format_of(content_type: str | None, file_name: str | None) -> str:
-    """What a picture of this type, or else of this name, is encoded as; "png" where neither says.
+    """Return the format for this content type, or else for this file name; "png" if neither decides.
 
-    ConfigurationError for a type that no picture is encoded as: its label would be wrong.
+    Raises ConfigurationError for a type that is not supported: the file would be labelled wrongly.
     """
     asked = content_type
     if asked is None:
@@ -52,12 +52,12 @@ def format_of(content_type: str | None, file_name: str | None) -> str:
     known = _BY_TYPE.get(asked.partition(";")[0].strip().lower())
     if known is None:
         where = f"content_type={content_type!r}" if content_type is not None else f"file_name={file_name!r}"
-        raise ConfigurationError(f"{where}: a Pillow image can be sent as one of {_KNOWN}")
+        raise ConfigurationError(f"{where}: expected one of {_KNOWN} for a Pillow image")
     return known
 
 
 def image_format(format: str) -> str:
-    """Pillow's name of the format."""
+    """Return Pillow's name of the format."""
     known = FORMATS.get(str(format).lower().lstrip("."))
     if known is None:
         raise ConfigurationError(f"format={format!r}: expected one of {', '.join(FORMATS)}")
@@ -65,11 +65,11 @@ def image_format(format: str) -> str:
 
 
 def image_bytes(image: Any, format: str) -> bytes:
-    """A Pillow image, encoded. Takes its time: to be called in a thread where a loop runs.
+    """Encode a Pillow image. Slow: call it in a thread if an event loop is running.
 
     Raises:
-        UploadError: it can't be read: it is truncated, or closed.
-        ConfigurationError: the format can't hold it, and there is no conversion that would surely be meant.
+        UploadError: If the image can't be read because it is truncated or closed.
+        ConfigurationError: If the format can't store it, and no conversion is clearly what the caller wants.
     """
     name = image_format(format)
     _load(image)
@@ -79,7 +79,7 @@ def image_bytes(image: Any, format: str) -> bytes:
         fitting.save(out, format=name)
     except FalError:
         raise
-    except Exception as error:  # too large for the format, or of an origin that Pillow does not encode
+    except Exception as error:  # too large for the format, or a mode that Pillow can't encode
         words = f"{image.width} x {image.height}, mode {image.mode!r}: {error or type(error).__name__}"
         raise ConfigurationError(
             f"the image can't be sent as {name} ({words}); convert or resize it"
@@ -90,17 +90,17 @@ def image_bytes(image: Any, format: str) -> bytes:
 def _load(image: Any) -> None:
     try:
         image.load()
-    except Exception as error:  # Pillow's readers raise what they meet
+    except Exception as error:  # Pillow's decoders raise many kinds of exceptions
         raise UploadError(f"the image can't be read: {error or type(error).__name__}") from error
     if 0 in image.size:
         raise ConfigurationError(f"the image is empty: {image.width} x {image.height} pixels")
 
 
 def _upright(image: Any) -> Any:
-    """As it is to be seen: what lies in its file on its side, with a tag that says so, is turned."""
+    """Rotate the image as its EXIF orientation says."""
     try:
         turned = image.getexif().get(_TURNED, 1) not in (1, None)
-    except Exception:  # EXIF that can't be read says nothing
+    except Exception:  # EXIF data that can't be read is ignored
         return image
     if not turned:
         return image
@@ -110,14 +110,14 @@ def _upright(image: Any) -> Any:
 
 
 def _fitting(image: Any, name: str) -> Any:
-    """In a mode that the format holds, and that readers of it understand."""
+    """Convert the image to a mode that the format, and common readers of it, support."""
     image = _in_usual_mode(image, name)
     if image.mode in _WIDE or image.mode == "F" or name == "PNG":
         return image
-    if name == "TIFF":  # which has no transparent colour
+    if name == "TIFF":  # TIFF has no transparent palette colour
         return image.convert("RGBA") if "transparency" in image.info else image
     if name == "WEBP" or (name == "GIF" and image.mode != "LA"):
-        return image  # Pillow converts, transparency included
+        return image  # Pillow converts it, with transparency
     if name == "GIF":
         return image.convert("RGBA")
     if image.mode in _ALPHA or "transparency" in image.info:
@@ -128,7 +128,7 @@ def _fitting(image: Any, name: str) -> Any:
 
 
 def _in_usual_mode(image: Any, name: str) -> Any:
-    """One of 1, L, LA, P, RGB and RGBA; numbers of 16 bits, and floats, only where the format takes them."""
+    """Convert to 1, L, LA, P, RGB or RGBA; 16 bits and floats remain only if the format supports them."""
     mode = image.mode
     if mode == "F" and name != "TIFF":
         raise _refused(image, name)
@@ -144,13 +144,13 @@ def _in_usual_mode(image: Any, name: str) -> Any:
 
 def _refused(image: Any, name: str) -> ConfigurationError:
     return ConfigurationError(
-        f"an image of mode {image.mode!r} can't be sent as {name}, as nothing says which of its values are black "
-        'and white: scale them to 0..255 and convert it to "L"; or send it as image/tiff'
+        f"an image of mode {image.mode!r} can't be sent as {name}, because its values for black and white are not "
+        'known: scale them to 0..255 and convert it to "L", or send it as image/tiff'
     )
 
 
 def _integers(image: Any, name: str) -> Any:
-    """Grey of 32 bits, as arrays of integers become: with 8 or 16 bits, if that is what its values have."""
+    """Convert 32-bit grey (images made from integer arrays) to 8 or 16 bits if its values fit."""
     low, high = image.getextrema()
     if low < 0 or high > 0xFFFF:
         if name == "TIFF":
@@ -169,7 +169,7 @@ def _eight_bits(image: Any) -> Any:
 
 
 def _by_profile(image: Any) -> Any:
-    """Colours of print, or of a laboratory, as the screen's; by the image's own profile where it has one."""
+    """Convert CMYK or LAB to RGB, with the image's own colour profile if it has one."""
     from PIL import ImageCms
 
     profile: Any = image.info.get("icc_profile")

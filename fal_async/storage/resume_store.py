@@ -1,6 +1,6 @@
-"""Where the record of an upload in parts is kept while it goes on: in a file, in a value, or nowhere.
+"""Stores for the record of an upload in parts: a file, or an `UploadState`.
 
-`upload.py: Uploader` takes an interrupted upload up again by it.
+`upload.py: Uploader` uses the record to continue an interrupted upload.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from fal_async.storage.threads import in_thread
 T = TypeVar("T")
 logger: logging.Logger = logging.getLogger("fal_async")
 _PLAIN = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-"""Neither led elsewhere by a link, nor held up by a pipe."""
+"""Flags for `os.open`: don't follow a symbolic link, and don't block on a pipe."""
 _MOST = 16 * 1024 * 1024
-"""Bytes of a record that are read: one of 10,000 parts has less than two million."""
+"""Maximum bytes read from a record: one with 10,000 parts has less than two million."""
 
 
 class ResumeStore(Protocol):
@@ -37,7 +37,7 @@ class ResumeStore(Protocol):
 
 
 def resume_store_of(resume: object) -> ResumeStore | None:
-    """ConfigurationError for what is neither a path nor an `UploadState`."""
+    """Return the store for `resume`. Raises ConfigurationError unless it is None, a path or an `UploadState`."""
     if resume is None:
         return None
     if isinstance(resume, UploadState):
@@ -58,7 +58,7 @@ class _InState:
         self._tell(record)
 
     async def note(self, _: SentPart, /) -> None:
-        self._tell(self._state.record)  # the part is in it already
+        self._tell(self._state.record)  # the uploader has already added the part to it
 
     async def clear(self) -> None:
         self._tell(None)
@@ -70,17 +70,17 @@ class _InState:
 
 
 class _InFile:
-    """A line for each part that arrived, appended: a process that is killed leaves at worst half a line."""
+    """Appends one line per part that was sent: a process that is killed leaves at most a partial last line."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     async def load(self) -> UploadRecord | None:
-        """Written anew at once, so that half a line at its end doesn't spoil the next one."""
+        """Read the record, and write it again, so that a partial last line does not corrupt the next one."""
         text, is_ours = await self._on_disk(self._read)
         record = parse_record(text)
         if record is not None and not is_ours:
-            logger.warning("the resume record %s could be changed by others; from the beginning", self._path)
+            logger.warning("resume record %s: other users can change it; starting again", self._path)
             return None
         if record is not None:
             await self.begin(record)
@@ -96,10 +96,10 @@ class _InFile:
         try:
             await self._on_disk(partial(self._path.unlink, missing_ok=True))
         except UploadError as error:
-            logger.warning("%s", error)  # the file is at fal, and its URL is worth more than a tidy folder
+            logger.warning("%s", error)  # not raised: the upload is complete, and the caller needs its URL
 
     def _read(self) -> tuple[bytes, bool]:
-        """And whether nobody else can have written it."""
+        """Return the content, and whether only this user can have written it."""
         try:
             file = self._opened(os.O_RDONLY, "rb")
         except FileNotFoundError:
@@ -108,7 +108,7 @@ class _InFile:
             return file.read(_MOST), _is_ours(os.fstat(file.fileno()))
 
     def _replace(self, data: bytes) -> None:
-        # For the owner's eyes only: a presigned URL is as good as a key to this one file.
+        # Readable by the owner only (mode 0600): whoever has the presigned URL can write this file.
         with contextlib.suppress(FileNotFoundError):
             _check_kind(os.lstat(self._path))
         descriptor, temporary = tempfile.mkstemp(dir=self._path.parent, prefix=".fal-resume-")
@@ -142,11 +142,11 @@ class _InFile:
 
 def _check_kind(status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "it is no regular file")
+        raise OSError(errno.EINVAL, "it is not a regular file")
 
 
 def _is_ours(status: os.stat_result) -> bool:
-    """Whether it is this user's, and no other user can write to it. Windows has no such modes."""
+    """Return whether this user owns the file and no other user can write to it. True on Windows (no modes)."""
     if not hasattr(os, "geteuid"):
         return True
     return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)

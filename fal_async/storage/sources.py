@@ -1,4 +1,4 @@
-"""Everything that can be uploaded as one kind of value: a `Source`."""
+"""Open everything that can be uploaded as one kind of value: a `Source`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _EXPECTED = "a path, bytes, a binary file object, an async iterable of bytes, a 
 
 
 class Source:
-    """A seekable binary file from `start` on, read by several readers at a time, each at its own place."""
+    """A seekable binary file from `start` on, for several concurrent readers at different offsets."""
 
     def __init__(
         self,
@@ -58,17 +58,17 @@ class Source:
         self.content_type: str | None = None
 
     async def read(self, offset: int, length: int) -> bytes:
-        """Up to `length` bytes; fewer only where the file ends. UploadError where it can't be read."""
+        """Return `length` bytes, fewer only at the end of the file. Raises UploadError if it can't be read."""
         return await self.work(partial(self.read_now, offset, length))
 
     async def work(self, reading: Callable[[], T]) -> T:
-        """`reading()`, which uses `read_now` for a piece: in a thread where it may wait for a disk."""
+        """Run `reading()`, which calls `read_now`: in a thread, unless the file is in memory."""
         if self._in_memory:
             return reading()
         return await abandonable(reading)
 
     def end(self) -> None:
-        """The upload is over: a thread that still waits to read does not read any more."""
+        """End the upload: a thread that still waits to read raises UploadError instead."""
         self._is_over = True
 
     def read_now(self, offset: int, length: int) -> bytes:
@@ -82,7 +82,7 @@ class Source:
             return data
 
     async def check_unchanged(self) -> None:
-        """UploadError where it is not what it was when it was first read: what was sent may be of two versions."""
+        """Raise UploadError if the file has changed since the first read: the upload may mix two versions."""
         await self.work(self._compare_now)
 
     def _compare_now(self) -> None:
@@ -106,22 +106,28 @@ class Source:
     def _alone(self) -> Iterator[None]:
         with self._lock:
             if self._is_over:
-                raise UploadError(f"{self.name}: its upload is over")
+                raise UploadError(f"{self.name}: its upload has ended")
             yield
 
 
 @contextlib.asynccontextmanager
 async def opened(file: Any, size: int | None = None, *, again: bool = False) -> AsyncIterator[Source]:
-    """Whatever it is, as a `Source`. What can't be read twice is copied to a temporary file first.
+    """Open `file` as a `Source`. A file that can be read only once is copied to a temporary file first.
 
-    `size`: what the caller says it has. `again`: it is opened another time after this one. UploadError where it
-    can't be read, is empty, or has another size; ConfigurationError for what is no file, or is read only once.
+    Args:
+        file: Everything that `Storage.upload` takes.
+        size: The size in bytes that the caller expects; None: any.
+        again: True if the same file is opened again later, so that it must be readable twice.
+
+    Raises:
+        UploadError: If it can't be read, is empty, or has another size.
+        ConfigurationError: If it is not a file, or, with `again`, can be read only once.
     """
     async with contextlib.AsyncExitStack() as stack:
         source = await _open(file, stack, again)
         stack.callback(source.end)  # before anything is closed or moved
         if size is not None and size != source.size:
-            raise UploadError(f"{source.name} has {source.size} bytes, not {size} as size= says")
+            raise UploadError(f"size={size}: {source.name} has {source.size} bytes")
         if source.size == 0:
             raise UploadError(f"{source.name} is empty: there is nothing to upload")
         yield source
@@ -136,18 +142,18 @@ async def _open(file: Any, stack: contextlib.AsyncExitStack, again: bool) -> Sou
         return _in_memory(bytes(file), UNNAMED)
     if is_image(file):
         return await _open_image(file, "png")
-    # Before the next one: what can be read as well, such as a subprocess's output, is iterated by lines.
+    # Before AsyncIterable: a StreamReader, such as a subprocess's output, is both, and iterates by lines.
     if is_file_object(file):
         return await _open_file_object(file, stack, again)
     if isinstance(file, AsyncIterable):
         if again:
             raise _only_once(UNNAMED)
         return await _spooled(file, stack)
-    raise ConfigurationError(f"a {type(file).__name__} is no file: expected {_EXPECTED}")
+    raise ConfigurationError(f"file is a {type(file).__name__}: expected {_EXPECTED}")
 
 
 def _flat(file: File) -> File:
-    """A File within a File: what the outer one says counts."""
+    """Merge nested Files: the outer one's name and type take precedence."""
     while isinstance(inner := file.data, File):
         kind, name = file.content_type or inner.content_type, file.file_name or inner.file_name
         file = File(inner.data, content_type=kind, file_name=name)
@@ -155,7 +161,7 @@ def _flat(file: File) -> File:
 
 
 async def _open_named(file: File, stack: contextlib.AsyncExitStack, again: bool) -> Source:
-    """A picture goes in the format that its type or its name asks for, and under the type of that format."""
+    """Open a File. An image is encoded in the format that its content type or name asks for."""
     if is_image(file.data):
         source = await _open_image(file.data, format_of(file.content_type, file.file_name))
     else:
@@ -177,13 +183,13 @@ def _opened_now(path: str) -> io.FileIO:
     path = os.path.expanduser(path)
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode):
-        kind = "a directory" if stat.S_ISDIR(mode) else "no regular file"
+        kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
         raise UploadError(f"{path!r} is {kind}: expected a file")
     return io.FileIO(path, "rb")
 
 
 def _owned(handle: Any, stack: contextlib.AsyncExitStack, *, size: int, name: str) -> Source:
-    """Closed when no thread reads it any more, at the end or later."""
+    """Make a Source that closes `handle` at its end, or later when no thread reads it any more."""
     lock = threading.Lock()
 
     def close() -> None:
@@ -199,7 +205,7 @@ def _in_memory(data: bytes, name: str) -> Source:
 
 
 async def _open_image(image: Any, format: str) -> Source:
-    # An image that is still in its file is read by whoever uses it first.
+    # Pillow reads an image's file lazily, so that only one thread may use the image at a time.
     async with turn_at(image) as turn:
         data = await turn.in_thread(partial(image_bytes, image, format))
     source = _in_memory(data, f"image.{format}")
@@ -208,9 +214,9 @@ async def _open_image(image: Any, format: str) -> Source:
 
 
 async def _open_file_object(file: Any, stack: contextlib.AsyncExitStack, again: bool) -> Source:
-    """From its position on, where it can be read again; it is left open, where it was.
+    """Open a file object from its position on. It is left open, and its position is restored.
 
-    Uploads of one file object take turns: it has one position only.
+    Uploads of one file object run one after another: it has only one position.
     """
     if isinstance(file, io.TextIOBase):
         raise ConfigurationError("the file is open as text: open it in binary mode, open(path, 'rb')")
@@ -233,15 +239,15 @@ async def _open_file_object(file: Any, stack: contextlib.AsyncExitStack, again: 
 
 def _only_once(name: str) -> ConfigurationError:
     return ConfigurationError(
-        f"{name} can be read only once, and with a key it is read twice: to be recognised, then to be uploaded. "
-        "Pass a path, bytes in a File, or the URL that storage.upload gives"
+        f"{name} can be read only once, but a call with a key reads it twice: for its digest and for the upload. "
+        "Pass a path, bytes in a File, or the URL that storage.upload returns"
     )
 
 
 async def _spooled(
     pieces: AsyncIterable[Any], stack: contextlib.AsyncExitStack, name: str = UNNAMED
 ) -> Source:
-    """A copy on disk: a part that fails is sent again, which a stream can't give."""
+    """Copy to a temporary file: sending a failed part again needs its bytes again."""
     copy = await _temporary_file(name)
     source = _owned(copy, stack, size=0, name=name)
     async for piece in pieces:
@@ -249,7 +255,7 @@ async def _spooled(
         try:
             source.size += await in_thread(partial(write_fully, copy, data))
         except OSError as error:
-            raise UploadError(f"no room for a temporary copy of {name}: {why(error)}") from error
+            raise UploadError(f"can't write a temporary copy of {name}: {why(error)}") from error
     return source
 
 
@@ -257,12 +263,12 @@ async def _temporary_file(name: str) -> Any:
     try:
         return await abandonable(partial(tempfile.TemporaryFile, buffering=0), discard=io.FileIO.close)
     except OSError as error:
-        words = f"no temporary copy of {name} can be made: {why(error)}; set TMPDIR to a folder"
+        words = f"can't create a temporary copy of {name}: {why(error)}; set TMPDIR to a writable folder"
         raise UploadError(words) from error
 
 
 def write_fully(file: Any, data: Any) -> int:
-    """An unbuffered file may take a part of it only, as before the disk is full."""
+    """Write all of `data`: one write to an unbuffered file may be partial, such as on an almost full disk."""
     view = memoryview(data)
     written = 0
     while written < view.nbytes:

@@ -1,7 +1,7 @@
-"""Disk work in threads: waited for to its end, or only as long as somebody wants it.
+"""Disk work in threads that can be abandoned on cancellation.
 
-They are daemon threads of our own: one that hangs, on a silent pipe or a network disk, holds up neither the end of
-an event loop nor that of the process, as one of `asyncio.to_thread` would.
+These are separate daemon threads: one that hangs, on a silent pipe or a network disk, delays neither the end of the
+event loop nor the exit of the process, as a thread of `asyncio.to_thread` would.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from fal_async.sheltered import wait_for_all
 
 T = TypeVar("T")
 _THREADS = 32
-"""Of one process. A thread that hangs and was given up does not count."""
+"""Maximum number of threads per process. An abandoned thread that hangs does not count."""
 _IDLE = 0.5
-"""Seconds after which a thread that has nothing to do ends."""
+"""Seconds after which an idle thread ends."""
 PATIENCE = 0.5
-"""Seconds that the end of an upload waits for a thread that still reads its file."""
+"""Seconds that the end of an upload waits for a thread that is still reading its file."""
 
 
 async def in_thread(work: Callable[[], T]) -> T:
-    """`work()` in a thread, waited for even if this task is cancelled: no file is closed under its hands."""
+    """Run `work()` in a thread and wait for it, even if this task is cancelled: its file stays open that long."""
     job = _begin(work)
     await settled(job.ended)
     return job.result()  # type: ignore[no-any-return]
 
 
 async def abandonable(work: Callable[[], T], discard: Callable[[T], object] | None = None) -> T:
-    """`work()` in a thread, which is left to itself where this task is cancelled.
+    """Run `work()` in a thread. If this task is cancelled, the thread is abandoned and its result discarded.
 
-    What it uses must not be closed meanwhile. `discard` is called with what it gives when nobody wants it any more.
+    The caller must not close what `work` uses before it ends. `discard` is called with an abandoned result.
     """
     job = _begin(work)
     try:
@@ -50,9 +50,9 @@ async def abandonable(work: Callable[[], T], discard: Callable[[T], object] | No
 
 
 async def within_patience(work: Callable[[], object], then: Callable[[], object] | None = None) -> None:
-    """`work()` in a thread, waited for at most `PATIENCE` seconds; `then()` in the loop once it is over.
+    """Run `work()` in a thread, and wait at most `PATIENCE` seconds. `then()` is called in the loop at its end.
 
-    What it raises is told to nobody: it only tidies up.
+    Exceptions of `work` are ignored: it only cleans up.
     """
     job = _begin(work)
     if then is not None:
@@ -65,16 +65,16 @@ async def within_patience(work: Callable[[], object], then: Callable[[], object]
 
 
 async def settled(running: asyncio.Future[T]) -> T:
-    """Its result; over in any case, however often this task is cancelled meanwhile."""
+    """Wait for `running` and return its result. Cancellation is raised only after it has ended."""
     if not await wait_for_all((running,), None):
         return running.result()
     if not running.cancelled():
-        running.exception()  # seen, or asyncio would complain that nobody did
+        running.exception()  # retrieved, or asyncio would log that it never was
     raise asyncio.CancelledError
 
 
 class _Job:
-    """One piece of work. What it raises is handed over as a value: a future can't carry every exception."""
+    """One piece of work. Its exception is stored as a value, because a future can't carry every exception."""
 
     def __init__(self, work: Callable[[], Any]) -> None:
         self._work, self._context = work, contextvars.copy_context()
@@ -84,7 +84,7 @@ class _Job:
         self.discard: Callable[[Any], object] | None = None
         self.is_wanted: bool = True
         self.is_left: bool = False
-        """Its thread does not count any more, and ends with it."""
+        """Whether its thread was abandoned: the thread no longer counts, and ends with this job."""
 
     def run(self) -> None:
         try:
@@ -93,7 +93,7 @@ class _Job:
             self.outcome = None, error
 
     def tell(self) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop may be closed: nobody is left to be told
+        with contextlib.suppress(RuntimeError):  # the loop may be closed: then no task waits any more
             self._loop.call_soon_threadsafe(self._settle)
 
     def _settle(self) -> None:
@@ -113,7 +113,7 @@ class _Job:
 
 
 class _Workers:
-    """The threads. An idle one is kept for a moment: reading a file is many small pieces of work."""
+    """The threads. An idle thread is kept for 0.5 s, because reading a file takes many small jobs."""
 
     def __init__(self) -> None:
         self.process: int = os.getpid()
@@ -139,7 +139,7 @@ class _Workers:
             raise
 
     def abandon(self, job: _Job) -> None:
-        """Its outcome is wanted by nobody; it is not even begun, if that is still to come."""
+        """Discard the outcome of `job`. A job that has not started is never run."""
         with self._lock:
             job.is_wanted = False
             if job.outcome is None:
@@ -148,7 +148,7 @@ class _Workers:
         job.throw_away()
 
     def let_go(self, job: _Job) -> None:
-        """It is to be done, but nobody waits for it any more."""
+        """Run `job` to its end, but free its place: its task no longer waits."""
         with self._lock:
             if job.outcome is None:
                 self._leave(job)
@@ -174,11 +174,11 @@ class _Workers:
             if is_left:
                 job.throw_away()
                 return
-            del job  # and with it what it gave
+            del job  # its result must not live as long as the thread waits
             following = following or self._next(inbox)
 
     def _next(self, inbox: queue.SimpleQueue[_Job]) -> _Job | None:
-        """None where nothing comes for a while: the thread is to end."""
+        """Return the next job; None if none came for 0.5 s, and the thread must end."""
         with contextlib.suppress(queue.Empty):
             return inbox.get(timeout=_IDLE)
         with self._lock:
@@ -195,7 +195,7 @@ _of_this_process = _Workers()
 def _workers() -> _Workers:
     global _of_this_process
     if _of_this_process.process != os.getpid():
-        _of_this_process = _Workers()  # no thread survives a fork
+        _of_this_process = _Workers()  # threads do not survive a fork
     return _of_this_process
 
 

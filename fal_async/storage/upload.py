@@ -1,4 +1,4 @@
-"""Sending one file: route C first, route A or B where nothing was committed (protocol 7.1, 7.3)."""
+"""Upload one file: by route C, or by route A or B if C failed before anything was stored (protocol 7.1, 7.3)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from fal_async.transport import Transport
 
 logger: logging.Logger = logging.getLogger("fal_async")
 _MORE_ATTEMPTS = 4
-"""A request with a body has these beside the policy's: losing one part loses the whole upload."""
+"""Attempts of a request with a file's bytes, in addition to the policy's: one lost part fails the whole upload."""
 _PASSED_ON = (ApiError, TransportError, ResponseDecodeError)
 _REFUSED = (AuthenticationError, PermissionDeniedError)
 T = TypeVar("T")
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 @attrs.frozen(kw_only=True)
 class UploadPlan:
-    """One upload, as it was asked for."""
+    """The arguments of one upload."""
 
     source: Source
     spec: FileSpec
@@ -56,7 +56,10 @@ class Uploader:
         self._transport, self._settings, self._cdn = transport, settings, cdn
 
     async def upload(self, plan: UploadPlan) -> str:
-        """The file's URL. UploadError, whose `__cause__` is what went wrong first; ApiError for a refused key."""
+        """Upload the file and return its URL.
+
+        Raises UploadError, whose `__cause__` is the first failure; ApiError if the key is refused.
+        """
         if plan.spec.size > plan.multipart_above:
             return await self._in_parts(plan)
         return await self._first_that_works(
@@ -90,9 +93,9 @@ class Uploader:
     async def _first_that_works(
         self, spec: FileSpec, first: Callable[[], Awaitable[T]], second: Callable[[], Awaitable[T]]
     ) -> T:
-        """Protocol 7.3. A fallback never hides why it was needed.
+        """Run `first`, and `second` if it fails (protocol 7.3). An error of both includes that of `first`.
 
-        Of a direct upload whose answers got lost, at worst a copy is left whose URL nobody knows (protocol 12).
+        A direct upload whose response was lost may leave an unused copy at fal, with an unknown URL (protocol 12).
         """
         try:
             return await first()
@@ -107,9 +110,9 @@ class Uploader:
             if error.from_caller:
                 raise
             if isinstance(cause, _REFUSED) and type(error) is type(cause):
-                raise cause from None  # the key, not the route
+                raise cause from None  # both routes refused the key
             raise UploadError(
-                f"{spec.file_name} could not be uploaded: {cause}; then by a presigned URL: {error}",
+                f"{spec.file_name} could not be uploaded: {cause}; then with a presigned URL: {error}",
                 causes=(cause, error),
                 retryable=cause.retryable or error.retryable,
             ) from cause
@@ -124,25 +127,23 @@ class Uploader:
             except UploadError as error:
                 if not _is_gone(record.target, error.__cause__):
                     raise
-            logger.info(
-                "upload of %s: fal forgot the parts that it had; from the beginning", plan.spec.file_name
-            )
+            logger.info("upload of %s: fal no longer has its parts; starting again", plan.spec.file_name)
         return await self._finish(plan, await self._begin(plan))
 
     async def _taken_up(self, plan: UploadPlan) -> UploadRecord | None:
-        """The record of an interrupted upload of this very file, or None."""
+        """Return the record of an interrupted upload of the same file, or None."""
         record = None if plan.resume_store is None else await plan.resume_store.load()
         if record is None:
             return None
         spec = plan.spec
         target = record.target
-        # A record from elsewhere must lead neither the token nor the file astray, nor whoever gets its URL.
+        # A forged record must not send the token or the file to another host, or make the caller use its URL.
         same = all(storage.is_cdn(url, self._cdn.hosts) for url in (target.upload_url, target.file_url))
         same = same and record.fits(spec.size, spec.content_type, spec.file_name, spec.lifecycle)
         if same and await _has_same_content(plan.source, record):
             return record
         logger.warning(
-            "upload of %s: the resume record is about another file; from the beginning", spec.file_name
+            "upload of %s: the resume record belongs to another file; starting again", spec.file_name
         )
         return None
 
@@ -198,7 +199,7 @@ class Uploader:
             await plan.resume_store.note(part)
 
     async def _complete(self, plan: UploadPlan, record: UploadRecord) -> None:
-        """A second `complete`, after an answer that got lost, may fail (protocol 12): is the file there?"""
+        """Complete the upload. A retry after a lost response may fail although the file exists (protocol 12)."""
         try:
             await self._to(
                 record.target, lambda token: storage.complete_request(record.target, record.parts, token)
@@ -208,7 +209,7 @@ class Uploader:
                 raise
             if not await self._is_there(record):
                 raise UploadError(
-                    f"{plan.spec.file_name}: all parts arrived, but they were not put together: {error}",
+                    f"{plan.spec.file_name}: all parts were sent, but the upload could not be completed: {error}",
                     causes=(error,),
                     retryable=error.retryable,
                 ) from error
@@ -251,8 +252,11 @@ def _whole(plan: UploadPlan) -> Body:
 
 
 def _is_gone(target: MultipartTarget, cause: BaseException | None) -> bool:
-    """Whether there is nothing to go on with: the upload is forgotten, or its presigned URL has expired (403 at
-    S3 and its kin, 400 at others). A token that is refused is another matter: that would be so again."""
+    """Return whether the upload can't be continued: fal has dropped it, or its presigned URL has expired.
+
+    An expired URL is answered with 403 by S3-compatible stores, with 400 by others. A refused token does not count:
+    a new upload would be refused too.
+    """
     gone = (400, 401, 403, 404, 410) if target.presigned else (404,)
     return isinstance(cause, ApiError) and cause.status in gone
 

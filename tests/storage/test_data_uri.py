@@ -37,7 +37,7 @@ def test_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize("format", ["png", "jpeg", "jpg", "JPG", "webp", "gif", "bmp", "tiff"])
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1"])
 def test_images_of_every_mode_in_every_format(format: str, mode: str) -> None:
-    """fal's own client fails on RGBA as JPEG, and on the name "jpg" (field notes B35)."""
+    """The official client fails on RGBA as JPEG, and on the name "jpg" (field notes B35)."""
     data, kind = parse_data_uri(encode_image(Image.new(mode, (4, 4)), format))
     assert kind == f"image/{'jpeg' if format.lower() == 'jpg' else format}"
     assert Image.open(io.BytesIO(data)).size == (4, 4)

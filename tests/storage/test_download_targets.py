@@ -164,12 +164,12 @@ async def test_the_home_folder_is_meant_by_a_tilde(
 @pytest.mark.parametrize(
     ("to", "words"),
     [
-        ("", "is an empty text"),
+        ("", "is empty"),
         ("~nobody-of-that-name/x.png", "home folder"),
         ("a\0b.png", "NUL"),
         ("out\\cat.png", "backslash"),
         ("C:\\out\\", "backslash"),
-        ("x\ud800.png", "is no path"),
+        ("x\ud800.png", "is not a path"),
         (None, "NoneType"),
         (5, "int"),
         (b"x.png", "bytes"),
@@ -192,7 +192,7 @@ async def test_a_path_object_that_gives_no_path_is_refused(fal: Session, host: F
         def __fspath__(self) -> str:
             return 5  # type: ignore[return-value]
 
-    with pytest.raises(ConfigurationError, match="to is no path"):
+    with pytest.raises(ConfigurationError, match="to is not a path"):
         await fal.storage.download(f"{host.url}/1.png", Odd())
 
 

@@ -260,10 +260,10 @@ async def test_what_can_be_read_somehow_is_sent(
 @pytest.mark.parametrize(
     ("answers", "error", "words"),
     [
-        (["text"], ConfigurationError, "gives str: expected bytes"),
-        ([b"a", "text"], ConfigurationError, "gives str: expected bytes"),
-        ([b"a", None], UploadError, "gives None"),
-        ([b"a", 5], ConfigurationError, "gives int"),
+        (["text"], ConfigurationError, "returned str: expected bytes"),
+        ([b"a", "text"], ConfigurationError, "returned str: expected bytes"),
+        ([b"a", None], UploadError, "returned None"),
+        ([b"a", 5], ConfigurationError, "returned int"),
         ([b"a", LookupError("gone")], UploadError, "can't be read: gone"),
         ([StopIteration()], UploadError, "can't be read"),
         ([OSError(5, "Input/output error")], UploadError, "can't be read: Input/output error"),

@@ -174,7 +174,7 @@ async def test_an_answer_to_complete_that_got_lost(fal: Session, emulator: Emula
 
 async def test_parts_that_are_not_put_together(fal: Session, emulator: Emulator) -> None:
     emulator.faults.add(Fault.answer(400, on="complete", times=None))
-    with pytest.raises(UploadError, match="all parts arrived, but") as caught:
+    with pytest.raises(UploadError, match="all parts were sent, but") as caught:
         await fal.storage.upload(some_bytes(5 * PART), **SMALL)
     assert getattr(caught.value.__cause__, "status", None) == 400
 

@@ -281,7 +281,7 @@ async def test_a_record_that_is_no_file_is_left_alone(
     for name in ("pipe", "link", "to-device", "no-folder/record", "."):
         with pytest.raises(UploadError, match="resume record"):
             await fal.storage.upload(path, **SMALL, resume=tmp_path / name)
-    with pytest.raises(UploadError, match="no regular file"):
+    with pytest.raises(UploadError, match="not a regular file"):
         await fal.storage.upload(path, **SMALL, resume="/dev/null")
     assert other.read_text() == "precious"
     assert (tmp_path / "pipe").is_fifo()

@@ -359,7 +359,7 @@ async def _refused_files(
         (tmp_path / "missing.png", r"missing\.png' can't be read: No such file"),
         (empty, r"empty\.bin is empty"),
         (b"", "is empty"),
-        ("/dev/null", "no regular file"),
+        ("/dev/null", "not a regular file"),
         (pieces(), "is empty"),
         (closed, r"big\.bin can't be read: I/O operation on closed file"),
         (written, r"written can't be read"),
@@ -372,7 +372,7 @@ async def _refused_files(
 @pytest.mark.parametrize(
     ("file", "options", "word"),
     [
-        (5, {}, "a int is no file"),
+        (5, {}, "file is a int"),
         (b"x", {"content_type": "png"}, "content_type"),
         (b"x", {"part_size": 0}, "part_size"),
         (b"x", {"parallel": 0}, "parallel"),
@@ -399,7 +399,7 @@ async def test_a_text_file_and_a_wrong_size(fal: Session, emulator: Emulator, tm
         pytest.raises(ConfigurationError, match="binary"),
     ):
         await fal.storage.upload(text)
-    with pytest.raises(UploadError, match="has 4 bytes, not 5"):
+    with pytest.raises(UploadError, match=r"size=5: upload\.bin has 4 bytes"):
         await fal.storage.upload(pieces(b"data"), size=5)
     with pytest.raises(ConfigurationError, match="expected bytes"):
         await fal.storage.upload(pieces("text"))  # type: ignore[arg-type]
