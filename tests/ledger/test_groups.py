@@ -1,4 +1,4 @@
-"""What stands in one transaction: the order in which it is done, what fails in it, and what others do meanwhile."""
+"""Operations in one transaction: their order, failures in it, and concurrent writes of other processes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.ledger.samples import done, new_claim, place
 
 
 class Connection(sqlite3.Connection):
-    """One that can't undo anything, if it is told to."""
+    """A connection that refuses ROLLBACK while `is_broken`."""
 
     is_broken = False
 
@@ -38,7 +38,7 @@ class Connection(sqlite3.Connection):
 
 @attrs.frozen
 class Opened:
-    """A ledger's file as its thread has it, without the thread."""
+    """A ledger's file as its thread uses it, without the thread."""
 
     path: Path
     db: Connection
@@ -89,15 +89,15 @@ def opened(tmp_path: Path) -> Iterator[Opened]:
     locks.close()
 
 
-def test_a_group_is_done_in_the_order_in_which_it_was_handed_over(opened: Opened) -> None:
+def test_a_group_of_operations_runs_in_the_order_of_its_operations(opened: Opened) -> None:
     (hold,) = opened.run(opened.claim(new_claim()))
     assert opened.run(opened.withdraw(hold), opened.find()) == [None, None]
     (hold,) = opened.run(opened.claim(new_claim()))
     _, _, again = opened.run(opened.find(), opened.withdraw(hold), opened.claim(new_claim()))
-    assert isinstance(again, Hold), "the place is free by then"
+    assert isinstance(again, Hold), "the withdrawal has freed the place"
 
 
-def test_who_looks_sees_what_is_written_in_the_same_group(opened: Opened) -> None:
+def test_a_read_sees_the_writes_of_its_group(opened: Opened) -> None:
     first, second = opened.run(opened.claim(new_claim("a")), opened.claim(new_claim("b")))
     found, other, record = opened.run(
         opened.find("a"), opened.submitted(second, "request-2"), opened.submitted(first)
@@ -107,7 +107,9 @@ def test_who_looks_sees_what_is_written_in_the_same_group(opened: Opened) -> Non
     assert ended == attrs.evolve(found, input=None)
 
 
-def test_one_that_is_not_as_it_seemed_spoils_nothing_of_the_others(opened: Opened) -> None:
+def test_an_entry_changed_by_another_process_does_not_affect_other_writes_of_the_group(
+    opened: Opened,
+) -> None:
     holds = opened.run(*(opened.claim(new_claim(key)) for key in "abc"))
     opened.db.execute("UPDATE entries SET version = 5 WHERE key = 'b'")
     records = opened.run(*(opened.submitted(hold, f"request-{hold.entry}") for hold in holds))
@@ -118,7 +120,7 @@ def test_one_that_is_not_as_it_seemed_spoils_nothing_of_the_others(opened: Opene
     ]
 
 
-def test_a_claim_that_could_not_be_undone_is_held_by_nobody(opened: Opened) -> None:
+def test_a_claim_whose_rollback_fails_has_an_error_and_no_owner(opened: Opened) -> None:
     (hold,) = opened.run(opened.claim(new_claim("a")))
     opened.db.execute("UPDATE entries SET version = 5")
     opened.db.is_broken = True
@@ -130,7 +132,7 @@ def test_a_claim_that_could_not_be_undone_is_held_by_nobody(opened: Opened) -> N
     assert all(isinstance(operation.error, LedgerError) for operation in group)
 
 
-def test_a_row_that_is_damaged_is_an_error_of_who_asks_for_it(opened: Opened) -> None:
+def test_a_damaged_row_fails_only_the_operation_that_reads_it(opened: Opened) -> None:
     holds = opened.run(*(opened.claim(new_claim(key, input="{}")) for key in "ab"))
     opened.db.execute("UPDATE inputs SET packed = 1, body = x'00' WHERE entry = ?", (holds[0].entry,))
     for _ in range(2):
@@ -142,7 +144,7 @@ def test_a_row_that_is_damaged_is_an_error_of_who_asks_for_it(opened: Opened) ->
     assert (whole.state, hold.attempt) == ("claimed", 1)
 
 
-def test_a_look_sees_one_state_whatever_another_process_writes_between_its_statements(opened: Opened) -> None:
+def test_a_read_sees_one_state_although_another_process_writes_between_its_statements(opened: Opened) -> None:
     opened.run(opened.claim(new_claim()))
     other = sqlite3.connect(opened.path, isolation_level=None)
 
@@ -157,7 +159,7 @@ def test_a_look_sees_one_state_whatever_another_process_writes_between_its_state
     assert [record.requests[0].request_id for record in (before, after)] == [None, "late"]
 
 
-def test_a_claim_that_its_loop_never_hears_of_is_withdrawn_also_after_its_owner_resigned(
+def test_a_claim_whose_event_loop_is_closed_is_withdrawn_even_after_its_owner_resigned(
     opened: Opened,
 ) -> None:
     loop = asyncio.new_event_loop()
@@ -170,9 +172,9 @@ def test_a_claim_that_its_loop_never_hears_of_is_withdrawn_also_after_its_owner_
     assert opened.run(opened.find()) == [None]
 
 
-def test_the_log_is_carried_over_also_where_no_process_alone_makes_it_long(opened: Opened) -> None:
+def test_the_log_gets_a_checkpoint_even_if_no_single_process_makes_it_long(opened: Opened) -> None:
     log = opened.path.with_name("runs.db-wal")
-    idle = sqlite3.connect(opened.path)  # the last one to close would carry over
+    idle = sqlite3.connect(opened.path)  # keeps the file open: closing it last would make a checkpoint
     for process in range(3):
         mine = WriteLog(opened.db, str(log), opened.locks, 1.0)
         opened.db.execute("CREATE TABLE IF NOT EXISTS other (body BLOB)")
@@ -184,7 +186,7 @@ def test_the_log_is_carried_over_also_where_no_process_alone_makes_it_long(opene
     idle.close()
 
 
-async def test_a_commit_is_on_disk_and_nothing_is_carried_over_by_itself(tmp_path: Path) -> None:
+async def test_commits_are_flushed_to_disk_and_sqlite_makes_no_automatic_checkpoints(tmp_path: Path) -> None:
     store = await SqliteStore.open(str(tmp_path / "runs.db"))
     asked = [f"PRAGMA {name}" for name in ("synchronous", "fullfsync", "wal_autocheckpoint", "journal_mode")]
     found = await store._read(lambda tables, _: [tables.db.execute(pragma).fetchone()[0] for pragma in asked])

@@ -1,4 +1,4 @@
-"""What many calls write at once: few statements, and the same rows as one by one."""
+"""Concurrent writes of many calls: few statements, and the same rows as with separate writes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fal_async.protocol.ledger.entry import Owner, Record
 from tests.ledger.samples import done, failed, new_claim, place
 
 KEYS = [f"key-{number}" for number in range(45)]
-pytestmark = pytest.mark.skipif(not IS_POSSIBLE, reason="SQLite is too old for it: one by one then")
+pytestmark = pytest.mark.skipif(not IS_POSSIBLE, reason="this SQLite is too old for combined writes")
 
 
 @pytest.fixture
@@ -54,8 +54,8 @@ def in_file(tables: Tables) -> list[Record]:
     return [attrs.evolve(record, input=None) for record in stored if record is not None]
 
 
-def test_many_entries_are_written_by_few_statements_as_they_are_read(tables: Tables) -> None:
-    claimed(tables, ["another"])  # the name space is known then
+def test_many_entries_are_written_by_few_statements_and_returned_as_stored(tables: Tables) -> None:
+    claimed(tables, ["another"])  # so that the name space is known
     statements: list[str] = []
     tables.db.set_trace_callback(statements.append)
     holds = claimed(tables)
@@ -68,16 +68,16 @@ def test_many_entries_are_written_by_few_statements_as_they_are_read(tables: Tab
     assert records == in_file(tables)
     assert len(statements) == 8 * len((32, 8, 4, 1)), "of 45 entries"
     assert not tables.held[1].request_id
-    assert list(tables.held) == [1], "what has ended is not remembered"
+    assert list(tables.held) == [1], "ended entries are not remembered"
 
 
-def test_a_key_that_is_taken_is_not_claimed_with_the_others(tables: Tables) -> None:
+def test_claims_are_not_combined_if_one_key_has_an_entry(tables: Tables) -> None:
     claimed(tables, ["key-3"])
     with pytest.raises(UnlikeError):
         claimed(tables)
 
 
-def test_an_entry_that_somebody_has_touched_is_not_written_with_the_others(tables: Tables) -> None:
+def test_submits_are_not_combined_if_one_entry_was_changed_by_another_process(tables: Tables) -> None:
     first, second, third = claimed(tables, ["a", "b", "c"])
     tables.db.execute("UPDATE entries SET version = version + 1 WHERE key = 'b'")
     with pytest.raises(UnlikeError):
@@ -85,25 +85,25 @@ def test_an_entry_that_somebody_has_touched_is_not_written_with_the_others(table
     assert not tables.held
 
 
-def test_an_id_that_another_entry_has_is_not_written_with_the_others(tables: Tables) -> None:
+def test_submits_are_not_combined_if_another_entry_has_one_request_id(tables: Tables) -> None:
     first, second = claimed(tables, ["a", "b"])
     claims.submitted(tables, 7, claimed(tables, ["c"])[0], f"request-{second.entry}", 101.0)
     with pytest.raises(UnlikeError):
         submitted(tables, [first, second])
 
 
-def test_an_end_of_another_request_is_written_by_itself(tables: Tables) -> None:
+def test_the_end_of_an_unknown_request_is_written_separately(tables: Tables) -> None:
     (hold,) = claimed(tables, ["a"])
     submitted(tables, [hold])
     assert END.take(tables, 7, (hold.entry, "another", done())) is None
     assert after_submit.end(tables, hold.entry, "another", done()).attempts == 2
 
 
-def test_a_further_attempt_is_claimed_by_itself(tables: Tables) -> None:
+def test_the_claim_of_a_further_attempt_is_written_separately(tables: Tables) -> None:
     assert CLAIM.take(tables, 7, new_claim(seen=3)) is None
 
 
-async def test_among_claims_made_at_once_only_that_of_a_taken_key_is_refused(tmp_path: Path) -> None:
+async def test_of_concurrent_claims_only_that_of_an_existing_key_is_refused(tmp_path: Path) -> None:
     store = await open_store(tmp_path / "runs.db")
     other = await open_store(tmp_path / "runs.db")
     assert await other.claim(new_claim("key-3")) is not None

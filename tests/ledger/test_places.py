@@ -1,4 +1,4 @@
-"""Where a ledger may stand, and what is refused before anything is written."""
+"""Where a ledger may be, and which places are refused before anything is written."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from fal_async.ledger.sqlite.sqlite_errors import ledger_error
 @pytest.mark.parametrize(
     "where", ["", " ", ":memory:", "sqlite://", "sqlite:///:memory:", "file:runs.db", "a\0b"]
 )
-async def test_a_ledger_that_would_be_gone_with_the_process_is_refused(where: str) -> None:
+async def test_open_refuses_a_ledger_that_would_not_outlive_the_process(where: str) -> None:
     with pytest.raises(ConfigurationError, match=r"'runs.db'|sqlite:///runs.db"):
         await Ledger.open(where)
 
 
 @pytest.mark.parametrize("where", ["postgresql://u:secret@db/runs", "postgres://db"])
-def test_postgresql_is_said_not_to_be_there_yet(where: str) -> None:
-    with pytest.raises(ConfigurationError, match="not built yet") as refused:
+def test_a_postgresql_url_is_refused_without_showing_its_password(where: str) -> None:
+    with pytest.raises(ConfigurationError, match="not supported yet") as refused:
         real_path(where)
     assert "secret" not in str(refused.value)
 
@@ -35,19 +35,21 @@ def test_postgresql_is_said_not_to_be_there_yet(where: str) -> None:
 @pytest.mark.parametrize(
     "where", ["mysql://u:secret@db/runs", "sqlite:///runs.db?mode=ro", "sqlite://host/a.db"]
 )
-def test_another_url_is_refused(where: str) -> None:
+def test_a_url_other_than_sqlite_is_refused_without_showing_its_password(where: str) -> None:
     with pytest.raises(ConfigurationError, match=r"expected a path, or sqlite:///runs.db") as refused:
         real_path(where)
     assert "secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize("where", [None, 7, b"runs.db", ["runs.db"]])
-def test_what_is_no_path_is_refused(where: object) -> None:
+def test_a_value_that_is_not_a_path_is_refused(where: object) -> None:
     with pytest.raises(ConfigurationError, match=r"expected a path such as 'runs.db', or a Ledger"):
         real_path(where)
 
 
-def test_a_url_is_a_relative_or_an_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sqlite_url_names_a_relative_or_an_absolute_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     real = os.path.realpath(tmp_path / "my runs.db")
     for where in ("my runs.db", "sqlite:///my%20runs.db", f"sqlite:///{real}", Path("my runs.db")):
@@ -55,8 +57,10 @@ def test_a_url_is_a_relative_or_an_absolute_path(tmp_path: Path, monkeypatch: py
     assert path_of("c:runs.db").endswith("c:runs.db") or sys.platform == "win32"
 
 
-async def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"missing/runs.db: there is no such folder: make it first"):
+async def test_open_refuses_a_missing_folder_and_names_it(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"missing/runs.db: its folder does not exist: create it first"
+    ):
         await Ledger.open(tmp_path / "missing" / "runs.db")
     with pytest.raises(ConfigurationError, match="this is a folder"):
         await Ledger.open(tmp_path)
@@ -71,12 +75,12 @@ def other_sqlite_file(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (other_sqlite_file, "an SQLite file of something else"),
-        (lambda path: path.write_text("to do: buy milk"), "no SQLite file"),
-        (lambda path: path.write_bytes(b"\0" * 4096), "no SQLite file"),
+        (other_sqlite_file, "an SQLite file of another program"),
+        (lambda path: path.write_text("to do: buy milk"), "not an SQLite file"),
+        (lambda path: path.write_bytes(b"\0" * 4096), "not an SQLite file"),
     ],
 )
-async def test_a_file_of_another_program_is_refused_and_left_alone(
+async def test_a_file_of_another_program_is_refused_and_not_changed(
     tmp_path: Path, make: object, words: str
 ) -> None:
     path = tmp_path / "runs.db"
@@ -89,7 +93,7 @@ async def test_a_file_of_another_program_is_refused_and_left_alone(
     assert [file.name for file in tmp_path.iterdir()] == ["runs.db"]
 
 
-async def test_a_file_with_two_names_is_refused(tmp_path: Path) -> None:
+async def test_a_file_with_two_hard_links_is_refused(tmp_path: Path) -> None:
     async with await Ledger.open(tmp_path / "runs.db"):
         pass
     os.link(tmp_path / "runs.db", tmp_path / "copy.db")
@@ -97,7 +101,7 @@ async def test_a_file_with_two_names_is_refused(tmp_path: Path) -> None:
         await Ledger.open(tmp_path / "copy.db")
 
 
-async def test_a_symbolic_link_is_the_file_that_it_leads_to(tmp_path: Path) -> None:
+async def test_a_symbolic_link_opens_the_ledger_at_its_target(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "link.db").symlink_to(tmp_path / "disk" / "runs.db")
     async with await Ledger.open(tmp_path / "link.db") as ledger:
@@ -111,7 +115,7 @@ async def test_an_empty_file_becomes_a_ledger(tmp_path: Path) -> None:
         assert (await ledger.summary()).total == 0
 
 
-async def test_an_emptied_file_whose_log_is_there_is_said_to_be_damaged(tmp_path: Path) -> None:
+async def test_an_empty_file_beside_a_log_is_reported_as_damaged(tmp_path: Path) -> None:
     path, log = tmp_path / "runs.db", tmp_path / "runs.db-wal"
     path.touch()
     log.write_bytes(b"entries")
@@ -121,7 +125,7 @@ async def test_an_emptied_file_whose_log_is_there_is_said_to_be_damaged(tmp_path
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="modes of POSIX")
-async def test_only_its_owner_may_read_a_ledger(tmp_path: Path) -> None:
+async def test_a_new_ledger_has_file_modes_for_its_owner_only(tmp_path: Path) -> None:
     async with await Ledger.open(tmp_path / "runs.db") as ledger:
         assert await ledger.get("order-42") is None
         files = list(tmp_path.iterdir())
@@ -140,14 +144,14 @@ async def test_a_file_that_needs_a_newer_version_is_refused(tmp_path: Path) -> N
     async with await Ledger.open(path):
         pass
     changed(path, f"UPDATE meta SET version = {schema.VERSION + 2}")
-    async with await Ledger.open(path):  # it was added to, and that is all
+    async with await Ledger.open(path):  # a newer version that has only added things
         pass
     changed(path, f"UPDATE meta SET min_version = {schema.VERSION + 1}")
     with pytest.raises(ConfigurationError, match="newer version of fal_async: update the package"):
         await Ledger.open(path)
 
 
-async def test_a_damaged_file_is_said_to_be_damaged(tmp_path: Path) -> None:
+async def test_a_corrupt_ledger_is_reported_as_damaged(tmp_path: Path) -> None:
     path = tmp_path / "runs.db"
     async with await Ledger.open(path):
         pass
@@ -157,7 +161,7 @@ async def test_a_damaged_file_is_said_to_be_damaged(tmp_path: Path) -> None:
         await Ledger.open(path)
 
 
-async def test_a_file_that_is_deleted_while_it_is_open_takes_no_more_writes(tmp_path: Path) -> None:
+async def test_a_ledger_deleted_while_it_is_open_refuses_writes(tmp_path: Path) -> None:
     path = tmp_path / "runs.db"
     async with await Ledger.open(path, keep=1.0) as ledger:
         path.unlink()
@@ -167,14 +171,16 @@ async def test_a_file_that_is_deleted_while_it_is_open_takes_no_more_writes(tmp_
         await store.aclose()
 
 
-@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="a folder where not even root can make a file")
-async def test_a_folder_that_can_not_be_written_is_named() -> None:
+@pytest.mark.skipif(
+    not Path("/sys/kernel").is_dir(), reason="needs a folder where not even root can create a file"
+)
+async def test_open_names_a_folder_that_can_not_be_written() -> None:
     with pytest.raises(LedgerError, match=r"/sys/kernel/runs.db: it can't be"):
         await Ledger.open("/sys/kernel/runs.db")
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
-async def test_a_read_only_file_is_named(tmp_path: Path) -> None:
+async def test_open_names_a_file_that_is_read_only(tmp_path: Path) -> None:
     path = tmp_path / "runs.db"
     async with await Ledger.open(path):
         pass
@@ -183,7 +189,7 @@ async def test_a_read_only_file_is_named(tmp_path: Path) -> None:
         await Ledger.open(path)
 
 
-def test_a_full_database_is_a_full_disk() -> None:
+def test_a_full_database_is_reported_as_a_full_disk() -> None:
     db = sqlite3.connect(":memory:")
     db.execute("CREATE TABLE t (x)")
     db.execute("PRAGMA max_page_count = 2")
@@ -215,12 +221,14 @@ MOUNTS = """\
         ("/over/it", "xfs", False),
     ],
 )
-def test_the_file_system_is_that_of_the_innermost_mount(folder: str, kind: str, remote: bool) -> None:
+def test_the_file_system_of_a_folder_is_that_of_the_innermost_mount(
+    folder: str, kind: str, remote: bool
+) -> None:
     assert file_system(folder, mounts_of(MOUNTS)) == kind
     assert is_remote(kind) is remote
 
 
 def test_a_file_that_is_mounted_without_its_folder_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="Mount the folder"):
+    with pytest.raises(ConfigurationError, match="mount its folder"):
         check_mounts("/app/runs.db", mounts_of(MOUNTS))
     check_mounts("/data/runs.db", mounts_of(MOUNTS))

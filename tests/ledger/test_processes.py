@@ -1,4 +1,4 @@
-"""Several processes on one file: those that write at once, that die, that are stopped, that fork."""
+"""Several processes on one file: they write concurrently, die, are stopped, and fork."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def line(process: Process) -> str:
 
 
 async def lines(process: Process) -> list[str]:
-    """All it says until it ends, well."""
+    """Return its output; it must end with status 0."""
     out, _ = await process.communicate()
     assert process.returncode == 0, out.decode()
     return out.decode().splitlines()
@@ -62,13 +62,13 @@ async def found(store: Store, key: str) -> Record:
 
 
 def assert_sound(path: Path) -> None:
-    """By SQLite's own check of every page and index."""
+    """Run SQLite's own check of every page and index."""
     with sqlite3.connect(path) as db:
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     db.close()
 
 
-async def test_two_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
+async def test_two_processes_that_write_concurrently_lose_no_entry(tmp_path: Path) -> None:
     path = tmp_path / "runs.db"
     async with worker("write", path, "a", 150) as first, worker("write", path, "b", 150) as second:
         said = [*await lines(first), *await lines(second)]
@@ -80,7 +80,7 @@ async def test_two_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> 
     assert sorted(file.name for file in tmp_path.iterdir()) == ["runs.db", "runs.db-lock"]
 
 
-async def test_an_owner_lives_until_it_is_killed(tmp_path: Path) -> None:
+async def test_an_owner_counts_as_living_until_its_process_is_killed(tmp_path: Path) -> None:
     path = tmp_path / "runs.db"
     store = await open_store(path)
     async with worker("own", path) as other:
@@ -103,7 +103,7 @@ async def test_an_owner_lives_until_it_is_killed(tmp_path: Path) -> None:
     await store.aclose()
 
 
-async def test_an_owner_that_closes_leaves_what_it_followed(tmp_path: Path) -> None:
+async def test_an_owner_that_closes_releases_the_request_that_it_followed(tmp_path: Path) -> None:
     path = tmp_path / "runs.db"
     store = await open_store(path)
     async with worker("own", path) as other:
@@ -119,7 +119,7 @@ async def test_an_owner_that_closes_leaves_what_it_followed(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_a_process_killed_while_it_commits_keeps_all_that_it_was_told_is_stored(
+async def test_a_process_killed_during_commits_loses_no_write_that_was_confirmed(
     tmp_path: Path, seed: int
 ) -> None:
     path = tmp_path / "runs.db"
@@ -138,21 +138,21 @@ async def test_a_process_killed_while_it_commits_keeps_all_that_it_was_told_is_s
     assert_sound(path)
 
 
-async def test_a_write_waits_for_a_stopped_process_only_so_long(tmp_path: Path) -> None:
+async def test_a_write_gives_up_waiting_for_a_stopped_process_after_its_patience(tmp_path: Path) -> None:
     path = tmp_path / "runs.db"
     store = await SqliteStore.open(str(path), patience=0.2)
     hold = await store.claim(new_claim())
     assert hold is not None
     async with worker("block", path) as other:
         assert await line(other) == "ready"
-        with pytest.raises(LedgerError, match=r"runs\.db: another process has had it locked for 0\.2 s"):
+        with pytest.raises(LedgerError, match=r"runs\.db: another process has kept it locked for 0\.2 s"):
             await store.submitted(hold, "request-1", 101.0)
-        assert (await found(store, "order-42")).state == "claimed"  # reading waits for nobody
+        assert (await found(store, "order-42")).state == "claimed"  # reads do not wait
     assert (await store.submitted(hold, "request-1", 101.0)).state == "submitted"
     await store.aclose()
 
 
-async def test_opening_waits_for_a_stopped_process_only_so_long(tmp_path: Path) -> None:
+async def test_open_gives_up_waiting_for_a_stopped_process_after_its_patience(tmp_path: Path) -> None:
     path = tmp_path / "runs.db"
     async with worker("block", path) as other:
         assert await line(other) == "ready"
@@ -162,12 +162,14 @@ async def test_opening_waits_for_a_stopped_process_only_so_long(tmp_path: Path) 
     await store.aclose()
 
 
-async def test_a_lock_of_another_program_is_waited_for_only_so_long(tmp_path: Path) -> None:
+async def test_a_write_gives_up_waiting_for_the_lock_of_another_program_after_its_patience(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "runs.db"
     store = await SqliteStore.open(str(path), patience=0.2)
     db = sqlite3.connect(path, isolation_level=None)
     db.execute("BEGIN IMMEDIATE")
-    with pytest.raises(LedgerError, match=r"runs\.db: another process has had it locked"):
+    with pytest.raises(LedgerError, match=r"runs\.db: another process has kept it locked"):
         await asyncio.gather(store.claim(new_claim("a")), store.claim(new_claim("b")))
     db.execute("ROLLBACK")
     db.close()
@@ -176,7 +178,7 @@ async def test_a_lock_of_another_program_is_waited_for_only_so_long(tmp_path: Pa
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="no limit of file sizes")
-async def test_a_disk_that_fills_up_is_told_and_loses_nothing(tmp_path: Path) -> None:
+async def test_a_full_disk_is_reported_and_loses_no_stored_entry(tmp_path: Path) -> None:
     path = tmp_path / "runs.db"
     async with worker("fill", path, 300_000) as process:
         said = await lines(process)
@@ -194,7 +196,7 @@ async def test_a_disk_that_fills_up_is_told_and_loses_nothing(tmp_path: Path) ->
     assert_sound(path)
 
 
-async def test_a_forked_child_can_neither_use_nor_break_the_ledger(tmp_path: Path) -> None:
+async def test_a_forked_child_can_neither_use_nor_damage_the_ledger(tmp_path: Path) -> None:
     path, other = tmp_path / "runs.db", tmp_path / "childs.db"
     async with worker("fork", path, other) as process:
         said = await lines(process)
@@ -202,7 +204,7 @@ async def test_a_forked_child_can_neither_use_nor_break_the_ledger(tmp_path: Pat
         refused = [text for text in said if text.startswith(f"{what} ")]
         assert len(refused) == 1
         assert "SessionStateError this process was forked from one that has the ledger" in refused[0]
-        assert "runs.db open: open ledgers after the fork" in refused[0]
+        assert "runs.db open: open the ledger after the fork" in refused[0]
     assert "close worked" in said
     assert "done childs" in said
     assert "done after" in said

@@ -1,4 +1,4 @@
-"""The store in an SQLite file: what each write changes, and what it leaves alone."""
+"""The store in an SQLite file: what each write changes, and what it does not change."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def claimed(store: Store, key: str = "order-42", *, seen: int | None = Non
     return hold
 
 
-async def test_one_key_from_the_claim_to_its_end(store: Store) -> None:
+async def test_a_key_is_stored_with_each_step_from_its_claim_to_its_end(store: Store) -> None:
     assert await store.find(place()) is None
     hold = await store.claim(new_claim(input='{"prompt": "a cat"}'))
     assert hold is not None
@@ -57,7 +57,7 @@ async def test_one_key_from_the_claim_to_its_end(store: Store) -> None:
     assert await store.find_request("http://127.0.0.1:1", "request-1") is None
 
 
-async def test_a_claim_on_what_was_not_seen_is_refused(store: Store) -> None:
+async def test_a_claim_with_an_outdated_version_is_refused(store: Store) -> None:
     hold = await claimed(store)
     assert await store.claim(new_claim()) is None
     assert await store.claim(new_claim(seen=7)) is None
@@ -66,7 +66,7 @@ async def test_a_claim_on_what_was_not_seen_is_refused(store: Store) -> None:
     assert await store.find(place()) is None
 
 
-async def test_a_withdrawn_further_attempt_leaves_the_entry_as_it_was(store: Store) -> None:
+async def test_withdrawing_a_further_attempt_restores_the_ended_entry(store: Store) -> None:
     hold = await claimed(store)
     await store.submitted(hold, "request-1", 101.0)
     before = await store.end(hold.entry, "request-1", failed(final=True))
@@ -77,7 +77,7 @@ async def test_a_withdrawn_further_attempt_leaves_the_entry_as_it_was(store: Sto
     assert after.end == before.end
 
 
-async def test_a_claim_that_is_withdrawn_twice_leaves_that_of_another_owner(
+async def test_withdrawing_a_claim_twice_keeps_the_claim_of_another_owner(
     store: Store, tmp_path: Path
 ) -> None:
     hold = await claimed(store)
@@ -95,20 +95,20 @@ async def test_a_claim_that_is_withdrawn_twice_leaves_that_of_another_owner(
     await other.aclose()
 
 
-async def test_the_first_end_of_a_request_wins(store: Store) -> None:
+async def test_a_second_end_of_a_request_changes_nothing(store: Store) -> None:
     hold = await claimed(store)
     await store.submitted(hold, "request-1", 101.0)
     first = await store.end(hold.entry, "request-1", done())
     assert await store.end(hold.entry, "request-1", failed()) == first
 
 
-async def test_an_end_of_a_request_that_was_not_stored_is_a_further_attempt(store: Store) -> None:
+async def test_the_end_of_an_unknown_request_becomes_a_further_attempt(store: Store) -> None:
     hold = await claimed(store)
     record = await store.end(hold.entry, "request-9", done())
     assert (record.state, record.attempts, record.request_id) == ("done", 2, "request-9")
 
 
-async def test_an_older_attempt_that_succeeds_ends_the_entry_and_one_that_fails_does_not(
+async def test_an_older_attempt_ends_the_entry_if_it_succeeds_and_not_if_it_fails(
     store: Store,
 ) -> None:
     for outcome, state in ((done(), "done"), (failed(), "submitted")):
@@ -124,7 +124,7 @@ async def test_an_older_attempt_that_succeeds_ends_the_entry_and_one_that_fails_
         assert (await store.end(hold.entry, f"late-{state}", outcome)).state == state
 
 
-async def test_an_id_that_a_look_up_gave_to_another_entry_comes_back(store: Store) -> None:
+async def test_a_request_id_adopted_by_the_wrong_entry_returns_to_the_right_one(store: Store) -> None:
     guessed = await claimed(store, "guessed")
     await store.uncertain(guessed, 110.0)
     record = await store.find(place("guessed"))
@@ -140,7 +140,7 @@ async def test_an_id_that_a_look_up_gave_to_another_entry_comes_back(store: Stor
     assert await store.adopt(record.number, record.version - 1, 1, "request-3", 113.0) is None
 
 
-async def test_a_cancelled_claim_leaves_no_claim(store: Store) -> None:
+async def test_cancelling_a_claim_at_any_step_leaves_no_entry(store: Store) -> None:
     for steps in range(4):
         task = asyncio.ensure_future(store.claim(new_claim(f"key-{steps}")))
         for _ in range(steps):
@@ -148,14 +148,12 @@ async def test_a_cancelled_claim_leaves_no_claim(store: Store) -> None:
         task.cancel()
         if not await cancelled(task):
             continue
-        await store.known([])  # what was handed over before is done then, and told
+        await store.known([])  # waits until the earlier operations are done and delivered
         await store.known([])
         assert await store.find(place(f"key-{steps}")) is None
 
 
-async def test_a_claim_that_is_cancelled_as_its_store_closes_is_no_claim(
-    tmp_path: Path, store: Store
-) -> None:
+async def test_a_claim_cancelled_while_its_store_closes_leaves_no_entry(tmp_path: Path, store: Store) -> None:
     closing = await open_store(tmp_path / "runs.db")
     await claimed(closing, "other")
     task = asyncio.ensure_future(closing.claim(new_claim()))
@@ -174,10 +172,10 @@ async def cancelled(task: asyncio.Future[Hold | None]) -> bool:
     return False
 
 
-def test_a_claim_whose_event_loop_has_ended_is_withdrawn(tmp_path: Path) -> None:
+def test_a_claim_whose_event_loop_was_closed_is_withdrawn(tmp_path: Path) -> None:
     loop = asyncio.new_event_loop()
     store = loop.run_until_complete(open_store(tmp_path / "runs.db"))
-    # As for a fork: what is handed over is not begun before the loop is closed.
+    # As before a fork: the operation does not begin until the loop is closed.
     open_files().before_fork()
     task = loop.create_task(store.claim(new_claim()))
     loop.run_until_complete(asyncio.sleep(0))
@@ -194,7 +192,9 @@ def test_a_claim_whose_event_loop_has_ended_is_withdrawn(tmp_path: Path) -> None
     task.get_coro().close()
 
 
-async def test_a_store_that_is_forgotten_open_gives_its_claims_back(tmp_path: Path, store: Store) -> None:
+async def test_a_store_garbage_collected_open_warns_and_releases_its_claims(
+    tmp_path: Path, store: Store
+) -> None:
     forgotten = [await open_store(tmp_path / "runs.db")]
     await claimed(forgotten[0])
     await forgotten[0].known([])  # the thread is done with the claim
@@ -206,27 +206,27 @@ async def test_a_store_that_is_forgotten_open_gives_its_claims_back(tmp_path: Pa
     assert record.state == "uncertain"
 
 
-async def test_a_write_that_fails_spoils_none_of_its_group(store: Store) -> None:
+async def test_a_failing_write_does_not_affect_other_writes_of_its_group(store: Store) -> None:
     holds = [await claimed(store, f"key-{number}") for number in range(3)]
     gone = Hold(entry=12345, attempt=1)
     writes = [store.submitted(hold, f"request-{hold.entry}", 101.0) for hold in (*holds, gone)]
     *records, error = await asyncio.gather(*writes, return_exceptions=True)
     assert [record.state for record in records if isinstance(record, Record)] == ["submitted"] * 3
     assert isinstance(error, LedgerError)
-    assert "somebody deleted it" in str(error)
+    assert "was deleted" in str(error)
 
 
-async def test_a_connection_that_fails_for_good_leaves_nobody_waiting(tmp_path: Path) -> None:
+async def test_a_permanently_broken_connection_fails_every_waiting_operation(tmp_path: Path) -> None:
     store = await open_store(tmp_path / "runs.db")
     held = await claimed(store, "before")
     file, loop = open_files().acquire(store.where, 10.0), asyncio.get_running_loop()
     works = [lambda *_: None, lambda tables, _: tables.db.close(), lambda *_: None]
-    told = [Operation(work=work, writes=True, loop=loop, future=loop.create_future()) for work in works]
-    assert file.pause(5)  # so that they are one group
-    for operation in told:
+    operations = [Operation(work=work, writes=True, loop=loop, future=loop.create_future()) for work in works]
+    assert file.pause(5)  # so that they form one group
+    for operation in operations:
         file.hand(operation)
     file.go_on()
-    for operation in told:
+    for operation in operations:
         assert operation.future is not None
         with pytest.raises(LedgerError, match="closed database"):
             await operation.future
@@ -239,7 +239,7 @@ async def test_a_connection_that_fails_for_good_leaves_nobody_waiting(tmp_path: 
     await store.aclose()
 
 
-async def test_large_payloads_are_compressed(store: Store, tmp_path: Path) -> None:
+async def test_large_payloads_are_compressed_on_disk(store: Store, tmp_path: Path) -> None:
     text = '{"text": "' + "a cat " * 200_000 + '"}'
     hold = await store.claim(new_claim(input=text))
     assert hold is not None
@@ -255,7 +255,7 @@ async def test_large_payloads_are_compressed(store: Store, tmp_path: Path) -> No
     assert bare == attrs.evolve(record, input=None, end=None)
 
 
-async def test_pages_and_costs_are_of_the_name_space_that_is_asked_for(store: Store) -> None:
+async def test_pages_and_costs_cover_only_the_name_space_of_the_search(store: Store) -> None:
     for number in range(25):
         hold = await store.claim(new_claim(place(f"key-{number}", run=f"run-{number % 2}")))
         assert hold is not None
@@ -272,7 +272,7 @@ async def test_pages_and_costs_are_of_the_name_space_that_is_asked_for(store: St
     assert await store.costs(Search()) == (Decimal("2.0"), 5)
 
 
-def test_threads_and_event_loops_share_one_file(tmp_path: Path) -> None:
+def test_stores_of_several_threads_and_event_loops_share_one_file(tmp_path: Path) -> None:
     shared: list[Hold | None] = []
 
     async def write(name: int) -> None:
@@ -302,7 +302,7 @@ def test_threads_and_event_loops_share_one_file(tmp_path: Path) -> None:
             assert not thread.is_alive()
 
 
-async def test_a_file_is_opened_again_while_it_closes(tmp_path: Path) -> None:
+async def test_a_ledger_can_be_opened_again_while_it_closes(tmp_path: Path) -> None:
     for number in range(10):
         store = await open_store(tmp_path / "runs.db")
         await claimed(store, f"key-{number}")
@@ -314,7 +314,7 @@ async def test_a_file_is_opened_again_while_it_closes(tmp_path: Path) -> None:
         await closing
 
 
-async def test_a_closed_store_says_so(tmp_path: Path) -> None:
+async def test_a_closed_store_raises_session_state_error(tmp_path: Path) -> None:
     store = await open_store(tmp_path / "runs.db")
     await store.aclose()
     await store.aclose()

@@ -1,5 +1,8 @@
-"""SQLite's store against the model of `tests/protocol/ledger/model.py`: keys, attempts and owners that come, and
-die, and come again, in any order. Both give the same answers, and have the same entries."""
+"""Compare the SQLite store with the model of `tests/protocol/ledger/model.py`.
+
+Keys, attempts and owners appear, die and appear again in random order. Both stores must give the same answers, and
+have the same entries.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ Asked = Callable[[Store, Record | None], Coroutine[Any, Any, Any]]
 
 @attrs.frozen
 class Claimed:
-    """Of a process, which alone has it. `life`: it may have died since."""
+    """A claim of one process. `life` tells whether the process has died since."""
 
     key: str
     hold: Hold
@@ -35,7 +38,7 @@ class Claimed:
 
 @attrs.frozen
 class Taken:
-    """A request that fal took, and the entry of which it is an attempt."""
+    """A request that fal accepted, and the entry of which it is an attempt."""
 
     key: str
     entry: int
@@ -43,7 +46,7 @@ class Taken:
 
 
 class Side:
-    """One of the two that are compared: a ledger that two processes have open."""
+    """One of the two stores that are compared: a ledger that two processes have open."""
 
     def __init__(self, shelf: Shelf) -> None:
         self.shelf = shelf
@@ -64,11 +67,11 @@ class Side:
 
 
 def comparable(answer: Any) -> Any:
-    """Without what only one of the two has: versions are its own count, an owner has a host, and so on."""
+    """Remove what differs between the two: version numbers, owners (only one has a host) and times."""
     if not isinstance(answer, Record):
         return answer
     of_its_own: dict[str, Any] = {"owner": None, "claimed_at": 0.0, "submitted_at": None, "ended_at": None}
-    if answer.state not in ("done", "failed", "cancelled"):  # of an attempt before
+    if answer.state not in ("done", "failed", "cancelled"):  # of an earlier attempt
         of_its_own |= {"end": None, "headers": {}}
     return attrs.evolve(answer, version=0, **of_its_own)
 
@@ -84,7 +87,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.lives = [0, 0]
 
     def both(self, by: int, key: str, ask: Asked) -> Any:
-        """Each is given the version that it had itself."""
+        """Ask both sides, each with its own version of the entry, and compare the answers."""
         expected, answer = (side.answer(by, key, ask) for side in (self.model, self.real))
         assert comparable(answer) == comparable(expected)
         return answer
@@ -137,29 +140,29 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(key=KEYS, by=STORES, stale=st.sampled_from([0, 0, 1]))
     def take(self, key: str, by: int, stale: int) -> None:
-        self.to_what_is_there(key, by, lambda store, it: store.take(it.number, it.version + stale))
+        self.to_existing_entry(key, by, lambda store, it: store.take(it.number, it.version + stale))
 
     @rule(key=KEYS, by=STORES)
     def leave(self, key: str, by: int) -> None:
-        self.to_what_is_there(key, by, lambda store, it: store.leave(it.number))
+        self.to_existing_entry(key, by, lambda store, it: store.leave(it.number))
 
     @rule(key=KEYS, by=STORES, stale=st.sampled_from([0, 0, 1]))
     def give_up(self, key: str, by: int, stale: int) -> None:
-        self.to_what_is_there(
+        self.to_existing_entry(
             key, by, lambda store, it: store.give_up(it.number, it.version + stale, newest(it), 130.0)
         )
 
     @rule(target=requests, key=KEYS, by=STORES, stale=st.sampled_from([0, 0, 1]))
     def adopt(self, key: str, by: int, stale: int) -> Any:
         request_id = self.new_id()
-        adopted = self.to_what_is_there(
+        adopted = self.to_existing_entry(
             key, by, lambda store, it: store.adopt(it.number, it.version + stale, newest(it), request_id, 131)
         )
         return self.taken(key, request_id, adopted)
 
     @rule(key=KEYS, by=STORES, stale=st.sampled_from([0, 0, 1]))
     def forget(self, key: str, by: int, stale: int) -> None:
-        self.to_what_is_there(key, by, lambda store, it: store.forget(it.number, it.version + stale))
+        self.to_existing_entry(key, by, lambda store, it: store.forget(it.number, it.version + stale))
 
     @rule(by=STORES, before=st.sampled_from([100.0, 200.0]))
     def drop_payloads(self, by: int, before: float) -> None:
@@ -184,7 +187,7 @@ class StoreMachine(RuleBasedStateMachine):
             return self.both(claimed.by, claimed.key, ask)
         return None
 
-    def to_what_is_there(self, key: str, by: int, ask: Callable[[Store, Record], Any]) -> Any:
+    def to_existing_entry(self, key: str, by: int, ask: Callable[[Store, Record], Any]) -> Any:
         async def asked(store: Store, record: Record | None) -> Any:
             return None if record is None else await ask(store, record)
 

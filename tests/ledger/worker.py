@@ -1,6 +1,6 @@
-"""Another process that uses a ledger, for the tests: `python -m tests.ledger.worker VERB PATH ...`.
+"""A separate process that uses a ledger, for the tests: `python -m tests.ledger.worker VERB PATH ...`.
 
-It prints a line when something is durable, and waits for a line, or for its end, where it says so.
+It prints a line after each durable step. After "ready" and "closed" it waits for a line of input.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ async def heard() -> None:
 
 
 async def one_key(store: Store, key: str, *, body: str = '{"images": []}') -> None:
-    """From the claim to the end, each step said once it is durable."""
+    """Write one key from the claim to the end, and print each step once it is durable."""
     hold = await store.claim(new_claim(key))
     assert hold is not None
     say(f"claimed {key}")
@@ -42,7 +42,7 @@ async def one_key(store: Store, key: str, *, body: str = '{"images": []}') -> No
 
 
 async def write(path: str, name: str, count: str) -> None:
-    """So many keys, twenty at a time."""
+    """Write `count` keys, twenty concurrently."""
     store = await open_store(path)
     keys = iter(range(int(count)))
 
@@ -55,7 +55,7 @@ async def write(path: str, name: str, count: str) -> None:
 
 
 async def own(path: str) -> None:
-    """Claims one key, and has another one submitted; then waits."""
+    """Claim one key and submit another one; then wait."""
     store = await open_store(path)
     await store.claim(new_claim("claimed"))
     hold = await store.claim(new_claim("submitted"))
@@ -69,7 +69,7 @@ async def own(path: str) -> None:
 
 
 async def block(path: str) -> None:
-    """Holds the lock of a commit, as a program does that is stopped in the middle of one."""
+    """Hold the lock of a commit, like a program that is stopped in the middle of one."""
     locks = RecordLocks(path + "-lock")
     assert locks.take_turn(5)
     say("ready")
@@ -78,7 +78,7 @@ async def block(path: str) -> None:
 
 
 async def fill(path: str, limit: str) -> None:
-    """Writes until files can't grow any more, then with room again."""
+    """Write until files can't grow any more; then raise the limit, and write again."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     store = await open_store(path)
     await one_key(store, "first")
@@ -99,16 +99,16 @@ async def fill(path: str, limit: str) -> None:
 
 
 def fork(path: str, other: str) -> None:
-    """Forks while the ledger is written to by another thread; parent and child say what they can do."""
+    """Fork while another thread writes to the ledger; parent and child print what they can do."""
     store = asyncio.run(_opened(path))
     stop = threading.Event()
     busy = threading.Thread(target=_write_until, args=[path, stop])
     busy.start()
-    # Between two event loops: a child that closes the parent's takes it the end of its waits.
+    # Between two event loops: a child that closed the parent's loop would disturb its waits.
     child = os.fork()
     if not child:
         asyncio.run(_in_child(store, path, other))
-        sys.exit(0)  # with all that the interpreter tidies up at its end
+        sys.exit(0)  # a normal exit, with the interpreter's clean-up
     _, status = os.waitpid(child, 0)
     stop.set()
     busy.join()
@@ -141,15 +141,15 @@ def _write_until(path: str, stop: threading.Event) -> None:
 
 
 async def _in_child(store: Store, path: str, other: str) -> None:
-    await _told("use", store.find(place("before")))
-    await _told("open", open_store(path))
-    await _told("close", store.aclose())
+    await _report("use", store.find(place("before")))
+    await _report("open", open_store(path))
+    await _report("close", store.aclose())
     elsewhere = await open_store(other)
     await one_key(elsewhere, "childs")
     await elsewhere.aclose()
 
 
-async def _told(what: str, doing: object) -> None:
+async def _report(what: str, doing: object) -> None:
     try:
         await doing  # type: ignore[misc]
         say(f"{what} worked")

@@ -1,1 +1,1 @@
-"""The ledger in one SQLite file: one thread per file and process, which commits in groups."""
+"""The ledger in one SQLite file: each process has one thread per file, which commits writes in groups."""

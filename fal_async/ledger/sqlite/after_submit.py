@@ -1,4 +1,4 @@
-"""Writes from the request id on: who follows, how it ended, what is kept. Each is called in the file's thread."""
+"""Writes after a request id is known: its owner, its end, its files. They run in the thread of the file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fal_async.ledger.store import EntryGone
 from fal_async.protocol.ledger.entry import End, Record, StoredFile
 
 AT_ONCE = 500
-"""Entries that are looked at in one transaction, for payloads to delete."""
+"""Entries that one transaction checks for payloads to delete."""
 
 
 def take(tables: Tables, me: int, entry: int, version: int) -> Record | None:
@@ -33,7 +33,7 @@ def leave(tables: Tables, me: int, entry: int) -> None:
 
 
 def leave_all(tables: Tables, me: int) -> None:
-    """The end of an owner. It stays named where the outcome of its submit is not known."""
+    """Release all entries of an owner, and delete it unless it still has unresolved claims."""
     for number in [number for number, entry in tables.held.items() if entry.owner == me]:
         del tables.held[number]
     db = tables.db
@@ -50,7 +50,7 @@ def leave_all(tables: Tables, me: int) -> None:
 
 
 def clear_owners(tables: Tables) -> None:
-    """Those that are gone and have left nothing behind."""
+    """Delete the owners that are gone and have no unfinished entries."""
     idle = tables.db.execute(
         "SELECT id FROM owners WHERE id NOT IN "
         "(SELECT owner FROM entries WHERE ended_at IS NULL AND owner IS NOT NULL)"
@@ -73,7 +73,7 @@ def cancel_requested(tables: Tables, entry: int, request_id: str, at: float) -> 
 def end(tables: Tables, entry: int, request_id: str, end: End) -> Record:
     record = by_number(tables, entry)
     if record is None:
-        raise EntryGone(f"entry {entry} of the ledger is gone: somebody deleted it", request_id=request_id)
+        raise EntryGone(f"entry {entry} of the ledger was deleted", request_id=request_id)
     mine = next((request for request in record.requests if request.request_id == request_id), None)
     if mine is not None and mine.outcome is not None:
         return by_number(tables, entry, payloads=True) or record
@@ -105,7 +105,7 @@ def _end_entry(tables: Tables, entry: int, end: End) -> None:
 def set_files(tables: Tables, entry: int, files: Collection[StoredFile]) -> None:
     known = tables.db.execute("UPDATE entries SET version = version + 1 WHERE id = ?", (entry,))
     if not known.rowcount:
-        return  # somebody deleted it
+        return  # the entry was deleted
     tables.db.execute("DELETE FROM files WHERE entry = ?", (entry,))
     tables.db.executemany(
         "INSERT INTO files (entry, n, path, size) VALUES (?, ?, ?, ?)",
@@ -122,7 +122,7 @@ def forget(tables: Tables, entry: int, version: int) -> bool:
 
 
 def drop_payloads(tables: Tables, ended_before: float, after: int) -> tuple[int, int | None]:
-    """Among AT_ONCE entries; of how many, and after which one it goes on, as `reads.page`."""
+    """Check AT_ONCE entries. Return how many lost their payloads, and where to go on, as `reads.page`."""
     looked_at = tables.db.execute(
         "SELECT id, ended_at IS NOT NULL AND ended_at < ? AND NOT expired FROM entries NOT INDEXED "
         "WHERE id > ? ORDER BY id LIMIT ?",

@@ -1,7 +1,7 @@
-"""What several calls do alike, in a few statements for all of them: nearly everything that is read and written.
+"""Run equal operations of several calls together, in a few statements: nearly all reads and writes.
 
-Around each statement a thread gives Python's lock away and waits to have it back, which costs more than most
-statements do. What can't be done so is carried out one by one.
+For each statement the thread releases Python's global lock and waits to get it back, which costs more than most
+statements. Operations that can't be combined are run one by one.
 """
 
 from __future__ import annotations
@@ -21,19 +21,25 @@ from fal_async.protocol.ledger.entry import Payload, Place, Record
 T = TypeVar("T")
 
 IS_POSSIBLE: bool = sqlite3.sqlite_version_info >= (3, 33)
-"""Older ones have no UPDATE FROM."""
+"""Older versions of SQLite have no UPDATE FROM."""
 _MOST = 32
-"""Rows of one statement."""
+"""Rows per statement."""
 
 
 class UnlikeError(Exception):
-    """One of them was not as it seemed. What was written is to be undone, and each carried out by itself."""
+    """An entry was not in the expected state: roll back, and run each operation separately."""
 
 
 @attrs.frozen(eq=False)
 class Kind:
-    """`take` gives what `run` takes of one of them, given the number of its owner; None: it is to be carried out by
-    itself. `run` gives the outcome of each. `turn`: those of a lower one come first."""
+    """A kind of operation that can be run together.
+
+    Attributes:
+        turn: kinds with a lower number run first.
+        take: returns the argument for `run`, given the number of the operation's owner and the operation's `given`;
+            None: the operation must be run separately.
+        run: runs several operations, and returns the outcome of each.
+    """
 
     turn: int
     take: Callable[[Tables, int, Any], Any]
@@ -41,7 +47,7 @@ class Kind:
 
 
 def pieces(values: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Of 32, 16, 8, 4, 2, 1: so that there are few statements, which SQLite keeps compiled."""
+    """Split into pieces of 32, 16, 8, 4, 2 and 1, so that few different statements exist: SQLite caches them."""
     start, size = 0, _MOST
     while start < len(values):
         while size > len(values) - start:
@@ -51,19 +57,19 @@ def pieces(values: Sequence[T]) -> Iterator[Sequence[T]]:
 
 
 def values_of(count: int, row: str) -> str:
-    """`VALUES` with this number of rows."""
+    """Return a `VALUES` clause with this number of rows."""
     return "VALUES " + ", ".join([f"({row})"] * count)
 
 
 def flat(values: Iterable[tuple[Any, ...]]) -> list[Any]:
-    """Of rows, one after another."""
+    """Join rows into one list of values."""
     return list(chain.from_iterable(values))
 
 
 def store_payloads(
     db: sqlite3.Connection, table: str, payloads: Sequence[tuple[int, Payload | None]]
 ) -> None:
-    """Of entries that have none yet."""
+    """Insert the payloads of entries that have none yet."""
     for some in pieces([(entry, payload) for entry, payload in payloads if payload is not None]):
         values = flat((entry, *packed(payload)) for entry, payload in some)
         db.execute(_payloads(table, len(some)), values)
@@ -75,7 +81,7 @@ def _payloads(table: str, count: int) -> str:
 
 
 def change(db: sqlite3.Connection, statement: str, values: Sequence[Any], count: int) -> None:
-    """So many rows, or UnlikeError."""
+    """Run a statement that must change exactly `count` rows; raise UnlikeError otherwise."""
     try:
         changed = db.execute(statement, values).rowcount
     except sqlite3.IntegrityError:
@@ -96,4 +102,4 @@ def _find(tables: Tables, given: Sequence[tuple[Place, bool]]) -> list[Record | 
     return [found.get(one) for one in given]
 
 
-FIND = Kind(4, _as_it_is, _find)  # sees what the others write
+FIND = Kind(4, _as_it_is, _find)  # last, so that it sees what the other kinds write

@@ -1,4 +1,4 @@
-"""Writes up to the moment the request id of a submit is known. Each function is called in the file's thread."""
+"""Writes until the request id of a submit is known. They run in the thread of the file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fal_async.ledger.store import EntryGone, Hold, NewClaim
 from fal_async.protocol.ledger.entry import LedgerRequest, Record, Space, State
 
 FIRST_VERSION = 1
-"""Of an entry, once it is claimed."""
+"""The version of a new entry, after its claim."""
 
 
 def claim(tables: Tables, me: int, new: NewClaim) -> Hold | None:
@@ -34,8 +34,10 @@ def _inserts(count: int) -> tuple[str, str]:
 
 
 def first_claims(tables: Tables, new: Sequence[tuple[int, NewClaim]]) -> list[Hold] | None:
-    """Of entries that are not there yet, each with the number of its owner. None where one of them is: then the
-    transaction is to be undone, if there are several."""
+    """Insert new entries, each with the number of its owner.
+
+    Returns None if one of them exists already; if there are several, the caller must roll back then.
+    """
     spaces = [ensured(tables, claim.place.space) for _, claim in new]
     of_entries, of_requests = _inserts(len(new))
     made = tables.db.execute(
@@ -47,7 +49,7 @@ def first_claims(tables: Tables, new: Sequence[tuple[int, NewClaim]]) -> list[Ho
     )
     if made.rowcount != len(new) or made.lastrowid is None:
         return None
-    first = made.lastrowid - len(new) + 1  # within a transaction, numbers follow one another
+    first = made.lastrowid - len(new) + 1  # one transaction gets consecutive numbers
     numbered = list(enumerate(new, first))
     tables.db.execute(
         of_requests,
@@ -84,7 +86,7 @@ def _further(tables: Tables, me: int, new: NewClaim) -> Hold | None:
 
 
 def ensured(tables: Tables, space: Space) -> tuple[int, int]:
-    """The number of a name space, and that of its origin, made where it is new."""
+    """Return the numbers of a name space and of its origin; insert them if they are new."""
     known = tables.space(space)
     if known is not None:
         return known
@@ -103,12 +105,12 @@ def withdraw(tables: Tables, me: int, hold: Hold) -> None:
     tables.held.pop(hold.entry, None)
     record = by_number(tables, hold.entry)
     if record is not None and _is_claim_of_another(record, me, hold):
-        return  # it was withdrawn before: the attempt of this number is theirs
+        return  # withdrawn before: now another owner has an attempt of this number
     removed = tables.db.execute(
         "DELETE FROM requests WHERE entry = ? AND n = ? AND request_id IS NULL", (hold.entry, hold.attempt)
     )
     if record is None or not removed.rowcount or not _is_claim_of(record, me, hold):
-        return  # somebody decided otherwise meanwhile: the entry is theirs
+        return  # the claim has been resolved differently in between
     if hold.attempt == 1:
         delete(tables, hold.entry)
         return
@@ -127,7 +129,7 @@ def _is_claim_of_another(record: Record, me: int, hold: Hold) -> bool:
 
 
 def _fall_back(tables: Tables, record: Record, without: int, at: float) -> None:
-    """The entry stands as its other attempts say; without any, as one that was cancelled: the next call submits."""
+    """Set the entry to what its other attempts say; without any, to "cancelled": the next call submits."""
     left = [request for request in record.requests if request.n != without]
     decides = next((request for request in left if request.outcome == "done"), left[-1] if left else None)
     if decides is None:
@@ -151,7 +153,7 @@ def _state_by(request: LedgerRequest) -> State:
 
 
 def delete(tables: Tables, entry: int) -> None:
-    """The entry, with all that belongs to it."""
+    """Delete the entry, and all that belongs to it."""
     for table in ("requests", "inputs", "ends", "files"):
         tables.db.execute(f"DELETE FROM {table} WHERE entry = ?", (entry,))
     tables.db.execute("DELETE FROM entries WHERE id = ?", (entry,))
@@ -180,12 +182,12 @@ def submitted(tables: Tables, me: int, hold: Hold, request_id: str, at: float) -
 def _standing(tables: Tables, entry: int) -> Record:
     record = by_number(tables, entry)
     if record is None:
-        raise EntryGone(f"entry {entry} of the ledger is gone: somebody deleted it")
+        raise EntryGone(f"entry {entry} of the ledger was deleted")
     return record
 
 
 def _store_id(tables: Tables, record: Record, hold: Hold, request_id: str, at: float) -> None:
-    """For the attempt that was claimed, or, where that is resolved otherwise, for a further one."""
+    """Store the id with the claimed attempt; if that has another id by now, or is gone, with a new attempt."""
     mine = next((request for request in record.requests if request.n == hold.attempt), None)
     if mine is not None and mine.request_id is None:
         tables.db.execute(
@@ -199,7 +201,7 @@ def _store_id(tables: Tables, record: Record, hold: Hold, request_id: str, at: f
 def add_attempt(
     tables: Tables, record: Record, request_id: str, at: float, like: LedgerRequest | None = None
 ) -> int:
-    """A request that fal has for this entry beside those that are known; gives its number."""
+    """Add an attempt for a request that the entry does not know yet; return its number."""
     n = record.attempts + 1
     tables.db.execute(
         "INSERT INTO requests (entry, n, origin, body_digest, request_id, claimed_at, claimed_until, submitted_at) "
@@ -214,8 +216,11 @@ def add_attempt(
 
 
 def _let_go(tables: Tables, record: Record, request_id: str) -> None:
-    """A look-up may have taken the id for that of another entry with the same body. This process was told it by fal
-    itself: the other entry is uncertain again, unless it has ended."""
+    """Take a request id away from another entry, to which a look-up has assigned it.
+
+    That entry has the same body. fal has returned the id to this process, so the look-up was wrong: the other entry
+    is uncertain again, unless it has ended.
+    """
     row = tables.db.execute(
         "SELECT r.entry, r.n FROM requests r JOIN origins o ON o.id = r.origin "
         "WHERE r.request_id = ? AND o.url = ? AND r.entry <> ?",
@@ -238,7 +243,7 @@ def uncertain(tables: Tables, me: int, hold: Hold, at: float) -> None:
         "WHERE id = ? AND attempts = ? AND owner = ? AND state = 'claimed'",
         (hold.entry, hold.attempt, me),
     )
-    if changed.rowcount:  # it left before now, if it did: a look-up has less to search
+    if changed.rowcount:  # it was sent before now, if at all: a look-up has less to search
         tables.db.execute(
             "UPDATE requests SET claimed_until = min(claimed_until, ?) WHERE entry = ? AND n = ?",
             (at, hold.entry, hold.attempt),

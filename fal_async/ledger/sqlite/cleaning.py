@@ -1,4 +1,4 @@
-"""What `keep` of a ledger does: payloads of what ended long ago are deleted."""
+"""Delete the payloads of entries that ended more than `keep` seconds ago."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from fal_async.ledger.sqlite.group_commit import Operation
 from fal_async.ledger.sqlite.reads import Tables
 
 _EVERY = 600.0
-"""Seconds between two looks for payloads that are to be deleted."""
+"""Seconds between two searches for payloads to delete."""
 
 
 class Cleaning:
-    """Deletes payloads of entries that ended long ago: a few at a time, with other operations between."""
+    """Deletes old payloads in small steps, so that other operations run in between."""
 
     def __init__(self, keep: float, hand: Callable[[Operation], None]) -> None:
         self._keep, self._hand = keep, hand
@@ -24,7 +24,7 @@ class Cleaning:
         self._after: int | None = None
 
     def go_on(self) -> None:
-        """Now and then; it costs nothing otherwise."""
+        """Begin a search if one is due; otherwise this costs nothing."""
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + min(self._keep, _EVERY)
             self._hand(Operation(work=self._some, writes=True))
@@ -32,5 +32,5 @@ class Cleaning:
     def _some(self, tables: Tables, _: int) -> None:
         _, self._after = after_submit.drop_payloads(tables, time.time() - self._keep, self._after or 0)
         if self._after is not None:
-            with contextlib.suppress(SessionStateError):  # closed meanwhile: the next program goes on
+            with contextlib.suppress(SessionStateError):  # the ledger was closed: the next process goes on
                 self._hand(Operation(work=self._some, writes=True))

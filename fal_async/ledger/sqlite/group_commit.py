@@ -1,4 +1,4 @@
-"""Everything that waits at a moment, in one transaction: one flush to disk for all of it."""
+"""Run all waiting operations in one transaction, with one flush to disk."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ class Member:
 
 @attrs.define(kw_only=True, eq=False)
 class Operation:
-    """One piece of work on the tables, and who waits for its outcome."""
+    """One piece of work on the tables, and the future that waits for its outcome."""
 
     work: Callable[[Tables, int], Any]
-    """Is given the number of its owner; 0 where it needs none."""
+    """Called with the tables and the number of the owner; 0 if it needs none."""
     writes: bool
     kind: Kind | None = None
-    """With others of its kind it is done at once, of what is `given`."""
+    """Operations of one kind are run together, with their `given`."""
     given: Any = None
     member: Member | None = None
     joins: bool = False
-    """The member becomes an owner by it, where it is none yet."""
+    """The member becomes an owner, unless it is one already."""
     resigns: bool = False
-    """After it, the member is no owner any more, whether it went well or not."""
+    """After it the member is no longer an owner, even if the operation failed."""
     loop: asyncio.AbstractEventLoop | None = None
     future: asyncio.Future[Any] | None = None
     if_lost: Callable[[Any], Operation | None] | None = None
-    """What is to be done with the outcome where the event loop of who waits is closed."""
+    """Returns what to do with the outcome if the event loop that waits for it is closed."""
     owner: int | None = None
-    """In whose name, whatever the member is now."""
+    """The owner to run it as, whatever number the member has now."""
     done_by: int = 0
-    """In whose name it was carried out."""
+    """The owner that it was run as."""
     outcome: Any = None
     error: FalError | None = None
 
@@ -63,18 +63,18 @@ class Operation:
 
 
 class Groups:
-    """Runs operations on one open file: those that write, together. Used by the file's thread alone."""
+    """Runs operations on one open file, the writing ones together. Used only by the thread of the file."""
 
     def __init__(
         self, tables: Tables, locks: RecordLocks, where: str, *, patience: float, check: Callable[[], None]
     ) -> None:
-        """`check` raises LedgerError where the file is no longer the one that was opened."""
+        """`check` raises LedgerError if the file is not the one that was opened."""
         self._tables, self._locks, self._where = tables, locks, where
         self._patience, self._check = patience, check
         self._db: sqlite3.Connection = tables.db
 
     def run(self, group: Sequence[Operation]) -> None:
-        """Give each of them its outcome, or its error. What fails spoils none of the others."""
+        """Give each operation its outcome or its error. One that fails does not affect the others."""
         try:
             self._run(group)
         finally:
@@ -104,14 +104,14 @@ class Groups:
             raise locked(self._where, self._patience)
 
     def _together(self, group: Sequence[Operation], *, alike: bool = IS_POSSIBLE) -> bool:
-        """Whether all of them went well; if not, nothing was changed."""
+        """Run them in one transaction. False if they must be run one by one; nothing was changed then."""
         joined: list[Member] = []
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self._carry_out(group, joined, alike=alike)
             self._db.execute("COMMIT")
         except Exception as error:
-            # Before it is undone, which may fail as well: nothing of it is written then, either.
+            # Before the rollback, which may fail as well; nothing is written in that case, either.
             self._fail(group, locked(self._where, self._patience) if is_lock(error) else error)
             self._undo(joined)
             if isinstance(error, UnlikeError):
@@ -121,8 +121,11 @@ class Groups:
         return True
 
     def _carry_out(self, group: Sequence[Operation], joined: list[Member], *, alike: bool) -> None:
-        """In their order, but that those between two which are done by themselves count as made at once: their
-        callers wait for them side by side. UnlikeError: none of them is carried out."""
+        """Run the operations in order, and combine those between two that must be run separately.
+
+        Combining may reorder them, which is allowed: their callers wait concurrently. Raises UnlikeError if they
+        can't be combined; then none has an effect.
+        """
         taken: dict[Kind, list[tuple[Operation, Any]]] = {}
         for operation in group:
             kind, me = operation.kind, self._owner(operation, joined)
@@ -151,11 +154,11 @@ class Groups:
                 self._read([operation])
 
     def _read(self, group: Sequence[Operation], *, alike: bool = IS_POSSIBLE) -> None:
-        """Each of them sees one state of the file, in all of its statements."""
+        """Run reads, each of which sees one consistent state of the file."""
         try:
             self._db.execute("BEGIN")
             self._carry_out(group, [], alike=alike)
-        except Exception as error:  # one row that can't be read, say, is no matter of the others
+        except Exception as error:  # such as one unreadable row, which must not fail the others
             self._fail(group, error)
             if len(group) > 1:
                 self._end_read()
@@ -169,12 +172,12 @@ class Groups:
             self._db.execute("ROLLBACK")
 
     def _fail(self, group: Sequence[Operation], error: Exception) -> None:
-        # Each has an error of its own: whoever raises it adds a traceback to it.
+        # A separate error for each: raising one adds a traceback to it.
         for operation in group:
             operation.outcome, operation.error = None, ledger_error(error, self._where)
 
     def _undo(self, joined: Sequence[Member]) -> None:
-        if self._db.in_transaction:  # SQLite itself ends it on a full disk
+        if self._db.in_transaction:  # on a full disk SQLite has rolled it back already
             self._db.execute("ROLLBACK")
         self._tables.forget_what_was_written()
         for member in joined:
@@ -206,19 +209,19 @@ class Groups:
         assert number is not None
         self._tables.owners[number] = Owner(number=number, host=host, pid=pid, since=since)
         if not self._locks.try_hold(byte_of(number)):
-            raise LedgerError(f"ledger {self._where}: the lock of its new owner {number} is taken")
+            raise LedgerError(f"ledger {self._where}: the lock of its new owner {number} is already held")
         return number
 
 
 def fail_what_is_open(group: Sequence[Operation], error: Exception, where: str) -> None:
-    """Running them broke off: those that have neither an outcome nor an error get this one."""
+    """Give this error to the operations that have neither an outcome nor an error after an interrupted run."""
     for operation in group:
         if operation.outcome is None and operation.error is None:
             operation.error = ledger_error(error, where)
 
 
 def deliver(group: Sequence[Operation]) -> list[Operation]:
-    """Tell who waits, each event loop once. Gives what is to be done for those whose loop is closed."""
+    """Set the futures, with one call per event loop. Return what to do for those whose loop is closed."""
     by_loop: dict[asyncio.AbstractEventLoop, list[Operation]] = {}
     for operation in group:
         if operation.loop is not None:

@@ -1,4 +1,4 @@
-"""One ledger's file in this process: its thread, which alone has the connection, and what is handed to it."""
+"""The file of a ledger in this process: its thread, which owns the connection, and the queue of operations."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from fal_async.ledger.sqlite.sqlite_errors import ledger_error, locked, name_of
 from fal_async.ledger.sqlite.write_log import WriteLog
 
 _AT_ONCE = 500
-"""Operations of one transaction."""
+"""Operations per transaction, at most."""
 _APART = 0.005
-"""Seconds between two transactions while several calls write at once: each costs a flush, however much is in it."""
+"""Seconds between two transactions while several calls write concurrently: each costs one flush."""
 _PRAGMAS = (
     "PRAGMA synchronous = FULL",
-    "PRAGMA fullfsync = ON",  # macOS: else its disks may still hold a commit in memory
+    "PRAGMA fullfsync = ON",  # macOS: otherwise a commit may still be in the disk's memory
     "PRAGMA wal_autocheckpoint = 0",
     "PRAGMA cache_size = -8000",
 )
-FORKED = "this process was forked from one that has the ledger {} open: open ledgers after the fork"
+FORKED = "this process was forked from one that has the ledger {} open: open the ledger after the fork"
 
 
 class LedgerFile:
-    """Open until `end`. Operations that are handed over are carried out in order.
+    """Open until `end`. Runs operations in the order in which they are handed over.
 
-    The connection is a local variable of the thread, nowhere else: a forked child, which has no such thread, never
+    Only a local variable of the thread refers to the connection: a forked child, which has no such thread, never
     touches it, not even to close it.
     """
 
     def __init__(self, path: str, patience: float, previous: LedgerFile | None = None) -> None:
-        """`previous`: the same file, opened before, which may still be closing."""
+        """`previous` is an earlier object for the same file, which may still be closing."""
         self.path = path
         self.name: str = name_of(path)
-        """For messages."""
+        """The name in messages."""
         self._patience = patience
         self.users: int = 0
         """Counted by `open_files`."""
@@ -51,7 +51,7 @@ class LedgerFile:
         """Device and inode, once it is open."""
         self._process = os.getpid()
         self._inbox: queue.SimpleQueue[Operation | None] = queue.SimpleQueue()
-        # One that its holder may take again: a store that is collected in the middle of `hand` hands over, too.
+        # Reentrant: a store that is garbage-collected in the middle of `hand` calls `hand`, too.
         self._lock = threading.RLock()
         self._in_sqlite = threading.Lock()
         self._refusal: FalError | None = None
@@ -65,12 +65,15 @@ class LedgerFile:
 
     @property
     def is_usable(self) -> bool:
-        """False from when it was closed, or could not be opened."""
+        """Whether it accepts operations: False once it is closed, or if it could not be opened."""
         return self._refusal is None
 
     def hand(self, operation: Operation) -> None:
-        """Have it carried out. SessionStateError in a forked child, and where the file is closed; LedgerError or
-        ConfigurationError where it could not be opened."""
+        """Queue an operation.
+
+        Raises SessionStateError in a forked child, and if the file is closed; LedgerError or ConfigurationError if
+        it could not be opened.
+        """
         if os.getpid() != self._process:
             raise SessionStateError(FORKED.format(self.name))
         with self._lock:
@@ -79,7 +82,7 @@ class LedgerFile:
             self._inbox.put(operation)
 
     def end(self, last: Operation | None = None) -> None:
-        """Close it when what was handed over is done; then `last` is told."""
+        """Close the file after all queued operations; then settle `last`."""
         with self._lock:
             if self._thread.is_alive() and not self._is_ending:
                 self._last, self._is_ending = last, True
@@ -90,10 +93,10 @@ class LedgerFile:
             deliver([last])
 
     def pause(self, seconds: float) -> bool:
-        """Keep the thread out of SQLite, if it comes out of it within this time, until `go_on`.
+        """Keep the thread out of SQLite until `go_on`. False if it does not leave SQLite within this time.
 
-        A child that is forked while a thread is within SQLite inherits its locked mutexes, and waits for ever where
-        it uses SQLite, for whatever file.
+        A child that is forked while a thread is inside SQLite inherits locked mutexes, and hangs as soon as it uses
+        SQLite, for any file.
         """
         return self._in_sqlite.acquire(timeout=seconds)
 
@@ -101,15 +104,17 @@ class LedgerFile:
         self._in_sqlite.release()
 
     def wait_for_end(self, seconds: float) -> bool:
-        """Whether it was closed within this time."""
+        """Wait until it is closed; False if that takes longer."""
         self._thread.join(seconds)
         return not self._thread.is_alive()
 
     def _run(self, previous: LedgerFile | None) -> None:
-        reason: FalError = LedgerError(f"ledger {self.name}: its thread has ended")
+        reason: FalError = LedgerError(f"ledger {self.name}: its thread has ended unexpectedly")
         try:
             if previous is not None and not previous.wait_for_end(3 * self._patience):
-                raise LedgerError(f"ledger {self.name}: the disk has not answered since it was closed before")
+                raise LedgerError(
+                    f"ledger {self.name}: it can't be opened again, as it is still closing: does the disk respond?"
+                )
             del previous
             self._work()
         except Exception as error:
@@ -142,27 +147,27 @@ class LedgerFile:
         clear_owners(tables)
         status = os.stat(self.path)
         self.identity = status.st_dev, status.st_ino
-        # The last one to close a file carries its log over: like all that does so, alone.
+        # The last process to close the file runs a checkpoint, which must not run beside other writes.
         stack.callback(locks.take_turn, self._patience)
         return tables
 
     def _close(self, db: sqlite3.Connection) -> None:
         with contextlib.ExitStack() as stack:
-            if not self._in_sqlite.locked():  # where opening fails, it is held already
+            if not self._in_sqlite.locked():  # already held if opening failed
                 stack.enter_context(self._in_sqlite)
             db.close()
 
     def _serve(self, groups: Groups, log: WriteLog) -> None:
         while self._turn(groups, log):
-            """What a turn was about is not referred to any more: a store can be collected."""
+            """A turn's local variables are gone here, so that a store can be garbage-collected."""
 
     def _turn(self, groups: Groups, log: WriteLog) -> bool:
-        """Wait for what there is to do, and do it. Whether more may come."""
+        """Wait for operations and run them. False after the last ones."""
         group, is_last = self._next()
         with self._in_sqlite:
             try:
                 groups.run(group)
-            except Exception as error:  # the connection is of no use any more: the thread ends
+            except Exception as error:  # the connection is unusable: the thread ends
                 fail_what_is_open(group, error, self.name)
                 raise
             finally:
@@ -172,7 +177,7 @@ class LedgerFile:
         return not is_last
 
     def _next(self) -> tuple[list[Operation], bool]:
-        """What there is to do, waiting for it, and whether nothing more will come."""
+        """Wait for the next operations; return them, and whether they are the last ones."""
         first = self._inbox.get()
         if first is None:
             return [], True
@@ -188,7 +193,7 @@ class LedgerFile:
         return group, False
 
     def _gather(self) -> None:
-        """While several calls write at once, more of them come in a moment. One by itself is never kept waiting."""
+        """Pause if several calls write concurrently, to collect more of them. A single call is never delayed."""
         if self._had_several and (pause := self._began + _APART - time.monotonic()) > 0:
             time.sleep(pause)
         self._began = time.monotonic()
@@ -210,7 +215,7 @@ class LedgerFile:
 
 
 class _Unchanged:
-    """That the paths still lead to the files that are open: else what is written is lost to everybody else."""
+    """Checks that the paths still name the open files: otherwise other processes would not see what is written."""
 
     def __init__(self, path: str, locks: RecordLocks) -> None:
         self._path = path
@@ -219,8 +224,8 @@ class _Unchanged:
     def check(self) -> None:
         if any(_identity(path) != known for path, known in self._known.items()):
             raise LedgerError(
-                f"ledger {name_of(self._path)}: it, or its -lock file, was deleted or replaced while it was open: "
-                "end all programs that use it, then open it again"
+                f"ledger {name_of(self._path)}: the file or its -lock file was deleted or replaced while it was "
+                "open: end all programs that use it, then open it again"
             )
 
 
@@ -233,6 +238,6 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 
 def _make(path: str) -> None:
-    """The file, for its owner alone; SQLite gives the files beside it the same mode."""
+    """Create the file, readable by its owner only; SQLite gives the files beside it the same mode."""
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))

@@ -1,4 +1,4 @@
-"""Where a ledger's file may stand, told before anything is written."""
+"""Check where the file of a ledger may be, before anything is written."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _REMOTE = frozenset(
         *("vboxsf", "virtiofs", "vmhgfs"),
     }
 )
-"""File systems whose locks are not sure to hold, or that do not tell when something is on disk."""
+"""File systems whose locks are unreliable, or that do not report when data is on disk."""
 Mounts = list[tuple[str, str]]
-_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:")  # one letter is a drive
-_WAY_OUT = "a ledger must outlive the process: give the path of a file, such as 'runs.db'"
+_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:")  # not a single letter, which is a drive of Windows
+_WAY_OUT = "a ledger must outlive the process: pass the path of a file, such as 'runs.db'"
 
 
 def path_of(where: str | os.PathLike[str]) -> str:
-    """The real path that `where` means: a path, or `sqlite:///relative`, `sqlite:////absolute`.
+    """Return the real path of `where`: a path, `sqlite:///relative` or `sqlite:////absolute`.
 
-    ConfigurationError for what is no path of a file, and for a folder that is missing.
+    Raises ConfigurationError if it is not the path of a file, or if its folder is missing.
     """
     given = os.fspath(where)
     path = _without_scheme(given) if isinstance(where, str) else given
@@ -39,9 +39,9 @@ def path_of(where: str | os.PathLike[str]) -> str:
     real = os.path.realpath(os.path.expanduser(path))
     folder = os.path.dirname(real)
     if not os.path.isdir(folder):
-        raise ConfigurationError(f"ledger {name_of(real)}: there is no such folder: make it first")
+        raise ConfigurationError(f"ledger {name_of(real)}: its folder does not exist: create it first")
     if os.path.isdir(real):
-        raise ConfigurationError(f"ledger {name_of(real)}: this is a folder: give the path of a file in it")
+        raise ConfigurationError(f"ledger {name_of(real)}: this is a folder: pass the path of a file in it")
     return real
 
 
@@ -51,7 +51,7 @@ def _without_scheme(where: str) -> str:
     url = urlsplit(where)
     if url.scheme in ("postgresql", "postgres"):
         raise ConfigurationError(
-            "ledger=postgresql://...: ledgers on PostgreSQL are not built yet: use a file"
+            "ledger=postgresql://...: ledgers on PostgreSQL are not supported yet: use a file"
         )
     if url.scheme != "sqlite" or url.query or url.netloc:
         raise ConfigurationError(
@@ -61,55 +61,55 @@ def _without_scheme(where: str) -> str:
 
 
 def check_place(path: str) -> None:
-    """ConfigurationError where locks or flushes are not sure to work, and where the file is something else.
+    """Raise ConfigurationError if locks or flushes may not work there, or if the file is not a ledger.
 
-    Only for a file that this process does not have open: closing it would drop SQLite's locks.
+    Only for a file that this process has not opened: closing it here would drop SQLite's locks.
     """
     check_mounts(path, _mounts())
     _check_file(path)
 
 
 def check_mounts(path: str, mounts: Mounts) -> None:
-    """ConfigurationError for a file of its own mount, and on file systems that are not sure to hold locks."""
+    """Raise ConfigurationError if the file itself is a mount point, or on a file system with unreliable locks."""
     if path in {point for point, _ in mounts}:
         raise ConfigurationError(
-            f"ledger {name_of(path)}: the file is mounted by itself, and its log and lock beside it are not: they "
-            "would be gone with this container. Mount the folder"
+            f"ledger {name_of(path)}: only the file is mounted, not the log and the lock beside it, which would be "
+            "lost with this container: mount its folder"
         )
     kind = file_system(os.path.dirname(path), mounts)
     if kind is not None and is_remote(kind):
         raise ConfigurationError(
-            f"ledger {name_of(path)}: it lies on a network or FUSE file system ({kind}), whose locks can't be "
-            "relied on: use a local disk. Ledgers of several machines, on PostgreSQL, are not built yet"
+            f"ledger {name_of(path)}: it is on a network or FUSE file system ({kind}), whose locks are unreliable: "
+            "use a local disk. Ledgers for several machines, on PostgreSQL, are not supported yet"
         )
 
 
 def _check_file(path: str) -> None:
-    log = _size(path + "-wal")  # in this order: it comes after the file has its tables
+    log = _size(path + "-wal")  # first: the log is created after the file has its tables
     try:
         status = os.stat(path)
     except FileNotFoundError:
         return
     if not stat.S_ISREG(status.st_mode):
-        raise ConfigurationError(f"ledger {name_of(path)}: this is no regular file")
+        raise ConfigurationError(f"ledger {name_of(path)}: not a regular file: pass another path")
     if status.st_nlink > 1:
         raise ConfigurationError(
-            f"ledger {name_of(path)}: the file has {status.st_nlink} names (hard links), and each would have a log "
-            "of its own: copy it instead"
+            f"ledger {name_of(path)}: the file has {status.st_nlink} names (hard links), and each would have its "
+            "own log: copy the file instead"
         )
     if status.st_size == 0:
         if log:
             raise LedgerError(
-                f"ledger {name_of(path)}: the file is damaged: it is empty, and its log beside it is not. Don't "
-                "delete them: they have the ids of paid requests"
+                f"ledger {name_of(path)}: the file is damaged: it is empty, but the log beside it is not. Don't "
+                "delete them: they contain the ids of paid requests"
             )
         return
     with open(path, "rb") as file:
         header = file.read(schema.HEADER_SIZE)
     if not schema.is_ledger(header):
-        kind = "an SQLite file of something else" if schema.is_sqlite(header) else "no SQLite file"
+        kind = "an SQLite file of another program" if schema.is_sqlite(header) else "not an SQLite file"
         raise ConfigurationError(
-            f"ledger {name_of(path)}: the file is {kind}. It was not changed: give another path"
+            f"ledger {name_of(path)}: the file is {kind}. It was not changed: pass another path"
         )
 
 
@@ -125,8 +125,10 @@ def is_remote(kind: str) -> bool:
 
 
 def file_system(folder: str, mounts: Mounts) -> str | None:
-    """The type of the file system that a folder lies on: that of the innermost mount point above it, of several the
-    last one mounted. None where the operating system is not asked for it."""
+    """Return the type of the file system of a folder; None if the operating system does not tell it.
+
+    It is that of the innermost mount point above the folder; of several mounts there, the last one counts.
+    """
     if sys.platform == "win32":
         return "smb3" if folder.startswith("\\\\") else None
     best, found = -1, None
@@ -141,11 +143,11 @@ def _mounts() -> Mounts:
     try:
         return mounts_of(_MOUNTS.read_text(errors="surrogateescape"))
     except OSError:
-        return []  # no Linux
+        return []  # not Linux
 
 
 def mounts_of(text: str) -> Mounts:
-    """Mount points and their types, in order; `text`: of /proc/self/mountinfo."""
+    """Return mount points and their types, in order, from the text of /proc/self/mountinfo."""
     found = []
     for line in text.splitlines():
         fields, _, rest = line.partition(" - ")

@@ -1,6 +1,6 @@
-"""The writes of entries that nobody else has touched since their claim: nearly all there are.
+"""Fast writes for entries that only this process has written since their claim: nearly all entries.
 
-What this process claimed is remembered, and each write says by the version that it still stands.
+The process remembers its claims, and each write checks by the version that the entry is unchanged.
 """
 
 from __future__ import annotations
@@ -28,13 +28,15 @@ from fal_async.ledger.store import Hold, NewClaim
 from fal_async.protocol.ledger.entry import End, LedgerRequest, Place, Record
 
 _SUBMITTED = FIRST_VERSION + 1
-"""The version of an entry that nobody else has touched since its claim."""
+"""The version of a submitted entry that only its owner has written."""
 
 
 @attrs.define
 class Held:
-    """A new entry of an owner of this process, once it is claimed; with its id, once it is submitted. Without its
-    input, which may be large."""
+    """A new entry of an owner of this process: claimed, or submitted if it has an id.
+
+    It does not contain the input, which may be large.
+    """
 
     entry: int
     owner: int
@@ -48,7 +50,7 @@ class Held:
     submitted_at: float | None = None
 
 
-# A new entry.
+# The claim of a new entry.
 
 
 def _take_claim(_: Tables, me: int, new: NewClaim) -> tuple[int, NewClaim] | None:

@@ -1,6 +1,7 @@
-"""The ledgers that this process has open: each file once, whoever opens it.
+"""The ledgers that this process has open: each file once, for all its users.
 
-Record locks are a process's, and closing any file object drops them: two of one file would open each other's locks.
+Record locks belong to the process, and closing any file object of the file drops them: with two objects for one
+file, closing one would drop the locks of the other.
 """
 
 from __future__ import annotations
@@ -14,17 +15,17 @@ from fal_async.ledger.sqlite.ledger_file import FORKED, LedgerFile
 from fal_async.ledger.sqlite.sqlite_errors import name_of
 
 _MOMENT = 1.0
-"""Seconds that a fork waits for a write to end."""
+"""Seconds that a fork waits for a running write."""
 
 
 class _OpenFiles:
     def __init__(self, inherited: dict[tuple[int, int], str] | None = None) -> None:
-        self._lock = threading.RLock()  # a store may be collected in the middle
+        self._lock = threading.RLock()  # reentrant: a store may be garbage-collected meanwhile
         self._files: dict[str, LedgerFile] = {}
         self._closing: dict[str, LedgerFile] = {}
         self._paused: list[LedgerFile] = []
         self._inherited = inherited or {}
-        """What was open when this process was forked: SQLite's own locks of it are the parent's."""
+        """Files that were open when this process was forked: their SQLite locks belong to the parent."""
 
     def acquire(self, path: str, patience: float) -> LedgerFile:
         identity = _identity(path)
@@ -39,12 +40,12 @@ class _OpenFiles:
 
     def _open_one(self, path: str, identity: tuple[int, int] | None) -> LedgerFile | None:
         file = self._files.get(path)
-        if file is None and identity is not None:  # by another name, such as that of a bind mount
+        if file is None and identity is not None:  # the same file by another path, such as a bind mount
             file = next((other for other in list(self._files.values()) if other.identity == identity), None)
         return file if file is not None and file.is_usable else None
 
     def release(self, file: LedgerFile, last: Operation | None) -> bool:
-        """Whether it is closed now; `last` is told then, once it is."""
+        """Give up one use. True if that closes the file; `last` is settled when it is closed."""
         with self._lock:
             file.users -= 1
             if file.users:
@@ -63,7 +64,7 @@ class _OpenFiles:
         self._paused = [file for file in files if file.pause(_MOMENT)]
 
     def after_fork(self) -> None:
-        """In the parent."""
+        """Go on, in the parent process."""
         for file in self._paused:
             file.go_on()
         self._paused = []
@@ -88,7 +89,7 @@ _open_files: _OpenFiles | None = None
 
 
 def open_files() -> _OpenFiles:
-    """Of this process: a forked child begins anew."""
+    """Return the open files of this process; a forked child begins with none."""
     global _open_files
     if _open_files is None:
         _open_files = _OpenFiles()

@@ -1,4 +1,4 @@
-"""Long reads and writes in pieces: each is one operation, and others are carried out between two of them."""
+"""Long reads and writes in pieces: each piece is one operation, so that other operations run in between."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fal_async.protocol.ledger.entry import Record, State
 
 T = TypeVar("T")
 Work = Callable[[Tables, int], T]
-"""What an operation does with the tables, as the owner of this number."""
+"""The work of an operation, called with the tables and the number of the owner."""
 
 
 def page(search: Search, after: int, limit: int, payloads: bool) -> Work[tuple[list[Record], int | None]]:

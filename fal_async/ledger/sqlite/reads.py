@@ -1,4 +1,4 @@
-"""What is asked of the tables. Each function is called in the file's thread."""
+"""Reads from the tables. They run in the thread of the file."""
 
 from __future__ import annotations
 
@@ -24,47 +24,47 @@ from fal_async.protocol.ledger.entry import (
 )
 
 BITE = 5_000
-"""Rows that one piece of a long search looks at: commits go on between the pieces."""
+"""Rows that one piece of a long search reads; commits run between the pieces."""
 _AT_ONCE = 500
-"""Values in one statement: older versions of SQLite take 999."""
+"""Values in one statement: older versions of SQLite accept at most 999."""
 _LAST = 2**63 - 1
 
 
 @attrs.define(kw_only=True, eq=False)
 class Tables:
-    """An open file, as the functions here and in `claims`, `after_submit` use it."""
+    """An open file, as it is used by the functions of this module, `claims` and `after_submit`."""
 
     db: sqlite3.Connection
     lives: Callable[[int], bool]
-    """Whether the owner of this number has its lock."""
+    """Returns whether the owner with this number holds its lock."""
     spaces: dict[Space, tuple[int, int]] = attrs.field(factory=dict)
-    """Numbers of those that are known to be stored, and of their origins."""
+    """The numbers of stored name spaces and of their origins."""
     held: dict[int, Any] = attrs.field(factory=dict)
-    """By number, entries of owners of this process that nobody else has touched: see `new_entries`."""
+    """By number, entries that only this process has written: see `new_entries`."""
     owners: dict[int, Owner] = attrs.field(factory=dict)
-    """Those of this process."""
+    """The owners of this process."""
 
     fresh: set[int] = attrs.field(factory=set)
-    """Of `held`, what the open transaction wrote."""
+    """The numbers in `held` that the open transaction has written."""
 
     def hold(self, entry: int, held: Any) -> None:
-        """Remember what is written in the open transaction."""
+        """Remember an entry that the open transaction has written."""
         self.held[entry] = held
         self.fresh.add(entry)
 
     def is_written(self) -> None:
-        """The transaction stands."""
+        """Call after a commit."""
         self.fresh.clear()
 
     def forget_what_was_written(self) -> None:
-        """The transaction was undone: what is remembered of it is not so."""
+        """Call after a rollback: what was remembered of the transaction is wrong."""
         self.spaces.clear()
         for entry in self.fresh:
             self.held.pop(entry, None)
         self.fresh.clear()
 
     def space(self, space: Space) -> tuple[int, int] | None:
-        """Its number, and that of its origin. None where it was never stored."""
+        """Return the numbers of a name space and of its origin; None if it is not stored."""
         if space not in self.spaces:
             found = self.db.execute(
                 "SELECT s.id, o.id FROM spaces s JOIN origins o ON o.id = s.origin "
@@ -83,7 +83,7 @@ def find(tables: Tables, place: Place, payloads: bool) -> Record | None:
 
 
 def find_some(tables: Tables, places: Sequence[Place], payloads: bool) -> list[Record]:
-    """Those that are there, in any order."""
+    """Return the entries at these places, in any order."""
     keys: dict[int, list[str]] = {}
     for place in places:
         space = tables.space(place.space)
@@ -106,7 +106,7 @@ def find_request(tables: Tables, origin: str, request_id: str) -> Record | None:
 
 
 def named(tables: Tables, key: str, search: Search) -> list[Record]:
-    """The entries of a key in the name spaces that fit: ten at most."""
+    """Return the entries of a key in the matching name spaces, ten at most."""
     where, values = _conditions(search)
     found = tables.db.execute(
         "SELECT e.id FROM spaces s JOIN origins o ON o.id = s.origin "
@@ -133,7 +133,7 @@ def known(tables: Tables, request_ids: Collection[str]) -> set[str]:
 def page(
     tables: Tables, search: Search, after: int, limit: int, payloads: bool
 ) -> tuple[list[Record], int | None]:
-    """Entries of one piece, and after which number the search goes on; None: it is over."""
+    """Return the entries of one piece, and the number after which to go on; None at the end."""
     where, values = _conditions(search)
     index = "INDEXED BY entries_under_way" if _is_under_way(search) else "NOT INDEXED"
     found = tables.db.execute(
@@ -159,7 +159,7 @@ def spaces(tables: Tables) -> list[Space]:
 
 
 def totals(tables: Tables, search: Search, after: int) -> tuple[Counter[State], int | None]:
-    """Of one piece, as `page`."""
+    """Count the states of one piece; see `page`."""
     where, values = _conditions(attrs.evolve(search, states=None))
     found = tables.db.execute(
         f"SELECT e.id, e.state, e.owner, {_wanted(where)} FROM entries e NOT INDEXED "
@@ -174,7 +174,7 @@ def totals(tables: Tables, search: Search, after: int) -> tuple[Counter[State], 
 
 
 def costs(tables: Tables, search: Search, after: int) -> tuple[list[Decimal], int, int | None]:
-    """The costs of one piece, how many of its attempts ended without one, and where it goes on."""
+    """Return the costs of one piece, how many of its attempts ended without one, and where to go on."""
     where, values = _conditions(attrs.evolve(search, states=None))
     found = tables.db.execute(
         f"SELECT e.id FROM entries e NOT INDEXED JOIN spaces s ON s.id = e.space "
@@ -211,7 +211,7 @@ def _open_only(search: Search) -> str:
 
 
 def _wanted(where: str) -> str:
-    # Not a condition: LIMIT is to count what was looked at.
+    # A column, not a condition, so that LIMIT counts all rows that were read.
     return f"({where})"
 
 
@@ -225,7 +225,7 @@ def _conditions(search: Search) -> tuple[str, list[Any]]:
     parts = [f"{column} = ?" for column, value in named.items() if value is not None]
     values: list[Any] = [value for value in named.values() if value is not None]
     if search.states is not None:
-        # Whether a claim is uncertain is only known when its owner is looked at.
+        # A claim is uncertain if its owner is gone, which the database does not know.
         states = {"claimed" if state == "uncertain" else state for state in search.states} | {*search.states}
         parts.append(f"e.state IN ({_marks(states)})")
         values += sorted(states)
@@ -240,7 +240,7 @@ def _numbered(tables: Tables, numbers: Sequence[int], payloads: bool) -> list[Re
 
 
 def _whole(tables: Tables, found: Sequence[tuple[Any, ...]], payloads: bool) -> list[Record]:
-    """Records with what the other tables have of them."""
+    """Return complete records, with the rows of the other tables."""
     numbers = [row[0] for row in found]
     requests = _grouped(tables, numbers, "requests", rows.REQUEST, rows.request)
     files = _grouped(tables, numbers, "files", "n, path, size", _file)

@@ -1,8 +1,8 @@
-"""Locks of single bytes of one lock file, between processes.
+"""Locks between processes, on single bytes of one lock file.
 
-POSIX record locks belong to the process, not to the file object: a forked child does not have them, and they are
-gone the moment the process ends, however it ends. But closing *any* file object of the file drops them all, and a
-process does not see its own. So a file is opened once in a process, by one thread, and what we hold is remembered.
+POSIX record locks belong to the process, not to the file object: a forked child does not have them, and the system
+drops them when the process ends, in whatever way. But closing *any* file object of the file drops them all, and a
+process does not see its own locks. So a process opens the file once, in one thread, and remembers what it holds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 COMMIT = 0
 """Held for each transaction that writes, and each checkpoint."""
 TURN = 1
-"""Held by who waits for COMMIT, so that one process that writes all the time leaves it to others."""
+"""Held while waiting for COMMIT, so that a process that writes all the time lets others write, too."""
 _OWNERS = 1024
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.005
 
@@ -25,7 +25,7 @@ def byte_of(owner: int) -> int:
 
 
 if sys.platform == "win32":
-    # Not tried: no Windows was at hand. A region may lie behind the end of the file.
+    # Never run: no Windows was available. A region may lie beyond the end of the file.
     import msvcrt
 
     def _lock(file: int, byte: int, shared: bool) -> None:  # noqa: ARG001 (there is no shared kind)
@@ -57,11 +57,11 @@ class RecordLocks:
         return status.st_dev, status.st_ino
 
     def try_hold(self, byte: int) -> bool:
-        """Take it, alone. False where another process has it."""
+        """Take an exclusive lock. False if another process holds it."""
         return byte not in self._held and self._try(byte, shared=False)
 
     def hold(self, byte: int, patience: float) -> bool:
-        """Take it, within so many seconds. False where it was never free."""
+        """Take an exclusive lock, waiting at most `patience` seconds. False if it was not free in that time."""
         if self.try_hold(byte):
             return True
         until, pause = time.monotonic() + patience, _FIRST_PAUSE
@@ -73,7 +73,7 @@ class RecordLocks:
         return False
 
     def take_turn(self, patience: float) -> bool:
-        """Hold COMMIT, in turn. False where it was not free for so many seconds."""
+        """Take COMMIT, in turn with other processes. False if it was not free for `patience` seconds."""
         until = time.monotonic() + patience
         if not self.hold(TURN, patience):
             return False
@@ -88,8 +88,11 @@ class RecordLocks:
             _unlock(self._file, byte)
 
     def is_held(self, byte: int) -> bool:
-        """By this process or another one. Looking disturbs nobody: a lock that is held stays as it is, and who
-        takes one of an owner does so before anybody can know its number."""
+        """Return whether this process or another one holds the lock.
+
+        The test takes a free lock for a moment, which is harmless: an owner takes its lock before another process
+        can know its number.
+        """
         if byte in self._held:
             return True
         if not self._try(byte, shared=True):
@@ -109,6 +112,6 @@ class RecordLocks:
         return True
 
     def close(self) -> None:
-        """Gives all of them back."""
+        """Release all locks."""
         os.close(self._file)
         self._held.clear()

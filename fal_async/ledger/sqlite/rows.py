@@ -1,4 +1,4 @@
-"""Rows of the tables, as values."""
+"""Convert rows of the tables to values, and back."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from fal_async.protocol.ledger.entry import (
 )
 
 PACKED_FROM = 4096
-"""Bytes of a payload from which on it is compressed."""
+"""Bytes: payloads of at least this size are compressed."""
 ENTRY = (
     "e.id, e.version, o.url, s.tenant, s.run, e.key, e.endpoint_id, e.input_digest, e.state, e.final, e.attempts, "
     "e.owner, w.host, w.pid, w.since, e.claimed_at, e.submitted_at, e.ended_at, e.headers, e.expired"
 )
-"""The columns that `record` takes, of FROM_ENTRY."""
+"""The columns for `record`, of FROM_ENTRY."""
 FROM_ENTRY = (
     "FROM entries e JOIN spaces s ON s.id = e.space JOIN origins o ON o.id = s.origin "
     "LEFT JOIN owners w ON w.id = e.owner"
@@ -34,7 +34,7 @@ REQUEST = (
     "n, body_digest, request_id, claimed_at, claimed_until, submitted_at, ended_at, outcome, units, cost, "
     "cancel_requested_at"
 )
-"""The columns that `request` takes."""
+"""The columns for `request`."""
 
 
 def record(
@@ -46,7 +46,7 @@ def record(
     end: Payload | None = None,
     files: tuple[StoredFile, ...] = (),
 ) -> Record:
-    """`lives` tells of an owner by its number."""
+    """Return the record of a row; `lives` tells whether the owner with this number is running."""
     owner = row[11]
     owner_lives = owner is not None and lives(owner)
     return Record(
@@ -102,18 +102,18 @@ def text(amount: Decimal | None) -> str | None:
 
 
 def end_values(end: End) -> tuple[Any, ...]:
-    """Of an attempt's columns ended_at, outcome, final, units, cost."""
-    # An int: for a bool, Python's binding looks for an adapter each time.
+    """Return the values of an attempt's columns ended_at, outcome, final, units, cost."""
+    # An int, as Python's binding searches for an adapter each time it gets a bool.
     return end.at, end.outcome, int(end.final), text(end.billable_units), text(end.cost)
 
 
 def entry_end_values(end: End) -> tuple[Any, ...]:
-    """Of an entry's columns state, final, ended_at, headers."""
+    """Return the values of an entry's columns state, final, ended_at, headers."""
     return end.state, int(end.final), end.at, json.dumps(dict(end.headers)) if end.headers else None
 
 
 def packed(payload: Payload) -> tuple[str, int, bytes]:
-    """Its type, whether it is packed, and its body."""
+    """Return its content type, whether the body is compressed (0 or 1), and the body."""
     body = payload.body
     if len(body) >= PACKED_FROM and len(smaller := zlib.compress(body, 1)) < len(body):
         return payload.content_type, 1, smaller
@@ -121,5 +121,5 @@ def packed(payload: Payload) -> tuple[str, int, bytes]:
 
 
 def payload(row: tuple[Any, ...]) -> Payload:
-    """Of what `packed` gave."""
+    """Return the payload of a row that `packed` has made."""
     return Payload(content_type=row[0], body=zlib.decompress(row[2]) if row[1] else bytes(row[2]))

@@ -1,4 +1,4 @@
-"""The tables of a ledger's file, and which files are ledgers."""
+"""The tables of a ledger's file, and how a file is recognised as a ledger."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import sqlite3
 from fal_async.errors import ConfigurationError, LedgerError
 
 APPLICATION_ID = 0x66616C31
-"""In the header of each ledger's file: tells it from other SQLite files without opening it as one."""
+"""In the header of each ledger: distinguishes it from other SQLite files without opening it with SQLite."""
 VERSION = 1
 MIN_VERSION = 1
-"""A program whose own VERSION is lower than a file's `min_version` refuses the file."""
+"""Written to the file: a program whose VERSION is lower than a file's `min_version` refuses the file."""
 HEADER_SIZE = 100
 _MAGIC = b"SQLite format 3\0"
 _AT_APPLICATION_ID = slice(68, 72)
 
-# An entry that has not ended has no `ended_at`, and only such a one has an owner. Amounts are text: SQLite has
-# no decimals. `requests.final` is what `entries.final` was when that attempt ended.
+# An entry has no `ended_at` until it ends, and only an entry that has not ended has an owner. Amounts are text, as
+# SQLite has no decimals. `requests.final` is the value of `entries.final` when that attempt ended.
 _TABLES = """
 CREATE TABLE meta (version INTEGER NOT NULL, min_version INTEGER NOT NULL);
 CREATE TABLE origins (id INTEGER PRIMARY KEY, url TEXT NOT NULL UNIQUE);
@@ -46,11 +46,11 @@ CREATE TABLE files (
     PRIMARY KEY (entry, n)) WITHOUT ROWID;
 """
 _MIGRATIONS: dict[int, str] = {}
-"""By the version that each leads to. Within a major version of the package they only add."""
+"""By the version that each leads to. Within a major version of the package, migrations only add things."""
 
 
 def is_ledger(header: bytes) -> bool:
-    """Whether a file that begins so is a ledger."""
+    """Return whether a file with this header is a ledger."""
     mark = APPLICATION_ID.to_bytes(4, "big")
     return header.startswith(_MAGIC) and header[_AT_APPLICATION_ID] == mark
 
@@ -60,9 +60,9 @@ def is_sqlite(header: bytes) -> bool:
 
 
 def prepare(db: sqlite3.Connection, where: str) -> None:
-    """Make the tables of a new file, or bring an older one up to date. Nobody else writes meanwhile.
+    """Create the tables of a new file, or migrate an older one. The caller holds COMMIT.
 
-    ConfigurationError where the file needs a newer version of the package.
+    Raises ConfigurationError if the file needs a newer version of the package.
     """
     if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
         _create(db)
@@ -79,7 +79,7 @@ def prepare(db: sqlite3.Connection, where: str) -> None:
 
 
 def _create(db: sqlite3.Connection) -> None:
-    # Not in WAL mode yet: the mark stands in the file itself then, not only in the log beside it.
+    # Not in WAL mode yet, so that the application id is in the file itself, not only in the log beside it.
     db.execute("PRAGMA journal_mode = DELETE")
     _run(db, f"PRAGMA application_id = {APPLICATION_ID};{_TABLES}", VERSION)
 
@@ -90,7 +90,7 @@ def _migrate(db: sqlite3.Connection, found: int) -> None:
 
 
 def _run(db: sqlite3.Connection, script: str, version: int) -> None:
-    """All of it, or nothing."""
+    """Run the script in one transaction."""
     db.execute("BEGIN IMMEDIATE")
     try:
         for statement in script.split(";"):

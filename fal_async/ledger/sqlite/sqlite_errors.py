@@ -1,4 +1,4 @@
-"""What SQLite, or the disk, refuses, in words that say what to do."""
+"""Translate errors of SQLite and of the disk into messages that say what to do."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ PATIENCE = 10.0
 """Seconds that a write waits for a lock that another process holds."""
 _PRIMARY = 0xFF
 _LONGEST_PATH = 60
-_DISK_IS_FULL = "the disk is full. What was written before is kept: make room"
+_DISK_IS_FULL = "the disk is full: free some space. Earlier writes are kept"
 _SAYINGS = {
-    "SQLITE_BUSY": "another process holds it locked, and did not end within seconds: is it stopped in the middle?",
+    "SQLITE_BUSY": "another process keeps it locked: is one stopped in the middle of a write?",
     "SQLITE_FULL": _DISK_IS_FULL,
-    "SQLITE_READONLY": "it can't be written: the file, or its folder, is read-only",
+    "SQLITE_READONLY": "it can't be written: the file or its folder is read-only",
     "SQLITE_CANTOPEN": "it can't be opened: may this user read and write the file and its folder?",
-    "SQLITE_PERM": "it can't be written: this user may not",
-    "SQLITE_CORRUPT": "the file is damaged. Don't delete it: it has the ids of paid requests",
-    "SQLITE_NOTADB": "the file is damaged. Don't delete it: it has the ids of paid requests",
+    "SQLITE_PERM": "it can't be written: this user has no permission",
+    "SQLITE_CORRUPT": "the file is damaged. Don't delete it: it contains the ids of paid requests",
+    "SQLITE_NOTADB": "the file is damaged. Don't delete it: it contains the ids of paid requests",
 }
 _SAYINGS["SQLITE_LOCKED"] = _SAYINGS["SQLITE_BUSY"]
 _ERRNOS = {
     errno.ENOSPC: _DISK_IS_FULL,
-    errno.EDQUOT: "the disk quota is used up. What was written before is kept: make room",
+    errno.EDQUOT: "the disk quota is used up: free some space. Earlier writes are kept",
     errno.EROFS: "it can't be written: the file system is read-only",
     errno.EACCES: "it can't be opened: may this user read and write the file and its folder?",
     errno.EPERM: "it can't be opened: may this user read and write the file and its folder?",
@@ -36,28 +36,28 @@ _BY_CODE = {getattr(sqlite3, name): saying for name, saying in _SAYINGS.items()}
 
 
 def name_of(path: str) -> str:
-    """A path in messages: its end, where it is so long that the message would be cut."""
+    """Return a path for messages: only its end if it is long, as messages are cut at the end."""
     return path if len(path) <= _LONGEST_PATH else "..." + path[-_LONGEST_PATH:]
 
 
 def locked(where: str, patience: float) -> LedgerError:
-    """Another process has its lock and does not give it back."""
+    """Return the error for a lock that another process does not release."""
     return LedgerError(
-        f"ledger {where}: another process has had it locked for {patience:g} s: is one stopped in the middle of a "
+        f"ledger {where}: another process has kept it locked for {patience:g} s: is one stopped in the middle of a "
         "write?"
     )
 
 
 def is_lock(error: Exception) -> bool:
-    """Whether another process held a lock of SQLite's for longer than PATIENCE."""
+    """Return whether another process held a lock of SQLite for longer than PATIENCE."""
     code = getattr(error, "sqlite_errorcode", 0)
     return code & _PRIMARY in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def ledger_error(error: Exception, where: str) -> FalError:
-    """What an error of SQLite, or of the operating system, means for the ledger; it is the cause.
+    """Return a LedgerError for an error of SQLite or of the operating system, which becomes its cause.
 
-    A new error for each that is to raise it.
+    A FalError is copied: each caller that raises it gets its own.
     """
     if isinstance(error, FalError):
         return copy.copy(error)

@@ -1,4 +1,4 @@
-"""The store in an SQLite file: each method hands one piece of work to the file's thread."""
+"""The store in an SQLite file: each method hands an operation to the thread of the file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class SqliteStore:
-    """See `Store`. An owner of its own, even where several of them share a file in one process."""
+    """See `Store`. Each store is a separate owner, even if several share a file in one process."""
 
     def __init__(self, file: LedgerFile, keep: float | None, keep_input: bool) -> None:
         self._file = file
@@ -42,7 +42,7 @@ class SqliteStore:
         self._is_open = True
         self._may_own = False
         self._unheld: set[asyncio.Future[Hold | None]] = set()
-        """Claims whose callers were cancelled."""
+        """Claims whose callers were cancelled before they got them."""
 
     @classmethod
     async def open(
@@ -53,12 +53,12 @@ class SqliteStore:
         keep_input: bool = True,
         patience: float = PATIENCE,
     ) -> SqliteStore:
-        """Of a file at a real path, made if missing. Cancelling it is safe.
+        """Open the file at a real path, and create it if it is missing. Cancelling is safe.
 
-        `keep`: seconds after its end for which an entry's payloads are kept. `patience`: for how many seconds a
-        write waits for another process.
+        `keep`: seconds after the end of an entry before its payloads are deleted; None: they are kept. `patience`:
+        seconds that a write waits for another process.
 
-        Raises ConfigurationError where no ledger can be there, LedgerError where it can't be opened.
+        Raises ConfigurationError if the place can't hold a ledger, LedgerError if the file can't be opened.
         """
         store = cls(open_files().acquire(path, patience), keep, keep_input)
         try:
@@ -139,7 +139,7 @@ class SqliteStore:
         try:
             return await asyncio.shield(written)
         except asyncio.CancelledError:
-            # Nobody has learnt of the claim, so nothing was sent under it.
+            # No caller knows the claim, so nothing was sent under it.
             self._unheld.add(written)
             written.add_done_callback(self._withdraw_unheld)
             raise
@@ -147,9 +147,7 @@ class SqliteStore:
     def _withdraw_unheld(self, written: asyncio.Future[Hold | None]) -> None:
         self._unheld.discard(written)
         if not written.cancelled() and written.exception() is None and (hold := written.result()):
-            with contextlib.suppress(
-                FalError
-            ):  # closed meanwhile: it is uncertain then, until somebody looks
+            with contextlib.suppress(FalError):  # closed: the claim is uncertain then, until it is looked up
                 self._file.hand(self._withdrawal(hold))
 
     def _withdrawal(self, hold: Hold) -> Operation:
@@ -211,18 +209,23 @@ class SqliteStore:
             dropped += some
         return dropped
 
-    # Its end.
+    # Closing.
 
     async def aclose(self) -> None:
-        """In a forked child it does nothing: what is open is the parent's. Cancelling it is safe: it closes."""
+        """Close the store. Cancelling is safe: it is closed all the same.
+
+        In a forked child this does nothing, as the open file belongs to the parent.
+        """
         loop = asyncio.get_running_loop()
         if ours := [claim for claim in self._unheld if claim.get_loop() is loop]:
             await asyncio.wait(ours)
         last, resignation = self._operation(_nothing, writes=False), self._resignation()
-        resignation.loop, resignation.future = _told()
+        resignation.loop, resignation.future = _loop_and_future()
         for operation in self._drop(last, resignation):
             if operation.future is not None:
-                with contextlib.suppress(LedgerError):  # a full disk: its lock is given back all the same
+                with contextlib.suppress(
+                    LedgerError
+                ):  # such as a full disk: its lock is released all the same
                     await asyncio.shield(operation.future)
 
     def __del__(self) -> None:
@@ -235,17 +238,17 @@ class SqliteStore:
         self._drop(None, self._resignation())
 
     def _drop(self, last: Operation | None, resignation: Operation) -> list[Operation]:
-        """Close it. Gives those of the two that will be told when it is done."""
+        """Close it. Return those of the two operations that will be settled."""
         if not self._is_open or os.getpid() != self._process:
             return []
         self._is_open = False
-        told = []
+        settled = []
         if self._may_own:
             with contextlib.suppress(FalError):  # the file could not be opened, or its thread has ended
                 self._file.hand(resignation)
-                told.append(resignation)
+                settled.append(resignation)
         is_closing = open_files().release(self._file, last)
-        return [*told, last] if is_closing and last is not None else told
+        return [*settled, last] if is_closing and last is not None else settled
 
     def _resignation(self) -> Operation:
         return Operation(work=after_submit.leave_all, writes=True, member=self._member, resigns=True)
@@ -267,7 +270,7 @@ class SqliteStore:
         return self._hand(self._operation(work, writes=True, **how))
 
     def _operation(self, work: Work[Any], **how: Any) -> Operation:
-        loop, future = _told()
+        loop, future = _loop_and_future()
         return Operation(work=work, member=self._member, loop=loop, future=future, **how)
 
     def _hand(self, operation: Operation) -> asyncio.Future[Any]:
@@ -279,11 +282,11 @@ class SqliteStore:
         return operation.future
 
 
-def _told() -> tuple[asyncio.AbstractEventLoop, asyncio.Future[Any]]:
-    """Whose outcome the running event loop is told, and by what."""
+def _loop_and_future() -> tuple[asyncio.AbstractEventLoop, asyncio.Future[Any]]:
+    """Return the running event loop and a new future of it."""
     loop = asyncio.get_running_loop()
     return loop, loop.create_future()
 
 
 def _nothing(_: Tables, __: int) -> None:
-    """To be told when it is its turn."""
+    """An operation without work, to wait for the ones before it."""

@@ -1,4 +1,4 @@
-"""The write-ahead log beside a ledger's file: when it is carried over into the file."""
+"""When the write-ahead log beside a ledger's file is copied into the file (a checkpoint)."""
 
 from __future__ import annotations
 
@@ -9,33 +9,35 @@ import sqlite3
 from fal_async.ledger.sqlite.record_locks import COMMIT, RecordLocks
 
 _ROWS = 4_000
-"""Changed rows after which it is carried over: some 5 MB of log."""
+"""Changed rows between two checkpoints: about 5 MB of log."""
 _SIZE = 8 * 1024 * 1024
-"""Bytes by which it may grow meanwhile, for large payloads make it long with few rows."""
+"""Bytes by which the log may grow between two checkpoints: large payloads make it long with few rows."""
 _LOOK_EVERY = 16
-"""Turns between two looks at its size."""
+"""Turns between two checks of its size."""
 _LARGEST = 16 * 1024 * 1024
-"""Bytes from which on the disk gets them back."""
+"""Bytes: a log of at least this size is truncated."""
 _MOMENT = 0.1
-"""Seconds that carrying it over waits for its turn: it can be done later."""
+"""Seconds that a checkpoint waits for its turn: it can be made later."""
 
 
 class WriteLog:
-    """Carried over by us, alone, and never while others wait for long. Used by the file's thread.
+    """Makes the checkpoints, while no other process writes, and never delays others for long.
 
-    It is written again from its beginning then, not cut: a flush of a file that does not grow costs half as much.
-    SQLite before 3.51.3 may damage a file if one process carries over while another one writes.
+    Used by the thread of the file. After a checkpoint the log is overwritten from its beginning, not truncated: a
+    flush of a file that does not grow costs half as much. SQLite before 3.51.3 may damage a file if one process
+    makes a checkpoint while another one writes.
     """
 
     def __init__(self, db: sqlite3.Connection, path: str, locks: RecordLocks, patience: float) -> None:
         self._db, self._path, self._locks, self._patience = db, path, locks, patience
-        # Of one that others left long, the first look begins: each of them may have been too short to do so.
+        # From size 0, so that the first check finds a long log that earlier processes have left: each of them may
+        # have ended before its own checkpoint.
         self._rows_at, self._size_at = db.total_changes, 0
         self._turns = 0
 
     def carry_over_if_long(self) -> None:
-        """After each turn."""
-        with contextlib.suppress(OSError):  # tried again
+        """Make a checkpoint if the log is long. Called after each turn."""
+        with contextlib.suppress(OSError):  # retried later
             if self._is_long() and self._locks.take_turn(_MOMENT):
                 try:
                     self._carry_over()
@@ -51,12 +53,14 @@ class WriteLog:
     def _carry_over(self) -> None:
         how = "TRUNCATE" if _size(self._path) >= _LARGEST else "RESTART"
         try:
-            with contextlib.suppress(sqlite3.Error):  # tried again; a disk that fails shows with a write
-                self._db.execute("PRAGMA busy_timeout = 0")  # who reads an old state is not waited for
+            with contextlib.suppress(sqlite3.Error):  # retried later; a failing disk shows with a write
+                self._db.execute(
+                    "PRAGMA busy_timeout = 0"
+                )  # do not wait for processes that read an old state
                 self._db.execute(f"PRAGMA wal_checkpoint({how})").fetchone()
         finally:
             self._db.execute(f"PRAGMA busy_timeout = {self._patience * 1000:.0f}")
-        # Where a reader kept it from all of it: again after as many rows.
+        # If a reader prevented a complete checkpoint, the next one follows after as many rows.
         self._rows_at, self._size_at = self._db.total_changes, _size(self._path)
 
 
