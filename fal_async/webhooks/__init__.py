@@ -1,7 +1,7 @@
-"""Webhooks: verified deliveries, a receiver that handles each once, tasks that wait for theirs (protocol 8).
+"""Webhooks: verify deliveries, handle each once, and pass results to tasks that wait for them (protocol 8).
 
-`client.py` is `session.webhooks`, `receiver.py` takes deliveries in, `verifier.py` checks that they are fal's,
-`seen_store.py` remembers which were handled. A name is loaded when it is first used: the stores need no asyncio.
+`client.py` is `session.webhooks`, `receiver.py` receives deliveries, `verifier.py` checks that fal sent them, and
+`seen_store.py` remembers which were handled. Names are loaded on first use: the stores need no asyncio.
 """
 
 from __future__ import annotations

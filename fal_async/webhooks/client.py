@@ -1,4 +1,4 @@
-"""`session.webhooks`: attaches receivers, verifies deliveries, fetches what that takes (protocol 8)."""
+"""`session.webhooks`: attach a receiver, verify deliveries, and fetch the keys for it (protocol 8)."""
 
 from __future__ import annotations
 
@@ -18,13 +18,17 @@ from fal_async.webhooks.verifier import WebhookVerifier
 
 @short_tracebacks
 class Webhooks:
-    """`session.webhooks`."""
+    """Receive and verify webhook deliveries: `session.webhooks` (protocol 8).
+
+    Attributes:
+        receiver: The receiver that `attach` made last, which `subscribe(mode="webhook")` uses; None if there is
+            none.
+    """
 
     def __init__(self, transport: Transport, hosts: Hosts) -> None:
         self._transport, self._hosts = transport, hosts
         self._verifier: WebhookVerifier | None = None
         self.receiver: WebhookReceiver | None = None
-        """The receiver that `subscribe(mode="webhook")` uses; None: nothing is attached."""
 
     def attach(
         self,
@@ -35,18 +39,29 @@ class Webhooks:
         verifier: WebhookVerifier | None = None,
         check_address: bool = False,
     ) -> WebhookReceiver:
-        """A receiver at the public `url`, at which fal reaches this process.
+        """Make the receiver of this session's deliveries. It replaces the one attached before.
 
-        on_event        called (async or not) once for each event that no task of this process waits for.
-                        fal allows 15 s: start what takes longer elsewhere
-        store           which events were handled; default in the memory of this process
-        verifier        default one on this session's hosts
-        check_address   True: refuse what does not come from the addresses in `GET /v1/meta`
+        Args:
+            url: The public http(s) URL at which fal reaches this process.
+            on_event: Called once with each event that no task of this process waits for; may be async. fal
+                allows 15 s for the first delivery (protocol 8.2): run longer work elsewhere. None (default): such
+                events are only marked as handled.
+            store: Remembers which events were handled. None (default): a `MemoryStore`, for one process.
+            verifier: Checks the deliveries. None (default): one that fetches its keys from this session's hosts.
+            check_address: If True, also refuse deliveries from addresses that `GET /v1/meta` does not list
+                (protocol 8.2). Default False. Can't be combined with `verifier`.
 
-        ConfigurationError: no http(s) URL, or the extra `webhooks` is missing.
+        Returns:
+            The receiver. Serve it with `webhook_route` or `webhook_router`, or call its `receive` yourself.
+
+        Raises:
+            ConfigurationError: If `url` is not an http(s) URL, another argument is invalid, or the extra
+                `webhooks` is not installed.
         """
         if verifier is not None and check_address:
-            raise ConfigurationError("check_address: give the verifier that you pass a fetch_ranges instead")
+            raise ConfigurationError(
+                "check_address=True can't be combined with verifier: pass fetch_ranges to your WebhookVerifier"
+            )
         if verifier is None:
             verifier = self.make_verifier(check_address=True) if check_address else self.verifier
         self.receiver = WebhookReceiver(
@@ -55,46 +70,100 @@ class Webhooks:
         return self.receiver
 
     def receiver_for(self, webhook_url: str | None) -> WebhookReceiver:
-        """For `subscribe(mode="webhook")`. ConfigurationError where it can't be."""
+        """Return the receiver for `subscribe(mode="webhook")`.
+
+        Args:
+            webhook_url: The caller's argument, which must be None.
+
+        Raises:
+            ConfigurationError: If no receiver is attached, or `webhook_url` is given: fal calls only one URL.
+        """
         if self.receiver is None:
             raise ConfigurationError(
                 "mode='webhook' needs a receiver: call fal.webhooks.attach(public_url) and serve it"
             )
         if webhook_url is not None:
-            raise ConfigurationError("mode='webhook' sets the webhook_url itself: fal calls only one")
+            raise ConfigurationError(
+                "webhook_url can't be combined with mode='webhook', which uses the attached receiver's URL"
+            )
         return self.receiver
 
     async def verify(
         self, headers: HeaderFields, body: bytes | bytearray, *, client: str | None = None
     ) -> WebhookEvent:
-        """The event of a delivery that you received yourself. See `WebhookVerifier.verify`."""
+        """Verify a delivery that your own code received, with this session's `verifier`.
+
+        It does not detect repeated deliveries. Cancelling is safe: a fetch of the keys goes on for later checks.
+
+        Args:
+            headers: The headers of the request.
+            body: The raw body.
+            client: The sender's IP address; None (default) if it is not checked.
+
+        Returns:
+            The event.
+
+        Raises:
+            WebhookVerificationError: If fal did not send it: answer 401.
+            ConfigurationError: If `headers` or `body` have the wrong type, or the extra `webhooks` is not
+                installed.
+            FalError: If the keys can't be fetched, such as TransportError: answer 5xx, and fal retries.
+        """
         return await self.verifier.verify(headers, body, client=client)
 
     @property
     def verifier(self) -> WebhookVerifier:
-        """The session's own, made when first used. ConfigurationError: the extra `webhooks` is missing."""
+        """The session's verifier, made on first use.
+
+        Raises ConfigurationError if the extra `webhooks` is not installed.
+        """
         if self._verifier is None:
             self._verifier = self.make_verifier()
         return self._verifier
 
     def make_verifier(self, *, check_address: bool = False) -> WebhookVerifier:
+        """Return a new verifier that fetches its keys from this session's hosts.
+
+        Args:
+            check_address: If True, it also checks the sender's address (protocol 8.2). Default False.
+
+        Raises:
+            ConfigurationError: If the extra `webhooks` is not installed.
+        """
         return WebhookVerifier(self.fetch_keys, fetch_ranges=self.fetch_ranges if check_address else None)
 
     async def aclose(self) -> None:
-        """Ends what is under way; called when the session closes."""
+        """Cancel running fetches of keys. The session calls it when it closes.
+
+        Cancelling is safe: `aclose` can be called again. Raises nothing.
+        """
         for verifier in {self._verifier, self.receiver.verifier if self.receiver else None}:
             if verifier is not None:
                 await verifier.aclose()
 
     async def fetch_keys(self) -> bytes:
-        """The key set as it comes: for a `WebhookVerifier` of your own."""
+        """Return the body of fal's key set (protocol 8.3), for a `WebhookVerifier` that you make yourself.
+
+        Cancelling is safe.
+
+        Raises:
+            ApiError: If fal answers with an error.
+            TransportError: If fal can't be reached.
+        """
         return await self._fetch(f"{self._hosts.rest}{KEY_SET_PATH}")
 
     async def fetch_ranges(self) -> bytes:
-        """The answer of `GET /v1/meta`: for a `WebhookVerifier` of your own."""
+        """Return the body of `GET /v1/meta` (protocol 8.2), for a `WebhookVerifier` that you make yourself.
+
+        Cancelling is safe.
+
+        Raises:
+            ApiError: If fal answers with an error.
+            TransportError: If fal can't be reached.
+        """
         return await self._fetch(f"{self._hosts.platform}{META_PATH}")
 
     async def _fetch(self, url: str) -> bytes:
-        # Both are public (protocol 8.3, 11.2).
+        # Both URLs are public and need no key (protocol 8.3, 11.2).
         request = HttpRequest(operation=Operation.READ, method="GET", url=url, auth=False)
         return (await self._transport.send(request)).body

@@ -1,4 +1,4 @@
-"""A receiver of deliveries: handles each once, and brings them to the tasks that wait for them (protocol 8)."""
+"""The receiver of deliveries: handles each once, and passes it to the task that waits for it (protocol 8)."""
 
 from __future__ import annotations
 
@@ -20,19 +20,22 @@ from fal_async.webhooks.verifier import WebhookVerifier
 logger: logging.Logger = logging.getLogger("fal_async")
 EventCallback = Callable[[WebhookEvent], Awaitable[None] | None]
 _SUBMIT_LIMIT = 10.0
-"""Seconds: fal gives a receiver 15 (protocol 8.2)."""
+"""Seconds that a delivery waits for running submits: fal allows 15 (protocol 8.2)."""
 
 
 class Receipt(enum.StrEnum):
-    """What became of a verified delivery."""
+    """What `WebhookReceiver.receive` did with a verified delivery."""
 
     HANDLED = "handled"
+    """It was handled now. Answer 200."""
     DUPLICATE = "duplicate"
+    """It was handled before. Answer 200."""
     BUSY = "busy"
+    """An earlier delivery of the event is being handled. Answer 503: if that fails, fal still delivers again."""
 
 
 class Arrivals:
-    """Brings deliveries to the tasks that wait for them."""
+    """Passes deliveries to the tasks that wait for them."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, asyncio.Future[WebhookEvent]] = {}
@@ -40,7 +43,7 @@ class Arrivals:
 
     @contextlib.contextmanager
     def submitting(self) -> Iterator[None]:
-        """Around a submit, up to and with the `expect` of its request id."""
+        """Mark a running submit, from its start until `expect` was called with its request id."""
         submit: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._submits.add(submit)
         try:
@@ -51,7 +54,7 @@ class Arrivals:
 
     @contextlib.contextmanager
     def expect(self, request_id: str) -> Iterator[asyncio.Future[WebhookEvent]]:
-        """The delivery of this request, as soon as it is there."""
+        """Yield a future for the delivery of this request."""
         arrival: asyncio.Future[WebhookEvent] = asyncio.get_running_loop().create_future()
         self._waiting[request_id] = arrival
         try:
@@ -61,9 +64,9 @@ class Arrivals:
             arrival.cancel()
 
     async def take(self, event: WebhookEvent) -> bool:
-        """Whether a task of this process waits for it."""
+        """Pass `event` to the task that waits for it. Return whether there is one."""
         if self._submits and event.request_id not in self._waiting:
-            # The delivery of a quick request overtakes the answer to its submit, which tells its id.
+            # A fast request's delivery may arrive before the response of its submit, which has the request id.
             await asyncio.wait(self._submits, timeout=_SUBMIT_LIMIT)
         arrival = self._waiting.get(event.request_id)
         if arrival is not None and not arrival.done():
@@ -72,14 +75,15 @@ class Arrivals:
 
 
 class WebhookReceiver:
-    """Takes deliveries in: verifies each, handles it once, resolves the tasks that wait for it.
+    """Receives deliveries: verifies each, handles it once, and passes it to the task that waits for it.
 
-    Made by `fal.webhooks.attach`. The framework integrations call `receive` for you.
+    `fal.webhooks.attach` makes it. The framework integrations call `receive` for you.
 
     Attributes:
-        url: the public URL, at which fal reaches this process.
-        verifier: checks the deliveries.
-        on_event: called once for each event that no task of this process waits for.
+        url: The public URL at which fal reaches this process.
+        verifier: Checks the deliveries.
+        on_event: Called once with each event that no task of this process waits for; None: nothing is called.
+        arrivals: For the package: the tasks that wait.
     """
 
     def __init__(
@@ -91,7 +95,9 @@ class WebhookReceiver:
         check_function("on_event", on_event, takes=("event",))
         missing = [name for name in ("claim", "done", "release") if not callable(getattr(store, name, None))]
         if missing:
-            raise ConfigurationError(f"store is a {type(store).__name__}, without {', '.join(missing)}()")
+            raise ConfigurationError(
+                f"store is a {type(store).__name__}: expected a SeenStore, but it lacks {', '.join(missing)}"
+            )
         self.on_event: EventCallback | None = on_event
         self._store = store
 
@@ -101,10 +107,29 @@ class WebhookReceiver:
     async def receive(
         self, headers: HeaderFields, body: bytes | bytearray, *, client: str | None = None
     ) -> Receipt:
-        """One POST: its headers, its raw body, and the sender's IP address if addresses are checked.
+        """Verify and handle one POST request.
 
-        Answer 200 for HANDLED and DUPLICATE, 503 for BUSY; 401 for WebhookVerificationError; 5xx for any
-        other error, and fal comes again. What `on_event` raises is raised here, and the event is not done.
+        Answer 200 for HANDLED and DUPLICATE, 503 for BUSY, 401 for WebhookVerificationError and 5xx for any other
+        error; fal delivers again after a 4xx or 5xx (protocol 8.2).
+
+        Cancelling is safe: the event is released in the store, and the next delivery handles it.
+
+        Args:
+            headers: The headers of the request: a mapping with names in any case, or pairs.
+            body: The raw body, not parsed.
+            client: The sender's IP address. Needed only if the verifier checks addresses; None (default) is then
+                refused.
+
+        Returns:
+            What was done with the delivery.
+
+        Raises:
+            WebhookVerificationError: If fal did not send it.
+            ConfigurationError: If `headers` or `body` have the wrong type, or the store's `claim` does not return
+                a `Claim`.
+            FalError: If the keys can't be fetched, such as TransportError.
+            Exception: Whatever `on_event` or the store raises. After an error of `on_event` the event is released,
+                and the next delivery calls it again.
         """
         event = await self.verifier.verify(headers, body, client=client)
         with callers_function():
@@ -127,14 +152,14 @@ class WebhookReceiver:
             return Claim(said)
         except ValueError:
             raise ConfigurationError(
-                f"store.claim() gave a {type(said).__name__}: expected a Claim"
+                f"store.claim() returned a {type(said).__name__}: expected a Claim"
             ) from None
 
     async def _release(self, key: str) -> None:
         try:
             await awaited(self._store.release(key))
-        except Exception as error:  # why the event was not handled is the error that counts
-            logger.warning("webhook of request %s: its store could not release it: %r", key, error)
+        except Exception as error:  # logged only: the caller gets the error that prevented the handling
+            logger.warning("webhook of request %s: the store could not release it: %r", key, error)
 
     async def _handle(self, event: WebhookEvent) -> None:
         if not await self.arrivals.take(event):

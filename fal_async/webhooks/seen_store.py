@@ -1,4 +1,4 @@
-"""De-duplication of webhook deliveries: fal delivers at least once, over an hour or two (protocol 8.2)."""
+"""De-duplication of webhook deliveries: fal delivers at least once, for up to two hours (protocol 8.2)."""
 
 from __future__ import annotations
 
@@ -9,34 +9,75 @@ from typing import Protocol
 
 
 class Claim(enum.StrEnum):
-    """What a store says about an event."""
+    """The answer of `SeenStore.claim` about an event."""
 
     NEW = "new"
-    """Nobody has it: who asked handles it."""
+    """The event is claimed for the caller, who must handle it."""
     BUSY = "busy"
-    """Somebody is handling it now. Answered with 503: if that one fails, fal still comes again."""
+    """An earlier delivery of it is being handled. The receiver answers 503, so that fal delivers again."""
     DONE = "done"
-    """It was handled. Answered with 200 and otherwise ignored."""
+    """The event was handled. The receiver answers 200 and does nothing."""
 
 
 class SeenStore(Protocol):
-    """Which events were handled, by their key (the request id; both ids are on the event).
+    """Remembers which events were handled. The key of an event is its request id.
 
-    A store that several processes share needs one atomic step in `claim`, such as `SET key value NX EX 120`,
-    with a time limit: else a process that dies in the middle keeps the event for ever.
+    A store that several processes share needs an atomic `claim`, such as `SET key value NX EX 120` in Redis. The
+    expiry matters: without it, a process that dies while it handles an event blocks that event for ever.
+
+    Errors that the methods raise are raised by `WebhookReceiver.receive`, except those of `release`, which are
+    logged.
     """
 
-    async def claim(self, key: str) -> Claim: ...
+    async def claim(self, key: str) -> Claim:
+        """Claim the event for the caller, unless it is claimed or done.
+
+        After a cancellation the event may be claimed; see the class about its expiry.
+
+        Args:
+            key: The request id.
+
+        Returns:
+            `Claim.NEW` if the caller must handle the event now, else `Claim.BUSY` or `Claim.DONE`.
+
+        Raises:
+            Exception: Whatever the store raises; the delivery then fails, and fal repeats it.
+        """
 
     async def done(self, key: str) -> None:
-        """It was handled. Keep that for two hours at least: so long may deliveries be repeated."""
+        """Mark a claimed event as handled, for at least two hours.
+
+        fal may repeat deliveries for that long (protocol 8.2).
+        After a cancellation the event may still be claimed.
+
+        Args:
+            key: The request id.
+
+        Raises:
+            Exception: Whatever the store raises; the delivery then fails, and fal repeats it.
+        """
 
     async def release(self, key: str) -> None:
-        """It could not be handled: the next delivery may try."""
+        """Give up a claim: the event could not be handled, and the next delivery may try.
+
+        After a cancellation the event may still be claimed.
+
+        Args:
+            key: The request id.
+
+        Raises:
+            Exception: Whatever the store raises; it is logged.
+        """
 
 
 class MemoryStore:
-    """The default: for one process. Keeps a key for `keep` seconds (default 3 h), and at most `limit` keys."""
+    """The default `SeenStore`, in the memory of one process.
+
+    Args:
+        keep: Seconds for which a handled event is remembered. Default 10,800 (3 h).
+        limit: Maximum number of handled events that are remembered; the oldest are dropped. Default 100,000.
+        clock: Returns the time in seconds; for tests.
+    """
 
     def __init__(
         self, *, keep: float = 3 * 3600.0, limit: int = 100_000, clock: Callable[[], float] = time.monotonic
@@ -46,6 +87,7 @@ class MemoryStore:
         self._done: dict[str, float] = {}
 
     async def claim(self, key: str) -> Claim:
+        """Claim the event, unless it is claimed or done. Arguments as of `SeenStore.claim`."""
         self._drop_the_old()
         if key in self._done:
             return Claim.DONE
@@ -55,14 +97,16 @@ class MemoryStore:
         return Claim.NEW
 
     async def done(self, key: str) -> None:
+        """Mark a claimed event as handled. Arguments as of `SeenStore.done`."""
         self._busy.discard(key)
         self._done[key] = self._clock()
 
     async def release(self, key: str) -> None:
+        """Give up a claim. Arguments as of `SeenStore.release`."""
         self._busy.discard(key)
 
     def _drop_the_old(self) -> None:
-        # In order of time: dicts keep the order in which keys came.
+        # A dict keeps insertion order, so the first key is the oldest.
         oldest = self._clock() - self._keep
         while self._done:
             key = next(iter(self._done))

@@ -1,4 +1,4 @@
-"""Whether a webhook delivery is fal's: signature, clock, and (if asked) the sender's address (protocol 8)."""
+"""Check that fal sent a webhook delivery: signature, timestamp and (optional) sender's address (protocol 8)."""
 
 from __future__ import annotations
 
@@ -38,24 +38,33 @@ from fal_async.single_flight import SingleFlight
 
 logger: logging.Logger = logging.getLogger("fal_async")
 DEFAULT_MAX_DELIVERY_BODY = 16 * 1024 * 1024
-"""Bytes of a delivery's body."""
+"""Maximum bytes of a delivery's body."""
 _BIG_BODY = 256 * 1024
-"""From here on a body is hashed in a thread: 16 MiB would hold the event loop for tens of milliseconds."""
+"""Bytes above which a body is hashed in a thread: 16 MiB would block the event loop for tens of milliseconds."""
 V = TypeVar("V")
 Fetch = Callable[[], Awaitable[bytes]]
 
 
 @short_tracebacks
 class WebhookVerifier:
-    """Checks deliveries against fal's key set, which is fetched when first needed and shared by all checks.
+    """Checks that fal sent a delivery (protocol 8.3).
+
+    The key set is fetched on first use, shared by all checks, and kept for at most a day. It is fetched again if no
+    key matches a signature, at most once a minute.
 
     Args:
-        fetch_keys: gives the key set's bytes; `fal.webhooks` fetches them from the session's REST host.
-        fetch_ranges: gives the bytes of `/v1/meta`. With it, a delivery from another address is refused;
-            None (default): the address is not looked at.
-        tolerance: seconds that a signature may be old or ahead; default 300.
-        max_body: bytes of a body that is looked at; default 16 MiB.
-        clock: Unix seconds; for tests.
+        fetch_keys: Returns the body of fal's key set, as `fal.webhooks.fetch_keys` does.
+        fetch_ranges: Returns the body of `GET /v1/meta`, as `fal.webhooks.fetch_ranges` does. Deliveries from
+            addresses that it does not list are refused. None (default): addresses are not checked.
+        tolerance: Seconds by which the signed timestamp may differ from the clock. Default 300.
+        max_body: Maximum size of a body in bytes. Default 16 MiB.
+        clock: Returns the time in Unix seconds; for tests.
+
+    Attributes:
+        max_body: The maximum size of a body in bytes.
+
+    Raises:
+        ConfigurationError: If the extra `webhooks` (the package `cryptography`) is not installed.
     """
 
     def __init__(
@@ -76,18 +85,27 @@ class WebhookVerifier:
     async def verify(
         self, headers: HeaderFields, body: bytes | bytearray, *, client: str | None = None
     ) -> WebhookEvent:
-        """The event, if this is a delivery of fal's.
+        """Check a delivery and return its event (protocol 8.3).
 
-        headers     as they came: a mapping with names in any case, or pairs
-        body        the raw bytes: not parsed and encoded again
-        client      the sender's IP address; needed only where it is checked
+        Cancelling is safe: a fetch of the keys goes on for later checks.
 
-        WebhookVerificationError: it is not fal's. TransportError or another FalError: the keys could not be
-        had, so that nothing is known; answer 5xx, and fal tries again. ConfigurationError: the body is no bytes.
+        Args:
+            headers: The headers of the request: a mapping with names in any case, or pairs.
+            body: The raw bytes of the body. A body that was parsed and encoded again has another signature.
+            client: The sender's IP address. Needed only with `fetch_ranges`; None (default) is then refused.
+
+        Returns:
+            The event.
+
+        Raises:
+            WebhookVerificationError: If fal did not send it, or the body is larger than `max_body`. Answer 401.
+            ConfigurationError: If `body` is not bytes, or `headers` are neither a mapping nor pairs.
+            FalError: If the keys can't be fetched, such as TransportError, so that the signature can't be checked.
+                Answer 5xx, and fal delivers again.
         """
         if not isinstance(body, bytes | bytearray):
             raise ConfigurationError(
-                f"the body is a {type(body).__name__}: pass the raw bytes of the request, not parsed"
+                f"body is a {type(body).__name__}: expected the raw bytes of the request, not a parsed body"
             )
         signed = read_headers(headers)
         if len(body) > self.max_body:
@@ -96,11 +114,14 @@ class WebhookVerifier:
         await self._check_sender(client)
         message = await _off_the_loop(message_of, len(body), signed, body)
         if not await self._is_signed(message, signed.signature):
-            raise WebhookVerificationError("none of fal's keys made this signature")
+            raise WebhookVerificationError("the signature matches none of fal's keys")
         return parse_event(bytes(body), signed)
 
     async def aclose(self) -> None:
-        """Ends a fetch that is under way."""
+        """Cancel a running fetch of keys or addresses.
+
+        Cancelling is safe: `aclose` can be called again. Raises nothing.
+        """
         await self._keys.aclose()
         if self._ranges is not None:
             await self._ranges.aclose()
@@ -121,13 +142,15 @@ class WebhookVerifier:
 
 async def _off_the_loop(function: Callable[..., bytes], size: int, *arguments: object) -> bytes:
     if size > _BIG_BODY:
-        with contextlib.suppress(RuntimeError):  # no thread is to be had, as where the loop is about to end
+        with contextlib.suppress(
+            RuntimeError
+        ):  # no thread can be started, such as when the loop is shutting down
             return await asyncio.to_thread(function, *arguments)
     return function(*arguments)
 
 
 def ed25519_check() -> SignatureCheck:
-    """ConfigurationError where the package `cryptography` is missing."""
+    """Return the Ed25519 check. Raises ConfigurationError if the package `cryptography` is not installed."""
     try:
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -153,7 +176,7 @@ class _Fetched(Generic[V]):
 
 
 class _Cached(Generic[V]):
-    """A value that is fetched once for all who ask, kept for a day, and renewed while it is still good."""
+    """A value with one fetch for all concurrent callers, kept for a day, and renewed in the background before."""
 
     def __init__(self, fetch: Fetch, parse: Callable[[bytes], V], clock: Callable[[], float]) -> None:
         self._fetch, self._parse, self._clock = fetch, parse, clock
@@ -166,11 +189,11 @@ class _Cached(Generic[V]):
         if wanted is Refresh.NEEDED or known is None:
             return await self._newer_than(known)
         if wanted is Refresh.WANTED:
-            self._flight.start(self._fetch_now)  # nobody waits for it: the value at hand is good for hours
+            self._flight.start(self._fetch_now)  # in the background: the cached value is valid for hours
         return known.value
 
     async def renewed(self) -> V | None:
-        """Fetched anew; None where that was done within the last minute, or fails."""
+        """Fetch again and return the value; None if it was fetched within the last minute, or if that fails."""
         if not self._flight.under_way and not may_try_again(self._tried_at, self._clock()):
             return None
         try:
@@ -182,8 +205,8 @@ class _Cached(Generic[V]):
         await self._flight.aclose()
 
     async def _newer_than(self, known: _Fetched[V] | None) -> V:
-        # Started in the background first: fal gives up waiting for us after 15 s and comes again, and the
-        # fetch should be done by then.
+        # Started in the background first, so that it goes on without callers: fal gives up on this delivery after
+        # 15 s, and the next one should find the fetch done.
         self._flight.start(self._fetch_now)
         return (await self._flight.get(lambda fetched: fetched is not known, self._fetch_now)).value
 

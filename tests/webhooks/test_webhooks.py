@@ -605,7 +605,7 @@ async def test_what_is_no_claim_is_a_mistake_that_is_explained(
 ) -> None:
     store: Any = Plain(said)
     receiver = fal.webhooks.attach("https://me.example/hook", store=store)
-    with pytest.raises(ConfigurationError, match=r"store.claim\(\) gave a .*: expected a Claim"):
+    with pytest.raises(ConfigurationError, match=r"store.claim\(\) returned a .*: expected a Claim"):
         await receiver.receive(signed(emulator), BODY)
 
 
@@ -625,7 +625,7 @@ async def test_a_store_that_fails_to_release_does_not_hide_why(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"store": {}}, r"store is a dict, without claim, done, release\(\)"),
+        ({"store": {}}, "store is a dict: expected a SeenStore, but it lacks claim, done, release"),
         ({"on_event": "handle"}, "on_event is a str: expected a function"),
     ],
 )
