@@ -1,4 +1,4 @@
-"""The queue: `client` and `handle` are its faces, `operations` does the work on a request's `state`."""
+"""The queue: `client` and `handle` are what users see, `operations` does the work on a request's `state`."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @short_tracebacks
 class Queue:
-    """`session.queue`: the queue's operations one by one."""
+    """The queue's operations one by one: `fal.queue`."""
 
     __slots__ = ("_operations",)
 
@@ -40,24 +40,47 @@ class Queue:
         *,
         path: str = "",
         webhook_url: str | None = None,
-        # One request for one key: with a ledger.
+        # With a ledger: one request for one key.
         key: str | None = None,
         run: str = "",
         uncertain: Uncertain = "lookup",
         **options: Unpack[QueueOptions],
     ) -> RequestHandle:
-        """Put a request into the queue and give its handle; fal works on from there (protocol 4.1).
+        """Submit a request to the queue and return its handle, without waiting for its end (protocol 4.1).
 
-        Files in `input` are uploaded first (see `storage.transform_input`).
+        Files in `input` are uploaded first (see `storage.transform_input`). A request that fal may have taken is
+        never sent again. With `key`, the handle is that of the request that the ledger has under this key in `run`;
+        a request is submitted only if there is none. A request that has ended counts too: its `result()` returns
+        the stored result. See `Session.subscribe`.
 
-        Never sent twice: where fal may have taken it, SubmissionUncertainError (see `find_submission`). Other
-        errors: ConfigurationError, ApiError and its kinds (fal refused it), TransportError (it surely did not
-        arrive). Cancelled in its midst, it waits briefly for the id and cancels the request, which nobody
-        would know of. `retry` is the policy for following the request through its handle, too.
+        If this is cancelled while the submit is on its way, it waits up to 3 seconds for the request id and cancels
+        the request, since no caller would know of it. With `key`, nothing is cancelled: the request goes on.
 
-        With `key`, it is the handle of the request that the ledger has under this key in `run`; submitted only if
-        there is none. Also of one that ended: its `result()` is the stored one. Nothing is cancelled then where
-        this is left. See `Session.subscribe`.
+        Args:
+            endpoint_id: The endpoint, such as `"fal-ai/flux/dev"`.
+            input: The model's input: a mapping, an attrs instance, a dataclass, a pydantic model or a msgspec
+                Struct. None is an empty object.
+            path: A path that is added to the endpoint id. Default: none.
+            webhook_url: The URL that fal calls when the request has ended. Default: none.
+            key: The idempotency key, a `str` of 1 to 255 characters; needs `Session(ledger=...)`. None: no key.
+            run: The name space of the key. Default: the unnamed one.
+            uncertain: What to do if it is not known whether fal took the request of an earlier call with this key:
+                "lookup" (default) looks it up in fal's history, "report" raises, "resubmit" submits again if the
+                history certainly does not have it.
+            **options: See "Options". `retry` is also the policy for following the request through its handle.
+
+        Returns:
+            The handle of the request.
+
+        Raises:
+            ConfigurationError: An argument is wrong, no key for fal was found, or `key` is given without a ledger.
+            UploadError: A file of the input could not be uploaded.
+            ApiError: fal refused the request; its subclasses say why.
+            TransportError: fal certainly did not take the request.
+            SubmissionUncertainError: fal may have taken the request. `find_submission` can look for it.
+            SessionStateError: The session is closed, or belongs to another event loop.
+            KeyConflictError: The key belongs to another input or endpoint. Nothing was sent.
+            LedgerError: The ledger can't be read or written.
         """
         call_options = CallOptions.of("submit", options, QueueOptions)
         endpoint = EndpointId.parse(endpoint_id, path)
@@ -79,7 +102,25 @@ class Queue:
     async def status(
         self, endpoint_id: str, request_id: str, *, logs: bool = False, **unknown: Never
     ) -> QueueStatus:
-        """Where a request stands now (protocol 4.2). NotFoundError where fal does not know it (any more)."""
+        """Return the current status of a request (protocol 4.2).
+
+        Cancelling it is safe: the request goes on.
+
+        Args:
+            endpoint_id: The endpoint that the request was submitted to.
+            request_id: fal's id of the request.
+            logs: Whether to ask for log entries too. Default: False.
+            **unknown: Not accepted: another keyword raises TypeError, which suggests the closest name.
+
+        Returns:
+            A `Queued`, `InProgress`, `Completed` or `UnknownStatus`.
+
+        Raises:
+            ConfigurationError: An id is malformed.
+            NotFoundError: fal does not know the request, or no longer.
+            ResponseDecodeError: The response is not a status.
+            ApiError, TransportError: fal refused, or could not be reached, after the usual retries.
+        """
         return await self.handle(endpoint_id, request_id).status(logs=logs, **unknown)
 
     def updates(
@@ -92,12 +133,30 @@ class Queue:
         poll_interval: float | None = None,
         **unknown: Never,
     ) -> AsyncGenerator[QueueStatus, None]:
-        """Each status as it comes, ending with `Completed` (well or badly: look at its `error`).
+        """Follow a request and yield each status, ending with `Completed`.
 
-        Tolerates failing polls for `RetryPolicy.outage` seconds, with a warning after the third in a row.
-        `poll_interval` in seconds fixes the pace. Leaving early cancels nothing: iterate it inside
-        `contextlib.aclosing`. Raises NotFoundError for an id that fal does not know, ResultExpiredError for one
-        that it knew before.
+        A failed request ends with `Completed` too: look at its `error`. Failed polls are tolerated for
+        `RetryPolicy.outage` seconds, with a warning in the log after the third in a row. Leaving the iteration
+        early, or cancelling it, does not cancel the request. If you may leave early, iterate inside
+        `contextlib.aclosing`.
+
+        Args:
+            endpoint_id: The endpoint that the request was submitted to.
+            request_id: fal's id of the request.
+            logs: Whether to ask for log entries too. Default: False.
+            mode: "polling" (default), "streaming" or "auto": see `Mode`.
+            poll_interval: Seconds between polls. None: a pace that adapts to the endpoint.
+            **unknown: Not accepted: another keyword raises TypeError, which suggests the closest name.
+
+        Yields:
+            A `Queued`, `InProgress`, `Completed` or `UnknownStatus` for each poll or event.
+
+        Raises:
+            ConfigurationError: An argument is wrong.
+            NotFoundError: fal does not know the request.
+            ResultExpiredError: fal knew the request before, but no longer does.
+            ApiError, TransportError, ResponseDecodeError: fal refused, or polls failed for longer than tolerated.
+            SessionStateError: The session was closed.
         """
         handle = self.handle(endpoint_id, request_id)
         return handle.updates(logs=logs, mode=mode, poll_interval=poll_interval, **unknown)
@@ -105,22 +164,65 @@ class Queue:
     async def result(
         self, endpoint_id: str, request_id: str, *, output_type: type[T] | None = None
     ) -> Result[T, str]:
-        """Fetch the result of a completed request (protocol 4.4), as `output_type` if one is given.
+        """Fetch the result of a completed request (protocol 4.4).
 
-        fal keeps it for 1 hour, or 6 minutes from 10 kB on. Then it is a NotFoundError, as for an endpoint or an id
-        that is wrong; a ResultExpiredError only for a handle whose request is known to have been there. A request
-        that failed raises the model's own error (ApiError and its kinds) or RequestFailedError; a cancelled one
-        RequestCancelledError; ResponseDecodeError where the output is no `output_type`. Before it is complete, fal
-        answers with an ApiError.
+        fal keeps a result for 1 hour, or for 6 minutes if it has 10 kB or more. Cancelling it is safe: the result
+        can be fetched again.
+
+        Args:
+            endpoint_id: The endpoint that the request was submitted to.
+            request_id: fal's id of the request.
+            output_type: The type that `data` is built as: an attrs class, dataclass, TypedDict, pydantic model or
+                msgspec Struct. None: decoded JSON.
+
+        Returns:
+            The result.
+
+        Raises:
+            ConfigurationError: An id is malformed, or `output_type` can't be built.
+            NotFoundError: fal does not know the request, or has already deleted the result.
+            ResultExpiredError: The result is deleted, and the ledger knows that the request existed. (The handle
+                that `submit` returned knows it without a ledger.)
+            RequestFailedError: The request failed, and fal gives no error of the model.
+            RequestCancelledError: The request was cancelled.
+            ResponseDecodeError: The output does not match `output_type`, or can't be decoded.
+            ApiError: The request failed with this error of the model, or it is not complete yet.
+            TransportError: fal could not be reached, after the usual retries.
         """
         return await self.handle(endpoint_id, request_id).result(output_type=output_type)
 
     async def cancel(self, endpoint_id: str, request_id: str) -> CancelOutcome:
-        """Ask fal to cancel a request (protocol 4.5)."""
+        """Ask fal to cancel a request (protocol 4.5).
+
+        If this is cancelled, fal may or may not have got the cancel.
+
+        Args:
+            endpoint_id: The endpoint that the request was submitted to.
+            request_id: fal's id of the request.
+
+        Returns:
+            What it came to. All outcomes of fal's are returned, also NOT_FOUND and ALREADY_COMPLETED; never FAILED.
+
+        Raises:
+            ConfigurationError: An id is malformed.
+            ApiError, TransportError: fal refused, or could not be reached, after the usual retries: the request
+                may still run.
+        """
         return await self.handle(endpoint_id, request_id).cancel()
 
     def handle(self, endpoint_id: str, request_id: str) -> RequestHandle:
-        """A handle from an id that is known; no request is made. ConfigurationError for what is no id."""
+        """Return a handle for a known request id. No HTTP request is made.
+
+        Args:
+            endpoint_id: The endpoint that the request was submitted to.
+            request_id: fal's id of the request.
+
+        Returns:
+            A handle with URLs that are built from the ids.
+
+        Raises:
+            ConfigurationError: An id is malformed.
+        """
         return RequestHandle(self._operations, self._operations.state_by_id(endpoint_id, request_id))
 
     @overload
@@ -151,33 +253,39 @@ class Queue:
         path: str = "",
         exclude: Collection[str] = (),
     ) -> RequestHandle | None:
-        """The handle of a submit that may have been taken; None where fal's history shows no such request.
+        """Find the request of a submit whose outcome is unknown, in fal's request history.
 
-        By the error of the submit, or, where its process died, by what was sent: the endpoint id, the input and the
-        time. Asks the platform API for the endpoint's requests around that time, and compares their inputs. Of
-        several with the same input it is the one sent closest to the attempt; within the attempt's own time
-        the newest; without `until` the first one after `since`. Name the ids of equal requests that you know of in
+        Pass the error of the submit or, if its process died, what was sent: the endpoint id, the input and the
+        time. The platform API lists the endpoint's requests around that time, and their inputs are compared. If
+        several have the same input, the one sent closest to the attempt is returned: within the attempt's own time
+        the newest; without `until` the first one after `since`. Exclude equal requests that you know of by
         `exclude`.
 
-        It looks close to the attempt first, then 2 minutes around it, by fal's clock, then at what ended later: 1
-        HTTP request where it is found at once, 2 to 8 where it is not there, at most 10, which show 1,000 requests
-        of the endpoint.
+        The search begins close to the attempt, then covers 2 minutes around it by fal's clock, then requests that
+        ended later. It takes 1 HTTP request if the submit is found at once, 2 to 8 if it is not there, and at most
+        10, which show 1,000 requests of the endpoint.
 
-        None is no proof: the history may lag behind by moments, and shows no input that fal does not store
-        (`store_io=False`). The key needs the permission to read requests. Cancelling it is safe.
+        None does not prove that fal did not take the submit: the history may lag behind by moments, and shows no
+        input that fal does not store (`store_io=False`). The key needs the permission to read requests. Cancelling
+        it is safe.
 
         Args:
-            error: a SubmissionUncertainError, or an error that one is the cause of (ClientTimeoutError). Or the
-                endpoint id, such as `"fal-ai/flux/dev"`; `path` is added to it.
-            input: with an endpoint id: the input as it was sent. Files in it can't be compared.
-            since: with an endpoint id: the submit did not begin before, in Unix seconds of this machine's clock.
-            until: it had ended by then; default: not known.
-            exclude: request ids that are not meant.
+            error: A SubmissionUncertainError, or an error that was caused by one (such as a ClientTimeoutError). Or
+                the endpoint id, such as `"fal-ai/flux/dev"`; `path` is added to it.
+            input: With an endpoint id: the input as it was sent, without files (they can't be compared).
+            since: With an endpoint id, required: the submit did not begin before this time, in Unix seconds of this
+                machine's clock.
+            until: With an endpoint id: the submit had ended by then, in Unix seconds. None: not known.
+            path: With an endpoint id: the path that the submit was made with. Default: none.
+            exclude: Ids of requests that are not meant. Default: none.
+
+        Returns:
+            The handle of the request, or None if the history does not have it.
 
         Raises:
-            ConfigurationError: the error is not about a submit; files in the input; an argument is wrong.
-            SubmissionUncertainError: the endpoint has more requests around that time than are looked at.
-            ApiError, TransportError: as any read raises them.
+            ConfigurationError: The error is not about a submit, the input has files, or an argument is wrong.
+            SubmissionUncertainError: The endpoint has more requests around that time than are looked at.
+            ApiError, TransportError: The history could not be read, after the usual retries.
         """
         from fal_async.protocol import lost_submit
 
@@ -191,5 +299,5 @@ class Queue:
 
 
 def open_waits(queue: Queue) -> OpenWaits:
-    """Of its session: for a submit or a cancel that is made in another way, such as the proxy's."""
+    """Return the open waits of the queue's session, for submits and cancels made elsewhere, as by the proxy."""
     return queue._operations.waits

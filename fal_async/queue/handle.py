@@ -1,4 +1,4 @@
-"""One request in fal's queue, as the caller holds it."""
+"""`RequestHandle`: one request in fal's queue, as the caller holds it."""
 
 from __future__ import annotations
 
@@ -31,16 +31,23 @@ from fal_async.queue.state import RequestState
 
 @short_tracebacks
 class RequestHandle:
-    """One request in fal's queue. It belongs to its session; to keep it across processes, store `to_json()`.
+    """One request in fal's queue.
+
+    `queue.submit` and `queue.handle` return it. It belongs to its session: it can't be pickled. To continue in
+    another process, store `to_json()`.
 
     Attributes:
-        request_id, endpoint_id: what identifies it.
-        status_url, response_url, cancel_url: where it is followed.
-        last_status: the newest status seen through this handle, or None.
-        attempts: HTTP requests made through it, by kind.
-        logs: the log entries seen through it.
-        submitted_at: on the event loop's clock, if it was submitted through this handle.
-        retry: the policy it was submitted with, for following it too; None for the session's.
+        request_id: fal's id of the request.
+        endpoint_id: The endpoint, with its path.
+        status_url: The URL of its status.
+        response_url: The URL of its result.
+        cancel_url: The URL that cancels it.
+        last_status: The newest status that this handle has seen, or None.
+        attempts: How many HTTP requests this handle has made, by operation.
+        logs: The log entries that this handle has seen.
+        submitted_at: When the request was submitted, in seconds on the event loop's clock. None unless this session
+            submitted it.
+        retry: The policy for following the request: the one that it was submitted with. None: the session's.
     """
 
     def __init__(self, operations: QueueOperations, state: RequestState) -> None:
@@ -48,7 +55,7 @@ class RequestHandle:
 
     @property
     def request_id(self) -> str:
-        """fal's id of the request."""
+        """The request id, given by fal."""
         return self._state.request_id
 
     @property
@@ -58,42 +65,42 @@ class RequestHandle:
 
     @property
     def status_url(self) -> str:
-        """Where its status is asked for."""
+        """The URL of its status."""
         return self._state.urls.status
 
     @property
     def response_url(self) -> str:
-        """Where its result is fetched."""
+        """The URL of its result."""
         return self._state.urls.response
 
     @property
     def cancel_url(self) -> str:
-        """Where it is cancelled."""
+        """The URL that cancels it."""
         return self._state.urls.cancel
 
     @property
     def last_status(self) -> QueueStatus | None:
-        """The newest status seen through this handle, or None."""
+        """The newest status that this handle has seen, or None."""
         return self._state.last_status
 
     @property
     def attempts(self) -> Counter[str]:
-        """HTTP requests made through it, by kind."""
+        """How many HTTP requests this handle has made, by operation, such as `{"submit": 1, "status": 4}`."""
         return self._state.attempts
 
     @property
     def logs(self) -> list[RequestLog]:
-        """The log entries seen through it."""
+        """The log entries that this handle has seen."""
         return self._state.logs
 
     @property
     def submitted_at(self) -> float | None:
-        """On the event loop's clock, if it was submitted through this handle."""
+        """When the request was submitted, in seconds on the event loop's clock; None unless this session did."""
         return self._state.submitted_at
 
     @property
     def retry(self) -> RetryPolicy | None:
-        """The policy it was submitted with, for following it too; None for the session's."""
+        """The policy for following the request: the one that it was submitted with. None: the session's."""
         return self._state.retry
 
     @retry.setter
@@ -108,22 +115,49 @@ class RequestHandle:
         raise TypeError("a RequestHandle belongs to its session: store handle.to_json() instead")
 
     def to_json(self) -> str:
-        """For storing: `RequestHandle.from_json(text, fal)` picks the request up again, in any process."""
+        """Return the handle as JSON, to be stored. `from_json` makes a handle of it again, in any process."""
         urls = attrs.asdict(self._state.urls)
         return json.dumps({"endpoint_id": self.endpoint_id, "request_id": self.request_id, "urls": urls})
 
     @classmethod
     def from_json(cls, text: str | bytes, fal: _HasQueue) -> RequestHandle:
-        """`fal`: the session to go on with. ConfigurationError where the text is no stored handle."""
+        """Make a handle of what `to_json` returned. No HTTP request is made.
+
+        Args:
+            text: The stored JSON.
+            fal: The session that the handle will belong to.
+
+        Returns:
+            A handle of the same request.
+
+        Raises:
+            ConfigurationError: The text is not a stored handle.
+        """
         try:
             endpoint_id, submission = _stored(json.loads(text))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ConfigurationError("this text is no stored handle: expected what to_json() gave") from error
+            raise ConfigurationError("not a stored handle: expected what to_json() returned") from error
         operations = fal.queue.handle(endpoint_id, submission.request_id)._operations
         return cls(operations, operations.state_of(EndpointId.parse(endpoint_id), submission))
 
     async def status(self, *, logs: bool = False, **unknown: Never) -> QueueStatus:
-        """Where it stands now. NotFoundError where fal does not know it (any more)."""
+        """Return the current status of the request (protocol 4.2).
+
+        Cancelling it is safe: the request goes on.
+
+        Args:
+            logs: Whether to ask for log entries too. Default: False.
+            **unknown: Not accepted: another keyword raises TypeError, which suggests the closest name.
+
+        Returns:
+            A `Queued`, `InProgress`, `Completed` or `UnknownStatus`.
+
+        Raises:
+            NotFoundError: fal does not know the request.
+            ResultExpiredError: fal knew the request before, but no longer does.
+            ResponseDecodeError: The response is not a status.
+            ApiError, TransportError: fal refused, or could not be reached, after the usual retries.
+        """
         refuse_unknown("status", unknown, RequestHandle.status.__annotations__)
         return await self._operations.status(self._state, logs=logs)
 
@@ -135,14 +169,53 @@ class RequestHandle:
         poll_interval: float | None = None,
         **unknown: Never,
     ) -> AsyncGenerator[QueueStatus, None]:
-        """Each status as it comes, ending with `Completed`. Iterate it inside `contextlib.aclosing`
-        where you may leave early. See `Queue.updates`."""
+        """Follow the request and yield each status, ending with `Completed`. See `Queue.updates`.
+
+        Leaving the iteration early, or cancelling it, does not cancel the request. If you may leave early, iterate
+        inside `contextlib.aclosing`.
+
+        Args:
+            logs: Whether to ask for log entries too. Default: False.
+            mode: "polling" (default), "streaming" or "auto": see `Mode`.
+            poll_interval: Seconds between polls. None: a pace that adapts to the endpoint.
+            **unknown: Not accepted: another keyword raises TypeError, which suggests the closest name.
+
+        Yields:
+            A `Queued`, `InProgress`, `Completed` or `UnknownStatus` for each poll or event.
+
+        Raises:
+            ConfigurationError: An argument is wrong.
+            NotFoundError, ResultExpiredError: fal does not know the request, or no longer.
+            ApiError, TransportError, ResponseDecodeError: fal refused, or polls failed for longer than tolerated.
+            SessionStateError: The session was closed.
+        """
         refuse_unknown("updates", unknown, RequestHandle.updates.__annotations__)
         following = Following(logs=logs, mode=mode, poll_interval=poll_interval)
         return self._operations.updates(self._state, following)
 
     async def result(self, *, output_type: type[T] | None = None) -> Result[T, str]:
-        """Fetch the result, once. See `Queue.result`."""
+        """Fetch the result of the completed request (protocol 4.4). It does not wait: `wait` does.
+
+        With a key, the stored result is returned once the ledger has it. Cancelling it is safe: the result can be
+        fetched again.
+
+        Args:
+            output_type: The type that `data` is built as: an attrs class, dataclass, TypedDict, pydantic model or
+                msgspec Struct. None: decoded JSON.
+
+        Returns:
+            The result.
+
+        Raises:
+            ConfigurationError: `output_type` can't be built.
+            NotFoundError: fal does not know the request.
+            ResultExpiredError: fal has already deleted the result. See `Queue.result` for how long it is kept.
+            RequestFailedError: The request failed, and fal gives no error of the model.
+            RequestCancelledError: The request was cancelled.
+            ResponseDecodeError: The output does not match `output_type`, or can't be decoded.
+            ApiError: The request failed with this error of the model, or it is not complete yet.
+            TransportError: fal could not be reached, after the usual retries.
+        """
         check_output_type(output_type)
         kept = await self._operations.kept_request(self._state)
         if kept is not None:
@@ -161,9 +234,32 @@ class RequestHandle:
         output_type: type[T] | None = None,
         **unknown: Never,
     ) -> Result[T, str]:
-        """Follow it to its end and give the result, as `Session.subscribe` does after its submit.
+        """Follow the request to its end and return its result, as `Session.subscribe` does after its submit.
 
-        `cancel_on_exit`: by default True, but False for a request with a key.
+        If this is cancelled, the request is cancelled too, once, which takes 3 seconds at most, or more if
+        hundreds are cancelled at once; see `cancel_on_exit`.
+
+        Args:
+            logs: Whether to ask for log entries too. Default: False.
+            on_queue_update: Called with each status; may be async. An exception in it ends the wait. Default: none.
+            mode: "polling" (default), "streaming" or "auto": see `Mode`.
+            poll_interval: Seconds between polls. None: a pace that adapts to the endpoint.
+            timeout: Seconds for all of it: following, retries and fetching. None: no limit.
+            cancel_on_exit: Whether to cancel the request when the wait ends without its result, by a time-out, a
+                cancelled task, a closed session or an exception in a callback. None: True, but False for a request
+                with a key.
+            output_type: The type that `data` is built as. None: decoded JSON.
+            **unknown: Not accepted: another keyword raises TypeError, which suggests the closest name.
+
+        Returns:
+            The result.
+
+        Raises:
+            ConfigurationError: An argument is wrong.
+            ClientTimeoutError: `timeout` has passed. It says what became of the request.
+            SessionStateError: The session was closed. It says what became of the request.
+            RequestFailedError, RequestCancelledError: The request failed, or was cancelled.
+            ApiError, TransportError, ResponseDecodeError: As from `updates` and `result`.
         """
         refuse_unknown("wait", unknown, RequestHandle.wait.__annotations__)
         following = Following(logs=logs, mode=mode, poll_interval=poll_interval)
@@ -191,7 +287,7 @@ class RequestHandle:
         return await supervise(wait, work, timeout=timeout, began=began)
 
     async def _kept_within(self, timeout: float | None, cancel_on_exit: bool) -> KeptRequest | None:
-        """A ledger that does not answer takes no longer than the caller has."""
+        """Look the request up in the ledger, bounded by the caller's `timeout`: a ledger may not answer."""
         if self._operations.kept is None:
             return None
         wait = self._waited_for(cancel_on_exit)
@@ -202,7 +298,17 @@ class RequestHandle:
         return Wait(endpoint_id=self.endpoint_id, among=among, handle=self, cancel_on_exit=cancel_on_exit)
 
     async def cancel(self) -> CancelOutcome:
-        """Ask fal to cancel it. All four outcomes are answers, none an error (protocol 4.5)."""
+        """Ask fal to cancel the request (protocol 4.5).
+
+        If this is cancelled, fal may or may not have got the cancel.
+
+        Returns:
+            CANCELLED, CANCELLATION_REQUESTED, ALREADY_COMPLETED or NOT_FOUND. None of them is raised as an error.
+
+        Raises:
+            ApiError, TransportError: fal refused, or could not be reached, after the usual retries: the request
+                may still run.
+        """
         kept = await self._operations.kept_request(self._state)
         if kept is not None:
             return await kept.cancel()
@@ -210,13 +316,15 @@ class RequestHandle:
 
 
 async def kept_request(handle: RequestHandle) -> KeptRequest | None:
-    """What the session's ledger has of it; None for a request without a key. LedgerError where it can't be read."""
+    """Return the request in the session's ledger; None without a key, or if the ledger can't be read."""
     return await handle._operations.kept_request(handle._state)
 
 
 async def while_waited_for(handle: RequestHandle, work: Callable[[], Awaitable[T]]) -> T:
-    """`work`, which waits for the request in its own way. Where it raises what is no FalError, or the session is
-    closed meanwhile, the request is cancelled once; the latter is a SessionStateError here, as in `wait`.
+    """Await `work`, which waits for the request in its own way, and cancel the request if the wait is abandoned.
+
+    The request is cancelled, once, if `work` raises an exception other than FalError, or if the session is closed.
+    The latter raises SessionStateError, as in `wait`.
     """
     return await supervise(handle._waited_for(True), work, timeout=None)
 
@@ -231,7 +339,7 @@ class _HasQueue(Protocol):
 
 
 def _stored(document: Any) -> tuple[str, Submission]:
-    """What `to_json` wrote. Raises whatever a text of another shape leads to."""
+    """Parse what `to_json` wrote. The caller handles the errors that any other document leads to."""
     endpoint_id, request_id = document["endpoint_id"], document["request_id"]
     urls = {name: str(url) for name, url in (document.get("urls") or {}).items()}
     submission = Submission(

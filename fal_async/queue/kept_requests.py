@@ -1,4 +1,4 @@
-"""The seam to a session's ledger: what it does for requests that were made with a key."""
+"""The seam to a session's ledger: what the queue asks of it for requests that were made with a key."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 class KeptRequest(Protocol):
-    """One request that an entry of the ledger has."""
+    """One request that is recorded in an entry of the ledger."""
 
     @property
     def has_ended(self) -> bool:
-        """Whether its end is stored: then fal, which keeps it for minutes only, need not be asked."""
+        """Whether its end is stored. Then fal, which keeps results for minutes only, need not be asked."""
         ...
 
     async def result(self, output_type: Any) -> Result[Any, str]:
-        """The stored one; else it is fetched, once, and stored."""
+        """Return the stored result; if there is none, fetch it once and store it."""
         ...
 
     async def wait(
@@ -36,31 +36,31 @@ class KeptRequest(Protocol):
         began: float,
         cancel_on_exit: bool,
     ) -> Result[Any, str]:
-        """Its end, stored before it is given. `began`: `timeout` counts from then, on the event loop's clock."""
+        """Return the result, after it was stored. `timeout` counts from `began`, on the event loop's clock."""
         ...
 
     async def cancel(self) -> CancelOutcome:
-        """Ask fal to cancel it: all who wait for it are told."""
+        """Ask fal to cancel the request, and notify all tasks that wait for it."""
         ...
 
 
 class KeptRequests(Protocol):
-    """Of one view of a session."""
+    """The ledger's requests, as one view of a session uses them."""
 
     async def submit(self, new: NewRequest, *, key: str, run: str, uncertain: Uncertain) -> RequestState:
-        """The request of this key: submitted, unless it was before."""
+        """Return the request of this key; submit `new` if there is none."""
         ...
 
     async def find(self, state: RequestState) -> KeptRequest | None:
-        """The entry that has this request; None for one without a key."""
+        """Return the entry of this request; None for a request without a key, or if the ledger can't be read."""
         ...
 
 
 def check_keyed(key: str | None, *, has_ledger: bool) -> None:
-    """ConfigurationError where `run=` or `uncertain=` stands without a key, or a key without a ledger."""
+    """Raise ConfigurationError for `run=` or `uncertain=` without a key, and for a key without a ledger."""
     if key is None:
-        raise ConfigurationError("run= and uncertain= are about a key: pass key=, too")
+        raise ConfigurationError("run= and uncertain= belong to a key: pass key= too")
     if not has_ledger:
         raise ConfigurationError(
-            'key= needs a ledger, which knows what was paid for: Session(ledger="runs.db")'
+            'key= needs a ledger, which records what was paid for: Session(ledger="runs.db")'
         )

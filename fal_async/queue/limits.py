@@ -1,4 +1,4 @@
-"""What following requests may use of a session: polls at once and a second, and status streams."""
+"""Limits of following, for one session: concurrent polls, polls per second, and status streams."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ MAX_AT_ONCE = 64
 MAX_PER_SECOND = 2000.0
 _BURST = 64
 _HEAD_START = 2.0
-"""Seconds by which a request that is likely to be complete goes ahead of the others. Not more: each poll's
-place is its due time, so everybody's turn comes."""
+"""Seconds by which the poll of a request that is likely to be complete goes ahead of the others.
+
+Polls are ordered by their due time, so with a fixed head start no request waits forever."""
 
 
 class PollLimiter:
-    """Ten thousand subscribers stretch their intervals here, in place of melting a core or fal's gateway.
+    """Bounds concurrent polls and their rate, so that 10,000 subscribers poll less often instead of overloading.
 
-    `enter` before a poll and `leave` after it. Submits and result fetches don't pass here: they go ahead.
+    Call `enter` before a poll and `leave` after it. Submits and result fetches are not limited here.
     """
 
     def __init__(self, *, at_once: int = MAX_AT_ONCE, per_second: float = MAX_PER_SECOND) -> None:
@@ -44,7 +45,7 @@ class PollLimiter:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self.leave()  # the turn had come in the same step: somebody else gets it
+                self.leave()  # the turn was granted in the same step: pass it on
             raise
 
     def leave(self) -> None:
@@ -81,13 +82,13 @@ class PollLimiter:
 
 
 class StreamLimiter:
-    """How many status streams may hold a connection at once."""
+    """Bounds how many status streams hold a connection at once."""
 
     def __init__(self, limit: int) -> None:
         self._left = limit
 
     def take(self) -> bool:
-        """Whether one more stream may be opened; its place is taken then."""
+        """Reserve a place for one more stream; False if none is left."""
         if self._left <= 0:
             return False
         self._left -= 1
@@ -99,7 +100,7 @@ class StreamLimiter:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Limits:
-    """Shared by a session and its views."""
+    """The limits that a session and its views share."""
 
     polls: PollLimiter
     streams: StreamLimiter

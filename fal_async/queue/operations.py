@@ -1,4 +1,4 @@
-"""What can be done with a request in the queue. `fal.queue` and each handle are thin faces of it."""
+"""The operations on requests in the queue. `fal.queue` and handles delegate to them."""
 
 from __future__ import annotations
 
@@ -67,11 +67,12 @@ class QueueOperations:
     """The queue's operations for one set of settings and credentials.
 
     Attributes:
-        run_times: what was learnt about how long each endpoint's requests run, for pacing the polls.
-        limits: polls and status streams at once, shared by all views of a session.
-        waits: the requests that are waited for, of all views of a session.
-        files: uploads the files of inputs, and fetches those of results.
-        kept: requests with a key, where there is a ledger.
+        run_times: How long each endpoint's requests took so far, for pacing the polls.
+        limits: The limits of concurrent polls and status streams, shared by all views of a session.
+        waits: The open waits of all views of a session.
+        files: Uploads the files of inputs, and fetches those of results.
+        kept: Gives the requests with a key; None without a ledger.
+        no_retry: The session's retry policy with a single attempt.
     """
 
     transport: Transport
@@ -88,18 +89,18 @@ class QueueOperations:
         return attrs.evolve(self.settings.retry, max_attempts=1)
 
     def state_by_id(self, endpoint_id: str, request_id: str) -> RequestState:
-        """A request whose id is known. ConfigurationError for what can't be an id."""
+        """Return the state of a request by its id. ConfigurationError for a malformed id."""
         endpoint = EndpointId.parse(endpoint_id)
         urls = rebuilt_urls(self.settings.hosts, endpoint, check_request_id(request_id))
         return RequestState(ref=RequestRef(endpoint_id=endpoint.full, request_id=request_id), urls=urls)
 
     def state_of(self, endpoint: EndpointId, submission: Submission) -> RequestState:
-        """A request with the URLs that fal gave for it, as far as they lead to fal."""
+        """Return the state of a request with the URLs of fal's response, as far as they lead to fal."""
         ref = RequestRef(endpoint_id=endpoint.full, request_id=submission.request_id)
         return RequestState(ref=ref, urls=urls_of(self.settings.hosts, endpoint, submission), existed=True)
 
     async def submit(self, new: NewRequest, progress: Progress) -> RequestState:
-        """Upload the input's files, then submit (protocol 4.1). `progress` says whether it may have left."""
+        """Upload the input's files, then submit (protocol 4.1). `progress` says whether it may have been sent."""
         inline_below = new.options.inline_below
         value = await self.files.with_urls(new.input, inline_below=inline_below, sha256s=new.sha256s)
         request = submit_request(
@@ -107,14 +108,14 @@ class QueueOperations:
         )
         response = await self.transport.send(request, retry=new.options.retry, progress=progress)
         state = self.state_of(new.endpoint, _submission_of(request, response, progress))
-        new.input = None  # a large one is not kept through the wait
+        new.input = None  # a large input is not kept in memory through the wait
         state.attempts["submit"], state.retry = response.attempts, new.options.retry
         state.submitted_at, state.taken_at = asyncio.get_running_loop().time(), time.time()
         logger.debug("submitted to %s (request %s)", state.endpoint_id, state.request_id)
         return state
 
     async def status(self, state: RequestState, *, logs: bool) -> QueueStatus:
-        """Where it stands now (protocol 4.2)."""
+        """Return the current status (protocol 4.2)."""
         request = status_request(state.urls.status, state.ref, logs=logs)
         try:
             response = await self.transport.send(request, retry=state.retry, check=HttpResponse.json)
@@ -130,17 +131,17 @@ class QueueOperations:
         return state.last_status
 
     def requests_of(self, key: str | None) -> KeptRequests:
-        """Where the request of a key is kept. ConfigurationError without a key, or without a ledger."""
+        """Return the ledger's requests. ConfigurationError without a key, or without a ledger."""
         check_keyed(key, has_ledger=self.kept is not None)
         assert self.kept is not None
         return self.kept()
 
     async def kept_request(self, state: RequestState) -> KeptRequest | None:
-        """The ledger's, if that has it."""
+        """Return the request in the ledger; None without a ledger, or if that does not have it."""
         return None if self.kept is None else await self.kept().find(state)
 
     def updates(self, state: RequestState, following: Following) -> AsyncGenerator[QueueStatus, None]:
-        """Each status as it comes, ending with `Completed`."""
+        """Follow the request: yield each status, ending with `Completed`."""
         times = self.run_times.of(state.endpoint_id)
         follower = Follower(
             transport=self.transport,
@@ -158,7 +159,7 @@ class QueueOperations:
         return result_of(await self.fetch(state), state, output_type, self.files)
 
     async def fetch(self, state: RequestState) -> HttpResponse:
-        """The model's answer as it came. Raises what it says where it is an error."""
+        """Fetch the model's response, not yet parsed. Raises the error that it stands for."""
         completed = state.completed
         persistent = completed is not None and completed.error is None
         request = result_request(state.urls.response, state.ref, persistent=persistent)
@@ -166,10 +167,10 @@ class QueueOperations:
             check = partial(check_result, request_id=state.request_id)
             response = await self.transport.send(request, retry=state.retry, check=check)
         except ResponseDecodeError as error:
-            error.request_id = state.request_id  # not the one in the answer's headers
+            error.request_id = state.request_id  # not the one in the response's headers
             raise
         except ApiError as error:
-            if error.from_caller:  # of `on_retry`
+            if error.from_caller:  # raised by `on_retry`
                 raise
             failure = result_error(error, completed, existed=state.existed)
             if failure is error:
@@ -177,12 +178,12 @@ class QueueOperations:
             raise failure from error
         state.attempts["result"] += response.attempts
         if completed is not None and failed_status(completed.raw, state.request_id) is not None:
-            # Whatever this answer is: a request that failed has no output.
+            # A failed request has no output, whatever this response is.
             raise RequestFailedError(completed.error).about(state.ref)
         return response
 
     async def cancel(self, state: RequestState) -> CancelOutcome:
-        """Ask fal to cancel it (protocol 4.5)."""
+        """Ask fal to cancel the request (protocol 4.5)."""
         request = cancel_request(state.urls.cancel, state.ref)
         with self.waits.cancelling():
             response = await self.transport.send(
@@ -202,21 +203,21 @@ class QueueOperations:
         on_queue_update: UpdateCallback | None,
         output_type: Any,
     ) -> Result[Any, str]:
-        """Follow it to its end, then fetch the result at once: fal keeps it for minutes only."""
+        """Follow the request to its end, then fetch the result at once: fal keeps it for minutes only."""
         await self.follow(state, following, on_queue_update)
         return await self.result(state, output_type)
 
     async def follow(
         self, state: RequestState, following: Following, on_queue_update: UpdateCallback | None
     ) -> None:
-        """Until it is complete, well or badly."""
+        """Follow the request until it is complete, whether it succeeded or failed."""
         async with aclosing(self.updates(state, following)) as updates:
             async for status in updates:
                 if on_queue_update is not None:
                     await call_back(on_queue_update, status)
 
     async def find_submission(self, lost: LostSubmit, exclude: Collection[str]) -> RequestState | None:
-        """The request of a submit that was never answered, by fal's history."""
+        """Find the request of a submit whose response never arrived, in fal's history."""
         from fal_async.queue.recovery import find
 
         found = await find(self.transport, self.settings.hosts, lost, exclude)
@@ -230,7 +231,7 @@ class QueueOperations:
 def result_of(
     response: HttpResponse, state: RequestState, output_type: Any, files: Files
 ) -> Result[Any, str]:
-    """What `fetch` gave, as the caller gets it."""
+    """Parse the response of `fetch` into the caller's result."""
     return parse_result(
         response,
         output_type,
@@ -246,9 +247,9 @@ def _submission_of(request: HttpRequest, response: HttpResponse, progress: Progr
     try:
         return parse_submission(response)
     except ResponseDecodeError as error:
-        # Taken, most likely: but without its id it can't be followed, and it must not be sent again.
+        # fal has most likely taken it, but without its id it can't be followed; and it must not be sent again.
         raise progress.uncertain(
             request,
-            f"fal took the request, but its answer can't be read: {error.message}",
+            f"fal took the request, but its response can't be read: {error.message}",
             error.request_id,
         ) from error

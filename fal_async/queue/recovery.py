@@ -1,4 +1,4 @@
-"""Finding a submit again that was never answered, in the platform API's history."""
+"""Finding a submit whose response never arrived, in the request history of the platform API."""
 
 from __future__ import annotations
 
@@ -35,17 +35,18 @@ from fal_async.transport import Transport
 
 
 def check_history(response: HttpResponse) -> None:
-    """Inside the retries: an answer that is no page is asked for again."""
+    """Refuse a response that is not a page of the history. Called inside the retries, it leads to one more."""
     rows_of(response)
 
 
 @attrs.define(eq=False, repr=False)
 class History:
-    """Lists past requests, page by page.
+    """Lists past requests of an endpoint, page by page.
 
     Attributes:
-        clock_ahead: seconds that fal's clock is ahead of this machine's, by the first answer; None before it.
-        asked: HTTP requests made.
+        most: The limit of pages that `of` fetches in all.
+        clock_ahead: Seconds that fal's clock is ahead of this machine's, by the first response; None before it.
+        asked: How many pages were fetched.
     """
 
     transport: Transport
@@ -60,7 +61,7 @@ class History:
         return self.asked >= self.most
 
     async def of(self, window: Window, *, payloads: bool = True) -> list[PastRequest] | None:
-        """All requests of the window; None where that took more than `most` pages in all."""
+        """Return all requests of the window; None if they don't fit into the pages that are left of `most`."""
         rows: list[PastRequest] = []
         cursor: str | None = None
         while not self.is_used_up:
@@ -77,7 +78,7 @@ class History:
         return None
 
     async def one(self, request_id: str) -> PastRequest | None:
-        """One request with its input, by its id; None where the history does not show it."""
+        """Return one request with its input, by its id; None if the history does not have it."""
         request = history_request(self.hosts, self.endpoint_id, request_id=request_id)
         page = parse_history(await self.transport.send(request, check=check_history))
         return next((row for row in page.items if row.request_id == request_id), None)
@@ -86,10 +87,10 @@ class History:
 async def result_in_history(
     transport: Transport, settings: Settings, ref: RequestRef, gone: ResultExpiredError
 ) -> HttpResponse:
-    """The output of a request whose result is gone, as its result would have brought it.
+    """Return the output of a request whose result has expired, as a response of the result URL.
 
-    `gone` is raised where the history does not show it, or can't be read with this key. Other errors of reading it
-    are raised: the output may still be there.
+    Raises `gone` if the history does not have the output, or can't be read with this key. Other errors of reading
+    the history are raised as they are: the output may still be there.
     """
     if settings.proxy_url is not None or ref.endpoint_id is None or ref.request_id is None:
         raise gone
@@ -109,9 +110,9 @@ async def result_in_history(
 async def find(
     transport: Transport, hosts: Hosts, lost: LostSubmit, exclude: Collection[str]
 ) -> PastRequest | None:
-    """Window by window, from the attempt outwards, until a match is in sight or there is nothing more.
+    """Search window by window, from the attempt outwards, until a match is close enough or no window is left.
 
-    SubmissionUncertainError where the endpoint has more requests than are looked at.
+    Raises SubmissionUncertainError if the endpoint has more requests in a window than the pages that are left show.
     """
     history = History(transport, hosts, lost.endpoint_id, MAX_PAGES)
     first = await history.of(next(windows(lost, time.time())))

@@ -1,4 +1,4 @@
-"""What is known of one request in the queue: who it is, where it is followed, and what was seen of it."""
+"""What this process knows of one request in the queue: its ids, its URLs, and what was seen of it."""
 
 from __future__ import annotations
 
@@ -20,43 +20,43 @@ from fal_async.protocol.queue_status import LogHistory
 
 @attrs.define(kw_only=True, eq=False, repr=False)
 class NewRequest:
-    """A request that is about to be submitted, as the caller gave it. `input` is forgotten once it is taken."""
+    """A request that is about to be submitted, as the caller gave it. `input` is set to None once fal took it."""
 
     endpoint: EndpointId
     input: Any = attrs.field(converter=own_copy)
     options: CallOptions
     webhook_url: str | None = None
     sha256s: Sequence[str] | None = None
-    """Of the files in `input`, where it was recognised long before: they may have changed since."""
+    """SHA-256 digests of the files in `input`, if it was identified earlier: files may have changed since."""
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)
 class RequestState:
-    """One request in the queue. Handle, operations and updates hold the same one."""
+    """The state of one request in the queue. Its handle, the operations and the follower share it."""
 
     ref: RequestRef
     urls: RequestUrls
     retry: RetryPolicy | None = None
-    """The policy it was submitted with, for following it too; None for the session's."""
+    """The policy for following the request, with which it was submitted. None: the session's."""
     submitted_at: float | None = None
-    """On the event loop's clock, where it was submitted by this session."""
+    """When this session submitted it, in seconds on the event loop's clock; None if it did not."""
     taken_at: float | None = None
-    """Unix seconds at which it was known that fal has it; None: nobody says."""
+    """When fal was known to have taken it, in Unix seconds; None: not known."""
     existed: bool = False
-    """Whether fal is known to have taken it: an id that was typed may be wrong."""
+    """Whether fal is known to have taken it. An id that a user passed may be wrong."""
     last_status: QueueStatus | None = None
     attempts: Counter[str] = attrs.field(factory=Counter)
-    """HTTP requests made, by kind."""
+    """How many HTTP requests were made, by operation."""
     log_history: LogHistory = attrs.field(factory=LogHistory)
 
     @property
     def logs(self) -> list[RequestLog]:
-        """Every log entry seen, as often as it was sent."""
+        """Every log entry seen, as often as fal sent it."""
         return self.log_history.lines
 
     @property
     def completed(self) -> Completed | None:
-        """Its last status, where that is how it ended."""
+        """The last status, if it is `Completed`; else None."""
         return self.last_status if isinstance(self.last_status, Completed) else None
 
     @property
@@ -69,5 +69,5 @@ class RequestState:
 
 
 def may_be_paid(last_status: QueueStatus | None) -> bool:
-    """Of a request that fal has: unless fal said that it failed, a second one would be paid for as well."""
+    """Return whether a request that fal took may be billed: unless fal said that it failed."""
     return not (isinstance(last_status, Completed) and last_status.error is not None)

@@ -1,4 +1,4 @@
-"""One subscription: submitted, followed to its end, its result fetched."""
+"""One `subscribe` call: submit, follow to the end, fetch the result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fal_async.transport.progress import Progress
 
 @attrs.define(kw_only=True, eq=False, repr=False)
 class Subscription:
-    """What the caller of `subscribe` asked for. There may be ten thousand at once: one object, no closures."""
+    """What the caller of `subscribe` asked for. One object without closures, as there may be 10,000 at once."""
 
     operations: QueueOperations
     new: NewRequest
@@ -31,13 +31,16 @@ class Subscription:
     wait: Wait
     progress: Progress = attrs.field(factory=Progress, init=False)
     state: RequestState = attrs.field(init=False)
-    """Set once it is submitted."""
+    """Set once the request is submitted."""
 
     async def supervised(
         self, work: Callable[[], Awaitable[Result[Any, str]]], timeout: float | None
     ) -> Result[Any, str]:
-        """`work`, as `supervise` does it. An error about a request that fal has is not `retryable`: it would be
-        submitted, and paid for, a second time."""
+        """Await `work` under `supervise`.
+
+        An error about a request that fal has taken is made not `retryable`: a retry would submit it, and pay for
+        it, a second time.
+        """
         try:
             return await supervise(self.wait, work, timeout=timeout)
         except FalError as error:
@@ -46,14 +49,14 @@ class Subscription:
             raise
 
     async def result(self) -> Result[Any, str]:
-        """Submit it, and follow it to its result."""
+        """Submit the request, follow it to its end, and return its result."""
         await self.submit()
         if self.on_enqueue is not None:
             await self.tell_id()
         return await self.follow(self.following)
 
     async def submit(self) -> None:
-        """Submit it. A cancellation meanwhile does not lose the id of a request that fal took."""
+        """Submit the request. A cancellation in between does not lose the id of a request that fal took."""
         await submit_under(self.wait, self.progress, self._submitted())
 
     async def _submitted(self) -> RequestHandle:
@@ -65,7 +68,7 @@ class Subscription:
         await call_back(self.on_enqueue, self.state.request_id)
 
     async def follow(self, following: Following) -> Result[Any, str]:
-        """Follow it to its end, and fetch its result."""
+        """Follow the request to its end and fetch its result."""
         return await self.operations.wait(
             self.state, following, on_queue_update=self.on_queue_update, output_type=self.output_type
         )

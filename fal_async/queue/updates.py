@@ -1,4 +1,4 @@
-"""Following one request to its end: by polls, or by a status stream that polls stand in for."""
+"""Following one request to its end: by polls, or by status streams with polls as the fallback."""
 
 from __future__ import annotations
 
@@ -34,13 +34,14 @@ from fal_async.transport.retry_hook import announce_retry
 logger: logging.Logger = logging.getLogger("fal_async")
 
 _QUICK = 0.05
-"""Seconds. What runs shorter is followed by polls in mode "auto"."""
+"""Seconds. In mode "auto", an endpoint whose requests take less than this on average is followed by polls."""
 _STREAM_FAILURES, _STREAM_LIVES = 3, 5.0
-"""Streams in a row that break without any news, or within so many seconds, before polls take over for good."""
+"""Polls take over after this many failed streams in a row. A stream failed if it brought no status, or broke
+within this many seconds."""
 
 
 class Follower:
-    """Follows one request once; what it saw stays in the request's state."""
+    """Follows one request once, and records what it saw in the request's state."""
 
     def __init__(
         self,
@@ -66,7 +67,7 @@ class Follower:
         self._new_logs = NewLogs(state.log_history)
 
     def updates(self) -> AsyncGenerator[QueueStatus, None]:
-        """Each status as it comes, ending with `Completed`."""
+        """Follow the request: yield each status, ending with `Completed`."""
         mode = self._following.mode
         quick = mode == "auto" and self._times.known and self._times.mean < _QUICK
         if mode == "polling" or quick:
@@ -88,12 +89,12 @@ class Follower:
                     return
 
     async def by_stream(self, *, loud: bool) -> AsyncGenerator[QueueStatus, None]:
-        """Streams while they work; after each that broke, one poll, so that nothing is missed.
+        """Follow by streams while they work. After each that breaks, poll once, so that no status is missed.
 
-        `loud`: say in a warning that polls take over for good.
+        `loud`: log a warning, not only a debug line, when polls take over.
         """
         streams, failures = self._limits.streams, 0
-        reason: object = "no connection is left for one"
+        reason: object = "no connection is free for one"
         while failures < _STREAM_FAILURES and streams.take():
             news, opened = False, self._loop.time()
             try:
@@ -130,7 +131,7 @@ class Follower:
                 yield status
 
     async def _poll(self, turn: Turn) -> tuple[QueueStatus | None, Turn]:
-        """One poll, and when the next one is due; no status where it failed in a way that is tolerated."""
+        """Poll once. Return the status, or None for a tolerated failure, and when the next poll is due."""
         polls = self._limits.polls
         await polls.enter(likely=turn.likely)
         try:
@@ -143,7 +144,7 @@ class Follower:
         now = self._loop.time()
         self._saw(status, now)
         if isinstance(status, Completed):
-            return status, turn  # it has no next one
+            return status, turn  # there is no next poll
         return status, self._pacer.next(now, status, random.random())
 
     async def _ask(self) -> QueueStatus:
@@ -162,14 +163,14 @@ class Follower:
             raise vanished(error, existed=existed) if isinstance(error, NotFoundError) else error
         if self._failures.in_a_row == WARN_AFTER:
             logger.warning(
-                "%d polls in a row failed, the last one with: %s; following goes on (request %s)",
+                "%d polls in a row failed, the last one with: %s; following continues (request %s)",
                 WARN_AFTER,
                 error,
                 self._state.request_id,
             )
 
     def _pause_before_retry(self, error: FalError, attempt: int) -> float:
-        """Seconds."""
+        """Return the pause in seconds, and announce the retry."""
         pause = self._failures.pause(error, random.random())
         announce_retry(self._policy, "status", attempt, error, pause)
         return pause
@@ -184,9 +185,9 @@ class Follower:
             self._pacer.learn(now, status)
 
     def _look_at(self, status: QueueStatus, now: float) -> None:
-        """What a person should know of where it stands, or still stands."""
+        """Warn of a status that is unknown, or of a queue position that has not changed for long."""
         if isinstance(status, UnknownStatus):
-            # It may mean that the request runs, or that it never will: not for ever, and not in silence.
+            # It may mean that the request runs, or that it never will: tolerate it for a limited time, and warn.
             self._tolerate(unknown_word(status))
         if (stuck := self._stuck.seconds_stuck(status, now)) is not None:
             logger.warning(
@@ -194,31 +195,34 @@ class Follower:
             )
 
     async def _one_stream(self) -> AsyncGenerator[QueueStatus, None]:
-        """The events of one status stream. A new one repeats the logs: those are told apart as in polls."""
+        """Yield the statuses of one stream. Each stream repeats the logs: old entries are filtered as in polls."""
         state = self._state
         request = status_stream_request(state.urls.status, state.ref, logs=self._following.logs)
         state.attempts["status"] += 1
         silence = self._settings.timeouts.stream
         async with self._transport.open(request, retry=self._no_retry, silence=silence) as response:
             if content_type(response.headers) != "text/event-stream":
-                raise StreamError("the status stream is no event stream", request_id=state.request_id)
+                raise StreamError("the status stream is not an event stream", request_id=state.request_id)
             from fal_async.protocol.sse import SSEDecoder
 
             decoder, line_at = SSEDecoder(), self._loop.time()
             self._new_logs.begin_stream()
             async with contextlib.aclosing(response.chunks()) as chunks:
                 async for chunk in chunks:
-                    # Bytes that drip are no news: a keep-alive is a line, too.
+                    # Only a whole line counts as activity (a keep-alive is one): single bytes could drip in forever.
                     now = self._loop.time()
                     if b"\n" in chunk:
                         line_at = now
                     elif silence is not None and now - line_at > silence:
-                        raise StreamError("the status stream drips", request_id=state.request_id)
+                        raise StreamError(
+                            f"the status stream sent no whole line for {silence:g} s",
+                            request_id=state.request_id,
+                        )
                     events = decoder.feed(chunk)
                     if not events and state.last_status is not None:
-                        self._look_at(state.last_status, now)  # a keep-alive: all is as it was
+                        self._look_at(state.last_status, now)  # a keep-alive: the status has not changed
                     for event in events:
                         status = parse_event(event.data, state.request_id, self._new_logs)
                         self._saw(status, now)
-                        self._pacer.next(now, status, 0.5)  # so that polls know where it stands
+                        self._pacer.next(now, status, 0.5)  # so that later polls are paced by this status
                         yield status

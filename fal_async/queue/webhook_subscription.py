@@ -1,4 +1,4 @@
-"""`subscribe(mode="webhook")`: the delivery ends the wait; slow polls stand in for one that is lost."""
+"""`subscribe(mode="webhook")`: a webhook delivery ends the wait; slow polls cover for a lost delivery."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from fal_async.queue.subscription import Subscription
 
 T = TypeVar("T")
 SLOW_POLL = 30.0
-"""Seconds between polls, unless the caller says otherwise: a lost delivery only costs time."""
+"""Seconds between polls by default. They only serve a lost delivery, which then costs this time."""
 
 
 class Arrivals(Protocol):
     """Where the deliveries of a receiver arrive."""
 
     def submitting(self) -> contextlib.AbstractContextManager[None]:
-        """Around a submit, up to and with the `expect` of its request id."""
+        """Enclose a submit and the call of `expect` with its request id, so that no early delivery is missed."""
         ...
 
     def expect(self, request_id: str) -> contextlib.AbstractContextManager[asyncio.Future[WebhookEvent]]:
-        """The delivery of this request, as soon as it is there."""
+        """Give a future of the request's delivery."""
         ...
 
 
 @attrs.frozen(kw_only=True)
 class WebhookSubscription:
-    """A subscription, and where the deliveries of its receiver arrive."""
+    """A subscription that ends by a webhook delivery. `arrivals`: where its receiver's deliveries arrive."""
 
     asked: Subscription
     arrivals: Arrivals
 
     async def result(self) -> Result[Any, str]:
-        """Submit, and the outcome by whichever way it comes first."""
+        """Submit the request and return its result, by the delivery or by polls, whichever is first."""
         with contextlib.ExitStack() as stack:
             with self.arrivals.submitting():
                 await self.asked.submit()
@@ -54,10 +54,14 @@ class WebhookSubscription:
             return await self._by_event(arrival.result(), told) if result is None else result
 
     async def _told_by_polls(self, arrival: asyncio.Future[WebhookEvent]) -> bool:
-        """Whether polls saw it complete, and told so, before the delivery came: that ends a poll, no callback."""
+        """Poll until the request is complete or the delivery arrives.
+
+        Return whether polls saw it complete, so that `on_queue_update` was called with `Completed`. A delivery ends
+        a running poll, but not a running callback.
+        """
         asked = self.asked.following
         interval = asked.poll_interval or SLOW_POLL
-        await asyncio.wait((arrival,), timeout=interval)  # most are there before the first poll would be
+        await asyncio.wait((arrival,), timeout=interval)  # most deliveries arrive before the first poll
         following = Following(logs=asked.logs, poll_interval=interval)
         async with contextlib.aclosing(self.asked.operations.updates(self.asked.state, following)) as updates:
             while status := await _unless(arrival, partial(anext, updates)):
@@ -73,7 +77,7 @@ class WebhookSubscription:
             await call_back(asked.on_queue_update, event.completed)
         if event.is_incomplete:
             return await asked.operations.result(state, asked.output_type)
-        if event.lacks_headers:  # where they can't be had, the event says what is known
+        if event.lacks_headers:  # the result has them; if it can't be fetched, the event has to do
             with contextlib.suppress(TransportError, RequestFailedError):
                 return await asked.operations.result(state, asked.output_type)
         result = event.result(state.endpoint_id, output_type=asked.output_type)
@@ -86,7 +90,7 @@ class WebhookSubscription:
 
 
 async def _unless(arrival: asyncio.Future[Any], work: Callable[[], Awaitable[T]]) -> T | None:
-    """What `work` gives; None where `arrival` is done first, which ends it."""
+    """Return what `work` returns; None if `arrival` is done first: `work` is cancelled then."""
     if arrival.done():
         return None
     working = asyncio.ensure_future(work())
