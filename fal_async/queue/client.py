@@ -57,30 +57,31 @@ class Queue:
         the request, since no caller would know of it. With `key`, nothing is cancelled: the request goes on.
 
         Args:
-            endpoint_id: The endpoint, such as `"fal-ai/flux/dev"`.
-            input: The model's input: a mapping, an attrs instance, a dataclass, a pydantic model or a msgspec
-                Struct. None is an empty object.
-            path: A path that is added to the endpoint id. Default: none.
-            webhook_url: The URL that fal calls when the request has ended. Default: none.
-            key: The idempotency key, a `str` of 1 to 255 characters; needs `Session(ledger=...)`. None: no key.
-            run: The name space of the key. Default: the unnamed one.
-            uncertain: What to do if it is not known whether fal took the request of an earlier call with this key:
+            endpoint_id: the endpoint, such as `"fal-ai/flux/dev"`.
+            input: the model's input: a mapping, an attrs instance, a dataclass, a pydantic model or a msgspec
+                Struct. None (default): an empty object.
+            path: added to the endpoint id, unless the id ends with it; default "".
+            webhook_url: a URL that fal calls when the request has ended (protocol 8). None (default): none.
+            key: the idempotency key, a `str` of 1 to 255 characters; requires `Session(ledger=...)`. None
+                (default): no key.
+            run: the namespace of the key; default "".
+            uncertain: what to do if it is not known whether fal took the request of an earlier call with this key:
                 "lookup" (default) looks it up in fal's history, "report" raises, "resubmit" submits again if the
                 history certainly does not have it.
-            **options: See "Options". `retry` is also the policy for following the request through its handle.
+            **options: see `CallOptions`. `retry` is also the policy for following the request through its handle.
 
         Returns:
             The handle of the request.
 
         Raises:
-            ConfigurationError: An argument is wrong, no key for fal was found, or `key` is given without a ledger.
-            UploadError: A file of the input could not be uploaded.
+            ConfigurationError: an argument is wrong, no key for fal was found, or `key` is given without a ledger.
+            UploadError: a file of the input could not be uploaded.
             ApiError: fal refused the request; its subclasses say why.
             TransportError: fal certainly did not take the request.
             SubmissionUncertainError: fal may have taken the request. `find_submission` can look for it.
-            SessionStateError: The session is closed, or belongs to another event loop.
-            KeyConflictError: The key belongs to another input or endpoint. Nothing was sent.
-            LedgerError: The ledger can't be read or written.
+            SessionStateError: the session is closed, or belongs to another event loop.
+            KeyConflictError: the key belongs to another input or endpoint. Nothing was sent.
+            LedgerError: the ledger can't be read or written.
         """
         call_options = CallOptions.of("submit", options, QueueOptions)
         endpoint = EndpointId.parse(endpoint_id, path)
@@ -107,18 +108,18 @@ class Queue:
         Cancelling it is safe: the request goes on.
 
         Args:
-            endpoint_id: The endpoint that the request was submitted to.
+            endpoint_id: the endpoint that the request was submitted to.
             request_id: fal's id of the request.
-            logs: Whether to ask for log entries too. Default: False.
-            **unknown: Not accepted: another keyword raises TypeError, which suggests the closest name.
+            logs: whether to ask for log entries too; default False.
+            **unknown: other keywords raise TypeError, which suggests the one that was probably meant.
 
         Returns:
             A `Queued`, `InProgress`, `Completed` or `UnknownStatus`.
 
         Raises:
-            ConfigurationError: An id is malformed.
+            ConfigurationError: an id is malformed.
             NotFoundError: fal does not know the request, or no longer.
-            ResponseDecodeError: The response is not a status.
+            ResponseDecodeError: the response is not a status.
             ApiError, TransportError: fal refused, or could not be reached, after the usual retries.
         """
         return await self.handle(endpoint_id, request_id).status(logs=logs, **unknown)
@@ -141,22 +142,22 @@ class Queue:
         `contextlib.aclosing`.
 
         Args:
-            endpoint_id: The endpoint that the request was submitted to.
+            endpoint_id: the endpoint that the request was submitted to.
             request_id: fal's id of the request.
-            logs: Whether to ask for log entries too. Default: False.
+            logs: whether to ask for log entries too; default False.
             mode: "polling" (default), "streaming" or "auto": see `Mode`.
-            poll_interval: Seconds between polls. None: a pace that adapts to the endpoint.
-            **unknown: Not accepted: another keyword raises TypeError, which suggests the closest name.
+            poll_interval: seconds between polls. None (default): adapts to the endpoint.
+            **unknown: other keywords raise TypeError, which suggests the one that was probably meant.
 
         Yields:
             A `Queued`, `InProgress`, `Completed` or `UnknownStatus` for each poll or event.
 
         Raises:
-            ConfigurationError: An argument is wrong.
+            ConfigurationError: an argument is wrong.
             NotFoundError: fal does not know the request.
             ResultExpiredError: fal knew the request before, but no longer does.
             ApiError, TransportError, ResponseDecodeError: fal refused, or polls failed for longer than tolerated.
-            SessionStateError: The session was closed.
+            SessionStateError: the session was closed.
         """
         handle = self.handle(endpoint_id, request_id)
         return handle.updates(logs=logs, mode=mode, poll_interval=poll_interval, **unknown)
@@ -170,23 +171,23 @@ class Queue:
         can be fetched again.
 
         Args:
-            endpoint_id: The endpoint that the request was submitted to.
+            endpoint_id: the endpoint that the request was submitted to.
             request_id: fal's id of the request.
-            output_type: The type that `data` is built as: an attrs class, dataclass, TypedDict, pydantic model or
-                msgspec Struct. None: decoded JSON.
+            output_type: the type that `data` is built as: an attrs class, dataclass, TypedDict, pydantic model or
+                msgspec Struct. None (default): decoded JSON.
 
         Returns:
             The result.
 
         Raises:
-            ConfigurationError: An id is malformed, or `output_type` can't be built.
+            ConfigurationError: an id is malformed, or `output_type` can't be built.
             NotFoundError: fal does not know the request, or has already deleted the result.
-            ResultExpiredError: The result is deleted, and the ledger knows that the request existed. (The handle
+            ResultExpiredError: the result is deleted, and the ledger knows that the request existed. (The handle
                 that `submit` returned knows it without a ledger.)
-            RequestFailedError: The request failed, and fal gives no error of the model.
-            RequestCancelledError: The request was cancelled.
-            ResponseDecodeError: The output does not match `output_type`, or can't be decoded.
-            ApiError: The request failed with this error of the model, or it is not complete yet.
+            RequestFailedError: the request failed, and fal gives no error of the model.
+            RequestCancelledError: the request was cancelled.
+            ResponseDecodeError: the output does not match `output_type`, or can't be decoded.
+            ApiError: the request failed with this error of the model, or it is not complete yet.
             TransportError: fal could not be reached, after the usual retries.
         """
         return await self.handle(endpoint_id, request_id).result(output_type=output_type)
@@ -197,14 +198,14 @@ class Queue:
         If this is cancelled, fal may or may not have got the cancel.
 
         Args:
-            endpoint_id: The endpoint that the request was submitted to.
+            endpoint_id: the endpoint that the request was submitted to.
             request_id: fal's id of the request.
 
         Returns:
             What it came to. All outcomes of fal's are returned, also NOT_FOUND and ALREADY_COMPLETED; never FAILED.
 
         Raises:
-            ConfigurationError: An id is malformed.
+            ConfigurationError: an id is malformed.
             ApiError, TransportError: fal refused, or could not be reached, after the usual retries: the request
                 may still run.
         """
@@ -214,14 +215,14 @@ class Queue:
         """Return a handle for a known request id. No HTTP request is made.
 
         Args:
-            endpoint_id: The endpoint that the request was submitted to.
+            endpoint_id: the endpoint that the request was submitted to.
             request_id: fal's id of the request.
 
         Returns:
             A handle with URLs that are built from the ids.
 
         Raises:
-            ConfigurationError: An id is malformed.
+            ConfigurationError: an id is malformed.
         """
         return RequestHandle(self._operations, self._operations.state_by_id(endpoint_id, request_id))
 
@@ -270,22 +271,22 @@ class Queue:
         it is safe.
 
         Args:
-            error: A SubmissionUncertainError, or an error that was caused by one (such as a ClientTimeoutError). Or
+            error: a SubmissionUncertainError, or an error that was caused by one (such as a ClientTimeoutError). Or
                 the endpoint id, such as `"fal-ai/flux/dev"`; `path` is added to it.
-            input: With an endpoint id: the input as it was sent, without files (they can't be compared).
-            since: With an endpoint id, required: the submit did not begin before this time, in Unix seconds of this
+            input: with an endpoint id: the input as it was sent, without files (they can't be compared).
+            since: with an endpoint id, required: the submit did not begin before this time, in Unix seconds of this
                 machine's clock.
-            until: With an endpoint id: the submit had ended by then, in Unix seconds. None: not known.
-            path: With an endpoint id: the path that the submit was made with. Default: none.
-            exclude: Ids of requests that are not meant. Default: none.
+            until: with an endpoint id: the submit had ended by then, in Unix seconds. None (default): not known.
+            path: with an endpoint id: the path that the submit was made with; default "".
+            exclude: ids of requests that are not meant; default: none.
 
         Returns:
             The handle of the request, or None if the history does not have it.
 
         Raises:
-            ConfigurationError: The error is not about a submit, the input has files, or an argument is wrong.
-            SubmissionUncertainError: The endpoint has more requests around that time than are looked at.
-            ApiError, TransportError: The history could not be read, after the usual retries.
+            ConfigurationError: the error is not about a submit, the input has files, or an argument is wrong.
+            SubmissionUncertainError: the endpoint has more requests around that time than are looked at.
+            ApiError, TransportError: the history could not be read, after the usual retries.
         """
         from fal_async.protocol import lost_submit
 

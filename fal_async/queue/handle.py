@@ -38,16 +38,16 @@ class RequestHandle:
 
     Attributes:
         request_id: fal's id of the request.
-        endpoint_id: The endpoint, with its path.
-        status_url: The URL of its status.
-        response_url: The URL of its result.
-        cancel_url: The URL that cancels it.
-        last_status: The newest status that this handle has seen, or None.
-        attempts: How many HTTP requests this handle has made, by operation.
-        logs: The log entries that this handle has seen.
-        submitted_at: When the request was submitted, in seconds on the event loop's clock. None unless this session
+        endpoint_id: the endpoint, with its path.
+        status_url: the URL of its status.
+        response_url: the URL of its result.
+        cancel_url: the URL that cancels it.
+        last_status: the newest status that this handle has seen, or None.
+        attempts: how many HTTP requests this handle has made, by operation.
+        logs: the log entries that this handle has seen.
+        submitted_at: when the request was submitted, in seconds on the event loop's clock. None unless this session
             submitted it.
-        retry: The policy for following the request: the one that it was submitted with. None: the session's.
+        retry: the policy for following the request: the one that it was submitted with. None: the session's.
     """
 
     def __init__(self, operations: QueueOperations, state: RequestState) -> None:
@@ -124,14 +124,14 @@ class RequestHandle:
         """Make a handle of what `to_json` returned. No HTTP request is made.
 
         Args:
-            text: The stored JSON.
-            fal: The session that the handle will belong to.
+            text: the stored JSON.
+            fal: the session that the handle will belong to.
 
         Returns:
             A handle of the same request.
 
         Raises:
-            ConfigurationError: The text is not a stored handle.
+            ConfigurationError: the text is not a stored handle.
         """
         try:
             endpoint_id, submission = _stored(json.loads(text))
@@ -146,8 +146,8 @@ class RequestHandle:
         Cancelling it is safe: the request goes on.
 
         Args:
-            logs: Whether to ask for log entries too. Default: False.
-            **unknown: Not accepted: another keyword raises TypeError, which suggests the closest name.
+            logs: whether to ask for log entries too; default False.
+            **unknown: other keywords raise TypeError, which suggests the one that was probably meant.
 
         Returns:
             A `Queued`, `InProgress`, `Completed` or `UnknownStatus`.
@@ -155,7 +155,7 @@ class RequestHandle:
         Raises:
             NotFoundError: fal does not know the request.
             ResultExpiredError: fal knew the request before, but no longer does.
-            ResponseDecodeError: The response is not a status.
+            ResponseDecodeError: the response is not a status.
             ApiError, TransportError: fal refused, or could not be reached, after the usual retries.
         """
         refuse_unknown("status", unknown, RequestHandle.status.__annotations__)
@@ -175,19 +175,19 @@ class RequestHandle:
         inside `contextlib.aclosing`.
 
         Args:
-            logs: Whether to ask for log entries too. Default: False.
+            logs: whether to ask for log entries too; default False.
             mode: "polling" (default), "streaming" or "auto": see `Mode`.
-            poll_interval: Seconds between polls. None: a pace that adapts to the endpoint.
-            **unknown: Not accepted: another keyword raises TypeError, which suggests the closest name.
+            poll_interval: seconds between polls. None (default): adapts to the endpoint.
+            **unknown: other keywords raise TypeError, which suggests the one that was probably meant.
 
         Yields:
             A `Queued`, `InProgress`, `Completed` or `UnknownStatus` for each poll or event.
 
         Raises:
-            ConfigurationError: An argument is wrong.
+            ConfigurationError: an argument is wrong.
             NotFoundError, ResultExpiredError: fal does not know the request, or no longer.
             ApiError, TransportError, ResponseDecodeError: fal refused, or polls failed for longer than tolerated.
-            SessionStateError: The session was closed.
+            SessionStateError: the session was closed.
         """
         refuse_unknown("updates", unknown, RequestHandle.updates.__annotations__)
         following = Following(logs=logs, mode=mode, poll_interval=poll_interval)
@@ -200,8 +200,8 @@ class RequestHandle:
         fetched again.
 
         Args:
-            output_type: The type that `data` is built as: an attrs class, dataclass, TypedDict, pydantic model or
-                msgspec Struct. None: decoded JSON.
+            output_type: the type that `data` is built as: an attrs class, dataclass, TypedDict, pydantic model or
+                msgspec Struct. None (default): decoded JSON.
 
         Returns:
             The result.
@@ -210,10 +210,10 @@ class RequestHandle:
             ConfigurationError: `output_type` can't be built.
             NotFoundError: fal does not know the request.
             ResultExpiredError: fal has already deleted the result. See `Queue.result` for how long it is kept.
-            RequestFailedError: The request failed, and fal gives no error of the model.
-            RequestCancelledError: The request was cancelled.
-            ResponseDecodeError: The output does not match `output_type`, or can't be decoded.
-            ApiError: The request failed with this error of the model, or it is not complete yet.
+            RequestFailedError: the request failed, and fal gives no error of the model.
+            RequestCancelledError: the request was cancelled.
+            ResponseDecodeError: the output does not match `output_type`, or can't be decoded.
+            ApiError: the request failed with this error of the model, or it is not complete yet.
             TransportError: fal could not be reached, after the usual retries.
         """
         check_output_type(output_type)
@@ -240,26 +240,27 @@ class RequestHandle:
         hundreds are cancelled at once; see `cancel_on_exit`.
 
         Args:
-            logs: Whether to ask for log entries too. Default: False.
-            on_queue_update: Called with each status; may be async. An exception in it ends the wait. Default: none.
+            logs: whether to ask for log entries too; default False.
+            on_queue_update: called with each status; may be async. An exception in it ends the wait. None
+                (default): nothing is called.
             mode: "polling" (default), "streaming" or "auto": see `Mode`.
-            poll_interval: Seconds between polls. None: a pace that adapts to the endpoint.
-            timeout: Seconds for all of it: following, retries and fetching. None: no limit.
-            cancel_on_exit: Whether to cancel the request when the wait ends without its result, by a time-out, a
-                cancelled task, a closed session or an exception in a callback. None: True, but False for a request
-                with a key.
-            output_type: The type that `data` is built as. None: decoded JSON.
-            **unknown: Not accepted: another keyword raises TypeError, which suggests the closest name.
+            poll_interval: seconds between polls. None (default): adapts to the endpoint.
+            timeout: seconds for all of it: following, retries and fetching. None (default): no limit.
+            cancel_on_exit: whether to cancel the request when the wait ends without its result, by a time-out, a
+                cancelled task, a closed session or an exception in a callback. None (default): True, but False for
+                a request with a key.
+            output_type: the type that `data` is built as. None (default): decoded JSON.
+            **unknown: other keywords raise TypeError, which suggests the one that was probably meant.
 
         Returns:
             The result.
 
         Raises:
-            ConfigurationError: An argument is wrong.
+            ConfigurationError: an argument is wrong.
             ClientTimeoutError: `timeout` has passed. It says what became of the request.
-            SessionStateError: The session was closed. It says what became of the request.
-            RequestFailedError, RequestCancelledError: The request failed, or was cancelled.
-            ApiError, TransportError, ResponseDecodeError: As from `updates` and `result`.
+            SessionStateError: the session was closed. It says what became of the request.
+            RequestFailedError, RequestCancelledError: the request failed, or was cancelled.
+            ApiError, TransportError, ResponseDecodeError: as from `updates` and `result`.
         """
         refuse_unknown("wait", unknown, RequestHandle.wait.__annotations__)
         following = Following(logs=logs, mode=mode, poll_interval=poll_interval)

@@ -67,12 +67,12 @@ class QueueOperations:
     """The queue's operations for one set of settings and credentials.
 
     Attributes:
-        run_times: How long each endpoint's requests took so far, for pacing the polls.
-        limits: The limits of concurrent polls and status streams, shared by all views of a session.
-        waits: The open waits of all views of a session.
-        files: Uploads the files of inputs, and fetches those of results.
-        kept: Gives the requests with a key; None without a ledger.
-        no_retry: The session's retry policy with a single attempt.
+        run_times: how long each endpoint's requests took so far, for pacing the polls.
+        limits: the limits of concurrent polls and status streams, shared by all views of a session.
+        waits: the open waits of all views of a session.
+        files: uploads the files of inputs, and fetches those of results.
+        kept: gives the requests with a key; None without a ledger.
+        no_retry: the session's retry policy with a single attempt.
     """
 
     transport: Transport

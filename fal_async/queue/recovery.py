@@ -44,9 +44,9 @@ class History:
     """Lists past requests of an endpoint, page by page.
 
     Attributes:
-        most: The limit of pages that `of` fetches in all.
-        clock_ahead: Seconds that fal's clock is ahead of this machine's, by the first response; None before it.
-        asked: How many pages were fetched.
+        most: the limit of pages that `of` fetches in all.
+        clock_ahead: seconds that fal's clock is ahead of this machine's, by the first response; None before it.
+        asked: how many pages were fetched.
     """
 
     transport: Transport

@@ -209,7 +209,7 @@ class Follower:
             self._new_logs.begin_stream()
             async with contextlib.aclosing(response.chunks()) as chunks:
                 async for chunk in chunks:
-                    # Only a whole line counts as activity (a keep-alive is one): single bytes could drip in forever.
+                    # Only a whole line counts as activity (a keep-alive is one): bytes can drip in forever.
                     now = self._loop.time()
                     if b"\n" in chunk:
                         line_at = now
