@@ -1,7 +1,7 @@
 """Waiting for a paid request without losing it: the caller's time limit, cancellation, and the remote cancel.
 
-However the wait ends before its result is there, the remote request is cancelled once, within a few seconds,
-and the caller gets the id and is told what became of it. A session that is closed ends the waits that are open.
+If the wait ends before the result arrives, for whatever reason, the remote request is cancelled once, within a few
+seconds, and the caller's error has the request id and says what became of it. Closing a session ends its waits.
 """
 
 from __future__ import annotations
@@ -33,22 +33,25 @@ Work = Callable[[], Awaitable[T]]
 C = TypeVar("C", bound=CancelOutcome | None)
 
 SUBMIT_GRACE = 3.0
-"""Seconds that a submit which is under way gets to give its id, so that the job can be cancelled."""
+"""Seconds that a cancelled call waits for the id of a submit that is on its way, to cancel the request by it."""
 CANCEL_LIMIT = 3.0
-"""Seconds that the cancel of an abandoned request may take, where fewer than `_TOGETHER` are under way."""
+"""Seconds that the cancel of an abandoned request may take, while there are fewer than `_TOGETHER` cancels."""
 _TOGETHER = 500
-"""So many cancels more share the connections for so many seconds more."""
+"""For each further 500 cancels, which share the connections, the limit grows by `CANCEL_LIMIT`."""
 BECAME: dict[CancelOutcome | None, str] = {
     CancelOutcome.CANCELLED: "fal took it out of the queue",
     CancelOutcome.CANCELLATION_REQUESTED: "fal was asked to cancel it, but it may still complete",
-    CancelOutcome.ALREADY_COMPLETED: "it completed meanwhile: its result can be fetched by the id",
+    CancelOutcome.ALREADY_COMPLETED: "it has completed in the meantime: its result can be fetched by the id",
     CancelOutcome.NOT_FOUND: "fal does not know it any more",
     CancelOutcome.FAILED: "its cancel did not go through: it may still run and be billed",
     None: "it was left to run",
 }
+"""What an error says became of the remote request."""
 
 
 class Cancellable(Protocol):
+    """A request that can be cancelled: a handle."""
+
     @property
     def request_id(self) -> str: ...
 
@@ -62,7 +65,7 @@ H = TypeVar("H", bound=Cancellable | None)
 
 
 class OpenWaits:
-    """The requests of one session that somebody waits for, each until its cancel is over."""
+    """The open waits of one session, and its running cancels."""
 
     def __init__(self) -> None:
         self._waits: set[Wait] = set()
@@ -71,18 +74,18 @@ class OpenWaits:
         self._ended = False
 
     def add(self, wait: Wait) -> None:
-        """SessionStateError once the session is being closed."""
+        """Register a wait. SessionStateError once the session is being closed."""
         if self._ended:
             raise SessionStateError(SESSION_CLOSED, endpoint_id=wait.endpoint_id)
         self._waits.add(wait)
 
     def discard(self, wait: Wait) -> None:
-        """It is over, with whatever outcome."""
+        """Forget a wait that is over."""
         self._waits.discard(wait)
 
     @contextlib.contextmanager
     def cancelling(self) -> Iterator[None]:
-        """While a request is cancelled: a session that is closed lets it be done."""
+        """Enclose a cancel: a session that is being closed waits for it."""
         done = asyncio.get_running_loop().create_future()
         self._under_way.add(done)
         try:
@@ -93,7 +96,7 @@ class OpenWaits:
                 done.set_result(None)
 
     def cancel(self, handle: Cancellable) -> ShelteredTask[CancelOutcome]:
-        """The cancel of a request: one, however many wait for it."""
+        """Return the one cancel of a request, which all its waits share; start it if there is none."""
         request_id = handle.request_id
         task = self._cancels.get(request_id)
         if task is None:
@@ -103,13 +106,13 @@ class OpenWaits:
 
     @property
     def cancel_limit(self) -> float:
-        """Seconds that one cancel may take now: of thousands at once, the last ones wait for a connection."""
+        """Seconds that one cancel may take now. Of thousands at once, the last ones wait for a connection."""
         return CANCEL_LIMIT * (1 + len(self._cancels) // _TOGETHER)
 
     async def end(self) -> bool:
-        """End each, side by side, and wait for their cancels, also for those that are under way. Bounded.
+        """End all waits concurrently, and wait for all cancels, for a limited time.
 
-        A cancellation that comes meanwhile shortens nothing. True if there was one: it is still due then.
+        A cancellation of the calling task does not shorten it. Return whether there was one: the caller raises it.
         """
         self._ended = True
         loop = asyncio.get_running_loop()
@@ -117,23 +120,23 @@ class OpenWaits:
         for wait in tuple(self._waits):
             if wait.loop is loop:
                 ends += wait.end()
-        # One wait can take both, one after the other.
+        # A wait may need both limits, one after the other.
         return await wait_for_all(ends, SUBMIT_GRACE + self.cancel_limit + 1.0)
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)
 class Wait:
-    """What is known of a request while somebody waits for it."""
+    """One task's wait for a request, and what is known of the request."""
 
     endpoint_id: str
     among: OpenWaits
     handle: Cancellable | None = None
     uncertain: SubmissionUncertainError | None = None
-    """The submit was given up while it was under way, and no id came."""
+    """Set if the submit was given up on its way, before its id arrived."""
     direct: Progress | None = None
-    """Of a direct run, which has no id: closing its connection is the only way to stop it (protocol 13)."""
+    """The progress of a direct run. It has no id: only closing its connection stops it (protocol 13)."""
     cancel_on_exit: bool = True
-    limit: float | None = None  # seconds that `scope` allows, where it has an end
+    limit: float | None = None  # of `scope`, in seconds
     closing: bool = attrs.field(default=False, init=False)
     """Whether the session is being closed, which ends the wait."""
     loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop, init=False)
@@ -143,45 +146,48 @@ class Wait:
     _cancel: ShelteredTask[CancelOutcome] | None = attrs.field(default=None, init=False)
 
     def is_here(self) -> bool:
-        """Whether its own task runs now. If not, its coroutine is thrown away, and can't await anything."""
+        """Return whether its own task runs now. If not, its coroutine is being discarded, and can't await."""
         with contextlib.suppress(RuntimeError):  # no loop runs
             return asyncio.current_task() is self._task
         return False
 
     def end(self) -> list[asyncio.Future[Any]]:
-        """End it, for its session is being closed. What is to be waited for then."""
+        """End the wait, as its session is being closed. Return the futures that the session waits for."""
         self.closing = True
         ends: list[asyncio.Future[Any]] = []
         if self._over is None:
             self._over = self.loop.create_future()
-        if not self.is_here():  # closed in a callback of its own: to wait for that would be for ever
+        if not self.is_here():  # else its own callback closes the session, and would wait for itself
             ends.append(self._over)
-            with contextlib.suppress(RuntimeError):  # it has ended, and cancels its request
+            with contextlib.suppress(RuntimeError):  # the scope has ended: the wait is cancelling its request
                 self.scope.reschedule(self.loop.time())
         if self.cancel_on_exit and (cancel := self.start_cancel()) is not None:
             ends.append(cancel)
         return ends
 
     def over(self) -> None:
-        """Nobody waits any more, and nothing is under way."""
+        """Note that the wait and its cancel have ended."""
         self.among.discard(self)
         if self._over is not None and not self.loop.is_closed():
             self._over.set_result(None)
 
     def hurry(self) -> None:
-        """Give up the cancel of the remote request, if one is under way: the program is to end at once."""
+        """Give up a running cancel of the remote request, as the program has to end at once."""
         if self._cancel is not None:
             self._cancel.give_up()
 
     def start_cancel(self) -> ShelteredTask[CancelOutcome] | None:
-        """The one cancel of the remote request; None without an id."""
+        """Return the one cancel of the remote request, started if needed; None without an id."""
         if self._cancel is None and self.handle is not None:
             self._cancel = self.among.cancel(self.handle)
         return self._cancel
 
 
 async def supervise(wait: Wait, work: Work[T], *, timeout: float | None, began: float | None = None) -> T:
-    """`work`, bounded by `timeout` seconds, see `within`. ClientTimeoutError when it passes."""
+    """Await `work` for at most `timeout` seconds (see `within`), and cancel the remote request if it is abandoned.
+
+    Raises ClientTimeoutError when `timeout` has passed, and SessionStateError when the session was closed.
+    """
     check_seconds("timeout", timeout, or_none=True)
     wait.among.add(wait)
     wait.limit, wait.scope = timeout, within(timeout, began)
@@ -191,7 +197,7 @@ async def supervise(wait: Wait, work: Work[T], *, timeout: float | None, began: 
     except BaseException as error:
         ended = wait.scope.expired() and isinstance(error, TimeoutError)
         closed = wait.closing and (ended or isinstance(error, SessionStateError))
-        # An error of ours is fal's answer, or leaves the request to be picked up by its id.
+        # A FalError is fal's answer, or leaves the request to be continued by its id: nothing is cancelled.
         if isinstance(error, FalError) and not (ended or closed or error.from_caller):
             raise
         outcome = await _abandon(wait)
@@ -205,9 +211,9 @@ async def supervise(wait: Wait, work: Work[T], *, timeout: float | None, began: 
 
 
 async def submit_under(wait: Wait, progress: Progress, submit: Coroutine[Any, Any, H]) -> H:
-    """Run the submit so that a cancellation in its midst doesn't lose the id of a job that fal has taken.
+    """Run a submit so that a cancellation does not lose the id of a request that fal has taken.
 
-    `submit` gives its handle; None where there is nothing to be cancelled.
+    `submit` returns the handle; None if there is nothing to cancel.
     """
     task = ShelteredTask(submit)
     try:
@@ -215,7 +221,7 @@ async def submit_under(wait: Wait, progress: Progress, submit: Coroutine[Any, An
     except asyncio.CancelledError:
         await _late_id(wait, progress, task)
         raise
-    wait.handle, progress.request = handle, None  # a large input is not kept through the wait
+    wait.handle, progress.request = handle, None  # a large input is not kept in memory through the wait
     return handle
 
 
@@ -235,12 +241,15 @@ def _given_up(progress: Progress, failure: BaseException | None) -> SubmissionUn
     if isinstance(failure, SubmissionUncertainError):
         return failure
     if failure is not None or progress.request is None:
-        return None  # refused, or surely not taken
+        return None  # refused, or certainly not taken
     return progress.may_be_taken(progress.request, "the wait for its answer was given up")
 
 
 async def _abandon(wait: Wait) -> CancelOutcome | None:
-    """One cancel of the remote request, sheltered and bounded. What became of it; None where none was sent."""
+    """Cancel the remote request, sheltered from cancellation and bounded in time.
+
+    Return the outcome; None if no cancel was sent.
+    """
     handle = wait.handle
     if handle is None:
         return None
@@ -249,7 +258,9 @@ async def _abandon(wait: Wait) -> CancelOutcome | None:
             logger.warning("the session was closed: request %s was left to run", handle.request_id)
         return None
     if not wait.is_here():
-        logger.warning("the wait was thrown away: request %s may still run", handle.request_id)
+        logger.warning(
+            "the call was discarded without being cancelled: request %s may still run", handle.request_id
+        )
         return None
     cancel = wait.start_cancel()
     assert cancel is not None
@@ -259,12 +270,12 @@ async def _abandon(wait: Wait) -> CancelOutcome | None:
 
 
 async def cancelled(cancel: Callable[[], Awaitable[C]], request_id: str | None) -> C | CancelOutcome:
-    """What a cancel came to; FAILED, and a warning, whatever kept it from being answered."""
+    """Return the outcome of a cancel; FAILED, with a warning, if it raises anything."""
     try:
         return await cancel()
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # whatever `on_retry` raises, too
+    except BaseException as error:  # also what `on_retry` raises
         reason = "no answer in time" if isinstance(error, asyncio.CancelledError) else error
         logger.warning("the cancel did not go through (%s): request %s may still run", reason, request_id)
         return CancelOutcome.FAILED
@@ -285,7 +296,7 @@ def _timeout_error(wait: Wait, timeout: float, outcome: CancelOutcome | None) ->
 
 def _closed_error(wait: Wait, outcome: CancelOutcome | None) -> SessionStateError:
     return SessionStateError(
-        f"the session was closed before the result was there; {_what_became(wait, outcome)}",
+        f"the session was closed before the result arrived; {_what_became(wait, outcome)}",
         cancel_outcome=outcome,
         request_id=None if wait.handle is None else wait.handle.request_id,
         endpoint_id=wait.endpoint_id,

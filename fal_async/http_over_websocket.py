@@ -1,4 +1,4 @@
-"""HTTP over WebSocket: several direct calls over one connection (protocol 5.2). Experimental at fal."""
+"""HTTP over WebSocket: several direct calls over one connection (protocol 5.2). fal calls it experimental."""
 
 from __future__ import annotations
 
@@ -43,11 +43,12 @@ from fal_async.protocol.structure import check_output_type
 from fal_async.transport import Transport, WebSocket
 
 _OPEN_TIMEOUT, _HEARTBEAT = 90.0, 20.0
+"""Seconds for the handshake, which may wait for a runner; seconds of silence until a ping."""
 
 
 @short_tracebacks
 class HttpOverWebSocket:
-    """One connection for several calls of one endpoint: made by `fal.websocket(...)`.
+    """One connection for several calls of one endpoint (protocol 5.2). `fal.websocket(...)` returns it.
 
         async with fal.websocket("fal-ai/any-llm") as calls:
             result = await calls.run({"prompt": "one"})
@@ -56,8 +57,15 @@ class HttpOverWebSocket:
             await calls.send({"prompt": "three"})
             two, three = await calls.recv(), await calls.recv()
 
-    Answers come in the order of the inputs; one task at a time may receive. Experimental: fal may change it,
-    and a lost connection is not made again, as inputs on the way may be worked on and billed.
+    Answers arrive in the order of the inputs; one task at a time may receive. The interface is experimental: fal
+    may change it. A lost connection is not replaced, as fal may be working on inputs that were sent, and bill them.
+
+    Entering the block makes the handshake. It raises ApiError if fal refuses it, and TransportError if fal is not
+    reached. If it is cancelled, nothing stays open. A connection that was closed can be entered again.
+
+    Attributes:
+        endpoint_id: the endpoint, with its path.
+        unanswered: how many inputs were sent whose answers were not received yet.
     """
 
     def __init__(
@@ -79,10 +87,8 @@ class HttpOverWebSocket:
         self._receiving = False
         self.endpoint_id: str = endpoint.full
         self.unanswered: int = 0
-        """Inputs that were sent and whose answers were not received yet."""
 
     async def __aenter__(self) -> HttpOverWebSocket:
-        """Raises ApiError where the handshake is refused, TransportError where there is no connection."""
         opening = self._transport.websocket(
             websocket_url(self._settings, self._endpoint),
             headers=self._headers,
@@ -103,21 +109,54 @@ class HttpOverWebSocket:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Answers that are on their way are lost. Closing twice is no error."""
+        """Close the connection. Answers that were not received are lost.
+
+        Closing twice is allowed. It waits up to 2 seconds for the peer; cancelling it is safe. Raises nothing.
+        """
         self._socket = None
         await self._exits.aclose()
 
     async def run(self, input: Any = None, *, output_type: type[T] | None = None) -> Result[T]:
-        """Send one input and give its answer. RealtimeError where earlier answers still wait for `recv`."""
+        """Send one input and return its answer.
+
+        If this is cancelled after the input was sent, fal works on it, and its answer is the next one.
+
+        Args:
+            input: the model's input, as for `fal.run`. Files in it are uploaded first. None (default): an empty
+                input.
+            output_type: the type that `data` is built as. None (default): decoded JSON.
+
+        Returns:
+            The result.
+
+        Raises:
+            RealtimeError: earlier answers have to be received first; or as described for `recv`.
+            ConfigurationError: the input can't be encoded, or `output_type` can't be built.
+            ApiError, ResponseDecodeError, SessionStateError: as described for `recv`.
+            UploadError: a file of the input could not be uploaded.
+        """
         check_output_type(output_type)
-        await self._pass_over_what_was_left()
+        await self._skip_abandoned_answer()
         if self.unanswered:
-            raise RealtimeError(f"{self.unanswered} earlier answer(s) come first: take them with recv()")
+            raise RealtimeError(f"{self.unanswered} earlier answer(s) come first: receive them with recv()")
         await self.send(input)
         return await self.recv(output_type=output_type)
 
     async def send(self, input: Any = None) -> None:
-        """Send one input, without waiting for its answer. Files in it are uploaded first."""
+        """Send one input, without waiting for its answer.
+
+        If this is cancelled during an upload, nothing was sent. Later, the input may have been sent.
+
+        Args:
+            input: the model's input, as for `fal.run`. Files in it are uploaded first. None (default): an empty
+                input.
+
+        Raises:
+            ConfigurationError: the input can't be encoded.
+            UploadError: a file of the input could not be uploaded.
+            RealtimeError: the connection is lost.
+            SessionStateError: the connection is not open.
+        """
         data = encode_json(await self._files.with_urls(input))
         socket = self._open_socket()
         self.unanswered += 1
@@ -128,13 +167,23 @@ class HttpOverWebSocket:
             raise self._lost(BROKEN, "") from error
 
     async def recv(self, *, output_type: type[T] | None = None) -> Result[T]:
-        """The whole answer to the oldest input that has none yet. A cancelled `recv` loses nothing of it.
+        """Receive the whole answer to the oldest input that has none yet.
+
+        Cancelling it is safe: the next `recv` continues with the same answer.
+
+        Args:
+            output_type: the type that `data` is built as. None (default): decoded JSON.
+
+        Returns:
+            The result.
 
         Raises:
-            ApiError and its kinds: that input was refused or failed; the connection goes on.
-            RealtimeError: the connection ended before the answer, or carried something else.
-            ResponseDecodeError: the answer is not what it says, or no `output_type`.
-            SessionStateError: another task is receiving.
+            ApiError: the input was refused, or the model failed. The connection can still be used.
+            RealtimeError: the connection ended before the answer, the answer is larger than `max_answer` or
+                malformed, or no input waits for an answer.
+            ResponseDecodeError: the answer can't be decoded, or does not match `output_type`.
+            ConfigurationError: `output_type` can't be built.
+            SessionStateError: the connection is not open, or another task is receiving.
         """
         check_output_type(output_type)
         answer = await self._next_answer()
@@ -145,16 +194,22 @@ class HttpOverWebSocket:
         return parse_result(response, output_type, ref, attempts={"websocket": 1}, files=self._files)
 
     async def stream(self) -> AsyncGenerator[Any, None]:
-        """The values of the next answer as they come, where it is an event stream; else its chunks of bytes.
+        """Receive the next answer in pieces: values if it is an event stream, else chunks of bytes.
 
-        Raises what `recv` raises, and StreamError for error events, what can't be decoded, and an event that
-        breaks off. What is left of an answer when you leave early is passed over by what is received next.
+        If you leave it early, or cancel it, the next call that receives skips the rest of the answer.
+
+        Yields:
+            The decoded JSON of each event, or `bytes`.
+
+        Raises:
+            StreamError: an error event, an event that can't be decoded, or one that breaks off.
+            ApiError, RealtimeError, SessionStateError: as described for `recv`.
         """
         with shortened():
             answer = await self._next_answer()
             answer.streamed = True
             decoder = SSEDecoder()
-            part: Start | Body | End = Body(bytes(answer.body))  # what a cancelled `recv` had received
+            part: Start | Body | End = Body(bytes(answer.body))  # what a cancelled `recv` has received before
             while not isinstance(part, End):
                 start = answer.start
                 if start is not None and start.status < 300 and isinstance(part, Body) and part.data:
@@ -182,31 +237,31 @@ class HttpOverWebSocket:
         try:
             value = decode_json(data)
         except ValueError as error:
-            raise StreamError("an event is no JSON", reason="undecodable", **names) from error
+            raise StreamError("an event is not JSON", reason="undecodable", **names) from error
         if is_workflow(self.endpoint_id) and is_failed_step(value):
             raise StreamError(error_message(value), reason="error", detail=value, **names)
         return value
 
     async def _next_answer(self) -> _Answer:
-        """A new one, or the one that a cancelled `recv` has begun."""
-        await self._pass_over_what_was_left()
+        """Return a new answer, or the one that a cancelled `recv` has begun."""
+        await self._skip_abandoned_answer()
         if not self.unanswered:
-            raise RealtimeError("nothing was sent that has no answer yet")
+            raise RealtimeError("no input waits for an answer: call send() first")
         self._answer = self._answer or _Answer()
         return self._answer
 
-    async def _pass_over_what_was_left(self) -> None:
+    async def _skip_abandoned_answer(self) -> None:
         while self._answer is not None and self._answer.streamed:
             await self._part(self._answer)
             if self._answer is not None:
                 self._answer.body.clear()
 
     async def _part(self, answer: _Answer) -> Start | Body | End:
-        """The next frame of this answer, which takes note of it."""
+        """Receive the next frame of this answer, and add it to `answer`."""
         if self._receiving:
             raise SessionStateError("another task is receiving from this connection: only one can")
         if self._answer is not answer:
-            raise RealtimeError("the rest of this answer was passed over: another one was received meanwhile")
+            raise RealtimeError("the rest of this answer was skipped: another one was received since")
         self._receiving = True
         try:
             part = answer.take(await self._open_socket().receive())
@@ -216,7 +271,9 @@ class HttpOverWebSocket:
             self._receiving = False
         if len(answer.body) > self._settings.max_answer:
             await self.aclose()
-            words = f"the answer has more than {self._settings.max_answer} bytes (max_answer=)"
+            words = (
+                f"the answer has more than {self._settings.max_answer} bytes: raise Session(max_answer=...)"
+            )
             raise RealtimeError(words, endpoint_id=self.endpoint_id)
         if isinstance(part, End):
             self._answer = None
@@ -224,7 +281,7 @@ class HttpOverWebSocket:
         return part
 
     def _response(self, answer: _Answer) -> HttpResponse:
-        """ApiError for what is no success."""
+        """Return the complete answer as an HTTP response. ApiError unless its status is 2xx."""
         start = answer.start
         if start is None:
             raise RealtimeError("an answer ended before it began", endpoint_id=self.endpoint_id)
@@ -256,7 +313,7 @@ class HttpOverWebSocket:
 
 
 class _Answer:
-    """What has come of one answer. `streamed`: its values are given out as they come, and not kept."""
+    """What was received of one answer. `streamed`: its values are yielded as they arrive, and not kept."""
 
     def __init__(self) -> None:
         self._exchange = Exchange()

@@ -254,7 +254,7 @@ async def test_values_are_what_json_says(fal: Session, emulator: Emulator, data:
     if value is not None:
         assert await fal.stream("me/count", {"n": 1}).last() == value
         return
-    with pytest.raises(StreamError, match="no JSON") as caught:
+    with pytest.raises(StreamError, match="not JSON") as caught:
         await fal.stream("me/count", {"n": 1}).last()
     assert (caught.value.reason, caught.value.count) == ("undecodable", 1)
 

@@ -1,4 +1,4 @@
-"""`session.realtime`: opens realtime connections, checks their options, dials them (protocol 6)."""
+"""`fal.realtime`: checks the options of realtime connections and makes them (protocol 6)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from fal_async.transport import Transport
 
 DEFAULT_MAX_MESSAGE_SIZE = 64 * 1024 * 1024
 _OPEN_TIMEOUT = 90.0
-"""Seconds: a handshake may wait for a runner (protocol 6.1)."""
+"""Seconds for a handshake, which may wait for a runner (protocol 6.1)."""
 _CALLED_WITH = {
     "encode": ("message",),
     "decode": ("frame",),
@@ -40,7 +40,7 @@ _CALLED_WITH = {
 
 
 class Realtime:
-    """`fal.realtime`: opens realtime connections. `connections` is the session's list of what it has to close."""
+    """Opens realtime connections: `fal.realtime`."""
 
     def __init__(
         self,
@@ -50,6 +50,7 @@ class Realtime:
         tokens: RealtimeTokens,
         connections: weakref.WeakSet[Closeable],
     ) -> None:
+        """`connections`: what the session has to close."""
         self._transport, self._settings = transport, settings
         self._tokens, self._connections = tokens, connections
 
@@ -65,17 +66,17 @@ class Realtime:
         throttle: float | None = None,
         max_message_size: int | None = DEFAULT_MAX_MESSAGE_SIZE,
         receive_buffer: int = 64,
-        # Coming back
+        # Reconnecting
         reconnect: bool | Reconnect = True,
         keep: Keep = "latest",
         max_unsent: int = 64,
         heartbeat: float | None = 20.0,
-        # Who we are
+        # Authentication
         use_token: bool = True,
         token_provider: TokenProvider | None = None,
         token_form: TokenForm = "alias",
         token_seconds: int = TOKEN_SECONDS,
-        # What is told
+        # Callbacks
         on_reconnect: OnReconnect | None = None,
         on_timings: OnTimings | None = None,
         # The handshake
@@ -83,41 +84,51 @@ class Realtime:
         hint: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> RealtimeConnection:
-        """A conversation with a model: `async with fal.realtime.connect("fal-ai/...") as connection:`.
+        """Return a connection to a model: `async with fal.realtime.connect("fal-ai/...") as connection:`.
 
-        Nothing is sent before the block is entered. https://docs.fal.ai/model-apis/real-time/quickstart
+        Nothing is sent before the block is entered, which raises what the handshake raises: see
+        `RealtimeConnection`. fal's documentation: https://docs.fal.ai/model-apis/real-time/quickstart
 
         Args:
-            path: the endpoint's realtime path.
-            max_buffering: how many messages the server buffers, 1 to 60, before it drops the oldest; None:
-                the app's own figure.
-            encode, decode: between messages and frames; default msgpack. `encode` may give `str` for a text
-                frame; `json.dumps` and `json.loads` do for apps that speak JSON.
-            throttle: seconds between two messages that are sent; of those in between the newest is sent when
-                its time comes, the others are dropped.
-            max_message_size: bytes of a message received, default 64 MiB; a larger one ends the connection.
-                None: no limit.
-            receive_buffer: messages that wait to be received, default 64; beyond that reading stops, and the
-                server feels it.
+            endpoint_id: such as `"fal-ai/fast-lcm-diffusion"`.
+            path: the endpoint's realtime path, added to the endpoint id; default "/realtime".
+            max_buffering: how many messages the server buffers before it drops the oldest, 1 to 60. None (default):
+                the app decides.
+            encode: a function that makes a frame of a message: `bytes` for a binary frame, `str` for a text frame.
+                `json.dumps` does for apps that speak JSON. None (default): msgpack.
+            decode: a function that makes a message of a frame, such as `json.loads`. None (default): msgpack.
+            throttle: the least time between two sent messages, in seconds. Of the messages in between, only the
+                newest is sent when its time comes. None (default): no limit.
+            max_message_size: the limit of a received message, in bytes; a larger one ends the connection. Default
+                64 MiB; None: no limit.
+            receive_buffer: how many received messages are buffered; default 64. When the buffer is full, reading
+                stops, so that the server has to wait.
             reconnect: True (default), False, or a `Reconnect(attempts=..., ...)`. See `RealtimeConnection`.
-            keep, max_unsent: what becomes of messages sent while there is no connection: "latest" (default)
-                keeps the newest only, "all" up to `max_unsent` of them; then `send` waits.
-            heartbeat: seconds of silence after which the peer is asked whether it lives; it has as long
-                to answer. Default 20; None: never.
-            use_token: True: a short-lived token is fetched for this app and kept for the next connections.
-                False: the key itself goes with the handshake.
-            token_provider: gives the token, called with the endpoint id and path before each handshake.
-            token_form: how a token names the app: "alias" (default), or "path" for `/tokens/realtime`.
-            token_seconds: the life that is asked for; default 120.
-            on_reconnect: called with a `Reconnected` when a lost connection stands again; may be async. It may
-                send; it can't wait for a message, as nothing is read before it is done. Without one, `recv` raises
-                a RealtimeError where messages were on the way.
-            on_timings: called with the seconds that the model says it took; likewise.
-            connect_timeout: seconds for one handshake, default 90: it may wait for a runner.
-            hint: prefers a runner that reported this hint. headers: more headers of the handshake.
+            keep: which messages are kept while there is no connection: "latest" (default) only the newest, "all" up
+                to `max_unsent`; then `send` waits.
+            max_unsent: how many messages are kept with `keep="all"`; default 64.
+            heartbeat: seconds of silence after which a ping is sent; the connection is lost if nothing arrives for
+                as long again. Default 20; None: no pings.
+            use_token: True (default): a short-lived token is fetched for this app and kept for further connections.
+                False: the handshake has the key itself.
+            token_provider: a function, async or not, that returns a token that was fetched elsewhere. It is called
+                with the endpoint id and path before each handshake. None (default): see `use_token`.
+            token_form: how a fetched token names the app: "alias" (default), or "path" for `/tokens/realtime`.
+            token_seconds: the lifetime that is requested for a fetched token, in seconds; default 120.
+            on_reconnect: a function, async or not, that is called with a `Reconnected` when a lost connection was
+                replaced. It may send, but can't receive, as nothing is read until it returns. None (default):
+                `recv` raises a RealtimeError if messages were not answered.
+            on_timings: a function, async or not, that is called with the seconds that the model reports to have
+                taken. It can't receive either. None (default): not reported.
+            connect_timeout: seconds for one handshake, which may wait for a runner; default 90.
+            hint: prefers a runner that reported this hint. None (default): none.
+            headers: more headers of the handshake. None (default): none.
+
+        Returns:
+            A connection that is not open yet.
 
         Raises:
-            ConfigurationError: for a wrong option, or where msgpack is needed and not installed.
+            ConfigurationError: an argument is wrong, or msgpack is needed and not installed.
         """
         check_max_buffering(max_buffering)
         counts = {"max_message_size": max_message_size, "receive_buffer": receive_buffer}
@@ -171,7 +182,9 @@ class Realtime:
     ) -> TokenSource | None:
         if not use_token:
             if provider is not None:
-                raise ConfigurationError("token_provider and use_token=False exclude one another")
+                raise ConfigurationError(
+                    "token_provider= and use_token=False can't be combined: pass one of them"
+                )
             return None
         if provider is not None:
             return ProvidedToken(provider, endpoint.full)

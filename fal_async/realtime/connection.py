@@ -1,4 +1,4 @@
-"""One realtime connection as its user has it: send, receive, request (protocol 6)."""
+"""`RealtimeConnection`: send, receive, request (protocol 6)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from fal_async.realtime.reconnecting import OnReconnect, ReconnectingConnection
 
 @short_tracebacks
 class RealtimeConnection:
-    """A conversation with a model: made by `fal.realtime.connect(...)`, used in an `async with` block.
+    """A conversation with a model. `fal.realtime.connect(...)` returns it, to be used in an `async with` block.
 
         async with fal.realtime.connect("fal-ai/fast-lcm-diffusion") as connection:
             answer = await connection.request({"prompt": "a cat"})
@@ -33,17 +33,25 @@ class RealtimeConnection:
             await connection.send({"prompt": "a dog"})
             async for message in connection: ...
 
-    One task at a time may receive; any number may send. A session that the server ends in order (close 1000,
-    or TIMEOUT when it was idle) ends the iteration; with `reconnect`, the next `send` begins another one.
+    One task at a time may receive; any number of tasks may send. When the server ends the session regularly (close
+    code 1000, or TIMEOUT when it was idle), the iteration ends; with `reconnect`, the next `send` begins a new
+    session.
 
-    A lost connection (broken, silent, or the server going away) and a rejected token are made good in the
-    background, unless `reconnect=False`: messages flow again. What was sent and not answered by then is
-    told to `on_reconnect` (without one: once, as a RealtimeError of `recv` or the iteration, which go on after it),
-    and never sent again; what could not be sent is, as `keep` says.
-    An error of the model or of the server, and a refusal, are a `RealtimeError` in whoever receives.
+    Unless `reconnect=False`, a lost connection (broken, silent, or the server going away) is replaced in the
+    background, and a rejected token is renewed. Messages that were sent and not answered by then are reported to
+    `on_reconnect`, and never sent again. Without `on_reconnect`, `recv` or the iteration raises one RealtimeError
+    for them, and can be continued. Messages that could not be sent are sent on the new connection, as far as `keep`
+    keeps them. If the model or the server reports an error, or refuses the connection, the receiving task gets a
+    `RealtimeError`.
+
+    Entering the block makes the handshake. It raises ApiError if fal refuses the handshake or the token,
+    TransportError if fal is not reached, ConfigurationError if `token_provider` returns something else than a
+    token, and SessionStateError if the connection was entered before. If it is cancelled, nothing stays open.
 
     Attributes:
-        endpoint_id: with its path.
+        endpoint_id: the endpoint, with its path.
+        reconnects: how often a lost connection was replaced.
+        ended: whether the session is over.
     """
 
     def __init__(
@@ -81,12 +89,12 @@ class RealtimeConnection:
 
     @property
     def reconnects(self) -> int:
-        """How often a lost connection was made good."""
+        """How often a lost connection was replaced."""
         return self._connection.reconnects
 
     @property
     def ended(self) -> bool:
-        """Whether the session is over. Messages that came before may still wait to be received."""
+        """Whether the session is over. Messages that arrived before may still wait to be received."""
         return self._connection.ended
 
     # Life.
@@ -103,7 +111,10 @@ class RealtimeConnection:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close with code 1000. What waits to be sent is dropped. Closing twice is no error."""
+        """Close the connection with code 1000. Messages that wait to be sent are dropped.
+
+        Closing twice is allowed. If it is cancelled, call it again. Raises nothing.
+        """
         self._closed = True
         if self._holding is not None:
             self._holding.cancel()
@@ -117,11 +128,17 @@ class RealtimeConnection:
     # Messages.
 
     async def send(self, message: Any) -> None:
-        """Send a message. Without a connection for now, it is kept as `keep` says, and this returns.
+        """Send a message.
+
+        It does not wait for an answer. While a lost connection is being replaced, the message is kept as `keep`
+        says. If this is cancelled, the message may or may not have been sent.
+
+        Args:
+            message: anything that `encode` takes; for msgpack: what JSON can carry, `bytes`, and records.
 
         Raises:
-            ConfigurationError: it can't be encoded.
-            RealtimeError: the session is over.
+            ConfigurationError: the message can't be encoded.
+            RealtimeError: the session is over, or the connection is lost and `reconnect` is False.
             SessionStateError: the connection is closed, or was never entered.
         """
         outgoing = Outgoing(message, self._codec.encode(message))
@@ -129,13 +146,22 @@ class RealtimeConnection:
             await self._connection.send(outgoing)
 
     async def recv(self) -> Any:
-        """The next message; None once the session has ended in order (then `ended` is true).
+        """Return the next message.
 
-        RealtimeError where it ended otherwise; and, without `on_reconnect`, where a connection was lost with
-        messages that were not answered (`.in_flight`): then `ended` is false, and the next call goes on.
+        Cancelling it is safe: no message is lost.
+
+        Returns:
+            The decoded message. None once the session has ended regularly; then `ended` is True.
+
+        Raises:
+            RealtimeError: the session ended with an error. Or, without `on_reconnect`, a connection was lost with
+                messages that were not answered (`.in_flight`); then `ended` is False, and `recv` can be called
+                again.
+            SessionStateError: another task is receiving, a callback of this connection called it, or the connection
+                was never entered.
         """
-        if self._connection.lost.untold is not None:
-            self._connection.lost.raise_untold()
+        if self._connection.lost.unreported is not None:
+            self._connection.lost.raise_unreported()
         value = await self._connection.take()
         return None if value is END else value
 
@@ -143,23 +169,32 @@ class RealtimeConnection:
         return self
 
     async def __anext__(self) -> Any:
-        if self._connection.lost.untold is not None:
-            self._connection.lost.raise_untold()
+        if self._connection.lost.unreported is not None:
+            self._connection.lost.raise_unreported()
         value = await self._connection.take()
         if value is END:
             raise StopAsyncIteration
         return value
 
     async def request(self, message: Any, *, timeout: float | None = None) -> Any:
-        """Send a message and give the next one that comes: for models that answer one with one.
+        """Send a message and return the next one that arrives, for models that answer each message with one.
 
-        Requests of several tasks take turns. `timeout` in seconds, default none.
+        Requests of several tasks take turns. After a request that was cancelled or timed out, its answer may still
+        arrive: later requests raise RealtimeError until the connection is replaced.
+
+        Args:
+            message: anything that `encode` takes.
+            timeout: seconds for all of it, the turns of other tasks included. None (default): no limit.
+
+        Returns:
+            The answer, decoded.
 
         Raises:
-            RealtimeError: the connection was lost, or the session ended, before the answer; the message may
-                have been worked on. Later requests use the next connection.
-            ClientTimeoutError: no answer within `timeout`. As its answer may still come, later requests are
-                refused, until the connection is made anew; and so after a cancelled request.
+            ConfigurationError: the message can't be encoded, or `timeout` is wrong.
+            RealtimeError: the connection was lost, or the session ended, before the answer: the model may have had
+                the message. Or an earlier request was given up. Later requests use the new connection.
+            ClientTimeoutError: no answer arrived within `timeout`.
+            SessionStateError: the connection is closed, or another task is receiving.
         """
         check_seconds("timeout", timeout, or_none=True)
         outgoing = Outgoing(message, self._codec.encode(message))
@@ -181,7 +216,7 @@ class RealtimeConnection:
         try:
             if pending.given_up is not None:
                 raise connection.problem(
-                    "an earlier request was given up, and its late answer would pass for this one's: "
+                    "an earlier request was given up, and its late answer could be taken for this one's: "
                     "open another connection"
                 )
             pending.waiting = outgoing
@@ -201,7 +236,7 @@ class RealtimeConnection:
     # Throttle.
 
     def _goes_now(self, throttle: Throttle, outgoing: Outgoing) -> bool:
-        """Whether it may be sent at once; otherwise it is held, in place of an older one, until it may."""
+        """Return whether to send the message now; otherwise hold it until its time, in place of an older one."""
         loop = asyncio.get_running_loop()
         if self._held is None and (wait := throttle.wait(loop.time())):
             self._holding = loop.call_later(wait, self._release, throttle)
@@ -220,6 +255,6 @@ class RealtimeConnection:
             task.add_done_callback(self._late_sends.discard)
 
     async def _send_late(self, outgoing: Outgoing) -> None:
-        # Whoever sent it has gone on: that the session is over is told to who receives or sends next.
+        # The sender has returned already: the next `send` or `recv` reports the end of the session.
         with contextlib.suppress(FalError):
             await self._connection.send(outgoing)

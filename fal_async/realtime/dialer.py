@@ -1,4 +1,4 @@
-"""Handshakes of a realtime connection (protocol 6.1), and what is tried where one is refused."""
+"""Handshakes of a realtime connection (protocol 6.1), and a second one if a kept token is refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fal_async.transport import Transport, WebSocket
 
 
 class Dialer:
-    """Opens the WebSocket of one connection, again and again, with a token that is good."""
+    """Opens the WebSockets of one connection, each with a valid token."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Dialer:
         self._connect_timeout, self._headers, self._token = connect_timeout, headers, token
 
     async def dial(self, exits: contextlib.AsyncExitStack) -> WebSocket:
-        """Raises what the token service or the handshake raises."""
+        """Open a WebSocket, to be closed by `exits`. Raises what the token service or the handshake raises."""
         try:
             return await self._handshake(exits)
         except (AuthenticationError, PermissionDeniedError):
@@ -44,7 +44,10 @@ class Dialer:
         return await self._handshake(exits)
 
     def token_rejected(self, in_a_row: int) -> bool:
-        """Whether another token may be had. `in_a_row`: rejections without a message in between."""
+        """Note that the token was rejected; return whether to try another one.
+
+        `in_a_row`: rejections without a message in between, this one included.
+        """
         return self._token is not None and self._token.rejected(in_a_row)
 
     async def _handshake(self, exits: contextlib.AsyncExitStack) -> WebSocket:

@@ -1,4 +1,4 @@
-"""Who is told that the answers to messages on the way won't come: nobody may wait for them for ever."""
+"""Reporting messages that will not be answered, since their connection was lost: no task may wait forever."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from fal_async.realtime.pending_request import PendingRequest
 
 
 class LostAnswers:
-    """`problem` makes the errors.
+    """Raises errors for lost answers in the tasks that wait for them. `problem` makes the errors.
 
-    `untold`: for whoever receives next; None: everybody knows.
+    `unreported`: the error for the next task that receives; None if there is none.
     """
 
     def __init__(
@@ -22,10 +22,13 @@ class LostAnswers:
     ) -> None:
         self._messages, self._pending, self._problem = messages, pending, problem
         self._since: list[Any] = []
-        self.untold: RealtimeError | None = None
+        self.unreported: RealtimeError | None = None
 
     def lose(self, sent: list[Outgoing], lost: RealtimeError) -> list[Any]:
-        """The connection is gone. The request among them is told at once; gives all of them as messages."""
+        """Note that the connection was lost, and fail the pending request if it is among `sent`.
+
+        Return all of `sent` as messages.
+        """
         requests = self._pending.waiting, self._pending.given_up
         self._since = [outgoing.message for outgoing in sent if outgoing not in requests]
         request = self._pending.lose(sent)
@@ -34,28 +37,28 @@ class LostAnswers:
             self._messages.interrupt(self._problem(words, code=lost.code, in_flight=[request.message]))
         return [outgoing.message for outgoing in sent]
 
-    def tell(self, lost: RealtimeError) -> None:
-        """Another connection stands, and nobody else is told: an error for who receives, now or next."""
+    def report(self, lost: RealtimeError) -> None:
+        """Without `on_reconnect`: raise an error for lost answers in the task that receives, now or next."""
         if not self._since:
             return
-        in_flight = [*(() if self.untold is None else self.untold.in_flight), *self._since]
+        in_flight = [*(() if self.unreported is None else self.unreported.in_flight), *self._since]
         words = (
-            f"{len(in_flight)} message(s) were sent and not answered before the connection was made anew "
-            f"({lost.message}); to be told without an error, give on_reconnect="
+            f"{len(in_flight)} message(s) were sent and not answered before the connection was replaced "
+            f"({lost.message}); to be notified without an error, pass on_reconnect="
         )
         error, self._since = self._problem(words, code=lost.code, in_flight=in_flight), []
-        # A request that waits now is none of them: it is sent on the new connection, and answered there.
+        # A request that waits now is not among them: it is sent on the new connection, and answered there.
         heard = self._pending.waiting is None and self._messages.interrupt(error)
-        self.untold = None if heard else error
+        self.unreported = None if heard else error
 
-    def raise_untold(self) -> None:
-        """Once all that came before was taken."""
-        if self.untold is not None and not self._messages.waiting:
-            error, self.untold = self.untold, None
+    def raise_unreported(self) -> None:
+        """Raise the unreported error, once all messages that arrived before were taken."""
+        if self.unreported is not None and not self._messages.waiting:
+            error, self.unreported = self.unreported, None
             raise error
 
-    def gives_way(self, request: Outgoing) -> None:
-        """A newer message took the place of a request that waited to be sent: it will never be answered."""
+    def was_replaced(self, request: Outgoing) -> None:
+        """Fail the pending request if it was not sent, as a newer message took its place."""
         if request is self._pending.waiting:
             words = "the request was not sent: a newer message took its place while there was no connection"
             self._messages.interrupt(self._problem(words))

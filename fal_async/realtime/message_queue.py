@@ -1,4 +1,4 @@
-"""Messages between the task that reads a connection and the one that wants them: bounded, with an end."""
+"""A bounded queue of messages, from the task that reads a connection to the task that receives."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Any
 from fal_async.errors import FalError, SessionStateError
 
 END = object()
-"""What `get` gives once everything was taken and the other side is done in order."""
+"""What `get` returns once all messages were taken and the session has ended regularly."""
 
 
 class MessageQueue:
-    """One task puts, one task gets. It holds `limit` messages, `waiting`: whoever puts waits for `room` then.
+    """A queue for one task that puts and one that gets.
 
-    `producer`: the task that puts, in which users' callbacks run. It can't wait for a message.
+    It holds `limit` messages, in `waiting`; the task that puts awaits `room` when it is full.
+
+    `producer`: the task that puts. The user's callbacks run in it, and can't wait for a message.
     """
 
     def __init__(self, limit: int) -> None:
@@ -25,8 +27,8 @@ class MessageQueue:
         self._taker: asyncio.Future[Any] | None = None
         self._room: asyncio.Future[None] | None = None
         self._closed = False
-        self.end_was_told: bool = False
-        """Whether somebody heard that no more comes."""
+        self.end_was_reported: bool = False
+        """Whether a task was informed that the session has ended."""
         self._error: FalError | None = None
 
     @property
@@ -34,7 +36,7 @@ class MessageQueue:
         return len(self.waiting) >= self._limit
 
     def put(self, value: Any) -> bool:
-        """Whether somebody was waiting for it."""
+        """Add a message. Return whether a task was waiting for it."""
         taker, self._taker = self._taker, None
         if taker is not None and not taker.done():
             taker.set_result(value)
@@ -43,7 +45,7 @@ class MessageQueue:
         return False
 
     async def room(self) -> None:
-        """Until there is room for one more."""
+        """Wait until the queue is not full."""
         while self.full:
             self._room = asyncio.get_running_loop().create_future()
             try:
@@ -52,9 +54,9 @@ class MessageQueue:
                 self._room = None
 
     async def get(self) -> Any:
-        """The next message; END, or the error it was closed with, when there are no more.
+        """Return the next message. At the end, return END or raise the error that the queue was closed with.
 
-        SessionStateError where another task is waiting for it already, or a callback would wait for itself.
+        Raises SessionStateError if another task is waiting already, or if a callback would wait for itself.
         """
         if self.waiting:
             value = self.waiting.popleft()
@@ -62,7 +64,7 @@ class MessageQueue:
                 self._room.set_result(None)
             return value
         if self._closed:
-            self.end_was_told = True
+            self.end_was_reported = True
             if self._error is not None:
                 raise self._error
             return END
@@ -78,28 +80,28 @@ class MessageQueue:
             return await taker
         except asyncio.CancelledError:
             if taker.done() and not taker.cancelled() and taker.exception() is None:
-                self.waiting.appendleft(taker.result())  # it came in the same step: it is not lost
+                self.waiting.appendleft(taker.result())  # arrived in the same step: keep it
             raise
 
     def close(self, error: FalError | None) -> None:
-        """No more comes. What is there can still be taken. Closing twice changes nothing."""
+        """End the queue. Messages in it can still be taken. Closing twice changes nothing."""
         if self._closed:
             return
         self._closed, self._error = True, error
-        self.end_was_told = self._tell(END) if error is None else self.interrupt(error)
+        self.end_was_reported = self._hand_over(END) if error is None else self.interrupt(error)
 
     def reopen(self) -> None:
-        self._closed, self._error, self.end_was_told = False, None, False
+        self._closed, self._error, self.end_was_reported = False, None, False
 
     def interrupt(self, error: FalError) -> bool:
-        """Whether somebody waits, who gets this error then; nobody else ever hears of it."""
+        """Raise `error` in the task that waits. Return False if no task does: the error is dropped then."""
         taker, self._taker = self._taker, None
         if taker is None or taker.done():
             return False
         taker.set_exception(error)
         return True
 
-    def _tell(self, value: Any) -> bool:
+    def _hand_over(self, value: Any) -> bool:
         taker, self._taker = self._taker, None
         if taker is None or taker.done():
             return False

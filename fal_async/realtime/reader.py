@@ -1,4 +1,4 @@
-"""Who reads a connection: whoever waits for a message, and the connection's own task while nobody does."""
+"""Reading a connection: in the task that waits for a message, or in the connection's own task if none does."""
 
 from __future__ import annotations
 
@@ -29,14 +29,13 @@ from fal_async.transport import WebSocket
 OnTimings = Callable[[float], Awaitable[None] | None]
 
 _FREE, _READER, _TAKER = range(3)
-"""Whose turn it is to read: nobody's, that of the task in `run`, or that of whoever waits in `take`."""
+"""Which task may read: none yet, the one in `run`, or the one in `take`."""
 _IDLE = 0.5
-"""Seconds without anybody asking for a message after which the task reads: pings want an answer, and an end
-wants to be noticed."""
+"""Seconds without a call of `take` after which the task in `run` reads, to answer pings and notice the end."""
 
 
 class Lost(Exception):
-    """There is no connection, and another one may help. `ended`: the one before it ended in order."""
+    """Raised when the connection is lost and a new one may help. `ended`: the session before ended regularly."""
 
     def __init__(self, error: RealtimeError, *, unauthorized: bool = False, ended: bool = False) -> None:
         super().__init__()
@@ -46,13 +45,13 @@ class Lost(Exception):
 
 
 class Reader:
-    """One connection's frames as messages.
+    """Reads the frames of one connection as messages.
 
-    Handing each message from a reading task to a waiting one costs a turn of the event loop, a sixth of a
-    round trip's CPU. So a taker reads for itself (`take`), and leaves to the task (`run`) what ends the
-    connection, and the time in which nobody takes: the task puts what comes then into the queue.
+    To hand each message from a reading task to a waiting one costs a turn of the event loop, a sixth of a round
+    trip's CPU. So the task that receives reads itself, in `take`. The connection's own task, in `run`, reads while
+    no other task does, puts these messages into the queue, and handles the end of the connection.
 
-    `on_timings`: called with the seconds that the model says it took; what it raises ends the reading.
+    `on_timings`: called with the seconds that the model reports to have taken; an exception in it ends the reading.
     """
 
     def __init__(
@@ -68,13 +67,15 @@ class Reader:
         self._socket, self._read, self._messages = socket, codec.read, messages
         self._in_flight, self._on_timings, self._endpoint_id = in_flight, on_timings, endpoint_id
         self._turn = _READER
-        self._taken = self._asked = False  # since the task last looked; whether it wants to be told
+        self._taken = self._asked = False  # `take` was called since the last check; `run` waits for its end
         self._end: Exception | None = None
-        self._tell = asyncio.Event()
+        self._wake_up = asyncio.Event()
 
     async def run(self) -> None:
-        """Up to an end in order. Lost where another connection may help, else RealtimeError; what `on_timings`
-        raises."""
+        """Read until the session ends regularly.
+
+        Raises Lost if a new connection may help, else RealtimeError; also what `on_timings` raises.
+        """
         try:
             await self._run()
         except Disconnected as closed:
@@ -90,17 +91,17 @@ class Reader:
                 if self._messages.full:
                     await self._messages.room()
             self._turn = _FREE
-            await self._nobody_takes()
+            await self._until_idle()
 
     async def take(self) -> Any:
-        """The next message, or what the queue gives at the end."""
+        """Return the next message, or what the queue returns or raises at the end."""
         if self._turn == _TAKER:
             raise SessionStateError("another task is receiving from this connection: only one can")
         if self._turn == _READER or self._end is not None or self._messages.waiting:
             return await self._messages.get()
         self._turn = _TAKER
         try:
-            # As `_message` does; here without another coroutine in between.
+            # The same as `_message`, without the cost of another coroutine.
             control, value = self._read(await self._socket.receive())
             if control is not None:
                 await self._obey(control)
@@ -108,11 +109,11 @@ class Reader:
             self._in_flight.answered()
             return value
         except Exception as error:
-            self._end = error  # the task deals with it, and tells the queue
+            self._end = error  # the task in `run` handles it, and closes the queue
         finally:
             self._turn, self._taken = _FREE, True
             if self._asked or self._end is not None:
-                self._tell.set()
+                self._wake_up.set()
         return await self._messages.get()
 
     async def _message(self) -> Any:
@@ -124,7 +125,7 @@ class Reader:
             await self._obey(control)
 
     async def _obey(self, control: Control) -> None:
-        """The table of protocol 6.3."""
+        """Act on a control frame, by the table of protocol 6.3."""
         if isinstance(control, Timings):
             await call_back(self._on_timings, control.seconds)
         elif isinstance(control, Ended):
@@ -139,23 +140,23 @@ class Reader:
     def _problem(self, message: str, **details: Any) -> RealtimeError:
         return RealtimeError(message, endpoint_id=self._endpoint_id, **details)
 
-    async def _nobody_takes(self) -> None:
-        """Until nobody has taken anything for a while. Raises the end that a taker came upon."""
+    async def _until_idle(self) -> None:
+        """Wait until `take` was not called for `_IDLE` seconds. Raises the error that ended a `take`."""
         while True:
             self._taken = False
-            await self._told(_IDLE)
+            await self._wait_for_taker(_IDLE)
             if self._turn == _FREE and not self._taken:
                 return
-            if not self._taken:  # somebody waits for a message: no need to look again before he is gone
+            if not self._taken:  # a task is reading in `take`: check again when it has returned
                 self._asked = True
-                await self._told(None)
+                await self._wait_for_taker(None)
                 self._asked = False
 
-    async def _told(self, limit: float | None) -> None:
+    async def _wait_for_taker(self, limit: float | None) -> None:
         if self._end is None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(limit):
-                    await self._tell.wait()
-        self._tell.clear()
+                    await self._wake_up.wait()
+        self._wake_up.clear()
         if self._end is not None:
             raise self._end

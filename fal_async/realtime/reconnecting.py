@@ -1,4 +1,4 @@
-"""A realtime connection whose WebSocket is made again when it is lost (protocol 6.3, 6.5)."""
+"""A realtime connection whose WebSocket is replaced when it is lost (protocol 6.3, 6.5)."""
 
 from __future__ import annotations
 
@@ -24,14 +24,16 @@ from fal_async.transport import WebSocket
 OnReconnect = Callable[[Reconnected], Awaitable[None] | None]
 
 _STEADY = 60.0
-"""Seconds after which a connection counts as good although it brought no message: some models only listen."""
+"""Seconds after which a connection counts as successful even without a message: some models only listen."""
 
 
 class ReconnectingConnection:
-    """One task reads (see `Reader`) and comes back; senders write past it, or leave their messages to it.
+    """Keeps a connection open. One task reads (see `Reader`) and reconnects; senders write without it.
 
-    `ended`: the session is over, in order or with the error that `messages` gives. `reconnects`: how often a
-    lost connection was made good. `pending`: the request that fails at once when its connection is lost.
+    While there is no connection, senders leave their messages in `unsent`.
+
+    `ended`: the session is over, regularly or with the error that `messages` raises. `reconnects`: how often a lost
+    connection was replaced. `pending`: the request that fails at once when its connection is lost.
     """
 
     def __init__(
@@ -54,16 +56,16 @@ class ReconnectingConnection:
         self.unsent: Unsent = unsent
         self.in_flight: InFlight = InFlight()
         self._exits = contextlib.AsyncExitStack()
-        self._socket: WebSocket | None = None  # None: nothing to send on
-        self._reader: Reader | None = None  # of the last connection; None: there was none in this session
+        self._socket: WebSocket | None = None  # None while there is no connection
+        self._reader: Reader | None = None  # of the newest connection; None: this session had none yet
         self._task: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
-        self._moved = asyncio.Event()  # set, and replaced, when a connection stands or the session is over
+        self._moved = asyncio.Event()  # set, and replaced, when a connection is open or the session is over
         self._fruitless = self._rejections = self._resent = 0
         self._stands_since = 0.0
         self._error: FalError | None = None
         self._closed = False
-        self._end_was_told = True
+        self._end_was_reported = True
         self.ended: bool = False
         self.reconnects: int = 0
 
@@ -72,12 +74,12 @@ class ReconnectingConnection:
         return self._task is not None
 
     async def start(self) -> None:
-        """Raises what the token service or the handshake raises."""
+        """Connect, and start reading. Raises what the token service or the handshake raises."""
         await self._connect()
-        self._go()
+        self._start_task()
 
-    def _go(self) -> None:
-        self._end_was_told = self._messages.end_was_told
+    def _start_task(self) -> None:
+        self._end_was_reported = self._messages.end_was_reported
         self._messages.reopen()
         self.ended, self._fruitless, self._rejections = False, 0, 0
         self._task = asyncio.get_running_loop().create_task(self._live(), name="fal_async realtime")
@@ -98,7 +100,10 @@ class ReconnectingConnection:
     # Sending.
 
     async def send(self, outgoing: Outgoing) -> None:
-        """Sent, or left with those that wait for a connection. RealtimeError where the session is over."""
+        """Send a message, or leave it in `unsent` until there is a connection.
+
+        Raises RealtimeError if the session is over.
+        """
         socket = self._socket
         if socket is not None and not self.unsent.waiting:
             try:
@@ -106,7 +111,7 @@ class ReconnectingConnection:
             except TransportError as error:
                 if self._policy is None:
                     raise self.problem("the realtime connection is lost", code=BROKEN) from error
-                self._socket = None  # the task that reads finds out as well, and makes another one
+                self._socket = None  # the reading task notices the loss too, and reconnects
         return await self._send_later(outgoing)
 
     async def _send_later(self, outgoing: Outgoing) -> None:
@@ -114,17 +119,17 @@ class ReconnectingConnection:
             await self._not_entered()
         while True:
             if self.ended or self._closed:
-                await self._begin_anew()
+                await self._begin_session()
             if self._socket is not None and not self.unsent.waiting:
                 return await self.send(outgoing)
             if not self.unsent.full:
                 for dropped in self.unsent.add(outgoing):
-                    self.lost.gives_way(dropped)
+                    self.lost.was_replaced(dropped)
                 return None
             await self._moved.wait()
 
     async def _transmit(self, socket: WebSocket, outgoing: Outgoing) -> None:
-        """TransportError: it was not sent."""
+        """Write a message to the socket. Raises TransportError if it was not sent."""
         self.in_flight.add(outgoing)
         try:
             await socket.send(outgoing.data)
@@ -132,8 +137,8 @@ class ReconnectingConnection:
             self.in_flight.remove(outgoing)
             raise
 
-    async def _begin_anew(self) -> None:
-        """After the end of a session: another one, if it ended in order and may be."""
+    async def _begin_session(self) -> None:
+        """Begin a new session, if the last one ended regularly and reconnecting is allowed."""
         if self._closed:
             raise SessionStateError("the realtime connection is closed")
         if self._error is not None:
@@ -143,9 +148,9 @@ class ReconnectingConnection:
         async with self._starting:
             if self.ended and self._task is not None:
                 await asyncio.wait({self._task})
-                # The task finds no connection, and makes one as it makes a lost one good.
+                # The new task finds no connection, and makes one in the same way as after a loss.
                 self._reader = None
-                self._go()
+                self._start_task()
 
     async def _not_entered(self) -> Any:
         raise SessionStateError("use the connection in a block: `async with fal.realtime.connect(...)`")
@@ -153,7 +158,7 @@ class ReconnectingConnection:
     # Receiving.
 
     def take(self) -> Awaitable[Any]:
-        """The next message; `END`, or the error of the session, at its end."""
+        """Return an awaitable of the next message. At the end, it returns `END` or raises the session's error."""
         if self._reader is not None:
             return self._reader.take()
         return self._messages.get() if self.started else self._not_entered()
@@ -164,18 +169,18 @@ class ReconnectingConnection:
                 try:
                     await self._receive_all()
                 except Lost as lost:
-                    await self._come_back(lost)
+                    await self._reconnect(lost)
         except FalError as error:
             self._finish(error)
         except Exception as error:
-            # A user's callback raised: that must not pass in silence, nor leave a receiver waiting.
+            # A user's callback raised: report it, and don't leave the receiving task waiting.
             problem = self.problem(f"a callback failed: {type(error).__name__}")
             problem.__cause__ = error
             self._finish(problem)
         await self._hang_up()
 
     async def _receive_all(self) -> None:
-        """Up to the end of the session. `Lost` where the connection ended before it."""
+        """Read until the session ends. Raises `Lost` if the connection is lost before."""
         if self._reader is None:
             raise Lost(self.problem("the session had ended"), ended=True)
         await self._reader.run()
@@ -183,10 +188,10 @@ class ReconnectingConnection:
             raise Lost(self.problem("the session ended while a message was to be sent"))
         self._finish(None)
 
-    # Coming back.
+    # Reconnecting.
 
-    async def _come_back(self, lost: Lost) -> None:
-        """Another connection in place of the lost one; or the error that ends the session."""
+    async def _reconnect(self, lost: Lost) -> None:
+        """Replace the lost connection. Raises the error that ends the session if that is not possible."""
         self._socket, began = None, time.monotonic()
         if self.in_flight.fruitful or began - self._stands_since > _STEADY:
             self._fruitless = self._rejections = 0
@@ -200,8 +205,8 @@ class ReconnectingConnection:
             attempts, at_once = attempts + 1, False
         if lost.ended:
             self._resent = self.unsent.dropped = 0
-            if not self._end_was_told:
-                self.lost.tell(lost.error)
+            if not self._end_was_reported:
+                self.lost.report(lost.error)
             return
         self.reconnects += 1
         news = Reconnected(
@@ -214,7 +219,7 @@ class ReconnectingConnection:
         )
         self._resent = self.unsent.dropped = 0
         if self._on_reconnect is None:
-            self.lost.tell(lost.error)
+            self.lost.report(lost.error)
         await call_back(self._on_reconnect, news)
 
     def _another_token(self) -> bool:
@@ -222,7 +227,10 @@ class ReconnectingConnection:
         return self._dialer.token_rejected(self._rejections)
 
     def _lose_in_flight(self, lost: Lost) -> list[Any]:
-        """What was in flight. A token is rejected before anything is read: those messages are just unsent."""
+        """Return the messages in flight, whose answers are lost.
+
+        A token is rejected before the server reads anything: those messages go back to `unsent`.
+        """
         fruitful = self.in_flight.fruitful
         sent = self.in_flight.take()
         if lost.unauthorized and not fruitful and self._policy is not None:
@@ -232,10 +240,10 @@ class ReconnectingConnection:
 
     def _put_back(self, sent: list[Outgoing]) -> None:
         for dropped in self.unsent.put_back(sent):
-            self.lost.gives_way(dropped)
+            self.lost.was_replaced(dropped)
 
     async def _try(self, policy: Reconnect, lost: Lost, *, at_once: bool) -> bool:
-        """One attempt. RealtimeError when there were too many in a row without a message in between."""
+        """Make one attempt. RealtimeError after too many in a row without a message in between."""
         if self._fruitless >= policy.attempts:
             raise self.problem(
                 f"no new connection in {policy.attempts} attempts after: {lost.error.message}",
@@ -246,7 +254,7 @@ class ReconnectingConnection:
             await asyncio.sleep(policy.delay(self._fruitless, random.random()))
         try:
             await self._connect()
-            await self._send_what_waits()
+            await self._send_unsent()
         except (TransportError, ApiError) as error:
             if isinstance(error, ApiError) and not (error.retryable or error.status >= 500):
                 raise
@@ -255,7 +263,7 @@ class ReconnectingConnection:
             return False
         return True
 
-    async def _send_what_waits(self) -> None:
+    async def _send_unsent(self) -> None:
         while self._socket is not None and (outgoing := self.unsent.pop()) is not None:
             try:
                 await self._transmit(self._socket, outgoing)
@@ -263,7 +271,7 @@ class ReconnectingConnection:
                 self._put_back([outgoing])
                 raise
             self._resent += 1
-        self._tell_moved()
+        self._notify_moved()
 
     async def _connect(self) -> None:
         exits = contextlib.AsyncExitStack()
@@ -277,7 +285,7 @@ class ReconnectingConnection:
             endpoint_id=self._endpoint_id,
         )
         self._exits, self._stands_since = exits, time.monotonic()
-        self._tell_moved()
+        self._notify_moved()
 
     async def _hang_up(self) -> None:
         self._socket = None
@@ -288,8 +296,8 @@ class ReconnectingConnection:
         if not self.ended:
             self.ended, self._error, self._socket = True, error, None
             self._messages.close(error)
-            self._tell_moved()
+            self._notify_moved()
 
-    def _tell_moved(self) -> None:
+    def _notify_moved(self) -> None:
         self._moved.set()
         self._moved = asyncio.Event()

@@ -1,4 +1,4 @@
-"""The tokens of realtime handshakes: fetched once for an app and kept, or given by the user (protocol 6.2)."""
+"""The tokens of realtime handshakes: fetched once per app and kept, or provided by the user (protocol 6.2)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from fal_async.single_flight import SingleFlight
 from fal_async.transport import Transport
 
 TokenProvider = Callable[[str], str] | Callable[[str], Awaitable[str]]
-"""Called with the endpoint id and path before each handshake; gives a token that was fetched elsewhere."""
+"""Called with the endpoint id and path before each handshake; returns a token that was fetched elsewhere."""
 
 
 class RealtimeTokens:
-    """The tokens of one set of credentials, by app; shared by all views of a session that have these."""
+    """The tokens of one set of credentials, by app. All views of a session with these credentials share them."""
 
     def __init__(self) -> None:
         self._by_app: dict[tuple[TokenForm, str], SingleFlight[Token]] = {}
@@ -35,7 +35,7 @@ class TokenSource(Protocol):
     async def get(self) -> str: ...
 
     def rejected(self, in_a_row: int) -> bool:
-        """The one that was given last. Whether another one may be better."""
+        """Note that the token that `get` returned last was rejected; return whether another one may be accepted."""
         ...
 
 
@@ -46,7 +46,9 @@ class ProvidedToken:
     async def get(self) -> str:
         token = await awaited(self._provider(self._app))
         if not isinstance(token, str) or not is_token(token):
-            raise ConfigurationError(f"token_provider gave a {type(token).__name__}: expected a token's text")
+            raise ConfigurationError(
+                f"token_provider returned a {type(token).__name__}: expected a token, as a str of printable ASCII"
+            )
         return Secret(token)
 
     def rejected(self, in_a_row: int) -> bool:
@@ -54,7 +56,7 @@ class ProvidedToken:
 
 
 class FetchedToken:
-    """A token that fal gives for `request`, for `seconds`; kept in `tokens` for the next connections."""
+    """A token that fal issues for `request`, valid for `seconds`, and kept in `tokens` for further connections."""
 
     def __init__(
         self, transport: Transport, request: HttpRequest, *, seconds: int, tokens: SingleFlight[Token]
@@ -75,7 +77,7 @@ class FetchedToken:
         return parse_token(await self._transport.send(self._request), asked_at, self._seconds)
 
     def rejected(self, in_a_row: int) -> bool:
-        """A token that was kept may be too old or revoked; new ones that are rejected are a refusal."""
+        """Drop the token. A kept one may have expired or been revoked; if a new one is rejected, fal refuses us."""
         if self._tokens.value is self._given:
             self._tokens.value = None
         return in_a_row == 1 or not self._is_new

@@ -1,4 +1,4 @@
-"""Streams: what a model sends while it works. `event_stream` is their face, `source` reads the answer's body."""
+"""Streams: what a model sends while it works. `event_stream` is what users see, `source` reads the body."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streams: a model's events as they come, one connection each (protocol 5.1)."""
+"""`EventStream`: a model's events as they arrive, one connection per stream (protocol 5.1)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _ONE_READER = "another task is reading this stream: only one can"
 
 @attrs.frozen(kw_only=True)
 class Beginning:
-    """What a stream is made of once it begins."""
+    """What a stream needs when it opens its connection."""
 
     transport: Transport
     settings: Settings
@@ -62,7 +62,7 @@ Begin = Callable[[], Awaitable[Beginning]]
 
 @short_tracebacks
 class EventStream(Generic[T]):
-    """The values that a model sends while it works: made by `fal.stream(...)`, begun by the first use.
+    """The values that a model sends while it works. `fal.stream(...)` returns it; the first use sends the request.
 
         async for event in fal.stream("fal-ai/any-llm", {"prompt": "..."}): ...
 
@@ -70,24 +70,27 @@ class EventStream(Generic[T]):
             print(stream.request_id)
             async for event in stream: ...
 
-    Values are decoded JSON, or `output_type` built from it; chunks of bytes where the model sends no events.
-    Empty events are passed over; `[DONE]` ends the stream; an event of type `error` is a `StreamError`, and so is
-    the failed step of a workflow (protocol 15.2), with the event as its `detail`.
+    A value is decoded JSON, or an `output_type` built from it; a chunk of bytes if the model does not send events.
+    Empty events are skipped, and `[DONE]` ends the stream. An event of type `error` raises `StreamError`, and so
+    does the failed step of a workflow (protocol 15.2); the event is the error's `detail`.
 
-    Leaving the loop, or the block, closes the connection at once, and so does cancelling: a model that notices
-    stops. A stream can't be taken up again, and is never sent again once an answer has begun. One task may read.
+    Leaving the loop or the block, and cancelling a task that waits for a value, closes the connection at once: a
+    model that notices it stops. A stream can't be resumed, and the request is not sent again once the response has
+    begun. Only one task may read.
 
     Attributes:
-        endpoint_id: with its path; None before it has begun.
-        request_id: fal's id of the request; None before it has begun, or where the answer names none.
-        headers: of the answer, names in lower case; empty before it has begun.
+        endpoint_id: the endpoint, with its path; None until the response begins.
+        request_id: fal's id of the request; None until the response begins, or if the response has none.
+        headers: the response's headers, names in lower case; empty until the response begins.
 
-    Raises (while iterating, in `async with`, or from `last`):
-        ApiError and its kinds: fal answered with an error before the first event.
-        StreamError: it broke off, was silent for `idle_timeout` seconds, or sent what can't be decoded;
-            the error has what was received so far. Also where one goes on after a cancelled wait.
-        SubmissionUncertainError, TransportError: no answer came.
-        SessionStateError: another task is reading.
+    Raises:
+        ApiError: fal answered with an error status. This and the following are raised while iterating, by
+            `async with`, or by `last`.
+        StreamError: the stream broke off, was silent for `idle_timeout` seconds, or sent something that can't be
+            decoded; the error has what was received so far. Also if it is used again after a cancelled wait.
+        SubmissionUncertainError: no response arrived, and fal may have taken the request.
+        TransportError: no response arrived, and fal certainly did not take the request.
+        SessionStateError: another task is reading, or the session is closed.
     """
 
     def __init__(self, begin: Begin) -> None:
@@ -96,7 +99,7 @@ class EventStream(Generic[T]):
         self._exits = contextlib.AsyncExitStack()
         self._source: StreamSource | None = None
         self._opening = self._closed = self._in_block = self._is_plain = False
-        self._ended = self._cancelled = False  # by the model, in order; by whoever waited
+        self._ended = self._cancelled = False  # regularly, by the model; while a task waited for a value
         self._failure: FalError | None = None
         self._kept = Kept()
         self._last: Any = None
@@ -118,13 +121,20 @@ class EventStream(Generic[T]):
         return _Iteration(self, self._next_value)
 
     def raw(self) -> AsyncIterator[RawItem]:
-        """The events as they were sent, undecoded, also empty ones, `[DONE]` and errors; or chunks."""
+        """Return an iterator over the undecoded events, including empty ones, `[DONE]` and errors; or chunks."""
         return _Iteration(self, self._next_raw)
 
     async def last(self) -> T:
-        """The final value, which is the result (protocol 5.1); waits for the end, whatever was read before.
+        """Read the stream to its end and return the last value, which is the result (protocol 5.1).
 
-        StreamError where it ended without any value, failed before, or was left before its end.
+        It does not matter how much was read before. Cancelling it closes the stream: its result is lost then.
+
+        Returns:
+            The last value.
+
+        Raises:
+            StreamError: the stream ended without a value, failed, or was closed before its end.
+            ApiError, TransportError, SubmissionUncertainError, SessionStateError: as described for the class.
         """
         try:
             with contextlib.suppress(StopAsyncIteration):
@@ -140,14 +150,17 @@ class EventStream(Generic[T]):
         return value
 
     async def aclose(self) -> None:
-        """Close the connection. Closing twice, or before it was opened, is no error."""
+        """Close the connection. Closing twice, or before it was opened, is allowed.
+
+        Raises nothing. Cancelling it is safe: the connection is closed at once.
+        """
         self._closed = True
         if self._source is not None:
             await self._source.aclose()
         await self._exits.aclose()
 
     def abandon(self) -> None:
-        """Close the connection without waiting for anything; the rest is cleared away by the event loop."""
+        """Close the connection without awaiting, when an iteration is left; the event loop cleans up the rest."""
         if self._in_block or self._closed:
             return
         self._closed = True
@@ -174,14 +187,14 @@ class EventStream(Generic[T]):
         made = await self.begin()
         self.endpoint_id, self._output_type = made.request.endpoint_id, made.output_type
         self._is_plain = made.output_type is None and not is_workflow(self.endpoint_id)
-        # Until it begins, the model may be waiting for a runner, as with a direct run.
+        # Until the response begins, the model may be waiting for a runner, as with a direct run.
         patient = attrs.evolve(made.settings.timeouts, first_byte=made.settings.timeouts.run)
         opening = made.transport.open(made.request, timeouts=patient, retry=made.retry)
         response = await self._exits.enter_async_context(opening)
         self.headers, self.request_id = dict(response.headers), response.request_id
         kind = body_kind(self.headers)
         if kind is BodyKind.PAGE:
-            raise self._error("the answer is an HTML page, not a stream: is there a gateway in between?")
+            raise self._error("the response is an HTML page, not a stream: is there a gateway in between?")
         return StreamSource(response, kind, made.idle_timeout, self._kept, made.settings.max_answer)
 
     async def _next_raw(self) -> RawItem:
@@ -221,10 +234,10 @@ class EventStream(Generic[T]):
                 ready = () if self._source is None else self._source.ready
                 item = ready.popleft() if ready else await self._next_item()
                 if type(item) is str and self._is_plain and item not in MARKS:
-                    # Nearly every event of nearly every stream, and a stream may bring 100,000 of them.
+                    # The fast path, for nearly every event: a stream may have 100,000 of them.
                     try:
                         value, end = raw_decode(item)
-                    except (ValueError, RecursionError):  # or it is white space: the slower way will tell
+                    except (ValueError, RecursionError):  # invalid, or white space: the slow path decides
                         end = -1
                     if end == len(item):
                         self._kept.add(item)
@@ -263,11 +276,11 @@ class EventStream(Generic[T]):
             return value if self._output_type is None else structure(value, self._output_type)
         except (ValueError, ResponseDecodeError) as error:
             await self.aclose()
-            message = error if isinstance(error, ResponseDecodeError) else "an event is no JSON"
+            message = error if isinstance(error, ResponseDecodeError) else "an event is not JSON"
             raise self._error(message, "undecodable") from error
 
     def _left(self) -> StreamError:
-        what = "a cancelled wait closed the stream" if self._cancelled else "the stream was left"
+        what = "a cancelled wait closed the stream" if self._cancelled else "the stream was closed"
         return self._error(f"{what} before its end: its last value is not known", "cut")
 
     def _error(self, message: object, reason: str = "undecodable", detail: Any = None) -> StreamError:
@@ -284,8 +297,11 @@ class EventStream(Generic[T]):
 
 
 class _Iteration(AsyncIterator[Any]):
-    """One `async for`. When the loop is left, it is the loop's own iterator that dies, at once: not a
-    generator, whose `finally` would wait for the event loop, and not the stream, which has a name."""
+    """The iterator of one `async for`: it closes the connection when the loop is left.
+
+    Only the loop refers to it, so it is deleted at once: unlike the stream, which the caller may hold, and unlike a
+    generator, whose `finally` would wait for the event loop.
+    """
 
     def __init__(self, stream: EventStream[Any], following: Callable[[], Awaitable[Any]]) -> None:
         self._stream, self._following = stream, following
@@ -294,6 +310,6 @@ class _Iteration(AsyncIterator[Any]):
         return self._following()
 
     def __del__(self) -> None:
-        # At the end of the interpreter there may be no loop to close anything in.
+        # When the interpreter exits, there may be no event loop to close anything in.
         with contextlib.suppress(RuntimeError):
             self._stream.abandon()

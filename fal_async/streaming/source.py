@@ -1,4 +1,4 @@
-"""The body of a stream's answer, as items: events, or chunks of bytes (protocol 5.1)."""
+"""The body of a stream's response, as items: events, or chunks of bytes (protocol 5.1)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from fal_async.protocol.streaming import KEPT, BodyKind, Kept
 from fal_async.transport import OpenResponse
 
 Item = ServerSentEvent | str | bytes
-"""Text: an event that is nothing but this data."""
+"""A `str` is an event that has only this data."""
 
 
 class SourceFailure(Exception):
-    """Why the body is of no more use; the stream makes a `StreamError` of it."""
+    """Raised when the body can't be read any further; the stream turns it into a `StreamError`."""
 
     def __init__(self, message: object, reason: str) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class SourceFailure(Exception):
 
 
 class StreamSource:
-    """The body of an answer as items: events, or chunks."""
+    """Reads the body of a response as items: events, or chunks of bytes."""
 
     def __init__(
         self, response: OpenResponse, kind: BodyKind, idle_timeout: float, kept: Kept, max_answer: int
@@ -35,8 +35,8 @@ class StreamSource:
         self._chunks = response.chunks()
         self._decoder = SSEDecoder()
         self.ready: deque[Item] = deque()
-        """What has arrived and was not asked for yet."""
-        self._unseen = 0  # bytes since what is kept was last looked through
+        """Items that have arrived and were not taken yet."""
+        self._unseen = 0  # bytes since `_kept` was last trimmed
         self._whole, self._max_whole = bytearray(), max_answer
         self._over = self._idle = False
         self._loop = asyncio.get_running_loop()
@@ -49,7 +49,7 @@ class StreamSource:
         return self._waits_since is not None
 
     async def next(self) -> Item | None:
-        """None at the end. `SourceFailure` where the body breaks off, stalls, or is too large."""
+        """Return the next item; None at the end. `SourceFailure` if the body breaks off, stalls or is too large."""
         while not self.ready:
             if self._over:
                 return None
@@ -69,12 +69,12 @@ class StreamSource:
 
     async def aclose(self) -> None:
         self.close()
-        # Another task may be in it: the closed response has ended that one's wait already.
+        # Another task may be reading: closing the response has already ended its wait.
         with contextlib.suppress(RuntimeError):
             await self._chunks.aclose()
 
     async def _chunk(self) -> bytes | None:
-        # Comments count as well: a server that sends keep-alives is not idle.
+        # Every chunk counts, comments too: a server that sends keep-alives is not idle.
         self._waits_since = self._loop.time()
         if self._watch is None:
             self._watch = self._loop.call_later(self._idle_timeout, self._look)
@@ -83,14 +83,14 @@ class StreamSource:
         except TransportError as error:
             if self._idle:
                 raise SourceFailure(
-                    f"nothing came for {self._idle_timeout:g} s (idle_timeout)", "idle"
+                    f"nothing was received for {self._idle_timeout:g} s (idle_timeout)", "idle"
                 ) from error
             raise SourceFailure(f"the stream broke off: {error.message}", "cut") from error
         finally:
             self._waits_since = None
 
     def _look(self) -> None:
-        """One timer that looks now and then, in place of one that is set and cancelled for each chunk."""
+        """Check for `idle_timeout`. One timer that checks now and then is cheaper than one for each chunk."""
         self._watch = None
         if self._over:
             return
@@ -99,7 +99,7 @@ class StreamSource:
             self._watch = self._loop.call_later(self._idle_timeout - waited, self._look)
         else:
             self._idle = True
-            self._response.close()  # whoever waits gets an error
+            self._response.close()  # the waiting task gets an error
 
     def _take(self, chunk: bytes) -> None:
         self._unseen += len(chunk)
@@ -111,7 +111,7 @@ class StreamSource:
         elif self._kind is BodyKind.JSON:
             self._whole += chunk
             if len(self._whole) > self._max_whole:
-                words = f"the answer has more than {self._max_whole} bytes: see Session(max_answer=...)"
+                words = f"the response has more than {self._max_whole} bytes: raise Session(max_answer=...)"
                 raise SourceFailure(words, "too_large")
         else:
             try:

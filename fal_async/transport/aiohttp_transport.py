@@ -26,7 +26,7 @@ from fal_async.transport.response_body import AiohttpOpenResponse, error_of_open
 from fal_async.transport.retrying import Retries, retrying
 from fal_async.transport.websocket import AiohttpWebSocket, connected
 
-_STRANGERS_WAIT = 120.0
+_PASS_THROUGH_WAIT = 120.0
 """Seconds, where nothing else bounds it: strangers' waits have a limit in any case."""
 
 
@@ -75,7 +75,7 @@ class AiohttpTransport(Transport):
     ) -> AsyncIterator[AiohttpOpenResponse]:
         call = self._call_in_pieces(request, timeouts, None, None)
         await self._prepare(call)
-        async with _place(self.pool.passed_through, call.timeouts.total or _STRANGERS_WAIT):
+        async with _place(self.pool.passed_through, call.timeouts.total or _PASS_THROUGH_WAIT):
             response = await self._on_a_long_place(self._passed_on, call)
             async with self._kept_open(call, response) as opened:
                 yield opened

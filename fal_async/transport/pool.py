@@ -91,7 +91,7 @@ class Pool:
         if self._http is None:
             self._http, self._loop = self._open(), loop
         if self._loop is not loop:
-            raise _elsewhere()
+            raise _other_loop_error()
         if self._http.closed:
             raise SessionStateError("the borrowed client_session is closed")
         return self._http
@@ -106,7 +106,7 @@ class Pool:
         """SessionStateError in another loop than the one it was opened in. One that has ended can't close it."""
         loop = self._loop
         if loop is not None and loop is not asyncio.get_running_loop() and not loop.is_closed():
-            raise _elsewhere()
+            raise _other_loop_error()
 
     @contextlib.contextmanager
     def reading(self, response: aiohttp.ClientResponse) -> Iterator[None]:
@@ -200,7 +200,7 @@ def _checked_traces(traces: Any) -> list[aiohttp.TraceConfig]:
     return list(traces)
 
 
-def _elsewhere() -> SessionStateError:
+def _other_loop_error() -> SessionStateError:
     return SessionStateError(
         "the session belongs to another event loop: make one session per loop (per `asyncio.run`)"
     )

@@ -18,7 +18,7 @@ _AHEAD = 128 * 1024
 """Bytes that may wait in this machine: what has been written must be what has left, or nearly so."""
 
 
-class _Telling(Payload):
+class _Reporting(Payload):
     """Notes that its first byte is about to leave. Before that, the server has no request that it could take:
     aiohttp holds the headers back until the body comes, and headers without their body are no request."""
 
@@ -34,11 +34,11 @@ class _Telling(Payload):
             self.call.clock.has_sent()
 
 
-class _Whole(_Telling, BytesPayload):
+class _Whole(_Reporting, BytesPayload):
     """A body that is written at once."""
 
 
-class _Gradual(_Telling):
+class _Gradual(_Reporting):
     """A body that is written piece by piece: the loop is not held up by one big write."""
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
@@ -58,7 +58,7 @@ class _Pieces(AbstractStreamWriter):
 
     def __init__(self, writer: AbstractStreamWriter, call: Call) -> None:
         self._writer, self._call = writer, call
-        _hold_little(getattr(writer, "transport", None))
+        _limit_buffers(getattr(writer, "transport", None))
 
     async def write(self, chunk: Any) -> None:
         rest = memoryview(chunk)
@@ -88,7 +88,7 @@ class _Pieces(AbstractStreamWriter):
         await self._writer.write_headers(status_line, headers)  # type: ignore[arg-type]
 
 
-def _hold_little(transport: Any) -> None:
+def _limit_buffers(transport: Any) -> None:
     """The kernel may keep megabytes that have not left, and TLS keeps more by default than TCP does."""
     if transport is None:
         return
@@ -103,7 +103,7 @@ def body_of(call: Call) -> Any:
     body = call.request.body
     if body is None:
         return None
-    payload: _Telling
+    payload: _Reporting
     if callable(body):
         payload = _Iterated(body())
     else:

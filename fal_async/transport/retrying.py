@@ -64,11 +64,11 @@ def _with_backoff() -> Callable[[Callable[[Call], Awaitable[Any]], Call], Awaita
     # errors, a caller would get that one in place of the answer.
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
         decorate = backoff.on_exception(_announced_delays, Again, jitter=None, logger=None)
-        repeat: Callable[[Callable[[Call], Awaitable[Any]], Call], Awaitable[Any]] = decorate(_once_more)
+        repeat: Callable[[Callable[[Call], Awaitable[Any]], Call], Awaitable[Any]] = decorate(_attempt_again)
     return repeat
 
 
-async def _once_more(attempt: Callable[[Call], Awaitable[Any]], call: Call) -> Any:
+async def _attempt_again(attempt: Callable[[Call], Awaitable[Any]], call: Call) -> Any:
     return await attempt(call)
 
 

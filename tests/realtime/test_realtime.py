@@ -294,7 +294,7 @@ async def test_a_token_of_ones_own(fal: Session, emulator: Emulator) -> None:
         await connection.request(1)
     assert asked == ["me/echo/realtime"]
     for odd in ("", "\ud800", "a\nb"):
-        with pytest.raises(ConfigurationError, match="token_provider gave"):
+        with pytest.raises(ConfigurationError, match="token_provider returned"):
             await fal.realtime.connect("me/echo", token_provider=lambda _, odd=odd: odd).__aenter__()
 
 
@@ -903,9 +903,9 @@ async def test_a_wrong_time_limit(fal: Session, timeout: Any) -> None:
 @pytest.mark.parametrize(
     ("encoded", "words"),
     [
-        ({"a": 1}, "encode= gave a dict: expected bytes or str"),
-        (None, "encode= gave a NoneType"),
-        (bytearray(b"x"), "encode= gave a bytearray"),
+        ({"a": 1}, "encode= returned a dict: expected bytes or str"),
+        (None, "encode= returned a NoneType"),
+        (bytearray(b"x"), "encode= returned a bytearray"),
         ("\ud800", "the message can't be encoded"),
     ],
 )

@@ -169,7 +169,7 @@ async def test_left_to_run_it_can_be_picked_up(fal: Session, emulator: Emulator)
 
 async def test_a_timeout_in_the_result_fetch(fal: Session, emulator: Emulator) -> None:
     emulator.faults.add(Fault.stall(LONG, on="result", times=None))
-    with pytest.raises(ClientTimeoutError, match="it completed meanwhile") as caught:
+    with pytest.raises(ClientTimeoutError, match="it has completed in the meantime") as caught:
         await fal.subscribe(LLM, ASK, timeout=1)
     assert caught.value.cancel_outcome is CancelOutcome.ALREADY_COMPLETED
     assert caught.value.last_status == "COMPLETED"
