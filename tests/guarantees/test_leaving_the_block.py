@@ -584,6 +584,9 @@ gc.collect()
     )
     _, errors = await process.communicate()
     (request_id,) = emulator.jobs
-    assert f"the call was discarded without being cancelled: request {request_id} may still run" in errors.decode()
+    assert (
+        f"the call was discarded without being cancelled: request {request_id} may still run"
+        in errors.decode()
+    )
     assert "coroutine ignored" not in errors.decode()
     gate.open()
