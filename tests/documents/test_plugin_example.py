@@ -1,4 +1,4 @@
-"""The README's example of a test with the fixtures of the pytest plugin."""
+"""The documents' examples of a test with the fixtures of the pytest plugin pass under pytest."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_readmes_example_passes(tmp_path: Path) -> None:
-    found = re.search(
-        r"```python\n(async def test_my_pipeline.*?)```", (ROOT / "README.md").read_text(), re.S
-    )
+@pytest.mark.parametrize("document", ["README.md", "fal_async/emulator/README.md"])
+def test_a_documents_example_of_a_test_passes_under_pytest(tmp_path: Path, document: str) -> None:
+    found = re.search(r"```python\n(async def test_my_pipeline.*?)```", (ROOT / document).read_text(), re.S)
     assert found is not None
     (tmp_path / "test_example.py").write_text(found[1])
     (tmp_path / "pytest.ini").write_text(

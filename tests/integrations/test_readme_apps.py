@@ -1,4 +1,4 @@
-"""The README's applications, as they stand there, under uvicorn, asked by a real HTTP client."""
+"""The applications of the chapter on web applications run under uvicorn, and answer a real HTTP client."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from fal_async import Session
 from fal_async.emulator import Emulator
 from tests.servers.serving import serving
 
-README = Path(__file__).parents[2] / "README.md"
+CHAPTER = Path(__file__).parents[2] / "fal_async" / "integrations" / "README.md"
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)
 _APP = re.compile(r"^(app|shop) = (\w+)\(", re.M)
 
 
 def applications() -> dict[tuple[str, str], str]:
-    """The blocks that make an `app` or a `shop`, by that name and its class."""
+    """Return the blocks that define an `app` or a `shop`, by that name and its class."""
     made = {}
-    for code in _BLOCK.findall(README.read_text()):
+    for code in _BLOCK.findall(CHAPTER.read_text()):
         if found := _APP.search(code):
             made[found[1], found[2]] = code
     return made
@@ -36,7 +36,7 @@ def environment(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def app_of(kind: str, name: str = "app") -> Any:
     namespace: dict[str, Any] = {"__name__": "readme"}
-    exec(compile(applications()[name, kind], f"README {kind}", "exec"), namespace)
+    exec(compile(applications()[name, kind], f"{CHAPTER.name} {kind}", "exec"), namespace)
     return namespace[name]
 
 
