@@ -1,1 +1,1 @@
-"""`fal.map`: one endpoint, many inputs, each with its result or its error."""
+"""`fal.map`: sends many inputs to one endpoint, and gives a result or an error for each of them."""

@@ -1,4 +1,4 @@
-"""What the caller of `fal.map` asked for, checked before anything is sent."""
+"""The arguments of `fal.map`, checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fal_async.protocol.structure import check_output_type
 
 
 def _by(check: Callable[[Any], object]) -> Validator:
-    """The value alone says whether it is right."""
+    """Make an attrs validator of a check that needs only the value."""
 
     def validate(_: Any, __: Any, value: Any) -> None:
         check(value)
@@ -34,7 +34,7 @@ def _by(check: Callable[[Any], object]) -> Validator:
 def _check_names(arguments: Any, _: Any, value: Any) -> None:
     check_names(value)
     if value is not None and arguments.folder is None:
-        raise ConfigurationError("names is for what download= writes: pass a folder there")
+        raise ConfigurationError("names= without download=: it names the files that download= writes")
 
 
 def _folder(value: Any) -> Path | None:
@@ -47,7 +47,7 @@ def _folder(value: Any) -> Path | None:
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class BatchArguments:
-    """The arguments of `Session.map`, where they are described. ConfigurationError for a wrong one."""
+    """The arguments of `Session.map`, which describes them. A wrong one is a ConfigurationError."""
 
     endpoint: EndpointId
     inputs: Any = attrs.field(validator=_by(check_inputs))
@@ -61,7 +61,7 @@ class BatchArguments:
     on_item: ItemCallback | None = attrs.field(validator=checked(check_function, takes=("item",)))
     key: KeyOf | None = attrs.field(validator=_by(check_key_of))
     folder: Path | None = attrs.field(converter=_folder)
-    """Of `download=`."""
+    """`download=`: where the files of the results are written."""
     names: str | None = attrs.field(validator=_check_names)
     # With a ledger.
     retry_failed: bool = attrs.field(validator=checked(check_flag))

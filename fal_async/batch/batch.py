@@ -1,4 +1,4 @@
-"""`Batch`: what `fal.map` gives."""
+"""`Batch`: what `fal.map` returns."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ from fal_async.models import T
 
 @short_tracebacks
 class Batch(Generic[T]):
-    """Many inputs for one endpoint, each with its result or its error, as they end.
+    """Many inputs for one endpoint: an async iterator over their items, each with its result or its error.
 
-    `async with fal.map(...) as batch:`, and `async for item in batch:` in it. It can be iterated once. Nothing is
-    sent before it is asked for its first item.
+    Write `async with fal.map(...) as batch:` and, inside it, `async for item in batch:`. Nothing is sent before the
+    first item is asked for. A batch can be iterated once.
 
-    Leaving the block early, by `break`, by an error or by a cancellation, ends the batch, and so does closing the
-    session: each request that is under way is cancelled, once; with a ledger only what waits in the queue. A second
-    Ctrl-C waits for none of it.
+    Leaving the block early, by `break`, an error or a cancellation, ends the batch, and so does closing the
+    session. Without a ledger each open request is cancelled, once. With a ledger only requests that wait in fal's
+    queue are cancelled, and the next run takes up the others; `cancel_on_exit=True` cancels all. A second
+    cancellation, such as a second Ctrl-C, no longer waits for any of this.
     """
 
     def __init__(self, arguments: BatchArguments, lent: Callable[[], Lent], display: Display | None) -> None:
@@ -42,50 +43,71 @@ class Batch(Generic[T]):
 
     @property
     def endpoint_id(self) -> str:
+        """The endpoint that the inputs are sent to, such as `"fal-ai/flux/dev"`."""
         return self._arguments.endpoint.full
 
     @property
     def summary(self) -> BatchSummary:
-        """How far it is, now."""
+        """The numbers of this batch now. Reading them costs almost nothing, at any time."""
         return self._tally.summary()
 
     def __repr__(self) -> str:
         return f"<Batch of {self.endpoint_id}: {self._tally.ended} of {self._tally.total or '?'} ended>"
 
     async def collect(self) -> list[BatchItem[T]]:
-        """All items, in the order of the inputs; failed ones are among them. It keeps all of them in memory.
+        """Run the batch to its end and return all items, which are kept in memory.
 
-        Raises what iterating raises; what had ended by then is lost to the caller, unless `on_item` took it, or
-        a ledger has it.
+        Cancelling it ends the batch, as leaving its block does.
+
+        Returns:
+            One item for each input, failed ones included, in the order of the inputs.
+
+        Raises:
+            FalError: what iterating raises (see `fal.map`), when the batch is stopped. The items that had ended by
+                then are not returned: only `on_item` and the ledger have them.
+            SessionStateError: the batch was iterated or closed before, or belongs to another event loop.
         """
         items = [item async for item in self]
         return sorted(items, key=lambda item: item.index)
 
     async def aclose(self) -> None:
-        """Leave it: end what is under way, and wait for that, some seconds at most. Closing twice is no error."""
+        """End the batch: cancel its requests as leaving the block does, and wait for that, a few seconds at most.
+
+        Closing twice is allowed. Cancelling it does not stop the work: the CancelledError is raised when the work
+        has ended; a second cancellation gives up the remote cancellations.
+        """
         await self._leave(patience=2)
 
     async def __aenter__(self) -> Self:
+        """Return the batch itself. Raises SessionStateError if it was entered or closed before."""
         if self._entered or self._closed:
-            raise SessionStateError("this batch was used: make another one, with fal.map(...)")
+            raise SessionStateError("this batch was used before: make another one with fal.map(...)")
         self._entered = True
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """End the batch, as `aclose` does."""
         await self._leave(patience=1 if isinstance(error, asyncio.CancelledError) else 2)
 
     def __aiter__(self) -> Self:
+        """Return the batch itself. Raises SessionStateError if it was iterated or closed before."""
         if self._iterated:
-            raise SessionStateError("this batch was iterated: make another one, with fal.map(...)")
+            raise SessionStateError("this batch was iterated before: make another one with fal.map(...)")
         self._iterated = True
         return self
 
     async def __anext__(self) -> BatchItem[T]:
-        """The next item. What stops the batch is raised when all that had ended was given.
+        """Return the next item that has ended.
 
         Cancelling it ends the batch, as leaving its block does.
+
+        Raises:
+            StopAsyncIteration: there are no more items, or the batch was closed.
+            FalError: what stopped the batch (see `fal.map`), once every item that had ended was returned. An
+                exception of `inputs`, `key` or `on_item` is raised in the same place, as it is.
+            SessionStateError: the batch belongs to another event loop.
         """
         if self._closed:
             raise StopAsyncIteration
@@ -115,18 +137,18 @@ class Batch(Generic[T]):
             await self._scheduler.leave(patience=patience)
 
     def __del__(self, _warn: Any = warnings.warn) -> None:
-        """A bare `break` tells nobody that the batch was left."""
+        """End a batch that was left by a bare `break`, without `async with`, and warn of it."""
         scheduler = self.__dict__.get("_scheduler")
         if scheduler is None:
             if self.__dict__.get("_closed") is False:
                 _warn(f"{self!r} was never iterated: nothing was sent", ResourceWarning, source=self)
         elif scheduler.drop():
             _warn(
-                f"{self!r} was left: use `async with fal.map(...) as batch`, or `await batch.aclose()`",
+                f"{self!r} was left unclosed: use `async with fal.map(...) as batch`, or `await batch.aclose()`",
                 ResourceWarning,
                 source=self,
             )
 
 
 def _nothing() -> None:
-    """In place of a display."""
+    """Do nothing: the callback of a batch without a display."""

@@ -1,4 +1,4 @@
-"""How a batch is put together, of its arguments and of what a session lends it."""
+"""Builds the parts of a batch from its arguments and from what the session lends it."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Kept:
-    """What a view of a session with a ledger lends to a batch.
+    """What a view of a session lends to a batch if it has a ledger.
 
     Attributes:
-        calls: over these operations.
-        space: of a run.
-        recover: follows to its end what an earlier process left under way in a run.
+        calls: returns the keyed calls that use the given queue operations.
+        space: the run, with its tenant and queue host.
+        recover: follows to their end the requests that an earlier process left in the run.
     """
 
     calls: Callable[[QueueOperations], Ledgered]
@@ -53,9 +53,9 @@ class Lent:
     """What a view of a session lends to a batch.
 
     Attributes:
-        storage: loads it, for inputs with files.
-        opened: is told of what the session has to close.
-        kept: None without a ledger.
+        storage: returns the storage client, which is loaded only for inputs with files.
+        opened: registers what the session has to close.
+        kept: what a ledger adds; None without a ledger.
     """
 
     operations: QueueOperations
@@ -68,7 +68,7 @@ class Lent:
 def composed(
     asked: BatchArguments, lent: Lent, inputs: Inputs, tally: Tally, display: Display | None
 ) -> Scheduler:
-    """The scheduler of a batch, which the session closes. It is not started yet."""
+    """Build the scheduler of a batch, not started yet, and register it with the session, which closes it."""
     digests, seen, kept = ContentDigests(), SeenKeys(), lent.kept
     uploads = SharedUploads(lent.operations.files, lent.storage, digests)
     operations = attrs.evolve(lent.operations, files=uploads)

@@ -1,4 +1,4 @@
-"""The seam to what shows how far a batch is."""
+"""The seam to what shows the progress of a batch."""
 
 from __future__ import annotations
 
@@ -8,26 +8,33 @@ from fal_async.batch.summary import BatchSummary
 
 
 class Summarized(Protocol):
-    """A batch, as far as a display needs it."""
+    """What a display sees of a batch."""
 
     @property
-    def endpoint_id(self) -> str: ...
+    def endpoint_id(self) -> str:
+        """The endpoint of the batch."""
+        ...
 
     @property
-    def summary(self) -> BatchSummary: ...
+    def summary(self) -> BatchSummary:
+        """Its numbers now."""
+        ...
 
 
 class Display(Protocol):
-    """Shows a batch. Called in the batch's event loop; none of its methods may raise, wait, or take long."""
+    """Shows the progress of a batch, given as `progress=`.
+
+    Its methods are called in the batch's event loop. None of them may raise, block or take long.
+    """
 
     def start(self, batch: Summarized) -> None:
-        """It begins."""
+        """Begin to show `batch`. Called once, first."""
         ...
 
     def changed(self) -> None:
-        """A number of `batch.summary` is another one. Called very often: look when it is time to show."""
+        """Note that `batch.summary` has changed. Called very often: read the summary when it is time to draw."""
         ...
 
     def end(self) -> None:
-        """It is over, or was left: the last numbers are there. Called once, after `start`."""
+        """Show the final numbers: the batch has ended or was left. Called once, after `start`."""
         ...

@@ -1,4 +1,4 @@
-"""The inputs of a batch: any iterable, async or not, asked for one at a time."""
+"""The inputs of a batch: any iterable, async or not, read one input at a time."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from fal_async.errors import ConfigurationError
 from fal_async.records import is_record
 
 END: object = object()
-"""In place of an input: there is none any more."""
+"""Returned in place of an input after the last one."""
 
 
 def check_inputs(inputs: Any) -> None:
-    """ConfigurationError for what is no series of inputs, with the way out."""
+    """Raise ConfigurationError unless `inputs` is an iterable of inputs; the message says what to pass instead."""
     kind = type(inputs).__name__
     if isinstance(inputs, Mapping) or is_record(inputs):
         raise ConfigurationError(
@@ -24,18 +24,18 @@ def check_inputs(inputs: Any) -> None:
         )
     if isinstance(inputs, str | os.PathLike):
         raise ConfigurationError(
-            f"inputs is a {kind}: expected an iterable of inputs, such as [{{'prompt': ...}}]; those in a file are "
-            "fal_async.batch.tables.read_inputs(path)"
+            f"inputs is a {kind}: expected an iterable of inputs, such as [{{'prompt': ...}}]; to read them from a "
+            "file, use fal_async.batch.tables.read_inputs(path)"
         )
     if isinstance(inputs, bytes | bytearray | memoryview):
         raise ConfigurationError(
             f"inputs is a {kind}: expected an iterable of inputs, such as [{{'prompt': ...}}]"
         )
     if inspect.isawaitable(inputs):
-        raise ConfigurationError(f"inputs is a {kind}: await it, and pass what it gives")
+        raise ConfigurationError(f"inputs is a {kind}: await it, and pass what it returns")
     if not hasattr(type(inputs), "__aiter__") and not _is_iterable(inputs):
         way = (
-            "call it, and pass what it gives"
+            "call it, and pass what it returns"
             if callable(inputs)
             else "expected an iterable of inputs, async or not"
         )
@@ -47,10 +47,10 @@ def _is_iterable(inputs: Any) -> bool:
 
 
 class Inputs:
-    """Asks an iterable for its values. A generator is closed at the end; a file or a list is its owner's business.
+    """Reads an iterable. A generator is closed at the end; anything else stays open, as its owner may use it again.
 
-    A plain iterable is asked in the event loop: its values may belong to this thread, and a hop to another one
-    would cost more than most inputs do.
+    A synchronous iterable is read in the event loop: its values may belong to this thread, and a hop to another
+    thread would cost more than reading most inputs.
     """
 
     def __init__(self, inputs: Any) -> None:
@@ -66,7 +66,7 @@ class Inputs:
             self._plain = iter(inputs)
 
     async def next(self) -> Any:
-        """The next one; END after the last. Raises what the iterable raises."""
+        """Return the next input, or END after the last one. Raises what the iterable raises."""
         if self._asked is None:
             value = next(self._plain, END)
         else:
@@ -78,7 +78,7 @@ class Inputs:
         return value
 
     async def aclose(self) -> None:
-        """Close what is a generator."""
+        """Close the iterable if it is a generator."""
         if isinstance(self._asked, AsyncGenerator):
             await self._asked.aclose()
         elif isinstance(self._plain, Generator):

@@ -1,4 +1,4 @@
-"""One item of a batch, as its user gets it."""
+"""One item of a batch, as the user gets it."""
 
 from __future__ import annotations
 
@@ -14,20 +14,22 @@ from fal_async.models import Result, T_co
 
 @attrs.frozen(kw_only=True, eq=False)
 class BatchItem(Generic[T_co]):
-    """One input with its result or its error. Either is set; both where a file of the result is lost.
+    """One input with its result or its error.
+
+    Exactly one of `result` and `error` is set, except when a file of the result can't be downloaded: then both are.
 
     Attributes:
-        index: the input's place in `inputs`, from 0.
-        key: what the item is known by in the ledger; None where none could be made.
-        input: as it was given.
-        result: None where there is none.
-        error: what went wrong; None where nothing did.
-        request_id: of its newest request; None where none was taken.
-        attempts: how often it was submitted, in all processes that share the ledger.
-        files: what `download=` wrote, in the order of the output.
-        billable_units: of the request that gave the result, where fal said it.
-        cost: in the price's currency, by list price; None while no price is known.
-        from_ledger: whether it had ended before: nothing was sent for it.
+        index: the place of the input in `inputs`, from 0.
+        key: the key of the item, which is its key in the ledger, too; None if no key could be made.
+        input: the input as it was when `inputs` gave it.
+        result: the result; None if the item failed.
+        error: what went wrong; None if nothing did.
+        request_id: the id of the newest request; None if fal took none.
+        attempts: how often the item was submitted, counted over all processes that share the ledger.
+        files: the files that `download=` wrote, in the order of the output; empty without `download=`.
+        billable_units: units that fal billed for the request of the result; None if fal did not say.
+        cost: the list price, in the price's currency; None, since this version knows no prices.
+        from_ledger: whether the item had ended in an earlier run, so that nothing was sent for it.
     """
 
     index: int
@@ -44,11 +46,15 @@ class BatchItem(Generic[T_co]):
 
     @property
     def ok(self) -> bool:
-        """Whether the result is there, and all of its files that were asked for."""
+        """Whether the item has its result, and all files that were to be downloaded."""
         return self.error is None
 
     def unwrap(self) -> Result[T_co, str]:
-        """The result; raises `error` where there is one."""
+        """Return the result.
+
+        Raises:
+            FalError: the item has an `error`: that one is raised, even if there is a result, too.
+        """
         if self.error is not None:
             raise self.error
         assert self.result is not None

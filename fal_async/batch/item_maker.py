@@ -1,4 +1,4 @@
-"""From how a request ended to the item that its user gets: its files are fetched, and it is counted."""
+"""Makes the item that the user gets from the outcome of a request: downloads its files, and counts it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class ItemMaker:
     """Makes the items of one batch.
 
     Attributes:
-        files: None where they are not fetched.
-        renews: whether what an earlier run has of an item is paid for again where its files are gone.
+        files: downloads the files of results; None if they are not to be downloaded.
+        renews: whether an item of an earlier run whose files are gone is submitted, and paid for, again.
     """
 
     tally: Tally
@@ -27,12 +27,12 @@ class ItemMaker:
     renews: bool
 
     async def begin(self) -> None:
-        """ConfigurationError where files can't be written: before anything is paid for."""
+        """Raise ConfigurationError if files can't be written: before anything is paid for."""
         if self.files is not None:
             await self.files.begin()
 
     async def item(self, work: Work, outcome: Outcome) -> BatchItem[object] | None:
-        """None where its files are gone, so that it is to be made anew: `work.renew` is set then."""
+        """Return the item; None if its files are gone and it must be submitted again: `work.renew` is set then."""
         found = None
         if self.files is not None and outcome.result is not None and outcome.error is None:
             found = await self.files.of(work, outcome)
@@ -40,7 +40,7 @@ class ItemMaker:
                 work.renew = outcome.request_id
                 return None
         error = outcome.error if found is None else found.error
-        # A request that is shared costs once.
+        # A shared request is counted once: by the item that caused it.
         if outcome.taken and not (outcome.from_ledger or outcome.shared or outcome.unended):
             self.tally.price(outcome.cost)
         self._count(error, outcome)
@@ -71,7 +71,7 @@ class ItemMaker:
         self.tally.end_of_item(from_ledger=outcome.from_ledger)
 
     def too_many_failures(self) -> BatchStoppedError | None:
-        """What stops the batch, if more have failed than it allows."""
+        """Return the error that stops the batch if more items have failed than `max_failures` allows, else None."""
         tally, limit = self.tally, self.max_failures
         failed, ended = tally.failed_anew, tally.ended_anew
         if not too_many(limit, failed, ended):

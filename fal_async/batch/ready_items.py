@@ -1,4 +1,4 @@
-"""Items that have ended and were not taken yet: as they came, or in the order of the inputs."""
+"""Items that have ended and were not taken yet, in the order of their ends or of the inputs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from fal_async.batch.item import BatchItem
 
 
 class ReadyItems:
-    """Holds them until they are asked for.
+    """Holds items until the user asks for them.
 
-    In the order of the inputs an item waits for those before it. `skip` says that one will never come.
+    If `ordered`, an item waits for all items before it. `skip` says that an item will never come.
     """
 
     def __init__(self, *, ordered: bool) -> None:
@@ -25,11 +25,11 @@ class ReadyItems:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether those that are here all wait for an earlier one."""
+        """Whether all items here wait for an earlier one."""
         return bool(self._waiting) and not self._came
 
     def put(self, item: BatchItem[Any]) -> None:
-        """It has ended."""
+        """Add an item that has ended."""
         if self._ordered:
             self._waiting[item.index] = item
             self._move()
@@ -37,17 +37,17 @@ class ReadyItems:
             self._came.append(item)
 
     def skip(self, index: int) -> None:
-        """No item comes for this input."""
+        """Note that no item comes for this input."""
         if self._ordered:
             self._waiting[index] = None
             self._move()
 
     def take(self) -> BatchItem[Any] | None:
-        """The next one; None where none is ready."""
+        """Remove and return the next item; None if none is ready."""
         return self._came.popleft() if self._came else None
 
     def flush(self) -> None:
-        """No further item comes: those that are there wait for nothing any more."""
+        """Make all items ready: no further one comes that they could wait for."""
         for index in sorted(self._waiting):
             self._next = index
             self._move()

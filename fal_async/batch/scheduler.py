@@ -1,4 +1,4 @@
-"""What keeps a batch going: begins items as places get free, has their requests made, and holds what ended."""
+"""Drives a batch: starts items as places get free, has their requests made, and holds the items that ended."""
 
 from __future__ import annotations
 
@@ -23,19 +23,21 @@ from fal_async.errors import SessionStateError
 logger: logging.Logger = logging.getLogger("fal_async")
 
 ItemCallback = Callable[[BatchItem[Any]], Awaitable[None] | None]
-_A_BREATH = 64
-"""Items that are begun without letting the loop do anything else."""
-_PUT_OFF = 10
-"""Times `concurrency`: so many items that other processes have are kept for later, before one is waited for."""
+_YIELD_EVERY = 64
+"""Items that are started before the event loop gets a turn."""
+_MAX_PUT_OFF = 10
+"""Times `concurrency`: how many items held by other processes are put off before one of them is waited for."""
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)
 class Scheduler:
-    """One batch under way. It does not know the `Batch` that its user holds, so that one that is dropped shows.
+    """One running batch.
+
+    It has no reference to the user's `Batch`, so that a dropped `Batch` is garbage-collected, and ends the batch.
 
     Attributes:
-        concurrency: requests in flight at most. No more are begun where as many items have ended untaken.
-        over: called, once, when nothing is under way any more.
+        concurrency: most requests in flight. None is started, either, while that many ended items were not taken.
+        over: functions to call, once, when the batch has ended.
     """
 
     works: Works
@@ -53,23 +55,26 @@ class Scheduler:
     _is_exhausted: bool = attrs.field(default=False, init=False)
     _in_flight: int = attrs.field(default=0, init=False)
     _ahead: int = attrs.field(default=0, init=False)
-    """Items that have ended, and were not taken yet: their files may still be on their way."""
+    """Items whose request has ended and that were not taken yet: their files may still be downloading."""
     _room: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _news: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _error: BaseException | None = attrs.field(default=None, init=False)
-    """What is raised once all that ended was given."""
+    """Raised once every item that had ended was taken."""
     _is_stopped: bool = attrs.field(default=False, init=False)
     _is_left: bool = attrs.field(default=False, init=False)
     _is_over: bool = attrs.field(default=False, init=False)
 
     def start(self) -> None:
-        """Begin to ask for inputs."""
+        """Begin to read inputs."""
         self.tally.begin()
         self._feeder = self.loop.create_task(self._feed())
         self._feeder.add_done_callback(self._ended)
 
     async def next_item(self) -> BatchItem[Any]:
-        """The next one that has ended. StopAsyncIteration after the last; before it, what stopped the batch."""
+        """Return the next item that has ended.
+
+        After the last one it raises the error that stopped the batch, once, and then StopAsyncIteration.
+        """
         while (item := self.ready.take()) is None:
             if self._is_over:
                 error, self._error = self._error, None
@@ -81,12 +86,16 @@ class Scheduler:
         self._give_back_ahead()
         return item
 
-    # How it is left.
+    # Leaving the batch.
 
     async def leave(self, *, patience: int = 2) -> None:
-        """End what is under way, and wait for that. A cancellation that comes meanwhile is raised at the end.
+        """Cancel everything that runs, and wait until it has ended.
 
-        `patience`: with the cancellation of this number, remote requests are not cancelled any more.
+        A cancellation of this wait is raised at the end.
+
+        Args:
+            patience: which cancellation of this wait gives up the remote cancellations: the first, the second, ...
+                One more ends the wait itself.
         """
         self.cancel()
         interrupted = await self._all_over(patience)
@@ -95,7 +104,7 @@ class Scheduler:
             raise asyncio.CancelledError
 
     def cancel(self) -> None:
-        """End what is under way, without waiting for it."""
+        """Cancel everything that runs, without waiting for it."""
         self._is_left = True
         self.maker.stop()
         current = asyncio.current_task(self.loop) if self.loop.is_running() else None
@@ -103,7 +112,7 @@ class Scheduler:
             task.cancel()
 
     def drop(self) -> bool:
-        """Nobody holds the batch any more. Whether it was still under way: then it is ended, soon."""
+        """Cancel a batch that the user has dropped, soon. Return whether it was still running."""
         if self._is_over:
             return False
         if not self.loop.is_closed():
@@ -111,7 +120,7 @@ class Scheduler:
         return True
 
     async def aclose(self) -> None:
-        """For the session, which is being closed."""
+        """End the batch because its session is closed."""
         if not self._is_over and self._error is None:
             self._error = SessionStateError("the session was closed before the batch had ended")
         await self.leave()
@@ -145,7 +154,7 @@ class Scheduler:
                 await self.works.aclose()
         except asyncio.CancelledError as error:
             if not (self._is_stopped or self._is_left):
-                self._stop(error)  # somebody else did it: the program ends
+                self._stop(error)  # not cancelled by the batch itself: the program ends
                 raise
         except BaseException as error:
             self._stop(error)
@@ -160,27 +169,27 @@ class Scheduler:
             self._tasks.add(task)
             task.add_done_callback(self._ended)
             begun += 1
-            if begun % _A_BREATH == 0:
+            if begun % _YIELD_EVERY == 0:
                 await asyncio.sleep(0)
 
     async def _next_work(self) -> Work | None:
-        """When there is a place for it. None: all have been begun."""
+        """Wait for a free place, and return the next item to start; None if all have been started."""
         while True:
             if self._in_flight < self.concurrency:
                 if self._put_off and self._is_time_for_put_off():
                     return self._put_off.popleft()
                 if self._is_exhausted and not self._tasks:
-                    return None  # one of them might still have been put off
+                    return None  # while a task runs, its item may still be put off
                 if not self._is_exhausted and self._ahead < self.concurrency:
-                    work = await self._asked_for()
+                    work = await self._next_input()
                     if work is not None:
                         return work
                     continue
             self._room.clear()
             await self._room.wait()
 
-    async def _asked_for(self) -> Work | None:
-        """Inputs that fail have an end: what is under way goes on."""
+    async def _next_input(self) -> Work | None:
+        """Read the next input. If `inputs` raises, it is treated as exhausted: running items go on to their end."""
         work = None
         try:
             work = await self.works.next()
@@ -190,8 +199,8 @@ class Scheduler:
         return work
 
     def _is_time_for_put_off(self) -> bool:
-        """Also where those after it wait for it, in the order of the inputs."""
-        too_many = len(self._put_off) >= _PUT_OFF * self.concurrency
+        """Return whether to go on with an item that was put off: others may wait for it, if `ordered`."""
+        too_many = len(self._put_off) >= _MAX_PUT_OFF * self.concurrency
         return self._is_exhausted or too_many or (self.ready.is_stuck and self._ahead >= self.concurrency)
 
     # One item.
@@ -216,10 +225,10 @@ class Scheduler:
             self._settled(work, item)
 
     async def _outcome(self, work: Work) -> Outcome | None:
-        """None where it is put off, or not begun any more."""
+        """Return how the item's request ended; None if it was put off, or is not to be started any more."""
         try:
             if self._is_stopped:
-                return None  # before its first step
+                return None  # stopped before this task ran for the first time
             outcome = await self.maker.outcome(work) if work.refused is None else Outcome(error=work.refused)
         finally:
             work.enter("none")
@@ -233,7 +242,7 @@ class Scheduler:
         return None
 
     async def _made(self, work: Work, outcome: Outcome) -> BatchItem[Any] | None:
-        """None where its error is not its own, but stops the batch; or where it is to be made anew."""
+        """Return the item; None if its error stops the whole batch, or if it must be submitted again."""
         error = ends_all(outcome, accepted=self.tally.accepted)
         if error is not None:
             self._stop(error)
@@ -261,7 +270,7 @@ class Scheduler:
     # The end.
 
     def _stop(self, error: BaseException) -> None:
-        """Ask for no more inputs, and submit nothing more. What is under way ends; then `error` is raised."""
+        """Read no more inputs and submit nothing more. Open requests go on to their end; then raise `error`."""
         if self._error is None:
             self._error = error
         self._is_stopped = True
@@ -277,7 +286,7 @@ class Scheduler:
         self._tasks.discard(task)
         self._room.set()
         if not task.cancelled():
-            task.exception()  # it was told where it belongs
+            task.exception()  # marks it as retrieved: it was reported where it belongs
         if not self._tasks and self._feeder is not None and self._feeder.done():
             self._finish()
 

@@ -1,4 +1,4 @@
-"""What stops a whole batch: an error that every further item would meet, or too many failures."""
+"""What stops a whole batch: an error that every further item would get, or too many failures."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from fal_async.errors import (
 )
 
 JUDGED_FROM = 20
-"""Ends, before a share of failures says anything."""
+"""Items that must have ended before a share of failures is judged."""
 
 
 def check_max_failures(value: object) -> None:
-    """A count from 0, or a share between 0 and 1, or None."""
+    """Raise ConfigurationError unless it is a count (an int >= 0), a share (0 < float < 1), or None."""
     count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
     share = isinstance(value, float) and 0 < value < 1
     if value is not None and not (count or share):
@@ -30,16 +30,16 @@ def check_max_failures(value: object) -> None:
 
 
 def check_max_cost(value: object) -> None:
-    """There are no prices yet: ConfigurationError for any limit."""
+    """Raise ConfigurationError for any limit: this version knows no prices."""
     if value is not None:
         raise ConfigurationError(
-            f"max_cost={value!r}: the price of this endpoint is not known, so that no cost can be held to a limit. "
-            "max_failures=, or fewer inputs, bound a run"
+            f"max_cost={value!r}: the price of this endpoint is not known, so its cost can't be limited. Limit the "
+            "run by max_failures=, or by fewer inputs"
         )
 
 
 def too_many(limit: int | float | None, failed: int, ended: int) -> bool:
-    """Whether so many failures among so many ends are more than the limit allows."""
+    """Return whether `failed` of `ended` items are more failures than `limit` allows."""
     if limit is None:
         return False
     if isinstance(limit, int):
@@ -48,10 +48,12 @@ def too_many(limit: int | float | None, failed: int, ended: int) -> bool:
 
 
 def ends_all(outcome: Outcome, *, accepted: bool) -> FalError | None:
-    """The error, if every further item would meet it, too.
+    """Return the outcome's error if every further item would get it, too; else None.
 
-    `accepted`: whether fal has taken a request of this batch. A 403 is no matter of the key then, nor a 404 of the
-    endpoint: a firewall, say, refused this input.
+    Args:
+        outcome: how the request of one item ended.
+        accepted: whether fal has taken a request of this batch. If so, a 403 does not mean that the key is wrong,
+            nor a 404 that the endpoint is: a firewall, for example, may have refused this one input.
     """
     error = outcome.error
     if outcome.meets_all or isinstance(error, SessionStateError | LedgerError):

@@ -1,4 +1,4 @@
-"""How far a batch is: counted as things happen, so that asking costs nothing."""
+"""How far a batch is. The numbers are counted as things happen, so reading them costs almost nothing."""
 
 from __future__ import annotations
 
@@ -9,26 +9,28 @@ from decimal import Decimal
 import attrs
 
 _WINDOW = 60.0
-"""Seconds over which the rate is taken: an average of the whole run would hide that it stands still."""
+"""Seconds over which the rate is taken. An average over the whole run would hide that it has stalled."""
 
 
 @attrs.frozen(kw_only=True)
 class BatchSummary:
-    """How far a batch is.
+    """The numbers of a batch at one moment: `batch.summary`.
 
     Attributes:
-        total: how many inputs there are; None where `inputs` does not tell before it is exhausted.
-        done, failed: items that ended well, and with an error; those from the ledger too.
-        uncertain: items of which nobody knows whether fal has taken them. Not among `failed`.
-        running: requests that a runner works on, as last seen.
+        total: number of inputs; None while it is unknown: `inputs` has no length and is not exhausted yet.
+        done: items that ended with a result, those from the ledger included.
+        failed: items that ended with an error, those from the ledger included. Uncertain ones don't count.
+        uncertain: items that ended with a SubmissionUncertainError: fal may or may not have taken their request.
+        running: requests that a runner worked on when their status was last seen.
         queued: requests that wait for a runner, or are being submitted.
-        from_ledger: items that had ended before.
-        cost: of the run in all processes, by list price; None while no price is known.
-        spent: of this process alone.
+        from_ledger: items that had ended in an earlier run; they count in `done`, `failed` or `uncertain`, too.
+        cost: cost of the run over all processes, by list price; None while no price is known.
+        spent: the part of `cost` that this process caused; None while no price is known.
         unpriced: requests that ended without a known cost.
-        rate: items per second that ended lately, without those from the ledger.
-        elapsed: seconds since the first input was asked for.
-        eta: seconds that the rest takes at this rate; None where it can't be told.
+        rate: items per second, over the last 60 seconds at most, without those from the ledger.
+        elapsed: seconds since the batch began, until it ended.
+        eta: estimated seconds until the end, at this `rate`; None if `total` is unknown, `rate` is 0, or the batch
+            has ended.
     """
 
     total: int | None = None
@@ -47,7 +49,13 @@ class BatchSummary:
 
 
 class Tally:
-    """Counts. `now` gives seconds on a clock that never goes back; `changed` is called after each change."""
+    """Counts what happens in a batch, for its summary.
+
+    Args:
+        total: number of inputs, if it is known.
+        now: returns seconds on a monotonic clock.
+        changed: called after each change.
+    """
 
     def __init__(self, total: int | None, now: Callable[[], float], changed: Callable[[], None]) -> None:
         self.total: int | None = total
@@ -59,7 +67,7 @@ class Tally:
         self.from_ledger: int = 0
         self.ended_anew: int = 0
         self.failed_anew: int = 0
-        """Of those that ended, those of which an earlier run did not know it."""
+        """Items that ended, and failed, in this process: without those that an earlier run had ended."""
         self.unpriced: int = 0
         self.accepted: bool = False
         """Whether fal has taken a request of this batch in this process."""
@@ -73,20 +81,20 @@ class Tally:
 
     @property
     def ended(self) -> int:
-        """Items that have ended, however."""
+        """Items that have ended, in whichever way."""
         return self.done + self.failed + self.uncertain
 
     def begin(self) -> None:
-        """The clock runs from here."""
+        """Start the clock."""
         self._began = self._now()
 
     def end(self) -> None:
-        """The clock stands from here. Ending twice is no error."""
+        """Stop the clock. Calling it twice is allowed."""
         if self._over is None:
             self._over = self._now()
 
     def end_of_item(self, *, from_ledger: bool) -> None:
-        """One more has ended, and was counted as what."""
+        """Note that one more item has ended; the caller has counted it as done, failed or uncertain."""
         if from_ledger:
             self.from_ledger += 1
         else:
@@ -94,7 +102,7 @@ class Tally:
         self.changed()
 
     def price(self, cost: Decimal | None) -> None:
-        """One more request that fal took has ended."""
+        """Note that one more request that fal took has ended. `cost`: None if it is not known."""
         if cost is None:
             self.unpriced += 1
         else:
@@ -126,7 +134,7 @@ class Tally:
         return (self._now() if self._over is None else self._over) - self._began
 
     def _note(self, now: float) -> None:
-        """By the second: an entry for each item would grow with their number."""
+        """Count by the second: an entry for each item would grow with their number."""
         if self._lately and now - self._lately[-1][0] < 1.0:
             self._lately[-1][1] += 1
             return

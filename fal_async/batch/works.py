@@ -1,4 +1,4 @@
-"""The items of a batch, one after the other, each with its key."""
+"""Gives the items of a batch one by one, each with its key."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from fal_async.protocol.input_copies import own_copy
 
 @attrs.define(kw_only=True, eq=False, repr=False)
 class Works:
-    """Asks the inputs for the next one only when it is asked itself.
+    """Reads the next input only when the next item is asked for.
 
     Attributes:
-        guard: looks at the first inputs before any is begun.
-        looked_at: so many of them at most.
+        guard: checks the first inputs against the run before any is started; None without a ledger, with `key=` and
+            with `extend=True`.
+        looked_at: how many inputs it checks at most.
     """
 
     inputs: Inputs
@@ -31,10 +32,10 @@ class Works:
     _first: deque[Work] = attrs.field(factory=deque, init=False)
 
     async def begin(self) -> None:
-        """ConfigurationError where the guard knows none of the first inputs."""
+        """Raise ConfigurationError if the run has entries, but none of the first inputs."""
         if self.guard is None or await self.guard.is_new():
             return
-        while len(self._first) < self.looked_at and (work := await self._asked_for()) is not None:
+        while len(self._first) < self.looked_at and (work := await self._next_input()) is not None:
             self._first.append(work)
             if await self.guard.knows(work):
                 return
@@ -42,10 +43,10 @@ class Works:
             raise await self.guard.refusal(self._first)
 
     async def next(self) -> Work | None:
-        """None after the last one. Raises what the inputs raise, and what the caller's `key=` does."""
-        return self._first.popleft() if self._first else await self._asked_for()
+        """Return the next item, None after the last. Raises what `inputs` and the caller's `key` raise."""
+        return self._first.popleft() if self._first else await self._next_input()
 
-    async def _asked_for(self) -> Work | None:
+    async def _next_input(self) -> Work | None:
         index = self.inputs.pulled
         input = await self.inputs.next()
         self.tally.total = self.inputs.total
@@ -56,5 +57,5 @@ class Works:
         return work
 
     async def aclose(self) -> None:
-        """Close the inputs, where they are a generator."""
+        """Close the inputs if they are a generator."""
         await self.inputs.aclose()

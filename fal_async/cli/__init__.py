@@ -1,7 +1,8 @@
 """The command line: `python -m fal_async VERB`, also installed as `fal-async`.
 
-One module per verb, of the verb's name, imported only when the verb is used. It has two functions:
-`configure(parser)` adds its arguments, `run(options)` does it and gives the exit code.
+There is one module for each verb, named as the verb, and imported only when the verb is used. It has two functions:
+`configure(parser)` adds the verb's arguments; `run(options)` runs it and returns the exit status. Its docstring is
+the description in `VERB --help`.
 """
 
 from __future__ import annotations
@@ -17,18 +18,25 @@ from fal_async.version import __version__
 PROGRAM = "fal-async"
 VERBS = {
     "batch": "run an endpoint over a file of inputs, each paid once: run, status, uncertain, export",
-    "demo": "watch the main job happen on a local fal: four pictures, without a key or costs",
-    "emulator": "run a complete local fal, to develop and test against without a key or costs",
-    "proxy": "run a proxy that keeps the key, for fal's browser clients",
+    "demo": "watch a request for four pictures run on a local fal, without a key or costs",
+    "emulator": "run a complete local fal to develop and test against, without a key or costs",
+    "proxy": "run a proxy for fal's browser clients that keeps your key on the server",
 }
-"""Each verb with its line in `--help`."""
+"""Each verb, with its line in `--help`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The exit code: 0 well, 1 it failed (one line on standard error says why), 130 for Ctrl-C.
+    """Run the command line.
 
-    `argv` without the program's name; default the process's own. SystemExit as usual in argparse:
-    0 after `--help`, 2 for arguments that make no sense.
+    Args:
+        argv: the arguments without the program's name; default: those of the process.
+
+    Returns:
+        The exit status: 0 success, 1 failure (one line on standard error says why), 130 Ctrl-C; `batch` has further
+        ones (`cli/exits.py`).
+
+    Raises:
+        SystemExit: by argparse: status 0 after `--help` and `--version`, 2 for wrong arguments.
     """
     given = _parser().parse_args(sys.argv[1:] if argv is None else argv)
     verb = importlib.import_module(f"{__name__}.{given.verb}")
@@ -42,14 +50,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def fail(verb: str, message: str) -> int:
-    """One line on standard error; the exit code for it."""
+    """Print one line on standard error, and return the exit status for a failure."""
     say(f"{PROGRAM} {verb}: {message}")
     return 1
 
 
 def say(line: str) -> None:
-    """A line on standard error. Where it is closed or full, what is being done goes on without."""
-    if sys.stderr is not None:  # closed: None would mean standard output to `print`
+    """Print a line on standard error. If that is closed or can't be written, the line is dropped."""
+    if sys.stderr is not None:  # None if it is closed: `print` would then write to standard output
         with contextlib.suppress(OSError, ValueError):
             print(line, file=sys.stderr, flush=True)
 
@@ -63,6 +71,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    parser.add_argument("verb", choices=VERBS, metavar="VERB", help="what to do; VERB --help says more")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="the verb's own arguments")
+    parser.add_argument(
+        "verb", choices=VERBS, metavar="VERB", help="what to do; VERB --help shows its arguments"
+    )
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="arguments of the verb")
     return parser

@@ -1,5 +1,7 @@
-"""Watch the main job happen: a local fal starts, a request for four pictures goes through its queue, and the
-pictures are put into a folder. Nothing leaves this machine, and no key is needed.
+"""Watch a request run on a local fal.
+
+A local fal starts, a request for four pictures goes through its queue, and the pictures are written to a folder.
+Nothing leaves this machine, and no key is needed.
 """
 
 from __future__ import annotations
@@ -17,14 +19,14 @@ PROMPT = "a lighthouse of glass above a violet sea, at dawn"
 def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     default = "(default: %(default)s)"
-    add("--prompt", default=PROMPT, help="what to draw (the local model takes it as the seed of its dice)")
+    add("--prompt", default=PROMPT, help="what to draw (the local model only uses it as a part of its seed)")
     add("--seed", type=int, default=6252023, help=f"the same seed gives the same pictures {default}")
-    add("--folder", type=Path, default=Path("demo-output"), help=f"where the pictures go {default}")
-    add("--plain", action="store_true", help="plain lines, as without a terminal")
+    add("--folder", type=Path, default=Path("demo-output"), help=f"folder for the pictures {default}")
+    add("--plain", action="store_true", help="print plain lines, as without a terminal")
 
 
 def run(options: argparse.Namespace) -> int:
-    # Not for --help: these take a quarter of a second to load.
+    # Imported late: these take a quarter of a second to load, and --help does not need them.
     import asyncio
 
     from fal_async.cli.demo_run import show
@@ -32,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
 
     screen = Screen(sys.stdout, live=sys.stdout.isatty() and not options.plain)
     try:
-        options.folder.mkdir(parents=True, exist_ok=True)  # where that fails, it fails before the show
+        options.folder.mkdir(parents=True, exist_ok=True)  # if it can't be made, fail before anything runs
         asyncio.run(show(screen, options.prompt, options.seed, options.folder))
     except (FalError, OSError) as error:
         screen.end()

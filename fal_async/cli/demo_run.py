@@ -1,4 +1,4 @@
-"""The demo's story: others wait ahead of us, our turn comes, the model works, the pictures arrive."""
+"""What the demo shows: requests ahead of ours in the queue, then our turn, the model at work, and the pictures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OTHERS = 4
 
 
 class Story:
-    """What happens to the request, told line by line."""
+    """Shows line by line what happens to the request."""
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
@@ -57,7 +57,7 @@ def _bar(percent: int) -> str:
 
 
 async def show(screen: Screen, prompt: str, seed: int, folder: Path) -> None:
-    """Everything from the start of the local fal to the last picture on disk."""
+    """Run the demo, from the start of the local fal to the last picture on disk."""
     async with Emulator() as emulator, Session(emulator.key, hosts=emulator.hosts) as fal:
         screen.title(f"fal_async on a local fal at {emulator.url}")
         screen.line()
@@ -84,7 +84,7 @@ async def show(screen: Screen, prompt: str, seed: int, folder: Path) -> None:
 
 @contextlib.asynccontextmanager
 async def _others_before_us(fal: Session) -> AsyncIterator[None]:
-    """So that there is a queue to be seen."""
+    """Submit other requests first, so that there is a queue to show."""
     tasks = [
         asyncio.create_task(fal.subscribe(MODEL, {"prompt": f"other {number}", "num_inference_steps": 12}))
         for number in range(_OTHERS)
@@ -109,4 +109,4 @@ def _sum_up(screen: Screen, story: Story, result: Result[Any], written: list[Pat
     screen.line(f"  inference time   {result.metrics['inference_time']:.1f} s")
     screen.line(f"  status polls     {result.attempts['status']}")
     screen.line()
-    screen.note("The same code runs on fal itself: set FAL_KEY, and leave hosts= out.")
+    screen.note("The same code runs on fal itself: set FAL_KEY, and omit hosts=.")

@@ -1,6 +1,6 @@
-"""Run a complete local fal: the queue, direct calls, files and built-in models that draw, write and train.
+"""Run a complete local fal: the queue, direct calls, files, and built-in models that draw, write and train.
 
-Point the SDK at it with FAL_BASE_URL and FAL_KEY, as it prints on the start. Ctrl-C or SIGTERM stops it.
+Point the SDK at it with FAL_BASE_URL and FAL_KEY, as printed when it starts. Ctrl-C or SIGTERM stops it.
 """
 
 from __future__ import annotations
@@ -24,78 +24,86 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"port to listen on, 0 for a free one {default}",
     )
     _add_accounts(parser, default)
-    add("--speed", type=_positive, default=1.0, help=f"time factor of the models' work {default}")
+    add("--speed", type=_positive, default=1.0, help=f"how many times faster the models work {default}")
     add(
         "--runners",
         type=_runners,
         default=DEFAULT_RUNNERS,
-        help=f"requests at a time, of one model {default}",
+        help=f"requests that each model works on at a time {default}",
     )
-    add("--folder", type=_folder, help="where produced files go and stay (default: a temporary one)")
+    add(
+        "--folder",
+        type=_folder,
+        help="folder that keeps produced and uploaded files (default: a temporary one)",
+    )
     add(
         "--retention",
         type=_seconds,
         metavar="SECONDS",
-        help="how long results are kept (default: as fal does)",
+        help="how long results are kept (default: as long as fal keeps them)",
     )
     _add_memory(parser)
-    add("--seed", type=int, default=0, help=f"of the dice behind faults that have a chance {default}")
-    add("--record", action="store_true", help="keep the latest requests, not only their number")
+    add("--seed", type=int, default=0, help=f"seed of the random faults {default}")
+    add("--record", action="store_true", help="record the latest HTTP requests, not only their number")
 
 
 def _add_accounts(parser: argparse.ArgumentParser, default: str) -> None:
     who = parser.add_mutually_exclusive_group()
-    who.add_argument("--key", type=_key, default=DEFAULT_KEY, help=f"the key that is accepted {default}")
-    who.add_argument("--no-key", action="store_true", help="accept any key, and none")
+    who.add_argument("--key", type=_key, default=DEFAULT_KEY, help=f"the accepted key {default}")
+    who.add_argument("--no-key", action="store_true", help="accept any key, or no key")
     parser.add_argument(
         "--account",
         type=_key,
         action="append",
         default=[],
         metavar="KEY",
-        help="key of one more account, which sees nothing of the others; may be repeated",
+        help="key of a further account, which can't see the others' requests and files; may be repeated",
     )
     parser.add_argument(
         "--concurrency",
         type=_runners,
-        help="requests at a time of each account, whatever their models (default: no limit)",
+        help="requests of one account at a time, over all models (default: no limit)",
     )
 
 
 def _add_memory(parser: argparse.ArgumentParser) -> None:
-    """What is kept, and how long."""
+    """Add the arguments about what is kept, and for how long."""
     add = parser.add_argument
     add(
         "--keep-jobs",
         type=_runners,
         default=KEEP_JOBS,
         metavar="N",
-        help="how many jobs are kept, those that end first going first (default: %(default)s)",
+        help="how many jobs are kept; those that ended first are deleted first (default: %(default)s)",
     )
     add(
         "--forget-after",
         type=_seconds,
         metavar="SECONDS",
-        help="how long after its end a job is kept at most (default: ever)",
+        help="delete a job this long after its end (default: never)",
     )
     add(
         "--file-lifetime",
         type=_seconds,
         metavar="SECONDS",
-        help="how long produced files are there (default: ever)",
+        help="how long produced files are kept (default: for ever)",
     )
     add(
         "--gone-status",
         type=int,
         choices=(403, 404, 410),
         default=404,
-        help="what is answered for a file that is there no longer (default: %(default)s)",
+        help="HTTP status for a file that is no longer kept (default: %(default)s)",
     )
-    add("--plain-pictures", action="store_true", help="pictures of one colour, which cost nothing")
+    add(
+        "--plain-pictures",
+        action="store_true",
+        help="draw pictures of one colour, which take almost no CPU time",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    # Not for --help: these take a quarter of a second to load.
+    # Imported late: these take a quarter of a second to load, and --help does not need them.
     import asyncio
 
     from fal_async.emulator.serve import serve
@@ -130,27 +138,27 @@ def run(options: argparse.Namespace) -> int:
 
 def _key(text: str) -> str:
     if not all(text.partition(":")):
-        raise argparse.ArgumentTypeError("a key has the form id:secret")
+        raise argparse.ArgumentTypeError("expected a key of the form id:secret")
     return text
 
 
 def _runners(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 1 on")
+        raise argparse.ArgumentTypeError(f"{text!r}: expected an integer >= 1")
     return int(text)
 
 
 def _positive(text: str) -> float:
     value = _number(text)
     if value <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected more than 0")
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number > 0")
     return value
 
 
 def _seconds(text: str) -> float:
     value = _number(text)
     if value < 0:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected 0 seconds or more")
+        raise argparse.ArgumentTypeError(f"{text!r}: expected seconds >= 0")
     return value
 
 
@@ -160,12 +168,12 @@ def _number(text: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number")
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number")
     return value
 
 
 def _folder(text: str) -> Path:
     folder = Path(text)
     if folder.exists() and not folder.is_dir():
-        raise argparse.ArgumentTypeError(f"{text} is a file, not a folder")
+        raise argparse.ArgumentTypeError(f"{text}: expected a folder, but it is a file")
     return folder

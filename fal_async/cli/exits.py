@@ -14,7 +14,10 @@ from fal_async.errors import (
 
 DONE, FAILED, USAGE, REFUSED, UNCERTAIN, STOPPED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 _STATUSES: tuple[tuple[tuple[type[FalError], ...], int], ...] = (
-    ((AuthenticationError, PermissionDeniedError), REFUSED),  # an empty balance is one of the latter
+    (
+        (AuthenticationError, PermissionDeniedError),
+        REFUSED,
+    ),  # BalanceExhaustedError is a PermissionDeniedError
     ((SubmissionUncertainError,), UNCERTAIN),
     ((BatchStoppedError,), STOPPED),
     ((ConfigurationError,), USAGE),
@@ -22,11 +25,12 @@ _STATUSES: tuple[tuple[tuple[type[FalError], ...], int], ...] = (
 
 
 def of_error(error: FalError) -> int:
+    """Return the exit status for an error that ended the command."""
     return next((status for kinds, status in _STATUSES if isinstance(error, kinds)), FAILED)
 
 
 def of_summary(summary: BatchSummary) -> int:
-    """Of a batch that went through all of its inputs."""
+    """Return the exit status of a batch that went through all of its inputs."""
     if summary.uncertain:
         return UNCERTAIN
     return FAILED if summary.failed else DONE

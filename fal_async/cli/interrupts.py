@@ -1,4 +1,4 @@
-"""Ctrl-C, as the command line takes it: the first one leaves in order, the second one at once."""
+"""Ctrl-C on the command line: the first one ends the work in an orderly way, the second one ends the process."""
 
 from __future__ import annotations
 
@@ -17,16 +17,23 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run_until_interrupted(work: Coroutine[Any, Any, int], message: str) -> int:
-    """The exit status of `work`; 130 if Ctrl-C (143: SIGTERM) cancelled it. `message`: what is said then.
+    """Run `work`, and cancel it on Ctrl-C or SIGTERM.
 
-    The second signal ends the process where it is, without a word: what is on disk is all that is kept.
+    A second signal ends the process at once, without a message: only what is on disk is kept.
+
+    Args:
+        work: returns an exit status.
+        message: printed on standard error after the first signal.
+
+    Returns:
+        The exit status of `work`; 130 after Ctrl-C, 143 after SIGTERM.
     """
     return asyncio.run(_cancellable(work, message))
 
 
 async def _cancellable(work: Coroutine[Any, Any, int], message: str) -> int:
     task = asyncio.ensure_future(work)
-    with _Interrupts(task, message).heard() as interrupts:
+    with _Interrupts(task, message).handled() as interrupts:
         try:
             status = await task
         except asyncio.CancelledError:
@@ -41,19 +48,19 @@ class _Interrupts:
         self._task, self._message = task, message
 
     @contextlib.contextmanager
-    def heard(self) -> Iterator[_Interrupts]:
-        # Not by the loop, which could not hear the second one while something holds it up; nor by asyncio.run,
-        # which waits for everything at the second one, too.
-        # What the shell made us ignore, such as Ctrl-C in the background, stays ignored.
-        heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-        before = {number: signal.signal(number, self._hear) for number in heard}
+    def handled(self) -> Iterator[_Interrupts]:
+        # Not handled by the event loop, which would miss the second signal while something blocks it; nor by
+        # asyncio.run, which waits for all tasks after the second one, too.
+        # Signals that the shell has set to be ignored, such as Ctrl-C for background jobs, stay ignored.
+        handled = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, self._handle) for number in handled}
         try:
             yield self
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _hear(self, number: int, _: FrameType | None) -> None:
+    def _handle(self, number: int, _: FrameType | None) -> None:
         if self.number is not None:
             _leave_at_once(number)
         self.number = number

@@ -1,4 +1,4 @@
-"""Whether there is a key, before anything is begun that needs one."""
+"""Checks that there is a key before anything starts that needs one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fal_async.errors import ConfigurationError
 
 
 def check_key() -> None:
-    """ConfigurationError without one, or with one of another shape."""
+    """Raise ConfigurationError if there is no key and no login, or if the key is malformed."""
     environment = from_env()
     key_source(None, environment.key, environment.home, environment.hosts)
     login = login_path(environment.home)

@@ -1,8 +1,8 @@
-"""Run a proxy for fal's browser clients: it keeps the key, and passes on only what is allowed.
+"""Run a proxy for fal's browser clients: it adds your key, and forwards only allowed requests.
 
 Needs pip install 'fal-async[proxy]'. The key and the hosts come from the environment (FAL_KEY, FAL_BASE_URL).
-Callers must send the token in the environment variable FAL_PROXY_TOKEN as "Authorization: Bearer TOKEN";
---anonymous lets everybody in. Put it behind TLS.
+Set FAL_PROXY_TOKEN to a secret: callers must send it as "Authorization: Bearer TOKEN". With --anonymous everybody
+may call. Put it behind TLS.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fal_async.protocol.proxy.rules import DEFAULT_MAX_PROXIED_BODY, ON_REQUEST
 
 DEFAULT_PORT = 8766
 _SHUTDOWN_LIMIT = 5
-"""Seconds that open streams get when it is stopped."""
+"""Seconds that open streams may go on after the proxy was stopped."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -37,22 +37,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="PATTERN",
         dest="endpoints",
-        help="endpoints that may be called, such as 'fal-ai/flux/dev', 'fal-ai/flux/**' or '**'; repeatable",
+        help="endpoints that may be called, such as 'fal-ai/flux/dev', 'fal-ai/flux/**' or '**'; may be repeated",
     )
-    add("--anonymous", action="store_true", help="everybody may call, at your cost")
+    add("--anonymous", action="store_true", help="let everybody call, without a token and at your cost")
     add(
         "--allow",
         action="append",
         default=[],
         choices=sorted(ON_REQUEST),
-        help="a further route; repeatable",
+        help="allow a further route; may be repeated",
     )
     add(
         "--max-body",
         type=int,
         default=DEFAULT_MAX_PROXIED_BODY,
         metavar="BYTES",
-        help=f"of a request {default}",
+        help=f"largest request body {default}",
     )
 
 
@@ -60,8 +60,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         import uvicorn
     except ImportError:
-        return fail("proxy", "it runs on uvicorn: pip install 'fal-async[proxy]'")
-    # Not for --help: these take a quarter of a second to load.
+        return fail("proxy", "needs uvicorn: pip install 'fal-async[proxy]'")
+    # Imported late: these take a quarter of a second to load, and --help does not need them.
     from fal_async.cli.key_check import check_key
     from fal_async.cli.proxy_app import TOKEN_VARIABLE, make_app
 
@@ -83,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _listener(host: str, port: int) -> socket.socket:
-    """Bound before it is announced. OSError where it can't be."""
+    """Return a socket that listens: it is bound before the address is printed. Raises OSError if it can't be."""
     return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
 
 

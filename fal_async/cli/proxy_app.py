@@ -12,9 +12,9 @@ TOKEN_VARIABLE = "FAL_PROXY_TOKEN"
 
 
 def make_app(options: argparse.Namespace, token: str) -> FalProxy:
-    """ConfigurationError where nobody could call, or a pattern is wrong."""
+    """Make the application. Raises ConfigurationError if it would refuse every caller, or if a pattern is wrong."""
     if not options.anonymous and not token:
-        raise ConfigurationError(f"set {TOKEN_VARIABLE}, or say --anonymous: everybody may then call")
+        raise ConfigurationError(f"set {TOKEN_VARIABLE}, or pass --anonymous, which lets everybody call")
     return FalProxy(
         endpoints=options.endpoints,
         authorize=None if options.anonymous else _bearer(token),

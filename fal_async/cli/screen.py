@@ -1,4 +1,4 @@
-"""Lines on a terminal, of which the last may still change; plain lines elsewhere."""
+"""Lines on a terminal, the last of which can be redrawn; plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ _CLEAR = "\r\033[K"
 
 
 class Screen:
-    """`live`: on a terminal, where `show` overwrites its own last line. Elsewhere it prints only what is new."""
+    """Prints lines.
+
+    Args:
+        out: where they go.
+        live: whether `out` is a terminal, where `show` overwrites its last line. Elsewhere it prints each new text.
+    """
 
     def __init__(self, out: TextIO, *, live: bool) -> None:
         self._out, self._live = out, live
@@ -28,7 +33,7 @@ class Screen:
         self.line(f"{_DIM}{text}{_PLAIN}" if self._live else text)
 
     def show(self, text: str) -> None:
-        """A line that the next `show` replaces."""
+        """Print a line that the next `show` replaces."""
         if text == self._shown:
             return
         self._shown = text
@@ -40,7 +45,7 @@ class Screen:
         self._open = True
 
     def end(self) -> None:
-        """What was shown last stays."""
+        """Keep the line that was shown last."""
         if self._open:
             self._write("\n")
         self._open, self._shown = False, ""

@@ -1,1 +1,1 @@
-"""`fal.map`."""
+"""Tests of `fal.map`."""

@@ -1,4 +1,4 @@
-"""Inputs that change after they were given, and before they are sent: each item has what its turn gave."""
+"""Inputs that change after they were given and before they are sent: each item has the value at its turn."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Row(dict[str, Any]):
 
 
 def changing(value: Any, count: int) -> Iterator[Any]:
-    """One object, again and again."""
+    """Yield the same object repeatedly, changed each time."""
     inner = value["inner"] if isinstance(value, Mapping) else value.inner
     for n in range(count):
         inner[0] = n
@@ -61,7 +61,7 @@ def changing(value: Any, count: int) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("with_ledger", [True, False])
-async def test_an_object_that_is_given_again_and_again_is_as_many_inputs(
+async def test_an_object_changed_and_given_repeatedly_counts_as_separate_inputs(
     emulator: Emulator, echo: str, tmp_path: Path, with_ledger: bool
 ) -> None:
     async with session_on(emulator, ledger=tmp_path / "runs.db" if with_ledger else None) as fal:
@@ -84,7 +84,7 @@ async def test_an_object_that_is_given_again_and_again_is_as_many_inputs(
         Model(n=0, inner=[0]),
     ],
 )
-def test_a_copy_is_equal_and_of_its_own(value: Any) -> None:
+def test_a_copied_input_is_equal_and_independent_of_later_changes(value: Any) -> None:
     copies = [own_copy(given) for given in changing(value, 3)]
     inner = [copy["inner"] if isinstance(copy, Mapping) else copy.inner for copy in copies]
     assert inner == [[0], [1], [2]]
@@ -92,7 +92,7 @@ def test_a_copy_is_equal_and_of_its_own(value: Any) -> None:
     assert isinstance(value, MappingProxyType) or type(copies[0]) is type(value)
 
 
-def test_a_copy_keeps_attributes_and_files(tmp_path: Path) -> None:
+def test_a_copied_input_keeps_attributes_and_file_paths(tmp_path: Path) -> None:
     row = Row(picture=tmp_path, more=[{"picture": tmp_path}])
     row.id = "a"
     copy = own_copy(row)
@@ -100,13 +100,13 @@ def test_a_copy_keeps_attributes_and_files(tmp_path: Path) -> None:
     assert copy["picture"] is copy["more"][0]["picture"] is tmp_path
 
 
-def test_what_cant_be_copied_is_given_as_it_is() -> None:
+def test_an_input_that_cant_be_copied_is_used_as_it_is() -> None:
     round: dict[str, Any] = {}
     round["round"] = round
     assert own_copy(round) is round
 
 
-async def test_an_input_that_is_nested_too_deeply_is_its_own_error(
+async def test_an_input_nested_too_deeply_fails_only_its_own_item(
     emulator: Emulator, echo: str, tmp_path: Path
 ) -> None:
     deep: list[Any] = []
@@ -118,7 +118,7 @@ async def test_an_input_that_is_nested_too_deeply_is_its_own_error(
     assert good.ok
 
 
-async def test_a_file_that_is_written_anew_before_it_was_sent_is_an_error(
+async def test_a_file_overwritten_before_it_was_sent_fails_its_item(
     emulator: Emulator, fal: Session, echo: str, tmp_path: Path
 ) -> None:
     frame = tmp_path / "frame.png"
@@ -136,7 +136,7 @@ async def test_a_file_that_is_written_anew_before_it_was_sent_is_an_error(
     assert all(isinstance(item.error, UploadError) for item in items if not item.ok)
 
 
-async def test_a_folder_in_place_of_a_file_stops_no_other_item(
+async def test_a_folder_in_place_of_a_file_fails_only_its_own_item(
     fal: Session, echo: str, tmp_path: Path
 ) -> None:
     items = await fal.map(echo, [{"image_url": tmp_path}, {"n": 1}]).collect()

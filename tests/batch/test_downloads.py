@@ -1,4 +1,4 @@
-"""`download=`: the files of each result, under names that tell whose they are, and what becomes of missing ones."""
+"""`download=`: the names of each result's files, and what happens if a file is missing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def stored(fal: Session, *contents: bytes) -> list[str]:
     return [await fal.upload(content, file_name="picture.png") for content in contents]
 
 
-async def test_each_items_files_are_in_the_folder_under_its_key(
+async def test_files_of_each_item_are_written_under_its_key(
     fal: Session, pictures: str, tmp_path: Path
 ) -> None:
     urls = await stored(fal, b"one", b"two")
@@ -41,7 +41,7 @@ async def test_each_items_files_are_in_the_folder_under_its_key(
     assert all(item.ok for item in items)
 
 
-async def test_keys_that_are_one_file_name_overwrite_nothing(
+async def test_keys_that_make_the_same_file_name_overwrite_nothing(
     fal: Session, pictures: str, tmp_path: Path
 ) -> None:
     urls = await stored(fal, b"one", b"two")
@@ -56,7 +56,7 @@ async def test_keys_that_are_one_file_name_overwrite_nothing(
     assert [item.files[0].read_bytes() for item in items] == [b"one", b"two", b"two"]
 
 
-async def test_items_of_one_key_share_their_files(fal: Session, pictures: str, tmp_path: Path) -> None:
+async def test_items_with_the_same_key_share_their_files(fal: Session, pictures: str, tmp_path: Path) -> None:
     urls = await stored(fal, b"one")
     items = await fal.map(pictures, [{"id": "a", "urls": urls}] * 3, key="id", download=tmp_path).collect()
 
@@ -64,7 +64,7 @@ async def test_items_of_one_key_share_their_files(fal: Session, pictures: str, t
     assert len(list(tmp_path.iterdir())) == 1
 
 
-async def test_names_of_ones_own(fal: Session, pictures: str, tmp_path: Path) -> None:
+async def test_files_are_named_by_the_template_in_names(fal: Session, pictures: str, tmp_path: Path) -> None:
     urls = await stored(fal, b"one", b"two")
     (item,) = await fal.map(
         pictures, [{"id": "{a}", "urls": urls}], key="id", download=tmp_path, names="{n:02d} {key:>4}{ext}"
@@ -72,26 +72,26 @@ async def test_names_of_ones_own(fal: Session, pictures: str, tmp_path: Path) ->
     assert [path.name for path in item.files] == ["00  {a}.png", "01  {a}.png"]
 
 
-def test_a_template_is_filled_in_field_by_field() -> None:
+def test_a_template_of_names_is_filled_in_field_by_field() -> None:
     item = of_item("{key}-{n:03d}-{name!s}{ext}", "a/{b}")
     assert item.format(n=7, name="cat", ext=".png") == "a_{b}-007-cat.png"
     assert of_file(item, 12).format(name="cat", ext=".png") == "a_{b}-012-cat.png"
 
 
 @pytest.mark.parametrize("names", [7, "", "{index}", "{key", "a/{key}", "{key.x}", "{n:z}"])
-async def test_wrong_names_are_refused(fal: Session, names: Any, tmp_path: Path) -> None:
+async def test_a_wrong_template_of_names_is_refused(fal: Session, names: Any, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="names"):
         fal.map(PICTURES, [], download=tmp_path, names=names)
 
 
-async def test_names_without_a_folder_and_a_folder_that_is_none_are_refused(fal: Session) -> None:
+async def test_names_without_download_and_a_download_that_is_not_a_path_are_refused(fal: Session) -> None:
     with pytest.raises(ConfigurationError, match="download="):
         fal.map(PICTURES, [], names="{key}{ext}")
     with pytest.raises(ConfigurationError, match="download"):
         fal.map(PICTURES, [], download=7)  # type: ignore[arg-type]
 
 
-async def test_a_file_that_is_gone_leaves_result_and_error(
+async def test_an_item_with_a_deleted_file_has_both_result_and_error(
     emulator: Emulator, pictures: str, tmp_path: Path
 ) -> None:
     async with session_on(emulator) as fal:
@@ -108,7 +108,7 @@ async def test_a_file_that_is_gone_leaves_result_and_error(
     assert emulator.count("file") <= 3
 
 
-async def test_a_download_that_fails_otherwise_is_tried_again_alone(
+async def test_a_failed_download_is_retried_for_that_file_alone(
     emulator: Emulator, pictures: str, tmp_path: Path
 ) -> None:
     async with session_on(emulator) as fal:
@@ -124,16 +124,16 @@ async def test_a_download_that_fails_otherwise_is_tried_again_alone(
 
 
 @pytest.mark.parametrize("folder", ["file", "file/x"])
-async def test_a_folder_that_cannot_be_made_is_told_before_anything_is_sent(
+async def test_a_download_folder_that_cant_be_made_raises_before_anything_is_sent(
     emulator: Emulator, fal: Session, pictures: str, tmp_path: Path, folder: str
 ) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigurationError, match=r"download=.*no file can be written there"):
+    with pytest.raises(ConfigurationError, match=r"download=.*files can.t be written there"):
         await fal.map(pictures, [{"urls": []}], download=tmp_path / folder).collect()
     assert emulator.count() == 0
 
 
-async def test_a_folder_that_goes_away_is_an_error_beside_the_result(
+async def test_a_download_folder_that_disappears_gives_an_item_with_result_and_error(
     fal: Session, pictures: str, tmp_path: Path
 ) -> None:
     urls, folder = await stored(fal, b"one"), tmp_path / "out"

@@ -1,4 +1,4 @@
-"""Ctrl-C in a program with a batch: the first leaves it, a second waits for nothing, and the next run goes on."""
+"""Ctrl-C in a program with a batch: the first leaves it, a second ends the program, and the next run continues."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ PROGRAM = """
 import asyncio, signal, sys
 from fal_async import Hosts, Session
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background ignores it, and hands that on
+# A suite that runs in the background ignores SIGINT, and its children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 async def main():
     async with Session("emulator:key", hosts=Hosts.local(sys.argv[1]), ledger=sys.argv[2]) as fal:
@@ -31,7 +32,7 @@ asyncio.run(main())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no signals to send")
-async def test_a_second_interrupt_leaves_at_once_and_the_next_run_picks_up(
+async def test_a_second_interrupt_ends_the_program_at_once_and_the_next_run_continues(
     emulator: Emulator, tmp_path: Path
 ) -> None:
     released = asyncio.Event()

@@ -1,4 +1,4 @@
-"""What an item is known by: its input by default, so that the same line of code gives the same keys again."""
+"""The keys of items: by default made of the input, so that the same code makes the same keys again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ECHO = "me/echo"
 
 
 class CountingMaker:
-    """A maker of nothing."""
+    """A `RequestMaker` that makes no requests, but counts them."""
 
     made = 0
 
@@ -44,7 +44,7 @@ class CountingMaker:
 
 
 def nothing() -> None:
-    """In place of a display."""
+    """Do nothing: the callback of a batch without a display."""
 
 
 async def keys_of(inputs: list[Any], key: Any = None, endpoint_id: str = ECHO) -> list[str | None]:
@@ -65,7 +65,7 @@ class Prompt:
     seed: int | None = None
 
 
-async def test_default_keys_are_the_same_again_and_tell_inputs_and_endpoints_apart() -> None:
+async def test_default_keys_are_reproducible_and_differ_by_input_and_endpoint() -> None:
     inputs = [{"prompt": "a", "seed": 1}, {"prompt": "a"}, {"prompt": "b"}]
     first = await keys_of(inputs)
 
@@ -74,14 +74,14 @@ async def test_default_keys_are_the_same_again_and_tell_inputs_and_endpoints_apa
     assert set(await keys_of(inputs, endpoint_id="me/other")).isdisjoint(first)
 
 
-async def test_a_default_key_is_pinned() -> None:
+async def test_the_default_key_of_an_input_never_changes() -> None:
     assert await keys_of([{"prompt": "a cat"}] * 2, endpoint_id="fal-ai/flux/dev") == [PINNED, f"{PINNED}-2"]
 
 
 PINNED = "b8b9b0ddba6ffb43514c9cc99c8bec68"
 
 
-async def test_equal_inputs_are_counted() -> None:
+async def test_default_keys_of_equal_inputs_are_numbered() -> None:
     first, other, second, third = await keys_of([{"a": 1}, {"a": 2}, {"a": 1.0}, {"a": 1}])
     assert (second, third) == (f"{first}-2", f"{first}-3")
     assert other != first
@@ -94,12 +94,12 @@ async def test_a_key_is_a_member_or_a_function_of_the_input() -> None:
 
 
 @pytest.mark.parametrize("key", [7, "", b"id", lambda: "x", [1]])
-async def test_what_gives_no_key_is_refused(fal: Session, key: Any) -> None:
+async def test_a_key_argument_that_gives_no_key_is_refused(fal: Session, key: Any) -> None:
     with pytest.raises(ConfigurationError, match="key"):
         fal.map(ECHO, [{}], key=key)
 
 
-async def test_an_input_without_its_key_is_an_error_of_that_item(fal: Session, echo: str) -> None:
+async def test_an_input_without_a_key_fails_only_its_own_item(fal: Session, echo: str) -> None:
     items = await fal.map(echo, [{"id": "a"}, {}, {"id": ""}, {"id": None}, {"id": "b"}], key="id").collect()
 
     assert [item.ok for item in items] == [True, False, False, False, True]
@@ -107,12 +107,12 @@ async def test_an_input_without_its_key_is_an_error_of_that_item(fal: Session, e
     assert "'id'" in str(items[1].error)
 
 
-async def test_a_key_function_that_fails_ends_the_run_with_its_error(fal: Session, echo: str) -> None:
+async def test_an_exception_of_the_key_function_ends_the_run(fal: Session, echo: str) -> None:
     with pytest.raises(ZeroDivisionError):
         await fal.map(echo, [{"n": 1}, {"n": 0}], key=lambda input: str(1 // input["n"])).collect()
 
 
-async def test_one_key_with_one_input_is_one_request_and_two_items(
+async def test_equal_inputs_with_the_same_key_share_one_request(
     emulator: Emulator, fal: Session, echo: str
 ) -> None:
     inputs = [{"id": "a", "n": 1}, {"id": "a", "n": 1}, {"id": "b", "n": 1}, {"id": "a", "n": 1.0}]
@@ -125,7 +125,7 @@ async def test_one_key_with_one_input_is_one_request_and_two_items(
     assert (batch.summary.done, batch.summary.unpriced) == (4, 2)
 
 
-async def test_one_key_with_two_inputs_is_a_conflict_of_the_second(
+async def test_a_key_with_another_input_is_a_conflict_of_the_later_item(
     emulator: Emulator, fal: Session, echo: str
 ) -> None:
     items = await fal.map(echo, [{"id": "a", "n": 1}, {"id": "a", "n": 2}], key="id").collect()
@@ -136,7 +136,7 @@ async def test_one_key_with_two_inputs_is_a_conflict_of_the_second(
     assert len(emulator.jobs) == 1
 
 
-async def test_a_key_that_comes_back_long_after_is_not_paid_again() -> None:
+async def test_a_key_repeated_after_its_result_was_dropped_is_refused_and_not_paid_again() -> None:
     count = duplicates.KEPT + 5
     inputs: list[dict[str, Any]] = [{"id": n % count} for n in range(count + 1)]
     seen = SeenKeys()

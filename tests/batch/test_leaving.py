@@ -1,4 +1,4 @@
-"""A batch that is left early: each request is cancelled once, the inputs are closed, and nothing is left."""
+"""A batch that is left early: each request is cancelled once, the inputs are closed, and nothing goes on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.emulator.gate import Gate
 from tests.quick import GATE, gate_at, session_on
 
 STEPS = 100
-"""Of the event loop, in which nobody waits for a server."""
+"""Steps of the event loop: enough for everything that does not wait for a server."""
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ async def closing_too(closed: list[str]) -> AsyncIterator[dict[str, int]]:
 
 
 async def begun(emulator: Emulator, batch: Batch[Any]) -> asyncio.Future[BatchItem[Any]]:
-    """A consumer that waits, with five requests at fal."""
+    """Start a consumer that waits for an item, and return it when five requests are at fal."""
     waiting: asyncio.Future[BatchItem[Any]] = asyncio.ensure_future(anext(batch))
     while len(emulator.jobs) < 5 or batch.summary.queued + batch.summary.running < 5:
         await asyncio.sleep(0.01)
@@ -50,14 +50,14 @@ async def begun(emulator: Emulator, batch: Batch[Any]) -> asyncio.Future[BatchIt
 
 
 async def ended(scheduler: Any) -> None:
-    """Until nothing of the batch goes on: there is no batch left that could be asked."""
+    """Wait until the batch has ended. The scheduler is asked, since the batch itself was dropped."""
     async with asyncio.timeout(30):
         while not scheduler._is_over:
             await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("inputs", [closing, closing_too])
-async def test_leaving_cancels_each_request_once_and_closes_the_inputs(
+async def test_leaving_a_batch_cancels_each_request_once_and_closes_the_inputs(
     emulator: Emulator, fal: Session, gate: Gate, inputs: Any
 ) -> None:
     closed: list[str] = []
@@ -71,7 +71,7 @@ async def test_leaving_cancels_each_request_once_and_closes_the_inputs(
     assert batch.summary.queued == batch.summary.running == 0
 
 
-async def test_a_cancelled_consumer_ends_the_batch_also_without_a_block(
+async def test_cancelling_the_consumer_ends_a_batch_without_async_with(
     emulator: Emulator, fal: Session, gate: Gate
 ) -> None:
     batch = fal.map(GATE, closing([]), concurrency=5)
@@ -143,12 +143,12 @@ async def test_a_bare_break_warns_and_ends_the_batch(emulator: Emulator, fal: Se
     assert len(emulator.jobs) <= 11
 
 
-async def test_a_batch_that_nobody_iterates_warns(fal: Session) -> None:
+async def test_a_batch_that_is_never_iterated_warns(fal: Session) -> None:
     with pytest.warns(ResourceWarning, match="never iterated"):
         fal.map("me/echo", [{}])
 
 
-async def test_a_batch_left_in_its_own_callback_does_not_wait_for_itself(
+async def test_closing_a_batch_in_its_own_callback_does_not_deadlock(
     emulator: Emulator, fal: Session
 ) -> None:
     @emulator.endpoint("me/echo")
@@ -162,7 +162,7 @@ async def test_a_batch_left_in_its_own_callback_does_not_wait_for_itself(
     assert len([item async for item in batch]) == 1
 
 
-async def test_a_batch_of_the_items_of_another_one(emulator: Emulator, fal: Session) -> None:
+async def test_a_batch_can_read_its_inputs_from_another_batch(emulator: Emulator, fal: Session) -> None:
     @emulator.endpoint("me/echo")
     async def echo(input: Any) -> Any:
         return input

@@ -1,4 +1,4 @@
-"""`fal.map`: each input has its result or its error, at most so many at once, in order or as they end."""
+"""`fal.map`: each input gets its result or its error, with limited concurrency, in order or as they end."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def items_of(batch: Any) -> list[BatchItem[Any]]:
     return [item async for item in batch]
 
 
-async def test_each_input_has_its_own_result(fal: Session, echo: str) -> None:
+async def test_each_input_gets_its_own_result(fal: Session, echo: str) -> None:
     async with fal.map(echo, numbers(30), concurrency=7) as batch:
         items = await items_of(batch)
 
@@ -69,9 +69,7 @@ async def test_each_input_has_its_own_result(fal: Session, echo: str) -> None:
     assert (batch.summary.done, batch.summary.total, batch.summary.queued) == (30, 30, 0)
 
 
-async def test_an_input_that_its_generator_changes_and_gives_again_is_another_one(
-    fal: Session, echo: str
-) -> None:
+async def test_a_dict_changed_and_yielded_again_counts_as_a_new_input(fal: Session, echo: str) -> None:
     def inputs() -> Iterator[dict[str, Any]]:
         again: dict[str, Any] = {"at": {}}
         for n in range(4):
@@ -83,13 +81,13 @@ async def test_an_input_that_its_generator_changes_and_gives_again_is_another_on
     assert [(item.input, item.unwrap().data) for item in items] == [({"at": {"n": n}},) * 2 for n in range(4)]
 
 
-async def test_an_async_generator_is_asked_as_a_plain_one_is(fal: Session, echo: str) -> None:
+async def test_an_async_generator_works_like_a_plain_one(fal: Session, echo: str) -> None:
     batch = fal.map(echo, async_numbers(9), concurrency=2, ordered=True)
 
     assert [item.unwrap().data["n"] async for item in batch] == list(range(9))
 
 
-async def test_collect_gives_a_list_in_input_order_with_errors_as_items(fal: Session, echo: str) -> None:
+async def test_collect_returns_items_in_input_order_including_failed_ones(fal: Session, echo: str) -> None:
     items = await fal.map(echo, [{"n": 0}, {"n": {1}}, {"n": 2}]).collect()
 
     assert [item.index for item in items] == [0, 1, 2]
@@ -98,7 +96,7 @@ async def test_collect_gives_a_list_in_input_order_with_errors_as_items(fal: Ses
         items[1].unwrap()
 
 
-async def test_no_more_are_in_flight_than_concurrency_says(emulator: Emulator, fal: Session) -> None:
+async def test_concurrency_limits_the_requests_in_flight(emulator: Emulator, fal: Session) -> None:
     gate = gate_at(emulator)
     async with fal.map(GATE, numbers(50), concurrency=3) as batch:
         first = asyncio.ensure_future(anext(batch))
@@ -111,7 +109,7 @@ async def test_no_more_are_in_flight_than_concurrency_says(emulator: Emulator, f
 
 
 @pytest.mark.parametrize("ordered", [False, True])
-async def test_what_is_not_taken_bounds_what_is_begun(
+async def test_items_not_taken_yet_limit_how_many_inputs_are_read(
     emulator: Emulator, fal: Session, echo: str, ordered: bool
 ) -> None:
     asked = 0
@@ -131,7 +129,7 @@ async def test_what_is_not_taken_bounds_what_is_begun(
     assert len(emulator.jobs) <= asked
 
 
-async def test_one_items_failure_stops_no_other(emulator: Emulator, fal: Session) -> None:
+async def test_a_failed_item_does_not_stop_the_others(emulator: Emulator, fal: Session) -> None:
     @emulator.endpoint("me/picky")
     async def picky(input: Any) -> Any:
         if input["n"] % 3 == 0:
@@ -144,7 +142,7 @@ async def test_one_items_failure_stops_no_other(emulator: Emulator, fal: Session
     assert all(isinstance(item.error, ValidationError) for item in items if not item.ok)
 
 
-async def test_a_failure_that_may_pass_is_tried_again_as_often_as_retries_says(emulator: Emulator) -> None:
+async def test_a_retryable_failure_is_retried_as_often_as_retries_allows(emulator: Emulator) -> None:
     @emulator.endpoint("me/shaky")
     async def shaky(_: Any) -> Any:
         raise ModelError(500, "out of memory", "internal_server_error")
@@ -156,7 +154,7 @@ async def test_a_failure_that_may_pass_is_tried_again_as_often_as_retries_says(e
     assert item.attempts == len(emulator.jobs) == 4
 
 
-async def test_what_fal_may_have_taken_is_not_submitted_again(emulator: Emulator, echo: str) -> None:
+async def test_a_submit_that_fal_may_have_taken_is_not_repeated(emulator: Emulator, echo: str) -> None:
     emulator.faults.add(Fault.reset(on="submit", taken=True))
     async with session_on(emulator) as fal, fal.map(echo, [{}, {}], concurrency=1, retries=5) as batch:
         items = await items_of(batch)
@@ -173,7 +171,7 @@ async def test_what_fal_may_have_taken_is_not_submitted_again(emulator: Emulator
         (Fault.balance(on="submit", after=6, times=None), BalanceExhaustedError),
     ],
 )
-async def test_a_refused_key_stops_the_run_and_what_ended_is_given_first(
+async def test_a_refused_key_stops_the_run_after_all_ended_items_were_given(
     emulator: Emulator, fal: Session, echo: str, fault: Fault, error: type[Exception]
 ) -> None:
     emulator.faults.add(fault)
@@ -185,20 +183,22 @@ async def test_a_refused_key_stops_the_run_and_what_ended_is_given_first(
     assert emulator.count("submit") <= 10
 
 
-async def test_an_endpoint_that_is_not_there_stops_the_run(emulator: Emulator, fal: Session) -> None:
+async def test_an_unknown_endpoint_stops_the_run(emulator: Emulator, fal: Session) -> None:
     with pytest.raises(NotFoundError, match="me/mistyped"):
         await fal.map("me/mistyped", numbers(1000), concurrency=4).collect()
     assert emulator.count("submit") <= 4
 
 
-async def test_a_refusal_of_one_input_stops_nothing(emulator: Emulator, fal: Session, echo: str) -> None:
+async def test_a_403_for_one_input_does_not_stop_the_run(emulator: Emulator, fal: Session, echo: str) -> None:
     emulator.faults.add(Fault.html(403, on="submit", after=1))
     items = await fal.map(echo, numbers(5), concurrency=1).collect()
 
     assert [item.ok for item in items] == [True, False, True, True, True]
 
 
-async def test_without_a_key_nothing_is_sent_and_no_item_blamed(emulator: Emulator, echo: str) -> None:
+async def test_a_session_without_a_key_stops_the_run_before_anything_is_sent(
+    emulator: Emulator, echo: str
+) -> None:
     given: list[BatchItem[Any]] = []
     async with Session(hosts=emulator.hosts) as fal:
         with pytest.raises(ConfigurationError, match="FAL_KEY"):
@@ -210,7 +210,7 @@ async def test_without_a_key_nothing_is_sent_and_no_item_blamed(emulator: Emulat
 @pytest.mark.parametrize(
     ("limit", "least", "most"), [(0, 1, 1 + 2), (3, 4, 4 + 2), (0.5, 20, 20 + 2), (0.01, 20, 20 + 2)]
 )
-async def test_more_failures_than_allowed_stop_the_run(
+async def test_more_failures_than_max_failures_stop_the_run(
     emulator: Emulator, fal: Session, limit: float, least: int, most: int
 ) -> None:
     @emulator.endpoint("me/failing")
@@ -225,7 +225,7 @@ async def test_more_failures_than_allowed_stop_the_run(
     assert least <= caught.value.summary.failed <= len(given) <= most
 
 
-async def test_inputs_that_raise_end_the_run_when_what_is_under_way_has_ended(
+async def test_an_exception_of_inputs_is_raised_after_running_items_have_ended(
     fal: Session, echo: str
 ) -> None:
     def broken() -> Iterator[dict[str, int]]:
@@ -239,7 +239,7 @@ async def test_inputs_that_raise_end_the_run_when_what_is_under_way_has_ended(
     assert all(item.ok for item in given)
 
 
-async def test_the_time_limit_does_not_count_the_wait_in_the_queue(emulator: Emulator, fal: Session) -> None:
+async def test_timeout_does_not_count_the_wait_in_the_queue(emulator: Emulator, fal: Session) -> None:
     gate = Gate()
     emulator.endpoint(GATE, runners=1)(gate)
     await fal.queue.submit(GATE)
@@ -248,7 +248,7 @@ async def test_the_time_limit_does_not_count_the_wait_in_the_queue(emulator: Emu
     waiting = asyncio.ensure_future(anext(batch))
     await emulator.wait_for("status")
     (control,) = await fal.map("me/runs", [{}], timeout=0.3, retries=0).collect()
-    assert isinstance(control.error, ClientTimeoutError), "so long has it waited, too"
+    assert isinstance(control.error, ClientTimeoutError), "the queued request has waited at least as long"
     gate.open()
     assert (await waiting).ok
     await batch.aclose()
@@ -264,7 +264,7 @@ async def test_a_request_that_runs_too_long_is_cancelled_once(emulator: Emulator
     assert len(emulator.jobs) == 1
 
 
-async def test_a_callback_gets_each_item_as_it_ends(fal: Session, echo: str) -> None:
+async def test_on_item_gets_each_item_as_it_ends(fal: Session, echo: str) -> None:
     seen: list[int] = []
 
     async def note(item: BatchItem[Any]) -> None:
@@ -275,7 +275,7 @@ async def test_a_callback_gets_each_item_as_it_ends(fal: Session, echo: str) -> 
     assert sorted(seen) == list(range(10))
 
 
-async def test_an_error_of_the_callback_ends_the_batch(emulator: Emulator, fal: Session, echo: str) -> None:
+async def test_an_exception_of_on_item_ends_the_batch(emulator: Emulator, fal: Session, echo: str) -> None:
     def full(_: Any) -> None:
         raise OSError("disk full")
 
@@ -301,7 +301,7 @@ class Shown:
         self.calls.append("end")
 
 
-async def test_a_display_is_told_of_the_beginning_of_changes_and_of_the_end(fal: Session, echo: str) -> None:
+async def test_a_display_is_notified_of_start_changes_and_end(fal: Session, echo: str) -> None:
     display = Shown()
     await fal.map(echo, [{}, {}], progress=display).collect()
 
@@ -321,7 +321,9 @@ async def test_a_display_is_told_of_the_beginning_of_changes_and_of_the_end(fal:
         (BatchItem(index=1), "one input"),
     ],
 )
-async def test_what_is_no_series_of_inputs_is_refused(fal: Session, inputs: Any, way_out: str) -> None:
+async def test_inputs_that_are_not_an_iterable_of_inputs_are_refused(
+    fal: Session, inputs: Any, way_out: str
+) -> None:
     with pytest.raises(ConfigurationError, match=way_out):
         fal.map("me/echo", inputs)
 
@@ -341,17 +343,17 @@ async def test_what_is_no_series_of_inputs_is_refused(fal: Session, inputs: Any,
         {"priority": "high"},
     ],
 )
-async def test_a_wrong_argument_is_refused(fal: Session, wrong: dict[str, Any]) -> None:
+async def test_a_wrong_argument_of_map_is_refused_by_name(fal: Session, wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(wrong))):
         fal.map("me/echo", [], **wrong)
 
 
-async def test_an_unknown_argument_is_told_with_one_that_is_meant(fal: Session) -> None:
+async def test_an_unknown_argument_of_map_raises_with_the_name_that_may_be_meant(fal: Session) -> None:
     with pytest.raises(TypeError, match="concurrency"):
         fal.map("me/echo", [], concurency=4)  # type: ignore[call-arg]
 
 
-async def test_a_batch_is_used_once(fal: Session, echo: str) -> None:
+async def test_a_batch_can_be_iterated_and_entered_only_once(fal: Session, echo: str) -> None:
     batch = fal.map(echo, [{}])
     await batch.collect()
 

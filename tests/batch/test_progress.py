@@ -1,4 +1,4 @@
-"""What `progress=True` shows, and that nothing of it can end a batch."""
+"""What `progress=True` shows, and that no failure of it can end a batch."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ HALF = BatchSummary(
 
 
 class Numbers:
-    """A batch, as far as a display needs it."""
+    """What a display sees of a batch."""
 
     endpoint_id = "fal-ai/flux/dev"
 
@@ -61,13 +61,13 @@ class Numbers:
         self.summary = summary
 
 
-def test_words_for_a_batch_under_way() -> None:
+def test_wording_of_a_running_batch_has_counts_and_pace() -> None:
     assert counts(HALF) == "142 of 1,000 done (100 from the ledger), 2 failed, 38 running, 2 queued"
     assert pace(HALF) == "1.4 a second, about 10 min left, cost 3.12, about 21.67 at the end"
     assert share(HALF) == 0.144
 
 
-def test_words_for_a_batch_that_is_over() -> None:
+def test_wording_of_an_ended_batch_has_time_and_cost() -> None:
     over = BatchSummary(
         total=3, done=2, uncertain=1, elapsed=7300, cost=Decimal("0.05"), spent=Decimal("0.02"), unpriced=1
     )
@@ -76,7 +76,7 @@ def test_words_for_a_batch_that_is_over() -> None:
     )
 
 
-def test_nothing_is_said_of_what_is_not_known() -> None:
+def test_wording_omits_numbers_that_are_unknown() -> None:
     begun = BatchSummary(queued=40)
     assert (counts(begun), pace(begun), share(begun)) == ("0 done, 40 queued", "", None)
     assert pace(BatchSummary(rate=0.05)) == "3.0 a minute"
@@ -94,11 +94,11 @@ def test_nothing_is_said_of_what_is_not_known() -> None:
         (200_000, "2 d 7 h"),
     ],
 )
-def test_durations(seconds: float, said: str) -> None:
+def test_durations_are_worded_with_one_or_two_units(seconds: float, said: str) -> None:
     assert duration(seconds) == said
 
 
-def test_money_of_less_than_one_has_four_places() -> None:
+def test_money_of_less_than_one_has_four_decimals() -> None:
     assert [money(Decimal(text)) for text in ("0", "0.003", "1", "12345.678")] == [
         "0.00",
         "0.0030",
@@ -108,7 +108,7 @@ def test_money_of_less_than_one_has_four_places() -> None:
 
 
 @given(SUMMARIES)
-def test_any_summary_has_words_of_one_line(summary: BatchSummary) -> None:
+def test_wording_of_any_summary_is_one_line_of_ascii(summary: BatchSummary) -> None:
     for words in (counts(summary), pace(summary), ending(summary)):
         assert "\n" not in words
         assert words.isascii()
@@ -130,7 +130,7 @@ def test_a_plain_line_is_written_when_something_has_changed_and_at_the_end() -> 
     ]
 
 
-async def test_the_last_line_comes_without_a_terminal() -> None:
+async def test_the_last_line_is_written_without_a_terminal() -> None:
     out = io.StringIO()
     display, batch = ProgressDisplay(out), Numbers()
     display.start(batch)
@@ -144,7 +144,7 @@ class Broken(io.StringIO):
         raise BrokenPipeError
 
 
-async def test_an_output_that_breaks_ends_the_display_alone() -> None:
+async def test_a_broken_output_ends_only_the_display() -> None:
     closed = io.StringIO()
     closed.close()
     for out in (Broken(), closed):
@@ -153,7 +153,7 @@ async def test_an_output_that_breaks_ends_the_display_alone() -> None:
         display.end()
 
 
-async def test_a_reader_that_does_not_read_is_not_waited_for() -> None:
+async def test_a_full_pipe_does_not_block_the_display() -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     while True:
@@ -168,7 +168,7 @@ async def test_a_reader_that_does_not_read_is_not_waited_for() -> None:
         display.end()  # returns
 
 
-async def test_a_batch_that_nobody_holds_is_not_held_by_its_display() -> None:
+async def test_a_display_does_not_keep_a_dropped_batch_alive() -> None:
     display, batch = ProgressDisplay(io.StringIO()), Numbers()
     display.start(batch)
     del batch
@@ -181,7 +181,7 @@ async def test_a_batch_that_nobody_holds_is_not_held_by_its_display() -> None:
 
 @contextmanager
 def terminal() -> Iterator[tuple[int, TextIO]]:
-    """What is shown, and where it is written."""
+    """Yield the terminal's side, which reads what is shown, and the program's side, which is written to."""
     shown, end = pty.openpty()
     try:
         with os.fdopen(end, "w") as out:
@@ -191,7 +191,7 @@ def terminal() -> Iterator[tuple[int, TextIO]]:
 
 
 async def until(shown: int, text: str) -> str:
-    """Read on until it was shown."""
+    """Read until `text` was shown, and return all that was read."""
     loop, seen, found = asyncio.get_running_loop(), bytearray(), asyncio.Event()
 
     def read() -> None:
@@ -207,7 +207,7 @@ async def until(shown: int, text: str) -> str:
     return seen.decode()
 
 
-async def test_a_terminal_shows_a_bar_that_is_drawn_anew_and_leaves_one_line(
+async def test_a_terminal_shows_a_bar_that_is_redrawn_and_leaves_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
@@ -228,7 +228,9 @@ async def test_a_terminal_shows_a_bar_that_is_drawn_anew_and_leaves_one_line(
 
 
 @pytest.mark.parametrize("columns", [1, 7])
-async def test_a_tiny_terminal_is_no_error(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_tiny_terminal_shows_a_shortened_display(
+    columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", str(columns))
     with terminal() as (shown, out):
@@ -238,7 +240,7 @@ async def test_a_tiny_terminal_is_no_error(columns: int, monkeypatch: pytest.Mon
         display.end()
 
 
-async def test_no_color_is_kept_to(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_live_display_respects_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("NO_COLOR", "1")
     with terminal() as (shown, out):
@@ -246,10 +248,10 @@ async def test_no_color_is_kept_to(monkeypatch: pytest.MonkeyPatch) -> None:
         display.start(batch)
         seen = await until(shown, "38 running")
         display.end()
-    assert "\x1b[3" not in seen  # of colours
+    assert "\x1b[3" not in seen  # no colour codes
 
 
-async def test_a_terminal_that_can_not_overwrite_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_terminal_that_cant_overwrite_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")
     with terminal() as (shown, out):
         display, batch = ProgressDisplay(out), Numbers()
@@ -258,7 +260,7 @@ async def test_a_terminal_that_can_not_overwrite_gets_plain_lines(monkeypatch: p
         assert await until(shown, "took 75 s") == f"fal-ai/flux/dev: {ending(HALF)}\r\n"
 
 
-async def test_of_two_batches_in_one_terminal_the_second_gets_plain_lines(
+async def test_the_second_batch_in_one_terminal_gets_plain_lines(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TERM", "xterm")
@@ -272,7 +274,7 @@ async def test_of_two_batches_in_one_terminal_the_second_gets_plain_lines(
         assert (await until(shown, "\x1b[?25h")).count("\x1b[?25l") == 1  # the cursor was hidden once
 
 
-async def test_a_terminal_that_is_closed_meanwhile_ends_the_display_alone(
+async def test_a_terminal_closed_during_the_batch_ends_only_the_display(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TERM", "xterm")
@@ -307,7 +309,7 @@ asyncio.run(main())
 
 
 def run_in_terminal(*arguments: str, stdout: int | None = None) -> tuple[str, str]:
-    """What the terminal shows, and what went to a standard output that is none."""
+    """Return what the terminal shows, and what went to a standard output that is not a terminal."""
     with terminal() as (shown, out):
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", PROGRAM, *arguments],
@@ -324,12 +326,12 @@ def run_in_terminal(*arguments: str, stdout: int | None = None) -> tuple[str, st
         return os.read(shown, 65536).decode(), done.stdout or ""
 
 
-def test_what_a_program_prints_stays_above_the_display() -> None:
+def test_output_of_the_program_stays_above_the_display() -> None:
     shown, _ = run_in_terminal()
     assert shown.index("printed meanwhile 0") < shown.index("fal-ai/any-llm: 2 of 2 done, took")
 
 
-def test_what_a_program_prints_into_a_pipe_gets_there() -> None:
+def test_output_of_the_program_reaches_its_pipe() -> None:
     shown, piped = run_in_terminal(stdout=subprocess.PIPE)
     assert sorted(piped.splitlines()) == ["printed meanwhile 0", "printed meanwhile 1"]
     assert "2 of 2 done" in shown
@@ -338,4 +340,4 @@ def test_what_a_program_prints_into_a_pipe_gets_there() -> None:
 def test_a_terminal_without_rich_gets_plain_lines_and_a_hint() -> None:
     shown, _ = run_in_terminal("no-rich")
     assert "\x1b" not in shown
-    assert "(a live display: pip install 'fal-async[progress]')" in shown
+    assert "(for a live display: pip install 'fal-async[progress]')" in shown

@@ -1,4 +1,4 @@
-"""A batch with a ledger: the same line of code again finishes the run, and pays for nothing twice."""
+"""A batch with a ledger: the same code again finishes the run, and pays for nothing twice."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ async def run_on(emulator: Emulator, ledger: Path, **options: Any) -> AsyncItera
         yield fal
 
 
-async def test_a_second_run_sends_nothing(emulator: Emulator, echo: str, ledger: Path) -> None:
+async def test_a_second_run_of_the_same_inputs_sends_nothing(
+    emulator: Emulator, echo: str, ledger: Path
+) -> None:
     async with run_on(emulator, ledger) as fal:
         first = await fal.map(echo, numbers(10)).collect()
     sent = emulator.count()
@@ -59,7 +61,7 @@ async def test_a_second_run_sends_nothing(emulator: Emulator, echo: str, ledger:
     assert (batch.summary.from_ledger, batch.summary.done, batch.summary.unpriced) == (10, 10, 10)
 
 
-async def test_a_longer_run_goes_on_where_the_first_ended(
+async def test_a_run_with_further_inputs_submits_only_those(
     emulator: Emulator, echo: str, ledger: Path
 ) -> None:
     async with run_on(emulator, ledger) as fal:
@@ -70,7 +72,9 @@ async def test_a_longer_run_goes_on_where_the_first_ended(
     assert [item.from_ledger for item in items] == [n < 5 for n in range(12)]
 
 
-async def test_another_run_pays_anew(emulator: Emulator, echo: str, ledger: Path) -> None:
+async def test_a_run_of_another_name_submits_all_inputs_again(
+    emulator: Emulator, echo: str, ledger: Path
+) -> None:
     async with run_on(emulator, ledger) as fal:
         await fal.map(echo, numbers(2)).collect()
         items = await fal.map(echo, numbers(2), run="again").collect()
@@ -78,7 +82,7 @@ async def test_another_run_pays_anew(emulator: Emulator, echo: str, ledger: Path
     assert len(emulator.jobs) == 4
 
 
-async def test_inputs_that_all_differ_are_refused_with_the_member_that_does(
+async def test_inputs_that_all_differ_from_the_run_are_refused_naming_the_member_that_differs(
     emulator: Emulator, echo: str, ledger: Path
 ) -> None:
     async with run_on(emulator, ledger) as fal:
@@ -97,18 +101,18 @@ async def test_inputs_that_all_differ_are_refused_with_the_member_that_does(
     assert len(emulator.jobs) == 12
 
 
-async def test_only_as_many_inputs_as_places_are_looked_at_first(
+async def test_only_the_first_concurrency_inputs_are_compared_with_the_run(
     emulator: Emulator, echo: str, ledger: Path
 ) -> None:
     async with run_on(emulator, ledger) as fal:
         await fal.map(echo, [{"n": 0}]).collect()
-        with pytest.raises(ConfigurationError, match="none of the first 3 inputs"):
+        with pytest.raises(ConfigurationError, match="none for the first 3 inputs"):
             await fal.map(echo, [{"n": n} for n in (1, 2, 3, 0)], concurrency=3).collect()
         items = await fal.map(echo, [{"n": n} for n in (1, 2, 0)], concurrency=3).collect()
     assert [item.from_ledger for item in items] == [False, False, True]
 
 
-async def test_what_failed_for_good_is_replayed_and_paid_for_again_only_when_asked(
+async def test_a_final_failure_is_replayed_and_submitted_again_only_with_retry_failed(
     emulator: Emulator, ledger: Path
 ) -> None:
     fixed = False
@@ -131,7 +135,7 @@ async def test_what_failed_for_good_is_replayed_and_paid_for_again_only_when_ask
     assert item.attempts == len(emulator.jobs) == 2
 
 
-async def test_retries_count_over_the_life_of_the_entry(emulator: Emulator, ledger: Path) -> None:
+async def test_retries_count_over_all_runs_of_an_entry(emulator: Emulator, ledger: Path) -> None:
     @emulator.endpoint("me/shaky")
     async def shaky(_: Any) -> Any:
         raise ModelError(500, "out of memory", "internal_server_error")
@@ -148,7 +152,7 @@ async def test_retries_count_over_the_life_of_the_entry(emulator: Emulator, ledg
         assert len(emulator.jobs) == 5
 
 
-async def test_one_key_with_one_input_is_one_request_also_in_the_ledger(
+async def test_equal_inputs_with_the_same_key_share_one_request_in_the_ledger(
     emulator: Emulator, echo: str, ledger: Path
 ) -> None:
     inputs = [{"id": "a", "n": 1}, {"id": "a", "n": 1}, {"id": "a", "n": 2}, {"id": "b"}]
@@ -161,7 +165,7 @@ async def test_one_key_with_one_input_is_one_request_also_in_the_ledger(
     assert batch.summary.unpriced == 2
 
 
-async def test_a_refused_key_leaves_nothing_claimed_and_the_next_run_goes_on(
+async def test_a_refused_key_leaves_nothing_claimed_and_the_next_run_continues(
     emulator: Emulator, echo: str, ledger: Path
 ) -> None:
     emulator.faults.add(Fault.answer(401, on="submit", after=3, times=None))
@@ -179,7 +183,7 @@ async def test_a_refused_key_leaves_nothing_claimed_and_the_next_run_goes_on(
     assert len(emulator.jobs) == 50
 
 
-async def test_a_key_that_may_not_submit_stops_the_run(emulator: Emulator, echo: str, ledger: Path) -> None:
+async def test_a_403_to_every_submit_stops_the_run(emulator: Emulator, echo: str, ledger: Path) -> None:
     emulator.faults.add(Fault.answer(403, on="submit", times=None))
     async with run_on(emulator, ledger) as fal:
         with pytest.raises(PermissionDeniedError):
@@ -187,7 +191,7 @@ async def test_a_key_that_may_not_submit_stops_the_run(emulator: Emulator, echo:
     assert emulator.count("submit") <= 4
 
 
-async def test_an_uncertain_submit_is_counted_and_looked_for(
+async def test_an_uncertain_submit_is_counted_and_found_by_the_next_run(
     emulator: Emulator, echo: str, ledger: Path
 ) -> None:
     emulator.faults.add(Fault.reset(on="submit", taken=True))
@@ -204,7 +208,7 @@ async def test_an_uncertain_submit_is_counted_and_looked_for(
     assert len(emulator.jobs) == 3
 
 
-async def test_leaving_cancels_what_waits_in_the_queue_and_leaves_what_runs(
+async def test_leaving_a_batch_cancels_queued_requests_and_leaves_running_ones(
     emulator: Emulator, ledger: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING, "fal_async")
@@ -217,7 +221,7 @@ async def test_leaving_cancels_what_waits_in_the_queue_and_leaves_what_runs(
         with pytest.raises(StopAsyncIteration):
             await waiting
     assert emulator.count("cancel") == 3
-    assert "3 requests were cancelled, 2 go on" in caplog.text
+    assert "3 requests were cancelled; 2 go on" in caplog.text
 
     gate.open()
     async with run_on(emulator, ledger) as fal:
@@ -226,7 +230,7 @@ async def test_leaving_cancels_what_waits_in_the_queue_and_leaves_what_runs(
     assert len(emulator.jobs) == 5 + 3
 
 
-async def test_cancel_on_exit_cancels_what_runs_as_well(emulator: Emulator, ledger: Path) -> None:
+async def test_cancel_on_exit_cancels_running_requests_too(emulator: Emulator, ledger: Path) -> None:
     gate_at(emulator)
     async with run_on(emulator, ledger) as fal:
         async with fal.map(GATE, numbers(100), concurrency=5, cancel_on_exit=True) as batch:
@@ -236,7 +240,9 @@ async def test_cancel_on_exit_cancels_what_runs_as_well(emulator: Emulator, ledg
     assert emulator.count("cancel") == 5
 
 
-async def test_closing_the_session_ends_the_batch_and_says_so(emulator: Emulator, ledger: Path) -> None:
+async def test_closing_the_session_ends_the_batch_with_a_session_state_error(
+    emulator: Emulator, ledger: Path
+) -> None:
     gate_at(emulator)
     async with run_on(emulator, ledger) as fal:
         batch = fal.map(GATE, numbers(100), concurrency=5)
@@ -249,7 +255,7 @@ async def test_closing_the_session_ends_the_batch_and_says_so(emulator: Emulator
 
 
 async def left_while_both_run(fal: Session, **how: Any) -> None:
-    """A batch of two, left as soon as both run."""
+    """Run a batch of two, and leave it as soon as both requests run."""
     async with fal.map(GATE, numbers(2), concurrency=2, **how) as batch:
         waiting = asyncio.ensure_future(anext(batch))
         while batch.summary.running < 2:
@@ -258,7 +264,7 @@ async def left_while_both_run(fal: Session, **how: Any) -> None:
         await waiting
 
 
-async def test_what_an_earlier_run_left_is_fetched_whatever_the_inputs_are_now(
+async def test_requests_left_by_an_earlier_run_are_fetched_whatever_the_inputs_are(
     emulator: Emulator, echo: str, ledger: Path
 ) -> None:
     gate = gate_at(emulator)
@@ -273,7 +279,9 @@ async def test_what_an_earlier_run_left_is_fetched_whatever_the_inputs_are_now(
     assert len(emulator.jobs) == 2
 
 
-async def test_what_an_earlier_run_cancelled_too_late_is_made_anew(emulator: Emulator, ledger: Path) -> None:
+async def test_a_request_that_an_earlier_run_cancelled_too_late_is_submitted_again(
+    emulator: Emulator, ledger: Path
+) -> None:
     gate = gate_at(emulator)
     async with run_on(emulator, ledger) as fal:
         await left_while_both_run(fal, cancel_on_exit=True)
@@ -297,7 +305,7 @@ async def test_failures_of_an_earlier_run_do_not_stop_the_next_one(emulator: Emu
         assert len(await fal.map("me/picky", numbers(6), concurrency=1, max_failures=1).collect()) == 6
 
 
-async def test_a_request_that_runs_too_long_stays_and_the_next_run_takes_it_up(
+async def test_a_request_that_exceeds_timeout_goes_on_and_the_next_run_takes_it_up(
     emulator: Emulator, ledger: Path
 ) -> None:
     gate = gate_at(emulator)
@@ -312,14 +320,14 @@ async def test_a_request_that_runs_too_long_stays_and_the_next_run_takes_it_up(
     assert len(emulator.jobs) == 1
 
 
-async def test_what_may_run_already_is_left_also_before_its_status_was_seen(
+async def test_a_request_of_another_process_with_unknown_status_is_not_cancelled(
     emulator: Emulator, ledger: Path
 ) -> None:
     gate = gate_at(emulator)
     emulator.faults.add(Fault.stall(30, on="status"))
 
     async def inputs() -> AsyncIterator[dict[str, str]]:
-        async with run_on(emulator, ledger) as other:  # after the batch has looked for what is under way
+        async with run_on(emulator, ledger) as other:  # after the batch has looked for open requests
             await other.queue.submit(GATE, {"id": "a"}, key="a", run=GATE)
         yield {"id": "a"}
 
@@ -336,7 +344,9 @@ async def test_what_may_run_already_is_left_also_before_its_status_was_seen(
     assert len(emulator.jobs) == 1
 
 
-async def test_what_began_to_run_since_it_was_seen_is_left(emulator: Emulator, ledger: Path) -> None:
+async def test_a_request_that_has_begun_to_run_unnoticed_is_not_cancelled(
+    emulator: Emulator, ledger: Path
+) -> None:
     gate = gate_at(emulator)
     emulator.faults.add(Fault.stall(30, on="status", times=1))
     async with run_on(emulator, ledger) as fal, fal.map(GATE, numbers(1)) as batch:
@@ -354,7 +364,7 @@ async def test_what_began_to_run_since_it_was_seen_is_left(emulator: Emulator, l
 
 
 @pytest.mark.parametrize("ordered", [False, True])
-async def test_what_another_process_has_takes_no_place(
+async def test_an_item_held_by_another_process_takes_no_place(
     emulator: Emulator, ledger: Path, ordered: bool
 ) -> None:
     first_gate, jobs = asyncio.Event(), emulator.jobs
@@ -383,7 +393,7 @@ async def test_what_another_process_has_takes_no_place(
     assert len(jobs) == 3
 
 
-async def test_files_that_are_there_are_not_fetched_again_and_missing_ones_are(
+async def test_existing_files_are_not_downloaded_again_and_missing_ones_are(
     emulator: Emulator, ledger: Path, tmp_path: Path
 ) -> None:
     @emulator.endpoint("me/pictures")
@@ -411,7 +421,7 @@ async def test_files_that_are_there_are_not_fetched_again_and_missing_ones_are(
     assert len(emulator.jobs) == 1
 
 
-async def test_files_that_are_gone_are_paid_for_again_only_when_asked(
+async def test_an_item_with_deleted_files_is_submitted_again_only_with_retry_failed(
     emulator: Emulator, ledger: Path, tmp_path: Path
 ) -> None:
     urls: list[str] = []
@@ -443,7 +453,7 @@ async def test_other_credentials_need_a_tenant(emulator: Emulator, echo: str, le
         assert item.ok
 
 
-async def test_a_limit_of_costs_needs_prices_and_resubmits_need_a_ledger(fal: Session, echo: str) -> None:
+async def test_max_cost_and_resubmit_without_a_ledger_are_refused(fal: Session, echo: str) -> None:
     with pytest.raises(ConfigurationError, match="max_cost"):
         fal.map(echo, [], max_cost=20)
     with pytest.raises(ConfigurationError, match="ledger"):

@@ -1,4 +1,4 @@
-"""Inputs from files: what is read, and what is refused before anything is paid."""
+"""Inputs from files: what is read, and which files are refused before anything is paid."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def parquet(folder: Path, columns: dict[str, Sequence[Any]]) -> Path:
 
 
 @given(st.lists(st.dictionaries(st.text(), JSON, max_size=4), min_size=1, max_size=5))
-def test_json_lines_come_as_they_were_written(tmp_path_factory: pytest.TempPathFactory, rows: Any) -> None:
+def test_json_lines_are_read_as_they_were_written(
+    tmp_path_factory: pytest.TempPathFactory, rows: Any
+) -> None:
     path = tmp_path_factory.getbasetemp() / "written.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     read = read_inputs(path)
@@ -51,30 +53,30 @@ def test_json_lines_come_as_they_were_written(tmp_path_factory: pytest.TempPathF
     assert list(read) == list(read) == rows
 
 
-def test_json_lines_with_a_mark_and_empty_lines_and_no_last_line_end(tmp_path: Path) -> None:
+def test_json_lines_with_byte_order_mark_empty_lines_and_no_final_newline_are_read(tmp_path: Path) -> None:
     path = written(tmp_path, "x.ndjson", b'\xef\xbb\xbf{"a": 1}\r\n\n  \n{"a": "\xc3\xa9"}')
     assert list(read_inputs(path)) == [{"a": 1}, {"a": "é"}]
 
 
-def test_columns_choose_members_of_json_lines(tmp_path: Path) -> None:
+def test_columns_select_the_members_of_json_lines(tmp_path: Path) -> None:
     path = written(tmp_path, "x.jsonl", '{"a": 1, "b": 2}\n{"b": 3}\n')
     assert list(read_inputs(path, columns=["a", "b"])) == [{"a": 1, "b": 2}, {"b": 3}]
     for columns, said in (
-        (["a"], "x.jsonl, input 2: it has none of 'a'"),
-        (["b", "c"], "there is no column 'c'"),
+        (["a"], "x.jsonl, input 2: expected at least one of 'a'"),
+        (["b", "c"], "no column 'c'"),
     ):
         with pytest.raises(ConfigurationError, match=said):
             read_inputs(path, columns=columns)
 
 
-def test_a_csv_line_of_commas_is_no_input(tmp_path: Path) -> None:
+def test_a_csv_line_of_commas_is_skipped(tmp_path: Path) -> None:
     path = written(tmp_path, "x.csv", "prompt,seed\na cat,1\n,\n,2\n")
     assert list(read_inputs(path)) == [{"prompt": "a cat", "seed": "1"}, {"seed": "2"}]
-    with pytest.raises(ConfigurationError, match="input 2: it has none of 'prompt'"):
+    with pytest.raises(ConfigurationError, match="input 2: expected at least one of 'prompt'"):
         read_inputs(path, columns=["prompt"])
 
 
-def test_csv_cells_are_text_and_empty_ones_are_left_out(tmp_path: Path) -> None:
+def test_csv_cells_are_strings_and_empty_ones_are_left_out(tmp_path: Path) -> None:
     path = written(tmp_path, "x.csv", '\ufeffid,prompt,seed\r\n007,"a ""red""\ncat, really",\r\n\r\n8,,5\r\n')
     assert list(read_inputs(path)) == [
         {"id": "007", "prompt": 'a "red"\ncat, really'},
@@ -82,14 +84,14 @@ def test_csv_cells_are_text_and_empty_ones_are_left_out(tmp_path: Path) -> None:
     ]
 
 
-def test_csv_columns_say_that_they_hold_json_or_files(tmp_path: Path) -> None:
+def test_csv_column_names_mark_json_and_files(tmp_path: Path) -> None:
     picture = written(tmp_path, "cat.png", "")
     path = written(tmp_path, "x.CSV", f'n:=,loras:=,image_url@\n4,"[{{""path"": ""a""}}]",{picture}\n')
     assert list(read_inputs(path)) == [{"n": 4, "loras": [{"path": "a"}], "image_url": picture}]
     assert list(read_inputs(path, columns={"n"})) == [{"n": 4}]
 
 
-def test_parquet_columns_have_their_types_and_null_is_left_out(tmp_path: Path) -> None:
+def test_parquet_columns_keep_their_types_and_null_is_left_out(tmp_path: Path) -> None:
     rows = 1000
     path = parquet(
         tmp_path,
@@ -115,7 +117,7 @@ def test_parquet_columns_have_their_types_and_null_is_left_out(tmp_path: Path) -
         ("x.jsonl", "\n \n", "x.jsonl has no inputs"),
         ("x.csv", "", "x.csv has no inputs"),
         ("x.csv", "prompt\n", "x.csv has no inputs"),
-        ("x.json", "[]", "ends in .jsonl, .csv or .parquet; a JSON list becomes"),
+        ("x.json", "[]", "ends in .jsonl, .csv or .parquet; to make JSON lines of a JSON list"),
         ("x.xlsx", "", "ends in .jsonl, .csv or .parquet"),
         ("x", "", "ends in .jsonl, .csv or .parquet"),
         ("x.jsonl", '{"a": 1}\n{"a": }\n', "x.jsonl, line 2: not JSON: Expecting value, column 7"),
@@ -138,12 +140,12 @@ def test_parquet_columns_have_their_types_and_null_is_left_out(tmp_path: Path) -
         ("x.csv", 'a\n"closed"x\n', "line 2: not CSV: "),
         ("x.csv", "a\n" + "x" * 200_000 + "\n", "line 2: not CSV: field larger than"),
         ("x.csv", "n:=\n1\n{\n", "line 3: column 'n' is not JSON: "),
-        ("x.csv", "image_url@\nnowhere.png\n", "line 2: column 'image_url': there is no such file"),
+        ("x.csv", "image_url@\nnowhere.png\n", "line 2: column 'image_url': no such file"),
         ("x.parquet", "prompt\n", "x.parquet: not a Parquet file"),
         ("x.parquet", "", "x.parquet: not a Parquet file"),
     ],
 )
-def test_a_wrong_file_is_refused_at_once_and_by_line(
+def test_a_wrong_file_is_refused_at_once_naming_the_line(
     name: str, content: str | bytes, said: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigurationError) as refused:
@@ -159,7 +161,7 @@ def test_a_wrong_file_is_refused_at_once_and_by_line(
         (None, "column 'made' is timestamp[us], which JSON can't carry"),
     ],
 )
-def test_a_parquet_column_that_cant_be_sent_is_named(
+def test_a_parquet_column_that_cant_be_sent_is_refused_by_name(
     columns: list[str] | None, said: str, tmp_path: Path
 ) -> None:
     path = parquet(tmp_path, {"prompt": ["a cat"], "made": [datetime.datetime(2026, 1, 1)]})
@@ -168,23 +170,23 @@ def test_a_parquet_column_that_cant_be_sent_is_named(
     assert said in str(refused.value)
 
 
-def test_a_csv_column_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_csv_column_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no column 'seed': expected one of id, prompt"):
         read_inputs(written(tmp_path, "x.csv", "id,prompt\n1,a\n"), columns=["seed"])
 
 
 @pytest.mark.parametrize("path", [Path("nowhere.jsonl"), Path("nowhere.parquet")])
-def test_a_file_that_is_not_there_is_named(path: Path) -> None:
+def test_a_missing_input_file_is_refused_by_name(path: Path) -> None:
     with pytest.raises(ConfigurationError, match=f"{path}: No such file"):
         read_inputs(path)
 
 
-def test_columns_as_one_text_are_refused(tmp_path: Path) -> None:
+def test_columns_given_as_one_str_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="columns='prompt'"):
         read_inputs(written(tmp_path, "x.csv", "prompt\na\n"), columns="prompt")
 
 
-def test_without_pyarrow_the_extra_is_named(tmp_path: Path) -> None:
+def test_parquet_without_pyarrow_is_refused_naming_the_extra(tmp_path: Path) -> None:
     script = (
         "import sys; sys.modules['pyarrow'] = None\n"
         "from fal_async.batch.tables import read_inputs\n"
@@ -202,7 +204,7 @@ def pipe() -> Iterator[tuple[BinaryIO, Any]]:
         yield out, into
 
 
-async def test_lines_of_a_pipe_are_given_as_they_come() -> None:
+async def test_lines_of_a_pipe_are_yielded_as_they_arrive() -> None:
     with pipe() as (out, into):
         rows = stdin_inputs(out)
         into.write(b'{"a": 1}\n')
@@ -213,11 +215,11 @@ async def test_lines_of_a_pipe_are_given_as_they_come() -> None:
             await anext(rows)
 
 
-async def test_a_silent_pipe_holds_up_nobody_who_leaves() -> None:
+async def test_cancelling_a_read_of_a_silent_pipe_returns_at_once() -> None:
     with pipe() as (out, into):
         task = asyncio.ensure_future(anext(stdin_inputs(out)))
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        into.write(b'{"a": 1}\n')  # lets the thread go, so that the file can be closed
+        into.write(b'{"a": 1}\n')  # ends the thread's read, so that the file can be closed

@@ -1,4 +1,4 @@
-"""Files in the inputs of a batch: each content is uploaded once, and part of what an item is known by."""
+"""Files in the inputs of a batch: each content is uploaded once, and is part of the item's key."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def test_a_file_in_many_inputs_is_uploaded_once(
     assert len({item.key for item in items}) == 40
 
 
-async def test_equal_content_is_uploaded_once_wherever_it_lies(
+async def test_equal_file_content_is_uploaded_once_whatever_its_path(
     emulator: Emulator, fal: Session, echo: str, tmp_path: Path
 ) -> None:
     inputs: list[Any] = []
@@ -46,7 +46,7 @@ async def test_equal_content_is_uploaded_once_wherever_it_lies(
     assert [item.key for item in items] == [stem, f"{stem}-2", f"{stem}-3"]
 
 
-async def test_small_files_go_inside_the_input(
+async def test_files_below_inline_below_go_inside_the_input(
     emulator: Emulator, fal: Session, echo: str, tmp_path: Path
 ) -> None:
     (tmp_path / "cat.png").write_bytes(b"a cat")
@@ -55,9 +55,7 @@ async def test_small_files_go_inside_the_input(
     assert not emulator.uploads
 
 
-async def test_a_file_that_is_missing_is_an_error_of_that_item(
-    fal: Session, echo: str, tmp_path: Path
-) -> None:
+async def test_a_missing_file_fails_only_its_own_item(fal: Session, echo: str, tmp_path: Path) -> None:
     (tmp_path / "cat.png").write_bytes(b"a cat")
     items = await fal.map(echo, [{"image_url": tmp_path / name} for name in ("no.png", "cat.png")]).collect()
 
@@ -65,7 +63,7 @@ async def test_a_file_that_is_missing_is_an_error_of_that_item(
     assert isinstance(items[0].error, UploadError)
 
 
-async def test_a_file_that_can_be_read_once_is_refused_with_the_way_out(fal: Session, echo: str) -> None:
+async def test_a_file_that_can_be_read_only_once_is_refused_with_advice(fal: Session, echo: str) -> None:
     async def pieces() -> AsyncIterator[bytes]:
         yield b"a cat"
 
@@ -74,7 +72,7 @@ async def test_a_file_that_can_be_read_once_is_refused_with_the_way_out(fal: Ses
     assert "only once" in str(item.error)
 
 
-async def test_a_file_that_changed_is_another_one(tmp_path: Path) -> None:
+async def test_a_changed_file_gets_another_digest(tmp_path: Path) -> None:
     digests, path = ContentDigests(), tmp_path / "cat.png"
     path.write_bytes(b"a cat")
     os.utime(path, (1, 1))
@@ -84,7 +82,7 @@ async def test_a_file_that_changed_is_another_one(tmp_path: Path) -> None:
     assert await digests.of_file(path) != first
 
 
-async def test_a_file_object_is_left_where_it_was(tmp_path: Path) -> None:
+async def test_a_file_object_keeps_its_position_when_digested(tmp_path: Path) -> None:
     file = io.BytesIO(b"0123456789")
     file.seek(4)
     digest = await ContentDigests().of_file(file)
@@ -93,7 +91,7 @@ async def test_a_file_object_is_left_where_it_was(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bad", [b"bytes", {"inner": b"bytes"}])
-async def test_bare_bytes_are_an_error_of_that_item(fal: Session, echo: str, bad: Any) -> None:
+async def test_bare_bytes_in_an_input_fail_its_item(fal: Session, echo: str, bad: Any) -> None:
     (item,) = await fal.map(echo, [{"image_url": bad}]).collect()
     assert isinstance(item.error, ConfigurationError)
     assert "File(" in str(item.error)

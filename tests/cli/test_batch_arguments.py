@@ -1,4 +1,4 @@
-"""`fal-async batch`: what its arguments can be."""
+"""The arguments of `fal-async batch`: which are accepted, and how wrong ones are reported."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ def exit_code(*given: str) -> int | str | None:
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_each_part_explains_itself(part: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_of_each_part_of_batch_shows_its_arguments(
+    part: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert exit_code("batch", part, "--help") == 0
     shown = capsys.readouterr().out
     assert f"usage: fal-async batch {part}" in shown
@@ -32,7 +34,7 @@ def test_each_part_explains_itself(part: str, capsys: pytest.CaptureFixture[str]
     assert "--json" in shown
 
 
-def test_help_loads_nothing_heavy() -> None:
+def test_help_of_batch_run_imports_no_heavy_module() -> None:
     script = (
         "import sys\n"
         "from fal_async.cli import main\n"
@@ -51,14 +53,14 @@ def test_help_loads_nothing_heavy() -> None:
         (("batch",), "required: PART"),
         (("batch", "start"), "invalid choice: 'start'"),
         (("batch", "run", "fal-ai/flux/dev", "x.jsonl"), "required: --ledger"),
-        ((*RUN, "--concurrency", "0"), "from 1 on"),
-        ((*RUN, "--retries", "-1"), "a whole number"),
+        ((*RUN, "--concurrency", "0"), "an integer >= 1"),
+        ((*RUN, "--retries", "-1"), "an integer >= 0"),
         ((*RUN, "--max-failures", "150%"), "a share such as 5%"),
         ((*RUN, "--max-failures", "0%"), "a share such as 5%"),
-        ((*RUN, "--max-failures", "0.5"), "a whole number"),
+        ((*RUN, "--max-failures", "0.5"), "an integer >= 0"),
         ((*RUN, "--max-cost", "-1"), "an amount"),
         ((*RUN, "--max-cost", "NaN"), "an amount"),
-        ((*RUN, "--timeout", "0"), "more than 0"),
+        ((*RUN, "--timeout", "0"), "seconds > 0"),
         ((*RUN, "--columns", "a,,b"), "separated by commas"),
         ((*RUN, "--uncertain", "maybe"), "invalid choice: 'maybe'"),
         (("batch", "status", "--ledger", "nowhere.db"), "there is no ledger at "),
@@ -84,7 +86,7 @@ def test_help_loads_nothing_heavy() -> None:
         ),
     ],
 )
-def test_arguments_that_make_no_sense(
+def test_wrong_arguments_of_batch_exit_with_2_and_a_message(
     given: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert exit_code(*given) == 2
@@ -92,20 +94,20 @@ def test_arguments_that_make_no_sense(
 
 
 @pytest.mark.parametrize("more", [("--resolve", "k"), ("--not-taken",), ("--request-id", "i", "--lookup")])
-def test_a_decision_needs_a_key_and_an_answer(
+def test_resolve_and_its_decision_without_each_other_exit_with_2(
     more: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(("batch", "uncertain", "--ledger", __file__, *more)) == 2
-    assert "--resolve KEY goes with" in capsys.readouterr().err
+    assert "--resolve KEY needs --request-id ID" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("text", "limit"), [("20", 20), ("0", 0), ("5%", 0.05), ("0.5%", 0.005)])
-def test_a_limit_of_failures_is_a_number_or_a_share(text: str, limit: float) -> None:
+def test_max_failures_is_parsed_as_a_number_or_a_share(text: str, limit: float) -> None:
     assert arguments.failures(text) == limit
     assert isinstance(arguments.failures(text), type(limit))
 
 
-def test_a_ledger_is_found_by_its_url(tmp_path: Path) -> None:
+def test_an_existing_ledger_is_accepted_by_its_url(tmp_path: Path) -> None:
     (tmp_path / "my runs.db").touch()
     url = f"sqlite:///{tmp_path}/my%20runs.db"
     parser = argparse.ArgumentParser()
@@ -113,7 +115,7 @@ def test_a_ledger_is_found_by_its_url(tmp_path: Path) -> None:
     assert parser.parse_args(["--ledger", url]).ledger == url
 
 
-def test_a_ledger_that_is_looked_at_is_not_made(tmp_path: Path) -> None:
+def test_status_of_a_missing_ledger_exits_with_2_and_makes_no_file(tmp_path: Path) -> None:
     assert exit_code("batch", "status", "--ledger", str(tmp_path / "typo.db")) == 2
     assert list(tmp_path.iterdir()) == []
 
@@ -122,16 +124,19 @@ def test_a_ledger_that_is_looked_at_is_not_made(tmp_path: Path) -> None:
     ("more", "said"),
     [
         (("--max-cost", "20"), "max_cost"),
-        (("--key-column", "nowhere"), "inputs.jsonl, input 1: 'nowhere' is no key: it is missing"),
-        (("--key-column", "flag"), "input 1: 'flag' is no key: key is a bool"),
-        (("--columns", "prompt", "--key-column", "flag"), "input 1: 'flag' is no key"),
-        (("--columns", "promt", "--key-column", "flag"), "input 1: it has none of 'promt'"),
-        (("--columns", "promt"), "input 1: it has none of 'promt'"),
+        (
+            ("--key-column", "nowhere"),
+            "inputs.jsonl, input 1: 'nowhere' can't be the key: the value is missing",
+        ),
+        (("--key-column", "flag"), "input 1: 'flag' can't be the key: key is a bool"),
+        (("--columns", "prompt", "--key-column", "flag"), "input 1: 'flag' can't be the key"),
+        (("--columns", "promt", "--key-column", "flag"), "input 1: expected at least one of 'promt'"),
+        (("--columns", "promt"), "input 1: expected at least one of 'promt'"),
         (("--names", "{nowhere}", "--download", "out"), "names"),
         (("--ledger", "nowhere/x.db"), "nowhere"),
     ],
 )
-def test_what_can_not_be_exits_with_2_and_nothing_is_sent(
+def test_batch_run_with_unusable_arguments_exits_with_2_and_sends_nothing(
     more: tuple[str, ...],
     said: str,
     capsys: pytest.CaptureFixture[str],
@@ -140,13 +145,15 @@ def test_what_can_not_be_exits_with_2_and_nothing_is_sent(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FAL_KEY", "some:key")
-    monkeypatch.setenv("FAL_BASE_URL", "http://127.0.0.1:9")  # nobody listens there
+    monkeypatch.setenv("FAL_BASE_URL", "http://127.0.0.1:9")  # nothing listens on this port
     Path("inputs.jsonl").write_text('{"prompt": "x", "flag": true}\n')
     assert main(("batch", "run", "fal-ai/flux/dev", "inputs.jsonl", "--ledger", "x.db", *more)) == 2
     assert said in capsys.readouterr().err
 
 
-def test_no_key_exits_with_3(capsys: pytest.CaptureFixture[str]) -> None:
+def test_batch_without_a_key_exits_with_3_and_reports_it_as_json_too(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     for given in (RUN, ("batch", "uncertain", "--ledger", __file__, "--lookup")):
         assert main((*given, "--json")) == 3
         captured = capsys.readouterr()
@@ -154,7 +161,7 @@ def test_no_key_exits_with_3(capsys: pytest.CaptureFixture[str]) -> None:
         assert "no FAL_KEY found" in json.loads(captured.out)["error"]["message"]
 
 
-def test_an_error_is_told_as_json_too(
+def test_an_error_of_batch_run_is_printed_as_json_too(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAL_KEY", "some:key")

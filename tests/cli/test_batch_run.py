@@ -1,4 +1,4 @@
-"""`fal-async batch` as a process of its own, against an emulator: runs, reruns, exit statuses, decisions."""
+"""`fal-async batch`, run as a separate process against an emulator: runs, reruns, exit statuses, resolving."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fal_async.emulator import Emulator, Fault
 
 ROOT = Path(__file__).parents[2]
 MODEL = "fal-ai/any-llm"
-# Who was started in the background ignores Ctrl-C.
+# A process that is started in the background ignores Ctrl-C.
 START = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
 START += "from fal_async.cli import main; sys.exit(main())"
 
@@ -104,7 +104,9 @@ async def test_a_run_writes_items_and_files_and_a_second_one_sends_nothing(
     assert len(export.read_text().splitlines()) == 4
 
 
-async def test_inputs_come_by_a_pipe_and_failures_are_told(emulator: Emulator, tmp_path: Path) -> None:
+async def test_inputs_are_read_from_a_pipe_and_failures_are_reported(
+    emulator: Emulator, tmp_path: Path
+) -> None:
     rows = '{"prompt": "a cat", "num_images": 9}\n{"prompt": "a cat", "image_size": {"width": 64, "height": 64}}\n'
     done = await batch(
         emulator, "run", "fal-ai/flux/dev", "-", "--ledger", str(tmp_path / "runs.db"), stdin=rows
@@ -116,7 +118,7 @@ async def test_inputs_come_by_a_pipe_and_failures_are_told(emulator: Emulator, t
     assert "--retry-failed" in way
 
 
-async def test_a_batch_that_its_limit_stops_exits_with_5(emulator: Emulator, tmp_path: Path) -> None:
+async def test_a_batch_stopped_by_max_failures_exits_with_5(emulator: Emulator, tmp_path: Path) -> None:
     rows = [{"prompt": "a cat", "num_images": 9, "seed": n} for n in range(5)]
     run = ("run", "fal-ai/flux/dev", inputs(tmp_path, rows), "--ledger", str(tmp_path / "runs.db"))
     done = await batch(emulator, *run, "--concurrency", "1", "--max-failures", "1", "--json")
@@ -125,14 +127,14 @@ async def test_a_batch_that_its_limit_stops_exits_with_5(emulator: Emulator, tmp
     assert done.err.splitlines()[-1].startswith("fal-async batch run: ")
 
 
-async def test_a_key_that_is_refused_exits_with_3(emulator: Emulator, tmp_path: Path) -> None:
+async def test_a_refused_key_exits_with_3(emulator: Emulator, tmp_path: Path) -> None:
     run = ("run", MODEL, inputs(tmp_path, [{"prompt": "x"}]), "--ledger", str(tmp_path / "runs.db"))
     done = await batch(emulator, *run, FAL_KEY="wrong:key")
     assert (done.status, len(emulator.jobs)) == (3, 0)
     assert "401" in done.err
 
 
-async def test_uncertain_items_exit_with_4_and_are_decided_by_hand(
+async def test_uncertain_items_exit_with_4_and_can_be_resolved_by_hand(
     emulator: Emulator, tmp_path: Path
 ) -> None:
     ledger = ("--ledger", str(tmp_path / "runs.db"))
@@ -157,7 +159,9 @@ async def test_uncertain_items_exit_with_4_and_are_decided_by_hand(
     assert (again.status, len(emulator.jobs)) == (0, 1)
 
 
-async def test_ctrl_c_leaves_in_order_and_the_same_line_goes_on(emulator: Emulator, tmp_path: Path) -> None:
+async def test_ctrl_c_ends_the_run_in_order_and_the_same_command_continues_it(
+    emulator: Emulator, tmp_path: Path
+) -> None:
     may_end = asyncio.Event()
     worked_on = []
 
@@ -174,14 +178,14 @@ async def test_ctrl_c_leaves_in_order_and_the_same_line_goes_on(emulator: Emulat
         process.send_signal(signal.SIGINT)
         _, err = await process.communicate()
     assert process.returncode == 130
-    assert "Ctrl-C again leaves at once" in err.decode()
+    assert "Press Ctrl-C again to quit at once" in err.decode()
     may_end.set()
     done = await batch(emulator, *run)
     assert done.status == 0
     assert sorted(worked_on) == list(range(6))
 
 
-async def test_a_second_ctrl_c_leaves_at_once(emulator: Emulator, tmp_path: Path) -> None:
+async def test_a_second_ctrl_c_ends_the_process_at_once(emulator: Emulator, tmp_path: Path) -> None:
     emulator.faults.add(Fault.stall(60, on="cancel", times=None))
 
     @emulator.endpoint("me/slow")
@@ -201,7 +205,7 @@ async def test_a_second_ctrl_c_leaves_at_once(emulator: Emulator, tmp_path: Path
     assert process.returncode == 130
 
 
-async def test_a_reader_that_leaves_ends_the_run_in_order(emulator: Emulator, tmp_path: Path) -> None:
+async def test_a_closed_standard_output_ends_the_run_in_order(emulator: Emulator, tmp_path: Path) -> None:
     rows = inputs(tmp_path, [{"prompt": str(n)} for n in range(5)])
     run = ("run", MODEL, rows, "--ledger", str(tmp_path / "runs.db"), "--json", "--concurrency", "1")
     reading, writing = os.pipe()
@@ -215,8 +219,8 @@ async def test_a_reader_that_leaves_ends_the_run_in_order(emulator: Emulator, tm
     os.close(writing)
     _, err = await process.communicate()
     assert process.returncode == 1
-    assert err.decode().splitlines()[-1] == (  # before it, perhaps, what was left under way
-        "fal-async batch run: nobody reads standard output any more; the same line goes on"
+    assert err.decode().splitlines()[-1] == (  # a warning about requests that go on may come before
+        "fal-async batch run: the reader of standard output is gone; the same command continues the run"
     )
 
 
@@ -227,14 +231,14 @@ async def test_a_reader_that_leaves_ends_the_run_in_order(emulator: Emulator, tm
         (
             ">/dev/full",
             1,
-            "standard output can't be written: No space left on device; the same line goes on",
+            "standard output can't be written: No space left on device; the same command continues the run",
             [],
         ),
         ("2>&-", 1, "", ["index", "summary"]),
         ("<&-", 2, "standard input can't be read: Bad file descriptor", ["error"]),
     ],
 )
-async def test_what_cant_be_written_or_read_ends_in_order(
+async def test_unusable_standard_streams_end_the_run_in_order(
     emulator: Emulator, tmp_path: Path, way: str, status: int, says: str, heads: list[str]
 ) -> None:
     rows = inputs(tmp_path, [{"prompt": "a cat", "num_images": 9}])

@@ -1,4 +1,4 @@
-"""`python -m fal_async demo`: the first thing that a new user sees."""
+"""`python -m fal_async demo`: the first thing that a new user runs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def demo(*options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_four_pictures_lie_in_the_folder(tmp_path: Path) -> None:
+def test_the_demo_writes_four_pictures_to_its_folder(tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     done = demo("--folder", str(folder), "--prompt", "a fox")
     assert (done.returncode, done.stderr) == (0, "")
@@ -37,14 +37,14 @@ def test_four_pictures_lie_in_the_folder(tmp_path: Path) -> None:
         assert head.startswith(b"\x89PNG\r\n\x1a\n")
         assert struct.unpack(">II", head[16:24]) == (1024, 768)
         assert str(picture) in done.stdout
-    assert "\033" not in done.stdout  # plain lines where there is no terminal
+    assert "\033" not in done.stdout  # without a terminal it prints plain lines
     assert re.search(r"in queue +\d ahead of us", done.stdout)
     assert "drawing     " in done.stdout
     for line in (r"request id +[0-9a-f-]{36}", r"queue time +\d", r"inference time +\d", r"status polls +\d"):
         assert re.search(line, done.stdout)
 
 
-def test_a_folder_that_cant_be_made_is_one_line(tmp_path: Path) -> None:
+def test_a_folder_that_cant_be_made_exits_with_1_and_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = demo("--folder", str(tmp_path / "file" / "x"))
     assert done.returncode == 1
@@ -52,9 +52,9 @@ def test_a_folder_that_cant_be_made_is_one_line(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_ctrl_c_ends_it_without_a_word(tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_demo_without_a_message(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", "-m", "fal_async", "demo", "--folder", str(tmp_path)]
-    # Who was started in the background ignores Ctrl-C.
+    # A process that is started in the background ignores Ctrl-C.
     foreground = "import signal, runpy, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
     command[3:5] = [
         "-c",

@@ -1,4 +1,4 @@
-"""The emulator as a process: what it says, and how it ends."""
+"""`fal-async emulator`, run as a separate process: what it prints, and how it ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import pytest
 
 LIMIT = 30.0
-"""Seconds: against hanging, not a measure."""
+"""Seconds: a guard against hanging; no test measures it."""
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def process(*arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def url_of(running: subprocess.Popen[str]) -> str:
-    """From its first line; the second one is for a shell."""
+    """Return the URL in its first line of output; the second line is for a shell."""
     assert running.stdout is not None
     url = running.stdout.readline().split()[3]
     assert running.stdout.readline().startswith(f"export FAL_BASE_URL={url} FAL_KEY=")
@@ -44,7 +44,7 @@ def run_model(url: str, key: str | None) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_serves_until_a_signal_and_ends_cleanly(number: signal.Signals) -> None:
+def test_the_emulator_serves_until_a_signal_and_exits_with_0(number: signal.Signals) -> None:
     with process("--port", "0", "--key", "my:key", "--speed", "50") as running:
         url = url_of(running)
         assert run_model(url, "my:key")["output"]
@@ -53,12 +53,12 @@ def test_it_serves_until_a_signal_and_ends_cleanly(number: signal.Signals) -> No
         assert (running.returncode, out, err) == (0, "", "")
 
 
-def test_without_keys() -> None:
+def test_an_emulator_without_keys_serves_calls_without_a_key() -> None:
     with process("--port", "0", "--no-key", "--speed", "50") as running:
         assert run_model(url_of(running), None)["output"]
 
 
-def test_accounts_limits_and_what_is_kept() -> None:
+def test_options_of_accounts_and_retention_reach_the_emulator() -> None:
     options = (
         "--account a:b --concurrency 2 --keep-jobs 5 --forget-after 60 --file-lifetime 60 --gone-status 410"
     )
@@ -70,13 +70,13 @@ def test_accounts_limits_and_what_is_kept() -> None:
         assert accounts == [("emulator", 2), ("a", 2)]
 
 
-def test_a_key_that_two_accounts_have_is_one_line_and_exit_1() -> None:
+def test_one_key_for_two_accounts_exits_with_1_and_one_line() -> None:
     with process("--port", "0", "--account", "emulator:key") as running:
         _, err = running.communicate(timeout=LIMIT)
     assert (running.returncode, err.count("\n")) == (1, 1)
 
 
-def test_a_taken_port_is_one_line_and_exit_1() -> None:
+def test_a_port_in_use_exits_with_1_and_one_line() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -85,11 +85,11 @@ def test_a_taken_port_is_one_line_and_exit_1() -> None:
             out, err = running.communicate(timeout=LIMIT)
     assert (running.returncode, out) == (1, "")
     assert err.count("\n") == 1
-    assert f"port {port} is taken" in err
+    assert f"port {port} is in use" in err
     assert "--port 0" in err
 
 
-def test_an_address_that_is_not_ours_is_one_line_and_exit_1() -> None:
+def test_a_foreign_address_exits_with_1_and_one_line() -> None:
     with process("--host", "192.0.2.1", "--port", "0") as running:
         _, err = running.communicate(timeout=LIMIT)
     assert running.returncode == 1

@@ -1,3 +1,5 @@
+"""The command line as a whole: its help, its version and wrong arguments."""
+
 from __future__ import annotations
 
 import subprocess
@@ -23,12 +25,12 @@ def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_each_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_of_each_verb_shows_its_usage(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code(verb, "--help") == 0
     assert f"usage: fal-async {verb}" in capsys.readouterr().out
 
 
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_option_prints_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code("--version") == 0
     assert capsys.readouterr().out.startswith("fal-async ")
 
@@ -38,17 +40,17 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ((), "required: VERB"),
         (("emulater",), "invalid choice: 'emulater'"),
-        (("emulator", "--port", "70000"), "no port"),
-        (("emulator", "--speed", "0"), "more than 0"),
-        (("emulator", "--speed", "fast"), "no number"),
-        (("emulator", "--runners", "0"), "from 1 on"),
-        (("emulator", "--retention", "-1"), "0 seconds or more"),
+        (("emulator", "--port", "70000"), "expected a port"),
+        (("emulator", "--speed", "0"), "expected a number > 0"),
+        (("emulator", "--speed", "fast"), "expected a number"),
+        (("emulator", "--runners", "0"), "expected an integer >= 1"),
+        (("emulator", "--retention", "-1"), "expected seconds >= 0"),
         (("emulator", "--key", "secret"), "id:secret"),
         (("emulator", "--key", "a:b", "--no-key"), "not allowed with"),
-        (("emulator", "--folder", __file__), "is a file"),
+        (("emulator", "--folder", __file__), "it is a file"),
     ],
 )
-def test_arguments_that_make_no_sense(
+def test_wrong_arguments_exit_with_2_and_a_message(
     arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert exit_code(*arguments) == 2
@@ -56,7 +58,7 @@ def test_arguments_that_make_no_sense(
 
 
 @pytest.mark.parametrize("verb", ["", *VERBS])
-def test_help_loads_nothing_heavy(verb: str) -> None:
+def test_help_of_each_verb_imports_no_heavy_module(verb: str) -> None:
     script = (
         "import sys\n"
         "from fal_async.cli import main\n"

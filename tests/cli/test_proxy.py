@@ -1,4 +1,4 @@
-"""`fal-async proxy` as a process of its own."""
+"""`fal-async proxy`, run as a separate process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fal_async.emulator import Emulator
 
 @asynccontextmanager
 async def running(emulator: Emulator, *arguments: str, token: str = "") -> AsyncIterator[str]:
-    """The URL of a proxy in front of the emulator; it must stop cleanly at SIGTERM."""
+    """Yield the URL of a proxy in front of the emulator; it must stop cleanly on SIGTERM."""
     environment = {
         **os.environ,
         "FAL_BASE_URL": emulator.url,
@@ -34,7 +34,7 @@ async def running(emulator: Emulator, *arguments: str, token: str = "") -> Async
     process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=pipe, stderr=pipe)
     assert process.stdout is not None
     try:
-        # It is bound before it says so: who connects now waits in the socket until it is up.
+        # It is bound before it prints this: an early connection waits in the socket until the proxy accepts.
         async with asyncio.timeout(20):
             said = (await process.stdout.readline()).decode()
         found = re.match(r"fal proxy at (http://127\.0\.0\.1:[1-9]\d*); Ctrl-C stops it\n", said)
@@ -45,7 +45,7 @@ async def running(emulator: Emulator, *arguments: str, token: str = "") -> Async
         async with asyncio.timeout(20):
             _, complained = await process.communicate()
     assert complained == b""
-    # uvicorn raises the signal anew once it has stopped.
+    # uvicorn raises the signal again after it has stopped.
     assert process.returncode in (0, -signal.SIGTERM)
 
 
@@ -55,14 +55,14 @@ async def ask(http: aiohttp.ClientSession, url: str, endpoint_id: str, **headers
         return answer.status, await answer.json()
 
 
-async def test_anonymous(emulator: Emulator) -> None:
+async def test_an_anonymous_proxy_serves_only_the_given_endpoints(emulator: Emulator) -> None:
     arguments = ("--anonymous", "--endpoint", "fal-ai/any-llm")
     async with aiohttp.ClientSession() as http, running(emulator, *arguments) as url:
         assert (await ask(http, url, "fal-ai/any-llm"))[0] == 200
         assert (await ask(http, url, "fal-ai/flux/dev"))[0] == 403
 
 
-async def test_with_a_token(emulator: Emulator) -> None:
+async def test_a_proxy_with_a_token_refuses_callers_without_it(emulator: Emulator) -> None:
     arguments = ("--endpoint", "**")
     async with aiohttp.ClientSession() as http, running(emulator, *arguments, token="let-me-in") as url:
         assert (await ask(http, url, "fal-ai/any-llm"))[0] == 401
@@ -79,7 +79,7 @@ async def test_with_a_token(emulator: Emulator) -> None:
         (("--endpoint", "**", "--anonymous", "--max-body", "0"), "max_body=0"),
     ],
 )
-def test_what_can_not_be(
+def test_a_proxy_with_unusable_options_exits_with_1_and_a_message(
     arguments: tuple[str, ...],
     said: str,
     capsys: pytest.CaptureFixture[str],
@@ -105,7 +105,9 @@ def test_a_proxy_without_a_key_does_not_start(
     assert (captured.out, said in captured.err) == ("", True)
 
 
-def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_on_a_port_in_use_exits_with_1_and_says_what_to_do(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FAL_KEY", "some:key")
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
@@ -113,7 +115,7 @@ def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str], monkeypatch: p
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == (
-        f"fal-async proxy: port {port} is taken on 127.0.0.1: choose another with --port, "
+        f"fal-async proxy: port {port} is in use on 127.0.0.1: choose another with --port, "
         "or --port 0 for a free one\n"
     )
 
@@ -123,10 +125,10 @@ def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str], monkeypatch: p
     [
         ((), "--endpoint"),
         (("--endpoint", "**", "--allow", "everything"), "invalid choice"),
-        (("--endpoint", "**", "--port", "99999"), "no port"),
+        (("--endpoint", "**", "--port", "99999"), "expected a port"),
     ],
 )
-def test_arguments_that_make_no_sense(
+def test_wrong_arguments_of_the_proxy_exit_with_a_message(
     arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):

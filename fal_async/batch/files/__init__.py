@@ -1,1 +1,1 @@
-"""The files of a batch's results."""
+"""Downloads the files of a batch's results."""

@@ -1,4 +1,4 @@
-"""What the downloaded files of a batch are called: a template of `names=`, filled in for each item."""
+"""The names of a batch's downloaded files: the template `names=`, filled in for each item."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FIELDS = frozenset({"key", "n", "name", "ext"})
 
 
 def check_names(names: object) -> None:
-    """ConfigurationError for what is no template of a file's name."""
+    """Raise ConfigurationError unless it is None or a template of a file name."""
     if names is None:
         return
     if not isinstance(names, str):
@@ -35,17 +35,17 @@ def check_names(names: object) -> None:
 
 
 def of_item(template: str, key: str) -> str:
-    """The template of one item's files. A key is no path: what separates folders is replaced."""
+    """Fill in the item's key. A key is not a path: slashes and backslashes in it become underscores."""
     return _filled(template, key=local_name(key.replace("/", "_").replace("\\", "_")))
 
 
 def of_file(template: str, number: int) -> str:
-    """The template of one file, as if it stood alone."""
+    """Fill in the number of one file, so that the template fits this file alone."""
     return _filled(template, n=number)
 
 
 def _filled(template: str, **known: Any) -> str:
-    """`str.format` of some of the fields, which leaves the others as they are."""
+    """Fill in some of the fields as `str.format` does, and leave the others as they are."""
     filled = ""
     for literal, field, form, conversion in Formatter().parse(template):
         filled += _escaped(literal)

@@ -1,4 +1,4 @@
-"""The files of a batch's results: fetched beside the requests, a few items at a time."""
+"""The files of a batch's results: downloaded while requests run, for a few items at a time."""
 
 from __future__ import annotations
 
@@ -27,19 +27,21 @@ from fal_async.storage.threads import in_thread
 logger: logging.Logger = logging.getLogger("fal_async")
 
 ITEMS_AT_A_TIME = 8
-"""Of each, as many files as `storage.download_all` fetches at a time."""
+"""Items whose files are downloaded at a time. `storage.download_all` limits the files of one item."""
 _KEPT = 1000
 """Items whose files are remembered, for others with the same key."""
 _GONE = frozenset({403, 404, 410})
-"""What a file answers that no longer is there, or is kept from the caller: no attempt changes that."""
+"""HTTP statuses of a file that no longer exists or that the caller may not read: no further attempt helps."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class FoundFiles:
-    """Attributes:
-    paths: of those that are on disk, in the order of the output.
-    error: what keeps others from it.
-    is_gone: whether no attempt would change that.
+    """Which files of an item are on disk.
+
+    Attributes:
+        paths: paths of the files on disk, in the order of the output.
+        error: why others are missing; None if none is.
+        is_gone: whether further attempts to download those are useless.
     """
 
     paths: tuple[Path, ...] = ()
@@ -52,12 +54,12 @@ NO_FILES = FoundFiles()
 
 @attrs.define(kw_only=True, eq=False, repr=False)
 class ItemFiles:
-    """Fetches the files of each result into one folder.
+    """Downloads the files of each result into one folder.
 
     Attributes:
-        template: of their names.
-        store: where it is written down what is on disk.
-        retries: further attempts for those that could not be fetched.
+        template: template of the files' names.
+        store: returns the ledger's store, which keeps the list of files on disk; None without a ledger.
+        retries: further attempts for files that could not be downloaded.
     """
 
     files: Files
@@ -68,19 +70,19 @@ class ItemFiles:
     store: Callable[[], Awaitable[Store]] | None
     _places: asyncio.Semaphore = attrs.field(factory=lambda: asyncio.Semaphore(ITEMS_AT_A_TIME), init=False)
     _known: OrderedDict[str, asyncio.Future[FoundFiles]] = attrs.field(factory=OrderedDict, init=False)
-    """Of the keys that were last: an item that shares a request shares its files."""
+    """By key, the most recent ones: an item that shares a request shares its files."""
 
     async def begin(self) -> None:
-        """Make the folder. ConfigurationError where nothing can be written there."""
+        """Make the folder. Raises ConfigurationError if files can't be written there."""
         try:
             await in_thread(lambda: _make_writable(self.folder))
         except OSError as error:
             raise ConfigurationError(
-                f"download={str(self.folder)!r}: no file can be written there: {error.strerror or error}"
+                f"download={str(self.folder)!r}: files can't be written there: {error.strerror or error}"
             ) from error
 
     async def of(self, work: Work, outcome: Outcome) -> FoundFiles:
-        """What is on disk of the files of its result, fetched where it was not."""
+        """Download the files of its result that are not on disk yet, and return those that are on disk then."""
         key = work.key or str(work.index)
         known = self._known.get(key) if outcome.shared else None
         if known is not None:
@@ -126,11 +128,11 @@ class ItemFiles:
             if not causes or attempt > self.retries or fetching.is_gone():
                 return
             seconds = delay_before_retry(self.policy, attempt, causes[0], random.random())
-            if seconds is None:  # the server asks for too long a wait
+            if seconds is None:  # the server asks for a longer wait than the policy allows
                 return
             await asyncio.sleep(seconds)
 
-    # `take_equal`: a process that wrote it may have been killed before the ledger was told.
+    # `take_equal`: a process may have been killed after it wrote the file, before the ledger had noted it.
 
     async def _all(self, fetching: _Fetching) -> None:
         try:
@@ -151,25 +153,29 @@ class ItemFiles:
             fetching.found[number] = path
 
     async def _keep(self, outcome: Outcome, fetching: _Fetching) -> None:
-        """Write down what is on disk. The result is there: a ledger that fails now ends nothing."""
+        """Note in the ledger which files are on disk. The user gets the result even if the ledger fails now."""
         if self.store is None or outcome.entry is None:
             return
         stored = await in_thread(lambda: fetching.stored(self.folder))
         try:
             await (await self.store()).set_files(outcome.entry, stored)
         except LedgerError as error:
-            logger.error("the files of request %s are not written down: %s", outcome.request_id, error)
+            logger.error(
+                "the ledger could not note the files of request %s, which are on disk: %s",
+                outcome.request_id,
+                error,
+            )
 
 
 class _Fetching:
-    """The files of one item. `found` has for each its path, or why there is none; None before it is fetched."""
+    """The files of one item. `found` has the path of each, or the error of its download; None before that."""
 
     def __init__(self, files: Sequence[OutputFile], template: str) -> None:
         self.files, self.template = files, template
         self.found: list[Path | FalError | None] = [None] * len(files)
 
     def take_stored(self, folder: Path, stored: Sequence[StoredFile]) -> None:
-        """Those of an earlier run that still stand there. Blocks."""
+        """Take the files of an earlier run that still exist with the same size. Blocks."""
         for file in stored:
             if file.n < len(self.found) and _size_of(folder / file.path) == file.size:
                 self.found[file.n] = folder / file.path
@@ -178,8 +184,8 @@ class _Fetching:
         return [number for number, found in enumerate(self.found) if not isinstance(found, Path)]
 
     def note(self, error: DownloadError) -> None:
-        """What an attempt at all of them came to."""
-        if len(error.paths) != len(self.found):  # the folder, say, can't be made
+        """Take over the paths and errors of a failed download of all files."""
+        if len(error.paths) != len(self.found):  # it failed as a whole: the folder can't be made, for example
             self.found[:] = [error] * len(self.found)
             return
         causes = iter(error.causes)
@@ -199,7 +205,7 @@ class _Fetching:
         return FoundFiles(paths=paths, error=error, is_gone=self.is_gone())
 
     def stored(self, folder: Path) -> list[StoredFile]:
-        """Relative to the folder. Blocks."""
+        """Return the files on disk, relative to the folder, as the ledger keeps them. Blocks."""
         return [
             StoredFile(n=number, path=found.relative_to(folder).as_posix(), size=_size_of(found) or 0)
             for number, found in enumerate(self.found)

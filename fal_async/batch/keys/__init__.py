@@ -1,1 +1,1 @@
-"""What the items of a batch are known by, and what has been seen of them before."""
+"""The keys of a batch's items, and which of them were seen before."""

@@ -1,4 +1,4 @@
-"""Digests of inputs and of the files in them. A file that stands in a thousand inputs is read once."""
+"""Digests of inputs and of the files in them. A file that a thousand inputs have is read once."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ from fal_async.protocol.ledger.digests import FileDigest
 from fal_async.protocol.storage.input_files import File
 
 _KEPT = 10_000
-"""Files."""
+"""Files whose digests are remembered."""
 _TICK = 2_000_000_000
-"""Nanoseconds: file systems write down times as coarse as that."""
+"""Nanoseconds: the coarsest resolution of file times among file systems."""
 
 
 class ContentDigests:
-    """Remembers the digests of files that lie on disk, as long as they look the same."""
+    """Remembers the digests of files on disk as long as their size, times and inode stay the same."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[tuple[Any, ...], FileDigest] = OrderedDict()
 
     async def of_input(self, input: Any) -> Recognised:
-        """As `keyed.input_digests.recognised`.
+        """Return the digest of an input, and of each file in it: see `keyed.input_digests.recognised`.
 
-        ConfigurationError for what is no input, and for a file that can be read only once; UploadError for one that
-        can't be read.
+        Raises:
+            ConfigurationError: it is not an input, or a file in it can be read only once.
+            UploadError: a file in it can't be read.
         """
         return await recognised(input, self.of_file)
 
     async def of_file(self, file: Any) -> FileDigest:
-        """Of its bytes as they are now."""
+        """Return the digest of the file's bytes as they are now."""
         from fal_async.storage.threads import abandonable
 
         seen = await abandonable(lambda: _look_of(file))
@@ -48,8 +49,11 @@ class ContentDigests:
 
 
 def _look_of(file: Any) -> tuple[Any, ...] | None:
-    """What changes when a file on disk does. Blocks. None for what lies on none, and for one that was written just
-    now: a change to come might have the same time."""
+    """Return values that change when the file on disk changes. Blocks.
+
+    None if it is not a file on disk, or if it was written within the last `_TICK`: the next change could then have
+    the same time.
+    """
     content_type = file_name = None
     if isinstance(file, File):
         file, content_type, file_name = file.data, file.content_type, file.file_name
@@ -59,7 +63,7 @@ def _look_of(file: Any) -> tuple[Any, ...] | None:
         path = os.path.expanduser(os.fsdecode(file))
         found = os.stat(path)
     except (OSError, ValueError, TypeError):
-        return None  # whoever opens it says why
+        return None  # reading the file reports the reason
     if abs(time.time_ns() - found.st_mtime_ns) < _TICK:
         return None
     times = (found.st_mtime_ns, found.st_ctime_ns)

@@ -1,4 +1,4 @@
-"""What each item of a batch is known by."""
+"""The key of each item of a batch."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ KeyOf = str | Callable[[Any], str]
 
 
 def check_key_of(key: object) -> None:
-    """The name of a member, a function of the input, or None."""
+    """Raise ConfigurationError unless it is the name of a member, a function of the input, or None."""
     if key is None or (isinstance(key, str) and key):
         return
     if not callable(key):
         raise ConfigurationError(
-            f"key is a {type(key).__name__}: expected a member's name, such as 'id', or a function of the input"
+            f"key is a {type(key).__name__}: expected the name of a member, such as 'id', or a function of the "
+            "input"
         )
     check_function("key", key, takes=("input",))
 
@@ -31,8 +32,8 @@ def check_key_of(key: object) -> None:
 class ItemKeys:
     """Gives each item its key, in the order of the inputs.
 
-    By default it is made of the endpoint and the input, and of how many equal ones came before: the same line of
-    code gives the same keys again.
+    The default key is made of the endpoint, the input, and how many equal inputs came before it. So running the
+    same code again makes the same keys.
     """
 
     def __init__(self, key: KeyOf | None, endpoint_id: str, digests: ContentDigests, seen: SeenKeys) -> None:
@@ -40,13 +41,13 @@ class ItemKeys:
         self._digests, self._seen = digests, seen
 
     async def name(self, work: Work) -> None:
-        """Set its key, and what its input is recognised by. What is wrong with either is the item's own error.
+        """Set the key and the digests of an item. An error of either becomes the item's error (`refused`).
 
         Raises what the caller's function raises.
         """
         try:
             work.recognised = await self._digests.of_input(work.input)
-        except FalError as error:  # also what reading its files raises
+        except FalError as error:  # also an error of reading its files
             work.refused = error
             return
         try:
@@ -59,7 +60,7 @@ class ItemKeys:
             work.refused = error
 
     def _default(self, digest: str) -> str:
-        # Cut to what a file name takes well; 128 bits of SHA-256 are as good as all of them here.
+        # Short enough for a file name. 128 bits of SHA-256 are enough against collisions here.
         stem = hashlib.sha256(f"{self._endpoint_id}\n{digest}".encode()).hexdigest()[:32]
         occurrence = self._seen.occurrence(stem)
         return stem if occurrence == 1 else f"{stem}-{occurrence}"
@@ -67,7 +68,7 @@ class ItemKeys:
     def _given(self, input: Any) -> str:
         value = _member(input, self._key) if isinstance(self._key, str) else _called(self._key, input)
         if isinstance(value, int) and not isinstance(value, bool):
-            value = str(value)  # a column of numbers
+            value = str(value)  # ids are often numbers
         return check_key(value)
 
 
@@ -78,7 +79,7 @@ def _member(input: Any, name: str) -> Any:
     try:
         return fields[name]
     except KeyError:
-        raise ConfigurationError(f"the input has no member {name!r}, which is to be its key") from None
+        raise ConfigurationError(f"the input has no member {name!r}, which key={name!r} asks for") from None
 
 
 def _called(function: Any, input: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Whether a run that is gone on with is the run that is meant: before anything is paid for."""
+"""Checks, before anything is paid, that a batch which continues an existing run has the inputs of that run."""
 
 from __future__ import annotations
 
@@ -15,41 +15,45 @@ from fal_async.protocol.json_input import encode_json, input_value
 from fal_async.protocol.ledger.entry import Place, Record, Space
 
 _COMPARED = 50
-"""Entries, and inputs, of which the two that are nearest to each other are shown."""
+"""Entries, and inputs, that are compared to find the pair with the fewest differences, which the message shows."""
 _SHOWN = 3
-"""Names of members."""
+"""Names of members in the message."""
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class RunGuard:
-    """Default keys are made of the inputs: where each of them differs a little from the last time, such as by a
-    seed or by a signed URL, every item would be a new one."""
+    """Detects inputs that all differ from those of the run.
+
+    Default keys are made of the inputs. If each input differs a little from the last time, by a seed or a signed
+    URL for example, every item would be a new one, and would be paid for again.
+    """
 
     store: Callable[[], Awaitable[Store]]
     space: Space
     endpoint_id: str
 
     async def is_new(self) -> bool:
-        """Whether the run has no entry of this endpoint."""
+        """Return whether the run has no entry of this endpoint yet."""
         return not await (await self.store()).page(self._search(), limit=1)
 
     async def knows(self, work: Work) -> bool:
-        """Whether the run has this item."""
+        """Return whether the run has an entry for this item."""
         if work.key is None:
             return False
         place = Place(space=self.space, key=work.key)
         return await (await self.store()).find(place, payloads=False) is not None
 
     async def refusal(self, firsts: Iterable[Work]) -> ConfigurationError:
-        """For a run that has none of these items."""
+        """Return the error for a run that has entries, but none for these items."""
         works = list(firsts)
         page = await (await self.store()).page(self._search(), limit=_COMPARED, payloads=True)
         inputs = [work.input for work in works[:_COMPARED] if work.refused is None]
         differ = _nearest(inputs, page)
-        what = "" if differ is None else f", for they differ in {_listed(differ)}"
+        what = "" if differ is None else f" (they differ in {_listed(differ)})"
         return ConfigurationError(
-            f"the run {self.space.run!r} has entries, but none of the first {len(works)} inputs{what}: all would "
-            "be paid for anew. Pass extend=True to do so, or key=, another run="
+            f"the run {self.space.run!r} has entries, but none for the first {len(works)} inputs{what}: all would "
+            "be paid for again. If they are new inputs of this run, pass extend=True; if not, tell them apart with "
+            "key=, or use another run="
         )
 
     def _search(self) -> Search:
@@ -58,7 +62,7 @@ class RunGuard:
 
 
 def _nearest(inputs: Sequence[Any], page: Sequence[Record]) -> list[str] | None:
-    """The names of the members in which the two differ that differ least."""
+    """Return the names of the members in which the most similar pair of input and entry differs."""
     known = [stored for record in page if (stored := _stored(record)) is not None]
     pairs = (_difference(given, stored) for given in _documents(inputs) for stored in known)
     return min(pairs, key=len, default=None)
@@ -68,7 +72,7 @@ def _documents(inputs: Sequence[Any]) -> Iterator[dict[str, Any]]:
     for input in inputs:
         try:
             yield json.loads(encode_json(input_value(input)))
-        except FalError:  # files in it, which have no JSON
+        except FalError:  # it has files, which can't be JSON
             continue
 
 
@@ -90,5 +94,5 @@ def _listed(names: Sequence[str]) -> str:
     shown = ", ".join(repr(name) for name in names[:_SHOWN])
     return (
         shown + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-        or "its number among equal ones"
+        or "how many equal inputs came before"
     )

@@ -1,4 +1,4 @@
-"""Which keys a batch has seen: on disk as far as they need it, so that millions take no memory."""
+"""Which keys a batch has seen. Many keys are kept on disk, so that millions take little memory."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from fal_async.errors import LedgerError
 
 
 class SeenKeys:
-    """A private table in a temporary file of SQLite's, which nothing else can open, and which is gone with it.
+    """A private table in a temporary file of SQLite, which nothing else can open and which is deleted when closed.
 
-    LedgerError where that file can't be written: no item may be taken for a new one then.
+    If that file can't be written, its methods raise LedgerError: no item may be mistaken for a new one.
     """
 
     def __init__(self) -> None:
-        # An empty name: in memory up to SQLite's small cache, beyond that in a file without a name.
+        # With an empty name SQLite keeps the table in its small cache, and what is more in an unnamed file.
         self._table: sqlite3.Connection | None = sqlite3.connect(
             "", isolation_level=None, check_same_thread=False
         )
@@ -23,7 +23,7 @@ class SeenKeys:
         self._do("CREATE TABLE seen (key TEXT PRIMARY KEY, digest TEXT, times INTEGER) WITHOUT ROWID")
 
     def occurrence(self, key: str) -> int:
-        """How often the key was seen, this time included."""
+        """Count the key, and return how often it was seen, this time included."""
         if self._do("INSERT OR IGNORE INTO seen VALUES (?, NULL, 1)", key).rowcount:
             return 1
         self._do("UPDATE seen SET times = times + 1 WHERE key = ?", key)
@@ -31,21 +31,21 @@ class SeenKeys:
         return times
 
     def first(self, key: str, digest: str) -> str | None:
-        """The digest with which the key was seen first; None if that is now."""
+        """Return the digest with which the key was first seen; None if this is the first time."""
         if self._do("INSERT OR IGNORE INTO seen VALUES (?, ?, 1)", key, digest).rowcount:
             return None
         seen: str = self._do("SELECT digest FROM seen WHERE key = ?", key).fetchone()[0]
         return seen
 
     def close(self) -> None:
-        """Closing twice is no error."""
+        """Delete the table. Closing twice is allowed."""
         table, self._table = self._table, None
         if table is not None:
             table.close()
 
     def _do(self, statement: str, *values: str) -> sqlite3.Cursor:
         if self._table is None:
-            raise LedgerError("the keys of this batch are no longer counted: it was left")
+            raise LedgerError("the keys of this batch are no longer counted: the batch was left")
         try:
             return self._table.execute(statement, values)
         except sqlite3.Error as error:

@@ -1,6 +1,7 @@
 """What `progress=True` shows: a live display in a terminal or a notebook, a line every few seconds elsewhere.
 
-It looks at the batch by a timer of the event loop: no thread, no task. Whatever goes wrong with it, it ends alone.
+A timer of the event loop reads the batch's summary: there is no thread and no task. If the display fails, it ends,
+and the batch goes on.
 """
 
 from __future__ import annotations
@@ -20,20 +21,20 @@ _logger = logging.getLogger("fal_async.batch")
 
 
 class ProgressDisplay:
-    """Shows one batch on standard error, or on `out`. A `fal_async.batch.display.Display`."""
+    """Shows one batch on standard error, or on `out`. It is a `fal_async.batch.display.Display`."""
 
     def __init__(self, out: TextIO | None = None) -> None:
         self._out = out
         self._face: Face | None = None
         self._batch: weakref.ref[Summarized] | None = (
-            None  # the timer must not keep a batch that was left alive
+            None  # weak: the timer must not keep a batch alive that its user has dropped
         )
         self._timer: asyncio.TimerHandle | None = None
         self._changed = False
 
     def start(self, batch: Summarized) -> None:
         out = sys.stderr if self._out is None else self._out
-        if out is None or out.closed:  # a program without a console has none
+        if out is None or out.closed:  # None: a program without a console
             return
         self._batch = weakref.ref(batch)
         try:
@@ -48,7 +49,7 @@ class ProgressDisplay:
     def end(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._look(over=True)
+        self._draw(over=True)
         self._close()
 
     def _wait(self) -> None:
@@ -56,10 +57,10 @@ class ProgressDisplay:
             self._timer = asyncio.get_running_loop().call_later(self._face.every, self._tick)
 
     def _tick(self) -> None:
-        self._look(over=False)
+        self._draw(over=False)
         self._wait()
 
-    def _look(self, *, over: bool) -> None:
+    def _draw(self, *, over: bool) -> None:
         face, batch = self._face, None if self._batch is None else self._batch()
         if batch is None:
             self._close()
@@ -69,12 +70,12 @@ class ProgressDisplay:
                     face.end(batch.endpoint_id, batch.summary)
                 else:
                     face.show(batch.endpoint_id, batch.summary, changed=self._changed)
-            except Exception as error:  # a terminal that is gone; a character that its encoding lacks
+            except Exception as error:  # the terminal is gone, or its encoding lacks a character
                 self._give_up(error)
         self._changed = False
 
     def _give_up(self, error: Exception) -> None:
-        _logger.debug("the progress is not shown any more: %s", type(error).__name__)
+        _logger.debug("the progress display failed and is switched off: %s", type(error).__name__)
         self._close()
 
     def _close(self) -> None:
@@ -83,15 +84,19 @@ class ProgressDisplay:
             try:
                 face.close()
             except Exception as error:
-                _logger.debug("the display of the progress did not close: %s", type(error).__name__)
+                _logger.debug("the progress display could not be closed: %s", type(error).__name__)
 
 
 def display_of(progress: object) -> Display | None:
-    """What `progress=` of `fal.map` means. ConfigurationError for what is none."""
+    """Return the display for `progress=` of `fal.map`; None for False.
+
+    Raises ConfigurationError if it is neither a bool nor a display.
+    """
     if progress is True or progress is False:
         return ProgressDisplay() if progress else None
     if not all(callable(getattr(progress, name, None)) for name in ("start", "changed", "end")):
         raise ConfigurationError(
-            f"progress is a {type(progress).__name__}: expected True, False or a display"
+            f"progress is a {type(progress).__name__}: expected True, False, or a display with the methods start, "
+            "changed and end"
         )
     return cast("Display", progress)

@@ -1,4 +1,4 @@
-"""The seam between when progress is shown and what it looks like."""
+"""The seam between when progress is drawn and how it looks."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from fal_async.batch.summary import BatchSummary
 
 
 class Face(Protocol):
-    """How it looks. Any method may raise: it is not used any more then, but for `close`."""
+    """How progress looks. Any method may raise: after that only `close` is called."""
 
     every: float
-    """Seconds between two looks."""
+    """Seconds between two drawings."""
 
     def show(self, endpoint_id: str, summary: BatchSummary, *, changed: bool) -> None: ...
 
     def end(self, endpoint_id: str, summary: BatchSummary) -> None:
-        """The last words."""
+        """Draw the final numbers."""
         ...
 
     def close(self) -> None:
-        """Give back what it took, such as `sys.stderr`. Called once, and last."""
+        """Give back what it took over, such as `sys.stderr`. Called once, last."""
         ...
 
 
 def takes_more(out: IO[str]) -> bool:
-    """Whether a write would not wait: a terminal that was stopped (Ctrl-S), or a pager, must not stop the batch."""
+    """Return whether a write would not block: a stopped terminal (Ctrl-S), or a pager, must not stop the batch."""
     try:
         return bool(select.select([], [out], [], 0)[1])
-    except (OSError, ValueError):  # it has no descriptor, or this system can't tell
+    except (OSError, ValueError):  # it has no file descriptor, or select() can't wait for it on this system
         return True

@@ -1,4 +1,4 @@
-"""Progress as lines of text, for logs and pipes; and for terminals where rich is not installed."""
+"""Progress as lines of text, for logs and pipes, and for terminals if rich is not installed."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ from fal_async.batch.progress.wording import counts, ending, pace
 from fal_async.batch.summary import BatchSummary
 
 EVERY = 5.0
-"""Seconds."""
-_HINT = "a live display: pip install 'fal-async[progress]'"
+"""Seconds between two lines."""
+_HINT = "for a live display: pip install 'fal-async[progress]'"
 
 
 class PlainLines:
-    """A line every few seconds, if something has changed, and one at the end."""
+    """Writes a line every few seconds if something has changed, and one at the end.
+
+    Args:
+        out: where the lines go.
+        hint: whether the first line says how to get a live display.
+    """
 
     every: float = EVERY
 
     def __init__(self, out: TextIO, *, hint: bool = False) -> None:
-        """`hint`: the first line says how to get a live display."""
         self._out = out
         self._hint = hint
 
@@ -31,7 +35,7 @@ class PlainLines:
         self._write(f"{endpoint_id}: {ending(summary)}")
 
     def close(self) -> None:
-        """It holds nothing."""
+        """There is nothing to give back."""
 
     def _write(self, line: str) -> None:
         if self._hint:

@@ -1,4 +1,4 @@
-"""Progress by rich, where it is installed: in a terminal, and in notebooks."""
+"""Progress drawn by rich, if it is installed, in terminals and notebooks."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from rich.live import Live
 
 _shown: list[LiveFace] = []
-"""The one that overwrites lines now: two of them would overwrite each other."""
+"""The live display of this process, if there is one: two would overwrite each other."""
 
 
 def face_for(out: TextIO) -> Face:
-    """Live where lines can be overwritten, rich is there, and no other batch does so now; else plain lines."""
+    """Return a live display if `out` can overwrite lines, rich is installed, and no other batch has one.
+
+    Otherwise return plain lines.
+    """
     may_be_live = out.isatty() or "ipykernel" in sys.modules
     if not may_be_live or _shown:
         return PlainLines(out)
@@ -39,19 +42,19 @@ def _console(out: TextIO) -> Console | None:
 
     class QuietConsole(Console):
         def on_broken_pipe(self) -> Never:
-            raise BrokenPipeError  # rich would end the program
+            raise BrokenPipeError  # rich itself would exit the program
 
     return QuietConsole(file=out)
 
 
 def _can_overwrite(console: Console) -> bool:
     if console.is_jupyter:
-        return importlib.util.find_spec("ipywidgets") is not None  # rich warns, and shows nothing, without
+        return importlib.util.find_spec("ipywidgets") is not None  # without it rich warns, and shows nothing
     return console.is_terminal
 
 
 class LiveFace:
-    """A bar and two lines, in place. What the program prints meanwhile stands above them."""
+    """A bar and two lines that are redrawn in place. What the program prints appears above them."""
 
     every: float = 0.25
 
@@ -63,7 +66,7 @@ class LiveFace:
             console=console,
             auto_refresh=False,  # that would be a thread
             transient=True,
-            # Only a terminal's: what goes to a file must get there as it is.
+            # Only for a terminal: output that goes to a file must arrive there unchanged.
             redirect_stdout=console.is_jupyter or _is_terminal(sys.stdout),
             redirect_stderr=console.is_jupyter or _is_terminal(sys.stderr),
         )

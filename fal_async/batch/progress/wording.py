@@ -1,4 +1,4 @@
-"""How far a batch is, in words: pure functions of its summary."""
+"""The progress of a batch in words: pure functions of its summary."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
 def counts(summary: BatchSummary) -> str:
-    """`142 of 1,000 done (100 from the ledger), 2 failed, 38 running, 2 queued`"""
+    """Return `142 of 1,000 done (100 from the ledger), 2 failed, 38 running, 2 queued`."""
     done = f"{summary.done:,}" if summary.total is None else f"{summary.done:,} of {summary.total:,}"
     known = f" ({summary.from_ledger:,} from the ledger)" if summary.from_ledger else ""
     others = (
@@ -23,7 +23,7 @@ def counts(summary: BatchSummary) -> str:
 
 
 def pace(summary: BatchSummary) -> str:
-    """`1.4 a second, about 10 min left, cost 3.12, about 22.00 at the end`; empty where nothing is known yet."""
+    """Return `1.4 a second, about 10 min left, cost 3.12, about 22.00 at the end`; "" while nothing is known."""
     known = []
     if summary.rate > 0:
         known.append(_rate(summary.rate))
@@ -34,7 +34,7 @@ def pace(summary: BatchSummary) -> str:
 
 
 def ending(summary: BatchSummary) -> str:
-    """The last line: what became of it, how long it took, what it cost."""
+    """Return the last line: the counts, how long it took, what it cost."""
     known = [counts(summary), f"took {duration(summary.elapsed)}"]
     if summary.cost is not None:
         known.append(f"cost {money(summary.cost)}{_unpriced(summary)}")
@@ -44,14 +44,14 @@ def ending(summary: BatchSummary) -> str:
 
 
 def share(summary: BatchSummary) -> float | None:
-    """Of the whole, from 0 to 1; None where the whole is not known."""
+    """Return the share of items that have ended, from 0 to 1; None if the total is not known."""
     if not summary.total:
         return None
     return min(1.0, _ended(summary) / summary.total)
 
 
 def duration(seconds: float) -> str:
-    """`45 s`, `12 min`, `3 h 20 min`, `2 d 5 h`"""
+    """Return `45 s`, `12 min`, `3 h 20 min`, `2 d 5 h`."""
     whole = max(0, round(seconds))
     if whole < 2 * _MINUTE:
         return f"{whole} s"
@@ -63,7 +63,7 @@ def duration(seconds: float) -> str:
 
 
 def money(amount: Decimal) -> str:
-    """Two places after the point; four where it is less than one."""
+    """Return the amount with two decimals; with four if it is less than one."""
     return f"{amount:,.2f}" if amount == 0 or abs(amount) >= 1 else f"{amount:,.4f}"
 
 

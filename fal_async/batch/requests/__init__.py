@@ -1,1 +1,1 @@
-"""What makes the requests of a batch: the seam is `request_maker.py`."""
+"""Makes the requests of a batch. The seam is `request_maker.py`."""

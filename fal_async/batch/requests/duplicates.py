@@ -1,4 +1,4 @@
-"""Keys that come twice in one batch without a ledger: one request, and as many items."""
+"""Items with the same key in a batch without a ledger: they share one request."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from fal_async.batch.requests.request_maker import Outcome, RequestMaker, Work
 from fal_async.errors import KeyConflictError
 
 KEPT = 1000
-"""Outcomes, for items with the same key that come later."""
+"""Outcomes that are remembered for later items with the same key."""
 
 
 class Duplicates:
-    """What `maker` makes, once for each key. See `RequestMaker`."""
+    """A `RequestMaker` that has `maker` make one request for each key."""
 
     def __init__(self, maker: RequestMaker, seen: SeenKeys) -> None:
         self._maker, self._seen = maker, seen
@@ -37,7 +37,8 @@ class Duplicates:
         known = self._known.get(work.key)
         if known is None:
             return _refused(
-                work.key, "came long before in this batch: with a ledger its result would be here"
+                work.key,
+                "came earlier in this batch, but its result is no longer kept: use a ledger to keep it",
             )
         return attrs.evolve(await asyncio.shield(known), shared=True)
 

@@ -1,4 +1,4 @@
-"""The requests of a batch with a ledger: each is the request of its key, driven by the session."""
+"""The requests of a batch with a ledger: each is a keyed call, which the session drives."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ from fal_async.sheltered import ShelteredTask, settle
 class Ledgered(KeyedCalls, Protocol):
     """The keyed calls of a view, and the ledger that they use."""
 
-    async def store(self) -> Store: ...
+    async def store(self) -> Store:
+        """Return the ledger's store, open."""
+        ...
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)
@@ -39,9 +41,11 @@ class KeyedRequests:
     """Makes the requests of one batch: see `RequestMaker`.
 
     Attributes:
-        space: the run, and whose it is.
+        space: the run, with its tenant and queue host.
+        timeout: seconds for one request, from when its status was first seen to be `InProgress`; None: no limit.
         retries, retry_failed, uncertain: see `KeyedRequest`.
-        recover: follows what an earlier process left under way in the run, to its end.
+        cancel_on_exit: whether leaving the batch cancels running requests, too.
+        recover: follows to their end the requests that an earlier process left in the run.
     """
 
     calls: Ledgered
@@ -73,7 +77,7 @@ class KeyedRequests:
         store, space = await self.calls.store(), self.space
         run = Search(origin=space.origin, tenant=space.tenant, run=space.run)
         self.tally.cost, self.tally.unpriced = await store.costs(run)
-        # Side by side with the batch: a request that waits in fal's queue must not hold up all others.
+        # In parallel to the batch: a request that waits in fal's queue must not delay all others.
         self._recovery = asyncio.create_task(self.recover())
 
     async def finish(self) -> None:
@@ -87,13 +91,17 @@ class KeyedRequests:
             await asyncio.gather(recovery, return_exceptions=True)
 
     async def outcome(self, work: Work) -> Outcome:
-        """A request that a run before gave up, cancelling it too late, is no answer: there is a further one."""
+        """Return how the item's request ended.
+
+        If a request that somebody was cancelling already when the item joined it ends as cancelled, that is not the
+        item's outcome: it is submitted again.
+        """
         while True:
-            outcome, was_given_up = await self._once(work)
+            outcome, was_given_up = await self._attempt(work)
             if not was_given_up or self._pauses.stopped:
                 return outcome
 
-    async def _once(self, work: Work) -> tuple[Outcome, bool]:
+    async def _attempt(self, work: Work) -> tuple[Outcome, bool]:
         work.enter("queued")
         try:
             driver = await self.calls.begin(self._asked(work))
@@ -144,8 +152,8 @@ class KeyedRequests:
         if not self._cancelled and not self._left:
             return None
         return (
-            f"the batch was left: {self._cancelled} requests were cancelled, {self._left} go on, and the next run "
-            "takes them up"
+            f"the batch was left: {self._cancelled} requests were cancelled; {self._left} go on at fal, and the "
+            "next run takes them up"
         )
 
     def _asked(self, work: Work) -> KeyedRequest:
@@ -189,11 +197,12 @@ class KeyedRequests:
         )
 
     def _too_slow(self, driver: Driver) -> Outcome:
-        """It goes on: the next run, or the next call with its key, takes it up."""
+        """Return the outcome of a request that goes on: the next run, or next call with its key, takes it up."""
         assert self.timeout is not None
         last = driver.last_status
         error = ClientTimeoutError(
-            f"no result within {self.timeout:g} s of its start; the request goes on, and the next run takes it up",
+            f"no result within {self.timeout:g} s after the request began to run; it goes on, and the next run "
+            "takes it up",
             timeout=self.timeout,
             last_status=None if last is None else last.headline,
             request_id=driver.request_id,
@@ -203,19 +212,19 @@ class KeyedRequests:
             error=error, taken=True, unended=True, request_id=driver.request_id, attempts=driver.attempts
         )
 
-    # How an item is left.
+    # Leaving an item.
 
     async def _leave(self, driver: Driver) -> None:
-        """Cancel its request if it was last seen in the queue, or if all are to be cancelled."""
+        """Cancel the request if it was last seen in the queue, or if all are to be cancelled."""
         if driver.outcome is not None or driver.is_awaited or driver.is_kept:
-            return  # it ended, or others want it
+            return  # it has ended, or other calls wait for it
         if isinstance(driver.last_status, Completed):
-            return  # it ends now
+            return  # its result is being fetched
         if not (self.cancel_on_exit or _waits_in_queue(driver)):
             self._left += 1
             return
         driver.is_cancelling = True
-        cancel = ShelteredTask(cancelled(partial(self._taken_back, driver), driver.request_id))
+        cancel = ShelteredTask(cancelled(partial(self._cancel_if_queued, driver), driver.request_id))
         self._cancels.add(cancel)
         try:
             interrupted = await settle(cancel, SUBMIT_GRACE + self.operations.waits.cancel_limit)
@@ -227,8 +236,8 @@ class KeyedRequests:
         if interrupted:
             raise asyncio.CancelledError
 
-    async def _taken_back(self, driver: Driver) -> CancelOutcome | None:
-        """What was seen in the queue may run by now, and would be paid for twice: it is looked at once more."""
+    async def _cancel_if_queued(self, driver: Driver) -> CancelOutcome | None:
+        """Ask for the status once more, then cancel: a request that runs by now would be paid for twice."""
         if driver.state is not None and not self.cancel_on_exit:
             status = await self.operations.status(driver.state, logs=False)
             if not isinstance(status, Queued):
@@ -237,14 +246,17 @@ class KeyedRequests:
 
 
 def _waits_in_queue(driver: Driver) -> bool:
-    """As it was seen last. What was just submitted does; what an earlier process submitted may run by now."""
+    """Return whether the request waits in the queue, as last seen.
+
+    Without a status yet, one that this process submitted does; one of an earlier process may run by now.
+    """
     if driver.last_status is not None:
         return isinstance(driver.last_status, Queued)
     return driver.state is None or driver.state.submitted_at is not None
 
 
 class _Waiting:
-    """For the end of a driver, for its being another process's, or for its running too long."""
+    """Waits until a driver has ended, is found to be held by another process, or has run for too long."""
 
     def __init__(self, work: Work, driver: Driver, timeout: float | None) -> None:
         self._work, self._driver, self._timeout = work, driver, timeout
@@ -256,7 +268,7 @@ class _Waiting:
 
     def end(self) -> None:
         self._unwatch()
-        del self._unwatch  # it leads back here: the result is freed with its item
+        del self._unwatch  # breaks a reference cycle, so that the result is freed together with its item
         if self._timer is not None:
             self._timer.cancel()
 
@@ -271,7 +283,7 @@ class _Waiting:
             self._look_at_time(driver.last_status)
 
     def _look_at_time(self, status: QueueStatus | None) -> None:
-        """From the first `InProgress` to the end: fetching the result has limits of its own."""
+        """Time the request from its first `InProgress` to its end. Fetching the result has its own time limits."""
         if self._timeout is None:
             return
         if isinstance(status, InProgress) and self._timer is None:

@@ -1,4 +1,4 @@
-"""Whether an error is the input's, or that of a session without a key."""
+"""Whether a ConfigurationError is about one input, or about a session without a key."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from fal_async.queue.operations import QueueOperations
 
 
 async def meets_all(error: FalError, keys: KeySource, operations: QueueOperations) -> bool:
-    """Whether each further item would meet it: there is no key to submit with.
+    """Return whether every further item would get this error, because there is no key to submit with.
 
-    The key is asked for only after such an error: a run that is done needs none.
+    The key is looked up only after such an error: a run that is complete in the ledger needs no key.
     """
     if not isinstance(error, ConfigurationError):
         return False

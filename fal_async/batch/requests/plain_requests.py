@@ -1,4 +1,4 @@
-"""The requests of a batch without a ledger: each is submitted and followed as `subscribe` does it."""
+"""The requests of a batch without a ledger: each is submitted and followed as by `subscribe`."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ FOLLOWING = Following()
 
 @attrs.define(kw_only=True, eq=False, repr=False)
 class PlainRequests:
-    """Makes the requests of one batch.
+    """Makes the requests of one batch: see `RequestMaker`.
 
     Attributes:
-        timeout: seconds from when a runner was first seen to work on a request; None: no limit.
-        retries: further attempts of one item.
+        timeout: seconds for one request, from when its status was first seen to be `InProgress`; None: no limit.
+        retries: how many further attempts one item may have.
     """
 
     operations: QueueOperations
@@ -51,7 +51,7 @@ class PlainRequests:
         return Pauses(self.options.retry or self.operations.settings.retry)
 
     async def begin(self) -> None:
-        """Nothing comes before."""
+        """There is nothing to do first."""
 
     async def outcome(self, work: Work) -> Outcome:
         while True:
@@ -76,7 +76,7 @@ class PlainRequests:
                 return failed
 
     async def finish(self) -> None:
-        """Nothing else is."""
+        """There is nothing else to wait for."""
 
     async def aclose(self) -> None:
         """There is nothing to close."""
@@ -111,11 +111,11 @@ class PlainRequests:
             wait.limit = self.timeout
             wait.scope.reschedule(wait.loop.time() + self.timeout)
         elif isinstance(status, Completed):
-            wait.scope.reschedule(None)  # fetching the result has limits of its own
+            wait.scope.reschedule(None)  # fetching the result has its own time limits
 
 
 def _may_be_tried_again(error: FalError, asked: Subscription) -> bool:
-    """With hope, and without paying twice: by the rules that a ledger goes by."""
+    """Return whether a further attempt may succeed and can't be paid twice, by the rules that a ledger follows."""
     if asked.wait.handle is None:
         return error.retryable and isinstance(error, ApiError | TransportError)
     end = end_of(error, completed=asked.state.completed, at=0.0)

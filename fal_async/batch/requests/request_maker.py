@@ -1,5 +1,7 @@
-"""The seam between a batch and what makes the requests of its items: `plain_requests.py`, or with a ledger
-`keyed_requests.py`."""
+"""The seam between a batch and what makes the requests of its items.
+
+`plain_requests.py` implements it; with a ledger `keyed_requests.py`.
+"""
 
 from __future__ import annotations
 
@@ -22,16 +24,17 @@ Phase = Literal["none", "queued", "running"]
 
 @attrs.define(kw_only=True, eq=False, repr=False)
 class Work:
-    """One item while it is under way.
+    """One item that has not ended yet.
 
     Attributes:
-        key, recognised: see `batch/keys/item_keys.py: ItemKeys`.
-        refused: what is wrong with its input: there is no request for it.
-        patient: it was put off once, since another process has it: now it is waited for.
-        renew: the request of a result whose files are gone: it is to be submitted again, unless another item has
-            done that.
-        attempts: submits so far; with a ledger the driver counts them.
-        phase: where its request was seen last: with a runner, or waiting for one.
+        key: its key, set by `batch/keys/item_keys.py: ItemKeys`.
+        recognised: the digests of its input and files, set in the same place.
+        refused: what is wrong with its input; no request is made for it then.
+        patient: whether to wait for a request that another process holds: the item was put off once already.
+        renew: the id of a request whose files are gone: the item is submitted again, unless another item with the
+            same key did that.
+        attempts: submits so far; with a ledger the driver counts them instead.
+        phase: whether its request was last seen with a runner ("running"), or waiting for one ("queued").
     """
 
     index: int
@@ -46,12 +49,12 @@ class Work:
     phase: Phase = "none"
 
     def request(self, endpoint: EndpointId, options: CallOptions) -> NewRequest:
-        """Its input as it was recognised: files that changed since are not sent."""
+        """Return the request to submit. A file that has changed since its digest was made is not sent."""
         sha256s = None if self.recognised is None else self.recognised.sha256s
         return NewRequest(endpoint=endpoint, input=self.input, options=options, sha256s=sha256s)
 
     def enter(self, phase: Phase) -> None:
-        """Count it where it is now."""
+        """Count the item in this phase, and no longer in the one before."""
         if phase == self.phase:
             return
         tally = self.tally
@@ -61,7 +64,7 @@ class Work:
         tally.changed()
 
     def saw(self, status: QueueStatus | None) -> None:
-        """Count it as this status says; None: fal has said nothing of it yet."""
+        """Count the item in the phase that this status means; None: fal has not reported a status yet."""
         self.tally.accepted = self.tally.accepted or status is not None
         if isinstance(status, Queued):
             self.enter("queued")
@@ -74,12 +77,16 @@ class Outcome:
     """How the request of an item ended.
 
     Attributes:
-        taken: whether fal has, or had, a request for it. If not, an error says why it took none.
-        held: another process has it: it is to be put off. Nothing else is said then.
-        unended: fal works on it still.
-        meets_all: whether each further item would meet the same error.
-        entry: its number in the ledger; `files` are those that an earlier run had stored.
-        shared: another item of this batch had the request made, and counts what it costs.
+        result: the result, if there is one.
+        error: why there is no result, or None.
+        held: another process holds the request, so the item is to be put off. No other attribute is set then.
+        taken: whether fal took a request for the item. If not, `error` says why.
+        unended: whether fal is still working on the request.
+        meets_all: whether every further item would get the same error.
+        shared: whether another item of this batch caused the request; the cost is counted for that one.
+        entry: number of its entry in the ledger; None without one.
+        files: files that an earlier run has downloaded, from the ledger.
+        request_id, attempts, billable_units, cost, from_ledger: see `BatchItem`.
     """
 
     result: Result[Any, str] | None = None
@@ -102,32 +109,33 @@ class RequestMaker(Protocol):
     """Makes one request for each item, and follows it to its end."""
 
     async def begin(self) -> None:
-        """What comes before the first input is asked for."""
+        """Do what comes before the first input is read."""
         ...
 
     async def outcome(self, work: Work) -> Outcome:
-        """The end of its request: also a failure is one. Cancelling it leaves the request, or cancels that, too.
+        """Return how the request of an item ended; a failure is an outcome, too.
 
-        Raises what is no failure of this item: errors of the caller's functions, for example.
+        Cancelling it leaves the request or cancels that, too, as the batch was asked to do. It raises only errors
+        that are not this item's failure, such as those of the caller's own functions.
         """
         ...
 
     async def finish(self) -> None:
-        """What else is waited for once all items have been begun."""
+        """Wait for what else must end, once all items have been started."""
         ...
 
     async def aclose(self) -> None:
-        """Nothing more is begun. Closing twice is no error."""
+        """Release what it holds: no item is started any more. Closing twice is allowed."""
         ...
 
     def stop(self) -> None:
-        """Submit nothing more. What is under way goes on to its end."""
+        """Submit nothing more. Running requests go on to their end."""
         ...
 
     def hurry(self) -> None:
-        """The program is to end at once: give up what is under way for items that were left."""
+        """Give up running remote cancellations: the program is to end at once."""
         ...
 
     def left(self) -> str | None:
-        """What became of the requests of the items that were left, in words; None where there is nothing to say."""
+        """Say in words what became of the requests of items that were left; None if there were none."""
         ...

@@ -1,4 +1,4 @@
-"""The files of a batch's inputs: each content is uploaded once, however many inputs have it."""
+"""Uploads the files of a batch's inputs: each content once, however many inputs have it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from fal_async.protocol.storage.input_files import File, files_to_send, place_of
 from fal_async.single_flight import SingleFlight
 
 _KEPT = 10_000
-"""URLs."""
+"""URLs that are remembered."""
 _FRESH = 1800.0
-"""Seconds after which a file is uploaded anew: an account may let its files expire, an hour being the least."""
+"""Seconds after which a file is uploaded again: an account may let files expire, after an hour at the earliest."""
 
 
 class Stores(Protocol):
-    """The storage of a session, as far as it is used here."""
+    """The storage client, as far as it is used here."""
 
     async def upload(self, file: Any) -> str: ...
 
@@ -35,7 +35,7 @@ class Stores(Protocol):
 
 
 class SharedUploads:
-    """In place of the `Files` of a view, for one batch."""
+    """Replaces the `Files` of a view for one batch."""
 
     def __init__(self, files: Files, storage: Callable[[], Stores], digests: ContentDigests) -> None:
         self._files, self._storage, self._digests = files, storage, digests
@@ -109,7 +109,7 @@ def _is_fresh(sent: tuple[str, float]) -> bool:
 
 
 def _name_of(file: Any) -> str | None:
-    """It stands at the end of the URL: two names are two files to a model that looks at it."""
+    """Return the file's name. It ends the URL, so a model may treat one content under two names as two files."""
     if isinstance(file, File):
         return file.file_name or _name_of(file.data)
     return Path(file).name if isinstance(file, PathLike) else getattr(file, "name", None)

@@ -1,7 +1,7 @@
-"""Inputs from a table in a file: JSON lines, CSV or Parquet, read row by row whenever a batch wants the next one.
+"""Inputs from a table in a file (JSON lines, CSV or Parquet), read row by row as the batch asks for them.
 
-A file is checked from its first line to its last before anything is paid: a mistake in line 9,999 must not show
-after 9,998 bills. Each message names the file and the line, never what stands there.
+The whole file is checked before anything is paid: a mistake in line 9,999 must not show after 9,998 bills. Each
+message names the file and the line, but never their content.
 """
 
 from __future__ import annotations
@@ -23,28 +23,33 @@ _ENDINGS = ".jsonl, .csv or .parquet"
 
 
 def read_inputs(path: str | os.PathLike[str], *, columns: Collection[str] | None = None) -> InputTable:
-    """The rows of a file as inputs of `fal.map`, with their number as `len()`.
+    """Return the rows of a file as inputs for `fal.map`.
 
-    .jsonl (or .ndjson): one JSON object in each line. .csv: the first line names the columns; a cell is text, and
-    an empty one is left out; a column that is called `num_images:=` holds JSON, one that is called `image_url@`
-    paths of files, which are uploaded. .parquet (`pip install 'fal-async[parquet]'`): null is left out.
+    The file is read once now, as a check, and again by each loop over it, in constant memory. Text is UTF-8.
 
-    The whole file is read once now, as a check, and again while it is iterated over, in constant memory.
+    - `.jsonl` or `.ndjson`: each line is a JSON object. Empty lines are skipped.
+    - `.csv`: the first line names the columns. A cell is a str; an empty one is left out of the input. A column
+      named `num_images:=` holds JSON; one named `image_url@` holds paths of files, which are uploaded.
+    - `.parquet` (`pip install 'fal-async[parquet]'`): a null is left out of the input.
 
     Args:
-        path: the file; its ending says what it is.
-        columns: which ones (of JSON lines: members) make the input; default all. Each must be there, and each
-            input must have one of them.
+        path: the file; its ending tells the format.
+        columns: names of the columns (for JSON lines: the members) that make the input; default: all. Each must
+            exist, and each input must have at least one of them.
+
+    Returns:
+        An iterable of inputs whose `len()` is their number.
 
     Raises:
-        ConfigurationError: it can't be read, has no rows, or a line of it is wrong: the message says which.
+        ConfigurationError: the file can't be read, has another ending, has no rows, or has a wrong line, which the
+            message names.
     """
     return InputTable(path, columns)
 
 
 @short_tracebacks
 class InputTable:
-    """What `read_inputs` gives: an iterable of inputs that knows its length. Each loop reads the file anew."""
+    """What `read_inputs` returns: an iterable of inputs that has a length. Each loop reads the file anew."""
 
     def __init__(self, path: str | os.PathLike[str], columns: Collection[str] | None) -> None:
         self._name = os.fspath(path)
@@ -81,10 +86,10 @@ def _reader_of(name: str) -> _Reader:
     if ending == ".csv":
         return csv_rows
     if ending == _PARQUET:
-        from fal_async.batch.tables.parquet_rows import parquet_rows  # the extra is seldom installed
+        from fal_async.batch.tables.parquet_rows import parquet_rows  # imported late: few have the extra
 
         return parquet_rows
-    hint = "; a JSON list becomes JSON lines by: jq -c '.[]'" if ending == ".json" else ""
+    hint = "; to make JSON lines of a JSON list: jq -c '.[]'" if ending == ".json" else ""
     raise ConfigurationError(f"{name}: expected a file that ends in {_ENDINGS}{hint}")
 
 
@@ -99,9 +104,17 @@ def _rows(name: str, read: _Reader, columns: Collection[str] | None) -> Iterator
 
 
 async def stdin_inputs(file: BinaryIO, *, columns: Collection[str] | None = None) -> AsyncIterator[Row]:
-    """JSON lines as they arrive from a pipe. A wrong line is a ConfigurationError when its turn comes.
+    """Yield the inputs of JSON lines as they arrive from a pipe.
 
-    It is read in a thread, which a silent pipe holds up and nobody waits for: leave `file` open.
+    The pipe is read in a thread. A silent pipe can block that thread for ever, and the process does not wait for it
+    at its end: so the caller must leave `file` open.
+
+    Args:
+        file: the pipe, opened for reading bytes.
+        columns: as of `read_inputs`.
+
+    Raises:
+        ConfigurationError: a line is wrong; raised when its turn comes.
     """
     name, place = "standard input", 0
     rows = arriving_lines(file, name, columns)

@@ -1,4 +1,4 @@
-"""The columns that are asked for: a wrong name must not make inputs of nothing, which would be paid for as well."""
+"""Checks the columns to send: a wrong name must not make empty inputs, which would be paid for, too."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ _LISTED = 20
 
 
 def check_columns(where: str, there: Sequence[str], columns: Collection[str] | None) -> None:
-    """ConfigurationError where one is wanted that is not there."""
+    """Raise ConfigurationError if `columns` has a name that is not among those `there`."""
     if missing := next((column for column in columns or () if column not in there), None):
         more = ", ..." if len(there) > _LISTED else ""
         raise ConfigurationError(
-            f"{where}: there is no column {missing!r}: expected one of {', '.join(there[:_LISTED])}{more}"
+            f"{where}: no column {missing!r}: expected one of {', '.join(there[:_LISTED])}{more}"
         )
 
 
 def check_row(row: dict[str, Any], where: str, columns: Collection[str] | None) -> None:
-    """ConfigurationError for an input that has none of them."""
+    """Raise ConfigurationError if the input has none of the columns."""
     if columns is not None and not row:
-        raise ConfigurationError(f"{where}: it has none of {', '.join(map(repr, columns))}")
+        raise ConfigurationError(f"{where}: expected at least one of {', '.join(map(repr, columns))}")

@@ -1,4 +1,4 @@
-"""CSV: the header names the columns, every cell is text, but for columns that say otherwise."""
+"""CSV: the header names the columns; cells are strings, except in columns marked as JSON or files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _JSON, _FILE = ":=", "@"
 
 @attrs.frozen
 class _Column:
-    """As the command line writes inputs: `prompt` is text, `num_images:=` JSON, `image_url@` a file."""
+    """A column: `prompt` holds strings, `num_images:=` JSON, `image_url@` paths of files."""
 
     name: str
     kind: str
@@ -33,14 +33,14 @@ class _Column:
         if self.kind == _FILE:
             path = Path(cell).expanduser()
             if not path.is_file():
-                wrong(name, line, f"column {self.name!r}: there is no such file")
+                wrong(name, line, f"column {self.name!r}: no such file")
             return path
         return cell
 
 
 def csv_rows(file: BinaryIO, name: str, columns: Collection[str] | None) -> Iterator[dict[str, Any]]:
-    """An empty cell is left out of its row. ConfigurationError names the line that is wrong."""
-    # strict: else a quote that is never closed takes the rest of the file for one cell.
+    """Yield the rows; an empty cell is left out of its row. Raises ConfigurationError that names the wrong line."""
+    # strict: otherwise a quote that is never closed makes one cell of the rest of the file.
     reader = csv.reader((line for _, line in text_lines(file, name)), strict=True)
     rows = _checked(reader, name)
     header = next(rows, None)
@@ -56,7 +56,7 @@ def csv_rows(file: BinaryIO, name: str, columns: Collection[str] | None) -> Iter
 
 
 def _checked(reader: Any, name: str) -> Iterator[list[str]]:
-    """The rows without the empty ones: spreadsheets write lines of commas alone."""
+    """Yield the rows that are not empty: spreadsheets write lines that have only commas."""
     try:
         yield from filter(any, reader)
     except csv.Error as error:
@@ -64,7 +64,7 @@ def _checked(reader: Any, name: str) -> Iterator[list[str]]:
 
 
 def _heads(header: Sequence[str], name: str, columns: Collection[str] | None) -> list[_Column | None]:
-    """None for a column that is not wanted."""
+    """Return the columns; None for one that is not to be sent."""
     if len(header) == 1 and (other := next((mark for mark in ";\t|" if mark in header[0]), None)):
         wrong(name, 1, f"the columns are separated by {other!r}: expected commas")
     heads = [_Column.of(head) for head in header]

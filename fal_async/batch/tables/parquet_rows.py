@@ -1,4 +1,4 @@
-"""Parquet, by pyarrow: read in small pieces, and no column that is not wanted."""
+"""Parquet, read by pyarrow in small pieces, and only the columns to send."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from fal_async.batch.tables.columns import check_columns
 from fal_async.errors import ConfigurationError, one_line
 
 _ROWS = 256
-"""Read at a time."""
+"""Rows that are read at a time."""
 
 
 def parquet_rows(file: BinaryIO, name: str, columns: Collection[str] | None) -> Iterator[dict[str, Any]]:
-    """A null is left out of its row.
+    """Yield the rows; a null is left out of its row.
 
     Raises:
-        ConfigurationError: pyarrow is not installed, this is no Parquet, a column is missing, or of a type that no
-            JSON has; told before the first row.
+        ConfigurationError: pyarrow is not installed, the file is not Parquet, or a column is missing or has a type
+            that JSON can't carry; raised before the first row.
     """
     arrow = _pyarrow(name)
     try:
         with arrow.parquet.ParquetFile(file, pre_buffer=False) as parquet:
             wanted = _columns(arrow, parquet.schema_arrow, name, columns)
-            # One thread: pyarrow's own would outlive the batch.
+            # Without pyarrow's threads, which would outlive the batch.
             for batch in parquet.iter_batches(batch_size=_ROWS, columns=wanted, use_threads=False):
                 for row in batch.to_pylist():
                     yield {key: value for key, value in row.items() if value is not None}
@@ -47,7 +47,7 @@ def _columns(arrow: Any, schema: Any, name: str, columns: Collection[str] | None
         kind = schema.field(column).type
         if not _has_json(arrow.types, kind):
             raise ConfigurationError(
-                f"{name}: column {column!r} is {kind}, which JSON can't carry: name the others with columns="
+                f"{name}: column {column!r} is {kind}, which JSON can't carry: leave it out with columns="
             )
     return wanted
 
@@ -57,7 +57,7 @@ def _has_json(types: Any, kind: Any) -> bool:
         return all(_has_json(types, field.type) for field in kind.fields)
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         return _has_json(types, kind.value_type)
-    if types.is_dictionary(kind):  # categories
+    if types.is_dictionary(kind):  # a categorical column
         return _has_json(types, kind.value_type)
     checks = (types.is_string, types.is_large_string, types.is_integer, types.is_floating)
     return any(check(kind) for check in (*checks, types.is_boolean, types.is_null))

@@ -1,4 +1,7 @@
-"""Many inputs for one endpoint, each paid once: a ledger keeps what was done, so the same line again goes on."""
+"""Send many inputs to one endpoint, each paid once.
+
+A ledger keeps what was done, so that the same command continues where it stopped.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,12 @@ import importlib
 from types import ModuleType
 
 PARTS = {
-    "run": "run an endpoint over a file of inputs; the same line again goes on",
-    "status": "how far the runs in a ledger are",
-    "uncertain": "requests that fal may have taken: list them, look them up, decide",
-    "export": "write what a ledger keeps to a file, as JSON lines or CSV",
+    "run": "run an endpoint over a file of inputs; the same command continues it",
+    "status": "show how far the runs in a ledger are",
+    "uncertain": "list requests that fal may have taken, look them up, or resolve them",
+    "export": "write the entries of a ledger to a file, as JSON lines or CSV",
 }
-"""Each with its line in `--help`. Its module is imported as the verbs' are."""
+"""Each part, with its line in `--help`. Its module has the same two functions as that of a verb."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

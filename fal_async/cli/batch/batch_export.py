@@ -1,4 +1,4 @@
-"""Write what a ledger keeps to a file: an entry in each line of .jsonl, or in each row of .csv."""
+"""Write the entries of a ledger to a file: one in each line of .jsonl, or in each row of .csv."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    # Not for --help: these take a quarter of a second to load.
+    # Imported late: these take a quarter of a second to load, and --help does not need them.
     from fal_async.cli.batch.ledger_views import export
 
     return export(options)

@@ -1,4 +1,7 @@
-"""How far the runs in a ledger are: how many of each are done, failed, uncertain, under way, and what they cost."""
+"""Show how far the runs in a ledger are.
+
+For each run: how many requests are done, failed, uncertain or still open, and what they cost.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    # Not for --help: these take a quarter of a second to load.
+    # Imported late: these take a quarter of a second to load, and --help does not need them.
     from fal_async.cli.batch.ledger_views import status
 
     return status(options)

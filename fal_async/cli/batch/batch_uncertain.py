@@ -1,8 +1,7 @@
-"""Requests of which nobody knows whether fal has taken them: list them, look them up in fal's request history, or
-decide.
+"""List the requests that fal may or may not have taken, look them up in fal's request history, or resolve one.
 
-Deciding --not-taken lets the next run submit it again: if fal had taken it after all, it is paid twice.
-Exit status: 4 while some are uncertain, 3 without credentials for --lookup, else 0.
+After --resolve KEY --not-taken the next run submits the request again: if fal had taken it after all, it is
+paid twice. Exit status: 4 while some are uncertain, 3 without credentials for --lookup, else 0.
 """
 
 from __future__ import annotations
@@ -16,19 +15,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
     arguments.add_ledger(parser, must_exist=True)
-    arguments.add_run(parser, "every run; of --resolve: the one that has the key")
+    arguments.add_run(parser, "every run; with --resolve: the run that has the key")
     arguments.add_json(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
         "--lookup",
         action="store_true",
-        help="ask fal's request history, and follow to its end what is found, and what an earlier process left",
+        help="search fal's request history for them, and follow those found and those an earlier process left",
     )
-    what.add_argument("--resolve", metavar="KEY", help="decide about this one, with one of the next two")
+    what.add_argument(
+        "--resolve", metavar="KEY", help="resolve the request of this key; needs --request-id or --not-taken"
+    )
     decision = parser.add_mutually_exclusive_group()
-    decision.add_argument("--request-id", metavar="ID", help="fal took it: this is its request")
-    decision.add_argument("--not-taken", action="store_true", help="fal never took it")
-    add("--tenant", metavar="NAME", help="whose (default: everybody's; of --lookup: nobody's)")
+    decision.add_argument("--request-id", metavar="ID", help="fal took it, under this request id")
+    decision.add_argument("--not-taken", action="store_true", help="fal did not take it")
+    add(
+        "--tenant",
+        metavar="NAME",
+        help="which tenant (default: every tenant; with --lookup: entries without one)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -36,9 +41,12 @@ def run(options: argparse.Namespace) -> int:
 
     decided = options.request_id is not None or options.not_taken
     if decided != (options.resolve is not None):
-        fail("batch uncertain", "--resolve KEY goes with --request-id ID, or with --not-taken")
+        fail(
+            "batch uncertain",
+            "--resolve KEY needs --request-id ID or --not-taken, and these need --resolve KEY",
+        )
         return exits.USAGE
-    # Not for --help: these take a quarter of a second to load.
+    # Imported late: these take a quarter of a second to load, and --help does not need them.
     from fal_async.cli.batch.ledger_views import uncertain
 
     return uncertain(options)

@@ -1,4 +1,4 @@
-"""Inputs whose key is a column of theirs."""
+"""Inputs whose key stands in one of their columns (`--key-column`)."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from fal_async.protocol.ledger.key_checks import check_key
 
 
 class KeyedRow(Row):
-    """An input that knows its key, which may stand in a column that is not sent."""
+    """An input with its key, which may come from a column that is not sent."""
 
     key: str
 
 
 def key_of(row: KeyedRow) -> str:
+    """Return the key of a row: the `key=` of `fal.map`."""
     return row.key
 
 
 class KeyedTable(InputTable):
-    """As `InputTable`; each row is a `KeyedRow`."""
+    """An `InputTable` whose rows are `KeyedRow`s."""
 
     def __init__(self, path: str, columns: Collection[str] | None, key_column: str) -> None:
         self._sent, self._key_column = columns, key_column
@@ -36,7 +37,7 @@ class KeyedTable(InputTable):
 async def keyed_rows(
     rows: AsyncIterator[Row], columns: Collection[str] | None, key_column: str
 ) -> AsyncIterator[Row]:
-    """The same of inputs that arrive."""
+    """Yield `KeyedRow`s of inputs that arrive from a pipe."""
     place = 0
     async for row in rows:
         place += 1
@@ -56,5 +57,5 @@ def _key(value: Any, key_column: str, where: str) -> str:
     try:
         return check_key(value)
     except ConfigurationError as error:
-        what = "it is missing" if value is None else error.message
-        raise ConfigurationError(f"{where}: {key_column!r} is no key: {what}") from None
+        what = "the value is missing" if value is None else error.message
+        raise ConfigurationError(f"{where}: {key_column!r} can't be the key: {what}") from None

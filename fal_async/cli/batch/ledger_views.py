@@ -1,4 +1,4 @@
-"""`fal-async batch status`, `uncertain` and `export`, once their arguments are read."""
+"""Runs `fal-async batch status`, `uncertain` and `export` with parsed arguments."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _STATES = ("done", "failed", "uncertain", "cancelled", "submitted", "claimed")
 
 
 def status(options: argparse.Namespace) -> int:
-    """A line for each run, the sum last."""
+    """Print a line for each run, and the sum last. Returns the exit status."""
     return _done("batch status", _status, options)
 
 
 def uncertain(options: argparse.Namespace) -> int:
-    """A line for each entry that is left."""
+    """Print a line for each entry that is still uncertain. Returns the exit status."""
     if options.lookup:
         try:
             check_key()
@@ -39,7 +39,7 @@ def uncertain(options: argparse.Namespace) -> int:
 
 
 def export(options: argparse.Namespace) -> int:
-    """One line, when the file is there."""
+    """Write the file, then print one line. Returns the exit status."""
     return _done("batch export", _export, options)
 
 
@@ -65,7 +65,7 @@ async def _status(options: argparse.Namespace) -> int:
             numbers = await ledger.summary(run=space.run, tenant=space.tenant, origin=space.origin)
             _show(options, " ".join(filter(None, names)), attrs.asdict(space), numbers)
         if options.json or len(spaces) != 1:
-            _show(options, "together", {}, await ledger.summary(run=options.run))
+            _show(options, "total", {}, await ledger.summary(run=options.run))
     return exits.DONE
 
 
@@ -102,7 +102,7 @@ async def _look_up(options: argparse.Namespace) -> None:
     async with Session(ledger=options.ledger) as fal:
         theirs = fal if options.tenant is None else fal.with_options(tenant=options.tenant)
         recovered = await theirs.recover(options.run)
-    if recovered.error is not None:  # what it kept from being found is listed as before
+    if recovered.error is not None:  # entries that could not be looked up are listed as uncertain
         put_error("batch uncertain", recovered.error, as_json=options.json)
 
 

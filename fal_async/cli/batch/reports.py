@@ -1,4 +1,4 @@
-"""What `fal-async batch run` says: JSON lines for programs; for people failures, a summary, and the way on."""
+"""What `fal-async batch run` prints: JSON lines for programs; for people failures, a summary, and advice."""
 
 from __future__ import annotations
 
@@ -17,77 +17,84 @@ from fal_async.outputs.json_values import json_text
 
 
 class OutputLostError(Exception):
-    """Standard output can't be written: its reader is gone, or its disk is full."""
+    """Raised when standard output can't be written: its reader is gone, or the disk is full."""
 
 
 def put(value: Any) -> None:
-    """One line of JSON on standard output. See `put_line`."""
+    """Print one line of JSON on standard output. See `put_line`."""
     put_line(json_text(value))
 
 
 def put_line(line: str) -> None:
-    """On standard output, at once: a reader may wait for it. OutputLostError where nobody will read it."""
+    """Print a line on standard output, unbuffered: a reader may wait for it. Raises OutputLostError if it can't."""
     try:
         print(line, flush=True)
     except BrokenPipeError:
-        raise OutputLostError("nobody reads standard output any more") from None
+        raise OutputLostError("the reader of standard output is gone") from None
     except OSError as error:
         raise OutputLostError(f"standard output can't be written: {error.strerror or error}") from None
 
 
 def forget_standard_output() -> None:
-    """Or the interpreter complains at its end about what it could not write."""
+    """Redirect standard output to nowhere: else the interpreter complains at its end about unwritten output."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
 
 
 def put_error(verb: str, error: FalError, *, as_json: bool) -> None:
-    """What ended it, or a part of it: on standard error, and for programs on standard output, too."""
+    """Print an error on standard error; with `as_json`, as a line of JSON on standard output, too."""
     if as_json:
         put({"error": error.to_dict()})
     fail(verb, str(error))
 
 
 class Report:
-    """What is said of one run."""
+    """Prints what happens in one run.
+
+    Args:
+        as_json: print JSON lines, for programs.
+        ledger: the ledger as it was given, to name it in advice.
+        shown: whether the progress display shows the summary.
+    """
 
     def __init__(self, *, as_json: bool, ledger: str, shown: bool) -> None:
-        """`shown`: the progress shows the summary."""
         self._as_json, self._ledger, self._shown = as_json, ledger, shown
-        self._is_told = False
+        self._is_error_put = False
 
     def item(self, item: BatchItem[Any]) -> None:
+        """Print an item: each as JSON, or only a failed one."""
         if self._as_json:
             put(document(item))
         elif item.error is not None:
             say(f"{item.key or item.index}: {item.error}")
 
     def tell(self, error: FalError) -> None:
-        """What ended the run, for programs: before the summary, which is the last line for them."""
-        if self._as_json and not self._is_told:
-            self._is_told = True
+        """Print, for programs, the error that ended the run; before the summary, which is their last line."""
+        if self._as_json and not self._is_error_put:
+            self._is_error_put = True
             put({"error": error.to_dict()})
 
     def stopped(self, error: FalError) -> None:
-        """The same for everybody."""
+        """Print the error that ended the run, for programs and for people."""
         self.tell(error)
         fail("batch run", str(error))
 
     def summary(self, endpoint_id: str, summary: BatchSummary) -> None:
+        """Print the summary, and what to do about failed and uncertain items."""
         if self._as_json:
             put({"summary": attrs.asdict(summary)})
             return
         if not self._shown:
             put_line(f"{endpoint_id}: {ending(summary)}")
         if summary.failed:
-            say("what failed is paid for again only with --retry-failed")
+            say("failed items are submitted, and paid for, again only with --retry-failed")
         if summary.uncertain:
-            say(f"uncertain: {PROGRAM} batch uncertain --ledger {self._ledger}")
+            say(f"to resolve uncertain items: {PROGRAM} batch uncertain --ledger {self._ledger}")
 
 
 def document(item: BatchItem[Any]) -> dict[str, Any]:
-    """An item for other programs. The input is not in it: `index` and `key` lead back to it."""
+    """Return an item as JSON values. The input is not among them: `index` and `key` identify it."""
     return {
         "index": item.index,
         "key": item.key,

@@ -1,4 +1,4 @@
-"""`fal-async batch run`, once its arguments are read."""
+"""Runs `fal-async batch run` with parsed arguments."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from fal_async.cli.key_check import check_key
 from fal_async.errors import ConfigurationError, FalError
 from fal_async.session import Session
 
-_LEAVING = "leaving in order, what is done is kept; Ctrl-C again leaves at once"
+_LEAVING = "ending the run; what is done is kept. Press Ctrl-C again to quit at once"
 
 
 def run_batch(options: argparse.Namespace) -> int:
-    """The exit status."""
+    """Run the batch, and return the exit status."""
     try:
         check_key()
     except ConfigurationError as error:
@@ -35,7 +35,7 @@ def run_batch(options: argparse.Namespace) -> int:
         return exits.of_error(error)
     except OutputLostError as error:
         forget_standard_output()
-        return fail("batch run", f"{error}; the same line goes on")
+        return fail("batch run", f"{error}; the same command continues the run")
 
 
 def _is_watched() -> bool:
@@ -46,7 +46,7 @@ def _inputs(options: argparse.Namespace) -> Any:
     path, columns, key = options.inputs, options.columns, options.key_column
     if path != "-":
         return read_inputs(path, columns=columns) if key is None else KeyedTable(path, columns, key)
-    # A file object of its own: the interpreter does not wait for it at its end.
+    # A separate file object: at its end, the interpreter would wait for a read of sys.stdin.
     try:
         lines = open(0, "rb", closefd=False)  # noqa: SIM115
     except OSError as error:

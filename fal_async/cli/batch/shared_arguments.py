@@ -10,28 +10,28 @@ from fal_async.errors import ConfigurationError
 
 
 def add_ledger(parser: argparse.ArgumentParser, *, must_exist: bool) -> None:
-    """`must_exist`: a typing mistake must not make a new, empty ledger."""
+    """Add `--ledger`. With `must_exist`, a mistyped path does not make a new, empty ledger."""
     parser.add_argument(
         "--ledger",
         required=True,
         type=_existing if must_exist else str,
         metavar="FILE",
-        help="the ledger, such as runs.db" + ("" if must_exist else "; made if missing"),
+        help="file of the ledger, such as runs.db" + ("" if must_exist else "; created if missing"),
     )
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--json", action="store_true", help="JSON lines on standard output: an object each, a summary last"
+        "--json", action="store_true", help="print one JSON object in each line, a summary last"
     )
 
 
 def add_run(parser: argparse.ArgumentParser, default: str) -> None:
-    parser.add_argument("--run", metavar="NAME", help=f"which run (default: {default})")
+    parser.add_argument("--run", metavar="NAME", help=f"name of the run (default: {default})")
 
 
 def _existing(text: str) -> str:
-    # Not for --help: it loads SQLite.
+    # Imported late: it loads SQLite, which --help does not need.
     from fal_async.ledger.sqlite.location import path_of
 
     try:
@@ -44,20 +44,21 @@ def _existing(text: str) -> str:
 
 
 def count(text: str) -> int:
-    """A whole number from 0 on."""
+    """Parse an integer >= 0."""
     if not (text.isascii() and text.isdecimal()):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number")
+        raise argparse.ArgumentTypeError(f"{text!r}: expected an integer >= 0")
     return int(text)
 
 
 def at_least_one(text: str) -> int:
+    """Parse an integer >= 1."""
     if not count(text):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 1 on")
+        raise argparse.ArgumentTypeError(f"{text!r}: expected an integer >= 1")
     return int(text)
 
 
 def failures(text: str) -> int | float:
-    """A number of items, or a share of them: `20` or `5%`."""
+    """Parse a number of items, or a share of them: `20` or `5%`."""
     if not text.endswith("%"):
         return count(text)
     try:
@@ -70,29 +71,30 @@ def failures(text: str) -> int | float:
 
 
 def amount(text: str) -> Decimal:
-    """Of money."""
+    """Parse an amount of money, > 0."""
     try:
         value = Decimal(text)
     except InvalidOperation:
         value = Decimal(0)
     if not value.is_finite() or value <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected an amount, more than 0")
+        raise argparse.ArgumentTypeError(f"{text!r}: expected an amount > 0")
     return value
 
 
 def seconds(text: str) -> float:
+    """Parse seconds, > 0 and finite."""
     try:
         value = float(text)
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected seconds, more than 0")
+        raise argparse.ArgumentTypeError(f"{text!r}: expected seconds > 0")
     return value
 
 
 def names(text: str) -> list[str]:
-    """`prompt,seed`"""
+    """Parse names separated by commas: `prompt,seed`."""
     found = [name.strip() for name in text.split(",")]
     if "" in found:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected names, separated by commas")
+        raise argparse.ArgumentTypeError(f"{text!r}: expected names separated by commas")
     return found
