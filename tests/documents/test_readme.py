@@ -15,8 +15,9 @@ import attrs
 import pytest
 
 ROOT = Path(__file__).parents[2]
+FOLDERS = ("fal_async", "tests", "benchmarks", ".github")
 DOCUMENTS = sorted(
-    [ROOT / "README.md", *(ROOT / "fal_async").rglob("README.md"), *(ROOT / ".github").glob("*.md")]
+    [ROOT / "README.md", *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md"))]
 )
 _BLOCK = re.compile(
     r"^(?:<!-- (?P<how>run: \w+|no-run: .+?) -->\n)?```(?P<lang>\w*)\n(?P<code>.*?)^```$", re.M | re.S
@@ -93,6 +94,8 @@ def test_all_documents_are_read() -> None:
         "README.md",
         "fal_async/README.md",
         "fal_async/protocol/README.md",
+        "fal_async/guide/REFERENCE.md",
+        "benchmarks/README.md",
         ".github/CONTRIBUTING.md",
     }
 
