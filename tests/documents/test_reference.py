@@ -120,7 +120,7 @@ def is_default(cell: str, default: Any) -> bool:
     if default is REQUIRED or cell == REQUIRED:
         return bool(default == cell)
     if callable(default):
-        return span(cell).rpartition(".")[2] == default.__name__
+        return bool(span(cell).rpartition(".")[2] == default.__name__)
     return bool(ast.literal_eval(span(cell)) == default)
 
 
