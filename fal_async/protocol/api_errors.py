@@ -1,4 +1,4 @@
-"""Errors out of every body shape of protocol 9."""
+"""Error answers as exceptions, for every body shape of protocol 9."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
 
 
 def error_of(request: HttpRequest, response: HttpResponse, now: float = 0.0) -> ApiError:
-    """The error that an answer means, whatever its body's shape (protocol 9.5). `now`: Unix seconds."""
+    """Return the exception for an error answer of any body shape (protocol 9.5). `now`: Unix seconds."""
     body = _lenient_body(response)
     details = _details(body)
     message = _message(request, response, body, details)
@@ -71,7 +71,10 @@ def error_of(request: HttpRequest, response: HttpResponse, now: float = 0.0) -> 
 
 
 def needs_retry(headers: Mapping[str, str]) -> bool | None:
-    """What fal says: `X-Fal-Needs-Retry` 1/0/true/false, or the older `X-Fal-Retryable` (protocol 14, no. 5)."""
+    """Return fal's advice: `X-Fal-Needs-Retry` or the older `X-Fal-Retryable` (protocol 14, no. 5), or None.
+
+    The header's value is 1/0, true/false or yes/no.
+    """
     for name in ("x-fal-needs-retry", "x-fal-retryable"):
         said = headers.get(name, "").strip().lower()
         if said in _TRUE or said in _FALSE:
@@ -80,15 +83,15 @@ def needs_retry(headers: Mapping[str, str]) -> bool | None:
 
 
 def is_gateways_page(status: int, headers: Mapping[str, str]) -> bool:
-    """An HTML page of something in front of fal (protocol 9.3): it says nothing about the request itself.
+    """Whether the answer is a gateway's HTML page, which says nothing about the request itself (protocol 9.3).
 
-    Not for 401: whoever is in front, the key was refused.
+    A 401 never counts as one: the key was refused, whichever server said so.
     """
     return status != 401 and REQUEST_ID not in headers and content_type(headers) == "text/html"
 
 
 def check_from_fal(response: HttpResponse) -> None:
-    """ResponseDecodeError for the page of something in front of fal: what it says is not about the request."""
+    """Raise ResponseDecodeError for a gateway's HTML page, which is not about the request."""
     if is_gateways_page(response.status, response.headers):
         raise ResponseDecodeError(
             f"the answer ({response.status}) is a gateway's HTML page, not fal's", retryable=True
@@ -96,7 +99,10 @@ def check_from_fal(response: HttpResponse) -> None:
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds to wait (RFC 9110, 10.2.3: a number or a date), 0 for a date that has passed; None for nonsense."""
+    """Return the seconds of `Retry-After` (RFC 9110, 10.2.3: a number or a date); None if it can't be read.
+
+    A date in the past gives 0.
+    """
     text = headers.get("retry-after", "").strip()
     if re.fullmatch(r"\d{1,9}(\.\d+)?", text):
         return float(text)
@@ -112,7 +118,7 @@ def _lenient_body(response: HttpResponse) -> Any:
 
 
 def _details(body: Any) -> list[ErrorDetail]:
-    """The entries of a model error (protocol 9.1)."""
+    """Return the entries of a model error (protocol 9.1)."""
     detail = body.get("detail") if isinstance(body, dict) else None
     return [_detail(entry) for entry in detail if isinstance(entry, dict)] if isinstance(detail, list) else []
 
@@ -137,7 +143,7 @@ def _message(request: HttpRequest, response: HttpResponse, body: Any, details: l
 
 
 def words_of(body: Any) -> str | None:
-    """What the body says to a person, in any of the shapes of protocol 9.2 to 9.5."""
+    """Return the body's human-readable message, from any of the shapes of protocol 9.2 to 9.5."""
     if isinstance(body, str):
         return None if body.lstrip().startswith("<") else _first_text(body)  # an ingress's HTML page
     if not isinstance(body, dict):
@@ -162,11 +168,11 @@ def _phrase(request: HttpRequest, response: HttpResponse) -> str:
         phrase = HTTPStatus(response.status).phrase
     except ValueError:
         phrase = "Unknown status"
-    # "Its presence tells a fal answer from a bare ingress error" (protocol 3.2); not so with files and handshakes.
+    # "Its presence tells a fal answer from a bare ingress error" (protocol 3.2), except for files and handshakes.
     of_a_file = request.operation in (Operation.DOWNLOAD, Operation.UPLOAD)
     if of_a_file or request.url.startswith("ws") or REQUEST_ID in response.headers:
         return phrase
-    return f"{phrase} (from a gateway before fal)"
+    return f"{phrase} (from a gateway in front of fal)"
 
 
 def _class_of(
@@ -184,7 +190,7 @@ def _class_of(
 
 
 def class_by_status(status: int) -> type[ApiError]:
-    """What a status alone says."""
+    """Return the error class that the status alone implies."""
     return _BY_STATUS.get(status, ServerError if status >= 500 else ApiError)
 
 
@@ -200,7 +206,7 @@ def _with_way_out(kind: type[ApiError], message: str, request: HttpRequest, resp
 
 
 def _error_type(response: HttpResponse, body: Any, details: list[ErrorDetail]) -> str | None:
-    """The body wins over the header (protocol 9.2)."""
+    """Return the error type. The body takes precedence over the header (protocol 9.2)."""
     body = body if isinstance(body, dict) else {}
     platform = body["error"].get("type") if isinstance(body.get("error"), dict) else None
     of_model = details[0].type if details else None
@@ -211,6 +217,6 @@ def _retryable(kind: type[ApiError], response: HttpResponse, paid: bool) -> bool
     if kind in (StartTimeoutError, BalanceExhaustedError):
         return False
     said = needs_retry(response.headers)
-    # A paid request may have been taken before a 408, 502 or 504 was answered.
+    # fal may have taken a paid request before it was answered with 408, 502 or 504.
     passing = _REFUSED if paid else _PASSING
     return response.status in passing if said is None else said

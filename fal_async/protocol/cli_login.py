@@ -1,4 +1,4 @@
-"""The login that fal's command line keeps: reading it, and asking for a fresh token (protocol 1.4)."""
+"""The login file of fal's command line: reading it and requesting a fresh token (protocol 1.4)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fal_async.protocol.fields import jwt_expiry
 from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
 
 LEEWAY = 300.0
-"""Seconds before its expiry at which a token counts as used up."""
+"""A token counts as expired this many seconds before its expiry."""
 # The public client id of fal's command line at its login service.
 _CLIENT_ID = "TwXR51Vz8JbY8GUUMy6EyuVR0fTO7N4N"
 
@@ -24,7 +24,7 @@ class LoginFile:
 
 
 def parse_login_file(text: str) -> LoginFile | None:
-    """Line 1: the refresh token; line 2: the access token. None without the former."""
+    """Parse the login file: refresh token on line 1, access token on line 2. None without a refresh token."""
     lines = [line.strip() for line in text.splitlines()]
     if not lines or not lines[0]:
         return None
@@ -53,6 +53,6 @@ def access_token_of(response: HttpResponse) -> str:
     token = document.get("access_token") if isinstance(document, dict) else None
     if not isinstance(token, str) or not token:
         raise ResponseDecodeError(
-            "the login service gave no token", paths=["required field missing @ $.access_token"]
+            "the login service returned no access token", paths=["required field missing @ $.access_token"]
         )
     return token

@@ -23,14 +23,14 @@ class EndpointId:
     alias: str
     """The app's name, such as `flux`."""
     path: str = ""
-    """What follows the app, such as `dev`; without slashes at its ends."""
+    """The part after the app, such as `dev`, without leading or trailing slashes."""
     namespace: str | None = None
     app_id: str = attrs.field(init=False)
-    """`[namespace/]owner/app`: what the calls about one request use; the path is dropped there (protocol 2)."""
+    """`[namespace/]owner/app`: used by operations on one request, which drop the path (protocol 2)."""
     full: str = attrs.field(init=False)
-    """The whole id: what submit, run, stream and realtime use."""
+    """The whole id: used by submit, run, stream and realtime."""
     ref: RequestRef = attrs.field(init=False, eq=False, repr=False)
-    """A request of this endpoint that has no id yet."""
+    """A reference to a request of this endpoint that has no id yet."""
 
     def __attrs_post_init__(self) -> None:
         parts = [part for part in (self.namespace, self.owner, self.alias) if part]
@@ -43,10 +43,13 @@ class EndpointId:
 
     @classmethod
     def parse(cls, endpoint_id: str, path: str = "") -> EndpointId:
-        """ConfigurationError where the text is no endpoint id. `path` is added, unless it ends with it already."""
+        """Parse an endpoint id and append `path`, unless the id already ends with it.
+
+        Raises ConfigurationError if either is malformed.
+        """
         if not isinstance(endpoint_id, str) or not isinstance(path, str):
             wrong = path if isinstance(endpoint_id, str) else endpoint_id
-            raise ConfigurationError(f"endpoint id {wrong!r}: expected a text such as 'fal-ai/flux/dev'")
+            raise ConfigurationError(f"endpoint id {wrong!r}: expected str such as 'fal-ai/flux/dev'")
         endpoint = _parse(endpoint_id)
         return _with_path(endpoint, path) if path else endpoint
 
@@ -66,15 +69,15 @@ def _parse(text: str) -> EndpointId:
 
 
 def _strip_url(text: str) -> str:
-    """A whole URL is accepted if it is exactly one of fal's: https, default port, no user, no query."""
+    """Remove https://fal.run/ or https://queue.fal.run/. Raise ConfigurationError for any other URL."""
     if "://" not in text:
         return text
     scheme, _, rest = text.partition("://")
     host, _, path = rest.partition("/")
-    # Compared as text, not parsed: what a parser might read as something else is none of them.
+    # Compared as text, not parsed, so that no other port, user or spelling can pass as one of these hosts.
     if scheme.lower() != "https" or host.lower() not in _URL_HOSTS:
         raise ConfigurationError(
-            f"endpoint id {text!r}: of URLs only https://fal.run/... and https://queue.fal.run/... are accepted"
+            f"endpoint id {text!r}: expected 'owner/app', https://fal.run/... or https://queue.fal.run/..."
         )
     return path
 

@@ -1,4 +1,4 @@
-"""Single fields out of answers, read leniently: None where one is missing or is not what it should be."""
+"""Lenient readers of single fields of an answer: each returns None if the field is missing or malformed."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typing import Any
 
 
 def text_in(document: Mapping[str, Any], name: str) -> str | None:
-    """A str that is not empty."""
+    """Return a non-empty str."""
     value = document.get(name)
     return value if isinstance(value, str) and value else None
 
 
 def count_in(document: Mapping[str, Any], name: str) -> int | None:
-    """An int >= 0."""
+    """Return an int >= 0."""
     value = document.get(name)
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def iso_seconds(text: Any) -> float | None:
-    """An ISO time as Unix seconds; UTC where it names no time zone."""
+    """Return an ISO time as Unix seconds. Without a time zone it is UTC."""
     try:
         moment = datetime.fromisoformat(text)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
@@ -33,7 +33,7 @@ def iso_seconds(text: Any) -> float | None:
 
 
 def http_seconds(text: str) -> float | None:
-    """An HTTP date as Unix seconds; UTC where it names no time zone. None for what is no date."""
+    """Return an HTTP date as Unix seconds. Without a time zone it is UTC."""
     try:
         moment = parsedate_to_datetime(text)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
@@ -42,7 +42,7 @@ def http_seconds(text: str) -> float | None:
 
 
 def jwt_expiry(token: str) -> float | None:
-    """`exp` of a JSON web token, Unix seconds. Nothing is verified: the signature is the server's business."""
+    """Return `exp` of a JSON web token, in Unix seconds, without verifying the signature (the server does)."""
     parts = token.split(".")
     if len(parts) != 3:
         return None
@@ -52,5 +52,5 @@ def jwt_expiry(token: str) -> float | None:
         seconds = math.nan if isinstance(expiry, bool | str) else float(expiry)
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
         return None
-    # JSON as Python reads it has NaN and Infinity, too: a token that never expires is none of theirs.
+    # Python's JSON reader accepts NaN and Infinity, but fal issues no token that never expires.
     return seconds if math.isfinite(seconds) else None

@@ -1,4 +1,4 @@
-"""How a request is followed, as a value that is checked when it is made."""
+"""How a request is followed: a value that is checked when it is created."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from fal_async.checks import check_seconds
 from fal_async.errors import ConfigurationError
 
 Mode = Literal["polling", "streaming", "auto"]
-"""How a request is followed. "polling": status requests, paced by what the session knows of the endpoint.
-"streaming": one connection on which fal tells the news at once; it counts against the session's connections,
-and where none is left, or fal refuses, polls stand in. "auto": the same, without a warning then, and with
-polls where they do as well: for an endpoint that is known to be done almost at once."""
+"""How a request is followed.
+
+"polling": status requests, paced by what the session knows about the endpoint.
+"streaming": one connection on which fal sends each change at once. It counts against the session's connection
+limit; if no connection is free or fal refuses, the session warns and polls instead.
+"auto": as "streaming" but without the warning, and polling if the endpoint is known to finish almost at once.
+"""
 SubscribeMode = Literal["polling", "streaming", "auto", "webhook"]
-"""Also "webhook": fal calls the receiver that is attached to the session (`fal.webhooks.attach`), and slow
-polls stand in for a delivery that is lost."""
+"""Also "webhook": fal calls the receiver attached to the session (`fal.webhooks.attach`). Slow polls make up for
+a lost delivery."""
 MODES = ("polling", "streaming", "auto")
 
 
@@ -28,7 +31,7 @@ def _check_interval(_: Any, __: Any, seconds: float | None) -> None:
 def _check_mode(_: Any, __: Any, mode: str) -> None:
     if mode not in MODES:
         raise ConfigurationError(
-            f"mode={mode!r}: expected one of {', '.join(MODES)}, or of subscribe webhook"
+            f"mode={mode!r}: expected one of {', '.join(MODES)} (subscribe also accepts webhook)"
         )
 
 
@@ -37,12 +40,12 @@ class Following:
     """How one request is followed.
 
     Attributes:
-        logs: whether log entries are asked for; default False.
+        logs: whether to request log entries; default False.
         mode: see `Mode`; default "polling".
-        poll_interval: seconds between polls; None for the pace that adapts to the endpoint.
+        poll_interval: seconds between polls; None (the default) adapts the pace to the endpoint.
 
     Raises:
-        ConfigurationError: an unknown mode, or an interval that is not a positive number of seconds.
+        ConfigurationError: the mode is unknown, or the interval is not a positive number of seconds.
     """
 
     logs: bool = False

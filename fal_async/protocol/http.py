@@ -1,4 +1,4 @@
-"""Requests and answers as values, and answers decoded by their content type (protocol 3.3)."""
+"""HTTP requests and responses as values, and decoding by content type (protocol 3.3)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import attrs
 from fal_async.errors import NO_REF, RequestRef, ResponseDecodeError, safe_repr
 
 REQUEST_ID = "x-fal-request-id"
-"""On every answer of fal's; its absence on a 5xx tells a bare ingress error (protocol 3.2)."""
+"""On every answer from fal. A 5xx without it comes from the ingress in front of fal (protocol 3.2)."""
 JSON_TYPE = "application/json"
 _JSON_TYPES = frozenset({JSON_TYPE, "application/x-json", "text/json", "text/x-json"})
-_CHARSET = r"(?ai)charset=\"?([\w-]+)"  # patterns are compiled on first use: few calls need one
+_CHARSET = r"(?ai)charset=\"?([\w-]+)"  # compiled on first use, because few calls need it
 BEFORE_JSON = b"\xef\xbb\xbf \t\r\n"
 _ISO_8859 = r"iso-8859-([1-9]|1[013-6])"
 _CHARSETS = frozenset(
@@ -25,7 +25,7 @@ _CHARSETS = frozenset(
 
 
 class Operation(enum.StrEnum):
-    """What a request is for: retries, time limits and priorities go by it."""
+    """What an HTTP request is for. Retries, time limits and priorities depend on it."""
 
     RUN = "run"
     SUBMIT = "submit"
@@ -41,21 +41,21 @@ class Operation(enum.StrEnum):
 
 
 PAID = frozenset({Operation.RUN, Operation.SUBMIT, Operation.STREAM})
-"""A second one may be a second bill: there is no idempotency key (protocol 12)."""
+"""Sending one of these twice may be billed twice: fal has no idempotency key (protocol 12)."""
 BodyFactory = Callable[[], AsyncIterable[bytes]]
 
 
-# Not frozen: attrs takes twice as long to fill a frozen value, and each call makes several of these two.
+# Not frozen: attrs takes twice as long to create a frozen value, and each call creates several of these two.
 @attrs.define(kw_only=True, eq=False)
 class HttpRequest:
-    """One request to be sent. Nobody changes it.
+    """One HTTP request to send. It is never modified.
 
     Attributes:
-        body: bytes, or a function that gives the pieces anew for each attempt.
-        auth: whether the session's key goes with it (to trusted origins only).
-        ref: which request it is about.
-        persistent: a result that is known to be there: every failure is passing, and it is tried longest.
-        harmless: a second one costs "at worst an orphan file" (protocol 12): every 5xx is worth another try.
+        body: bytes, or a function that returns the pieces anew for each attempt.
+        auth: whether to send the session's key (to trusted origins only).
+        ref: the request (endpoint and request id) that it is about.
+        persistent: fetches a result that is known to exist: failures count as temporary and are retried longest.
+        harmless: sending it twice costs "at worst an orphan file" (protocol 12), so every 5xx is retried.
         refusal_is_final: a 429 is what the caller asked for (`max_queue_length`), so it isn't retried.
     """
 
@@ -81,9 +81,12 @@ class HttpRequest:
 
 @attrs.define(kw_only=True, eq=False)
 class HttpResponse:
-    """A whole answer. Header names are in lower case; `attempts` counts the requests it took.
+    """A complete HTTP response.
 
-    `is_secret`: it brings a token, so that no error shows what stands in it.
+    Attributes:
+        headers: names in lower case.
+        attempts: how many HTTP requests it took.
+        is_secret: it carries a token, so errors do not show its body.
     """
 
     status: int
@@ -98,7 +101,7 @@ class HttpResponse:
         return self.headers.get(REQUEST_ID)
 
     def json(self) -> Any:
-        """The body's value, decoded once. ResponseDecodeError where it is no JSON."""
+        """Return the body's value, decoded once. Raise ResponseDecodeError if it is not JSON."""
         if not self._decoded:
             self._decoded.append(self._decode())
         return self._decoded[0]
@@ -109,19 +112,19 @@ class HttpResponse:
         except ValueError as error:
             cause = error
         kind = self.headers.get("content-type", "no content type")
-        hint = ": is the host fal's?" if kind.startswith("text/html") else ""
+        hint = ": check that the host is fal's" if kind.startswith("text/html") else ""
         raise ResponseDecodeError(
-            f"the answer ({self.status}, {kind}, {len(self.body)} bytes) is no JSON{hint}",
+            f"the response ({self.status}, {kind}, {len(self.body)} bytes) is not JSON{hint}",
             body=None if self.is_secret else self.body,
             request_id=self.request_id,
             retryable=True,
-        ) from (None if self.is_secret else cause)  # which has the whole text, too
+        ) from (None if self.is_secret else cause)  # the cause holds the whole body, too
 
 
 def handshake_request(
     url: str, *, headers: Mapping[str, str] | None, auth: bool, endpoint_id: str | None
 ) -> HttpRequest:
-    """The request that opens a WebSocket."""
+    """Return the request that opens a WebSocket."""
     return HttpRequest(
         operation=Operation.STREAM,
         method="GET",
@@ -133,9 +136,9 @@ def handshake_request(
 
 
 def decode_json(body: bytes | bytearray | str, charset: str | None = None) -> Any:
-    """ValueError where it is none. As Python reads it: integers of any size are exact, and NaN is a number.
+    """Decode JSON as Python does: integers of any size are exact, NaN is a number. Raise ValueError otherwise.
 
-    `charset`: what is declared; it counts only where the bytes are neither UTF-8 nor begin as UTF-16 or UTF-32.
+    `charset`: the declared one, used only if the bytes are neither UTF-8 nor begin as UTF-16 or UTF-32.
     """
     try:
         text = body if isinstance(body, str) else json_text(body, charset)
@@ -145,7 +148,7 @@ def decode_json(body: bytes | bytearray | str, charset: str | None = None) -> An
 
 
 def json_text(body: bytes | bytearray, charset: str | None = None) -> str:
-    """ValueError where it is none. A byte order mark may be left at its beginning."""
+    """Return a JSON body as str, perhaps with a byte order mark. Raise ValueError if it can't be decoded."""
     if body[:1] in (b"\xfe", b"\xff") or b"\0" in body[:2]:
         return body.decode(json.detect_encoding(body))
     try:
@@ -157,7 +160,7 @@ def json_text(body: bytes | bytearray, charset: str | None = None) -> str:
 
 
 def content_type(headers: Mapping[str, str]) -> str:
-    """The media type alone, in lower case; empty where there is none. Of one that is said twice, the first."""
+    """Return the media type alone, in lower case; "" without one. If the header lists two, the first counts."""
     return headers.get("content-type", "").partition(";")[0].partition(",")[0].strip().lower()
 
 
@@ -166,10 +169,10 @@ def is_json(media_type: str) -> bool:
 
 
 def decode_body(response: HttpResponse) -> Any:
-    """The answer by its content type: JSON decoded, text as `str`, everything else as bytes (protocol 3.3).
+    """Decode a body by its content type: JSON as its value, text as str, the rest as bytes (protocol 3.3).
 
-    Text that could be read as JSON stays text: a model may answer so. Without any type, what is JSON is decoded.
-    ResponseDecodeError where a body that calls itself JSON is none.
+    Text that looks like JSON stays str, because a model may answer with such text. Without a content type, a body
+    that looks like JSON is decoded. Raise ResponseDecodeError if a body that is declared as JSON is not.
     """
     kind = content_type(response.headers)
     if is_json(kind):
@@ -186,8 +189,8 @@ def _decode_text(response: HttpResponse) -> str:
 
 
 def declared_charset(headers: Mapping[str, str]) -> str | None:
-    """Of the content type; None where there is none that can be used."""
+    """Return the charset of the content type; None if it has none that is supported."""
     found = re.search(_CHARSET, headers.get("content-type", ""))
     charset = found[1].lower() if found else ""
-    # Only these: Python knows "charsets" that are no such thing, or that raise whatever they are told.
+    # Only these: some of Python's codecs are not charsets, or raise for every input.
     return charset if charset in _CHARSETS or re.fullmatch(_ISO_8859, charset) else None

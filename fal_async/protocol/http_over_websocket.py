@@ -1,4 +1,4 @@
-"""HTTP over WebSocket, `wss://ws.fal.run/{id}`: what its frames mean (protocol 5.2). Experimental."""
+"""HTTP over WebSocket, `wss://ws.fal.run/{id}`: the meaning of its frames (protocol 5.2). Experimental."""
 
 from __future__ import annotations
 
@@ -35,26 +35,29 @@ def websocket_url(settings: Settings, endpoint: EndpointId) -> str:
 
 
 class Exchange:
-    """One answer on the connection: start, body frames, end. "A control frame is a JSON text with `type` and
-    `request_id`"; what else comes in between is body, also text that looks like JSON."""
+    """One answer on the connection: start, body frames, end (protocol 5.2).
+
+    "A control frame is a JSON text with `type` and `request_id`". Every other frame between start and end is
+    part of the body, even text that looks like JSON.
+    """
 
     def __init__(self) -> None:
         self._start: Start | None = None
 
     def take(self, frame: str | bytes) -> Start | Body | End:
-        """RealtimeError where a frame has no place here."""
+        """Return the meaning of a frame. Raise RealtimeError for a control frame that is out of place."""
         document = _control(frame)
         if self._start is None:
             return self._begin(document)
         if document is None or document.get("request_id") != self._start.request_id:
             return Body(frame.encode() if isinstance(frame, str) else frame)
         if document["type"] != "end":
-            raise RealtimeError(f"unexpected {document['type']!r} frame within an answer")
+            raise RealtimeError(f"unexpected {document['type']!r} frame within a response: expected 'end'")
         return _end(document, self._start)
 
     def _begin(self, document: dict[str, Any] | None) -> Start:
         if document is None or document["type"] != "start":
-            raise RealtimeError("an answer began without its start frame")
+            raise RealtimeError("the response did not begin with a 'start' frame")
         headers = document.get("headers")
         status = document.get("status")
         self._start = Start(

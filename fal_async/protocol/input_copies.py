@@ -1,4 +1,4 @@
-"""Copies of inputs: the caller may change what it gave, such as a generator, long before that is sent."""
+"""Copies of inputs, because the caller may change an input long before it is sent."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from fal_async.records import is_record
 
 
 def own_copy(input: Any) -> Any:
-    """An input of its own, down to the last list; the files in it are the same ones.
+    """Return a deep copy of an input that shares only the files.
 
-    What can't be copied is given as it is: whoever encodes it says what is wrong with it.
+    An input that can't be copied is returned as it is: encoding it later reports what is wrong with it.
     """
     if is_flat(input):
         return input.copy()  # the usual case
     try:
         return _copied(input)
-    except Exception:  # nested too deeply, or into itself; or a class of somebody's that refuses
+    except Exception:  # nested too deeply, contains itself, or has a class that can't be copied
         return input
 
 
@@ -31,7 +31,7 @@ def _copied(value: Any) -> Any:
         return {key: _copied(item) for key, item in value.items()}
     if kind is list or kind is tuple:
         return kind(map(_copied, value))
-    if isinstance(value, dict):  # which may have attributes
+    if isinstance(value, dict):  # a subclass, which may have attributes
         members = copy.copy(value)
         members.update((key, _copied(item)) for key, item in value.items())
         return members
@@ -54,9 +54,9 @@ def _copied_record(record: Any) -> Any:
 
 
 def _set(record: Any, name: str, value: Any) -> None:
-    """Also where it is frozen."""
+    """Set a field, even of a frozen record."""
     if hasattr(type(record), "__struct_fields__"):
-        from msgspec.structs import force_setattr  # whoever made one has loaded it
+        from msgspec.structs import force_setattr  # the caller has already loaded msgspec
 
         force_setattr(record, name, value)
     else:

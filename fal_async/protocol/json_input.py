@@ -1,4 +1,4 @@
-"""From typed values to JSON: what a model gets, and the digest by which an input is recognised."""
+"""From typed values to JSON: the input that is sent to a model, and the digest that identifies it."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from fal_async.records import fields_of, is_named, is_record
 
 
 def encode_json(value: Any, what: str = "input") -> bytes:
-    """`value` as compact JSON in UTF-8.
+    """Encode `value` as compact JSON in UTF-8.
 
-    Records anywhere in it become objects: attrs values and dataclasses (of the fields that their `__init__` takes),
-    pydantic models and msgspec Structs (under their names in JSON). Those of their fields that are None are left
-    out; None in a mapping or a list is null. Dates become ISO texts, enum members their values, `UUID`s and URLs
-    texts, `Decimal`s and numpy's scalars numbers.
+    Records anywhere in it become objects: attrs values and dataclasses (with the fields that their `__init__`
+    takes), pydantic models and msgspec Structs (with their JSON names). Record fields that are None are left out;
+    None in a mapping or a list becomes null. Dates become ISO strings, enum members their values, UUIDs and URLs
+    strings, Decimals and numpy scalars numbers.
 
-    ConfigurationError, naming the place, where JSON can't carry it.
+    Raises ConfigurationError, naming the place, if JSON can't represent a value.
     """
     try:
         body = _ENCODER.encode(value).encode()
         has_text_keys = _has_text_keys(value)
     except Exception as error:
-        # Not only the json module's own: a record's fields are read here, whatever they raise. Newer Pythons encode
-        # deeper values than a function of ours can walk through.
+        # Any exception, because reading a record's fields may run the caller's code. Newer Pythons encode deeper
+        # values than `_has_text_keys` can walk.
         why = "nested too deeply" if isinstance(error, RecursionError) else type(error).__name__
         raise _cannot_carry(value, what, why) from error
     if not has_text_keys:
-        # The json module makes texts of them in silence, and `{1: a, "1": b}` would have one key twice.
-        raise _cannot_carry(value, what, "a key that is no text")
+        # The json module converts such keys silently, and `{1: a, "1": b}` would have one key twice.
+        raise _cannot_carry(value, what, "a key that is not a str")
     return body
 
 
@@ -46,21 +46,21 @@ def _cannot_carry(value: Any, what: str, otherwise: str) -> ConfigurationError:
 _EXPECTED = "a mapping, an attrs instance, a dataclass, a pydantic model or a msgspec Struct"
 _TEXT = frozenset({str})
 LEAVES = frozenset({str, int, float, bool, type(None)})
-"""What a sequence or a mapping may hold without another look into it."""
+"""Types that contain nothing, so that a container of only these needs no further check."""
 _WHOLE = LEAVES - {float}
 _SEQUENCES = (list, tuple)
 
 
 def is_flat(value: Any) -> bool:
-    """Whether this is a dict of texts, numbers and the like alone. Told in C, of a million values, too."""
+    """Whether this is a dict of only str, numbers, bool and None. Runs in C, so it is fast for a million values."""
     return type(value) is dict and LEAVES.issuperset(map(type, value.values()))
 
 
 def _has_text_keys(value: Any) -> bool:
-    """Whether all mappings in what is known to be JSON have texts as keys."""
+    """Whether all mappings in a value that JSON can represent have str keys."""
     inner: Iterable[Any]
     if type(value) is dict or isinstance(value, Mapping):
-        # This is on the path of every call: the usual case, plain texts, is settled in C.
+        # Every call runs this, so the usual case, plain str keys, is decided in C.
         if not _TEXT.issuperset(map(type, value)) and not all(isinstance(key, str) for key in value):
             return False
         inner = value.values()
@@ -83,7 +83,10 @@ def _first_unfit(value: Any, what: str) -> str | None:
 
 
 def input_value(input: Any) -> Any:
-    """What a model gets: a mapping as a dict, None as an empty object. ConfigurationError for other things."""
+    """Return the input that a model gets: a mapping as a dict, None as {}, a record as it is.
+
+    Raises ConfigurationError for anything else.
+    """
     if input is None:
         return {}
     if isinstance(input, dict):
@@ -97,11 +100,11 @@ def input_value(input: Any) -> Any:
 
 
 def _is_root_model(record: Any) -> bool:
-    """pydantic's for what is no object."""
+    """Whether it is a pydantic RootModel whose JSON is not an object."""
     return hasattr(record, "model_dump") and not isinstance(getattr(record, "root", {}), Mapping)
 
 
-# Objects, one step closer to JSON. Those of libraries that are not ours to import are known by their names.
+# Objects, one step closer to JSON. Classes of optional libraries are recognised by name, without importing them.
 
 _TEXTS: Mapping[str, frozenset[str]] = {
     "uuid": frozenset({"UUID"}),
@@ -111,13 +114,13 @@ _TEXTS: Mapping[str, frozenset[str]] = {
     "httpx": frozenset({"URL"}),
     "numpy": frozenset({"datetime64"}),
 }
-"""Whose `str` is what JSON has in their place, by package."""
+"""By package: classes that JSON represents by their `str`."""
 
 
 def plain_value(value: Any) -> Any:
-    """What an encoder (json's, msgpack's) asks for when it meets something that it doesn't know.
+    """Convert a value that an encoder (json, msgpack) does not know; used as its `default` function.
 
-    TypeError, with the way out, for what is not taken.
+    Raises TypeError, with advice, if the value is not supported.
     """
     if is_record(value):
         return fields_of(value, to_send=True)
@@ -143,19 +146,19 @@ def _is_text(value: Any) -> bool:
 
 
 def _number_of(decimal: Any) -> int | float:
-    """A number of JSON, if that is the same one."""
+    """Return a Decimal as a JSON number. Raise TypeError if that would lose digits."""
     number = float(decimal)
     if not math.isfinite(number):
-        return number  # which the encoder refuses
+        return number  # the encoder refuses it
     if decimal == decimal.to_integral_value():
         return int(decimal)
     if decimal != type(decimal)(repr(number)):
-        raise TypeError("a Decimal with more digits than a number keeps: pass str(...) or float(...) of it")
+        raise TypeError("a Decimal with more digits than a float holds: pass str(...) or float(...) of it")
     return number
 
 
 def _scalar_of(value: Any) -> Any:
-    """Of numpy's and its kin's."""
+    """Return a scalar of numpy (or a library like it) as a plain Python value."""
     plain = value.item()
     if type(plain) is type(value) or is_named(value, "numpy", "timedelta64"):
         raise TypeError(_why(value))
@@ -169,7 +172,7 @@ def _why(value: Any) -> str:
     if isinstance(value, type):
         return f"the class {value.__name__}: pass an instance"
     if hasattr(value, "shape") and hasattr(value, "tolist"):
-        return f"an array ({kind}): pass its .tolist(), or a picture of it, such as PIL.Image.fromarray(...)"
+        return f"an array ({kind}): pass its .tolist(), or an image of it, such as PIL.Image.fromarray(...)"
     if isinstance(value, timedelta):
         return "a timedelta: pass its .total_seconds()"
     if isinstance(value, set | frozenset):
@@ -181,12 +184,12 @@ def _why(value: Any) -> str:
     return f"a value of type {kind}"
 
 
-# Made once: the json module makes one for each call with arguments of its own.
+# Created once: json.dumps creates an encoder per call if it gets arguments such as these.
 _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"), ensure_ascii=False, default=plain_value)
 
 
 def _unfit(value: Any, path: str, above: tuple[int, ...]) -> Iterator[str]:
-    """The places that JSON can't carry, each with its reason."""
+    """Yield each place that JSON can't represent, with the reason."""
     if id(value) in above:
         yield f"{path} contains itself"
     elif isinstance(value, float):
@@ -194,13 +197,13 @@ def _unfit(value: Any, path: str, above: tuple[int, ...]) -> Iterator[str]:
             yield f"{path} is {value}"
     elif isinstance(value, str):
         if not _is_unicode(value):
-            yield f"{path} is a text with lone surrogates"
+            yield f"{path} is a str with lone surrogates: expected text that UTF-8 can encode"
     elif value is None or isinstance(value, bool | int):
         return
     elif isinstance(value, Mapping):
         for key, item in value.items():
             if not isinstance(key, str):
-                yield f"{path} has a key of type {type(key).__name__}: in JSON they are texts"
+                yield f"{path} has a key of type {type(key).__name__}: expected str keys"
             yield from _unfit(item, f"{path}.{key}", (*above, id(value)))
     elif isinstance(value, list | tuple):
         for at, item in enumerate(value):
@@ -223,14 +226,14 @@ def _is_unicode(text: str) -> bool:
 
 
 def digest_of(body: bytes) -> str:
-    """SHA-256 (hex) of a JSON text in canonical form, to recognise an input wherever it shows up again."""
+    """Return the SHA-256 (hex) of a JSON text in canonical form, which identifies an input."""
     return hashlib.sha256(canonical_json(body)).hexdigest()
 
 
 def canonical_json(body: bytes) -> bytes:
-    """A JSON text in the one form of its value, which `ledger/README.md` describes. What is no JSON is given back.
+    """Return a JSON text in canonical form (`ledger/README.md`), or the body itself if it is not JSON.
 
-    5.0 is 5 in it: whoever stored it meanwhile may have written one for the other.
+    5.0 becomes 5, because a server that stored the input may have written one for the other.
     """
     try:
         document = _NUMBERS_ALIKE.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
@@ -240,17 +243,20 @@ def canonical_json(body: bytes) -> bytes:
 
 
 def canonical_if_plain(value: Any) -> bytes | None:
-    """`canonical_json(encode_json(value))` for an input that is a dict of texts, whole numbers and the like, at a
-    third of the cost; None for all others."""
+    """Return `canonical_json(encode_json(value))` for a dict of only str, int, bool and None; None for others.
+
+    It costs a third of the general way.
+    """
     if type(value) is not dict or not _TEXT.issuperset(map(type, value)):
         return None
     if not _WHOLE.issuperset(map(type, value.values())):
         return None
     try:
         body = _SORTED.encode(value).encode()
-    except ValueError:  # a number of too many digits
+    except ValueError:  # an int with too many digits
         return None
-    return None if rb"\ud" in body else body  # half of a pair, perhaps: then it is no text that can be sent
+    # "\ud" may be a lone surrogate, which can't be sent: `encode_json` decides.
+    return None if rb"\ud" in body else body
 
 
 def _number(text: str) -> float:
@@ -258,6 +264,6 @@ def _number(text: str) -> float:
     return int(number) if number.is_integer() else number
 
 
-# Made once, as above: two of these forms are made of each keyed input.
+# Created once, like `_ENCODER`: each keyed input is put into this form twice.
 _NUMBERS_ALIKE = json.JSONDecoder(parse_float=_number)
 _SORTED = json.JSONEncoder(sort_keys=True, separators=(",", ":"))

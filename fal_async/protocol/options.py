@@ -1,4 +1,4 @@
-"""From the options of a call to headers and query (protocol 3.1, 4.1)."""
+"""The options of a call as HTTP headers and query parameters (protocol 3.1, 4.1)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ _FLAGS = {True: "1", False: "0"}
 
 
 def option_headers(options: CallOptions, tags: Mapping[str, str], *, queue: bool) -> dict[str, str]:
-    """`tags` are the session's; those of the call win. Queue options are sent to the queue only."""
+    """Return the headers of a call. `tags` are the session's; the call's take precedence.
+
+    Options of the queue are included only if `queue` is true.
+    """
     headers = dict(JSON_HEADERS)
     if tags or options.tags:
         # Each was checked alone, but the gateway's limits hold for both together.
@@ -23,7 +26,7 @@ def option_headers(options: CallOptions, tags: Mapping[str, str], *, queue: bool
     if options is NO_OPTIONS:
         return headers
     if options.start_timeout is not None:
-        # The preferred name and its older alias, which other servers may know alone (protocol 14, no. 4).
+        # The preferred name and its older alias, because some servers know only the alias (protocol 14, no. 4).
         seconds = _decimal(options.start_timeout)
         headers |= {"X-Fal-Request-Start-Timeout": seconds, "X-Fal-Request-Timeout": seconds}
     if options.hint is not None:
@@ -42,20 +45,20 @@ def option_headers(options: CallOptions, tags: Mapping[str, str], *, queue: bool
 
 
 def _decimal(number: float) -> str:
-    """Without an exponent, whatever its size."""
-    from decimal import Decimal  # seldom needed, and as dear as a module of ours
+    """Format a number of any size without an exponent."""
+    from decimal import Decimal  # imported here because it is rarely needed and slow to import
 
     return format(Decimal(str(number)), "f")
 
 
 def merged_headers(headers: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
-    """Both, of which the `given` ones win, however they are spelt."""
+    """Merge headers. `given` takes precedence, and names are compared without regard to case."""
     names = {name.lower() for name in given}
     return {name: value for name, value in headers.items() if name.lower() not in names} | dict(given)
 
 
 def submit_query(options: CallOptions, webhook_url: str | None) -> str:
-    """`?fal_webhook=...&fal_max_queue_length=...`, or nothing (protocol 4.1)."""
+    """Return `?fal_webhook=...&fal_max_queue_length=...`, or "" if neither is set (protocol 4.1)."""
     query = []
     if webhook_url is not None:
         query.append(f"fal_webhook={quote(check_webhook_url(webhook_url), safe='')}")
@@ -65,7 +68,7 @@ def submit_query(options: CallOptions, webhook_url: str | None) -> str:
 
 
 def check_webhook_url(url: str) -> str:
-    """ConfigurationError for what fal could not call: only http and https URLs."""
+    """Return the URL as str. Raise ConfigurationError unless it is an http or https URL."""
     if not _is_web_url(str(url)):
         raise ConfigurationError(f"webhook_url={url!r}: expected an http or https URL that fal can reach")
     return str(url)
@@ -81,5 +84,5 @@ def _is_web_url(url: str) -> bool:
             and url.isprintable()
             and " " not in url
         )
-    except ValueError:  # half a surrogate pair, an IPv6 address that is none
+    except ValueError:  # a lone surrogate, or a malformed IPv6 address
         return False

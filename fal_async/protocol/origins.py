@@ -1,4 +1,7 @@
-"""Who gets the key: origins, redirects and the backup domain (protocol 1.1). Answers are not trusted with it."""
+"""Which URLs may get the key: origins, redirects and the backup domain (protocol 1.1).
+
+URLs in answers are not trusted with it.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,8 @@ _WEB_SCHEMES = {"ws": "http", "wss": "https"}
 
 
 def origin_of(url: str) -> str | None:
-    """Scheme, host and port, as in `https://queue.fal.run`; ws counts as http. None for what is no such URL."""
-    # The cache is by prefix: a request id in the path would make every URL a new one.
+    """Return scheme, host and port, as in `https://queue.fal.run`; ws counts as http. None if malformed."""
+    # Only the part before the path is the cache's key: request ids in paths would make every URL a new entry.
     end = url.find("/", url.find("://") + 3)
     return _origin(url if end < 0 else url[:end])
 
@@ -30,7 +33,7 @@ def _origin(prefix: str) -> str | None:
         port = parts.port
     except ValueError:
         return None
-    # What a browser reads as a path separator must not hide a host.
+    # Some parsers read a backslash as a path separator, so that it could hide another host.
     odd = "@" in parts.netloc or "\\" in prefix or any(c.isspace() or not c.isprintable() for c in prefix)
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or odd:
         return None
@@ -41,11 +44,11 @@ def _origin(prefix: str) -> str | None:
 
 
 def is_fals_own(origin: str | None) -> bool:
-    """https, default port, one of fal's domains or a true sub-domain of it."""
+    """Whether it is https on the default port of one of fal's domains or a true sub-domain of one."""
     if origin is None or not origin.startswith("https://"):
         return False
     host = origin.removeprefix("https://")
-    # A plain name only: `evil.com%2f.fal.run` ends as it should, and is read in more than one way.
+    # Plain names only: `evil.com%2f.fal.run` ends in fal's domain, but parsers read it in different ways.
     if not re.fullmatch(_HOST_NAME, host):
         return False
     return any(host == domain or host.endswith("." + domain) for domain in _FAL_DOMAINS)
@@ -53,7 +56,7 @@ def is_fals_own(origin: str | None) -> bool:
 
 @lru_cache(maxsize=256)
 def _origins_of(hosts: Hosts) -> frozenset[str | None]:
-    # The CDN takes tokens of its own, never the key (protocol 7.1).
+    # The CDN takes its own tokens, never the key (protocol 7.1).
     urls = (hosts.run, hosts.queue, hosts.rest, hosts.platform, hosts.realtime, hosts.ws)
     return frozenset(origin_of(url) for url in urls)
 
@@ -70,9 +73,9 @@ def may_have_key(url: str, hosts: Hosts) -> bool:
 
 
 def is_configured(url: str, hosts: Hosts) -> bool:
-    """Whether a URL leads to one of the session's services, so that the session's own headers go with it.
+    """Whether a URL leads to one of the session's services, so that the session's own headers are sent.
 
-    fal's sub-domains are among them where its queue is: a gateway's token stays with the gateway.
+    fal's sub-domains are included only if the session's queue is fal's: a gateway's token stays with the gateway.
     """
     origin = origin_of(url)
     if origin is None:
@@ -81,9 +84,9 @@ def is_configured(url: str, hosts: Hosts) -> bool:
 
 
 def is_at_home(url: str, base: str) -> bool:
-    """Whether a URL in an answer leads where `base` does, so that it is followed with the key.
+    """Whether a URL in an answer leads to the same service as `base`, so that it is followed with the key.
 
-    Someone who goes through a gateway of their own must not be led around it to fal itself.
+    Callers who use their own gateway must not be led around it to fal itself.
     """
     if not _is_plain(url):
         return False
@@ -94,12 +97,12 @@ def is_at_home(url: str, base: str) -> bool:
 
 
 def _is_plain(url: str) -> bool:
-    """ASCII without spaces and control characters: a line end in a URL would become one of the request's."""
+    """Whether it is ASCII without spaces and control characters. A line end in a URL could inject a header."""
     return url.isascii() and url.isprintable() and " " not in url and "\\" not in url
 
 
 def backup_url(url: str) -> str | None:
-    """The same URL on the backup domain; None where it is not on one of the two mapped hosts (protocol 1.1)."""
+    """Return the same URL on the backup domain; None for a host without a backup (protocol 1.1)."""
     for primary, backup in _BACKUP.items():
         if url.startswith(primary + "/"):
             return backup + url[len(primary) :]
@@ -107,9 +110,9 @@ def backup_url(url: str) -> str | None:
 
 
 def redirect_target(request: HttpRequest, url: str, status: int, location: str | None) -> str | None:
-    """Where to go on with a read that was redirected; None: nowhere, and the answer stands as it is.
+    """Return the URL to follow after a redirect of a GET or HEAD; None if the redirect must not be followed.
 
-    With a key or token on it only within its own origin: no credential crosses to another one.
+    A request with a key or token is redirected only within its origin: no credential goes to another one.
     """
     if status not in (301, 302, 303, 307, 308) or request.method not in ("GET", "HEAD") or not location:
         return None
@@ -124,12 +127,12 @@ def redirect_target(request: HttpRequest, url: str, status: int, location: str |
 def joined(url: str, location: str) -> str:
     try:
         return urljoin(url, location)
-    except ValueError:  # a host in brackets that is no address
+    except ValueError:  # a host in brackets that is not an IP address
         return ""
 
 
 def without_query(url: str) -> str:
-    """For logs and messages: queries carry webhook secrets and signed tokens."""
+    """Return a URL for logs and messages. Queries may carry webhook secrets and signed tokens."""
     return url.partition("?")[0].partition("#")[0]
 
 

@@ -1,4 +1,4 @@
-"""From JSON to typed values: the check before a request is paid for, and the building of its output."""
+"""From JSON to typed values: the check of `output_type` before a request is paid for, and building the output."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from fal_async.protocol.outputs.forms import (
 
 _MAX_PATHS = 20
 _MAX_WORDS = 140
-"""Characters of what an error says: its path comes behind, and must not be cut off."""
-_WAY_OUT = "expected an attrs class, a dataclass or a TypedDict, of such and of plain values"
+"""Most characters of an error's message, so that the path after it is not cut off."""
+_WAY_OUT = "expected an attrs class, a dataclass or a TypedDict with fields of these or of plain types"
 
 
 def check_output_type(into: Any) -> None:
-    """ConfigurationError where nothing can be built as this: told before the request is paid for."""
+    """Raise ConfigurationError if the type can't be built from JSON. Called before the request is paid for."""
     if into is not None:
         try:
             _checked(into)
-        except TypeError as error:  # it can't be hashed
+        except TypeError as error:  # it is not hashable
             raise _unbuildable(into, into, "$", str(error) if json_kinds(into) else _way_out(into)) from None
 
 
@@ -39,14 +39,14 @@ def _checked(into: Any) -> None:
     for place, part in _parts_of(into):
         try:
             builder(part)
-        except Exception as error:  # cattrs' own, such as classes of a union that it can't tell apart
+        except Exception as error:  # such as classes of a union that cattrs can't tell apart
             raise _unbuildable(into, part, place, str(error)) from error
 
 
 def _parts_of(into: Any) -> Iterator[tuple[str, Any]]:
-    """Every type that `into` is made of, itself first, each once and with its place, such as `$.images[].url`.
+    """Yield every type that `into` contains, itself first, once and with its place, such as `$.images[].url`.
 
-    ConfigurationError for the first one that no JSON becomes.
+    Raises ConfigurationError for the first one that can't be built from JSON.
     """
     return _parts(into, into, "$", set())
 
@@ -61,7 +61,7 @@ def _parts(whole: Any, into: Any, place: str, seen: set[Any]) -> Iterator[tuple[
         why = None if buildable else _way_out(into)
         if why is None:
             inside = _inside(into, place)
-    except Exception as error:  # also whatever annotations raise, which are evaluated here
+    except Exception as error:  # including any exception from evaluating the annotations
         why = str(error) or type(error).__name__
     if why is not None:
         raise _unbuildable(whole, into, place, why)
@@ -81,10 +81,10 @@ def _inside(into: Any, place: str) -> Iterable[tuple[str, Any]]:
         return [(f"{place}.{name}", inner) for name, inner in fields_of(into).items()]
     if form == "tuple":
         return [(f"{place}[{name}]", inner) for name, inner in tuple_places(into).items()]
-    if form == "object" and args and "text" not in json_kinds(args[0]):
+    if form == "object" and args and "string" not in json_kinds(args[0]):
         raise TypeError("the keys of a JSON object are str")
     if form == "array" and args and _is_set(into) and not _is_hashable(args[0]):
-        raise TypeError("its elements can't be hashed: take list")
+        raise TypeError("its elements are not hashable: use list instead")
     if form in ("array", "object"):
         return [(f"{place}[]", inner) for inner in args if inner is not Ellipsis]
     if form == "wrapper":
@@ -97,28 +97,28 @@ def _is_set(into: Any) -> bool:
 
 
 def _is_hashable(into: Any) -> bool:
-    """Whether what is built as this type can be in a set."""
+    """Whether values of this type can be in a set."""
     origin = get_origin(into) or into
     return getattr(ARRAYS.get(origin, OBJECTS.get(origin, origin)), "__hash__", None) is not None
 
 
 def _way_out(into: Any) -> str:
-    """What to write in place of a type that no JSON becomes."""
+    """Return advice for a type that can't be built from JSON."""
     if isinstance(into, TypeVar):
-        return "it is an open type variable: name the type, as in Box[int]"
+        return "it is an open type variable: pass a type for it, as in Box[int]"
     if isinstance(into, str):
-        return "it is a str: give the type itself"
+        return "it is a str: pass the type itself"
     if isinstance(into, type) and issubclass(into, bytes | bytearray | memoryview):
-        return "JSON has no bytes: take str, and decode it"
+        return "JSON has no bytes: use str, and decode it"
     if hasattr(into, "model_validate"):
-        return f"it is a pydantic model: take {name_of(into)}.model_validate(result.data)"
+        return f"it is a pydantic model: call {name_of(into)}.model_validate(result.data) instead"
     return _WAY_OUT
 
 
 def structure(data: Any, into: Any, *, request_id: str | None = None, endpoint_id: str | None = None) -> Any:
-    """`data` as an `into` that `check_output_type` passed.
+    """Build an `into`, which `check_output_type` has accepted, from `data`.
 
-    ResponseDecodeError with readable `paths` where it does not fit; its `__context__` has the errors of the
+    Raises ResponseDecodeError with readable `paths` if it does not fit. Its `__context__` holds the errors of the
     caller's own classes.
     """
     from cattrs import transform_error
@@ -128,7 +128,7 @@ def structure(data: Any, into: Any, *, request_id: str | None = None, endpoint_i
     except Exception as error:
         paths = transform_error(error, path="$", format_exception=_said)[:_MAX_PATHS]
         raise ResponseDecodeError(
-            f"the output is no {name_of(into)}: {paths[0]}",
+            f"the output does not fit {name_of(into)}: {paths[0]}",
             paths=paths,
             body=data,
             request_id=request_id,
@@ -137,9 +137,9 @@ def structure(data: Any, into: Any, *, request_id: str | None = None, endpoint_i
 
 
 def _said(error: BaseException, into: Any) -> str:
-    """What the error says; of a key that cattrs looked for in vain, nothing but its name."""
+    """Return the message of an error. For a missing key the exception holds only the key's name."""
     if isinstance(error, KeyError) and into is not None:
         return "required field missing"
-    # attrs' validators put the attribute, the type and the value behind their message.
+    # attrs' validators add the attribute, the type and the value as further arguments after the message.
     message = error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
     return message[:_MAX_WORDS] or type(error).__name__

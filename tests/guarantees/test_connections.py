@@ -290,7 +290,7 @@ async def test_it_is_borne_up_to_a_bound_and_warned_of_once(
 ) -> None:
     emulator.faults.add(Fault.html(200, on="status", times=None))
     async with session_on(emulator, retry=quick(outage=2.0)) as fal:
-        with pytest.raises(FalError, match="is no JSON") as caught:
+        with pytest.raises(FalError, match="is not JSON") as caught:
             await fal.subscribe(GATE)
     assert caught.value.request_id in emulator.jobs
     assert caught.value.endpoint_id == GATE

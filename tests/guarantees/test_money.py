@@ -107,7 +107,7 @@ async def test_an_unreadable_answer_to_a_submit_is_uncertain(
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (Fault.wrong_json(on="run"), "is no JSON"),
+        (Fault.wrong_json(on="run"), "is not JSON"),
         (Fault.html(200, taken=True, on="run"), "a gateway's HTML page"),
     ],
 )

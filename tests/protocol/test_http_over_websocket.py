@@ -50,7 +50,7 @@ def test_a_body_that_looks_like_control(body: str) -> None:
 
 def test_frames_out_of_place() -> None:
     for first in ("text", b"x", frame("end")):
-        with pytest.raises(RealtimeError, match="start frame"):
+        with pytest.raises(RealtimeError, match="'start' frame"):
             Exchange().take(first)
     exchange = Exchange()
     exchange.take(frame("start", status=None, headers=None))

@@ -199,7 +199,7 @@ def test_numpys_scalars_are_numbers_and_its_arrays_are_refused() -> None:
     assert sent({"a": values}) == {"a": [5, 0.5, True, 3, "x"]}
     assert sent({"a": numpy.datetime64("2026-01-02T03:04:05")}) == {"a": "2026-01-02T03:04:05"}
     for array_like, words in (
-        (numpy.zeros((2, 2)), r"an array \(ndarray\): pass its \.tolist\(\), or a picture"),
+        (numpy.zeros((2, 2)), r"an array \(ndarray\): pass its \.tolist\(\), or an image"),
         (numpy.timedelta64(1, "s"), "a value of type timedelta64|an array"),
         (numpy.float32("nan"), "nan"),
     ):

@@ -140,7 +140,7 @@ def test_everything_that_json_can_carry_is_carried(value: Any) -> None:
         ({"image": b"x"}, "input.image is bytes: upload them with File(data, ...)"),
         ({"a": {1, 2}}, "input.a is a set"),
         ({"a": object()}, "input.a is a value of type object"),
-        ({"a": "\ud800"}, "input.a is a text with lone surrogates"),
+        ({"a": "\ud800"}, "input.a is a str with lone surrogates"),
         ({("x",): 1}, "input has a key of type tuple"),
         ({1: "a"}, "input has a key of type int"),
         ({"a": {None: 1}}, "input.a has a key of type NoneType"),

@@ -194,11 +194,11 @@ async def test_in_another_process_later(fal: Session, emulator: Emulator) -> Non
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (ValueError("x"), "ValueError is no SubmissionUncertainError"),
+        (ValueError("x"), "error is a ValueError: expected a SubmissionUncertainError"),
         (5, "error is a int"),
-        (ClientTimeoutError("x", timeout=1), "nor caused by one"),
-        (SubmissionUncertainError("x", operation="run"), "a run has no handle"),
-        (SubmissionUncertainError("x", endpoint_id=LLM), "does not say what was submitted"),
+        (ClientTimeoutError("x", timeout=1), "or an error caused by one"),
+        (SubmissionUncertainError("x", operation="run"), "about a run, which has no request handle"),
+        (SubmissionUncertainError("x", endpoint_id=LLM), "the error lacks the endpoint, input or time"),
     ],
 )
 async def test_what_there_is_nothing_to_look_for(
@@ -269,15 +269,15 @@ async def test_hours_later_of_a_time_that_was_noted_hours_before(fal: Session, e
         ((LLM, {"image_url": Path("cat.png")}), {"since": 1.0}, "input.image_url is a file"),
         ((LLM, ASK), {}, "since is a NoneType: expected Unix seconds"),
         ((LLM, ASK), {"since": datetime.now(UTC)}, "pass its .timestamp()"),
-        ((LLM, ASK), {"since": time.time() * 1000}, "expected Unix seconds, such as"),
+        ((LLM, ASK), {"since": time.time() * 1000}, "expected Unix seconds such as"),
         ((LLM, ASK), {"since": True}, "expected Unix seconds"),
         ((LLM, ASK), {"since": float("nan")}, "expected Unix seconds"),
-        ((LLM, ASK), {"since": 5.0, "until": 4.0}, "until=4.0 lies before since=5.0"),
+        ((LLM, ASK), {"since": 5.0, "until": 4.0}, "until=4.0 is before since=5.0"),
         ((LLM, ASK), {"since": 5.0, "exclude": "r-1"}, "expected a list of request ids"),
         (("no id", ASK), {"since": 5.0}, "no id"),
         ((LLM, 5), {"since": 5.0}, "input is a int"),
-        ((SubmissionUncertainError("x"),), {"since": 5.0}, "since= goes with an endpoint id"),
-        ((SubmissionUncertainError("x"), ASK), {}, "input= goes with an endpoint id"),
+        ((SubmissionUncertainError("x"),), {"since": 5.0}, "since= can't be combined with an error"),
+        ((SubmissionUncertainError("x"), ASK), {}, "input= can't be combined with an error"),
     ],
 )
 async def test_wrong_arguments_are_told_before_any_request(

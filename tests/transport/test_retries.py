@@ -332,7 +332,7 @@ async def test_retries_are_in_the_log_with_the_id(
     failed = [record.getMessage() for record in caplog.records if "failed" in record.getMessage()]
     assert len(failed) == 2
     assert failed[0].startswith(
-        "status: attempt 1 failed (503 Service Unavailable (from a gateway before fal)"
+        "status: attempt 1 failed (503 Service Unavailable (from a gateway in front of fal)"
     )
     assert "the next one follows in 0.0" in failed[0]
     assert failed[1].startswith("cancel failed: 409")

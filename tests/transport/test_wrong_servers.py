@@ -68,7 +68,7 @@ async def test_a_web_page_where_fal_should_be_is_told(call: str) -> None:
     async with listening(page) as url:
         words = await said(Hosts.local(url), call)
     assert "text/html" in words
-    assert "is no JSON: is the host fal's?" in words
+    assert "is not JSON: check that the host is fal's" in words
 
 
 @pytest.mark.skipif(find_spec("brotli") is not None, reason="aiohttp reads it where Brotli is installed")

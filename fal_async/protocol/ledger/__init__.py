@@ -1,4 +1,4 @@
-"""What a ledger keeps of a keyed call, and what follows from it.
+"""What a ledger stores about a keyed call, and the decisions that follow from it.
 
-Pure: the store is in `ledger/`, who acts is in `keyed/`.
+Pure: the store is in `ledger/`, and `keyed/` carries out the decisions.
 """

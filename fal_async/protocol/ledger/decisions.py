@@ -1,7 +1,7 @@
-"""What a call with a key does, given what the ledger has under it. Whoever acts on a step looks again after it.
+"""What a keyed call does next, given the ledger's entry for its key.
 
-A call asks `decide` whenever the entry may have changed: at its beginning, after a claim that was not had, after a
-wait, a look-up, or the end of an attempt. No step but `Submit` leads to a paid request.
+A call asks `decide` whenever the entry may have changed: at its beginning, after a failed claim, after a wait, a
+look-up, or the end of an attempt. Only the step `Submit` leads to a paid request.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ class Asked:
     """What a call asks for.
 
     Attributes:
-        retries: further attempts, over the entry's life, that this call may make after an open failure. None: one
-            attempt, or the one under way, whatever there was before.
-        retry_failed: an entry that ended badly is submitted anew, once, with fresh retries.
-        renew: so is one that is done with this request id: what its result leads to is gone.
-        after: the number of the newest attempt that had ended when the call began; None: it begins now. Ends of
-            later attempts are the call's own answer, whoever made them. See `begun`.
+        retries: how many further attempts, over the entry's life, this call may make after failures that are not
+            final. None: one attempt, or the running one, whatever happened before.
+        retry_failed: submit a failed or cancelled entry again, once, with fresh retries.
+        renew: submit again an entry that is done with this request id, because the files of its result are gone.
+        after: number of the newest attempt that had ended when the call began; None: the call begins now. The end
+            of any later attempt is the call's own answer, whichever process made the attempt. See `begun`.
     """
 
     endpoint_id: str
@@ -40,27 +40,27 @@ class Asked:
     after: int | None = None
 
     def begun(self, record: Record | None) -> Asked:
-        """The same once the call has seen the entry: for all further decisions of it."""
+        """Return a copy with `after` set from the entry, for all further decisions of this call."""
         return attrs.evolve(self, after=_newest_end(record)) if self.after is None else self
 
 
 @attrs.frozen(kw_only=True)
 class Submit:
-    """Claim it, and submit. `seen` goes into the claim."""
+    """Claim the key and submit. `seen`: the entry's version, for the claim; None without an entry."""
 
     seen: int | None
 
 
 @attrs.frozen(kw_only=True)
 class Replay:
-    """It ended: `kept.replayed` gives the result or raises the error."""
+    """The entry has ended: `replays.replayed` returns its result or raises its error."""
 
 
 @attrs.frozen(kw_only=True)
 class Attach:
-    """fal has it: follow this id, which may be of an older attempt than the newest.
+    """fal has the request: follow this id, which may belong to an older attempt than the newest.
 
-    `take`: become its owner first, for nobody follows it.
+    `take`: become the entry's owner first, because no living process owns it.
     """
 
     request_id: str
@@ -69,9 +69,9 @@ class Attach:
 
 @attrs.frozen(kw_only=True)
 class WaitFor:
-    """A living owner is about to submit it: look again until its budget has passed, then `refusals.uncertain`.
+    """A living owner is submitting: look again until its budget has passed, then raise `refusals.uncertain`.
 
-    `seconds`: the budget of the whole submit, to be counted by a clock that does not jump.
+    `seconds`: the budget of the whole submit, to be measured with a monotonic clock.
     """
 
     seconds: float
@@ -79,33 +79,33 @@ class WaitFor:
 
 @attrs.frozen(kw_only=True)
 class LookUp:
-    """Whether fal has it, its history may tell. `resubmit`: where it surely knows nothing, submit it again."""
+    """Search fal's history for the request. `resubmit`: submit again if the history proves it absent."""
 
     resubmit: bool
 
 
 @attrs.frozen(kw_only=True)
 class Report:
-    """Whether fal has it, nobody knows, and nobody is to look: `refusals.uncertain`."""
+    """Raise `refusals.uncertain`: it is unknown whether fal has the request, and the caller wants no look-up."""
 
 
 @attrs.frozen(kw_only=True)
 class Conflict:
-    """The key stands for something else: `refusals.conflict`."""
+    """Raise `refusals.conflict`: the key belongs to another endpoint or input."""
 
     differs: Differs
 
 
 @attrs.frozen(kw_only=True)
 class Expired:
-    """It ended, and the ledger no longer keeps how: `refusals.expired`. It is never submitted again."""
+    """Raise `refusals.expired`: the entry ended, its result is no longer stored. It is never submitted again."""
 
 
 Step = Submit | Replay | Attach | WaitFor | LookUp | Report | Conflict | Expired
 
 
 def decide(record: Record | None, asked: Asked) -> Step:
-    """The next step of a call. LedgerError where the entry is of a newer version, and can't be compared."""
+    """Return the next step of a call. Raise LedgerError if a newer version wrote the entry in an unknown form."""
     if record is None:
         return Submit(seen=None)
     if (differs := difference(record, asked)) is not None:
@@ -115,19 +115,20 @@ def decide(record: Record | None, asked: Asked) -> Step:
     if record.state == "claimed" and record.owner_lives:
         return WaitFor(seconds=_budget(record))
     if record.state != "done" and (known := _under_way(record)) is not None:
-        # Whatever the newest attempt came to: nothing is submitted while fal has an older one.
+        # However the newest attempt ended, nothing is submitted while fal still runs an older one.
         return Attach(request_id=known, take=record.state == "submitted" and not record.owner_lives)
     if record.state in UNDER_WAY:
         return _uncertain(asked)
     if record.state not in ENDED:
         raise LedgerError(
-            f"the ledger has the state {record.state!r}, of which this fal_async knows nothing: update it"
+            f"the ledger has the state {record.state!r}, which this version of fal_async does not know: "
+            "update fal_async"
         )
     return Submit(seen=record.version) if _goes_on(record, asked) else Replay()
 
 
 def difference(record: Record, asked: Asked) -> Differs | None:
-    """What the key stands for that was not asked for. LedgerError as `check_version`."""
+    """Return what differs between the entry and the call; None if nothing does. Raises as `check_version`."""
     check_version(record.input_digest)
     if record.endpoint_id != asked.endpoint_id:
         return "endpoint_id"
@@ -141,14 +142,14 @@ def _uncertain(asked: Asked) -> Step:
 
 
 def _goes_on(record: Record, asked: Asked) -> bool:
-    """Whether an entry that has ended gets a further attempt."""
+    """Whether to make a further attempt for an entry that has ended."""
     own = asked.after is not None and _newest_end(record) > asked.after
     if record.state == "done":
         return asked.renew is not None and asked.renew == record.request_id and not own
     if asked.retry_failed and not own:
         return True
     if record.state == "cancelled":
-        return not own  # all who wait for a request get its cancellation
+        return not own  # every caller that waits for a request gets its cancellation
     if record.final:
         return False
     if asked.retries is None:
@@ -158,12 +159,12 @@ def _goes_on(record: Record, asked: Asked) -> bool:
 
 
 def failures(record: Record, *, since: int = 0) -> int:
-    """The attempts after the number `since` that failed. One that was cancelled is none."""
+    """Count the failed attempts after number `since`. A cancelled attempt does not count."""
     return sum(request.n > since and request.outcome == "failed" for request in record.requests)
 
 
 def _under_way(record: Record) -> str | None:
-    """The newest request that fal has, and whose end is not known."""
+    """Return the id of the newest attempt that has an id and has not ended, as far as is known."""
     open_ids = (request.request_id for request in reversed(record.requests) if request.outcome is None)
     return next((request_id for request_id in open_ids if request_id is not None), None)
 
@@ -179,5 +180,5 @@ def _budget(record: Record) -> float:
 
 
 def newest_claim(record: Record) -> LedgerRequest | None:
-    """The newest attempt that has no id."""
+    """Return the newest attempt that has no request id."""
     return next((request for request in reversed(record.requests) if request.request_id is None), None)

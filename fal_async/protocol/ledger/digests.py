@@ -1,7 +1,7 @@
-"""By what an input is recognised. The canonical form, for other languages, too: `ledger/README.md`.
+"""Digests that identify an input. `ledger/README.md` describes the canonical form, also for other languages.
 
-`input_digest` is of what the caller gave, before any upload; `body_digest` of the bytes of one submit. The same
-picture, uploaded twice, has two URLs, so that one digest can't do both.
+`input_digest` covers the caller's input before any upload, `body_digest` the bytes of one submit. Two digests are
+needed because the same image, uploaded twice, has two URLs.
 """
 
 from __future__ import annotations
@@ -23,43 +23,44 @@ from fal_async.protocol.json_input import (
 from fal_async.protocol.storage.input_files import Path, find_files, places_of
 
 VERSION = "1"
-"""Of the canonical form: what stands before the colon of a digest."""
+"""Version of the canonical form: the part of a digest before the colon."""
 
 
 @attrs.frozen(kw_only=True)
 class FileDigest:
-    """What stands for a file: the SHA-256 of its bytes, in lower-case hex, and its content type."""
+    """What represents a file in a digest: the SHA-256 of its bytes, in lower-case hex, and its content type."""
 
     sha256: str
     content_type: str
 
 
 def files_of(value: Any) -> list[Any]:
-    """The files in an input, in the order in which `input_digest` takes their digests; repeated ones, too.
+    """Return the files in an input, repeated ones too, in the order in which `input_digest` takes their digests.
 
-    ConfigurationError for bytes that are in no `File`.
+    Raises ConfigurationError for bytes outside a `File`.
     """
     return find_files(input_value(value))
 
 
 def input_digest(value: Any, files: Sequence[FileDigest] = ()) -> str:
-    """`1:<sha256>` of an input as the caller gave it.
+    """Return `1:<sha256>` of an input as the caller passed it.
 
     Args:
-        files: one for each of `files_of(value)`.
+        value: the input.
+        files: one digest for each of `files_of(value)`, in that order.
 
     Raises:
-        ConfigurationError: JSON can't carry the input.
-        ValueError: another number of `files`.
+        ConfigurationError: JSON can't represent the input.
+        ValueError: the number of `files` is not that of the files in the input.
     """
     if not files and (plain := canonical_if_plain(value)) is not None:
         return f"{VERSION}:{hashlib.sha256(plain).hexdigest()}"
     document, places = places_of(input_value(value))
     if len(places) != len(files):
-        raise ValueError(f"{len(places)} files, and {len(files)} digests of files")
+        raise ValueError(f"the input has {len(places)} files, but {len(files)} file digests were given")
     canonical = canonical_json(encode_json(document))
     if places:
-        # An array, as no input is one: nothing that a caller writes looks like it.
+        # An array, because no input is one: no caller's input can have the same canonical form.
         listed = sorted(map(_listed, places, files))
         canonical = b"[%b,[%b]]" % (canonical, b",".join(listed))
     return f"{VERSION}:{hashlib.sha256(canonical).hexdigest()}"
@@ -70,14 +71,15 @@ def _listed(place: Path, file: FileDigest) -> bytes:
 
 
 def body_digest(body: bytes) -> str:
-    """`1:<sha256>` of the JSON that is sent. Of an input without files it is the same as `input_digest`."""
+    """Return `1:<sha256>` of the JSON that is sent. For an input without files it equals `input_digest`."""
     return f"{VERSION}:{digest_of(body)}"
 
 
 def check_version(digest: str) -> None:
-    """LedgerError for a stored digest whose version of the canonical form is not known here."""
+    """Raise LedgerError if this version of fal_async does not know the digest's version."""
     version = digest.partition(":")[0]
     if version != VERSION:
         raise LedgerError(
-            f"the ledger has a digest of version {version!r}, of which this fal_async knows nothing: update it"
+            f"the ledger has a digest of version {version!r}, which this version of fal_async does not know: "
+            "update fal_async"
         )

@@ -1,8 +1,8 @@
-"""What an end is: from what following a request came to, to what is stored of it, or that it goes on.
+"""Whether an outcome ends an attempt, and what is then stored about it.
 
-A request that is taken for failed is paid for a second time by the next call. So an error answer is an end only
-where fal said that the request is complete, and the answer is surely the model's own: everything else leaves it as
-it is, and the next call follows the same request.
+If a running request is recorded as failed, the next call pays for it again. So an error answer counts as an end
+only if fal said that the request is complete and the answer certainly comes from the model. Any other error leaves
+the entry unchanged, and the next call follows the same request.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from fal_async.protocol.ledger.stored_errors import stored_error
 from fal_async.protocol.results import CANCELLED_STATUS, CANCELLED_TYPES, is_not_yet
 
 _REFUSED = frozenset({401, 403})
-"""The key, not the request."""
+"""These refuse the key and say nothing about the request."""
 _FINAL = frozenset({400, 422})
 _PASSING = frozenset({408, 425, 429})
 KEPT_AT_LEAST = 360.0
-"""Seconds after its end for which fal keeps every result (protocol 4.4)."""
+"""Seconds for which fal keeps every result after its request ended (protocol 4.4)."""
 
 
 class Open(enum.Enum):
-    """It has not ended, as far as is known."""
+    """The attempt has not ended, as far as is known."""
 
     STAYS = "stays"
     """The entry stays "submitted": the next call attaches to the same id."""
     FETCH = "fetch"
-    """fal says that it is over: fetch the result, and ask again with that."""
+    """fal says that the request is over: fetch the result, and call `end_of` again with it."""
 
 
 def end_of(
@@ -51,17 +51,17 @@ def end_of(
     at: float,
     taken_at: float | None = None,
 ) -> End | Open:
-    """What becomes of an attempt whose id is known.
+    """Return the end of an attempt whose id is known, or `Open` if it goes on.
+
+    `ResultExpiredError` is the end "expired": search fal's history first, which may still have the result. If it
+    comes before any result can have expired, a part of fal does not know the request yet, and the attempt goes on.
 
     Args:
-        outcome: the result as it came (2xx, and checked by `results.check_result`); or the error that following or
-            fetching ended with, as `results.result_error` has it; or what a cancel was answered.
-        completed: the last status, if it was that one.
-        at: now, Unix seconds.
-        taken_at: when it was known that fal has it; None: long ago.
-
-    `ResultExpiredError` is the end "expired": look into fal's history first, which may have the result still. One
-    that comes before any result can be gone is of a part of fal that does not know the request yet.
+        outcome: the raw result (2xx, and checked by `results.check_result`); or the error that following or
+            fetching ended with, as returned by `results.result_error`; or the outcome of a cancel.
+        completed: the last status, if it was `Completed`; else None.
+        at: now, in Unix seconds.
+        taken_at: when it became known that fal has the request, in Unix seconds; None: long ago.
     """
     if isinstance(outcome, CancelOutcome):
         return _of_cancel(outcome, at)
@@ -84,7 +84,7 @@ def end_of(
 
 
 def done(response: HttpResponse, at: float) -> End:
-    """The end of a request that has a result: raw, whatever `output_type` would make of it."""
+    """Return the end of a request that has a result. It is stored raw, independent of any `output_type`."""
     return End(
         state="done",
         outcome="done",
@@ -96,7 +96,7 @@ def done(response: HttpResponse, at: float) -> End:
 
 
 def _text(header: str) -> str:
-    """What a store can write: bytes of a header that are no UTF-8 come as lone surrogates."""
+    """Return a header that a store can write: header bytes that are not UTF-8 arrive as lone surrogates."""
     return header.encode("utf-8", "replace").decode()
 
 
@@ -122,39 +122,39 @@ def _ended(state: State, outcome: Outcome, error: FalError, at: float, *, final:
 
 
 def _is_499(error: FalError, completed: Completed | None) -> bool:
-    """Of the result: of a status, it says nothing about the request."""
+    """Whether the result was answered with fal's 499. A 499 to a status says nothing about the request."""
     if not isinstance(error, ApiError) or error.status != CANCELLED_STATUS or completed is None:
         return False
     return error.error_type in CANCELLED_TYPES or REQUEST_ID in error.headers
 
 
 def _is_models_own(error: ApiError, completed: Completed | None) -> bool:
-    """Whether it says how the request ended, and not how asking for it went."""
+    """Whether the error says how the request ended, and not how fetching its result failed."""
     if completed is None or error.status < 400 or error.status in _REFUSED:
         return False
     if is_not_yet(error) or is_gateways_page(error.status, error.headers):
         return False
-    # fal said that it failed; or else a body that only a model gives (protocol 9.1), or a refused input: by fal,
-    # for what is in front of it may refuse a fetch in the same words.
+    # Either fal said that it failed, or the body is one that only a model sends (protocol 9.1), or fal itself (by
+    # its request id) refused the input: a gateway may refuse the fetch with the same status.
     failed = completed.error is not None or completed.error_type is not None
     return failed or bool(error.errors) or (error.status in _FINAL and REQUEST_ID in error.headers)
 
 
 class Claim(enum.Enum):
-    """What becomes of a claim whose submit gave no id."""
+    """What to do with a claim whose submit returned no request id."""
 
     WITHDRAW = "withdraw"
     UNCERTAIN = "uncertain"
 
 
 def claim_after(error: BaseException, *, sent: bool) -> Claim:
-    """What a submit that ended with `error` leaves. `sent`: whether anything of it may have left the process.
+    """Return what to do with the claim of a submit that raised `error`.
 
-    An error of ours says itself whether fal may have taken it: any answer to the submit means that it did not. One
-    that a function of the caller's raised says nothing.
+    A FalError says whether fal may have taken the request: any answer to the submit means that it did not. An
+    error raised by the caller's own function says nothing. `sent`: whether any of it may have left the process.
     """
     cause: BaseException | None = error
-    seen: set[int] = set()  # causes may lead back to themselves
+    seen: set[int] = set()  # a chain of causes may be a circle
     while cause is not None and id(cause) not in seen:
         if isinstance(cause, SubmissionUncertainError):
             return Claim.UNCERTAIN

@@ -1,4 +1,4 @@
-"""What a store keeps of one key: the entry, its attempts, its payloads. Times are Unix seconds."""
+"""What a store keeps for one key: the entry, its attempts and its payloads. Times are Unix seconds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 import attrs
 
 State = Literal["claimed", "submitted", "done", "failed", "cancelled", "uncertain"]
-"""`uncertain` is stored by whoever knows it, and read of a claim whose owner is gone."""
+"""A store writes "uncertain" when a submit ends so, and also reports it for a claim whose owner is gone."""
 Outcome = Literal["done", "failed", "cancelled", "expired"]
 UNDER_WAY: frozenset[State] = frozenset({"claimed", "submitted", "uncertain"})
 ENDED: frozenset[State] = frozenset({"done", "failed", "cancelled"})
@@ -17,17 +17,17 @@ ENDED: frozenset[State] = frozenset({"done", "failed", "cancelled"})
 
 @attrs.frozen(kw_only=True)
 class Space:
-    """A name space of keys. No API key is part of it: they rotate."""
+    """A namespace of keys. It does not include the API key, because API keys rotate."""
 
     origin: str
-    """Of the queue: `https://queue.fal.run`. An emulator's keys are not fal's."""
+    """Origin of the queue, such as `https://queue.fal.run`: keys of an emulator are separate from fal's."""
     tenant: str = ""
     run: str = ""
 
 
 @attrs.frozen(kw_only=True)
 class Place:
-    """Where an entry stands: at most one entry has it."""
+    """The unique identity of an entry: its space and key."""
 
     space: Space
     key: str
@@ -35,7 +35,7 @@ class Place:
 
 @attrs.frozen(kw_only=True)
 class Payload:
-    """An input, a result or an error as it is stored: raw bytes, never pickle."""
+    """A stored input, result or error: raw bytes, never pickle."""
 
     content_type: str
     body: bytes = attrs.field(repr=False)
@@ -43,7 +43,7 @@ class Payload:
 
 @attrs.frozen(kw_only=True)
 class Owner:
-    """A process that has the ledger open. Whether it lives, the store knows by a lock, never by the pid."""
+    """A process that has the ledger open. The store knows by a lock whether it lives, never by its pid."""
 
     number: int
     host: str = ""
@@ -56,9 +56,9 @@ class LedgerRequest:
     """One attempt of an entry: one submit.
 
     Attributes:
-        n: counted from 1.
-        body_digest: of the bytes that were sent, as `1:<sha256>`; what look-ups compare.
-        claimed_at, claimed_until: the submit left between them, if it did; the budget of the submit is in it.
+        n: number of the attempt, from 1.
+        body_digest: digest of the bytes that were sent, as `1:<sha256>`; look-ups compare it.
+        claimed_at, claimed_until: the submit was sent between these times, if at all: its time budget.
         outcome: None until it has ended. "expired": its result is gone.
         cost: in the price's currency, by list price.
     """
@@ -81,9 +81,9 @@ class End:
     """How an attempt ended. `state` and `final` become the entry's, `outcome` the attempt's.
 
     Attributes:
-        final: of "failed": it is replayed, and no further attempt is made unless one is asked for.
+        final: whether a "failed" end is replayed, with no further attempt unless the caller asks for one.
         payload: the raw result of "done", the stored error of the others.
-        headers: of the result: those that are kept.
+        headers: the result's headers that are kept.
     """
 
     state: State
@@ -98,7 +98,7 @@ class End:
 
 @attrs.frozen(kw_only=True)
 class StoredFile:
-    """A downloaded file: `path` relative to the folder that `download=` names; `size` in bytes."""
+    """A downloaded file: `path` relative to the folder of `download=`, `size` in bytes."""
 
     n: int
     path: str
@@ -107,18 +107,18 @@ class StoredFile:
 
 @attrs.frozen(kw_only=True)
 class Record:
-    """One entry as a store gives it.
+    """One entry as a store returns it.
 
     Attributes:
-        number: of the entry in its store.
-        version: goes up with each write; who changes the entry says which version it saw.
-        state: "uncertain" also where it was claimed by an owner that is gone and no id came.
-        final: of "failed": the error is replayed; otherwise the next call makes a further attempt.
-        owner, owner_lives: who follows it, or claimed it; whether that one's lock is held. An owner that is this
-            very process lives.
-        input, end: payloads; None where they are not stored, or `keep` has passed (`expired`). `end` is the raw
+        number: number of the entry in its store.
+        version: grows with each write; a writer says which version it saw.
+        state: "uncertain" also if its owner is gone and no request id was stored.
+        final: whether a "failed" entry is replayed; otherwise the next call makes a further attempt.
+        owner: the process that claimed the entry or follows it.
+        owner_lives: whether the owner's lock is held. True if the owner is this process.
+        input, end: payloads; None if they are not stored or `keep` has passed (`expired`). `end` is the raw
             result of "done", the stored error of "failed" and "cancelled".
-        headers: of the result: those that are kept.
+        headers: the result's headers that are kept.
     """
 
     number: int
@@ -143,22 +143,22 @@ class Record:
 
     @property
     def request_id(self) -> str | None:
-        """Of the attempt that it ended with; while it goes on, of the newest that has one."""
+        """The id of the attempt that decided the end; before the end, the newest known id."""
         if (decisive := self._decisive) is not None:
             return decisive.request_id
         return next((request.request_id for request in reversed(self.requests) if request.request_id), None)
 
     def is_owned_by(self, number: int | None) -> bool:
-        """By the owner of this number."""
+        """Whether the owner has this number."""
         return self.owner is not None and self.owner.number == number
 
     def submitted_at_of(self, request_id: str) -> float | None:
-        """When the id of this request was known; None where it is none of the entry's."""
+        """Return when the id of this request became known; None if no attempt of the entry has this id."""
         return next((one.submitted_at for one in self.requests if one.request_id == request_id), None)
 
     @property
     def _decisive(self) -> LedgerRequest | None:
-        """The attempt whose end is the entry's: of several results the one that is stored, of others the newest."""
+        """The attempt whose end is the entry's: of several results the stored one, otherwise the newest."""
         if self.state == "done":
             done = [request for request in reversed(self.requests) if request.outcome == "done"]
             stored = self.headers.get("x-fal-request-id")

@@ -1,4 +1,4 @@
-"""What is kept of an answer and of an input."""
+"""What the ledger stores of a response and of an input."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KEPT: frozenset[str] = frozenset(
         *("x-fal-error-type", "x-fal-needs-retry", "x-fal-retryable", "x-fal-request-timeout-type"),
     }
 )
-"""Headers that are kept (protocol 3.2). Never `x-fal-cdn-token`: it opens restricted files."""
+"""Headers that are stored (protocol 3.2). Never `x-fal-cdn-token`: it gives access to restricted files."""
 _LONGEST_HEADER = 1000
 _DATA = r"(?i)\bdata:(?:[\w.+-]+/[\w.+-]+(?:;[^,\s]{0,200})?|;base64),"
 _DATA_WITHIN = rf"{_DATA}[^\s\"'<>()]*"
@@ -31,7 +31,7 @@ _UNITS = r"[0-9]{1,18}(?:\.[0-9]{1,18})?(?:[eE][+-]?[0-9]{1,2})?"
 
 
 def kept_headers(headers: Any) -> dict[str, str]:
-    """Those of an answer's headers, names in lower case, that are kept; none of what is no mapping of texts."""
+    """Return the response headers to store, names in lower case. Anything but a mapping of str gives none."""
     found = headers.items() if isinstance(headers, Mapping) else ()
     return {
         name: value
@@ -41,15 +41,15 @@ def kept_headers(headers: Any) -> dict[str, str]:
 
 
 def billable_units(headers: Mapping[str, str]) -> Decimal | None:
-    """The units billed, exactly as the header's text says; None where it is no number >= 0 (protocol 3.2)."""
+    """Return the billed units exactly as the header says; None if it is not a number >= 0 (protocol 3.2)."""
     text = headers.get(BILLABLE_UNITS, "").strip()
     return Decimal(text) if re.fullmatch(_UNITS, text) else None
 
 
 def kept_input(value: Any, files: Sequence[FileDigest] = ()) -> Payload:
-    """What is stored of an input, for people: JSON in which files and `data:` URIs are their types and SHA-256s.
+    """Return an input as stored for people: JSON with types and SHA-256s in place of files and `data:` URIs.
 
-    `files`: as of `digests.input_digest`. ConfigurationError where JSON can't carry the input.
+    `files`: as for `digests.input_digest`. Raises ConfigurationError if JSON can't represent the input.
     """
     digests = iter(files)
     document = replace_files(input_value(value), lambda _: _file_text(next(digests)))
@@ -70,7 +70,7 @@ def _without_data(value: Any) -> Any:
         return [_without_data(item) for item in value]
     if not isinstance(value, str):
         return value
-    # One that is the whole text may have spaces in it; of one within a text, they are the end.
+    # A data URI that is the whole str may contain spaces; one within a longer text ends at a space.
     return _data_text(value) if re.match(_DATA, value) else re.sub(_DATA_WITHIN, _data_within, value)
 
 
@@ -79,7 +79,7 @@ def _data_within(found: re.Match[str]) -> str:
 
 
 def _data_text(uri: str) -> str:
-    """`data:image/png;size=1234;sha256=...`: of the bytes; of the text, where it has none."""
+    """Return `data:image/png;size=1234;sha256=...` of the URI's bytes, or of its text if it can't be decoded."""
     try:
         data, content_type = parse_data_uri(uri)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Which requests of fal's history are those of uncertain claims, and whether it shows that there is none. Pure.
+"""Which requests in fal's history belong to uncertain claims, or whether the history proves that none does. Pure.
 
 All times are Unix seconds of fal's clock.
 """
@@ -16,14 +16,14 @@ from fal_async.protocol.ledger.entry import Record
 from fal_async.protocol.request_history import MARGIN, NEAR, PastRequest, Window
 
 CATCH_UP = 600.0
-"""Seconds after which what the history does not show is not there: its data lags by minutes (protocol 12)."""
+"""Seconds after which a request that the history does not show does not exist: it lags by minutes (protocol 12)."""
 
 Verdict = Literal["found", "nothing", "equal", "contested", "elsewhere", "hidden", "lagging"]
 
 
 @attrs.frozen(kw_only=True)
 class LostClaim:
-    """An attempt of which nobody knows whether fal took it."""
+    """An attempt that fal may or may not have taken."""
 
     entry: int
     version: int
@@ -34,27 +34,26 @@ class LostClaim:
 
     @property
     def window(self) -> Window:
-        """It was sent within it, if it was, although clocks differ."""
+        """The time in which it was sent, if it was, with a margin because clocks differ."""
         return Window(start=self.claimed.start - MARGIN, end=self.claimed.end + MARGIN)
 
     def near(self, now: float) -> Window:
-        """Where it is most likely: the clocks are compared by the answer's `Date`."""
-        until = max(
-            self.claimed.start, min(self.claimed.end, now)
-        )  # claimed ahead of now: a clock was put back
+        """Return the most likely window. Its margin is small: the clocks were compared by the `Date` header."""
+        # A claim that starts after `now` was made before a clock was set back.
+        until = max(self.claimed.start, min(self.claimed.end, now))
         return Window(start=self.claimed.start - NEAR, end=until + NEAR)
 
 
 @attrs.frozen(kw_only=True)
 class Judgement:
-    """What the history says of one claim.
+    """What the history says about one claim.
 
     Attributes:
-        verdict: "found"; "nothing": fal surely has no such request; "equal": more requests with this input than
-            claims; "contested": a claim of a living owner may have them; "elsewhere": one with this input was sent
-            at another time, and a clock may have changed; "hidden": a request whose input is not shown may be it;
-            "lagging": the history may not have caught up.
-        request_id: of "found".
+        verdict: "found"; "nothing": fal certainly has no such request; "equal": there are more requests with this
+            input than claims; "contested": they may belong to a claim of a living owner; "elsewhere": a request
+            with this input was sent at another time, and a clock may have changed; "hidden": a request whose input
+            is not shown may be it; "lagging": the history may not have caught up yet.
+        request_id: the id, if the verdict is "found".
     """
 
     verdict: Verdict
@@ -63,13 +62,13 @@ class Judgement:
 
 @attrs.frozen(kw_only=True)
 class Seen:
-    """What a look-up saw of one endpoint.
+    """What a look-up found in the history of one endpoint.
 
     Attributes:
-        unknown: the requests that no entry has.
-        latest_known: when the last request of this ledger that is shown was sent; None: none is shown.
-        rivals: claims of living owners: their requests may be shown before their ids are known.
-        now: when it looked.
+        unknown: the requests that belong to no entry.
+        rivals: claims of living owners, whose requests may be shown before their ids are stored.
+        latest_known: when the latest request of this ledger that is shown was sent; None: none is shown.
+        now: when the look-up was made.
     """
 
     unknown: Collection[PastRequest]
@@ -79,7 +78,10 @@ class Seen:
 
 
 def lost_claim(record: Record, *, ahead: float) -> LostClaim | None:
-    """The claim of an entry, by fal's clock, which is `ahead` of the claim's. None: all its ids are known."""
+    """Return an entry's claim in fal's time; None if all its request ids are known.
+
+    `ahead`: seconds that fal's clock is ahead of the claim's.
+    """
     claim = newest_claim(record)
     if claim is None:
         return None
@@ -95,7 +97,7 @@ def lost_claim(record: Record, *, ahead: float) -> LostClaim | None:
 
 
 def merged(windows: Iterable[Window]) -> list[Window]:
-    """The stretches that they cover, in order: each is listed once."""
+    """Merge overlapping windows, so that each stretch of time is listed once. Return them in order."""
     stretches: list[Window] = []
     for window in sorted(windows, key=lambda window: window.start):
         if stretches and window.start <= stretches[-1].end:
@@ -106,12 +108,12 @@ def merged(windows: Iterable[Window]) -> list[Window]:
 
 
 def is_over(claim: LostClaim, now: float) -> bool:
-    """Whether it can't be sent any more: before that, no history shows that it is not there."""
+    """Whether the claim can no longer be sent. Until then, no history proves that fal does not have it."""
     return now >= claim.window.end
 
 
 def judged(claims: Collection[LostClaim], seen: Seen) -> dict[int, Judgement]:
-    """A judgement of each claim, by its entry."""
+    """Return a judgement of each claim, by the number of its entry."""
     judgements: dict[int, Judgement] = {}
     for digest in {claim.body_digest for claim in claims}:
         judgements |= _of_input([claim for claim in claims if claim.body_digest == digest], seen)
@@ -119,7 +121,7 @@ def judged(claims: Collection[LostClaim], seen: Seen) -> dict[int, Judgement]:
 
 
 def _of_input(claims: Sequence[LostClaim], seen: Seen) -> dict[int, Judgement]:
-    """Of claims with the same input."""
+    """Judge claims with the same input."""
     found = [row for row in seen.unknown if _is(row, claims[0].body_digest)]
     rivals = [rival for rival in seen.rivals if rival.body_digest == claims[0].body_digest]
     judgements: dict[int, Judgement] = {}
@@ -129,7 +131,7 @@ def _of_input(claims: Sequence[LostClaim], seen: Seen) -> dict[int, Judgement]:
         rows = [row for row in found if stretch.has(row.sent_at)]
         judgements |= _of_stretch(inside, rows, rivals, seen)
     if any(not any(stretch.has(row.sent_at) for stretch in stretches) for row in found):
-        # Sent when none of them was: whether that one is theirs, only somebody who knows the clocks can say.
+        # Sent at a time when no claim was: only a person who knows the clocks can say whether it belongs to one.
         astray = {entry for entry, judgement in judgements.items() if judgement.verdict == "nothing"}
         judgements |= dict.fromkeys(astray, Judgement(verdict="elsewhere"))
     return judgements
@@ -142,7 +144,7 @@ def _is(row: PastRequest, digest: str | None) -> bool:
 def _of_stretch(
     claims: Sequence[LostClaim], rows: Sequence[PastRequest], rivals: Sequence[LostClaim], seen: Seen
 ) -> dict[int, Judgement]:
-    """Of claims with the same input in one stretch of time."""
+    """Judge claims with the same input in one stretch of time."""
     if not rows:
         return {claim.entry: _absence(claim, seen) for claim in claims}
     pairs = _pairs(claims, rows)
@@ -161,9 +163,9 @@ def _of_stretch(
 
 
 def _pairs(claims: Sequence[LostClaim], rows: Sequence[PastRequest]) -> Mapping[int, str] | None:
-    """A claim for each request, by entry. None where one of them can't be any claim's: then it is not known which.
+    """Assign each request to a claim, by entry; None if a request fits no free claim, so that all are ambiguous.
 
-    The claim whose window ends first goes first: where there is a way to give each request a claim, that is one.
+    The claim whose window ends first is taken first: if any complete assignment exists, this finds one.
     """
     pairs: dict[int, str] = {}
     for row in sorted(rows, key=lambda row: row.sent_at or 0.0):
@@ -175,7 +177,7 @@ def _pairs(claims: Sequence[LostClaim], rows: Sequence[PastRequest]) -> Mapping[
 
 
 def _absence(claim: LostClaim, seen: Seen) -> Judgement:
-    """What it means that no request with its input is shown."""
+    """Judge a claim if the history shows no request with its input."""
     readable = claim.body_digest is not None and claim.body_digest.startswith(f"{VERSION}:")
     if not readable or any(_may_be(claim, row) for row in seen.unknown):
         return Judgement(verdict="hidden")
@@ -186,7 +188,7 @@ def _absence(claim: LostClaim, seen: Seen) -> Judgement:
 
 
 def _may_be(claim: LostClaim, row: PastRequest) -> bool:
-    """Whether the request may be that of the claim, which can't be told: its input or its time is not shown."""
+    """Whether the request may belong to the claim although its input or its time is not shown."""
     if row.sent_at is None:
         return row.input_digest is None or _is(row, claim.body_digest)
     return row.input_digest is None and claim.window.has(row.sent_at)

@@ -1,4 +1,4 @@
-"""Errors of a keyed call that are no answer of fal's: another input, an unknown outcome, an end that is gone."""
+"""Errors that the ledger raises in a keyed call: another input, an unknown outcome, a result that is gone."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _DIFFERENT = {"endpoint_id": "another endpoint", "input": "another input"}
 
 
 def conflict(record: Record, differs: Differs) -> KeyConflictError:
-    """The key stands for another endpoint or input."""
+    """Return the error for a key that belongs to another endpoint or input."""
     of = f": {record.endpoint_id}" if differs == "endpoint_id" else ""
     return KeyConflictError(
-        f"the key stands for {_DIFFERENT[differs]} in the ledger{of}; nothing was sent. "
+        f"the key belongs to {_DIFFERENT[differs]} in the ledger{of}; nothing was sent. "
         "For a new request, pass another key or another run",
         key=record.place.key,
         differs=differs,
@@ -23,16 +23,16 @@ def conflict(record: Record, differs: Differs) -> KeyConflictError:
 
 
 def uncertain(record: Record, reason: str = "") -> SubmissionUncertainError:
-    """Whether fal took it is not known. With what `find_submission` needs.
+    """Return the error for a claim that fal may have taken, with what `find_submission` needs.
 
-    `reason`: what a look-up came to, such as "the history shows no input".
+    `reason`: the result of a look-up, such as "the history shows no input".
     """
     claim = newest_claim(record)
     digest = None if claim is None or claim.body_digest is None else claim.body_digest.partition(":")[2]
     return SubmissionUncertainError(
         f"{_who(record.owner, lives=record.owner_lives)}; fal may have taken it, so it is not sent again"
         + (f" ({reason})" if reason else "")
-        + f". ledger.resolve({record.place.key!r}, request_id=...) decides it",
+        + f". Once you know what happened, call ledger.resolve({record.place.key!r}, request_id=...)",
         key=record.place.key,
         started_at=None if claim is None else claim.claimed_at,
         ended_at=None if claim is None else claim.claimed_until,
@@ -46,14 +46,14 @@ def _who(owner: Owner | None, *, lives: bool) -> str:
         return "the submit was not answered"
     place = f"process {owner.pid} on {owner.host}" if owner.host else "another process"
     if lives:
-        return f"{place} submits this key, and has not said what came of it"
-    return f"{place} ended while it submitted this key"
+        return f"{place} is submitting this key and has not stored the outcome"
+    return f"{place} ended while it was submitting this key"
 
 
 def expired(record: Record) -> ResultExpiredError:
-    """It ended, and the ledger no longer keeps how."""
+    """Return the error for an entry that ended and whose result the ledger no longer stores."""
     return ResultExpiredError(
-        f"this key's request ended ({record.state}), and the ledger no longer keeps its result; nothing was sent. "
+        f"this key's request ended ({record.state}), but the ledger no longer keeps its result; nothing was sent. "
         "For a new request, pass another key or another run, or ledger.forget(key) first",
         status=404,
         request_id=record.request_id,

@@ -1,4 +1,4 @@
-"""From what is stored back to what a call gives: a result, or its error. Each caller gets values of its own."""
+"""From a stored entry back to what a call returns or raises. Each caller gets separate objects."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from fal_async.protocol.results import parse_result
 def replayed(
     record: Record, output_type: Any = None, *, files: Files | None = None, cost: Decimal | None = None
 ) -> Result[Any, str]:
-    """The result of an entry that ended, as `output_type` where one is given.
+    """Return the result of an entry that has ended, as `output_type` if one is given.
 
-    Raises the stored error; ResultExpiredError where the ledger no longer keeps the end; ResponseDecodeError where
-    the output is no `output_type`.
+    Raises the stored error; ResultExpiredError if the ledger no longer stores the end; ResponseDecodeError if the
+    output does not fit `output_type`.
     """
     error = replayed_error(record)
     if error is not None:
@@ -38,19 +38,19 @@ def replayed(
 
 
 def replayed_error(record: Record) -> FalError | None:
-    """The error that an ended entry stands for, a new one each time; None for a result that is there."""
+    """Return a new copy of an ended entry's error; None if it has a result."""
     if record.expired or record.end is None:
         return expired(record)
     return None if record.state == "done" else parse_error(record.end.body).about(ref_of(record))
 
 
 def stored_answer(record: Record) -> HttpResponse:
-    """What fal gave as the result of an entry that is done."""
+    """Return fal's response with the result of an entry that is done."""
     assert record.end is not None
     headers = {**record.headers, "content-type": record.end.content_type}
     return HttpResponse(status=200, headers=headers, body=record.end.body)
 
 
 def ref_of(record: Record) -> RequestRef:
-    """The request that the stored end is of."""
+    """Return the request that the stored end belongs to."""
     return RequestRef(endpoint_id=record.endpoint_id, request_id=record.request_id)

@@ -1,7 +1,8 @@
-"""Errors as the ledger stores them: versioned JSON, and back. The format: `ledger/README.md`.
+"""Errors to versioned JSON, as the ledger stores them, and back. `ledger/README.md` describes the format.
 
-Stored is what a replay needs to be the same error: kind, message, status, type, details, ids. Never what may echo
-an input: bodies, the value that a detail is about, texts of its context. What is read may be foreign.
+What a replay needs to raise the same error is stored: kind, message, status, type, details, ids. What may repeat an
+input never is: bodies, the value that a detail is about, texts of its context. The stored JSON may have been written
+by another program, so reading is lenient.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from fal_async.protocol.ledger.kept import kept_headers
 
 VERSION = 1
 LARGEST = 64 * 1024
-"""Bytes of a stored error. Of one that is larger, the last details are left out."""
+"""Most bytes of a stored error. The last details of a larger one are left out."""
 _LONGEST_WORDS, _LONGEST_PART, _LONGEST_LIMIT, _MOST_PARTS = 1000, 200, 60, 32
 
 
@@ -53,18 +54,18 @@ _LIMITS = frozenset(
         *("expected", "supported_extensions", "supported_formats"),
     }
 )
-"""What of a detail's context says how an input must be, and not how it is (protocol 9.1)."""
+"""Fields of a detail's context that say how an input must be, not what it was (protocol 9.1)."""
 
 
 def stored_error(error: FalError) -> Payload:
-    """The error as JSON of at most 64 KB."""
+    """Return the error as JSON of at most 64 KB."""
     return Payload(content_type=JSON_TYPE, body=_encoded(_document(error)))
 
 
 def parse_error(body: bytes) -> FalError:
-    """The error that was stored. Of an unknown kind, the nearest class by status; it never raises.
+    """Return the stored error; for an unknown kind, the nearest class by status. Never raises.
 
-    Where it can't be read at all, a RequestFailedError that says so.
+    A body that can't be read gives a RequestFailedError that says so.
     """
     try:
         document = decode_json(body)
@@ -72,7 +73,7 @@ def parse_error(body: bytes) -> FalError:
         document = None
     if not isinstance(document, dict):
         return RequestFailedError(
-            "the request failed; how, the ledger can't tell: what it stored is no error"
+            "the request failed, but its stored error can't be read: the ledger's entry is damaged"
         )
     return _built(document)
 
@@ -104,7 +105,7 @@ def _document(error: FalError) -> dict[str, Any]:
 
 
 def _first_of(details: Sequence[ErrorDetail], room: int) -> list[dict[str, Any]]:
-    """As many as there is room for, in bytes."""
+    """Return as many details as fit into `room` bytes."""
     written = []
     for entry in map(_written, details):
         room -= len(_encoded(entry)) + 1
@@ -115,7 +116,7 @@ def _first_of(details: Sequence[ErrorDetail], room: int) -> list[dict[str, Any]]
 
 
 def _name_of(kind: type[FalError]) -> str:
-    """Of the class, or of the nearest one above that is in the table: a caller may derive their own."""
+    """Return the name of the class, or of its nearest known base: a caller may derive its own classes."""
     return next(above.__name__ for above in kind.__mro__ if _KINDS.get(above.__name__) is above)
 
 
@@ -169,7 +170,7 @@ def _built(document: Mapping[str, Any]) -> FalError:
         own["errors"] = _details(document.get("errors"))
     error: FalError = kind(message, **known, **own)
     if one_line(message) != message and _is_line(message):
-        error.message, error.args = message, (message,)  # it was one before: not shortened once more
+        error.message, error.args = message, (message,)  # already one line: must not be shortened again
     if isinstance(retryable := document.get("retryable"), bool) and retryable != error.retryable:
         error.retryable = retryable
     return error
@@ -203,7 +204,7 @@ def _detail(entry: Mapping[str, Any]) -> ErrorDetail:
     )
 
 
-# Single fields, leniently: what is not what it should be is as if it were not there.
+# Lenient readers of single fields: a malformed value counts as missing.
 
 
 def _short(value: Any) -> str | None:
@@ -260,5 +261,5 @@ _FIELDS: Mapping[type[FalError], Mapping[str, Callable[[Any], Any]]] = {
 
 
 def _fields_of(kind: type[FalError]) -> Mapping[str, Callable[[Any], Any]]:
-    """What the class has beside what every error has."""
+    """Return the fields of the class that not every error has."""
     return next((_FIELDS[above] for above in kind.__mro__ if above in _FIELDS), {})

@@ -1,1 +1,1 @@
-"""What an `output_type` may be, and how decoded JSON becomes one. `protocol/structure.py` is its face."""
+"""Which types `output_type` accepts, and how decoded JSON becomes them. Used through `protocol/structure.py`."""

@@ -1,7 +1,8 @@
 """How each form of type is built from JSON.
 
-cattrs makes the records, tells unions of them apart, and says where something did not fit. The rest is built here:
-cattrs would call `str`, `list` or `dict` on whatever comes: null became "None", and a text a list of letters.
+cattrs builds the records, distinguishes unions of them, and reports where something did not fit. The rest is built
+here, because cattrs would call `str`, `list` or `dict` on any value: null would become "None", and a string a list
+of its characters.
 """
 
 from __future__ import annotations
@@ -30,18 +31,21 @@ from fal_async.protocol.outputs.plain import Build, as_it_is, choice, from_text,
 
 
 def build(value: Any, into: Any) -> Any:
-    """Decoded JSON as an `into`. Raises ValueError, cattrs' groups, and what a class of the caller's raises."""
+    """Build an `into` from decoded JSON.
+
+    Raises ValueError, cattrs' exception groups, and any exception of the caller's own classes.
+    """
     return builder(into)(value)
 
 
 @lru_cache(maxsize=4096)
 def builder(into: Any) -> Build:
-    """What builds this type."""
+    """Return the function that builds this type."""
     return _BUILDERS[form_of(into)](into)
 
 
 def _inner(into: Any) -> Build:
-    """What builds a type within another, looked up when it is first needed: a type may refer to itself."""
+    """Return a builder for a nested type. It is looked up on first use, because a type may refer to itself."""
     found: Build | None = None
 
     def made(value: Any) -> Any:
@@ -76,7 +80,7 @@ def _tuple(into: Any) -> Build:
         if not isinstance(value, list):
             raise misfit("an array", value)
         if not least <= len(value) <= len(places):
-            raise ValueError(f"expected an array of {len(places)}, got one of {len(value)}")
+            raise ValueError(f"expected an array of length {len(places)}, got length {len(value)}")
         built = _each(lambda pair: pair[0](pair[1]), enumerate(zip(places, value, strict=False)), into)
         return into(*built) if named else tuple(built)
 
@@ -97,7 +101,7 @@ def _object(into: Any) -> Build:
 
 
 def _each(make: Build, items: Iterable[tuple[str | int, Any]], into: Any) -> list[Any]:
-    """All items built. What does not fit is told together, each with its index, in the form that cattrs knows."""
+    """Build all items. Those that do not fit are reported together, with their indexes, as cattrs reports them."""
     from cattrs.errors import IterableValidationError, IterableValidationNote
 
     built, errors = [], []
@@ -136,7 +140,7 @@ def _record(into: Any) -> Build:
 
 
 def _typed_dict(into: Any) -> Build:
-    # Not by cattrs: where annotations are texts, it takes a NotRequired key for a required one.
+    # Not built by cattrs: with annotations that are strings, it treats a NotRequired key as required.
     from cattrs.errors import AttributeValidationNote, ClassValidationError
 
     fields, required = {name: _inner(inner) for name, inner in fields_of(into).items()}, required_keys(into)
@@ -160,13 +164,13 @@ def _typed_dict(into: Any) -> Build:
 
 @cache
 def _converter() -> Any:
-    # Imported on first use: a script that never asks for types doesn't pay for it.
+    # Imported on first use, so that a script without output types does not pay for it.
     from cattrs import Converter
 
     return Converter()
 
 
-# Types made of others.
+# Types composed of others.
 
 
 def _union(into: Any) -> Build:
@@ -174,7 +178,9 @@ def _union(into: Any) -> Build:
     tell = _telling_apart(records)
 
     def made(value: Any) -> Any:
-        if type(value) in members and not isinstance(value, list | dict):  # 5.0 stays one in `int | float`
+        if type(value) in members and not isinstance(
+            value, list | dict
+        ):  # 5.0 stays a float in `int | float`
             return value
         fitting = [member for member in members if kind_of(value) in json_kinds(member)]
         if tell is not None and isinstance(value, dict):
@@ -191,14 +197,16 @@ def _telling_apart(records: list[Any]) -> Callable[[Any], Any] | None:
     try:
         return create_default_dis_func(_converter(), *records) if len(records) > 1 else None
     except Exception as error:
-        raise TypeError("nothing tells its classes apart: give each a required field of its own") from error
+        raise TypeError(
+            "its classes can't be told apart: give each a required field that the others lack"
+        ) from error
 
 
 def _told(tell: Callable[[Any], Any], value: Any, into: Any) -> Any:
     try:
         return tell(value)
     except Exception as error:
-        raise ValueError(f"nothing tells which of {name_of(into)} it is") from error
+        raise ValueError(f"its fields do not show which of {name_of(into)} it is") from error
 
 
 def _first_that_fits(value: Any, members: list[Any], into: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The constraints that `Annotated` carries: those of annotated-types and of msgspec, known by their attributes."""
+"""Constraints in `Annotated`: those of annotated-types and msgspec, recognised by their attributes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _CHECKS: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
     "multiple_of": ("a multiple of", lambda value, step: value % step == 0),
     "min_length": ("a length of at least", lambda value, least: len(value) >= least),
     "max_length": ("a length of at most", lambda value, most: len(value) <= most),
-    "pattern": ("a text like", lambda value, pattern: re.search(pattern, value)),
+    "pattern": ("a str that matches", lambda value, pattern: re.search(pattern, value)),
 }
 
 
 def check_constraints(value: Any, metadata: Iterable[Any]) -> None:
-    """ValueError where `value` breaks a constraint. Other metadata is documentation, and says nothing here."""
+    """Raise ValueError if `value` breaks a constraint. Other metadata is documentation and is ignored."""
     for constraint in _each(metadata):
         for name, (words, holds) in _CHECKS.items():
             limit = getattr(constraint, name, None)
@@ -28,11 +28,13 @@ def check_constraints(value: Any, metadata: Iterable[Any]) -> None:
                 raise ValueError(f"expected {words} {limit!r}, got {value!r}")
         accepts = getattr(constraint, "func", None)
         if callable(accepts) and not accepts(value):
-            raise ValueError(f"{getattr(accepts, '__name__', 'its predicate')} refuses {value!r}")
+            raise ValueError(
+                f"expected a value that {getattr(accepts, '__name__', 'its predicate')} accepts, got {value!r}"
+            )
 
 
 def _keeps(value: Any, limit: Any, holds: Callable[[Any, Any], Any]) -> bool:
-    """Of `Annotated[int | None, Ge(0)]` it is the numbers that have the limit: None and others have none."""
+    """Whether a value keeps a limit. In `Annotated[int | None, Ge(0)]` the limit does not apply to None."""
     try:
         return bool(holds(value, limit))
     except TypeError:
@@ -41,7 +43,7 @@ def _keeps(value: Any, limit: Any, holds: Callable[[Any, Any], Any]) -> bool:
 
 def _each(metadata: Iterable[Any]) -> Iterator[Any]:
     for constraint in metadata:
-        # Interval and other groups give their members when they are iterated; pydantic's Field has a list.
+        # Groups such as Interval yield their members when iterated; pydantic's Field has a list of them.
         grouped = getattr(constraint, "__is_annotated_types_grouped_metadata__", False)
         inner = constraint if grouped else getattr(constraint, "metadata", None)
         yield from (constraint,) if inner is None else _each(inner)

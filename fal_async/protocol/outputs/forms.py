@@ -1,4 +1,4 @@
-"""What types there are for an `output_type`: their forms, what they are made of, and what JSON becomes them."""
+"""The types that `output_type` accepts: their forms, their parts, and the JSON that they are built from."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fal_async.errors import one_line
 Form = Literal[
     "any", "null", "plain", "text", "choice", "array", "tuple", "object", "record", "union", "wrapper", "none"
 ]
-"""What kind of type it is; "none" is one that no JSON becomes."""
+"""The kind of a type. "none": it can't be built from JSON."""
 
 ARRAYS: Mapping[Any, Callable[[list[Any]], Any]] = {
     **dict.fromkeys(
@@ -34,13 +34,13 @@ ARRAYS: Mapping[Any, Callable[[list[Any]], Any]] = {
     tuple: tuple,
     collections.deque: collections.deque,
 }
-"""What a JSON array becomes, by what is asked for."""
+"""How a JSON array is converted, by the requested type."""
 
 OBJECTS: Mapping[Any, Callable[[dict[Any, Any]], Any]] = {
     **dict.fromkeys((dict, abc.Mapping, abc.MutableMapping), dict),
     collections.OrderedDict: collections.OrderedDict,
 }
-"""What a JSON object becomes, where it is no record."""
+"""How a JSON object is converted, by the requested type, if that is not a record."""
 
 TEXTS: Mapping[Any, Callable[[str], Any]] = {
     datetime: datetime.fromisoformat,
@@ -48,11 +48,11 @@ TEXTS: Mapping[Any, Callable[[str], Any]] = {
     UUID: UUID,
     Path: Path,
 }
-"""What is written as a text in JSON."""
+"""Types that JSON writes as strings, and how each is read."""
 
 _NOTHING = type(None)
 _KINDS: Mapping[Any, str] = {
-    str: "text",
+    str: "string",
     bool: "boolean",
     int: "number",
     float: "number",
@@ -65,12 +65,15 @@ _WRAPPERS = ("Annotated", "Required", "NotRequired", "ReadOnly", "Final")
 
 
 def kind_of(value: Any) -> str:
-    """What JSON calls it."""
+    """Return JSON's name for the kind of a value."""
     return _KINDS.get(type(value), type(value).__name__)
 
 
 def name_of(into: Any) -> str:
-    """The type as its reader wrote it: `Image`, `list[Image]`. Of a value only its type: it may be an input."""
+    """Return a type's name as its author wrote it: `Image`, `list[Image]`.
+
+    For a value that is not a type, only the value's type is named, because the value may be an input.
+    """
     if get_origin(into) is None:
         if isinstance(into, type):
             return into.__name__
@@ -80,7 +83,7 @@ def name_of(into: Any) -> str:
 
 
 def wrapped(into: Any) -> Any:
-    """What stands in a NewType, an alias, Annotated, Final or Required; None for what is no such wrapper."""
+    """Return the type inside a NewType, alias, Annotated, Final or Required; None if it is not such a wrapper."""
     origin = get_origin(into)
     if getattr(origin, "__name__", getattr(origin, "_name", None)) in _WRAPPERS:
         return get_args(into)[0]
@@ -90,7 +93,7 @@ def wrapped(into: Any) -> Any:
 
 
 def form_of(into: Any) -> Form:
-    """The form of a type, which settles how it is built."""
+    """Return the form of a type, which decides how it is built."""
     origin = get_origin(into) or into
     if into is Any:
         return "any"
@@ -128,13 +131,13 @@ def is_named_tuple(into: Any) -> bool:
 
 
 def is_fixed(into: Any) -> bool:
-    """Whether the type of each place of a tuple is given. `tuple[()]` has none, but `tuple` has any number."""
+    """Whether a tuple type has a fixed length. `tuple[()]` has (0); a bare `tuple` has not."""
     args = get_args(into)
     return args[-1] is not Ellipsis if args else get_origin(into) is tuple and into is not typing.Tuple  # noqa: UP006
 
 
 def tuple_places(into: Any) -> dict[str, Any]:
-    """The types of a fixed tuple's places, by name or number."""
+    """Return the types of a fixed tuple's items, by name or number."""
     if is_named_tuple(into):
         hints = typing.get_type_hints(into, include_extras=True)
         return {name: hints.get(name, Any) for name in into._fields}
@@ -142,17 +145,17 @@ def tuple_places(into: Any) -> dict[str, Any]:
 
 
 def choices(into: Any) -> tuple[Any, ...]:
-    """The members of an Enum, or the values of a Literal."""
+    """Return the members of an Enum, or the values of a Literal."""
     return tuple(into.__members__.values()) if isinstance(into, type) else get_args(into)  # type: ignore[attr-defined]
 
 
 def plain_choice(option: Any) -> Any:
-    """How a choice is written in JSON."""
+    """Return how JSON writes a choice."""
     return option.value if isinstance(option, enum.Enum) else option
 
 
 def json_kinds(into: Any) -> frozenset[str]:
-    """The kinds of JSON that may become this type."""
+    """Return the kinds of JSON from which this type can be built."""
     form = form_of(into)
     if form == "wrapper":
         return json_kinds(wrapped(into))
@@ -162,18 +165,24 @@ def json_kinds(into: Any) -> frozenset[str]:
         return _kinds_of_choice(into)
     if form == "plain":
         return frozenset({next(kind for plain, kind in _KINDS.items() if issubclass(into, plain))})
-    by_form = {"any": _EVERY_KIND, "record": {"object"}, "tuple": {"array"}, "none": ()}
+    by_form = {
+        "any": _EVERY_KIND,
+        "record": {"object"},
+        "tuple": {"array"},
+        "text": {"string"},
+        "none": (),
+    }
     return frozenset(by_form.get(form, {form}))
 
 
 def _kinds_of_choice(into: Any) -> frozenset[str]:
     if isinstance(into, type) and into._missing_.__func__ is not enum.Enum._missing_.__func__:  # type: ignore[attr-defined]
-        return _EVERY_KIND  # it makes members of more than their values
+        return _EVERY_KIND  # its `_missing_` may accept values of any kind
     return _EVERY_KIND & {kind_of(plain_choice(option)) for option in choices(into)}
 
 
 def fields_of(into: Any) -> dict[str, Any]:
-    """The fields of a record that are built, with their types; Any where a converter makes the value."""
+    """Return the fields of a record that are built, with their types; Any if a converter makes the value."""
     origin = get_origin(into) or into
     hints, known = typing.get_type_hints(origin, include_extras=True), _type_arguments(into)
     if typing.is_typeddict(origin):
@@ -190,7 +199,7 @@ def fields_of(into: Any) -> dict[str, Any]:
 
 
 def required_keys(into: Any) -> set[str]:
-    """The keys that a TypedDict must have. Python's own set of them is wrong where its annotations are texts."""
+    """Return the required keys of a TypedDict. Python's own set is wrong if its annotations are strings."""
     typed_dict = get_origin(into) or into
     required: set[str] = set()
     for name, hint in fields_of(into).items():
@@ -201,17 +210,17 @@ def required_keys(into: Any) -> set[str]:
 
 
 def _check_init(origin: type, given: set[str]) -> None:
-    """Whether `__init__` can be called with these."""
+    """Raise TypeError unless `__init__` can be called with the given names."""
     if inspect.isabstract(origin):
-        raise TypeError("it is abstract")
+        raise TypeError("it is an abstract class")
     for name, parameter in inspect.signature(origin).parameters.items():
         variable = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
         if parameter.default is parameter.empty and not variable and name not in given:
-            raise TypeError(f"its __init__ needs {name!r}, which is no field")
+            raise TypeError(f"its __init__ requires {name!r}, which is not a field")
 
 
 def _type_arguments(into: Any) -> dict[Any, Any]:
-    """What the type variables of a generic record stand for, its base classes' ones included."""
+    """Return the types of a generic record's type variables, including those of its base classes."""
     known = dict(zip(getattr(get_origin(into), "__parameters__", ()), get_args(into), strict=False))
     for base in getattr(get_origin(into) or into, "__orig_bases__", ()):
         known.update(
@@ -221,7 +230,7 @@ def _type_arguments(into: Any) -> dict[Any, Any]:
 
 
 def _filled(hint: Any, known: Mapping[Any, Any]) -> Any:
-    """The annotation, with type variables replaced by what they stand for."""
+    """Return the annotation with its type variables replaced by their types."""
     if isinstance(hint, TypeVar):
         return known.get(hint, hint)
     variables = getattr(hint, "__parameters__", ()) if get_origin(hint) is not None else ()

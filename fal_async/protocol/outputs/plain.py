@@ -1,4 +1,4 @@
-"""How plain types are built from JSON: nothing is made of what was not sent."""
+"""How plain types are built from JSON, without converting one kind of value to another."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Build = Callable[[Any], Any]
 
 
 def misfit(expected: str, value: Any) -> ValueError:
-    """What came is of another kind than what is asked for."""
+    """Return the error for a value of another kind than expected."""
     return ValueError(f"expected {expected}, got {kind_of(value)}")
 
 
@@ -35,7 +35,7 @@ def plain(into: Any) -> Build:
     def made(value: Any) -> Any:
         if kind_of(value) != kind:
             raise misfit(name_of(into), value)
-        # 5.0 is a whole number, as whoever wrote the JSON may see it; 5.5 is none.
+        # 5.0 counts as an int, because some JSON writers write ints so; 5.5 does not.
         if whole and isinstance(value, float) and not value.is_integer():
             raise ValueError(f"expected {name_of(into)}, got {value!r}")
         return value if type(value) is into else into(value)
@@ -48,7 +48,7 @@ def from_text(into: Any) -> Build:
 
     def made(value: Any) -> Any:
         if not isinstance(value, str):
-            raise misfit(f"{name_of(into)} as text", value)
+            raise misfit(f"{name_of(into)} as a string", value)
         return read(value)
 
     return made

@@ -126,13 +126,13 @@ def test_a_tombstone_is_never_submitted(state: State, final: bool) -> None:
 @pytest.mark.parametrize("final", [True, False])
 def test_an_entry_of_a_newer_version_is_not_taken_for_another_input(final: bool) -> None:
     newer = attrs.evolve(DONE, input_digest="2:" + "0" * 64, final=final)
-    with pytest.raises(LedgerError, match="update it"):
+    with pytest.raises(LedgerError, match="update fal_async"):
         decide(newer, ASKED)
 
 
 def test_a_state_of_a_newer_version_is_not_submitted() -> None:
     newer: Any = "paused"
-    with pytest.raises(LedgerError, match="update it"):
+    with pytest.raises(LedgerError, match="update fal_async"):
         decide(record(newer, attempt(1, "failed")), ASKED)
 
 
@@ -208,10 +208,10 @@ def test_a_call_begins_once() -> None:
 
 def test_the_errors_say_what_to_do_and_what_to_look_for() -> None:
     error = refusals.uncertain(lives(CLAIMED))
-    assert "process 4711 on web-1 submits this key" in str(error)
+    assert "process 4711 on web-1 is submitting this key" in str(error)
     assert error.input_digest == INPUT.removeprefix("1:")
     assert (error.started_at, error.ended_at, error.endpoint_id) == (100.0, 130.0, ENDPOINT)
-    assert "ended while it submitted" in str(refusals.uncertain(CLAIMED, "the history shows no input"))
+    assert "ended while it was submitting" in str(refusals.uncertain(CLAIMED, "the history shows no input"))
     assert "was not answered" in refusals.uncertain(record("uncertain", attempt(1, known=False))).message
     conflict = refusals.conflict(DONE, "endpoint_id")
     assert (conflict.key, conflict.differs, conflict.request_id) == ("order-42", "endpoint_id", "id-1")

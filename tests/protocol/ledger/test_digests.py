@@ -165,7 +165,7 @@ def test_an_entry_of_another_version_is_not_compared() -> None:
     check_version(stored)
     assert input_digest({"a": CAT}, [OF_DOG]) != stored
     for foreign in ("2:" + "0" * 64, "", "abc"):
-        with pytest.raises(LedgerError, match="update it"):
+        with pytest.raises(LedgerError, match="update fal_async"):
             check_version(foreign)
 
 
