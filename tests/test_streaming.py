@@ -504,7 +504,7 @@ async def test_a_typed_stream_of_texts_or_bytes_makes_no_list_of_them(
     async def words(input: Any) -> AsyncIterator[Any]:
         yield b"bytes" * 100 if input["binary"] else "text"
 
-    for binary, came in ((False, "text"), (True, "bytes")):
+    for binary, came in ((False, "string"), (True, "bytes")):
         with pytest.raises(StreamError, match=f"expected an array, got {came}") as caught:
             await fal.stream("me/words", {"binary": binary}, output_type=list[str]).last()
         assert caught.value.reason == "undecodable"

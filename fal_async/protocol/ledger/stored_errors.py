@@ -1,8 +1,8 @@
 """Errors to versioned JSON, as the ledger stores them, and back. `ledger/README.md` describes the format.
 
 What a replay needs to raise the same error is stored: kind, message, status, type, details, ids. What may repeat an
-input never is: bodies, the value that a detail is about, texts of its context. The stored JSON may have been written
-by another program, so reading is lenient.
+input never is: bodies, the value that a detail is about, texts of its context. Another program may have written the
+stored JSON, so reading is lenient.
 """
 
 from __future__ import annotations

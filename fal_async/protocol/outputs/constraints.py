@@ -28,9 +28,8 @@ def check_constraints(value: Any, metadata: Iterable[Any]) -> None:
                 raise ValueError(f"expected {words} {limit!r}, got {value!r}")
         accepts = getattr(constraint, "func", None)
         if callable(accepts) and not accepts(value):
-            raise ValueError(
-                f"expected a value that {getattr(accepts, '__name__', 'its predicate')} accepts, got {value!r}"
-            )
+            name = getattr(accepts, "__name__", "its predicate")
+            raise ValueError(f"expected a value that {name} accepts, got {value!r}")
 
 
 def _keeps(value: Any, limit: Any, holds: Callable[[Any, Any], Any]) -> bool:

@@ -156,7 +156,7 @@ def test_what_json_cannot_carry_is_refused() -> None:
 
 
 def test_a_file_without_a_digest_is_a_mistake_of_ours() -> None:
-    with pytest.raises(ValueError, match="1 files, and 0 digests"):
+    with pytest.raises(ValueError, match="1 files, but 0 file digests"):
         input_digest({"a": CAT})
 
 
