@@ -1,4 +1,4 @@
-"""The calls of a session about many requests: `map`, `recover`."""
+"""The calls of a session about many requests: `map` and `recover`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @short_tracebacks
 class BatchCalls:
-    """What `Session` does with many inputs."""
+    """The calls of `Session` about many requests."""
 
     _view: View
 
@@ -36,85 +36,102 @@ class BatchCalls:
         endpoint_id: str,
         inputs: Iterable[Any] | AsyncIterable[Any],
         *,
-        # What each is known by.
+        # The key of each item.
         key: KeyOf | None = None,
         run: str | None = None,
-        # How many at once, and in which order they are given.
+        # How many at once, and in which order they are returned.
         concurrency: int = 40,
         ordered: bool = False,
-        # What happens to those that fail.
+        # What happens to failed items.
         retries: int = 2,
         retry_failed: bool = False,
         extend: bool = False,
         max_failures: int | float | None = None,
         max_cost: Decimal | float | None = None,
         timeout: float | None = None,
-        # What comes of them.
+        # What is done with the results.
         output_type: type[T] | None = None,
         download: str | PathLike[str] | None = None,
         names: str | None = None,
         progress: bool | Display = False,
         on_item: ItemCallback | None = None,
-        # What is left behind.
+        # Requests of earlier runs, and of a batch that is left early.
         uncertain: Uncertain = "lookup",
         cancel_on_exit: bool = False,
         **options: Unpack[QueueOptions],
     ) -> Batch[T]:
-        """Submit one request for each input, and give each item with its result or its error.
+        """Submit one request for each input, and yield each item with its result or its error.
 
-        `async with fal.map(...) as batch:`, and `async for item in batch:` in it. Nothing is sent before the first
-        item is asked for. One item's failure does not stop the others.
+        Use it as `async with fal.map(...) as batch:`, with `async for item in batch:` inside. Nothing is sent before
+        the first item is requested. The failure of one item does not stop the others.
 
-        With `Session(ledger=...)` each item is a call with a key: the same line again, in any process, finishes
-        the run, and pays for nothing twice. What an earlier process left under way in it is followed to its end,
-        beginning before the first submit, whatever `inputs` holds now. Without a ledger nothing is kept.
+        With `Session(ledger=...)` each item is a call with a key: running the same line again, in any process,
+        finishes the run and pays for nothing twice. Requests that an earlier process left running in it are followed
+        to their end, starting before the first submit, even if `inputs` no longer has them. Without a ledger
+        nothing is stored.
+
+        Cancelling the task ends the batch: see `cancel_on_exit`.
 
         Args:
             endpoint_id: such as `"fal-ai/flux/dev"`.
-            inputs: an iterable of inputs as `subscribe` takes them, async or not, of any length: it is asked for
-                the next one when there is a place for it, in the event loop. A generator is closed at the end.
-            key: what `item.key` is: the name of a member of each input, or a function of the input. By default it
-                is made of the endpoint and the input. Items of one key are one request; a key that comes with
-                another input is a KeyConflictError of that item.
-            run: a name space of keys: another one pays anew, the same one goes on. Default: the endpoint id.
-            concurrency: requests in flight at most; default 40. fal does not refuse more: they wait in its queue.
-                None is begun either while as many items have ended that were not taken yet.
-            ordered: give the items in the order of the inputs; by default as they end.
-            retries: further attempts of one item that failed in a way that may pass, such as a 5xx of the model;
-                default 2. With a ledger they count over all runs of the same name.
-            retry_failed: submit anew, once, what failed in an earlier run, for good or not, and what is done there
-                but has lost its files (`download`).
-            extend: go on with a run that has none of the first `concurrency` inputs. By default that is a
-                ConfigurationError before the first submit: keys that are made of the inputs change with every
-                seed and every signed URL in them, and all would be paid for again.
-            max_failures: stop where more items than this fail (an int), or a larger share of those that have ended
-                (a float below 1, judged from the 20th on). What an earlier run has ended counts for neither.
-                Default: no such limit.
-            max_cost: there are no prices yet: a ConfigurationError.
-            timeout: seconds for one request, from when a runner was first seen to work on it; default none. The
-                wait before that is bounded by `start_timeout`. The request is cancelled then; with a ledger it goes
-                on, and the next run takes it up.
-            output_type: attrs class, dataclass or TypedDict that `item.result.data` is built as.
-            download: a folder, made if missing, for the files of the results; see `item.files`. A
-                ConfigurationError before the first submit where nothing can be written there. Where a file can't
-                be had, an item has its `result` and an `error`. Nothing that is there is overwritten. With a ledger
-                files that are there, with their size, are not fetched again.
-            names: what they are called: a template with `{key}`, `{n}` (the place among the item's files, from 0),
-                `{name}` (the server's) and `{ext}`; default `"{key}-{n}{ext}"`.
-            progress: True: show on standard error how far it is: live in a terminal and in notebooks, with
-                `pip install 'fal-async[progress]'`; else a line every 5 seconds. It never ends the batch. Or a
-                display of your own.
-            on_item: called with each item as it ends, also where they are given in another order. May be async; an
-                exception in it ends the batch.
-            uncertain: with a ledger, where nobody knows whether fal took an earlier submit: see `subscribe`.
-            cancel_on_exit: with a ledger, where the batch is left early: cancel what runs, too. By default only
-                what waits in the queue is cancelled, and the next run takes up the rest. Without a ledger all is.
+            inputs: an iterable, async or not, of inputs as `subscribe` takes them, of any length. The event loop
+                takes the next input when there is room for it. A generator is closed at the end.
+            key: how to derive `item.key`: the name of a field of each input, or a function of the input. None
+                (default): derived from the endpoint and the input. Items with the same key are one request. If their
+                inputs differ, the later item gets a KeyConflictError.
+            run: the namespace of the keys: the same name continues a run, another name pays again. None (default):
+                the endpoint id.
+            concurrency: maximum number of requests in flight; default 40. fal accepts more and queues them. No
+                further request is started while this many ended items have not been taken yet.
+            ordered: whether items are yielded in the order of the inputs. False (default): as they end.
+            retries: further attempts of an item whose failure may be temporary, such as a 5xx of the model; default
+                2. With a ledger they count over all runs of the same name.
+            retry_failed: whether to submit once more what failed in an earlier run, for whatever reason, and what is
+                done but has lost its files (`download`); default False.
+            extend: whether to continue a run that contains none of the first `concurrency` inputs. False (default):
+                ConfigurationError before the first submit, because derived keys change with every seed and every
+                signed URL in the inputs, and everything would be paid again.
+            max_failures: stop when more than this many items fail (an int), or more than this share of the ended
+                items (a float between 0 and 1, applied from the 20th on). Items that ended in an earlier run do not
+                count. None (default): no limit.
+            max_cost: reserved: prices are not known yet, so any value but None raises ConfigurationError.
+            timeout: seconds for one request, counted from when a runner was first seen to work on it. The time
+                before that is bounded by `start_timeout`. After it the request is cancelled; with a ledger it keeps
+                running, and the next run takes it up. None (default): no limit.
+            output_type: attrs class, dataclass or TypedDict that `item.result.data` is built as. None (default):
+                decoded JSON.
+            download: a folder, created if missing, for the files of the results; see `item.files`. If it can't be
+                written to, ConfigurationError is raised before the first submit. If a file can't be fetched, the
+                item has both `result` and `error`. Existing files are never overwritten. With a ledger, files that
+                exist with the right size are not fetched again. None (default): files are not fetched.
+            names: a template for the names of these files, with `{key}`, `{n}` (position among the item's files,
+                from 0), `{name}` (the server's name) and `{ext}`. None (default): `"{key}-{n}{ext}"`.
+            progress: True: report progress on standard error, live in terminals and notebooks if
+                `pip install 'fal-async[progress]'` was run, else a line every 5 seconds. A failing display never
+                ends the batch. Or a display of your own. Default False.
+            on_item: a function, async or not, that is called with each item as it ends, also if items are yielded
+                in another order. An exception in it ends the batch.
+            uncertain: with a ledger: what to do if it is unknown whether fal accepted an earlier submit; see
+                `subscribe`. Default "lookup".
+            cancel_on_exit: with a ledger: whether to cancel requests that already run if the batch is left early.
+                False (default): only requests that wait in the queue are cancelled, and the next run takes up the
+                rest. Without a ledger all are cancelled.
+            **options: see `CallOptions`.
+
+        Returns:
+            The batch, an async context manager and async iterator of `BatchItem`.
 
         Raises:
-            ConfigurationError: a wrong argument. The rest is raised while it is iterated, when all items that had
-            ended were given: AuthenticationError, PermissionDeniedError, BalanceExhaustedError: the first submit
-            that was refused so. BatchStoppedError: more failures than `max_failures`. LedgerError: the ledger
-            can't be read or written. SessionStateError: the session was closed. And what `inputs` raises.
+            ConfigurationError: an invalid argument; while iterating: no API key, or see `extend` and `download`.
+            TypeError: an unknown argument; the message suggests the one that was probably meant.
+            AuthenticationError, BalanceExhaustedError: while iterating: fal refused a submit because of the key or
+                the account. This and the following errors are raised after all ended items were yielded.
+            PermissionDeniedError, NotFoundError: while iterating: fal refused a submit before it accepted any request
+                of the batch, for example because the endpoint id is mistyped.
+            BatchStoppedError: while iterating: more failures than `max_failures`.
+            LedgerError: while iterating: the ledger can't be read or written.
+            SessionStateError: while iterating: the session was closed.
+            Exception: while iterating: whatever `inputs` or `on_item` raises.
         """
         from fal_async.batch.arguments import BatchArguments
         from fal_async.batch.batch import Batch
@@ -144,13 +161,16 @@ class BatchCalls:
         kept = self._kept(arguments.endpoint.full if run is None else run)
         if kept is None and uncertain == "resubmit":
             raise ConfigurationError(
-                "uncertain='resubmit' without a ledger: nobody would know what was resubmitted. Session(ledger=...)"
+                "uncertain='resubmit' needs a ledger, which records what was resubmitted: Session(ledger=...)"
             )
 
         return Batch(arguments, partial(self._lent, kept), display_of(progress))
 
     def _kept(self, run: str) -> Kept | None:
-        """ConfigurationError for what can't be a run, and for a view whose keys nobody knows to be whose."""
+        """Return what a batch with a ledger needs; None without a ledger.
+
+        Raises ConfigurationError for an invalid run, or if the view has other credentials but no tenant.
+        """
         from fal_async.protocol.ledger.key_checks import check_run
 
         run = check_run(run)
@@ -175,26 +195,25 @@ class BatchCalls:
         )
 
     async def recover(self, run: str | None = None) -> Recovered:
-        """End what an earlier process left under way in the ledger: nothing is submitted, and nothing paid.
+        """Finish the requests in the ledger that earlier processes left running. Nothing is submitted or paid.
 
-        Each entry with a request that no living process follows is followed to its end, those first that were
-        submitted first, as fal keeps results for minutes (protocol 4.4). A result that is gone is taken out of
-        fal's request history, where that has it, and each uncertain entry is looked for there. `map` does this
-        first, for its run.
+        Each request that no living process follows is followed to its end, the oldest submits first, because fal
+        keeps results for minutes only (protocol 4.4). If a result has expired, it is taken from fal's request
+        history if that has it; uncertain entries are looked up there, too. `map` does this first, for its own run.
 
-        Only entries of this session's queue and tenant. What happens to one of them stops none of the others, and
-        is in the ledger, the error included. Cancelling it is safe: what is followed goes on until the session is
-        closed, and then stays for the next call.
+        Only entries of this session's queue host and tenant are considered. A failure of one request does not stop
+        the others; all outcomes are stored in the ledger, errors included. Cancelling is safe: the session keeps
+        following the requests until it is closed, and the next call takes up the rest.
 
         Args:
-            run: of this run only; "" for calls without one. Default: of all runs.
+            run: only this run; "" means calls without a run. None (default): all runs.
 
         Returns:
-            How many were done, failed, cancelled, are still uncertain, are followed by another living process, or
-            were left as they were: a `Recovered`.
+            How many requests ended, are still uncertain, belong to another living process, or were left unchanged.
 
         Raises:
-            ConfigurationError: the session has no ledger, or `run` can't be one.
-            LedgerError: the ledger can't be read or written. SessionStateError: the session is closed.
+            ConfigurationError: the session has no ledger, or `run` is invalid.
+            LedgerError: the ledger can't be read or written.
+            SessionStateError: the session is closed.
         """
         return await self._view.with_ledger("recover").recover(run)

@@ -1,4 +1,4 @@
-"""The calls of a session: run, subscribe, stream, websocket."""
+"""The calls of a session: `run`, `subscribe`, `stream`, `websocket`, `verify_credentials`."""
 
 from __future__ import annotations
 
@@ -34,16 +34,28 @@ _PROBE_APP = "fal-ai/flux"
 
 @short_tracebacks
 class Calls:
-    """What `Session` does with one set of settings."""
+    """The calls of `Session` about one request each."""
 
     _view: View
 
     def websocket(
         self, endpoint_id: str, *, path: str = "", headers: Mapping[str, str] | None = None
     ) -> HttpOverWebSocket:
-        """Experimental at fal: several direct calls over one WebSocket, answered in order (protocol 5.2).
+        """Make several direct calls over one WebSocket, answered in order (protocol 5.2). Experimental at fal.
 
-        Files in the inputs are uploaded first, as everywhere.
+        Nothing is sent before the object is used: `async with fal.websocket(...) as calls:`. Files in the inputs are
+        uploaded first, as in every call.
+
+        Args:
+            endpoint_id: such as `"fal-ai/any-llm"`.
+            path: added to the endpoint id, unless the id ends with it; default "".
+            headers: further headers of the handshake.
+
+        Returns:
+            The calls over one connection, as an async context manager.
+
+        Raises:
+            ConfigurationError: an invalid argument. Other errors are raised on use: see `HttpOverWebSocket`.
         """
         from fal_async.http_over_websocket import HttpOverWebSocket
 
@@ -68,19 +80,28 @@ class Calls:
         output_type: type[T] | None = None,
         **options: Unpack[RunOptions],
     ) -> EventStream[T]:
-        """What a model sends while it works, as it comes (protocol 5.1): no queue, no retries by the platform.
+        """Stream the values that a model sends while it works (protocol 5.1): no queue, no retries by the platform.
 
-        Nothing is sent before the stream is used: `async for`, `async with`, or `await stream.last()`.
+        Nothing is sent before the stream is used: `async for`, `async with`, or `await stream.last()`. Leaving the
+        loop or the block, or cancelling the task, closes the connection at once.
 
         Args:
-            endpoint_id: such as `"fal-ai/any-llm"`; `path` is added, unless the id ends with it.
-            input: a mapping, an attrs instance, a dataclass, a pydantic model or a msgspec Struct; files in it are
-                uploaded first.
-            idle_timeout: seconds without a byte, once it has begun; default 300. Keep-alives count as bytes.
-            output_type: attrs class, dataclass or TypedDict that each value is built as.
+            endpoint_id: such as `"fal-ai/any-llm"`.
+            input: a mapping, an attrs instance, a dataclass, a pydantic model or a msgspec Struct. Files in it are
+                uploaded first. None (default): an empty input.
+            path: added to the endpoint id, unless the id ends with it; default `"/stream"`.
+            idle_timeout: seconds without a single byte after which a running stream raises StreamError; keep-alives
+                count as bytes. None (default): 300. `math.inf`: no limit.
+            output_type: attrs class, dataclass or TypedDict that each value is built as. None (default): decoded
+                JSON.
+            **options: see `CallOptions`.
+
+        Returns:
+            The stream, which one task may read once.
 
         Raises:
-            ConfigurationError: a wrong argument. The rest is raised when it is used: see `EventStream`.
+            ConfigurationError: an invalid argument. Other errors are raised on use: see `EventStream`.
+            TypeError: an unknown argument; the message suggests the one that was probably meant.
         """
         from fal_async.protocol.streaming import check_idle_timeout, stream_request
         from fal_async.streaming import Beginning, EventStream
@@ -115,23 +136,39 @@ class Calls:
         timeout: float | None = None,
         **options: Unpack[RunOptions],
     ) -> Result[T]:
-        """Call a model directly and wait for its answer (protocol 3): no queue, no retries by the platform.
+        """Call a model directly and wait for its response (protocol 3): no queue, no retries by the platform.
 
-        For quick models; a connection that breaks loses an answer that may be paid for. `subscribe` does not.
+        Use it for fast models. If the connection breaks, the response is lost, although it may be billed;
+        `subscribe` does not have this problem. Cancelling closes the connection, which is the only way to stop a
+        direct run (protocol 13); fal may still bill it.
 
         Args:
-            endpoint_id: such as `"fal-ai/flux/schnell"`; `path` is added to it.
-            input: a mapping, an attrs instance, a dataclass, a pydantic model or a msgspec Struct; with GET it
-                becomes the query. Files in it are uploaded first (see `storage.transform_input`).
-            output_type: attrs class, dataclass or TypedDict that `data` is built as.
-            timeout: seconds for the whole call; default none of its own (see `Timeouts.run`).
+            endpoint_id: such as `"fal-ai/flux/schnell"`.
+            input: a mapping, an attrs instance, a dataclass, a pydantic model or a msgspec Struct. With GET it
+                becomes the query. Files in it are uploaded first (see `storage.transform_input`). None (default): an
+                empty input.
+            path: added to the endpoint id, unless the id ends with it; default "".
+            method: the HTTP method; default "POST".
+            output_type: attrs class, dataclass or TypedDict that `result.data` is built as. None (default): decoded
+                JSON.
+            timeout: seconds for the whole call. None (default): only the limits of each attempt apply (see
+                `Timeouts.run`).
+            **options: see `CallOptions`.
+
+        Returns:
+            The result of the model.
 
         Raises:
-            ConfigurationError: no key where one is needed, or a wrong argument (before anything is sent).
-            ApiError and its kinds: fal or the model refused or failed.
-            SubmissionUncertainError: the connection broke after fal may have taken the request.
+            ConfigurationError: an invalid argument, or no key where one is needed. Nothing was sent.
+            TypeError: an unknown argument; the message suggests the one that was probably meant.
+            ApiError: fal or the model refused the request or failed; see its subclasses.
+            SubmissionUncertainError: the connection broke after fal may have accepted the request. It is not sent
+                again.
             ClientTimeoutError: `timeout` passed; the connection was closed.
-            TransportError: fal was not reached. ResponseDecodeError: not the promised shape.
+            TransportError: fal was not reached.
+            ResponseDecodeError: the response does not have the promised shape.
+            UploadError: a file in the input could not be uploaded.
+            SessionStateError: the session is closed, or was closed during the call.
         """
         check_output_type(output_type)
         call_options = CallOptions.of("run", options, RunOptions)
@@ -153,57 +190,80 @@ class Calls:
         input: Any = None,
         *,
         path: str = "",
-        # What you are told meanwhile.
+        # What is reported while it runs.
         logs: bool = False,
         on_enqueue: EnqueueCallback | None = None,
         on_queue_update: UpdateCallback | None = None,
-        # How it is followed, and how long.
+        # How it is followed, and for how long.
         mode: SubscribeMode = "polling",
         poll_interval: float | None = None,
         timeout: float | None = None,
         cancel_on_exit: bool | None = None,
         webhook_url: str | None = None,
         output_type: type[T] | None = None,
-        # One request for one key: with a ledger.
+        # With a ledger: one request for one key.
         key: str | None = None,
         run: str = "",
         uncertain: Uncertain = "lookup",
         **options: Unpack[QueueOptions],
     ) -> Result[T, str]:
-        """Submit a request to the queue, follow it to its end, and give its result (protocol 4).
+        """Submit a request to the queue, follow it to its end, and return its result (protocol 4).
+
+        Every error after the submit has the `request_id`. Cancelling the task is safe: the remote request is
+        cancelled once (see `cancel_on_exit`), within a few seconds.
 
         Args:
-            endpoint_id: such as `"fal-ai/flux/dev"`; `path` is added to it.
+            endpoint_id: such as `"fal-ai/flux/dev"`.
             input: a mapping, an attrs instance, a dataclass, a pydantic model or a msgspec Struct. Files in it are
-                uploaded first, within `timeout` (see `storage.transform_input`).
-            logs: ask for log entries; they come in the updates and in `result.logs`.
-            on_enqueue: called once with the request id; store it there to survive a crash.
-            on_queue_update: called with each status. Both may be async; an exception in one ends the
-                wait as a cancellation does.
-            mode: "polling", "streaming", "auto" or "webhook": see `SubscribeMode`.
-            poll_interval: seconds between polls, in place of the pace that adapts to the endpoint;
-                default 30 in mode "webhook".
-            timeout: seconds for everything: submit, wait, retries and fetch. Default none.
-            cancel_on_exit: when the wait ends without the result (time-out, cancelled task, closed session,
-                exception in a callback), cancel the remote request, once. Default True; False with a `key`.
-            webhook_url: fal also calls this URL when the request is done.
-            output_type: attrs class, dataclass or TypedDict that `data` is built as.
-            key: with `Session(ledger=...)`: text of 1-255 characters. The same key is the same request, in this
-                process, the next one, or another: the first call submits it, further ones wait for it, and once it
-                is done they get what the ledger has (`result.from_ledger`). An error of the model's is stored as
-                well; after one that may pass, the next call submits again. Leaving ends this wait only: the request
-                goes on, and the next call takes it up. Of its arguments only endpoint and input are compared.
-            run: a name space of keys.
-            uncertain: where nobody knows whether fal took the request of an earlier call: "lookup": look into fal's
-                history; "report": raise; "resubmit": submit again where the history surely knows nothing.
+                uploaded first, within `timeout` (see `storage.transform_input`). None (default): an empty input.
+            path: added to the endpoint id, unless the id ends with it; default "".
+            logs: whether to request log entries, which are in the updates and in `result.logs`; default False.
+            on_enqueue: a function, async or not, that is called once with the request id. Store the id there to
+                survive a crash. An exception in it ends the call as a cancellation does.
+            on_queue_update: a function, async or not, that is called with each status. An exception in it ends the
+                call as a cancellation does.
+            mode: how the request is followed: "polling" (default), "streaming", "auto" or "webhook"; see
+                `SubscribeMode`. "webhook" needs an attached receiver, and can't be combined with `key`.
+            poll_interval: seconds between polls. None (default): adapts to the endpoint; 30 in mode "webhook".
+            timeout: seconds for the whole call: uploads, submit, waiting, retries and fetching the result. None
+                (default): no limit.
+            cancel_on_exit: whether to cancel the remote request, once, if the call ends without the result: after
+                `timeout`, a cancelled task, a closed session or an exception in a callback. None (default): True,
+                but False with a `key`.
+            webhook_url: a URL that fal also calls when the request is done.
+            output_type: attrs class, dataclass or TypedDict that `result.data` is built as. None (default): decoded
+                JSON.
+            key: an idempotency key, a `str` of 1-255 characters; requires `Session(ledger=...)`. The same key is the
+                same request, in this process and in any other. The first call submits it, further calls wait for
+                it, and later ones get the result from the ledger (`result.from_ledger`). An error of the model is
+                stored as well; if it may be temporary, the next call submits again. Cancelling ends this call only:
+                the request keeps running, and the next call takes it up. Only the endpoint and the input are
+                compared with those of the first call. None (default): no key.
+            run: the namespace of the key; default "".
+            uncertain: what to do if it is unknown whether fal accepted the request of an earlier call with this key.
+                "lookup" (default): look it up in fal's request history. "report": raise SubmissionUncertainError.
+                "resubmit": look it up, and submit again if the history certainly does not have it.
+            **options: see `CallOptions`.
+
+        Returns:
+            The result, with the request id and the final status.
 
         Raises:
-            ClientTimeoutError: `timeout` passed; says what became of the remote request.
-            SessionStateError: the session was closed meanwhile; says the same.
-            RequestFailedError, RequestCancelledError, and what `queue.submit`, `queue.updates` and
-            `queue.result` raise. With `key`: KeyConflictError (it stands for another input or endpoint),
-            SubmissionUncertainError, LedgerError; nothing was sent then. Every error after the submit has the
-            `request_id`.
+            ConfigurationError: an invalid argument, a `key` without a ledger, or no API key. Nothing was sent.
+            TypeError: an unknown argument; the message suggests the one that was probably meant.
+            ApiError: fal or the model refused the request or failed; see its subclasses.
+            RequestFailedError: the request completed with an error, and its result does not say more.
+            RequestCancelledError: the request was cancelled on the server.
+            ClientTimeoutError: `timeout` passed; its `cancel_outcome` says what became of the remote request.
+            SessionStateError: the session is closed, or was closed during the call; it has the same
+                `cancel_outcome`.
+            SubmissionUncertainError: fal may have accepted the request, but did not confirm it. It is not sent again.
+            TransportError: fal was not reached, or following the request failed for longer than
+                `RetryPolicy.outage`.
+            ResponseDecodeError: a response does not have the promised shape.
+            UploadError: a file in the input could not be uploaded.
+            KeyConflictError: the key belongs to another endpoint or input. Nothing was sent.
+            LedgerError: the ledger can't be read or written. Nothing was sent.
         """
         from fal_async.queue.state import NewRequest
         from fal_async.queue.subscription import Subscription
@@ -247,14 +307,22 @@ class Calls:
         return await asked.supervised(work, timeout)
 
     async def verify_credentials(self) -> bool:
-        """Whether fal knows the key: False for a wrong one. Costs nothing (protocol 1.2).
+        """Check whether fal accepts the key. Costs nothing (protocol 1.2), and is safe to cancel.
 
-        ConfigurationError without any key; BalanceExhaustedError and other errors as everywhere.
+        Returns:
+            True if fal knows the key; False if it is unknown or revoked.
+
+        Raises:
+            ConfigurationError: there is no key.
+            BalanceExhaustedError: the account is locked.
+            ApiError: another error response, such as PermissionDeniedError.
+            TransportError: fal was not reached.
+            SessionStateError: the session is closed.
         """
         view = self._view
         if isinstance(view.keys, NoKey) and view.settings.proxy_url is None:
             raise ConfigurationError("credentials=ANONYMOUS: there is no key to verify")
-        # 404 for a request that never was: the key is good; 401: it is not.
+        # The status of a request that does not exist: 404 means that the key is valid, 401 that it is not.
         try:
             await view.queue.status(_PROBE_APP, str(uuid.uuid4()))
         except NotFoundError:

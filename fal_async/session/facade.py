@@ -1,6 +1,6 @@
-"""The session: what it is made with, its life and its views.
+"""The `Session` class: its options, its life cycle and its views.
 
-Its calls stand in `calls.py`, its resources in `resources.py`; these are made in `view.py`.
+Its calls are in `calls.py` and `batch_calls.py`, its resources in `resources.py`. `view.py` creates the resources.
 """
 
 from __future__ import annotations
@@ -37,56 +37,63 @@ _ELSEWHERE = {
     "default_timeout": "timeout",
     "default_headers": "headers",
 }
-"""What other clients call the arguments of `Session`."""
+"""Argument names of other clients, and the argument of `Session` that each one means."""
 
 
 @short_tracebacks
 class Session(Calls, BatchCalls, Resources):
-    """fal, for one set of credentials, over one connection pool.
+    """A client of fal: one set of credentials over one connection pool.
 
-    `async with Session() as fal:`, or `await fal.open()` and `await fal.aclose()` for application singletons;
-    it also opens by itself on first use. It belongs to the event loop in which it was opened.
+    Use it as `async with Session() as fal:`. An application that keeps one session for its whole life can call
+    `await fal.open()` and `await fal.aclose()` instead. A session also opens on its first request. It belongs to
+    the event loop in which it was opened.
 
     Args:
-        credentials: `"key_id:key_secret"`, a function (async or not) that gives one and is asked for each
-            request, or None: FAL_KEY, then FAL_KEY_ID and FAL_KEY_SECRET, then the fal command line's login.
-            A function that fails is a TransportError: nothing was sent. Where there is no key, the first request
-            that needs one is a ConfigurationError, and nothing is sent. `ANONYMOUS`: requests go without a key, as
-            public models allow.
-        hosts: base URLs; default FAL_BASE_URL and the other variables, else fal's own.
-        proxy_url: a server-side proxy that holds the key: requests go to it (fal docs "proxy").
-            The environment's key stays here then; only `credentials` are sent to it.
-        retry: what is tried again, and how long; see `RetryPolicy`.
-        timeout: limits of one HTTP attempt: a `Timeouts`, or seconds for each of them.
-        client_session: an aiohttp session that lends its connections (TLS, limits, names), its proxy and its
-            traces; it is never closed here, and those options can't be given beside it. Nothing else of it is used,
-            such as its headers, auth, cookies and middlewares: they could send a paid request twice, or a secret
-            to a file's host. HTTP_PROXY and so on are followed where it has `trust_env=True`, too.
-        max_connections: connections at most; default 1,000, or fewer if few files may be open.
-        max_answer: bytes of one whole answer at most, decompressed; default 512 MiB. A larger one ends the
-            call with a TransportError (of a direct run: SubmissionUncertainError) and is not read on. A result can
-            still be fetched by its id, by a session that takes more. The body of an error is cut there, or at
-            16 MiB. Downloads and streams are held in pieces, and have no such limit.
-        keepalive_timeout: seconds that an idle connection is kept; default 30.
-        ssl: an `ssl.SSLContext`, such as one for a private CA.
-        http_proxy: URL of an HTTP proxy, `http://user:password@host:port`, for every request.
-        trust_env: False: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY are ignored. By default they are
-            followed, but for this machine itself (localhost, 127.0.0.1): an emulator is reached directly. No
-            password is taken from ~/.netrc.
-        headers: sent with every request to the services in `hosts`, such as a gateway's token; never to the hosts
-            of files, nor across a redirect to another origin.
-        tags: billing tags, sent with every request to a model.
-        trace_configs: aiohttp's `TraceConfig`s.
-        transport: what sends the requests in place of aiohttp: for tests without a socket, or another HTTP library.
-            It is given the headers, the key, the time limits and the retry policy, and does the rest. It is never
-            closed here. The options of the connection pool are of no effect then, and the login of fal's command
-            line is not used.
-        ledger: where calls with a `key` are kept, so that one key is one bill: a path (`"runs.db"`, made if
-            missing), a URL, or a `Ledger`. It is opened on the first of them, and closed with the session; a
-            `Ledger` is not.
+        credentials: `"key_id:key_secret"`, or a function (async or not) that returns it and is called for each
+            request. If the function fails, the request raises TransportError, and nothing is sent. None (default):
+            FAL_KEY, then FAL_KEY_ID and FAL_KEY_SECRET, then the login of fal's command line. Without any key, the
+            first request that needs one raises ConfigurationError, and nothing is sent. `ANONYMOUS`: requests are
+            sent without a key, which public models allow.
+        hosts: base URLs of fal's services. None (default): FAL_BASE_URL and the other environment variables
+            (protocol 1.3), else fal's own.
+        proxy_url: URL of a server-side proxy that holds the key; all requests go to it (protocol 10). A key from
+            the environment is not sent to it, only `credentials`. None (default): no such proxy.
+        retry: what is retried, and for how long. None (default): `RetryPolicy()`.
+        timeout: limits of one HTTP attempt: a `Timeouts`, or a number of seconds that bounds every attempt, direct
+            runs included (see `Timeouts.of`). None (default): `Timeouts()`.
+        headers: headers for every request to the services in `hosts`, such as a gateway's token. They are not sent
+            to the hosts of files, nor after a redirect to another origin.
+        tags: billing tags for every request to a model (protocol 3.1).
+        client_session: an `aiohttp.ClientSession` whose connector (TLS, limits, name resolution), proxy and trace
+            configs are used. It is never closed by this session. `ssl`, `http_proxy`, `keepalive_timeout` and
+            `trace_configs` can't be combined with it. Its headers, auth, cookies and middlewares are not used: they
+            could send a paid request twice, or a secret to the host of a file. The proxy variables of the
+            environment are followed only if it was created with `trust_env=True`. None (default): the session
+            creates its own.
+        max_connections: maximum number of connections. None (default): 1,000, or fewer if the process may open
+            only few files.
+        max_answer: maximum size of one response in bytes, decompressed; default 512 MiB. A larger response is not
+            read further, and the call raises TransportError (a direct run: SubmissionUncertainError). The result
+            can still be fetched by its id with a session that allows more. The body of an error is truncated at
+            this size or at 16 MiB. Downloads and streams are read in pieces and have no such limit.
+        keepalive_timeout: seconds for which an idle connection is kept; default 30.
+        ssl: an `ssl.SSLContext`, for example for a private CA. None (default): the system's certificates.
+        http_proxy: URL of an HTTP proxy for every request: `http://user:password@host:port`.
+        trust_env: whether HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY are followed; default True. They never
+            apply to this machine (localhost, 127.0.0.1), so that an emulator is reached directly. Passwords in
+            ~/.netrc are never used.
+        trace_configs: aiohttp's `TraceConfig` objects.
+        transport: a `Transport` that sends the requests instead of aiohttp: for tests without a socket, or for
+            another HTTP library. It receives the headers, the key, the time limits and the retry policy, and does
+            the rest. It is never closed by this session. With it, the options of the connection pool have no
+            effect, and the login of fal's command line is not used.
+        ledger: where calls with a `key` are recorded, so that one key is billed once: a path (`"runs.db"`, created
+            if missing), a URL, or a `Ledger`. The first such call opens it. The session closes it, except a
+            `Ledger` object, which its owner closes. None (default): calls can't have a `key`.
 
     Raises:
-        ConfigurationError: an option is wrong; nothing was opened then.
+        ConfigurationError: an option is invalid. Nothing was opened.
+        TypeError: an unknown argument; the message suggests the one that was probably meant.
     """
 
     def __init__(
@@ -95,7 +102,7 @@ class Session(Calls, BatchCalls, Resources):
         *,
         hosts: Hosts | None = None,
         proxy_url: str | None = None,
-        # What happens to a request.
+        # How requests are sent.
         retry: RetryPolicy | None = None,
         timeout: float | Timeouts | None = None,
         headers: Mapping[str, str] | None = None,
@@ -110,12 +117,12 @@ class Session(Calls, BatchCalls, Resources):
         trust_env: bool = True,
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
         transport: Transport | None = None,
-        # What is kept of calls with a key.
+        # Where calls with a key are recorded.
         ledger: str | os.PathLike[str] | Ledger | None = None,
         **unknown: Never,
     ) -> None:
         refuse_unknown("Session", unknown, Session.__init__.__annotations__, _ELSEWHERE)
-        with shortened():  # the key, and the environment, are local variables
+        with shortened():  # a full traceback would show the key and the environment, which are local variables
             environment = from_env()
             settings = Settings(
                 hosts=environment.hosts if hosts is None else hosts,
@@ -136,17 +143,37 @@ class Session(Calls, BatchCalls, Resources):
                 trust_env=trust_env,
                 trace_configs=trace_configs,
             )
-            self._parent: Session | None = None  # of a view: the session whose pool it uses
+            self._parent: Session | None = None  # for a view: the session whose pool it uses
             self._view = View.first(Shared(environment, pool, transport), settings, ledger)
 
     @classmethod
     def with_credentials(cls, key: Credentials) -> Session:
-        """A session for this key."""
+        """Create a session that uses this key.
+
+        Args:
+            key: `"key_id:key_secret"`, a function that returns it, or `ANONYMOUS`: see `Session`.
+
+        Returns:
+            A new session with the default options.
+
+        Raises:
+            ConfigurationError: the key is malformed.
+        """
         return cls(key)
 
     @classmethod
     def with_proxy(cls, url: str) -> Session:
-        """A session that sends its requests to a server-side proxy, which holds the key (protocol 10)."""
+        """Create a session that sends its requests to a server-side proxy, which holds the key (protocol 10).
+
+        Args:
+            url: the proxy's URL, such as `"https://example.com/api/fal/proxy"`.
+
+        Returns:
+            A new session without a key of its own.
+
+        Raises:
+            ConfigurationError: the URL is invalid.
+        """
         return cls(proxy_url=url)
 
     def with_options(
@@ -160,15 +187,31 @@ class Session(Calls, BatchCalls, Resources):
         ledger: str | os.PathLike[str] | Ledger | None = None,
         tenant: str | None = None,
     ) -> Session:
-        """A light view of this session with other defaults, on the same pool: many tenants, one process.
+        """Create a light view of this session: other defaults, the same connection pool.
 
-        What is not given stays as it is; `headers` and `tags` are added to those that are there. Views with
-        other credentials have nothing learnt or cached in common; for calls with a key they need `tenant`, whose
-        keys theirs are, or a `ledger` of their own: ConfigurationError by such a call otherwise. A view
-        lives as long as its session: closing it closes nothing.
+        A process that serves many tenants makes one view for each of them. A view lives as long as its session,
+        and closing a view does nothing. Views with different credentials share nothing learnt or cached.
+
+        Args:
+            credentials: another key for this view. Calls with a `key` then also need `tenant` or a ledger of their
+                own: they raise ConfigurationError otherwise. None (default): the key of this session.
+            retry: another retry policy. None (default): unchanged.
+            timeout: other limits of one HTTP attempt: a `Timeouts`, or a number of seconds (see `Timeouts.of`).
+                None (default): unchanged.
+            headers: headers that are added to those of this session, or replace those of the same name.
+            tags: billing tags that are added to those of this session, or replace those of the same name.
+            ledger: another ledger: a path, a URL or a `Ledger`. None (default): the same one.
+            tenant: the name of the tenant that owns the keys in the ledger: the same `key` of two tenants is two
+                requests. None (default): unchanged.
+
+        Returns:
+            A session that shares the connections of this one.
+
+        Raises:
+            ConfigurationError: an option is invalid.
         """
         view = object.__new__(type(self))
-        vars(view).update(vars(self))  # what a subclass keeps; all that is ours is in the two below
+        vars(view).update(vars(self))  # attributes of a subclass; ours are the two that are set below
         view._parent = self._parent or self
         with shortened():
             view._view = self._view.with_options(
@@ -182,22 +225,35 @@ class Session(Calls, BatchCalls, Resources):
             )
         return view
 
-    # Life: created, open, closed.
+    # The life cycle: created, open, closed.
 
     async def open(self) -> Session:
-        """Open the pool now. It opens by itself on first use, too. SessionStateError once it was closed."""
+        """Open the connection pool now; otherwise the first request opens it.
+
+        Returns:
+            This session.
+
+        Raises:
+            SessionStateError: the session was closed, or belongs to another event loop.
+            ConfigurationError: FAL_LOG has an unknown value, or an option of the connection pool is invalid.
+        """
         self._view.shared.open()
         return self
 
     async def aclose(self) -> None:
-        """End what is waited for, then close every connection. Closing twice, or closing a view, is no error.
+        """End running calls, then close every connection. Closing twice, or closing a view, does nothing.
 
-        Each request that a `subscribe` or `wait` follows, or whose submit is under way, is cancelled once, side by
-        side, unless `cancel_on_exit=False` leaves it; whoever waits gets a SessionStateError that names it.
-        Requests with a key are left to the next call with it, unless a batch cancels them; a submit that is under
-        way has 3 seconds for its id, and its claim is stored as uncertain then.
-        Bounded to some 7 seconds, more for many hundreds of requests. Cancelled meanwhile, it closes all the same.
-        SessionStateError in another event loop than its own, while that one lives.
+        Each request that a `subscribe` or `wait` follows, or that is being submitted, is cancelled once, all of them
+        concurrently, unless the call has `cancel_on_exit=False`. The calls raise SessionStateError, which names the
+        request. Requests with a key keep running, and the next call with the key takes them up, unless a batch
+        cancels them. A keyed submit in progress gets 3 seconds to return its id; after that its claim is stored as
+        uncertain.
+
+        Closing takes about 7 seconds at most, longer with many hundreds of requests. If the closing task is
+        cancelled, the session is closed nevertheless.
+
+        Raises:
+            SessionStateError: called in another event loop than the session's own, while that one is not closed.
         """
         if self._parent is None:
             await self._view.shared.aclose()
@@ -220,15 +276,15 @@ class Session(Calls, BatchCalls, Resources):
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed: it can't be used any more."""
+        """Whether the session was closed, so that it can't be used any more."""
         return self._view.shared.state == "closed"
 
     @property
     def settings(self) -> Settings:
-        """What this session or view was made with, frozen: for integrations."""
+        """The frozen settings of this session or view, for integrations."""
         return self._view.settings
 
     @property
     def transport(self) -> Transport:
-        """What sends this session's requests: for integrations."""
+        """The transport that sends this session's requests, for integrations."""
         return self._view.transport

@@ -1,4 +1,4 @@
-"""What a session gives beside its calls: its resources, and the short forms of what they do."""
+"""The resources of a session, and shortcuts for their most used methods."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @short_tracebacks
 class Resources:
-    """What `Session` has of one view."""
+    """The resources of `Session`."""
 
     _view: View
 
@@ -40,7 +40,40 @@ class Resources:
         uncertain: Uncertain = "lookup",
         **options: Unpack[QueueOptions],
     ) -> RequestHandle:
-        """Put a request into the queue and give its handle: the same as `queue.submit`."""
+        """Put a request into fal's queue and return its handle (protocol 4.1); the same as `queue.submit`.
+
+        Cancelling is safe: the call waits up to 3 seconds for the request id and cancels the request, which would
+        otherwise run unnoticed. With a `key` the request keeps running instead.
+
+        Args:
+            endpoint_id: such as `"fal-ai/flux/dev"`.
+            input: a mapping, an attrs instance, a dataclass, a pydantic model or a msgspec Struct. Files in it are
+                uploaded first (see `storage.transform_input`). None (default): an empty input.
+            path: added to the endpoint id, unless the id ends with it; default "".
+            webhook_url: a URL that fal calls when the request is done (protocol 8). None (default): none.
+            key: an idempotency key, a `str` of 1-255 characters; requires `Session(ledger=...)`. Returns the handle
+                of the request that the ledger has under this key, even an ended one, and submits only if it has
+                none; see `subscribe`. None (default): no key.
+            run: the namespace of the key; default "".
+            uncertain: what to do if it is unknown whether fal accepted an earlier submit with this key: "lookup"
+                (default), "report" or "resubmit"; see `subscribe`.
+            **options: see `CallOptions`. `retry` also applies to following the request through its handle.
+
+        Returns:
+            The handle of the request.
+
+        Raises:
+            ConfigurationError: an invalid argument, a `key` without a ledger, or no API key. Nothing was sent.
+            TypeError: an unknown argument; the message suggests the one that was probably meant.
+            ApiError: fal refused the request; see its subclasses.
+            SubmissionUncertainError: fal may have accepted the request; it is not sent again. See
+                `queue.find_submission`.
+            TransportError: the request certainly did not reach fal.
+            UploadError: a file in the input could not be uploaded.
+            KeyConflictError: the key belongs to another endpoint or input. Nothing was sent.
+            LedgerError: the ledger can't be read or written. Nothing was sent.
+            SessionStateError: the session is closed, or was closed during the call.
+        """
         return await self.queue.submit(
             endpoint_id,
             input,
@@ -56,7 +89,7 @@ class Resources:
         self,
         file: Any,
         *,
-        # What it is.
+        # The file.
         content_type: str | None = None,
         file_name: str | None = None,
         size: int | None = None,
@@ -68,7 +101,40 @@ class Resources:
         part_size: int = PART_SIZE,
         parallel: int = PARALLEL,
     ) -> str:
-        """Store a file at fal; gives its URL: the same as `storage.upload`."""
+        """Store a file at fal and return its URL (protocol 7); the same as `storage.upload`.
+
+        Large files need little memory: parts are read as they are sent. Cancelling is safe and ends the upload at
+        once.
+
+        Args:
+            file: a path (a `str` or any `os.PathLike`; `~` is the home folder), bytes, a binary file object, an
+                object with a `read` method (async or not), an async iterable of bytes, a Pillow image (sent as PNG)
+                or a `File`. A file object is read from its position, or from its beginning if it is at its end.
+            content_type: the content type. None (default): derived from the name, else from the content.
+            file_name: the name of the file. None (default): that of the path or file object.
+            size: the number of bytes that an async iterable must have, checked before anything is sent. None
+                (default): not checked.
+            lifecycle: how long the file is kept and who may read it (protocol 7.4). None (default): the account's
+                settings.
+            on_progress: a function, async or not, that is called with the bytes sent and the total bytes. The first
+                number never decreases.
+            resume: a path or an `UploadState` that stores the state of a large upload, so that the same call
+                continues with the missing parts after a crash or a cancellation. It is removed when the upload is
+                done. None (default): not resumable.
+            multipart_above: files larger than this many bytes are sent in parts; default 100 MiB.
+            part_size: bytes per part; default 10 MiB, more if the file would need over 10,000 parts.
+            parallel: maximum number of parts sent at a time; default 8.
+
+        Returns:
+            The URL of the stored file.
+
+        Raises:
+            UploadError: the file can't be read, is empty or changes during the upload, or fal does not accept it.
+            ConfigurationError: an invalid option, or `file` is not a file. Nothing was sent.
+            AuthenticationError: fal does not know the key.
+            PermissionDeniedError: the key may not upload.
+            SessionStateError: the session is closed, or was closed during the upload.
+        """
         return await self.storage.upload(
             file,
             content_type=content_type,
@@ -84,20 +150,20 @@ class Resources:
 
     @property
     def queue(self) -> Queue:
-        """The queue's operations one by one: submit, status, updates, result, cancel, handle."""
+        """The single operations of the queue: submit, status, updates, result, cancel, handle."""
         return self._view.queue
 
     @property
     def realtime(self) -> Realtime:
-        """Conversations over a WebSocket: `async with fal.realtime.connect("fal-ai/...") as connection:`."""
+        """Realtime connections: `async with fal.realtime.connect("fal-ai/...") as connection:`."""
         return self._view.realtime
 
     @property
     def storage(self) -> Storage:
-        """Files to fal and from fal: upload, download, and who may read them."""
+        """File storage: upload and download files, and control who may read them."""
         return self._view.storage
 
     @property
     def webhooks(self) -> Webhooks:
-        """Deliveries from fal: verify them, or attach a receiver. One for the session and all of its views."""
+        """Webhook deliveries: verify them, or attach a receiver. Shared by the session and all of its views."""
         return self._view.webhooks
