@@ -5,7 +5,7 @@
     async with Session() as fal:  # FAL_KEY from the environment
         result = await fal.subscribe("fal-ai/flux/dev", input={"prompt": "a cat"})
 
-Importing this package opens nothing, reads no environment, and loads a part only when it is used.
+Importing this package opens no connections and reads no environment variables. Each part is loaded on first use.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ if TYPE_CHECKING:
     from fal_async.webhooks.seen_store import Claim, MemoryStore, SeenStore
     from fal_async.webhooks.verifier import WebhookVerifier
 
-# Where each name lives, for importing it when it is first asked for.
+# The module of each name, which is imported on first use.
 _HOMES = {
     "batch.batch": ("Batch",),
     "batch.item": ("BatchItem",),

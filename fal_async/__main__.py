@@ -1,4 +1,4 @@
-"""`python -m fal_async`."""
+"""The command line as `python -m fal_async`."""
 
 from __future__ import annotations
 

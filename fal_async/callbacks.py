@@ -1,4 +1,4 @@
-"""Calling the functions that users hand in."""
+"""Calling functions of the caller, such as callbacks."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from typing import Any
 from fal_async.errors import FalError
 
 
-class callers_function:  # as `contextlib.suppress`; no generator: it is on the path of each status
-    """Around what calls a user's function: a FalError that it raises is marked, for it is not fal's answer."""
+class callers_function:  # a class, not a generator, for speed: every status passes through it
+    """A context manager around a call of the caller's function.
+
+    It marks a FalError that the function raises as `from_caller`, so that it is not mistaken for fal's response.
+    """
 
     __slots__ = ()
 
     def __enter__(self) -> None:
-        """Nothing to prepare."""
+        """Do nothing."""
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, FalError):
@@ -23,7 +26,7 @@ class callers_function:  # as `contextlib.suppress`; no generator: it is on the 
 
 
 async def call_back(function: Callable[..., Any] | None, *values: Any) -> None:
-    """A user's callback, async or not."""
+    """Call the caller's callback, async or not, if there is one."""
     if function is not None:
         with callers_function():
             answer = function(*values)
@@ -32,5 +35,5 @@ async def call_back(function: Callable[..., Any] | None, *values: Any) -> None:
 
 
 async def awaited(value: Any) -> Any:
-    """What a function of the user's gave, async or not."""
+    """Return what a function of the caller returned, after awaiting it if it is awaitable."""
     return await value if inspect.isawaitable(value) else value

@@ -1,7 +1,7 @@
-"""Checks of arguments: each in one place, in one wording, before any request is sent.
+"""Checks of arguments, each in one place and with one wording, before any request is sent.
 
-`check_...(name, value)` raises ConfigurationError, with the name, the value and what was expected.
-`or_none=True` lets None pass.
+`check_...(name, value)` raises ConfigurationError, which has the name, the value and what was expected.
+`or_none=True` accepts None.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
 
 def checked(check: Callable[..., None], **limits: Any) -> Validator:
-    """The attrs validator that calls `check` with the attribute's name."""
+    """Return an attrs validator that calls `check` with the attribute's name."""
 
     def validate(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
         check(attribute.name, value, **limits)
@@ -31,7 +31,7 @@ def checked(check: Callable[..., None], **limits: Any) -> Validator:
 def check_int(
     name: str, value: object, *, least: int, most: int | None = None, or_none: bool = False
 ) -> None:
-    """An int, not a bool, of at least `least` and at most `most`."""
+    """Require an int, not a bool, of at least `least` and at most `most`."""
     if value is None and or_none:
         return
     number = isinstance(value, int) and not isinstance(value, bool)
@@ -42,19 +42,19 @@ def check_int(
 
 
 def is_seconds(value: object) -> bool:
-    """Whether it is a finite number above 0, and no bool."""
+    """Return whether `value` is a finite number > 0, and not a bool."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return number and 0 < value <= sys.float_info.max  # type: ignore[operator]
 
 
 def check_seconds(name: str, value: object, *, or_none: bool = False) -> None:
-    """A finite number above 0."""
+    """Require a finite number > 0."""
     if not is_seconds(value) and not (value is None and or_none):
         _refuse(name, value, "a positive number of seconds", or_none)
 
 
 def check_flag(name: str, value: object, *, or_none: bool = False) -> None:
-    """A bool."""
+    """Require a bool."""
     if not isinstance(value, bool) and not (value is None and or_none):
         _refuse(name, value, "True, False" if or_none else "True or False", or_none)
 
@@ -63,27 +63,27 @@ def _refuse(name: str, value: object, expected: str, or_none: bool) -> NoReturn:
     raise ConfigurationError(f"{name}={value!r}: expected {expected}{', or None' if or_none else ''}")
 
 
-# Of these, only the type is named: the value may be long, or secret.
+# The messages of the following checks have only the type of the value, which may be long or secret.
 
 
 def check_str(name: str, value: object, *, such_as: str = "", or_none: bool = False) -> None:
-    """A str. `such_as`: an example for the message."""
+    """Require a str. `such_as`: an example for the message."""
     if not isinstance(value, str) and not (value is None and or_none):
         example = f" such as {such_as!r}" if such_as else ""
         raise ConfigurationError(f"{name} is a {type(value).__name__}: expected str{example}")
 
 
 def check_function(name: str, value: object, *, takes: Sequence[str]) -> None:
-    """A function that can be called with so many values, or None: told before a paid request is made, not after it.
+    """Require None, or a function that accepts as many arguments as `takes` has names.
 
-    `takes`: what it is called with, for the message.
+    Checked before a paid request is sent, because a callback is called only after it. The message has the names.
     """
     if value is None:
         return
     if not callable(value):
         raise ConfigurationError(f"{name} is a {type(value).__name__}: expected a function")
     try:
-        with contextlib.suppress(ValueError):  # some functions written in C do not tell
+        with contextlib.suppress(ValueError):  # some functions written in C have no signature
             inspect.signature(value).bind(*takes)
     except TypeError as error:
         raise ConfigurationError(
@@ -96,13 +96,13 @@ def _function_name(function: object) -> str:
 
 
 def check_plain_function(name: str, value: object, *, takes: Sequence[str]) -> None:
-    """A function that is not async, or None: for what is called where nothing can be awaited."""
+    """Require a function that is not async, or None: it is called where nothing can be awaited."""
     check_function(name, value, takes=takes)
     if inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(type(value).__call__):
         raise ConfigurationError(f"{name} is a coroutine function, but it is not awaited: use def")
 
 
 def check_kind(name: str, value: object, *, kind: type, or_none: bool = False) -> None:
-    """An instance of `kind`, one of our own values."""
+    """Require an instance of `kind`, a class of this package."""
     if not isinstance(value, kind) and not (value is None and or_none):
         raise ConfigurationError(f"{name} is a {type(value).__name__}: expected {kind.__name__}(...)")

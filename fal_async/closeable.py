@@ -1,4 +1,4 @@
-"""What a session closes before its pool: the connections that its resources opened."""
+"""The connections of resources, which a session closes before its pool."""
 
 from __future__ import annotations
 
@@ -8,5 +8,7 @@ SESSION_CLOSED = "the session is closed: open a new one with `async with Session
 
 
 class Closeable(Protocol):
+    """Something that a session closes."""
+
     async def aclose(self) -> None:
-        """Closing twice is no error."""
+        """Close it. Closing twice does nothing."""

@@ -1,6 +1,6 @@
-"""What a session is made with: hosts, credentials, time limits, retries.
+"""The settings of a session: hosts, credentials, time limits, retries, connection pool.
 
-All values here are frozen and checked when they are made, so that a wrong one fails before any request.
+All values are frozen and validated when they are created, so that an invalid one fails before any request.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ class Anonymous(enum.Enum):
 
 
 ANONYMOUS: Final = Anonymous.ANONYMOUS
-"""As `credentials`: calls are made without a key, as public models allow."""
+"""A value for `credentials`: calls are sent without a key, which public models allow."""
 
 Credentials = str | Callable[[], str] | Callable[[], Awaitable[str]] | Anonymous
-"""`"key_id:key_secret"`, or a function (async or not) that gives one and is asked for each request, or `ANONYMOUS`.
-A function may also give a whole header value, `"Bearer ..."` or `"Key ..."`."""
+"""`"key_id:key_secret"`, a function (async or not) that returns it and is called for each request, or `ANONYMOUS`.
+
+A function may also return a whole header value, `"Bearer ..."` or `"Key ..."`."""
 
 _LOCAL_SCHEMES = {"http": "ws", "https": "wss"}
 _SECONDS, _SECONDS_OR_NONE = checked(check_seconds), checked(check_seconds, or_none=True)
@@ -40,7 +41,7 @@ def _check_base_url(_: Any, attribute: attrs.Attribute[str], value: str) -> None
     schemes = ("ws", "wss") if attribute.name in ("realtime", "ws") else ("http", "https")
     if not _is_base_url(value, schemes):
         raise ConfigurationError(
-            f"hosts: {attribute.name}={value!r} is no base URL: expected {' or '.join(schemes)}://host[:port][/path]"
+            f"hosts: {attribute.name}={value!r}: expected {' or '.join(schemes)}://host[:port][/path]"
         )
 
 
@@ -48,7 +49,7 @@ def _is_base_url(url: str, schemes: tuple[str, ...]) -> bool:
     try:
         parts = urlsplit(url)
         host = parts.hostname if parts.port != 0 else None
-    except ValueError:  # a port or an IPv6 address that is none
+    except ValueError:  # an invalid port or IPv6 address
         return False
     odd = any(c in "\\?#@" or c.isspace() or not c.isprintable() for c in url)
     # "https://https://fal.run" would be the host "https" with no port.
@@ -56,7 +57,7 @@ def _is_base_url(url: str, schemes: tuple[str, ...]) -> bool:
 
 
 def _is_host_name(host: str | None) -> bool:
-    """What a look-up can be asked for: without empty labels and such of more than 63 characters."""
+    """Return whether DNS can look up `host`: no empty labels, none of more than 63 characters."""
     return bool(host) and all(0 < len(label) < 64 for label in str(host).removesuffix(".").split("."))
 
 
@@ -66,11 +67,25 @@ def _base_url(default: str) -> Any:
 
 @attrs.frozen(kw_only=True)
 class Hosts:
-    """Base URLs of fal's services (protocol 1.1). Any of them can be `http://127.0.0.1:PORT`.
+    """The base URLs of fal's services (protocol 1.1). Any of them can be `http://127.0.0.1:PORT`.
 
-    The key goes to these origins, and to https sub-domains of fal's own; to no other.
-    `backup=False` switches the backup domain off: one more attempt at `falrun.com`, made only where no
-    connection to `fal.run` or `queue.fal.run` could be had.
+    The key is sent to these origins and to https subdomains of fal's own domains, and to no others.
+
+    Attributes:
+        run: direct runs and streams; default `https://fal.run`.
+        queue: the queue; default `https://queue.fal.run`.
+        rest: uploads, realtime tokens and webhook keys; default `https://rest.fal.ai`.
+        cdn: stored files; default `https://v3.fal.media`.
+        platform: the platform API, such as the request history; default `https://api.fal.ai/v1`.
+        realtime: realtime WebSockets; default `wss://fal.run`.
+        ws: HTTP over WebSocket; default `wss://ws.fal.run`.
+        openapi: schemas of endpoints; default `https://fal.ai`.
+        auth: fal's login service; default `https://auth.fal.ai`.
+        backup: whether the backup domain is used: one more attempt at `falrun.com`, only if no connection to
+            `fal.run` or `queue.fal.run` could be made; default True.
+
+    Raises:
+        ConfigurationError: a value is not a base URL.
     """
 
     run: str = _base_url("https://fal.run")
@@ -86,7 +101,19 @@ class Hosts:
 
     @classmethod
     def local(cls, url: str) -> Hosts:
-        """All services behind one URL, each under its own name as the first path segment (the emulator)."""
+        """Return hosts that all stand behind one URL, such as that of an emulator.
+
+        Each service is addressed by its own host name as the first path segment. There is no backup domain.
+
+        Args:
+            url: `http://host[:port]` or `https://host[:port]`.
+
+        Returns:
+            The base URLs of all services.
+
+        Raises:
+            ConfigurationError: `url` is not such a URL.
+        """
         base = str(url).rstrip("/")
         scheme, separator, rest = base.partition("://")
         if not separator or scheme not in _LOCAL_SCHEMES:
@@ -108,17 +135,20 @@ class Hosts:
 
 @attrs.frozen(kw_only=True)
 class Timeouts:
-    """Limits of one HTTP attempt, in seconds. None switches one off.
+    """The limits of one HTTP attempt, in seconds. None switches a limit off.
 
     Attributes:
-        connect: until a connection stands, name look-up and TLS included; default 10.
-        first_byte: how long nothing may move: no 64 KiB of the request leave, then the answer does not begin, then
-            nothing more of it comes; default 60.
-        total: from when the request has left to the end of the answer; default 120.
-        stream: silence within a status stream; default 45, three of fal's keep-alives (protocol 4.3).
-            None: `first_byte`.
-        run: both of the latter for direct runs once they have left, as they are answered only when the model is
-            done; default 3600, after which fal itself gives up (`request_timeout`, protocol 3.3).
+        connect: for opening a connection, name resolution and TLS included; default 10.
+        first_byte: for each period without progress: while less than 64 KiB of the request are sent, until the
+            response begins, and while nothing more of it arrives; default 60.
+        total: from when the request has been sent to the end of the response; default 120.
+        run: in place of `first_byte` and `total` for direct runs that have been sent, because fal responds only
+            when the model is done; default 3600, after which fal itself gives up (`request_timeout`, protocol 3.3).
+        stream: without any byte of a status stream; default 45, three of fal's keep-alives (protocol 4.3). None:
+            `first_byte` applies.
+
+    Raises:
+        ConfigurationError: a value is neither a positive number of seconds nor None.
     """
 
     connect: float | None = attrs.field(default=10.0, validator=_SECONDS_OR_NONE)
@@ -129,7 +159,19 @@ class Timeouts:
 
     @classmethod
     def of(cls, timeout: float | Timeouts | None) -> Timeouts:
-        """A number bounds every attempt, direct runs too."""
+        """Return the limits that the argument `timeout` of a session means.
+
+        Args:
+            timeout: a `Timeouts`, which is returned unchanged. A number of seconds bounds every attempt, direct
+                runs included: it becomes `first_byte`, `total` and `run`, and `connect` if it is less than 10.
+                None: the defaults.
+
+        Returns:
+            The limits.
+
+        Raises:
+            ConfigurationError: `timeout` is not a positive number of seconds.
+        """
         if timeout is None:
             return cls()
         if isinstance(timeout, Timeouts):
@@ -140,13 +182,20 @@ class Timeouts:
 
 @attrs.frozen(kw_only=True)
 class Retry:
-    """One retry that is about to be made: what `RetryPolicy.on_retry` sees."""
+    """A retry that is about to happen, as `RetryPolicy.on_retry` gets it.
+
+    Attributes:
+        operation: what the HTTP request is for, such as `"submit"` or `"status"`.
+        attempt: the number of the attempt that failed, from 1.
+        delay: the seconds until the next attempt.
+        error: the error of the failed attempt.
+        endpoint_id: the endpoint, or None if the request is not about one.
+        request_id: fal's id of the request, or None if it is not known.
+    """
 
     operation: str
     attempt: int
-    """The attempt that failed, from 1."""
     delay: float
-    """Seconds until the next one."""
     error: Exception
     endpoint_id: str | None = None
     request_id: str | None = None
@@ -154,26 +203,30 @@ class Retry:
 
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """How often and how long this client tries again. What is retried at all depends on the operation.
+    """How often and for how long HTTP requests are retried. Whether one is retried depends on the operation.
 
-    A paid request (submit, run) is sent again only where fal surely did not take it (protocol 12).
+    A paid request (submit, run) is sent again only if fal certainly did not accept it (protocol 12).
 
     Attributes:
-        max_attempts: of one request, the first included; default 4. 1 switches retries off.
-        base_delay, max_delay: the wait before retry n is random between 0 and
-            `min(max_delay, base_delay * 2**n)` seconds; defaults 0.5 and 20. The pauses between failing polls
-            grow in the same way, to 10 seconds at most.
-        max_total: no retry begins later than this many seconds after the first attempt; default 60.
-        max_retry_after: the longest `Retry-After` that is obeyed, in seconds; default 60. If the server asks
-            for more, its error is raised at once.
-        result_total: in place of `max_total` for fetching a result, which is paid for already; default 300.
-        outage: seconds for which nothing but failing polls, or status words that nobody knows, is borne by who
-            waits for a request; default 600.
-        stuck_after: seconds without a move in the queue after which a warning says so; default 120.
-        retry_uncertain: also send a paid request again after an ingress 502 or 504, which may come after
-            fal took it: a second bill is possible. Default False.
-        on_retry: a plain function, called with a `Retry` before each wait, those between failing polls included.
-            What it raises ends the call as an exception in another callback does.
+        max_attempts: the maximum number of attempts of one HTTP request, the first included; default 4. 1 switches
+            retries off.
+        base_delay: the unit of the delays in seconds; default 0.5. The delay before retry n is random between 0 and
+            `min(max_delay, base_delay * 2**n)`. Delays between failing polls grow in the same way, up to 10.
+        max_delay: the longest delay in seconds; default 20.
+        max_total: seconds after the first attempt, after which no retry is started; default 60.
+        max_retry_after: the longest `Retry-After` that is respected, in seconds; default 60. If the server asks for
+            more, its error is raised at once.
+        result_total: seconds in place of `max_total` for fetching a result, which is already paid for; default 300.
+        outage: how long (seconds) following a request tolerates nothing but failed polls or unknown statuses before
+            it gives up; default 600.
+        stuck_after: seconds without progress in the queue after which a warning is logged; default 120.
+        retry_uncertain: whether to retry a paid request also after a 502 or 504 of an ingress, although fal may
+            have accepted it: a second bill is possible. Default False.
+        on_retry: a plain function that is called with a `Retry` before each delay, also between failing polls. An
+            exception in it ends the call, like one in any other callback. None (default): no function.
+
+    Raises:
+        ConfigurationError: a value is invalid.
     """
 
     max_attempts: int = attrs.field(default=4, validator=checked(check_int, least=1))
@@ -191,18 +244,18 @@ class RetryPolicy:
 
 
 def is_proxy_url(url: str) -> bool:
-    """Whether it is `http://[user:password@]host[:port][/...]`, or https."""
+    """Return whether `url` is `http://[user:password@]host[:port][/...]`, or the same with https."""
     try:
         parts = urlsplit(url)
         right = parts.scheme in ("http", "https") and _is_host_name(parts.hostname) and parts.port != 0
         return right and url.isprintable() and " " not in url
-    except ValueError:  # a port or an IPv6 address that is none
+    except ValueError:  # an invalid port or IPv6 address
         return False
 
 
 def _check_proxy_url(_: Any, attribute: attrs.Attribute[Any], value: str | None) -> None:
     if value is not None and not is_proxy_url(str(value)):
-        shown = str(value).partition("?")[0] if "@" not in str(value) else "(with a user)"
+        shown = str(value).partition("?")[0] if "@" not in str(value) else "(with a user name)"
         raise ConfigurationError(f"{attribute.name}={shown!r}: expected http://host[:port] or https://...")
 
 
@@ -213,22 +266,30 @@ def _check_hosts(_: Any, __: Any, value: object) -> None:
         )
 
 
-# What nobody compares or prints needs no methods for it: attrs makes them at import, in each process.
+# Neither compared nor printed: without `eq` and `repr`, attrs has fewer methods to generate at import.
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Settings:
-    """What a session and the views that `with_options` gives of it can differ in."""
+    """The settings in which a session and its views (`with_options`) can differ.
+
+    Attributes:
+        hosts: the base URLs of fal's services.
+        credentials: the key, a function that returns it, or `ANONYMOUS`. None: the usual chain (protocol 1.4).
+        proxy_url: a server-side proxy that holds the key (protocol 10), or None.
+        retry: the retry policy.
+        timeouts: the limits of one HTTP attempt.
+        headers: headers for every request to the services in `hosts`.
+        tags: billing tags for every request to a model.
+        max_answer: maximum size of one response in bytes, decompressed; default 512 MiB.
+    """
 
     hosts: Hosts = attrs.field(factory=Hosts, validator=_check_hosts)
     credentials: Credentials | None = attrs.field(default=None, repr=False)
-    """None: the usual chain (protocol 1.4)."""
     proxy_url: str | None = attrs.field(default=None, validator=_check_proxy_url)
-    """A server-side proxy that holds the key (protocol 10)."""
     retry: RetryPolicy = attrs.field(factory=RetryPolicy, validator=checked(check_kind, kind=RetryPolicy))
     timeouts: Timeouts = attrs.field(factory=Timeouts)
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     tags: Mapping[str, str] = attrs.field(factory=dict)
     max_answer: int = attrs.field(default=512 * 1024 * 1024, validator=checked(check_int, least=1))
-    """Bytes of one whole answer, decompressed."""
 
 
 def _check_tls(_: Any, __: Any, value: object) -> None:
@@ -242,7 +303,7 @@ def _check_tls(_: Any, __: Any, value: object) -> None:
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class PoolOptions:
-    """What a session's connection pool is made with; the values of aiohttp's own types are passed through."""
+    """The options of a session's connection pool, which `Session` describes."""
 
     client_session: Any = attrs.field(default=None, repr=False)
     max_connections: int | None = attrs.field(
@@ -261,5 +322,5 @@ class PoolOptions:
             value = getattr(self, field.name)
             if value and value != field.default and field.name not in ("client_session", "max_connections"):
                 raise ConfigurationError(
-                    f"{field.name}: of no effect beside client_session=; give that to the aiohttp session"
+                    f"{field.name} can't be combined with client_session=: set it on the aiohttp session instead"
                 )

@@ -1,4 +1,4 @@
-"""The one place that reads the environment for a session. (`cli/proxy.py` has a variable of its own.)"""
+"""The only module that reads the environment for a session (`cli/proxy.py` reads one more variable)."""
 
 from __future__ import annotations
 
@@ -13,15 +13,22 @@ from fal_async.errors import Secret
 
 @attrs.frozen(kw_only=True, repr=False)
 class Environment:
-    """What the environment says (protocol 1.3)."""
+    """The settings from environment variables (protocol 1.3).
+
+    Attributes:
+        key: the key of FAL_KEY, or of FAL_KEY_ID and FAL_KEY_SECRET; None if unset.
+        hosts: the base URLs.
+        home: the folder where the `fal` command line stores its login.
+        log: the value of FAL_LOG; None if unset.
+        proxies: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, as they are spelt. A lower-case name takes
+            precedence.
+    """
 
     key: str | None = attrs.field(default=None, repr=False)
     hosts: Hosts = attrs.field(factory=Hosts)
     home: str = "~/.fal"
-    """Where the `fal` command line keeps its login."""
     log: str | None = None
     proxies: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
-    """HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY as they are spelt and set; a name in small letters wins."""
 
 
 def from_env(environ: Mapping[str, str] | None = None) -> Environment:
@@ -38,7 +45,7 @@ def from_env(environ: Mapping[str, str] | None = None) -> Environment:
 
 def _proxies_of(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        # In a CGI script, HTTP_PROXY is the caller's `Proxy` header.
+        # In a CGI script, HTTP_PROXY is the `Proxy` header of the request: a caller must not choose our proxy.
         spellings = (
             [name.lower()] if name == "HTTP_PROXY" and "REQUEST_METHOD" in environ else [name.lower(), name]
         )
@@ -64,4 +71,4 @@ def _hosts_of(environ: Mapping[str, str]) -> Hosts:
     hosts = {name: f"https://{host}" for name, host in given.items() if host}
     if run:
         hosts["realtime"] = f"wss://{run}"
-    return Hosts(**hosts)  # type: ignore[arg-type]  # every value is a base URL, none is `backup`
+    return Hosts(**hosts)  # type: ignore[arg-type]  # all values are base URLs; `backup`, a bool, is not among them

@@ -1,4 +1,4 @@
-"""`FAL_LOG=debug` or `FAL_LOG=info`: readable logs on the logger `fal_async`, for who asks for them."""
+"""`FAL_LOG=debug`, `info` or `warning`: shows the logs of the logger `fal_async`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARN
 
 
 def turn_on_logs(wanted: str | None) -> None:
-    """Once, and never beside the application's own handlers. ConfigurationError for another word."""
+    """Set the level of the logger, and add a handler unless the application has one.
+
+    Raises:
+        ConfigurationError: `wanted` is not a known level.
+    """
     if wanted is None:
         return
     level = _LEVELS.get(wanted.strip().lower())

@@ -1,4 +1,4 @@
-"""Values that come over the wire, frozen. Unknown fields are kept in `raw`; only the id is required."""
+"""Frozen values of fal's responses. Unknown fields are kept in `raw`; only the request id is required."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fal_async.outputs.json_values import plain
 from fal_async.outputs.output_files import FileNames, OutputFile, files_in, whole_file
 
 if TYPE_CHECKING:
-    # Type checkers have the newer form at any version: without `output_type` data is Any.
+    # Type checkers know defaults of type variables on every Python version: without `output_type`, data is Any.
     import typing_extensions
 
     T = typing_extensions.TypeVar("T", default=Any)
@@ -30,7 +30,14 @@ else:
 
 @attrs.frozen(kw_only=True)
 class RequestLog:
-    """One log line of a request (protocol 4.2). `timestamp` is the server's ISO text; `level` is free text."""
+    """One log line of a request (protocol 4.2).
+
+    Attributes:
+        message: the text of the line.
+        timestamp: the time in ISO 8601, as the server wrote it, or `""`.
+        level: the level in the server's words, such as `"INFO"`, or `""`.
+        source: where the line comes from, or `""`.
+    """
 
     message: str
     timestamp: str = ""
@@ -40,49 +47,79 @@ class RequestLog:
 
 @attrs.frozen(kw_only=True, init=False, eq=False, repr=False)
 class _Status:
+    """What all statuses have in common.
+
+    Attributes:
+        request_id: fal's id of the request.
+        logs: the log entries that the server sent with this status: a moving window of all entries.
+        new_logs: the entries that no earlier update of the same generator had.
+        raw: the whole response.
+    """
+
     request_id: str
     logs: tuple[RequestLog, ...] = attrs.field(default=(), repr=False)
-    """What the server sent this time: a moving window."""
     new_logs: tuple[RequestLog, ...] = attrs.field(default=(), repr=lambda logs: f"<{len(logs)}>")
-    """The entries that no earlier update of the same generator held."""
     raw: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
-    """The whole answer as it came."""
 
     @property
     def headline(self) -> str:
-        """Where the request stands, in a few words and without its logs."""
+        """The status in a few words, without logs, such as `"IN_QUEUE at position 4"`."""
         return "unknown"
 
     def __str__(self) -> str:
-        """The headline, and the newest of the log lines that came with it."""
+        """Return the headline and the newest new log line."""
         return f"{self.headline}: {self.new_logs[-1].message}" if self.new_logs else self.headline
 
 
 @attrs.frozen(kw_only=True)
 class Queued(_Status):
-    """IN_QUEUE. `position` counts the requests ahead, from 0; None where the server did not say."""
+    """IN_QUEUE: the request waits for a runner (protocol 4.2).
+
+    Attributes:
+        request_id: fal's id of the request.
+        position: the number of requests ahead of it, from 0; None if the server did not say.
+        logs: the log entries that the server sent with this status.
+        new_logs: the entries that no earlier update of the same generator had.
+        raw: the whole response.
+    """
 
     position: int | None = None
 
     @property
     def headline(self) -> str:
+        """The status and the position, such as `"IN_QUEUE at position 4"`."""
         return "IN_QUEUE" if self.position is None else f"IN_QUEUE at position {self.position}"
 
 
 @attrs.frozen(kw_only=True)
 class InProgress(_Status):
-    """IN_PROGRESS. May fall back to `Queued` when the platform retries (protocol 4.2)."""
+    """IN_PROGRESS: a runner works on the request. It becomes `Queued` again if fal retries it (protocol 4.2).
+
+    Attributes:
+        request_id: fal's id of the request.
+        logs: the log entries that the server sent with this status: a moving window of all entries.
+        new_logs: the entries that no earlier update of the same generator had.
+        raw: the whole response.
+    """
 
     @property
     def headline(self) -> str:
+        """The word `"IN_PROGRESS"`."""
         return "IN_PROGRESS"
 
 
 @attrs.frozen(kw_only=True)
 class Completed(_Status):
-    """COMPLETED: finished, well or badly: fal has no failed or cancelled status (protocol 4.2).
+    """COMPLETED: the request has ended, successfully or not. fal has no failed or cancelled status (protocol 4.2).
 
-    `error` and `error_type` are set only where it failed. `metrics` may hold `inference_time` in seconds.
+    Attributes:
+        request_id: fal's id of the request.
+        metrics: measurements of the request, such as `inference_time` in seconds; may be empty.
+        error: fal's description of the failure; None if the request succeeded.
+        error_type: fal's machine-readable error type (protocol 9.2); None if the request succeeded.
+        logs: the log entries that the server sent with this status.
+        new_logs: the entries that no earlier update of the same generator had.
+        raw: the whole response.
     """
 
     metrics: Mapping[str, Any] = attrs.field(factory=dict)
@@ -91,34 +128,49 @@ class Completed(_Status):
 
     @property
     def headline(self) -> str:
+        """`"COMPLETED"`, or `"COMPLETED with an error"`."""
         return "COMPLETED" if self.error is None and self.error_type is None else "COMPLETED with an error"
 
 
 @attrs.frozen(kw_only=True)
 class UnknownStatus(_Status):
-    """A status word that this version does not know; the request is not complete."""
+    """A status that this version of the package does not know. The request is not complete.
+
+    Attributes:
+        request_id: fal's id of the request.
+        status: the unknown status word.
+        logs: the log entries that the server sent with this status.
+        new_logs: the entries that no earlier update of the same generator had.
+        raw: the whole response.
+    """
 
     status: str = attrs.field(default="", repr=safe_repr)
 
     @property
     def headline(self) -> str:
+        """The unknown status word, in one line."""
         return one_line(self.status) or "unknown"
 
 
 QueueStatus = Queued | InProgress | Completed | UnknownStatus
-"""Where a request stands. Tell the kinds apart with `match` or `isinstance`."""
+"""The status of a request. Distinguish the classes with `match` or `isinstance`."""
 
 
 class Files(Protocol):
-    """What a session does with the files in inputs and outputs."""
+    """What a session does with the files in inputs and outputs; implemented by `session/view_files.py`."""
 
     async def with_urls(
         self, input: Any, *, inline_below: int | None = None, sha256s: Sequence[str] | None = None
     ) -> Any:
-        """What a model gets of the caller's input: its files uploaded, and replaced by their URLs.
+        """Return the input as the model gets it: its files uploaded, and replaced by their URLs.
 
-        `inline_below`: smaller files (bytes) go inside the input, as `data:` URIs; None: none does.
-        `sha256s`: of each file, by which the input was recognised: UploadError where one is another file now.
+        Args:
+            input: the caller's input.
+            inline_below: files of fewer bytes are put into the input as `data:` URIs. None: all are uploaded.
+            sha256s: the SHA-256 of each file when the input was given. None: not checked.
+
+        Raises:
+            UploadError: a file can't be uploaded, or no longer has its SHA-256.
         """
         ...
 
@@ -130,24 +182,28 @@ class Files(Protocol):
         names: FileNames | None = None,
         take_equal: bool = False,
     ) -> list[Path]:
-        """Fetch the files into `folder`, side by side, and give their paths. `take_equal`: a file that has the name
-        and the bytes of one is that one."""
+        """Fetch the files into `folder` concurrently, and return their paths.
+
+        `take_equal`: an existing file with the same name and bytes is kept and returned.
+        """
         ...
 
 
 @short_tracebacks
 @attrs.frozen(kw_only=True)
 class Result(Generic[T_co, Id_co]):
-    """The outcome of a request.
+    """The result of a request.
 
     Attributes:
-        data: decoded JSON, or an `output_type` built from it; text or bytes where the model answers so.
-        request_id: fal's id, None where a direct call's answer did not carry one.
-        attempts: HTTP requests it took, by kind: `{"submit": 1, "status": 4, "result": 1}`.
+        data: the output: decoded JSON, or an `output_type` built from it; `str` or `bytes` if the model responds
+            with those.
+        request_id: fal's id of the request; None if the response to a direct call had none.
+        attempts: the number of HTTP requests by kind, such as `{"submit": 1, "status": 4, "result": 1}`.
         status: the final `Completed`; None for a direct call.
-        headers: of the answer that carried `data`, names in lower case.
-        from_ledger: the ledger had it: nothing was requested of fal, and nothing is paid for.
-        cost: by list price, in its currency; None where the price is not known.
+        logs: all log entries that were received, if the call had `logs=True`; else empty.
+        headers: the headers of the response that had `data`, names in lower case.
+        from_ledger: whether the result comes from the ledger, so that no request was sent and nothing is billed.
+        cost: the cost by list price, in its currency; None if the price is not known.
     """
 
     data: T_co = attrs.field(repr=shown)
@@ -161,10 +217,16 @@ class Result(Generic[T_co, Id_co]):
     _files: Files | None = attrs.field(default=None, repr=False, eq=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """The result as JSON-able values, without `headers`: fit for an HTTP answer or a file. NaN is null, bytes
-        are base64, dates ISO 8601, records objects. ConfigurationError where `data` holds what has no JSON.
+        """Return the result as JSON-compatible values, for an HTTP response or a file.
 
-        A handler of FastAPI may return the result itself, which gives the same.
+        NaN becomes null, bytes base64, dates ISO 8601, records objects. `headers` are left out. A FastAPI handler
+        may also return the result itself, which sends the same JSON.
+
+        Returns:
+            A dict with `request_id`, `data`, `metrics`, `billable_units`, `attempts` and `logs`.
+
+        Raises:
+            ConfigurationError: `data` contains a value that JSON can't represent.
         """
         return {
             "request_id": self.request_id,
@@ -176,37 +238,51 @@ class Result(Generic[T_co, Id_co]):
         }
 
     def files(self) -> list[OutputFile]:
-        """Every file in the output, in order: file objects, and URLs that stand as plain texts.
+        """Return every file in the output, in order: file objects, and URLs that are plain strings.
 
-        A text counts where it is a URL and nothing else, and where its name says that it is a file (`url`,
-        `video_url`, `frame_urls`, `images`), or it ends as media files do (`.png`). `status_url` and the like
-        lead to no file, and what people wrote (`prompt`, `caption`) stays text. Bytes are one file.
+        A string is a file if it is exactly one URL, and its name indicates a file (`url`, `video_url`,
+        `frame_urls`, `images`) or the URL ends like that of a media file (`.png`). URLs of services (`status_url`)
+        and text by people (`prompt`, `caption`) are not files. An output that consists of bytes is one file.
+
+        Returns:
+            The files; empty if there are none.
+
+        Raises:
+            ResponseDecodeError: the output is nested too deeply.
         """
         if isinstance(self.data, bytes):
             return [whole_file(self.data, self.headers.get("content-type", ""))]
         return files_in(self.data)
 
     async def download(self, folder: str | PathLike[str], *, names: FileNames | None = None) -> list[Path]:
-        """Fetch every file of the output into `folder` (made if missing), side by side; gives their paths.
+        """Fetch every file of the output into a folder, concurrently, and return their paths.
+
+        Cancelling is safe: files that are complete stay, and no partial file is left.
 
         Args:
-            names: None for the server's names, made safe; else a template such as `"cat-{n}{ext}"` (`{n}`: the
-                place among the files from 0, `{name}`: the server's name, `{ext}`: the ending), or a function of
-                the `OutputFile` and its place. Nothing that is there is overwritten: what is taken gets a
-                number, in the order of the output.
+            folder: the folder, which is created if missing.
+            names: a template such as `"cat-{n}{ext}"` (`{n}`: the position among the files, from 0; `{name}`: the
+                server's name without its extension; `{ext}`: the extension with its dot), or a function of the
+                `OutputFile` and its position. None (default): the server's names, made safe. Existing files are
+                never overwritten: a name that is taken gets a number, in the order of the output.
+
+        Returns:
+            The paths, in the order of `files()`.
 
         Raises:
-            DownloadError: some could not be fetched: `missing`, `causes` and `paths` say which. The others are
+            DownloadError: some files could not be fetched: see its `missing`, `causes` and `paths`. The others are
                 on disk.
-            ConfigurationError: no path, or no names; nothing was sent.
-            SessionStateError: the session is closed, or the result no longer belongs to one, as after pickling.
+            ConfigurationError: `folder` is not a path, or `names` is invalid. Nothing was sent.
+            SessionStateError: the session is closed, or the result does not belong to one, as after pickling.
         """
         if self._files is None:
-            raise SessionStateError("this result belongs to no session: use session.storage.download(...)")
+            raise SessionStateError(
+                "this result does not belong to a session: use session.storage.download(...)"
+            )
         return await self._files.download_all(self.files(), folder, names=names)
 
     def __getstate__(self) -> dict[str, Any]:
-        # The tie to the session is not part of the value.
+        # The session is not part of the value.
         names = [field.name for field in attrs.fields(Result)]
         return {name: None if name == "_files" else getattr(self, name) for name in names}
 
@@ -216,36 +292,38 @@ class Result(Generic[T_co, Id_co]):
 
     @property
     def metrics(self) -> Mapping[str, Any]:
-        """The final status's metrics, such as `inference_time` (seconds); empty for a direct call."""
+        """The metrics of the final status, such as `inference_time` (seconds); empty for a direct call."""
         return self.status.metrics if self.status else {}
 
     @property
     def billable_units(self) -> float | None:
-        """Units billed (`x-fal-billable-units`, protocol 3.2), or None where the answer does not say."""
+        """The number of billed units (`x-fal-billable-units`, protocol 3.2), or None if fal did not say."""
         try:
             units = float(self.headers["x-fal-billable-units"])
         except (KeyError, ValueError):
             return None
         return units if math.isfinite(units) else None
 
-    if not TYPE_CHECKING:  # type checkers are to find these mistakes themselves
+    if not TYPE_CHECKING:  # type checkers find these mistakes themselves
 
         def __class_getitem__(cls, of):
             return super().__class_getitem__(of if isinstance(of, tuple) else (of, str | None))
 
         def __getitem__(self, name):
-            raise TypeError(f"a Result is no mapping: the output is its .data, as in result.data[{name!r}]")
+            raise TypeError(
+                f"a Result is not a mapping: the output is its .data, as in result.data[{name!r}]"
+            )
 
         def __getattr__(self, name):
             hint = "" if name.startswith("_") else f": the output is its .data, as in result.data[{name!r}]"
             raise AttributeError(f"a Result has no attribute {name!r}{hint}")
 
         def __iter__(self):
-            # `dict(result)` is how FastAPI asks a value for its fields; pydantic's models give theirs so, too.
+            # FastAPI calls `dict(result)` to get the fields, which works for pydantic models, too.
             return iter(self.to_dict().items())
 
         @classmethod
         def __get_pydantic_core_schema__(cls, source, handler):
-            # The value as it is, and `to_dict` in JSON. A schema is a plain dict: nothing to import.
+            # Validation accepts the value unchanged; JSON is `to_dict`. A schema is a plain dict: no import needed.
             written = {"type": "function-plain", "function": cls.to_dict, "return_schema": {"type": "dict"}}
             return {"type": "is-instance", "cls": cls, "serialization": written}

@@ -1,4 +1,4 @@
-"""The options of one call to a model: checked when they are made. `protocol/options.py` makes headers of them."""
+"""The options of one call to a model, validated when created. `protocol/options.py` turns them into headers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MAX_TAGS, _MAX_TAGS_HEADER = 10, 1024
 
 def _texts(what: str, pairs: Mapping[str, str] | None) -> dict[str, str]:
     if pairs is not None and not isinstance(pairs, Mapping):
-        raise ConfigurationError(f"{what}: a {type(pairs).__name__}: expected a mapping of str to str")
+        raise ConfigurationError(f"{what} is a {type(pairs).__name__}: expected a mapping of str to str")
     for name, value in (pairs or {}).items():
         if not isinstance(value, str | int | float):
             raise ConfigurationError(
@@ -35,7 +35,11 @@ def _texts(what: str, pairs: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def clean_tags(tags: Mapping[str, str] | None) -> dict[str, str]:
-    """Billing tags as the gateway keeps them (protocol 3.1). It silently drops wrong ones: here they fail."""
+    """Return billing tags as the gateway stores them (protocol 3.1). It silently drops invalid tags.
+
+    Raises:
+        ConfigurationError: a tag is invalid, or there are too many.
+    """
     clean = {key.lower(): value for key, value in _texts("tags", tags).items()}
     for key, value in clean.items():
         if not re.fullmatch(_TAG_KEY, key) or key.startswith("fal."):
@@ -47,9 +51,9 @@ def clean_tags(tags: Mapping[str, str] | None) -> dict[str, str]:
                 f"tags: value of {key!r}: expected up to 256 printable ASCII characters without a comma"
             )
     if len(clean) > _MAX_TAGS:
-        raise ConfigurationError(f"tags: {len(clean)} pairs given, at most {_MAX_TAGS} are kept")
+        raise ConfigurationError(f"tags: {len(clean)} tags: expected at most {_MAX_TAGS}")
     if len(tags_header(clean)) > _MAX_TAGS_HEADER:
-        raise ConfigurationError(f"tags: together longer than {_MAX_TAGS_HEADER} bytes")
+        raise ConfigurationError(f"tags: expected at most {_MAX_TAGS_HEADER} bytes for all of them together")
     return clean
 
 
@@ -63,25 +67,31 @@ _OWN_HEADERS = frozenset({"authorization", "content-length", "host", "transfer-e
 
 
 def clean_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
-    """ConfigurationError for what can't be a header, or is this client's own business."""
+    """Return the headers as `str`, with secret values.
+
+    Raises:
+        ConfigurationError: an invalid header, or one that only the client sets, such as Authorization.
+    """
     clean = _texts("headers", headers)
     for name, value in clean.items():
         if not re.fullmatch(_HEADER_NAME, name):
-            raise ConfigurationError(f"headers: {name!r} is no header name")
+            raise ConfigurationError(f"headers: {name!r} is not a valid header name")
         if name.lower() in _OWN_HEADERS:
-            raise ConfigurationError(f"headers: {name!r} is set by the client: keys go into credentials=")
+            raise ConfigurationError(f"headers: {name!r} is set by the client: pass keys as credentials=")
         if not re.fullmatch(_HEADER_VALUE, value):
             raise ConfigurationError(
-                f"headers: the value of {name!r} has characters that no header can carry"
+                f"headers: the value of {name!r} has characters that are not allowed in a header"
             )
-    return {name: Secret(value) for name, value in clean.items()}  # tokens of gateways, cookies
+    return {name: Secret(value) for name, value in clean.items()}  # such as tokens of gateways and cookies
 
 
 def _check_header_text(_: Any, attribute: attrs.Attribute[Any], value: object) -> None:
     if value is not None and (
         not isinstance(value, str) or not re.fullmatch(_HEADER_VALUE, value) or not value
     ):
-        raise ConfigurationError(f"{attribute.name}={value!r}: expected str that a header can carry")
+        raise ConfigurationError(
+            f"{attribute.name}={value!r}: expected a non-empty str of characters that are allowed in a header"
+        )
 
 
 def _check_priority(_: Any, __: Any, value: object) -> None:
@@ -112,7 +122,7 @@ class RunOptions(TypedDict, total=False):
 
 
 class QueueOptions(RunOptions, total=False):
-    """The options that `subscribe` and `submit` take: a call that goes through the queue."""
+    """The options that `subscribe`, `submit` and `map` take, whose requests go through the queue."""
 
     priority: Priority | None
     no_retry: bool | None
@@ -120,13 +130,31 @@ class QueueOptions(RunOptions, total=False):
 
 
 def _does(line: str) -> dict[str, str]:
-    """Metadata of an option: what it does, in one line, for `help()`."""
+    """Return the metadata of an option: what it does, in one line, for `help()`."""
     return {"does": line}
 
 
 @attrs.frozen(kw_only=True)
 class CallOptions:
-    """The options of one call to a model, checked (protocol 3.1, 4.1). None: fal's, or the session's, default."""
+    """The validated options of one call to a model (protocol 3.1, 4.1). None: the default of fal or of the session.
+
+    Attributes:
+        hint: prefers a runner that reported this hint (session affinity).
+        priority: "normal" or "low"; queue only.
+        start_timeout: seconds (more than 0.1) within which a runner must start, else `StartTimeoutError`.
+        headers: additional request headers.
+        tags: billing tags.
+        storage: a `StorageSettings`: lifetime and access of the files that the model produces.
+        store_io: False: fal does not store input and output in the request history.
+        no_retry: True: the platform does not retry; queue only.
+        disable_fallback: True: no fallback to an equivalent model or provider.
+        max_queue_length: `RateLimitError` if the endpoint's queue is longer; queue only.
+        inline_below: files of fewer bytes are put into the input as `data:` URIs; default: all are uploaded.
+        retry: a `RetryPolicy` for this call, in place of the session's.
+
+    Raises:
+        ConfigurationError: a value is invalid.
+    """
 
     hint: str | None = attrs.field(
         default=None,
@@ -138,12 +166,12 @@ class CallOptions:
     )
     start_timeout: float | None = attrs.field(
         default=None,
-        metadata=_does("seconds, above 0.1, until a runner must have started; else `StartTimeoutError`."),
+        metadata=_does("seconds (more than 0.1) within which a runner must start, else `StartTimeoutError`."),
         validator=_check_start_timeout,
     )
     headers: Mapping[str, str] | None = attrs.field(
         default=None,
-        metadata=_does("further request headers."),
+        metadata=_does("additional request headers."),
         converter=attrs.converters.optional(clean_headers),
     )
     tags: Mapping[str, str] | None = attrs.field(
@@ -151,12 +179,12 @@ class CallOptions:
     )
     storage: StorageSettings | None = attrs.field(
         default=None,
-        metadata=_does("a `StorageSettings`: lifetime and access of the media that the model produces."),
+        metadata=_does("a `StorageSettings`: lifetime and access of the files that the model produces."),
         validator=checked(check_kind, kind=StorageSettings, or_none=True),
     )
     store_io: bool | None = attrs.field(
         default=None,
-        metadata=_does("False: fal does not keep input and output in the request history."),
+        metadata=_does("False: fal does not store input and output in the request history."),
         validator=_FLAG,
     )
     no_retry: bool | None = attrs.field(
@@ -173,7 +201,7 @@ class CallOptions:
     inline_below: int | None = attrs.field(
         default=None,
         metadata=_does(
-            "files in the input of fewer bytes go inside it, as `data:` URIs; default: all are uploaded."
+            "files of fewer bytes are put into the input as `data:` URIs; default: all are uploaded."
         ),
         validator=_COUNT,
     )
@@ -185,11 +213,20 @@ class CallOptions:
 
     @classmethod
     def of(cls, function: str, given: Mapping[str, Any], known: type[RunOptions]) -> CallOptions:
-        """The keyword arguments of a call as a value; without any, always the same one.
+        """Return the keyword arguments of a call as a value; without any, always the same object.
+
+        Args:
+            function: the name of the called function, for the error message.
+            given: the keyword arguments. None as a value means the default.
+            known: the options that the function takes: `RunOptions` or `QueueOptions`.
+
+        Returns:
+            The validated options.
 
         Raises:
-            TypeError: `function` takes no argument of this name; says which one may be meant.
-            ConfigurationError: a wrong value.
+            TypeError: the function has no argument of this name; the message suggests the one that was probably
+                meant.
+            ConfigurationError: a value is invalid.
         """
         if not given:
             return NO_OPTIONS
@@ -214,7 +251,7 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
         *("cancel_on_exit", "webhook_url", "output_type", "key", "run", "uncertain"),
     ),
 }
-"""What the calls take by name beside their options."""
+"""The arguments of each call that are not options."""
 _OTHER_CLIENTS = {
     "arguments": "input",
     "with_logs": "logs",
@@ -222,7 +259,7 @@ _OTHER_CLIENTS = {
     "storage_settings": "storage",
     "object_lifecycle": "storage",
 }
-"""Names that fal's own clients have, once they are in snake case."""
+"""Names in fal's own clients, in snake case, and the arguments that they mean here."""
 
 
 def _unexpected(function: str, name: str, known: type[RunOptions]) -> str:
@@ -230,22 +267,22 @@ def _unexpected(function: str, name: str, known: type[RunOptions]) -> str:
     taken = (*ARGUMENTS[function], *known.__annotations__)
     meant = _meant(name)
     if meant in QueueOptions.__annotations__ and meant not in taken:
-        return f"{words}: it is for requests that go through the queue"
+        return f"{words}: it is only for requests that go through the queue"
     if meant in ARGUMENTS["subscribe"] and meant not in taken:
-        return f"{words}: {meant!r} is for subscribe()"
+        return f"{words}: {meant!r} is only for subscribe()"
     return no_such_argument(function, name, taken, meant)
 
 
 def _meant(name: str) -> str:
-    """What one of fal's own clients calls so."""
+    """Return the argument that one of fal's own clients calls `name`."""
     snake = re.sub(r"(?<=[a-z])[A-Z]", lambda found: f"_{found[0].lower()}", name)
     return _OTHER_CLIENTS.get(snake, snake)
 
 
 def no_such_argument(function: str, name: str, taken: Collection[str], meant: str = "") -> str:
-    """What a TypeError says: with the argument that is `meant`, or one that is spelt alike."""
+    """Return the message of a TypeError, which suggests `meant` or an argument with a similar name."""
     words = f"{function}() got an unexpected keyword argument {name!r}"
-    from difflib import get_close_matches  # seldom needed, and slow to import
+    from difflib import get_close_matches  # rarely needed, and slow to import
 
     close = [meant] if meant in taken else get_close_matches(name, taken, n=1)
     return f"{words}: did you mean {close[0]!r}?" if close else words
@@ -254,9 +291,10 @@ def no_such_argument(function: str, name: str, taken: Collection[str], meant: st
 def refuse_unknown(
     function: str, unknown: Collection[str], annotations: Collection[str], elsewhere: Mapping[str, str] = {}
 ) -> None:
-    """TypeError where there is an argument that a function without options does not take.
+    """Raise TypeError for an argument that a function without options does not take.
 
-    `elsewhere`: what other clients call its arguments, beside the names that all calls have.
+    `elsewhere` maps names of other clients to the function's arguments, in addition to the names that all calls
+    have.
     """
     for name in unknown:
         taken = [known for known in annotations if known not in ("unknown", "return")]
@@ -267,12 +305,12 @@ NO_OPTIONS = CallOptions()
 
 
 def documented(known: type[RunOptions]) -> Callable[[F], F]:
-    """Lists the options in a function's docstring: of `**options`, `help()` shows nothing but the name."""
+    """List the options in a function's docstring: for `**options`, `help()` shows only the name."""
     fields = [field for field in attrs.fields(CallOptions) if field.name in known.__annotations__]
     lines = [f"    {field.name}: {field.metadata['does']}" for field in fields]
 
     def decorate(function: F) -> F:
-        if function.__doc__:  # `python -OO` keeps none
+        if function.__doc__:  # None under `python -OO`
             function.__doc__ = "\n".join([cleandoc(function.__doc__), "", "Options:", *lines])
         return function
 

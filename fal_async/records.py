@@ -1,4 +1,4 @@
-"""Records: attrs values, dataclasses, msgspec Structs and pydantic models, and their fields as JSON has them."""
+"""Records (attrs values, dataclasses, msgspec Structs, pydantic models), and their fields under JSON names."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import attrs
 
 
 def is_record(value: Any) -> bool:
-    """An attrs value, a dataclass, a msgspec Struct or a pydantic model."""
-    kind = type(value)  # of a class itself it is `type`, which is none of them
+    """Return whether `value` is an attrs value, a dataclass, a msgspec Struct or a pydantic model."""
+    kind = type(value)  # if `value` is a class, this is `type`, which is not a record
     return (
         attrs.has(kind)
         or hasattr(kind, "__dataclass_fields__")
@@ -20,30 +20,30 @@ def is_record(value: Any) -> bool:
 
 
 def fields_of(value: Any, *, to_send: bool) -> Any:
-    """The fields of a record under their names in JSON; their values as they are, not as they are annotated.
+    """Return the fields of a record under their names in JSON, with their values unconverted.
 
-    Of a pydantic model that is no object, what is in it.
+    For a pydantic model whose root is not an object, return the root.
 
-    `to_send`: without those that are None, so that a field which a newer version of the class has changes no input,
-    and of an attrs class or a dataclass only those that its `__init__` takes.
+    `to_send`: omit fields that are None, so that a new field of the class does not change the input, and fields of
+    an attrs class or a dataclass that are not arguments of its `__init__`.
     """
     kind = type(value)
     if attrs.has(kind):
         fields = _taken(value, attrs.fields(kind), computed=not to_send)
     elif hasattr(kind, "__dataclass_fields__"):
-        import dataclasses  # whoever made one has loaded it
+        import dataclasses  # loaded already by the module that defines the dataclass
 
         fields = _taken(value, dataclasses.fields(value), computed=not to_send)
     elif hasattr(kind, "__struct_fields__"):
         fields = _of_struct(value)
     else:
-        # Not mode="json", in which a path is a text as any other, and a secret is stars.
+        # Not mode="json", which turns paths into plain strings and masks secrets.
         return _of_model(value.model_dump(by_alias=True, warnings=False, exclude_none=to_send), value)
     return {name: field for name, field in fields.items() if field is not None} if to_send else fields
 
 
 def _of_model(dumped: Any, value: Any) -> Any:
-    """What pydantic made of `value`, with what it made an iterator of put back: file objects among it."""
+    """Return pydantic's dump of `value`, with the objects put back that it replaced by iterators, such as files."""
     if is_named(dumped, "pydantic_core", "SerializationIterator"):
         return value
     if isinstance(dumped, dict):
@@ -53,7 +53,7 @@ def _of_model(dumped: Any, value: Any) -> Any:
         }
         if not isinstance(value, Mapping):
             return fields
-        # It leaves out what is None in a TypedDict, too: that is no record.
+        # `exclude_none` also drops None from TypedDicts, which are not records.
         return fields | {name: None for name, item in value.items() if item is None}
     if isinstance(dumped, list | tuple) and isinstance(value, list | tuple) and len(dumped) == len(value):
         return [_of_model(item, before) for item, before in zip(dumped, value, strict=True)]
@@ -70,7 +70,7 @@ def _inner_of(value: Any) -> Mapping[Any, Any]:
 
 
 def is_named(value: Any, package: str, *names: str) -> bool:
-    """Whether its class, or one that this is derived from, has one of these names in a package of others."""
+    """Return whether the class of `value`, or a base of it, has one of these names and is from this package."""
     return any(
         kind.__name__ in names and kind.__module__.partition(".")[0] == package
         for kind in type(value).__mro__

@@ -1,4 +1,4 @@
-"""Work that is finished although its program stops, and waiting for it although whoever waits is cancelled."""
+"""Tasks that finish although the program stops, and waiting for them although the waiting task is cancelled."""
 
 from __future__ import annotations
 
@@ -10,31 +10,34 @@ T = TypeVar("T")
 
 
 class ShelteredTask(asyncio.Task[T]):
-    """Ends by itself or by `give_up`; whoever makes it bounds it, by `settle`.
+    """A task that ignores `cancel()` from outside: only `give_up` cancels it. Its creator bounds it with `settle`.
 
-    At its end `asyncio.run` cancels every task that is there, and so do programs that stop: this one goes on.
+    `asyncio.run` cancels all tasks at its end, and so do programs that stop; this task keeps running.
     """
 
     def __init__(self, work: Coroutine[Any, Any, T]) -> None:
         super().__init__(work, loop=asyncio.get_running_loop())
 
     def cancel(self, msg: Any = None) -> bool:
-        """Time limits within the task cancel it, from a callback of the loop: they alone may."""
+        """Cancel the task only for a time limit inside it, which calls this in the task or in a loop callback."""
         loop = self.get_loop()
         from_within = loop.is_running() and asyncio.current_task(loop) in (None, self)
         return from_within and super().cancel(msg)
 
     def give_up(self) -> None:
-        """Cancel it."""
+        """Cancel the task."""
         super().cancel()
 
     def result_or(self, otherwise: T) -> T:
-        """What it came to, once it is done. `otherwise` where a second Ctrl-C hit it: the loop raises that."""
+        """Return the result of the finished task, or `otherwise` if it failed or was cancelled.
+
+        It can fail with the KeyboardInterrupt of a second Ctrl-C, which the event loop raises itself.
+        """
         return otherwise if self.cancelled() or self.exception() is not None else self.result()
 
 
 async def settle(task: ShelteredTask[Any], limit: float) -> bool:
-    """Let `task` end, within `limit` seconds or by its cancellation. Else as `wait_for_all`."""
+    """Wait `limit` seconds for `task`, then cancel it and wait for its end. Returns the same as `wait_for_all`."""
     interrupted = await wait_for_all((task,), limit)
     if not task.done():
         task.give_up()
@@ -42,9 +45,9 @@ async def settle(task: ShelteredTask[Any], limit: float) -> bool:
 
 
 async def wait_for_all(futures: Collection[asyncio.Future[Any]], limit: float | None) -> bool:
-    """Until all are done, `limit` seconds at most.
+    """Wait until all futures are done, for `limit` seconds at most; None: no limit.
 
-    A cancellation that comes meanwhile shortens nothing. True if there was one: it is still due then.
+    A cancellation does not end the wait. Returns True if there was one; the caller must raise it then.
     """
     loop, interrupted = asyncio.get_running_loop(), False
     give_up_at = None if limit is None else loop.time() + limit
@@ -60,7 +63,10 @@ async def wait_for_all(futures: Collection[asyncio.Future[Any]], limit: float | 
 
 
 def within(seconds: float | None, began: float | None = None) -> asyncio.Timeout:
-    """For `async with`: so many seconds from now on, or from a moment on the event loop's clock."""
+    """Return a time limit for `async with`: `seconds` from now, or from `began` on the event loop's clock.
+
+    None: no limit.
+    """
     if seconds is None:
         return asyncio.timeout(None)
     return asyncio.timeout_at(seconds + (asyncio.get_running_loop().time() if began is None else began))

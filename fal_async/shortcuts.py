@@ -1,7 +1,7 @@
-"""`fal_async.run(...)` and its like, for scripts and notebooks: a session that nobody has to open or close.
+"""`fal_async.run(...)` and the other module-level calls, for scripts and notebooks: they open and close a session.
 
-One session is kept for each running event loop and each environment, and closed when that loop is closed,
-so these work across several `asyncio.run` calls, and a changed FAL_KEY is never answered with the old one.
+One session is kept for each event loop and each set of environment variables, and closed with the loop. So the
+calls work across several `asyncio.run`, and a changed FAL_KEY is respected at once.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _CLOSING_LIMIT = 10.0
-"""Seconds; a session closes within some seven."""
+"""Seconds; a session closes within about seven."""
 
 
 class _ClosesSessionsFirst:
-    """In place of a loop's `close`: asyncio tells nobody that a loop ends, unless `asyncio.run` ends it.
+    """Replaces the `close` method of a loop, because asyncio has no hook for the end of a loop.
 
-    The sessions are kept here, on the loop itself, so that they are gone when the loop is.
+    It holds the sessions itself, so that they live as long as the loop.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -37,16 +37,16 @@ class _ClosesSessionsFirst:
 
     @classmethod
     def of(cls, loop: asyncio.AbstractEventLoop) -> _ClosesSessionsFirst:
-        """The one of this loop."""
+        """Return the replacement of this loop, which is installed on the first call."""
         kept = loop.close
         if not isinstance(kept, cls):
             kept = cls(loop)
-            setattr(loop, "close", kept)  # noqa: B010  as an attribute, type checkers take it for a mistake
+            setattr(loop, "close", kept)  # noqa: B010  type checkers reject an assignment to the attribute
         return kept
 
     def __call__(self) -> None:
         try:
-            if not self._loop.is_running():  # where it runs, its own `close` says so
+            if not self._loop.is_running():  # else the loop's own `close` raises
                 self._close_sessions()
         finally:
             self._close()
@@ -62,7 +62,7 @@ class _ClosesSessionsFirst:
         except RuntimeError:
             self._loop.run_until_complete(_close_all(sessions))
         else:
-            # Another loop runs in this thread: until that one is done, none can run here.
+            # Another loop runs in this thread, so this one can only run in another thread.
             closing = threading.Thread(target=lambda: self._loop.run_until_complete(_close_all(sessions)))
             closing.start()
             closing.join(_CLOSING_LIMIT)
@@ -73,7 +73,7 @@ async def _close_all(sessions: tuple[Session, ...]) -> None:
 
 
 async def current_session() -> Session:
-    """The kept session of the running loop."""
+    """Return the session that is kept for the running loop and the present environment."""
     kept = _ClosesSessionsFirst.of(asyncio.get_running_loop()).sessions
     environment = from_env()
     session = kept.get(environment)
@@ -85,7 +85,7 @@ async def current_session() -> Session:
 def _shortcut(
     method: Callable[Concatenate[Session, P], Awaitable[R]],
 ) -> Callable[P, Coroutine[Any, Any, R]]:
-    """The same call, with the same signature, on the kept session."""
+    """Return a function with the signature of `method` that calls it on the kept session."""
 
     @wraps(method)
     async def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -98,7 +98,7 @@ def _shortcut(
 def _stream_shortcut(
     method: Callable[Concatenate[Session, P], EventStream[T]],
 ) -> Callable[P, EventStream[T]]:
-    """The same for a stream, which is made at once and looks for the session when it begins."""
+    """Do the same for a stream, which is created at once and gets the session when it begins."""
 
     @wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> EventStream[T]:

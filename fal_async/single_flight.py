@@ -1,4 +1,4 @@
-"""Single flight: a value that many tasks want and one fetch provides, such as a token (protocol 6.2, 7.1)."""
+"""Single flight: one fetch of a value for all tasks that want it, such as a token (protocol 6.2, 7.1)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ V = TypeVar("V")
 
 
 class SingleFlight(Generic[V]):
-    """Fetches a value once for all tasks that ask while the fetch is under way.
+    """Fetches a value once for all tasks that ask for it while the fetch is running.
 
-    The fetch runs in a task of its own: a waiter that is cancelled leaves it to the others, and it is cancelled
-    with its last waiter.
+    The fetch has its own task: it goes on if a waiter is cancelled, and is cancelled with its last waiter.
 
     Attributes:
-        value: what was fetched last, whatever its age; None before. May be set to None to forget it.
+        value: the value that was fetched last, however old it is; None before the first. Set it to None to forget
+            it.
     """
 
     def __init__(self) -> None:
@@ -32,10 +32,10 @@ class SingleFlight(Generic[V]):
         return self._flight is not None
 
     async def get(self, good: Callable[[V], bool], fetch: Callable[[], Awaitable[V]]) -> V:
-        """The value at hand if it is `good`, else a newly fetched one, which is not asked whether it is.
+        """Return the stored value if it is `good`, else a newly fetched one, which is not checked.
 
-        Waiters share a failure too: if each retried by itself, the twentieth would wait for twenty time limits.
-        Cancellation is not shared: where a fetch was cancelled, the next waiter begins another one.
+        Waiters share a failure too: if they retried one after the other, the twentieth would wait for twenty time
+        limits. Cancellation is not shared: if a fetch was cancelled, the next waiter starts another one.
         """
         while True:
             if self.value is not None and good(self.value):
@@ -49,7 +49,7 @@ class SingleFlight(Generic[V]):
                 return flight.task.result()
 
     def start(self, fetch: Callable[[], Awaitable[V]]) -> None:
-        """Fetch in the background, unless a fetch is running. It ends by itself or by `aclose`, waiters or not."""
+        """Fetch in the background, unless a fetch is running. It needs no waiters; `aclose` cancels it."""
         flight = self._flight or self._begin(fetch)
         flight.needs_waiters = False
 
@@ -71,7 +71,7 @@ class SingleFlight(Generic[V]):
     def _ended(self, task: asyncio.Task[V]) -> None:
         self._flight = None
         if not task.cancelled():
-            task.exception()  # asyncio warns of a failure that nobody looked at: here all waiters may be gone
+            task.exception()  # retrieved, so that asyncio does not warn about it if all waiters are gone
 
 
 class _Flight(Generic[V]):
@@ -81,7 +81,7 @@ class _Flight(Generic[V]):
         self._waiters = 0
 
     async def landed(self) -> None:
-        """Until the fetch has ended, however it did."""
+        """Wait until the fetch has ended, successfully or not."""
         self._waiters += 1
         try:
             await asyncio.wait([self.task])
@@ -95,10 +95,10 @@ class _Flight(Generic[V]):
         await asyncio.wait([self.task])
 
     def raise_failure(self) -> None:
-        """Nothing is raised for a fetch that gave a value or was cancelled."""
+        """Raise the error of a failed fetch; not for one that was cancelled."""
         error = None if self.task.cancelled() else self.task.exception()
         if isinstance(error, FalError):
-            # A copy for each waiter: each names its own request on it, and adds its own traceback.
+            # A copy for each waiter: each one adds its own request id and its own traceback.
             raise copy.copy(error) from error.__cause__
         if error is not None:
             raise error

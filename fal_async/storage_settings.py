@@ -1,4 +1,4 @@
-"""How long a stored file lives and who may read it: checked when it is made (protocol 7.4)."""
+"""How long a stored file is kept and who may read it (protocol 7.4). Values are validated when they are created."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fal_async.errors import ConfigurationError
 
 
 class Decision(enum.StrEnum):
-    """What a file's access rule says (protocol 7.4)."""
+    """The decision of a file's access rule (protocol 7.4)."""
 
     ALLOW = "allow"
     FORBID = "forbid"
@@ -21,7 +21,7 @@ class Decision(enum.StrEnum):
 
 
 _LIFETIMES: Mapping[str, int] = {
-    # 0 and null would mean "no expiry" (protocol 7.4).
+    # In seconds. 0 and null would mean "no expiry" (protocol 7.4).
     "immediate": 60,
     "1h": 3600,
     "1d": 86_400,
@@ -36,7 +36,7 @@ def _check_lifetime(_: Any, __: Any, value: object) -> None:
     number = isinstance(value, int) and not isinstance(value, bool) and value > 0
     if value is not None and not known and not number:
         names = ", ".join(["never", *_LIFETIMES])
-        raise ConfigurationError(f"expires_in={value!r}: expected one of {names}, or whole seconds above 0")
+        raise ConfigurationError(f"expires_in={value!r}: expected one of {names}, or an int > 0 (seconds)")
 
 
 def _check_acl(_: Any, __: Any, value: object) -> None:
@@ -67,19 +67,24 @@ def _plain_acl(value: Any) -> dict[str, Any]:
 
 @attrs.frozen(kw_only=True)
 class StorageSettings:
-    """How long a stored file lives and who may read it (protocol 7.4).
+    """How long a stored file is kept and who may read it (protocol 7.4).
 
     Attributes:
-        expires_in: "never", "immediate" (60 s), "1h", "1d", "7d", "30d", "1y", or whole seconds above 0;
-            None (default) leaves it to the account's setting.
-        initial_acl: "allow", "forbid" or "hide" for everybody else, or a mapping with `default` and `rules`.
+        expires_in: `"never"`, `"immediate"` (60 s), `"1h"`, `"1d"`, `"7d"`, `"30d"`, `"1y"`, or an int > 0 of
+            seconds. None (default): the account's setting.
+        initial_acl: `"allow"`, `"forbid"` or `"hide"` for everybody else, or a mapping
+            `{"default": decision, "rules": [{"user": name, "decision": decision}]}`. None (default): the account's
+            setting.
+
+    Raises:
+        ConfigurationError: a value is invalid.
     """
 
     expires_in: str | int | None = attrs.field(default=None, validator=_check_lifetime)
     initial_acl: str | Mapping[str, Any] | None = attrs.field(default=None, validator=_check_acl)
 
     def to_wire(self) -> dict[str, Any]:
-        """The header's JSON value; "never" leaves the field out, as fal's own clients do."""
+        """Return the settings as fal's JSON object; "never" omits the lifetime, as fal's own clients do."""
         wire: dict[str, Any] = {}
         if self.expires_in not in (None, "never"):
             wire["expiration_duration_seconds"] = _LIFETIMES.get(str(self.expires_in), self.expires_in)
@@ -88,4 +93,5 @@ class StorageSettings:
         return wire
 
     def header(self) -> str:
+        """Return the settings as the value of fal's header."""
         return json.dumps(self.to_wire(), separators=(",", ":"))

@@ -100,10 +100,10 @@ def test_no_options_are_always_the_same_value(given: dict[str, Any]) -> None:
         ({"arguments": {}}, "'arguments': did you mean 'input'?"),
         ({"startTimeout": 5}, "'startTimeout': did you mean 'start_timeout'?"),
         ({"storageSettings": {}}, "'storageSettings': did you mean 'storage'?"),
-        ({"with_logs": True}, "'with_logs': 'logs' is for subscribe()"),
-        ({"onQueueUpdate": print}, "'onQueueUpdate': 'on_queue_update' is for subscribe()"),
+        ({"with_logs": True}, "'with_logs': 'logs' is only for subscribe()"),
+        ({"onQueueUpdate": print}, "'onQueueUpdate': 'on_queue_update' is only for subscribe()"),
         ({"hint": "h", "zzz": None}, "'zzz'"),
-        ({"priority": "low"}, "'priority': it is for requests that go through the queue"),
+        ({"priority": "low"}, "'priority': it is only for requests that go through the queue"),
     ],
 )
 def test_a_name_that_a_call_does_not_take_is_a_type_error(given: dict[str, Any], words: str) -> None:

@@ -204,7 +204,7 @@ async def test_a_result_without_a_session() -> None:
     bound: Result[Any] = Result(data={"image": IMAGE}, request_id="1", files=NoFiles())
     assert await bound.download("x") == []
     for loose in (pickle.loads(pickle.dumps(bound)), copy.deepcopy(bound), Result(data=1)):
-        with pytest.raises(SessionStateError, match="no session"):
+        with pytest.raises(SessionStateError, match="does not belong to a session"):
             await loose.download("x")
     assert pickle.loads(pickle.dumps(bound)) == bound
 

@@ -173,7 +173,7 @@ async def test_a_borrowed_session_is_used_and_left_open(emulator: Emulator) -> N
 )
 async def test_what_a_borrowed_session_can_not_be_told_is_refused(option: dict[str, Any]) -> None:
     async with aiohttp.ClientSession() as http:
-        with pytest.raises(ConfigurationError, match=f"{next(iter(option))}: of no effect"):
+        with pytest.raises(ConfigurationError, match=f"{next(iter(option))} can't be combined"):
             Session("a:b", client_session=http, **option)
         Session("a:b", client_session=http, max_connections=3)
 
@@ -284,7 +284,7 @@ async def test_an_unreachable_host_is_named_within_a_second() -> None:
     [
         ({"timeout": 0}, "timeout=0: expected a positive number"),
         ({"timeout": "5"}, "timeout='5'"),
-        ({"headers": {"Authorization": "Key a:b"}}, "keys go into credentials="),
+        ({"headers": {"Authorization": "Key a:b"}}, "pass keys as credentials="),
         ({"headers": {"X-A": "a\nb"}}, "'X-A' has characters"),
         ({"tags": {"fal.x": "1"}}, "prefix 'fal.'"),
         ({"credentials": 3}, "credentials is a int"),

@@ -1,1 +1,1 @@
-"""Who a session is: the sources of the key. They ask fal through a function that is handed to them."""
+"""The sources of the key. They send requests to fal through a function that the caller passes."""

@@ -1,4 +1,4 @@
-"""Which source of the key a session uses."""
+"""The choice of the source of a session's key."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from fal_async.errors import ConfigurationError
 
 
 def key_source(credentials: Credentials | None, env_key: str | None, home: str, hosts: Hosts) -> KeySource:
-    """The chain of protocol 1.4: what was given, the environment, the command line's login."""
+    """Return the source of the key: the argument, the environment, or the command line's login (protocol 1.4).
+
+    Raises:
+        ConfigurationError: the given key, or the one of the environment, is malformed.
+    """
     if credentials is ANONYMOUS:
         return NoKey()
     if callable(credentials):

@@ -23,7 +23,7 @@ LOGIN_FILE = "auth0_token"
 
 
 def login_path(home: str) -> Path | None:
-    """Where the login would be; None for a user without a home directory, as in a container."""
+    """Return the path of the login file; None if the user has no home directory, as in some containers."""
     try:
         return Path(home).expanduser() / LOGIN_FILE
     except RuntimeError:
@@ -31,7 +31,7 @@ def login_path(home: str) -> Path | None:
 
 
 class CliLogin:
-    """Read only; its token is refreshed in memory (protocol 1.4), once, however many requests need it."""
+    """Reads the login, never writes it. Its token is refreshed in memory, once for all requests (protocol 1.4)."""
 
     def __init__(self, home: str, hosts: Hosts) -> None:
         self._home, self._hosts = home, hosts
@@ -50,10 +50,10 @@ class CliLogin:
         return not self._rotation.is_refused(f"Bearer {token}") and is_fresh(token, time.time())
 
     async def _find(self, send: Send) -> str:
-        """Empty where there is no login."""
+        """Return a valid access token, refreshed if necessary; `""` if there is no login."""
         try:
             login = await asyncio.to_thread(self._read)
-        except RuntimeError:  # no thread is to be had, as where the loop is about to end
+        except RuntimeError:  # no thread can be started, for example because the loop is about to end
             login = self._read()
         if login is None:
             return ""

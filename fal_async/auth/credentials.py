@@ -1,4 +1,4 @@
-"""Sources of the key: one fixed `str`, or a function that is asked for each attempt."""
+"""Sources of the key: a fixed `str`, or a function that is called for each attempt."""
 
 from __future__ import annotations
 
@@ -11,23 +11,27 @@ from fal_async.errors import ConfigurationError, TransportError
 from fal_async.protocol.http import HttpRequest, HttpResponse
 
 Send = Callable[[HttpRequest], Awaitable[HttpResponse]]
-"""Sends a request that needs no key itself, such as the one for a fresh token."""
+"""Sends a request that needs no key, such as the one that refreshes a token."""
 
 
 class KeySource(Protocol):
-    """Gives the `Authorization` header. It is asked before a request takes a connection, so it may be slow."""
+    """Provides the `Authorization` header. It may be slow: it is asked before a request takes a connection."""
 
     async def header(self, send: Send) -> str | None:
-        """The header for the next attempt; None where it goes without a key. ConfigurationError: there is none."""
+        """Return the header for the next attempt; None for an attempt without a key.
+
+        Raises:
+            ConfigurationError: there is no key, or it is malformed.
+        """
         ...
 
     def refused(self, header: str) -> bool:
-        """Note that fal refused this header. Whether asking again may give another one."""
+        """Record that fal refused this header. Return whether the source may return another one now."""
         ...
 
 
 class NoKey:
-    """Requests go without a key: the user asked for that, a proxy has one, or the transport is the user's own."""
+    """Sends no key: `ANONYMOUS`, a proxy that holds the key, or a transport of the caller."""
 
     async def header(self, _: Send) -> str | None:
         return None
@@ -50,30 +54,29 @@ class FixedKey:
 
 
 class Rotation:
-    """Tells a key that was rotated while its request was on the way from one that is simply wrong."""
+    """Distinguishes a key that was rotated while its request was on the way from one that is wrong."""
 
     def __init__(self) -> None:
         self._refused: str | None = None
-        self._wrong: str | None = None
-        """What the source gave again after fal had refused it."""
+        self._wrong: str | None = None  # returned by the source again after fal had refused it
 
     def given(self, header: str) -> str:
-        """Note what the source gives now."""
+        """Record the header that the source returns now."""
         self._wrong = header if header == self._refused else None
         return header
 
     def refused(self, header: str) -> bool:
-        """Whether asking the source again may help: not where it gave the refused header a second time."""
+        """Return whether asking the source again may help: not if it returned the refused header a second time."""
         self._refused = header
         return header != self._wrong
 
     def is_refused(self, header: str) -> bool:
-        """Whether it is the header that fal refused last."""
+        """Return whether fal refused this header last."""
         return header == self._refused
 
 
 class AskedKey:
-    """A function, async or not, that is asked for each attempt."""
+    """A function, async or not, that is called for each attempt."""
 
     def __init__(self, function: Callable[[], str] | Callable[[], Awaitable[str]]) -> None:
         self._function = function
@@ -83,7 +86,7 @@ class AskedKey:
         text = await self._ask()
         if not isinstance(text, str):
             raise ConfigurationError(
-                f"the credentials function gave a {type(text).__name__}: expected a text"
+                f"the credentials function returned a {type(text).__name__}: expected str 'key_id:key_secret'"
             )
         return self._rotation.given(authorization(text))
 
@@ -93,8 +96,8 @@ class AskedKey:
         except ConfigurationError:
             raise
         except Exception as error:
-            # Treated like a failed connection: nothing was sent, so following a request goes on. Also for errors of
-            # our own classes: a vault's 500, say, is not what fal answered to the request.
+            # Treated like a failed connection: nothing was sent, so following a request goes on. Also for FalErrors:
+            # what a secret store answers is not fal's response to the request.
             raise TransportError(f"the credentials function failed ({type(error).__name__})") from error
 
     def refused(self, header: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a caller or the environment gave as the key, as a header: mended where that is harmless, else refused."""
+"""The header for a key from the caller or the environment. Harmless mistakes are corrected, others refused."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ _PLACEHOLDER = r"(?i)[<{\[$%].*|(.*[^a-z])?your([^a-z].*)?|key_id:key_secret|[x*
 
 
 def authorization(credentials: str) -> str:
-    """The header for what a caller or the environment gave (protocol 1.2). White space and quotes around it go.
+    """Return the header for a key (protocol 1.2). White space and quotes around the key are removed.
 
-    ConfigurationError, without the key in it, where it can't be one.
+    Raises:
+        ConfigurationError: it can't be a key. The message does not contain it.
     """
     if not isinstance(credentials, str):
         raise ConfigurationError(
-            f"the fal key is a {type(credentials).__name__}: expected str key_id:key_secret"
+            f"the fal key is a {type(credentials).__name__}: expected str 'key_id:key_secret'"
         )
     text = _unquoted(credentials)
     scheme, _, value = text.partition(" ")
@@ -39,7 +40,7 @@ def authorization(credentials: str) -> str:
 
 
 def _unquoted(text: str) -> str:
-    """A line end from a file breaks authentication (protocol 1.2); quotes are those of a shell or a .env file."""
+    """Remove line ends, which break authentication (protocol 1.2), and the quotes of a shell or .env file."""
     text = text.strip().removeprefix("\ufeff").strip()
     while len(text) > 1 and text[0] in _QUOTES and text[0] == text[-1]:
         text = text[1:-1].strip()
@@ -63,4 +64,6 @@ def _check_form(text: str) -> None:
 def _check_characters(text: str) -> None:
     odd = not text.isascii() or not text.isprintable() or " " in text or any(c in text for c in _QUOTES)
     if odd or not text:
-        raise ConfigurationError(f"the fal key is empty or has characters that no key has: {_FORM}")
+        raise ConfigurationError(
+            f"the fal key is empty or has characters that are not allowed in a key: {_FORM}"
+        )

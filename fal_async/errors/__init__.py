@@ -1,17 +1,17 @@
-"""Every error that leaves this package, under one root.
+"""The errors of this package, under one root.
 
 ::
 
     FalError
-    |- ConfigurationError(ValueError)      missing key, bad endpoint id, bad option, input JSON can't carry
-    |- SessionStateError(RuntimeError)     not open, closed, other event loop
+    |- ConfigurationError(ValueError)      missing key, invalid endpoint id or option, input that JSON can't carry
+    |- SessionStateError(RuntimeError)     the session is closed, or belongs to another event loop
     |- TransportError                      no usable HTTP response; __cause__ is aiohttp's
     |  '- TransportTimeoutError(TimeoutError)
-    |- SubmissionUncertainError            may or may not have been accepted; never sent again by itself
-    |- KeyConflictError                    the key stands for another input in the ledger
+    |- SubmissionUncertainError            fal may have accepted the request; it is never sent again automatically
+    |- KeyConflictError                    the ledger has the key with another endpoint or input
     |- LedgerError                         the ledger can't be read or written
-    |- BatchStoppedError                   a batch was stopped by a limit of its own
-    |- ApiError                            fal answered with an error
+    |- BatchStoppedError                   a limit of the batch was reached
+    |- ApiError                            fal responded with an error
     |  |- AuthenticationError              401
     |  |- PermissionDeniedError            403
     |  |  '- BalanceExhaustedError         403, the account is locked until it is topped up
@@ -25,12 +25,12 @@
     |- RequestFailedError                  completed with an error and no body that says more
     |- RequestCancelledError               the request was cancelled on the server
     |- ClientTimeoutError(TimeoutError)    `timeout` elapsed in this process
-    |- ResponseDecodeError                 an answer that does not have the promised shape
+    |- ResponseDecodeError                 a response that does not have the documented shape
     |- StreamError, RealtimeError, UploadError, DownloadError
     '- WebhookVerificationError
 
-`str(error)` is one short line without secrets, inputs or URL queries. `retryable` says whether the same
-call may be made again with hope and without paying twice. Every error survives pickle, copy and deepcopy.
+`str(error)` is one short line without secrets, inputs or URL queries. `retryable` says whether repeating the same
+call may succeed and can't be billed twice. Every error survives pickle, copy and deepcopy.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Error answers: what fal, or a gateway before it, says is wrong (protocol 9)."""
+"""Error responses of fal, or of a gateway in front of it (protocol 9)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ from fal_async.errors.root import FalError, Known
 
 @attrs.frozen(kw_only=True)
 class ErrorDetail:
-    """One entry of a model error (fal docs "model errors", protocol 9.1).
+    """One entry of a model error (protocol 9.1).
 
-    `type` is stable and meant for programs, `msg` for people. `input` is the offending value as the server
-    echoed it: never printed, since it may be a whole picture.
+    Attributes:
+        msg: the explanation for people; fal may reword it.
+        type: the stable type for programs, such as `"content_policy_violation"`, or `""`.
+        loc: the path of the offending value, such as `("body", "prompt")`; may be empty.
+        ctx: details that depend on the type, or None.
+        url: a link to fal's documentation, or None.
+        input: the offending value as the server returned it. It is never printed, because it may be a whole image.
     """
 
     msg: str = attrs.field(repr=safe_repr)
@@ -32,14 +37,15 @@ class ErrorDetail:
 
 
 class ApiError(FalError):
-    """fal (or a gateway before it) answered with an error status.
+    """Raised when fal, or a gateway in front of it, responded with an error status.
 
     Attributes:
         status: the HTTP status.
-        error_type: fal's machine-readable type (protocol 9.1, 9.2), from the body or `X-Fal-Error-Type`.
+        error_type: fal's machine-readable type (protocol 9.1, 9.2), from the body or `X-Fal-Error-Type`, or None.
         errors: the entries of a model error, or an empty list.
-        headers: the answer's headers, names in lower case.
-        body: the answer's body: decoded JSON, or text. May echo the input; never part of the message.
+        headers: the headers of the response, names in lower case.
+        body: the body of the response: decoded JSON, or a `str`. It may contain the input, and is never part of the
+            message.
         retry_after: seconds that the server asked to wait, or None.
         retryable: what fal said (`X-Fal-Needs-Retry`, `X-Fal-Retryable`), else what the status implies.
     """
@@ -86,46 +92,66 @@ def _loc_part(part: str | int) -> str | int:
 
 
 class AuthenticationError(ApiError):
-    """401: the key is missing, unknown or revoked."""
+    """Raised for 401: the key is missing, unknown or revoked. Keys are at https://fal.ai/dashboard/keys."""
 
 
 class PermissionDeniedError(ApiError):
-    """403: the key is known but may not do this."""
+    """Raised for 403: fal knows the key, but it may not do this."""
 
 
 class BalanceExhaustedError(PermissionDeniedError):
-    """403: the account's balance is used up and it is locked. Top up at https://fal.ai/dashboard/billing."""
+    """Raised for 403: the account's balance is exhausted, so the account is locked.
+
+    Top it up at https://fal.ai/dashboard/billing.
+    """
 
 
 class NotFoundError(ApiError):
-    """404: no such endpoint, path or request. No reason to submit again: an id that is mistyped gives it, too."""
+    """Raised for 404: the endpoint, path or request does not exist.
+
+    Don't submit again because of it: a mistyped id also leads to it.
+    """
 
 
 class ResultExpiredError(NotFoundError):
-    """404 for a request that surely existed: fal keeps results for 1 h, 6 min from 10 KB on (protocol 4.4)."""
+    """Raised for 404 if the request is known to have existed: fal no longer keeps its result.
+
+    fal keeps results for 1 hour, or 6 minutes if they are 10 KB or larger (protocol 4.4).
+    """
 
 
 class ValidationError(ApiError):
-    """422: the model refuses the input; `errors` says where and why."""
+    """Raised for 422: the model refuses the input. `errors` says where and why."""
 
     def field_errors(self, field: str) -> list[ErrorDetail]:
-        """The entries about one field of the input, such as `"prompt"` (a leading `body` is passed over)."""
+        """Return the entries about one field of the input.
+
+        Args:
+            field: the name of a top-level field, such as `"prompt"`. A leading `body` in an entry's path is
+                ignored.
+
+        Returns:
+            The matching entries of `errors`; empty if there are none.
+        """
         return [d for d in self.errors if field in (d.loc[1:2] if d.loc[:1] == ("body",) else d.loc[:1])]
 
 
 class ContentPolicyError(ValidationError):
-    """422 `content_policy_violation`: the input or output was flagged."""
+    """Raised for 422 `content_policy_violation`: the input or the output was flagged."""
 
 
 class RateLimitError(ApiError):
-    """429: too many at once (protocol 9.4). It was refused before its start: sending it again is safe."""
+    """Raised for 429: too many requests at once (protocol 9.4).
+
+    fal refused the request before it started, so sending it again is safe.
+    """
 
     retryable = True
 
 
 class StartTimeoutError(ApiError):
-    """504: no runner started within the caller's `start_timeout` (protocol 4.6). Nothing ran."""
+    """Raised for 504: no runner started within the caller's `start_timeout` (protocol 4.6). Nothing ran."""
 
 
 class ServerError(ApiError):
-    """5xx from fal, the model, or the ingress in front of them."""
+    """Raised for 5xx from fal, the model, or the ingress in front of them."""

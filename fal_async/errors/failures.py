@@ -1,4 +1,4 @@
-"""What goes wrong with a call beside an error answer of fal's: transport, time, cancellation, content."""
+"""Errors of a call other than fal's error responses: transport, time limits, cancellation, content."""
 
 from __future__ import annotations
 
@@ -11,26 +11,32 @@ from fal_async.errors.root import CancelOutcome, FalError, Known, Names
 
 
 class TransportError(FalError):
-    """No usable HTTP response: the connection failed or broke. `__cause__` is aiohttp's own error."""
+    """Raised when there is no usable HTTP response: the connection failed or broke. `__cause__` is aiohttp's error.
+
+    If fal may have accepted a paid request, SubmissionUncertainError is raised instead. If the error has a
+    `request_id`, don't submit again: take the request up with `fal.queue.handle(endpoint_id, request_id).wait()`.
+    """
 
     retryable = True
 
 
 class TransportTimeoutError(TransportError, TimeoutError):
-    """One HTTP request took longer than its own time limit (see `Timeouts`)."""
+    """Raised when one HTTP request took longer than its time limit. Raise the limit with `Timeouts`."""
 
 
 class SubmissionUncertainError(FalError):
-    """A paid request (submit or run) broke after it may have been accepted. It is never sent again by itself.
+    """Raised when a paid request (submit or run) failed after fal may have accepted it.
 
-    fal has no idempotency key for submit or run (protocol 12): a second one may be a second bill.
+    It is never sent again automatically: fal has no idempotency key for submit or run (protocol 12), so a second
+    request may be billed as well. `fal.queue.find_submission(error)` looks for the request in fal's history.
 
     Attributes:
         operation: `"submit"` or `"run"`.
-        started_at, ended_at: when the attempt began and broke, Unix seconds of this machine's clock.
-        input_digest: SHA-256 (hex) of the canonical JSON input, to recognise the request later.
-        key: of a call with a key, what its ledger has it under; else None. `ledger.resolve(key, request_id=...)`
-            decides by hand what became of it.
+        started_at: when the attempt began, in Unix seconds of this machine's clock, or None.
+        ended_at: when it failed, in Unix seconds of this machine's clock, or None.
+        input_digest: SHA-256 (hex) of the canonical JSON input, which identifies the request later, or None.
+        key: the key of the call in its ledger, or None. `ledger.resolve(key, request_id=...)` records by hand what
+            became of the request.
     """
 
     _shown = ("operation", "started_at", "ended_at", "input_digest", "key")
@@ -55,10 +61,10 @@ class SubmissionUncertainError(FalError):
 
 
 class RequestFailedError(FalError):
-    """The request completed with an error, and its result has no body that says more.
+    """Raised when a request completed with an error, and its result has no body that explains it.
 
     Attributes:
-        error_type: fal's machine-readable type (protocol 9.2), or None.
+        error_type: fal's machine-readable error type (protocol 9.2), or None.
     """
 
     _shown = ("error_type",)
@@ -75,15 +81,17 @@ class RequestFailedError(FalError):
 
 
 class RequestCancelledError(FalError):
-    """The request was cancelled on the server (its result answers 499; protocol 4.5)."""
+    """Raised when the request was cancelled on the server (its result has status 499; protocol 4.5)."""
 
 
 class KeyConflictError(FalError):
-    """The key stands for another endpoint or another input in the ledger. Nothing was sent.
+    """Raised when the ledger has the key with another endpoint or another input. Nothing was sent.
+
+    Use another key for another request, or repeat the call with the original input.
 
     Attributes:
         key: the key.
-        differs: what is not the same: `"endpoint_id"` or `"input"`.
+        differs: what is different: `"endpoint_id"` or `"input"`.
     """
 
     _shown = ("key", "differs")
@@ -97,14 +105,17 @@ class KeyConflictError(FalError):
 
 
 class LedgerError(FalError):
-    """The ledger can't be read or written: a full disk, a lock that another process holds, a broken file.
+    """Raised when the ledger can't be read or written: a full disk, a lock of another process, a damaged file.
 
-    Raised before anything is sent. Once fal has taken a request, a failing ledger ends no call: it is logged.
+    It is raised before anything is sent. Once fal has accepted a request, a failing ledger does not end the call:
+    the failure is logged.
     """
 
 
 class BatchStoppedError(FalError):
-    """A batch was stopped by a limit of its own. What had been submitted has ended, and was given before.
+    """Raised when a batch was stopped by a limit such as `max_failures`.
+
+    All requests that were submitted have ended by then, and their items were yielded before.
 
     Attributes:
         reason: the limit: `"max_failures"` or `"max_cost"`.
@@ -122,12 +133,14 @@ class BatchStoppedError(FalError):
 
 
 class ClientTimeoutError(FalError, TimeoutError):
-    """The caller's `timeout` elapsed.
+    """Raised when the caller's `timeout` has passed.
+
+    If the request was not cancelled, `fal.queue.handle(error.endpoint_id, error.request_id).wait()` takes it up.
 
     Attributes:
-        timeout: the limit, in seconds.
+        timeout: the limit in seconds.
         last_status: the last status seen, such as `"IN_QUEUE at position 4"`, or None.
-        cancel_outcome: what the cancel of the request came to; None where none was sent.
+        cancel_outcome: the outcome of cancelling the request; None if no cancel was sent.
     """
 
     _shown = ("timeout", "last_status", "cancel_outcome")
@@ -148,11 +161,11 @@ class ClientTimeoutError(FalError, TimeoutError):
 
 
 class ResponseDecodeError(FalError):
-    """An answer does not have the promised shape.
+    """Raised when a response does not have the documented shape, or does not fit `output_type`.
 
     Attributes:
         paths: what did not fit, such as `"required field missing @ $.logs[0].message"`.
-        body: the answer as it came, which is paid for: decoded JSON where it is that, else bytes. Not in the
+        body: the response body, which is paid for: decoded JSON if possible, else bytes. It is not part of the
             message.
     """
 
@@ -172,14 +185,14 @@ class ResponseDecodeError(FalError):
 
 
 class StreamError(FalError):
-    """A stream broke, stalled or carried something unreadable after it had begun.
+    """Raised when a stream broke, stalled or sent something unreadable after it had begun.
 
     Attributes:
-        reason: "cut" (it ended before its end), "idle" (nothing came for `idle_timeout`), "error" (the model
-            sent an error event), "undecodable", "too_large", or "empty" (it ended without any value).
-        received: the newest values that had come, in order: at most about a megabyte of them.
-        count: how many values had come in all.
-        detail: what an error event carried, decoded where it is JSON.
+        reason: `"cut"` (the connection ended too early), `"idle"` (no byte for `idle_timeout` seconds), `"error"`
+            (the model sent an error event), `"undecodable"`, `"too_large"`, or `"empty"` (no value was sent).
+        received: the newest values received, in order, about one megabyte of them at most.
+        count: the number of values received in total.
+        detail: the content of an error event, decoded if it is JSON, or None.
     """
 
     _shown = ("reason", "count")
@@ -202,13 +215,13 @@ class StreamError(FalError):
 
 
 class RealtimeError(FalError):
-    """A realtime connection failed or was closed abnormally.
+    """Raised when a realtime connection failed or was closed abnormally.
 
     Attributes:
-        code: the WebSocket close code (1006: it just broke), or None where an error frame came first.
+        code: the WebSocket close code (1006: the connection broke), or None if an error frame came first.
         reason: the server's own words, or `""`.
         error: the error word of a frame, such as `"INTERNAL_ERROR"`, or None.
-        in_flight: messages that were sent and not answered: the model may or may not have had them.
+        in_flight: messages that were sent and not answered. The model may or may not have received them.
     """
 
     def __init__(
@@ -232,11 +245,13 @@ class RealtimeError(FalError):
 
 
 class UploadError(FalError):
-    """A file could not be uploaded: it can't be read, or fal did not take it. `__cause__` is the first cause.
+    """Raised when a file could not be uploaded: it can't be read, or fal did not accept it.
+
+    `__cause__` is the first cause.
 
     Attributes:
-        part: the part of a large file that failed for good, counted from 1, or None.
-        causes: what went wrong on each route that was tried, in that order.
+        part: the part of a large file that finally failed, counted from 1, or None.
+        causes: the error of each upload route that was tried, in that order.
     """
 
     _shown = ("part",)
@@ -255,13 +270,13 @@ class UploadError(FalError):
 
 
 class DownloadError(FalError):
-    """A file could not be written, or what arrived is not what was announced. No part of it is left.
+    """Raised when a file could not be fetched or written, or arrived incomplete. No partial file is left.
 
     Attributes:
-        missing: of several files, those that could not be fetched, in order: `OutputFile` values, which
-            `storage.download_all` takes.
-        causes: for each of them, why. Each names the place in the output, and the URL without its query.
-        paths: for each of all files the path written, or None where it is missing.
+        missing: the files of several that could not be fetched, in order: `OutputFile` values, which
+            `storage.download_all` accepts for another try.
+        causes: the error of each missing file. It names the place in the output, and the URL without its query.
+        paths: for each file the path written, or None if it is missing.
     """
 
     def __init__(
@@ -283,4 +298,4 @@ class DownloadError(FalError):
 
 
 class WebhookVerificationError(FalError):
-    """A webhook delivery is not from fal, or was altered, or is too old."""
+    """Raised when a webhook delivery is not from fal, was altered or is too old (protocol 8.3). Reject it."""

@@ -1,4 +1,4 @@
-"""What may be shown and logged: one short line, with secrets, inputs and URL queries cut out."""
+"""Safe text for messages and logs: one short line without secrets, inputs and URL queries."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from itertools import islice
 MAX_MESSAGE = 200
 MAX_LINE = 290
 
-_SECRETS = (  # compiled by `re` when the first error is made: most processes make none
-    # A data URI is the caller's input, whatever its length.
+_SECRETS = (  # compiled by `re` when the first error is created: most processes create none
+    # A data URI is the caller's input, however short it is.
     (r"(?i)\bdata:[\w.+/-]*[;,][^\s'\"]*", "data:..."),
     (r"(?i)\b([a-z][a-z0-9+.-]{0,20}://)\S{0,300}@", r"\1...@"),
     # Queries and fragments carry webhook secrets and signed tokens.
     (r"(?i)\b([a-z][a-z0-9+.-]{0,20}://[^\s?#'\"]*)([?#])[^\s'\"]*", r"\1\2..."),
     (r"\?[\w.%~-]+=[^\s'\"]*", "?..."),
-    # Keys as headers have them, alone, and JSON web tokens.
+    # Keys in headers, keys alone, and JSON web tokens.
     (r"(?i)\b(Key)\s+[\w.~+/=-]+:[\w.~+/=-]+", r"\1 ..."),
     (r"(?i)\b(Bearer|Basic)\s+[\w.~+/=-]{6,}", r"\1 ..."),
     (r"(?i)\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}:[\w-]+", "..."),
     (r"\beyJ[\w-]{8,}(?:\.[\w-]*)*", "..."),
-    # Nothing a person reads is this long in one piece; base64 and tokens are.
+    # Base64 and tokens; no word that a person reads is this long.
     (r"[^\s=]{120,}", "..."),
 )
 
 
 class Secret(str):
-    """A text that is sent and never shown: its `repr` is masked, where local variables are printed, too."""
+    """A `str` that is sent but never shown: its `repr` is masked, also in printed local variables."""
 
     __slots__ = ()
 
@@ -36,17 +36,17 @@ class Secret(str):
 
 
 def one_line(text: object, limit: int = MAX_MESSAGE) -> str:
-    """`text` as one line of at most `limit` characters, with secrets, data URIs and URL queries cut out."""
+    """Return `text` as one line of at most `limit` characters, without secrets, data URIs and URL queries."""
     line = str(text)[: 64 * MAX_LINE]
     for pattern, replacement in _SECRETS:
         line = re.sub(pattern, replacement, line)
-    # What UTF-8 can't carry (half a surrogate pair out of a JSON text) would break who prints it.
+    # Half a surrogate pair, which JSON can contain, would make `print` fail.
     line = " ".join(line.encode("utf-8", "replace").decode().split())
     return line if len(line) <= limit else line[: limit - 3] + "..."
 
 
 def safe_repr(value: object) -> str:
-    """The `repr` of what the server chose, fit for logs."""
+    """Return the `repr` of a value from the server, safe for logs."""
     return one_line(repr(value))
 
 
@@ -54,13 +54,13 @@ _MAX_ITEMS, _MAX_DEPTH, _MAX_TEXT = 8, 4, 80
 
 
 def shown(value: object) -> str:
-    """The `repr` of an output: its beginning, as `one_line` would have it."""
+    """Return the beginning of an output's `repr`, redacted as by `one_line`."""
     return one_line(_shown(value, _MAX_DEPTH), MAX_LINE)
 
 
 def _shown(value: object, depth: int) -> str:
     if isinstance(value, str):
-        return repr(one_line(value, _MAX_TEXT))  # before it is cut: half a secret is not recognised
+        return repr(one_line(value, _MAX_TEXT))  # redacted before it is cut: half a secret is not recognised
     if isinstance(value, bytes):
         return f"<{len(value)} bytes>"
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""The root of all errors of this package, and the two that any call can raise before a request is made."""
+"""The root of all errors of this package, and the two that any call can raise before it sends a request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fal_async.errors.redaction import MAX_LINE, one_line
 
 @attrs.frozen(kw_only=True)
 class RequestRef:
-    """Which request something is about, as far as that is known: `request_id` is fal's, None before the submit."""
+    """The request that an error or an HTTP request is about. `request_id` is fal's id, None before the submit."""
 
     endpoint_id: str | None = None
     request_id: str | None = None
@@ -23,51 +23,55 @@ NO_REF = RequestRef()
 
 
 class CancelOutcome(enum.StrEnum):
-    """What a cancel came to (protocol 4.5)."""
+    """The outcome of cancelling a request (protocol 4.5)."""
 
     CANCELLED = "CANCELLED"
-    """Removed from the queue before it started."""
+    """The request was removed from the queue before it started."""
     CANCELLATION_REQUESTED = "CANCELLATION_REQUESTED"
-    """The runner was told; it may still complete (and be billed)."""
+    """The runner was notified; the request may still complete, and be billed."""
     ALREADY_COMPLETED = "ALREADY_COMPLETED"
-    """Too late: the result is there."""
+    """Too late: the request has completed, and its result can be fetched."""
     NOT_FOUND = "NOT_FOUND"
-    """fal does not know the request (any more)."""
+    """fal does not know the request, or no longer does."""
     FAILED = "FAILED"
-    """It did not go through: the request may still run (and be billed). Only an error's `cancel_outcome` is it."""
+    """The cancel failed: the request may still run and be billed. Only the `cancel_outcome` of errors is this."""
 
 
 class Names(TypedDict, total=False):
-    """Which request an error belongs to: what every kind of error takes."""
+    """The keyword arguments of every error: the request that it belongs to."""
 
     request_id: str | None
     endpoint_id: str | None
 
 
 class Known(Names, total=False):
-    """The same, and `retryable` for the kinds that do not settle it themselves."""
+    """The same, and `retryable` for the classes whose instances differ in it."""
 
     retryable: bool | None
 
 
 class FalError(Exception):
-    """Root of all errors of this package.
+    """The root of all errors of this package.
+
+    Errors survive pickle, `copy.copy` and `copy.deepcopy`.
 
     Attributes:
-        message: what went wrong, one line, safe to show and to log.
-        request_id: fal's id of the request, where it is known.
-        endpoint_id: the endpoint, where it is known.
-        retryable: whether the same call may be made again, with hope and without paying twice. Of `subscribe` never
-            for a request that fal has and may complete: take that one up, `fal.queue.handle(...).wait()`.
-        from_caller: whether a function of yours raised it, such as a callback: then it is no answer of fal's.
-        key: of the call, where it had one: the same call with it is the same request, and no second bill.
+        message: what went wrong, in one line that is safe to show and to log.
+        request_id: fal's id of the request, or None if there is none or it is not known.
+        endpoint_id: the endpoint, or None if it is not known.
+        retryable: whether repeating the same call may succeed and can't be billed twice. It is False for a
+            `subscribe` whose request fal has accepted and may complete: take that request up with
+            `fal.queue.handle(endpoint_id, request_id).wait()`.
+        from_caller: whether a function of the caller raised it, such as a callback. It is not fal's response then.
+        key: the key of the call, or None. Repeating the call with this key uses the same request, and is not billed
+            again.
     """
 
     retryable: bool = False
     from_caller: bool = False
     key: str | None = None
     _shown: ClassVar[tuple[str, ...]] = ()
-    """Attributes of the kind that `to_dict` gives as they are."""
+    """Further attributes of the class that `to_dict` includes unchanged."""
 
     def __init__(
         self,
@@ -94,7 +98,10 @@ class FalError(Exception):
         return self.message
 
     def to_dict(self) -> dict[str, Any]:
-        """The error as JSON-able values, without inputs, bodies, secrets: fit for logs and HTTP answers."""
+        """Return the error as JSON-compatible values, for logs and HTTP responses.
+
+        They contain no inputs, bodies or secrets.
+        """
         return {
             "error": type(self).__name__,
             "message": self._headline(),
@@ -105,14 +112,14 @@ class FalError(Exception):
         }
 
     def about(self, ref: RequestRef) -> Self:
-        """Fill in which request the error belongs to, where it does not say so yet, and return the error."""
+        """Set the request that the error belongs to, unless it is set already, and return the error."""
         self.request_id = self.request_id or ref.request_id
         self.endpoint_id = self.endpoint_id or ref.endpoint_id
         return self
 
     def at(self, place: str) -> Self:
-        """A copy that says where in an input or output the trouble is, in front of the message."""
-        placed = copy.copy(self)  # several that wait for one thing may have been given one and the same error
+        """Return a copy whose message begins with a place in an input or output."""
+        placed = copy.copy(self)  # several waiters may have been given the same error object
         placed.message = one_line(f"{place}: {self.message}")
         placed.args = (placed.message,)
         placed.__cause__ = self.__cause__
@@ -123,8 +130,8 @@ class FalError(Exception):
         return _rebuild, (type(self), self.args), self.__dict__
 
 
-class naming:  # as `contextlib.suppress`; no generator: it is on the path of each result
-    """Every FalError that leaves the block is `about(ref)`."""
+class naming:  # a class, not a generator, for speed: every result passes through it
+    """A context manager that calls `about(ref)` on every FalError that leaves the block."""
 
     __slots__ = ("_ref",)
 
@@ -132,7 +139,7 @@ class naming:  # as `contextlib.suppress`; no generator: it is on the path of ea
         self._ref = ref
 
     def __enter__(self) -> None:
-        """Nothing to prepare."""
+        """Do nothing."""
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, FalError):
@@ -146,15 +153,20 @@ def _rebuild(kind: type[FalError], args: tuple[Any, ...]) -> FalError:
 
 
 class ConfigurationError(FalError, ValueError):
-    """A missing or malformed key, endpoint id, option or input, found before any request was sent."""
+    """Raised for a missing or malformed key, endpoint id, option or input, before any request is sent.
+
+    The message names the value and says what was expected.
+    """
 
 
 class SessionStateError(FalError, RuntimeError):
-    """The session is closed, or belongs to another event loop.
+    """Raised when the session is closed, or belongs to another event loop.
+
+    Open one session in each event loop, and close it after its last call.
 
     Attributes:
-        cancel_outcome: what the cancel of the request came to, where closing the session ended the wait for it.
-            None where none was sent.
+        cancel_outcome: the outcome of cancelling the request, if closing the session ended the call. None if no
+            cancel was sent.
     """
 
     _shown = ("cancel_outcome",)

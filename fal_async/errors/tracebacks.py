@@ -1,4 +1,4 @@
-"""Tracebacks that show the caller's code: the functions of ours that an error came through tell him nothing."""
+"""Tracebacks that show only the caller's code, without the frames of this package and its libraries."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _INTERNAL = sys.stdlib_module_names | {
 
 
 def shorten(error: BaseException) -> None:
-    """Leave nothing but the caller's frames, such as a callback's, in the tracebacks of an error and of its causes.
+    """Keep only the caller's frames, such as a callback's, in the tracebacks of an error and its causes.
 
-    A cancellation, such as that of a time limit around the call, is shortened as well: frames of ours, and of those
-    below, hold what was sent. With FAL_LOG=debug, or DEBUG on the logger `fal_async`, all frames stay.
+    Cancellations, such as that of a time limit around the call, are shortened as well, because the internal frames
+    hold the data that was sent. With FAL_LOG=debug, or DEBUG on the logger `fal_async`, all frames stay.
     """
     if logger.isEnabledFor(logging.DEBUG):
         return
@@ -39,7 +39,7 @@ def shorten(error: BaseException) -> None:
             continue
         seen.add(id(found))
         pending += [found.__cause__, found.__context__]
-        # An exception that the caller was handling when he called us begins in his own frame: it is his.
+        # The traceback of an exception that the caller was handling begins in the caller's frame: leave it alone.
         if _is_internal(found.__traceback__):
             found.__traceback__ = callers_frames(found.__traceback__)
 
@@ -47,7 +47,9 @@ def shorten(error: BaseException) -> None:
 def _is_shortened(error: BaseException) -> bool:
     if isinstance(error, FalError):
         return True
-    from asyncio import CancelledError  # who has values and errors alone does not load it
+    from asyncio import (
+        CancelledError,
+    )  # imported late: a program that only uses the values does not load asyncio
 
     return isinstance(error, CancelledError)
 
@@ -57,7 +59,7 @@ def _is_internal(entry: TracebackType | None) -> bool:
 
 
 def callers_frames(entry: TracebackType | None) -> TracebackType | None:
-    """What is left of a traceback without the frames of ours, of the libraries and of the standard library."""
+    """Return a traceback without the frames of this package, its libraries and the standard library."""
     entries: list[TracebackType] = []
     while entry is not None:
         entries.append(entry)
@@ -70,8 +72,8 @@ def callers_frames(entry: TracebackType | None) -> TracebackType | None:
     return first
 
 
-class shortened:  # as `contextlib.suppress`
-    """A FalError or a cancellation that leaves the block has no frames of ours, those around the block included."""
+class shortened:
+    """A context manager that shortens the traceback of a FalError or cancellation that leaves its block."""
 
     def __enter__(self) -> None:
         return None
@@ -82,7 +84,7 @@ class shortened:  # as `contextlib.suppress`
 
 
 def short_tracebacks(public: C) -> C:
-    """A class whose users get short tracebacks from each of its public coroutine functions."""
+    """Decorate a class so that its public coroutine functions raise errors with short tracebacks."""
     for name, function in list(vars(public).items()):
         is_public = not name.startswith("_") or name in ("__aenter__", "__anext__")
         if is_public and inspect.iscoroutinefunction(function):

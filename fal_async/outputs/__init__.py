@@ -1,1 +1,1 @@
-"""The output of a model: the files in it, and its values as JSON."""
+"""The output of a model: its files, and its values as JSON."""

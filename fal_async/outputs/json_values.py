@@ -1,7 +1,7 @@
-"""Whatever a result or a stream can hold, as the JSON that a browser can read (RFC 8259).
+"""Conversion of everything that a result or a stream can contain to JSON that browsers can read (RFC 8259).
 
-NaN and infinities are null, bytes are base64, dates ISO 8601, sets are lists, records objects (under their names in
-JSON), results what their `to_dict` gives; of a text with half a surrogate pair, that half is U+FFFD.
+NaN and infinities become null, bytes base64, dates ISO 8601, sets lists, records objects (with their JSON names),
+and results what their `to_dict` returns. Half a surrogate pair in a string becomes U+FFFD.
 """
 
 from __future__ import annotations
@@ -26,13 +26,17 @@ _DATES = (datetime.date, datetime.time)  # a datetime is a date
 
 
 def json_text(value: Any) -> str:
-    """ConfigurationError where it holds what has no JSON: an object of another kind, or itself."""
+    """Return `value` as JSON text.
+
+    Raises:
+        ConfigurationError: `value` contains an object that has no JSON form, or contains itself.
+    """
     with _refusing():
         return json.dumps(_plain(value), allow_nan=False, separators=(",", ":"))
 
 
 def plain(value: Any) -> Any:
-    """The same of dicts, lists, texts, numbers, booleans and None. ConfigurationError as above."""
+    """Return `value` as dicts, lists, strings, numbers, booleans and None. Raises the same as `json_text`."""
     with _refusing():
         return _plain(value)
 
@@ -45,9 +49,9 @@ def _refusing() -> Iterator[None]:
         raise
     except RecursionError:
         raise ConfigurationError(
-            "JSON can't carry a value that holds itself, or is nested so deeply"
+            "JSON can't carry a value that contains itself, or is nested too deeply"
         ) from None
-    except Exception as error:  # a number of too many digits; whatever an object of the user's own raises
+    except Exception as error:  # such as an int of too many digits, or an error of a user's object
         raise ConfigurationError(f"JSON can't carry this value ({type(error).__name__})") from error
 
 
@@ -87,7 +91,7 @@ def _of_an_object(value: Any) -> Any:
         return _plain(value.to_dict())
     if is_record(value):
         return _plain(fields_of(value, to_send=False))
-    if hasattr(kind, "unicode_string"):  # its URLs
+    if hasattr(kind, "unicode_string"):  # pydantic's URLs
         return _text(value.unicode_string())
     if hasattr(kind, "tolist"):  # numpy
         return _plain(value.tolist())
@@ -105,7 +109,7 @@ def _text(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        # Two halves that belong together are one character.
+        # Two halves of a pair become one character, a single half becomes U+FFFD.
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return str(text)
 

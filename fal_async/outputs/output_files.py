@@ -1,4 +1,4 @@
-"""Files in the output of a model: which values are files, and where they stand (protocol 13)."""
+"""Files in the output of a model: which values are files, and their paths in the output (protocol 13)."""
 
 from __future__ import annotations
 
@@ -14,35 +14,45 @@ from fal_async.errors import ResponseDecodeError, one_line
 
 @attrs.frozen(kw_only=True)
 class OutputFile:
-    """A file in an output: `{url, content_type?, file_name?, file_size?, width?, height?}` (protocol 13)."""
+    """A file in the output of a model (protocol 13). What the output does not say is None.
+
+    Attributes:
+        url: the URL of the file; may be a `data:` URI, which contains the file itself.
+        content_type: the content type, such as `"image/png"`.
+        file_name: the name that the model gave the file.
+        file_size: the size in bytes.
+        width: the width of an image in pixels.
+        height: the height of an image in pixels.
+        path: the place in the output, such as `$.images[0]`.
+    """
 
     url: str
-    """May be a `data:` URI, which holds the file itself."""
     content_type: str | None = None
     file_name: str | None = None
     file_size: int | None = None
-    """Bytes."""
     width: int | None = None
     height: int | None = None
     path: str = "$"
-    """Where it stands in the output, such as `$.images[0]`."""
 
     def __repr__(self) -> str:
-        # The query of a signed URL and the body of a data URI are nobody's business.
+        # Leave out the query of a signed URL, which is secret, and the body of a data URI, which may be large.
         url = self.url.partition("," if self.url.startswith("data:") else "?")[0]
         return one_line(f"OutputFile({self.path}: {url}, {self.content_type}, {self.file_size} bytes)")
 
 
 FileNames = str | Callable[[OutputFile, int], str]
-"""How downloaded files are to be called: a template with `{n}` (the place in the output, from 0), `{name}` (the
-server's, without its ending) and `{ext}` (the ending, with its dot), or a function of the file and its place."""
+"""Names for downloaded files: a template, or a function of the file and its position in the output.
+
+A template may have `{n}` (the position, from 0), `{name}` (the server's name without its extension) and `{ext}`
+(the extension with its dot).
+"""
 _FILE_FIELDS = {"content_type": str, "file_name": str, "file_size": int, "width": int, "height": int}
-_ANY_URL = r"(?i)(?:https?://|data:)"  # patterns are compiled on first use: few processes need them
+_ANY_URL = r"(?i)(?:https?://|data:)"  # compiled on first use, because few processes need these patterns
 _WHOLE_URL = r"(?ai)https?://[^\s/?#][^\s]{0,8000}|data:[\w/+.-]*[;,]\S*"
 _OF_MEDIA = (
     r"(?i)https?://[^?#]*\.(?:png|jpe?g|webp|gif|bmp|tiff?|avif|heic|svg|exr|mp4|m4v|mov|webm|mkv|avi|mp3|wav|ogg"
     r"|opus|flac|m4a|aac|glb|gltf|obj|stl|ply|fbx|usdz|zip|safetensors)(?:[?#].*)?|data:.*"
-    r"|https://(?:[\w-]+\.)*fal\.media/.+"  # fal's CDN has nothing but files
+    r"|https://(?:[\w-]+\.)*fal\.media/.+"  # fal's CDN has only files
 )
 _WORD = r"[A-Z]*[a-z]+|[A-Z]+"
 _MEDIA = frozenset(
@@ -51,7 +61,7 @@ _MEDIA = frozenset(
         "audio", "music", "speech", "mesh", "glb", "file", "media"
     }
 )  # fmt: skip
-"""Names of files, in the singular."""
+"""Last words of names whose URLs are files, in the singular."""
 _SERVICES = frozenset(
     {
         "status", "response", "cancel", "webhook", "callback", "queue", "request", "stream", "websocket",
@@ -60,7 +70,7 @@ _SERVICES = frozenset(
         "profile", "license", "terms", "privacy", "playground", "share", "log", "logs"
     }
 )  # fmt: skip
-"""What a URL with such a word in its name leads to is no file."""
+"""A URL whose name has one of these words is not a file."""
 _WORDS_OF_PEOPLE = frozenset(
     {
         "prompt", "text", "caption", "description", "title", "message", "content", "query", "question",
@@ -71,10 +81,13 @@ _WORDS_OF_PEOPLE = frozenset(
 
 
 def files_in(data: Any) -> list[OutputFile]:
-    """Every file in an output, in order: JSON values, or what an `output_type` made of them.
+    """Return every file in an output, in order. The output is JSON values, or an `output_type` built from them.
 
-    Objects with a `url` are files, and so are plain texts that are URLs, as their names say or their endings
-    tell. A text that repeats the URL of an object is not given once more.
+    Objects with a `url` are files, and so are strings that are URLs of files, judged by their names or extensions.
+    A string that repeats the URL of an object is left out.
+
+    Raises:
+        ResponseDecodeError: the output is nested too deeply.
     """
     try:
         found = list(_files_in(data, "$", "url", ()))
@@ -85,14 +98,14 @@ def files_in(data: Any) -> list[OutputFile]:
 
 
 def whole_file(data: bytes, content_type: str) -> OutputFile:
-    """An output that is a file itself, as a model that answers with a picture's bytes gives it."""
+    """Return the file of an output that consists of bytes, such as those of an image."""
     said = re.match(r"(?a)[\w.+-]+/[\w.+-]+", content_type)
     kind = said[0] if said else "application/octet-stream"
     return OutputFile(url=f"data:{kind};base64,{base64.b64encode(data).decode()}", content_type=kind)
 
 
 def _files_in(value: Any, path: str, name: str, above: tuple[int, ...]) -> Iterator[tuple[OutputFile, bool]]:
-    """Each file, and whether it is an object. `name`: the nearest one above `value`."""
+    """Yield each file, and whether it is an object. `name`: the nearest field name above `value`."""
     if isinstance(value, str):
         if _is_file(name, value):
             yield OutputFile(url=value, path=path), False
@@ -115,7 +128,7 @@ def _files_in(value: Any, path: str, name: str, above: tuple[int, ...]) -> Itera
 
 
 def _is_file(name: str, text: str) -> bool:
-    """Whether a plain text under that name is the URL of a file."""
+    """Return whether a string in the field `name` is the URL of a file."""
     if not re.match(_ANY_URL, text) or not re.fullmatch(_WHOLE_URL, text):
         return False
     words = [word.lower() for word in re.findall(_WORD, name)]
@@ -128,7 +141,7 @@ def _is_file(name: str, text: str) -> bool:
 
 
 def _fields_of(value: Any) -> Mapping[Any, Any]:
-    """Of an object, an attrs value or a dataclass; none of other things."""
+    """Return the fields of an object, an attrs value or a dataclass; of other values none."""
     if isinstance(value, Mapping):
         return value
     names = getattr(type(value), "__attrs_attrs__", None)
@@ -139,7 +152,7 @@ def _fields_of(value: Any) -> Mapping[Any, Any]:
 
 
 def _output_file(url: Any, fields: Mapping[Any, Any], path: str) -> OutputFile:
-    """Any extra can be null, or of a type that nobody promised (protocol 13)."""
+    """Return the file of an object. Fields that are null or of an unexpected type are ignored (protocol 13)."""
     known = {name: fields.get(name) for name in _FILE_FIELDS}
     fitting: Any = {name: value for name, value in known.items() if isinstance(value, _FILE_FIELDS[name])}
     return OutputFile(url=url, path=path, **fitting)

@@ -1,5 +1,8 @@
-"""The session: `facade`, `calls` and `resources` are its face, `view` is one set of settings, `shared` what all
-views share."""
+"""The session: the class `Session` and what it is composed of.
+
+`facade`, `calls`, `batch_calls` and `resources` are its public methods. `view` holds one set of settings with its
+resources, and `shared` what all views of a session share.
+"""
 
 from __future__ import annotations
 

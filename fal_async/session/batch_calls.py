@@ -62,13 +62,13 @@ class BatchCalls:
     ) -> Batch[T]:
         """Submit one request for each input, and yield each item with its result or its error.
 
-        Use it as `async with fal.map(...) as batch:`, with `async for item in batch:` inside. Nothing is sent before
-        the first item is requested. The failure of one item does not stop the others.
+        Use it as `async with fal.map(...) as batch:`, with `async for item in batch:` inside. Nothing is sent
+        before the first item is requested. The failure of one item does not stop the others.
 
         With `Session(ledger=...)` each item is a call with a key: running the same line again, in any process,
-        finishes the run and pays for nothing twice. Requests that an earlier process left running in it are followed
-        to their end, starting before the first submit, even if `inputs` no longer has them. Without a ledger
-        nothing is stored.
+        finishes the run and pays for nothing twice. Requests that an earlier process left running in it are
+        followed to their end, starting before the first submit, even if `inputs` no longer has them. Without a
+        ledger nothing is stored.
 
         Cancelling the task ends the batch: see `cancel_on_exit`.
 
@@ -77,8 +77,8 @@ class BatchCalls:
             inputs: an iterable, async or not, of inputs as `subscribe` takes them, of any length. The event loop
                 takes the next input when there is room for it. A generator is closed at the end.
             key: how to derive `item.key`: the name of a field of each input, or a function of the input. None
-                (default): derived from the endpoint and the input. Items with the same key are one request. If their
-                inputs differ, the later item gets a KeyConflictError.
+                (default): derived from the endpoint and the input. Items with the same key are one request. If
+                their inputs differ, the later item gets a KeyConflictError.
             run: the namespace of the keys: the same name continues a run, another name pays again. None (default):
                 the endpoint id.
             concurrency: maximum number of requests in flight; default 40. fal accepts more and queues them. No
@@ -86,8 +86,8 @@ class BatchCalls:
             ordered: whether items are yielded in the order of the inputs. False (default): as they end.
             retries: further attempts of an item whose failure may be temporary, such as a 5xx of the model; default
                 2. With a ledger they count over all runs of the same name.
-            retry_failed: whether to submit once more what failed in an earlier run, for whatever reason, and what is
-                done but has lost its files (`download`); default False.
+            retry_failed: whether to submit once more what failed in an earlier run, for whatever reason, and what
+                is done but has lost its files (`download`); default False.
             extend: whether to continue a run that contains none of the first `concurrency` inputs. False (default):
                 ConfigurationError before the first submit, because derived keys change with every seed and every
                 signed URL in the inputs, and everything would be paid again.
@@ -126,8 +126,8 @@ class BatchCalls:
             TypeError: an unknown argument; the message suggests the one that was probably meant.
             AuthenticationError, BalanceExhaustedError: while iterating: fal refused a submit because of the key or
                 the account. This and the following errors are raised after all ended items were yielded.
-            PermissionDeniedError, NotFoundError: while iterating: fal refused a submit before it accepted any request
-                of the batch, for example because the endpoint id is mistyped.
+            PermissionDeniedError, NotFoundError: while iterating: fal refused a submit before it accepted any
+                request of the batch, for example because the endpoint id is mistyped.
             BatchStoppedError: while iterating: more failures than `max_failures`.
             LedgerError: while iterating: the ledger can't be read or written.
             SessionStateError: while iterating: the session was closed.

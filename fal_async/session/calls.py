@@ -43,8 +43,8 @@ class Calls:
     ) -> HttpOverWebSocket:
         """Make several direct calls over one WebSocket, answered in order (protocol 5.2). Experimental at fal.
 
-        Nothing is sent before the object is used: `async with fal.websocket(...) as calls:`. Files in the inputs are
-        uploaded first, as in every call.
+        Nothing is sent before the object is used: `async with fal.websocket(...) as calls:`. Files in the inputs
+        are uploaded first, as in every call.
 
         Args:
             endpoint_id: such as `"fal-ai/any-llm"`.
@@ -145,8 +145,8 @@ class Calls:
         Args:
             endpoint_id: such as `"fal-ai/flux/schnell"`.
             input: a mapping, an attrs instance, a dataclass, a pydantic model or a msgspec Struct. With GET it
-                becomes the query. Files in it are uploaded first (see `storage.transform_input`). None (default): an
-                empty input.
+                becomes the query. Files in it are uploaded first (see `storage.transform_input`). None (default):
+                an empty input.
             path: added to the endpoint id, unless the id ends with it; default "".
             method: the HTTP method; default "POST".
             output_type: attrs class, dataclass or TypedDict that `result.data` is built as. None (default): decoded
@@ -233,16 +233,17 @@ class Calls:
             webhook_url: a URL that fal also calls when the request is done.
             output_type: attrs class, dataclass or TypedDict that `result.data` is built as. None (default): decoded
                 JSON.
-            key: an idempotency key, a `str` of 1-255 characters; requires `Session(ledger=...)`. The same key is the
-                same request, in this process and in any other. The first call submits it, further calls wait for
-                it, and later ones get the result from the ledger (`result.from_ledger`). An error of the model is
-                stored as well; if it may be temporary, the next call submits again. Cancelling ends this call only:
-                the request keeps running, and the next call takes it up. Only the endpoint and the input are
+            key: an idempotency key, a `str` of 1-255 characters; requires `Session(ledger=...)`. The same key is
+                the same request, in this process and in any other. The first call submits it, further calls wait
+                for it, and later ones get the result from the ledger (`result.from_ledger`). An error of the model
+                is stored as well; if it may be temporary, the next call submits again. Cancelling ends this call
+                only: the request keeps running, and the next call takes it up. Only the endpoint and the input are
                 compared with those of the first call. None (default): no key.
             run: the namespace of the key; default "".
-            uncertain: what to do if it is unknown whether fal accepted the request of an earlier call with this key.
-                "lookup" (default): look it up in fal's request history. "report": raise SubmissionUncertainError.
-                "resubmit": look it up, and submit again if the history certainly does not have it.
+            uncertain: what to do if it is unknown whether fal accepted the request of an earlier call with this
+                key. "lookup" (default): look it up in fal's request history. "report": raise
+                SubmissionUncertainError. "resubmit": look it up, and submit again if the history certainly does not
+                have it.
             **options: see `CallOptions`.
 
         Returns:
@@ -257,7 +258,8 @@ class Calls:
             ClientTimeoutError: `timeout` passed; its `cancel_outcome` says what became of the remote request.
             SessionStateError: the session is closed, or was closed during the call; it has the same
                 `cancel_outcome`.
-            SubmissionUncertainError: fal may have accepted the request, but did not confirm it. It is not sent again.
+            SubmissionUncertainError: fal may have accepted the request, but did not confirm it. It is not sent
+                again.
             TransportError: fal was not reached, or following the request failed for longer than
                 `RetryPolicy.outage`.
             ResponseDecodeError: a response does not have the promised shape.

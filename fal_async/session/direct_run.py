@@ -1,4 +1,4 @@
-"""One direct call: its files uploaded, sent, answered (protocol 3)."""
+"""One direct call: uploads its files, sends it, and parses the response (protocol 3)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fal_async.transport.progress import Progress
 
 @attrs.define(kw_only=True, eq=False, repr=False)
 class DirectRun:
-    """What the caller of `run` asked for."""
+    """The arguments of one `run`, validated."""
 
     view: View
     endpoint: EndpointId
@@ -27,7 +27,7 @@ class DirectRun:
     progress: Progress = attrs.field(factory=Progress, init=False)
 
     async def result(self) -> Result[Any]:
-        """Send it, and give its answer."""
+        """Send the request and return its result."""
         view = self.view
         value = await view.files.with_urls(self.input, inline_below=self.options.inline_below)
         request = run_request(view.settings, self.endpoint, value, self.options, self.method)

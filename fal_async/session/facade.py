@@ -122,7 +122,9 @@ class Session(Calls, BatchCalls, Resources):
         **unknown: Never,
     ) -> None:
         refuse_unknown("Session", unknown, Session.__init__.__annotations__, _ELSEWHERE)
-        with shortened():  # a full traceback would show the key and the environment, which are local variables
+        with (
+            shortened()
+        ):  # a full traceback would show the key and the environment, which are local variables
             environment = from_env()
             settings = Settings(
                 hosts=environment.hosts if hosts is None else hosts,
@@ -230,6 +232,8 @@ class Session(Calls, BatchCalls, Resources):
     async def open(self) -> Session:
         """Open the connection pool now; otherwise the first request opens it.
 
+        Cancelling is safe: it opens without waiting for anything.
+
         Returns:
             This session.
 
@@ -243,11 +247,11 @@ class Session(Calls, BatchCalls, Resources):
     async def aclose(self) -> None:
         """End running calls, then close every connection. Closing twice, or closing a view, does nothing.
 
-        Each request that a `subscribe` or `wait` follows, or that is being submitted, is cancelled once, all of them
-        concurrently, unless the call has `cancel_on_exit=False`. The calls raise SessionStateError, which names the
-        request. Requests with a key keep running, and the next call with the key takes them up, unless a batch
-        cancels them. A keyed submit in progress gets 3 seconds to return its id; after that its claim is stored as
-        uncertain.
+        Each request that a `subscribe` or `wait` follows, or that is being submitted, is cancelled once, all of
+        them concurrently, unless the call has `cancel_on_exit=False`. The calls raise SessionStateError, which
+        names the request. Requests with a key keep running, and the next call with the key takes them up, unless a
+        batch cancels them. A keyed submit in progress gets 3 seconds to return its id; after that its claim is
+        stored as uncertain.
 
         Closing takes about 7 seconds at most, longer with many hundreds of requests. If the closing task is
         cancelled, the session is closed nevertheless.

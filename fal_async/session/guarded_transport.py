@@ -1,4 +1,4 @@
-"""A transport of the caller's own: given what the session knows, for as long as the session is open."""
+"""A transport that the caller passed to the session, wrapped: it adds the session's headers, key and limits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fal_async.transport.request_headers import RequestHeaders
 
 @attrs.define(eq=False)
 class OwnTransport:
-    """What a session was given, and whether it is closed. The transport itself is never closed here."""
+    """The caller's transport, and whether the session is closed. The transport itself is never closed."""
 
     transport: Transport = attrs.field()
     closed: bool = False
@@ -60,7 +60,7 @@ class GuardedTransport(Transport):
             progress.request = request
             if progress.claim is not None:
                 await progress.claim.take()
-            # Nobody tells when it leaves: from here on it may have, and is not given up without a word.
+            # The transport does not report when the request leaves: assume that fal may have it from here on.
             progress.began_at, progress.sent = time.time(), True
         limits = self._limits(timeouts, retry)
         with naming(request.ref):
@@ -106,7 +106,7 @@ class GuardedTransport(Transport):
             yield socket
 
     async def _prepared(self, request: HttpRequest) -> HttpRequest:
-        """With its key among its headers, and addressed to the proxy that holds the key where there is one."""
+        """Return the request with its headers and key, addressed to the server-side proxy if there is one."""
         self._own.check_open()
         headers = self._headers.at_once(request)
         if headers is None:

@@ -1,4 +1,4 @@
-"""The keyed calls of one view: in which ledger, and whose keys they are."""
+"""The keyed calls of one view, in its ledger and under its tenant."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _View(Protocol):
 
 
 class KeyedScope:
-    """Made when a view is first asked for a key."""
+    """The keyed calls of one view. It is created when the view first needs it."""
 
     def __init__(self, view: _View) -> None:
         self._view, self._choice = view, view.ledger
@@ -40,11 +40,11 @@ class KeyedScope:
 
     @cached_property
     def calls(self) -> ViewCalls:
-        """Joins and begins drivers."""
+        """What joins and starts the drivers of keyed requests."""
         return self.calls_over(self._view.operations)
 
     def calls_over(self, operations: QueueOperations) -> ViewCalls:
-        """The same, with operations of a batch's own."""
+        """Return the same for the queue operations of a batch."""
         from fal_async.keyed.view_calls import ViewCalls
 
         shared = self._view.shared
@@ -58,21 +58,21 @@ class KeyedScope:
         return await self.requests.cancel(record)
 
     async def recover(self, run: str | None) -> Recovered:
-        """What an earlier process left: of one run, or of all."""
+        """Finish the requests that earlier processes left running: those of one run, or of all runs (None)."""
         from fal_async.keyed.recover import recover
 
         return await recover(self.calls, self._space("" if run is None else check_run(run)), run=run)
 
     @cached_property
     def requests(self) -> LedgerRequests:
-        """What the queue and its handles ask."""
+        """The ledger's requests, for the queue and its handles."""
         from fal_async.keyed.ledger_requests import LedgerRequests
 
         whose = None if self._choice.tenant is None else self._space("")
         return LedgerRequests(self._view.operations, self.calls, place_of=self.place, whose=whose)
 
     def caller(self, asked: Subscription, *, key: str | None, run: str, uncertain: Uncertain) -> Caller:
-        """Who waits for it. ConfigurationError for a wrong key, run or word."""
+        """Return the caller that joins or starts the request. Raises ConfigurationError for an invalid argument."""
         from fal_async.keyed.call import KeyedRequest
         from fal_async.keyed.caller import Caller
 
@@ -93,7 +93,7 @@ class KeyedScope:
         )
 
     def place(self, key: object, run: str) -> Place:
-        """Where the entry of a key stands. ConfigurationError for what can't be a key or a run."""
+        """Return the place of a key's entry. Raises ConfigurationError for an invalid key or run."""
         return Place(space=self._space(check_run(run)), key=check_key(key))
 
     def _space(self, run: str) -> Space:
@@ -102,10 +102,10 @@ class KeyedScope:
             settings, tenant = self._view.settings, self._choice.tenant
             if tenant is None:
                 raise ConfigurationError(
-                    "this view has other credentials, and keys of one account must not be those of another: "
-                    'with_options(credentials=..., tenant="acme"), or ledger=...'
+                    "this view has other credentials, so its keys must not mix with those of another account: use "
+                    'with_options(credentials=..., tenant="acme"), or another ledger=...'
                 )
             space = space_of(settings.hosts, proxy_url=settings.proxy_url, tenant=tenant, run=run)
-            if len(self._spaces) < 64:  # runs may be as many as keys
+            if len(self._spaces) < 64:  # bounded, because there may be as many runs as keys
                 self._spaces[run] = space
         return space

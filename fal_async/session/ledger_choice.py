@@ -1,4 +1,4 @@
-"""Which ledger a view uses, and whose keys its keys are. Nothing of it is loaded before one is given."""
+"""The ledger and the tenant of a view. The ledger's modules are loaded only if a ledger is given."""
 
 from __future__ import annotations
 
@@ -12,16 +12,22 @@ from fal_async.errors import ConfigurationError
 
 @attrs.frozen(kw_only=True)
 class LedgerChoice:
-    """Attributes:
-    given: the real path of a file, or a `Ledger`; None: there is none.
-    tenant: whose keys they are; None: nobody said so, of a view with other credentials.
+    """The ledger and the tenant of a view.
+
+    Attributes:
+        given: the real path of a file, or a `Ledger`. None: no ledger.
+        tenant: the tenant that owns the keys. None: a view with other credentials that named no tenant.
     """
 
     given: Any = None
     tenant: str | None = ""
 
     def with_options(self, ledger: object, tenant: str | None, *, other_credentials: bool) -> LedgerChoice:
-        """ConfigurationError for what is no ledger, or can't be a tenant's name."""
+        """Return the choice of another view. None as `ledger` or `tenant` means unchanged.
+
+        Raises:
+            ConfigurationError: `ledger` is not a ledger, or `tenant` is not a valid name.
+        """
         if ledger is None and tenant is None:
             return attrs.evolve(self, tenant=None) if other_credentials else self
         from fal_async.protocol.ledger.key_checks import check_tenant
@@ -30,7 +36,7 @@ class LedgerChoice:
         if _file_of(given) != _file_of(self.given):
             before = self.tenant or ""
         elif other_credentials:
-            before = None  # the same file is no ledger of their own
+            before = None  # in the same ledger, other credentials must name a tenant
         return LedgerChoice(given=given, tenant=before if tenant is None else check_tenant(tenant))
 
 
@@ -42,7 +48,7 @@ def _checked(ledger: object) -> Any:
     if isinstance(ledger, str | os.PathLike):
         from fal_async.ledger.opening import real_path
 
-        # Now: it is opened by the first call, in whatever folder the process is then.
+        # Resolved now, because the process may be in another folder when the first call opens the file.
         return real_path(ledger)
     if not hasattr(ledger, "where"):
         raise ConfigurationError(

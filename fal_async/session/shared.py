@@ -1,6 +1,6 @@
-"""What a session and its views have in common: the environment, the pool, and what is closed with it.
+"""What a session and its views share: the environment, the connection pool, and what is closed with the session.
 
-Resources are made in `view.py: View`; what they learn for one set of credentials is kept in `view.py: Learnt`.
+Resources are created in `view.py: View`. What they learn for one set of credentials is kept in `view.py: Learnt`.
 """
 
 from __future__ import annotations
@@ -26,15 +26,16 @@ if TYPE_CHECKING:
     from fal_async.transport.pool import Pool
 
 _STREAMS_WITHOUT_POOL = 450
-"""Status streams at once over a transport of the caller's own: as many as our pool allows by default."""
+"""Maximum number of status streams over the caller's own transport: as many as our pool allows by default."""
 
 
 class Shared:
-    """One per session. The pool is made, and aiohttp loaded, when the session opens.
+    """What a session and its views share. The pool is created, and aiohttp loaded, when the session opens.
 
     Attributes:
-        waits: the requests that somebody waits for: ended, and cancelled, when the session is closed.
-        open_parts: what is closed with the session after them, before its connections.
+        environment: the settings from environment variables.
+        waits: the requests that calls wait for. Closing the session ends the calls and cancels the requests.
+        open_parts: what is closed after them, before the connections.
     """
 
     def __init__(self, environment: Environment, options: PoolOptions, transport: Transport | None) -> None:
@@ -52,18 +53,18 @@ class Shared:
 
     @property
     def state(self) -> str:
-        """One of "created", "open", "closed"."""
+        """The state: "created", "open" or "closed"."""
         if self._own is not None:
             return "closed" if self._own.closed else "open"
         return "created" if self._pool is None else self._pool.state
 
     @property
     def is_own(self) -> bool:
-        """Whether requests go over a transport of the caller's own."""
+        """Whether requests are sent by the caller's own transport."""
         return self._own is not None
 
     def __del__(self, _warn: Any = warnings.warn) -> None:
-        """Here, not in the session: a handle or a resource that is kept still uses the connections."""
+        """Warn if the pool is open. Not a method of the session, because handles and resources may outlive it."""
         pool = self.__dict__.get("_pool")
         if pool is not None and pool.is_open:
             _warn(
@@ -74,9 +75,9 @@ class Shared:
 
     @property
     def pool(self) -> Pool:
-        """The connections, made on first use."""
+        """The connection pool, created on first use."""
         if self._pool is None:
-            from fal_async.transport.pool import Pool  # aiohttp is loaded when the first session opens
+            from fal_async.transport.pool import Pool  # loads aiohttp
 
             turn_on_logs(self.environment.log)
             self._pool = Pool(self._options, self.environment.proxies)
@@ -84,7 +85,7 @@ class Shared:
 
     @property
     def limits(self) -> Limits:
-        """What following requests may use, made on first use."""
+        """The limits of following requests, created on first use."""
         if self._limits is None:
             from fal_async.queue.limits import Limits, PollLimiter, StreamLimiter
 
@@ -93,7 +94,7 @@ class Shared:
         return self._limits
 
     def transport_for(self, settings: Settings, keys: KeySource) -> Transport:
-        """What sends the requests of one view."""
+        """Return the transport of one view."""
         if self._own is not None:
             return GuardedTransport(self._own, settings, keys)
         from fal_async.transport.aiohttp_transport import AiohttpTransport
@@ -101,7 +102,7 @@ class Shared:
         return AiohttpTransport(self.pool, settings, keys)
 
     def ledger_of(self, given: Any) -> SessionLedger:
-        """One for all views that were given the same ledger; opened on the first keyed call."""
+        """Return the ledger, one for all views that were given the same. The first keyed call opens it."""
         from fal_async.keyed.session_ledger import SessionLedger
 
         name: object = os.fspath(given) if isinstance(given, str | os.PathLike) else id(given)
@@ -110,19 +111,19 @@ class Shared:
         return self._ledgers[name]
 
     def open(self) -> None:
-        """Open the pool now. SessionStateError once it was closed, or in another event loop."""
+        """Open the pool. Raises SessionStateError if it was closed, or belongs to another event loop."""
         if self._own is None:
             self.pool.http()
         else:
             self._own.check_open()
 
     async def aclose(self) -> None:
-        """End the waits, close the open parts, then every connection. Closing twice is no error."""
+        """End the waits, close the open parts, then every connection. Closing twice does nothing."""
         if self._own is None:
             self.pool.check_loop()
         interrupted = await self.waits.end()
         try:
-            # Side by side: a peer that does not answer a close frame costs seconds.
+            # Concurrently, because each peer that does not answer a close frame costs seconds.
             try:
                 await asyncio.gather(*(part.aclose() for part in tuple(self.open_parts)))
             finally:

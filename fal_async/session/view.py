@@ -1,4 +1,4 @@
-"""One set of settings over what a session shares, and the resources made with it."""
+"""One set of settings over what a session shares, and the resources that use it."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 
 class Learnt:
-    """What is kept for one set of credentials: shared by views, unless they have other credentials.
+    """What is learnt for one set of credentials, and shared by all views with these credentials.
 
-    Here as in `View`, a part of the package is loaded when it is first used.
+    Here as in `View`, a part of the package is loaded on first use.
     """
 
     @cached_property
@@ -58,8 +58,10 @@ class Learnt:
 
 
 class View:
-    """One set of settings. A resource is made when it is first asked for, and belongs to this view alone;
-    the webhooks are one for all views."""
+    """One set of settings with its resources.
+
+    A resource is created on first use and belongs to this view only; all views share the webhooks.
+    """
 
     def __init__(
         self,
@@ -84,7 +86,7 @@ class View:
 
     @classmethod
     def first(cls, shared: Shared, settings: Settings, ledger: object) -> View:
-        """The view of a new session."""
+        """Create the view of a new session."""
         choice = NO_LEDGER.with_options(ledger, None, other_credentials=False)
         return cls(shared, settings, _key_source(settings, shared), Learnt(), choice)
 
@@ -99,7 +101,7 @@ class View:
         ledger: object,
         tenant: str | None,
     ) -> View:
-        """Another view. With other credentials it has nothing learnt in common with this one."""
+        """Create another view. If it has other credentials, it shares nothing learnt with this one."""
         given = self.settings
         settings = attrs.evolve(
             given,
@@ -138,14 +140,14 @@ class View:
         )
 
     def keyed(self, key: str | None) -> KeyedScope:
-        """For a call with this key. ConfigurationError without a key, or without a ledger."""
+        """Return the scope of a call with this key. Raises ConfigurationError without a key or a ledger."""
         from fal_async.queue.kept_requests import check_keyed
 
         check_keyed(key, has_ledger=self.ledger.given is not None)
         return self._keyed
 
     def with_ledger(self, call: str) -> KeyedScope:
-        """For a call without a key that is about a ledger. ConfigurationError where there is none."""
+        """Return the scope of a call that needs a ledger but no key. Raises ConfigurationError without a ledger."""
         if self.ledger.given is None:
             raise ConfigurationError(f'{call} needs a ledger: Session(ledger="runs.db")')
         return self._keyed
@@ -184,7 +186,7 @@ class View:
 
     @cached_property
     def webhooks(self) -> Webhooks:
-        """One for a session and all of its views."""
+        """The webhooks, shared by a session and all of its views."""
         if self is not self.root:
             return self.root.webhooks
         from fal_async.webhooks import Webhooks
@@ -198,8 +200,8 @@ def _key_source(settings: Settings, shared: Shared) -> KeySource:
     environment = shared.environment
     if settings.credentials is None:
         if settings.proxy_url is not None:
-            return NoKey()  # the proxy has one, and ours is none of its business
+            return NoKey()  # the proxy has a key; the one of the environment is not sent to it
         if shared.is_own and environment.key is None:
-            # The command line's login would be refreshed over it. Whether it needs a key at all is its own affair.
+            # No login of the command line: refreshing it would use the caller's transport, which may need no key.
             return NoKey()
     return key_source(settings.credentials, environment.key, environment.home, settings.hosts)

@@ -1,4 +1,4 @@
-"""The files of a view: those in inputs, and those of results. The storage is loaded when there is one."""
+"""The files of a view: those in inputs, and those of results. The storage is loaded when the first file occurs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _HasStorage(Protocol):
 
 
 class ViewFiles:
-    """Uploads and fetches with the storage of `owner`."""
+    """Uploads and downloads with the storage of `owner`. Implements `models.py: Files`."""
 
     def __init__(self, owner: _HasStorage) -> None:
         self._owner = owner

@@ -149,6 +149,6 @@ async def test_a_token_that_no_header_can_carry_is_refused(
     (tmp_path / "auth0_token").write_text(f"refresh-1\n{stored}")
     monkeypatch.setenv("FAL_HOME_DIR", str(tmp_path))
     async with Session(hosts=emulator.hosts) as fal:
-        with pytest.raises(ConfigurationError, match="characters that no key has"):
+        with pytest.raises(ConfigurationError, match="not allowed in a key"):
             await fal.run(LLM, ASK)
     assert not emulator.requests

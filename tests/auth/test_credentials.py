@@ -68,7 +68,7 @@ async def test_a_function_is_asked_for_each_request(emulator: Emulator) -> None:
     async with Session(lambda: emulator.key, hosts=emulator.hosts) as fal:
         await fal.run(LLM, ASK)
     async with Session(lambda: 3, hosts=emulator.hosts) as fal:  # type: ignore[arg-type]
-        with pytest.raises(ConfigurationError, match="expected a text"):
+        with pytest.raises(ConfigurationError, match="returned a int: expected str 'key_id:key_secret'"):
             await fal.run(LLM, ASK)
 
 

@@ -82,7 +82,7 @@ def test_what_can_be_no_key_is_refused_with_the_reason_and_not_shown(wrong: str,
 
 @pytest.mark.parametrize("wrong", [None, 7, b"a:b", ["a:b"]])
 def test_a_key_is_a_text(wrong: Any) -> None:
-    with pytest.raises(ConfigurationError, match="expected str key_id:key_secret"):
+    with pytest.raises(ConfigurationError, match="expected str 'key_id:key_secret'"):
         authorization(wrong)
 
 
