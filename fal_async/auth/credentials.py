@@ -96,7 +96,7 @@ class AskedKey:
         except ConfigurationError:
             raise
         except Exception as error:
-            # Treated like a failed connection: nothing was sent, so following a request goes on. Also for FalErrors:
+            # Treated like a failed connection: nothing was sent, so following a request goes on. So are FalErrors:
             # what a secret store answers is not fal's response to the request.
             raise TransportError(f"the credentials function failed ({type(error).__name__})") from error
 

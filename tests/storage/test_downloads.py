@@ -455,5 +455,5 @@ async def test_a_handle_gives_results_that_download_too(fal: Session, folder: Pa
     assert len(await result.download(folder)) == 2
     loose = pickle.loads(pickle.dumps(result))
     assert loose == result
-    with pytest.raises(SessionStateError, match="no session"):
+    with pytest.raises(SessionStateError, match="not belong to a session"):
         await loose.download(folder)
