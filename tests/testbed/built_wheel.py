@@ -8,6 +8,7 @@ program runs with it, and so does its command line.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -47,6 +48,11 @@ def first_program(readme: str) -> str:
     return readme.split("```python\n", 1)[1].split("```", 1)[0]
 
 
+def relative_links(document: str) -> list[str]:
+    """Return the links that lead nowhere from the package index."""
+    return re.findall(r"\]\((?!https?://)([^)\s]+)\)", document)
+
+
 @contextmanager
 def local_fal(python: Path, folder: Path) -> Iterator[str]:
     """The emulator of the installed package, at the URL that it prints."""
@@ -65,7 +71,12 @@ def check(dist: Path, python: Path, tag: str | None) -> None:
     if tag is not None and tag != (version := tag_of(wheel)):
         sys.exit(f"the tag is {tag}, and the wheel is {version}: set fal_async/version.py: __version__ first")
     with zipfile.ZipFile(wheel) as archive:
-        wrong = wrong_files(archive.namelist(), ROOT / PACKAGE)
+        names = archive.namelist()
+        metadata = archive.read(next(name for name in names if name.endswith(".dist-info/METADATA"))).decode()
+    wrong = [
+        *wrong_files(names, ROOT / PACKAGE),
+        *(f"relative link: {link}" for link in relative_links(metadata)),
+    ]
     if wrong:
         sys.exit(f"{wheel.name}: {'; '.join(wrong)}")
     with tempfile.TemporaryDirectory() as name:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import fal_async
-from tests.testbed.built_wheel import ROOT, first_program, tag_of, wrong_files
+from tests.testbed.built_wheel import ROOT, first_program, relative_links, tag_of, wrong_files
 from tests.testbed.lowest import lowest_versions
 
 PACKAGE = Path(fal_async.__file__).parent
@@ -43,6 +43,13 @@ def test_the_first_program_is_the_whole_block() -> None:
     program = first_program((ROOT / "README.md").read_text(encoding="utf-8"))
     assert isinstance(ast.parse(program).body[0], ast.Import)
     assert program.endswith("asyncio.run(main())\n")
+
+
+def test_a_relative_link_in_the_description_is_named() -> None:
+    assert relative_links("[a](https://fal.ai) [b](fal_async/README.md#x) f[0](1)") == [
+        "fal_async/README.md#x",
+        "1",
+    ]
 
 
 def test_a_release_is_tagged_with_its_version() -> None:
