@@ -1,6 +1,6 @@
-"""fal inside web applications. Import the file that you need: `starlette`, `fastapi`, `proxy`.
+"""Use fal in web applications. Import the module that you need: `starlette`, `fastapi` or `proxy`.
 
-Each needs the extra of its name (`pip install 'fal-async[fastapi]'`); the proxy is plain ASGI and needs none.
+Each needs the extra of the same name (`pip install 'fal-async[fastapi]'`); the proxy is plain ASGI and needs none.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def needed_by(module: str, package: str) -> Iterator[None]:
-    """Around the import of `package`: where it fails, the ImportError names the extra of the module's name."""
+    """Around the import of `package`: if it fails, the ImportError names the extra to install."""
     try:
         yield
     except ImportError as missing:

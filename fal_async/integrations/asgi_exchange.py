@@ -1,4 +1,4 @@
-"""The two halves of one ASGI exchange, as the proxy needs them: a body as it comes, an answer as it goes."""
+"""One ASGI exchange as the proxy needs it: a streamed request body and a streamed answer, both with time limits."""
 
 from __future__ import annotations
 
@@ -19,37 +19,40 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 _AHEAD = 1024 * 1024
-"""Bytes of a body that are read before a connection is taken for it: most bodies are in them whole."""
+"""Bytes of a body that are read before a connection is used for it: most bodies are smaller."""
 _SLOWEST = 64 * 1024
-"""Bytes per second: a large body on a slow line may take longer."""
+"""Bytes per second by which the time limit grows: a large body on a slow line may take longer."""
 _MOST_SILENCE, _MOST_SECONDS = 60.0, 120.0
+"""Seconds, if the session has no limits: for `Timeouts.first_byte` and `Timeouts.total`."""
 
 
 class CallerLeft(Exception):
-    """In the middle of the body."""
+    """The caller disconnected before the end of the body."""
 
 
 class RequestBody:
-    """The request's body, read as it is asked for; then the watch for the caller's leaving.
+    """The request's body, read on demand; after it, waits for the caller's disconnect.
 
-    Refusal: it has more than `limit` bytes (413), or comes too slowly (408): nothing for half as long as
-    `timeouts.first_byte`, or not all of it within `timeouts.total` and a second for each 64 KiB.
+    Raises Refusal if the body has more than `limit` bytes (413), or arrives too slowly (408): nothing for half of
+    `timeouts.first_byte`, or not all of it within `timeouts.total` plus a second for each 64 KiB.
     """
 
     def __init__(self, receive: Receive, limit: int, timeouts: Timeouts) -> None:
         self._receive, self._limit = receive, limit
-        # A stranger's body has limits in any case.
-        self._silence = (timeouts.first_byte or _MOST_SILENCE) / 2  # before it counts as fal's
+        # An untrusted caller's body has limits even if the session has none.
+        self._silence = (
+            timeouts.first_byte or _MOST_SILENCE
+        ) / 2  # shorter than the limit for fal's response
         self._seconds = timeouts.total or _MOST_SECONDS
         self._began = asyncio.get_running_loop().time()
         self._size = 0
         self._ahead = bytearray()
         self._read = asyncio.Event()
         self.refusal: Refusal | None = None
-        """While it is passed on, when it can't be raised where it belongs."""
+        """The refusal that ended `chunks`, whose consumer (aiohttp) gets a ConnectionError instead."""
 
     async def read_ahead(self) -> bytes | None:
-        """All of it, or None: it is larger than 1 MiB, and `chunks` gives it. Raises CallerLeft."""
+        """Return the whole body; None if it is larger than 1 MiB: then use `chunks`. Raises CallerLeft."""
         while not self._read.is_set():
             self._ahead += await self._next()
             if len(self._ahead) > _AHEAD:
@@ -57,7 +60,7 @@ class RequestBody:
         return bytes(self._ahead)
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """What was read ahead and the rest. For aiohttp, a ConnectionError is the end of the connection."""
+        """Yield the bytes read ahead, then the rest. Raises ConnectionError, at which aiohttp ends the request."""
         yield bytes(self._ahead)
         self._ahead.clear()
         try:
@@ -73,7 +76,7 @@ class RequestBody:
             self._read.set()
 
     async def gone(self) -> None:
-        """Until the caller has left, or must not go on."""
+        """Wait until the caller has disconnected, or its body was refused."""
         await self._read.wait()
         if self.refusal is None:
             await disconnected(self._receive)
@@ -84,7 +87,7 @@ class RequestBody:
             async with asyncio.timeout_at(min(due, asyncio.get_running_loop().time() + self._silence)):
                 message = await self._receive()
         except TimeoutError:
-            raise Refusal(408, "the body came too slowly") from None
+            raise Refusal(408, "the request body arrived too slowly") from None
         if message["type"] == "http.disconnect":
             raise CallerLeft
         data: bytes = message.get("body", b"")
@@ -97,9 +100,10 @@ class RequestBody:
 
 
 class RawAnswer:
-    """What goes back. Once it has begun, nothing else can be said: the connection is then cut off.
+    """The answer to the caller. After it has begun, an error can only cut off the connection.
 
-    ConnectionError: the caller takes nothing for `patience` seconds, and so holds a connection of the session's.
+    Raises ConnectionError if the caller reads nothing for `patience` seconds: it would hold one of the session's
+    connections.
     """
 
     def __init__(self, send: Send) -> None:
@@ -107,7 +111,7 @@ class RawAnswer:
         self._begun = False
         self.patience: float = _MOST_SILENCE
         self.ended: bool = False
-        """Whether all of it was handed to the server."""
+        """Whether the whole answer was passed to the server."""
 
     async def begin(self, status: int, headers: Mapping[str, str]) -> None:
         self._begun = True
@@ -132,7 +136,7 @@ class RawAnswer:
         if self._begun:
             return
         body = json.dumps({"detail": reason}).encode()
-        told = {"content-type": "application/json", "content-length": str(len(body)), **(headers or {})}
-        await self.begin(status, told)
+        own = {"content-type": "application/json", "content-length": str(len(body))}
+        await self.begin(status, {**own, **(headers or {})})
         await self.write(body)
         await self.end()

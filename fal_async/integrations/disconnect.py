@@ -1,4 +1,4 @@
-"""The race of work against a client that may leave before it is done. Plain ASGI, for each framework."""
+"""Cancel work when its HTTP client disconnects. Plain ASGI, for every framework."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any, Self
 
 CLIENT_GONE = 499
-"""The status of an answer to a client that left: nginx's code; nobody gets to see it."""
+"""Status of a response after the client disconnected, as in nginx. The client never sees it."""
 
 
 async def disconnected(receive: Callable[[], Awaitable[MutableMapping[str, Any]]]) -> None:
-    """Until the client is gone. To be used once the body is read: what else comes is thrown away."""
+    """Wait until the client disconnects. Call it after the body was read: other messages are dropped."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 class DisconnectWatch:
-    """Cancels `work` as soon as `gone` ends, within its `async with` block.
+    """Cancels `work` when `gone` ends during its `async with` block.
 
-    `work` is a task beside the block, or the one that runs the block.
+    `work` is a separate task, or the task that runs the block.
     """
 
     def __init__(self, work: asyncio.Future[Any], gone: Coroutine[Any, Any, None]) -> None:
         self.client_left: bool = False
-        """Whether `work` was cancelled for it. Work that was done by then has won."""
+        """Whether `work` was cancelled because of the disconnect. False if it was done before."""
         self._work, self._over = work, False
         self._gone = asyncio.ensure_future(gone)
         self._gone.add_done_callback(self._cancel)
@@ -37,7 +37,7 @@ class DisconnectWatch:
         await end_tasks(self._gone)
 
     def is_the_cause(self) -> bool:
-        """Of a CancelledError in the current task, and alone: the server's own cancellation goes on."""
+        """Return whether the disconnect alone caused a CancelledError of this task, not the server as well."""
         task = asyncio.current_task()
         return self.client_left and task is not None and task.uncancel() == 0
 
@@ -47,12 +47,12 @@ class DisconnectWatch:
 
 
 async def finished_before(work: asyncio.Future[Any], gone: Coroutine[Any, Any, None]) -> bool:
-    """Whether `work` ended before `gone` did. If not, it was cancelled; its outcome is not raised here.
+    """Return whether `work` ended before `gone`. If not, it was cancelled. Its exception is not raised here.
 
-    A cancellation of the caller ends both, too.
+    Cancelling this coroutine cancels both.
     """
     try:
-        # Out of the block first: a client that leaves does not cancel again what the server has cancelled.
+        # Leave the block before `work` is cancelled below, so that a disconnect does not cancel it a second time.
         async with DisconnectWatch(work, gone) as watch:
             await asyncio.wait((work,))
     finally:
@@ -61,7 +61,7 @@ async def finished_before(work: asyncio.Future[Any], gone: Coroutine[Any, Any, N
 
 
 async def end_tasks(*tasks: asyncio.Future[Any]) -> list[Any]:
-    """Cancelled and waited for; what they raise is not raised here, but given."""
+    """Cancel the tasks, wait for them, and return their results and exceptions."""
     for task in tasks:
         task.cancel()
     return await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,6 +1,6 @@
-"""fal in FastAPI applications: the session as a dependency, and all of `integrations.starlette`."""
+"""Use fal in FastAPI applications: the session as a dependency, and all names of `integrations.starlette`."""
 
-# Not with `from __future__ import annotations`: FastAPI could not read those of a callable object.
+# Without `from __future__ import annotations`: FastAPI could not resolve those of a callable object.
 
 import asyncio
 import contextlib
@@ -52,14 +52,21 @@ __all__ = [
 
 
 class FalDependency:
-    """The process's session: `fal: Annotated[Session, Depends(FalDependency(), scope="function")]`, or `Fal`.
+    """A dependency that returns the process's session, and cancels the handler if the client disconnects.
 
-    When the browser leaves, the handler is cancelled where it waits, and with it the request that it waits
-    for, also on fal. `cancel_on_disconnect=False` lets it go on. With a WebSocket the handler itself is the one
-    that hears of the leaving.
+    Use it as `fal: Annotated[Session, Depends(FalDependency(), scope="function")]`, or as its short form `Fal`.
 
-    `scope="function"` is needed for the former: it ends the watch with the handler, before the answer is sent.
-    A dependency of yours that yields and lives until then takes `Depends(get_session)`.
+    If the client disconnects, the handler is cancelled at its current await, and the fal request that it waits for
+    is cancelled too. In a WebSocket handler nothing is cancelled: the handler itself gets the disconnect.
+
+    `scope="function"` is required: it stops the watch when the handler returns, before the response is sent. In a
+    dependency of yours that yields and stays open until after the response, use `Depends(get_session)`.
+
+    Args:
+        cancel_on_disconnect: If False, the handler goes on when the client disconnects. Default True.
+
+    Attributes:
+        cancel_on_disconnect: The argument.
     """
 
     def __init__(self, *, cancel_on_disconnect: bool = True) -> None:
@@ -75,13 +82,13 @@ class FalDependency:
 
 
 Fal = Annotated[Session, Depends(FalDependency(), scope="function")]
-"""`async def handler(fal: Fal)`."""
+"""The session as a parameter: `async def handler(fal: Fal)`. See `FalDependency`."""
 
 
 @contextlib.asynccontextmanager
 async def _cancelled_on_disconnect(request: Request) -> AsyncIterator[None]:
-    await past_the_body(request)  # before the handler, which may want to read it, too
-    # FastAPI runs the handler in the same task.
+    await past_the_body(request)  # before the handler starts, which may read it too
+    # FastAPI runs the handler in this task.
     handler = cast("asyncio.Task[Any]", asyncio.current_task())
     watch = DisconnectWatch(handler, disconnected(request.receive))
     try:
@@ -96,20 +103,31 @@ async def _cancelled_on_disconnect(request: Request) -> AsyncIterator[None]:
 def idempotency_key(
     *, scope: str | Callable[..., Any], required: bool = True
 ) -> Callable[..., Awaitable[str | None]]:
-    """A dependency that gives the `key=` of a call: `key: Annotated[str, Depends(idempotency_key(scope=user_id))]`.
+    """Make a dependency that returns the `key=` of a call.
 
-    It is `"{scope}:{value}"`, with the value of the header `Idempotency-Key` (1-255 printable ASCII characters;
-    anything else, and a missing header, is answered with 400). Where that is no possible key, such as one of more
-    than 255 characters, the value stands there as its SHA-256. OpenAPI shows the header.
+    Use it as `key: Annotated[str, Depends(idempotency_key(scope=user_id))]`.
 
-    scope       whose key it is: a dependency of yours that gives the id of who signed in (str, int or UUID), such
-                as a function, async or not, of the request; or a text, the same for all callers. Without it,
-                who guesses another one's header would get that one's result. What it gives is checked for each
-                request: None is a ConfigurationError
-    required    False: without the header, None, a call without a key
+    The key is `"{scope}:{value}"`, with the value of the header `Idempotency-Key`: 1 to 255 printable ASCII
+    characters. A missing or invalid header is answered with 400. If the key would be invalid, such as longer than
+    255 characters, the SHA-256 of the value takes its place. OpenAPI shows the header.
+
+    Args:
+        scope: Whose key it is: a dependency of yours, such as a function of the request (async or not), that
+            returns the id of the signed-in user (`str`, `int` or `UUID`), or a `str` that all callers share.
+            Without separate scopes, a caller who guesses another user's header would get that user's result. The
+            dependency's result is checked for each request, and raises ConfigurationError if it is None or has
+            another type.
+        required: If False, the dependency returns None for a request without the header, which means a call
+            without a key. Default True.
+
+    Returns:
+        The dependency. Cancelling it is safe: it sends nothing.
+
+    Raises:
+        ConfigurationError: If `scope` is a `str` that can't be used: 1 to 128 printable characters are allowed.
     """
     if not callable(scope):
-        scope_text(scope)  # what is wrong with a text is told at once
+        scope_text(scope)  # a bad `str` is reported here, not by the first request
     shown = Header(
         alias=HEADER, description=DESCRIPTION, json_schema_extra={"minLength": 1, "maxLength": 255}
     )
@@ -117,7 +135,7 @@ def idempotency_key(
     async def key_of(
         request: Request,
         whose: Annotated[Any, Depends(_dependency(scope) if callable(scope) else lambda: scope)],
-        value: Annotated[str | None, shown] = None,  # read below, so that what is wrong with it is a 400
+        value: Annotated[str | None, shown] = None,  # only for OpenAPI: FastAPI would answer 422, not 400
     ) -> str | None:
         value = header_value(request, required=required)
         return None if value is None else scoped_key(whose, value)
@@ -126,7 +144,7 @@ def idempotency_key(
 
 
 def _dependency(scope: Callable[..., Any]) -> Callable[..., Any]:
-    """FastAPI takes a parameter without a type, as a lambda's, for one of the query: here it is the request."""
+    """Pass the request to a function with one unannotated parameter: FastAPI would read it from the query."""
     parameters = list(inspect.signature(scope).parameters.values())
     if len(parameters) != 1 or parameters[0].annotation is not inspect.Parameter.empty:
         return scope
@@ -144,5 +162,16 @@ def webhook_router(
     receiver: WebhookReceiver | None = None,
     client: Callable[[Request], str | None] = peer_address,
 ) -> APIRouter:
-    """`app.include_router(webhook_router("/fal/webhook"))`: see `webhook_route`."""
+    """Make a router with a `webhook_route`: `app.include_router(webhook_router("/fal/webhook"))`.
+
+    Takes the arguments of `webhook_route`.
+
+    Args:
+        path: The path of the route, such as "/fal/webhook".
+        receiver: The receiver. None (default): the one attached to the session by `fal.webhooks.attach`.
+        client: Returns the sender's IP address, needed if the receiver checks addresses. Default `peer_address`.
+
+    Returns:
+        The router.
+    """
     return APIRouter(routes=[webhook_route(path, receiver=receiver, client=client)])

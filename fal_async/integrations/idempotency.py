@@ -1,4 +1,4 @@
-"""From an `Idempotency-Key` header to the key of a call: whose key it is, and what the header says."""
+"""Make the key of a call from an `Idempotency-Key` header and a scope, which says whose key it is."""
 
 from __future__ import annotations
 
@@ -11,58 +11,62 @@ from fal_async.protocol.ledger.key_checks import LONGEST, check_key
 
 HEADER = "Idempotency-Key"
 DESCRIPTION = (
-    "Names what is to be paid for once, such as a new UUID for each order: 1 to 255 printable ASCII characters. "
-    "A repetition with the same key and the same content gets the same answer."
+    "Identifies what is paid for once, such as a new UUID for each order: 1 to 255 printable ASCII characters. "
+    "A request that is repeated with the same key and content gets the same answer."
 )
 _LONGEST_SCOPE = 128
 
 
 class BadIdempotencyKey(ValueError):
-    """The header can't be used: the text is for the caller, whose mistake it is (400)."""
+    """The header is invalid. Its text is shown to the caller, with status 400."""
 
 
 def read_header(values: Sequence[str], *, required: bool) -> str | None:
-    """The header's one value. BadIdempotencyKey says what is wrong with it."""
+    """Return the header's value; None if it is missing and not required. Raises BadIdempotencyKey."""
     if not values:
         if required:
-            raise BadIdempotencyKey(f"The header {HEADER} is missing: name what is to be paid for once")
+            raise BadIdempotencyKey(
+                f"The header {HEADER} is missing: send a value that identifies the request, such as a new UUID"
+            )
         return None
     if len(values) > 1:
         raise BadIdempotencyKey(f"The header {HEADER} was sent {len(values)} times: send it once")
     value = values[0].strip()
     if not 1 <= len(value) <= LONGEST or not (value.isascii() and value.isprintable()):
         raise BadIdempotencyKey(
-            f"The header {HEADER} has {len(value)} characters: expected 1 to {LONGEST} printable ASCII ones"
+            f"The header {HEADER} has {len(value)} characters: expected 1 to {LONGEST} printable ASCII characters"
         )
     return value
 
 
 def scope_text(scope: object) -> str:
-    """Whose key it is, as text.
+    """Return the scope as text, escaped.
 
-    ConfigurationError for what is nobody's name: all callers would share one scope, and get each other's results.
+    Raises ConfigurationError for what can't identify a user, such as None: all callers would then share one scope,
+    and get each other's results.
     """
     if isinstance(scope, uuid.UUID) or (isinstance(scope, int) and not isinstance(scope, bool)):
         scope = str(scope)
     if not isinstance(scope, str):
         raise ConfigurationError(
-            f"scope gave a {type(scope).__name__}: expected whose key it is, such as the id of who signed in"
+            f"the key's scope is a {type(scope).__name__}: expected a str, int or UUID, "
+            "such as the id of the signed-in user"
         )
-    # Or "a:b" with the key "c" would be "a" with the key "b:c": somebody else's.
+    # Escaped, or the scope "a:b" with the value "c" would equal another user's scope "a" with the value "b:c".
     text = scope.replace("%", "%25").replace(":", "%3A")
     if not 1 <= len(text) <= _LONGEST_SCOPE or not text.isprintable():
         raise ConfigurationError(
-            f"scope has {len(text)} characters: expected 1 to {_LONGEST_SCOPE} printable ones, "
-            "such as the id of who signed in"
+            f"the key's scope has {len(text)} characters: expected 1 to {_LONGEST_SCOPE} printable characters, "
+            "such as the id of the signed-in user"
         )
     return text
 
 
 def scoped_key(scope: object, value: str) -> str:
-    """`"{scope}:{value}"`. ConfigurationError: see `scope_text`."""
+    """Return `"{scope}:{value}"`. Raises the ConfigurationError of `scope_text`."""
     whose = scope_text(scope)
     try:
         return check_key(f"{whose}:{value}")
     except ConfigurationError:
-        # Together too long for a key; or two ids that look like a fal API key, and were refused for that.
+        # Too long for a key, or refused because two joined ids look like a fal API key.
         return check_key(f"{whose}:sha256-{hashlib.sha256(value.encode()).hexdigest()}")

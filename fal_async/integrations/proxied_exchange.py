@@ -1,7 +1,7 @@
-"""One request that is passed on by the proxy, and its answer.
+"""One request that the proxy passes on, and its answer.
 
-What must not be left half-way goes on where the caller leaves: a submit to its answer, so that its job can be
-cancelled, which nobody else could; and a cancel to its end. Closing the session waits for both.
+Two operations go on after the caller disconnects: a submit, until its response has the request id, so that the job
+can be cancelled; and a cancel, until its end. Closing the session waits for both.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class ProxiedExchange:
         self._submission: HttpResponse
 
     async def relay(self) -> None:
-        """Refusal, FalError, or an OSError of the caller's connection."""
+        """Pass the request on. Raises Refusal, FalError, or an OSError of the caller's connection."""
         if self._route is ProxyRoute.SUBMIT:
             wait = Wait(endpoint_id=self._request.endpoint_id or "", among=self._waits)
             await supervise(wait, lambda: self._submit(wait), timeout=None)
@@ -47,7 +47,7 @@ class ProxiedExchange:
 
     async def _pass_through(self) -> None:
         timeouts = self._session.settings.timeouts
-        if self._route is ProxyRoute.RUN:  # a direct call is silent until the model is done
+        if self._route is ProxyRoute.RUN:  # a direct run sends nothing until the model is done
             timeouts = attrs.evolve(timeouts, first_byte=timeouts.run)
         async with self._session.transport.pass_through(self._request, timeouts=timeouts) as response:
             _check(response)
@@ -64,12 +64,12 @@ class ProxiedExchange:
             except asyncio.CancelledError:
                 await settle(task, CANCEL_LIMIT)
                 if not task.cancelled() and (error := task.exception()) is not None:
-                    logger.info("the caller of a proxied cancel left, and so it ended: %s", error)
+                    logger.info("a proxied cancel failed after its caller had disconnected: %s", error)
                 raise
 
     async def _submit(self, wait: Wait) -> None:
-        """Read whole before it is passed on, so that the id is known whatever becomes of the caller."""
-        # Nobody tells when it leaves: from here on it may have.
+        """Read the whole response before passing it on: so the request id is known if the caller disconnects."""
+        # The time at which the request is sent is not reported, so from here on it counts as sent.
         progress = Progress(sent=True, began_at=time.time(), request=self._request)
         await submit_under(wait, progress, self._submitted())
         submission = self._submission
@@ -78,7 +78,7 @@ class ProxiedExchange:
         await self._answer.end()
 
     async def _submitted(self) -> RequestHandle | None:
-        """None where there is no job that could be cancelled: fal refused it, or said no id."""
+        """Submit. Return None if there is no job to cancel: fal refused the request, or sent no request id."""
         request = self._request
         async with self._session.transport.pass_through(request) as response:
             _check(response)
@@ -96,7 +96,7 @@ class ProxiedExchange:
             request_id = parse_submission(self._submission).request_id
             return self._session.queue.handle(request.endpoint_id or "", request_id)
         except FalError as error:
-            logger.warning("a proxied submit could not be cancelled if its caller left: %s", error)
+            logger.warning("a proxied submit can't be cancelled if its caller disconnects: %s", error)
             return None
 
 
@@ -104,6 +104,6 @@ def _check(response: OpenResponse) -> None:
     if 300 <= response.status < 400:
         raise Refusal(502, "fal redirected the request, which is not followed")
     if response.status == 401:
-        # The caller can do nothing about a key that it does not know.
+        # Not passed on as 401: the caller does not have this key.
         logger.error("fal refused the key of the proxy's session")
         raise Refusal(502, "the proxy's credentials were refused")

@@ -2,15 +2,15 @@
 
     routes = [Route("/api/fal/proxy", FalProxy(endpoints=["fal-ai/flux/**"], authorize=signed_in_user))]
 
-In FastAPI: `app.router.routes.append(...)` of the same. (`mount` answers under its path with a slash at the
-end: then that slash belongs into `proxyUrl`.) A client that is configured with `proxyUrl` sends each request
-here, with the true URL in a header (protocol 10). What may pass is decided in `protocol/proxy/` before
-anything is sent. Bodies stream through, both ways, but for the first MiB of a request's.
+In FastAPI use `app.router.routes.append(Route(...))`. (A `mount` answers at its path with a trailing slash only:
+then `proxyUrl` needs that slash.) A client with `proxyUrl` sends each request here, with the real URL in a header
+(protocol 10). `protocol/proxy/` decides what may pass before anything is sent. Bodies are streamed in both
+directions, except for the first MiB of a request, which is read before a connection is used.
 
-A stranger can hold neither the connections that the application needs (all callers together have half of them),
-nor any of them by sending or reading slowly: `Timeouts.total` bounds a request's body (and a second more for each
-64 KiB; 408), `Timeouts.first_byte` the time in which nothing comes, or nothing is read. A caller that leaves during
-a submit has its job cancelled.
+Callers can't use up the session's connections. All callers together may use half of them. Slow callers are cut off:
+a request body must arrive within `Timeouts.total`, plus a second for each 64 KiB (else 408), and no send or receive
+may stall for long (`Timeouts.first_byte` for reading the response, half of it for sending the body). If a caller
+disconnects during a submit, its job is cancelled.
 """
 
 from __future__ import annotations
@@ -55,14 +55,14 @@ _OPERATIONS: Mapping[ProxyRoute, Operation] = {
 
 @attrs.frozen(kw_only=True)
 class ProxyRequest:
-    """What `authorize` and `limit` get to see. The body is not read yet.
+    """The argument of `authorize` and `limit`. The body has not been read yet.
 
     Attributes:
-        method: such as "POST".
-        target: what is asked for: `route`, `endpoint_id`, `request_id`.
-        headers: the caller's, names in lower case; cookies and tokens of your own application are here.
-        client: the caller's IP address, or None.
-        scope: the ASGI scope, such as for the session of a middleware of yours.
+        method: The HTTP method, such as "POST".
+        target: What the caller asks for, with `route`, `endpoint_id` and `request_id`.
+        headers: The caller's headers, with names in lower case. They include your application's cookies and tokens.
+        client: The caller's IP address; None if the server does not know it.
+        scope: The ASGI scope, which middleware may have extended, such as with a session.
     """
 
     method: str
@@ -73,28 +73,35 @@ class ProxyRequest:
 
 
 User = str | bool | None
-"""Who calls: a name, or True for somebody who is not named. False, None and "" are refused."""
+"""The result of `authorize`: a user's name, or True for a user without a name. False, None and "" are refused."""
 Authorize = Callable[[ProxyRequest], Awaitable[User] | User]
 Limit = Callable[[ProxyRequest, User], Awaitable[float | None] | float | None]
 
 
 class FalProxy:
-    """The ASGI application.
+    """The proxy, an ASGI application (protocol 10).
 
     Args:
-        endpoints: patterns of endpoint ids that may be called: `"fal-ai/flux/dev"`, `"fal-ai/*"`,
-            `"fal-ai/flux/**"`, or `"**"` for all.
-        authorize: says who calls, or refuses (401). Async or not. Required, unless `anonymous=True`.
-        anonymous: True: everybody may call, at your cost.
-        limit: called with the request and the user: seconds to wait (429 with `Retry-After`); None, or no
-            more than 0, to pass.
-        allow: further routes: "multipart", "tokens", "cdn_token", "webhook" (see `ProxyRoute`).
-        max_body: bytes of a request body; default 32 MiB.
-        headers: further request headers to pass on.
-        session: whose key is used. Default the one that `fal_lifespan` keeps; standing alone (its lifespan
-            is run by the server), `Session()`, set up by the environment.
+        endpoints: Patterns of the endpoint ids that may be called: `"fal-ai/flux/dev"`, `"fal-ai/*"` (one segment),
+            `"fal-ai/flux/**"` (that app and everything below), or `"**"` for all.
+        authorize: Returns the user of a ProxyRequest, or a false value to refuse it (401); may be async. Required,
+            unless `anonymous=True`.
+        anonymous: If True, everyone may call, at your cost, and `authorize` must be None. Default False.
+        limit: Called with the ProxyRequest and the user; may be async. Returns the seconds that the caller must
+            wait (429 with `Retry-After`), or None or a number <= 0 to let it pass. None (default): no limit.
+        allow: Routes to allow in addition: "multipart", "tokens", "cdn_token", "webhook" (see `ProxyRoute`).
+            Default none.
+        max_body: Maximum bytes of a request body (else 413). Default 32 MiB.
+        headers: Names of request headers to pass on in addition. Default none.
+        session: The session whose key is used. None (default): the session of `fal_lifespan`. If the proxy is
+            served on its own, so that the server runs its lifespan, `Session()`, configured by environment
+            variables.
 
-    ConfigurationError where an argument is wrong.
+    Attributes:
+        rules: The checked `endpoints`, `allow`, `max_body` and `headers`.
+
+    Raises:
+        ConfigurationError: If an argument is invalid.
     """
 
     def __init__(
@@ -111,8 +118,8 @@ class FalProxy:
     ) -> None:
         if (authorize is None) is not anonymous:
             raise ConfigurationError(
-                "give authorize= a function that says who calls, or say anonymous=True: everybody may then "
-                "call fal at your cost"
+                "expected either authorize=, a function that returns the caller's user, or anonymous=True, "
+                "which lets everyone call fal at your cost"
             )
         self.rules: ProxyRules = ProxyRules(
             endpoints=endpoints, allow=allow, max_body=max_body, headers=headers
@@ -128,7 +135,7 @@ class FalProxy:
             await self._serve(scope, receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
-        """On its own under a server: a session of its own, for as long as the server runs."""
+        """Run the lifespan if the proxy is served on its own: it keeps a session open until the server stops."""
         await receive()  # startup
         made = self._session is None
         try:
@@ -148,14 +155,14 @@ class FalProxy:
         try:
             await self._pass_on(scope, receive, answer)
         except Refusal as refusal:
-            told = refusal.headers if isinstance(refusal, _TooMany) else {}
-            await answer.refuse(refusal.status, refusal.reason, told)
+            headers = refusal.headers if isinstance(refusal, _TooMany) else {}
+            await answer.refuse(refusal.status, refusal.reason, headers)
         except FalError as error:
             logger.warning("a proxied request failed: %s", error)
             fitting = answer_to(error)
             await answer.refuse(fitting.status, fitting.body["detail"], fitting.headers)
-        except OSError as error:  # not before: a time-out of ours is one, too
-            logger.info("the caller of a proxied request is gone: %s", error)
+        except OSError as error:  # after FalError: some of its subclasses are also TimeoutError, an OSError
+            logger.info("the caller of a proxied request has disconnected: %s", error)
 
     async def _pass_on(self, scope: Scope, receive: Receive, answer: RawAnswer) -> None:
         call = _checked(scope, self.rules)
@@ -187,7 +194,7 @@ class FalProxy:
             raise _TooMany(seconds)
 
     async def _with_body(self, request: HttpRequest, call: _Call, body: RequestBody) -> HttpRequest:
-        """Read as far as 1 MiB before a connection is taken: who sends slowly holds none."""
+        """Read up to 1 MiB of the body before a connection is used, so that slow senders don't hold one."""
         whole = await body.read_ahead()
         target = call.target
         if target.route in (ProxyRoute.TOKENS, ProxyRoute.CDN_TOKEN):
@@ -205,18 +212,18 @@ class FalProxy:
 class _TooMany(Refusal):
     def __init__(self, seconds: float) -> None:
         super().__init__(429, "too many requests")
-        # Infinity: for good, which no number says.
+        # Infinity means for ever, which `Retry-After` can't express.
         self.headers = {"retry-after": str(math.ceil(seconds))} if math.isfinite(seconds) else {}
 
 
 @attrs.frozen(kw_only=True)
 class _Call:
-    """What may pass of a request, as its line and its headers tell."""
+    """The parts of a request that may pass, from its request line and headers."""
 
     target: Target
     headers: Mapping[str, str] = attrs.field(repr=False)
     length: int | None
-    """Bytes of the body; None where it comes in chunks."""
+    """Bytes of the body; None if it is chunked."""
 
 
 def _checked(scope: Scope, rules: ProxyRules) -> _Call:
@@ -229,9 +236,9 @@ def _checked(scope: Scope, rules: ProxyRules) -> _Call:
 
 
 def _request_of(call: _Call, settings: Settings) -> HttpRequest:
-    """Without its body."""
+    """Build the request to fal, without its body."""
     target = call.target
-    # Billing tags are the server's to give (see `FORWARDED`).
+    # Billing tags come from the server's settings, never from the caller (see `FORWARDED`).
     tags = tags_header(settings.tags)
     return HttpRequest(
         operation=_OPERATIONS.get(target.route, Operation.WRITE),
@@ -240,7 +247,7 @@ def _request_of(call: _Call, settings: Settings) -> HttpRequest:
         headers={
             **call.headers,
             **({"x-fal-tags": tags} if tags else {}),
-            # Decoded on the way, an answer would have to be kept together.
+            # A compressed response would have to be decoded, and could not be streamed through as it is.
             "accept-encoding": "identity",
             "x-fal-client-proxy": f"fal_async/{__version__}",
         },
@@ -263,5 +270,7 @@ def _proxy_request(scope: Scope, target: Target) -> ProxyRequest:
 def _session_of(scope: Scope, given: Session | None) -> Session:
     session = given or scope.get("state", {}).get("fal")
     if session is None:
-        raise SessionStateError("no session: give FalProxy one, or the application lifespan=fal_lifespan()")
+        raise SessionStateError(
+            "the proxy has no session: pass session= to FalProxy, or lifespan=fal_lifespan() to the application"
+        )
     return cast("Session", session)

@@ -1,4 +1,4 @@
-"""Server-sent events as an answer: what comes of a request or a stream, for as long as the browser listens."""
+"""Relay a request or a stream to a browser as server-sent events."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from fal_async.queue.handle import RequestHandle, kept_request, while_waited_for
 Source = RequestHandle | AsyncIterable[Any]
 _MEDIA_TYPE = "text/event-stream"
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-"""The second one: a proxy that buffers would hold the events back."""
+"""`X-Accel-Buffering: no` because a reverse proxy that buffers would delay the events."""
 _UNREAD = 4
-"""Keep-alives. So long may an event wait for a browser that reads nothing, once all buffers on the way are full."""
+"""Multiple of `keep_alive` that one send may take: then the browser reads nothing, and all buffers are full."""
 
 
 async def sse_response(
@@ -41,26 +41,41 @@ async def sse_response(
     cancel_on_disconnect: bool | None = None,
     keep_alive: float = 15.0,
 ) -> Response:
-    """Relays a request or a stream to the browser as server-sent events (their names: `sse_events.py`).
+    """Make a response that relays a request or a stream to the browser as server-sent events.
 
-    source                  a RequestHandle (updates, then the result), an `EventStream` or any async iterable
-                            (each item a message), or a function (async or not) that gives one. What it raises
-                            is raised here, before the answer begins
-    resume                  gives the handle of a request that the browser followed before its connection broke,
-                            from the request id in its `Last-Event-ID`. Without it a reconnecting browser starts,
-                            and pays, anew. The id comes from the browser: check it where that matters.
-                            It only makes sense with `cancel_on_disconnect=False`
-    logs                    whether updates carry log lines
-    cancel_on_disconnect    True: when the browser leaves, a request is cancelled on fal, a stream closed. None
-                            (default): so it is, but for a request with a key, which others may wait for
-    keep_alive              seconds between comments that keep idle connections open. A browser that takes nothing
-                            for four times as long counts as one that left
+    Events of a request: `update` (status, position, new log lines), then `result` or `failed`. Items of a stream
+    are plain `message` events, followed by `done` or `failed`. All data is JSON.
 
-    A HEAD request gets the headers alone: `source` is not asked for, nothing is submitted.
+    A HEAD request gets only the headers: `source` is not called, and nothing is submitted. Cancelling is safe, but
+    a request that `source` has already submitted goes on.
+
+    Args:
+        request: The browser's request.
+        source: A RequestHandle, an `EventStream` or any async iterable; or a function (async or not) that returns
+            one. Its errors are raised here, before the response begins.
+        resume: Returns the handle of the request that the browser followed before its connection broke, given the
+            request id in its `Last-Event-ID`; may be async. The id comes from the browser: check that it may see
+            that request. Use it with `cancel_on_disconnect=False`. None (default): a browser that reconnects calls
+            `source`, and pays, again.
+        logs: Whether updates contain log lines. Default True.
+        cancel_on_disconnect: If True, a disconnect of the browser cancels the request at fal. If False, the
+            request goes on. None (default): True, except for a request with a key, which other callers may wait
+            for. A stream is closed in any case.
+        keep_alive: Seconds between comments that keep an idle connection open. Default 15. A browser that reads
+            nothing for four times as long counts as disconnected.
+
+    Returns:
+        The response. It has status 204 for a browser that reconnects after the last event, which stops its
+        `EventSource`.
+
+    Raises:
+        ConfigurationError: If `keep_alive` is not positive, or `source` is neither a handle nor an async iterable.
+        LedgerError: If the session's ledger can't be read.
+        FalError: Whatever `source` or `resume` raises, or the start of a stream.
     """
     if not keep_alive > 0:
-        raise ConfigurationError(f"keep_alive={keep_alive!r}: expected seconds, more than 0")
-    if request.method == "HEAD":  # Starlette sends it to each GET route
+        raise ConfigurationError(f"keep_alive={keep_alive!r}: expected seconds > 0")
+    if request.method == "HEAD":  # Starlette passes it to every GET route
         return Response(headers=_HEADERS, media_type=_MEDIA_TYPE)
     seen = last_event(request.headers.get("last-event-id")) if resume is not None else None
     if seen is not None and seen.ended:
@@ -86,7 +101,7 @@ async def _source(source: Any, resume: Callable[[str], Any] | None, seen: LastEv
             f"source is a {type(found).__name__}: expected a RequestHandle or an async iterable"
         )
     if isinstance(found, contextlib.AbstractAsyncContextManager):
-        await found.__aenter__()  # a stream begins: an HTTP error is a plain answer then
+        await found.__aenter__()  # start a stream here: its HTTP error is then a normal error response
     return cast("Source", found)
 
 
@@ -105,33 +120,33 @@ class _EventsResponse(StreamingResponse):
         self._events: AsyncGenerator[bytes, None] = events
         self._keep_alive = keep_alive
         self._cancel_on_disconnect = cancel_on_disconnect
-        self._told_all = False
+        self._all_sent = False
 
     async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
         relay = partial(self._relay, receive, send)
         with contextlib.suppress(ClientDisconnect):
             if self._handle is None or not self._cancel_on_disconnect:
                 await relay()
-            else:  # the browser leaves, the server stops, or the relay breaks: nobody will look at the result
+            else:  # cancels the request if the browser disconnects, the server stops, or the relay fails
                 await while_waited_for(self._handle, relay)
         if self.background is not None:
             await self.background()
 
     async def _relay(self, receive: Receive, send: Send) -> None:
-        """ClientDisconnect where the browser leaves before it was told all."""
+        """Send the events. Raises ClientDisconnect if the browser disconnects before the last one."""
         pump = asyncio.ensure_future(self._pump(send))
         try:
             finished = await finished_before(pump, disconnected(receive))
         finally:
             if hasattr(self._source, "aclose"):
                 await self._source.aclose()
-        if not self._told_all:
+        if not self._all_sent:
             if not finished:
                 raise ClientDisconnect
             pump.result()
 
     async def _pump(self, server_send: Send) -> None:
-        send = _telling_who_left(server_send, _UNREAD * self._keep_alive)
+        send = _raising_disconnects(server_send, _UNREAD * self._keep_alive)
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         turns = asyncio.Lock()
 
@@ -144,24 +159,27 @@ class _EventsResponse(StreamingResponse):
             async with contextlib.aclosing(self._events) as events:
                 async for data in events:
                     await write(data)
-            self._told_all = True
+            self._all_sent = True
         finally:
             await end_tasks(keeper)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _telling_who_left(send: Send, limit: float) -> Send:
-    """Some servers say so by an OSError of `send` (ASGI 2.4), before `receive` does. Who reads nothing for `limit`
-    seconds counts as one that left: he would hold a connection of the session's for as long as he likes."""
+def _raising_disconnects(send: Send, limit: float) -> Send:
+    """Wrap `send`, so that it raises ClientDisconnect if the browser has disconnected or reads nothing.
 
-    async def told(message: MutableMapping[str, Any]) -> None:
+    Some servers report a disconnect by an OSError of `send` (ASGI 2.4), before `receive` does. A browser that reads
+    nothing for `limit` seconds counts as disconnected: else it could hold one of the session's connections.
+    """
+
+    async def checked(message: MutableMapping[str, Any]) -> None:
         try:
             async with asyncio.timeout(limit):
                 await send(message)
-        except OSError as error:  # the time-out is one
+        except OSError as error:  # TimeoutError is a subclass
             raise ClientDisconnect from error
 
-    return told
+    return checked
 
 
 async def _keep_alive(write: Callable[[bytes], Awaitable[None]], seconds: float) -> None:

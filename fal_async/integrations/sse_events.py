@@ -1,8 +1,8 @@
-"""What a browser gets to see of a request, as server-sent events: text in the format of WHATWG HTML 9.2.
+"""Encode a request or a stream as server-sent events, in the format of WHATWG HTML 9.2.
 
-Events: `update` (status, position, new log lines), `result`, `failed`; the items of a stream come as plain
-`message` events, closed by `done`. Each carries JSON (`fal_async/outputs/json_values.py`). (`error` is the name of
-one of EventSource's own.)
+Events: `update` (status, position, new log lines), `result`, `failed`; the items of a stream are plain `message`
+events, followed by `done`. All data is JSON (`fal_async/outputs/json_values.py`). The event is not called `error`,
+because EventSource has its own event of that name.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _STATUSES = Queued | InProgress | Completed | UnknownStatus
 
 
 def encode_event(data: Any, *, event: str = "message", event_id: str | None = None) -> bytes:
-    """One event. JSON has no line ends outside of strings, so one `data:` line is enough."""
+    """Encode one event. JSON without line breaks fits in one `data:` line."""
     lines = [] if event == "message" else [f"event: {event}"]
     lines += [] if event_id is None else [f"id: {event_id}"]
     return "\n".join([*lines, f"data: {json_text(data)}", "", ""]).encode()
@@ -42,38 +42,38 @@ def encode_event(data: Any, *, event: str = "message", event_id: str | None = No
 
 @attrs.frozen
 class LastEvent:
-    """What a reconnecting browser saw last (`Last-Event-ID`)."""
+    """The last event that a reconnecting browser received (`Last-Event-ID`)."""
 
     request_id: str
     ended: bool
     number: int = 0
     last_line: str | None = None
-    """A digest of the last log line that it was told, since a number tells nothing: fal's logs are a window that
-    moves (protocol 4.2)."""
+    """A digest of the last log line that it received. A line number would not do: fal's logs are a sliding window
+    (protocol 4.2)."""
 
 
 def last_event(header: str | None) -> LastEvent | None:
-    """None: it does not reconnect, or not to anything of ours."""
+    """Parse `Last-Event-ID`. None if it is missing or not one of our ids."""
     found = _EVENT_ID.fullmatch(header or "")
     if found is None:
         return None
     return LastEvent(found[1], found[2] is None, int(found[2] or 0), found[3])
 
 
-class _Account:
-    """What the browser was told of one request: the number of its events, and the log lines."""
+class _Sent:
+    """What the browser has received about one request: the number of events, and the last log line."""
 
     def __init__(self, seen: LastEvent | None) -> None:
         self._number = 0 if seen is None else seen.number
         self._last_line = None if seen is None else seen.last_line
         self._is_behind = self._last_line is not None
-        """Whether lines come that were told before the connection broke."""
+        """Whether the next log lines may include some that were sent before the connection broke."""
 
     def describe(self, status: QueueStatus) -> dict[str, Any]:
         lines = status.new_logs
         if lines and self._is_behind:
-            told = [at for at, line in enumerate(lines, 1) if _digest(line) == self._last_line]
-            lines, self._is_behind = lines[max(told, default=0) :], False
+            known = [at for at, line in enumerate(lines, 1) if _digest(line) == self._last_line]
+            lines, self._is_behind = lines[max(known, default=0) :], False
         if lines:
             self._last_line = _digest(lines[-1])
         return describe(status, lines)
@@ -92,7 +92,7 @@ def _digest(line: RequestLog) -> str:
 
 
 def describe(status: QueueStatus, lines: Sequence[RequestLog]) -> dict[str, Any]:
-    """An `update`, with those log lines."""
+    """Return the data of an `update` with these log lines."""
     described: dict[str, Any] = {"request_id": status.request_id, "status": _word_of(status)}
     if isinstance(status, Queued):
         described["position"] = status.position
@@ -126,32 +126,34 @@ def describe_error(error: FalError) -> dict[str, Any]:
 async def events_of_request(
     handle: RequestHandle, *, logs: bool, seen: LastEvent | None = None
 ) -> AsyncGenerator[bytes, None]:
-    """Updates, then the result. The ids name the request, so that a reconnecting browser can be led back.
+    """Yield updates, then the result. The event ids contain the request id, so that a browser can reconnect.
 
-    `seen`: the last event before it reconnected; log lines that it was told by then are not told again.
+    `seen` is the last event before the browser reconnected: log lines up to it are not sent again.
     """
-    account = _Account(seen if seen is not None and seen.request_id == handle.request_id else None)
+    sent = _Sent(seen if seen is not None and seen.request_id == handle.request_id else None)
     end = f"{handle.request_id}.{_END}"
-    # No event, but from now on a browser whose connection breaks knows what it comes back for (WHATWG HTML 9.2.6).
-    yield f"id: {account.last_id(handle.request_id)}\n\n".encode()
+    # Not an event, but the browser keeps the id for its reconnection (WHATWG HTML 9.2.6).
+    yield f"id: {sent.last_id(handle.request_id)}\n\n".encode()
     try:
         kept = await kept_request(handle)
         if kept is None or not kept.has_ended:
             async with contextlib.aclosing(handle.updates(logs=logs, mode="auto")) as updates:
                 async for status in updates:
-                    told = account.describe(status)
-                    yield encode_event(told, event="update", event_id=account.next_id(handle.request_id))
+                    data = sent.describe(status)
+                    yield encode_event(data, event="update", event_id=sent.next_id(handle.request_id))
         yield encode_event(describe_result(await handle.result()), event="result", event_id=end)
     except FalError as error:
         error.about(RequestRef(request_id=handle.request_id))
-        if may_be_paid(handle.last_status):  # a browser that asks again asks for another one
+        if may_be_paid(
+            handle.last_status
+        ):  # a browser that retries would submit, and pay for, another request
             error.retryable = False
         logger.warning("a relayed request failed: %s", error)
         yield encode_event(describe_error(error), event="failed", event_id=end)
 
 
 async def events_of_stream(items: AsyncIterable[Any]) -> AsyncGenerator[bytes, None]:
-    """No ids: a stream can't be resumed (protocol 12)."""
+    """Yield the items as events without ids: a stream can't be resumed (protocol 12)."""
     try:
         async for item in items:
             if isinstance(item, _STATUSES):
@@ -163,6 +165,6 @@ async def events_of_stream(items: AsyncIterable[Any]) -> AsyncGenerator[bytes, N
         logger.warning("a relayed stream failed: %s", error)
         yield encode_event(describe_error(error), event="failed")
     except Exception:
-        # A browser takes an answer that breaks off for a lost connection, and would ask, and pay, again.
+        # To a browser a truncated response is a lost connection: it would reconnect, and pay again.
         yield encode_event(describe_error(FalError("the relayed stream failed")), event="failed")
         raise

@@ -1,4 +1,4 @@
-"""fal in Starlette (and FastAPI) applications: lifespan, keys of calls, webhook route, relays, error answers."""
+"""Use fal in Starlette (and FastAPI) applications: lifespan, idempotency keys, webhooks, relays, error answers."""
 
 from __future__ import annotations
 
@@ -59,12 +59,17 @@ def fal_lifespan(
     inner: InnerLifespan | None = None,
     on_open: Callable[[Session], Awaitable[None] | None] | None = None,
 ) -> Lifespan:
-    """A lifespan that opens one session for the process: `get_session(request)` gives it.
+    """Make an ASGI lifespan that keeps one session open for the process. `get_session(request)` returns it.
 
-    make_session    gives the session; default `Session()`, set up by the environment
-    inner           the application's own lifespan, entered after the session is open and left before it closes;
-                    it finds the session as `app.state.fal`
-    on_open         called (async or not) with the open session, such as to attach a webhook receiver
+    Args:
+        make_session: Returns the session. None (default): `Session()`, configured by environment variables.
+        inner: The application's own lifespan. It runs while the session is open, and finds it as `app.state.fal`.
+            None (default): there is none.
+        on_open: Called with the open session before the application starts, such as to attach a webhook receiver;
+            may be async. None (default): nothing is called.
+
+    Returns:
+        The lifespan, for `Starlette(lifespan=...)` or `FastAPI(lifespan=...)`.
     """
 
     @contextlib.asynccontextmanager
@@ -73,19 +78,23 @@ def fal_lifespan(
             app.state.fal = session
             await call_back(on_open, session)
             async with contextlib.nullcontext() if inner is None else inner(app) as state:
-                # A server that stops has cancelled its handlers just before: closing the session waits for their
-                # requests to be cancelled, and for nothing else of them.
+                # A stopping server has cancelled its handlers before this: closing the session waits only until
+                # their requests are cancelled at fal.
                 yield {**(state or {}), "fal": session}
 
     return lifespan
 
 
 def get_session(request: HTTPConnection) -> Session:
-    """The process's session, from a request or a WebSocket. In FastAPI a dependency as well.
+    """Return the session that `fal_lifespan` keeps open. It also works as a FastAPI dependency.
 
-    SessionStateError where the application has no `fal_lifespan`.
+    Args:
+        request: The request or WebSocket.
+
+    Raises:
+        SessionStateError: If the application has no `fal_lifespan`.
     """
-    # The lifespan's state reaches mounted applications, too, which have an `app.state` of their own.
+    # The lifespan's state also reaches mounted applications, which have their own `app.state`.
     state, own = request.scope.get("state", {}), request.app.state
     session = state.get("fal") or getattr(own, "fal", None)
     if session is None:
@@ -105,20 +114,29 @@ def idempotency_key(
 @overload
 def idempotency_key(*, scope: Scope, required: bool) -> Callable[[Request], Awaitable[str | None]]: ...
 def idempotency_key(*, scope: Scope, required: bool = True) -> Callable[[Request], Awaitable[str | None]]:
-    """A function of the request that gives the `key=` of its call: `key = await order_key(request)`.
+    """Make a function that returns the `key=` for a request's call: `key = await order_key(request)`.
 
-    It is `"{scope}:{value}"`, with the value of the header `Idempotency-Key` (1-255 printable ASCII characters;
-    anything else, and a missing header, is answered with 400). Where that is no possible key, such as one of more
-    than 255 characters, the value stands there as its SHA-256.
+    The key is `"{scope}:{value}"`, with the value of the header `Idempotency-Key`: 1 to 255 printable ASCII
+    characters. A missing or invalid header is answered with 400. If the key would be invalid, such as longer than
+    255 characters, the SHA-256 of the value takes its place.
 
-    scope       whose key it is: a function, async or not, of the request that gives the id of who signed in
-                (str, int or UUID); or a text, the same for all callers. Without it, who guesses another one's
-                header would get that one's result. What it gives is checked for each request: None is a
-                ConfigurationError
-    required    False: without the header, None, a call without a key
+    Args:
+        scope: Whose key it is: a function of the request (async or not) that returns the id of the signed-in user
+            (`str`, `int` or `UUID`), or a `str` that all callers share. Without separate scopes, a caller who
+            guesses another user's header would get that user's result. The function's result is checked for each
+            request, and raises ConfigurationError if it is None or has another type.
+        required: If False, the function returns None for a request without the header, which means a call without
+            a key. Default True.
+
+    Returns:
+        An async function of the request, which raises `HTTPException` with status 400 for a bad header. Cancelling
+        it is safe: it sends nothing.
+
+    Raises:
+        ConfigurationError: If `scope` is a `str` that can't be used: 1 to 128 printable characters are allowed.
     """
     if not callable(scope):
-        scope_text(scope)  # what is wrong with a text is told at once
+        scope_text(scope)  # a bad `str` is reported here, not by the first request
 
     async def key_of(request: Request) -> str | None:
         value = header_value(request, required=required)
@@ -131,7 +149,7 @@ def idempotency_key(*, scope: Scope, required: bool = True) -> Callable[[Request
 
 
 def header_value(request: HTTPConnection, *, required: bool) -> str | None:
-    """HTTPException with status 400 where it can't be used."""
+    """Return the value of the header `Idempotency-Key`. Raises HTTPException with status 400 if it is invalid."""
     try:
         return read_header(request.headers.getlist(HEADER), required=required)
     except BadIdempotencyKey as error:
@@ -142,11 +160,20 @@ def header_value(request: HTTPConnection, *, required: bool) -> str | None:
 
 
 async def while_connected(request: Request, work: Awaitable[T]) -> T:
-    """The outcome of `work`; when the browser leaves first, `work` is cancelled and ClientDisconnect raised.
+    """Return the result of `work`, and cancel `work` if the client disconnects first.
 
-    A cancelled `fal.subscribe(...)` cancels its request on fal, so that nobody pays for what nobody sees.
+    A cancelled `fal.subscribe(...)` cancels its request at fal, so that you don't pay for an unused result.
+    Cancelling is safe: it cancels `work` and waits for its end.
+
+    Args:
+        request: The request whose client may disconnect. Its body is read first; `request.body()` still returns it.
+        work: The awaitable, such as `fal.subscribe(...)`.
+
+    Raises:
+        ClientDisconnect: If the client disconnected before `work` was done. `client_gone_handler` answers it.
+        Exception: Whatever `work` raises.
     """
-    # Read before `work` begins: two readers would take the body from each other.
+    # The body is read before `work` starts: two concurrent readers would take parts of it from each other.
     try:
         await past_the_body(request)
     except ClientDisconnect:
@@ -166,8 +193,8 @@ def _drop(work: Awaitable[Any]) -> None:
 
 
 async def past_the_body(request: Request) -> None:
-    """What comes after the body can only be the disconnect. The body stays readable: Starlette keeps it."""
-    with contextlib.suppress(RuntimeError):  # read already, as a form or piece by piece
+    """Read the body, so that the next message can only be the disconnect. Starlette keeps the body for later."""
+    with contextlib.suppress(RuntimeError):  # already read, as a form or a stream
         await request.body()
 
 
@@ -175,7 +202,14 @@ async def past_the_body(request: Request) -> None:
 
 
 def peer_address(request: Request) -> str | None:
-    """Of the connection itself. Behind a proxy of your own, pass a function that reads what that proxy says."""
+    """Return the IP address of the connection's peer; None if the server does not know it.
+
+    Behind your own reverse proxy this is the proxy's address: pass `webhook_route` a function that reads the header
+    which your proxy sets.
+
+    Args:
+        request: The request.
+    """
     return None if request.client is None else request.client.host
 
 
@@ -185,7 +219,20 @@ def webhook_route(
     receiver: WebhookReceiver | None = None,
     client: Callable[[Request], str | None] = peer_address,
 ) -> Route:
-    """A POST route that takes fal's deliveries. `receiver`: default the one attached to the session."""
+    """Make a POST route that receives fal's webhook deliveries (protocol 8).
+
+    It answers 200 for handled and repeated deliveries, 401 for one that fal did not send, 413 for a body that is
+    too large, and 503 if the delivery could not be handled, so that fal repeats it.
+
+    Args:
+        path: The path of the route, such as "/fal/webhook".
+        receiver: The receiver. None (default): the one attached to the session by `fal.webhooks.attach`.
+        client: Returns the sender's IP address, needed if the receiver checks addresses. Default `peer_address`.
+
+    Returns:
+        The route. A request raises SessionStateError if no receiver is attached or the application has no
+        `fal_lifespan`.
+    """
 
     async def take(request: Request) -> Response:
         found = receiver or get_session(request).webhooks.receiver
@@ -207,7 +254,7 @@ async def _take_delivery(receiver: WebhookReceiver, request: Request, client: st
         receipt = await receiver.receive(request.headers.raw, body, client=client)
     except FalError as error:
         if isinstance(error, WebhookVerificationError) and not error.from_caller:
-            # The reason is for the log: who forges deliveries learns nothing from the answer.
+            # The reason is only logged: the answer must not help anyone to forge deliveries.
             logger.warning("a webhook delivery was refused: %s", error)
             return JSONResponse({"detail": "Not a valid delivery"}, 401)
         logger.exception("a webhook delivery could not be handled; fal will repeat it")
@@ -217,7 +264,7 @@ async def _take_delivery(receiver: WebhookReceiver, request: Request, client: st
 
 
 async def _limited_body(request: Request, limit: int) -> bytes | None:
-    """None: it is larger; what is over the limit is not read."""
+    """Return the body; None if it is larger than `limit` bytes, without reading the rest."""
     declared = request.headers.get("content-length", "0")
     if not declared.isdecimal() or int(declared) > limit:
         return None
@@ -233,7 +280,17 @@ async def _limited_body(request: Request, limit: int) -> bytes | None:
 
 
 async def fal_error_handler(_: Request, error: Exception) -> Response:
-    """Maps our errors to answers that leak nothing (see `error_answers.py`); the whole story goes to the log."""
+    """Return the JSON response for a FalError, which tells the caller nothing about your key, account or network.
+
+    The full error is logged. For `exception_handlers`. Cancelling is safe: it only builds the response.
+
+    Args:
+        _: The request.
+        error: The error.
+
+    Raises:
+        Exception: `error` itself, if it is not a FalError.
+    """
     if not isinstance(error, FalError):
         raise error
     logger.warning("answered with an error: %s", error)
@@ -242,7 +299,10 @@ async def fal_error_handler(_: Request, error: Exception) -> Response:
 
 
 async def client_gone_handler(_: Request, __: Exception) -> Response:
-    """For `while_connected`: an answer that nobody gets."""
+    """Return an empty response with status 499 for ClientDisconnect, as `while_connected` raises it.
+
+    The client never sees it. Raises nothing; cancelling is safe.
+    """
     return Response(status_code=CLIENT_GONE)
 
 

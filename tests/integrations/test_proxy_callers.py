@@ -172,7 +172,7 @@ async def test_a_server_that_cancels_twice_has_the_job_cancelled_too(emulator: E
 
 
 async def test_a_session_that_is_closed_during_a_submit_has_the_job_cancelled(emulator: Emulator) -> None:
-    """uvicorn ends the lifespan without waiting for the handlers that it cancelled."""
+    """As uvicorn does: it ends the lifespan without waiting for the handlers that it cancelled."""
     emulator.faults.add(Fault.stall(0.2, on="submit"))
     async with session_on(emulator) as fal:
         caller = Caller(fal, "POST", f"{QUEUE}/me/endless").sends()
@@ -243,7 +243,7 @@ async def test_a_cancel_goes_on_when_its_caller_leaves(emulator: Emulator) -> No
 async def test_a_paid_request_that_may_have_been_taken_is_no_gateway_error(
     emulator: Emulator, target: str, size: int
 ) -> None:
-    """fal's JavaScript client would send a 502, 503 or 504 again (protocol 3.4)."""
+    """A 502, 503 or 504 would be retried by fal's JavaScript client (protocol 3.4)."""
     operation = "run" if target.startswith(RUN) else "submit"
     emulator.faults.add(Fault.close(on=operation, taken=True))
     async with session_on(emulator) as fal:
