@@ -1,15 +1,15 @@
-"""A complete local fal on one loopback port: for demos, for our tests, and for the tests of our users.
+"""A complete local fal on one loopback port: for demos, our tests, and the tests of our users.
 
     from fal_async.emulator import Emulator
 
     async with Emulator() as emulator:
         async with Session(credentials=emulator.key, hosts=emulator.hosts) as fal: ...
 
-It is a second, independent reading of fal's wire protocol and shares no code with the client,
-so that a misreading on one side shows. Importing this package loads neither aiohttp nor anything else:
-pytest loads the plugin beside it in every run, also in those that never touch fal.
+The emulator implements fal's wire protocol independently and shares no code with the client, so that a mistake on
+one side shows. Importing this package loads neither aiohttp nor any of its modules, because pytest imports the
+plugin in every run, even if no test uses fal.
 
-From the ground up: `wire`; `accounts`, `storage`, `faults`; `jobs`; `webhooks`, `apps`, `builtin`; `core`;
+Layers from the bottom up: `wire`; `accounts`, `storage`, `faults`; `jobs`; `webhooks`, `apps`, `builtin`; `core`;
 `operations`; `gateway` and `admin`; `server`; `serve` and `pytest_plugin`. Imports go downward only.
 """
 

@@ -1,6 +1,6 @@
-"""`/_emulator`: what a test in another process or language can ask for. No key: it is loopback.
+"""`/_emulator`: control of the emulator by tests in another process or language, without a key.
 
-A browser on the same machine reaches it, too, so pages of other origins are refused.
+A browser on the same machine can reach it as well, so pages of other origins are refused.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from fal_async.emulator.wire.answers import Answer, json_answer, request_error
 from fal_async.emulator.wire.foreign_pages import foreign_page
 
 _ANSWER_LEAVES = 0.05
-"""Seconds that this call's own answer gets to leave before the server goes away."""
+"""Seconds for the answer to this call to be sent before the server goes away."""
 Action = Callable[[Core, Any], Any]
 
 
@@ -64,12 +64,12 @@ class Admin:
             served = ", ".join(f"{method} /_emulator/{path}".rstrip("/") for method, path in self._actions)
             return request_error(404, f"Expected one of {served}")
         if (wrong := foreign_page(call.headers)) is not None:
-            return request_error(403, f"/_emulator is not for pages of other origins: {wrong}")
+            return request_error(403, f"/_emulator refuses pages of other origins: {wrong}")
         try:
             wanted = json.loads(call.body) if call.body.strip() else {}
             return json_answer(action(core, wanted))
         except KeyError as error:
-            return request_error(400, f"{error} is missing, or is nothing that the emulator knows")
+            return request_error(400, f"{error} is missing, or unknown to the emulator")
         except (ValueError, TypeError, AttributeError) as error:
             return request_error(400, f"{type(error).__name__}: {error}")
 
@@ -85,7 +85,7 @@ class Admin:
 
 
 def _add_faults(core: Core, wanted: Any) -> list[dict[str, Any]]:
-    """One fault or a list of them; all of them are read before the first is added."""
+    """Add one fault or a list of them; none is added if one cannot be read."""
     faults = [Fault.from_json(document) for document in (wanted if isinstance(wanted, list) else [wanted])]
     core.faults.add(*faults)
     return [fault.to_json() for fault in faults]
@@ -96,12 +96,12 @@ def _account(account: Account) -> dict[str, Any]:
 
 
 def _add_account(core: Core, wanted: Any) -> dict[str, Any]:
-    """`{"key", "nickname"?, "concurrency"?}`"""
+    """Read `{"key", "nickname"?, "concurrency"?}`."""
     return _account(core.keyring.add(**wanted))
 
 
 def _rotate_key(core: Core, wanted: Any) -> None:
-    """`{"key", "account"?}`"""
+    """Read `{"key", "account"?}`."""
     core.keyring.named(wanted.get("account")).key = str(wanted["key"])
 
 
@@ -118,7 +118,7 @@ def _summary(core: Core, _: Any) -> dict[str, Any]:
 
 def _requests(core: Core, _: Any) -> list[dict[str, Any]]:
     if not core.recorder.keeps:
-        raise ValueError("requests are counted only: start the emulator with --record (record=True)")
+        raise ValueError("requests are not kept: start the emulator with --record (record=True)")
     return [
         {
             **attrs.asdict(request, recurse=False),
@@ -131,8 +131,10 @@ def _requests(core: Core, _: Any) -> list[dict[str, Any]]:
 
 
 def _books(core: Core, _: Any) -> dict[str, Any]:
-    """Of each endpoint how many requests were taken, for how many inputs; and the inputs that more than one was
-    taken for. All of them: `books/inputs`."""
+    """Return how many requests and inputs each endpoint took, and the inputs that were taken more than once.
+
+    `books/inputs` returns all inputs.
+    """
     sums: dict[str, dict[str, Any]] = {}
     for line in core.jobs.books:
         one = sums.setdefault(line.endpoint_id, {"taken": 0, "inputs": 0, "repeated": []})
@@ -148,7 +150,7 @@ def _line(line: Line) -> dict[str, Any]:
 
 
 def _expire_files(core: Core, wanted: Any) -> None:
-    """`{"urls"?, "status"?}`; without URLs all."""
+    """Read `{"urls"?, "status"?}`; without URLs all files expire."""
     core.files.expire([str(url) for url in wanted.get("urls", ())], wanted.get("status"))
 
 
@@ -170,7 +172,7 @@ def _webhook_attempts(core: Core, _: Any) -> list[dict[str, Any]]:
 
 
 def _deliver(core: Core, wanted: Any) -> None:
-    """`{"request_id", "url"?, "age"?, "copies"?}`: late ones and duplicates."""
+    """Read `{"request_id", "url"?, "age"?, "copies"?}`, for late deliveries and duplicates."""
     for _ in range(int(wanted.get("copies", 1))):
         core.webhooks.deliver_soon(
             str(wanted["request_id"]), wanted.get("url"), age=float(wanted.get("age", 0))

@@ -1,4 +1,4 @@
-"""What a test asks of the emulator, and what it does to the account: the part of `Emulator` without its life."""
+"""The part of `Emulator` that tests use: what happened, what goes wrong, and the accounts."""
 
 from __future__ import annotations
 
@@ -17,33 +17,42 @@ from fal_async.emulator.wire.recorder import RecordedRequest
 
 
 class Controls:
+    """The methods and properties of `Emulator` that do not start or stop it."""
+
     def __init__(self, core: Core) -> None:
         self._core = core
 
     @property
     def folder(self) -> Path | None:
-        """Where its files lie; None before the first of them, without a folder of your own."""
+        """The directory of its files; None before the first file, unless `Emulator(folder=...)` was given."""
         return self._core.files.folder
 
     @property
     def key(self) -> str:
-        """Of the emulator's own account; others: `accounts`."""
+        """The API key of the emulator's own account; `accounts` has the keys of the others."""
         return self._core.keyring.main.key
 
     @property
     def accounts(self) -> Mapping[str, Account]:
-        """By nickname; the first is the emulator's own, whose `key` is the emulator's."""
+        """The accounts by nickname, in order of creation; the first is the emulator's own."""
         return self._core.keyring.accounts
 
     def add_account(
         self, key: str, *, nickname: str | None = None, concurrency: int | None = None
     ) -> Account:
-        """One more account, whose requests, uploads, balance and history the others don't see.
+        """Add an account, with requests, uploads, balance and history of its own.
 
-        nickname        how ACLs name it; default the first half of the key
-        concurrency     how many of its requests run at a time; default no limit
+        Args:
+            key: its API key, in the form id:secret.
+            nickname: how ACLs name it (protocol 7.4). None (default): the part of the key before the colon.
+            concurrency: how many of its requests run at a time. None (default): no limit.
 
-        ValueError where the key is none, or it or the nickname is taken.
+        Returns:
+            The new account; tests may change its `key` and `concurrency`, or lock it.
+
+        Raises:
+            ValueError: If the key does not have the form id:secret, the key or the nickname is already in use, or
+                `concurrency` is below 1.
         """
         return self._core.keyring.add(key, nickname=nickname, concurrency=concurrency)
 
@@ -51,91 +60,138 @@ class Controls:
 
     @property
     def jobs(self) -> Mapping[str, Job]:
-        """Every request that was taken, by request id, in order of arrival; direct runs too (`via="run"`)."""
+        """All requests that were taken, by request id in order of arrival, including direct runs (`via="run"`)."""
         return self._core.jobs.by_id
 
     @property
     def books(self) -> Books:
-        """What was taken, and so is paid for, by input: also where `jobs` keeps it no longer."""
+        """How many requests were taken, and so are paid for, per input; it outlives the entries of `jobs`."""
         return self._core.jobs.books
 
     @property
     def requests(self) -> list[RecordedRequest]:
-        """What was asked, in order of arrival."""
+        """The recorded HTTP requests, in order of arrival; empty with `Emulator(record=False)`."""
         return self._core.recorder.requests()
 
     @property
     def uploads(self) -> Mapping[str, Upload]:
-        """Every upload that was begun, by the id that the emulator gave it."""
+        """All uploads that were started, by the id that the emulator gave them."""
         return self._core.uploads.uploads
 
     def count(self, kind: str | None = None) -> int:
-        """How many requests of this kind arrived, such as "submit" or "status"; all without a kind.
+        """Return how many HTTP requests of a kind have arrived.
 
-        ValueError for a kind that does not exist.
+        Args:
+            kind: an operation, such as "submit" or "status" (see `RecordedRequest.kind`). None (default): all.
+
+        Raises:
+            ValueError: If there is no such kind.
         """
         return self._core.recorder.count(kind)
 
     def clear_requests(self) -> None:
-        """Forget the recorded requests, and count from zero."""
+        """Drop the recorded requests, and count from zero."""
         self._core.recorder.clear()
 
     async def wait_for(self, kind: str, count: int = 1, *, timeout: float = 5.0) -> None:
-        """Until so many requests of this kind have arrived. TimeoutError after `timeout` seconds."""
+        """Wait until HTTP requests of a kind have arrived. Cancelling it is safe.
+
+        Args:
+            kind: an operation, such as "submit" or "status" (see `RecordedRequest.kind`).
+            count: how many must have arrived, since the start or `clear_requests`; default 1.
+            timeout: seconds to wait at most; default 5.
+
+        Raises:
+            TimeoutError: If fewer arrived within `timeout`.
+            ValueError: If there is no such kind.
+        """
         await self._core.recorder.wait_for(kind, count, timeout)
 
     # What goes wrong.
 
     @property
     def faults(self) -> FaultScript:
+        """The scripted faults: `emulator.faults.add(Fault.reset(on="submit"))`."""
         return self._core.faults
 
     @property
     def history(self) -> RequestHistory:
-        """What the platform API's request history shows, and when: its fields may be set."""
+        """What the platform API's request history shows, and when; its fields may be changed at any time."""
         return self._core.history
 
     def rotate_key(self, new: str) -> None:
-        """The old key gets 401 from now on."""
+        """Replace the key of the emulator's own account; the old one gets 401 from now on.
+
+        Args:
+            new: the new key, in the form id:secret.
+
+        Raises:
+            ValueError: If it does not have that form.
+        """
         self._core.keyring.main.key = new
 
     @property
     def webhooks(self) -> Webhooks:
-        """Deliveries: what was sent, and more of them on demand."""
+        """Webhook deliveries: a log of the attempts, and deliveries on demand."""
         return self._core.webhooks
 
     def rotate_webhook_key(self, *, retire: bool = False) -> None:
-        """A new key signs deliveries from now on. With `retire` the old ones leave the key set."""
+        """Sign deliveries with a new key from now on.
+
+        Args:
+            retire: True removes the old keys from the published key set (protocol 8.3); default False.
+
+        Raises:
+            RuntimeError: If the package `cryptography` is missing.
+        """
         self._core.webhooks.keys.rotate(retire=retire)
 
     def lock_account(self, *, polls: bool = True) -> None:
-        """403, exhausted balance, on every call; with `polls=False` on run and submit only (protocol 9.4)."""
+        """Answer calls of the emulator's own account with 403, exhausted balance (protocol 9.4).
+
+        Args:
+            polls: False refuses only calls that cost money, submits and direct calls. Default True: every call.
+        """
         self._core.keyring.main.lock(polls=polls)
 
     def unlock_account(self) -> None:
+        """Undo `lock_account`."""
         self._core.keyring.main.unlock()
 
     def add_login(self, refresh_token: str, *, expires_in: float = 86_400.0) -> None:
-        """A CLI login: auth.fal.ai gives this refresh token access tokens that live so many seconds."""
+        """Add a CLI login of the emulator's own account (protocol 1.4).
+
+        Args:
+            refresh_token: what auth.fal.ai exchanges for access tokens.
+            expires_in: seconds for which each access token is valid; default one day.
+        """
         self._core.keyring.add_login(refresh_token, expires_in, self._core.keyring.main)
 
     def revoke_realtime_tokens(self) -> None:
-        """Realtime tokens given so far are refused; open sessions go on (protocol 6.2)."""
+        """Refuse the realtime tokens issued so far; open sessions continue (protocol 6.2)."""
         self._core.realtime_tokens.revoke()
 
     def revoke_tokens(self) -> None:
-        """Access tokens given so far get 401; their refresh tokens stay good."""
+        """Answer the access tokens issued so far with 401; their refresh tokens stay valid."""
         self._core.keyring.forget_tokens()
 
     def revoke_cdn_tokens(self) -> None:
-        """The CDN refuses the tokens given so far with 401; new ones can be had."""
+        """Answer the CDN tokens issued so far with 401; new ones can be requested."""
         self._core.uploads.revoke_tokens()
 
     def forget_uploads(self) -> None:
-        """Uploads that were begun but not completed are gone, as after their time on fal."""
+        """Drop the uploads that are not complete, as fal does after a while."""
         self._core.uploads.forget_unfinished()
 
     def expire_files(self, *urls: str, status: int | None = None) -> None:
-        """These files are gone, without URLs all; `status` (403, 404 or 410) is answered for them, by default
-        the emulator's `gone_status`. KeyError where one is no file of the emulator's."""
+        """Expire files: they are deleted, and reading them fails.
+
+        Args:
+            *urls: URLs of files of this emulator. None given: all files.
+            status: what reading them answers, 403, 404 or 410. None (default): the emulator's `gone_status`.
+
+        Raises:
+            KeyError: If a URL is not a file of this emulator; no file is expired then.
+            ValueError: If `status` is another number.
+        """
         self._core.files.expire(urls, status)

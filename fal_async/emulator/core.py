@@ -1,4 +1,4 @@
-"""What the operations share: the emulator's parts, and the call that is being answered."""
+"""What the operations share: the parts of the emulator, and the call that is being answered."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ from fal_async.emulator.wire.storage_paths import StoragePath
 
 @attrs.frozen(kw_only=True)
 class Core:
+    """The parts of one emulator."""
+
     endpoints: EndpointTable[Mount]
     mounts: Mounts
     jobs: JobStore
@@ -49,30 +51,30 @@ class Core:
 
 @attrs.define(eq=False, kw_only=True)
 class Call:
-    """One request while it is answered."""
+    """One HTTP request while it is answered."""
 
     request: web.BaseRequest
     route: Route
     account: Account
-    """Who calls; without a good key `Keyring.anonymous`."""
+    """The caller's account; `Keyring.anonymous` without a valid key."""
     job: Job | None = None
-    """The job that the path names, or the one that this call made."""
+    """The job that the path names, or that this call made."""
     body: bytes = b""
     streamed: Body | None = None
-    """In place of `body`, for uploads: still on the wire."""
+    """The body of an upload, not read yet, in place of `body`."""
     effect: Effect = NO_EFFECT
-    """Of the fault that strikes it."""
+    """What the fault that strikes this call does."""
 
     @property
     def incoming(self) -> Body:
         if self.streamed is None:
-            raise RuntimeError(f"the body of {self.route.kind!r} was read already")
+            raise RuntimeError(f"the body of {self.route.kind!r} is already read")
         return self.streamed
 
     @property
     def storage(self) -> StoragePath:
         if self.route.storage is None:
-            raise RuntimeError(f"{self.route.kind!r} is no storage operation")
+            raise RuntimeError(f"{self.route.kind!r} is not a storage operation")
         return self.route.storage
 
     @property
@@ -85,10 +87,10 @@ class Call:
 
     @property
     def origin(self) -> str:
-        """What every URL in an answer starts with: `f"{call.origin}/queue.fal.run/..."`.
+        """The start of every URL in an answer: `f"{call.origin}/queue.fal.run/..."`.
 
-        It is what the caller used, so that everything stays on the emulator: `http://127.0.0.1:8765`.
-        Who came by one of fal's own host names gets fal's own URLs: `https:/`, and the host follows.
+        It is the address that the caller used, such as `http://127.0.0.1:8765`, so that the client stays on the
+        emulator. A caller that used one of fal's host names gets fal's own URLs: `https:/`, then `/` and the host.
         """
         host = self.request.host
         return "https:/" if host_name(host) in FAL_HOSTS else f"{self.request.scheme}://{host}"
@@ -103,4 +105,4 @@ class Call:
 
 
 Reply = Answer | web.StreamResponse
-"""An answer to be sent, or a response that was sent already."""
+"""An answer to send, or a response that is already sent."""

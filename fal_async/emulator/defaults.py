@@ -1,12 +1,12 @@
-"""The defaults that the command line's help names: light to import, unlike the emulator."""
+"""Defaults that the help of the command line shows, in a module that imports nothing heavy."""
 
 from __future__ import annotations
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8765
-"""Of the emulator as a process; inside a test it takes a free one."""
+"""For the emulator as a separate process; in a test it takes a free port."""
 DEFAULT_KEY = "emulator:key"
 DEFAULT_RUNNERS = 2
-"""New accounts run two requests at a time (protocol 9.4)."""
+"""On fal, a new account runs two requests at a time (protocol 9.4)."""
 KEEP_JOBS = 10_000
-"""Of the emulator as a process: with their inputs, which may hold whole files as data URIs."""
+"""For the emulator as a separate process: the inputs of jobs may contain whole files as data URIs."""

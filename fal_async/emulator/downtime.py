@@ -1,4 +1,4 @@
-"""The server's absences: paused, or restarted with or without its memory, at once or soon."""
+"""Pauses and restarts of the server, with or without its memory, at once or scheduled."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Downtime:
         self._listener.drop_connections()
 
     async def restart(self, *, keep_memory: bool, downtime: float) -> None:
-        """Gone for `downtime` real seconds. Without memory, all that ran or waited is lost."""
+        """Stop listening for `downtime` real seconds. Without memory, running and waiting requests are lost."""
         await self._listener.pause()
         try:
             if not keep_memory:
@@ -31,15 +31,15 @@ class Downtime:
             await self._listener.resume()
 
     def go_away(self, seconds: float, *, after: float = 0.0) -> None:
-        """Gone for so many seconds, without waiting for it: a request may ask."""
+        """Schedule a pause of `seconds`, without waiting for it, so that a request can ask for it."""
         self._spawn(self._go_away(after, seconds))
 
     def restart_soon(self, *, keep_memory: bool, downtime: float, after: float = 0.0) -> None:
-        """`restart`, without waiting for it."""
+        """Schedule a `restart`, without waiting for it."""
         self._spawn(self._restart_soon(after, keep_memory, downtime))
 
     async def close(self) -> None:
-        """What was to happen soon does not."""
+        """Cancel what is scheduled."""
         for task in self._soon:
             task.cancel()
         if self._soon:

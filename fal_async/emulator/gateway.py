@@ -1,4 +1,4 @@
-"""One request, from the socket to the answer: read, recorded, struck by a fault or not, checked, answered."""
+"""One HTTP request, from the socket to the answer: read, recorded, perhaps struck by a fault, checked, answered."""
 
 from __future__ import annotations
 
@@ -107,13 +107,13 @@ SERVICES: Mapping[str, Service] = {
     "index": index,
     "wrong_method": wrong_method,
 }
-"""One row per operation: a new feature of fal is a file beside these and a line here."""
+"""One row per operation."""
 _WITHOUT_KEY = frozenset({"file", "token", "openapi", "key_set", "index", "admin", "unknown"}) | frozenset(
-    {"stream", "realtime"}  # these check for themselves: they take a token in the query as well
+    {"stream", "realtime"}  # they check the caller themselves, who may have a token in the query
     | {"upload", "multipart", "part", "complete", "cdn_sign"}  # a CDN token or a signature instead (7.1)
 )
 _SENT_PIECEMEAL = frozenset({"status_stream", "stream", "realtime", "websocket"})
-"""What is answered bit by bit: their own services put faults of the connection in between."""
+"""Operations whose answers are sent in pieces: their services apply faults of the connection themselves."""
 
 
 class Gateway:
@@ -142,14 +142,14 @@ class Gateway:
         try:
             response = await self._respond(call)
         except ConnectionError:
-            response = None  # the client is gone
+            response = None  # the client has left
         finally:
             entry.endpoint_id, entry.request_id = call.endpoint_id, call.request_id
         entry.status = None if response is None else response.status
         return no_answer() if response is None else response
 
     async def _respond(self, call: Call) -> web.StreamResponse | None:
-        """None: the connection ends without an answer."""
+        """Return the response, or None if the connection ends without an answer."""
         effect = call.effect
         if effect.away is not None:
             self._downtime.go_away(effect.away)
@@ -202,7 +202,7 @@ class Gateway:
         return self._core.endpoints.is_public(call.route.endpoint_id)
 
     def _named_job(self, route: Route, account: Account) -> Job | None:
-        """The path names the app, or the full id with its sub-path (protocol 2); not another app."""
+        """Return the job of the path, which names its app or its full id (protocol 2), but no other app."""
         job = None if route.request_id is None else self._core.jobs.find(route.request_id)
         if (
             job is None
@@ -213,7 +213,7 @@ class Gateway:
         return job if job.account is account or self._is_open(job, account) else None
 
     def _is_open(self, job: Job, account: Account) -> bool:
-        """A request of a public endpoint is nobody's where either side has no key."""
+        """Return whether anyone may see the job: its endpoint is public, and one side has no key."""
         return job.served.public and self._core.keyring.anonymous in (job.account, account)
 
 
@@ -230,7 +230,7 @@ async def _read(request: web.BaseRequest) -> bytes:
 
 def _continue(request: web.BaseRequest) -> None:
     if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
-        # aiohttp leaves this to its router, which is not used here; curl waits a second for it.
+        # aiohttp does this in its router, which is not used here; curl waits a second for it.
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 

@@ -1,4 +1,4 @@
-"""The loopback socket: listening, going away and coming back on the same port, and counting connections."""
+"""The loopback socket: listens, pauses and resumes on the same port, and counts connections."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from fal_async.emulator.wire.http_connection import reset
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _BACKLOG = 8192
-"""Ten thousand clients may connect in one breath; the kernel lowers it to what it allows."""
+"""Ten thousand clients may connect at once; the kernel lowers it to its own limit."""
 _KEEP_ALIVE = 300.0
-"""App servers keep idle connections 300 s (protocol 13)."""
+"""Seconds: app servers keep idle connections for 300 s (protocol 13)."""
 _STEPS_TO_ACCEPT = 3
-"""Steps of the event loop until what was accepted in this one is a connection."""
+"""Steps of the event loop until a socket that was accepted in this step is a connection."""
 _HANDSHAKE_LIMIT = 2.0
-"""Seconds that a TLS handshake or its ending may take."""
+"""Seconds that a TLS handshake or shutdown may take."""
 
 
 class _Server(web.Server):
-    """aiohttp's low-level server (no router: paths are ours to read), with an eye on its connections."""
+    """aiohttp's low-level server, which has no router, and a list of its connections."""
 
     def __init__(self, handler: Handler, **options: Any) -> None:
         super().__init__(handler, **options)
         self.opened = 0
         self.away = False
-        """A TLS handshake may end after the server went away: such a connection is reset at once."""
+        """True during a pause: a connection whose TLS handshake ends only now is reset at once."""
         self.transports: dict[RequestHandler, asyncio.Transport] = {}
         self.ending: set[asyncio.Task[None]] = set()
         self.empty = asyncio.Event()
@@ -48,8 +48,8 @@ class _Server(web.Server):
             reset(transport)
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
-        # aiohttp forgets the connection's own task right after this call.
-        # Who stops the server must wait for it, or its last step would run on a closed loop.
+        # aiohttp forgets the connection's task right after this call. `_leave` must wait for it, or its last step
+        # would run on a closed loop.
         if (task := task_of(handler)) is not None and not task.done():
             self.ending.add(task)
             task.add_done_callback(self.ending.discard)
@@ -60,7 +60,7 @@ class _Server(web.Server):
 
 
 class Listener:
-    """`port` 0 takes a free one, another each time that it is opened."""
+    """The socket. `port` 0 takes a free port, a different one each time it is opened."""
 
     def __init__(self, *, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         self._host, self._wanted_port, self._tls = host, port, tls
@@ -89,7 +89,7 @@ class Listener:
         return 0 if self._server is None else len(self._server.transports)
 
     async def open(self, handler: Handler) -> None:
-        """OSError where the port is taken."""
+        """Listen. Raise OSError if the port is in use."""
         # A direct run is stopped by closing its connection (protocol 13): hence handler_cancellation.
         self._server = _Server(
             handler,
@@ -107,7 +107,7 @@ class Listener:
             raise
 
     async def pause(self) -> None:
-        """Connections are reset, new ones refused. The port stays ours: bound, but not listened on."""
+        """Reset connections and refuse new ones. The port stays bound, so that no other process takes it."""
         self._running()
         if self._listening is None:
             return
@@ -125,11 +125,11 @@ class Listener:
             await self._listen()
 
     async def close(self) -> None:
-        """Closing twice is no error."""
+        """Close the socket and all connections. Closing twice is allowed."""
         if self._server is None:
             return
         await self.pause()
-        # Again: a `pause` that was cancelled half-way may have left connections behind.
+        # Once more: a `pause` that was cancelled may have left connections open.
         await self._leave()
         if self._socket is not None:
             self._socket.close()
@@ -159,7 +159,7 @@ class Listener:
             raise RuntimeError("the port of the emulator is not reserved")
         server = self._running()
         server.away = False
-        # A client that connects and stays silent would otherwise hold up `pause` for a minute.
+        # Otherwise a client that connects and sends nothing would delay `pause` for a minute.
         limit = None if self._tls is None else _HANDSHAKE_LIMIT
         self._listening = await asyncio.get_running_loop().create_server(
             server,
@@ -170,11 +170,11 @@ class Listener:
             ssl_shutdown_timeout=limit,
             start_serving=False,
         )
-        # In a step of its own: cancelled in it, the server is known all the same, and is closed in order.
+        # A separate step: if it is cancelled, the server is already stored, and `close` closes it.
         await self._listening.start_serving()
 
     def drop_connections(self) -> None:
-        """All that are open are reset; new ones are welcome."""
+        """Reset all open connections; new ones are accepted."""
         for transport in tuple(self._running().transports.values()):
             reset(transport)
 

@@ -1,6 +1,6 @@
-"""pytest fixtures: `fal_emulator`, a local fal for one test, and `fal`, an open session on it.
+"""Fixtures for pytest: `fal_emulator`, a local fal for one test, and `fal`, an open session on it.
 
-pytest loads this in every run of everybody who has fal_async installed: importing it loads nothing heavy.
+pytest imports this module in every run wherever fal_async is installed, so it imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fal_async.session import Session
 
 SPEED = 50.0
-"""The fixture's time factor: a model's 2 s take 40 ms."""
+"""Time factor of the fixture's emulator: a model's 2 s take 40 ms."""
 
 
 def _async_fixture(name: str, function: Callable[..., Any]) -> Any:
@@ -27,7 +27,7 @@ def _async_fixture(name: str, function: Callable[..., Any]) -> Any:
 
 
 def _refusal(name: str) -> Callable[[], None]:
-    """Only who asks for the fixture hears of what is missing."""
+    """Return a fixture that fails when a test requests it, so that other tests are not affected."""
 
     def refuse() -> None:
         raise pytest.UsageError(
@@ -38,7 +38,7 @@ def _refusal(name: str) -> Callable[[], None]:
 
 
 async def _fal_emulator() -> AsyncIterator[Emulator]:
-    """A local fal of the test's own, on a free port, with work sped up 50 times."""
+    """Yield an `Emulator` for this test, on a free port and with `speed=50`; it stops after the test."""
     from fal_async.emulator.server import Emulator
 
     async with Emulator(speed=SPEED) as emulator:
@@ -46,7 +46,7 @@ async def _fal_emulator() -> AsyncIterator[Emulator]:
 
 
 async def _fal(fal_emulator: Emulator) -> AsyncIterator[Session]:
-    """A session on that emulator, opened before the test and closed after it."""
+    """Yield a `Session` on `fal_emulator`, opened before the test and closed after it."""
     from fal_async.session import Session
 
     async with Session(credentials=fal_emulator.key, hosts=fal_emulator.hosts) as session:

@@ -1,4 +1,4 @@
-"""What the emulator serves: the part of `Emulator` that takes in models and whole applications."""
+"""The part of `Emulator` that registers what it serves: models and whole applications."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ F = TypeVar("F", bound=EndpointFunction)
 
 
 class Registration:
+    """The methods of `Emulator` that register endpoints and applications."""
+
     def __init__(self, core: Core, runners: int) -> None:
-        """`runners`: of what does not say how many it has."""
+        """`runners` is the default for registrations that do not say how many they have."""
         self._core = core
         self._default_runners = runners
 
@@ -34,11 +36,37 @@ class Registration:
         output_schema: Mapping[str, Any] | None = None,
         realtime: RealtimeOptions | None = None,
     ) -> Callable[[F], F]:
-        """Serve an async function `(input)` or `(input, job)` under this id; the options are `Endpoint`'s.
+        """Serve the decorated function under an endpoint id.
 
-        An async generator streams: under `/stream` its values are events (`bytes`: chunks of a binary body;
-        `Event`: an event with more than data); called plainly or through the queue, its last value is the
-        result. Under `/realtime` each input of a session gets one answer, or all that a generator yields.
+        The function is async and takes `(input)` or `(input, job)`, `job` being a `JobContext`. Its value is the
+        result: JSON in general, `str` as text, `bytes` as a binary body, an `Answer` as it is. It raises
+        `ModelError` to fail as a model does; any other exception becomes a 500, and is logged.
+
+        An async generator streams. Under `/stream` each value is an event, each `bytes` a chunk of a binary body,
+        and an `Event` can have more than data. Called directly or through the queue, its last value is the result
+        (for `bytes`: all of them joined). Under `/realtime` each input of a session gets one answer, or all values
+        that a generator yields.
+
+        A second registration under an id replaces the first, as a new deployment does.
+
+        Args:
+            endpoint_id: `owner/app` or `owner/app/path`; the owner has no dot, the path no segment `requests`.
+            runners: how many requests run at a time; the others wait. None (default): the emulator's `runners`.
+            public: True accepts calls without a key (protocol 1.2).
+            ignores_cancel: True lets a running request continue after a cancel, and complete (protocol 4.5).
+            log_window: how many log entries a polled status shows, the latest (protocol 4.2). None (default): all.
+            log_labels: True sends log entries with `labels: {level, source}`, as the Swift and Java clients expect
+                (protocol 4.2); default: flat entries.
+            billable_units: `x-fal-billable-units` of a success, unless the function calls `job.bill`; default 1.
+            input_schema: JSON schema of the input in the endpoint's OpenAPI document (protocol 11.6). None
+                (default): any object.
+            output_schema: JSON schema of the result. None (default): anything.
+            realtime: how sessions behave. None (default): `RealtimeOptions()`.
+
+        Returns:
+            A decorator that returns its function unchanged. It raises TypeError for a function that is not async,
+            or that does not take one or two positional arguments, and ValueError for an `endpoint_id` of another
+            form or `runners` below 1.
         """
 
         def register(function: F) -> F:
@@ -72,16 +100,30 @@ class Registration:
         ignores_cancel: bool = False,
         billable_units: float = 1,
     ) -> None:
-        """Put a whole application behind the queue, under `owner/app`: every path below is its own.
+        """Serve a whole application under `owner/app`, with every path below it, behind the queue.
 
-        `application`: an ASGI application (FastAPI, Starlette, ...), which is called in this process and whose
-        lifespan is the emulator's; or the base URL of one that runs by itself, `http://127.0.0.1:8000`.
-        A submit or a call of `owner/app/sub/path` is one of `/sub/path`, when one of `runners` is free, which
-        all paths share. It is not sped up by `speed`. What it answers is the result; the header
-        `x-fal-billable-units` says what it costs, otherwise `billable_units`.
-        A cancel is told by `POST {path}/cancel` with the same `x-fal-request-id`; an application that does not
-        take it is cut off, unless it `ignores_cancel`.
-        An endpoint with the exact id wins. TypeError or ValueError says what the arguments should have been.
+        A submit or call of `owner/app/sub/path` is sent to `/sub/path` of the application as soon as a runner is
+        free; all paths share the runners. The application's answer is the result. `speed` has no effect on it.
+
+        To cancel a running request, the emulator sends `POST {path}/cancel` with the same `x-fal-request-id`. If
+        the application does not accept that, the call is cut off, unless `ignores_cancel` is set.
+
+        An endpoint that is registered with the exact id takes precedence. A second application under an id
+        replaces the first.
+
+        Args:
+            app_id: `owner/app`, or `namespace/owner/app` for workflows and comfy; the owner has no dot.
+            application: an ASGI application (FastAPI, Starlette, ...), called in this process, which starts and
+                stops with the emulator; or the base URL of one that runs separately, such as
+                `http://127.0.0.1:8000`.
+            runners: how many requests run at a time. None (default): the emulator's `runners`.
+            public: True accepts calls without a key (protocol 1.2).
+            ignores_cancel: True never cuts off a cancelled request; the application is notified all the same.
+            billable_units: what a success costs if the answer has no header `x-fal-billable-units`; default 1.
+
+        Raises:
+            TypeError: If `application` is neither an ASGI application nor a str.
+            ValueError: If `app_id` or the base URL does not have the expected form, or `runners` is below 1.
         """
         check_app_id(app_id)
         check_runners(wanted := self._default_runners if runners is None else runners)

@@ -1,4 +1,4 @@
-"""The emulator as a process of its own: what `python -m fal_async emulator` runs."""
+"""The emulator as a separate process, which `python -m fal_async emulator` runs."""
 
 from __future__ import annotations
 
@@ -35,12 +35,35 @@ async def serve(
     out: TextIO | None = None,
     configure: Callable[[Emulator], None] | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM, then stop cleanly. Options: see `Emulator`. OSError: the port is taken.
+    """Serve until SIGINT or SIGTERM, or until it is cancelled, then stop cleanly.
 
-    It may run for days: requests are counted but not kept, unless `record=True`, and jobs are kept sparingly.
-    `accounts`: keys of accounts beside the one that has `key`; `concurrency` is that of each of them.
-    `out` gets the few lines that say where it is (default: standard output).
-    `configure` is called before the start, to add endpoints or faults.
+    The defaults suit a process that runs for days: requests are counted but not kept, and only 10,000 jobs are
+    kept. `Emulator` describes most arguments in detail.
+
+    Args:
+        host: address to listen on; default 127.0.0.1.
+        port: port to listen on; default 8765, 0 takes a free one.
+        key: API key of the first account; default "emulator:key".
+        speed: time factor of emulated work; default 1.
+        folder: directory of its files. None (default): a temporary one.
+        runners: how many requests each endpoint runs at a time; default 2.
+        concurrency: how many requests each account runs at a time. None (default): no limit.
+        accounts: keys of further accounts; default none.
+        retention: seconds for which a result is kept. None (default): fal's rule.
+        keep_jobs: how many jobs are kept; default 10,000.
+        forget_after: seconds after its end at which a job is dropped. None (default): jobs are kept.
+        file_lifetime: seconds for which a produced file can be read. None (default): no limit.
+        gone_status: status for a file that has expired; default 404.
+        plain_pictures: True lets the built-in models return pictures of one colour.
+        require_key: False lets callers in without a key.
+        record: True keeps requests, so that `GET /_emulator/requests` lists them.
+        seed: seed of the random generator behind faults with a `chance`; default 0.
+        out: where to write the lines with the address and the key. None (default): standard output.
+        configure: called with the emulator before it starts, to add endpoints or faults. None (default): nothing.
+
+    Raises:
+        OSError: If the port is in use or cannot be bound.
+        ValueError: If an argument is out of range, or a key does not have the form id:secret.
     """
     emulator = Emulator(
         host=host,
@@ -85,7 +108,7 @@ def _stop_on_signals(stop: asyncio.Event) -> tuple[signal.Signals, ...]:
         for number in wanted:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
     except NotImplementedError:
-        # Windows has none of this: there Ctrl-C cancels the main task, which stops the emulator as well.
+        # Not on Windows: there Ctrl-C cancels the main task, which stops the emulator as well.
         return ()
     return wanted
 

@@ -1,4 +1,4 @@
-"""The emulator itself: its options, its life, and what it serves."""
+"""The emulator itself: its options, and how it starts, pauses and stops."""
 
 from __future__ import annotations
 
@@ -36,36 +36,50 @@ if TYPE_CHECKING:
 
 
 class Emulator(Controls, Registration):
-    """A local fal on one loopback port. `async with Emulator() as emulator:`, or `start()` and `stop()`.
+    """Serve a complete local fal on one loopback port.
 
-    host, port      where to listen; port 0 (default) takes a free one
-    ssl             a server-side TLS context: then it speaks https only. With a certificate for fal's host
-                    names and DNS bent towards it, clients run against it without any change
-    key             of its account; any other gets 401, unless it is that of one that `add_account` made
-    require_key     False: everybody may call
-    runners         how many requests an endpoint runs at a time, unless it says otherwise; default 2
-    concurrency     how many requests the account runs at a time, whatever their endpoints: the queue lets the
-                    others wait, direct calls get 429 (protocol 9.4); default no limit
-    speed           time factor of work: with 50, a model's 2 s take 40 ms. Default 1.
-                    It divides `job.sleep` and the pause before a retry, and multiplies `inference_time`.
-                    What meets the client's clock is not scaled: start timeout, retention, keep-alive, faults.
-    folder          where produced and uploaded files go and stay; default a temporary one, removed on stop
-    retention       seconds that a result is kept; default fal's rule: 1 h, and 6 min from 10 KB on
-    keep_alive      seconds between the comments of an idle status stream; default 15, as on fal
-    webhooks        time limits, pauses and number of webhook deliveries (a `WebhookPolicy`); default fal's
-    retry_pause     seconds (scaled) before the platform tries a failed request again; default 0.5
-    record          False: requests are counted but not kept
-    keep_requests, keep_jobs  how many recorded requests, and how many jobs, are kept: the latest ones
-    forget_after    seconds after which an ended job is kept no longer: its memory is free, its id answers 404;
-                    default it is kept. `books` keeps what was taken all the same
-    file_lifetime   seconds that a produced file is there, unless its request asks for something else; default ever
-    gone_status     what is answered for a file that is there no longer: 403, 404 (default) or 410
-    plain_pictures  True: the built-in models' pictures are of one colour, made once for each size
-    seed            of the generator behind faults with a `chance`
-    builtins        False: without the built-in models
-    cdn_token_lifetime  seconds that a CDN token is good for; default 30 days, fal's longest
-    history         what the platform API's request history shows, and when (a `RequestHistory`)
-    min_part_size   bytes that each part of an upload but the last must have; default 1
+    Use it as `async with Emulator() as emulator:`, or call `start()` and `stop()`. `emulator.hosts` and
+    `emulator.key` are what a `Session` needs.
+
+    Args:
+        host: address to listen on; default 127.0.0.1.
+        port: port to listen on, 0 to 65535; 0 (default) takes a free one.
+        key: API key of the emulator's own account, in the form id:secret; default "emulator:key". Any other key
+            gets 401, unless it belongs to an account that `add_account` made.
+        require_key: False lets callers in without a key.
+        runners: how many requests each endpoint runs at a time, unless the endpoint says otherwise; default 2.
+        concurrency: how many requests the account runs at a time over all endpoints. Further queued requests
+            wait; further direct calls get 429 (protocol 9.4). None (default): no limit.
+        speed: time factor of emulated work, default 1: with 50, a model's 2 s take 40 ms. It divides `job.sleep`,
+            the pause before the platform retries and the pauses between webhook attempts, and multiplies
+            `inference_time`. Times that meet the client's clock are not scaled: start timeout, retention,
+            keep-alive and faults.
+        folder: directory that keeps uploaded and produced files. None (default): a temporary one, removed on stop.
+        retention: seconds for which a result can be fetched after completion. None (default): fal's rule, 1 h, or
+            6 min for results of 10 KB and more (protocol 4.4).
+        keep_alive: seconds between the comments of an idle stream; default 15, as on fal.
+        webhooks: time limits, pauses and number of webhook attempts. None (default): fal's (protocol 8.2).
+        retry_pause: seconds (scaled by `speed`) before the platform retries a failed request; default 0.5.
+        record: False counts requests without keeping them.
+        keep_requests: how many recorded requests are kept, the latest ones; default 10,000. Their bodies take at
+            most 256 MiB.
+        keep_jobs: how many jobs are kept; beyond that, the ones that ended first are dropped. Default 100,000.
+        forget_after: seconds after its end at which a job is dropped: its memory is freed, its id answers 404.
+            `books` keeps what was taken. None (default): jobs are kept.
+        file_lifetime: seconds for which a produced file can be read, unless its request asks for another lifetime.
+            None (default): no limit.
+        gone_status: status for a file that has expired: 403, 404 (default) or 410.
+        plain_pictures: True lets the built-in models return pictures of one colour, made once per size.
+        seed: seed of the random generator behind faults with a `chance`; default 0.
+        builtins: False starts without the built-in models.
+        cdn_token_lifetime: seconds for which a CDN token is valid; default 30 days, fal's longest (protocol 7.1).
+        min_part_size: bytes that each part of a multipart upload must have, except for the last; default 1.
+        history: what the platform API's request history shows, and when. None (default): everything, at once.
+        ssl: server-side TLS context; the emulator then speaks https only. With a certificate for fal's host names
+            and DNS that points them at the emulator, clients run against it unchanged. None (default): http.
+
+    Raises:
+        ValueError: If an argument is out of range, or `key` does not have the form id:secret.
     """
 
     def __init__(
@@ -98,7 +112,7 @@ class Emulator(Controls, Registration):
         ssl: SSLContext | None = None,
     ) -> None:
         if not 0 <= port <= 65535:
-            raise ValueError(f"port must be from 0 to 65535, not {port}")
+            raise ValueError(f"port={port}: expected an int from 0 to 65535, 0 for a free port")
         _check_above_0(speed=speed, keep_alive=keep_alive)
         _check_from_0(retry_pause=retry_pause, retention=retention)
         _check_from_0(forget_after=forget_after, file_lifetime=file_lifetime)
@@ -135,20 +149,28 @@ class Emulator(Controls, Registration):
         for endpoint_id, function, details in builtin_endpoints(plain_pictures) if builtins else ():
             self.endpoint(endpoint_id, **details)(function)
 
-    # Life.
+    # Starting and stopping.
 
     async def __aenter__(self) -> Emulator:
+        """Call `start`, and return the emulator."""
         await self.start()
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
+        """Call `stop`."""
         await self.stop()
 
     async def start(self) -> None:
-        """Listen. RuntimeError where it already does, or a mounted application fails to start;
-        OSError where the port is taken."""
+        """Start the mounted applications and listen.
+
+        Cancelling it is safe: everything that it opened is closed again.
+
+        Raises:
+            RuntimeError: If the emulator is already started, or a mounted application fails to start.
+            OSError: If the port is in use or cannot be bound.
+        """
         if self._listener.is_open:
             raise RuntimeError(f"the emulator is already started, at {self.url}")
         await self._core.mounts.open()
@@ -160,7 +182,14 @@ class Emulator(Controls, Registration):
         self._core.webhooks.open()
 
     async def stop(self) -> None:
-        """Leaves no task, socket or temporary file behind. Stopping twice is no error."""
+        """Stop serving, and leave no task, socket or temporary file behind.
+
+        Running requests are cancelled, pending webhook deliveries are dropped. Stopping twice is allowed. If it is
+        cancelled, call it again.
+
+        Raises:
+            RuntimeError: If an endpoint function did not end within 5 s of being cancelled.
+        """
         await self._downtime.close()
         try:
             await self._listener.close()
@@ -173,63 +202,106 @@ class Emulator(Controls, Registration):
                 await self._core.files.close()
 
     async def pause(self) -> None:
-        """Open connections are reset, new ones refused. The jobs go on."""
+        """Reset open connections and refuse new ones until `resume`; jobs keep running.
+
+        If it is cancelled, some connections may still be open: call `drop_connections`.
+
+        Raises:
+            RuntimeError: If the emulator is not started.
+        """
         await self._listener.pause()
 
     async def resume(self) -> None:
-        """Listen again, on the same port."""
+        """Listen again, on the same port; does nothing if the emulator is listening. Cancelling it is safe.
+
+        Raises:
+            RuntimeError: If the emulator is not started.
+        """
         await self._listener.resume()
 
     def drop_connections(self) -> None:
-        """Reset every open connection; new ones are served at once."""
+        """Reset every open connection; new ones are served at once.
+
+        Raises:
+            RuntimeError: If the emulator is not started.
+        """
         self._downtime.drop_connections()
 
     async def restart(self, *, keep_memory: bool = True, downtime: float = 0.0) -> None:
-        """Gone for `downtime` real seconds, then back on the same port.
+        """Stop listening for a while, then listen again on the same port.
 
-        With `keep_memory=False` everything that ran or waited is lost, and every request id answers 404;
-        `jobs` still lists them, as `forgotten`. Endpoints, faults, the key and the recorded requests stay.
+        Cancelling it ends the downtime early.
+
+        Args:
+            keep_memory: False loses every running and waiting request, and every request id answers 404; `jobs`
+                still lists them, with `forgotten` set. Endpoints, faults, the key and recorded requests stay.
+            downtime: real seconds without a server; default 0.
+
+        Raises:
+            RuntimeError: If the emulator is not started, or, with `keep_memory=False`, if an endpoint function did
+                not end within 5 s of being cancelled.
         """
         await self._downtime.restart(keep_memory=keep_memory, downtime=downtime)
 
     def go_away(self, seconds: float, *, after: float = 0.0) -> None:
-        """`pause`, and `resume` after so many seconds, without waiting for it: a request may ask."""
+        """Schedule a `pause` that ends with `resume`, without waiting for it.
+
+        Args:
+            seconds: length of the pause, in real seconds.
+            after: real seconds until the pause begins; default 0.
+        """
         self._downtime.go_away(seconds, after=after)
 
     def restart_soon(self, *, keep_memory: bool, downtime: float, after: float = 0.0) -> None:
-        """`restart`, without waiting for it."""
+        """Schedule a `restart`, without waiting for it.
+
+        Args:
+            keep_memory: as in `restart`.
+            downtime: as in `restart`, in real seconds.
+            after: real seconds until the restart begins; default 0.
+        """
         self._downtime.restart_soon(keep_memory=keep_memory, downtime=downtime, after=after)
 
-    # Where it is.
+    # Address and connections.
 
     @property
     def url(self) -> str:
+        """The base URL, such as `http://127.0.0.1:8765`.
+
+        Raises:
+            RuntimeError: If the emulator is not started.
+        """
         return self._listener.url
 
     @property
     def hosts(self) -> Hosts:
-        """For `Session(hosts=...)`."""
-        from fal_async.config import Hosts  # the client's one value that is needed here, and only here
+        """The value for `Session(hosts=...)`: all of fal's hosts, on this emulator.
+
+        Raises:
+            RuntimeError: If the emulator is not started.
+        """
+        from fal_async.config import Hosts  # the only thing that the emulator imports from the client
 
         return Hosts.local(self.url)
 
     @property
     def connections_opened(self) -> int:
-        """Since the start, restarts included."""
+        """How many connections were opened since the start, across restarts; 0 if not started."""
         return self._listener.opened
 
     @property
     def connections_open(self) -> int:
+        """How many connections are open now; 0 if not started."""
         return self._listener.open_now
 
 
 def _check_above_0(**values: float) -> None:
     for name, value in values.items():
         if not value > 0:
-            raise ValueError(f"{name} must be greater than 0, not {value}")
+            raise ValueError(f"{name}={value}: expected a number > 0")
 
 
 def _check_from_0(**values: float | None) -> None:
     for name, value in values.items():
         if value is not None and not value >= 0:
-            raise ValueError(f"{name} must be 0 or more, not {value}")
+            raise ValueError(f"{name}={value}: expected seconds >= 0")

@@ -143,7 +143,7 @@ async def test_the_record_can_be_cleared(caller: Caller) -> None:
 
 async def test_what_is_missing_is_named(caller: Caller) -> None:
     refused = await admin(caller, "POST", "pause", json={})
-    assert refused.data["detail"] == "'seconds' is missing, or is nothing that the emulator knows"
+    assert refused.data["detail"] == "'seconds' is missing, or unknown to the emulator"
 
 
 @pytest.mark.parametrize(

@@ -223,5 +223,5 @@ def test_speed_is_positive(speed: float) -> None:
 )
 def test_numbers_that_can_not_be(options: dict[str, Any]) -> None:
     (name,) = options
-    with pytest.raises(ValueError, match=f"{name} must be"):
+    with pytest.raises(ValueError, match=f"{name}={options[name]}: expected "):
         Emulator(**options)

@@ -1,1 +1,1 @@
-"""Who may call: accounts with their keys, logins and realtime tokens. It imports `wire` only."""
+"""Accounts with their keys, logins and realtime tokens. It imports `wire` only."""

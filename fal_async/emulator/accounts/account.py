@@ -1,4 +1,4 @@
-"""One account: its key, and what else is its own."""
+"""One account: its key, its limit, and whether it is locked."""
 
 from __future__ import annotations
 
@@ -11,29 +11,30 @@ PAID = _DIRECT | {"submit"}
 
 
 def checked_key(key: str) -> str:
-    """ValueError where it is none."""
+    """Return the key. Raise ValueError unless it has the form id:secret."""
     if not all(key.partition(":")):
-        raise ValueError("a key has the form id:secret")
+        raise ValueError("the key does not have the form id:secret")
     return key
 
 
 def _concurrency(_: object, __: object, value: int | None) -> None:
     if value is not None and (isinstance(value, bool) or value < 1):
-        raise ValueError(f"concurrency must be 1 or more, or None, not {value!r}")
+        raise ValueError(f"concurrency={value!r}: expected an int >= 1, or None for no limit")
 
 
 @attrs.define(eq=False, kw_only=True)
 class Account:
-    """Its requests, uploads, balance and history are its own: what is another's is unknown to it.
+    """An account of the emulator, made by `Emulator.add_account`.
 
-    A test may set `key` and `concurrency` at any time.
+    It has requests, uploads, a balance and a history of its own, and does not see those of other accounts. A test
+    may change `key` and `concurrency` at any time; a bad value raises ValueError.
 
     Attributes:
-        nickname: how ACLs name it (protocol 7.4); by default the first half of its key.
-        key: any other gets 401, unless it is another account's.
-        concurrency: how many of its requests run at a time, whatever their endpoints. Those of the queue wait,
-            direct calls are refused with 429 (protocol 9.4). None: no limit.
-        running: how many do now.
+        nickname: how ACLs name it (protocol 7.4); by default the part of its key before the colon.
+        key: its API key, in the form id:secret.
+        concurrency: how many of its requests run at a time, over all endpoints. Further queued requests wait,
+            further direct calls get 429 (protocol 9.4). None (default): no limit.
+        running: how many of its requests run now.
     """
 
     nickname: str
@@ -44,22 +45,32 @@ class Account:
 
     @property
     def has_place(self) -> bool:
+        """Whether one more request of this account may run now."""
         return self.concurrency is None or self.running < self.concurrency
 
     def lock(self, *, polls: bool = True) -> None:
-        """403, exhausted balance, on every call; with `polls=False` on run and submit only (protocol 9.4)."""
+        """Answer its calls with 403, exhausted balance (protocol 9.4).
+
+        Args:
+            polls: False refuses only calls that cost money, submits and direct calls. Default True: every call.
+        """
         self._locked = True if polls else PAID
 
     def unlock(self) -> None:
+        """Undo `lock`."""
         self._locked = False
 
     def refusal(self, kind: str) -> Answer | None:
-        """None: it may call this operation now."""
+        """Return the answer that refuses this operation now, or None if it is allowed.
+
+        Args:
+            kind: the operation, such as "submit" (see `RecordedRequest.kind`).
+        """
         if kind in self._locked if isinstance(self._locked, frozenset) else self._locked:
             return balance_exhausted()
         return too_many_running() if kind in _DIRECT and not self.has_place else None
 
 
 def anonymous() -> Account:
-    """Whoever calls a public endpoint without a key."""
+    """Return the account of callers without a key."""
     return Account(nickname="", key="no:body")

@@ -1,4 +1,4 @@
-"""How the platform API's request history behaves, which is documented only in part (protocol 11.1, 11.10, 12)."""
+"""How the platform API's request history behaves, which fal documents only in part (protocol 11.1, 11.10, 12)."""
 
 from __future__ import annotations
 
@@ -11,26 +11,30 @@ FILTERS = ("sent_at", "ended_at")
 
 def _seconds(_: Any, attribute: attrs.Attribute[Any], value: float) -> None:
     if not value >= 0:
-        raise ValueError(f"{attribute.name} must be 0 or more, not {value}")
+        raise ValueError(f"{attribute.name}={value}: expected seconds >= 0")
 
 
 def _filter(_: Any, __: Any, value: str) -> None:
     if value not in FILTERS:
-        raise ValueError(f"filters_by must be one of {', '.join(FILTERS)}, not {value!r}")
+        raise ValueError(f"filters_by={value!r}: expected one of {', '.join(FILTERS)}")
 
 
 @attrs.define(kw_only=True)
 class RequestHistory:
-    """`Emulator(history=RequestHistory(...))`, and `emulator.history`, whose fields a test may set at any time.
+    """What the request history of the platform API shows, and when (protocol 11.1, 11.10).
 
-    lag             seconds (real ones) until a request is listed, and until it is listed as ended
-    only_ended      True: what waits or runs is not listed
-    payloads        False: the account stores no inputs and outputs, as by its setting at fal
-    permitted       False: the key may not read requests; the platform API answers 403
-    filters_by      which time `start` and `end` filter: "sent_at" (default) or "ended_at", of which what has not
-                    ended has none; fal does not say
-    clock_ahead     seconds that the platform's clock is ahead of this machine's, or behind it (below 0): in the
-                    `Date` header of its answers, and in all times of the history
+    Pass it as `Emulator(history=RequestHistory(...))`. A test may change the fields of `emulator.history` at any
+    time. A bad value raises ValueError.
+
+    Attributes:
+        lag: real seconds until a request is listed, and again until it is listed as ended; default 0.
+        only_ended: True lists no waiting or running requests; default False.
+        payloads: False leaves inputs and outputs out, as an account's setting does on fal; default True.
+        permitted: False answers 403, as for a key that may not read requests; default True.
+        filters_by: the time that `start` and `end` filter by, "sent_at" (default) or "ended_at"; a request that
+            has not ended has no "ended_at". fal does not document which.
+        clock_ahead: seconds by which the platform's clock is ahead of this machine's, or behind it if negative: in
+            the `Date` header of its answers and in all times of the history; default 0.
     """
 
     lag: float = attrs.field(default=0.0, validator=_seconds)

@@ -1,4 +1,4 @@
-"""Who calls: the accounts, by their keys and by the tokens of CLI logins (protocol 1.2)."""
+"""The accounts, found by their keys and by the tokens of CLI logins (protocol 1.2)."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from fal_async.emulator.wire.answers import Answer, json_answer, unauthorized
 
 
 class Keyring:
-    """`require=False` lets everybody in. A key or token that is given is checked, on public endpoints too."""
+    """The accounts. With `require=False` no caller is refused. A given key is checked on public endpoints, too."""
 
     def __init__(self, key: str, *, require: bool, concurrency: int | None) -> None:
         self.require: bool = require
         self.accounts: dict[str, Account] = {}
-        """By nickname; the emulator's own is the first."""
+        """The accounts by nickname; the emulator's own is the first."""
         self.main: Account = self.add(key, concurrency=concurrency)
         self.anonymous: Account = anonymous()
         self._logins: dict[str, tuple[float, Account]] = {}
         self._tokens: dict[str, tuple[float, Account]] = {}
 
     def add(self, key: str, *, nickname: str | None = None, concurrency: int | None = None) -> Account:
-        """ValueError where the key is none, or the key or the nickname is taken."""
+        """Add an account. Raise ValueError if the key has another form, or the key or nickname is in use."""
         name = checked_key(key).partition(":")[0] if nickname is None else nickname
         if not name or name in self.accounts or any(key == other.key for other in self.accounts.values()):
             raise ValueError(
-                f"there is an account {name!r} already, or one with this key: give another nickname"
+                f"an account with the nickname {name!r} or with this key already exists: pass another one"
             )
         account = self.accounts[name] = Account(nickname=name, key=key, concurrency=concurrency)
         return account
 
     def named(self, nickname: str | None) -> Account:
-        """None: the emulator's own. KeyError where there is no such account."""
+        """Return an account; None is the emulator's own. Raise KeyError if there is no such account."""
         return self.main if nickname is None else self.accounts[nickname]
 
     def account_of(self, headers: Mapping[str, str]) -> Account:
-        """`anonymous` where no key is given, or an unknown one."""
+        """Return the caller's account, or `anonymous` if there is no key, or an unknown one."""
         scheme, _, value = headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             until, account = self._tokens.get(value, (0.0, self.anonymous))
@@ -53,7 +53,7 @@ class Keyring:
     def refusal(
         self, account: Account, headers: Mapping[str, str], *, kind: str, public: bool, what: str
     ) -> Answer | None:
-        """None: come in. `account`: what `account_of` said."""
+        """Return the answer that refuses a call, or None. `account` is the value of `account_of`."""
         if account is not self.anonymous:
             return account.refusal(kind)
         given = headers.get("Authorization")
@@ -70,7 +70,7 @@ class Keyring:
         self._tokens.clear()
 
     def grant(self, form: Mapping[str, Any]) -> Answer:
-        """auth.fal.ai's answer to `grant_type=refresh_token`."""
+        """Return the answer of auth.fal.ai to `grant_type=refresh_token`."""
         if form.get("grant_type") != "refresh_token":
             return _refused("unsupported_grant_type", "Only refresh_token is served by the emulator")
         login = self._logins.get(str(form.get("refresh_token")))
@@ -98,7 +98,7 @@ def _refused(error: str, description: str) -> Answer:
 
 
 def _jwt(expires_at: float) -> str:
-    """The look of a JWT, with the one claim that clients read, and no real signature."""
+    """Return a token in the form of a JWT, with the claim that clients read, and no real signature."""
     claims = {
         "iss": "https://auth.fal.ai/",
         "sub": "emulator|user",

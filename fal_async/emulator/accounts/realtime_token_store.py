@@ -1,4 +1,4 @@
-"""The realtime tokens that were given out, and what each opens (protocol 6.2)."""
+"""The realtime tokens that were issued, and what each of them allows (protocol 6.2)."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ class _Grant:
 
 
 class RealtimeTokenStore:
-    """The tokens that were given out. There are two forms, and each opens what it names:
+    """The tokens that were issued, each for what it names.
 
-    `/tokens/` names aliases (the app without its owner), `/tokens/realtime` whole ids with their path.
+    A token of `/tokens/` names aliases (apps without their owner), one of `/tokens/realtime` whole ids with their
+    path.
     """
 
     def __init__(self) -> None:
@@ -38,7 +39,7 @@ class RealtimeTokenStore:
         return token
 
     def holder(self, token: str, endpoint_id: str, path: str) -> Account | None:
-        """Whose token it is, if it opens this."""
+        """Return the token's account, or None if the token does not allow this."""
         grant = self._grants.get(token)
         if grant is None or grant.expires_at <= time.time():
             return None
@@ -46,12 +47,12 @@ class RealtimeTokenStore:
         return grant.account if grant.apps & {alias, path} else None
 
     def revoke(self) -> None:
-        """Every token given so far is refused from now on."""
+        """Refuse all tokens issued so far."""
         self._grants.clear()
 
 
 def _jwt(apps: list[str], expires_at: float) -> str:
-    """The look of a JWT, with the one claim that clients read, and no real signature."""
+    """Return a token in the form of a JWT, with the claim that clients read, and no real signature."""
     claims: Mapping[str, Any] = {
         "iss": "fal.ai",
         "allowed_apps": apps,

@@ -1,4 +1,4 @@
-"""Applications behind the queue, in this process or behind a URL, and how they are called.
+"""Mounted applications, in this process or behind a URL, and how they are called.
 
 It imports `wire` and `jobs`.
 """

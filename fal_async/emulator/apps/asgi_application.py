@@ -1,4 +1,4 @@
-"""ASGI applications, called in this process without a port: HTTP requests and who runs them."""
+"""ASGI applications, called in this process without a port: HTTP requests and their tasks."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ AsgiApp = Callable[
     Awaitable[None],
 ]
 _VERSIONS = {"version": "3.0", "spec_version": "2.3"}
-"""2.3: who is told that the caller left gets `http.disconnect`; a late `send` is no error."""
+"""2.3: an application gets `http.disconnect` when its caller has left, and may call `send` after that."""
 _GRACE = 0.5
-"""Seconds that an application which heard of the disconnect gets to end by itself."""
+"""Seconds between the disconnect message and the cancellation of the application's call."""
 _END_LIMIT = 5.0
-"""Seconds that cancelled calls get to end when the emulator stops."""
+"""Seconds that cancelled calls have to end when the emulator stops."""
 
 
 def check_asgi(app: Any) -> None:
-    """TypeError that says what was expected, where `app` can't be an ASGI 3 application."""
+    """Raise TypeError unless `app` can be an ASGI 3 application."""
     wanted = (
         "expected an ASGI application `app(scope, receive, send)` or a base URL such as http://127.0.0.1:8000"
     )
     if inspect.isclass(app):
-        raise TypeError(f"{app.__name__} is a class: {wanted}; an instance of it, perhaps")
+        raise TypeError(f"{app.__name__} is a class: {wanted}; did you mean an instance of it?")
     if not callable(app):
-        raise TypeError(f"a value of type {type(app).__name__} is no application: {wanted}")
+        raise TypeError(f"a value of type {type(app).__name__} is not an application: {wanted}")
     try:
         inspect.signature(app).bind(None, None, None)
     except ValueError:
-        return  # written in C, without a signature: it is taken at its word
+        return  # written in C, without a signature: nothing to check
     except TypeError as error:
         name = getattr(app, "__name__", type(app).__name__)
         raise TypeError(f"{name} does not take (scope, receive, send): {wanted}") from error
@@ -57,11 +57,11 @@ class AsgiApplication:
         self._calls: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        """Its lifespan's startup. RuntimeError where it fails; nothing where it has none."""
+        """Run the startup of the lifespan, if it has one. Raise RuntimeError if it fails."""
         await self._lifespan.startup()
 
     async def close(self) -> None:
-        """What still runs, such as background work after an answer, is cancelled; then its shutdown."""
+        """Cancel what still runs, such as background work after an answer, then shut the application down."""
         for call in self._calls:
             call.cancel()
         if self._calls:
@@ -102,7 +102,7 @@ class AsgiApplication:
             await _end(call)
 
     def _scope(self, ask: Ask) -> dict[str, Any]:
-        """What both kinds of scope hold; a copy of the lifespan's state for each, as the specification asks."""
+        """Return the common part of scopes; each gets a copy of the lifespan's state, as the specification says."""
         host, _, port = ask.headers.get("Host", "").rpartition(":")
         return {
             "asgi": _VERSIONS,
@@ -129,7 +129,7 @@ class AsgiApplication:
 
 
 async def _end(call: asyncio.Task[None]) -> None:
-    """The application was told that nobody listens any more; then it is cancelled."""
+    """Wait for a call that was notified of the disconnect, then cancel it."""
     try:
         await asyncio.wait({call}, timeout=_GRACE)
     finally:
@@ -138,7 +138,7 @@ async def _end(call: asyncio.Task[None]) -> None:
 
 
 class AsgiResponse:
-    """One HTTP exchange, both sides of it: what the application receives and sends, and what comes of it."""
+    """One HTTP exchange: the `receive` and `send` of the application, and the answer for the emulator."""
 
     def __init__(self, body: bytes) -> None:
         self._body: bytes | None = body
@@ -164,7 +164,7 @@ class AsgiResponse:
     # The emulator's side.
 
     async def begin(self) -> None:
-        """Until status and headers are there. What the application raised before them is raised here."""
+        """Wait for status and headers. Raises what the application raises before it sends them."""
         message = await self.outbox.next()
         if isinstance(message, Ended):
             if message.error is not None:
@@ -193,11 +193,11 @@ class AsgiResponse:
                 yield bytes(body)
 
     def leave(self) -> None:
-        """Nobody listens any more: it is over, well or badly."""
+        """End the exchange, completed or not: the application gets `http.disconnect`."""
         self._over.set()
         self.outbox.close()
 
 
 def _encoded(text: str) -> bytes:
-    # The way back of aiohttp's own decoding of headers.
+    # The inverse of how aiohttp decodes headers.
     return text.encode("utf-8", "surrogateescape")

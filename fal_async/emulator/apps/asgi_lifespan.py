@@ -10,12 +10,12 @@ from typing import Any
 logger: logging.Logger = logging.getLogger("fal_async.emulator")
 
 _SHUTDOWN_LIMIT = 10.0
-"""Seconds that an application gets to shut down; then it is cancelled."""
+"""Seconds that an application has to shut down before it is cancelled."""
 _GRACE = 1.0
 
 
 class Lifespan:
-    """An application that ends, or raises, at the lifespan scope without a word does not have one: that is fine."""
+    """The lifespan of one application. One that ends or raises at this scope has none, which is allowed."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
@@ -29,7 +29,11 @@ class Lifespan:
         self._heard = asyncio.Event()
 
     async def startup(self) -> None:
-        """RuntimeError with what the application said, where its startup fails."""
+        """Start the application, until its startup is complete. If it is cancelled, the application is, too.
+
+        Raises:
+            RuntimeError: If the startup fails, with the application's message.
+        """
         self._forget()
         scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self.state}
         self._task = asyncio.get_running_loop().create_task(self._run(scope))
@@ -41,10 +45,13 @@ class Lifespan:
         if "lifespan.startup.failed" in self._said:
             await self._leave(_GRACE)
             reason = self._said["lifespan.startup.failed"].strip().rpartition("\n")[2]
-            raise RuntimeError(f"the mounted application failed to start: {reason or 'it said no more'}")
+            raise RuntimeError(f"the mounted application failed to start: {reason or 'it gave no reason'}")
 
     async def shutdown(self) -> None:
-        """A failure is logged: the emulator stops all the same."""
+        """Stop the application; if it is cancelled, the application is cancelled.
+
+        Raises nothing: failures are logged, since the emulator stops all the same.
+        """
         if self._task is None:
             return
         try:
@@ -60,7 +67,7 @@ class Lifespan:
             )
 
     async def _reach(self, moment: str) -> None:
-        """Until the application says that this moment is over, or has nothing to say any more."""
+        """Wait until the application reports the end of this phase, or has ended."""
         self._inbox.put_nowait({"type": f"lifespan.{moment}"})
         ends = {f"lifespan.{moment}.complete", f"lifespan.{moment}.failed"}
         while not (ends & self._said.keys()) and self._task is not None and not self._task.done():
@@ -71,7 +78,7 @@ class Lifespan:
         try:
             await self._app(scope, self._inbox.get, self._send)
         except Exception as error:
-            # Before "complete" it has no lifespan; after "failed" it has said what happened.
+            # Before "complete" it has no lifespan; after "failed" it has reported the reason.
             if "lifespan.startup.complete" in self._said and "lifespan.shutdown.failed" not in self._said:
                 logger.exception("a mounted application's lifespan ended with %s", type(error).__name__)
         finally:
@@ -82,7 +89,7 @@ class Lifespan:
         self._heard.set()
 
     async def _leave(self, grace: float) -> None:
-        """It has said its last word: so many seconds to end by itself, then it is cancelled."""
+        """Give the application `grace` seconds to end, then cancel it."""
         task, self._task = self._task, None
         if task is None:
             return

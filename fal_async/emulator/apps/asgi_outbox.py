@@ -1,4 +1,4 @@
-"""From an ASGI application to the emulator: its messages one by one, and how its call ended."""
+"""The messages of an ASGI application to the emulator, one by one, and how its call ended."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Ended:
 
 
 class Outbox:
-    """Each message is handed over before the next: an application is no quicker than who listens to it."""
+    """Passes one message at a time: `send` waits until it is taken, so a fast application cannot run ahead."""
 
     def __init__(self) -> None:
         self._messages: asyncio.Queue[MutableMapping[str, Any] | Ended] = asyncio.Queue()
         self._closed = False
 
     async def send(self, message: MutableMapping[str, Any]) -> None:
-        """For the application. Once nobody listens any more, what it says is let go."""
+        """Pass a message to the emulator; after `close`, drop it. The application calls this."""
         if not self._closed:
             self._messages.put_nowait(message)
             await self._messages.join()
@@ -38,15 +38,15 @@ class Outbox:
         return message
 
     def ended(self, call: asyncio.Task[None]) -> None:
-        """For the call's task, when it is done."""
+        """Note how the call ended. Its task calls this when it is done."""
         error = _raised(call)
         if not self._closed:
             self._messages.put_nowait(Ended(error))
         elif error is not None and not call.cancelled():
-            logger.error("a mounted application failed when nobody waited for it any more", exc_info=error)
+            logger.error("a mounted application failed after its caller had left", exc_info=error)
 
     def close(self) -> None:
-        """Who waits in `send` goes on."""
+        """Take no more messages; a pending `send` returns."""
         self._closed = True
         while not self._messages.empty():
             self._messages.get_nowait()

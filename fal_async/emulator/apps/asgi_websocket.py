@@ -17,10 +17,10 @@ logger: logging.Logger = logging.getLogger("fal_async.emulator")
 
 
 class AsgiChannel:
-    """One WebSocket, both sides of it: `hear` and `say` are the application's `receive` and `send`."""
+    """One WebSocket; `hear` and `say` are the application's `receive` and `send`."""
 
     def __init__(self) -> None:
-        # Unbounded: the caller's frames must be read on, or its closing would go unnoticed.
+        # Unbounded: the caller's frames must be read, or its closing would not be noticed.
         self._inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._inbox.put_nowait({"type": "websocket.connect"})
         self._closed = False
@@ -34,7 +34,7 @@ class AsgiChannel:
         await self.outbox.send(message)
 
     async def begin(self) -> None:
-        """Until the application accepts. `Rejected` where it refuses."""
+        """Wait until the application accepts. Raise `Rejected` if it refuses."""
         message = await self._next()
         if message["type"] == "websocket.accept":
             self.protocol = message.get("subprotocol")
@@ -47,7 +47,7 @@ class AsgiChannel:
     async def receive(self) -> str | bytes | Closing:
         message = await self.outbox.next()
         if isinstance(message, Ended):
-            # An application that returns has closed; one that raises has broken down.
+            # An application that returns closes in order; one that raises has failed.
             if message.error is None:
                 return Closing()
             logger.error("a mounted application's WebSocket failed", exc_info=message.error)
@@ -64,7 +64,7 @@ class AsgiChannel:
         self._inbox.put_nowait({"type": "websocket.receive", kind: frame})
 
     async def close(self, code: int, reason: str) -> None:
-        """The caller closed, or the application did: it hears of both."""
+        """Notify the application that it or the caller has closed."""
         if not self._closed:
             self._closed = True
             self._inbox.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})

@@ -1,4 +1,4 @@
-"""What `mount` puts behind the queue: an application, in this process or elsewhere, as the emulator calls it."""
+"""How the emulator calls a mounted application, in this process or elsewhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fal_async.emulator.wire.answers import Answer, ModelError
 
 @attrs.frozen(kw_only=True)
 class Ask:
-    """One request to an application. `path` and `query` are percent-encoded, as they were sent."""
+    """One request to an application. `path` and `query` are percent-encoded, as the caller sent them."""
 
     method: str = "POST"
     path: str = "/"
@@ -23,7 +23,7 @@ class Ask:
     headers: CIMultiDict[str] = attrs.field(factory=CIMultiDict, repr=False)
     body: bytes = attrs.field(default=b"", repr=False)
     caller: tuple[str, int] = ("127.0.0.1", 0)
-    """Address and port of who called the emulator."""
+    """The caller's address and port."""
 
     @property
     def protocols(self) -> list[str]:
@@ -33,26 +33,31 @@ class Ask:
 
 
 class Response(Protocol):
-    """The beginning of an answer. Its body comes piece by piece; `ModelError` where it breaks off."""
+    """The start of an answer, whose body is read piece by piece."""
 
     @property
-    def status(self) -> int: ...
+    def status(self) -> int:
+        """HTTP status."""
+
     @property
-    def headers(self) -> CIMultiDict[str]: ...
+    def headers(self) -> CIMultiDict[str]:
+        """Headers to pass on."""
+
     @property
     def sized(self) -> bool:
-        """It says how long its body is, or has none: nobody waits for a part of it."""
+        """Whether the length of the body is known, so that it can be read as a whole."""
 
-    def pieces(self) -> AsyncIterator[bytes]: ...
+    def pieces(self) -> AsyncIterator[bytes]:
+        """Yield the pieces of the body. Raise `ModelError` if the application breaks off."""
 
 
 LOST = 1006
-"""The close code for a connection that ended without one: never sent (RFC 6455, 7.4.1)."""
+"""Close code of a connection that ended without one; never sent (RFC 6455, 7.4.1)."""
 
 
 @attrs.frozen
 class Closing:
-    """The application closed a WebSocket."""
+    """The end of a WebSocket, by the application."""
 
     code: int = 1000
     reason: str = ""
@@ -77,28 +82,28 @@ class Rejected(Exception):
 
 
 class Application(Protocol):
-    """Leaving `ask` or `connect` early ends the call on the application's side, too."""
+    """A mounted application. Leaving `ask` or `connect` early ends the call in the application, too."""
 
     async def open(self) -> None: ...
     async def close(self) -> None: ...
     def ask(self, ask: Ask) -> AbstractAsyncContextManager[Response]:
-        """`ModelError` as the platform words it where no answer can be had."""
+        """Send a request. Raise the platform's `ModelError` if the application does not answer."""
 
     def connect(self, ask: Ask) -> AbstractAsyncContextManager[Channel]:
-        """`Rejected` where the application does not accept; `ModelError` where it can't be reached."""
+        """Open a WebSocket. Raise `Rejected` if it is refused, `ModelError` if there is no connection."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Mount(Served):
-    """An application under its id. All of its paths share its runners, as on fal."""
+    """An application under its id. All its paths share its runners, as on fal."""
 
     application: Application
     runs_on: bool = False
-    """A cancel is told to it, but its call is never cut off."""
+    """True: the application is notified of a cancel, but the call is never cut off."""
 
 
 def incomplete(why: str) -> ModelError:
-    """ "runner_incomplete_response: 502, retried, though a plain 502 is not" (protocol 9.2)."""
+    """Return the 502 that is retried, unlike a plain 502 (protocol 9.2)."""
     return ModelError(502, why, "runner_incomplete_response", {"X-Fal-Needs-Retry": "1"})
 
 
@@ -107,10 +112,10 @@ _OF_ONE_CONNECTION = frozenset(
     {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding"}
     | {"upgrade", "content-length"}
 )
-"""Headers that say how one connection carries a message, not what it says (RFC 9110, 7.6.1)."""
+"""Headers about one connection, not about the message (RFC 9110, 7.6.1)."""
 
 
 def end_to_end(headers: Mapping[str, str], *, but: frozenset[str] = frozenset()) -> CIMultiDict[str]:
-    """Those that travel on, several of one name included; without those in `but` (in small letters)."""
+    """Return the headers to pass on, several of one name included; `but` has lower-case names to drop."""
     dropped = _OF_ONE_CONNECTION | but
     return CIMultiDict((name, text) for name, text in headers.items() if name.lower() not in dropped)

@@ -1,4 +1,4 @@
-"""The applications that are mounted: what can be one, and their life, which is the emulator's."""
+"""The mounted applications, which start and stop with the emulator."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ logger: logging.Logger = logging.getLogger("fal_async.emulator")
 
 
 class Mounts:
-    """One mounted under several ids, or again, is still one: it starts once and stops once."""
+    """The applications. One that is mounted several times starts and stops once."""
 
     def __init__(self) -> None:
         self._applications: list[tuple[Any, Application]] = []
@@ -23,9 +23,9 @@ class Mounts:
         self._is_open = False
 
     def take(self, target: Any) -> Application:
-        """`target`: an ASGI application, or a base URL. TypeError or ValueError where it is neither.
+        """Add an ASGI application or a base URL. Raise TypeError or ValueError if `target` is neither.
 
-        With the emulator running, the application starts at once, and its first requests wait for that.
+        If the emulator is running, the application starts at once, and its first requests wait for that.
         """
         for known, application in self._applications:
             if known is target or (isinstance(target, str) and known == target):
@@ -33,11 +33,11 @@ class Mounts:
         application = _application(target)
         self._applications.append((target, application))
         if self._is_open:
-            self._start(application).add_done_callback(_tell_of_failure)
+            self._start(application).add_done_callback(_log_failure)
         return application
 
     async def open(self) -> None:
-        """Start all. What the first failure raises is raised here, the others being stopped again."""
+        """Start all. If one fails, stop the others and raise its error."""
         self._is_open = True
         try:
             await asyncio.gather(*(self._start(application) for _, application in self._applications))
@@ -46,7 +46,7 @@ class Mounts:
             raise
 
     async def close(self) -> None:
-        """Stop all, the last one first."""
+        """Stop all, in reverse order."""
         self._is_open = False
         starting = list(self._starting.values())
         self._starting.clear()
@@ -59,7 +59,7 @@ class Mounts:
                 stack.push_async_callback(application.close)
 
     async def ready(self, application: Application) -> None:
-        """Until it has started. RuntimeError where it failed to, or the emulator is not running."""
+        """Wait until an application has started. Raise RuntimeError if it or the emulator has not started."""
         starting = self._starting.get(application)
         if starting is None:
             raise RuntimeError("the emulator is not started")
@@ -78,7 +78,7 @@ def _application(target: Any) -> Application:
     return AsgiApplication(target)
 
 
-def _tell_of_failure(start: asyncio.Task[None]) -> None:
-    """Nobody awaits a late start: its requests fail, and the log says why."""
+def _log_failure(start: asyncio.Task[None]) -> None:
+    """Log the failure of an application that was mounted late; its requests fail."""
     if not start.cancelled() and (error := start.exception()) is not None:
         logger.error("%s", error)

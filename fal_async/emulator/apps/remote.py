@@ -1,4 +1,4 @@
-"""Applications that run by themselves, behind a base URL."""
+"""Applications that run separately, behind a base URL."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from fal_async.emulator.apps.interface import BODILESS, LOST, Ask, Closing, Reje
 from fal_async.emulator.wire.answers import Answer, ModelError
 
 _CONNECT_LIMIT = 10.0
-"""Seconds until a connection must stand. An answer may take as long as it takes."""
+"""Seconds until a connection must be open. Answers have no time limit."""
 _SENDABLE = {1005: 1000, LOST: 1001}
-"""No code at all, and a lost connection, are known to one side only: they can't be sent (RFC 6455, 7.4.1)."""
+"""Codes for "no code" and "connection lost" must not be sent (RFC 6455, 7.4.1): with their replacements."""
 _OWN = frozenset(
     {"host", "sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions"}
 ) | frozenset({"sec-websocket-protocol"})
-"""What this side of the new connection says for itself."""
+"""Headers that the new connection sets itself."""
 _SILENT = frozenset({"Accept", "Accept-Encoding", "User-Agent", "Content-Type"})
-"""What aiohttp would add: the application sees what the caller said."""
+"""Headers that aiohttp would add: the application must see only the caller's."""
 
 
 def check_url(url: str) -> str:
-    """The base URL without a slash at its end. ValueError that says what was expected; it names no password."""
+    """Return the base URL without a slash at its end. Raise a ValueError, without secrets, if it is not one."""
     if "@" in url.partition("?")[0]:
         raise ValueError("the base URL of a mounted application holds a user name: expected http://host:port")
     if not _is_base(url):
         # Without its query, which may hold a secret.
         raise ValueError(
-            f"{url.partition('?')[0]!r} is no base URL of an application: expected http:// or https://, a host, "
-            "a port and perhaps a path, without a query, such as http://127.0.0.1:8000"
+            f"{url.partition('?')[0]!r} is not the base URL of an application: expected http:// or https:// with a "
+            "host, optionally a port and a path, but no query, such as http://127.0.0.1:8000"
         )
     return url.rstrip("/")
 
@@ -54,7 +54,7 @@ class RemoteApplication:
         self._http: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
-        """No request is made: the application may come up later."""
+        """Make the HTTP client. No request is sent: the application may start later."""
         self._http = aiohttp.ClientSession(
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -81,7 +81,7 @@ class RemoteApplication:
         try:
             yield _Response(response)
         finally:
-            # Closed, unless it was read to its end: that is how the application hears that it is over.
+            # Close it unless it was read to its end: this is how the application notices that the caller left.
             if not response.content.at_eof():
                 response.close()
             response.release()
@@ -125,7 +125,7 @@ def _headers(ask: Ask) -> CIMultiDict[str]:
 
 @contextmanager
 def _platform_errors() -> Iterator[None]:
-    """What can go wrong between gateway and runner, in the platform's words (protocol 9.2)."""
+    """Turn connection failures into the platform's errors (protocol 9.2)."""
     try:
         yield
     except aiohttp.ServerTimeoutError as error:

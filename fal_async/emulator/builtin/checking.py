@@ -1,4 +1,4 @@
-"""Checks of model inputs that fail in fal's own words: 422 with one entry per fault (protocol 9.1)."""
+"""Checks of model inputs, with fal's own errors: 422 with one entry per mistake (protocol 9.1)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fal_async.emulator.wire.answers import ModelError, detail_entry
 
 
 class Checker:
-    """Reads fields of one input, collects what is wrong, and raises it all at once."""
+    """Reads the fields of one input, collects all mistakes, and raises them together."""
 
     def __init__(self, input: Any) -> None:
         self._input: dict[str, Any] = input if isinstance(input, dict) else {}
@@ -23,7 +23,7 @@ class Checker:
         self._entries.append(detail_entry(["body", *path], msg, kind, value, ctx))
 
     def finish(self) -> None:
-        """ModelError with everything that was found."""
+        """Raise a ModelError with all mistakes, if there are any."""
         if self._entries:
             raise ModelError(422, self._entries)
 
@@ -32,7 +32,7 @@ class Checker:
         return default if value is None else value
 
     def text(self, name: str, default: str | None = None) -> str:
-        """Required where there is no default."""
+        """Return a str field, which is required if it has no default."""
         if name not in self._input and default is None:
             self.complain([name], "Field required", "missing", self._input)
             return ""

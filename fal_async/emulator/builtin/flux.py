@@ -33,7 +33,7 @@ class Variant:
     steps: int
     max_steps: int
     seconds_per_step: float
-    """Of the emulator's time, for one picture."""
+    """Seconds for one picture, divided by the emulator's `speed`."""
 
 
 DEV = Variant(steps=28, max_steps=50, seconds_per_step=0.07)
@@ -56,7 +56,7 @@ class Flux:
     variant: Variant
     paint: Painter
     reports: int = MAX_REPORTS
-    """Into how many steps its work is cut at most, each with a line of log."""
+    """How many parts the work has at most, each with a log line."""
 
     async def __call__(self, input: Any, job: JobContext) -> dict[str, Any]:
         order = _read(input, self.variant)
@@ -114,7 +114,7 @@ def _size(check: Checker) -> tuple[int, int]:
 
 
 async def _show_progress(order: _Order, variant: Variant, job: JobContext, reports: int) -> float:
-    """tqdm's lines, as real image models log them. Gives the emulated seconds that it took."""
+    """Log progress as tqdm does in real image models. Return the seconds, before division by `speed`."""
     pause = variant.seconds_per_step * (1 + 0.25 * (order.count - 1))
     count, done = min(order.steps, reports), 0
     for step in (round(order.steps * report / count) for report in range(count + 1)):
@@ -127,7 +127,7 @@ async def _show_progress(order: _Order, variant: Variant, job: JobContext, repor
 
 
 async def _deliver(order: _Order, number: int, picture: bytes, job: JobContext) -> dict[str, Any]:
-    """`sync_mode` gives data URIs in place of URLs (protocol 13)."""
+    """Return the picture's file object; with `sync_mode` its URL is a data URI (protocol 13)."""
     size = {"width": order.width, "height": order.height, "content_type": "image/png"}
     if order.inline:
         return {"url": f"data:image/png;base64,{base64.b64encode(picture).decode()}", **size}

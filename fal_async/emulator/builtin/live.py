@@ -1,4 +1,4 @@
-"""`fal-ai/fast-lcm-diffusion`: a small picture for each input, quick enough for a realtime session."""
+"""`fal-ai/fast-lcm-diffusion`: a small picture for each input, fast enough for a realtime session."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class FastLcmDiffusion:
 
 
 async def _answer(input: Any, job: JobContext, paint: Painter) -> dict[str, Any]:
-    """In a session the picture's own bytes, as a PNG; a file with a URL where it is called plainly."""
+    """Return the bytes of a PNG in a session, and a file with a URL otherwise."""
     check = Checker(input)
     prompt = check.text("prompt")
     side = check.whole("size", 512, *_SIDES) or _SIDES[0]

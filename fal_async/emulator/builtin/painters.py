@@ -1,4 +1,4 @@
-"""How the built-in models come by a picture: drawn for each seed, or of one colour and made once for each size."""
+"""The pictures of the built-in models: drawn for each seed, or of one colour and made once per size."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from functools import lru_cache
 from fal_async.emulator.builtin.painting import one_colour, paint
 
 Painter = Callable[[int, int, str], Awaitable[bytes]]
-"""From width, height and seed to a PNG."""
+"""Returns a PNG for a width, a height and a seed."""
 _SIZES = 64
 
 
 async def drawn(width: int, height: int, seed: str) -> bytes:
-    # In a thread: a tenth of a second of arithmetic would stall every other request.
+    # In a thread, since 0.1 s of computing would block all other requests.
     return await asyncio.to_thread(paint, width, height, seed)
 
 

@@ -1,8 +1,8 @@
-"""Pictures out of nothing: a PNG drawn from a seed, in pure Python, in a tenth of a second.
+"""Draws a PNG from a seed, in pure Python, in about 0.1 s.
 
-A picture is two smooth fields, each computed on a small grid, magnified, and looked up in a colour gradient;
-the sharp contours appear after the magnification, at full size. Whole rows and whole pictures are
-magnified, mixed and filtered as single big integers, whose arithmetic runs in C.
+A picture is the mix of two smooth fields. Each is computed on a small grid, magnified, and looked up in a colour
+gradient, which gives sharp contours at full size. Whole rows and pictures are magnified, mixed and filtered as
+single big integers, whose arithmetic runs in C.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from itertools import pairwise
 from math import cos, pi, sin, sqrt
 
 Field = Callable[[float, float], float]
-"""From a point, x from 0 to width/height and y from 0 to 1, to a value from 0 to 1."""
+"""Maps a point, x from 0 to width/height and y from 0 to 1, to a value from 0 to 1."""
 
 _GRID_POINTS = 30_000
-"""About so many points are computed; the rest is interpolated."""
+"""Number of points that are computed, about; the others are interpolated."""
 _HUES = (
     (0.00, 0.10, 0.20),
     (0.55, 0.62, 0.74),
@@ -29,7 +29,7 @@ _HUES = (
 
 
 def paint(width: int, height: int, seed: int | str) -> bytes:
-    """A PNG of this size, the same one for the same seed. About 0.1 s of CPU for a million pixels."""
+    """Return a PNG of this size, always the same for a seed. A million pixels take about 0.1 s of CPU time."""
     dice = random.Random(f"fal-emulator:{seed}")
     silk = _colour(_magnify(_waves(dice), width, height), _silk_gradient(dice))
     light = _colour(_magnify(_glow(dice, width / height), width, height), _light_gradient(dice))
@@ -37,13 +37,13 @@ def paint(width: int, height: int, seed: int | str) -> bytes:
 
 
 def one_colour(width: int, height: int) -> bytes:
-    """A grey PNG of this size."""
+    """Return a grey PNG of this size."""
     rows = (b"\x02" + (b"\x80" if y == 0 else b"\x00") * (3 * width) for y in range(height))
     return _encoded(width, height, b"".join(rows))
 
 
 def _waves(dice: random.Random) -> Field:
-    """Waves that bend one another: folds of cloth."""
+    """Return a field of waves that bend one another, like folds of cloth."""
     f1, f2, f3 = (dice.uniform(1.5, 4.5) for _ in range(3))
     p1, p2, p3 = (dice.uniform(0, 2 * pi) for _ in range(3))
     slant, bend = dice.uniform(-1.2, 1.2), dice.uniform(0.6, 1.4)
@@ -56,7 +56,7 @@ def _waves(dice: random.Random) -> Field:
 
 
 def _glow(dice: random.Random, aspect: float) -> Field:
-    """A few soft lamps, and darkness towards the corners."""
+    """Return a field of a few soft lamps, darker towards the corners."""
     lamps = [(aspect * dice.random(), dice.random(), dice.uniform(0.02, 0.09)) for _ in range(4)]
 
     def field(x: float, y: float) -> float:
@@ -68,7 +68,7 @@ def _glow(dice: random.Random, aspect: float) -> Field:
 
 
 def _silk_gradient(dice: random.Random) -> list[tuple[int, int, int]]:
-    """A cosine gradient that runs through its colours twice, with a thin bright line at each turn."""
+    """Return a cosine gradient that runs through its colours twice, with a thin bright line at each turn."""
     hues = dice.choice(_HUES)
     turn, start = dice.choice((0.75, 1.0, 1.5)), dice.random()
     colours = []
@@ -81,7 +81,7 @@ def _silk_gradient(dice: random.Random) -> list[tuple[int, int, int]]:
 
 
 def _light_gradient(dice: random.Random) -> list[tuple[int, int, int]]:
-    """From deep shade to a warm or cool white."""
+    """Return a gradient from dark to a warm or cool white."""
     tint = (1.0, dice.uniform(0.82, 0.97), dice.uniform(0.7, 0.95))
     tint = tint if dice.random() < 0.6 else (tint[2], tint[1], tint[0])
     return [_rgb(*(part * (0.05 + 0.95 * sqrt(step / 255)) for part in tint)) for step in range(256)]
@@ -93,7 +93,7 @@ def _rgb(*parts: float) -> tuple[int, int, int]:
 
 
 def _magnify(field: Field, width: int, height: int) -> bytes:
-    """The field at every pixel, one byte each: computed on a grid, linear in between."""
+    """Return the field as one byte per pixel, computed on a grid, and linear in between."""
     shift = 0
     while (width >> shift) * (height >> shift) > _GRID_POINTS:
         shift += 1
@@ -109,7 +109,7 @@ def _magnify(field: Field, width: int, height: int) -> bytes:
 
 
 def _grid_row(field: Field, y: float, width: int, scale: int, aspect: float) -> int:
-    """One row of the grid, magnified along x: a big integer with 32 bits per pixel, values of 16 bits."""
+    """Return a row of the grid, magnified along x, as a big integer: 32 bits per pixel, values of 16 bits."""
     points = [int(65535 * field(aspect * x * scale / width, y)) for x in range(width // scale + 2)]
     values: list[int] = []
     for left, right in pairwise(points):
@@ -119,13 +119,13 @@ def _grid_row(field: Field, y: float, width: int, scale: int, aspect: float) -> 
 
 
 def _between(upper: int, lower: int, step: int, shift: int, width: int) -> bytes:
-    """A row between two rows of the grid: all pixels in one weighted sum, of which the top 8 bits stay."""
+    """Return a row between two rows of the grid: one weighted sum of all pixels, of which the top 8 bits count."""
     total = upper * ((1 << shift) - step) + lower * step
     return (total >> shift).to_bytes(4 * width, "little")[1::4]
 
 
 def _colour(values: bytes, gradient: list[tuple[int, int, int]]) -> bytes:
-    """Three look-ups, interleaved to RGB."""
+    """Look values up in the gradient, once per channel, interleaved to RGB."""
     pixels = bytearray(3 * len(values))
     for channel in range(3):
         pixels[channel::3] = values.translate(bytes(colour[channel] for colour in gradient))
@@ -133,7 +133,7 @@ def _colour(values: bytes, gradient: list[tuple[int, int, int]]) -> bytes:
 
 
 def _mix(one: bytes, other: bytes) -> bytes:
-    """The average of each pair of bytes: (a & b) + ((a ^ b) >> 1), with no carry from byte to byte."""
+    """Return the average of each pair of bytes: (a & b) + ((a ^ b) >> 1), with no carry from byte to byte."""
     a, b = int.from_bytes(one, "little"), int.from_bytes(other, "little")
     low_bits_off = int.from_bytes(b"\xfe" * len(one), "little")
     return ((a & b) + (((a ^ b) & low_bits_off) >> 1)).to_bytes(len(one), "little")
@@ -144,7 +144,7 @@ def _png(width: int, height: int, pixels: bytes) -> bytes:
 
 
 def _encoded(width: int, height: int, filtered: bytes) -> bytes:
-    """Truecolour, 8 bits. https://www.w3.org/TR/png-3/"""
+    """Return a PNG in truecolour with 8 bits, see https://www.w3.org/TR/png-3/."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     body = zlib.compress(filtered, 4)
     chunks = (_chunk(b"IHDR", header), _chunk(b"IDAT", body), _chunk(b"IEND", b""))
@@ -152,14 +152,14 @@ def _encoded(width: int, height: int, filtered: bytes) -> bytes:
 
 
 def _filtered(width: int, height: int, pixels: bytes) -> bytes:
-    """Filter 2, "Up": each byte less the one above it. Smooth pictures become small numbers."""
+    """Apply PNG filter 2, "Up": each byte minus the one above, which is small in smooth pictures."""
     row = 3 * width
     differences = _subtract(pixels, bytes(row) + pixels[:-row])
     return b"".join(b"\x02" + differences[row * y : row * (y + 1)] for y in range(height))
 
 
 def _subtract(one: bytes, other: bytes) -> bytes:
-    """Byte by byte, modulo 256: the top bits are kept out of the borrow and put right afterwards."""
+    """Subtract byte by byte, modulo 256: top bits are kept out of the borrow and corrected afterwards."""
     size = len(one)
     top = int.from_bytes(b"\x80" * size, "little")
     a, b = int.from_bytes(one, "little"), int.from_bytes(other, "little")

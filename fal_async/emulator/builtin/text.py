@@ -1,4 +1,4 @@
-"""`fal-ai/any-llm`: a text model that always says the same to the same prompt, at once or word by word."""
+"""`fal-ai/any-llm`: a text model with a fixed answer to each prompt, at once or word by word."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def any_llm(input: Any, job: JobContext) -> AsyncIterator[dict[str, Any]]:
     words = " ".join(sentences).split(" ")
     for count in range(1, len(words) + 1):
         await job.sleep(_SECONDS_PER_SENTENCE * len(sentences) / len(words))
-        # The shape of the any-llm family: all output so far, and whether it is only a part (protocol 5.1).
+        # The form of the any-llm family: all output so far, and whether it is partial (protocol 5.1).
         output, partial = " ".join(words[:count]), count < len(words)
         yield {"output": output, "reasoning": None, "partial": partial, "error": None}
 

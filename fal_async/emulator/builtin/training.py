@@ -1,4 +1,4 @@
-"""`fal-ai/flux-lora-fast-training`: a job of half a minute with logs and progress, and files at the end."""
+"""`fal-ai/flux-lora-fast-training`: takes half a minute, logs its progress, and returns files."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def _train(steps: int, dice: random.Random, job: JobContext) -> None:
 
 
 def _safetensors(seed: str) -> bytes:
-    """A file that a safetensors reader opens: 8 bytes of length, a JSON header, the data."""
+    """Return a valid safetensors file: 8 bytes of length, a JSON header, the data."""
     data = random.Random(seed).randbytes(2 * 4 * 16)
     tensor = {"dtype": "F16", "shape": [4, 16], "data_offsets": [0, len(data)]}
     header = json.dumps({"transformer.lora_A.weight": tensor}).encode()

@@ -1,4 +1,4 @@
-"""From an answer, or a stream's pieces, to bytes on a connection, well or badly."""
+"""Sends an answer, or the pieces of a stream, with what a fault does to them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from fal_async.emulator.wire.http_connection import break_off, hang_up, to_respo
 
 
 async def stall(effect: Effect) -> None:
-    """The silence before the headers."""
+    """Wait before the headers, if the fault asks for silence."""
     if effect.silence:
         await asyncio.sleep(effect.silence)
 
 
 async def deliver(request: web.BaseRequest, answer: Answer, effect: Effect) -> web.StreamResponse:
-    """The whole answer, but late, slowly or not to its end."""
+    """Send an answer: late, slowly or not completely, if the fault says so."""
     await stall(effect)
     spans = effect.in_body(len(answer.body))
     if spans is None:
@@ -40,7 +40,7 @@ async def deliver(request: web.BaseRequest, answer: Answer, effect: Effect) -> w
 async def send(
     pieces: Iterable[Piece], write: Callable[[bytes], Awaitable[None]], request: web.BaseRequest
 ) -> bool:
-    """Write pieces of a stream. False: that was its end."""
+    """Write pieces of a stream. Return False if the stream has ended."""
     for piece in pieces:
         if piece.data:
             await write(piece.data)

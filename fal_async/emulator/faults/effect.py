@@ -1,4 +1,4 @@
-"""What a kind of fault can do to a request: hooks, none of which changes anything unless a kind says so."""
+"""What a kind of fault can do to a request: hooks that change nothing unless a kind overrides them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ EVERYWHERE = frozenset(OPERATIONS)
 
 @attrs.frozen
 class Span:
-    """So many bytes of a body, then `pause` seconds, then, with `cut`, the end of the connection."""
+    """Bytes of a body, then a pause, then perhaps the end.
+
+    Attributes:
+        length: number of bytes.
+        pause: seconds after them; default 0.
+        cut: True closes the connection after the pause.
+    """
 
     length: int
     pause: float = 0.0
@@ -24,7 +30,13 @@ class Span:
 
 @attrs.frozen
 class Piece:
-    """Of a stream: write `data`, wait `pause` seconds, then, with `end`, end: "reset", "close" or "in order"."""
+    """Bytes of a stream, then a pause, then perhaps the end.
+
+    Attributes:
+        data: the bytes.
+        pause: seconds after them; default 0.
+        end: how the stream ends then: "reset", "close" or "in order". None (default): it goes on.
+    """
 
     data: bytes = b""
     pause: float = 0.0
@@ -33,9 +45,14 @@ class Piece:
 
 @attrs.frozen
 class Step:
-    """Of a session: send `frame`, be silent for `pause` seconds, then, with `end`, end.
+    """A frame of a session, then a silence, then perhaps the end.
 
-    `end`: "reset", "close" (the connection), "torn" (`frame` goes out by half first), or a close code.
+    Attributes:
+        frame: the frame. None (default): none.
+        pause: seconds of silence after it; default 0.
+        end: how the session ends then: "reset" or "close" (the connection), "torn" (only half of `frame` is sent),
+            or a close code. None (default): it goes on.
+        reason: the close reason; default empty.
     """
 
     frame: str | bytes | None = None
@@ -46,34 +63,40 @@ class Step:
 
 @attrs.frozen(kw_only=True)
 class Effect:
-    """The base of all kinds. A kind's fields are those of `Fault` that mean something to it.
+    """Base class of all kinds of fault, with the hooks that a kind overrides.
 
-    A field has a default here only where the kind's default is not that of `Fault`.
+    The fields of a kind are those of `Fault` that it uses. A field has a default only if it differs from the
+    default in `Fault`.
     """
 
     kind: ClassVar[str] = ""
     operations: ClassVar[frozenset[str]] = EVERYWHERE
-    """Where it can change what the caller sees."""
+    """The operations that it can change."""
     ending: ClassVar[str | None] = None
-    """How the connection ends in place of an answer: "reset" or "close"."""
+    """How the connection ends in place of an answer: "reset" or "close"; None: it does not."""
     read_share: ClassVar[float] = 0.5
-    """How much of an upload is read where the request is not executed."""
+    """Share of an upload that is read if the request is not executed, 0 to 1."""
     spoils_files: ClassVar[bool] = False
-    """Whether it changes the bytes of a file: then the file is read whole, and sent without ranges."""
+    """Whether it changes the bytes of a file, which is then read whole and sent without ranges."""
     overtaken: ClassVar[bool] = False
-    """Whether the answer waits until the job has ended, and its webhook was tried."""
+    """Whether the answer waits until the job has ended and its webhook was tried."""
     copies: ClassVar[int] = 1
     """How often each value of a stream or a session is sent."""
 
     @classmethod
     def knows(cls, operation: str) -> bool:
+        """Return whether this kind can change an operation.
+
+        Args:
+            operation: its name, such as "submit".
+        """
         return operation in cls.operations
 
     # The whole request.
 
     @property
     def away(self) -> float | None:
-        """Seconds for which the server itself goes away."""
+        """Seconds for which the server goes away; None: it does not."""
         return None
 
     @property
@@ -82,59 +105,90 @@ class Effect:
         return 0.0
 
     def executes(self, *, piecemeal: bool) -> bool:
-        """Whether the request does its work although something goes wrong with it.
+        """Return whether the request is executed although it is struck.
 
-        `piecemeal`: its answer is sent bit by bit while it works, so that none can take its place.
+        Args:
+            piecemeal: whether its answer is sent while it works, so that no other answer can take its place.
         """
         return True
 
     # Its answer.
 
     def instead(self, request_id: str | None) -> Answer | None:
-        """What is answered in place of the truth."""
+        """Return the answer that takes the place of the real one, or None.
+
+        Args:
+            request_id: the request id of the call, or None.
+        """
         return None
 
     def spoil(self, answer: Answer) -> Answer:
-        """The true answer, its content changed. Of a stream, and of most files: the headers only."""
+        """Return the real answer with changes.
+
+        Args:
+            answer: the real answer; of a stream, and of most files, only the headers.
+        """
         return answer
 
     def in_body(self, size: int) -> Iterable[Span] | None:
-        """How a body of `size` bytes is sent. None: at once."""
+        """Return how a body is sent, or None to send it at once.
+
+        Args:
+            size: its bytes.
+        """
         return None
 
     def document(self, document: dict[str, Any]) -> dict[str, Any]:
-        """An event of a status stream, but for the last one: COMPLETED stays true."""
+        """Return an event of a status stream with changes. COMPLETED, the last one, is never changed.
+
+        Args:
+            document: the event.
+        """
         return document
 
     # Streams and sessions.
 
     def strikes(self, number: int) -> bool:
-        """Whether `in_stream` and `in_session` are asked about value `number`, counted from 1.
+        """Return whether `in_stream` and `in_session` are asked about a value.
 
-        0 stands for the moment after the headers, or after the handshake.
+        Args:
+            number: number of the value, from 1; 0 is the moment after the headers or the handshake.
         """
         return False
 
     def value(self, value: Any) -> Any:
-        """Any value of a stream or a session."""
+        """Return a value of a stream or a session with changes.
+
+        Args:
+            value: the value.
+        """
         return value
 
     def in_stream(self, data: bytes) -> list[Piece]:
-        """What is sent for an event, or for a chunk of a binary body. Of a status stream: the first event."""
+        """Return what is sent for an event, or for a chunk of a binary body.
+
+        Args:
+            data: the event or chunk; of a status stream, always its first event.
+        """
         return [Piece(data)]
 
     def in_session(self, plain: list[Step], codec: str) -> list[Step]:
-        """What is sent in place of a message, `plain`; none is in it before the first."""
+        """Return what is sent for a message.
+
+        Args:
+            plain: the message; empty before the first.
+            codec: how the session encodes messages: "msgpack", "json" or "raw".
+        """
         return plain
 
 
 NO_EFFECT = Effect()
-"""Of a request that nothing goes wrong with."""
+"""The effect on a call without a fault."""
 
 
 @attrs.frozen(kw_only=True)
 class InTheMiddle(Effect):
-    """A kind that strikes a stream or a session once, after so many events or messages."""
+    """A kind that strikes a stream or a session once, after `events` events or messages."""
 
     events: int
 

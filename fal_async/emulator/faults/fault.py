@@ -1,4 +1,4 @@
-"""Scripted faults: what may go wrong, as values. What a kind does: `kinds.py`. Which call gets it: `script.py`."""
+"""Scripted faults as values. What each kind does is in `kinds.py`, which call gets a fault in `script.py`."""
 
 from __future__ import annotations
 
@@ -27,14 +27,47 @@ from fal_async.emulator.faults.kinds import DEFAULTS, KINDS, fields_of
 
 @attrs.frozen(kw_only=True)
 class Fault:
-    """One thing that goes wrong. Make it by a constructor: `Fault.reset(on="submit", taken=True)`.
+    """One scripted failure. Make it with a constructor, such as `Fault.reset(on="submit", taken=True)`.
 
-    When it strikes, for every kind: `on` (an operation, default "any"), `endpoint_id` (None: all),
-    `times` (so many calls, default 1; None: for ever), `after` (let the first n pass),
-    `chance` (0 to 1, drawn from the emulator's seeded generator).
-    `taken=True` means that the request was executed all the same: the job exists, the cancel went through.
-    On a stream or a session it means: in the middle, after `events` events or messages (default 1).
-    Seconds are real ones: they meet the client's time limits, so `speed` does not shorten them.
+    Add it with `emulator.faults.add(...)`. Every constructor also takes, as `**when`, the fields that say which
+    calls it strikes: `on`, `endpoint_id`, `times`, `after`, `chance`; and `events`, where its kind uses it. Seconds
+    are real ones: the client's time limits apply to them, so the emulator's `speed` does not shorten them.
+
+    Attributes:
+        kind: what goes wrong: the name of a constructor, such as "reset".
+        on: the operation that it strikes, such as "submit" (see `RecordedRequest.kind`); default "any".
+        endpoint_id: strike only calls of this endpoint. None (default): of all endpoints.
+        times: how many calls it strikes, default 1. None: no limit.
+        after: how many matching calls pass before it strikes; default 0.
+        chance: probability from 0 to 1 with which it strikes a matching call, drawn from the emulator's seeded
+            generator; default 1.
+        taken: True executes the request all the same: the job exists, the cancel takes effect. On a stream or a
+            session: it strikes in the middle, after `events` events or messages.
+        seconds: length of the silence, interval or absence; default 0.
+        where: of a stall: before the "headers" (default), or in the middle of the "body".
+        status: HTTP status of the answer; None for the kind's own.
+        retry_after: value of the header `Retry-After`. None (default): no such header.
+        fal_headers: True (default) answers as fal does, with `x-fal-request-id`; False with nginx's page.
+        detail: `detail` of the answer's body. None (default): what fits the status.
+        error_type: `error_type` of the answer's body. None (default): what fits the status.
+        needs_retry: value of the header `X-Fal-Needs-Retry`. None (default): no such header.
+        headers: more headers of the answer; default none.
+        body: the replacement body, event, frame, content type, status word or close reason. None (default): the
+            kind's own.
+        names: names of the fields to leave out.
+        fields: fields to replace, with their values.
+        position: `queue_position` of a status that goes back; default 0.
+        url: target of a redirect, or base URL of foreign URLs.
+        events: number of events or messages after which it strikes a stream or a session; default 1, 0 is before
+            the first.
+        event_type: type of the additional event. None (default): none.
+        binary: whether the additional frame is sent as msgpack; default False.
+        code: close code of a session, from 1000.
+        cut: where a stream breaks off: inside an "event" (default), inside a "character", or inside an event of a
+            body that ends in order ("clean").
+
+    Raises:
+        ValueError: If a value is out of range or of the wrong type, or a field is given that the kind does not use.
     """
 
     kind: str = attrs.field(validator=one_of(KINDS))
@@ -66,70 +99,104 @@ class Fault:
 
     def __attrs_post_init__(self) -> None:
         if self.chance > 1:
-            raise ValueError(f"chance={self.chance!r}: expected a probability from 0 to 1")
+            raise ValueError(f"chance={self.chance!r}: expected a number from 0 to 1")
         meaningful = fields_of(self.kind) | WHEN
         if senseless := sorted(self._given().keys() - meaningful):
             raise ValueError(
-                f"{self.kind!r} takes no {senseless[0]!r}: it takes {', '.join(sorted(meaningful))}"
+                f"a fault of kind {self.kind!r} has no field {senseless[0]!r}: expected some of "
+                f"{', '.join(sorted(meaningful))}"
             )
-        _ = self.effect  # made now, so that it checks its fields
+        _ = self.effect  # built here so that bad fields raise now
 
     @property
     def effect(self) -> Effect:
-        """What it does."""
+        """What this fault does to a call: an instance of its kind."""
         return KINDS[self.kind](**{name: getattr(self, name) for name in fields_of(self.kind)})
 
     def _given(self) -> dict[str, Any]:
-        """The fields that say something else than their default."""
-        said = {}
+        """Return the fields that differ from their default."""
+        given = {}
         for field in attrs.fields(Fault):
             default = {} if field.name in ("headers", "fields") else field.default
             if (value := getattr(self, field.name)) != default:
-                said[field.name] = value
-        return said
+                given[field.name] = value
+        return given
 
     # The connection.
 
     @classmethod
     def refuse(cls, seconds: float, **when: Any) -> Fault:
-        """The whole server goes away for `seconds`: this connection is reset, new ones are refused."""
+        """Return a fault that takes the server away: the connection is reset, new ones are refused.
+
+        Args:
+            seconds: how long the server is away.
+            **when: which calls it strikes, see `Fault`.
+        """
         return cls(kind="refuse", seconds=seconds, **when)
 
     @classmethod
     def reset(cls, *, taken: bool = False, **when: Any) -> Fault:
-        """TCP reset in place of an answer."""
+        """Return a fault that resets the TCP connection in place of an answer.
+
+        Args:
+            taken: True executes the request all the same; on a stream or a session: reset in the middle.
+            **when: which calls it strikes, see `Fault`.
+        """
         return cls(kind="reset", taken=taken, **when)
 
     @classmethod
     def close(cls, *, taken: bool = False, **when: Any) -> Fault:
-        """The connection is closed in order, without an answer: "server disconnected"."""
+        """Return a fault that closes the connection in order, without an answer: "server disconnected".
+
+        Args:
+            taken: True executes the request all the same; on a stream or a session: close in the middle.
+            **when: which calls it strikes, see `Fault`.
+        """
         return cls(kind="close", taken=taken, **when)
 
     @classmethod
     def stall(cls, seconds: float, *, where: str = "headers", taken: bool = True, **when: Any) -> Fault:
-        """Silence for `seconds` before the headers or in the middle of the body, then the answer goes on.
+        """Return a fault that delays an answer.
 
-        With `taken=False` (before the headers only) nothing is executed and the connection is closed.
+        Args:
+            seconds: length of the silence, after which the answer goes on.
+            where: "headers" (default): before the headers; "body": in the middle of the body.
+            taken: False (with "headers" only) executes nothing and closes the connection after the silence.
+            **when: which calls it strikes, see `Fault`.
         """
         return cls(kind="stall", seconds=seconds, where=where, taken=taken, **when)
 
     @classmethod
     def drip(cls, interval: float, **when: Any) -> Fault:
-        """The real body, one byte each `interval` seconds."""
+        """Return a fault that sends the real body slowly.
+
+        Args:
+            interval: seconds after each byte.
+            **when: which calls it strikes, see `Fault`.
+        """
         return cls(kind="drip", seconds=interval, **when)
 
     @classmethod
     def truncate(cls, *, cut: str = "event", **when: Any) -> Fault:
-        """Half of the body that the headers promised, then the connection is closed.
+        """Return a fault that sends half of the body that the headers announced, then closes the connection.
 
-        A stream or a session breaks off within event or message number `events`; `cut="character"`: within
-        its first character of several bytes; `cut="clean"`: in a body that ends in order all the same.
+        A stream or a session breaks off within event or message number `events`.
+
+        Args:
+            cut: where a stream breaks off: in the middle of the "event" (default), within its first multi-byte
+                "character", or in the middle of the event in a body that ends in order ("clean").
+            **when: which calls it strikes, see `Fault`.
         """
         return cls(kind="truncate", cut=cut, **when)
 
     @classmethod
     def overtaken(cls, *, on: str = "submit", **when: Any) -> Fault:
-        """Of a submit: the answer leaves when the request has ended, and its webhook was tried once."""
+        """Return a fault that holds a submit's answer until the request has ended and its webhook was tried once.
+
+        Args:
+            on: "submit", the only operation that it can strike.
+            **when: which calls it strikes, see `Fault`.
+        """
         return cls(kind="overtaken", on=on, **when)
 
     # Other answers.
@@ -149,10 +216,20 @@ class Fault:
         body: str | None = None,
         **when: Any,
     ) -> Fault:
-        """This status. `fal_headers=True`: in fal's shape, with `x-fal-request-id`; False: nginx's page.
+        """Return a fault that answers with another status.
 
-        `retry_after`: seconds, or a moment (sent as an HTTP date), or the header's text itself.
-        `needs_retry` sends `X-Fal-Needs-Retry`. `body` replaces the body that the status would have.
+        Args:
+            status: HTTP status, 200 to 599.
+            taken: True executes the request all the same, unless its answer is a stream or a session.
+            retry_after: the header `Retry-After`: seconds, a datetime (sent as an HTTP date), or the header's value
+                as a str. None (default): no such header.
+            fal_headers: True (default) answers in fal's form, with `x-fal-request-id`; False with nginx's page.
+            detail: `detail` of the body. None (default): what fits the status.
+            error_type: `error_type` of the body. None (default): what fits the status.
+            needs_retry: the header `X-Fal-Needs-Retry`. None (default): no such header.
+            headers: more headers. None (default): none.
+            body: the whole body, instead of the one that fits the status. None (default): that one.
+            **when: which calls it strikes, see `Fault`.
         """
         return cls(
             kind="answer",
@@ -170,88 +247,179 @@ class Fault:
 
     @classmethod
     def html(cls, status: int = 502, *, taken: bool = False, **when: Any) -> Fault:
-        """nginx's own page, without any of fal's headers (protocol 9.3). With 200 too."""
+        """Return a fault that answers with nginx's own page and none of fal's headers (protocol 9.3).
+
+        Args:
+            status: HTTP status, 200 to 599; default 502.
+            taken: True executes the request all the same.
+            **when: which calls it strikes, see `Fault`.
+        """
         return cls(kind="html", status=status, taken=taken, **when)
 
     @classmethod
     def balance(cls, *, taken: bool = False, **when: Any) -> Fault:
-        """403 of an account without money (protocol 9.4)."""
+        """Return a fault that answers 403, exhausted balance (protocol 9.4).
+
+        Args:
+            taken: True executes the request all the same.
+            **when: which calls it strikes, see `Fault`.
+        """
         return cls(kind="balance", taken=taken, **when)
 
     @classmethod
     def vanish(cls, *, taken: bool = False, **when: Any) -> Fault:
-        """404 `{"status":"NOT_FOUND"}`, as after retention."""
+        """Return a fault that answers 404 `{"status":"NOT_FOUND"}`, as fal does for an expired request.
+
+        Args:
+            taken: True executes the request all the same.
+            **when: which calls it strikes, see `Fault`.
+        """
         return cls(kind="vanish", taken=taken, **when)
 
     @classmethod
     def redirect(cls, url: str, status: int = 307, *, taken: bool = False, **when: Any) -> Fault:
-        """301, 302, 303, 307 or 308 to `url`."""
+        """Return a fault that redirects.
+
+        Args:
+            url: the target.
+            status: 301, 302, 303, 307 (default) or 308.
+            taken: True executes the request all the same.
+            **when: which calls it strikes, see `Fault`.
+        """
         return cls(kind="redirect", url=url, status=status, taken=taken, **when)
 
-    # The real answer, spoilt.
+    # The real answer, changed.
 
     @classmethod
     def wrong_json(cls, body: str | None = None, **when: Any) -> Fault:
-        """A complete answer whose JSON breaks off; or exactly this text."""
+        """Return a fault that breaks the JSON of an answer, which is complete as HTTP.
+
+        Args:
+            body: what to send instead. None (default): the first half of the real body, event or frame.
+            **when: which calls it strikes, see `Fault`.
+        """
         return cls(kind="wrong_json", body=body, **when)
 
     @classmethod
     def content_type(cls, content_type: str, **when: Any) -> Fault:
+        """Return a fault that changes the header `Content-Type` of the real answer.
+
+        Args:
+            content_type: the value to send.
+            **when: which calls it strikes, see `Fault`.
+        """
         return cls(kind="content_type", body=content_type, **when)
 
     @classmethod
     def missing(cls, *names: str, **when: Any) -> Fault:
-        """Without these top-level fields."""
+        """Return a fault that leaves top-level fields out of the real answer.
+
+        Args:
+            *names: names of the fields.
+            **when: which calls it strikes, see `Fault`.
+        """
         return cls(kind="missing", names=names, **when)
 
     @classmethod
     def replace(cls, fields: Mapping[str, Any], **when: Any) -> Fault:
-        """With these top-level fields in place of the real ones."""
+        """Return a fault that replaces top-level fields of the real answer.
+
+        Args:
+            fields: the fields with their new values.
+            **when: which calls it strikes, see `Fault`.
+        """
         return cls(kind="replace", fields=fields, **when)
 
     @classmethod
     def word(cls, status: str, **when: Any) -> Fault:
-        """A status word that nobody documented."""
+        """Return a fault that replaces the status of a request by an undocumented word.
+
+        Args:
+            status: the word, such as "PAUSED".
+            **when: which calls it strikes, see `Fault`.
+        """
         return cls(kind="word", body=status, **when)
 
     @classmethod
     def back(cls, position: int = 0, **when: Any) -> Fault:
-        """IN_QUEUE at `position`, whatever is true: a status that goes back."""
+        """Return a fault that reports IN_QUEUE whatever the real status is, so that it goes back.
+
+        Args:
+            position: the `queue_position`; default 0.
+            **when: which calls it strikes, see `Fault`.
+        """
         return cls(kind="back", position=position, **when)
 
     @classmethod
     def duplicate(cls, **when: Any) -> Fault:
-        """Every event of a status stream twice; in a polled status, every log entry twice."""
+        """Return a fault that sends each event or message twice; in a polled status, each log entry.
+
+        Args:
+            **when: which calls it strikes, see `Fault`.
+        """
         return cls(kind="duplicate", **when)
 
     @classmethod
     def foreign_urls(cls, base_url: str, **when: Any) -> Fault:
-        """status_url, response_url and cancel_url under another base URL."""
+        """Return a fault that puts status_url, response_url and cancel_url under another base URL.
+
+        Args:
+            base_url: what takes the place of `https://queue.fal.run`.
+            **when: which calls it strikes, see `Fault`.
+        """
         return cls(kind="foreign_urls", url=base_url.rstrip("/"), **when)
 
     # Streams and realtime sessions: after `events` events or messages (default 1; 0: before the first).
 
     @classmethod
     def event(cls, body: str = "", *, event_type: str | None = None, events: int = 1, **when: Any) -> Fault:
-        """One more event with exactly this text as its data, such as `""`, `"[DONE]"` or an error's JSON."""
+        """Return a fault that inserts an event into a stream.
+
+        Args:
+            body: the event's data, such as `""` (default), `"[DONE]"` or an error's JSON.
+            event_type: the event's type. None (default): none.
+            events: number of events before it; default 1.
+            **when: which calls it strikes, see `Fault`.
+        """
         return cls(kind="event", body=body, event_type=event_type, events=events, **when)
 
     @classmethod
     def frame(cls, body: str, *, binary: bool = False, events: int = 1, **when: Any) -> Fault:
-        """One more frame: this text; or, with `binary`, the JSON value that it holds, as msgpack."""
+        """Return a fault that inserts a frame into a realtime session.
+
+        Args:
+            body: the frame's text; with `binary`, the JSON of the value to send.
+            binary: True sends the value as msgpack; default False.
+            events: number of messages before it; default 1.
+            **when: which calls it strikes, see `Fault`.
+        """
         return cls(kind="frame", body=body, binary=binary, events=events, **when)
 
     @classmethod
     def ws_close(cls, code: int, reason: str = "", *, events: int = 1, **when: Any) -> Fault:
-        """The session is closed with this code and reason."""
+        """Return a fault that closes a realtime session.
+
+        Args:
+            code: close code, from 1000.
+            reason: close reason; default empty.
+            events: number of messages before it; default 1.
+            **when: which calls it strikes, see `Fault`.
+        """
         return cls(kind="ws_close", code=code, body=reason, events=events, **when)
 
     @classmethod
     def from_json(cls, document: Any) -> Fault:
-        """From the admin route's JSON: the names are those of the fields. ValueError says what is wrong."""
+        """Return the fault that a JSON object of `POST /_emulator/faults` describes.
+
+        Args:
+            document: a dict with a `kind`; the other keys are names of fields.
+
+        Raises:
+            ValueError: If it is not such a dict, or a field is unknown or has a bad value.
+        """
         names = {field.name for field in attrs.fields(cls)}
         if not isinstance(document, dict) or "kind" not in document:
-            raise ValueError(f"a fault is an object with a 'kind': one of {', '.join(KINDS)}")
+            raise ValueError(f"expected a JSON object with a 'kind', one of {', '.join(KINDS)}")
         if unknown := sorted(set(document) - names):
             raise ValueError(
                 f"unknown field(s) {', '.join(unknown)}: expected some of {', '.join(sorted(names))}"
@@ -263,6 +431,7 @@ class Fault:
         return cls(**values)
 
     def to_json(self) -> dict[str, Any]:
+        """Return all fields as JSON values, as `from_json` reads them."""
         return {**attrs.asdict(self), "names": list(self.names)}
 
 

@@ -1,4 +1,4 @@
-"""What the fields of a fault may say, and their checks."""
+"""The values that fields of a fault may have, and checks of them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from fal_async.emulator.wire.routing import OPERATIONS
 
 ANY = "any"
 ON = (ANY, *OPERATIONS)
-"""What `on` can name. "any" is each of the others."""
+"""Values of `on`; "any" matches all the others."""
 WHERE = ("headers", "body")
 CUTS = ("event", "character", "clean")
-"""Where a stream breaks off: inside an event, inside a character, or inside an event in a body that ends in
-order, as far as HTTP knows."""
+"""Where a stream breaks off: inside an event, inside a character, or inside an event of a body whose HTTP framing
+ends in order."""
 WHEN = frozenset({"kind", "on", "endpoint_id", "times", "after", "chance"})
 
 
@@ -29,7 +29,7 @@ def one_of(allowed: Iterable[str]) -> Any:
 
 
 def is_a(*types: type | None) -> Any:
-    """A value of one of these types (None: it may be absent). Truth values are no numbers."""
+    """Accept values of these types, None among them if given; a bool is not accepted as a number."""
     wanted = tuple(type(None) if kind is None else kind for kind in types)
     names = " or ".join("None" if kind is None else kind.__name__ for kind in types)
 
@@ -43,14 +43,14 @@ def is_a(*types: type | None) -> Any:
 def at_least(low: float) -> Any:
     def check(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
         if value is not None and not (math.isfinite(value) and value >= low):
-            raise ValueError(f"{attribute.name}={value!r}: expected {low} or more")
+            raise ValueError(f"{attribute.name}={value!r}: expected a number >= {low}")
 
     return check
 
 
 def texts(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
     if not isinstance(value, Mapping) or not all(isinstance(text, str) for text in value.values()):
-        raise ValueError(f"{attribute.name}: expected header names with their texts")
+        raise ValueError(f"{attribute.name}: expected a dict of header names and str values")
 
 
 def to_names(names: Any) -> Any:
@@ -60,7 +60,7 @@ def to_names(names: Any) -> Any:
 
 
 def needed(effect: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-    """A field that a kind can't do without."""
+    """Require a field without which the kind has no meaning."""
     if not value:
         raise ValueError(f"{effect.kind!r} needs {attribute.name!r}")
 

@@ -1,4 +1,4 @@
-"""Kinds of fault that put something of their own into a stream or a session."""
+"""Kinds of fault that insert something into a stream or a session."""
 
 from __future__ import annotations
 

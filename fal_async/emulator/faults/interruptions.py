@@ -1,4 +1,4 @@
-"""Kinds of fault that are about the connection: it is refused, broken, silent or slow."""
+"""Kinds of fault in the connection: it is refused, broken, silent or slow."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Refuse(Effect):
 
 @attrs.frozen(kw_only=True)
 class _Broken(InTheMiddle):
-    """`taken`: the request is executed all the same; of a stream or a session, up to `events`."""
+    """`taken`: the request is executed all the same; a stream or a session as far as `events`."""
 
     taken: bool
 
@@ -84,7 +84,7 @@ class Stall(InTheMiddle):
 @attrs.frozen(kw_only=True)
 class Drip(Effect):
     kind = "drip"
-    # A session's frames are whole: their bytes have no pauses between them.
+    # A session sends whole frames, so there can be no pause between their bytes.
     operations: ClassVar[frozenset[str]] = EVERYWHERE - {"realtime"}
 
     seconds: float

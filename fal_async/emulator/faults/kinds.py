@@ -1,4 +1,4 @@
-"""Every kind of fault, by name. Each also has a constructor in `fault.py: Fault`."""
+"""All kinds of fault by name. Each also has a constructor in `fault.py: Fault`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ KINDS: Mapping[str, type[Effect]] = {
 
 
 def fields_of(kind: str) -> frozenset[str]:
-    """The fields of `Fault` that mean something to this kind, besides when it strikes."""
+    """Return the fields of `Fault` that this kind uses, besides those that say when it strikes."""
     return frozenset(field.name for field in attrs.fields(KINDS[kind]))
 
 
@@ -44,12 +44,12 @@ def _defaults_of(effect: type[Effect]) -> dict[str, Any]:
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     kind: _defaults_of(effect) for kind, effect in KINDS.items() if _defaults_of(effect)
 }
-"""Where a kind's default is not the field's: what the constructors of `Fault` say too."""
+"""Defaults of a kind that differ from the field's; the constructors of `Fault` have the same."""
 
 
 def check_operation(kind: str, on: str) -> None:
-    """ValueError where this kind can't do anything to this operation. Not for "any", which it may fit in part."""
+    """Raise ValueError if a kind cannot change an operation. "any" passes: it may match in part."""
     if on == ANY or KINDS[kind].knows(on):
         return
     known = ", ".join(name for name, effect in KINDS.items() if effect.knows(on))
-    raise ValueError(f"a fault of kind {kind!r} does nothing to {on!r}: expected one of {known}")
+    raise ValueError(f"a fault of kind {kind!r} cannot change {on!r}: expected one of {known}")

@@ -1,4 +1,4 @@
-"""Kinds of fault that answer something else in place of the truth."""
+"""Kinds of fault that replace the real answer."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class OtherAnswer(_Replacement):
         return answer if self.body is None else Answer(self.status, answer.headers, self.body)
 
     def _in_fals_shape(self) -> Answer:
-        """Bodies as protocol 9 lists them; `detail` and `error_type` can be given."""
+        """Return the status with the body of protocol 9, or with the given `detail` and `error_type`."""
         if self.detail is not None:
             return request_error(self.status, self.detail, self.error_type)
         if self.status < 300:

@@ -1,4 +1,4 @@
-"""Which call gets which fault."""
+"""The faults of an emulator, and which call gets which."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from fal_async.emulator.faults.fault_fields import ANY
 from fal_async.emulator.faults.kinds import check_operation
 
 _WIRE_KINDS = frozenset({"index", "admin"})
-"""Never struck: the way to ask for faults, and the page that says what is served."""
+"""Never struck: they control the emulator, and list what it serves."""
 
 _PART_OF = {"realtime_token": "rest"}
-"""Operations with a name of their own that a fault on their whole host strikes as well."""
+"""Operations that are also struck by a fault on their whole host."""
 
 
 @attrs.define(eq=False)
@@ -26,44 +26,68 @@ class _Entry:
 
 
 class FaultScript:
-    """Faults in the order in which they were added; a call gets the first one that fits, and only that one.
+    """The scripted faults of an emulator, as `emulator.faults`.
 
-    So three times 503 and then one reset strike in that order. `after` counts the calls that came so far.
+    A call gets the first fault that matches, in the order in which they were added, and only that one: three times
+    503 and then one reset strike in this order. Iterate over it to get the faults that may still strike.
+
+    Attributes:
+        struck: how many calls got a fault so far.
     """
 
     def __init__(self, seed: int = 0) -> None:
         self._entries: list[_Entry] = []
         self._random = random.Random(seed)
         self.struck: int = 0
-        """How many calls got a fault so far."""
 
     def __iter__(self) -> Iterator[Fault]:
-        """Those that may still strike."""
+        """Yield the faults that may still strike."""
         return iter([entry.fault for entry in self._entries])
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def seed(self, seed: int) -> None:
-        """Restart the generator that `chance` draws from."""
+        """Restart the random generator behind `Fault.chance`.
+
+        Args:
+            seed: the new seed.
+        """
         self._random.seed(seed)
 
     def add(self, *faults: Fault) -> None:
-        """ValueError, and none of them is added, where one names an operation to which its kind does nothing."""
+        """Add faults behind those that were added before.
+
+        Args:
+            *faults: the faults, in the order in which they strike.
+
+        Raises:
+            ValueError: If the kind of one cannot change the operation that it names; none is added then.
+        """
         for fault in faults:
             check_operation(fault.kind, fault.on)
         for fault in faults:
             self._entries.append(_Entry(fault, fault.after, fault.times))
 
     def remove(self, fault: Fault) -> None:
-        """No complaint where it has already been used up."""
+        """Remove a fault; does nothing if it is used up or was never added.
+
+        Args:
+            fault: the fault; equal ones are removed, too.
+        """
         self._entries = [entry for entry in self._entries if entry.fault != fault]
 
     def clear(self) -> None:
+        """Remove all faults."""
         self._entries.clear()
 
     def take(self, kind: str, endpoint_id: str | None) -> Fault | None:
-        """The fault for this call, if any; it counts as used."""
+        """Return the fault for a call, or None, and count it as used. The emulator asks this for every call.
+
+        Args:
+            kind: the operation of the call.
+            endpoint_id: its endpoint, or None.
+        """
         if not self._entries or kind in _WIRE_KINDS:
             return None
         for entry in self._entries:

@@ -1,4 +1,4 @@
-"""Kinds of fault that spoil the content of the true answer."""
+"""Kinds of fault that change the content of the real answer."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from fal_async.emulator.wire.sse import cut_in_event
 
 _URL_NAMES = ("status_url", "response_url", "cancel_url")
 _WITH_A_DOCUMENT = EVERYWHERE - {"file", "cdn_sign"}
-"""The operations that answer a JSON object, or values of one; a file and a signed URL are none."""
+"""The operations whose answer is a JSON object or values of one, which a file and a signed URL are not."""
 _STREAMED = frozenset({"stream", "realtime", "websocket"})
 _OF_THE_MODEL = frozenset({"run", "result", "stream"})
-"""Their whole answers are the model's own, and may have any field."""
+"""Their answers come from the model, and may have any field."""
 
 
 @attrs.frozen(kw_only=True)
 class WrongJson(InTheMiddle):
-    """A body, an event or a frame that breaks off, in an answer that is complete as far as HTTP knows."""
+    """A body, an event or a frame that breaks off, in an answer that is complete as HTTP."""
 
     kind = "wrong_json"
     spoils_files = True
@@ -61,7 +61,7 @@ class ContentType(Effect):
 
 @attrs.frozen(kw_only=True)
 class _Spoilt(Effect):
-    """Changes top-level fields of a JSON object; what is something else stays as it is."""
+    """Changes top-level fields of a JSON object; other answers stay unchanged."""
 
     def changed(self, document: dict[str, Any]) -> dict[str, Any]:
         raise NotImplementedError
@@ -81,7 +81,7 @@ class _Spoilt(Effect):
 
 @attrs.frozen(kw_only=True)
 class _OtherFields(_Spoilt):
-    """Fields of a model's own values are changed as well."""
+    """Also changes fields of a model's values in streams and sessions."""
 
     operations: ClassVar[frozenset[str]] = _WITH_A_DOCUMENT
 
@@ -143,7 +143,7 @@ class Duplicate(_Spoilt):
         return {**document, "logs": [entry for entry in document["logs"] for _ in range(2)]}
 
     def document(self, document: dict[str, Any]) -> dict[str, Any]:
-        return document  # the whole event comes twice
+        return document  # the whole event is sent twice
 
 
 @attrs.frozen(kw_only=True)
@@ -154,7 +154,7 @@ class ForeignUrls(_Spoilt):
     url: str = attrs.field(validator=needed)
 
     def changed(self, document: dict[str, Any]) -> dict[str, Any]:
-        """The base URL stands for `https://queue.fal.run`: what follows the host segment is kept."""
+        """Replace `https://queue.fal.run` by the base URL: the path after the host segment is kept."""
         changed = dict(document)
         for name in _URL_NAMES:
             if isinstance(changed.get(name), str):

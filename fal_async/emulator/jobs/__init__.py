@@ -1,4 +1,4 @@
-"""fal's queue: what is served, the jobs that were taken, and the runners that work on them.
+"""The queue: endpoints, the jobs that were taken, and the runners that work on them.
 
 It imports `wire` and `storage`.
 """

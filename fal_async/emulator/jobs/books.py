@@ -1,4 +1,4 @@
-"""What the account is billed for, by input: outlives the jobs themselves, and every client that is killed."""
+"""Which requests were taken for each input: kept longer than the jobs, and when a client is killed."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ class Line:
     """An input of one endpoint, and the requests that were taken for it.
 
     Attributes:
-        input_digest: see `input_digest`.
-        request_ids: in order of arrival, of all accounts. More than one: it was paid for as often.
+        endpoint_id: the endpoint.
+        input_digest: the first 16 bytes, in hex, of the SHA-256 of the input, as `input_digest` computes it.
+        request_ids: the requests of all accounts, in order of arrival; each of them is paid for.
     """
 
     endpoint_id: str
@@ -27,33 +28,45 @@ class Line:
 
     @property
     def taken(self) -> int:
+        """How many requests were taken for this input."""
         return len(self.request_ids)
 
 
 def input_digest(input: Any) -> str:
-    """The first 16 bytes, in hex, of SHA-256 of the input as JSON with sorted keys, without spaces, in ASCII."""
+    """Return the first 16 bytes, in hex, of the SHA-256 of the input as ASCII JSON: keys sorted, no spaces."""
     text = json.dumps(input, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[: 2 * _DIGEST]
 
 
 class Books:
-    """Each request that was taken, whether by the queue or directly, whatever became of it, and whether or not its
-    job is still kept. Not realtime sessions and HTTP over WebSocket. About 250 bytes for each input."""
+    """The requests that were taken, by endpoint and input, as `emulator.books`.
+
+    They include direct runs and streams, failed and cancelled requests, and requests whose jobs are no longer kept;
+    not realtime sessions and HTTP over WebSocket. An input takes about 250 bytes. Iterating yields every `Line`.
+    """
 
     def __init__(self) -> None:
-        # Endpoint, then digest: as bytes, since a hundred thousand of them are kept.
+        # By endpoint and digest; bytes and one str of ids, since a hundred thousand entries must be small.
         self._taken: dict[str, dict[bytes, str]] = {}
 
     def enter(self, endpoint_id: str, input: Any, request_id: str) -> None:
+        """Add a request that was taken; only the emulator calls this.
+
+        Args:
+            endpoint_id: the endpoint.
+            input: the input, as JSON values; anything else is ignored.
+            request_id: the request.
+        """
         try:
             digest = bytes.fromhex(input_digest(input))
-        except (TypeError, ValueError):  # of an application: whatever it was sent
+        except (TypeError, ValueError):  # an application may get input that is not JSON
             return
         lines = self._taken.setdefault(endpoint_id, {})
         before = lines.get(digest)
         lines[digest] = request_id if before is None else f"{before} {request_id}"
 
     def __iter__(self) -> Iterator[Line]:
+        """Yield one line per endpoint and input."""
         for endpoint_id, lines in self._taken.items():
             for digest, ids in lines.items():
                 yield Line(
@@ -61,17 +74,30 @@ class Books:
                 )
 
     def taken(self, endpoint_id: str, input: Any) -> int:
-        """How many requests were taken for this input."""
+        """Return how many requests were taken for an input.
+
+        Args:
+            endpoint_id: the endpoint.
+            input: the input, as JSON values.
+
+        Raises:
+            TypeError: If the input cannot be JSON.
+        """
         ids = self._taken.get(endpoint_id, {}).get(bytes.fromhex(input_digest(input)))
         return 0 if ids is None else ids.count(" ") + 1
 
     def total(self, endpoint_id: str) -> int:
-        """How many requests of this endpoint were taken."""
+        """Return how many requests of an endpoint were taken.
+
+        Args:
+            endpoint_id: the endpoint.
+        """
         return sum(ids.count(" ") + 1 for ids in self._taken.get(endpoint_id, {}).values())
 
     def repeated(self) -> list[Line]:
-        """The inputs for which more than one request was taken."""
+        """Return the inputs for which more than one request was taken."""
         return [line for line in self if line.taken > 1]
 
     def clear(self) -> None:
+        """Drop all entries."""
         self._taken.clear()

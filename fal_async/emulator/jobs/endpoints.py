@@ -1,4 +1,4 @@
-"""What is served: one value per endpoint id, and the table they stand in."""
+"""The endpoints, and the table of all that is served."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ _ID = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_.-]+)+")
 
 @attrs.frozen(kw_only=True, eq=False)
 class Endpoint(Served):
+    """A function under an endpoint id."""
+
     function: EndpointFunction
     takes_job: bool
     input_schema: Mapping[str, Any] | None = None
@@ -36,14 +38,14 @@ class Endpoint(Served):
         return _is(inspect.isasyncgenfunction, self.function)
 
     async def call(self, input: Any, job: JobContext) -> Any:
-        """What it returns; of a model that streams the last value, which is the result (protocol 5.1)."""
+        """Run the function and return its value, or the last value of a stream (protocol 5.1)."""
         if not self.streams:
             return await self._begun(input, job)
         async with aclosing(self.stream(input, job)) as values:
             return whole([value async for value in values])
 
     def stream(self, input: Any, job: JobContext) -> AsyncGenerator[Any, None]:
-        """The values of a model that streams."""
+        """Return the values of a model that streams."""
         values: AsyncGenerator[Any, None] = self._begun(input, job)
         return values
 
@@ -52,36 +54,36 @@ class Endpoint(Served):
 
 
 class EndpointTable(Generic[M]):
-    """The endpoints, and the mounted applications, of which it knows no more than `Served`."""
+    """The endpoints and mounted applications; of the latter it uses only what `Served` has."""
 
     def __init__(self) -> None:
         self._endpoints: dict[str, Endpoint] = {}
         self._mounts: dict[str, M] = {}
 
     def __iter__(self) -> Iterator[Served]:
-        """All that is served, each id once: an endpoint wins over an application of its id."""
+        """Yield all that is served, each id once: an endpoint takes precedence over an application."""
         served: dict[str, Served] = {**self._mounts, **self._endpoints}
         return iter(served.values())
 
     def add(self, endpoint: Endpoint) -> None:
-        """A second registration under the same id replaces the first, as a new deployment does."""
-        # `.../requests/{id}` is how fal's queue names one request: no path of an app can look like it.
+        """Add an endpoint. It replaces an earlier one with its id, as a new deployment does."""
+        # fal's queue uses `.../requests/{id}` for one request, so no path of an app can have that form.
         if not _ID.fullmatch(endpoint.endpoint_id) or "requests" in endpoint.endpoint_id.split("/")[2:]:
             raise ValueError(
-                f"{endpoint.endpoint_id!r} is no endpoint id: expected owner/app or owner/app/path, "
-                "the owner without a dot, no 'requests' in the path"
+                f"{endpoint.endpoint_id!r} is not an endpoint id: expected owner/app or owner/app/path, "
+                "without a dot in the owner and without 'requests' in the path"
             )
         check_runners(endpoint.runners)
         self._endpoints[endpoint.endpoint_id] = endpoint
 
     def mount(self, mount: M) -> None:
-        """A second application under the same id replaces the first, as a new deployment does."""
+        """Add an application. It replaces an earlier one with its id, as a new deployment does."""
         self._mounts[mount.endpoint_id] = mount
 
     def mounted(self, path: str, endpoint_id: str | None) -> M | None:
-        """The application whose path this is; None where there is none, or an endpoint of its own serves it."""
+        """Return the application that serves a path, or None if there is none or an endpoint serves it."""
         endpoint = self.find_used(path, endpoint_id)
-        # An endpoint has its tail `/stream` only if it streams.
+        # An endpoint serves the tail `/stream` only if it streams.
         is_its = endpoint is not None and (
             endpoint.endpoint_id == normal_id(path) or endpoint.streams or not path.endswith("/stream")
         )
@@ -91,18 +93,18 @@ class EndpointTable(Generic[M]):
         return self._endpoints.get(endpoint_id or "")
 
     def find_used(self, path: str, endpoint_id: str | None) -> Endpoint | None:
-        """The endpoint of a stream or session: one with exactly this path, or the one before its tail."""
+        """Return the endpoint of a stream or session: the one with this path, or with the path before its tail."""
         return self.find(normal_id(path)) or self.find(endpoint_id)
 
     def missing(self, endpoint_id: str) -> Answer:
-        """The 404 that fits: an unknown application, or an unknown path in a known one (protocol 9.3)."""
+        """Return the 404 of an unknown application, or of an unknown path in a known one (protocol 9.3)."""
         app = app_id(endpoint_id)
         if any(endpoint.app_id == app for endpoint in self):
             return no_path(endpoint_id[len(app) + 1 :])
         return no_application(app.rpartition("/")[2] or app)
 
     def is_public(self, endpoint_id: str | None) -> bool:
-        """Also for an id without its sub-path: calls about one request name the app only."""
+        """Return whether an id is public. It may lack the sub-path, as in calls about one request."""
         if endpoint_id is None:
             return False
         if endpoint := self.find(endpoint_id) or self._mounts.get(app_id(endpoint_id)):
@@ -112,17 +114,17 @@ class EndpointTable(Generic[M]):
 
 
 def check_app_id(app: str) -> None:
-    """ValueError where it is none, or the id of a path within an app."""
+    """Raise ValueError if it is not an app's id, or has a path below the app."""
     wanted = 3 if app.partition("/")[0] in NAMESPACES else 2
     if not _ID.fullmatch(app) or app.count("/") + 1 != wanted:
         raise ValueError(
-            f"{app!r} is no app id: expected owner/app, such as me/my-app, the owner without a dot; "
-            "every path below it is the application's"
+            f"{app!r} is not an app id: expected owner/app, such as me/my-app, without a dot in the owner and "
+            "without a path, since the application serves all paths below"
         )
 
 
 def check_function(function: EndpointFunction) -> bool:
-    """Whether it takes the job as its second argument. TypeError where it can't serve an endpoint."""
+    """Return whether it takes the job as its second argument. Raise TypeError if it cannot be an endpoint."""
     name = getattr(function, "__name__", repr(function))
     if not _is(inspect.iscoroutinefunction, function) and not _is(inspect.isasyncgenfunction, function):
         raise TypeError(
@@ -140,14 +142,14 @@ def check_function(function: EndpointFunction) -> bool:
 
 
 def _is(kind: Callable[[Any], bool], function: EndpointFunction) -> bool:
-    # An object with an async __call__ serves as well.
+    # An object with an async __call__ is accepted as well.
     return kind(function) or kind(getattr(function, "__call__", None))  # noqa: B004
 
 
 def to_answer(value: Any) -> Answer:
-    """What an endpoint returned, as HTTP: text and bytes as they are, an `Answer` as it says, else as JSON.
+    """Return an endpoint's value as HTTP: `str`, `bytes` and `Answer` unchanged, other values as JSON.
 
-    TypeError or ValueError where JSON can't carry it.
+    Raise TypeError or ValueError if the value cannot be JSON.
     """
     if isinstance(value, Answer):
         return value

@@ -1,6 +1,6 @@
-"""One request that was taken, and what its function gets to see of it.
+"""One request that was taken, and the `JobContext` through which an endpoint's function uses it.
 
-When it runs, and when it is complete, is decided in `runners.py`.
+`runners.py` decides when it runs and when it is complete.
 """
 
 from __future__ import annotations
@@ -20,74 +20,115 @@ from fal_async.emulator.storage.lifecycle import Lifecycle
 from fal_async.emulator.wire.answers import Answer
 
 IN_QUEUE, IN_PROGRESS, COMPLETED = "IN_QUEUE", "IN_PROGRESS", "COMPLETED"
-"""There is no failed or cancelled status: both are COMPLETED (protocol 4.2)."""
+"""There is no status for failed or cancelled requests: both are COMPLETED (protocol 4.2)."""
 
 _TYPES_BY_STATUS = {400: "bad_request", 499: "client_cancelled", 504: "request_timeout"}
 
 
 @attrs.define(eq=False, kw_only=True)
 class Job:
-    """A request that was taken: by the queue (`via="queue"`) or past it ("run", "stream", "realtime").
+    """A request that the emulator took, through the queue or directly.
 
-    A realtime session is one entry, however many messages it carries; `input` is None there.
+    A realtime session is one job, however many messages it has. Tests may read a job; only the emulator changes it.
 
-    Times are seconds since the epoch. Read it in tests; only the emulator writes to it.
+    Attributes:
+        request_id: its id.
+        endpoint_id: the id that was called; for a mounted application with the path below it.
+        served: the endpoint or application whose runners it uses.
+        account: the account that made it.
+        input: the input, as JSON values; None for a realtime session, or if an application got something else.
+        via: how it was made: "queue", "run", "stream", "realtime" or "websocket".
+        options: options from headers and query.
+        headers: headers of the call, with names in any case.
+        origin: base URL that the caller used; URLs in answers begin with it.
+        submitted_at: when it arrived, in seconds since the epoch.
+        started_at: when its latest attempt started, in seconds since the epoch; None before the first.
+        completed_at: when it ended, in seconds since the epoch; None before that.
+        state: "IN_QUEUE", "IN_PROGRESS" or "COMPLETED", which includes failed and cancelled (protocol 4.2).
+        attempts: how many attempts were started; more than 1 after a retry by the platform.
+        gateway_request_id: id of the current attempt; that of the first is `request_id` (protocol 4.7).
+        cancel_requests: how often a cancel was requested, whatever its outcome.
+        logs: the log entries.
+        answer: the result or error as HTTP; None before the end.
+        error: `error` of its COMPLETED status; None unless it failed.
+        error_type: `error_type` of its COMPLETED status; None unless it failed.
+        exception: what the endpoint raised, other than a `ModelError`; None if nothing.
+        inference_time: seconds of its last attempt, multiplied by `speed`; None before the end, or if none started.
+        billable_units: what it costs: 0 if it failed; None before the end, unless the endpoint called `bill`.
+        forgotten: True if a restart lost it: its id answers 404, but `Emulator.jobs` still lists it.
+        watchers: events that are set on every change of the state or the logs.
     """
 
     request_id: str
     endpoint_id: str
     served: Served = attrs.field(repr=False)
-    """The endpoint, or the application, whose runners took it."""
     account: Account = attrs.field(repr=False)
-    """Whose request it is."""
     input: Any = attrs.field(repr=False)
     via: str = "queue"
     options: CallOptions = attrs.field(factory=CallOptions, repr=False)
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     origin: str = attrs.field(default="", repr=False)
-    """What the caller used: URLs in answers start with it (`Call.origin`)."""
     submitted_at: float
     started_at: float | None = None
     completed_at: float | None = None
     state: str = IN_QUEUE
     attempts: int = 0
     gateway_request_id: str = ""
-    """The current attempt's id; `request_id` stays (protocol 4.7)."""
     cancel_requests: int = 0
-    """How often somebody asked to cancel it, whatever came of that."""
     logs: list[dict[str, Any]] = attrs.field(factory=list, repr=False)
     answer: Answer | None = attrs.field(default=None, repr=False)
     error: str | None = None
     error_type: str | None = None
     exception: BaseException | None = None
-    """What the endpoint raised, other than `ModelError`."""
     inference_time: float | None = None
     billable_units: float | None = None
     forgotten: bool = False
-    """The server lost its memory of it (restart): it answers 404, but `Emulator.jobs` keeps it."""
     watchers: set[asyncio.Event] = attrs.field(factory=set, init=False, repr=False)
-    """Set on every change of its state or logs."""
 
     @property
     def failed(self) -> bool:
+        """Whether it ended with an error; False before its end."""
         return self.answer is not None and not 200 <= self.answer.status < 400
 
     def move(self, state: str) -> None:
+        """Set the state and wake the watchers; only the emulator calls this.
+
+        Args:
+            state: the new state.
+        """
         self.state = state
         self.notify()
 
     def complete(self, answer: Answer, at: float) -> None:
+        """End the job; only the emulator calls this.
+
+        Args:
+            answer: the result or error.
+            at: the time, in seconds since the epoch.
+        """
         self.answer, self.completed_at = answer, at
         if self.failed:
             self.error, self.error_type = _describe(answer)
         self.move(COMPLETED)
 
     def notify(self) -> None:
+        """Wake the watchers; only the emulator calls this."""
         for watcher in self.watchers:
             watcher.set()
 
     async def wait_for(self, state: str, timeout: float | None = None) -> str:
-        """Until it is in this state or completed; gives the state. TimeoutError after `timeout` seconds."""
+        """Wait until the job is in a state, or completed. Cancelling it is safe: the job continues.
+
+        Args:
+            state: "IN_QUEUE", "IN_PROGRESS" or "COMPLETED".
+            timeout: seconds to wait at most. None (default): no limit.
+
+        Returns:
+            The state that it is in now.
+
+        Raises:
+            TimeoutError: If it is in neither state after `timeout`.
+        """
         changed = asyncio.Event()
         self.watchers.add(changed)
         try:
@@ -101,7 +142,7 @@ class Job:
 
 
 def _describe(answer: Answer) -> tuple[str, str | None]:
-    """`error` and `error_type` of a failed COMPLETED (protocol 4.2, 9.2)."""
+    """Return `error` and `error_type` of a failed request's COMPLETED status (protocol 4.2, 9.2)."""
     try:
         document = answer.document()
     except ValueError:
@@ -128,9 +169,13 @@ class FileKeeper(Protocol):
 
 
 class JobContext:
-    """The second argument of an endpoint: what a running request can do.
+    """The second argument of an endpoint's function: what a running request can use.
 
-    `request_id`, `endpoint_id`, `headers` are those of the request; `speed` is the emulator's time factor.
+    Attributes:
+        request_id: id of the request.
+        endpoint_id: the endpoint that was called.
+        headers: headers of the call, with names in any case.
+        speed: the emulator's time factor.
     """
 
     def __init__(self, job: Job, *, speed: float, files: FileKeeper) -> None:
@@ -142,30 +187,59 @@ class JobContext:
 
     @property
     def via(self) -> str:
-        """How it came: "queue", "run", "stream", "realtime" or "websocket"."""
+        """How the request was made: "queue", "run", "stream", "realtime" or "websocket"."""
         return self._job.via
 
     @property
     def attempt(self) -> int:
-        """1 on the first try; more after a retry by the platform."""
+        """Number of the attempt: 1 for the first, more after retries by the platform."""
         return self._job.attempts
 
     def log(self, message: str, level: str = "INFO") -> None:
-        """A log line, seen by those who ask for logs. Level names are free text (protocol 14, no. 15)."""
+        """Add a log line to the request.
+
+        Args:
+            message: the line.
+            level: name of the level; fal has no fixed list (protocol 14, no. 15). Default "INFO".
+        """
         timestamp = datetime.now(UTC).isoformat()
         self._job.logs.append({"message": message, "timestamp": timestamp, "level": level, "source": "USER"})
         self._job.notify()
 
     async def sleep(self, seconds: float) -> None:
-        """Work that takes `seconds`, divided by the emulator's `speed`."""
+        """Stand for work that takes time.
+
+        Raises nothing by itself. It is cancelled when the request is cancelled.
+
+        Args:
+            seconds: how long the work takes; the emulator's `speed` divides it.
+        """
         await asyncio.sleep(seconds / self.speed)
 
     def bill(self, units: float) -> None:
-        """What `x-fal-billable-units` says if it goes well; the endpoint's own figure otherwise."""
+        """Set what a success costs, in place of the endpoint's `billable_units`.
+
+        Args:
+            units: the value of `x-fal-billable-units`.
+        """
         self._job.billable_units = units
 
     async def file(self, data: bytes, content_type: str, file_name: str) -> dict[str, Any]:
-        """Keep a produced file and give its file object (protocol 13): `url` is served by this emulator."""
+        """Store a produced file, which this emulator serves.
+
+        If it is cancelled, the file is not served.
+
+        Args:
+            data: the bytes of the file.
+            content_type: its media type, such as "image/png".
+            file_name: its name; characters that are unusual in URLs become "_".
+
+        Returns:
+            The file object (protocol 13): `url`, `content_type`, `file_name` and `file_size` in bytes.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
         owner, lifecycle = self._job.account.nickname, self._job.options.lifecycle
         path = await self._files.put(data, content_type, file_name, owner=owner, lifecycle=lifecycle)
         url = f"{self._job.origin}/v3.fal.media/{path}"
@@ -173,7 +247,7 @@ class JobContext:
 
 
 def status_entry(job: Job, *, position: int | None) -> dict[str, Any]:
-    """The part of a status answer that is about the job itself, without logs and URLs (protocol 4.2)."""
+    """Return a status answer without logs and URLs (protocol 4.2)."""
     document: dict[str, Any] = {"status": job.state, "request_id": job.request_id}
     if job.state == IN_QUEUE:
         document["queue_position"] = position
@@ -186,7 +260,7 @@ def status_entry(job: Job, *, position: int | None) -> dict[str, Any]:
 
 
 def log_entries(entries: list[dict[str, Any]], *, labels: bool) -> list[dict[str, Any]]:
-    """Flat, or with `labels`: both forms exist (protocol 4.2)."""
+    """Return log entries flat, or with `labels`: fal has both forms (protocol 4.2)."""
     if not labels:
         return entries
     return [
@@ -199,14 +273,14 @@ def log_entries(entries: list[dict[str, Any]], *, labels: bool) -> list[dict[str
 
 
 def input_of(body: bytes) -> Any:
-    """The body is the model input itself, no wrapper (protocol 3). ValueError where it is no JSON."""
+    """Return the model's input, which is the whole body (protocol 3). ValueError if it is not JSON."""
     return _decode(body.decode(json.detect_encoding(body), "surrogatepass")) if body.strip() else {}
 
 
 def _no_json(word: str) -> Any:
-    """Python reads NaN and Infinity, which JSON does not have."""
+    """Refuse NaN and Infinity, which Python reads but JSON does not have."""
     raise ValueError(f"{word} is no JSON")
 
 
 _decode = json.JSONDecoder(parse_constant=_no_json).decode
-"""`json.loads` makes a decoder anew for each text that it reads in a way of one's own."""
+"""Made once: `json.loads` with `parse_constant` would make a new decoder for each body."""

@@ -1,4 +1,4 @@
-"""Every request that was taken: the server's memory of it, and the account that a test balances."""
+"""All requests that were taken, as the server remembers them and as tests count them."""
 
 from __future__ import annotations
 
@@ -17,21 +17,24 @@ from fal_async.emulator.wire.answers import Answer
 
 BIG_RESULT = 10 * 1024
 KEPT_SECONDS, KEPT_SECONDS_BIG = 3600.0, 360.0
-"""1 h after completion, 6 min when the result is 10 KB or larger (protocol 4.4)."""
+"""Seconds: 1 h after completion, 6 min if the result has 10 KB or more (protocol 4.4)."""
 _BOOKED = frozenset({"queue", "run", "stream"})
 
 
 class JobStore:
-    """`retention` in seconds replaces fal's own rule. Beyond `limit` entries those that ended first go. One that
-    ended `forget_after` seconds ago is found no longer; its memory is free with the next submit. `books` keeps what
-    was taken all the same."""
+    """The jobs, by request id.
+
+    `retention` in seconds replaces fal's own rule. Above `limit` entries, the jobs that ended first are dropped. A
+    job that ended more than `forget_after` seconds ago is not found any more; the next submit frees its memory.
+    `books` keeps what was taken.
+    """
 
     def __init__(self, *, retention: float | None, limit: int, forget_after: float | None) -> None:
         self._retention, self._limit, self._forget_after = retention, limit, forget_after
-        # An ordinary dict looks for its first entry among all places that were freed before it.
+        # Not a dict, which searches for its first entry through all entries that were deleted before it.
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._ended: deque[Job] = deque()
-        self._dice = random.Random()  # the system's own random numbers cost more
+        self._dice = random.Random()  # faster than the system's random numbers
         self.by_id: Mapping[str, Job] = MappingProxyType(self._jobs)
         self.books: Books = Books()
 
@@ -39,7 +42,7 @@ class JobStore:
         return iter(self._jobs.values())
 
     def open(self, served: Served, endpoint_id: str, input: Any, *, via: str, **details: Any) -> Job:
-        """No idempotency, as on fal: two submits are two jobs (protocol 12)."""
+        """Add a new job. Two equal submits are two jobs, as on fal (protocol 12)."""
         job = Job(
             request_id=self.new_id(),
             endpoint_id=endpoint_id,
@@ -60,23 +63,23 @@ class JobStore:
         return str(uuid.UUID(int=self._dice.getrandbits(128), version=4))
 
     def ended(self, job: Job) -> None:
-        """It may be dropped from now on."""
+        """Note that a job has ended, so that it may be dropped."""
         self._ended.append(job)
 
     def find(self, request_id: str | None) -> Job | None:
-        """What the server still knows: not what has expired, not what a restart without memory lost."""
+        """Return a job, or None if it is unknown, expired, or lost by a restart without memory."""
         job = self._jobs.get(request_id or "")
         if job is None or job.forgotten or self._expired(job) or self._is_old(job):
             return None
         return job
 
     def forget(self) -> None:
-        """The server loses its memory; the account stays."""
+        """Forget all jobs, as a restart without memory does; tests still see them."""
         for job in self:
             job.forgotten = True
 
     def kept_seconds(self, answer: Answer) -> float:
-        """How long a result stays after completion."""
+        """Return the seconds for which a result is kept after completion."""
         if self._retention is not None:
             return self._retention
         return KEPT_SECONDS_BIG if len(answer.body) >= BIG_RESULT else KEPT_SECONDS

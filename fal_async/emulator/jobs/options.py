@@ -1,4 +1,4 @@
-"""What the caller asks for in headers and query (protocol 3.1, 4.1): pure."""
+"""The options of a call, from its headers and query (protocol 3.1, 4.1): pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fal_async.emulator.storage.lifecycle import HEADERS as LIFECYCLE_HEADERS
 from fal_async.emulator.storage.lifecycle import Lifecycle, lifecycle_of
 
 MAX_EXTRA_ATTEMPTS = 9
-"""Up to 10 attempts in total (protocol 4.7)."""
+"""fal makes up to 10 attempts in total (protocol 4.7)."""
 _YES = frozenset({"1", "true", "yes"})
 _NO = frozenset({"0", "false", "no"})
 
@@ -24,21 +24,31 @@ class BadOption(ValueError):
 
 @attrs.frozen(kw_only=True)
 class CallOptions:
+    """The options of a call, as the emulator read them from headers and query (protocol 3.1, 4.1).
+
+    Attributes:
+        start_timeout: seconds from arrival until a runner must have started. None: no limit.
+        low_priority: True lets requests of normal priority go first.
+        extra_attempts: how often the platform may retry after a server error.
+        max_queue_length: refuse the request if more requests than this are waiting. None: no limit.
+        store_io: False leaves input and output out of the request history.
+        hint: the runner hint. None: not given.
+        webhook_url: receiver of the webhook. None: no webhook.
+        lifecycle: lifecycle of the files that the request produces. None: not given.
+    """
+
     start_timeout: float | None = None
-    """Seconds from arrival until a runner must have started."""
     low_priority: bool = False
     extra_attempts: int = MAX_EXTRA_ATTEMPTS
-    """How often the platform may try again after a server error."""
     max_queue_length: int | None = None
     store_io: bool = True
     hint: str | None = None
     webhook_url: str | None = None
     lifecycle: Lifecycle | None = None
-    """Of the media that the request produces; None: nothing was asked."""
 
 
 def parse_options(headers: Mapping[str, str], query: Mapping[str, str]) -> CallOptions:
-    """Header names in any case (pass a case-insensitive mapping). Raises `BadOption`."""
+    """Read the options; `headers` must ignore the case of names. Raise `BadOption` for a bad value."""
     return CallOptions(
         start_timeout=_start_timeout(headers),
         # "can only lower; unknown values ignored" (3.1)
@@ -60,7 +70,7 @@ def _lifecycle(headers: Mapping[str, str]) -> Lifecycle | None:
 
 
 def _start_timeout(headers: Mapping[str, str]) -> float | None:
-    """The new name wins if both are sent; over 0.1 s, else 400 (3.1)."""
+    """Return the limit; the newer header wins if both are sent, and 0.1 s or less is a 400 (3.1)."""
     for name in ("X-Fal-Request-Start-Timeout", "X-Fal-Request-Timeout"):
         text = headers.get(name)
         if text is not None:
@@ -79,7 +89,7 @@ def _seconds(name: str, text: str) -> float:
 
 
 def _extra_attempts(headers: Mapping[str, str]) -> int:
-    """No-retry wins over the retry configuration (3.1)."""
+    """Return how often to retry; no-retry wins over the retry configuration (3.1)."""
     if headers.get("X-Fal-No-Retry", "").strip().lower() in _YES:
         return 0
     wanted = _retry_config(headers.get("X-Fal-Retry-Config")).get("server_error")
@@ -90,7 +100,7 @@ def _extra_attempts(headers: Mapping[str, str]) -> int:
 
 
 def _retry_config(text: str | None) -> dict[str, Any]:
-    """Invalid JSON is silently ignored (3.1)."""
+    """Return the configuration; fal ignores invalid JSON silently (3.1)."""
     if text is None:
         return {}
     try:

@@ -1,4 +1,4 @@
-"""An endpoint in a realtime session: what the server framework lets an app choose (protocol 6.4)."""
+"""Options of an endpoint in realtime sessions, as the server framework has them (protocol 6.4)."""
 
 from __future__ import annotations
 
@@ -16,22 +16,30 @@ def _codec(_: Any, __: attrs.Attribute[Any], value: str) -> None:
 
 def _positive(_: Any, attribute: attrs.Attribute[Any], value: float | None) -> None:
     if value is not None and value <= 0:
-        raise ValueError(f"{attribute.name}={value!r}: expected more than 0")
+        raise ValueError(f"{attribute.name}={value!r}: expected a number > 0")
 
 
 @attrs.frozen(kw_only=True)
 class RealtimeOptions:
-    """For `emulator.endpoint(..., realtime=RealtimeOptions(...))`."""
+    """How an endpoint behaves in realtime sessions (protocol 6.4).
+
+    Pass it as `emulator.endpoint(..., realtime=RealtimeOptions(...))`. A bad value raises ValueError.
+
+    Attributes:
+        buffering: how many inputs wait at most; further ones push out the oldest. `max_buffering` in the URL takes
+            precedence. None (default): no limit.
+        session_timeout: seconds without input after which the session ends with TIMEOUT. None (default): never.
+        max_batch_size: above 1, the function takes a list of up to this many waiting inputs and returns one answer
+            for all of them; default 1.
+        timings: True sends a timings frame after each answer (protocol 6.3); default False.
+        codec: "msgpack" (default) accepts binary frames only, "json" accepts text frames and JSON in binary ones.
+        client_streaming: True calls the function once per session, with an async iterator over all inputs;
+            default False: once per input or batch.
+    """
 
     buffering: int | None = attrs.field(default=None, validator=_positive)
-    """So many inputs wait; then the oldest is dropped. `max_buffering` in the URL wins. None: no limit."""
     session_timeout: float | None = attrs.field(default=None, validator=_positive)
-    """Seconds without input after which the session ends with TIMEOUT. None: never."""
     max_batch_size: int = attrs.field(default=1, validator=_positive)
-    """Over 1, the function gets a list of up to so many waiting inputs, and gives one answer for all."""
     timings: bool = False
-    """A timings frame after each answer (protocol 6.3)."""
     codec: str = attrs.field(default="msgpack", validator=_codec)
-    """"msgpack": binary frames only. "json": text frames, and JSON in binary ones."""
     client_streaming: bool = False
-    """The function gets one async iterator over all inputs of the session, not each input by itself."""

@@ -13,7 +13,7 @@ from fal_async.emulator.jobs.served import Served
 
 
 class RunnerTable:
-    """The runners of all endpoints, each endpoint's made when they are first used."""
+    """The runners of all endpoints, made when they are first used."""
 
     def __init__(
         self,
@@ -36,22 +36,22 @@ class RunnerTable:
         self._runners: dict[Served, Runners] = {}
 
     def of(self, endpoint: Served) -> Runners:
-        # Keyed by the value, not by its id: a new deployment under the same id gets runners of its own,
-        # while what the old one has taken is finished by the old one.
+        # Keyed by the endpoint, not by its id: a new deployment under the same id gets new runners, while the old
+        # ones finish what they have taken.
         runners = self._runners.get(endpoint)
         if runners is None:
             runners = self._runners[endpoint] = self._make(endpoint)
         return runners
 
     def _place_free(self, account: Account) -> None:
-        """One more of its requests may run: the one that waits longest, if its endpoint has a free runner."""
+        """Start requests of an account that has room again, longest waiting first, where a runner is free."""
         for runners in sorted(self._runners.values(), key=lambda runners: runners.waits_since(account)):
             if not account.has_place:
                 return
             runners.dispatch()
 
     async def close(self) -> None:
-        """All runners at once; they are made anew when used again."""
+        """Close all runners at the same time; new ones are made on the next use."""
         all_of_them = list(self._runners.values())
         self._runners.clear()
         await asyncio.gather(*(runners.close() for runners in all_of_them))

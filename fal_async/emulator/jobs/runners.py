@@ -1,4 +1,4 @@
-"""fal's queue: a bounded number of runners per endpoint, those who wait, and the platform's own retries."""
+"""The queue of one endpoint: its runners, the requests that wait, and retries by the platform."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from fal_async.emulator.wire.answers import CANCELLED, Answer, ModelError, reque
 logger: logging.Logger = logging.getLogger("fal_async.emulator")
 
 Work = Callable[[Any, JobContext], Awaitable[Any]]
-"""What a runner does: the endpoint's plain call, a stream, a session, a call of an application."""
+"""What a runner does: a call of the endpoint, a stream, a session, or a call of an application."""
 _TRUE, _FALSE = frozenset({"1", "true"}), frozenset({"0", "false"})
 _HAS_PLACE = operator.attrgetter("has_place")
 _CLOSE_LIMIT = 5.0
-"""Seconds that a cancelled endpoint function gets to end when the emulator stops."""
+"""Seconds that a cancelled endpoint function has to end when the emulator stops."""
 
 
 @attrs.define(eq=False)
 class _Slot:
-    """The runners' own notes on a job, from its entry to its completion."""
+    """What the runners know about a job, from its entry to its completion."""
 
     work: Work
     line: WaitingLine[Account, Job] | None = None
-    """Where it waits; None while it runs, and between two attempts."""
+    """The line in which it waits; None while it runs, and between two attempts."""
     ticket: int = 0
     task: asyncio.Task[Answer] | None = None
     stop_reason: str | None = None
@@ -44,7 +44,7 @@ class _Slot:
     retry_pause: asyncio.TimerHandle | None = None
 
     def settle(self) -> None:
-        """No clock runs on it any more."""
+        """Cancel its timers."""
         for timer in (self.start_limit, self.retry_pause):
             if timer is not None:
                 timer.cancel()
@@ -57,7 +57,7 @@ class _Slot:
 
 
 class Runners:
-    """All that waits for, and runs on, one endpoint's runners."""
+    """The runners of one endpoint, with the jobs that run or wait."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Runners:
         self._slots: dict[Job, _Slot] = {}
         self._closed = False
         self.bystanders: set[asyncio.Event] = set()
-        """Set, from time to time, when positions have moved."""
+        """Events that are set now and then when positions have changed."""
         self._bell: asyncio.TimerHandle | None = None
 
     @property
@@ -86,7 +86,7 @@ class Runners:
         return len(self._normal) + len(self._low)
 
     def enter(self, job: Job, work: Work) -> int:
-        """Take the job in; its position at that moment."""
+        """Take a job, and return its position."""
         slot = self._slots[job] = _Slot(work)
         if job.options.start_timeout is not None:
             self._limit_the_start(job, slot, job.options.start_timeout)
@@ -96,7 +96,7 @@ class Runners:
         return position if job.state == IN_QUEUE else 0
 
     def position(self, job: Job) -> int:
-        """0 for the next one. Direct runs and, for low priority, all normal ones go ahead (protocol 3.1)."""
+        """Return 0 for the next job. Direct runs go first, then normal priority, then low (protocol 3.1)."""
         slot = self._slots.get(job)
         if slot is None or slot.line is None:
             return 0
@@ -108,7 +108,7 @@ class Runners:
         return ahead + slot.line.position(slot.ticket)
 
     def cancel(self, job: Job) -> tuple[int, str]:
-        """HTTP status and word: the four outcomes of protocol 4.5, less the unknown id."""
+        """Cancel a job, and return status and word of the answer (protocol 4.5)."""
         job.cancel_requests += 1
         if job.state == COMPLETED:
             return 400, "ALREADY_COMPLETED"
@@ -117,7 +117,7 @@ class Runners:
         return (200, "OK") if waits else (202, "CANCELLATION_REQUESTED")
 
     def stop(self, job: Job, reason: str) -> None:
-        """The caller of a direct run left, or a request is cancelled. A running app may ignore it."""
+        """Stop a job that was cancelled, or whose direct caller left. A running endpoint may ignore it."""
         slot = self._slots.get(job)
         if slot is None:
             return
@@ -128,12 +128,12 @@ class Runners:
             slot.task.cancel()
 
     def is_stopping(self, job: Job) -> bool:
-        """Whether its work was cancelled by `stop`, and not by `close`."""
+        """Return whether `stop`, and not `close`, cancelled its work."""
         slot = self._slots.get(job)
         return slot is not None and slot.stop_reason is not None
 
     async def close(self) -> None:
-        """Nothing starts any more; what runs is cancelled and waited for."""
+        """Start nothing more, cancel what runs, and wait for it."""
         self._closed = True
         for job, slot in tuple(self._slots.items()):
             if slot.task is None:
@@ -160,12 +160,12 @@ class Runners:
         slot.ticket = slot.line.push(job, job.account)
 
     def waits_since(self, account: Account) -> float:
-        """When the longest waiting request of this account came; infinity where none waits."""
+        """Return when the account's longest waiting request arrived, or infinity if none waits."""
         firsts = (line.first_of(account) for line in (self._direct, self._normal, self._low))
         return min((job.submitted_at for job in firsts if job is not None), default=math.inf)
 
     def dispatch(self) -> None:
-        """Start who may: in order, but past those whose account runs as many as it may."""
+        """Start waiting jobs in order, skipping those whose account is at its limit."""
         for line in (self._direct, self._normal, self._low):
             while self._free and len(line) and not self._closed and (job := line.pop(_HAS_PLACE)):
                 self._start(job, self._slots[job])
@@ -176,11 +176,11 @@ class Runners:
         slot.settle()
         slot.line = None
         job.attempts += 1
-        # Each attempt has its own gateway id; the first one's is the request id (protocol 4.1, 4.7).
+        # Each attempt has its own gateway id; that of the first is the request id (protocol 4.1, 4.7).
         job.gateway_request_id = job.request_id if job.attempts == 1 else self._new_id()
         job.started_at = time.time()
         slot.task = asyncio.get_running_loop().create_task(self._perform(job, slot.work))
-        # A callback, not a `finally`: a task cancelled before its first step never enters its own body.
+        # A callback, not a `finally`: the body of a task that is cancelled before its first step never runs.
         slot.task.add_done_callback(partial(self._ended, job, slot))
         job.move(IN_PROGRESS)
         self._ring()
@@ -222,7 +222,7 @@ class Runners:
         self._completed(job)
 
     def _retry(self, job: Job, slot: _Slot) -> None:
-        """IN_PROGRESS goes back to IN_QUEUE (protocol 4.2); the caller's start limit goes on (4.6)."""
+        """Queue the job again (protocol 4.2); the time of the caller's start timeout continues (4.6)."""
         loop = asyncio.get_running_loop()
         slot.retry_pause = loop.call_later(self._retry_pause / self._speed, self._try_again, job, slot)
         if job.options.start_timeout is not None:
@@ -250,8 +250,10 @@ class Runners:
         self._ring()
 
     def _ring(self) -> None:
-        """Tell those who watch their position, but in groups: with ten thousand watchers each start would
-        otherwise cost ten thousand events."""
+        """Wake the watchers of positions, but only once for many changes.
+
+        With ten thousand watchers, each start would otherwise cost ten thousand events.
+        """
         if self.bystanders and self._bell is None:
             delay = max(0.02, len(self.bystanders) * 0.0005)
             self._bell = asyncio.get_running_loop().call_later(delay, self._rung)
@@ -269,7 +271,7 @@ def _stopped(reason: str) -> Answer:
 
 
 def _to_be_retried(job: Job, answer: Answer) -> bool:
-    """503 and 504 by default; an app can force or forbid on 5xx and 429; no direct run (protocol 4.7)."""
+    """Return whether to retry: 503 and 504, or as the app says on 5xx and 429; no direct run (protocol 4.7)."""
     if job.via != "queue" or job.attempts > job.options.extra_attempts:
         return False
     said = {name.lower(): value for name, value in answer.headers.items()}.get(

@@ -1,4 +1,4 @@
-"""What the queue knows of what it serves: an endpoint's, or a mounted application's, name and terms."""
+"""What the queue knows about an endpoint or a mounted application."""
 
 from __future__ import annotations
 
@@ -9,26 +9,32 @@ from fal_async.emulator.wire.routing import app_id
 
 @attrs.frozen(kw_only=True, eq=False)
 class Served:
-    """What the queue knows of an endpoint, or of a mounted application: who runs it, and on what terms."""
+    """An endpoint or a mounted application, as the queue sees it.
+
+    Attributes:
+        endpoint_id: the id under which it is served.
+        runners: how many requests run at a time; the others wait.
+        public: whether it accepts calls without a key (protocol 1.2).
+        ignores_cancel: whether a running request continues after a cancel, and completes (protocol 4.5).
+        log_window: how many of the latest log entries a polled status shows (protocol 4.2). None: all.
+        log_labels: whether log entries have `labels: {level, source}`, as the Swift and Java clients expect (4.2).
+        billable_units: what a success costs, unless it says otherwise.
+    """
 
     endpoint_id: str
     runners: int
-    """How many requests run at a time; the others wait."""
     public: bool = False
-    """A public endpoint needs no key (protocol 1.2)."""
     ignores_cancel: bool = False
-    """An app that ignores the signal runs on and completes normally (protocol 4.5)."""
     log_window: int | None = None
-    """Only the last so many entries are shown: logs are a moving window (protocol 4.2). None: all."""
     log_labels: bool = False
-    """Log entries with `labels: {level, source}`, as the Swift and Java clients expect (protocol 4.2)."""
     billable_units: float = 1
 
     @property
     def app_id(self) -> str:
+        """The id without its sub-path, as URLs about one request have it (protocol 2)."""
         return app_id(self.endpoint_id)
 
 
 def check_runners(count: int) -> None:
     if count < 1:
-        raise ValueError(f"runners must be 1 or more, not {count}")
+        raise ValueError(f"runners={count}: expected an int >= 1")

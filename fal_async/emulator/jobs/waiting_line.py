@@ -1,4 +1,4 @@
-"""Waiting jobs in order of arrival, with positions that stay cheap when ten thousand of them ask."""
+"""Waiting jobs in order of arrival, with positions that are cheap even for ten thousand jobs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ G = TypeVar("G", bound=Hashable)
 
 
 class WaitingLine(Generic[G, T]):
-    """A first-in-first-out line of several groups, from which anyone may step out.
+    """A first-in-first-out queue of several groups, from which any entry can be removed.
 
-    Each entry draws a ticket. Its position is its distance from the head, less those who left in between:
-    a bisection over the few that left, never a walk over the many that wait.
+    Each entry gets a ticket. Its position is its distance from the head minus the entries between them that were
+    removed: a bisection over those few, never a walk over all that wait.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class WaitingLine(Generic[G, T]):
         return ticket
 
     def pop(self, may_go: Callable[[G], bool]) -> T | None:
-        """The first entry whose group may go; None where there is none."""
+        """Remove and return the first entry whose group may go, or None."""
         heads = [(next(iter(line)), group) for group, line in self._groups.items() if line and may_go(group)]
         if not heads:
             return None
@@ -46,12 +46,12 @@ class WaitingLine(Generic[G, T]):
         return entry
 
     def first_of(self, group: G) -> T | None:
-        """Who waits longest of this group."""
+        """Return the entry of a group that has waited longest, or None."""
         line = self._groups.get(group)
         return next(iter(line.values())) if line else None
 
     def remove(self, ticket: int, group: G) -> None:
-        """KeyError where this ticket no longer waits."""
+        """Remove an entry. Raise KeyError if it does not wait any more."""
         del self._groups[group][ticket]
         self._count -= 1
         if ticket != self._head:
@@ -65,5 +65,5 @@ class WaitingLine(Generic[G, T]):
         del self._left[:skipped]
 
     def position(self, ticket: int) -> int:
-        """How many wait before this one: 0 for the next to be served."""
+        """Return how many entries are ahead of this one, 0 for the next."""
         return ticket - self._head - bisect_left(self._left, ticket)

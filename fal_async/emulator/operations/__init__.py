@@ -1,4 +1,4 @@
-"""What answers each operation of fal: one file per row, or per few rows, of the gateway's `SERVICES`.
+"""The operations of fal: one file per row, or per few rows, of the gateway's `SERVICES`.
 
-It imports `core` and the folders below that, not the gateway.
+It imports `core` and the folders below it, not the gateway.
 """

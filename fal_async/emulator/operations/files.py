@@ -1,4 +1,4 @@
-"""Reading from the file host: ranges, access control, signed URLs, and how a download breaks."""
+"""Reading from the file host: ranges, access control, signed URLs, and broken downloads."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ from fal_async.emulator.wire.answers import Answer, method_not_allowed, request_
 from fal_async.emulator.wire.http_connection import hang_up
 
 _IMMUTABLE = "public, max-age=31536000, immutable"
-"""The CDN's caching (protocol 13)."""
+"""The CDN's `Cache-Control` (protocol 13)."""
 _DAY = 86_400
 _PIECE = 256 * 1024
 
 
 class _FileResponse(web.FileResponse):
-    """aiohttp loses the open file where it is cancelled while a thread opens it. It is cancelled because the
-    connection is gone, so that it ends by itself soon, and in order."""
+    """A response that is not cancelled while it is sent.
+
+    aiohttp loses the open file if it is cancelled while a thread opens it. Cancellation means that the connection
+    is closed, so sending ends soon anyway, and closes the file.
+    """
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         sending = asyncio.ensure_future(super().prepare(request))
@@ -37,12 +40,12 @@ class _FileResponse(web.FileResponse):
         except asyncio.CancelledError:
             await asyncio.wait([sending])
             if not sending.cancelled():
-                sending.exception()  # seen, or asyncio would complain that nobody did
+                sending.exception()  # retrieved, or asyncio would log that it never was
             raise
 
 
 async def file(core: Core, call: Call) -> Reply:
-    """`GET` or `HEAD v3b.fal.media/files/...`: with ranges."""
+    """Answer `GET` and `HEAD v3b.fal.media/files/...`, with ranges."""
     if call.request.method not in ("GET", "HEAD"):
         return method_not_allowed()
     found = core.files.find(call.route.rest)
@@ -59,7 +62,7 @@ def _missing(status: int) -> Answer:
 
 
 async def sign(core: Core, call: Call) -> Reply:
-    """`POST {file_url}/sign`: the CDN's own way to a signed URL, as text (protocol 7.4)."""
+    """Answer `POST {file_url}/sign` with a signed URL as text: the CDN's own way (protocol 7.4)."""
     reader = core.uploads.holder(call.headers.get("Authorization"))
     if reader is None:
         return request_error(401, "Invalid or expired token")
@@ -82,7 +85,7 @@ def signed_url(core: Core, call: Call, path: str, seconds: float) -> str:
 
 
 def _refusal(core: Core, call: Call, found: StoredFile) -> Answer | None:
-    """The owner's CDN token and a signed URL read everything; others what the ACL allows (7.4)."""
+    """Refuse readers without the owner's CDN token or a signed URL, unless the ACL allows them (7.4)."""
     reader = core.uploads.holder(call.headers.get("Authorization"))
     if reader == found.owner or core.uploads.is_signed(call.route.rest, call.query):
         return None
@@ -118,13 +121,13 @@ def _whole(found: StoredFile) -> bytes:
 
 
 def _range(call: Call, found: StoredFile) -> tuple[int, int]:
-    """Where the wanted bytes start, and how many they are."""
+    """Return the start and the number of the requested bytes."""
     start, end, _ = call.request.http_range.indices(found.content.size)
     return start, end - start
 
 
 def _in_one_piece(call: Call, found: StoredFile, content: InMemory) -> Answer:
-    """What `web.FileResponse` does for a file on disk, as far as clients ask for it."""
+    """Do what `web.FileResponse` does for a file on disk, as far as clients need it."""
     headers = {**_headers(found), "ETag": content.etag, "Accept-Ranges": "bytes"}
     if "Range" not in call.headers or call.headers.get("If-Range", content.etag) != content.etag:
         return Answer(200, headers, content.data)

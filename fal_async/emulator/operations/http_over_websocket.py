@@ -1,4 +1,4 @@
-"""HTTP over WebSocket: `wss://ws.fal.run/{id}`, several requests on one connection (protocol 5.2)."""
+"""HTTP over WebSocket, `wss://ws.fal.run/{id}`: several requests on one connection (protocol 5.2)."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from fal_async.emulator.wire.http_connection import break_off
 
 
 class Payloads(Protocol):
-    """What works on the payloads of a connection, one after the other."""
+    """Processes the payloads of a connection, one after the other."""
 
     def open_job(self, options: CallOptions) -> Job: ...
     async def answer(self, payload: str | bytes, job: Job, sink: Sink) -> Answer:
-        """What counts only where nothing went to `sink`."""
+        """Process a payload. The returned answer counts only if nothing was sent to `sink`."""
 
 
 async def websocket(core: Core, call: Call) -> Reply:
@@ -52,7 +52,7 @@ class _EndpointPayloads:
 
 
 async def serve(call: Call, payloads: Payloads) -> Reply:
-    """Answers come in the order of the payloads; while one is worked on, the next ones wait in the socket."""
+    """Answer payloads in their order; while one is processed, the next ones wait in the socket."""
     if call.headers.get("Upgrade", "").lower() != "websocket":
         return request_error(426, "Expected a WebSocket handshake")
     try:
@@ -81,7 +81,7 @@ async def _converse(
 
 
 def _struck(call: Call, answered: int) -> bool:
-    """Faults of the connection strike between answers."""
+    """Return whether a fault of the connection strikes after this answer, and end the connection if so."""
     if call.effect.ending is None or not call.effect.strikes(answered):
         return False
     break_off(call.request, call.effect.ending)
@@ -89,7 +89,7 @@ def _struck(call: Call, answered: int) -> bool:
 
 
 class _Exchange:
-    """One payload and its answer: start, body frames, end. It is also the sink of a stream."""
+    """One payload and its answer: start, body frames, end. It is the sink of a stream, too."""
 
     def __init__(self, payloads: Payloads, job: Job, connection: web.WebSocketResponse) -> None:
         self._payloads, self._job, self._connection = payloads, job, connection

@@ -1,4 +1,4 @@
-"""The CLI login's tokens: `POST auth.fal.ai/oauth/token` (protocol 1.4)."""
+"""Tokens of the CLI login: `POST auth.fal.ai/oauth/token` (protocol 1.4)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fal_async.emulator.wire.answers import json_answer, method_not_allowed, req
 
 
 async def token(core: Core, call: Call) -> Reply:
-    """`POST auth.fal.ai/oauth/token`, as a form or as JSON."""
+    """Answer `POST auth.fal.ai/oauth/token`, with a form or JSON."""
     if call.route.rest != "oauth/token":
         return request_error(404, "Not Found")
     if call.request.method != "POST":

@@ -1,4 +1,4 @@
-"""Each endpoint's schema: `GET fal.ai/api/openapi/queue/openapi.json` (protocol 11.6)."""
+"""The schema of an endpoint: `GET fal.ai/api/openapi/queue/openapi.json` (protocol 11.6)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fal_async.emulator.wire.answers import json_answer
 
 
 async def openapi(core: Core, call: Call) -> Reply:
-    """`GET fal.ai/api/openapi/queue/openapi.json?endpoint_id=`: public; 404 and null for none (11.6)."""
+    """Return the document of an endpoint; it needs no key. 404 and null for an unknown one (11.6)."""
     endpoint = core.endpoints.find(call.query.get("endpoint_id"))
     if call.route.rest != "api/openapi/queue/openapi.json" or endpoint is None:
         return json_answer(None, 404)
@@ -18,7 +18,7 @@ async def openapi(core: Core, call: Call) -> Reply:
 
 
 def openapi_document(endpoint: Endpoint) -> dict[str, Any]:
-    """Input: the body of `POST /{id}`. Output: the 200 of `GET /{id}/requests/{request_id}` (11.6)."""
+    """Return the document: the input is the body of `POST /{id}`, the output the 200 of the result (11.6)."""
     path = f"/{endpoint.endpoint_id}"
     schemas = {"Input": endpoint.input_schema or {"type": "object"}, "Output": endpoint.output_schema or {}}
     request_id = {"name": "request_id", "in": "path", "required": True, "schema": {"type": "string"}}

@@ -1,4 +1,4 @@
-"""The floor of api.fal.ai/v1: the models that are served, and a look-up of past requests (protocol 11.1)."""
+"""The part of api.fal.ai/v1 that clients need: models, and the history of requests (protocol 11.1)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def platform(core: Core, call: Call) -> Reply:
 
 
 def _now(core: Core) -> float:
-    """By the platform's clock."""
+    """Return the time of the platform's clock."""
     return time.time() + core.history.clock_ahead
 
 
@@ -81,7 +81,7 @@ def _filter(core: Core, call: Call) -> Callable[[Job], bool]:
         if not listed or request_id not in (None, job.request_id):
             return False
         moment = job.submitted_at if history.filters_by == "sent_at" else job.completed_at if ended else None
-        # As a moment of whole microseconds, which is what the row says.
+        # Rounded to microseconds, as the rows show it.
         if moment is None or not start <= _moment_of(core, moment) < end:
             return False
         return status is None or (ended and job.answer is not None and job.answer.status in _STATUSES[status])
@@ -94,12 +94,12 @@ def _is_known(core: Core, moment: float) -> bool:
 
 
 def _ended(core: Core, job: Job) -> bool:
-    """As far as the history knows."""
+    """Return whether the history shows the job as ended."""
     return job.completed_at is not None and _is_known(core, job.completed_at)
 
 
 def _range(core: Core, call: Call) -> tuple[datetime, datetime]:
-    """The last 24 h by default, 90 d with a request id; `end` is exclusive (protocol 11, 11.1)."""
+    """Return the time range: by default 24 h, 90 days with a request id; `end` is exclusive (protocol 11, 11.1)."""
     now = datetime.fromtimestamp(_now(core), UTC)
     default = _DAY * (90 if "request_id" in call.query else 1)
     end = _moment(call.query["end"]) if "end" in call.query else now + _DAY
@@ -112,7 +112,7 @@ def _moment(text: str) -> datetime:
 
 
 def _listed(call: Call, name: str) -> set[str]:
-    """Lists in queries: repeated, or separated by commas (protocol 11)."""
+    """Return a list in the query: repeated, or separated by commas (protocol 11)."""
     return {part for text in call.request.query.getall(name, []) for part in text.split(",") if part}
 
 
@@ -130,7 +130,7 @@ def _item(core: Core, job: Job, *, payloads: bool) -> dict[str, Any]:
             "status_code": job.answer.status,
             "duration": _duration(job),
         }
-    # X-Fal-Store-IO: 0 keeps input and output out of the history, and so does a setting (protocol 3.1, 13).
+    # X-Fal-Store-IO: 0 leaves input and output out of the history, as a setting of the account does (3.1, 13).
     if payloads and core.history.payloads and job.options.store_io:
         item |= {"json_input": job.input, "json_output": _output(job) if ended else None}
     return item
@@ -164,7 +164,7 @@ def _iso(core: Core, seconds: float) -> str:
 def _page(
     name: str, rows: Sequence[R], call: Call, document: Callable[[R], dict[str, Any]]
 ) -> dict[str, Any]:
-    """`limit`, `cursor` -> `next_cursor`, `has_more` (protocol 11)."""
+    """Return one page: `limit` and `cursor` give `next_cursor` and `has_more` (protocol 11)."""
     limit = _number(call, "limit", DEFAULT_LIMIT, MAX_LIMIT)
     start = _number(call, "cursor", 0, 10**9)
     more = len(rows) > start + limit

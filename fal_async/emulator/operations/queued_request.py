@@ -18,7 +18,7 @@ def wants_logs(call: Call) -> bool:
 
 
 def status_document(core: Core, call: Call, job: Job) -> dict[str, Any]:
-    """All of a status answer but the logs."""
+    """Return a status answer without the logs."""
     position = core.runners.of(job.served).position(job) if job.state == IN_QUEUE else None
     return {**status_entry(job, position=position), **job_urls(call, job.served)}
 
@@ -36,7 +36,7 @@ async def status(core: Core, call: Call) -> Answer:
 
 
 def _visible_logs(job: Job) -> list[dict[str, Any]]:
-    """The last so many entries: a moving window, no growing list with a stable prefix (protocol 4.2)."""
+    """Return the latest entries: a moving window, not a list that only grows (protocol 4.2)."""
     window = job.served.log_window
     entries = job.logs if window is None else job.logs[-window:]
     return log_entries(entries, labels=job.served.log_labels)

@@ -1,4 +1,4 @@
-"""Realtime: `wss://fal.run/{id}/realtime`, the handshake and who comes in (protocol 6.1, 6.2)."""
+"""Realtime, `wss://fal.run/{id}/realtime`: the handshake, and who is admitted (protocol 6.1, 6.2)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from fal_async.emulator.wire.answers import Answer, bad_request, request_error
 from fal_async.emulator.wire.realtime_frames import UNAUTHORIZED
 
 MAX_BUFFERING = range(1, 61)
-"""`max_buffering` is a whole number from 1 to 60 (protocol 6.1)."""
+"""`max_buffering` is an int from 1 to 60 (protocol 6.1)."""
 POLICY_VIOLATION = 1008
 
 
 async def realtime(core: Core, call: Call) -> Reply:
     rest = call.route.rest
-    # Swift, and old apps of JS, call the path "ws" (protocol 6.1).
+    # Swift, and JS for old apps, use the path "ws" (protocol 6.1).
     find = core.endpoints.find_used
     endpoint = find(rest, call.route.endpoint_id) or find(rest, rest.removesuffix("/ws"))
     options = await admission(core, call, endpoint)
@@ -39,8 +39,8 @@ async def realtime(core: Core, call: Call) -> Reply:
 
 
 async def admission(core: Core, call: Call, served: Served | None) -> CallOptions | Reply:
-    """What the caller asks for, or the reply that refuses him."""
-    # A bad key is refused with 401; a bad token only by a frame, after the handshake (6.3).
+    """Return the caller's options, or the reply that refuses the caller."""
+    # A bad key gets 401; a bad token gets a frame, after the handshake (6.3).
     by_token = token_of(call) is not None
     refused = refusal(core, call, public=served is not None and served.public)
     if refused is not None and not by_token:
@@ -62,7 +62,7 @@ async def _turned_away(call: Call) -> web.WebSocketResponse:
 
 
 async def accept(call: Call, protocol: str | None = None) -> web.WebSocketResponse:
-    # Pings are answered by the session itself, so that a fault can make it a dead peer.
+    # The session answers pings itself, so that a fault can make it look dead.
     protocols = () if protocol is None else (protocol,)
     connection = web.WebSocketResponse(
         max_msg_size=0, compress=False, autoping=False, timeout=1, protocols=protocols
@@ -84,7 +84,7 @@ def _options(call: Call) -> CallOptions | Answer:
 async def _serve(
     core: Core, call: Call, endpoint: Endpoint, options: CallOptions, connection: web.WebSocketResponse
 ) -> None:
-    """A session holds one runner for as long as it lasts."""
+    """Run the session, which occupies one runner until it ends."""
     job = call.job = open_job(core, call, endpoint, options, None, via="realtime")
     wanted = call.query.get("max_buffering")
     buffering = endpoint.realtime.buffering if wanted is None else int(wanted)

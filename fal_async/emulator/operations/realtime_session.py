@@ -20,14 +20,14 @@ from fal_async.emulator.wire.realtime_frames import TIMEOUT, decode, encode, int
 
 
 class Gone(Exception):
-    """The other side closed, giving this reason, or a fault ended the connection."""
+    """The other side closed with this reason, or a fault ended the connection."""
 
 
 class Session:
-    """Inputs are read into a buffer; the model works through them; answers and control frames go out.
+    """A session: inputs are buffered, the model processes them, answers and control frames are sent.
 
-    It ends with TIMEOUT and close 1000 when no input came for the session timeout, or when a model that
-    reads the whole session is done; with INTERNAL_ERROR when an input can't be read or the model fails.
+    It ends with TIMEOUT and close code 1000 after the session timeout without input, or when a model that reads the
+    whole session has finished; and with INTERNAL_ERROR if an input cannot be read or the model fails.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Session:
             await self._answer(batch if self._options.max_batch_size > 1 else batch[0], job)
 
     async def _batches(self) -> AsyncIterator[list[Any]]:
-        """What waits, up to the batch size; what is still there after the last input, too."""
+        """Yield the waiting inputs, up to the batch size, until none is left after the last one."""
         while True:
             batch = [self._waiting.popleft() for _ in range(self._options.max_batch_size) if self._waiting]
             if batch:
@@ -107,7 +107,7 @@ class Session:
 
 
 class Wire:
-    """The connection, with this call's fault in between."""
+    """The connection, with the fault of this call applied."""
 
     def __init__(self, call: Call, connection: web.WebSocketResponse, codec: str) -> None:
         self._call, self._connection, self._codec = call, connection, codec
@@ -115,7 +115,7 @@ class Wire:
         self._silent = False
 
     async def inputs(self, timeout: float | None) -> AsyncIterator[str | bytes]:
-        """The payloads that arrive, until none came for `timeout` seconds. `Gone` when the client closes."""
+        """Yield payloads until none arrives for `timeout` seconds. Raise `Gone` when the client closes."""
         while True:
             try:
                 message = await self._connection.receive(timeout)
@@ -129,7 +129,7 @@ class Wire:
                 raise Gone(message.extra or "")
 
     async def greet(self) -> None:
-        """What a fault has to say before the first message."""
+        """Send what a fault inserts before the first message."""
         await self._take([])
 
     async def answer(self, value: Any) -> None:

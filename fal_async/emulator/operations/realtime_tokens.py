@@ -1,4 +1,4 @@
-"""Realtime tokens: `POST rest.fal.ai/tokens/`, and who comes in with one (protocol 6.2)."""
+"""Realtime tokens: `POST rest.fal.ai/tokens/`, and who is admitted with one (protocol 6.2)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _wanted(call: Call, seconds_name: str) -> tuple[list[str], float] | Answer:
 
 
 def refusal(core: Core, call: Call, *, public: bool) -> Answer | None:
-    """For a stream: the key, or a token in the query as browsers send it (protocol 5.1). None: come in."""
+    """Return the refusal of a caller without a good key, or token in the query (protocol 5.1), or None."""
     token = token_of(call)
     if token is None:
         what = f"application '{call.route.endpoint_id}'"
@@ -61,5 +61,5 @@ def refusal(core: Core, call: Call, *, public: bool) -> Answer | None:
 
 
 def token_of(call: Call) -> str | None:
-    """The token in the query, where there is no key."""
+    """Return the token in the query, or None if there is none, or a key."""
     return None if "Authorization" in call.headers else call.query.get(QUERY_NAME)

@@ -1,4 +1,4 @@
-"""The status stream: `GET {status_url}/stream`, server-sent events on every change (protocol 4.3)."""
+"""The status stream, `GET {status_url}/stream`: server-sent events on every change (protocol 4.3)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def _open(call: Call, job: Job) -> web.StreamResponse:
 
 
 async def _follow(core: Core, sender: _Sender, job: Job, changed: asyncio.Event) -> None:
-    """The server closes the stream after the COMPLETED event; there is no other end mark (4.3)."""
+    """Send events until COMPLETED, after which the server closes: there is no other end mark (4.3)."""
     while True:
         changed.clear()
         _watch_the_queue(core, job, changed)
@@ -55,7 +55,7 @@ async def _follow(core: Core, sender: _Sender, job: Job, changed: asyncio.Event)
 
 
 def _watch_the_queue(core: Core, job: Job, changed: asyncio.Event) -> None:
-    """Only who waits is interested in how the others move on."""
+    """Watch the position in the queue, but only while the job waits."""
     bystanders = core.runners.of(job.served).bystanders
     (bystanders.add if job.state == IN_QUEUE else bystanders.discard)(changed)
 
@@ -70,7 +70,7 @@ async def _changed_within(changed: asyncio.Event, seconds: float) -> bool:
 
 
 class _Sender:
-    """Remembers what this stream has told already: events go out on change, logs only once."""
+    """Sends an event on each change and each log entry once, so it remembers what it has sent."""
 
     def __init__(self, core: Core, call: Call, job: Job, response: web.StreamResponse) -> None:
         self._core, self._call, self._job, self._response = core, call, job, response
@@ -94,7 +94,7 @@ class _Sender:
             await self._send(f"data: {json.dumps(event, separators=(',', ':'))}\n\n".encode())
 
     def _new_logs(self) -> list[dict[str, Any]]:
-        """Logs are incremental per event in this mode (4.3)."""
+        """Return the log entries that were not sent yet: each event has only new ones (4.3)."""
         if not self._logs or self._job.state == IN_QUEUE:
             return []
         news = self._job.logs[self._logs_sent :]
@@ -102,7 +102,7 @@ class _Sender:
         return log_entries(news, labels=self._job.served.log_labels)
 
     async def _send(self, event: bytes) -> None:
-        """A fault strikes at the first event."""
+        """Send an event; a fault strikes the first one."""
         if self.broken_off:
             return
         self._events += 1
@@ -115,4 +115,4 @@ class _Sender:
         try:
             await self._response.write(data)
         except ConnectionError:
-            self.broken_off = True  # the client is gone
+            self.broken_off = True  # the client has left

@@ -1,4 +1,4 @@
-"""Streams: `POST fal.run/{id}/stream`, server-sent events or chunks of bytes (protocol 5.1)."""
+"""Streams, `POST fal.run/{id}/stream`: server-sent events or chunks of bytes (protocol 5.1)."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from fal_async.emulator.wire.sse import CHUNKS, EVENTS, encode
 
 
 class Sink(Protocol):
-    """Where a stream goes: the body of an answer, or frames of a WebSocket (protocol 5.2)."""
+    """The target of a stream: the body of an answer, or frames of a WebSocket (protocol 5.2)."""
 
     async def begin(self, status: int, headers: Mapping[str, str]) -> None: ...
     async def write(self, data: bytes) -> None: ...
 
 
 class AnswerBody:
-    """The sink of a plain call; `response` is there once the stream has begun."""
+    """The sink of a plain call; `response` is None until the stream has begun."""
 
     def __init__(self, call: Call) -> None:
         self._call = call
@@ -52,12 +52,12 @@ class AnswerBody:
 
 
 async def stream(core: Core, call: Call) -> Reply:
-    """The model goes ahead of the queue, and the caller's leaving stops it, as with a direct run."""
+    """Run a model ahead of the queue; it stops when the caller leaves, as with a direct run."""
     endpoint = core.endpoints.find_used(call.route.rest, call.route.endpoint_id)
     if refused := refusal(core, call, public=endpoint is not None and endpoint.public):
         return refused
     if endpoint is not None and not endpoint.streams and endpoint.endpoint_id == call.route.endpoint_id:
-        # Somebody accepts events on a path that gives its answer in one piece.
+        # The caller accepts events on a path that answers in one piece.
         return core.endpoints.missing(call.route.rest) if _has_tail(call) else await run(core, call)
     if endpoint is None or not endpoint.streams:
         return core.endpoints.missing(call.route.rest)
@@ -76,13 +76,13 @@ def _has_tail(call: Call) -> bool:
 
 
 async def perform(core: Core, call: Call, endpoint: Endpoint, job: Job, sink: Sink) -> Answer:
-    """Run the model, its values going to `sink`. What it answers counts only if the sink never began."""
+    """Run a model, and send its values to `sink`. The returned answer counts only if the sink never began."""
     sender = Sender(call, job, sink)
     return await followed(core, endpoint, job, sender, partial(sender.work, endpoint))
 
 
 async def followed(core: Core, served: Served, job: Job, sender: Sender, work: Work) -> Answer:
-    """Until the job, whose `work` goes through `sender`, is done or its caller leaves."""
+    """Run a job, whose `work` sends through `sender`, until it is done or the caller leaves."""
     runners = core.runners.of(served)
     runners.enter(job, work)
     try:
@@ -105,7 +105,7 @@ async def _completed_within(job: Job, seconds: float) -> None:
 
 
 class Sender:
-    """From a model's values to a sink, with this call's fault in between."""
+    """Sends a model's values to a sink, with the fault of this call applied."""
 
     def __init__(self, call: Call, job: Job, sink: Sink) -> None:
         self._call, self._job, self._sink = call, job, sink
@@ -117,7 +117,7 @@ class Sender:
         self.finished: bool = False
 
     async def work(self, endpoint: Endpoint, input: Any, job: JobContext) -> None:
-        """The headers leave with the first value: whatever fails before it is an ordinary error."""
+        """Send the values. The headers leave with the first one, so a failure before it is an ordinary error."""
         async with aclosing(endpoint.stream(input, job)) as values:
             async for value in values:
                 if not self.begun:
@@ -129,26 +129,26 @@ class Sender:
         self.finished = True
 
     async def pass_on(self, value: Any) -> bool:
-        """False: the stream was broken off."""
+        """Send a value. Return False if the stream was broken off."""
         if not self._broken_off:
             self._count += 1
             await self._send(_bytes(self._call.effect.value(value)))
         return not self._broken_off
 
     async def keep_alive(self) -> None:
-        """A comment, if nothing was written since it was last asked for."""
+        """Send a comment if nothing was written since the last call of this method."""
         idle = self.begun and self._written == self._written_before
         self._written_before = self._written
         if idle and not (self._busy or self._binary or self._broken_off or self._job.state == COMPLETED):
             await self._sink.write(KEEP_ALIVE)
 
     def break_off(self) -> None:
-        """A failure after the first byte has no status any more: the body ends before its end."""
+        """End the body early: after the first byte, a failure has no status any more."""
         self._broken_off = True
         hang_up(self._call.request)
 
     async def begin(self, status: int, headers: Mapping[str, str], *, binary: bool) -> None:
-        """`binary`: values are bytes as they are, and nothing is put between them."""
+        """Send the headers. `binary`: values are raw bytes, so no comments are sent between them."""
         self._binary = binary
         headers = CIMultiDict(headers)
         headers["x-fal-request-id"] = self._job.request_id

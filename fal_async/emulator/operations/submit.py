@@ -1,4 +1,4 @@
-"""Taking a request in: `POST queue.fal.run/{id}` and `POST fal.run/{id}` (protocol 3, 4.1)."""
+"""Taking a request: `POST queue.fal.run/{id}` and `POST fal.run/{id}` (protocol 3, 4.1)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def submit(core: Core, call: Call) -> Answer:
 
 
 def queue_too_long(core: Core, served: Served, options: CallOptions) -> Answer | None:
-    """ "if the endpoint's queue (all callers together) is longer, answer 429" (4.1)"""
+    """Return 429 if the endpoint's queue, of all callers together, is longer than allowed (4.1)."""
     limit = options.max_queue_length
     if limit is None or core.runners.of(served).waiting <= limit:
         return None
@@ -45,7 +45,7 @@ def queued(core: Core, call: Call, served: Served, job: Job, work: Work) -> Answ
 
 
 async def run(core: Core, call: Call) -> Answer:
-    """A direct run goes ahead of the queue, and the caller's leaving stops it (protocol 3.3, 13)."""
+    """Run a request ahead of the queue; it stops when the caller leaves (protocol 3.3, 13)."""
     endpoint, options, input = _read(core, call)
     if isinstance(endpoint, Answer):
         return endpoint
@@ -54,7 +54,7 @@ async def run(core: Core, call: Call) -> Answer:
 
 
 async def performed(core: Core, endpoint: Endpoint, job: Job) -> Answer:
-    """Past the queue, while the caller waits on the connection."""
+    """Run a job while its caller waits on the connection, and return its outcome."""
     runners = core.runners.of(endpoint)
     runners.enter(job, endpoint.call)
     try:
@@ -66,7 +66,7 @@ async def performed(core: Core, endpoint: Endpoint, job: Job) -> Answer:
 
 
 def outcome(job: Job) -> Answer:
-    """The model's own status, headers and body, and fal's headers (protocol 3.2, 4.4)."""
+    """Return the model's status, headers and body, with fal's headers (protocol 3.2, 4.4)."""
     if job.answer is None:
         raise RuntimeError(f"request {job.request_id} has no outcome yet")
     headers = {"x-fal-request-id": job.request_id, "x-fal-billable-units": f"{job.billable_units or 0:g}"}
@@ -78,19 +78,19 @@ def outcome(job: Job) -> Answer:
 
 
 def runner_of(job: Job) -> str:
-    """`X-Fal-Served-From`: the internal id of the runner that answered (protocol 3.2)."""
+    """Return the value of `X-Fal-Served-From`, the id of the runner that answered (protocol 3.2)."""
     return f"runner-{job.served.endpoint_id.replace('/', '-')}"
 
 
 def job_urls(call: Call, served: Served) -> dict[str, str]:
-    """Without the sub-path, and under the primary host also when the backup host was called (1.1, 2)."""
+    """Return the URLs: without the sub-path, and always under the primary host (1.1, 2)."""
     request_id = call.request_id
     base = f"{call.origin}/queue.fal.run/{served.app_id}/requests/{request_id}"
     return {"response_url": base, "status_url": f"{base}/status", "cancel_url": f"{base}/cancel"}
 
 
 def _read(core: Core, call: Call) -> tuple[Endpoint | Answer, CallOptions, Any]:
-    """Everything that can be wrong with a request before it is taken."""
+    """Return endpoint, options and input, or the answer to a request that cannot be taken."""
     endpoint_id = call.route.endpoint_id or ""
     endpoint = core.endpoints.find(endpoint_id)
     if endpoint is None:
@@ -100,7 +100,7 @@ def _read(core: Core, call: Call) -> tuple[Endpoint | Answer, CallOptions, Any]:
 
 
 def options_and_input(call: Call) -> tuple[CallOptions, Any] | Answer:
-    """What the caller asks for and brings; the 400 or 422 where it can't be read."""
+    """Return options and input, or the 400 or 422 if they cannot be read."""
     try:
         options = parse_options(call.headers, call.query)
     except BadOption as error:
@@ -112,14 +112,14 @@ def options_and_input(call: Call) -> tuple[CallOptions, Any] | Answer:
 
 
 def _input(call: Call) -> Any:
-    """With GET the input is the query (protocol 3)."""
+    """Return the input: the body, or with GET the query (protocol 3)."""
     return dict(call.query) if call.request.method == "GET" else input_of(call.body)
 
 
 def open_job(
     core: Core, call: Call, endpoint: Endpoint, options: CallOptions, input: Any, *, via: str
 ) -> Job:
-    """A new job. `via`: "queue", or how it goes past the queue."""
+    """Add a new job. `via`: "queue", or the kind of direct call."""
     return core.jobs.open(
         endpoint,
         endpoint.endpoint_id,

@@ -17,7 +17,7 @@ from fal_async.emulator.storage.upload_store import MAX_PARTS, MAX_TOKEN_LIFETIM
 from fal_async.emulator.wire.answers import Answer, json_answer, method_not_allowed, request_error
 
 STORAGE_TYPES = ("fal-cdn-v3", "fal-cdn", "gcs")
-"""The first is the default: Dart and older JS name none (protocol 7.1)."""
+"""The first is the default, since Dart and older JS send none (protocol 7.1)."""
 _OCTETS = "application/octet-stream"
 Handler = Callable[[Core, Call], Awaitable[Answer]]
 
@@ -41,7 +41,7 @@ def _with_errors(handler: Handler) -> Handler:
 
 @_with_errors
 async def cdn_token(core: Core, call: Call) -> Answer:
-    """Route C, step 1."""
+    """Issue a CDN token: route C, step 1."""
     if call.request.method != "POST":
         return method_not_allowed()
     _check_storage_type(call)
@@ -54,7 +54,7 @@ async def cdn_token(core: Core, call: Call) -> Answer:
 
 @_with_errors
 async def initiate(core: Core, call: Call) -> Answer:
-    """Routes A and B, step 1."""
+    """Open a presigned upload: routes A and B, step 1."""
     if call.request.method != "POST":
         return method_not_allowed()
     _check_storage_type(call)
@@ -77,14 +77,14 @@ async def initiate(core: Core, call: Call) -> Answer:
 
 @_with_errors
 async def gcs_part(core: Core, call: Call) -> Answer:
-    """Route B's gcs variant: `POST {upload_url}/{n}` gives where the part goes (7.1)."""
+    """Answer `POST {upload_url}/{n}` of route B's gcs variant with the URL of a part (7.1)."""
     upload = core.uploads.find(call.storage.upload_id, multipart=True)
     return json_answer({"upload_url": _presigned_url(call, upload, f"/{call.storage.number}")})
 
 
 @_with_errors
 async def gcs_complete(core: Core, call: Call) -> Answer:
-    """Its parts are listed by `part_number`, with ETags "without quotes" (7.1)."""
+    """Complete route B's gcs variant, whose ETags have no quotes (7.1)."""
     upload = core.uploads.find(call.storage.upload_id, multipart=True)
     return await _put_together(core, call, upload, _listed(_json(call), "part_number"))
 
@@ -94,7 +94,7 @@ async def gcs_complete(core: Core, call: Call) -> Answer:
 
 @_with_errors
 async def upload(core: Core, call: Call) -> Answer:
-    """One file in one request: `PUT` to a presigned URL, or `POST /files/upload`."""
+    """Take a file in one request: `PUT` to a presigned URL, or `POST /files/upload`."""
     presigned = call.storage.upload_id is not None
     upload = _presigned(core, call, multipart=False) if presigned else _direct(core, call)
     _, md5 = await call.incoming.to_disk(core.files, core.files.location(upload.path))
@@ -107,7 +107,7 @@ async def upload(core: Core, call: Call) -> Answer:
 
 @_with_errors
 async def multipart(core: Core, call: Call) -> Answer:
-    """Route C in parts, step 1."""
+    """Open an upload in parts: route C, step 1."""
     upload = _direct(core, call, multipart=True)
     return json_answer({"access_url": _url(call, upload.path), "uploadId": upload.upload_id})
 
@@ -123,7 +123,7 @@ async def part(core: Core, call: Call) -> Answer:
     headers = {"ETag": f'"{md5}"'}
     if upload.signature is not None:
         return json_answer({"partNumber": number, "etag": f'"{md5}"'}, headers=headers)
-    # "Python sends `Accept-Encoding: identity`, else the ETag may vanish" (7.1): here it does.
+    # Without `Accept-Encoding: identity`, which Python sends, the ETag may be missing (7.1): here it always is.
     return Answer(200, headers if call.headers.get("Accept-Encoding") == "identity" else {})
 
 
@@ -136,7 +136,7 @@ async def _put_together(core: Core, call: Call, upload: Upload, listed: list[tup
     listed.sort()
     core.uploads.check_list(upload, listed)
     files = [_part_file(core, upload, number) for number, _ in listed]
-    # From here on a second `complete` finds nothing to do (protocol 12).
+    # From here on a second `complete` fails (protocol 12).
     upload.completed = True
     await core.files.work(lambda: join(files, core.files.location(upload.path)))
     core.files.admit(upload.path, upload.content_type, upload.lifecycle, upload.owner)
@@ -144,7 +144,7 @@ async def _put_together(core: Core, call: Call, upload: Upload, listed: list[tup
 
 
 def _named(core: Core, call: Call) -> Upload:
-    """The multipart upload that the path names, if the caller may touch it."""
+    """Return the multipart upload of the path, if the caller may use it."""
     if call.storage.file is None:
         return _presigned(core, call, multipart=True)
     owner = _holder(core, call)
@@ -156,7 +156,7 @@ def _named(core: Core, call: Call) -> Upload:
 
 def _presigned(core: Core, call: Call, *, multipart: bool) -> Upload:
     if "Authorization" in call.headers:
-        # Object stores refuse two ways of signing at once; and the key has no business there (7.1).
+        # Object stores refuse two kinds of credentials at once, and must never get the key (7.1).
         raise BadUpload(400, "InvalidArgument: a presigned URL takes no Authorization header")
     found = core.uploads.find(call.storage.upload_id, multipart=multipart)
     core.uploads.check_signature(found, call.query.get("X-Fal-Signature"))
@@ -172,7 +172,7 @@ def _direct(core: Core, call: Call, *, multipart: bool = False) -> Upload:
 
 
 def _holder(core: Core, call: Call) -> str:
-    """Whose token it is. The CDN does not accept the API key itself (protocol 7.1)."""
+    """Return the owner of the CDN token. The CDN does not accept the API key (protocol 7.1)."""
     owner = core.uploads.holder(call.headers.get("Authorization"))
     if owner is None:
         raise BadUpload(401, "Invalid or expired token")
@@ -192,7 +192,7 @@ def _json(call: Call) -> dict[str, Any]:
 
 
 def _listed(form: dict[str, Any], number: str) -> list[tuple[int, str]]:
-    """`{"parts": [{number, "etag"}]}` (protocol 7.1)."""
+    """Read `{"parts": [{number, "etag"}]}` (protocol 7.1)."""
     parts = form.get("parts")
     if not isinstance(parts, list):
         raise BadUpload(400, "MalformedRequest: 'parts' is missing")

@@ -1,4 +1,4 @@
-"""The keys that webhooks are signed with, for their receivers (protocol 8.3)."""
+"""The key set with which receivers verify webhooks (protocol 8.3)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fal_async.emulator.wire.answers import Answer, json_answer, method_not_allo
 
 
 async def key_set(core: Core, call: Call) -> Answer:
-    """`GET rest.fal.ai/.well-known/jwks.json`, no key."""
+    """Answer `GET rest.fal.ai/.well-known/jwks.json`, without a key."""
     if call.request.method != "GET":
         return method_not_allowed()
     try:

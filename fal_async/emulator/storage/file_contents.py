@@ -1,4 +1,4 @@
-"""Where the bytes of a file are: on disk, or in memory where many files have the same ones."""
+"""The bytes of a file: on disk, or in memory if many files have the same bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import BinaryIO
 import attrs
 
 _SMALL, _SMALL_ONES = 256 * 1024, 32
-"""Bytes of contents that are known again, and how many of these there are at most."""
+"""Largest size in bytes, and largest number, of the contents that are kept in memory."""
 
 
 @attrs.frozen
@@ -28,7 +28,7 @@ class OnDisk:
 
     @property
     def etag(self) -> str:
-        """The one that `web.FileResponse` gives, so that a download may go on where it broke."""
+        """The ETag of `web.FileResponse`, so that an interrupted download can be resumed."""
         stat = self.path.stat()
         return f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"'
 
@@ -53,17 +53,17 @@ class InMemory:
         return BytesIO(self.data)
 
     def remove(self) -> None:
-        """It is other files', too."""
+        """Do nothing: other files have the same bytes."""
 
 
 class SeenContents:
-    """Small contents that were put before: a batch that makes the same picture ten thousand times costs one."""
+    """Small contents that were stored before, so that ten thousand equal pictures of a batch are kept once."""
 
     def __init__(self) -> None:
         self._by_digest: OrderedDict[str, InMemory] = OrderedDict()
 
     def seen(self, data: bytes) -> InMemory | None:
-        """None for what is large, or new; the next time it is known."""
+        """Return contents that were seen before; None for large or new ones, and remember new ones."""
         if len(data) > _SMALL:
             return None
         digest = hashlib.blake2b(data, digest_size=16).hexdigest()

@@ -1,4 +1,4 @@
-"""Files on disk: uploaded ones and those that endpoints produce, by the names that v3b.fal.media serves."""
+"""Uploaded and produced files, by the paths under which v3b.fal.media serves them."""
 
 from __future__ import annotations
 
@@ -23,33 +23,34 @@ from fal_async.emulator.storage.lifecycle import Lifecycle
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _SERVED = "files/"
 _LONGEST = 200
-"""Characters of a name: file systems take 255, and a temporary name is longer."""
+"""Characters of a name: file systems allow 255, and temporary names are longer."""
 _REMEMBERED = 100_000
-"""Paths that are known to be gone."""
+"""How many paths of expired files are remembered."""
 GONE = (403, 404, 410)
-"""What a file host may say of a file that was there; fal does not say which (protocol 13)."""
+"""Statuses for an expired file; fal does not document which it uses (protocol 13)."""
 UNFINISHED = "unfinished"
-"""The sub-folder of parts that wait for the rest of their file; never served."""
+"""Directory of the parts of incomplete uploads; never served."""
 
 
 @attrs.frozen(kw_only=True)
 class StoredFile:
+    """A file that is served."""
+
     content: OnDisk | InMemory
     content_type: str
     owner: str = ""
-    """The nickname of the account that it belongs to."""
+    """Nickname of the account that owns it."""
     lifecycle: Lifecycle = attrs.field(factory=Lifecycle)
     expires_at: float | None = None
-    """Seconds since the epoch."""
+    """Seconds since the epoch; None: never."""
 
 
 class FileStore:
     """Keeps files in `folder`, or in a temporary one that is removed on `close`.
 
-    A given folder keeps its files for the next emulator, but not their content types, lifecycles and ACLs.
-
-    lifetime        seconds that a produced file is there, unless its request says something else; None: for ever
-    gone_status     what is answered for a file that is there no longer
+    The next emulator on a given folder serves its files again, but without content types, lifecycles and ACLs.
+    `lifetime` is the seconds for which a produced file is kept unless its request says otherwise (None: no limit),
+    `gone_status` the status for an expired file.
     """
 
     def __init__(self, folder: Path | None, *, lifetime: float | None = None, gone_status: int = 404) -> None:
@@ -59,7 +60,7 @@ class FileStore:
         self._gone_status = checked_gone(gone_status)
         self._gone: OrderedDict[str, int] = OrderedDict()
         self._contents = SeenContents()
-        self._dice = random.Random()  # the system's own random numbers cost more than all else of a file
+        self._dice = random.Random()  # the system's random numbers would cost more than the rest of a file
         self._records: dict[str, StoredFile] = {}
         self._expiring: list[tuple[float, str]] = []
         self._working: set[asyncio.Future[None]] = set()
@@ -77,9 +78,9 @@ class FileStore:
         owner: str,
         lifecycle: Lifecycle | None = None,
     ) -> str:
-        """The path under the file host, such as `files/b/0a8c11ef/cat.png`."""
+        """Store a file. Return its path under the file host, such as `files/b/0a8c11ef/cat.png`."""
         path = self.new_path(file_name)
-        # A folder of the user's own is to have each file.
+        # A folder that the user gave must contain every file.
         content = self._contents.seen(data) if self._given is None else None
         if content is None:
             target = self.location(path)
@@ -95,10 +96,10 @@ class FileStore:
         return path
 
     def new_path(self, file_name: str) -> str:
-        """The form of newer URLs: /files/b/{8 hex}/{name} (protocol 1.1)."""
+        """Return a new path in the form of newer URLs, /files/b/{8 hex}/{name} (protocol 1.1)."""
         name = _UNSAFE.sub("_", file_name).strip("._")
         stem, dot, suffix = name.rpartition(".")
-        if len(name) > _LONGEST:  # the ending is what tells its type
+        if len(name) > _LONGEST:  # keep the extension, which says the type
             name = (
                 f"{stem[: _LONGEST - len(suffix) - 1]}.{suffix}"
                 if dot and len(suffix) < 16
@@ -109,11 +110,11 @@ class FileStore:
         return path
 
     def location(self, path: str) -> Path:
-        """Where this path lies on disk, whether anything is there or not."""
+        """Return where a path is on disk, whether the file exists or not."""
         return self._root() / path
 
     def admit(self, path: str, content_type: str, lifecycle: Lifecycle, owner: str) -> None:
-        """From now on the file that lies at `location` is served."""
+        """Serve the file at `location` from now on."""
         content = OnDisk(self.location(path))
         stored = StoredFile(content=content, content_type=content_type, owner=owner, lifecycle=lifecycle)
         self._admit(path, stored, lifecycle.expires_in)
@@ -128,12 +129,12 @@ class FileStore:
         self._records[path] = stored
 
     def _sweep(self) -> None:
-        """What nobody asks for any more goes from the disk as well."""
+        """Delete expired files, also those that are never requested again."""
         while self._expiring and self._expiring[0][0] <= time.time():
             self.find(heapq.heappop(self._expiring)[1])
 
     def expire(self, urls: Sequence[str], status: int | None) -> None:
-        """These files are gone, without URLs all; None: the status that all get. KeyError for what is no file."""
+        """Expire the files of URLs, or all; `status` None is the store's. Raise KeyError for an unknown URL."""
         status = self._gone_status if status is None else checked_gone(status)
         paths = [unquote(urlsplit(url).path).partition(".fal.media/")[2] for url in urls] or list(
             self._records
@@ -145,7 +146,7 @@ class FileStore:
             self._remove(path, status)
 
     def status_of_missing(self, path: str) -> int:
-        """404 where there was never anything."""
+        """Return the status for a path without a file: 404 if there never was one."""
         return self._gone.get(path, 404)
 
     def _remove(self, path: str, status: int) -> None:
@@ -157,13 +158,13 @@ class FileStore:
             self._gone.popitem(last=False)
 
     def change(self, path: str, lifecycle: Lifecycle) -> None:
-        """Another ACL for a file that is there; it expires when it would have."""
+        """Set another ACL for a file. It does not change when the file expires."""
         found = self.find(path)
         if found is not None:
             self._records[path] = attrs.evolve(found, lifecycle=lifecycle)
 
     def find(self, path: str) -> StoredFile | None:
-        """None for what is missing, expired, half-uploaded, or outside the folder."""
+        """Return a file, or None if it is missing, expired, incomplete, or outside the folder."""
         record = self._records.get(path)
         if record is not None and record.expires_at is not None and record.expires_at <= time.time():
             self._remove(path, self._gone_status)
@@ -172,7 +173,7 @@ class FileStore:
         try:
             found = self._records.get(path) or self._left_by_another(path)
             return found if found is not None and found.content.is_there else None
-        except (OSError, ValueError):  # too long, or with a null byte: no file's name
+        except (OSError, ValueError):  # too long, or with a null byte
             return None
 
     def _left_by_another(self, path: str) -> StoredFile | None:
@@ -185,7 +186,7 @@ class FileStore:
         return StoredFile(content=OnDisk(target), content_type=guessed)
 
     async def work(self, job: Callable[[], None]) -> None:
-        """Disk work in a thread. A thread can't be cancelled: whoever is, waits for it; and so does `close`."""
+        """Run disk work in a thread. Threads cannot be cancelled: a cancelled caller and `close` wait for it."""
         working = asyncio.ensure_future(asyncio.to_thread(job))
         self._working.add(working)
         working.add_done_callback(self._working.discard)
@@ -212,10 +213,10 @@ class FileStore:
 
 
 def checked_gone(status: int) -> int:
-    """ValueError where no file host says this of a file that is gone."""
+    """Return the status. Raise ValueError if it cannot be the status of an expired file."""
     if status not in GONE:
         raise ValueError(
-            f"status {status!r} of a file that is gone: expected one of {', '.join(map(str, GONE))}"
+            f"status {status!r} for an expired file: expected one of {', '.join(map(str, GONE))}"
         )
     return status
 

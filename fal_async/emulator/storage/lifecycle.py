@@ -1,4 +1,4 @@
-"""How long a stored file lives and who may read it (protocol 7.4): pure."""
+"""When a stored file expires, and who may read it (protocol 7.4): pure."""
 
 from __future__ import annotations
 
@@ -9,21 +9,27 @@ from typing import Any
 import attrs
 
 HEADERS = ("X-Fal-Object-Lifecycle", "X-Fal-Object-Lifecycle-Preference")
-"""Both names are in use, differing per client (protocol 7.4, 14 no. 9). The first wins if both are sent."""
+"""Clients use either name (protocol 7.4, 14 no. 9). The first wins if both are sent."""
 DECISIONS: Mapping[str, int] = {"allow": 200, "forbid": 403, "hide": 404}
-"""Each decision with the status that a reader gets."""
+"""The decisions of an ACL, each with the status that a reader gets."""
 _UNSET = object()
 
 
 @attrs.frozen(kw_only=True)
 class Acl:
+    """Who may read a file, besides its owner, who always may (protocol 7.4).
+
+    Attributes:
+        default: decision for readers without a rule: "allow" (default), "forbid" or "hide".
+        rules: pairs of an account's nickname and a decision.
+    """
+
     default: str = "allow"
     rules: tuple[tuple[str, str], ...] = ()
-    """Nickname and decision, for accounts other than the owner, who may always read."""
 
     @classmethod
     def from_json(cls, document: Any) -> Acl:
-        """`{"default", "rules": [{"user", "decision"}]}`. ValueError says what is wrong."""
+        """Read `{"default", "rules": [{"user", "decision"}]}`. Raise ValueError if it is something else."""
         if not isinstance(document, dict):
             raise ValueError("an ACL is an object with 'default' and 'rules'")
         rules = document.get("rules") or []
@@ -43,7 +49,10 @@ class Acl:
         return DECISIONS[self.default]
 
     def status_for(self, reader: str | None) -> int:
-        """Several rules of one user: the most permissive one wins. None: a reader without a name."""
+        """Return the status that a reader gets; None is a reader without an account.
+
+        Of several rules for one user, the most permissive one wins.
+        """
         decided = [DECISIONS[decision] for user, decision in self.rules if user == reader]
         return min(decided, default=self.status_for_strangers)
 
@@ -56,13 +65,19 @@ def _decision(value: Any) -> str:
 
 @attrs.frozen(kw_only=True)
 class Lifecycle:
+    """When a stored file expires, and who may read it (protocol 7.4).
+
+    Attributes:
+        expires_in: seconds until it expires. None (default): it does not.
+        acl: who may read it; by default everyone.
+    """
+
     expires_in: int | None = None
-    """Seconds; None: it stays."""
     acl: Acl = attrs.field(factory=Acl)
 
     @classmethod
     def from_json(cls, document: Any, default: Lifecycle | None = None) -> Lifecycle:
-        """What is left out comes from `default`, the account's; JSON null asks for no expiry (7.4)."""
+        """Read a lifecycle; missing fields come from `default`, and null means no expiry (7.4)."""
         default = default or cls()
         if not isinstance(document, dict):
             raise ValueError("a lifecycle is an object")
@@ -78,7 +93,7 @@ class Lifecycle:
 
 
 def _seconds(value: Any) -> int | None:
-    """0 and null mean no expiry (7.4)."""
+    """Return the seconds, or None for 0 and null, which mean no expiry (7.4)."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
@@ -87,7 +102,7 @@ def _seconds(value: Any) -> int | None:
 
 
 def lifecycle_of(headers: Mapping[str, str], default: Lifecycle | None = None) -> Lifecycle:
-    """What the request's headers ask for. ValueError where they can't be read."""
+    """Return the lifecycle in the headers of a request, or `default`. ValueError if it cannot be read."""
     text = next((headers[name] for name in HEADERS if name in headers), None)
     if text is None:
         return default or Lifecycle()

@@ -1,4 +1,4 @@
-"""Request bodies that go to disk as they come: no upload is ever in memory whole."""
+"""Request bodies that are written to disk as they arrive, so that no upload is whole in memory."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from fal_async.emulator.storage.file_store import FileStore
 from fal_async.emulator.wire.recorder import Entry
 
 STREAMED = frozenset({"upload", "part"})
-"""The operations whose body is not read before they are answered."""
+"""The operations whose body is not read in advance."""
 _PIECE = 1024 * 1024
-"""Bytes collected before they are written: a hop to a thread for each packet would cost more."""
+"""Bytes collected before each write, since a thread per packet would cost more."""
 
 
 class Body:
-    """The body of one request, still on the wire. `size` counts what has arrived, also for the record."""
+    """The body of one request, not read yet. `entry.size` counts the bytes that have arrived."""
 
     def __init__(self, request: web.BaseRequest, entry: Entry) -> None:
         self._request, self._entry = request, entry
@@ -30,7 +30,7 @@ class Body:
         return self._request.content_length
 
     async def to_disk(self, files: FileStore, target: Path) -> tuple[int, str]:
-        """Size and MD5. `target` appears whole or not at all."""
+        """Write the body, and return size and MD5. `target` appears complete or not at all."""
         temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}.tmp")
         try:
             written = await self._write(temporary)
@@ -54,7 +54,7 @@ class Body:
         return size, digest.hexdigest()
 
     async def discard(self, share: float = 1.0) -> None:
-        """Read this share of what was announced and throw it away."""
+        """Read a share of the announced body, and drop it."""
         wanted = (self.declared or 0) * share
         while self._entry.size < wanted and await self._next():
             pass
@@ -66,7 +66,7 @@ class Body:
 
 
 async def _write_in_thread(file: FileIO, piece: bytes) -> None:
-    """Waited for also on cancellation: the file must not be closed under the thread's hands."""
+    """Write a piece. If cancelled, wait for the thread, so that the file is not closed while it writes."""
     writing = asyncio.ensure_future(asyncio.to_thread(file.write, piece))
     try:
         await asyncio.shield(writing)
@@ -81,7 +81,7 @@ def _move(source: Path, target: Path) -> None:
 
 
 def join(parts: list[Path], target: Path) -> None:
-    """The parts in this order, as one file; a piece is in memory at a time."""
+    """Join parts to one file, in this order, with one piece in memory at a time."""
     target.parent.mkdir(parents=True, exist_ok=True)
     whole = parts[0]
     with whole.open("ab", buffering=0) as file:

@@ -1,4 +1,4 @@
-"""What the storage service knows: CDN tokens, uploads under way, signed URLs, the account's defaults."""
+"""The storage service's state: CDN tokens, uploads, signed URLs, and defaults of accounts."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from fal_async.emulator.storage.lifecycle import Lifecycle
 
 MAX_PARTS = 10_000
 MAX_TOKEN_LIFETIME = 30 * 86_400
-"""CDN tokens live up to 30 days (protocol 7.1)."""
+"""Seconds: CDN tokens are valid for up to 30 days (protocol 7.1)."""
 MAX_UPLOADS = 100_000
-"""Kept; beyond it the oldest go."""
+"""How many uploads are kept; above it the oldest are dropped."""
 MAX_SIGNED = 7 * 86_400
-"""Signed URLs, up to 7 days (protocol 7.4)."""
+"""Seconds: signed URLs are valid for up to 7 days (protocol 7.4)."""
 
 
 class BadUpload(Exception):
-    """An upload call that can't be carried out: the status and the text of the answer."""
+    """An upload call that is refused, with the status and detail of the answer."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
@@ -34,40 +34,57 @@ class BadUpload(Exception):
 
 @attrs.frozen(kw_only=True)
 class Part:
+    """One part of a multipart upload.
+
+    Attributes:
+        etag: its ETag, in quotes.
+        size: its bytes.
+    """
+
     etag: str
     size: int
 
 
 @attrs.define(eq=False, kw_only=True)
 class Upload:
-    """A file on its way in. Read it in tests; only the emulator writes to it."""
+    """An upload, as `emulator.uploads` lists it. Tests may read it; only the emulator changes it.
+
+    Attributes:
+        upload_id: its id.
+        path: path of the file under the file host.
+        content_type: media type of the file.
+        owner: nickname of the account that uploads it.
+        lifecycle: when the file expires, and who may read it.
+        multipart: whether it is uploaded in parts.
+        signature: value of the signature in its presigned URL; None for an upload with a CDN token (protocol 7.1).
+        parts: the parts that have arrived, by number from 1.
+        completed: whether the file is complete.
+    """
 
     upload_id: str
     path: str
-    """What it will be served as, under the file host."""
     content_type: str
     owner: str = ""
-    """The nickname of the account whose upload it is."""
     lifecycle: Lifecycle = attrs.field(factory=Lifecycle)
     multipart: bool = False
     signature: str | None = attrs.field(default=None, repr=False)
-    """In the query of a presigned URL (routes A and B); None on route C, which has a token."""
     parts: dict[int, Part] = attrs.field(factory=dict)
     completed: bool = False
 
     @property
     def part_name(self) -> str:
+        """Directory of the parts, below that of the files."""
         return f"unfinished/{self.upload_id}"
 
 
 class UploadStore:
-    """min_part_size: bytes that every part but the last must have; fal documents no limit, S3 has 5 MiB."""
+    """`min_part_size`: bytes that each part except the last must have. fal documents no limit; S3's is 5 MiB."""
 
     def __init__(self, *, token_lifetime: float, min_part_size: int) -> None:
         self.token_lifetime: float = token_lifetime
         self.min_part_size: int = min_part_size
         self.defaults: defaultdict[str, Lifecycle] = defaultdict(Lifecycle)
-        """Of each account, by its nickname."""
+        """The defaults of each account, by nickname."""
         self.uploads: dict[str, Upload] = {}
         self._tokens: dict[str, tuple[float, str]] = {}
         self._signed: dict[str, tuple[str, float]] = {}
@@ -75,7 +92,7 @@ class UploadStore:
     # Tokens.
 
     def grant(self, seconds: float | None, owner: str) -> dict[str, Any]:
-        """A new CDN token. The lifetime that was asked for can't be longer than the emulator's own."""
+        """Return a new CDN token, valid for `seconds`, or for the emulator's own limit if that is shorter."""
         self._forget_the_old()
         lifetime = min(self.token_lifetime if seconds is None else seconds, self.token_lifetime)
         token = secrets.token_urlsafe(24)
@@ -88,7 +105,7 @@ class UploadStore:
         self._tokens.clear()
 
     def holder(self, authorization: str | None) -> str | None:
-        """The nickname of the account whose token it is; None for what is no good token."""
+        """Return the nickname of the token's account, or None if there is no valid token."""
         scheme, _, token = (authorization or "").partition(" ")
         until, owner = self._tokens.get(token, (0.0, ""))
         return owner if scheme.lower() == "bearer" and until > time.time() else None
@@ -96,7 +113,7 @@ class UploadStore:
     # Signed reading.
 
     def sign(self, path: str, seconds: float) -> str:
-        """The value of the `identity` query (protocol 7.4)."""
+        """Return the value of the `identity` query for a signed URL (protocol 7.4)."""
         self._forget_the_old()
         identity = secrets.token_urlsafe(16)
         self._signed[identity] = (path, time.time() + seconds)
@@ -145,8 +162,10 @@ class UploadStore:
             raise BadUpload(403, "The signature of this URL does not match")
 
     def check_list(self, upload: Upload, listed: list[tuple[int, str]]) -> None:
-        """What S3 and its kin check before they put the parts together, but for the order: fal's own Python
-        client lists them as they finished (protocol 7.2), and that works."""
+        """Check a list of parts as S3 does, except for the order.
+
+        fal's own Python client lists parts in the order in which they finished (protocol 7.2), and that works.
+        """
         numbers = sorted(number for number, _ in listed)
         if not numbers or numbers != list(range(1, len(numbers) + 1)):
             raise BadUpload(400, f"InvalidPart: expected the parts 1 to {len(upload.parts)}")

@@ -1,7 +1,7 @@
-"""Webhook deliveries: what is posted, when it is tried again, and a log of it for tests (protocol 8).
+"""Webhook deliveries: what is posted, when it is retried, and a log of it for tests (protocol 8).
 
-fal drops private, loopback and internal targets without any request (8.2). Here they are the very point:
-a receiver under test listens on loopback, so every http(s) target is called.
+fal drops private, loopback and internal targets without any request (8.2). The emulator calls every http(s)
+target, since a receiver under test listens on loopback.
 """
 
 from __future__ import annotations
@@ -28,11 +28,17 @@ _KEPT_ATTEMPTS = 10_000
 
 @attrs.frozen(kw_only=True)
 class WebhookPolicy:
-    """How often and how long a delivery is tried (protocol 8.2). The length of the pauses is not documented.
+    """How often, and with which time limits, a webhook is delivered (protocol 8.2).
 
-    first_limit, retry_limit        seconds that the receiver gets for its answer; real ones
-    first_pause, longest_pause      seconds before a retry, doubling; divided by the emulator's `speed`
-    max_retries                     tries after the first one
+    Pass it as `Emulator(webhooks=WebhookPolicy(...))`. fal does not document the length of the pauses.
+
+    Attributes:
+        first_limit: real seconds that the receiver has for its answer to the first attempt; default 15.
+        retry_limit: the same for each retry; default 120.
+        first_pause: seconds before the first retry, divided by the emulator's `speed`; each further pause is twice
+            as long. Default 5.
+        longest_pause: seconds that a pause lasts at most, divided by `speed`; default 120.
+        max_retries: attempts after the first; default 31.
     """
 
     first_limit: float = 15.0
@@ -42,10 +48,21 @@ class WebhookPolicy:
     max_retries: int = 31
 
     def limit(self, attempt: int) -> float:
+        """Return the real seconds that the receiver has for its answer.
+
+        Args:
+            attempt: number of the attempt, from 1.
+        """
         return self.first_limit if attempt == 1 else self.retry_limit
 
     def pauses(self, kept: float) -> Iterator[float]:
-        """Growing, until the stored result expires after `kept` seconds, and not more than `max_retries`."""
+        """Yield the seconds before each retry, not yet divided by `speed`.
+
+        They end after `max_retries`, or when the stored result expires.
+
+        Args:
+            kept: seconds for which the result is stored.
+        """
         pause, passed = self.first_pause, 0.0
         for _ in range(self.max_retries):
             passed += pause
@@ -57,35 +74,46 @@ class WebhookPolicy:
 
 @attrs.frozen(kw_only=True)
 class WebhookAttempt:
-    """One POST to a receiver, as it went."""
+    """One POST to a webhook receiver, and its outcome.
+
+    Attributes:
+        request_id: the request whose result was sent.
+        url: the receiver.
+        attempt: number of the attempt, from 1; always 1 for `Webhooks.deliver`.
+        headers: headers that were sent, signature included.
+        body: body that was sent.
+        at: when it was sent, in seconds since the epoch.
+        status: HTTP status of the receiver's answer; None if there was none.
+        error: why there was no answer; None if there was one.
+    """
 
     request_id: str
     url: str = attrs.field(repr=False)
     attempt: int
-    """1 for the first; the same number again for one that was asked for."""
     headers: Mapping[str, str] = attrs.field(repr=False)
     body: bytes = attrs.field(repr=False)
     at: float
-    """When it was sent, seconds since the epoch."""
     status: int | None = None
-    """What the receiver answered; None where it did not."""
     error: str | None = None
-    """Why there is no answer."""
 
     @property
     def delivered(self) -> bool:
+        """Whether the receiver answered with 2xx."""
         return self.status is not None and 200 <= self.status < 300
 
     @property
     def final(self) -> bool:
-        """Not tried again: delivered, or a 3xx, which is a permanent failure and not followed (8.2)."""
+        """Whether there is no retry: delivered, or a 3xx, which is a permanent failure (protocol 8.2)."""
         return self.delivered or (self.status is not None and 300 <= self.status < 400)
 
 
 class Webhooks:
-    """`emulator.webhooks`: automatic deliveries, deliveries on demand, and what became of them.
+    """The webhook deliveries of an emulator, as `emulator.webhooks`.
 
-    With `automatic = False` nothing is delivered by itself: call `deliver` later, twice, or never.
+    Attributes:
+        automatic: whether a webhook is delivered when its request ends; default True. With False a test calls
+            `deliver`: late, twice or never.
+        keys: the signing keys.
     """
 
     def __init__(self, *, jobs: JobStore, policy: WebhookPolicy, speed: float) -> None:
@@ -98,13 +126,14 @@ class Webhooks:
         self._http: aiohttp.ClientSession | None = None
         self._open = False
 
-    # Life.
+    # Starting and stopping.
 
     def open(self) -> None:
+        """Deliver from now on."""
         self._open = True
 
     async def close(self) -> None:
-        """What is under way is dropped."""
+        """Cancel the pending deliveries. Raises nothing; if it is cancelled, call it again."""
         self._open = False
         self.forget()
         if self._under_way:
@@ -114,7 +143,7 @@ class Webhooks:
             await http.close()
 
     def forget(self) -> None:
-        """The server loses its memory: what waits for a retry is never sent."""
+        """Cancel the pending deliveries, retries included, as a restart without memory does."""
         for task in self._under_way:
             task.cancel()
 
@@ -122,16 +151,27 @@ class Webhooks:
 
     @property
     def attempts(self) -> list[WebhookAttempt]:
-        """The latest ones, in the order in which they ended."""
+        """The latest 10,000 attempts, in the order in which they ended."""
         return list(self._attempts)
 
     @property
     def under_way(self) -> int:
-        """Deliveries that are being tried, or wait for their next try."""
+        """How many deliveries are in an attempt or wait for their next one."""
         return len(self._under_way)
 
     async def wait_for(self, count: int = 1, *, timeout: float = 5.0) -> list[WebhookAttempt]:
-        """Until so many attempts have ended. TimeoutError after `timeout` seconds."""
+        """Wait until attempts have ended. Cancelling it is safe.
+
+        Args:
+            count: how many attempts, since the start; default 1.
+            timeout: seconds to wait at most; default 5.
+
+        Returns:
+            All attempts so far.
+
+        Raises:
+            TimeoutError: If fewer attempts ended within `timeout`.
+        """
         try:
             async with asyncio.timeout(timeout):
                 while len(self._attempts) < count:
@@ -143,18 +183,29 @@ class Webhooks:
         return self.attempts
 
     async def wait_until_idle(self, *, timeout: float = 5.0) -> None:
-        """Until nothing is under way. TimeoutError after `timeout` seconds."""
+        """Wait until no delivery is pending. Cancelling it is safe.
+
+        Args:
+            timeout: seconds to wait at most; default 5.
+
+        Raises:
+            TimeoutError: If a delivery is still pending after `timeout`.
+        """
         try:
             async with asyncio.timeout(timeout):
                 while self._under_way:
                     await self._change()
         except TimeoutError:
-            raise TimeoutError(
-                f"{self.under_way} deliveries are still under way after {timeout:g} s"
-            ) from None
+            raise TimeoutError(f"{self.under_way} deliveries are still pending after {timeout:g} s") from None
 
     async def tried(self, job: Job) -> None:
-        """Until the job has ended, and its delivery, if there is one, was tried once."""
+        """Wait until the job has ended and its webhook, if it has one, was tried once.
+
+        Raises nothing. Cancelling it is safe.
+
+        Args:
+            job: the request.
+        """
         await job.wait_for(COMPLETED)
         if self._to_be_delivered(job):
             while not any(attempt.request_id == job.request_id for attempt in self._attempts):
@@ -175,7 +226,11 @@ class Webhooks:
     # What is sent.
 
     def completed(self, job: Job) -> None:
-        """Called by the queue for every job that ends."""
+        """Deliver the job's webhook, if it has one; the queue calls this for every job that ends.
+
+        Args:
+            job: the request.
+        """
         self._jobs.ended(job)
         url = job.options.webhook_url
         if url is not None and job.answer is not None and self._to_be_delivered(job):
@@ -195,14 +250,24 @@ class Webhooks:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> WebhookAttempt:
-        """One attempt, now: a late one, a duplicate, or a spoilt one.
+        """Make one attempt now: a late delivery, a duplicate, or a manipulated one.
 
-        url         default the URL given at submit
-        age         seconds that the signed timestamp lies back; negative: in the future
-        body        sent in place of the body that was signed
-        headers     added to the signed ones, or replacing them
+        If it is cancelled, the receiver may have got the delivery, but `attempts` does not list it.
 
-        KeyError where no such request was taken; ValueError where it has no webhook URL or is not complete.
+        Args:
+            request_id: the request.
+            url: the receiver. None (default): the URL given at submit.
+            age: seconds by which the signed timestamp is old; negative: in the future. Default 0.
+            body: bytes to send instead of the signed body. None (default): the signed body.
+            headers: headers to add to the signed ones, or to replace them. None (default): none.
+
+        Returns:
+            The attempt; a receiver that fails or does not answer raises nothing.
+
+        Raises:
+            KeyError: If there is no such request.
+            ValueError: If it is not complete, or has no webhook and no `url` is given.
+            RuntimeError: If the package `cryptography` is missing.
         """
         job, target = self._target(request_id, url)
         true_body = delivery_body(job)
@@ -211,8 +276,18 @@ class Webhooks:
         return await self._post(sent, self._policy.first_limit)
 
     def deliver_soon(self, request_id: str, url: str | None = None, *, age: float = 0.0) -> None:
-        """`deliver`, without waiting for it."""
-        self._target(request_id, url)  # what is wrong with it is told to who asks
+        """Schedule a `deliver`, without waiting for it.
+
+        Args:
+            request_id: as in `deliver`.
+            url: as in `deliver`.
+            age: as in `deliver`, in seconds.
+
+        Raises:
+            KeyError: If there is no such request.
+            ValueError: If it is not complete, or has no webhook and no `url` is given.
+        """
+        self._target(request_id, url)  # raises here, not in the background
         self._keep(self.deliver(request_id, url, age=age))
 
     def _target(self, request_id: str, url: str | None) -> tuple[Job, str]:
@@ -221,9 +296,9 @@ class Webhooks:
             raise KeyError(f"request {request_id}")
         target = url or job.options.webhook_url
         if target is None:
-            raise ValueError(f"request {request_id} was submitted without a webhook: give a url")
+            raise ValueError(f"request {request_id} was submitted without a webhook: pass url=")
         if job.answer is None:
-            raise ValueError(f"request {request_id} is not complete: there is nothing to deliver yet")
+            raise ValueError(f"request {request_id} is not complete: wait until it has a result to deliver")
         return job, target
 
     def _keep(self, work: Coroutine[Any, Any, Any]) -> None:
@@ -240,7 +315,7 @@ class Webhooks:
     async def _try_until_done(self, job: Job, url: str, pauses: Iterator[float]) -> None:
         body = delivery_body(job)
         for attempt in itertools.count(1):
-            # A new timestamp each time: receivers refuse one that is 300 s old (8.3).
+            # A new timestamp for each attempt: receivers refuse one that is 300 s old (8.3).
             signed = self.keys.signed_headers(job.request_id, body)
             sent = await self._post(_unsent(job, url, attempt, body, signed), self._policy.limit(attempt))
             if sent.final or (pause := next(pauses, None)) is None:
@@ -264,7 +339,7 @@ class Webhooks:
 
     def _client(self) -> aiohttp.ClientSession:
         if self._http is None:
-            # No connection is kept: receivers of tests come and go on the same port.
+            # Connections are not kept, since receivers in tests come and go on the same port.
             self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True, limit=0))
         return self._http
 

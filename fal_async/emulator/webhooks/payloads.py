@@ -1,4 +1,4 @@
-"""What a delivery carries (protocol 8.1)."""
+"""The body of a webhook delivery (protocol 8.1)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from fal_async.emulator.wire.answers import Answer
 
 
 def delivery_body(job: Job) -> bytes:
-    """The JSON of 8.1. ValueError where the job is not complete."""
+    """Return the JSON of 8.1. Raise ValueError if the job is not complete."""
     if job.answer is None:
-        raise ValueError(f"request {job.request_id} is not complete: there is nothing to deliver yet")
+        raise ValueError(f"request {job.request_id} is not complete: wait until it has a result to deliver")
     document: dict[str, Any] = {
         "request_id": job.request_id,
-        # The last attempt's id, which differs after a retry by the platform (4.7, 8.1).
+        # The id of the last attempt, which differs after a retry by the platform (4.7, 8.1).
         "gateway_request_id": job.gateway_request_id,
         "status": "ERROR" if job.failed else "OK",
         **_payload(job.answer),
@@ -26,7 +26,7 @@ def delivery_body(job: Job) -> bytes:
 
 
 def _payload(answer: Answer) -> dict[str, Any]:
-    """On ERROR the error body. What is no JSON is left out, and the receiver fetches the result (8.1)."""
+    """The result, or the error's body. A body that is not JSON is left out: the receiver fetches it (8.1)."""
     try:
         return {"payload": answer.document()}
     except ValueError:

@@ -1,4 +1,4 @@
-"""The keys that webhook deliveries are signed with, and the key set that receivers fetch (protocol 8.3)."""
+"""The keys that sign webhook deliveries, and the key set that receivers fetch (protocol 8.3)."""
 
 from __future__ import annotations
 
@@ -21,16 +21,24 @@ _MISSING = (
 
 
 class WebhookKeys:
-    """Made when the first delivery or key set is asked for: an emulator without webhooks needs no crypto.
+    """The signing keys of an emulator, as `emulator.webhooks.keys` (protocol 8.3).
 
-    The newest key signs; those before it stay in the published set until they are retired.
+    The newest key signs; older ones stay in the published set until they are retired. The first key is made on
+    first use, so that an emulator without webhooks does not need the package `cryptography`.
     """
 
     def __init__(self) -> None:
         self._keys: list[_Key] = []
 
     def rotate(self, *, retire: bool = False) -> None:
-        """A new key signs from now on. With `retire` the older ones leave the published set."""
+        """Sign with a new key from now on.
+
+        Args:
+            retire: True removes the older keys from the published set; default False.
+
+        Raises:
+            RuntimeError: If the package `cryptography` is missing.
+        """
         if retire:
             self._keys.clear()
         else:
@@ -38,13 +46,28 @@ class WebhookKeys:
         self._keys.append(_new_key())
 
     def key_set(self) -> dict[str, Any]:
+        """Return the published key set, as JSON values: `{"keys": [...]}`.
+
+        Raises:
+            RuntimeError: If the package `cryptography` is missing.
+        """
         self._newest()
         return {"keys": [key.as_jwk() for key in self._keys]}
 
     def signed_headers(
         self, request_id: str, body: bytes, *, timestamp: int | None = None, user_id: str = USER_ID
     ) -> dict[str, str]:
-        """The four headers of a delivery of these bytes; `timestamp` in Unix seconds, default now."""
+        """Return the four signature headers of a delivery, to test a receiver without sending anything.
+
+        Args:
+            request_id: value of the request id header.
+            body: the exact bytes of the body.
+            timestamp: when it is sent, in seconds since the epoch. None (default): now.
+            user_id: value of the user id header; default "emulator|user".
+
+        Raises:
+            RuntimeError: If the package `cryptography` is missing.
+        """
         moment = str(int(time.time()) if timestamp is None else timestamp)
         # Four lines, no final newline, the body as the hex digest of its raw bytes (8.3).
         message = "\n".join((request_id, user_id, moment, hashlib.sha256(body).hexdigest())).encode()

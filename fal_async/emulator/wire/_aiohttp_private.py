@@ -1,4 +1,4 @@
-"""Every private name of aiohttp that the emulator uses, in one place: a test fails by name when one changes."""
+"""All private names of aiohttp that the emulator uses: a test names the one that changed."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from aiohttp.web_protocol import RequestHandler
 
 
 def task_of(connection: RequestHandler) -> asyncio.Task[None] | None:
-    """The task that serves this connection. aiohttp has no public way to wait for it."""
+    """Return the task that serves this connection. aiohttp has no public way to wait for it."""
     return connection._task_handler
 
 
 class HookedRequest(web.BaseRequest):
-    """Calls `before_headers` with each response to it, just before the headers leave.
+    """A request that calls `before_headers` with each response, just before the headers are sent.
 
-    aiohttp's public signal for that belongs to its router, which the emulator does not use.
+    aiohttp's public signal for this belongs to its router, which the emulator does not use.
     """
 
     def before_headers(self, response: web.StreamResponse) -> None:

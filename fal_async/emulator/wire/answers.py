@@ -1,4 +1,4 @@
-"""What the emulator answers: values, and fal's own body shapes for all that goes wrong (protocol 9)."""
+"""What the emulator answers: HTTP answers as values, and the bodies of fal's errors (protocol 9)."""
 
 from __future__ import annotations
 
@@ -21,28 +21,45 @@ def _to_bytes(body: bytes | str) -> bytes:
 
 @attrs.frozen
 class Answer:
-    """One HTTP answer before it goes to the wire. An endpoint may return one, to choose status and type."""
+    """One HTTP answer. An endpoint may return one, to choose its status and headers.
+
+    Attributes:
+        status: HTTP status; default 200.
+        headers: header names and values; default none.
+        body: the body; a `str` is encoded as UTF-8. Default empty.
+    """
 
     status: int = 200
     headers: Mapping[str, str] = attrs.field(factory=dict)
     body: bytes = attrs.field(default=b"", converter=_to_bytes)
 
     def with_headers(self, headers: Mapping[str, str]) -> Answer:
-        """In place of those of the same names, in any case; several of one name stay several."""
+        """Return a copy with these headers, which replace those of the same name in any case.
+
+        Args:
+            headers: names and values; a multi-dict may have several values for one name.
+        """
         merged = CIMultiDict(self.headers)
         merged.update(headers)
         return Answer(self.status, merged, self.body)
 
     def document(self) -> Any:
-        """The body as JSON; ValueError where it is something else."""
+        """Return the body, read as JSON.
+
+        Raises:
+            ValueError: If the body is not JSON.
+        """
         return json.loads(self.body)
 
 
 class ModelError(Exception):
     """Raised by an endpoint to fail as a model on fal does (protocol 9.1, 9.2).
 
-    `detail` is a list of `{loc, msg, type, ...}` for the model family, or a text for the request family;
-    `error_type` goes into the body and into `X-Fal-Error-Type`.
+    Args:
+        status: HTTP status of the answer, such as 422.
+        detail: a list of `{loc, msg, type, ...}` for a model error (9.1), or a str for a request error (9.2).
+        error_type: a word for the body and the header `X-Fal-Error-Type`. None (default): neither has it.
+        headers: more headers of the answer. None (default): none.
     """
 
     def __init__(
@@ -59,6 +76,7 @@ class ModelError(Exception):
         self.headers: Mapping[str, str] = headers or {}
 
     def answer(self) -> Answer:
+        """Return the HTTP answer that callers get."""
         detail = self.detail if isinstance(self.detail, str) else list(self.detail)
         return request_error(self.status, detail, self.error_type).with_headers(self.headers)
 
@@ -69,7 +87,7 @@ def json_answer(document: Any, status: int = 200, headers: Mapping[str, str] | N
 
 
 def request_error(status: int, detail: Any, error_type: str | None = None) -> Answer:
-    """`{"detail", "error_type"}` and the header with the same type (protocol 9.2)."""
+    """Return `{"detail", "error_type"}`, with the type in a header as well (protocol 9.2)."""
     if error_type is None:
         return json_answer({"detail": detail}, status)
     return json_answer({"detail": detail, "error_type": error_type}, status, {"X-Fal-Error-Type": error_type})
@@ -78,7 +96,7 @@ def request_error(status: int, detail: Any, error_type: str | None = None) -> An
 def detail_entry(
     loc: Sequence[str | int], msg: str, kind: str, value: Any, ctx: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """One entry of a model error's list (protocol 9.1)."""
+    """Return one entry of a model error's list (protocol 9.1)."""
     entry: dict[str, Any] = {"loc": list(loc), "msg": msg, "type": kind, "input": value}
     if ctx is not None:
         entry["ctx"] = dict(ctx)
@@ -90,7 +108,7 @@ def bad_request(detail: str) -> Answer:
 
 
 def bad_json(error: ValueError) -> Answer:
-    """A body that is no JSON: 422 in the web framework's form, `loc` starting at `body` (protocol 9.3)."""
+    """Return the 422 for a body that is not JSON: in the web framework's form, `loc` from `body` (protocol 9.3)."""
     position = getattr(error, "pos", 0)
     entry = {"loc": ["body", position], "msg": "JSON decode error", "type": "json_invalid", "input": {}}
     answer = json_answer({"detail": [{**entry, "ctx": {"error": getattr(error, "msg", str(error))}}]}, 422)
@@ -102,14 +120,14 @@ def unauthorized(detail: str) -> Answer:
 
 
 def balance_exhausted() -> Answer:
-    """Protocol 9.4: an account without money is a 403 whose detail says so."""
+    """Return the 403 of an account without money, which its detail reports (protocol 9.4)."""
     return request_error(
         403, "User is locked. Reason: Exhausted balance. Top up your balance at fal.ai/dashboard/billing."
     )
 
 
 def too_many_running() -> Answer:
-    """Of a direct call, when the account's limit is reached (protocol 9.4)."""
+    """Return the 429 for a direct call above the account's limit (protocol 9.4)."""
     answer = request_error(429, "Too many requests run at the same time", "concurrent_requests_limit")
     return answer.with_headers({"X-Fal-Needs-Retry": "1"})
 
@@ -125,7 +143,7 @@ def no_path(path: str) -> Answer:
 
 
 def no_request() -> Answer:
-    """The queue's own 404 has no `detail` (protocol 9.3)."""
+    """Return the queue's own 404, which has no `detail` (protocol 9.3)."""
     return json_answer({"status": "NOT_FOUND"}, 404)
 
 
@@ -134,17 +152,17 @@ def method_not_allowed() -> Answer:
 
 
 def platform_error(status: int, kind: str, message: str) -> Answer:
-    """Errors of api.fal.ai are wrapped in `error` (protocol 9.4)."""
+    """Return an error of api.fal.ai, wrapped in `error` (protocol 9.4)."""
     return json_answer({"error": {"type": kind, "message": message}}, status)
 
 
 def as_platform_error(refused: Answer) -> Answer:
-    """The refusal of a key as api.fal.ai words it."""
+    """Return the refusal of a key in the form of api.fal.ai."""
     return platform_error(refused.status, "authorization_error", refused.document()["detail"])
 
 
 def nginx_page(status: int, reason: str) -> Answer:
-    """The ingress's own page: HTML, and none of fal's headers (protocol 9.3)."""
+    """Return the ingress's own page: HTML, without fal's headers (protocol 9.3)."""
     title = f"{status} {reason}"
     page = f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n"
     return Answer(

@@ -1,6 +1,6 @@
-"""What a page in a browser needs to call another origin: it calls fal's hosts directly (protocol 13).
+"""CORS, for pages in a browser, which call fal's hosts directly (protocol 13).
 
-With a token for realtime and streams, with a presigned URL for uploads. `/_emulator` is not for pages.
+They do so with a token for realtime and streams, and with a presigned URL for uploads. `/_emulator` has no CORS.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _KEPT_SECONDS = "600"
 
 
 class Request(HookedRequest):
-    """Whatever is answered to a page, also piece by piece, the page may read."""
+    """A request whose answers a page may read, streams included."""
 
     def before_headers(self, response: web.StreamResponse) -> None:
         if _is_from_a_page(self):
@@ -26,12 +26,12 @@ class Request(HookedRequest):
 
 
 def make_request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> Request:
-    """aiohttp's own way of making one."""
+    """Make a request; aiohttp's server calls this."""
     return Request(message, payload, protocol, writer, task, asyncio.get_running_loop())
 
 
 def preflight(request: web.BaseRequest) -> web.Response | None:
-    """The answer to the question that a browser asks first; None: it is something else."""
+    """Return the answer to a preflight request, or None for another request."""
     method = request.headers.get("Access-Control-Request-Method")
     if request.method != "OPTIONS" or method is None or not _is_from_a_page(request):
         return None

@@ -1,4 +1,4 @@
-"""The connection of one request: an answer put on it, and its end, in order or not."""
+"""The connection of one request: its answer, and how it ends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aiohttp import web
 from fal_async.emulator.wire.answers import Answer
 
 _LINGER_ZERO = struct.pack("ii", 1, 0)
-"""SO_LINGER with zero seconds: closing then sends RST, and what was not sent yet is thrown away."""
+"""SO_LINGER with zero seconds: closing sends RST, and drops what was not sent yet."""
 
 
 def to_response(answer: Answer) -> web.Response:
@@ -20,7 +20,7 @@ def to_response(answer: Answer) -> web.Response:
 
 
 def hang_up(request: web.BaseRequest) -> None:
-    """Close in order: what was written still arrives."""
+    """Close in order: bytes that were written still arrive."""
     if request.transport is not None:
         request.transport.close()
 
@@ -32,7 +32,7 @@ def reset(transport: asyncio.BaseTransport | None) -> None:
     connection = transport.get_extra_info("socket")
     if connection is not None and not transport.is_closing():
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
-    # uvloop's transports are none of asyncio's by `isinstance`, and have what those have.
+    # uvloop's transports fail `isinstance` checks with asyncio's classes, but have the same methods.
     cast(asyncio.WriteTransport, transport).abort()
 
 
@@ -45,5 +45,5 @@ def break_off(request: web.BaseRequest, how: str) -> None:
 
 
 def no_answer() -> web.StreamResponse:
-    """What a handler returns once the connection is gone: aiohttp finds that out and sends nothing."""
+    """Return the response for a closed connection: aiohttp notices that and sends nothing."""
     return web.Response()

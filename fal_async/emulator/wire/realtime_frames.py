@@ -1,4 +1,4 @@
-"""The frames of a realtime session as the server framework sends and reads them (protocol 6.3): pure."""
+"""The frames of a realtime session, as the server framework sends and reads them (protocol 6.3): pure."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def timings(seconds: float) -> str:
 
 
 def decode(data: str | bytes, codec: str) -> Any:
-    """An input. ValueError where this app can't read it."""
+    """Return the input in a frame. Raise ValueError if the app cannot read it."""
     if codec == "json":
         return json.loads(data)
     if isinstance(data, str):
         raise ValueError("expected a binary frame")
-    import msgpack  # an extra: only who serves realtime needs it
+    import msgpack  # an extra, which only realtime needs
 
     return msgpack.unpackb(data, strict_map_key=False)
 
 
 def encode(value: Any, codec: str) -> str | bytes:
-    """`codec="raw"`: a frame as an application made it."""
+    """Return the frame of a value; with `codec="raw"` the value is the frame of an application."""
     if codec == "raw":
         frame: str | bytes = value
         return frame
@@ -47,7 +47,7 @@ def encode(value: Any, codec: str) -> str | bytes:
 
 
 def torn(frame: str | bytes) -> bytes:
-    """The first half of a frame on the wire: its header promises all of it (RFC 6455, 5.2)."""
+    """Return a frame on the wire with half of the payload that its header announces (RFC 6455, 5.2)."""
     data = frame.encode() if isinstance(frame, str) else frame
     first = 0x81 if isinstance(frame, str) else 0x82
     return struct.pack(">BBQ", first, 127, len(data)) + data[: len(data) // 2]

@@ -1,4 +1,4 @@
-"""What the emulator was asked: bounded in memory, with counters that are always right."""
+"""A record of the HTTP requests that arrived, bounded in memory, and counters, which are always exact."""
 
 from __future__ import annotations
 
@@ -12,38 +12,47 @@ from fal_async.emulator.wire.routing import OPERATIONS
 
 KINDS = frozenset(OPERATIONS) | {"index", "unknown", "wrong_method"}
 MAX_BYTES = 256 * 1024 * 1024
-"""Bodies kept in all; beyond it the oldest entries go."""
+"""Bytes of all kept bodies together; above it the oldest entries are dropped."""
 
 
 @attrs.frozen(kw_only=True)
 class RecordedRequest:
-    """One request as it came. Recorded on arrival, so that a stalled one is seen while it stalls."""
+    """One HTTP request as it arrived. It is recorded on arrival, so that a stalled request can be seen.
+
+    Attributes:
+        method: HTTP method.
+        path: path of the URL, with the host segment.
+        host_segment: the fal host that it was meant for, such as `queue.fal.run`.
+        query: decoded query parameters.
+        headers: header names, in any case, and values.
+        body: bytes of the body; empty for an uploaded file or part, which goes to disk.
+        size: bytes of the body that arrived.
+        kind: the operation: run, stream, realtime, realtime_token, websocket, submit, status, status_stream,
+            result, cancel, file, rest, platform, openapi, token, key_set; for storage cdn_token, initiate, upload,
+            multipart, part, complete, gcs_part, gcs_complete, cdn_sign, storage; or index, unknown, wrong_method.
+        endpoint_id: the endpoint that it is about, or None.
+        request_id: the id of the request that it is about or that it made, or None.
+        status: HTTP status of the answer; None while there is no answer, or if the connection ended without one.
+        at: time of arrival, in seconds since the epoch.
+    """
 
     method: str
     path: str
     host_segment: str
-    """The fal host it was meant for, such as `queue.fal.run`."""
     query: Mapping[str, str] = attrs.field(repr=False)
     headers: Mapping[str, str] = attrs.field(repr=False)
-    """Case-insensitive."""
     body: bytes = attrs.field(repr=False)
-    """Empty for an uploaded file or part: those go to disk, and only their `size` is kept."""
     size: int
-    """Bytes of the body that arrived."""
     kind: str
-    """run, submit, status, status_stream, result, cancel, file, rest, platform, openapi, token, index,
-    and for storage cdn_token, initiate, upload, multipart, part, complete, cdn_sign, storage..."""
     endpoint_id: str | None
     request_id: str | None
     status: int | None
-    """What was answered; None where the connection ended without an answer, or is still waiting for one."""
     at: float
-    """Arrival, in seconds since the epoch."""
 
 
 @attrs.define(eq=False, kw_only=True)
 class Entry:
-    """The same, still open: the answer is noted in it."""
+    """A `RecordedRequest` that can still change, until its answer is known."""
 
     method: str
     path: str
@@ -69,7 +78,7 @@ class Recorder:
         self._watchers: set[asyncio.Event] = set()
 
     def open(self, entry: Entry) -> None:
-        """Counted on arrival, body included. Admin calls are the test's own business and are not recorded."""
+        """Record and count a request. Calls of `/_emulator` come from the test itself and are left out."""
         if entry.kind == "admin":
             return
         self._counts[entry.kind] += 1
@@ -120,6 +129,6 @@ class Recorder:
 
 
 def _check(kind: str | None) -> None:
-    """A misspelt kind would be counted as 0 for ever."""
+    """Raise ValueError for an unknown kind: a misspelt one would count 0 for ever."""
     if kind is not None and kind not in KINDS:
-        raise ValueError(f"no request is of kind {kind!r}: expected one of {', '.join(sorted(KINDS))}")
+        raise ValueError(f"kind={kind!r}: expected one of {', '.join(sorted(KINDS))}")

@@ -1,8 +1,8 @@
-"""From a path to what is asked for: pure. One origin serves all fal hosts, told apart by the first segment.
+"""From a request's path to its operation: pure. One origin serves all fal hosts, by the first path segment.
 
 `/queue.fal.run/fal-ai/flux/requests/{id}/status` is fal's `https://queue.fal.run/fal-ai/flux/requests/{id}/status`.
 An owner's name never has a dot, so a first segment with a dot is a host. Without one, the path is fal.run's.
-A client whose DNS is bent towards the emulator says the host in its Host header instead: the same, unwritten.
+A client whose DNS points fal's host names at the emulator names the host in its Host header instead.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fal_async.emulator.wire.storage_paths import StoragePath, parse_storage
 ADMIN = "_emulator"
 QUEUE_HOSTS = frozenset({"queue.fal.run", "queue.falrun.com"})
 RUN_HOSTS = frozenset({"fal.run", "falrun.com"})
-"""The second name of each is the backup host (protocol 1.1)."""
+"""The second name of each set is the backup host (protocol 1.1)."""
 _OTHER_HOSTS = {
     "rest.fal.ai": "rest",
     "rest.alpha.fal.ai": "rest",
@@ -34,9 +34,9 @@ _TOKEN_PATHS = frozenset({"tokens", "tokens/realtime"})
 """Both forms of a realtime token (protocol 6.2), on rest.fal.ai."""
 FAL_HOSTS = QUEUE_HOSTS | RUN_HOSTS | _OTHER_HOSTS.keys()
 _KEY_SET = ".well-known/jwks.json"
-"""On either name of rest.fal.ai, and public, unlike the rest of it (protocol 8.3)."""
+"""On both names of rest.fal.ai; the only public path there (protocol 8.3)."""
 _RUN_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
-"""JS allows other methods than POST (protocol 3). What only asks for headers or options runs nothing."""
+"""JS allows other methods than POST (protocol 3). HEAD and OPTIONS run nothing."""
 NAMESPACES = frozenset({"workflows", "comfy"})
 _LEGACY_ID = re.compile(r"^(\d+)-([A-Za-z0-9][A-Za-z0-9-]*)$")
 _PORT = re.compile(r":\d+$")
@@ -76,13 +76,21 @@ OPERATIONS = (
     "storage",
     "key_set",
 )
-"""What `Route.kind` can name, but for what is no operation of fal: "index", "admin", "unknown", "wrong_method"."""
+"""The values of `Route.kind` that are operations of fal; others: "index", "admin", "unknown", "wrong_method"."""
 
 
 @attrs.frozen(kw_only=True)
 class Route:
-    """`kind` names the operation; `endpoint_id` is the id as it stood in the path (mostly without a sub-path
-    on the calls about one request); `rest` is the path after the host."""
+    """What a request's path means.
+
+    Attributes:
+        kind: the operation.
+        host: the host segment.
+        rest: the path after the host.
+        endpoint_id: the id in the path, usually without a sub-path in calls about one request; None without one.
+        request_id: the request id in the path, or None.
+        storage: details of a storage operation, or None.
+    """
 
     kind: str
     host: str
@@ -93,7 +101,7 @@ class Route:
 
 
 def parse(method: str, path: str, host: str = "") -> Route:
-    """`host`: the Host header. One of fal's own names counts as the path's first segment."""
+    """Return the route of a path. A Host header with one of fal's names counts as the first segment."""
     segments = [segment for segment in path.split("/") if segment]
     if (name := host_name(host)) in FAL_HOSTS:
         segments.insert(0, name)
@@ -106,7 +114,7 @@ def parse(method: str, path: str, host: str = "") -> Route:
 
 @lru_cache(256)
 def host_name(header: str) -> str:
-    """A Host header without its port."""
+    """Return a Host header without its port."""
     return _PORT.sub("", header).rstrip(".").lower()
 
 
@@ -129,7 +137,7 @@ def _route(method: str, host: str, segments: list[str]) -> Route:
 
 
 def refined(route: Route, method: str, headers: Mapping[str, str]) -> Route:
-    """A path of fal.run as it is used: called, streamed or upgraded to a WebSocket (protocol 3, 5.1, 6.1).
+    """Tell direct calls of fal.run from streams and WebSocket upgrades (protocol 3, 5.1, 6.1).
 
     The endpoint id of a stream or a realtime session is the one before `/stream` or `/realtime`.
     """
@@ -147,14 +155,14 @@ def _wants_events(rest: str, accept: str) -> bool:
 
 
 def _without_tail(rest: str, tail: str) -> str:
-    """`owner/app/stream` without its last segment; `owner/stream` is an app of that name."""
+    """Drop the tail of `owner/app/stream`; `owner/stream` is an app of that name, and stays."""
     shorter = normal_id(rest.removesuffix(f"/{tail}"))
     return shorter if "/" in shorter else normal_id(rest)
 
 
 def _queue_route(method: str, host: str, segments: list[str]) -> Route:
     rest = "/".join(segments)
-    # "requests" can't stand before owner/app: looking from the third on keeps an app of that name usable.
+    # "requests" comes after owner/app: searching from the third segment on allows an app of that name.
     if "requests" not in segments[2:]:
         kind = "submit" if method == "POST" else "wrong_method"
         return Route(kind=kind, host=host, rest=rest, endpoint_id=normal_id(rest))
@@ -168,13 +176,13 @@ def _queue_route(method: str, host: str, segments: list[str]) -> Route:
 
 @lru_cache(1024)
 def normal_id(text: str) -> str:
-    """The legacy one-segment form `123-app` means `123/app` (protocol 2)."""
+    """Expand the legacy form `123-app` to `123/app` (protocol 2)."""
     legacy = _LEGACY_ID.match(text)
     return f"{legacy[1]}/{legacy[2]}" if legacy else text
 
 
 @lru_cache(1024)
 def app_id(endpoint_id: str) -> str:
-    """`[namespace/]owner/app`, for the URLs about one request: the sub-path is dropped (protocol 2)."""
+    """Return `[namespace/]owner/app`, without the sub-path, as URLs about one request have it (protocol 2)."""
     parts = endpoint_id.split("/")
     return "/".join(parts[: 3 if parts[0] in NAMESPACES else 2])

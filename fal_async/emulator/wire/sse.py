@@ -1,4 +1,4 @@
-"""What a model that streams yields, as bytes of a body (protocol 5.1): pure."""
+"""The values of a streaming model as bytes of a body (protocol 5.1): pure."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ EVENTS, CHUNKS = "text/event-stream", "application/octet-stream"
 
 @attrs.frozen
 class Event:
-    """One server-sent event, where a plain value won't do. An endpoint may yield it.
+    """One server-sent event, for an endpoint to yield if a plain value is not enough.
 
-    `data` goes out as it stands (a line feed makes it several data lines; None: no data line at all);
-    `event`, `id`, `retry` (milliseconds) and `comment` are lines of their own.
+    Attributes:
+        data: the text of the event, sent unchanged; a line feed splits it into several data lines. None (default):
+            no data line.
+        event: the event's type. None (default): no such line.
+        id: the event's id. None (default): no such line.
+        retry: milliseconds that the client should wait before it reconnects. None (default): no such line.
+        comment: text of a comment line. None (default): no such line.
     """
 
     data: str | None = None
@@ -27,7 +32,7 @@ class Event:
 
 
 def encode(value: Any) -> bytes:
-    """One event; a value that is no `Event` is its JSON. TypeError or ValueError if JSON can't carry it."""
+    """Return one event; a value other than an `Event` becomes JSON. TypeError or ValueError if it can't."""
     event = value if isinstance(value, Event) else Event(to_text(value))
     fields = {"": event.comment, "event": event.event, "id": event.id, "retry": event.retry}
     lines = [f"{name}: {text}" for name, text in fields.items() if text is not None]
@@ -36,12 +41,12 @@ def encode(value: Any) -> bytes:
 
 
 def to_text(value: Any) -> str:
-    # Characters as they are, not as \u escapes: streams then hold what a client may split in two.
+    # Without \u escapes: streams then contain multi-byte characters that a client may split in two.
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def whole(values: Sequence[Any]) -> Any:
-    """The result of a stream for who calls it plainly: its last value, or all bytes of a binary one."""
+    """Return a stream's result for a plain call: its last value, or all bytes of a binary stream."""
     if values and isinstance(values[0], bytes | bytearray):
         return b"".join(values)
     last = values[-1] if values else None
@@ -53,7 +58,7 @@ def cut_in_event(event: bytes) -> bytes:
 
 
 def cut_in_character(event: bytes) -> bytes:
-    """Up to the first byte of its first character of several bytes; in the middle where it has none."""
+    """Cut after the first byte of the first multi-byte character, or in the middle if there is none."""
     for at, byte in enumerate(event):
         if byte >= 0xC0:
             return event[: at + 1]

@@ -1,4 +1,4 @@
-"""Which storage operation a path stands for (protocol 7.1, 7.4): pure."""
+"""The storage operation of a path (protocol 7.1, 7.4): pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _REST = {
     "storage/upload/initiate-multipart": "initiate",
 }
 _GCS = re.compile(r"storage/upload/gcs/(?P<id>\w+)/(?:(?P<number>\d+)|complete)$")
-"""Of route B's other variant (7.1): a URL for a part is asked for, with the key; and so is the end."""
+"""Paths of route B's gcs variant (7.1): the client requests the URL of each part, and the end, with the key."""
 _MANAGED = re.compile(r"(?:v1/)?storage/(files/acl|files/sign|settings)$")
 _FILE = r"(?P<file>files/b/[0-9a-f]{8}/[^/]+)"
 _CDN = {
@@ -34,13 +34,13 @@ _CDN = {
 class StoragePath:
     kind: str
     file: str | None = None
-    """The path of the file that it is about, where it is named."""
+    """The path of the file, if the request names it."""
     upload_id: str | None = None
     number: int = 0
 
 
 def parse_storage(method: str, host: str, rest: str) -> StoragePath | None:
-    """`host` is the emulator's name of it: rest, file or platform. None: no storage operation."""
+    """Return what a path means, or None if it is not about storage. `host`: rest, file or platform."""
     if host == "file":
         return _cdn_path(method, rest)
     if host == "rest" and rest in _REST:

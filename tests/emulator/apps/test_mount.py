@@ -873,7 +873,7 @@ async def test_redirects_are_the_callers(caller: Caller) -> None:
 
 @pytest.mark.parametrize("app_id", ["", "app", "me/app/path", "me.x/app", "workflows/me", "me/", "me/a b"])
 def test_ids_that_are_none(app_id: str) -> None:
-    with pytest.raises(ValueError, match=r"is no app id: expected owner/app, such as me/my-app"):
+    with pytest.raises(ValueError, match="is not an app id: expected owner/app, such as me/my-app"):
         Emulator().mount(app_id, bare)
 
 
@@ -891,7 +891,9 @@ def test_ids_that_are_none(app_id: str) -> None:
     ],
 )
 def test_urls_that_are_none(url: str) -> None:
-    with pytest.raises(ValueError, match=r"is no base URL of an application: expected http://") as refused:
+    with pytest.raises(
+        ValueError, match="is not the base URL of an application: expected http://"
+    ) as refused:
         Emulator().mount(APP, url)
     assert "s3cret" not in str(refused.value)
 
@@ -909,9 +911,9 @@ def wsgi(environ: Any, start_response: Any) -> Any:
 @pytest.mark.parametrize(
     ("target", "said"),
     [
-        (None, "a value of type NoneType is no application"),
-        (42, "a value of type int is no application"),
-        (b"http://host", "a value of type bytes is no application"),
+        (None, "a value of type NoneType is not an application"),
+        (42, "a value of type int is not an application"),
+        (b"http://host", "a value of type bytes is not an application"),
         (FastAPI, "FastAPI is a class"),
         (wsgi, r"wsgi does not take \(scope, receive, send\)"),
         (nothing, r"nothing does not take \(scope, receive, send\)"),
@@ -923,5 +925,5 @@ def test_objects_that_are_none(target: Any, said: str) -> None:
 
 
 def test_at_least_one_runner() -> None:
-    with pytest.raises(ValueError, match="runners must be 1 or more, not 0"):
+    with pytest.raises(ValueError, match="runners=0: expected an int >= 1"):
         Emulator().mount(APP, bare, runners=0)

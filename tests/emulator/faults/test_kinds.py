@@ -74,9 +74,7 @@ def test_every_kind_is_in_the_table() -> None:
 def test_a_meaningless_pair_is_refused_with_the_kinds_that_would_do(fault: Fault, on: str) -> None:
     script = FaultScript()
     expected = ", ".join(kind for kind in KINDS if on not in REFUSED.get(kind, ()))
-    with pytest.raises(
-        ValueError, match=f"'{fault.kind}' does nothing to '{on}': expected one of {expected}$"
-    ):
+    with pytest.raises(ValueError, match=f"'{fault.kind}' cannot change '{on}': expected one of {expected}$"):
         script.add(Fault.reset(), attrs.evolve(fault, on=on))
     assert len(script) == 0, "a list of faults is added whole or not at all"
 
@@ -93,7 +91,7 @@ async def test_the_admin_route_refuses_it_too(caller: Caller) -> None:
     wanted = [Fault.reset().to_json(), Fault.event("x").to_json() | {"on": "submit"}]
     answer = await caller.call("POST", "/_emulator/faults", headers={}, json=wanted)
     assert answer.status == 400
-    assert "'event' does nothing to 'submit': expected one of refuse, reset, " in answer.data["detail"]
+    assert "'event' cannot change 'submit': expected one of refuse, reset, " in answer.data["detail"]
     assert list(caller.emulator.faults) == []
 
 

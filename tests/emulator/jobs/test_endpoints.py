@@ -23,7 +23,7 @@ async def echo(input: Any) -> Any:
     ["", "model", "me/", "/model", "me//model", "me/a b", "fal.run/model", "me/model\n", "me/app/requests/x"],
 )
 def test_ids_that_are_none(endpoint_id: str) -> None:
-    with pytest.raises(ValueError, match="no endpoint id: expected owner/app"):
+    with pytest.raises(ValueError, match="is not an endpoint id: expected owner/app"):
         Emulator().endpoint(endpoint_id)(echo)
 
 
@@ -35,7 +35,7 @@ def test_ids_that_are_good(endpoint_id: str) -> None:
 
 
 def test_at_least_one_runner() -> None:
-    with pytest.raises(ValueError, match="runners must be 1 or more, not 0"):
+    with pytest.raises(ValueError, match="runners=0: expected an int >= 1"):
         Emulator().endpoint("me/model", runners=0)(echo)
 
 

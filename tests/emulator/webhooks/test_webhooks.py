@@ -242,7 +242,7 @@ async def test_who_waits_in_vain_is_told_how_far_it_came(caller: Caller, receive
     await submit(caller, receiver, "me/echo")
     with pytest.raises(TimeoutError, match=r"of 9 attempts ended within 0\.05 s"):
         await caller.emulator.webhooks.wait_for(9, timeout=0.05)
-    with pytest.raises(TimeoutError, match=r"1 deliveries are still under way after 0\.05 s"):
+    with pytest.raises(TimeoutError, match=r"1 deliveries are still pending after 0\.05 s"):
         await caller.emulator.webhooks.wait_until_idle(timeout=0.05)
 
 

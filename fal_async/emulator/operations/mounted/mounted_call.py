@@ -1,4 +1,4 @@
-"""One request's way through a mounted application, as a runner of fal's takes it."""
+"""One request to a mounted application, as a runner makes it."""
 
 from __future__ import annotations
 
@@ -23,23 +23,22 @@ from fal_async.emulator.wire.answers import JSON, Answer
 from fal_async.emulator.wire.sse import EVENTS
 
 _KEPT_BACK = frozenset({"authorization", "expect", "content-encoding", "accept-encoding"})
-"""The key is no business of the application's; the body was decoded when it was read; and an answer is read
-again, by the job store, webhooks and whoever fetches it, so that it must not be compressed."""
+"""The application must not get the key; the body is already decoded; and answers must not be compressed, since the
+job store, webhooks and clients read them again."""
 _QUERIES_KEPT_BACK = frozenset({"fal_jwt_token", "fal_webhook", "fal_max_queue_length"})
-"""Meant for the gateway (protocol 4.1, 6.1)."""
+"""Parameters for the gateway (protocol 4.1, 6.1)."""
 _BILLED = "x-fal-billable-units"
 _EVENT = re.compile(rb".*?(?:\n\n|\r\n\r\n)", re.S)
-_TELLING_LIMIT = 5.0
-"""Seconds that an application gets to answer to a cancel."""
+_CANCEL_LIMIT = 5.0
+"""Seconds that an application has to answer to a cancel."""
 _GRACE = 5.0
-"""Seconds that an application which took a cancel gets to end its call; then the call is cut off."""
+"""Seconds between an accepted cancel and the end of the call, before it is cut off."""
 
 
 def ask_of(call: Call, mount: Mount, job: Job, body: bytes) -> Ask:
-    """The caller's request without what was for the gateway, and with the gateway's own headers.
+    """Return the caller's request, without what is for the gateway, and with the gateway's own headers.
 
-    "Inside apps: x-fal-endpoint, x-fal-request-id, x-fal-caller-user-id arrive as headers" (protocol 13);
-    a caller can't set them.
+    These are x-fal-endpoint, x-fal-request-id and x-fal-caller-user-id (protocol 13); a caller cannot set them.
     """
     path = path_below(call, mount.app_id)
     headers = end_to_end(call.headers, but=_KEPT_BACK)
@@ -49,7 +48,7 @@ def ask_of(call: Call, mount: Mount, job: Job, body: bytes) -> Ask:
     if body or "Content-Length" in call.headers:
         headers["Content-Length"] = str(len(body))
     if in_frames := call.route.kind == "websocket":
-        headers["Content-Type"] = JSON  # each payload is one request of its own (5.2)
+        headers["Content-Type"] = JSON  # each payload is a separate request (5.2)
     return Ask(
         method="POST" if in_frames else call.request.method,
         path=path,
@@ -66,12 +65,12 @@ def _caller(call: Call) -> tuple[str, int]:
 
 
 def path_below(call: Call, app: str) -> str:
-    """What follows the app's id in the path as it was sent: percent signs and a slash at the end stay."""
+    """Return the path below the app's id as it was sent, with percent signs and a slash at the end."""
     names = "/+".join(map(re.escape, app.split("/")))
     match = re.fullmatch(rf"(?:/+[^/]*\.[^/]*)?/+{names}(?P<below>/.*)?", call.request.rel_url.raw_path, re.S)
     if match is not None:
         return match["below"] or "/"
-    # The legacy form of an id, or one with percent signs in it.
+    # The legacy form of an id, or an id with percent signs.
     return "/" + quote("/".join(call.route.rest.split("/")[app.count("/") + 1 :]))
 
 
@@ -80,9 +79,10 @@ def _query(text: str) -> str:
 
 
 def cancel_of(ask: Ask) -> Ask:
-    """fal tells a running application of a cancel at the request's own path with `/cancel` behind it.
+    """Return the request that notifies a running application of a cancel.
 
-    By POST, the one method of a `fal.endpoint`; with the same `x-fal-request-id`.
+    Its path is that of the request with `/cancel` appended, its `x-fal-request-id` the same, its method POST, the
+    only one of a `fal.endpoint`.
     """
     headers = end_to_end(ask.headers, but=frozenset({"content-type"}))
     headers["Content-Length"] = "0"
@@ -91,7 +91,7 @@ def cancel_of(ask: Ask) -> Ask:
 
 
 class MountedCall:
-    """`work` is what the runner does. With a `sender`, a streamed answer goes through it piece by piece."""
+    """A call of an application; a runner does `work`. A streamed answer goes through `sender`, if there is one."""
 
     def __init__(
         self, core: Core, call: Call, mount: Mount, job: Job, *, body: bytes, sender: Sender | None = None
@@ -102,7 +102,7 @@ class MountedCall:
 
     async def work(self, _: Any, job: JobContext) -> Answer:
         await self._core.mounts.ready(self._mount.application)
-        # In a task of its own: a cancelled runner goes on while the application is told of it.
+        # In a separate task, which continues while the application is notified of a cancel.
         asking = asyncio.get_running_loop().create_task(self._answer(job))
         try:
             await asyncio.wait({asking})
@@ -118,24 +118,24 @@ class MountedCall:
                     await asyncio.wait({asking})
 
     async def _cancelled(self, asking: asyncio.Task[Answer]) -> Answer:
-        """An application that took the cancel ends the call by itself, well or badly; others are cut off."""
-        heard = await self._tell()
-        if heard or self._mount.runs_on:
+        """Return the answer of an application that accepted the cancel; otherwise cut the call off."""
+        accepted = await self._send_cancel()
+        if accepted or self._mount.runs_on:
             await asyncio.wait({asking}, timeout=None if self._mount.runs_on else _GRACE)
         if asking.done() and asking.exception() is None:
             return asking.result()
         raise asyncio.CancelledError
 
-    async def _tell(self) -> bool:
+    async def _send_cancel(self) -> bool:
         try:
             async with (
-                asyncio.timeout(_TELLING_LIMIT),
+                asyncio.timeout(_CANCEL_LIMIT),
                 self._mount.application.ask(cancel_of(self._ask)) as response,
             ):
                 await _whole(response)
                 return response.status < 300
         except Exception:
-            return False  # whatever is wrong with it, it did not take the cancel
+            return False  # whatever the reason, it did not accept the cancel
 
     async def _answer(self, job: JobContext) -> Answer:
         async with self._mount.application.ask(self._ask) as response:
@@ -146,7 +146,7 @@ class MountedCall:
             return Answer(response.status, response.headers)
 
     def _bill(self, response: Response, job: JobContext) -> None:
-        """The header is the application's way of saying what it costs; the gateway's own one replaces it."""
+        """Bill what the application's header says; the gateway replaces that header by its own."""
         with suppress(ValueError):
             units = float(response.headers.get(_BILLED, ""))
             if 0 <= units < math.inf:
@@ -157,7 +157,7 @@ class MountedCall:
         return self._call.effect is not NO_EFFECT
 
     def _is_whole(self, response: Response) -> bool:
-        """A plain call that a fault spoils is answered in one piece, too: the fault needs it whole."""
+        """Return whether to read the answer as a whole, which a fault of a plain call needs, too."""
         return response.sized or (self._is_struck and self._call.route.kind == "run")
 
     async def _pass_on(self, response: Response, sender: Sender) -> None:
@@ -178,7 +178,7 @@ async def _whole(response: Response) -> bytes:
 
 
 async def by_event(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Event by event, however they came: a fault counts them."""
+    """Yield event by event, whatever the pieces are, because faults count events."""
     rest = b""
     async for piece in pieces:
         rest += piece

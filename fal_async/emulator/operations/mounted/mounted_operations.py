@@ -1,4 +1,4 @@
-"""The operations that a mounted application serves, in place of an endpoint's."""
+"""The operations that a mounted application serves in place of an endpoint."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def run(core: Core, call: Call, mount: Mount) -> Reply:
 
 
 async def stream(core: Core, call: Call, mount: Mount) -> Reply:
-    """The same, by who asks for events: he may come with a token, and faults strike within the stream."""
+    """As `run`, but for a caller that wants events: a token is accepted, and faults strike within the stream."""
     if refused := refusal(core, call, public=mount.public):
         return refused
     await stall(call.effect)
@@ -48,7 +48,7 @@ async def stream(core: Core, call: Call, mount: Mount) -> Reply:
 
 
 async def _direct(core: Core, call: Call, mount: Mount, *, via: str) -> Reply:
-    """Past the queue. An answer that says how long it is comes in one piece, any other as it is made."""
+    """Call directly. An answer with a known length is sent in one piece, any other as it is made."""
     options = _options(call)
     if isinstance(options, Answer):
         return options
@@ -59,7 +59,7 @@ async def _direct(core: Core, call: Call, mount: Mount, *, via: str) -> Reply:
 
 
 async def through(core: Core, call: Call, mount: Mount, job: Job, body: bytes, sink: Sink) -> Answer:
-    """The application's answer, its body being empty where it went to `sink`."""
+    """Return the application's answer; the body is empty if it was sent to `sink`."""
     sender = Sender(call, job, sink)
     passage = MountedCall(core, call, mount, job, body=body, sender=sender)
     return await followed(core, mount, job, sender, passage.work)
@@ -84,7 +84,7 @@ class _MountedPayloads:
 
 
 async def realtime(core: Core, call: Call, mount: Mount) -> Reply:
-    """A WebSocket, at whatever path. The handshake waits for a runner and for the application's word."""
+    """Relay a WebSocket, at any path. The handshake waits for a runner and for the application."""
     options = await admission(core, call, mount)
     if not isinstance(options, CallOptions):
         return options
@@ -102,7 +102,7 @@ async def realtime(core: Core, call: Call, mount: Mount) -> Reply:
 
 
 def open_job(core: Core, call: Call, mount: Mount, options: CallOptions, input: Any, *, via: str) -> Job:
-    """A new job, under the id that was called: the application's, and the path below it."""
+    """Add a job under the id that was called: the application's, with the path below it."""
     return core.jobs.open(
         mount,
         call.route.endpoint_id or "",
@@ -116,7 +116,7 @@ def open_job(core: Core, call: Call, mount: Mount, options: CallOptions, input: 
 
 
 def input_of(call: Call) -> Any:
-    """For the record. None where the body is no JSON: what to make of that is the application's business."""
+    """Return the input for the job, or None if the body is not JSON, which an application may accept."""
     if call.request.method == "GET":
         return dict(call.query)
     try:
@@ -142,8 +142,8 @@ _SERVICES: Mapping[str, Callable[[Core, Call, Mount], Awaitable[Reply]]] = {
 
 
 async def serve(core: Core, call: Call) -> Reply | None:
-    """None where no application serves this."""
-    # An application may know more methods than the models of fal.run.
+    """Return the reply, or None if no application serves this."""
+    # An application may accept more methods than the models of fal.run.
     is_direct = call.route.kind == "wrong_method" and call.route.host in RUN_HOSTS
     service = _SERVICES.get("run" if is_direct else call.route.kind)
     if service is None:

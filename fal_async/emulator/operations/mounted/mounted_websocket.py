@@ -1,4 +1,4 @@
-"""A WebSocket between a caller and a mounted application: frame by frame, both ways, as they are."""
+"""A WebSocket between a caller and a mounted application: frames pass unchanged in both directions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fal_async.emulator.wire.answers import Answer
 
 
 class MountedWebSocket:
-    """It holds a runner as long as it lasts. `connection` is there once the application has accepted."""
+    """The relay, which occupies a runner. `connection` is None until the application has accepted."""
 
     def __init__(self, core: Core, call: Call, mount: Mount, job: Job) -> None:
         self._core, self._call, self._mount, self._job = core, call, mount, job
@@ -25,11 +25,11 @@ class MountedWebSocket:
 
     @property
     def over(self) -> bool:
-        """It was closed in order: what is left is the application's own leave-taking."""
+        """Whether it was closed in order, so that only the application's own clean-up is left."""
         return self.connection is not None and self.connection.close_code not in (None, LOST)
 
     async def work(self, _: Any, __: JobContext) -> Answer | None:
-        """The application's refusal, as the handshake's answer; None after a session."""
+        """Run the session. Return the application's refusal as the handshake's answer, or None."""
         await self._core.mounts.ready(self._mount.application)
         ask = ask_of(self._call, self._mount, self._job, b"")
         try:
@@ -65,7 +65,7 @@ async def _from_the_caller(wire: Wire, connection: web.WebSocketResponse, channe
 
 
 async def _from_the_application(wire: Wire, channel: Channel) -> None:
-    """Faults strike here, counted by the application's frames."""
+    """Send the application's frames, which faults count."""
     try:
         await wire.greet()
         while not isinstance(frame := await channel.receive(), Closing):
