@@ -1,4 +1,4 @@
-"""Which poll failures are tolerated while following a request, and for how long; a queue that does not move."""
+"""Which poll failures are tolerated while following a request, and for how long; detection of a stuck queue."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from fal_async.protocol.api_errors import is_gateways_page
 from fal_async.protocol.retry import Patience
 
 WARN_AFTER = 3
-"""Failed polls in a row before a person is warned."""
+"""Failed polls in a row before a warning is logged."""
 _UNKNOWN_TIMES = 3
-"""A 404 may be a replica that lags behind the submit; this many without a good answer between are one."""
+"""A 404 may come from a replica that lags behind the submit. This many without a success in between are final."""
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
-"""Seconds. A server that says `Retry-After: 0` is not asked in a busy loop."""
+"""Seconds. The shortest prevents a busy loop if the server says `Retry-After: 0`."""
 
 
 class PollFailures:
-    """Counts what went wrong since the last good answer. Times are seconds on any one clock."""
+    """Counts the failed polls since the last successful one. Times are seconds of any one clock."""
 
     __slots__ = ("_patience", "_policy", "_unknown", "in_a_row")
 
@@ -32,7 +32,7 @@ class PollFailures:
         self._patience = Patience(self._policy.outage)
 
     def tolerates(self, error: FalError, now: float) -> bool:
-        """Whether to go on after this failed poll: for `RetryPolicy.outage` seconds, unless it is definite."""
+        """Whether to continue after this failed poll: for `RetryPolicy.outage` seconds, unless it is final."""
         self.in_a_row += 1
         failing = self._patience.at(now)
         if _is_not_found(error):
@@ -41,7 +41,7 @@ class PollFailures:
         return _is_passing(error) and failing < self._policy.outage
 
     def pause(self, error: FalError, chance: float) -> float:
-        """Seconds until the next try: quick at first, since most failures pass at once."""
+        """Return the seconds until the next poll: short at first, because most failures are brief."""
         asked = error.retry_after if isinstance(error, ApiError) else None
         if asked is not None:
             return min(max(asked, _SHORTEST_PAUSE), self._policy.max_retry_after)
@@ -55,7 +55,7 @@ def _is_not_found(error: FalError) -> bool:
 
 
 def _is_passing(error: FalError) -> bool:
-    """Whether it is not a definite answer of fal's: its own 4xx are definite."""
+    """Whether the failure may be temporary. fal's own 4xx, except 408, 425 and 429, are final."""
     if isinstance(error, TransportError | ResponseDecodeError):
         return True
     if not isinstance(error, ApiError):
@@ -65,24 +65,24 @@ def _is_passing(error: FalError) -> bool:
 
 
 class StuckDetector:
-    """Notices a queue position that doesn't move for `after` seconds: said once for each place."""
+    """Detects a queue position that has not changed for `after` seconds. Reports each position once."""
 
-    __slots__ = ("_after", "_place", "_since", "_told")
+    __slots__ = ("_after", "_place", "_reported", "_since")
 
     def __init__(self, after: float) -> None:
         self._after = after
         self._place: int | None = None
         self._since = 0.0
-        self._told = False
+        self._reported = False
 
     def seconds_stuck(self, status: QueueStatus, now: float) -> float | None:
-        """How long it has stood there, at the moment when that is worth a word; else None."""
+        """Return how long the position has been the same, when that is to be reported; else None."""
         place = (status.position or 0) if isinstance(status, Queued) else None
         if place is None or place != self._place:
-            self._place, self._since, self._told = place, now, False
+            self._place, self._since, self._reported = place, now, False
             return None
         stuck = now - self._since
-        if self._told or stuck < self._after:
+        if self._reported or stuck < self._after:
             return None
-        self._told = True
+        self._reported = True
         return stuck

@@ -1,7 +1,8 @@
-"""When to ask for a request's status next: pure. Times are seconds on any one clock.
+"""When to poll a request's status next. Pure. Times are seconds of any one clock.
 
-A poll costs fal and this process a request, a missing poll costs the caller time. So: quick for short jobs,
-sparse for long ones, and, once the session has seen jobs of this endpoint end, dense where they ended.
+Each poll costs fal and this process an HTTP request; a late poll costs the caller time. So polls are frequent for
+short jobs and sparse for long ones. Once the session has seen jobs of an endpoint end, polls are dense around the
+times at which they ended.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from fal_async.models import Completed, Queued, QueueStatus
 
 FIRST_POLL = 0.15
 SHORTEST, LONGEST = 0.03, 12.0
-"""No pause is shorter or longer than this, but where the caller fixes the interval."""
+"""Shortest and longest pause, in seconds, unless the caller sets a fixed interval."""
 SHORTEST_FIXED = 0.01
 
 _BLIND = (
@@ -33,29 +34,30 @@ _BLIND = (
     (63.0, 2.2),
     (75.0, 3.0),
 )
-"""For an endpoint that nothing is known of: seconds run, and the interval then; in between it changes evenly.
+"""For an unknown endpoint: (seconds run, interval then), interpolated linearly.
 
-A job of 10 s is to be noticed within 0.27 s and 21 polls, one of 60 s within 2 % and 40 polls. No interval that
-only grows does both, so it is dense around those two, and what ends between them is noticed 1.6 s late."""
+The end of a 10 s job should be noticed within 0.27 s and 21 polls, that of a 60 s job within 2 % and 40 polls. No
+interval that only grows achieves both, so polls are dense around these two; an end between them is noticed about
+1.6 s late."""
 _BLIND_TIMES = tuple(seconds for seconds, _ in _BLIND)
 _SHARE = 0.04
-"""Of more than a minute: an interval of 4 % of the time they have run, so 2 % late on average."""
+"""For longer jobs: an interval of 4 % of the time they have run, so the end is noticed 2 % late on average."""
 
-# One that is known.
+# For a known endpoint.
 _SAMPLES = 32
 _STEP = 0.08
-"""A poll where 8 % more of the latest requests had ended..."""
+"""The next poll comes when 8 % more of the sampled requests had ended..."""
 _FINE = 0.006
-"""...but not sooner than after 0.6 % of the time it has run, nor later than after `_COARSE` of that."""
+"""...but not before another 0.6 % of the time it has run, and not after `_COARSE` times that."""
 _COARSE, _COARSE_OF_FEW, _FEW = 3, 2, 16
-"""Fewer samples say less of what lies between them."""
+"""With fewer than `_FEW` samples, `_COARSE_OF_FEW` is used: few samples say less about the times between them."""
 _FIRST_LOOK, _LOOK, _LOOK_PER_SAMPLE = 0.6, 1.5, 0.25
-"""Before that: looks for what ends early, errors above all, each after 1.5 times the time it has run; the less
-is known, the more often."""
+"""Before the shortest sample: polls for early ends, mostly errors, each after 1.5 times the time it has run; more
+often with fewer samples (0.25 times per sample). The first comes after 0.6 s."""
 _STRETCH = 1.25
-"""A look shortly before the likely time would be wasted: then it is waited for."""
+"""An early poll is skipped if the likely end is at most 1.25 times as far away: it would be wasted."""
 _OVERDUE = 0.25
-"""Beyond the longest one seen: an interval of a quarter of the time since then."""
+"""After the longest sample: an interval of a quarter of the time since then."""
 
 _JITTER = 0.15
 _QUEUE_SHORTEST, _QUEUE_LONGEST = 0.5, 5.0
@@ -64,15 +66,17 @@ _MANY_AHEAD = 1_000_000
 
 @attrs.define
 class Turn:
-    """Wait `delay` seconds, then ask. `likely`: it has a good chance to be complete by then."""
+    """Wait `delay` seconds, then poll. `likely`: the request has a good chance of being complete by then."""
 
     delay: float
     likely: bool
 
 
 class RunTimes:
-    """How long one endpoint's latest requests ran: what is known is the sample itself, so that several typical
-    times, or a wide spread, are no special cases."""
+    """How long one endpoint's latest requests ran, in seconds.
+
+    The samples themselves are kept, so that several typical times or a wide spread need no special treatment.
+    """
 
     __slots__ = ("_latest", "mean", "ordered")
 
@@ -92,7 +96,7 @@ class RunTimes:
 
 
 class RunTimesByEndpoint:
-    """The run times of the endpoints used last; `limit` of them."""
+    """The run times of the `limit` most recently used endpoints."""
 
     def __init__(self, limit: int = 1000) -> None:
         self._limit = limit
@@ -110,9 +114,12 @@ class RunTimesByEndpoint:
 
 
 class Pacer:
-    """The polls of one request. `started` is when it was submitted, or when somebody began to follow it.
+    """Paces the polls of one request.
 
-    With a fixed `interval` it is that; else it goes by what `times` knows of the endpoint.
+    Args:
+        started: when it was submitted, or when following began.
+        times: what is known about the endpoint.
+        interval: fixed seconds between polls; None: paced by `times`.
     """
 
     __slots__ = ("_began", "_interval", "_last_poll", "_place", "_rate", "_started", "_times", "_waited_for")
@@ -126,17 +133,17 @@ class Pacer:
         self._waited_for = False
 
     def first(self, chance: float) -> Turn:
-        """The wait before the first poll; `chance` from 0 to 1 as everywhere here."""
+        """Return the wait before the first poll. `chance`: a random number from 0 to 1, as everywhere here."""
         if self._interval is not None:
             return Turn(min(max(self._interval, SHORTEST_FIXED), FIRST_POLL), False)
         if not self._times.known:
             return Turn(FIRST_POLL * _jitter(chance), False)
         if self._times.mean < SHORTEST:
-            return Turn(0.0, True)  # it is done before its submit is answered
+            return Turn(0.0, True)  # such requests are complete before their submit is answered
         return self._running(0.0, chance)
 
     def next(self, now: float, status: QueueStatus | None, chance: float) -> Turn:
-        """After an answer at `now`; `status` None: the answer was of no use."""
+        """Return the wait after an answer at `now`. `status`: None if the answer was unusable."""
         if isinstance(status, Queued):
             self._waited_for = True
             turn = self._queued(now, status, chance)
@@ -149,15 +156,15 @@ class Pacer:
         return turn if self._interval is None else Turn(max(self._interval, SHORTEST_FIXED), turn.likely)
 
     def learn(self, now: float, completed: Completed) -> None:
-        """The request was seen complete at `now`: what it took becomes part of what the session knows."""
+        """Add the run time of a request that was seen complete at `now` to the endpoint's samples."""
         began = self._began
         if began is None:
             began = self._last_poll if self._waited_for else self._started
         latest, earliest = now - began, max(0.0, self._last_poll - began)
-        # The server's own figure, as far as it agrees with what was seen: it ended between two polls.
-        told = _seconds(completed.metrics.get("inference_time"))
+        # The server's figure, limited to the time between the last two polls, in which the request ended.
+        reported = _seconds(completed.metrics.get("inference_time"))
         middle = (earliest + latest) / 2
-        self._times.add(middle if told is None else min(max(told, earliest), latest))
+        self._times.add(middle if reported is None else min(max(reported, earliest), latest))
 
     def _queued(self, now: float, status: Queued, chance: float) -> Turn:
         waited = now - self._started
@@ -196,7 +203,7 @@ class Pacer:
         look = max(_FIRST_LOOK, min(_LOOK, _LOOK_PER_SAMPLE * len(ordered)) * ran)
         if until > _STRETCH * look or until > LONGEST:
             return _turn(look * _jitter(chance), False)
-        # Placed exactly, but for a shake within the precision: it decides how soon the end is noticed.
+        # Exact except for a jitter within the precision, because this poll decides how soon the end is noticed.
         return _turn(max(fine, until) + (chance - 0.5) * _JITTER * fine, True)
 
 
@@ -208,15 +215,15 @@ def _turn(delay: float, likely: bool) -> Turn:
     return Turn(_within(delay, SHORTEST, LONGEST), likely)
 
 
-def _seconds(told: object) -> float | None:
-    """A metric of the server's, if it is a time."""
-    if isinstance(told, bool) or not isinstance(told, int | float) or not 0 <= told < 1e9:
+def _seconds(metric: object) -> float | None:
+    """Return a metric of the server as seconds; None if it is not a plausible time."""
+    if isinstance(metric, bool) or not isinstance(metric, int | float) or not 0 <= metric < 1e9:
         return None
-    return float(told)
+    return float(metric)
 
 
 def _blind_interval(ran: float) -> float:
-    """For an endpoint that nothing is known of."""
+    """Return the interval for an unknown endpoint."""
     at = bisect_right(_BLIND_TIMES, ran)
     if at == len(_BLIND):
         return min(LONGEST, _SHARE * ran)
@@ -225,5 +232,5 @@ def _blind_interval(ran: float) -> float:
 
 
 def _jitter(chance: float) -> float:
-    """So that a thousand subscribers don't ask in step."""
+    """Return a random factor, so that a thousand subscribers do not poll in step."""
     return 1.0 + _JITTER * (2.0 * chance - 1.0)

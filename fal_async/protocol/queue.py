@@ -1,6 +1,6 @@
 """The queue: submit, status, status stream, result, cancel (protocol 4). Pure: values in, values out.
 
-Everything but the request id is optional in what fal answers; unknown fields and status words are kept.
+In fal's answers everything except the request id is optional; unknown fields and status words are kept.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ACCEPT_EVENTS = {"Accept": "text/event-stream"}
 
 @attrs.define(kw_only=True)
 class Submission:
-    """fal's answer to a submit (protocol 4.1). The URLs are None where the answer lacks them."""
+    """fal's answer to a submit (protocol 4.1). A URL that the answer lacks is None."""
 
     request_id: str
     response_url: str | None = attrs.field(default=None, repr=safe_repr)
@@ -36,7 +36,7 @@ class Submission:
 
 @attrs.define(kw_only=True)
 class RequestUrls:
-    """Where one request is followed."""
+    """The URLs of one request."""
 
     status: str = attrs.field(repr=safe_repr)
     response: str = attrs.field(repr=safe_repr)
@@ -44,10 +44,10 @@ class RequestUrls:
 
 
 def check_request_id(request_id: str) -> str:
-    """ConfigurationError for what can't be a request id."""
+    """Return the id. Raise ConfigurationError if it can't be a request id."""
     if not isinstance(request_id, str) or not _REQUEST_ID.fullmatch(request_id):
         raise ConfigurationError(
-            f"request id {request_id!r}: expected the id that submit gave, such as a UUID"
+            f"request id {request_id!r}: expected an id returned by submit, such as a UUID"
         )
     return request_id
 
@@ -74,12 +74,15 @@ def submit_request(
 
 
 def parse_submission(response: HttpResponse) -> Submission:
-    """ResponseDecodeError where there is no request id in it, or none that a URL and a log line can carry."""
+    """Parse the answer to a submit.
+
+    Raises ResponseDecodeError if its request id is missing, or can't safely stand in a URL and a log line.
+    """
     document = response.json()
     request_id = document.get("request_id") if isinstance(document, dict) else None
     if not isinstance(request_id, str) or not _REQUEST_ID.fullmatch(request_id):
         raise ResponseDecodeError(
-            "the answer to the submit has no request id",
+            "the response to the submit has no request id",
             paths=["required field missing @ $.request_id"],
             request_id=response.request_id,
         )
@@ -92,13 +95,16 @@ def parse_submission(response: HttpResponse) -> Submission:
 
 
 def rebuilt_urls(hosts: Hosts, endpoint: EndpointId, request_id: str) -> RequestUrls:
-    """From the id alone: without the sub-path, and without `/response` (protocol 2; 14, no. 1)."""
+    """Return the URLs built from the id alone, without sub-path and `/response` (protocol 2; 14, no. 1)."""
     base = f"{hosts.queue}/{endpoint.app_id}/requests/{quote(request_id, safe='')}"
     return RequestUrls(status=f"{base}/status", response=base, cancel=f"{base}/cancel")
 
 
 def urls_of(hosts: Hosts, endpoint: EndpointId, submission: Submission) -> RequestUrls:
-    """The URLs that submit gave, as fal asks; one that leads elsewhere is rebuilt: the key goes with it."""
+    """Return the URLs of a submit's answer, as fal asks clients to do.
+
+    A missing URL, or one that leads to another service, is rebuilt, because the key is sent with it.
+    """
     status, response, cancel = submission.status_url, submission.response_url, submission.cancel_url
     if _leads_home(status, hosts) and _leads_home(response, hosts) and _leads_home(cancel, hosts):
         return RequestUrls(status=status or "", response=response or "", cancel=cancel or "")
@@ -145,7 +151,7 @@ def _with_logs(url: str, logs: bool) -> str:
 
 
 def result_request(url: str, ref: RequestRef, *, persistent: bool) -> HttpRequest:
-    """`persistent`: fal said that it completed well, so that whatever fails now is passing."""
+    """Return the request for a result. `persistent`: fal said that it succeeded, so any failure is temporary."""
     return HttpRequest(
         operation=Operation.RESULT, method="GET", url=url, headers=_ACCEPT, ref=ref, persistent=persistent
     )
@@ -154,7 +160,7 @@ def result_request(url: str, ref: RequestRef, *, persistent: bool) -> HttpReques
 # Cancel (4.5).
 
 CANCEL_STATUSES = frozenset({400, 404})
-"""Two of the four outcomes come as HTTP errors."""
+"""Two of the four outcomes of a cancel arrive as HTTP errors."""
 
 
 def cancel_request(url: str, ref: RequestRef) -> HttpRequest:
@@ -162,7 +168,7 @@ def cancel_request(url: str, ref: RequestRef) -> HttpRequest:
 
 
 def parse_cancel(response: HttpResponse) -> CancelOutcome | None:
-    """None: the answer is no outcome but an error."""
+    """Return the outcome of a cancel; None if the answer is an error instead."""
     try:
         document = response.json()
     except ResponseDecodeError:

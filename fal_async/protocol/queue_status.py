@@ -1,6 +1,6 @@
-"""Where a queued request stands: statuses and logs (protocol 4.2, 4.3).
+"""Statuses and logs of a queued request (protocol 4.2, 4.3).
 
-Everything but the status word is optional in what fal answers; unknown fields and status words are kept.
+In fal's answers everything except the status word is optional; unknown fields and status words are kept.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _FAILED = _CANCELLED | {
     *("FAILED", "FAILURE", "ERROR", "ERRORED"),
     *("TIMEOUT", "TIMED_OUT", "REJECTED", "EXPIRED", "ABORTED"),
 }
-"""fal has none of these words; gateways that speak its protocol do (protocol 4.2)."""
+"""fal does not use these words, but gateways that speak its protocol do (protocol 4.2)."""
 
 
 def parse_status(document: Any, request_id: str, take: TakeNews | None = None) -> QueueStatus:
-    """ResponseDecodeError where it is no status at all; a word that nobody knows is an `UnknownStatus`."""
+    """Parse a status. An unknown word gives an `UnknownStatus`; raise ResponseDecodeError without a status word."""
     word = document.get("status") if isinstance(document, dict) else None
     if not isinstance(word, str):
         raise ResponseDecodeError(
-            "a status answer has no status",
+            "the status response has no status",
             paths=["required field missing @ $.status"],
             request_id=request_id,
             retryable=True,
@@ -60,7 +60,7 @@ def parse_status(document: Any, request_id: str, take: TakeNews | None = None) -
 
 
 def failed_status(document: Any, request_id: str) -> Completed | None:
-    """The status that a document is, where its word alone says that the request failed or was cancelled."""
+    """Return the status if its word alone says that the request failed or was cancelled; else None."""
     word = document.get("status") if isinstance(document, Mapping) else None
     if not isinstance(word, str) or word.upper() not in _FAILED:
         return None
@@ -87,21 +87,21 @@ def _failed(
 
 
 def unknown_word(status: UnknownStatus) -> ResponseDecodeError:
-    """What following ends with where nothing else is answered for too long."""
+    """Return the error with which following ends if fal answers only an unknown word for too long."""
     return ResponseDecodeError(
-        f"the status is {status.headline!r}, which this version does not know",
+        f"the status is {status.headline!r}, which this version of fal_async does not know",
         request_id=status.request_id,
         retryable=True,
     )
 
 
 def parse_event(data: str, request_id: str, new_logs: NewLogs) -> QueueStatus:
-    """One event of a status stream: the same object as a status answer. ResponseDecodeError as there."""
+    """Parse an event of a status stream. It has the form of a status answer; raises as `parse_status`."""
     try:
         document = decode_json(data)
     except ValueError as error:
         raise ResponseDecodeError(
-            "a status event is no JSON", request_id=request_id, retryable=True
+            "a status event is not JSON", request_id=request_id, retryable=True
         ) from error
     return parse_status(document, request_id, new_logs.take_event)
 
@@ -122,7 +122,7 @@ def _as_text(value: Any) -> str:
 
 
 def parse_logs(entries: Any) -> tuple[RequestLog, ...]:
-    """Flat entries, or `labels: {level, source}` as the Swift and Java clients expect (protocol 4.2)."""
+    """Parse log entries, flat or with `labels: {level, source}` as Swift and Java expect (protocol 4.2)."""
     if not isinstance(entries, list) or not entries:
         return ()
     return tuple(_log(entry) for entry in entries if isinstance(entry, dict | str))
@@ -144,10 +144,10 @@ def _log(entry: Mapping[str, Any] | str) -> RequestLog:
 
 
 class LogHistory:
-    """The log lines of one request, each as often as it was sent, out of windows that overlap (protocol 4.2).
+    """All log lines of one request, collected from overlapping windows (protocol 4.2).
 
-    Two lines may be equal, even in one instant. So it is their place that tells whether a line was there before: a
-    window begins within what is known, and goes on behind it.
+    Each line is kept as often as fal sent it. Two lines may be equal, even with the same time, so a line is
+    recognised by its place: a window begins within the known lines and continues after them.
     """
 
     __slots__ = ("_counts", "lines")
@@ -157,7 +157,7 @@ class LogHistory:
         self._counts: Counter[RequestLog] = Counter()
 
     def place(self, window: Sequence[RequestLog]) -> tuple[int, int]:
-        """Where a window stands in the history (from, to), once what is new in it was added."""
+        """Add the new lines of a window to the history. Return its place there: (start, end)."""
         known, count = self.lines, len(window)
         for start in range(max(0, len(known) - count), len(known)):
             overlap = len(known) - start
@@ -168,11 +168,11 @@ class LogHistory:
                     return start, start + count
         for start in range(len(known) - count + 1):
             if known[start] == window[0] and known[start : start + count] == list(window):
-                return start, start + count  # an older window, of a replica that lags behind
+                return start, start + count  # an older window, from a replica that lags behind
         return self._add(self._not_known_in(window))
 
     def place_after(self, at: int, lines: Sequence[RequestLog]) -> tuple[int, int]:
-        """The same for lines that follow those up to `at`."""
+        """As `place`, for lines that directly follow place `at`."""
         there = self.lines[at : at + len(lines)]
         if there != list(lines[: len(there)]):
             return self._add(lines)
@@ -186,11 +186,11 @@ class LogHistory:
         return (start, len(self.lines)) if lines else (0, 0)
 
     def _is_old(self, line: RequestLog) -> bool:
-        """A line of an earlier instant, known by its time."""
+        """Whether the line is known and, by its timestamp, from an earlier time than the last one."""
         return bool(line.timestamp) and line in self._counts and line.timestamp != self.lines[-1].timestamp
 
     def _not_known_in(self, window: Sequence[RequestLog]) -> list[RequestLog]:
-        """Of a window that does not go on from what is known: it left a gap, or lines were put in between."""
+        """Return the new lines of a window that does not continue the history: a gap, or lines put in between."""
         if not self.lines or self.lines[-1] not in window:
             return [line for line in window if not self._is_old(line)]
         seen: Counter[RequestLog] = Counter()
@@ -203,7 +203,7 @@ class LogHistory:
 
 
 class NewLogs:
-    """Tells which lines were not in an earlier answer to the same follower."""
+    """Finds the log lines that were not in an earlier answer to the same follower."""
 
     __slots__ = ("_at", "_history", "_is_incremental", "_last", "_of_stream", "_shown")
 
@@ -213,18 +213,18 @@ class NewLogs:
         self.begin_stream()
 
     def take(self, window: Sequence[RequestLog]) -> tuple[RequestLog, ...]:
-        """Of the answer to a poll: the newest lines, or all."""
+        """Return the new lines of a poll's answer, which holds the newest lines, or all."""
         return self._news(*self._history.place(window)) if window else ()
 
     def begin_stream(self) -> None:
-        """A new stream tells all lines anew."""
+        """Prepare for a new stream, which sends all lines again."""
         self._at: int | None = None
         self._is_incremental = False
         self._of_stream: list[RequestLog] = []
         self._last: Sequence[RequestLog] = ()
 
     def take_event(self, lines: Sequence[RequestLog]) -> tuple[RequestLog, ...]:
-        """Of an event of a status stream: lines that follow those of the events before it (protocol 4.3)."""
+        """Return the new lines of a stream's event. Its lines follow those of earlier events (protocol 4.3)."""
         if not lines:
             return ()
         if self._at is None:
@@ -240,9 +240,9 @@ class NewLogs:
     def _added_by(self, lines: Sequence[RequestLog]) -> Sequence[RequestLog]:
         before = len(self._of_stream)
         if not self._is_incremental and len(lines) > before and list(lines[:before]) == self._of_stream:
-            return lines[before:]  # a server that repeats all of them in each event
+            return lines[before:]  # this server repeats all lines in each event
         if lines == self._last and all(line.timestamp for line in lines):
-            return ()  # an event that came twice
+            return ()  # the event was sent twice
         self._is_incremental = True
         return lines
 

@@ -1,4 +1,4 @@
-"""Realtime: URLs, tokens, and what frames and close codes mean (protocol 6). No sockets, no clock."""
+"""Realtime: URLs, tokens, and the meaning of frames and close codes (protocol 6). Pure."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from fal_async.protocol.json_input import encode_json
 from fal_async.protocol.options import JSON_HEADERS
 
 TokenForm = Literal["alias", "path"]
-"""Who may come in with a token is named in two ways (protocol 6.2, 14 no. 7): "alias" is what all clients
-send to `/tokens/`; "path" is what newer docs send to `/tokens/realtime`."""
+"""How a token request names the app that may be used (protocol 6.2, 14 no. 7): "alias" is what all clients send to
+`/tokens/`; "path" is what newer docs send to `/tokens/realtime`."""
 
 DEFAULT_PATH = "/realtime"
 TOKEN_SECONDS = 120
 _USABLE_SHARE = 0.9
-"""A token is not used any more when this much of its life has passed (protocol 6.2)."""
+"""A token is no longer used once this share of its life has passed (protocol 6.2)."""
 
 NORMAL = 1000
 BROKEN = 1006
-"""Never sent: what the end of a connection without a close frame is called (RFC 6455, 7.4.1)."""
+"""The connection ended without a close frame; this code is never sent (RFC 6455, 7.4.1)."""
 NO_CODE = 1005
-"""Nor is this: a close frame without a code."""
+"""The close frame had no code; this code is never sent either."""
 _LOST = frozenset({1001, NO_CODE, BROKEN, 1012, 1013, 1014})
-"""Going away, no code, just broken, restart, try again later, bad gateway: nothing that we did."""
+"""Going away, no code, broken, restart, try again later, bad gateway: not caused by the client."""
 
 
 def check_max_buffering(value: int | None) -> None:
-    """1 to 60, or None (protocol 6.1)."""
+    """Raise ConfigurationError unless it is an int from 1 to 60, or None (protocol 6.1)."""
     check_int("max_buffering", value, least=1, most=60, or_none=True)
 
 
-# Where to.
+# The URL.
 
 
 def realtime_url(
     settings: Settings, endpoint: EndpointId, token: str | None, max_buffering: int | None
 ) -> str:
-    """`endpoint` with its path. The token is in the query: this URL belongs into no log."""
+    """Return the URL of `endpoint`, which includes its path. It contains the token, so it must never be logged."""
     wanted = {"fal_jwt_token": token, "max_buffering": max_buffering}
     query = urlencode({name: value for name, value in wanted.items() if value is not None})
     return Secret(f"{settings.hosts.realtime}/{endpoint.full}" + (f"?{query}" if query else ""))
@@ -59,11 +59,14 @@ def realtime_url(
 class Token:
     text: str = attrs.field(repr=False)
     use_until: float
-    """Seconds since the epoch: nine tenths of its life."""
+    """Unix seconds at which nine tenths of its life have passed."""
 
 
 def token_request(settings: Settings, endpoint: EndpointId, form: TokenForm, seconds: int) -> HttpRequest:
-    """ "`allowed_apps` holds the alias only (second id segment), not owner/app" (protocol 6.2)."""
+    """Return the request for a token that lives `seconds`.
+
+    For "alias", "`allowed_apps` holds the alias only (second id segment), not owner/app" (protocol 6.2).
+    """
     if form == "alias":
         path, apps, seconds_name = "/tokens/", [endpoint.alias], "token_expiration"
     elif form == "path":
@@ -81,24 +84,24 @@ def token_request(settings: Settings, endpoint: EndpointId, form: TokenForm, sec
 
 
 def parse_token(response: HttpResponse, now: float, seconds: float) -> Token:
-    """A JSON string, or a `token` or `detail` around it (protocol 6.2)."""
+    """Parse a token: a JSON string, or an object with it as `token` or `detail` (protocol 6.2)."""
     document = response.json()
     if isinstance(document, Mapping):
         document = document.get("token", document.get("detail"))
     if not isinstance(document, str) or not is_token(document):
         raise ResponseDecodeError(
-            "the token service did not answer with a token", request_id=response.request_id
+            "the response of the token service contains no token", request_id=response.request_id
         )
     return usable(document, now, seconds)
 
 
 def is_token(text: str) -> bool:
-    """It stands in a URL."""
+    """Whether it is non-empty printable ASCII, because it is put into a URL."""
     return text.isascii() and text.isprintable() and text != ""
 
 
 def usable(text: str, now: float, seconds: float) -> Token:
-    """`seconds` is the life that was asked for: it counts where the token itself does not tell."""
+    """Return the token with its time limit. `seconds`: its requested life, used if the token has no expiry."""
     expires_at = jwt_expiry(text)
     life = seconds if expires_at is None else max(expires_at - now, 0.0)
     return Token(text=Secret(text), use_until=now + _USABLE_SHARE * life)
@@ -114,7 +117,7 @@ class Timings:
 
 @attrs.frozen
 class Ended:
-    """TIMEOUT: the session is idle or finished; a normal end."""
+    """TIMEOUT: the session was idle or has finished, a normal end."""
 
     reason: str
 
@@ -139,7 +142,7 @@ Control = Timings | Ended | Failed | Unauthorized | Unknown
 
 
 def control_of(value: Any) -> Control | None:
-    """What a decoded frame means; None: it is a message. Error objects count in binary frames too."""
+    """Return the meaning of a decoded frame; None for a message. Error objects count in binary frames, too."""
     if not isinstance(value, dict):
         return None
     kind = value.get("type")
@@ -159,7 +162,7 @@ def control_of(value: Any) -> Control | None:
 
 
 def read_text(text: str) -> tuple[Control | None, Any]:
-    """A text frame: control, or any JSON value as a message; what is no JSON is a message as it stands."""
+    """Decode a text frame: a control frame, a JSON value as message, or text that is not JSON as it is."""
     try:
         value = decode_json(text)
     except ValueError:
@@ -168,15 +171,15 @@ def read_text(text: str) -> tuple[Control | None, Any]:
 
 
 def may_be_control(text: str) -> bool:
-    """A quick look, for who decodes text frames in a way of their own."""
+    """Whether a text frame may be a control frame: a quick check for callers with their own decoder."""
     return '"x-fal-' in text or '"Unauthorized"' in text
 
 
-# Ends.
+# Closing.
 
 
 class Disconnected(Exception):
-    """A WebSocket is closed, in order or not."""
+    """Raised when a WebSocket is closed, cleanly or not."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(code, reason)
@@ -189,7 +192,7 @@ def is_normal(code: int) -> bool:
 
 
 def is_lost(code: int) -> bool:
-    """A connection that may be made again. Other codes are a refusal: it would end the same way."""
+    """Whether reconnecting may help. Other codes are a refusal, which would be repeated."""
     return code in _LOST
 
 

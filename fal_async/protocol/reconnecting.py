@@ -1,4 +1,4 @@
-"""Decisions of a realtime connection: when to come back, what to keep meanwhile, what to report. Pure."""
+"""Decisions of a realtime connection: when to reconnect, which messages to keep, what to report. Pure."""
 
 from __future__ import annotations
 
@@ -13,20 +13,27 @@ from fal_async.checks import check_int, check_seconds, checked
 from fal_async.errors import ConfigurationError
 
 Keep = Literal["latest", "all"]
-"""What becomes of messages that can't be sent for now. "latest": the newest one is kept, as a model that
-draws what it was told last wants it. "all": every one, in order, up to `max_unsent`; then `send` waits."""
+"""Which messages are kept while there is no connection. "latest": only the newest, for models that work on the
+latest state. "all": every message, in order, up to `max_unsent`; then `send` waits."""
 
 MAX_IN_FLIGHT = 64
 
 
 @attrs.frozen(kw_only=True)
 class Reconnect:
-    """How a lost realtime connection is made again.
+    """How to reconnect after a realtime connection is lost.
+
+    The delay before an attempt is `first_delay`, doubled for each further attempt up to `max_delay`, multiplied by
+    a random number from 0.5 to 1.
 
     Attributes:
-        attempts: in a row, without a message in between; default 8, about half a minute with the defaults.
-        first_delay, max_delay: seconds before the first attempt, doubled each time up to the latter, and
-            each time between half and all of it at random; defaults 0.25 and 10.
+        attempts: how many attempts in a row, with no message received in between (an int >= 1); default 8, about
+            half a minute with the default delays.
+        first_delay: seconds before the first attempt (> 0); default 0.25.
+        max_delay: most seconds before an attempt (> 0); default 10.
+
+    Raises:
+        ConfigurationError: a value is out of range.
     """
 
     attempts: int = attrs.field(default=8, validator=checked(check_int, least=1))
@@ -35,7 +42,17 @@ class Reconnect:
 
     @classmethod
     def of(cls, wanted: bool | Reconnect) -> Reconnect | None:
-        """None: not at all. ConfigurationError for what is neither."""
+        """Return the settings that a `reconnect=` argument means.
+
+        Args:
+            wanted: True for the defaults, False for no reconnecting, or the settings themselves.
+
+        Returns:
+            The settings; None if the connection is not to reconnect.
+
+        Raises:
+            ConfigurationError: `wanted` is of another type.
+        """
         if wanted is True:
             return cls()
         if wanted is False:
@@ -45,24 +62,29 @@ class Reconnect:
         raise ConfigurationError(f"reconnect={wanted!r}: expected True, False or Reconnect(...)")
 
     def delay(self, attempt: int, chance: float) -> float:
-        """Seconds before attempt `attempt`, from 1; `chance` is a random number from 0 to 1."""
+        """Return the seconds to wait before an attempt.
+
+        Args:
+            attempt: number of the attempt, from 1.
+            chance: a random number from 0 to 1.
+        """
         full = min(self.max_delay, self.first_delay * 2.0 ** min(attempt - 1, 60))
         return full * (0.5 + 0.5 * chance)
 
 
 @attrs.frozen(kw_only=True)
 class Reconnected:
-    """A lost connection stands again: what `on_reconnect` is told.
+    """A lost realtime connection was restored: the argument of `on_reconnect`.
 
     Attributes:
-        cause: why the old one ended.
-        attempts: how many it took.
-        downtime: seconds between the two.
-        in_flight: messages that had been sent and not answered (each message received counts as the answer
-            to the oldest one sent; at most the newest 64). The model may have had them or not; they are not
-            sent again.
-        resent: messages that waited, or that the server surely never took, and went out now.
-        dropped: how many of those that waited gave way to newer ones (`keep="latest"`).
+        cause: why the old connection ended.
+        attempts: how many attempts it took.
+        downtime: seconds between the end of the old connection and the new one.
+        in_flight: messages that were sent but not answered, at most the newest 64. Each received message counts as
+            the answer to the oldest sent one. The model may or may not have received them; they are not resent.
+        resent: how many messages were sent after reconnecting: those that waited, and those that the server
+            certainly never took.
+        dropped: how many waiting messages were replaced by newer ones (`keep="latest"`).
     """
 
     cause: Exception
@@ -75,14 +97,14 @@ class Reconnected:
 
 @attrs.define(eq=False)
 class Outgoing:
-    """A message and its encoded form: text goes out as a text frame."""
+    """A message and its encoded form; a str is sent as a text frame."""
 
     message: Any = attrs.field(repr=False)
     data: bytes | str = attrs.field(repr=False)
 
 
 class Unsent:
-    """Messages that wait for a connection."""
+    """Messages that wait for a connection. Raises ConfigurationError if `keep` or `limit` is invalid."""
 
     def __init__(self, keep: Keep, limit: int) -> None:
         if keep not in ("latest", "all"):
@@ -91,30 +113,30 @@ class Unsent:
         self._latest_only = keep == "latest"
         self._limit = 1 if self._latest_only else limit
         self.waiting: deque[Outgoing] = deque()
-        """To be looked at, not touched."""
+        """Read-only for callers."""
         self.dropped: int = 0
 
     @property
     def full(self) -> bool:
-        """Whether the next one must wait outside. Never with "latest": there it takes the other's place."""
+        """Whether the next message must wait. Never with "latest", where it replaces the previous one."""
         return not self._latest_only and len(self.waiting) >= self._limit
 
     def add(self, outgoing: Outgoing) -> list[Outgoing]:
-        """Gives those that give way to it."""
+        """Add a message. Return those that are dropped for it."""
         self.waiting.append(outgoing)
         return self._drop_the_oldest()
 
     def put_back(self, older: list[Outgoing]) -> list[Outgoing]:
-        """Sent, but surely not taken: they go before those that came since. Gives those that give way."""
+        """Put messages that were certainly not taken before those added since. Return those that are dropped."""
         self.waiting.extendleft(reversed(older))
         return self._drop_the_oldest()
 
     def pop(self) -> Outgoing | None:
-        """The next one to be sent."""
+        """Return the next message to send, or None."""
         return self.waiting.popleft() if self.waiting else None
 
     def discard(self, outgoing: Outgoing) -> None:
-        """Its sender wants it no more."""
+        """Remove a message because its sender no longer wants to send it."""
         self.waiting = deque(other for other in self.waiting if other is not outgoing)
 
     def _drop_the_oldest(self) -> list[Outgoing]:
@@ -126,19 +148,19 @@ class Unsent:
 
 
 class InFlight:
-    """Messages that were sent and not answered, on the connection that stands now."""
+    """Messages that were sent on the current connection and not answered."""
 
     def __init__(self) -> None:
         self._sent: deque[Outgoing] = deque(maxlen=MAX_IN_FLIGHT)
         self.fruitful: bool = False
-        """Whether this connection has brought a message."""
+        """Whether a message was received on this connection."""
 
     def add(self, outgoing: Outgoing) -> None:
-        """It was sent."""
+        """Note a message as sent."""
         self._sent.append(outgoing)
 
     def remove(self, outgoing: Outgoing) -> None:
-        """It was not sent after all."""
+        """Remove a message that was not sent after all."""
         with contextlib.suppress(ValueError):
             self._sent.remove(outgoing)
 
@@ -151,14 +173,14 @@ class InFlight:
         return outgoing in self._sent
 
     def take(self) -> list[Outgoing]:
-        """All of them; the next connection begins with none."""
+        """Return all of them and reset for the next connection."""
         taken, self.fruitful = list(self._sent), False
         self._sent.clear()
         return taken
 
 
 class Throttle:
-    """At most one message in `interval` seconds; of those in between, the newest waits for its moment."""
+    """Allows at most one message per `interval` seconds. Raises ConfigurationError unless it is positive."""
 
     def __init__(self, interval: float) -> None:
         check_seconds("throttle", interval)
@@ -166,7 +188,7 @@ class Throttle:
         self._next = -math.inf
 
     def wait(self, now: float) -> float:
-        """Seconds until one may go; 0: now, and it counts as sent."""
+        """Return the seconds until a message may be sent. 0 means now, and counts as sent."""
         if now < self._next:
             return self._next - now
         self._next = now + self._interval

@@ -1,4 +1,4 @@
-"""The platform API's look-up of past requests (protocol 11.1), as far as it finds a lost submit again. Pure."""
+"""The platform API's history of past requests (protocol 11.1), used to find a lost submit. Pure."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from fal_async.protocol.http import JSON_TYPE, REQUEST_ID, HttpRequest, HttpResp
 from fal_async.protocol.json_input import digest_of
 
 MARGIN = 120.0
-"""Seconds that fal's clock may differ from this machine's, either way."""
+"""Seconds by which fal's clock may differ from this machine's, either way."""
 NEAR = 5.0
-"""Seconds within which it is looked for first: clocks are rarely further apart."""
+"""Seconds around the attempt that are searched first: clocks rarely differ by more."""
 MAX_PAGES = 10
-"""HTTP requests of one search at most."""
+"""Most HTTP requests of one search."""
 _PAGE = 100  # the API's own maximum
 _LATER = (600.0, 3_600.0, 21_600.0)
-"""Ends of the windows after that, in seconds after the attempt; the last one ends now."""
+"""Ends of the later windows, in seconds after the attempt; the last window ends now."""
 _DATE_IS_COARSE = 2.0
-"""A `Date` header has whole seconds, and is some time on its way: a smaller difference is none."""
+"""Seconds. A `Date` header has whole seconds and takes time to arrive, so a smaller difference is ignored."""
 
 
 @attrs.frozen(kw_only=True)
 class LostSubmit:
-    """What is known of a submit that was never answered. Times are Unix seconds of this machine's clock.
+    """What is known about a submit without an answer. Times are Unix seconds of this machine's clock.
 
     Attributes:
-        ended_at: when the attempt broke. None: nobody knows, as its process died.
+        ended_at: when the attempt failed; None: unknown, because its process died.
     """
 
     endpoint_id: str
@@ -44,15 +44,19 @@ class LostSubmit:
     ended_at: float | None
 
     def shifted(self, seconds: float) -> LostSubmit:
-        """By another clock."""
+        """Return a copy with its times converted to a clock that is `seconds` ahead."""
         ended_at = None if self.ended_at is None else self.ended_at + seconds
         return attrs.evolve(self, started_at=self.started_at + seconds, ended_at=ended_at)
 
 
 @attrs.frozen(kw_only=True)
 class PastRequest:
-    """One request of the history. `input_digest` is None where its input is not shown: fal does not keep it, or
-    it was not asked for. `ended_at` is None while it waits or runs."""
+    """One request of the history.
+
+    Attributes:
+        ended_at: None while it waits or runs.
+        input_digest: None if its input is not shown: fal does not keep it, or it was not requested.
+    """
 
     request_id: str
     sent_at: float | None = None
@@ -68,7 +72,7 @@ class Page:
 
 @attrs.frozen(kw_only=True)
 class Window:
-    """A stretch of time whose requests are listed; `end` is exclusive. Unix seconds of fal's clock."""
+    """A period whose requests are listed, in Unix seconds of fal's clock; `end` is exclusive."""
 
     start: float
     end: float
@@ -89,7 +93,10 @@ def history_request(
     request_id: str | None = None,
     payloads: bool = True,
 ) -> HttpRequest:
-    """The requests of an endpoint in a stretch of time (None: fal's own, 90 days for one `request_id`)."""
+    """Return the HTTP request that lists an endpoint's past requests (protocol 11.1).
+
+    `window`: None leaves the period to fal, which is 90 days for one `request_id`.
+    """
     query = {"endpoint_id": endpoint_id, "limit": str(_PAGE)}
     if window is not None:
         query |= {"start": _iso(window.start), "end": _iso(window.end)}
@@ -106,18 +113,20 @@ def history_request(
 
 
 def rows_of(response: HttpResponse) -> list[Mapping[str, Any]]:
-    """The rows as they came, those without an id left out. ResponseDecodeError where it is no page of requests."""
+    """Return the raw rows that have an id. Raise ResponseDecodeError if the body is not a page of requests."""
     document = response.json()
     items = document.get("items") if isinstance(document, Mapping) else None
     if not isinstance(items, list):
         raise ResponseDecodeError(
-            "the history has no items", paths=["required field missing @ $.items"], retryable=True
+            "the response of the request history has no items",
+            paths=["required field missing @ $.items"],
+            retryable=True,
         )
     return [item for item in items if isinstance(item, Mapping) and text_in(item, "request_id")]
 
 
 def parse_history(response: HttpResponse) -> Page:
-    """ResponseDecodeError where it is no page of requests."""
+    """Parse a page of the history. Raise ResponseDecodeError if the body is not one."""
     rows = rows_of(response)
     return Page(items=tuple(map(_past_request, rows)), next_cursor=text_in(response.json(), "next_cursor"))
 
@@ -133,7 +142,7 @@ def _past_request(item: Mapping[str, Any]) -> PastRequest:
 
 
 def kept_result(response: HttpResponse, request_id: str) -> HttpResponse | None:
-    """The output of a request that went well, as its result would have brought it; None where it is not shown."""
+    """Return the output of a successful request as the response of its result; None if it is not shown."""
     for row in rows_of(response):
         if row["request_id"] == request_id and row.get("json_output") is not None and _went_well(row):
             body = json.dumps(row["json_output"], separators=(",", ":")).encode()
@@ -149,17 +158,17 @@ def _went_well(row: Mapping[str, Any]) -> bool:
 
 
 def clock_ahead(response: HttpResponse, now: float) -> float:
-    """Seconds that fal's clock is ahead of this machine's, by the answer's `Date`; 0.0 where it can't be told."""
+    """Return the seconds that fal's clock is ahead of this one, by the `Date` header; 0.0 if unknown."""
     date = http_seconds(response.headers.get("date", ""))
     ahead = 0.0 if date is None else date - now
     return ahead if abs(ahead) > _DATE_IS_COARSE else 0.0
 
 
 def windows(lost: LostSubmit, now: float) -> Iterator[Window]:
-    """Where it is looked for, in this order: close to the attempt, then around it, then later.
+    """Yield the windows to search, in order: close to the attempt, then around it, then later.
 
-    It is not said whether the filter goes by when a request was sent or by when it ended (protocol 11.10): the
-    later ones are for the second case, and for an attempt whose end nobody knows.
+    fal does not document whether its filter uses the time of sending or of the end (protocol 11.10). The later
+    windows are for the second case, and for an attempt whose end is unknown.
     """
     first, last = lost.started_at, lost.started_at if lost.ended_at is None else lost.ended_at
     yield Window(start=first - NEAR, end=last + NEAR)
@@ -168,7 +177,7 @@ def windows(lost: LostSubmit, now: float) -> Iterator[Window]:
 
 
 def later(end: float, now: float) -> Iterator[Window]:
-    """What follows a stretch of time, in windows that get longer, up to now."""
+    """Yield windows of growing length from `end` up to now."""
     yield from _up_to(now, end, (0.0, *_LATER, float("inf")))
 
 
@@ -181,17 +190,17 @@ def _up_to(now: float, since: float, borders: Sequence[float]) -> Iterator[Windo
 
 
 def is_by_sending(window: Window, items: Iterable[PastRequest]) -> bool:
-    """Whether the rows of a window show that its filter goes by when a request was sent, not by when it ended."""
+    """Whether the rows of a window show that fal's filter uses the time of sending, not that of the end."""
     return any(window.has(item.sent_at) and not window.has(item.ended_at) for item in items)
 
 
 def best_match(
     lost: LostSubmit, items: Iterable[PastRequest], exclude: Collection[str] = ()
 ) -> PastRequest | None:
-    """Of those with the same input, the one that was sent closest to the attempt; None without any.
+    """Return the request with the same input that was sent closest to the attempt; None without one.
 
-    Inside the attempt's own time all are equally close, and the newest wins: an older one with the same input
-    is more likely to be somebody's who knows its id. Where its end is not known, the first after its beginning.
+    Within the attempt all are equally close, and the newest is taken: an older one with the same input more likely
+    belongs to a caller who knows its id. If the attempt's end is unknown, the first after its beginning is taken.
     """
     same = [
         item
@@ -202,8 +211,11 @@ def best_match(
 
 
 def is_enough(lost: LostSubmit, match: PastRequest | None, window: Window, *, by_sending: bool) -> bool:
-    """Whether `window`, the next one, need not be looked at: a match that is close enough is there, or nothing that
-    was sent in it can be the lost one, and the filter goes by that."""
+    """Whether the search can stop before `window`, the next one.
+
+    It can if a match is close enough, or if fal filters by the time of sending and the lost request can't have been
+    sent in that window.
+    """
     last = lost.started_at if lost.ended_at is None else lost.ended_at
     is_later = window.start >= last + MARGIN
     if match is not None and match.sent_at is not None:
@@ -223,7 +235,7 @@ def _distance(lost: LostSubmit, item: PastRequest) -> tuple[float, float]:
         return MARGIN, 0.0
     before = lost.started_at - item.sent_at
     if lost.ended_at is None:
-        # Before the beginning is worse than long after it: clocks differ little.
+        # Clocks differ little, so a request before the beginning is less likely than one long after it.
         return (0.0, -before) if before <= _DATE_IS_COARSE else (before + NEAR, 0.0)
     return max(before, item.sent_at - lost.ended_at, 0.0), -item.sent_at
 

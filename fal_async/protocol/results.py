@@ -1,4 +1,4 @@
-"""A model's answer: an output, of which a `Result` is built; an error; a status in place of them (protocol 4.4)."""
+"""The answer of the result URL: an output, an error, or a status in place of either (protocol 4.4)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from fal_async.protocol.queue_status import UNFINISHED, failed_status
 from fal_async.protocol.structure import structure
 
 CANCELLED_STATUS = 499
-"""What the result of a cancelled request answers (protocol 4.5)."""
+"""HTTP status of the result of a cancelled request (protocol 4.5)."""
 CANCELLED_TYPES = frozenset({"client_cancelled"})
 _URLS = frozenset({"response_url", "status_url", "cancel_url"})
 _LONGEST_STATUS = 1024 * 1024
@@ -40,7 +40,7 @@ _OF_A_STATUS = _URLS | {
     *("status", "request_id", "gateway_request_id", "queue_position", "logs", "metrics"),
     *("error", "error_type", "detail", "message"),
 }
-"""What is in a status answer, and in no output that has anything beside it."""
+"""Fields of a status. A body with any other field is an output."""
 _NOT_YET = (
     r"(?i)\bstill (in progress|in queue|running|processing|pending)\b"
     r"|\bin progress\W*$|\bnot (yet )?(ready|complete)"
@@ -58,7 +58,10 @@ def parse_result(
     logs: Sequence[RequestLog] = (),
     files: Files | None = None,
 ) -> Result[Any, Any]:
-    """The result that an answer carries. ResponseDecodeError where it is not what it says, or no `output_type`."""
+    """Return the result in a response.
+
+    Raises ResponseDecodeError if the body is not of its declared type, or does not fit `output_type`.
+    """
     with naming(ref):
         data = decode_body(response)
     return build_result(
@@ -86,7 +89,10 @@ def build_result(
     from_ledger: bool = False,
     cost: Decimal | None = None,
 ) -> Result[Any, Any]:
-    """A result of decoded `data`, as `output_type` where one is given. ResponseDecodeError where it is none."""
+    """Return a result of decoded `data`, as `output_type` if one is given.
+
+    Raises ResponseDecodeError if the data does not fit `output_type`.
+    """
     if output_type is not None:
         with naming(ref):
             data = structure(data, output_type)
@@ -103,17 +109,17 @@ def build_result(
     )
 
 
-# What the result URL answers.
+# Answers of the result URL.
 
 
 def check_result(response: HttpResponse, request_id: str) -> None:
-    """A FalError for what is no model's answer: cut JSON, a gateway's page, a status in place of the result."""
+    """Raise a FalError if the response is not the model's: cut JSON, a gateway's page, or a status."""
     check_from_fal(response)
     decoded = _document_of(response)
     word = _status_in_place_of_result(response, decoded, request_id)
     if word is not None:
         raise ApiError(
-            f"a status in place of the result: {word}",
+            f"fal answered with a status instead of the result: {word}",
             status=response.status,
             headers=response.headers,
             body=decoded,
@@ -123,12 +129,12 @@ def check_result(response: HttpResponse, request_id: str) -> None:
 
 
 def _document_of(response: HttpResponse) -> Any:
-    """What may be a status. ResponseDecodeError where a body that calls itself JSON is none."""
+    """Return a body that may be a status, else None. Raise ResponseDecodeError if declared JSON is not JSON."""
     if response.status == 202 and not response.body.strip():
         return None
     if is_json(content_type(response.headers)):
         return response.json()
-    # A gateway's status may come as text, or without any type.
+    # A gateway may send a status as text, or without a content type.
     if len(response.body) > _LONGEST_STATUS or not response.body.lstrip(BEFORE_JSON).startswith(b"{"):
         return None
     try:
@@ -138,16 +144,16 @@ def _document_of(response: HttpResponse) -> Any:
 
 
 def _status_in_place_of_result(response: HttpResponse, document: Any, request_id: str) -> str | None:
-    """The status word of an answer that is a status, not an output that looks like one; None for all others."""
+    """Return the word of a status; None for an output, even one that looks like a status."""
     accepted = response.status == 202
     if accepted and not response.body.strip():
-        return "202, and nothing else"
+        return "202 with an empty body"
     if not isinstance(document, dict) or not document.keys() <= _OF_A_STATUS:
         return None
     word = document.get("status")
-    if accepted:  # the model's own 202 has an output in it
-        return word if isinstance(word, str) else "202, and no output"
-    # A model may well give a status of its own, or that of a job elsewhere: this must be about this request.
+    if accepted:  # a model's own 202 contains an output
+        return word if isinstance(word, str) else "202 without output"
+    # A model may output its own status, or that of another job: only one about this request counts.
     if not isinstance(word, str) or not _is_about(document, request_id):
         return None
     known = word in UNFINISHED or failed_status(document, request_id) is not None
@@ -162,7 +168,7 @@ def _is_about(document: Mapping[str, Any], request_id: str) -> bool:
 
 
 def is_not_yet(error: ApiError) -> bool:
-    """Whether the result is only late: asked of a request that is known to be complete, and well."""
+    """Whether the result is only late. For requests that are known to be complete and successful."""
     if error.status < 300 or error.status == 425:
         return error.status == 425 or error.retryable
     if error.status not in (400, 409) or not isinstance(error.body, dict):
@@ -174,15 +180,15 @@ def is_not_yet(error: ApiError) -> bool:
 
 
 def result_error(error: ApiError, completed: Completed | None, *, existed: bool = True) -> FalError:
-    """What an error answer of the result URL means: it is the model's own, or the request is gone or cancelled.
+    """Return the exception for an error answer of the result URL: the model's error, or cancelled, or gone.
 
-    `existed`: that fal took the request is known, so that a 404 is no wrong id.
+    `existed`: fal is known to have taken the request, so a 404 does not mean a wrong id.
     """
     if error.status < 300 and (completed is None or completed.error is None):
-        # A status came in place of the result, and says more than what was known.
+        # A status was sent in place of the result, and says more than was known before.
         completed = failed_status(error.body, error.request_id or "") or completed
     kind = error.error_type or (completed.error_type if completed else None)
-    # Without the header it is of something in front of fal, which calls a connection that it gave up the same.
+    # Without the header a gateway sent it, which uses 499 for a connection that its client closed.
     of_fal = kind is None and REQUEST_ID in error.headers
     was_cancelled = error.status == CANCELLED_STATUS and (of_fal or kind in CANCELLED_TYPES)
     if was_cancelled or (completed is not None and completed.error_type in CANCELLED_TYPES):
@@ -206,14 +212,14 @@ def result_error(error: ApiError, completed: Completed | None, *, existed: bool 
 
 
 def _is_gone(error: NotFoundError, completed: Completed | None) -> bool:
-    # A 404 with other words is the app's own, if the request failed (protocol 9.3: unknown path).
+    # If the request failed, a 404 with another message is the app's own (protocol 9.3: unknown path).
     if completed is None or completed.error is not None or completed.error_type is not None:
         return is_unknown_request(error.body)
     return not is_gateways_page(error.status, error.headers)
 
 
 def vanished(error: NotFoundError, *, existed: bool) -> NotFoundError:
-    """A request that the queue does not know: no longer, or not under this endpoint and id."""
+    """Return the error for a request that the queue no longer knows, or not under this endpoint and id."""
     return _unknown(error, existed=existed) if is_unknown_request(error.body) else error
 
 
@@ -222,7 +228,8 @@ def _unknown(error: NotFoundError, *, existed: bool) -> NotFoundError:
     message = (
         f"fal no longer knows this request: {_KEPT}"
         if existed
-        else f"fal does not know this request: are endpoint and id right? (If so, it is gone: {_KEPT})"
+        else f"fal does not know this request: check the endpoint id and the request id (if both are right, "
+        f"it has expired: {_KEPT})"
     )
     return kind(
         message,
@@ -236,12 +243,12 @@ def _unknown(error: NotFoundError, *, existed: bool) -> NotFoundError:
 
 
 def is_unknown_request(body: Any) -> bool:
-    """Whether this is the queue's own answer about a request that it does not know (protocol 9.3)."""
+    """Whether this is the queue's own answer for a request that it does not know (protocol 9.3)."""
     return isinstance(body, dict) and body.get("status") == "NOT_FOUND"
 
 
 def _says_something(error: ApiError) -> bool:
-    """Whether the body is the model's own word on what went wrong."""
+    """Whether the body is the model's own error."""
     if error.status < 300:  # a status in place of the result
         return False
     return isinstance(error.body, dict) and not is_unknown_request(error.body) and bool(error.body)

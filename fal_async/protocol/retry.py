@@ -1,7 +1,7 @@
-"""Whether a failed request is sent again, and after how long (protocol 12): pure.
+"""Whether a failed HTTP request is sent again, and after how long (protocol 12). Pure.
 
-Requests that only read are repeated freely. A paid one (run, submit) is repeated only where fal surely did
-not take it; where it may have, that is said, and nothing is sent.
+Requests that only read are repeated freely. A paid one (run, submit, stream) is repeated only if fal certainly did
+not take it; otherwise the outcome is reported as uncertain, and nothing is sent.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from fal_async.protocol.http import PAID, REQUEST_ID, HttpRequest
 from fal_async.protocol.results import is_not_yet
 
 _LONGEST_STEP = 120.0
-"""Seconds of an attempt, as `Timeouts.total` has it."""
+"""Seconds of the longest attempt, as `Timeouts.total`."""
 _SHORTEST, _LONGEST_UNREACHED = 0.05, 0.25
 """Seconds."""
 
@@ -34,18 +34,18 @@ class Verdict(enum.Enum):
     RETRY = "retry"
     RAISE = "raise"
     UNCERTAIN = "uncertain"
-    """A paid request that may have been taken."""
+    """fal may have taken the paid request."""
 
 
 def judge(request: HttpRequest, error: FalError, *, sent: bool, policy: RetryPolicy) -> Verdict:
-    """`sent`: whether anything of the request may have left this process."""
+    """Decide what follows a failed attempt. `sent`: whether any of the request may have left this process."""
     if isinstance(error, TransportError):
         if sent and request.operation in PAID:
             return Verdict.UNCERTAIN
         return Verdict.RETRY if error.retryable else Verdict.RAISE
     if isinstance(error, ApiError):
         return _judge_answer(request, error, policy)
-    # Nonsense in place of the JSON that was promised: worth another look, if looking is free.
+    # The body was not the declared JSON: worth another attempt, if that is free.
     free = isinstance(error, ResponseDecodeError) and request.operation not in PAID
     return Verdict.RETRY if free else Verdict.RAISE
 
@@ -76,28 +76,28 @@ def _judge_paid(status: int, from_ingress: bool, policy: RetryPolicy) -> Verdict
         return Verdict.RAISE
     if status == 503 or (policy.retry_uncertain and status in (502, 504)):
         return Verdict.RETRY
-    # An ingress 502, 504 or the like may come after the request was taken.
+    # An ingress may answer with 502, 504 or the like after fal has taken the request.
     return Verdict.UNCERTAIN
 
 
 def delay_before_retry(
     policy: RetryPolicy, attempt: int, error: FalError, chance: float, *, reached: bool = True
 ) -> float | None:
-    """Seconds to wait after failed attempt number `attempt` (from 1); None: the server asks for too long a wait.
+    """Return the seconds to wait after failed attempt `attempt` (from 1); None if the server asks for too long.
 
-    Full jitter, `chance` being a random number from 0 to 1; `Retry-After` wins over it. Where the server was
-    not `reached` at all (a wrong host, no network), the waits are short, so that the error comes soon.
+    Full jitter, with `chance` a random number from 0 to 1; `Retry-After` takes precedence. If the server was not
+    `reached` at all (a wrong host, no network), the waits are short, so that the error is raised soon.
     """
     asked = error.retry_after if isinstance(error, ApiError) else None
     if asked is not None:
-        # "0" must not make a busy loop out of a fetch that is repeated for minutes.
+        # "0" must not cause a busy loop in a fetch that is retried for minutes.
         return max(asked, _SHORTEST) if asked <= policy.max_retry_after else None
     longest = policy.max_delay if reached else min(policy.max_delay, _LONGEST_UNREACHED)
     return chance * min(longest, policy.base_delay * 2.0 ** min(attempt, 30))
 
 
 def allowed_attempts(request: HttpRequest, policy: RetryPolicy) -> int:
-    """Fetching a result that is there is bounded by time alone, unless retries are switched off."""
+    """Return the most attempts. Fetching an existing result is bounded only by time, unless retries are off."""
     return 1_000_000 if request.persistent and policy.max_attempts > 1 else policy.max_attempts
 
 
@@ -106,10 +106,10 @@ def allowed_seconds(request: HttpRequest, policy: RetryPolicy) -> float:
 
 
 class Patience:
-    """Counts seconds up to a bound, between looks at a clock.
+    """Counts seconds up to a bound, between readings of a clock.
 
-    Of the time between two looks, no more than the longest attempt or half of the bound counts: a clock that jumps,
-    as one does where a laptop slept, does not use it up.
+    Of the time between two readings at most the longest attempt, and at most half of the bound, counts. So a clock
+    that jumps, such as after a laptop slept, does not use up the bound.
     """
 
     __slots__ = ("_bound", "_last", "_spent")
@@ -118,7 +118,7 @@ class Patience:
         self._bound, self._last, self._spent = bound, now, 0.0
 
     def at(self, now: float) -> float:
-        """The seconds that count up to now; 0 at the first look."""
+        """Return the seconds counted up to now; 0 at the first reading."""
         if self._last is not None:
             self._spent += min(max(0.0, now - self._last), _LONGEST_STEP, self._bound / 2)
         self._last = now
@@ -127,10 +127,10 @@ class Patience:
 
 @attrs.define(kw_only=True, eq=False)
 class RetryBudget:
-    """A token bucket, as in the standard retry mode of the AWS SDKs: an outage is not answered with a storm.
+    """A token bucket, as in the standard retry mode of the AWS SDKs, that prevents a storm of retries in an outage.
 
-    A retry costs `cost` tokens (`timeout_cost` after a time-out), a success gives `refund` back.
-    An empty bucket means no retries until some requests succeed.
+    A retry costs `cost` tokens (`timeout_cost` after a timeout); a success returns `refund` tokens. With an empty
+    bucket nothing is retried until some requests succeed.
     """
 
     capacity: float = 500.0
@@ -143,7 +143,7 @@ class RetryBudget:
         self.left = self.capacity
 
     def take(self, error: FalError) -> bool:
-        """Whether the retry after this error may be made; it is paid for then."""
+        """Whether a retry after this error is allowed. If so, its cost is taken from the bucket."""
         price = self.timeout_cost if isinstance(error, TransportTimeoutError) else self.cost
         if price > self.left:
             return False

@@ -22,7 +22,10 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 def run_request(
     settings: Settings, endpoint: EndpointId, input: Any, options: CallOptions, method: str = "POST"
 ) -> HttpRequest:
-    """The body is the model's input itself; with GET and DELETE the input becomes the query (protocol 3)."""
+    """Return the request of a direct call.
+
+    The body is the model's input itself; with GET and DELETE the input becomes the query (protocol 3).
+    """
     if method not in METHODS:
         raise ConfigurationError(f"method={method!r}: expected one of {', '.join(METHODS)}")
     value = input_value(input)
@@ -49,11 +52,11 @@ def _query(value: Any) -> str:
 def parse_run(
     response: HttpResponse, endpoint: EndpointId, output_type: Any, files: Files | None = None
 ) -> Result[Any]:
-    """ResponseDecodeError where it is not what it says, or no `output_type`."""
+    """Parse the response of a direct call. Raises as `parse_result`, but never marked as retryable."""
     ref = RequestRef(endpoint_id=endpoint.full, request_id=response.request_id)
     try:
         check_from_fal(response)
         return parse_result(response, output_type, ref, attempts={"run": response.attempts}, files=files)
     except ResponseDecodeError as error:
-        error.about(ref).retryable = False  # it ran, most likely: a second run may be a second bill
+        error.about(ref).retryable = False  # the model most likely ran, so a second run may be billed again
         raise

@@ -1,7 +1,7 @@
 """Server-sent events, bytes in, events out: WHATWG HTML 9.2.6, "interpreting an event stream".
 
-Streams (protocol 5.1) and status streams (protocol 4.3) both arrive in this format. Nothing here waits,
-reads a clock or parses JSON; the decoder takes the bytes of one body in pieces of any size.
+Streams (protocol 5.1) and status streams (protocol 4.3) both use this format. The decoder does not wait, read a
+clock or parse JSON; it takes the bytes of one body in pieces of any size.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _MAX_RETRY_DIGITS = 10
 
 @attrs.frozen(kw_only=True)
 class ServerSentEvent:
-    """One event, as it was dispatched.
+    """One server-sent event.
 
     Attributes:
         data: the event's data lines, joined by line feeds; may be empty.
-        event: the event's type.
-        id: the last event id of the stream: the newest seen up to this event, not only within it.
-        retry: reconnection time in milliseconds, if this event brought one.
+        event: the event's type; default "message".
+        id: the last event id of the stream, which this event or an earlier one set; "" if none did.
+        retry: reconnection time in milliseconds; None if this event did not set one.
     """
 
     data: str
@@ -35,14 +35,14 @@ class ServerSentEvent:
 
 
 class SSEDecoder:
-    """Decodes one event stream, fed in pieces of any size. An event is given out with its closing blank line.
+    """Decodes one event stream, fed in pieces of any size. An event is complete with its closing blank line.
 
     Args:
-        max_event_size: the most bytes of one event (and of any one line) that are held; default 64 MiB.
+        max_event_size: most bytes of one event (and of any one line) that are buffered; default 64 MiB.
 
     Attributes:
-        last_event_id: the newest id that a blank line has confirmed, or `""`.
-        retry: the newest reconnection time in milliseconds, or None.
+        last_event_id: the newest id that a blank line has confirmed; "" without one.
+        retry: the newest reconnection time in milliseconds; None without one.
     """
 
     __slots__ = (
@@ -65,9 +65,9 @@ class SSEDecoder:
         self.retry: int | None = None
         self._max_size = max_event_size
         self._too_large = False
-        self._begun = False  # past the place of the byte order mark
-        self._skip_lf = False  # the piece before ended in CR: an LF now belongs to the same line end
-        self._line = bytearray()  # an unfinished line; appending to it costs no copy of what is there
+        self._begun = False  # whether the place of a byte order mark has passed
+        self._skip_lf = False  # the last piece ended in CR, so an LF now belongs to the same line end
+        self._line = bytearray()  # an unfinished line; a bytearray grows without copying
         self._data: list[bytes] = []
         self._size = 0  # bytes of the lines in _data
         self._event = ""
@@ -76,20 +76,19 @@ class SSEDecoder:
 
     @property
     def incomplete(self) -> bool:
-        """Whether part of an event is held. True once the body has ended: it was cut off in mid-event.
+        """Whether part of an event is buffered. If so at the end of the body, the stream was cut off.
 
-        Such a rest is never given out: "once the end of the file is reached, any pending data must be
-        discarded".
+        Such a rest is never returned: "once the end of the file is reached, any pending data must be discarded".
         """
         pending = self._line or self._data or self._event or self._id != self.last_event_id
         return bool(pending) or self._too_large
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
-        """The events that `chunk` completes, in order.
+        """Return the events that `chunk` completes, in order.
 
         Raises:
-            ResponseDecodeError: an event is larger than `max_event_size`. The events before it are given out
-                first (the error then comes with the next call), and the decoder is of no use after it.
+            ResponseDecodeError: an event is larger than `max_event_size`. Events before it are returned first, and
+                the next call raises. The decoder can't be used after this error.
         """
         return [
             ServerSentEvent(data=event) if isinstance(event, str) else event
@@ -97,7 +96,7 @@ class SSEDecoder:
         ]
 
     def feed_light(self, chunk: bytes) -> list[str | ServerSentEvent]:
-        """The same, but events that are nothing but data come as that text: half the work for most streams."""
+        """As `feed`, but return events that have only data as a str: half the work for most streams."""
         events: list[str | ServerSentEvent] = []
         if not self._too_large:
             chunk = self._with_plain_line_ends(chunk if self._begun else self._past_bom(chunk))
@@ -107,7 +106,7 @@ class SSEDecoder:
         return events
 
     def _take_blocks(self, chunk: bytes, events: list[str | ServerSentEvent]) -> None:
-        """Whole events of one data line, as nearly all are, in a few operations; others line by line."""
+        """Take whole events of one data line, as nearly all are, in a few operations; others line by line."""
         if self.incomplete or self._event_retry is not None:
             end = chunk.find(b"\n\n") + 2
             self._take(self._split(chunk if end == 1 else chunk[:end]), events)
@@ -121,15 +120,15 @@ class SSEDecoder:
         self._take(self._split(chunk), events)
 
     def _plain_events(self, whole: bytes) -> list[str]:
-        """The data of these events if each is one data line and nothing else; otherwise an empty list."""
+        """Return the data of these events if each consists of one data line only; otherwise an empty list."""
         if self._id or len(whole) > self._max_size or not whole.startswith(b"data: "):
             return []
         data = whole[6:-2].decode("utf-8", "replace").split("\n\ndata: ")
-        # Two line ends for each of them: there is no other line, and no further blank one.
+        # Exactly two line ends for each event: there are no other lines and no further blank ones.
         return data if whole.count(b"\n") == 2 * len(data) else []
 
     def _split(self, chunk: bytes) -> list[bytes]:
-        """The lines that `chunk` completes; what is left over stays in `_line`."""
+        """Return the lines that `chunk` completes; the rest stays in `_line`."""
         lines = chunk.split(b"\n")
         rest = lines.pop()
         if lines and self._line:
@@ -140,7 +139,7 @@ class SSEDecoder:
         return lines
 
     def _past_bom(self, chunk: bytes) -> bytes:
-        """`chunk` without the one byte order mark that a stream may begin with; later ones are text."""
+        """Return `chunk` without the byte order mark with which a stream may begin; later ones are text."""
         head = bytes(self._line) + chunk
         self._line.clear()
         if len(head) < len(_BOM) and _BOM.startswith(head):
@@ -150,7 +149,7 @@ class SSEDecoder:
         return head.removeprefix(_BOM)
 
     def _with_plain_line_ends(self, chunk: bytes) -> bytes:
-        """`chunk` with CR and CRLF as LF. A CR ends its line at once: an event doesn't wait for an LF."""
+        """Return `chunk` with CR and CRLF as LF. A CR ends its line at once: an event doesn't wait for an LF."""
         if self._skip_lf and chunk:
             chunk = chunk.removeprefix(b"\n")
             self._skip_lf = False
@@ -169,24 +168,24 @@ class SSEDecoder:
             elif self._size + len(line) > limit:
                 self._too_large = True
                 return
-            elif line.startswith(b"data: "):  # nearly every line: spared the call below
+            elif line.startswith(b"data: "):  # nearly every line: saves the call below
                 data.append(line[6:])
                 self._size += len(line)
             else:
                 self._take_field(line)
-        # Counted alike in part and whole, so that chunking doesn't decide what is too large; what may yet
-        # turn out a byte order mark doesn't count.
+        # Unfinished lines count as finished ones, so that chunking doesn't decide what is too large. Bytes that
+        # may still be a byte order mark don't count.
         self._too_large = self._begun and self._size + len(self._line) > limit
 
     def _event_of_data(self) -> ServerSentEvent:
-        # Decoded only now: a character may be split between chunks, never between lines.
+        # Decoded only now, because a character may be split between chunks, but never between lines.
         data = b"\n".join(self._data).decode("utf-8", "replace")
         return ServerSentEvent(
             data=data, event=self._event or "message", id=self._id, retry=self._event_retry
         )
 
     def _begin_event(self) -> None:
-        # The id alone outlives its event, and a blank line confirms it even where there is no data.
+        # Only the id outlives its event. A blank line confirms it even if the event has no data.
         self.last_event_id = self._id
         self._data.clear()
         self._size = 0

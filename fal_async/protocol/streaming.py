@@ -1,4 +1,4 @@
-"""A model's stream: the request, and what its body and each event mean (protocol 5.1)."""
+"""A model's stream: the request, and the meaning of its body and of each event (protocol 5.1)."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from fal_async.protocol.sse import ServerSentEvent
 EVENT_STREAM = "text/event-stream"
 DEFAULT_IDLE_TIMEOUT = 300.0
 KEPT = 1024 * 1024
-"""Characters of events that are kept for an error's `received`."""
+"""Most characters of events that are kept for an error's `received`."""
 _WORDS = ("detail", "message", "error", "msg")
 _DONE = "[DONE]"
-"""Some models write this where others just end, as OpenAI's API does."""
+"""Some models send this at the end, as OpenAI's API does; others only end."""
 MARKS = frozenset({"", _DONE})
-"""Data that is no value."""
+"""Data that is not a value."""
 raw_decode: Callable[[str], tuple[Any, int]] = json.JSONDecoder().raw_decode
-"""A value and where it ends: `json.loads` without its two searches for white space."""
+"""Returns a value and where it ends: `json.loads` without its two searches for white space."""
 
 
 class BodyKind(enum.Enum):
     EVENTS = "events"
     JSON = "json"
-    """An endpoint that gives its answer in one piece: a stream of one value."""
+    """The endpoint answers in one piece: a stream of one value."""
     CHUNKS = "chunks"
-    """Anything else: the body's bytes, as they come."""
+    """Anything else: the body's bytes, as they arrive."""
     PAGE = "page"
-    """HTML: what a gateway says, not what a model sends."""
+    """HTML: from a gateway, not from a model."""
 
 
 class Meaning(enum.Enum):
@@ -61,16 +61,16 @@ def stream_request(settings: Settings, endpoint: EndpointId, input: Any, options
 
 
 def check_idle_timeout(seconds: float | None) -> float:
-    """The default for None. ConfigurationError where it is no positive number."""
+    """Return the idle timeout, the default for None. Raise ConfigurationError unless it is a positive number."""
     if seconds is None:
         return DEFAULT_IDLE_TIMEOUT
-    if seconds != math.inf:  # which switches it off
+    if seconds != math.inf:  # infinity switches the timeout off
         check_seconds("idle_timeout", seconds)
     return float(seconds)
 
 
 def body_kind(headers: dict[str, str]) -> BodyKind:
-    """By the content type; names of headers in lower case."""
+    """Return the kind of a body by its content type. `headers`: names in lower case."""
     kind = content_type(headers)
     if kind == EVENT_STREAM:
         return BodyKind.EVENTS
@@ -80,7 +80,10 @@ def body_kind(headers: dict[str, str]) -> BodyKind:
 
 
 def meaning_of(event: ServerSentEvent | str) -> Meaning:
-    """Named events are values as any other, but for `error`. Text: an event that is nothing but this data."""
+    """Return the meaning of an event; a str is the data of an event that has nothing else.
+
+    Named events are values like any other, except `error`.
+    """
     data = event
     if isinstance(event, ServerSentEvent):
         if event.event == "error":
@@ -96,7 +99,10 @@ def is_workflow(endpoint_id: str | None) -> bool:
 
 
 def is_failed_step(event: Any) -> bool:
-    """Of a workflow's stream, where no event follows it (protocol 15.2). Elsewhere it is a model's own affair."""
+    """Whether a workflow's event reports a failed step, after which no event follows (protocol 15.2).
+
+    Only for workflows: other models may send such events as values.
+    """
     return isinstance(event, dict) and event.get("type") == "error"
 
 
@@ -108,7 +114,7 @@ def error_detail(data: str | bytes) -> Any:
 
 
 def error_message(detail: Any) -> str:
-    """The words of an error event: fal's body shapes (protocol 9), a model's own `error`, or plain text."""
+    """Return the message of an error event: one of fal's body shapes (protocol 9), an `error`, or plain text."""
     while not isinstance(detail, str):
         if isinstance(detail, list) and detail:
             detail = detail[0]
@@ -120,23 +126,23 @@ def error_message(detail: Any) -> str:
 
 
 class Kept:
-    """The newest values of a stream, at most about a megabyte of them, for who has to report a failure."""
+    """The newest values of a stream, at most about a megabyte, for reporting a failure."""
 
     def __init__(self, limit: int = KEPT) -> None:
         self._limit, self._gone = limit, 0
         self._pieces: deque[str | bytes] = deque()
 
     def add(self, piece: str | bytes) -> None:
-        """Keep one more. A str is an event's JSON. Nothing is forgotten before `trim`."""
+        """Keep one more value; a str is an event's JSON. Only `trim` drops values."""
         self._pieces.append(piece)
 
     @property
     def count(self) -> int:
-        """How many values there were, those that are kept no more included."""
+        """How many values were added, including dropped ones."""
         return self._gone + len(self._pieces)
 
     def trim(self) -> None:
-        """Forget the oldest beyond the limit. It looks at all that is kept: not to be called for each value."""
+        """Drop the oldest values beyond the limit. It examines every kept value, so don't call it for each one."""
         size = sum(map(len, self._pieces))
         while size > self._limit and len(self._pieces) > 1:
             size -= len(self._pieces.popleft())

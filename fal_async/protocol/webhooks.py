@@ -1,7 +1,7 @@
-"""Webhook deliveries, decided: the signed headers, the key set, the event, and who may send (protocol 8).
+"""Checks of webhook deliveries: the signed headers, the key set, the signature, the sender (protocol 8).
 
-A delivery is looked at in the order of what it costs to look: headers, clock, then one hash of the body and
-one signature check for each key. Nothing of the body is parsed before its signature holds.
+The cheapest checks come first: headers, clock, then one hash of the body and one signature check per key. The
+body is not parsed before its signature is verified.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ import attrs
 from fal_async.errors import ConfigurationError, ResponseDecodeError, WebhookVerificationError
 
 TOLERANCE = 300.0
-"""Seconds that a signed timestamp may be off, either way (8.3)."""
+"""Seconds by which a signed timestamp may differ from the clock, either way (protocol 8.3)."""
 KEPT_SECONDS = 24 * 3600.0
-"""A key set is cached no longer than this (8.3)."""
+"""Seconds for which a key set may be cached (protocol 8.3)."""
 REFRESH_SECONDS = 12 * 3600.0
-"""From this age on it is renewed, so that half a day without the key host goes unnoticed."""
+"""Seconds after which a key set is renewed, so that the key host may be down for half a day without harm."""
 PAUSE_SECONDS = 60.0
-"""Between two fetches that were not forced: anybody can send an unknown signature."""
+"""Seconds between two fetches that were not forced: anyone can send an unknown signature."""
 MAX_KEYS = 32
-"""Each key costs one signature check per forged delivery."""
+"""Most keys that are used, because each costs one signature check per forged delivery."""
 KEY_SET_PATH = "/.well-known/jwks.json"
 META_PATH = "/meta"
 
 _REQUEST_ID, _USER_ID = "x-fal-webhook-request-id", "x-fal-webhook-user-id"
 _TIMESTAMP, _SIGNATURE = "x-fal-webhook-timestamp", "x-fal-webhook-signature"
 _FORMS = {
-    # A line feed in a value would let one header speak for two lines of the signed message.
+    # A line feed in a value could make one header appear as two lines of the signed message.
     _REQUEST_ID: re.compile(r"[^\x00-\x1f\x7f]{1,256}"),
     _USER_ID: re.compile(r"[^\x00-\x1f\x7f]{1,256}"),
     _TIMESTAMP: re.compile(r"[0-9]{1,12}"),
@@ -46,14 +46,14 @@ _KEY = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 class HeaderItems(Protocol):
-    """A mapping, and what servers have in its place: `items()` gives pairs."""
+    """A mapping, or a server's own type of headers: `items()` returns pairs."""
 
     def items(self) -> Iterable[tuple[str, Any]]: ...
 
 
 HeaderFields = HeaderItems | Iterable[tuple[str | bytes, str | bytes]]
-"""A mapping, or pairs as ASGI gives them: then a header that came twice is seen. A mapping's values may be lists of
-texts, as gateways give them, and None for a header that is missing."""
+"""A mapping, or pairs as in ASGI, which also show repeated headers. A mapping's values may be lists of str, as
+gateways pass them, and None for a missing header."""
 SignatureCheck = Callable[[bytes, bytes, bytes], bool]
 """`(public key, signature, message)`: whether the Ed25519 signature holds."""
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -61,7 +61,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @attrs.frozen(kw_only=True)
 class SignedHeaders:
-    """The four headers of a delivery, well-formed but not yet believed."""
+    """The four headers of a delivery, well-formed but not yet verified."""
 
     request_id: str
     user_id: str
@@ -70,8 +70,11 @@ class SignedHeaders:
 
 
 def read_headers(headers: HeaderFields) -> SignedHeaders:
-    """Names in any case. WebhookVerificationError where one of the four is missing, doubled or malformed;
-    ConfigurationError where these are no headers."""
+    """Read the four headers, whose names may be in any case.
+
+    Raises WebhookVerificationError if one is missing, repeated or malformed, and ConfigurationError if `headers` is
+    neither a mapping nor pairs.
+    """
     found: dict[str, str] = {}
     for name, value in _pairs(headers):
         key = _text(name).lower()
@@ -79,7 +82,7 @@ def read_headers(headers: HeaderFields) -> SignedHeaders:
         if key not in _FORMS or not values:
             continue
         if key in found or len(values) > 1:
-            raise WebhookVerificationError(f"the header {key} came more than once")
+            raise WebhookVerificationError(f"the header {key} is repeated")
         found[key] = _text(values[0])
     for key, form in _FORMS.items():
         if key not in found:
@@ -98,55 +101,53 @@ def _pairs(headers: Any) -> Iterable[tuple[Any, Any]]:
     try:
         pairs = headers.items() if callable(getattr(headers, "items", None)) else headers
         return [(name, value) for name, value in pairs]
-    except Exception:  # whatever an object raises that is none of these
+    except Exception:  # any exception of an object that is neither
         raise ConfigurationError(
             f"headers is a {type(headers).__name__}: expected a mapping, or pairs of names and values"
         ) from None
 
 
 def check_time(signed: SignedHeaders, now: float, tolerance: float = TOLERANCE) -> None:
-    """WebhookVerificationError where the timestamp is more than `tolerance` seconds from `now` (8.3)."""
+    """Raise WebhookVerificationError if the timestamp is over `tolerance` seconds from `now` (protocol 8.3)."""
     off = signed.timestamp - now
     if abs(off) > tolerance:
         side = "in the future" if off > 0 else "old"
         raise WebhookVerificationError(
-            f"the signature is {abs(off):.0f} s {side}; {tolerance:g} s are allowed"
+            f"the signature is {abs(off):.0f} s {side}: at most {tolerance:g} s are allowed; check the clock"
         )
 
 
 def message_of(signed: SignedHeaders, body: bytes) -> bytes:
-    """What was signed: four lines, no final line feed, the body as the hex of its SHA-256 (8.3)."""
+    """Return the signed message: four lines, no final line feed, the body as its SHA-256 in hex (protocol 8.3)."""
     digest = hashlib.sha256(body).hexdigest()
-    # "surrogatepass" keeps this total: such text was never signed by anybody.
+    # "surrogatepass" prevents an exception: no valid signature exists for such text.
     lines = (signed.request_id, signed.user_id, str(signed.timestamp), digest)
     return "\n".join(lines).encode("utf-8", "surrogatepass")
 
 
 def is_signed(message: bytes, signature: bytes, keys: Sequence[bytes], check: SignatureCheck) -> bool:
-    """Whether one of the keys made it: "try every key" (8.3)."""
+    """Whether one of the keys made the signature: "try every key" (protocol 8.3)."""
     return any(check(key, signature, message) for key in keys)
 
 
 def parse_key_set(body: bytes) -> tuple[bytes, ...]:
-    """The Ed25519 keys of a JWKS, 32 bytes each. Entries of other kinds are passed over.
+    """Return the Ed25519 keys of a JWKS, 32 bytes each. Other entries are ignored.
 
-    ResponseDecodeError where it is no key set, or holds no such key: a cached set is better than that.
+    Raises ResponseDecodeError if it is not a key set or has no such key: then a cached set is better.
     """
     document = _decoded(body, "the key set")
     entries = document.get("keys")
     usable = [_public_key(entry) for entry in entries] if isinstance(entries, list) else []
     keys = tuple(dict.fromkeys(key for key in usable if key is not None))
     if not keys:
-        raise ResponseDecodeError(
-            "the key set holds no Ed25519 key", paths=["required field missing @ $.keys"]
-        )
+        raise ResponseDecodeError("the key set has no Ed25519 key", paths=["required field missing @ $.keys"])
     return keys[:MAX_KEYS]
 
 
 def _public_key(entry: Any) -> bytes | None:
     if not isinstance(entry, dict) or (entry.get("kty"), entry.get("crv")) != ("OKP", "Ed25519"):
         return None
-    # A key that says so is for something else.
+    # The key is declared to be for another purpose.
     if entry.get("use", "sig") != "sig" or entry.get("alg", "EdDSA") not in ("EdDSA", "Ed25519"):
         return None
     text = entry.get("x")
@@ -163,13 +164,16 @@ class Refresh(enum.Enum):
 
     NO = "no"
     WANTED = "wanted"
-    """Fetch them; where that fails, the cached ones are still good."""
+    """Fetch new values; if that fails, the cached ones are still valid."""
     NEEDED = "needed"
-    """Fetch them; where that fails, there is nothing."""
+    """Fetch new values; if that fails, there are none to use."""
 
 
 def refresh_of(fetched_at: float | None, tried_at: float | None, now: float) -> Refresh:
-    """Times in seconds of one clock; None: never. A clock that was set back makes a cache old, not young."""
+    """Return what to do before a cached key set is used. Times are seconds of one clock; None means never.
+
+    If the clock was set back, the cache counts as expired.
+    """
     if fetched_at is None or not 0 <= now - fetched_at < KEPT_SECONDS:
         return Refresh.NEEDED
     if now - fetched_at >= REFRESH_SECONDS and may_try_again(tried_at, now):
@@ -178,13 +182,13 @@ def refresh_of(fetched_at: float | None, tried_at: float | None, now: float) -> 
 
 
 def may_try_again(tried_at: float | None, now: float) -> bool:
-    """At most one fetch a minute because of a signature that no known key made."""
+    """Whether a minute has passed since the last fetch that a signature by an unknown key caused."""
     return tried_at is None or not 0 <= now - tried_at < PAUSE_SECONDS
 
 
 def parse_sender_ranges(body: bytes) -> tuple[Network, ...]:
-    """`webhook_ip_ranges` of `GET /v1/meta` (8.2). ResponseDecodeError where there are none."""
-    entries = _decoded(body, "the answer of /v1/meta").get("webhook_ip_ranges")
+    """Return `webhook_ip_ranges` of `GET /v1/meta` (protocol 8.2). Raise ResponseDecodeError without any."""
+    entries = _decoded(body, "the response of /v1/meta").get("webhook_ip_ranges")
     networks = []
     for entry in entries if isinstance(entries, list) else []:
         try:
@@ -193,13 +197,14 @@ def parse_sender_ranges(body: bytes) -> tuple[Network, ...]:
             continue
     if not networks:
         raise ResponseDecodeError(
-            "fal names no webhook addresses", paths=["required field missing @ $.webhook_ip_ranges"]
+            "the response of /v1/meta has no webhook addresses",
+            paths=["required field missing @ $.webhook_ip_ranges"],
         )
     return tuple(networks)
 
 
 def is_sender(address: str, ranges: Iterable[Network]) -> bool:
-    """Whether fal delivers from this address. An IPv4 address may come in its IPv6 form."""
+    """Whether fal delivers from this address. An IPv4 address may be in its IPv6 form."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:
@@ -212,15 +217,19 @@ def is_sender(address: str, ranges: Iterable[Network]) -> bool:
 def _decoded(body: bytes, what: str) -> dict[str, Any]:
     try:
         document = json.loads(body)
-    except (ValueError, TypeError, RecursionError) as error:  # a function of the user's may give it
-        raise ResponseDecodeError(f"{what} is no JSON") from error
+    except (
+        ValueError,
+        TypeError,
+        RecursionError,
+    ) as error:  # TypeError: the caller's own function may return it
+        raise ResponseDecodeError(f"{what} is not JSON") from error
     if not isinstance(document, dict):
-        raise ResponseDecodeError(f"{what} is no JSON object")
+        raise ResponseDecodeError(f"{what} is not a JSON object")
     return document
 
 
 def _text(value: Any) -> str:
-    """An empty text, which no header may be, for what is neither."""
+    """Return a header's name or value as str; "", which no check accepts, for other types."""
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value).decode("latin-1")
     return value if isinstance(value, str) else ""

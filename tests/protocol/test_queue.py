@@ -306,7 +306,7 @@ def test_an_id_that_may_be_wrong_is_not_called_expired() -> None:
     assert isinstance(gone, NotFoundError)
     for unknown in (vanished(gone, existed=False), result_error(gone, None, existed=False)):
         assert type(unknown) is NotFoundError
-        assert "are endpoint and id right?" in str(unknown)
+        assert "check the endpoint id and the request id" in str(unknown)
         assert not unknown.retryable
 
 

@@ -45,7 +45,7 @@ def said(status: int, body: Any, **headers: str) -> HttpResponse:
     ],
 )
 def test_a_status_in_place_of_the_result_is_no_output_and_only_late(status: int, body: Any) -> None:
-    with pytest.raises(ApiError, match="in place of the result") as caught:
+    with pytest.raises(ApiError, match="a status instead of the result") as caught:
         check_result(said(status, body), ID)
     assert is_not_yet(caught.value)
     assert caught.value.retryable
@@ -83,7 +83,7 @@ def test_a_status_of_another_type_is_no_output_and_text_is(kind: str) -> None:
         late = said(
             status, {"status": "IN_PROGRESS", **OWN}, **{"content-type": kind, "x-fal-request-id": ID}
         )
-        with pytest.raises(ApiError, match="in place of the result"):
+        with pytest.raises(ApiError, match="a status instead of the result"):
             check_result(late, ID)
         for body in (
             b'{"status": "IN_PROGRESS", cut',

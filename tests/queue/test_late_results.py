@@ -115,7 +115,7 @@ async def test_an_id_that_may_be_mistyped_is_not_expired(gone: dict[str, Any]) -
     async with raw_fal(**gone) as server, session(server) as fal:
         handle = fal.queue.handle(APP, "typo")
         for ask in (handle.status, handle.result, handle.wait):
-            with pytest.raises(NotFoundError, match=r"are endpoint and id right\?") as caught:
+            with pytest.raises(NotFoundError, match="check the endpoint id and the request id") as caught:
                 await ask()
             assert not isinstance(caught.value, ResultExpiredError)
             assert not caught.value.retryable

@@ -367,7 +367,7 @@ async def test_an_unknown_request(fal: Session) -> None:
     with pytest.raises(NotFoundError) as caught:
         await fal.queue.status(LLM, "0b5f0a4e-unknown")
     assert caught.value.request_id == "0b5f0a4e-unknown"
-    with pytest.raises(NotFoundError, match=r"are endpoint and id right\?") as caught:
+    with pytest.raises(NotFoundError, match="check the endpoint id and the request id") as caught:
         await fal.queue.result(LLM, "0b5f0a4e-unknown")
     assert not isinstance(caught.value, ResultExpiredError)
     assert await fal.queue.cancel(LLM, "0b5f0a4e-unknown") is CancelOutcome.NOT_FOUND

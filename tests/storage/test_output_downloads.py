@@ -197,8 +197,8 @@ MISSING: dict[str, tuple[Any, str, type[Exception]]] = {
     "gone": (Says(b"gone", status=404), "404", NotFoundError),
     "cut": (Says(b"x" * 100, only=0), "broke off", TransportError),
     "shorter than it says": (Says(b"x", {"content-length": "5"}, only=1), "broke off", TransportError),
-    "a page": (Says(b"<html>Log in</html>", {"content-type": "text/html"}), "page of HTML", DownloadError),
-    "a part": (Says(b"x", {"content-range": "bytes 0-0/2"}, status=206), "asked for whole", DownloadError),
+    "a page": (Says(b"<html>Log in</html>", {"content-type": "text/html"}), "an HTML page", DownloadError),
+    "a part": (Says(b"x", {"content-range": "bytes 0-0/2"}, status=206), "file was requested", DownloadError),
 }
 
 

@@ -1,4 +1,4 @@
-"""Which headers cross a server-side proxy, in either direction (protocol 10)."""
+"""Which headers a server-side proxy forwards, in either direction (protocol 10)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FORWARDED = frozenset(
         "x-app-fal-disable-fallback",
     }
 )
-"""What a caller may say (protocol 3.1). Billing tags are not among them: they are the server's."""
+"""Request headers that a caller may set (protocol 3.1). Billing tags are not included: the server sets them."""
 RETURNED = frozenset(
     {
         "cache-control",
@@ -38,7 +38,7 @@ RETURNED = frozenset(
         "x-fal-runner-hints",
     }
 )
-"""What a caller gets to see (protocol 3.2). No cookie, no location, and no CDN token."""
+"""Response headers that a caller sees (protocol 3.2): no cookie, no location and no CDN token."""
 _VALUE = re.compile(r"[\t\x20-\x7e]*")
 
 
@@ -47,7 +47,7 @@ def target_values(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:
 
 
 def forwarded_headers(headers: Iterable[tuple[bytes, bytes]], rules: ProxyRules) -> dict[str, str]:
-    """Those on the list, by lower-case name. Refusal where one came twice or has odd characters."""
+    """Return the headers to forward, by lower-case name. Raise Refusal if one is repeated or malformed."""
     passed: dict[str, str] = {}
     for name, value in headers:
         key = _name(name)
@@ -55,24 +55,24 @@ def forwarded_headers(headers: Iterable[tuple[bytes, bytes]], rules: ProxyRules)
             continue
         text = value.decode("latin-1")
         if key in passed or not _VALUE.fullmatch(text):
-            raise Refusal(400, f"the header {key} came twice or is malformed")
+            raise Refusal(400, f"the header {key} is repeated or malformed")
         passed[key] = text
     return passed
 
 
 def returned_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """`headers` with names in lower case."""
+    """Return the response headers that go to the caller. `headers`: names in lower case."""
     return {name: value for name, value in headers.items() if name in RETURNED}
 
 
 def check_length(headers: Sequence[tuple[bytes, bytes]], rules: ProxyRules) -> int | None:
-    """The declared length, None where the body comes in chunks. Refusal: it is no number, or too long."""
+    """Return the declared length; None for a chunked body. Raise Refusal if it is malformed or too large."""
     values = [value for name, value in headers if _name(name) == "content-length"]
     if not values:
         return None
     if any(_name(name) == "transfer-encoding" for name, _ in headers):
-        # The length that is passed on must be the one by which the body was read (RFC 9112, 6.3).
-        raise Refusal(400, "the body has a content-length and a transfer-encoding")
+        # The forwarded length must be the one by which the body was read (RFC 9112, 6.3).
+        raise Refusal(400, "the request has both content-length and transfer-encoding")
     if len(values) > 1 or not re.fullmatch(rb"[0-9]{1,18}", values[0]):
         raise Refusal(400, "the content-length is malformed")
     if int(values[0]) > rules.max_body:

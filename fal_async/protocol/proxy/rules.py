@@ -1,4 +1,4 @@
-"""What a server-side proxy may pass on: routes, an allow-list of endpoints, limits (protocol 10)."""
+"""What a server-side proxy may forward: routes, an allow-list of endpoints, limits (protocol 10)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fal_async.protocol.endpoint import NAMESPACES
 
 TARGET_HEADER = "x-fal-target-url"
 DEFAULT_MAX_PROXIED_BODY = 32 * 1024 * 1024
-"""Bytes of a request's body. What fal's own proxy takes as well (protocol 13)."""
+"""Most bytes of a request's body, as in fal's own proxy (protocol 13)."""
 _NEVER_FORWARDED = frozenset(
     {
         TARGET_HEADER,
@@ -35,7 +35,7 @@ _NEVER_FORWARDED = frozenset(
 
 
 class ProxyRoute(enum.StrEnum):
-    """What a target asks for. The last four must be asked for: each gives the browser more than a result."""
+    """What a target asks for. The last four must be allowed explicitly: each gives a browser more than a result."""
 
     RUN = "run"
     SUBMIT = "submit"
@@ -44,11 +44,11 @@ class ProxyRoute(enum.StrEnum):
     CANCEL = "cancel"
     UPLOAD = "upload"
     MULTIPART = "multipart"
-    """Uploads in parts: files of any size at your cost."""
+    """Multipart uploads: files of any size, at your cost."""
     TOKENS = "tokens"
-    """Short-lived tokens for realtime, for apps only that a pattern names: `me/poet`, not `me/*`."""
+    """Short-lived realtime tokens, only for apps that a pattern names: `me/poet`, not `me/*`."""
     CDN_TOKEN = "cdn_token"
-    """A token that stores files of any kind."""
+    """A token with which any kind of file can be stored."""
     WEBHOOK = "webhook"
     """`fal_webhook` on a submit: fal then calls a URL of the browser's choice."""
 
@@ -57,7 +57,7 @@ ON_REQUEST = frozenset({ProxyRoute.MULTIPART, ProxyRoute.TOKENS, ProxyRoute.CDN_
 
 
 class Refusal(Exception):
-    """Why a request is not passed on: an HTTP status and a text without anything of the request in it."""
+    """Raised if a request is not forwarded. `status`: for HTTP. `reason`: contains nothing of the request."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -68,7 +68,7 @@ class Refusal(Exception):
 # The allow-list of endpoints.
 
 _NAMED_INSIDE = ("execute", "workflows/execute")
-"""What these run stands in the body: any models (protocol 3.5, 15.1)."""
+"""Endpoints that run any models, which the body names (protocol 3.5, 15.1)."""
 _PATTERN_SEGMENT = re.compile(r"[A-Za-z0-9_.*-]+")
 
 
@@ -86,8 +86,8 @@ class EndpointPattern:
         good = all(_PATTERN_SEGMENT.fullmatch(s) and ("**" not in s or s == "**") for s in segments)
         if not good or "**" in segments[:-1] or (len(segments) < 2 and segments != ["**"]):
             raise ConfigurationError(
-                f"endpoints: {self.text!r} is no pattern: expected such as 'fal-ai/flux/dev', 'fal-ai/*', "
-                "'fal-ai/flux/**', or '**' for all"
+                f"endpoints: {self.text!r} is not a pattern: expected one such as 'fal-ai/flux/dev', "
+                "'fal-ai/*' or 'fal-ai/flux/**', or '**' for all"
             )
         head = segments[: app_length(segments)]
         object.__setattr__(self, "_whole", _compiled(segments))
@@ -95,21 +95,21 @@ class EndpointPattern:
         object.__setattr__(self, "_alias", None if "*" in head[-1] else head[-1])
 
     def allows(self, endpoint_id: str) -> bool:
-        # A stream or realtime path belongs to its endpoint (protocol 2).
+        # The stream or realtime path of an endpoint is allowed with it (protocol 2).
         plain = re.sub(r"/(stream|realtime)$", "", endpoint_id)
         for name in _NAMED_INSIDE:
-            if f"{plain}/".startswith(f"{name}/"):  # no wildcard but the one for all offers that
+            if f"{plain}/".startswith(f"{name}/"):  # only the wildcard for all includes these
                 return self.text in ("**", name)
         return bool(self._whole.fullmatch(endpoint_id) or self._whole.fullmatch(plain))
 
     def allows_app(self, app_id: str) -> bool:
-        """For calls about one request: they name the app without the sub-path (protocol 2)."""
+        """Whether operations on one request are allowed. They name the app without the sub-path (protocol 2)."""
         return bool(self._app.fullmatch(app_id))
 
     def allows_alias(self, alias: str) -> bool:
-        """For realtime tokens, which name the app without its owner (protocol 6.2).
+        """Whether realtime tokens, which name the app without its owner (protocol 6.2), are allowed.
 
-        A wildcard there would fit the apps of every owner, so the pattern has to name the app. `**` allows all.
+        A wildcard would match the apps of every owner, so the pattern must name the app. `**` allows all.
         """
         return alias == self._alias or self.text == "**"
 
@@ -127,16 +127,16 @@ def _compiled(segments: list[str]) -> re.Pattern[str]:
 
 def _patterns(texts: Iterable[str]) -> tuple[EndpointPattern, ...]:
     if isinstance(texts, str):
-        raise ConfigurationError(f"endpoints={texts!r}: expected a list of patterns")
+        raise ConfigurationError(f"endpoints={texts!r}: expected a list of patterns, such as [{texts!r}]")
     patterns = tuple(EndpointPattern(text) for text in texts)
     if not patterns:
-        raise ConfigurationError("endpoints: name at least one pattern; ['**'] allows all endpoints")
+        raise ConfigurationError("endpoints is empty: expected at least one pattern (['**'] allows all)")
     return patterns
 
 
 def _names(names: Iterable[str]) -> frozenset[str]:
     if isinstance(names, str):
-        raise ConfigurationError(f"headers={names!r}: expected a list of names")
+        raise ConfigurationError(f"headers={names!r}: expected a list of names, such as [{names!r}]")
     return frozenset(name.lower() for name in names)
 
 
@@ -146,19 +146,19 @@ def _routes(names: Iterable[str]) -> frozenset[ProxyRoute]:
     except ValueError:
         routes = frozenset({ProxyRoute.RUN})
     if routes - ON_REQUEST:
-        raise ConfigurationError(f"allow={list(names)}: expected some of {', '.join(sorted(ON_REQUEST))}")
+        raise ConfigurationError(f"allow={list(names)}: expected any of {', '.join(sorted(ON_REQUEST))}")
     return routes
 
 
 @attrs.frozen(kw_only=True)
 class ProxyRules:
-    """What may pass.
+    """What a proxy may forward.
 
     Attributes:
         endpoints: patterns of endpoint ids (see `EndpointPattern`).
-        allow: further routes: "multipart", "tokens", "cdn_token", "webhook"; default none of them.
-        max_body: bytes of a request body; default 32 MiB.
-        headers: further request headers to pass on, such as one that an app of yours reads.
+        allow: further routes, any of "multipart", "tokens", "cdn_token", "webhook"; default none.
+        max_body: most bytes of a request body; default 32 MiB.
+        headers: further request headers to forward, such as one that your own app reads; default none.
     """
 
     endpoints: tuple[EndpointPattern, ...] = attrs.field(converter=_patterns)
@@ -168,4 +168,6 @@ class ProxyRules:
 
     def __attrs_post_init__(self) -> None:
         if forbidden := self.headers & _NEVER_FORWARDED:
-            raise ConfigurationError(f"headers: {', '.join(sorted(forbidden))} must not be passed on")
+            raise ConfigurationError(
+                f"headers: {', '.join(sorted(forbidden))} must not be forwarded: remove it"
+            )

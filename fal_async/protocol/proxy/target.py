@@ -1,8 +1,8 @@
-"""Where a proxied request may go, decided (protocol 10). Stricter than fal's own proxy, on purpose.
+"""Where a proxied request may go (protocol 10). Stricter than fal's own proxy, on purpose.
 
-The target is taken apart by a grammar that knows nothing but what fal's clients send: https, an exact host,
-plain path segments. What does not fit is refused, never repaired; what fits is put together anew, so that
-no two parsers can read it differently.
+The target is parsed by a grammar of only what fal's clients send: https, an exact host, plain path segments. A
+target that does not match is refused, never repaired. One that matches is rebuilt from its parts, so that no two
+parsers can read it differently.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MAX_CDN_TOKEN_SECONDS = 3600
 _MAX_TARGET = 8192
 _MAX_FIELDS = 64
 
-# No user, no port, no fragment, no percent sign in the path, no space or control character anywhere.
+# No user, port, fragment, or percent sign in the path, and no space or control character anywhere.
 _TARGET = re.compile(r"https://([a-z0-9.-]+)((?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)+)/?(?:\?([!-~]*))?")
 _APP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
@@ -60,16 +60,16 @@ _QUERIES: Mapping[ProxyRoute, frozenset[str]] = {
 
 @attrs.frozen(kw_only=True)
 class Target:
-    """What is asked for, taken apart. `query` is encoded anew, without its question mark."""
+    """A parsed target. `query` is encoded anew, without its question mark."""
 
     route: ProxyRoute
     method: str
     service: str
-    """"run", "queue" or "rest": a field of `Hosts`."""
+    """A field of `Hosts`: "run", "queue" or "rest"."""
     path: str
     query: str = attrs.field(default="", repr=False)
     endpoint_id: str | None = None
-    """The whole id, or the app alone on calls about one request; None for storage and tokens."""
+    """The whole id, or only the app for operations on one request; None for storage and tokens."""
     request_id: str | None = None
 
     def url(self, hosts: Hosts) -> str:
@@ -77,12 +77,12 @@ class Target:
 
 
 def find_target(method: str, values: list[str], rules: ProxyRules) -> Target:
-    """The target of a request whose target headers are `values`. Refusal (400, 403 or 405) otherwise."""
+    """Return the target that `values`, the target headers, name. Raise Refusal (400, 403 or 405) otherwise."""
     if len(values) != 1:
-        raise Refusal(400, f"expected one {TARGET_HEADER} header")
+        raise Refusal(400, f"expected exactly one {TARGET_HEADER} header")
     found = _TARGET.fullmatch(values[0]) if len(values[0]) <= _MAX_TARGET else None
     if found is None or found[1] not in _SERVICES:
-        raise Refusal(400, f"{TARGET_HEADER} is no https URL of a fal service")
+        raise Refusal(400, f"{TARGET_HEADER} is not an https URL of a fal service")
     segments = found[2][1:].split("/")
     find = _FINDERS[_SERVICES[found[1]]]
     target = find(method, segments, rules)
@@ -91,7 +91,7 @@ def find_target(method: str, values: list[str], rules: ProxyRules) -> Target:
 
 def _find_run(method: str, segments: list[str], rules: ProxyRules) -> Target:
     if method not in ("GET", "POST"):
-        raise Refusal(405, "a direct call is a GET or a POST")
+        raise Refusal(405, "a direct call must be a GET or a POST")
     endpoint_id = _allowed_endpoint(segments, rules)
     return Target(
         route=ProxyRoute.RUN, method=method, service="run", path=f"/{endpoint_id}", endpoint_id=endpoint_id
@@ -99,12 +99,12 @@ def _find_run(method: str, segments: list[str], rules: ProxyRules) -> Target:
 
 
 def _find_queue(method: str, segments: list[str], rules: ProxyRules) -> Target:
-    # An app may be called "requests", so looking begins after its name, as fal's ids are read (protocol 2).
+    # An app may be called "requests", so the search begins after its name, as fal parses ids (protocol 2).
     length = app_length(segments)
     if "requests" in segments[length:]:
         return _find_request(method, segments, segments.index("requests", length), rules)
     if method != "POST":
-        raise Refusal(405, "a submit is a POST")
+        raise Refusal(405, "a submit must be a POST")
     endpoint_id = _allowed_endpoint(segments, rules)
     return Target(
         route=ProxyRoute.SUBMIT,
@@ -119,10 +119,10 @@ def _find_request(method: str, segments: list[str], at: int, rules: ProxyRules) 
     id_and_tail = segments[at + 1 :]
     known = _QUEUE_TAILS.get(tuple(id_and_tail[1:]))
     if known is None or not id_and_tail or not _REQUEST_ID.fullmatch(id_and_tail[0]):
-        raise Refusal(403, "this path of the queue is not passed on")
+        raise Refusal(403, "this path of the queue is not forwarded")
     wanted, route = known
     if method != wanted:
-        raise Refusal(405, f"this path takes {wanted}")
+        raise Refusal(405, f"this path must be called with {wanted}")
     endpoint_id = "/".join(segments[:at])
     is_app = at == app_length(segments)
     if not any(p.allows_app(endpoint_id) if is_app else p.allows(endpoint_id) for p in rules.endpoints):
@@ -141,9 +141,9 @@ def _find_rest(method: str, segments: list[str], rules: ProxyRules) -> Target:
     path = "/".join(segments)
     route, _ = _REST_PATHS.get(path, (None, {}))
     if route is None or (route in ON_REQUEST and route not in rules.allow):
-        raise Refusal(403, "this path is not passed on")
+        raise Refusal(403, "this path is not forwarded")
     if method != "POST":
-        raise Refusal(405, "this path takes POST")
+        raise Refusal(405, "this path must be called with POST")
     # "/tokens/" ends with a slash (protocol 6.2).
     return Target(
         route=route, method=method, service="rest", path=f"/{path}/" if path == "tokens" else f"/{path}"
@@ -165,7 +165,7 @@ def _allowed_endpoint(segments: list[str], rules: ProxyRules) -> str:
 
 
 def _checked_query(target: Target, query: str, rules: ProxyRules) -> str:
-    # Some servers take a semicolon for an ampersand.
+    # Some servers treat a semicolon as an ampersand.
     if "#" in query or ";" in query:
         raise Refusal(400, "the query of the target is malformed")
     try:
@@ -177,56 +177,58 @@ def _checked_query(target: Target, query: str, rules: ProxyRules) -> str:
     if target.service == "rest":
         allowed = dict(pairs) == _REST_PATHS[target.path.strip("/")][1] and len(pairs) < 2
     elif target.route is ProxyRoute.RUN:
-        # The model's own; what the gateway reads is not (protocol 1.2, 3.1).
+        # The model's own parameters are allowed; those that the gateway reads are not (protocol 1.2, 3.1).
         allowed = not any(name.strip().lower().startswith("fal_") for name, _ in pairs)
     else:
         allowed = {name for name, _ in pairs} <= _QUERIES.get(target.route, frozenset())
     webhook = any(name == "fal_webhook" for name, _ in pairs)
     if not allowed or (webhook and ProxyRoute.WEBHOOK not in rules.allow):
-        raise Refusal(403, "a query parameter of the target is not passed on")
+        raise Refusal(403, "a query parameter of the target is not forwarded")
     return urlencode(pairs)
 
 
-# Tokens: how long they live, and what realtime's are good for, stands in the body (protocol 6.2, 7.1).
+# Tokens: the body says how long they live, and for which apps a realtime token is (protocol 6.2, 7.1).
 
 _LIFETIME: Mapping[str, str] = {"/tokens/": "token_expiration", "/tokens/realtime": "duration"}
-"""The field that each path reads. Without it fal would decide how long the token lives."""
+"""The lifetime field that each path reads. Without it fal would decide how long the token lives."""
 
 
 def checked_token_body(body: bytes, target: Target, rules: ProxyRules) -> bytes:
-    """The same, encoded anew. Refusal: an app that is not allowed, no lifetime, or one of over 300 s.
+    """Return the body of a token request, encoded anew.
 
-    A CDN token may live an hour, and does where the caller does not say: fal's own would live for days.
+    A CDN token may live for up to an hour, which is the default here: fal's own default is days.
+
+    Raises Refusal if an app is not allowed, or a realtime token has no lifetime or one of more than 300 s.
     """
     try:
         wanted = json.loads(body or b"{}")
     except (ValueError, RecursionError):
-        raise Refusal(400, "a token is asked for in JSON") from None
+        raise Refusal(400, "the body of a token request must be JSON") from None
     if not isinstance(wanted, dict):
-        raise Refusal(400, "a token is asked for with a JSON object")
+        raise Refusal(400, "the body of a token request must be a JSON object")
     if target.route is ProxyRoute.CDN_TOKEN:
         wanted = {"expiration_seconds": MAX_CDN_TOKEN_SECONDS, **wanted}
         _check_lifetime(wanted, "expiration_seconds", MAX_CDN_TOKEN_SECONDS)
     else:
         _check_apps(wanted.get("allowed_apps"), rules)
         _check_lifetime(wanted, _LIFETIME[target.path], MAX_TOKEN_SECONDS, "allowed_apps")
-    # A field that came twice is read here and there as the same one.
+    # Encoded anew, so that fal and this check read the same value of a repeated field.
     return json.dumps(wanted, separators=(",", ":")).encode()
 
 
 def _check_apps(apps: Any, rules: ProxyRules) -> None:
     if not isinstance(apps, list) or not apps or not all(_is_app_allowed(app, rules) for app in apps):
         raise Refusal(
-            403, "a token for these apps is not allowed: a pattern must name each, as 'me/poet' does"
+            403, "a token for these apps is not allowed: a pattern such as 'me/poet' must name each"
         )
 
 
 def _check_lifetime(wanted: dict[str, Any], name: str, most: int, *others: str) -> None:
     if set(wanted) - {name, *others}:
-        raise Refusal(403, "a token is asked for with fields that are not passed on")
+        raise Refusal(403, "a field of the token request is not forwarded")
     seconds = wanted.get(name)
     if type(seconds) is not int or not 0 < seconds <= most:
-        raise Refusal(403, f"{name} must say that the token lives at most {most} s")
+        raise Refusal(403, f"{name} must be an int from 1 to {most} (seconds)")
 
 
 def _is_app_allowed(app: Any, rules: ProxyRules) -> bool:

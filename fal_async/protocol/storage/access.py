@@ -18,7 +18,7 @@ from fal_async.protocol.storage.uploads import json_object, text_field
 from fal_async.storage_settings import StorageSettings
 
 MAX_SIGNED = 604_800
-"""Seconds that a signed URL is good for at most: 7 days (protocol 7.4)."""
+"""Most seconds for which a signed URL is valid: 7 days (protocol 7.4)."""
 
 
 def sign_request(hosts: Hosts, url: str, expires_in: int) -> HttpRequest:
@@ -38,7 +38,9 @@ def get_acl_request(hosts: Hosts, url: str) -> HttpRequest:
 def set_acl_request(hosts: Hosts, url: str, acl: str | Mapping[str, Any]) -> HttpRequest:
     checked = StorageSettings(initial_acl=acl).to_wire().get("initial_acl")
     if checked is None:
-        raise ConfigurationError("acl=None: expected 'allow', 'forbid' or 'hide', or what get_acl gives")
+        raise ConfigurationError(
+            "acl=None: expected 'allow', 'forbid', 'hide' or a value returned by get_acl"
+        )
     return _managing(hosts, "PUT", _of_file("files/acl", url), encode_json(checked))
 
 
@@ -47,7 +49,10 @@ def get_defaults_request(hosts: Hosts) -> HttpRequest:
 
 
 def set_defaults_request(hosts: Hosts, settings: StorageSettings) -> HttpRequest:
-    """ "never" is null here: leaving the field out would leave the account as it is."""
+    """Return the request that sets the account's defaults.
+
+    "never" is sent as null: without the field, the account's current value would stay.
+    """
     check_kind("settings", settings, kind=StorageSettings)
     wire = settings.to_wire()
     if settings.expires_in == "never":

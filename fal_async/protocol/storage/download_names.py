@@ -1,4 +1,4 @@
-"""What a downloaded file is called, and whether it is what its name says."""
+"""Names of downloaded files, and whether a file's content is of the expected type."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ _MAY_BE_A_PAGE = frozenset({*_PAGES, "text/plain", OCTETS})
 
 @attrs.frozen(kw_only=True)
 class Arrived:
-    """What is known of a file that is here: its answer's headers and its first bytes."""
+    """What is known about a downloaded file: the headers of its response and its first bytes."""
 
     url: str
     headers: Mapping[str, str]
     head: bytes
     said: OutputFile | None = None
-    """What the output says of it."""
+    """What the model's output says about it."""
 
 
 def disposition_name(header: str) -> str:
-    """The file name of a Content-Disposition header (RFC 6266), `filename*` first; empty without one."""
+    """Return the file name of a Content-Disposition header (RFC 6266), `filename*` first; "" without one."""
     if found := re.search(_EXTENDED, header):
         try:
             return unquote_to_bytes(found[2]).decode(found[1] or "utf-8", "replace")
-        except (LookupError, ValueError):  # no such charset, or one that is none of texts
+        except (LookupError, ValueError):  # an unknown charset, or a codec that is not for text
             return unquote(found[2])
     if found := re.search(_QUOTED, header):
         return re.sub(r"\\(.)", r"\1", found[1])
@@ -53,9 +53,9 @@ def disposition_name(header: str) -> str:
 
 
 def download_name(arrived: Arrived) -> str:
-    """As the output says, as the header says, or as the URL ends; always safe.
+    """Return a safe file name: the output's, else the header's, else the end of the URL.
 
-    A name without an ending gets that of the content. A picture's wrong ending is replaced by the right one.
+    A name without an ending gets that of the content. A wrong ending of an image is corrected.
     """
     suggested = arrived.said.file_name if arrived.said else None
     said = disposition_name(arrived.headers.get("content-disposition", ""))
@@ -73,7 +73,7 @@ def _end_of(url: str) -> str:
 
 
 def _ending_of(arrived: Arrived) -> str:
-    """Pictures are told by their first bytes; of films and sounds the server knows more."""
+    """Return the ending for the content. An image's first bytes decide; otherwise the server's headers do first."""
     seen = content_type_by_content(arrived.head) or ""
     declared = (arrived.said.content_type if arrived.said else None) or ""
     kinds = [arrived.headers.get("content-type", ""), declared, seen]
@@ -82,9 +82,9 @@ def _ending_of(arrived: Arrived) -> str:
 
 
 def check_is_no_page(arrived: Arrived, name: str | None = None) -> None:
-    """DownloadError where a page of HTML (an error, a login), JSON or XML arrived for a file of another type.
+    """Raise DownloadError if HTML (an error or login page), JSON or XML arrived for a file of another type.
 
-    That type is known by the output, or by an ending: of `name`, of the output's name, of the URL.
+    The expected type is that of the output, or of an ending: that of `name`, of the output's name, of the URL.
     """
     said = arrived.said
     types = [said.content_type if said else None]
@@ -96,7 +96,7 @@ def check_is_no_page(arrived: Arrived, name: str | None = None) -> None:
     )
     came = _words_in_place_of(expected, arrived) if expected else None
     if came is not None:
-        raise DownloadError(f"{host_of(arrived.url)} sent {came} in place of {expected}")
+        raise DownloadError(f"{host_of(arrived.url)} sent {came} instead of {expected}")
 
 
 def _words_in_place_of(expected: str, arrived: Arrived) -> str | None:
@@ -105,38 +105,40 @@ def _words_in_place_of(expected: str, arrived: Arrived) -> str | None:
     begins = arrived.head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     says = plain_type(arrived.headers.get("content-type", ""))
     if says in _PAGES or begins.startswith((b"<!doctype html", b"<html")):
-        return "a page of HTML"
+        return "an HTML page"
     if not expected.startswith(("image/", "video/", "audio/")) or expected.endswith("xml"):
         return None
     if says.endswith("xml") and begins.startswith((b"<?xml", b"<error")):
-        return "XML"  # as the errors of buckets are
+        return "XML"  # errors of object stores are XML
     return "JSON" if says.endswith("json") and begins.startswith((b"{", b"[")) else None
 
 
 def plain_type(content_type: str) -> str:
-    """Without its parameters, in lower case."""
+    """Return a content type without its parameters, in lower case."""
     return content_type.partition(";")[0].strip().lower()
 
 
-# What the caller gives.
+# The caller's arguments.
 
 
 def check_files(files: Iterable[object]) -> list[OutputFile]:
-    """ConfigurationError for what is no list of files, such as one of URLs."""
+    """Return the files as a list. Raise ConfigurationError for anything else, such as a list of URLs."""
     if isinstance(files, str | bytes) or not isinstance(files, Iterable):
-        raise ConfigurationError(f"files is a {type(files).__name__}: expected what result.files() gives")
+        raise ConfigurationError(
+            f"files is a {type(files).__name__}: expected a list of OutputFile, such as result.files()"
+        )
     found: list[OutputFile] = []
     for file in files:
         if not isinstance(file, OutputFile):
-            raise ConfigurationError(f"a file is a {type(file).__name__}: expected an OutputFile(url=...)")
+            raise ConfigurationError(f"files has a {type(file).__name__}: expected OutputFile(url=...)")
         if not isinstance(file.url, str) or not isinstance(file.file_name, str | None):
-            raise ConfigurationError("an OutputFile is to be fetched whose url or file_name is no str")
+            raise ConfigurationError("files has an OutputFile whose url or file_name is not a str")
         found.append(file)
     return found
 
 
 def chosen_names(names: FileNames | None, files: Sequence[OutputFile]) -> list[str]:
-    """For each file the template of its name. ConfigurationError for what is none."""
+    """Return the name template of each file. Raise ConfigurationError if `names` is invalid."""
     if names is None:
         return [_AS_THE_SERVER_SAYS] * len(files)
     if isinstance(names, str):
@@ -157,21 +159,21 @@ def _checked(template: str) -> str:
             f"names={template!r}: {_KNOWN}, such as '{{name}}-{{n:03d}}{{ext}}'"
         ) from error
     if not template or "/" in template or "\\" in template:
-        raise ConfigurationError(f"names={template!r}: expected the name of a file, not a path")
+        raise ConfigurationError(f"names={template!r}: expected a file name, not a path")
     return template
 
 
-_KNOWN = "expected {n}, {name} and {ext} in braces only"
+_KNOWN = "expected only {n}, {name} and {ext} in braces"
 
 
 def _literal(name: object) -> str:
     if not isinstance(name, str) or not name:
-        raise ConfigurationError(f"names gives {type(name).__name__}: expected the name of a file")
+        raise ConfigurationError(f"names returned {name!r}: expected a file name, a non-empty str")
     return name.replace("{", "{{").replace("}", "}}")
 
 
 def final_name(template: str, number: int, arrived: Arrived) -> str:
-    """Always safe; a name without an ending gets that of the file."""
+    """Return a safe file name from a template. Without an ending it gets that of the file."""
     given = download_name(arrived)
     stem = given.rpartition(".")[0] if has_ending(given) else given
     ending = given[len(stem) :]

@@ -1,4 +1,4 @@
-"""How a download begins, goes on after a break, and ends (RFC 9110, 13.1.5, 14): pure."""
+"""How a download begins, is resumed after a break, and ends (RFC 9110, 13.1.5, 14). Pure."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ _SCHEME = re.compile(r"(https?)://|data:", re.IGNORECASE)
 
 @attrs.frozen(kw_only=True)
 class Progress:
-    """What is known in the middle of a download."""
+    """The state of a download."""
 
     offset: int = 0
-    """Bytes that are on disk."""
+    """Bytes already on disk."""
     total: int | None = None
     etag: str | None = None
     modified: str | None = None
     """Last-Modified."""
     validator: str | None = None
-    """The one of the two that `If-Range` takes. None: whether a rest belongs to what is here could not be told,
-    so that none is asked for."""
+    """The one of the two that `If-Range` accepts. None: nothing could show that a rest belongs to the bytes on
+    disk, so the whole file is requested."""
 
 
 def check_url(url: str) -> str:
-    """The URL as it goes on the wire: what URLs can't hold, such as spaces and umlauts, percent-encoded.
+    """Return the URL as it is sent: spaces, umlauts and the like are percent-encoded.
 
-    ConfigurationError for what is no http, https or data URL.
+    Raises ConfigurationError unless it is an http, https or data URL.
     """
     if not isinstance(url, str) or not (found := _SCHEME.match(url)):
         raise ConfigurationError(f"url={_shown(url)}: expected an http, https or data URL")
@@ -49,12 +49,12 @@ def check_url(url: str) -> str:
     head = found.end() + len(host)
     try:
         return url[:head] + quote(url[head:], safe=_AS_IT_IS)
-    except UnicodeEncodeError as error:  # half a surrogate pair out of a JSON text
-        raise ConfigurationError(f"url={_shown(url)}: expected text that UTF-8 can carry") from error
+    except UnicodeEncodeError as error:  # a lone surrogate from a JSON text
+        raise ConfigurationError(f"url={_shown(url)}: expected text that UTF-8 can encode") from error
 
 
 _AS_IT_IS = "!#$%&'()*+,/:;=?@[]~"
-"""What may stand in a path or query, and the sign of what is encoded already."""
+"""Characters allowed in a path or query, and "%", because the URL may be encoded already."""
 
 
 _NOT_IN_HOST = frozenset(' \\<>"{}|^`')
@@ -71,14 +71,15 @@ def _is_host(text: str) -> bool:
 
 
 def _shown(url: object) -> str:
-    """Without what may be secret in it: a password, the query."""
+    """Return a URL for messages, without a password and the query, which may be secret."""
     return repr(re.sub(r"//[^/]*@", "//", str(url).partition("?")[0])[:80])
 
 
 def download_request(url: str, progress: Progress, authorization: str | None = None) -> HttpRequest:
-    """Without the key: file URLs are public, signed, or opened by a CDN token (protocol 7.4).
+    """Return the request of a download, without the key.
 
-    `Accept-Encoding: identity`, so that lengths and offsets are those of the file.
+    File URLs are public, signed, or need a CDN token (protocol 7.4). `Accept-Encoding: identity` makes lengths and
+    offsets those of the file.
     """
     headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
     if authorization is not None:
@@ -96,31 +97,31 @@ def _asks_for_the_rest(progress: Progress) -> bool:
 
 
 def begin(url: str, status: int, headers: Mapping[str, str], before: Progress) -> Progress | None:
-    """From an answer's head: where its body belongs. `offset` 0 after a break: from the beginning again.
+    """Return the state in which a response's body begins; `offset` 0 after a break means the whole file again.
 
-    None for a part that is not surely the rest of what is here: all of it is to be asked for anew.
-    DownloadError for a part that nobody asked for, and for what is no file.
+    None: the part is not certainly the rest of the bytes on disk, so the whole file must be requested.
+    Raises DownloadError for a part that was not requested, and for a response that is not a file.
     """
     if status == 206 and _asks_for_the_rest(before):
         return _go_on(headers, before)
     found = _RANGE.fullmatch(headers.get("content-range", "").strip())
     if status == 206 and not (found and _is_all(found)):
-        raise DownloadError(f"{host_of(url)} sent a part of a file that was asked for whole")
+        raise DownloadError(f"{host_of(url)} sent a part of a file although the whole file was requested")
     if status not in _WHOLE:
-        raise DownloadError(f"{host_of(url)} answered {status}, which holds no file")
+        raise DownloadError(f"{host_of(url)} answered {status}: expected 200 with a file")
     length = headers.get("content-length", "")
     plain = _is_plain(headers)
     return Progress(
         total=int(length) if plain and re.fullmatch(r"\d{1,18}", length) else None,
         etag=headers.get("etag"),
         modified=headers.get("last-modified"),
-        # Of what comes compressed, although nobody asked for that, an offset here is none of the body's.
+        # If the body is compressed against our request, offsets in the file are not offsets in the body.
         validator=_validator_of(headers) if plain else None,
     )
 
 
 def _go_on(headers: Mapping[str, str], before: Progress) -> Progress | None:
-    """The file must be the same by each sign that both answers carry, the validator among them."""
+    """Return the state of a resumed download; None unless every sign in both responses says it is the same file."""
     found = _RANGE.fullmatch(headers.get("content-range", "").strip())
     if not found or not _is_plain(headers):
         return None
@@ -138,7 +139,7 @@ def _is_plain(headers: Mapping[str, str]) -> bool:
 
 
 def _is_same(headers: Mapping[str, str], before: Progress, *, surely: bool) -> bool:
-    """Whether no validator differs; `surely`: and the one that was sent with `If-Range` is there."""
+    """Whether no validator differs. `surely`: the one sent as `If-Range` must also be present."""
     said = headers.get("etag"), headers.get("last-modified")
     differs = any(
         new and old and new != old for new, old in zip(said, (before.etag, before.modified), strict=True)
@@ -147,7 +148,7 @@ def _is_same(headers: Mapping[str, str], before: Progress, *, surely: bool) -> b
 
 
 def _validator_of(headers: Mapping[str, str]) -> str | None:
-    """`If-Range` takes a strong ETag, else a date before that of the answer (RFC 9110, 8.8.2.2, 13.1.5)."""
+    """Return a strong ETag, else a modification date older than the response (RFC 9110, 8.8.2.2, 13.1.5)."""
     etag = headers.get("etag", "")
     if _STRONG_ETAG.fullmatch(etag):
         return etag
@@ -163,13 +164,15 @@ def _is_before(date: str | None, other: str | None) -> bool:
 
 
 def is_complete(progress: Progress) -> bool:
-    """Whether the body that ended was the whole file, as far as its length is known."""
+    """Whether the whole file has arrived, as far as its length is known."""
     return progress.total is None or progress.offset == progress.total
 
 
 def nothing_is_left(status: int, headers: Mapping[str, str], progress: Progress) -> bool:
-    """Whether a server that was asked for the rest says that there is none (RFC 9110, 15.5.17): the connection
-    broke after the last byte, and before the end of a body of unknown length."""
+    """Whether the server says that no rest is left (RFC 9110, 15.5.17), so the file is complete.
+
+    Happens if a connection breaks after the last byte of a body of unknown length, but before its end.
+    """
     ends_here = headers.get("content-range", "").strip() == f"bytes */{progress.offset}"
     return (
         is_unmet_range(status, progress)
@@ -180,5 +183,5 @@ def nothing_is_left(status: int, headers: Mapping[str, str], progress: Progress)
 
 
 def is_unmet_range(status: int, progress: Progress) -> bool:
-    """Whether the server has no such rest (any more)."""
+    """Whether the server says that the requested rest does not exist (any more)."""
     return status == 416 and _asks_for_the_rest(progress)

@@ -1,6 +1,6 @@
-"""Files in the input of a model: where they are, and the same input with URLs in their place.
+"""Files in a model's input: finding them, and replacing them with URLs.
 
-They are uploaded by `Storage.transform_input` of `storage/client.py`, for every call with files in its input.
+`Storage.transform_input` of `storage/client.py` uploads them, for every call with files in its input.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from fal_async.protocol.storage.media import check_content_type
 from fal_async.records import is_record
 
 Path = tuple[str | int, ...]
-"""Where something stands in an input: a text is a key of a mapping, a number a place in a list."""
+"""The place of a value in an input: a str is a key of a mapping, an int an index of a list."""
 _SCALARS, _SEQUENCES = (
     (str, int, float),
     (list, tuple),
-)  # a union made anew each time costs as much as the test
+)  # creating a union in each call would cost as much as the check
 
 
 def _check_type(_: Any, __: Any, value: str | None) -> None:
@@ -31,12 +31,15 @@ def _check_type(_: Any, __: Any, value: str | None) -> None:
 
 @attrs.frozen(eq=False)
 class File:
-    """A file with a name and a type of its own: for uploads, and anywhere in an input.
+    """A file with an explicit name and content type, for uploads and anywhere in an input.
 
     Attributes:
         data: a path, bytes, a binary file object, an async iterable of bytes, or a Pillow image.
-        content_type: such as "image/png"; by default from the name or the content.
-        file_name: by default the path's or the file object's.
+        content_type: such as "image/png"; None (the default) derives it from the name or the content.
+        file_name: such as "cat.png"; None (the default) uses that of the path or the file object.
+
+    Raises:
+        ConfigurationError: `content_type` or `file_name` is invalid.
     """
 
     data: Any = attrs.field(repr=False)
@@ -47,12 +50,12 @@ class File:
 
 
 def is_image(value: Any) -> bool:
-    """A Pillow image, told without importing Pillow."""
+    """Whether it is a Pillow image, without importing Pillow."""
     return any(kind.__module__ == "PIL.Image" and kind.__name__ == "Image" for kind in type(value).__mro__)
 
 
 def is_path(value: Any) -> bool:
-    """`os.PathLike`: of pathlib, anyio, a directory entry, ... Texts are none here."""
+    """Whether it is an `os.PathLike` (pathlib, anyio, a directory entry, ...). A str does not count."""
     return hasattr(type(value), "__fspath__")
 
 
@@ -61,14 +64,14 @@ def is_file_object(value: Any) -> bool:
 
 
 def is_file(value: Any) -> bool:
-    """Whether this, found in an input, is to be uploaded. Text stays text, also if it names a file."""
+    """Whether a value in an input is to be uploaded. A str stays a str, even if it names a file."""
     return isinstance(value, File) or is_path(value) or is_image(value) or is_file_object(value)
 
 
 def find_files(value: Any) -> list[Any]:
-    """Every file anywhere in `value`, in order, repeated ones too. ConfigurationError for bare bytes.
+    """Return every file anywhere in `value`, in order, repeated ones too. Raise ConfigurationError for bare bytes.
 
-    None in what can't be walked to its end: it can't be encoded either, and the encoder says why.
+    The list is empty if `value` can't be traversed: then it can't be encoded either, and the encoder says why.
     """
     found: list[Any] = []
 
@@ -80,13 +83,13 @@ def find_files(value: Any) -> list[Any]:
         replace_files(value, note)
     except ConfigurationError:
         raise
-    except Exception:  # nested too deeply, or a record whose fields can't be read
+    except Exception:  # nested too deeply, or a record whose fields raise when they are read
         return []
     return found
 
 
 def files_to_send(value: Any) -> list[Any]:
-    """The same of an input that is about to be sent: what JSON can't carry is told before anything is uploaded."""
+    """As `find_files`, for an input about to be sent: also check that JSON can represent it, before any upload."""
     found = find_files(value)
     if found:
         encode_json(replace_files(value, lambda _: ""))
@@ -94,30 +97,30 @@ def files_to_send(value: Any) -> list[Any]:
 
 
 def replace_files(value: Any, url_of: Callable[[Any], str]) -> Any:
-    """`value` with the URL of each file in its place.
+    """Return `value` with each file replaced by its URL.
 
-    Nothing in `value` is changed; what holds no file is not copied either.
-    A record (attrs, dataclass, pydantic, ...) with a file in it becomes a dict: its own fields may not take text.
+    `value` is not modified; parts without files are not copied. A record (attrs, dataclass, pydantic, ...) with a
+    file in it becomes a dict, because its own fields may not accept a str.
     """
     return _replaced(value, lambda file, _: url_of(file), (), ())
 
 
 def places_of(value: Any) -> tuple[Any, list[Path]]:
-    """`value` with None in place of each file, and where the files stand, in the order of `find_files`.
+    """Return `value` with None in place of each file, and the files' places, in the order of `find_files`.
 
-    As it is, without places, where it can't be walked to its end, as there.
+    A value that can't be traversed is returned unchanged, without places.
     """
     places: list[Path] = []
     try:
         return _replaced(value, lambda _, path: places.append(path), (), ()), places
     except ConfigurationError:
         raise
-    except Exception:  # nested too deeply, or a record whose fields can't be read
+    except Exception:  # nested too deeply, or a record whose fields raise when they are read
         return value, []
 
 
 def place_of(value: Any, number: int) -> str:
-    """Where the file stands that `find_files` gives at that place, such as `input.images[2]`."""
+    """Return the place of file `number` of `find_files`, such as `input.images[2]`."""
     _, places = places_of(value)
     return _place("input", places[number])
 

@@ -1,4 +1,4 @@
-"""Content types by name and by content, file names that are safe where they go, and data URIs."""
+"""Content types by name and by content, safe file names, and data URIs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fal_async.errors import ConfigurationError
 OCTETS = "application/octet-stream"
 """The default content type of fal's own clients (protocol 7.5)."""
 
-# A table of our own: the standard library's depends on the machine, and knows no webp before Python 3.13.
+# Our own table: the standard library's depends on the machine, and lacks webp before Python 3.13.
 _BY_SUFFIX: Mapping[str, str] = {
     "png": "image/png",
     "jpg": "image/jpeg",
@@ -79,13 +79,13 @@ _SIGNATURES = (
     (b"\x1f\x8b", "application/gzip"),
 )
 _UNSURE = ("image/bmp", "audio/mpeg")
-"""Known by two or three bytes, with which a text may begin as well."""
+"""Recognised by only two or three bytes, with which a text may begin, too."""
 _FAMILIES = (
     ("video/mp4", "video/quicktime", "audio/mp4"),
     ("video/webm", "video/x-matroska"),
     ("image/heic", "image/avif"),
 )
-"""Kinds of one container: which one it is, the name tells better than the first bytes."""
+"""Types that share a container format: the name identifies them better than the first bytes."""
 _RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-msvideo"}
 _BRANDS = {
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"), "image/heic"),
@@ -93,13 +93,15 @@ _BRANDS = {
     b"qt  ": "video/quicktime",
 }
 HEAD = 32
-"""Bytes from the beginning of a file that `guess_content_type` looks at."""
+"""How many bytes from the beginning of a file `guess_content_type` needs."""
 _MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(\s*;[\x20-\x7e]*)?", re.ASCII)
 
 
 def guess_content_type(name: str | None, head: bytes) -> str:
-    """By the name's ending, unless the first bytes surely are of another type; else by these; else
-    `application/octet-stream`."""
+    """Return the content type by the name's ending, unless the first bytes clearly show another type.
+
+    Without a known ending the first bytes decide; if these are unknown, too, it is `application/octet-stream`.
+    """
     by_name, by_content = content_type_by_name(name or ""), content_type_by_content(head)
     if by_name is None or by_content is None:
         return by_name or by_content or OCTETS
@@ -123,14 +125,14 @@ def content_type_by_content(head: bytes) -> str | None:
 
 
 def suffix_for(content_type: str) -> str:
-    """`.png` for `image/png`; empty for what is not known."""
+    """Return `.png` for `image/png`; "" for an unknown type."""
     suffix = _SUFFIXES.get(content_type.partition(";")[0].strip().lower())
     return f".{suffix}" if suffix else ""
 
 
 def check_content_type(value: str | None) -> str | None:
     if value is not None and not (isinstance(value, str) and _MEDIA_TYPE.fullmatch(value)):
-        raise ConfigurationError(f"content_type={value!r}: expected one such as 'image/png'")
+        raise ConfigurationError(f"content_type={value!r}: expected a media type such as 'image/png'")
     return value
 
 
@@ -143,20 +145,20 @@ _NOT_IN_HEADER = re.compile(r"[^A-Za-z0-9._ ()+=@-]+")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 _ENDING = re.compile(r"(?ai)[^.]\.(?=\w*[a-z])[a-z0-9]{1,16}$")
 MAX_NAME = 200
-"""Bytes of a name in UTF-8: file systems take 255, and a number may be added to it."""
+"""Most bytes of a name in UTF-8: file systems allow 255, and a number may be added to the name."""
 
 
 def plain_name(name: str) -> str:
-    """The last part of a path of any system, without control and direction characters; may be empty."""
+    """Return the last part of a path of any system, without control and direction characters; may be ""."""
     last = name.replace("\\", "/").rpartition("/")[2]
     return _shortened(_CONTROL.sub("", last).strip())
 
 
 def header_name(name: str) -> str:
-    """For `X-Fal-File-Name`, which "holds the plain name" (protocol 7.5): ASCII, as close as it gets.
+    """Return a name in ASCII for `X-Fal-File-Name`, which "holds the plain name" (protocol 7.5).
 
-    Accents fall off, what has no ASCII form becomes `_`. Not percent-encoded: a server that takes the name
-    as it stands would put it into the file's URL, where `%` means something else.
+    Accents are removed, and characters without an ASCII form become `_`. The name is not percent-encoded: a server
+    that uses the header as it is would put it into the file's URL, where `%` means something else.
     """
     folded = unicodedata.normalize("NFKD", plain_name(name))
     ascii_only = "".join(c for c in folded if not unicodedata.combining(c))
@@ -168,7 +170,7 @@ def header_name(name: str) -> str:
 
 
 def local_name(name: str) -> str:
-    """A name that the server chose, as one that is safe in a folder on any system; never a path."""
+    """Return a server's name as a file name that is safe on any system; never a path."""
     safe = _AT_THE_ENDS.sub("", _NOT_LOCAL.sub("_", plain_name(name)))
     if _RESERVED.fullmatch(safe):
         safe = f"_{safe}"
@@ -176,12 +178,12 @@ def local_name(name: str) -> str:
 
 
 def has_ending(name: str) -> bool:
-    """Such as `.png` or `.7z`: a number alone is a version."""
+    """Whether a name has an ending such as `.png` or `.7z`. A number alone is taken for a version."""
     return _ENDING.search(name) is not None
 
 
 def numbered(name: str, number: int) -> str:
-    """`cat.png`, `cat-2.png`, `cat-3.png`, ..."""
+    """Return `cat.png`, `cat-2.png`, `cat-3.png`, ..."""
     if number < 2:
         return name
     stem, dot, suffix = name.rpartition(".")
@@ -189,7 +191,7 @@ def numbered(name: str, number: int) -> str:
 
 
 def _shortened(name: str) -> str:
-    """At most `MAX_NAME` bytes, the ending kept."""
+    """Cut a name to `MAX_NAME` bytes, keeping its ending."""
     if len(name.encode("utf-8", "replace")) <= MAX_NAME:
         return name
     stem, dot, suffix = name.rpartition(".")
@@ -207,7 +209,7 @@ def data_uri(data: bytes, content_type: str) -> str:
 
 
 def parse_data_uri(uri: str) -> tuple[bytes, str]:
-    """Content and content type. ValueError where it is none."""
+    """Return content and content type of a data URI. Raise ValueError if it is not one."""
     head, comma, body = uri.partition(",")
     if not head.lower().startswith("data:") or not comma:
         raise ValueError("not a data URI")
@@ -219,7 +221,7 @@ def parse_data_uri(uri: str) -> tuple[bytes, str]:
 
 
 def _base64(text: bytes) -> bytes:
-    """The URL-safe alphabet and missing padding are let through, other characters are not."""
+    """Decode base64. The URL-safe alphabet and missing padding are accepted, other characters are not."""
     packed = b"".join(text.split()).translate(bytes.maketrans(b"-_", b"+/")).rstrip(b"=")
     try:
         return base64.b64decode(packed + b"=" * (-len(packed) % 4), validate=True)

@@ -1,4 +1,4 @@
-"""A large file in parts: how it is cut, and the record with which an interrupted upload is taken up again."""
+"""Multipart uploads: how a large file is split, and the record with which an interrupted upload is resumed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from fal_async.errors import ConfigurationError
 
 MiB = 1024 * 1024
 MULTIPART_ABOVE = 100 * MiB
-"""Files larger than this go in parts (protocol 7.2, the Python client's number)."""
+"""Larger files are uploaded in parts (protocol 7.2, the Python client's number)."""
 PART_SIZE = 10 * MiB
 MAX_PARTS = 10_000
-"""Object stores of this kind take no more parts of one file (field-notes A6.2)."""
+"""Most parts of one file in object stores of this kind (field-notes A6.2)."""
 PARALLEL = 8
-"""Parts under way at a time. fal's Python client has 10, its JavaScript client 1 (protocol 7.2)."""
+"""Parts uploaded at a time. fal's Python client uses 10, its JavaScript client 1 (protocol 7.2)."""
 
 
 @attrs.frozen(kw_only=True)
@@ -32,13 +32,13 @@ class PartPlan:
         return -(-self.size // self.part_size)
 
     def span(self, number: int) -> tuple[int, int]:
-        """Offset and length of a part."""
+        """Return offset and length of a part."""
         offset = (number - 1) * self.part_size
         return offset, min(self.part_size, self.size - offset)
 
 
 def plan_parts(size: int, part_size: int = PART_SIZE) -> PartPlan:
-    """`part_size` grows with the file, in steps of 1 MiB, so that no file needs more than 10,000 parts."""
+    """Plan the parts of a file. `part_size` grows in steps of 1 MiB, so that 10,000 parts always suffice."""
     needed = -(-size // MAX_PARTS)
     if needed > part_size:
         part_size = -(-needed // MiB) * MiB
@@ -50,15 +50,16 @@ class SentPart:
     number: int
     etag: str
     digest: str
-    """SHA-256 (hex) of what was sent: tells whether the file is still the same."""
+    """SHA-256 (hex) of the part's bytes, to check whether the file is still the same."""
 
 
 @attrs.frozen(kw_only=True)
 class MultipartTarget:
-    """Where the parts go (protocol 7.1 B, C).
+    """Where the parts are sent (protocol 7.1 B, C).
 
-    `upload_url`: the URL into which `/{n}` and `/complete` are inserted, between path and query.
-    `presigned`: it carries its own permission, and takes no Authorization header.
+    Attributes:
+        upload_url: `/{n}` and `/complete` are inserted into it, between path and query.
+        presigned: the URL itself grants access, and no Authorization header is sent.
     """
 
     file_url: str
@@ -72,7 +73,7 @@ class MultipartTarget:
 
 @attrs.frozen(kw_only=True)
 class UploadRecord:
-    """An upload in parts that was begun, and the parts that arrived."""
+    """A multipart upload that has begun, and the parts that arrived."""
 
     target: MultipartTarget
     plan: PartPlan
@@ -80,10 +81,10 @@ class UploadRecord:
     file_name: str
     lifecycle: str | None = None
     parts: dict[int, SentPart] = attrs.field(factory=dict, repr=False)
-    """By number. The one thing in here that changes: it grows as parts arrive."""
+    """By number. The only field that changes: it grows as parts arrive."""
 
     def fits(self, size: int, content_type: str, file_name: str, lifecycle: str | None) -> bool:
-        """Whether it is about such a file; its content is compared by digests."""
+        """Whether the record may be of this file. Its content is compared later, by digests."""
         wanted = (size, content_type, file_name, lifecycle)
         return wanted == (self.plan.size, self.content_type, self.file_name, self.lifecycle)
 
@@ -103,7 +104,7 @@ class UploadRecord:
         )
 
     def to_json(self) -> str:
-        """JSON lines: the upload, then each part. Appending a line is all it takes to note a part."""
+        """Return JSON lines: the upload, then each part. A part is added by appending a line."""
         return self.first_line() + "".join(part_line(part) for part in self.parts.values())
 
 
@@ -116,9 +117,9 @@ def _line(document: Mapping[str, Any]) -> str:
 
 
 def parse_record(text: str | bytes) -> UploadRecord | None:
-    """None for an empty text. A last line that breaks off, as after a crash, is passed over.
+    """Parse a record; None for an empty text. Lines that are cut off, as after a crash, are ignored.
 
-    ConfigurationError where it is no such record.
+    Raises ConfigurationError if it is not such a record.
     """
     if not text.strip():
         return None
@@ -127,7 +128,9 @@ def parse_record(text: str | bytes) -> UploadRecord | None:
         record = _record(json.loads(first))
         parts = [part for line in lines if (part := _part(line, record.plan))]
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise ConfigurationError("resume: this is no record of an upload; remove it to start anew") from error
+        raise ConfigurationError(
+            "resume: this is not a record of an upload; remove it to start the upload from the beginning"
+        ) from error
     return attrs.evolve(record, parts={part.number: part for part in parts})
 
 
@@ -163,20 +166,34 @@ def _part(line: str | bytes, plan: PartPlan) -> SentPart | None:
 
 @attrs.define(eq=False)
 class UploadState:
-    """Where a large upload stands, as a value: `upload(file, resume=state)` keeps it up to date.
+    """The progress of a large upload, for resuming it: `upload(file, resume=state)` keeps it up to date.
 
-    Store `to_json()` wherever you like (it is secret: it may hold a presigned URL), and go on with
-    `UploadState.from_json(text)`. It is empty before the first part and again after the last.
-    `on_change` is called after each part that arrived.
+    Store `to_json()` anywhere (it is secret, because it may contain a presigned URL), and resume with
+    `UploadState.from_json(text)`. The state is empty before the first part and again after the last.
+
+    Attributes:
+        record: the parts that arrived; None (the default) without an upload in progress.
+        on_change: called with this state after each part that arrived; None (the default) for no callback.
     """
 
     record: UploadRecord | None = None
     on_change: Callable[[UploadState], None] | None = attrs.field(default=None, repr=False)
 
     def to_json(self) -> str:
+        """Return the state as text, for `from_json`; "" if it is empty. Keep it secret."""
         return "" if self.record is None else self.record.to_json()
 
     @classmethod
     def from_json(cls, text: str) -> UploadState:
-        """ConfigurationError where it is no such text."""
+        """Return the state that `to_json` wrote.
+
+        Args:
+            text: what `to_json` returned; "" gives an empty state.
+
+        Returns:
+            The state, without `on_change`.
+
+        Raises:
+            ConfigurationError: `text` is not such a state.
+        """
         return cls(parse_record(text))

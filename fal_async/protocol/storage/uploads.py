@@ -1,4 +1,4 @@
-"""The requests of an upload and their answers, on all three routes (protocol 7)."""
+"""The requests of an upload and their responses, on all three routes (protocol 7)."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ LIFECYCLE_HEADERS = ("X-Fal-Object-Lifecycle", "X-Fal-Object-Lifecycle-Preferenc
 
 @attrs.frozen(kw_only=True)
 class FileSpec:
-    """What is known of a file before it is sent."""
+    """What is known about a file before it is sent."""
 
     size: int
     content_type: str
     file_name: str
     lifecycle: str | None = None
-    """The lifecycle header's text."""
+    """The text of the lifecycle headers."""
 
 
 @attrs.frozen(kw_only=True)
 class CdnToken:
-    """Opens the CDN for uploads (protocol 7.1 C), until `good_until` of this machine's monotonic clock."""
+    """Allows uploads to the CDN (protocol 7.1 C) until `good_until`, by this machine's monotonic clock."""
 
     authorization: str = attrs.field(repr=False)
     base_url: str
@@ -46,7 +46,7 @@ class CdnToken:
 
 
 def lifecycle_text(settings: StorageSettings | None) -> str | None:
-    """The header's text; None where there is nothing to say. ConfigurationError for what is none."""
+    """Return the text of the lifecycle headers; None without settings. Raise ConfigurationError for other types."""
     check_kind("lifecycle", settings, kind=StorageSettings, or_none=True)
     return settings.header() if settings is not None and settings.to_wire() else None
 
@@ -62,16 +62,19 @@ def cdn_token_request(hosts: Hosts) -> HttpRequest:
 
 
 def parse_cdn_token(response: HttpResponse, hosts: Hosts, *, now: float, monotonic: float) -> CdnToken:
-    """`expires_at` is by the server's clock, which the Date header tells; else by `now` (Unix seconds).
+    """Parse a CDN token.
 
-    It is renewed a minute before its end, or after half of a life shorter than two minutes.
+    `expires_at` is compared with the Date header, or with `now` (Unix seconds) without one. The token is used until
+    a minute before its end, or for half of a life shorter than two minutes.
     """
     document = json_object(response)
     authorization = f"{document.get('token_type') or 'Bearer'} {text_field(document, 'token')}"
     if not (authorization.isascii() and authorization.isprintable()):
-        raise ResponseDecodeError("the CDN token is none that a header can carry", paths=["$.token"])
+        raise ResponseDecodeError(
+            "the CDN token contains characters not allowed in a header", paths=["$.token"]
+        )
     expires_at = iso_seconds(document.get("expires_at"))
-    # A time that can't be read means: good for this once.
+    # If the time can't be read, the token is used once.
     life = 0.0 if expires_at is None else max(0.0, expires_at - _date(response.headers, now))
     base_url = document.get("base_url")
     at_home = isinstance(base_url, str) and is_cdn(base_url, hosts)
@@ -152,7 +155,7 @@ def parse_initiate(response: HttpResponse) -> MultipartTarget:
 
 
 def put_request(target: MultipartTarget, spec: FileSpec, body: BodyFactory) -> HttpRequest:
-    """Route A's one request: "no Authorization" (protocol 7.1)."""
+    """Return the single request of route A, with "no Authorization" (protocol 7.1)."""
     return HttpRequest(
         operation=Operation.UPLOAD,
         harmless=True,
@@ -170,7 +173,7 @@ def put_request(target: MultipartTarget, spec: FileSpec, body: BodyFactory) -> H
 def part_request(
     target: MultipartTarget, number: int, length: int, body: BodyFactory, token: CdnToken | None
 ) -> HttpRequest:
-    """`Accept-Encoding: identity`, "else the ETag may vanish" (protocol 7.1)."""
+    """Return a part's request, with `Accept-Encoding: identity`, "else the ETag may vanish" (protocol 7.1)."""
     return HttpRequest(
         operation=Operation.UPLOAD,
         harmless=True,
@@ -188,19 +191,19 @@ def part_request(
 
 
 def parse_etag(response: HttpResponse) -> str:
-    """The header first, the body's `etag` else (protocol 14, no. 21)."""
+    """Return a part's ETag, from the header, else from the body's `etag` (protocol 14, no. 21)."""
     if etag := response.headers.get("etag"):
         return etag
     try:
         return text_field(json_object(response), "etag")
     except ResponseDecodeError as error:
-        raise ResponseDecodeError("the answer to a part has no ETag", retryable=True) from error
+        raise ResponseDecodeError("the response to a part has no ETag", retryable=True) from error
 
 
 def complete_request(
     target: MultipartTarget, parts: Mapping[int, SentPart], token: CdnToken | None
 ) -> HttpRequest:
-    """In order, which the server may rely on (protocol 7.2)."""
+    """Return the request that completes an upload. Servers may rely on the order of the parts (protocol 7.2)."""
     listed = [{"partNumber": number, "etag": parts[number].etag} for number in sorted(parts)]
     return HttpRequest(
         operation=Operation.UPLOAD,
@@ -214,18 +217,18 @@ def complete_request(
 
 
 def probe_request(url: str, token: CdnToken | None) -> HttpRequest:
-    """Whether a file is there."""
+    """Return a request that checks whether a file exists."""
     headers = {**_authorization(token), "Accept-Encoding": "identity"}
     return HttpRequest(
         operation=Operation.UPLOAD, harmless=True, method="HEAD", url=url, headers=headers, auth=False
     )
 
 
-# Whom the CDN's token is for.
+# Which hosts may get the CDN's token.
 
 
 def is_cdn(url: str, hosts: Hosts) -> bool:
-    """The session's own CDN host, or another one of fal's CDN if it is that; a gateway is not left."""
+    """Whether a URL is on the session's CDN. fal's CDN has several hosts; a gateway counts as only one."""
     origin, home = origin_of(url), origin_of(hosts.cdn)
     return origin is not None and (origin == home or (_is_fals_cdn(home) and _is_fals_cdn(origin)))
 
@@ -236,13 +239,13 @@ def _is_fals_cdn(origin: str | None) -> bool:
 
 
 def at_cdn(url: str, hosts: Hosts) -> str:
-    """A URL from an answer, on a host that may have the token: as it is, or its path on the session's CDN."""
+    """Return a response's URL on a host that may get the token: the URL, or its path on the session's CDN."""
     if is_cdn(url, hosts):
         return url
     try:
         return f"{hosts.cdn}{urlsplit(url).path}"
-    except ValueError as error:  # an IPv6 address that is none
-        raise ResponseDecodeError(f"the URL {without_query(url)} in an answer is none") from error
+    except ValueError as error:  # a malformed IPv6 address
+        raise ResponseDecodeError(f"the URL {without_query(url)} in a response is malformed") from error
 
 
 # Parsing.
@@ -259,7 +262,7 @@ def _lifecycle_headers(spec: FileSpec) -> dict[str, str]:
 def json_object(response: HttpResponse) -> dict[str, Any]:
     document = response.json()
     if not isinstance(document, dict):
-        raise ResponseDecodeError("expected a JSON object from fal's storage", paths=["$"])
+        raise ResponseDecodeError("the response of fal's storage is not a JSON object", paths=["$"])
     return document
 
 
@@ -267,16 +270,16 @@ def text_field(document: Mapping[str, Any], name: str) -> str:
     value = document.get(name)
     if not isinstance(value, str) or not value:
         raise ResponseDecodeError(
-            f"required field missing @ $.{name} in the answer of fal's storage", paths=[f"$.{name}"]
+            f"required field missing @ $.{name} in the response of fal's storage", paths=[f"$.{name}"]
         )
     if any("\ud800" <= c <= "\udfff" for c in value):
         raise ResponseDecodeError(
-            f"half a character @ $.{name} in the answer of fal's storage", paths=[f"$.{name}"]
+            f"lone surrogate @ $.{name} in the response of fal's storage", paths=[f"$.{name}"]
         )
     return value
 
 
 def _date(headers: Mapping[str, str], now: float) -> float:
-    """The server's time. Its header has whole seconds: where our clock agrees, ours is the better one."""
+    """Return the server's time. If it is within 2 s of this clock, this clock is used: the header is coarse."""
     date = http_seconds(headers.get("date", ""))
     return now if date is None or abs(now - date) < 2.0 else date + 1.0

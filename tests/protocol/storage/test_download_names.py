@@ -169,7 +169,7 @@ HTML = {"content-type": "text/html; charset=utf-8"}
 def test_a_page_in_place_of_another_file_is_refused(
     url: str, headers: dict[str, str], head: bytes, declared: str | None, name: str | None
 ) -> None:
-    with pytest.raises(DownloadError, match=r"sent (a page of HTML|JSON|XML) in place of [a-z]+/"):
+    with pytest.raises(DownloadError, match=r"sent (an HTML page|JSON|XML) instead of [a-z]+/"):
         check_is_no_page(arrived(url, headers, head, content_type=declared), name)
 
 

@@ -111,7 +111,7 @@ def test_an_empty_record(text: str) -> None:
     ],
 )
 def test_what_is_no_record(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="no record"):
+    with pytest.raises(ConfigurationError, match="not a record of an upload"):
         parse_record(text)
 
 

@@ -54,7 +54,7 @@ def test_a_token_is_used_until_shortly_before_its_end() -> None:
     assert parse({"token": "t"}).good_until == 1000
     assert "t0ken" not in repr(TOKEN)
     for wrong in ({"token": "a\r\nX-Evil: 1"}, {"token": "ä"}, {"token": "t", "token_type": "a\n"}):
-        with pytest.raises(ResponseDecodeError, match="header can carry"):
+        with pytest.raises(ResponseDecodeError, match="not allowed in a header"):
             parse(wrong)
 
 
@@ -228,5 +228,5 @@ def test_every_server_error_is_worth_another_try(
 
 @pytest.mark.parametrize("url", ["https://[::1/a", "http://[", "//[x"])
 def test_a_url_in_an_answer_that_is_none_is_a_decode_error(url: str) -> None:
-    with pytest.raises(ResponseDecodeError, match="is none"):
+    with pytest.raises(ResponseDecodeError, match="is malformed"):
         storage.at_cdn(url, Hosts())
