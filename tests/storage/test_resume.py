@@ -138,7 +138,7 @@ async def test_a_presigned_url_that_has_expired(
 async def test_a_record_that_is_none(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
     path, record = some_file(tmp_path, COUNT * PART), tmp_path / "record"
     record.write_text("my diary")
-    with pytest.raises(ConfigurationError, match="no record"):
+    with pytest.raises(ConfigurationError, match="not a record of an upload"):
         await fal.storage.upload(path, **SMALL, resume=record)
     assert record.read_text() == "my diary"
     with pytest.raises(UploadError, match="resume record"):
@@ -305,7 +305,7 @@ async def test_what_is_no_record_is_refused_and_kept(
 ) -> None:
     path, record = some_file(tmp_path, COUNT * PART), tmp_path / "record"
     record.write_bytes(text)
-    with pytest.raises(ConfigurationError, match="no record"):
+    with pytest.raises(ConfigurationError, match="not a record of an upload"):
         await fal.storage.upload(path, **SMALL, resume=record)
     assert record.read_bytes() == text
     assert emulator.requests == []
