@@ -1,6 +1,6 @@
-"""The seam between who wants a keyed request (`subscribe`, `submit`, a batch) and what drives it.
+"""The seam between the callers of a keyed request (`subscribe`, `submit`, a batch) and its driver.
 
-A keyed request is driven by a task of the session, never of a caller: callers join and leave.
+A task of the session drives a keyed request, never a task of a caller: callers join and leave.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fal_async.protocol.ledger.entry import Owner, Place, Record
 from fal_async.queue.state import NewRequest, RequestState
 
 BeforeRetry = Callable[[int, FalError], Awaitable[bool]]
-"""Given how many attempts have failed, and the last error; False: no further one is made."""
+"""Called with the number of failed attempts and the last error; False prevents a further attempt."""
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)
@@ -30,14 +30,17 @@ class KeyedRequest:
     """What a call with a key asks for.
 
     Attributes:
-        following: of the first caller, if the request is not being driven yet.
-        follow: False: only until its id is known.
-        retries: further attempts, over the entry's life, that this call itself may make after an open failure; an
-            open failure that was there before counts as well. None: one attempt, whatever there was.
-        retry_failed: an entry that ended badly, finally or not, is submitted anew, once, with fresh retries.
-        renew: so is one that is done with this request id, for what its result leads to is gone.
-        before_retry: of the first caller: awaited before each further attempt. None: they follow at once.
-        recognised: of `new.input`, where it is known.
+        place: the place of the key in the ledger.
+        new: the request to submit, unless the key has one.
+        following: how to follow the request; counts only for the first caller.
+        follow: False: the driver stops as soon as the request id is known.
+        uncertain: what to do with an entry of which it is not known whether fal accepted it.
+        retries: further attempts that this call may make after failures that are not final; earlier failures of the
+            entry count, too. None: one attempt, whatever happened before.
+        retry_failed: submit an entry that has failed, finally or not, once more, with fresh retries.
+        renew: submit a completed entry with this request id again, as the files of its result are gone.
+        before_retry: awaited before each further attempt; counts only for the first caller. None: retry at once.
+        recognised: the digests of `new.input`, if they are known already.
     """
 
     place: Place
@@ -54,13 +57,17 @@ class KeyedRequest:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Ended:
-    """How a keyed request ended: each caller builds its own `Result` of it (its own copy, its own `output_type`).
+    """The end of a keyed request, from which each caller builds its own `Result` with its own `output_type`.
 
     Attributes:
-        record: the entry as it stands. None where there is none, or the ledger could not be written any more.
-        error: what every caller gets. None: it is done.
-        from_ledger: no request was made by this session for it: a replay.
-        attempts: submits over the entry's life.
+        record: the entry after the end. None if there is none, or the ledger could not be written.
+        error: the error for every caller. None: there is a result.
+        from_ledger: True for a replay, for which this session made no request.
+        request_id: the id of the request; None if it is not known.
+        attempts: how many times the entry was submitted in total.
+        billable_units: of the attempt; None if it did not report them.
+        cost: of the attempt, by list price; None if no price is known.
+        answer: the response that the result is built from; None if there is an error.
     """
 
     record: Record | None
@@ -73,9 +80,9 @@ class Ended:
     answer: Answer | None = attrs.field(default=None, repr=False)
 
     def result(self, output_type: Any = None, *, logs: bool = True) -> Result[Any, str]:
-        """Raises `error` (a copy of its own), or ResponseDecodeError where the output is no `output_type`.
+        """Return the caller's own result, with logs only if this caller has asked for them.
 
-        `logs`: whether this caller asked for them; another one may have.
+        Raises a copy of `error` if there is one, ResponseDecodeError if the output does not fit `output_type`.
         """
         if self.error is not None:
             raise self.own_error() from self.error.__cause__
@@ -83,18 +90,18 @@ class Ended:
         return self.answer.result(output_type, logs=logs, from_ledger=self.from_ledger, cost=self.cost)
 
     def own_error(self) -> BaseException:
-        """Each caller's traceback, and what it does to its error, is its own."""
+        """Return a copy of the error, so that each caller has its own traceback and may change it."""
         assert self.error is not None
         return copy.copy(self.error) if isinstance(self.error, FalError) else self.error
 
 
 class Driver(Protocol):
-    """One keyed request under way in this session. It goes on when callers leave.
+    """One keyed request that this session submits or follows. It goes on when callers leave.
 
     Attributes:
-        is_kept: a caller left that wants it to go on.
-        is_cancelling: somebody here is about to ask for its cancellation, or has: who joins then is not to be
-            answered by that.
+        is_kept: a caller has left and wants it to go on.
+        is_cancelling: a caller cancels it, or is about to: that cancellation is not the answer to a caller that
+            joins later.
     """
 
     is_kept: bool
@@ -102,12 +109,12 @@ class Driver(Protocol):
 
     @property
     def outcome(self) -> Ended | None:
-        """How it ended; None before."""
+        """The end of the request; None before."""
         ...
 
     @property
     def is_awaited(self) -> bool:
-        """Whether anybody waits for its end, or watches it."""
+        """Whether a caller waits for its end, or watches it."""
         ...
 
     @property
@@ -115,17 +122,17 @@ class Driver(Protocol):
 
     @property
     def attempts(self) -> int:
-        """Submits over the entry's life, as far as is known here."""
+        """How many times the entry was submitted, as far as this session knows."""
         ...
 
     @property
     def state(self) -> RequestState | None:
-        """What is known of its request; None without an id, and in a replay."""
+        """The state of its request; None before it has an id, and in a replay."""
         ...
 
     @property
     def is_given_up(self) -> bool:
-        """Whether somebody asked fal to cancel its request: it may end all the same."""
+        """Whether fal was asked to cancel its request, which may complete all the same."""
         ...
 
     @property
@@ -133,25 +140,31 @@ class Driver(Protocol):
 
     @property
     def logs(self) -> Sequence[RequestLog]:
-        """Every log entry seen."""
+        """All log entries seen."""
         ...
 
     @property
     def held_by(self) -> Owner | None:
-        """The living process elsewhere whose claim, or whose request, it is; None where it is ours."""
+        """The other running process that submits or follows the request; None if this session does."""
         ...
 
     def watch(self, on_change: Callable[[], None]) -> Callable[[], None]:
-        """Call back, plainly, on each new request id, status, owner and at the end; gives what ends the watch."""
+        """Call `on_change` synchronously for each new request id, status, owner and at the end.
+
+        Returns a function that ends the watch.
+        """
         ...
 
     async def ended(self) -> Ended:
-        """Wait for the end. Cancelling it is safe, and ends this wait only."""
+        """Wait for the end. Cancelling is safe, and ends only this wait."""
         ...
 
     async def cancel(self) -> CancelOutcome | None:
-        """Cancel the remote request: all who wait get RequestCancelledError. What is not submitted yet never is.
-        None where there was nothing to cancel: it was not submitted, or has ended."""
+        """Cancel the remote request; all callers get RequestCancelledError.
+
+        A request that was not submitted yet is not submitted any more. None if there was nothing to cancel: the
+        request was not submitted, or has ended.
+        """
         ...
 
 
@@ -161,7 +174,7 @@ class KeyedCalls(Protocol):
     async def begin(self, asked: KeyedRequest) -> Driver:
         """Join the driver of this key, or start one. A replay is a driver that has ended.
 
-        Raises KeyConflictError, LedgerError, ConfigurationError (a file that can't be read twice); nothing was
+        Raises KeyConflictError, LedgerError, or ConfigurationError (a file that can be read only once); nothing was
         sent then.
         """
         ...
@@ -169,8 +182,8 @@ class KeyedCalls(Protocol):
     async def follow(
         self, record: Record, following: Following | None = None, state: RequestState | None = None
     ) -> Driver:
-        """Join the driver of an entry that has a request id, or start one. Nothing is ever submitted by it.
+        """Join the driver of an entry that has a request id, or start one that never submits.
 
-        `state`: what is known of its request, to be kept up to date by a driver that is started.
+        A driver that is started keeps `state`, the known state of the request, up to date.
         """
         ...

@@ -1,4 +1,4 @@
-"""One caller of a keyed request: its own callbacks, time limit, copy and type. Leaving, it ends nothing else."""
+"""One caller of a keyed request, with its own callbacks, time limit, copy and output type."""
 
 from __future__ import annotations
 
@@ -21,9 +21,13 @@ from fal_async.sheltered import ShelteredTask, settle, within
 
 @attrs.define(kw_only=True, eq=False, repr=False)
 class Caller:
-    """Attributes:
-    logs: whether it asked for log entries; the driver asks for them where any caller did.
-    cancel_on_exit: where it leaves as the last one, without the result, the remote request is cancelled.
+    """A call that waits for a keyed request. When it leaves, other callers are not affected.
+
+    Attributes:
+        begin: joins or starts the driver.
+        logs: whether it has asked for log entries; the driver requests them if any caller has.
+        cancel_on_exit: cancel the remote request if this caller leaves without the result, as the last one.
+        waits: the open waits of the session; they have the time limit of a cancellation.
     """
 
     begin: Callable[[], Awaitable[Driver]]
@@ -36,13 +40,13 @@ class Caller:
     cancel_on_exit: bool
     waits: OpenWaits
     driver: Driver | None = attrs.field(default=None, init=False)
-    _is_told: bool = attrs.field(default=False, init=False)
+    _is_enqueued: bool = attrs.field(default=False, init=False)
     _seen: QueueStatus | None = attrs.field(default=None, init=False)
-    _news: deque[QueueStatus] = attrs.field(factory=deque, init=False)
+    _unseen: deque[QueueStatus] = attrs.field(factory=deque, init=False)
     _turn: asyncio.Future[None] | None = attrs.field(default=None, init=False)
 
     async def result(self, timeout: float | None, began: float | None = None) -> Result[Any, str]:
-        """The result, waited for at most `timeout` seconds: see `within`."""
+        """Wait for the result, at most `timeout` seconds; see `within`."""
         check_seconds("timeout", timeout, or_none=True)
         scope = None
         try:
@@ -64,27 +68,27 @@ class Caller:
             raise
 
     async def _result(self) -> Result[Any, str]:
-        """Of a request that somebody gave up before this call began, the cancellation is no answer to it."""
+        """Wait for the result; begin again if the request was being cancelled before this call joined."""
         while True:
             driver = self.driver = await self.begin()
             is_given_up = driver.is_given_up
             if self.on_enqueue is None and self.on_queue_update is None:
                 ended = await driver.ended()
             else:
-                ended = await self._told(driver)
+                ended = await self._watched(driver)
             if not (is_given_up and isinstance(ended.error, RequestCancelledError)):
                 return ended.result(self.output_type, logs=self.logs)
-            self._is_told, self._seen = False, None
+            self._is_enqueued, self._seen = False, None
 
-    # What it is told meanwhile.
+    # Callbacks.
 
-    async def _told(self, driver: Driver) -> Ended:
+    async def _watched(self, driver: Driver) -> Ended:
         unwatch = driver.watch(self._changed)
         try:
             self._changed()
             while True:
-                await self._tell(driver)
-                if driver.outcome is not None and not self._news:
+                await self._call_back(driver)
+                if driver.outcome is not None and not self._unseen:
                     return driver.outcome
                 self._turn = asyncio.get_running_loop().create_future()
                 await self._turn
@@ -95,13 +99,13 @@ class Caller:
         assert self.driver is not None
         status = self.driver.last_status
         if status is not None and status is not self._seen and self.on_queue_update is not None:
-            self._news.append(self._own(status))
+            self._unseen.append(self._own(status))
             self._seen = status
         if self._turn is not None and not self._turn.done():
             self._turn.set_result(None)
 
     def _own(self, status: QueueStatus) -> QueueStatus:
-        """As this caller would see it by itself."""
+        """Return the status as if this were the only caller: with its own choice of logs."""
         assert self.driver is not None
         if not self.logs:
             return attrs.evolve(status, logs=(), new_logs=()) if status.logs else status
@@ -110,14 +114,14 @@ class Caller:
             return attrs.evolve(status, new_logs=tuple(known))
         return status
 
-    async def _tell(self, driver: Driver) -> None:
-        if not self._is_told and driver.request_id is not None:
-            self._is_told = True
+    async def _call_back(self, driver: Driver) -> None:
+        if not self._is_enqueued and driver.request_id is not None:
+            self._is_enqueued = True
             await call_back(self.on_enqueue, driver.request_id)
-        while self._news:
-            await call_back(self.on_queue_update, self._news.popleft())
+        while self._unseen:
+            await call_back(self.on_queue_update, self._unseen.popleft())
 
-    # How it leaves.
+    # Leaving.
 
     async def _leave(self) -> CancelOutcome | None:
         driver = self.driver
@@ -138,18 +142,18 @@ class Caller:
         last = None if driver is None else driver.last_status
         seen = f", last seen {last.headline}" if last is not None else ""
         elapsed = ClientTimeoutError(
-            f"no result within {timeout:g} s{seen}; {self._what_became(outcome)}",
+            f"no result within {timeout:g} s{seen}; {self._fate(outcome)}",
             timeout=timeout,
             last_status=None if last is None else last.headline,
             cancel_outcome=outcome,
             request_id=None if driver is None else driver.request_id,
             endpoint_id=self.endpoint_id,
-            retryable=driver is not None,  # with the same key: that attaches to it
+            retryable=driver is not None,  # a call with the same key joins the request again
         )
         elapsed.key = self.key
         return elapsed
 
-    def _what_became(self, outcome: CancelOutcome | None) -> str:
+    def _fate(self, outcome: CancelOutcome | None) -> str:
         key = self.key
         if self.driver is None:
             return f"nothing was submitted for the key {key!r}"
@@ -157,4 +161,4 @@ class Caller:
             return f"the request of the key {key!r} was not submitted"
         if outcome is not None:
             return BECAME[outcome]
-        return f"the request goes on, and the next call with the key {key!r} waits for it again"
+        return f"the request goes on, and the next call with the key {key!r} follows it"

@@ -1,4 +1,4 @@
-"""The driver of one keyed request: it submits, follows, and stores the end before anybody gets it."""
+"""The driver of one keyed request: it submits, follows, and stores the end before any caller gets it."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from fal_async.protocol.ledger.entry import UNDER_WAY, Owner, Place, Record
 
 
 class KeyedDriver(Steps):
-    """A task of the session. It goes on without callers until the request ends, or the session is closed."""
+    """Drives one key in a task of the session, even without callers, until the end or until the session closes."""
 
     def __init__(self, tools: Tools, place: Place, compared: Asked, record: Record | None) -> None:
         super().__init__(tools, place, compared, record)
         self.task: DriverTask = DriverTask(self._run(), self.close)
 
-    # What its callers see.
+    # The view of its callers.
 
     @property
     def request_id(self) -> str | None:
         if self.state is not None:
             return self.state.request_id
-        # Of what another process brought to its end meanwhile.
+        # Another process may have followed the request to its end.
         return None if self.outcome is None else self.outcome.request_id
 
     @property
@@ -70,14 +70,14 @@ class KeyedDriver(Steps):
         return record.owner if record.state in ("claimed", "submitted") else None
 
     def join(self, asked: KeyedRequest, input: Recognised) -> None:
-        """One more caller. Its arguments don't count, but for what it wants to be told."""
+        """Add a caller. Of its arguments only `follow` and its wish for logs count, unless it is the first one."""
         if self.asked is None:
             self.ask(asked, input)
         if asked.follow:
             self.want(logs=asked.following.logs)
 
     def want(self, *, logs: bool) -> None:
-        """It is to be followed to its end."""
+        """Follow the request to its end, with logs if any caller wants them."""
         self.follow = True
         if logs:
             self.following.logs = True
@@ -88,7 +88,7 @@ class KeyedDriver(Steps):
         self.is_cancelling = True
         if self.state is None:
             self._stop("cancel")
-            return await self._cancelled_late()
+            return await self._wait_for_late_id()
         outcome = await self.ask_to_cancel(self.state)
         if outcome is CancelOutcome.CANCELLED:
             self._stop("cancelled")
@@ -98,37 +98,40 @@ class KeyedDriver(Steps):
             await asyncio.wait([self.task], timeout=CANCEL_LIMIT)
         return outcome
 
-    async def _cancelled_late(self) -> CancelOutcome | None:
-        """Its submit is given up. If its id comes all the same, it is cancelled then. FAILED where fal may have it,
-        or another process has it: nothing cancelled that."""
-        told = asyncio.Event()
-        unwatch = self.watch(told.set)
+    async def _wait_for_late_id(self) -> CancelOutcome | None:
+        """Wait until the submit has stopped, and return the outcome.
+
+        If the request id still arrives, the request is cancelled then. FAILED if fal may have the request, or
+        another process follows it, as neither was cancelled.
+        """
+        changed = asyncio.Event()
+        unwatch = self.watch(changed.set)
         try:
             while self.outcome is None and self.cancelled is None:
-                await told.wait()
-                told.clear()
+                await changed.wait()
+                changed.clear()
         finally:
             unwatch()
         if self.cancelled is CancelOutcome.CANCELLED:
-            # The next call with the key is another attempt.
+            # Let the task end first: the next call with the key makes another attempt.
             await asyncio.wait([self.task], timeout=CANCEL_LIMIT)
         return CancelOutcome.FAILED if self.cancelled is None and self._may_go_on() else self.cancelled
 
     def _may_go_on(self) -> bool:
-        """Whether there may be a request whose id is not known here."""
+        """Whether there may be a request whose id this session does not know."""
         entry = self.record
         return self.lost is not None or (entry is not None and entry.state in UNDER_WAY)
 
-    # How it is brought to its end.
+    # Stopping.
 
     def close(self) -> bool:
-        """The session ends: the claim is resolved, what runs is left to the next run. False: it is on its way."""
+        """Resolve the claim and end; a running request is left to the next call. False if it is closing already."""
         begins = self.stopping != "close"
         self._stop("close")
         return begins
 
     def give_up(self) -> None:
-        """The same now, whatever is not written yet."""
+        """End now, even if writes are pending."""
         self.stop_for("close")
         self.task.interrupt()
 
@@ -149,7 +152,9 @@ class KeyedDriver(Steps):
             self.task.get_loop().call_later(SUBMIT_GRACE, self._end_grace, submit)
 
     def _end_grace(self, submit: KeyedSubmit) -> None:
-        if self.submit is submit and submit.state is None:  # else it is being written, and is cancelled then
+        if (
+            self.submit is submit and submit.state is None
+        ):  # otherwise the id is being stored, and the request cancelled then
             self.task.interrupt()
 
     # Its task.
@@ -159,9 +164,9 @@ class KeyedDriver(Steps):
             ended = await self.drive()
         except asyncio.CancelledError:
             ended = await self._stopped()
-        except Exception as error:  # of fal, or whatever `on_retry` raises
+        except Exception as error:  # an error of fal, or of the caller's `on_retry`
             if not self.task.is_running():
-                return  # thrown away with its loop, whose sockets complain
+                return  # discarded with its closed event loop, whose sockets raise
             ended = await self._broken(error)
         self.leave_registry()
         self.end(ended if ended.attempts else attrs.evolve(ended, attempts=self.attempts))
@@ -171,10 +176,12 @@ class KeyedDriver(Steps):
     # Other ends.
 
     async def _stopped(self) -> Ended:
-        """The session is being closed, or it was cancelled before it was submitted."""
+        """Return the end after the session was closed, or the call cancelled before the request was submitted."""
         if self.stopping == "cancel":
             return Ended(record=self.record, error=self.lost or self._cancelled_error())
-        if self.state is not None and not self.tools.ledger.is_ours:  # one that is closed leaves all at once
+        if (
+            self.state is not None and not self.tools.ledger.is_ours
+        ):  # our own store releases all entries when it closes
             await self._leave()
         error = self._closed_error()
         error.__cause__ = self.lost
@@ -188,13 +195,15 @@ class KeyedDriver(Steps):
         return Ended(record=self.record, error=error, request_id=self.request_id)
 
     async def _leave(self) -> None:
-        with contextlib.suppress(asyncio.CancelledError):  # it is owed then; who waits is told all the same
+        with contextlib.suppress(
+            asyncio.CancelledError
+        ):  # the write is made later; the callers get the end all the same
             await self.outcomes.leave()
 
     def _cancelled_error(self) -> RequestCancelledError:
         words = (
             f"the wait for the request of the key {self.place.key!r} was cancelled: "
-            "it was submitted before, and may go on"
+            "it may have been submitted, and may go on"
             if self._may_go_on()
             else "cancelled before it was submitted: nothing was sent"
         )
@@ -203,9 +212,9 @@ class KeyedDriver(Steps):
     def _closed_error(self) -> SessionStateError:
         key = self.place.key
         if self.state is not None:
-            became = f"; the request goes on, and the next call with the key {key!r} takes it up"
+            became = f"; the request goes on, and the next call with the key {key!r} follows it"
         elif self._may_go_on():
-            became = f"; fal may have the request, and the next call with the key {key!r} looks for it"
+            became = f"; fal may have the request, and the next call with the key {key!r} looks it up"
         else:
             became = f" before the request of the key {key!r} was submitted"
         words = f"the session was closed{became}"

@@ -1,4 +1,4 @@
-"""The task of a driver: it outlives its callers, and ends in its own order where the program stops."""
+"""The task of a driver: it outlives the callers, and resolves its claim when the program stops."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 
-def _on_its_way() -> bool:
+def _closed_already() -> bool:
     return False
 
 
 class DriverTask(asyncio.Task[None]):
-    """Who cancels it from outside, as `asyncio.run` does at its end, closes it: its claim is resolved first.
+    """A task that is closed, not cancelled, by `cancel` from outside, such as at the end of `asyncio.run`.
 
-    `close`: False where that is under way: it is interrupted at once then.
+    Closing resolves its claim first. `close` returns False if it is closing already; the task is interrupted then.
     """
 
     def __init__(self, work: Coroutine[Any, Any, None], close: Callable[[], bool]) -> None:
@@ -23,7 +23,7 @@ class DriverTask(asyncio.Task[None]):
         self._close = close
 
     def cancel(self, msg: Any = None) -> bool:
-        """Time limits within the task cancel it, from a callback of the loop: they alone may."""
+        """Close the task; only a time limit within the task, which cancels from a loop callback, cancels it."""
         loop = self.get_loop()
         if loop.is_running() and asyncio.current_task(loop) in (None, self):
             return super().cancel(msg)
@@ -32,15 +32,15 @@ class DriverTask(asyncio.Task[None]):
         return True
 
     def ends(self) -> None:
-        """There is nothing left to close. It keeps its driver, with the result, in memory no longer."""
-        self._close = _on_its_way
+        """Forget the driver, as nothing is left to close: the task would keep it, and the result, in memory."""
+        self._close = _closed_already
 
     def is_running(self) -> bool:
-        """Whether it is at work. If not, its coroutine is thrown away, and can't await anything."""
+        """Return whether the task runs now. If not, its coroutine is being discarded, and must not await."""
         with contextlib.suppress(RuntimeError):  # no loop runs
             return asyncio.current_task() is self
         return False
 
     def interrupt(self) -> None:
-        """A CancelledError in it, at its next step."""
+        """Raise CancelledError in the task, at its next step."""
         super().cancel()

@@ -1,4 +1,4 @@
-"""What fal's history shows around uncertain claims: listed without payloads, as most of it is known by its ids."""
+"""Read fal's history around uncertain claims: first without payloads, as most requests are known by their ids."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from fal_async.protocol.request_history import PastRequest, Window, is_by_sendin
 from fal_async.queue.recovery import History
 
 _FEW = 10
-"""So many requests are asked for one by one; more of them by pages with payloads, where those are fewer."""
+"""Inputs that are fetched one by one, at most; more of them by pages with payloads, if these are fewer."""
 _PAGE = 100
 _FINAL = ("found", "equal", "contested")
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class HistoryReading:
-    """One look at the history of one endpoint.
+    """One reading of the history of one endpoint.
 
     Attributes:
-        claimed: the entries of the endpoint that a living owner submits right now.
+        claimed: returns the entries of the endpoint that running owners are submitting now.
     """
 
     history: History
@@ -43,11 +43,11 @@ class HistoryReading:
     async def judged(
         self, uncertain: Collection[Record], wanted: Collection[int]
     ) -> tuple[Mapping[int, LostClaim], Mapping[int, Judgement]]:
-        """The claims by entry, and judgements of the wanted ones at least."""
+        """Return the claims by entry, and judgements of at least the wanted entries."""
         claims, judgements = await self._near(uncertain, wanted)
         if self.history.clock_ahead:
             claims, judgements = await self._near(uncertain, wanted)
-        # "Nothing" can be said only of what can't be sent any more, and then all of its time is looked at.
+        # The verdict "nothing" needs a claim that can't be sent any more, and a reading of its whole time window.
         open_ones = [
             claims[number].window
             for number in wanted
@@ -65,7 +65,7 @@ class HistoryReading:
         return claims, await self._judged(claims, windows, thorough=False)
 
     def _now(self) -> float:
-        """By fal's clock, as far as it is known."""
+        """Return the time by fal's clock, as far as it is known."""
         return time.time() + self._ahead
 
     @property
@@ -83,7 +83,7 @@ class HistoryReading:
         rows: dict[str, PastRequest] = {}
         for stretch in stretches:
             rows |= {row.request_id: row for row in await self._listed(stretch, thorough=thorough)}
-        # In this order: the id of a request that is listed is known, or its claim still stands.
+        # In this order, so that a listed request either has a known id, or its claim is still among the rivals.
         rivals = self._claims(await self.claimed())
         known = await self.store.known(rows.keys())
         unknown = [row for row in rows.values() if row.request_id not in known]
@@ -99,7 +99,8 @@ class HistoryReading:
     async def _listed(self, stretch: Window, *, thorough: bool) -> list[PastRequest]:
         rows = await self._page_by_page(stretch)
         if thorough:
-            # The next one for whether the history has caught up; the others in case it goes by when requests ended.
+            # The next window shows whether the history has caught up. The others are read in case the history is
+            # ordered by the end of requests.
             for number, window in enumerate(later(stretch.end, self._now())):
                 if number > 0 and is_by_sending(stretch, rows):
                     break
@@ -110,7 +111,7 @@ class HistoryReading:
         rows = await self.history.of(window, payloads=payloads)
         if rows is None:
             raise SubmissionUncertainError(
-                f"more than {self.history.most * _PAGE} requests around that time",
+                f"fal's history has more than {self.history.most * _PAGE} requests around that time",
                 endpoint_id=self.history.endpoint_id,
             )
         return rows

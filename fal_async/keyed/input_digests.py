@@ -1,4 +1,4 @@
-"""By what an input is recognised, before anything of it is uploaded: its files are hashed in threads."""
+"""Compute the digests of an input, before anything is uploaded; files are hashed in threads."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ DigestOfFile = Callable[[Any], Awaitable[FileDigest]]
 
 @attrs.frozen(eq=False)
 class Recognised:
-    """An input as the caller gave it."""
+    """The digests of an input as the caller gave it."""
 
     digest: str
     files: Sequence[FileDigest] = ()
 
     @property
     def sha256s(self) -> Sequence[str] | None:
-        """Of its files, see `NewRequest`."""
+        """The SHA-256 of each file, see `NewRequest`; None without files."""
         return [file.sha256 for file in self.files] or None
 
     def digest_of_body(self, body: bytes) -> str:
-        """Of what is sent: without files it is the same input."""
+        """Return the digest of the body that is sent; without files it equals that of the input."""
         return body_digest(body) if self.files else self.digest
 
     def kept(self, input: Any, body: bytes, options: CallOptions) -> Payload | None:
-        """What is stored of it; None where fal is not to store it, either."""
+        """Return what the ledger stores of the input; None with `store_io=False`."""
         if options.store_io is False:
             return None
         if self.files or re.search(rb"(?i)data:", body):
@@ -47,9 +47,10 @@ class Recognised:
 
 
 async def recognised(input: Any, of_file: DigestOfFile | None = None) -> Recognised:
-    """`of_file`: in place of `file_digest`.
+    """Return the digests of an input; `of_file` replaces `file_digest`.
 
-    ConfigurationError for a file that can be read only once; UploadError for one that can't be read."""
+    Raises ConfigurationError for a file that can be read only once, UploadError for one that can't be read.
+    """
     if is_flat(input):
         return Recognised(input_digest(input))
     digest = of_file or file_digest
@@ -58,7 +59,7 @@ async def recognised(input: Any, of_file: DigestOfFile | None = None) -> Recogni
 
 
 async def file_digest(file: Any) -> FileDigest:
-    """Of its bytes as they are now."""
+    """Return the digest of the present bytes of a file."""
     from fal_async.storage.file_specs import digest_of_file
 
     content_type, sha256 = await digest_of_file(file)
@@ -66,10 +67,10 @@ async def file_digest(file: Any) -> FileDigest:
 
 
 async def check_unchanged(file: Any, sha256: str, of_file: DigestOfFile | None = None) -> None:
-    """After its upload: UploadError where a file on disk is another one now. What was uploaded may be that, and its
-    result would be kept as this one's.
+    """Raise UploadError if a file on disk has changed since it was hashed. Called after its upload.
 
-    `of_file`: in place of `file_digest`.
+    The upload may contain the changed bytes, and the result would be stored under the digest of the old ones.
+    `of_file` replaces `file_digest`.
     """
     if not _is_on_disk(file):
         return
@@ -82,9 +83,9 @@ async def check_unchanged(file: Any, sha256: str, of_file: DigestOfFile | None =
 
 
 def changed() -> UploadError:
-    """The error for a file that is no longer what its input was recognised by."""
+    """Return the error for a file that has changed since it was hashed."""
     return UploadError(
-        "the file was changed after it was given, and nothing was submitted: give each input a file of its own"
+        "the file was changed after the call began, so nothing was submitted: use a separate file for each input"
     )
 
 

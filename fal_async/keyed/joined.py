@@ -1,4 +1,4 @@
-"""Who waits for one keyed request, and who is told of its changes."""
+"""The callers that wait for one keyed request, and those that watch its changes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from fal_async.keyed.call import Ended
 
 
 class Joined:
-    """Callers come and go: what one of them does, or has done to it, is of no concern to the others.
+    """Callers join and leave independently: one that is cancelled does not affect the others.
 
     Attributes:
-        outcome: how it ended; None before.
-        is_kept: a caller left that wants it to go on.
+        outcome: the end of the request; None before.
+        is_kept: a caller has left and wants the request to go on.
     """
 
     def __init__(self, outcome: Ended | None = None) -> None:
@@ -27,7 +27,7 @@ class Joined:
         return bool(self._waiting or self._watching)
 
     async def ended(self) -> Ended:
-        """Wait for the end. Cancelling it is safe, and ends this wait only."""
+        """Wait for the end. Cancelling is safe, and ends only this wait."""
         if self.outcome is not None:
             return self.outcome
         waiting: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
@@ -40,7 +40,7 @@ class Joined:
             raise
 
     def watch(self, on_change: Callable[[], None]) -> Callable[[], None]:
-        """Call back on each change; gives what ends the watch."""
+        """Call `on_change` on each change; return the function that ends the watch."""
         self._watching.append(on_change)
 
         def unwatch() -> None:
@@ -50,12 +50,12 @@ class Joined:
         return unwatch
 
     def changed(self) -> None:
-        """Tell all who watch."""
+        """Notify the watchers."""
         for on_change in tuple(self._watching):
             on_change()
 
     def end(self, outcome: Ended) -> None:
-        """Tell all who wait, and all who watch."""
+        """Give the end to all that wait, and notify the watchers."""
         self.outcome = outcome
         waiting, self._waiting = self._waiting, []
         for one in waiting:

@@ -1,4 +1,4 @@
-"""Handles of requests with a key: what they give is read from the ledger, and written there."""
+"""Handles of requests with a key: they read their result from the ledger, and store it there."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ logger: logging.Logger = logging.getLogger("fal_async")
 
 
 class LedgerRequests:
-    """See `KeptRequests`. Of one view."""
+    """See `KeptRequests`. Belongs to one view."""
 
     def __init__(
         self,
@@ -43,11 +43,11 @@ class LedgerRequests:
         place_of: Callable[[str, str], Place],
         whose: Space | None,
     ) -> None:
-        """`whose`: None where nobody said whose keys this view's are."""
+        """`whose` is the origin and tenant of the view's keys; None if they are not known."""
         self._operations, self._calls, self._place_of, self._whose = operations, calls, place_of, whose
 
     async def submit(self, new: NewRequest, *, key: str, run: str, uncertain: Uncertain) -> RequestState:
-        """The request of this key: submitted, unless it was before."""
+        """Return the request of this key, submitted unless the key has one already."""
         check_uncertain(uncertain)
         asked = KeyedRequest(
             place=self._place_of(key, run), new=new, following=Following(), follow=False, uncertain=uncertain
@@ -63,7 +63,10 @@ class LedgerRequests:
         )
 
     async def find(self, state: RequestState) -> LedgerRequest | None:
-        """The entry that has this request. None where the ledger can't be read, too: fal has the request."""
+        """Return the entry with this request; None if there is none, or if the ledger can't be read.
+
+        A ledger that can't be read is only logged, as fal has the request.
+        """
         if self._whose is None:
             return None
         try:
@@ -71,7 +74,9 @@ class LedgerRequests:
             record = await store.find_request(self._whose.origin, state.request_id)
         except LedgerError as error:
             logger.error(
-                "the ledger says nothing of request %s, nor will it hear: %s", state.request_id, error
+                "the ledger can't be read for request %s, and will not store its end: %s",
+                state.request_id,
+                error,
             )
             return None
         if record is None or record.place.space.tenant != self._whose.tenant:
@@ -86,7 +91,7 @@ class LedgerRequests:
 
 
 async def _id_of(driver: Driver) -> str:
-    """As soon as it is known. What kept it from being submitted is raised."""
+    """Wait for the request id; raise the error if the request was not submitted."""
     changed: asyncio.Event = asyncio.Event()
     unwatch = driver.watch(changed.set)
     try:
@@ -109,7 +114,7 @@ class LedgerRequest:
         self, operations: QueueOperations, calls: ViewCalls, state: RequestState, record: Record
     ) -> None:
         self._operations, self._calls, self._state, self._record = operations, calls, state, record
-        state.existed = True  # the ledger knows it of fal
+        state.existed = True  # the ledger has its id from fal
         state.taken_at = record.submitted_at_of(state.request_id)
 
     @property
@@ -122,11 +127,11 @@ class LedgerRequest:
 
     @property
     def has_ended(self) -> bool:
-        """Whether its end is stored."""
+        """Whether the end of the request is stored."""
         return self._replay() is not None
 
     async def result(self, output_type: Any) -> Result[Any, str]:
-        """The stored one; else it is fetched, once, and stored."""
+        """Return the stored result; otherwise fetch it once, and store it."""
         ended = self._replay() or await self._fetched()
         return ended.result(output_type)
 
@@ -140,7 +145,7 @@ class LedgerRequest:
         began: float,
         cancel_on_exit: bool,
     ) -> Result[Any, str]:
-        """Its end, stored before it is given."""
+        """Wait for the result, which is stored before it is returned."""
         if (ended := self._replay()) is not None:
             return ended.result(output_type)
         record, state = self._record, self._state
@@ -164,7 +169,7 @@ class LedgerRequest:
         return await caller.result(timeout, began)
 
     async def cancel(self) -> CancelOutcome:
-        """Ask fal to cancel it: all who wait for it are told."""
+        """Ask fal to cancel the request; all callers that wait for it are notified."""
         driver = self._calls.running(self._record)
         if driver is not None and driver.request_id == self._state.request_id:
             outcome = await driver.cancel()
@@ -186,12 +191,14 @@ class LedgerRequest:
 
     @property
     def _is_current(self) -> bool:
-        """Whether it is the attempt that its entry ended with; while that goes on, the newest. No driver follows
-        another one."""
+        """Whether it is the attempt that the entry ended with or, before the end, the newest attempt.
+
+        A driver follows no other attempt.
+        """
         return self._record.request_id == self._state.request_id
 
     def _replay(self) -> Ended | None:
-        """Where the entry's end is that of this request."""
+        """Return the stored end of the entry, if it is the end of this request."""
         record = self._record
         if record.state not in ENDED or not self._is_current:
             return None
@@ -200,7 +207,7 @@ class LedgerRequest:
     async def _fetched(
         self, following: Following | None = None, on_queue_update: UpdateCallback | None = None
     ) -> Ended:
-        """Its end, stored; the error that it is not there yet is raised. `following`: it is waited for."""
+        """Store and return the end; with `following`, wait for it first, otherwise raise if there is none yet."""
         state = self._state
         try:
             response = await self._response(following, on_queue_update)
@@ -222,7 +229,7 @@ class LedgerRequest:
             return await result_in_history(operations.transport, operations.settings, state.ref, gone)
 
     async def _is_complete(self, error: FalError) -> bool:
-        """Whether an error answer is the request's own: before it is complete, there is another one."""
+        """Whether an error answer is the request's own end, which requires that the request is complete."""
         if isinstance(error, ApiError) and self._state.completed is None:
             with contextlib.suppress(FalError):
                 await self._operations.status(self._state, logs=False)

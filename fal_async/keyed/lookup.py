@@ -1,6 +1,6 @@
-"""Uncertain entries and fal's history: which of their requests it shows, and which it surely does not.
+"""Look up the requests of uncertain entries in fal's history: which it shows, and which it certainly does not.
 
-One look-up at a time for each account and endpoint, for all who wait for one of its entries.
+For each account and endpoint one look-up runs at a time; all callers that wait for one of its entries share it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from fal_async.single_flight import SingleFlight
 from fal_async.transport import Transport
 
 MOST_PAGES = 300
-"""HTTP requests of one look-up at most, of 100 rows each, which are without payloads."""
+"""HTTP requests of one look-up, at most; each returns 100 rows without payloads."""
 _REASONS: Mapping[str, str] = {
     "nothing": "fal's history has caught up and shows no such request",
-    "equal": "fal's history shows more requests with this input than are looked for",
-    "contested": "another call submits the same input right now",
+    "equal": "fal's history shows more requests with this input than there are uncertain submits",
+    "contested": "another call is submitting the same input now",
     "elsewhere": "fal's history shows a request with this input, but at another time: the clock may have changed",
     "hidden": "fal's history does not show the inputs",
     "lagging": "fal's history does not show it, but may not have caught up",
@@ -37,7 +37,7 @@ _REASONS: Mapping[str, str] = {
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Account:
-    """Whose history is read, by which settings, and for which ledger."""
+    """The account whose history is read, and the ledger of its entries."""
 
     store: Store
     transport: Transport
@@ -46,12 +46,12 @@ class Account:
 
 @attrs.frozen(kw_only=True)
 class LookedUp:
-    """What a look-up came to.
+    """The outcome of a look-up.
 
     Attributes:
-        settled: the entry is uncertain no more: look at it again.
-        reason: why it still is, for the error.
-        cause: the error of a look-up that failed.
+        settled: the entry is no longer uncertain: read it again.
+        reason: why it is still uncertain, for the error.
+        cause: the error of a failed look-up.
     """
 
     settled: bool = False
@@ -61,7 +61,7 @@ class LookedUp:
 
 @attrs.frozen(kw_only=True)
 class _Round:
-    """One look-up of an endpoint: what became of the entries that were asked for when it began."""
+    """One look-up of an endpoint, with the outcomes of the entries that were requested when it began."""
 
     claims: Mapping[int, LostClaim] = attrs.field(factory=dict)
     outcomes: Mapping[int, Judgement | LookedUp]
@@ -77,7 +77,7 @@ class _Round:
 
 
 class _Line:
-    """Of one account and endpoint: who asks, and the look-up under way."""
+    """The requested entries of one account and endpoint, and the running look-up."""
 
     def __init__(self) -> None:
         self.asked: list[int] = []
@@ -101,18 +101,23 @@ class Lookups:
     async def settle(
         self, record: Record, account: Account, *, resubmit: bool = False, store_io: bool = True
     ) -> LookedUp:
-        """Adopt the request of an uncertain entry, where fal's history shows which one it is.
+        """Adopt the request of an uncertain entry, if fal's history shows which one it is.
 
-        A look-up that fal refuses, or that fails, is an outcome with a cause, and no error. Cancelling it is safe.
+        A look-up that fal refuses, or that fails, returns an outcome with a cause. Cancelling is safe.
 
         Args:
             record: an entry whose state is "uncertain".
-            resubmit: where the history, having caught up, shows no such request, the attempt is given up: the
-                next call submits it.
-            store_io: False: the input is not in the history, so nothing is asked.
+            account: the account and the ledger of the entry.
+            resubmit: withdraw the attempt if the history has caught up and shows no such request, so that the next
+                call submits it again.
+            store_io: False: the history does not contain the input, so it is not read.
+
+        Returns:
+            Whether the entry is settled, and if not, why.
 
         Raises:
-            LedgerError: the ledger can't be read or written. SessionStateError: the session is closed.
+            LedgerError: the ledger can't be read or written.
+            SessionStateError: the session is closed.
         """
         if account.settings.proxy_url is not None:
             return LookedUp(reason="fal's history can't be read through proxy_url")
@@ -122,7 +127,7 @@ class Lookups:
         with line.asking(record.number):
             while True:
                 seen = await line.flight.get(_never, partial(_look, account, line, record))
-                # One that was under way already may have begun without this entry.
+                # A look-up that was already running may have begun without this entry.
                 if record.number in seen.outcomes:
                     break
         lost = seen.may_be_given_up(record.number)
@@ -137,7 +142,7 @@ class Lookups:
 
 
 def _never(_: _Round) -> bool:
-    """What was looked up once is of the past."""
+    """A finished look-up is never used again, as it is out of date."""
     return False
 
 
@@ -166,7 +171,7 @@ async def _look(account: Account, line: _Line, one: Record) -> _Round:
 
 
 async def _entries(store: Store, one: Record, *states: State) -> list[Record]:
-    """All entries of its account and endpoint in these states, in any run."""
+    """Return all entries of the same account and endpoint in these states, of any run."""
     space = one.place.space
     search = Search(origin=space.origin, tenant=space.tenant, states=states, endpoint_id=one.endpoint_id)
     return [record async for record in records(store, search)]
@@ -175,12 +180,12 @@ async def _entries(store: Store, one: Record, *states: State) -> list[Record]:
 async def _adopted(
     store: Store, claims: Mapping[int, LostClaim], judgements: Mapping[int, Judgement]
 ) -> dict[int, Judgement | LookedUp]:
-    """The outcomes, with what was found written down: also of entries that nobody waits for."""
+    """Store the requests that were found, also for entries that no caller waits for, and return the outcomes."""
     outcomes: dict[int, Judgement | LookedUp] = dict(judgements)
     for number, judgement in judgements.items():
         if judgement.request_id is not None:
             lost = claims[number]
             await store.adopt(number, lost.version, lost.attempt, judgement.request_id, time.time())
-            # Where it was not adopted, the entry has changed, or another one took the request: look again.
+            # If it was not adopted, the entry has changed, or another one has the request: read it again.
             outcomes[number] = LookedUp(settled=True)
     return outcomes

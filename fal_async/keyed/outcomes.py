@@ -1,4 +1,4 @@
-"""How an attempt ended: stored first, then what all who wait for it get."""
+"""Store the end of an attempt, then return it for the callers."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ T = TypeVar("T")
 
 
 class Outcomes:
-    """Of the attempts of one driver.
+    """Stores the ends of the attempts of one entry.
 
     Attributes:
-        entry: its number, once it is known.
+        entry: the number of the entry, once it is known.
     """
 
     def __init__(self, tools: Tools, place: Place, entry: int = 0) -> None:
@@ -32,14 +32,17 @@ class Outcomes:
         self.entry: int = entry
 
     async def done(self, state: RequestState, response: HttpResponse) -> Ended:
-        """It has a result."""
+        """Store a result."""
         record = await self._store(state.request_id, ends.done(response, self._tools.now()))
         answer = Answer(response=response, ref=state.ref, files=self._tools.operations.files, state=state)
         return _ended(record, state.request_id, answer=answer)
 
     async def failed(self, state: RequestState, error: FalError, *, leave: bool = True) -> Ended:
-        """Following or fetching it ended with an error: of the model, or one that says nothing about the request,
-        which is left to whoever comes next then."""
+        """Store an error of the model.
+
+        An error that does not tell how the request ended is not stored. With `leave`, the entry is released then,
+        so that the next caller can follow it.
+        """
         end = end_of(error, completed=state.completed, at=self._tools.now(), taken_at=state.taken_at)
         if isinstance(end, End):
             return _ended(await self._store(state.request_id, end), state.request_id, error=error)
@@ -48,7 +51,7 @@ class Outcomes:
         return _ended(None, state.request_id, error=error)
 
     async def cancelled(self, state: RequestState) -> Ended:
-        """fal took it out of the queue."""
+        """Store that fal has removed the request from the queue."""
         end = end_of(CancelOutcome.CANCELLED, completed=None, at=self._tools.now())
         assert isinstance(end, End)
         record = await self._store(state.request_id, end)
@@ -62,12 +65,12 @@ class Outcomes:
         return await self._write(request_id, lambda: store.end(entry, request_id, end))
 
     async def cancel_requested(self, request_id: str) -> None:
-        """fal was asked, and said that it may still complete."""
+        """Store that a cancellation was requested, and that the request may still complete."""
         store, entry, now = self._tools.store, self.entry, self._tools.now()
         await self._write(request_id, lambda: store.cancel_requested(entry, request_id, now))
 
     async def leave(self) -> None:
-        """Whoever comes next may take it."""
+        """Release the entry, so that the next caller can follow it."""
         store, entry = self._tools.store, self.entry
         await self._write(None, lambda: store.leave(entry))
 
@@ -76,7 +79,7 @@ class Outcomes:
 
 
 def replay(record: Record, files: Files, *, from_ledger: bool) -> Ended:
-    """The end of an entry, as the ledger has it. Another process may just have stored it."""
+    """Return the stored end of an entry; `from_ledger` is False if this session has made requests for it."""
     error = replayed_error(record)
     if error is not None:
         return _ended(record, record.request_id, error=error, from_ledger=from_ledger)

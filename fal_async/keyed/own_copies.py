@@ -1,4 +1,4 @@
-"""What a result is built of: a model's answer as it came, or as the ledger has it."""
+"""The response from which each caller's result is built: as fal sent it, or as the ledger stores it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from fal_async.queue.state import RequestState
 
 @attrs.define(kw_only=True, eq=False, repr=False)
 class Answer:
-    """Attributes:
-    state: what following it showed; None where it is out of the ledger.
+    """A response with the request that it answers.
+
+    Attributes:
+        state: the state of the request that was followed; None if the response is from the ledger.
     """
 
     response: HttpResponse
@@ -29,7 +31,7 @@ class Answer:
     def result(
         self, output_type: Any, *, logs: bool, from_ledger: bool, cost: Decimal | None
     ) -> Result[Any, str]:
-        """One caller's own copy."""
+        """Build one caller's own copy of the result."""
         with naming(self.ref):
             data = decode_body(self._own_response())
         state = self.state
@@ -47,7 +49,7 @@ class Answer:
         )
 
     def _own_response(self) -> HttpResponse:
-        # What was decoded once belongs to the first caller.
+        # The response caches its decoded body, which belongs to the first caller.
         if self._is_taken:
             return attrs.evolve(self.response)
         self._is_taken = True

@@ -32,7 +32,7 @@ class Drives(Protocol):
         ...
 
     def give_up(self) -> None:
-        """End now, even if writes are missing."""
+        """End now, even if writes are pending."""
         ...
 
 
@@ -107,7 +107,7 @@ class SessionLedger:
             raise SessionStateError(SESSION_CLOSED)
 
     async def aclose(self) -> None:
-        """Leave running requests, resolve claims, make the missing writes, close the store. Its time is bounded."""
+        """Leave running requests, resolve claims, make the pending writes, close the store. Its time is bounded."""
         self._is_closed = True
         interrupted = await self._end_drivers(SUBMIT_GRACE + _LAST_WRITES, lambda driver: driver.close())
         interrupted = await self._end_drivers(_LAST_WRITES, lambda driver: driver.give_up()) or interrupted

@@ -1,4 +1,4 @@
-"""What is done for one key, step by step, until its request has ended. Which step comes next, `decisions` says."""
+"""The steps for one key until its request has ended; `protocol/ledger/decisions.py` decides which comes next."""
 
 from __future__ import annotations
 
@@ -29,24 +29,30 @@ from fal_async.queue.recovery import result_in_history
 from fal_async.queue.state import RequestState
 
 Reason = Literal["close", "cancel", "cancelled", "look"]
-"""Why its task is interrupted: the session ends; nobody wants it any more; fal took it out of the queue; it is
-complete."""
+"""Why the task is interrupted.
+
+close: the session closes. cancel: cancelled before its id was known. cancelled: fal has removed it from the queue.
+look: fal says that it is complete.
+"""
 _FIRST_LOOK, _LONGEST_PAUSE = 0.05, 2.0
-"""Seconds between two looks at the claim of another process."""
+"""Seconds between two checks of the claim of another process."""
 
 
 class Steps(Joined):
-    """Attributes:
-    asked: what the first caller asked for; None where an entry is followed that is there: nothing is submitted.
-    follow: whether anybody wants more than its id.
-    known: what somebody's handle has seen of its request.
-    state: of its request, once fal has it.
-    submit: the one under way.
-    lost: of a submit that was given up, and that fal may have taken.
-    newest: the number of its own newest attempt.
-    is_writing: how it ended is known, and being stored: it is not interrupted any more.
-    stopping: why it is interrupted.
-    is_cancelling: somebody here has asked for its cancellation.
+    """Submits and follows one key.
+
+    Attributes:
+        asked: the request of the first caller; None if an existing entry is only followed, and never submitted.
+        follow: whether a caller wants more than the request id.
+        known: the state that a handle already has of the request.
+        state: the state of the request, once fal has it.
+        submit: the running submit.
+        lost: the error of a submit that was given up and that fal may have accepted.
+        newest: the number of the newest attempt of this driver.
+        is_writing: the end is known and is being stored, so the task is not interrupted any more.
+        stopping: why the task is being interrupted; None if it is not.
+        is_cancelling: a caller of this session has asked for the cancellation.
+        cancelled: the outcome of a cancellation; None before.
     """
 
     def __init__(self, tools: Tools, place: Place, compared: Asked, record: Record | None) -> None:
@@ -72,7 +78,7 @@ class Steps(Joined):
 
     @property
     def entry(self) -> Record:
-        """As it stands; before its first claim, as it would."""
+        """The entry; before its first claim, the entry as it will be."""
         return self.record or Record(
             number=0,
             version=0,
@@ -83,11 +89,11 @@ class Steps(Joined):
         )
 
     def ask(self, asked: KeyedRequest, input: Recognised) -> None:
-        """What its first caller wants."""
+        """Set the request of the first caller."""
         self.asked, self.input = asked, input
 
     def stop_for(self, why: Reason) -> None:
-        """Its task is about to be interrupted."""
+        """Note why the task is about to be interrupted."""
         self.stopping = why
 
     def leave_registry(self) -> None:
@@ -102,7 +108,7 @@ class Steps(Joined):
                 return ended
 
     async def _step(self, step: decisions.Step) -> Ended | None:
-        """None: look again what is to be done."""
+        """Take one step. None: decide again."""
         record = self.record
         match step:
             case decisions.Submit() if self.asked is not None:
@@ -116,7 +122,9 @@ class Steps(Joined):
                 await self._look_up(resubmit=step.resubmit)
                 return None
         if record is None:
-            raise LedgerError("the entry of the key was deleted meanwhile")
+            raise LedgerError(
+                f"the entry of the key {self.place.key!r} was deleted during the call: call again"
+            )
         match step:
             case decisions.Report():
                 raise refusals.uncertain(record)
@@ -147,7 +155,7 @@ class Steps(Joined):
             self.newest = max(self.newest, submit.attempt)
         self.record = submit.record
         if self.compared.retries is None:
-            asked.new.input = None  # a large one is not kept through the wait
+            asked.new.input = None  # release a large input during the wait
         self.changed()
         return await self._after_submit(state)
 
@@ -165,15 +173,15 @@ class Steps(Joined):
             raise error
         self.record = record = await self.tools.store.find(self.place)
         if record is None or record.state == "claimed":
-            raise error  # the ledger could not be told
+            raise error  # the ledger could not be written
         if record.state == "uncertain":
             await self._look_up(resubmit=self.compared.uncertain == "resubmit")
         return None
 
-    # What others have begun.
+    # Claims and requests of others.
 
     async def _wait_for(self, claim: decisions.WaitFor) -> None:
-        """For the id of a submit that another process has under way."""
+        """Wait for the request id of a submit by another process."""
         loop, pause = asyncio.get_running_loop(), _FIRST_LOOK
         give_up_at = loop.time() + claim.seconds
         while isinstance(decide(self.record, self.compared), decisions.WaitFor):
@@ -181,7 +189,7 @@ class Steps(Joined):
             if loop.time() >= give_up_at:
                 raise refusals.uncertain(self.record)
             if self.tools.store.owns(self.record):
-                # Nobody submits it: what became of it is owed to the ledger.
+                # Its submit has ended, but the write of its outcome is pending.
                 await self.tools.ledger.late.check()
                 give_up_at = loop.time()
             else:
@@ -226,14 +234,14 @@ class Steps(Joined):
     # Following.
 
     async def _until_ended(self, state: RequestState) -> Ended | None:
-        """None where a further attempt may follow."""
+        """Follow the request to its end. None if a further attempt is to be made."""
         if not self.follow:
             self.leave_registry()
             await self.outcomes.leave()
             return Ended(record=self.record, request_id=state.request_id)
         while True:
             try:
-                return await self._once_more(await self._end_of(state))
+                return await self._unless_retried(await self._end_of(state))
             except asyncio.CancelledError:
                 if self.stopping == "close":
                     raise
@@ -241,7 +249,7 @@ class Steps(Joined):
                 if self.stopping == "cancelled":
                     return await self.outcomes.cancelled(state)
                 self.stopping = None
-                with contextlib.suppress(FalError):  # following goes on, and meets it again
+                with contextlib.suppress(FalError):  # following goes on, and gets the error again
                     await self.tools.operations.status(state, logs=self.following.logs)
 
     async def _end_of(self, state: RequestState) -> Ended:
@@ -264,8 +272,8 @@ class Steps(Joined):
         except ResultExpiredError as gone:
             return await result_in_history(operations.transport, operations.settings, state.ref, gone)
 
-    async def _once_more(self, ended: Ended) -> Ended | None:
-        """None where its end leaves an attempt to be made."""
+    async def _unless_retried(self, ended: Ended) -> Ended | None:
+        """Return the end, or None if a further attempt is to be made."""
         self.is_writing = False
         if ended.error is None or ended.record is None or self.compared.retries is None or self.stopping:
             return ended
@@ -278,7 +286,7 @@ class Steps(Joined):
         return None if await ask(decisions.failures(record), ended.error) else ended
 
     async def ask_to_cancel(self, state: RequestState) -> CancelOutcome:
-        # Side by side: a process that ends before fal's answer leaves a request that is known to be cancelled.
+        # Concurrently, so that the cancellation is stored even if the process ends before fal responds.
         written = self.outcomes.cancel_requested(state.request_id)
         _, outcome = await asyncio.gather(written, self.tools.operations.cancel(state))
         self.cancelled = outcome
@@ -287,7 +295,7 @@ class Steps(Joined):
 
 
 def _uncancel() -> None:
-    """The interruption was heard: the task goes on."""
+    """Clear the interruption, so that the task goes on."""
     task = asyncio.current_task()
     assert task is not None
     task.uncancel()

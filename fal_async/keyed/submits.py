@@ -1,4 +1,4 @@
-"""One submit of a keyed request, and its claim: durable before the first byte leaves, resolved on every way out."""
+"""One submit of a keyed request, and its claim: durable before the first byte is sent, resolved in every case."""
 
 from __future__ import annotations
 
@@ -17,16 +17,20 @@ from fal_async.transport.progress import Progress
 
 
 class Outrun(Exception):
-    """The entry is no longer what the decision to submit was made on. Nothing was sent."""
+    """The entry has changed since the decision to submit. Nothing was sent."""
 
 
 class KeyedSubmit:
-    """Attributes:
-    hold: the claim, from when it is written until it is resolved.
-    attempt: the claim's number among the attempts of its entry, unless it was withdrawn.
-    state: the request, from when fal has it: before its id is written.
-    lost: it was given up, and fal may have taken it: the claim is stored as uncertain.
-    record: the entry once its request id is written; None before, and where that failed.
+    """One submit with its claim.
+
+    Attributes:
+        hold: the claim, from its write until it is resolved.
+        entry: the number of the entry; None before the claim.
+        attempt: the number of the attempt; 0 before the claim, and after it was withdrawn.
+        state: the request, as soon as fal has accepted it, even before its id is stored.
+        lost: the error of a submit that was given up and that fal may have accepted; the claim is uncertain then.
+        record: the entry after its request id was stored; None before, and if that failed.
+        progress: what the transport reports about the submit.
     """
 
     def __init__(
@@ -43,7 +47,7 @@ class KeyedSubmit:
         self.record: Record | None = None
         self.progress: Progress = Progress(claim=self)
 
-    # What the transport calls, see `transport/progress.py: Claim`.
+    # Called by the transport, see `transport/progress.py: Claim`.
 
     async def take(self) -> None:
         if self.hold is not None:
@@ -63,7 +67,7 @@ class KeyedSubmit:
             await self._withdraw(hold)
 
     async def _look_again(self) -> None:
-        """A claim that was withdrawn leaves an earlier entry as it was, but for its version."""
+        """Read the version of an earlier entry, which a withdrawn claim has changed; Outrun if more has changed."""
         before, now = self._before, await self._tools.store.find(self._asked.place, payloads=False)
         assert before is not None
         if now is None or (now.state, now.attempts, now.requests) != (
@@ -93,9 +97,12 @@ class KeyedSubmit:
     # The submit itself.
 
     async def run(self) -> RequestState:
-        """Its request, with its id written. Raises Outrun, SubmissionUncertainError (its claim is stored so), or
-        what refused it (its claim is withdrawn)."""
-        new = copy.copy(self._asked.new)  # which forgets its input once it is taken
+        """Submit, and return the request after its id was stored.
+
+        Raises Outrun, SubmissionUncertainError (the claim is stored as uncertain), or the error that refused the
+        submit (the claim is withdrawn).
+        """
+        new = copy.copy(self._asked.new)  # the copy drops its input once fal has accepted it
         new.sha256s = self._input.sha256s
         try:
             self.state = state = await self._tools.operations.submit(new, self.progress)
@@ -106,14 +113,16 @@ class KeyedSubmit:
             await self._resolve(becomes)
             raise
         finally:
-            # A large input is not kept through the wait, nor a result until garbage is looked for.
+            # Releases a large input during the wait, and a result without waiting for the garbage collector.
             self.progress.request = self.progress.claim = None
         await self._submitted(state.request_id)
         return state
 
     def give_up(self) -> bool:
-        """Nobody waits for it any more: what has not left stays here. False: it may have left, so that its id is
-        worth a wait."""
+        """Send nothing any more, as no caller waits.
+
+        False if the request may have been sent already, so that it is worth waiting for its id.
+        """
         self.progress.given_up = True
         return not self.progress.sent
 
@@ -121,7 +130,7 @@ class KeyedSubmit:
         request = self.progress.request
         if request is None:
             return None
-        return self.progress.may_be_taken(request, "the wait for its answer was given up")
+        return self.progress.may_be_taken(request, "the wait for its response was given up")
 
     async def _submitted(self, request_id: str) -> None:
         hold, self.hold = self.hold, None

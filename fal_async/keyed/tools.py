@@ -1,4 +1,4 @@
-"""What a driver works with: the operations of the view whose call began it, and the session's ledger."""
+"""What a driver uses: the operations of the view that started it, and the ledger of the session."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Tools:
     store: Store
 
     async def look_up(self, record: Record, *, resubmit: bool, store_io: bool) -> None:
-        """Look for the request of an uncertain entry in fal's history; the entry has changed then.
+        """Look up the request of an uncertain entry in fal's history, and store what it shows.
 
-        SubmissionUncertainError where it stays uncertain; its cause, where the look-up failed.
+        Raises SubmissionUncertainError if the entry stays uncertain; its cause is the error of a failed look-up.
         """
         operations = self.operations
         account = Account(store=self.store, transport=operations.transport, settings=operations.settings)
@@ -38,17 +38,17 @@ class Tools:
             raise refusals.uncertain(record, found.reason) from found.cause
 
     def budget(self, policy: RetryPolicy | None) -> float:
-        """Seconds that a submit may take; `policy`: of the call."""
+        """Return the seconds that a submit may take; `policy` is that of the call, None for the session's."""
         settings = self.operations.settings
         return submit_budget(policy or settings.retry, settings.timeouts)
 
     async def write(
         self, place: Place, request_id: str | None, write: Callable[[], Awaitable[T]]
     ) -> T | None:
-        """A write about what fal has. It ends no call: None where it failed, and is tried again."""
+        """Make a write about a request that fal has. None if it failed: it is retried, and the call goes on."""
         return await self.ledger.late.write(f"request {request_id} of key {place.key!r}", write)
 
     @staticmethod
     def now() -> float:
-        """Unix seconds."""
+        """Return the time in Unix seconds."""
         return time.time()

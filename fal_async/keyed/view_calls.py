@@ -1,4 +1,4 @@
-"""The keyed calls of one view: who asks for a key joins its driver, or begins one."""
+"""The keyed calls of one view: a call joins the driver of its key, or starts one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from fal_async.queue.state import RequestState
 
 
 class Replayed(Joined):
-    """A driver that has ended: nothing is sent."""
+    """A driver that has ended already; it sends nothing."""
 
     request_id: str | None
     attempts: int
@@ -40,7 +40,7 @@ class Replayed(Joined):
         self.request_id, self.attempts = outcome.request_id, outcome.attempts
 
     async def cancel(self) -> None:
-        """There is nothing to cancel."""
+        """Do nothing: there is nothing to cancel."""
 
 
 class ViewCalls:
@@ -63,14 +63,14 @@ class ViewCalls:
             retries=asked.retries,
             retry_failed=asked.retry_failed,
             renew=asked.renew,
-            after=0,  # as of a new entry, which most are
+            after=0,  # as for a new entry: most keys are new
         )
         driver = self._joined(asked, input, compared)
         if driver is not None:
             return driver
         tools = await self._tools()
         record = await tools.store.find(asked.place)
-        driver = self._joined(asked, input, compared)  # somebody may have been quicker
+        driver = self._joined(asked, input, compared)  # another call may have started one meanwhile
         if driver is not None:
             return driver
         if record is not None:
@@ -85,7 +85,7 @@ class ViewCalls:
     async def follow(
         self, record: Record, following: Following | None = None, state: RequestState | None = None
     ) -> Driver:
-        """Join the driver of an entry, or start one that follows its request, and never submits."""
+        """Join the driver of an entry, or start one that follows its request and never submits."""
         self._check_open()
         tools = await self._tools()
         driver = self.running(record)
@@ -104,17 +104,17 @@ class ViewCalls:
         await (await self._tools()).look_up(record, resubmit=False, store_io=True)
 
     def running(self, record: Record) -> KeyedDriver | None:
-        """The driver of an entry."""
+        """Return the running driver of an entry, or None."""
         driver: KeyedDriver | None = self._ledger.drivers.get(record.place)
         return driver
 
     def outcomes(self, record: Record) -> Outcomes:
-        """What writes down how an attempt of this entry ended."""
+        """Return what stores the ends of this entry's attempts."""
         assert self._used is not None
         return Outcomes(self._used, record.place, record.number)
 
     async def store(self) -> Store:
-        """The ledger's, open."""
+        """Return the open store of the ledger."""
         return (await self._tools()).store
 
     def _joined(self, asked: KeyedRequest, input: Recognised, compared: Asked) -> KeyedDriver | None:
@@ -149,5 +149,5 @@ class ViewCalls:
 
 
 def _own(following: Following) -> Following:
-    """A copy, which the driver changes as callers want to be told more."""
+    """Return a copy for the driver, which turns on logs for later callers."""
     return Following(logs=following.logs, mode=following.mode, poll_interval=following.poll_interval)

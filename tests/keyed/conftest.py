@@ -1,4 +1,4 @@
-"""What the tests of keyed calls share: a session with a ledger on disk."""
+"""Fixtures for the tests of keyed calls: a session with a ledger on disk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.quick import session_on
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
-    """Where the ledger is."""
+    """The path of the ledger."""
     return tmp_path / "runs.db"
 
 

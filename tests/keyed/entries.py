@@ -1,4 +1,4 @@
-"""Looks into the ledger of a test beside the session that uses it."""
+"""Read the ledger of a test while a session uses it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fal_async.protocol.ledger.key_checks import space_of
 async def entry_of(
     fal: Session, runs: Path, key: str = "a", *, tenant: str = "", run: str = ""
 ) -> Record | None:
-    """As it stands in the file."""
+    """Return the entry that is stored in the file, or None."""
     store = await open_store(runs)
     try:
         return await store.find(Place(space=space_of(fal.settings.hosts, tenant=tenant, run=run), key=key))
@@ -24,13 +24,13 @@ async def entry_of(
 
 
 async def state_of(fal: Session, runs: Path, key: str = "a") -> str | None:
-    """Its state; None without an entry."""
+    """Return the state of an entry; None without an entry."""
     record = await entry_of(fal, runs, key)
     return None if record is None else record.state
 
 
 def age_requests(runs: Path, *, seconds: float) -> None:
-    """Of all attempts in a ledger, as if so much time had passed."""
+    """Move the times of all attempts in a ledger this many seconds into the past."""
     with contextlib.closing(sqlite3.connect(runs)) as db, db:
         db.execute(
             "UPDATE requests SET claimed_at = claimed_at - :s, claimed_until = claimed_until - :s, "

@@ -1,4 +1,4 @@
-"""A store whose writes fail on demand, in front of one that works."""
+"""A store that fails on demand, in front of one that works."""
 
 from __future__ import annotations
 
@@ -10,8 +10,14 @@ from fal_async.ledger.store import Store
 
 
 class FailingStore:
-    """`fails` names the methods that raise, `hangs` those that never answer, `calls` those that were called, in
-    order. A method in `gates` is carried out once its event is set."""
+    """A store that passes calls on to another one.
+
+    Attributes:
+        fails: names of methods that raise LedgerError.
+        hangs: names of methods that never return.
+        gates: events by the name of the method that waits for them.
+        calls: the names of the methods that were called, in order.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store

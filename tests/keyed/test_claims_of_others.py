@@ -1,4 +1,4 @@
-"""A claim of somebody else, or of nobody any more: what a call waits for, looks for, and pays for."""
+"""Claims of other sessions, or of owners that are gone: what a call waits for, looks up and pays for."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ async def claimed(store: Store, fal: Session, budget: float, key: str = "a") -> 
     return hold
 
 
-async def test_another_sessions_submit_is_waited_for_and_followed(emulator: Emulator, runs: Path) -> None:
+async def test_a_call_waits_for_the_submit_of_another_session_and_follows_its_request(
+    emulator: Emulator, runs: Path
+) -> None:
     emulator.faults.add(Fault.stall(0.3, on="submit"))
     async with session_on(emulator, ledger=runs) as one, session_on(emulator, ledger=runs) as other:
         first = asyncio.create_task(one.subscribe(LLM, ASK, key="a"))
@@ -51,7 +53,7 @@ async def test_another_sessions_submit_is_waited_for_and_followed(emulator: Emul
     assert len(emulator.jobs) == 1
 
 
-async def test_a_claim_that_stays_unresolved_is_waited_for_no_longer_than_its_budget(
+async def test_a_call_waits_for_an_unresolved_claim_no_longer_than_its_budget(
     fal: Session, emulator: Emulator, runs: Path
 ) -> None:
     store = await open_store(runs)
@@ -62,13 +64,15 @@ async def test_a_claim_that_stays_unresolved_is_waited_for_no_longer_than_its_bu
     assert emulator.count("submit") == 0
 
 
-async def test_a_claim_that_is_withdrawn_meanwhile_is_submitted(emulator: Emulator, runs: Path) -> None:
+async def test_a_call_submits_after_the_claim_that_it_waited_for_is_withdrawn(
+    emulator: Emulator, runs: Path
+) -> None:
     store = await open_store(runs)
     ledger: Any = FailingStore(await open_store(runs))
     async with session_on(emulator, ledger=ledger) as fal:
         hold = await claimed(store, fal, 30)
         task = asyncio.create_task(fal.subscribe(LLM, ASK, key="a"))
-        while ledger.calls.count("find") < 2:  # it has seen the claim, and looks at it again
+        while ledger.calls.count("find") < 2:  # it has seen the claim, and checks it again
             await asyncio.sleep(0.01)
         await store.withdraw(hold)
         await task
@@ -77,32 +81,32 @@ async def test_a_claim_that_is_withdrawn_meanwhile_is_submitted(emulator: Emulat
     assert len(emulator.jobs) == 1
 
 
-async def test_one_that_is_done_before_it_is_looked_at_again_has_its_id(
+async def test_a_request_that_another_process_completes_between_two_checks_has_its_id(
     emulator: Emulator, runs: Path
 ) -> None:
     store = await open_store(runs)
     ledger: Any = FailingStore(await open_store(runs))
-    told: list[str] = []
+    enqueued: list[str] = []
     async with session_on(emulator, ledger=ledger) as fal:
         hold = await claimed(store, fal, 30)
         waiting = asyncio.gather(
-            fal.queue.submit(LLM, ASK, key="a"), fal.subscribe(LLM, ASK, key="a", on_enqueue=told.append)
+            fal.queue.submit(LLM, ASK, key="a"), fal.subscribe(LLM, ASK, key="a", on_enqueue=enqueued.append)
         )
         while ledger.calls.count("find") < 3:  # both have seen the claim
             await asyncio.sleep(0.01)
-        ledger.gates["find"] = asyncio.Event()  # so that nobody looks between the two
-        await store.spaces()  # which is answered after the looks that are on their way
+        ledger.gates["find"] = asyncio.Event()  # so that no check runs between the two writes
+        await store.spaces()  # returns after the checks that are already running
         await store.submitted(hold, "id-1", time.time())
         await store.end(hold.entry, "id-1", DONE)
         ledger.gates["find"].set()
         handle, result = await waiting
     for one in (store, ledger):
         await one.aclose()
-    assert (handle.request_id, result.request_id, told) == ("id-1", "id-1", ["id-1"])
+    assert (handle.request_id, result.request_id, enqueued) == ("id-1", "id-1", ["id-1"])
     assert emulator.count() == 0
 
 
-async def test_the_claim_of_an_owner_that_is_gone_is_uncertain(
+async def test_the_claim_of_an_owner_that_has_closed_is_uncertain(
     fal: Session, emulator: Emulator, runs: Path
 ) -> None:
     store = await open_store(runs)
@@ -115,7 +119,7 @@ async def test_the_claim_of_an_owner_that_is_gone_is_uncertain(
 
 
 @pytest.mark.parametrize("uncertain", ["lookup", "resubmit"])
-async def test_a_lost_submit_is_found_in_the_history_and_followed(
+async def test_a_lost_submit_is_found_in_the_history_and_followed_by_the_next_call(
     fal: Session, emulator: Emulator, runs: Path, uncertain: str
 ) -> None:
     emulator.faults.add(Fault.reset(on="submit", taken=True))

@@ -1,4 +1,4 @@
-"""A ledger that can't be written: nothing is paid before it can be; nothing that fal has is lost by it."""
+"""A ledger that can't be written: nothing is submitted until it can, and no accepted request is lost."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def fal(emulator: Emulator, store: FailingStore) -> AsyncIterator[Session]
 
 
 @pytest.mark.parametrize("name", ["find", "claim"])
-async def test_it_fails_before_anything_is_sent(
+async def test_a_call_fails_before_its_submit_if_the_ledger_fails(
     fal: Session, emulator: Emulator, store: FailingStore, name: str
 ) -> None:
     store.fails.add(name)
@@ -48,7 +48,7 @@ async def test_it_fails_before_anything_is_sent(
     await fal.subscribe(LLM, ASK, key="a")
 
 
-async def test_once_fal_has_it_the_result_is_given_and_id_and_key_are_logged(
+async def test_writes_failing_after_the_submit_are_logged_with_id_and_key_and_the_result_is_returned(
     fal: Session, emulator: Emulator, store: FailingStore, runs: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     store.fails |= AFTER_SUBMIT
@@ -69,7 +69,7 @@ async def test_once_fal_has_it_the_result_is_given_and_id_and_key_are_logged(
     assert emulator.count("submit") == 2
 
 
-async def test_what_is_owed_is_written_by_itself(
+async def test_pending_writes_are_retried_in_the_background(
     fal: Session, store: FailingStore, runs: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     store.fails |= AFTER_SUBMIT
@@ -81,7 +81,7 @@ async def test_what_is_owed_is_written_by_itself(
     assert await state_of(fal, runs) == "done"
 
 
-async def test_the_sessions_end_makes_a_last_try(
+async def test_closing_the_session_retries_pending_writes_and_logs_those_that_fail(
     emulator: Emulator, store: FailingStore, runs: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     ledger: Any = store
@@ -97,7 +97,7 @@ async def test_the_sessions_end_makes_a_last_try(
     assert result.request_id in caplog.text
 
 
-async def test_the_id_of_a_driver_that_is_interrupted_as_it_writes_it_is_written(
+async def test_a_request_id_is_stored_although_its_driver_is_interrupted_during_the_write(
     emulator: Emulator, store: FailingStore, runs: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     ledger: Any = store
@@ -107,7 +107,7 @@ async def test_the_id_of_a_driver_that_is_interrupted_as_it_writes_it_is_written
         while "submitted" not in store.calls:
             await asyncio.sleep(0)
         store.hangs.clear()
-        for _ in range(2):  # as where a program stops, and is told so again
+        for _ in range(2):  # like a program that is interrupted twice
             for task in asyncio.all_tasks():
                 if isinstance(task, DriverTask):
                     task.cancel()
@@ -119,7 +119,7 @@ async def test_the_id_of_a_driver_that_is_interrupted_as_it_writes_it_is_written
     assert not caplog.records
 
 
-async def test_a_claim_that_can_not_be_withdrawn_is_owed(
+async def test_a_failed_withdrawal_of_a_claim_is_made_before_the_next_claim(
     emulator: Emulator, store: FailingStore, runs: Path
 ) -> None:
     ledger: Any = store
@@ -133,7 +133,7 @@ async def test_a_claim_that_can_not_be_withdrawn_is_owed(
         assert await entry_of(fal, runs) is None
 
 
-async def test_an_entry_that_somebody_deleted_blocks_nothing(
+async def test_an_entry_deleted_during_its_call_blocks_no_other_write(
     fal: Session, emulator: Emulator, store: FailingStore, runs: Path
 ) -> None:
     gate = gate_at(emulator)
@@ -147,17 +147,17 @@ async def test_an_entry_that_somebody_deleted_blocks_nothing(
     await fal.subscribe(LLM, ASK, key="b")
 
 
-async def test_a_handle_goes_on_where_the_ledger_cannot_be_read(
+async def test_a_handle_fetches_its_result_although_the_ledger_can_not_be_read(
     fal: Session, emulator: Emulator, store: FailingStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     handle = await fal.queue.submit(LLM, ASK, key="a")
     store.fails.add("find_request")
     assert (await handle.wait()).data
     assert (await handle.result()).data
-    assert f"the ledger says nothing of request {handle.request_id}" in caplog.text
+    assert f"the ledger can't be read for request {handle.request_id}" in caplog.text
 
 
-async def test_the_time_limit_of_a_handle_holds_where_the_ledger_does_not_answer(
+async def test_the_time_limit_of_a_handle_holds_if_the_ledger_does_not_respond(
     fal: Session, emulator: Emulator, store: FailingStore
 ) -> None:
     handle = await fal.queue.submit(LLM, ASK, key="a")
@@ -167,7 +167,7 @@ async def test_the_time_limit_of_a_handle_holds_where_the_ledger_does_not_answer
     assert emulator.count("cancel") == 0
 
 
-async def test_what_is_owed_no_more_is_said_once_and_what_comes_too_late_is_named(
+async def test_the_end_of_pending_writes_is_logged_once_and_a_write_after_closing_is_named(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     late, is_full = LateWrites(), True
@@ -179,9 +179,9 @@ async def test_what_is_owed_no_more_is_said_once_and_what_comes_too_late_is_name
     await late.write("request 1 of key 'a'", write)
     is_full = False
     await asyncio.gather(late.check(), late.check())
-    assert caplog.text.count("nothing is owed any more") == 1
+    assert caplog.text.count("no write is pending") == 1
     await late.aclose()
-    assert caplog.text.count("nothing is owed any more") == 1
+    assert caplog.text.count("no write is pending") == 1
     is_full = True
     await late.write("request 2 of key 'b'", write)
     assert "never written (no space left on device): request 2 of key 'b'" in caplog.text

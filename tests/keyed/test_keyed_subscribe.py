@@ -1,4 +1,4 @@
-"""`subscribe(key=)`: one request for one key, whoever calls, and how often."""
+"""`subscribe(key=)`: one key is one request, for all callers and all calls."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from fal_async.keyed.own_copies import Answer
 from tests.quick import ASK, GATE, LLM, gate_at, session_on
 
 
-async def test_a_second_call_is_given_what_the_ledger_has(fal: Session, emulator: Emulator) -> None:
+async def test_a_second_call_with_the_key_returns_the_stored_result(fal: Session, emulator: Emulator) -> None:
     first = await fal.subscribe(LLM, ASK, key="a")
     second = await fal.subscribe(LLM, ASK, key="a")
     assert (first.from_ledger, second.from_ledger) == (False, True)
@@ -36,7 +36,7 @@ async def test_a_second_call_is_given_what_the_ledger_has(fal: Session, emulator
     assert emulator.count("submit") == 1
 
 
-async def test_what_is_sent_is_what_was_given_whatever_the_caller_does_to_it_then(
+async def test_the_input_is_sent_as_given_even_if_the_caller_changes_it_during_the_call(
     fal: Session, emulator: Emulator
 ) -> None:
     given: dict[str, Any] = {"prompt": "x", "loras": [{"path": "a"}]}
@@ -49,22 +49,22 @@ async def test_what_is_sent_is_what_was_given_whatever_the_caller_does_to_it_the
     assert [job.input for job in emulator.jobs.values()] == [given, given]
 
 
-async def test_what_a_call_held_is_freed_with_it(fal: Session) -> None:
-    await fal.subscribe(LLM, ASK, key="loads what is needed")
+async def test_drivers_and_answers_are_freed_when_their_calls_end(fal: Session) -> None:
+    await fal.subscribe(LLM, ASK, key="imports all modules")
     gc.collect()
-    gc.disable()  # a result may be large, and whoever makes few objects waits long for a collection
+    gc.disable()  # results may be large, so they must be freed without a collection
     try:
         await asyncio.gather(*(fal.subscribe(LLM, ASK, key=f"key-{number}") for number in range(3)))
         async with fal.map(LLM, [{"prompt": f"{number}"} for number in range(3)]) as batch:
             assert [item.ok async for item in batch] == [True] * 3
-        await asyncio.sleep(0)  # what is done calls back first
+        await asyncio.sleep(0)  # lets the done callbacks run
         kept = [held for held in gc.get_objects() if isinstance(held, KeyedDriver | Answer)]
         assert kept == []
     finally:
         gc.enable()
 
 
-async def test_what_waits_for_a_connection_has_no_claim_yet(emulator: Emulator, runs: Path) -> None:
+async def test_a_call_that_waits_for_a_connection_has_no_claim_yet(emulator: Emulator, runs: Path) -> None:
     emulator.faults.add(Fault.stall(3600, on="submit", taken=False, times=None))
     async with session_on(emulator, ledger=runs, max_connections=2) as fal:
         calls = [asyncio.create_task(fal.subscribe(LLM, ASK, key=f"key-{n}")) for n in range(8)]
@@ -76,7 +76,9 @@ async def test_what_waits_for_a_connection_has_no_claim_yet(emulator: Emulator, 
         await asyncio.gather(*calls, return_exceptions=True)
 
 
-async def test_the_api_key_is_nowhere_in_the_files(fal: Session, emulator: Emulator, runs: Path) -> None:
+async def test_the_api_key_is_not_in_the_files_of_the_ledger(
+    fal: Session, emulator: Emulator, runs: Path
+) -> None:
     emulator.faults.add(Fault.answer(422, on="result", after=1))
     await fal.subscribe(LLM, ASK, key="a")
     with pytest.raises(ValidationError):
@@ -86,14 +88,18 @@ async def test_the_api_key_is_nowhere_in_the_files(fal: Session, emulator: Emula
     assert emulator.key.encode() not in written
 
 
-async def test_another_session_is_given_it_too(fal: Session, emulator: Emulator, runs: Path) -> None:
+async def test_another_session_with_the_same_ledger_returns_the_stored_result(
+    fal: Session, emulator: Emulator, runs: Path
+) -> None:
     first = await fal.subscribe(LLM, ASK, key="a")
     async with session_on(emulator, ledger=str(runs)) as other:
         assert (await other.subscribe(LLM, ASK, key="a")).data == first.data
     assert emulator.count("submit") == 1
 
 
-async def test_callers_at_once_share_one_request_and_no_data(fal: Session, emulator: Emulator) -> None:
+async def test_concurrent_callers_share_one_request_and_get_separate_data(
+    fal: Session, emulator: Emulator
+) -> None:
     results = await asyncio.gather(*(fal.subscribe(LLM, ASK, key="a") for _ in range(200)))
     assert len({result.request_id for result in results}) == 1
     assert len({id(result.data) for result in results}) == 200
@@ -102,7 +108,7 @@ async def test_callers_at_once_share_one_request_and_no_data(fal: Session, emula
     assert emulator.count("submit") == 1
 
 
-async def test_what_the_first_caller_does_to_the_data_is_not_stored(fal: Session) -> None:
+async def test_changing_the_returned_data_does_not_change_the_stored_result(fal: Session) -> None:
     first = await fal.subscribe(LLM, ASK, key="a")
     output = first.data["output"]
     first.data.clear()
@@ -118,7 +124,7 @@ async def test_what_the_first_caller_does_to_the_data_is_not_stored(fal: Session
     ],
 )
 @pytest.mark.parametrize("is_running", [True, False])
-async def test_another_input_or_endpoint_is_a_conflict_and_nothing_is_sent(
+async def test_a_key_used_with_another_input_or_endpoint_raises_a_conflict_and_sends_nothing(
     fal: Session, emulator: Emulator, endpoint_id: str, input: Any, differs: str, is_running: bool
 ) -> None:
     first = asyncio.create_task(fal.subscribe(LLM, ASK, key="a"))
@@ -135,13 +141,13 @@ async def test_another_input_or_endpoint_is_a_conflict_and_nothing_is_sent(
     assert emulator.count("submit") == 1
 
 
-async def test_keys_of_another_run_are_others(fal: Session, emulator: Emulator) -> None:
+async def test_the_same_key_in_another_run_is_another_request(fal: Session, emulator: Emulator) -> None:
     await fal.subscribe(LLM, ASK, key="a")
     await fal.subscribe(LLM, ASK, key="a", run="again")
     assert emulator.count("submit") == 2
 
 
-async def test_callbacks_of_each_caller_and_none_but_the_id_in_a_replay(fal: Session) -> None:
+async def test_each_caller_gets_its_callbacks_and_a_replay_only_the_request_id(fal: Session) -> None:
     ids: list[str] = []
     first: list[Any] = []
     second: list[Any] = []
@@ -168,7 +174,7 @@ class Other:
     pictures: list[str]
 
 
-async def test_each_caller_has_its_own_type(fal: Session, emulator: Emulator) -> None:
+async def test_each_caller_gets_its_own_output_type(fal: Session, emulator: Emulator) -> None:
     typed, plain = await asyncio.gather(
         fal.subscribe(LLM, ASK, key="a", output_type=Said), fal.subscribe(LLM, ASK, key="a")
     )
@@ -179,7 +185,9 @@ async def test_each_caller_has_its_own_type(fal: Session, emulator: Emulator) ->
     assert emulator.count("submit") == 1
 
 
-async def test_a_refused_input_is_replayed(fal: Session, emulator: Emulator) -> None:
+async def test_a_validation_error_is_replayed_without_a_further_submit(
+    fal: Session, emulator: Emulator
+) -> None:
     for _ in range(2):
         with pytest.raises(ValidationError) as caught:
             await fal.subscribe("fal-ai/flux/dev", {"prompt": 5}, key="a")
@@ -187,7 +195,7 @@ async def test_a_refused_input_is_replayed(fal: Session, emulator: Emulator) -> 
     assert emulator.count("submit") == 1
 
 
-async def test_a_time_limit_ends_one_wait_and_the_next_call_attaches(
+async def test_a_time_limit_ends_one_wait_and_the_next_call_follows_the_request(
     fal: Session, emulator: Emulator
 ) -> None:
     gate = gate_at(emulator)
@@ -205,7 +213,7 @@ async def test_a_time_limit_ends_one_wait_and_the_next_call_attaches(
     assert (emulator.count("submit"), emulator.count("cancel")) == (1, 0)
 
 
-async def test_the_first_callers_cancellation_ends_none_of_the_others(
+async def test_cancelling_the_first_caller_does_not_affect_the_other_callers(
     fal: Session, emulator: Emulator
 ) -> None:
     gate = gate_at(emulator)
@@ -220,7 +228,9 @@ async def test_the_first_callers_cancellation_ends_none_of_the_others(
     assert (emulator.count("submit"), emulator.count("cancel")) == (1, 0)
 
 
-async def test_a_key_needs_a_ledger_and_a_run_a_key(emulator: Emulator, fal: Session) -> None:
+async def test_a_key_without_a_ledger_and_a_run_without_a_key_are_refused(
+    emulator: Emulator, fal: Session
+) -> None:
     async with session_on(emulator) as plain:
         for call in (plain.subscribe, plain.queue.submit, plain.submit):
             with pytest.raises(ConfigurationError, match="needs a ledger"):
@@ -234,7 +244,7 @@ async def test_a_key_needs_a_ledger_and_a_run_a_key(emulator: Emulator, fal: Ses
     assert emulator.count() == 0
 
 
-async def test_a_refused_submit_leaves_no_entry(fal: Session, emulator: Emulator) -> None:
+async def test_a_refused_submit_leaves_no_entry_in_the_ledger(fal: Session, emulator: Emulator) -> None:
     emulator.faults.add(Fault.answer(401, on="submit"))
     with pytest.raises(Exception, match="401"):
         await fal.subscribe(LLM, ASK, key="a")

@@ -1,4 +1,4 @@
-"""Whoever leaves ends its own wait; the session's end leaves what runs, and resolves each claim."""
+"""A caller that leaves ends only its own wait; closing the session leaves requests running and resolves claims."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.keyed.entries import state_of
 from tests.quick import ASK, GATE, LLM, Noted, gate_at, quick, session_on
 
 
-async def test_cancellation_at_each_step_loses_nothing(emulator: Emulator, runs: Path) -> None:
+async def test_cancelling_a_call_at_each_step_loses_no_request(emulator: Emulator, runs: Path) -> None:
     async with session_on(emulator, ledger=runs) as fal:
         await fal.subscribe(LLM, ASK, key="warm")
         for steps in range(60):
@@ -35,7 +35,7 @@ async def test_cancellation_at_each_step_loses_nothing(emulator: Emulator, runs:
     assert emulator.count("cancel") == 0
 
 
-async def test_the_next_call_is_not_answered_by_the_cancellation_of_one_that_left(
+async def test_the_next_call_gets_a_result_although_an_earlier_caller_cancelled_on_exit(
     fal: Session, emulator: Emulator
 ) -> None:
     @emulator.endpoint("me/echo")
@@ -54,7 +54,9 @@ async def test_the_next_call_is_not_answered_by_the_cancellation_of_one_that_lef
         await asyncio.gather(first, return_exceptions=True)
 
 
-async def test_the_last_one_that_leaves_with_cancel_on_exit_cancels(fal: Session, emulator: Emulator) -> None:
+async def test_only_the_last_caller_with_cancel_on_exit_cancels_the_request(
+    fal: Session, emulator: Emulator
+) -> None:
     gate_at(emulator)
     tasks = [asyncio.create_task(fal.subscribe(GATE, ASK, key="a", cancel_on_exit=True)) for _ in range(2)]
     await emulator.wait_for("status")
@@ -64,7 +66,9 @@ async def test_the_last_one_that_leaves_with_cancel_on_exit_cancels(fal: Session
         assert emulator.count("cancel") == count
 
 
-async def test_who_wants_it_to_go_on_keeps_it(fal: Session, emulator: Emulator) -> None:
+async def test_a_request_goes_on_if_one_caller_left_without_cancel_on_exit(
+    fal: Session, emulator: Emulator
+) -> None:
     gate = gate_at(emulator)
     await fal.queue.submit(GATE, ASK, key="a")
     for cancel_on_exit in (None, True):
@@ -76,7 +80,7 @@ async def test_who_wants_it_to_go_on_keeps_it(fal: Session, emulator: Emulator) 
     assert len(emulator.jobs) == 1
 
 
-async def test_a_time_limit_with_cancel_on_exit_says_what_became_of_it(
+async def test_a_time_limit_with_cancel_on_exit_reports_the_outcome_of_the_cancellation(
     fal: Session, emulator: Emulator
 ) -> None:
     gate_at(emulator)
@@ -87,7 +91,7 @@ async def test_a_time_limit_with_cancel_on_exit_says_what_became_of_it(
     assert emulator.count("cancel") == 1
 
 
-# The session's end.
+# Closing the session.
 
 
 async def closed_while(fal: Session, task: asyncio.Task[object]) -> SessionStateError:
@@ -97,7 +101,9 @@ async def closed_while(fal: Session, task: asyncio.Task[object]) -> SessionState
     return caught.value
 
 
-async def test_a_request_that_runs_is_left_to_the_next_session(emulator: Emulator, runs: Path) -> None:
+async def test_closing_the_session_leaves_a_running_request_to_the_next_session(
+    emulator: Emulator, runs: Path
+) -> None:
     gate = gate_at(emulator)
     async with session_on(emulator, ledger=runs) as fal:
         task = asyncio.create_task(fal.subscribe(GATE, ASK, key="a"))
@@ -113,7 +119,9 @@ async def test_a_request_that_runs_is_left_to_the_next_session(emulator: Emulato
     assert len(emulator.jobs) == 1
 
 
-async def test_a_submit_under_way_is_given_the_time_for_its_id(emulator: Emulator, runs: Path) -> None:
+async def test_closing_the_session_waits_for_the_id_of_a_running_submit(
+    emulator: Emulator, runs: Path
+) -> None:
     gate = gate_at(emulator)
     emulator.faults.add(Fault.stall(0.3, on="submit"))
     async with session_on(emulator, ledger=runs) as fal:
@@ -127,7 +135,9 @@ async def test_a_submit_under_way_is_given_the_time_for_its_id(emulator: Emulato
     assert len(emulator.jobs) == 1
 
 
-async def test_a_submit_that_is_never_answered_is_uncertain(emulator: Emulator, runs: Path) -> None:
+async def test_a_submit_without_a_response_is_uncertain_after_closing_or_a_time_limit(
+    emulator: Emulator, runs: Path
+) -> None:
     async with session_on(emulator, ledger=runs) as fal, session_on(emulator, ledger=runs) as other:
         emulator.faults.add(Fault.stall(30, on="submit", times=2))
         task = asyncio.create_task(fal.subscribe(LLM, ASK, key="a"))
@@ -142,7 +152,9 @@ async def test_a_submit_that_is_never_answered_is_uncertain(emulator: Emulator, 
         assert [await state_of(other, runs, key) for key in "ab"] == ["uncertain"] * 2
 
 
-async def test_what_never_left_leaves_no_entry(emulator: Emulator, runs: Path) -> None:
+async def test_closing_the_session_before_a_submit_is_sent_leaves_no_entry(
+    emulator: Emulator, runs: Path
+) -> None:
     noted = Noted()
     async with session_on(emulator, ledger=runs, retry=quick(on_retry=noted)) as fal:
         emulator.faults.add(Fault.answer(429, on="submit", retry_after=30))
@@ -154,14 +166,14 @@ async def test_what_never_left_leaves_no_entry(emulator: Emulator, runs: Path) -
     assert len(emulator.jobs) == 0
 
 
-async def test_a_closed_session_takes_no_keyed_call(emulator: Emulator, runs: Path) -> None:
+async def test_a_closed_session_refuses_keyed_calls(emulator: Emulator, runs: Path) -> None:
     async with session_on(emulator, ledger=runs) as fal:
         await fal.subscribe(LLM, ASK, key="a")
     with pytest.raises(SessionStateError):
         await fal.subscribe(LLM, ASK, key="a")
 
 
-async def test_a_session_that_is_closed_at_each_step_leaves_no_claim_open(
+async def test_closing_the_session_at_each_step_of_a_call_leaves_no_open_claim(
     emulator: Emulator, runs: Path
 ) -> None:
     for steps in range(0, 40, 3):

@@ -1,4 +1,4 @@
-"""Uncertain entries and fal's history: found and adopted, surely not there, or still uncertain and why."""
+"""Looking up uncertain entries in fal's history: found and adopted, absent, or still uncertain and why."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ORIGIN = "https://queue.fal.run"
 
 @attrs.define(kw_only=True)
 class Books:
-    """A ledger beside a session, as keyed calls use it."""
+    """A ledger and a session, as keyed calls use them."""
 
     store: Store
     fal: Session
@@ -55,7 +55,7 @@ class Books:
         return hold
 
     async def lost(self, key: str, input: Any = ASK, *, taken: bool = True, **where: Any) -> Record:
-        """An entry whose submit broke; `taken`: after fal had it."""
+        """Make an entry whose submit was interrupted, after fal accepted it if `taken`."""
         hold = await self.claimed(key, input, **where)
         if taken:
             await self.fal.queue.submit(where.get("endpoint_id", LLM), input)
@@ -78,7 +78,7 @@ async def books(fal: Session, emulator: Emulator, tmp_path: Path) -> AsyncIterat
     await store.aclose()
 
 
-async def test_a_request_that_was_taken_is_adopted(books: Books) -> None:
+async def test_an_uncertain_entry_adopts_its_request_from_the_history(books: Books) -> None:
     record = await books.lost("k")
     assert await books.settle(record) == LookedUp(settled=True)
     found = await books.entry("k")
@@ -87,7 +87,9 @@ async def test_a_request_that_was_taken_is_adopted(books: Books) -> None:
     assert not found.owner_lives
 
 
-async def test_what_is_not_shown_stays_uncertain_while_the_history_may_lag(books: Books) -> None:
+async def test_an_entry_absent_from_the_history_stays_uncertain_while_the_history_may_lag(
+    books: Books,
+) -> None:
     record = await books.lost("k", taken=False)
     seen = await books.settle(record, resubmit=True)
     assert seen == LookedUp(reason="fal's history does not show it, but may not have caught up")
@@ -95,7 +97,9 @@ async def test_what_is_not_shown_stays_uncertain_while_the_history_may_lag(books
     assert books.emulator.count("platform") == 1
 
 
-async def test_what_is_not_shown_after_ten_minutes_may_be_submitted_again(books: Books) -> None:
+async def test_an_entry_absent_from_the_history_after_ten_minutes_may_be_submitted_again(
+    books: Books,
+) -> None:
     record = await books.lost("k", taken=False, age=800)
     seen = await books.settle(record)
     assert seen.reason == "fal's history has caught up and shows no such request"
@@ -107,7 +111,7 @@ async def test_what_is_not_shown_after_ten_minutes_may_be_submitted_again(books:
     assert given_up.requests == ()
 
 
-async def test_a_later_request_of_the_ledger_shows_that_the_history_has_caught_up(books: Books) -> None:
+async def test_a_later_request_of_the_ledger_proves_that_the_history_has_caught_up(books: Books) -> None:
     record = await books.lost("k", taken=False, age=200)
     hold = await books.claimed("later", {"prompt": "later"})
     handle = await books.fal.queue.submit(LLM, {"prompt": "later"})
@@ -115,7 +119,7 @@ async def test_a_later_request_of_the_ledger_shows_that_the_history_has_caught_u
     assert (await books.settle(record)).reason.endswith("has caught up and shows no such request")
 
 
-async def test_a_request_that_an_entry_has_is_no_candidate(books: Books) -> None:
+async def test_a_request_that_belongs_to_another_entry_is_not_adopted(books: Books) -> None:
     hold = await books.claimed("other")
     handle = await books.fal.queue.submit(LLM, ASK)
     await books.store.submitted(hold, handle.request_id, time.time())
@@ -126,47 +130,49 @@ async def test_a_request_that_an_entry_has_is_no_candidate(books: Books) -> None
     assert (await books.entry("k")).request_id == list(books.emulator.jobs)[1]
 
 
-async def test_of_two_equal_ones_of_which_one_was_taken_one_is_found(books: Books) -> None:
+async def test_of_two_entries_with_equal_inputs_and_one_accepted_request_one_is_settled(books: Books) -> None:
     await books.lost("a")
     record = await books.lost("b", taken=False)
     await books.settle(record)
     assert sorted([(await books.entry(key)).state for key in "ab"]) == ["submitted", "uncertain"]
 
 
-async def test_more_requests_than_are_looked_for_are_not_adopted(books: Books) -> None:
+async def test_an_entry_with_several_matching_requests_adopts_none(books: Books) -> None:
     await books.fal.queue.submit(LLM, ASK)
     record = await books.lost("k")
     assert (await books.settle(record)).reason.startswith("fal's history shows more requests with this input")
     assert (await books.entry("k")).state == "uncertain"
 
 
-async def test_a_call_that_submits_the_same_input_is_not_robbed_of_its_request(books: Books) -> None:
+async def test_a_look_up_does_not_adopt_the_request_of_a_concurrent_call_with_the_same_input(
+    books: Books,
+) -> None:
     record = await books.lost("k", taken=False)
     hold = await books.claimed("rival")
     handle = await books.fal.queue.submit(LLM, ASK)
-    assert (await books.settle(record)).reason == "another call submits the same input right now"
+    assert (await books.settle(record)).reason == "another call is submitting the same input now"
     await books.store.submitted(hold, handle.request_id, time.time())
     assert (await books.entry("rival")).request_id == handle.request_id
     assert not (await books.settle(record)).settled
 
 
-async def test_entries_of_another_tenant_are_not_looked_for(books: Books) -> None:
+async def test_entries_of_another_tenant_are_not_looked_up(books: Books) -> None:
     await books.lost("other", taken=False, tenant="acme")
     record = await books.lost("k")
     assert (await books.settle(record)).settled
     assert (await books.entry("other", tenant="acme")).state == "uncertain"
 
 
-async def test_many_that_wait_share_two_look_ups(books: Books) -> None:
+async def test_many_concurrent_callers_share_two_look_ups(books: Books) -> None:
     records = [await books.lost(f"k-{number}", {"prompt": str(number)}) for number in range(20)]
     seen = await asyncio.gather(*(books.settle(record) for record in records))
     assert {one.settled for one in seen} == {True}
     assert {(await books.entry(record.place.key)).state for record in records} == {"submitted"}
-    # A page, and one request for each unknown row or a page with their inputs.
+    # A page, and either one request per unknown row or a page with their inputs.
     assert books.emulator.count("platform") <= 22
 
 
-async def test_one_that_asks_during_a_look_up_gets_one_of_its_own(books: Books) -> None:
+async def test_an_entry_requested_during_a_look_up_gets_a_look_up_that_includes_it(books: Books) -> None:
     first = await books.lost("a", {"prompt": "a"})
     books.emulator.faults.add(Fault.stall(0.2, on="platform"))
     task = asyncio.create_task(books.settle(first))
@@ -177,7 +183,7 @@ async def test_one_that_asks_during_a_look_up_gets_one_of_its_own(books: Books) 
     assert (await books.entry("b")).state == "submitted"
 
 
-async def test_a_cancelled_waiter_leaves_the_look_up_to_the_others(books: Books) -> None:
+async def test_cancelling_one_caller_does_not_stop_the_look_up_of_another(books: Books) -> None:
     record = await books.lost("k")
     books.emulator.faults.add(Fault.stall(0.2, on="platform"))
     tasks = [asyncio.create_task(books.settle(record)) for _ in range(2)]
@@ -188,7 +194,7 @@ async def test_a_cancelled_waiter_leaves_the_look_up_to_the_others(books: Books)
     assert (await books.entry("k")).state == "submitted"
 
 
-async def test_cancelled_at_any_step_it_leaves_an_entry_that_can_be_settled(books: Books) -> None:
+async def test_a_look_up_cancelled_at_any_step_leaves_an_entry_that_can_be_settled(books: Books) -> None:
     for steps in range(0, 60, 3):
         record = await books.lost(f"k-{steps}", {"steps": steps})
         task = asyncio.create_task(books.settle(record))
@@ -202,16 +208,16 @@ async def test_cancelled_at_any_step_it_leaves_an_entry_that_can_be_settled(book
         assert (await books.entry(f"k-{steps}")).request_id == list(books.emulator.jobs)[-1]
 
 
-async def test_an_entry_that_was_settled_meanwhile_is_looked_at_again(books: Books) -> None:
+async def test_an_entry_that_was_settled_before_is_reported_as_settled(books: Books) -> None:
     record = await books.lost("k")
     assert (await books.settle(record)).settled
     assert (await books.settle(record)).settled
 
 
-# A history that does not help.
+# A history that does not show the request.
 
 
-async def test_a_history_that_lags_finds_it_later(books: Books) -> None:
+async def test_a_look_up_finds_the_request_once_the_history_has_caught_up(books: Books) -> None:
     books.emulator.history.lag = 3_600.0
     record = await books.lost("k")
     assert "may not have caught up" in (await books.settle(record, resubmit=True)).reason
@@ -219,7 +225,7 @@ async def test_a_history_that_lags_finds_it_later(books: Books) -> None:
     assert (await books.settle(record)).settled
 
 
-async def test_a_history_that_lists_only_ended_requests_finds_it_when_it_has_ended(books: Books) -> None:
+async def test_a_history_of_ended_requests_shows_the_request_after_its_end(books: Books) -> None:
     gate = gate_at(books.emulator)
     books.emulator.history.only_ended = True
     record = await books.lost("k", {"n": 1}, endpoint_id=GATE)
@@ -230,7 +236,7 @@ async def test_a_history_that_lists_only_ended_requests_finds_it_when_it_has_end
     assert (await books.settle(record)).settled
 
 
-async def test_an_account_that_stores_no_payloads_never_says_that_it_is_not_there(books: Books) -> None:
+async def test_a_history_without_payloads_never_proves_that_a_request_is_absent(books: Books) -> None:
     books.emulator.history.payloads = False
     record = await books.lost("k", age=800)
     (job,) = books.emulator.jobs.values()
@@ -238,7 +244,7 @@ async def test_an_account_that_stores_no_payloads_never_says_that_it_is_not_ther
     assert (await books.settle(record, resubmit=True)).reason == "fal's history does not show the inputs"
 
 
-async def test_a_key_that_may_not_read_requests_is_the_cause(books: Books) -> None:
+async def test_a_key_without_permission_for_the_history_is_reported_as_the_cause(books: Books) -> None:
     books.emulator.history.permitted = False
     record = await books.lost("k")
     seen = await books.settle(record, resubmit=True)
@@ -247,7 +253,7 @@ async def test_a_key_that_may_not_read_requests_is_the_cause(books: Books) -> No
     assert not seen.settled
 
 
-async def test_a_platform_that_is_down_is_the_cause(books: Books) -> None:
+async def test_an_unreachable_platform_api_is_reported_as_the_cause(books: Books) -> None:
     record = await books.lost("k")
     await books.emulator.pause()
     async with session_on(books.emulator, retry=ONCE) as once:
@@ -259,26 +265,26 @@ async def test_a_platform_that_is_down_is_the_cause(books: Books) -> None:
 
 
 @pytest.mark.parametrize("ahead", [3_600.0, -3_600.0])
-async def test_clocks_that_differ_are_told_by_the_answer(books: Books, ahead: float) -> None:
+async def test_a_look_up_finds_the_request_although_the_clocks_differ(books: Books, ahead: float) -> None:
     books.emulator.history.clock_ahead = ahead
     record = await books.lost("k")
     assert (await books.settle(record)).settled
 
 
-async def test_by_the_clock_of_fal_it_is_told_whether_the_history_has_caught_up(books: Books) -> None:
+async def test_whether_the_history_has_caught_up_is_judged_by_the_clock_of_fal(books: Books) -> None:
     books.emulator.history.clock_ahead = 3_600.0
     record = await books.lost("k", taken=False)
     assert "may not have caught up" in (await books.settle(record, resubmit=True)).reason
 
 
-async def test_an_input_that_is_not_stored_is_not_looked_for(books: Books) -> None:
+async def test_an_entry_with_store_io_false_is_not_looked_up(books: Books) -> None:
     record = await books.lost("k")
     seen = await books.settle(record, resubmit=True, store_io=False)
     assert "store_io=False" in seen.reason
     assert books.emulator.count("platform") == 0
 
 
-async def test_a_session_over_a_proxy_can_t_look(books: Books) -> None:
+async def test_a_session_with_a_proxy_url_does_not_look_up_entries(books: Books) -> None:
     record = await books.lost("k")
     async with Session(proxy_url="http://127.0.0.1:1/api") as proxied:
         account = Account(store=books.store, transport=proxied.transport, settings=proxied.settings)

@@ -1,4 +1,4 @@
-"""`fal.recover`: what an earlier process left under way is ended, looked for, or counted."""
+"""`fal.recover`: requests that earlier sessions left unfinished are followed, looked up, or counted."""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ from tests.quick import ASK, GATE, LLM, gate_at, session_on
 
 
 async def leave(emulator: Emulator, runs: Path, *keys: str, run: str = "") -> None:
-    """Requests of an endpoint that works until it is let go on, left by a session that was closed."""
+    """Submit requests to the gated endpoint, and close the session that has submitted them."""
     async with session_on(emulator, ledger=runs) as first:
         for key in keys:
             await first.queue.submit(GATE, {"key": key}, key=key, run=run)
 
 
-async def test_what_was_left_is_followed_to_its_end(emulator: Emulator, runs: Path) -> None:
+async def test_recover_follows_the_requests_of_an_earlier_session_to_their_end(
+    emulator: Emulator, runs: Path
+) -> None:
     gate = gate_at(emulator)
     await leave(emulator, runs, "a", "b", "c")
     gate.open()
@@ -39,7 +41,7 @@ async def test_what_was_left_is_followed_to_its_end(emulator: Emulator, runs: Pa
     assert emulator.count("submit") == 3
 
 
-async def test_ends_of_all_kinds_are_counted(emulator: Emulator, runs: Path) -> None:
+async def test_recover_counts_done_failed_and_cancelled_requests(emulator: Emulator, runs: Path) -> None:
     async def model(input: dict[str, str]) -> dict[str, str]:
         await gate(input)
         if input["key"] == "bad":
@@ -60,7 +62,7 @@ async def test_ends_of_all_kinds_are_counted(emulator: Emulator, runs: Path) -> 
     assert recovered.error is None
 
 
-async def test_of_one_run_only_that_one(emulator: Emulator, runs: Path) -> None:
+async def test_recover_with_a_run_follows_only_that_run(emulator: Emulator, runs: Path) -> None:
     gate_at(emulator).open()
     await leave(emulator, runs, "a", run="one")
     await leave(emulator, runs, "a", run="two")
@@ -71,7 +73,9 @@ async def test_of_one_run_only_that_one(emulator: Emulator, runs: Path) -> None:
         assert (await fal.recover()).done == 1
 
 
-async def test_uncertain_ones_are_looked_for_and_followed(emulator: Emulator, runs: Path) -> None:
+async def test_recover_looks_up_uncertain_entries_and_follows_those_it_finds(
+    emulator: Emulator, runs: Path
+) -> None:
     async with session_on(emulator, ledger=runs) as first:
         emulator.history.lag = 3_600.0
         emulator.faults.add(Fault.reset(on="submit", taken=True), Fault.reset(on="submit", taken=False))
@@ -85,7 +89,7 @@ async def test_uncertain_ones_are_looked_for_and_followed(emulator: Emulator, ru
     assert emulator.count("submit") == 2
 
 
-async def test_a_history_that_can_t_be_read_stops_nothing(emulator: Emulator, runs: Path) -> None:
+async def test_an_unreadable_history_does_not_stop_recover(emulator: Emulator, runs: Path) -> None:
     gate_at(emulator).open()
     async with session_on(emulator, ledger=runs) as first:
         await first.queue.submit(GATE, {"key": "a"}, key="a")
@@ -100,7 +104,7 @@ async def test_a_history_that_can_t_be_read_stops_nothing(emulator: Emulator, ru
     assert isinstance(recovered.error.__cause__, PermissionDeniedError)
 
 
-async def test_what_another_owner_follows_is_left_to_it(emulator: Emulator, runs: Path) -> None:
+async def test_recover_leaves_a_request_that_another_session_follows(emulator: Emulator, runs: Path) -> None:
     gate = gate_at(emulator)
     async with session_on(emulator, ledger=runs) as one, session_on(emulator, ledger=runs) as other:
         task = asyncio.create_task(one.subscribe(GATE, ASK, key="a"))
@@ -112,7 +116,9 @@ async def test_what_another_owner_follows_is_left_to_it(emulator: Emulator, runs
         assert await other.recover() == Recovered()
 
 
-async def test_a_refused_key_leaves_all_as_it_was(emulator: Emulator, runs: Path) -> None:
+async def test_recover_with_a_refused_api_key_leaves_all_entries_unchanged(
+    emulator: Emulator, runs: Path
+) -> None:
     gate_at(emulator).open()
     await leave(emulator, runs, "a", "b")
     async with session_on(emulator, ledger=runs, credentials="other:key") as refused:
@@ -123,7 +129,7 @@ async def test_a_refused_key_leaves_all_as_it_was(emulator: Emulator, runs: Path
         assert await fal.recover() == Recovered(done=2)
 
 
-async def test_cancelled_it_can_be_called_again(emulator: Emulator, runs: Path) -> None:
+async def test_recover_can_be_called_again_after_it_was_cancelled(emulator: Emulator, runs: Path) -> None:
     gate = gate_at(emulator)
     await leave(emulator, runs, "a")
     async with session_on(emulator, ledger=runs) as fal:
@@ -140,7 +146,7 @@ async def test_cancelled_it_can_be_called_again(emulator: Emulator, runs: Path) 
     assert emulator.count("cancel") == 0
 
 
-async def test_a_session_that_is_closed_ends_it(emulator: Emulator, runs: Path) -> None:
+async def test_closing_the_session_ends_recover_with_an_error(emulator: Emulator, runs: Path) -> None:
     gate_at(emulator)
     await leave(emulator, runs, "a")
     async with session_on(emulator, ledger=runs) as fal:
@@ -151,7 +157,9 @@ async def test_a_session_that_is_closed_ends_it(emulator: Emulator, runs: Path) 
     assert emulator.count("cancel") == 0
 
 
-async def test_of_other_tenants_and_queues_nothing_is_touched(emulator: Emulator, runs: Path) -> None:
+async def test_recover_does_not_touch_entries_of_other_tenants_and_origins(
+    emulator: Emulator, runs: Path
+) -> None:
     gate_at(emulator).open()
     async with session_on(emulator, ledger=runs) as first:
         acme = first.with_options(credentials=emulator.key, tenant="acme")
@@ -164,7 +172,7 @@ async def test_of_other_tenants_and_queues_nothing_is_touched(emulator: Emulator
         assert await fal.with_options(tenant="acme").recover() == Recovered(done=1)
 
 
-async def test_decided_by_hand_it_is_followed(emulator: Emulator, runs: Path) -> None:
+async def test_recover_follows_a_request_id_given_to_resolve(emulator: Emulator, runs: Path) -> None:
     async with session_on(emulator, ledger=runs) as fal, await Ledger.open(runs) as ledger:
         emulator.history.permitted = False
         emulator.faults.add(Fault.reset(on="submit", taken=True))
@@ -176,7 +184,7 @@ async def test_decided_by_hand_it_is_followed(emulator: Emulator, runs: Path) ->
         assert (await fal.subscribe(LLM, ASK, key="a")).request_id == request_id
 
 
-async def test_decided_by_hand_that_fal_never_took_it_the_next_call_submits(
+async def test_the_next_call_submits_after_resolve_has_withdrawn_the_attempt(
     emulator: Emulator, runs: Path
 ) -> None:
     async with session_on(emulator, ledger=runs) as fal, await Ledger.open(runs) as ledger:
@@ -189,12 +197,12 @@ async def test_decided_by_hand_that_fal_never_took_it_the_next_call_submits(
     assert emulator.count("submit") == 2
 
 
-async def test_without_a_ledger_it_says_so(emulator: Emulator) -> None:
+async def test_recover_without_a_ledger_is_refused(emulator: Emulator) -> None:
     async with session_on(emulator) as fal:
         with pytest.raises(ConfigurationError, match="recover needs a ledger"):
             await fal.recover()
 
 
-async def test_a_run_that_can_be_none_is_refused(fal: Session) -> None:
+async def test_recover_refuses_an_invalid_run(fal: Session) -> None:
     with pytest.raises(ConfigurationError, match="run"):
         await fal.recover(run=5)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What the next call with a key does, by how the one before ended: each row of the table, end to end."""
+"""What the next call with a key does after each kind of end of the call before, end to end."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ async def failing(fal: Session, kind: type[FalError], endpoint_id: str = LLM, **
     return caught.value
 
 
-# Before fal has it.
+# Before fal has accepted the request.
 
 
 @pytest.mark.parametrize("status", [400, 401, 422, 500])
-async def test_an_error_answered_to_the_submit_withdraws_the_claim(
+async def test_an_error_response_to_the_submit_withdraws_the_claim(
     fal: Session, emulator: Emulator, runs: Path, status: int
 ) -> None:
     emulator.faults.add(Fault.answer(status, on="submit"))
@@ -58,7 +58,7 @@ async def test_an_error_answered_to_the_submit_withdraws_the_claim(
     assert len(emulator.jobs) == 1
 
 
-async def test_a_submit_that_never_left_withdraws_the_claim(emulator: Emulator, runs: Path) -> None:
+async def test_a_submit_that_was_not_sent_withdraws_the_claim(emulator: Emulator, runs: Path) -> None:
     async with session_on(emulator, ledger=runs, retry=ONCE) as fal:
         await emulator.pause()
         await failing(fal, TransportError)
@@ -67,7 +67,7 @@ async def test_a_submit_that_never_left_withdraws_the_claim(emulator: Emulator, 
         assert not (await fal.subscribe(LLM, ASK, key="a")).from_ledger
 
 
-async def test_a_refusal_that_is_retried_takes_one_claim_after_the_other(
+async def test_a_retried_refusal_of_a_submit_stores_only_one_attempt(
     fal: Session, emulator: Emulator, runs: Path
 ) -> None:
     emulator.faults.add(Fault.answer(429, on="submit", times=2))
@@ -78,7 +78,7 @@ async def test_a_refusal_that_is_retried_takes_one_claim_after_the_other(
     assert len(emulator.jobs) == 1
 
 
-async def test_one_that_may_have_been_taken_is_uncertain_and_not_sent_again(
+async def test_a_submit_that_fal_may_have_accepted_is_uncertain_and_not_sent_again(
     fal: Session, emulator: Emulator, runs: Path
 ) -> None:
     emulator.faults.add(Fault.reset(on="submit", taken=True))
@@ -89,7 +89,7 @@ async def test_one_that_may_have_been_taken_is_uncertain_and_not_sent_again(
     assert len(emulator.jobs) == 1
 
 
-# How it ends.
+# After fal has accepted the request.
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ async def test_one_that_may_have_been_taken_is_uncertain_and_not_sent_again(
         (ModelError(400, "no", "bad_request"), ApiError),
     ],
 )
-async def test_a_final_error_of_the_model_is_replayed(
+async def test_a_final_error_of_the_model_is_replayed_by_the_next_call(
     fal: Session, emulator: Emulator, runs: Path, failure: ModelError, kind: type[FalError]
 ) -> None:
     @emulator.endpoint(MODEL)
@@ -113,7 +113,7 @@ async def test_a_final_error_of_the_model_is_replayed(
     assert (record.state, record.final, len(emulator.jobs)) == ("failed", True, 1)
 
 
-async def test_an_open_failure_is_followed_by_a_further_attempt(
+async def test_the_next_call_after_a_failure_that_is_not_final_makes_a_further_attempt(
     fal: Session, emulator: Emulator, runs: Path
 ) -> None:
     failures = [ModelError(500, "gpu", "downstream_service_error")]
@@ -134,7 +134,7 @@ async def test_an_open_failure_is_followed_by_a_further_attempt(
     assert [request.outcome for request in record.requests] == ["failed", "done"]
 
 
-async def test_a_request_without_a_body_that_says_more_failed_openly(
+async def test_a_failed_request_without_an_error_body_is_not_final(
     fal: Session, emulator: Emulator, runs: Path
 ) -> None:
     emulator.faults.add(Fault.replace({"error": "boom"}, on="status", times=None))
@@ -157,7 +157,7 @@ async def test_a_request_without_a_body_that_says_more_failed_openly(
         [Fault.answer(404, on="result", body='{"message": "no route"}'), Fault.vanish(on="platform")],
     ],
 )
-async def test_what_is_no_word_on_the_request_itself_leaves_it_to_the_next_call(
+async def test_an_error_that_does_not_tell_how_the_request_ended_leaves_it_to_the_next_call(
     fal: Session, emulator: Emulator, runs: Path, faults: list[Fault]
 ) -> None:
     for fault in faults:
@@ -169,7 +169,7 @@ async def test_what_is_no_word_on_the_request_itself_leaves_it_to_the_next_call(
     assert len(emulator.jobs) == 1
 
 
-async def test_a_cancelled_request_is_followed_by_a_further_attempt(
+async def test_the_next_call_after_a_cancelled_request_makes_a_further_attempt(
     fal: Session, emulator: Emulator, runs: Path
 ) -> None:
     gate = gate_at(emulator)
@@ -189,7 +189,7 @@ async def test_a_cancelled_request_is_followed_by_a_further_attempt(
 
 
 @pytest.mark.parametrize("status", [401, 403])
-async def test_a_key_that_is_refused_meanwhile_leaves_it_submitted(
+async def test_an_api_key_refused_while_following_leaves_the_request_submitted(
     fal: Session, emulator: Emulator, runs: Path, status: int
 ) -> None:
     emulator.faults.add(Fault.answer(status, on="status"))
@@ -200,7 +200,7 @@ async def test_a_key_that_is_refused_meanwhile_leaves_it_submitted(
     assert await state_of(fal, runs) == "done"
 
 
-async def test_what_follows_it_is_gone_and_it_stays_submitted(emulator: Emulator, runs: Path) -> None:
+async def test_an_outage_while_following_leaves_the_request_submitted(emulator: Emulator, runs: Path) -> None:
     gate = gate_at(emulator)
     async with session_on(emulator, ledger=runs, retry=quick(outage=0.05)) as fal:
         emulator.faults.add(Fault.reset(on="status", times=None))
@@ -212,22 +212,22 @@ async def test_what_follows_it_is_gone_and_it_stays_submitted(emulator: Emulator
     assert len(emulator.jobs) == 1
 
 
-async def test_a_result_that_is_gone_is_never_submitted_again(
+async def test_a_request_with_an_expired_result_is_never_submitted_again(
     fal: Session, emulator: Emulator, runs: Path
 ) -> None:
     emulator.faults.add(Fault.vanish(on="result", times=2))
     for _ in range(3):
-        await failing(fal, ResultExpiredError, store_io=False)  # nor does the history have it
+        await failing(fal, ResultExpiredError, store_io=False)  # so the history does not have it, either
         age_requests(runs, seconds=360)
     record = await entry_of(fal, runs)
     assert record is not None
     assert (record.state, record.final, len(emulator.jobs)) == ("failed", True, 1)
 
 
-# A handle.
+# Handles.
 
 
-async def test_cancel_of_one_that_is_complete_fetches_its_result(
+async def test_cancelling_a_completed_request_by_its_handle_stores_its_result(
     fal: Session, emulator: Emulator, runs: Path
 ) -> None:
     handle = await fal.queue.submit(LLM, ASK, key="a")
@@ -238,7 +238,9 @@ async def test_cancel_of_one_that_is_complete_fetches_its_result(
     assert (await fal.subscribe(LLM, ASK, key="a")).from_ledger
 
 
-async def test_a_result_that_a_handle_fetches_is_stored(fal: Session, emulator: Emulator, runs: Path) -> None:
+async def test_a_result_fetched_by_a_handle_is_stored_in_the_ledger(
+    fal: Session, emulator: Emulator, runs: Path
+) -> None:
     handle = await fal.queue.submit(LLM, ASK, key="a")
     await emulator.jobs[handle.request_id].wait_for("COMPLETED", timeout=5)
     first = await fal.queue.result(LLM, handle.request_id)
@@ -252,7 +254,9 @@ async def test_a_result_that_a_handle_fetches_is_stored(fal: Session, emulator: 
     assert emulator.count("result") == 1
 
 
-async def test_a_result_that_is_not_there_yet_is_no_end(fal: Session, emulator: Emulator, runs: Path) -> None:
+async def test_fetching_a_result_before_the_end_leaves_the_request_submitted(
+    fal: Session, emulator: Emulator, runs: Path
+) -> None:
     gate = gate_at(emulator)
     handle = await fal.queue.submit(GATE, ASK, key="a")
     with pytest.raises(ApiError):
@@ -263,7 +267,9 @@ async def test_a_result_that_is_not_there_yet_is_no_end(fal: Session, emulator: 
     assert await state_of(fal, runs) == "done"
 
 
-async def test_a_handles_time_limit_leaves_the_request(fal: Session, emulator: Emulator, runs: Path) -> None:
+async def test_the_time_limit_of_a_handle_leaves_the_request_running(
+    fal: Session, emulator: Emulator, runs: Path
+) -> None:
     gate = gate_at(emulator)
     handle = await fal.queue.submit(GATE, ASK, key="a")
     with pytest.raises(ClientTimeoutError, match="goes on"):
@@ -273,7 +279,9 @@ async def test_a_handles_time_limit_leaves_the_request(fal: Session, emulator: E
     assert (len(emulator.jobs), emulator.count("cancel")) == (1, 0)
 
 
-async def test_submit_again_gives_the_same_request(fal: Session, emulator: Emulator) -> None:
+async def test_concurrent_submits_with_one_key_return_the_same_request(
+    fal: Session, emulator: Emulator
+) -> None:
     handles = await asyncio.gather(*(fal.submit(LLM, ASK, key="a") for _ in range(5)))
     assert len({handle.request_id for handle in handles}) == 1
     result = await handles[0].wait()
@@ -282,7 +290,7 @@ async def test_submit_again_gives_the_same_request(fal: Session, emulator: Emula
     assert len(emulator.jobs) == 1
 
 
-async def test_the_handle_of_an_older_attempt_stores_how_that_ended(
+async def test_the_handle_of_an_older_attempt_stores_the_end_of_that_attempt(
     fal: Session, emulator: Emulator, runs: Path
 ) -> None:
     gate = gate_at(emulator)

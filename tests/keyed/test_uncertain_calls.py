@@ -1,4 +1,4 @@
-"""A call with a key whose submit broke: found in fal's history, reported, or submitted again."""
+"""A keyed call whose submit was interrupted: found in fal's history, reported, or submitted again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from tests.keyed.entries import age_requests
 from tests.quick import ASK, GATE, LLM, gate_at, session_on
 
 
-async def test_a_submit_that_was_taken_is_found_and_followed(fal: Session, emulator: Emulator) -> None:
+async def test_an_interrupted_submit_that_fal_accepted_is_found_and_followed(
+    fal: Session, emulator: Emulator
+) -> None:
     emulator.faults.add(Fault.reset(on="submit", taken=True))
     result = await fal.subscribe(LLM, ASK, key="a")
     assert [result.request_id] == list(emulator.jobs)
@@ -28,7 +30,7 @@ async def test_a_submit_that_was_taken_is_found_and_followed(fal: Session, emula
     assert (await fal.subscribe(LLM, ASK, key="a")).from_ledger
 
 
-async def test_one_that_is_not_shown_stays_uncertain_and_is_never_submitted_again(
+async def test_a_submit_absent_from_the_history_stays_uncertain_and_is_not_submitted_again(
     fal: Session, emulator: Emulator
 ) -> None:
     emulator.faults.add(Fault.reset(on="submit", taken=False))
@@ -40,7 +42,7 @@ async def test_one_that_is_not_shown_stays_uncertain_and_is_never_submitted_agai
     assert emulator.count("submit") == 1
 
 
-async def test_one_that_the_history_shows_later_is_found_by_the_next_call(
+async def test_a_submit_that_the_history_shows_later_is_found_by_the_next_call(
     fal: Session, emulator: Emulator
 ) -> None:
     emulator.history.lag = 3_600.0
@@ -52,7 +54,7 @@ async def test_one_that_the_history_shows_later_is_found_by_the_next_call(
     assert emulator.count("submit") == 1
 
 
-async def test_with_report_nothing_is_asked(fal: Session, emulator: Emulator) -> None:
+async def test_uncertain_report_does_not_read_the_history(fal: Session, emulator: Emulator) -> None:
     emulator.faults.add(Fault.reset(on="submit", taken=True))
     for _ in range(2):
         with pytest.raises(SubmissionUncertainError):
@@ -62,13 +64,17 @@ async def test_with_report_nothing_is_asked(fal: Session, emulator: Emulator) ->
     assert emulator.count("submit") == 1
 
 
-async def test_resubmit_finds_before_it_submits(fal: Session, emulator: Emulator) -> None:
+async def test_uncertain_resubmit_looks_the_request_up_before_it_submits(
+    fal: Session, emulator: Emulator
+) -> None:
     emulator.faults.add(Fault.reset(on="submit", taken=True))
     await fal.subscribe(LLM, ASK, key="a", uncertain="resubmit")
     assert emulator.count("submit") == 1
 
 
-async def test_resubmit_waits_for_a_history_that_has_caught_up(fal: Session, emulator: Emulator) -> None:
+async def test_uncertain_resubmit_does_not_submit_while_the_history_may_lag(
+    fal: Session, emulator: Emulator
+) -> None:
     emulator.faults.add(Fault.reset(on="submit", taken=False))
     with pytest.raises(SubmissionUncertainError, match="may not have caught up"):
         await fal.subscribe(LLM, ASK, key="a", uncertain="resubmit")
@@ -76,7 +82,7 @@ async def test_resubmit_waits_for_a_history_that_has_caught_up(fal: Session, emu
     assert emulator.count("submit") == 1
 
 
-async def test_resubmit_submits_what_the_history_surely_does_not_have(
+async def test_uncertain_resubmit_submits_again_if_the_history_proves_the_request_absent(
     fal: Session, emulator: Emulator, runs: Path
 ) -> None:
     emulator.faults.add(Fault.reset(on="submit", taken=False))
@@ -89,7 +95,7 @@ async def test_resubmit_submits_what_the_history_surely_does_not_have(
     assert len(emulator.jobs) == 1
 
 
-async def test_a_refused_look_up_is_the_cause(fal: Session, emulator: Emulator) -> None:
+async def test_a_refused_look_up_is_the_cause_of_the_error(fal: Session, emulator: Emulator) -> None:
     emulator.history.permitted = False
     emulator.faults.add(Fault.reset(on="submit", taken=True))
     with pytest.raises(SubmissionUncertainError, match="may not read requests") as caught:
@@ -98,32 +104,32 @@ async def test_a_refused_look_up_is_the_cause(fal: Session, emulator: Emulator) 
     assert emulator.count("submit") == 1
 
 
-async def test_an_input_that_is_not_stored_is_not_looked_for(fal: Session, emulator: Emulator) -> None:
+async def test_a_submit_with_store_io_false_is_not_looked_up(fal: Session, emulator: Emulator) -> None:
     emulator.faults.add(Fault.reset(on="submit", taken=True))
     with pytest.raises(SubmissionUncertainError, match="store_io=False"):
         await fal.subscribe(LLM, ASK, key="a", uncertain="resubmit", store_io=False)
     assert emulator.count("platform") == 0
 
 
-async def test_equal_inputs_under_several_keys_each_get_a_request_of_their_own(
+async def test_equal_inputs_under_several_keys_each_get_their_own_request(
     fal: Session, emulator: Emulator
 ) -> None:
     emulator.faults.add(Fault.reset(on="submit", taken=True, times=3))
     results = await asyncio.gather(
         *(fal.subscribe(LLM, ASK, key=key) for key in "abc"), return_exceptions=True
     )
-    # Those that are looked for while another one is still being submitted may stay uncertain.
+    # A look-up during another submit of the same input may leave its entry uncertain.
     again = [await fal.subscribe(LLM, ASK, key=key) for key in "abc"]
     assert {result.request_id for result in again} == set(emulator.jobs)
     assert all(isinstance(one, Result | SubmissionUncertainError) for one in results)
     assert emulator.count("submit") == 3
 
 
-# A result that is gone.
+# An expired result.
 
 
 async def left_by_another(emulator: Emulator, runs: Path) -> str:
-    """A request with the key "a" that a session left; it has ended, and its result has expired."""
+    """Leave a completed request with the key "a" and an expired result; return its id."""
     gate = gate_at(emulator)
     async with session_on(emulator, ledger=runs) as first:
         handle = await first.queue.submit(GATE, {"n": 1}, key="a")
@@ -136,7 +142,7 @@ async def left_by_another(emulator: Emulator, runs: Path) -> str:
     return handle.request_id
 
 
-async def test_a_result_that_is_gone_is_taken_out_of_the_history(emulator: Emulator, runs: Path) -> None:
+async def test_an_expired_result_is_read_from_the_history_and_stored(emulator: Emulator, runs: Path) -> None:
     request_id = await left_by_another(emulator, runs)
     async with session_on(emulator, ledger=runs) as fal:
         result = await fal.subscribe(GATE, {"n": 1}, key="a")
@@ -145,7 +151,9 @@ async def test_a_result_that_is_gone_is_taken_out_of_the_history(emulator: Emula
     assert emulator.count("submit") == 1
 
 
-async def test_by_its_id_it_is_taken_out_of_the_history_and_stored(emulator: Emulator, runs: Path) -> None:
+async def test_an_expired_result_fetched_by_its_id_is_read_from_the_history_and_stored(
+    emulator: Emulator, runs: Path
+) -> None:
     request_id = await left_by_another(emulator, runs)
     async with session_on(emulator, ledger=runs) as fal:
         assert (await fal.queue.result(GATE, request_id)).data == {"n": 1}
@@ -153,7 +161,7 @@ async def test_by_its_id_it_is_taken_out_of_the_history_and_stored(emulator: Emu
 
 
 @pytest.mark.parametrize("how", ["payloads", "permitted"])
-async def test_one_that_is_not_in_the_history_either_is_expired_for_good(
+async def test_an_expired_result_absent_from_the_history_raises_on_every_call(
     emulator: Emulator, runs: Path, how: str
 ) -> None:
     request_id = await left_by_another(emulator, runs)
@@ -166,7 +174,9 @@ async def test_one_that_is_not_in_the_history_either_is_expired_for_good(
     assert emulator.count("submit") == 1
 
 
-async def test_a_history_that_is_down_leaves_it_for_the_next_call(emulator: Emulator, runs: Path) -> None:
+async def test_an_expired_result_is_read_by_the_next_call_if_the_history_was_down(
+    emulator: Emulator, runs: Path
+) -> None:
     await left_by_another(emulator, runs)
     async with session_on(emulator, ledger=runs) as fal:
         fault = Fault.answer(500, on="platform", times=None)

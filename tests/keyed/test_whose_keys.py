@@ -1,4 +1,4 @@
-"""Which calls share a key: by ledger, origin, tenant and run, whatever the view, the loop or the process."""
+"""Which calls share a key: those with equal ledger, origin, tenant and run, in any view, event loop or process."""
 
 from __future__ import annotations
 
@@ -28,31 +28,35 @@ from tests.quick import ASK, GATE, LLM, gate_at, session_on
 from tests.transport.test_own_transport import Canned
 
 
-async def test_a_view_with_other_credentials_says_whose_its_keys_are(
+async def test_a_view_with_other_credentials_refuses_keys_without_a_tenant(
     fal: Session, emulator: Emulator, runs: Path
 ) -> None:
     view = fal.with_options(credentials=emulator.key)
-    same = fal.with_options(credentials=emulator.key, ledger=runs)  # would give it what is the session's
+    same = fal.with_options(
+        credentials=emulator.key, ledger=runs
+    )  # would return results of the session's account
     for call in (view.subscribe, view.queue.submit, same.subscribe, view.with_options(ledger=runs).subscribe):
         with pytest.raises(ConfigurationError, match="tenant="):
             await call(LLM, ASK, key="a")
     assert emulator.count() == 0
-    # Without a key it is a view like any other, its handles too.
+    # Calls without a key work, as do their handles.
     assert (await (await view.queue.submit(LLM, ASK)).wait()).data
 
 
-async def test_keys_of_tenants_are_others(fal: Session, emulator: Emulator, runs: Path) -> None:
+async def test_the_same_key_of_another_tenant_is_another_request(
+    fal: Session, emulator: Emulator, runs: Path
+) -> None:
     acme = fal.with_options(credentials=emulator.key, tenant="acme")
     mine, theirs = await fal.subscribe(LLM, ASK, key="a"), await acme.subscribe(LLM, ASK, key="a")
     assert mine.request_id != theirs.request_id
     assert (await acme.with_options(tags={"x": "y"}).subscribe(LLM, ASK, key="a")).from_ledger
     assert await entry_of(fal, runs, tenant="acme") is not None
-    # Nor does a tenant's handle read what is another's.
+    # A handle of one tenant does not read the entries of another one.
     assert not (await acme.queue.result(LLM, mine.request_id)).from_ledger
     assert (await fal.queue.result(LLM, mine.request_id)).from_ledger
 
 
-async def test_views_share_drivers_and_a_view_may_have_a_ledger_of_its_own(
+async def test_views_of_a_session_share_a_request_unless_they_have_another_ledger(
     fal: Session, emulator: Emulator, tmp_path: Path
 ) -> None:
     view = fal.with_options(tags={"a": "b"})
@@ -63,13 +67,13 @@ async def test_views_share_drivers_and_a_view_may_have_a_ledger_of_its_own(
     assert emulator.count("submit") == 2
 
 
-async def test_an_emulators_keys_are_not_those_of_another_origin(fal: Session, runs: Path) -> None:
+async def test_the_same_key_at_another_origin_is_another_request(fal: Session, runs: Path) -> None:
     await fal.subscribe(LLM, ASK, key="a")
     async with Emulator(speed=50) as second, session_on(second, ledger=runs) as other:
         assert not (await other.subscribe(LLM, ASK, key="a")).from_ledger
 
 
-async def test_a_transport_of_ones_own_has_keyed_calls_too(runs: Path) -> None:
+async def test_keyed_calls_work_over_a_custom_transport(runs: Path) -> None:
     transport = Canned()
     async with Session(transport=transport, ledger=runs) as fal:
         first = await fal.subscribe(LLM, ASK, key="a")
@@ -78,7 +82,9 @@ async def test_a_transport_of_ones_own_has_keyed_calls_too(runs: Path) -> None:
     assert [request.operation for request in transport.requests].count(Operation.SUBMIT) == 1
 
 
-async def test_a_ledger_that_was_given_stays_open(emulator: Emulator, runs: Path) -> None:
+async def test_a_ledger_passed_to_a_session_stays_open_after_the_session(
+    emulator: Emulator, runs: Path
+) -> None:
     async with await Ledger.open(runs) as ledger:
         async with session_on(emulator, ledger=ledger) as fal:
             result = await fal.subscribe(LLM, ASK, key="a")
@@ -87,7 +93,7 @@ async def test_a_ledger_that_was_given_stays_open(emulator: Emulator, runs: Path
         assert (entry.state, entry.request_id) == ("done", result.request_id)
 
 
-async def test_forget_by_force_cancels_first(emulator: Emulator, runs: Path) -> None:
+async def test_forced_forget_cancels_the_request_by_its_session_first(emulator: Emulator, runs: Path) -> None:
     gate_at(emulator)
     async with await Ledger.open(runs) as ledger, session_on(emulator, ledger=ledger) as fal:
         emulator.endpoint("me/one", runners=1)(gate_at(emulator, "me/one"))
@@ -102,12 +108,12 @@ async def test_forget_by_force_cancels_first(emulator: Emulator, runs: Path) -> 
 
 
 @pytest.mark.parametrize("ledger", [5, b"runs.db", object(), ["runs.db"], "/nonexistent/folder/runs.db"])
-def test_what_is_no_ledger_is_told_at_once(ledger: Any) -> None:
+def test_an_invalid_ledger_is_refused_when_the_session_is_created(ledger: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"ledger|folder"):
         Session("a:b", ledger=ledger)
 
 
-async def test_a_relative_path_means_the_folder_in_which_it_was_given(
+async def test_a_relative_ledger_path_is_resolved_when_the_session_is_created(
     emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "out").mkdir()
@@ -122,7 +128,7 @@ async def test_a_relative_path_means_the_folder_in_which_it_was_given(
 # Event loops and processes.
 
 
-def test_another_event_loop_has_a_session_of_its_own(runs: Path) -> None:
+def test_a_session_with_a_ledger_is_refused_in_another_event_loop(runs: Path) -> None:
     async def once(session: Session | None) -> Session:
         async with Emulator(speed=50) as emulator:
             fal = session or Session(emulator.key, hosts=emulator.hosts, ledger=runs)
@@ -148,7 +154,7 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 @pytest.mark.parametrize(("operation", "state"), [("status", "submitted"), ("submit", "uncertain")])
-async def test_a_program_that_ends_with_its_session_open_neither_hangs_nor_loses_it(
+async def test_a_program_ending_with_an_open_session_neither_hangs_nor_loses_its_request(
     emulator: Emulator, fal: Session, runs: Path, operation: str, state: str
 ) -> None:
     gate = gate_at(emulator)
@@ -173,7 +179,7 @@ async def test_a_program_that_ends_with_its_session_open_neither_hangs_nor_loses
 STOPPED = """
 import asyncio, signal, sys
 from fal_async import Hosts, Session
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background ignores it, and hands that on
+signal.signal(signal.SIGINT, signal.default_int_handler)  # children of a background shell ignore it
 async def main(url, key, runs):
     async with Session(key, hosts=Hosts.local(url), ledger=runs) as fal:
         try:
@@ -185,7 +191,7 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-async def test_a_program_that_is_interrupted_twice_leaves_its_claim_resolved(
+async def test_a_program_interrupted_twice_stores_its_claim_as_uncertain(
     emulator: Emulator, fal: Session, runs: Path
 ) -> None:
     gate_at(emulator)
@@ -208,17 +214,19 @@ async def test_a_program_that_is_interrupted_twice_leaves_its_claim_resolved(
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
-async def test_a_forked_child_has_a_session_of_its_own(fal: Session, emulator: Emulator) -> None:
+async def test_a_forked_child_is_refused_keyed_calls_of_the_parents_session(
+    fal: Session, emulator: Emulator
+) -> None:
     await fal.subscribe(LLM, ASK, key="a")
     child = os.fork()
     if child == 0:
-        os._exit(_told_in_a_child(fal))
+        os._exit(_status_of_child(fal))
     _, status = await asyncio.to_thread(os.waitpid, child, 0)
     assert os.waitstatus_to_exitcode(status) == 42
     assert (await fal.subscribe(LLM, ASK, key="a")).from_ledger
 
 
-def _told_in_a_child(fal: Session) -> int:
+def _status_of_child(fal: Session) -> int:
     asyncio.events._set_running_loop(None)
     try:
         asyncio.run(fal.subscribe(LLM, ASK, key="a"))
@@ -229,7 +237,7 @@ def _told_in_a_child(fal: Session) -> int:
     return 0
 
 
-async def test_the_shortcuts_have_no_ledger() -> None:
+async def test_module_level_shortcuts_refuse_a_key_as_they_have_no_ledger() -> None:
     with pytest.raises(ConfigurationError, match="needs a ledger"):
         await fal_async.subscribe(LLM, ASK, key="a")
 
@@ -246,7 +254,7 @@ asyncio.run(main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])))
 """
 
 
-async def test_several_processes_share_one_request(emulator: Emulator, runs: Path) -> None:
+async def test_callers_in_several_processes_share_one_request(emulator: Emulator, runs: Path) -> None:
     async def caller() -> list[Any]:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", CALLER, emulator.url, emulator.key, str(runs), "10"),
@@ -263,10 +271,10 @@ async def test_several_processes_share_one_request(emulator: Emulator, runs: Pat
     assert emulator.count("submit") == 1
 
 
-# Files in inputs.
+# Inputs with files.
 
 
-async def test_a_file_is_recognised_before_it_is_uploaded(
+async def test_a_file_is_compared_by_its_content_before_it_is_uploaded(
     fal: Session, emulator: Emulator, tmp_path: Path
 ) -> None:
     picture = tmp_path / "cat.png"
@@ -287,8 +295,8 @@ async def test_a_file_is_recognised_before_it_is_uploaded(
     assert emulator.count("submit") == 1
 
 
-class Meanwhile:
-    """A store in front of which a file is written again each time that a key is looked for."""
+class ChangingFile:
+    """A store that rewrites a file each time a key is looked up."""
 
     def __init__(self, store: Store, file: Path) -> None:
         self._store, self._file = store, file
@@ -302,14 +310,14 @@ class Meanwhile:
 
 
 @pytest.mark.parametrize("by", [str, Path])
-async def test_a_file_that_is_another_one_when_it_is_uploaded_is_not_paid_for(
+async def test_a_file_changed_between_its_digest_and_its_upload_is_not_submitted(
     emulator: Emulator, runs: Path, tmp_path: Path, by: Any
 ) -> None:
     frame = tmp_path / "frame.txt"
     frame.write_text("first")
     given = {**ASK, "frame": File(by(frame))}
     store = await open_store(runs)
-    async with session_on(emulator, ledger=Meanwhile(store, frame)) as fal:
+    async with session_on(emulator, ledger=ChangingFile(store, frame)) as fal:
         with pytest.raises(UploadError, match=r"^input\.frame: the file was changed"):
             await fal.subscribe(LLM, given, key="a")
         assert emulator.count("submit") == 0
@@ -318,7 +326,9 @@ async def test_a_file_that_is_another_one_when_it_is_uploaded_is_not_paid_for(
     assert emulator.count("submit") == 1
 
 
-async def test_a_stream_that_is_read_once_is_refused(fal: Session, emulator: Emulator) -> None:
+async def test_a_stream_that_can_be_read_only_once_is_refused_as_keyed_input(
+    fal: Session, emulator: Emulator
+) -> None:
     async def pieces() -> Any:
         yield b"x"
 
@@ -327,7 +337,9 @@ async def test_a_stream_that_is_read_once_is_refused(fal: Session, emulator: Emu
     assert emulator.count() == 0
 
 
-async def test_forget_by_force_asks_the_view_whose_key_it_is(emulator: Emulator, runs: Path) -> None:
+async def test_forced_forget_cancels_with_the_credentials_of_the_keys_tenant(
+    emulator: Emulator, runs: Path
+) -> None:
     gate_at(emulator)
     emulator.add_account("other:key")
     async with await Ledger.open(runs) as ledger, session_on(emulator, ledger=ledger) as fal:
@@ -336,7 +348,7 @@ async def test_forget_by_force_asks_the_view_whose_key_it_is(emulator: Emulator,
         handle = await theirs.queue.submit(GATE, ASK, key="a")
         while emulator.jobs[handle.request_id].state != "IN_PROGRESS":
             await asyncio.sleep(0)
-        with pytest.raises(ConfigurationError, match="is running"):
+        with pytest.raises(ConfigurationError, match="is still running"):
             await ledger.forget("a", tenant="other", force=True)
         assert emulator.jobs[handle.request_id].cancel_requests == 1
     async with await Ledger.open(runs) as ledger, session_on(emulator, ledger=ledger) as fal:
@@ -346,7 +358,7 @@ async def test_forget_by_force_asks_the_view_whose_key_it_is(emulator: Emulator,
         assert await ledger.get("a", tenant="other") is not None
 
 
-async def test_a_handle_has_the_end_of_its_own_attempt(fal: Session) -> None:
+async def test_a_handle_has_ended_only_if_the_entry_ended_with_its_attempt(fal: Session) -> None:
     attempts = (
         StoredRequest(n=1, request_id="id-1", outcome="done"),
         StoredRequest(n=2, request_id="id-2", outcome="failed"),
