@@ -27,9 +27,9 @@ MOST_PAGES = 300
 """HTTP requests of one look-up, at most; each returns 100 rows without payloads."""
 _REASONS: Mapping[str, str] = {
     "nothing": "fal's history has caught up and shows no such request",
-    "equal": "fal's history shows more requests with this input than there are uncertain submits",
+    "equal": "fal's history shows more requests with this input than claims",
     "contested": "another call is submitting the same input now",
-    "elsewhere": "fal's history shows a request with this input, but at another time: the clock may have changed",
+    "elsewhere": "fal's history has this input only at another time: check the clock",
     "hidden": "fal's history does not show the inputs",
     "lagging": "fal's history does not show it, but may not have caught up",
 }

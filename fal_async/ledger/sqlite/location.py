@@ -79,8 +79,8 @@ def check_mounts(path: str, mounts: Mounts) -> None:
     kind = file_system(os.path.dirname(path), mounts)
     if kind is not None and is_remote(kind):
         raise ConfigurationError(
-            f"ledger {name_of(path)}: it is on a network or FUSE file system ({kind}), whose locks are unreliable: "
-            "use a local disk. Ledgers for several machines, on PostgreSQL, are not supported yet"
+            f"ledger {name_of(path)}: its file system ({kind}, network or FUSE) has unreliable locks: use a local "
+            "disk. Several machines can't share a ledger yet"
         )
 
 

@@ -32,7 +32,7 @@ def uncertain(record: Record, reason: str = "") -> SubmissionUncertainError:
     return SubmissionUncertainError(
         f"{_who(record.owner, lives=record.owner_lives)}; fal may have taken it, so it is not sent again"
         + (f" ({reason})" if reason else "")
-        + f". Once you know what happened, call ledger.resolve({record.place.key!r}, request_id=...)",
+        + f". Decide with ledger.resolve({record.place.key!r}, request_id=...)",
         key=record.place.key,
         started_at=None if claim is None else claim.claimed_at,
         ended_at=None if claim is None else claim.claimed_until,
