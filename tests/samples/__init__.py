@@ -1,7 +1,7 @@
-"""Recorded answers of fal's, one JSON file each with the expected outcome beside it; see `sample_names`.
+"""Recorded answers of fal, one JSON file each with the expected outcome beside it; see `sample_names`.
 
-A folder per feature. `errors` has one for whoever answers, or for what the answer is about: the model, the request
-(its id, options and time limits), the account (keys, balance, concurrency), the platform API, gateways on the way.
+One folder per feature. `errors` has a folder for each part that answers or that the answer is about: the model, the
+request (its id, options and time limits), the account (keys, balance, concurrency), the platform API, gateways.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parent
 
 
 def sample_names(feature: str) -> list[str]:
-    """Those of a feature, with the folder where it has some: "gateway/nginx_502"."""
+    """Return the names of a feature's samples, with their folder if there is one: "gateway/nginx_502"."""
     folder = FOLDER / feature
     return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.json"))
 
@@ -27,7 +27,7 @@ def load(feature: str, name: str) -> dict[str, Any]:
 
 
 def answer(sample: dict[str, Any]) -> HttpResponse:
-    """The recorded answer. A body that is a text stands for itself, everything else for its JSON."""
+    """Return the recorded answer. A body that is a `str` is sent as it is, everything else as JSON."""
     recorded = sample["answer"]
     body = recorded["body"]
     data = body.encode() if isinstance(body, str) else json.dumps(body).encode()

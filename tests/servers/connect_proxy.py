@@ -1,4 +1,4 @@
-"""An HTTP proxy: tunnels (CONNECT) to one port of this machine, whatever host is asked for."""
+"""An HTTP proxy that tunnels each CONNECT to one port of this machine, whatever the requested host is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import attrs
 
 @attrs.define
 class ConnectProxy:
-    """`refuses`: the status line's rest with which each CONNECT is answered, in place of a tunnel."""
+    """`refuses`: status and reason, such as "407 X", with which every CONNECT is refused; "" tunnels."""
 
     port: int
     refuses: str = ""

@@ -1,4 +1,4 @@
-"""A file host on loopback that says, byte for byte, what a test wants, and hangs up where it is told to."""
+"""A file host on loopback that sends exactly the bytes of a test, and closes the connection where the test says."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["Asked", "FileHost", "Says", "file_host"]
 class Says:
     body: bytes = b""
     headers: Mapping[str, str] = attrs.field(factory=dict)
-    """With the body's length, if they don't name another one. An empty text takes a header away."""
+    """The content length is added, unless they have one. An empty value removes a header."""
     status: int = 200
     only: int | None = None
-    """The connection is closed after so many bytes of the body."""
+    """The connection is closed after this number of bytes of the body; None sends all."""
 
     def head(self) -> bytes:
         headers = {"content-length": str(len(self.body)), **self.headers}
@@ -27,7 +27,7 @@ class Says:
 
 
 class FileHost:
-    """`answer(asked)` gives what is said; `asked` keeps all that was asked, in order."""
+    """Answers each request with `answer(request)`; `asked` has all requests in order."""
 
     def __init__(self, answer: Callable[[Asked], Says | Awaitable[Says]]) -> None:
         self._answer = answer
@@ -47,7 +47,7 @@ class FileHost:
             return says.head() + says.body
         asked.writer.write(says.head() + says.body[: says.only])
         await asked.writer.drain()
-        raise ConnectionAbortedError("as it was told to")
+        raise ConnectionAbortedError("the test asked for it")
 
 
 @asynccontextmanager

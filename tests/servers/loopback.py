@@ -1,4 +1,4 @@
-"""fal's own names on this machine: a resolver that sends each host to a loopback port, and a TLS world for it."""
+"""fal's host names on this machine: a resolver that maps them to loopback ports, and a client that trusts it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from tests.emulator.certificates import client_side
 
 NOWHERE = -1
-"""In place of a port: the name can't be resolved."""
+"""Used as a port: the name can't be resolved."""
 
 
 @attrs.define
 class Directory(AbstractResolver):
-    """Which port of 127.0.0.1 each name leads to; it may change while it is in use."""
+    """Maps names to ports of 127.0.0.1. The map may change while it is in use."""
 
     ports: dict[str, int]
     asked: list[str] = attrs.field(factory=list)
@@ -37,12 +37,12 @@ class Directory(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there is nothing to close."""
 
 
 @asynccontextmanager
 async def a_client(directory: Directory) -> AsyncIterator[aiohttp.ClientSession]:
-    """An aiohttp session to lend: it trusts the tests' own CA and asks `directory` for names, each time."""
+    """Yield an aiohttp session to lend. It trusts the tests' CA and resolves names with `directory`, uncached."""
     connector = aiohttp.TCPConnector(resolver=directory, ssl=client_side(), use_dns_cache=False)
     async with aiohttp.ClientSession(connector=connector) as http:
         yield http
@@ -50,7 +50,7 @@ async def a_client(directory: Directory) -> AsyncIterator[aiohttp.ClientSession]
 
 @contextmanager
 def crowded_port() -> Iterator[int]:
-    """A port that lets nobody in: its queue is full, so that the kernel leaves new connections waiting."""
+    """A port whose accept queue is full, so that the kernel leaves new connections waiting."""
     with ExitStack() as stack:
         listening = stack.enter_context(socket.socket())
         listening.bind(("127.0.0.1", 0))
@@ -64,7 +64,7 @@ def crowded_port() -> Iterator[int]:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a port on which no process listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return int(taken.getsockname()[1])
@@ -75,7 +75,7 @@ def port_of(url: str) -> int:
 
 
 def all_at(port: int, **other: int) -> Mapping[str, int]:
-    """fal's four names at one port, but for `other` (dots as double underscores)."""
+    """Map fal's four names to one port, except those in `other` (with double underscores for dots)."""
     names = ("fal.run", "queue.fal.run", "falrun.com", "queue.falrun.com")
     changed = {name.replace("__", "."): port for name, port in other.items()}
     return {**dict.fromkeys(names, port), **changed}

@@ -1,4 +1,4 @@
-"""An HTTP server that sends what it is told, byte by byte: for answers that no proper server gives."""
+"""An HTTP server that sends exactly the given bytes, for answers that no regular server sends."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import attrs
 
 @attrs.define
 class Asked:
-    """One request. `connection` counts them from 0."""
+    """One request. `connection` is the number of its connection, from 0."""
 
     method: str
     path: str
@@ -27,17 +27,17 @@ class Asked:
 
     @property
     def headers(self) -> dict[str, str]:
-        """Names in lower case."""
+        """The headers, with names in lower case."""
         pairs = (line.partition(":") for line in self.head.rstrip().split("\r\n")[1:])
         return {name.lower(): value.strip() for name, _, value in pairs}
 
 
 Answering = Callable[[Asked], bytes | Awaitable[bytes]]
-"""A ConnectionError hangs up."""
+"""A ConnectionError closes the connection."""
 
 
 def answer(body: bytes | Any, status: int = 200, /, **headers: str) -> bytes:
-    """A whole answer. `headers`: with underscores for hyphens; what is no bytes becomes JSON."""
+    """Return a complete answer. A body other than bytes becomes JSON; `headers` have underscores for hyphens."""
     sent = body if isinstance(body, bytes) else json.dumps(body).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return (
@@ -52,7 +52,7 @@ def head(status: int, headers: Mapping[str, str]) -> bytes:
 
 @asynccontextmanager
 async def raw_server(answering: Answering, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
-    """Its URL. Connections are kept until the client or the test ends them."""
+    """Yield the server's URL. Connections stay open until the client or the test ends them."""
     tasks: set[asyncio.Task[Any]] = set()
     connections = 0
 

@@ -1,4 +1,4 @@
-"""fal's queue as a raw server, any answer of which can be replaced."""
+"""fal's queue as a raw server, in which every answer can be replaced."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.servers.raw import Asked, answer, raw_server
 ID = "req-1"
 OUTPUT = {"picture": "here"}
 Replaced = Callable[[int], bytes | None]
-"""The answer to the n-th request of a kind, from 1; None for the usual one."""
+"""Returns the answer to the n-th request of a kind, from 1; None for the usual answer."""
 
 
 @attrs.define
 class RawFal:
-    """Each request is complete when it is first asked for."""
+    """Every request is complete at its first status request."""
 
     url: str = ""
     seen: Counter[str] = attrs.field(factory=Counter)
@@ -27,7 +27,7 @@ class RawFal:
 
 @asynccontextmanager
 async def raw_fal(**on: Replaced) -> AsyncIterator[RawFal]:
-    """`on`: submit, status, result, cancel, run."""
+    """Yield a server. `on` replaces answers to `submit`, `status`, `result`, `cancel` or `run`."""
     fal = RawFal()
 
     def told(asked: Asked) -> bytes:

@@ -1,4 +1,4 @@
-"""fal as far as one request with a body needs it, at a server that reads that body at a pace of its own."""
+"""The part of fal that one request with a body needs, on a server that reads the body at a given pace."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fal_async import Hosts
 
 PIECE = 64 * 1024
 SMALL = 1_000
-"""Bytes of a body that is read at once: the request of a token, say."""
+"""Bytes: a smaller body, such as a token request, is read at once."""
 
 
 class Reader:
@@ -23,7 +23,7 @@ class Reader:
     def __init__(self, pace: Callable[[], Awaitable[object]]) -> None:
         self.pace = pace
         self.bodies: list[bytes] = []
-        """Large ones that were read to their ends."""
+        """Large bodies that were read completely."""
         self.begun = 0
         self.hosts = Hosts()
 
@@ -68,7 +68,7 @@ class Reader:
 async def reading(
     pace: Callable[[], Awaitable[object]], *, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[Reader]:
-    """A `Reader` with little room for what it has not read yet."""
+    """Yield a `Reader` with small buffers for unread bytes."""
     listening = socket.socket()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, PIECE // 2)
     listening.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""A plain HTTP server on loopback that takes webhook deliveries and answers as it is told."""
+"""A plain HTTP server on loopback that accepts webhook deliveries and sends the given answers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Delivery:
 
 
 class Receiver:
-    """`answers` are given in turn, the last one for ever. 0: no answer at all."""
+    """`answers` are statuses, used in turn; the last one repeats. 0 sends no answer."""
 
     def __init__(self) -> None:
         self.url = ""

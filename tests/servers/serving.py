@@ -1,4 +1,4 @@
-"""ASGI applications under uvicorn, and a receiver's plain HTTP server: real ones, on loopback."""
+"""Real servers on loopback: ASGI applications under uvicorn, and a plain HTTP server."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def serving(app: Any, *, grace: int = 5, websockets: bool = False) -> AsyncIterator[_Server]:
-    """`grace`: seconds that what is going on gets when the server stops."""
+    """Serve `app`. Running requests get `grace` seconds when the server stops."""
     config = uvicorn.Config(
         app,
         port=0,
@@ -44,7 +44,7 @@ async def serving(app: Any, *, grace: int = 5, websockets: bool = False) -> Asyn
         access_log=False,
     )
     server = _Server(config)
-    # Not `serve`: that one takes the process's signals.
+    # Not `serve`, which replaces the signal handlers of the process.
     running = asyncio.ensure_future(server._serve())
     up = asyncio.ensure_future(server.is_up.wait())
     try:
@@ -63,7 +63,7 @@ async def serving(app: Any, *, grace: int = 5, websockets: bool = False) -> Asyn
 
 @asynccontextmanager
 async def listening(handle: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
-    """A bare HTTP server; its URL."""
+    """Yield the URL of a plain HTTP server."""
     runner = web.ServerRunner(web.Server(handle), shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -75,7 +75,7 @@ async def listening(handle: Callable[[web.BaseRequest], Awaitable[web.StreamResp
 
 
 def receiver_app(receiver: WebhookReceiver) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
-    """What an application does by hand where it has no framework of ours."""
+    """Return a handler as an application writes it by hand, without a supported framework."""
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         try:

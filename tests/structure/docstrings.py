@@ -79,11 +79,12 @@ def _public_names(modules: Iterable[str]) -> Iterator[tuple[str, Any]]:
 
 
 def _add(name: str, value: Any, found: dict[str, Documented], classes: dict[str, list[type]]) -> None:
-    module = getattr(value, "__module__", None) or ""
-    if name in found or not module.startswith("fal_async"):
+    if name in found:
         return
     if inspect.isclass(value):
-        found[name] = Documented(name, module, value)
+        if not value.__module__.startswith("fal_async"):
+            return
+        found[name] = Documented(name, value.__module__, value)
         for member, function in _members(value):
             _add(f"{name}.{member}", function, found, classes)
         return

@@ -1,4 +1,4 @@
-"""Who imports whom in the package, read from its source, and the rules of the design's section 2."""
+"""The imports of the package, read from its source, and the rules that they follow (`fal_async/README.md`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import attrs
 
 PACKAGE = "fal_async"
 
-# From the ground up: a module may import what stands lower. What isn't named here is a resource.
+# The ranks: a module imports only modules of a lower rank. A module that is not named here is a resource.
 _RANKS: Mapping[str, int] = {
     "version": 0,
     "errors": 0,
@@ -39,10 +39,10 @@ _RANKS: Mapping[str, int] = {
     "integrations": 13,
     "cli": 13,
     "__main__": 14,
-    "": 14,  # the package itself: its names, given out lazily
+    "": 14,  # the package itself: its public names, loaded on first use
 }
 _RESOURCE, _SESSION, _EDGE = 9, 12, 13
-# The emulator's files and folders, from the ground up. What stands on the same floor does not import one another.
+# The ranks of the emulator's files and folders. Those of one rank do not import one another.
 _EMULATOR_FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"wire", "defaults"}),
     frozenset({"accounts", "storage", "faults", "listener"}),
@@ -54,9 +54,9 @@ _EMULATOR_FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"gateway"}),
     frozenset({"server"}),
     frozenset({"serve", "pytest_plugin"}),
-    frozenset({""}),  # the package itself: its public names, given out lazily
+    frozenset({""}),  # the package itself: its public names, loaded on first use
 )
-# Modules that make do with less than what stands below them.
+# Modules that may import less than everything of a lower rank.
 _ONLY: Mapping[str, frozenset[str]] = {
     "errors": frozenset(),
     "checks": frozenset({"errors"}),
@@ -77,9 +77,9 @@ class Edge:
     """One import. `lazy`: within a function; `typing_only`: under TYPE_CHECKING."""
 
     importer: str
-    """Without the package's name: `protocol.queue`."""
+    """The importing module, without the package's name: `protocol.queue`."""
     imported: str
-    """The same for our own modules, else the whole name: `aiohttp`."""
+    """The imported module: without the package's name for our own, else the whole name, such as `aiohttp`."""
     own: bool
     names: tuple[str, ...] = ()
     lazy: bool = False
@@ -91,7 +91,7 @@ class Edge:
 
 
 def edges_of(root: Path) -> list[Edge]:
-    """All imports of the package whose folder is `root`."""
+    """Return all imports of the package in the folder `root`."""
     modules = {_name_of(path, root): path for path in sorted(root.rglob("*.py"))}
     return [
         edge
@@ -158,8 +158,10 @@ def _absolute(module: str, is_package: bool, node: ast.ImportFrom) -> str:
 
 
 def violations(edges: list[Edge]) -> list[str]:
-    """Each broken rule, with the edge that breaks it. What is imported for type checkers alone counts as well:
-    readers follow it too."""
+    """Return each broken rule with the import that breaks it.
+
+    Imports for type checkers count as well, because readers follow them too.
+    """
     broken = [f"{edge}: {rule}" for edge in edges if (rule := _broken_rule(edge))]
     rings = [f"a cycle of imports: {' -> '.join(ring)}" for ring in cycles(edges)]
     return sorted(set(broken)) + rings
@@ -231,7 +233,7 @@ def _top(module: str) -> str:
 
 
 def _part(module: str) -> str:
-    """The emulator's own file or folder: `wire` of `emulator.wire.answers`."""
+    """Return the emulator's file or folder: `wire` of `emulator.wire.answers`."""
     inner = module.partition(".")[2]
     return "operations.mounted" if inner.startswith("operations.mounted") else inner.partition(".")[0]
 
@@ -245,7 +247,7 @@ def _is_edge(module: str) -> bool:
 
 
 def rooms(edges: list[Edge]) -> list[Edge]:
-    """The same imports between top-level files and folders (of the emulator: its own), each seen as a whole."""
+    """Return the imports between top-level files and folders (in the emulator: between its own)."""
     return [
         attrs.evolve(edge, importer=_room(edge.importer), imported=_room(edge.imported))
         for edge in edges
@@ -258,7 +260,7 @@ def _room(module: str) -> str:
 
 
 def cycles(edges: list[Edge]) -> list[list[str]]:
-    """Cycles among all imports: those within functions and for type checkers included."""
+    """Return the cycles among all imports, including those within functions and for type checkers."""
     graph: dict[str, list[str]] = {}
     for edge in edges:
         if edge.own and edge.importer != edge.imported:

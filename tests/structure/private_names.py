@@ -1,4 +1,4 @@
-"""Where the code reads a private attribute of an object that is not its own."""
+"""Finds code that reads a private attribute of another object."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def modules_with_foreign_private_names(root: Path) -> set[Path]:
-    """The modules below `root` that do so."""
+    """Return the modules below `root` that do so."""
     return {path for path in root.rglob("*.py") if _foreign_private_attributes(path)}
 
 

@@ -1,4 +1,4 @@
-"""The public names: one list, given out lazily."""
+"""The public names: one list, and each is loaded on first use."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ import fal_async
 SOURCE = Path(fal_async.__file__).read_text()
 
 
-def test_all_is_sorted_and_without_doubles() -> None:
+def test_all_is_sorted_and_has_no_duplicates() -> None:
     assert fal_async.__all__ == sorted(set(fal_async.__all__))
 
 
 @pytest.mark.parametrize("name", fal_async.__all__)
-def test_each_name_is_there(name: str) -> None:
+def test_each_public_name_can_be_imported(name: str) -> None:
     namespace: dict[str, object] = {}
     exec(f"from fal_async import {name}", namespace)
     assert namespace[name] is getattr(fal_async, name)
 
 
-def test_the_lazy_table_holds_exactly_these_names() -> None:
+def test_the_table_of_lazy_names_has_exactly_the_public_names() -> None:
     homes = fal_async._HOMES
     assert sorted([*(name for names in homes.values() for name in names), "__version__"]) == fal_async.__all__
     for home, names in homes.items():
@@ -34,7 +34,7 @@ def test_the_lazy_table_holds_exactly_these_names() -> None:
         assert [name for name in names if not hasattr(module, name)] == []
 
 
-def test_type_checkers_see_the_same_names_from_the_same_modules() -> None:
+def test_type_checkers_see_the_public_names_from_the_same_modules() -> None:
     block = next(
         node
         for node in ast.parse(SOURCE).body
@@ -49,7 +49,7 @@ def test_type_checkers_see_the_same_names_from_the_same_modules() -> None:
     assert seen == fal_async._HOME_OF
 
 
-def test_dir_is_complete_and_unknown_names_fail_as_usual() -> None:
+def test_dir_lists_every_public_name_and_an_unknown_name_raises() -> None:
     assert set(fal_async.__all__) <= set(dir(fal_async))
     with pytest.raises(AttributeError, match="no attribute 'Sesion'"):
         _ = fal_async.Sesion
@@ -58,7 +58,7 @@ def test_dir_is_complete_and_unknown_names_fail_as_usual() -> None:
 
 
 def loaded_after(statement: str) -> set[str]:
-    """The modules that a fresh interpreter has loaded after a statement, without those it began with."""
+    """Return the modules that a new interpreter loads for a statement."""
     program = f"import sys; before = set(sys.modules); {statement}; print(*(set(sys.modules) - before))"
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -70,20 +70,20 @@ def loaded_after(statement: str) -> set[str]:
     return set(done.stdout.split())
 
 
-def test_importing_the_package_loads_next_to_nothing() -> None:
+def test_importing_the_package_loads_only_a_few_modules() -> None:
     loaded = loaded_after("import fal_async")
     assert {name for name in loaded if name.startswith("fal_async")} == {"fal_async", "fal_async.version"}
     heavy = {"aiohttp", "attrs", "attr", "cattrs", "asyncio", "backoff", "yarl", "ssl", "json"}
     assert loaded & heavy == set()
 
 
-def test_values_come_without_the_network() -> None:
+def test_importing_values_does_not_load_aiohttp() -> None:
     loaded = loaded_after("from fal_async import CallOptions, FalError, Hosts, Result")
     assert loaded & {"aiohttp", "asyncio", "backoff", "cattrs", "yarl"} == set()
 
 
 @pytest.mark.parametrize("folder", ["realtime", "storage", "webhooks"])
-def test_a_folder_gives_its_names(folder: str) -> None:
+def test_a_folder_exports_the_names_of_its_all(folder: str) -> None:
     module = importlib.import_module(f"fal_async.{folder}")
     assert module.__doc__
     assert module.__all__ == sorted(set(module.__all__))
@@ -93,6 +93,6 @@ def test_a_folder_gives_its_names(folder: str) -> None:
         _ = module.Sesion
 
 
-def test_parts_that_need_no_event_loop_load_none() -> None:
+def test_pure_modules_do_not_load_asyncio() -> None:
     loaded = loaded_after("from fal_async import Claim, encode")
     assert loaded & {"aiohttp", "asyncio"} == set()

@@ -1,4 +1,4 @@
-"""The import graph keeps the design's rules, and the check notices who breaks them."""
+"""The imports of the package keep the rules, and the check reports an import that breaks one."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from tests.structure.layers import cycles, edges_of, rooms, violations
 ROOT = Path(fal_async.__file__).parent
 
 
-def test_the_package_keeps_its_layers() -> None:
+def test_the_package_keeps_the_rules_of_imports() -> None:
     assert violations(edges_of(ROOT)) == []
 
 
-def test_no_folder_needs_one_above_it() -> None:
+def test_no_folder_imports_a_folder_of_a_higher_rank() -> None:
     assert cycles(rooms(edges_of(ROOT))) == []
 
 
-def test_the_graph_is_read_as_it_is() -> None:
+def test_the_import_graph_has_known_imports_of_the_package() -> None:
     edges = {(edge.importer, edge.imported) for edge in edges_of(ROOT)}
     assert ("protocol.queue", "protocol.http") in edges
     assert ("session.view", "queue") in edges
@@ -76,7 +76,9 @@ def test_the_graph_is_read_as_it_is() -> None:
         ),
     ],
 )
-def test_a_planted_violation_is_named(tmp_path: Path, file: str, source: str, edge: str) -> None:
+def test_a_planted_import_that_breaks_a_rule_is_reported(
+    tmp_path: Path, file: str, source: str, edge: str
+) -> None:
     plant(tmp_path, {file: source})
     broken = violations(edges_of(tmp_path))
     assert [line for line in broken if line.startswith(edge)], broken
@@ -99,18 +101,18 @@ def test_a_planted_violation_is_named(tmp_path: Path, file: str, source: str, ed
         ("emulator/pytest_plugin.py", "def f():\n    from fal_async.session import Session"),
     ],
 )
-def test_what_is_allowed_passes(tmp_path: Path, file: str, source: str) -> None:
+def test_a_planted_import_that_keeps_the_rules_passes(tmp_path: Path, file: str, source: str) -> None:
     plant(tmp_path, {file: source})
     assert violations(edges_of(tmp_path)) == []
 
 
-def test_a_cycle_is_shown_whole(tmp_path: Path) -> None:
+def test_a_cycle_is_reported_with_all_its_modules(tmp_path: Path) -> None:
     plant(tmp_path, {"protocol/a.py": "from .b import x", "protocol/b.py": "import fal_async.protocol.a"})
     assert violations(edges_of(tmp_path)) == ["a cycle of imports: protocol.a -> protocol.b -> protocol.a"]
 
 
 def plant(root: Path, files: dict[str, str]) -> None:
-    """A package of empty modules but for `files`."""
+    """Write a package that has the given files, and else empty modules."""
     names = ["__init__", "errors", "models", "config", "queue", "storage", "session"]
     names += ["protocol/__init__", "protocol/http", "transport/__init__", "cli/__init__", "emulator/__init__"]
     for name, source in {**{f"{name}.py": "" for name in names}, **files}.items():

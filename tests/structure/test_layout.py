@@ -1,4 +1,4 @@
-"""Modules, functions and folders stay small, one file name is one subject, and the check notices what does not."""
+"""Modules, functions and folders stay small, and a file name stands for one subject. The check sees the others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.structure.layout import full_folders, long_functions, long_modules, n
 PACKAGE = Path(fal_async.__file__).parent
 ROOT = Path(__file__).parents[2]
 LARGER = {"protocol": 30}
-"""Folders of the package and of its tests that may have more files than the others."""
+"""Folders of the package and of its tests that may have more files, with their limits."""
 SUBJECTS = {
     "_aiohttp_private.py": "the private names of aiohttp that the transport, or the emulator, uses",
     "cli_login.py": "the login of fal's own command line",
@@ -25,7 +25,7 @@ SUBJECTS = {
     "sse.py": "server-sent events",
     "uploads.py": "the requests of an upload, on every route",
 }
-"""Names of several files of the package, and what all of them are about."""
+"""Names that several files of the package have, and the subject that these files share."""
 
 
 def test_no_module_is_too_long() -> None:
@@ -41,7 +41,7 @@ def test_no_folder_has_too_many_files(root: Path) -> None:
     assert full_folders(root, more=LARGER) == []
 
 
-def test_a_file_name_is_one_subject() -> None:
+def test_a_file_name_stands_for_one_subject() -> None:
     assert names_of_two_subjects(PACKAGE, SUBJECTS) == []
 
 
@@ -52,12 +52,12 @@ def plant(root: Path, files: dict[str, str]) -> None:
         path.write_text(source)
 
 
-def test_a_long_module_is_named(tmp_path: Path) -> None:
+def test_a_module_over_the_limit_is_reported(tmp_path: Path) -> None:
     plant(tmp_path, {"a.py": "x = 1\n" * 300, "queue/b.py": "x = 1\n" * 301, "c.md": "x\n" * 999})
     assert long_modules(tmp_path) == ["queue/b.py: 301 lines"]
 
 
-def test_the_docstrings_of_a_module_are_not_counted(tmp_path: Path) -> None:
+def test_docstrings_do_not_count_as_lines_of_a_module(tmp_path: Path) -> None:
     documented = (
         '"""Text.\n\nMore.\n"""\n\n\nclass A:\n    """Text."""\n\n    x = 1\n    """What x is.\n    """\n'
     )
@@ -84,7 +84,7 @@ def function(lines: int, indent: str = "", head: str = "def f():", doc: str = ""
         ("def f():\n    @g\n" + function(39, indent="    ", head="def h():"), "m.py:1: f: 41 lines"),
     ],
 )
-def test_a_long_function_is_named(tmp_path: Path, source: str, named: str) -> None:
+def test_a_function_over_the_limit_is_reported(tmp_path: Path, source: str, named: str) -> None:
     plant(tmp_path, {"m.py": source})
     assert named in long_functions(tmp_path)
 
@@ -98,12 +98,12 @@ def test_a_long_function_is_named(tmp_path: Path, source: str, named: str) -> No
         'def f():\n    """Only a text."""\n',
     ],
 )
-def test_parameters_and_docstrings_do_not_count(tmp_path: Path, source: str) -> None:
+def test_parameters_and_docstrings_do_not_count_as_lines_of_a_function(tmp_path: Path, source: str) -> None:
     plant(tmp_path, {"m.py": source})
     assert long_functions(tmp_path) == []
 
 
-def test_a_full_folder_is_named(tmp_path: Path) -> None:
+def test_a_folder_over_the_limit_is_reported(tmp_path: Path) -> None:
     plant(tmp_path, {f"full/{number}.json": "" for number in range(21)})
     plant(tmp_path, {f"protocol/{number}.py": "" for number in range(30)})
     plant(tmp_path, {f"protocol/within/{number}.py": "" for number in range(21)})
@@ -114,12 +114,12 @@ def test_a_full_folder_is_named(tmp_path: Path) -> None:
     assert full_folders(tmp_path, more=LARGER)[1] == "protocol: 31 files"
 
 
-def test_a_full_root_is_named(tmp_path: Path) -> None:
+def test_a_root_folder_over_the_limit_is_reported(tmp_path: Path) -> None:
     plant(tmp_path, {f"{number}.py": "" for number in range(21)})
     assert full_folders(tmp_path) == [".: 21 files"]
 
 
-def test_a_name_of_two_subjects_is_named(tmp_path: Path) -> None:
+def test_a_file_name_of_two_subjects_is_reported(tmp_path: Path) -> None:
     plant(
         tmp_path, {"pacing.py": "", "protocol/pacing.py": "", "queue/client.py": "", "storage/client.py": ""}
     )
@@ -128,7 +128,7 @@ def test_a_name_of_two_subjects_is_named(tmp_path: Path) -> None:
     assert names_of_two_subjects(tmp_path, subjects) == ["pacing.py: pacing.py, protocol/pacing.py"]
 
 
-def test_a_subject_without_its_files_is_named(tmp_path: Path) -> None:
+def test_a_listed_name_that_no_longer_occurs_twice_is_reported(tmp_path: Path) -> None:
     plant(tmp_path, {"queue/client.py": ""})
     subjects = {"client.py": "what a session has under its folder's name"}
     assert names_of_two_subjects(tmp_path, subjects) == ["client.py: not in several folders"]

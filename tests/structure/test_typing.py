@@ -1,4 +1,4 @@
-"""What a type checker and an editor see: checked by mypy with the rest of the tests, and run once for the names."""
+"""What type checkers and editors see. mypy checks this file with the other tests; pytest compares the names."""
 
 # pyright: reportUnnecessaryTypeIgnoreComment=true
 
@@ -39,7 +39,7 @@ class AnswerDict(TypedDict):
 
 
 async def user_code(fal: Session) -> None:
-    """Never run: it stands here for the type checker."""
+    """Never called: the type checker reads it."""
     assert_type(await fal.run("a/b", {"x": 1}), Result[Any])
     assert_type(await fal.run("a/b", {"x": 1}, output_type=Answer), Result[Answer])
     assert_type((await fal.run("a/b", output_type=AnswerDict)).data["output"], str)
@@ -61,7 +61,7 @@ async def user_code(fal: Session) -> None:
 
 
 async def results(fal: Session) -> None:
-    """Never run. What went through the queue has an id; a direct call's answer may lack it."""
+    """Never called. A queued request has an id; the answer to a direct call may lack it."""
     queued = await fal.subscribe("a/b", output_type=Answer)
     assert_type(queued.request_id, str)
     assert_type((await fal_async.subscribe("a/b")).request_id, str)
@@ -79,7 +79,7 @@ async def results(fal: Session) -> None:
 
 
 async def options_by_name(fal: Session) -> None:
-    """Never run. An `ignore` that no error needs is an error, so each says that a type checker finds a mistake."""
+    """Never called. mypy reports an unneeded `ignore`, so each one proves that a type checker finds the mistake."""
     storage = StorageSettings(expires_in="1d")
     await fal.run("a/b", hint="h", start_timeout=5, headers={"a": "b"}, tags={"a": "b"}, storage=storage)
     await fal.subscribe("a/b", store_io=False, disable_fallback=True, inline_below=9, retry=RetryPolicy())
@@ -144,7 +144,7 @@ def test_a_session_has_what_the_module_has_with_the_same_signature(
     assert getattr(Session, method).__doc__
 
 
-def test_the_queue_completes_to_its_public_names() -> None:
+def test_an_editor_completes_the_queue_to_its_public_names() -> None:
     names = [name for name in dir(Session("a:b").queue) if not name.startswith("_")]
     assert names == ["cancel", "find_submission", "handle", "result", "status", "submit", "updates"]
 

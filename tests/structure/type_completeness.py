@@ -15,11 +15,11 @@ from typing import Any
 
 _VERIFY = ("-m", "pyright", "--verifytypes", "fal_async", "--ignoreexternal", "--outputjson")
 _FOLLOWS = "partially unknown"
-"""Said of each symbol that names one whose type is incomplete: often hundreds, for one that is the cause."""
+"""pyright says this of every symbol that uses the incomplete one: often hundreds for one cause."""
 
 
 def report() -> dict[str, Any]:
-    """What pyright says of the package in this environment. Here it heeds no `--pythonpath`, only PATH."""
+    """Return pyright's report on the package. In this mode it ignores `--pythonpath` and uses PATH."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     done = subprocess.run(
         [sys.executable, *_VERIFY], env={**os.environ, "PATH": path}, stdout=subprocess.PIPE, check=False
@@ -29,7 +29,7 @@ def report() -> dict[str, Any]:
 
 
 def complaints(said: Mapping[str, Any]) -> list[str]:
-    """The causes; where there are none of ours, all that is incomplete."""
+    """Return the causes; if none of them is in the package, all incomplete symbols."""
     symbols = said["typeCompleteness"]["symbols"]
     found = [line for symbol in symbols for line in _lines(symbol)]
     found += [error["message"] for error in said["generalDiagnostics"]]
