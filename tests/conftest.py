@@ -1,4 +1,4 @@
-"""What all tests of the client share: an emulator, a session on it, and the proof that nothing is left over."""
+"""Fixtures of all tests: an emulator, a session on it, and checks that a test leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -20,26 +20,28 @@ from fal_async.emulator import Emulator
 from tests.quick import nothing_held
 from tests.testbed.held import Held, left_since
 
-# A hundred tests start programs, each of which would compile the package, and read the machine's certificate
-# authorities, of which none is asked for but by what really goes to the network.
+# A hundred tests start programs. Each would compile the package and read the machine's certificate authorities,
+# which only tests against the real network need.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 if "FAL_ASYNC_REAL" not in os.environ:
     os.environ["SSL_CERT_FILE"] = os.devnull
 
-# No test asserts a time: on a busy machine an example takes what it takes.
+# No deadline: on a busy machine an example may take long, and no test asserts a time.
 settings.register_profile("any-machine", deadline=None)
 settings.load_profile("any-machine")
 STEPS_TO_END = 3
-"""Steps of the event loop in which things end by themselves, such as a closed connection's last callback."""
+"""Steps of the event loop in which things may still end, such as the last callback of a closed connection."""
 
 
 TEMPORARY = pytest.StashKey[Path]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Temporary files of this process, and of those that it starts, go to a folder of their own. `tmp_path` does
-    not: what a failed test wrote is still there afterwards."""
+    """Put the temporary files of this process and its child processes into a separate folder.
+
+    `tmp_path` stays outside of it, so that the files of a failed test are kept.
+    """
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
     tempfile.tempdir = os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="fal-async-tests-")
     config.stash[TEMPORARY] = Path(tempfile.tempdir)
@@ -50,14 +52,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What is there before the first test is not searched through again after each one (see below)."""
+    """Keep the garbage collector from searching what exists before the first test after each test (see below)."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(autouse=True)
 def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The developer's own key, hosts and proxies stay out of the tests."""
+    """Keep the developer's own key, hosts and proxies out of the tests."""
     for name in [name for name in os.environ if name.startswith("FAL_") or name.lower().endswith("_proxy")]:
         if name != "FAL_ASYNC_REAL":
             monkeypatch.delenv(name)
@@ -66,22 +68,22 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def no_open_sockets(request: pytest.FixtureRequest) -> Iterator[None]:
-    """What a test forgot to close shows as a ResourceWarning here, in the test that forgot it."""
+    """Collect garbage, so that what a test forgot to close raises its ResourceWarning in this test."""
     yield
-    # Tests of the pure layer have no event loop and open nothing; there are a thousand of them.
+    # Skipped for the thousand tests of the pure layer, which have no event loop and open nothing.
     if inspect.iscoroutinefunction(request.function) or hasattr(request.module, "asyncio"):
         gc.collect()
 
 
 @pytest.fixture(scope="module", autouse=True)
 def nothing_left_by_a_file(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Open files, threads, child processes and temporary files are as they were before the tests of the file."""
+    """Check that the tests of a file leave no open files, threads, child processes or temporary files."""
 
     def now() -> Held:
         return Held.now(request.config.stash[TEMPORARY])
 
     before = now()
-    gc.freeze()  # nor is what earlier files have imported
+    gc.freeze()  # imports of earlier files need no search either
     yield
     left = left_since(before, now)
     assert left == [], f"left by {request.path.name}: {'; '.join(left)}"
@@ -89,7 +91,7 @@ def nothing_left_by_a_file(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 async def no_tasks_left() -> AsyncIterator[None]:
-    """Asked for by the fixtures below, so that it looks after they have closed what they opened."""
+    """Check that no tasks and async generators are left. The fixtures below use it, so that it runs after them."""
     yield
     for _ in range(STEPS_TO_END):
         await asyncio.sleep(0)
@@ -98,8 +100,8 @@ async def no_tasks_left() -> AsyncIterator[None]:
 
 
 def open_generators() -> list[str]:
-    """The package's own async generators that were begun and neither ended nor closed."""
-    # What the loop would close at its end (`shutdown_asyncgens`); there is no public list of it.
+    """Return the package's async generators that were started and neither ended nor closed."""
+    # The loop closes them at its end (`shutdown_asyncgens`), but has no public list of them.
     begun = getattr(asyncio.get_running_loop(), "_asyncgens", ())
     return [
         generator.ag_code.co_qualname

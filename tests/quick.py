@@ -1,4 +1,4 @@
-"""What the tests of faults share: a model to call, and policies that don't make anybody wait."""
+"""What the tests of faults share: endpoints to call, and retry policies with very short delays."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ONCE = RetryPolicy(max_attempts=1)
 
 
 def quick(**other: Any) -> RetryPolicy:
-    """The defaults, hundred times as quick."""
+    """Return the default retry policy with delays that are about a hundred times shorter."""
     return RetryPolicy(base_delay=0.005, max_delay=0.05, **other)
 
 
@@ -34,8 +34,10 @@ async def session_on(emulator: Emulator, **options: Any) -> AsyncIterator[Sessio
 
 
 async def nothing_held(fal: Session) -> None:
-    """Waits until a closed session's requests hold no connection: a place that is not given back is lost to others.
-    Who is told of the end by an error gives it back in a step of its own."""
+    """Wait until the requests of a closed session have released their places in the connection pool.
+
+    A call that ends with an error releases its place in a later step of the event loop.
+    """
     transport = fal.transport
     if isinstance(transport, AiohttpTransport):
         async with asyncio.timeout(10):
@@ -44,14 +46,14 @@ async def nothing_held(fal: Session) -> None:
 
 
 def pool_of(fal: Session) -> Pool:
-    """The connections of a session."""
+    """Return the connection pool of a session."""
     transport = fal.transport
     assert isinstance(transport, AiohttpTransport)
     return transport.pool
 
 
 def gate_at(emulator: Emulator, endpoint_id: str = GATE) -> Gate:
-    """An endpoint that works until the test lets it go on."""
+    """Add an endpoint that works until the test opens its gate."""
     gate = Gate()
     emulator.endpoint(endpoint_id)(gate)
     return gate
@@ -62,7 +64,7 @@ def impatient(seconds: float = 0.1) -> Timeouts:
 
 
 class Noted:
-    """An `on_retry` that keeps what it saw, and tells of the first."""
+    """An `on_retry` that records its retries, and sets an event on the first."""
 
     def __init__(self) -> None:
         self.retries: list[Retry] = []

@@ -1,4 +1,4 @@
-"""Checks of arguments: what passes, what does not, and what the error says."""
+"""Checks of arguments: what they accept, what they refuse, and their messages."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def refused(expected: str) -> Any:
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, True, "10", None])
-def test_what_is_no_int_from_one_on_is_refused(value: Any) -> None:
+def test_check_int_refuses_what_is_not_an_int_of_at_least_one(value: Any) -> None:
     with refused(f"part_size={value!r}: expected an int >= 1"):
         check_int("part_size", value, least=1)
     check_int("part_size", 1, least=1)
 
 
-def test_an_int_above_the_upper_limit_is_refused() -> None:
+def test_check_int_refuses_an_int_above_the_upper_limit() -> None:
     with refused("max_buffering=61: expected an int from 1 to 60, or None"):
         check_int("max_buffering", 61, least=1, most=60, or_none=True)
     check_int("max_buffering", 60, least=1, most=60, or_none=True)
@@ -45,7 +45,7 @@ def test_an_int_above_the_upper_limit_is_refused() -> None:
 
 
 @pytest.mark.parametrize("value", NO_SECONDS)
-def test_what_is_no_positive_number_of_seconds_is_refused(value: Any) -> None:
+def test_check_seconds_refuses_what_is_not_a_positive_number(value: Any) -> None:
     with pytest.raises(
         ConfigurationError, match=r"timeout=.*: expected a positive number of seconds, or None"
     ):
@@ -56,7 +56,7 @@ def test_what_is_no_positive_number_of_seconds_is_refused(value: Any) -> None:
     check_seconds("timeout", 0.001, or_none=True)
 
 
-def test_none_passes_only_where_it_may() -> None:
+def test_checks_refuse_none_without_or_none() -> None:
     with refused("delay=None: expected a positive number of seconds"):
         check_seconds("delay", None)
     with refused("store_io=None: expected True or False"):
@@ -65,13 +65,13 @@ def test_none_passes_only_where_it_may() -> None:
         check_kind("retry", None, kind=RetryPolicy)
 
 
-def test_what_is_no_flag_is_refused() -> None:
+def test_check_flag_refuses_what_is_not_a_bool() -> None:
     with refused("store_io=0: expected True, False, or None"):
         check_flag("store_io", 0, or_none=True)
     check_flag("store_io", False)
 
 
-def test_long_and_secret_values_are_named_by_their_type() -> None:
+def test_messages_about_long_or_secret_values_name_only_their_type() -> None:
     with refused("file_name is a bytes: expected str such as 'cat.png'"):
         check_str("file_name", b"secret", such_as="cat.png")
     with refused("on_enqueue is a int: expected a function"):
@@ -82,7 +82,7 @@ class AsyncObject:
     async def __call__(self, value: object) -> None: ...
 
 
-def test_an_async_function_is_refused_where_nobody_awaits_it() -> None:
+def test_check_plain_function_refuses_an_async_function() -> None:
     async def later(_: object) -> None: ...
 
     with refused("on_retry is a coroutine function, but it is not awaited: use def"):
@@ -94,7 +94,7 @@ def test_an_async_function_is_refused_where_nobody_awaits_it() -> None:
 
 
 class Callbacks:
-    """What takes one value, and what does not."""
+    """Callables that accept one value, and others that do not."""
 
     seen: ClassVar[list[object]] = []
 
@@ -114,7 +114,7 @@ TAKES_ONE: list[object] = [
     print,
     Callbacks.seen.append,
     len,
-    min,  # tells no signature
+    min,  # has no signature
     dict,
     type,
     Callbacks,
@@ -130,7 +130,7 @@ TAKES_ANOTHER_NUMBER: list[object] = [
     Callbacks().without_later,
     Callbacks().two,
     Callbacks().named,
-    Callbacks.bound,  # of the class: `self` is missing
+    Callbacks.bound,  # a function of the class: `self` is missing
     partial(Callbacks().bound, 1),
     lambda: None,
     object,
@@ -138,24 +138,28 @@ TAKES_ANOTHER_NUMBER: list[object] = [
 ]
 
 
-@pytest.mark.parametrize("function", TAKES_ONE)
-def test_a_callback_that_takes_what_it_is_called_with_passes(function: object) -> None:
+def name_of(function: object) -> str:
+    return str(getattr(function, "__qualname__", type(function).__qualname__))
+
+
+@pytest.mark.parametrize("function", TAKES_ONE, ids=name_of)
+def test_a_callback_with_the_right_number_of_parameters_is_accepted(function: object) -> None:
     check_function("on_enqueue", function, takes=("request_id",))
 
 
-@pytest.mark.parametrize("function", TAKES_ANOTHER_NUMBER)
-def test_a_callback_of_another_number_of_values_is_refused(function: object) -> None:
+@pytest.mark.parametrize("function", TAKES_ANOTHER_NUMBER, ids=name_of)
+def test_a_callback_with_a_wrong_number_of_parameters_is_refused(function: object) -> None:
     with refused(r"on_enqueue is called with \(request_id\), which .+ does not take: .+"):
         check_function("on_enqueue", function, takes=("request_id",))
 
 
-def test_a_callback_is_named_with_what_is_wrong() -> None:
+def test_the_message_about_a_callback_names_it_and_what_is_wrong() -> None:
     words = r"on_progress is called with \(sent, total\), which Callbacks.bound does not take: too many .+"
     with refused(words):
         check_function("on_progress", Callbacks().bound, takes=("sent", "total"))
 
 
-def test_a_check_serves_as_the_validator_of_an_attribute() -> None:
+def test_a_check_works_as_the_validator_of_an_attrs_field() -> None:
     @attrs.frozen
     class Size:
         bytes: int = attrs.field(validator=checked(check_int, least=1))

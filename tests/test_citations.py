@@ -1,4 +1,4 @@
-"""Citations of the wire facts, "(protocol 4.2)", name sections that exist, and no error shows one to a user."""
+"""Citations of the wire facts, "(protocol 4.2)", name existing sections, and no error message contains one."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FACTS = ROOT / "fal_async" / "protocol" / "README.md"
 _PLACES = ("fal_async", "tests", "benchmarks", ".github", "README.md", "CHANGELOG.md")
-_SUFFIXES = (".py", ".md", ".json")  # the samples say what they are about
+_SUFFIXES = (".py", ".md", ".json")  # JSON samples cite the section that they belong to
 
-_QUESTIONS = "14"  # the section whose table's rows are cited one by one
+_QUESTIONS = "14"  # the section whose table rows are cited by number
 _HEADING = re.compile(r"^#{2,3} (?P<number>\d+(?:\.\d+)*)\.? ", re.M)
 _ITEM = re.compile(r"^\| (\d+) \|", re.M)
 
-# A citation may go on in the next line, behind a comment's mark.
+# A citation may continue on the next line, after a comment's mark.
 _GAP = r"(?:[ \t]+|[ \t]*\n[ \t]*(?:#[ \t]*)?)"
 _SECTION = r"(?P<section>\d+(?:\.\d+)*)"
 _FIRST = re.compile(rf"\bprotocol{_GAP}{_SECTION}", re.I)
@@ -40,7 +40,7 @@ class Citation:
 
 @attrs.frozen
 class Facts:
-    """What can be cited."""
+    """The sections and numbered items that can be cited."""
 
     sections: frozenset[str]
     items: frozenset[str]
@@ -62,7 +62,7 @@ class Facts:
 
 
 def citations(text: str) -> Iterator[Citation]:
-    """All of them, each number of a list by itself."""
+    """Yield all citations of `text`, one for each number of a list."""
     for first in _FIRST.finditer(text):
         match: re.Match[str] | None = first
         section = ""
@@ -83,7 +83,7 @@ def wrong_citations(name: str, text: str, facts: Facts) -> list[str]:
 
 
 def shown_citations(name: str, source: str) -> list[str]:
-    """Citations in strings that a user can come to see: in all but docstrings and bare strings."""
+    """Return the citations in strings that a user may see: all strings but docstrings and bare strings."""
     tree = ast.parse(source)
     bare = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     return [
@@ -105,7 +105,7 @@ def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def test_every_citation_names_a_section() -> None:
+def test_every_citation_of_the_protocol_names_an_existing_section() -> None:
     facts = Facts.read(FACTS.read_text(encoding="utf-8"))
     wrong = [
         line
@@ -115,7 +115,7 @@ def test_every_citation_names_a_section() -> None:
     assert wrong == []
 
 
-def test_no_error_shows_a_section_number() -> None:
+def test_no_user_visible_string_cites_a_protocol_section() -> None:
     shown = [
         line
         for path in sorted((ROOT / "fal_async").rglob("*.py"))
@@ -124,7 +124,7 @@ def test_no_error_shows_a_section_number() -> None:
     assert shown == []
 
 
-def test_the_files_are_read() -> None:
+def test_all_kinds_of_files_are_searched_for_citations() -> None:
     found = {name_of(path) for path in files()}
     assert found >= {
         "README.md",
@@ -135,14 +135,14 @@ def test_the_files_are_read() -> None:
     assert len(list(citations((ROOT / "fal_async/protocol/queue.py").read_text(encoding="utf-8")))) > 5
 
 
-def test_a_number_is_one_heading() -> None:
+def test_each_section_number_of_the_protocol_is_used_once() -> None:
     text = FACTS.read_text(encoding="utf-8")
     numbers = [heading["number"] for heading in _HEADING.finditer(text)]
     assert len(numbers) == len(set(numbers))
     assert Facts.read(text).items == {str(number) for number in range(1, len(Facts.read(text).items) + 1)}
 
 
-# What follows is planted. The word stands apart from its numbers: this file is checked like all others.
+# The samples contain wrong citations. The word is apart from its numbers, because this file is checked, too.
 PROTOCOL = "protocol"
 SAMPLE = Facts.read(
     "## 4. Queue\n\n### 4.1 Submit\n\n### 4.2 Status\n\n| 7 | a field |\n\n"
@@ -169,7 +169,7 @@ SAMPLE = Facts.read(
         "4.1,\n    # 4.2",
     ],
 )
-def test_right_numbers_pass(cited: str) -> None:
+def test_a_citation_of_existing_sections_is_accepted(cited: str) -> None:
     assert wrong_citations("x.py", f"({PROTOCOL} {cited})", SAMPLE) == []
 
 
@@ -192,13 +192,13 @@ def test_right_numbers_pass(cited: str) -> None:
         ("4.2, no. 1", "4.2, no. 1"),
     ],
 )
-def test_a_wrong_number_is_named(cited: str, wrong: str) -> None:
+def test_a_citation_of_a_missing_section_is_reported(cited: str, wrong: str) -> None:
     text = f"first\n({PROTOCOL} {cited})\n"
     assert wrong_citations("x.py", text, SAMPLE) == [f"x.py:2: there is no {PROTOCOL} {wrong}"]
 
 
 @pytest.mark.parametrize("gap", ["\n", "\n    # ", "\n    "])
-def test_a_citation_may_break_over_lines(gap: str) -> None:
+def test_a_citation_that_breaks_over_lines_is_found(gap: str) -> None:
     assert wrong_citations("x.py", f'"""{PROTOCOL.title()}{gap}4.3"""', SAMPLE) == [
         f"x.py:2: there is no {PROTOCOL} 4.3"
     ]
@@ -213,7 +213,7 @@ def test_a_citation_may_break_over_lines(gap: str) -> None:
         'def f(hint="protocol {}"): pass',
     ],
 )
-def test_a_citation_shown_to_users_is_named(source: str) -> None:
+def test_a_citation_in_a_user_visible_string_is_reported(source: str) -> None:
     (line,) = shown_citations("x.py", source.format("4.1"))
     assert line == f"x.py:1: a string cites {PROTOCOL} 4.1"
 
@@ -226,5 +226,5 @@ def test_a_citation_shown_to_users_is_named(source: str) -> None:
         'async def f():\n    """(protocol {})"""\n    return "answered"  # protocol {}',
     ],
 )
-def test_docstrings_and_comments_may_cite(source: str) -> None:
+def test_a_citation_in_a_docstring_or_comment_is_accepted(source: str) -> None:
     assert shown_citations("x.py", source.replace("{}", "4.1")) == []

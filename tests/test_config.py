@@ -1,4 +1,4 @@
-"""Hosts, limits, retries, keys, and what the environment says."""
+"""Settings: hosts, time limits, retries, keys, and the environment variables."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NO_SECONDS: list[Any] = [0, -1, math.nan, math.inf, "5", True, 10**400, [1]]
 # Hosts.
 
 
-def test_the_hosts_are_fals() -> None:
+def test_the_default_hosts_are_those_of_fal() -> None:
     assert attrs.asdict(Hosts()) == {
         "run": "https://fal.run",
         "queue": "https://queue.fal.run",
@@ -41,7 +41,7 @@ def test_the_hosts_are_fals() -> None:
 @pytest.mark.parametrize(
     "base", ["http://127.0.0.1:8765", "http://127.0.0.1:8765/", "http://[::1]:1", "https://me/x"]
 )
-def test_one_url_for_all(base: str) -> None:
+def test_local_hosts_put_all_services_behind_one_url(base: str) -> None:
     hosts, clean = Hosts.local(base), base.rstrip("/")
     sockets = clean.replace("http", "ws", 1)
     assert (hosts.run, hosts.queue, hosts.rest) == (
@@ -79,7 +79,7 @@ NO_BASES = [
 
 
 @pytest.mark.parametrize("url", NO_BASES)
-def test_what_is_no_base_url_is_refused_by_name(url: Any) -> None:
+def test_a_host_that_is_not_a_base_url_is_refused_with_its_name(url: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"hosts: queue=.*expected http or https") as caught:
         Hosts(queue=url)
     assert "s3cret" not in str(caught.value)
@@ -93,7 +93,7 @@ def test_what_is_no_base_url_is_refused_by_name(url: Any) -> None:
     st.text() | st.builds("http://{}".format, st.text()) | st.from_regex(r"https?://[a-z.@:\[\]0-9\\/#?]*")
 )
 @example("http://\ud800")
-def test_any_text_is_a_base_url_or_refused(url: str) -> None:
+def test_any_string_as_a_host_is_a_base_url_or_refused(url: str) -> None:
     try:
         hosts = Hosts(run=url)
     except ConfigurationError as error:
@@ -108,13 +108,13 @@ def test_any_text_is_a_base_url_or_refused(url: str) -> None:
 
 @pytest.mark.parametrize("value", [*NO_SECONDS])
 @pytest.mark.parametrize("name", ["connect", "first_byte", "total", "run"])
-def test_time_limits_are_positive_or_none(name: str, value: Any) -> None:
+def test_time_limits_must_be_positive_or_none(name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=name):
         Timeouts(**{name: value})
     assert getattr(Timeouts(**{name: None}), name) is None
 
 
-def test_a_number_bounds_every_attempt() -> None:
+def test_a_number_as_timeout_bounds_every_attempt() -> None:
     assert Timeouts.of(None) == Timeouts()
     given_limits = Timeouts(total=None)
     assert Timeouts.of(given_limits) is given_limits
@@ -123,7 +123,7 @@ def test_a_number_bounds_every_attempt() -> None:
 
 
 @pytest.mark.parametrize("value", NO_SECONDS)
-def test_a_timeout_that_is_none(value: Any) -> None:
+def test_a_timeout_that_is_not_a_positive_number_is_refused(value: Any) -> None:
     with pytest.raises(ConfigurationError, match="timeout="):
         Timeouts.of(value)
 
@@ -131,7 +131,7 @@ def test_a_timeout_that_is_none(value: Any) -> None:
 # Retries.
 
 
-def test_a_callback_that_nobody_would_await_is_refused() -> None:
+def test_an_async_on_retry_function_is_refused() -> None:
     async def on_retry(_: Retry) -> None: ...
 
     with pytest.raises(ConfigurationError, match="on_retry is a coroutine function"):
@@ -141,7 +141,7 @@ def test_a_callback_that_nobody_would_await_is_refused() -> None:
 @pytest.mark.parametrize(
     "options", [{"on_retry": 5}, {"on_retry": "print"}, {"retry_uncertain": "no"}, {"retry_uncertain": 0}]
 )
-def test_a_policy_of_wrong_types_is_refused(options: dict[str, Any]) -> None:
+def test_a_retry_policy_with_values_of_wrong_types_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(options))):
         RetryPolicy(**options)
 
@@ -150,13 +150,13 @@ def test_a_policy_of_wrong_types_is_refused(options: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "name", ["base_delay", "max_delay", "max_total", "max_retry_after", "result_total", "outage"]
 )
-def test_times_of_a_retry_policy_are_positive(name: str, value: Any) -> None:
+def test_times_of_a_retry_policy_must_be_positive(name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=name):
         RetryPolicy(**{name: value})
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, "3", True, None])
-def test_attempts_are_whole_numbers(value: Any) -> None:
+def test_max_attempts_must_be_a_positive_int(value: Any) -> None:
     with pytest.raises(ConfigurationError, match="max_attempts"):
         RetryPolicy(max_attempts=value)
 
@@ -164,7 +164,7 @@ def test_attempts_are_whole_numbers(value: Any) -> None:
 # The environment.
 
 
-def test_an_empty_environment() -> None:
+def test_an_empty_environment_means_the_default_settings() -> None:
     assert from_env({}) == Environment()
     assert Environment().hosts == Hosts()
 
@@ -182,11 +182,13 @@ def test_an_empty_environment() -> None:
         ({"FAL_KEY": "a:b", "FAL_FORCE_AUTH_BY_USER": "0"}, "a:b"),
     ],
 )
-def test_the_key_of_the_environment(environ: dict[str, str], key: str | None) -> None:
+def test_fal_key_precedes_its_parts_and_a_forced_login_ignores_both(
+    environ: dict[str, str], key: str | None
+) -> None:
     assert from_env(environ).key == key
 
 
-def test_the_hosts_of_the_environment() -> None:
+def test_hosts_are_read_from_the_environment_or_refused() -> None:
     assert from_env({"FAL_RUN_HOST": "my.host"}).hosts == Hosts(
         run="https://my.host", queue="https://queue.my.host", realtime="wss://my.host"
     )
@@ -199,7 +201,7 @@ def test_the_hosts_of_the_environment() -> None:
             from_env({name: "not a host"})
 
 
-def test_the_rest_of_the_environment() -> None:
+def test_home_folder_and_log_level_are_read_from_the_environment() -> None:
     environment = from_env({"FAL_HOME_DIR": "/tmp/fal", "FAL_LOG": "debug"})
     assert (environment.home, environment.log) == ("/tmp/fal", "debug")
 
@@ -213,7 +215,7 @@ names = st.sampled_from(
 
 
 @given(st.dictionaries(names, st.text()))
-def test_any_environment_is_read_or_refused(environ: dict[str, str]) -> None:
+def test_any_environment_is_read_or_raises_configuration_error(environ: dict[str, str]) -> None:
     try:
         from_env(environ)
     except ConfigurationError:
@@ -236,7 +238,7 @@ OURS: list[Any] = [
 
 
 @pytest.mark.parametrize("value", PUBLIC, ids=lambda value: type(value).__name__)
-def test_values_travel(value: Any) -> None:
+def test_public_settings_survive_pickle_and_copy(value: Any) -> None:
     for twin in (copy.copy(value), copy.deepcopy(value), pickle.loads(pickle.dumps(value))):
         assert repr(twin) == repr(value)
         if not isinstance(value, Retry):  # errors are equal by identity
@@ -244,7 +246,7 @@ def test_values_travel(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", PUBLIC + OURS, ids=lambda value: type(value).__name__)
-def test_values_hide_the_key_and_stay_as_they_are(value: Any) -> None:
+def test_settings_are_frozen_and_do_not_show_the_key(value: Any) -> None:
     assert KEY not in repr(value)
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         value.x = 1

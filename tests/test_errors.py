@@ -1,4 +1,4 @@
-"""Errors: short, clean, and good travellers."""
+"""Errors: one short line without secrets, and they survive pickle, copy and other processes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from fal_async.errors import (
     one_line,
 )
 
-resource_tracker.ensure_running()  # Python's own for the whole process: not left over by the pool below
+resource_tracker.ensure_running()  # a process of Python itself, which the pool below would leave behind else
 KINDS: list[type[FalError]] = [
     kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, FalError)
 ]
@@ -70,23 +70,23 @@ def make(kind: type[FalError], message: object = "it broke", **more: Any) -> Fal
     return kind(message, **{**IDS, **extra, **more})
 
 
-# Which request it is about.
+# The request that an error is about.
 
 
-def test_an_error_is_given_the_names_that_it_lacks_and_keeps_its_own() -> None:
+def test_about_sets_the_ids_that_an_error_lacks_and_keeps_its_own() -> None:
     ref = RequestRef(endpoint_id="fal-ai/flux/dev", request_id="r-1")
     error = NotFoundError("gone", status=404, request_id="r-2")
     assert error.about(ref) is error
     assert (error.request_id, error.endpoint_id) == ("r-2", "fal-ai/flux/dev")
 
 
-def test_a_fal_error_that_leaves_a_naming_block_is_given_the_names() -> None:
+def test_a_fal_error_that_leaves_a_naming_block_gets_the_ids() -> None:
     with pytest.raises(FalError) as caught, naming(RequestRef(request_id="r-1")):
         raise FalError("it broke")
     assert (caught.value.request_id, caught.value.endpoint_id) == ("r-1", None)
 
 
-def test_a_naming_block_lets_other_errors_through_as_they_are() -> None:
+def test_a_naming_block_does_not_change_other_errors() -> None:
     with pytest.raises(KeyError), naming(RequestRef(request_id="r-1")):
         raise KeyError("other")
 
@@ -94,7 +94,7 @@ def test_a_naming_block_lets_other_errors_through_as_they_are() -> None:
 # The tree.
 
 
-def test_the_tree_is_as_drawn() -> None:
+def test_the_error_tree_is_as_its_docstring_draws_it() -> None:
     drawing = inspect.getdoc(module) or ""
     assert [kind.__name__ for kind in KINDS if kind.__name__ not in drawing] == []
     for kind, builtin in [
@@ -107,7 +107,7 @@ def test_the_tree_is_as_drawn() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_can_be_caught_by_the_root(kind: type[FalError]) -> None:
+def test_every_error_is_caught_as_fal_error_and_names_its_request(kind: type[FalError]) -> None:
     with pytest.raises(FalError) as caught:
         raise make(kind)
     error = caught.value
@@ -118,18 +118,25 @@ def test_it_can_be_caught_by_the_root(kind: type[FalError]) -> None:
     assert isinstance(error.retryable, bool)
 
 
-# Travel.
+# Pickle and copy.
 
-TRIPS: list[Callable[[FalError], FalError]] = [
-    copy.copy,
-    copy.deepcopy,
-    *(lambda error, protocol=protocol: pickle.loads(pickle.dumps(error, protocol)) for protocol in range(6)),
-]
+
+def pickled(protocol: int) -> Callable[[FalError], FalError]:
+    return lambda error: pickle.loads(pickle.dumps(error, protocol))
+
+
+TRIPS: dict[str, Callable[[FalError], FalError]] = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    **{f"pickle protocol {protocol}": pickled(protocol) for protocol in range(6)},
+}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("trip", TRIPS)
-def test_it_survives_pickle_and_copy(kind: type[FalError], trip: Callable[[FalError], FalError]) -> None:
+@pytest.mark.parametrize("trip", TRIPS.values(), ids=TRIPS)
+def test_every_error_survives_pickle_and_copy(
+    kind: type[FalError], trip: Callable[[FalError], FalError]
+) -> None:
     error = make(kind)
     error.add_note("a note")
     twin = trip(error)
@@ -137,10 +144,10 @@ def test_it_survives_pickle_and_copy(kind: type[FalError], trip: Callable[[FalEr
     assert (str(twin), repr(twin), twin.args) == (str(error), repr(error), error.args)
     assert vars(twin) == vars(error)
     assert twin.to_dict() == error.to_dict()
-    assert len({error, twin}) == 2  # usable in sets, equal to itself alone
+    assert len({error, twin}) == 2  # hashable, and equal only to itself
 
 
-def test_it_crosses_a_process() -> None:
+def test_an_error_can_be_sent_to_another_process() -> None:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         error = pool.apply(make, (ResultExpiredError, "gone"))
         with pytest.raises(NotFoundError, match="422 it broke"):
@@ -156,7 +163,7 @@ def fail(kind: type[FalError]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_to_dict_is_json_and_says_what_it_is(kind: type[FalError]) -> None:
+def test_to_dict_of_every_error_is_json_with_its_class_and_ids(kind: type[FalError]) -> None:
     document = json.loads(json.dumps(make(kind).to_dict(), allow_nan=False))
     assert document["error"] == kind.__name__
     assert "it broke" in document["message"]
@@ -166,20 +173,20 @@ def test_to_dict_is_json_and_says_what_it_is(kind: type[FalError]) -> None:
     assert names <= set(document)
 
 
-def test_to_dict_has_neither_inputs_nor_bodies() -> None:
+def test_to_dict_of_an_error_contains_neither_inputs_nor_bodies() -> None:
     document = make(ValidationError).to_dict()
     assert document["errors"] == [{"loc": ["body", 0, "prompt"], "msg": "field required", "type": "missing"}]
     assert {"body", "headers", "input"} & set(document) == set()
 
 
-# Nothing secret.
+# Secrets.
 
 word = st.text(alphabet="abcdefghijklmnopqrstuvwxyzABCDEFGHIJ0123456789", min_size=8, max_size=40)
 hexes = st.text(alphabet="0123456789abcdef", min_size=32, max_size=32)
 
 
 def planted(secret: str) -> st.SearchStrategy[str]:
-    """Texts with the secret where a server, a gateway or a library would put it."""
+    """Return strings with the secret in places where a server, a gateway or a library would put it."""
     return st.sampled_from(
         [
             f"Key {secret}:{secret}",
@@ -214,7 +221,9 @@ def texts_with_secrets(draw: st.DrawFn) -> tuple[str, str]:
 
 
 @given(texts_with_secrets(), st.sampled_from(KINDS))
-def test_no_secret_gets_out(planted_secret: tuple[str, str], kind: type[FalError]) -> None:
+def test_an_error_never_shows_a_secret_of_its_message(
+    planted_secret: tuple[str, str], kind: type[FalError]
+) -> None:
     secret, text = planted_secret
     error = make(kind, text)
     for part in outlets(error):
@@ -222,7 +231,7 @@ def test_no_secret_gets_out(planted_secret: tuple[str, str], kind: type[FalError
 
 
 @given(texts_with_secrets())
-def test_no_secret_of_an_answer_gets_out(planted_secret: tuple[str, str]) -> None:
+def test_an_error_never_shows_a_secret_of_the_response(planted_secret: tuple[str, str]) -> None:
     secret, text = planted_secret
     detail = ErrorDetail(msg=text, type=text, loc=("body", text), ctx={"a": text}, url=text, input=text)
     errors: list[FalError] = [
@@ -254,10 +263,10 @@ def test_every_message_is_one_short_printable_line(text: str) -> None:
 @pytest.mark.parametrize(
     "piece", ["a.", "a://", "data:", "eyJ", "https://x@", "?a", "Key ", "\u00e4-", "0123abcd-"]
 )
-def test_cleaning_takes_no_longer_for_hostile_texts(piece: str) -> None:
+def test_redaction_of_a_long_hostile_string_takes_less_than_five_seconds(piece: str) -> None:
     began = time.process_time()
     one_line(piece * (1_000_000 // len(piece)))
-    # A generous limit: what it guards against takes minutes.
+    # A generous limit: a regular expression that backtracks takes minutes.
     assert time.process_time() - began < 5
 
 
@@ -273,10 +282,10 @@ def test_cleaning_takes_no_longer_for_hostile_texts(piece: str) -> None:
         "mail me@example.com",
     ],
 )
-def test_ordinary_texts_stay_as_they_are(text: str) -> None:
+def test_redaction_leaves_ordinary_messages_unchanged(text: str) -> None:
     assert one_line(text) == text
 
 
-def test_a_timeout_is_an_ordinary_timeout_error_too() -> None:
+def test_a_transport_timeout_is_also_a_builtin_timeout_error() -> None:
     with pytest.raises(TimeoutError):
         raise TransportTimeoutError("slow")

@@ -1,4 +1,4 @@
-"""HTTP over WebSocket of a session, against the emulator (protocol 5.2)."""
+"""HTTP over WebSocket of a session against the emulator (protocol 5.2)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ def models(emulator: Emulator) -> None:
         yield b"two\xff"
 
 
-async def test_answers_come_in_order(fal: Session, emulator: Emulator) -> None:
+async def test_responses_over_a_websocket_come_in_the_order_of_the_inputs(
+    fal: Session, emulator: Emulator
+) -> None:
     async with fal.websocket("me/echo") as calls:
         first = await calls.run({"n": 0}, output_type=Number)
         assert (first.data, first.request_id) == (Number(0), next(iter(emulator.jobs)))
@@ -68,7 +70,7 @@ async def test_answers_come_in_order(fal: Session, emulator: Emulator) -> None:
     assert len(emulator.jobs) == 6
 
 
-async def test_a_refused_input_leaves_the_others_alone(fal: Session) -> None:
+async def test_an_input_refused_over_a_websocket_does_not_affect_the_next_one(fal: Session) -> None:
     async with fal.websocket("me/echo") as calls:
         await calls.send({"fail": 1})
         await calls.send({"n": 2})
@@ -78,7 +80,7 @@ async def test_a_refused_input_leaves_the_others_alone(fal: Session) -> None:
         assert (await calls.recv()).data == {"n": 2}
 
 
-async def test_streams(fal: Session) -> None:
+async def test_streams_over_a_websocket_yield_values_errors_and_bytes(fal: Session) -> None:
     async with fal.websocket("me/count", path="/stream") as calls:
         await calls.send({"n": 3})
         await calls.send({"n": 1})
@@ -92,7 +94,9 @@ async def test_streams(fal: Session) -> None:
         assert b"".join([chunk async for chunk in calls.stream()]) == b"\x00onetwo\xff"
 
 
-async def test_a_failed_step_of_a_workflow_is_no_value(fal: Session, emulator: Emulator) -> None:
+async def test_a_failed_workflow_step_over_a_websocket_raises_stream_error(
+    fal: Session, emulator: Emulator
+) -> None:
     @emulator.endpoint("workflows/me/story")
     async def story(_: Any) -> AsyncIterator[Any]:
         yield {"type": "submit"}
@@ -107,7 +111,7 @@ async def test_a_failed_step_of_a_workflow_is_no_value(fal: Session, emulator: E
     assert caught.value.detail["type"] == "error"
 
 
-async def test_what_a_left_stream_leaves_is_passed_over(fal: Session) -> None:
+async def test_the_rest_of_an_abandoned_stream_over_a_websocket_is_skipped(fal: Session) -> None:
     async with fal.websocket("me/count/stream") as calls:
         await calls.send({"n": 30})
         await calls.send({"n": 2})
@@ -124,7 +128,9 @@ async def test_what_a_left_stream_leaves_is_passed_over(fal: Session) -> None:
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-async def test_a_cancelled_receive_loses_nothing(fal: Session, emulator: Emulator, streamed: bool) -> None:
+async def test_a_cancelled_recv_over_a_websocket_loses_nothing(
+    fal: Session, emulator: Emulator, streamed: bool
+) -> None:
     half, go_on = asyncio.Event(), asyncio.Event()
 
     @emulator.endpoint("me/slow")
@@ -150,7 +156,9 @@ async def test_a_cancelled_receive_loses_nothing(fal: Session, emulator: Emulato
             assert (await calls.recv()).data == 'data: {"n":0}\n\ndata: {"n":1}\n\n'
 
 
-async def test_a_stream_that_is_cut_in_an_event(fal: Session, emulator: Emulator) -> None:
+async def test_a_websocket_stream_cut_inside_an_event_raises_stream_error(
+    fal: Session, emulator: Emulator
+) -> None:
     emulator.faults.add(Fault.truncate(on="websocket", events=2, cut="clean"))
     async with fal.websocket("me/count/stream") as calls:
         await calls.send({"n": 3})
@@ -160,7 +168,7 @@ async def test_a_stream_that_is_cut_in_an_event(fal: Session, emulator: Emulator
             await anext(values)
 
 
-async def test_files_in_an_input_are_uploaded_and_those_of_an_answer_fetched(
+async def test_files_of_a_call_over_a_websocket_are_uploaded_and_downloaded(
     fal: Session, emulator: Emulator, tmp_path: Path
 ) -> None:
     async with fal.websocket("me/echo") as calls:
@@ -176,7 +184,7 @@ async def test_files_in_an_input_are_uploaded_and_those_of_an_answer_fetched(
         assert calls.unanswered == 0
 
 
-async def test_a_type_that_json_never_becomes_is_refused_before_the_input_is_sent(fal: Session) -> None:
+async def test_an_impossible_output_type_is_refused_before_the_input_is_sent(fal: Session) -> None:
     async with fal.websocket("me/echo") as calls:
         for call in (calls.run({"n": 1}, output_type=bytes), calls.recv(output_type=bytes)):
             with pytest.raises(ConfigurationError, match="output_type=bytes"):
@@ -184,7 +192,7 @@ async def test_a_type_that_json_never_becomes_is_refused_before_the_input_is_sen
         assert calls.unanswered == 0
 
 
-async def test_a_refusal_in_place_of_a_stream(fal: Session) -> None:
+async def test_a_refused_stream_over_a_websocket_raises_and_keeps_the_connection(fal: Session) -> None:
     async with fal.websocket("me/echo") as calls:
         await calls.send({"fail": 1})
         with pytest.raises(ValidationError):
@@ -192,7 +200,9 @@ async def test_a_refusal_in_place_of_a_stream(fal: Session) -> None:
         assert (await calls.run({"n": 1})).data == {"n": 1}
 
 
-async def test_the_connection_ends_too_early(fal: Session, emulator: Emulator) -> None:
+async def test_a_websocket_that_closes_too_early_raises_with_the_missing_responses(
+    fal: Session, emulator: Emulator
+) -> None:
     emulator.faults.add(Fault.close(taken=True, on="websocket"))
     async with fal.websocket("me/echo") as calls:
         await calls.send({"n": 1})
@@ -203,7 +213,7 @@ async def test_the_connection_ends_too_early(fal: Session, emulator: Emulator) -
     assert caught.value.code == 1006
 
 
-async def test_handshakes_and_states(fal: Session) -> None:
+async def test_refused_handshakes_and_wrong_use_of_a_websocket_raise_their_errors(fal: Session) -> None:
     with pytest.raises(NotFoundError):
         await fal.websocket("me/none").__aenter__()
     with pytest.raises(AuthenticationError):

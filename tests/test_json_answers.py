@@ -1,4 +1,4 @@
-"""Every answer that is read as JSON is read with a byte order mark, and with exact integers."""
+"""Every response with JSON is decoded with a byte order mark, too, and with exact integers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def session(url: str) -> Session:
     return Session("a:b", hosts=Hosts.local(url), retry=ONCE)
 
 
-async def test_all_answers_of_the_queue_may_have_a_mark() -> None:
+async def test_queue_responses_with_a_byte_order_mark_are_decoded() -> None:
     documents = {
         "submit": {"request_id": ID, **URLS},
         "status": {"status": "COMPLETED", "request_id": ID, "metrics": OUTPUT},
@@ -39,12 +39,12 @@ async def test_all_answers_of_the_queue_may_have_a_mark() -> None:
     assert (result.data, result.metrics) == (OUTPUT, OUTPUT)
 
 
-async def test_a_direct_run_may_have_a_mark() -> None:
+async def test_a_run_response_with_a_byte_order_mark_is_decoded() -> None:
     async with raw_fal(run=lambda _: marked(OUTPUT)) as server, session(server.url) as fal:
         assert (await fal.run(APP, {})).data == OUTPUT
 
 
-async def test_an_error_may_have_a_mark() -> None:
+async def test_an_error_response_with_a_byte_order_mark_is_decoded() -> None:
     detail = [{"loc": ["body", "seed"], "msg": "too large", "type": "value_error", "input": BIG}]
     async with raw_fal(run=lambda _: marked({"detail": detail}, 422)) as server, session(server.url) as fal:
         with pytest.raises(ValidationError, match=r"body\.seed: too large") as caught:
@@ -64,6 +64,6 @@ TEXT = json.dumps(OUTPUT).encode()
         (b"data: " + MARK + TEXT + b"\n\n", "text/event-stream"),
     ],
 )
-async def test_a_stream_may_have_a_mark(body: bytes, kind: str) -> None:
+async def test_a_stream_with_a_byte_order_mark_is_decoded(body: bytes, kind: str) -> None:
     async with raw_fal(run=lambda _: answer(body, content_type=kind)) as server, session(server.url) as fal:
         assert await fal.stream(APP, {}).last() == OUTPUT

@@ -1,4 +1,4 @@
-"""What results and streams can hold, and a browser's `JSON.parse` must be able to read."""
+"""Values of results and streams become JSON that `JSON.parse` of a browser can read."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ NAN = float("nan")
 
 
 def refuse(word: str) -> None:
-    raise ValueError(f"{word} is no JSON")
+    raise ValueError(f"{word} is not JSON")
 
 
 def strict(text: str) -> Any:
-    """As a browser reads it, and every other parser: no NaN, nothing but Unicode."""
+    """Parse as browsers and all other parsers do: without NaN, and only valid Unicode."""
     text.encode()
     read = json.loads(text, parse_constant=refuse)
     json.dumps(read, ensure_ascii=False).encode()
@@ -57,7 +57,7 @@ class Model(BaseModel):
 
 
 class Struct:
-    """As msgspec's."""
+    """A class with the attributes of a msgspec Struct."""
 
     __struct_fields__ = ("a", "b")
     __struct_encode_fields__ = ("a", "bee")
@@ -81,7 +81,7 @@ class Score(float, enum.Enum):
 
 
 class Scalar:
-    """As numpy's: no number of Python's."""
+    """A scalar like those of numpy, which are not Python numbers."""
 
     def tolist(self) -> float:
         return float("inf")
@@ -132,7 +132,7 @@ VALUES: list[tuple[Any, Any]] = [
 
 
 @pytest.mark.parametrize(("value", "read"), VALUES)
-def test_every_value_is_strict_json(value: Any, read: Any) -> None:
+def test_every_kind_of_value_becomes_strict_json(value: Any, read: Any) -> None:
     assert strict(json_text(value)) == read
 
 
@@ -153,7 +153,7 @@ anything = st.recursive(
 
 
 @given(anything)
-def test_whatever_a_model_gives_is_strict_json(value: Any) -> None:
+def test_any_model_output_becomes_strict_json(value: Any) -> None:
     strict(json_text({"value": value}))
 
 
@@ -164,12 +164,12 @@ def itself() -> list[Any]:
 
 
 @pytest.mark.parametrize("value", [object(), {"a": [object]}, 1j, lambda: 1, itself(), [10**5000]])
-def test_what_has_no_json_is_refused_by_an_error_of_ours(value: Any) -> None:
+def test_a_value_without_a_json_form_raises_configuration_error(value: Any) -> None:
     with pytest.raises(ConfigurationError, match="JSON can't carry"):
         json_text(value)
 
 
-def test_what_was_wrong_with_an_input_is_told_in_strict_json() -> None:
+def test_an_error_with_broken_unicode_is_answered_in_strict_json() -> None:
     detail = ErrorDetail(msg="\ud800", loc=("body", "\ud800"))
     error = ValidationError("\ud800", status=422, errors=[detail])
     strict(json.dumps(dict(answer_to(error).body), ensure_ascii=False, allow_nan=False))

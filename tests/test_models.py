@@ -1,4 +1,4 @@
-"""Wire values: frozen, equal by value, good travellers, careful in their `repr`."""
+"""Models: frozen, equal by value, survive pickle and copy, and show no secrets in their `repr`."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ LEAKS: list[Any] = [
 
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
-def test_values_are_equal_by_value_and_survive_pickle_and_copy(value: Any) -> None:
+def test_models_are_equal_by_value_and_survive_pickle_and_copy(value: Any) -> None:
     for twin in (
         copy.copy(value),
         copy.deepcopy(value),
@@ -82,7 +82,7 @@ def test_values_are_equal_by_value_and_survive_pickle_and_copy(value: Any) -> No
 
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
-def test_values_are_frozen_and_made_by_keyword(value: Any) -> None:
+def test_models_are_frozen_and_created_by_keyword(value: Any) -> None:
     name = attrs.fields(type(value))[0].name
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         setattr(value, name, "other")
@@ -91,7 +91,7 @@ def test_values_are_frozen_and_made_by_keyword(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", LEAKS, ids=lambda value: type(value).__name__)
-def test_reprs_hold_no_inputs_outputs_and_queries(value: Any) -> None:
+def test_the_repr_of_a_model_is_short_and_shows_no_secret(value: Any) -> None:
     assert SECRET not in repr(value)
     assert len(repr(value)) < 600
 
@@ -110,7 +110,7 @@ def test_reprs_hold_no_inputs_outputs_and_queries(value: Any) -> None:
         (UnknownStatus(request_id="r"), "unknown", "unknown"),
     ],
 )
-def test_a_status_in_words(status: Any, headline: str, text: str) -> None:
+def test_a_status_has_a_headline_and_shows_its_newest_log(status: Any, headline: str, text: str) -> None:
     assert (status.headline, str(status)) == (headline, text)
 
 
@@ -118,13 +118,15 @@ def test_a_status_in_words(status: Any, headline: str, text: str) -> None:
     ("units", "expected"),
     [("1.5", 1.5), ("0", 0.0), ("", None), ("many", None), ("nan", None), ("inf", None), (None, None)],
 )
-def test_billable_units(units: str | None, expected: float | None) -> None:
+def test_billable_units_are_the_finite_number_of_the_header_or_none(
+    units: str | None, expected: float | None
+) -> None:
     headers = {} if units is None else {"x-fal-billable-units": units}
     assert Result(data=None, headers=headers).billable_units == expected
 
 
 @given(st.text())
-def test_any_billable_units_are_a_number_or_nothing(units: str) -> None:
+def test_billable_units_of_any_header_are_a_float_or_none(units: str) -> None:
     found = Result(data=None, headers={"x-fal-billable-units": units}).billable_units
     assert found is None or isinstance(found, float)
 
@@ -149,13 +151,13 @@ def test_the_repr_of_a_result_shows_the_beginning_of_the_output(data: Any, shown
 
 
 @given(json_values)
-def test_the_repr_of_any_output_is_one_short_line(data: Any) -> None:
+def test_the_repr_of_a_result_with_any_output_is_one_short_line(data: Any) -> None:
     text = repr(Result(data=data))
     assert len(text) < 600
     assert "\n" not in text
 
 
-def test_a_result_as_a_dict_is_json_whatever_the_output_is_made_of() -> None:
+def test_to_dict_of_a_result_with_a_typed_output_is_json() -> None:
     @attrs.frozen
     class Output:
         made: datetime.date
@@ -180,11 +182,11 @@ def test_a_result_as_a_dict_is_json_whatever_the_output_is_made_of() -> None:
 
 
 @given(json_values)
-def test_any_output_as_a_dict_is_json(data: Any) -> None:
+def test_to_dict_of_a_result_with_any_output_is_json(data: Any) -> None:
     json.dumps(Result(data=data).to_dict(), allow_nan=False)
 
 
-def test_an_output_that_has_no_json_is_told_as_a_dict() -> None:
+def test_to_dict_of_an_output_without_a_json_form_raises_configuration_error() -> None:
     deep: Any = []
     for _ in range(100_000):
         deep = [deep]
@@ -193,7 +195,7 @@ def test_an_output_that_has_no_json_is_told_as_a_dict() -> None:
             Result(data=data).to_dict()
 
 
-def test_who_takes_a_result_for_its_output_is_told_where_that_is() -> None:
+def test_using_a_result_as_its_output_raises_with_a_hint_to_data() -> None:
     result: Any = Result(data={"images": []})
     with pytest.raises(TypeError, match=r"the output is its \.data, as in result\.data\['images'\]"):
         result["images"]
@@ -202,13 +204,13 @@ def test_who_takes_a_result_for_its_output_is_told_where_that_is() -> None:
     assert not hasattr(result, "_repr_html_")
 
 
-def test_metrics_of_a_result() -> None:
+def test_metrics_of_a_result_are_those_of_its_status_or_empty() -> None:
     assert Result(data=None).metrics == {}
     completed = Completed(request_id="r", metrics={"inference_time": 2})
     assert Result(data=None, status=completed).metrics == {"inference_time": 2}
 
 
-def test_outcomes_are_texts() -> None:
+def test_cancel_outcomes_are_equal_to_their_strings() -> None:
     assert [outcome.value for outcome in CancelOutcome] == [
         "CANCELLED",
         "CANCELLATION_REQUESTED",

@@ -1,4 +1,4 @@
-"""The options of a call: checked when they are made."""
+"""The options of a call, which are validated when they are created."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ WRONG: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("name", "value"), WRONG)
-def test_a_wrong_option_is_refused_by_name(name: str, value: Any) -> None:
+def test_an_invalid_option_is_refused_with_its_name(name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=name) as caught:
         CallOptions(**{name: value})
     assert len(str(caught.value)) < 300
 
 
-def test_a_header_that_is_refused_is_not_shown() -> None:
+def test_the_error_about_a_refused_header_does_not_show_its_value() -> None:
     for headers in ({"X-Token": "s3cret\n"}, {"Authorization": "Key s3cret:x"}):
         with pytest.raises(ConfigurationError) as caught:
             clean_headers(headers)
@@ -68,7 +68,13 @@ def test_every_option_has_one_line_that_says_what_it_does() -> None:
     assert set(RunOptions.__annotations__) == set(lines) - queue_only
 
 
-def test_a_docstring_lists_the_options_of_its_call() -> None:
+def test_the_docstring_of_call_options_describes_them_with_the_lines_of_help() -> None:
+    described = " ".join((CallOptions.__doc__ or "").split())
+    for field in attrs.fields(CallOptions):
+        assert f"{field.name}: {field.metadata['does']}" in described
+
+
+def test_documented_lists_the_options_in_the_docstring() -> None:
     @documented(RunOptions)
     def run(**options: Unpack[RunOptions]) -> None:
         """Runs it."""
@@ -80,7 +86,7 @@ def test_a_docstring_lists_the_options_of_its_call() -> None:
     assert len(lines) == len(RunOptions.__annotations__)
 
 
-def test_the_options_of_a_call_are_taken_by_name() -> None:
+def test_options_of_a_call_are_built_from_keyword_arguments() -> None:
     retry = RetryPolicy(max_attempts=1)
     given: QueueOptions = {"hint": "h", "no_retry": False, "retry": retry, "tags": None}
     options = CallOptions.of("submit", given, QueueOptions)
@@ -88,7 +94,7 @@ def test_the_options_of_a_call_are_taken_by_name() -> None:
 
 
 @pytest.mark.parametrize("given", [{}, {"hint": None}, {"hint": None, "retry": None}])
-def test_no_options_are_always_the_same_value(given: dict[str, Any]) -> None:
+def test_a_call_without_options_uses_the_shared_default(given: dict[str, Any]) -> None:
     assert CallOptions.of("run", given, RunOptions) is NO_OPTIONS
 
 
@@ -106,7 +112,7 @@ def test_no_options_are_always_the_same_value(given: dict[str, Any]) -> None:
         ({"priority": "low"}, "'priority': it is only for requests that go through the queue"),
     ],
 )
-def test_a_name_that_a_call_does_not_take_is_a_type_error(given: dict[str, Any], words: str) -> None:
+def test_an_unknown_option_raises_type_error_with_a_hint(given: dict[str, Any], words: str) -> None:
     with pytest.raises(TypeError) as caught:
         CallOptions.of("run", given, RunOptions)
     assert str(caught.value) == f"run() got an unexpected keyword argument {words}"
@@ -116,7 +122,9 @@ def test_a_name_that_a_call_does_not_take_is_a_type_error(given: dict[str, Any],
 @pytest.mark.parametrize(
     ("name", "new"), [("arguments", "input"), ("webhookUrl", "webhook_url"), ("noRetry", "no_retry")]
 )
-def test_a_name_of_another_client_leads_to_the_new_one(function: str, name: str, new: str) -> None:
+def test_an_option_named_as_in_another_client_raises_with_our_name(
+    function: str, name: str, new: str
+) -> None:
     with pytest.raises(TypeError, match=f"{name!r}: did you mean {new!r}"):
         CallOptions.of(function, {name: None}, QueueOptions)
 
@@ -124,7 +132,7 @@ def test_a_name_of_another_client_leads_to_the_new_one(function: str, name: str,
 @pytest.mark.parametrize(
     ("name", "new"), [("with_logs", "logs"), ("pollInterval", "poll_interval"), ("client_timeout", "timeout")]
 )
-def test_what_subscribe_has_beyond_the_options_is_found_as_well(name: str, new: str) -> None:
+def test_a_subscribe_argument_named_as_in_another_client_raises_with_our_name(name: str, new: str) -> None:
     with pytest.raises(TypeError, match=f"{name!r}: did you mean {new!r}"):
         CallOptions.of("subscribe", {name: None}, QueueOptions)
 
@@ -140,7 +148,7 @@ FOLLOW: dict[str, Callable[..., Any]] = {
 
 @pytest.mark.parametrize("follow", FOLLOW.values(), ids=FOLLOW)
 @pytest.mark.parametrize("name", ["with_logs", "withLogs"])
-async def test_what_follows_a_request_leads_to_the_new_name_as_well(
+async def test_methods_that_follow_a_request_raise_with_our_name_for_with_logs(
     follow: Callable[..., Any], name: str
 ) -> None:
     async with Session("a:b") as fal:
@@ -149,7 +157,7 @@ async def test_what_follows_a_request_leads_to_the_new_name_as_well(
 
 
 @pytest.mark.parametrize("function", ARGUMENTS)
-def test_the_names_that_are_offered_are_those_that_the_call_takes(function: str) -> None:
+def test_arguments_offered_in_hints_are_those_of_the_signature(function: str) -> None:
     parameters = inspect.signature(getattr(Session, function)).parameters.values()
     named = {p.name for p in parameters if p.kind is not p.VAR_KEYWORD} - {"self", "endpoint_id"}
     assert set(ARGUMENTS[function]) == named
@@ -162,12 +170,12 @@ def test_the_names_that_are_offered_are_those_that_the_call_takes(function: str)
         ({"inline_below": -1}, "^inline_below=-1: expected an int >= 0, or None$"),
     ],
 )
-def test_a_wrong_value_of_an_option_is_refused_when_it_is_given(given: dict[str, Any], words: str) -> None:
+def test_an_invalid_option_value_is_refused_when_the_call_is_made(given: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         CallOptions.of("run", given, RunOptions)
 
 
-def test_no_options_at_all_make_no_value() -> None:
+def test_given_options_make_a_value_with_every_option() -> None:
     assert CallOptions.of("subscribe", {}, QueueOptions) is NO_OPTIONS
     assert CallOptions.of("subscribe", {"no_retry": False}, QueueOptions) == CallOptions(no_retry=False)
     everything: dict[str, Any] = {
@@ -187,7 +195,7 @@ def test_no_options_at_all_make_no_value() -> None:
     assert {*everything, "retry"} == {field.name for field in attrs.fields(CallOptions)}
 
 
-def test_values_travel() -> None:
+def test_options_survive_pickle_and_copy() -> None:
     storage = StorageSettings(expires_in="1d", initial_acl={"default": "hide"})
     for value in (NO_OPTIONS, CallOptions(hint="x", tags={"a": "b"}, storage=storage), storage):
         for twin in (copy.copy(value), copy.deepcopy(value), pickle.loads(pickle.dumps(value))):
@@ -201,7 +209,7 @@ values = st.text(alphabet=[chr(c) for c in range(0x20, 0x7F) if chr(c) != ","], 
 
 
 @given(st.dictionaries(keys, values, max_size=10) | st.dictionaries(st.text(), st.text(), max_size=12))
-def test_any_tags_are_a_header_or_refused(tags: dict[str, str]) -> None:
+def test_any_tags_become_a_valid_header_or_are_refused(tags: dict[str, str]) -> None:
     try:
         clean = clean_tags(tags)
     except ConfigurationError:
@@ -214,13 +222,13 @@ def test_any_tags_are_a_header_or_refused(tags: dict[str, str]) -> None:
     assert clean_tags(clean) == clean
 
 
-def test_of_two_spellings_the_last_wins() -> None:
+def test_of_two_tags_that_differ_in_case_the_last_wins() -> None:
     assert clean_tags({"Team": "a", "team": "b"}) == {"team": "b"}
     assert clean_tags(None) == {}
 
 
 @given(st.dictionaries(st.text() | st.sampled_from(["X-A", "Idempotency-Key"]), st.text()))
-def test_any_headers_are_clean_or_refused(headers: dict[str, str]) -> None:
+def test_any_headers_are_valid_or_refused(headers: dict[str, str]) -> None:
     try:
         clean = clean_headers(headers)
     except ConfigurationError:
@@ -260,14 +268,16 @@ def test_any_headers_are_clean_or_refused(headers: dict[str, str]) -> None:
         ),
     ],
 )
-def test_storage_settings_on_the_wire(settings: StorageSettings, wire: dict[str, Any]) -> None:
+def test_storage_settings_become_the_json_that_fal_expects(
+    settings: StorageSettings, wire: dict[str, Any]
+) -> None:
     assert settings.to_wire() == wire
     assert json.loads(settings.header()) == wire
     assert settings.header().isascii()
 
 
 @pytest.mark.parametrize("value", ["2h", "", 0, -5, 1.5, True, [1], "NEVER"])
-def test_a_wrong_lifetime_is_refused_with_the_choices(value: Any) -> None:
+def test_an_invalid_lifetime_is_refused_with_the_choices(value: Any) -> None:
     with pytest.raises(ConfigurationError, match="never, immediate, 1h"):
         StorageSettings(expires_in=value)
 
@@ -285,12 +295,12 @@ def test_a_wrong_lifetime_is_refused_with_the_choices(value: Any) -> None:
         iter(()),
     ],
 )
-def test_a_wrong_access_rule_is_refused_with_the_shape(value: Any) -> None:
+def test_an_invalid_access_rule_is_refused_with_the_expected_shape(value: Any) -> None:
     with pytest.raises(ConfigurationError, match="initial_acl: expected 'allow'"):
         StorageSettings(initial_acl=value)
 
 
-def test_what_is_no_argument_is_never_suggested() -> None:
+def test_internal_parameter_names_are_never_suggested() -> None:
     for name in ("unknow", "returns"):
         with pytest.raises(TypeError) as caught:
             Session("a:b", **{name: True})  # type: ignore[arg-type]

@@ -27,7 +27,7 @@ IMAGE = {
 }
 
 
-def test_files_of_every_shape_of_output() -> None:
+def test_file_objects_are_found_anywhere_in_an_output() -> None:
     data = {
         "images": [IMAGE, {**IMAGE, "file_name": "dog.png", "file_size": 12}],
         "video": {"url": "https://v3.fal.media/files/a/v.mp4"},
@@ -74,7 +74,7 @@ def test_files_of_every_shape_of_output() -> None:
         ),
     ],
 )
-def test_a_plain_text_that_is_the_url_of_a_file_is_one(data: Any, places: list[str]) -> None:
+def test_a_string_that_is_the_url_of_a_file_is_found(data: Any, places: list[str]) -> None:
     assert [file.path for file in files_in(data)] == places
 
 
@@ -103,7 +103,7 @@ def test_a_plain_text_that_is_the_url_of_a_file_is_one(data: Any, places: list[s
         ["a", {"b": "c"}],
     ],
 )
-def test_other_texts_are_no_files(data: Any) -> None:
+def test_other_strings_in_an_output_are_not_files(data: Any) -> None:
     assert files_in(data) == []
 
 
@@ -118,7 +118,7 @@ class Output:
     images: list[Picture]
 
 
-def test_files_of_a_typed_output() -> None:
+def test_file_objects_in_a_typed_output_are_found() -> None:
     found = files_in(Output([Picture("https://x/a.png", "image/png")]))
     assert found == [OutputFile(url="https://x/a.png", content_type="image/png", path="$.images[0]")]
 
@@ -131,7 +131,7 @@ def test_files_of_a_typed_output() -> None:
         ("no type, at all", "data:application/octet-stream;base64,"),
     ],
 )
-def test_bytes_as_output_are_a_file_of_their_content_type(content_type: str, begin: str) -> None:
+def test_an_output_of_bytes_is_one_file_of_its_content_type(content_type: str, begin: str) -> None:
     [file] = Result(data=b"\x89PNG", headers={"content-type": content_type}).files()
     assert file.url.startswith(begin)
     assert file.path == "$"
@@ -149,7 +149,7 @@ class Texts:
     caption: str
 
 
-def test_texts_in_a_typed_output() -> None:
+def test_url_strings_in_a_typed_output_are_found() -> None:
     found = files_in(Texts(URL, frozenset({f"{URL}2", f"{URL}1"}), ({"video_url": URL},), f"{URL}.png"))
     assert [(file.path, file.url) for file in found] == [
         ("$.video_url", URL),
@@ -159,7 +159,7 @@ def test_texts_in_a_typed_output() -> None:
     ]
 
 
-def test_an_output_that_holds_itself_is_walked_once() -> None:
+def test_an_output_that_contains_itself_is_searched_once() -> None:
     data: dict[str, Any] = {"url": URL}
     data["self"] = [data]
     assert [file.path for file in files_in(data)] == ["$"]
@@ -175,16 +175,16 @@ json_values = st.recursive(
 
 
 @given(json_values)
-def test_any_output_gives_files_with_urls(data: Any) -> None:
+def test_files_found_in_any_output_have_urls(data: Any) -> None:
     assert all(file.url == "https://x/y" for file in files_in(data))
 
 
-def test_no_secret_in_a_repr() -> None:
+def test_the_repr_of_an_output_file_shows_no_secret() -> None:
     assert "token" not in repr(OutputFile(url="https://x/a.png?token=1"))
     assert "AAAA" not in repr(OutputFile(url="data:image/png;base64,AAAA"))
 
 
-async def test_a_result_without_a_session() -> None:
+async def test_a_result_without_a_session_refuses_to_download() -> None:
     class NoFiles:
         async def with_urls(
             self, input: Any, *, inline_below: int | None = None, sha256s: Sequence[str] | None = None
@@ -209,7 +209,7 @@ async def test_a_result_without_a_session() -> None:
     assert pickle.loads(pickle.dumps(bound)) == bound
 
 
-def test_an_output_that_is_nested_too_deeply_is_an_error_of_ours() -> None:
+def test_files_of_a_too_deeply_nested_output_raise_response_decode_error() -> None:
     data: list[Any] = []
     for _ in range(20_000):
         data = [data]

@@ -1,4 +1,4 @@
-"""Direct calls (protocol 3)."""
+"""Direct calls with `run` (protocol 3)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fal_async import (
 from fal_async.emulator import Answer, Emulator, JobContext
 
 
-async def test_a_run_gives_the_models_output(fal: Session, emulator: Emulator) -> None:
+async def test_a_run_returns_the_output_of_the_model(fal: Session, emulator: Emulator) -> None:
     result = await fal.run("fal-ai/any-llm", {"prompt": "hello"})
     assert result.data["output"].startswith('You asked about "hello"')
     assert result.request_id in emulator.jobs
@@ -34,7 +34,7 @@ async def test_a_run_gives_the_models_output(fal: Session, emulator: Emulator) -
     assert (request.method, json.loads(request.body)) == ("POST", {"prompt": "hello"})
 
 
-async def test_every_option_is_its_header(fal: Session, emulator: Emulator) -> None:
+async def test_every_option_of_a_run_is_sent_as_its_header(fal: Session, emulator: Emulator) -> None:
     await fal.run(
         "fal-ai/any-llm",
         {"prompt": "x"},
@@ -62,7 +62,7 @@ async def test_every_option_is_its_header(fal: Session, emulator: Emulator) -> N
     assert (sent["Accept"], sent["Content-Type"]) == ("application/json", "application/json")
 
 
-async def test_with_get_the_input_is_the_query(fal: Session, emulator: Emulator) -> None:
+async def test_a_run_with_get_sends_the_input_as_the_query(fal: Session, emulator: Emulator) -> None:
     @emulator.endpoint("me/echo")
     async def echo(input: Any) -> Any:
         return input
@@ -72,7 +72,7 @@ async def test_with_get_the_input_is_the_query(fal: Session, emulator: Emulator)
     assert emulator.requests[0].body == b""
 
 
-async def test_path_is_added_to_the_id(fal: Session, emulator: Emulator) -> None:
+async def test_the_path_of_a_run_is_added_to_the_endpoint_id(fal: Session, emulator: Emulator) -> None:
     assert (await fal.run("fal-ai/flux", {"prompt": "x"}, path="/schnell")).data["prompt"] == "x"
     assert emulator.requests[0].endpoint_id == "fal-ai/flux/schnell"
 
@@ -89,7 +89,7 @@ async def test_path_is_added_to_the_id(fal: Session, emulator: Emulator) -> None
         (Answer(201, {"Content-Type": "application/json"}, b"null"), None),
     ],
 )
-async def test_answers_are_decoded_by_content_type(
+async def test_run_responses_are_decoded_by_their_content_type(
     fal: Session, emulator: Emulator, answer: Answer, data: Any
 ) -> None:
     @emulator.endpoint("me/model")
@@ -128,12 +128,12 @@ class Deep:
 
 
 @pytest.mark.parametrize("input", [{"prompt": "x"}, Prompt("x"), DataPrompt("x")])
-async def test_typed_input(fal: Session, emulator: Emulator, input: Any) -> None:
+async def test_a_typed_input_is_sent_as_its_fields(fal: Session, emulator: Emulator, input: Any) -> None:
     await fal.run("fal-ai/any-llm", input)
     assert next(iter(emulator.jobs.values())).input["prompt"] == "x"
 
 
-async def test_typed_output(fal: Session) -> None:
+async def test_output_type_builds_the_data_of_a_run_or_raises_with_the_path(fal: Session) -> None:
     answered = await fal.run("fal-ai/any-llm", {"prompt": "x"}, output_type=Answered)
     assert answered.data.reasoning is None
     typed = await fal.run("fal-ai/any-llm", {"prompt": "x"}, output_type=Output)
@@ -146,7 +146,7 @@ async def test_typed_output(fal: Session) -> None:
     assert caught.value.endpoint_id == "fal-ai/any-llm"
 
 
-async def test_an_invalid_input_is_the_models_own_error(fal: Session) -> None:
+async def test_an_input_that_the_model_refuses_raises_validation_error(fal: Session) -> None:
     with pytest.raises(ValidationError, match=r"422 body\.prompt: Input should be a valid string") as caught:
         await fal.run("fal-ai/flux/dev", {"prompt": 3})
     error = caught.value
@@ -166,7 +166,7 @@ async def test_an_invalid_input_is_the_models_own_error(fal: Session) -> None:
         ("text", "input is a str: expected a mapping"),
     ],
 )
-async def test_what_json_cant_carry_is_refused_before_anything_is_sent(
+async def test_an_input_without_a_json_form_is_refused_before_anything_is_sent(
     fal: Session, emulator: Emulator, input: Any, words: str
 ) -> None:
     for call in (fal.run, fal.subscribe, fal.queue.submit):
@@ -178,7 +178,7 @@ async def test_what_json_cant_carry_is_refused_before_anything_is_sent(
 @pytest.mark.parametrize(
     "endpoint_id", ["", "flux", "fal-ai/", "/a", "a b/c", "a/../b", "https://evil.com/a/b"]
 )
-async def test_a_wrong_endpoint_id_is_refused_before_anything_is_sent(
+async def test_an_invalid_endpoint_id_is_refused_before_anything_is_sent(
     fal: Session, emulator: Emulator, endpoint_id: str
 ) -> None:
     with pytest.raises(ConfigurationError, match="endpoint id"):
@@ -186,14 +186,14 @@ async def test_a_wrong_endpoint_id_is_refused_before_anything_is_sent(
     assert emulator.count() == 0
 
 
-async def test_an_unknown_endpoint(fal: Session) -> None:
+async def test_a_run_of_an_unknown_endpoint_raises_not_found(fal: Session) -> None:
     with pytest.raises(NotFoundError, match="Application 'none' not found"):
         await fal.run("me/none")
     with pytest.raises(NotFoundError, match="Path /none not found"):
         await fal.run("fal-ai/flux/none")
 
 
-async def test_a_wrong_key_and_no_key_say_what_to_do(emulator: Emulator) -> None:
+async def test_a_wrong_key_and_a_missing_key_raise_errors_that_say_what_to_do(emulator: Emulator) -> None:
     async with Session("wrong:key", hosts=emulator.hosts) as fal:
         with pytest.raises(AuthenticationError, match="check FAL_KEY") as caught:
             await fal.run("fal-ai/any-llm", {"prompt": "x"})
@@ -203,7 +203,7 @@ async def test_a_wrong_key_and_no_key_say_what_to_do(emulator: Emulator) -> None
             await fal.run("fal-ai/any-llm", {"prompt": "x"})
 
 
-async def test_no_runner_in_time_is_a_start_timeout(fal: Session, emulator: Emulator) -> None:
+async def test_a_run_without_a_runner_in_time_raises_start_timeout(fal: Session, emulator: Emulator) -> None:
     @emulator.endpoint("me/busy", runners=1)
     async def busy(input: Any, job: JobContext) -> None:
         await job.sleep(1000)
@@ -216,7 +216,9 @@ async def test_no_runner_in_time_is_a_start_timeout(fal: Session, emulator: Emul
     await handle.cancel()
 
 
-async def test_a_timeout_closes_the_connection_and_so_stops_the_run(fal: Session, emulator: Emulator) -> None:
+async def test_a_run_that_times_out_closes_its_connection_and_is_stopped(
+    fal: Session, emulator: Emulator
+) -> None:
     @emulator.endpoint("me/slow")
     async def slow(input: Any, job: JobContext) -> None:
         await job.sleep(1000)

@@ -1,4 +1,4 @@
-"""The session: its life, its key, its hosts, its views (design, public contract)."""
+"""The session: its life cycle, views, hosts, options, logs and shortcuts."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ LLM = "fal-ai/any-llm"
 ASK = {"prompt": "x"}
 
 
-# Life.
+# The life cycle.
 
 
-async def test_created_open_closed(emulator: Emulator) -> None:
+async def test_a_session_is_created_opened_and_closed(emulator: Emulator) -> None:
     session = Session(emulator.key, hosts=emulator.hosts)
     assert "created" in repr(session)
     assert (await session.open()) is session
@@ -55,13 +55,13 @@ async def test_created_open_closed(emulator: Emulator) -> None:
             await call
 
 
-async def test_it_opens_by_itself(emulator: Emulator) -> None:
+async def test_a_session_opens_on_its_first_request(emulator: Emulator) -> None:
     session = Session(emulator.key, hosts=emulator.hosts)
     assert (await session.run(LLM, ASK)).data
     await session.aclose()
 
 
-def test_using_it_from_another_loop_is_refused_at_once() -> None:
+def test_using_a_session_in_another_event_loop_is_refused_at_once() -> None:
     async def main() -> Session:
         async with Emulator() as emulator:
             session = Session(emulator.key, hosts=emulator.hosts)
@@ -81,7 +81,9 @@ def test_using_it_from_another_loop_is_refused_at_once() -> None:
     asyncio.run(end(session))
 
 
-async def test_another_loop_does_not_queue_up_behind_this_one(emulator: Emulator) -> None:
+async def test_a_call_in_another_event_loop_is_refused_without_waiting_for_a_connection(
+    emulator: Emulator,
+) -> None:
     gate = gate_at(emulator)
     async with Session(emulator.key, hosts=emulator.hosts, max_connections=2) as fal:
         busy = asyncio.create_task(fal.run(GATE))  # takes the only place for a request of this kind
@@ -96,7 +98,9 @@ async def test_another_loop_does_not_queue_up_behind_this_one(emulator: Emulator
         await busy
 
 
-async def test_closing_it_from_another_loop_is_refused_while_its_own_lives(emulator: Emulator) -> None:
+async def test_closing_a_session_in_another_loop_is_refused_while_its_own_loop_lives(
+    emulator: Emulator,
+) -> None:
     async with Session(emulator.key, hosts=emulator.hosts) as fal:
         await fal.run(LLM, ASK)
 
@@ -108,7 +112,7 @@ async def test_closing_it_from_another_loop_is_refused_while_its_own_lives(emula
         assert (await fal.run(LLM, ASK)).data
 
 
-async def test_left_open_at_collection_is_a_resource_warning(emulator: Emulator) -> None:
+async def test_a_session_that_is_collected_while_open_warns(emulator: Emulator) -> None:
     session = Session(emulator.key, hosts=emulator.hosts)
     await session.open()
     http = pool_of(session).http()
@@ -119,7 +123,9 @@ async def test_left_open_at_collection_is_a_resource_warning(emulator: Emulator)
     await http.close()
 
 
-async def test_a_handle_that_is_kept_keeps_the_connections_without_a_warning(emulator: Emulator) -> None:
+async def test_a_handle_keeps_the_connections_of_a_dropped_session_without_a_warning(
+    emulator: Emulator,
+) -> None:
     session = Session(emulator.key, hosts=emulator.hosts)
     handle = await session.queue.submit(LLM, ASK)
     http = pool_of(session).http()
@@ -132,7 +138,7 @@ async def test_a_handle_that_is_kept_keeps_the_connections_without_a_warning(emu
     await http.close()
 
 
-async def test_a_view_of_a_subclass_keeps_what_the_subclass_has() -> None:
+async def test_a_view_of_a_subclass_keeps_the_attributes_of_the_subclass() -> None:
     class Tenant(Session):
         def __init__(self, name: str) -> None:
             super().__init__("a:b")
@@ -143,14 +149,14 @@ async def test_a_view_of_a_subclass_keeps_what_the_subclass_has() -> None:
     assert view.name == "acme"
 
 
-async def test_never_opened_is_no_warning() -> None:
+async def test_a_session_that_was_never_opened_does_not_warn() -> None:
     session = Session("a:b")
     session.queue.handle(LLM, "some-id")
     del session
     gc.collect()
 
 
-async def test_a_borrowed_session_is_used_and_left_open(emulator: Emulator) -> None:
+async def test_a_borrowed_client_session_is_used_and_left_open(emulator: Emulator) -> None:
     async with aiohttp.ClientSession() as http:
         async with Session(emulator.key, hosts=emulator.hosts, client_session=http) as fal:
             assert (await fal.subscribe(LLM, ASK)).data
@@ -171,14 +177,14 @@ async def test_a_borrowed_session_is_used_and_left_open(emulator: Emulator) -> N
         {"trace_configs": [aiohttp.TraceConfig()]},
     ],
 )
-async def test_what_a_borrowed_session_can_not_be_told_is_refused(option: dict[str, Any]) -> None:
+async def test_pool_options_beside_a_borrowed_client_session_are_refused(option: dict[str, Any]) -> None:
     async with aiohttp.ClientSession() as http:
         with pytest.raises(ConfigurationError, match=f"{next(iter(option))} can't be combined"):
             Session("a:b", client_session=http, **option)
         Session("a:b", client_session=http, max_connections=3)
 
 
-async def test_a_borrowed_session_may_raise_for_status(emulator: Emulator) -> None:
+async def test_a_borrowed_client_session_may_have_raise_for_status(emulator: Emulator) -> None:
     async with aiohttp.ClientSession(raise_for_status=True) as http:
         fal = Session(emulator.key, hosts=emulator.hosts, client_session=http)
         for call in (fal.run, fal.queue.submit):
@@ -187,7 +193,7 @@ async def test_a_borrowed_session_may_raise_for_status(emulator: Emulator) -> No
         assert await fal.queue.cancel(LLM, "unknown") is CancelOutcome.NOT_FOUND
 
 
-async def test_a_borrowed_session_of_another_loop_is_refused(emulator: Emulator) -> None:
+async def test_a_borrowed_client_session_of_another_event_loop_is_refused(emulator: Emulator) -> None:
     def elsewhere() -> aiohttp.ClientSession:
         async def make() -> aiohttp.ClientSession:
             return aiohttp.ClientSession()
@@ -200,7 +206,7 @@ async def test_a_borrowed_session_of_another_loop_is_refused(emulator: Emulator)
     await http.close()
 
 
-def test_it_cant_be_pickled_or_copied() -> None:
+def test_a_session_cannot_be_pickled_or_copied() -> None:
     session = Session("a:b")
     for attempt in (pickle.dumps, copy.copy, copy.deepcopy):
         with pytest.raises(TypeError, match="make one where it is used"):
@@ -210,7 +216,7 @@ def test_it_cant_be_pickled_or_copied() -> None:
 # Views.
 
 
-async def test_views_share_the_pool_and_nothing_else(emulator: Emulator) -> None:
+async def test_views_share_the_pool_but_not_their_settings(emulator: Emulator) -> None:
     async with Session("wrong:key", hosts=emulator.hosts, tags={"app": "a"}, headers={"X-A": "1"}) as fal:
         tenant = fal.with_options(
             credentials=emulator.key, tags={"user": "u"}, headers={"X-B": "2"}, timeout=5, retry=RetryPolicy()
@@ -229,7 +235,7 @@ async def test_views_share_the_pool_and_nothing_else(emulator: Emulator) -> None
         await tenant.run(LLM, ASK)
 
 
-async def test_a_view_that_fails_leaves_nothing_behind(fal: Session) -> None:
+async def test_a_view_with_an_invalid_option_leaves_nothing_behind(fal: Session) -> None:
     wrong: list[dict[str, Any]] = [
         {"timeout": 0},
         {"retry": 3},
@@ -240,7 +246,7 @@ async def test_a_view_that_fails_leaves_nothing_behind(fal: Session) -> None:
     for options in wrong:
         with pytest.raises(ConfigurationError):
             fal.with_options(**options)
-    gc.collect()  # half a view is no session that was left open: its warning would be an error here
+    gc.collect()  # a half-made view must not warn about a session that was left open: it would be an error here
 
 
 async def test_a_view_keeps_its_session_alive(emulator: Emulator) -> None:
@@ -257,7 +263,7 @@ async def test_a_view_keeps_its_session_alive(emulator: Emulator) -> None:
 # Hosts.
 
 
-def test_hosts_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_takes_its_hosts_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAL_RUN_HOST", "fal.example.com")
     assert "queue=https://queue.fal.example.com" in repr(Session())
     monkeypatch.setenv("FAL_BASE_URL", "http://127.0.0.1:1")
@@ -267,7 +273,7 @@ def test_hosts_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         Session()
 
 
-async def test_an_unreachable_host_is_named_within_a_second() -> None:
+async def test_a_refused_connection_raises_transport_error_with_the_host() -> None:
     async with Session(
         "a:b", hosts=Hosts.local("http://127.0.0.1:9"), retry=RetryPolicy(max_attempts=1)
     ) as fal:
@@ -300,13 +306,13 @@ async def test_an_unreachable_host_is_named_within_a_second() -> None:
         ({"tags": {"user": b"me"}}, "the value of 'user' is a bytes: expected str"),
     ],
 )
-def test_wrong_options_are_named(options: dict[str, Any], words: str) -> None:
+def test_an_invalid_session_option_is_refused_with_its_name(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         Session(**options)
 
 
 @pytest.mark.parametrize("traces", [["x"], 5, None])
-async def test_wrong_trace_configs_are_named(traces: Any) -> None:
+async def test_invalid_trace_configs_are_refused_with_the_expected_type(traces: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"expected a list of aiohttp\.TraceConfig"):
         await Session("a:b", trace_configs=traces).open()
 
@@ -320,7 +326,7 @@ async def test_wrong_trace_configs_are_named(traces: Any) -> None:
         ({"output_type": object}, "output_type=object"),
     ],
 )
-async def test_a_wrong_option_is_told_before_anything_is_paid(
+async def test_an_invalid_option_of_a_call_is_refused_before_anything_is_sent(
     fal: Session, emulator: Emulator, option: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=words):
@@ -344,7 +350,7 @@ async def test_a_wrong_option_is_told_before_anything_is_paid(
     assert emulator.requests == []
 
 
-async def test_timeouts_and_trace_configs_are_used(emulator: Emulator) -> None:
+async def test_trace_configs_of_a_session_are_called(emulator: Emulator) -> None:
     seen = []
     trace = aiohttp.TraceConfig()
 
@@ -359,7 +365,7 @@ async def test_timeouts_and_trace_configs_are_used(emulator: Emulator) -> None:
     assert seen == ["POST"]
 
 
-async def test_requests_go_through_an_http_proxy(emulator: Emulator) -> None:
+async def test_requests_are_sent_through_the_given_http_proxy(emulator: Emulator) -> None:
     # An HTTP proxy gets the whole URL in the request line; the emulator answers as if it were the target.
     hosts = Hosts.local("http://fal.invalid")
     async with Session(emulator.key, hosts=hosts, http_proxy=emulator.url) as fal:
@@ -369,7 +375,7 @@ async def test_requests_go_through_an_http_proxy(emulator: Emulator) -> None:
 # A server-side proxy (protocol 10).
 
 
-async def test_with_a_proxy_the_environments_key_stays_here(
+async def test_the_key_of_the_environment_is_not_sent_to_a_server_side_proxy(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAL_KEY", emulator.key)
@@ -397,7 +403,7 @@ async def test_fal_log_turns_on_readable_logs_without_secrets(emulator: Emulator
     alone = (
         "import asyncio, fal_async\n"
         "async def main():\n"
-        "    fal = fal_async.Session()\n"  # opened by its first use
+        "    fal = fal_async.Session()\n"  # opened by its first request
         "    await fal.run('fal-ai/any-llm', {'prompt': 'my words'})\n"
         "    await fal.aclose()\n"
         "asyncio.run(main())\n"
@@ -415,17 +421,14 @@ async def test_fal_log_turns_on_readable_logs_without_secrets(emulator: Emulator
         assert all(secret not in text for secret in (emulator.key, "t0k3n", "my words"))
 
 
-def test_a_wrong_fal_log_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_fal_log_level_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAL_LOG", "loud")
     with pytest.raises(ConfigurationError, match="FAL_LOG='loud': expected one of debug, info"):
         asyncio.run(Session("a:b").open())
 
 
-# Shortcuts.
-
-
-async def test_closing_it_ends_what_still_reads_an_answer(emulator: Emulator) -> None:
-    """Its first bytes are there, the others never come."""
+async def test_closing_a_session_ends_a_call_that_reads_a_response(emulator: Emulator) -> None:
+    """The first bytes of the response have arrived, the others never do."""
     emulator.faults.add(Fault.stall(60, where="body", on="status"))
     async with Session(emulator.key, hosts=emulator.hosts, retry=ONCE) as session:
         handle = await session.queue.submit(LLM, ASK)
@@ -438,7 +441,12 @@ async def test_closing_it_ends_what_still_reads_an_answer(emulator: Emulator) ->
         await asyncio.wait_for(reading, 5)
 
 
-async def test_a_closed_kept_session_is_replaced(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+# Shortcuts.
+
+
+async def test_shortcuts_replace_their_session_if_it_was_closed(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from fal_async.shortcuts import current_session
 
     monkeypatch.setenv("FAL_BASE_URL", emulator.url)
@@ -450,7 +458,7 @@ async def test_a_closed_kept_session_is_replaced(emulator: Emulator, monkeypatch
     assert await current_session() is not first
 
 
-def test_shortcuts_survive_several_loops_and_a_changed_key() -> None:
+def test_shortcuts_work_across_event_loops_and_with_a_changed_key() -> None:
     script = """
 import asyncio, os, sys, threading
 import fal_async
@@ -487,7 +495,7 @@ thread.join()
     )
 
 
-def test_shortcuts_keep_no_loop_that_has_ended() -> None:
+def test_shortcuts_keep_no_reference_to_a_closed_loop() -> None:
     script = """
 import asyncio, gc, os, weakref
 import fal_async
@@ -514,11 +522,11 @@ assert [loop() for loop in ended] == [None] * 3
     )
 
 
-def test_the_logger_is_silent_by_default() -> None:
+def test_the_level_of_the_logger_is_unset_by_default() -> None:
     assert logging.getLogger("fal_async").level == logging.NOTSET
 
 
-async def test_submit_and_upload_of_a_session_are_the_queues_and_the_storages(
+async def test_submit_and_upload_of_a_session_use_its_queue_and_storage(
     fal: Session, emulator: Emulator
 ) -> None:
     handle = await fal.submit(LLM, ASK, priority="low")
@@ -528,7 +536,7 @@ async def test_submit_and_upload_of_a_session_are_the_queues_and_the_storages(
 
 
 @pytest.mark.parametrize("name", ["key", "api_key", "credential", "base_url", "timeouts", "proxy"])
-def test_an_argument_that_a_session_has_not_is_told_with_the_one_that_is_meant(name: str) -> None:
+def test_an_unknown_session_argument_raises_with_the_one_that_was_meant(name: str) -> None:
     meant = {"credential": "credentials", "base_url": "hosts", "timeouts": "timeout", "proxy": "http_proxy"}
     said = rf"unexpected keyword argument '{name}': did you mean '{meant.get(name, 'credentials')}'\?"
     with pytest.raises(TypeError, match=said):

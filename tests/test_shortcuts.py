@@ -1,4 +1,4 @@
-"""The module-level calls: nothing is kept of a loop that is closed, however it ends and whatever was called."""
+"""The module-level calls: a closed event loop leaves nothing behind, however it ends and whatever was called."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ assert ready[0].wait(30)
 def is_socket(fd):
     try:
         return "socket" in os.readlink(f"/proc/self/fd/{fd}")
-    except FileNotFoundError:  # closed meanwhile
+    except FileNotFoundError:  # closed in the meantime
         return False
 
 def sockets():
@@ -104,7 +104,7 @@ def by_run_forever(call):
     asyncio.run_coroutine_threadsafe(call(), loop).result(30)
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
-    async def closes():  # in another loop, which runs
+    async def closes():  # inside another, running loop
         loop.close()
     asyncio.run(closes())
     return weakref.ref(loop)
@@ -144,24 +144,24 @@ ENDS = ["closed_only", "in_a_thread", "by_asyncio_run", "by_run_forever", "shut_
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted in /proc")
 @pytest.mark.parametrize("end", ENDS)
-def test_a_loop_that_is_closed_leaves_no_session_and_no_socket(end: str) -> None:
+def test_closing_a_loop_closes_the_sessions_and_sockets_of_shortcuts(end: str) -> None:
     script = f"""
     closed_only(CALLS["run"])
     gc.collect()
     before = sockets()
-    gc.disable()  # all of it goes without the collector's help, but for the loop's own circles
+    gc.disable()  # everything must be freed without the collector, except reference cycles of the loop itself
     for name, call in CALLS.items():
         loop = {end}(call)
         assert sockets() <= before + 1, name  # the server may not have noticed yet
         gc.collect()
         assert loop() is None, name
     """
-    words = run(script)  # the emulator tells of the model whose stream was left
+    words = run(script)  # the emulator logs the model whose stream was abandoned
     assert "Warning" not in words
     assert "ignored" not in words
 
 
-def test_a_loop_that_is_closed_amid_a_wait_cancels_its_request() -> None:
+def test_closing_a_loop_during_a_shortcut_call_cancels_the_request() -> None:
     script = """
     loop = asyncio.new_event_loop()
     async def begin():
@@ -178,7 +178,7 @@ def test_a_loop_that_is_closed_amid_a_wait_cancels_its_request() -> None:
     assert run(script) == ""
 
 
-def test_ctrl_c_in_a_bare_loop_cancels_the_request() -> None:
+def test_ctrl_c_in_a_bare_loop_cancels_the_request_of_a_shortcut() -> None:
     script = """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     loop = asyncio.new_event_loop()
@@ -201,7 +201,7 @@ def test_ctrl_c_in_a_bare_loop_cancels_the_request() -> None:
 
 
 @pytest.mark.parametrize("amid", ["submit", "status"])
-def test_asyncio_run_that_ends_amid_a_call_cancels_its_request(amid: str) -> None:
+def test_the_end_of_asyncio_run_during_a_shortcut_call_cancels_the_request(amid: str) -> None:
     script = f"""
     from fal_async.emulator import Fault
     if "{amid}" == "submit":
@@ -216,8 +216,8 @@ def test_asyncio_run_that_ends_amid_a_call_cancels_its_request(amid: str) -> Non
     assert run(script) == ""
 
 
-def test_a_loop_that_is_dropped_unclosed_is_gone_with_its_session() -> None:
-    """That it was not closed is asyncio's own warning."""
+def test_a_loop_that_is_dropped_unclosed_is_collected_with_its_session() -> None:
+    """The warning about the unclosed loop is from asyncio itself."""
     script = """
     loop = asyncio.new_event_loop()
     loop.run_until_complete(fal_async.run(LLM, ASK))
@@ -229,7 +229,7 @@ def test_a_loop_that_is_dropped_unclosed_is_gone_with_its_session() -> None:
     assert "ResourceWarning: unclosed event loop" in run(script)
 
 
-def test_a_running_loop_says_by_itself_that_it_cant_be_closed() -> None:
+def test_closing_a_running_loop_raises_and_keeps_the_session() -> None:
     script = """
     async def main():
         await fal_async.run(LLM, ASK)

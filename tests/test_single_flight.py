@@ -1,4 +1,4 @@
-"""One fetch for all who wait: its value and its failure are shared, a waiter's cancellation is not."""
+"""One fetch for all waiters: they share its value and its failure, but not a cancellation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fal_async.single_flight import SingleFlight
 
 
 class Source:
-    """Gives 1, 2, 3, ... once its gate is open; or fails."""
+    """Returns 1, 2, 3, ... once its gate is open, or raises its failure."""
 
     def __init__(self, failure: Exception | None = None) -> None:
         self.failure = failure
@@ -59,7 +59,7 @@ async def test_all_waiters_get_the_value_of_one_fetch() -> None:
     assert (source.begun, flight.value, flight.under_way) == (1, 1, False)
 
 
-async def test_a_good_value_is_given_without_a_fetch_and_another_is_fetched_for_a_refused_one() -> None:
+async def test_a_good_value_is_returned_without_a_fetch_and_a_refused_one_is_fetched_again() -> None:
     flight, source = SingleFlight[int](), Source()
     source.gate.set()
     assert await flight.get(any_value, source) == 1
@@ -68,8 +68,8 @@ async def test_a_good_value_is_given_without_a_fetch_and_another_is_fetched_for_
     assert source.begun == 2
 
 
-async def test_what_was_fetched_while_a_task_waited_is_its_value_whatever_it_asks_for() -> None:
-    """A thousand tasks that find nothing good enough must not each fetch, one after another."""
+async def test_waiters_get_the_fetched_value_without_checking_it() -> None:
+    """A thousand tasks that accept no value must not fetch one after the other."""
     flight, source = SingleFlight[int](), Source()
     tasks = [asyncio.create_task(flight.get(lambda _: False, source)) for _ in range(1000)]
     await steps()
@@ -78,7 +78,7 @@ async def test_what_was_fetched_while_a_task_waited_is_its_value_whatever_it_ask
     assert source.begun == 1
 
 
-async def test_a_good_value_is_given_while_another_one_is_fetched() -> None:
+async def test_a_good_value_is_returned_while_another_one_is_fetched() -> None:
     flight, source = SingleFlight[int](), Source()
     flight.value = 7
     flight.start(source)
@@ -87,7 +87,7 @@ async def test_a_good_value_is_given_while_another_one_is_fetched() -> None:
     assert await flight.get(other_than(7), source) == 1
 
 
-async def test_a_failure_is_shared_and_each_waiter_has_an_error_of_its_own() -> None:
+async def test_a_failed_fetch_raises_a_separate_error_for_each_waiter() -> None:
     failure = TransportError("the host is away")
     failure.__cause__ = OSError("no route")
     flight, source = SingleFlight[int](), Source(failure)
@@ -103,7 +103,7 @@ async def test_a_failure_is_shared_and_each_waiter_has_an_error_of_its_own() -> 
         assert error.__cause__ is failure.__cause__
 
 
-async def test_who_asks_after_a_failure_fetches_again() -> None:
+async def test_a_call_after_a_failed_fetch_fetches_again() -> None:
     flight, source = SingleFlight[int](), Source(TransportError("once"))
     source.gate.set()
     with pytest.raises(TransportError):
@@ -112,7 +112,7 @@ async def test_who_asks_after_a_failure_fetches_again() -> None:
     assert await flight.get(any_value, source) == 2
 
 
-async def test_the_waiter_that_began_the_fetch_may_be_cancelled_without_harm_to_the_others() -> None:
+async def test_cancelling_the_waiter_that_started_a_fetch_does_not_affect_the_others() -> None:
     flight, source = SingleFlight[int](), Source()
     tasks = waiters(flight, source, 3)
     await steps()
@@ -124,7 +124,7 @@ async def test_the_waiter_that_began_the_fetch_may_be_cancelled_without_harm_to_
     assert source.begun == 1
 
 
-async def test_the_fetch_ends_with_its_last_waiter_and_the_next_one_begins_anew() -> None:
+async def test_a_fetch_is_cancelled_with_its_last_waiter_and_the_next_one_starts_another() -> None:
     flight, source = SingleFlight[int](), Source()
     tasks = waiters(flight, source, 2)
     await steps()
@@ -137,7 +137,7 @@ async def test_the_fetch_ends_with_its_last_waiter_and_the_next_one_begins_anew(
     assert await late == 2
 
 
-async def test_a_background_fetch_needs_no_waiter() -> None:
+async def test_a_background_fetch_continues_without_waiters() -> None:
     flight, source = SingleFlight[int](), Source()
     flight.start(source)
     task = waiters(flight, source, 1)[0]
@@ -150,7 +150,7 @@ async def test_a_background_fetch_needs_no_waiter() -> None:
     assert (source.begun, source.cancelled) == (1, 0)
 
 
-async def test_closing_ends_a_background_fetch() -> None:
+async def test_closing_a_single_flight_cancels_its_background_fetch() -> None:
     flight, source = SingleFlight[int](), Source()
     flight.start(source)
     await steps()

@@ -1,4 +1,4 @@
-"""Streams of a session, against the emulator (protocol 5.1)."""
+"""Streams of a session against the emulator (protocol 5.1)."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Endless:
 
 
 async def another_goes_idle(fal: Session, seconds: float) -> None:
-    """Time passes: as much as another stream, one that is silent, needs to be given up."""
+    """Let time pass: as long as another, silent stream takes to raise StreamError."""
     with pytest.raises(StreamError) as caught:
         await fal.stream("me/endless", idle_timeout=seconds).last()
     assert caught.value.reason == "idle"
@@ -87,10 +87,10 @@ async def collect(stream: EventStream[Any], into: list[Any]) -> None:
         into.append(value)
 
 
-# What comes.
+# Values and events.
 
 
-async def test_values_as_they_come(fal: Session, emulator: Emulator) -> None:
+async def test_a_stream_yields_the_values_of_the_model_in_order(fal: Session, emulator: Emulator) -> None:
     async with fal.stream("me/count", {"n": 3}, hint="h", tags={"a": "b"}, headers={"X-Mine": "1"}) as stream:
         assert stream.request_id in emulator.jobs
         assert stream.headers["content-type"] == "text/event-stream"
@@ -114,7 +114,7 @@ async def test_nothing_is_sent_before_the_stream_is_used(fal: Session, emulator:
     assert emulator.count() == 0
 
 
-async def test_the_path_is_added_once(fal: Session, emulator: Emulator) -> None:
+async def test_the_stream_path_is_added_to_the_endpoint_id_once(fal: Session, emulator: Emulator) -> None:
     assert await numbers(fal.stream("me/count/stream")) == [0, 1, 2]
 
     @emulator.endpoint("me/count/chat")
@@ -124,7 +124,7 @@ async def test_the_path_is_added_once(fal: Session, emulator: Emulator) -> None:
     assert await values_of(fal.stream("me/count", path="chat")) == [7]
 
 
-async def test_last_is_the_final_value(fal: Session) -> None:
+async def test_last_returns_the_final_value_of_a_stream(fal: Session) -> None:
     assert (await fal.stream("me/count").last())["number"] == 2
     async with fal.stream("me/count") as stream:
         async for value in stream:
@@ -140,7 +140,7 @@ async def test_last_is_the_final_value(fal: Session) -> None:
 
 
 @pytest.mark.parametrize("way", ["failed", "left", "closed", "cancelled", "refused"])
-async def test_last_never_passes_off_another_value_as_the_final_one(
+async def test_last_of_an_unfinished_stream_raises_instead_of_returning_another_value(
     fal: Session, emulator: Emulator, way: str
 ) -> None:
     stream = fal.stream("me/endless")
@@ -154,7 +154,7 @@ async def test_last_never_passes_off_another_value_as_the_final_one(
         await anext(iterator)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(anext(iterator), 0.05)
-        with pytest.raises(StreamError, match="cancelled wait"):  # not an end in silence
+        with pytest.raises(StreamError, match="cancelled wait"):  # instead of ending silently
             await anext(iterator)
     elif way == "left":
         async for _ in stream:
@@ -172,7 +172,7 @@ async def test_last_never_passes_off_another_value_as_the_final_one(
     assert caught.value.received == ([] if way == "closed" else [1])
 
 
-async def test_only_one_task_reads(fal: Session, emulator: Emulator) -> None:
+async def test_a_second_task_that_reads_a_stream_is_refused(fal: Session, emulator: Emulator) -> None:
     model = Endless(emulator)
     stream = fal.stream("me/endless")
     one, other = aiter(stream), aiter(stream)
@@ -185,13 +185,13 @@ async def test_only_one_task_reads(fal: Session, emulator: Emulator) -> None:
     await asyncio.sleep(0)
     with pytest.raises(SessionStateError, match="another task"):
         await anext(other)
-    assert not second.done(), "the one that reads is left alone"
-    assert emulator.count("stream") == 1, "nothing is paid twice"
+    assert not second.done(), "the task that reads goes on"
+    assert emulator.count("stream") == 1, "the stream is not sent and paid twice"
     second.cancel()
     await model.stopped()
 
 
-async def test_files_in_the_input_are_uploaded_first(fal: Session, emulator: Emulator) -> None:
+async def test_files_in_the_input_of_a_stream_are_uploaded_first(fal: Session, emulator: Emulator) -> None:
     @emulator.endpoint("me/look")
     async def look(input: Any) -> AsyncIterator[str]:
         yield input["image"]
@@ -201,12 +201,12 @@ async def test_files_in_the_input_are_uploaded_first(fal: Session, emulator: Emu
     assert [request.kind for request in emulator.requests][-1] == "stream"
 
 
-async def test_output_type(fal: Session) -> None:
+async def test_output_type_builds_each_value_of_a_stream(fal: Session) -> None:
     values = await values_of(fal.stream("me/count", {"n": 1}, output_type=Number))
     assert values == [Number(0, "é😀")]
 
 
-async def test_raw_events(fal: Session, emulator: Emulator) -> None:
+async def test_raw_yields_the_events_of_a_stream_undecoded(fal: Session, emulator: Emulator) -> None:
     @emulator.endpoint("me/rich")
     async def rich(input: Any) -> AsyncIterator[Event]:
         yield Event("a\nb", event="e", id="7", retry=10, comment="c")
@@ -222,13 +222,13 @@ async def test_raw_events(fal: Session, emulator: Emulator) -> None:
     ]
 
 
-async def test_empty_and_done_events(fal: Session, emulator: Emulator) -> None:
+async def test_empty_events_are_skipped_and_done_ends_the_stream(fal: Session, emulator: Emulator) -> None:
     emulator.faults.add(Fault.event("", on="stream"), Fault.event("[DONE]", on="stream", events=2))
     assert await numbers(fal.stream("me/count")) == [0, 1, 2]
     assert await numbers(fal.stream("me/count")) == [0, 1]
 
 
-async def test_falsy_values_are_values(fal: Session, emulator: Emulator) -> None:
+async def test_falsy_values_of_a_stream_are_yielded(fal: Session, emulator: Emulator) -> None:
     @emulator.endpoint("me/falsy")
     async def falsy(input: Any) -> AsyncIterator[Any]:
         values: list[Any] = [0, "", False, None, [], {}]
@@ -249,7 +249,9 @@ async def test_falsy_values_are_values(fal: Session, emulator: Emulator) -> None
         ("[" * 9999, None),
     ],
 )
-async def test_values_are_what_json_says(fal: Session, emulator: Emulator, data: str, value: Any) -> None:
+async def test_event_data_is_decoded_as_json_or_raises_stream_error(
+    fal: Session, emulator: Emulator, data: str, value: Any
+) -> None:
     emulator.faults.add(Fault.event(data, on="stream"))
     if value is not None:
         assert await fal.stream("me/count", {"n": 1}).last() == value
@@ -259,7 +261,7 @@ async def test_values_are_what_json_says(fal: Session, emulator: Emulator, data:
     assert (caught.value.reason, caught.value.count) == ("undecodable", 1)
 
 
-async def test_a_slow_reader_is_not_an_idle_stream(fal: Session, emulator: Emulator) -> None:
+async def test_a_slow_reader_does_not_make_a_stream_idle(fal: Session, emulator: Emulator) -> None:
     Endless(emulator)
     got = []
     async for value in fal.stream("me/count", idle_timeout=0.1):
@@ -268,7 +270,7 @@ async def test_a_slow_reader_is_not_an_idle_stream(fal: Session, emulator: Emula
     assert got == [0, 1, 2]
 
 
-async def test_a_binary_answer_comes_in_chunks(fal: Session, emulator: Emulator) -> None:
+async def test_a_binary_response_is_streamed_in_chunks(fal: Session, emulator: Emulator) -> None:
     @emulator.endpoint("me/bytes")
     async def pieces(input: Any) -> AsyncIterator[bytes]:
         for _ in range(3):
@@ -279,7 +281,7 @@ async def test_a_binary_answer_comes_in_chunks(fal: Session, emulator: Emulator)
     assert b"".join(chunks) == b"\x00\xff" * 150_000
 
 
-async def test_an_answer_in_one_piece_is_one_value(fal: Session, emulator: Emulator) -> None:
+async def test_a_response_that_is_not_a_stream_is_one_value(fal: Session, emulator: Emulator) -> None:
     @emulator.endpoint("me/plain")
     async def plain(input: Any) -> Any:
         return {"whole": True}
@@ -287,7 +289,9 @@ async def test_an_answer_in_one_piece_is_one_value(fal: Session, emulator: Emula
     assert await values_of(fal.stream("me/plain", path="")) == [{"whole": True}]
 
 
-async def test_keep_alives_are_no_values_and_no_silence(fal: Session, emulator: Emulator) -> None:
+async def test_keep_alives_keep_a_stream_from_going_idle_and_are_not_yielded(
+    fal: Session, emulator: Emulator
+) -> None:
     Endless(emulator)
     begun, go_on = asyncio.Event(), asyncio.Event()
     async with Emulator(keep_alive=0.02) as talking, Session(talking.key, hosts=talking.hosts) as other:
@@ -307,13 +311,15 @@ async def test_keep_alives_are_no_values_and_no_silence(fal: Session, emulator: 
         assert await values == [1, 2]
 
 
-async def test_bytes_that_drip(fal: Session, emulator: Emulator) -> None:
+async def test_a_stream_that_arrives_in_tiny_pieces_is_decoded(fal: Session, emulator: Emulator) -> None:
     emulator.faults.add(Fault.drip(0.0001, on="stream"))
     values = await values_of(fal.stream("me/count", {"n": 2}))
     assert values == [{"number": n, "name": "é😀"} for n in range(2)]
 
 
-async def test_the_module_level_shortcut(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_module_level_stream_yields_the_values(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FAL_BASE_URL", emulator.url)
     monkeypatch.setenv("FAL_KEY", emulator.key)
     url = emulator.url
@@ -322,7 +328,7 @@ async def test_the_module_level_shortcut(emulator: Emulator, monkeypatch: pytest
         assert url
         return [value["number"] async for value in fal_async.stream("me/count")]
 
-    # In a loop of its own, as `asyncio.run` in a script.
+    # In another loop, as with `asyncio.run` in a script.
     assert await asyncio.to_thread(asyncio.run, script()) == [0, 1, 2]
 
 
@@ -338,7 +344,7 @@ async def test_the_module_level_shortcut(emulator: Emulator, monkeypatch: pytest
     ],
 )
 @pytest.mark.parametrize("how", ["block", "loop", "last"])
-async def test_http_errors(
+async def test_an_error_response_to_a_stream_is_raised_on_its_first_use(
     fal: Session, emulator: Emulator, fault: Fault, kind: type[Exception], how: str
 ) -> None:
     emulator.faults.add(fault)
@@ -349,14 +355,14 @@ async def test_http_errors(
     assert emulator.count("stream") == 1
 
 
-async def test_an_unknown_model_and_one_without_a_stream(fal: Session) -> None:
+async def test_a_stream_of_an_endpoint_without_one_raises_not_found(fal: Session) -> None:
     with pytest.raises(NotFoundError, match="none"):
         await fal.stream("me/none").last()
     with pytest.raises(NotFoundError):
         await fal.stream("fal-ai/flux/dev").last()
 
 
-async def test_what_was_refused_before_it_began_is_sent_again(fal: Session, emulator: Emulator) -> None:
+async def test_a_stream_that_was_refused_with_429_is_retried(fal: Session, emulator: Emulator) -> None:
     emulator.faults.add(Fault.answer(429, on="stream", retry_after=0))
     assert await numbers(fal.stream("me/count")) == [0, 1, 2]
     assert emulator.count("stream") == 2
@@ -365,7 +371,7 @@ async def test_what_was_refused_before_it_began_is_sent_again(fal: Session, emul
         await fal.stream("me/count", retry=ONCE).last()
 
 
-async def test_what_may_have_been_taken_is_not(fal: Session, emulator: Emulator) -> None:
+async def test_a_stream_that_fal_may_have_accepted_is_not_retried(fal: Session, emulator: Emulator) -> None:
     emulator.faults.add(Fault.reset(on="stream"))
     with pytest.raises(SubmissionUncertainError):
         await fal.stream("me/count").last()
@@ -373,12 +379,14 @@ async def test_what_may_have_been_taken_is_not(fal: Session, emulator: Emulator)
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), True, "1"])
-async def test_a_wrong_idle_timeout(fal: Session, seconds: Any) -> None:
+async def test_an_invalid_idle_timeout_is_refused(fal: Session, seconds: Any) -> None:
     with pytest.raises(ConfigurationError, match="idle_timeout"):
         fal.stream("me/count", idle_timeout=seconds)
 
 
-async def test_wrong_arguments(fal: Session, emulator: Emulator) -> None:
+async def test_an_invalid_argument_of_a_stream_is_refused_before_anything_is_sent(
+    fal: Session, emulator: Emulator
+) -> None:
     with pytest.raises(ConfigurationError, match="endpoint id"):
         fal.stream("nonsense")
     with pytest.raises(ConfigurationError, match="input"):
@@ -386,7 +394,7 @@ async def test_wrong_arguments(fal: Session, emulator: Emulator) -> None:
     assert emulator.count() == 0
 
 
-# Errors after it.
+# Errors after the first event.
 
 
 @pytest.mark.parametrize(
@@ -403,7 +411,7 @@ async def test_wrong_arguments(fal: Session, emulator: Emulator) -> None:
         (Fault.stall(30, where="body", on="stream", events=2), "idle", 2),
     ],
 )
-async def test_a_stream_that_fails(
+async def test_a_broken_stream_raises_stream_error_with_what_was_received(
     fal: Session, emulator: Emulator, fault: Fault, reason: str, count: int | None
 ) -> None:
     emulator.faults.add(fault)
@@ -423,7 +431,9 @@ async def test_a_stream_that_fails(
     assert error.to_dict()["reason"] == reason
 
 
-async def test_an_error_event_tells_what_it_says(fal: Session, emulator: Emulator) -> None:
+async def test_an_error_event_raises_stream_error_with_its_message_and_detail(
+    fal: Session, emulator: Emulator
+) -> None:
     for data, words in [
         ('{"detail":[{"loc":["body"],"msg":"no such voice","type":"x"}]}', "no such voice"),
         ('{"error":{"message":"overloaded"}}', "overloaded"),
@@ -445,10 +455,10 @@ FAILED_STEP = {
 
 
 @pytest.mark.parametrize("output_type", [None, Number])
-async def test_a_failed_step_of_a_workflow_is_no_result(
+async def test_a_failed_workflow_step_raises_stream_error(
     fal: Session, emulator: Emulator, output_type: Any
 ) -> None:
-    """Nothing follows it, so the last event would be taken for the result (protocol 15.2)."""
+    """No event follows a failed step, so it would be mistaken for the result (protocol 15.2)."""
 
     @emulator.endpoint("workflows/me/story")
     async def story(_: Any) -> AsyncIterator[Any]:
@@ -467,7 +477,7 @@ async def test_a_failed_step_of_a_workflow_is_no_result(
     assert [event["type"] for event in events] == ["submit"]
 
 
-async def test_the_events_of_a_workflow_are_values(fal: Session, emulator: Emulator) -> None:
+async def test_other_events_of_a_workflow_are_yielded(fal: Session, emulator: Emulator) -> None:
     sent = [
         {"type": "submit"},
         {"type": "completion", "output": {"type": "error"}},
@@ -482,7 +492,9 @@ async def test_the_events_of_a_workflow_are_values(fal: Session, emulator: Emula
     assert await values_of(fal.stream("workflows/me/story")) == sent
 
 
-async def test_what_another_model_calls_an_error_is_its_own_affair(fal: Session, emulator: Emulator) -> None:
+async def test_a_value_that_looks_like_a_failed_step_is_yielded_if_the_model_is_no_workflow(
+    fal: Session, emulator: Emulator
+) -> None:
     @emulator.endpoint("me/critic")
     async def critic(_: Any) -> AsyncIterator[Any]:
         yield FAILED_STEP
@@ -490,14 +502,16 @@ async def test_what_another_model_calls_an_error_is_its_own_affair(fal: Session,
     assert await fal.stream("me/critic").last() == FAILED_STEP
 
 
-async def test_a_value_of_another_shape(fal: Session, emulator: Emulator) -> None:
+async def test_a_value_that_does_not_fit_output_type_raises_stream_error(
+    fal: Session, emulator: Emulator
+) -> None:
     emulator.faults.add(Fault.missing("number", on="stream"))
     with pytest.raises(StreamError, match="number") as caught:
         await fal.stream("me/count", output_type=Number).last()
     assert caught.value.reason == "undecodable"
 
 
-async def test_a_typed_stream_of_texts_or_bytes_makes_no_list_of_them(
+async def test_a_str_or_bytes_value_does_not_fit_a_list_as_output_type(
     fal: Session, emulator: Emulator
 ) -> None:
     @emulator.endpoint("me/words")
@@ -510,13 +524,13 @@ async def test_a_typed_stream_of_texts_or_bytes_makes_no_list_of_them(
         assert caught.value.reason == "undecodable"
 
 
-async def test_a_page_in_place_of_a_stream(fal: Session, emulator: Emulator) -> None:
+async def test_an_html_page_instead_of_a_stream_raises_stream_error(fal: Session, emulator: Emulator) -> None:
     emulator.faults.add(Fault.html(200, on="stream"))
     with pytest.raises(StreamError, match="HTML"):
         await fal.stream("me/count").last()
 
 
-async def test_an_iteration_that_failed_is_over(fal: Session, emulator: Emulator) -> None:
+async def test_a_stream_yields_nothing_more_after_a_failure(fal: Session, emulator: Emulator) -> None:
     emulator.faults.add(Fault.truncate(on="stream", events=2))
     async with fal.stream("me/count") as stream:
         with pytest.raises(StreamError):
@@ -525,7 +539,7 @@ async def test_an_iteration_that_failed_is_over(fal: Session, emulator: Emulator
     assert emulator.count("stream") == 1
 
 
-async def test_what_was_received_is_bounded(fal: Session, emulator: Emulator) -> None:
+async def test_received_values_of_a_stream_error_are_bounded(fal: Session, emulator: Emulator) -> None:
     @emulator.endpoint("me/long")
     async def long(input: Any) -> AsyncIterator[str]:
         for number in range(40):
@@ -543,9 +557,11 @@ async def test_what_was_received_is_bounded(fal: Session, emulator: Emulator) ->
 # Leaving.
 
 
-async def test_leaving_the_loop_closes_the_connection_at_once(fal: Session, emulator: Emulator) -> None:
+async def test_leaving_the_loop_of_a_stream_closes_its_connection_at_once(
+    fal: Session, emulator: Emulator
+) -> None:
     model = Endless(emulator)
-    stream = fal.stream("me/endless")  # it keeps its name: nothing is collected
+    stream = fal.stream("me/endless")  # referenced by a name, so that it is not garbage collected
     async for value in stream:
         assert value == 1
         break
@@ -553,24 +569,28 @@ async def test_leaving_the_loop_closes_the_connection_at_once(fal: Session, emul
     assert await values_of(stream) == []
 
 
-async def test_an_exception_in_the_loop_closes_the_connection(fal: Session, emulator: Emulator) -> None:
+async def test_an_exception_in_the_loop_of_a_stream_closes_its_connection(
+    fal: Session, emulator: Emulator
+) -> None:
     model = Endless(emulator)
-    with pytest.raises(KeyError):  # noqa: PT012 - the loop that is left is what this is about
+    with pytest.raises(KeyError):  # noqa: PT012 - the test is about leaving the loop
         async for _ in fal.stream("me/endless"):
             raise KeyError("mine")
     await model.stopped()
 
 
-async def test_leaving_the_block_closes_the_connection(fal: Session, emulator: Emulator) -> None:
+async def test_leaving_the_block_of_a_stream_closes_its_connection(fal: Session, emulator: Emulator) -> None:
     model = Endless(emulator)
     async with fal.stream("me/endless") as stream:
         async for _ in stream:
             break
-        assert not model.left.is_set()  # within the block one may go on reading
+        assert not model.left.is_set()  # inside the block, the stream can be read further
     await model.stopped()
 
 
-async def test_cancelling_closes_the_connection(fal: Session, emulator: Emulator) -> None:
+async def test_cancelling_the_reader_of_a_stream_closes_its_connection(
+    fal: Session, emulator: Emulator
+) -> None:
     model = Endless(emulator)
     begun = asyncio.Event()
 
@@ -600,7 +620,9 @@ async def test_closing_the_session_ends_its_streams(emulator: Emulator) -> None:
     await model.stopped()
 
 
-async def test_an_outer_timeout_is_the_callers(fal: Session, emulator: Emulator) -> None:
+async def test_a_timeout_around_a_stream_raises_the_builtin_timeout_error(
+    fal: Session, emulator: Emulator
+) -> None:
     model = Endless(emulator)
     with pytest.raises(TimeoutError) as caught:
         async with asyncio.timeout(0.2):
@@ -609,7 +631,9 @@ async def test_an_outer_timeout_is_the_callers(fal: Session, emulator: Emulator)
     await model.stopped()
 
 
-async def test_a_stream_that_is_dropped_in_the_middle(fal: Session, emulator: Emulator) -> None:
+async def test_a_stream_that_is_garbage_collected_closes_its_connection(
+    fal: Session, emulator: Emulator
+) -> None:
     model = Endless(emulator)
     iterator = aiter(fal.stream("me/endless"))
     assert await anext(iterator) == 1
@@ -618,7 +642,7 @@ async def test_a_stream_that_is_dropped_in_the_middle(fal: Session, emulator: Em
     await model.stopped()
 
 
-async def test_hundreds_of_streams_at_once(fal: Session, emulator: Emulator) -> None:
+async def test_two_hundred_streams_at_once_return_their_last_values(fal: Session, emulator: Emulator) -> None:
     @emulator.endpoint("me/many", runners=500)
     async def many(input: Any, job: JobContext) -> AsyncIterator[int]:
         for number in range(5):

@@ -1,4 +1,4 @@
-"""What a person sees of an error: his own lines, and none of ours."""
+"""Tracebacks of errors: they show the lines of the caller, and none of the package."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def shown(error: BaseException) -> str:
 
 
 def modules(error: BaseException | None) -> set[str]:
-    """The packages that the frames of the error and of its causes belong to."""
+    """Return the packages of the frames of an error and its causes."""
     if error is None:
         return set()
     frames = traceback.walk_tb(error.__traceback__)
@@ -92,7 +92,7 @@ def modules(error: BaseException | None) -> set[str]:
 
 @pytest.fixture
 async def nowhere() -> AsyncIterator[Session]:
-    """A session whose fal refuses every connection."""
+    """A session whose hosts refuse every connection."""
     hosts = Hosts.local("http://127.0.0.1:9")
     async with Session(
         "a:b", hosts=hosts, retry=RetryPolicy(max_attempts=1, outage=0.01, result_total=0.01)
@@ -101,18 +101,18 @@ async def nowhere() -> AsyncIterator[Session]:
 
 
 @pytest.mark.parametrize("name", CALLS)
-async def test_a_refused_connection_shows_the_callers_lines_and_three_errors(
+async def test_the_traceback_of_a_refused_connection_shows_only_the_callers_lines(
     name: str, nowhere: Session
 ) -> None:
     error = await error_of(CALLS[name], nowhere)
     text = shown(error)
     assert modules(error) == {"tests"}
-    assert "Connection refused" in text or "Connect call failed" in text, "the cause is still told"
+    assert "Connection refused" in text or "Connect call failed" in text, "the cause is still shown"
     assert len(text.splitlines()) <= 30
 
 
 @pytest.mark.parametrize(("name", "operation"), [("run", "run"), ("subscribe", "submit"), ("last", "stream")])
-async def test_a_refusal_of_fals_shows_the_callers_lines_alone(
+async def test_the_traceback_of_an_error_response_shows_only_the_callers_lines(
     name: str, operation: str, fal: Session, emulator: Emulator
 ) -> None:
     emulator.faults.add(Fault.answer(422, on=operation))
@@ -122,7 +122,7 @@ async def test_a_refusal_of_fals_shows_the_callers_lines_alone(
     assert len(shown(error).splitlines()) <= 10
 
 
-async def test_a_time_out_and_a_shortcut_show_the_callers_lines_alone(
+async def test_the_traceback_of_a_shortcut_that_timed_out_shows_only_the_callers_lines(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAL_BASE_URL", emulator.url)
@@ -137,7 +137,7 @@ async def test_a_time_out_and_a_shortcut_show_the_callers_lines_alone(
     assert len(shown(error).splitlines()) <= 10
 
 
-async def test_a_time_limit_around_a_call_shows_the_callers_lines_alone(
+async def test_the_traceback_of_a_time_limit_around_a_call_shows_only_the_callers_lines(
     fal: Session, emulator: Emulator
 ) -> None:
     emulator.faults.add(Fault.stall(9, on="run"))
@@ -147,7 +147,7 @@ async def test_a_time_limit_around_a_call_shows_the_callers_lines_alone(
     assert modules(caught.value.__cause__) == {"tests"}
 
 
-async def test_a_callbacks_own_lines_stay(fal: Session) -> None:
+async def test_the_traceback_of_an_error_in_a_callback_keeps_the_lines_of_the_callback(fal: Session) -> None:
     async def asks_for_what_is_not_there(_: object) -> None:
         await fal.queue.status(LLM, "no-such-request")
 
@@ -170,7 +170,9 @@ async def test_an_error_that_the_caller_is_handling_keeps_its_traceback(fal: Ses
     assert traceback.format_tb(handled.__traceback__) == before
 
 
-async def test_with_debug_logs_all_frames_stay(nowhere: Session, caplog: pytest.LogCaptureFixture) -> None:
+async def test_tracebacks_keep_all_frames_with_debug_logs(
+    nowhere: Session, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.DEBUG, logger="fal_async"):
         error = await error_of(CALLS["run"], nowhere)
     assert "fal_async" in modules(error)
@@ -179,7 +181,7 @@ async def test_with_debug_logs_all_frames_stay(nowhere: Session, caplog: pytest.
     assert error.__cause__.__traceback__ is not None
 
 
-# What is called by a web framework or by us, not by a person.
+# Classes whose methods a web framework or this package calls, not a person.
 CALLED_BY_OTHERS = {"WebhookReceiver", "MemoryStore", "SeenStore"}
 
 

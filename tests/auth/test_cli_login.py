@@ -1,4 +1,4 @@
-"""The login of fal's command line as a source of keys."""
+"""The login of fal's command line as the source of the key."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def login_token(expires_in: float) -> str:
 
 
 @pytest.mark.parametrize("life", [None, -10, 100, "no token"])
-async def test_the_command_lines_login_is_refreshed_but_not_written(
+async def test_the_login_of_the_command_line_is_refreshed_but_its_file_is_not_written(
     emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, life: float | str | None
 ) -> None:
     stored = login_token(life) if isinstance(life, int | float) else life
@@ -43,7 +43,7 @@ async def test_the_command_lines_login_is_refreshed_but_not_written(
     assert (tmp_path / "auth0_token").read_text() == text
 
 
-async def test_a_login_that_has_ended_says_what_to_do(
+async def test_an_expired_login_raises_authentication_error_that_says_what_to_do(
     emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "auth0_token").write_text("unknown\n")
@@ -54,7 +54,9 @@ async def test_a_login_that_has_ended_says_what_to_do(
     assert "unknown" not in str(caught.value)
 
 
-async def test_forced_login_ignores_the_key(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_forced_login_ignores_the_key_of_the_environment(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FAL_KEY", emulator.key)
     monkeypatch.setenv("FAL_FORCE_AUTH_BY_USER", "1")
     async with Session(hosts=emulator.hosts) as fal:
@@ -66,7 +68,7 @@ async def test_forced_login_ignores_the_key(emulator: Emulator, monkeypatch: pyt
 async def test_many_submits_at_once_share_one_refresh_of_the_login(
     emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: int
 ) -> None:
-    """They wait for the key without holding a connection, which the refresh needs."""
+    """They wait for the key without occupying a connection, because the refresh needs one."""
     (tmp_path / "auth0_token").write_text("refresh-1")
     monkeypatch.setenv("FAL_HOME_DIR", str(tmp_path))
     emulator.add_login("refresh-1")
@@ -77,7 +79,7 @@ async def test_many_submits_at_once_share_one_refresh_of_the_login(
     assert emulator.count("token") == 1
 
 
-async def test_a_token_that_fal_refuses_is_refreshed_once_for_all_calls_under_way(
+async def test_a_token_that_fal_refuses_is_refreshed_once_for_all_running_calls(
     emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "auth0_token").write_text("refresh-1")
@@ -92,7 +94,7 @@ async def test_a_token_that_fal_refuses_is_refreshed_once_for_all_calls_under_wa
 
 
 @pytest.mark.parametrize("home", ["~no-such-user-here/.fal", "/dev/null/.fal", "/nonexistent"])
-async def test_a_user_without_a_home_is_one_without_a_login(
+async def test_a_user_without_a_home_folder_has_no_login(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch, home: str
 ) -> None:
     monkeypatch.setenv("FAL_HOME_DIR", home)
@@ -101,7 +103,7 @@ async def test_a_user_without_a_home_is_one_without_a_login(
             await fal.run(LLM, ASK)
 
 
-async def test_the_login_is_read_also_where_no_thread_is_to_be_had(
+async def test_the_login_is_read_even_if_no_thread_can_be_started(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("FAL_HOME_DIR", str(tmp_path))
@@ -111,7 +113,7 @@ async def test_the_login_is_read_also_where_no_thread_is_to_be_had(
             await fal.run(LLM, ASK)
 
 
-async def test_a_login_that_is_a_folder_or_no_text_says_what_to_do(
+async def test_an_unreadable_login_file_raises_an_error_that_says_what_to_do(
     emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAL_HOME_DIR", str(tmp_path))
@@ -127,7 +129,7 @@ async def test_a_login_that_is_a_folder_or_no_text_says_what_to_do(
     assert not emulator.requests
 
 
-async def test_a_login_service_that_is_down_is_no_expired_login(
+async def test_an_unavailable_login_service_raises_a_retryable_transport_error(
     emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "auth0_token").write_text("refresh-1")
@@ -142,7 +144,7 @@ async def test_a_login_service_that_is_down_is_no_expired_login(
     assert emulator.count("run") == 1
 
 
-async def test_a_token_that_no_header_can_carry_is_refused(
+async def test_a_login_token_with_invalid_characters_is_refused(
     emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored = login_token(1000).replace("head", "hé ad")

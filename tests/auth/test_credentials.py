@@ -1,4 +1,4 @@
-"""Keys: where they come from, how they are asked for, and when a refused one is asked for again."""
+"""Keys: where they come from, when a credentials function is called, and what happens if fal refuses a key."""
 
 from __future__ import annotations
 
@@ -26,18 +26,20 @@ from tests.quick import ASK, LLM, ONCE, pool_of, session_on
 
 
 @pytest.mark.parametrize("key", ["", "nocolon", "a:", ":b", "a b:c", "schlüssel:wert", "a:b\nc"])
-def test_what_cant_be_a_key_is_refused_without_showing_it(key: str) -> None:
+def test_a_malformed_key_of_a_session_is_refused_without_showing_it(key: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Session(key)
     assert not key or key not in str(caught.value)
 
 
-async def test_a_key_from_a_file_may_end_in_a_line_break(emulator: Emulator) -> None:
+async def test_a_key_that_ends_in_a_line_break_is_accepted(emulator: Emulator) -> None:
     async with Session(f"{emulator.key}\n", hosts=emulator.hosts) as fal:
         assert await fal.verify_credentials()
 
 
-async def test_the_chain_of_the_environment(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_credentials_argument_precedes_fal_key_which_precedes_its_parts(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FAL_BASE_URL", emulator.url)
     key_id, secret = emulator.key.split(":")
     monkeypatch.setenv("FAL_KEY_ID", key_id)
@@ -53,8 +55,8 @@ async def test_the_chain_of_the_environment(emulator: Emulator, monkeypatch: pyt
         assert await fal.verify_credentials()
 
 
-async def test_a_function_is_asked_for_each_request(emulator: Emulator) -> None:
-    # A refused key is asked for once more: it may have been rotated meanwhile.
+async def test_a_credentials_function_is_called_for_each_request(emulator: Emulator) -> None:
+    # After a refused key, the function is called once more: the key may have been rotated in the meantime.
     keys = [emulator.key, "wrong:key", "wrong:key", f"Key {emulator.key}"]
 
     async def ask() -> str:
@@ -72,7 +74,7 @@ async def test_a_function_is_asked_for_each_request(emulator: Emulator) -> None:
             await fal.run(LLM, ASK)
 
 
-async def test_verifying_costs_nothing_and_names_an_empty_account(emulator: Emulator) -> None:
+async def test_verify_credentials_costs_nothing_and_raises_for_a_locked_account(emulator: Emulator) -> None:
     async with Session(emulator.key, hosts=emulator.hosts) as fal:
         assert await fal.verify_credentials()
         emulator.lock_account()
@@ -95,7 +97,7 @@ OURS: list[FalError] = [
 
 @pytest.mark.parametrize("call", ["run", "submit", "subscribe", "stream"])
 @pytest.mark.parametrize("error", OURS, ids=lambda error: type(error).__name__)
-async def test_an_error_of_the_credentials_function_is_never_taken_for_fals_answer(
+async def test_an_error_of_the_credentials_function_raises_transport_error_and_sends_nothing(
     emulator: Emulator, error: FalError, call: str
 ) -> None:
     def ask() -> str:
@@ -117,9 +119,7 @@ async def test_an_error_of_the_credentials_function_is_never_taken_for_fals_answ
 
 
 @pytest.mark.parametrize("rotations", [1, 3])
-async def test_each_rotation_of_the_key_is_survived_by_all_calls_that_were_under_way(
-    emulator: Emulator, rotations: int
-) -> None:
+async def test_running_calls_survive_each_rotation_of_the_key(emulator: Emulator, rotations: int) -> None:
     current = emulator.key
 
     def ask() -> str:
@@ -128,13 +128,15 @@ async def test_each_rotation_of_the_key_is_survived_by_all_calls_that_were_under
     async with session_on(emulator, credentials=ask) as fal:
         for n in range(rotations):
             under_way = [asyncio.create_task(fal.run(LLM, ASK)) for _ in range(5)]
-            await asyncio.sleep(0)  # each has the old key now, and none has reached the server
+            await asyncio.sleep(0)  # each call has the old key now, and none has reached the server
             current = f"rotated:{n}"
             emulator.rotate_key(current)
             assert len(await asyncio.gather(*under_way)) == 5
 
 
-async def test_a_wrong_key_of_a_function_is_sent_twice_once_and_once_afterwards(emulator: Emulator) -> None:
+async def test_a_wrong_key_of_a_function_is_sent_twice_at_first_and_once_afterwards(
+    emulator: Emulator,
+) -> None:
     async with session_on(emulator, credentials=lambda: "wrong:key") as fal:
         for sent in (2, 3, 4):
             with pytest.raises(AuthenticationError):
@@ -142,7 +144,7 @@ async def test_a_wrong_key_of_a_function_is_sent_twice_once_and_once_afterwards(
             assert emulator.count("run") == sent
 
 
-async def test_a_slow_credentials_function_holds_no_connection_place(emulator: Emulator) -> None:
+async def test_a_slow_credentials_function_does_not_occupy_a_connection(emulator: Emulator) -> None:
     waiting, ready = 0, asyncio.Event()
 
     async def ask() -> str:
@@ -165,7 +167,7 @@ async def test_a_slow_credentials_function_holds_no_connection_place(emulator: E
 
 
 @pytest.mark.parametrize("call", ["run", "subscribe", "stream"])
-async def test_a_credentials_function_that_hangs_ends_the_call_within_first_byte(
+async def test_a_credentials_function_that_hangs_raises_a_timeout_after_first_byte(
     emulator: Emulator, call: str
 ) -> None:
     async def ask() -> str:

@@ -1,4 +1,4 @@
-"""What may stand in FAL_KEY or `credentials=`: what is mended, and what is refused before anything is sent."""
+"""Keys in FAL_KEY or `credentials=`: harmless mistakes are corrected, others refused before anything is sent."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ KEY = "0b1c2d3e-0000-4000-8000-123456789abc:0123456789abcdef0123456789abcdef"
         ("Key a:b:c", "Key a:b:c"),
     ],
 )
-def test_a_key_is_taken_without_the_quotes_and_the_white_space_around_it(given_key: str, header: str) -> None:
+def test_quotes_and_white_space_around_a_key_are_removed(given_key: str, header: str) -> None:
     assert authorization(given_key) == header
 
 
@@ -73,7 +73,7 @@ def test_a_key_is_taken_without_the_quotes_and_the_white_space_around_it(given_k
         ("id:id:s3cret", "more than one colon"),
     ],
 )
-def test_what_can_be_no_key_is_refused_with_the_reason_and_not_shown(wrong: str, said: str) -> None:
+def test_a_malformed_key_is_refused_with_the_reason_and_not_shown(wrong: str, said: str) -> None:
     with pytest.raises(ConfigurationError, match=said) as caught:
         authorization(wrong)
     assert "expected key_id:key_secret" in str(caught.value)
@@ -81,7 +81,7 @@ def test_what_can_be_no_key_is_refused_with_the_reason_and_not_shown(wrong: str,
 
 
 @pytest.mark.parametrize("wrong", [None, 7, b"a:b", ["a:b"]])
-def test_a_key_is_a_text(wrong: Any) -> None:
+def test_a_key_that_is_not_a_str_is_refused(wrong: Any) -> None:
     with pytest.raises(ConfigurationError, match="expected str 'key_id:key_secret'"):
         authorization(wrong)
 
@@ -89,7 +89,7 @@ def test_a_key_is_a_text(wrong: Any) -> None:
 @given(st.text() | st.text(alphabet="aB:0 \r\n\t\"'"))
 @example("Bearer a\u2028b")
 @example("Key \u00a0")
-def test_whatever_the_text_it_gives_a_header_or_a_configuration_error(text: str) -> None:
+def test_any_string_as_a_key_becomes_a_header_or_raises_configuration_error(text: str) -> None:
     with contextlib.suppress(ConfigurationError):
         header = authorization(text)
         assert header.isascii()
@@ -98,13 +98,13 @@ def test_whatever_the_text_it_gives_a_header_or_a_configuration_error(text: str)
         assert authorization(header) == header
 
 
-def test_a_whole_key_as_the_secret_is_told() -> None:
+def test_a_whole_key_in_fal_key_secret_is_refused_with_a_hint() -> None:
     key = from_env({"FAL_KEY_ID": "kid", "FAL_KEY_SECRET": "kid:s3cret"}).key
     with pytest.raises(ConfigurationError, match="a whole key in FAL_KEY_SECRET belongs in FAL_KEY"):
         authorization(str(key))
 
 
 @pytest.mark.parametrize("quote", ["'", '"'])
-def test_quoted_parts_of_a_key_are_put_together_without_the_quotes(quote: str) -> None:
+def test_quoted_parts_of_a_key_are_joined_without_their_quotes(quote: str) -> None:
     parts = {"FAL_KEY_ID": f"{quote}kid{quote}", "FAL_KEY_SECRET": f"{quote}s3cret{quote}"}
     assert authorization(str(from_env(parts).key)) == "Key kid:s3cret"

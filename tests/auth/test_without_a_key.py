@@ -1,4 +1,4 @@
-"""A session without a key sends nothing that needs one; `ANONYMOUS` asks for calls without a key."""
+"""A session without a key sends nothing that needs one; with `ANONYMOUS` it sends calls without a key."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ CALLS: Mapping[str, Callable[[Session], Awaitable[Any]]] = {
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_without_a_key_nothing_leaves(emulator: Emulator, call: str) -> None:
+async def test_a_call_without_a_key_is_refused_and_sends_nothing(emulator: Emulator, call: str) -> None:
     async with Session(hosts=emulator.hosts, retry=ONCE) as fal:
         with pytest.raises(
             ConfigurationError, match="no FAL_KEY found: set the environment variable FAL_KEY"
@@ -55,7 +55,7 @@ async def test_without_a_key_nothing_leaves(emulator: Emulator, call: str) -> No
 
 
 @pytest.mark.parametrize("call", ["run", "subscribe", "submit", "upload"])
-async def test_without_a_key_nothing_leaves_from_a_shortcut(
+async def test_a_shortcut_without_a_key_is_refused_and_sends_nothing(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     monkeypatch.setenv("FAL_BASE_URL", emulator.url)
@@ -65,21 +65,21 @@ async def test_without_a_key_nothing_leaves_from_a_shortcut(
     assert emulator.requests == []
 
 
-async def test_without_a_key_a_public_file_is_fetched(emulator: Emulator, tmp_path: Path) -> None:
+async def test_a_public_file_is_downloaded_without_a_key(emulator: Emulator, tmp_path: Path) -> None:
     async with session_on(emulator) as fal:
         url = await fal.storage.upload(b"abc", file_name="a.txt")
     async with Session(hosts=emulator.hosts) as fal:
         assert (await fal.storage.download(url, tmp_path / "a.txt")).read_bytes() == b"abc"
 
 
-async def test_anonymous_calls_public_models_without_a_key(
+async def test_an_anonymous_session_calls_public_models_without_a_key(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     @emulator.endpoint("me/open", public=True)
     async def model(input: Any) -> Any:
         return input
 
-    monkeypatch.setenv("FAL_KEY", emulator.key)  # not for an anonymous session
+    monkeypatch.setenv("FAL_KEY", emulator.key)  # ignored by an anonymous session
     async with Session(ANONYMOUS, hosts=emulator.hosts) as fal:
         assert (await fal.run("me/open", {"a": 1})).data == {"a": 1}
         assert (await fal.subscribe("me/open", {"a": 2})).data == {"a": 2}
@@ -94,6 +94,6 @@ async def test_anonymous_calls_public_models_without_a_key(
     assert all("Authorization" not in request.headers for request in emulator.requests)
 
 
-def test_anonymous_stays_the_same_however_it_is_copied() -> None:
+def test_anonymous_is_the_same_object_after_copy_and_pickle() -> None:
     assert copy.deepcopy(ANONYMOUS) is pickle.loads(pickle.dumps(ANONYMOUS)) is ANONYMOUS
     assert repr(ANONYMOUS) == "ANONYMOUS"
