@@ -1,4 +1,4 @@
-"""The command line's login: its file, its tokens, their refresh (protocol 1.4)."""
+"""The login of fal's command line: its file, its tokens and their refresh (protocol 1.4)."""
 
 from __future__ import annotations
 
@@ -44,22 +44,24 @@ def token(claims: Any) -> str:
         ("   \n", None),
     ],
 )
-def test_the_file(text: str, expected: tuple[str, str | None] | None) -> None:
+def test_the_login_file_has_a_refresh_token_and_perhaps_an_access_token(
+    text: str, expected: tuple[str, str | None] | None
+) -> None:
     login = parse_login_file(text)
     assert (None if login is None else (login.refresh_token, login.access_token)) == expected
 
 
 @given(st.text())
-def test_any_file_is_read(text: str) -> None:
+def test_any_text_is_read_as_a_login_file_without_error(text: str) -> None:
     login = parse_login_file(text)
     assert login is None or (login.refresh_token == login.refresh_token.strip() != "")
 
 
-def test_its_tokens_are_not_shown() -> None:
+def test_the_repr_of_a_login_does_not_show_its_tokens() -> None:
     assert "s3cret" not in repr(LoginFile(refresh_token="s3cret-1", access_token="s3cret-2"))
 
 
-def test_expiry() -> None:
+def test_a_login_token_is_fresh_until_five_minutes_before_its_expiry() -> None:
     assert jwt_expiry(token({"exp": 1_700_000_000})) == 1_700_000_000
     assert jwt_expiry(token({"exp": 1.5})) == 1.5
     fresh = token({"exp": 10_000})
@@ -75,7 +77,7 @@ def test_expiry() -> None:
 @example(token({"exp": float("inf")}), 0.0)
 @example(token({"exp": float("nan")}), 0.0)
 @example("a." + base64.urlsafe_b64encode(b"[" * 100_000).decode() + ".b", 0.0)
-def test_any_token_has_an_expiry_or_none(text: str, now: float) -> None:
+def test_any_text_as_a_token_has_a_finite_expiry_or_none(text: str, now: float) -> None:
     expiry = jwt_expiry(text)
     assert expiry is None or isinstance(expiry, float)
     if is_fresh(text, now):
@@ -83,7 +85,7 @@ def test_any_token_has_an_expiry_or_none(text: str, now: float) -> None:
         assert now + LEEWAY < expiry < float("inf")
 
 
-def test_the_refresh_goes_without_a_key_and_in_the_body() -> None:
+def test_the_request_for_a_fresh_login_has_its_token_in_the_body_and_no_key() -> None:
     request = refresh_request(Hosts(), LoginFile(refresh_token="s3cret&x=1"))
     assert (request.method, request.url, request.auth) == ("POST", "https://auth.fal.ai/oauth/token", False)
     assert isinstance(request.body, bytes)
@@ -95,7 +97,7 @@ def test_the_refresh_goes_without_a_key_and_in_the_body() -> None:
 @given(st.binary() | st.builds(lambda value: json.dumps(value).encode(), json_values))
 @example(b'{"access_token": ""}')
 @example(b'{"access_token": 7}')
-def test_an_answer_without_a_token_is_a_decode_error(body: bytes) -> None:
+def test_a_login_response_without_a_token_is_a_decode_error(body: bytes) -> None:
     try:
         found = access_token_of(HttpResponse(status=200, headers={}, body=body))
     except FalError as error:
@@ -104,5 +106,5 @@ def test_an_answer_without_a_token_is_a_decode_error(body: bytes) -> None:
     assert found == json.loads(body)["access_token"]
 
 
-def test_the_token_of_an_answer() -> None:
+def test_the_access_token_is_read_from_the_login_response() -> None:
     assert access_token_of(HttpResponse(status=200, headers={}, body=b'{"access_token": "t"}')) == "t"

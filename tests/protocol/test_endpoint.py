@@ -34,7 +34,9 @@ GOOD = [
 
 
 @pytest.mark.parametrize(("text", "namespace", "owner", "alias", "path"), GOOD)
-def test_good_ids(text: str, namespace: str | None, owner: str, alias: str, path: str) -> None:
+def test_well_formed_endpoint_ids_are_parsed_into_their_parts(
+    text: str, namespace: str | None, owner: str, alias: str, path: str
+) -> None:
     endpoint = EndpointId.parse(text)
     assert (endpoint.namespace, endpoint.owner, endpoint.alias, endpoint.path) == (
         namespace,
@@ -65,14 +67,14 @@ def test_good_ids(text: str, namespace: str | None, owner: str, alias: str, path
         *("https://evil.com/fal.run/a/b", "https://[::1/a/b", "ftp://fal.run/a/b", "https://rest.fal.ai/a/b"),
     ],
 )
-def test_bad_ids_are_refused_with_an_example(text: str) -> None:
+def test_malformed_endpoint_ids_are_refused_with_an_example(text: str) -> None:
     with pytest.raises(ConfigurationError, match="endpoint id") as caught:
         EndpointId.parse(text)
     assert re.search(r"fal-ai/flux/dev|https://fal\.run/", str(caught.value))
 
 
 @pytest.mark.parametrize("value", [None, 5, b"fal-ai/flux", ["fal-ai/flux"], {"a": 1}, object()])
-def test_what_is_no_text_is_refused(value: Any) -> None:
+def test_an_endpoint_id_or_path_that_is_not_a_str_is_refused(value: Any) -> None:
     with pytest.raises(ConfigurationError):
         EndpointId.parse(value)
     with pytest.raises(ConfigurationError):
@@ -92,14 +94,14 @@ def test_what_is_no_text_is_refused(value: Any) -> None:
         ("fal-ai/flux", "/", "fal-ai/flux"),
     ],
 )
-def test_a_path_is_added_once(text: str, path: str, full: str) -> None:
+def test_a_path_is_added_to_an_endpoint_id_only_once(text: str, path: str, full: str) -> None:
     endpoint = EndpointId.parse(text, path)
     assert endpoint.full == full
     assert endpoint.app_id == EndpointId.parse(text).app_id
 
 
 @pytest.mark.parametrize("path", ["../x", "a//b", "a?b", "a b", "a\nb", "http://x", "ä"])
-def test_a_bad_path_is_refused(path: str) -> None:
+def test_a_malformed_path_of_an_endpoint_is_refused(path: str) -> None:
     with pytest.raises(ConfigurationError, match="path"):
         EndpointId.parse("fal-ai/flux", path)
 
@@ -108,7 +110,7 @@ segments = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,10}", fullmatch=True)
 
 
 @given(st.lists(segments, min_size=2, max_size=6))
-def test_well_formed_ids_come_back_as_they_were(parts: list[str]) -> None:
+def test_well_formed_endpoint_ids_and_their_copies_are_equal_to_the_original(parts: list[str]) -> None:
     text = "/".join(parts)
     with contextlib.suppress(ConfigurationError):  # a namespace alone
         endpoint = EndpointId.parse(text)
@@ -124,7 +126,9 @@ def test_well_formed_ids_come_back_as_they_were(parts: list[str]) -> None:
     st.text(max_size=9),
 )
 @example("https://fal.run/a/b/%2e%2e", "")
-def test_any_text_gives_an_id_of_safe_segments_or_a_configuration_error(text: str, path: str) -> None:
+def test_any_text_gives_an_endpoint_id_of_safe_segments_or_a_configuration_error(
+    text: str, path: str
+) -> None:
     try:
         endpoint = EndpointId.parse(text, path)
     except ConfigurationError:

@@ -1,4 +1,4 @@
-"""Single fields out of answers: what they should be, or None."""
+"""Single fields of answers: well-formed, or None."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def jwt(expiry: Any) -> str:
 @pytest.mark.parametrize(
     "expiry", [float("inf"), float("-inf"), float("nan"), 10**400, True, "2000", None, [1]]
 )
-def test_a_token_whose_expiry_is_no_finite_number_has_none(expiry: Any) -> None:
+def test_a_token_whose_expiry_is_not_a_finite_number_has_no_expiry(expiry: Any) -> None:
     assert jwt_expiry(jwt(expiry)) is None
     assert jwt_expiry(jwt(2000.5)) == 2000.5
 
@@ -45,7 +45,7 @@ def test_an_iso_time_is_read_as_unix_seconds(text: Any, seconds: float | None) -
 
 
 @given(json_values)
-def test_any_value_is_read_or_none(value: Any) -> None:
+def test_any_json_value_is_read_as_a_field_or_as_none(value: Any) -> None:
     document = {"it": value}
     assert text_in(document, "it") in (value, None)
     assert count_in(document, "it") in (value, None)

@@ -1,4 +1,4 @@
-"""Answers, origins, redirects, and errors out of every body shape (protocol 1.1, 3.3, 9)."""
+"""Responses, origins, redirects, and errors from every body shape (protocol 1.1, 3.3, 9)."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def response(body: bytes | Any = b"", status: int = 200, **headers: str) -> Http
 
 
 @pytest.mark.parametrize("name", sample_names("errors"))
-def test_recorded_errors(name: str) -> None:
+def test_each_recorded_error_answer_becomes_the_expected_exception(name: str) -> None:
     sample = load("errors", name)
     expected = sample["expected"]
     error = error_of(attrs.evolve(POST, operation=Operation.READ), answer(sample), now=0.0)
@@ -88,7 +88,7 @@ def test_recorded_errors(name: str) -> None:
     assert error.endpoint_id == "fal-ai/flux"
 
 
-def test_a_422_that_echoes_a_picture_stays_short() -> None:
+def test_the_error_of_a_422_that_echoes_an_image_stays_short() -> None:
     picture = "data:image/png;base64," + "iVBORw0KGgo" * 28_000
     entry = {"loc": ["body", "image_url"], "msg": f"could not load {picture}", "type": "image_load_error"}
     error = error_of(POST, response({"detail": [{**entry, "input": picture}]}, 422, x_fal_request_id="r-1"))
@@ -127,7 +127,9 @@ def test_a_422_that_echoes_a_picture_stays_short() -> None:
 @example(422, {}, b"[" * 100_000)
 @example(500, {"retry-after": "1" * 400}, b"\xff\xfe{")
 @example(302, {"location": "http://[::1"}, b"")
-def test_any_answer_gives_an_api_error(status: int, headers: dict[str, str], body: bytes) -> None:
+def test_any_error_answer_gives_a_short_api_error_that_can_be_copied(
+    status: int, headers: dict[str, str], body: bytes
+) -> None:
     error = error_of(POST, HttpResponse(status=status, headers=headers, body=body), now=1e9)
     assert isinstance(error, ApiError)
     assert len(str(error)) < 300
@@ -143,7 +145,7 @@ def test_any_answer_gives_an_api_error(status: int, headers: dict[str, str], bod
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
-def test_a_paid_request_may_be_made_again_only_where_it_was_surely_refused(status: int) -> None:
+def test_the_error_of_a_paid_request_is_retryable_only_if_it_was_certainly_refused(status: int) -> None:
     headers = {"x-fal-request-id": "r-1"}
     error = error_of(POST, HttpResponse(status=status, headers=headers, body=b""))
     assert error.retryable == (status in (429, 503))
@@ -166,7 +168,7 @@ def test_a_paid_request_may_be_made_again_only_where_it_was_surely_refused(statu
         ({"x-fal-needs-retry": "?", "x-fal-retryable": "true"}, True),
     ],
 )
-def test_both_retry_hints_are_read(headers: dict[str, str], said: bool | None) -> None:
+def test_both_headers_with_retry_hints_are_read(headers: dict[str, str], said: bool | None) -> None:
     assert needs_retry(headers) is said
 
 
@@ -185,20 +187,20 @@ def test_both_retry_hints_are_read(headers: dict[str, str], said: bool | None) -
         ),
     ],
 )
-def test_retry_after(text: str, seconds: float | None) -> None:
+def test_retry_after_is_read_as_seconds_or_a_date(text: str, seconds: float | None) -> None:
     assert retry_after({"retry-after": text}, now=1e9) == seconds
 
 
 @given(
     st.text() | st.from_regex(r"\w{3}, \d{1,3} \w{3} \d{1,5} \d\d:\d\d:\d\d [+-]?\w{0,5}"), st.floats(0, 1e11)
 )
-def test_any_retry_after_is_a_wait_or_nothing(text: str, now: float) -> None:
+def test_any_retry_after_header_gives_bounded_seconds_or_none(text: str, now: float) -> None:
     seconds = retry_after({"retry-after": text}, now)
     assert seconds is None or 0 <= seconds < 1e12
 
 
 @given(st.datetimes(datetime(1970, 1, 2), datetime(2200, 1, 1)).map(lambda at: at.replace(microsecond=0)))
-def test_every_http_date_is_understood(moment: datetime) -> None:
+def test_every_http_date_in_retry_after_is_understood(moment: datetime) -> None:
     at = moment.replace(tzinfo=UTC)
     assert retry_after({"retry-after": format_datetime(at, usegmt=True)}, at.timestamp() - 30) == 30
 
@@ -223,7 +225,7 @@ def test_every_http_date_is_understood(moment: datetime) -> None:
         (b"[1]", "", [1]),
         (b"", "", b""),
         (b"\x00", "", b"\x00"),
-        # Byte order marks, and encodings that JSON once could have.
+        # Byte order marks, and encodings that earlier versions of JSON allowed.
         (b'\xef\xbb\xbf{"a": 1}', "application/json", {"a": 1}),
         (b'\xef\xbb\xbf{"a": 1}', "", {"a": 1}),
         ('{"a": "ä"}'.encode("utf-16"), "application/json", {"a": "ä"}),
@@ -236,7 +238,7 @@ def test_every_http_date_is_understood(moment: datetime) -> None:
         (b'{"a": 1}', "text/json", {"a": 1}),
         (b'{"a": 1}', "Application/JSON , application/json", {"a": 1}),
         (b'{"a": 1}', "application/x-json;charset=utf-8", {"a": 1}),
-        # A model may answer so.
+        # A model may answer with text or bytes that look like JSON.
         (b'{"a": 1}', "text/plain", '{"a": 1}'),
         (b'{"a": 1}', "application/octet-stream", b'{"a": 1}'),
         (b"1", "", b"1"),
@@ -247,21 +249,23 @@ def test_every_http_date_is_understood(moment: datetime) -> None:
         (b"[1e400, -Infinity]", "application/json", [math.inf, -math.inf]),
     ],
 )
-def test_bodies_are_decoded_by_their_content_type(body: bytes, kind: str, data: Any) -> None:
+def test_response_bodies_are_decoded_by_their_content_type(body: bytes, kind: str, data: Any) -> None:
     headers = {"content-type": kind} if kind else {}
     assert decode_body(HttpResponse(status=200, headers=headers, body=body)) == data
 
 
 @given(st.binary() | json_values.map(lambda value: json.dumps(value).encode()), headers_of_any_kind)
 @example(b"[" * 100_000, JSON)
-def test_any_body_is_decoded_or_a_decode_error(body: bytes, headers: dict[str, str]) -> None:
+def test_any_response_body_is_decoded_or_raises_a_retryable_decode_error(
+    body: bytes, headers: dict[str, str]
+) -> None:
     try:
         decode_body(HttpResponse(status=200, headers=headers, body=body))
     except ResponseDecodeError as error:
         assert error.retryable  # noqa: PT017
 
 
-# Origins: who gets the key.
+# Origins: which URLs get the key.
 
 HOSTS = Hosts()
 HOME = "https://queue.fal.run/fal-ai/flux/requests/1"
@@ -320,7 +324,7 @@ LOOK_ALIKES = [
 
 
 @pytest.mark.parametrize("url", LOOK_ALIKES)
-def test_look_alikes_get_no_key(url: str) -> None:
+def test_look_alikes_of_fals_hosts_get_no_key(url: str) -> None:
     assert not may_have_key(url, HOSTS)
     assert not is_at_home(url, HOME)
 
@@ -333,14 +337,14 @@ def test_each_configured_service_gets_the_headers_of_the_session(hosts: Hosts, s
     assert is_configured(f"{getattr(hosts, service)}/x", hosts)
 
 
-def test_a_gateways_headers_do_not_go_to_fal_itself() -> None:
+def test_the_headers_for_a_gateway_are_not_sent_to_fal_itself() -> None:
     gateway = Hosts.local("https://gateway.corp")
     assert is_configured("https://eu.fal.run/x", Hosts())
     assert not is_configured("https://eu.fal.run/x", gateway)
-    assert may_have_key("https://eu.fal.run/x", gateway)  # the key is fal's own
+    assert may_have_key("https://eu.fal.run/x", gateway)  # the key belongs to fal
 
 
-def test_hosts_of_the_users_own_get_it_at_their_port_alone() -> None:
+def test_the_users_own_hosts_get_the_key_only_at_their_port() -> None:
     hosts = Hosts.local("http://127.0.0.1:8765")
     assert may_have_key("http://127.0.0.1:8765/queue.fal.run/x", hosts)
     assert may_have_key("ws://127.0.0.1:8765/fal.run/x", hosts)
@@ -357,7 +361,11 @@ def test_hosts_of_the_users_own_get_it_at_their_port_alone() -> None:
     [
         (HOME, "https://queue.fal.run", True),
         ("https://queue.falrun.com/x", "https://queue.fal.run", True),
-        ("https://queue.fal.run/x", "http://127.0.0.1:1/queue.fal.run", False),  # not around a gateway
+        (
+            "https://queue.fal.run/x",
+            "http://127.0.0.1:1/queue.fal.run",
+            False,
+        ),  # a gateway must not be bypassed
         ("http://127.0.0.1:1/x", "http://127.0.0.1:1/queue.fal.run", True),
         ("http://127.0.0.1:1/x", "https://queue.fal.run", False),
         ("https://queue.fal.run/x y", "https://queue.fal.run", False),
@@ -365,7 +373,9 @@ def test_hosts_of_the_users_own_get_it_at_their_port_alone() -> None:
         ("https://queue.fal.run/ä", "https://queue.fal.run", False),
     ],
 )
-def test_urls_in_answers_lead_home_or_are_not_followed(url: str, base: str, at_home: bool) -> None:
+def test_urls_in_answers_are_followed_only_within_the_same_service(
+    url: str, base: str, at_home: bool
+) -> None:
     assert is_at_home(url, base) is at_home
 
 
@@ -374,7 +384,7 @@ hosts_text = st.text(alphabet="fal.runqeichxy@:/\\?#[]%0123 \t\n\x00-_。", max_
 
 @given(st.sampled_from(["https://", "http://", "wss://", "", "//", "https:\\\\"]), hosts_text | st.text())
 @example("https://", "fal.run\\evil.com")
-def test_any_url_has_an_origin_or_none(scheme: str, rest: str) -> None:
+def test_any_url_has_a_safe_origin_or_none(scheme: str, rest: str) -> None:
     url = scheme + rest
     origin = origin_of(url)
     assert isinstance(host_of(url), str)
@@ -384,7 +394,7 @@ def test_any_url_has_an_origin_or_none(scheme: str, rest: str) -> None:
         assert origin.startswith("https://")
         host = origin.removeprefix("https://")
         assert any(host == own or host.endswith("." + own) for own in ("fal.run", "fal.ai", "falrun.com"))
-        # The text itself begins with this host: nothing was read out of another place.
+        # The URL itself begins with this host, so it was not read from another place.
         assert url.lower().startswith(("https://" + host, "wss://" + host))
     if is_at_home(url, HOME):
         assert may_have_key(url, HOSTS)
@@ -406,7 +416,7 @@ def test_any_url_has_an_origin_or_none(scheme: str, rest: str) -> None:
         ("http://fal.run/x", None),
     ],
 )
-def test_the_two_mapped_hosts_have_a_backup(url: str, backup: str | None) -> None:
+def test_only_the_two_mapped_hosts_have_a_backup_url(url: str, backup: str | None) -> None:
     assert backup_url(url) == backup
 
 
@@ -417,7 +427,7 @@ def redirected(
     return redirect_target(request, url, status, location)
 
 
-def test_redirects_are_followed_for_reads_within_their_origin() -> None:
+def test_redirects_are_followed_only_for_reads_and_with_a_key_within_the_origin() -> None:
     assert redirected("GET", HOME, "/other?x=1") == "https://queue.fal.run/other?x=1"
     assert redirected("GET", HOME, "https://queue.fal.run/x", status=308) == "https://queue.fal.run/x"
     for location in (
@@ -437,12 +447,12 @@ def test_redirects_are_followed_for_reads_within_their_origin() -> None:
 
 
 @given(st.text())
-def test_no_location_leads_a_key_elsewhere(location: str) -> None:
+def test_no_redirect_location_sends_the_key_to_another_origin(location: str) -> None:
     target = redirected("GET", HOME, location)
     assert target is None or origin_of(target) == origin_of(HOME)
 
 
-def test_a_request_is_shown_without_its_query_and_body() -> None:
+def test_the_repr_of_an_http_request_shows_no_query_and_no_body() -> None:
     request = HttpRequest(
         operation=Operation.SUBMIT, method="POST", url="https://h/x?fal_webhook=s3cret", body=b"s3cret"
     )

@@ -19,7 +19,7 @@ def frame(kind: str, **more: Any) -> str:
     return json.dumps({"type": kind, "request_id": "r", "status": 200, **more})
 
 
-def test_one_answer() -> None:
+def test_the_frames_of_an_exchange_are_start_body_and_end() -> None:
     exchange = Exchange()
     start = exchange.take(frame("start", headers={"Content-Type": "text/plain"}))
     assert start == Start(request_id="r", status=200, headers={"content-type": "text/plain"})
@@ -42,13 +42,13 @@ def test_one_answer() -> None:
         "{" * 10_000,
     ],
 )
-def test_a_body_that_looks_like_control(body: str) -> None:
+def test_a_body_frame_that_looks_like_a_control_frame_stays_body(body: str) -> None:
     exchange = Exchange()
     exchange.take(frame("start"))
     assert exchange.take(body) == Body(body.encode())
 
 
-def test_frames_out_of_place() -> None:
+def test_a_control_frame_out_of_place_raises_realtime_error() -> None:
     for first in ("text", b"x", frame("end")):
         with pytest.raises(RealtimeError, match="'start' frame"):
             Exchange().take(first)
@@ -59,7 +59,7 @@ def test_frames_out_of_place() -> None:
 
 
 @given(st.lists(st.binary(max_size=20) | st.text(max_size=20), max_size=10))
-def test_no_byte_of_a_body_is_lost(frames: list[str | bytes]) -> None:
+def test_no_byte_of_a_body_is_lost_between_start_and_end_frame(frames: list[str | bytes]) -> None:
     exchange, body = Exchange(), b""
     exchange.take(frame("start"))
     for piece in frames:
@@ -70,5 +70,5 @@ def test_no_byte_of_a_body_is_lost(frames: list[str | bytes]) -> None:
     assert exchange.take(frame("end", status=204)) == End(status=204)
 
 
-def test_the_url() -> None:
+def test_the_websocket_url_has_the_whole_endpoint_id() -> None:
     assert websocket_url(Settings(), EndpointId.parse("me/app", "stream")) == "wss://ws.fal.run/me/app/stream"

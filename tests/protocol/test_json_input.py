@@ -1,4 +1,4 @@
-"""Objects that people have in their inputs: taken as JSON has them, or refused with the place and the way out."""
+"""Python objects in inputs: encoded as JSON, or refused with their place and advice."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def sent(value: Any) -> Any:
     return json.loads(encode_json(input_value(value)))
 
 
-def test_a_pydantic_model_is_sent_under_its_names_in_json() -> None:
+def test_a_pydantic_model_is_sent_with_its_json_names() -> None:
     assert sent(Ask(prompt="a cat")) == ASK
 
 
@@ -99,7 +99,7 @@ def test_a_pydantic_model_anywhere_in_an_input_is_sent(around: Any) -> None:
     assert sent(around(ask=[Ask(prompt="a cat")])) == {"ask": [ASK]}
 
 
-def test_a_root_model_is_its_value() -> None:
+def test_a_root_model_in_an_input_is_sent_as_its_value() -> None:
     numbers = pydantic.RootModel[list[int]]([1, 2])
     assert sent({"seeds": numbers}) == {"seeds": [1, 2]}
     assert sent(pydantic.RootModel[dict[str, int]]({"seed": 1})) == {"seed": 1}
@@ -112,7 +112,7 @@ def test_a_file_in_a_pydantic_model_is_found_and_replaced() -> None:
     assert find_files({"a": [ask]}) == [Path("cat.png")]
     (replaced,) = replace_files([ask], lambda _: "https://f/1")
     assert json.loads(encode_json(replaced))["inner"]["image_url"] == "https://f/1"
-    assert ask.inner.image_url == Path("cat.png"), "the caller's own is left as it is"
+    assert ask.inner.image_url == Path("cat.png"), "the caller's model is not changed"
     plain = Ask(prompt="x")
     assert replace_files({"a": plain}, lambda _: "")["a"] is plain
 
@@ -138,7 +138,7 @@ def test_a_file_in_a_pydantic_model_is_found_and_replaced() -> None:
         (Pair(1, ID), [1, str(ID)]),
     ],
 )
-def test_a_value_that_json_has_a_form_for_is_taken(value: Any, expected: Any) -> None:
+def test_values_with_a_json_form_are_sent_in_that_form(value: Any, expected: Any) -> None:
     assert sent({"a": [value]}) == {"a": [expected]}
     assert type(sent({"a": value})["a"]) is type(expected)
 
@@ -164,21 +164,19 @@ def test_a_value_that_json_has_a_form_for_is_taken(value: Any, expected: Any) ->
     ],
 )
 @pytest.mark.parametrize("around", [dict, Around, AroundToo, lambda ask: Inner(image_url=[ask])])
-def test_a_value_that_json_has_no_form_for_is_refused_with_its_place(
-    value: Any, words: str, around: Any
-) -> None:
+def test_values_without_a_json_form_are_refused_with_their_place(value: Any, words: str, around: Any) -> None:
     place = r"input\.(ask|image_url\[0\])"
     with pytest.raises(ConfigurationError, match=rf"{place} is .*{words}") as caught:
         sent(around(ask=value))
     assert "secret" not in str(caught.value).replace("get_secret_value", "")
 
 
-def test_a_named_tuple_as_the_input_is_told_its_way_out() -> None:
+def test_a_named_tuple_as_the_input_is_refused_with_advice() -> None:
     with pytest.raises(ConfigurationError, match=r"input is a Pair: pass its \._asdict\(\)"):
         sent(Pair(1, ID))
 
 
-def test_a_model_whose_own_code_fails_is_a_configuration_error() -> None:
+def test_an_input_model_whose_own_code_raises_is_a_configuration_error() -> None:
     class Broken(pydantic.BaseModel):
         a: int = 1
 
@@ -194,7 +192,7 @@ def test_a_model_whose_own_code_fails_is_a_configuration_error() -> None:
 # Values of numpy and msgspec.
 
 
-def test_numpys_scalars_are_numbers_and_its_arrays_are_refused() -> None:
+def test_numpy_scalars_are_sent_as_numbers_and_numpy_arrays_are_refused() -> None:
     values = [numpy.int64(5), numpy.float32(0.5), numpy.bool_(True), numpy.array(3), numpy.str_("x")]
     assert sent({"a": values}) == {"a": [5, 0.5, True, 3, "x"]}
     assert sent({"a": numpy.datetime64("2026-01-02T03:04:05")}) == {"a": "2026-01-02T03:04:05"}
@@ -207,7 +205,7 @@ def test_numpys_scalars_are_numbers_and_its_arrays_are_refused() -> None:
             sent({"a": [array_like]})
 
 
-def test_a_msgspec_struct_is_sent_under_its_names_in_json() -> None:
+def test_a_msgspec_struct_is_sent_with_its_json_names() -> None:
     named = msgspec.defstruct(
         "Ask",
         [("num_images", int), ("image", Any, None), ("left_out", Any, msgspec.UNSET)],
@@ -220,7 +218,7 @@ def test_a_msgspec_struct_is_sent_under_its_names_in_json() -> None:
         sent({"a": named(2, {1})})
 
 
-def test_a_field_that_is_none_is_not_sent_and_none_in_a_mapping_or_a_list_is() -> None:
+def test_record_fields_that_are_none_are_left_out_but_none_in_containers_is_sent() -> None:
     @attrs.frozen
     class Attrs:
         seed: int | None = None
@@ -261,7 +259,7 @@ def test_a_field_that_is_none_is_not_sent_and_none_in_a_mapping_or_a_list_is() -
 
 
 @pytest.mark.parametrize("depth", [3_000, 100_000])
-def test_what_is_nested_too_deeply_is_refused(depth: int) -> None:
+def test_an_input_nested_too_deeply_is_refused(depth: int) -> None:
     deep: list[Any] = []
     for _ in range(depth):
         deep = [deep]

@@ -1,4 +1,4 @@
-"""Each log line is shown as often as it was sent: of windows that move, of streams, with and without times."""
+"""Each log line is shown as often as it was sent: in moving windows and streams, with and without timestamps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from fal_async.models import RequestLog
 from fal_async.protocol.queue_status import LogHistory, NewLogs
 
-TIMES = pytest.mark.parametrize("time", ["", "2026-01-01T00:00:00Z"], ids=["without times", "in one instant"])
+TIMES = pytest.mark.parametrize(
+    "time", ["", "2026-01-01T00:00:00Z"], ids=["without timestamps", "with equal timestamps"]
+)
 
 
 def lines(text: str, time: str = "") -> tuple[RequestLog, ...]:
@@ -37,7 +39,7 @@ def text(found: Sequence[RequestLog]) -> str:
         (["abc", "bdc", "dce"], ["abc", "d", "ce"]),
     ],
 )
-def test_polls_show_what_a_moving_window_has_behind_the_last_line(
+def test_polls_show_the_lines_of_a_moving_window_after_the_last_known_line(
     windows: list[str], news: list[str], time: str
 ) -> None:
     new_logs = NewLogs(LogHistory())
@@ -54,19 +56,21 @@ def test_polls_show_what_a_moving_window_has_behind_the_last_line(
         (["a", "", "b", "ab"], ["a", "", "b", "ab"]),
     ],
 )
-def test_a_stream_shows_each_event(events: list[str], news: list[str], time: str) -> None:
+def test_a_status_stream_shows_the_new_lines_of_each_event(
+    events: list[str], news: list[str], time: str
+) -> None:
     new_logs = NewLogs(LogHistory())
     assert [text(new_logs.take_event(lines(event, time))) for event in events] == news
 
 
-def test_an_event_that_came_twice_is_shown_once_where_its_lines_have_times() -> None:
+def test_a_repeated_event_is_shown_once_if_its_lines_have_timestamps() -> None:
     for time, news in (("2026-01-01T00:00:00Z", ["ab", "c", ""]), ("", ["ab", "c", "c"])):
         new_logs = NewLogs(LogHistory())
         assert [text(new_logs.take_event(lines(event, time))) for event in ("ab", "c", "c")] == news
 
 
 @TIMES
-def test_a_new_stream_and_polls_in_between_repeat_nothing(time: str) -> None:
+def test_a_new_stream_after_polls_repeats_no_log_lines(time: str) -> None:
     history = LogHistory()
     new_logs = NewLogs(history)
     assert text(new_logs.take_event(lines("abb", time))) == "abb"
@@ -78,7 +82,7 @@ def test_a_new_stream_and_polls_in_between_repeat_nothing(time: str) -> None:
 
 
 @TIMES
-def test_a_second_follower_is_shown_all_again_and_the_history_is_one(time: str) -> None:
+def test_a_second_follower_is_shown_all_log_lines_of_the_shared_history(time: str) -> None:
     history = LogHistory()
     first, second = NewLogs(history), NewLogs(history)
     assert text(first.take(lines("abb", time))) == "abb"
@@ -91,7 +95,7 @@ def test_a_second_follower_is_shown_all_again_and_the_history_is_one(time: str) 
 
 
 @given(st.lists(st.text("ab", max_size=5), max_size=8), st.booleans())
-def test_logs_that_only_grow_are_shown_whole(added: list[str], timed: bool) -> None:
+def test_logs_that_only_grow_are_shown_completely(added: list[str], timed: bool) -> None:
     new_logs, sent, shown = NewLogs(LogHistory()), "", ""
     for more in added:
         sent += more

@@ -1,4 +1,4 @@
-"""From options to headers and query (protocol 3.1)."""
+"""The options of a call as headers and query parameters (protocol 3.1)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EVERYTHING = CallOptions(
 )
 
 
-def test_every_option_has_its_header() -> None:
+def test_every_option_of_a_call_is_sent_as_its_header() -> None:
     assert option_headers(EVERYTHING, {"app": "x"}, queue=True) == {
         **JSON_HEADERS,
         "X-Fal-Request-Start-Timeout": "12.5",
@@ -46,20 +46,20 @@ def test_every_option_has_its_header() -> None:
     }
 
 
-def test_queue_options_stay_off_direct_calls() -> None:
+def test_options_of_the_queue_are_not_sent_with_direct_calls() -> None:
     headers = option_headers(EVERYTHING, {}, queue=False)
     assert {"X-Fal-Queue-Priority", "X-Fal-No-Retry"} & set(headers) == set()
     assert headers["X-Fal-Runner-Hint"] == "lora-1"
 
 
-def test_what_is_not_asked_for_is_not_sent() -> None:
+def test_options_that_are_not_set_are_not_sent_as_headers() -> None:
     assert option_headers(NO_OPTIONS, {}, queue=True) == JSON_HEADERS
     said_no = CallOptions(no_retry=False, disable_fallback=False)
     assert option_headers(said_no, {}, queue=True) == JSON_HEADERS
     assert option_headers(CallOptions(store_io=True), {}, queue=True)["X-Fal-Store-IO"] == "1"
 
 
-def test_tags_of_the_call_win_and_both_together_keep_the_limits() -> None:
+def test_tags_of_a_call_override_the_sessions_and_share_their_limit() -> None:
     call = CallOptions(tags={"a": "2", "b": "3"})
     assert option_headers(call, {"a": "1", "c": "4"}, queue=True)["X-Fal-Tags"] == "a=2,c=4,b=3"
     many = {f"t{n}": "x" for n in range(9)}
@@ -67,7 +67,7 @@ def test_tags_of_the_call_win_and_both_together_keep_the_limits() -> None:
         option_headers(call, many, queue=True)
 
 
-def test_the_callers_headers_win_however_they_are_spelt() -> None:
+def test_the_callers_headers_override_others_regardless_of_case() -> None:
     headers = option_headers(CallOptions(headers={"accept": "image/png"}), {}, queue=True)
     assert headers == {"Content-Type": "application/json", "accept": "image/png"}
 
@@ -76,13 +76,13 @@ def test_the_callers_headers_win_however_they_are_spelt() -> None:
 @example(1e-1 + 1e-9)
 @example(1234567.0)
 @example(1e22)
-def test_the_start_timeout_is_decimal_and_exact(seconds: float) -> None:
+def test_the_start_timeout_header_is_an_exact_decimal_number(seconds: float) -> None:
     text = option_headers(CallOptions(start_timeout=seconds), {}, queue=True)["X-Fal-Request-Start-Timeout"]
     assert set(text) <= set("0123456789.")
     assert Decimal(text) == Decimal(str(seconds))
 
 
-def test_queries() -> None:
+def test_the_query_of_a_submit_has_the_webhook_and_the_queue_length() -> None:
     assert submit_query(NO_OPTIONS, None) == ""
     assert submit_query(CallOptions(max_queue_length=5), None) == "?fal_max_queue_length=5"
     assert submit_query(NO_OPTIONS, "https://a.b/c?d=e&f") == "?fal_webhook=https%3A%2F%2Fa.b%2Fc%3Fd%3De%26f"
@@ -103,7 +103,7 @@ def test_queries() -> None:
         7,
     ],
 )
-def test_what_is_no_web_url_is_no_webhook(url: Any) -> None:
+def test_a_webhook_url_that_is_not_http_is_refused(url: Any) -> None:
     with pytest.raises(ConfigurationError, match="webhook_url"):
         check_webhook_url(url)
 
@@ -111,7 +111,7 @@ def test_what_is_no_web_url_is_no_webhook(url: Any) -> None:
 @given(st.text() | st.builds("https://{}".format, st.text()))
 @example("https://a.b/\ud800")
 @example("http://user:pass@host/x?secret=1")
-def test_any_webhook_url_is_passed_on_or_refused(url: str) -> None:
+def test_any_webhook_url_is_encoded_in_the_query_or_refused(url: str) -> None:
     try:
         query = submit_query(NO_OPTIONS, url)
     except ConfigurationError as error:

@@ -1,4 +1,4 @@
-"""What may be an `output_type`, and what JSON becomes it."""
+"""Which types `output_type` accepts, and which JSON they are built from."""
 
 from __future__ import annotations
 
@@ -175,25 +175,25 @@ NO_ARRAYS: list[Any] = ["hello", "", {"a": 1}, {}, None, 5, 1.5, True]
 NO_OBJECTS: list[Any] = ["hello", "", [], [["seed", 1]], ["seed"], None, 5, True]
 
 
-# Only an array makes a collection, only an object a mapping or a record.
+# Only an array becomes a collection, only an object a mapping or a record.
 
 
 @pytest.mark.parametrize(("into", "made"), ARRAYS, ids=lambda value: repr(value)[:40])
-def test_an_array_becomes_each_kind_of_collection(into: Any, made: Any) -> None:
+def test_a_json_array_becomes_each_kind_of_collection(into: Any, made: Any) -> None:
     check_output_type(into)
     built = structure(["a"], into)
     assert (built, type(built)) == (made, type(made))
 
 
 @pytest.mark.parametrize(("into", "made"), OBJECTS, ids=lambda value: repr(value)[:40])
-def test_an_object_becomes_each_kind_of_mapping_and_record(into: Any, made: Any) -> None:
+def test_a_json_object_becomes_each_kind_of_mapping_and_record(into: Any, made: Any) -> None:
     check_output_type(into)
     built = structure({"seed": 1}, into)
     assert (built, type(built)) == (made, type(made))
 
 
 def wrappings(into: Any, data: Any) -> list[tuple[Any, Any]]:
-    """The same type within others, with the data that goes there."""
+    """Return the type within other types, each with its data."""
     return [
         (into, data),
         (list[into], [data]),
@@ -210,7 +210,7 @@ def wrappings(into: Any, data: Any) -> list[tuple[Any, Any]]:
     + [(into, data) for into, _ in OBJECTS for data in NO_OBJECTS],
     ids=lambda value: repr(value)[:40],
 )
-def test_anything_else_makes_none_wherever_the_type_stands(into: Any, data: Any) -> None:
+def test_other_json_is_refused_as_collection_or_record_at_any_depth(into: Any, data: Any) -> None:
     for outer, around in wrappings(into, data):
         with pytest.raises(ResponseDecodeError, match=r"expected an (array|object), got ") as caught:
             structure(around, outer)
@@ -221,7 +221,7 @@ def test_anything_else_makes_none_wherever_the_type_stands(into: Any, data: Any)
 
 
 @given(st.text() | st.dictionaries(st.text(), st.integers()))
-def test_no_text_and_no_object_is_taken_apart(data: Any) -> None:
+def test_a_string_or_object_is_never_split_into_a_list(data: Any) -> None:
     with pytest.raises(ResponseDecodeError):
         structure({"children": data}, Node)
 
@@ -229,7 +229,9 @@ def test_no_text_and_no_object_is_taken_apart(data: Any) -> None:
 @given(
     json_values, st.sampled_from([(into, list) for into, _ in ARRAYS] + [(into, dict) for into, _ in OBJECTS])
 )
-def test_whatever_is_built_came_from_json_of_its_own_kind(data: Any, wanted: tuple[Any, type]) -> None:
+def test_collections_are_only_built_from_arrays_and_records_from_objects(
+    data: Any, wanted: tuple[Any, type]
+) -> None:
     into, kind = wanted
     try:
         structure(data, into)
@@ -239,7 +241,7 @@ def test_whatever_is_built_came_from_json_of_its_own_kind(data: Any, wanted: tup
         assert type(data) is kind
 
 
-# What else is built.
+# Other types that can be built.
 
 
 @pytest.mark.parametrize(
@@ -281,7 +283,7 @@ def test_whatever_is_built_came_from_json_of_its_own_kind(data: Any, wanted: tup
     ],
     ids=lambda value: repr(value)[:40],
 )
-def test_what_fits_is_built(into: Any, data: Any, made: Any) -> None:
+def test_json_that_fits_the_output_type_is_built(into: Any, data: Any, made: Any) -> None:
     check_output_type(into)
     built = structure(data, into)
     assert (built, type(built)) == (made, type(made))
@@ -325,7 +327,9 @@ def test_what_fits_is_built(into: Any, data: Any, made: Any) -> None:
     ],
     ids=lambda value: repr(value)[:40],
 )
-def test_a_misfit_is_said_in_words_with_its_path(into: Any, data: Any, path: str) -> None:
+def test_json_that_does_not_fit_the_output_type_is_reported_with_its_path(
+    into: Any, data: Any, path: str
+) -> None:
     check_output_type(into)
     with pytest.raises(ResponseDecodeError) as caught:
         structure(data, into)
@@ -334,14 +338,14 @@ def test_a_misfit_is_said_in_words_with_its_path(into: Any, data: Any, path: str
     assert caught.value.body == data
 
 
-def test_a_validator_that_carries_more_than_its_message_gives_the_message_alone() -> None:
+def test_only_the_message_of_an_attrs_validator_is_reported() -> None:
     with pytest.raises(ResponseDecodeError) as caught:
         structure({"seed": "x"}, Mistyped)
     assert caught.value.paths[0].startswith("'seed' must be <class 'int'>")
     assert "Attribute(" not in str(caught.value)
 
 
-# What can't be built is refused.
+# Types that can't be built are refused.
 
 
 @dataclasses.dataclass
@@ -415,14 +419,16 @@ class Same:
     ],
     ids=lambda value: repr(value)[:40],
 )
-def test_what_no_json_becomes_is_refused_with_its_place_and_the_way_out(into: Any, said: str) -> None:
+def test_output_types_that_json_can_not_become_are_refused_with_place_and_advice(
+    into: Any, said: str
+) -> None:
     with pytest.raises(ConfigurationError, match="can't be built from JSON") as caught:
         check_output_type(into)
     assert said in str(caught.value)
     assert "secret" not in str(caught.value)
 
 
-def test_a_type_that_refers_to_itself_is_built() -> None:
+def test_an_output_type_that_refers_to_itself_is_built() -> None:
     check_output_type(Node)
     assert structure({"children": [{"children": []}]}, Node) == Node([Node([])])
     with pytest.raises(ResponseDecodeError, match=r"\$\.children\[0\]\.children"):

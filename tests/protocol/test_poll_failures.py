@@ -1,4 +1,4 @@
-"""What a waiting subscriber bears with."""
+"""Which poll failures are tolerated while following a request."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ GONE = NotFoundError("NOT_FOUND", status=404)
 
 
 @pytest.mark.parametrize("error", PASSING, ids=repr)
-def test_what_passes_is_borne_until_the_outage_is_over_the_limit(error: FalError) -> None:
+def test_temporary_poll_failures_are_tolerated_until_the_outage_limit(error: FalError) -> None:
     patience = PollFailures(RetryPolicy(outage=60))
     assert all(patience.tolerates(error, float(now)) for now in range(60))
     assert not patience.tolerates(error, 60.0)
 
 
-def test_one_good_answer_starts_it_anew() -> None:
+def test_a_successful_poll_restarts_the_outage_limit() -> None:
     patience = PollFailures(RetryPolicy(outage=60))
     for start in (0.0, 1000.0):
         assert patience.tolerates(PASSING[0], start)
@@ -58,30 +58,30 @@ def test_one_good_answer_starts_it_anew() -> None:
 
 @pytest.mark.parametrize("jump", [3600.0, -3600.0, 1e9])
 @pytest.mark.parametrize("outage", [4, 600])
-def test_a_clock_that_jumps_between_two_failures_is_no_outage(outage: float, jump: float) -> None:
+def test_a_clock_that_jumps_between_two_failed_polls_is_not_an_outage(outage: float, jump: float) -> None:
     patience = PollFailures(RetryPolicy(outage=outage))
     assert all(patience.tolerates(PASSING[0], now) for now in (0.0, 0.5, jump, jump + 0.5, jump + 1))
 
 
-def test_silence_of_one_attempt_after_the_other_is_an_outage() -> None:
+def test_polls_that_time_out_one_after_another_are_an_outage() -> None:
     patience = PollFailures(RetryPolicy(outage=600))
     assert [patience.tolerates(PASSING[1], 120.0 * n) for n in range(6)] == [True] * 5 + [False]
 
 
 @pytest.mark.parametrize("error", DEFINITE, ids=repr)
-def test_a_definite_answer_ends_it_at_once(error: FalError) -> None:
+def test_a_poll_answered_with_a_final_error_is_not_tolerated(error: FalError) -> None:
     assert not PollFailures(RetryPolicy()).tolerates(error, 0.0)
 
 
-def test_three_unknowns_in_a_row_are_an_answer() -> None:
+def test_the_third_404_in_a_row_is_not_tolerated() -> None:
     patience = PollFailures(RetryPolicy())
     assert [patience.tolerates(GONE, 0.0) for _ in range(3)] == [True, True, False]
 
 
-def test_unknowns_are_counted_by_themselves() -> None:
+def test_404s_are_counted_separately_from_other_poll_failures() -> None:
     patience = PollFailures(RetryPolicy())
     assert all(patience.tolerates(error, 0.0) for error in [PASSING[0]] * 3 + [GONE, PASSING[0], GONE])
-    assert not patience.tolerates(GONE, 0.0), "the third one since the last good answer"
+    assert not patience.tolerates(GONE, 0.0), "the third one since the last successful poll"
     patience.restored()
     assert all(patience.tolerates(GONE, 0.0) for _ in range(2))
 
@@ -97,7 +97,7 @@ def test_unknowns_are_counted_by_themselves() -> None:
     st.none() | st.floats(0, 1e9),
     st.floats(0, 1),
 )
-def test_pauses_are_bounded_and_never_a_busy_loop(
+def test_pauses_after_failed_polls_are_bounded_on_both_sides(
     policy: RetryPolicy, failures: int, asked: float | None, chance: float
 ) -> None:
     patience = PollFailures(policy)
@@ -107,7 +107,7 @@ def test_pauses_are_bounded_and_never_a_busy_loop(
     assert 0.1 <= patience.pause(error, chance) <= max(0.1, longest)
 
 
-def test_pauses_grow_and_the_server_may_ask_for_more() -> None:
+def test_pauses_after_failed_polls_grow_and_follow_retry_after() -> None:
     patience = PollFailures(RetryPolicy(base_delay=0.5, max_retry_after=60))
     pauses = []
     for _ in range(7):
@@ -118,13 +118,13 @@ def test_pauses_grow_and_the_server_may_ask_for_more() -> None:
     assert patience.pause(RateLimitError("busy", status=429, retry_after=3600), 0.0) == 60
 
 
-def test_the_policy_may_ask_for_shorter_pauses() -> None:
+def test_pauses_after_failed_polls_are_bounded_by_the_policys_max_delay() -> None:
     patience = PollFailures(RetryPolicy(base_delay=0.5, max_delay=3))
     patience.in_a_row = 20
     assert patience.pause(PASSING[0], 1.0) == 3
 
 
-def test_a_place_that_does_not_move_is_said_once() -> None:
+def test_a_queue_position_that_does_not_change_is_reported_once() -> None:
     watch = StuckDetector(120.0)
     at_four = Queued(request_id="r", position=4)
     assert watch.seconds_stuck(at_four, 0.0) is None
@@ -136,6 +136,6 @@ def test_a_place_that_does_not_move_is_said_once() -> None:
 
 
 @pytest.mark.parametrize("status", [InProgress(request_id="r"), UnknownStatus(request_id="r", status="X")])
-def test_what_is_not_in_the_queue_is_never_stuck(status: InProgress | UnknownStatus) -> None:
+def test_a_request_that_is_not_queued_is_never_reported_as_stuck(status: InProgress | UnknownStatus) -> None:
     watch = StuckDetector(120.0)
     assert [watch.seconds_stuck(status, float(now)) for now in (0, 1000, 10_000)] == [None] * 3

@@ -1,4 +1,4 @@
-"""Pacing: simulated jobs against the numbers that are promised, and properties for whatever may come."""
+"""Pacing: simulated jobs compared with the promised numbers, and properties for any input."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Seen:
 
 
 def one_job(length: float, times: RunTimes, chances: random.Random, *, told: bool = True) -> Seen:
-    """A job that starts at once, polled until it is seen complete."""
+    """Poll a job that starts at once until it is seen complete."""
     pacer = Pacer(0.0, times)
     turn, asked, polls = pacer.first(chances.random()), 0.0, 0
     while True:
@@ -76,31 +76,31 @@ def share_late(seen: list[Seen], quantile: float) -> float:
     return sorted(job.late / job.length for job in seen)[int(quantile * len(seen))]
 
 
-# The numbers of the promise: jobs jittered by 5 %.
+# The promised numbers: jobs whose length varies by 5 %.
 
 
-def test_ten_seconds_on_a_new_endpoint() -> None:
+def test_a_ten_second_job_on_an_unknown_endpoint_keeps_the_promised_numbers() -> None:
     seen = new_endpoint(10)
     assert polls(seen) <= 21
     assert late(seen) <= 0.270
 
 
-# Where the server does not tell how long a job took, the samples are less exact: that costs two polls more.
+# If the server does not report how long a job ran, the samples are less exact, which costs two more polls.
 @pytest.mark.parametrize(("told", "most"), [(True, 10), (False, 12)])
-def test_ten_seconds_on_a_known_endpoint(told: bool, most: int) -> None:
+def test_a_ten_second_job_on_a_known_endpoint_keeps_the_promised_numbers(told: bool, most: int) -> None:
     seen = known_endpoint(jittered(10), told=told)
     assert polls(seen) <= most
     assert late(seen) <= 0.060
 
 
 @pytest.mark.parametrize("told", [True, False])
-def test_sixty_seconds_on_a_known_endpoint(told: bool) -> None:
+def test_a_sixty_second_job_on_a_known_endpoint_keeps_the_promised_numbers(told: bool) -> None:
     seen = known_endpoint(jittered(60), told=told)
     assert polls(seen) <= 16
     assert late(seen) <= 0.006 * 60
 
 
-def test_sixty_seconds_on_a_new_endpoint() -> None:
+def test_a_sixty_second_job_on_an_unknown_endpoint_keeps_the_promised_numbers() -> None:
     seen = new_endpoint(60)
     assert polls(seen) <= 40
     assert late(seen) <= 0.02 * 60
@@ -109,23 +109,25 @@ def test_sixty_seconds_on_a_new_endpoint() -> None:
 @pytest.mark.parametrize(
     ("length", "most", "latest"), [(0.3, 2, 0.12), (2.0, 8, 0.2), (20.0, 27, 1.7), (180.0, 70, 3.8)]
 )
-def test_other_jobs_on_a_new_endpoint(length: float, most: int, latest: float) -> None:
+def test_jobs_of_other_lengths_on_an_unknown_endpoint_are_noticed_in_time(
+    length: float, most: int, latest: float
+) -> None:
     seen = new_endpoint(length)
     assert polls(seen) <= most
     assert late(seen) <= latest
 
 
 @pytest.mark.parametrize(("length", "most"), [(0.3, 3), (2.0, 7)])
-def test_short_jobs_on_a_known_endpoint(length: float, most: int) -> None:
+def test_short_jobs_on_a_known_endpoint_are_noticed_within_30_ms(length: float, most: int) -> None:
     seen = known_endpoint(jittered(length))
     assert polls(seen) <= most
     assert late(seen) <= 0.03
 
 
-# Endpoints that don't keep to one time.
+# Endpoints whose run times vary.
 
 
-def test_one_that_fails_early_is_noticed_soon() -> None:
+def test_a_job_that_ends_early_on_a_known_endpoint_is_noticed_soon() -> None:
     at_once, soon = [], []
     for seed in range(21):
         chances, times = random.Random(seed), RunTimes()
@@ -138,14 +140,14 @@ def test_one_that_fails_early_is_noticed_soon() -> None:
     assert max(soon) < 9.0
 
 
-def test_two_typical_times_are_both_hit() -> None:
+def test_jobs_with_two_typical_run_times_are_both_noticed_in_time() -> None:
     seen = known_endpoint(lambda chances: chances.choice([5, 40]) * chances.uniform(0.95, 1.05))
     assert share_late(seen, 0.9) < 0.05
     assert polls(seen) < 20
 
 
 @pytest.mark.parametrize("shortest", [1, 20])
-def test_a_wide_spread_costs_hardly_more_polls_than_not_knowing(shortest: float) -> None:
+def test_widely_spread_run_times_cost_at_most_10_percent_more_polls(shortest: float) -> None:
     def draw(chances: random.Random) -> float:
         return chances.uniform(shortest, 100)
 
@@ -158,7 +160,7 @@ def test_a_wide_spread_costs_hardly_more_polls_than_not_knowing(shortest: float)
 
 @pytest.mark.parametrize(("before", "after"), [(10, 20), (20, 10), (2, 60)])
 @pytest.mark.parametrize("told", [True, False])
-def test_a_changed_run_time_is_learnt_within_a_few_jobs(before: float, after: float, told: bool) -> None:
+def test_a_changed_run_time_is_learned_within_a_few_jobs(before: float, after: float, told: bool) -> None:
     chances, times = random.Random(5), RunTimes()
     for _ in range(40):
         one_job(jittered(before)(chances), times, chances, told=told)
@@ -167,7 +169,7 @@ def test_a_changed_run_time_is_learnt_within_a_few_jobs(before: float, after: fl
     assert share_late(seen[5:], 0.5) < 0.03
 
 
-def test_the_interval_of_an_unknown_endpoint_is_in_proportion() -> None:
+def test_the_poll_interval_of_an_unknown_endpoint_grows_with_the_run_time() -> None:
     pacer = Pacer(0.0, RunTimes())
     delays = [pacer.first(0.5).delay]
     now = delays[0]
@@ -178,7 +180,7 @@ def test_the_interval_of_an_unknown_endpoint_is_in_proportion() -> None:
     assert delays[-1] == LONGEST
 
 
-def test_a_fixed_interval_is_kept_whatever_is_known() -> None:
+def test_a_fixed_poll_interval_is_kept_on_a_known_endpoint() -> None:
     times = RunTimes()
     times.add(10.0)
     pacer = Pacer(0.0, times, 2.5)
@@ -192,7 +194,7 @@ def test_a_fixed_interval_is_kept_whatever_is_known() -> None:
     assert Pacer(0.0, times, 1e-9).next(5.0, None, 0.1).delay == SHORTEST_FIXED
 
 
-def test_the_estimate_takes_the_servers_word_within_what_was_seen() -> None:
+def test_the_servers_run_time_is_limited_to_the_time_between_two_polls() -> None:
     def learnt(told: Any) -> float:
         times = RunTimes()
         pacer = Pacer(0.0, times)
@@ -201,14 +203,14 @@ def test_the_estimate_takes_the_servers_word_within_what_was_seen() -> None:
         return times.mean
 
     assert learnt(4.7) == 4.7
-    assert learnt(1.0) == 4.0  # it was seen running after that
+    assert learnt(1.0) == 4.0  # it was seen running at 4.0
     assert learnt(100) == 6.0
     nonsense: list[Any] = [None, "4.7", math.nan, math.inf, -1, True, 10**400, {}]
     for value in nonsense:
         assert learnt(value) == 5.0
 
 
-def test_waiting_in_the_queue_is_no_part_of_the_run_time() -> None:
+def test_time_in_the_queue_does_not_count_as_run_time() -> None:
     times = RunTimes()
     pacer = Pacer(0.0, times)
     for at in (1.0, 20.0, 99.0):
@@ -218,7 +220,7 @@ def test_waiting_in_the_queue_is_no_part_of_the_run_time() -> None:
     assert 2.0 <= times.mean <= 6.0
 
 
-def test_only_the_endpoints_used_last_are_kept() -> None:
+def test_run_times_are_kept_only_for_the_last_used_endpoints() -> None:
     known = RunTimesByEndpoint(limit=2)
     first = known.of("a")
     known.of("b")
@@ -230,7 +232,7 @@ def test_only_the_endpoints_used_last_are_kept() -> None:
     assert known.of("a") is not first
 
 
-# Whatever comes.
+# Properties for any input.
 
 Times = st.floats(min_value=0, max_value=1e7) | st.sampled_from([0.0, 1e-9, 1e9])
 Clock = st.floats(min_value=-1e9, max_value=1e9)
@@ -243,7 +245,7 @@ Statuses = st.one_of(
 
 
 @given(st.lists(Times, max_size=40), Clock, st.lists(st.tuples(Clock, Statuses), max_size=30), st.data())
-def test_delays_are_always_within_bounds(
+def test_poll_delays_are_always_within_their_bounds(
     learnt: list[float], started: float, answers: list[tuple[float, QueueStatus | None]], data: st.DataObject
 ) -> None:
     chance = st.floats(0, 1)
@@ -267,5 +269,5 @@ def test_no_job_is_polled_in_a_busy_loop(learnt: list[float], length: float, see
     for seconds in learnt:
         times.add(seconds)
     seen = one_job(length, times, random.Random(seed))
-    # 1 % of the time it has run, at the least, whatever is known.
+    # The interval is always at least about 1 % of the time it has run.
     assert seen.polls <= 35 + 130 * math.log1p(length)

@@ -1,4 +1,4 @@
-"""What the proxy lets through, and the table of attacks: each refused before any request."""
+"""What the proxy forwards, and a table of attacks, each of which is refused before any request is sent."""
 
 from __future__ import annotations
 
@@ -60,17 +60,17 @@ def refused(method: str, url: str, rules: ProxyRules = RULES) -> int:
         ("POST", REST + INITIATE, "upload", None, None),
     ],
 )
-def test_what_fals_clients_ask_for_passes(
+def test_the_proxy_forwards_the_targets_of_fals_clients(
     method: str, url: str, route: str, endpoint_id: str | None, request_id: str | None
 ) -> None:
     found = target(method, url)
     assert (found.route, found.endpoint_id, found.request_id) == (route, endpoint_id, request_id)
-    # Put together anew, it is the same URL, less a last slash.
+    # Rebuilt from its parts, it is the same URL without a final slash.
     assert found.url(Hosts()) == url.rstrip("/")
     assert found.url(Hosts.local("http://127.0.0.1:1")).startswith("http://127.0.0.1:1/")
 
 
-# Each of these would send the key somewhere, or ask for something, that it must not.
+# Each of these would send the key to a wrong host, or ask for something that is not allowed.
 BAD_TARGETS = {
     "plain http": "http://fal.run/fal-ai/flux/dev",
     "no scheme": "fal.run/fal-ai/flux/dev",
@@ -147,7 +147,7 @@ BAD_TARGETS = {
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
 @pytest.mark.parametrize("name", BAD_TARGETS)
-def test_bad_targets_are_refused_even_where_everything_is_allowed(name: str, method: str) -> None:
+def test_malicious_targets_are_refused_even_if_everything_is_allowed(name: str, method: str) -> None:
     assert 400 <= refused(method, BAD_TARGETS[name], ALL) < 500
 
 
@@ -180,21 +180,21 @@ BAD_CALLS = {
     "multipart": ("POST", f"{REST}/storage/upload/initiate-multipart?storage_type=fal-cdn-v3"),
     "upload by GET": ("GET", REST + INITIATE),
     "upload elsewhere": ("POST", f"{REST}/storage/upload/initiate?storage_type=gcs"),
-    "upload without a place": ("POST", f"{REST}/storage/upload/initiate"),
-    "upload with two places": ("POST", f"{REST}{INITIATE}&storage_type=gcs"),
-    "upload with more": ("POST", f"{REST}{INITIATE}&x=1"),
+    "upload without a storage type": ("POST", f"{REST}/storage/upload/initiate"),
+    "upload with two storage types": ("POST", f"{REST}{INITIATE}&storage_type=gcs"),
+    "upload with another parameter": ("POST", f"{REST}{INITIATE}&x=1"),
     "current user": ("GET", f"{REST}/users/current"),
     "app queue": ("DELETE", f"{REST}/applications/me/app/queue"),
 }
 
 
 @pytest.mark.parametrize("name", BAD_CALLS)
-def test_what_was_not_allowed_is_refused(name: str) -> None:
+def test_the_proxy_refuses_endpoints_and_routes_that_are_not_allowed(name: str) -> None:
     assert 400 <= refused(*BAD_CALLS[name]) < 500
 
 
 @pytest.mark.parametrize("values", [[], ["", ""], [f"{RUN}/fal-ai/flux/dev"] * 2])
-def test_there_is_one_target_header(values: list[str]) -> None:
+def test_the_proxy_requires_exactly_one_target_header(values: list[str]) -> None:
     with pytest.raises(Refusal):
         find_target("POST", values, ALL)
 
@@ -209,7 +209,7 @@ def test_there_is_one_target_header(values: list[str]) -> None:
         ("POST", f"{QUEUE}/fal-ai/flux/dev?fal_webhook=https%3A%2F%2Fme.example%2Fhook%3Fa%3D1"),
     ],
 )
-def test_what_was_asked_for_passes(method: str, url: str) -> None:
+def test_the_proxy_forwards_routes_that_the_rules_allow_explicitly(method: str, url: str) -> None:
     assert target(method, url, ALL).url(Hosts()) == url
 
 
@@ -218,7 +218,7 @@ hostile_text = st.lists(st.sampled_from(PIECES), max_size=40).map("".join)
 
 
 @given(st.sampled_from(["", "https://", "https://fal.run/", f"{QUEUE}/me/app/"]), hostile_text)
-def test_no_text_leads_anywhere_but_to_fal(prefix: str, text: str) -> None:
+def test_no_target_text_leads_to_a_host_other_than_fals(prefix: str, text: str) -> None:
     try:
         found = find_target("POST", [prefix + text], ALL)
     except Refusal:
@@ -232,7 +232,9 @@ def test_no_text_leads_anywhere_but_to_fal(prefix: str, text: str) -> None:
 
 
 @given(st.dictionaries(st.text(min_size=1, max_size=10), st.text(max_size=10), max_size=5))
-def test_the_query_of_a_direct_call_is_the_models_own(query: dict[str, str]) -> None:
+def test_the_query_of_a_proxied_direct_call_is_forwarded_without_fal_parameters(
+    query: dict[str, str],
+) -> None:
     from urllib.parse import urlencode
 
     url = f"{RUN}/me/app" + (f"?{urlencode(query)}" if query else "")
@@ -261,7 +263,7 @@ def test_the_query_of_a_direct_call_is_the_models_own(query: dict[str, str]) -> 
         ("fal-ai/**", ["fal-ai/flux/dev"], ["fal-ai-evil/flux"]),
         ("a.b/c", ["a.b/c"], ["axb/c"]),
         ("**", ["a/b", "a/b/c", "execute", "workflows/execute", "workflows/execute/stream"], []),
-        # What these run is named in the body: any models.
+        # The body of these names what they run: any models.
         ("workflows/**", ["workflows/me/story"], ["workflows/execute", "workflows/execute/stream"]),
         ("workflows/*", [], ["workflows/execute", "workflows/execute/stream", "workflows/execute/x"]),
         ("*/*", ["me/app"], ["workflows/execute", "execute"]),
@@ -270,7 +272,9 @@ def test_the_query_of_a_direct_call_is_the_models_own(query: dict[str, str]) -> 
         ("workflows/execute", ["workflows/execute", "workflows/execute/stream"], ["workflows/me/story"]),
     ],
 )
-def test_patterns(pattern: str, allowed: list[str], not_allowed: list[str]) -> None:
+def test_endpoint_patterns_allow_exactly_the_endpoints_that_they_match(
+    pattern: str, allowed: list[str], not_allowed: list[str]
+) -> None:
     made = EndpointPattern(pattern)
     assert all(made.allows(endpoint_id) for endpoint_id in allowed)
     assert not any(made.allows(endpoint_id) for endpoint_id in not_allowed)
@@ -279,7 +283,7 @@ def test_patterns(pattern: str, allowed: list[str], not_allowed: list[str]) -> N
 @pytest.mark.parametrize(
     "pattern", ["", "flux", "a//b", "/a/b", "a/b/", "a/**/b", "a/x**", "a/b?", "a/[b]", "a/{b}", "a b/c"]
 )
-def test_what_is_no_pattern_is_refused_with_examples(pattern: str) -> None:
+def test_malformed_endpoint_patterns_are_refused_with_examples(pattern: str) -> None:
     with pytest.raises(ConfigurationError, match="fal-ai/flux"):
         EndpointPattern(pattern)
 
@@ -298,7 +302,7 @@ def test_what_is_no_pattern_is_refused_with_examples(pattern: str) -> None:
         ({"endpoints": ["**"], "max_body": "1 MB"}, "max_body='1 MB'"),
     ],
 )
-def test_rules_are_checked_when_they_are_made(options: dict[str, Any], word: str) -> None:
+def test_proxy_rules_are_checked_when_they_are_created(options: dict[str, Any], word: str) -> None:
     with pytest.raises(ConfigurationError, match=word):
         ProxyRules(**options)
 
@@ -306,7 +310,7 @@ def test_rules_are_checked_when_they_are_made(options: dict[str, Any], word: str
 # Headers.
 
 
-def test_only_the_listed_headers_cross() -> None:
+def test_the_proxy_forwards_only_the_listed_request_headers() -> None:
     sent = [
         (b"Host", b"me"),
         (b"Authorization", b"Key stolen:key"),
@@ -336,12 +340,12 @@ def test_only_the_listed_headers_cross() -> None:
         [(b"x-fal-runner-hint", b"a\x00")],
     ],
 )
-def test_doubled_and_odd_headers_are_refused(sent: list[tuple[bytes, bytes]]) -> None:
+def test_the_proxy_refuses_repeated_and_malformed_headers(sent: list[tuple[bytes, bytes]]) -> None:
     with pytest.raises(Refusal):
         forwarded_headers(sent, ALL)
 
 
-def test_no_cookie_location_or_token_comes_back() -> None:
+def test_the_proxy_returns_no_cookie_location_or_token() -> None:
     answered = dict.fromkeys([*RETURNED, "set-cookie", "location", "x-fal-cdn-token", "authorization"], "x")
     assert set(returned_headers(answered)) == RETURNED
     assert not RETURNED & {"set-cookie", "location", "x-fal-cdn-token", "content-length"}
@@ -352,7 +356,7 @@ def test_no_cookie_location_or_token_comes_back() -> None:
     ("values", "status"),
     [([b"5"], None), ([], None), ([b"11"], 413), ([b"5", b"5"], 400), ([b"-1"], 400), ([b"5, 5"], 400)],
 )
-def test_the_declared_length(values: list[bytes], status: int | None) -> None:
+def test_the_proxy_checks_the_declared_content_length(values: list[bytes], status: int | None) -> None:
     rules = ProxyRules(endpoints=["**"], max_body=10)
     headers = [(b"Content-Length", value) for value in values]
     if status is None:
@@ -364,8 +368,8 @@ def test_the_declared_length(values: list[bytes], status: int | None) -> None:
 
 
 @pytest.mark.parametrize("encoding", [b"chunked", b"Chunked", b"gzip, chunked", b"identity"])
-def test_a_length_beside_an_encoding_is_refused(encoding: bytes) -> None:
-    """The server believes the one; fal's side would be told the other, and the next request be read as a body."""
+def test_the_proxy_refuses_a_content_length_with_a_transfer_encoding(encoding: bytes) -> None:
+    """This server would use one, fal's side the other, and the next request would be read as a body."""
     headers = [(b"content-length", b"5"), (b"Transfer-Encoding", encoding)]
     with pytest.raises(Refusal) as refusal:
         check_length(headers, ALL)
@@ -381,7 +385,7 @@ TOKEN_RULES = ProxyRules(endpoints=["fal-ai/flux/**", "workflows/me/story"], all
 def checked_token(
     wanted: object, rules: ProxyRules = TOKEN_RULES, *, path: str = "tokens/", lifetime: int | None = 120
 ) -> bytes:
-    """`wanted`: a body, or the apps of one that says its lifetime."""
+    """`wanted`: a body, or the apps of a body with a lifetime."""
     asked = find_target("POST", [f"{REST}/{path}"], ALL)
     field = "duration" if path == "tokens/realtime" else "token_expiration"
     full = {"allowed_apps": wanted} | ({} if lifetime is None else {field: lifetime})
@@ -394,9 +398,11 @@ def checked_token(
 @pytest.mark.parametrize(
     ("path", "field"), [("tokens/", "token_expiration"), ("tokens/realtime", "duration")]
 )
-def test_tokens_for_allowed_apps(apps: list[str], path: str, field: str, seconds: int) -> None:
-    told = json.loads(checked_token(apps, path=path, lifetime=seconds))
-    assert told == {"allowed_apps": apps, field: seconds}
+def test_the_proxy_forwards_token_requests_for_allowed_apps(
+    apps: list[str], path: str, field: str, seconds: int
+) -> None:
+    forwarded = json.loads(checked_token(apps, path=path, lifetime=seconds))
+    assert forwarded == {"allowed_apps": apps, field: seconds}
 
 
 @pytest.mark.parametrize(
@@ -435,7 +441,7 @@ def test_tokens_for_allowed_apps(apps: list[str], path: str, field: str, seconds
         b"[" * 100_000,
     ],
 )
-def test_other_tokens_are_refused(body: bytes) -> None:
+def test_the_proxy_refuses_token_requests_with_other_bodies(body: bytes) -> None:
     with pytest.raises(Refusal):
         checked_token(body)
 
@@ -443,7 +449,7 @@ def test_other_tokens_are_refused(body: bytes) -> None:
 @pytest.mark.parametrize(
     ("path", "other"), [("tokens/", "duration"), ("tokens/realtime", "token_expiration")]
 )
-def test_a_token_without_the_lifetime_that_its_path_reads_is_refused(path: str, other: str) -> None:
+def test_a_token_request_without_the_lifetime_field_of_its_path_is_refused(path: str, other: str) -> None:
     with pytest.raises(Refusal):
         checked_token(["flux"], path=path, lifetime=None)
     with pytest.raises(Refusal):
@@ -470,10 +476,10 @@ def test_a_token_without_the_lifetime_that_its_path_reads_is_refused(path: str, 
         ("**", ["poet", "me/poet"], []),
     ],
 )
-def test_a_token_names_an_app_that_a_pattern_names(
+def test_a_token_request_may_only_name_apps_that_a_pattern_names(
     pattern: str, given: list[str], refused: list[str]
 ) -> None:
-    """Without its owner, a wildcard would fit every owner's apps."""
+    """A token names the app without its owner, so a wildcard would match every owner's apps."""
     rules = ProxyRules(endpoints=[pattern])
     for app in given:
         assert checked_token([app], rules)
@@ -490,7 +496,7 @@ CDN_TOKEN = find_target("POST", [f"{REST}/storage/auth/token?storage_type=fal-cd
 @pytest.mark.parametrize(
     ("body", "seconds"), [(b"", 3600), (b"{}", 3600), (b'{"expiration_seconds": 60}', 60)]
 )
-def test_a_cdn_token_has_a_lifetime(body: bytes, seconds: int) -> None:
+def test_a_proxied_cdn_token_request_always_has_a_lifetime(body: bytes, seconds: int) -> None:
     assert json.loads(checked_token_body(body, CDN_TOKEN, ALL)) == {"expiration_seconds": seconds}
 
 
@@ -508,11 +514,11 @@ def test_a_cdn_token_has_a_lifetime(body: bytes, seconds: int) -> None:
         b"{",
     ],
 )
-def test_other_cdn_tokens_are_refused(body: bytes) -> None:
+def test_the_proxy_refuses_cdn_token_requests_with_other_bodies(body: bytes) -> None:
     with pytest.raises(Refusal):
         checked_token_body(body, CDN_TOKEN, ALL)
 
 
-def test_a_token_field_that_came_twice_is_passed_on_once() -> None:
+def test_a_repeated_field_of_a_token_request_is_forwarded_once() -> None:
     body = b'{"allowed_apps": ["other"], "allowed_apps": ["flux"], "token_expiration": 9000, "token_expiration": 9}'
     assert checked_token(body) == b'{"allowed_apps":["flux"],"token_expiration":9}'

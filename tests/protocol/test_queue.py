@@ -1,4 +1,4 @@
-"""The queue's requests and answers (protocol 4)."""
+"""Requests to the queue and their answers (protocol 4)."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def expect_error(name: str) -> Any:
 
 
 @pytest.mark.parametrize("name", sample_names("submit"))
-def test_recorded_submissions(name: str) -> None:
+def test_each_recorded_answer_to_a_submit_is_parsed_as_expected(name: str) -> None:
     sample = load("submit", name)
     expected = sample["expected"]
     if "error" in expected:
@@ -72,7 +72,7 @@ def test_recorded_submissions(name: str) -> None:
     assert {field: getattr(submission, field) for field in expected} == expected
 
 
-def test_a_submit_request() -> None:
+def test_a_submit_request_has_the_full_endpoint_id_headers_and_body() -> None:
     settings = Settings(tags={"team": "a"})
     request = submit_request(settings, FLUX, b"{}", NO_OPTIONS)
     assert (request.operation, request.method) == (Operation.SUBMIT, "POST")
@@ -85,7 +85,7 @@ def test_a_submit_request() -> None:
     assert (request.body, request.endpoint_id, request.refusal_is_final) == (b"{}", "fal-ai/flux/dev", False)
 
 
-def test_webhook_and_queue_length_go_into_the_query() -> None:
+def test_webhook_and_queue_length_of_a_submit_are_sent_in_the_query() -> None:
     options = CallOptions(max_queue_length=0)
     request = submit_request(Settings(), FLUX, b"{}", options, "https://me.example/hook?a=1&b=ä")
     assert request.url == (
@@ -98,14 +98,14 @@ def test_webhook_and_queue_length_go_into_the_query() -> None:
 # URLs.
 
 
-def test_urls_are_rebuilt_without_sub_path_and_suffix() -> None:
+def test_request_urls_are_rebuilt_without_sub_path_and_suffix() -> None:
     urls = rebuilt_urls(HOSTS, FLUX, ID)
     assert (urls.status, urls.response, urls.cancel) == (f"{BASE}/status", BASE, f"{BASE}/cancel")
     in_namespace = rebuilt_urls(HOSTS, EndpointId.parse("workflows/me/app/run"), "a/b")
     assert in_namespace.response == "https://queue.fal.run/workflows/me/app/requests/a%2Fb"
 
 
-def test_the_urls_that_submit_gave_are_used() -> None:
+def test_the_urls_returned_by_submit_are_used() -> None:
     given_urls = Submission(
         request_id=ID,
         status_url="https://queue.fal.run/x/status",
@@ -119,11 +119,11 @@ def test_the_urls_that_submit_gave_are_used() -> None:
 
 
 @given(
-    st.text().filter(lambda url: ".fal." not in url.lower())  # a sub-domain of fal's own is at home
+    st.text().filter(lambda url: ".fal." not in url.lower())  # sub-domains of fal are accepted
     | st.sampled_from(["https://evil.com/s", "http://queue.fal.run/s", "https://queue.fal.run@e/"])
 )
 @example("https://evil.com/status")
-def test_urls_that_lead_elsewhere_are_rebuilt(url: str) -> None:
+def test_urls_returned_by_submit_that_lead_elsewhere_are_rebuilt(url: str) -> None:
     elsewhere = Submission(request_id=ID, status_url=url, response_url=url, cancel_url=url)
     assert urls_of(HOSTS, FLUX, elsewhere) == rebuilt_urls(HOSTS, FLUX, ID)
 
@@ -131,12 +131,12 @@ def test_urls_that_lead_elsewhere_are_rebuilt(url: str) -> None:
 @pytest.mark.parametrize(
     "wrong", ["", " ", "a b", "a/b", "../x", "a?b", "a\n", "ä", "x" * 201, None, 7, b"a"]
 )
-def test_what_is_no_request_id_is_refused(wrong: Any) -> None:
+def test_a_malformed_request_id_is_refused(wrong: Any) -> None:
     with pytest.raises(ConfigurationError, match="request id"):
         check_request_id(wrong)
 
 
-def test_requests_about_one_request() -> None:
+def test_status_result_and_cancel_requests_have_the_right_url_and_method() -> None:
     status = status_request(f"{BASE}/status", REF, logs=False)
     assert (status.method, status.url, status.operation) == ("GET", f"{BASE}/status", Operation.STATUS)
     assert status_request(f"{BASE}/status", REF, logs=True).url == f"{BASE}/status?logs=1"
@@ -157,7 +157,7 @@ def test_requests_about_one_request() -> None:
 
 
 @pytest.mark.parametrize("name", sample_names("status"))
-def test_recorded_statuses(name: str) -> None:
+def test_each_recorded_status_is_parsed_as_expected(name: str) -> None:
     sample = load("status", name)
     expected = dict(sample["expected"])
     document = answer(sample).json()
@@ -199,7 +199,7 @@ documents = json_values | st.fixed_dictionaries(
 
 
 @given(documents)
-def test_any_document_is_a_status_or_a_decode_error(document: Any) -> None:
+def test_any_document_is_parsed_as_a_status_or_raises_decode_error(document: Any) -> None:
     try:
         status = parse_status(document, ID, NewLogs(LogHistory()).take)
     except ResponseDecodeError as error:
@@ -215,7 +215,7 @@ def test_any_document_is_a_status_or_a_decode_error(document: Any) -> None:
 
 @given(st.text() | documents.map(json.dumps))
 @example("[" * 100_000)
-def test_any_event_is_a_status_or_a_decode_error(data: str) -> None:
+def test_any_event_is_parsed_as_a_status_or_raises_a_retryable_decode_error(data: str) -> None:
     try:
         parse_event(data, ID, NewLogs(LogHistory()))
     except ResponseDecodeError as error:
@@ -223,7 +223,7 @@ def test_any_event_is_a_status_or_a_decode_error(data: str) -> None:
 
 
 @given(json_values | st.lists(entries | st.text() | json_values))
-def test_any_logs_are_read(logs: Any) -> None:
+def test_log_entries_of_any_form_are_parsed(logs: Any) -> None:
     parsed = parse_logs(logs)
     if isinstance(logs, list):
         assert len(parsed) == sum(isinstance(entry, dict | str) for entry in logs)
@@ -236,7 +236,7 @@ def log(n: int) -> RequestLog:
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 10)), max_size=20))
-def test_a_moving_window_gives_each_entry_once(windows: list[tuple[int, int]]) -> None:
+def test_a_moving_window_of_logs_gives_each_entry_once(windows: list[tuple[int, int]]) -> None:
     new_logs = NewLogs(LogHistory())
     news: list[RequestLog] = []
     for start, length in windows:
@@ -249,7 +249,7 @@ def test_a_moving_window_gives_each_entry_once(windows: list[tuple[int, int]]) -
 
 
 @pytest.mark.parametrize("name", sample_names("result"))
-def test_recorded_results(name: str) -> None:
+def test_each_recorded_result_answer_becomes_the_expected_outcome(name: str) -> None:
     sample = load("result", name)
     expected, response = sample["expected"], answer(sample)
     if response.status == 200:
@@ -281,7 +281,7 @@ def fetched(response: HttpResponse) -> ApiError:
     st.binary() | json_values.map(lambda value: json.dumps(value).encode()),
     st.none() | st.builds(Completed, request_id=st.just(ID), error=texts, error_type=texts),
 )
-def test_any_failed_fetch_gives_an_error_with_the_id(
+def test_any_failed_fetch_of_a_result_gives_an_error_with_the_request_id(
     status: int, body: bytes, completed: Completed | None
 ) -> None:
     failure = result_error(fetched(HttpResponse(status=status, headers={}, body=body)), completed)
@@ -290,7 +290,7 @@ def test_any_failed_fetch_gives_an_error_with_the_id(
     assert len(str(failure)) < 300
 
 
-def test_a_followed_request_that_vanishes_is_expired() -> None:
+def test_a_followed_request_that_fal_no_longer_knows_is_expired() -> None:
     gone = fetched(HttpResponse(status=404, headers={}, body=b'{"status": "NOT_FOUND"}'))
     assert isinstance(gone, NotFoundError)
     expired = vanished(gone, existed=True)
@@ -301,7 +301,7 @@ def test_a_followed_request_that_vanishes_is_expired() -> None:
     assert vanished(other, existed=True) is other
 
 
-def test_an_id_that_may_be_wrong_is_not_called_expired() -> None:
+def test_an_unknown_request_id_that_may_be_wrong_is_not_reported_as_expired() -> None:
     gone = fetched(HttpResponse(status=404, headers={}, body=b'{"status": "NOT_FOUND"}'))
     assert isinstance(gone, NotFoundError)
     for unknown in (vanished(gone, existed=False), result_error(gone, None, existed=False)):
@@ -314,7 +314,7 @@ def test_an_id_that_may_be_wrong_is_not_called_expired() -> None:
 
 
 @pytest.mark.parametrize("name", sample_names("cancel"))
-def test_recorded_cancels(name: str) -> None:
+def test_each_recorded_answer_to_a_cancel_is_the_expected_outcome(name: str) -> None:
     sample = load("cancel", name)
     response = answer(sample)
     assert parse_cancel(response) == sample["expected"]

@@ -1,4 +1,4 @@
-"""Realtime URLs, tokens, frames and ends, as decisions."""
+"""Realtime URLs, tokens, frames and close codes."""
 
 from __future__ import annotations
 
@@ -55,12 +55,14 @@ def jwt(claims: Any) -> str:
         ("123-lcm", "/realtime", "wss://fal.run/123/lcm/realtime"),
     ],
 )
-def test_the_url(endpoint_id: str, path: str, expected: str) -> None:
+def test_the_realtime_url_has_the_endpoint_id_with_its_path(
+    endpoint_id: str, path: str, expected: str
+) -> None:
     assert realtime_url(SETTINGS, EndpointId.parse(endpoint_id, path), None, None) == expected
 
 
 @given(st.text(min_size=1), st.none() | st.integers(1, 60))
-def test_the_query_carries_any_token(token: str, max_buffering: int | None) -> None:
+def test_the_query_of_the_realtime_url_carries_any_token(token: str, max_buffering: int | None) -> None:
     try:
         token.encode()
     except UnicodeEncodeError:
@@ -71,14 +73,14 @@ def test_the_query_carries_any_token(token: str, max_buffering: int | None) -> N
 
 
 @pytest.mark.parametrize("value", [0, 61, -1, 1.5, "5", True])
-def test_max_buffering(value: Any) -> None:
+def test_max_buffering_must_be_an_int_from_1_to_60(value: Any) -> None:
     for good in (None, 1, 60):
         check_max_buffering(good)
     with pytest.raises(ConfigurationError, match="1 to 60"):
         check_max_buffering(value)
 
 
-def test_both_forms_of_a_token_request() -> None:
+def test_both_forms_of_a_realtime_token_request_name_the_app() -> None:
     endpoint = EndpointId.parse("workflows/me/app", "/realtime")
     alias = token_request(SETTINGS, endpoint, "alias", 120)
     assert (alias.method, alias.url) == ("POST", "https://rest.fal.ai/tokens/")
@@ -89,7 +91,7 @@ def test_both_forms_of_a_token_request() -> None:
 
 
 @pytest.mark.parametrize("body", ['"t"', '{"token":"t"}', '{"detail":"t"}'])
-def test_token_answers(body: str) -> None:
+def test_all_forms_of_a_token_response_are_parsed(body: str) -> None:
     token = parse_token(HttpResponse(status=200, headers={}, body=body.encode()), 1000.0, 120)
     assert (token.text, token.use_until) == ("t", 1108.0)
     assert "t" not in repr(token).replace("Token", "").replace("text", "").replace("until", "")
@@ -98,12 +100,12 @@ def test_token_answers(body: str) -> None:
 @pytest.mark.parametrize(
     "body", ['""', "5", "{}", '{"token":5}', "[]", "null", "<html>", r'"\ud800"', r'"a\nb"']
 )
-def test_what_is_no_token(body: str) -> None:
+def test_a_token_response_without_a_token_is_a_decode_error(body: str) -> None:
     with pytest.raises(ResponseDecodeError):
         parse_token(HttpResponse(status=200, headers={}, body=body.encode()), 0, 120)
 
 
-def test_a_token_says_itself_how_long_it_lives() -> None:
+def test_a_realtime_token_is_used_for_nine_tenths_of_its_own_lifetime() -> None:
     assert jwt_expiry(jwt({"exp": 2000})) == 2000
     assert usable(jwt({"exp": 2000}), 1000, 120).use_until == 1900
     assert usable(jwt({"exp": 500}), 1000, 120).use_until == 1000
@@ -113,7 +115,7 @@ def test_a_token_says_itself_how_long_it_lives() -> None:
 
 
 @given(st.text())
-def test_any_token_is_looked_at_without_harm(token: str) -> None:
+def test_reading_the_expiry_of_any_text_never_raises(token: str) -> None:
     jwt_expiry(token)
     jwt_expiry(f"a.{token}.c")
 
@@ -141,7 +143,7 @@ INTERNAL = {"type": "x-fal-error", "error": "INTERNAL_ERROR", "reason": "why"}
         (None, None),
     ],
 )
-def test_the_table_of_frames(value: Any, control: Control | None) -> None:
+def test_each_realtime_frame_has_the_meaning_in_the_table(value: Any, control: Control | None) -> None:
     assert control_of(value) == control
     assert read_text(json.dumps(value)) == (control, value)
     if control is not None:
@@ -150,7 +152,7 @@ def test_the_table_of_frames(value: Any, control: Control | None) -> None:
 
 
 @given(st.text())
-def test_any_text_is_a_message_or_control(text: str) -> None:
+def test_any_text_frame_is_a_message_or_a_control_frame(text: str) -> None:
     control, value = read_text(text)
     try:
         assert value == json.loads(text) or value != value
@@ -158,7 +160,7 @@ def test_any_text_is_a_message_or_control(text: str) -> None:
         assert (control, value) == (None, text)
 
 
-def test_ends() -> None:
+def test_close_codes_of_realtime_connections_are_classified() -> None:
     assert is_normal(1000)
     assert not is_lost(1000)
     assert [code for code in range(1000, 5000) if is_lost(code)] == [1001, 1005, 1006, 1012, 1013, 1014]

@@ -1,4 +1,4 @@
-"""When a connection comes back, what waits for it, and what is told: pure state, any order of events."""
+"""When a connection is restored, and which messages wait for it: pure state, any order of events."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def drained(unsent: Unsent) -> list[Any]:
 
 
 @given(st.integers(1, 200), st.floats(0, 1))
-def test_delays_grow_to_their_limit(attempt: int, chance: float) -> None:
+def test_reconnect_delays_grow_up_to_their_limit(attempt: int, chance: float) -> None:
     policy = Reconnect(first_delay=0.25, max_delay=10)
     full = min(10, 0.25 * 2 ** min(attempt - 1, 60))
     assert full / 2 <= policy.delay(attempt, chance) <= full
 
 
-def test_what_reconnect_can_be() -> None:
+def test_the_reconnect_argument_is_a_bool_or_valid_settings() -> None:
     policy = Reconnect(attempts=2)
     assert Reconnect.of(policy) is policy
     assert Reconnect.of(True) == Reconnect()
@@ -46,7 +46,7 @@ def test_what_reconnect_can_be() -> None:
 
 
 @given(st.integers(0, 30))
-def test_the_latest_is_the_newest_and_the_rest_are_counted(count: int) -> None:
+def test_keep_latest_keeps_the_newest_message_and_counts_the_dropped(count: int) -> None:
     unsent = Unsent("latest", 64)
     for number in range(count):
         assert not unsent.full
@@ -56,7 +56,7 @@ def test_the_latest_is_the_newest_and_the_rest_are_counted(count: int) -> None:
 
 
 @given(st.integers(0, 30), st.integers(1, 10))
-def test_all_are_kept_in_order_up_to_the_limit(count: int, limit: int) -> None:
+def test_keep_all_keeps_messages_in_order_up_to_the_limit(count: int, limit: int) -> None:
     unsent = Unsent("all", limit)
     for number in range(count):
         assert unsent.full == (number >= limit)
@@ -67,7 +67,7 @@ def test_all_are_kept_in_order_up_to_the_limit(count: int, limit: int) -> None:
 
 
 @given(st.integers(0, 5), st.integers(0, 5))
-def test_what_was_not_taken_goes_before_what_came_since(older: int, newer: int) -> None:
+def test_messages_put_back_are_sent_before_newer_ones(older: int, newer: int) -> None:
     unsent = Unsent("all", 3)
     for number in range(newer):
         unsent.add(message(100 + number))
@@ -80,7 +80,7 @@ def test_what_was_not_taken_goes_before_what_came_since(older: int, newer: int) 
     assert drained(latest) == ([99 + newer] if newer else [older - 1] if older else [])
 
 
-def test_a_message_can_be_taken_back() -> None:
+def test_a_waiting_message_can_be_discarded_twice() -> None:
     unsent, first, second = Unsent("all", 3), message(1), message(1)
     unsent.add(first)
     unsent.add(second)
@@ -91,7 +91,7 @@ def test_a_message_can_be_taken_back() -> None:
 
 
 @given(st.lists(st.sampled_from(["sent", "answered", "failed"]), max_size=60))
-def test_in_flight_is_sent_less_answered(events: list[str]) -> None:
+def test_messages_in_flight_are_those_sent_but_not_answered(events: list[str]) -> None:
     in_flight, expected, answers = InFlight(), list[int](), 0
     for number, event in enumerate(events):
         if event == "answered":
@@ -112,7 +112,7 @@ def test_in_flight_is_sent_less_answered(events: list[str]) -> None:
     assert not in_flight.fruitful
 
 
-def test_in_flight_is_bounded() -> None:
+def test_at_most_64_messages_in_flight_are_remembered() -> None:
     in_flight = InFlight()
     for number in range(1000):
         in_flight.add(message(number))
@@ -120,7 +120,7 @@ def test_in_flight_is_bounded() -> None:
 
 
 @given(st.lists(st.floats(0, 10, allow_nan=False), max_size=40).map(sorted))
-def test_the_throttle_lets_one_through_per_interval(times: list[float]) -> None:
+def test_the_throttle_allows_one_message_per_interval(times: list[float]) -> None:
     throttle, passed = Throttle(1.0), list[float]()
     for now in times:
         wait = throttle.wait(now)
@@ -132,6 +132,6 @@ def test_the_throttle_lets_one_through_per_interval(times: list[float]) -> None:
 
 
 @pytest.mark.parametrize("interval", [0, -1, float("nan"), float("inf"), True, "1"])
-def test_a_wrong_throttle(interval: Any) -> None:
+def test_a_throttle_interval_that_is_not_positive_is_refused(interval: Any) -> None:
     with pytest.raises(ConfigurationError, match="throttle"):
         Throttle(interval)

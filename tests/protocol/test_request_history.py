@@ -1,4 +1,4 @@
-"""Reading the history, and telling the lost submit from others."""
+"""Reading the request history, and finding the lost submit in it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def page(document: Any) -> HttpResponse:
     return HttpResponse(status=200, headers={}, body=json.dumps(document).encode())
 
 
-def test_the_request() -> None:
+def test_the_history_request_has_its_window_and_cursor_in_the_query() -> None:
     window = Window(start=880.0, end=1130.0)
     request = history_request(Hosts(), "a/b/c", window, cursor="next/1")
     parts = urlsplit(request.url)
@@ -54,7 +54,7 @@ def test_the_request() -> None:
     assert "cursor" not in history_request(Hosts(), "a/b/c", window).url
 
 
-def test_the_request_for_one_id() -> None:
+def test_the_history_request_for_one_id_has_no_window() -> None:
     request = history_request(Hosts(), "a/b", request_id="r-1", payloads=False)
     assert parse_qs(urlsplit(request.url).query) == {
         "endpoint_id": ["a/b"],
@@ -63,7 +63,7 @@ def test_the_request_for_one_id() -> None:
     }
 
 
-def test_a_page() -> None:
+def test_a_page_of_the_request_history_is_parsed() -> None:
     sent = datetime(2026, 1, 1, tzinfo=UTC)
     items = [
         {
@@ -94,7 +94,7 @@ def test_a_page() -> None:
 
 
 @pytest.mark.parametrize("document", [None, [], {}, {"items": 5}, "x"])
-def test_what_is_no_page(document: Any) -> None:
+def test_a_history_response_without_items_is_a_decode_error(document: Any) -> None:
     with pytest.raises(ResponseDecodeError, match="no items"):
         parse_history(page(document))
 
@@ -117,7 +117,9 @@ def past(request_id: str, sent_at: float | None, digest: str | None = "d") -> Pa
         ([past("too early", 879), past("too late", 1131)], None),
     ],
 )
-def test_the_best_match(items: list[PastRequest], expected: str | None) -> None:
+def test_the_best_match_is_the_request_sent_closest_to_the_attempt(
+    items: list[PastRequest], expected: str | None
+) -> None:
     found = best_match(LOST, items)
     assert (found.request_id if found else None) == expected
     assert best_match(LOST, items, exclude=[item.request_id for item in items]) is None
@@ -132,14 +134,16 @@ def test_the_best_match(items: list[PastRequest], expected: str | None) -> None:
         ([past("before", 990), past("unknown", None)], "before"),
     ],
 )
-def test_the_best_match_where_the_end_is_not_known(items: list[PastRequest], expected: str) -> None:
+def test_the_best_match_without_a_known_end_is_the_first_after_the_beginning(
+    items: list[PastRequest], expected: str
+) -> None:
     found = best_match(attrs.evolve(LOST, ended_at=None), items)
     assert found is not None
     assert found.request_id == expected
 
 
 @given(st.floats(0, 5e9), st.one_of(st.none(), st.floats(0, 1e6)), st.floats(-1e4, 1e7).map(lambda age: age))
-def test_the_windows_join_without_a_gap_from_before_the_attempt_to_now(
+def test_the_search_windows_cover_the_time_until_now_without_a_gap(
     started: float, lasted: float | None, age: float
 ) -> None:
     ended = None if lasted is None else started + lasted
@@ -154,7 +158,7 @@ def test_the_windows_join_without_a_gap_from_before_the_attempt_to_now(
     assert len(later) <= 6
 
 
-def test_the_filter_is_known_by_rows_that_only_one_kind_of_filter_shows() -> None:
+def test_rows_reveal_that_the_history_filters_by_the_time_of_sending() -> None:
     window = Window(start=100.0, end=200.0)
     inside = PastRequest(request_id="1", sent_at=110.0, ended_at=120.0)
     assert not is_by_sending(window, [inside, attrs.evolve(inside, sent_at=90.0)])
@@ -176,7 +180,9 @@ def test_the_filter_is_known_by_rows_that_only_one_kind_of_filter_shows() -> Non
         (past("unknown", None), 1130, False, False),
     ],
 )
-def test_when_it_is_enough(match: PastRequest | None, start: float, by_sending: bool, enough: bool) -> None:
+def test_the_history_search_stops_when_a_match_is_close_enough(
+    match: PastRequest | None, start: float, by_sending: bool, enough: bool
+) -> None:
     window = Window(start=start, end=5000)
     assert is_enough(LOST, match, window, by_sending=by_sending) is enough
 
@@ -191,7 +197,9 @@ def test_when_it_is_enough(match: PastRequest | None, start: float, by_sending: 
         (None, 1000.0, 0.0),
     ],
 )
-def test_how_far_the_clocks_are_apart(date: str | None, now: float, ahead: float) -> None:
+def test_the_difference_between_clocks_is_read_from_the_date_header(
+    date: str | None, now: float, ahead: float
+) -> None:
     response = HttpResponse(status=200, headers={} if date is None else {"date": date}, body=b"")
     assert clock_ahead(response, now) == ahead
 
@@ -206,14 +214,14 @@ def test_how_far_the_clocks_are_apart(date: str | None, now: float, ahead: float
         lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     )
 )
-def test_a_digest_does_not_depend_on_how_it_is_written(value: Any) -> None:
+def test_the_digest_of_a_json_text_does_not_depend_on_its_formatting(value: Any) -> None:
     written = json.dumps(value, indent=2, ensure_ascii=True).encode()
     again = json.dumps(json.loads(written), sort_keys=True).encode()
     assert digest_of(written) == digest_of(again)
 
 
 @pytest.mark.parametrize("output", ["half of a pair: \ud800", {"a": ["\udfff", 1.5, None]}, "plain"])
-def test_an_output_of_the_history_is_a_result_whatever_its_texts(output: Any) -> None:
+def test_an_output_from_the_history_becomes_a_result_with_any_text_in_it(output: Any) -> None:
     row = {"request_id": "id-1", "status_code": 200, "json_output": output}
     found = kept_result(page({"items": [row]}), "id-1")
     assert found is not None

@@ -1,4 +1,4 @@
-"""What the result URL answers: an output, or a status in place of one (protocol 4.4)."""
+"""Answers of the result URL: an output, or a status in place of it (protocol 4.4)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def said(status: int, body: Any, **headers: str) -> HttpResponse:
         (200, {"status": "COMPLETED", **OWN, "response_url": URL, "metrics": {}}),
     ],
 )
-def test_a_status_in_place_of_the_result_is_no_output_and_only_late(status: int, body: Any) -> None:
+def test_a_status_in_place_of_the_result_means_that_the_result_is_late(status: int, body: Any) -> None:
     with pytest.raises(ApiError, match="a status instead of the result") as caught:
         check_result(said(status, body), ID)
     assert is_not_yet(caught.value)
@@ -73,12 +73,12 @@ def test_a_status_in_place_of_the_result_is_no_output_and_only_late(status: int,
         (201, {"status": "IN_PROGRESS"}),
     ],
 )
-def test_an_output_that_has_the_keys_of_a_status_is_an_output(status: int, body: Any) -> None:
+def test_an_output_with_the_keys_of_a_status_is_an_output(status: int, body: Any) -> None:
     check_result(said(status, body), ID)
 
 
 @pytest.mark.parametrize("kind", ["", "text/plain", "text/html; charset=utf-8", "application/octet-stream"])
-def test_a_status_of_another_type_is_no_output_and_text_is(kind: str) -> None:
+def test_a_status_is_recognised_under_other_content_types_but_text_is_an_output(kind: str) -> None:
     for status in (200, 202):
         late = said(
             status, {"status": "IN_PROGRESS", **OWN}, **{"content-type": kind, "x-fal-request-id": ID}
@@ -109,7 +109,7 @@ def test_a_status_of_another_type_is_no_output_and_text_is(kind: str) -> None:
         (500, {"detail": "still in progress"}, False),
     ],
 )
-def test_an_error_that_says_not_yet(status: int, body: Any, late: bool) -> None:
+def test_an_error_that_says_not_yet_means_that_the_result_is_late(status: int, body: Any, late: bool) -> None:
     request = result_request(URL, RequestRef(request_id=ID), persistent=True)
     assert is_not_yet(error_of(request, said(status, body))) is late
 
@@ -129,7 +129,9 @@ FAILED = ["FAILED", "failed", "ERROR", "TIMED_OUT"]
         ({}, "the request ended as"),
     ],
 )
-def test_a_word_for_failed_is_an_end_with_its_text(word: str, more: dict[str, Any], text: str) -> None:
+def test_a_status_word_for_failed_ends_the_request_with_its_message(
+    word: str, more: dict[str, Any], text: str
+) -> None:
     document = {"status": word, **OWN, **more}
     status = parse_status(document, ID)
     assert isinstance(status, Completed)
@@ -146,7 +148,7 @@ def test_a_word_for_failed_is_an_end_with_its_text(word: str, more: dict[str, An
 
 
 @pytest.mark.parametrize("word", ["CANCELLED", "CANCELED", "cancelled"])
-def test_a_word_for_cancelled_is_a_cancelled_request(word: str) -> None:
+def test_a_status_word_for_cancelled_raises_request_cancelled(word: str) -> None:
     status = parse_status({"status": word, **OWN}, ID)
     assert isinstance(status, Completed)
     for answer in (said(404, {"status": "NOT_FOUND"}), said(400, {"detail": "cancelled"})):
@@ -159,7 +161,7 @@ bodies = st.binary() | json_values.map(lambda value: json.dumps(value).encode())
 
 @given(st.sampled_from([200, 201, 202, 204]), bodies)
 @example(200, b"[" * 100_000)
-def test_any_answer_is_an_output_or_an_error_of_ours(status: int, body: bytes) -> None:
+def test_any_answer_of_the_result_url_is_an_output_or_a_fal_error(status: int, body: bytes) -> None:
     try:
         check_result(said(status, body), ID)
     except FalError as error:

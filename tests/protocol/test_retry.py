@@ -1,4 +1,4 @@
-"""The whole table of what is sent again (protocol 12): operation x failure x sent x policy."""
+"""The complete table of retries (protocol 12): operation x failure x sent x policy."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ LATE = TransportTimeoutError("too slow")
 CIRCLE = TransportError("redirected in a circle", retryable=False)
 NONSENSE = ResponseDecodeError("no JSON", retryable=True)
 
-# Failure without an answer, was anything sent, verdict for reads, for paid requests.
+# Failure without an answer, whether anything was sent, verdict for reads, for paid requests.
 WITHOUT_ANSWER = [
     (BROKEN, False, RETRY, RETRY),
     (LATE, False, RETRY, RETRY),
@@ -57,7 +57,7 @@ WITHOUT_ANSWER = [
     (NONSENSE, True, RETRY, RAISE),
 ]
 
-# Status, headers, body; verdict for reads, for paid requests, for paid ones where the policy is bold.
+# Status, headers, body; verdict for reads, for paid requests, for paid ones with `retry_uncertain=True`.
 INGRESS: dict[str, str] = {}
 ANSWERS = [
     (408, INGRESS, b"", RETRY, RAISE, RAISE),
@@ -95,7 +95,7 @@ def ids(case: tuple[object, ...]) -> str:
 
 @pytest.mark.parametrize("operation", list(Operation))
 @pytest.mark.parametrize(("error", "sent", "free", "paid"), WITHOUT_ANSWER)
-def test_without_an_answer(
+def test_attempts_without_an_answer_are_judged_by_the_table(
     operation: Operation, error: FalError, sent: bool, free: Verdict, paid: Verdict
 ) -> None:
     expected = paid if operation in PAID else free
@@ -105,7 +105,7 @@ def test_without_an_answer(
 
 @pytest.mark.parametrize("operation", list(Operation))
 @pytest.mark.parametrize(("status", "headers", "body", "free", "paid", "bold"), ANSWERS)
-def test_answers(
+def test_error_answers_are_judged_by_the_table(
     operation: Operation,
     status: int,
     headers: dict[str, str],
@@ -120,18 +120,18 @@ def test_answers(
         assert judge(request(operation), error, sent=True, policy=policy) is expected
 
 
-def test_which_operations_are_paid() -> None:
+def test_only_run_stream_and_submit_are_paid_operations() -> None:
     assert sorted(PAID) == ["run", "stream", "submit"]
     assert FREE == ["cancel", "download", "read", "result", "status", "token", "upload", "write"]
 
 
-def test_a_full_queue_that_the_caller_asked_about_is_an_answer() -> None:
+def test_a_429_that_the_caller_asked_for_is_not_retried() -> None:
     asked = request(Operation.SUBMIT, refusal_is_final=True)
     assert judge(asked, answered(429), sent=True, policy=DEFAULT) is RAISE
 
 
 @pytest.mark.parametrize("status", [500, 501, 502, 503, 504])
-def test_a_result_that_is_there_is_fetched_through_every_failure(status: int) -> None:
+def test_fetching_an_existing_result_is_retried_after_every_server_error(status: int) -> None:
     there = request(Operation.RESULT, persistent=True)
     assert judge(there, answered(status, FROM_FAL), sent=True, policy=DEFAULT) is RETRY
     assert judge(there, answered(404, FROM_FAL), sent=True, policy=DEFAULT) is RAISE
@@ -146,7 +146,7 @@ def test_a_result_that_is_there_is_fetched_through_every_failure(status: int) ->
         st.sampled_from(["0", "1", "true", "no", ""]),
     ),
 )
-def test_a_paid_request_is_repeated_only_after_429_and_an_ingress_503(
+def test_a_paid_request_is_retried_only_after_429_and_an_ingress_503(
     operation: Operation, status: int, headers: dict[str, str]
 ) -> None:
     verdict = judge(request(operation), answered(status, headers), sent=True, policy=DEFAULT)
@@ -154,16 +154,16 @@ def test_a_paid_request_is_repeated_only_after_429_and_an_ingress_503(
         assert status == 429 or (status == 503 and "x-fal-request-id" not in headers)
 
 
-# How long it waits, how often it tries.
+# Delays and numbers of attempts.
 
 
-def test_full_jitter_up_to_the_exponential_term() -> None:
+def test_the_delay_before_a_retry_has_full_jitter_and_grows_exponentially() -> None:
     policy = RetryPolicy(base_delay=0.5, max_delay=20)
     assert [delay_before_retry(policy, n, BROKEN, 1.0) for n in (1, 2, 3, 6, 10**6)] == [1, 2, 4, 20, 20]
     assert delay_before_retry(policy, 3, BROKEN, 0.25) == 1.0
 
 
-def test_what_the_server_asks_for_wins() -> None:
+def test_retry_after_takes_precedence_over_the_computed_delay() -> None:
     policy = RetryPolicy(base_delay=0.5, max_retry_after=30)
     assert delay_before_retry(policy, 1, answered(503, {"retry-after": "7"}), 0.0) == 7
     assert delay_before_retry(policy, 1, answered(503, {"retry-after": "30"}), 0.9) == 30
@@ -184,7 +184,7 @@ def test_what_the_server_asks_for_wins() -> None:
     st.floats(0, 1),
     st.none() | st.integers(0, 10**9),
 )
-def test_delays_are_finite_and_bounded(
+def test_delays_before_retries_are_finite_and_bounded(
     policy: RetryPolicy, attempt: int, chance: float, asked: int | None
 ) -> None:
     headers = {} if asked is None else {"retry-after": str(asked)}
@@ -192,7 +192,7 @@ def test_delays_are_finite_and_bounded(
     assert delay is None or 0 <= delay <= max(policy.max_delay, policy.max_retry_after, 0.05)
 
 
-def test_a_result_is_bounded_by_its_own_time_alone() -> None:
+def test_fetching_an_existing_result_is_bounded_only_by_result_total() -> None:
     policy = RetryPolicy(max_attempts=3, max_total=60, result_total=300)
     there = request(Operation.RESULT, persistent=True)
     assert (
@@ -207,7 +207,7 @@ def test_a_result_is_bounded_by_its_own_time_alone() -> None:
     assert allowed_attempts(there, RetryPolicy(max_attempts=1)) == 1
 
 
-def test_the_budget_runs_dry_and_fills_up_again() -> None:
+def test_the_retry_budget_runs_empty_and_is_refilled_by_successes() -> None:
     budget = RetryBudget(capacity=25)
     assert [budget.take(error) for error in (BROKEN, LATE, BROKEN, LATE, BROKEN, BROKEN)] == [
         True,
@@ -228,7 +228,7 @@ def test_the_budget_runs_dry_and_fills_up_again() -> None:
 
 
 @given(st.lists(st.floats(0, 10), max_size=20), st.floats(-1e9, 1e9), st.floats(1, 1000))
-def test_a_clock_that_jumps_once_does_not_use_the_patience_up(
+def test_a_clock_that_jumps_once_uses_at_most_half_of_the_bound(
     steps: list[float], jump: float, bound: float
 ) -> None:
     patience, now = Patience(bound, 0.0), 0.0
@@ -239,7 +239,7 @@ def test_a_clock_that_jumps_once_does_not_use_the_patience_up(
     assert patience.at(now + jump) <= before + bound / 2
 
 
-def test_a_clock_that_goes_on_is_counted_as_it_is() -> None:
+def test_seconds_of_a_steady_clock_are_counted_completely() -> None:
     patience = Patience(300.0, 10.0)
     assert [patience.at(10.0 + 60 * n) for n in range(5)] == [0.0, 60.0, 120.0, 180.0, 240.0]
     assert Patience(300.0).at(1000.0) == 0.0

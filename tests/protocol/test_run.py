@@ -28,7 +28,7 @@ class Input:
     steps: int = 4
 
 
-def test_the_body_is_the_input_itself() -> None:
+def test_the_body_of_a_direct_call_is_the_input_itself() -> None:
     request = run_request(Settings(tags={"a": "b"}), FLUX, {"prompt": "ä"}, NO_OPTIONS)
     assert (request.operation, request.method) == (Operation.RUN, "POST")
     assert (request.url, request.endpoint_id) == ("https://fal.run/fal-ai/flux/dev", "fal-ai/flux/dev")
@@ -39,7 +39,7 @@ def test_the_body_is_the_input_itself() -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
-def test_without_a_body_the_input_is_the_query(method: str) -> None:
+def test_the_input_of_a_direct_get_or_delete_becomes_the_query(method: str) -> None:
     input = {"prompt": "a&b=ä", "n": 4, "flag": True, "size": {"w": 1}, "none": None}
     request = run_request(Settings(), FLUX, input, NO_OPTIONS, method)
     assert request.body is None
@@ -55,7 +55,7 @@ def test_without_a_body_the_input_is_the_query(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["", "get", "TRACE", None])
-def test_other_methods_are_refused(method: Any) -> None:
+def test_a_direct_call_with_another_method_is_refused(method: Any) -> None:
     with pytest.raises(ConfigurationError, match="method"):
         run_request(Settings(), FLUX, {}, NO_OPTIONS, method)
 
@@ -64,7 +64,7 @@ def test_other_methods_are_refused(method: Any) -> None:
 @example({"a": "\ud800"})
 @example({"a": b"x"})
 @example({"a": float("nan")})
-def test_any_input_is_a_query_or_refused(input: dict[str, Any]) -> None:
+def test_any_input_becomes_the_query_of_a_get_or_is_refused(input: dict[str, Any]) -> None:
     try:
         url = run_request(Settings(), FLUX, input, CallOptions(), "GET").url
     except ConfigurationError:
@@ -81,14 +81,14 @@ def answer(body: Any, **headers: str) -> HttpResponse:
     return HttpResponse(status=200, headers=given, body=json.dumps(body).encode(), attempts=2)
 
 
-def test_the_result() -> None:
+def test_the_result_of_a_direct_call_has_data_id_and_units() -> None:
     response = answer({"seed": 2**63}, x_fal_request_id="r-1", x_fal_billable_units="1.5")
     result = parse_run(response, FLUX, None)
     assert (result.data, result.request_id, result.attempts) == ({"seed": 2**63}, "r-1", {"run": 2})
     assert (result.status, result.metrics, result.billable_units) == (None, {}, 1.5)
 
 
-def test_a_typed_result_or_an_error_that_says_where() -> None:
+def test_a_direct_call_builds_its_output_type_or_reports_the_path() -> None:
     assert parse_run(answer({"prompt": "x", "more": 1}), FLUX, Input).data == Input("x")
     with pytest.raises(ResponseDecodeError) as caught:
         parse_run(answer({"steps": 1}, x_fal_request_id="r-1"), FLUX, Input)

@@ -1,4 +1,4 @@
-"""The SSE decoder against the WHATWG rules, a slow reference of them, and arbitrary chunking."""
+"""The SSE decoder compared with the WHATWG rules, a slow reference decoder, and arbitrary chunking."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from fal_async.errors import ResponseDecodeError
 from fal_async.protocol.sse import ServerSentEvent, SSEDecoder
 
-# --- a reference: the standard's wording, character by character where it can be -------------------------
+# --- a reference decoder, as close to the standard's wording as possible ---------------------------------
 
 
 def reference(stream: bytes) -> tuple[list[ServerSentEvent], str, int | None]:
-    """Events, last event id and retry of a whole stream (WHATWG HTML 9.2.6, in its order)."""
+    """Return events, last event id and retry of a whole stream (WHATWG HTML 9.2.6, in its order)."""
     text = stream.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
     events: list[ServerSentEvent] = []
     data = event = id_buffer = last_id = ""
@@ -77,7 +77,7 @@ FRAGMENTS = [
     ),
     *(b"retry: 250", b"retry: -1", b"retry:", b"retry: 99999999999", b": ping", b"nonsense: 1", b"DATA: x"),
     *(b"\xf0\x9f\x98\x80", b"\xf0\x9f", b"\xe2\x82", b"\xff", b"\xed\xa0\x80", b"\xc0\xaf"),
-    *(b"\xc2\x85", b"\xe2\x80\xa8", b"\x0b", b"\x0c", b"\x1c"),  # ends of lines to str.splitlines, not here
+    *(b"\xc2\x85", b"\xe2\x80\xa8", b"\x0b", b"\x0c", b"\x1c"),  # line ends for str.splitlines, but not here
 ]
 STREAMS = st.lists(st.one_of(st.sampled_from(FRAGMENTS), st.binary(max_size=4)), max_size=40).map(b"".join)
 PLACES = st.lists(st.integers(min_value=0, max_value=400), max_size=30)
@@ -147,13 +147,15 @@ CASES = [
 
 
 @pytest.mark.parametrize(("stream", "expected"), CASES)
-def test_whatwg_rules(stream: bytes, expected: list[ServerSentEvent]) -> None:
+def test_event_streams_are_decoded_by_the_whatwg_rules(
+    stream: bytes, expected: list[ServerSentEvent]
+) -> None:
     assert decode(stream) == expected
     assert decode(*(stream[at : at + 1] for at in range(len(stream)))) == expected
     assert reference(stream)[0] == expected
 
 
-def test_an_event_is_given_out_with_the_first_byte_of_its_closing_line_end() -> None:
+def test_an_event_is_returned_with_the_first_byte_of_its_closing_line_end() -> None:
     decoder = SSEDecoder()
     assert decoder.feed(b"data: a\r\n\r") == [E(data="a")]
     assert not decoder.incomplete
@@ -163,7 +165,7 @@ def test_an_event_is_given_out_with_the_first_byte_of_its_closing_line_end() -> 
     assert decoder.feed(b"\r") == [E(data="b")]
 
 
-def test_retry_and_id_are_told() -> None:
+def test_the_decoder_reports_retry_and_last_event_id() -> None:
     decoder = SSEDecoder()
     assert decoder.feed(b": ping\n:\n\nretry: 1500\nid: 8\n") == []
     assert (decoder.retry, decoder.last_event_id) == (1500, "")
@@ -176,7 +178,7 @@ def test_retry_and_id_are_told() -> None:
 @pytest.mark.parametrize(
     "rest", [b"d", b"data: a", b"data: a\n", b"data\n", b"event: x\n", b"id: 1\n", b": pi"]
 )
-def test_a_cut_in_mid_event_is_told(rest: bytes) -> None:
+def test_a_stream_that_ends_within_an_event_is_reported_as_incomplete(rest: bytes) -> None:
     decoder = SSEDecoder()
     assert decoder.feed(b"data: whole\n\n" + rest) == [E(data="whole")]
     assert decoder.incomplete
@@ -187,13 +189,13 @@ def test_a_cut_in_mid_event_is_told(rest: bytes) -> None:
 @pytest.mark.parametrize(
     "stream", [b"", b"\xef\xbb\xbf", b"data: a\n\n", b"data: a\r\r", b"\n\n: ping\n", b"retry: 1\n"]
 )
-def test_an_end_between_events_is_told(stream: bytes) -> None:
+def test_a_stream_that_ends_between_events_is_not_incomplete(stream: bytes) -> None:
     decoder = SSEDecoder()
     decoder.feed(stream)
     assert not decoder.incomplete
 
 
-def test_events_are_immutable_values() -> None:
+def test_server_sent_events_are_immutable_values() -> None:
     event = E(data="a")
     assert (event.event, event.id, event.retry) == ("message", "", None)
     assert event == E(data="a")
@@ -206,7 +208,7 @@ def test_events_are_immutable_values() -> None:
 
 @pytest.mark.parametrize("stream", [b"data: 12345", b": 123456789", b"data:\ndata:\ndata", b"data: 1\n" * 9])
 @pytest.mark.parametrize("size", [1, 3, 1000])
-def test_too_large_an_event_is_refused(stream: bytes, size: int) -> None:
+def test_an_event_larger_than_the_limit_is_refused(stream: bytes, size: int) -> None:
     decoder = SSEDecoder(max_event_size=10)
     chunks = [stream[at : at + size] for at in range(0, len(stream), size)]
     with pytest.raises(ResponseDecodeError, match="larger than 10 bytes"):
@@ -216,14 +218,14 @@ def test_too_large_an_event_is_refused(stream: bytes, size: int) -> None:
     assert decoder.incomplete
 
 
-def test_the_limit_is_per_event() -> None:
+def test_the_size_limit_applies_to_each_event_separately() -> None:
     decoder = SSEDecoder(max_event_size=10)
     exactly = b"\xef\xbb\xbf: 34567890\ndata: 7890\n\n"
     assert outcome(decoder, cut(exactly, list(range(40))))[0] == [E(data="7890")]
     assert len(decoder.feed(b"id: 1\n: ping\ndata: 1\n\n" * 50)) == 50
 
 
-def test_events_before_one_too_large_are_given_out() -> None:
+def test_events_before_one_that_is_too_large_are_returned() -> None:
     decoder = SSEDecoder(max_event_size=10)
     assert decoder.feed(b"data: a\n\ndata: " + b"x" * 20) == [E(data="a")]
     assert decoder.incomplete
@@ -231,7 +233,7 @@ def test_events_before_one_too_large_are_given_out() -> None:
         decoder.feed(b"")
 
 
-def test_a_huge_event_in_small_chunks_costs_linear_time() -> None:
+def test_a_huge_event_in_small_chunks_is_decoded_in_linear_time() -> None:
     count, chunk = 262_144, b"x" * 128
     decoder, start = SSEDecoder(), time.process_time()
     decoder.feed(b"data: ")
@@ -239,12 +241,12 @@ def test_a_huge_event_in_small_chunks_costs_linear_time() -> None:
         decoder.feed(chunk)
     [event] = decoder.feed(b"\n\n")
     assert len(event.data) == count * len(chunk)
-    # Half a second where appending is cheap; copying what is held with each chunk would move 4 TiB.
+    # Half a second if appending is cheap; copying the buffer with each chunk would move 4 TiB.
     assert time.process_time() - start < 15
 
 
 @given(STREAMS, PLACES)
-def test_light_events_are_the_same_events(stream: bytes, places: list[int]) -> None:
+def test_feed_light_returns_the_same_events_as_feed(stream: bytes, places: list[int]) -> None:
     light, full = SSEDecoder(), SSEDecoder()
     for chunk in cut(stream, places):
         events = [E(data=item) if isinstance(item, str) else item for item in light.feed_light(chunk)]
@@ -258,24 +260,26 @@ def test_light_events_are_the_same_events(stream: bytes, places: list[int]) -> N
 @example(b"data: a\r\n\r\ndata: b\r\n\r\n", list(range(25)))
 @example(b"retry: 10\ndata: a\n\ndata: b\n\n", [10])
 @example(b"id: 1\ndata: a\n\ndata: b\n\nid\ndata: c\n\ndata: d\n\n", [6, 15, 30])
-def test_any_chunking_gives_what_the_whole_gives(stream: bytes, places: list[int]) -> None:
+def test_any_chunking_of_a_stream_gives_the_same_events(stream: bytes, places: list[int]) -> None:
     whole, parts = SSEDecoder(), SSEDecoder()
     assert outcome(parts, cut(stream, places)) == outcome(whole, [stream])
     assert parts.incomplete == whole.incomplete
 
 
 @given(st.lists(st.binary(max_size=30), max_size=20))
-def test_arbitrary_bytes_never_raise(chunks: list[bytes]) -> None:
+def test_decoding_arbitrary_bytes_as_an_event_stream_never_raises(chunks: list[bytes]) -> None:
     assert outcome(SSEDecoder(), chunks) == reference(b"".join(chunks))
 
 
 @given(STREAMS, PLACES)
-def test_the_reference_agrees(stream: bytes, places: list[int]) -> None:
+def test_the_decoder_agrees_with_the_slow_reference_decoder(stream: bytes, places: list[int]) -> None:
     assert outcome(SSEDecoder(), cut(stream, places)) == reference(stream)
 
 
 @given(st.lists(EVENTS, max_size=6), st.sampled_from(["\n", "\r", "\r\n"]), PLACES)
-def test_what_is_encoded_is_decoded(events: list[ServerSentEvent], line_end: str, places: list[int]) -> None:
+def test_encoded_events_are_decoded_to_equal_events(
+    events: list[ServerSentEvent], line_end: str, places: list[int]
+) -> None:
     stream = b"".join(encode(event, line_end) for event in events)
     decoder = SSEDecoder()
     assert outcome(decoder, cut(stream, places))[0] == events
@@ -285,7 +289,9 @@ def test_what_is_encoded_is_decoded(events: list[ServerSentEvent], line_end: str
 @given(STREAMS, PLACES, st.integers(min_value=1, max_value=40))
 @example(b"\xef\xbb\xbf", [1, 2], 1)
 @example(b"::data: \xc3\xa9\n\ndata: x\n\n", [1], 9)
-def test_chunking_does_not_decide_what_is_too_large(stream: bytes, places: list[int], limit: int) -> None:
+def test_chunking_does_not_decide_which_event_is_too_large(
+    stream: bytes, places: list[int], limit: int
+) -> None:
     def until_refused(chunks: list[bytes]) -> tuple[list[ServerSentEvent], bool]:
         decoder, events = SSEDecoder(max_event_size=limit), list[ServerSentEvent]()
         try:

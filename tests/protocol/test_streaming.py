@@ -1,4 +1,4 @@
-"""What a stream's body and its events mean."""
+"""The meaning of a stream's body and of its events."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from fal_async.protocol.streaming import (
         ("text/html; charset=utf-8", BodyKind.PAGE),
     ],
 )
-def test_the_content_type_says_what_comes(content_type: str, kind: BodyKind) -> None:
+def test_the_content_type_decides_how_a_stream_body_is_read(content_type: str, kind: BodyKind) -> None:
     assert body_kind({"content-type": content_type}) is kind
     assert body_kind({}) is BodyKind.CHUNKS
 
@@ -57,7 +57,9 @@ def test_the_content_type_says_what_comes(content_type: str, kind: BodyKind) -> 
         (ServerSentEvent(data="", event="error"), Meaning.ERROR),
     ],
 )
-def test_what_an_event_means(event: ServerSentEvent, meaning: Meaning) -> None:
+def test_the_meaning_of_a_stream_event_follows_from_name_and_data(
+    event: ServerSentEvent, meaning: Meaning
+) -> None:
     assert meaning_of(event) is meaning
 
 
@@ -72,12 +74,12 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_every_error_event_has_words(document: Any) -> None:
+def test_every_error_event_has_a_message(document: Any) -> None:
     assert error_message(error_detail(json.dumps(document)))
 
 
 @given(st.lists(st.text(max_size=30) | st.binary(max_size=30), max_size=30), st.integers(1, 100))
-def test_what_is_kept_is_the_newest(pieces: list[str | bytes], limit: int) -> None:
+def test_the_values_kept_of_a_stream_are_the_newest(pieces: list[str | bytes], limit: int) -> None:
     kept = Kept(limit)
     for piece in pieces:
         kept.add(piece if isinstance(piece, bytes) else json.dumps(piece))
@@ -89,7 +91,7 @@ def test_what_is_kept_is_the_newest(pieces: list[str | bytes], limit: int) -> No
     assert bool(values) == bool(pieces)
 
 
-def test_the_request() -> None:
+def test_a_stream_request_accepts_an_event_stream_and_has_the_input_as_body() -> None:
     endpoint = EndpointId.parse("me/app", "/stream")
     request = stream_request(Settings(), endpoint, {"a": 1}, NO_OPTIONS)
     assert (request.method, request.url) == ("POST", "https://fal.run/me/app/stream")
@@ -97,12 +99,12 @@ def test_the_request() -> None:
     assert request.body == b'{"a":1}'
 
 
-def test_the_idle_timeout_has_a_default() -> None:
+def test_the_idle_timeout_of_a_stream_has_a_default() -> None:
     assert check_idle_timeout(None) == 300
     assert check_idle_timeout(2) == 2
 
 
-def test_an_error_event_that_is_nested_deeply_has_words() -> None:
+def test_a_deeply_nested_error_event_has_a_message() -> None:
     detail: Any = "at the bottom"
     for _ in range(20_000):
         detail = [{"detail": detail}]

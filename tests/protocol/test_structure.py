@@ -1,4 +1,4 @@
-"""JSON from values and values from JSON."""
+"""From typed values to JSON, and from JSON to typed values."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ anything = st.recursive(
 @example({"a": "\ud800"})
 @example({1: "a", "1": "b"})
 @example({float("nan"): 1})
-def test_any_value_comes_back_equal_or_is_refused(value: Any) -> None:
+def test_any_value_is_encoded_to_equal_json_or_refused(value: Any) -> None:
     try:
         body = encode_json(value)
     except ConfigurationError as error:
@@ -100,7 +100,7 @@ def test_any_value_comes_back_equal_or_is_refused(value: Any) -> None:
 
 
 def as_json(value: Any) -> Any:
-    """The same in JSON's own types; its keys must be texts."""
+    """Return the value in JSON's own types; its keys must be str."""
     if isinstance(value, dict):
         assert all(isinstance(key, str) for key in value)
         return {key: as_json(item) for key, item in value.items()}
@@ -117,14 +117,14 @@ def as_json(value: Any) -> Any:
 
 
 def _as_object(fields: dict[str, Any]) -> Any:
-    """A record, without those of its fields that are None."""
+    """Return a record as an object without the fields that are None."""
     return as_json({name: field for name, field in fields.items() if field is not None})
 
 
 @given(
     json_values.filter(lambda value: "NaN" not in json.dumps(value) and "Infinity" not in json.dumps(value))
 )
-def test_everything_that_json_can_carry_is_carried(value: Any) -> None:
+def test_every_json_value_is_encoded_without_a_change(value: Any) -> None:
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -150,13 +150,13 @@ def test_everything_that_json_can_carry_is_carried(value: Any) -> None:
         ({"a": MappingProxyType({"b": b""})}, "input.a.b is bytes"),
     ],
 )
-def test_the_error_names_the_place_and_the_reason(value: Any, place: str) -> None:
+def test_the_error_of_an_unsupported_input_names_place_and_reason(value: Any, place: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         encode_json(value)
     assert place in str(caught.value)
 
 
-def test_records_and_mappings_anywhere_become_objects() -> None:
+def test_records_and_mappings_anywhere_in_an_input_become_objects() -> None:
     made = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
     value = {
         "a": Output(images=[Image(url="u")], made=made),
@@ -172,7 +172,7 @@ def test_records_and_mappings_anywhere_become_objects() -> None:
         encode_json(WithMore(enum.Enum("Odd", {"A": math.nan}).A))  # type: ignore[attr-defined]
 
 
-def test_what_a_model_gets() -> None:
+def test_the_input_of_a_model_must_be_a_mapping_a_record_or_none() -> None:
     image = Image(url="u")
     assert input_value(None) == {}
     assert input_value(image) is image
@@ -185,7 +185,7 @@ def test_what_a_model_gets() -> None:
 # Structuring.
 
 
-def test_output_types() -> None:
+def test_json_is_built_as_records_typed_dicts_and_lists() -> None:
     data = {
         "images": [{"url": "u", "width": 3, "unknown": 1}],
         "made": "2026-01-02T03:04:05+00:00",
@@ -212,7 +212,9 @@ def test_output_types() -> None:
         ({"seed": "x"}, Shape, ["@ $.seed"]),
     ],
 )
-def test_what_does_not_fit_is_said_with_its_path(data: Any, into: Any, paths: list[str]) -> None:
+def test_data_that_does_not_fit_is_reported_with_its_path_and_ids(
+    data: Any, into: Any, paths: list[str]
+) -> None:
     with pytest.raises(ResponseDecodeError) as caught:
         structure(data, into, request_id="r-1", endpoint_id="a/b")
     assert len(caught.value.paths) == len(paths)
@@ -225,7 +227,7 @@ def test_what_does_not_fit_is_said_with_its_path(data: Any, into: Any, paths: li
     st.sampled_from([Image, Output, Shape, list[int], dict[str, Image], Image | None, int, Unset]),
 )
 @example([[]], Output)
-def test_any_data_is_built_or_a_decode_error(data: Any, into: Any) -> None:
+def test_any_data_is_built_as_the_output_type_or_raises_decode_error(data: Any, into: Any) -> None:
     try:
         structure(data, into)
     except ResponseDecodeError as error:
@@ -241,17 +243,17 @@ def test_any_data_is_built_or_a_decode_error(data: Any, into: Any) -> None:
         st.text(alphabet="abcäß", max_size=3), st.integers() | st.text(alphabet="xyz"), max_size=5
     )
 )
-def test_the_digest_knows_an_input_in_any_spelling(value: dict[str, Any]) -> None:
+def test_the_digest_of_an_input_does_not_depend_on_order_and_formatting(value: dict[str, Any]) -> None:
     turned = dict(reversed(value.items()))
     assert digest_of(encode_json(value)) == digest_of(json.dumps(turned, indent=3).encode())
     assert digest_of(encode_json({**value, "new": 1})) != digest_of(encode_json(value))
 
 
-def test_what_is_no_json_has_a_digest_too() -> None:
+def test_bytes_that_are_not_json_have_a_digest_too() -> None:
     assert len(digest_of(b"\xff")) == len(digest_of(b"[" * 100_000)) == 64
 
 
-# Plain values: nothing is made of what was not sent.
+# Plain values: no value is converted to another kind.
 
 
 @attrs.frozen
@@ -288,15 +290,15 @@ MISFITS: dict[str, list[Any]] = {
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name in MISFITS for value in MISFITS[name]])
-def test_a_plain_value_of_another_type_is_told(name: str, value: Any) -> None:
+def test_a_plain_value_of_another_type_is_reported_with_its_path(name: str, value: Any) -> None:
     with pytest.raises(ResponseDecodeError) as caught:
         structure({name: value}, Plain)
     assert len(caught.value.paths) == 1
     assert caught.value.paths[0].endswith(f"@ $.{name}")
-    assert caught.value.body == {name: value}, "what came is not lost: it may be paid for"
+    assert caught.value.body == {name: value}, "the output is kept, because it was paid for"
 
 
-def test_plain_values_that_fit() -> None:
+def test_plain_values_that_fit_are_built_as_their_type() -> None:
     made = structure({"text": "a", "truth": True, "whole": 5.0, "number": 5, "either": "x"}, Plain)
     assert made == Plain(text="a", truth=True, whole=5, number=5.0, either="x")
     assert (type(made.whole), type(made.number)) == (int, float)
@@ -312,7 +314,7 @@ class Holds:
 
 
 @pytest.mark.parametrize("into", [Unset, list[Unset], Holds, dict[str, Holds], "Image", 5], ids=repr)
-def test_what_can_never_be_built_is_refused_beforehand(into: Any) -> None:
+def test_an_output_type_that_can_not_be_built_is_refused_by_the_check(into: Any) -> None:
     with pytest.raises(ConfigurationError, match="can't be built from JSON"):
         check_output_type(into)
 
@@ -322,5 +324,5 @@ def test_what_can_never_be_built_is_refused_beforehand(into: Any) -> None:
     [None, Any, dict, dict[str, Any], Image, Output, Shape, list[Image], Image | None, Plain],
     ids=repr,
 )
-def test_what_can_be_built_passes(into: Any) -> None:
+def test_an_output_type_that_can_be_built_passes_the_check(into: Any) -> None:
     check_output_type(into)

@@ -1,4 +1,4 @@
-"""Signed headers, key sets, caches and events: pure, with the crypto library only where keys are made."""
+"""Signed headers, key sets, caches and events of webhooks. Pure: no signature is made here."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ HEADERS = {
 SIGNED = SignedHeaders(request_id=ID, user_id="github|1", timestamp=1_700_000_000, signature=b"\xab" * 64)
 
 
-def test_the_four_headers_in_any_form() -> None:
+def test_the_four_webhook_headers_are_read_in_any_form() -> None:
     assert read_headers(HEADERS) == SIGNED
     assert read_headers({name.lower(): value for name, value in HEADERS.items()}) == SIGNED
     pairs = [(name.upper().encode(), value.encode()) for name, value in HEADERS.items()]
@@ -61,7 +61,7 @@ def test_the_four_headers_in_any_form() -> None:
 
 @pytest.mark.parametrize("name", HEADERS)
 @pytest.mark.parametrize("value", [None, "", "a\nb", "x" * 300])
-def test_a_missing_or_malformed_header_is_named(name: str, value: str | None) -> None:
+def test_the_error_of_a_missing_or_malformed_webhook_header_names_it(name: str, value: str | None) -> None:
     headers = {k: v for k, v in HEADERS.items() if k != name} | ({} if value is None else {name: value})
     with pytest.raises(WebhookVerificationError, match=name.lower()):
         read_headers(headers)
@@ -81,13 +81,13 @@ def test_a_missing_or_malformed_header_is_named(name: str, value: str | None) ->
         ("X-Fal-Webhook-Signature", "zz" * 64),
     ],
 )
-def test_numbers_and_signatures_are_read_strictly(name: str, value: str) -> None:
+def test_webhook_timestamps_and_signatures_are_read_strictly(name: str, value: str) -> None:
     with pytest.raises(WebhookVerificationError, match=name.lower()):
         read_headers(HEADERS | {name: value})
 
 
 @pytest.mark.parametrize("name", HEADERS)
-def test_a_header_that_came_twice_is_refused(name: str) -> None:
+def test_a_repeated_webhook_header_is_refused(name: str) -> None:
     with pytest.raises(WebhookVerificationError, match="is repeated"):
         read_headers([*HEADERS.items(), (name.lower(), HEADERS[name])])
 
@@ -96,7 +96,7 @@ anything = st.text(max_size=30) | st.sampled_from(list(HEADERS.values()))
 
 
 @given(st.lists(st.tuples(st.sampled_from(list(HEADERS)), anything), max_size=6))
-def test_headers_are_read_or_refused(pairs: list[tuple[str, str]]) -> None:
+def test_any_webhook_headers_are_read_or_refused(pairs: list[tuple[str, str]]) -> None:
     try:
         signed = read_headers(pairs)
     except WebhookVerificationError:
@@ -105,13 +105,13 @@ def test_headers_are_read_or_refused(pairs: list[tuple[str, str]]) -> None:
     assert message_of(signed, b"").count(b"\n") == 3
 
 
-def test_the_message_is_four_lines() -> None:
+def test_the_signed_message_of_a_webhook_has_four_lines() -> None:
     empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     assert message_of(SIGNED, b"") == f"{ID}\ngithub|1\n1700000000\n{empty}".encode()
 
 
 @pytest.mark.parametrize(("off", "good"), [(0, True), (300, True), (-300, True), (301, False), (-301, False)])
-def test_the_clock_may_be_off_by_five_minutes_either_way(off: float, good: bool) -> None:
+def test_the_clock_of_a_webhook_may_differ_by_five_minutes_either_way(off: float, good: bool) -> None:
     if good:
         check_time(SIGNED, SIGNED.timestamp + off)
         return
@@ -131,7 +131,7 @@ def keys_of(*entries: Any) -> tuple[bytes, ...]:
     return parse_key_set(json.dumps({"keys": entries}).encode())
 
 
-def test_every_ed25519_key_is_taken_once_and_others_are_passed_over() -> None:
+def test_every_ed25519_key_of_a_key_set_is_used_once_and_others_are_ignored() -> None:
     others: list[Any] = [
         {"kty": "RSA", "n": "x", "e": "AQAB"},
         {"kty": "EC", "crv": "P-256", "x": jwk()["x"]},
@@ -156,7 +156,7 @@ def test_every_ed25519_key_is_taken_once_and_others_are_passed_over() -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"<html>", b"[]", b"{}", b'{"keys": {}}', b'{"keys": []}', b"[" * 99_999]
 )
-def test_what_is_no_key_set_is_refused(body: bytes) -> None:
+def test_a_body_that_is_not_a_key_set_is_refused(body: bytes) -> None:
     with pytest.raises(ResponseDecodeError):
         parse_key_set(body)
 
@@ -169,7 +169,7 @@ json_values = st.recursive(
 
 
 @given(json_values)
-def test_any_json_is_a_key_set_or_refused(value: Any) -> None:
+def test_any_json_is_parsed_as_a_key_set_or_refused(value: Any) -> None:
     for document in (value, {"keys": value}, {"keys": [value]}):
         try:
             keys = parse_key_set(json.dumps(document).encode())
@@ -178,7 +178,7 @@ def test_any_json_is_a_key_set_or_refused(value: Any) -> None:
         assert all(len(key) == 32 for key in keys)
 
 
-def test_when_a_key_set_is_fetched_again() -> None:
+def test_a_key_set_is_renewed_after_12_hours_and_required_after_24() -> None:
     assert refresh_of(None, None, 1000) is Refresh.NEEDED
     assert refresh_of(1000, 1000, 1000) is Refresh.NO
     assert refresh_of(1000, 1000, 1000 + REFRESH_SECONDS - 1) is Refresh.NO
@@ -200,7 +200,7 @@ def test_an_unknown_signature_causes_one_fetch_a_minute() -> None:
 # The sender.
 
 
-def test_senders() -> None:
+def test_webhook_senders_are_checked_against_fals_address_ranges() -> None:
     meta = {
         "webhook_ip_ranges": ["10.1.2.3/32", "192.0.2.0/24", "2001:db8::/32", "198.51.100.7", "nonsense", 5]
     }
@@ -214,7 +214,7 @@ def test_senders() -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b"{}", b'{"webhook_ip_ranges": []}', b'{"webhook_ip_ranges": ["x"]}']
 )
-def test_no_sender_ranges(body: bytes) -> None:
+def test_a_response_without_sender_ranges_is_a_decode_error(body: bytes) -> None:
     with pytest.raises(ResponseDecodeError):
         parse_sender_ranges(body)
 
@@ -227,7 +227,7 @@ def event(**fields: Any) -> WebhookEvent:
     return parse_event(json.dumps(document).encode(), SIGNED)
 
 
-def test_a_success() -> None:
+def test_a_delivered_success_gives_the_result() -> None:
     good = event()
     assert (good.ok, good.request_id, good.gateway_request_id) == (True, ID, "gw")
     assert (good.user_id, good.timestamp) == ("github|1", 1_700_000_000)
@@ -238,7 +238,7 @@ def test_a_success() -> None:
     assert "{" not in repr(good)
 
 
-def test_a_typed_result() -> None:
+def test_a_delivered_result_is_built_as_the_output_type() -> None:
     @attrs.frozen
     class Output:
         a: int
@@ -291,7 +291,7 @@ def detail(kind: str = "value_error") -> dict[str, Any]:
         ({"payload": None, "error": None}, RequestFailedError, "ERROR"),
     ],
 )
-def test_a_failure_raises_what_the_queue_would_raise(
+def test_a_delivered_failure_raises_the_same_error_as_the_queue(
     fields: dict[str, Any], kind: type[FalError], word: str
 ) -> None:
     failed = event(status="ERROR", **fields)
@@ -318,7 +318,7 @@ def test_a_failure_raises_what_the_queue_would_raise(
     ("payload", "kind"),
     [(detail(), ValidationError), ({"detail": "too wide"}, RequestFailedError), (None, RequestFailedError)],
 )
-def test_a_number_in_the_models_words_is_no_status(
+def test_a_number_in_the_models_own_error_is_not_taken_for_a_status(
     text: str, number: int, payload: Any, kind: type[FalError]
 ) -> None:
     failed = event(status="ERROR", payload=payload, error=text.format(number))
@@ -338,15 +338,15 @@ def test_a_delivered_failure_is_never_retryable(code: int) -> None:
     assert failed.lacks_headers == (code != 408)
 
 
-def test_start_timeouts_can_not_be_told_apart_without_their_header() -> None:
-    """Only the queue's answer has `X-Fal-Request-Timeout-Type` (protocol 3.2)."""
+def test_a_delivered_start_timeout_is_a_server_error_without_its_header() -> None:
+    """Only the queue's response has `X-Fal-Request-Timeout-Type` (protocol 3.2)."""
     failed = event(status="ERROR", payload={"detail": "late"}, error="Invalid status code: 504")
     with pytest.raises(ServerError) as raised:
         failed.result()
     assert not isinstance(raised.value, StartTimeoutError)
 
 
-def test_a_payload_that_was_left_out_is_to_be_fetched() -> None:
+def test_a_delivery_without_its_payload_asks_to_fetch_the_result() -> None:
     with pytest.raises(ResponseDecodeError, match=r"fal\.queue\.result"):
         event(payload=None, payload_error="too large").result()
     assert event(payload=None).result().data is None
@@ -367,13 +367,13 @@ def test_a_payload_that_was_left_out_is_to_be_fetched() -> None:
         b"\xff\xfe",
     ],
 )
-def test_a_body_that_is_not_about_the_signed_request_is_refused(body: bytes) -> None:
+def test_a_webhook_body_that_is_not_about_the_signed_request_is_refused(body: bytes) -> None:
     with pytest.raises(WebhookVerificationError):
         parse_event(body, SIGNED)
 
 
 @given(json_values, json_values, json_values)
-def test_any_event_gives_a_result_or_one_of_our_errors(payload: Any, error: Any, status: Any) -> None:
+def test_any_delivered_event_gives_a_result_or_a_fal_error(payload: Any, error: Any, status: Any) -> None:
     document = {"request_id": ID, "status": status, "payload": payload, "error": error}
     try:
         parse_event(json.dumps(document).encode(), SIGNED).result("a/b")

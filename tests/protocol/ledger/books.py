@@ -1,4 +1,4 @@
-"""fal's side of the machine: what was taken, how it ends, and whether it may be paid for a second time."""
+"""fal's side of the state machine: the requests that it took, and how each ends."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Answer = Literal["ok", "open", "final", "cancelled", "gone"]
 
 @attrs.define(kw_only=True)
 class Job:
-    """A paid request. `place`: a name for the key that it was submitted for."""
+    """A paid request. `place`: the key for which it was submitted."""
 
     id: str
     place: str
@@ -32,7 +32,7 @@ class Job:
     runs: bool = False
 
     def outcome(self) -> tuple[HttpResponse | FalError, Completed | None]:
-        """What following it meets, and the last status."""
+        """Return what following the request encounters, and its last status."""
         if self.answer is None:
             return TransportError("nothing is known yet"), None
         if self.answer == "ok":

@@ -1,9 +1,8 @@
-"""Keyed calls over a ledger, step by step, with processes that die between any two of them.
+"""Keyed calls on a ledger, step by step, with processes that may die between any two steps.
 
-A call is written as a generator: it acts on the store and on fal's books, and stands still at each `yield`, where
-anything else may happen, and where its process may be gone for good. `LedgerMachine` interleaves such calls at
-random and checks, after each step, the promise: one call is one bill, and nothing paid is lost. Another store is
-tried with the same machine by a subclass with another `make_shelf`.
+A call is a generator that acts on the store and on fal's books. At each `yield` it pauses: anything else may happen
+there, and its process may die. `LedgerMachine` interleaves such calls at random and checks after each step that one
+call is billed once and that nothing paid is lost. A subclass with another `make_shelf` tests another store.
 """
 
 from __future__ import annotations
@@ -43,11 +42,11 @@ from tests.protocol.ledger.model import Memory, Shelf
 ORIGIN, ENDPOINT = "https://queue.fal.run", "fal-ai/flux/dev"
 KEYS = ("a", "b")
 LEFT = "left"
-"""What a call gives that did not wait for the end."""
+"""Returned by a call that did not wait for the end."""
 Choice = Literal["go on", "fail", "lose", "lose it before", "leave"]
 CHOICES: tuple[Choice, ...] = ("go on", "go on", "go on", "fail", "lose", "lose it before", "leave")
 Asks = tuple[Uncertain, int | None, bool, bool]
-"""`uncertain`, `retries`, `retry_failed`, and whether it is another input."""
+"""`uncertain`, `retries`, `retry_failed`, and whether the call has another input."""
 
 keys = st.sampled_from(KEYS)
 places = st.integers(0, 11)
@@ -60,7 +59,7 @@ asks: st.SearchStrategy[Asks] = st.tuples(
     st.sampled_from([False] * 7 + [True]),
 )
 Call = Generator[str, Choice, Any]
-"""Gives the name of what comes next; is told how it goes; returns a Result, an error, or LEFT."""
+"""Yields the name of the next step, receives how it goes, and returns a Result, an error, or LEFT."""
 
 
 @attrs.define(eq=False)
@@ -68,7 +67,7 @@ class Process:
     store: Store
     calls: list[RunningCall] = attrs.field(factory=list)
     is_alone: bool = True
-    """Whether nobody else takes it for dead."""
+    """Whether it holds its lock, so that no other process takes it for dead."""
 
 
 @attrs.define(eq=False)
@@ -79,7 +78,7 @@ class RunningCall:
     process: Process
     point: str = "begins"
     unsaid: str | None = None
-    """The id that fal gave it, and that is not in the ledger yet."""
+    """The id that fal returned and that is not in the ledger yet."""
     ended: Any = None
 
 
@@ -89,7 +88,7 @@ def place_of(key: str) -> Place:
 
 class LedgerMachine(RuleBasedStateMachine):
     loses_locks = True
-    """Whether `Shelf.crash` of a process that goes on is something that can happen to the store."""
+    """Whether a process of this store can lose its lock (`Shelf.crash`) and continue."""
 
     def make_shelf(self) -> Shelf:
         return Memory()
@@ -101,17 +100,17 @@ class LedgerMachine(RuleBasedStateMachine):
         self.now = 1000.0
         self.processes: list[Process] = [Process(self.shelf.open())]
         self.known_ids: dict[str, str] = {}
-        """By id: the key of the entry that was told of it."""
+        """The key of each request id that was stored in the ledger."""
         self.done: dict[str, bytes] = {}
-        """By key: the result, once a store has said that it has it."""
+        """The result of each key, once the store has confirmed it."""
         self.ends: dict[str, End] = {}
         self.twice: set[str] = set()
-        """Keys that `uncertain="resubmit"` may have paid for twice: a process that was taken for dead lived."""
+        """Keys that `uncertain="resubmit"` may have paid for twice, because a process taken for dead was alive."""
         self.renewed: set[str] = set()
-        """Keys that a call with `retry_failed` claimed, whose request fal has not taken yet."""
+        """Keys that a call with `retry_failed` has claimed and whose request fal has not taken yet."""
         self.expired: set[str] = set()
 
-    # What happens.
+    # Events.
 
     @rule(key=keys, at=places, asks=asks, course=courses)
     def a_call_begins(self, key: str, at: int, asks: Asks, course: list[Choice]) -> None:
@@ -120,7 +119,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(key=keys, at=places, asks=asks, course=courses, answer=answers)
     def a_call_is_made(self, key: str, at: int, asks: Asks, course: list[Choice], answer: Answer) -> None:
-        """As far as it gets, and as nothing else happens meanwhile."""
+        """Run a call as far as it gets, without other events in between."""
         call = self.begin(self.processes[at % len(self.processes)], key, asks)
         rest: list[Choice] = ["go on"] * 12
         for choice in [*course, *rest]:
@@ -149,7 +148,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.loses_locks and self.running())
     @rule(at=places)
     def a_process_loses_its_lock(self, at: int) -> None:
-        """The others take it for dead, and it goes on."""
+        """The other processes take it for dead, but it continues."""
         process = self.running()[at % len(self.running())].process
         process.is_alone = False
         self.shelf.crash(process.store)
@@ -157,7 +156,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.loses_locks and len(self.processes) > 1)
     @rule(key=keys, asks=asks, under_way=st.integers(2, 4), course=courses)
     def a_submit_outlives_its_lock(self, key: str, asks: Asks, under_way: int, course: list[Choice]) -> None:
-        """Another process decides about a claim, and its answer comes after that."""
+        """Another process decides about a claim before the answer to its submit arrives."""
         late = self.begin(self.processes[0], key, asks)
         self.go_on(late, CHOICES[:1] * under_way)
         self.processes[0].is_alone = False
@@ -220,10 +219,10 @@ class LedgerMachine(RuleBasedStateMachine):
         self.shelf.crash(process.store)
         for call in process.calls:
             call.steps.close()
-            call.unsaid = None  # nobody knows it any more, but fal's history
+            call.unsaid = None  # now only fal's history knows the id
 
     def keyed(self, call: RunningCall) -> Call:
-        """What the driver of a keyed call does."""
+        """Act as the driver of a keyed call does."""
         store, asked = call.process.store, call.asked
         while True:
             yield "look"
@@ -285,7 +284,7 @@ class LedgerMachine(RuleBasedStateMachine):
         )
         if hold is None:
             return None
-        before = call.key in self.renewed  # by an attempt whose outcome nobody knows, which this one takes up
+        before = call.key in self.renewed  # by an attempt with an unknown outcome, which this one continues
         if call.asked.retry_failed:
             self.renewed.add(call.key)
         how = yield "send"
@@ -344,7 +343,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 self.known_ids[unknown[0]] = call.key
             return None
         if not step.resubmit:
-            return refusals.uncertain(record, "the history knows nothing")
+            return refusals.uncertain(record, "the history does not show the request")
         if not all(process.is_alone for process in self.processes):
             self.twice.add(call.key)
         return (yield from self.submit(call, record.version))
@@ -352,13 +351,13 @@ class LedgerMachine(RuleBasedStateMachine):
     # What must hold.
 
     def pay(self, call: RunningCall) -> Job:
-        """A submit reaches fal. This is where a second bill would be made."""
+        """Let a submit reach fal. A second bill would be made here."""
         record = self.shelf.run(call.process.store.find(place_of(call.key)))
         assert record is not None, "a submit without a claim"
         if call.key in self.twice:
             return self.books.take(call.key)
         assert call.key not in self.expired, "a tombstone was submitted"
-        assert call.key not in self.done, "what is done was submitted again"
+        assert call.key not in self.done, "a key with a result was submitted again"
         stored = {request.request_id: request for request in record.requests}
         jobs = self.books.of(call.key)
         for job in jobs:
@@ -412,7 +411,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 record = self.shelf.run(self.processes[0].store.find(place_of(job.place)))
                 assert record is not None, f"nothing leads to {job.id}"
                 looked_for = record.state in ("claimed", "uncertain") or job.place in self.twice
-                assert looked_for, f"nobody looks for {job.id}"
+                assert looked_for, f"no entry leads to a look-up of {job.id}"
                 assert newest_claim(record) is not None
 
     @invariant()
@@ -424,7 +423,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert record.expired or (record.end is not None and record.end.body == body)
 
     def teardown(self) -> None:
-        """Every process dies, and everything comes to its end: a last call with each key gets what was paid for."""
+        """Kill every process and end every job. A last call with each key must then get the paid result."""
         for process in list(self.processes):
             self.kill(process)
         self.processes = [Process(self.shelf.open())]
@@ -447,12 +446,12 @@ class LedgerMachine(RuleBasedStateMachine):
                 self.step(call, "go on")
             for job in self.waiting():
                 job.answer = "ok"
-        assert call.ended is not None, f"the call stands still at {call.point!r}"
+        assert call.ended is not None, f"the call is stuck at {call.point!r}"
         is_there = any(job.answer == "ok" for job in self.books.of(key))
         if is_there and key not in self.expired and key not in self.twice:
-            assert isinstance(call.ended, Result), f"paid, and not there: {call.ended!r}"
+            assert isinstance(call.ended, Result), f"paid, but no result: {call.ended!r}"
 
-    # Looking.
+    # Queries.
 
     def running(self) -> list[RunningCall]:
         return [call for process in self.processes for call in process.calls]

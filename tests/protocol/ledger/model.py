@@ -1,5 +1,7 @@
-"""A ledger in memory that does what `fal_async/ledger/store.py` says, and nothing faster: what other stores are
-compared with, and what the machine of `machine.py` runs on without any I/O."""
+"""A simple ledger in memory that does what `fal_async/ledger/store.py` specifies.
+
+Other stores are compared with it, and the state machine of `machine.py` runs on it without I/O.
+"""
 
 from __future__ import annotations
 
@@ -34,22 +36,22 @@ _STATES: Mapping[Outcome, State] = {
 
 
 class Shelf(Protocol):
-    """Where the ledger of a machine is kept. One for the model is `Memory`; a test of a real store has its own."""
+    """Where the ledger of a state machine is kept: `Memory` for the model; tests of real stores have their own."""
 
     def open(self) -> Store:
-        """As a new process opens it."""
+        """Open the store as a new process."""
         ...
 
     def crash(self, store: Store) -> None:
-        """The process is gone, at once: its lock is free."""
+        """Let the store's process die at once, which frees its lock."""
         ...
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Call a store."""
+        """Run a coroutine of a store to its end."""
         ...
 
     def close(self) -> None:
-        """At the end: what is still open is closed."""
+        """Close all stores that are still open."""
         ...
 
 
@@ -67,7 +69,7 @@ class Entry:
     owner: int | None = None
     requests: dict[int, LedgerRequest] = attrs.field(factory=dict)
     finals: dict[int, bool] = attrs.field(factory=dict)
-    """Of each attempt that ended: whether its end is final."""
+    """Whether the end of an attempt is final, by its number."""
     input: Payload | None = None
     end: End | None = None
     expired: bool = False
@@ -79,13 +81,13 @@ class Entry:
 
 @attrs.define
 class Memory:
-    """The shelf of the model: what is on disk, and which owners live."""
+    """The shelf of the model: the entries, and the owners that are alive."""
 
     entries: dict[int, Entry] = attrs.field(factory=dict)
     living: set[int] = attrs.field(factory=set)
     owners: int = 0
     newest: int = 0
-    """The highest number that an entry ever had: none has it again."""
+    """The highest number of any entry so far. Numbers are not reused."""
 
     def open(self) -> ModelStore:
         self.owners += 1
@@ -102,7 +104,7 @@ class Memory:
         except StopIteration as done:
             value: T = done.value
             return value
-        raise AssertionError("the model waits for nothing")
+        raise AssertionError("the model must not wait")
 
     def close(self) -> None:
         self.living.clear()
@@ -110,7 +112,7 @@ class Memory:
 
 @attrs.frozen(eq=False)
 class ModelStore(Store):
-    """One process's."""
+    """The store as one process has it open."""
 
     memory: Memory
     me: int
@@ -226,7 +228,7 @@ class ModelStore(Store):
         entry = self.memory.entries.get(hold.entry)
         if entry is not None and self._holds(entry, hold):
             entry.state, entry.owner = "uncertain", None
-            until = entry.requests[hold.attempt].claimed_until  # if it left, then before now
+            until = entry.requests[hold.attempt].claimed_until  # if the submit was sent, it was before `at`
             entry.change(hold.attempt, claimed_until=min(until, at))
             entry.version += 1
 
@@ -331,7 +333,7 @@ class ModelStore(Store):
     async def aclose(self) -> None:
         self.drop()
 
-    # Within.
+    # Helpers.
 
     def _entry(self, number: int) -> Entry:
         if number not in self.memory.entries:
@@ -358,7 +360,7 @@ class ModelStore(Store):
         return (entry.state, entry.owner, entry.attempts) == ("claimed", self.me, hold.attempt)
 
     def _fall_back(self, entry: Entry, at: float) -> None:
-        """The entry stands as its other attempts say; without any it ended `at`."""
+        """Set the entry's state from its other attempts; without any it ended `at`."""
         entry.owner = None
         left = list(entry.requests.values())
         decides = next((request for request in left if request.outcome == "done"), left[-1] if left else None)

@@ -1,4 +1,4 @@
-"""What a call with a key does, for each state that its entry may be in."""
+"""What a keyed call does, for each state of its ledger entry."""
 
 from __future__ import annotations
 
@@ -100,13 +100,15 @@ def lives(of: Record) -> Record:
         ),
     ],
 )
-def test_the_step_of_a_call_that_begins_goes_by_the_entry(found: Record | None, step: Step) -> None:
+def test_the_first_step_of_a_keyed_call_follows_from_its_ledger_entry(
+    found: Record | None, step: Step
+) -> None:
     assert decide(found, ASKED) == step
 
 
 @pytest.mark.parametrize("state", get_args(State))
 @pytest.mark.parametrize("living", [True, False])
-def test_another_endpoint_or_input_is_a_conflict_whatever_the_state(state: State, living: bool) -> None:
+def test_a_key_of_another_endpoint_or_input_is_a_conflict_in_every_state(state: State, living: bool) -> None:
     found = record(state, attempt(1, known=False), owner_lives=living, expired=state == "done")
     eager = attrs.evolve(ASKED, retry_failed=True, retries=9, uncertain="resubmit")
     assert decide(found, attrs.evolve(eager, endpoint_id="fal-ai/flux/schnell")) == Conflict(
@@ -117,27 +119,27 @@ def test_another_endpoint_or_input_is_a_conflict_whatever_the_state(state: State
 
 @pytest.mark.parametrize("state", ["done", "failed", "cancelled"])
 @pytest.mark.parametrize("final", [True, False])
-def test_a_tombstone_is_never_submitted(state: State, final: bool) -> None:
+def test_a_ledger_entry_without_its_payload_is_never_submitted_again(state: State, final: bool) -> None:
     found = record(state, attempt(1, "done"), final=final, expired=True)
     eager = attrs.evolve(ASKED, retry_failed=True, retries=9, uncertain="resubmit")
     assert decide(found, ASKED) == decide(found, eager) == Expired()
 
 
 @pytest.mark.parametrize("final", [True, False])
-def test_an_entry_of_a_newer_version_is_not_taken_for_another_input(final: bool) -> None:
+def test_a_digest_of_a_newer_version_raises_an_error_and_is_not_a_conflict(final: bool) -> None:
     newer = attrs.evolve(DONE, input_digest="2:" + "0" * 64, final=final)
     with pytest.raises(LedgerError, match="update fal_async"):
         decide(newer, ASKED)
 
 
-def test_a_state_of_a_newer_version_is_not_submitted() -> None:
+def test_an_entry_in_an_unknown_state_raises_an_error_and_is_not_submitted() -> None:
     newer: Any = "paused"
     with pytest.raises(LedgerError, match="update fal_async"):
         decide(record(newer, attempt(1, "failed")), ASKED)
 
 
 @pytest.mark.parametrize("found", [CLAIMED, record("uncertain", attempt(1, known=False))])
-def test_the_policy_says_what_becomes_of_an_unknown_outcome(found: Record) -> None:
+def test_the_uncertain_option_decides_between_report_lookup_and_resubmit(found: Record) -> None:
     assert decide(found, attrs.evolve(ASKED, uncertain="report")) == Report()
     assert decide(found, attrs.evolve(ASKED, uncertain="resubmit")) == LookUp(resubmit=True)
     assert decide(found, attrs.evolve(ASKED, retry_failed=True)) == LookUp(resubmit=False)
@@ -154,20 +156,22 @@ def test_the_policy_says_what_becomes_of_an_unknown_outcome(found: Record) -> No
         (["failed", "failed", "failed"], 2, Replay()),
     ],
 )
-def test_retries_count_the_failures_of_all_processes(outcomes: Any, retries: int, step: Step) -> None:
+def test_retries_of_a_keyed_call_count_the_failures_of_all_processes(
+    outcomes: Any, retries: int, step: Step
+) -> None:
     asked = attrs.evolve(ASKED, retries=retries)
     assert decide(failed(*outcomes), asked) == step
     assert decide(failed(*outcomes), asked.begun(failed(*outcomes[:-1]))) == step, "in the same process, too"
 
 
-def test_a_call_without_retries_makes_one_attempt() -> None:
+def test_a_keyed_call_without_retries_makes_exactly_one_attempt() -> None:
     for before in (None, failed("failed"), CANCELLED):
         asked = ASKED.begun(before)
         n = 0 if before is None else 1
         ended = record("failed", *([attempt(1, "failed")] * n), attempt(n + 1, "failed"))
         assert decide(before, asked) == Submit(seen=None if before is None else 9)
         assert decide(ended, asked) == Replay()
-        assert decide(ended, ASKED) == SUBMIT, "the next call makes one of its own"
+        assert decide(ended, ASKED) == SUBMIT, "the next call makes its own attempt"
 
 
 def test_a_call_that_waited_for_a_request_gets_its_cancellation() -> None:
@@ -178,7 +182,7 @@ def test_a_call_that_waited_for_a_request_gets_its_cancellation() -> None:
 @pytest.mark.parametrize(
     "found", [failed("failed", final=True), failed("expired", final=True), failed("failed"), CANCELLED]
 )
-def test_retry_failed_submits_once_with_fresh_retries(found: Record) -> None:
+def test_retry_failed_submits_an_ended_entry_once_with_fresh_retries(found: Record) -> None:
     asked = attrs.evolve(ASKED, retries=1, retry_failed=True)
     assert decide(found, asked) == SUBMIT
     begun = asked.begun(found)
@@ -196,17 +200,17 @@ def test_retry_failed_submits_once_with_fresh_retries(found: Record) -> None:
 
 
 @pytest.mark.parametrize("found", [DONE, SUBMITTED, CLAIMED, lives(CLAIMED), None])
-def test_retry_failed_changes_nothing_of_what_did_not_fail(found: Record | None) -> None:
+def test_retry_failed_has_no_effect_on_entries_that_did_not_fail(found: Record | None) -> None:
     assert decide(found, attrs.evolve(ASKED, retry_failed=True)) == decide(found, ASKED)
 
 
-def test_a_call_begins_once() -> None:
+def test_a_keyed_call_sets_its_starting_point_only_once() -> None:
     begun = ASKED.begun(None)
     assert begun.after == 0
     assert begun.begun(DONE) is begun
 
 
-def test_the_errors_say_what_to_do_and_what_to_look_for() -> None:
+def test_refusals_of_keyed_calls_contain_advice_and_the_data_for_a_look_up() -> None:
     error = refusals.uncertain(lives(CLAIMED))
     assert "process 4711 on web-1 is submitting this key" in str(error)
     assert error.input_digest == INPUT.removeprefix("1:")
@@ -237,15 +241,17 @@ def test_the_errors_say_what_to_do_and_what_to_look_for() -> None:
         ),
     ],
 )
-def test_the_id_of_an_entry_is_that_of_the_attempt_it_ended_with(found: Record, request_id: str) -> None:
+def test_the_request_id_of_an_entry_is_that_of_the_attempt_that_ended_it(
+    found: Record, request_id: str
+) -> None:
     assert found.request_id == request_id
 
 
-def test_a_result_whose_files_are_gone_is_made_anew_once() -> None:
+def test_a_result_whose_files_are_gone_is_submitted_again_only_once() -> None:
     gone = DONE.request_id
     asked = attrs.evolve(ASKED, renew=gone)
     assert decide(DONE, asked) == SUBMIT
     renewed = record("done", attempt(1, "done"), attempt(2, "done"))
     assert renewed.request_id != gone
-    assert decide(renewed, asked.begun(DONE)) == Replay(), "this call's own"
-    assert decide(renewed, asked.begun(renewed)) == Replay(), "another item was quicker"
+    assert decide(renewed, asked.begun(DONE)) == Replay(), "this call's own result"
+    assert decide(renewed, asked.begun(renewed)) == Replay(), "another item has already renewed it"

@@ -1,4 +1,4 @@
-"""Digests of inputs: pinned for good, since a ledger that was written today is read in years."""
+"""Digests of inputs. They are pinned, because a ledger written today may be read in years."""
 
 from __future__ import annotations
 
@@ -47,13 +47,15 @@ VECTORS: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("value", "canonical"), VECTORS)
-def test_an_input_without_files_is_digested_in_its_canonical_form(value: Any, canonical: str) -> None:
+def test_the_digest_of_an_input_without_files_is_that_of_its_canonical_json(
+    value: Any, canonical: str
+) -> None:
     expected = "1:" + hashlib.sha256(canonical.encode("ascii")).hexdigest()
     assert input_digest(value) == expected
     assert body_digest(encode_json(value or {})) == expected
 
 
-def test_a_file_is_digested_as_its_place_its_sha_256_and_its_type() -> None:
+def test_the_digest_of_a_file_covers_its_place_its_sha_256_and_its_type() -> None:
     value = {"image_url": CAT, "masks": [{"m": DOG}, "x"]}
     canonical = (
         '[{"image_url":null,"masks":[{"m":null},"x"]},'
@@ -65,7 +67,7 @@ def test_a_file_is_digested_as_its_place_its_sha_256_and_its_type() -> None:
     )
 
 
-def test_the_digests_are_those_of_the_first_release() -> None:
+def test_input_digests_are_the_same_as_in_the_first_release() -> None:
     assert input_digest({"prompt": "a cat", "num_images": 4, "guidance_scale": 3.5}) == (
         "1:b0fda39f3ae7877a5cf2e11cb4549e8f1256b2675843195716c91852ecf6c3be"
     )
@@ -74,13 +76,13 @@ def test_the_digests_are_those_of_the_first_release() -> None:
     )
 
 
-def test_the_order_of_keys_is_no_difference_for_files_neither() -> None:
+def test_the_order_of_keys_does_not_change_the_digest_of_an_input_with_files() -> None:
     one = input_digest({"a": CAT, "b": DOG}, [OF_CAT, OF_DOG])
     assert one == input_digest({"b": DOG, "a": CAT}, [OF_DOG, OF_CAT])
     assert one != input_digest({"a": DOG, "b": CAT}, [OF_DOG, OF_CAT])
 
 
-def test_a_file_differs_by_its_bytes_and_by_its_type_and_not_by_its_name() -> None:
+def test_the_digest_of_a_file_depends_on_bytes_and_type_but_not_on_its_name() -> None:
     one = input_digest({"a": CAT}, [OF_CAT])
     assert one == input_digest({"a": Path("other.png")}, [OF_CAT])
     assert one != input_digest({"a": CAT}, [OF_DOG])
@@ -96,11 +98,11 @@ def test_a_file_differs_by_its_bytes_and_by_its_type_and_not_by_its_name() -> No
         {"a": {"sha256": OF_CAT.sha256, "content_type": "image/png"}},
     ],
 )
-def test_an_input_that_looks_like_one_with_a_file_is_another(like: Any) -> None:
+def test_an_input_that_imitates_a_file_has_another_digest_than_the_file(like: Any) -> None:
     assert input_digest(like) != input_digest({"a": CAT}, [OF_CAT])
 
 
-def test_a_key_with_a_dot_is_another_place_than_a_key_in_a_mapping() -> None:
+def test_a_file_under_a_dotted_key_has_another_digest_than_under_nested_keys() -> None:
     dotted = {"a.b": CAT, "a": {"b": None}}
     nested = {"a.b": None, "a": {"b": CAT}}
     assert input_digest(dotted, [OF_CAT]) != input_digest(nested, [OF_CAT])
@@ -134,7 +136,7 @@ class Struct(msgspec.Struct):
 
 
 @pytest.mark.parametrize("record", [Attrs, Data, Pydantic, Struct])
-def test_a_record_is_the_mapping_of_its_fields_that_are_not_none(record: Any) -> None:
+def test_a_record_has_the_digest_of_a_mapping_of_its_fields_that_are_not_none(record: Any) -> None:
     assert input_digest(record(prompt="x")) == input_digest({"prompt": "x"})
     assert input_digest(record(prompt="x", new=1)) == input_digest({"prompt": "x", "new": 1})
     assert input_digest({"a": [record(prompt="x")]}) == input_digest({"a": [{"prompt": "x"}]})
@@ -146,7 +148,7 @@ def test_a_record_is_the_mapping_of_its_fields_that_are_not_none(record: Any) ->
     ), "None in a mapping is null"
 
 
-def test_what_json_cannot_carry_is_refused() -> None:
+def test_digests_of_inputs_that_json_cannot_represent_are_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"input\.a is nan"):
         input_digest({"a": float("nan")})
     with pytest.raises(ConfigurationError, match=r"input\.a is bytes"):
@@ -155,12 +157,12 @@ def test_what_json_cannot_carry_is_refused() -> None:
         input_digest([1])
 
 
-def test_a_file_without_a_digest_is_a_mistake_of_ours() -> None:
+def test_an_input_with_fewer_file_digests_than_files_raises_value_error() -> None:
     with pytest.raises(ValueError, match="1 files, but 0 file digests"):
         input_digest({"a": CAT})
 
 
-def test_an_entry_of_another_version_is_not_compared() -> None:
+def test_a_stored_digest_of_an_unknown_version_raises_ledger_error() -> None:
     stored = input_digest({"a": CAT}, [OF_CAT])
     check_version(stored)
     assert input_digest({"a": CAT}, [OF_DOG]) != stored
@@ -194,7 +196,7 @@ def digests(value: Any) -> Iterator[FileDigest]:
 
 
 def plain(value: Any) -> Any:
-    """What two inputs must share to be the same one: types of numbers aside, files by what they are."""
+    """Return what equal inputs have in common: types of numbers do not matter, and files count by identity."""
     if isinstance(value, dict):
         return ("map", frozenset((key, plain(item)) for key, item in value.items()))
     if isinstance(value, list):
@@ -207,7 +209,7 @@ def plain(value: Any) -> Any:
 
 
 @given(inputs, inputs)
-def test_two_inputs_have_one_digest_where_they_are_the_same_and_only_there(one: Any, other: Any) -> None:
+def test_two_inputs_have_the_same_digest_only_if_they_are_equal(one: Any, other: Any) -> None:
     same = plain(one) == plain(other)
     assert (input_digest(one, list(digests(one))) == input_digest(other, list(digests(other)))) is same
     shuffled = dict(reversed(one.items()))
@@ -215,7 +217,7 @@ def test_two_inputs_have_one_digest_where_they_are_the_same_and_only_there(one: 
 
 
 @given(inputs.filter(lambda value: not files_of(value)))
-def test_the_body_that_is_sent_has_the_inputs_digest_however_it_is_written(value: Any) -> None:
+def test_the_body_digest_equals_the_input_digest_in_any_json_formatting(value: Any) -> None:
     body = encode_json(value)
     assert body_digest(body) == input_digest(value)
     assert body_digest(json.dumps(json.loads(body), indent=2, ensure_ascii=True).encode()) == input_digest(
@@ -230,7 +232,7 @@ FLAT = st.dictionaries(
 
 
 @given(FLAT)
-def test_the_short_way_gives_the_digest_of_the_long_one(value: dict[Any, Any]) -> None:
+def test_the_fast_path_for_flat_inputs_returns_the_same_digest(value: dict[Any, Any]) -> None:
     try:
         sent = encode_json(value)
     except ConfigurationError:
@@ -240,6 +242,6 @@ def test_the_short_way_gives_the_digest_of_the_long_one(value: dict[Any, Any]) -
         assert input_digest(value) == body_digest(sent)
 
 
-def test_a_number_of_too_many_digits_is_refused_on_the_short_way_too() -> None:
+def test_an_int_with_too_many_digits_is_refused_on_the_fast_path_too() -> None:
     with pytest.raises(ConfigurationError):
         input_digest({"seed": 10**5000})

@@ -1,4 +1,4 @@
-"""The table of what an end is: for every outcome of following a request, and of a submit."""
+"""The table of ends: for every outcome of following a request, and of a submit."""
 
 from __future__ import annotations
 
@@ -72,8 +72,7 @@ def by_caller(error: FalError) -> FalError:
     return error
 
 
-# What was met, and what becomes of it while the status is not known to be COMPLETED, is COMPLETED, and is COMPLETED
-# with an error.
+# The outcome, and its end if the status is not known to be COMPLETED, is COMPLETED, or is COMPLETED with an error.
 TABLE: list[tuple[Any, Any, Any, Any]] = [
     (HttpResponse(status=200, headers=OF_FAL, body=b"{}"), DONE, DONE, DONE),
     (HttpResponse(status=207, headers={}, body=b""), DONE, DONE, DONE),
@@ -134,7 +133,7 @@ TABLE: list[tuple[Any, Any, Any, Any]] = [
 
 
 @pytest.mark.parametrize(("outcome", "unknown", "well", "badly"), TABLE)
-def test_each_outcome_of_following_is_an_end_or_none(
+def test_each_outcome_of_following_ends_an_attempt_only_as_the_table_says(
     outcome: Any, unknown: Any, well: Any, badly: Any
 ) -> None:
     assert outcome_of(outcome, None) == unknown
@@ -146,21 +145,25 @@ def test_each_outcome_of_following_is_an_end_or_none(
     ("taken_at", "becomes"),
     [(None, EXPIRED), (1_000.0, EXPIRED), (1_639.0, EXPIRED), (1_641.0, STAYS), (2_100.0, STAYS)],
 )
-def test_no_result_is_gone_before_fal_lets_any_go(taken_at: float | None, becomes: Any) -> None:
+def test_a_404_is_not_an_expired_result_before_fal_can_have_expired_it(
+    taken_at: float | None, becomes: Any
+) -> None:
     gone = api(404, ResultExpiredError)
     end = end_of(gone, completed=WELL, at=2_000.0, taken_at=taken_at)
     assert (end if isinstance(end, Open) else (end.state, end.outcome, end.final)) == becomes
 
 
-def test_the_table_has_every_outcome_of_a_cancel_and_every_status() -> None:
+def test_no_http_status_is_a_final_end_before_the_request_is_complete() -> None:
     met = [row[0] for row in TABLE]
     assert set(CancelOutcome) <= {outcome for outcome in met if isinstance(outcome, CancelOutcome)}
     for status in range(300, 600):
-        assert outcome_of(api(status), None) in (STAYS, CANCELLED), "nothing is final before it is complete"
+        assert outcome_of(api(status), None) in (STAYS, CANCELLED), (
+            "no status is final before the request is complete"
+        )
 
 
 @pytest.mark.parametrize("name", errors.__all__)
-def test_no_error_but_those_of_the_table_is_an_end(name: str) -> None:
+def test_errors_that_are_not_in_the_table_never_end_an_attempt(name: str) -> None:
     kind = getattr(errors, name)
     ends = (ApiError, RequestCancelledError, RequestFailedError)
     if not (isinstance(kind, type) and issubclass(kind, FalError)) or issubclass(kind, ends):
@@ -169,7 +172,7 @@ def test_no_error_but_those_of_the_table_is_an_end(name: str) -> None:
     assert outcome_of(error, BADLY) is STAYS
 
 
-def test_a_result_is_stored_raw_with_the_headers_that_are_kept() -> None:
+def test_a_result_is_stored_raw_with_only_the_headers_that_are_kept() -> None:
     headers = {
         "content-type": "application/json; charset=utf-8",
         "x-fal-request-id": "id-1",
@@ -186,14 +189,14 @@ def test_a_result_is_stored_raw_with_the_headers_that_are_kept() -> None:
     assert "secret" not in repr(attrs.asdict(end))
 
 
-def test_a_content_type_that_is_no_text_is_stored_as_one() -> None:
+def test_a_content_type_with_lone_surrogates_is_stored_as_valid_text() -> None:
     response = HttpResponse(status=200, headers={"content-type": "text/plain; x=\udce9"}, body=b"a")
     end = end_of(response, completed=WELL, at=1.0)
     assert isinstance(end, End)
     assert end.payload == Payload(content_type="text/plain; x=?", body=b"a")
 
 
-def test_an_error_is_stored_with_what_it_was_billed() -> None:
+def test_a_failed_end_is_stored_with_its_error_and_its_billable_units() -> None:
     headers = {**OF_FAL, "x-fal-billable-units": "0"}
     end = end_of(api(422, ValidationError, headers=headers), completed=BADLY, at=1.0)
     assert not isinstance(end, Open)
@@ -215,7 +218,7 @@ def ring() -> BaseException:
 
 UNCERTAIN = SubmissionUncertainError("u")
 OF_SUBMIT: list[tuple[BaseException, Claim, Claim]] = [
-    # What ended it; what becomes of the claim where nothing had left, and where something may have.
+    # The error of the submit; what to do with the claim if nothing was sent, and if something may have been.
     (api(401, AuthenticationError), Claim.WITHDRAW, Claim.WITHDRAW),
     (api(403, BalanceExhaustedError), Claim.WITHDRAW, Claim.WITHDRAW),
     (api(422, ValidationError), Claim.WITHDRAW, Claim.WITHDRAW),
@@ -239,7 +242,7 @@ OF_SUBMIT: list[tuple[BaseException, Claim, Claim]] = [
 
 
 @pytest.mark.parametrize(("error", "unsent", "sent"), OF_SUBMIT)
-def test_a_claim_is_withdrawn_only_where_fal_surely_took_nothing(
+def test_a_claim_is_withdrawn_only_if_fal_certainly_took_nothing(
     error: BaseException, unsent: Claim, sent: Claim
 ) -> None:
     assert claim_after(error, sent=False) is unsent

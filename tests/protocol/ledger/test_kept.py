@@ -1,4 +1,4 @@
-"""What is kept of answers and inputs, and what a replay makes of it."""
+"""What the ledger stores of responses and inputs, and how a result is replayed from it."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ from fal_async.protocol.storage.media import data_uri
         ("2E+3", "2E+3"),
     ],
 )
-def test_units_are_exactly_the_headers_text(text: str, units: str) -> None:
+def test_billable_units_are_exactly_the_text_of_the_header(text: str, units: str) -> None:
     found = billable_units({"x-fal-billable-units": text})
     assert found == Decimal(units)
-    assert "e" in text.lower() or str(found) == text.strip(), "not a digit is lost"
+    assert "e" in text.lower() or str(found) == text.strip(), "no digit is lost"
 
 
 @pytest.mark.parametrize(
@@ -60,18 +60,18 @@ def test_units_are_exactly_the_headers_text(text: str, units: str) -> None:
         "+1",
     ],
 )
-def test_odd_units_are_none(text: str) -> None:
+def test_billable_units_that_are_not_plain_numbers_are_none(text: str) -> None:
     assert billable_units({"x-fal-billable-units": text}) is None
     assert billable_units({}) is None
 
 
 @given(st.text(max_size=12))
-def test_units_never_raise_and_are_finite(text: str) -> None:
+def test_billable_units_never_raise_and_are_finite(text: str) -> None:
     found = billable_units({"x-fal-billable-units": text})
     assert found is None or (found.is_finite() and found >= 0)
 
 
-def test_only_headers_that_a_replay_needs_are_kept() -> None:
+def test_the_ledger_stores_only_headers_that_a_replay_needs() -> None:
     headers = {
         "x-fal-request-id": "id-1",
         "x-fal-cdn-token": "secret",
@@ -94,7 +94,7 @@ SHA = hashlib.sha256(PICTURE).hexdigest()
 CUT = f"data:image/png;size={len(PICTURE)};sha256={SHA}"
 
 
-def test_an_input_is_stored_as_it_was_sent() -> None:
+def test_an_input_without_files_is_stored_as_it_was_sent() -> None:
     assert stored(None) == {}
     value = {"prompt": "data: 5, metadata:a/b,c and data:x,y", "n": [1, None, 2.5]}
     assert stored(value) == value
@@ -116,11 +116,11 @@ def test_an_input_is_stored_as_it_was_sent() -> None:
         ),
     ],
 )
-def test_a_data_uri_is_cut_to_type_size_and_sha_256(text: str, kept: str) -> None:
+def test_a_data_uri_is_stored_as_its_type_size_and_sha_256(text: str, kept: str) -> None:
     assert stored({"a": [{"image_url": text}]}) == {"a": [{"image_url": kept}]}
 
 
-def test_a_data_uri_that_is_broken_is_cut_too() -> None:
+def test_a_malformed_data_uri_is_stored_as_the_sha_256_of_its_text() -> None:
     text = "data:image/png;base64," + "?" * 5000
     (found,) = stored({"a": text}).values()
     assert (
@@ -156,7 +156,7 @@ def of_answer(body: bytes, content_type: str = "application/json", **headers: st
     return record("done", end.payload, headers=dict(end.headers))
 
 
-def test_a_replay_is_the_result_again() -> None:
+def test_a_replayed_result_has_the_stored_data_and_is_a_new_object() -> None:
     kept = of_answer(b'{"seed": 18446744073709551617, "a": [1.5]}', **{"x-fal-billable-units": "2.5"})
     result = replayed(kept, cost=Decimal("0.05"))
     assert result.data == {"seed": 18446744073709551617, "a": [1.5]}
@@ -170,7 +170,9 @@ def test_a_replay_is_the_result_again() -> None:
     ("body", "content_type", "data"),
     [(b"hello", "text/plain", "hello"), (b"\x89PNG", "image/png", b"\x89PNG"), (b"[1]", "", [1])],
 )
-def test_a_replay_is_decoded_by_the_content_type_that_came(body: bytes, content_type: str, data: Any) -> None:
+def test_a_replayed_result_is_decoded_by_its_stored_content_type(
+    body: bytes, content_type: str, data: Any
+) -> None:
     assert replayed(of_answer(body, content_type)).data == data
 
 
@@ -179,7 +181,7 @@ class Seed:
     seed: int
 
 
-def test_types_are_built_on_the_way_out() -> None:
+def test_a_replayed_result_is_built_as_the_output_type_of_each_call() -> None:
     kept = of_answer(b'{"seed": 5}')
     assert replayed(kept, Seed).data == Seed(5)
     with pytest.raises(ResponseDecodeError) as refused:
@@ -198,7 +200,7 @@ def test_a_replayed_error_is_a_new_one_each_time() -> None:
 
 
 @pytest.mark.parametrize("state", ["done", "failed", "cancelled"])
-def test_an_end_that_is_no_longer_kept_is_an_expired_result(state: State) -> None:
+def test_replaying_an_end_that_is_no_longer_stored_raises_result_expired(state: State) -> None:
     for kept in (record(state, None), record(state, None, expired=True)):
         with pytest.raises(ResultExpiredError, match="no longer keeps"):
             replayed(kept)

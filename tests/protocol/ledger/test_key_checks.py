@@ -1,4 +1,4 @@
-"""Keys, runs and tenants: what is taken, what is refused, and where they are unique."""
+"""Keys, runs and tenants: which are accepted, which are refused, and where they are unique."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Order(enum.StrEnum):
     ONE = "order-1"
 
 
-class OldOrder(str, enum.Enum):  # noqa: UP042 - whose str() is not its text
+class OldOrder(str, enum.Enum):  # noqa: UP042 - its str() is not its value
     ONE = "order-1"
 
 
@@ -48,12 +48,12 @@ class OldOrder(str, enum.Enum):  # noqa: UP042 - whose str() is not its text
         ID,
     ],
 )
-def test_a_printable_text_is_a_key_as_it_is(key: str) -> None:
+def test_a_printable_str_is_accepted_as_a_key_unchanged(key: str) -> None:
     assert check_key(key) == check_run(key) == check_tenant(key) == key
 
 
 @pytest.mark.parametrize("key", [Order.ONE, OldOrder.ONE])
-def test_a_member_of_an_enum_of_texts_is_its_text(key: str) -> None:
+def test_a_str_enum_member_as_a_key_is_converted_to_its_value(key: str) -> None:
     assert check_key(key) == "order-1"
     assert type(check_key(key)) is str
 
@@ -74,13 +74,13 @@ def test_a_member_of_an_enum_of_texts_is_its_text(key: str) -> None:
         ("\ud83d", r"U\+D83D"),
     ],
 )
-def test_what_is_no_key_is_refused_with_the_reason(key: Any, words: str) -> None:
+def test_an_invalid_key_is_refused_with_the_reason(key: Any, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         check_key(key)
 
 
 @pytest.mark.parametrize("check", [check_run, check_tenant])
-def test_a_run_and_a_tenant_may_be_empty_and_are_checked_otherwise(check: Any) -> None:
+def test_a_run_and_a_tenant_may_be_empty_but_are_checked_like_a_key(check: Any) -> None:
     assert check("") == ""
     for wrong in (None, 1, "a\tb", "x" * 256, f"{ID}:{SECRET}"):
         with pytest.raises(ConfigurationError, match=check.__name__.removeprefix("check_")):
@@ -107,7 +107,7 @@ def test_a_fal_api_key_is_refused_and_never_shown(key: str) -> None:
 
 
 @given(st.text(max_size=300))
-def test_a_text_is_taken_as_it_is_or_refused(text: str) -> None:
+def test_any_str_is_accepted_unchanged_as_a_key_or_refused(text: str) -> None:
     try:
         key = check_key(text)
     except ConfigurationError:
@@ -116,7 +116,7 @@ def test_a_text_is_taken_as_it_is_or_refused(text: str) -> None:
     assert 1 <= len(key.encode().decode()) <= 255
 
 
-def test_three_words_say_what_becomes_of_an_uncertain_claim() -> None:
+def test_the_uncertain_option_accepts_only_its_three_words() -> None:
     for word in ("report", "lookup", "resubmit"):
         check_uncertain(word)
     for wrong in ("Lookup", "", None, True, 3, ["lookup"]):
@@ -133,11 +133,11 @@ def test_three_words_say_what_becomes_of_an_uncertain_claim() -> None:
         ("http://localhost:80", "http://localhost"),
     ],
 )
-def test_keys_belong_to_the_origin_of_the_queue(queue: str, origin: str) -> None:
+def test_the_namespace_of_keys_is_the_origin_of_the_queue(queue: str, origin: str) -> None:
     assert space_of(Hosts(queue=queue), tenant="acme", run="r") == Space(
         origin=origin, tenant="acme", run="r"
     )
 
 
-def test_through_a_proxy_keys_belong_to_the_proxy() -> None:
+def test_the_namespace_of_keys_behind_a_proxy_is_the_origin_of_the_proxy() -> None:
     assert space_of(Hosts(), proxy_url="https://MY.app:443/api/fal") == Space(origin="https://my.app")

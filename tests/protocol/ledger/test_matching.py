@@ -1,4 +1,4 @@
-"""Uncertain claims against the history: what is adopted, what is surely not there, and what stays open."""
+"""Uncertain claims and fal's history: which are found, which fal certainly lacks, and which stay open."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ LATE = UNTIL + MARGIN + CATCH_UP
         (seen(row(digest=None, sent_at=SENT - 121), now=LATE), "nothing"),
     ],
 )
-def test_what_the_history_says_of_one_claim(shown: Seen, verdict: str) -> None:
+def test_the_verdict_on_a_single_claim_follows_from_the_history(shown: Seen, verdict: str) -> None:
     assert verdicts([claim()], shown) == [verdict]
 
 
 @pytest.mark.parametrize("digest", [None, "2:d", "d"])
-def test_a_digest_that_can_t_be_compared_is_neither_found_nor_nothing(digest: str | None) -> None:
+def test_a_claim_whose_digest_can_not_be_compared_is_judged_hidden(digest: str | None) -> None:
     assert verdicts([claim(digest=digest)], seen(row(), now=LATE)) == ["hidden"]
 
 
@@ -93,17 +93,19 @@ def test_a_digest_that_can_t_be_compared_is_neither_found_nor_nothing(digest: st
         ([row("a"), row("hidden", digest=None)], ["found", "hidden"]),
     ],
 )
-def test_two_claims_with_the_same_input(shown: list[PastRequest], expected: list[str]) -> None:
+def test_two_claims_with_the_same_input_are_matched_to_their_requests(
+    shown: list[PastRequest], expected: list[str]
+) -> None:
     assert verdicts([claim(1), claim(2)], seen(*shown, now=LATE)) == expected
 
 
-def test_claims_far_apart_are_judged_by_themselves() -> None:
+def test_claims_far_apart_in_time_are_judged_independently() -> None:
     early, late = claim(1), claim(2, at=50_000.0, until=50_060.0)
     shown = seen(row("a", 50_000.0), row("b"), row("c"), now=1e6)
     assert verdicts([early, late], shown) == ["equal", "found"]
 
 
-def test_claims_whose_windows_overlap_each_get_a_request_of_their_own_time() -> None:
+def test_claims_with_overlapping_windows_each_get_a_request_within_their_window() -> None:
     early, late = claim(1), claim(2, at=SENT + 200, until=UNTIL + 200)
     judgements = judged([late, early], seen(row("a", SENT + 290), row("b", SENT)))
     assert judgements == {
@@ -114,7 +116,7 @@ def test_claims_whose_windows_overlap_each_get_a_request_of_their_own_time() -> 
     assert verdicts([early, late], crowded) == ["equal", "equal"]
 
 
-def test_the_claim_of_a_record_by_fal_s_clock() -> None:
+def test_the_claim_of_a_ledger_entry_is_converted_to_fals_clock() -> None:
     record = Record(
         number=7,
         version=3,
@@ -133,13 +135,13 @@ def test_the_claim_of_a_record_by_fal_s_clock() -> None:
     assert lost.window == Window(start=SENT + 10 - MARGIN, end=UNTIL + 10 + MARGIN)
     assert lost.near(SENT + 12) == Window(start=SENT + 5, end=SENT + 17)
     assert lost.near(1e6) == Window(start=SENT + 5, end=UNTIL + 15)
-    assert lost.near(SENT - 3600) == Window(start=SENT + 5, end=SENT + 15), "the clock was put back"
+    assert lost.near(SENT - 3600) == Window(start=SENT + 5, end=SENT + 15), "the clock was set back"
     assert [is_over(lost, now) for now in (lost.window.end - 1, lost.window.end)] == [False, True]
     assert lost_claim(attrs.evolve(record, requests=record.requests[:1]), ahead=0.0) is None
 
 
 @given(st.lists(st.tuples(st.floats(0, 1e4), st.floats(0, 1e3))))
-def test_merged_windows_cover_what_they_covered_and_touch_no_more(spans: list[tuple[float, float]]) -> None:
+def test_merged_windows_cover_the_same_times_and_do_not_overlap(spans: list[tuple[float, float]]) -> None:
     windows = [Window(start=start, end=start + length) for start, length in spans]
     stretches = merged(windows)
     assert all(any(s.start <= w.start and w.end <= s.end for s in stretches) for w in windows)
@@ -150,7 +152,7 @@ def test_merged_windows_cover_what_they_covered_and_touch_no_more(spans: list[tu
 
 @st.composite
 def outcomes(draw: st.DrawFn) -> tuple[list[LostClaim], list[PastRequest]]:
-    """Claims of few inputs, and the requests of those that fal took: its clock is wrong by up to the margin."""
+    """Claims of few inputs, and the requests that fal took, with clocks that differ by up to the margin."""
     claims: list[LostClaim] = []
     rows: list[PastRequest] = []
     for entry in range(draw(st.integers(1, 6))):
@@ -162,7 +164,7 @@ def outcomes(draw: st.DrawFn) -> tuple[list[LostClaim], list[PastRequest]]:
 
 
 @given(outcomes())
-def test_where_all_is_shown_as_many_are_found_as_were_taken(
+def test_with_a_complete_history_every_request_is_found_and_no_other(
     truth: tuple[list[LostClaim], list[PastRequest]],
 ) -> None:
     claims, rows = truth
@@ -188,7 +190,7 @@ rows_at_all = st.builds(
     st.none() | st.floats(0, 1e4),
     st.floats(0, 1e4),
 )
-def test_whatever_is_shown_no_request_is_given_twice_or_to_a_claim_it_can_t_be_of(
+def test_no_history_assigns_a_request_twice_or_to_a_claim_that_does_not_fit(
     truth: tuple[list[LostClaim], list[PastRequest]],
     others: list[PastRequest],
     latest_known: float | None,
@@ -214,7 +216,7 @@ def test_whatever_is_shown_no_request_is_given_twice_or_to_a_claim_it_can_t_be_o
 
 
 @given(outcomes(), st.data())
-def test_a_history_that_lags_never_says_that_fal_took_nothing(
+def test_a_lagging_history_never_leads_to_the_verdict_nothing(
     truth: tuple[list[LostClaim], list[PastRequest]], data: st.DataObject
 ) -> None:
     claims, rows = truth

@@ -1,4 +1,4 @@
-"""Errors that are stored and replayed: the same ones for every class, without inputs, whatever is read."""
+"""Stored and replayed errors: equal for every class, without inputs, and readable from any bytes."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def made(kind: type[FalError]) -> st.SearchStrategy[FalError]:
 
 
 @given(st.sampled_from(KINDS).flatmap(made))
-def test_every_error_is_replayed_as_it_was(error: FalError) -> None:
+def test_every_error_is_equal_after_it_is_stored_and_parsed(error: FalError) -> None:
     stored = stored_error(error)
     again = parse_error(stored.body)
     assert type(again) is type(error)
@@ -100,14 +100,14 @@ def test_every_error_is_replayed_as_it_was(error: FalError) -> None:
 
 
 def kept(error: FalError) -> dict[str, Any]:
-    """All but what is large, or no JSON, or about an input; `retryable` may as well be that of the class."""
+    """Return all fields but those that are large, not JSON, or about an input, and `retryable`."""
     gone = {"retryable", "body", "received", "detail", "in_flight", "causes", "missing", "paths"}
     gone -= {"paths"} if isinstance(error, ResponseDecodeError) else set()
     return {name: value for name, value in error.__dict__.items() if name not in gone}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_class_has_a_kind_of_its_own(kind: type[FalError]) -> None:
+def test_every_error_class_is_stored_under_its_own_name(kind: type[FalError]) -> None:
     more: dict[str, Any] = {"status": 418} if issubclass(kind, ApiError) else {}
     more |= {"timeout": 2.0} if kind is ClientTimeoutError else {}
     body = stored_error(kind("words", **more)).body
@@ -115,12 +115,12 @@ def test_every_class_has_a_kind_of_its_own(kind: type[FalError]) -> None:
     assert type(parse_error(body)) is kind
 
 
-def test_a_message_that_is_cut_a_second_time_would_change_and_is_not() -> None:
+def test_the_message_of_a_stored_error_is_not_shortened_a_second_time() -> None:
     error = FalError("Key a:b:c is refused")
     assert parse_error(stored_error(error).body).message == error.message
 
 
-def test_an_error_of_ones_own_class_is_replayed_as_the_nearest_of_ours() -> None:
+def test_an_error_of_a_callers_subclass_is_replayed_as_its_nearest_known_base() -> None:
     class Mine(ValidationError):
         pass
 
@@ -131,7 +131,7 @@ def test_an_error_of_ones_own_class_is_replayed_as_the_nearest_of_ours() -> None
 SECRET = "the prompt that nobody else may read"
 
 
-def test_nothing_that_was_echoed_is_stored() -> None:
+def test_a_stored_error_contains_nothing_that_echoes_the_input() -> None:
     body = {
         "detail": [
             {
@@ -196,14 +196,16 @@ def test_a_stored_error_is_at_most_64_kb(words: str) -> None:
         (None, RequestFailedError),
     ],
 )
-def test_an_unknown_kind_is_the_nearest_class_by_status(document: Any, kind: type[FalError]) -> None:
+def test_a_stored_error_of_an_unknown_kind_becomes_the_class_of_its_status(
+    document: Any, kind: type[FalError]
+) -> None:
     assert type(parse_error(json.dumps(document).encode())) is kind
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"\xff\xfe", b"\x80abc", b"[" * 100_000, b'{"kind": 1e999}', b"NaN"]
 )
-def test_what_is_broken_is_still_some_error(body: bytes) -> None:
+def test_a_stored_error_that_is_not_json_is_parsed_to_a_one_line_error(body: bytes) -> None:
     assert len(str(parse_error(body)).splitlines()) == 1
 
 
@@ -256,7 +258,7 @@ def test_any_bytes_are_parsed_to_some_error(body: bytes) -> None:
     assert str(parse_error(body))
 
 
-def test_the_format_is_that_of_the_first_release() -> None:
+def test_the_format_of_stored_errors_is_that_of_the_first_release() -> None:
     error = ValidationError(
         "body.prompt: too long",
         status=422,

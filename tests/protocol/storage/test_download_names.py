@@ -1,4 +1,4 @@
-"""What a downloaded file is called: by the output, the server, its content, or its caller."""
+"""Names of downloaded files: given by the output, the server, the content or the caller."""
 
 from __future__ import annotations
 
@@ -54,23 +54,23 @@ def called(url: str = URL, headers: Mapping[str, str] | None = None, head: bytes
         ("", ""),
     ],
 )
-def test_content_disposition(header: str, expected: str) -> None:
+def test_the_file_name_is_read_from_content_disposition(header: str, expected: str) -> None:
     assert disposition_name(header) == expected
 
 
 @given(names)
-def test_content_disposition_round_trip(name: str) -> None:
+def test_an_encoded_content_disposition_name_is_decoded_unchanged(name: str) -> None:
     printable = "".join(c for c in name if c.isprintable())
     assert disposition_name(f"attachment; filename*=UTF-8''{quote(printable)}x") == printable + "x"
 
 
 @given(st.text(max_size=200))
-def test_any_header_gives_some_safe_name(header: str) -> None:
+def test_any_content_disposition_header_gives_a_safe_name(header: str) -> None:
     name = called(headers={"content-disposition": header})
     assert name == local_name(name)
 
 
-def test_what_a_download_is_called() -> None:
+def test_a_download_is_named_by_the_output_then_the_header_then_the_url() -> None:
     assert called() == "my cat.png"
     assert called(headers={"content-disposition": "attachment; filename=dog.png"}) == "dog.png"
     assert called(file_name="bird.png") == "bird.png"
@@ -100,7 +100,7 @@ def test_what_a_download_is_called() -> None:
         ("data:image/png;base64,x.y", "image/gif", None, GIF, "file.gif"),
     ],
 )
-def test_the_ending_follows_the_content_where_that_is_known(
+def test_the_ending_of_a_downloaded_file_follows_its_content_if_known(
     url: str, content_type: str, declared: str | None, head: bytes, name: str
 ) -> None:
     assert called(url, {"content-type": content_type}, head, content_type=declared) == name
@@ -122,7 +122,7 @@ def test_the_ending_follows_the_content_where_that_is_known(
         (lambda *_: "con", "_con.png"),
     ],
 )
-def test_names_that_the_caller_chooses_are_safe_and_have_an_ending(names: Any, expected: str) -> None:
+def test_file_names_chosen_by_the_caller_become_safe_and_get_an_ending(names: Any, expected: str) -> None:
     templates = chosen_names(names, [OutputFile(url=URL)] * 8)
     assert final_name(templates[7], 7, arrived()) == expected
 
@@ -145,7 +145,7 @@ def test_names_that_the_caller_chooses_are_safe_and_have_an_ending(names: Any, e
         lambda *_: "",
     ],
 )
-def test_what_gives_no_names_is_refused(names: Any) -> None:
+def test_a_names_argument_that_gives_no_file_names_is_refused(names: Any) -> None:
     with pytest.raises(ConfigurationError, match="names"):
         chosen_names(names, [OutputFile(url=URL)])
 
@@ -166,7 +166,7 @@ HTML = {"content-type": "text/html; charset=utf-8"}
         (URL, {"content-type": "application/xml"}, b"<?xml version='1.0'?><Error>", None, None),
     ],
 )
-def test_a_page_in_place_of_another_file_is_refused(
+def test_a_page_that_arrives_instead_of_another_file_is_refused(
     url: str, headers: dict[str, str], head: bytes, declared: str | None, name: str | None
 ) -> None:
     with pytest.raises(DownloadError, match=r"sent (an HTML page|JSON|XML) instead of [a-z]+/"):
@@ -190,7 +190,7 @@ def test_a_page_in_place_of_another_file_is_refused(
         (URL, {}, b"", None),
     ],
 )
-def test_a_page_where_one_may_be_and_what_is_none_are_kept(
+def test_a_page_is_accepted_if_expected_and_other_content_always(
     url: str, headers: dict[str, str], head: bytes, declared: str | None
 ) -> None:
     check_is_no_page(arrived(url, headers, head, content_type=declared))

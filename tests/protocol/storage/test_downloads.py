@@ -23,14 +23,14 @@ SAME = {"etag": '"v1"'}
 MIDDLE = Progress(offset=5, total=10, etag='"v1"', validator='"v1"')
 
 
-def test_the_first_request_asks_for_everything() -> None:
+def test_the_first_download_request_asks_for_the_whole_file_without_a_key() -> None:
     request = download_request(URL, Progress())
     assert "Range" not in request.headers
     assert not request.auth
     assert request.headers["Accept-Encoding"] == "identity"
 
 
-def test_after_a_break_it_asks_for_the_rest_of_the_same_file() -> None:
+def test_a_broken_download_requests_the_rest_only_if_the_file_is_unchanged() -> None:
     request = download_request(URL, MIDDLE, "Bearer t")
     assert (request.headers["Range"], request.headers["If-Range"]) == ("bytes=5-", '"v1"')
     assert request.headers["Authorization"] == "Bearer t"
@@ -39,18 +39,18 @@ def test_after_a_break_it_asks_for_the_rest_of_the_same_file() -> None:
     assert "If-Range" not in unsure
 
 
-def test_from_the_beginning() -> None:
+def test_a_download_answered_with_200_begins_at_the_first_byte() -> None:
     headers = {"content-length": "10", "etag": '"v1"'}
     whole = Progress(offset=0, total=10, etag='"v1"', validator='"v1"')
     assert begin(URL, 200, headers, Progress()) == whole
     again = begin(URL, 200, {"content-length": "12", "etag": '"v2"'}, MIDDLE)
     assert again == Progress(offset=0, total=12, etag='"v2"', validator='"v2"'), (
-        "another file: all of it anew"
+        "another file is downloaded from its beginning"
     )
     coded = begin(URL, 200, {"content-length": "10", "content-encoding": "gzip", "etag": '"v"'}, Progress())
     assert coded is not None
     assert (coded.total, coded.validator) == (None, None), (
-        "offsets in what was unpacked are none at the server"
+        "offsets in the decoded file are not offsets in the body"
     )
 
 
@@ -69,7 +69,7 @@ def test_from_the_beginning() -> None:
         ({}, None),
     ],
 )
-def test_only_what_tells_two_versions_apart_for_sure_is_a_validator(
+def test_only_a_strong_etag_or_an_older_date_is_used_as_if_range_validator(
     headers: dict[str, str], validator: str | None
 ) -> None:
     progress = begin(URL, 200, headers, Progress())
@@ -77,7 +77,7 @@ def test_only_what_tells_two_versions_apart_for_sure_is_a_validator(
     assert progress.validator == validator
 
 
-def test_going_on() -> None:
+def test_a_206_with_the_requested_range_resumes_the_download() -> None:
     assert begin(URL, 206, {"content-range": "bytes 5-9/10", **SAME}, MIDDLE) == MIDDLE
     assert begin(URL, 206, {"content-range": "Bytes 5-9/*", **SAME}, MIDDLE) == MIDDLE
     unknown = begin(URL, 206, {"content-range": "bytes 5-9/10", **SAME}, attrs.evolve(MIDDLE, total=None))
@@ -97,13 +97,13 @@ def test_going_on() -> None:
         "bytes 5-9/1\u0660",
     ],
 )
-def test_a_rest_that_does_not_fit_is_none(content_range: str) -> None:
+def test_a_206_with_another_range_does_not_resume_the_download(content_range: str) -> None:
     assert begin(URL, 206, {"content-range": content_range, **SAME}, MIDDLE) is None
     never_told = attrs.evolve(MIDDLE, total=None)
     assert begin(URL, 206, {"content-range": "bytes 5-9/*", **SAME}, never_told) is None
 
 
-def test_complete() -> None:
+def test_a_download_is_complete_when_its_known_length_has_arrived() -> None:
     assert is_complete(Progress(offset=10, total=10))
     assert is_complete(Progress(offset=10))
     assert not is_complete(MIDDLE)
@@ -111,7 +111,7 @@ def test_complete() -> None:
 
 
 @given(st.dictionaries(st.sampled_from(["content-range", "content-length", "etag"]), st.text(max_size=30)))
-def test_any_headers_begin_or_fail_clearly(headers: dict[str, str]) -> None:
+def test_any_headers_of_a_206_resume_the_download_or_raise_download_error(headers: dict[str, str]) -> None:
     try:
         progress = begin(URL, 206, headers, MIDDLE)
     except DownloadError:
@@ -120,7 +120,7 @@ def test_any_headers_begin_or_fail_clearly(headers: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("url", ["", "cat.png", "/etc/passwd", "file:///etc/passwd", "ftp://x/y", None])
-def test_what_is_no_url(url: str) -> None:
+def test_a_download_url_of_another_scheme_is_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="url="):
         check_url(url)
 
@@ -138,7 +138,7 @@ def test_what_is_no_url(url: str) -> None:
         ("DATA:,a b", "DATA:,a b"),
     ],
 )
-def test_a_url_as_it_goes_on_the_wire(url: str, sent: str) -> None:
+def test_a_download_url_is_percent_encoded_where_needed(url: str, sent: str) -> None:
     assert check_url(url) == sent
 
 
@@ -154,13 +154,13 @@ def test_a_url_as_it_goes_on_the_wire(url: str, sent: str) -> None:
         "http://h\\x@y/",
     ],
 )
-def test_a_url_without_a_host(url: str) -> None:
+def test_a_download_url_without_a_valid_host_is_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="expected a host"):
         check_url(url)
 
 
 @given(st.text(max_size=30) | st.text("/?#%:@[]\\\ud800\u2100 .aü1", max_size=12))
-def test_any_text_after_a_scheme_is_a_url_that_can_be_sent_or_refused(text: str) -> None:
+def test_any_text_after_http_is_encoded_to_a_valid_url_or_refused(text: str) -> None:
     try:
         url = check_url("http://" + text)
     except ConfigurationError:
@@ -169,19 +169,19 @@ def test_any_text_after_a_scheme_is_a_url_that_can_be_sent_or_refused(text: str)
     assert urlsplit(url).hostname
 
 
-def test_the_words_about_a_wrong_url_hold_no_secret() -> None:
+def test_the_error_about_a_wrong_url_contains_no_password_or_query() -> None:
     with pytest.raises(ConfigurationError) as caught:
         check_url("http://me:secret@h:99999/x?token=secret")
     assert "secret" not in str(caught.value)
 
 
-def test_a_rest_of_nothing() -> None:
+def test_a_416_at_the_end_of_the_file_means_that_nothing_is_left() -> None:
     headers, endless = {"content-range": "bytes */5"}, attrs.evolve(MIDDLE, total=None)
     assert nothing_is_left(416, headers, endless)
     assert nothing_is_left(416, {**headers, **SAME}, endless)
     assert not nothing_is_left(416, {**headers, "etag": '"v2"'}, endless)
-    assert not nothing_is_left(416, headers, MIDDLE), "it was longer"
-    assert not nothing_is_left(416, headers, attrs.evolve(endless, validator=None)), "nobody asked"
+    assert not nothing_is_left(416, headers, MIDDLE), "the file is longer"
+    assert not nothing_is_left(416, headers, attrs.evolve(endless, validator=None)), "no rest was requested"
     assert not nothing_is_left(416, headers, attrs.evolve(endless, offset=4))
     assert not nothing_is_left(404, headers, endless)
     assert not nothing_is_left(416, {}, endless)

@@ -39,7 +39,7 @@ def count(value: Any) -> int:
 
 
 @given(inputs)
-def test_every_file_is_found_and_replaced_and_nothing_is_changed(value: Any) -> None:
+def test_every_file_in_an_input_is_found_and_replaced_in_a_copy(value: Any) -> None:
     before = repr(value)
     found = find_files(value)
     assert len(found) == count(value)
@@ -47,7 +47,7 @@ def test_every_file_is_found_and_replaced_and_nothing_is_changed(value: Any) -> 
     replaced = replace_files(value, lambda _: f"https://f/{next(urls)}")
     assert count(replaced) == 0
     assert repr(value) == before
-    assert len(find_files(value)) == len(found), "the caller's own still has its files"
+    assert len(find_files(value)) == len(found), "the caller's input still has its files"
     if not found:
         assert replaced is value
     encode_json(replaced)
@@ -72,7 +72,7 @@ class Outer:
     inner: Inner
 
 
-def test_records_become_dicts_where_they_hold_files() -> None:
+def test_records_with_files_become_dicts_when_files_are_replaced() -> None:
     value = Outer(prompt="p", shape=Shape(image=CAT), inner=Inner(masks=[DOG, "text"]))
     assert find_files(value) == [CAT, DOG]
     assert replace_files(value, lambda file: "cat" if file is CAT else "dog") == {
@@ -85,11 +85,11 @@ def test_records_become_dicts_where_they_hold_files() -> None:
     assert value.shape.image is CAT
 
 
-def test_text_is_never_a_file() -> None:
+def test_a_str_in_an_input_is_never_a_file() -> None:
     assert find_files({"image": "/etc/passwd", "prompt": "cat.png"}) == []
 
 
-def test_what_is_a_file(tmp_path: Path) -> None:
+def test_paths_and_file_objects_are_files_but_bytes_are_not(tmp_path: Path) -> None:
     assert is_file(tmp_path)
     assert is_file(io.BytesIO())
     with (tmp_path / "x").open("wb") as handle:
@@ -97,27 +97,27 @@ def test_what_is_a_file(tmp_path: Path) -> None:
     assert not is_file(b"x")
 
 
-def test_bare_bytes_are_refused_with_the_way_out() -> None:
+def test_bare_bytes_in_an_input_are_refused_with_advice() -> None:
     with pytest.raises(ConfigurationError, match=r"input\.images\[1\] is bytes.*File\(data"):
         find_files({"images": ["ok", b"bytes"]})
 
 
-def test_a_value_that_contains_itself_is_left_to_the_encoder() -> None:
+def test_finding_files_ends_in_an_input_that_contains_itself() -> None:
     loop: dict[str, Any] = {"file": CAT}
     loop["self"] = loop
     assert find_files(loop) == [CAT]
 
 
 @pytest.mark.parametrize("content_type", ["png", "image/png\r\nX: y"])
-def test_a_file_with_a_wrong_type(content_type: str) -> None:
+def test_a_file_with_a_malformed_content_type_is_refused(content_type: str) -> None:
     with pytest.raises(ConfigurationError, match="content_type"):
         File(b"", content_type=content_type)
 
 
-def test_a_file_keeps_its_content_to_itself() -> None:
+def test_the_repr_of_a_file_does_not_show_its_content() -> None:
     assert "secret" not in repr(File(b"secret"))
 
 
-def test_many_numbers_are_not_copied() -> None:
+def test_parts_of_an_input_without_files_are_not_copied() -> None:
     numbers = {"mask": [[0.5] * 1000] * 1000, "image": CAT}
     assert replace_files(numbers, lambda _: "url")["mask"] is numbers["mask"]

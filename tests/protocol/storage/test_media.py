@@ -54,20 +54,20 @@ names = st.text(st.characters(), max_size=300)
         (None, b"", "application/octet-stream"),
     ],
 )
-def test_content_type_by_name_unless_the_content_is_surely_another(
+def test_the_content_type_follows_the_name_unless_the_content_clearly_differs(
     name: str | None, head: bytes, expected: str
 ) -> None:
     assert guess_content_type(name, head) == expected
 
 
-def test_suffixes() -> None:
+def test_the_suffix_of_a_content_type_ignores_case_and_parameters() -> None:
     assert suffix_for("image/jpeg; charset=x") == ".jpg"
     assert suffix_for("IMAGE/PNG") == ".png"
     assert suffix_for("nonsense") == ""
 
 
 @pytest.mark.parametrize("value", ["image", "image/png\r\nX: y", "", "a/b/c", "image/png, text/html"])
-def test_a_content_type_that_is_none(value: str) -> None:
+def test_a_malformed_content_type_is_refused(value: str) -> None:
     with pytest.raises(ConfigurationError, match="content_type"):
         check_content_type(value)
 
@@ -87,12 +87,12 @@ def test_a_content_type_that_is_none(value: str) -> None:
         ("%2e%2e.png", "2e_2e.png"),
     ],
 )
-def test_names_for_the_header(name: str, expected: str) -> None:
+def test_a_file_name_for_a_header_is_reduced_to_ascii(name: str, expected: str) -> None:
     assert header_name(name) == expected
 
 
 @given(names)
-def test_any_name_is_safe_in_a_header(name: str) -> None:
+def test_any_file_name_becomes_safe_for_a_header(name: str) -> None:
     safe = header_name(name)
     assert safe
     assert safe.isascii()
@@ -104,7 +104,7 @@ def test_any_name_is_safe_in_a_header(name: str) -> None:
 @given(names)
 @example(".\xa00")
 @example("0\u2003. .")
-def test_any_name_is_safe_on_disk(name: str) -> None:
+def test_any_file_name_becomes_safe_on_disk(name: str) -> None:
     safe = local_name(name)
     assert safe
     assert safe not in (".", "..")
@@ -117,44 +117,44 @@ def test_any_name_is_safe_on_disk(name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["../../etc/passwd", "..\\..\\x", "/abs", "a/../..", "con.txt", "NUL", "..."]
 )
-def test_names_that_lead_elsewhere(name: str) -> None:
+def test_a_file_name_with_a_path_or_a_reserved_word_becomes_a_plain_name(name: str) -> None:
     safe = local_name(name)
     assert safe == safe.replace("\\", "/").rpartition("/")[2]
     assert safe.lower() not in ("con.txt", "nul")
 
 
-def test_long_names_keep_their_ending() -> None:
+def test_a_long_file_name_is_cut_and_keeps_its_ending() -> None:
     assert plain_name("ä" * 300 + ".png").endswith("ä.png")
     assert len(plain_name("ä" * 300 + ".png").encode()) <= MAX_NAME
     assert len(plain_name("x" * 300).encode()) == MAX_NAME
 
 
-def test_numbers() -> None:
+def test_the_number_of_a_file_is_put_before_its_ending() -> None:
     assert [numbered("cat.tar.gz", n) for n in (1, 2, 3)] == ["cat.tar.gz", "cat.tar-2.gz", "cat.tar-3.gz"]
     assert numbered("noending", 2) == "noending-2"
     assert numbered(".hidden", 2) == ".hidden-2"
 
 
 @given(st.binary(max_size=200))
-def test_data_uris_round_trip(data: bytes) -> None:
+def test_a_data_uri_is_parsed_to_the_same_bytes_and_type(data: bytes) -> None:
     assert parse_data_uri(data_uri(data, "image/png")) == (data, "image/png")
 
 
 @given(st.binary(max_size=50))
-def test_other_spellings_of_data_uris(data: bytes) -> None:
+def test_data_uris_in_other_spellings_are_parsed(data: bytes) -> None:
     loose = base64.urlsafe_b64encode(data).decode().rstrip("=")
     assert parse_data_uri(f"DATA:image/png;BASE64,{loose}") == (data, "image/png")
     assert parse_data_uri(f"data:,{quote(data)}")[0] == data
 
 
 @pytest.mark.parametrize("uri", ["", "data:", "http://x", "data:image/png;base64,*", "data:;base64,a"])
-def test_what_is_no_data_uri(uri: str) -> None:
+def test_a_malformed_data_uri_raises_value_error(uri: str) -> None:
     with pytest.raises(ValueError, match="data URI"):
         parse_data_uri(uri)
 
 
 @given(st.text(max_size=60))
-def test_any_text_is_a_data_uri_or_a_value_error(text: str) -> None:
+def test_any_text_is_parsed_as_a_data_uri_or_raises_value_error(text: str) -> None:
     try:
         data, _ = parse_data_uri("data:" + text)
     except ValueError:

@@ -30,11 +30,11 @@ def test_no_file_needs_more_than_ten_thousand_parts(size: int, part_size: int) -
     assert plan.part_size >= part_size
     if plan.part_size > part_size:
         assert plan.part_size % MiB == 0
-        assert -(-size // part_size) > MAX_PARTS, "it grows only where it has to"
+        assert -(-size // part_size) > MAX_PARTS, "it grows only if necessary"
 
 
 @given(st.integers(1, 10_000), st.integers(1, 4000))
-def test_parts_cover_the_file_once(size: int, part_size: int) -> None:
+def test_the_parts_of_an_upload_cover_the_file_exactly_once(size: int, part_size: int) -> None:
     plan = plan_parts(size, part_size)
     spans = [plan.span(number) for number in range(1, plan.count + 1)]
     assert [offset for offset, _ in spans] == [n * plan.part_size for n in range(plan.count)]
@@ -43,12 +43,12 @@ def test_parts_cover_the_file_once(size: int, part_size: int) -> None:
     assert 1 <= spans[-1][1] <= plan.part_size
 
 
-def test_the_largest_file_of_the_usual_part_size() -> None:
+def test_the_part_size_grows_only_above_ten_thousand_usual_parts() -> None:
     assert plan_parts(MAX_PARTS * PART_SIZE).part_size == PART_SIZE
     assert plan_parts(MAX_PARTS * PART_SIZE + 1).part_size == 11 * MiB
 
 
-def test_where_part_numbers_go() -> None:
+def test_part_numbers_are_inserted_between_path_and_query_of_the_upload_url() -> None:
     target = MultipartTarget(file_url="f", upload_url="https://x/u/name.bin?sig=1&b=2", presigned=True)
     assert target.url(7) == "https://x/u/name.bin/7?sig=1&b=2"
     assert target.url("complete") == "https://x/u/name.bin/complete?sig=1&b=2"
@@ -76,14 +76,14 @@ def with_parts(record: UploadRecord, numbers: set[int]) -> UploadRecord:
 
 
 @given(records, st.sets(st.integers(1, 50)))
-def test_records_round_trip(record: UploadRecord, numbers: set[int]) -> None:
+def test_an_upload_record_is_parsed_to_an_equal_record(record: UploadRecord, numbers: set[int]) -> None:
     with_parts(record, numbers)
     assert parse_record(record.to_json()) == record
     assert UploadState.from_json(UploadState(record).to_json()).record == record
 
 
 @given(records, st.sets(st.integers(1, 50)), st.integers(0, 200))
-def test_a_record_whose_last_line_was_cut_by_a_crash(
+def test_an_upload_record_whose_last_line_is_cut_off_is_still_read(
     record: UploadRecord, numbers: set[int], keep: int
 ) -> None:
     with_parts(record, numbers)
@@ -94,7 +94,7 @@ def test_a_record_whose_last_line_was_cut_by_a_crash(
 
 
 @pytest.mark.parametrize("text", ["", "\n \n"])
-def test_an_empty_record(text: str) -> None:
+def test_an_empty_upload_record_gives_an_empty_state(text: str) -> None:
     assert parse_record(text) is None
     assert UploadState.from_json(text).to_json() == ""
 
@@ -110,12 +110,12 @@ def test_an_empty_record(text: str) -> None:
         '{"fal_upload":1,"size":5,"part_size":5,"file_url":"","upload_url":"","presigned":true,"content_type":"","file_name":""}\n{"part":9,"etag":"","sha256":""}',
     ],
 )
-def test_what_is_no_record(text: str) -> None:
+def test_text_that_is_not_an_upload_record_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match="not a record of an upload"):
         parse_record(text)
 
 
 @given(st.text(max_size=100))
-def test_any_text_is_a_record_or_a_clear_error(text: str) -> None:
+def test_any_text_is_parsed_as_an_upload_record_or_raises_configuration_error(text: str) -> None:
     with contextlib.suppress(ConfigurationError):
         parse_record(text)

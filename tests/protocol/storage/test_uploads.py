@@ -33,7 +33,7 @@ def answer(document: Any, **headers: str) -> HttpResponse:
     return HttpResponse(status=200, headers=named, body=json.dumps(document).encode())
 
 
-def test_the_token_request_has_the_key() -> None:
+def test_the_request_for_a_cdn_token_is_sent_with_the_key() -> None:
     request = storage.cdn_token_request(FAL)
     assert request.url == "https://rest.fal.ai/storage/auth/token?storage_type=fal-cdn-v3"
     assert (request.method, request.body, request.auth) == ("POST", b"{}", True)
@@ -43,7 +43,7 @@ def parse(document: dict[str, Any], hosts: Hosts = FAL, now: float = 0.0, **head
     return storage.parse_cdn_token(answer(document, **headers), hosts, now=now, monotonic=1000.0)
 
 
-def test_a_token_is_used_until_shortly_before_its_end() -> None:
+def test_a_cdn_token_is_used_until_shortly_before_it_expires() -> None:
     grant = {"token": "t", "token_type": "Bearer", "base_url": "https://v3b.fal.media/"}
     hour = parse({**grant, "expires_at": "1970-01-01T01:00:00+00:00"})
     assert (hour.authorization, hour.base_url) == ("Bearer t", "https://v3b.fal.media")
@@ -58,8 +58,8 @@ def test_a_token_is_used_until_shortly_before_its_end() -> None:
             parse(wrong)
 
 
-def test_a_wrong_clock_here_does_not_spoil_the_token() -> None:
-    """The server's own Date header is the measure of its `expires_at`."""
+def test_a_wrong_local_clock_does_not_change_the_life_of_a_cdn_token() -> None:
+    """`expires_at` is compared with the server's own Date header."""
     grant = {"token": "t", "expires_at": "1994-11-06T09:49:37Z"}
     assert parse(grant, now=5e9, date="Sun, 06 Nov 1994 08:49:37 GMT").good_until == 1000 + 3600 - 61
 
@@ -75,12 +75,12 @@ def test_a_wrong_clock_here_does_not_spoil_the_token() -> None:
         None,
     ],
 )
-def test_a_token_never_goes_to_a_foreign_base_url(base_url: Any) -> None:
+def test_a_cdn_token_is_never_used_with_a_foreign_base_url(base_url: Any) -> None:
     assert parse({"token": "t", "base_url": base_url}).base_url == "https://v3.fal.media"
     assert parse({"token": "t", "base_url": base_url}, LOCAL).base_url == "http://127.0.0.1:1/v3.fal.media"
 
 
-def test_a_gateway_is_not_left() -> None:
+def test_uploads_through_a_gateway_stay_on_the_gateway() -> None:
     gateway = Hosts(cdn="https://cdn.example/fal")
     assert parse({"token": "t", "base_url": "https://v3.fal.media"}, gateway).base_url == gateway.cdn
     parsed = storage.parse_multipart(
@@ -104,7 +104,7 @@ def test_upload_requests_carry_the_token_and_never_the_key() -> None:
         assert request.headers["X-Fal-Object-Lifecycle-Preference"] == '{"a":1}'
 
 
-def test_presigned_requests_carry_nothing() -> None:
+def test_presigned_upload_requests_carry_neither_token_nor_key() -> None:
     begun = storage.initiate_request(FAL, SPEC, multipart=True)
     assert begun.url.endswith("/storage/upload/initiate-multipart?storage_type=fal-cdn-v3")
     assert body_of(begun) == {"file_name": "Zürich.png", "content_type": "image/png"}
@@ -124,7 +124,7 @@ def body_of(request: HttpRequest) -> Any:
     return json.loads(request.body)
 
 
-def test_parts_are_listed_in_order() -> None:
+def test_the_parts_of_an_upload_are_completed_in_numerical_order() -> None:
     target = MultipartTarget(file_url="https://f", upload_url="https://f/multipart/id", presigned=False)
     parts = {n: SentPart(number=n, etag=f'"{n}"', digest="") for n in (10, 9, 2, 1)}
     request = storage.complete_request(target, parts, TOKEN)
@@ -135,7 +135,7 @@ def test_parts_are_listed_in_order() -> None:
     assert part.headers["Accept-Encoding"] == "identity"
 
 
-def test_etags_from_the_header_or_the_body() -> None:
+def test_the_etag_of_a_part_is_read_from_the_header_or_the_body() -> None:
     assert storage.parse_etag(answer({"etag": '"body"'}, etag='"header"')) == '"header"'
     assert storage.parse_etag(answer({"partNumber": 1, "etag": '"body"'})) == '"body"'
     with pytest.raises(ResponseDecodeError, match="no ETag"):
@@ -149,12 +149,12 @@ def test_etags_from_the_header_or_the_body() -> None:
         {"access_url": "https://v3.fal.media/x", "uploadId": "\ud800"},
     ],
 )
-def test_answers_without_what_is_needed(document: Any) -> None:
+def test_a_multipart_response_without_required_fields_is_a_decode_error(document: Any) -> None:
     with pytest.raises(ResponseDecodeError):
         storage.parse_multipart(answer(document), FAL)
 
 
-def test_lifecycle_texts() -> None:
+def test_the_lifecycle_header_is_json_or_absent() -> None:
     assert storage.lifecycle_text(None) is None
     assert storage.lifecycle_text(StorageSettings(expires_in="never")) is None
     text = storage.lifecycle_text(StorageSettings(expires_in="immediate", initial_acl="hide"))
@@ -164,7 +164,7 @@ def test_lifecycle_texts() -> None:
 # Access.
 
 
-def test_signing() -> None:
+def test_the_request_that_signs_a_url_has_its_encoded_url_and_lifetime() -> None:
     request = access.sign_request(FAL, "https://v3b.fal.media/files/b/0/x?a=1&b=2", 60)
     assert request.url == (
         "https://api.fal.ai/v1/storage/files/sign"
@@ -175,12 +175,12 @@ def test_signing() -> None:
 
 
 @pytest.mark.parametrize("seconds", [0, -1, 604_801, 1.5, True, "60"])
-def test_signing_for_too_long(seconds: Any) -> None:
+def test_signing_a_url_for_more_than_seven_days_is_refused(seconds: Any) -> None:
     with pytest.raises(ConfigurationError, match="604800"):
         access.sign_request(FAL, "https://x/y", seconds)
 
 
-def test_acls() -> None:
+def test_access_rules_of_a_file_are_checked_and_sent() -> None:
     assert access.get_acl_request(FAL, "https://x/y").method == "GET"
     request = access.set_acl_request(FAL, "https://x/y", "forbid")
     assert (request.method, body_of(request)) == ("PUT", {"default": "forbid"})
@@ -192,7 +192,7 @@ def test_acls() -> None:
         access.get_acl_request(FAL, "cat.png")
 
 
-def test_account_defaults() -> None:
+def test_never_as_account_default_is_sent_as_null() -> None:
     assert access.get_defaults_request(FAL).url == "https://api.fal.ai/v1/storage/settings"
     never = access.set_defaults_request(FAL, StorageSettings(expires_in="never"))
     assert body_of(never) == {"expiration_duration_seconds": None}
@@ -210,10 +210,10 @@ def test_account_defaults() -> None:
         (401, {}, Verdict.RAISE),
     ],
 )
-def test_every_server_error_is_worth_another_try(
+def test_storage_requests_are_retried_after_every_server_error(
     status: int, headers: dict[str, str], verdict: Verdict
 ) -> None:
-    """ "At worst an orphan file" (protocol 12)."""
+    """A second request costs "at worst an orphan file" (protocol 12)."""
     target = MultipartTarget(file_url="https://f", upload_url="https://u", presigned=True)
     for request in (
         storage.cdn_token_request(FAL),
@@ -227,6 +227,6 @@ def test_every_server_error_is_worth_another_try(
 
 
 @pytest.mark.parametrize("url", ["https://[::1/a", "http://[", "//[x"])
-def test_a_url_in_an_answer_that_is_none_is_a_decode_error(url: str) -> None:
+def test_a_malformed_url_in_a_storage_response_is_a_decode_error(url: str) -> None:
     with pytest.raises(ResponseDecodeError, match="is malformed"):
         storage.at_cdn(url, Hosts())
