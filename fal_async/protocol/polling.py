@@ -52,8 +52,8 @@ _FINE = 0.006
 _COARSE, _COARSE_OF_FEW, _FEW = 3, 2, 16
 """With fewer than `_FEW` samples, `_COARSE_OF_FEW` is used: few samples say less about the times between them."""
 _FIRST_LOOK, _LOOK, _LOOK_PER_SAMPLE = 0.6, 1.5, 0.25
-"""Before the shortest sample: polls for early ends, mostly errors, each after 1.5 times the time it has run; more
-often with fewer samples (0.25 times per sample). The first comes after 0.6 s."""
+"""Before the next likely end: polls for early ends, mostly errors. The first comes after 0.6 s, each further one
+after 0.25 times the time it has run per sample, at most 1.5 times: the fewer samples, the more often."""
 _STRETCH = 1.25
 """An early poll is skipped if the likely end is at most 1.25 times as far away: it would be wasted."""
 _OVERDUE = 0.25

@@ -35,7 +35,7 @@ class Seen:
     late: float
 
 
-def one_job(length: float, times: RunTimes, chances: random.Random, *, told: bool = True) -> Seen:
+def one_job(length: float, times: RunTimes, chances: random.Random, *, reported: bool = True) -> Seen:
     """Poll a job that starts at once until it is seen complete."""
     pacer = Pacer(0.0, times)
     turn, asked, polls = pacer.first(chances.random()), 0.0, 0
@@ -44,7 +44,7 @@ def one_job(length: float, times: RunTimes, chances: random.Random, *, told: boo
         reached = asked + turn.delay + ROUND_TRIP / 2
         answered = reached + ROUND_TRIP / 2
         if reached >= length:
-            metrics = {"inference_time": length} if told else {}
+            metrics = {"inference_time": length} if reported else {}
             pacer.learn(answered, Completed(request_id="r", metrics=metrics))
             return Seen(length, polls, answered - length)
         turn, asked = pacer.next(answered, InProgress(request_id="r"), chances.random()), answered
@@ -55,9 +55,9 @@ def new_endpoint(length: float, *, jobs: int = 300, seed: int = 7) -> list[Seen]
     return [one_job(jittered(length)(chances), RunTimes(), chances) for _ in range(jobs)]
 
 
-def known_endpoint(draw: Draw, *, told: bool = True, jobs: int = 300, seed: int = 7) -> list[Seen]:
+def known_endpoint(draw: Draw, *, reported: bool = True, jobs: int = 300, seed: int = 7) -> list[Seen]:
     chances, times = random.Random(seed), RunTimes()
-    return [one_job(draw(chances), times, chances, told=told) for _ in range(jobs)][10:]
+    return [one_job(draw(chances), times, chances, reported=reported) for _ in range(jobs)][10:]
 
 
 def jittered(length: float) -> Draw:
@@ -86,16 +86,16 @@ def test_a_ten_second_job_on_an_unknown_endpoint_keeps_the_promised_numbers() ->
 
 
 # If the server does not report how long a job ran, the samples are less exact, which costs two more polls.
-@pytest.mark.parametrize(("told", "most"), [(True, 10), (False, 12)])
-def test_a_ten_second_job_on_a_known_endpoint_keeps_the_promised_numbers(told: bool, most: int) -> None:
-    seen = known_endpoint(jittered(10), told=told)
+@pytest.mark.parametrize(("reported", "most"), [(True, 10), (False, 12)])
+def test_a_ten_second_job_on_a_known_endpoint_keeps_the_promised_numbers(reported: bool, most: int) -> None:
+    seen = known_endpoint(jittered(10), reported=reported)
     assert polls(seen) <= most
     assert late(seen) <= 0.060
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_a_sixty_second_job_on_a_known_endpoint_keeps_the_promised_numbers(told: bool) -> None:
-    seen = known_endpoint(jittered(60), told=told)
+@pytest.mark.parametrize("reported", [True, False])
+def test_a_sixty_second_job_on_a_known_endpoint_keeps_the_promised_numbers(reported: bool) -> None:
+    seen = known_endpoint(jittered(60), reported=reported)
     assert polls(seen) <= 16
     assert late(seen) <= 0.006 * 60
 
@@ -159,12 +159,12 @@ def test_widely_spread_run_times_cost_at_most_10_percent_more_polls(shortest: fl
 
 
 @pytest.mark.parametrize(("before", "after"), [(10, 20), (20, 10), (2, 60)])
-@pytest.mark.parametrize("told", [True, False])
-def test_a_changed_run_time_is_learned_within_a_few_jobs(before: float, after: float, told: bool) -> None:
+@pytest.mark.parametrize("reported", [True, False])
+def test_a_changed_run_time_is_learned_within_a_few_jobs(before: float, after: float, reported: bool) -> None:
     chances, times = random.Random(5), RunTimes()
     for _ in range(40):
-        one_job(jittered(before)(chances), times, chances, told=told)
-    seen = [one_job(jittered(after)(chances), times, chances, told=told) for _ in range(20)]
+        one_job(jittered(before)(chances), times, chances, reported=reported)
+    seen = [one_job(jittered(after)(chances), times, chances, reported=reported) for _ in range(20)]
     assert max(job.late for job in seen) <= max(after, 12)
     assert share_late(seen[5:], 0.5) < 0.03
 
@@ -195,19 +195,19 @@ def test_a_fixed_poll_interval_is_kept_on_a_known_endpoint() -> None:
 
 
 def test_the_servers_run_time_is_limited_to_the_time_between_two_polls() -> None:
-    def learnt(told: Any) -> float:
+    def learned(reported: Any) -> float:
         times = RunTimes()
         pacer = Pacer(0.0, times)
         pacer.next(4.0, InProgress(request_id="r"), 0.5)
-        pacer.learn(6.0, Completed(request_id="r", metrics={"inference_time": told}))
+        pacer.learn(6.0, Completed(request_id="r", metrics={"inference_time": reported}))
         return times.mean
 
-    assert learnt(4.7) == 4.7
-    assert learnt(1.0) == 4.0  # it was seen running at 4.0
-    assert learnt(100) == 6.0
+    assert learned(4.7) == 4.7
+    assert learned(1.0) == 4.0  # it was seen running at 4.0
+    assert learned(100) == 6.0
     nonsense: list[Any] = [None, "4.7", math.nan, math.inf, -1, True, 10**400, {}]
     for value in nonsense:
-        assert learnt(value) == 5.0
+        assert learned(value) == 5.0
 
 
 def test_time_in_the_queue_does_not_count_as_run_time() -> None:
@@ -246,11 +246,11 @@ Statuses = st.one_of(
 
 @given(st.lists(Times, max_size=40), Clock, st.lists(st.tuples(Clock, Statuses), max_size=30), st.data())
 def test_poll_delays_are_always_within_their_bounds(
-    learnt: list[float], started: float, answers: list[tuple[float, QueueStatus | None]], data: st.DataObject
+    learned: list[float], started: float, answers: list[tuple[float, QueueStatus | None]], data: st.DataObject
 ) -> None:
     chance = st.floats(0, 1)
     times = RunTimes()
-    for seconds in learnt:
+    for seconds in learned:
         times.add(seconds)
     pacer = Pacer(started, times)
     delays = [pacer.first(data.draw(chance)).delay]
@@ -264,9 +264,9 @@ def test_poll_delays_are_always_within_their_bounds(
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=40), st.floats(0.05, 200), st.integers(0, 2**32))
-def test_no_job_is_polled_in_a_busy_loop(learnt: list[float], length: float, seed: int) -> None:
+def test_no_job_is_polled_in_a_busy_loop(learned: list[float], length: float, seed: int) -> None:
     times = RunTimes()
-    for seconds in learnt:
+    for seconds in learned:
         times.add(seconds)
     seen = one_job(length, times, random.Random(seed))
     # The interval is always at least about 1 % of the time it has run.

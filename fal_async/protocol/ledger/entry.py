@@ -17,10 +17,16 @@ ENDED: frozenset[State] = frozenset({"done", "failed", "cancelled"})
 
 @attrs.frozen(kw_only=True)
 class Space:
-    """A namespace of keys. It does not include the API key, because API keys rotate."""
+    """A namespace of keys. It does not include the API key, because API keys rotate.
+
+    Attributes:
+        origin: origin of the queue, or of the proxy if one is used, such as `https://queue.fal.run`. So keys of an
+            emulator are separate from fal's.
+        tenant: whose keys they are; default "".
+        run: name of the run; default "".
+    """
 
     origin: str
-    """Origin of the queue, such as `https://queue.fal.run`: keys of an emulator are separate from fal's."""
     tenant: str = ""
     run: str = ""
 

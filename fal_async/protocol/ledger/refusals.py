@@ -46,8 +46,8 @@ def _who(owner: Owner | None, *, lives: bool) -> str:
         return "the submit was not answered"
     place = f"process {owner.pid} on {owner.host}" if owner.host else "another process"
     if lives:
-        return f"{place} is submitting this key and has not stored the outcome"
-    return f"{place} ended while it was submitting this key"
+        return f"{place} is still submitting this key"
+    return f"{place} ended while submitting this key"
 
 
 def expired(record: Record) -> ResultExpiredError:

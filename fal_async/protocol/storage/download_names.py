@@ -168,7 +168,9 @@ _KNOWN = "expected only {n}, {name} and {ext} in braces"
 
 def _literal(name: object) -> str:
     if not isinstance(name, str) or not name:
-        raise ConfigurationError(f"names returned {name!r}: expected a file name, a non-empty str")
+        raise ConfigurationError(
+            f"names returned a {type(name).__name__}: expected a file name, a non-empty str"
+        )
     return name.replace("{", "{{").replace("}", "}}")
 
 

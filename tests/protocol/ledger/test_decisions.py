@@ -212,10 +212,10 @@ def test_a_keyed_call_sets_its_starting_point_only_once() -> None:
 
 def test_refusals_of_keyed_calls_contain_advice_and_the_data_for_a_look_up() -> None:
     error = refusals.uncertain(lives(CLAIMED))
-    assert "process 4711 on web-1 is submitting this key" in str(error)
+    assert "process 4711 on web-1 is still submitting this key" in str(error)
     assert error.input_digest == INPUT.removeprefix("1:")
     assert (error.started_at, error.ended_at, error.endpoint_id) == (100.0, 130.0, ENDPOINT)
-    assert "ended while it was submitting" in str(refusals.uncertain(CLAIMED, "the history shows no input"))
+    assert "ended while submitting" in str(refusals.uncertain(CLAIMED, "the history shows no input"))
     assert "was not answered" in refusals.uncertain(record("uncertain", attempt(1, known=False))).message
     conflict = refusals.conflict(DONE, "endpoint_id")
     assert (conflict.key, conflict.differs, conflict.request_id) == ("order-42", "endpoint_id", "id-1")
