@@ -66,9 +66,9 @@ class Ledger:
     `tenant` and `run`; None matches all of them. A method that needs one entry raises ConfigurationError if several
     match, and lists them.
 
-    Every method raises LedgerError if the file can't be read or written, and SessionStateError if the ledger is
-    closed or the process was forked after opening it. Cancelling a method is safe: a write that has begun is still
-    made, completely or not at all.
+    Every method but `aclose` raises LedgerError if the file can't be read or written, and SessionStateError if the
+    ledger is closed or the process was forked after opening it. Cancelling a method is safe: a write that has begun
+    is still made, completely or not at all.
 
     Attributes:
         where: the real path of the file.
@@ -179,6 +179,10 @@ class Ledger:
 
         Returns:
             One `Space` for each combination of `origin`, `tenant` and `run`.
+
+        Raises:
+            LedgerError: the file can't be read.
+            SessionStateError: the ledger is closed, or the process was forked.
         """
         return await self._open_store().spaces()
 
@@ -318,7 +322,15 @@ class Ledger:
         return await open_store(self.where, keep=self.keep, keep_input=self.keep_input)
 
     def attach(self, cancel: Cancel) -> Callable[[], None]:
-        """Register how a session cancels the request of an entry; return the function that unregisters it."""
+        """Register how a session cancels the request of an entry. For sessions only. Raises nothing.
+
+        Args:
+            cancel: cancels the request of a record; raises SessionStateError if the record belongs to a tenant or
+                an origin that the session does not know.
+
+        Returns:
+            A function that undoes the registration.
+        """
         self._cancels.append(cancel)
         return lambda: self._cancels.remove(cancel)
 
@@ -346,7 +358,11 @@ class Ledger:
         return self._store
 
     async def aclose(self) -> None:
-        """Close the ledger. Sessions that use it go on. Closing it twice is allowed; cancelling is safe."""
+        """Close the ledger. Sessions that use it go on.
+
+        Closing it twice is allowed. Cancelling is safe: it is closed all the same. Raises nothing, even if the disk
+        is full.
+        """
         self._is_closed = True
         await self._store.aclose()
 

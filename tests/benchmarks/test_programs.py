@@ -1,4 +1,4 @@
-"""The programs with tables of their own, in small."""
+"""The benchmark programs that make their own tables, with small loads."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from benchmarks import storage, streaming
 from benchmarks.harness import processes
 
 
-def test_what_is_sent_is_hashed_and_its_parts_are_counted(tmp_path: Path) -> None:
+def test_uploads_are_verified_by_hash_and_their_parts_counted(tmp_path: Path) -> None:
     file = tmp_path / "file"
     digest = storage.make_file(file, 11 * storage.MIB)
     with processes.server("emulator", str(tmp_path / "cdn")) as url:
-        for name in ("fal_async up", "aiohttp by hand up"):  # only the second sends so little in parts
+        for name in ("fal_async up", "aiohttp by hand up"):  # only the second sends so small a file in parts
             figures = storage.upload_once(name, tmp_path, url, file, digest)
             assert figures.get("same"), figures
         assert storage.parts_sent(url) == 2
 
 
-def test_a_transfer_that_fails_is_an_entry_not_a_figure(tmp_path: Path) -> None:
+def test_a_failed_transfer_is_recorded_without_figures(tmp_path: Path) -> None:
     with processes.server("emulator") as url:
         figures = storage.measure("fal_async up", url, str(tmp_path / "missing"))
     assert list(figures) == ["failed"]
@@ -28,7 +28,7 @@ def test_a_transfer_that_fails_is_an_entry_not_a_figure(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("table", "count"), [("streams", 100), ("realtime", 20)])
-def test_every_client_reads_all(table: str, count: int) -> None:
+def test_every_client_reads_the_whole_stream(table: str, count: int) -> None:
     taken = streaming.take(table, count, rounds=1)
     assert {figures["count"] for rounds in taken.values() for figures in rounds} == {count}
     assert "fal_async" in taken

@@ -1,4 +1,4 @@
-"""From raw results to the tables in README.md."""
+"""The tables of the benchmarks' README.md are made from raw results."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def failed(rival: str) -> dict[str, Any]:
     return {"load": attrs.asdict(Load(rival=rival, total=10, at_once=10)), "finished": 0, "errors": {"X": 10}}
 
 
-def test_ratio_is_taken_within_a_round() -> None:
-    """The second round is twice as slow for both: the ratio stays."""
+def test_the_cpu_ratio_is_computed_within_each_round() -> None:
+    """The second round is twice as slow for both clients, which does not change the ratio."""
     rounds = [
         [result("aiohttp", 1.0), result("fal_async", 1.2)],
         [result("fal_async", 2.4), result("aiohttp", 2.0)],
@@ -60,12 +60,12 @@ def test_ratio_is_taken_within_a_round() -> None:
     assert cpu_ratio(data, find(data, rival="fal_async"), "aiohttp") == pytest.approx(1.2)
 
 
-def test_ratio_without_its_base_is_none() -> None:
+def test_the_cpu_ratio_without_its_base_is_none() -> None:
     data = {"rounds": [[failed("aiohttp"), result("fal_async", 1.2)]]}
     assert cpu_ratio(data, find(data, rival="fal_async"), "aiohttp") is None
 
 
-def test_rounds_of_one_load_stand_together_and_delays_are_pooled() -> None:
+def test_rounds_of_one_load_are_grouped_and_their_delays_pooled() -> None:
     data = {
         "rounds": [
             [result("fal_async", 1.0, delays=(0.1, 0.3))],
@@ -80,14 +80,14 @@ def test_rounds_of_one_load_stand_together_and_delays_are_pooled() -> None:
 
 
 @pytest.mark.parametrize("part", ["calls", "noticing", "crowd", "large"])
-def test_failed_measurement_shows_as_one(part: str) -> None:
+def test_a_failed_measurement_is_shown_with_its_errors(part: str) -> None:
     data = {"rounds": [[result("aiohttp", 1.0, seconds=10.0), failed("fal-client")]]}
     table = TABLES[part](data)
     assert "10 X" in table
     assert {line.count("|") for line in table.splitlines()} == {table.splitlines()[0].count("|")}
 
 
-def test_target_that_is_missed_says_by_how_much() -> None:
+def test_a_missed_target_is_shown_with_the_difference() -> None:
     data = {"rounds": [[result("aiohttp", 1.0), result("fal_async", 1.5)]]}
     data["rounds"][0][0]["load"]["at_once"] = data["rounds"][0][1]["load"]["at_once"] = 1000
     table = targets({"calls": data})
@@ -95,7 +95,7 @@ def test_target_that_is_missed_says_by_how_much() -> None:
     assert "no, by 0.1 x" in table
 
 
-def test_readme_keeps_what_is_not_a_table(tmp_path: Path) -> None:
+def test_rewriting_the_readme_changes_only_its_tables(tmp_path: Path) -> None:
     page = tmp_path / "README.md"
     page.write_text(
         "before\n<!-- table: crowd -->\nold\n<!-- end -->\nbetween\n<!-- table: calls -->\n<!-- end -->\n"

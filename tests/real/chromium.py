@@ -1,4 +1,4 @@
-"""Just enough of Chromium's DevTools protocol to open a page, ask it something, and take its picture."""
+"""A minimal client of Chromium's DevTools protocol: open a page, evaluate JavaScript, take a screenshot."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ class Page:
         return message["result"]
 
     async def open(self, url: str) -> None:
-        """Until it is loaded."""
+        """Open a page, and wait until it is loaded."""
         number = next(self._ids)
         await self._socket.send_json({"id": number, "method": "Page.navigate", "params": {"url": url}})
         while (await self._socket.receive_json()).get("method") != "Page.loadEventFired":
             pass
 
     async def ask(self, expression: str) -> Any:
-        """The value of a JavaScript expression; a promise is waited for."""
+        """Return the value of a JavaScript expression; a promise is awaited."""
         answer = await self.call(
             "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True
         )
@@ -54,7 +54,7 @@ class Page:
         return answer["result"].get("value")
 
     async def until(self, condition: str) -> None:
-        """Until a JavaScript condition holds; the page itself looks at each frame."""
+        """Wait until a JavaScript condition holds; the page itself checks it every 20 ms."""
         look = f"const look = () => ({condition}) ? done(true) : setTimeout(look, 20)"
         await self.ask(f"new Promise((done) => {{ {look}; look(); }})")
 
@@ -65,7 +65,7 @@ class Page:
 
 @asynccontextmanager
 async def chromium(folder: Path) -> AsyncIterator[Page]:
-    """A browser with a fresh profile in `folder`."""
+    """Run a browser with a fresh profile in `folder`."""
     process = await asyncio.create_subprocess_exec(
         "chromium",
         *FLAGS,
@@ -91,7 +91,7 @@ async def chromium(folder: Path) -> AsyncIterator[Page]:
 
 
 async def _origin(process: asyncio.subprocess.Process) -> str:
-    """Host and port of its DevTools, which it tells on standard error."""
+    """Return host and port of its DevTools, which it prints on standard error."""
     assert process.stderr is not None
     async for line in process.stderr:
         _, found, rest = line.decode().partition("DevTools listening on ws://")

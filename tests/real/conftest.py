@@ -1,7 +1,7 @@
-"""Tests against what others wrote: opt-in, since they install packages from PyPI and npm (`make test-real`).
+"""Tests against software of others: opt-in, as they install packages from PyPI and npm (`make test-real`).
 
-FAL_ASYNC_REAL=1 runs them. Environments are built in a temporary folder; FAL_ASYNC_REAL_CACHE names a folder
-that keeps them from one run to the next.
+FAL_ASYNC_REAL=1 runs them. Environments are built in a temporary folder, or in the folder FAL_ASYNC_REAL_CACHE,
+which keeps them for the next run.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pytest
 
 SCRIPTS = Path(__file__).parent / "scripts"
 _INSTALL_LIMIT = 900
-_CACHE = os.environ.get("FAL_ASYNC_REAL_CACHE")  # read here: within a test FAL_* variables are not set
+_CACHE = os.environ.get("FAL_ASYNC_REAL_CACHE")  # read here, as FAL_* variables are removed in tests
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,7 +34,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def python_with(workshop: Path, name: str, *packages: str) -> Path:
-    """The interpreter of an environment that has these packages."""
+    """Return the interpreter of an environment with these packages."""
     folder = workshop / name
     python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     if not (folder / "complete").exists():
@@ -45,7 +45,7 @@ def python_with(workshop: Path, name: str, *packages: str) -> Path:
 
 
 def node_with(workshop: Path, name: str, *packages: str) -> Path:
-    """A folder with these npm packages."""
+    """Return a folder with these npm packages."""
     folder = workshop / name
     if not (folder / "complete").exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def node_with(workshop: Path, name: str, *packages: str) -> Path:
 
 
 async def output_of(*command: str | Path, env: dict[str, str], cwd: Path | None = None) -> str:
-    """What a script prints. AssertionError, with what it said, where it fails."""
+    """Run a script and return its output; if it fails, the AssertionError has the output."""
     process = await asyncio.create_subprocess_exec(
         *command,
         env={**os.environ, **env},

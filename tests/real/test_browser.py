@@ -1,4 +1,4 @@
-"""A page in headless Chromium shows position, log lines and the picture through `sse_response`."""
+"""A page in headless Chromium shows the position, the logs and the picture that `sse_response` relays."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.servers.serving import serving
 
 PAGE = Path(__file__).parent / "scripts" / "page.html"
 SCREENSHOTS = os.environ.get("FAL_ASYNC_SCREENSHOTS")
-"""A folder that keeps the screenshots: they are for looking at."""
+"""A folder in which to keep the screenshots, for people."""
 MODEL = "fal-ai/flux/dev"
 INPUT = {"prompt": "a cat", "image_size": "landscape_4_3", "seed": 6252023}
 
@@ -40,7 +40,7 @@ async def events(request: Request) -> Response:
     )
 
 
-async def test_a_page_shows_position_logs_and_picture(tmp_path: Path) -> None:
+async def test_a_page_in_chromium_shows_position_logs_and_picture(tmp_path: Path) -> None:
     if shutil.which("chromium") is None:
         pytest.skip("needs Chromium")
     kept = Path(SCREENSHOTS or tmp_path)

@@ -1,4 +1,4 @@
-"""Our client against a real application of the `fal` package, served by uvicorn: alone, and behind the emulator."""
+"""Our client against a real application of the `fal` package in uvicorn: directly, and behind the emulator."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from tests.real.conftest import SCRIPTS, python_with
 
 @pytest.fixture
 async def port(workshop: Path) -> AsyncIterator[int]:
-    """Where the application is served."""
+    """Serve the application; return its port."""
     python = python_with(workshop, "fal-app", "fal", "uvicorn", "websockets")
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        # Who connects before the application is up waits in this socket's queue.
+        # Connections before the application has started wait in the queue of this socket.
         port: int = listening.getsockname()[1]
         listening.set_inheritable(True)
         script = (python, SCRIPTS / "fal_app.py", str(listening.fileno()))
@@ -43,7 +43,7 @@ async def port(workshop: Path) -> AsyncIterator[int]:
 
 @pytest.fixture
 async def mounted(port: int) -> AsyncIterator[Session]:
-    """A session on an emulator that has the application behind its queue."""
+    """A session on an emulator whose queue forwards to the application."""
     async with Emulator() as emulator:
         emulator.mount("me/app", f"http://127.0.0.1:{port}/me/app")
         async with Session(emulator.key, hosts=emulator.hosts) as session:
@@ -63,24 +63,24 @@ def fal(request: pytest.FixtureRequest) -> Session:
     return session
 
 
-async def test_a_plain_endpoint(fal: Session) -> None:
+async def test_run_calls_a_plain_endpoint_of_a_real_application(fal: Session) -> None:
     assert (await fal.run("me/app", {"prompt": "hello"})).data["output"] == "HELLO"
     with pytest.raises(ValidationError):
         await fal.run("me/app", {"prompt": 5})
 
 
-async def test_behind_the_queue(mounted: Session) -> None:
+async def test_subscribe_calls_a_real_application_behind_the_queue(mounted: Session) -> None:
     result = await mounted.subscribe("me/app", {"prompt": "hello"})
     assert (result.data["output"], result.billable_units) == ("HELLO", 1)
     with pytest.raises(ValidationError):
         await mounted.subscribe("me/app", {"prompt": 5})
 
 
-async def test_a_cancel_is_told_to_it(mounted: Session) -> None:
+async def test_cancelling_a_running_request_reaches_the_real_application(mounted: Session) -> None:
     handle = await mounted.queue.submit("me/app/long", {"prompt": "hello"})
     outcome: CancelOutcome | None = None
     async for update in handle.updates():
-        if outcome is None and isinstance(update, InProgress):  # once: a second one may come too late
+        if outcome is None and isinstance(update, InProgress):  # only once, as a second one may come too late
             outcome = await handle.cancel()
     assert outcome is CancelOutcome.CANCELLATION_REQUESTED
     assert isinstance(update, Completed)
@@ -89,32 +89,36 @@ async def test_a_cancel_is_told_to_it(mounted: Session) -> None:
         await handle.result()
 
 
-async def test_a_streaming_endpoint(fal: Session) -> None:
+async def test_stream_yields_the_events_of_a_real_application(fal: Session) -> None:
     async with fal.stream("me/app", {"prompt": "one two drei größer"}) as stream:
         assert [event["output"] async for event in stream] == ["one", "two", "drei", "größer"]
     with pytest.raises(ValidationError):
         await fal.stream("me/app", {}).last()
 
 
-async def test_a_realtime_endpoint(fal: Session) -> None:
+async def test_realtime_exchanges_messages_with_a_real_application(fal: Session) -> None:
     async with fal.realtime.connect("me/app", use_token=False, max_buffering=5) as connection:
         for word in ("one", "two", "three"):
             answer = await connection.request({"prompt": word, "image": b"\x00\x01\xff"})
             assert (answer["output"], answer["image"]) == (word.upper(), b"\xff\x01\x00")
-        assert [message async for message in connection] == []  # its session timeout: a normal end
+        assert [
+            message async for message in connection
+        ] == []  # the session timeout of the app is a normal end
         assert connection.ended
         assert (await connection.request({"prompt": "again"}))["output"] == "AGAIN"
         assert connection.reconnects == 0
 
 
-async def test_a_realtime_generator(fal: Session) -> None:
+async def test_realtime_receives_all_messages_of_a_real_generator(fal: Session) -> None:
     async with fal.realtime.connect("me/app", path="/many", use_token=False) as connection:
         await connection.send({"prompt": "a b c"})
         assert [message["output"] async for message in connection] == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("message", [{"prompt": "fail"}, {"wrong": 1}])
-async def test_its_errors(fal: Session, message: dict[str, object]) -> None:
+async def test_an_error_of_a_real_realtime_application_raises_realtime_error(
+    fal: Session, message: dict[str, object]
+) -> None:
     async with fal.realtime.connect("me/app", use_token=False) as connection:
         await connection.send(message)
         with pytest.raises(RealtimeError) as caught:

@@ -1,4 +1,4 @@
-"""`@fal-ai/client` from npm, in Node, through our proxy to the emulator: the client has no key of its own."""
+"""`@fal-ai/client` from npm, in Node, through our proxy to the emulator: the client has no API key."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def client(workshop: Path, emulator: Emulator, fal: Session) -> AsyncItera
 
         async def run(task: str) -> Any:
             said = await output_of("node", SCRIPT, task, server.url, env={}, cwd=folder)
-            # Whatever reached fal with a key came from the proxy; what is stored or fetched needs none.
+            # Every key that reached the emulator came from the proxy; storing and fetching files needs none.
             keys = {request.headers.get("Authorization") for request in emulator.requests}
             assert keys <= {None, f"Key {emulator.key}"}
             assert emulator.key not in said
@@ -52,7 +52,9 @@ async def client(workshop: Path, emulator: Emulator, fal: Session) -> AsyncItera
 
 
 @pytest.mark.parametrize("task", ["subscribe", "streamed_status"])
-async def test_it_subscribes(client: Client, emulator: Emulator, task: str) -> None:
+async def test_the_javascript_client_subscribes_through_the_proxy(
+    client: Client, emulator: Emulator, task: str
+) -> None:
     answer = await client(task)
     (job,) = emulator.jobs.values()
     assert answer["requestId"] == job.request_id
@@ -62,13 +64,13 @@ async def test_it_subscribes(client: Client, emulator: Emulator, task: str) -> N
     assert emulator.count("status" if task == "subscribe" else "status_stream") >= 1
 
 
-async def test_it_runs(client: Client) -> None:
+async def test_the_javascript_client_runs_through_the_proxy(client: Client) -> None:
     answer = await client("run")
     assert answer["data"] == {"text": "é"}
     assert answer["requestId"]
 
 
-async def test_it_streams(client: Client, emulator: Emulator) -> None:
+async def test_the_javascript_client_streams_through_the_proxy(client: Client, emulator: Emulator) -> None:
     async def words(input: Any) -> AsyncIterator[Any]:
         for word in input["text"].split():
             yield {"word": word}
@@ -81,7 +83,7 @@ async def test_it_streams(client: Client, emulator: Emulator) -> None:
     assert answer["last"] == {"word": "three"}
 
 
-async def test_it_uploads(client: Client, emulator: Emulator) -> None:
+async def test_the_javascript_client_uploads_through_the_proxy(client: Client, emulator: Emulator) -> None:
     answer = await client("upload")
     async with aiohttp.ClientSession() as http:
         async with http.get(answer["url"]) as file:
@@ -91,7 +93,9 @@ async def test_it_uploads(client: Client, emulator: Emulator) -> None:
     assert all(url.startswith(emulator.url) for url in (answer["url"], answer["data"]["file"]))
 
 
-async def test_it_is_told_what_is_not_allowed(client: Client, emulator: Emulator) -> None:
+async def test_the_javascript_client_gets_403_for_an_endpoint_that_is_not_allowed(
+    client: Client, emulator: Emulator
+) -> None:
     answer = await client("refused")
     assert answer == {"status": 403, "body": {"detail": "this endpoint is not allowed"}}
     assert emulator.count() == 0

@@ -1,4 +1,4 @@
-"""fal's own clients against the emulator: they stream and do realtime as against fal."""
+"""fal's own clients against the emulator: streaming and realtime work as they do with fal."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ PNG = b"\x89PNG".hex()
 
 
 async def check(emulator: Emulator, out: str) -> None:
-    told: dict[str, Any] = json.loads(out.strip().splitlines()[-1])
-    assert told["events"] > 10
-    assert told["last"]["output"].startswith('You asked about "the sea"')
-    assert told["png"] == PNG
+    printed: dict[str, Any] = json.loads(out.strip().splitlines()[-1])
+    assert printed["events"] > 10
+    assert printed["last"]["output"].startswith('You asked about "the sea"')
+    assert printed["png"] == PNG
     assert (emulator.count("stream"), emulator.count("realtime_token"), emulator.count("realtime")) == (
         1,
         1,
@@ -27,14 +27,18 @@ async def check(emulator: Emulator, out: str) -> None:
     )
 
 
-async def test_the_python_client(emulator: Emulator, workshop: Path) -> None:
+async def test_the_official_python_client_streams_and_does_realtime(
+    emulator: Emulator, workshop: Path
+) -> None:
     python = python_with(workshop, "fal-client", "fal-client")
     out = await output_of(python, SCRIPTS / "python_client.py", emulator.url, env={"FAL_KEY": emulator.key})
     await check(emulator, out)
 
 
 @pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
-async def test_the_javascript_client(emulator: Emulator, workshop: Path) -> None:
+async def test_the_official_javascript_client_streams_and_does_realtime(
+    emulator: Emulator, workshop: Path
+) -> None:
     folder = node_with(workshop, "fal-js", "@fal-ai/client", "ws")
     script = SCRIPTS / "js_client.mjs"
     out = await output_of("node", script, emulator.url, env={"FAL_KEY": emulator.key}, cwd=folder)
@@ -43,7 +47,7 @@ async def test_the_javascript_client(emulator: Emulator, workshop: Path) -> None
 
 @pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
 async def test_an_older_javascript_client_uploads_and_subscribes(emulator: Emulator, workshop: Path) -> None:
-    """It names no `storage_type`, and knows the REST host by its older name."""
+    """It sends no `storage_type`, and uses the older name of the REST host."""
 
     @emulator.endpoint("me/echo")
     async def echo(input: Any) -> Any:

@@ -1,8 +1,8 @@
-"""What is built is what was meant: `make wheel`.
+"""Check a built wheel: `make wheel`.
 
-`python -m tests.testbed.built_wheel FOLDER PYTHON [TAG]`: the folder has a wheel, and that Python has it installed,
-with nothing else but what it requires. The wheel has the package and nothing of the checkout; the README's first
-program runs with it, and so does its command line.
+`python -m tests.testbed.built_wheel FOLDER PYTHON [TAG]`: the folder contains a wheel, and that Python has it
+installed with its requirements only. The wheel must contain the package and no other file of the checkout; the
+README's first program must run with it, and so must its command line.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SECONDS = 100.0
 
 
 def wrong_files(shipped: Iterable[str], package: Path) -> list[str]:
-    """What a wheel has too much, or too little, beside the package at `package`. Its metadata does not count."""
+    """Return the missing and the surplus files of a wheel, compared with the package folder; ignore metadata."""
     ours = {name for name in shipped if ".dist-info/" not in name}
     wanted = {
         path.relative_to(package.parent).as_posix()
@@ -34,17 +34,17 @@ def wrong_files(shipped: Iterable[str], package: Path) -> list[str]:
     wanted.add(f"{PACKAGE}/py.typed")
     return [
         *(f"missing: {name}" for name in sorted(wanted - ours)),
-        *(f"too much: {n}" for n in sorted(ours - wanted)),
+        *(f"surplus: {n}" for n in sorted(ours - wanted)),
     ]
 
 
 def tag_of(wheel: Path) -> str:
-    """The tag under which a wheel is released: `v` and its version."""
+    """Return the tag of the wheel's release: `v` and its version."""
     return "v" + wheel.name.split("-")[1]
 
 
 def first_program(readme: str) -> str:
-    """The first Python block of a document."""
+    """Return the first Python block of a document."""
     return readme.split("```python\n", 1)[1].split("```", 1)[0]
 
 
@@ -55,7 +55,7 @@ def relative_links(document: str) -> list[str]:
 
 @contextmanager
 def local_fal(python: Path, folder: Path) -> Iterator[str]:
-    """The emulator of the installed package, at the URL that it prints."""
+    """Run the emulator of the installed package; yield the URL that it prints."""
     command: list[str | Path] = [python, "-m", PACKAGE, "emulator", "--port", "0", "--speed", "20"]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -69,7 +69,7 @@ def local_fal(python: Path, folder: Path) -> Iterator[str]:
 def check(dist: Path, python: Path, tag: str | None) -> None:
     (wheel,) = dist.glob("*.whl")
     if tag is not None and tag != (version := tag_of(wheel)):
-        sys.exit(f"the tag is {tag}, and the wheel is {version}: set fal_async/version.py: __version__ first")
+        sys.exit(f"the tag is {tag}, but the wheel is {version}: set fal_async/version.py: __version__ first")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         metadata = archive.read(next(name for name in names if name.endswith(".dist-info/METADATA"))).decode()
@@ -81,11 +81,11 @@ def check(dist: Path, python: Path, tag: str | None) -> None:
         sys.exit(f"{wheel.name}: {'; '.join(wrong)}")
     with tempfile.TemporaryDirectory() as name:
         try_it(python, Path(name))
-    print(f"{wheel.name}: installed by itself, it does what the README begins with")  # noqa: T201
+    print(f"{wheel.name}: it is complete, and runs the README's first program")  # noqa: T201
 
 
 def try_it(python: Path, folder: Path) -> None:
-    """From a folder without a checkout."""
+    """Run the command line, the demo and the README's first program in a folder outside the checkout."""
     version = run(python, folder, "-m", PACKAGE, "--version")
     script = subprocess.check_output([python.parent / "fal-async", "--version"], cwd=folder, text=True)
     if script != version:
@@ -102,7 +102,7 @@ def try_it(python: Path, folder: Path) -> None:
 
 
 def run(python: Path, folder: Path, *command: str, **environment: str) -> str:
-    """What it printed. It ends this process where it failed, or where it ran the checkout's code."""
+    """Run a command without FAL_* and PYTHON* variables; return its output, or exit if it fails."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("FAL_", "PYTHON"))}
     done = subprocess.run(
         [python, *command],

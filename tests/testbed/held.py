@@ -1,4 +1,4 @@
-"""What this process holds of the machine: open files, threads, child processes, temporary files.
+"""The resources that this process holds: open files, threads, child processes, temporary files.
 
 `tests/conftest.py` compares it before and after each test file.
 """
@@ -15,14 +15,14 @@ from pathlib import Path
 import attrs
 
 _SECONDS_TO_END = 5.0
-"""For what is ending by itself, such as the thread of a job that nobody waits for. Else nothing waits."""
+"""Seconds to wait for things that are ending, such as the thread of an abandoned job."""
 _FILES = Path("/proc/self/fd")
 _PROCESSES = Path("/proc")
 
 
 @attrs.frozen
 class Held:
-    """Each thing by what tells it from another one, and in words."""
+    """The resources at one time, each by its identity, with its description."""
 
     files: dict[tuple[str, str], str]
     threads: dict[int, str]
@@ -31,8 +31,8 @@ class Held:
 
     @classmethod
     def now(cls, temporary: Path) -> Held:
-        """`temporary`: the folder in which this process makes its temporary files."""
-        gc.collect()  # what nobody can reach is not held
+        """Take stock; `temporary` is the folder in which this process creates its temporary files."""
+        gc.collect()  # unreachable objects do not count
         return cls(open_files(), threads(), child_processes(), files_in(temporary))
 
     def added_since(self, before: Held) -> list[str]:
@@ -50,7 +50,7 @@ class Held:
 
 
 def left_since(before: Held, now: Callable[[], Held], seconds: float = _SECONDS_TO_END) -> list[str]:
-    """What is there and was not `before`, if it is still there after so many seconds."""
+    """Return what was added since `before` and has not gone after this many seconds."""
     until = time.monotonic() + seconds
     while (left := now().added_since(before)) and time.monotonic() < until:
         time.sleep(0.05)
@@ -58,13 +58,13 @@ def left_since(before: Held, now: Callable[[], Held], seconds: float = _SECONDS_
 
 
 def open_files() -> dict[tuple[str, str], str]:
-    """By number and by what it is: a socket or a pipe has a number of its own. Empty where there is no /proc."""
+    """Return open files by descriptor and target; sockets and pipes have unique targets. Empty without /proc."""
     found = {}
     for number in os.listdir(_FILES) if _FILES.is_dir() else ():
         try:
             target = os.readlink(_FILES / number)
         except FileNotFoundError:
-            continue  # the folder's own, by which it was listed
+            continue  # the descriptor that was open for this listing
         found[number, target] = f"file {number}: {target}"
     return found
 
@@ -76,7 +76,7 @@ def threads() -> dict[int, str]:
 
 
 def child_processes() -> dict[int, str]:
-    """Those that have ended and were not waited for, too. Empty where there is no /proc."""
+    """Return child processes, including ended ones that were not waited for. Empty without /proc."""
     found = {}
     for status in _PROCESSES.glob("[0-9]*/stat"):
         try:
@@ -85,7 +85,7 @@ def child_processes() -> dict[int, str]:
                 command = (status.parent / "cmdline").read_text().replace("\0", " ").strip()
                 found[int(status.parent.name)] = f"process {status.parent.name}: {command or name + ')'}"
         except (FileNotFoundError, ProcessLookupError):
-            continue  # it ended meanwhile
+            continue  # it has just ended
     return found
 
 

@@ -1,4 +1,4 @@
-"""The lowest versions that pyproject.toml declares, as constraints for pip: `python -m tests.testbed.lowest`."""
+"""Print the lowest versions in pyproject.toml as constraints for pip: `python -m tests.testbed.lowest`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)>=(?P<version>[\w.]+)")
 
 
 def lowest_versions(project: Any, own_name: str = "fal-async") -> Iterator[str]:
-    """One line for each requirement of the package and its extras. ValueError where one has no lower bound."""
+    """Yield a line for each requirement of the package and its extras; ValueError if one has no lower bound."""
     for requirement in [
         *project["dependencies"],
         *(one for extra in project["optional-dependencies"].values() for one in extra),
     ]:
         if requirement.startswith(f"{own_name}["):
-            continue  # the extra that names the others
+            continue  # the extra that combines the others
         declared = _REQUIREMENT.fullmatch(requirement)
         if declared is None:
             raise ValueError(f"{requirement}: expected a lower bound, as in name>=1.0")

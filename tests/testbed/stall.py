@@ -1,11 +1,11 @@
 """A pytest plug-in that makes the machine look busy: `python -m pytest -p tests.testbed.stall`, or `make stall`.
 
-Some steps of each event loop begin late, and some jobs of thread pools too, so that things meet in an order that
-an idle machine never shows. It is a part of the test bed and no test: it patches asyncio and concurrent.futures
-for the whole run, since there is no other way to stall what it is to stall.
+Some steps of each event loop and some jobs of thread pools begin late, so that events occur in an order that an
+idle machine never shows. It belongs to the test bed and is not a test: it patches asyncio and concurrent.futures
+for the whole run, as there is no other way to delay them.
 
-The seed is written when the run begins. Each test begins with random numbers of its own, made of the seed and of
-the test's name: with `--stall-seed N` one test alone is stalled again as it was in the whole run.
+The run prints its seed when it begins. The random numbers of each test depend only on the seed and the test's name:
+with `--stall-seed N` a single test is stalled again as it was in the whole run.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from typing import Any
 import pytest
 
 LOOP_SHARE, LOOP_SECONDS = 0.05, 0.06
-"""The share of an event loop's steps that begin late, and by how many seconds at most."""
+"""The share of an event loop's steps that begin late, and the longest delay in seconds."""
 THREAD_SHARE, THREAD_SECONDS = 0.3, 0.1
-"""The same of the jobs that a thread pool is given."""
+"""The same for the jobs of thread pools."""
 MOST_SECONDS = 20.0
-"""Of one test, all its loops and threads together. Without a bound a test of 100,000 steps would take minutes."""
+"""Seconds of delay in one test, over all its loops and threads: a test of 100,000 steps would take minutes."""
 
 _BUSY = """
 import os, sys, threading
@@ -35,11 +35,11 @@ threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).st
 while True:
     pass
 """
-"""It ends when its standard input does, which is a pipe from pytest: so also where pytest is killed."""
+"""Keeps a core busy until its standard input, a pipe from pytest, is closed: even if pytest is killed."""
 
 
 class Stalls:
-    """How long the next step, or the next job, is kept waiting: the same numbers for the same seed."""
+    """Returns the delays of steps and jobs: the same numbers for the same seed."""
 
     def __init__(self, seed: str) -> None:
         self._random = random.Random(seed)
@@ -78,8 +78,8 @@ class StallPlugin:
         self._stall_threads()
         terminal = session.config.pluginmanager.get_plugin("terminalreporter")
         if hasattr(session.config, "workerinput") or terminal is None:
-            return  # one of xdist's workers: the seed and the cores are the whole run's
-        terminal.write_line(f"stalled, so that it can be made again: --stall-seed {self.seed}")
+            return  # a worker of xdist: the main process prints the seed and starts the busy processes
+        terminal.write_line(f"this run is stalled; to repeat it: --stall-seed {self.seed}")
         self._processes = [
             subprocess.Popen([sys.executable, "-c", _BUSY], stdin=subprocess.PIPE) for _ in range(self._busy)
         ]
@@ -121,11 +121,13 @@ def _after(seconds: float, job: Callable[..., Any], *args: Any, **named: Any) ->
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("stall")
-    group.addoption("--stall-seed", type=int, help="stall as in the run that wrote this number")
-    group.addoption("--stall-busy", type=int, default=0, help="processes that keep the cores busy meanwhile")
+    group.addoption("--stall-seed", type=int, help="repeat the delays of the run that printed this number")
+    group.addoption(
+        "--stall-busy", type=int, default=0, help="number of processes that keep the cores busy (default: 0)"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.option.stall_seed is None:
-        config.option.stall_seed = random.SystemRandom().randrange(10**6)  # xdist hands it to its workers
+        config.option.stall_seed = random.SystemRandom().randrange(10**6)  # xdist passes it to its workers
     config.pluginmanager.register(StallPlugin(config.option.stall_seed, config.option.stall_busy))

@@ -1,4 +1,4 @@
-"""The plug-in of `make stall`: what it stalls, that a run can be made again, and that its busy processes end."""
+"""The plug-in of `make stall`: it delays steps and jobs, repeats a run by its seed, and ends its busy processes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_it():
 
 
 def pytest_on(folder: Path, test: str, *options: str) -> subprocess.Popen[str]:
-    """Another pytest, which writes to a pipe that its busy processes hold open as well."""
+    """Start another pytest, whose output pipe its busy processes hold open, too."""
     (folder / "test_it.py").write_text(test)
     return subprocess.Popen(
         [
@@ -82,7 +82,7 @@ def test_the_same_seed_stalls_the_same_steps_and_jobs() -> None:
     assert one.before_job() == again.before_job()
 
 
-def test_few_steps_are_late_and_none_by_more_than_said() -> None:
+def test_few_steps_are_delayed_and_none_longer_than_the_limit() -> None:
     stalls = Stalls(SEED)
     late = [seconds for _ in range(2000) if (seconds := stalls.before_step())]
     assert 0.5 * LOOP_SHARE < len(late) / 2000 < 2 * LOOP_SHARE
@@ -91,13 +91,13 @@ def test_few_steps_are_late_and_none_by_more_than_said() -> None:
     assert max(stalls.before_job() for _ in range(100)) <= THREAD_SECONDS
 
 
-def test_one_test_is_not_stalled_without_end() -> None:
+def test_the_delays_of_one_test_have_a_total_limit() -> None:
     stalls = Stalls(SEED)
     assert sum(stalls.before_job() for _ in range(10_000)) == pytest.approx(MOST_SECONDS)
     assert stalls.before_job() == 0.0
 
 
-def test_a_run_with_the_same_seed_stalls_loops_and_threads_as_before(tmp_path: Path) -> None:
+def test_a_run_with_the_same_seed_repeats_the_delays_of_loops_and_threads(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest_on(tmp_path, STALLED, "--stall-seed", SEED) as run:
             said, _ = run.communicate(timeout=50)
@@ -107,16 +107,16 @@ def test_a_run_with_the_same_seed_stalls_loops_and_threads_as_before(tmp_path: P
     assert first == second
 
 
-def test_busy_processes_end_with_a_pytest_that_is_killed(tmp_path: Path) -> None:
+def test_busy_processes_end_when_their_pytest_is_killed(tmp_path: Path) -> None:
     with pytest_on(tmp_path, ENDLESS, "--stall-busy", "2") as run:
         assert run.stdout is not None
         assert any("began" in line for line in run.stdout)
         run.kill()
-        run.communicate(timeout=50)  # ends when nobody can write any more: its busy processes are gone
+        run.communicate(timeout=50)  # returns when no process has the pipe open: its busy processes are gone
     assert run.returncode != 0
 
 
-def test_busy_processes_end_with_a_pytest_that_ends(tmp_path: Path) -> None:
+def test_busy_processes_end_when_their_pytest_ends(tmp_path: Path) -> None:
     with pytest_on(tmp_path, "def test_it(): pass", "--stall-busy", "2") as run:
         said, _ = run.communicate(timeout=50)
     assert run.returncode == 0, said

@@ -1,6 +1,6 @@
 """A real application of the `fal` package, served by uvicorn under /me/app.
 
-Run as `python fal_app.py FD`, with the listening socket open under that number.
+Run as `python fal_app.py FD`, where FD is the descriptor of the listening socket.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ class Words(fal.App):
     @fal.endpoint("/long/cancel")
     async def cancel(self, x_fal_request_id: str = Header()) -> dict[str, str]:
         while x_fal_request_id not in self.works:
-            await asyncio.sleep(0.01)  # it came quicker than the request itself
+            await asyncio.sleep(0.01)  # the cancellation has arrived before the request
         self.works.pop(x_fal_request_id).cancel()
         return {}
 
@@ -72,11 +72,11 @@ class Words(fal.App):
     async def many(self, prompt: Prompt) -> AsyncIterator[Answer]:
         for word in prompt.prompt.split():
             yield Answer(output=word)
-            await asyncio.sleep(0.05)  # the framework says that it may reorder answers that come faster
+            await asyncio.sleep(0.05)  # the framework may reorder faster responses, as it documents
 
 
 class Mounted:
-    """The platform's gateway takes owner and app off the path."""
+    """Removes owner and app from the path, as the platform's gateway does."""
 
     def __init__(self, app: Any) -> None:
         self.app = app

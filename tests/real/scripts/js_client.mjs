@@ -1,10 +1,10 @@
-// fal's own JavaScript client against an emulator: `node js_client.mjs http://127.0.0.1:PORT`, FAL_KEY set.
+// fal's JavaScript client against an emulator: `node js_client.mjs http://127.0.0.1:PORT`, FAL_KEY set.
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 
 const require = createRequire(process.cwd() + "/");
 const base = process.argv[2];
-// Its hosts are constants; everything else is its own code. fal's hosts become paths of the emulator.
+// The client's hosts are constants, so fal's hosts are replaced by paths of the emulator here; the rest is unchanged.
 const here = (url) => String(url).replace(/^(https|wss):\/\//, (_, scheme) =>
   (scheme === "wss" ? base.replace("http", "ws") : base) + "/");
 const realFetch = globalThis.fetch;

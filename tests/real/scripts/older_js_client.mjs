@@ -1,4 +1,4 @@
-// An older JavaScript client of fal's against an emulator: `node older_js_client.mjs http://127.0.0.1:PORT`, FAL_KEY set.
+// An older JavaScript client of fal against an emulator: `node older_js_client.mjs http://127.0.0.1:PORT`, FAL_KEY set.
 import { createRequire } from "node:module";
 
 const fal = createRequire(process.cwd() + "/")("@fal-ai/serverless-client");

@@ -1,4 +1,4 @@
-"""fal's own Python client against an emulator: `python python_client.py http://127.0.0.1:PORT`, FAL_KEY set."""
+"""fal's Python client against an emulator: `python python_client.py http://127.0.0.1:PORT`, FAL_KEY set."""
 
 import asyncio
 import json
@@ -7,7 +7,7 @@ import sys
 import fal_client.client as client
 
 base = sys.argv[1]
-# Its hosts are constants with https in them; everything else is its own code.
+# The client's URLs are constants with https, so they are replaced here; the rest is unchanged.
 client.RUN_URL_FORMAT = f"{base}/fal.run/"
 client.REST_URL = f"{base}/rest.fal.ai"
 client.REALTIME_URL_FORMAT = f"{base.replace('http', 'ws', 1)}/fal.run/"
