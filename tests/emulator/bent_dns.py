@@ -1,4 +1,4 @@
-"""A name look-up that leads every name to one port of this machine."""
+"""A name resolver that returns one port of this machine for every name."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import attrs
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 NOBODY = 1
-"""A port that nobody listens on: connections are refused."""
+"""A port without a listener: connections are refused."""
 
 
 @attrs.define
 class BentDns(AbstractResolver):
     port: int
     dead: frozenset[str] = frozenset()
-    """Names that lead nowhere."""
+    """Names whose connections are refused."""
     asked: list[str] = attrs.field(factory=list)
 
     async def resolve(
@@ -26,4 +26,4 @@ class BentDns(AbstractResolver):
         return [ResolveResult(hostname=host, host="127.0.0.1", port=port, family=family, proto=0, flags=0)]
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: it holds no resources."""

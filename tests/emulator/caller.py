@@ -1,4 +1,4 @@
-"""A plain aiohttp caller that knows fal's paths and nothing else: no client of ours tests the emulator."""
+"""A plain aiohttp caller that knows only fal's paths, so that the emulator is tested without our client."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Reply:
     headers: Mapping[str, str]
     body: bytes
     data: Any
-    """The body as JSON; None where it is something else."""
+    """The body as JSON; None if it is not JSON."""
 
 
 def _document(body: bytes) -> Any:
@@ -36,7 +36,7 @@ class Caller:
     http: aiohttp.ClientSession
 
     async def call(self, method: str, path: str, **options: Any) -> Reply:
-        """`path` under the emulator's URL, or a whole URL from an answer."""
+        """Send a request to a path of the emulator, or to a whole URL from an answer."""
         url = path if "://" in path else self.emulator.url + path
         options.setdefault("headers", {"Authorization": f"Key {self.emulator.key}"})
         async with self.http.request(method, url, allow_redirects=False, **options) as response:
@@ -66,19 +66,19 @@ class Caller:
         return await self.emulator.jobs[submitted.data["request_id"]].wait_for(state, timeout=5)
 
     async def finished(self, submitted: Reply) -> Reply:
-        """The status once it is COMPLETED."""
+        """Wait until the request is complete, and return its status."""
         await self.reached(submitted, "COMPLETED")
         return await self.status(submitted, logs="1")
 
     def with_headers(self, **headers: str) -> dict[str, str]:
-        """The key, and these; underscores stand for hyphens."""
+        """Return the key's header and these; underscores in names become hyphens."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return {"Authorization": f"Key {self.emulator.key}", **named}
 
 
 @asynccontextmanager
 async def calling(emulator: Emulator) -> AsyncIterator[Caller]:
-    """An emulator of the test's own, and somebody who calls it."""
+    """Start an emulator, and yield a caller of it."""
     async with emulator, aiohttp.ClientSession() as http:
         yield Caller(emulator, http)
 
@@ -90,7 +90,7 @@ async def lines_of(response: aiohttp.ClientResponse) -> AsyncIterator[str]:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    """For what nobody announces, such as the server's notice of a closed socket."""
+    """Wait for a condition without an event, such as the server noticing a closed socket."""
     async with asyncio.timeout(5):
         while not holds():
             await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""A certificate for fal's own host names, signed by a CA of the test run's own."""
+"""A certificate for fal's own host names, signed by a CA that is made for this test run."""
 
 from __future__ import annotations
 

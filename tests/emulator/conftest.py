@@ -12,9 +12,9 @@ from tests.emulator.caller import Caller
 
 @pytest.fixture(autouse=True)
 async def nothing_left_over() -> AsyncIterator[None]:
-    """After each test, with its emulators stopped: no task but the test's own."""
+    """Check after each test that its stopped emulators left no task behind."""
     yield
-    # The client's own connections need a step to be gone.
+    # The client's own connections need one more step of the event loop to close.
     await asyncio.sleep(0)
     left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     assert left == []

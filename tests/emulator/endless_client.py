@@ -1,4 +1,4 @@
-"""A process to be killed: many connections of it submit one input after the other, each once."""
+"""A process that submits different inputs over several connections until it is killed, each input once."""
 
 from __future__ import annotations
 

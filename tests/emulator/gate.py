@@ -1,4 +1,4 @@
-"""An endpoint that works until the test lets it go on."""
+"""An endpoint that waits until the test opens it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import attrs
 
 @attrs.define(eq=False)
 class Gate:
-    """Answers with its input. `started` lists the inputs in the order in which runners took them."""
+    """Answers with its input, once opened. `started` lists the inputs in the order in which they started."""
 
     started: list[Any] = attrs.field(factory=list)
     opened: asyncio.Event = attrs.field(factory=asyncio.Event)

@@ -1,7 +1,7 @@
-"""`fal-client` from PyPI, nothing in it changed: this process's sockets all lead to the emulator.
+"""Runs `fal-client` from PyPI, unchanged, in a process whose sockets all connect to the emulator.
 
-Run as a process of its own, since the client keeps its settings and connections in module globals.
-Arguments: the emulator's port, the scenario's name. Prints the scenario's outcome as JSON.
+A separate process, since the client keeps its settings and connections in module globals. Arguments: the emulator's
+port and the scenario's name. Prints the scenario's outcome as JSON.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LLM = "fal-ai/any-llm"
 
 
 def bend_sockets(port: int) -> None:
-    """Every name is this machine, every port the emulator's. Certificates are checked as ever."""
+    """Connect every host name and port to the emulator. Certificates are still checked."""
     here = ("127.0.0.1", port)
     connect = socket.socket.connect
     socket.getaddrinfo = lambda *_, **__: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", here)]
@@ -74,7 +74,7 @@ def subscribe_async() -> Any:
 
 
 def submit() -> Any:
-    """By the handle, and by the ids alone."""
+    """Follow a request by its handle, and by its ids alone."""
     handle = fal_client.submit(LLM, {"prompt": "a cat"})
     *_, last = handle.iter_events(with_logs=True, interval=0.001)
     return {
@@ -86,7 +86,7 @@ def submit() -> Any:
 
 
 def cancel() -> Any:
-    """One that runs, one that waits, one that is over, one that never was."""
+    """Cancel a running, a waiting, an ended and an unknown request."""
     running = fal_client.submit("me/endless", {})
     waiting = fal_client.submit("me/endless", {})
     before = described(waiting.status())

@@ -1,4 +1,4 @@
-"""The same application twice, for `mount`: of Starlette, in process, and of aiohttp, on a port of its own."""
+"""The same application twice, for `mount`: in process with Starlette, and on its own port with aiohttp."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ REFUSAL = {"detail": [{"loc": ["body", "prompt"], "msg": "Field required", "type
 
 @attrs.define(eq=False)
 class Notes:
-    """What the application saw, and what the test lets it do."""
+    """What the application saw, and events with which the test controls it."""
 
     seen: list[Any] = attrs.field(factory=list)
     failures: int = 0
-    """So many calls of `/flaky` still fail."""
+    """How many more calls of `/flaky` fail."""
     working: int = 0
     at_once: int = 0
-    """How many calls of `/long` it had at the same time."""
+    """The largest number of calls of `/long` at the same time."""
     started: asyncio.Event = attrs.field(factory=asyncio.Event)
     go_on: asyncio.Event = attrs.field(factory=asyncio.Event)
     cut_off: asyncio.Event = attrs.field(factory=asyncio.Event)
-    told: asyncio.Event = attrs.field(factory=asyncio.Event)
+    notified: asyncio.Event = attrs.field(factory=asyncio.Event)
     left: asyncio.Event = attrs.field(factory=asyncio.Event)
-    """The caller of a WebSocket is gone."""
+    """Set when the caller of a WebSocket has left."""
     life: list[str] = attrs.field(factory=list)
 
     async def work(self) -> None:
@@ -50,19 +50,19 @@ class Notes:
             self.working -= 1
 
     async def work_politely(self) -> int:
-        """Until it goes on, or is told to cancel; the status that says which."""
+        """Wait until `go_on` or a cancel. Return 200 or, after a cancel, 499."""
         self.started.set()
-        ends = {asyncio.create_task(event.wait()) for event in (self.go_on, self.told)}
+        ends = {asyncio.create_task(event.wait()) for event in (self.go_on, self.notified)}
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for end in ends:
                 end.cancel()
             await asyncio.wait(ends)
-        return 499 if self.told.is_set() else 200
+        return 499 if self.notified.is_set() else 200
 
     async def events(self) -> AsyncIterator[bytes]:
-        """One event at once; the second when the test says so."""
+        """Yield one event at once, and the second after `go_on`."""
         try:
             yield b'data: {"word":"one"}\n\n'
             self.started.set()
@@ -136,7 +136,7 @@ def on_starlette(notes: Notes) -> Starlette:
 
     async def cancel(request: Request) -> Response:
         notes.seen.append(request.headers["x-fal-request-id"])
-        notes.told.set()
+        notes.notified.set()
         return JSONResponse({})
 
     async def realtime(socket: WebSocket) -> None:
@@ -232,7 +232,7 @@ def on_aiohttp(notes: Notes) -> web.Application:
 
     async def cancel(request: web.Request) -> web.Response:
         notes.seen.append(request.headers["x-fal-request-id"])
-        notes.told.set()
+        notes.notified.set()
         return web.json_response({})
 
     async def realtime(request: web.Request) -> web.WebSocketResponse:
@@ -283,7 +283,7 @@ def on_aiohttp(notes: Notes) -> web.Application:
 
 @asynccontextmanager
 async def served(app: web.Application, port: int = 0) -> AsyncIterator[str]:
-    """On a loopback port of its own, 0: a free one; its base URL. A handler whose caller leaves is cancelled."""
+    """Serve an app on a loopback port, 0 for a free one, and yield its URL. Cancel handlers whose callers leave."""
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port)

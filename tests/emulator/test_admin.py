@@ -1,4 +1,4 @@
-"""`/_emulator`: for tests in other processes and languages."""
+"""`/_emulator`, with which tests in other processes and languages control the emulator."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def back_again(caller: Caller) -> None:
                 return
 
 
-async def test_the_summary_and_the_jobs(caller: Caller) -> None:
+async def test_the_admin_summary_counts_requests_jobs_and_faults_and_jobs_are_listed(caller: Caller) -> None:
     caller.emulator.endpoint("me/gate", runners=1)(Gate())
     submitted = await caller.submit("me/gate", {"n": 1})
     await caller.run("me/nothing", {})
@@ -53,7 +53,7 @@ async def test_the_summary_and_the_jobs(caller: Caller) -> None:
     assert (job["status_code"], job["error_type"], job["cancel_requests"]) == (499, "client_cancelled", 1)
 
 
-async def test_the_recorded_requests(caller: Caller) -> None:
+async def test_the_admin_route_lists_and_clears_recorded_requests(caller: Caller) -> None:
     await caller.run("me/nothing", {"a": "\xe4"}, params={"q": "1"})
     [request] = (await admin(caller, "GET", "requests")).data
     assert (request["method"], request["path"], request["query"]) == (
@@ -68,7 +68,7 @@ async def test_the_recorded_requests(caller: Caller) -> None:
     assert (await admin(caller, "GET", "requests")).data == []
 
 
-async def test_what_is_not_recorded_can_not_be_listed() -> None:
+async def test_listing_requests_of_an_emulator_without_record_is_a_400_that_names_the_option() -> None:
     async with (
         Emulator(record=False) as emulator,
         aiohttp.ClientSession() as http,
@@ -78,7 +78,7 @@ async def test_what_is_not_recorded_can_not_be_listed() -> None:
         assert "--record" in (await answer.json())["detail"]
 
 
-async def test_faults_are_listed_added_and_cleared(caller: Caller) -> None:
+async def test_the_admin_route_adds_lists_and_clears_faults(caller: Caller) -> None:
     added = await admin(caller, "POST", "faults", json=[{"kind": "reset"}, {"kind": "html", "times": None}])
     assert [fault["kind"] for fault in added.data] == ["reset", "html"]
     assert (await admin(caller, "GET", "faults")).data == added.data
@@ -87,14 +87,14 @@ async def test_faults_are_listed_added_and_cleared(caller: Caller) -> None:
     assert (await admin(caller, "GET", "faults")).data == []
 
 
-async def test_all_faults_of_a_list_or_none(caller: Caller) -> None:
+async def test_a_list_with_one_bad_fault_adds_none_of_them(caller: Caller) -> None:
     refused = await admin(caller, "POST", "faults", json=[{"kind": "reset"}, {"kind": "explode"}])
     assert refused.status == 400
     assert "explode" in refused.data["detail"]
     assert len(caller.emulator.faults) == 0
 
 
-async def test_the_seed_of_the_dice(caller: Caller) -> None:
+async def test_the_same_seed_over_the_admin_route_gives_the_same_faults(caller: Caller) -> None:
     caller.emulator.faults.add(Fault.html(chance=0.5, times=None, on="run"))
 
     async def statuses() -> list[int]:
@@ -104,7 +104,7 @@ async def test_the_seed_of_the_dice(caller: Caller) -> None:
     assert await statuses() == await statuses()
 
 
-async def test_a_rotated_key_and_a_locked_account(caller: Caller) -> None:
+async def test_the_admin_route_rotates_the_key_and_locks_the_account(caller: Caller) -> None:
     await admin(caller, "POST", "key", json={"key": "new:key"})
     assert caller.emulator.key == "new:key"
     await admin(caller, "POST", "lock")
@@ -113,7 +113,7 @@ async def test_a_rotated_key_and_a_locked_account(caller: Caller) -> None:
     assert (await caller.run(LLM, {"prompt": "x"})).status == 200
 
 
-async def test_pause_and_restart(caller: Caller) -> None:
+async def test_the_admin_route_pauses_the_server_and_restarts_it_without_memory(caller: Caller) -> None:
     caller.emulator.endpoint("me/gate")(Gate())
     submitted = await caller.submit("me/gate")
     opened = caller.emulator.connections_opened
@@ -129,19 +129,19 @@ async def test_pause_and_restart(caller: Caller) -> None:
     assert (await caller.status(submitted)).status == 404
 
 
-async def test_open_connections_are_dropped(caller: Caller) -> None:
+async def test_the_admin_route_drops_open_connections(caller: Caller) -> None:
     await admin(caller, "POST", "drop")
     await until(lambda: caller.emulator.connections_open == 0)
     assert (await admin(caller, "GET", "")).status == 200
 
 
-async def test_the_record_can_be_cleared(caller: Caller) -> None:
+async def test_clearing_the_record_resets_requests_and_counts(caller: Caller) -> None:
     await caller.run("me/nothing", {})
     await admin(caller, "DELETE", "requests")
     assert (caller.emulator.requests, caller.emulator.count()) == ([], 0)
 
 
-async def test_what_is_missing_is_named(caller: Caller) -> None:
+async def test_an_admin_call_without_a_needed_field_names_the_field(caller: Caller) -> None:
     refused = await admin(caller, "POST", "pause", json={})
     assert refused.data["detail"] == "'seconds' is missing, or unknown to the emulator"
 
@@ -158,19 +158,19 @@ async def test_what_is_missing_is_named(caller: Caller) -> None:
         ("key", b'{"key": "secret"}'),
     ],
 )
-async def test_nonsense_is_a_400_that_says_why(caller: Caller, path: str, body: bytes) -> None:
+async def test_a_malformed_admin_body_is_a_400_with_a_reason(caller: Caller, path: str, body: bytes) -> None:
     refused = await admin(caller, "POST", path, data=body)
     assert refused.status == 400
     assert refused.data["detail"]
 
 
-async def test_an_unknown_path_names_the_known_ones(caller: Caller) -> None:
+async def test_an_unknown_admin_path_is_a_404_that_lists_the_known_ones(caller: Caller) -> None:
     unknown = await admin(caller, "GET", "fault")
     assert unknown.status == 404
     assert "POST /_emulator/faults" in unknown.data["detail"]
 
 
-async def test_the_admin_route_is_not_recorded_and_not_struck(caller: Caller) -> None:
+async def test_admin_calls_are_not_recorded_and_not_struck_by_faults(caller: Caller) -> None:
     caller.emulator.faults.add(Fault.reset(times=None))
     assert (await admin(caller, "GET", "")).data["counts"] == {}
     assert caller.emulator.requests == []

@@ -1,4 +1,4 @@
-"""A client that we did not write: fal's own Python client, unchanged, takes the emulator for fal."""
+"""fal's own Python client, unchanged, works with the emulator as with fal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.emulator.certificates import authority, server_side
 Scenario = Callable[[str], Awaitable[Any]]
 STEPS = 5
 LIMIT = 45.0
-"""Seconds: against hanging, not a measure."""
+"""Seconds after which the test fails instead of hanging; not a measurement."""
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def outcome(emulator: Emulator, tmp_path: Path) -> Scenario:
 
 
 def serve_staged(emulator: Emulator) -> None:
-    """Each step waits until its log line has been asked for: the client surely sees all stages."""
+    """Serve a model that waits in each step until its log line is requested, so that the client sees every step."""
 
     @emulator.endpoint("me/staged", runners=1)
     async def staged(input: Any, job: JobContext) -> Any:
@@ -60,13 +60,15 @@ def serve_staged(emulator: Emulator) -> None:
         return {"done": input["n"]}
 
 
-async def test_run(emulator: Emulator, outcome: Scenario) -> None:
+async def test_fal_client_runs_a_model_on_the_emulator(emulator: Emulator, outcome: Scenario) -> None:
     assert "a cat" in (await outcome("run"))["output"]
     assert emulator.requests[0].kind == "run"
 
 
 @pytest.mark.parametrize(("name", "number"), [("subscribe", 1), ("subscribe_async", 2)])
-async def test_subscribe_with_logs(emulator: Emulator, outcome: Scenario, name: str, number: int) -> None:
+async def test_fal_client_subscribes_and_sees_updates_with_all_logs(
+    emulator: Emulator, outcome: Scenario, name: str, number: int
+) -> None:
     serve_staged(emulator)
     seen = await outcome(name)
     assert seen["data"] == {"done": number}
@@ -80,14 +82,16 @@ async def test_subscribe_with_logs(emulator: Emulator, outcome: Scenario, name: 
     assert job.options.low_priority == (name == "subscribe")
 
 
-async def test_submit_status_and_result(emulator: Emulator, outcome: Scenario) -> None:
+async def test_fal_client_submits_and_gets_status_and_result_by_handle_and_id(
+    emulator: Emulator, outcome: Scenario
+) -> None:
     seen = await outcome("submit")
     assert seen["last"]["kind"] == seen["status"]["kind"] == "Completed"
     assert seen["last"]["error"] is None
     assert seen["data"] == seen["again"]
 
 
-async def test_cancel_in_all_four_outcomes(emulator: Emulator, outcome: Scenario) -> None:
+async def test_fal_client_sees_all_four_outcomes_of_a_cancel(emulator: Emulator, outcome: Scenario) -> None:
     @emulator.endpoint("me/endless", runners=1)
     async def endless(input: Any) -> None:
         await asyncio.Event().wait()
@@ -101,7 +105,9 @@ async def test_cancel_in_all_four_outcomes(emulator: Emulator, outcome: Scenario
     assert (seen["again"]["status"], seen["unknown"]["status"]) == (400, 404)
 
 
-async def test_invalid_input_and_an_unknown_model(emulator: Emulator, outcome: Scenario) -> None:
+async def test_fal_client_raises_for_invalid_input_and_an_unknown_model(
+    emulator: Emulator, outcome: Scenario
+) -> None:
     direct, queued, unknown = await outcome("invalid_input")
     for refusal in (direct, queued):
         assert refusal["status"] == 422
@@ -110,7 +116,7 @@ async def test_invalid_input_and_an_unknown_model(emulator: Emulator, outcome: S
     assert "not found" in unknown["message"]
 
 
-async def test_a_wrong_key(emulator: Emulator, outcome: Scenario) -> None:
+async def test_fal_client_raises_401_for_a_wrong_key(emulator: Emulator, outcome: Scenario) -> None:
     for refusal in await outcome("wrong_key"):
         assert refusal["status"] == 401
         assert "No user found" in refusal["message"]

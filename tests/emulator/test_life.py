@@ -29,7 +29,7 @@ def files_in(folder: Path) -> list[bytes]:
     return [path.read_bytes() for path in folder.rglob("*.txt")]
 
 
-async def test_start_stop_and_start_again() -> None:
+async def test_an_emulator_can_be_started_and_stopped_again_but_not_started_twice() -> None:
     emulator = Emulator()
     with pytest.raises(RuntimeError, match="not started"):
         _ = emulator.url
@@ -44,7 +44,7 @@ async def test_start_stop_and_start_again() -> None:
         assert not await is_refused(emulator.url)
 
 
-async def test_a_given_port_is_kept_and_a_taken_one_refused() -> None:
+async def test_a_given_port_is_used_and_one_in_use_is_refused() -> None:
     with socket.socket() as finder:
         finder.bind(("127.0.0.1", 0))
         port: int = finder.getsockname()[1]
@@ -54,13 +54,13 @@ async def test_a_given_port_is_kept_and_a_taken_one_refused() -> None:
             await Emulator(port=port).start()
 
 
-async def test_the_index_names_what_is_served(caller: Caller) -> None:
+async def test_the_index_lists_hosts_and_endpoints(caller: Caller) -> None:
     index = await caller.get("/", headers={})
     assert index.data["hosts"]["queue.fal.run"] == f"{caller.emulator.url}/queue.fal.run"
     assert "fal-ai/flux/dev" in index.data["endpoints"]
 
 
-async def test_stop_ends_whatever_is_going_on(tmp_path: Path) -> None:
+async def test_stop_ends_running_waiting_and_direct_requests_and_streams(tmp_path: Path) -> None:
     ended: list[str] = []
     emulator = Emulator(folder=tmp_path)
 
@@ -91,7 +91,7 @@ async def test_stop_ends_whatever_is_going_on(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-async def test_files_go_with_the_temporary_folder_and_stay_in_a_given_one(tmp_path: Path) -> None:
+async def test_files_are_removed_with_the_temporary_folder_but_stay_in_a_given_one(tmp_path: Path) -> None:
     for folder in (None, tmp_path):
         emulator = Emulator(folder=folder)
 
@@ -120,7 +120,7 @@ async def test_files_go_with_the_temporary_folder_and_stay_in_a_given_one(tmp_pa
     assert files_in(tmp_path) == [b"data"]
 
 
-async def test_a_path_outside_the_folder_is_not_served(tmp_path: Path) -> None:
+async def test_a_path_outside_the_file_folder_is_not_served(tmp_path: Path) -> None:
     (tmp_path / "secret.txt").write_text("secret")
     inside = tmp_path / "files"
     inside.mkdir()
@@ -134,7 +134,7 @@ async def test_a_path_outside_the_folder_is_not_served(tmp_path: Path) -> None:
     assert answer.startswith(b"HTTP/1.1 404")
 
 
-async def test_pause_refuses_connections_and_resume_takes_them_on_the_same_port(caller: Caller) -> None:
+async def test_pause_refuses_connections_and_resume_accepts_them_on_the_same_port(caller: Caller) -> None:
     emulator, url = caller.emulator, caller.emulator.url
     submitted = await caller.submit("fal-ai/any-llm", {"prompt": "x"})
     await emulator.pause()
@@ -147,14 +147,14 @@ async def test_pause_refuses_connections_and_resume_takes_them_on_the_same_port(
     assert (await caller.finished(submitted)).data["status"] == "COMPLETED"
 
 
-async def test_restart_with_memory_goes_on(caller: Caller) -> None:
+async def test_a_restart_with_memory_completes_submitted_requests(caller: Caller) -> None:
     submitted = await caller.submit("fal-ai/any-llm", {"prompt": "x"})
     await caller.emulator.restart()
     assert (await caller.finished(submitted)).data["status"] == "COMPLETED"
     assert (await caller.result(submitted)).status == 200
 
 
-async def test_restart_without_memory_forgets_but_the_books_do_not(caller: Caller) -> None:
+async def test_a_restart_without_memory_answers_404_but_jobs_still_lists_its_requests(caller: Caller) -> None:
     @caller.emulator.endpoint("me/endless", runners=1)
     async def endless(input: Any) -> None:
         await asyncio.Event().wait()
@@ -171,7 +171,7 @@ async def test_restart_without_memory_forgets_but_the_books_do_not(caller: Calle
     assert (await caller.status(again)).data["status"] == "IN_PROGRESS"
 
 
-async def test_connections_are_counted(emulator: Emulator) -> None:
+async def test_the_emulator_counts_opened_and_open_connections(emulator: Emulator) -> None:
     assert (emulator.connections_opened, emulator.connections_open) == (0, 0)
     async with aiohttp.ClientSession() as http:
         for _ in range(3):
@@ -182,11 +182,11 @@ async def test_connections_are_counted(emulator: Emulator) -> None:
         assert emulator.connections_opened == 2
 
 
-async def test_hosts_point_at_the_emulator(emulator: Emulator) -> None:
+async def test_the_hosts_property_points_at_the_emulator(emulator: Emulator) -> None:
     assert emulator.hosts == Hosts.local(emulator.url)
 
 
-def test_importing_the_package_and_the_plugin_is_light() -> None:
+def test_importing_the_package_and_the_plugin_does_not_import_aiohttp() -> None:
     script = (
         "import sys, fal_async.emulator, fal_async.emulator.pytest_plugin\n"
         "assert 'aiohttp' not in sys.modules and 'fal_async.emulator.server' not in sys.modules\n"
@@ -196,7 +196,7 @@ def test_importing_the_package_and_the_plugin_is_light() -> None:
     subprocess.run([sys.executable, "-c", script], check=True, timeout=30)
 
 
-def test_an_unknown_name_is_an_attribute_error() -> None:
+def test_an_unknown_name_of_the_package_raises_attribute_error() -> None:
     import fal_async.emulator as package
 
     with pytest.raises(AttributeError, match="Emulatr"):
@@ -204,7 +204,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 
 @pytest.mark.parametrize("speed", [0, -1])
-def test_speed_is_positive(speed: float) -> None:
+def test_the_emulator_refuses_a_speed_that_is_not_positive(speed: float) -> None:
     with pytest.raises(ValueError, match="speed"):
         Emulator(speed=speed)
 
@@ -220,8 +220,9 @@ def test_speed_is_positive(speed: float) -> None:
         {"retention": -1},
         {"runners": 0},
     ],
+    ids=lambda options: " ".join(f"{name}={value}" for name, value in options.items()),
 )
-def test_numbers_that_can_not_be(options: dict[str, Any]) -> None:
+def test_the_emulator_refuses_numbers_out_of_range_and_names_them(options: dict[str, Any]) -> None:
     (name,) = options
     with pytest.raises(ValueError, match=f"{name}={options[name]}: expected "):
         Emulator(**options)

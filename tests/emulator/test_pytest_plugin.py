@@ -1,4 +1,4 @@
-"""The fixtures, in a pytest run of their own: as somebody has it who installed the package."""
+"""The fixtures in a separate pytest run, as for a user who has installed the package."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PLUGIN = "fal_async.emulator.pytest_plugin"
 WITH_THE_EMULATOR = """
 import urllib.request, json, asyncio
 
-async def test_it(fal_emulator):
+async def test_the_emulator_serves_an_endpoint(fal_emulator):
     @fal_emulator.endpoint("me/model", public=True)
     async def model(input):
         return {"got": input}
@@ -28,12 +28,12 @@ async def test_it(fal_emulator):
     assert await asyncio.to_thread(ask) == {"got": {"a": "1"}}
     assert fal_emulator.count("run") == 1
 
-async def test_each_has_its_own(fal_emulator):
+async def test_the_emulator_is_not_that_of_another_test(fal_emulator):
     assert fal_emulator.count() == 0
     assert "me/model" not in [endpoint.endpoint_id for endpoint in fal_emulator._core.endpoints]
 """
 WITH_A_SESSION = """
-async def test_it(fal, fal_emulator):
+async def test_the_session_uses_the_emulator(fal, fal_emulator):
     result = await fal.subscribe("fal-ai/any-llm", {"prompt": "a cat"})
     assert "a cat" in result.data["output"]
     assert fal_emulator.count("submit") == 1
@@ -49,7 +49,7 @@ sys.exit(pytest.main(sys.argv[1:]))
 
 
 def run_pytest(folder: Path, text: str, *options: str, script: str | None = None) -> str:
-    """What it printed; the last line counts."""
+    """Run pytest on a file with this text, and return what it printed."""
     (folder / "test_theirs.py").write_text(text)
     start = ["-m", "pytest"] if script is None else ["-c", script]
     command = [sys.executable, *start, "-q", "-p", "no:cacheprovider", *options, "-p", PLUGIN, str(folder)]
@@ -59,7 +59,7 @@ def run_pytest(folder: Path, text: str, *options: str, script: str | None = None
 
 
 @pytest.mark.parametrize("mode", ["auto", "strict"])
-def test_an_emulator_for_each_test(tmp_path: Path, mode: str) -> None:
+def test_the_fal_emulator_fixture_gives_each_test_its_own_emulator(tmp_path: Path, mode: str) -> None:
     marked = WITH_THE_EMULATOR if mode == "auto" else marked_as_async(WITH_THE_EMULATOR)
     shown = run_pytest(tmp_path, marked, *ASYNCIO, f"--asyncio-mode={mode}")
     assert "2 passed" in shown, shown
@@ -69,18 +69,18 @@ def marked_as_async(text: str) -> str:
     return "import pytest\n" + text.replace("async def test", "@pytest.mark.asyncio\nasync def test")
 
 
-def test_a_session_on_it(tmp_path: Path) -> None:
+def test_the_fal_fixture_is_a_session_on_the_emulator(tmp_path: Path) -> None:
     shown = run_pytest(tmp_path, WITH_A_SESSION, *ASYNCIO, "--asyncio-mode=auto")
     assert "1 passed" in shown, shown
 
 
-def test_without_pytest_asyncio_only_who_asks_hears_of_it(tmp_path: Path) -> None:
-    text = "def test_plain(): pass\ndef test_it(fal_emulator): pass\n"
+def test_without_pytest_asyncio_only_tests_that_use_the_fixture_fail(tmp_path: Path) -> None:
+    text = "def test_without_fixture(): pass\ndef test_with_fixture(fal_emulator): pass\n"
     shown = run_pytest(tmp_path, text, script=WITHOUT_PYTEST_ASYNCIO)
     assert "1 passed, 1 error" in shown, shown
     assert "the fixture 'fal_emulator' needs pytest-asyncio: pip install 'fal-async[testing]'" in shown
 
 
-def test_the_package_announces_the_plugin() -> None:
+def test_the_package_registers_the_plugin_as_an_entry_point() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["entry-points"]["pytest11"] == {"fal_async": PLUGIN}

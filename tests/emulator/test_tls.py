@@ -1,4 +1,4 @@
-"""https, and fal's own host names by bent DNS: what a client sees that knows nothing of the emulator."""
+"""TLS, and fal's own host names with DNS that points at the emulator, as an unchanged client sees them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def caller(emulator: Emulator) -> AsyncIterator[Caller]:
         yield Caller(emulator, http)
 
 
-async def test_it_speaks_https_only(caller: Caller) -> None:
+async def test_an_emulator_with_ssl_serves_https_and_refuses_http(caller: Caller) -> None:
     assert caller.emulator.url.startswith("https://127.0.0.1:")
     submitted = await caller.submit("fal-ai/any-llm", {"prompt": "x"})
     assert submitted.data["status_url"].startswith(f"{caller.emulator.url}/queue.fal.run/fal-ai/any-llm/")
@@ -44,7 +44,7 @@ async def test_it_speaks_https_only(caller: Caller) -> None:
         await caller.get(caller.emulator.url.replace("https", "http"))
 
 
-async def test_a_queued_request_under_fals_own_names(caller: Caller) -> None:
+async def test_a_request_to_queue_fal_run_gets_fals_own_urls_and_can_be_followed(caller: Caller) -> None:
     submitted = await caller.call(
         "POST", "https://queue.fal.run/fal-ai/any-llm", json={"prompt": "x"}, headers=KEY
     )
@@ -58,15 +58,15 @@ async def test_a_queued_request_under_fals_own_names(caller: Caller) -> None:
     assert caller.emulator.requests[0].host_segment == "queue.fal.run"
 
 
-async def test_the_backup_hosts_are_the_same_service(caller: Caller) -> None:
-    """Protocol 1.1: URLs in a submit answer from the backup host still name queue.fal.run."""
+async def test_the_backup_hosts_serve_the_same_and_answer_with_primary_urls(caller: Caller) -> None:
+    """URLs in a submit answer of the backup host name queue.fal.run (protocol 1.1)."""
     run = await caller.call("POST", "https://falrun.com/fal-ai/any-llm", json={"prompt": "x"}, headers=KEY)
     assert run.data["output"]
     submitted = await caller.call("POST", "https://queue.falrun.com/fal-ai/any-llm", json={}, headers=KEY)
     assert submitted.data["status_url"].startswith("https://queue.fal.run/fal-ai/any-llm/requests/")
 
 
-async def test_produced_files_lie_on_fals_own_file_host(caller: Caller) -> None:
+async def test_a_produced_file_has_a_url_of_fals_file_host_and_can_be_read(caller: Caller) -> None:
     @caller.emulator.endpoint("me/file")
     async def produce(input: Any, job: JobContext) -> Any:
         return await job.file(b"data", "text/plain", "a.txt")
@@ -85,27 +85,31 @@ async def test_produced_files_lie_on_fals_own_file_host(caller: Caller) -> None:
         ("https://fal.run/_emulator", 404),
     ],
 )
-async def test_the_other_hosts(caller: Caller, url: str, status: int) -> None:
+async def test_the_other_hosts_of_fal_answer_over_tls(caller: Caller, url: str, status: int) -> None:
     assert (await caller.get(url)).status == status
 
 
-async def test_urls_elsewhere_keep_their_whole_path(caller: Caller) -> None:
+async def test_a_foreign_urls_fault_keeps_the_whole_path_of_fals_own_urls(caller: Caller) -> None:
     caller.emulator.faults.add(Fault.foreign_urls("https://evil.example", on="submit"))
     submitted = await caller.call("POST", "https://queue.fal.run/fal-ai/any-llm", json={}, headers=KEY)
     request_id = submitted.data["request_id"]
     assert submitted.data["response_url"] == f"https://evil.example/fal-ai/any-llm/requests/{request_id}"
 
 
-@pytest.mark.parametrize("fault", [Fault.reset(), Fault.close(), Fault.reset(taken=True), Fault.truncate()])
-async def test_broken_connections_are_broken_over_tls_too(caller: Caller, fault: Fault) -> None:
+@pytest.mark.parametrize(
+    "fault",
+    [Fault.reset(), Fault.close(), Fault.reset(taken=True), Fault.truncate()],
+    ids=["reset", "close", "reset taken", "truncate"],
+)
+async def test_faults_that_break_connections_work_over_tls(caller: Caller, fault: Fault) -> None:
     caller.emulator.faults.add(fault)
     with pytest.raises(aiohttp.ClientError):
         await caller.submit("fal-ai/any-llm", {"prompt": "x"})
     assert (await caller.submit("fal-ai/any-llm", {"prompt": "x"})).status == 200
 
 
-async def test_a_restart_does_not_wait_for_handshakes(caller: Caller) -> None:
-    """A client that connects and says nothing holds up nobody."""
+async def test_a_restart_does_not_wait_for_a_client_without_a_tls_handshake(caller: Caller) -> None:
+    """Such a client connects and sends nothing."""
     port = int(caller.emulator.url.rpartition(":")[2])
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     await caller.emulator.restart()
@@ -120,7 +124,7 @@ async def test_a_restart_does_not_wait_for_handshakes(caller: Caller) -> None:
     method=st.sampled_from(["GET", "POST", "PUT"]),
     segments=st.lists(st.sampled_from(["me", "app", "requests", "id", "status", "stream", "cancel", "x.y"])),
 )
-def test_a_host_name_counts_as_the_first_segment(
+def test_a_host_header_with_a_name_of_fal_counts_as_the_first_path_segment(
     host: str, port: str, method: str, segments: list[str]
 ) -> None:
     path = "/" + "/".join(segments)

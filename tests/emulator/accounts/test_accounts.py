@@ -1,4 +1,4 @@
-"""What is one account's is unknown to the others, and an account runs so many requests at a time."""
+"""Accounts do not see each other's requests and files, and each runs a limited number of requests at a time."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ HISTORY = "/api.fal.ai/v1/models/requests/by-endpoint?endpoint_id=me/gate"
 
 @pytest.fixture
 async def other(caller: Caller) -> dict[str, str]:
-    """The headers of another account, on an emulator that serves `me/gate`."""
+    """Serve `me/gate`, add another account, and return its headers."""
     caller.emulator.endpoint("me/gate", runners=3)(Gate())
     account = caller.emulator.add_account("other:key")
     return {"Authorization": f"Key {account.key}"}
 
 
-async def test_another_accounts_request_is_unknown(caller: Caller, other: dict[str, str]) -> None:
+async def test_a_request_of_another_account_answers_404_and_cannot_be_cancelled(
+    caller: Caller, other: dict[str, str]
+) -> None:
     taken = await caller.submit("me/gate")
     for url in ("status_url", "response_url"):
         unknown = await caller.get(taken.data[url], headers=other)
@@ -34,7 +36,9 @@ async def test_another_accounts_request_is_unknown(caller: Caller, other: dict[s
     assert (await caller.cancel(taken)).status == 202
 
 
-async def test_histories_are_separate(caller: Caller, other: dict[str, str]) -> None:
+async def test_the_request_history_lists_only_requests_of_the_callers_account(
+    caller: Caller, other: dict[str, str]
+) -> None:
     own = await caller.submit("me/gate")
     theirs = await caller.submit("me/gate", headers=other)
     for headers, taken in ((caller.with_headers(), own), (other, theirs)):
@@ -42,7 +46,7 @@ async def test_histories_are_separate(caller: Caller, other: dict[str, str]) -> 
         assert row["request_id"] == taken.data["request_id"]
 
 
-async def test_an_empty_balance_is_one_accounts(caller: Caller, other: dict[str, str]) -> None:
+async def test_locking_one_account_does_not_lock_the_others(caller: Caller, other: dict[str, str]) -> None:
     caller.emulator.accounts["other"].lock(polls=False)
     assert (await caller.submit("me/gate", headers=other)).status == 403
     assert (await caller.submit("me/gate")).status == 200
@@ -51,7 +55,7 @@ async def test_an_empty_balance_is_one_accounts(caller: Caller, other: dict[str,
 
 
 async def _uploaded(caller: Caller, headers: dict[str, str], default: str, **rule: str) -> str:
-    """The URL of a file that others may read as `default` and the rule say."""
+    """Upload a file with this ACL, and return its URL."""
     acl = {"default": default, "rules": [rule] if rule else []}
     form = {"file_name": "a.txt", "content_type": "text/plain"}
     begun = await caller.call("POST", "/rest.fal.ai/storage/upload/initiate", json=form, headers=headers)
@@ -69,7 +73,7 @@ async def _token(caller: Caller, headers: dict[str, str]) -> dict[str, str]:
     return {"Authorization": f"Bearer {granted.data['token']}"}
 
 
-async def test_a_restricted_file_is_read_by_its_owner_and_by_whom_a_rule_names(
+async def test_a_restricted_file_is_readable_only_by_its_owner_and_accounts_with_an_allow_rule(
     caller: Caller, other: dict[str, str]
 ) -> None:
     mine = caller.with_headers()
@@ -90,14 +94,18 @@ async def test_a_restricted_file_is_read_by_its_owner_and_by_whom_a_rule_names(
     assert signed.status == 404
 
 
-async def test_defaults_of_uploads_are_one_accounts(caller: Caller, other: dict[str, str]) -> None:
+async def test_upload_defaults_of_one_account_do_not_change_those_of_another(
+    caller: Caller, other: dict[str, str]
+) -> None:
     settings = "/api.fal.ai/v1/storage/settings"
     await caller.call("PUT", settings, json={"expiration_duration_seconds": 60}, headers=other)
     kept = [(await caller.get(settings, headers=who)).data for who in (other, caller.with_headers())]
     assert [defaults["expiration_duration_seconds"] for defaults in kept] == [60, None]
 
 
-async def test_a_realtime_token_is_its_accounts(caller: Caller, other: dict[str, str]) -> None:
+async def test_a_call_with_a_realtime_token_belongs_to_the_account_of_the_token(
+    caller: Caller, other: dict[str, str]
+) -> None:
     @caller.emulator.endpoint("me/words")
     async def words(input: Any) -> AsyncIterator[Any]:
         yield input
@@ -111,7 +119,7 @@ async def test_a_realtime_token_is_its_accounts(caller: Caller, other: dict[str,
 
 
 @pytest.mark.parametrize("key", ["emulator:else", "new:key"])
-def test_a_nickname_and_a_key_are_taken_once(key: str) -> None:
+def test_add_account_refuses_a_nickname_or_key_that_is_already_in_use(key: str) -> None:
     emulator = Emulator(key="emulator:key")
     emulator.add_account("new:key")
     with pytest.raises(ValueError, match="nickname"):
@@ -121,7 +129,7 @@ def test_a_nickname_and_a_key_are_taken_once(key: str) -> None:
     assert list(emulator.accounts) == ["emulator", "new"]
 
 
-async def test_accounts_over_http(caller: Caller) -> None:
+async def test_the_admin_route_adds_locks_and_lists_accounts_and_rotates_their_keys(caller: Caller) -> None:
     made = await caller.call("POST", "/_emulator/accounts", json={"key": "a:b", "concurrency": 2}, headers={})
     assert made.data == {"nickname": "a", "key": "a:b", "concurrency": 2, "running": 0}
     assert (await caller.call("POST", "/_emulator/lock", json={"account": "a"}, headers={})).status == 200
@@ -134,10 +142,10 @@ async def test_accounts_over_http(caller: Caller) -> None:
     assert (await caller.call("POST", "/_emulator/lock", json={"account": "x"}, headers={})).status == 400
 
 
-# How many run at a time.
+# Limits of concurrent requests.
 
 
-async def test_what_is_above_the_accounts_limit_waits_whatever_its_endpoint() -> None:
+async def test_requests_above_the_accounts_limit_wait_whatever_their_endpoint() -> None:
     async with calling(Emulator(concurrency=2)) as caller:
         gates = {name: Gate() for name in ("me/a", "me/b")}
         for name, gate in gates.items():
@@ -152,7 +160,7 @@ async def test_what_is_above_the_accounts_limit_waits_whatever_its_endpoint() ->
         assert caller.emulator.accounts["emulator"].running == 2
         await caller.cancel(taken[0])
         await caller.reached(taken[0], "COMPLETED")
-        # The one that waits longest, although it is another endpoint's.
+        # The request that has waited longest, although it is for another endpoint.
         assert await states() == ["COMPLETED", "IN_PROGRESS", "IN_PROGRESS", "IN_QUEUE", "IN_QUEUE"]
         for gate in gates.values():
             gate.open()
@@ -161,7 +169,7 @@ async def test_what_is_above_the_accounts_limit_waits_whatever_its_endpoint() ->
         assert caller.emulator.accounts["emulator"].running == 0
 
 
-async def test_a_full_account_holds_up_no_other() -> None:
+async def test_an_account_at_its_limit_does_not_delay_other_accounts() -> None:
     async with calling(Emulator(concurrency=1)) as caller:
         caller.emulator.endpoint("me/gate", runners=2)(Gate())
         other = caller.emulator.add_account("other:key", concurrency=1)
@@ -191,7 +199,7 @@ async def test_a_direct_call_above_the_limit_is_refused_with_429(path: str) -> N
         assert (await caller.run(f"me/words{path}", {})).status == 200
 
 
-async def test_a_thousand_waiting_for_one_place_run_one_after_the_other() -> None:
+async def test_two_hundred_requests_of_an_account_never_exceed_its_concurrency_limit() -> None:
     most, now = 0, 0
 
     async def counted(_: Any) -> None:
@@ -215,7 +223,7 @@ async def test_a_thousand_waiting_for_one_place_run_one_after_the_other() -> Non
 
 
 @pytest.mark.parametrize("concurrency", [0, True])
-def test_a_limit_below_one_is_refused(concurrency: int) -> None:
+def test_a_concurrency_limit_below_one_is_refused(concurrency: int) -> None:
     with pytest.raises(ValueError, match="concurrency"):
         Emulator(concurrency=concurrency)
     account = Account(nickname="a", key="a:b")

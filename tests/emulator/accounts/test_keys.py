@@ -25,7 +25,7 @@ PROBE = "/queue.fal.run/fal-ai/flux/requests/00000000-0000-0000-0000-00000000000
     ],
 )
 @pytest.mark.parametrize("path", ["/fal.run/fal-ai/flux/dev", "/queue.fal.run/fal-ai/flux/dev"])
-async def test_wrong_keys_get_401_with_a_text(
+async def test_a_missing_or_wrong_key_gets_401_with_a_reason(
     caller: Caller, path: str, authorization: str | None, word: str
 ) -> None:
     headers = {} if authorization is None else {"Authorization": authorization}
@@ -36,15 +36,17 @@ async def test_wrong_keys_get_401_with_a_text(
 
 
 @pytest.mark.parametrize("path", ["v1/models/requests/by-endpoint?endpoint_id=a/b", "v1/storage/settings"])
-async def test_the_platform_words_its_refusals_in_its_own_way(caller: Caller, path: str) -> None:
+async def test_the_platform_api_refuses_a_wrong_key_with_its_own_error_body(
+    caller: Caller, path: str
+) -> None:
     refused = await caller.get(f"/api.fal.ai/{path}", headers={"Authorization": "Key wrong:key"})
     assert refused.status == 401
     assert refused.data["error"]["type"] == "authorization_error"
     assert "No user found" in refused.data["error"]["message"]
 
 
-async def test_the_cheap_probe_of_a_key(caller: Caller) -> None:
-    """Protocol 1.2: 404 NOT_FOUND means that the key is good, 401 that it is bad."""
+async def test_a_status_request_for_an_unknown_id_tells_a_good_key_from_a_bad_one(caller: Caller) -> None:
+    """404 NOT_FOUND means that the key is good, 401 that it is bad (protocol 1.2)."""
     good = await caller.get(PROBE)
     assert (good.status, good.data) == (404, {"status": "NOT_FOUND"})
     assert (await caller.get(PROBE, headers={"Authorization": "Key a:b"})).status == 401
@@ -63,7 +65,7 @@ async def test_a_public_endpoint_needs_no_key_but_checks_one_that_is_given(calle
     assert (await caller.get(unknown, headers={})).status == 404
 
 
-async def test_without_keys_at_all() -> None:
+async def test_without_require_key_calls_with_no_key_or_any_key_are_served() -> None:
     import aiohttp
 
     async with Emulator(require_key=False, speed=50) as emulator, aiohttp.ClientSession() as http:
@@ -72,7 +74,7 @@ async def test_without_keys_at_all() -> None:
         assert (await caller.get(PROBE, headers={"Authorization": "Key a:b"})).status == 404
 
 
-async def test_a_rotated_key(caller: Caller) -> None:
+async def test_rotating_the_key_refuses_the_old_key_with_401(caller: Caller) -> None:
     old = caller.with_headers()
     caller.emulator.rotate_key("new:key")
     assert caller.emulator.key == "new:key"
@@ -80,7 +82,7 @@ async def test_a_rotated_key(caller: Caller) -> None:
     assert (await caller.get(PROBE)).status == 404
 
 
-async def test_an_account_without_money(caller: Caller) -> None:
+async def test_a_locked_account_gets_403_on_all_calls_or_only_on_paid_ones(caller: Caller) -> None:
     caller.emulator.lock_account()
     for refused in (await caller.get(PROBE), await caller.submit("fal-ai/any-llm", {"prompt": "x"})):
         assert refused.status == 403
@@ -99,7 +101,9 @@ def claims_of(token: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("body", ["data", "json"])
-async def test_a_login_gets_tokens_that_are_good_until_they_expire(caller: Caller, body: str) -> None:
+async def test_access_tokens_of_a_login_are_valid_until_they_expire_or_are_revoked(
+    caller: Caller, body: str
+) -> None:
     caller.emulator.add_login("refresh-1", expires_in=600)
     form = {"grant_type": "refresh_token", "client_id": "cli", "refresh_token": "refresh-1"}
     granted = await caller.call("POST", "/auth.fal.ai/oauth/token", headers={}, **{body: form})
@@ -123,7 +127,9 @@ async def test_a_login_gets_tokens_that_are_good_until_they_expire(caller: Calle
         ({"grant_type": "password"}, "unsupported_grant_type"),
     ],
 )
-async def test_logins_that_are_refused(caller: Caller, form: dict[str, str], error: str) -> None:
+async def test_the_token_endpoint_refuses_unknown_logins_grants_methods_and_paths(
+    caller: Caller, form: dict[str, str], error: str
+) -> None:
     refused = await caller.call("POST", "/auth.fal.ai/oauth/token", headers={}, data=form)
     assert (refused.status, refused.data["error"]) == (403, error)
     assert (await caller.get("/auth.fal.ai/oauth/token", headers={})).status == 405

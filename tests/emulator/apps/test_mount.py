@@ -1,4 +1,4 @@
-"""Applications behind the queue: the same things happen to one in process and to one on a port of its own."""
+"""Mounted applications: one in process and one on its own port behave the same."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ APP = "me/my-app"
 class Studio(Caller):
     notes: Notes
     target: Any
-    """What was mounted."""
+    """The application or URL that is mounted."""
 
     @property
     def key(self) -> dict[str, str]:
         return {"Authorization": f"Key {self.emulator.key}"}
 
     async def done(self, path: str, input: Any = None) -> Reply:
-        """The result of a submit to this path."""
+        """Submit to a path of the app, wait, and return the result."""
         submitted = await self.submit(APP + path, input)
         await self.reached(submitted, "COMPLETED")
         return await self.result(submitted)
@@ -80,7 +80,7 @@ def unused_port() -> int:
 # The queue.
 
 
-async def test_a_submit_is_a_post_to_the_application(studio: Studio) -> None:
+async def test_a_submit_to_a_mounted_app_becomes_a_post_with_fals_headers(studio: Studio) -> None:
     submitted = await studio.submit(APP, {"prompt": "a"}, headers=studio.with_headers(x_mine="1"))
     assert submitted.data["response_url"].endswith(
         f"/queue.fal.run/{APP}/requests/{submitted.data['request_id']}"
@@ -102,7 +102,7 @@ async def test_a_submit_is_a_post_to_the_application(studio: Studio) -> None:
     assert result.headers["x-fal-billable-units"] == "1"
 
 
-async def test_a_sub_path_is_the_applications(studio: Studio) -> None:
+async def test_a_submit_below_the_app_id_reaches_the_sub_path_of_the_application(studio: Studio) -> None:
     submitted = await studio.submit(f"{APP}/any/Sub/p%C3%A4th/", {"a": 1}, params={"q": "1 2"})
     await studio.finished(submitted)
     result = await studio.result(submitted)
@@ -119,7 +119,7 @@ async def test_a_sub_path_is_the_applications(studio: Studio) -> None:
     assert (job.endpoint_id, job.input) == (f"{APP}/any/Sub/päth", {"a": 1})
 
 
-async def test_the_webhook_and_queue_options_stay_with_the_queue(studio: Studio) -> None:
+async def test_queue_options_in_the_query_are_not_passed_to_the_application(studio: Studio) -> None:
     studio.emulator.webhooks.automatic = False
     query = {"fal_webhook": "http://127.0.0.1:9/?secret=1", "fal_max_queue_length": "5", "x": "y"}
     submitted = await studio.submit(f"{APP}/any/a", {}, params=query)
@@ -127,7 +127,7 @@ async def test_the_webhook_and_queue_options_stay_with_the_queue(studio: Studio)
     assert (await studio.result(submitted)).data["query"] == "x=y"
 
 
-async def test_the_applications_error_is_the_result(studio: Studio) -> None:
+async def test_an_error_answer_of_a_mounted_app_is_the_requests_result(studio: Studio) -> None:
     submitted = await studio.submit(f"{APP}/fail")
     status = await studio.finished(submitted)
     assert (status.data["error"], status.data["error_type"]) == ("Invalid status code: 422", "missing")
@@ -136,7 +136,7 @@ async def test_the_applications_error_is_the_result(studio: Studio) -> None:
     assert result.headers["x-fal-billable-units"] == "0"
 
 
-async def test_an_unknown_path_is_the_applications_404(studio: Studio) -> None:
+async def test_an_unknown_path_of_a_mounted_app_gets_the_applications_own_404(studio: Studio) -> None:
     result = await studio.done("/nowhere")
     direct = await studio.run(f"{APP}/nowhere", {})
     assert result.status == direct.status == 404
@@ -144,7 +144,9 @@ async def test_an_unknown_path_is_the_applications_404(studio: Studio) -> None:
     assert b"Not Found" in direct.body
 
 
-async def test_503_is_tried_again_in_the_queue_only(studio: Studio) -> None:
+async def test_a_503_of_a_mounted_app_is_retried_in_the_queue_but_not_in_a_direct_call(
+    studio: Studio,
+) -> None:
     studio.notes.failures = 2
     submitted = await studio.submit(f"{APP}/flaky")
     await studio.finished(submitted)
@@ -154,7 +156,7 @@ async def test_503_is_tried_again_in_the_queue_only(studio: Studio) -> None:
     assert (await studio.run(f"{APP}/flaky", {})).status == 503
 
 
-async def test_an_answer_that_breaks_off_is_tried_again(studio: Studio) -> None:
+async def test_an_answer_of_a_mounted_app_that_breaks_off_is_retried(studio: Studio) -> None:
     submitted = await studio.submit(
         f"{APP}/cut", headers=studio.with_headers(X_Fal_Retry_Config='{"server_error": {"retries": 1}}')
     )
@@ -164,11 +166,11 @@ async def test_an_answer_that_breaks_off_is_tried_again(studio: Studio) -> None:
     assert studio.emulator.jobs[submitted.data["request_id"]].attempts == 2
 
 
-async def test_the_application_bills(studio: Studio) -> None:
+async def test_the_billable_units_header_of_a_mounted_app_replaces_the_default(studio: Studio) -> None:
     assert several(await studio.done("/bill"), "x-fal-billable-units") == ["7.5"]
 
 
-async def test_a_body_that_is_no_json_is_the_applications_business(studio: Studio) -> None:
+async def test_a_mounted_app_gets_a_body_that_is_not_json_and_the_job_has_no_input(studio: Studio) -> None:
     reply = await studio.call("POST", f"/queue.fal.run/{APP}/any/form", data=b"--not json")
     assert reply.status == 200
     await studio.reached(reply, "COMPLETED")
@@ -176,7 +178,7 @@ async def test_a_body_that_is_no_json_is_the_applications_business(studio: Studi
     assert studio.emulator.jobs[reply.data["request_id"]].input is None
 
 
-async def test_runners_are_shared_by_all_paths(studio: Studio) -> None:
+async def test_all_paths_of_a_mounted_app_share_its_runners(studio: Studio) -> None:
     first = [await studio.submit(f"{APP}/long", {"n": n}) for n in range(3)]
     other = await studio.submit(f"{APP}/any/x")
     await until(lambda: studio.notes.working == 2)
@@ -189,7 +191,7 @@ async def test_runners_are_shared_by_all_paths(studio: Studio) -> None:
     assert studio.notes.at_once == 2
 
 
-async def test_many_at_once(studio: Studio) -> None:
+async def test_forty_concurrent_submits_to_a_mounted_app_get_their_own_results(studio: Studio) -> None:
     results = await asyncio.gather(*(studio.done("", {"n": n}) for n in range(40)))
     assert [result.data["input"]["n"] for result in results] == list(range(40))
     assert len({result.data["x-fal-request-id"] for result in results}) == 40
@@ -198,17 +200,17 @@ async def test_many_at_once(studio: Studio) -> None:
 # Cancelling.
 
 
-async def test_a_cancel_before_the_start_never_reaches_it(studio: Studio) -> None:
+async def test_a_cancel_of_a_waiting_request_is_not_sent_to_the_application(studio: Studio) -> None:
     first = [await studio.submit(f"{APP}/long") for _ in range(2)]
     waiting = await studio.submit(f"{APP}/polite")
     assert (await studio.cancel(waiting)).data == {"status": "OK"}
     studio.notes.go_on.set()
     for submitted in first:
         await studio.reached(submitted, "COMPLETED")
-    assert not studio.notes.told.is_set()
+    assert not studio.notes.notified.is_set()
 
 
-async def test_cancelling_cuts_the_call_off(studio: Studio) -> None:
+async def test_a_cancel_cuts_off_an_application_without_a_cancel_path(studio: Studio) -> None:
     submitted = await studio.submit(f"{APP}/long")
     await studio.notes.started.wait()
     assert (await studio.cancel(submitted)).data == {"status": "CANCELLATION_REQUESTED"}
@@ -218,7 +220,7 @@ async def test_cancelling_cuts_the_call_off(studio: Studio) -> None:
     assert (await studio.result(submitted)).status == 499
 
 
-async def test_an_application_is_told_and_ends_the_call_itself(studio: Studio) -> None:
+async def test_an_application_with_a_cancel_path_ends_the_call_with_its_own_answer(studio: Studio) -> None:
     submitted = await studio.submit(f"{APP}/polite")
     await studio.notes.started.wait()
     assert (await studio.cancel(submitted)).status == 202
@@ -229,7 +231,7 @@ async def test_an_application_is_told_and_ends_the_call_itself(studio: Studio) -
     assert (result.status, result.data) == (499, {"by": "the app"})
 
 
-async def test_an_application_may_ignore_it(studio: Studio) -> None:
+async def test_an_application_mounted_with_ignores_cancel_completes_after_a_cancel(studio: Studio) -> None:
     studio.emulator.mount("me/stubborn", studio.target, ignores_cancel=True)
     submitted = await studio.submit("me/stubborn/long", {"n": 1})
     await studio.notes.started.wait()
@@ -241,7 +243,9 @@ async def test_an_application_may_ignore_it(studio: Studio) -> None:
 
 
 @pytest.mark.parametrize("path", ["/long", "/words/stream"])
-async def test_a_caller_who_leaves_stops_a_direct_call(studio: Studio, path: str) -> None:
+async def test_a_direct_call_of_a_mounted_app_is_cut_off_when_its_caller_leaves(
+    studio: Studio, path: str
+) -> None:
     call = asyncio.create_task(studio.run(APP + path, {}))
     await studio.notes.started.wait()
     call.cancel()
@@ -251,16 +255,16 @@ async def test_a_caller_who_leaves_stops_a_direct_call(studio: Studio, path: str
     assert job.error_type == "client_disconnected"
 
 
-async def test_a_caller_who_leaves_is_told_of(studio: Studio) -> None:
+async def test_a_mounted_app_gets_a_cancel_when_the_caller_of_a_direct_call_leaves(studio: Studio) -> None:
     call = asyncio.create_task(studio.run(f"{APP}/polite", {}))
     await studio.notes.started.wait()
     call.cancel()
-    await studio.notes.told.wait()
+    await studio.notes.notified.wait()
     (job,) = studio.emulator.jobs.values()
     assert studio.notes.seen == [job.request_id]
 
 
-async def test_stopping_the_emulator_cuts_calls_off() -> None:
+async def test_stopping_the_emulator_cuts_off_running_calls_of_a_mounted_app() -> None:
     notes = Notes()
     async with calling(Emulator(speed=50)) as caller:
         caller.emulator.mount(APP, on_starlette(notes))
@@ -275,7 +279,9 @@ async def test_stopping_the_emulator_cuts_calls_off() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_a_direct_call_passes_through(studio: Studio, method: str) -> None:
+async def test_a_direct_call_of_a_mounted_app_keeps_method_path_query_and_cookies(
+    studio: Studio, method: str
+) -> None:
     body = b"" if method == "GET" else b"a=1&b=2"
     reply = await studio.call(
         method, f"/fal.run/{APP}/any/x//y", data=body, params={"q": "ä", "fal_jwt_token": "secret"}
@@ -296,19 +302,23 @@ async def test_a_direct_call_passes_through(studio: Studio, method: str) -> None
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
-async def test_other_methods_pass_too(studio: Studio, method: str) -> None:
+async def test_head_and_options_reach_a_mounted_app_by_direct_call_but_not_by_submit(
+    studio: Studio, method: str
+) -> None:
     reply = await studio.call(method, f"/fal.run/{APP}/any/x")
     assert reply.status == (405 if method == "OPTIONS" and not isinstance(studio.target, str) else 201)
     assert (await studio.call(method, f"/queue.fal.run/{APP}/any/x")).status == 405
 
 
-async def test_a_host_header_of_fals_own(studio: Studio) -> None:
+async def test_a_call_with_fal_run_as_host_header_reaches_the_mounted_app(studio: Studio) -> None:
     headers = {**studio.key, "Host": "fal.run"}
     reply = await studio.call("POST", f"/{APP}/any/x", data=b"1", headers=headers)
     assert (reply.status, reply.data["path"]) == (201, "/any/x")
 
 
-async def test_an_application_that_breaks_down(studio: Studio, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_exception_in_a_mounted_app_is_a_500_and_a_lost_connection_a_503(
+    studio: Studio, caplog: pytest.LogCaptureFixture
+) -> None:
     reply = await studio.run(f"{APP}/broken", {})
     in_process = not isinstance(studio.target, str)
     assert reply.status == (500 if in_process else 503)
@@ -317,13 +327,13 @@ async def test_an_application_that_breaks_down(studio: Studio, caplog: pytest.Lo
         assert reply.data["error_type"] == "runner_disconnected"
 
 
-async def test_a_direct_answer_that_breaks_off(studio: Studio) -> None:
+async def test_a_direct_answer_of_a_mounted_app_that_breaks_off_is_cut_for_the_caller(studio: Studio) -> None:
     with pytest.raises(aiohttp.ClientPayloadError):
         await studio.run(f"{APP}/cut", {})
 
 
 @pytest.mark.parametrize("method", ["POST", "GET"])
-async def test_events_come_as_they_are_made(studio: Studio, method: str) -> None:
+async def test_a_mounted_apps_events_reach_the_caller_as_they_are_made(studio: Studio, method: str) -> None:
     url = f"{studio.emulator.url}/fal.run/{APP}/words/stream"
     async with studio.http.request(method, url, headers=studio.key) as response:
         assert response.content_type == "text/event-stream"
@@ -338,21 +348,21 @@ async def test_events_come_as_they_are_made(studio: Studio, method: str) -> None
     assert (await job.wait_for("COMPLETED", timeout=5), job.error) == ("COMPLETED", None)
 
 
-async def test_a_stream_through_the_queue_is_its_whole_body(studio: Studio) -> None:
+async def test_a_stream_of_a_mounted_app_through_the_queue_is_stored_as_a_whole(studio: Studio) -> None:
     studio.notes.go_on.set()
     result = await studio.done("/words/stream")
     assert result.body.decode() == 'data: {"word":"one"}\n\ndata: {"word":"zwölf"}\n\n'
     assert result.headers["Content-Type"].startswith("text/event-stream")
 
 
-async def test_who_asks_for_events_and_gets_an_answer(studio: Studio) -> None:
+async def test_a_mounted_app_may_answer_in_one_piece_to_a_caller_that_accepts_events(studio: Studio) -> None:
     headers = {**studio.key, "Accept": "text/event-stream"}
     reply = await studio.run(f"{APP}/fail", {}, headers=headers)
     assert (reply.status, reply.data) == (422, REFUSAL)
     assert reply.headers["x-fal-billable-units"] == "0"
 
 
-async def test_http_over_a_websocket(studio: Studio) -> None:
+async def test_a_mounted_app_serves_plain_answers_and_streams_over_a_websocket(studio: Studio) -> None:
     studio.notes.go_on.set()
     url = f"{studio.emulator.url}/ws.fal.run/{APP}"
     async with studio.http.ws_connect(url, headers=studio.key) as socket:
@@ -371,10 +381,10 @@ async def test_http_over_a_websocket(studio: Studio) -> None:
         assert json.loads(message.data)["type"] == "end"
 
 
-# Who comes in.
+# Keys.
 
 
-async def test_the_key_is_checked_and_kept_back(studio: Studio) -> None:
+async def test_the_emulator_checks_the_key_and_does_not_pass_it_to_a_mounted_app(studio: Studio) -> None:
     wrong = {"Authorization": "Key wrong:key"}
     assert (await studio.run(APP, {}, headers=wrong)).status == 401
     assert (await studio.submit(f"{APP}/any/x", {}, headers=wrong)).status == 401
@@ -389,7 +399,7 @@ async def test_the_key_is_checked_and_kept_back(studio: Studio) -> None:
     assert seen["cookie"] == "c=1"
 
 
-async def test_public_applications_need_no_key(studio: Studio) -> None:
+async def test_a_public_mounted_app_serves_callers_without_a_key(studio: Studio) -> None:
     studio.emulator.mount("me/open", studio.target, public=True)
     assert (await studio.run("me/open", {}, headers={})).status == 200
     submitted = await studio.submit("me/open/any/x", {}, headers={})
@@ -402,7 +412,7 @@ async def test_public_applications_need_no_key(studio: Studio) -> None:
 # Faults, webhooks, the books.
 
 
-async def test_faults_strike(studio: Studio) -> None:
+async def test_faults_replace_cut_or_change_answers_of_a_mounted_app(studio: Studio) -> None:
     emulator = studio.emulator
     emulator.faults.add(
         Fault.answer(503, on="run", endpoint_id=f"{APP}/any/x"),
@@ -417,7 +427,7 @@ async def test_faults_strike(studio: Studio) -> None:
     assert several(await studio.run(APP, {}), "Content-Type") == ["text/plain"]
 
 
-async def test_faults_strike_between_events(studio: Studio) -> None:
+async def test_faults_strike_between_the_events_of_a_mounted_app(studio: Studio) -> None:
     studio.notes.go_on.set()
     studio.emulator.faults.add(Fault.event("[DONE]", on="stream"), Fault.close(on="stream", taken=True))
     reply = await studio.run(f"{APP}/words/stream", {})
@@ -427,14 +437,14 @@ async def test_faults_strike_between_events(studio: Studio) -> None:
         await studio.run(f"{APP}/words/stream", {})
 
 
-async def test_a_fault_of_run_strikes_a_streamed_answer(studio: Studio) -> None:
+async def test_a_fault_on_run_changes_a_streamed_answer_to_a_direct_get(studio: Studio) -> None:
     studio.notes.go_on.set()
     studio.emulator.faults.add(Fault.wrong_json("{", on="run"))
     reply = await studio.get(f"/fal.run/{APP}/words/stream")
     assert (reply.status, reply.body) == (200, b"{")
 
 
-async def test_a_webhook_brings_the_applications_answer(studio: Studio) -> None:
+async def test_a_webhook_delivers_the_answer_of_a_mounted_app(studio: Studio) -> None:
     received = asyncio.get_running_loop().create_future()
 
     async def hook(request: aiohttp.web.Request) -> aiohttp.web.Response:
@@ -449,7 +459,7 @@ async def test_a_webhook_brings_the_applications_answer(studio: Studio) -> None:
     assert (event["status"], event["payload"]) == ("ERROR", REFUSAL)
 
 
-async def test_requests_are_recorded_and_listed(studio: Studio) -> None:
+async def test_requests_of_a_mounted_app_are_recorded_and_listed_in_the_history(studio: Studio) -> None:
     await studio.done("/any/x", {"a": 1})
     submit = next(request for request in studio.emulator.requests if request.kind == "submit")
     assert (submit.endpoint_id, submit.body) == (f"{APP}/any/x", b'{"a": 1}')
@@ -462,7 +472,7 @@ async def test_requests_are_recorded_and_listed(studio: Studio) -> None:
 # Realtime.
 
 
-async def test_frames_pass_both_ways_as_they_are(studio: Studio) -> None:
+async def test_websocket_frames_pass_unchanged_between_caller_and_mounted_app(studio: Studio) -> None:
     async with studio.connect("/realtime", params={"max_buffering": "5"}) as socket:
         await socket.send_str("hällo")
         assert await socket.receive_str() == "hällo"
@@ -483,14 +493,14 @@ async def test_frames_pass_both_ways_as_they_are(studio: Studio) -> None:
     assert job.error is None
 
 
-async def test_the_application_closes(studio: Studio) -> None:
+async def test_the_close_code_of_a_mounted_app_reaches_the_caller(studio: Studio) -> None:
     async with studio.connect("/realtime") as socket:
         await socket.send_str("bye")
         message = await socket.receive()
         assert (message.type, message.data, message.extra) == (WSMsgType.CLOSE, 4321, "so long")
 
 
-async def test_a_caller_who_vanishes(studio: Studio) -> None:
+async def test_a_mounted_app_gets_a_disconnect_when_the_callers_connection_is_lost(studio: Studio) -> None:
     socket = await studio.connect("/realtime")
     await socket.send_str("hello")
     assert await socket.receive_str() == "hello"
@@ -501,18 +511,20 @@ async def test_a_caller_who_vanishes(studio: Studio) -> None:
     await socket.close()
 
 
-async def test_the_subprotocol_is_the_applications_choice(studio: Studio) -> None:
+async def test_the_mounted_app_chooses_the_websocket_subprotocol(studio: Studio) -> None:
     async with studio.connect("/realtime", protocols=("one", "two")) as socket:
         assert socket.protocol == "two"
 
 
-async def test_an_application_that_refuses(studio: Studio) -> None:
+async def test_a_websocket_that_the_mounted_app_refuses_gets_its_status(studio: Studio) -> None:
     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
         await studio.connect("/closed")
     assert refused.value.status == 403
 
 
-async def test_tokens_are_checked_by_the_emulator(studio: Studio) -> None:
+async def test_the_emulator_checks_realtime_tokens_for_mounted_apps_and_does_not_pass_them_on(
+    studio: Studio,
+) -> None:
     body = {"allowed_apps": ["my-app"], "token_expiration": 60}
     token = (await studio.call("POST", "/rest.fal.ai/tokens/", json=body)).data
     async with studio.connect("/realtime", headers={}, params={"fal_jwt_token": token}) as socket:
@@ -526,7 +538,7 @@ async def test_tokens_are_checked_by_the_emulator(studio: Studio) -> None:
     assert len(studio.emulator.jobs) == 1
 
 
-async def test_faults_strike_in_a_session(studio: Studio) -> None:
+async def test_faults_insert_frames_and_close_sessions_of_a_mounted_app(studio: Studio) -> None:
     studio.emulator.faults.add(
         Fault.frame("extra", on="realtime", events=0), Fault.ws_close(4999, on="realtime", events=1)
     )
@@ -538,7 +550,7 @@ async def test_faults_strike_in_a_session(studio: Studio) -> None:
         assert (await socket.receive()).data == 4999
 
 
-async def test_a_session_holds_a_runner(studio: Studio) -> None:
+async def test_a_websocket_session_of_a_mounted_app_occupies_a_runner(studio: Studio) -> None:
     studio.emulator.mount("me/one", studio.target, runners=1)
     async with studio.http.ws_connect(f"{studio.emulator.url}/fal.run/me/one/realtime", headers=studio.key):
         submitted = await studio.submit("me/one/any/x")
@@ -546,10 +558,10 @@ async def test_a_session_holds_a_runner(studio: Studio) -> None:
     await studio.reached(submitted, "COMPLETED")
 
 
-# Side by side.
+# Several apps and endpoints.
 
 
-async def test_an_exact_endpoint_wins(studio: Studio) -> None:
+async def test_an_endpoint_with_the_exact_id_takes_precedence_over_a_mounted_app(studio: Studio) -> None:
     @studio.emulator.endpoint(f"{APP}/any/special")
     async def special(input: Any) -> Any:
         return {"special": input}
@@ -564,7 +576,9 @@ async def test_an_exact_endpoint_wins(studio: Studio) -> None:
     assert (await studio.run(APP, {"a": 1})).data["input"] == {"a": 1}
 
 
-async def test_an_endpoint_has_a_tail_only_if_it_streams(studio: Studio) -> None:
+async def test_a_mounted_app_serves_the_stream_path_of_an_endpoint_that_does_not_stream(
+    studio: Studio,
+) -> None:
     @studio.emulator.endpoint(f"{APP}/words")
     async def words(_: Any) -> Any:
         return "an endpoint's"
@@ -574,7 +588,7 @@ async def test_an_endpoint_has_a_tail_only_if_it_streams(studio: Studio) -> None
     assert (await studio.run(f"{APP}/words/stream", {})).body.startswith(b'data: {"word"')
 
 
-async def test_several_applications(studio: Studio) -> None:
+async def test_several_mounted_apps_and_endpoints_are_served_side_by_side(studio: Studio) -> None:
     @studio.emulator.endpoint("me/model")
     async def model(input: Any) -> Any:
         return input
@@ -590,10 +604,10 @@ async def test_several_applications(studio: Studio) -> None:
     assert (await studio.run(APP, {})).data == {"other": True}
 
 
-# In process: lifespan, and what an application may do.
+# In process: lifespan, and ASGI details.
 
 
-async def test_an_application_starts_and_stops_with_the_emulator() -> None:
+async def test_a_mounted_app_starts_and_stops_once_with_the_emulator() -> None:
     notes = Notes()
     emulator = Emulator()
     app = on_starlette(notes)
@@ -627,7 +641,7 @@ async def no_weights() -> None:
     raise RuntimeError("the weights are missing")
 
 
-async def test_a_first_request_waits_for_a_late_start(caller: Caller) -> None:
+async def test_the_first_request_waits_for_an_app_that_is_mounted_late_to_start(caller: Caller) -> None:
     ready = asyncio.Event()
 
     async def start() -> None:
@@ -641,7 +655,7 @@ async def test_a_first_request_waits_for_a_late_start(caller: Caller) -> None:
     assert (await caller.result(submitted)).data == {"up": True}
 
 
-async def test_a_start_that_fails_is_the_emulators() -> None:
+async def test_start_raises_if_a_mounted_app_fails_to_start_and_stops_the_others() -> None:
     notes = Notes()
     emulator = Emulator()
     emulator.mount("me/good", on_starlette(notes))
@@ -651,13 +665,15 @@ async def test_a_start_that_fails_is_the_emulators() -> None:
     assert notes.life == ["up", "down"]
 
 
-async def test_a_late_start_that_fails(caller: Caller, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_app_that_is_mounted_late_and_fails_to_start_answers_500_and_is_logged(
+    caller: Caller, caplog: pytest.LogCaptureFixture
+) -> None:
     caller.emulator.mount(APP, with_lifespan(no_weights, nothing))
     assert (await caller.run(APP, {})).status == 500
     assert "the weights are missing" in caplog.text
 
 
-async def test_a_shutdown_that_fails_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_mounted_app_that_fails_to_shut_down_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     emulator = Emulator()
     emulator.mount(APP, with_lifespan(nothing, no_weights))
     async with emulator:
@@ -665,7 +681,7 @@ async def test_a_shutdown_that_fails_is_logged(caplog: pytest.LogCaptureFixture)
     assert "the weights are missing" in caplog.text
 
 
-async def test_a_taken_port_stops_the_applications_again() -> None:
+async def test_mounted_apps_are_stopped_again_if_the_port_is_in_use() -> None:
     notes = Notes()
     async with Emulator() as first:
         second = Emulator(port=int(first.url.rpartition(":")[2]))
@@ -676,7 +692,7 @@ async def test_a_taken_port_stops_the_applications_again() -> None:
 
 
 async def raw_socket(scope: Any, receive: Any, send: Any) -> None:
-    """Accepts nothing, but says why; or hears what follows its own closing."""
+    """Refuse, close or fail, depending on the path, and check the disconnect message."""
     assert scope["type"] == "websocket"
     assert (await receive())["type"] == "websocket.connect"
     if scope["path"] == "/why":
@@ -691,7 +707,9 @@ async def raw_socket(scope: Any, receive: Any, send: Any) -> None:
     assert (await receive()) == {"type": "websocket.disconnect", "code": 4001, "reason": ""}
 
 
-async def test_a_bare_websocket(caller: Caller, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_asgi_websocket_can_refuse_close_or_fail_and_the_caller_sees_which(
+    caller: Caller, caplog: pytest.LogCaptureFixture
+) -> None:
     caller.emulator.mount(APP, raw_socket)
     url, key = f"{caller.emulator.url}/fal.run/{APP}", {"Authorization": f"Key {caller.emulator.key}"}
     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
@@ -707,7 +725,7 @@ async def test_a_bare_websocket(caller: Caller, caplog: pytest.LogCaptureFixture
 
 
 async def bare(scope: Any, receive: Any, send: Any) -> None:
-    """No lifespan, no framework: how it answers says the path."""
+    """Answer, or not, depending on the path; without a lifespan and a framework."""
     assert scope["type"] == "http"
     if scope["path"] == "/silent":
         return
@@ -723,7 +741,9 @@ async def bare(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body"})
 
 
-async def test_a_bare_application(caller: Caller, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_asgi_app_that_ends_without_an_answer_is_a_502_and_a_cancelled_one_a_500(
+    caller: Caller, caplog: pytest.LogCaptureFixture
+) -> None:
     caller.emulator.mount(APP, bare)
     reply = await caller.run(APP, {})
     assert (reply.status, reply.headers["x-own"], reply.body) == (204, "yes", b"")
@@ -733,7 +753,9 @@ async def test_a_bare_application(caller: Caller, caplog: pytest.LogCaptureFixtu
     assert "cancelled from within" in caplog.text
 
 
-async def test_a_disconnect_is_heard(caller: Caller, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_asgi_app_receives_http_disconnect_when_its_request_is_cancelled(
+    caller: Caller, caplog: pytest.LogCaptureFixture
+) -> None:
     caller.emulator.mount(APP, bare)
     submitted = await caller.submit(f"{APP}/waits")
     await caller.reached(submitted, "IN_PROGRESS")
@@ -742,7 +764,9 @@ async def test_a_disconnect_is_heard(caller: Caller, caplog: pytest.LogCaptureFi
     await until(lambda: "the caller left" in caplog.text)
 
 
-async def test_work_after_the_answer_goes_on(caller: Caller) -> None:
+async def test_background_work_continues_after_the_answer_and_does_not_occupy_the_runner(
+    caller: Caller,
+) -> None:
     app, begun, go_on, done = FastAPI(), asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def later() -> None:
@@ -763,7 +787,7 @@ async def test_work_after_the_answer_goes_on(caller: Caller) -> None:
     await done.wait()
 
 
-async def test_a_big_body_is_as_quick_as_its_reader(caller: Caller) -> None:
+async def test_a_large_body_of_an_asgi_app_is_produced_only_as_fast_as_it_is_read(caller: Caller) -> None:
     sent = 0
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -787,8 +811,8 @@ async def test_a_big_body_is_as_quick_as_its_reader(caller: Caller) -> None:
     assert 63 << 20 < size <= 64 << 20
 
 
-async def test_answers_are_not_compressed(caller: Caller) -> None:
-    """The books, webhooks and everybody who fetches the result read them."""
+async def test_the_answer_of_a_mounted_app_is_stored_uncompressed(caller: Caller) -> None:
+    """The job store, webhooks and clients read it again."""
     app = FastAPI()
     app.add_middleware(GZipMiddleware, minimum_size=1)
     app.add_api_route("/", lambda: {"text": "a" * 5000}, methods=["POST"])
@@ -805,7 +829,9 @@ async def test_answers_are_not_compressed(caller: Caller) -> None:
         st.sampled_from([b"data: 1", b"data: \xc3\xa4", b"\n", b"\n\n", b"\r\n", b"\r\n\r\n"]), max_size=12
     )
 )
-async def test_events_are_found_in_any_pieces(pieces: list[bytes]) -> None:
+async def test_events_are_split_correctly_whatever_the_pieces_in_which_they_arrive(
+    pieces: list[bytes],
+) -> None:
     async def come() -> AsyncIterator[bytes]:
         for piece in pieces:
             yield piece
@@ -818,7 +844,9 @@ async def test_events_are_found_in_any_pieces(pieces: list[bytes]) -> None:
 # By URL.
 
 
-async def test_an_application_that_is_not_up_yet(caller: Caller, unused_port: int) -> None:
+async def test_a_submit_to_a_url_without_a_server_is_retried_until_the_server_starts(
+    caller: Caller, unused_port: int
+) -> None:
     caller.emulator.mount(APP, f"http://127.0.0.1:{unused_port}/base/")
     reply = await caller.run(APP, {})
     assert (reply.status, reply.data["error_type"]) == (503, "runner_connection_refused")
@@ -839,7 +867,9 @@ async def test_an_application_that_is_not_up_yet(caller: Caller, unused_port: in
     assert paths == ["/base/x"]
 
 
-async def test_what_is_encoded_stays_encoded(caller: Caller) -> None:
+async def test_a_mounted_url_gets_the_decoded_body_and_its_encoded_answer_passes_unchanged(
+    caller: Caller,
+) -> None:
     async def zipped(request: aiohttp.web.Request) -> aiohttp.web.Response:
         body = gzip.compress(await request.read())
         return aiohttp.web.Response(
@@ -856,7 +886,7 @@ async def test_what_is_encoded_stays_encoded(caller: Caller) -> None:
     assert (reply.body, reply.headers["Content-Encoding"]) == (b"hello", "gzip")
 
 
-async def test_redirects_are_the_callers(caller: Caller) -> None:
+async def test_a_redirect_of_a_mounted_url_is_passed_to_the_caller(caller: Caller) -> None:
     async def elsewhere(_: aiohttp.web.Request) -> aiohttp.web.Response:
         raise aiohttp.web.HTTPTemporaryRedirect("/elsewhere")
 
@@ -868,11 +898,11 @@ async def test_redirects_are_the_callers(caller: Caller) -> None:
     assert (reply.status, reply.headers["Location"]) == (307, "/elsewhere")
 
 
-# What can't be mounted.
+# What cannot be mounted.
 
 
 @pytest.mark.parametrize("app_id", ["", "app", "me/app/path", "me.x/app", "workflows/me", "me/", "me/a b"])
-def test_ids_that_are_none(app_id: str) -> None:
+def test_mount_refuses_a_malformed_app_id(app_id: str) -> None:
     with pytest.raises(ValueError, match="is not an app id: expected owner/app, such as me/my-app"):
         Emulator().mount(app_id, bare)
 
@@ -890,7 +920,7 @@ def test_ids_that_are_none(app_id: str) -> None:
         "",
     ],
 )
-def test_urls_that_are_none(url: str) -> None:
+def test_mount_refuses_a_malformed_base_url_without_repeating_its_query(url: str) -> None:
     with pytest.raises(
         ValueError, match="is not the base URL of an application: expected http://"
     ) as refused:
@@ -898,7 +928,7 @@ def test_urls_that_are_none(url: str) -> None:
     assert "s3cret" not in str(refused.value)
 
 
-def test_a_password_in_a_url() -> None:
+def test_mount_refuses_a_url_with_a_password_without_repeating_it() -> None:
     with pytest.raises(ValueError, match="holds a user name") as refused:
         Emulator().mount(APP, "http://me:s3cret@host")
     assert "s3cret" not in str(refused.value)
@@ -919,11 +949,11 @@ def wsgi(environ: Any, start_response: Any) -> Any:
         (nothing, r"nothing does not take \(scope, receive, send\)"),
     ],
 )
-def test_objects_that_are_none(target: Any, said: str) -> None:
+def test_mount_refuses_objects_that_are_not_asgi_applications(target: Any, said: str) -> None:
     with pytest.raises(TypeError, match=f"{said}: expected an ASGI application"):
         Emulator().mount(APP, target)
 
 
-def test_at_least_one_runner() -> None:
+def test_mount_refuses_fewer_than_one_runner() -> None:
     with pytest.raises(ValueError, match="runners=0: expected an int >= 1"):
         Emulator().mount(APP, bare, runners=0)

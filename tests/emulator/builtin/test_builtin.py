@@ -1,4 +1,4 @@
-"""The built-in models: pictures, text and a training."""
+"""The built-in models: pictures, text and training."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Picture:
 
 
 def decoded(png: bytes) -> Picture:
-    """By the specification of PNG, checksums included: truecolour of 8 bits, filters "none" and "up"."""
+    """Decode a PNG, and check its checksums: truecolour of 8 bits, filters "none" and "up" only."""
     assert png.startswith(b"\x89PNG\r\n\x1a\n")
     chunks: list[tuple[bytes, bytes]] = []
     at = 8
@@ -65,7 +65,9 @@ async def pictures(caller: Caller, endpoint_id: str, input: dict[str, Any]) -> t
 
 
 @pytest.mark.parametrize("endpoint_id", ["fal-ai/flux/dev", "fal-ai/flux/schnell"])
-async def test_pictures_in_the_asked_size_and_number(caller: Caller, endpoint_id: str) -> None:
+async def test_flux_returns_pictures_in_the_requested_size_and_number(
+    caller: Caller, endpoint_id: str
+) -> None:
     run, files = await pictures(caller, endpoint_id, {"prompt": "a cat", "num_images": 3, **SMALL})
     assert [(p.width, p.height) for p in map(decoded, files)] == [(24, 16)] * 3
     assert len(set(files)) == 3
@@ -85,13 +87,13 @@ async def test_the_same_prompt_and_seed_give_the_same_picture(caller: Caller) ->
     assert len({first, await drawn(prompt="a cat", seed=8), await drawn(prompt="a dog", seed=7)}) == 3
 
 
-async def test_without_a_seed_the_drawn_one_is_told(caller: Caller) -> None:
+async def test_flux_without_a_seed_returns_the_seed_that_it_used(caller: Caller) -> None:
     run, [file] = await pictures(caller, "fal-ai/flux/dev", {"prompt": "a cat", **SMALL})
     again = await pictures(caller, "fal-ai/flux/dev", {"prompt": "a cat", "seed": run.data["seed"], **SMALL})
     assert again[1] == [file]
 
 
-async def test_a_whole_picture_of_the_default_size(caller: Caller) -> None:
+async def test_a_picture_of_the_default_size_has_many_colours(caller: Caller) -> None:
     _, [file] = await pictures(caller, "fal-ai/flux/schnell", {"prompt": "a cat"})
     picture = decoded(file)
     assert (picture.width, picture.height) == SIZES["landscape_4_3"]
@@ -105,7 +107,7 @@ async def test_sync_mode_answers_with_data_uris(caller: Caller) -> None:
     assert decoded(base64.b64decode(data)).width == 24
 
 
-async def test_progress_is_logged(caller: Caller) -> None:
+async def test_flux_logs_its_progress_step_by_step(caller: Caller) -> None:
     submitted = await caller.submit("fal-ai/flux/dev", {"prompt": "x", "num_inference_steps": 4, **SMALL})
     finished = await caller.finished(submitted)
     shown = [entry["message"].split("[")[0].strip() for entry in finished.data["logs"]]
@@ -125,8 +127,9 @@ async def test_progress_is_logged(caller: Caller) -> None:
         ({"prompt": "x", "image_size": {"width": 0}}, ["body", "image_size", "width"], "greater_than_equal"),
         ([], ["body"], "dict_type"),
     ],
+    ids=str,
 )
-async def test_invalid_inputs_fail_in_fals_words(
+async def test_an_invalid_flux_input_is_refused_with_fals_error_entries(
     caller: Caller, input: Any, loc: list[str], kind: str
 ) -> None:
     refused = await caller.run("fal-ai/flux/dev", input)
@@ -137,12 +140,12 @@ async def test_invalid_inputs_fail_in_fals_words(
     assert refused.headers["x-fal-billable-units"] == "0"
 
 
-async def test_all_that_is_wrong_is_said_at_once(caller: Caller) -> None:
+async def test_all_mistakes_of_an_input_are_reported_together(caller: Caller) -> None:
     refused = await caller.run("fal-ai/flux/dev", {"num_images": 9, "seed": -1})
     assert [entry["loc"][1] for entry in refused.data["detail"]] == ["prompt", "num_images", "seed"]
 
 
-async def test_text_is_the_same_for_the_same_prompt(caller: Caller) -> None:
+async def test_the_text_model_answers_the_same_prompt_with_the_same_text(caller: Caller) -> None:
     one, same, other = [
         (await caller.run("fal-ai/any-llm", {"prompt": prompt})).data for prompt in ("a", "a", "b")
     ]
@@ -152,7 +155,7 @@ async def test_text_is_the_same_for_the_same_prompt(caller: Caller) -> None:
     assert (await caller.run("fal-ai/any-llm", {"prompt": 5})).status == 422
 
 
-async def test_a_training_logs_its_progress_and_leaves_files(caller: Caller) -> None:
+async def test_the_training_model_logs_its_progress_and_returns_files(caller: Caller) -> None:
     submitted = await caller.submit(
         "fal-ai/flux-lora-fast-training", {"images_data_url": "https://example.com/cats.zip", "steps": 40}
     )
@@ -169,7 +172,7 @@ async def test_a_training_logs_its_progress_and_leaves_files(caller: Caller) -> 
     assert config == {"images_data_url": "https://example.com/cats.zip", "trigger_word": "", "steps": 40}
 
 
-async def test_fewer_steps_than_reports(caller: Caller) -> None:
+async def test_a_training_with_fewer_steps_than_reports_logs_each_step_once(caller: Caller) -> None:
     submitted = await caller.submit("fal-ai/flux-lora-fast-training", {"images_data_url": "u", "steps": 3})
     finished = await caller.finished(submitted)
     assert sum("loss" in entry["message"] for entry in finished.data["logs"]) == 3
@@ -177,14 +180,16 @@ async def test_fewer_steps_than_reports(caller: Caller) -> None:
 
 @settings(max_examples=30)
 @given(width=st.integers(1, 120), height=st.integers(1, 120), seed=st.text(max_size=5))
-def test_every_size_is_a_png_and_deterministic(width: int, height: int, seed: str) -> None:
+def test_paint_returns_a_valid_and_deterministic_png_for_every_size(
+    width: int, height: int, seed: str
+) -> None:
     png = paint(width, height, seed)
     picture = decoded(png)
     assert (picture.width, picture.height) == (width, height)
     assert paint(width, height, seed) == png
 
 
-async def test_a_cancelled_picture_leaves_nothing_behind(caller: Caller) -> None:
+async def test_a_cancelled_picture_leaves_no_unfinished_task_behind(caller: Caller) -> None:
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     submitted = await caller.submit(

@@ -1,4 +1,4 @@
-"""One call of each operation, and all that its caller sees of the answer: two calls without a fault look alike."""
+"""One call of each operation, and all that its caller sees: two calls without a fault look the same."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CHANGES = re.compile(
     rb'(upload/gcs/|presigned/|Signature=|identity=|files/b/|"(?:\w*token|uploadId|kid|x)":")[\w.-]+'
     rb"|()(?:[0-9a-f]{8}-[0-9a-f-]{27}|\d{4}-\d\d-\d\dT[\d:.+]+|127\.0\.0\.1:\d+|\d\.[\de-]+)"
 )
-"""Tokens, names and ids; times, ports and seconds."""
+"""What differs between two calls: tokens, names and ids; times, ports and seconds."""
 _REFRESH = "refresh"
 _TYPES = {"storage_type": "fal-cdn-v3"}
 _FORM = {"file_name": "cat.bin", "content_type": "application/x-cat"}
@@ -26,14 +26,14 @@ _FORM = {"file_name": "cat.bin", "content_type": "application/x-cat"}
 
 @attrs.frozen
 class Seen:
-    """`parts`: status and body, or the frames; `seconds` it took."""
+    """What a caller saw: status and body, or the frames, and the seconds that it took."""
 
     parts: tuple[Any, ...]
     seconds: float = attrs.field(eq=False)
 
 
 def prepare(emulator: Emulator) -> None:
-    """The models that the calls need. One answers what every kind of fault can change."""
+    """Add the models that the calls need. The answer of one has fields for every kind of fault to change."""
     emulator.add_login(_REFRESH)
 
     @emulator.endpoint("me/model", runners=20, realtime=RealtimeOptions(codec="json"))
@@ -56,7 +56,7 @@ def prepare(emulator: Emulator) -> None:
 
 
 async def look(caller: Caller, operation: str) -> list[Seen]:
-    """What its caller sees, in each of the ways in which it can be called, all at once."""
+    """Call an operation in all its ways at the same time, and return what the callers see."""
     return await asyncio.gather(*(_looked(way(caller)) for way in WAYS[operation]))
 
 
@@ -78,11 +78,11 @@ def asking(method: str, path: str, **options: Any) -> Callable[[Caller], Awaitab
 
 
 async def _asked(caller: Caller, method: str, path: str, **options: Any) -> tuple[Any, ...]:
-    """Status, type, body as far as it came, and the error that ended it."""
+    """Return status, type, the body as far as it arrived, and the error that ended it."""
     url = path if "://" in path else caller.emulator.url + path
     options.setdefault("headers", caller.with_headers())
     seen: list[Any] = []
-    # A connection of its own: aiohttp sends a request again by itself when a reused one breaks.
+    # A new connection, since aiohttp repeats a request when a reused connection breaks.
     async with aiohttp.ClientSession() as http:
         try:
             async with http.request(method, url, allow_redirects=False, **options) as response:
@@ -95,7 +95,7 @@ async def _asked(caller: Caller, method: str, path: str, **options: Any) -> tupl
 
 
 async def _frames(caller: Caller, path: str, headers: Mapping[str, str]) -> tuple[Any, ...]:
-    """Two messages, and what comes back to them."""
+    """Send two messages, and return what comes back."""
     seen: list[Any] = []
     async with aiohttp.ClientSession() as http:
         try:
@@ -229,7 +229,7 @@ _APPS = {"allowed_apps": ["model"]}
 
 
 async def _plain_as_stream(caller: Caller) -> tuple[Any, ...]:
-    """A model that does not stream, called for events, or an application that answers in one piece."""
+    """Call a model that does not stream, and accept events."""
     return await _asked(
         caller, "POST", "/fal.run/me/model", json={}, headers={**caller.with_headers(), **_EVENTS}
     )

@@ -1,4 +1,4 @@
-"""Each kind of fault, asked for in Python and over the admin route."""
+"""Each kind of fault, added in Python and over the admin route."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def is_json(text: bytes | str) -> bool:
     [(Fault.reset, aiohttp.ClientOSError), (Fault.close, aiohttp.ServerDisconnectedError)],
     ids=["reset", "close"],
 )
-async def test_a_submit_that_gets_no_answer(
+async def test_a_submit_that_is_reset_or_closed_gets_no_answer_and_runs_only_with_taken(
     caller: Caller, ask: Ask, make: Any, error: type[Exception], taken: bool
 ) -> None:
     await ask(make(on="submit", taken=taken))
@@ -73,18 +73,18 @@ async def test_a_submit_that_gets_no_answer(
     assert (await caller.submit(LLM, PROMPT)).status == 200
 
 
-async def test_a_cancel_that_went_through_unheard(caller: Caller, ask: Ask) -> None:
+async def test_a_cancel_whose_answer_is_reset_takes_effect_with_taken(caller: Caller, ask: Ask) -> None:
     caller.emulator.endpoint("me/gate")(Gate())
     submitted = await caller.submit("me/gate")
-    # Twice: aiohttp itself sends a PUT again when its reused connection breaks.
+    # Twice, since aiohttp repeats a PUT when a reused connection breaks.
     await ask(Fault.reset(on="cancel", taken=True, times=2))
     with pytest.raises(aiohttp.ClientOSError):
         await caller.cancel(submitted)
     assert (await caller.finished(submitted)).data["error_type"] == "client_cancelled"
 
 
-async def test_refuse(caller: Caller, ask: Ask) -> None:
-    """The whole server is away; that it came back is seen, how soon is not asked."""
+async def test_a_refuse_fault_takes_the_whole_server_away_for_a_while(caller: Caller, ask: Ask) -> None:
+    """The test checks that the server comes back, but not how soon."""
     await ask(Fault.refuse(0.05, on="status"))
     submitted = await caller.submit(LLM, PROMPT)
     url = submitted.data["status_url"]
@@ -106,7 +106,7 @@ async def test_refuse(caller: Caller, ask: Ask) -> None:
 
 
 @pytest.mark.parametrize("where", ["headers", "body"])
-async def test_a_stall_that_ends(caller: Caller, ask: Ask, where: str) -> None:
+async def test_a_stalled_submit_is_answered_after_the_silence(caller: Caller, ask: Ask, where: str) -> None:
     await ask(Fault.stall(0.02, where=where, on="submit"))
     assert (await caller.submit(LLM, PROMPT)).data["request_id"]
     assert jobs(caller) == 1
@@ -119,8 +119,9 @@ async def test_a_stall_that_ends(caller: Caller, ask: Ask, where: str) -> None:
         (Fault.stall(60, taken=False), False),
         (Fault.stall(60, where="body"), True),
     ],
+    ids=["before the headers", "not taken", "in the body"],
 )
-async def test_a_stall_outlasts_the_callers_patience(
+async def test_a_long_stall_exceeds_the_callers_time_limit(
     caller: Caller, ask: Ask, fault: Fault, taken: bool
 ) -> None:
     await ask(fault)
@@ -130,20 +131,22 @@ async def test_a_stall_outlasts_the_callers_patience(
     assert jobs(caller) == taken
 
 
-async def test_a_stall_without_an_answer_ends_with_the_connection(caller: Caller, ask: Ask) -> None:
+async def test_a_stall_that_is_not_taken_closes_the_connection_after_the_silence(
+    caller: Caller, ask: Ask
+) -> None:
     await ask(Fault.stall(0.02, taken=False, on="submit"))
     with pytest.raises(aiohttp.ServerDisconnectedError):
         await caller.submit(LLM, PROMPT)
     assert jobs(caller) == 0
 
 
-async def test_drip(caller: Caller, ask: Ask) -> None:
+async def test_a_drip_fault_sends_the_whole_result_byte_by_byte(caller: Caller, ask: Ask) -> None:
     await ask(Fault.drip(0, on="result"))
     submitted = await finished_job(caller)
     assert (await caller.result(submitted)).data == (await caller.result(submitted)).data
 
 
-async def test_truncate(caller: Caller, ask: Ask) -> None:
+async def test_a_truncate_fault_cuts_the_body_of_one_result(caller: Caller, ask: Ask) -> None:
     await ask(Fault.truncate(on="result"))
     submitted = await finished_job(caller)
     with pytest.raises(aiohttp.ClientPayloadError):
@@ -155,7 +158,7 @@ async def test_truncate(caller: Caller, ask: Ask) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 409, 422, 429, 499, 500, 502, 503, 504])
-async def test_a_status_in_fals_shape(caller: Caller, ask: Ask, status: int) -> None:
+async def test_an_answer_fault_has_fals_body_and_headers(caller: Caller, ask: Ask, status: int) -> None:
     await ask(Fault.answer(status))
     answer = await caller.submit(LLM, PROMPT)
     assert answer.status == status
@@ -167,7 +170,9 @@ async def test_a_status_in_fals_shape(caller: Caller, ask: Ask, status: int) -> 
 
 
 @pytest.mark.parametrize("status", [200, 500, 502, 503, 504, 599])
-async def test_a_status_of_the_ingress(caller: Caller, ask: Ask, status: int) -> None:
+async def test_an_html_fault_has_nginxs_page_and_none_of_fals_headers(
+    caller: Caller, ask: Ask, status: int
+) -> None:
     for fault in (Fault.answer(status, fal_headers=False), Fault.html(status)):
         await ask(fault)
         answer = await caller.submit(LLM, PROMPT)
@@ -176,7 +181,7 @@ async def test_a_status_of_the_ingress(caller: Caller, ask: Ask, status: int) ->
         assert not [name for name in answer.headers if name.lower().startswith("x-fal")]
 
 
-async def test_everything_an_answer_can_say(caller: Caller, ask: Ask) -> None:
+async def test_an_answer_fault_sends_the_given_detail_type_headers_and_body(caller: Caller, ask: Ask) -> None:
     await ask(
         Fault.answer(
             429,
@@ -205,12 +210,16 @@ async def test_everything_an_answer_can_say(caller: Caller, ask: Ask) -> None:
         (datetime(2026, 11, 24, 12, 0, 5, tzinfo=UTC), "Tue, 24 Nov 2026 12:00:05 GMT"),
     ],
 )
-async def test_retry_after(caller: Caller, ask: Ask, retry_after: Any, text: str) -> None:
+async def test_an_answer_fault_sends_retry_after_as_seconds_date_or_text(
+    caller: Caller, ask: Ask, retry_after: Any, text: str
+) -> None:
     await ask(Fault.answer(503, retry_after=retry_after))
     assert (await caller.submit(LLM, PROMPT)).headers["Retry-After"] == text
 
 
-async def test_an_error_after_the_request_was_taken(caller: Caller, ask: Ask) -> None:
+async def test_an_answer_fault_with_taken_answers_an_error_but_keeps_the_job(
+    caller: Caller, ask: Ask
+) -> None:
     await ask(Fault.answer(504, taken=True, fal_headers=False))
     assert (await caller.submit(LLM, PROMPT)).status == 504
     await ask(Fault.answer(500, taken=True))
@@ -219,7 +228,7 @@ async def test_an_error_after_the_request_was_taken(caller: Caller, ask: Ask) ->
     assert jobs(caller) == 2
 
 
-async def test_balance(caller: Caller, ask: Ask) -> None:
+async def test_a_balance_fault_answers_403_exhausted_balance(caller: Caller, ask: Ask) -> None:
     await ask(Fault.balance(on="status"))
     submitted = await finished_job(caller)
     locked = await caller.status(submitted)
@@ -227,7 +236,7 @@ async def test_balance(caller: Caller, ask: Ask) -> None:
     assert "Exhausted balance" in locked.data["detail"]
 
 
-async def test_vanish(caller: Caller, ask: Ask) -> None:
+async def test_a_vanish_fault_answers_404_not_found(caller: Caller, ask: Ask) -> None:
     await ask(Fault.vanish(on="result"))
     submitted = await finished_job(caller)
     gone = await caller.result(submitted)
@@ -235,16 +244,18 @@ async def test_vanish(caller: Caller, ask: Ask) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_redirect(caller: Caller, ask: Ask, status: int) -> None:
+async def test_a_redirect_fault_answers_with_status_and_location(
+    caller: Caller, ask: Ask, status: int
+) -> None:
     await ask(Fault.redirect("https://evil.example/x", status))
     elsewhere = await caller.submit(LLM, PROMPT)
     assert (elsewhere.status, elsewhere.headers["Location"]) == (status, "https://evil.example/x")
 
 
-# The real answer, spoilt.
+# The real answer, changed.
 
 
-async def test_wrong_json(caller: Caller, ask: Ask) -> None:
+async def test_a_wrong_json_fault_sends_broken_json_in_a_complete_answer(caller: Caller, ask: Ask) -> None:
     submitted = await finished_job(caller)
     url = submitted.data["status_url"]
     for fault, body in ((Fault.wrong_json(), None), (Fault.wrong_json("[1"), b"[1")):
@@ -256,14 +267,14 @@ async def test_wrong_json(caller: Caller, ask: Ask) -> None:
         assert body is None or body == spoilt
 
 
-async def test_content_type(caller: Caller, ask: Ask) -> None:
+async def test_a_content_type_fault_changes_only_the_content_type(caller: Caller, ask: Ask) -> None:
     await ask(Fault.content_type("text/plain", on="status"))
     answer = await caller.status(await finished_job(caller))
     assert answer.headers["Content-Type"] == "text/plain"
     assert json.loads(answer.body)["status"] == "COMPLETED"
 
 
-async def test_missing_and_replaced_fields(caller: Caller, ask: Ask) -> None:
+async def test_missing_and_replace_faults_change_top_level_fields(caller: Caller, ask: Ask) -> None:
     await ask(Fault.missing("status", "metrics", on="status"))
     await ask(Fault.replace({"logs": "none", "extra": [1]}, on="status"))
     submitted = await finished_job(caller)
@@ -273,7 +284,7 @@ async def test_missing_and_replaced_fields(caller: Caller, ask: Ask) -> None:
     assert (other.data["logs"], other.data["extra"], other.data["status"]) == ("none", [1], "COMPLETED")
 
 
-async def test_an_unknown_word_and_a_status_that_goes_back(caller: Caller, ask: Ask) -> None:
+async def test_word_and_back_faults_change_one_status_each(caller: Caller, ask: Ask) -> None:
     await ask(Fault.word("PAUSED", on="status"))
     await ask(Fault.back(7, on="status"))
     submitted = await finished_job(caller)
@@ -284,7 +295,7 @@ async def test_an_unknown_word_and_a_status_that_goes_back(caller: Caller, ask: 
     assert (await caller.status(submitted)).data["status"] == "COMPLETED"
 
 
-async def test_duplicate_logs(caller: Caller, ask: Ask) -> None:
+async def test_a_duplicate_fault_repeats_each_log_entry_of_a_status(caller: Caller, ask: Ask) -> None:
     await ask(Fault.duplicate(on="status"))
     submitted = await finished_job(caller)
     twice = (await caller.status(submitted, "1")).data["logs"]
@@ -293,7 +304,9 @@ async def test_duplicate_logs(caller: Caller, ask: Ask) -> None:
 
 
 @pytest.mark.parametrize("on", ["submit", "status"])
-async def test_urls_on_another_host(caller: Caller, ask: Ask, on: str) -> None:
+async def test_a_foreign_urls_fault_moves_the_three_urls_to_another_base(
+    caller: Caller, ask: Ask, on: str
+) -> None:
     await ask(Fault.foreign_urls("https://evil.example/base/", on=on))
     submitted = await caller.submit(LLM, PROMPT)
     request_id = submitted.data["request_id"]
@@ -307,7 +320,9 @@ async def test_urls_on_another_host(caller: Caller, ask: Ask, on: str) -> None:
     ]
 
 
-async def test_spoiling_leaves_alone_what_is_no_json_object(caller: Caller, ask: Ask) -> None:
+async def test_a_missing_fault_does_not_change_answers_that_are_not_json_objects(
+    caller: Caller, ask: Ask
+) -> None:
     @caller.emulator.endpoint("me/text")
     async def text(input: Any) -> Any:
         return input.get("answer", "plain")
@@ -317,11 +332,11 @@ async def test_spoiling_leaves_alone_what_is_no_json_object(caller: Caller, ask:
     assert (await caller.run("me/text", {"answer": [1]})).data == [1]
 
 
-# On the other operations.
+# Other operations.
 
 
 async def raw_stream(caller: Caller, submitted: Reply) -> tuple[str, list[str], bool]:
-    """Content type, lines, and whether it broke off."""
+    """Return content type, lines, and whether the stream broke off."""
     lines: list[str] = []
     url = submitted.data["status_url"] + "/stream?logs=1"
     async with caller.http.get(url, headers=caller.with_headers()) as response:
@@ -342,8 +357,9 @@ async def raw_stream(caller: Caller, submitted: Reply) -> tuple[str, list[str], 
         (Fault.stall(0.01), 1, False),
         (Fault.stall(0.01, where="body"), 1, False),
     ],
+    ids=["duplicate", "close", "drip", "stall before the headers", "stall in the body"],
 )
-async def test_faults_in_the_middle_of_a_status_stream(
+async def test_a_fault_in_the_middle_of_a_status_stream_keeps_events_intact(
     caller: Caller, ask: Ask, fault: Fault, lines_left: int, broken_off: bool
 ) -> None:
     submitted = await finished_job(caller)
@@ -354,7 +370,7 @@ async def test_faults_in_the_middle_of_a_status_stream(
     assert {json.loads(line.removeprefix("data: "))["status"] for line in lines} == {"COMPLETED"}
 
 
-async def test_a_status_stream_that_is_reset(caller: Caller, ask: Ask) -> None:
+async def test_reset_and_truncate_faults_break_off_a_status_stream(caller: Caller, ask: Ask) -> None:
     submitted = await finished_job(caller)
     await ask(Fault.reset(taken=True))
     _, _, broken_off = await raw_stream(caller, submitted)
@@ -364,7 +380,7 @@ async def test_a_status_stream_that_is_reset(caller: Caller, ask: Ask) -> None:
     assert broken_off
 
 
-async def test_spoilt_events_but_a_true_end(caller: Caller, ask: Ask) -> None:
+async def test_a_word_fault_changes_status_events_but_not_the_completed_one(caller: Caller, ask: Ask) -> None:
     gate = Gate()
     caller.emulator.endpoint("me/gate", runners=1)(gate)
     await ask(Fault.word("PAUSED", on="status_stream"))
@@ -377,7 +393,7 @@ async def test_spoilt_events_but_a_true_end(caller: Caller, ask: Ask) -> None:
     assert words == ["PAUSED", "COMPLETED"]
 
 
-async def test_a_stream_that_is_none(caller: Caller, ask: Ask) -> None:
+async def test_faults_can_replace_a_status_stream_by_something_else(caller: Caller, ask: Ask) -> None:
     submitted = await finished_job(caller)
     await ask(Fault.content_type("text/html"))
     assert (await raw_stream(caller, submitted))[0] == "text/html"
@@ -401,13 +417,15 @@ async def test_a_stream_that_is_none(caller: Caller, ask: Ask) -> None:
         ("openapi", "GET", "/fal.ai/api/openapi/queue/openapi.json"),
     ],
 )
-async def test_the_other_hosts_fail_too(caller: Caller, ask: Ask, on: str, method: str, path: str) -> None:
+async def test_an_answer_fault_strikes_operations_of_every_host(
+    caller: Caller, ask: Ask, on: str, method: str, path: str
+) -> None:
     await ask(Fault.answer(503, on=on))
     assert (await caller.submit(LLM, PROMPT)).status == 200
     assert (await caller.call(method, path)).status == 503
 
 
-async def test_a_file_that_breaks_off(caller: Caller, ask: Ask) -> None:
+async def test_a_truncate_fault_breaks_off_a_download(caller: Caller, ask: Ask) -> None:
     picture = await caller.run("fal-ai/flux/dev", {"prompt": "x", "image_size": "square"})
     url = picture.data["images"][0]["url"]
     await ask(Fault.truncate(on="file"))
@@ -416,5 +434,5 @@ async def test_a_file_that_breaks_off(caller: Caller, ask: Ask) -> None:
     assert (await caller.get(url, headers={})).status == 200
 
 
-def test_every_kind_has_a_constructor() -> None:
+def test_every_kind_of_fault_has_a_constructor() -> None:
     assert {kind for kind in KINDS if not callable(getattr(Fault, kind, None))} == set()

@@ -1,4 +1,4 @@
-"""Each kind with each operation: it can change what the caller sees, or it is refused when it is added."""
+"""Each kind of fault with each operation: it changes what the caller sees, or it is refused when added."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tests.emulator.caller import Caller, calling
 from tests.emulator.faults.every_operation import Seen, look, prepare
 
 AT_LEAST = {"stall": 0.79, "drip": 0.1}
-"""Seconds that an answer takes with the silent and the slow kinds, at least: a busy machine only adds to them."""
+"""Minimum seconds of an answer with the silent and the slow kinds: a busy machine only adds to them."""
 FIELDS = "name status access_url upload_url token access_token models endpoint_id keys openapi partNumber"
 FAULTS = [
     Fault.refuse(0.01),
     Fault.reset(),
     Fault.close(),
     Fault.stall(0.8),
-    Fault.stall(0.8, where="body"),  # longer than the model of the status stream works
+    Fault.stall(0.8, where="body"),  # longer than the model of the status stream runs
     Fault.drip(0.005),
     Fault.truncate(),
     Fault.overtaken(),
@@ -60,18 +60,20 @@ REFUSED: Mapping[str, frozenset[str]] = {
     "frame": frozenset(OPERATIONS) - {"realtime"},
     "ws_close": frozenset(OPERATIONS) - {"realtime"},
 }
-"""What means nothing. A kind that is not named here is for every operation."""
+"""The operations that a kind cannot change. Kinds that are not listed can change all."""
 MEANINGLESS = [(fault, on) for fault in FAULTS for on in sorted(REFUSED.get(fault.kind, ()))]
 
 
-def test_every_kind_is_in_the_table() -> None:
+def test_every_kind_of_fault_is_in_the_table() -> None:
     assert list(dict.fromkeys(fault.kind for fault in FAULTS)) == list(KINDS)
 
 
 @pytest.mark.parametrize(
     ("fault", "on"), MEANINGLESS, ids=[f"{fault.kind}-{on}" for fault, on in MEANINGLESS]
 )
-def test_a_meaningless_pair_is_refused_with_the_kinds_that_would_do(fault: Fault, on: str) -> None:
+def test_a_fault_on_an_operation_that_it_cannot_change_is_refused_with_the_kinds_that_can(
+    fault: Fault, on: str
+) -> None:
     script = FaultScript()
     expected = ", ".join(kind for kind in KINDS if on not in REFUSED.get(kind, ()))
     with pytest.raises(ValueError, match=f"'{fault.kind}' cannot change '{on}': expected one of {expected}$"):
@@ -80,14 +82,14 @@ def test_a_meaningless_pair_is_refused_with_the_kinds_that_would_do(fault: Fault
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=[f"{fault.kind}-{fault.where}" for fault in FAULTS])
-def test_every_other_pair_is_taken(fault: Fault) -> None:
+def test_a_fault_on_every_operation_that_it_can_change_is_accepted(fault: Fault) -> None:
     script = FaultScript()
     for on in (ANY, *(on for on in OPERATIONS if on not in REFUSED.get(fault.kind, ()))):
         script.add(attrs.evolve(fault, on=on))
     assert len(script) == len(ON) - len(REFUSED.get(fault.kind, ()))
 
 
-async def test_the_admin_route_refuses_it_too(caller: Caller) -> None:
+async def test_the_admin_route_refuses_a_fault_that_cannot_change_its_operation(caller: Caller) -> None:
     wanted = [Fault.reset().to_json(), Fault.event("x").to_json() | {"on": "submit"}]
     answer = await caller.call("POST", "/_emulator/faults", headers={}, json=wanted)
     assert answer.status == 400
@@ -99,14 +101,14 @@ async def seen_with(fault: Fault | None, operation: str) -> list[Seen]:
     async with calling(Emulator(builtins=operation == "status")) as caller:
         prepare(caller.emulator)
         if fault is not None:
-            # For ever: aiohttp sends a request again by itself when its connection breaks.
+            # Without limit, since aiohttp repeats a request when its connection breaks.
             caller.emulator.faults.add(attrs.evolve(fault, on=operation, times=None))
         return await look(caller, operation)
 
 
 @pytest.fixture(scope="module")
 def plain() -> Mapping[str, list[Seen]]:
-    """What is seen without a fault."""
+    """Return what is seen without a fault."""
 
     async def look_at_all() -> Mapping[str, list[Seen]]:
         return {operation: await seen_with(None, operation) for operation in OPERATIONS}
@@ -114,18 +116,22 @@ def plain() -> Mapping[str, list[Seen]]:
     return asyncio.run(look_at_all())
 
 
-async def test_without_a_fault_all_calls_look_alike(plain: Mapping[str, list[Seen]]) -> None:
-    """Or the next test would find an effect wherever it looks."""
+async def test_two_calls_of_an_operation_without_a_fault_look_the_same(
+    plain: Mapping[str, list[Seen]],
+) -> None:
+    """Otherwise the next test would find an effect of every fault."""
     again = await asyncio.gather(*(seen_with(None, operation) for operation in OPERATIONS))
     assert dict(zip(OPERATIONS, again, strict=True)) == plain
 
 
-# What this one changes is when the answer comes: tests/emulator/webhooks/test_webhooks.py.
+# "overtaken" changes only when the answer comes: tests/emulator/webhooks/test_webhooks.py.
 SEEN = [fault for fault in FAULTS if fault.kind != "overtaken"]
 
 
 @pytest.mark.parametrize("fault", SEEN, ids=[f"{fault.kind}-{fault.where}" for fault in SEEN])
-async def test_every_pair_that_is_taken_has_an_effect(plain: Mapping[str, list[Seen]], fault: Fault) -> None:
+async def test_every_accepted_pair_of_fault_and_operation_has_an_effect(
+    plain: Mapping[str, list[Seen]], fault: Fault
+) -> None:
     taken = [on for on in OPERATIONS if on not in REFUSED.get(fault.kind, ())]
     struck = await asyncio.gather(*(seen_with(fault, operation) for operation in taken))
     without = [on for on, seen in zip(taken, struck, strict=True) if not differs(fault, seen, plain[on])]

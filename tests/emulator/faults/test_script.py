@@ -1,4 +1,4 @@
-"""Which call gets which fault, and what a fault may say."""
+"""Which call gets which fault, and the values that a fault may have."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ def struck(
     return [None if fault is None else fault.kind for fault in faults]
 
 
-def test_in_order_each_so_many_times() -> None:
+def test_faults_strike_in_order_each_as_often_as_its_times() -> None:
     book = FaultScript()
     book.add(Fault.html(times=2), Fault.vanish())
     assert struck(book, 4) == ["html", "html", "vanish", None]
     assert (len(book), book.struck) == (0, 3)
 
 
-def test_after_lets_the_first_ones_pass() -> None:
+def test_a_fault_with_after_lets_the_first_calls_pass() -> None:
     book = FaultScript()
     book.add(Fault.reset(after=2))
     assert struck(book, 4) == [None, None, "reset", None]
 
 
-def test_for_one_operation_and_one_endpoint() -> None:
+def test_a_fault_strikes_only_its_operation_and_endpoint() -> None:
     book = FaultScript()
     book.add(Fault.reset(on="status", endpoint_id="me/app", times=None))
     assert struck(book, 1, "submit") == [None]
@@ -51,13 +51,13 @@ def test_for_one_operation_and_one_endpoint() -> None:
     assert struck(book, 9, "status") == ["reset"] * 9
 
 
-def test_the_index_and_the_admin_route_are_spared() -> None:
+def test_faults_never_strike_the_index_and_the_admin_route() -> None:
     book = FaultScript()
     book.add(Fault.reset(times=None))
     assert struck(book, 1, "index") == struck(book, 1, "admin") == [None]
 
 
-def test_remove_and_clear() -> None:
+def test_removed_and_cleared_faults_strike_no_more() -> None:
     book, fault = FaultScript(), Fault.reset(times=None)
     book.add(fault, Fault.html(times=None))
     assert list(book) == [fault, Fault.html(times=None)]
@@ -68,7 +68,7 @@ def test_remove_and_clear() -> None:
     assert struck(book, 1) == [None]
 
 
-def test_chance_is_the_same_for_the_same_seed() -> None:
+def test_faults_with_a_chance_strike_the_same_calls_for_the_same_seed() -> None:
     def dice(seed: int) -> list[str | None]:
         book = FaultScript(seed)
         book.add(Fault.reset(chance=0.5, times=None))
@@ -106,8 +106,9 @@ def test_chance_is_the_same_for_the_same_seed() -> None:
         ({"kind": "missing", "names": 5}, "expected tuple"),
         ({"kind": "stall", "where": "middle"}, "headers, body"),
     ],
+    ids=str,
 )
-def test_what_makes_no_sense_is_said_plainly(document: Any, said: str) -> None:
+def test_from_json_refuses_bad_fields_and_says_what_is_expected(document: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Fault.from_json(document)
 
@@ -115,12 +116,12 @@ def test_what_makes_no_sense_is_said_plainly(document: Any, said: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "needed"), [("stall", {"seconds": 1.0}), ("redirect", {"url": "http://x"}), ("html", {})]
 )
-def test_the_defaults_of_json_are_those_of_the_constructors(kind: str, needed: dict[str, Any]) -> None:
+def test_from_json_has_the_same_defaults_as_the_constructors(kind: str, needed: dict[str, Any]) -> None:
     assert kind in DEFAULTS
     assert Fault.from_json({"kind": kind, **needed}) == getattr(Fault, kind)(**needed)
 
 
-def test_one_name_need_not_be_a_list() -> None:
+def test_from_json_accepts_a_single_name_without_a_list() -> None:
     assert Fault.from_json({"kind": "missing", "names": "status"}) == Fault.missing("status")
 
 
@@ -128,12 +129,14 @@ def test_one_name_need_not_be_a_list() -> None:
     kind=st.sampled_from(sorted(KINDS)) | JSON,
     fields=st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=6), JSON, max_size=4),
 )
-def test_any_json_is_a_fault_or_a_value_error(kind: Any, fields: dict[str, Any]) -> None:
+def test_from_json_returns_a_fault_or_raises_value_error_for_any_json(
+    kind: Any, fields: dict[str, Any]
+) -> None:
     try:
         fault = Fault.from_json({"kind": kind, **fields})
     except ValueError:
         return
-    # NaN is not equal to itself, wherever it hides.
+    # repr, because NaN is not equal to itself.
     assert repr(Fault.from_json(json.loads(json.dumps(fault.to_json())))) == repr(fault)
 
 
@@ -143,6 +146,8 @@ def test_any_json_is_a_fault_or_a_value_error(kind: Any, fields: dict[str, Any])
     after=st.integers(0, 5),
     seconds=st.floats(0, 1e6),
 )
-def test_a_fault_survives_json(on: str, times: int | None, after: int, seconds: float) -> None:
+def test_a_fault_is_the_same_after_to_json_and_from_json(
+    on: str, times: int | None, after: int, seconds: float
+) -> None:
     fault = Fault.stall(seconds, on=on, times=times, after=after, taken=False)
     assert Fault.from_json(json.loads(json.dumps(fault.to_json()))) == fault

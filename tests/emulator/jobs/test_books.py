@@ -1,4 +1,4 @@
-"""The books: what was taken for each input, whatever became of the clients and of the jobs."""
+"""The books count the requests that were taken for each input, even if clients are killed or jobs dropped."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ async def books(caller: Caller, path: str = "") -> Any:
     return (await caller.get(f"/_emulator/books{path}", headers={})).data
 
 
-def test_a_digest_is_that_of_the_canonical_json() -> None:
+def test_the_input_digest_is_the_sha256_of_the_canonical_json() -> None:
     expected = hashlib.sha256(b'{"a":1,"b":"\\u00e4"}').hexdigest()[:32]
     assert input_digest({"b": "ä", "a": 1}) == expected
 
 
-async def test_equal_inputs_are_one_line_whatever_the_order_of_their_members(caller: Caller) -> None:
+async def test_inputs_that_differ_only_in_key_order_share_one_line_of_the_books(caller: Caller) -> None:
     caller.emulator.endpoint("me/echo", runners=9)(echo)
     first = await caller.submit("me/echo", {"a": 1, "b": 2})
     second = await caller.submit("me/echo", {"b": 2, "a": 1})
@@ -45,7 +45,7 @@ async def test_equal_inputs_are_one_line_whatever_the_order_of_their_members(cal
     assert line.input_digest == input_digest({"a": 1, "b": 2})
 
 
-async def test_the_books_over_http(caller: Caller) -> None:
+async def test_the_admin_route_lists_the_books_and_their_inputs(caller: Caller) -> None:
     caller.emulator.endpoint("me/echo", runners=9)(echo)
     ids = [(await caller.submit("me/echo", {"n": n})).data["request_id"] for n in (1, 2, 1)]
     repeated = {
@@ -60,7 +60,7 @@ async def test_the_books_over_http(caller: Caller) -> None:
     assert (lines[1]["request_ids"], lines[1]["taken"]) == ([ids[1]], 1)
 
 
-async def test_a_submit_whose_answer_was_lost_is_in_the_books_a_refused_one_is_not(caller: Caller) -> None:
+async def test_the_books_count_a_submit_whose_answer_was_lost_but_no_refused_one(caller: Caller) -> None:
     caller.emulator.endpoint("me/echo")(echo)
     caller.emulator.faults.add(
         Fault.reset(on="submit", taken=True), Fault.reset(on="submit"), Fault.answer(429, on="submit")
@@ -73,13 +73,13 @@ async def test_a_submit_whose_answer_was_lost_is_in_the_books_a_refused_one_is_n
     assert caller.emulator.books.taken("me/echo", {"n": 1}) == 1
 
 
-@pytest.mark.parametrize("how", [{"keep_jobs": 3}, {"forget_after": 0.0}])
-async def test_ended_jobs_are_forgotten_and_stay_in_the_books(how: dict[str, Any]) -> None:
+@pytest.mark.parametrize("how", [{"keep_jobs": 3}, {"forget_after": 0.0}], ids=["keep_jobs", "forget_after"])
+async def test_ended_jobs_are_dropped_but_stay_in_the_books(how: dict[str, Any]) -> None:
     async with calling(Emulator(**how)) as caller:
         gate = Gate()
         caller.emulator.endpoint("me/gate")(gate)
         caller.emulator.endpoint("me/echo", runners=9)(echo)
-        waiting = await caller.submit("me/gate")  # the oldest, and not at its end
+        waiting = await caller.submit("me/gate")  # the oldest job, which has not ended
         taken = [await caller.run("me/echo", {"n": n}) for n in range(20)]
         assert {reply.status for reply in taken} == {200}
         assert len(caller.emulator.jobs) <= 4
@@ -89,7 +89,7 @@ async def test_ended_jobs_are_forgotten_and_stay_in_the_books(how: dict[str, Any
         await caller.reached(waiting, "COMPLETED")
 
 
-async def test_a_forgotten_request_answers_404() -> None:
+async def test_a_request_older_than_forget_after_answers_404() -> None:
     async with calling(Emulator(forget_after=0)) as caller:
         caller.emulator.endpoint("me/echo")(echo)
         first = await caller.submit("me/echo")
@@ -97,16 +97,16 @@ async def test_a_forgotten_request_answers_404() -> None:
         assert (await caller.result(first)).status == 404
 
 
-def test_what_is_no_json_is_not_in_the_books() -> None:
+def test_the_books_ignore_an_input_that_is_not_json() -> None:
     found = Books()
     found.enter("me/app", {"n": object()}, "id-1")
     assert list(found) == []
 
 
-# Clients that are killed.
+# Killed clients.
 
 
-async def test_the_books_are_right_after_clients_were_killed(caller: Caller) -> None:
+async def test_the_books_are_exact_after_clients_are_killed(caller: Caller) -> None:
     caller.emulator.endpoint("me/echo", runners=50)(echo)
     script = Path(tests.emulator.__file__).with_name("endless_client.py")
     async with AsyncExitStack() as stack:
@@ -116,7 +116,7 @@ async def test_the_books_are_right_after_clients_were_killed(caller: Caller) -> 
             stack.push_async_callback(client.wait)
             stack.callback(client.kill)
         await caller.emulator.wait_for("submit", 100, timeout=60)
-    # Those that are left: the caller's own, if it has one.
+    # Only the caller's own connection may be left.
     await until(lambda: caller.emulator.connections_open <= 1)
     (found,) = (await books(caller)).values()
     assert found["taken"] == found["inputs"] == len(caller.emulator.jobs)

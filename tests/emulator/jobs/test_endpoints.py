@@ -1,4 +1,4 @@
-"""Registering endpoints: what is refused, and how it is said."""
+"""Registering endpoints: what is accepted, and what is refused with which error."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def echo(input: Any) -> Any:
     "endpoint_id",
     ["", "model", "me/", "/model", "me//model", "me/a b", "fal.run/model", "me/model\n", "me/app/requests/x"],
 )
-def test_ids_that_are_none(endpoint_id: str) -> None:
+def test_endpoint_refuses_a_malformed_id(endpoint_id: str) -> None:
     with pytest.raises(ValueError, match="is not an endpoint id: expected owner/app"):
         Emulator().endpoint(endpoint_id)(echo)
 
@@ -30,11 +30,11 @@ def test_ids_that_are_none(endpoint_id: str) -> None:
 @pytest.mark.parametrize(
     "endpoint_id", ["me/app", "me/app/path/more", "workflows/me/app", "me/v1.5", "me/requests"]
 )
-def test_ids_that_are_good(endpoint_id: str) -> None:
+def test_endpoint_accepts_ids_with_namespace_path_dot_or_the_name_requests(endpoint_id: str) -> None:
     assert Emulator().endpoint(endpoint_id)(echo) is echo
 
 
-def test_at_least_one_runner() -> None:
+def test_endpoint_refuses_fewer_than_one_runner() -> None:
     with pytest.raises(ValueError, match="runners=0: expected an int >= 1"):
         Emulator().endpoint("me/model", runners=0)(echo)
 
@@ -48,7 +48,7 @@ async def nothing() -> None:
 
 
 async def three(a: Any, b: Any, c: Any) -> None:
-    """Takes too much."""
+    """Takes too many arguments."""
 
 
 @pytest.mark.parametrize(
@@ -60,12 +60,14 @@ async def three(a: Any, b: Any, c: Any) -> None:
         (42, "42 is not an async function"),
     ],
 )
-def test_functions_that_cannot_serve(function: Any, said: str) -> None:
+def test_endpoint_refuses_functions_that_are_not_async_or_take_wrong_arguments(
+    function: Any, said: str
+) -> None:
     with pytest.raises(TypeError, match=said):
         Emulator().endpoint("me/model")(function)
 
 
-async def test_functions_objects_and_partials_serve(caller: Caller) -> None:
+async def test_async_functions_callable_objects_and_partials_can_be_endpoints(caller: Caller) -> None:
     class Model:
         async def __call__(self, input: Any, job: JobContext) -> Any:
             return [input, job.endpoint_id, job.attempt]
@@ -82,12 +84,12 @@ async def test_functions_objects_and_partials_serve(caller: Caller) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "secret", ":secret", "id:"])
-def test_a_key_has_two_parts(key: str) -> None:
+def test_the_emulator_refuses_a_key_without_id_or_secret(key: str) -> None:
     with pytest.raises(ValueError, match="id:secret"):
         Emulator(key=key)
 
 
-async def test_builtins_can_be_left_out() -> None:
+async def test_an_emulator_without_builtins_serves_no_endpoint() -> None:
     emulator = Emulator(builtins=False)
     async with emulator:
         assert not list(emulator._core.endpoints)
@@ -102,7 +104,7 @@ SEGMENT = st.from_regex(r"[A-Za-z0-9_-]{1,8}", fullmatch=True)
     app=SEGMENT,
     path=st.lists(SEGMENT.filter(lambda text: text != "requests"), max_size=3),
 )
-def test_every_good_id_can_be_submitted_and_followed(
+def test_every_valid_endpoint_id_routes_to_submit_run_and_status(
     namespace: str, owner: str, app: str, path: list[str]
 ) -> None:
     if owner in ("workflows", "comfy", "_emulator"):
@@ -120,5 +122,5 @@ def test_every_good_id_can_be_submitted_and_followed(
 
 
 @given(method=st.sampled_from(["GET", "POST", "PUT", "DELETE"]), path=st.text(max_size=60))
-def test_any_path_has_a_route(method: str, path: str) -> None:
+def test_parse_returns_a_route_for_any_path(method: str, path: str) -> None:
     assert parse(method, "/" + path).kind

@@ -14,7 +14,7 @@ def parsed(headers: dict[str, str] | None = None, **query: str) -> CallOptions:
     return parse_options(CIMultiDict(headers or {}), query)
 
 
-def test_nothing_asked_for() -> None:
+def test_a_call_without_headers_and_query_has_the_default_options() -> None:
     assert parsed() == CallOptions()
 
 
@@ -30,7 +30,7 @@ def test_a_malformed_start_timeout_is_refused(text: str) -> None:
         parsed({"X-Fal-Request-Timeout": text})
 
 
-def test_priority_can_only_be_lowered() -> None:
+def test_only_the_queue_priority_low_has_an_effect() -> None:
     assert parsed({"X-Fal-Queue-Priority": "low"}).low_priority
     assert not parsed({"X-Fal-Queue-Priority": "highest"}).low_priority
 
@@ -45,12 +45,13 @@ def test_priority_can_only_be_lowered() -> None:
         ({"X-Fal-Retry-Config": "{broken"}, 9),
         ({"X-Fal-Retry-Config": "[]"}, 9),
     ],
+    ids=str,
 )
-def test_retries_of_the_platform(headers: dict[str, str], extra: int) -> None:
+def test_retry_headers_set_the_extra_attempts_or_are_ignored(headers: dict[str, str], extra: int) -> None:
     assert parsed(headers).extra_attempts == extra
 
 
-def test_query_and_the_rest() -> None:
+def test_store_io_hint_queue_length_and_webhook_are_read() -> None:
     options = parsed(
         {"X-Fal-Store-IO": "0", "X-Fal-Runner-Hint": "me"}, fal_max_queue_length="3", fal_webhook="u"
     )
@@ -80,7 +81,9 @@ WORDS = st.sampled_from(
         st.sampled_from(["fal_max_queue_length", "fal_webhook"]), WORDS | st.text(max_size=9)
     ),
 )
-def test_whatever_is_sent_is_read_or_refused(headers: dict[str, str], query: dict[str, str]) -> None:
+def test_any_headers_and_query_are_read_or_refused_with_bad_option(
+    headers: dict[str, str], query: dict[str, str]
+) -> None:
     try:
         options = parsed(headers, **query)
     except BadOption:
@@ -98,5 +101,5 @@ def test_whatever_is_sent_is_read_or_refused(headers: dict[str, str], query: dic
         max_leaves=8,
     )
 )
-def test_any_retry_config_is_read_or_ignored(config: object) -> None:
+def test_any_json_as_retry_config_gives_zero_to_nine_extra_attempts(config: object) -> None:
     assert 0 <= parsed({"X-Fal-Retry-Config": json.dumps(config)}).extra_attempts <= 9

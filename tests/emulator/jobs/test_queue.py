@@ -1,4 +1,4 @@
-"""The queue: runners, positions, time limits, the platform's own retries (protocol 4.1, 4.2, 4.6, 4.7)."""
+"""The queue: runners, positions, time limits, retries by the platform (protocol 4.1, 4.2, 4.6, 4.7)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def positions(caller: Caller, submitted: list[Reply]) -> list[int | None]:
     return [(await caller.status(one)).data.get("queue_position") for one in submitted]
 
 
-async def test_the_answer_to_a_submit(caller: Caller) -> None:
+async def test_a_submit_is_answered_with_id_urls_and_queue_position(caller: Caller) -> None:
     gate = Gate()
     caller.emulator.endpoint("me/gate/with/path", runners=1)(gate)
     submitted = await caller.submit("me/gate/with/path", {"n": 1})
@@ -44,7 +44,7 @@ async def test_the_answer_to_a_submit(caller: Caller) -> None:
     assert (job.endpoint_id, job.input, job.via) == ("me/gate/with/path", {"n": 1}, "queue")
 
 
-async def test_n_run_and_the_others_wait_in_order(caller: Caller) -> None:
+async def test_two_requests_run_on_two_runners_and_the_others_wait_in_order(caller: Caller) -> None:
     gate = Gate()
     caller.emulator.endpoint("me/gate", runners=2)(gate)
     submitted = await submit_each(caller, 5)
@@ -62,7 +62,7 @@ async def test_n_run_and_the_others_wait_in_order(caller: Caller) -> None:
     assert (await caller.status(submitted[4])).status == 200
 
 
-async def test_each_endpoint_has_runners_of_its_own(caller: Caller) -> None:
+async def test_a_busy_endpoint_does_not_occupy_the_runners_of_another(caller: Caller) -> None:
     gate, other = Gate(), Gate()
     caller.emulator.endpoint("me/gate", runners=1)(gate)
     caller.emulator.endpoint("me/other", runners=1)(other)
@@ -71,7 +71,7 @@ async def test_each_endpoint_has_runners_of_its_own(caller: Caller) -> None:
     assert await caller.reached(submitted, "IN_PROGRESS") == "IN_PROGRESS"
 
 
-async def test_low_priority_waits_behind_all_others(caller: Caller) -> None:
+async def test_a_low_priority_request_waits_behind_a_later_normal_one(caller: Caller) -> None:
     gate = Gate()
     caller.emulator.endpoint("me/gate", runners=1)(gate)
     low = caller.with_headers(X_Fal_Queue_Priority="low")
@@ -98,7 +98,7 @@ async def test_a_direct_run_goes_ahead_of_the_queue(caller: Caller) -> None:
     assert [input["n"] for input in gate.started] == [0, "direct", 1]
 
 
-async def test_a_queue_that_is_longer_than_the_caller_wants(caller: Caller) -> None:
+async def test_a_submit_to_a_queue_longer_than_its_limit_is_refused_with_429(caller: Caller) -> None:
     caller.emulator.endpoint("me/gate", runners=1)(Gate())
     await submit_each(caller, 3)
     fits = await caller.call("POST", "/queue.fal.run/me/gate?fal_max_queue_length=2", json={})
@@ -111,7 +111,9 @@ async def test_a_queue_that_is_longer_than_the_caller_wants(caller: Caller) -> N
 @pytest.mark.parametrize(
     "header", ["X-Fal-Request-Start-Timeout", "X-Fal-Request-Timeout"], ids=["new", "old"]
 )
-async def test_a_start_timeout_ends_who_waits(caller: Caller, header: str) -> None:
+async def test_a_start_timeout_ends_waiting_requests_but_not_running_ones(
+    caller: Caller, header: str
+) -> None:
     caller.emulator.endpoint("me/gate", runners=1)(Gate())
     headers = caller.with_headers(**{header.replace("-", "_"): "0.11"})
     running, waiting = await submit_each(caller, 2, headers=headers)
@@ -121,7 +123,7 @@ async def test_a_start_timeout_ends_who_waits(caller: Caller, header: str) -> No
     assert result.status == 504
     assert result.headers["X-Fal-Request-Timeout-Type"] == "user"
     assert result.headers["x-fal-billable-units"] == "0"
-    # "Once a runner works on the request it is not enforced" (4.6).
+    # The limit does not apply to a request on which a runner works (4.6).
     assert (await caller.status(running)).data["status"] == "IN_PROGRESS"
     run = await caller.run("me/gate", {}, headers=headers)
     assert (run.status, run.headers["X-Fal-Request-Timeout-Type"]) == (504, "user")
@@ -159,8 +161,13 @@ def serve_failing(emulator: Emulator, answer: Answer, times: int) -> list[int]:
         (Answer(422, {"X-Fal-Needs-Retry": "1"}), False),
         (Answer(503, {"X-Fal-Needs-Retry": "0"}), False),
     ],
+    ids=lambda value: (
+        " ".join([str(value.status), *value.headers.values()]) if isinstance(value, Answer) else None
+    ),
 )
-async def test_what_the_platform_tries_again(caller: Caller, answer: Answer, retried: bool) -> None:
+async def test_the_platform_retries_by_status_and_by_the_apps_needs_retry_header(
+    caller: Caller, answer: Answer, retried: bool
+) -> None:
     attempts = serve_failing(caller.emulator, answer, 2)
     submitted = await caller.submit("me/failing")
     await caller.reached(submitted, "COMPLETED")
@@ -168,7 +175,7 @@ async def test_what_the_platform_tries_again(caller: Caller, answer: Answer, ret
     result = await caller.result(submitted)
     assert result.status == (200 if retried else answer.status)
     job = caller.emulator.jobs[submitted.data["request_id"]]
-    # Each attempt has a gateway id of its own; the request id stays (4.7).
+    # Each attempt has its own gateway id; the request id stays the same (4.7).
     assert (job.gateway_request_id == job.request_id) != retried
 
 
@@ -179,8 +186,11 @@ async def test_what_the_platform_tries_again(caller: Caller, answer: Answer, ret
         ({"X_Fal_No_Retry": "1"}, 1),
         ({"X_Fal_Retry_Config": json.dumps({"server_error": {"retries": 2}})}, 3),
     ],
+    ids=str,
 )
-async def test_how_often_the_platform_tries(caller: Caller, headers: dict[str, str], attempts: int) -> None:
+async def test_the_platform_makes_ten_attempts_unless_the_caller_asks_for_fewer(
+    caller: Caller, headers: dict[str, str], attempts: int
+) -> None:
     made = serve_failing(caller.emulator, Answer(503), 99)
     submitted = await caller.submit("me/failing", headers=caller.with_headers(**headers))
     await caller.reached(submitted, "COMPLETED")
@@ -188,17 +198,17 @@ async def test_how_often_the_platform_tries(caller: Caller, headers: dict[str, s
     assert (await caller.result(submitted)).status == 503
 
 
-async def test_a_direct_run_is_never_tried_again(caller: Caller) -> None:
+async def test_a_direct_run_is_never_retried_by_the_platform(caller: Caller) -> None:
     attempts = serve_failing(caller.emulator, Answer(503), 1)
     assert (await caller.run("me/failing", {})).status == 503
     assert attempts == [1]
 
 
-async def test_a_retried_request_goes_back_to_the_queue_where_it_can_be_cancelled() -> None:
+async def test_a_request_between_two_attempts_is_in_the_queue_and_can_be_cancelled() -> None:
     async with calling(Emulator(retry_pause=3600)) as caller:
         serve_failing(caller.emulator, Answer(503), 1)
         submitted = await caller.submit("me/failing")
-        # It was started at once, so this is the second time that it waits.
+        # The request was started at once, so it waits for the second time now.
         await caller.reached(submitted, "IN_QUEUE")
         back = await caller.status(submitted)
         assert (back.data["status"], back.data["queue_position"]) == ("IN_QUEUE", 0)
@@ -206,7 +216,7 @@ async def test_a_retried_request_goes_back_to_the_queue_where_it_can_be_cancelle
         assert (await caller.result(submitted)).status == 499
 
 
-async def test_the_start_limit_counts_a_failed_attempt_too() -> None:
+async def test_the_start_timeout_continues_after_a_failed_attempt() -> None:
     async with calling(Emulator(retry_pause=3600)) as caller:
         serve_failing(caller.emulator, Answer(503), 1)
         headers = caller.with_headers(X_Fal_Request_Start_Timeout="0.2")
@@ -215,7 +225,7 @@ async def test_the_start_limit_counts_a_failed_attempt_too() -> None:
         assert (await caller.result(submitted)).headers["X-Fal-Request-Timeout-Type"] == "user"
 
 
-async def test_an_endpoint_that_breaks(caller: Caller) -> None:
+async def test_an_exception_in_an_endpoint_is_a_500_and_kept_in_the_job(caller: Caller) -> None:
     broken = RuntimeError("broken")
 
     @caller.emulator.endpoint("me/broken")
@@ -231,7 +241,7 @@ async def test_an_endpoint_that_breaks(caller: Caller) -> None:
     assert caller.emulator.jobs[submitted.data["request_id"]].exception is broken
 
 
-async def test_a_model_error_keeps_its_shape(caller: Caller) -> None:
+async def test_a_model_error_keeps_its_status_entries_and_headers(caller: Caller) -> None:
     entry = {"loc": ["body", "prompt"], "msg": "no", "type": "content_policy_violation"}
 
     @caller.emulator.endpoint("me/strict")
@@ -249,7 +259,7 @@ async def test_a_model_error_keeps_its_shape(caller: Caller) -> None:
     assert result.headers["x-fal-request-id"] == submitted.data["request_id"]
 
 
-async def test_a_new_deployment_leaves_what_the_old_one_took_to_the_old_one(caller: Caller) -> None:
+async def test_requests_that_an_old_deployment_took_are_finished_by_the_old_one(caller: Caller) -> None:
     old, new = Gate(), Gate()
     caller.emulator.endpoint("me/gate", runners=1)(old)
     first = await caller.submit("me/gate", {"n": "old"})
@@ -267,8 +277,8 @@ async def test_a_new_deployment_leaves_what_the_old_one_took_to_the_old_one(call
 @given(
     st.lists(st.sampled_from(["submit", "low", "run", "cancel", "finish"]), max_size=25), st.integers(1, 3)
 )
-def test_whatever_happens_the_books_balance(steps: list[str], runners: int) -> None:
-    """Positions are 0, 1, 2... over those who wait; never more than so many run; each ends exactly once."""
+def test_random_submits_cancels_and_ends_keep_the_queue_consistent(steps: list[str], runners: int) -> None:
+    """Waiting requests have positions 0, 1, 2...; not more than `runners` run; each ends exactly once."""
     asyncio.run(play(steps, runners))
 
 

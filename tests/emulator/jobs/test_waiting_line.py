@@ -16,14 +16,14 @@ def anybody(_: Group) -> bool:
     return True
 
 
-def test_first_in_first_out() -> None:
+def test_waiting_entries_leave_in_the_order_in_which_they_came() -> None:
     lane = WaitingLine[Group, str]()
     tickets = [lane.push(name, "red") for name in "abc"]
     assert [lane.position(ticket) for ticket in tickets] == [0, 1, 2]
     assert [lane.pop(anybody) for _ in range(4)] == ["a", "b", "c", None]
 
 
-def test_a_group_that_may_not_go_holds_up_no_other() -> None:
+def test_a_group_that_may_not_go_does_not_block_other_groups() -> None:
     lane = WaitingLine[Group, str]()
     lane.push("a", "red")
     lane.push("b", "blue")
@@ -34,7 +34,7 @@ def test_a_group_that_may_not_go_holds_up_no_other() -> None:
     assert [lane.pop(anybody), lane.pop(anybody)] == ["a", "c"]
 
 
-def test_a_ticket_leaves_once() -> None:
+def test_a_ticket_can_be_removed_only_once() -> None:
     lane = WaitingLine[Group, str]()
     ticket = lane.push("a", "red")
     lane.remove(ticket, "red")
@@ -46,7 +46,7 @@ STEPS = ["push", "pop", "pop_blue", "remove_first", "remove_middle", "remove_las
 
 
 @given(st.lists(st.tuples(st.sampled_from(STEPS), st.sampled_from(GROUPS)), max_size=80))
-def test_positions_are_those_of_a_plain_list(steps: list[tuple[str, Group]]) -> None:
+def test_positions_are_the_same_as_in_a_plain_list(steps: list[tuple[str, Group]]) -> None:
     lane, plain, number = WaitingLine[Group, int](), list[tuple[int, int, Group]](), 0
     for step, group in steps:
         if step == "push":

@@ -1,4 +1,4 @@
-"""Direct calls: `POST fal.run/{id}` (protocol 3), and what an endpoint may answer."""
+"""Direct calls, `POST fal.run/{id}` (protocol 3), and the values that an endpoint may return."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.emulator.caller import Caller, until
 from tests.emulator.gate import Gate
 
 
-async def test_the_answer_carries_fals_headers(caller: Caller) -> None:
+async def test_the_answer_to_a_direct_run_has_fals_headers(caller: Caller) -> None:
     @caller.emulator.endpoint("me/model", billable_units=2.5)
     async def model(input: Any, job: JobContext) -> Any:
         return {"id": job.request_id, "header": job.headers["X-My-Own"], "input": input}
@@ -36,7 +36,7 @@ async def test_the_answer_carries_fals_headers(caller: Caller) -> None:
 @pytest.mark.parametrize(
     "path", ["/fal.run/me/model", "/falrun.com/me/model", "/me/model", "/fal.run/me/model/"]
 )
-async def test_all_ways_to_an_endpoint(caller: Caller, path: str) -> None:
+async def test_an_endpoint_is_reached_by_all_spellings_of_its_direct_url(caller: Caller, path: str) -> None:
     @caller.emulator.endpoint("me/model")
     async def model(input: Any) -> Any:
         return input
@@ -62,8 +62,9 @@ async def test_with_get_the_input_is_the_query(caller: Caller) -> None:
         (b"\x00\xff", "application/octet-stream", b"\x00\xff"),
         (Answer(201, {"Content-Type": "text/html"}, "<p>"), "text/html", b"<p>"),
     ],
+    ids=["dict", "None", "list", "str", "bytes", "Answer"],
 )
-async def test_json_text_and_binary_answers(
+async def test_endpoints_answer_with_json_text_bytes_or_their_own_content_type(
     caller: Caller, produced: Any, content_type: str, body: bytes
 ) -> None:
     @caller.emulator.endpoint("me/model")
@@ -78,7 +79,9 @@ async def test_json_text_and_binary_answers(
         assert (answer.headers["Content-Type"], answer.body) == (content_type, body)
 
 
-@pytest.mark.parametrize("produced", [object(), float("nan"), {"a": float("inf")}, {1, 2}])
+@pytest.mark.parametrize(
+    "produced", [object(), float("nan"), {"a": float("inf")}, {1, 2}], ids=["object", "nan", "inf", "set"]
+)
 async def test_what_json_cannot_carry_is_a_server_error(caller: Caller, produced: Any) -> None:
     @caller.emulator.endpoint("me/model")
     async def model(input: Any) -> Any:
@@ -87,8 +90,8 @@ async def test_what_json_cannot_carry_is_a_server_error(caller: Caller, produced
     assert (await caller.run("me/model", {})).data == {"detail": "Internal Server Error"}
 
 
-async def test_redirects_of_an_app_are_passed_on(caller: Caller) -> None:
-    """Protocol 3.2: the platform does not follow an app's 3xx."""
+async def test_a_redirect_of_an_endpoint_is_passed_to_the_caller(caller: Caller) -> None:
+    """The platform does not follow an app's 3xx (protocol 3.2)."""
 
     @caller.emulator.endpoint("me/model")
     async def model(input: Any) -> Any:
@@ -98,11 +101,11 @@ async def test_redirects_of_an_app_are_passed_on(caller: Caller) -> None:
     assert (run.status, run.headers["Location"]) == (307, "https://elsewhere.example/")
 
 
-async def test_a_caller_who_leaves_stops_the_run(caller: Caller) -> None:
+async def test_a_direct_run_is_stopped_when_its_caller_leaves(caller: Caller) -> None:
     gate = Gate()
     caller.emulator.endpoint("me/gate", runners=1)(gate)
     for running in (True, False):
-        # The second one leaves while it waits for the runner that a queued request holds.
+        # The second caller leaves while it waits for the runner of a queued request.
         if not running:
             await caller.submit("me/gate", {"n": "queued"})
         run = asyncio.create_task(caller.run("me/gate", {"n": "direct"}))
@@ -114,7 +117,7 @@ async def test_a_caller_who_leaves_stops_the_run(caller: Caller) -> None:
         assert job.attempts == (1 if running else 0)
 
 
-async def test_an_app_may_go_on_without_its_caller(caller: Caller) -> None:
+async def test_an_endpoint_with_ignores_cancel_completes_after_its_caller_has_left(caller: Caller) -> None:
     gate = Gate()
     caller.emulator.endpoint("me/gate", ignores_cancel=True)(gate)
     run = asyncio.create_task(caller.run("me/gate", {"n": 1}))
@@ -136,7 +139,9 @@ async def test_an_app_may_go_on_without_its_caller(caller: Caller) -> None:
         ("fal-ai/flux/nothing", "Path /nothing not found"),
     ],
 )
-async def test_unknown_endpoints(caller: Caller, host: str, endpoint_id: str, detail: str) -> None:
+async def test_an_unknown_application_or_path_gets_404_and_costs_nothing(
+    caller: Caller, host: str, endpoint_id: str, detail: str
+) -> None:
     unknown = await caller.call("POST", f"/{host}/{endpoint_id}", json={})
     assert (unknown.status, unknown.data) == (404, {"detail": detail})
     assert unknown.headers["x-fal-billable-units"] == "0"
@@ -144,7 +149,7 @@ async def test_unknown_endpoints(caller: Caller, host: str, endpoint_id: str, de
 
 @pytest.mark.parametrize("host", ["fal.run", "queue.fal.run"])
 @pytest.mark.parametrize("body", [b"{", b"prompt=x", b"\xff", b'{"a": NaN}', b"[-Infinity]"])
-async def test_a_body_that_is_no_json(caller: Caller, host: str, body: bytes) -> None:
+async def test_a_body_that_is_not_json_is_refused_with_422(caller: Caller, host: str, body: bytes) -> None:
     refused = await caller.call("POST", f"/{host}/fal-ai/any-llm", data=body)
     assert refused.status == 422
     [entry] = refused.data["detail"]
@@ -152,7 +157,7 @@ async def test_a_body_that_is_no_json(caller: Caller, host: str, body: bytes) ->
     assert not caller.emulator.jobs
 
 
-async def test_no_body_is_an_empty_input(caller: Caller) -> None:
+async def test_a_direct_run_without_a_body_has_an_empty_input(caller: Caller) -> None:
     @caller.emulator.endpoint("me/model")
     async def model(input: Any) -> Any:
         return {"input": input}
@@ -160,7 +165,7 @@ async def test_no_body_is_an_empty_input(caller: Caller) -> None:
     assert (await caller.call("POST", "/fal.run/me/model")).data == {"input": {}}
 
 
-async def test_what_is_not_served_at_all(caller: Caller) -> None:
+async def test_unknown_hosts_and_paths_get_404_and_wrong_methods_405(caller: Caller) -> None:
     for path in ("/example.com/x", "/queue.fal.run/me/app/requests/1/other"):
         unknown = await caller.get(path)
         assert unknown.status == 404
@@ -169,8 +174,8 @@ async def test_what_is_not_served_at_all(caller: Caller) -> None:
     assert (await caller.call("DELETE", "/v3.fal.media/files/b/x/y", headers={})).status == 405
 
 
-async def test_a_large_body_and_one_announced_before_it_is_sent(caller: Caller) -> None:
-    """`Expect: 100-continue`, as curl sends it with large bodies."""
+async def test_a_large_body_with_expect_100_continue_is_read(caller: Caller) -> None:
+    """A client such as curl sends `Expect: 100-continue` with large bodies."""
 
     @caller.emulator.endpoint("me/length")
     async def model(input: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Produced files that are gone, and those that share their bytes."""
+"""Produced files that expire, and files that share their bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DATA = bytes(range(256))
 
 
 async def file_of(caller: Caller, data: bytes = DATA, **headers: str) -> str:
-    """The URL of a file that a model makes."""
+    """Return the URL of a file that a model produces."""
 
     @caller.emulator.endpoint("me/file")
     async def model(_: Any, job: JobContext) -> Any:
@@ -26,7 +26,9 @@ async def file_of(caller: Caller, data: bytes = DATA, **headers: str) -> str:
 
 
 @pytest.mark.parametrize("status", [403, 404, 410])
-async def test_a_file_that_was_expired_by_hand(caller: Caller, status: int) -> None:
+async def test_expire_files_removes_the_named_files_or_all_with_the_given_status(
+    caller: Caller, status: int
+) -> None:
     gone, there = await file_of(caller), await file_of(caller)
     caller.emulator.expire_files(gone, status=status)
     assert (await caller.get(gone, headers={})).status == status
@@ -40,7 +42,7 @@ async def test_a_file_that_was_expired_by_hand(caller: Caller, status: int) -> N
         caller.emulator.expire_files(status=500)
 
 
-async def test_files_that_live_for_a_time_only_and_one_that_asked_for_more() -> None:
+async def test_produced_files_expire_by_file_lifetime_unless_their_request_sets_another() -> None:
     async with calling(Emulator(file_lifetime=0.0, gone_status=410)) as caller:
         asked = '{"expiration_duration_seconds": 60}'
         assert (await caller.get(await file_of(caller), headers={})).status == 410
@@ -50,12 +52,12 @@ async def test_files_that_live_for_a_time_only_and_one_that_asked_for_more() -> 
         assert (await caller.get(never, headers={})).status == 404
 
 
-def test_another_status_is_refused() -> None:
+def test_the_emulator_refuses_a_gone_status_other_than_403_404_410() -> None:
     with pytest.raises(ValueError, match="403, 404, 410"):
         Emulator(gone_status=500)
 
 
-async def test_files_expire_over_http(caller: Caller) -> None:
+async def test_the_admin_route_expires_files_once(caller: Caller) -> None:
     url = await file_of(caller)
     wanted = {"urls": [url], "status": 410}
     assert (await caller.call("POST", "/_emulator/files/expire", json=wanted, headers={})).status == 200
@@ -63,7 +65,7 @@ async def test_files_expire_over_http(caller: Caller) -> None:
     assert (await caller.call("POST", "/_emulator/files/expire", json=wanted, headers={})).status == 400
 
 
-async def test_files_of_the_same_bytes_have_urls_of_their_own_and_one_place(caller: Caller) -> None:
+async def test_files_with_the_same_bytes_have_different_urls_and_are_stored_once(caller: Caller) -> None:
     urls = [await file_of(caller) for _ in range(5)]
     assert len(set(urls)) == 5
     assert caller.emulator.folder is not None
@@ -73,7 +75,7 @@ async def test_files_of_the_same_bytes_have_urls_of_their_own_and_one_place(call
     assert statuses == [404, 404, 200, 200, 200]
 
 
-async def test_a_file_in_memory_is_served_as_one_on_disk(caller: Caller) -> None:
+async def test_a_file_in_memory_is_served_like_one_on_disk(caller: Caller) -> None:
     on_disk, in_memory = await file_of(caller), await file_of(caller)
 
     async def answers(url: str) -> list[tuple[int, bytes, str | None]]:
@@ -96,7 +98,7 @@ async def test_a_file_in_memory_is_served_as_one_on_disk(caller: Caller) -> None
     assert (await caller.get(in_memory, headers=changed)).status == 200
 
 
-async def test_a_download_of_a_file_in_memory_is_cut_and_goes_on(caller: Caller) -> None:
+async def test_an_interrupted_download_of_a_file_in_memory_can_be_resumed(caller: Caller) -> None:
     await file_of(caller)
     url = await file_of(caller)
     caller.emulator.faults.add(Fault.truncate(on="file"))
@@ -110,14 +112,14 @@ async def test_a_download_of_a_file_in_memory_is_cut_and_goes_on(caller: Caller)
     assert (rest.status, bytes(got) + rest.body) == (206, DATA)
 
 
-async def test_a_folder_of_ones_own_gets_each_file(tmp_path: Any) -> None:
+async def test_a_given_folder_contains_each_produced_file(tmp_path: Any) -> None:
     async with calling(Emulator(folder=tmp_path)) as caller:
         for _ in range(3):
             await file_of(caller)
     assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 3
 
 
-async def test_plain_pictures_are_made_once_for_each_size() -> None:
+async def test_plain_pictures_of_the_same_size_have_the_same_bytes() -> None:
     async with calling(Emulator(plain_pictures=True, speed=1000)) as caller:
         bodies = []
         for prompt, size in (("a", "square"), ("b", "square"), ("c", {"width": 3, "height": 2})):

@@ -1,4 +1,4 @@
-"""`ws.fal.run` of the emulator, seen by a plain WebSocket client (protocol 5.2)."""
+"""`ws.fal.run` of the emulator, as a plain WebSocket client sees it (protocol 5.2)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def exchange(socket: aiohttp.ClientWebSocketResponse) -> tuple[dict[str, A
         body += message.data
 
 
-async def test_several_payloads_are_answered_in_order(caller: Caller) -> None:
+async def test_several_payloads_on_one_websocket_are_answered_in_order(caller: Caller) -> None:
     socket = await connect(caller, "me/echo")
     for payload in ({"a": 1}, "fail", [2]):
         await socket.send_json(payload)
@@ -60,7 +60,7 @@ async def test_several_payloads_are_answered_in_order(caller: Caller) -> None:
     assert {job.via for job in caller.emulator.jobs.values()} == {"websocket"}
 
 
-async def test_a_streams_body_comes_in_pieces(caller: Caller) -> None:
+async def test_a_stream_over_a_websocket_sends_its_body_and_refuses_broken_json(caller: Caller) -> None:
     socket = await connect(caller, "me/count/stream")
     await socket.send_json(2)
     start, body, _ = await exchange(socket)
@@ -72,7 +72,7 @@ async def test_a_streams_body_comes_in_pieces(caller: Caller) -> None:
     await socket.close()
 
 
-async def test_what_is_refused(caller: Caller) -> None:
+async def test_http_over_websocket_refuses_plain_http_unknown_paths_and_a_missing_key(caller: Caller) -> None:
     assert (await caller.get("/ws.fal.run/me/echo")).status == 426
     for path in ("me/none", "me/echo/stream"):
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
@@ -83,7 +83,7 @@ async def test_what_is_refused(caller: Caller) -> None:
     assert refused.value.status == 401
 
 
-async def test_the_connection_can_end_between_answers(caller: Caller) -> None:
+async def test_close_and_reset_faults_end_a_websocket_between_answers(caller: Caller) -> None:
     for fault in (Fault.close(taken=True, on="websocket"), Fault.reset(taken=True, on="websocket")):
         caller.emulator.faults.add(fault)
         socket = await connect(caller, "me/echo")

@@ -1,4 +1,4 @@
-"""The floor of api.fal.ai/v1, and each endpoint's schema (protocol 11)."""
+"""The part of api.fal.ai/v1 that clients need, and the schema of an endpoint (protocol 11)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def requests_of(caller: Caller, **query: Any) -> list[dict[str, Any]]:
     return items
 
 
-async def test_models_and_meta_need_no_key(caller: Caller) -> None:
+async def test_models_and_meta_need_no_key_but_the_request_history_does(caller: Caller) -> None:
     models = await caller.get("/api.fal.ai/v1/models", headers={})
     assert "fal-ai/flux/dev" in [model["endpoint_id"] for model in models.data["models"]]
     assert (models.data["next_cursor"], models.data["has_more"]) == (None, False)
@@ -36,7 +36,7 @@ async def test_models_and_meta_need_no_key(caller: Caller) -> None:
     assert (await caller.get("/api.fal.ai/v1/models/requests/by-endpoint", headers={})).status == 401
 
 
-async def test_past_requests_by_endpoint(caller: Caller) -> None:
+async def test_the_history_lists_past_requests_newest_first_and_filters_them(caller: Caller) -> None:
     run = await caller.run(LLM, {"prompt": "direct"})
     submitted = await caller.submit(LLM, {"prompt": "queued"})
     await caller.reached(submitted, "COMPLETED")
@@ -59,7 +59,7 @@ async def test_past_requests_by_endpoint(caller: Caller) -> None:
     assert "json_input" not in (await requests_of(caller))[0]
 
 
-async def test_a_request_that_still_runs(caller: Caller) -> None:
+async def test_the_history_lists_a_running_request_without_end_and_output(caller: Caller) -> None:
     caller.emulator.endpoint("me/gate")(Gate())
     await caller.submit("me/gate")
     [item] = await requests_of(caller, endpoint_id="me/gate", expand="payloads")
@@ -68,26 +68,28 @@ async def test_a_request_that_still_runs(caller: Caller) -> None:
     assert await requests_of(caller, endpoint_id="me/gate", status="success") == []
 
 
-async def test_what_was_not_to_be_stored_is_not_shown(caller: Caller) -> None:
+async def test_a_request_with_store_io_0_has_no_input_and_output_in_the_history(caller: Caller) -> None:
     await caller.run(LLM, {"prompt": "x"}, headers=caller.with_headers(X_Fal_Store_IO="0"))
     [item] = await requests_of(caller, expand="payloads")
     assert not {"json_input", "json_output"} & set(item)
 
 
-async def test_time_ranges_and_their_exclusive_end(caller: Caller) -> None:
+async def test_the_end_of_a_time_range_is_exclusive_and_its_default_start_is_a_day_ago(
+    caller: Caller,
+) -> None:
     await caller.run(LLM, {"prompt": "x"})
     [job] = caller.emulator.jobs.values()
     sent = datetime.fromtimestamp(job.submitted_at, UTC)
     second = timedelta(seconds=1)
     assert len(await requests_of(caller, start=sent.isoformat(), end=(sent + second).isoformat())) == 1
     assert await requests_of(caller, start=(sent - second).isoformat(), end=sent.isoformat()) == []
-    # The last day by default; 90 days for one request.
+    # The default range is the last day, or 90 days for one request id.
     job.submitted_at -= 2 * 86_400
     assert await requests_of(caller) == []
     assert len(await requests_of(caller, request_id=job.request_id)) == 1
 
 
-async def test_a_history_that_lags_lists_a_request_later_and_its_end_later_still(caller: Caller) -> None:
+async def test_a_lagging_history_lists_a_request_late_and_its_end_later_still(caller: Caller) -> None:
     history = caller.emulator.history
     await caller.run(LLM, {"prompt": "x"})
     [job] = caller.emulator.jobs.values()
@@ -103,7 +105,7 @@ async def test_a_history_that_lags_lists_a_request_later_and_its_end_later_still
     assert item["status_code"] == 200
 
 
-async def test_a_history_that_lists_only_ended_requests(caller: Caller) -> None:
+async def test_a_history_with_only_ended_lists_no_running_request(caller: Caller) -> None:
     gate = Gate()
     caller.emulator.endpoint("me/gate")(gate)
     caller.emulator.history.only_ended = True
@@ -114,21 +116,21 @@ async def test_a_history_that_lists_only_ended_requests(caller: Caller) -> None:
     assert len(await requests_of(caller, endpoint_id="me/gate")) == 1
 
 
-async def test_an_account_that_stores_no_payloads(caller: Caller) -> None:
+async def test_a_history_without_payloads_shows_no_input_and_output(caller: Caller) -> None:
     caller.emulator.history.payloads = False
     await caller.run(LLM, {"prompt": "x"})
     [item] = await requests_of(caller, expand="payloads")
     assert not {"json_input", "json_output"} & set(item)
 
 
-async def test_a_key_that_may_not_read_requests_gets_403_as_the_platform_words_it(caller: Caller) -> None:
+async def test_a_key_that_may_not_read_requests_gets_the_platforms_403(caller: Caller) -> None:
     caller.emulator.history.permitted = False
     refused = await platform(caller, "models/requests/by-endpoint", endpoint_id=LLM)
     assert (refused.status, refused.data["error"]["type"]) == (403, "authorization_error")
     assert (await platform(caller, "models")).status == 200
 
 
-async def test_a_history_that_filters_by_when_a_request_ended(caller: Caller) -> None:
+async def test_a_history_that_filters_by_ended_at_leaves_running_requests_out(caller: Caller) -> None:
     caller.emulator.endpoint("me/gate")(Gate())
     caller.emulator.history.filters_by = "ended_at"
     await caller.submit("me/gate")
@@ -141,7 +143,7 @@ async def test_a_history_that_filters_by_when_a_request_ended(caller: Caller) ->
     assert await requests_of(caller, endpoint_id="me/gate") == []
 
 
-async def test_a_platform_whose_clock_is_ahead_of_ours(caller: Caller) -> None:
+async def test_a_platform_clock_ahead_shifts_the_history_and_the_date_header(caller: Caller) -> None:
     caller.emulator.history.clock_ahead = 3_600.0
     await caller.run(LLM, {"prompt": "x"})
     now = datetime.now(UTC)
@@ -159,15 +161,16 @@ async def test_a_platform_whose_clock_is_ahead_of_ours(caller: Caller) -> None:
 @pytest.mark.parametrize(
     "options",
     [{"lag": -1.0}, {"lag": float("nan")}, {"filters_by": "started_at"}],
+    ids=["negative lag", "nan lag", "filters_by"],
 )
-def test_rules_of_a_history_that_are_none(options: dict[str, Any]) -> None:
+def test_request_history_refuses_bad_values_when_made_and_when_set(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
         RequestHistory(**options)
     with pytest.raises(ValueError, match=next(iter(options))):
         setattr(RequestHistory(), *next(iter(options.items())))
 
 
-async def test_pages(caller: Caller) -> None:
+async def test_the_history_is_read_completely_page_by_page(caller: Caller) -> None:
     for number in range(5):
         await caller.run(LLM, {"prompt": str(number)})
     seen, cursor = [], "0"
@@ -195,21 +198,24 @@ async def test_pages(caller: Caller) -> None:
         {"cursor": "next"},
         {"start": "yesterday"},
     ],
+    ids=str,
 )
-async def test_wrong_queries_are_wrapped_errors(caller: Caller, query: dict[str, str]) -> None:
+async def test_a_wrong_history_query_gets_400_with_the_platforms_error_body(
+    caller: Caller, query: dict[str, str]
+) -> None:
     refused = await platform(caller, "models/requests/by-endpoint", **{"endpoint_id": LLM, **query})
     assert refused.status == 400
     assert refused.data["error"]["type"] == "validation_error"
     assert refused.data["error"]["message"]
 
 
-async def test_what_is_not_served(caller: Caller) -> None:
+async def test_the_platform_api_answers_404_to_unknown_paths_and_405_to_wrong_methods(caller: Caller) -> None:
     unknown = await platform(caller, "keys")
     assert (unknown.status, unknown.data["error"]["type"]) == (404, "not_found")
     assert (await caller.call("POST", "/api.fal.ai/v1/models")).status == 405
 
 
-async def test_the_schema_of_an_endpoint(caller: Caller) -> None:
+async def test_the_openapi_document_describes_input_and_output_of_an_endpoint(caller: Caller) -> None:
     path = "/fal.ai/api/openapi/queue/openapi.json"
     document = (await caller.get(path, params={"endpoint_id": "fal-ai/flux/dev"}, headers={})).data
     assert document["info"]["x-fal-metadata"]["endpointId"] == "fal-ai/flux/dev"

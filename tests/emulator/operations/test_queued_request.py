@@ -16,7 +16,7 @@ NOT_FOUND = {"status": "NOT_FOUND"}
 
 
 def serve_talker(emulator: Emulator, **options: Any) -> tuple[asyncio.Event, asyncio.Event]:
-    """Three lines, then the first event is set; the last line once the second one is."""
+    """Serve a model that logs three lines, sets `said`, waits for `go_on`, and logs a last line."""
     said, go_on = asyncio.Event(), asyncio.Event()
 
     @emulator.endpoint("me/talker", **options)
@@ -38,7 +38,9 @@ async def logs_of(caller: Caller, submitted: Reply, asked: str | None = "1") -> 
 @pytest.mark.parametrize(
     ("asked", "shown"), [("1", True), ("true", True), ("0", False), ("false", False), (None, False)]
 )
-async def test_logs_only_for_those_who_ask(caller: Caller, asked: str | None, shown: bool) -> None:
+async def test_a_status_has_logs_only_if_the_query_asks_for_them(
+    caller: Caller, asked: str | None, shown: bool
+) -> None:
     said, _ = serve_talker(caller.emulator)
     submitted = await caller.submit("me/talker")
     await said.wait()
@@ -46,7 +48,7 @@ async def test_logs_only_for_those_who_ask(caller: Caller, asked: str | None, sh
     assert ([entry["message"] for entry in logs] == ["line 0", "line 1", "line 2"]) if shown else logs is None
 
 
-async def test_logs_grow_while_it_runs_and_stay(caller: Caller) -> None:
+async def test_logs_grow_while_a_request_runs_and_remain_after_its_end(caller: Caller) -> None:
     said, go_on = serve_talker(caller.emulator)
     submitted = await caller.submit("me/talker")
     await said.wait()
@@ -59,7 +61,7 @@ async def test_logs_grow_while_it_runs_and_stay(caller: Caller) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00", last["timestamp"])
 
 
-async def test_a_moving_window(caller: Caller) -> None:
+async def test_an_endpoint_with_log_window_2_shows_only_the_latest_two_entries(caller: Caller) -> None:
     said, go_on = serve_talker(caller.emulator, log_window=2)
     submitted = await caller.submit("me/talker")
     await said.wait()
@@ -69,7 +71,7 @@ async def test_a_moving_window(caller: Caller) -> None:
     assert [entry["message"] for entry in finished.data["logs"]] == ["line 2", "the end"]
 
 
-async def test_labels_in_place_of_flat_fields(caller: Caller) -> None:
+async def test_an_endpoint_with_log_labels_sends_labels_instead_of_flat_fields(caller: Caller) -> None:
     _, go_on = serve_talker(caller.emulator, log_labels=True)
     go_on.set()
     finished = await caller.finished(await caller.submit("me/talker"))
@@ -78,8 +80,8 @@ async def test_labels_in_place_of_flat_fields(caller: Caller) -> None:
     assert set(entry) == {"message", "timestamp", "labels"}
 
 
-async def test_metrics_say_how_long_the_model_worked(caller: Caller) -> None:
-    """In the emulator's seconds: a speed of 50 does not show."""
+async def test_inference_time_is_in_emulated_seconds_whatever_the_speed(caller: Caller) -> None:
+    """The speed of 50 does not change it."""
 
     @caller.emulator.endpoint("me/slow")
     async def slow(input: Any, job: JobContext) -> Any:
@@ -91,7 +93,7 @@ async def test_metrics_say_how_long_the_model_worked(caller: Caller) -> None:
     assert "queue_position" not in finished.data
 
 
-async def test_a_status_names_its_urls(caller: Caller) -> None:
+async def test_a_status_has_the_same_id_and_urls_as_the_submit_answer(caller: Caller) -> None:
     submitted = await caller.submit("fal-ai/flux/dev", {"prompt": "x", "image_size": "square"})
     status = await caller.status(submitted)
     for name in ("request_id", "status_url", "response_url", "cancel_url"):
@@ -101,7 +103,9 @@ async def test_a_status_names_its_urls(caller: Caller) -> None:
 
 @pytest.mark.parametrize("app", ["fal-ai/any-llm", "fal-ai/any-llm/"])
 @pytest.mark.parametrize("tail", ["", "/", "/response"])
-async def test_all_spellings_of_the_result_url(caller: Caller, app: str, tail: str) -> None:
+async def test_a_result_can_be_fetched_by_all_spellings_of_its_url(
+    caller: Caller, app: str, tail: str
+) -> None:
     submitted = await caller.submit("fal-ai/any-llm", {"prompt": "x"})
     await caller.reached(submitted, "COMPLETED")
     path = f"/queue.fal.run/{app.rstrip('/')}/requests/{submitted.data['request_id']}{tail}"
@@ -111,7 +115,7 @@ async def test_all_spellings_of_the_result_url(caller: Caller, app: str, tail: s
     assert result.headers["X-Fal-Served-From"]
 
 
-async def test_a_result_before_its_time_is_a_400(caller: Caller) -> None:
+async def test_the_result_of_a_request_that_is_not_complete_is_a_400(caller: Caller) -> None:
     caller.emulator.endpoint("me/gate", runners=1)(Gate())
     for _ in ("running", "waiting"):
         early = await caller.result(await caller.submit("me/gate"))
@@ -129,13 +133,13 @@ async def test_another_apps_path_or_an_unknown_id_is_not_found(caller: Caller) -
     assert under_its_full_id.status in (200, 202)
 
 
-async def test_a_direct_run_is_not_in_the_queue(caller: Caller) -> None:
+async def test_the_id_of_a_direct_run_is_unknown_to_the_queue(caller: Caller) -> None:
     run = await caller.run("fal-ai/any-llm", {"prompt": "x"})
     request_id = run.headers["x-fal-request-id"]
     assert (await caller.get(f"/queue.fal.run/fal-ai/any-llm/requests/{request_id}")).data == NOT_FOUND
 
 
-async def test_cancel_before_the_start(caller: Caller) -> None:
+async def test_a_cancel_of_a_waiting_request_answers_ok_and_it_never_starts(caller: Caller) -> None:
     gate = Gate()
     caller.emulator.endpoint("me/gate", runners=1)(gate)
     await caller.submit("me/gate", {"n": 0})
@@ -151,7 +155,7 @@ async def test_cancel_before_the_start(caller: Caller) -> None:
     assert gate.started == [{"n": 0}]
 
 
-async def test_cancel_while_it_runs(caller: Caller) -> None:
+async def test_a_cancel_of_a_running_request_answers_202_and_ends_it_with_499(caller: Caller) -> None:
     caller.emulator.endpoint("me/gate", runners=1)(Gate())
     running = await caller.submit("me/gate")
     cancelled = await caller.cancel(running)
@@ -160,7 +164,7 @@ async def test_cancel_while_it_runs(caller: Caller) -> None:
     assert (await caller.result(running)).status == 499
 
 
-async def test_cancel_again_while_the_app_ends(caller: Caller) -> None:
+async def test_a_second_cancel_while_the_endpoint_cleans_up_answers_202(caller: Caller) -> None:
     cleaned_up = asyncio.Event()
 
     @caller.emulator.endpoint("me/slow-to-end")
@@ -177,7 +181,7 @@ async def test_cancel_again_while_the_app_ends(caller: Caller) -> None:
     assert caller.emulator.jobs[running.data["request_id"]].cancel_requests == 2
 
 
-async def test_an_app_may_ignore_the_cancel(caller: Caller) -> None:
+async def test_an_endpoint_with_ignores_cancel_completes_after_a_cancel(caller: Caller) -> None:
     gate = Gate()
     caller.emulator.endpoint("me/gate", ignores_cancel=True)(gate)
     running = await caller.submit("me/gate", {"n": 1})
@@ -187,7 +191,7 @@ async def test_an_app_may_ignore_the_cancel(caller: Caller) -> None:
     assert (await caller.result(running)).data == {"n": 1}
 
 
-async def test_cancel_too_late_and_of_nothing(caller: Caller) -> None:
+async def test_a_cancel_of_an_ended_request_gets_400_and_of_an_unknown_one_404(caller: Caller) -> None:
     submitted = await caller.submit("fal-ai/any-llm", {"prompt": "x"})
     await caller.reached(submitted, "COMPLETED")
     late = await caller.cancel(submitted)
@@ -205,7 +209,7 @@ def serve_sized(emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize(("size", "kept"), [(10 * 1024 - 1, 3600), (10 * 1024, 360)])
-async def test_results_are_kept_an_hour_and_big_ones_six_minutes(
+async def test_results_are_kept_for_an_hour_and_large_ones_for_six_minutes(
     caller: Caller, size: int, kept: float
 ) -> None:
     serve_sized(caller.emulator)
@@ -213,7 +217,7 @@ async def test_results_are_kept_an_hour_and_big_ones_six_minutes(
     await caller.reached(submitted, "COMPLETED")
     job = caller.emulator.jobs[submitted.data["request_id"]]
     assert job.completed_at is not None
-    # The job is made older, not the clock moved.
+    # Makes the job older instead of moving the clock.
     job.completed_at -= kept - 30
     assert (await caller.result(submitted)).status == 200
     job.completed_at -= 30
@@ -226,14 +230,14 @@ async def test_results_are_kept_an_hour_and_big_ones_six_minutes(
     assert job.request_id in caller.emulator.jobs
 
 
-async def test_retention_can_be_chosen() -> None:
+async def test_a_request_expires_at_its_end_with_retention_0() -> None:
     async with calling(Emulator(retention=0, speed=50)) as caller:
         submitted = await caller.submit("fal-ai/any-llm", {"prompt": "x"})
         await caller.reached(submitted, "COMPLETED")
         assert (await caller.status(submitted)).status == 404
 
 
-async def test_the_oldest_jobs_leave_the_books() -> None:
+async def test_keep_jobs_drops_the_jobs_that_ended_first() -> None:
     async with calling(Emulator(keep_jobs=2, speed=50)) as caller:
         submitted = []
         for _ in range(4):

@@ -1,4 +1,4 @@
-"""The emulator's realtime sessions and tokens, seen by a plain WebSocket client."""
+"""Realtime sessions and tokens of the emulator, as a plain WebSocket client sees them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def models(emulator: Emulator) -> None:
 
 
 class Connected:
-    """A session's socket, with msgpack."""
+    """The WebSocket of a session, with msgpack."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.socket = socket
@@ -35,7 +35,7 @@ class Connected:
         await self.socket.send_bytes(msgpack.packb(value))
 
     async def receive(self) -> Any:
-        """A binary frame's value, a text frame's JSON, or the close code."""
+        """Return the value of a binary frame, the JSON of a text frame, or the close code."""
         message = await self.socket.receive(timeout=5)
         if message.type is WSMsgType.BINARY:
             return msgpack.unpackb(message.data)
@@ -53,7 +53,7 @@ async def token(caller: Caller, apps: list[str], path: str = "tokens/", **more: 
     return (await caller.call("POST", f"/rest.fal.ai/{path}", json={"allowed_apps": apps, **more})).data
 
 
-async def test_a_function_answers_one_message_with_one(caller: Caller) -> None:
+async def test_a_function_answers_each_realtime_message_with_one(caller: Caller) -> None:
     session = await connect(caller, "me/echo/realtime")
     for value in ({"a": b"\x00"}, [1, None], "é"):
         await session.send(value)
@@ -72,7 +72,7 @@ async def test_the_paths_of_other_clients_lead_to_the_same_session(caller: Calle
     await session.socket.close()
 
 
-async def test_a_generator_answers_with_many(caller: Caller) -> None:
+async def test_a_generator_answers_one_realtime_message_with_many(caller: Caller) -> None:
     @caller.emulator.endpoint("me/count")
     async def count(input: Any) -> AsyncIterator[int]:
         for number in range(input):
@@ -112,20 +112,22 @@ async def test_a_full_buffer_drops_the_oldest_and_batches_are_lists(caller: Call
     for number in range(1, 9):
         await session.send(number)
     await session.socket.ping()
-    assert (await session.socket.receive(timeout=5)).type is WSMsgType.PONG  # so all of them have been read
+    assert (
+        await session.socket.receive(timeout=5)
+    ).type is WSMsgType.PONG  # so the server has read all inputs
     go_on.set()
     assert [await session.receive() for _ in range(3)] == [[0], [6, 7], [8]]
     await session.socket.close()
 
 
-async def test_max_buffering_is_checked(caller: Caller) -> None:
+async def test_a_max_buffering_outside_1_to_60_is_refused_with_400(caller: Caller) -> None:
     for wrong in ("0", "61", "x"):
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             await connect(caller, f"me/echo/realtime?max_buffering={wrong}")
         assert refused.value.status == 400
 
 
-async def test_timings_follow_each_answer(caller: Caller) -> None:
+async def test_a_session_with_timings_sends_them_after_each_answer(caller: Caller) -> None:
     @caller.emulator.endpoint("me/timed", realtime=RealtimeOptions(timings=True, codec="json"))
     async def timed(input: Any) -> Any:
         return input
@@ -139,7 +141,7 @@ async def test_timings_follow_each_answer(caller: Caller) -> None:
     await session.socket.close()
 
 
-async def test_a_model_may_read_the_whole_session(caller: Caller) -> None:
+async def test_a_model_with_client_streaming_reads_the_whole_session(caller: Caller) -> None:
     @caller.emulator.endpoint("me/sum", realtime=RealtimeOptions(client_streaming=True))
     async def total(inputs: AsyncIterator[int]) -> int:
         sum = 0
@@ -177,7 +179,7 @@ async def test_a_failing_model_is_an_internal_error(caller: Caller) -> None:
     assert "no such thing" in error["reason"]
 
 
-async def test_tokens_open_what_they_name(caller: Caller) -> None:
+async def test_a_realtime_token_opens_only_the_apps_that_it_names(caller: Caller) -> None:
     plain = await token(caller, ["echo"], token_expiration=60)
     whole = (await token(caller, ["me/echo/realtime"], "tokens/realtime", duration=60))["token"]
     wrong = await token(caller, ["me/echo"], token_expiration=60)
@@ -192,11 +194,13 @@ async def test_tokens_open_what_they_name(caller: Caller) -> None:
         assert await session.receive() == 1008
 
 
-async def test_tokens_expire_and_can_be_revoked(caller: Caller) -> None:
+async def test_expired_and_revoked_realtime_tokens_are_refused_but_open_sessions_continue(
+    caller: Caller,
+) -> None:
     short = await token(caller, ["echo"], token_expiration=0.001)
     claims = json.loads(base64.urlsafe_b64decode(short.split(".")[1] + "=="))
     assert abs(claims["exp"] - time.time()) < 2
-    await asyncio.sleep(0.01)  # ten times its life
+    await asyncio.sleep(0.01)  # ten times its lifetime
     session = await connect(caller, f"me/echo/realtime?fal_jwt_token={short}", headers={})
     assert (await session.receive())["error"] == "Unauthorized"
     long = await token(caller, ["echo"])
@@ -209,14 +213,16 @@ async def test_tokens_expire_and_can_be_revoked(caller: Caller) -> None:
     await open_one.socket.close()
 
 
-async def test_what_is_no_token_request_is_refused(caller: Caller) -> None:
+async def test_a_malformed_realtime_token_request_is_refused(caller: Caller) -> None:
     for body in (b"", b"{}", b'{"allowed_apps": []}', b'{"allowed_apps": ["a"], "token_expiration": 0}'):
         assert (await caller.call("POST", "/rest.fal.ai/tokens/", data=body)).status == 422
     assert (await caller.call("GET", "/rest.fal.ai/tokens/")).status == 405
     assert (await caller.call("POST", "/rest.fal.ai/tokens/", data=b"{}", headers={})).status == 401
 
 
-async def test_handshakes_that_are_refused(caller: Caller) -> None:
+async def test_a_realtime_handshake_without_a_good_key_gets_401_and_an_unknown_app_404(
+    caller: Caller,
+) -> None:
     for path, headers, status in [
         ("me/echo/realtime", {}, 401),
         ("me/echo/realtime", {"Authorization": "Key a:b"}, 401),
@@ -227,7 +233,7 @@ async def test_handshakes_that_are_refused(caller: Caller) -> None:
         assert refused.value.status == status
 
 
-async def test_faults_in_a_session(caller: Caller) -> None:
+async def test_faults_insert_frames_break_off_close_or_refuse_realtime_sessions(caller: Caller) -> None:
     add = caller.emulator.faults.add
 
     async def outcome(*, of: int = 1) -> list[Any]:
@@ -261,7 +267,7 @@ async def test_faults_in_a_session(caller: Caller) -> None:
         await connect(caller, "me/echo/realtime")
 
 
-async def test_a_stalled_session_is_a_dead_peer(caller: Caller) -> None:
+async def test_a_stalled_session_does_not_answer_the_clients_pings(caller: Caller) -> None:
     caller.emulator.faults.add(Fault.stall(30, where="body", on="realtime"))
     session = await connect(caller, "me/echo/realtime", heartbeat=0.1)
     await session.send(1)
@@ -270,7 +276,7 @@ async def test_a_stalled_session_is_a_dead_peer(caller: Caller) -> None:
     assert message.type is WSMsgType.ERROR
 
 
-async def test_the_built_in_image_model_gives_png_bytes(caller: Caller) -> None:
+async def test_the_built_in_live_model_sends_png_bytes_in_a_session(caller: Caller) -> None:
     session = await connect(caller, "fal-ai/fast-lcm-diffusion/realtime")
     await session.send({"prompt": "a cat", "seed": 1, "size": 64})
     first = await session.receive()
@@ -282,7 +288,7 @@ async def test_the_built_in_image_model_gives_png_bytes(caller: Caller) -> None:
     assert picture.body == first["images"][0]["content"]
 
 
-async def test_stop_ends_open_sessions() -> None:
+async def test_stopping_the_emulator_ends_open_realtime_sessions() -> None:
     async with Emulator() as emulator, aiohttp.ClientSession() as http:
         caller = Caller(emulator, http)
 

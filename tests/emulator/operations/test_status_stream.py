@@ -1,4 +1,4 @@
-"""The status stream: server-sent events on every change, logs only once each (protocol 4.3)."""
+"""The status stream: an event on every change, each log entry only once (protocol 4.3)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def next_event(lines: Lines) -> dict[str, Any]:
     return event(await anext(lines))
 
 
-async def test_positions_logs_and_the_end(caller: Caller) -> None:
+async def test_a_status_stream_sends_new_logs_and_ends_after_completed(caller: Caller) -> None:
     first, steps = Gate(), asyncio.Queue[str]()
     caller.emulator.endpoint("me/gate", runners=1)(first)
     running = await caller.submit("me/gate")
@@ -60,12 +60,12 @@ async def test_positions_logs_and_the_end(caller: Caller) -> None:
         last = await next_event(lines)
         assert (last["status"], last["logs"]) == ("COMPLETED", [])
         assert last["metrics"]["inference_time"] > 0
-        # There is no other end mark than the end of the body.
+        # The end of the body is the only end mark.
         assert [line async for line in lines] == []
     await caller.cancel(running)
 
 
-async def test_everybody_who_waits_sees_the_line_move(caller: Caller) -> None:
+async def test_a_status_stream_of_a_waiting_request_reports_its_new_positions(caller: Caller) -> None:
     gate = Gate()
     caller.emulator.endpoint("me/gate", runners=1)(gate)
     _, second, third = [await caller.submit("me/gate", {"n": n}) for n in range(3)]
@@ -80,7 +80,7 @@ async def test_everybody_who_waits_sees_the_line_move(caller: Caller) -> None:
     assert states[-1] == "COMPLETED"
 
 
-async def test_without_logs_they_are_null(caller: Caller) -> None:
+async def test_a_status_stream_without_logs_sends_null_for_them(caller: Caller) -> None:
     finished = await caller.submit("fal-ai/any-llm", {"prompt": "x"})
     await caller.reached(finished, "COMPLETED")
     async with streaming(caller, finished, logs="0") as lines:
@@ -88,7 +88,7 @@ async def test_without_logs_they_are_null(caller: Caller) -> None:
     assert (only["status"], only["logs"]) == ("COMPLETED", None)
 
 
-async def test_who_comes_late_gets_all_logs_at_once(caller: Caller) -> None:
+async def test_a_status_stream_of_an_ended_request_sends_all_logs_at_once(caller: Caller) -> None:
     finished = await caller.submit("fal-ai/flux/schnell", {"prompt": "x", "image_size": "square"})
     await caller.reached(finished, "COMPLETED")
     async with streaming(caller, finished) as lines:
@@ -96,7 +96,7 @@ async def test_who_comes_late_gets_all_logs_at_once(caller: Caller) -> None:
     assert only["logs"] == (await caller.status(finished, "1")).data["logs"]
 
 
-async def test_comments_keep_an_idle_stream_alive() -> None:
+async def test_an_idle_status_stream_sends_keep_alive_comments() -> None:
     gate = Gate()
     async with calling(Emulator(keep_alive=0.01)) as caller:
         caller.emulator.endpoint("me/gate")(gate)
@@ -109,7 +109,7 @@ async def test_comments_keep_an_idle_stream_alive() -> None:
             assert [event(line)["status"] for line in rest] == ["COMPLETED"]
 
 
-async def test_a_client_that_leaves_is_forgotten(caller: Caller) -> None:
+async def test_a_status_stream_stops_watching_when_its_client_leaves(caller: Caller) -> None:
     caller.emulator.endpoint("me/gate", runners=1)(Gate())
     await caller.submit("me/gate")
     waiting = await caller.submit("me/gate")
@@ -121,7 +121,7 @@ async def test_a_client_that_leaves_is_forgotten(caller: Caller) -> None:
     await until(lambda: not job.watchers and not runners.bystanders)
 
 
-async def test_a_stream_ends_with_the_request_that_was_cancelled(caller: Caller) -> None:
+async def test_a_status_stream_ends_when_its_request_is_cancelled(caller: Caller) -> None:
     caller.emulator.endpoint("me/gate", runners=1)(Gate())
     submitted = await caller.submit("me/gate")
     async with streaming(caller, submitted) as lines:
@@ -131,7 +131,7 @@ async def test_a_stream_ends_with_the_request_that_was_cancelled(caller: Caller)
     assert (last["status"], last["error_type"]) == ("COMPLETED", "client_cancelled")
 
 
-async def test_a_restart_breaks_the_stream(caller: Caller) -> None:
+async def test_a_restart_breaks_a_status_stream_but_not_its_request(caller: Caller) -> None:
     caller.emulator.endpoint("me/gate", runners=1)(Gate())
     submitted = await caller.submit("me/gate")
     async with streaming(caller, submitted) as lines:

@@ -33,7 +33,7 @@ async def initiate(caller: Caller, how: str = "initiate", **headers: str) -> Rep
 
 
 async def direct(caller: Caller, data: bytes = b"data", lifecycle: Mapping[str, str] | None = None) -> str:
-    """A small file over route C; gives its URL."""
+    """Upload a small file over route C, and return its URL."""
     headers = lifecycle or {}
     named = {**await token_of(caller), "X-Fal-File-Name": "a.bin", "Content-Type": "application/x-a"}
     sent = await caller.call("POST", "/v3.fal.media/files/upload", data=data, headers={**named, **headers})
@@ -43,19 +43,19 @@ async def direct(caller: Caller, data: bytes = b"data", lifecycle: Mapping[str, 
 
 
 async def until(status: int, ask: Callable[[], Awaitable[Reply]]) -> None:
-    """Ask until this is the answer: for what passes with real time."""
+    """Repeat a request until it has this status, for changes that take real time."""
     async with asyncio.timeout(5):
         while (await ask()).status != status:
             await asyncio.sleep(0.02)
 
 
 def inserted(url: str, piece: str) -> str:
-    """Between path and query (protocol 7.1 B)."""
+    """Insert a piece between path and query (protocol 7.1 B)."""
     path, _, query = url.partition("?")
     return f"{path}/{piece}?{query}"
 
 
-async def test_route_a(caller: Caller) -> None:
+async def test_a_presigned_upload_is_served_after_its_put_and_not_before(caller: Caller) -> None:
     begun = await initiate(caller)
     assert (await caller.get(begun.data["file_url"])).status == 404
     headers = {"Content-Type": "image/png"}
@@ -68,7 +68,9 @@ async def test_route_a(caller: Caller) -> None:
 
 @pytest.mark.parametrize("host", ["rest.fal.ai", "rest.alpha.fal.ai"])
 @pytest.mark.parametrize("query", ["", "?", "/", "?storage_type=", "?storage_type=fal-cdn"])
-async def test_what_other_clients_leave_out_has_a_default(caller: Caller, host: str, query: str) -> None:
+async def test_uploads_work_without_a_storage_type_and_on_both_rest_hosts(
+    caller: Caller, host: str, query: str
+) -> None:
     begun = await caller.call("POST", f"/{host}/storage/upload/initiate{query}", json=FORM)
     headers = {"Content-Type": "image/png"}
     assert (await caller.call("PUT", begun.data["upload_url"], data=b"a", headers=headers)).status == 200
@@ -85,14 +87,14 @@ async def test_what_other_clients_leave_out_has_a_default(caller: Caller, host: 
 
 
 @pytest.mark.parametrize("path", ["upload/initiate", "upload/initiate-multipart", "auth/token"])
-async def test_an_unknown_place_is_refused(caller: Caller, path: str) -> None:
+async def test_an_unknown_storage_type_is_refused_with_422(caller: Caller, path: str) -> None:
     params = {"storage_type": "tape"}
     refused = await caller.call("POST", f"/rest.fal.ai/storage/{path}", params=params, json=FORM)
     assert refused.status == 422
     assert "fal-cdn-v3" in refused.data["detail"]
 
 
-async def test_names_that_no_file_system_takes(caller: Caller) -> None:
+async def test_an_upload_with_a_very_long_file_name_is_stored_under_a_shorter_one(caller: Caller) -> None:
     for name in ("a" * 3000 + ".png", "a" * 3000, "." + "a" * 300):
         headers = {**await token_of(caller), "X-Fal-File-Name": name}
         sent = await caller.call("POST", "/v3.fal.media/files/upload", data=b"data", headers=headers)
@@ -101,17 +103,17 @@ async def test_names_that_no_file_system_takes(caller: Caller) -> None:
         assert (await caller.get(sent.data["access_url"])).body == b"data"
 
 
-async def test_paths_that_no_file_system_takes(tmp_path: Path) -> None:
+async def test_reading_a_path_that_cannot_exist_on_disk_is_a_404(tmp_path: Path) -> None:
     async with Emulator(folder=tmp_path) as emulator, aiohttp.ClientSession() as http:
         for path in ("files/b/%00", "files/b/" + "a" * 3000, "files/" + "a/" * 3000):
             async with http.get(f"{emulator.url}/v3b.fal.media/{path}") as answer:
                 assert answer.status == 404
 
 
-async def test_a_presigned_url_takes_its_signature_and_nothing_else(caller: Caller) -> None:
+async def test_a_presigned_url_accepts_its_signature_but_no_key(caller: Caller) -> None:
     begun = await initiate(caller)
     url = begun.data["upload_url"]
-    assert (await caller.call("PUT", url, data=b"x")).status == 400, "the key has no business there"
+    assert (await caller.call("PUT", url, data=b"x")).status == 400, "the key must not be sent there"
     assert (await caller.call("PUT", url.partition("?")[0], data=b"x", headers=NO_AUTH)).status == 403
     assert (await caller.call("PUT", inserted(url, "1"), data=b"x", headers=NO_AUTH)).status == 404
     refused = await caller.call(
@@ -120,7 +122,7 @@ async def test_a_presigned_url_takes_its_signature_and_nothing_else(caller: Call
     assert refused.status == 401
 
 
-async def test_route_b(caller: Caller) -> None:
+async def test_a_presigned_upload_in_parts_is_joined_in_order_and_completed_once(caller: Caller) -> None:
     begun = await initiate(caller, "initiate-multipart")
     url = begun.data["upload_url"]
     parts = [bytes([number]) * (4 * KiB) for number in range(3)] + [b"end"]
@@ -139,7 +141,7 @@ async def test_route_b(caller: Caller) -> None:
     assert again.status == 404
 
 
-async def test_route_b_as_gcs_has_it(caller: Caller) -> None:
+async def test_a_gcs_upload_in_parts_is_joined_in_order_and_completed_once(caller: Caller) -> None:
     path = "/rest.fal.ai/storage/upload/initiate-multipart"
     begun = await caller.call("POST", path, params={"storage_type": "gcs"}, json=FORM)
     url, parts = begun.data["upload_url"], [bytes([number]) * KiB for number in range(3)]
@@ -158,7 +160,7 @@ async def test_route_b_as_gcs_has_it(caller: Caller) -> None:
 
 
 class CdnUpload:
-    """Route C in parts, by hand."""
+    """An upload over route C in parts, step by step."""
 
     def __init__(self, caller: Caller, headers: dict[str, str], begun: Reply) -> None:
         self.caller, self.headers = caller, headers
@@ -183,7 +185,7 @@ class CdnUpload:
         return await self.caller.call("POST", f"{self.base}/complete", json=form, headers=self.headers)
 
 
-async def test_route_c_small(caller: Caller) -> None:
+async def test_an_upload_with_a_cdn_token_is_served_and_one_with_the_key_is_refused(caller: Caller) -> None:
     url = await direct(caller, b"data")
     read = await caller.get(url, headers=NO_AUTH)
     assert (read.body, read.headers["Content-Type"]) == (b"data", "application/x-a")
@@ -191,11 +193,11 @@ async def test_route_c_small(caller: Caller) -> None:
     assert with_key.status == 401, "the CDN does not accept the API key"
 
 
-async def test_route_c_in_parts(caller: Caller) -> None:
+async def test_a_cdn_upload_in_parts_is_completed_with_parts_in_any_order(caller: Caller) -> None:
     upload = await CdnUpload.begin(caller)
     first, second = await upload.put(1, b"a" * KiB), await upload.put(2, b"b")
     assert "ETag" not in (await upload.put(2, b"b", **{"Accept-Encoding": "gzip"})).headers
-    # In any order: fal's own client lists them as they finished.
+    # In any order, since fal's own client lists parts as they finish.
     done = await upload.complete((2, second.headers["ETag"].strip('"')), (1, first.headers["ETag"]))
     assert done.status == 200
     assert (await caller.get(upload.url)).body == b"a" * KiB + b"b"
@@ -213,8 +215,9 @@ async def test_route_c_in_parts(caller: Caller) -> None:
         ((4, 3, 4), (1, 2, 3), "same size"),
         ((4, 5), (1, 2), "same size"),
     ],
+    ids=str,
 )
-async def test_completing_what_does_not_fit_together(
+async def test_completing_missing_repeated_or_unequal_parts_is_refused_with_400(
     caller: Caller, sizes: tuple[int, ...], numbers: tuple[int, ...], word: str
 ) -> None:
     upload = await CdnUpload.begin(caller)
@@ -228,7 +231,7 @@ async def test_completing_what_does_not_fit_together(
     assert (await caller.get(upload.url)).status == 404
 
 
-async def test_other_things_that_are_checked_on_parts(caller: Caller) -> None:
+async def test_wrong_part_numbers_etags_and_tokens_are_refused(caller: Caller) -> None:
     upload = await CdnUpload.begin(caller)
     assert (await upload.put(0, b"x")).status == 400
     assert (await upload.put(10_001, b"x")).status == 400
@@ -239,24 +242,24 @@ async def test_other_things_that_are_checked_on_parts(caller: Caller) -> None:
     caller.emulator.revoke_cdn_tokens()
     assert (await upload.put(1, b"x")).status == 401
     upload.headers |= await token_of(caller)
-    assert (await upload.put(1, b"x")).status == 200, "the token may rotate in mid-upload"
+    assert (await upload.put(1, b"x")).status == 200, "the token may change during an upload"
 
 
-async def test_a_part_may_have_to_be_large_enough() -> None:
+async def test_parts_below_min_part_size_are_refused_on_completion() -> None:
     async with Emulator(min_part_size=KiB) as emulator, aiohttp.ClientSession() as http:
         upload = await CdnUpload.begin(Caller(emulator, http))
         etags = [(n, (await upload.put(n, b"x" * 100)).headers["ETag"]) for n in (1, 2)]
         assert "EntityTooSmall" in (await upload.complete(*etags)).data["detail"]
 
 
-async def test_a_cdn_token_expires() -> None:
+async def test_an_upload_with_an_expired_cdn_token_gets_401() -> None:
     async with Emulator(cdn_token_lifetime=0.05) as emulator, aiohttp.ClientSession() as http:
         caller = Caller(emulator, http)
         headers = await token_of(caller)
         await until(401, lambda: caller.call("POST", "/v3.fal.media/files/upload", headers=headers))
 
 
-async def test_ranges_and_head(caller: Caller) -> None:
+async def test_a_file_can_be_read_in_ranges_and_by_head(caller: Caller) -> None:
     url = await direct(caller, b"0123456789")
     some = await caller.get(url, headers={"Range": "bytes=3-5"})
     assert (some.status, some.body, some.headers["Content-Range"]) == (206, b"345", "bytes 3-5/10")
@@ -265,7 +268,7 @@ async def test_ranges_and_head(caller: Caller) -> None:
     assert (head.status, head.headers["Content-Length"], head.body) == (200, "10", b"")
 
 
-async def test_a_download_that_breaks_goes_on_from_there(caller: Caller) -> None:
+async def test_an_interrupted_download_is_resumed_by_ranges_with_the_same_etag(caller: Caller) -> None:
     data = bytes(range(256)) * KiB
     url = await direct(caller, data)
     caller.emulator.faults.add(Fault.truncate(on="file"), Fault.truncate(on="file"))
@@ -283,7 +286,7 @@ async def test_a_download_that_breaks_goes_on_from_there(caller: Caller) -> None
     assert caller.emulator.count("file") == 3
 
 
-async def test_files_expire(caller: Caller) -> None:
+async def test_an_uploaded_file_expires_by_either_lifecycle_header(caller: Caller) -> None:
     one_second = json.dumps({"expiration_duration_seconds": 1})
     for name in ("X-Fal-Object-Lifecycle", "X-Fal-Object-Lifecycle-Preference"):
         url = await direct(caller, lifecycle={name: one_second})
@@ -291,7 +294,9 @@ async def test_files_expire(caller: Caller) -> None:
         await until(404, partial(caller.get, url))
 
 
-async def test_produced_media_expire_too_if_asked(caller: Caller) -> None:
+async def test_a_lifecycle_header_applies_to_produced_files_and_a_broken_one_is_refused(
+    caller: Caller,
+) -> None:
     @caller.emulator.endpoint("me/file")
     async def produce(input: Any, job: JobContext) -> Any:
         return await job.file(input["text"].encode(), "text/plain", "a.txt")
@@ -304,7 +309,9 @@ async def test_produced_media_expire_too_if_asked(caller: Caller) -> None:
 
 
 @pytest.mark.parametrize(("decision", "status"), [("allow", 200), ("forbid", 403), ("hide", 404)])
-async def test_access(caller: Caller, decision: str, status: int) -> None:
+async def test_a_restricted_file_is_readable_by_its_owner_and_by_signed_urls(
+    caller: Caller, decision: str, status: int
+) -> None:
     url = await direct(
         caller, lifecycle={"X-Fal-Object-Lifecycle": json.dumps({"initial_acl": {"default": decision}})}
     )
@@ -318,7 +325,7 @@ async def test_access(caller: Caller, decision: str, status: int) -> None:
     assert (await caller.get(by_cdn.body.decode(), headers=NO_AUTH)).body == b"data"
 
 
-async def test_the_acl_can_be_read_and_changed(caller: Caller) -> None:
+async def test_an_acl_can_be_read_and_changed_on_both_hosts(caller: Caller) -> None:
     url = await direct(caller)
     acl = {"default": "hide", "rules": [{"user": "bob", "decision": "allow"}]}
     for base in ("/api.fal.ai/v1/storage/files/acl", "/rest.fal.ai/storage/files/acl"):
@@ -334,7 +341,7 @@ async def test_the_acl_can_be_read_and_changed(caller: Caller) -> None:
     assert (await caller.get("/api.fal.ai/v1/storage/files/acl", headers=NO_AUTH)).status == 401
 
 
-async def test_signing_has_limits_and_ends(caller: Caller) -> None:
+async def test_a_signed_url_has_a_limited_lifetime_and_expires(caller: Caller) -> None:
     url = await direct(
         caller, lifecycle={"X-Fal-Object-Lifecycle": json.dumps({"initial_acl": {"default": "forbid"}})}
     )
@@ -346,7 +353,7 @@ async def test_signing_has_limits_and_ends(caller: Caller) -> None:
     await until(403, lambda: caller.get(signed.data["signed_url"], headers=NO_AUTH))
 
 
-async def test_account_defaults(caller: Caller) -> None:
+async def test_account_defaults_apply_to_uploads_without_their_own_lifecycle(caller: Caller) -> None:
     path = "/api.fal.ai/v1/storage/settings"
     plain = {"expiration_duration_seconds": None, "initial_acl": {"default": "allow", "rules": []}}
     assert (await caller.get(path)).data == plain
@@ -361,12 +368,14 @@ async def test_account_defaults(caller: Caller) -> None:
 
 
 @pytest.mark.parametrize(
-    "fault", [Fault.answer(503, on="part"), Fault.reset(on="part"), Fault.close(on="part")]
+    "fault",
+    [Fault.answer(503, on="part"), Fault.reset(on="part"), Fault.close(on="part")],
+    ids=["answer", "reset", "close"],
 )
-async def test_faults_on_parts_leave_nothing(tmp_path: Path, fault: Fault) -> None:
+async def test_a_fault_on_a_part_leaves_no_file_behind(tmp_path: Path, fault: Fault) -> None:
     async with Emulator(folder=tmp_path) as emulator, aiohttp.ClientSession() as http:
         upload = await CdnUpload.begin(Caller(emulator, http))
-        # Twice: aiohttp sends a broken PUT a second time by itself.
+        # Twice, since aiohttp repeats a PUT when its connection breaks.
         emulator.faults.add(fault, *([fault] if fault.kind != "answer" else []))
         try:
             assert (await upload.put(1, b"x" * 300 * KiB)).status == 503
@@ -376,7 +385,7 @@ async def test_faults_on_parts_leave_nothing(tmp_path: Path, fault: Fault) -> No
         assert (await upload.put(1, b"x")).status == 200
 
 
-async def test_a_caller_that_leaves_in_mid_upload(tmp_path: Path) -> None:
+async def test_a_part_whose_sender_leaves_halfway_leaves_no_file_behind(tmp_path: Path) -> None:
     begun, ended = asyncio.Event(), asyncio.Event()
 
     async def half() -> AsyncIterator[bytes]:
@@ -399,7 +408,7 @@ async def test_a_caller_that_leaves_in_mid_upload(tmp_path: Path) -> None:
         assert next(iter(emulator.uploads.values())).parts == {}
 
 
-async def test_unfinished_parts_go_and_files_stay_in_a_given_folder(tmp_path: Path) -> None:
+async def test_stop_removes_unfinished_parts_but_keeps_files_in_a_given_folder(tmp_path: Path) -> None:
     async with Emulator(folder=tmp_path) as emulator, aiohttp.ClientSession() as http:
         caller = Caller(emulator, http)
         path = (await direct(caller, b"stays")).partition(".media/")[2]

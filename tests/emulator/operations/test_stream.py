@@ -1,4 +1,4 @@
-"""The emulator's streams, seen by a plain HTTP client."""
+"""Streams of the emulator, as a plain HTTP client sees them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def models(emulator: Emulator) -> None:
 
 
 async def body_of(caller: Caller, path: str, input: Any = None) -> tuple[aiohttp.ClientResponse, bytes]:
-    """The answer and what arrived of its body, whole or not."""
+    """Return the response and the body as far as it arrived, marked with <cut> if it broke off."""
     headers = caller.with_headers(Accept="text/event-stream")
     url = f"{caller.emulator.url}/fal.run/{path}"
     got = b""
@@ -46,7 +46,7 @@ def data_of(body: bytes) -> list[Any]:
     return [json.loads(line[6:]) for line in body.decode().splitlines() if line.startswith("data: ")]
 
 
-async def test_the_values_of_a_generator_are_events(caller: Caller) -> None:
+async def test_the_values_of_a_generator_are_sent_as_events(caller: Caller) -> None:
     response, body = await body_of(caller, "me/count/stream", {"n": 2})
     assert (response.status, response.content_type) == (200, "text/event-stream")
     assert body.decode() == "".join(f'data: {{"number":{n},"name":"é😀"}}\n\n' for n in range(2))
@@ -55,21 +55,21 @@ async def test_the_values_of_a_generator_are_events(caller: Caller) -> None:
     assert caller.emulator.requests[0].kind == "stream"
 
 
-async def test_called_plainly_a_generator_gives_its_last_value(caller: Caller) -> None:
+async def test_a_generator_called_directly_or_queued_returns_its_last_value(caller: Caller) -> None:
     assert (await caller.run("me/count", {})).data["number"] == 2
     submitted = await caller.submit("me/count")
     await caller.finished(submitted)
     assert (await caller.result(submitted)).data["number"] == 2
 
 
-async def test_only_streaming_models_have_a_stream(caller: Caller) -> None:
+async def test_a_stream_path_is_served_only_for_models_that_stream(caller: Caller) -> None:
     assert (await caller.run("me/plain/stream", {})).status == 404
     assert (await caller.run("me/nothing/stream", {})).data["detail"] == "Application 'nothing' not found"
     accepted = await caller.run("me/plain", {"a": 1}, headers=caller.with_headers(Accept="text/event-stream"))
     assert accepted.data == {"a": 1}
 
 
-async def test_a_stream_without_values_is_empty(caller: Caller) -> None:
+async def test_a_stream_of_a_generator_without_values_has_an_empty_body(caller: Caller) -> None:
     response, body = await body_of(caller, "me/count/stream", {"n": 0})
     assert (response.status, body) == (200, b"")
 
@@ -85,7 +85,7 @@ async def test_bytes_are_chunks_of_a_binary_body(caller: Caller) -> None:
     assert (await caller.run("me/bytes", {})).body == b"\x00onetwo\xff"
 
 
-async def test_events_with_more_than_data(caller: Caller) -> None:
+async def test_an_event_is_sent_with_its_type_id_retry_and_comment(caller: Caller) -> None:
     @caller.emulator.endpoint("me/rich")
     async def rich(input: Any) -> AsyncIterator[Event]:
         yield Event("a\nb", event="e", id="7", retry=10, comment="hello")
@@ -139,7 +139,7 @@ async def test_a_failure_after_the_first_value_cuts_the_body(caller: Caller) -> 
     assert (response.status, body) == (200, b"data: 1\n\n<cut>")
 
 
-async def test_the_callers_leaving_stops_the_model(caller: Caller) -> None:
+async def test_a_streaming_model_is_stopped_when_its_caller_leaves(caller: Caller) -> None:
     left = asyncio.Event()
 
     @caller.emulator.endpoint("me/endless")
@@ -178,14 +178,31 @@ EVENT = b'data: {"number":0,"name":"\xc3\xa9\xf0\x9f\x98\x80"}\n\n'
         (Fault.stall(0.01, on="stream"), EVENT),
         (Fault.missing("name", on="stream"), b'data: {"number":0}\n\n'),
     ],
+    ids=[
+        "truncate in the event",
+        "truncate in a character",
+        "truncate with a clean end",
+        "close",
+        "wrong_json",
+        "event with a type",
+        "event before the first",
+        "empty event",
+        "duplicate",
+        "drip",
+        "stall in the body",
+        "stall before the headers",
+        "missing",
+    ],
 )
-async def test_faults(caller: Caller, fault: Fault, expected: bytes) -> None:
+async def test_a_fault_on_stream_changes_the_body_as_described(
+    caller: Caller, fault: Fault, expected: bytes
+) -> None:
     caller.emulator.faults.add(fault)
     response, body = await body_of(caller, "me/count/stream", {"n": 1})
     assert (response.status, body) == (200, expected)
 
 
-async def test_a_fault_can_wait_for_later_events(caller: Caller) -> None:
+async def test_a_truncate_fault_with_events_3_breaks_off_in_the_third_event(caller: Caller) -> None:
     caller.emulator.faults.add(Fault.truncate(events=3, on="stream"))
     _, body = await body_of(caller, "me/count/stream")
     assert body.count(b"\n\n") == 2
@@ -193,7 +210,7 @@ async def test_a_fault_can_wait_for_later_events(caller: Caller) -> None:
     assert not body.endswith(b"\n\n<cut>")
 
 
-async def test_other_answers_and_types(caller: Caller) -> None:
+async def test_faults_on_stream_can_replace_the_answer_its_type_or_reset_it(caller: Caller) -> None:
     caller.emulator.faults.add(
         Fault.answer(403, on="stream"), Fault.html(200, on="stream"), Fault.content_type("a/b", on="stream")
     )
@@ -205,7 +222,7 @@ async def test_other_answers_and_types(caller: Caller) -> None:
         await body_of(caller, "me/count/stream")
 
 
-async def test_a_token_in_the_query_opens_a_stream(caller: Caller) -> None:
+async def test_a_realtime_token_in_the_query_opens_only_the_stream_that_it_names(caller: Caller) -> None:
     wanted = {"allowed_apps": ["count"], "token_expiration": 60}
     token = (await caller.call("POST", "/rest.fal.ai/tokens/", json=wanted)).data
     opened = await caller.call("POST", f"/me/count/stream?fal_jwt_token={token}", json={}, headers={})

@@ -1,4 +1,4 @@
-"""Deliveries against a plain HTTP server; signatures checked with the crypto library alone."""
+"""Deliveries to a plain HTTP server; signatures are checked with the crypto library only."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def is_signed_by(key: Ed25519PublicKey, delivery: Delivery) -> bool:
     return True
 
 
-async def test_a_success_is_delivered_once_with_a_true_signature(caller: Caller, receiver: Receiver) -> None:
+async def test_a_success_is_delivered_once_with_a_valid_signature(caller: Caller, receiver: Receiver) -> None:
     submitted = await submit(caller, receiver, "me/echo")
     (attempt,) = await caller.emulator.webhooks.wait_for(1)
     (delivery,) = receiver.deliveries
@@ -108,7 +108,9 @@ async def test_a_submit_without_a_webhook_delivers_nothing(caller: Caller, recei
     assert caller.emulator.webhooks.attempts == []
 
 
-async def test_a_failure_carries_the_error_body(caller: Caller, receiver: Receiver) -> None:
+async def test_the_webhook_of_a_failed_request_contains_the_error_body(
+    caller: Caller, receiver: Receiver
+) -> None:
     await submit(caller, receiver, "me/broken")
     await caller.emulator.webhooks.wait_for(1)
     document = json.loads(receiver.deliveries[0].body)
@@ -117,7 +119,7 @@ async def test_a_failure_carries_the_error_body(caller: Caller, receiver: Receiv
 
 
 @pytest.mark.parametrize(("endpoint_id", "status"), [("me/bytes", "OK"), ("me/gone", "ERROR")])
-async def test_a_payload_that_is_no_json_is_left_out(
+async def test_a_webhook_leaves_out_a_payload_that_is_not_json(
     caller: Caller, receiver: Receiver, endpoint_id: str, status: str
 ) -> None:
     await submit(caller, receiver, endpoint_id)
@@ -127,7 +129,7 @@ async def test_a_payload_that_is_no_json_is_left_out(
     assert document["payload_error"]
 
 
-async def test_after_a_retry_by_the_platform_the_gateway_id_differs(
+async def test_the_gateway_id_in_a_webhook_differs_after_a_retry_by_the_platform(
     caller: Caller, receiver: Receiver
 ) -> None:
     tries: list[int] = []
@@ -146,7 +148,7 @@ async def test_after_a_retry_by_the_platform_the_gateway_id_differs(
     assert document["gateway_request_id"] != submitted.data["request_id"]
 
 
-async def test_failures_are_tried_again_with_fresh_timestamps_until_it_goes_through(
+async def test_failed_deliveries_are_retried_with_new_signatures_until_one_succeeds(
     caller: Caller, receiver: Receiver
 ) -> None:
     receiver.answers = [500, 404, 200]
@@ -159,9 +161,7 @@ async def test_failures_are_tried_again_with_fresh_timestamps_until_it_goes_thro
     assert all(is_signed_by(key, delivery) for delivery in receiver.deliveries)
 
 
-async def test_a_receiver_that_does_not_answer_in_time_gets_it_again(
-    caller: Caller, receiver: Receiver
-) -> None:
+async def test_a_delivery_without_an_answer_in_time_is_retried(caller: Caller, receiver: Receiver) -> None:
     receiver.answers = [0, 200]
     await submit(caller, receiver, "me/echo")
     slow, good = await caller.emulator.webhooks.wait_for(2)
@@ -170,7 +170,7 @@ async def test_a_receiver_that_does_not_answer_in_time_gets_it_again(
     assert good.delivered
 
 
-async def test_an_unreachable_receiver_is_tried_to_the_end(caller: Caller) -> None:
+async def test_a_delivery_to_an_unreachable_receiver_is_tried_max_retries_times(caller: Caller) -> None:
     unreachable = "http://127.0.0.1:1/hook"
     await caller.submit("me/echo", {}, params={"fal_webhook": unreachable})
     attempts = await caller.emulator.webhooks.wait_for(1 + QUICK.max_retries)
@@ -178,7 +178,9 @@ async def test_an_unreachable_receiver_is_tried_to_the_end(caller: Caller) -> No
     assert all(attempt.error for attempt in attempts)
 
 
-async def test_a_redirect_is_a_permanent_failure_and_not_followed(caller: Caller, receiver: Receiver) -> None:
+async def test_a_redirect_of_a_receiver_is_not_followed_and_not_retried(
+    caller: Caller, receiver: Receiver
+) -> None:
     receiver.answers = [307, 200]
     await submit(caller, receiver, "me/echo")
     await caller.emulator.webhooks.wait_for(1)
@@ -186,7 +188,7 @@ async def test_a_redirect_is_a_permanent_failure_and_not_followed(caller: Caller
     assert len(receiver.deliveries) == 1
 
 
-def test_the_pauses_grow_until_the_result_expires_or_the_retries_are_used_up() -> None:
+def test_pauses_between_deliveries_grow_until_the_result_expires_or_retries_are_used_up() -> None:
     policy = WebhookPolicy()
     hour = list(policy.pauses(3600))
     assert hour[:6] == [5, 10, 20, 40, 80, 120]
@@ -197,7 +199,7 @@ def test_the_pauses_grow_until_the_result_expires_or_the_retries_are_used_up() -
     assert [policy.limit(n) for n in (1, 2, 3)] == [15, 120, 120]
 
 
-async def test_rotation_keeps_the_old_key_in_the_set_until_it_is_retired(
+async def test_a_rotated_webhook_key_stays_in_the_key_set_until_it_is_retired(
     caller: Caller, receiver: Receiver
 ) -> None:
     (old,) = await public_keys(caller)
@@ -213,12 +215,14 @@ async def test_rotation_keeps_the_old_key_in_the_set_until_it_is_retired(
     assert not is_signed_by(new, receiver.deliveries[0])
 
 
-async def test_the_key_set_under_the_hosts_older_name(caller: Caller) -> None:
+async def test_the_key_set_is_also_served_by_rest_alpha_fal_ai(caller: Caller) -> None:
     older = await caller.get("/rest.alpha.fal.ai/.well-known/jwks.json", headers={})
     assert older.data == (await caller.get("/rest.fal.ai/.well-known/jwks.json", headers={})).data
 
 
-async def test_late_duplicate_and_spoilt_deliveries_on_demand(caller: Caller, receiver: Receiver) -> None:
+async def test_deliver_sends_late_repeated_and_manipulated_deliveries_on_demand(
+    caller: Caller, receiver: Receiver
+) -> None:
     hooks = caller.emulator.webhooks
     hooks.automatic = False
     submitted = await submit(caller, receiver, "me/echo")
@@ -237,7 +241,9 @@ async def test_late_duplicate_and_spoilt_deliveries_on_demand(caller: Caller, re
     assert not is_signed_by(key, spoilt)
 
 
-async def test_who_waits_in_vain_is_told_how_far_it_came(caller: Caller, receiver: Receiver) -> None:
+async def test_waiting_for_deliveries_times_out_with_the_number_so_far(
+    caller: Caller, receiver: Receiver
+) -> None:
     receiver.answers = [0]
     await submit(caller, receiver, "me/echo")
     with pytest.raises(TimeoutError, match=r"of 9 attempts ended within 0\.05 s"):
@@ -246,7 +252,9 @@ async def test_who_waits_in_vain_is_told_how_far_it_came(caller: Caller, receive
         await caller.emulator.webhooks.wait_until_idle(timeout=0.05)
 
 
-async def test_deliver_says_why_it_can_not(caller: Caller, receiver: Receiver) -> None:
+async def test_deliver_raises_for_unknown_incomplete_or_webhookless_requests(
+    caller: Caller, receiver: Receiver
+) -> None:
     hooks = caller.emulator.webhooks
     with pytest.raises(KeyError):
         await hooks.deliver("unknown")
@@ -265,7 +273,9 @@ async def test_deliver_says_why_it_can_not(caller: Caller, receiver: Receiver) -
         await hooks.deliver(running.data["request_id"])
 
 
-async def test_the_same_over_the_admin_route(caller: Caller, receiver: Receiver) -> None:
+async def test_the_admin_route_delivers_lists_and_rotates_webhooks(
+    caller: Caller, receiver: Receiver
+) -> None:
     await caller.call("POST", "/_emulator/webhooks/automatic", json={"automatic": False})
     submitted = await submit(caller, receiver, "me/echo")
     await caller.finished(submitted)
@@ -281,7 +291,7 @@ async def test_the_same_over_the_admin_route(caller: Caller, receiver: Receiver)
     assert refused.status == 400
 
 
-async def test_stop_drops_what_waits_and_a_restart_without_memory_too(receiver: Receiver) -> None:
+async def test_stop_and_a_restart_without_memory_cancel_pending_deliveries(receiver: Receiver) -> None:
     receiver.answers = [500]
     slow = WebhookPolicy(first_pause=3600)
     async with Emulator(webhooks=slow) as emulator, aiohttp.ClientSession() as http:
@@ -302,7 +312,7 @@ async def test_stop_drops_what_waits_and_a_restart_without_memory_too(receiver: 
     assert len(receiver.deliveries) == 2
 
 
-def test_without_the_extra_the_key_set_says_what_is_missing() -> None:
+def test_the_key_set_without_the_cryptography_package_names_the_missing_extra() -> None:
     script = """
 import asyncio, sys
 sys.modules["cryptography.hazmat.primitives.asymmetric.ed25519"] = None
@@ -320,19 +330,19 @@ asyncio.run(main())
     subprocess.run([sys.executable, "-c", script], check=True, timeout=30)
 
 
-async def test_where_fal_delivers_from(caller: Caller) -> None:
+async def test_meta_lists_loopback_as_the_webhook_ip_range(caller: Caller) -> None:
     meta = await caller.get("/api.fal.ai/v1/meta", headers={})
     assert meta.data == {"webhook_ip_ranges": ["127.0.0.1/32"]}
 
 
-async def test_a_delivery_can_come_before_the_answer_to_the_submit(
+async def test_an_overtaken_submit_is_answered_after_its_webhook_or_its_end(
     caller: Caller, receiver: Receiver
 ) -> None:
     caller.emulator.faults.add(Fault.overtaken(times=2))
     taken = await submit(caller, receiver, "me/echo")
     (delivery,) = receiver.deliveries
     assert json.loads(delivery.body)["request_id"] == taken.data["request_id"]
-    # Without a webhook it is the end of the request that comes before.
+    # Without a webhook, the answer waits for the end of the request.
     ended = await caller.submit("me/echo")
     assert caller.emulator.jobs[ended.data["request_id"]].state == "COMPLETED"
     assert caller.emulator.faults.struck == 2

@@ -1,4 +1,4 @@
-"""Pages in a browser call fal's hosts from another origin: what the browser asks first, and lets the page read."""
+"""CORS for pages in a browser that call fal's hosts: preflight requests, and what a page may read."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def caller(caller: Caller) -> Caller:
 
 
 @pytest.mark.parametrize("path", [RUN, "/queue.fal.run/me/echo", "/v3.fal.media/presigned/x/y.png"])
-async def test_the_question_that_a_browser_asks_first(caller: Caller, path: str) -> None:
+async def test_a_preflight_request_is_answered_and_runs_nothing(caller: Caller, path: str) -> None:
     answer = await caller.call("OPTIONS", path, headers=QUESTION)
     assert (answer.status, answer.body) == (204, b"")
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
@@ -41,7 +41,7 @@ async def test_the_question_that_a_browser_asks_first(caller: Caller, path: str)
     assert caller.emulator.count() == len(caller.emulator.jobs) == 0
 
 
-async def test_pages_may_read_every_answer(caller: Caller) -> None:
+async def test_a_page_may_read_every_answer_errors_and_streams_included(caller: Caller) -> None:
     page = {**PAGE, "Authorization": f"Key {caller.emulator.key}"}
     for path in (RUN, "/fal.run/me/words/stream", "/fal.run/me/nothing"):
         answer = await caller.call("POST", path, json={}, headers=page)
@@ -52,13 +52,13 @@ async def test_pages_may_read_every_answer(caller: Caller) -> None:
     assert "Access-Control-Allow-Origin" not in plain.headers
 
 
-async def test_the_admin_route_is_not_for_pages(caller: Caller) -> None:
+async def test_the_admin_route_has_no_cors_headers_and_no_preflight(caller: Caller) -> None:
     for path in ("/_emulator", "//_emulator/jobs"):
         assert "Access-Control-Allow-Origin" not in (await caller.get(path, headers=PAGE)).headers
     assert (await caller.call("OPTIONS", "/_emulator/key", headers=QUESTION)).status == 404
 
 
 @pytest.mark.parametrize("method", ["OPTIONS", "HEAD"])
-async def test_what_asks_for_options_or_headers_runs_nothing(caller: Caller, method: str) -> None:
+async def test_plain_options_and_head_requests_run_nothing(caller: Caller, method: str) -> None:
     assert (await caller.call(method, RUN)).status == 405
     assert len(caller.emulator.jobs) == 0

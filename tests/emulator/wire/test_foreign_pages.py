@@ -1,4 +1,4 @@
-"""Pages of other origins on `/_emulator`: a browser lets them send what a form can, though not read the answer."""
+"""Pages of other origins on `/_emulator`: a browser lets them send what forms can send, but not read answers."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ FOREIGN = {
     "another name of this machine": {"Origin": "http://localhost:8765"},
     "a frame without an origin": {"Origin": "null"},
     "an empty origin": {"Origin": ""},
-    "a page of another site, by what the browser says": {"Sec-Fetch-Site": "cross-site"},
-    "another port, by what the browser says": {"Sec-Fetch-Site": "same-site"},
+    "another site by Sec-Fetch-Site": {"Sec-Fetch-Site": "cross-site"},
+    "another port by Sec-Fetch-Site": {"Sec-Fetch-Site": "same-site"},
     "another site that claims this origin": {
         "Origin": "http://127.0.0.1:8765",
         "Sec-Fetch-Site": "cross-site",
     },
     "a form of text": {"Content-Type": "text/plain"},
-    "a form of text, named at length": {"Content-Type": "Text/Plain; charset=utf-8"},
-    "a form of parts": {"Content-Type": "multipart/form-data; boundary=x"},
+    "a form of text with a charset": {"Content-Type": "Text/Plain; charset=utf-8"},
+    "a multipart form": {"Content-Type": "multipart/form-data; boundary=x"},
     "a name that points here": {"Host": "evil.example:8765"},
     "a name that points here, with its own origin": {
         "Host": "evil.example:8765",
@@ -54,17 +54,17 @@ OWN = {
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_a_foreign_page_is_recognized(name: str) -> None:
+def test_a_request_of_a_foreign_page_is_recognized(name: str) -> None:
     assert foreign_page({**HOST, **FOREIGN[name]})
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_everybody_else_is_let_in(name: str) -> None:
+def test_a_request_of_a_program_or_the_emulators_own_page_is_accepted(name: str) -> None:
     assert foreign_page({**HOST, **OWN[name]}) is None
 
 
 async def routes(caller: Caller) -> list[tuple[str, str]]:
-    """Every route that there is: what asks for another is told."""
+    """Return all admin routes, which the 404 for an unknown one lists."""
     listed = (await caller.get("/_emulator/no-such-thing", headers={})).data["detail"]
     found = re.findall(r"([A-Z]+) (/_emulator[a-z/]*)", listed)
     assert ("POST", "/_emulator/key") in found
@@ -86,8 +86,14 @@ async def test_no_admin_route_serves_a_foreign_page(caller: Caller, name: str) -
     assert (emulator.key, len(emulator.faults), emulator.webhooks.automatic) == (key, 0, True)
 
 
-@pytest.mark.parametrize("headers", [OWN["its own page with TLS"], OWN["a URL that was typed"]])
-async def test_its_own_page_and_programs_change_it(caller: Caller, headers: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "headers",
+    [OWN["its own page with TLS"], OWN["a URL that was typed"]],
+    ids=["own page with TLS", "typed URL"],
+)
+async def test_the_emulators_own_page_and_programs_may_change_the_key(
+    caller: Caller, headers: dict[str, str]
+) -> None:
     own = {name: caller.emulator.url if name == "Origin" else value for name, value in headers.items()}
     answer = await caller.call("POST", "/_emulator/key", headers=own, json={"key": "new:key"})
     assert (answer.status, caller.emulator.key) == (200, "new:key")

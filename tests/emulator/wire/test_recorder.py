@@ -1,4 +1,4 @@
-"""What the emulator was asked."""
+"""The record of the requests that the emulator got."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.emulator.caller import Caller, calling
 LLM = "fal-ai/any-llm"
 
 
-async def test_a_request_as_it_came(caller: Caller) -> None:
+async def test_a_recorded_request_has_all_parts_and_hides_secrets_in_its_repr(caller: Caller) -> None:
     headers = caller.with_headers(X_Own="1")
     submitted = await caller.call(
         "POST", f"/queue.fal.run/{LLM}?fal_max_queue_length=9", json={"prompt": "x"}, headers=headers
@@ -34,7 +34,7 @@ async def test_a_request_as_it_came(caller: Caller) -> None:
     assert "prompt" not in repr(first)
 
 
-async def test_a_stalled_request_is_seen_while_it_stalls(caller: Caller) -> None:
+async def test_a_stalled_request_is_recorded_while_it_stalls(caller: Caller) -> None:
     caller.emulator.faults.add(Fault.stall(60))
     asking = asyncio.create_task(caller.submit(LLM, {"prompt": "x"}))
     await caller.emulator.wait_for("submit")
@@ -43,7 +43,7 @@ async def test_a_stalled_request_is_seen_while_it_stalls(caller: Caller) -> None
     asking.cancel()
 
 
-async def test_counts_by_kind(caller: Caller) -> None:
+async def test_requests_are_counted_by_kind_until_they_are_cleared(caller: Caller) -> None:
     for _ in range(3):
         await caller.run("me/nothing", {})
     await caller.get("/", headers={})
@@ -52,19 +52,19 @@ async def test_counts_by_kind(caller: Caller) -> None:
     assert (caller.emulator.count(), caller.emulator.requests) == (0, [])
 
 
-async def test_waiting_for_what_does_not_come(emulator: Emulator) -> None:
+async def test_wait_for_times_out_with_the_number_that_arrived(emulator: Emulator) -> None:
     with pytest.raises(TimeoutError, match=r"0 of 2 'submit' requests arrived within 0\.01 s"):
         await emulator.wait_for("submit", 2, timeout=0.01)
 
 
-async def test_a_misspelt_kind_is_no_zero(emulator: Emulator) -> None:
+async def test_count_and_wait_for_refuse_an_unknown_kind(emulator: Emulator) -> None:
     with pytest.raises(ValueError, match=r"'canel': expected one of .*cancel"):
         emulator.count("canel")
     with pytest.raises(ValueError, match="'canel'"):
         await emulator.wait_for("canel")
 
 
-async def test_only_the_latest_are_kept_but_all_are_counted() -> None:
+async def test_only_the_latest_requests_are_kept_but_all_are_counted() -> None:
     async with calling(Emulator(keep_requests=2)) as caller:
         for name in ("a", "b", "c"):
             await caller.run(f"me/{name}", {})
@@ -72,13 +72,13 @@ async def test_only_the_latest_are_kept_but_all_are_counted() -> None:
         assert caller.emulator.count("run") == 3
 
 
-async def test_nothing_is_kept_where_nothing_is_to_be_recorded() -> None:
+async def test_an_emulator_without_record_counts_requests_but_keeps_none() -> None:
     async with calling(Emulator(record=False)) as caller:
         await caller.run("me/a", {})
         assert (caller.emulator.requests, caller.emulator.count("run")) == ([], 1)
 
 
-def test_bodies_are_bounded_in_all() -> None:
+def test_the_recorder_drops_old_requests_above_its_limit_of_bytes() -> None:
     recorder = Recorder(record=True, limit=1000, max_bytes=100)
     for size in (60, 30, 50, 200):
         recorder.open(
@@ -95,6 +95,6 @@ def test_bodies_are_bounded_in_all() -> None:
                 body=bytes(size),
             )
         )
-    # The last one stays, whatever its size.
+    # The latest one is kept, whatever its size.
     assert [len(one.body) for one in recorder.requests()] == [200]
     assert recorder.count("run") == 4

@@ -49,7 +49,7 @@ ID = "0f1a-request"
         ("GET", "/example.com/x", "unknown", None, None),
     ],
 )
-def test_a_path_says_what_is_asked_for(
+def test_parse_returns_operation_endpoint_and_request_id_of_a_path(
     method: str, path: str, kind: str, endpoint_id: str | None, request_id: str | None
 ) -> None:
     route = parse(method, path)
@@ -76,14 +76,14 @@ UPGRADE = {"Upgrade": "websocket"}
         ("POST", "/queue.fal.run/me/app/stream", EVENTS, "submit", "me/app/stream"),
     ],
 )
-def test_a_path_is_streamed_or_upgraded(
+def test_refined_tells_streams_and_websocket_upgrades_from_direct_runs(
     method: str, path: str, headers: dict[str, str], kind: str, endpoint_id: str
 ) -> None:
     route = refined(parse(method, path), method, headers)
     assert (route.kind, route.endpoint_id) == (kind, endpoint_id)
 
 
-def test_the_app_is_owner_and_name_with_its_namespace() -> None:
+def test_app_id_is_namespace_owner_and_name_without_the_sub_path() -> None:
     assert app_id("fal-ai/flux/dev") == "fal-ai/flux"
     assert app_id("me/app") == "me/app"
     assert app_id("workflows/me/app/path") == "workflows/me/app"
