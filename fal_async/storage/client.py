@@ -112,6 +112,7 @@ class Storage:
             ConfigurationError: If an argument is invalid. Nothing was sent.
             AuthenticationError: If fal does not accept the key.
             PermissionDeniedError: If the key may not upload.
+            Exception: Whatever `on_progress` or an async iterable raises.
         """
         check_function("on_progress", on_progress, takes=("sent", "total"))
         check_int("multipart_above", multipart_above, least=0)
@@ -160,6 +161,7 @@ class Storage:
             ConfigurationError: If `url` is not a URL or `to` is not a path. Nothing was sent.
             ApiError: If the server answers with an error, such as NotFoundError.
             TransportError: If the connection failed too often (`RetryPolicy.max_attempts`).
+            Exception: Whatever `on_progress` raises.
         """
         check_function("on_progress", on_progress, takes=("received", "total"))
         check_url(url)
@@ -195,6 +197,7 @@ class Storage:
             DownloadError: If some files could not be downloaded. Its `missing` and `causes` say which and why; the
                 other files are on disk (`paths`).
             ConfigurationError: If `files`, `folder` or `names` is invalid. Nothing was sent.
+            Exception: Whatever a function in `names` raises.
         """
         files = check_files(files)
         check_flag("take_equal", take_equal)

@@ -14,7 +14,7 @@ QUICK = RetryPolicy(base_delay=0.01, max_delay=0.05)
 
 @pytest.fixture(autouse=True)
 async def nothing_left_over() -> AsyncIterator[None]:
-    """After each test, with its session and emulator gone: no task but the test's own."""
+    """Check after each test, when its session and emulator are closed, that no other task is left."""
     yield
     await asyncio.sleep(0)
     left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]

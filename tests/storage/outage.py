@@ -1,4 +1,4 @@
-"""A server that is gone until its client has noticed."""
+"""An outage of the server that ends when the client has noticed it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.quick import Noted, quick
 
 
 class Outage:
-    """From `begin` until a client that follows `policy` is about to try again."""
+    """Pauses the emulator from `begin` until a client with the retry policy `policy` is about to retry."""
 
     def __init__(self, emulator: Emulator) -> None:
         self._emulator, self._noted = emulator, Noted()
@@ -18,12 +18,12 @@ class Outage:
         self._task: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
-        """Called again, it does nothing."""
+        """Begin the outage. Later calls do nothing."""
         if self._task is None:
             self._task = asyncio.create_task(self._run())
 
     async def over(self) -> None:
-        """Fails where it never began."""
+        """Wait for its end. Fails if it never began."""
         assert self._task is not None
         await self._task
 

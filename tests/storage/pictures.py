@@ -1,4 +1,4 @@
-"""Files to send, and what has become of them on the emulator's disk."""
+"""Files to upload, and what the emulator stored and received."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def some_file(folder: Path, size: int, name: str = "big.bin", seed: int = 1) -> 
 
 
 def stored(emulator: Emulator, url: str) -> bytes:
-    """What lies on the emulator's disk under this URL."""
+    """Return the bytes on the emulator's disk for this URL."""
     for upload in emulator.uploads.values():
         if upload.path == url.partition(".fal.media/")[2]:
             folder = emulator.folder
@@ -33,13 +33,13 @@ def stored(emulator: Emulator, url: str) -> bytes:
 
 
 def requests_of_parts(emulator: Emulator) -> Counter[int]:
-    """How often each part was sent."""
+    """Count how often each part was sent."""
     return Counter(
         int(request.path.rpartition("/")[2]) for request in emulator.requests if request.kind == "part"
     )
 
 
 def header(emulator: Emulator, kind: str, name: str) -> str | None:
-    """Of the newest request of this kind."""
+    """Return a header of the newest request of this kind."""
     newest = [request for request in emulator.requests if request.kind == kind][-1]
     return newest.headers.get(name)

@@ -11,7 +11,7 @@ from fal_async.protocol.storage.media import parse_data_uri
 from tests.storage.pictures import PNG
 
 
-def test_bytes_and_text() -> None:
+def test_encode_makes_a_data_uri_of_bytes_and_str_and_refuses_other_values() -> None:
     assert encode(PNG) == "data:image/png;base64,iVBORw0KGgo="
     assert parse_data_uri(encode(b"x")) == (b"x", "application/octet-stream")
     assert parse_data_uri(encode("grün")) == ("grün".encode(), "text/plain;charset=utf-8")
@@ -24,7 +24,7 @@ def test_bytes_and_text() -> None:
         encode_image(b"x")
 
 
-def test_files(tmp_path: Path) -> None:
+def test_encode_file_makes_a_data_uri_and_refuses_paths_that_it_cannot_read(tmp_path: Path) -> None:
     (tmp_path / "a.webp").write_bytes(b"x")
     assert parse_data_uri(encode_file(tmp_path / "a.webp")) == (b"x", "image/webp")
     for path in (tmp_path / "b", tmp_path, "a\0b"):
@@ -36,18 +36,18 @@ def test_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("format", ["png", "jpeg", "jpg", "JPG", "webp", "gif", "bmp", "tiff"])
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1"])
-def test_images_of_every_mode_in_every_format(format: str, mode: str) -> None:
+def test_encode_image_supports_every_common_mode_in_every_format(format: str, mode: str) -> None:
     """The official client fails on RGBA as JPEG, and on the name "jpg" (field notes B35)."""
     data, kind = parse_data_uri(encode_image(Image.new(mode, (4, 4)), format))
     assert kind == f"image/{'jpeg' if format.lower() == 'jpg' else format}"
     assert Image.open(io.BytesIO(data)).size == (4, 4)
 
 
-def test_transparency_becomes_white_in_a_jpeg() -> None:
+def test_encode_image_makes_transparent_pixels_white_in_a_jpeg() -> None:
     data, _ = parse_data_uri(encode_image(Image.new("RGBA", (4, 4), (0, 0, 0, 0)), "jpeg"))
     assert Image.open(io.BytesIO(data)).getpixel((0, 0)) == (255, 255, 255)
 
 
-def test_an_unknown_format() -> None:
+def test_encode_image_refuses_an_unknown_format() -> None:
     with pytest.raises(ConfigurationError, match="format='psd'"):
         encode_image(Image.new("RGB", (1, 1)), "psd")

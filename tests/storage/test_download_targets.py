@@ -1,4 +1,4 @@
-"""Where a download may go: no pipe or device is replaced, and no path becomes what it does not look like."""
+"""Targets of downloads: pipes and devices are never replaced, and a path means a file or a folder as it looks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def node(folder: Path, kind: str) -> Path:
-    """A node of that kind, or a link to one."""
+    """Create a file system node of this kind, or a link to one."""
     path = folder / "pipe"
     if kind.startswith("link to "):
         path.symlink_to(node(_made(folder.parent / "elsewhere"), kind.removeprefix("link to ")))
@@ -44,7 +44,7 @@ def node(folder: Path, kind: str) -> Path:
         path.symlink_to(path)
     else:
         with socket.socket(socket.AF_UNIX) as listening:
-            listening.bind(str(path.relative_to(Path.cwd())))  # a whole path may be too long for one
+            listening.bind(str(path.relative_to(Path.cwd())))  # an absolute path may be too long for a socket
     return path
 
 
@@ -57,7 +57,7 @@ KINDS = ["fifo", "socket", "link to fifo", "link to socket", "link to link to fi
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_node_that_is_no_file_is_refused_as_target_and_stays(
+async def test_a_download_to_a_pipe_socket_or_broken_link_is_refused_and_leaves_it(
     fal: Session, host: FileHost, folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder.parent)
@@ -79,7 +79,7 @@ async def test_a_node_that_is_no_file_is_refused_as_target_and_stays(
 
 
 @pytest.mark.parametrize("kind", ["fifo", "socket", "link to fifo"])
-async def test_a_node_under_the_name_that_a_server_suggests_stays(
+async def test_a_download_into_a_folder_never_replaces_a_pipe_or_socket(
     fal: Session, host: FileHost, folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder.parent)
@@ -91,7 +91,9 @@ async def test_a_node_under_the_name_that_a_server_suggests_stays(
     assert taken.lstat().st_ino == before.st_ino
 
 
-async def test_a_pipe_that_comes_there_while_the_file_arrives_stays(fal: Session, folder: Path) -> None:
+async def test_a_pipe_created_at_the_target_during_a_download_is_not_replaced(
+    fal: Session, folder: Path
+) -> None:
     target = folder / "cat.png"
 
     def answer(_: Any) -> Says:
@@ -105,7 +107,7 @@ async def test_a_pipe_that_comes_there_while_the_file_arrives_stays(fal: Session
     assert os.listdir(folder) == ["cat.png"]
 
 
-async def test_a_link_to_a_file_stays_and_its_file_is_replaced(
+async def test_a_download_to_a_symbolic_link_replaces_the_file_it_points_to(
     fal: Session, host: FileHost, folder: Path
 ) -> None:
     link, file, hanging = folder / "link.png", folder / "file.png", folder / "hanging.png"
@@ -117,7 +119,9 @@ async def test_a_link_to_a_file_stays_and_its_file_is_replaced(
     assert (link.readlink(), link.read_bytes(), hanging.read_bytes()) == (file, b"/1.png", b"/2.png")
 
 
-async def test_a_link_to_a_folder_is_a_folder(fal: Session, host: FileHost, folder: Path) -> None:
+async def test_a_download_to_a_link_to_a_folder_goes_into_the_folder(
+    fal: Session, host: FileHost, folder: Path
+) -> None:
     link = folder.parent / "link.png"
     link.symlink_to(folder)
     assert await fal.storage.download(f"{host.url}/1.png", link) == link / "1.png"
@@ -125,7 +129,7 @@ async def test_a_link_to_a_folder_is_a_folder(fal: Session, host: FileHost, fold
 
 
 @pytest.mark.parametrize("name", ["downloads", "v1.2", ".cache", "2026.11.30", "a. b", "."])
-async def test_what_is_missing_and_has_no_ending_becomes_a_folder(
+async def test_a_missing_download_target_without_a_suffix_becomes_a_folder(
     fal: Session, host: FileHost, folder: Path, name: str
 ) -> None:
     for number in range(3):
@@ -136,13 +140,13 @@ async def test_what_is_missing_and_has_no_ending_becomes_a_folder(
 @pytest.mark.parametrize(
     "name", ["cat.png", "clip.mp4", "x.7z", "archive.tar.gz", "CAT.JPEG", "x.safetensors"]
 )
-async def test_what_is_missing_and_has_an_ending_becomes_a_file(
+async def test_a_missing_download_target_with_a_suffix_becomes_a_file(
     fal: Session, host: FileHost, folder: Path, name: str
 ) -> None:
     assert await fal.storage.download(f"{host.url}/1.odd", folder / name) == folder / name
 
 
-async def test_a_file_without_an_ending_that_is_there_is_replaced(
+async def test_an_existing_file_without_a_suffix_is_replaced_by_a_download(
     fal: Session, host: FileHost, folder: Path
 ) -> None:
     (folder / "LICENSE").write_bytes(b"old")
@@ -150,7 +154,7 @@ async def test_a_file_without_an_ending_that_is_there_is_replaced(
 
 
 @pytest.mark.parametrize("form", [str, Path])
-async def test_the_home_folder_is_meant_by_a_tilde(
+async def test_a_tilde_in_a_download_target_means_the_home_folder(
     fal: Session, host: FileHost, folder: Path, form: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
@@ -175,7 +179,7 @@ async def test_the_home_folder_is_meant_by_a_tilde(
         (b"x.png", "bytes"),
     ],
 )
-async def test_what_is_no_path_here_is_refused_before_anything_is_sent(
+async def test_an_invalid_download_target_is_refused_before_anything_is_sent(
     fal: Session, host: FileHost, folder: Path, to: Any, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
@@ -187,7 +191,9 @@ async def test_what_is_no_path_here_is_refused_before_anything_is_sent(
     assert (os.listdir(folder), host.asked) == ([], [])
 
 
-async def test_a_path_object_that_gives_no_path_is_refused(fal: Session, host: FileHost) -> None:
+async def test_a_path_object_that_does_not_return_a_path_is_refused_as_target(
+    fal: Session, host: FileHost
+) -> None:
     class Odd(os.PathLike[str]):
         def __fspath__(self) -> str:
             return 5  # type: ignore[return-value]
@@ -196,7 +202,9 @@ async def test_a_path_object_that_gives_no_path_is_refused(fal: Session, host: F
         await fal.storage.download(f"{host.url}/1.png", Odd())
 
 
-async def test_any_path_object_is_a_target(fal: Session, host: FileHost, folder: Path) -> None:
+async def test_every_kind_of_path_object_is_accepted_as_download_target(
+    fal: Session, host: FileHost, folder: Path
+) -> None:
     class OfBytes(os.PathLike[bytes]):
         def __fspath__(self) -> bytes:
             return os.fsencode(folder / "bytes.png")
@@ -217,13 +225,13 @@ async def test_any_path_object_is_a_target(fal: Session, host: FileHost, folder:
         assert path.is_file()
 
 
-async def test_what_the_system_refuses_is_a_download_error_that_names_the_place(
+async def test_a_target_that_the_system_refuses_raises_a_download_error_naming_it(
     fal: Session, host: FileHost, folder: Path
 ) -> None:
     (folder / "file").write_bytes(b"")
     refused = [folder / f"{'x' * 300}.png", folder / ("y" * 300) / "1.png", folder / "file" / "1.png"]
     if Path("/proc/self").is_dir():
-        refused.append(Path("/proc/self/xxx.png"))  # where nobody can make a file
+        refused.append(Path("/proc/self/xxx.png"))  # no user can create a file there
     if os.geteuid():
         (folder / "closed").mkdir(0o500)
         refused.append(folder / "closed" / "1.png")

@@ -1,4 +1,4 @@
-"""A download that breaks while the file at its URL changes: one version, whole, or an error; never a mixture."""
+"""Downloads that break while the file at the URL changes: one complete version or an error, never a mixture."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ def compressed_rest(asked: Asked) -> Says:
 async def outcome(
     fal: Session, folder: Path, first: Says, rest: Answer, again: Says
 ) -> tuple[bytes, list[str | None]]:
-    """What is kept where `first` breaks off, and `rest` answers whoever asks for the rest, `again` who does not."""
+    """Download a file whose first response, `first`, breaks off. Return its bytes and the requested ranges.
+
+    Later requests get `rest` if they ask for a range, else `again`.
+    """
 
     def answer(asked: Asked) -> Says:
         if len(host.asked) == 1:
@@ -49,7 +52,9 @@ async def outcome(
 
 
 @pytest.mark.parametrize("marks", [V1, DATED, {**V1, **DATED}, {"etag": 'W/"v1"', **DATED}])
-async def test_the_same_version_is_gone_on_with(fal: Session, tmp_path: Path, marks: dict[str, str]) -> None:
+async def test_a_broken_download_resumes_if_the_file_is_unchanged(
+    fal: Session, tmp_path: Path, marks: dict[str, str]
+) -> None:
     first, again = Says(OLD, marks, only=CUT), Says(NEW, V2)
     data, ranges = await outcome(fal, tmp_path, first, lambda asked: part(OLD, start_of(asked), marks), again)
     assert data == OLD
@@ -77,11 +82,13 @@ async def test_the_same_version_is_gone_on_with(fal: Session, tmp_path: Path, ma
     ],
     ids=[
         "another ETag", "no validator", "a weak ETag", "another date", "longer", "another total",
-        "an earlier start", "all as a part", "compressed", "no range", "416 of another version", "416: shorter",
-        "416 and no word more", "200", "200 without validators",
+        "an earlier start", "whole file as 206", "compressed", "no Content-Range", "416 with another ETag",
+        "416 with the size received", "416 without headers", "200", "200 without validators",
     ],
 )  # fmt: skip
-async def test_what_is_not_the_rest_is_begun_anew(fal: Session, tmp_path: Path, rest: Answer) -> None:
+async def test_a_broken_download_starts_again_if_the_response_is_not_the_rest(
+    fal: Session, tmp_path: Path, rest: Answer
+) -> None:
     first = Says(OLD, {**V1, "last-modified": BEFORE}, only=CUT)
     data, ranges = await outcome(fal, tmp_path, first, rest, Says(NEW, V2))
     assert data == NEW
@@ -100,7 +107,7 @@ async def test_what_is_not_the_rest_is_begun_anew(fal: Session, tmp_path: Path, 
         {**V1, "content-encoding": "odd"},
     ],
 )
-async def test_nobody_asks_for_a_rest_that_could_not_be_told_from_another(
+async def test_a_broken_download_without_a_strong_validator_requests_the_whole_file(
     fal: Session, tmp_path: Path, marks: dict[str, str]
 ) -> None:
     first = Says(OLD, marks, only=CUT)
@@ -122,7 +129,9 @@ async def test_nobody_asks_for_a_rest_that_could_not_be_told_from_another(
         Says(b"", {}, 204),
     ],
 )
-async def test_a_part_that_nobody_asked_for_is_no_file(fal: Session, tmp_path: Path, says: Says) -> None:
+async def test_a_partial_response_to_a_request_for_the_whole_file_is_refused(
+    fal: Session, tmp_path: Path, says: Says
+) -> None:
     async with file_host(lambda _: says) as host:
         with pytest.raises(DownloadError, match="127"):
             await fal.storage.download(f"{host.url}/f.png", tmp_path / "f.png")
@@ -130,13 +139,17 @@ async def test_a_part_that_nobody_asked_for_is_no_file(fal: Session, tmp_path: P
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_part_that_is_all_of_it_is_the_file(fal: Session, tmp_path: Path) -> None:
+async def test_a_partial_response_that_covers_the_whole_file_is_accepted(
+    fal: Session, tmp_path: Path
+) -> None:
     async with file_host(lambda _: part(NEW, 0, V1)) as host:
         path = await fal.storage.download(f"{host.url}/f.png", tmp_path / "f.png")
     assert path.read_bytes() == NEW
 
 
-async def test_a_redirect_to_another_file_meanwhile_is_begun_anew(fal: Session, tmp_path: Path) -> None:
+async def test_a_broken_download_starts_again_if_the_url_redirects_to_another_file(
+    fal: Session, tmp_path: Path
+) -> None:
     def answer(asked: Asked) -> Says:
         if asked.path == "/f.png":
             return Says(b"", {"location": "/old.png" if len(host.asked) == 1 else "/new.png"}, 302)
@@ -149,8 +162,10 @@ async def test_a_redirect_to_another_file_meanwhile_is_begun_anew(fal: Session, 
     assert path.read_bytes() == NEW
 
 
-async def test_a_file_that_changes_and_breaks_for_ever_ends_in_an_error(fal: Session, tmp_path: Path) -> None:
-    """At lengths that rise and fall, so that each break is farther than the one before it, now and then."""
+async def test_a_download_that_always_breaks_and_changes_ends_in_an_error(
+    fal: Session, tmp_path: Path
+) -> None:
+    """The breaks alternate between two offsets, so that every second one is farther than the one before it."""
 
     def answer(_: Asked) -> Says:
         version = len(host.asked)
@@ -163,7 +178,9 @@ async def test_a_file_that_changes_and_breaks_for_ever_ends_in_an_error(fal: Ses
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_shorter_version_leaves_no_end_of_the_longer_one(fal: Session, tmp_path: Path) -> None:
+async def test_a_shorter_version_leaves_no_bytes_of_a_longer_one_in_the_file(
+    fal: Session, tmp_path: Path
+) -> None:
     first = Says(OLD, V1, only=900)
     data, _ = await outcome(fal, tmp_path, first, lambda _: Says(SHORT, V2), Says(SHORT, V2))
     assert data == SHORT

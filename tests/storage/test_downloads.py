@@ -1,4 +1,4 @@
-"""Fetching files: whole or not at all, whatever happens on the way, and never outside the folder."""
+"""Downloads: a file is complete or does not exist, whatever fails, and is never written outside the folder."""
 
 from __future__ import annotations
 
@@ -49,24 +49,28 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-async def test_to_a_file_and_to_a_folder(fal: Session, url: str, folder: Path) -> None:
-    told: list[tuple[int, int | None]] = []
-    path = await fal.storage.download(url, folder / "mine.bin", on_progress=lambda *now: told.append(now))
+async def test_a_download_to_a_file_or_a_folder_writes_it_and_reports_progress(
+    fal: Session, url: str, folder: Path
+) -> None:
+    reported: list[tuple[int, int | None]] = []
+    path = await fal.storage.download(url, folder / "mine.bin", on_progress=lambda *now: reported.append(now))
     assert path == folder / "mine.bin"
     assert path.read_bytes() == some_bytes(SIZE)
-    assert told == sorted(set(told))
-    assert told[-1] == (SIZE, SIZE)
+    assert reported == sorted(set(reported))
+    assert reported[-1] == (SIZE, SIZE)
     assert await fal.storage.download(url, folder) == folder / "cat.bin"
     assert await fal.storage.download(url, f"{folder}/new/sub/") == folder / "new" / "sub" / "cat.bin"
     assert names(folder) == ["cat.bin", "mine.bin", "new"]
 
 
-async def test_the_key_stays_here(fal: Session, emulator: Emulator, url: str, folder: Path) -> None:
+async def test_a_download_of_a_public_file_sends_no_key(
+    fal: Session, emulator: Emulator, url: str, folder: Path
+) -> None:
     await fal.storage.download(url, folder)
     assert header(emulator, "file", "Authorization") is None
 
 
-async def test_a_named_target_is_replaced_a_suggested_one_is_not(
+async def test_a_download_replaces_a_file_that_the_caller_named_but_no_other(
     fal: Session, url: str, folder: Path
 ) -> None:
     mine = folder / "cat.bin"
@@ -81,21 +85,21 @@ async def test_a_named_target_is_replaced_a_suggested_one_is_not(
     assert mine.stat().st_mode & 0o777 == 0o666 & ~umask
 
 
-async def test_it_goes_on_where_the_connection_broke(
+async def test_a_download_resumes_after_each_broken_connection(
     fal: Session, emulator: Emulator, url: str, folder: Path
 ) -> None:
-    told: list[int] = []
+    reported: list[int] = []
     emulator.faults.add(*[Fault.truncate(on="file")] * 6)
-    path = await fal.storage.download(url, folder, on_progress=lambda received, _: told.append(received))
+    path = await fal.storage.download(url, folder, on_progress=lambda received, _: reported.append(received))
     assert path.read_bytes() == some_bytes(SIZE)
     ranges = [request.headers.get("Range") for request in emulator.requests if request.kind == "file"]
     assert ranges[0] is None
     assert 0 < int((ranges[1] or "").removeprefix("bytes=").removesuffix("-")) <= SIZE // 2
     assert len(ranges) == 7
-    assert told == sorted(told)
+    assert reported == sorted(reported)
 
 
-async def test_it_waits_for_a_server_that_is_gone_for_a_moment(
+async def test_a_download_survives_a_short_outage_of_the_server(
     fal: Session, emulator: Emulator, url: str, folder: Path
 ) -> None:
     outage = Outage(emulator)
@@ -106,7 +110,7 @@ async def test_it_waits_for_a_server_that_is_gone_for_a_moment(
     assert path.read_bytes() == some_bytes(SIZE)
 
 
-async def test_a_connection_that_breaks_without_any_progress(
+async def test_a_download_that_makes_no_progress_fails_after_four_attempts(
     fal: Session, emulator: Emulator, folder: Path
 ) -> None:
     url = await fal.storage.upload(b"x")
@@ -117,14 +121,18 @@ async def test_a_connection_that_breaks_without_any_progress(
     assert names(folder) == []
 
 
-async def test_a_stalled_download_ends(fal: Session, emulator: Emulator, url: str, folder: Path) -> None:
+async def test_a_stalled_download_times_out_and_is_resumed(
+    fal: Session, emulator: Emulator, url: str, folder: Path
+) -> None:
     emulator.faults.add(Fault.stall(60, where="body", on="file"))
     hasty = fal.with_options(timeout=0.3)
     assert (await hasty.storage.download(url, folder)).read_bytes() == some_bytes(SIZE)
     assert emulator.count("file") == 2
 
 
-async def test_errors_of_the_server(fal: Session, emulator: Emulator, url: str, folder: Path) -> None:
+async def test_a_download_raises_client_errors_and_retries_a_503(
+    fal: Session, emulator: Emulator, url: str, folder: Path
+) -> None:
     with pytest.raises(NotFoundError):
         await fal.storage.download(url + "x", folder)
     emulator.faults.add(Fault.answer(400, on="file"))
@@ -135,7 +143,7 @@ async def test_errors_of_the_server(fal: Session, emulator: Emulator, url: str, 
     assert names(folder) == ["cat.bin"]
 
 
-async def test_a_cancelled_download_leaves_nothing(
+async def test_a_cancelled_download_leaves_no_file_behind(
     fal: Session, emulator: Emulator, url: str, folder: Path
 ) -> None:
     begun = asyncio.Event()
@@ -149,7 +157,9 @@ async def test_a_cancelled_download_leaves_nothing(
     assert names(folder) == []
 
 
-async def test_closing_the_session_ends_its_downloads(emulator: Emulator, url: str, folder: Path) -> None:
+async def test_closing_the_session_ends_its_downloads_without_leaving_files(
+    emulator: Emulator, url: str, folder: Path
+) -> None:
     begun = asyncio.Event()
     emulator.faults.add(Fault.stall(60, where="body", on="file"))
     async with Session(emulator.key, hosts=emulator.hosts) as fal:
@@ -161,7 +171,7 @@ async def test_closing_the_session_ends_its_downloads(emulator: Emulator, url: s
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2, 4])
-async def test_a_download_that_is_cancelled_twice_at_any_moment_leaves_nothing(
+async def test_a_download_that_is_cancelled_twice_leaves_no_partial_file(
     fal: Session, folder: Path, steps: int
 ) -> None:
     url = await fal.storage.upload(bytes(3_000_000))
@@ -175,11 +185,11 @@ async def test_a_download_that_is_cancelled_twice_at_any_moment_leaves_nothing(
         assert set(names(folder)) <= {"x.bin"}
 
 
-# Other servers than fal's: what they may say.
+# Other servers than fal's, with hostile or odd responses.
 
 
 class Server:
-    """Answers with what a test wants."""
+    """Answers as a test configures it."""
 
     def __init__(self) -> None:
         self.headers: dict[str, str] = {}
@@ -197,7 +207,7 @@ class Server:
         return aiohttp.web.Response(body=self.body, headers=self.headers)
 
     async def _all_but_the_end(self, request: aiohttp.web.BaseRequest) -> aiohttp.web.StreamResponse:
-        """A body of unknown length, whose last byte is there and whose end is not."""
+        """Send all bytes of a chunked body, but not its end."""
         if "Range" in request.headers:
             return aiohttp.web.Response(status=416, headers={"Content-Range": f"bytes */{len(self.body)}"})
         response = aiohttp.web.StreamResponse(headers={"ETag": '"v1"'})
@@ -234,7 +244,7 @@ async def server() -> Any:
         ("", "x.png"),
     ],
 )
-async def test_whatever_name_the_server_gives_it_stays_in_the_folder(
+async def test_a_file_name_from_the_server_never_leads_out_of_the_folder(
     fal: Session, server: Server, folder: Path, disposition: str, expected: str
 ) -> None:
     server.headers = {"Content-Disposition": disposition, "Content-Type": "image/png"}
@@ -243,7 +253,7 @@ async def test_whatever_name_the_server_gives_it_stays_in_the_folder(
     assert [p.name for p in folder.parent.rglob("*") if p.is_file()] == [expected]
 
 
-async def test_a_foreign_server_gets_no_credentials(
+async def test_a_download_sends_no_credentials_to_other_servers(
     fal: Session, emulator: Emulator, server: Server, folder: Path
 ) -> None:
     url = await fal.storage.upload(b"x", lifecycle=StorageSettings(initial_acl="forbid"))
@@ -258,13 +268,15 @@ async def test_a_foreign_server_gets_no_credentials(
     assert not any("Authorization" in headers for headers in server.asked)
 
 
-async def test_a_url_with_what_urls_can_not_hold(fal: Session, server: Server, folder: Path) -> None:
+async def test_a_download_url_with_spaces_and_umlauts_is_percent_encoded(
+    fal: Session, server: Server, folder: Path
+) -> None:
     path = await fal.storage.download(f"{server.url}/a b/größe 1.png?x=ü", folder)
     assert server.path == "/a%20b/gr%C3%B6%C3%9Fe%201.png?x=%C3%BC"
     assert path == folder / "größe 1.png"
 
 
-async def test_a_connection_that_breaks_after_the_last_byte(
+async def test_a_download_whose_connection_breaks_after_the_last_byte_is_complete(
     fal: Session, server: Server, folder: Path
 ) -> None:
     server.break_before_the_end = True
@@ -272,21 +284,21 @@ async def test_a_connection_that_breaks_after_the_last_byte(
     assert [headers.get("Range") for headers in server.asked] == [None, "bytes=4-"]
 
 
-async def test_progress_may_be_told_to_a_coroutine(fal: Session, url: str, folder: Path) -> None:
-    told: list[tuple[int, int | None]] = []
+async def test_the_progress_callback_of_a_download_may_be_async(fal: Session, url: str, folder: Path) -> None:
+    reported: list[tuple[int, int | None]] = []
 
     async def tell(received: int, total: int | None) -> None:
         await asyncio.sleep(0)
-        told.append((received, total))
+        reported.append((received, total))
 
     path = await fal.storage.download(url, folder, on_progress=tell)
-    assert told[-1] == (path.stat().st_size, path.stat().st_size)
+    assert reported[-1] == (path.stat().st_size, path.stat().st_size)
 
 
 @pytest.mark.parametrize(
     "error", [ZeroDivisionError(), TransportError("mine"), NotFoundError("mine", status=404), TimeoutError()]
 )
-async def test_what_progress_raises_ends_the_download_and_is_no_answer_of_the_server(
+async def test_an_error_of_the_progress_callback_ends_the_download_without_a_retry(
     fal: Session, emulator: Emulator, url: str, folder: Path, error: Exception
 ) -> None:
     def tell(*_: Any) -> None:
@@ -302,7 +314,9 @@ async def test_what_progress_raises_ends_the_download_and_is_no_answer_of_the_se
 # Data URIs, wrong arguments, disks.
 
 
-async def test_data_uris(fal: Session, emulator: Emulator, folder: Path) -> None:
+async def test_a_data_uri_is_downloaded_without_a_request(
+    fal: Session, emulator: Emulator, folder: Path
+) -> None:
     uri = fal_async.encode(b"\x89PNG\r\n\x1a\ndata")
     assert await fal.storage.download(uri, folder) == folder / "file.png"
     assert (folder / "file.png").read_bytes() == b"\x89PNG\r\n\x1a\ndata"
@@ -314,7 +328,9 @@ async def test_data_uris(fal: Session, emulator: Emulator, folder: Path) -> None
     assert emulator.requests == []
 
 
-async def test_wrong_targets(fal: Session, emulator: Emulator, url: str, folder: Path) -> None:
+async def test_a_wrong_url_or_target_is_refused_before_a_download_starts(
+    fal: Session, emulator: Emulator, url: str, folder: Path
+) -> None:
     emulator.clear_requests()
     (folder / "file").write_bytes(b"")
     for to in (folder / "file" / "sub" / "x.png", f"{folder}/file/"):
@@ -333,7 +349,7 @@ import asyncio, resource, signal, sys
 from fal_async import DownloadError, Session
 
 async def main() -> None:
-    # The way to a full disk without mounting one: no file may grow beyond 1 MB.
+    # Simulates a full disk without mounting one: no file may grow beyond 1 MB.
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
     async with Session() as fal:
@@ -346,7 +362,9 @@ asyncio.run(main())
 """
 
 
-async def test_a_full_disk(emulator: Emulator, url: str, folder: Path) -> None:
+async def test_a_download_to_a_full_disk_fails_and_keeps_the_old_file(
+    emulator: Emulator, url: str, folder: Path
+) -> None:
     target = folder / "cat.bin"
     target.write_bytes(b"the old one")
     environment = {**os.environ, "FAL_BASE_URL": emulator.url, "FAL_KEY": emulator.key}
@@ -372,7 +390,7 @@ asyncio.run(main())
 """
 
 
-async def test_what_a_killed_process_left_behind_disturbs_nobody(
+async def test_a_partial_file_of_a_killed_process_does_not_affect_later_downloads(
     fal: Session, emulator: Emulator, url: str, folder: Path
 ) -> None:
     target = folder / "cat.bin"
@@ -394,7 +412,7 @@ async def test_what_a_killed_process_left_behind_disturbs_nobody(
 
 
 @pytest.mark.parametrize("decision", ["forbid", "hide"])
-async def test_the_owner_reads_what_is_closed_to_others(
+async def test_only_the_owner_and_signed_urls_download_a_restricted_file(
     fal: Session, emulator: Emulator, folder: Path, decision: str
 ) -> None:
     url = await fal.storage.upload(b"mine", lifecycle=StorageSettings(initial_acl=decision))
@@ -421,7 +439,7 @@ def pictures(emulator: Emulator) -> None:
 
 
 @pytest.mark.usefixtures("pictures")
-async def test_the_files_of_a_result(fal: Session, folder: Path) -> None:
+async def test_a_result_downloads_its_files_in_the_order_of_the_output(fal: Session, folder: Path) -> None:
     texts = [f"picture {number}" for number in range(5)]
     for call in (fal.run, fal.subscribe):
         result = await call("me/pictures", {"texts": texts})
@@ -435,7 +453,7 @@ async def test_the_files_of_a_result(fal: Session, folder: Path) -> None:
         assert not set(again) & set(paths)
 
 
-async def test_an_output_that_is_a_file_itself_is_written(
+async def test_a_result_whose_body_is_a_file_downloads_that_file(
     fal: Session, emulator: Emulator, folder: Path
 ) -> None:
     @emulator.endpoint("me/picture")
@@ -449,7 +467,9 @@ async def test_an_output_that_is_a_file_itself_is_written(
 
 
 @pytest.mark.usefixtures("pictures")
-async def test_a_handle_gives_results_that_download_too(fal: Session, folder: Path) -> None:
+async def test_a_result_of_a_handle_downloads_its_files_but_a_pickled_one_refuses(
+    fal: Session, folder: Path
+) -> None:
     handle = await fal.queue.submit("me/pictures", {"texts": ["a"]})
     result = await handle.wait()
     assert len(await result.download(folder)) == 2

@@ -1,4 +1,4 @@
-"""Things with a `read`, as people have them: silent ones, at their ends, with signatures of their own."""
+"""File objects of every kind: those that block, those at their end, and unusual signatures of `read`."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from tests.storage.pictures import PNG, some_bytes, some_file, stored
 DATA = some_bytes(70_000)
 
 
-# Silent ones.
+# Reads that block.
 
 
 class Silent:
-    """A `read` that returns when it is let go."""
+    """A file object whose `read` blocks until `go` is set."""
 
     def __init__(self) -> None:
         self.begun, self.go, self.reading = threading.Event(), threading.Event(), 0
@@ -48,7 +48,7 @@ class Silent:
 
 
 class SilentDisk(Silent):
-    """The same, but it says that it can be read twice."""
+    """A `Silent` that is seekable, so that it can be read twice."""
 
     def seekable(self) -> bool:
         return True
@@ -71,7 +71,7 @@ WAYS: dict[str, Callable[[Session, Any], Awaitable[object]]] = {
 
 @pytest.mark.parametrize("kind", [Silent, SilentDisk])
 @pytest.mark.parametrize("way", WAYS.values(), ids=list(WAYS))
-async def test_a_call_ends_when_it_is_cancelled_while_its_file_hangs(
+async def test_a_call_that_is_cancelled_while_its_file_hangs_ends_at_once(
     fal: Session, emulator: Emulator, way: Callable[[Session, Any], Awaitable[object]], kind: type[Silent]
 ) -> None:
     file = kind()
@@ -80,12 +80,12 @@ async def test_a_call_ends_when_it_is_cancelled_while_its_file_hangs(
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
-    assert file.reading == 1, "it hangs on"
+    assert file.reading == 1, "the thread still blocks"
     file.go.set()
     assert emulator.requests == []
 
 
-async def test_a_file_object_that_hangs_is_not_read_by_a_second_thread(fal: Session) -> None:
+async def test_a_file_object_whose_read_hangs_is_not_read_by_a_second_thread(fal: Session) -> None:
     file = Silent()
     for _ in range(2):
         call = asyncio.ensure_future(fal.storage.upload(file))
@@ -107,7 +107,7 @@ def _pipe(buffering: int) -> tuple[Any, Any]:
 
 @pytest.mark.parametrize("buffering", [0, -1])
 @pytest.mark.parametrize("way", WAYS.values(), ids=list(WAYS))
-async def test_a_silent_pipe_is_left_without_having_been_read(
+async def test_a_cancelled_call_reads_no_bytes_from_a_silent_pipe(
     fal: Session, way: Callable[[Session, Any], Awaitable[object]], buffering: int
 ) -> None:
     reader, writer = _pipe(buffering)
@@ -117,11 +117,11 @@ async def test_a_silent_pipe_is_left_without_having_been_read(
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
-        writer.write(b"for whoever reads next")
-        assert reader.read(22) == b"for whoever reads next"
+        writer.write(b"for the next reader")
+        assert reader.read(19) == b"for the next reader"
 
 
-async def test_a_time_limit_ends_a_call_with_a_silent_pipe_before_anything_is_paid(
+async def test_a_call_with_a_silent_pipe_times_out_before_anything_is_submitted(
     fal: Session, emulator: Emulator
 ) -> None:
     reader, writer = _pipe(-1)
@@ -131,7 +131,7 @@ async def test_a_time_limit_ends_a_call_with_a_silent_pipe_before_anything_is_pa
 
 
 @pytest.mark.parametrize("buffering", [0, -1])
-async def test_a_pipe_that_speaks_now_and_then_is_sent_whole(
+async def test_a_pipe_that_is_written_in_pieces_is_uploaded_whole(
     fal: Session, emulator: Emulator, buffering: int
 ) -> None:
     reader, writer = _pipe(buffering)
@@ -144,7 +144,7 @@ async def test_a_pipe_that_speaks_now_and_then_is_sent_whole(
         assert stored(emulator, await upload) == DATA
 
 
-async def test_a_pipe_in_non_blocking_mode_is_sent_whole(fal: Session, emulator: Emulator) -> None:
+async def test_a_pipe_in_non_blocking_mode_is_uploaded_whole(fal: Session, emulator: Emulator) -> None:
     reader, writer = _pipe(0)
     with reader:
         os.set_blocking(reader.fileno(), False)
@@ -155,7 +155,7 @@ async def test_a_pipe_in_non_blocking_mode_is_sent_whole(fal: Session, emulator:
         assert stored(emulator, await upload) == b"late"
 
 
-async def test_a_sockets_file_is_sent_whole(fal: Session, emulator: Emulator) -> None:
+async def test_the_file_object_of_a_socket_is_uploaded_whole(fal: Session, emulator: Emulator) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs, ours.makefile("rb") as file:
         theirs.sendall(b"meow")
@@ -184,7 +184,7 @@ asyncio.run(main(Hung() if sys.argv[1] == "hung" else sys.stdin.buffer))
 
 
 @pytest.mark.parametrize("what", ["hung", "stdin"])
-async def test_a_file_that_hangs_does_not_keep_the_process_from_its_end(what: str) -> None:
+async def test_a_file_that_hangs_does_not_delay_the_exit_of_the_process(what: str) -> None:
     command = (sys.executable, "-c", _SCRIPT, what)
     pipe = subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)
@@ -198,7 +198,7 @@ async def test_a_file_that_hangs_does_not_keep_the_process_from_its_end(what: st
     process.stdin.close()
 
 
-# Signatures of their own.
+# Unusual signatures of `read`.
 
 
 class NoSize:
@@ -248,9 +248,17 @@ class GivesAwaitable(Gives):
         (array.array("h", [1, 2]), b"\x01\0\x02\0"),
         (memoryview(b"abcd")[::2], b"ac"),
     ],
-    ids=["no size", "no size, async", "bytes of all kinds", "async", "awaitable", "array", "memoryview"],
+    ids=[
+        "read without a size",
+        "async read without a size",
+        "bytes, bytearray and memoryview",
+        "async read",
+        "read that returns an awaitable",
+        "array",
+        "non-contiguous memoryview",
+    ],
 )
-async def test_what_can_be_read_somehow_is_sent(
+async def test_every_readable_object_is_uploaded_whatever_the_signature_of_its_read(
     fal: Session, emulator: Emulator, file: Any, data: bytes
 ) -> None:
     assert stored(emulator, await fal.storage.upload(file)) == data
@@ -270,7 +278,7 @@ async def test_what_can_be_read_somehow_is_sent(
         ([b""], UploadError, "is empty"),
     ],
 )
-async def test_what_is_read_and_is_no_file_is_refused_before_anything_is_sent(
+async def test_a_file_object_whose_read_fails_is_refused_before_anything_is_sent(
     fal: Session,
     emulator: Emulator,
     kind: type[Gives],
@@ -284,7 +292,7 @@ async def test_what_is_read_and_is_no_file_is_refused_before_anything_is_sent(
     assert emulator.requests == []
 
 
-# Where they stand.
+# Positions.
 
 
 def _written(file: Any) -> Any:
@@ -297,7 +305,7 @@ def _written(file: Any) -> Any:
     "make",
     [io.BytesIO, tempfile.TemporaryFile, tempfile.NamedTemporaryFile, tempfile.SpooledTemporaryFile],
 )
-async def test_a_buffer_that_was_just_written_is_sent_from_its_beginning(
+async def test_a_file_object_at_its_end_is_uploaded_from_its_start(
     fal: Session, emulator: Emulator, make: Callable[[], Any], way: str
 ) -> None:
     with make() as file:
@@ -307,10 +315,10 @@ async def test_a_buffer_that_was_just_written_is_sent_from_its_beginning(
         else:
             url = (await fal.storage.transform_input({"a": [file]}))["a"][0]
         assert stored(emulator, url) == DATA
-        assert file.tell() == len(DATA), "left where it was"
+        assert file.tell() == len(DATA), "its position is restored"
 
 
-async def test_an_async_file_that_was_read_is_sent_from_its_beginning(
+async def test_an_async_file_object_at_its_end_is_uploaded_from_its_start(
     fal: Session, emulator: Emulator, tmp_path: Path
 ) -> None:
     path = some_file(tmp_path, 5000)
@@ -320,7 +328,7 @@ async def test_an_async_file_that_was_read_is_sent_from_its_beginning(
                 assert stored(emulator, await fal.storage.upload(file)) == path.read_bytes()
 
 
-async def test_a_map_of_a_file_is_sent(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+async def test_a_memory_mapped_file_is_uploaded(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
     path = some_file(tmp_path, 5000)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         assert stored(emulator, await fal.storage.upload(mapped)) == path.read_bytes()
@@ -329,7 +337,7 @@ async def test_a_map_of_a_file_is_sent(fal: Session, emulator: Emulator, tmp_pat
 @pytest.mark.parametrize(
     "make", [tempfile.TemporaryFile, tempfile.NamedTemporaryFile, tempfile.SpooledTemporaryFile]
 )
-async def test_a_temporary_file_in_text_mode_is_refused_with_the_way_out(
+async def test_a_temporary_file_in_text_mode_is_refused_with_a_hint(
     fal: Session, emulator: Emulator, make: Callable[..., Any]
 ) -> None:
     with make(mode="w+") as file:
@@ -339,7 +347,7 @@ async def test_a_temporary_file_in_text_mode_is_refused_with_the_way_out(
     assert emulator.requests == []
 
 
-async def test_a_closed_buffer_is_refused_by_its_name(fal: Session, tmp_path: Path) -> None:
+async def test_a_closed_file_object_is_refused_with_its_name(fal: Session, tmp_path: Path) -> None:
     with some_file(tmp_path, 5, name="cat.png").open("rb") as closed:
         pass
     for wrapped in (closed, File(closed)):
@@ -347,7 +355,7 @@ async def test_a_closed_buffer_is_refused_by_its_name(fal: Session, tmp_path: Pa
             await fal.storage.transform_input({"a": wrapped})
 
 
-# Paths of all kinds.
+# Paths of every kind.
 
 
 class PathOfBytes:
@@ -358,7 +366,9 @@ class PathOfBytes:
         return os.fsencode(self.path)
 
 
-async def test_everything_that_is_a_path_is_sent(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+async def test_every_kind_of_path_object_is_uploaded(
+    fal: Session, emulator: Emulator, tmp_path: Path
+) -> None:
     path = some_file(tmp_path, 5000, name="cat.png")
     with os.scandir(tmp_path) as found, os.scandir(os.fsencode(tmp_path)) as found_as_bytes:
         entries = [entry for entry in (*found, *found_as_bytes) if os.fsdecode(entry.name) == "cat.png"]
@@ -371,9 +381,7 @@ async def test_everything_that_is_a_path_is_sent(fal: Session, emulator: Emulato
 
 
 @pytest.mark.parametrize("name", ["a\0b.png", "\ud800.png", "x" * 300])
-async def test_a_path_that_can_be_none_is_an_upload_error(
-    fal: Session, emulator: Emulator, name: str
-) -> None:
+async def test_an_impossible_path_raises_an_upload_error(fal: Session, emulator: Emulator, name: str) -> None:
     for file in (Path(name), File(name), File(Path(name))):
         with pytest.raises(UploadError, match="can't be read"):
             await fal.storage.transform_input({"image_url": file})
@@ -382,7 +390,7 @@ async def test_a_path_that_can_be_none_is_an_upload_error(
     assert emulator.requests == []
 
 
-async def test_without_a_temporary_folder_a_stream_is_refused_with_the_way_out(
+async def test_a_stream_without_a_temporary_folder_is_refused_with_a_hint(
     fal: Session, emulator: Emulator
 ) -> None:
     before, tempfile.tempdir = tempfile.tempdir, "/nowhere/at/all"

@@ -1,4 +1,4 @@
-"""Pillow images on every way in: in every mode, upright, under the type that they are encoded as."""
+"""Pillow images in every call that takes them: modes, EXIF orientation, and content types."""
 
 from __future__ import annotations
 
@@ -60,7 +60,9 @@ every_way = pytest.mark.parametrize("way", WAYS.values(), ids=list(WAYS))
 
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("mode", MODES)
-def test_every_mode_in_every_format_is_encoded_or_refused_with_the_way_out(mode: str, format: str) -> None:
+def test_an_image_of_every_mode_is_encoded_in_every_format_or_refused_with_a_hint(
+    mode: str, format: str
+) -> None:
     image = Image.new(mode, (4, 3))
     if mode == "P":
         image.putpalette([0, 0, 0])  # without one, Pillow before 13 writes a BMP that it can't read
@@ -71,22 +73,20 @@ def test_every_mode_in_every_format_is_encoded_or_refused_with_the_way_out(mode:
     data, kind = parse_data_uri(encode_image(image, format))
     seen = opened(data)
     assert (kind, seen.format, seen.size) == (f"image/{format}", format.upper(), (4, 3))
-    assert image.mode == mode, "the image itself is left as it is"
+    assert image.mode == mode, "the caller's image is unchanged"
 
 
 @every_way
-async def test_a_photo_for_print_is_sent_in_the_colours_of_the_screen(
-    fal: Session, emulator: Emulator, way: Way
-) -> None:
+async def test_a_cmyk_image_is_uploaded_as_rgb(fal: Session, emulator: Emulator, way: Way) -> None:
     data = await way(fal, emulator, Image.new("CMYK", (4, 4), (0, 255, 255, 0)))
     seen = opened(data)
     assert seen.mode == "RGB"
     red, green, blue = seen.getpixel((0, 0))  # type: ignore[misc]
     assert red > 200 > 60 > max(green, blue)
-    assert "icc_profile" not in seen.info, "that of the printer would be wrong now"
+    assert "icc_profile" not in seen.info, "the printer's profile would be wrong for RGB"
 
 
-def test_colours_of_a_laboratory_are_those_of_the_screen() -> None:
+def test_a_lab_image_is_encoded_with_its_colours_in_rgb() -> None:
     screen = Image.new("RGB", (2, 2), (200, 30, 60))
     lab: Any = ImageCms.profileToProfile(
         screen, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
@@ -110,13 +110,15 @@ def test_colours_of_a_laboratory_are_those_of_the_screen() -> None:
         ("1", 1, "jpeg", 255),
     ],
 )
-def test_shades_of_grey_keep_their_lightness(mode: str, value: float, format: str, seen: float) -> None:
+def test_a_grey_image_keeps_its_brightness_when_its_depth_changes(
+    mode: str, value: float, format: str, seen: float
+) -> None:
     data, _ = parse_data_uri(encode_image(Image.new(mode, (4, 4), value), format))
     assert opened(data).getpixel((1, 1)) == seen
 
 
 @pytest.mark.parametrize("value", [-1, 70_000])
-def test_integers_that_are_no_shades_of_grey_are_refused(value: int) -> None:
+def test_an_integer_image_out_of_range_is_refused(value: int) -> None:
     with pytest.raises(ConfigurationError, match="scale them"):
         encode_image(Image.new("I", (4, 4), value))
 
@@ -130,19 +132,19 @@ def _see_through(mode: str) -> Image.Image:
         return made
     made = picture.convert(mode)
     if made.convert("RGBA").getpixel((0, 0)) != (255, 0, 0, 0) and mode == "PA":
-        pytest.skip("Pillow before 12 loses the transparency where it makes such an image")
+        pytest.skip("Pillow before 12 loses the transparency of such an image")
     return made
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "RGBa", "P with a transparent colour"])
 @pytest.mark.parametrize("format", FORMATS)
-def test_what_cannot_be_seen_is_white_or_still_transparent(mode: str, format: str) -> None:
+def test_transparent_pixels_stay_transparent_or_become_white(mode: str, format: str) -> None:
     seen = opened(parse_data_uri(encode_image(_see_through(mode), format))[0]).convert("RGBA")
     red, green, blue, alpha = seen.getpixel((0, 0))  # type: ignore[misc]
     assert alpha == 0 or (red, green, blue) == (255, 255, 255)
 
 
-# Images that are none.
+# Images that can't be read.
 
 
 def _truncated(tmp_path: Path) -> Image.Image:
@@ -173,9 +175,9 @@ def _closed_file(tmp_path: Path) -> Image.Image:
         (_closed_file, UploadError, "can't be read"),
         (lambda _: Image.new("RGB", (0, 4)), ConfigurationError, "is empty: 0 x 4 pixels"),
     ],
-    ids=["truncated", "closed", "of a closed file", "empty"],
+    ids=["truncated", "closed image", "closed file", "empty"],
 )
-async def test_an_image_that_is_none_is_refused_before_anything_is_sent(
+async def test_an_unreadable_or_empty_image_is_refused_before_anything_is_sent(
     fal: Session,
     emulator: Emulator,
     tmp_path: Path,
@@ -190,7 +192,7 @@ async def test_an_image_that_is_none_is_refused_before_anything_is_sent(
 
 
 @pytest.mark.parametrize("format", ["webp", "jpeg", "gif"])
-def test_an_image_that_is_too_large_for_its_format_is_refused_with_the_way_out(format: str) -> None:
+def test_an_image_that_is_too_large_for_its_format_is_refused_with_a_hint(format: str) -> None:
     with pytest.raises(ConfigurationError, match=r"can't be sent as .*66000 x 1.*resize it"):
         encode_image(Image.new("L", (66_000, 1)), format)
 
@@ -207,7 +209,7 @@ _UNDONE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_270,
 }
-"""What makes of an upright picture the one that lies in a file with this orientation."""
+"""For each EXIF orientation, the transposition from the upright picture to the stored one."""
 CORNERS = {(2, 2): "red", (29, 2): "lime", (2, 45): "blue", (29, 45): "white"}
 
 
@@ -219,7 +221,7 @@ def _upright() -> Image.Image:
 
 
 def _lying(orientation: int, format: str) -> Image.Image:
-    """As a telephone stores it."""
+    """Return the picture as a phone stores it: rotated, with the orientation in its EXIF data."""
     exif, out, undone = Image.Exif(), io.BytesIO(), _UNDONE[orientation]
     exif[0x0112] = orientation
     picture = _upright() if undone is None else _upright().transpose(undone)
@@ -241,16 +243,16 @@ def _is_upright(data: bytes) -> bool:
 @every_way
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP"])
 @pytest.mark.parametrize("orientation", list(_UNDONE))
-async def test_a_photo_is_sent_as_it_is_to_be_seen(
+async def test_a_photo_is_rotated_as_its_exif_orientation_says(
     fal: Session, emulator: Emulator, way: Way, format: str, orientation: int
 ) -> None:
     photo = _lying(orientation, format)
     assert _is_upright(await way(fal, emulator, photo))
-    assert photo.getexif()[0x0112] == orientation, "the image itself is left as it is"
+    assert photo.getexif()[0x0112] == orientation, "the caller's image is unchanged"
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_a_photo_is_upright_in_every_format(format: str) -> None:
+def test_a_rotated_photo_is_upright_in_every_format(format: str) -> None:
     assert _is_upright(parse_data_uri(encode_image(_lying(6, "JPEG"), format))[0])
 
 
@@ -275,7 +277,7 @@ def test_a_photo_is_upright_in_every_format(format: str) -> None:
         ({}, "png"),
     ],
 )
-async def test_a_picture_goes_under_the_type_that_it_is_encoded_as(
+async def test_an_image_is_sent_with_the_content_type_of_its_encoding(
     fal: Session, emulator: Emulator, options: dict[str, Any], kind: str
 ) -> None:
     image = Image.new("RGB", (4, 4))
@@ -294,7 +296,7 @@ async def test_a_picture_goes_under_the_type_that_it_is_encoded_as(
         ({"file_name": "a.mp4"}, "file_name='a.mp4'"),
     ],
 )
-async def test_a_type_that_no_picture_is_encoded_as_is_refused(
+async def test_a_content_type_that_images_cannot_have_is_refused(
     fal: Session, emulator: Emulator, options: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=rf"{words}.*one of image/jpeg, image/png"):
@@ -302,7 +304,7 @@ async def test_a_type_that_no_picture_is_encoded_as_is_refused(
     assert emulator.requests == []
 
 
-async def test_a_file_whose_ending_is_wrong_goes_under_the_type_of_its_content(
+async def test_a_file_with_a_wrong_suffix_is_sent_with_the_type_of_its_content(
     fal: Session, emulator: Emulator, tmp_path: Path
 ) -> None:
     path, out = some_file(tmp_path, 0, name="photo.png"), io.BytesIO()
@@ -314,4 +316,4 @@ async def test_a_file_whose_ending_is_wrong_goes_under_the_type_of_its_content(
         (uri,) = await fal.storage.transform_input([file], inline_below=100_000)
         assert uri.startswith("data:image/jpeg;")
     await fal.storage.upload(path, content_type="image/png")
-    assert header(emulator, "upload", "Content-Type") == "image/png", "as it was asked for"
+    assert header(emulator, "upload", "Content-Type") == "image/png", "the caller's type has precedence"

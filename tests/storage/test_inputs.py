@@ -1,4 +1,4 @@
-"""Files in inputs, and who may read what was stored."""
+"""Files in inputs, and access to stored files."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class Input:
     image: Any
 
 
-async def test_bytes_that_do_not_lie_side_by_side_are_uploaded(fal: Session, emulator: Emulator) -> None:
+async def test_a_non_contiguous_memoryview_is_uploaded(fal: Session, emulator: Emulator) -> None:
     sent = await fal.storage.transform_input({"file": File(memoryview(b"a-b-c-")[::2])})
     assert stored(emulator, sent["file"]) == b"abc"
 
 
-async def test_the_same_picture_in_three_places_is_uploaded_once(
+async def test_each_distinct_file_in_an_input_is_uploaded_once(
     fal: Session, emulator: Emulator, tmp_path: Path
 ) -> None:
     cat, dog = some_file(tmp_path, 100, "cat.png"), some_file(tmp_path, 100, "dog.png", seed=2)
@@ -75,7 +75,9 @@ async def test_the_same_picture_in_three_places_is_uploaded_once(
 
 
 @pytest.mark.parametrize("way", ["run", "subscribe", "submit"])
-async def test_every_way_to_a_model(fal: Session, emulator: Emulator, tmp_path: Path, way: str) -> None:
+async def test_files_in_an_input_are_uploaded_by_run_subscribe_and_submit(
+    fal: Session, emulator: Emulator, tmp_path: Path, way: str
+) -> None:
     given = Input(prompt="p", image=some_file(tmp_path, 100, "cat.png"))
     if way == "submit":
         data = (await (await fal.queue.submit("me/echo", given)).wait()).data
@@ -86,7 +88,9 @@ async def test_every_way_to_a_model(fal: Session, emulator: Emulator, tmp_path: 
     assert isinstance(given.image, Path)
 
 
-async def test_a_stream_too(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+async def test_files_in_the_input_of_a_stream_are_uploaded(
+    fal: Session, emulator: Emulator, tmp_path: Path
+) -> None:
     @emulator.endpoint("me/streamer")
     async def streamer(input: Any) -> AsyncIterator[Any]:
         yield input
@@ -98,7 +102,9 @@ async def test_a_stream_too(fal: Session, emulator: Emulator, tmp_path: Path) ->
     assert emulator.count("upload") == 1
 
 
-async def test_small_ones_go_inside_if_asked(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+async def test_files_below_inline_below_become_data_uris(
+    fal: Session, emulator: Emulator, tmp_path: Path
+) -> None:
     from PIL import Image
 
     small, large = some_file(tmp_path, 99, "small.jpg"), some_file(tmp_path, 100, "large.jpg")
@@ -114,7 +120,9 @@ async def test_small_ones_go_inside_if_asked(fal: Session, emulator: Emulator, t
     assert emulator.count("upload") == 2
 
 
-async def test_by_hand(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+async def test_transform_input_uploads_files_and_returns_other_inputs_unchanged(
+    fal: Session, emulator: Emulator, tmp_path: Path
+) -> None:
     plain = {"a": [1, "x"]}
     assert await fal.storage.transform_input(plain) is plain
     assert emulator.requests == []
@@ -125,7 +133,7 @@ async def test_by_hand(fal: Session, emulator: Emulator, tmp_path: Path) -> None
     assert next(iter(emulator.uploads.values())).lifecycle.expires_in == 60
 
 
-async def test_side_by_side_and_the_first_failure_ends_the_others(
+async def test_files_of_an_input_are_uploaded_concurrently_until_one_fails(
     fal: Session, emulator: Emulator, tmp_path: Path
 ) -> None:
     files = [some_file(tmp_path, 10, f"{n}.bin", seed=n) for n in range(20)]
@@ -139,7 +147,7 @@ async def test_side_by_side_and_the_first_failure_ends_the_others(
     assert emulator.count("run") == 0
 
 
-async def test_an_upload_that_fal_refuses_is_named_by_its_place_in_the_input(
+async def test_an_upload_that_fal_refuses_is_reported_with_its_place_in_the_input(
     fal: Session, emulator: Emulator, tmp_path: Path
 ) -> None:
     emulator.faults.add(
@@ -161,7 +169,7 @@ async def test_an_upload_that_fal_refuses_is_named_by_its_place_in_the_input(
         (Path("/"), UploadError, "is a directory"),
     ],
 )
-async def test_inputs_that_can_not_be_sent(
+async def test_an_input_that_cannot_be_sent_is_refused_before_anything_is_sent(
     fal: Session, emulator: Emulator, value: Any, error: type[Exception], word: str
 ) -> None:
     with pytest.raises(error, match=word):
@@ -171,7 +179,7 @@ async def test_inputs_that_can_not_be_sent(
     assert emulator.requests == []
 
 
-async def test_the_time_limit_of_subscribe_covers_the_uploads(
+async def test_the_timeout_of_subscribe_includes_the_uploads(
     fal: Session, emulator: Emulator, tmp_path: Path
 ) -> None:
     emulator.faults.add(Fault.stall(30, on="upload"))
@@ -180,7 +188,9 @@ async def test_the_time_limit_of_subscribe_covers_the_uploads(
     assert emulator.count("submit") == 0
 
 
-async def test_a_cancelled_call_uploads_no_further(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+async def test_a_cancelled_call_stops_uploading_and_submits_nothing(
+    fal: Session, emulator: Emulator, tmp_path: Path
+) -> None:
     emulator.faults.add(Fault.stall(30, on="upload", times=None))
     task = asyncio.create_task(fal.subscribe("me/echo", {"image": some_file(tmp_path, 10)}))
     await emulator.wait_for("upload")
@@ -193,7 +203,9 @@ async def test_a_cancelled_call_uploads_no_further(fal: Session, emulator: Emula
 # Access.
 
 
-async def test_produced_media_get_the_lifecycle_of_the_call(fal: Session, emulator: Emulator) -> None:
+async def test_files_that_a_model_produces_get_the_lifecycle_of_the_call(
+    fal: Session, emulator: Emulator
+) -> None:
     @emulator.endpoint("me/file")
     async def produce(_: Any, job: Any) -> Any:
         return {"file": await job.file(b"data", "text/plain", "a.txt")}
@@ -205,7 +217,9 @@ async def test_produced_media_get_the_lifecycle_of_the_call(fal: Session, emulat
         await fal.run("me/file", storage=StorageSettings(expires_in="2 weeks"))
 
 
-async def test_acls_and_signed_urls(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+async def test_access_rules_and_signed_urls_decide_who_may_download(
+    fal: Session, emulator: Emulator, tmp_path: Path
+) -> None:
     url = await fal.storage.upload(b"data")
     rules = {"default": "hide", "rules": [{"user": "bob", "decision": "allow"}]}
     assert await fal.storage.set_acl(url, rules) == rules
@@ -222,7 +236,9 @@ async def test_acls_and_signed_urls(fal: Session, emulator: Emulator, tmp_path: 
         await fal.storage.sign(url, expires_in=604_801)
 
 
-async def test_wrong_arguments_about_access(fal: Session, emulator: Emulator) -> None:
+async def test_wrong_arguments_of_access_methods_are_refused_before_anything_is_sent(
+    fal: Session, emulator: Emulator
+) -> None:
     url: Any
     for url in (None, Path("x"), "files/x", b"https://x"):
         with pytest.raises(ConfigurationError, match="url="):
@@ -240,7 +256,7 @@ async def test_wrong_arguments_about_access(fal: Session, emulator: Emulator) ->
     assert emulator.requests == []
 
 
-async def test_account_defaults(fal: Session, emulator: Emulator) -> None:
+async def test_account_defaults_apply_to_new_uploads(fal: Session, emulator: Emulator) -> None:
     changed = await fal.storage.set_defaults(StorageSettings(expires_in="7d", initial_acl="forbid"))
     assert changed == await fal.storage.get_defaults()
     assert changed["expiration_duration_seconds"] == 604_800
@@ -259,7 +275,7 @@ class Unfit:
 
 
 @pytest.mark.parametrize("call", ["run", "subscribe", "submit", "stream"])
-async def test_what_json_cannot_carry_is_told_before_a_file_is_uploaded(
+async def test_an_input_that_is_not_json_is_refused_before_a_file_is_uploaded(
     fal: Session, emulator: Emulator, tmp_path: Path, call: str
 ) -> None:
     path = some_file(tmp_path, 10)
@@ -278,7 +294,7 @@ async def _called(fal: Session, call: str, value: Any) -> None:
         await getattr(fal, call)("me/echo", value)
 
 
-async def test_file_objects_in_a_pydantic_model_are_sent_too(fal: Session, emulator: Emulator) -> None:
+async def test_file_objects_in_a_pydantic_model_are_uploaded(fal: Session, emulator: Emulator) -> None:
     class Inner(pydantic.BaseModel):
         file: Any = pydantic.Field(serialization_alias="aFile")
 
@@ -300,7 +316,7 @@ async def test_file_objects_in_a_pydantic_model_are_sent_too(fal: Session, emula
     assert data["several"][1] == 5
 
 
-async def test_a_pydantic_model_with_files_is_sent_with_their_urls(
+async def test_paths_in_a_pydantic_model_are_uploaded(
     fal: Session, emulator: Emulator, tmp_path: Path
 ) -> None:
     class Ask(pydantic.BaseModel):

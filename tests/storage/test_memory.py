@@ -1,4 +1,4 @@
-"""The real sizes once: fal's own client cut such a file to a tenth (field notes A6.1), or holds it in memory."""
+"""Real sizes: the official client truncates such a file to a tenth (field notes A6.1), or holds it in memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pathlib import Path
 from fal_async import Session
 
 def memory(kind: str) -> int:
-    # Not getrusage: its maximum is that of the process before exec, which is pytest's.
+    # Not getrusage: its maximum includes the process before exec, which is pytest.
     return int(Path("/proc/self/status").read_text().partition(kind + ":")[2].split()[0]) * 1024
 
 async def main() -> None:
@@ -53,7 +53,9 @@ def make(path: Path) -> Path:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-async def test_above_the_threshold_with_every_default(emulator: Emulator, tmp_path: Path) -> None:
+async def test_a_file_of_105_mib_is_uploaded_and_downloaded_with_little_memory(
+    emulator: Emulator, tmp_path: Path
+) -> None:
     path, back = make(tmp_path / "clip.mp4"), tmp_path / "back.mp4"
     environment = {**os.environ, "FAL_BASE_URL": emulator.url, "FAL_KEY": emulator.key}
     process = await asyncio.create_subprocess_exec(
@@ -87,7 +89,7 @@ asyncio.run(main())
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-async def test_a_download_that_arrives_compressed_is_never_whole_in_memory(tmp_path: Path) -> None:
+async def test_a_compressed_download_is_not_held_in_memory(tmp_path: Path) -> None:
     packer = zlib.compressobj(9, wbits=31)
     packed = b"".join([*(packer.compress(bytes(MiB)) for _ in range(SIZE // MiB)), packer.flush()])
     async with file_host(lambda _: Says(packed, {"content-encoding": "gzip"})) as host:

@@ -1,4 +1,4 @@
-"""All files of one output: named in its order, and one that is missing costs no other."""
+"""Downloading all files of one output: names in its order, and a failure that does not affect the others."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 class BackToFront:
-    """Answers the last of the files first. `says(number)` is what it says of `/f/number`."""
+    """Answers the requests in reverse order of the files. `says(number)` is the response for `/f/number`."""
 
     def __init__(self, count: int, says: Any) -> None:
         self._says, self._given = says, [asyncio.Event() for _ in range(count)]
@@ -75,9 +75,9 @@ def in_list(urls: Sequence[str]) -> list[OutputFile]:
             ["0.png", "picture.png", "2.png", "picture-2.png"],
         ),
     ],
-    ids=["by the header", "by the type", "one name but for its case", "mixed"],
+    ids=["from Content-Disposition", "from the URL and type", "names that differ only in case", "mixed"],
 )
-async def test_names_follow_the_order_of_the_output_whichever_arrives_first(
+async def test_downloaded_names_follow_the_order_of_the_output_not_of_arrival(
     fal: Session, folder: Path, says: Any, names: list[str]
 ) -> None:
     async with file_host(BackToFront(4, says)) as host:
@@ -87,7 +87,7 @@ async def test_names_follow_the_order_of_the_output_whichever_arrives_first(
     assert len(os.listdir(folder)) == 4
 
 
-async def test_equal_names_of_urls_data_uris_and_what_is_there_are_numbered_in_order(
+async def test_equal_names_of_downloaded_and_existing_files_are_numbered_in_order(
     fal: Session, folder: Path
 ) -> None:
     folder.mkdir()
@@ -107,10 +107,8 @@ async def test_equal_names_of_urls_data_uris_and_what_is_there_are_numbered_in_o
     assert (folder / "file.png").read_bytes() == (folder / "0-2.png").read_bytes() == b"precious"
 
 
-async def test_with_take_equal_a_file_that_is_there_with_the_same_bytes_is_the_one(
-    fal: Session, folder: Path
-) -> None:
-    """As a process that was killed after it wrote it has left it. Another one's file is never taken."""
+async def test_take_equal_uses_an_existing_file_with_the_same_bytes(fal: Session, folder: Path) -> None:
+    """A process that was killed may have left such a file. A file with other bytes is never used."""
     folder.mkdir()
     (folder / "0.png").write_bytes(b"0")
     (folder / "1.png").write_bytes(b"precious")
@@ -122,8 +120,8 @@ async def test_with_take_equal_a_file_that_is_there_with_the_same_bytes_is_the_o
     assert len(os.listdir(folder)) == 4
 
 
-async def test_a_slow_file_holds_no_place_up(fal: Session, folder: Path) -> None:
-    """Nine and more others arrive while the first one waits for the last one, and get their names after it."""
+async def test_a_slow_file_does_not_block_the_download_of_the_others(fal: Session, folder: Path) -> None:
+    """The first of 30 files waits for the last one, and still gets the first name."""
     last = asyncio.Event()
 
     async def answer(asked: Asked) -> Says:
@@ -148,7 +146,7 @@ async def test_a_slow_file_holds_no_place_up(fal: Session, folder: Path) -> None
         (lambda file, n: f"{file.width}x{n}", ["5x0.png", "Nonex1.jpg"]),
     ],
 )
-async def test_names_can_be_chosen(
+async def test_names_of_downloaded_files_follow_a_template_or_a_function(
     emulator: Emulator, fal: Session, folder: Path, names: Any, expected: list[str]
 ) -> None:
     def says(number: int) -> Says:
@@ -165,7 +163,7 @@ async def test_names_can_be_chosen(
     assert [path.name for path in paths] == expected
 
 
-async def test_wrong_names_are_refused_before_anything_is_fetched(fal: Session, folder: Path) -> None:
+async def test_wrong_names_are_refused_before_anything_is_downloaded(fal: Session, folder: Path) -> None:
     async with file_host(lambda _: Says(b"x")) as host:
         files = in_list([f"{host.url}/0.png"])
         with pytest.raises(ConfigurationError, match="names"):
@@ -175,7 +173,7 @@ async def test_wrong_names_are_refused_before_anything_is_fetched(fal: Session, 
         assert host.asked == []
 
 
-async def test_what_is_no_file_of_an_output_is_refused(fal: Session, folder: Path) -> None:
+async def test_download_all_refuses_values_that_are_not_output_files(fal: Session, folder: Path) -> None:
     files: Any
     for files in (
         "https://x/a.png",
@@ -191,30 +189,38 @@ async def test_what_is_no_file_of_an_output_is_refused(fal: Session, folder: Pat
     assert await fal.storage.download_all(iter(()), folder) == []  # type: ignore[arg-type]
 
 
-# What is missing.
+# Files that can't be downloaded.
 
 MISSING: dict[str, tuple[Any, str, type[Exception]]] = {
-    "gone": (Says(b"gone", status=404), "404", NotFoundError),
-    "cut": (Says(b"x" * 100, only=0), "broke off", TransportError),
-    "shorter than it says": (Says(b"x", {"content-length": "5"}, only=1), "broke off", TransportError),
-    "a page": (Says(b"<html>Log in</html>", {"content-type": "text/html"}), "an HTML page", DownloadError),
-    "a part": (Says(b"x", {"content-range": "bytes 0-0/2"}, status=206), "file was requested", DownloadError),
+    "404": (Says(b"gone", status=404), "404", NotFoundError),
+    "no bytes of the body": (Says(b"x" * 100, only=0), "broke off", TransportError),
+    "shorter than Content-Length": (Says(b"x", {"content-length": "5"}, only=1), "broke off", TransportError),
+    "an HTML page": (
+        Says(b"<html>Log in</html>", {"content-type": "text/html"}),
+        "an HTML page",
+        DownloadError,
+    ),
+    "an unrequested 206": (
+        Says(b"x", {"content-range": "bytes 0-0/2"}, status=206),
+        "file was requested",
+        DownloadError,
+    ),
 }
 
 
 @pytest.mark.parametrize(("says", "words", "kind"), MISSING.values(), ids=MISSING)
-async def test_a_file_that_is_missing_is_named_and_the_others_are_there(
+async def test_a_file_that_cannot_be_downloaded_is_named_and_the_others_are_kept(
     fal: Session, folder: Path, says: Says, words: str, kind: type[Exception]
 ) -> None:
     async with file_host(lambda asked: says if "/2.png" in asked.path else Says(PNG)) as host:
         files = in_list([f"{host.url}/{n}.png?sig=secret" for n in range(4)])
         with pytest.raises(DownloadError) as caught:
             await fal.storage.download_all(files, folder)
-        error, told = caught.value, f"{caught.value} {caught.value.to_dict()}"
+        error, text = caught.value, f"{caught.value} {caught.value.to_dict()}"
         assert "1 of 4 files could not be fetched: " in str(error)
         assert f"$.images[2] ({host.url}/2.png)" in str(error)
         assert words in str(error)
-    assert "secret" not in told
+    assert "secret" not in text
     assert json.loads(json.dumps(error.to_dict()))["causes"] == [str(error.causes[0])]
     assert sorted(os.listdir(folder)) == ["0.png", "1.png", "3.png"]
     assert (error.missing, error.__cause__) == ((files[2],), error.causes[0])
@@ -243,7 +249,7 @@ async def test_a_file_that_is_missing_is_named_and_the_others_are_there(
         "",
     ],
 )
-async def test_a_url_that_is_none_is_named_and_the_others_are_there(
+async def test_a_file_with_an_invalid_url_is_named_and_the_others_are_kept(
     fal: Session, folder: Path, url: str
 ) -> None:
     with pytest.raises(
@@ -254,7 +260,7 @@ async def test_a_url_that_is_none_is_named_and_the_others_are_there(
     assert caught.value.missing[0].url == url
 
 
-async def test_several_that_are_missing_are_all_named(fal: Session, folder: Path) -> None:
+async def test_all_files_that_cannot_be_downloaded_are_named(fal: Session, folder: Path) -> None:
     async with file_host(lambda asked: Says(status=404 if asked.path < "/3" else 200)) as host:
         files = in_list([f"{host.url}/{n}.png" for n in range(6)])
         with pytest.raises(DownloadError) as caught:
@@ -268,7 +274,9 @@ async def test_several_that_are_missing_are_all_named(fal: Session, folder: Path
     assert caught.value.missing == tuple(files[:3])
 
 
-async def test_what_was_missing_can_be_fetched_later(fal: Session, folder: Path) -> None:
+async def test_the_missing_files_of_a_download_error_can_be_downloaded_later(
+    fal: Session, folder: Path
+) -> None:
     async with file_host(lambda _: Says(PNG, status=400 if len(host.asked) == 1 else 200)) as host:
         files = in_list([f"{host.url}/{n}.png" for n in range(2)])
         with pytest.raises(DownloadError) as caught:
@@ -283,7 +291,7 @@ import asyncio, json, resource, signal, sys
 from fal_async import DownloadError, OutputFile, Session
 
 async def main() -> None:
-    # The way to a full disk without mounting one: no file may grow beyond 100 kB.
+    # Simulates a full disk without mounting one: no file may grow beyond 100 kB.
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
     async with Session() as fal:
@@ -296,21 +304,23 @@ asyncio.run(main())
 """
 
 
-async def test_a_file_that_finds_no_room_on_disk_is_named_and_the_others_are_there(folder: Path) -> None:
+async def test_a_file_too_large_for_the_disk_is_named_and_the_others_are_kept(folder: Path) -> None:
     async with file_host(lambda asked: Says(b"x" * (200_000 if "big" in asked.path else 10))) as host:
         urls = [f"{host.url}/{name}.png" for name in ("a", "big", "b")]
         environment = {**os.environ, "FAL_KEY": "kid:key"}
         command = [sys.executable, "-c", FULL_DISK, str(folder), *urls]
         process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=subprocess.PIPE)
         out, _ = await process.communicate()
-    told, *names = json.loads(out)
-    assert "/big.png" in told
-    assert "File too large" in told
+    message, *names = json.loads(out)
+    assert "/big.png" in message
+    assert "File too large" in message
     assert names == ["a.png", None, "b.png"]
     assert sorted(os.listdir(folder)) == ["a.png", "b.png"]
 
 
-async def test_a_cancelled_download_of_several_leaves_only_whole_files(fal: Session, folder: Path) -> None:
+async def test_a_cancelled_download_of_several_files_leaves_only_complete_ones(
+    fal: Session, folder: Path
+) -> None:
     stalled = asyncio.Event()
 
     async def answer(asked: Asked) -> Says:
@@ -329,7 +339,7 @@ async def test_a_cancelled_download_of_several_leaves_only_whole_files(fal: Sess
     assert set(os.listdir(folder)) <= {"0.png"}
 
 
-async def test_a_session_that_is_closed_meanwhile_is_the_error_itself(
+async def test_closing_the_session_during_download_all_raises_a_session_state_error(
     emulator: Emulator, folder: Path
 ) -> None:
     closing: list[asyncio.Task[None]] = []

@@ -1,4 +1,4 @@
-"""Large files in parts (with small parts here): failures, tokens, restarts, cancellation."""
+"""Uploads in parts (small parts here): failures, tokens, outages, cancellation, files that change."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ PART = 16 * KiB
 SMALL: dict[str, Any] = {"multipart_above": PART, "part_size": PART, "parallel": 4}
 
 
-async def test_parts_arrive_whole_and_in_order(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+async def test_an_upload_in_parts_sends_each_part_once_and_completes_in_order(
+    fal: Session, emulator: Emulator, tmp_path: Path
+) -> None:
     path = some_file(tmp_path, 40 * PART + 5)
     url = await fal.storage.upload(path, **SMALL)
     assert hashlib.sha256(stored(emulator, url)).digest() == hashlib.sha256(path.read_bytes()).digest()
@@ -37,17 +39,23 @@ async def test_parts_arrive_whole_and_in_order(fal: Session, emulator: Emulator,
 
 
 @pytest.mark.parametrize("size", [PART + 1, 2 * PART, 2 * PART + 1])
-async def test_around_the_size_of_a_part(fal: Session, emulator: Emulator, size: int) -> None:
+async def test_an_upload_near_a_multiple_of_the_part_size_is_complete(
+    fal: Session, emulator: Emulator, size: int
+) -> None:
     assert len(stored(emulator, await fal.storage.upload(some_bytes(size), **SMALL))) == size
     assert emulator.count("part") == -(-size // PART)
 
 
-async def test_at_the_threshold_it_goes_in_one_piece(fal: Session, emulator: Emulator) -> None:
+async def test_a_file_of_exactly_multipart_above_bytes_is_sent_in_one_piece(
+    fal: Session, emulator: Emulator
+) -> None:
     await fal.storage.upload(some_bytes(PART), **SMALL)
     assert (emulator.count("upload"), emulator.count("multipart")) == (1, 0)
 
 
-async def test_every_source_goes_in_parts(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+async def test_bytes_iterables_and_file_objects_are_uploaded_in_parts(
+    fal: Session, emulator: Emulator, tmp_path: Path
+) -> None:
     data = some_bytes(5 * PART + 1)
 
     async def pieces() -> AsyncIterator[bytes]:
@@ -59,7 +67,7 @@ async def test_every_source_goes_in_parts(fal: Session, emulator: Emulator, tmp_
             assert stored(emulator, await fal.storage.upload(source, **SMALL)) == data
 
 
-async def test_no_more_parts_at_a_time_than_asked_for(emulator: Emulator) -> None:
+async def test_an_upload_sends_at_most_parallel_parts_at_a_time(emulator: Emulator) -> None:
     emulator.faults.add(Fault.stall(0.02, on="part", times=None))
     async with Session(emulator.key, hosts=emulator.hosts) as fal:
         await fal.storage.upload(some_bytes(12 * PART), **{**SMALL, "parallel": 3})
@@ -67,8 +75,10 @@ async def test_no_more_parts_at_a_time_than_asked_for(emulator: Emulator) -> Non
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_every_tenth_part_fails_at_random(fal: Session, emulator: Emulator, seed: int) -> None:
-    """Each part is sent exactly once more for each of its failures."""
+async def test_a_part_is_sent_once_more_for_each_of_its_failures(
+    fal: Session, emulator: Emulator, seed: int
+) -> None:
+    """About every tenth part fails, at random."""
     emulator.faults.seed(seed)
     emulator.faults.add(
         Fault.answer(503, on="part", chance=0.04, times=None),
@@ -84,7 +94,7 @@ async def test_every_tenth_part_fails_at_random(fal: Session, emulator: Emulator
     assert emulator.count("multipart") == emulator.count("complete") == 1
 
 
-async def test_the_token_ends_in_mid_upload(fal: Session, emulator: Emulator) -> None:
+async def test_an_upload_in_parts_renews_a_token_that_is_revoked(fal: Session, emulator: Emulator) -> None:
     revoked = 0
 
     def revoke(sent: int, total: int) -> None:
@@ -100,10 +110,10 @@ async def test_the_token_ends_in_mid_upload(fal: Session, emulator: Emulator) ->
     assert emulator.count("part") + emulator.count("complete") == 61 + refused
     assert revoked == 2
     assert emulator.count("cdn_token") == 1 + revoked
-    assert 0 < refused <= 4 * revoked, "at most those that were under way"
+    assert 0 < refused <= 4 * revoked, "at most the parts being sent"
 
 
-async def test_the_server_is_restarted_in_between(fal: Session, emulator: Emulator) -> None:
+async def test_an_upload_in_parts_survives_an_outage_of_the_server(fal: Session, emulator: Emulator) -> None:
     outage = Outage(emulator)
 
     def begin(sent: int, total: int) -> None:
@@ -119,20 +129,22 @@ async def test_the_server_is_restarted_in_between(fal: Session, emulator: Emulat
     assert emulator.count("part") <= 60 + SMALL["parallel"]
 
 
-async def test_a_part_that_fails_for_good(fal: Session, emulator: Emulator) -> None:
+async def test_a_part_that_always_fails_ends_the_upload_with_its_number(
+    fal: Session, emulator: Emulator
+) -> None:
     emulator.faults.add(Fault.answer(400, on="part", after=5, detail="no such luck", times=None))
     with pytest.raises(UploadError, match=r"upload\.bin: part \d+ of 40: 400 no such luck") as caught:
         await fal.storage.upload(some_bytes(40 * PART), **SMALL)
     assert caught.value.part is not None
     assert caught.value.to_dict()["part"] == caught.value.part
     assert getattr(caught.value.__cause__, "status", None) == 400
-    assert emulator.count("initiate") == 0, "something is committed: no other route"
+    assert emulator.count("initiate") == 0, "parts are stored already, so there is no fallback"
     assert emulator.count("complete") == 0
-    await asyncio.sleep(0.05)  # what was on the wire arrives; nothing more is sent
+    await asyncio.sleep(0.05)  # requests already sent arrive; no further ones are sent
     assert emulator.count("part") <= 5 + SMALL["parallel"]
 
 
-async def test_a_cancelled_upload_stops(fal: Session, emulator: Emulator) -> None:
+async def test_a_cancelled_upload_in_parts_sends_nothing_more(fal: Session, emulator: Emulator) -> None:
     emulator.faults.add(Fault.stall(30, on="part", after=8, times=None))
     task = asyncio.create_task(fal.storage.upload(some_bytes(40 * PART), **SMALL))
     await emulator.wait_for("part", 12)
@@ -143,7 +155,9 @@ async def test_a_cancelled_upload_stops(fal: Session, emulator: Emulator) -> Non
     assert emulator.count("complete") == 0
 
 
-async def test_an_error_in_the_progress_callback_is_the_callers(fal: Session, emulator: Emulator) -> None:
+async def test_an_error_of_the_progress_callback_ends_the_upload_unchanged(
+    fal: Session, emulator: Emulator
+) -> None:
     def fails(*_: int) -> None:
         raise RuntimeError("my own mistake")
 
@@ -153,7 +167,9 @@ async def test_an_error_in_the_progress_callback_is_the_callers(fal: Session, em
     assert emulator.count("complete") == emulator.count("initiate") == 0
 
 
-async def test_route_b_where_the_cdn_can_not_begin(fal: Session, emulator: Emulator) -> None:
+async def test_an_upload_in_parts_uses_presigned_urls_if_the_cdn_cannot_begin(
+    fal: Session, emulator: Emulator
+) -> None:
     emulator.faults.add(Fault.answer(418, on="multipart"))
     emulator.faults.add(Fault.answer(503, on="part", chance=0.1, times=None))
     data = some_bytes(40 * PART)
@@ -163,8 +179,10 @@ async def test_route_b_where_the_cdn_can_not_begin(fal: Session, emulator: Emula
     assert next(u for u in emulator.uploads.values() if u.completed).lifecycle.expires_in == 86_400
 
 
-async def test_an_answer_to_complete_that_got_lost(fal: Session, emulator: Emulator) -> None:
-    """The second `complete` gets 404; the file is there, and that is what counts."""
+async def test_an_upload_succeeds_if_the_response_to_complete_is_lost(
+    fal: Session, emulator: Emulator
+) -> None:
+    """The second `complete` gets 404, but the file exists."""
     emulator.faults.add(Fault.reset(on="complete", taken=True))
     data = some_bytes(5 * PART)
     lifecycle = StorageSettings(initial_acl="hide")
@@ -172,14 +190,18 @@ async def test_an_answer_to_complete_that_got_lost(fal: Session, emulator: Emula
     assert emulator.count("complete") == 2
 
 
-async def test_parts_that_are_not_put_together(fal: Session, emulator: Emulator) -> None:
+async def test_an_upload_that_cannot_be_completed_raises_an_upload_error(
+    fal: Session, emulator: Emulator
+) -> None:
     emulator.faults.add(Fault.answer(400, on="complete", times=None))
     with pytest.raises(UploadError, match="all parts were sent, but") as caught:
         await fal.storage.upload(some_bytes(5 * PART), **SMALL)
     assert getattr(caught.value.__cause__, "status", None) == 400
 
 
-async def test_a_file_that_shrinks_in_mid_upload(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+async def test_a_file_that_shrinks_during_an_upload_in_parts_is_refused(
+    fal: Session, emulator: Emulator, tmp_path: Path
+) -> None:
     path = some_file(tmp_path, 60 * PART)
 
     def shrink(sent: int, total: int) -> None:
@@ -192,7 +214,9 @@ async def test_a_file_that_shrinks_in_mid_upload(fal: Session, emulator: Emulato
     assert emulator.count("complete") == 0
 
 
-async def test_a_file_that_grows_in_mid_upload(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+async def test_a_file_that_grows_during_an_upload_in_parts_is_refused(
+    fal: Session, emulator: Emulator, tmp_path: Path
+) -> None:
     path = some_file(tmp_path, 10 * PART)
 
     def grow(*_: int) -> None:
@@ -204,14 +228,16 @@ async def test_a_file_that_grows_in_mid_upload(fal: Session, emulator: Emulator,
     assert emulator.count("complete") == 0
 
 
-async def test_an_upload_that_the_server_forgot(fal: Session, emulator: Emulator) -> None:
+async def test_an_upload_that_the_server_has_dropped_raises_an_upload_error(
+    fal: Session, emulator: Emulator
+) -> None:
     emulator.faults.add(Fault.answer(404, on="part", after=3, times=None))
     with pytest.raises(UploadError) as caught:
         await fal.storage.upload(some_bytes(10 * PART), **SMALL)
     assert isinstance(caught.value.__cause__, NotFoundError)
 
 
-async def test_without_retries_the_first_failure_counts(emulator: Emulator) -> None:
+async def test_an_upload_in_parts_without_retries_fails_at_the_first_error(emulator: Emulator) -> None:
     emulator.faults.add(Fault.answer(503, on="part"))
     async with Session(emulator.key, hosts=emulator.hosts, retry=RetryPolicy(max_attempts=1)) as fal:
         with pytest.raises(UploadError, match="503"):
@@ -219,7 +245,7 @@ async def test_without_retries_the_first_failure_counts(emulator: Emulator) -> N
     assert emulator.count("part") == 1
 
 
-async def test_many_files_at_once_over_one_pool(fal: Session, emulator: Emulator) -> None:
+async def test_many_concurrent_uploads_in_parts_share_one_pool(fal: Session, emulator: Emulator) -> None:
     urls = await asyncio.gather(
         *(fal.storage.upload(some_bytes(6 * PART, seed), **SMALL) for seed in range(12))
     )
@@ -228,8 +254,10 @@ async def test_many_files_at_once_over_one_pool(fal: Session, emulator: Emulator
 
 
 @pytest.mark.parametrize("retry", [QUICK])
-async def test_the_loop_stays_free(emulator: Emulator, tmp_path: Path, retry: RetryPolicy) -> None:
-    """Not one callback of the loop reads the disk: reading is what threads are for (B21)."""
+async def test_an_upload_reads_its_file_only_in_threads(
+    emulator: Emulator, tmp_path: Path, retry: RetryPolicy
+) -> None:
+    """No callback of the event loop reads the disk (field notes B21)."""
     path = some_file(tmp_path, 4096 * KiB)
     reads: list[str] = []
 
@@ -266,11 +294,11 @@ async def test_the_loop_stays_free(emulator: Emulator, tmp_path: Path, retry: Re
     assert set(reads) == {"thread"}
 
 
-# Files that change meanwhile.
+# Files that change during their upload.
 
 
 def _rewritten(path: Path) -> Callable[[int, int], None]:
-    """A callback that rewrites the file in place, with as many other bytes, after the first piece."""
+    """Return a progress callback that overwrites the file with other bytes of the same size."""
 
     def rewrite(sent: int, total: int) -> None:
         if sent < total and path.read_bytes() != some_bytes(total, seed=2):
@@ -282,7 +310,7 @@ def _rewritten(path: Path) -> Callable[[int, int], None]:
 
 @pytest.mark.parametrize("how", [SMALL | {"parallel": 1}, {}], ids=["parts", "one piece"])
 @pytest.mark.parametrize("kind", ["path", "raw file", "buffered file", "temporary file"])
-async def test_a_file_that_is_rewritten_in_place_while_it_is_sent_is_refused(
+async def test_a_file_that_is_rewritten_in_place_during_its_upload_is_refused(
     fal: Session, emulator: Emulator, tmp_path: Path, kind: str, how: dict[str, Any]
 ) -> None:
     size = 1024 * KiB
@@ -297,7 +325,7 @@ async def test_a_file_that_is_rewritten_in_place_while_it_is_sent_is_refused(
         elif kind != "path":
             buffering = 0 if kind == "raw file" else -1
             file = stack.enter_context(await asyncio.to_thread(path.open, "rb", buffering=buffering))
-        os.utime(path, (1, 1))  # or both versions may be of one tick of the disk's clock
+        os.utime(path, (1, 1))  # otherwise both versions may have the same modification time
         with pytest.raises(UploadError, match="changed while it was read") as caught:
             await fal.storage.upload(file, **how, on_progress=_rewritten(path))
         assert caught.value.retryable
@@ -305,7 +333,7 @@ async def test_a_file_that_is_rewritten_in_place_while_it_is_sent_is_refused(
         assert stored(emulator, await fal.storage.upload(file, **how)) == some_bytes(size, seed=2)
 
 
-async def test_a_file_that_is_rewritten_is_begun_anew_by_the_next_call(
+async def test_a_resumed_upload_of_a_rewritten_file_starts_again(
     fal: Session, emulator: Emulator, tmp_path: Path
 ) -> None:
     path, record, size = some_file(tmp_path, 40 * PART), tmp_path / "record", 40 * PART
@@ -316,7 +344,7 @@ async def test_a_file_that_is_rewritten_is_begun_anew_by_the_next_call(
     assert stored(emulator, await fal.storage.upload(path, **how)) == some_bytes(size, seed=2)
 
 
-async def test_a_file_that_is_replaced_while_it_is_sent_is_sent_as_it_was(
+async def test_a_file_that_is_replaced_during_its_upload_is_sent_as_it_was(
     fal: Session, emulator: Emulator, tmp_path: Path
 ) -> None:
     path, other = some_file(tmp_path, 40 * PART), some_file(tmp_path, 40 * PART, name="other", seed=2)

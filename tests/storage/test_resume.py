@@ -1,4 +1,4 @@
-"""Uploads that go on where a crash, a cancellation or a failure left them."""
+"""Uploads that are resumed after a crash, a cancellation or a failure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COUNT = 40
 
 
 async def interrupted(fal: Session, emulator: Emulator, file: Any, resume: Any, after: int = 12) -> set[int]:
-    """Cancelled while parts are under way; gives those that arrived."""
+    """Cancel an upload after `after` parts. Return the numbers of the parts that the server has."""
     stall = Fault.stall(30, on="part", taken=False, after=after, times=None)
     emulator.faults.add(stall)
     task = asyncio.create_task(fal.storage.upload(file, **SMALL, resume=resume))
@@ -41,7 +41,7 @@ async def interrupted(fal: Session, emulator: Emulator, file: Any, resume: Any, 
 
 
 @pytest.mark.parametrize("route", ["cdn", "presigned"])
-async def test_a_cancelled_upload_goes_on(
+async def test_a_cancelled_upload_is_resumed_with_the_missing_parts(
     fal: Session, emulator: Emulator, tmp_path: Path, route: str
 ) -> None:
     if route == "presigned":
@@ -49,18 +49,18 @@ async def test_a_cancelled_upload_goes_on(
     path, record = some_file(tmp_path, COUNT * PART), tmp_path / "big.resume"
     arrived = await interrupted(fal, emulator, path, record)
     assert stat.S_IMODE(record.stat().st_mode) == 0o600
-    told: list[int] = []
+    reported: list[int] = []
     url = await fal.storage.upload(
-        path, **SMALL, resume=record, on_progress=lambda sent, _: told.append(sent)
+        path, **SMALL, resume=record, on_progress=lambda sent, _: reported.append(sent)
     )
     assert stored(emulator, url) == path.read_bytes()
     assert set(requests_of_parts(emulator)) == set(range(1, COUNT + 1)) - arrived
-    assert told[0] >= 12 * PART
-    assert told[-1] == COUNT * PART
-    assert not record.exists(), "gone once it is done"
+    assert reported[0] >= 12 * PART
+    assert reported[-1] == COUNT * PART
+    assert not record.exists(), "deleted after the upload"
 
 
-async def test_a_state_that_is_stored_elsewhere(fal: Session, emulator: Emulator) -> None:
+async def test_an_upload_is_resumed_from_a_stored_upload_state(fal: Session, emulator: Emulator) -> None:
     data, saved = some_bytes(COUNT * PART), [""]
     state = UploadState(on_change=lambda state: saved.append(state.to_json()))
     arrived = await interrupted(fal, emulator, data, state)
@@ -72,23 +72,25 @@ async def test_a_state_that_is_stored_elsewhere(fal: Session, emulator: Emulator
     assert again.to_json() == ""
 
 
-async def test_after_a_failed_part(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+async def test_a_failed_upload_is_resumed_with_the_parts_that_are_not_recorded(
+    fal: Session, emulator: Emulator, tmp_path: Path
+) -> None:
     path, record = some_file(tmp_path, COUNT * PART), tmp_path / "record"
     broken = Fault.answer(400, on="part", after=10, times=None)
     emulator.faults.add(broken)
     with pytest.raises(UploadError):
         await fal.storage.upload(path, **SMALL, resume=record)
     emulator.faults.remove(broken)
-    await emulator.restart()  # what was stopped on its way must not arrive, and be counted, later
+    await emulator.restart()  # requests that were cut off must not arrive, and be counted, later
     noted = record.read_text().count('{"part":')
-    assert 10 - SMALL["parallel"] <= noted <= 10, "an answer may be lost to whoever was stopped"
+    assert 10 - SMALL["parallel"] <= noted <= 10, "a cancelled part may have lost its response"
     emulator.clear_requests()
     assert stored(emulator, await fal.storage.upload(path, **SMALL, resume=record)) == path.read_bytes()
     assert emulator.count("part") == COUNT - noted
 
 
 @pytest.mark.parametrize("change", ["content", "size"])
-async def test_another_file_under_the_same_name(
+async def test_a_resumed_upload_of_another_file_with_the_same_name_starts_again(
     fal: Session, emulator: Emulator, tmp_path: Path, change: str
 ) -> None:
     path, record = some_file(tmp_path, COUNT * PART), tmp_path / "record"
@@ -99,14 +101,18 @@ async def test_another_file_under_the_same_name(
     assert emulator.count("multipart") == 1
 
 
-async def test_other_options_begin_anew(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+async def test_a_resumed_upload_with_another_content_type_starts_again(
+    fal: Session, emulator: Emulator, tmp_path: Path
+) -> None:
     path, record = some_file(tmp_path, COUNT * PART), tmp_path / "record"
     await interrupted(fal, emulator, path, record)
     await fal.storage.upload(path, **SMALL, resume=record, content_type="video/mp4")
     assert emulator.count("part") == COUNT
 
 
-async def test_the_part_size_of_the_record_counts(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+async def test_a_resumed_upload_keeps_the_part_size_of_the_record(
+    fal: Session, emulator: Emulator, tmp_path: Path
+) -> None:
     path, record = some_file(tmp_path, COUNT * PART), tmp_path / "record"
     arrived = await interrupted(fal, emulator, path, record)
     url = await fal.storage.upload(path, **{**SMALL, "part_size": 3 * PART}, resume=record)
@@ -114,7 +120,9 @@ async def test_the_part_size_of_the_record_counts(fal: Session, emulator: Emulat
     assert emulator.count("part") == COUNT - len(arrived)
 
 
-async def test_the_server_forgot_the_upload(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+async def test_a_resumed_upload_that_the_server_has_dropped_starts_again(
+    fal: Session, emulator: Emulator, tmp_path: Path
+) -> None:
     path, record = some_file(tmp_path, COUNT * PART), tmp_path / "record"
     await interrupted(fal, emulator, path, record)
     emulator.forget_uploads()
@@ -123,7 +131,7 @@ async def test_the_server_forgot_the_upload(fal: Session, emulator: Emulator, tm
 
 
 @pytest.mark.parametrize("status", [400, 403])
-async def test_a_presigned_url_that_has_expired(
+async def test_a_resumed_upload_whose_presigned_url_has_expired_starts_again(
     fal: Session, emulator: Emulator, tmp_path: Path, status: int
 ) -> None:
     emulator.faults.add(Fault.answer(418, on="multipart", times=None))
@@ -131,11 +139,13 @@ async def test_a_presigned_url_that_has_expired(
     await interrupted(fal, emulator, path, record)
     emulator.faults.add(Fault.answer(status, on="part", detail="Request has expired"))
     assert stored(emulator, await fal.storage.upload(path, **SMALL, resume=record)) == path.read_bytes()
-    assert emulator.count("initiate") == 1, "a new one, for all the parts"
+    assert emulator.count("initiate") == 1, "a new upload, with all parts"
     assert not record.exists()
 
 
-async def test_a_record_that_is_none(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+async def test_a_file_that_is_not_a_resume_record_is_refused_and_kept(
+    fal: Session, emulator: Emulator, tmp_path: Path
+) -> None:
     path, record = some_file(tmp_path, COUNT * PART), tmp_path / "record"
     record.write_text("my diary")
     with pytest.raises(ConfigurationError, match="not a record of an upload"):
@@ -146,7 +156,7 @@ async def test_a_record_that_is_none(fal: Session, emulator: Emulator, tmp_path:
     assert emulator.requests == []
 
 
-async def test_small_files_leave_no_record(fal: Session, tmp_path: Path) -> None:
+async def test_an_upload_in_one_piece_leaves_no_resume_record(fal: Session, tmp_path: Path) -> None:
     await fal.storage.upload(b"small", resume=tmp_path / "record")
     assert not (tmp_path / "record").exists()
 
@@ -166,7 +176,9 @@ asyncio.run(main())
 """
 
 
-async def test_a_killed_process_sends_only_what_was_missing(emulator: Emulator, tmp_path: Path) -> None:
+async def test_an_upload_of_a_killed_process_is_resumed_with_the_missing_parts(
+    emulator: Emulator, tmp_path: Path
+) -> None:
     path, record = some_file(tmp_path, COUNT * PART), tmp_path / "record"
     arguments = [sys.executable, "-c", UPLOADER, str(path), str(record), str(PART)]
     environment = {**os.environ, "FAL_BASE_URL": emulator.url, "FAL_KEY": emulator.key}
@@ -192,7 +204,7 @@ async def test_a_killed_process_sends_only_what_was_missing(emulator: Emulator, 
     assert not record.exists()
 
 
-# Records that somebody else had in hand.
+# Records that others could have changed, and files that are not records.
 
 
 def changed(record: str, **values: Any) -> str:
@@ -203,13 +215,13 @@ def changed(record: str, **values: Any) -> str:
 @pytest.mark.parametrize("presigned", [False, True])
 @pytest.mark.parametrize("names", [["upload_url"], ["file_url"], ["upload_url", "file_url"]])
 @pytest.mark.parametrize("kept_in", ["a file", "a value"])
-async def test_a_record_that_leads_elsewhere_is_not_followed(
+async def test_a_resume_record_that_names_another_host_is_ignored(
     fal: Session, emulator: Emulator, tmp_path: Path, kept_in: str, names: list[str], presigned: bool
 ) -> None:
-    """Neither the token nor the file goes to another host, and the URL of one is not given out."""
+    """Neither the token nor the file is sent to another host, and its URL is not returned."""
     path, record = some_file(tmp_path, COUNT * PART), tmp_path / "record"
     await interrupted(fal, emulator, path, record)
-    async with listening(_nobody_comes) as stranger:
+    async with listening(_is_never_asked) as stranger:
         values: dict[str, Any] = dict.fromkeys(names, f"{stranger}/take")
         text = changed(record.read_text(), **values, presigned=presigned)
         record.write_text(text)
@@ -219,12 +231,12 @@ async def test_a_record_that_leads_elsewhere_is_not_followed(
     assert emulator.count("part") == COUNT
 
 
-async def _nobody_comes(request: web.BaseRequest) -> web.Response:
-    raise AssertionError(f"{request.path} was asked for")
+async def _is_never_asked(request: web.BaseRequest) -> web.Response:
+    raise AssertionError(f"{request.path} was requested")
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
-async def test_a_record_that_others_could_write_is_begun_anew_and_closed(
+async def test_a_resume_record_that_other_users_can_write_is_replaced_by_a_private_one(
     fal: Session, emulator: Emulator, tmp_path: Path, mode: int
 ) -> None:
     path, record = some_file(tmp_path, COUNT * PART), tmp_path / "record"
@@ -243,7 +255,7 @@ async def test_a_record_that_others_could_write_is_begun_anew_and_closed(
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o400])
-async def test_a_record_that_others_can_read_is_the_owners_again(
+async def test_a_resume_record_that_other_users_can_read_is_made_private(
     fal: Session, emulator: Emulator, tmp_path: Path, mode: int
 ) -> None:
     path, record = some_file(tmp_path, COUNT * PART), tmp_path / "record"
@@ -262,7 +274,7 @@ class BytesPath:
 
 
 @pytest.mark.parametrize("record", ["", "no\0name", BytesPath(), 5])
-async def test_a_record_that_no_path_can_be_is_refused_before_anything_is_sent(
+async def test_an_invalid_path_of_a_resume_record_is_refused_before_anything_is_sent(
     fal: Session, emulator: Emulator, tmp_path: Path, record: Any
 ) -> None:
     with pytest.raises(ConfigurationError, match=r"^resume"):
@@ -270,7 +282,7 @@ async def test_a_record_that_no_path_can_be_is_refused_before_anything_is_sent(
     assert emulator.count() == 0
 
 
-async def test_a_record_that_is_no_file_is_left_alone(
+async def test_a_resume_path_that_is_not_a_regular_file_is_refused_and_kept(
     fal: Session, emulator: Emulator, tmp_path: Path
 ) -> None:
     path, other = some_file(tmp_path, COUNT * PART), tmp_path / "other"
@@ -298,9 +310,9 @@ async def test_a_record_that_is_no_file_is_left_alone(
         b"[" * 100_000,
         b'{"fal_upload":2}\n',
     ],
-    ids=["binary", "a list", "cut", "infinite", "deep", "of another version"],
+    ids=["binary", "a list", "truncated", "infinite size", "deeply nested", "another version"],
 )
-async def test_what_is_no_record_is_refused_and_kept(
+async def test_a_damaged_resume_record_is_refused_and_kept(
     fal: Session, emulator: Emulator, tmp_path: Path, text: bytes
 ) -> None:
     path, record = some_file(tmp_path, COUNT * PART), tmp_path / "record"
@@ -311,7 +323,7 @@ async def test_what_is_no_record_is_refused_and_kept(
     assert emulator.requests == []
 
 
-async def test_a_record_that_cannot_be_removed_does_not_lose_the_url(
+async def test_an_upload_returns_its_url_if_its_resume_record_cannot_be_removed(
     fal: Session, emulator: Emulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path, record = some_file(tmp_path, 2 * PART), tmp_path / "record"

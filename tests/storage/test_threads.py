@@ -1,4 +1,4 @@
-"""Threads for the disk: given up without being waited for, and without being missed."""
+"""Disk work in threads: abandoned on cancellation, without waiting and without losing threads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from fal_async.storage.threads import abandonable, in_thread, within_patience
 
 
-async def test_what_it_raises_is_raised_whatever_it_is() -> None:
+async def test_work_in_a_thread_raises_its_own_error_in_the_task() -> None:
     def work(error: BaseException) -> None:
         raise error
 
@@ -22,7 +22,7 @@ async def test_what_it_raises_is_raised_whatever_it_is() -> None:
         await in_thread(lambda: work(StopIteration()))
 
 
-async def test_hundreds_that_were_given_up_hold_up_nobody() -> None:
+async def test_a_hundred_abandoned_threads_do_not_block_new_work() -> None:
     go = threading.Event()
     for _ in range(100):
         hung = asyncio.ensure_future(abandonable(go.wait))
@@ -34,12 +34,12 @@ async def test_hundreds_that_were_given_up_hold_up_nobody() -> None:
     go.set()
 
 
-async def test_more_than_there_are_threads_are_all_done() -> None:
+async def test_more_jobs_than_threads_are_all_done() -> None:
     met = asyncio.gather(*(abandonable(lambda number=number: number) for number in range(300)))  # type: ignore[misc]
     assert await met == list(range(300))
 
 
-async def test_what_comes_too_late_is_discarded_once() -> None:
+async def test_the_result_of_an_abandoned_job_is_discarded_once() -> None:
     discarded: list[str] = []
     begun, go, over = threading.Event(), threading.Event(), threading.Event()
 
@@ -63,7 +63,7 @@ async def test_what_comes_too_late_is_discarded_once() -> None:
     assert discarded == ["a file"]
 
 
-async def test_what_came_at_the_same_time_as_the_cancel_is_discarded() -> None:
+async def test_a_result_that_arrives_together_with_a_cancellation_is_discarded() -> None:
     discarded: list[str] = []
     done = threading.Event()
 
@@ -73,7 +73,7 @@ async def test_what_came_at_the_same_time_as_the_cancel_is_discarded() -> None:
 
     task = asyncio.ensure_future(abandonable(work, discard=discarded.append))
     await asyncio.sleep(0)
-    assert done.wait(30)  # the loop does not hear of it meanwhile
+    assert done.wait(30)  # blocks the loop, which does not see the result before the cancellation
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -82,7 +82,7 @@ async def test_what_came_at_the_same_time_as_the_cancel_is_discarded() -> None:
     assert discarded == ["a file"]
 
 
-async def test_tidying_up_that_hangs_is_not_waited_for_but_done() -> None:
+async def test_clean_up_that_hangs_is_not_waited_for_but_finishes_later() -> None:
     go, over = threading.Event(), asyncio.Event()
     await within_patience(lambda: go.wait(30), then=over.set)
     assert not over.is_set()

@@ -1,4 +1,4 @@
-"""One file in one request, on route C and on its fallback; tokens; what is told of the file."""
+"""Uploads in one request: route C and its fallback, tokens, names and content types, files that are refused."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
         yield part
 
 
-async def test_a_path(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+async def test_a_path_is_uploaded_with_its_name_and_a_cdn_token(
+    fal: Session, emulator: Emulator, tmp_path: Path
+) -> None:
     path = some_file(tmp_path, 3 * KiB, "cat.png")
     url = await fal.storage.upload(path)
     assert url.endswith("/cat.png")
@@ -64,7 +66,7 @@ async def test_a_path(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
         (bytearray(b"x"), {}, "upload.bin", "application/octet-stream"),
     ],
 )
-async def test_names_and_types(
+async def test_an_upload_has_the_given_or_guessed_name_and_content_type(
     fal: Session, emulator: Emulator, data: Any, options: dict[str, str], name: str, content_type: str
 ) -> None:
     await fal.storage.upload(data, **options)  # type: ignore[arg-type]
@@ -72,9 +74,7 @@ async def test_names_and_types(
     assert header(emulator, "upload", "Content-Type") == content_type
 
 
-async def test_a_name_that_no_header_carries_is_kept_where_json_carries_it(
-    fal: Session, emulator: Emulator
-) -> None:
+async def test_a_non_ascii_file_name_is_kept_on_the_presigned_route(fal: Session, emulator: Emulator) -> None:
     emulator.faults.add(Fault.answer(400, on="upload"))
     await fal.storage.upload(b"x", file_name="日本.png")
     asked = [request for request in emulator.requests if request.kind == "initiate"]
@@ -82,7 +82,7 @@ async def test_a_name_that_no_header_carries_is_kept_where_json_carries_it(
     assert header(emulator, "upload", "Content-Type") == "image/png"
 
 
-async def test_a_path_from_the_home_folder(
+async def test_a_tilde_in_an_upload_path_means_the_home_folder(
     fal: Session, emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -93,25 +93,29 @@ async def test_a_path_from_the_home_folder(
     assert encode_file("~/a.txt") == "data:text/plain;base64,ZGF0YQ=="
 
 
-async def test_file_objects(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+async def test_a_file_object_is_uploaded_from_its_position_and_left_open(
+    fal: Session, emulator: Emulator, tmp_path: Path
+) -> None:
     path = some_file(tmp_path, 5 * KiB)
     with path.open("rb") as handle:
         handle.seek(KiB)
         url = await fal.storage.upload(handle)
-        assert handle.tell() == KiB, "left where it was, and open"
+        assert handle.tell() == KiB, "still open, with its position restored"
     assert stored(emulator, url) == path.read_bytes()[KiB:]
     assert url.endswith("/big.bin")
 
 
-async def test_what_can_be_read_only_once(fal: Session, emulator: Emulator) -> None:
+async def test_an_async_iterable_is_sent_again_after_a_failed_attempt(
+    fal: Session, emulator: Emulator
+) -> None:
     parts = [some_bytes(KiB, seed) for seed in range(5)]
     emulator.faults.add(Fault.reset(on="upload"), Fault.answer(503, on="upload"))
     url = await fal.storage.upload(pieces(*parts), size=5 * KiB)
     assert stored(emulator, url) == b"".join(parts)
 
 
-async def test_a_pipe(fal: Session, emulator: Emulator) -> None:
-    """Its output has no lines, as that of ffmpeg: a stream reader gives up on one of 64 KiB."""
+async def test_the_output_of_a_subprocess_is_uploaded_whole(fal: Session, emulator: Emulator) -> None:
+    """The output has no line breaks, like that of ffmpeg: reading it by lines would fail after 64 KiB."""
     command = ("head", "-c", "300000", "/dev/zero")
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     assert process.stdout is not None
@@ -121,7 +125,7 @@ async def test_a_pipe(fal: Session, emulator: Emulator) -> None:
 
 
 class WebUpload:
-    """As web frameworks give them to a handler: read by `await`."""
+    """An uploaded file as web frameworks pass it to a handler, with an async `read`."""
 
     filename = "cat.png"
 
@@ -132,14 +136,16 @@ class WebUpload:
         return self._file.read(size)
 
 
-async def test_an_upload_of_a_web_framework(fal: Session, emulator: Emulator) -> None:
+async def test_an_upload_object_of_a_web_framework_is_uploaded_with_its_name(
+    fal: Session, emulator: Emulator
+) -> None:
     url = await fal.storage.upload(WebUpload(b"meow"))
     assert url.endswith("/cat.png")
     assert stored(emulator, url) == b"meow"
 
 
 @pytest.mark.parametrize("buffering", [0, -1])
-async def test_one_file_object_in_several_uploads_at_once(
+async def test_concurrent_uploads_of_one_file_object_each_send_all_of_it(
     fal: Session, emulator: Emulator, tmp_path: Path, buffering: int
 ) -> None:
     path = some_file(tmp_path, 3000 * KiB)
@@ -153,8 +159,8 @@ async def test_one_file_object_in_several_uploads_at_once(
         assert stored(emulator, url) == path.read_bytes()
 
 
-async def test_a_file_object_that_another_event_loop_reads_is_refused() -> None:
-    """Neither mixed up with that one's reads nor waited for: a lock wakes nobody in another loop."""
+async def test_a_file_object_in_use_by_another_event_loop_is_refused() -> None:
+    """The reads must not be mixed, and an asyncio lock can't wake a waiter in another event loop."""
     file = io.BytesIO(b"x")
 
     async def size_of() -> int:
@@ -167,13 +173,17 @@ async def test_a_file_object_that_another_event_loop_reads_is_refused() -> None:
     assert await asyncio.to_thread(asyncio.run, size_of()) == 1
 
 
-async def test_a_pipe_in_two_uploads_at_once(fal: Session, emulator: Emulator) -> None:
+async def test_the_second_upload_of_an_object_that_is_readable_once_fails(
+    fal: Session, emulator: Emulator
+) -> None:
     upload = WebUpload(b"meow")
     ends = await asyncio.gather(*(fal.storage.upload(upload) for _ in range(2)), return_exceptions=True)
-    assert [type(end) for end in ends] == [str, UploadError], "the second one finds nothing left"
+    assert [type(end) for end in ends] == [str, UploadError], "the second upload has no bytes left to read"
 
 
-async def test_a_pillow_image(fal: Session, emulator: Emulator) -> None:
+async def test_a_pillow_image_is_uploaded_as_png_or_in_the_format_of_its_name(
+    fal: Session, emulator: Emulator
+) -> None:
     from PIL import Image
 
     picture = Image.new("RGBA", (8, 8), (255, 0, 0, 128))
@@ -184,7 +194,7 @@ async def test_a_pillow_image(fal: Session, emulator: Emulator) -> None:
     assert header(emulator, "upload", "Content-Type") == "image/jpeg"
 
 
-async def test_lifecycle_and_acl_go_under_both_names(fal: Session, emulator: Emulator) -> None:
+async def test_lifecycle_and_acl_are_sent_in_both_headers(fal: Session, emulator: Emulator) -> None:
     await fal.storage.upload(b"x", lifecycle=StorageSettings(expires_in="1h", initial_acl="hide"))
     wanted = {"expiration_duration_seconds": 3600, "initial_acl": {"default": "hide"}}
     for name in ("X-Fal-Object-Lifecycle", "X-Fal-Object-Lifecycle-Preference"):
@@ -192,40 +202,40 @@ async def test_lifecycle_and_acl_go_under_both_names(fal: Session, emulator: Emu
     assert next(iter(emulator.uploads.values())).lifecycle.expires_in == 3600
 
 
-async def test_progress(fal: Session, emulator: Emulator) -> None:
-    told: list[tuple[int, int]] = []
+async def test_the_reported_progress_of_an_upload_never_decreases(fal: Session, emulator: Emulator) -> None:
+    reported: list[tuple[int, int]] = []
     emulator.faults.add(Fault.reset(on="upload"))
     size = 1200 * KiB
-    await fal.storage.upload(some_bytes(size), on_progress=lambda sent, total: told.append((sent, total)))
-    assert told == sorted(set(told)), "it never goes back, whatever is sent again"
-    assert told[-1] == (size, size)
-    assert len(told) == 3
+    await fal.storage.upload(some_bytes(size), on_progress=lambda sent, total: reported.append((sent, total)))
+    assert reported == sorted(set(reported)), "it never decreases, even if bytes are sent again"
+    assert reported[-1] == (size, size)
+    assert len(reported) == 3
 
 
-async def test_progress_may_be_told_to_a_coroutine(fal: Session) -> None:
-    told: list[tuple[int, int]] = []
+async def test_the_progress_callback_of_an_upload_may_be_async(fal: Session) -> None:
+    reported: list[tuple[int, int]] = []
 
     async def tell(sent: int, total: int) -> None:
         await asyncio.sleep(0)
-        told.append((sent, total))
+        reported.append((sent, total))
 
     await fal.storage.upload(b"abc", on_progress=tell)
-    assert told == [(3, 3)]
+    assert reported == [(3, 3)]
 
 
 # Tokens.
 
 
-async def test_one_token_however_many_uploads_start_together(fal: Session, emulator: Emulator) -> None:
+async def test_concurrent_uploads_of_one_key_fetch_one_cdn_token(fal: Session, emulator: Emulator) -> None:
     view = fal.with_options(tags={"a": "b"})
     await asyncio.gather(*(session.storage.upload(b"x") for session in [fal, view] * 10))
     assert (emulator.count("cdn_token"), emulator.count("upload")) == (1, 20)
     other = fal.with_options(credentials=emulator.key)
     await other.storage.upload(b"x")
-    assert emulator.count("cdn_token") == 2, "nothing in common between credentials"
+    assert emulator.count("cdn_token") == 2, "credentials never share a token"
 
 
-async def test_a_cancelled_first_upload_does_not_spoil_the_token_for_the_others(
+async def test_a_cancelled_upload_does_not_cancel_the_token_fetch_of_the_others(
     fal: Session, emulator: Emulator
 ) -> None:
     emulator.faults.add(Fault.stall(1, on="cdn_token"))
@@ -237,19 +247,19 @@ async def test_a_cancelled_first_upload_does_not_spoil_the_token_for_the_others(
     assert first.cancelled()
 
 
-async def test_a_token_service_that_fails_is_asked_once_for_all_who_wait(
+async def test_a_failed_token_fetch_is_shared_by_all_waiting_uploads(
     fal: Session, emulator: Emulator
 ) -> None:
     emulator.faults.add(Fault.answer(400, on="cdn_token", times=None))
     urls = await asyncio.gather(*(fal.storage.upload(b"x") for _ in range(20)))
-    assert len(set(urls)) == 20, "by route A"
-    assert emulator.count("cdn_token") == 1, "not twenty times, one after the other"
+    assert len(set(urls)) == 20, "uploaded by route A"
+    assert emulator.count("cdn_token") == 1, "not one fetch after the other for each upload"
     emulator.faults.clear()
     await fal.storage.upload(b"x")
     assert (emulator.count("cdn_token"), emulator.count("initiate")) == (2, 20)
 
 
-async def test_a_refused_token_is_renewed(fal: Session, emulator: Emulator) -> None:
+async def test_a_refused_cdn_token_is_renewed_once(fal: Session, emulator: Emulator) -> None:
     await fal.storage.upload(b"x")
     emulator.revoke_cdn_tokens()
     await asyncio.gather(*(fal.storage.upload(b"x") for _ in range(5)))
@@ -257,7 +267,7 @@ async def test_a_refused_token_is_renewed(fal: Session, emulator: Emulator) -> N
     assert emulator.count("initiate") == 0
 
 
-async def test_a_token_is_renewed_before_its_end(tmp_path: Path) -> None:
+async def test_a_cdn_token_is_renewed_before_it_expires(tmp_path: Path) -> None:
     async with (
         Emulator(folder=tmp_path, cdn_token_lifetime=0.4) as emulator,
         Session(emulator.key, hosts=emulator.hosts, retry=QUICK) as fal,
@@ -272,7 +282,7 @@ async def test_a_token_is_renewed_before_its_end(tmp_path: Path) -> None:
 # The fallback.
 
 
-async def test_route_a_where_the_cdn_does_not_work(fal: Session, emulator: Emulator) -> None:
+async def test_an_upload_uses_a_presigned_url_if_the_cdn_refuses_it(fal: Session, emulator: Emulator) -> None:
     emulator.faults.add(Fault.answer(400, on="upload"))
     url = await fal.storage.upload(b"data", lifecycle=StorageSettings(initial_acl="forbid"))
     assert stored(emulator, url) == b"data"
@@ -280,12 +290,16 @@ async def test_route_a_where_the_cdn_does_not_work(fal: Session, emulator: Emula
     assert header(emulator, "upload", "Authorization") is None, "a presigned URL never gets the key"
 
 
-async def test_route_a_without_a_token(fal: Session, emulator: Emulator) -> None:
+async def test_an_upload_uses_a_presigned_url_if_no_token_can_be_fetched(
+    fal: Session, emulator: Emulator
+) -> None:
     emulator.faults.add(Fault.answer(500, on="cdn_token", times=None))
     assert stored(emulator, await fal.storage.upload(b"data")) == b"data"
 
 
-async def test_when_both_fail_the_first_cause_is_kept(fal: Session, emulator: Emulator) -> None:
+async def test_an_upload_that_fails_on_both_routes_reports_both_causes(
+    fal: Session, emulator: Emulator
+) -> None:
     emulator.faults.add(Fault.answer(418, on="upload", detail="the first", times=1))
     emulator.faults.add(Fault.answer(409, on="initiate", detail="the second", times=None))
     with pytest.raises(UploadError, match=r"upload\.bin.*418 the first.*409 the second") as caught:
@@ -307,7 +321,7 @@ async def test_when_both_fail_the_first_cause_is_kept(fal: Session, emulator: Em
         "\0",
     ],
 )
-async def test_a_presigned_url_that_can_be_none_is_an_upload_error(
+async def test_an_invalid_presigned_url_raises_an_upload_error(
     fal: Session, emulator: Emulator, url: str
 ) -> None:
     emulator.faults.add(Fault.answer(404, on="cdn_token", times=None))
@@ -317,14 +331,14 @@ async def test_a_presigned_url_that_can_be_none_is_an_upload_error(
         await fal.storage.upload(b"data")
 
 
-async def test_a_wrong_key_is_an_authentication_error(emulator: Emulator) -> None:
+async def test_an_upload_with_a_wrong_key_raises_an_authentication_error(emulator: Emulator) -> None:
     async with Session("wrong:key", hosts=emulator.hosts) as fal:
         with pytest.raises(AuthenticationError):
             await fal.storage.upload(b"x")
     assert emulator.count("upload") == 0
 
 
-async def test_nothing_is_reached(emulator: Emulator) -> None:
+async def test_an_upload_without_a_connection_raises_a_retryable_upload_error(emulator: Emulator) -> None:
     async with Session(emulator.key, hosts=emulator.hosts, retry=ONCE) as fal:
         await emulator.pause()
         with pytest.raises(UploadError, match="no connection") as caught:
@@ -334,10 +348,12 @@ async def test_nothing_is_reached(emulator: Emulator) -> None:
     assert caught.value.retryable
 
 
-# What can't be sent.
+# Files and options that are refused.
 
 
-async def test_files_that_are_none(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+async def test_a_file_that_cannot_be_read_is_refused_before_anything_is_sent(
+    fal: Session, emulator: Emulator, tmp_path: Path
+) -> None:
     empty = tmp_path / "empty.bin"
     empty.touch()
     with some_file(tmp_path, 5).open("rb") as closed:
@@ -385,7 +401,7 @@ async def _refused_files(
         (b"x", {"lifecycle": {"expires_in": "1h"}}, "lifecycle is a dict: expected StorageSettings"),
     ],
 )
-async def test_wrong_options(
+async def test_a_wrong_option_of_upload_is_refused_before_anything_is_sent(
     fal: Session, emulator: Emulator, file: Any, options: dict[str, Any], word: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=word):
@@ -393,7 +409,9 @@ async def test_wrong_options(
     assert emulator.requests == []
 
 
-async def test_a_text_file_and_a_wrong_size(fal: Session, emulator: Emulator, tmp_path: Path) -> None:
+async def test_a_text_file_and_a_wrong_size_are_refused_before_anything_is_sent(
+    fal: Session, emulator: Emulator, tmp_path: Path
+) -> None:
     with (
         some_file(tmp_path, 5).open(encoding="latin-1") as text,
         pytest.raises(ConfigurationError, match="binary"),
@@ -406,7 +424,9 @@ async def test_a_text_file_and_a_wrong_size(fal: Session, emulator: Emulator, tm
     assert emulator.requests == []
 
 
-async def test_a_broken_iterator_raises_its_own_error(fal: Session, emulator: Emulator) -> None:
+async def test_an_error_of_an_async_iterable_is_raised_unchanged_by_upload(
+    fal: Session, emulator: Emulator
+) -> None:
     async def broken() -> AsyncIterator[bytes]:
         yield b"x"
         raise RuntimeError("the camera fell down")
@@ -416,7 +436,7 @@ async def test_a_broken_iterator_raises_its_own_error(fal: Session, emulator: Em
     assert emulator.requests == []
 
 
-async def test_a_file_that_shrinks_or_grows_while_it_is_read(
+async def test_a_file_that_shrinks_or_grows_during_its_upload_is_refused(
     fal: Session, emulator: Emulator, tmp_path: Path
 ) -> None:
     path = some_file(tmp_path, 3000 * KiB)
@@ -429,7 +449,7 @@ async def test_a_file_that_shrinks_or_grows_while_it_is_read(
 
 
 class _Slow(io.BytesIO):
-    """A file on a disk that hangs: a reading beyond the first bytes lasts until `go` is set."""
+    """A file on a disk that hangs: reading beyond the first bytes blocks until `go` is set."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
@@ -443,8 +463,8 @@ class _Slow(io.BytesIO):
         return super().read(size)
 
 
-async def test_no_thread_reads_a_file_of_an_upload_that_was_cancelled(fal: Session) -> None:
-    """The task that sends the body is aiohttp's, which cancels it and does not wait for it."""
+async def test_a_cancelled_upload_waits_for_the_thread_that_reads_its_file(fal: Session) -> None:
+    """The task that sends the body belongs to aiohttp, which cancels it without waiting for it."""
     file = _Slow(some_bytes(64 * KiB))
     uploading = asyncio.create_task(fal.storage.upload(file))
     await asyncio.to_thread(file.begun.wait, 30)
@@ -466,7 +486,9 @@ def append(path: Path) -> None:
         file.write(b"more")
 
 
-async def test_the_shortcut(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_module_level_upload_shortcut_stores_the_file(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FAL_BASE_URL", emulator.url)
     monkeypatch.setenv("FAL_KEY", emulator.key)
     assert stored(emulator, await fal_async.upload(b"data")) == b"data"
@@ -475,7 +497,9 @@ async def test_the_shortcut(emulator: Emulator, monkeypatch: pytest.MonkeyPatch)
     await (await current_session()).aclose()
 
 
-async def test_sending_may_take_longer_than_an_answer(fal: Session, emulator: Emulator) -> None:
+async def test_the_response_timeout_of_an_upload_excludes_the_time_to_send(
+    fal: Session, emulator: Emulator
+) -> None:
     class Slow(io.BytesIO):
         def read(self, size: int | None = -1) -> bytes:
             time.sleep(0.1)  # in a thread
