@@ -310,7 +310,7 @@ async def test_a_result_that_fal_no_longer_keeps(fal: Session, emulator: Emulato
 async def test_an_unreadable_result_names_the_request(emulator: Emulator) -> None:
     emulator.faults.add(Fault.wrong_json(on="result", times=None))
     async with session_on(emulator, retry=quick(result_total=0.1)) as fal:
-        with pytest.raises(ResponseDecodeError, match="no JSON") as caught:
+        with pytest.raises(ResponseDecodeError, match="is not JSON") as caught:
             await fal.subscribe(LLM, ASK)
     assert caught.value.request_id in emulator.jobs
     assert caught.value.endpoint_id == LLM
