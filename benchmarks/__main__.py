@@ -1,6 +1,6 @@
 """`python -m benchmarks [PART ...] [--quick] [--rounds N]`: take figures and rewrite the tables of README.md.
 
-Without parts all of them are taken; `tables` measures nothing. `--quick` takes a minute or two, prints the
+Without parts, all of them are measured; `tables` measures nothing. `--quick` takes one or two minutes, prints the
 tables, and writes nothing.
 """
 
@@ -49,12 +49,14 @@ def _options() -> argparse.Namespace:
     known = [*PARTS, "tables"]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(known))
-    parser.add_argument("--quick", action="store_true", help="small sizes, one round, nothing written")
-    parser.add_argument("--rounds", type=int, help="how often a part under load is taken (default: 3 or 5)")
+    parser.add_argument(
+        "--quick", action="store_true", help="use small sizes and one round, and write nothing"
+    )
+    parser.add_argument("--rounds", type=int, help="rounds of a part under load (default: 3 or 5)")
     options = parser.parse_args()
     # argparse's own `choices` refuses an empty list.
     if unknown := [part for part in options.parts if part not in known]:
-        parser.error(f"no such part: {', '.join(unknown)}; there are {', '.join(known)}")
+        parser.error(f"unknown part: {', '.join(unknown)}; expected {', '.join(known)}")
     return options
 
 

@@ -1,4 +1,4 @@
-"""How much the load server can take: submits from raw sockets, with nothing of HTTP but the bytes.
+"""The capacity of the load server: submits from raw sockets, without an HTTP library.
 
 `python -m benchmarks.saturation URL SECONDS` prints requests per second and the server's CPU for each.
 """
@@ -18,7 +18,7 @@ CONNECTIONS = 50
 
 
 class _Hammer(asyncio.Protocol):
-    """Sends the same submit again as soon as an answer is in (answers fit into one segment)."""
+    """Sends the same submit again after each response (responses fit into one segment)."""
 
     def __init__(self, request: bytes) -> None:
         self._request = request

@@ -1,12 +1,13 @@
-"""`python -m benchmarks.storage`: large files up and down, beside a hand-written client and fal's own.
+"""`python -m benchmarks.storage`: uploads and downloads of large files, compared with other clients.
 
-Every measurement is a fresh process against an emulator in another process; the rounds of the rivals alternate,
-since the machine may be busy with other things. What is on the emulator's disk afterwards is hashed.
-The kill: an upload with `resume=` gets SIGKILL in its midst, and a second process goes on.
+The other clients are a hand-written one and fal's own. Every measurement is a fresh process against an emulator
+in another process. The rounds of the rivals alternate, as the machine may be busy with other things. The files on
+the emulator's disk are verified by their hash. The kill test: an upload with `resume=` gets SIGKILL half-way, and
+a second process resumes it.
 
-    --size MIB          of the large file, default 1024
-    --kill-size MIB     of the file whose upload is killed, default 300
-    --rounds N          of each rival, default 3; the medians are shown
+    --size MIB          size of the large file, default 1024
+    --kill-size MIB     size of the file whose upload is killed, default 300
+    --rounds N          rounds of each rival, default 3; the medians are shown
 """
 
 from __future__ import annotations
@@ -86,7 +87,10 @@ def upload_once(name: str, folder: Path, url: str, path: Path, expected: str) ->
 
 
 def table(taken: dict[str, list[dict[str, Any]]], size: int) -> None:
-    print(f"| {size / MIB:.0f} MiB | seconds | beside by hand | client's CPU s | memory, MiB more | hash |")
+    print(
+        f"| {size / MIB:.0f} MiB | seconds | relative to aiohttp by hand | CPU s of the client "
+        "| memory growth, MiB | hash |"
+    )
     print("|---|---|---|---|---|---|")
     for name, rounds in taken.items():
         failed = [figures["failed"] for figures in rounds if "failed" in figures]
@@ -117,9 +121,9 @@ def kill(folder: Path, url: str, size: int) -> None:
     same = digest_of(stored(folder / "cdn", done["outcome"])) == expected
     total = -(-size // PART)
     print(
-        f"\nSIGKILL in the midst of {size / MIB:.0f} MiB ({total} parts): {first} parts were begun, {arrived} of "
-        f"them noted as arrived; the second process sent {second} (missing: {total - arrived}), "
-        f"hash {'equal' if same else 'DIFFERENT'}, record gone: {not record.exists()}"
+        f"\nSIGKILL during an upload of {size / MIB:.0f} MiB ({total} parts): {first} parts were begun, "
+        f"{arrived} of them recorded as arrived; the second process sent {second} (missing: {total - arrived}), "
+        f"hash {'equal' if same else 'DIFFERENT'}, record deleted: {not record.exists()}"
     )
 
 
@@ -152,7 +156,7 @@ def main() -> None:
         with processes.server("emulator", str(folder / "cdn")) as url:
             compare(folder, url, options.size * MIB, options.rounds)
             kill(folder, url, options.kill_size * MIB)
-            print(f"\nThe emulator's own memory was {report(url)['memory'] / MIB:.0f} MiB at most.")
+            print(f"\nThe emulator used at most {report(url)['memory'] / MIB:.0f} MiB of memory.")
 
 
 if __name__ == "__main__":

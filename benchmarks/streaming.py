@@ -1,10 +1,10 @@
 """CPU of streams and realtime: `python -m benchmarks.streaming` prints both tables, as Markdown.
 
-Streams: 100,000 small events, read by fal_async, by fal's own client (`pip install fal-client`), and by a loop
-on bare aiohttp that splits lines (the floor, which knows no more of the format than this benchmark needs).
-Realtime: an echo, one message answered before the next is sent, by fal_async and by a loop on bare aiohttp
-with msgpack. Every candidate and the server are processes of their own; they take turns, several rounds, and
-the table gives the median of each candidate's own CPU time (user and system), start-up left out.
+Streams: 100,000 small events, read by fal_async, by fal's own client (`pip install fal-client`), and by a loop on
+bare aiohttp that splits lines (the floor, which implements only what this benchmark needs of the format).
+Realtime: an echo, where each message is answered before the next one is sent, by fal_async and by a loop on bare
+aiohttp with msgpack. Every candidate and the server run in separate processes. The candidates take turns for
+several rounds; the table shows the median of each candidate's own CPU time (user and system), without start-up.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def run(table: str, name: str, url: str, count: int) -> dict[str, float]:
     command = ("-m", "benchmarks.rivals.streams", table, name, url, str(count))
     figures: dict[str, float] = processes.run_script(*command, limit=LIMIT)[2]
     if figures["count"] != count:
-        raise RuntimeError(f"{name} has read {figures['count']:g} of {count}")
+        raise RuntimeError(f"{name} has read {figures['count']:g} of {count} events")
     return figures
 
 
@@ -46,13 +46,13 @@ def has_fal_client() -> bool:
 
 
 def table_of(taken: dict[str, list[dict[str, float]]], base: str, unit: str, count: int) -> str:
-    lines = [f"| | CPU per {unit}, µs | wall per {unit}, µs | CPU beside {base} |", "|---|---|---|---|"]
+    lines = [f"| | CPU per {unit}, µs | wall per {unit}, µs | CPU relative to {base} |", "|---|---|---|---|"]
     reference = median(figures["cpu"] for figures in taken[base])
     for name, rounds in taken.items():
         cpu, wall = (median(figures[kind] for figures in rounds) for kind in ("cpu", "wall"))
         ratio = median(
             one["cpu"] / other["cpu"] for one, other in zip(rounds, taken[base], strict=True)
-        )  # round by round: both had the same neighbours then
+        )  # per round, in which both shared the machine with the same load
         micro = 1e6 / count
         lines.append(f"| {name} | {cpu * micro:.1f} | {wall * micro:.1f} | {ratio:.2f} |")
     lines.append(f"\n{len(taken[base])} rounds of {count:,}; {base}: {reference:.2f} s of CPU in all.")
@@ -76,7 +76,7 @@ def report(tables: list[str], quick: bool, rounds: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.streaming", description=__doc__)
     parser.add_argument("tables", nargs="*", default=["streams", "realtime"], help="streams, realtime")
-    parser.add_argument("--quick", action="store_true", help="a tenth of everything")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the events and messages")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     report(options.tables, options.quick, options.rounds)

@@ -1,4 +1,4 @@
-"""`importing.py MODULE` or `MODULE:NAME`: what an import costs.
+"""`importing.py MODULE` or `MODULE:NAME`: measure an import.
 
 Prints seconds, CPU seconds, bytes and modules.
 """

@@ -1,4 +1,4 @@
-"""How much CPU processes have used (POSIX)."""
+"""CPU time of processes (POSIX)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import resource
 
 
 def cpu_seconds(*, children: bool = False) -> float:
-    """Of every thread of this process, such as the ledger's writer; or of its children that have ended."""
+    """Return the CPU time of all threads of this process, or of its ended children."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN if children else resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime

@@ -1,6 +1,6 @@
-"""Medians, ratios and quantiles of raw results; what the tables and the targets both need.
+"""Medians, ratios and quantiles of raw results, for the tables and the targets.
 
-A result is what `benchmarks.harness.worker` printed; the data of a part holds them by round.
+A result is the output of `benchmarks.harness.worker`; the data of a part contains the results by round.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ FLOOR = "aiohttp"
 
 
 def grouped(data: Data, *by: str) -> list[Results]:
-    """All rounds' results of each load; sorted by these fields of the load, else as they were planned."""
+    """Group the results of all rounds by load, sorted by these fields of the load, otherwise in planned order."""
     groups: dict[Any, list[Result]] = {}
     for result in (result for results in data["rounds"] for result in results):
         groups.setdefault(tuple(result["load"].items()), []).append(result)
@@ -25,7 +25,7 @@ def grouped(data: Data, *by: str) -> list[Results]:
 
 
 def find(data: Data, **wanted: Any) -> Results:
-    """The results whose load has these values and that came to an end."""
+    """Return the finished results whose load has these values."""
     found: list[Result] = [
         result
         for results in data["rounds"]
@@ -36,12 +36,12 @@ def find(data: Data, **wanted: Any) -> Results:
 
 
 def each(results: Results, name: str) -> float:
-    """Median of "cpu" or "wall" (seconds) or "memory" (bytes) per call."""
+    """Return the median of "cpu" or "wall" (seconds) or "memory" (bytes) per call."""
     return median(float(result[name] / result["load"]["total"]) for result in results)
 
 
 def cpu_ratio(data: Data, results: Results, rival: str) -> float | None:
-    """CPU per call beside a polling rival's in the same round; the median of the rounds' ratios."""
+    """Return the CPU per call relative to a polling rival: the median of the ratios within each round."""
     load = results[0]["load"]
     same = {name: load[name] for name in ("call", "server", "at_once", "seconds")}
     ratios = []
@@ -54,7 +54,7 @@ def cpu_ratio(data: Data, results: Results, rival: str) -> float | None:
 
 
 def requests_each(results: Results, *kinds: str) -> float:
-    """Mean number of requests per submission; of all kinds, or of these."""
+    """Return the mean number of requests per submission, of all kinds or of the given ones."""
     sent, submissions = Counter[str](), 0
     for result in results:
         sent.update(result["server"]["requests"])
@@ -67,7 +67,7 @@ def of_server(results: Results, name: str) -> float:
 
 
 def delay(results: Results, share: float) -> float:
-    """Seconds from completion to return: this quantile of all rounds' jobs together; NaN without any."""
+    """Return a quantile of the seconds from completion to return, over the jobs of all rounds; NaN without jobs."""
     ranked = sorted(seconds for result in results for seconds in result["delays"])
     return ranked[round((len(ranked) - 1) * share)] if ranked else float("nan")
 

@@ -1,4 +1,4 @@
-"""What one measurement does: so many calls, so many at a time, by one client. Read by runner and worker."""
+"""The load of one measurement: how many calls one client makes, and how many of them concurrently."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class Load:
-    """`total` calls of jobs that run `seconds`, `at_once` at a time, after `taught` calls that don't count.
+    """`total` calls, `at_once` of them concurrently, after `taught` calls that don't count.
 
     Attributes:
-        server: "load", or "emulator": the faithful one, which costs more than the clients do.
+        total: number of calls.
+        at_once: number of concurrent calls.
+        server: "load", or "emulator", which behaves like fal and costs more CPU than the clients.
         rival: a name of `benchmarks.rivals.RIVALS`.
-        mode: how `subscribe` follows: "polling", "streaming" or "auto"; without meaning for `run`.
+        mode: how `subscribe` follows: "polling", "streaming" or "auto"; ignored by `run`.
         call: "run" or "subscribe".
-        seconds: how long a job runs; 0 is complete at once.
-        jitter: share of `seconds` by which running times differ.
-        megabytes: size of each result, most of it one long text, as pictures in base64 are.
-        spread: the first `at_once` calls start evenly over so many seconds, not in one breath.
-        new_endpoints: each call has an endpoint of its own, so that nothing learned helps the next.
-        taught: earlier calls of the same kind by the same session.
-        open_files: soft limit of open files in the client process; None leaves it as it is.
-        give_up: seconds after which what is not finished counts as unfinished.
+        seconds: how long a job runs; a job of 0 is complete immediately.
+        jitter: share of `seconds` by which running times vary.
+        megabytes: size of each result, most of it one long string, like pictures in base64.
+        spread: seconds over which the starts of the first `at_once` calls are distributed; 0: all at once.
+        new_endpoints: each call has its own endpoint, so that nothing learnt helps the next call.
+        taught: earlier calls of the same kind in the same session.
+        open_files: soft limit of open files in the client process; None leaves it unchanged.
+        give_up: seconds after which the remaining calls count as unfinished.
     """
 
     rival: str

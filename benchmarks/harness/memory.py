@@ -1,4 +1,4 @@
-"""How much memory a process has had in use (Linux)."""
+"""Memory use of a process (Linux)."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from pathlib import Path
 
 
 class PeakMemory:
-    """Peak of this process's resident memory, in bytes. Not ru_maxrss: a new process inherits its parent's."""
+    """Peak of this process's resident memory, in bytes. Unlike ru_maxrss, it is not inherited from the parent."""
 
     def __init__(self) -> None:
-        # Opened early: later there may be no file descriptor left.
-        self._status = Path("/proc/self/status").open()  # noqa: SIM115 - it lives as long as the process
+        # Opened early, as later all file descriptors may be in use.
+        self._status = Path("/proc/self/status").open()  # noqa: SIM115 - open as long as the process
 
     def reset(self) -> int:
-        """From here on the peak is a new one; it starts at what is given."""
+        """Restart the peak at the present memory use, and return that."""
         Path("/proc/self/clear_refs").write_text("5")
         return self.peak()
 

@@ -1,4 +1,4 @@
-"""Which measurements make up a part, in the full and in the quick form."""
+"""The measurements of each part, in the full and in the quick version."""
 
 from __future__ import annotations
 
@@ -21,15 +21,21 @@ CLIENTS = (
 
 @attrs.frozen
 class Part:
-    """`loads` are measured in each of `rounds` rounds, every other round backwards, so that drift cancels."""
+    """A part of the benchmarks. Every other round runs backwards, so that drift of the machine cancels out.
+
+    Attributes:
+        name: the name of the part.
+        rounds: number of rounds.
+        loads: measured in each round.
+        once: loads that take too long, or matter too little, to be repeated: measured in the first round only.
+        side_by_side: loads whose jobs run at least this many seconds are measured concurrently: they mostly sleep.
+    """
 
     name: str
     rounds: int
     loads: tuple[Load, ...]
     once: tuple[Load, ...] = ()
-    """What takes too long, or matters too little, to be repeated: in the first round only."""
     side_by_side: float = float("inf")
-    """Loads whose jobs run this long or longer mostly sleep: those are measured at the same time."""
 
 
 def calls(quick: bool) -> Part:
@@ -52,7 +58,7 @@ def noticing(quick: bool) -> Part:
 
 
 def crowd(quick: bool) -> Part:
-    """Very many subscriptions of 20 s in one process, and what a low limit of open files does to them."""
+    """Very many subscriptions of 20 s in one process, also with a low limit of open files."""
     sizes = (200,) if quick else (1000, 10_000)
     seconds = 2.0 if quick else 20.0
     loads = [_at_once(rival, mode, jobs, seconds) for jobs in sizes for rival, mode in _crowd_clients()]
@@ -66,7 +72,7 @@ def crowd(quick: bool) -> Part:
 
 
 def large(quick: bool) -> Part:
-    """Results of tens of megabytes: how long the event loop stands still for one."""
+    """Results of tens of megabytes: how long one of them blocks the event loop."""
     calls = 2 if quick else 5
     loads = [
         Load(rival=rival, call=call, megabytes=megabytes, total=calls)
@@ -78,7 +84,7 @@ def large(quick: bool) -> Part:
 
 
 def emulator(quick: bool) -> Part:
-    """Instant subscribes on the emulator: the same counts from a server that we did not write for speed."""
+    """Instant subscribes on the emulator: the same counts from a server that was not written for speed."""
     total = 200 if quick else 1000
     loads = [
         Load(rival=rival, mode=mode, server="emulator", at_once=total, total=total)
@@ -89,7 +95,7 @@ def emulator(quick: bool) -> Part:
 
 
 def _fewer(rival: str, total: int, at_once: int) -> int:
-    """fal-client takes ten times as long, and its mean is as steady after fewer calls."""
+    """Return fewer calls for fal-client: it takes ten times as long, and its mean is stable after fewer calls."""
     return max(at_once, total // 4) if rival == OFFICIAL else total
 
 
@@ -105,7 +111,7 @@ def _following(seconds: float, jobs: int) -> Iterator[Load]:
     )
     yield load
     yield attrs.evolve(load, mode="streaming")
-    # More than a few of its subscribers at once, and its polls would wait for each other.
+    # Few of its subscribers at a time: with more of them, its polls would wait for each other.
     yield attrs.evolve(load, rival=OFFICIAL, total=jobs // 2, at_once=5, give_up=20 * seconds + 60)
     for mode in ("polling", "streaming", "auto"):
         yield attrs.evolve(load, rival="fal_async", mode=mode)

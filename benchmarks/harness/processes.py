@@ -1,4 +1,4 @@
-"""Fresh processes: a server and a worker per measurement, so that nothing is left from the one before."""
+"""Fresh processes, a server and a worker for each measurement, so that measurements do not affect each other."""
 
 from __future__ import annotations
 
@@ -23,8 +23,11 @@ GRACE = 30.0
 
 
 def environment() -> dict[str, str]:
-    """No setting of this shell may lead a client elsewhere, make it log, keep byte code from being kept, or change
-    whose certificates it trusts."""
+    """Return the environment without FAL_*, PYTHON* and SSL_* variables.
+
+    Such settings of the shell could redirect a client, make it log, prevent byte code from being cached, or
+    change its trusted certificates.
+    """
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("FAL_", "PYTHON", "SSL_"))
     }
@@ -32,7 +35,7 @@ def environment() -> dict[str, str]:
 
 
 def start(*command: str) -> subprocess.Popen[str]:
-    """A Python process of its own, with pipes to its standard input and output."""
+    """Start a Python process with pipes to its standard input and output."""
     return subprocess.Popen(
         [sys.executable, *command], stdin=-1, stdout=-1, cwd=ROOT, env=environment(), text=True
     )
@@ -40,7 +43,7 @@ def start(*command: str) -> subprocess.Popen[str]:
 
 @contextmanager
 def server(kind: str = "load", *arguments: str) -> Iterator[str]:
-    """Its URL; `kind` as in `benchmarks.servers`. The server stops when its standard input is closed."""
+    """Run a server of `benchmarks.servers`, and yield its URL. It stops when its standard input is closed."""
     with start("-m", f"benchmarks.servers.{kind}_server", *arguments) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -51,7 +54,7 @@ def server(kind: str = "load", *arguments: str) -> Iterator[str]:
 
 
 def measure(load: Load) -> dict[str, Any]:
-    """What `benchmarks.harness.worker` prints; where it ends otherwise, the reason under "errors"."""
+    """Return the output of `benchmarks.harness.worker`; if it fails, a result with the reason under "errors"."""
     limit = load.give_up + load.taught * load.seconds + GRACE
     with server(load.server) as url:
         command = ("-m", "benchmarks.harness.worker", url, json.dumps(attrs.asdict(load)))
@@ -63,9 +66,9 @@ def measure(load: Load) -> dict[str, Any]:
 
 
 def run_script(*command: str, limit: float = 60.0) -> tuple[float, float, Any]:
-    """Start (monotonic seconds), CPU seconds in all, and the JSON that a small script prints last.
+    """Run a script; return its start (monotonic seconds), its CPU seconds, and the JSON in its last line of output.
 
-    RuntimeError, with the last line of what it said, where it fails or takes longer than `limit` seconds.
+    Raises RuntimeError, with the last line of its error output, if it fails or takes longer than `limit` seconds.
     """
     cpu, started = cpu_seconds(children=True), time.monotonic()
     output = _output(*command, limit=limit)
@@ -85,5 +88,5 @@ def _output(*command: str, limit: float) -> str:
     except subprocess.TimeoutExpired:
         raise RuntimeError("killed: did not stop when told to") from None
     if done.returncode != 0:
-        raise RuntimeError((done.stderr.strip().splitlines() or ["died without a word"])[-1])
+        raise RuntimeError((done.stderr.strip().splitlines() or ["failed without an error message"])[-1])
     return done.stdout

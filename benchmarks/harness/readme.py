@@ -1,4 +1,4 @@
-"""Puts the tables into README.md, between the marks that name them; what stands outside is left alone."""
+"""Put the tables into README.md, between the marks that name them; the rest is not changed."""
 
 from __future__ import annotations
 

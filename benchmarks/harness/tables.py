@@ -1,4 +1,4 @@
-"""Markdown tables from the raw numbers. Every cell is a median over the rounds, if nothing else is said."""
+"""Markdown tables from the raw numbers. Every cell is a median over the rounds, unless stated otherwise."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ TABLES: Mapping[str, Callable[[Data], str]] = {
 
 
 def where(data: Data) -> str:
-    """One line: when, on what, with which versions."""
+    """Return one line with the time, the machine and the versions."""
     about = data["about"]
     versions = ", ".join(f"{name} {version}" for name, version in about["packages"].items() if version)
     return (
@@ -185,7 +185,7 @@ def where(data: Data) -> str:
 
 
 def _with_ended(groups: Sequence[Results]) -> list[tuple[Results, Results]]:
-    """Beside each group those of its results that came to an end: the others have errors but no figures."""
+    """Return each group with its finished results: the others have errors but no figures."""
     return [(results, [result for result in results if "wall" in result]) for results in groups]
 
 

@@ -1,4 +1,4 @@
-"""Takes the figures of a part: round after round, one measurement after another, each in fresh processes."""
+"""Take the figures of a part, round after round, each measurement in fresh processes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PACKAGES = ("fal-async", "fal-client", "aiohttp", "attrs", "cattrs", "httpx", "
 
 
 def about() -> dict[str, Any]:
-    """Where and with what the figures were taken."""
+    """Return the machine and the versions with which the figures are taken."""
     return {
         "taken": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "cpus": os.cpu_count(),
@@ -39,7 +39,7 @@ def about() -> dict[str, Any]:
 
 
 def take(part: Part, rounds: int | None = None) -> dict[str, Any]:
-    """All of a part; `rounds` in place of its own number of them."""
+    """Take all figures of a part; `rounds` replaces its own number of rounds."""
     described = about()
     return {"about": described, "rounds": [_round(part, number) for number in range(rounds or part.rounds)]}
 
@@ -71,7 +71,7 @@ def _measure(load: Load) -> dict[str, Any]:
 
 
 def take_imports(rounds: int) -> dict[str, Any]:
-    """Per import: [seconds, CPU seconds, bytes, modules], once per round; a first one, untimed, compiles."""
+    """Return [seconds, CPU seconds, bytes, modules] of each import and round; an untimed import compiles first."""
 
     def one(target: str) -> Any:
         return processes.run_script("benchmarks/cold_start/importing.py", target)[2]
@@ -80,7 +80,7 @@ def take_imports(rounds: int) -> dict[str, Any]:
 
 
 def take_cold_starts(rounds: int) -> dict[str, Any]:
-    """Per client: [seconds from the start of the process to the first answer, CPU seconds in all]."""
+    """Return [seconds from process start to the first response, CPU seconds] of each client and round."""
     with processes.server() as url:
 
         def one(name: str) -> list[float]:

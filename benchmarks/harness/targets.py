@@ -1,4 +1,4 @@
-"""What the project asked of itself, beside what was measured."""
+"""The project's own targets, compared with the measurements."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Target:
 
 
 def targets(parts: Mapping[str, Data]) -> str:
-    """A Markdown table; what has not been measured is not in it."""
+    """Return a Markdown table of all targets that were measured."""
     rows = [target.row() for part, check in _CHECKS.items() if part in parts for target in check(parts[part])]
     return "\n".join(["| figure | at most | measured | met |", "| --- | ---: | ---: | --- |", *rows])
 
@@ -50,9 +50,9 @@ def _calls(data: Data) -> Iterator[Target]:
             continue
         what = f"CPU per {_call_name(call, mode)}, {at_once:,} at a time"
         if (ratio := cpu_ratio(data, results, FLOOR)) is not None:
-            yield Target(f"{what}, beside bare aiohttp", ratio, 1.4, " x")
+            yield Target(f"{what}, relative to bare aiohttp", ratio, 1.4, " x")
         if at_once == 100 and (ratio := cpu_ratio(data, results, OFFICIAL)) is not None:
-            yield Target(f"{what}, beside fal-client", ratio, 0.25, " x")
+            yield Target(f"{what}, relative to fal-client", ratio, 0.25, " x")
 
 
 def _call_sizes() -> Iterator[tuple[str, int, str]]:
@@ -70,7 +70,7 @@ def _emulator(data: Data) -> Iterator[Target]:
     for mode in ("polling", "auto"):
         results = find(data, rival=OURS, mode=mode)
         if results and (ratio := cpu_ratio(data, results, FLOOR)) is not None:
-            what = f"1,000 subscribes at once on the emulator ({mode}), CPU beside bare aiohttp"
+            what = f"1,000 subscribes at once on the emulator ({mode}), CPU relative to bare aiohttp"
             yield Target(f"{what}, {errors(results)} errors", ratio, 1.6, " x")
 
 
@@ -96,10 +96,10 @@ def _crowd(data: Data) -> Iterator[Target]:
     for mode in ("polling", "streaming", "auto"):
         results = find(data, rival=OURS, mode=mode, total=10_000)
         if results:
-            what = f"10,000 of 20 s at once, {mode}"
-            yield Target(f"{what}: not finished", float(_lost(results)), 0)
+            what = f"10,000 jobs of 20 s at once, {mode}"
+            yield Target(f"{what}: unfinished", float(_lost(results)), 0)
             yield Target(f"{what}: wall time", each(results, "wall") * 10_000, 35, " s")
-            yield Target(f"{what}: memory each", each(results, "memory") / 1e3, 40, " KB")
+            yield Target(f"{what}: memory per job", each(results, "memory") / 1e3, 40, " KB")
 
 
 def _lost(results: Results) -> int:
@@ -110,13 +110,13 @@ def _imports(data: Data) -> Iterator[Target]:
     samples = data["samples"]
     if "fal_client" in samples and OURS in samples:
         ratio = column(samples[OURS], 0) / column(samples["fal_client"], 0)
-        yield Target("import fal_async beside import fal_client", ratio, 1.0, " x")
+        yield Target("import fal_async relative to import fal_client", ratio, 1.0, " x")
 
 
 def _cold(data: Data) -> Iterator[Target]:
     samples = data["samples"]
     if OURS in samples:
-        what = "cold process to the first answer of run, beside bare aiohttp"
+        what = "cold process to the first response of run, relative to bare aiohttp"
         for index, measure in enumerate(("wall time", "CPU")):
             ratio = column(samples[OURS], index) / column(samples[FLOOR], index)
             yield Target(f"{what}: {measure}", ratio, 1.15, " x")

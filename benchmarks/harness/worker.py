@@ -1,7 +1,7 @@
-"""One measurement in a fresh process: `python -m benchmarks.harness.worker URL LOAD` (JSON) prints what came out.
+"""One measurement in a fresh process: `python -m benchmarks.harness.worker URL LOAD` (JSON) prints the result.
 
-Linux: CPU and memory come from getrusage and /proc/self. Everything around the calls (a task per call in
-flight, two clock readings) is the same for every client and included in its figures.
+Linux only: CPU and memory come from getrusage and /proc/self. The overhead around the calls (a task per running
+call, two clock readings) is the same for every client, and included in its figures.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SAMPLES = 200
 
 @attrs.define
 class Outcome:
-    """What the calls gave. `delays`: seconds from completion on the server to the return of the call."""
+    """The outcome of the calls. `delays`: seconds from completion on the server to the return of the call."""
 
     delays: list[float] = attrs.field(factory=list)
     errors: Counter[str] = attrs.field(factory=Counter)
@@ -74,7 +74,7 @@ async def _calls(rival: Rival, load: Load) -> Outcome:
             try:
                 data = await _call(rival, load, load.endpoint_id(index))
             except Exception as error:
-                # What a client raises is a figure here: it is counted by its name.
+                # Errors of a client are a figure here, and counted by their name.
                 outcome.errors[type(error).__name__] += 1
             else:
                 outcome.delays.append(time.monotonic() - data["completed_at"])
@@ -93,13 +93,13 @@ async def _call(rival: Rival, load: Load, endpoint_id: str) -> Any:
 
 
 class ServerView:
-    """The server's counts, on one connection that is open from first to last and is subtracted."""
+    """Reads the server's counts, on one connection that stays open and is subtracted from them."""
 
     def __init__(self, url: str) -> None:
         self._connection = http.client.HTTPConnection(url.removeprefix("http://"))
 
     def report(self) -> dict[str, Any]:
-        # The emulator answers there too: to it, this is an endpoint.
+        # The emulator answers at this path, too: there it is an endpoint.
         self._connection.request("POST", "/fal.run/bench/report", b"{}")
         report: dict[str, Any] = json.loads(self._connection.getresponse().read())
         return report
@@ -109,7 +109,10 @@ class ServerView:
 
 
 def _difference(before: dict[str, Any], after: dict[str, Any], wall: float) -> dict[str, Any]:
-    """Connections are counted from the start, warm-up included: a kept one serves what is measured."""
+    """Return the difference of two reports.
+
+    Connections are counted from the start, including the warm-up, as a kept one serves the measured calls.
+    """
     requests = Counter(after["requests"]) - Counter(before["requests"])
     cpu = after["cpu_seconds"] - before["cpu_seconds"]
     return {
@@ -123,7 +126,7 @@ def _difference(before: dict[str, Any], after: dict[str, Any], wall: float) -> d
 
 
 class _Ticker:
-    """The longest time, in seconds, for which the event loop did not come round; watching is not for free."""
+    """Measures the longest time, in seconds, for which the event loop was blocked, which costs some CPU."""
 
     def __init__(self, watch: bool) -> None:
         self.longest = 0.0
@@ -148,7 +151,7 @@ class _Ticker:
 
 
 def _thinned(ranked: list[float]) -> list[float]:
-    """At most `SAMPLES` of them, evenly by rank, the largest always: enough for a 99th percentile."""
+    """Return at most `SAMPLES` delays, evenly by rank and with the largest: enough for a 99th percentile."""
     step = max(1, -(-len(ranked) // SAMPLES))
     return [round(delay, 5) for delay in ranked[::-step][::-1]]
 

@@ -1,9 +1,10 @@
-"""`python -m benchmarks.ledger [cpu] [rate] [memory]`: what keys and batches cost; prints the tables, as Markdown.
+"""`python -m benchmarks.ledger [cpu] [rate] [memory]`: measure keys and batches, and print the tables as Markdown.
 
-cpu: CPU per instant item beside plain `subscribe`, 40 at a time. rate: keyed calls per second of a client that
-has one core for itself, the server on another. memory: the growth from 1,000 to 100,000 items.
-Every measurement is a process of its own, with a load server of its own; the ways take turns, and a ratio is the
-median of the rounds' ratios. The seconds are those of a ledger in --folder, which should be on a real disk.
+cpu: CPU per instant item, relative to plain `subscribe`, 40 at a time. rate: keyed calls per second of a client
+that has one core for itself, with the server on another one. memory: the growth from 1,000 to 100,000 items.
+Every measurement is a separate process with its own load server. The ways take turns, and a ratio is the median
+of the ratios within each round. The ledgers are in --folder, which should be on a real disk, as the seconds
+depend on it.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ def measure(job: Job, server_core: int | None = None) -> dict[str, Any]:
         command = ("-m", "benchmarks.ledger.worker", url, json.dumps(attrs.asdict(job)))
         figures: dict[str, Any] = processes.run_script(*command, limit=LIMIT)[2]
     if figures["done"] != job.total:
-        raise RuntimeError(f"{job.way}: {figures['done']} of {job.total} were done")
+        raise RuntimeError(f"{job.way}: only {figures['done']} of {job.total} calls succeeded")
     return figures
 
 
 @contextmanager
 def _on_core(core: int | None) -> Iterator[None]:
-    """What is started meanwhile may use this core only, if it does not choose another one itself."""
+    """Restrict processes that are started in this block to one core, unless they choose another one."""
     before = os.sched_getaffinity(0)
     if core is not None:
         os.sched_setaffinity(0, {core})
@@ -52,7 +53,7 @@ def _on_core(core: int | None) -> Iterator[None]:
 
 
 def take(ways: list[str], rounds: int, one: Callable[[str], dict[str, Any]]) -> Taken:
-    """Every other round backwards, so that drift of the machine falls on all alike."""
+    """Measure all ways in each round, every other round backwards, so that drift of the machine cancels out."""
     taken: Taken = {way: [] for way in ways}
     for number in range(rounds):
         for way in reversed(ways) if number % 2 else ways:
@@ -65,7 +66,7 @@ def cpu(folder: str, rounds: int, total: int) -> str:
         return measure(Job(way=way, total=total, at_once=40, folder=folder))
 
     lines = [
-        "| | CPU ms each | beside plain subscribe | lowest, highest | wall ms each | bytes of file each |"
+        "| | CPU ms each | relative to plain subscribe | lowest, highest | wall ms each | bytes of file each |"
     ]
     lines.append("|---|---|---|---|---|---|")
     taken = take(list(WAYS), rounds, one)
@@ -82,12 +83,12 @@ def cpu(folder: str, rounds: int, total: int) -> str:
 def rate(folder: str, rounds: int, total: int) -> str:
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
-        raise SystemExit("rate: it takes a core for the client and one for the server")
+        raise SystemExit("rate: needs at least two cores, one for the client and one for the server")
 
     def one(way: str) -> dict[str, Any]:
         return measure(Job(way=way, total=total, at_once=100, folder=folder, core=cores[0]), cores[1])
 
-    lines = ["| | calls per second | of its core used |", "|---|---|---|"]
+    lines = ["| | calls per second | use of its core |", "|---|---|---|"]
     for way, figures in take([BASE, "subscribe, key", "subscribe, key, again"], rounds, one).items():
         each = median(total / one["wall"] for one in figures)
         share = median(one["cpu"] / one["wall"] for one in figures)
@@ -96,14 +97,14 @@ def rate(folder: str, rounds: int, total: int) -> str:
 
 
 def memory(folder: str, few: int, many: int) -> str:
-    lines = [f"| | {few:,} items, MiB | {many:,} items, MiB | more |", "|---|---|---|---|"]
+    lines = [f"| | {few:,} items, MiB | {many:,} items, MiB | growth |", "|---|---|---|---|"]
     for way in (BASE, "map", "map, ledger", "map, ledger, again"):
         small, large = (
             measure(Job(way=way, total=total, at_once=40, folder=folder))["memory"] / MIB
             for total in (few, many)
         )
         lines.append(f"| {way} | {small:.1f} | {large:.1f} | {large - small:.1f} |")
-    return "\n".join([*lines, "\nGrowth of the peak during the items, after 200 others."])
+    return "\n".join([*lines, "\nGrowth of the memory peak during the items, after a warm-up of 200 items."])
 
 
 def main() -> None:
@@ -111,9 +112,9 @@ def main() -> None:
         prog="python -m benchmarks.ledger", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("parts", nargs="*", default=["cpu", "rate", "memory"], help="cpu, rate, memory")
-    parser.add_argument("--quick", action="store_true", help="a twentieth of everything, one round")
+    parser.add_argument("--quick", action="store_true", help="a twentieth of the items, one round")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--folder", help="for the ledgers; default: a temporary one")
+    parser.add_argument("--folder", help="folder for the ledgers (default: a temporary one)")
     options = parser.parse_args()
     rounds, share = (1, 20) if options.quick else (options.rounds, 1)
     load = os.getloadavg()[0]

@@ -1,6 +1,6 @@
-"""One measurement in a fresh process: `python -m benchmarks.ledger.worker URL JOB` (JSON) prints what it cost.
+"""One measurement in a fresh process: `python -m benchmarks.ledger.worker URL JOB` (JSON) prints its cost.
 
-Every way makes the same instant calls to the same endpoint, each with an input of its own, `at_once` in flight.
+Every way makes the same instant calls to the same endpoint, each with a different input, `at_once` at a time.
 """
 
 from __future__ import annotations
@@ -34,8 +34,10 @@ class Job:
 
     Attributes:
         way: a name of `WAYS`.
-        folder: of the ledger; each process has a file of its own in it.
-        core: the one that this process may use; None: any.
+        total: number of calls.
+        at_once: number of concurrent calls.
+        folder: folder of the ledger; each process has its own file in it.
+        core: the only core that this process may use; None: any core.
     """
 
     way: str
@@ -46,22 +48,22 @@ class Job:
 
 
 def inputs(start: int, count: int) -> Iterator[dict[str, Any]]:
-    """Never held as a whole: what grows with their number is the client's."""
+    """Generate the inputs lazily, so that memory that grows with their number belongs to the client."""
     return ({"prompt": "a cat", "seed": number} for number in range(start, start + count))
 
 
 async def subscribe(fal: fal_async.Session, start: int, job: Job) -> int:
-    """Plainly, without a key."""
+    """Call without keys."""
     return await _by_workers(job, start, lambda _, input: fal.subscribe(ENDPOINT, input))
 
 
 async def keyed(fal: fal_async.Session, start: int, job: Job) -> int:
-    """With a key for each call. The second time, it is a replay."""
+    """Call with a key for each call. The second time, these are replays."""
     return await _by_workers(job, start, lambda n, input: fal.subscribe(ENDPOINT, input, key=f"order-{n}"))
 
 
 async def mapped(fal: fal_async.Session, start: int, job: Job) -> int:
-    """The same as a batch; with a ledger where the session has one."""
+    """Make the calls as a batch, with a ledger if the session has one."""
     done = 0
     kept: dict[str, Any] = {"extend": True} if WAYS[job.way].ledger else {}
     async with fal.map(ENDPOINT, inputs(start, job.total), concurrency=job.at_once, **kept) as batch:
@@ -89,7 +91,7 @@ class Way:
     calls: Any
     ledger: bool
     again: bool = False
-    """Measured the second time: everything is in the ledger."""
+    """Measured the second time, when everything is in the ledger."""
 
 
 WAYS = {

@@ -1,8 +1,8 @@
-"""The same two calls by each client that is measured.
+"""The same two calls with each measured client.
 
-A rival is a module with `open_rival(url, mode)`: an async context manager that gives a `Rival` on the load
-server at `url`. It is imported in the measuring process only, by its name in `RIVALS`.
-Streams, realtime and files have all of their clients in `streams` and `transfers`.
+A rival is a module with `open_rival(url, mode)`: an async context manager that yields a `Rival` for the load
+server at `url`. Only the measuring process imports it, by its name in `RIVALS`. The clients for streams, realtime
+and files are in `streams` and `transfers`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ RIVALS = {
     "fal-client": "benchmarks.rivals.official",
     "fal_async": "benchmarks.rivals.ours",
 }
-"""Name in the tables, and module. "aiohttp" is the floor: what a good engineer writes by hand."""
+"""The modules by their name in the tables. "aiohttp" is the floor: what a good engineer writes by hand."""
 KEY = "bench:key"
 
 
 class Rival(Protocol):
-    """Both calls give the model's output."""
+    """Both calls return the model's output."""
 
     async def run(self, endpoint_id: str, input: Input) -> Any: ...
 
@@ -30,6 +30,6 @@ class Rival(Protocol):
 
 
 def open_rival(name: str, url: str, mode: str) -> AbstractAsyncContextManager[Rival]:
-    """ImportError where the client is not installed."""
+    """Open a rival; raise ImportError if its client is not installed."""
     module = importlib.import_module(RIVALS[name])
     return cast("AbstractAsyncContextManager[Rival]", module.open_rival(url, mode))

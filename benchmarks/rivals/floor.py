@@ -1,8 +1,8 @@
-"""The floor: submit, poll, result, written by hand on bare aiohttp, with nothing that is not needed here.
+"""The floor: submit, poll and result, written by hand on bare aiohttp, with only what is needed here.
 
-No retries, no error mapping, no URL checks, no typed values. One session as it comes, with its pool of 100
-connections and its time limits; a poll right after the submit and then every half second, as fal's JS client
-does.
+No retries, no error mapping, no URL checks, no typed values. One session with its defaults: a pool of 100
+connections and its time limits. It polls immediately after the submit and then every half second, like fal's JS
+client.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import aiohttp
 from benchmarks.rivals import KEY, Input
 
 POLL_INTERVAL = 0.5
-"""Seconds; fal's JS client's."""
+"""Seconds, as in fal's JS client."""
 
 
 class Floor:
@@ -61,7 +61,7 @@ class Floor:
 
 @asynccontextmanager
 async def open_rival(url: str, mode: str) -> AsyncIterator[Floor]:
-    # Streams hold their connection until the job is done: a pool of 100 would let 100 jobs through at a time.
+    # A stream uses its connection until the job is done: a pool of 100 would run only 100 jobs at a time.
     pool = aiohttp.TCPConnector(limit=0 if mode == "streaming" else 100)
     headers = {"Authorization": f"Key {KEY}"}
     async with aiohttp.ClientSession(connector=pool, headers=headers) as session:

@@ -1,7 +1,7 @@
 """`fal-client` from PyPI as its documentation shows it: `AsyncClient.run` and `AsyncClient.subscribe`.
 
-Nothing of it is changed but its two host constants. No update callback is given: with one it polls once more
-after completion. `sniffio` should be installed, or each of its requests pays for an import that fails.
+Only its two host constants are changed. It gets no update callback, with which it would poll once more after
+completion. `sniffio` should be installed; otherwise each of its requests pays for an import that fails.
 """
 
 from __future__ import annotations

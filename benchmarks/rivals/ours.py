@@ -1,4 +1,4 @@
-"""fal_async with its defaults; only the hosts and `mode` are given."""
+"""fal_async with its defaults; only the hosts and `mode` are set."""
 
 from __future__ import annotations
 

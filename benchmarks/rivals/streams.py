@@ -1,7 +1,7 @@
-"""One stream, and one realtime session, by each client that is measured.
+"""One stream and one realtime session with each measured client.
 
-`python -m benchmarks.rivals.streams TABLE NAME URL COUNT` prints how many events (or round trips) of COUNT the
-client has read from the stream server at URL, and what that took: CPU seconds and seconds.
+`python -m benchmarks.rivals.streams TABLE NAME URL COUNT` prints how many of COUNT events (or round trips) the
+client has read from the stream server at URL, and how long that took, in CPU seconds and seconds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ EVENT = {"output": "The quiet river keeps its letter near the window.", "partial
 MESSAGE = {"prompt": "a cat in the rain", "seed": 6252023, "strength": 0.8, "image": b"\xff\xd8" * 512}
 PATH = "me/bench"
 
-# Each gives how many it has read, and imports its own client only.
+# Each function returns the number of events that it has read, and imports only its own client.
 
 
 async def fal_async_stream(url: str, _: int) -> int:
@@ -34,7 +34,7 @@ async def fal_async_stream(url: str, _: int) -> int:
 async def fal_client_stream(url: str, _: int) -> int:
     import fal_client.client as client
 
-    client.RUN_URL_FORMAT = f"{url}/"  # a constant with https in it
+    client.RUN_URL_FORMAT = f"{url}/"  # a constant with https
     count = 0
     async for _event in client.AsyncClient(key=KEY).stream(PATH, {}):
         count += 1
@@ -131,7 +131,7 @@ CANDIDATES: dict[str, dict[str, Candidate]] = {
 
 
 async def measured(candidate: Candidate, url: str, count: int) -> dict[str, float]:
-    """A small run first: imports and the first connection are not what this is about."""
+    """Measure a candidate after a small run, so that imports and the first connection do not count."""
     await candidate(url, 200)
     began, cpu = time.perf_counter(), time.process_time()
     done = await candidate(url, count)

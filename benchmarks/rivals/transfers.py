@@ -1,8 +1,8 @@
-"""One large file up or down, by each client that is measured.
+"""One upload or download of a large file with each measured client.
 
-`python -m benchmarks.rivals.transfers NAME URL WHAT` sends the file WHAT to the emulator at URL, or fetches the
-file at the URL WHAT. It prints seconds (real ones, and this process's CPU), by how many bytes its memory grew
-after the imports, and what came of it: the URL of what was sent, or the digest of what was fetched.
+`python -m benchmarks.rivals.transfers NAME URL WHAT` uploads the file WHAT to the emulator at URL, or downloads the
+file at the URL WHAT. It prints the seconds, the CPU seconds of this process, the growth of its memory after the
+imports in bytes, and the outcome: the URL of the uploaded file, or the digest of the downloaded one.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ async def ours_down(url: str, file_url: str) -> str:
 
 
 async def aiohttp_up(url: str, path: str) -> str:
-    """What one writes by hand: the same parts, as many at a time, each read as a whole in a thread."""
+    """Upload by hand-written code: the same parts and concurrency, each part read as a whole in a thread."""
     import aiohttp
 
     async with aiohttp.ClientSession() as http:
@@ -98,7 +98,7 @@ async def aiohttp_down(_: str, file_url: str) -> str:
 
 
 async def official_up(url: str, path: str) -> str:
-    """fal-client has no setting for these hosts: its constants are bent. The key is in FAL_KEY."""
+    """Upload with fal-client, whose hosts are constants without a setting, so they are replaced. FAL_KEY is set."""
     import fal_client.client as official
 
     official.REST_URL, official.CDN_URL = f"{url}/rest.fal.ai", f"{url}/v3.fal.media"
@@ -129,7 +129,7 @@ async def measured(name: str, url: str, what: str) -> dict[str, Any]:
 
 
 def _import_clients() -> None:
-    """And all that ours imports no sooner than with the first transfer: imports are not what this is about."""
+    """Import all clients, also the modules that ours imports with its first transfer: imports do not count here."""
     if importlib.util.find_spec("fal_client"):
         importlib.import_module("fal_client.client")
     for name in ("fal_async.session", "fal_async.storage", "fal_async.transport"):

@@ -1,7 +1,7 @@
-"""The emulator as a process of its own, with the two endpoints that the worker asks for.
+"""The emulator as a separate process, with the endpoints that the worker calls.
 
 `python -m benchmarks.servers.emulator_server [FOLDER]` prints its URL and serves until its standard input is
-closed, as the load server does. Uploaded files are kept in FOLDER.
+closed, like the load server. Uploaded files are stored in FOLDER.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ async def serve(folder: str | None) -> None:
         reports += 1
         return {
             "cpu_seconds": cpu_seconds(),
-            # To the emulator a report is a run.
+            # The emulator counts a report as a run.
             "requests": {
                 **{kind: emulator.count(kind) for kind in KINDS},
                 "run": emulator.count("run") - reports,

@@ -1,16 +1,16 @@
-"""A server that speaks fal's queue and direct runs and does as little else as Python can.
+"""A server that implements fal's queue and direct runs, and does as little else as possible in Python.
 
-The emulator is faithful, hence slow; here the clients are measured, so the server must not be the limit.
-Raw bytes on an asyncio protocol: no HTTP library, no routing, no task per request, unlimited runners.
+The emulator behaves like fal, and is therefore slow. Here the clients are measured, so the server must not be the
+limit: raw bytes on an asyncio protocol, no HTTP library, no routing, no task per request, unlimited runners.
 
-A job is described by its input: `{"seconds": 10, "jitter": 0.05}` runs 10 s plus or minus 5 %; nothing
-(or 0) is complete when its submission is answered. `"megabytes": 30` makes its result so large. Jitter is
-drawn from a fixed seed, so that every rival gets the same jobs. Every result tells `completed_at` on
-CLOCK_MONOTONIC, which all processes of one machine share: a client takes its own time when it has the
-result, and the difference is the delay.
+A job is described by its input: `{"seconds": 10, "jitter": 0.05}` runs 10 s plus or minus 5 %; without "seconds"
+(or with 0) it is complete when its submit is answered. `"megabytes": 30` sets the size of its result. Jitter
+comes from a fixed seed, so that every rival gets the same jobs. Every result contains `completed_at` on
+CLOCK_MONOTONIC, which all processes of a machine share: a client reads the clock when it has the result, and the
+difference is the delay.
 
 `python -m benchmarks.servers.load_server` prints its URL and serves until its standard input is closed.
-A GET or POST of `REPORT` gives what it counted (`?jobs=1`: each job's times as well). No pipelining.
+A GET or POST of `REPORT` returns the counts (with `?jobs=1` also the times of each job). No pipelining.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _HEAD_END = b"\r\n\r\n"
 
 
 class Job:
-    """One request. Times are seconds on the monotonic clock; None where it did not come to that."""
+    """One request. Times are seconds on the monotonic clock; None for events that have not occurred."""
 
     __slots__ = ("base", "completed_at", "fetched_at", "id", "noticed_at", "polls", "size", "submitted_at")
 
@@ -73,7 +73,7 @@ class Job:
 
 
 class LoadServer:
-    """The jobs and the counts. `url` is known once the socket is open."""
+    """The jobs and the counts. `url` is set once the socket is open."""
 
     def __init__(self, seed: int = 1) -> None:
         self.url = ""
@@ -194,7 +194,7 @@ class Connection(asyncio.Protocol):
         self._send(200, job.result(), job)
 
     def _cancel(self, job: Job) -> None:
-        """The signal is sent, and these apps ignore it: they complete all the same (protocol 4.5)."""
+        """Send the signal, which these apps ignore: they complete all the same (protocol 4.5)."""
         self._server.counts["cancel"] += 1
         done = time.monotonic() >= job.completed_at
         word = "ALREADY_COMPLETED" if done else "CANCELLATION_REQUESTED"
@@ -205,7 +205,7 @@ class Connection(asyncio.Protocol):
         self._send(404, '{"status":"NOT_FOUND"}')
 
     def _open_stream(self, job: Job) -> None:
-        """An event at once, a comment every 15 s, an event when complete, the end (protocol 4.3)."""
+        """Send an event, a comment every 15 s, an event when the job is complete, and the end (protocol 4.3)."""
         self._server.counts["stream"] += 1
         self._write(
             "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
@@ -216,7 +216,7 @@ class Connection(asyncio.Protocol):
         self._stream_on(job)
 
     def _stream_on(self, job: Job) -> None:
-        """A timer per stream in place of a task: it wakes for the keep-alives on the way."""
+        """Set a timer for the next keep-alive or the end: cheaper than a task per stream."""
         ahead = job.completed_at - time.monotonic()
         if ahead <= 0:
             self._write(_event(job) + "0\r\n\r\n")
@@ -269,7 +269,7 @@ async def serve() -> None:
     server.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
     print(server.url, flush=True)
     stop = asyncio.Event()
-    # Whoever started this server holds the other end: it stops with its starter, however that ends.
+    # The parent process has the other end: the server stops when its parent ends, in whatever way.
     loop.add_reader(sys.stdin, stop.set)
     await stop.wait()
     listening.close()
@@ -278,7 +278,7 @@ async def serve() -> None:
 def main() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    # Nothing here is garbage in cycles before the end; collections would only show up as delays.
+    # The server creates no reference cycles; collections would only cause delays.
     gc.disable()
     asyncio.run(serve())
 

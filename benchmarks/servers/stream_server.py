@@ -1,7 +1,7 @@
-"""A model that streams and a realtime echo, which know no more of fal than `benchmarks.streaming` needs.
+"""A model that streams and a realtime echo, with only what `benchmarks.streaming` needs of fal's interface.
 
 `python -m benchmarks.servers.stream_server EVENTS` prints its URL and serves until its standard input is closed,
-as the load server does. A stream has so many events.
+like the load server. A stream has EVENTS events.
 """
 
 from __future__ import annotations
