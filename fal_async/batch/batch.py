@@ -73,8 +73,11 @@ class Batch(Generic[T]):
     async def aclose(self) -> None:
         """End the batch: cancel its requests as leaving the block does, and wait for that, a few seconds at most.
 
-        Closing twice is allowed. Cancelling it does not stop the work: the CancelledError is raised when the work
-        has ended; a second cancellation gives up the remote cancellations.
+        Closing twice is allowed. Cancelling it does not stop the work; a second cancellation gives up the remote
+        cancellations.
+
+        Raises:
+            asyncio.CancelledError: it was cancelled; raised when the work has ended.
         """
         await self._leave(patience=2)
 

@@ -1,6 +1,6 @@
-"""The user's program: `python -m tests.durability.client PLAN` (JSON) makes its calls, and writes a line for each.
+"""The user's program: `python -m tests.durability.client PLAN` makes calls, and prints a line for each.
 
-It can be killed, and started again with the same plan.
+PLAN is JSON. The program can be killed, and started again with the same plan.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ class Plan:
     """What the program does.
 
     Attributes:
-        way: "map", "subscribe" with a key for each item, or "one key": `count` callers, of whom the first is
-            cancelled as soon as it has the id.
-        first, count: the numbers of its items.
-        seconds: that each takes on the server.
-        kill: where it kills itself.
-        file_limit: bytes that a file of this process can have, once its ledger is open: a disk that is full.
-        give_up: what is uncertain is decided first: fal never took it.
+        way: "map"; "subscribe" with a key for each item; or "one key": `count` callers with the same key, the first
+            of which is cancelled as soon as it has the id.
+        first, count: the number of the first item, and how many there are.
+        seconds: how long each item takes on the server.
+        at_once: items in flight.
+        kill: the point where the program kills itself; None: nowhere.
+        file_limit: most bytes that a file of this process can have once its ledger is open: imitates a full disk.
+        give_up: resolve uncertain items first, as not taken by fal.
     """
 
     ledger: str
@@ -50,14 +51,14 @@ class Plan:
 
 
 def plan_of(text: str) -> Plan:
-    """Of the JSON of its `attrs.asdict`."""
+    """Return the plan whose `attrs.asdict` was written as this JSON."""
     fields = json.loads(text)
     kill = fields.pop("kill")
     return Plan(kill=None if kill is None else Kill(**kill), **fields)
 
 
 class KillingLedger(Ledger):
-    """The ledger of a program that dies at one of its writes."""
+    """A ledger that kills its program at one of its writes."""
 
     kill: Kill
 
@@ -86,7 +87,7 @@ async def opened(plan: Plan) -> Ledger:
 
 
 async def decide(ledger: Ledger) -> None:
-    """As a person who knows that fal never took what its history does not show."""
+    """Resolve as a person who knows that fal never took what its history does not show."""
     async for entry in ledger.entries(state="uncertain"):
         await ledger.resolve(entry.key, request_id=None, run=entry.run)
 
@@ -138,7 +139,7 @@ async def by_one_key(fal: Session, plan: Plan) -> None:
 
 
 def tell(number: int, data: Any, error: FalError | None, request_id: str | None, from_ledger: bool) -> None:
-    """One line for one item."""
+    """Print the line of one item."""
     end = {"n": number, "data": data, "request_id": request_id, "from_ledger": from_ledger}
     sys.stdout.write(json.dumps({**end, "error": None if error is None else type(error).__name__}) + "\n")
     sys.stdout.flush()

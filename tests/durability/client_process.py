@@ -1,4 +1,4 @@
-"""The user's program as a process of its own, and what it wrote."""
+"""Runs the user's program as a separate process, and reads what it printed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KILLED = -signal.SIGKILL
 
 @attrs.frozen(kw_only=True)
 class Ran:
-    """How it ended: its exit status, a line for each item, and what it complained of."""
+    """How the program ended: its exit status, the line of each item, and its standard error."""
 
     status: int
     items: dict[int, dict[str, Any]]
@@ -30,18 +30,18 @@ class Ran:
 
     @property
     def wrong(self) -> dict[int, str]:
-        """The items that ended with an error."""
+        """The errors of the items that have one, by number."""
         return {number: item["error"] for number, item in self.items.items() if item["error"]}
 
 
 async def run(url: str, plan: Plan, **environment: str) -> Ran:
-    """From its start to its end."""
+    """Run the program to its end."""
     async with started(url, plan, **environment) as process:
         return await ended(process)
 
 
 async def kill(process: asyncio.subprocess.Process) -> Ran:
-    """SIGKILL, as the kernel does it where memory is short."""
+    """Kill it by SIGKILL, as the kernel does if memory runs out."""
     process.kill()
     ran = await ended(process)
     assert ran.status == KILLED, ran.errors
@@ -50,7 +50,7 @@ async def kill(process: asyncio.subprocess.Process) -> Ran:
 
 @asynccontextmanager
 async def started(url: str, plan: Plan, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """While it runs; it is killed at the end of the block, if it still does."""
+    """Start the program; at the end of the block it is killed if it still runs."""
     settings = {"FAL_BASE_URL": url, "FAL_KEY": "emulator:key", "PYTHONPATH": os.pathsep.join(sys.path)}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -65,11 +65,11 @@ async def started(url: str, plan: Plan, **environment: str) -> AsyncIterator[asy
     finally:
         if process.returncode is None:
             process.kill()
-            sys.stderr.write((await ended(process)).errors)  # where the test goes wrong, it may say why
+            sys.stderr.write((await ended(process)).errors)  # may say why a test failed
 
 
 async def ended(process: asyncio.subprocess.Process) -> Ran:
-    """How it ended. The last line may be cut off: it was killed."""
+    """Wait for its end. The last line may be cut off if it was killed."""
     out, errors = await process.communicate()
     lines = [json.loads(line) for line in out.decode().splitlines(keepends=True) if line.endswith("\n")]
     assert process.returncode is not None

@@ -8,6 +8,6 @@ from tests.durability.pictures import serve_pictures
 
 @pytest.fixture
 def pictures(emulator: Emulator) -> Emulator:
-    """An emulator with the model."""
+    """An emulator that serves the model."""
     serve_pictures(emulator)
     return emulator

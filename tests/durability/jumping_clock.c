@@ -1,5 +1,5 @@
-/* The wall clock of one process, off by the seconds that the file JUMPING_CLOCK holds at that moment.
-   Loaded with LD_PRELOAD. What runs on the monotonic clock sees nothing of it, as on a real machine. */
+/* Shifts the wall clock of one process by the seconds that the file JUMPING_CLOCK holds at that moment.
+   Loaded with LD_PRELOAD. The monotonic clock is not changed, as on a real machine. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>

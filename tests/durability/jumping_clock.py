@@ -1,4 +1,4 @@
-"""A machine whose wall clock jumps: for one process, by a library of a few lines of C in front of libc."""
+"""A wall clock that jumps, for one process: a small C library is loaded in front of libc."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COMPILER = shutil.which("cc")
 
 
 class JumpingClock:
-    """`environment` is for the process; a jump is seen by it at once, also while it runs."""
+    """Shifts the clock of processes started with `environment`; they see a jump at once, also while they run."""
 
     def __init__(self, folder: Path) -> None:
         assert COMPILER is not None
@@ -22,6 +22,6 @@ class JumpingClock:
         self.environment = {"LD_PRELOAD": str(library), "JUMPING_CLOCK": str(self._off)}
 
     def jump(self, seconds: int) -> None:
-        """To so many seconds after the true time. In place: the process has the file mapped."""
+        """Set the clock to this many seconds after the true time. Written in place: processes map the file."""
         with self._off.open("r+b" if self._off.exists() else "wb") as file:
             file.write(struct.pack("=q", seconds))

@@ -1,4 +1,4 @@
-"""A store that kills its process, at one call of one of its methods: what a power cut leaves at that point."""
+"""A store that kills its process at one call of one of its methods, as a power cut would."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fal_async.ledger.store import Store
 
 @attrs.frozen(kw_only=True)
 class Kill:
-    """Before or after the `nth` call, counted from 1, of `method`; "any": of whichever."""
+    """When to kill: before or after the `nth` call, counted from 1, of `method`, or of any method ("any")."""
 
     method: str
     when: Literal["before", "after"]
@@ -44,10 +44,10 @@ class _KillingStore:
 
 
 def killing(store: Store, kill: Kill) -> Store:
-    """The same store until then."""
+    """Return a store that works like `store` until it kills the process."""
     return cast("Store", _KillingStore(store, kill))
 
 
 def die() -> None:
-    """At once: nothing is flushed, closed or told to anybody."""
+    """End the process at once: nothing is flushed or closed."""
     os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The model of these tests, and how its books are read: one item is one number, one picture and one bill."""
+"""The model of these tests, and how its bills are checked: each item has one number, one picture and one bill."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ PICTURES = "me/pictures"
 
 
 def picture(number: int) -> bytes:
-    """The file of one item."""
+    """Return the content of an item's file."""
     return b"picture %08d\n" % number * 100
 
 
 def serve_pictures(emulator: Emulator) -> None:
-    """The model answers with its number and a file; it takes as many `seconds` as its input says."""
+    """Serve the model: it answers with the input's number and a file, after the `seconds` of the input."""
 
     @emulator.endpoint(PICTURES, runners=10_000)
     async def paint(input: Any, job: JobContext) -> Any:
@@ -29,10 +29,10 @@ def serve_pictures(emulator: Emulator) -> None:
 
 
 def wrong_in_the_books(jobs: Iterable[Mapping[str, Any]], entries: Iterable[LedgerEntry]) -> list[str]:
-    """What is on the server's books and not in the ledger, or the other way round.
+    """Return the differences between the server's jobs and the ledger's entries.
 
-    Every item has one paid request; further ones only where the ledger counts them as attempts, and knows their ids
-    but for those that it counts as submitted again after nobody knew.
+    Each item has one paid request. It may have further ones only if the ledger counts them as attempts; the ledger
+    must know the ids of all but those that it submitted again after an uncertain submit.
     """
     wrong, paid = [], defaultdict[int, list[str]](list)
     for job in jobs:
@@ -43,7 +43,7 @@ def wrong_in_the_books(jobs: Iterable[Mapping[str, Any]], entries: Iterable[Ledg
         if len(ids) > entry.attempts:
             wrong.append(f"no. {number}: {len(ids)} were paid, {entry.attempts} counted")
         if unknown := [id for id in known if id not in ids]:
-            wrong.append(f"no. {number}: {unknown} are in the ledger, and not on the books")
+            wrong.append(f"no. {number}: the ledger has {unknown}, the server does not")
         unknown = [id for id in ids if id not in known]
         if len(unknown) > entry.attempts - len(known):
             wrong.append(f"no. {number}: {unknown} were paid, and the ledger does not know them")

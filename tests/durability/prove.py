@@ -1,9 +1,8 @@
 """`python -m tests.durability.prove [--items N] [--kills N] [--seeds A,B,C]`: is every item paid for once?
 
-A batch with downloads against an emulator in a process of its own, in which everything goes wrong now and then;
-it gets SIGKILL at random moments and is started again by the same line. At the end the server's books, the
-ledger and the files are compared. What is still uncertain then waits until fal's history has caught up, which
-takes the most of the time.
+A batch with downloads runs against an emulator in a separate process, with random faults. It gets SIGKILL at random
+moments, and is started again by the same command. At the end the server's jobs, the ledger and the files are
+compared. Items that are still uncertain wait until fal's history has caught up, which takes most of the time.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from tests.durability.random_kills import faults_at, prove
 
 @asynccontextmanager
 async def server(folder: Path) -> AsyncIterator[str]:
-    """The emulator in a process of its own; gives its URL."""
+    """Run the emulator in a separate process, and yield its URL."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "tests.durability.prove", "--serve", str(folder)),
@@ -43,7 +42,7 @@ async def server(folder: Path) -> AsyncIterator[str]:
 
 
 async def serve(folder: str) -> int:
-    """Until its standard input is closed. Unlike `fal-async emulator` it keeps every job."""
+    """Serve until standard input is closed. Unlike `fal-async emulator`, it keeps every job."""
     emulator = Emulator(record=False, folder=folder, keep_jobs=10**7)
     serve_pictures(emulator)
     async with emulator:
@@ -86,9 +85,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seeds", default="1,2,3", help="default: %(default)s")
     parser.add_argument("--at-once", type=int, default=40, help="items in flight (default: %(default)s)")
     parser.add_argument(
-        "--patience", type=float, default=150, help="seconds that the history gets (default: %(default)s)"
+        "--patience",
+        type=float,
+        default=150,
+        help="seconds for fal's history to catch up (default: %(default)s)",
     )
-    parser.add_argument("--folder", help="for the ledger and the files; default: a temporary one")
+    parser.add_argument("--folder", help="folder for the ledger and the files (default: a temporary one)")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     return parser.parse_args()
 

@@ -1,6 +1,6 @@
-"""A batch that is killed at random moments while everything goes wrong now and then, and started again each time.
+"""A batch with random faults that is killed at random moments, and started again each time.
 
-The server's books are compared with the ledger at the end: `tests/durability/prove.py`, and in small
+At the end the server's jobs are compared with the ledger: `tests/durability/prove.py`, and on a small scale
 `tests/durability/test_random_kills.py`.
 """
 
@@ -24,12 +24,12 @@ from tests.durability.client_process import KILLED, Ran, ended, run, started
 from tests.durability.pictures import picture, wrong_in_the_books
 
 ROUNDS = 4
-"""Runs that the uncertain rest gets."""
+"""Further runs for items that are still uncertain."""
 
 
 @attrs.define(kw_only=True)
 class Account:
-    """What came of it."""
+    """The counts of a proof, and what was wrong."""
 
     items: int
     kills: int = 0
@@ -38,21 +38,21 @@ class Account:
     submits: int = 0
     """Attempts that the ledger counts."""
     resubmitted: int = 0
-    """Items that the ledger counts more than one attempt of."""
+    """Items with more than one attempt in the ledger."""
     wrong: list[str] = attrs.field(factory=list)
     stories: list[str] = attrs.field(factory=list)
-    """How the runs to the end went."""
+    """How each run to the end went."""
 
     def __str__(self) -> str:
         return (
-            f"{self.items} items, {self.kills} kills, {self.runs} runs: {self.jobs} jobs on the server's books, "
+            f"{self.items} items, {self.kills} kills, {self.runs} runs: {self.jobs} jobs on the server, "
             f"{self.submits} attempts in the ledger, {self.resubmitted} items with more than one; "
             f"{len(self.wrong)} wrong"
         )
 
 
 def now_and_then() -> list[Fault]:
-    """Each with its chance: refusals, resets before and after it was taken, failed polls, cut downloads."""
+    """Return random faults: refused submits, resets before and after they were taken, failed polls, cut downloads."""
     chances = (
         (0.05, Fault.answer(429, on="submit")),
         (0.02, Fault.reset(on="submit", taken=True)),
@@ -64,9 +64,11 @@ def now_and_then() -> list[Fault]:
 
 
 async def prove(url: str, plan: Plan, *, kills: int, dice: random.Random, patience: float | None) -> Account:
-    """Killed so many times, then run to its end. What is uncertain is submitted again once fal's history has had
-    `patience` seconds to catch up; None: a person decides that fal never took what it can't show.
-    The faults go on to the end."""
+    """Run a batch, kill it `kills` times, run it to its end, and compare the account.
+
+    The faults go on to the end. Uncertain items are submitted again after `patience` seconds, in which fal's history
+    catches up; None: a person resolves items that the history does not show as not taken.
+    """
     account, left = Account(items=plan.count), plan.count
     while account.kills < kills and left > 0:
         account.runs += 1
@@ -77,7 +79,7 @@ async def prove(url: str, plan: Plan, *, kills: int, dice: random.Random, patien
 
 
 async def _killed(url: str, plan: Plan, account: Account, after: int, dice: random.Random) -> int:
-    """Killed a little after so many ends that no earlier process had stored; gives how many there were."""
+    """Kill it a little after `after` new items have ended; return how many new ones there were."""
     new = 0
     async with started(url, plan) as process:
         assert process.stdout is not None
@@ -86,7 +88,7 @@ async def _killed(url: str, plan: Plan, account: Account, after: int, dice: rand
             if new >= after:
                 break
         await asyncio.sleep(dice.random() / 10)
-        with contextlib.suppress(ProcessLookupError):  # it has ended, just now
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
             process.kill()
         ran = await ended(process)
         if ran.status == KILLED:
@@ -107,7 +109,7 @@ async def _to_the_end(url: str, plan: Plan, account: Account, patience: float | 
             plan = attrs.evolve(plan, give_up=True)
             continue
         await asyncio.sleep(patience)
-        # A request of this ledger that was sent after all others: the history that shows it has caught up.
+        # One more request of this ledger, sent after all others: once the history shows it, it has caught up.
         await run(url, attrs.evolve(plan, first=plan.first + plan.count + account.runs, count=1))
     return ran
 
@@ -142,7 +144,7 @@ async def _jobs(url: str) -> list[dict[str, Any]]:
 
 
 async def faults_at(url: str, seed: int) -> None:
-    """The faults of `now_and_then`, drawn by a generator with this seed."""
+    """Add the faults of `now_and_then` to the emulator at `url`, with this seed."""
     faults = [fault.to_json() for fault in now_and_then()]
     async with aiohttp.ClientSession() as http:
         for path, body in (("seed", {"seed": seed}), ("faults", faults)):

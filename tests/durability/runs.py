@@ -1,4 +1,4 @@
-"""What the durability tests share: a plan, the model, and the books after a run."""
+"""Shared by the durability tests: a plan, and the comparison of server and ledger after a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ITEMS = 4
 
 @attrs.frozen(kw_only=True)
 class Books:
-    """What the server and the ledger say after a run."""
+    """The server's jobs and the ledger's entries after a run."""
 
     emulator: Emulator
     entries: list[LedgerEntry]
@@ -44,7 +44,10 @@ def a_plan(folder: Path, **other: Any) -> Plan:
 
 
 def assert_all_there(ran: Ran, plan: Plan) -> None:
-    """Every result, and every file with its content, once. What a killed download left half is hidden."""
+    """Assert that every result is there, and every file once, with its content.
+
+    Files that a killed download has left half are hidden, and don't count.
+    """
     numbers = range(plan.first, plan.first + plan.count)
     assert (ran.status, ran.wrong) == (0, {}), ran.errors
     assert {number: item["data"]["n"] for number, item in ran.items.items()} == {n: n for n in numbers}

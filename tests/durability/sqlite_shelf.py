@@ -1,4 +1,4 @@
-"""Ledgers in one SQLite file, as several processes have it open, of which each may die at any moment."""
+"""Ledgers over one SQLite file, opened as by several processes, each of which may die at any moment."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ T = TypeVar("T")
 
 
 class SqliteShelf:
-    """Each store is an owner of its own, as that of another process is. What only real processes show is in
-    `test_processes.py`: their locks, and the files that they read."""
+    """Opens stores, each of which is a separate owner, as if it belonged to another process.
+
+    What only real processes show (their locks, and the files that they read) is in `test_processes.py`.
+    """
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="shelf-")
@@ -31,7 +33,7 @@ class SqliteShelf:
         return cast("Store", store)
 
     def crash(self, store: Store) -> None:
-        """Its lock is free, and nothing was tidied up: as the kernel does it for a process that is gone."""
+        """Free its lock without tidying up, as the kernel does for a process that has died."""
         assert isinstance(store, SqliteStore)
         self._runner.run(_crash(store))
         self._open.remove(store)

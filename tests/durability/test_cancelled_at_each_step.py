@@ -1,7 +1,7 @@
 """A keyed call is cancelled, or its session closed, after each step of the loop: one request, one entry.
 
-The steps are those of the event loop; the ledger's writer is a thread, so that a step may meet another point of it
-in another run. Whatever it meets, the books balance.
+The steps are those of the event loop. The ledger's writer is a thread, so a step may meet it at another point in
+another run; the call must be paid once in each case.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ async def state_of(ledger: Ledger, key: str) -> str | None:
     return None if entry is None else entry.state
 
 
-async def test_cancelled_at_each_step_its_request_goes_on_and_is_not_paid_again(
+async def test_a_keyed_call_cancelled_at_any_step_goes_on_and_is_not_paid_again(
     pictures: Emulator, tmp_path: Path
 ) -> None:
     async with await Ledger.open(tmp_path / "runs.db") as ledger, session_on(pictures, ledger=ledger) as fal:
@@ -52,7 +52,7 @@ async def test_cancelled_at_each_step_its_request_goes_on_and_is_not_paid_again(
 
 
 @pytest.mark.parametrize("start", range(4))
-async def test_session_closed_at_each_step_leaves_no_claim_and_the_next_one_goes_on(
+async def test_a_session_closed_at_any_step_leaves_no_claim_and_the_next_one_continues(
     pictures: Emulator, tmp_path: Path, start: int
 ) -> None:
     async with await Ledger.open(tmp_path / "runs.db") as ledger:

@@ -1,4 +1,4 @@
-"""A machine whose clock jumps by an hour: time limits don't follow it, and nothing is paid twice."""
+"""The wall clock jumps by an hour: time limits don't follow it, and nothing is paid twice."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HOUR = 3600
 
 
 @pytest.mark.parametrize("jump", [-HOUR, HOUR])
-async def test_clock_that_jumps_under_a_batch_changes_nothing(
+async def test_a_clock_jump_during_a_batch_changes_nothing(
     pictures: Emulator, tmp_path: Path, jump: int
 ) -> None:
     clock, plan = JumpingClock(tmp_path), a_plan(tmp_path)
@@ -32,10 +32,10 @@ async def test_clock_that_jumps_under_a_batch_changes_nothing(
 
 
 @pytest.mark.parametrize("jump", [-HOUR, HOUR])
-async def test_killed_with_a_clock_that_was_wrong_pays_nothing_twice(
+async def test_a_process_killed_with_a_wrong_clock_pays_nothing_twice(
     pictures: Emulator, tmp_path: Path, jump: int
 ) -> None:
-    """Its claims were made at another time than the history says. Nothing found there is no proof."""
+    """Its claims have other times than fal's history, so that a look-up which finds nothing proves nothing."""
     clock, plan = JumpingClock(tmp_path), a_plan(tmp_path)
     clock.jump(jump)
     pictures.faults.add(Fault.stall(600, on="submit", times=None))

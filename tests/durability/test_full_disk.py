@@ -1,4 +1,4 @@
-"""A disk that fills up under a batch: nothing more is paid for, and what was known stays known."""
+"""A disk that fills up during a batch: nothing more is paid for, and what the ledger has stays there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.durability.client_process import run
 from tests.durability.runs import a_plan, assert_all_there, books
 
 
-async def test_full_disk_stops_paying_and_the_same_line_finishes_the_run(
+async def test_a_full_disk_stops_submits_and_the_next_run_finishes(
     pictures: Emulator, tmp_path: Path
 ) -> None:
     plan = a_plan(tmp_path, count=60, at_once=5)

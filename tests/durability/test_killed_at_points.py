@@ -1,4 +1,4 @@
-"""A process that is killed at each point of an item's life, and started again: one bill, and nothing is lost."""
+"""A process that is killed at each point of an item's life and started again: one bill, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from tests.durability.runs import ITEMS, a_plan, assert_all_there, books
 
 
 async def killed_at(emulator: Emulator, plan: Plan, point: Kill | Fault) -> None:
-    """At a call of its store, with one item done and one under way; or while the server has the requests of all
-    items, and holds back its answers."""
+    """Kill the program at a call of its store, with one item done and one running.
+
+    If `point` is a fault, kill it while the server has the requests of all items and holds back its answers.
+    """
     if isinstance(point, Kill):
         ran = await run(emulator.url, attrs.evolve(plan, kill=point, at_once=1))
         assert ran.status == KILLED, ran.errors
@@ -46,7 +48,7 @@ ONE_BILL: dict[str, Kill | Fault] = {
 
 
 @pytest.mark.parametrize("point", ONE_BILL)
-async def test_batch_killed_and_started_again_pays_each_item_once(
+async def test_a_batch_killed_and_started_again_pays_each_item_once(
     pictures: Emulator, tmp_path: Path, point: str
 ) -> None:
     plan = a_plan(tmp_path)
@@ -56,10 +58,10 @@ async def test_batch_killed_and_started_again_pays_each_item_once(
     assert (after.wrong, len(pictures.jobs), after.states) == ([], ITEMS, ["done"] * ITEMS)
 
 
-async def test_killed_between_claim_and_submit_is_uncertain_until_somebody_decides(
+async def test_an_item_killed_between_claim_and_submit_is_uncertain_until_resolved(
     pictures: Emulator, tmp_path: Path
 ) -> None:
-    """fal's history does not know it, and may not have caught up: that is no proof yet."""
+    """The history of fal does not show it, but may not have caught up, so that proves nothing yet."""
     plan = a_plan(tmp_path)
     await killed_at(pictures, plan, Kill(method="claim", when="after", nth=2))
     ran = await run(pictures.url, plan)
@@ -71,9 +73,7 @@ async def test_killed_between_claim_and_submit_is_uncertain_until_somebody_decid
     assert ((await books(pictures, plan)).wrong, len(pictures.jobs)) == ([], ITEMS)
 
 
-async def test_subscribe_with_a_key_killed_in_a_poll_and_called_again_pays_once(
-    pictures: Emulator, tmp_path: Path
-) -> None:
+async def test_a_keyed_subscribe_killed_during_a_poll_pays_once(pictures: Emulator, tmp_path: Path) -> None:
     plan = a_plan(tmp_path, way="subscribe")
     await killed_at(pictures, plan, ONE_BILL["in the middle of a poll"])
     assert_all_there(await run(pictures.url, plan), plan)

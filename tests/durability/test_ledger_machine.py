@@ -1,4 +1,4 @@
-"""Keyed calls of several processes over one SQLite file, step by step, with processes that die between any two."""
+"""Keyed calls of several processes over one SQLite file, step by step; a process may die between any two steps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class SqliteMachine(LedgerMachine):
         return SqliteShelf()
 
 
-def test_calls_over_one_file_of_processes_that_die_anywhere_pay_once_and_lose_nothing() -> None:
+def test_keyed_calls_of_dying_processes_over_one_file_pay_once_and_lose_nothing() -> None:
     run_state_machine_as_test(
         SqliteMachine,
         settings=settings(

@@ -1,4 +1,4 @@
-"""Several processes on one file at the same time."""
+"""Several processes that use one ledger file at the same time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.durability.client_process import ended, kill, run, started
 from tests.durability.runs import a_plan, assert_all_there, books
 
 
-async def test_batches_of_two_processes_on_one_file_pay_each_item_once(
+async def test_two_processes_with_the_same_batch_pay_each_item_once(
     pictures: Emulator, tmp_path: Path
 ) -> None:
     plan = a_plan(tmp_path, count=30, seconds=0.05, at_once=10)
@@ -23,10 +23,10 @@ async def test_batches_of_two_processes_on_one_file_pay_each_item_once(
 
 
 @pytest.mark.parametrize("killed", [False, True])
-async def test_one_key_in_four_processes_is_one_submit(
+async def test_one_key_in_four_processes_makes_one_submit(
     pictures: Emulator, tmp_path: Path, killed: bool
 ) -> None:
-    """Fifty callers in each. If the process that submitted it is killed, the others go on with it."""
+    """Each process has fifty callers. If the process that submitted is killed, the others follow its request."""
     plan = a_plan(tmp_path, way="one key", count=50, seconds=0.5)
     async with started(pictures.url, plan) as first:
         await pictures.wait_for("status", timeout=30)

@@ -1,4 +1,4 @@
-"""The long proof in small: `make prove` does it with 20,000 items."""
+"""The proof on a small scale: `make prove` makes it with 20,000 items."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.durability.random_kills import now_and_then, prove
 
 
 @pytest.mark.timeout(300)
-async def test_killed_at_random_with_random_faults_pays_each_item_once(
+async def test_a_batch_killed_at_random_with_random_faults_pays_each_item_once(
     emulator: Emulator, tmp_path: Path
 ) -> None:
     serve_pictures(emulator)

@@ -1,4 +1,4 @@
-"""The cells of the matrix of faults: what may go wrong, with which operation, and what comes of it."""
+"""The cells of the fault matrix: which fault, with which operation, and how the call ends."""
 
 from __future__ import annotations
 
@@ -20,21 +20,27 @@ READS = ("status", "status_stream", "result", "cancel")
 FOLLOWED = ("status", "status_stream")
 JSON_READS = ("submit", "status", "result")
 LIMIT = 20.0
-"""Seconds; whatever takes longer hangs."""
+"""Seconds; a call that takes longer counts as hanging."""
 TIMEOUTS = Timeouts(connect=0.5, first_byte=0.25, total=0.5, run=0.5, stream=0.25)
 PASSING = RetryPolicy(base_delay=0.005, max_delay=0.05, max_attempts=6, max_total=5, result_total=5, outage=5)
 LASTING = attrs.evolve(PASSING, max_attempts=4, max_total=0.3, result_total=0.3, outage=0.3)
 ELSEWHERE = "https://elsewhere.example"
 
 Make = Callable[[str], Fault]
-"""The fault for one operation."""
+"""Makes the fault for one operation."""
 
 
 @attrs.frozen
 class Case:
-    """One row. `make` gives the fault; without it the server itself goes away (`away`).
+    """One row of the matrix.
 
-    `endless`: while it lasts the request is never said to be complete, so that only `timeout=` ends the wait.
+    Attributes:
+        name: the name of the row.
+        make: makes the fault; None if the server itself goes away.
+        on: the operations that it can strike.
+        away: how the server goes away.
+        endless: whether the request is never reported as complete while the fault lasts, so that only `timeout=`
+            ends the wait.
     """
 
     name: str
@@ -46,7 +52,13 @@ class Case:
 
 @attrs.frozen(kw_only=True)
 class Outcome:
-    """What came of one operation under one fault. `requests` of its kind; `jobs` on the server's books."""
+    """How one operation ended under one fault.
+
+    Attributes:
+        requests: HTTP requests of its kind that were sent.
+        jobs: jobs that the server made.
+        known: ids of all jobs of the server.
+    """
 
     case: str
     operation: str
@@ -118,7 +130,7 @@ CASES = (
 async def play(
     case: Case, operation: str, *, lasting: bool = False, timeouts: Timeouts = TIMEOUTS
 ) -> Outcome:
-    """One call, with the fault on the first two requests of its kind, or on all of them."""
+    """Make one call, with the fault on the first two requests of its kind, or on all (`lasting`)."""
     noted = asyncio.Event()
     policy = attrs.evolve(LASTING if lasting else PASSING, on_retry=lambda _: noted.set())
     async with _server() as emulator, Session(emulator.key, hosts=emulator.hosts, retry=policy) as session:
@@ -170,7 +182,7 @@ def _call(fal: Session, operation: str, endless: bool) -> Any:
 async def _struck(
     emulator: Emulator, case: Case, operation: str, lasting: bool, noted: asyncio.Event
 ) -> AsyncIterator[None]:
-    """Ask for the fault; what the server itself does runs beside the call."""
+    """Add the fault. If the server itself goes away, it does so while the call runs."""
     if case.make is not None:
         fault = Fault.from_json({**case.make(operation).to_json(), "times": None if lasting else 2})
         emulator.faults.add(fault)
@@ -182,7 +194,7 @@ async def _struck(
     if at_once:
         await emulator.pause()
     else:
-        # It goes away while it works on such a request, which is answered late.
+        # It goes away while it works on such a request, whose answer is late.
         emulator.faults.add(Fault.stall(0.1, on=operation))
     acting = asyncio.create_task(_go_away(emulator, case.away or "", operation, lasting, at_once, noted))
     yield
@@ -213,14 +225,14 @@ async def _ending(call: Any) -> tuple[str, BaseException | None]:
             answer = await call
     except FalError as error:
         return type(error).__name__, error
-    except Exception as error:  # the matrix is there to show such a one
+    except Exception as error:  # the matrix shows an error that is not a FalError
         hangs = isinstance(error, TimeoutError)
         return ("HANGS" if hangs else f"BARE {type(error).__name__}"), error
     return (answer.name if hasattr(answer, "name") else type(answer).__name__), None
 
 
 def broken_rules(outcome: Outcome) -> list[str]:
-    """What must hold for every cell; empty where it does."""
+    """Return which rules the cell breaks; every cell must keep all of them."""
     broken = []
     if outcome.jobs > (0 if outcome.operation == "cancel" else 1):
         broken.append(f"{outcome.jobs} jobs")

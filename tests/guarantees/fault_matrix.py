@@ -1,4 +1,4 @@
-"""`python -m tests.guarantees.fault_matrix`: plays every fault with every operation; prints tables."""
+"""`python -m tests.guarantees.fault_matrix`: plays every fault with every operation, and prints tables."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def table(outcomes: dict[tuple[str, str], Outcome]) -> str:
 
 
 async def matrix(*, lasting: bool) -> dict[tuple[str, str], Outcome]:
-    """One after the other, so that the times are those of the fault alone."""
+    """Play the cells one after the other, so that the times depend on the fault alone."""
     outcomes = {}
     for case in CASES:
         for operation in case.on:

@@ -1,7 +1,7 @@
-"""`python -m tests.guarantees.soak [--count N] [--seeds A,B,C]`: does every account balance to zero?
+"""`python -m tests.guarantees.soak [--count N] [--seeds A,B,C]`: is every request accounted for?
 
-Thousands of calls against an emulator in a process of its own, in which everything goes wrong now and then,
-and which is restarted twice. At the end every job is accounted for, and nothing is left over here.
+Thousands of calls go to an emulator in a separate process, with random faults and two restarts. At the end every
+job must belong to a call, and no task or socket may be left in this process.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from tests.guarantees.soak_run import echo_at, soak
 
 _KEY = "soak:key"
 _GROWTH = 32.0
-"""MiB that the process may grow by, from the end of its first run on."""
+"""MiB that the process may grow by after the end of its first run."""
 
 
 @asynccontextmanager
 async def server() -> AsyncIterator[str]:
-    """The emulator in a process of its own; gives its URL."""
+    """Run the emulator in a separate process, and yield its URL."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.guarantees.soak", "--serve", stdout=asyncio.subprocess.PIPE
     )
@@ -45,7 +45,7 @@ def open_files() -> int:
 
 
 def memory() -> float:
-    """MiB in use now, as far as the system tells; else the most that ever was."""
+    """Return the MiB in use now; on systems that don't report it, the peak."""
     gc.collect()
     try:
         with open("/proc/self/statm") as file:
@@ -80,7 +80,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=3000, help="calls for each seed (default: %(default)s)")
     parser.add_argument("--at-once", type=int, default=200, help="calls in flight (default: %(default)s)")
     parser.add_argument("--seeds", default="1,2,3", help="default: %(default)s")
-    parser.add_argument("--serve", action="store_true", help="be the server")
+    parser.add_argument("--serve", action="store_true", help="run the server")
     return parser.parse_args()
 
 
@@ -89,7 +89,7 @@ if __name__ == "__main__":
     if options.serve:
         asyncio.run(serve(port=0, key=_KEY, configure=echo_at))
         sys.exit()
-    logging.getLogger("fal_async").setLevel(logging.ERROR)  # thousands of warnings are what it is about
+    logging.getLogger("fal_async").setLevel(logging.ERROR)  # the faults cause thousands of warnings
     sys.exit(
         asyncio.run(main([int(seed) for seed in options.seeds.split(",")], options.count, options.at_once))
     )

@@ -1,4 +1,4 @@
-"""The account of a soak run: what was asked for, what the server has on its books, and whether they balance."""
+"""The account of a soak run: compares the calls that were made with the jobs that the server has."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Job = Mapping[str, Any]
 
 @attrs.frozen(kw_only=True)
 class Ending:
-    """How one call ended. `number` is in its input, so that the books can be compared with it."""
+    """How one call ended. `number` is in its input, by which the server's jobs are matched with it."""
 
     number: int
     way: str
@@ -23,9 +23,9 @@ class Ending:
     error: BaseException | None = attrs.field(default=None, repr=False)
     request_id: str | None = None
     answer: int | None = None
-    """The number that came back; None without a result."""
+    """The number in the result; None without a result."""
     looked: bool = False
-    """Whether `find_submission` was asked, which gave the id `found`, or None."""
+    """Whether `find_submission` was called; it returned the request id `found`, or None."""
     found: str | None = None
 
     @property
@@ -54,7 +54,7 @@ class Account:
     def __str__(self) -> str:
         endings = ", ".join(f"{count} {name}" for name, count in self.endings.most_common())
         return (
-            f"{self.asked} calls = {endings}; {self.jobs} jobs on the books, at most one for each "
+            f"{self.asked} calls = {endings}; {self.jobs} jobs on the server, at most one for each "
             f"({self.forgotten} lost by the restart, {self.cancels} with a cancel); "
             f"of {self.looked_for} uncertain submits that were looked for {self.found_again} were found; "
             f"{len(self.violations)} violations"
@@ -78,7 +78,7 @@ def balance(endings: Iterable[Ending], books: Iterable[Job]) -> Account:
         account.found_again += ending.found is not None
         for problem in _problems(ending, jobs.get(ending.number, [])):
             account.violations.append(f"no. {ending.number} ({ending.way}): {problem}")
-    account.violations += [f"no. {number}: nobody asked for it" for number in jobs.keys() - asked]
+    account.violations += [f"no. {number}: no call asked for it" for number in jobs.keys() - asked]
     return account
 
 
@@ -90,9 +90,9 @@ def _problems(ending: Ending, jobs: list[Job]) -> Iterator[str]:
         yield f"a bare {ending.outcome}"
     if ending.answer not in (None, ending.number):
         yield f"the result of no. {ending.answer}"
-    # Without a job the id is that of a refusal.
+    # Without a job the id comes from a refusal.
     if jobs and ending.request_id is not None and ending.request_id not in ids:
-        yield f"its request {ending.request_id} is not on the books"
+        yield f"the server has no request {ending.request_id}"
     if ending.answer is not None and not jobs:
         yield "a result without a job"
     if ending.way != "run":
@@ -100,11 +100,14 @@ def _problems(ending: Ending, jobs: list[Job]) -> Iterator[str]:
 
 
 def _what_was_lost(ending: Ending, jobs: list[Job], ids: list[str]) -> Iterator[str]:
-    """A job that the caller was not told of: only an uncertain submit may leave one, and then it is found."""
+    """Yield problems with jobs whose id the caller does not know.
+
+    Only an uncertain submit may leave such a job, and `find_submission` must find it.
+    """
     if ending.looked and ending.found != (ids[0] if ids else None):
-        yield f"find_submission gave {ending.found}, the books have {ids}"
-    told = ending.request_id is not None or ending.error is None or ending.is_uncertain
-    if jobs and not told:
+        yield f"find_submission returned {ending.found}, the server has {ids}"
+    known = ending.request_id is not None or ending.error is None or ending.is_uncertain
+    if jobs and not known:
         yield f"{ending.outcome} without the id of the job that was made"
     if jobs and ending.request_id is not None and not _is_over(jobs[0]):
         yield f"{ending.outcome}, but request {ids[0]} was left to run"

@@ -1,4 +1,4 @@
-"""One soak run: thousands of calls against an emulator in which everything goes wrong now and then."""
+"""One soak run: thousands of calls to an emulator with random faults of every kind."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ ECHO = "soak/echo"
 POLICY = RetryPolicy(max_attempts=8, base_delay=0.02, max_delay=1.0, max_total=10, result_total=30, outage=30)
 TIMEOUTS = Timeouts(connect=2, first_byte=1.5, total=4, run=4, stream=1.5)
 WAYS = {"subscribe": 50, "stream": 12, "handle": 12, "run": 8, "cancel": 9, "timeout": 9}
-"""How the calls are made, and how many of a hundred."""
+"""How the calls are made, and how many of a hundred are made so."""
 LOOKS = 40
+"""Uncertain submits that are looked for: each look-up reads the whole history, page by page."""
 
 
 def echo_at(emulator: Emulator) -> None:
-    """The model of the soak runs: it takes as long as it is told, and gives its input back."""
+    """Serve the model of the soak runs: it takes the `seconds` of its input, and returns the input."""
 
     @emulator.endpoint(ECHO, runners=1000)
     async def echo(input: Any, job: JobContext) -> Any:
@@ -33,7 +34,7 @@ def echo_at(emulator: Emulator) -> None:
 
 
 def faults() -> list[Fault]:
-    """Whatever may go wrong, each with its small chance."""
+    """Return faults of every kind, each with a small chance."""
 
     def now_and_then(chance: float, *made: Fault) -> list[Fault]:
         return [attrs.evolve(fault, chance=chance, times=None) for fault in made]
@@ -88,13 +89,13 @@ def faults() -> list[Fault]:
 
 @attrs.frozen
 class Admin:
-    """The emulator's admin route, without any fault in between."""
+    """Calls the emulator's admin route, which no fault strikes."""
 
     url: str
     http: aiohttp.ClientSession
 
     async def ask(self, method: str, path: str, body: Any = None) -> Any:
-        while True:  # the server may be away just now
+        while True:  # the server may be restarting
             with contextlib.suppress(aiohttp.ClientError):
                 return await self._ask(method, path, body)
             await asyncio.sleep(0.05)
@@ -105,7 +106,7 @@ class Admin:
 
 
 async def soak(url: str, key: str, *, seed: int, count: int, at_once: int = 200) -> Account:
-    """`count` calls, `at_once` in flight, two restarts on the way: the second one loses the server's memory."""
+    """Make `count` calls, `at_once` in flight, with two restarts; the second one loses the server's memory."""
     dice = random.Random(seed)
     async with aiohttp.ClientSession() as http:
         admin = Admin(url, http)
@@ -161,7 +162,7 @@ async def _call(fal: Session, number: int, dice: random.Random) -> Ending:
 
 
 async def _made(fal: Session, way: str, input: Any, ids: list[str], dice: random.Random) -> Any:
-    """As a caller who believes `retryable`: it promises that asking again pays nothing twice."""
+    """Call as a user who trusts `retryable`, which promises that calling again does not pay twice."""
     for _ in range(100):
         try:
             return await _made_once(fal, way, input, ids, dice)
@@ -176,7 +177,7 @@ async def _made_once(fal: Session, way: str, input: Any, ids: list[str], dice: r
     if way == "run":
         return await fal.run(ECHO, input)
     if way == "handle":
-        # As if another process went on with it.
+        # As if another process continued with the stored handle.
         stored = (await fal.queue.submit(ECHO, input)).to_json()
         await asyncio.sleep(dice.uniform(0, 0.5))
         return await RequestHandle.from_json(stored, fal).wait()
@@ -191,17 +192,17 @@ async def _made_once(fal: Session, way: str, input: Any, ids: list[str], dice: r
 
 
 async def _with_a_look(fal: Session, endings: list[Ending], dice: random.Random) -> list[Ending]:
-    """Some of the uncertain ones are looked for: each look reads the whole history, page by page."""
+    """Look for some of the uncertain submits."""
     uncertain = [ending for ending in endings if ending.is_uncertain and ending.way != "run"]
     some = dice.sample(uncertain, min(LOOKS, len(uncertain)))
     return [await _looked_for(fal, ending) if ending in some else ending for ending in endings]
 
 
 async def _looked_for(fal: Session, ending: Ending) -> Ending:
-    """What became of an uncertain submit, as a user would ask."""
+    """Look for an uncertain submit, as a user would."""
     assert ending.error is not None
     handle = await fal.queue.find_submission(ending.error)
-    # The id in the headers of an uncertain answer is a hint, no more: it is not compared with the books.
+    # The id in the headers of an uncertain answer is only a hint: it is not compared with the server's jobs.
     return attrs.evolve(
         ending, looked=True, found=None if handle is None else handle.request_id, request_id=None
     )

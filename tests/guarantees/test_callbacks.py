@@ -1,4 +1,4 @@
-"""A callback of another number of values is told before anything is sent, wherever one is given."""
+"""A callback that takes the wrong number of arguments is refused before anything is sent, wherever it is given."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def takes_three(one: object, two: object, three: object) -> None: ...
 
 @pytest.mark.parametrize("wrong", [takes_nothing, takes_nothing_later, takes_three])
 @pytest.mark.parametrize("place", PLACES)
-async def test_it_is_told_before_anything_is_sent(
+async def test_a_callback_with_wrong_parameters_is_refused_before_anything_is_sent(
     fal: Session, emulator: Emulator, place: str, wrong: object
 ) -> None:
     async def call() -> None:
@@ -53,7 +53,7 @@ async def test_it_is_told_before_anything_is_sent(
     assert emulator.count() == 0
 
 
-def test_a_credentials_function_that_wants_a_value_is_refused_by_the_session() -> None:
+def test_a_credentials_function_that_takes_arguments_is_refused_by_the_session() -> None:
     wrong: Any = takes_three
     with pytest.raises(
         ConfigurationError, match=r"^credentials is called with \(\), which takes_three does not"

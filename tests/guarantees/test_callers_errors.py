@@ -1,4 +1,4 @@
-"""What the caller's own functions raise goes to the caller as it is: it is never taken for an answer of fal's."""
+"""An exception of the caller's own function reaches the caller unchanged, and is never taken for fal's answer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.quick import ASK, GATE, LLM, ONCE, gate_at, session_on
 
 
 class Odd(BaseException):
-    """As `pytest.fail`'s is."""
+    """Not an Exception, like the one that `pytest.fail` raises."""
 
 
 ERRORS: list[BaseException] = [
@@ -60,7 +60,7 @@ async def gives(error: BaseException, call: Awaitable[Any]) -> None:
 
 
 def the_books(emulator: Emulator) -> tuple[int, int]:
-    """Jobs made, cancels sent."""
+    """Return how many jobs were made, and how many cancels were sent."""
     return len(emulator.jobs), emulator.count("cancel")
 
 
@@ -69,7 +69,9 @@ def the_books(emulator: Emulator) -> tuple[int, int]:
 
 @each_error
 @pytest.mark.parametrize("on", ["submit", "run"])
-async def test_on_retry_of_a_paid_request(emulator: Emulator, on: str, error: BaseException) -> None:
+async def test_an_exception_of_on_retry_is_raised_as_it_is_by_a_paid_request(
+    emulator: Emulator, on: str, error: BaseException
+) -> None:
     emulator.faults.add(Fault.answer(429, on=on, times=None))
     async with session_on(emulator, retry=Raising(error).policy) as fal:
         await gives(error, (fal.subscribe if on == "submit" else fal.run)(LLM, ASK))
@@ -78,7 +80,7 @@ async def test_on_retry_of_a_paid_request(emulator: Emulator, on: str, error: Ba
 
 @each_error
 @pytest.mark.parametrize("on", ["status", "status_stream", "result"])
-async def test_on_retry_of_what_follows_ends_the_wait_and_the_request(
+async def test_an_exception_of_on_retry_while_following_ends_the_wait_and_cancels_the_request(
     emulator: Emulator, on: str, error: BaseException
 ) -> None:
     gate = gate_at(emulator)
@@ -93,7 +95,9 @@ async def test_on_retry_of_what_follows_ends_the_wait_and_the_request(
 
 @each_error
 @pytest.mark.parametrize("on", ["status", "result"])
-async def test_on_retry_of_a_single_read(emulator: Emulator, on: str, error: BaseException) -> None:
+async def test_an_exception_of_on_retry_is_raised_as_it_is_by_a_single_read(
+    emulator: Emulator, on: str, error: BaseException
+) -> None:
     emulator.faults.add(Fault.answer(429, on=on, times=None))
     async with session_on(emulator, retry=Raising(error).policy) as fal:
         handle = await fal.queue.submit(LLM, ASK)
@@ -103,14 +107,16 @@ async def test_on_retry_of_a_single_read(emulator: Emulator, on: str, error: Bas
 
 
 @each_error
-async def test_on_retry_of_an_upload_tries_no_other_route(emulator: Emulator, error: BaseException) -> None:
+async def test_an_exception_of_on_retry_of_an_upload_tries_no_other_route(
+    emulator: Emulator, error: BaseException
+) -> None:
     emulator.faults.add(Fault.answer(503, on="upload", times=None))
     async with session_on(emulator, retry=Raising(error).policy) as fal:
         await gives(error, fal.storage.upload(b"abc"))
     assert (emulator.count("upload"), emulator.count("initiate")) == (1, 0)
 
 
-# What is called while a file is on its way.
+# Functions that are called while a file is transferred.
 
 SIZES = {"whole": 1000, "in parts": 12 * 1024 * 1024}
 
@@ -122,7 +128,7 @@ def upload(fal: Session, file: Any, **options: Any) -> Awaitable[str]:
 @each_error
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 @pytest.mark.parametrize("retry", [None, ONCE], ids=["retries", "once"])
-async def test_on_progress_of_an_upload(
+async def test_an_exception_of_on_progress_is_raised_as_it_is_by_an_upload(
     emulator: Emulator, size: int, error: BaseException, retry: RetryPolicy | None
 ) -> None:
     options: dict[str, Any] = {} if retry is None else {"retry": retry}
@@ -144,16 +150,20 @@ class Broken(io.BytesIO):
 
 @each_error
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
-async def test_a_file_object(emulator: Emulator, size: int, error: BaseException) -> None:
+async def test_an_exception_of_a_file_object_is_raised_as_it_is_by_an_upload(
+    emulator: Emulator, size: int, error: BaseException
+) -> None:
     if isinstance(error, ValueError):
-        pytest.skip("what a file raises by itself is an UploadError")
+        pytest.skip("a ValueError of a file object becomes an UploadError")
     async with session_on(emulator) as fal:
         await gives(error, upload(fal, Broken(size, Raising(error)), content_type="a/b"))
     assert (emulator.count("initiate"), emulator.count("complete")) == (0, 0)
 
 
 @each_error
-async def test_on_progress_of_a_download(fal: Session, tmp_path: Path, error: BaseException) -> None:
+async def test_an_exception_of_on_progress_is_raised_by_a_download_and_leaves_no_file(
+    fal: Session, tmp_path: Path, error: BaseException
+) -> None:
     url = await fal.storage.upload(b"abc")
     await gives(error, fal.storage.download(url, tmp_path / "file.bin", on_progress=Raising(error)))
     assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,6 @@
-"""Whoever is cancelled cancels the remote request, exactly once, wherever it strikes; then it is cancelled itself.
+"""A cancelled call cancels its remote request, exactly once, wherever the cancellation strikes.
 
-That no task, socket or generator is left over is seen after every test, by the fixtures in `conftest.py`.
+After every test, the fixtures in `conftest.py` check that no task, socket or generator is left.
 """
 
 from __future__ import annotations
@@ -43,14 +43,16 @@ async def cancelled(task: asyncio.Task[Any]) -> None:
 
 
 def the_books(emulator: Emulator) -> tuple[int, int]:
-    """Jobs made, cancels sent."""
+    """Return how many jobs were made, and how many cancels were sent."""
     return len(emulator.jobs), emulator.count("cancel")
 
 
 # During the submit.
 
 
-async def test_before_it_was_sent_nothing_is_left_behind(emulator: Emulator, gate: Gate) -> None:
+async def test_a_call_cancelled_before_its_submit_was_sent_makes_no_request(
+    emulator: Emulator, gate: Gate
+) -> None:
     noted = Noted()
     async with session_on(emulator, retry=quick(max_attempts=10**6, on_retry=noted)) as fal:
         await emulator.pause()
@@ -62,13 +64,13 @@ async def test_before_it_was_sent_nothing_is_left_behind(emulator: Emulator, gat
     assert the_books(emulator) == (0, 0)
 
 
-async def test_before_its_first_step(fal: Session, emulator: Emulator) -> None:
+async def test_a_call_cancelled_before_its_first_step_sends_nothing(fal: Session, emulator: Emulator) -> None:
     await cancelled(asyncio.create_task(fal.subscribe(LLM, ASK)))
     assert emulator.count() == 0
 
 
 @pytest.mark.parametrize("name", ["submit", "subscribe"])
-async def test_after_it_was_taken_its_id_is_waited_for(
+async def test_a_submit_cancelled_after_fal_took_it_waits_for_the_id_and_cancels(
     fal: Session, emulator: Emulator, gate: Gate, name: str
 ) -> None:
     emulator.faults.add(Fault.stall(0.3, on="submit"))
@@ -93,7 +95,7 @@ async def test_a_second_cancellation_does_not_shorten_the_wait_for_the_id(
     assert the_books(emulator) == (1, 1)
 
 
-async def test_an_answer_that_never_comes_is_warned_of(
+async def test_a_cancelled_submit_that_is_never_answered_logs_a_warning(
     fal: Session, emulator: Emulator, gate: Gate, caplog: pytest.LogCaptureFixture
 ) -> None:
     emulator.faults.add(Fault.stall(30, on="submit"))
@@ -105,7 +107,7 @@ async def test_an_answer_that_never_comes_is_warned_of(
 
 
 @pytest.mark.parametrize("fault", [Fault.answer(429), Fault.html(503)])
-async def test_a_refused_submit_is_not_tried_again_once_nobody_waits(
+async def test_a_refused_submit_is_not_retried_after_its_caller_was_cancelled(
     emulator: Emulator, gate: Gate, fault: Fault
 ) -> None:
     # Stalled first, so that the cancellation comes before the refusal.
@@ -120,7 +122,9 @@ async def test_a_refused_submit_is_not_tried_again_once_nobody_waits(
     assert the_books(emulator) == (0, 0)
 
 
-async def test_between_two_attempts_of_a_submit(emulator: Emulator, gate: Gate) -> None:
+async def test_a_submit_cancelled_between_two_attempts_makes_no_further_one(
+    emulator: Emulator, gate: Gate
+) -> None:
     noted = Noted()
     emulator.faults.add(Fault.answer(429, on="submit", retry_after=30))
     async with session_on(emulator, retry=quick(on_retry=noted)) as fal:
@@ -135,7 +139,9 @@ async def test_between_two_attempts_of_a_submit(emulator: Emulator, gate: Gate) 
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_while_it_is_followed(fal: Session, emulator: Emulator, gate: Gate, mode: Mode) -> None:
+async def test_a_call_cancelled_while_following_cancels_the_request_once(
+    fal: Session, emulator: Emulator, gate: Gate, mode: Mode
+) -> None:
     task = asyncio.create_task(fal.subscribe(GATE, mode=mode))
     await emulator.wait_for("status" if mode == "polling" else "status_stream")
     await cancelled(task)
@@ -144,7 +150,9 @@ async def test_while_it_is_followed(fal: Session, emulator: Emulator, gate: Gate
     assert job.error_type == "client_cancelled"
 
 
-async def test_between_two_polls(fal: Session, emulator: Emulator, gate: Gate) -> None:
+async def test_a_call_cancelled_between_two_polls_cancels_the_request_once(
+    fal: Session, emulator: Emulator, gate: Gate
+) -> None:
     asked = asyncio.Event()
     task = asyncio.create_task(fal.subscribe(GATE, poll_interval=20, on_queue_update=lambda _: asked.set()))
     await asked.wait()
@@ -155,7 +163,9 @@ async def test_between_two_polls(fal: Session, emulator: Emulator, gate: Gate) -
 
 
 @pytest.mark.parametrize("where", ["headers", "body"])
-async def test_in_a_poll(fal: Session, emulator: Emulator, gate: Gate, where: str) -> None:
+async def test_a_call_cancelled_during_a_poll_cancels_the_request_once(
+    fal: Session, emulator: Emulator, gate: Gate, where: str
+) -> None:
     emulator.faults.add(Fault.stall(30, where=where, on="status"))
     task = asyncio.create_task(fal.subscribe(GATE))
     await emulator.wait_for("status")
@@ -164,7 +174,9 @@ async def test_in_a_poll(fal: Session, emulator: Emulator, gate: Gate, where: st
 
 
 @pytest.mark.parametrize("where", ["headers", "body"])
-async def test_during_the_result_fetch(fal: Session, emulator: Emulator, where: str) -> None:
+async def test_a_call_cancelled_during_the_result_fetch_cancels_the_request_once(
+    fal: Session, emulator: Emulator, where: str
+) -> None:
     emulator.faults.add(Fault.stall(30, where=where, on="result"))
     task = asyncio.create_task(fal.subscribe(LLM, ASK))
     await emulator.wait_for("result")
@@ -172,7 +184,9 @@ async def test_during_the_result_fetch(fal: Session, emulator: Emulator, where: 
     assert the_books(emulator) == (1, 1)
 
 
-async def test_in_an_outage(emulator: Emulator, gate: Gate, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_call_cancelled_during_an_outage_cancels_the_request_once(
+    emulator: Emulator, gate: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
     async with session_on(emulator) as fal:
         task = asyncio.create_task(fal.subscribe(GATE))
         await emulator.wait_for("status")
@@ -182,7 +196,9 @@ async def test_in_an_outage(emulator: Emulator, gate: Gate, caplog: pytest.LogCa
     assert the_books(emulator) == (1, 1)
 
 
-async def test_handle_wait_is_the_same(fal: Session, emulator: Emulator, gate: Gate) -> None:
+async def test_a_cancelled_handle_wait_cancels_the_request_once(
+    fal: Session, emulator: Emulator, gate: Gate
+) -> None:
     handle = await fal.queue.submit(GATE)
     task = asyncio.create_task(handle.wait())
     await emulator.wait_for("status")
@@ -190,7 +206,9 @@ async def test_handle_wait_is_the_same(fal: Session, emulator: Emulator, gate: G
     assert the_books(emulator) == (1, 1)
 
 
-async def test_following_alone_cancels_nothing(fal: Session, emulator: Emulator, gate: Gate) -> None:
+async def test_cancelling_handle_updates_does_not_cancel_the_request(
+    fal: Session, emulator: Emulator, gate: Gate
+) -> None:
     handle = await fal.queue.submit(GATE)
 
     async def follow() -> None:
@@ -200,7 +218,7 @@ async def test_following_alone_cancels_nothing(fal: Session, emulator: Emulator,
     task = asyncio.create_task(follow())
     await emulator.wait_for("status")
     await cancelled(task)
-    # The generator was left in mid-air: nobody closed it but the garbage collector.
+    # The generator was left suspended: only the garbage collector closes it.
     for _ in range(3):
         await asyncio.sleep(0)
     assert the_books(emulator) == (1, 0)
@@ -208,7 +226,7 @@ async def test_following_alone_cancels_nothing(fal: Session, emulator: Emulator,
 
 
 @pytest.mark.parametrize("stage", ["status", "result", "callback"])
-async def test_who_says_so_leaves_it_running(
+async def test_a_call_with_cancel_on_exit_false_leaves_the_request_running(
     fal: Session, emulator: Emulator, gate: Gate, stage: str
 ) -> None:
     reached = asyncio.Event()
@@ -230,7 +248,7 @@ async def test_who_says_so_leaves_it_running(
     assert (await fal.queue.handle(GATE, request_id).wait()).data == {"n": 1}
 
 
-async def test_left_running_even_when_cancelled_in_the_submit(
+async def test_a_submit_with_cancel_on_exit_false_is_left_running_when_cancelled(
     fal: Session, emulator: Emulator, gate: Gate
 ) -> None:
     emulator.faults.add(Fault.stall(0.2, on="submit"))
@@ -244,14 +262,16 @@ async def test_left_running_even_when_cancelled_in_the_submit(
 
 
 class Odd(BaseException):
-    """As `pytest.fail`'s is."""
+    """Not an Exception, like the one that `pytest.fail` raises."""
 
 
 Subscribe = Callable[..., Awaitable[Any]]
 
 
 @pytest.mark.parametrize("callback", ["on_enqueue", "on_queue_update"])
-async def test_in_an_async_callback(fal: Session, emulator: Emulator, gate: Gate, callback: str) -> None:
+async def test_a_call_cancelled_in_an_async_callback_cancels_the_request_once(
+    fal: Session, emulator: Emulator, gate: Gate, callback: str
+) -> None:
     reached = asyncio.Event()
 
     async def wait(_: object) -> None:
@@ -266,7 +286,7 @@ async def test_in_an_async_callback(fal: Session, emulator: Emulator, gate: Gate
 
 
 @pytest.mark.parametrize("callback", ["on_enqueue", "on_queue_update"])
-async def test_by_a_plain_callback_itself(
+async def test_a_callback_that_cancels_its_own_call_cancels_the_request_once(
     fal: Session, emulator: Emulator, gate: Gate, callback: str
 ) -> None:
     task: asyncio.Future[Any] | None = None
@@ -297,7 +317,7 @@ async def test_by_a_plain_callback_itself(
     ids=["plain", "ours", "uncertain", "closed", "timeout", "odd", "generator"],
 )
 @pytest.mark.parametrize("is_async", [False, True])
-async def test_an_exception_in_a_callback_ends_the_wait_and_the_request(
+async def test_an_exception_in_a_callback_ends_the_wait_and_cancels_the_request(
     fal: Session, emulator: Emulator, gate: Gate, callback: str, error: BaseException, is_async: bool
 ) -> None:
     def fail(_: object) -> None:
@@ -316,7 +336,9 @@ async def test_an_exception_in_a_callback_ends_the_wait_and_the_request(
     assert the_books(emulator) == (1, 1)
 
 
-async def test_the_end_of_the_program_in_a_callback(fal: Session, emulator: Emulator, gate: Gate) -> None:
+async def test_sys_exit_in_a_callback_cancels_the_request_once(
+    fal: Session, emulator: Emulator, gate: Gate
+) -> None:
     async def leave() -> None:
         with pytest.raises(SystemExit):
             await fal.subscribe(GATE, on_queue_update=lambda _: sys.exit(3))
@@ -328,7 +350,9 @@ async def test_the_end_of_the_program_in_a_callback(fal: Session, emulator: Emul
 # The cancel itself.
 
 
-async def test_a_second_cancellation_during_the_cancel(fal: Session, emulator: Emulator, gate: Gate) -> None:
+async def test_a_second_cancellation_does_not_interrupt_the_remote_cancel(
+    fal: Session, emulator: Emulator, gate: Gate
+) -> None:
     emulator.faults.add(Fault.stall(0.3, on="cancel"))
     task = asyncio.create_task(fal.subscribe(GATE))
     await emulator.wait_for("status")
@@ -341,7 +365,9 @@ async def test_a_second_cancellation_during_the_cancel(fal: Session, emulator: E
     assert job.error_type == "client_cancelled"
 
 
-async def test_two_cancellations_in_one_step(fal: Session, emulator: Emulator, gate: Gate) -> None:
+async def test_several_cancellations_of_a_call_send_one_remote_cancel(
+    fal: Session, emulator: Emulator, gate: Gate
+) -> None:
     task = asyncio.create_task(fal.subscribe(GATE))
     await emulator.wait_for("status")
     for _ in range(5):
@@ -351,10 +377,10 @@ async def test_two_cancellations_in_one_step(fal: Session, emulator: Emulator, g
     assert the_books(emulator) == (1, 1)
 
 
-async def test_a_cancellation_while_the_timeouts_cancel_is_under_way(
+async def test_a_cancellation_during_the_remote_cancel_of_a_timeout_raises_cancelled_error(
     fal: Session, emulator: Emulator, gate: Gate
 ) -> None:
-    """The caller is told of what it asked for last; the remote request was cancelled all the same."""
+    """The caller gets the CancelledError that it asked for last; the remote request is cancelled all the same."""
     emulator.faults.add(Fault.stall(0.3, on="cancel"))
     task = asyncio.create_task(fal.subscribe(GATE, timeout=0.3))
     await emulator.wait_for("cancel")
@@ -363,7 +389,7 @@ async def test_a_cancellation_while_the_timeouts_cancel_is_under_way(
 
 
 @pytest.mark.parametrize("fault", [Fault.answer(500), Fault.html(502), Fault.reset(), Fault.vanish()])
-async def test_a_cancel_that_fails_changes_nothing_for_who_is_cancelled(
+async def test_a_failed_remote_cancel_still_raises_cancelled_error(
     emulator: Emulator, gate: Gate, fault: Fault, caplog: pytest.LogCaptureFixture
 ) -> None:
     emulator.faults.add(Fault.from_json({**fault.to_json(), "on": "cancel", "times": None}))
@@ -376,7 +402,7 @@ async def test_a_cancel_that_fails_changes_nothing_for_who_is_cancelled(
     assert job.error_type is None
 
 
-async def test_a_cancel_that_hangs_is_left_after_a_few_seconds(
+async def test_a_hanging_remote_cancel_is_given_up_after_a_few_seconds(
     fal: Session, emulator: Emulator, gate: Gate, caplog: pytest.LogCaptureFixture
 ) -> None:
     emulator.faults.add(Fault.stall(30, on="cancel"))
@@ -386,10 +412,12 @@ async def test_a_cancel_that_hangs_is_left_after_a_few_seconds(
     assert "no answer in time" in caplog.text
 
 
-# Who cancels.
+# What cancels the calls.
 
 
-async def test_a_failing_task_group(fal: Session, emulator: Emulator, gate: Gate) -> None:
+async def test_a_failing_task_group_cancels_each_of_its_requests_once(
+    fal: Session, emulator: Emulator, gate: Gate
+) -> None:
     async def fail() -> None:
         await emulator.wait_for("status", 5)
         raise ValueError("mine")
@@ -407,7 +435,9 @@ async def test_a_failing_task_group(fal: Session, emulator: Emulator, gate: Gate
     assert {job.error_type for job in emulator.jobs.values()} <= {"client_cancelled"}
 
 
-async def test_a_hundred_at_once(fal: Session, emulator: Emulator, gate: Gate) -> None:
+async def test_a_hundred_cancelled_calls_cancel_a_hundred_requests(
+    fal: Session, emulator: Emulator, gate: Gate
+) -> None:
     tasks = [asyncio.create_task(fal.subscribe(GATE)) for _ in range(100)]
     await emulator.wait_for("submit", 100)
     for task in tasks:
@@ -418,10 +448,10 @@ async def test_a_hundred_at_once(fal: Session, emulator: Emulator, gate: Gate) -
 
 
 @pytest.mark.parametrize("steps", range(0, 72, 3))
-async def test_at_every_step_the_books_balance(
+async def test_a_call_cancelled_at_any_step_leaves_no_uncancelled_request(
     fal: Session, emulator: Emulator, gate: Gate, steps: int
 ) -> None:
-    """A cancellation after so many steps of the loop, whatever is going on then."""
+    """The call is cancelled after so many steps of the event loop, whatever it does then."""
     gate.open()
     task = asyncio.create_task(fal.subscribe(GATE, poll_interval=0.001))
     for _ in range(steps):
@@ -433,20 +463,22 @@ async def test_at_every_step_the_books_balance(
     assert jobs <= 1
 
 
-async def test_at_every_step_on_an_open_connection(fal: Session, emulator: Emulator, gate: Gate) -> None:
-    """A few steps from the call to the wire: what has not left yet must not leave afterwards."""
+async def test_a_call_cancelled_at_any_step_on_an_open_connection_sends_nothing_later(
+    fal: Session, emulator: Emulator, gate: Gate
+) -> None:
+    """The call takes a few steps to the wire: a request that was not sent yet must not be sent afterwards."""
     await fal.verify_credentials()
     for steps in range(40):
         task = asyncio.create_task(fal.subscribe(GATE))
         for _ in range(steps):
             await asyncio.sleep(0)
         await cancelled(task)
-        assert await fal.verify_credentials()  # on the books by now, if it was sent
+        assert await fal.verify_credentials()  # if the submit was sent, the server has it by now
         jobs, cancels = the_books(emulator)
         assert jobs == cancels, steps
 
 
-async def test_a_direct_run_is_stopped_by_closing_its_connection(
+async def test_cancelling_a_direct_run_closes_its_connection(
     fal: Session, emulator: Emulator, gate: Gate
 ) -> None:
     task = asyncio.create_task(fal.run(GATE))
@@ -457,8 +489,10 @@ async def test_a_direct_run_is_stopped_by_closing_its_connection(
     assert job.error_type == "client_disconnected"
 
 
-async def test_amid_its_answer_the_connection_closes_at_once(emulator: Emulator) -> None:
-    """Not when the answer is collected: the traceback of the cancellation still holds it here."""
+async def test_cancelling_a_run_that_reads_its_answer_closes_the_connection_at_once(
+    emulator: Emulator,
+) -> None:
+    """It does not wait for garbage collection: the traceback of the cancellation still holds the answer here."""
     emulator.faults.add(Fault.stall(60, on="run", where="body"))
     async with session_on(emulator) as fal:
         task = asyncio.create_task(fal.run(LLM, ASK))
@@ -480,13 +514,15 @@ async def main():
     async with Session() as fal:
         await fal.subscribe("me/gate", {"n": 1}%s)
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # who was started in the background ignores it
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in background processes
 asyncio.run(main())
 """
 
 
 @pytest.mark.parametrize("keep", [False, True])
-async def test_ctrl_c(emulator: Emulator, gate: Gate, keep: bool) -> None:
+async def test_ctrl_c_cancels_the_request_unless_cancel_on_exit_is_false(
+    emulator: Emulator, gate: Gate, keep: bool
+) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-X",
@@ -516,7 +552,7 @@ async def test_a_completed_request_is_not_cancelled(fal: Session, emulator: Emul
 
 
 class Taken:
-    """A request that is never cancelled in time."""
+    """A request whose cancel is never answered."""
 
     last_status = None
 
@@ -528,12 +564,12 @@ class Taken:
         raise AssertionError
 
 
-async def test_thousands_of_cancels_at_once_have_longer_than_one() -> None:
+async def test_thousands_of_simultaneous_cancels_get_a_longer_time_limit() -> None:
     waits = OpenWaits()
     few = waits.cancel_limit
     tasks = [waits.cancel(Taken(number)) for number in range(2000)]
     many = waits.cancel_limit
-    await asyncio.sleep(0)  # into their first step
+    await asyncio.sleep(0)  # the tasks take their first step
     for task in tasks:
         task.give_up()
     assert set(await asyncio.gather(*tasks)) == {CancelOutcome.FAILED}

@@ -1,4 +1,4 @@
-"""A session that is closed at each step of an operation of the edges: an error of ours, and no wait without end."""
+"""A session closed at each step of an operation of the edges: it ends with a FalError or well, and never hangs."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from fal_async.integrations.proxy import FalProxy
 from fal_async.integrations.starlette import sse_response
 
 STEPS = range(48)
-"""Of the event loop, between the beginning of the operation and the closing of the session."""
+"""Steps of the event loop between the start of the operation and the closing of the session."""
 Operation = Callable[[Session, Emulator], Awaitable[None]]
 
 
-async def nobody_leaves() -> Any:
+async def stays_connected() -> Any:
     await asyncio.Event().wait()
 
 
-async def thrown_away(_: Any) -> None:
-    """What is sent to the browser."""
+async def discarded(_: Any) -> None:
+    """Discard what is sent to the browser."""
 
 
 async def proxied(fal: Session, _: Emulator) -> None:
@@ -34,14 +34,14 @@ async def proxied(fal: Session, _: Emulator) -> None:
     messages = [{"type": "http.request", "body": b"{}", "more_body": False}]
 
     async def receive() -> Any:
-        return messages.pop() if messages else await nobody_leaves()
+        return messages.pop() if messages else await stays_connected()
 
-    await FalProxy(endpoints=["me/**"], anonymous=True, session=fal)(scope, receive, thrown_away)
+    await FalProxy(endpoints=["me/**"], anonymous=True, session=fal)(scope, receive, discarded)
 
 
 async def relayed(fal: Session, source: Any) -> None:
     scope: Any = {"type": "http", "method": "GET", "headers": []}
-    await (await sse_response(Request(scope), source))(scope, nobody_leaves, thrown_away)
+    await (await sse_response(Request(scope), source))(scope, stays_connected, discarded)
 
 
 async def relayed_request(fal: Session, _: Emulator) -> None:
@@ -96,7 +96,9 @@ async def awaited_webhook(fal: Session, _: Emulator) -> None:
         awaited_webhook,
     ],
 )
-async def test_closing_ends_it_with_an_error_of_ours(emulator: Emulator, operation: Operation) -> None:
+async def test_closing_the_session_at_any_step_ends_an_operation_with_a_fal_error(
+    emulator: Emulator, operation: Operation
+) -> None:
     @emulator.endpoint("me/echo", runners=200)
     async def echo(input: Any) -> Any:
         return input

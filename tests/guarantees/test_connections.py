@@ -1,4 +1,4 @@
-"""Connections that were closed meanwhile, servers that went away, outages and nonsense in the middle of a wait."""
+"""Idle connections that were closed, servers that restart, outages, and unreadable answers while following."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def patient(emulator: Emulator) -> AsyncIterator[Session]:
 
 @contextmanager
 def elsewhere(**options: Any) -> Iterator[tuple[Emulator, Callable[[], None]]]:
-    """An emulator in a thread of its own, and what drops its idle connections behind the client's back."""
+    """Yield an emulator in a separate thread, and a function that drops its idle connections unnoticed."""
     started: Future[tuple[Emulator, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
     async def serve() -> None:
@@ -75,9 +75,8 @@ def elsewhere(**options: Any) -> Iterator[tuple[Emulator, Callable[[], None]]]:
 
     def drop_meanwhile() -> None:
         asyncio.run_coroutine_threadsafe(drop(), loop).result(timeout=5)
-        time.sleep(
-            0.15
-        )  # the client's loop is held up: what it does by itself within 0.1 s is no "meanwhile"
+        # Blocks the client's loop, so that it can't notice the closed connections before its next request.
+        time.sleep(0.15)
 
     yield emulator, drop_meanwhile
     loop.call_soon_threadsafe(stop.set)
@@ -86,8 +85,10 @@ def elsewhere(**options: Any) -> Iterator[tuple[Emulator, Callable[[], None]]]:
 
 @pytest.mark.parametrize("name", ["run", "submit", "status", "result", "cancel"])
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
-async def test_an_idle_connection_that_the_server_closed_is_not_noticed(name: str, tls: bool) -> None:
-    """Even where this loop was held up, and could not take note of it before the next request."""
+async def test_an_idle_connection_closed_by_the_server_does_not_fail_the_next_request(
+    name: str, tls: bool
+) -> None:
+    """This holds even if the loop was blocked, and could not notice it before the next request."""
     with elsewhere(ssl=server_side() if tls else None) as (emulator, drop):
         async with session_on(emulator, retry=ONCE, ssl=client_side() if tls else None) as fal:
             handle = await fal.queue.submit(LLM, ASK)
@@ -101,7 +102,7 @@ async def test_an_idle_connection_that_the_server_closed_is_not_noticed(name: st
                     await getattr(handle, name)()
 
 
-async def test_nor_many_of_them() -> None:
+async def test_many_idle_connections_closed_by_the_server_fail_no_request() -> None:
     with elsewhere() as (emulator, drop):
         async with session_on(emulator, retry=ONCE) as fal:
             for _ in range(3):
@@ -110,7 +111,7 @@ async def test_nor_many_of_them() -> None:
         assert emulator.count("submit") == len(emulator.jobs) == 90
 
 
-async def test_connections_are_used_again(fal: Session, emulator: Emulator) -> None:
+async def test_sequential_calls_reuse_one_connection(fal: Session, emulator: Emulator) -> None:
     for _ in range(5):
         await fal.subscribe(LLM, ASK)
     assert emulator.connections_opened == 1
@@ -120,7 +121,7 @@ async def test_connections_are_used_again(fal: Session, emulator: Emulator) -> N
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_a_restart_with_memory_is_survived(
+async def test_following_survives_a_server_restart_that_keeps_requests(
     patient: Session, emulator: Emulator, gate: Gate, mode: Mode
 ) -> None:
     asked = [asyncio.create_task(patient.subscribe(GATE, {"n": n}, mode=mode)) for n in range(3)]
@@ -132,7 +133,7 @@ async def test_a_restart_with_memory_is_survived(
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_a_restart_without_memory_is_told(
+async def test_following_reports_requests_lost_in_a_server_restart(
     patient: Session, emulator: Emulator, gate: Gate, mode: Mode
 ) -> None:
     asked = asyncio.create_task(patient.subscribe(GATE, mode=mode))
@@ -145,15 +146,15 @@ async def test_a_restart_without_memory_is_told(
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_an_outage_in_the_middle_of_a_wait(
+async def test_following_survives_an_outage_longer_than_max_total(
     patient: Session, emulator: Emulator, gate: Gate, mode: Mode, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Longer than any retry of a single request would last: `outage` bounds it, not `max_total`."""
+    """It lasts longer than the retries of a single request: `outage` limits it, not `max_total`."""
     hurried = patient.with_options(retry=quick(max_attempts=2, max_total=0.05))
     asked = asyncio.create_task(hurried.subscribe(GATE, {"n": 1}, mode=mode))
     await emulator.wait_for("status" if mode == "polling" else "status_stream")
     await emulator.pause()
-    gate.open()  # it completes meanwhile
+    gate.open()  # it completes during the outage
     async with asyncio.timeout(10):
         while not (warnings := [record for record in caplog.records if record.levelno == logging.WARNING]):
             await asyncio.sleep(0.01)
@@ -165,7 +166,9 @@ async def test_an_outage_in_the_middle_of_a_wait(
     assert request_id in warnings[0].getMessage()
 
 
-async def test_an_outage_has_an_end(patient: Session, emulator: Emulator, gate: Gate) -> None:
+async def test_following_gives_up_when_an_outage_exceeds_its_limit(
+    patient: Session, emulator: Emulator, gate: Gate
+) -> None:
     hurried = patient.with_options(retry=quick(outage=0.3))
     asked = asyncio.create_task(hurried.subscribe(GATE))
     await emulator.wait_for("status")
@@ -174,14 +177,14 @@ async def test_an_outage_has_an_end(patient: Session, emulator: Emulator, gate: 
         await asked
     (job,) = emulator.jobs.values()
     assert caught.value.request_id == job.request_id
-    # It is left to run: it is paid for, and can be picked up by its id.
+    # It is left running: it is paid for, and can be followed again by its id.
     assert job.cancel_requests == 0
     await emulator.resume()
     gate.open()
     assert (await patient.queue.handle(GATE, job.request_id).wait()).request_id == job.request_id
 
 
-async def test_the_address_comes_back_for_submits_too(patient: Session, emulator: Emulator) -> None:
+async def test_a_submit_after_a_server_restart_succeeds(patient: Session, emulator: Emulator) -> None:
     await patient.subscribe(LLM, ASK)
     await emulator.restart()
     await patient.subscribe(LLM, ASK)
@@ -197,7 +200,7 @@ async def test_the_address_comes_back_for_submits_too(patient: Session, emulator
     ],
     ids=["reset", "closed", "cut"],
 )
-async def test_streams_that_break_after_each_event_are_no_busy_loop(
+async def test_status_streams_that_break_after_each_event_fall_back_to_polls(
     patient: Session, emulator: Emulator, gate: Gate, fault: Fault, caplog: pytest.LogCaptureFixture
 ) -> None:
     emulator.faults.add(fault)
@@ -223,13 +226,15 @@ async def test_streams_that_break_after_each_event_are_no_busy_loop(
     ],
     ids=["429", "429 retry-after", "503", "503 page", "reset"],
 )
-async def test_storms_are_survived_by_who_waits(patient: Session, emulator: Emulator, fault: Fault) -> None:
+async def test_following_survives_storms_of_failed_polls(
+    patient: Session, emulator: Emulator, fault: Fault
+) -> None:
     emulator.faults.add(fault)
     results = await asyncio.gather(*(patient.subscribe(LLM, ASK) for _ in range(30)))
     assert len({result.request_id for result in results}) == emulator.count("submit") == 30
 
 
-async def test_retry_after_is_heeded_between_polls(patient: Session, emulator: Emulator, gate: Gate) -> None:
+async def test_retry_after_delays_the_next_poll(patient: Session, emulator: Emulator, gate: Gate) -> None:
     emulator.faults.add(Fault.answer(429, on="status", retry_after=30))
     asked = asyncio.create_task(patient.subscribe(GATE, timeout=0.6))
     with pytest.raises(FalError, match=r"no result within 0\.6 s"):
@@ -237,7 +242,7 @@ async def test_retry_after_is_heeded_between_polls(patient: Session, emulator: E
     assert emulator.count("status") == 1
 
 
-# Nonsense.
+# Unreadable answers.
 
 
 NONSENSE: list[Fault] = [
@@ -285,7 +290,7 @@ async def test_an_unreadable_status_does_not_end_a_paid_request(
     assert (emulator.count("submit"), emulator.count("cancel"), len(emulator.jobs)) == (1, 0, 1)
 
 
-async def test_it_is_borne_up_to_a_bound_and_warned_of_once(
+async def test_unreadable_statuses_are_tolerated_up_to_the_outage_limit_with_one_warning(
     emulator: Emulator, gate: Gate, caplog: pytest.LogCaptureFixture
 ) -> None:
     emulator.faults.add(Fault.html(200, on="status", times=None))
@@ -301,14 +306,16 @@ async def test_it_is_borne_up_to_a_bound_and_warned_of_once(
     assert str(caught.value.request_id) in warned[0]
 
 
-async def test_a_404_that_passes_is_a_replica_that_lags(patient: Session, emulator: Emulator) -> None:
+async def test_a_status_404_that_passes_is_tolerated(patient: Session, emulator: Emulator) -> None:
     emulator.faults.add(Fault.html(502, on="status", times=2), Fault.vanish(on="status", times=2))
     emulator.faults.add(Fault.vanish(on="status", times=2, after=1))
     assert (await patient.subscribe(LLM, ASK)).data["output"]
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_a_request_that_is_gone_is_expired(patient: Session, emulator: Emulator, mode: Mode) -> None:
+async def test_a_request_that_fal_no_longer_knows_raises_result_expired(
+    patient: Session, emulator: Emulator, mode: Mode
+) -> None:
     emulator.faults.add(Fault.vanish(times=None, on="status"), Fault.vanish(times=None, on="status_stream"))
     with pytest.raises(ResultExpiredError) as caught:
         await patient.subscribe(LLM, ASK, mode=mode)
@@ -316,7 +323,7 @@ async def test_a_request_that_is_gone_is_expired(patient: Session, emulator: Emu
     assert emulator.count("status") == 3
 
 
-async def test_a_queue_that_does_not_move_is_told(
+async def test_a_queue_position_that_does_not_move_logs_one_warning(
     emulator: Emulator, gate: Gate, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with session_on(emulator, retry=quick(stuck_after=0.1)) as fal:
@@ -332,10 +339,10 @@ async def test_a_queue_that_does_not_move_is_told(
     assert list(emulator.jobs)[-1] in stuck[0]
 
 
-async def test_a_stream_tells_of_a_queue_that_does_not_move(
+async def test_a_status_stream_warns_of_a_queue_position_that_does_not_move(
     no_tasks_left: None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """There no events come of it, only keep-alives."""
+    """A stream sends no events then, only keep-alives."""
     async with (
         Emulator(keep_alive=0.02) as emulator,
         session_on(emulator, retry=quick(stuck_after=0.1)) as fal,
@@ -356,7 +363,7 @@ async def test_a_stream_tells_of_a_queue_that_does_not_move(
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_a_key_that_was_rotated_meanwhile(
+async def test_a_key_rotated_while_following_raises_with_the_request_id(
     patient: Session, emulator: Emulator, gate: Gate, mode: Mode
 ) -> None:
     asked = asyncio.create_task(patient.subscribe(GATE, {"n": 1}, mode=mode))
@@ -372,7 +379,7 @@ async def test_a_key_that_was_rotated_meanwhile(
         assert (await again.queue.handle(GATE, str(request_id)).wait()).data == {"n": 1}
 
 
-async def test_a_function_that_gives_the_new_key_is_asked_again(emulator: Emulator, gate: Gate) -> None:
+async def test_a_credentials_function_is_called_again_after_a_401(emulator: Emulator, gate: Gate) -> None:
     keys = [emulator.key]
     asked_for = 0
 
@@ -388,7 +395,7 @@ async def test_a_function_that_gives_the_new_key_is_asked_again(emulator: Emulat
         keys[0] = "other:key"
         gate.open()
         assert (await asked).data == {"n": 1}
-        # Refused twice, it is asked no more.
+        # After a second refusal it is not called again.
         keys[0] = "third:key"
         before = asked_for
         with pytest.raises(AuthenticationError):
@@ -399,8 +406,10 @@ async def test_a_function_that_gives_the_new_key_is_asked_again(emulator: Emulat
         assert asked_for == before + 3
 
 
-async def test_a_function_that_gives_no_key_for_a_while(emulator: Emulator, gate: Gate) -> None:
-    """The vault is down: who waits goes on waiting, and a submit was surely not sent."""
+async def test_following_survives_a_credentials_function_that_fails_for_a_while(
+    emulator: Emulator, gate: Gate
+) -> None:
+    """The vault is down: following goes on, and a new submit is certainly not sent."""
     down = False
 
     async def key() -> str:
@@ -425,7 +434,9 @@ async def test_a_function_that_gives_no_key_for_a_while(emulator: Emulator, gate
     assert len(emulator.jobs) == 1
 
 
-async def test_an_account_that_ran_empty_meanwhile(patient: Session, emulator: Emulator, gate: Gate) -> None:
+async def test_a_balance_exhausted_while_following_raises_with_the_request_id(
+    patient: Session, emulator: Emulator, gate: Gate
+) -> None:
     asked = asyncio.create_task(patient.subscribe(GATE))
     await emulator.wait_for("status")
     emulator.lock_account()
@@ -437,7 +448,7 @@ async def test_an_account_that_ran_empty_meanwhile(patient: Session, emulator: E
 
 @pytest.fixture
 async def stranger() -> AsyncIterator[tuple[str, list[Any]]]:
-    """A server that is none of fal's, and the headers of whoever came."""
+    """Yield the URL of a server that is not fal's, and the headers of the requests that it got."""
     came: list[Any] = []
 
     async def note(request: web.BaseRequest) -> web.Response:
@@ -453,7 +464,7 @@ async def stranger() -> AsyncIterator[tuple[str, list[Any]]]:
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_urls_on_another_host_are_not_followed(
+async def test_urls_on_another_host_in_answers_are_not_followed(
     patient: Session, emulator: Emulator, stranger: tuple[str, list[Any]], mode: Mode
 ) -> None:
     url, came = stranger
@@ -486,7 +497,7 @@ async def test_no_key_crosses_a_redirect_to_another_host(
     assert len(emulator.jobs) == 1
 
 
-async def test_within_its_own_host_a_read_is_followed(patient: Session, emulator: Emulator) -> None:
+async def test_a_redirect_of_a_read_within_its_host_is_followed(patient: Session, emulator: Emulator) -> None:
     handle = await patient.queue.submit(LLM, ASK)
     output = (await handle.wait()).data
     emulator.faults.add(Fault.redirect(handle.response_url, on="result"))
@@ -497,10 +508,10 @@ async def test_within_its_own_host_a_read_is_followed(patient: Session, emulator
         await handle.status()
 
 
-# What is left over is seen by the fixtures after each of these; here it is seen on the server, too.
+# The fixtures check after each test what is left in the client; these tests check the server, too.
 
 
-async def test_no_connection_is_left_after_all_kinds_of_ends(emulator: Emulator, gate: Gate) -> None:
+async def test_no_connection_stays_open_after_any_kind_of_end(emulator: Emulator, gate: Gate) -> None:
     emulator.faults.add(
         Fault.reset(on="status", chance=0.2, times=None),
         Fault.truncate(on="status", chance=0.2, times=None),
@@ -526,8 +537,8 @@ async def test_no_connection_is_left_after_all_kinds_of_ends(emulator: Emulator,
             await asyncio.sleep(0)
 
 
-async def test_an_answer_that_is_the_end_of_http_leaves_nothing_open() -> None:
-    """101: aiohttp hands such a connection over to whoever asked for it, and nobody here did."""
+async def test_a_101_answer_leaves_no_connection_open() -> None:
+    """After a 101 aiohttp hands the connection over to the caller; this client did not ask for an upgrade."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -537,7 +548,7 @@ async def test_an_answer_that_is_the_end_of_http_leaves_nothing_open() -> None:
         await writer.wait_closed()
         ended.set()
 
-    asyncio.get_running_loop().set_debug(True)  # only then does aiohttp tell of it
+    asyncio.get_running_loop().set_debug(True)  # only then aiohttp reports it
     ended = asyncio.Event()
     async with await asyncio.start_server(answer, "127.0.0.1") as server:
         url = "http://{}:{}".format(*server.sockets[0].getsockname()[:2])
@@ -547,7 +558,7 @@ async def test_an_answer_that_is_the_end_of_http_leaves_nothing_open() -> None:
             await asyncio.wait_for(ended.wait(), 5)
 
 
-async def test_a_name_that_no_look_up_takes_is_a_transport_error() -> None:
+async def test_a_host_name_that_cant_be_looked_up_is_a_transport_error() -> None:
     name = "\xfc" * 60  # in ASCII too long for a part of a host name
     async with Session("a:b", hosts=Hosts.local(f"http://{name}.run"), retry=ONCE) as fal:
         with pytest.raises(TransportError, match="no host or port that can be reached"):
@@ -561,7 +572,7 @@ async def _nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
 
 
 async def _with_causes(fal: Session, url: str) -> str:
-    """All that a log could show of the error, causes included."""
+    """Return all that a log could show of the error, causes included."""
     with pytest.raises(FalError) as caught:
         await fal.queue.submit(LLM, ASK, webhook_url=url)
     shown, error = "".join(traceback.format_exception(caught.value)), caught.value.__cause__
@@ -594,7 +605,7 @@ async def _failure(fal: Session) -> FalError:
     return caught.value
 
 
-async def test_an_error_answer_to_a_stream_is_read_whole_however_it_is_cut() -> None:
+async def test_an_error_answer_to_a_stream_that_arrives_in_pieces_is_read_whole() -> None:
     body = b'{"detail": [{"loc": ["body", "prompt"], "msg": "too long", "type": "value_error"}]}'
     head = b"HTTP/1.1 422 Unprocessable Entity\r\nContent-Type: application/json\r\nx-fal-request-id: 1\r\n"
 

@@ -1,4 +1,4 @@
-"""Every fault with every operation: what must hold in each cell of the table that stands in the README."""
+"""Every fault with every operation: the rules that hold in each cell of the fault matrix."""
 
 from __future__ import annotations
 
@@ -11,32 +11,34 @@ from fal_async.emulator.faults.kinds import KINDS
 from tests.guarantees.fault_cases import CASES, OPERATIONS, Case, broken_rules, play
 from tests.guarantees.fault_matrix import cell
 
-# Three times those of the table: cells are played side by side here, on machines that do other things as well.
+# Three times those of the table: here cells are played concurrently, on busy machines.
 TIMEOUTS = Timeouts(connect=1.5, first_byte=0.75, total=1.5, run=1.5, stream=0.75)
 
 
 @pytest.mark.parametrize("lasting", [False, True], ids=["twice", "lasting"])
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-async def test_the_rules_hold(no_tasks_left: None, case: Case, lasting: bool) -> None:
+async def test_every_operation_keeps_the_rules_under_a_fault(
+    no_tasks_left: None, case: Case, lasting: bool
+) -> None:
     played = [play(case, operation, lasting=lasting, timeouts=TIMEOUTS) for operation in case.on]
     outcomes = await asyncio.gather(*played)
     broken = {outcome.operation: broken_rules(outcome) for outcome in outcomes}
     assert not any(broken.values()), [cell(outcome) for outcome in outcomes]
     if not lasting and case.away != "memory lost":
-        _whoever_waits_gets_its_result(case, {outcome.operation: outcome.ending for outcome in outcomes})
+        _following_gets_its_result(case, {outcome.operation: outcome.ending for outcome in outcomes})
 
 
-def _whoever_waits_gets_its_result(case: Case, endings: dict[str, str]) -> None:
-    """But for what is definite."""
+def _following_gets_its_result(case: Case, endings: dict[str, str]) -> None:
+    """Following gets its result in spite of the fault, unless the fault is a definite answer."""
     definite = ("401", "403", "409", "422", "404 (id gone)", "redirect", "504 (start")
     if not case.name.startswith(definite):
         for operation in ("status", "status_stream", "result"):
             assert endings.get(operation, "Result") == "Result"
 
 
-def test_every_kind_of_fault_is_in_it() -> None:
+def test_every_kind_of_fault_is_in_the_matrix() -> None:
     made = {case.make(operation).kind for case in CASES if case.make for operation in case.on}
-    # "refuse" is the server's going away, "replace" is any wrong field; the others are about streams and
-    # sessions alone (test_streaming, test_realtime), or about webhooks ("overtaken").
+    # "refuse" is a server that goes away, "replace" is any wrong field; the others concern only streams and
+    # sessions (test_streaming, test_realtime), or webhooks ("overtaken").
     assert set(KINDS) - made == {"refuse", "replace", "event", "frame", "ws_close", "overtaken"}
     assert {operation for case in CASES for operation in case.on} == set(OPERATIONS)

@@ -1,6 +1,6 @@
-"""A session that is closed ends what is waited for: one cancel each, and whoever waits is told. Then the pool.
+"""Closing a session ends its calls: each request is cancelled once, and each caller gets an error.
 
-That no task, socket or generator is left over is seen after every test, by the fixtures in `conftest.py`.
+After every test, the fixtures in `conftest.py` check that no task, socket or generator is left.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ WAITS: dict[str, Wait] = {
 
 
 def the_books(emulator: Emulator) -> tuple[int, int]:
-    """Jobs made, cancels sent."""
+    """Return how many jobs were made, and how many cancels were sent."""
     return len(emulator.jobs), emulator.count("cancel")
 
 
@@ -79,11 +79,11 @@ async def closed_error(waiting: asyncio.Future[Any]) -> SessionStateError:
     return caught.value
 
 
-# What is waited for.
+# Calls that follow a request.
 
 
 @pytest.mark.parametrize("name", WAITS)
-async def test_a_request_that_is_waited_for_is_cancelled_and_whoever_waits_is_told(
+async def test_closing_the_session_cancels_a_followed_request_and_raises_in_its_caller(
     emulator: Emulator, gate: Gate, name: str
 ) -> None:
     async with session_on(emulator) as fal:
@@ -98,12 +98,12 @@ async def test_a_request_that_is_waited_for_is_cancelled_and_whoever_waits_is_to
     assert "fal was asked to cancel it" in str(error)
 
 
-async def test_many_are_cancelled_side_by_side(emulator: Emulator, gate: Gate) -> None:
+async def test_closing_the_session_cancels_many_requests_concurrently(emulator: Emulator, gate: Gate) -> None:
     emulator.faults.add(Fault.stall(0.5, on="cancel", times=None))
     async with session_on(emulator) as fal:
         waiting = [asyncio.ensure_future(fal.subscribe(GATE)) for _ in range(20)]
         await emulator.wait_for("submit", 20)
-    # One after the other, most would not have had their turn within the limit.
+    # One after the other, most would not be cancelled within the limit.
     errors = [await closed_error(task) for task in waiting]
     assert {error.cancel_outcome for error in errors} <= {
         CancelOutcome.CANCELLED,
@@ -112,7 +112,7 @@ async def test_many_are_cancelled_side_by_side(emulator: Emulator, gate: Gate) -
     assert the_books(emulator) == (20, 20)
 
 
-async def test_a_request_that_two_wait_for_is_cancelled_once(emulator: Emulator, gate: Gate) -> None:
+async def test_closing_the_session_cancels_a_shared_request_once(emulator: Emulator, gate: Gate) -> None:
     async with session_on(emulator) as fal:
         handle = await fal.queue.submit(GATE)
         same = fal.queue.handle(GATE, handle.request_id)
@@ -123,7 +123,7 @@ async def test_a_request_that_two_wait_for_is_cancelled_once(emulator: Emulator,
     assert the_books(emulator) == (1, 1)
 
 
-async def test_a_cancel_of_the_users_own_is_waited_for(emulator: Emulator, gate: Gate) -> None:
+async def test_closing_the_session_waits_for_a_cancel_of_the_user(emulator: Emulator, gate: Gate) -> None:
     emulator.faults.add(Fault.stall(0.3, on="cancel"))
     async with session_on(emulator) as fal:
         handle = await fal.queue.submit(GATE)
@@ -132,7 +132,7 @@ async def test_a_cancel_of_the_users_own_is_waited_for(emulator: Emulator, gate:
     assert await cancelling is CancelOutcome.CANCELLATION_REQUESTED
 
 
-async def test_one_that_is_to_be_left_is_left_to_run_and_its_id_is_logged(
+async def test_closing_the_session_leaves_a_request_with_cancel_on_exit_false_and_logs_its_id(
     emulator: Emulator, gate: Gate, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with session_on(emulator) as fal:
@@ -148,7 +148,9 @@ async def test_one_that_is_to_be_left_is_left_to_run_and_its_id_is_logged(
         assert (await fal.queue.handle(GATE, error.request_id).wait()).data == {"n": 1}
 
 
-async def test_following_alone_is_told_and_cancels_nothing(emulator: Emulator, gate: Gate) -> None:
+async def test_closing_the_session_raises_in_updates_and_cancels_nothing(
+    emulator: Emulator, gate: Gate
+) -> None:
     async def follow(fal: Session) -> None:
         handle = await fal.queue.submit(GATE)
         async with aclosing(handle.updates(poll_interval=0.05)) as updates:
@@ -165,7 +167,9 @@ async def test_following_alone_is_told_and_cancels_nothing(emulator: Emulator, g
     gate.open()
 
 
-async def test_a_direct_run_is_stopped_by_closing_its_connection(emulator: Emulator, gate: Gate) -> None:
+async def test_closing_the_session_closes_the_connection_of_a_direct_run(
+    emulator: Emulator, gate: Gate
+) -> None:
     async with session_on(emulator) as fal:
         waiting = asyncio.ensure_future(fal.run(GATE))
         await emulator.wait_for("run")
@@ -176,7 +180,7 @@ async def test_a_direct_run_is_stopped_by_closing_its_connection(emulator: Emula
     assert job.error_type == "client_disconnected"
 
 
-async def test_a_stream_that_has_not_begun_is_uncertain_and_one_that_has_is_closed(
+async def test_closing_the_session_makes_an_unanswered_stream_uncertain_and_closes_an_open_one(
     emulator: Emulator,
 ) -> None:
     emulator.faults.add(Fault.stall(60, on="stream"))
@@ -196,11 +200,11 @@ async def test_a_stream_that_has_not_begun_is_uncertain_and_one_that_has_is_clos
     assert caught.value.request_id == stream.request_id
 
 
-# A submit that is under way.
+# Running submits.
 
 
 @pytest.mark.parametrize("name", ["submit", "subscribe"])
-async def test_a_submit_under_way_is_waited_for_and_its_request_cancelled(
+async def test_closing_the_session_waits_for_a_running_submit_and_cancels_its_request(
     emulator: Emulator, gate: Gate, name: str
 ) -> None:
     emulator.faults.add(Fault.stall(0.3, on="submit"))
@@ -214,7 +218,7 @@ async def test_a_submit_under_way_is_waited_for_and_its_request_cancelled(
     assert the_books(emulator) == (1, 1)
 
 
-async def test_a_submit_that_is_not_answered_in_time_is_uncertain(
+async def test_closing_the_session_reports_a_submit_not_answered_in_time_as_uncertain(
     emulator: Emulator, gate: Gate, caplog: pytest.LogCaptureFixture
 ) -> None:
     emulator.faults.add(Fault.stall(30, on="submit"))
@@ -232,7 +236,7 @@ async def test_a_submit_that_is_not_answered_in_time_is_uncertain(
         await found.cancel()
 
 
-async def test_a_submit_that_has_not_left_does_not_leave(emulator: Emulator, gate: Gate) -> None:
+async def test_closing_the_session_sends_no_submit_that_has_not_left(emulator: Emulator, gate: Gate) -> None:
     emulator.faults.add(Fault.answer(429, on="submit", retry_after=60))
     async with session_on(emulator) as fal:
         waiting = asyncio.ensure_future(fal.subscribe(GATE))
@@ -241,10 +245,10 @@ async def test_a_submit_that_has_not_left_does_not_leave(emulator: Emulator, gat
     assert (emulator.count("submit"), the_books(emulator)) == (1, (0, 0))
 
 
-# Cancels that are under way.
+# Running cancels.
 
 
-async def test_the_cancels_of_tasks_that_were_cancelled_just_before_are_waited_for(
+async def test_closing_the_session_waits_for_cancels_of_tasks_cancelled_before(
     emulator: Emulator, gate: Gate
 ) -> None:
     emulator.faults.add(Fault.stall(0.3, on="cancel", times=None))
@@ -259,7 +263,7 @@ async def test_the_cancels_of_tasks_that_were_cancelled_just_before_are_waited_f
     assert {job.error_type for job in emulator.jobs.values()} == {"client_cancelled"}
 
 
-async def test_a_cancel_that_hangs_is_left_after_its_limit(
+async def test_closing_the_session_gives_up_a_hanging_cancel_after_its_limit(
     emulator: Emulator, gate: Gate, caplog: pytest.LogCaptureFixture
 ) -> None:
     emulator.faults.add(Fault.stall(60, on="cancel"))
@@ -271,7 +275,7 @@ async def test_a_cancel_that_hangs_is_left_after_its_limit(
     assert f"no answer in time): request {error.request_id} may still run" in caplog.text
 
 
-async def test_a_cancellation_of_whoever_closes_shortens_nothing_and_goes_on(
+async def test_cancelling_aclose_finishes_the_work_and_raises_afterwards(
     emulator: Emulator, gate: Gate
 ) -> None:
     emulator.faults.add(Fault.stall(0.3, on="cancel"))
@@ -288,7 +292,7 @@ async def test_a_cancellation_of_whoever_closes_shortens_nothing_and_goes_on(
     assert the_books(emulator) == (1, 1)
 
 
-async def test_who_closes_twice_at_once_waits_twice(emulator: Emulator, gate: Gate) -> None:
+async def test_two_concurrent_acloses_both_wait_for_the_end(emulator: Emulator, gate: Gate) -> None:
     emulator.faults.add(Fault.stall(0.3, on="cancel"))
     fal = Session(emulator.key, hosts=emulator.hosts)
     waiting = asyncio.ensure_future(fal.subscribe(GATE))
@@ -298,9 +302,7 @@ async def test_who_closes_twice_at_once_waits_twice(emulator: Emulator, gate: Ga
     assert the_books(emulator) == (1, 1)
 
 
-async def test_what_begins_while_the_session_is_being_closed_is_refused(
-    emulator: Emulator, gate: Gate
-) -> None:
+async def test_calls_made_while_the_session_closes_are_refused(emulator: Emulator, gate: Gate) -> None:
     emulator.faults.add(Fault.stall(0.3, on="cancel"))
     fal = Session(emulator.key, hosts=emulator.hosts)
     waiting = asyncio.ensure_future(fal.subscribe(GATE))
@@ -354,7 +356,7 @@ WAYS_OUT = [
 
 
 @pytest.mark.parametrize("leave", WAYS_OUT)
-async def test_every_way_out_of_the_block_cancels(
+async def test_every_way_out_of_the_block_cancels_the_request_once(
     emulator: Emulator, gate: Gate, leave: Callable[[], Awaitable[None]]
 ) -> None:
     waiting: list[asyncio.Future[Any]] = []
@@ -370,7 +372,9 @@ async def test_every_way_out_of_the_block_cancels(
     assert the_books(emulator) == (1, 1)
 
 
-async def test_the_members_of_a_group_outside_are_told(emulator: Emulator, gate: Gate) -> None:
+async def test_closing_the_session_raises_in_members_of_an_outer_task_group(
+    emulator: Emulator, gate: Gate
+) -> None:
     async def members() -> None:
         async with asyncio.TaskGroup() as group, session_on(emulator) as fal:
             for _ in range(3):
@@ -396,7 +400,7 @@ async def test_a_callback_that_closes_the_session_ends_its_own_wait(emulator: Em
     assert the_books(emulator) == (1, 1)
 
 
-async def test_a_callback_that_holds_its_wait_back_does_not_hold_back_the_cancel(
+async def test_a_callback_that_ignores_cancellation_does_not_delay_the_remote_cancel(
     emulator: Emulator, gate: Gate
 ) -> None:
     release = asyncio.Event()
@@ -422,8 +426,10 @@ async def test_a_callback_that_holds_its_wait_back_does_not_hold_back_the_cancel
 
 
 @pytest.mark.parametrize("steps", range(0, 72, 3))
-async def test_at_every_step_the_books_balance(emulator: Emulator, gate: Gate, steps: int) -> None:
-    """The session is closed after so many steps of the loop, whatever is going on then."""
+async def test_a_session_closed_at_any_step_leaves_no_uncancelled_request(
+    emulator: Emulator, gate: Gate, steps: int
+) -> None:
+    """The session is closed after so many steps of the event loop, whatever the call does then."""
     gate.open()
     async with session_on(emulator) as fal:
         task = asyncio.ensure_future(fal.subscribe(GATE, {"n": 1}, poll_interval=0.001))
@@ -432,7 +438,7 @@ async def test_at_every_step_the_books_balance(emulator: Emulator, gate: Gate, s
     await asyncio.wait([task])
     jobs, cancels = the_books(emulator)
     if task.exception() is None:
-        # Where its result comes while the session closes, a cancel may have begun, of a request that is complete.
+        # If the result arrives while the session closes, a cancel of the completed request may have begun.
         assert jobs == 1 >= cancels
         assert emulator.jobs[task.result().request_id].completed_at is not None
     else:
@@ -440,7 +446,7 @@ async def test_at_every_step_the_books_balance(emulator: Emulator, gate: Gate, s
         assert jobs == cancels <= 1
 
 
-# Whose connections they are.
+# Borrowed connections.
 
 
 @asynccontextmanager
@@ -450,13 +456,13 @@ async def borrowing(emulator: Emulator) -> AsyncIterator[Session]:
 
 
 @asynccontextmanager
-async def over_a_transport_of_ones_own(emulator: Emulator) -> AsyncIterator[Session]:
+async def over_a_given_transport(emulator: Emulator) -> AsyncIterator[Session]:
     async with session_on(emulator) as other, session_on(emulator, transport=other.transport) as fal:
         yield fal
 
 
-@pytest.mark.parametrize("owner", [borrowing, over_a_transport_of_ones_own])
-async def test_over_connections_of_somebody_else_it_is_the_same(
+@pytest.mark.parametrize("owner", [borrowing, over_a_given_transport])
+async def test_closing_a_session_over_borrowed_connections_cancels_its_requests(
     emulator: Emulator, gate: Gate, owner: Callable[[Emulator], Any]
 ) -> None:
     async with owner(emulator) as fal:
@@ -466,7 +472,7 @@ async def test_over_connections_of_somebody_else_it_is_the_same(
     assert the_books(emulator) == (1, 1)
 
 
-async def test_closing_a_view_ends_nothing(fal: Session, emulator: Emulator, gate: Gate) -> None:
+async def test_closing_a_view_does_not_end_its_calls(fal: Session, emulator: Emulator, gate: Gate) -> None:
     view = fal.with_options(tags={"a": "b"})
     waiting = asyncio.ensure_future(view.subscribe(GATE))
     await emulator.wait_for("status")
@@ -512,7 +518,7 @@ async def cancels_all_tasks():
         await asyncio.wait(tasks)
         await fal.aclose()
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # who was started in the background ignores it
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in background processes
 asyncio.run(%s())
 """
 
@@ -521,7 +527,9 @@ asyncio.run(%s())
 @pytest.mark.parametrize(
     "program", ["in_a_task", "in_a_task_of_their_own", "without_a_block", "cancels_all_tasks"]
 )
-async def test_ctrl_c_while_others_wait(emulator: Emulator, gate: Gate, program: str, stage: str) -> None:
+async def test_ctrl_c_cancels_the_requests_of_all_tasks_once(
+    emulator: Emulator, gate: Gate, program: str, stage: str
+) -> None:
     if stage == "submit":
         emulator.faults.add(Fault.stall(0.5, on="submit", times=None))
     process = await asyncio.create_subprocess_exec(
@@ -558,7 +566,7 @@ async def test_a_second_ctrl_c_does_not_interrupt_the_cancels(emulator: Emulator
     assert the_books(emulator) == (3, 3)
 
 
-async def test_a_wait_that_is_thrown_away_with_its_loop_is_warned_of(emulator: Emulator, gate: Gate) -> None:
+async def test_a_call_discarded_with_its_event_loop_logs_a_warning(emulator: Emulator, gate: Gate) -> None:
     program = """
 import asyncio, gc, logging
 from fal_async import Session

@@ -1,4 +1,4 @@
-"""Never pay twice: one job is asked for, and at most one is made, whatever happens (protocol 12)."""
+"""Nothing is paid twice: one call makes at most one job, whatever happens (protocol 12)."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ BREAKS: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize(("kind", "details"), BREAKS)
-async def test_what_may_have_been_taken_is_not_sent_again(
+async def test_a_request_that_fal_may_have_taken_is_not_sent_again(
     emulator: Emulator, name: str, kind: str, details: dict[str, Any]
 ) -> None:
     fault = Fault(kind=kind, on=on(name), **{"taken": kind in ("stall", "drip"), **details})
@@ -111,7 +111,7 @@ async def test_an_unreadable_answer_to_a_submit_is_uncertain(
         (Fault.html(200, taken=True, on="run"), "a gateway's HTML page"),
     ],
 )
-async def test_an_unreadable_answer_to_a_run_is_not_asked_for_again(
+async def test_an_unreadable_answer_to_a_run_is_not_retried(
     fal: Session, emulator: Emulator, fault: Fault, words: str
 ) -> None:
     emulator.faults.add(fault)
@@ -128,12 +128,14 @@ REFUSALS: list[Fault] = [
     Fault.answer(503, fal_headers=False),
     Fault.html(503),
 ]
-"""After each of these fal surely did not take it."""
+"""After each of these fal has certainly not taken the request."""
 
 
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("fault", REFUSALS, ids=["429", "429 0s", "429 html", "503", "503 html"])
-async def test_what_was_surely_refused_is_sent_again(emulator: Emulator, name: str, fault: Fault) -> None:
+async def test_a_request_that_was_surely_refused_is_sent_again(
+    emulator: Emulator, name: str, fault: Fault
+) -> None:
     emulator.faults.add(*[_meant_for(fault, on(name), times=2)])
     noted = Noted()
     async with session_on(emulator, retry=quick(on_retry=noted)) as fal:
@@ -146,7 +148,7 @@ async def test_what_was_surely_refused_is_sent_again(emulator: Emulator, name: s
 
 
 @pytest.mark.parametrize("name", CALLS)
-async def test_no_connection_means_that_it_was_not_sent(emulator: Emulator, name: str) -> None:
+async def test_a_request_without_a_connection_is_retried(emulator: Emulator, name: str) -> None:
     noted = Noted()
     async with session_on(emulator, retry=quick(max_attempts=1000, on_retry=noted)) as fal:
         await emulator.pause()
@@ -177,12 +179,12 @@ DEFINITE: list[tuple[Fault, type[FalError]]] = [
     (Fault.redirect("/fal.run/fal-ai/any-llm", 308), ApiError),
     (Fault.answer(429, retry_after=3600), RateLimitError),
 ]
-"""None of these changes by asking again, or nobody knows what a second request would do."""
+"""Answers that a second request would not change, or after which a second request might be a second bill."""
 
 
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize(("fault", "kind"), DEFINITE)
-async def test_definite_answers_are_given_at_once(
+async def test_a_definite_error_is_raised_without_a_retry(
     emulator: Emulator, name: str, fault: Fault, kind: type[FalError]
 ) -> None:
     emulator.faults.add(_meant_for(fault, on(name), times=None))
@@ -191,13 +193,15 @@ async def test_definite_answers_are_given_at_once(
             await call(fal, name)
     assert (emulator.count(on(name)), len(emulator.jobs)) == (1, 0)
     assert caught.value.endpoint_id == LLM
-    # `retryable` promises that asking again pays nothing twice.
+    # `retryable` promises that calling again does not pay twice.
     assert caught.value.retryable == (fault.status in (429, 503))
 
 
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("status", [502, 504])
-async def test_who_accepts_the_risk_may_send_again(emulator: Emulator, name: str, status: int) -> None:
+async def test_retry_uncertain_sends_again_after_a_gateway_error(
+    emulator: Emulator, name: str, status: int
+) -> None:
     emulator.faults.add(Fault.html(status, on=on(name)))
     async with session_on(emulator) as fal:
         await call(fal, name, retry=quick(retry_uncertain=True))
@@ -205,7 +209,9 @@ async def test_who_accepts_the_risk_may_send_again(emulator: Emulator, name: str
 
 
 @pytest.mark.parametrize("taken", [False, True])
-async def test_even_so_a_broken_connection_is_uncertain(emulator: Emulator, taken: bool) -> None:
+async def test_retry_uncertain_does_not_send_again_after_a_broken_connection(
+    emulator: Emulator, taken: bool
+) -> None:
     emulator.faults.add(Fault.reset(on="submit", taken=taken))
     async with session_on(emulator, retry=quick(retry_uncertain=True)) as fal:
         with pytest.raises(SubmissionUncertainError):
@@ -213,8 +219,10 @@ async def test_even_so_a_broken_connection_is_uncertain(emulator: Emulator, take
     assert (emulator.count("submit"), len(emulator.jobs)) == (1, taken)
 
 
-async def test_a_warm_connection_is_no_licence_to_send_again(fal: Session, emulator: Emulator) -> None:
-    """aiohttp sends an idempotent method again when a reused connection breaks: a POST must not be."""
+async def test_a_submit_is_not_resent_when_a_reused_connection_breaks(
+    fal: Session, emulator: Emulator
+) -> None:
+    """When a reused connection breaks, aiohttp resends idempotent methods; it must not resend a POST."""
     await fal.subscribe(LLM, ASK)
     opened = emulator.connections_opened
     emulator.faults.add(Fault.reset(on="submit", taken=True), Fault.close(on="submit", taken=True))
@@ -236,7 +244,9 @@ async def test_a_warm_connection_is_no_licence_to_send_again(fal: Session, emula
     ],
     ids=["reset", "closed", "stalled", "cut"],
 )
-async def test_nor_is_a_direct_run_by_another_method(emulator: Emulator, method: str, fault: Fault) -> None:
+async def test_a_run_by_an_idempotent_method_is_not_resent_after_a_fault(
+    emulator: Emulator, method: str, fault: Fault
+) -> None:
     async with session_on(emulator) as fal:
         await fal.run(LLM, ASK)  # a warm connection
         emulator.faults.add(fault)

@@ -1,4 +1,4 @@
-"""No secret stands in what an error carries: its text, its causes, or the local variables of any of its frames."""
+"""No error carries a secret: not in its text, its causes, or the local variables of its frames."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ GATEWAY = {"X-Gateway": "g4teway-secret", "Cookie": "session=c00kie-secret"}
 
 
 def shown(error: BaseException) -> str:
-    """All that error tracking prints of an error and what it was raised from, but for frames of this file."""
+    """Return all that error tracking prints of an error and its causes, without frames of this file."""
     texts: list[str] = []
     todo, seen = [error], set()
     while todo:
@@ -47,7 +47,7 @@ def shown(error: BaseException) -> str:
 
 
 def secrets_of(request: RecordedRequest) -> Iterator[str]:
-    """Keys, tokens and signatures with which a request was made."""
+    """Yield the keys, tokens and signatures that a request carried."""
     yield from re.findall(r"\S{6,}$", request.headers.get("Authorization", ""))
     yield from (value for value in request.query.values() if len(value) > 12 and "://" not in value)
 
@@ -89,7 +89,7 @@ WAYS: Mapping[str, Callable[[Session], Awaitable[Any]]] = {
     "key_set": lambda fal: fal.webhooks.fetch_keys(),
 }
 MENDED = frozenset({"status_stream", "cdn_token", "upload", "multipart", "part", "complete"})
-"""Where these fail, there is another way."""
+"""Operations whose failure the client works around."""
 FAULTS: Mapping[str, Callable[[str], Fault]] = {
     "reset": lambda on: Fault.reset(on=on, times=None),
     "silence": lambda on: Fault.stall(9, on=on, times=None),
@@ -104,7 +104,7 @@ FAULTS: Mapping[str, Callable[[str], Fault]] = {
 
 
 async def fails(fal: Session, way: Callable[[Session], Awaitable[Any]]) -> str:
-    """What is shown of the error; empty where the fault is none for this call."""
+    """Return what is shown of the error; empty if the call succeeds in spite of the fault."""
     try:
         await way(fal)
     except FalError as error:
@@ -129,7 +129,7 @@ async def test_no_secret_is_in_a_frame_of_an_error(no_tasks_left: None, operatio
 
 
 @pytest.mark.parametrize("operation", WAYS)
-async def test_no_secret_is_in_a_frame_of_an_error_where_nobody_listens(operation: str) -> None:
+async def test_no_secret_is_in_a_frame_of_an_error_without_a_connection(operation: str) -> None:
     hosts = Hosts.local(f"http://127.0.0.1:{free_port()}")
     async with Session(KEY, hosts=hosts, retry=ONCE, http_proxy=None) as fal:
         text = await fails(fal, WAYS[operation])
@@ -140,7 +140,7 @@ async def test_no_secret_is_in_a_frame_of_an_error_where_nobody_listens(operatio
 
 @pytest.mark.parametrize("fault", ["reset", "silence", "401", "no JSON"])
 @pytest.mark.parametrize("operation", ["run", "status", "stream", "upload", "realtime", "websocket"])
-async def test_with_debug_logs_which_keep_all_frames_no_key_or_header_of_the_session_is_in_one(
+async def test_no_key_or_header_is_in_a_frame_of_an_error_with_debug_logs(
     no_tasks_left: None, caplog: pytest.LogCaptureFixture, operation: str, fault: str
 ) -> None:
     caplog.set_level("DEBUG", logger="fal_async")
@@ -162,9 +162,7 @@ async def test_with_debug_logs_which_keep_all_frames_no_key_or_header_of_the_ses
     "operation",
     ["run", "submit", "status", "upload", "part", "realtime", "realtime_token", "websocket", "file"],
 )
-async def test_no_secret_is_in_a_frame_of_a_time_out_of_the_callers_own(
-    no_tasks_left: None, operation: str
-) -> None:
+async def test_no_secret_is_in_a_frame_of_a_cancellation(no_tasks_left: None, operation: str) -> None:
     async with Emulator(speed=50, key=KEY) as emulator:
         emulator.faults.add(Fault.stall(9, on=operation, times=None))
         async with Session(KEY, hosts=emulator.hosts, headers=GATEWAY) as fal:
@@ -198,7 +196,7 @@ async def test_no_token_of_the_login_is_in_a_frame_of_an_error(
     "body", ['{"access_token": "n0t-a-real-token", ', '{"access_token": 7, "id_token": "n0t-a-real-token"}']
 )
 @pytest.mark.parametrize("operation", ["token", "realtime_token", "cdn_token", "initiate"])
-async def test_a_token_in_an_answer_that_cant_be_read_is_in_no_error(
+async def test_a_token_in_an_unreadable_answer_is_in_no_error(
     no_tasks_left: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: str, body: str
 ) -> None:
     (tmp_path / "auth0_token").write_text(REFRESH)
@@ -216,7 +214,7 @@ async def test_a_token_in_an_answer_that_cant_be_read_is_in_no_error(
 
 
 @pytest.mark.parametrize("key", ["n0t-a-real-key", "FAL_KEY=kid:n0t-a-real-key", "kid:kid:n0t-a-real-key"])
-async def test_a_key_that_is_refused_is_in_no_frame(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+async def test_a_malformed_key_is_in_no_frame_of_its_error(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     monkeypatch.setenv("FAL_BASE_URL", "http://127.0.0.1:1")
     session = Session(KEY)
     monkeypatch.setenv("FAL_KEY", key)

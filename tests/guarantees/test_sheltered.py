@@ -1,4 +1,4 @@
-"""Sheltered tasks: they end by themselves or by whoever made them, not with all others."""
+"""Sheltered tasks end on their own or by their creator, but not when all tasks are cancelled."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ async def work(steps: int = 3) -> str:
     return "done"
 
 
-def everybody_else() -> set[asyncio.Task[object]]:
+def other_tasks() -> set[asyncio.Task[object]]:
     return {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
 
 
-async def test_another_task_can_not_cancel_it() -> None:
+async def test_another_task_cant_cancel_a_sheltered_task() -> None:
     task = ShelteredTask(work())
     await asyncio.sleep(0)
-    assert [other.cancel() for other in everybody_else()] == [False]
+    assert [other.cancel() for other in other_tasks()] == [False]
     assert await task == "done"
 
 
-def test_the_end_of_asyncio_run_waits_for_it() -> None:
+def test_asyncio_run_waits_for_a_sheltered_task_at_its_end() -> None:
     ended: list[str] = []
 
     async def waits() -> None:
@@ -46,7 +46,7 @@ def test_the_end_of_asyncio_run_waits_for_it() -> None:
     assert ended == ["done"]
 
 
-async def test_a_time_limit_within_it_works() -> None:
+async def test_a_timeout_inside_a_sheltered_task_works() -> None:
     async def limited() -> None:
         async with asyncio.timeout(0.01):
             await asyncio.sleep(60)
@@ -55,7 +55,7 @@ async def test_a_time_limit_within_it_works() -> None:
         await ShelteredTask(limited())
 
 
-async def test_a_failing_group_within_it_ends_its_members() -> None:
+async def test_a_failing_task_group_inside_a_sheltered_task_cancels_its_members() -> None:
     async def fail() -> None:
         raise ValueError
 
@@ -68,13 +68,13 @@ async def test_a_failing_group_within_it_ends_its_members() -> None:
         await ShelteredTask(together())
 
 
-async def test_it_is_given_up_after_its_limit() -> None:
+async def test_settle_gives_up_a_sheltered_task_after_its_limit() -> None:
     task = ShelteredTask(asyncio.sleep(60))
     assert not await settle(task, 0.01)
     assert task.cancelled()
 
 
-async def test_a_cancellation_of_whoever_waits_shortens_nothing_and_is_told() -> None:
+async def test_settle_finishes_its_task_when_cancelled_and_reports_the_cancellation() -> None:
     task = ShelteredTask(work(50))
     waiting = asyncio.ensure_future(settle(task, 5))
     for _ in range(5):
@@ -84,7 +84,7 @@ async def test_a_cancellation_of_whoever_waits_shortens_nothing_and_is_told() ->
     assert task.result() == "done"
 
 
-async def test_waiting_for_all_ends_with_the_last_or_with_its_limit() -> None:
+async def test_wait_for_all_ends_with_the_last_task_or_its_limit() -> None:
     tasks = [ShelteredTask(work(steps)) for steps in range(5)]
     assert not await wait_for_all(tasks, None)
     assert all(task.done() for task in tasks)

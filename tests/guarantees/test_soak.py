@@ -1,4 +1,4 @@
-"""The soak run in small: every job is accounted for, with restarts and random faults on the way."""
+"""A small soak run: every job is accounted for, in spite of restarts and random faults."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.guarantees.soak_run import echo_at, soak
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_the_account_balances(emulator: Emulator, seed: int) -> None:
+async def test_a_soak_run_ends_with_a_balanced_account(emulator: Emulator, seed: int) -> None:
     echo_at(emulator)
     account = await soak(emulator.url, emulator.key, seed=seed, count=150, at_once=15)
     assert account.violations == []
@@ -25,8 +25,8 @@ def job(number: int, request_id: str, **other: object) -> dict[str, object]:
     return {**entry, "cancel_requests": 0, **other}
 
 
-def test_what_would_be_a_violation() -> None:
-    """The account is no yes-man."""
+def test_balance_reports_every_kind_of_violation() -> None:
+    """The account itself must notice what it is there for."""
     endings = [
         Ending(number=1, way="subscribe", request_id="a", answer=1),
         Ending(number=2, way="subscribe", request_id="c", answer=3),
@@ -45,9 +45,9 @@ def test_what_would_be_a_violation() -> None:
         "no. 2 (subscribe): the result of no. 3",
         "no. 3 (subscribe): a bare KeyError",
         "no. 4 (subscribe): ServerError without the id of the job that was made",
-        "no. 5 (subscribe): find_submission gave g, the books have ['f']",
+        "no. 5 (subscribe): find_submission returned g, the server has ['f']",
         "no. 6 (cancel): cancelled, but request h was left to run",
         "no. 7 (subscribe): a result without a job",
-        "no. 8: nobody asked for it",
+        "no. 8: no call asked for it",
     ]
     assert balance([Ending(number=1, way="run", request_id="a", answer=1)], [job(1, "a")]).violations == []

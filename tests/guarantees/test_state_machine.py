@@ -1,7 +1,7 @@
-"""A session through a thousand random operations, with faults, restarts and cancellations in between.
+"""A thousand random operations of a session, with faults, restarts and cancellations in between.
 
-Whatever the order: at most one job for each call, no exception that is not of this package, every error about
-a known request names it, and at the end no task, generator or connection is left over.
+In every order: each call makes at most one job, every exception is a FalError, every error about a known request
+names it, and at the end no task, generator or connection is left.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ MAKERS: list[Callable[[str, bool], Fault]] = [
 ]
 ON = st.sampled_from(["any", "run", "submit", "status", "status_stream", "result", "cancel"])
 SECONDS = st.sampled_from([0.0, 0.01, 0.5])
-"""How long a job takes."""
+"""Seconds that a job takes."""
 PICK = st.integers(0, 10**6)
 
 
@@ -90,7 +90,7 @@ class Usage(RuleBasedStateMachine):
         return self.loop.run(bounded())
 
     async def outcome(self, call: Awaitable[Any], handle: RequestHandle | None = None) -> Any:
-        """What it gives, or None for an error, which is looked at."""
+        """Return the result of a call; None for an error, which is checked."""
         try:
             return await call
         except FalError as error:
@@ -100,7 +100,7 @@ class Usage(RuleBasedStateMachine):
                 self.uncertain.append(error)
             return None
 
-    # What the caller does.
+    # Operations of the caller.
 
     @rule(seconds=SECONDS)
     def submit(self, seconds: float) -> None:
@@ -208,7 +208,7 @@ class Usage(RuleBasedStateMachine):
         self.do(work())
         self.handles = []
 
-    # What happens to it.
+    # Events on the server.
 
     @rule(make=st.sampled_from(MAKERS), on=ON, taken=st.booleans(), times=st.integers(1, 3))
     def go_wrong(self, make: Callable[[str, bool], Fault], on: str, taken: bool, times: int) -> None:
@@ -217,7 +217,7 @@ class Usage(RuleBasedStateMachine):
             self.emulator.faults.add(Fault.from_json({**fault.to_json(), "times": times}))
 
     @rule()
-    def be_good_again(self) -> None:
+    def stop_going_wrong(self) -> None:
         self.emulator.faults.clear()
 
     @rule(keep_memory=st.booleans())
@@ -228,14 +228,14 @@ class Usage(RuleBasedStateMachine):
     def drop_connections(self) -> None:
         self.emulator.drop_connections()
 
-    # What holds.
+    # What must always hold.
 
     @invariant()
     def every_error_says_what_it_is_about(self) -> None:
         assert self.wrong == []
 
     @invariant()
-    def nobody_pays_twice(self) -> None:
+    def no_call_makes_two_jobs(self) -> None:
         made = Counter(job.input["n"] for job in self.emulator.jobs.values())
         assert all(count == 1 for count in made.values())
         assert len(made) <= self.asked
@@ -262,7 +262,7 @@ class Usage(RuleBasedStateMachine):
 
 
 Usage.TestCase.settings = settings(
-    max_examples=5,  # of which Hypothesis gives two to the simplest: nothing at all, and one thing for ever
+    max_examples=5,  # Hypothesis spends two on the simplest: nothing at all, and one operation repeated
     stateful_step_count=1000,
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),

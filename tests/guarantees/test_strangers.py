@@ -1,4 +1,4 @@
-"""What hosts that are none of the session's services are sent: none of its headers, no password of the user."""
+"""Hosts that are not services of the session get none of its headers, and no password of the user."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECRET = {"x-gateway-secret", "cookie", "authorization"}
 
 @attrs.define
 class Stranger:
-    """A server that keeps the headers it is sent. It answers with a file, or leads on to `leads_to`."""
+    """A server that records the headers it gets. It answers with a file, or redirects to `leads_to`."""
 
     leads_to: str | None = None
     url: str = ""
@@ -36,7 +36,7 @@ class Stranger:
         return web.Response(body=b"picture", content_type="image/png", headers={"ETag": '"e"'})
 
     def was_sent(self) -> set[str]:
-        """Which secrets, in all."""
+        """Return which secrets it got, over all requests."""
         assert self.seen
         return SECRET & {name.lower() for request in self.seen for name in request.headers}
 
@@ -67,7 +67,7 @@ async def test_a_configured_service_gets_the_headers_of_session_and_view(emulato
         assert (request.headers["User-Agent"], request.headers["X-More"]) == ("my-app", "1")
 
 
-async def test_a_files_host_gets_no_header_of_the_session(emulator: Emulator, tmp_path: Path) -> None:
+async def test_a_foreign_file_host_gets_no_header_of_the_session(emulator: Emulator, tmp_path: Path) -> None:
     async with stranger() as host, behind_a_gateway(emulator) as fal:
         await fal.storage.download(f"{host.url}/x.png", tmp_path / "x.png")
         assert host.was_sent() == set()
@@ -117,7 +117,9 @@ async def test_the_proxy_that_holds_the_key_gets_the_headers_of_the_session(emul
         assert proxy.was_sent() == {"x-gateway-secret", "cookie"}
 
 
-async def test_beside_that_proxy_nobody_gets_them(emulator: Emulator, tmp_path: Path) -> None:
+async def test_hosts_beside_the_proxy_get_no_headers_of_the_session(
+    emulator: Emulator, tmp_path: Path
+) -> None:
     async with stranger() as proxy, stranger() as cdn:
         hosts = attrs.evolve(emulator.hosts, cdn=cdn.url)
         async with Session(proxy_url=proxy.url, hosts=hosts, headers=GATEWAY, retry=ONCE) as fal:
