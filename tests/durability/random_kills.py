@@ -52,7 +52,7 @@ class Account:
 
 
 def now_and_then() -> list[Fault]:
-    """Return random faults: refused submits, resets before and after they were taken, failed polls, cut downloads."""
+    """Return random faults: refused and broken submits, taken by fal or not, failed polls, cut downloads."""
     chances = (
         (0.05, Fault.answer(429, on="submit")),
         (0.02, Fault.reset(on="submit", taken=True)),
@@ -66,8 +66,8 @@ def now_and_then() -> list[Fault]:
 async def prove(url: str, plan: Plan, *, kills: int, dice: random.Random, patience: float | None) -> Account:
     """Run a batch, kill it `kills` times, run it to its end, and compare the account.
 
-    The faults go on to the end. Uncertain items are submitted again after `patience` seconds, in which fal's history
-    catches up; None: a person resolves items that the history does not show as not taken.
+    The faults go on to the end. Uncertain items are submitted again after `patience` seconds, in which fal's
+    history catches up; None: a person resolves items that the history does not show as not taken.
     """
     account, left = Account(items=plan.count), plan.count
     while account.kills < kills and left > 0:
