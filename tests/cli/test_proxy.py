@@ -75,7 +75,7 @@ async def test_a_proxy_with_a_token_refuses_callers_without_it(emulator: Emulato
     ("arguments", "said"),
     [
         (("--endpoint", "**"), "--anonymous"),
-        (("--endpoint", "flux", "--anonymous"), "no pattern"),
+        (("--endpoint", "flux", "--anonymous"), "not a pattern"),
         (("--endpoint", "**", "--anonymous", "--max-body", "0"), "max_body=0"),
     ],
 )

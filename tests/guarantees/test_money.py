@@ -97,7 +97,7 @@ async def test_an_unreadable_answer_to_a_submit_is_uncertain(
     fal: Session, emulator: Emulator, name: str, fault: Fault
 ) -> None:
     emulator.faults.add(fault)
-    with pytest.raises(SubmissionUncertainError, match="its answer can't be read") as caught:
+    with pytest.raises(SubmissionUncertainError, match="its response can't be read") as caught:
         await call(fal, name)
     assert caught.value.input_digest == digest_of(json.dumps(ASK).encode())
     assert isinstance(caught.value.__cause__, ResponseDecodeError)
