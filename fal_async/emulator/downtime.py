@@ -13,7 +13,7 @@ from fal_async.emulator.listener import Listener
 class Downtime:
     def __init__(self, core: Core, listener: Listener) -> None:
         self._core, self._listener = core, listener
-        self._soon: set[asyncio.Task[None]] = set()
+        self._scheduled: set[asyncio.Task[None]] = set()
 
     def drop_connections(self) -> None:
         self._listener.drop_connections()
@@ -40,15 +40,15 @@ class Downtime:
 
     async def close(self) -> None:
         """Cancel what is scheduled."""
-        for task in self._soon:
+        for task in self._scheduled:
             task.cancel()
-        if self._soon:
-            await asyncio.wait(self._soon)
+        if self._scheduled:
+            await asyncio.wait(self._scheduled)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
-        self._soon.add(task)
-        task.add_done_callback(self._soon.discard)
+        self._scheduled.add(task)
+        task.add_done_callback(self._scheduled.discard)
 
     async def _go_away(self, after: float, seconds: float) -> None:
         await asyncio.sleep(after)

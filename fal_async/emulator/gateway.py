@@ -184,13 +184,13 @@ class Gateway:
         if call.account is not self._core.keyring.anonymous:
             refused = call.account.refusal(call.route.kind)
         elif call.route.kind == "platform":
-            refused = self._stranger(call, public=call.route.rest in _PUBLIC_PLATFORM)
+            refused = self._refuse_anonymous(call, public=call.route.rest in _PUBLIC_PLATFORM)
         else:
-            refused = self._stranger(call, public=self._is_public(call))
+            refused = self._refuse_anonymous(call, public=self._is_public(call))
         is_platforms = call.route.host == PLATFORM_HOST
         return as_platform_error(refused) if refused is not None and is_platforms else refused
 
-    def _stranger(self, call: Call, *, public: bool) -> Answer | None:
+    def _refuse_anonymous(self, call: Call, *, public: bool) -> Answer | None:
         what = f"application '{call.route.endpoint_id}'" if call.route.endpoint_id else "this resource"
         return self._core.keyring.refusal(
             call.account, call.headers, kind=call.route.kind, public=public, what=what
@@ -210,9 +210,9 @@ class Gateway:
             or route.endpoint_id not in (app_id(job.endpoint_id), job.endpoint_id)
         ):
             return None
-        return job if job.account is account or self._is_open(job, account) else None
+        return job if job.account is account or self._anyone_may_see(job, account) else None
 
-    def _is_open(self, job: Job, account: Account) -> bool:
+    def _anyone_may_see(self, job: Job, account: Account) -> bool:
         """Return whether anyone may see the job: its endpoint is public, and one side has no key."""
         return job.served.public and self._core.keyring.anonymous in (job.account, account)
 

@@ -48,8 +48,8 @@ class _Server(web.Server):
             reset(transport)
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
-        # aiohttp forgets the connection's task right after this call. `_leave` must wait for it, or its last step
-        # would run on a closed loop.
+        # aiohttp forgets the connection's task right after this call. `_drop_all` must wait for it, or its last
+        # step would run on a closed loop.
         if (task := task_of(handler)) is not None and not task.done():
             self.ending.add(task)
             task.add_done_callback(self.ending.discard)
@@ -115,7 +115,7 @@ class Listener:
         listening.close()
         self._socket = None
         self._reserve()
-        await self._leave()
+        await self._drop_all()
         await listening.wait_closed()
 
     async def resume(self) -> None:
@@ -130,7 +130,7 @@ class Listener:
             return
         await self.pause()
         # Once more: a `pause` that was cancelled may have left connections open.
-        await self._leave()
+        await self._drop_all()
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -178,7 +178,7 @@ class Listener:
         for transport in tuple(self._running().transports.values()):
             reset(transport)
 
-    async def _leave(self) -> None:
+    async def _drop_all(self) -> None:
         server = self._running()
         server.away = True
         for _ in range(_STEPS_TO_ACCEPT):

@@ -7,7 +7,7 @@ import socket
 import attrs
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-NOBODY = 1
+UNUSED_PORT = 1
 """A port without a listener: connections are refused."""
 
 
@@ -22,7 +22,7 @@ class BentDns(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         self.asked.append(host)
-        port = NOBODY if host in self.dead else self.port
+        port = UNUSED_PORT if host in self.dead else self.port
         return [ResolveResult(hostname=host, host="127.0.0.1", port=port, family=family, proto=0, flags=0)]
 
     async def close(self) -> None:

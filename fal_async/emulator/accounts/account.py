@@ -13,7 +13,7 @@ PAID = _DIRECT | {"submit"}
 def checked_key(key: str) -> str:
     """Return the key. Raise ValueError unless it has the form id:secret."""
     if not all(key.partition(":")):
-        raise ValueError("the key does not have the form id:secret")
+        raise ValueError("expected a key of the form id:secret, such as emulator:key")
     return key
 
 

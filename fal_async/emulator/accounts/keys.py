@@ -58,7 +58,7 @@ class Keyring:
             return account.refusal(kind)
         given = headers.get("Authorization")
         if given is not None:
-            return unauthorized(_wrong_with(given))
+            return unauthorized(_reason(given))
         if public:
             return None
         return unauthorized(f"Cannot access {what}. Authentication is required to access this application.")
@@ -83,7 +83,7 @@ class Keyring:
         return json_answer({**document, "id_token": token, "scope": "openid profile email offline_access"})
 
 
-def _wrong_with(given: str) -> str:
+def _reason(given: str) -> str:
     scheme, _, value = given.partition(" ")
     if scheme.lower() == "bearer":
         # An API key sent as Bearer fails on the token's issuer (protocol 1.2).

@@ -93,7 +93,7 @@ class AsgiApplication:
             **self._scope(ask),
             "extensions": {"websocket.http.response": {}},
         }
-        call = self._begin(scope, channel.hear, channel.say, channel.outbox)
+        call = self._begin(scope, channel.app_receive, channel.app_send, channel.outbox)
         try:
             await channel.begin()
             yield channel

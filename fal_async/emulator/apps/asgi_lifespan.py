@@ -25,8 +25,8 @@ class Lifespan:
         self.state: dict[str, Any] = {}
         self._task: asyncio.Task[None] | None = None
         self._inbox: asyncio.Queue[dict[str, str]] = asyncio.Queue()
-        self._said: dict[str, str] = {}
-        self._heard = asyncio.Event()
+        self._messages: dict[str, str] = {}
+        self._changed = asyncio.Event()
 
     async def startup(self) -> None:
         """Start the application, until its startup is complete. If it is cancelled, the application is, too.
@@ -38,13 +38,13 @@ class Lifespan:
         scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self.state}
         self._task = asyncio.get_running_loop().create_task(self._run(scope))
         try:
-            await self._reach("startup")
+            await self._wait_for_phase("startup")
         except asyncio.CancelledError:
-            await self._leave(0)
+            await self._end(0)
             raise
-        if "lifespan.startup.failed" in self._said:
-            await self._leave(_GRACE)
-            reason = self._said["lifespan.startup.failed"].strip().rpartition("\n")[2]
+        if "lifespan.startup.failed" in self._messages:
+            await self._end(_GRACE)
+            reason = self._messages["lifespan.startup.failed"].strip().rpartition("\n")[2]
             raise RuntimeError(f"the mounted application failed to start: {reason or 'it gave no reason'}")
 
     async def shutdown(self) -> None:
@@ -56,39 +56,42 @@ class Lifespan:
             return
         try:
             async with asyncio.timeout(_SHUTDOWN_LIMIT):
-                await self._reach("shutdown")
+                await self._wait_for_phase("shutdown")
         except TimeoutError:
             logger.error("a mounted application did not shut down within %g s", _SHUTDOWN_LIMIT)
         finally:
-            await self._leave(_GRACE)
-        if "lifespan.shutdown.failed" in self._said:
+            await self._end(_GRACE)
+        if "lifespan.shutdown.failed" in self._messages:
             logger.error(
-                "a mounted application failed to shut down: %s", self._said["lifespan.shutdown.failed"]
+                "a mounted application failed to shut down: %s", self._messages["lifespan.shutdown.failed"]
             )
 
-    async def _reach(self, moment: str) -> None:
+    async def _wait_for_phase(self, moment: str) -> None:
         """Wait until the application reports the end of this phase, or has ended."""
         self._inbox.put_nowait({"type": f"lifespan.{moment}"})
         ends = {f"lifespan.{moment}.complete", f"lifespan.{moment}.failed"}
-        while not (ends & self._said.keys()) and self._task is not None and not self._task.done():
-            self._heard.clear()
-            await self._heard.wait()
+        while not (ends & self._messages.keys()) and self._task is not None and not self._task.done():
+            self._changed.clear()
+            await self._changed.wait()
 
     async def _run(self, scope: dict[str, Any]) -> None:
         try:
             await self._app(scope, self._inbox.get, self._send)
         except Exception as error:
             # Before "complete" it has no lifespan; after "failed" it has reported the reason.
-            if "lifespan.startup.complete" in self._said and "lifespan.shutdown.failed" not in self._said:
+            if (
+                "lifespan.startup.complete" in self._messages
+                and "lifespan.shutdown.failed" not in self._messages
+            ):
                 logger.exception("a mounted application's lifespan ended with %s", type(error).__name__)
         finally:
-            self._heard.set()
+            self._changed.set()
 
     async def _send(self, message: MutableMapping[str, Any]) -> None:
-        self._said[message["type"]] = message.get("message", "")
-        self._heard.set()
+        self._messages[message["type"]] = message.get("message", "")
+        self._changed.set()
 
-    async def _leave(self, grace: float) -> None:
+    async def _end(self, grace: float) -> None:
         """Give the application `grace` seconds to end, then cancel it."""
         task, self._task = self._task, None
         if task is None:

@@ -17,7 +17,7 @@ logger: logging.Logger = logging.getLogger("fal_async.emulator")
 
 
 class AsgiChannel:
-    """One WebSocket; `hear` and `say` are the application's `receive` and `send`."""
+    """One WebSocket; `app_receive` and `app_send` are the application's `receive` and `send`."""
 
     def __init__(self) -> None:
         # Unbounded: the caller's frames must be read, or its closing would not be noticed.
@@ -27,10 +27,10 @@ class AsgiChannel:
         self.outbox: Outbox = Outbox()
         self.protocol: str | None = None
 
-    async def hear(self) -> dict[str, Any]:
+    async def app_receive(self) -> dict[str, Any]:
         return await self._inbox.get()
 
-    async def say(self, message: MutableMapping[str, Any]) -> None:
+    async def app_send(self, message: MutableMapping[str, Any]) -> None:
         await self.outbox.send(message)
 
     async def begin(self) -> None:

@@ -18,11 +18,11 @@ _CONNECT_LIMIT = 10.0
 """Seconds until a connection must be open. Answers have no time limit."""
 _SENDABLE = {1005: 1000, LOST: 1001}
 """Codes for "no code" and "connection lost" must not be sent (RFC 6455, 7.4.1): with their replacements."""
-_OWN = frozenset(
+_SET_BY_CLIENT = frozenset(
     {"host", "sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions"}
 ) | frozenset({"sec-websocket-protocol"})
 """Headers that the new connection sets itself."""
-_SILENT = frozenset({"Accept", "Accept-Encoding", "User-Agent", "Content-Type"})
+_NOT_ADDED = frozenset({"Accept", "Accept-Encoding", "User-Agent", "Content-Type"})
 """Headers that aiohttp would add: the application must see only the caller's."""
 
 
@@ -60,7 +60,7 @@ class RemoteApplication:
             cookie_jar=aiohttp.DummyCookieJar(),
             connector=aiohttp.TCPConnector(limit=0),
             timeout=aiohttp.ClientTimeout(total=None, connect=_CONNECT_LIMIT),
-            skip_auto_headers=_SILENT,
+            skip_auto_headers=_NOT_ADDED,
         )
 
     async def close(self) -> None:
@@ -120,7 +120,7 @@ class RemoteApplication:
 
 
 def _headers(ask: Ask) -> CIMultiDict[str]:
-    return end_to_end(ask.headers, but=_OWN)
+    return end_to_end(ask.headers, but=_SET_BY_CLIENT)
 
 
 @contextmanager

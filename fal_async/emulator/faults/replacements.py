@@ -59,7 +59,7 @@ class OtherAnswer(_Replacement):
     body: str | None
 
     def instead(self, request_id: str | None) -> Answer | None:
-        answer = self._in_fals_shape() if self.fal_headers else _page(self.status)
+        answer = self._fal_answer() if self.fal_headers else _page(self.status)
         headers = dict(self.headers)
         if self.fal_headers:
             headers.setdefault("x-fal-request-id", request_id or str(uuid.uuid4()))
@@ -70,7 +70,7 @@ class OtherAnswer(_Replacement):
         answer = answer.with_headers(headers)
         return answer if self.body is None else Answer(self.status, answer.headers, self.body)
 
-    def _in_fals_shape(self) -> Answer:
+    def _fal_answer(self) -> Answer:
         """Return the status with the body of protocol 9, or with the given `detail` and `error_type`."""
         if self.detail is not None:
             return request_error(self.status, self.detail, self.error_type)

@@ -40,16 +40,16 @@ class Endpoint(Served):
     async def call(self, input: Any, job: JobContext) -> Any:
         """Run the function and return its value, or the last value of a stream (protocol 5.1)."""
         if not self.streams:
-            return await self._begun(input, job)
+            return await self._start(input, job)
         async with aclosing(self.stream(input, job)) as values:
             return whole([value async for value in values])
 
     def stream(self, input: Any, job: JobContext) -> AsyncGenerator[Any, None]:
         """Return the values of a model that streams."""
-        values: AsyncGenerator[Any, None] = self._begun(input, job)
+        values: AsyncGenerator[Any, None] = self._start(input, job)
         return values
 
-    def _begun(self, input: Any, job: JobContext) -> Any:
+    def _start(self, input: Any, job: JobContext) -> Any:
         return self.function(input, job) if self.takes_job else self.function(input)
 
 

@@ -277,10 +277,10 @@ def input_of(body: bytes) -> Any:
     return _decode(body.decode(json.detect_encoding(body), "surrogatepass")) if body.strip() else {}
 
 
-def _no_json(word: str) -> Any:
+def _refuse_constant(word: str) -> Any:
     """Refuse NaN and Infinity, which Python reads but JSON does not have."""
     raise ValueError(f"{word} is no JSON")
 
 
-_decode = json.JSONDecoder(parse_constant=_no_json).decode
+_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
 """Made once: `json.loads` with `parse_constant` would make a new decoder for each body."""

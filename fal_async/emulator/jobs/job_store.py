@@ -34,7 +34,7 @@ class JobStore:
         # Not a dict, which searches for its first entry through all entries that were deleted before it.
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._ended: deque[Job] = deque()
-        self._dice = random.Random()  # faster than the system's random numbers
+        self._random = random.Random()  # faster than the system's random numbers
         self.by_id: Mapping[str, Job] = MappingProxyType(self._jobs)
         self.books: Books = Books()
 
@@ -56,11 +56,11 @@ class JobStore:
         self._jobs[job.request_id] = job
         if via in _BOOKED:
             self.books.enter(endpoint_id, input, job.request_id)
-        self._drop_the_old()
+        self._drop_old_jobs()
         return job
 
     def new_id(self) -> str:
-        return str(uuid.UUID(int=self._dice.getrandbits(128), version=4))
+        return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
 
     def ended(self, job: Job) -> None:
         """Note that a job has ended, so that it may be dropped."""
@@ -69,7 +69,7 @@ class JobStore:
     def find(self, request_id: str | None) -> Job | None:
         """Return a job, or None if it is unknown, expired, or lost by a restart without memory."""
         job = self._jobs.get(request_id or "")
-        if job is None or job.forgotten or self._expired(job) or self._is_old(job):
+        if job is None or job.forgotten or self._expired(job) or self._is_forgotten(job):
             return None
         return job
 
@@ -89,11 +89,11 @@ class JobStore:
             return False
         return time.time() >= job.completed_at + self.kept_seconds(job.answer)
 
-    def _drop_the_old(self) -> None:
-        while self._ended and (len(self._jobs) > self._limit or self._is_old(self._ended[0])):
+    def _drop_old_jobs(self) -> None:
+        while self._ended and (len(self._jobs) > self._limit or self._is_forgotten(self._ended[0])):
             del self._jobs[self._ended.popleft().request_id]
 
-    def _is_old(self, job: Job) -> bool:
+    def _is_forgotten(self, job: Job) -> bool:
         if self._forget_after is None or job.completed_at is None:
             return False
         return time.time() >= job.completed_at + self._forget_after

@@ -50,7 +50,7 @@ class _Slot:
                 timer.cancel()
         self.start_limit = self.retry_pause = None
 
-    def leave_the_line(self, job: Job) -> None:
+    def leave_queue(self, job: Job) -> None:
         if self.line is not None:
             self.line.remove(self.ticket, job.account)
             self.line = None
@@ -77,9 +77,9 @@ class Runners:
         self._direct, self._normal, self._low = (WaitingLine[Account, Job]() for _ in range(3))
         self._slots: dict[Job, _Slot] = {}
         self._closed = False
-        self.bystanders: set[asyncio.Event] = set()
+        self.position_watchers: set[asyncio.Event] = set()
         """Events that are set now and then when positions have changed."""
-        self._bell: asyncio.TimerHandle | None = None
+        self._notify_timer: asyncio.TimerHandle | None = None
 
     @property
     def waiting(self) -> int:
@@ -90,7 +90,7 @@ class Runners:
         slot = self._slots[job] = _Slot(work)
         if job.options.start_timeout is not None:
             self._limit_the_start(job, slot, job.options.start_timeout)
-        self._line_up(job, slot)
+        self._enqueue(job, slot)
         position = self.position(job)
         self.dispatch()
         return position if job.state == IN_QUEUE else 0
@@ -138,8 +138,8 @@ class Runners:
         for job, slot in tuple(self._slots.items()):
             if slot.task is None:
                 self._withdraw(job, slot, _stopped("runner_disconnected"))
-        if self._bell is not None:
-            self._bell.cancel()
+        if self._notify_timer is not None:
+            self._notify_timer.cancel()
         if running := [slot.task for slot in self._slots.values() if slot.task is not None]:
             for task in running:
                 task.cancel()
@@ -153,7 +153,7 @@ class Runners:
                 f"{_CLOSE_LIMIT} s of being cancelled: does the endpoint function swallow CancelledError?"
             )
 
-    def _line_up(self, job: Job, slot: _Slot) -> None:
+    def _enqueue(self, job: Job, slot: _Slot) -> None:
         slot.line = (
             self._direct if job.via != "queue" else self._low if job.options.low_priority else self._normal
         )
@@ -183,7 +183,7 @@ class Runners:
         # A callback, not a `finally`: the body of a task that is cancelled before its first step never runs.
         slot.task.add_done_callback(partial(self._ended, job, slot))
         job.move(IN_PROGRESS)
-        self._ring()
+        self._notify_watchers_later()
 
     async def _perform(self, job: Job, work: Work) -> Answer:
         context = JobContext(job, speed=self._speed, files=self._files)
@@ -232,7 +232,7 @@ class Runners:
 
     def _try_again(self, job: Job, slot: _Slot) -> None:
         slot.retry_pause = None
-        self._line_up(job, slot)
+        self._enqueue(job, slot)
         self.dispatch()
 
     def _limit_the_start(self, job: Job, slot: _Slot, seconds: float) -> None:
@@ -245,23 +245,23 @@ class Runners:
 
     def _withdraw(self, job: Job, slot: _Slot, answer: Answer) -> None:
         slot.settle()
-        slot.leave_the_line(job)
+        slot.leave_queue(job)
         self._complete(job, answer)
-        self._ring()
+        self._notify_watchers_later()
 
-    def _ring(self) -> None:
+    def _notify_watchers_later(self) -> None:
         """Wake the watchers of positions, but only once for many changes.
 
         With ten thousand watchers, each start would otherwise cost ten thousand events.
         """
-        if self.bystanders and self._bell is None:
-            delay = max(0.02, len(self.bystanders) * 0.0005)
-            self._bell = asyncio.get_running_loop().call_later(delay, self._rung)
+        if self.position_watchers and self._notify_timer is None:
+            delay = max(0.02, len(self.position_watchers) * 0.0005)
+            self._notify_timer = asyncio.get_running_loop().call_later(delay, self._notify_watchers)
 
-    def _rung(self) -> None:
-        self._bell = None
-        for bystander in self.bystanders:
-            bystander.set()
+    def _notify_watchers(self) -> None:
+        self._notify_timer = None
+        for watcher in self.position_watchers:
+            watcher.set()
 
 
 def _stopped(reason: str) -> Answer:

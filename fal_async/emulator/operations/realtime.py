@@ -51,10 +51,10 @@ async def admission(core: Core, call: Call, served: Served | None) -> CallOption
     if isinstance(options, Answer):
         return options
     await stall(call.effect)
-    return options if refused is None else await _turned_away(call)
+    return options if refused is None else await _reject(call)
 
 
-async def _turned_away(call: Call) -> web.WebSocketResponse:
+async def _reject(call: Call) -> web.WebSocketResponse:
     connection = await accept(call)
     await connection.send_str(UNAUTHORIZED)
     await connection.close(code=POLICY_VIOLATION)

@@ -25,13 +25,13 @@ async def status_stream(core: Core, call: Call) -> Reply:
     await stall(call.effect)
     response = await _open(call, call.job)
     changed = asyncio.Event()
-    bystanders = core.runners.of(call.job.served).bystanders
+    position_watchers = core.runners.of(call.job.served).position_watchers
     call.job.watchers.add(changed)
     try:
         await _follow(core, _Sender(core, call, call.job, response), call.job, changed)
     finally:
         call.job.watchers.discard(changed)
-        bystanders.discard(changed)
+        position_watchers.discard(changed)
     return response
 
 
@@ -47,7 +47,7 @@ async def _follow(core: Core, sender: _Sender, job: Job, changed: asyncio.Event)
     while True:
         changed.clear()
         _watch_the_queue(core, job, changed)
-        await sender.send_what_is_new()
+        await sender.send_changes()
         if job.state == COMPLETED or sender.broken_off:
             return
         if not await _changed_within(changed, core.keep_alive):
@@ -56,8 +56,8 @@ async def _follow(core: Core, sender: _Sender, job: Job, changed: asyncio.Event)
 
 def _watch_the_queue(core: Core, job: Job, changed: asyncio.Event) -> None:
     """Watch the position in the queue, but only while the job waits."""
-    bystanders = core.runners.of(job.served).bystanders
-    (bystanders.add if job.state == IN_QUEUE else bystanders.discard)(changed)
+    position_watchers = core.runners.of(job.served).position_watchers
+    (position_watchers.add if job.state == IN_QUEUE else position_watchers.discard)(changed)
 
 
 async def _changed_within(changed: asyncio.Event, seconds: float) -> bool:
@@ -80,7 +80,7 @@ class _Sender:
         self._logs = wants_logs(call)
         self.broken_off = False
 
-    async def send_what_is_new(self) -> None:
+    async def send_changes(self) -> None:
         document = status_document(self._core, self._call, self._job)
         news = self._new_logs()
         if document == self._last and not news:

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import attrs
 
-_SMALL, _SMALL_ONES = 256 * 1024, 32
+_MAX_SIZE, _MAX_COUNT = 256 * 1024, 32
 """Largest size in bytes, and largest number, of the contents that are kept in memory."""
 
 
@@ -64,12 +64,12 @@ class SeenContents:
 
     def seen(self, data: bytes) -> InMemory | None:
         """Return contents that were seen before; None for large or new ones, and remember new ones."""
-        if len(data) > _SMALL:
+        if len(data) > _MAX_SIZE:
             return None
         digest = hashlib.blake2b(data, digest_size=16).hexdigest()
         if known := self._by_digest.get(digest):
             return known
         self._by_digest[digest] = InMemory(bytes(data), f'"{digest}"')
-        if len(self._by_digest) > _SMALL_ONES:
+        if len(self._by_digest) > _MAX_COUNT:
             self._by_digest.popitem(last=False)
         return None

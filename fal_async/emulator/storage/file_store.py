@@ -60,7 +60,7 @@ class FileStore:
         self._gone_status = checked_gone(gone_status)
         self._gone: OrderedDict[str, int] = OrderedDict()
         self._contents = SeenContents()
-        self._dice = random.Random()  # the system's random numbers would cost more than the rest of a file
+        self._random = random.Random()  # the system's random numbers would cost more than the rest of a file
         self._records: dict[str, StoredFile] = {}
         self._expiring: list[tuple[float, str]] = []
         self._working: set[asyncio.Future[None]] = set()
@@ -105,7 +105,7 @@ class FileStore:
                 if dot and len(suffix) < 16
                 else name[:_LONGEST]
             )
-        while (path := f"files/b/{self._dice.getrandbits(32):08x}/{name or 'file'}") in self._records:
+        while (path := f"files/b/{self._random.getrandbits(32):08x}/{name or 'file'}") in self._records:
             pass
         return path
 
@@ -171,12 +171,12 @@ class FileStore:
         if path in self._gone:
             return None
         try:
-            found = self._records.get(path) or self._left_by_another(path)
+            found = self._records.get(path) or self._from_earlier_run(path)
             return found if found is not None and found.content.is_there else None
         except (OSError, ValueError):  # too long, or with a null byte
             return None
 
-    def _left_by_another(self, path: str) -> StoredFile | None:
+    def _from_earlier_run(self, path: str) -> StoredFile | None:
         if self._given is None or not path.startswith(_SERVED):
             return None
         target = (self._given / path).resolve()

@@ -93,7 +93,7 @@ class UploadStore:
 
     def grant(self, seconds: float | None, owner: str) -> dict[str, Any]:
         """Return a new CDN token, valid for `seconds`, or for the emulator's own limit if that is shorter."""
-        self._forget_the_old()
+        self._drop_expired()
         lifetime = min(self.token_lifetime if seconds is None else seconds, self.token_lifetime)
         token = secrets.token_urlsafe(24)
         until = time.time() + lifetime
@@ -114,7 +114,7 @@ class UploadStore:
 
     def sign(self, path: str, seconds: float) -> str:
         """Return the value of the `identity` query for a signed URL (protocol 7.4)."""
-        self._forget_the_old()
+        self._drop_expired()
         identity = secrets.token_urlsafe(16)
         self._signed[identity] = (path, time.time() + seconds)
         return identity
@@ -123,7 +123,7 @@ class UploadStore:
         signed, until = self._signed.get(query.get("identity", ""), ("", 0.0))
         return signed == path and until > time.time()
 
-    def _forget_the_old(self) -> None:
+    def _drop_expired(self) -> None:
         now = time.time()
         if len(self._tokens) + len(self._signed) > MAX_UPLOADS:
             self._tokens = {name: token for name, token in self._tokens.items() if token[0] > now}

@@ -13,7 +13,7 @@ from aiohttp import web
 from fal_async.emulator.wire._aiohttp_private import HookedRequest
 from fal_async.emulator.wire.routing import ADMIN
 
-_ANYBODY = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "*"}
+_ALLOW_ALL = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "*"}
 _KEPT_SECONDS = "600"
 
 
@@ -22,7 +22,7 @@ class Request(HookedRequest):
 
     def before_headers(self, response: web.StreamResponse) -> None:
         if _is_from_a_page(self):
-            response.headers.update(_ANYBODY)
+            response.headers.update(_ALLOW_ALL)
 
 
 def make_request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> Request:

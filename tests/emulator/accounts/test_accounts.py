@@ -79,13 +79,13 @@ async def test_a_restricted_file_is_readable_only_by_its_owner_and_accounts_with
     mine = caller.with_headers()
     hidden = await _uploaded(caller, mine, "hide")
     shared = await _uploaded(caller, mine, "forbid", user="other", decision="allow")
-    tokens = {"own": await _token(caller, mine), "other": await _token(caller, other), "nobody": {}}
+    tokens = {"own": await _token(caller, mine), "other": await _token(caller, other), "anonymous": {}}
 
     async def statuses(url: str) -> dict[str, int]:
         return {name: (await caller.get(url, headers=token)).status for name, token in tokens.items()}
 
-    assert await statuses(hidden) == {"own": 200, "other": 404, "nobody": 404}
-    assert await statuses(shared) == {"own": 200, "other": 200, "nobody": 403}
+    assert await statuses(hidden) == {"own": 200, "other": 404, "anonymous": 404}
+    assert await statuses(shared) == {"own": 200, "other": 200, "anonymous": 403}
     for path in ("acl", "sign"):
         how: Any = {"params": {"url": shared}, "headers": other, "json": {"expiration_seconds": 60}}
         method = "POST" if path == "sign" else "GET"

@@ -117,8 +117,8 @@ async def test_a_status_stream_stops_watching_when_its_client_leaves(caller: Cal
     runners = caller.emulator._core.runners.of(job.served)
     async with streaming(caller, waiting) as lines:
         await next_event(lines)
-        assert len(job.watchers) == len(runners.bystanders) == 1
-    await until(lambda: not job.watchers and not runners.bystanders)
+        assert len(job.watchers) == len(runners.position_watchers) == 1
+    await until(lambda: not job.watchers and not runners.position_watchers)
 
 
 async def test_a_status_stream_ends_when_its_request_is_cancelled(caller: Caller) -> None:
