@@ -23,7 +23,7 @@ _TAG_VALUE = r"[\x20-\x2b\x2d-\x7e]{0,256}"
 _MAX_TAGS, _MAX_TAGS_HEADER = 10, 1024
 
 
-def _texts(what: str, pairs: Mapping[str, str] | None) -> dict[str, str]:
+def _strings(what: str, pairs: Mapping[str, str] | None) -> dict[str, str]:
     if pairs is not None and not isinstance(pairs, Mapping):
         raise ConfigurationError(f"{what} is a {type(pairs).__name__}: expected a mapping of str to str")
     for name, value in (pairs or {}).items():
@@ -40,7 +40,7 @@ def clean_tags(tags: Mapping[str, str] | None) -> dict[str, str]:
     Raises:
         ConfigurationError: a tag is invalid, or there are too many.
     """
-    clean = {key.lower(): value for key, value in _texts("tags", tags).items()}
+    clean = {key.lower(): value for key, value in _strings("tags", tags).items()}
     for key, value in clean.items():
         if not re.fullmatch(_TAG_KEY, key) or key.startswith("fal."):
             raise ConfigurationError(
@@ -51,7 +51,7 @@ def clean_tags(tags: Mapping[str, str] | None) -> dict[str, str]:
                 f"tags: value of {key!r}: expected up to 256 printable ASCII characters without a comma"
             )
     if len(clean) > _MAX_TAGS:
-        raise ConfigurationError(f"tags: {len(clean)} tags: expected at most {_MAX_TAGS}")
+        raise ConfigurationError(f"tags: got {len(clean)}: expected at most {_MAX_TAGS}")
     if len(tags_header(clean)) > _MAX_TAGS_HEADER:
         raise ConfigurationError(f"tags: expected at most {_MAX_TAGS_HEADER} bytes for all of them together")
     return clean
@@ -72,7 +72,7 @@ def clean_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
     Raises:
         ConfigurationError: an invalid header, or one that only the client sets, such as Authorization.
     """
-    clean = _texts("headers", headers)
+    clean = _strings("headers", headers)
     for name, value in clean.items():
         if not re.fullmatch(_HEADER_NAME, name):
             raise ConfigurationError(f"headers: {name!r} is not a valid header name")
@@ -90,18 +90,18 @@ def _check_header_text(_: Any, attribute: attrs.Attribute[Any], value: object) -
         not isinstance(value, str) or not re.fullmatch(_HEADER_VALUE, value) or not value
     ):
         raise ConfigurationError(
-            f"{attribute.name}={value!r}: expected a non-empty str of characters that are allowed in a header"
+            f"{attribute.name}={value!r}: expected a non-empty str that is allowed in a header, or None"
         )
 
 
 def _check_priority(_: Any, __: Any, value: object) -> None:
     if value is not None and not (isinstance(value, str) and value in ("normal", "low")):
-        raise ConfigurationError(f"priority={value!r}: expected 'normal' or 'low'")
+        raise ConfigurationError(f"priority={value!r}: expected 'normal', 'low', or None")
 
 
 def _check_start_timeout(_: Any, __: Any, value: object) -> None:
     if value is not None and not (is_seconds(value) and value > 0.1):  # type: ignore[operator]
-        raise ConfigurationError(f"start_timeout={value!r}: expected more than 0.1 seconds")
+        raise ConfigurationError(f"start_timeout={value!r}: expected seconds > 0.1, or None")
 
 
 _FLAG, _COUNT = checked(check_flag, or_none=True), checked(check_int, least=0, or_none=True)

@@ -36,7 +36,9 @@ def _check_lifetime(_: Any, __: Any, value: object) -> None:
     number = isinstance(value, int) and not isinstance(value, bool) and value > 0
     if value is not None and not known and not number:
         names = ", ".join(["never", *_LIFETIMES])
-        raise ConfigurationError(f"expires_in={value!r}: expected one of {names}, or an int > 0 (seconds)")
+        raise ConfigurationError(
+            f"expires_in={value!r}: expected one of {names}, an int > 0 (seconds), or None"
+        )
 
 
 def _check_acl(_: Any, __: Any, value: object) -> None:

@@ -96,8 +96,8 @@ class AskedKey:
         except ConfigurationError:
             raise
         except Exception as error:
-            # Treated like a failed connection: nothing was sent, so following a request goes on. So are FalErrors:
-            # what a secret store answers is not fal's response to the request.
+            # Treated like a failed connection: nothing was sent, so following a request goes on. This holds for a
+            # FalError, too: what the caller's secret store answers is not fal's response to the request.
             raise TransportError(f"the credentials function failed ({type(error).__name__})") from error
 
     def refused(self, header: str) -> bool:

@@ -47,9 +47,7 @@ def shorten(error: BaseException) -> None:
 def _is_shortened(error: BaseException) -> bool:
     if isinstance(error, FalError):
         return True
-    from asyncio import (
-        CancelledError,
-    )  # imported late: a program that only uses the values does not load asyncio
+    from asyncio import CancelledError  # not at the top: a program that only uses values needs no asyncio
 
     return isinstance(error, CancelledError)
 

@@ -122,9 +122,8 @@ class Session(Calls, BatchCalls, Resources):
         **unknown: Never,
     ) -> None:
         refuse_unknown("Session", unknown, Session.__init__.__annotations__, _ELSEWHERE)
-        with (
-            shortened()
-        ):  # a full traceback would show the key and the environment, which are local variables
+        # A full traceback would show the key and the environment, which are local variables.
+        with shortened():
             environment = from_env()
             settings = Settings(
                 hosts=environment.hosts if hosts is None else hosts,
