@@ -272,9 +272,7 @@ class Calls:
 
         endpoint = EndpointId.parse(endpoint_id, path)
         if mode == "webhook" and key is not None:
-            raise ConfigurationError(
-                f"mode='webhook' can't be combined with key=: expected one of {', '.join(MODES)}"
-            )
+            raise ConfigurationError(f"mode='webhook' with key=: expected one of {', '.join(MODES)}")
         receiver = self._view.webhooks.receiver_for(webhook_url) if mode == "webhook" else None
         followed = "polling" if mode == "webhook" else mode
         following = Following(logs=logs, mode=followed, poll_interval=poll_interval)
