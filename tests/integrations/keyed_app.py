@@ -1,4 +1,4 @@
-"""A shop whose orders are paid once: served within a test, and by uvicorn's workers beside it."""
+"""A shop whose orders are paid for once: served within a test, and by separate uvicorn workers."""
 
 from __future__ import annotations
 
@@ -43,5 +43,5 @@ def shop(ledger: str, **settings: Any) -> FastAPI:
 
 
 def from_environment() -> FastAPI:
-    """For `uvicorn --factory`: the session is set up by FAL_BASE_URL and FAL_KEY."""
+    """Make the application for `uvicorn --factory`: FAL_BASE_URL and FAL_KEY configure the session."""
     return shop(os.environ["SHOP_LEDGER"])

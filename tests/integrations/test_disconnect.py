@@ -1,4 +1,4 @@
-"""The race of work against a client that leaves, whoever wins, and the server's own cancellation beside it."""
+"""Work that races against a disconnecting client, and the server's own cancellation at the same time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fal_async.integrations.disconnect import DisconnectWatch, disconnected, fin
 
 
 class Work:
-    """Waits to be told what to do, and counts its cancellations; its cleanup takes until `cleaned` is set."""
+    """Waits for `finish`, and counts its cancellations. Its clean-up lasts until `cleaned` is set."""
 
     def __init__(self) -> None:
         self.cancelled = 0
@@ -33,12 +33,12 @@ class Work:
 
 
 async def loop_steps() -> None:
-    """Everything that is ready has run."""
+    """Let everything that is ready run."""
     for _ in range(10):
         await asyncio.sleep(0)
 
 
-async def test_only_the_disconnect_counts_as_leaving() -> None:
+async def test_disconnected_ignores_every_message_but_http_disconnect() -> None:
     messages = iter(["http.request", "http.request", "http.disconnect", "never read"])
 
     async def receive() -> dict[str, str]:
@@ -48,7 +48,7 @@ async def test_only_the_disconnect_counts_as_leaving() -> None:
     assert list(messages) == ["never read"]
 
 
-async def test_work_that_ends_first_has_won_and_keeps_its_outcome() -> None:
+async def test_work_that_ends_before_the_disconnect_keeps_its_result() -> None:
     left, work = asyncio.Event(), Work()
     race = asyncio.ensure_future(finished_before(work.task, waiting(left)))
     work.finish.set_result("done")
@@ -60,7 +60,7 @@ async def waiting(event: asyncio.Event) -> None:
     await event.wait()
 
 
-async def test_work_that_fails_first_has_won_and_its_error_is_not_raised_here() -> None:
+async def test_work_that_fails_before_the_disconnect_keeps_its_error() -> None:
     work = Work()
     race = asyncio.ensure_future(finished_before(work.task, waiting(asyncio.Event())))
     work.finish.set_exception(ValueError("no"))
@@ -69,7 +69,7 @@ async def test_work_that_fails_first_has_won_and_its_error_is_not_raised_here() 
         work.task.result()
 
 
-async def test_when_the_client_leaves_first_the_work_is_cancelled_once_and_waited_for() -> None:
+async def test_work_is_cancelled_once_and_waited_for_when_the_client_disconnects() -> None:
     left, work = asyncio.Event(), Work()
     race = asyncio.ensure_future(finished_before(work.task, waiting(left)))
     await work.began.wait()
@@ -81,8 +81,8 @@ async def test_when_the_client_leaves_first_the_work_is_cancelled_once_and_waite
     assert (work.cancelled, work.task.cancelled()) == (1, True)
 
 
-async def test_a_client_that_leaves_during_the_servers_cancellation_does_not_cancel_again() -> None:
-    """A stopping server does both: a second cancellation would interrupt the cancel of the request on fal."""
+async def test_a_disconnect_during_the_servers_cancellation_does_not_cancel_again() -> None:
+    """A stopping server does both. A second cancellation would interrupt cancelling the request at fal."""
     left, work = asyncio.Event(), Work()
     race = asyncio.ensure_future(finished_before(work.task, waiting(left)))
     await work.began.wait()
@@ -97,9 +97,7 @@ async def test_a_client_that_leaves_during_the_servers_cancellation_does_not_can
     assert work.cancelled == 1
 
 
-async def test_a_watch_over_the_task_that_runs_it_is_the_cause_of_its_cancellation_and_takes_it_back() -> (
-    None
-):
+async def test_a_watch_of_its_own_task_is_the_cause_and_undoes_the_cancellation() -> None:
     left = asyncio.Event()
     left.set()
     with pytest.raises(asyncio.CancelledError):
@@ -109,7 +107,7 @@ async def test_a_watch_over_the_task_that_runs_it_is_the_cause_of_its_cancellati
     assert this_task().cancelling() == 0
 
 
-async def test_a_watch_is_not_the_cause_where_the_server_cancels_too() -> None:
+async def test_a_watch_is_not_the_cause_if_the_server_cancels_too() -> None:
     left, causes = asyncio.Event(), list[bool]()
 
     async def handler() -> None:
@@ -129,12 +127,12 @@ async def test_a_watch_is_not_the_cause_where_the_server_cancels_too() -> None:
     assert causes == [False]
 
 
-async def test_a_client_that_leaves_as_the_block_ends_cancels_nothing() -> None:
+async def test_a_disconnect_as_the_block_ends_cancels_nothing() -> None:
     left = asyncio.Event()
     async with DisconnectWatch(this_task(), waiting(left)) as watch:
         await asyncio.sleep(0)
         left.set()
-        # The wait has ended; what it calls back is due in the next step, when the block is over.
+        # The wait has ended, but its callback runs in the next step of the loop, after the block.
         await asyncio.sleep(0)
     assert watch.client_left is False
 

@@ -1,4 +1,4 @@
-"""Of what a 429 is, and whose fault a 404: the caller's, who named a request, or the application's."""
+"""HTTP answers for errors: which are the caller's mistake, which may be retried, and with which status."""
 
 from __future__ import annotations
 
@@ -30,14 +30,12 @@ UNKNOWN = {"status": "NOT_FOUND"}
         (NotFoundError("its own words", status=404, body={"status": "error", "detail": "no such page"}), 502),
     ],
 )
-def test_a_request_that_the_caller_named_is_not_found_a_model_is_unreachable(
-    error: FalError, status: int
-) -> None:
+def test_an_unknown_request_is_404_and_an_unknown_model_is_502(error: FalError, status: int) -> None:
     assert answer_to(error).status == status
 
 
-def test_a_refused_poll_does_not_ask_the_caller_to_try_again() -> None:
-    """Who heeds a 429 sends the whole call again, and pays for a second request."""
+def test_a_429_of_a_poll_is_answered_with_500_and_no_retry_after() -> None:
+    """A caller that obeys a 429 would repeat the whole call, and pay for a second request."""
     asked = answer_to(RateLimitError("busy", status=429, retry_after=3, request_id="r-1", retryable=False))
     assert (asked.status, asked.body["retryable"], asked.headers) == (500, False, {})
     refused = answer_to(RateLimitError("busy", status=429, retry_after=3, request_id="r-1", retryable=True))
@@ -58,7 +56,7 @@ def with_key(error: FalError) -> FalError:
         (NotFoundError("no app", status=404), 502, 502),
     ],
 )
-def test_a_call_with_a_key_may_be_made_again_where_one_without_would_be_paid_twice(
+def test_a_call_with_a_key_is_retryable_if_one_without_would_be_paid_twice(
     error: FalError, plain: int, keyed: int
 ) -> None:
     assert (answer_to(error).status, answer_to(error).headers) == (plain, {})
@@ -70,7 +68,7 @@ def test_a_call_with_a_key_may_be_made_again_where_one_without_would_be_paid_twi
         assert "anna" not in str(again.body)
 
 
-def test_a_key_that_stands_for_something_else_and_a_ledger_that_is_broken() -> None:
+def test_a_key_conflict_is_422_and_a_broken_ledger_is_503() -> None:
     conflict = answer_to(KeyConflictError("another input", key="anna:k-1"))
     assert (conflict.status, conflict.body["error"], conflict.headers) == (422, "KeyConflictError", {})
     assert "anna" not in str(conflict.body)

@@ -1,4 +1,4 @@
-"""FastAPI applications under uvicorn, asked by a real HTTP client."""
+"""FastAPI applications under uvicorn, with a real HTTP client."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Wanted(BaseModel):
 
 
 async def service(fal: Annotated[Session, Depends(get_session)]) -> AsyncIterator[Session]:
-    """A dependency of the application's own."""
+    """A dependency of the application itself."""
     yield fal
 
 
@@ -44,7 +44,9 @@ def application(emulator: Emulator, **lifespan: Any) -> FastAPI:
     return FastAPI(lifespan=fal_lifespan(make_session, **lifespan), exception_handlers=exception_handlers)
 
 
-async def test_the_session_is_a_dependency(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_every_fastapi_handler_gets_the_same_session_as_a_dependency(
+    emulator: Emulator, http: aiohttp.ClientSession
+) -> None:
     app = application(emulator)
     sessions: set[int] = set()
 
@@ -68,7 +70,7 @@ async def test_the_session_is_a_dependency(emulator: Emulator, http: aiohttp.Cli
     assert len(sessions) == 1
 
 
-async def test_get_session_is_a_dependency_too_also_in_a_thread(
+async def test_get_session_works_as_a_fastapi_dependency_and_in_a_thread(
     emulator: Emulator, http: aiohttp.ClientSession
 ) -> None:
     app = application(emulator)
@@ -88,7 +90,9 @@ async def test_get_session_is_a_dependency_too_also_in_a_thread(
             assert await response.json() is True
 
 
-async def test_websockets_get_the_session(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_fastapi_websocket_handlers_get_the_session(
+    emulator: Emulator, http: aiohttp.ClientSession
+) -> None:
     app = application(emulator)
 
     @app.websocket("/dependency")
@@ -107,7 +111,7 @@ async def test_websockets_get_the_session(emulator: Emulator, http: aiohttp.Clie
                 assert await connection.receive_json() == answer
 
 
-async def test_when_the_browser_leaves_the_job_is_cancelled_within_a_second(
+async def test_a_disconnect_cancels_the_fastapi_handler_and_its_job_within_a_second(
     emulator: Emulator, http: aiohttp.ClientSession
 ) -> None:
     app = application(emulator)
@@ -131,12 +135,14 @@ async def test_when_the_browser_leaves_the_job_is_cancelled_within_a_second(
             await job.wait_for("COMPLETED")
             assert await ended.get() == "cancelled"
         assert job.error_type == "client_cancelled"
-        # The server is well, and its session too.
+        # The server and its session still work.
         async with http.get(f"{server.url}/docs") as response:
             assert response.status == 200
 
 
-async def test_a_handler_that_goes_on_is_left_alone(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_a_handler_without_cancel_on_disconnect_goes_on_after_a_disconnect(
+    emulator: Emulator, http: aiohttp.ClientSession
+) -> None:
     app = application(emulator)
     go_on, ended = asyncio.Event(), asyncio.Event()
 
@@ -161,8 +167,10 @@ async def test_a_handler_that_goes_on_is_left_alone(emulator: Emulator, http: ai
     assert emulator.count("cancel") == 0
 
 
-async def test_the_watch_ends_with_the_handler(emulator: Emulator, http: aiohttp.ClientSession) -> None:
-    """What runs after the answer, such as a background task, is not cut off by the end of the request."""
+async def test_a_background_task_is_not_cancelled_after_the_response(
+    emulator: Emulator, http: aiohttp.ClientSession
+) -> None:
+    """The watch for a disconnect ends with the handler: the end of the request must not cancel later work."""
     app = application(emulator)
     done = asyncio.Event()
 
@@ -182,7 +190,9 @@ async def test_the_watch_ends_with_the_handler(emulator: Emulator, http: aiohttp
             await done.wait()
 
 
-async def test_a_handler_may_read_the_body_itself(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_a_fastapi_handler_can_still_read_the_request_body(
+    emulator: Emulator, http: aiohttp.ClientSession
+) -> None:
     app = application(emulator)
 
     @app.post("/")
@@ -197,10 +207,10 @@ async def size(request: Request) -> int:
     return sum([len(piece) async for piece in request.stream()])
 
 
-async def test_a_body_that_was_read_before_is_no_obstacle(
+async def test_a_body_that_another_dependency_has_read_is_allowed(
     emulator: Emulator, http: aiohttp.ClientSession
 ) -> None:
-    """FastAPI reads forms before it asks for dependencies."""
+    """FastAPI reads forms before it resolves dependencies."""
     app = application(emulator)
 
     @app.post("/")
@@ -219,7 +229,7 @@ ANSWERS = [
 
 
 @pytest.mark.parametrize(("endpoint_id", "status", "detail"), ANSWERS)
-async def test_errors_become_fitting_answers_that_leak_nothing(
+async def test_errors_in_fastapi_become_responses_without_secrets(
     emulator: Emulator, http: aiohttp.ClientSession, endpoint_id: str, status: int, detail: str
 ) -> None:
     app = application(emulator)
@@ -237,7 +247,7 @@ async def test_errors_become_fitting_answers_that_leak_nothing(
 
 
 @pytest.mark.parametrize("wrong", ["key", "balance"])
-async def test_the_key_and_the_account_are_no_business_of_the_caller(
+async def test_a_refused_key_or_a_locked_account_is_a_general_502_in_fastapi(
     emulator: Emulator, http: aiohttp.ClientSession, wrong: str
 ) -> None:
     app = application(emulator)
@@ -261,7 +271,7 @@ async def test_the_key_and_the_account_are_no_business_of_the_caller(
             }
 
 
-async def test_relays_and_webhooks_work_as_in_starlette(
+async def test_relays_and_webhook_routers_work_in_fastapi(
     emulator: Emulator, http: aiohttp.ClientSession
 ) -> None:
     arrived: asyncio.Queue[WebhookEvent] = asyncio.Queue()
@@ -286,7 +296,7 @@ async def test_relays_and_webhooks_work_as_in_starlette(
             assert "/fal/webhook" not in (await response.json())["paths"]
 
 
-async def test_a_relay_is_cancelled_when_the_browser_leaves(
+async def test_a_relayed_request_in_fastapi_is_cancelled_by_a_disconnect(
     emulator: Emulator, http: aiohttp.ClientSession
 ) -> None:
     app = application(emulator)
@@ -302,7 +312,7 @@ async def test_a_relay_is_cancelled_when_the_browser_leaves(
         await emulator.wait_for("cancel", timeout=1)
 
 
-async def test_two_hundred_handlers_at_once_share_one_pool(emulator: Emulator) -> None:
+async def test_two_hundred_fastapi_handlers_share_one_connection_pool(emulator: Emulator) -> None:
     app = application(emulator)
 
     @app.get("/{n}")
@@ -320,7 +330,7 @@ async def test_two_hundred_handlers_at_once_share_one_pool(emulator: Emulator) -
     assert emulator.connections_opened <= 100
 
 
-async def test_a_shutdown_under_load_cancels_what_is_going_on(emulator: Emulator) -> None:
+async def test_a_shutdown_of_fastapi_under_load_cancels_all_requests(emulator: Emulator) -> None:
     app = application(emulator)
 
     @app.get("/")
@@ -348,7 +358,7 @@ class Echo:
     a: int
 
 
-async def test_a_handler_may_return_a_result(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_a_fastapi_handler_may_return_a_result(emulator: Emulator, http: aiohttp.ClientSession) -> None:
     app = application(emulator)
 
     @app.get("/plain")

@@ -1,4 +1,4 @@
-"""The key of a call from a header: what is refused, and that nobody gets another one's key."""
+"""Keys of calls from the header `Idempotency-Key`: what is refused, and that users never share a key."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ SCOPES = st.text("ab:%", min_size=1, max_size=4) | st.uuids() | st.integers()
 
 
 @given(scope=SCOPES, value=VALUES)
-def test_every_scope_and_value_give_a_key_that_a_call_takes(scope: Any, value: str) -> None:
+def test_every_scope_and_header_value_make_a_valid_key(scope: Any, value: str) -> None:
     assert check_key(scoped_key(scope, value)).startswith(f"{scope_text(scope)}:")
 
 
 @given(one=st.tuples(SCOPES, VALUES), other=st.tuples(SCOPES, VALUES))
-def test_different_scopes_or_values_never_give_the_same_key(
+def test_different_scopes_or_values_never_make_the_same_key(
     one: tuple[Any, str], other: tuple[Any, str]
 ) -> None:
     same = (str(one[0]), one[1]) == (str(other[0]), other[1])
     assert (scoped_key(*one) == scoped_key(*other)) is same
 
 
-def test_a_user_cant_take_the_key_of_another_whose_id_has_a_colon() -> None:
+def test_a_user_id_with_a_colon_cannot_collide_with_another_users_key() -> None:
     assert scoped_key("a:b", "c") == "a%3Ab:c" != scoped_key("a", "b:c") == "a:b:c"
 
 
-def test_what_can_be_no_key_as_it_is_stands_there_as_its_digest() -> None:
-    user, value = str(uuid.UUID(int=1)), "0" * 32  # together in the shape of a fal API key
+def test_a_value_that_would_make_an_invalid_key_is_replaced_by_its_digest() -> None:
+    user, value = str(uuid.UUID(int=1)), "0" * 32  # joined, they look like a fal API key
     assert scoped_key(user, value).startswith(f"{user}:sha256-")
     long = scoped_key("anna", "k" * 255)
     assert long.startswith("anna:sha256-")
@@ -60,12 +60,12 @@ def test_what_can_be_no_key_as_it_is_stands_there_as_its_digest() -> None:
 
 
 @pytest.mark.parametrize("value", ["", " ", "k" * 256, "tab\there", "schl\xfcssel", "nul\x00"])
-def test_a_header_of_other_characters_or_another_length_is_refused(value: str) -> None:
+def test_an_idempotency_key_of_wrong_characters_or_length_is_refused(value: str) -> None:
     with pytest.raises(BadIdempotencyKey, match="1 to 255 printable"):
         read_header([value], required=False)
 
 
-def test_a_header_that_is_missing_or_sent_twice() -> None:
+def test_an_idempotency_key_that_is_missing_or_sent_twice_is_refused() -> None:
     assert read_header([], required=False) is None
     with pytest.raises(BadIdempotencyKey, match="missing"):
         read_header([], required=True)
@@ -75,7 +75,7 @@ def test_a_header_that_is_missing_or_sent_twice() -> None:
 
 
 @pytest.mark.parametrize("scope", [None, "", True, 1.5, b"anna", "a\nb", "a" * 129])
-def test_a_scope_that_is_nobodys_name_is_refused(scope: Any) -> None:
+def test_a_scope_that_cannot_identify_a_user_is_refused(scope: Any) -> None:
     with pytest.raises(ConfigurationError, match="scope"):
         scoped_key(scope, "k")
     for made in (for_fastapi.idempotency_key, for_starlette.idempotency_key):
@@ -110,7 +110,7 @@ async def starlette_app() -> AsyncIterator[str]:
 
 
 def user_of(request: Request) -> str:
-    """A dependency that refuses who is not signed in."""
+    """A dependency that refuses callers who are not signed in."""
     user = request.headers.get("X-User")
     if user is None:
         raise HTTPException(401, "sign in")
@@ -148,7 +148,7 @@ async def fastapi_app() -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize("application", [starlette_app, fastapi_app])
-async def test_the_key_of_a_call_comes_from_the_header_and_the_scope(
+async def test_idempotency_key_makes_the_key_from_the_header_and_the_scope(
     http: aiohttp.ClientSession, application: Any
 ) -> None:
     async with application() as url:
@@ -169,7 +169,7 @@ async def test_the_key_of_a_call_comes_from_the_header_and_the_scope(
             assert "Idempotency-Key" in str(said)
 
 
-async def test_openapi_shows_the_header_and_who_is_not_signed_in_gets_the_dependencys_answer(
+async def test_openapi_shows_the_header_and_a_refusing_scope_is_answered_with_401(
     http: aiohttp.ClientSession,
 ) -> None:
     async with fastapi_app() as url:

@@ -1,4 +1,4 @@
-"""Calls with a key in web handlers: whoever leaves, stops or is killed, one key is one paid request."""
+"""Calls with a key in web handlers: one key is one paid request, even after disconnects, restarts and kills."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ async def shop_at(emulator: Emulator, ledger: str, **settings: Any) -> AsyncIter
 
 
 async def gone(call: asyncio.Task[Any]) -> None:
-    """The browser leaves."""
+    """Let the browser disconnect."""
     call.cancel()
     await asyncio.wait([call])
 
 
-async def test_the_same_key_twice_at_once_is_one_request_and_two_equal_answers(
+async def test_concurrent_calls_with_one_key_are_one_request_with_equal_responses(
     emulator: Emulator, http: aiohttp.ClientSession, gate: Gate, ledger: str
 ) -> None:
     async with shop_at(emulator, ledger) as url:
@@ -82,7 +82,7 @@ async def test_the_same_key_twice_at_once_is_one_request_and_two_equal_answers(
     assert emulator.books.taken("me/gate", {"a": 1}) == 1
 
 
-async def test_another_input_is_422_and_another_users_key_another_request(
+async def test_a_key_with_another_input_is_422_and_another_users_key_is_separate(
     emulator: Emulator, http: aiohttp.ClientSession, ledger: str
 ) -> None:
     async with shop_at(emulator, ledger) as url:
@@ -113,14 +113,14 @@ async def while_its_result_is_fetched(emulator: Emulator, gate: Gate) -> None:
 
 MOMENTS = [
     pytest.param(Fault.stall(0.5, on="submit"), while_it_submits, id="submit"),
-    pytest.param(Fault.reset(on="submit", taken=True), while_it_submits, id="submit-in-doubt"),
+    pytest.param(Fault.reset(on="submit", taken=True), while_it_submits, id="uncertain-submit"),
     pytest.param(Fault.stall(0.5, on="status"), while_it_waits_or_runs, id="status"),
     pytest.param(Fault.stall(0.5, on="result"), while_its_result_is_fetched, id="result"),
 ]
 
 
 @pytest.mark.parametrize(("fault", "moment"), MOMENTS)
-async def test_a_browser_that_leaves_at_any_moment_and_comes_back_pays_once(
+async def test_a_browser_that_disconnects_and_repeats_its_call_pays_once(
     emulator: Emulator, http: aiohttp.ClientSession, gate: Gate, ledger: str, fault: Fault, moment: Moment
 ) -> None:
     emulator.faults.add(fault)
@@ -135,7 +135,7 @@ async def test_a_browser_that_leaves_at_any_moment_and_comes_back_pays_once(
     assert job.cancel_requests == 0
 
 
-async def test_a_wait_that_runs_out_is_409_and_the_next_one_gets_the_result(
+async def test_a_keyed_call_that_times_out_is_409_and_the_next_gets_the_result(
     emulator: Emulator, http: aiohttp.ClientSession, gate: Gate, ledger: str
 ) -> None:
     async with shop_at(emulator, ledger) as url:
@@ -147,7 +147,7 @@ async def test_a_wait_that_runs_out_is_409_and_the_next_one_gets_the_result(
     assert emulator.books.taken("me/gate", {"a": 1}) == 1
 
 
-async def test_a_submit_of_unknown_fate_is_503_until_the_history_shows_it(
+async def test_an_uncertain_submit_is_503_until_the_history_shows_it(
     emulator: Emulator, http: aiohttp.ClientSession, gate: Gate, ledger: str
 ) -> None:
     gate.open()
@@ -162,7 +162,7 @@ async def test_a_submit_of_unknown_fate_is_503_until_the_history_shows_it(
     assert emulator.books.taken("me/gate", {"a": 1}) == 1
 
 
-async def test_a_submit_that_was_not_taken_is_in_doubt_too_and_not_paid_twice_for_that(
+async def test_an_uncertain_submit_that_fal_did_not_take_stays_503(
     emulator: Emulator, http: aiohttp.ClientSession, gate: Gate, ledger: str
 ) -> None:
     gate.open()
@@ -171,12 +171,12 @@ async def test_a_submit_that_was_not_taken_is_in_doubt_too_and_not_paid_twice_fo
         first = asyncio.ensure_future(order(http, url))
         await emulator.wait_for("submit")
         await gone(first)
-        # The history shows nothing, and may not have caught up.
+        # The history does not show the request, but it may lag behind.
         assert [(await order(http, url)).status for _ in range(2)] == [503, 503]
     assert emulator.books.total("me/gate") == 0
 
 
-async def test_a_file_that_is_no_ledger_is_500_and_nothing_is_sent(
+async def test_a_keyed_call_on_a_damaged_ledger_is_500_and_sends_nothing(
     emulator: Emulator, http: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
     broken = tmp_path / "orders.db"
@@ -188,7 +188,7 @@ async def test_a_file_that_is_no_ledger_is_500_and_nothing_is_sent(
     assert emulator.books.total("me/echo") == 0
 
 
-async def test_a_server_that_stops_in_mid_request_leaves_it_to_the_next_one(
+async def test_a_request_of_a_stopped_server_is_finished_by_the_next_one(
     emulator: Emulator, http: aiohttp.ClientSession, gate: Gate, ledger: str
 ) -> None:
     settings = {"credentials": emulator.key, "hosts": emulator.hosts}
@@ -203,7 +203,7 @@ async def test_a_server_that_stops_in_mid_request_leaves_it_to_the_next_one(
     assert job.cancel_requests == 0
 
 
-# Two processes, one file.
+# Two processes with one ledger file.
 
 
 @asynccontextmanager
@@ -242,7 +242,7 @@ async def worker(emulator: Emulator, ledger: str) -> AsyncIterator[tuple[str, as
             await draining
 
 
-async def test_two_workers_on_one_ledger_pay_once_also_when_one_is_killed(
+async def test_two_workers_on_one_ledger_pay_once_even_if_one_is_killed(
     emulator: Emulator, http: aiohttp.ClientSession, gate: Gate, ledger: str
 ) -> None:
     async with worker(emulator, ledger) as (url, first), worker(emulator, ledger) as (other, _):
@@ -267,7 +267,7 @@ async def follow(http: aiohttp.ClientSession, url: str) -> str:
         return await answer.text()
 
 
-async def test_a_browser_that_leaves_a_relay_ends_it_for_no_other(
+async def test_a_browser_that_leaves_a_keyed_relay_does_not_end_it_for_others(
     emulator: Emulator, http: aiohttp.ClientSession, gate: Gate, ledger: str
 ) -> None:
     async with shop_at(emulator, ledger) as url:
@@ -282,7 +282,7 @@ async def test_a_browser_that_leaves_a_relay_ends_it_for_no_other(
     assert job.cancel_requests == 0
 
 
-async def test_a_relay_of_what_fal_keeps_no_longer_gives_what_the_ledger_has(
+async def test_a_keyed_relay_returns_the_ledgers_result_if_fal_has_dropped_it(
     emulator: Emulator, http: aiohttp.ClientSession, gate: Gate, ledger: str
 ) -> None:
     gate.open()

@@ -1,4 +1,4 @@
-"""The end of `fal_lifespan` waits for requests that are being cancelled, not for whoever used the session."""
+"""The end of `fal_lifespan` waits for requests that are being cancelled, not for tasks that used the session."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.emulator.gate import Gate
 from tests.quick import GATE, gate_at
 
 _PATIENCE = 4.0
-"""Seconds; with nothing to wait for, the end takes none."""
+"""Seconds allowed for closing the lifespan, which is immediate if no request is running."""
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def app(emulator: Emulator) -> Starlette:
 
 
 async def ask(app: Starlette, path: str) -> list[Any]:
-    """The messages of one answer, asked for in this very task."""
+    """Send one request to the application in this task, and return the messages of its response."""
     sent: list[Any] = []
     kind = "websocket" if path == "/talk" else "http"
 
@@ -67,7 +67,7 @@ async def ask(app: Starlette, path: str) -> list[Any]:
 
 @asynccontextmanager
 async def running(app: Starlette) -> AsyncIterator[None]:
-    """Its end does not wait."""
+    """Run the application's lifespan, and check that closing it does not wait."""
     lifespan = app.router.lifespan_context(app)
     await lifespan.__aenter__()
     yield
@@ -81,7 +81,7 @@ async def in_the_closing_task(app: Starlette, path: str) -> list[Any]:
 
 
 async def in_a_task_that_waits_for_the_end(app: Starlette, path: str) -> list[Any]:
-    """As with asgi-lifespan: the application's lifespan has a task of its own."""
+    """Run the lifespan in a separate task, as asgi-lifespan does."""
     began, end = asyncio.Event(), asyncio.Event()
 
     async def live() -> None:
@@ -99,7 +99,7 @@ async def in_a_task_that_waits_for_the_end(app: Starlette, path: str) -> list[An
 
 @pytest.mark.parametrize("path", ["/page", "/talk"])
 @pytest.mark.parametrize("where", [in_the_closing_task, in_a_task_that_waits_for_the_end])
-async def test_a_task_in_which_a_handler_ran_is_not_waited_for(
+async def test_closing_the_lifespan_does_not_wait_for_tasks_that_ran_handlers(
     app: Starlette, where: Callable[[Starlette, str], Awaitable[list[Any]]], path: str
 ) -> None:
     sent = await where(app, path)
@@ -108,13 +108,13 @@ async def test_a_task_in_which_a_handler_ran_is_not_waited_for(
 
 
 @pytest.mark.parametrize("cancelled", [True, False])
-async def test_what_a_handler_waits_for_is_cancelled(
+async def test_closing_the_lifespan_cancels_the_requests_of_running_handlers(
     app: Starlette, emulator: Emulator, gate: Gate, cancelled: bool
 ) -> None:
     async with app.router.lifespan_context(app):
         handling = asyncio.ensure_future(ask(app, "/waits"))
         await emulator.wait_for("status")
-        if cancelled:  # as a server does that stops
+        if cancelled:  # as a stopping server does
             handling.cancel()
     assert emulator.count("cancel") == len(emulator.jobs) == 1
     with pytest.raises(asyncio.CancelledError if cancelled else SessionStateError):

@@ -1,4 +1,4 @@
-"""The proxy under uvicorn in front of the emulator: what passes, what does not, and that nothing is sent then."""
+"""The proxy under uvicorn in front of the emulator: what passes, and what is refused without sending anything."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def session(emulator: Emulator) -> AsyncIterator[Session]:
 
 
 class Caller:
-    """A browser client: it knows the proxy and fal's URLs, and has no key."""
+    """A browser client: it knows the URLs of the proxy and of fal, but has no key."""
 
     def __init__(self, http: aiohttp.ClientSession, proxy_url: str) -> None:
         self.http, self.proxy_url = http, proxy_url
@@ -64,7 +64,7 @@ async def proxying(session: Session, http: aiohttp.ClientSession, **options: Any
 # What passes.
 
 
-async def test_a_request_through_the_queue(
+async def test_the_proxy_passes_a_queued_request_with_the_servers_key(
     emulator: Emulator, session: Session, http: aiohttp.ClientSession
 ) -> None:
     async with proxying(session, http) as caller:
@@ -81,7 +81,9 @@ async def test_a_request_through_the_queue(
     assert {request.headers["Authorization"] for request in emulator.requests} == {f"Key {emulator.key}"}
 
 
-async def test_a_direct_call_and_a_models_error(session: Session, http: aiohttp.ClientSession) -> None:
+async def test_the_proxy_passes_direct_calls_and_errors_of_the_model(
+    session: Session, http: aiohttp.ClientSession
+) -> None:
     async with proxying(session, http) as caller:
         assert await caller.ask("POST", f"{RUN}/me/echo", json={"a": 1}) == (200, {"a": 1})
         assert await caller.ask("GET", f"{RUN}/me/echo?a=1%262&b=") == (200, {"a": "1&2", "b": ""})
@@ -89,7 +91,7 @@ async def test_a_direct_call_and_a_models_error(session: Session, http: aiohttp.
         assert (status, error["detail"][0]["msg"]) == (422, "no")
 
 
-async def test_a_status_stream_comes_event_by_event(
+async def test_the_proxy_streams_a_status_stream_event_by_event(
     emulator: Emulator, session: Session, http: aiohttp.ClientSession
 ) -> None:
     go_on = asyncio.Event()
@@ -104,14 +106,14 @@ async def test_a_status_stream_comes_event_by_event(
         target = f"{QUEUE}/me/gated/requests/{submitted['request_id']}/status/stream?logs=1"
         async with caller.call("GET", target, [("accept", "text/event-stream")]) as answer:
             assert answer.content_type == "text/event-stream"
-            # The first event arrives while the last one does not exist yet: nothing is held back.
+            # The first event arrives before the last one exists: the proxy does not buffer.
             first = await answer.content.readline()
             assert b"IN_" in first
             go_on.set()
             assert b"COMPLETED" in await answer.read()
 
 
-async def test_headers_cross_by_the_list(
+async def test_the_proxy_passes_only_the_listed_headers_in_both_directions(
     emulator: Emulator, session: Session, http: aiohttp.ClientSession
 ) -> None:
     @emulator.endpoint("me/talkative")
@@ -144,7 +146,7 @@ async def test_headers_cross_by_the_list(
     }
 
 
-async def test_billing_tags_are_the_servers(
+async def test_the_proxy_replaces_billing_tags_with_the_servers_own(
     emulator: Emulator, session: Session, http: aiohttp.ClientSession
 ) -> None:
     tagged = session.with_options(tags={"team": "ours"})
@@ -153,8 +155,8 @@ async def test_billing_tags_are_the_servers(
     assert emulator.requests[0].headers["X-Fal-Tags"] == "team=ours"
 
 
-async def test_bodies_stream_both_ways(http: aiohttp.ClientSession) -> None:
-    """The answer begins while the request's body is still on its way: past its first MiB nothing is kept."""
+async def test_the_proxy_streams_bodies_in_both_directions(http: aiohttp.ClientSession) -> None:
+    """The response begins before the request's body has ended: after its first MiB nothing is buffered."""
     began, first = asyncio.Event(), b"first" * MiB
 
     async def echo(request: web.BaseRequest) -> web.StreamResponse:
@@ -180,7 +182,9 @@ async def test_bodies_stream_both_ways(http: aiohttp.ClientSession) -> None:
         assert await answer.read() == b"last"
 
 
-async def test_thirty_mebibytes_pass(session: Session, http: aiohttp.ClientSession) -> None:
+async def test_the_proxy_passes_a_body_of_thirty_mebibytes(
+    session: Session, http: aiohttp.ClientSession
+) -> None:
     text = "x" * (30 * 1024 * 1024)
     async with proxying(session, http) as caller:
         body = io.BytesIO(json.dumps({"a": text}).encode())
@@ -189,7 +193,7 @@ async def test_thirty_mebibytes_pass(session: Session, http: aiohttp.ClientSessi
     assert len(data["a"]) == len(text)
 
 
-async def test_a_caller_that_leaves_ends_the_request_upstream(
+async def test_a_caller_that_disconnects_during_a_proxied_run_ends_it(
     emulator: Emulator, session: Session, http: aiohttp.ClientSession
 ) -> None:
     async with proxying(session, http) as caller:
@@ -202,7 +206,7 @@ async def test_a_caller_that_leaves_ends_the_request_upstream(
     assert job.error_type == "client_disconnected"
 
 
-async def test_a_caller_that_leaves_during_its_submit_has_the_job_cancelled(
+async def test_a_caller_that_closes_its_connection_in_a_proxied_submit_cancels_the_job(
     emulator: Emulator, session: Session, http: aiohttp.ClientSession
 ) -> None:
     emulator.faults.add(Fault.stall(0.2, on="submit"))
@@ -215,7 +219,9 @@ async def test_a_caller_that_leaves_during_its_submit_has_the_job_cancelled(
     assert (job.error_type, job.cancel_requests) == ("client_cancelled", 1)
 
 
-async def test_a_caller_that_leaves_in_the_middle_of_its_body(http: aiohttp.ClientSession) -> None:
+async def test_a_caller_that_disconnects_in_a_large_body_ends_the_request_to_fal(
+    http: aiohttp.ClientSession,
+) -> None:
     began, ended = asyncio.Event(), asyncio.Event()
 
     async def upstream(request: web.BaseRequest) -> web.StreamResponse:
@@ -242,11 +248,11 @@ async def test_a_caller_that_leaves_in_the_middle_of_its_body(http: aiohttp.Clie
         await ended.wait()
 
 
-# What does not pass.
+# What is refused.
 
 
 @pytest.mark.parametrize("name", [*BAD_TARGETS, *BAD_CALLS])
-async def test_attacks_are_refused_and_send_nothing(
+async def test_the_proxy_refuses_a_bad_target_and_sends_nothing(
     emulator: Emulator, session: Session, http: aiohttp.ClientSession, name: str
 ) -> None:
     method, target = BAD_CALLS.get(name, ("POST", BAD_TARGETS.get(name, "")))
@@ -259,7 +265,7 @@ async def test_attacks_are_refused_and_send_nothing(
     async def send(message: Any) -> None:
         sent.append(message)
 
-    # Straight into the application: an HTTP client or server would refuse some of these before it.
+    # Passed directly to the application: an HTTP client or server would refuse some of these itself.
     headers = [(b"x-fal-target-url", target.encode("utf-8"))]
     scope = {"type": "http", "method": method, "path": "/", "headers": headers, "client": ("1.2.3.4", 1)}
     await proxy(scope, receive, send)
@@ -289,7 +295,7 @@ SMUGGLED = {
 
 
 @pytest.mark.parametrize("name", SMUGGLED)
-async def test_smuggled_headers_are_refused_and_send_nothing(
+async def test_the_proxy_refuses_smuggled_headers_and_sends_nothing(
     emulator: Emulator, session: Session, name: str
 ) -> None:
     async with serving(FalProxy(endpoints=["me/**"], anonymous=True, session=session)) as server:
@@ -301,7 +307,7 @@ async def test_smuggled_headers_are_refused_and_send_nothing(
     assert emulator.count() == 0
 
 
-async def test_a_redirect_is_not_followed_and_not_passed_on(
+async def test_the_proxy_does_not_follow_or_pass_on_a_redirect(
     emulator: Emulator, session: Session, http: aiohttp.ClientSession
 ) -> None:
     elsewhere: list[str] = []
@@ -315,8 +321,8 @@ async def test_a_redirect_is_not_followed_and_not_passed_on(
             for status in (301, 302, 303, 307, 308):
                 emulator.faults.add(Fault.redirect(to, status=status))
                 for_get = f"{QUEUE}/me/echo/requests/{ID}/status"
-                code, told = await caller.ask("GET", for_get)
-                assert (code, told["detail"]) == (502, "fal redirected the request, which is not followed")
+                code, body = await caller.ask("GET", for_get)
+                assert (code, body["detail"]) == (502, "fal redirected the request, which is not followed")
                 emulator.faults.add(Fault.redirect(to, status=status))
                 async with caller.call("POST", f"{RUN}/me/echo", json={}) as answer:
                     assert answer.status == 502
@@ -326,7 +332,7 @@ async def test_a_redirect_is_not_followed_and_not_passed_on(
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-async def test_a_body_over_the_limit_is_refused(
+async def test_the_proxy_refuses_a_body_over_the_limit(
     emulator: Emulator, session: Session, http: aiohttp.ClientSession, chunked: bool
 ) -> None:
     async def pieces() -> AsyncIterator[bytes]:
@@ -340,23 +346,25 @@ async def test_a_body_over_the_limit_is_refused(
     assert len(emulator.jobs) == 1
 
 
-async def test_a_refused_key_is_no_business_of_the_caller(
+async def test_the_proxy_answers_502_if_fal_refuses_its_key(
     emulator: Emulator, session: Session, http: aiohttp.ClientSession
 ) -> None:
     emulator.rotate_key("other:key")
     async with proxying(session, http) as caller:
-        status, told = await caller.ask("POST", f"{RUN}/me/echo", json={})
-    assert (status, told) == (502, {"detail": "the proxy's credentials were refused"})
+        status, body = await caller.ask("POST", f"{RUN}/me/echo", json={})
+    assert (status, body) == (502, {"detail": "the proxy's credentials were refused"})
 
 
-async def test_fal_out_of_reach(session: Session, emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_the_proxy_answers_502_or_breaks_off_if_fal_fails(
+    session: Session, emulator: Emulator, http: aiohttp.ClientSession
+) -> None:
     async with proxying(session, http) as caller:
         await emulator.pause()
-        status, told = await caller.ask("POST", f"{RUN}/me/echo", json={})
-        assert (status, told) == (502, {"detail": "The model could not answer"})
+        status, body = await caller.ask("POST", f"{RUN}/me/echo", json={})
+        assert (status, body) == (502, {"detail": "The model could not answer"})
         await emulator.resume()
         emulator.faults.add(Fault.truncate(on="run"))
-        # The status is out already: all that can be done is to break off, too.
+        # The status has been sent already: the proxy can only break off too.
         with pytest.raises(aiohttp.ClientPayloadError):
             await caller.ask("POST", f"{RUN}/me/echo", json={"a": "x" * 1000})
 
@@ -364,7 +372,7 @@ async def test_fal_out_of_reach(session: Session, emulator: Emulator, http: aioh
 # Who may call.
 
 
-async def test_authorize_sees_the_request_and_decides(
+async def test_authorize_and_limit_decide_whether_a_proxied_request_passes(
     emulator: Emulator, session: Session, http: aiohttp.ClientSession
 ) -> None:
     seen: list[ProxyRequest] = []
@@ -390,20 +398,20 @@ async def test_authorize_sees_the_request_and_decides(
 
 
 @pytest.mark.parametrize(
-    ("seconds", "status", "told"),
+    ("seconds", "status", "retry_after"),
     [(None, 200, None), (0, 200, None), (-3, 200, None), (0.2, 429, "1"), (float("inf"), 429, None)],
 )
-async def test_what_a_limit_may_say(
+async def test_the_result_of_limit_is_none_or_the_seconds_to_wait(
     seconds: float | None,
     status: int,
-    told: str | None,
+    retry_after: str | None,
     session: Session,
     http: aiohttp.ClientSession,
 ) -> None:
     proxy = FalProxy(endpoints=["**"], anonymous=True, session=session, limit=lambda _, __: seconds)
     target = {"x-fal-target-url": f"{RUN}/me/echo"}
     async with serving(proxy) as server, http.post(server.url, json={}, headers=target) as answer:
-        assert (answer.status, answer.headers.get("Retry-After")) == (status, told)
+        assert (answer.status, answer.headers.get("Retry-After")) == (status, retry_after)
 
 
 @pytest.mark.parametrize(
@@ -415,15 +423,15 @@ async def test_what_a_limit_may_say(
         {"endpoints": ["**"], "anonymous": True, "allow": ["everything"]},
     ],
 )
-def test_options_are_checked_when_it_is_made(options: dict[str, Any]) -> None:
+def test_a_proxy_with_wrong_options_raises_a_configuration_error(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
         FalProxy(**options)
 
 
-# Where it stands.
+# Inside an application, and standalone.
 
 
-async def test_in_an_application_it_uses_that_ones_session(
+async def test_a_proxy_in_an_application_uses_its_session_and_needs_one(
     emulator: Emulator, http: aiohttp.ClientSession
 ) -> None:
     proxy = FalProxy(endpoints=["me/**"], anonymous=True)
@@ -439,7 +447,7 @@ async def test_in_an_application_it_uses_that_ones_session(
         assert (await caller.ask("POST", f"{RUN}/me/echo", json={}))[0] == 503
 
 
-async def test_in_fastapi(emulator: Emulator) -> None:
+async def test_the_proxy_works_as_a_route_or_mount_in_fastapi(emulator: Emulator) -> None:
     app = FastAPI(lifespan=fal_lifespan(lambda: Session(emulator.key, hosts=emulator.hosts)))
     proxy = FalProxy(endpoints=["me/**"], anonymous=True)
     app.router.routes.append(Route("/api/fal/proxy", proxy))
@@ -450,7 +458,7 @@ async def test_in_fastapi(emulator: Emulator) -> None:
                 assert (await fal.subscribe("me/echo", {"a": 1})).data == {"a": 1}
 
 
-async def test_alone_it_keeps_a_session_of_its_own(
+async def test_a_standalone_proxy_opens_and_closes_its_own_session(
     emulator: Emulator, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAL_BASE_URL", emulator.url)
@@ -459,11 +467,11 @@ async def test_alone_it_keeps_a_session_of_its_own(
         caller = Caller(http, server.url)
         assert await caller.ask("POST", f"{RUN}/me/echo", json={"a": 1}) == (200, {"a": 1})
     async with asyncio.timeout(5):
-        while emulator.connections_open:  # the server hears of a closed connection a little later
+        while emulator.connections_open:  # the server notices a closed connection a little later
             await asyncio.sleep(0)
 
 
-async def test_alone_with_a_key_that_is_none_it_says_so_and_does_not_start(
+async def test_a_standalone_proxy_with_a_malformed_key_does_not_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("FAL_KEY", "no-colon")
@@ -482,7 +490,7 @@ async def test_alone_with_a_key_that_is_none_it_says_so_and_does_not_start(
     assert "no colon" in failed["message"]
 
 
-async def test_websockets_are_turned_away(session: Session) -> None:
+async def test_the_proxy_refuses_websocket_connections(session: Session) -> None:
     sent: list[Any] = []
 
     async def receive() -> Any:
@@ -496,7 +504,7 @@ async def test_websockets_are_turned_away(session: Session) -> None:
     assert sent == [{"type": "websocket.close", "code": 1008}]
 
 
-async def test_our_own_client_through_the_proxy(
+async def test_our_own_client_works_through_the_proxy(
     emulator: Emulator, session: Session, http: aiohttp.ClientSession
 ) -> None:
     async with proxying(session, http) as caller, Session(proxy_url=caller.proxy_url) as browser:

@@ -1,4 +1,4 @@
-"""The proxy's callers who send slowly, don't read, come in crowds, or leave: what they cost, and whom."""
+"""Callers of the proxy that are slow, don't read, come in crowds, or disconnect: limits and clean-up."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MiB = 1024 * 1024
 
 
 class Caller:
-    """One request into the application, whose body, reading and leaving the test decides."""
+    """One request to the proxy, for which the test controls body, reading and disconnect."""
 
     def __init__(self, fal: Session, method: str, target: str) -> None:
         self.incoming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -55,10 +55,10 @@ async def steps() -> None:
         await asyncio.sleep(0)
 
 
-# Slow ones.
+# Slow callers.
 
 
-async def test_a_body_that_comes_slowly_is_refused_and_holds_no_connection(emulator: Emulator) -> None:
+async def test_a_slow_proxied_body_is_refused_and_uses_no_connection(emulator: Emulator) -> None:
     async with session_on(emulator, max_connections=2, timeout=Timeouts(total=0.2)) as fal:
         slow = Caller(fal, "POST", f"{RUN}/me/echo").sends(b"{", more=True)
         await steps()
@@ -69,7 +69,7 @@ async def test_a_body_that_comes_slowly_is_refused_and_holds_no_connection(emula
     assert emulator.count() == 1
 
 
-async def test_a_large_body_that_stops_coming_is_refused_and_gives_its_connection_back(
+async def test_a_stalled_large_proxied_body_is_refused_and_frees_its_connection(
     emulator: Emulator,
 ) -> None:
     limits = Timeouts(first_byte=0.2)
@@ -80,8 +80,8 @@ async def test_a_large_body_that_stops_coming_is_refused_and_gives_its_connectio
     assert len(emulator.jobs) == 0
 
 
-async def test_a_large_body_on_a_slow_line_has_more_time(emulator: Emulator) -> None:
-    """A second for each 64 KiB, over the limit."""
+async def test_a_large_proxied_body_gets_more_time_than_a_small_one(emulator: Emulator) -> None:
+    """It may take a second more for each 64 KiB."""
     async with session_on(emulator, timeout=Timeouts(total=0.05)) as fal:
         slow = Caller(fal, "POST", f"{QUEUE}/me/echo").sends(b" " * (2 * MiB), more=True)
         await asyncio.sleep(0.1)
@@ -89,7 +89,7 @@ async def test_a_large_body_on_a_slow_line_has_more_time(emulator: Emulator) -> 
     assert len(emulator.jobs) == 1
 
 
-async def test_a_caller_that_does_not_read_gives_its_connection_back(emulator: Emulator) -> None:
+async def test_a_proxied_caller_that_does_not_read_is_cut_off(emulator: Emulator) -> None:
     async with session_on(emulator, timeout=Timeouts(first_byte=0.2)) as fal:
         caller = Caller(fal, "POST", f"{RUN}/me/echo").sends()
         caller.reads.clear()
@@ -99,7 +99,7 @@ async def test_a_caller_that_does_not_read_gives_its_connection_back(emulator: E
     assert caller.answered == []
 
 
-async def test_all_callers_together_leave_half_of_the_connections_to_the_application(
+async def test_proxied_callers_use_at_most_half_of_the_connections(
     emulator: Emulator,
 ) -> None:
     gate = gate_at(emulator)
@@ -112,7 +112,7 @@ async def test_all_callers_together_leave_half_of_the_connections_to_the_applica
         assert [await caller.status() for caller in callers] == [200] * 5
 
 
-async def test_a_crowd_that_does_not_move_is_told(emulator: Emulator) -> None:
+async def test_a_proxied_call_that_gets_no_connection_is_answered_with_504(emulator: Emulator) -> None:
     gate = gate_at(emulator)
     async with session_on(emulator, max_connections=4, timeout=Timeouts(total=0.2)) as fal:
         first = Caller(fal, "POST", f"{RUN}/{GATE}").sends()
@@ -123,10 +123,10 @@ async def test_a_crowd_that_does_not_move_is_told(emulator: Emulator) -> None:
     assert emulator.count("run") == 1
 
 
-# Those that leave.
+# Callers that disconnect.
 
 
-async def test_a_caller_that_leaves_in_its_body_sends_nothing(emulator: Emulator) -> None:
+async def test_a_proxied_caller_that_disconnects_in_its_body_sends_nothing(emulator: Emulator) -> None:
     async with session_on(emulator) as fal:
         caller = Caller(fal, "POST", f"{QUEUE}/me/endless").sends(b"{", more=True)
         caller.leaves()
@@ -134,7 +134,7 @@ async def test_a_caller_that_leaves_in_its_body_sends_nothing(emulator: Emulator
     assert (caller.answered, emulator.count()) == ([], 0)
 
 
-async def test_a_caller_that_leaves_during_its_submit_has_the_job_cancelled(emulator: Emulator) -> None:
+async def test_a_disconnect_during_a_proxied_submit_cancels_the_job(emulator: Emulator) -> None:
     emulator.faults.add(Fault.stall(0.2, on="submit"))
     async with session_on(emulator) as fal:
         caller = Caller(fal, "POST", f"{QUEUE}/me/endless").sends()
@@ -145,7 +145,7 @@ async def test_a_caller_that_leaves_during_its_submit_has_the_job_cancelled(emul
     assert (job.cancel_requests, emulator.count("cancel")) == (1, 1)
 
 
-async def test_a_server_that_stops_during_a_submit_has_the_job_cancelled(emulator: Emulator) -> None:
+async def test_a_server_shutdown_during_a_proxied_submit_cancels_the_job(emulator: Emulator) -> None:
     emulator.faults.add(Fault.stall(0.2, on="submit"))
     async with session_on(emulator) as fal:
         caller = Caller(fal, "POST", f"{QUEUE}/me/endless").sends()
@@ -157,7 +157,9 @@ async def test_a_server_that_stops_during_a_submit_has_the_job_cancelled(emulato
     assert job.cancel_requests == 1
 
 
-async def test_a_server_that_cancels_twice_has_the_job_cancelled_too(emulator: Emulator) -> None:
+async def test_a_second_cancellation_during_a_proxied_submit_still_cancels_the_job(
+    emulator: Emulator,
+) -> None:
     emulator.faults.add(Fault.stall(0.2, on="submit"))
     async with session_on(emulator) as fal:
         caller = Caller(fal, "POST", f"{QUEUE}/me/endless").sends()
@@ -171,7 +173,7 @@ async def test_a_server_that_cancels_twice_has_the_job_cancelled_too(emulator: E
     assert job.cancel_requests == 1
 
 
-async def test_a_session_that_is_closed_during_a_submit_has_the_job_cancelled(emulator: Emulator) -> None:
+async def test_closing_the_session_during_a_proxied_submit_cancels_the_job(emulator: Emulator) -> None:
     """As uvicorn does: it ends the lifespan without waiting for the handlers that it cancelled."""
     emulator.faults.add(Fault.stall(0.2, on="submit"))
     async with session_on(emulator) as fal:
@@ -182,7 +184,7 @@ async def test_a_session_that_is_closed_during_a_submit_has_the_job_cancelled(em
     assert await caller.status() == 503
 
 
-async def test_a_caller_whose_connection_broke_before_the_answer_has_the_job_cancelled(
+async def test_a_proxied_submit_whose_response_cannot_be_sent_cancels_the_job(
     emulator: Emulator,
 ) -> None:
     async with session_on(emulator) as fal:
@@ -193,7 +195,9 @@ async def test_a_caller_whose_connection_broke_before_the_answer_has_the_job_can
     assert job.cancel_requests == 1
 
 
-async def test_a_caller_that_has_its_answer_may_leave(emulator: Emulator) -> None:
+async def test_a_disconnect_after_the_response_of_a_proxied_submit_cancels_nothing(
+    emulator: Emulator,
+) -> None:
     async with session_on(emulator) as fal:
         caller = Caller(fal, "POST", f"{QUEUE}/me/endless").sends()
         assert await caller.status() == 200
@@ -203,7 +207,7 @@ async def test_a_caller_that_has_its_answer_may_leave(emulator: Emulator) -> Non
         assert (job.cancel_requests, emulator.count("cancel")) == (0, 0)
 
 
-async def test_a_submit_that_was_refused_is_not_cancelled(emulator: Emulator) -> None:
+async def test_a_proxied_submit_that_fal_refused_is_not_cancelled(emulator: Emulator) -> None:
     emulator.faults.add(Fault.answer(422, on="submit"))
     async with session_on(emulator) as fal:
         caller = Caller(fal, "POST", f"{QUEUE}/me/endless").sends()
@@ -212,7 +216,7 @@ async def test_a_submit_that_was_refused_is_not_cancelled(emulator: Emulator) ->
     assert emulator.count() == 1
 
 
-async def test_a_submit_without_an_answer_is_said_when_its_caller_has_left(
+async def test_an_uncertain_proxied_submit_is_logged_if_its_caller_disconnected(
     emulator: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     emulator.faults.add(Fault.reset(on="submit", taken=True))
@@ -223,7 +227,7 @@ async def test_a_submit_without_an_answer_is_said_when_its_caller_has_left(
     assert "submit: fal may have taken the request" in caplog.text
 
 
-async def test_a_cancel_goes_on_when_its_caller_leaves(emulator: Emulator) -> None:
+async def test_a_proxied_cancel_is_finished_if_its_caller_disconnects(emulator: Emulator) -> None:
     async with session_on(emulator) as fal:
         handle = await fal.queue.submit("me/endless", {})
         await emulator.jobs[handle.request_id].wait_for("IN_PROGRESS", timeout=5)
@@ -235,12 +239,12 @@ async def test_a_cancel_goes_on_when_its_caller_leaves(emulator: Emulator) -> No
     assert emulator.count("cancel") == 1
 
 
-# Paid once.
+# Requests that may have been accepted.
 
 
 @pytest.mark.parametrize("target", [f"{RUN}/me/echo", f"{QUEUE}/me/echo"])
 @pytest.mark.parametrize("size", [0, 2 * MiB])
-async def test_a_paid_request_that_may_have_been_taken_is_no_gateway_error(
+async def test_an_uncertain_proxied_request_is_answered_with_500(
     emulator: Emulator, target: str, size: int
 ) -> None:
     """A 502, 503 or 504 would be retried by fal's JavaScript client (protocol 3.4)."""
@@ -252,7 +256,7 @@ async def test_a_paid_request_that_may_have_been_taken_is_no_gateway_error(
     assert b"paid for twice" in caller.answered[1]["body"]
 
 
-async def test_a_submission_whose_answer_breaks_off_is_no_gateway_error(emulator: Emulator) -> None:
+async def test_a_proxied_submit_with_a_truncated_response_is_answered_with_500(emulator: Emulator) -> None:
     emulator.faults.add(Fault.truncate(on="submit"))
     async with session_on(emulator) as fal:
         assert await Caller(fal, "POST", f"{QUEUE}/me/echo").sends().status() == 500

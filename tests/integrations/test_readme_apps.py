@@ -41,7 +41,7 @@ def app_of(kind: str, name: str = "app") -> Any:
 
 
 @pytest.mark.usefixtures("environment")
-async def test_the_fastapi_application(
+async def test_the_fastapi_application_of_the_chapter_serves_its_routes(
     emulator: Emulator, http: aiohttp.ClientSession, capsys: pytest.CaptureFixture[str]
 ) -> None:
     app = app_of("FastAPI")
@@ -65,7 +65,7 @@ async def test_the_fastapi_application(
 
 
 @pytest.mark.usefixtures("environment")
-async def test_the_shop_is_paid_once_for_one_key(
+async def test_the_shop_of_the_chapter_is_paid_once_for_one_key(
     emulator: Emulator, http: aiohttp.ClientSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -86,7 +86,9 @@ async def test_the_shop_is_paid_once_for_one_key(
 
 
 @pytest.mark.usefixtures("environment")
-async def test_the_proxy(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_the_proxy_application_of_the_chapter_checks_its_callers(
+    emulator: Emulator, http: aiohttp.ClientSession
+) -> None:
     headers = {"x-fal-target-url": "https://fal.run/me/echo", "cookie": "session=anna"}
     async with serving(app_of("Starlette")) as server:
         url = f"{server.url}/api/fal/proxy"

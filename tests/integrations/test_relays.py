@@ -1,4 +1,4 @@
-"""`sse_response` with what JSON can't carry, with what breaks, and with a browser that comes back for the rest."""
+"""`sse_response` with values that JSON can't represent, with errors, and with browsers that reconnect."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Event = dict[str, Any]
 
 
 class Browser:
-    """One request of an EventSource, straight into the application."""
+    """One request of an EventSource, passed directly to the response."""
 
     def __init__(self, last_event_id: str | None = None) -> None:
         headers = [] if last_event_id is None else [(b"last-event-id", last_event_id.encode())]
@@ -58,7 +58,7 @@ class Browser:
         return found
 
 
-async def test_a_result_with_nan_reaches_the_browser(emulator: Emulator, fal: Session) -> None:
+async def test_a_relayed_result_with_nan_is_valid_json(emulator: Emulator, fal: Session) -> None:
     @emulator.endpoint("me/score")
     async def score(_: Any) -> Any:
         return Answer(
@@ -76,7 +76,7 @@ class Scored:
     at: datetime.date = datetime.date(2026, 1, 2)
 
 
-async def test_a_typed_stream_reaches_the_browser(emulator: Emulator, fal: Session) -> None:
+async def test_a_relayed_stream_of_typed_items_is_valid_json(emulator: Emulator, fal: Session) -> None:
     @emulator.endpoint("me/scores")
     async def scores(_: Any) -> AsyncIterator[Any]:
         yield {"score": 1.5}
@@ -91,14 +91,14 @@ async def test_a_typed_stream_reaches_the_browser(emulator: Emulator, fal: Sessi
     assert events[-1]["event"] == "done"
 
 
-async def test_a_relayed_request_that_may_be_paid_is_not_said_to_be_retryable(emulator: Emulator) -> None:
+async def test_a_relayed_request_that_may_be_paid_is_not_retryable(emulator: Emulator) -> None:
     emulator.faults.add(Fault.answer(429, on="result", times=None))
     async with session_on(emulator, retry=quick(result_total=0.1)) as fal:
         *_, failed = await Browser().follow(lambda: fal.submit("me/echo", {}))
     assert (failed["event"], failed["data"]["status"], failed["data"]["retryable"]) == ("failed", 500, False)
 
 
-async def test_results_of_several_calls_reach_the_browser(fal: Session) -> None:
+async def test_a_relayed_iterable_may_yield_results_of_calls(fal: Session) -> None:
     async def results() -> AsyncIterator[Any]:
         yield await fal.subscribe("me/echo", {"a": 1})
         yield [await fal.run("me/echo", {"a": 2})]
@@ -108,7 +108,7 @@ async def test_results_of_several_calls_reach_the_browser(fal: Session) -> None:
     assert one["request_id"]
 
 
-async def test_what_has_no_json_ends_a_relay_in_order() -> None:
+async def test_an_item_without_a_json_form_ends_a_relay_with_a_failed_event() -> None:
     async def values() -> AsyncIterator[Any]:
         yield 1
         yield object()
@@ -119,8 +119,8 @@ async def test_what_has_no_json_ends_a_relay_in_order() -> None:
     assert browser.complete
 
 
-async def test_an_iterable_that_raises_is_told_before_its_error_goes_on() -> None:
-    """A browser would take an answer that breaks off for a lost connection, and pay for another one."""
+async def test_an_iterable_that_raises_sends_a_failed_event_before_its_error() -> None:
+    """To a browser a truncated response is a lost connection: it would reconnect, and pay again."""
 
     async def values() -> AsyncIterator[Any]:
         yield 1
@@ -133,8 +133,8 @@ async def test_an_iterable_that_raises_is_told_before_its_error_goes_on() -> Non
     assert b"secret" not in browser.received
 
 
-async def test_a_browser_that_reads_nothing_counts_as_one_that_left(emulator: Emulator, fal: Session) -> None:
-    """It would hold a connection of the session's, and the job, for as long as it likes."""
+async def test_a_browser_that_reads_nothing_counts_as_disconnected(emulator: Emulator, fal: Session) -> None:
+    """It could hold one of the session's connections, and the job, for ever."""
 
     class Stuck(Browser):
         async def _send(self, message: Message) -> None:
@@ -146,11 +146,11 @@ async def test_a_browser_that_reads_nothing_counts_as_one_that_left(emulator: Em
     assert job.cancel_requests == 1
 
 
-# Coming back.
+# Browsers that reconnect.
 
 
 def talkative(emulator: Emulator) -> asyncio.Queue[str]:
-    """An endpoint that logs what is put in, and is done at an empty line."""
+    """Register an endpoint that logs each line put into the queue, and ends at an empty one."""
     said: asyncio.Queue[str] = asyncio.Queue()
 
     @emulator.endpoint("me/talk")
@@ -172,7 +172,7 @@ async def until(browser: Browser, line: str) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_browser_that_comes_back_is_told_each_log_line_once(emulator: Emulator, fal: Session) -> None:
+async def test_a_reconnecting_browser_gets_each_log_line_once(emulator: Emulator, fal: Session) -> None:
     said = talkative(emulator)
     handle = await fal.queue.submit("me/talk", {})
     browser = Browser()
@@ -196,7 +196,7 @@ async def test_a_browser_that_comes_back_is_told_each_log_line_once(emulator: Em
     assert numbers == list(range(1, len(numbers) + 1))
 
 
-async def test_where_the_last_line_is_not_there_any_more_nothing_is_held_back(
+async def test_a_reconnecting_browser_gets_all_lines_if_its_last_one_is_gone(
     emulator: Emulator, fal: Session
 ) -> None:
     said = talkative(emulator)
@@ -209,9 +209,7 @@ async def test_where_the_last_line_is_not_there_any_more_nothing_is_held_back(
     assert lines_of(rest) == ["one", "two", "three"]
 
 
-async def test_a_browser_whose_connection_breaks_at_once_comes_back_for_the_same_request(
-    emulator: Emulator, fal: Session
-) -> None:
+async def test_a_browser_gets_the_request_id_before_the_first_event(emulator: Emulator, fal: Session) -> None:
     handle = await fal.queue.submit("me/endless", {})
     browser = Browser()
     browser.left.set()
@@ -233,14 +231,14 @@ async def test_a_browser_whose_connection_breaks_at_once_comes_back_for_the_same
         (None, None),
     ],
 )
-def test_what_an_event_id_says(header: str | None, seen: LastEvent | None) -> None:
+def test_a_last_event_id_is_parsed_or_ignored(header: str | None, seen: LastEvent | None) -> None:
     assert last_event(header) == seen
 
 
 # Webhooks.
 
 
-async def test_a_sender_that_leaves_in_its_delivery_is_no_error(fal: Session) -> None:
+async def test_a_webhook_sender_that_disconnects_is_answered_with_499(fal: Session) -> None:
     receiver = fal.webhooks.attach("https://me.example/hook")
     route, sent = webhook_route("/", receiver=receiver), list[Any]()
     messages = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]

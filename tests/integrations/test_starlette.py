@@ -1,4 +1,4 @@
-"""Starlette applications under uvicorn, asked by a real HTTP client."""
+"""Starlette applications under uvicorn, with a real HTTP client."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def application(emulator: Emulator, *routes: Route | Mount, **lifespan: Any) -> 
 
 
 async def events_of(response: aiohttp.ClientResponse) -> AsyncIterator[Event]:
-    """A plain reading of what a browser's EventSource gets."""
+    """Yield the events of a response, as a browser's EventSource parses them."""
     assert response.content_type == "text/event-stream"
     event: Event = {}
     async for raw in response.content:
@@ -73,7 +73,7 @@ async def all_events(http: aiohttp.ClientSession, url: str, **options: Any) -> l
 # The lifespan.
 
 
-async def test_one_session_for_the_process_around_the_applications_own_lifespan(
+async def test_fal_lifespan_keeps_one_session_open_around_the_inner_lifespan(
     emulator: Emulator, http: aiohttp.ClientSession
 ) -> None:
     steps: list[str] = []
@@ -106,7 +106,9 @@ async def test_one_session_for_the_process_around_the_applications_own_lifespan(
     assert session.closed
 
 
-async def test_without_a_lifespan_the_error_says_so(http: aiohttp.ClientSession) -> None:
+async def test_get_session_without_fal_lifespan_raises_an_error_that_names_it(
+    http: aiohttp.ClientSession,
+) -> None:
     async def handler(request: Request) -> Response:
         with pytest.raises(SessionStateError, match="fal_lifespan"):
             get_session(request)
@@ -116,10 +118,10 @@ async def test_without_a_lifespan_the_error_says_so(http: aiohttp.ClientSession)
         assert response.status == 200
 
 
-# Browsers that leave.
+# Browsers that disconnect.
 
 
-async def test_when_the_browser_leaves_the_request_is_cancelled(
+async def test_while_connected_cancels_the_request_if_the_browser_disconnects(
     emulator: Emulator, http: aiohttp.ClientSession
 ) -> None:
     async def handler(request: Request) -> Response:
@@ -137,7 +139,7 @@ async def test_when_the_browser_leaves_the_request_is_cancelled(
     assert job.error_type == "client_cancelled"
 
 
-async def test_while_connected_gives_what_comes_and_raises_what_fails(
+async def test_while_connected_returns_the_result_or_raises_the_error(
     emulator: Emulator, http: aiohttp.ClientSession
 ) -> None:
     async def handler(request: Request) -> Response:
@@ -152,7 +154,7 @@ async def test_while_connected_gives_what_comes_and_raises_what_fails(
             assert response.status == 422
 
 
-async def test_work_that_was_not_begun_is_dropped_when_the_browser_leaves_in_its_body(
+async def test_while_connected_starts_no_work_if_the_browser_leaves_in_its_body(
     emulator: Emulator,
 ) -> None:
     outcomes: asyncio.Queue[str] = asyncio.Queue()
@@ -191,7 +193,7 @@ def relay(endpoint_id: str, **options: Any) -> Route:
     return Route("/events", handler)
 
 
-async def test_updates_logs_and_the_result_reach_the_browser(
+async def test_a_relay_sends_updates_with_logs_and_then_the_result(
     emulator: Emulator, http: aiohttp.ClientSession
 ) -> None:
     async with serving(application(emulator, relay("fal-ai/flux/schnell"))) as server:
@@ -209,7 +211,9 @@ async def test_updates_logs_and_the_result_reach_the_browser(
     assert {event["id"].rpartition(".")[0] for event in events} == {job.request_id}
 
 
-async def test_positions_in_the_queue(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_a_relay_sends_the_position_in_the_queue(
+    emulator: Emulator, http: aiohttp.ClientSession
+) -> None:
     go_on = asyncio.Event()
 
     @emulator.endpoint("me/one-by-one", runners=1)
@@ -231,7 +235,7 @@ async def test_positions_in_the_queue(emulator: Emulator, http: aiohttp.ClientSe
         await first
 
 
-async def test_a_failure_is_told_without_anything_secret(
+async def test_a_relay_sends_a_failure_without_secrets(
     emulator: Emulator, http: aiohttp.ClientSession
 ) -> None:
     async with serving(application(emulator, relay("me/broken"))) as server:
@@ -242,7 +246,7 @@ async def test_a_failure_is_told_without_anything_secret(
     assert "secret" not in json.dumps(failed)
 
 
-async def test_what_fails_before_the_answer_is_a_plain_error(
+async def test_an_error_before_a_relay_begins_is_a_normal_error_response(
     emulator: Emulator, http: aiohttp.ClientSession
 ) -> None:
     async with (
@@ -253,7 +257,9 @@ async def test_what_fails_before_the_answer_is_a_plain_error(
         assert (await response.json())["detail"] == "The model could not be reached"
 
 
-async def test_any_async_iterable_is_relayed(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_a_relay_sends_the_items_of_an_async_iterable_and_closes_it(
+    emulator: Emulator, http: aiohttp.ClientSession
+) -> None:
     closed: list[bool] = []
 
     async def numbers() -> AsyncIterator[Any]:
@@ -274,7 +280,7 @@ async def test_any_async_iterable_is_relayed(emulator: Emulator, http: aiohttp.C
 
 
 class Stream:
-    """What `fal.stream` gives, as far as a relay sees it."""
+    """A stand-in for the EventStream of `fal.stream`, as far as a relay uses it."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.error, self.closed = error, asyncio.Event()
@@ -295,7 +301,7 @@ class Stream:
         self.closed.set()
 
 
-async def test_a_stream_is_begun_before_the_answer_and_closed_after_it(
+async def test_a_relay_opens_a_stream_before_the_response_and_closes_it_afterwards(
     emulator: Emulator, http: aiohttp.ClientSession
 ) -> None:
     streams = [Stream(RateLimitError("busy", status=429, retry_after=1.5)), Stream()]
@@ -313,7 +319,9 @@ async def test_a_stream_is_begun_before_the_answer_and_closed_after_it(
     assert good.closed.is_set()
 
 
-async def test_idle_connections_are_kept_alive(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_a_relay_sends_comments_on_an_idle_connection(
+    emulator: Emulator, http: aiohttp.ClientSession
+) -> None:
     async with (
         serving(application(emulator, relay("me/endless", keep_alive=0.01))) as server,
         http.get(server.url + "/events") as response,
@@ -325,7 +333,7 @@ async def test_idle_connections_are_kept_alive(emulator: Emulator, http: aiohttp
                 break
 
 
-async def test_when_the_browser_leaves_a_relayed_request_is_cancelled(
+async def test_a_relayed_request_is_cancelled_if_the_browser_disconnects(
     emulator: Emulator, http: aiohttp.ClientSession
 ) -> None:
     async with serving(application(emulator, relay("me/endless"))) as server:
@@ -337,7 +345,7 @@ async def test_when_the_browser_leaves_a_relayed_request_is_cancelled(
     assert job.error_type == "client_cancelled"
 
 
-async def test_when_the_browser_leaves_a_relayed_iterable_is_closed(
+async def test_a_relayed_iterable_is_closed_if_the_browser_disconnects(
     emulator: Emulator, http: aiohttp.ClientSession
 ) -> None:
     closed = asyncio.Event()
@@ -360,10 +368,10 @@ async def test_when_the_browser_leaves_a_relayed_iterable_is_closed(
             await closed.wait()
 
 
-async def test_a_server_that_tells_of_the_browsers_leaving_by_an_error_of_send(
+async def test_a_relayed_request_is_cancelled_if_send_raises_an_os_error(
     emulator: Emulator, fal: Session
 ) -> None:
-    """As ASGI 2.4 allows; then nothing may come by `receive`."""
+    """ASGI 2.4 allows a server to report a disconnect so; `receive` may then stay silent."""
 
     async def receive() -> Message:
         await asyncio.Event().wait()
@@ -381,7 +389,9 @@ async def test_a_server_that_tells_of_the_browsers_leaving_by_an_error_of_send(
     assert job.cancel_requests == 1
 
 
-async def test_a_relay_that_breaks_cancels_its_request(emulator: Emulator, fal: Session) -> None:
+async def test_a_relayed_request_is_cancelled_if_the_relay_raises_another_error(
+    emulator: Emulator, fal: Session
+) -> None:
     async def receive() -> Message:
         await asyncio.Event().wait()
         raise AssertionError("nothing comes")
@@ -398,7 +408,9 @@ async def test_a_relay_that_breaks_cancels_its_request(emulator: Emulator, fal: 
     assert job.cancel_requests == 1
 
 
-async def test_a_head_request_submits_nothing(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_a_head_request_to_a_relay_submits_nothing(
+    emulator: Emulator, http: aiohttp.ClientSession
+) -> None:
     async with (
         serving(application(emulator, relay("me/endless"))) as server,
         http.head(server.url + "/events") as response,
@@ -409,7 +421,7 @@ async def test_a_head_request_submits_nothing(emulator: Emulator, http: aiohttp.
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan")])
-async def test_keep_alive_is_checked(seconds: float) -> None:
+async def test_sse_response_refuses_a_keep_alive_that_is_not_positive(seconds: float) -> None:
     request = Request({"type": "http", "method": "GET", "headers": []})
     with pytest.raises(ConfigurationError, match="keep_alive"):
         await sse_response(request, lambda: pytest.fail("asked for"), keep_alive=seconds)
@@ -428,7 +440,7 @@ def resumable(emulator: Emulator, endpoint_id: str) -> Starlette:
     return application(emulator, Route("/events", handler))
 
 
-async def test_a_reconnecting_browser_goes_on_with_its_request(
+async def test_a_reconnecting_browser_continues_its_request_without_paying_again(
     emulator: Emulator, http: aiohttp.ClientSession
 ) -> None:
     go_on = asyncio.Event()
@@ -445,14 +457,16 @@ async def test_a_reconnecting_browser_goes_on_with_its_request(
         go_on.set()
         again = await all_events(http, server.url + "/events", headers={"Last-Event-ID": first["id"]})
         assert again[-1]["data"]["data"] == {"a": 1}
-        # After the end it is told to stop reconnecting: it must not start, and pay, anew.
+        # After the end, a 204 stops EventSource from reconnecting: it must not start, and pay for, a new request.
         async with http.get(server.url + "/events", headers={"Last-Event-ID": again[-1]["id"]}) as response:
             assert response.status == 204
     assert emulator.count("submit") == 1
     assert emulator.count("cancel") == 0
 
 
-async def test_an_odd_last_event_id_starts_anew(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_a_malformed_last_event_id_starts_a_new_request(
+    emulator: Emulator, http: aiohttp.ClientSession
+) -> None:
     async with serving(resumable(emulator, "me/echo")) as server:
         for odd in ("5", "../x.1", "a b.1", ".end"):
             events = await all_events(http, server.url + "/events", headers={"Last-Event-ID": odd})
@@ -460,7 +474,9 @@ async def test_an_odd_last_event_id_starts_anew(emulator: Emulator, http: aiohtt
     assert emulator.count("submit") == 4
 
 
-async def test_a_source_that_is_none_is_refused(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_sse_response_refuses_a_source_that_is_not_iterable(
+    emulator: Emulator, http: aiohttp.ClientSession
+) -> None:
     async def handler(request: Request) -> Response:
         with pytest.raises(ConfigurationError, match="async iterable"):
             await sse_response(request, lambda: 5)  # type: ignore[arg-type, return-value]
@@ -476,7 +492,9 @@ async def test_a_source_that_is_none_is_refused(emulator: Emulator, http: aiohtt
 # Webhooks.
 
 
-async def test_a_webhook_route(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_a_webhook_route_handles_genuine_deliveries_and_refuses_others(
+    emulator: Emulator, http: aiohttp.ClientSession
+) -> None:
     arrived: asyncio.Queue[WebhookEvent] = asyncio.Queue()
 
     def attach(session: Session) -> None:
@@ -508,7 +526,7 @@ async def test_a_webhook_route(emulator: Emulator, http: aiohttp.ClientSession) 
             assert response.status == 405
 
 
-async def test_a_huge_delivery_is_refused_without_being_read(emulator: Emulator) -> None:
+async def test_a_webhook_route_refuses_a_huge_delivery_without_reading_it(emulator: Emulator) -> None:
     def attach(session: Session) -> None:
         session.webhooks.attach("http://127.0.0.1/")
 
@@ -524,7 +542,7 @@ async def test_a_huge_delivery_is_refused_without_being_read(emulator: Emulator)
     assert emulator.count() == 0
 
 
-async def test_when_the_keys_can_not_be_had_fal_is_told_to_come_again(emulator: Emulator) -> None:
+async def test_a_webhook_route_answers_503_if_the_keys_cannot_be_fetched(emulator: Emulator) -> None:
     def attach(session: Session) -> None:
         session.webhooks.attach("http://127.0.0.1/")
 
@@ -541,7 +559,9 @@ async def test_when_the_keys_can_not_be_had_fal_is_told_to_come_again(emulator: 
         assert again.status == 200
 
 
-async def test_a_webhook_route_without_a_receiver(emulator: Emulator, http: aiohttp.ClientSession) -> None:
+async def test_a_webhook_route_without_a_receiver_answers_503(
+    emulator: Emulator, http: aiohttp.ClientSession
+) -> None:
     async with (
         serving(application(emulator, webhook_route("/hook"))) as server,
         http.post(f"{server.url}/hook") as response,
@@ -552,7 +572,7 @@ async def test_a_webhook_route_without_a_receiver(emulator: Emulator, http: aioh
 # Under load.
 
 
-async def test_two_hundred_handlers_share_one_pool(emulator: Emulator) -> None:
+async def test_two_hundred_starlette_handlers_share_one_connection_pool(emulator: Emulator) -> None:
     async def handler(request: Request) -> Response:
         result = await get_session(request).subscribe("me/echo", {"n": request.query_params["n"]})
         return JSONResponse(result.data)
@@ -567,11 +587,11 @@ async def test_two_hundred_handlers_share_one_pool(emulator: Emulator) -> None:
 
         answers = await asyncio.gather(*(ask(n) for n in range(200)))
         assert answers == [{"n": str(n)} for n in range(200)]
-    # One pool, whose short lane is 100 wide: 200 handlers cost no more connections than that.
+    # One pool, which has 100 connections for short requests, serves all 200 handlers.
     assert emulator.connections_opened - before <= 100
 
 
-async def test_a_shutdown_under_load_ends_cleanly(emulator: Emulator) -> None:
+async def test_a_shutdown_of_starlette_under_load_cancels_all_relayed_requests(emulator: Emulator) -> None:
     async def handler(request: Request) -> Response:
         return await sse_response(
             request, lambda: get_session(request).queue.submit("me/endless", {}), logs=False
@@ -594,11 +614,11 @@ async def test_a_shutdown_under_load_ends_cleanly(emulator: Emulator) -> None:
         await asyncio.gather(*watchers)
     assert app.state.fal.closed
     assert emulator.connections_open == 0
-    # Nobody will look at these results: each was cancelled.
+    # The results have no readers any more, so each request was cancelled.
     assert emulator.count("cancel") == 100
 
 
-def test_the_missing_extra_is_named() -> None:
+def test_importing_an_integration_without_its_extra_names_the_extra() -> None:
     for name, extra in (("starlette", "starlette"), ("fastapi", "fastapi")):
         script = (
             f"import sys\nsys.modules['{name}'] = None\n"

@@ -1,4 +1,4 @@
-"""Verifying, receiving and waiting for deliveries, against the emulator's real signatures."""
+"""Verifying, receiving and waiting for webhook deliveries, with the emulator's real signatures."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def signed(emulator: Emulator, body: bytes = BODY, age: float = 0, request_id: s
 
 
 class Clock:
-    """A clock that a test moves."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = time.time()
@@ -79,13 +79,15 @@ def verifier_of(fal: Session, clock: Callable[[], float]) -> WebhookVerifier:
     return WebhookVerifier(fal.webhooks.fetch_keys, clock=clock)
 
 
-# A delivery, and what is done to it.
+# Verification.
 
 
-async def test_a_true_delivery(emulator: Emulator, fal: Session) -> None:
+async def test_a_genuine_delivery_is_verified_without_sending_the_key(
+    emulator: Emulator, fal: Session
+) -> None:
     event = await fal.webhooks.verify(signed(emulator), BODY)
     assert (event.request_id, event.ok, event.payload) == (ID, True, {"a": 1})
-    # The key set is public: no key goes there.
+    # The key set is public: it is fetched without the API key.
     assert all("Authorization" not in request.headers for request in emulator.requests)
 
 
@@ -110,7 +112,7 @@ def swapped(headers: dict[str, str], one: str, other: str) -> dict[str, str]:
 
 
 def hmac_signed(headers: dict[str, str]) -> dict[str, str]:
-    """What one of the hand-written verifiers out there expects."""
+    """Sign with HMAC, as one of the hand-written verifiers in circulation expects."""
     digest = hmac.new(b"secret", BODY, "sha512").hexdigest()
     return changed(headers, Signature=digest)
 
@@ -120,7 +122,7 @@ def wrongly_keyed(_: dict[str, str]) -> dict[str, str]:
 
 
 def two_lines(headers: dict[str, str]) -> dict[str, str]:
-    """Moves a line of the signed message into the header before it."""
+    """Move a line of the signed message into the header before it."""
     user, moment = headers["X-Fal-Webhook-User-Id"], headers["X-Fal-Webhook-Timestamp"]
     return changed(headers, **{"Request-Id": f"{ID}\n{user}", "User-Id": moment})
 
@@ -156,11 +158,11 @@ ATTACKS: dict[str, Attack] = {
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-async def test_attacks_are_refused(emulator: Emulator, fal: Session, name: str) -> None:
+async def test_a_forged_or_altered_delivery_is_refused(emulator: Emulator, fal: Session, name: str) -> None:
     headers, body = ATTACKS[name](signed(emulator))
     with pytest.raises(WebhookVerificationError) as refused:
         await fal.webhooks.verify(headers, body)
-    # At most the one fetch that any first delivery costs, and nothing of the delivery in the error.
+    # At most the fetch of the keys that every first delivery needs; the error quotes nothing of the delivery.
     assert emulator.count("key_set") <= 1
     assert ID not in str(refused.value)
 
@@ -169,7 +171,7 @@ CHEAP = ["no headers", "no signature", "short signature", "algorithm prefix", "l
 
 
 @pytest.mark.parametrize("name", CHEAP)
-async def test_what_is_malformed_or_too_large_costs_no_fetch(
+async def test_a_malformed_or_too_large_delivery_is_refused_without_a_fetch(
     emulator: Emulator, fal: Session, name: str
 ) -> None:
     headers, body = ATTACKS[name](signed(emulator))
@@ -179,12 +181,12 @@ async def test_what_is_malformed_or_too_large_costs_no_fetch(
 
 
 @pytest.mark.parametrize("body", [BODY.decode(), json.loads(BODY), None])
-async def test_a_body_that_is_not_raw_is_a_mistake_that_is_explained(fal: Session, body: Any) -> None:
+async def test_a_body_that_is_not_raw_bytes_raises_a_configuration_error(fal: Session, body: Any) -> None:
     with pytest.raises(ConfigurationError, match=rf"a {type(body).__name__}: .*raw bytes"):
         await fal.webhooks.verify({}, body)
 
 
-async def test_headers_in_the_types_of_other_servers(emulator: Emulator, fal: Session) -> None:
+async def test_headers_in_the_types_of_other_servers_are_accepted(emulator: Emulator, fal: Session) -> None:
     headers = emulator.webhooks.keys.signed_headers(ID, BODY)
     message = Message()  # of http.server
     for name, value in headers.items():
@@ -194,7 +196,7 @@ async def test_headers_in_the_types_of_other_servers(emulator: Emulator, fal: Se
 
 
 class Broken:
-    """Headers of a framework that are gone with its request."""
+    """Headers of a framework that can't be read after the end of the request."""
 
     def items(self) -> Any:
         raise RuntimeError("the request is over")
@@ -202,43 +204,54 @@ class Broken:
 
 def good_shapes(good: dict[str, str]) -> dict[str, Any]:
     return {
-        "lists, as gateways give them": {name: [value] for name, value in good.items()},
+        "lists, as from gateways": {name: [value] for name, value in good.items()},
         "tuples": {name: (value,) for name, value in good.items()},
         "bytes": {name.encode(): value.encode() for name, value in good.items()},
         "pairs in lists": [[name, value] for name, value in good.items()],
         "a generator of pairs": ((name, value) for name, value in good.items()),
-        "others beside them": {**good, "x-none": None, "x-list": ["a", "b"], "x-number": 1, 5: 6, None: ""},
-        "one beside an empty one": [*good.items(), ("x-fal-webhook-request-id", None)],
+        "other headers of odd types": {
+            **good,
+            "x-none": None,
+            "x-list": ["a", "b"],
+            "x-number": 1,
+            5: 6,
+            None: "",
+        },
+        "a repetition that is None": [*good.items(), ("x-fal-webhook-request-id", None)],
     }
 
 
 @pytest.mark.parametrize("shape", good_shapes({}))
-async def test_headers_of_every_shape_that_can_be_read(emulator: Emulator, fal: Session, shape: str) -> None:
+async def test_headers_of_every_readable_shape_are_accepted(
+    emulator: Emulator, fal: Session, shape: str
+) -> None:
     headers = good_shapes(signed(emulator))[shape]
     assert (await fal.webhooks.verify(headers, BODY)).request_id == ID
 
 
 def wrong_shapes(good: dict[str, str]) -> dict[str, Any]:
     return {
-        "None for a missing one": dict.fromkeys(good),
+        "None for all": dict.fromkeys(good),
         "one value missing": {
             name: None if "user" in name.lower() else value for name, value in good.items()
         },
         "an empty list": {name: [] for name in good},
-        "two in a list": {name: [value, value] for name, value in good.items()},
+        "two values in a list": {name: [value, value] for name, value in good.items()},
         "lists in lists": {name: [[value]] for name, value in good.items()},
         "numbers": dict.fromkeys(good, 1),
         "objects": {name: object() for name in good},
-        "half a character": {
+        "a lone surrogate": {
             name: "\ud800" if "request" in name.lower() else value for name, value in good.items()
         },
-        "nothing": {},
-        "no pairs": [],
+        "an empty mapping": {},
+        "an empty list of pairs": [],
     }
 
 
 @pytest.mark.parametrize("shape", wrong_shapes({}))
-async def test_headers_of_another_shape_are_not_fals(emulator: Emulator, fal: Session, shape: str) -> None:
+async def test_headers_that_are_incomplete_or_repeated_are_refused(
+    emulator: Emulator, fal: Session, shape: str
+) -> None:
     headers = wrong_shapes(signed(emulator))[shape]
     with pytest.raises(WebhookVerificationError):
         await fal.webhooks.verify(headers, BODY)
@@ -249,7 +262,7 @@ async def test_headers_of_another_shape_are_not_fals(emulator: Emulator, fal: Se
 @pytest.mark.parametrize(
     "headers", [None, 5, object(), "x-fal-webhook-request-id: a", ["abc"], [None], Broken()]
 )
-async def test_what_are_no_headers_is_a_mistake_that_is_explained(fal: Session, headers: Any) -> None:
+async def test_values_that_are_not_headers_raise_a_configuration_error(fal: Session, headers: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"headers is a .*: expected a mapping, or pairs"):
         await fal.webhooks.verify(headers, BODY)
 
@@ -257,7 +270,7 @@ async def test_what_are_no_headers_is_a_mistake_that_is_explained(fal: Session, 
 @pytest.mark.parametrize(
     ("age", "word"), [(301, "old"), (86_400, "old"), (-302, "future"), (-86_400, "future")]
 )
-async def test_old_and_future_deliveries_are_refused_before_any_work(
+async def test_old_and_future_deliveries_are_refused_without_a_fetch(
     emulator: Emulator, fal: Session, age: float, word: str
 ) -> None:
     with pytest.raises(WebhookVerificationError, match=word):
@@ -266,7 +279,9 @@ async def test_old_and_future_deliveries_are_refused_before_any_work(
 
 
 @pytest.mark.parametrize("age", [295, -295])
-async def test_five_minutes_are_allowed(emulator: Emulator, fal: Session, age: float) -> None:
+async def test_a_timestamp_up_to_five_minutes_off_is_accepted(
+    emulator: Emulator, fal: Session, age: float
+) -> None:
     assert (await fal.webhooks.verify(signed(emulator, age=age), BODY)).ok
 
 
@@ -276,14 +291,12 @@ async def test_a_signed_body_about_another_request_is_refused(emulator: Emulator
         await fal.webhooks.verify(headers, BODY)
 
 
-async def test_a_big_body_is_hashed_beside_the_event_loop(emulator: Emulator, fal: Session) -> None:
+async def test_a_delivery_with_a_big_body_is_verified(emulator: Emulator, fal: Session) -> None:
     body = json.dumps({"request_id": ID, "status": "OK", "payload": "x" * 2_000_000}).encode()
     assert (await fal.webhooks.verify(signed(emulator, body), body)).ok
 
 
-async def test_a_big_body_is_hashed_also_where_no_thread_is_to_be_had(
-    emulator: Emulator, fal: Session
-) -> None:
+async def test_a_big_body_is_verified_if_no_thread_can_be_started(emulator: Emulator, fal: Session) -> None:
     body = json.dumps({"request_id": ID, "status": "OK", "payload": "x" * 2_000_000}).encode()
     await asyncio.get_running_loop().shutdown_default_executor()
     assert (await fal.webhooks.verify(signed(emulator, body), body)).ok
@@ -292,13 +305,13 @@ async def test_a_big_body_is_hashed_also_where_no_thread_is_to_be_had(
 # The key set.
 
 
-async def test_concurrent_deliveries_share_one_fetch(emulator: Emulator, fal: Session) -> None:
+async def test_concurrent_deliveries_share_one_fetch_of_the_keys(emulator: Emulator, fal: Session) -> None:
     events = await asyncio.gather(*(fal.webhooks.verify(signed(emulator), BODY) for _ in range(100)))
     assert all(event.ok for event in events)
     assert emulator.count("key_set") == 1
 
 
-async def test_who_gives_up_waiting_does_not_end_the_fetch_for_others(
+async def test_a_cancelled_verification_does_not_end_the_fetch_for_others(
     emulator: Emulator, fal: Session
 ) -> None:
     emulator.faults.add(Fault.stall(on="key_set", seconds=0.2))
@@ -310,7 +323,9 @@ async def test_who_gives_up_waiting_does_not_end_the_fetch_for_others(
     assert emulator.count("key_set") == 1
 
 
-async def test_a_rotated_key_is_fetched_at_most_once_a_minute(emulator: Emulator, fal: Session) -> None:
+async def test_the_key_set_is_fetched_again_for_a_rotated_key_once_a_minute(
+    emulator: Emulator, fal: Session
+) -> None:
     clock = Clock()
     verifier = verifier_of(fal, clock)
     await verifier.verify(signed(emulator), BODY)
@@ -327,7 +342,7 @@ async def test_a_rotated_key_is_fetched_at_most_once_a_minute(emulator: Emulator
     assert emulator.count("key_set") == 2
 
 
-async def test_every_key_of_the_set_is_tried(emulator: Emulator, fal: Session) -> None:
+async def test_every_key_of_the_key_set_is_tried(emulator: Emulator, fal: Session) -> None:
     old = signed(emulator)
     emulator.rotate_webhook_key()
     emulator.rotate_webhook_key()
@@ -335,7 +350,9 @@ async def test_every_key_of_the_set_is_tried(emulator: Emulator, fal: Session) -
     assert (await fal.webhooks.verify(signed(emulator), BODY)).ok
 
 
-async def test_the_key_host_may_be_away_for_half_a_day(emulator: Emulator, fal: Session) -> None:
+async def test_a_key_set_of_thirteen_hours_is_used_while_its_host_is_down(
+    emulator: Emulator, fal: Session
+) -> None:
     clock = Clock()
     verifier = verifier_of(fal, clock)
     await verifier.verify(signed(emulator), BODY)
@@ -347,7 +364,7 @@ async def test_the_key_host_may_be_away_for_half_a_day(emulator: Emulator, fal: 
     await emulator.resume()
 
 
-async def test_a_key_set_is_not_used_for_longer_than_a_day(emulator: Emulator) -> None:
+async def test_a_key_set_older_than_a_day_is_not_used(emulator: Emulator) -> None:
     clock = Clock()
     async with Session(emulator.key, hosts=emulator.hosts, retry=RetryPolicy(max_attempts=1)) as fal:
         verifier = verifier_of(fal, clock)
@@ -355,14 +372,16 @@ async def test_a_key_set_is_not_used_for_longer_than_a_day(emulator: Emulator) -
         headers = signed(emulator, age=-25 * 3600)
         await emulator.pause()
         clock.now += 25 * 3600
-        # Not refused as forged: nothing is known, so fal is to come again.
+        # Not refused as forged: it can't be checked, so fal must deliver it again.
         with pytest.raises(TransportError):
             await verifier.verify(headers, BODY)
         await emulator.resume()
         assert (await verifier.verify(headers, BODY)).ok
 
 
-async def test_a_half_day_old_key_set_is_renewed_while_it_is_used(emulator: Emulator, fal: Session) -> None:
+async def test_a_key_set_older_than_half_a_day_is_renewed_in_the_background(
+    emulator: Emulator, fal: Session
+) -> None:
     clock = Clock()
     verifier = verifier_of(fal, clock)
     await verifier.verify(signed(emulator), BODY)
@@ -374,7 +393,7 @@ async def test_a_half_day_old_key_set_is_renewed_while_it_is_used(emulator: Emul
     assert emulator.count("key_set") == 2
 
 
-async def test_a_broken_key_set_does_not_replace_a_good_one(emulator: Emulator, fal: Session) -> None:
+async def test_a_broken_key_set_does_not_replace_a_good_key_set(emulator: Emulator, fal: Session) -> None:
     clock = Clock()
     verifier = verifier_of(fal, clock)
     await verifier.verify(signed(emulator), BODY)
@@ -385,7 +404,7 @@ async def test_a_broken_key_set_does_not_replace_a_good_one(emulator: Emulator, 
     assert (await verifier.verify(signed(emulator), BODY)).ok
 
 
-async def test_closing_the_session_ends_a_fetch(emulator: Emulator, fal: Session) -> None:
+async def test_closing_the_session_ends_a_running_fetch_of_the_keys(emulator: Emulator, fal: Session) -> None:
     emulator.faults.add(Fault.stall(on="key_set", seconds=30))
     waiting = asyncio.ensure_future(fal.webhooks.verify(signed(emulator), BODY))
     await emulator.wait_for("key_set")
@@ -394,10 +413,10 @@ async def test_closing_the_session_ends_a_fetch(emulator: Emulator, fal: Session
         await waiting
 
 
-# The sender.
+# The sender's address.
 
 
-async def test_the_senders_address(emulator: Emulator, fal: Session) -> None:
+async def test_a_verifier_with_check_address_refuses_other_senders(emulator: Emulator, fal: Session) -> None:
     verifier = fal.webhooks.make_verifier(check_address=True)
     assert (await verifier.verify(signed(emulator), BODY, client="127.0.0.1")).ok
     assert (await verifier.verify(signed(emulator), BODY, client="::ffff:127.0.0.1")).ok
@@ -408,7 +427,7 @@ async def test_the_senders_address(emulator: Emulator, fal: Session) -> None:
     await verifier.aclose()
 
 
-def test_the_missing_extra_is_named() -> None:
+def test_attach_without_the_extra_webhooks_names_the_extra() -> None:
     script = (
         "import sys\n"
         "sys.modules['cryptography.exceptions'] = None\n"
@@ -424,7 +443,7 @@ def test_the_missing_extra_is_named() -> None:
     subprocess.run([sys.executable, "-c", script], check=True, timeout=30)
 
 
-# The event's result and the queue's.
+# The result of an event, compared with the queue's.
 
 
 @attrs.frozen
@@ -433,7 +452,7 @@ class Typed:
 
 
 async def delivered(emulator: Emulator, fal: Session, endpoint_id: str) -> WebhookEvent:
-    """A real delivery, as an event."""
+    """Return the event of a real delivery by the emulator."""
     events: list[WebhookEvent] = []
     receiver = fal.webhooks.attach("http://127.0.0.1/unused", on_event=events.append)
     async with listening(receiver_app(receiver)) as url:
@@ -443,7 +462,7 @@ async def delivered(emulator: Emulator, fal: Session, endpoint_id: str) -> Webho
     return events[0]
 
 
-async def test_a_result_by_webhook_is_the_queues(emulator: Emulator, fal: Session) -> None:
+async def test_the_result_of_a_delivery_equals_that_of_the_queue(emulator: Emulator, fal: Session) -> None:
     event = await delivered(emulator, fal, "me/echo")
     by_queue = await fal.queue.result("me/echo", event.request_id, output_type=Typed)
     by_event = event.result("me/echo", output_type=Typed)
@@ -462,7 +481,9 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("name", FAILURES)
-async def test_a_failure_by_webhook_is_the_queues(emulator: Emulator, fal: Session, name: str) -> None:
+async def test_the_error_of_a_delivery_equals_that_of_the_queue(
+    emulator: Emulator, fal: Session, name: str
+) -> None:
     @emulator.endpoint("me/broken")
     async def broken(_: Any) -> Any:
         raise FAILURES[name]
@@ -480,7 +501,7 @@ async def test_a_failure_by_webhook_is_the_queues(emulator: Emulator, fal: Sessi
         assert (one.status, one.error_type, one.errors) == (other.status, other.error_type, other.errors)
 
 
-async def test_a_payload_that_is_left_out_can_be_fetched(emulator: Emulator, fal: Session) -> None:
+async def test_a_delivery_without_its_payload_says_how_to_fetch_it(emulator: Emulator, fal: Session) -> None:
     @emulator.endpoint("me/bytes")
     async def some_bytes(_: Any) -> Any:
         return b"\x00\x01"
@@ -492,26 +513,26 @@ async def test_a_payload_that_is_left_out_can_be_fetched(emulator: Emulator, fal
     assert (await fal.queue.result("me/bytes", event.request_id)).data == b"\x00\x01"
 
 
-# Each event once.
+# The receiver handles each event once.
 
 
 def attach(fal: Session, **options: Any) -> WebhookReceiver:
     return fal.webhooks.attach("https://me.example/hook?secret=1", **options)
 
 
-async def test_a_replay_is_not_handled_again(emulator: Emulator, fal: Session) -> None:
+async def test_a_repeated_delivery_is_not_handled_again(emulator: Emulator, fal: Session) -> None:
     handled: list[str] = []
     receiver = attach(fal, on_event=lambda event: handled.append(event.request_id))
     headers = signed(emulator)
     receipts = [await receiver.receive(headers, BODY) for _ in range(3)]
-    # A later delivery of the same request has another timestamp, and the same key.
+    # A later delivery of the same request has another timestamp, but the same key in the store.
     receipts.append(await receiver.receive(signed(emulator, age=5), BODY))
     assert receipts == [Receipt.HANDLED, *[Receipt.DUPLICATE] * 3]
     assert handled == [ID]
     assert "secret" not in repr(receiver)
 
 
-async def test_a_duplicate_that_comes_while_the_first_is_handled_is_told_to_come_again(
+async def test_a_duplicate_of_a_delivery_that_is_being_handled_is_busy(
     emulator: Emulator, fal: Session
 ) -> None:
     entered, go_on = asyncio.Event(), asyncio.Event()
@@ -537,7 +558,7 @@ async def test_an_event_whose_handler_fails_is_handled_by_the_next_delivery(
     def flaky(_: WebhookEvent) -> None:
         tries.append(1)
         if len(tries) == 1:
-            raise LookupError("the database is away")
+            raise LookupError("the database is down")
 
     receiver = attach(fal, on_event=flaky)
     with pytest.raises(LookupError):
@@ -546,7 +567,9 @@ async def test_an_event_whose_handler_fails_is_handled_by_the_next_delivery(
     assert len(tries) == 2
 
 
-async def test_a_store_of_ones_own(emulator: Emulator, fal: Session) -> None:
+async def test_a_custom_store_gets_claim_and_done_with_the_request_id(
+    emulator: Emulator, fal: Session
+) -> None:
     asked: list[tuple[str, str]] = []
 
     class Store:
@@ -566,7 +589,7 @@ async def test_a_store_of_ones_own(emulator: Emulator, fal: Session) -> None:
 
 
 class Plain:
-    """A store without `async`, that speaks in texts, as one that keeps them elsewhere does."""
+    """A store with sync methods that returns `str`, as one that keeps its state elsewhere does."""
 
     def __init__(self, said: Any) -> None:
         self.said, self.calls = said, list[str]()
@@ -580,7 +603,7 @@ class Plain:
 
     def release(self, key: str) -> None:
         self.calls.append("release")
-        raise OSError("the store is away")
+        raise OSError("the store is down")
 
 
 @pytest.mark.parametrize(
@@ -592,7 +615,9 @@ class Plain:
         (Claim.NEW, Receipt.HANDLED),
     ],
 )
-async def test_a_store_may_be_plain(emulator: Emulator, fal: Session, said: str, receipt: Receipt) -> None:
+async def test_a_store_may_have_sync_methods_that_return_str(
+    emulator: Emulator, fal: Session, said: str, receipt: Receipt
+) -> None:
     store: Any = Plain(said)
     receiver = fal.webhooks.attach("https://me.example/hook", store=store)
     assert await receiver.receive(signed(emulator), BODY) is receipt
@@ -600,7 +625,7 @@ async def test_a_store_may_be_plain(emulator: Emulator, fal: Session, said: str,
 
 
 @pytest.mark.parametrize("said", [None, True, 1, "old", b"new", []])
-async def test_what_is_no_claim_is_a_mistake_that_is_explained(
+async def test_a_store_that_does_not_return_a_claim_raises_a_configuration_error(
     emulator: Emulator, fal: Session, said: Any
 ) -> None:
     store: Any = Plain(said)
@@ -609,7 +634,7 @@ async def test_what_is_no_claim_is_a_mistake_that_is_explained(
         await receiver.receive(signed(emulator), BODY)
 
 
-async def test_a_store_that_fails_to_release_does_not_hide_why(
+async def test_a_store_whose_release_fails_does_not_hide_the_handlers_error(
     emulator: Emulator, fal: Session, caplog: pytest.LogCaptureFixture
 ) -> None:
     def on_event(event: WebhookEvent) -> None:
@@ -629,13 +654,15 @@ async def test_a_store_that_fails_to_release_does_not_hide_why(
         ({"on_event": "handle"}, "on_event is a str: expected a function"),
     ],
 )
-def test_what_a_receiver_is_made_of_is_checked(fal: Session, options: Any, words: str) -> None:
+def test_attach_refuses_a_wrong_store_and_a_wrong_callback(fal: Session, options: Any, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         fal.webhooks.attach("https://me.example/hook", **options)
 
 
 @pytest.mark.parametrize("fetched", [None, "x", {"keys": []}, 5, b"", b"[]"])
-async def test_keys_of_ones_own_that_are_none(emulator: Emulator, fetched: Any) -> None:
+async def test_a_fetch_function_that_returns_no_key_set_raises_a_fal_error(
+    emulator: Emulator, fetched: Any
+) -> None:
     async def fetch() -> Any:
         return fetched
 
@@ -662,7 +689,7 @@ async def test_the_memory_store_forgets_after_three_hours_and_beyond_its_limit()
 
 
 @pytest.mark.parametrize("url", ["", "me.example/hook", "ftp://me.example/", "https://"])
-def test_a_receivers_url_is_checked(url: str) -> None:
+def test_attach_refuses_a_url_that_is_not_http(url: str) -> None:
     with pytest.raises(ConfigurationError, match="webhook_url"):
         Session("a:b").webhooks.attach(url)
 
@@ -672,14 +699,16 @@ def test_a_receivers_url_is_checked(url: str) -> None:
 
 @pytest.fixture
 async def attached(fal: Session) -> AsyncIterator[Session]:
-    """A session with a receiver that is served."""
+    """A session with an attached receiver that is served."""
     receiver = fal.webhooks.attach("http://127.0.0.1/")
     async with listening(receiver_app(receiver)) as url:
         receiver.url = f"{url}/hook"
         yield fal
 
 
-async def test_subscribe_is_resolved_by_the_delivery(emulator: Emulator, attached: Session) -> None:
+async def test_subscribe_in_webhook_mode_returns_the_result_of_the_delivery(
+    emulator: Emulator, attached: Session
+) -> None:
     enqueued: list[str] = []
     updates: list[QueueStatus] = []
     result = await attached.subscribe(
@@ -698,7 +727,9 @@ async def test_subscribe_is_resolved_by_the_delivery(emulator: Emulator, attache
     assert emulator.count("result") == 0
 
 
-async def test_a_hundred_at_once(emulator: Emulator, attached: Session) -> None:
+async def test_a_hundred_calls_in_webhook_mode_get_their_own_results(
+    emulator: Emulator, attached: Session
+) -> None:
     calls = [
         attached.subscribe("me/echo", {"n": n}, mode="webhook", poll_interval=3600, timeout=30)
         for n in range(100)
@@ -709,8 +740,10 @@ async def test_a_hundred_at_once(emulator: Emulator, attached: Session) -> None:
     assert emulator.count("key_set") == 1
 
 
-async def test_a_delivery_that_overtakes_the_submits_answer(emulator: Emulator, attached: Session) -> None:
-    # The job is taken, done and delivered before the answer to its submit leaves.
+async def test_a_delivery_that_arrives_before_the_submits_response_is_used(
+    emulator: Emulator, attached: Session
+) -> None:
+    # The job is accepted, done and delivered before the response to its submit is sent.
     emulator.faults.add(Fault.stall(on="submit", seconds=0.3, taken=True))
     stray: list[WebhookEvent] = []
     receiver = attached.webhooks.receiver
@@ -721,7 +754,9 @@ async def test_a_delivery_that_overtakes_the_submits_answer(emulator: Emulator, 
     assert stray == []
 
 
-async def test_a_lost_delivery_only_costs_time(emulator: Emulator, attached: Session) -> None:
+async def test_a_call_whose_delivery_is_lost_gets_its_result_by_polling(
+    emulator: Emulator, attached: Session
+) -> None:
     emulator.webhooks.automatic = False
     result = await attached.subscribe("me/echo", {"a": 1}, mode="webhook", poll_interval=0.05, timeout=30)
     assert result.data == {"a": 1}
@@ -729,46 +764,46 @@ async def test_a_lost_delivery_only_costs_time(emulator: Emulator, attached: Ses
     assert emulator.count("result") == 1
 
 
-async def test_a_delivery_does_not_cancel_a_callback_and_completion_is_told_once(
+async def test_a_delivery_does_not_cancel_a_callback_and_completion_is_reported_once(
     emulator: Emulator, attached: Session
 ) -> None:
     gate = gate_at(emulator)
     emulator.webhooks.automatic = False
-    told: list[str] = []
+    reported: list[str] = []
 
-    async def tell(status: QueueStatus) -> None:
-        if isinstance(status, InProgress):  # of a poll; the delivery comes meanwhile
+    async def report(status: QueueStatus) -> None:
+        if isinstance(status, InProgress):  # from a poll; the delivery arrives during this callback
             gate.open()
             await emulator.jobs[status.request_id].wait_for("COMPLETED", timeout=5)
             await emulator.webhooks.deliver(status.request_id)
             await asyncio.sleep(0.05)
-        told.append(status.headline)
+        reported.append(status.headline)
 
     result = await attached.subscribe(
-        GATE, {"n": 1}, mode="webhook", poll_interval=0.02, on_queue_update=tell, timeout=30
+        GATE, {"n": 1}, mode="webhook", poll_interval=0.02, on_queue_update=report, timeout=30
     )
     assert (result.data, result.attempts["webhook"]) == ({"n": 1}, 1)
-    assert told[-2:] == ["IN_PROGRESS", "COMPLETED"]
-    assert told.count("COMPLETED") == 1
+    assert reported[-2:] == ["IN_PROGRESS", "COMPLETED"]
+    assert reported.count("COMPLETED") == 1
 
 
 @pytest.mark.parametrize("fetched", [True, False])
-async def test_a_delivery_after_a_poll_that_saw_it_complete_tells_nothing_again(
+async def test_a_delivery_after_a_completed_poll_does_not_report_completion_again(
     emulator: Emulator, attached: Session, fetched: bool
 ) -> None:
     emulator.webhooks.automatic = False
-    told: list[str] = []
+    reported: list[str] = []
     if not fetched:
         emulator.faults.add(Fault.stall(60, on="result"))
 
-    async def tell(status: QueueStatus) -> None:
-        told.append(status.headline)
+    async def report(status: QueueStatus) -> None:
+        reported.append(status.headline)
         if isinstance(status, Completed) and fetched:
             await emulator.webhooks.deliver(status.request_id)
 
     waiting = asyncio.ensure_future(
         attached.subscribe(
-            "me/echo", {"a": 1}, mode="webhook", poll_interval=0.02, on_queue_update=tell, timeout=30
+            "me/echo", {"a": 1}, mode="webhook", poll_interval=0.02, on_queue_update=report, timeout=30
         )
     )
     if not fetched:
@@ -776,10 +811,10 @@ async def test_a_delivery_after_a_poll_that_saw_it_complete_tells_nothing_again(
         await emulator.webhooks.deliver(next(iter(emulator.jobs)))
     result = await waiting
     assert (result.data, result.attempts["webhook"]) == ({"a": 1}, 1)
-    assert told.count("COMPLETED") == 1
+    assert reported.count("COMPLETED") == 1
 
 
-async def test_a_delivery_that_comes_after_the_poll_is_taken_and_disturbs_nothing(
+async def test_a_delivery_after_the_end_of_its_call_is_answered_with_200(
     emulator: Emulator, attached: Session
 ) -> None:
     emulator.webhooks.automatic = False
@@ -790,7 +825,9 @@ async def test_a_delivery_that_comes_after_the_poll_is_taken_and_disturbs_nothin
     assert (late.status, again.status) == (200, 200)
 
 
-async def test_a_failure_is_raised_by_the_delivery(emulator: Emulator, attached: Session) -> None:
+async def test_subscribe_in_webhook_mode_raises_the_error_of_the_delivery(
+    emulator: Emulator, attached: Session
+) -> None:
     @emulator.endpoint("me/broken")
     async def broken(_: Any) -> Any:
         raise FAILURES["validation"]
@@ -801,7 +838,7 @@ async def test_a_failure_is_raised_by_the_delivery(emulator: Emulator, attached:
     assert emulator.count("result") == 0
 
 
-async def test_a_start_timeout_is_told_from_a_failure_by_a_fetch(
+async def test_a_start_timeout_in_webhook_mode_is_recognised_by_fetching_the_result(
     emulator: Emulator, attached: Session
 ) -> None:
     @emulator.endpoint("me/busy", runners=1)
@@ -816,7 +853,9 @@ async def test_a_start_timeout_is_told_from_a_failure_by_a_fetch(
     assert not raised.value.retryable
 
 
-async def test_a_failure_that_is_not_to_be_repeated_says_so(emulator: Emulator, attached: Session) -> None:
+async def test_an_error_in_webhook_mode_is_not_retryable_if_fal_says_so(
+    emulator: Emulator, attached: Session
+) -> None:
     @emulator.endpoint("me/broken")
     async def broken(_: Any) -> Any:
         raise FAILURES["unavailable"]
@@ -824,13 +863,15 @@ async def test_a_failure_that_is_not_to_be_repeated_says_so(emulator: Emulator, 
     with pytest.raises(ServerError) as raised:
         await attached.subscribe("me/broken", {}, mode="webhook", poll_interval=3600, timeout=30)
     assert not raised.value.retryable
-    # Where the answer can't be had, the delivery is enough.
+    # If the result can't be fetched, the delivery is enough.
     emulator.faults.add(Fault.vanish(on="result", times=None))
     with pytest.raises(ServerError, match="later"):
         await attached.subscribe("me/broken", {}, mode="webhook", poll_interval=3600, timeout=30)
 
 
-async def test_an_incomplete_delivery_is_completed_by_a_fetch(emulator: Emulator, attached: Session) -> None:
+async def test_subscribe_fetches_the_result_of_a_delivery_without_payload(
+    emulator: Emulator, attached: Session
+) -> None:
     @emulator.endpoint("me/bytes")
     async def some_bytes(_: Any) -> Any:
         return b"\x00\x01"
@@ -839,7 +880,7 @@ async def test_an_incomplete_delivery_is_completed_by_a_fetch(emulator: Emulator
     assert result.data == b"\x00\x01"
 
 
-async def test_a_cancelled_wait_cancels_the_request_and_leaves_nothing(
+async def test_a_cancelled_call_in_webhook_mode_cancels_its_request(
     emulator: Emulator, attached: Session
 ) -> None:
     @emulator.endpoint("me/endless")
@@ -867,7 +908,7 @@ async def test_mode_webhook_needs_a_receiver_and_its_own_url(emulator: Emulator,
     assert emulator.count() == 0
 
 
-async def test_a_view_shares_the_receiver(attached: Session) -> None:
+async def test_a_view_shares_the_receiver_of_its_session(attached: Session) -> None:
     view = attached.with_options(tags={"team": "a"})
     assert view.webhooks is attached.webhooks
     result = await view.subscribe("me/echo", {"a": 1}, mode="webhook", poll_interval=3600, timeout=30)
