@@ -47,7 +47,7 @@ class HistoryReading:
         claims, judgements = await self._near(uncertain, wanted)
         if self.history.clock_ahead:
             claims, judgements = await self._near(uncertain, wanted)
-        # The verdict "nothing" needs a claim that can't be sent any more, and a reading of its whole time window.
+        # The verdict "nothing" needs a submit that can't be sent any more, and a reading of its whole time window.
         open_ones = [
             claims[number].window
             for number in wanted

@@ -62,9 +62,9 @@ class Ledger:
     A ledger may serve several sessions, `Session(ledger=ledger)`, and several event loops. Several processes on one
     machine may open the same file.
 
-    A key is unique within an origin (the queue's base URL), a tenant and a run. The methods take these as `origin`,
-    `tenant` and `run`; None matches all of them. A method that needs one entry raises ConfigurationError if several
-    match, and lists them.
+    A key is unique within an origin (of the queue, or of the proxy if one is used), a tenant and a run. The methods
+    take these as `origin`, `tenant` and `run`; None matches all of them. A method that needs one entry raises
+    ConfigurationError if several match, and lists them.
 
     Every method but `aclose` raises LedgerError if the file can't be read or written, and SessionStateError if the
     ledger is closed or the process was forked after opening it. Cancelling a method is safe: a write that has begun
@@ -175,7 +175,7 @@ class Ledger:
                 yield entry_of(record)
 
     async def spaces(self) -> list[Space]:
-        """Return the name spaces that have entries, sorted. Cancelling is safe.
+        """Return the namespaces that have entries, sorted. Cancelling is safe.
 
         Returns:
             One `Space` for each combination of `origin`, `tenant` and `run`.

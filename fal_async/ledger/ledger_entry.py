@@ -26,7 +26,7 @@ class LedgerEntry:
         key: the key; it is unique within `origin`, `tenant` and `run`.
         run: the run of the key; `""` if the call named none.
         tenant: the tenant of the key; `""` if the session named none.
-        origin: the origin of the queue that the request went to, such as `"https://queue.fal.run"`.
+        origin: the origin of the queue, or of the proxy if one is used, such as `"https://queue.fal.run"`.
         endpoint_id: the endpoint, with its `path`.
         input_digest: the digest by which inputs of later calls are compared, as `"1:<sha256>"`.
         state: `"claimed"` (being submitted), `"submitted"`, `"done"`, `"failed"`, `"cancelled"`, or `"uncertain"`

@@ -90,7 +90,7 @@ class Store(Protocol):
         ...
 
     async def named(self, key: str, search: Search) -> list[Record]:
-        """Return the entries with this key in all matching name spaces, ten at most."""
+        """Return the entries with this key in all matching namespaces, ten at most."""
         ...
 
     async def claim(self, new: NewClaim) -> Hold | None:
@@ -166,7 +166,7 @@ class Store(Protocol):
         ...
 
     async def spaces(self) -> list[Space]:
-        """Return the name spaces that have entries, sorted."""
+        """Return the namespaces that have entries, sorted."""
         ...
 
     async def totals(self, search: Search) -> Mapping[State, int]:

@@ -134,7 +134,7 @@ async def test_entries_are_listed_in_order_of_creation_and_filtered_by_state(
     assert (summary.cost, summary.unpriced) == (None, 45)
 
 
-async def test_spaces_returns_the_name_spaces_that_have_entries(ledger: Ledger, store: Store) -> None:
+async def test_spaces_returns_the_namespaces_that_have_entries(ledger: Ledger, store: Store) -> None:
     assert await ledger.spaces() == []
     await claimed(store, "order-42")
     (space,) = await ledger.spaces()

@@ -55,7 +55,7 @@ def in_file(tables: Tables) -> list[Record]:
 
 
 def test_many_entries_are_written_by_few_statements_and_returned_as_stored(tables: Tables) -> None:
-    claimed(tables, ["another"])  # so that the name space is known
+    claimed(tables, ["another"])  # so that the namespace is known
     statements: list[str] = []
     tables.db.set_trace_callback(statements.append)
     holds = claimed(tables)

@@ -255,7 +255,7 @@ async def test_large_payloads_are_compressed_on_disk(store: Store, tmp_path: Pat
     assert bare == attrs.evolve(record, input=None, end=None)
 
 
-async def test_pages_and_costs_cover_only_the_name_space_of_the_search(store: Store) -> None:
+async def test_pages_and_costs_cover_only_the_namespace_of_the_search(store: Store) -> None:
     for number in range(25):
         hold = await store.claim(new_claim(place(f"key-{number}", run=f"run-{number % 2}")))
         assert hold is not None

@@ -86,7 +86,7 @@ def _further(tables: Tables, me: int, new: NewClaim) -> Hold | None:
 
 
 def ensured(tables: Tables, space: Space) -> tuple[int, int]:
-    """Return the numbers of a name space and of its origin; insert them if they are new."""
+    """Return the numbers of a namespace and of its origin; insert them if they are new."""
     known = tables.space(space)
     if known is not None:
         return known

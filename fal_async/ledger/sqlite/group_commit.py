@@ -121,10 +121,10 @@ class Groups:
         return True
 
     def _carry_out(self, group: Sequence[Operation], joined: list[Member], *, alike: bool) -> None:
-        """Run the operations in order, and combine those between two that must be run separately.
+        """Run the operations in order, but combine those of one kind that have no separate operation between them.
 
-        Combining may reorder them, which is allowed: their callers wait concurrently. Raises UnlikeError if they
-        can't be combined; then none has an effect.
+        Combining may reorder these, which is allowed: their callers wait concurrently. Raises UnlikeError if some
+        can't be combined; then none of them has an effect.
         """
         taken: dict[Kind, list[tuple[Operation, Any]]] = {}
         for operation in group:

@@ -38,7 +38,7 @@ class Tables:
     lives: Callable[[int], bool]
     """Returns whether the owner with this number holds its lock."""
     spaces: dict[Space, tuple[int, int]] = attrs.field(factory=dict)
-    """The numbers of stored name spaces and of their origins."""
+    """The numbers of stored namespaces and of their origins."""
     held: dict[int, Any] = attrs.field(factory=dict)
     """By number, entries that only this process has written: see `new_entries`."""
     owners: dict[int, Owner] = attrs.field(factory=dict)
@@ -64,7 +64,7 @@ class Tables:
         self.fresh.clear()
 
     def space(self, space: Space) -> tuple[int, int] | None:
-        """Return the numbers of a name space and of its origin; None if it is not stored."""
+        """Return the numbers of a namespace and of its origin; None if it is not stored."""
         if space not in self.spaces:
             found = self.db.execute(
                 "SELECT s.id, o.id FROM spaces s JOIN origins o ON o.id = s.origin "
@@ -106,7 +106,7 @@ def find_request(tables: Tables, origin: str, request_id: str) -> Record | None:
 
 
 def named(tables: Tables, key: str, search: Search) -> list[Record]:
-    """Return the entries of a key in the matching name spaces, ten at most."""
+    """Return the entries of a key in the matching namespaces, ten at most."""
     where, values = _conditions(search)
     found = tables.db.execute(
         "SELECT e.id FROM spaces s JOIN origins o ON o.id = s.origin "

@@ -90,8 +90,8 @@ class RecordLocks:
     def is_held(self, byte: int) -> bool:
         """Return whether this process or another one holds the lock.
 
-        The test takes a free lock for a moment, which is harmless: an owner takes its lock before another process
-        can know its number.
+        The test takes a free lock, shared, for a moment. This is harmless: an owner takes its lock before another
+        process can know its number.
         """
         if byte in self._held:
             return True

@@ -36,7 +36,7 @@ _BY_CODE = {getattr(sqlite3, name): saying for name, saying in _SAYINGS.items()}
 
 
 def name_of(path: str) -> str:
-    """Return a path for messages: only its end if it is long, as messages are cut at the end."""
+    """Return a path for messages: only its last characters if it is long, as messages have a limited length."""
     return path if len(path) <= _LONGEST_PATH else "..." + path[-_LONGEST_PATH:]
 
 

@@ -1,4 +1,4 @@
-"""When the write-ahead log beside a ledger's file is copied into the file (a checkpoint)."""
+"""Checkpoints: copying the write-ahead log beside a ledger's file into the file."""
 
 from __future__ import annotations
 
