@@ -51,12 +51,19 @@ class HttpRequest:
     """One HTTP request to send. It is never modified.
 
     Attributes:
-        body: bytes, or a function that returns the pieces anew for each attempt.
-        auth: whether to send the session's key (to trusted origins only).
-        ref: the request (endpoint and request id) that it is about.
-        persistent: fetches a result that is known to exist: failures count as temporary and are retried longest.
-        harmless: sending it twice costs "at worst an orphan file" (protocol 12), so every 5xx is retried.
-        refusal_is_final: a 429 is what the caller asked for (`max_queue_length`), so it isn't retried.
+        operation: what the request is for.
+        method: the HTTP method, in upper case.
+        url: the whole URL, with its query.
+        headers: the headers, without the key; default none.
+        body: bytes, or a function that returns the pieces anew for each attempt; None (the default) for no body.
+        auth: whether to send the session's key (to trusted origins only); default True.
+        ref: the request (endpoint and request id) that it is about; default neither.
+        persistent: fetches a result that is known to exist: failures count as temporary and are retried longest;
+            default False.
+        harmless: sending it twice costs "at worst an orphan file" (protocol 12), so every 5xx is retried;
+            default False.
+        refusal_is_final: a 429 is what the caller asked for (`max_queue_length`), so it isn't retried;
+            default False.
     """
 
     operation: Operation
@@ -72,10 +79,12 @@ class HttpRequest:
 
     @property
     def endpoint_id(self) -> str | None:
+        """The endpoint that the request is about; None without one."""
         return self.ref.endpoint_id
 
     @property
     def request_id(self) -> str | None:
+        """The id of the request in fal's queue that it is about; None without one."""
         return self.ref.request_id
 
 
@@ -84,9 +93,11 @@ class HttpResponse:
     """A complete HTTP response.
 
     Attributes:
-        headers: names in lower case.
-        attempts: how many HTTP requests it took.
-        is_secret: it carries a token, so errors do not show its body.
+        status: the HTTP status.
+        headers: the headers, with names in lower case.
+        body: the whole body, decompressed.
+        attempts: how many HTTP requests it took; default 1.
+        is_secret: whether it carries a token, so that errors do not show its body; default False.
     """
 
     status: int
@@ -98,10 +109,15 @@ class HttpResponse:
 
     @property
     def request_id(self) -> str | None:
+        """The id in fal's `X-Fal-Request-Id` header (protocol 3.2); None without it."""
         return self.headers.get(REQUEST_ID)
 
     def json(self) -> Any:
-        """Return the body's value, decoded once. Raise ResponseDecodeError if it is not JSON."""
+        """Return the body's value. It is decoded once.
+
+        Raises:
+            ResponseDecodeError: the body is not JSON.
+        """
         if not self._decoded:
             self._decoded.append(self._decode())
         return self._decoded[0]
