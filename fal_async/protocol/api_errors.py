@@ -57,7 +57,7 @@ def error_of(request: HttpRequest, response: HttpResponse, now: float = 0.0) -> 
     error_type = _error_type(response, body, details)
     kind = _class_of(response, message, error_type, details)
     return kind(
-        _with_way_out(kind, message, request, response),
+        _with_advice(kind, message, request, response),
         status=response.status,
         error_type=error_type,
         errors=details,
@@ -194,7 +194,7 @@ def class_by_status(status: int) -> type[ApiError]:
     return _BY_STATUS.get(status, ServerError if status >= 500 else ApiError)
 
 
-def _with_way_out(kind: type[ApiError], message: str, request: HttpRequest, response: HttpResponse) -> str:
+def _with_advice(kind: type[ApiError], message: str, request: HttpRequest, response: HttpResponse) -> str:
     if kind is AuthenticationError:
         return f"{message} - check FAL_KEY or credentials= (keys: https://fal.ai/dashboard/keys)"
     if kind is BalanceExhaustedError and "billing" not in message:

@@ -197,7 +197,7 @@ def result_error(error: ApiError, completed: Completed | None, *, existed: bool 
             request_id=error.request_id,
             endpoint_id=error.endpoint_id,
         )
-    if completed is not None and completed.error is not None and not _says_something(error):
+    if completed is not None and completed.error is not None and not _is_models_error(error):
         return RequestFailedError(
             completed.error,
             error_type=kind,
@@ -247,7 +247,7 @@ def is_unknown_request(body: Any) -> bool:
     return isinstance(body, dict) and body.get("status") == "NOT_FOUND"
 
 
-def _says_something(error: ApiError) -> bool:
+def _is_models_error(error: ApiError) -> bool:
     """Whether the body is the model's own error."""
     if error.status < 300:  # a status in place of the result
         return False

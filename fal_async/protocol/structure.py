@@ -22,7 +22,7 @@ from fal_async.protocol.outputs.forms import (
 _MAX_PATHS = 20
 _MAX_WORDS = 140
 """Most characters of an error's message, so that the path after it is not cut off."""
-_WAY_OUT = "expected an attrs class, a dataclass or a TypedDict with fields of these or of plain types"
+_SUPPORTED = "expected an attrs class, a dataclass or a TypedDict with fields of these or of plain types"
 
 
 def check_output_type(into: Any) -> None:
@@ -31,7 +31,7 @@ def check_output_type(into: Any) -> None:
         try:
             _checked(into)
         except TypeError as error:  # it is not hashable
-            raise _unbuildable(into, into, "$", str(error) if json_kinds(into) else _way_out(into)) from None
+            raise _unbuildable(into, into, "$", str(error) if json_kinds(into) else _advice(into)) from None
 
 
 @lru_cache(maxsize=1024)
@@ -58,7 +58,7 @@ def _parts(whole: Any, into: Any, place: str, seen: set[Any]) -> Iterator[tuple[
             return
         seen.add(into)
         buildable = form_of(into) not in ("none", "choice") or json_kinds(into)
-        why = None if buildable else _way_out(into)
+        why = None if buildable else _advice(into)
         if why is None:
             inside = _inside(into, place)
     except Exception as error:  # including any exception from evaluating the annotations
@@ -102,7 +102,7 @@ def _is_hashable(into: Any) -> bool:
     return getattr(ARRAYS.get(origin, OBJECTS.get(origin, origin)), "__hash__", None) is not None
 
 
-def _way_out(into: Any) -> str:
+def _advice(into: Any) -> str:
     """Return advice for a type that can't be built from JSON."""
     if isinstance(into, TypeVar):
         return "it is an open type variable: pass a type for it, as in Box[int]"
@@ -112,7 +112,7 @@ def _way_out(into: Any) -> str:
         return "JSON has no bytes: use str, and decode it"
     if hasattr(into, "model_validate"):
         return f"it is a pydantic model: call {name_of(into)}.model_validate(result.data) instead"
-    return _WAY_OUT
+    return _SUPPORTED
 
 
 def structure(data: Any, into: Any, *, request_id: str | None = None, endpoint_id: str | None = None) -> Any:
@@ -126,7 +126,7 @@ def structure(data: Any, into: Any, *, request_id: str | None = None, endpoint_i
     try:
         return build(data, into)
     except Exception as error:
-        paths = transform_error(error, path="$", format_exception=_said)[:_MAX_PATHS]
+        paths = transform_error(error, path="$", format_exception=_message_of)[:_MAX_PATHS]
         raise ResponseDecodeError(
             f"the output does not fit {name_of(into)}: {paths[0]}",
             paths=paths,
@@ -136,7 +136,7 @@ def structure(data: Any, into: Any, *, request_id: str | None = None, endpoint_i
         ) from None
 
 
-def _said(error: BaseException, into: Any) -> str:
+def _message_of(error: BaseException, into: Any) -> str:
     """Return the message of an error. For a missing key the exception holds only the key's name."""
     if isinstance(error, KeyError) and into is not None:
         return "required field missing"

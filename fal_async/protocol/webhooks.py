@@ -216,12 +216,10 @@ def is_sender(address: str, ranges: Iterable[Network]) -> bool:
 
 def _decoded(body: bytes, what: str) -> dict[str, Any]:
     try:
-        document = json.loads(body)
-    except (
-        ValueError,
-        TypeError,
-        RecursionError,
-    ) as error:  # TypeError: the caller's own function may return it
+        document = json.loads(
+            body
+        )  # the caller's own function may have returned it, so it may be of any type
+    except (ValueError, TypeError, RecursionError) as error:
         raise ResponseDecodeError(f"{what} is not JSON") from error
     if not isinstance(document, dict):
         raise ResponseDecodeError(f"{what} is not a JSON object")

@@ -175,23 +175,23 @@ def _converter() -> Any:
 
 def _union(into: Any) -> Build:
     members, records = get_args(into), [member for member in get_args(into) if form_of(member) == "record"]
-    tell = _telling_apart(records)
+    choose = _chooser(records)
 
     def made(value: Any) -> Any:
-        if type(value) in members and not isinstance(
-            value, list | dict
-        ):  # 5.0 stays a float in `int | float`
+        # A value of exactly one of the types is kept: 5.0 stays a float in `int | float`.
+        if type(value) in members and not isinstance(value, list | dict):
             return value
         fitting = [member for member in members if kind_of(value) in json_kinds(member)]
-        if tell is not None and isinstance(value, dict):
-            record = _told(tell, value, into)
+        if choose is not None and isinstance(value, dict):
+            record = _chosen(choose, value, into)
             fitting = [member for member in fitting if member not in records or member is record]
         return _first_that_fits(value, fitting, into)
 
     return made
 
 
-def _telling_apart(records: list[Any]) -> Callable[[Any], Any] | None:
+def _chooser(records: list[Any]) -> Callable[[Any], Any] | None:
+    """Return a function that chooses the record for an object by its fields; None for less than two records."""
     from cattrs.disambiguators import create_default_dis_func
 
     try:
@@ -202,9 +202,9 @@ def _telling_apart(records: list[Any]) -> Callable[[Any], Any] | None:
         ) from error
 
 
-def _told(tell: Callable[[Any], Any], value: Any, into: Any) -> Any:
+def _chosen(choose: Callable[[Any], Any], value: Any, into: Any) -> Any:
     try:
-        return tell(value)
+        return choose(value)
     except Exception as error:
         raise ValueError(f"its fields do not show which of {name_of(into)} it is") from error
 

@@ -94,12 +94,12 @@ def check_is_no_page(arrived: Arrived, name: str | None = None) -> None:
     expected = next(
         (plain_type(kind) for kind in types if kind and plain_type(kind) not in _MAY_BE_A_PAGE), ""
     )
-    came = _words_in_place_of(expected, arrived) if expected else None
-    if came is not None:
-        raise DownloadError(f"{host_of(arrived.url)} sent {came} instead of {expected}")
+    page = _page_instead_of(expected, arrived) if expected else None
+    if page is not None:
+        raise DownloadError(f"{host_of(arrived.url)} sent {page} instead of {expected}")
 
 
-def _words_in_place_of(expected: str, arrived: Arrived) -> str | None:
+def _page_instead_of(expected: str, arrived: Arrived) -> str | None:
     if content_type_by_content(arrived.head) is not None:
         return None
     begins = arrived.head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()

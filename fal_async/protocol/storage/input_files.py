@@ -19,10 +19,8 @@ from fal_async.records import is_record
 
 Path = tuple[str | int, ...]
 """The place of a value in an input: a str is a key of a mapping, an int an index of a list."""
-_SCALARS, _SEQUENCES = (
-    (str, int, float),
-    (list, tuple),
-)  # creating a union in each call would cost as much as the check
+# Tuples created once: creating a union in each call would cost as much as the check.
+_SCALARS, _SEQUENCES = (str, int, float), (list, tuple)
 
 
 def _check_type(_: Any, __: Any, value: str | None) -> None:
