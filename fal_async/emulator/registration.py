@@ -113,9 +113,9 @@ class Registration:
 
         Args:
             app_id: `owner/app`, or `namespace/owner/app` for workflows and comfy; the owner has no dot.
-            application: an ASGI application (FastAPI, Starlette, ...), called in this process, which starts and
-                stops with the emulator; or the base URL of one that runs separately, such as
-                `http://127.0.0.1:8000`.
+            application: an ASGI application (FastAPI, Starlette, ...), which is called in this process and starts
+                and stops with the emulator (at once if the emulator is running); or the base URL of one that runs
+                separately, such as `http://127.0.0.1:8000`.
             runners: how many requests run at a time. None (default): the emulator's `runners`.
             public: True accepts calls without a key (protocol 1.2).
             ignores_cancel: True never cuts off a cancelled request; the application is notified all the same.

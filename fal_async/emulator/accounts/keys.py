@@ -14,7 +14,11 @@ from fal_async.emulator.wire.answers import Answer, json_answer, unauthorized
 
 
 class Keyring:
-    """The accounts. With `require=False` no caller is refused. A given key is checked on public endpoints, too."""
+    """The accounts, and who is admitted.
+
+    A key or token that is given is checked, on public endpoints, too. With `require=False`, callers without a known
+    key use the emulator's own account.
+    """
 
     def __init__(self, key: str, *, require: bool, concurrency: int | None) -> None:
         self.require: bool = require

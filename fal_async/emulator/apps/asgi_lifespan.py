@@ -29,7 +29,7 @@ class Lifespan:
         self._changed = asyncio.Event()
 
     async def startup(self) -> None:
-        """Start the application, until its startup is complete. If it is cancelled, the application is, too.
+        """Start the application, and wait for its startup. If this is cancelled, so is the application.
 
         Raises:
             RuntimeError: If the startup fails, with the application's message.

@@ -59,7 +59,7 @@ class Mounts:
                 stack.push_async_callback(application.close)
 
     async def ready(self, application: Application) -> None:
-        """Wait until an application has started. Raise RuntimeError if it or the emulator has not started."""
+        """Wait for an application's start. Raise RuntimeError if it fails, or the emulator is not running."""
         starting = self._starting.get(application)
         if starting is None:
             raise RuntimeError("the emulator is not started")

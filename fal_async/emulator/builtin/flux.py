@@ -24,7 +24,7 @@ SIZES: Mapping[str, tuple[int, int]] = {
 }
 MAX_REPORTS = 50
 MAX_SIDE = 14142
-"""Protocol 13: `{width, height}` from 1 to 14142."""
+"""Pixels: width and height are from 1 to 14142 (protocol 13)."""
 MAX_SEED = 2**63 - 1
 
 

@@ -18,7 +18,7 @@ Field = Callable[[float, float], float]
 """Maps a point, x from 0 to width/height and y from 0 to 1, to a value from 0 to 1."""
 
 _GRID_POINTS = 30_000
-"""Number of points that are computed, about; the others are interpolated."""
+"""About how many points are computed; the others are interpolated."""
 _HUES = (
     (0.00, 0.10, 0.20),
     (0.55, 0.62, 0.74),

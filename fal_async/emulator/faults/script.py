@@ -82,7 +82,7 @@ class FaultScript:
         self._entries.clear()
 
     def take(self, kind: str, endpoint_id: str | None) -> Fault | None:
-        """Return the fault for a call, or None, and count it as used. The emulator asks this for every call.
+        """Return the fault for a call, or None, and count it as used. The emulator calls this for every request.
 
         Args:
             kind: the operation of the call.

@@ -21,7 +21,7 @@ class RecordedRequest:
 
     Attributes:
         method: HTTP method.
-        path: path of the URL, with the host segment.
+        path: decoded path of the URL, as it was requested.
         host_segment: the fal host that it was meant for, such as `queue.fal.run`.
         query: decoded query parameters.
         headers: header names, in any case, and values.
