@@ -148,14 +148,14 @@ async def test_the_traceback_of_a_time_limit_around_a_call_shows_only_the_caller
 
 
 async def test_the_traceback_of_an_error_in_a_callback_keeps_the_lines_of_the_callback(fal: Session) -> None:
-    async def asks_for_what_is_not_there(_: object) -> None:
+    async def asks_for_a_missing_request(_: object) -> None:
         await fal.queue.status(LLM, "no-such-request")
 
     error = await error_of(
-        lambda fal: fal.subscribe(LLM, ASK, on_queue_update=asks_for_what_is_not_there), fal
+        lambda fal: fal.subscribe(LLM, ASK, on_queue_update=asks_for_a_missing_request), fal
     )
     names = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
-    assert names[-1] == "asks_for_what_is_not_there"
+    assert names[-1] == "asks_for_a_missing_request"
     assert modules(error) == {"tests"}
 
 

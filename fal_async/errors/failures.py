@@ -13,8 +13,9 @@ from fal_async.errors.root import CancelOutcome, FalError, Known, Names
 class TransportError(FalError):
     """Raised when there is no usable HTTP response: the connection failed or broke. `__cause__` is aiohttp's error.
 
-    If fal may have accepted a paid request, SubmissionUncertainError is raised instead. If the error has a
-    `request_id`, don't submit again: take the request up with `fal.queue.handle(endpoint_id, request_id).wait()`.
+    If fal may have accepted a paid request, SubmissionUncertainError is raised instead. If the error of a
+    `subscribe` has a `request_id`, fal has the request: don't submit it again, but take it up with
+    `fal.queue.handle(endpoint_id, request_id).wait()`.
     """
 
     retryable = True

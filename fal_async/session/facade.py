@@ -75,7 +75,7 @@ class Session(Calls, BatchCalls, Resources):
         max_answer: maximum size of one response in bytes, decompressed; default 512 MiB. A larger response is not
             read further, and the call raises TransportError (a direct run: SubmissionUncertainError). The result
             can still be fetched by its id with a session that allows more. The body of an error is truncated at
-            this size or at 16 MiB. Downloads and streams are read in pieces and have no such limit.
+            this size, or at 16 MiB if that is less. Downloads and streams are read in pieces and have no limit.
         keepalive_timeout: seconds for which an idle connection is kept; default 30.
         ssl: an `ssl.SSLContext`, for example for a private CA. None (default): the system's certificates.
         http_proxy: URL of an HTTP proxy for every request: `http://user:password@host:port`.

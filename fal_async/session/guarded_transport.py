@@ -27,7 +27,7 @@ class OwnTransport:
     closed: bool = False
 
     @transport.validator
-    def _is_one(self, _: Any, transport: object) -> None:
+    def _check_transport(self, _: Any, transport: object) -> None:
         if Transport not in type(transport).__mro__:
             raise ConfigurationError(
                 f"transport is a {type(transport).__name__}: derive its class from fal_async.transport.Transport"
