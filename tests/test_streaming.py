@@ -614,7 +614,7 @@ async def test_closing_the_session_ends_its_streams(emulator: Emulator) -> None:
         await anext(iterator)
         waiting: asyncio.Task[Any] = asyncio.create_task(anext(iterator))  # type: ignore[arg-type]
         await asyncio.sleep(0)
-    with pytest.raises(SessionStateError, match="closed meanwhile") as caught:
+    with pytest.raises(SessionStateError, match="closed during the call") as caught:
         await asyncio.wait_for(waiting, 5)
     assert caught.value.request_id == stream.request_id
     await model.stopped()

@@ -1,7 +1,7 @@
-"""The seam to the network: what the rest of the package asks of it. Importing it loads no HTTP library.
+"""The seam to the network: what the rest of the package needs of it. Importing it loads no HTTP library.
 
-`AiohttpTransport` is the implementation that a session makes for itself. A transport of your own is one class:
-derive it from `Transport`, define `send` (the only method that `subscribe` and the queue need), and give it to
+`AiohttpTransport` is the implementation that a session makes for itself. To write your own, derive a class from
+`Transport`, define `send` (the only method that `subscribe` and the queue need), and pass it to
 `Session(transport=...)`.
 """
 
@@ -18,26 +18,31 @@ from fal_async.transport.progress import Progress
 
 
 class OpenResponse(Protocol):
-    """An answer whose body is read in pieces. Header names are in lower case."""
+    """A response whose body is read in pieces.
+
+    Attributes:
+        status: the HTTP status.
+        headers: the headers, names in lower case.
+    """
 
     status: int
     headers: Mapping[str, str]
 
     @property
     def request_id(self) -> str | None:
-        """fal's id of the request, from the headers."""
+        """The request id, from the headers; None if they have none."""
         ...
 
     def close(self) -> None:
-        """Close the connection at once, without waiting for anything."""
+        """Close the connection at once, without awaiting anything."""
         ...
 
     def chunks(self) -> AsyncGenerator[bytes, None]:
-        """The body as it comes.
+        """Yield the body as it arrives, in pieces of any size.
 
         Raises:
-            TransportError: it broke off or stalled.
-            SessionStateError: the session was closed meanwhile.
+            TransportError: the body broke off or stalled.
+            SessionStateError: the session was closed.
         """
         ...
 
@@ -46,26 +51,30 @@ class WebSocket(Protocol):
     """An open WebSocket. Only one task may receive; pings are answered while it does."""
 
     async def send(self, data: bytes | str) -> None:
-        """Send a binary or a text frame. TransportError: it was not sent."""
+        """Send a frame: a binary one for `bytes`, a text frame for `str`.
+
+        Raises:
+            TransportError: the frame was not sent.
+        """
         ...
 
     async def receive(self) -> bytes | str:
-        """The next message: bytes of a binary frame, str of a text frame.
+        """Return the next message: `bytes` of a binary frame, `str` of a text frame. Cancelling it is safe.
 
         Raises:
-            Disconnected: the connection is closed; with code 1006 where it broke.
+            Disconnected: the connection is closed, with code 1006 if it broke.
         """
         ...
 
     async def close(self, code: int = 1000) -> None:
-        """Close it with the closing handshake, which is bounded in time."""
+        """Close the connection with the closing handshake, which is bounded in time."""
         ...
 
 
 class Transport(Protocol):
-    """Sends requests. Every method may be called by many tasks at once.
+    """Sends HTTP requests and opens WebSockets. Many tasks may call every method at once.
 
-    A method that a transport of your own leaves out raises ConfigurationError when something needs it.
+    A method that a subclass does not define raises ConfigurationError when a call needs it.
     """
 
     async def send(
@@ -78,20 +87,26 @@ class Transport(Protocol):
         check: Callable[[HttpResponse], None] | None = None,
         progress: Progress | None = None,
     ) -> HttpResponse:
-        """Send `request`, retry it where that is safe, and give a whole answer.
+        """Send `request`, retry it if that is safe, and return the whole response.
+
+        If it is cancelled, the connection is closed, and `progress.sent` says whether fal may have the request.
 
         Args:
-            request: what to send. `request.auth` says whether the session's key belongs to it.
-            timeouts: limits of one attempt; None for the session's.
-            retry: None for the session's policy.
-            accept: statuses that are answers too; without it only 2xx are.
-            check: called with the answer; it refuses the answer by raising a FalError, inside the retries.
-            progress: kept up to date while the request is on its way.
+            request: what to send. `request.auth` says whether it gets the session's key.
+            timeouts: the limits of one attempt. None (default): the session's.
+            retry: the retry policy. None (default): the session's.
+            accept: statuses beside 2xx that are returned and not raised; default: none.
+            check: a function that is called with the response, inside the retries. It refuses the response by
+                raising a FalError. None (default): no check.
+            progress: updated while the request is on its way. None (default): not recorded.
+
+        Returns:
+            The response, its body read to the end.
 
         Raises:
-            ApiError: and its kinds: fal answered with an error (see `error_of`).
-            TransportError: no usable answer, and fal surely did not take a paid request.
-            SubmissionUncertainError: no usable answer, and fal may have taken a paid request.
+            ApiError: fal answered with an error (see `error_of`).
+            TransportError: no usable response arrived; if the request is paid, fal certainly did not take it.
+            SubmissionUncertainError: no usable response arrived, and fal may have taken a paid request.
             SessionStateError: the session is closed, or belongs to another event loop.
         """
         raise _missing(self, "send")
@@ -104,20 +119,34 @@ class Transport(Protocol):
         retry: RetryPolicy | None = None,
         silence: float | None = None,
     ) -> AbstractAsyncContextManager[OpenResponse]:
-        """An answer to be read in pieces. Only what comes before its body is retried; nothing bounds it in all.
+        """Open a response whose body is read in pieces. Only failures before its body are retried.
 
-        `timeouts.first_byte` bounds the silence (seconds) before the body and, where `silence` is None, within it.
-        Leaving the block closes the connection at once. Raises what `send` raises.
+        Leaving the block closes the connection at once. There is no limit of the total time. Raises what `send`
+        raises.
+
+        Args:
+            request: what to send.
+            timeouts: its `first_byte` limits the silence before the body. None (default): the session's.
+            retry: the retry policy. None (default): the session's.
+            silence: the limit of silence within the body, in seconds. None (default): `timeouts.first_byte`.
         """
         raise _missing(self, "open")
 
     def pass_through(
         self, request: HttpRequest, *, timeouts: Timeouts | None = None
     ) -> AbstractAsyncContextManager[OpenResponse]:
-        """One attempt, and whatever it is answered, to be read in pieces: for a proxy, which only passes on.
+        """Make one attempt and open its response as it is, to be read in pieces. For a proxy.
 
-        Nothing is retried, no redirect is followed, no status becomes an error. Limits as in `open`. All that are
-        passed through share a part of the connections. SubmissionUncertainError: fal may have taken a paid request.
+        Nothing is retried, no redirect is followed, and no status raises an error. The limits are those of `open`.
+        All requests that are passed through share a part of the connections.
+
+        Args:
+            request: what to send.
+            timeouts: the limits of the attempt. None (default): the session's.
+
+        Raises:
+            TransportError: no response arrived; if the request is paid, fal certainly did not take it.
+            SubmissionUncertainError: no response arrived, and fal may have taken a paid request.
         """
         raise _missing(self, "pass_through")
 
@@ -132,14 +161,25 @@ class Transport(Protocol):
         connect_timeout: float | None = 10.0,
         endpoint_id: str | None = None,
     ) -> AbstractAsyncContextManager[WebSocket]:
-        """A WebSocket. `max_size` in bytes, 0 for no limit; `heartbeat` in seconds, None for none.
+        """Open a WebSocket. Leaving the block closes it.
+
+        Args:
+            url: the address, with its query.
+            headers: headers of the handshake. None (default): none but the session's own.
+            auth: whether the handshake gets the session's key; default False.
+            max_size: the limit of a received message, in bytes. 0 (default): no limit.
+            heartbeat: seconds of silence after which a ping is sent. None (default): no pings.
+            connect_timeout: seconds for the handshake; default 10. None: no limit.
+            endpoint_id: the endpoint that errors name. None (default): none.
 
         Raises:
-            ApiError: and its kinds: the handshake was refused.
-            TransportError: no connection.
+            ApiError: the handshake was refused.
+            TransportError: the server was not reached.
         """
         raise _missing(self, "websocket")
 
 
 def _missing(transport: object, method: str) -> ConfigurationError:
-    return ConfigurationError(f"{type(transport).__name__} has no {method}(): this call needs it")
+    return ConfigurationError(
+        f"{type(transport).__name__} has no {method}(), which this call needs: define it"
+    )

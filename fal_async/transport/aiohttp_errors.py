@@ -1,4 +1,4 @@
-"""The border where aiohttp's errors become ours."""
+"""Translating aiohttp's errors into ours."""
 
 from __future__ import annotations
 
@@ -26,26 +26,28 @@ from fal_async.transport.attempt import LONG, Call
 from fal_async.transport.header_limits import LIMITS_IN_WORDS, are_headers_too_large
 
 FAILURES = (aiohttp.ClientError, TimeoutError, OSError, UnicodeError)
-"""The last one is the look-up's, for a host name that can be none."""
+"""UnicodeError is what the name look-up raises for a malformed host name."""
 
 
 def raise_as_ours(call: Call, error: BaseException) -> None:
-    """Raise ours for a failure of aiohttp's, with the original as its cause. Other errors: nothing."""
+    """Raise our error for a failure of aiohttp, with the original as its cause. Do nothing for other errors."""
     if (isinstance(error, FAILURES) and not isinstance(error, FalError)) or was_closed_meanwhile(error):
         raise transport_error(call, error) from error
 
 
 def was_closed_meanwhile(error: BaseException) -> bool:
-    """What aiohttp raises where its connections are closed in the same step: no kind of its own, so the place
-    where it was raised tells it from an exception of a user's function."""
+    """Return whether aiohttp raised `error` because its connections were closed in the same step.
+
+    aiohttp has no class for this. The module that raised it tells it from an exception of a user's function.
+    """
     if not isinstance(error, RuntimeError | AssertionError) or error.__traceback__ is None:
         return False
     *_, (innermost, _) = traceback.walk_tb(error.__traceback__)
     return str(innermost.f_globals.get("__name__")).startswith("aiohttp.")
 
 
-class aiohttp_errors:  # as `contextlib.suppress`
-    """Failures of aiohttp's that leave this block are raised as ours."""
+class aiohttp_errors:  # a context manager in lower case, like `contextlib.suppress`
+    """Raises our errors for failures of aiohttp in its block."""
 
     __slots__ = ("_call",)
 
@@ -53,7 +55,7 @@ class aiohttp_errors:  # as `contextlib.suppress`
         self._call = call
 
     def __enter__(self) -> None:
-        """Nothing to prepare."""
+        """Do nothing."""
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is not None:
@@ -61,7 +63,7 @@ class aiohttp_errors:  # as `contextlib.suppress`
 
 
 class BrokenOff(aiohttp.ClientConnectionError):
-    """A connection that broke, in a guise in which aiohttp does not send the request again."""
+    """Stands for a broken connection, in a class for which aiohttp does not send the request again."""
 
     def __init__(self, error: aiohttp.ClientConnectionError) -> None:
         super().__init__()
@@ -71,8 +73,11 @@ class BrokenOff(aiohttp.ClientConnectionError):
 async def sent_once(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """For a paid GET or PUT, and for a body that is read as it goes: aiohttp repeats those once by itself when a
-    reused connection breaks. Before 3.14.4 it did so with what was left of the body, and waited for an answer."""
+    """Middleware that keeps aiohttp from sending a request twice.
+
+    aiohttp repeats a GET or PUT once when a reused connection breaks. That must not happen to a paid request, or to
+    a body that is read on the way: before 3.14.4, aiohttp sent the rest of such a body and waited for a response.
+    """
     try:
         return await handler(request)
     except aiohttp.ClientConnectorError:
@@ -82,13 +87,16 @@ async def sent_once(
 
 
 class Redirected(aiohttp.ClientError):
-    """The handshake of a WebSocket was answered with a redirect."""
+    """Raised if the handshake of a WebSocket is answered with a redirect."""
 
 
 async def not_redirected(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """For WebSockets: aiohttp can't be told not to follow, and would send the headers along to another origin."""
+    """Middleware for WebSockets, for which aiohttp has no option not to follow redirects.
+
+    It would send the headers to another origin, too.
+    """
     response = await handler(request)
     if 300 <= response.status < 400:
         response.close()
@@ -97,6 +105,7 @@ async def not_redirected(
 
 
 def never_connected(error: BaseException) -> bool:
+    """Return whether no connection was established, so that nothing was sent."""
     return isinstance(
         error,
         aiohttp.ClientConnectorError
@@ -107,7 +116,7 @@ def never_connected(error: BaseException) -> bool:
 
 
 def unreachable(error: BaseException) -> bool:
-    """No connection, and not for want of trust: where a certificate is wrong, the backup host is no way out."""
+    """Return whether to try the backup host: not after a wrong certificate or a failure of the proxy."""
     return never_connected(error) and not isinstance(
         error,
         aiohttp.ClientSSLError | aiohttp.ClientConnectorCertificateError | aiohttp.ClientHttpProxyError,
@@ -115,7 +124,7 @@ def unreachable(error: BaseException) -> bool:
 
 
 def transport_error(call: Call, error: BaseException) -> FalError:
-    """Ours for one of aiohttp's, which stays as its cause, without what nobody may see."""
+    """Return our error for one of aiohttp, which is stripped of secrets, as it becomes the cause."""
     conceal(error)
     return _translated(call, error).about(call.request.ref).about(RequestRef(request_id=call.seen_id))
 
@@ -126,17 +135,18 @@ def _translated(call: Call, error: BaseException) -> FalError:
         return TransportTimeoutError(_what_took_too_long(call, error, host))
     if isinstance(error, aiohttp.ClientResponseError) and are_headers_too_large(error):
         return TransportError(
-            f"the answer's headers are too large ({host}): {LIMITS_IN_WORDS}", retryable=False
+            f"the response headers of {host} are too large: {LIMITS_IN_WORDS}", retryable=False
         )
     if _is_unknown_coding(error):
-        return TransportError(
-            f"the answer of {host} has a Content-Encoding that is not known", retryable=False
-        )
+        return TransportError(f"the response of {host} has an unknown Content-Encoding", retryable=False)
     return TransportError(_what_broke(call, error, host), retryable=_is_passing(error))
 
 
 def _is_unknown_coding(error: BaseException) -> bool:
-    """Such as br, which nobody asked for. Found with the headers: a body that does not decode is a broken one."""
+    """Return whether the Content-Encoding is not supported, such as br, which the request did not ask for.
+
+    aiohttp finds this with the headers. A body that can't be decoded is another error.
+    """
     if not isinstance(error, aiohttp.ClientResponseError) or error.__cause__ is None:
         return False
     causes = (error.__cause__, error.__cause__.__cause__)
@@ -150,9 +160,11 @@ def _is_passing(error: BaseException) -> bool:
 
 
 def conceal(error: BaseException) -> None:
-    """aiohttp's texts hold whole URLs; its values the headers that were sent, key and all, and a proxy's password.
-    They would be in each traceback, and in whatever shows the `repr` of a cause. Its frames hold them, too: they go
-    with DEBUG logs as well, which keep ours."""
+    """Remove secrets from an error of aiohttp, which will be in tracebacks and error reports as a cause.
+
+    Its messages have whole URLs; its attributes have the request's headers with the key, and the proxy's password.
+    aiohttp's frames have them as local variables, so these frames are cut even if DEBUG logs keep ours.
+    """
     _cut_below_ours(error)
     if isinstance(error, aiohttp.ClientResponseError):
         url = URL(without_query(str(error.request_info.real_url)), encoded=True).with_user(None)
@@ -173,7 +185,7 @@ def _cut_below_ours(error: BaseException) -> None:
             entry.tb_next = None
         entry = entry.tb_next
     seen: set[int] = set()
-    # Ours among them is what the source of a body raised. It may be a cause of its own.
+    # A FalError among the causes was raised by the source of a body. A cause may lead back to itself.
     while cause is not None and not isinstance(cause, FalError) and id(cause) not in seen:
         seen.add(id(cause))
         cause.__traceback__ = callers_frames(cause.__traceback__)
@@ -190,16 +202,16 @@ def _what_took_too_long(call: Call, error: BaseException, host: str) -> str:
         words = f"no connection to {host} within {call.timeouts.connect:g} s (Timeouts.connect)"
         return words + _by_which_way(call)
     if clock is not None and clock.is_sending:
-        return f"{host} took no more of the request for {clock.piece:g} s (Timeouts.first_byte)"
+        return f"{host} accepted no more of the request for {clock.piece:g} s (Timeouts.first_byte)"
     if silence == total and call.request.operation in LONG:
         return f"{host} did not answer within {total:g} s (Timeouts.run)"
     if clock is not None and clock.is_late:
-        return f"the answer of {host} was not complete within {total:g} s (Timeouts.total)"
+        return f"the response of {host} was not complete within {total:g} s (Timeouts.total)"
     return f"{host} was silent for {silence:g} s (Timeouts.first_byte)"
 
 
 def _by_which_way(call: Call) -> str:
-    """Through which proxy, or that one is named and not followed: of a connection that could not be had."""
+    """Say which proxy a failed connection used, or which variable names a proxy that was not used."""
     route = call.route
     if route.proxy is not None:
         return f" through the proxy {route.host} ({route.named_by})"
@@ -212,11 +224,11 @@ def _what_broke(call: Call, error: BaseException, host: str) -> str:
     if isinstance(error, aiohttp.ClientConnectorDNSError) and call.route.proxy is not None:
         return f"the name of the proxy {call.route.host} ({call.route.named_by}) can't be resolved"
     if isinstance(error, aiohttp.ClientConnectorDNSError | UnicodeError):
-        return (
-            f"the name {host} can't be resolved: is the network up, and the host right?{_by_which_way(call)}"
-        )
+        return f"the host name {host} can't be resolved: check it, and the network{_by_which_way(call)}"
     if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError):
-        return f"the certificate of {host} is not trusted: pass a context with ssl= for a private one"
+        return (
+            f"the certificate of {host} is not trusted: for a private authority, pass an SSL context as ssl="
+        )
     if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
         return f"no TLS connection to {host}: {_tls_words(error)}"
     if isinstance(error, aiohttp.ClientHttpProxyError):
@@ -226,20 +238,20 @@ def _what_broke(call: Call, error: BaseException, host: str) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"no connection to {host}: {_os_words(error)}{_by_which_way(call)}"
     if isinstance(error, Redirected):
-        return f"{host} redirected the WebSocket: that is not followed"
+        return f"{host} redirected the WebSocket: redirects are not followed"
     if isinstance(error, aiohttp.ServerDisconnectedError):
-        return f"{host} closed the connection without an answer{_or_https(call)}"
+        return f"{host} closed the connection without a response{_or_https(call)}"
     if isinstance(error, aiohttp.ClientPayloadError):
-        return f"the answer of {host} broke off in its body"
+        return f"the response of {host} broke off in its body"
     if isinstance(error, aiohttp.ClientResponseError):
         return f"{host} did not answer in HTTP{_or_https(call)}"
     if isinstance(error, RuntimeError | AssertionError):
-        return f"the connection to {host} was closed meanwhile"
+        return f"the connection to {host} was closed during the request"
     return f"the connection to {host} broke: {_os_words(error)}"
 
 
 def _or_https(call: Call) -> str:
-    """A server that expects TLS answers plain HTTP with its end, or with bytes of TLS."""
+    """Suggest https: a server that expects TLS answers plain HTTP by closing, or with bytes of TLS."""
     return " (or does it expect https?)" if call.request.url.startswith(("http:", "ws:")) else ""
 
 

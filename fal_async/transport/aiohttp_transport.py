@@ -1,4 +1,4 @@
-"""The transport over aiohttp: its four verbs. The key comes first, then a connection, then the attempt."""
+"""The transport over aiohttp. An attempt first gets the key, then a connection."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from fal_async.transport.retrying import Retries, retrying
 from fal_async.transport.websocket import AiohttpWebSocket, connected
 
 _PASS_THROUGH_WAIT = 120.0
-"""Seconds, where nothing else bounds it: strangers' waits have a limit in any case."""
+"""Seconds that a passed-through request waits for a place if `Timeouts.total` is None: its caller is a stranger."""
 
 
 class AiohttpTransport(Transport):
-    """Sends requests over a pool with one set of settings. Cheap: a view of a session has its own."""
+    """Sends requests over a pool with one set of settings. Each view of a session has its own."""
 
     def __init__(self, pool: Pool, settings: Settings, keys: KeySource) -> None:
         self.pool: Pool = pool
@@ -40,7 +40,7 @@ class AiohttpTransport(Transport):
         self._retries = Retries(pool.budget, keys)
         self._exchange = Exchange(pool, settings, self._headers)
 
-    def send(  # no coroutine of its own: one less on the way of every answer
+    def send(  # returns the coroutine of `retrying`: one coroutine less for each response
         self,
         request: HttpRequest,
         *,
@@ -134,9 +134,12 @@ class AiohttpTransport(Transport):
         return call
 
     async def _prepare(self, call: Call) -> None:
-        """The headers, key included: before a place is taken, so that a slow key holds no connection, and a key
-        that has to be asked for over the same pool does not wait for a place that waits for it."""
-        self.pool.http()  # a closed session and a wrong loop are told at once, not after a wait
+        """Make the headers, key included, before a place is taken.
+
+        So a slow key source holds no connection; and one that asks fal over the same pool does not wait for a place
+        that waits for it.
+        """
+        self.pool.http()  # raises at once, not after a wait, if the session is closed or the loop is wrong
         headers = self._headers.at_once(call.request)
         if headers is None:
             headers = await self._headers.with_asked_key(call.request, self.send)
@@ -150,7 +153,7 @@ class AiohttpTransport(Transport):
         try:
             await self._prepare(call)
             places = self.pool.long_requests if holds else self.pool.short_requests
-            # A new key must not grow old in the row, as the refused one may have.
+            # A renewed key goes first: in the queue it might expire, as the refused one may have.
             patience = call.timeouts.run if holds else call.timeouts.total
             await places.acquire(first=call.goes_first, patience=patience)
             try:
@@ -197,7 +200,7 @@ class AiohttpTransport(Transport):
     async def _on_a_long_place(
         self, begin: Callable[[Call], Awaitable[aiohttp.ClientResponse]], call: Call
     ) -> aiohttp.ClientResponse:
-        """The place is kept with the answer, until `_kept_open` gives it back."""
+        """Take a place and begin. The place belongs to the response until `_kept_open` releases it."""
         await self.pool.long_requests.acquire(first=call.goes_first, patience=call.timeouts.run)
         try:
             return await begin(call)
@@ -217,9 +220,11 @@ class AiohttpTransport(Transport):
 
 
 def _closed_meanwhile(call: Call) -> FalError:
-    words = "the session was closed meanwhile"
+    words = "the session was closed during the call"
     if call.progress.sent and call.request.operation in PAID:
-        return TransportError(words, retryable=False)  # which is judged: fal may have taken it
+        return TransportError(
+            words, retryable=False
+        )  # `judge` makes it uncertain: fal may have taken the request
     return SessionStateError(words)
 
 

@@ -1,4 +1,4 @@
-"""The state of one request over all its attempts."""
+"""The state of one HTTP request over all its attempts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fal_async.transport.http_proxies import DIRECT, Route
 from fal_async.transport.progress import Progress
 
 LONG = frozenset({Operation.RUN, Operation.STREAM})
-"""These hold a connection until a model is done; the others must not wait behind them."""
+"""These operations hold a connection until a model is done; others must not wait behind them."""
 
 
 class Call:
@@ -49,14 +49,14 @@ class Call:
         self.attempts: int = 0
         self.accept: Collection[int] = ()
         self.check: Callable[[HttpResponse], None] | None = None
-        self.silence: float | None = None  # seconds between pieces of a body, where nothing else bounds them
+        self.silence: float | None = None  # seconds between pieces of a body, if nothing else limits them
         self.progress: Progress = Progress() if progress is None else progress
-        self.clock: AttemptClock | None = None  # of the attempt under way
-        self.headers: dict[str, str] = {}  # of the attempt under way; empty until the key is there
-        self.seen_id: str | None = None  # from the headers of an answer that broke off later
+        self.clock: AttemptClock | None = None  # of the current attempt
+        self.headers: dict[str, str] = {}  # of the current attempt; empty until the key is known
+        self.seen_id: str | None = None  # the request id in the headers of a response that broke off later
         self.key_renewed: bool = False
-        self.goes_first: bool = False  # of all that wait for a place: the attempt right after a renewed key
-        # The longest silence, and the time to the end of the answer, in seconds.
+        self.goes_first: bool = False  # skips the queue for a place: the attempt right after a renewed key
+        # The longest silence, and the time to the end of the response, in seconds.
         self.limits: tuple[float | None, float | None] = (timeouts.first_byte, timeouts.total)
         if request.operation in LONG:
             self.limits = (timeouts.run, timeouts.run)

@@ -1,4 +1,4 @@
-"""The clock of one attempt: how long nothing may move, and how long the answer may take."""
+"""The clock of one attempt: it limits the silence, and the time to the end of the response."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Self
 
 
 class AttemptClock:
-    """Ends its block with TimeoutError where nothing moves for too long. All limits are seconds, None for none.
+    """A block that ends with TimeoutError if nothing moves for too long. Limits are in seconds; None: no limit.
 
     Args:
-        piece: for each piece of the request's body, so that a server that stops reading is noticed, and a slow
-            line is not taken for one.
-        silence: of the server, once the body has left.
-        total: from then to the end of the answer.
+        piece: the limit for each piece of the request's body. It detects a server that stops reading, but tolerates
+            a slow line.
+        silence: the limit of the server's silence, once the body was sent.
+        total: the limit from then to the end of the response.
     """
 
     __slots__ = ("_end", "_loop", "_silence", "_timeout", "_total", "is_late", "is_sending", "piece")
@@ -26,9 +26,9 @@ class AttemptClock:
         self._timeout: asyncio.Timeout | None = None
         self._end: float | None = None
         self.is_sending: bool = False
-        """Whether it waits for the body of the request to leave."""
+        """Whether it waits for the request's body to be sent."""
         self.is_late: bool = False
-        """Whether `total` ends before `silence` would."""
+        """Whether `total` ends before `silence` does."""
 
     async def __aenter__(self) -> Self:
         timeout = asyncio.timeout(None)
@@ -45,23 +45,23 @@ class AttemptClock:
             await timeout.__aexit__(kind, error, trace)
 
     def sends(self) -> None:
-        """A piece of the body is about to leave."""
+        """Note that a piece of the request's body is about to be sent."""
         self.is_sending, self._end = True, None
         self._wind_up(self.piece)
 
     def has_sent(self) -> None:
-        """Nothing of the body is left here; or there is none."""
+        """Note that the request's body was sent, or that there is none."""
         self.is_sending = False
         self._end = None if self._total is None else self._loop.time() + self._total
         self._wind_up(self._silence)
 
     def receives(self) -> None:
-        """A piece of the answer came."""
+        """Note that a piece of the response arrived."""
         self.is_sending = False
         self._wind_up(self._silence)
 
     def _wind_up(self, seconds: float | None) -> None:
-        # Who sends the body is a task of its own, which may go on a little longer than who waits for the answer.
+        # aiohttp sends the body in a separate task, which may outlive the block for a moment.
         if self._timeout is None or self._timeout.expired():
             return
         when, end = None if seconds is None else self._loop.time() + seconds, self._end

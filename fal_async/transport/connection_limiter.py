@@ -1,4 +1,4 @@
-"""Holds requests of one kind to a number of places. `Pool` says how many places there are."""
+"""Limits how many requests of one kind hold a connection. `Pool` sets the limit."""
 
 from __future__ import annotations
 
@@ -14,44 +14,45 @@ from fal_async.errors import TransportTimeoutError
 logger: logging.Logger = logging.getLogger("fal_async")
 
 _NEWCOMERS_WAIT = 0.5
-"""Seconds. Opening a connection costs as much as a whole request on one that is there."""
+"""Seconds that a new request waits for an open connection: opening one costs as much as a whole request."""
 
 
 class ConnectionLimiter:
-    """`async with limiter:` holds one of `limit` places, first come, first served. `acquire` and `release` do so
-    where the place outlives the block.
+    """`async with limiter:` holds one of `limit` places, first come, first served.
 
-    The first `eager` places are given at once. Above them a new request waits up to 0.5 s for a place (and so
-    for an open connection) that is released, and longer while these are released at the rate of demand: a
-    thousand quick calls share a hundred connections, while a thousand long ones soon have one each.
+    Use `acquire` and `release` if the place outlives the block. The first `eager` places are given at once. Above
+    them a new request waits up to 0.5 s for a place (and so for an open connection) that is released, and longer
+    while places are released at the rate of demand: a thousand quick calls share a hundred connections, while a
+    thousand long ones soon have one each.
 
-    `what` names the connections in errors and warnings; the latter come where a request waits for `word_after` s.
+    `what` names the connections in errors and warnings. A warning is logged if a request waits for `warn_after`
+    seconds.
     """
 
     def __init__(
-        self, limit: int, eager: int | None = None, *, what: str = "", word_after: float = 30.0
+        self, limit: int, eager: int | None = None, *, what: str = "", warn_after: float = 30.0
     ) -> None:
-        self._limit, self._what, self._word_after = limit, what or f"{limit} connections", word_after
+        self._limit, self._what, self._warn_after = limit, what or f"{limit} connections", warn_after
         self._eager = limit if eager is None else min(eager, limit)
         self._taken = 0
         self._waiting: deque[tuple[float, asyncio.Future[None], float]] = deque()  # since, turn, patience
-        self._freed = 0  # and handed on, since the last look
+        self._freed = 0  # places that were released and handed on since the last look
         self._look_is_due = False
-        self._moved_at = self._said_at = -math.inf
+        self._moved_at = self._warned_at = -math.inf
         self._watch_at = math.inf
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def taken(self) -> int:
-        """Places that are held now."""
+        """How many places are held now."""
         return self._taken
 
     async def acquire(self, *, first: bool = False, patience: float | None = None) -> None:
         """Take a place. A cancelled wait takes none.
 
-        `first`: before all that wait. For a request that was served already, and comes again with another key.
-        `patience`: seconds; TransportTimeoutError where no place at all gets free for so long. A long row that
-        moves is no error.
+        `first`: skip the queue, for a request that had a place before and is sent again with another key.
+        `patience`: seconds after which TransportTimeoutError is raised if no place at all became free in this time.
+        A long queue that moves raises nothing. None: no limit.
         """
         if self._taken < self._eager and not self._waiting:
             self._taken += 1
@@ -64,42 +65,42 @@ class ConnectionLimiter:
         else:
             self._waiting.append((now, turn, patience))
         self._look_later(loop)
-        self._watch_from(loop, now + min(patience, self._word_after))
+        self._watch_from(loop, now + min(patience, self._warn_after))
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self.release()  # the turn had come in the same step: somebody else gets it
+                self.release()  # the place was granted in the same step: pass it on
             raise
 
     def _watch_from(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
-        """One timer for all that wait."""
+        """Call `_watch` at `when`, by one timer for all waiting requests."""
         if when < self._watch_at:
             if self._timer is not None:
                 self._timer.cancel()
             self._watch_at, self._timer = when, loop.call_at(when, self._watch, loop)
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Those that have waited in vain for too long are told so; that some have waited long is said."""
+        """Fail requests whose patience has run out, and warn if some have waited for long."""
         now, self._watch_at = loop.time(), math.inf
         row = [one for one in self._waiting if not one[1].done()]
         if not row:
             return
-        next_word_at = max(min(since for since, _, _ in row), self._said_at) + self._word_after
-        if now >= next_word_at:
-            self._say(row, now)
-            next_word_at = now + self._word_after
+        next_warning_at = max(min(since for since, _, _ in row), self._warned_at) + self._warn_after
+        if now >= next_warning_at:
+            self._warn(row, now)
+            next_warning_at = now + self._warn_after
         for since, turn, patience in row:
             give_up_at = max(since, self._moved_at) + patience
             if now >= give_up_at:
-                words = f"waited {now - since:.0f} s for one of {self._what}, and none gets free"
+                words = f"waited {now - since:.0f} s for one of {self._what}, and none became free"
                 turn.set_exception(TransportTimeoutError(f"{words}: raise max_connections="))
             else:
                 self._watch_from(loop, give_up_at)
-        self._watch_from(loop, next_word_at)
+        self._watch_from(loop, next_warning_at)
 
-    def _say(self, row: list[tuple[float, asyncio.Future[None], float]], now: float) -> None:
-        self._said_at = now
+    def _warn(self, row: list[tuple[float, asyncio.Future[None], float]], now: float) -> None:
+        self._warned_at = now
         logger.warning(
             "%d requests wait for one of %s, the first for %.0f s: raise max_connections= if that is too long",
             len(row),
@@ -121,7 +122,11 @@ class ConnectionLimiter:
             loop.call_later(_NEWCOMERS_WAIT, self._look, loop)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        """As many got free meanwhile, as many will until the next look: the others get places of their own."""
+        """Give further places to requests that have waited too long.
+
+        As many places as were released since the last look are expected until the next one: the requests that these
+        can't serve get a new place each.
+        """
         self._look_is_due = False
         latest = loop.time() - _NEWCOMERS_WAIT / 2
         overdue = sum(

@@ -1,4 +1,4 @@
-"""One attempt over the pool: a request goes out, its answer comes in, within the time limits."""
+"""One attempt over the pool: send a request and receive its response, within the time limits."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _MAX_REDIRECTS = 5
 
 
 class Exchange:
-    """Makes single attempts with one set of settings. The headers are in `call.headers`, a place is taken."""
+    """Makes single attempts with one set of settings. Before, the caller sets `call.headers` and takes a place."""
 
     def __init__(self, pool: Pool, settings: Settings, headers: RequestHeaders) -> None:
         self._pool, self._settings, self._headers = pool, settings, headers
@@ -56,7 +56,7 @@ class Exchange:
                         body = within(most, response, await read_in_time(response, clock, most))
         except BaseException as error:
             if response is not None:
-                response.close()  # at once, also where the caller is cancelled: it stops what runs for it
+                response.close()  # also if the caller is cancelled: a model that notices it stops
             raise_as_ours(call, error)
             raise
         return HttpResponse(
@@ -68,13 +68,13 @@ class Exchange:
         )
 
     async def begun(self, call: Call) -> aiohttp.ClientResponse:
-        """An answer up to its headers, within the limit of silence."""
+        """Return a response up to its headers, within the limit of silence."""
         with aiohttp_errors(call):
             async with self._clock(call):
                 return await self._begin(call)
 
     async def passed_on(self, call: Call) -> aiohttp.ClientResponse:
-        """As `begun`, but whatever it is: a redirect, too."""
+        """The same as `begun`, but return redirects too instead of following them."""
         with aiohttp_errors(call):
             async with self._clock(call):
                 response = await self.request(call, call.request.url)
@@ -82,12 +82,12 @@ class Exchange:
         return response
 
     def _clock(self, call: Call) -> AttemptClock:
-        # A call that waits long for its answer, such as a direct run, does not wait long for its body to leave.
+        # A call that waits long for its response, such as a direct run, does not wait long for its body to be sent.
         call.clock = AttemptClock(self._settings.timeouts.first_byte, *call.limits)
         return call.clock
 
     async def _begin(self, call: Call) -> aiohttp.ClientResponse:
-        """Up to the answer's headers. A read that is redirected within its own origin is followed."""
+        """Return a response up to its headers. For reads, redirects within the same origin are followed."""
         request, url = call.request, call.request.url
         call.progress.began_at = time.time()
         for _ in range(_MAX_REDIRECTS):
@@ -99,7 +99,7 @@ class Exchange:
                 logger.debug("%s -> %d (request %s)", shown, response.status, request_id)
             if response.status < 300:
                 if response.status < 200:
-                    response.close()  # 101: HTTP is over on this connection, and aiohttp would keep it
+                    response.close()  # 101 ends HTTP on this connection, which aiohttp would reuse
                 return response
             target = redirect_target(request, url, response.status, response.headers.get("Location"))
             if target is None:
@@ -107,19 +107,19 @@ class Exchange:
             response.release()
             call.headers = self._headers.redirected(request, url, target, call.headers)
             url = target
-        raise TransportError("redirected in a circle", retryable=False).about(request.ref)
+        raise TransportError(f"gave up after {_MAX_REDIRECTS} redirects", retryable=False).about(request.ref)
 
     async def request(
         self, call: Call, url: str, first: BaseException | None = None
     ) -> aiohttp.ClientResponse:
-        """`first`: why the primary host was not reached, where this is the try on the backup host."""
+        """Send one request. `first`: if this is the try on the backup host, why the primary was not reached."""
         request = call.request
         headers, target = self._headers.addressed(request, url, call.headers)
         address = _address(target)
         http, call.route = self._pool.http(), self._pool.route_to(target)
         if not self._pool.is_ours:
             await leave_quiet_ones(http, request)
-        # Only a body tells when it leaves: a request without one counts as sent, unless it surely was not.
+        # Only a body reports when it is sent. A request without one counts as sent, unless no connection was made.
         call.progress.sent = request.body is None
         once = request.method != "POST" and (request.operation in PAID or callable(request.body))
         try:
@@ -152,8 +152,8 @@ class Exchange:
 
 
 def _address(url: str) -> URL:
-    """TransportError for one, of an answer or of `hosts=`, whose host or port can be none; aiohttp tells late."""
-    with contextlib.suppress(ValueError):  # told below, without the URL, which may be signed
+    """Parse a URL of a response or of `hosts=`. TransportError for a bad host or port: aiohttp checks them late."""
+    with contextlib.suppress(ValueError):  # raised below, without the URL, which may be signed
         address = URL(url, encoded=True)
         if address.scheme in ("http", "https") and address.host is not None and address.port != 0:
             return address
@@ -162,7 +162,7 @@ def _address(url: str) -> URL:
 
 @functools.lru_cache(maxsize=64)
 def _client_timeout(connect: float | None, silence: float | None, own_pool: bool) -> aiohttp.ClientTimeout:
-    # aiohttp's `connect` alone covers the name look-up; it also covers the wait for a free connection,
-    # of which only our own pool, with its limiters, has always one.
+    # Only aiohttp's `connect` covers the name look-up. It also covers the wait for a free connection, so it is for
+    # our own pool alone, whose limiters make sure that there is one.
     whole = connect if own_pool else None
     return aiohttp.ClientTimeout(total=None, connect=whole, sock_connect=connect, sock_read=silence)

@@ -1,4 +1,4 @@
-"""The HTTP proxies that the environment names, and which URLs go through which. Nothing else is read from there."""
+"""The HTTP proxies that the environment names, and which URL uses which. Nothing else is read from there."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from fal_async.protocol.origins import origin_of
 
 @attrs.frozen(kw_only=True)
 class Route:
-    """How a request goes out."""
+    """How a request is sent: directly, or through a proxy."""
 
-    proxy: str | None = attrs.field(default=None, repr=False)  # its user and password are nobody's business
+    proxy: str | None = attrs.field(default=None, repr=False)  # may have a user and a password
     named_by: str = ""
     """The option or the variable that names the proxy."""
     ignored: str = ""
-    """A variable that names a proxy and is not followed."""
+    """A variable that names a proxy and is ignored."""
 
     @property
     def host(self) -> str:
-        """The proxy's host and port, fit for messages."""
+        """The proxy's host and port, without secrets."""
         return urlsplit(self.proxy or "").netloc.rpartition("@")[2]
 
 
@@ -34,10 +34,10 @@ DIRECT = Route()
 
 
 def environment_route(variables: tuple[tuple[str, str], ...], url: str, *, follow: bool) -> Route:
-    """The proxy for `url`: HTTPS_PROXY for https and wss, HTTP_PROXY for http and ws, else ALL_PROXY.
+    """Return the route for `url`: HTTPS_PROXY for https and wss, HTTP_PROXY for http and ws, else ALL_PROXY.
 
-    None for what NO_PROXY names, and for this machine itself (localhost, 127.0.0.0/8, ::1): a proxy would look
-    for an emulator on its own machine. ConfigurationError where the variable names no HTTP proxy.
+    The route is direct for hosts in NO_PROXY, and for this machine (localhost, 127.0.0.0/8, ::1): a proxy would
+    look for an emulator on its own machine. ConfigurationError if the variable does not name an HTTP proxy.
     """
     origin = origin_of(url) if variables else None
     return DIRECT if origin is None else _route_to(variables, origin, follow)
@@ -57,7 +57,7 @@ def _route_to(variables: tuple[tuple[str, str], ...], origin: str, follow: bool)
     url = Secret(value if "://" in value else f"http://{value}")
     if not is_proxy_url(url):
         raise ConfigurationError(
-            f"the environment variable {name} names no HTTP proxy: expected http://host:port (not SOCKS); "
+            f"the environment variable {name} does not name an HTTP proxy: expected http://host:port (not SOCKS); "
             "trust_env=False ignores it"
         )
     return Route(proxy=url, named_by=name)
@@ -72,8 +72,11 @@ def _is_direct(origin: str, no_proxy: str) -> bool:
 
 
 def _names(entry: str, host: str, port: int) -> bool:
-    """Whether an entry of NO_PROXY means the host: `*`, a name with all its sub-domains, an address or a network
-    (`10.0.0.0/8`), each but the first two with a port or without."""
+    """Return whether an entry of NO_PROXY matches the host.
+
+    An entry is `*`, a name that stands for its sub-domains too, an address, or a network (`10.0.0.0/8`). A name and
+    an address may have a port.
+    """
     if entry == "*" or _is_within(host, entry):
         return True
     name, colon, number = entry.rpartition(":")

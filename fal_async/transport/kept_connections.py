@@ -1,4 +1,4 @@
-"""Kept connections: one on which anything arrived unasked is not used again, since it would be the next answer."""
+"""Kept connections. If anything arrived unasked on one, it is not reused: the next request would receive that."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from fal_async.protocol.http import PAID, HttpRequest
 from fal_async.transport._aiohttp_private import has_begun_an_answer, idle_protocols
 
 _STEPS_TO_NOTICE_PLAIN, _STEPS_TO_NOTICE = 2, 4
-"""Steps of the event loop from a closed socket to a closed connection: two, and two more with TLS."""
+"""Steps of the event loop until aiohttp has noticed a closed socket: two, and two more with TLS."""
 
 
 class QuietConnector(aiohttp.TCPConnector):
-    """Gives out a kept connection only where nothing has come on it since its last answer.
+    """Reuses a kept connection only if nothing has arrived on it since its last response.
 
-    That may be its end, in which a paid request would break without anybody knowing whether it was taken, or an
-    answer that nobody asked for.
+    What arrived may be the end of the connection: a paid request on it would fail, and nothing would say whether
+    fal took it. Or it may be a response without a request.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -37,18 +37,18 @@ class QuietConnector(aiohttp.TCPConnector):
                 return connection
             connection.close()
             if not is_kept:
-                raise aiohttp.ClientConnectionError("the server spoke before it was asked")
+                raise aiohttp.ClientConnectionError("the server sent data before any request")
 
 
 def _has_news(protocol: Any) -> bool:
-    """Whether there is a part of an answer, or anything that the event loop has not read yet."""
+    """Return whether part of a response has arrived, or anything that the event loop has not read yet."""
     if has_begun_an_answer(protocol):
         return True
     socket = None if protocol.transport is None else protocol.transport.get_extra_info("socket")
     number = -1 if socket is None else socket.fileno()
     if number < 0:
-        return True  # closed meanwhile
-    if not hasattr(select, "poll"):  # Windows, where `select` takes any number
+        return True  # closed
+    if not hasattr(select, "poll"):  # Windows, where `select` accepts any number
         return bool(select.select([number], [], [], 0)[0])
     waiting = select.poll()
     waiting.register(number, select.POLLIN)
@@ -56,9 +56,9 @@ def _has_news(protocol: Any) -> bool:
 
 
 async def leave_quiet_ones(borrowed: aiohttp.ClientSession, request: HttpRequest) -> None:
-    """The same for a borrowed session: close its idle connections on which anything came."""
+    """Do the same for a borrowed session: close its idle connections on which anything arrived."""
     if request.operation in PAID:
-        # What has arrived by now is read first: of the others, a broken one costs a further attempt.
+        # Let the loop read first what has arrived. Other requests can be retried if a connection turns out broken.
         for _ in range(_STEPS_TO_NOTICE if request.url.startswith("https") else _STEPS_TO_NOTICE_PLAIN):
             await asyncio.sleep(0)
     for protocol in idle_protocols(borrowed.connector):

@@ -1,4 +1,4 @@
-"""The pool: one aiohttp session, its connections, and who may hold them."""
+"""The pool: one aiohttp session, its connections, and how many of them requests may hold."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from fal_async.transport.kept_connections import QuietConnector
 _SHORT_REQUESTS = 100
 _EAGER = 100
 _STEPS_TO_RELEASE = 3
-"""Steps of the event loop from an answer that came before its request had left, to the end of the connection."""
+"""Steps of the event loop until a connection ends whose response arrived before its request was sent."""
 _DEFAULT_CONNECTIONS = 1000
 
 
 class Pool:
     """One aiohttp session and its connections, bound to the event loop in which it was opened.
 
-    Two limiters share its connections: one for short requests (at most 100 at a time, or half of the connections),
-    one for those that hold a connection for long (the rest). So a thousand direct runs don't keep a result waiting.
+    Two limiters share its connections: one for short requests (at most 100, or half of the connections), and one
+    for requests that hold a connection for long (the rest). So a thousand direct runs don't keep a result waiting.
     """
 
     def __init__(self, options: PoolOptions, proxies: tuple[tuple[str, str], ...] = ()) -> None:
-        """`proxies`: the variables of the environment that name them."""
+        """`proxies`: the environment variables that name proxies, with their values."""
         self._options, self._proxies = options, proxies
         self._explicit = Route(proxy=options.http_proxy, named_by="http_proxy=")
         self._follow_proxies = options.trust_env
@@ -53,17 +53,17 @@ class Pool:
         short = min(_SHORT_REQUESTS, max(1, self.max_connections // 2))
         long = max(1, self.max_connections - short)
         self.short_requests: ConnectionLimiter = self._limiter(short, "short requests")
-        # Of one connection there is but one place.
+        # A single connection is one place for both kinds.
         self.long_requests: ConnectionLimiter = (
             self.short_requests
             if self.max_connections == 1
             else self._limiter(long, "long requests", eager=_EAGER)
         )
         self.passed_through: ConnectionLimiter = self._limiter(max(1, long // 2), "a proxy's callers")
-        """Half of the long requests' places: strangers can't take all that the application needs."""
+        """Half of the long requests' places: a proxy's callers must not take all that the application needs."""
         self.being_read: set[aiohttp.ClientResponse] = set()
         self.max_streams: int = max(1, long // 2)
-        """Status streams that may hold a connection: half of the long requests' places."""
+        """How many status streams may hold a connection: half of the long requests' places."""
 
     def _limiter(self, limit: int, whose: str, eager: int | None = None) -> ConnectionLimiter:
         what = f"max_connections={self.max_connections} connections ({limit} are for {whose})"
@@ -71,7 +71,7 @@ class Pool:
 
     @property
     def places_taken(self) -> int:
-        """Connections that requests hold now, or are about to open."""
+        """How many connections requests hold now, or are about to open."""
         short, long = self.short_requests, self.long_requests
         return short.taken + (0 if long is short else long.taken)
 
@@ -84,7 +84,7 @@ class Pool:
         return "closed" if self.closed else "created" if self._http is None else "open"
 
     def http(self) -> aiohttp.ClientSession:
-        """The session, opened on first use. SessionStateError where it can't be used."""
+        """Return the aiohttp session, opened on first use. SessionStateError if it can't be used."""
         loop = asyncio.get_running_loop()
         if self.closed:
             raise SessionStateError(SESSION_CLOSED)
@@ -97,20 +97,20 @@ class Pool:
         return self._http
 
     def route_to(self, url: str) -> Route:
-        """Directly, or through which HTTP proxy. ConfigurationError where a variable names none."""
+        """Return whether a URL uses a proxy, and which. ConfigurationError if a variable does not name one."""
         if self._explicit.proxy is not None:
             return self._explicit
         return environment_route(self._proxies, url, follow=self._follow_proxies)
 
     def check_loop(self) -> None:
-        """SessionStateError in another loop than the one it was opened in. One that has ended can't close it."""
+        """SessionStateError in another loop than the one it was opened in, unless that loop is closed."""
         loop = self._loop
         if loop is not None and loop is not asyncio.get_running_loop() and not loop.is_closed():
             raise _other_loop_error()
 
     @contextlib.contextmanager
     def reading(self, response: aiohttp.ClientResponse) -> Iterator[None]:
-        """While its body is read: aiohttp lets who waits for more wait for ever where the session is closed."""
+        """Enclose reading a body, so that `aclose` can end it: closing an aiohttp session does not."""
         self.being_read.add(response)
         try:
             yield
@@ -118,20 +118,22 @@ class Pool:
             self.being_read.discard(response)
 
     async def aclose(self) -> None:
-        """Closing twice is no error. A borrowed aiohttp session is left open."""
+        """Close the connections. A borrowed aiohttp session is left open. Closing twice is allowed."""
         self.closed = True
         for response in tuple(self.being_read):
-            response.close()  # whoever waits for more gets an error
+            response.close()  # the reading task gets an error
         http, self._http, self._loop = self._http, None, None
         if http is not None:
             left = await self._left_open(http) if self.is_ours else 0
             await http.close()
             if left:
-                warnings.warn(f"{left} answers were neither read nor closed", ResourceWarning, stacklevel=2)
+                warnings.warn(f"{left} responses were neither read nor closed", ResourceWarning, stacklevel=2)
 
     async def _left_open(self, http: aiohttp.ClientSession) -> int:
-        """Answers that nobody holds a place for: who has forgotten one holds a connection for as long as the pool
-        is open. Only our own code can."""
+        """Return how many responses were never closed: they have a connection, but no place.
+
+        Only a defect of this package leaves one. It would hold its connection for as long as the pool is open.
+        """
         for _ in range(_STEPS_TO_RELEASE):
             if in_use(http) <= self.places_taken:
                 return 0
@@ -152,31 +154,34 @@ class Pool:
         return _session_over(connector, trace_configs=traces)
 
     def _open_over(self, borrowed: aiohttp.ClientSession) -> aiohttp.ClientSession:
-        """What is borrowed is the connections, the proxy and the traces. The rest of a borrowed session could send
-        a paid request twice (middlewares), or send passwords, headers or cookies to the hosts of files."""
+        """Make a session that uses only the connections, the proxy and the traces of `borrowed`.
+
+        The rest of it could send a paid request twice (middlewares), or send passwords, headers or cookies to the
+        hosts of files.
+        """
         session = _session_over(borrowed.connector, connector_owner=False)
         use_traces_of(borrowed, session)
         self._explicit = Route(proxy=default_proxy_of(borrowed), named_by="proxy= of the client_session")
         self._follow_proxies = self._follow_proxies and borrowed.trust_env
-        weakref.finalize(self, session.detach)  # nobody has to close a session that only borrows
+        weakref.finalize(self, session.detach)  # it owns no connections, so it need not be closed
         return session
 
 
 def _session_over(connector: aiohttp.BaseConnector | None, **options: Any) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=connector,
-        # Each request has limits of its own; a WebSocket has no other than these.
+        # Each request passes its own limits; WebSockets have only these.
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-        cookie_jar=aiohttp.DummyCookieJar(),  # nothing in common between the tenants of one pool
-        trust_env=False,  # it would send the passwords of ~/.netrc, too: `Pool.route_to` knows the proxies
-        middlewares=(not_redirected,),  # of WebSockets; requests have theirs
+        cookie_jar=aiohttp.DummyCookieJar(),  # the tenants of one pool must not share cookies
+        trust_env=False,  # True would also send passwords of ~/.netrc; `Pool.route_to` finds the proxies
+        middlewares=(not_redirected,),  # for WebSockets; requests pass their own
         **HEADER_LIMITS,
         **options,
     )
 
 
 def _limit_of(borrowed: Any) -> int:
-    """How many connections a borrowed session has: who waits for one within aiohttp waits without a limit."""
+    """Return the connection limit of a borrowed session: aiohttp's own wait for a connection has no time limit."""
     connector = borrowed.connector if isinstance(borrowed, aiohttp.ClientSession) else None
     limits = () if connector is None else (connector.limit, connector.limit_per_host)
     return min((limit for limit in limits if limit), default=_DEFAULT_CONNECTIONS)
@@ -207,7 +212,7 @@ def _other_loop_error() -> SessionStateError:
 
 
 def _affordable_connections() -> int:
-    """1,000, or four fifths of what the limit on open files allows."""
+    """Return 1,000, or less if that is more than four fifths of the limit of open files."""
     try:
         import resource
     except ImportError:  # Windows
@@ -219,7 +224,7 @@ def _affordable_connections() -> int:
 
 
 def _socket_that_notices_a_dead_peer(address: Any) -> socket.socket:
-    """TCP keep-alive: a direct run is silent for minutes, and a peer that is gone must not hang it."""
+    """Make a socket with TCP keep-alive: a direct run may be silent for minutes, but must notice a dead peer."""
     family, kind, protocol, *_ = address
     made = socket.socket(family=family, type=kind, proto=protocol)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

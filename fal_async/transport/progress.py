@@ -1,4 +1,4 @@
-"""How far a request has come: what decides whether it may be sent again."""
+"""How far a request has got, which decides whether it may be sent again."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from fal_async.protocol.json_input import digest_of
 
 
 class Claim(Protocol):
-    """What is written down before a paid request leaves. Neither is called twice at once."""
+    """A record that is written before a paid request is sent. Calls of its methods never overlap."""
 
     async def take(self) -> None:
-        """The request has its connection, and would leave next. Nothing leaves where this raises."""
+        """Write the claim. The request has a place and is sent next; if this raises, nothing is sent."""
         ...
 
     async def give_back(self) -> None:
-        """Nothing was taken, and another attempt follows, after a pause and with a claim of its own."""
+        """Remove the claim: fal has not taken the request. Another attempt follows a pause, with its own claim."""
         ...
 
 
 @attrs.define(eq=False, repr=False)
 class Progress:
-    """How far a request has come."""
+    """How far a request has got."""
 
     sent: bool = False
-    """Whether anything of the attempt under way may have left the process."""
+    """Whether anything of the current attempt may have been sent."""
     given_up: bool = False
-    """Nobody waits for it any more: what has not left yet stays here, and no attempt follows."""
+    """Whether the caller has given up: if nothing was sent, nothing will be, and no attempt follows."""
     began_at: float | None = None
-    """When the attempt under way began, Unix seconds."""
+    """When the current attempt began, in Unix seconds."""
     request: HttpRequest | None = None
-    """What is sent, until it is answered."""
+    """The request, until its response has arrived."""
     claim: Claim | None = None
-    """Of a call with a key."""
+    """The claim of a call with a key."""
 
     def leaves(self) -> None:
-        """The first byte of the body is about to leave. ConnectionAbortedError where nobody waits for it."""
+        """Note that the body's first byte is sent next. ConnectionAbortedError if the caller has given up."""
         if self.given_up:
             raise ConnectionAbortedError("given up before it was sent")
         self.sent = True
@@ -48,14 +48,14 @@ class Progress:
     def may_be_taken(
         self, request: HttpRequest, reason: str, request_id: str | None = None
     ) -> SubmissionUncertainError:
-        """The error for a paid request that fal may have taken, and that is therefore not sent again."""
+        """Return the error for a paid request that fal may have taken, so that it is not sent again."""
         words = f"{request.operation}: fal may have taken the request, so it is not sent again: {reason}"
         return self.uncertain(request, words, request_id)
 
     def uncertain(
         self, request: HttpRequest, message: str, request_id: str | None = None
     ) -> SubmissionUncertainError:
-        """The error for a paid request whose outcome is not known, with what helps to find it again."""
+        """Return the error for a paid request whose outcome is unknown, with what `find_submission` needs."""
         body = request.body if isinstance(request.body, bytes) else None
         return SubmissionUncertainError(
             message,

@@ -1,5 +1,8 @@
-"""Request bodies that tell when they leave and how they get on: what makes a failed submit safe to repeat, or not,
-and a server that stops reading another thing than a slow line."""
+"""Request bodies that report when they are sent, and their progress.
+
+The former decides whether a failed submit is safe to repeat. The latter distinguishes a server that stops reading
+from a slow line.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,15 @@ from fal_async.transport.attempt import Call
 
 _PIECE = 64 * 1024
 _AHEAD = 128 * 1024
-"""Bytes that may wait in this machine: what has been written must be what has left, or nearly so."""
+"""Bytes that may be buffered in this machine, so that what was written was nearly all sent."""
 
 
 class _Reporting(Payload):
-    """Notes that its first byte is about to leave. Before that, the server has no request that it could take:
-    aiohttp holds the headers back until the body comes, and headers without their body are no request."""
+    """Reports that its first byte is sent next.
+
+    Until then the server has no request that it could take: aiohttp holds the headers back until the body, and
+    headers without a body are not a complete request.
+    """
 
     call: Call
 
@@ -35,26 +41,26 @@ class _Reporting(Payload):
 
 
 class _Whole(_Reporting, BytesPayload):
-    """A body that is written at once."""
+    """A body that is written in one piece."""
 
 
 class _Gradual(_Reporting):
-    """A body that is written piece by piece: the loop is not held up by one big write."""
+    """A body that is written piece by piece, so that a big write does not block the event loop."""
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         await super().write_with_length(_Pieces(writer, self.call), content_length)
 
 
 class _InPieces(_Gradual, BytesIOPayload):
-    """A large body."""
+    """A large body, held in memory."""
 
 
 class _Iterated(_Gradual, AsyncIterablePayload):
-    """A body that is read as it goes."""
+    """A body that is read while it is sent."""
 
 
 class _Pieces(AbstractStreamWriter):
-    """Writes small pieces, each when the one before is on its way, and winds up the clock for each."""
+    """Writes small pieces, each after the one before was passed on, and resets the clock for each."""
 
     def __init__(self, writer: AbstractStreamWriter, call: Call) -> None:
         self._writer, self._call = writer, call
@@ -66,7 +72,7 @@ class _Pieces(AbstractStreamWriter):
             self._sends()
             await self._writer.write(rest[at : at + _PIECE])
             await self._writer.drain()
-        self._sends()  # where the next one is still to be read
+        self._sends()  # the time to read the next chunk counts too
 
     def _sends(self) -> None:
         if self._call.clock is not None:
@@ -89,7 +95,7 @@ class _Pieces(AbstractStreamWriter):
 
 
 def _limit_buffers(transport: Any) -> None:
-    """The kernel may keep megabytes that have not left, and TLS keeps more by default than TCP does."""
+    """Limit the send buffers: the kernel may hold megabytes, and TLS holds more by default than TCP."""
     if transport is None:
         return
     transport.set_write_buffer_limits(_PIECE)
@@ -99,7 +105,7 @@ def _limit_buffers(transport: Any) -> None:
 
 
 def body_of(call: Call) -> Any:
-    """The body for one attempt, made anew for each."""
+    """Return a new body for each attempt."""
     body = call.request.body
     if body is None:
         return None

@@ -1,4 +1,4 @@
-"""The headers of a request: the session's own, those of the request, and the key for whom it may go to."""
+"""The headers of a request: the session's, the request's, and the key if the host may have it."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class RequestHeaders:
         self._settings, self._keys = settings, keys
         self._headers = merged_headers(_OWN, settings.headers)
         self._fixed_key = keys.value if isinstance(keys, FixedKey) else None
-        # Nearly every URL begins with one of these, which spares the look at its origin.
+        # Nearly every URL begins with one of these, so that its origin need not be parsed.
         self._homes = (f"{settings.hosts.queue}/", f"{settings.hosts.run}/")
 
     def at_once(self, request: HttpRequest) -> dict[str, str] | None:
-        """The headers of one attempt; None where its key has to be asked for."""
+        """Return the headers of one attempt; None if the key source has to be asked for the key."""
         headers = self._without_key(request)
         if request.auth and (request.url.startswith(self._homes) or self._may_have_key(request)):
             if self._fixed_key is None:
@@ -37,10 +37,10 @@ class RequestHeaders:
         return headers
 
     async def with_asked_key(self, request: HttpRequest, send: Send) -> dict[str, str]:
-        """The same with a key that is asked for. `send` is what the key source may ask fal with.
+        """Return the same with a key from the key source, which may use `send` to ask fal for it.
 
-        TransportTimeoutError after the session's `Timeouts.first_byte`: a source that hangs must not hang the call.
-        A call's own limit may be longer: that of a stream covers the wait for a runner.
+        Raises TransportTimeoutError after the session's `Timeouts.first_byte`, so that a source that hangs does not
+        hang the call. The call's own limit may be longer: that of a stream covers the wait for a runner.
         """
         limit = self._settings.timeouts.first_byte
         try:
@@ -59,7 +59,7 @@ class RequestHeaders:
     def addressed(
         self, request: HttpRequest, url: str, headers: dict[str, str]
     ) -> tuple[dict[str, str], str]:
-        """Headers and URL as they leave: those of the proxy that holds the key, if there is one (protocol 10)."""
+        """Return the headers and the URL to send: of the proxy that has the key, if there is one (protocol 10)."""
         if not self._is_proxied(request):
             return headers, url
         return {**headers, "x-fal-target-url": url}, str(self._settings.proxy_url)
@@ -67,14 +67,17 @@ class RequestHeaders:
     def redirected(
         self, request: HttpRequest, origin: str, target: str, headers: dict[str, str]
     ) -> dict[str, str]:
-        """The headers for where a redirect leads: in another origin without the session's own."""
+        """Return the headers for the target of a redirect: without the session's if the origin is another."""
         if not self._settings.headers or origin_of(target) == origin_of(origin):
             return headers
         return {**_OWN, **request.headers}
 
     def _without_key(self, request: HttpRequest) -> dict[str, str]:
-        """Gateway tokens and cookies among the session's headers belong to the hosts that are configured, or to the
-        proxy that holds the key."""
+        """Return the headers without the key.
+
+        The session's headers may have gateway tokens and cookies: they are only for configured hosts, or for the
+        proxy that has the key.
+        """
         if self._settings.headers and self._is_at_home(request):
             return merged_headers(self._headers, request.headers)
         return {**_OWN, **request.headers}
@@ -86,12 +89,14 @@ class RequestHeaders:
         return request.auth or origin_of(request.url) == origin_of(proxy)
 
     def _is_proxied(self, request: HttpRequest) -> bool:
-        """Whether it goes to the proxy that holds the key."""
+        """Return whether the request goes to the proxy that has the key."""
         return request.auth and self._settings.proxy_url is not None
 
     def _may_have_key(self, request: HttpRequest) -> bool:
         if may_have_key(request.url, self._settings.hosts):
             return True
         host = host_of(request.url)
-        logger.warning("%s: %s is none of the session's hosts: no key for it", request.operation, host)
+        logger.warning(
+            "%s: %s is not one of the session's hosts: sent without the key", request.operation, host
+        )
         return False

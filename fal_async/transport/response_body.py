@@ -1,4 +1,4 @@
-"""Bodies of answers: whole within their time limits, in pieces, and of errors."""
+"""Response bodies: read whole within the time limits, in pieces, and of errors."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from fal_async.transport.attempt_clock import AttemptClock
 from fal_async.transport.pool import Pool
 
 _MAX_ERROR_BODY = 16 * 1024 * 1024
+"""Bytes of an error response that are kept at most."""
 
 
 class AiohttpOpenResponse:
-    """An answer whose body is read in pieces."""
+    """A response whose body is read in pieces."""
 
     def __init__(self, response: aiohttp.ClientResponse, call: Call, pool: Pool) -> None:
         self._response, self._call, self._pool = response, call, pool
@@ -42,14 +43,14 @@ class AiohttpOpenResponse:
         except TransportError as error:
             if not self._pool.closed:
                 raise
-            closed = SessionStateError("the session was closed meanwhile", request_id=self.request_id)
+            closed = SessionStateError("the session was closed during the call", request_id=self.request_id)
             raise closed.about(self._call.request.ref) from error.__cause__
 
 
 async def read_in_time(response: aiohttp.ClientResponse, clock: AttemptClock, most: int) -> bytearray:
-    """A body that comes in pieces, each of which winds up the clock.
+    """Read a body in pieces, each of which resets the clock.
 
-    Not much more than `most` bytes of it: what a small compressed answer becomes is not known before.
+    Reading stops soon after `most` bytes: a small compressed response may become a large body.
     """
     body = bytearray()
     clock.receives()
@@ -63,17 +64,17 @@ async def read_in_time(response: aiohttp.ClientResponse, clock: AttemptClock, mo
 
 
 def kept_of(response: aiohttp.ClientResponse, max_answer: int) -> int:
-    """Bytes of the body that are kept at most. Of an error little is enough: its status says what it is."""
+    """Return how many bytes of the body are kept at most: few of an error, whose status says enough."""
     return min(max_answer, _MAX_ERROR_BODY) if response.status >= 400 else max_answer
 
 
 def within(most: int, response: aiohttp.ClientResponse, body: bytes | bytearray) -> bytes:
-    """TransportError for a body of more than `most` bytes; that of an error is cut there."""
+    """Return the body. One of more than `most` bytes raises TransportError, but that of an error is cut."""
     if len(body) <= most:
         return bytes(body)
     if response.status >= 400:
         return bytes(body[:most])
-    words = f"the answer has more than {most} bytes: take it with a larger Session(max_answer=...)"
+    words = f"the response has more than {most} bytes: raise Session(max_answer=...)"
     raise TransportError(words, retryable=False)
 
 
@@ -84,7 +85,7 @@ def lower_names(headers: Mapping[str, str]) -> dict[str, str]:
 async def error_of_open(
     call: Call, response: aiohttp.ClientResponse, pool: Pool, max_answer: int
 ) -> FalError:
-    """What an answer with an error status means; TransportError where its body can't be read."""
+    """Return the error that a response stands for. TransportError if its body can't be read."""
     body, most = bytearray(), kept_of(response, max_answer)
     try:
         with aiohttp_errors(call), pool.reading(response):

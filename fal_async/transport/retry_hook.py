@@ -1,4 +1,4 @@
-"""Telling of a retry: in the log, and to the policy's `on_retry`."""
+"""Reporting a retry: in the log, and to the policy's `on_retry`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ logger: logging.Logger = logging.getLogger("fal_async")
 
 
 def announce_retry(policy: RetryPolicy, operation: str, attempt: int, error: FalError, delay: float) -> None:
-    """`error` names the request. Whatever `on_retry` raises goes up to the caller."""
+    """Report that another attempt follows. What `on_retry` raises goes to the caller.
+
+    `error`: why the attempt failed; it names the request. `delay`: seconds until the next attempt.
+    """
     logger.info(
         "%s: attempt %d failed (%s); the next one follows in %.2f s (request %s)",
         operation,

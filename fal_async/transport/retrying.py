@@ -1,6 +1,6 @@
 """What follows a failed attempt: another one (run by backoff), or the error that the caller gets.
 
-`protocol/retry.py` decides which. A poll has one attempt: what its failures mean is in `protocol/poll_failures.py`.
+`protocol/retry.py` decides which. A poll has only one attempt; `protocol/poll_failures.py` judges its failures.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class Again(Exception):
-    """For backoff: this attempt failed with `error`, and another one follows after `delay` seconds."""
+    """Tells backoff that this attempt failed with `error`, and that another one follows after `delay` seconds."""
 
     def __init__(self, error: FalError, delay: float) -> None:
         super().__init__()
@@ -41,9 +41,9 @@ class Again(Exception):
 
 
 async def retrying(attempt: Callable[[Call], Awaitable[T]], call: Call) -> T:
-    """`attempt`, and further ones while it raises `Again`.
+    """Call `attempt`, and again while it raises `Again`.
 
-    The first one is made without backoff: a call that does not fail does not pay for loading it.
+    The first attempt is made without backoff, so that a call that does not fail does not pay for importing it.
     """
     try:
         return await attempt(call)
@@ -57,11 +57,11 @@ async def retrying(attempt: Callable[[Call], Awaitable[T]], call: Call) -> T:
 
 @functools.cache
 def _with_backoff() -> Callable[[Callable[[Call], Awaitable[Any]], Call], Awaitable[Any]]:
-    """Made once in a process: how long to wait comes with each `Again`, so all calls have it in common."""
+    """Return the function that retries. All calls share it, since each `Again` has its own delay."""
     import backoff
 
-    # It asks asyncio.iscoroutinefunction, which warns on Python 3.14 (and is to go in 3.16): where warnings are
-    # errors, a caller would get that one in place of the answer.
+    # backoff calls asyncio.iscoroutinefunction, which warns on Python 3.14 and is removed in 3.16. If warnings are
+    # errors, a caller would get the warning instead of the response.
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
         decorate = backoff.on_exception(_announced_delays, Again, jitter=None, logger=None)
         repeat: Callable[[Callable[[Call], Awaitable[Any]], Call], Awaitable[Any]] = decorate(_attempt_again)
@@ -85,7 +85,7 @@ class Retries:
         self._budget, self._keys = budget, keys
 
     async def after(self, call: Call, error: FalError) -> NoReturn:
-        """As `go_on_after`. A claim does not outlive its attempt: who waits for the next one has no connection."""
+        """The same as `go_on_after`, and give the claim back before another attempt, which makes its own."""
         try:
             self.go_on_after(call, error)
         except Again:
@@ -94,9 +94,9 @@ class Retries:
             raise
 
     def go_on_after(self, call: Call, error: FalError) -> NoReturn:
-        """Raise `Again`, or what the caller gets."""
+        """Raise `Again`, or the error that the caller gets."""
         if error.from_caller:
-            raise error  # of a file that is sent, say: nothing of fal's is to be judged
+            raise error  # raised by the caller's code, such as a file object: it is not fal's answer
         outcome = self._next_step(call, error)
         if outcome is error:
             raise error
@@ -115,15 +115,15 @@ class Retries:
         if delay is None or call.progress.given_up:
             logger.debug("%s failed: %s", request.operation, error)
             return error
-        call.progress.sent = False  # also where `on_retry` raises: nothing was taken
+        call.progress.sent = False  # before `on_retry`, which may raise: fal has not taken the request
         announce_retry(call.policy, request.operation.value, call.attempts, error, delay)
         return Again(error, delay)
 
     def _after_refused_key(self, call: Call, error: AuthenticationError) -> Exception:
         refused = call.headers.get("Authorization")
         if refused is None:
-            return error  # of the key source itself: nothing was sent; or an anonymous call
-        # Nothing was done with a wrong key, so nothing is done twice.
+            return error  # raised by the key source, so that nothing was sent; or the call is anonymous
+        # fal does nothing with a wrong key, so repeating is safe.
         again, call.key_renewed = self._keys.refused(refused) and not call.key_renewed, True
         call.goes_first = again
         return Again(error, 0.0) if again else error
@@ -140,5 +140,5 @@ class Retries:
         spent = call.patience.at(now) if persistent else now - call.began
         if delay is None or spent + delay > allowed_seconds(call.request, call.policy):
             return None
-        # A result that is paid for is not lost to an empty budget: its tries are far apart anyway.
+        # A paid result is not lost to an empty retry budget: its attempts are far apart anyway.
         return delay if self._budget.take(error) or persistent else None

@@ -1,4 +1,4 @@
-"""An open WebSocket, with its messages as values, and heartbeats that a slow reader doesn't fail."""
+"""An open WebSocket over aiohttp, with heartbeats that tolerate a slow reader."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fal_async.transport.attempt import Call
 from fal_async.transport.response_body import lower_names
 
 CLOSE_WAIT = 2.0
-"""Seconds that a peer gets to answer a close frame."""
+"""Seconds that a peer has to answer a close frame."""
 _SOCKET_FAILURES = (aiohttp.ClientError, OSError, RuntimeError)
 _DATA = (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT)
 
@@ -29,8 +29,8 @@ _DATA = (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT)
 class AiohttpWebSocket:
     """An open WebSocket. Only one task may receive; pings are answered while it does.
 
-    `heartbeat`: after so many seconds of silence the peer is pinged, and has as long to say anything. Time in
-    which nobody receives does not count: what the peer says is not read then, so its silence means nothing.
+    `heartbeat`: seconds of silence after which the peer is pinged; it has as long again to send anything. Time in
+    which no task receives does not count: the peer's frames are not read then, so its silence means nothing.
     """
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse, heartbeat: float | None = None) -> None:
@@ -41,7 +41,7 @@ class AiohttpWebSocket:
         self._arm()
 
     async def send(self, data: bytes | str) -> None:
-        """A binary or a text frame. TransportError: it was not sent."""
+        """Send a binary or a text frame. TransportError if it was not sent."""
         try:
             if isinstance(data, str):
                 await self._socket.send_str(data)
@@ -51,9 +51,9 @@ class AiohttpWebSocket:
             raise TransportError("the WebSocket is closed") from error
 
     async def receive(self) -> bytes | str:
-        """The next message: bytes of a binary, str of a text frame.
+        """Return the next message: `bytes` of a binary frame, `str` of a text frame.
 
-        Disconnected where the connection is closed, with code 1006 where it just broke.
+        Raises Disconnected if the connection is closed, with code 1006 if it broke.
         """
         self._receiving = True
         try:
@@ -70,14 +70,17 @@ class AiohttpWebSocket:
             self._receiving = False
 
     async def close(self, code: int = 1000) -> None:
-        """With the closing handshake. The peer has `CLOSE_WAIT` seconds for it in all: aiohttp would grant them
-        anew with each message that still comes, and so wait for ever for one that goes on sending."""
+        """Close the connection with the closing handshake, for which the peer has `CLOSE_WAIT` seconds in all.
+
+        aiohttp restarts this limit with each message that still arrives: it would wait forever for a peer that goes
+        on sending.
+        """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_WAIT):
                 await self._socket.close(code=code)
 
     def detach(self) -> None:
-        """No more heartbeats."""
+        """Stop the heartbeats."""
         if self._timer is not None:
             self._timer.cancel()
         for task in self._tasks:
@@ -114,7 +117,7 @@ class AiohttpWebSocket:
 
 
 async def _quietly(work: Coroutine[Any, Any, Any]) -> None:
-    # The task that receives learns of a connection that broke meanwhile.
+    # If the connection breaks, the receiving task notices it.
     with contextlib.suppress(*_SOCKET_FAILURES):
         await work
 
@@ -123,7 +126,7 @@ async def _quietly(work: Coroutine[Any, Any, Any]) -> None:
 async def connected(
     http: aiohttp.ClientSession, call: Call, *, max_size: int, limit: float | None
 ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-    """A WebSocket whose handshake took at most `limit` seconds. ApiError where it was refused."""
+    """Open a WebSocket; the handshake may take `limit` seconds. ApiError if it is refused."""
     request = call.request
     async with contextlib.AsyncExitStack() as stack:
         try:

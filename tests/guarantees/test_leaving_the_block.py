@@ -187,7 +187,7 @@ async def test_closing_the_session_makes_an_unanswered_stream_uncertain_and_clos
     async with session_on(emulator) as fal:
         waiting = asyncio.ensure_future(fal.stream(LLM, ASK).last())
         await emulator.wait_for("stream")
-    with pytest.raises(SubmissionUncertainError, match="the session was closed meanwhile"):
+    with pytest.raises(SubmissionUncertainError, match="the session was closed during the call"):
         await waiting
     emulator.faults.add(Fault.stall(60, on="stream", where="body"))
     async with session_on(emulator) as fal:
@@ -195,7 +195,7 @@ async def test_closing_the_session_makes_an_unanswered_stream_uncertain_and_clos
         waiting = asyncio.ensure_future(stream.last())
         while stream.request_id is None:
             await asyncio.sleep(0.005)
-    with pytest.raises(SessionStateError, match="the session was closed meanwhile") as caught:
+    with pytest.raises(SessionStateError, match="the session was closed during the call") as caught:
         await waiting
     assert caught.value.request_id == stream.request_id
 

@@ -161,7 +161,7 @@ async def test_a_long_row_that_moves_is_no_error() -> None:
 
 
 async def test_those_that_wait_long_are_said_once_with_the_way_out(caplog: pytest.LogCaptureFixture) -> None:
-    lane = ConnectionLimiter(1, what="max_connections=1 connections", word_after=0.01)
+    lane = ConnectionLimiter(1, what="max_connections=1 connections", warn_after=0.01)
     await lane.acquire()
     waiting = [asyncio.create_task(lane.acquire()) for _ in range(3)]
     async with asyncio.timeout(5):

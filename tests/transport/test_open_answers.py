@@ -17,7 +17,7 @@ async def test_a_forgotten_answer_is_told_when_the_session_closes(emulator: Emul
     await fal.open()
     headers = {"Authorization": f"Key {emulator.key}"}
     answer = await pool_of(fal).http().post(f"{emulator.hosts.run}/{LLM}", json=ASK, headers=headers)
-    with pytest.warns(ResourceWarning, match="1 answers were neither read nor closed"):
+    with pytest.warns(ResourceWarning, match="1 responses were neither read nor closed"):
         await fal.aclose()
     answer.close()
 

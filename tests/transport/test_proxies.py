@@ -120,7 +120,7 @@ async def test_what_no_proxy_names_goes_past_the_proxy(
     monkeypatch.setenv("HTTP_PROXY", emulator.url)
     monkeypatch.setenv("NO_PROXY", no_proxy)
     async with Session(emulator.key, hosts=ELSEWHERE, retry=ONCE) as fal:
-        with pytest.raises(TransportError, match=r"fal\.invalid can't be resolved: is the network up"):
+        with pytest.raises(TransportError, match=r"fal\.invalid can't be resolved: check it, and the network"):
             await fal.run(LLM, ASK)
 
 
@@ -141,7 +141,7 @@ async def test_a_variable_that_names_no_proxy_is_told_before_anything_is_sent(
     monkeypatch.setenv("ALL_PROXY", "socks5://me:s3cret@127.0.0.1:1080")
     async with Session(emulator.key, hosts=ELSEWHERE) as fal:
         for call in (fal.run(LLM, ASK), _talk(fal)):
-            with pytest.raises(ConfigurationError, match="ALL_PROXY names no HTTP proxy") as caught:
+            with pytest.raises(ConfigurationError, match="ALL_PROXY does not name an HTTP proxy") as caught:
                 await call
             assert "s3cret" not in str(caught.value)
     async with session_on(emulator) as fal:

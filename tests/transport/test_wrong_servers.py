@@ -49,7 +49,7 @@ async def test_https_to_a_server_without_tls_is_told(emulator: Emulator, call: s
 async def test_http_to_a_server_with_tls_is_told(no_tasks_left: None, call: str) -> None:
     async with Emulator(ssl=server_side()) as emulator:
         hosts = Hosts.local(emulator.url.replace("https:", "http:"))
-        assert "closed the connection without an answer (or does it expect https?)" in await said(hosts, call)
+        assert "closed the connection without a response (or does it expect https?)" in await said(hosts, call)
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -75,4 +75,4 @@ async def test_a_web_page_where_fal_should_be_is_told(call: str) -> None:
 @pytest.mark.parametrize("call", ["run", "submit", "status", "upload"])
 async def test_a_content_encoding_that_nobody_asked_for_is_told(call: str) -> None:
     async with raw_server(lambda _: answer({"a": 1}, content_encoding="br")) as url:
-        assert "has a Content-Encoding that is not known" in await said(Hosts.local(url), call)
+        assert "has an unknown Content-Encoding" in await said(Hosts.local(url), call)
