@@ -114,7 +114,7 @@ def test_addresses_and_networks_in_no_proxy_are_reached_directly(url: str, no_pr
     ],
 )
 def test_what_names_no_http_proxy_is_refused_by_the_variables_name_alone(value: str) -> None:
-    with pytest.raises(ConfigurationError, match="variable HTTPS_PROXY does not name an HTTP proxy") as caught:
+    with pytest.raises(ConfigurationError, match="HTTPS_PROXY does not name an HTTP proxy") as caught:
         route("https://fal.run", HTTPS_PROXY=value)
     assert "s3" not in str(caught.value)
     assert route("http://fal.run", HTTPS_PROXY=value) == Route()

@@ -49,7 +49,9 @@ async def test_https_to_a_server_without_tls_is_told(emulator: Emulator, call: s
 async def test_http_to_a_server_with_tls_is_told(no_tasks_left: None, call: str) -> None:
     async with Emulator(ssl=server_side()) as emulator:
         hosts = Hosts.local(emulator.url.replace("https:", "http:"))
-        assert "closed the connection without a response (or does it expect https?)" in await said(hosts, call)
+        assert "closed the connection without a response (or does it expect https?)" in await said(
+            hosts, call
+        )
 
 
 @pytest.mark.parametrize("call", CALLS)
