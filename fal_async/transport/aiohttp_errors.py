@@ -135,7 +135,7 @@ def _translated(call: Call, error: BaseException) -> FalError:
         return TransportTimeoutError(_what_took_too_long(call, error, host))
     if isinstance(error, aiohttp.ClientResponseError) and are_headers_too_large(error):
         return TransportError(
-            f"the response headers of {host} are too large: {LIMITS_IN_WORDS}", retryable=False
+            f"the response's headers are too large ({host}): {LIMITS_IN_WORDS}", retryable=False
         )
     if _is_unknown_coding(error):
         return TransportError(f"the response of {host} has an unknown Content-Encoding", retryable=False)

@@ -44,7 +44,7 @@ def answered(status: int, headers: dict[str, str] | None = None, body: bytes = b
 
 BROKEN = TransportError("the connection broke")
 LATE = TransportTimeoutError("too slow")
-CIRCLE = TransportError("redirected in a circle", retryable=False)
+CIRCLE = TransportError("gave up after 5 redirects", retryable=False)
 NONSENSE = ResponseDecodeError("no JSON", retryable=True)
 
 # Failure without an answer, whether anything was sent, verdict for reads, for paid requests.
