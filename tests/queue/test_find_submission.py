@@ -39,7 +39,9 @@ async def lose(
     return caught.value
 
 
-async def test_a_submit_that_was_taken_is_found(fal: Session, emulator: Emulator) -> None:
+async def test_find_submission_returns_the_handle_of_a_submit_that_fal_took(
+    fal: Session, emulator: Emulator
+) -> None:
     error = await lose(fal, emulator, taken=True)
     handle = await fal.queue.find_submission(error)
     assert isinstance(handle, RequestHandle)
@@ -48,13 +50,17 @@ async def test_a_submit_that_was_taken_is_found(fal: Session, emulator: Emulator
     assert emulator.count("submit") == 1
 
 
-async def test_one_that_was_not_taken_is_not(fal: Session, emulator: Emulator) -> None:
+async def test_find_submission_returns_none_for_a_submit_that_fal_did_not_take(
+    fal: Session, emulator: Emulator
+) -> None:
     error = await lose(fal, emulator, taken=False)
     assert await fal.queue.find_submission(error) is None
     assert len(emulator.jobs) == 0
 
 
-async def test_it_is_told_from_others_by_its_input(fal: Session, emulator: Emulator) -> None:
+async def test_find_submission_picks_the_request_with_the_same_input(
+    fal: Session, emulator: Emulator
+) -> None:
     for number in range(5):
         await fal.queue.submit(LLM, {"prompt": str(number)})
     wanted = {"prompt": "é", "temperature": 1.0, "nested": {"b": [1, None], "a": 2**60}}
@@ -66,7 +72,9 @@ async def test_it_is_told_from_others_by_its_input(fal: Session, emulator: Emula
     assert handle.request_id == list(emulator.jobs)[5]
 
 
-async def test_beyond_the_first_page(fal: Session, emulator: Emulator) -> None:
+async def test_find_submission_finds_a_request_beyond_the_first_page(
+    fal: Session, emulator: Emulator
+) -> None:
     error = await lose(fal, emulator, taken=True)
     await asyncio.gather(*(fal.queue.submit(LLM, {"prompt": str(number)}) for number in range(220)))
     handle = await fal.queue.find_submission(error)
@@ -75,7 +83,9 @@ async def test_beyond_the_first_page(fal: Session, emulator: Emulator) -> None:
     assert emulator.count("platform") == 3
 
 
-async def test_of_equal_ones_that_of_the_attempt_itself(fal: Session, emulator: Emulator) -> None:
+async def test_find_submission_prefers_the_equal_request_of_the_attempt_itself(
+    fal: Session, emulator: Emulator
+) -> None:
     before = await fal.queue.submit(LLM, ASK)
     error = await lose(fal, emulator, taken=True)
     after = await fal.queue.submit(LLM, ASK)
@@ -89,7 +99,7 @@ async def test_of_equal_ones_that_of_the_attempt_itself(fal: Session, emulator: 
     assert await fal.queue.find_submission(error, exclude=[*others, after.request_id]) is None
 
 
-async def test_other_times_and_endpoints_are_not_looked_at(fal: Session, emulator: Emulator) -> None:
+async def test_find_submission_ignores_other_times_and_endpoints(fal: Session, emulator: Emulator) -> None:
     handle = await fal.queue.submit(LLM, ASK)
     error = await lose(fal, emulator, taken=False)
     emulator.jobs[handle.request_id].submitted_at -= 600
@@ -100,7 +110,9 @@ async def test_other_times_and_endpoints_are_not_looked_at(fal: Session, emulato
     assert before.query["start"] < before.query["end"] == near.query["start"] < near.query["end"]
 
 
-async def test_on_a_busy_endpoint_it_costs_one_request(fal: Session, emulator: Emulator) -> None:
+async def test_find_submission_on_a_busy_endpoint_takes_one_http_request(
+    fal: Session, emulator: Emulator
+) -> None:
     await asyncio.gather(*(fal.queue.submit(LLM, {"prompt": str(number)}) for number in range(90)))
     for job in emulator.jobs.values():
         job.submitted_at -= 60
@@ -125,7 +137,7 @@ class BusyHistory(Transport):
         return HttpResponse(status=200, headers={}, body=body.encode())
 
 
-async def test_on_an_endpoint_that_is_too_busy_it_says_so_after_ten_requests() -> None:
+async def test_find_submission_on_a_too_busy_endpoint_raises_after_ten_http_requests() -> None:
     history = BusyHistory()
     error = SubmissionUncertainError("x", endpoint_id=LLM, input_digest="0" * 64, started_at=time.time())
     async with Session("a:b", transport=history) as fal:
@@ -137,7 +149,7 @@ async def test_on_an_endpoint_that_is_too_busy_it_says_so_after_ten_requests() -
 
 
 @pytest.mark.parametrize("ahead", [3_600.0, -3_600.0])
-async def test_clocks_that_differ_are_told_by_the_answer(
+async def test_find_submission_corrects_a_clock_that_differs_from_fals(
     fal: Session, emulator: Emulator, ahead: float
 ) -> None:
     emulator.history.clock_ahead = ahead
@@ -146,7 +158,9 @@ async def test_clocks_that_differ_are_told_by_the_answer(
     assert emulator.count("platform") == 2
 
 
-async def test_a_history_that_filters_by_the_end_of_requests(fal: Session, emulator: Emulator) -> None:
+async def test_find_submission_works_if_the_history_filters_by_the_end_of_requests(
+    fal: Session, emulator: Emulator
+) -> None:
     gate = gate_at(emulator)
     emulator.history.filters_by = "ended_at"
     emulator.faults.add(Fault.reset(on="submit", taken=True))
@@ -159,21 +173,27 @@ async def test_a_history_that_filters_by_the_end_of_requests(fal: Session, emula
     assert await fal.queue.find_submission(caught.value) is not None
 
 
-async def test_a_key_that_may_not_read_requests(fal: Session, emulator: Emulator) -> None:
+async def test_find_submission_without_permission_to_read_requests_raises(
+    fal: Session, emulator: Emulator
+) -> None:
     error = await lose(fal, emulator, taken=True)
     emulator.history.permitted = False
     with pytest.raises(PermissionDeniedError, match="may not read requests"):
         await fal.queue.find_submission(error)
 
 
-async def test_what_is_not_stored_is_not_found(fal: Session, emulator: Emulator) -> None:
+async def test_find_submission_does_not_find_a_request_with_store_io_false(
+    fal: Session, emulator: Emulator
+) -> None:
     emulator.faults.add(Fault.reset(on="submit", taken=True))
     with pytest.raises(SubmissionUncertainError) as caught:
         await fal.queue.submit(LLM, ASK, store_io=False)
     assert await fal.queue.find_submission(caught.value) is None
 
 
-async def test_by_a_time_out_that_was_caused_by_it(fal: Session, emulator: Emulator) -> None:
+async def test_find_submission_takes_a_client_timeout_caused_by_the_uncertain_submit(
+    fal: Session, emulator: Emulator
+) -> None:
     gate_at(emulator)
     emulator.faults.add(Fault.stall(30, on="submit"))
     with pytest.raises(ClientTimeoutError) as caught:
@@ -184,7 +204,9 @@ async def test_by_a_time_out_that_was_caused_by_it(fal: Session, emulator: Emula
     await handle.cancel()
 
 
-async def test_in_another_process_later(fal: Session, emulator: Emulator) -> None:
+async def test_find_submission_takes_an_error_that_was_pickled_in_another_process(
+    fal: Session, emulator: Emulator
+) -> None:
     error = await lose(fal, emulator, taken=True)
     stored = pickle.dumps(error)
     async with session_on(emulator) as again:
@@ -201,7 +223,7 @@ async def test_in_another_process_later(fal: Session, emulator: Emulator) -> Non
         (SubmissionUncertainError("x", endpoint_id=LLM), "the error lacks the endpoint, input or time"),
     ],
 )
-async def test_what_there_is_nothing_to_look_for(
+async def test_find_submission_refuses_errors_that_are_not_about_a_submit(
     fal: Session, emulator: Emulator, error: Any, words: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=words):
@@ -209,7 +231,7 @@ async def test_what_there_is_nothing_to_look_for(
     assert emulator.count() == 0
 
 
-async def test_the_look_up_is_a_read_like_others(fal: Session, emulator: Emulator) -> None:
+async def test_find_submission_retries_and_raises_like_other_reads(fal: Session, emulator: Emulator) -> None:
     error = SubmissionUncertainError(
         "x", endpoint_id=LLM, input_digest="0" * 64, started_at=time.time(), ended_at=time.time()
     )
@@ -233,7 +255,9 @@ async def test_the_look_up_is_a_read_like_others(fal: Session, emulator: Emulato
 # Of a process that died: by what it was about to send.
 
 
-async def test_without_an_error_by_endpoint_input_and_time(fal: Session, emulator: Emulator) -> None:
+async def test_find_submission_without_an_error_searches_by_endpoint_input_and_time(
+    fal: Session, emulator: Emulator
+) -> None:
     since = time.time()
     first = await fal.queue.submit(LLM, ASK)
     await fal.queue.submit(LLM, ASK)
@@ -246,14 +270,14 @@ async def test_without_an_error_by_endpoint_input_and_time(fal: Session, emulato
     assert await fal.queue.find_submission(LLM, {"prompt": "none"}, since=since, until=since) is None
 
 
-async def test_without_an_error_and_with_a_path(fal: Session, emulator: Emulator) -> None:
+async def test_find_submission_without_an_error_adds_the_path(fal: Session, emulator: Emulator) -> None:
     handle = await fal.queue.submit("fal-ai/flux", {"prompt": "x"}, path="/dev")
     found = await fal.queue.find_submission("fal-ai/flux", {"prompt": "x"}, path="/dev", since=time.time())
     assert found is not None
     assert found.request_id == handle.request_id
 
 
-async def test_hours_later_of_a_time_that_was_noted_hours_before(fal: Session, emulator: Emulator) -> None:
+async def test_find_submission_finds_a_request_hours_after_since(fal: Session, emulator: Emulator) -> None:
     handle = await fal.queue.submit(LLM, ASK)
     now = time.time()
     emulator.jobs[handle.request_id].submitted_at = now - 9_000
@@ -280,7 +304,7 @@ async def test_hours_later_of_a_time_that_was_noted_hours_before(fal: Session, e
         ((SubmissionUncertainError("x"), ASK), {}, "input= can't be combined with an error"),
     ],
 )
-async def test_wrong_arguments_are_told_before_any_request(
+async def test_find_submission_refuses_wrong_arguments_before_any_request(
     fal: Session, emulator: Emulator, arguments: Any, options: Any, words: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=re.escape(words)):

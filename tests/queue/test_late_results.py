@@ -38,7 +38,7 @@ def session(fal: RawFal, **options: Any) -> Session:
 
 
 @pytest.mark.parametrize("said", NOT_YET.values(), ids=NOT_YET)
-async def test_a_result_that_lags_behind_its_status_is_asked_for_again(said: bytes) -> None:
+async def test_a_result_that_lags_behind_its_status_is_fetched_again(said: bytes) -> None:
     async with raw_fal(result=lambda n: said if n < 4 else None) as server, session(server) as fal:
         assert (await fal.subscribe(APP, {})).data == OUTPUT
     assert server.seen["result"] == 4
@@ -46,7 +46,7 @@ async def test_a_result_that_lags_behind_its_status_is_asked_for_again(said: byt
 
 
 @pytest.mark.parametrize("said", NOT_YET.values(), ids=NOT_YET)
-async def test_a_result_that_never_comes_ends_with_an_error_of_that_id(said: bytes) -> None:
+async def test_a_result_that_never_arrives_raises_an_error_with_the_request_id(said: bytes) -> None:
     async with raw_fal(result=lambda _: said) as server, session(server, result_total=0.2) as fal:
         with pytest.raises(ApiError) as caught:
             await fal.subscribe(APP, {})
@@ -55,7 +55,7 @@ async def test_a_result_that_never_comes_ends_with_an_error_of_that_id(said: byt
 
 
 @pytest.mark.parametrize("said", NOT_YET.values(), ids=NOT_YET)
-async def test_who_fetches_a_result_without_a_status_is_told_at_once(said: bytes) -> None:
+async def test_fetching_an_early_result_without_a_status_raises_at_once(said: bytes) -> None:
     async with raw_fal(result=lambda _: said) as server, session(server) as fal:
         with pytest.raises(ApiError) as caught:
             await fal.queue.result(APP, ID)
@@ -67,7 +67,9 @@ async def test_who_fetches_a_result_without_a_status_is_told_at_once(said: bytes
 @pytest.mark.parametrize(
     "late", [answer({"status": "NOT_FOUND"}, 404), answer(IN_PROGRESS), answer({"x": 1})]
 )
-async def test_a_gateways_word_for_failed_ends_the_call_with_its_text(mode: Any, late: bytes) -> None:
+async def test_a_gateways_status_failed_raises_request_failed_error_with_its_text(
+    mode: Any, late: bytes
+) -> None:
     failed = {"status": "FAILED", "request_id": ID, "error": "out of memory"}
     async with (
         raw_fal(status=lambda _: answer(failed), result=lambda _: late) as server,
@@ -81,14 +83,14 @@ async def test_a_gateways_word_for_failed_ends_the_call_with_its_text(mode: Any,
     assert status.error == "out of memory"
 
 
-async def test_a_result_that_is_a_gateways_word_for_failed_ends_the_call_with_its_text() -> None:
+async def test_a_result_that_is_a_failed_status_raises_request_failed_error() -> None:
     failed = answer({"status": "FAILED", "request_id": ID, "error": "out of memory"})
     async with raw_fal(result=lambda _: failed) as server, session(server) as fal:
         with pytest.raises(RequestFailedError, match="out of memory"):
             await fal.subscribe(APP, {})
 
 
-async def test_a_gateways_word_for_cancelled_is_a_cancelled_request() -> None:
+async def test_a_gateways_status_canceled_raises_request_cancelled_error() -> None:
     cancelled = answer({"status": "CANCELED", "request_id": ID})
     async with raw_fal(status=lambda _: cancelled, result=lambda _: GONE) as server, session(server) as fal:
         with pytest.raises(RequestCancelledError):
@@ -100,7 +102,7 @@ def gone() -> dict[str, Any]:
     return {"status": lambda _: GONE, "result": lambda _: GONE}
 
 
-async def test_what_this_process_submitted_is_expired(gone: dict[str, Any]) -> None:
+async def test_a_missing_result_of_an_own_submit_raises_result_expired_error(gone: dict[str, Any]) -> None:
     async with raw_fal(**gone) as server, session(server) as fal:
         handle = await fal.queue.submit(APP, {})
         for ask in (handle.status, handle.result, handle.wait):
@@ -111,7 +113,7 @@ async def test_what_this_process_submitted_is_expired(gone: dict[str, Any]) -> N
             await stored.result()
 
 
-async def test_an_id_that_may_be_mistyped_is_not_expired(gone: dict[str, Any]) -> None:
+async def test_a_missing_result_of_a_typed_id_raises_not_found_error(gone: dict[str, Any]) -> None:
     async with raw_fal(**gone) as server, session(server) as fal:
         handle = fal.queue.handle(APP, "typo")
         for ask in (handle.status, handle.result, handle.wait):

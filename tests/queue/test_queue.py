@@ -83,7 +83,7 @@ async def test_subscribe_goes_through_the_queue(fal: Session, emulator: Emulator
     assert emulator.count("submit") == emulator.count("result") == 1
 
 
-async def test_callbacks_may_be_async(fal: Session) -> None:
+async def test_callbacks_of_subscribe_may_be_async(fal: Session) -> None:
     seen: list[Any] = []
 
     async def note(value: Any) -> None:
@@ -96,7 +96,7 @@ async def test_callbacks_may_be_async(fal: Session) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_positions_are_seen(fal: Session, emulator: Emulator, mode: Mode) -> None:
+async def test_queue_positions_are_in_the_updates(fal: Session, emulator: Emulator, mode: Mode) -> None:
     release = asyncio.Event()
 
     @emulator.endpoint("me/busy", runners=1)
@@ -122,7 +122,9 @@ async def test_positions_are_seen(fal: Session, emulator: Emulator, mode: Mode) 
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_a_moving_window_of_logs_is_told_once(fal: Session, emulator: Emulator, mode: Mode) -> None:
+async def test_each_log_line_of_a_moving_window_is_reported_once(
+    fal: Session, emulator: Emulator, mode: Mode
+) -> None:
     @emulator.endpoint("me/talker", log_window=3, log_labels=True)
     async def talker(input: Any, job: JobContext) -> str:
         for number in range(12):
@@ -136,13 +138,13 @@ async def test_a_moving_window_of_logs_is_told_once(fal: Session, emulator: Emul
     assert {(log.level, log.source) for log in result.logs} == {("WARN", "USER")}
 
 
-async def test_without_logs_none_are_asked_for(fal: Session, emulator: Emulator) -> None:
+async def test_logs_are_not_requested_by_default(fal: Session, emulator: Emulator) -> None:
     result = await fal.subscribe(LLM, ASK)
     assert result.logs == ()
     assert all("logs" not in request.query for request in emulator.requests)
 
 
-async def test_every_option_is_its_header_or_query(fal: Session, emulator: Emulator) -> None:
+async def test_each_option_is_sent_as_its_header_or_query_parameter(fal: Session, emulator: Emulator) -> None:
     await fal.subscribe(
         LLM,
         ASK,
@@ -164,7 +166,9 @@ async def test_every_option_is_its_header_or_query(fal: Session, emulator: Emula
     }
 
 
-async def test_a_queue_that_is_too_long_is_refused_once(fal: Session, emulator: Emulator) -> None:
+async def test_a_queue_longer_than_max_queue_length_raises_without_a_retry(
+    fal: Session, emulator: Emulator
+) -> None:
     @emulator.endpoint("me/busy", runners=1)
     async def busy(input: Any, job: JobContext) -> None:
         await job.sleep(1000)
@@ -190,7 +194,7 @@ async def test_a_queue_that_is_too_long_is_refused_once(fal: Session, emulator: 
         ({"hint": "a\nb"}, "hint="),
     ],
 )
-async def test_wrong_options_are_named_before_anything_is_sent(
+async def test_wrong_options_are_refused_before_anything_is_sent(
     fal: Session, emulator: Emulator, option: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=words):
@@ -234,7 +238,7 @@ MODEL_ERROR = {"loc": ["body", "prompt"], "msg": "Flagged", "type": "content_pol
         (ModelError(500, "gpu", "downstream_service_error"), ServerError, "downstream_service_error", "gpu"),
     ],
 )
-async def test_a_failed_request_is_the_models_own_error(
+async def test_a_failed_request_raises_the_models_own_error(
     fal: Session,
     emulator: Emulator,
     failure: Exception,
@@ -255,7 +259,7 @@ async def test_a_failed_request_is_the_models_own_error(
     assert emulator.count("cancel") == 0
 
 
-async def test_a_failure_without_a_body_of_its_own(fal: Session, emulator: Emulator) -> None:
+async def test_a_failure_without_a_body_raises_request_failed_error(fal: Session, emulator: Emulator) -> None:
     @emulator.endpoint("me/mute")
     async def mute(input: Any) -> Answer:
         return Answer(500, {"Content-Type": "text/plain"}, b"")
@@ -288,7 +292,9 @@ async def test_a_request_that_the_platform_retries_goes_back_to_the_queue(
 # Updates, one by one.
 
 
-async def test_unknown_words_and_missing_fields_are_borne(fal: Session, emulator: Emulator) -> None:
+async def test_following_tolerates_unknown_statuses_and_missing_fields(
+    fal: Session, emulator: Emulator
+) -> None:
     emulator.faults.add(
         Fault.word("WARMING_UP", on="status"),
         Fault.missing("logs", "metrics", "request_id", "status_url", on="status"),
@@ -311,7 +317,9 @@ async def test_unknown_words_and_missing_fields_are_borne(fal: Session, emulator
     assert all(status.request_id == handle.request_id for status in seen)
 
 
-async def test_leaving_the_updates_early_cancels_nothing(fal: Session, emulator: Emulator) -> None:
+async def test_leaving_the_updates_early_does_not_cancel_the_request(
+    fal: Session, emulator: Emulator
+) -> None:
     handle = await fal.queue.submit("fal-ai/flux/schnell", {"prompt": "x", "image_size": "square"})
     async with aclosing(fal.queue.updates(handle.endpoint_id, handle.request_id)) as updates:
         async for _ in updates:
@@ -320,7 +328,7 @@ async def test_leaving_the_updates_early_cancels_nothing(fal: Session, emulator:
     assert emulator.count("cancel") == 0
 
 
-async def test_the_urls_that_submit_gave_are_followed(fal: Session, emulator: Emulator) -> None:
+async def test_a_handle_uses_the_urls_of_the_submit_response(fal: Session, emulator: Emulator) -> None:
     base = f"{emulator.url}/queue.fal.run/fal-ai/flux/schnell/requests"
 
     handle = await fal.queue.submit("fal-ai/flux/schnell", {"prompt": "x", "image_size": "square"})
@@ -338,7 +346,7 @@ async def test_the_urls_that_submit_gave_are_followed(fal: Session, emulator: Em
 # Result.
 
 
-async def test_a_result_is_fetched_by_id(fal: Session, emulator: Emulator) -> None:
+async def test_queue_result_fetches_a_result_by_its_id(fal: Session, emulator: Emulator) -> None:
     handle = await fal.queue.submit(LLM, ASK)
     await emulator.jobs[handle.request_id].wait_for("COMPLETED", timeout=5)
     status = await fal.queue.status(LLM, handle.request_id)
@@ -352,7 +360,7 @@ async def test_a_result_is_fetched_by_id(fal: Session, emulator: Emulator) -> No
     await slow.cancel()
 
 
-async def test_an_expired_result_is_named(fal: Session, emulator: Emulator) -> None:
+async def test_an_expired_result_raises_result_expired_error(fal: Session, emulator: Emulator) -> None:
     handle = await fal.queue.submit(LLM, ASK)
     async with aclosing(handle.updates()) as updates:
         async for _ in updates:
@@ -363,7 +371,7 @@ async def test_an_expired_result_is_named(fal: Session, emulator: Emulator) -> N
     assert caught.value.request_id == handle.request_id
 
 
-async def test_an_unknown_request(fal: Session) -> None:
+async def test_an_unknown_request_raises_not_found_error(fal: Session) -> None:
     with pytest.raises(NotFoundError) as caught:
         await fal.queue.status(LLM, "0b5f0a4e-unknown")
     assert caught.value.request_id == "0b5f0a4e-unknown"
@@ -379,7 +387,7 @@ async def test_an_unknown_request(fal: Session) -> None:
 # Cancel.
 
 
-async def test_cancel_has_four_outcomes(fal: Session, emulator: Emulator) -> None:
+async def test_cancel_returns_each_outcome_of_fal(fal: Session, emulator: Emulator) -> None:
     @emulator.endpoint("me/busy", runners=1)
     async def busy(input: Any, job: JobContext) -> str:
         await job.sleep(input.get("seconds", 1000))
@@ -407,7 +415,7 @@ async def test_cancel_has_four_outcomes(fal: Session, emulator: Emulator) -> Non
         ("[]", CancelOutcome.CANCELLED),
     ],
 )
-async def test_other_forms_of_a_cancel_answer(
+async def test_cancel_understands_other_forms_of_the_response(
     fal: Session, emulator: Emulator, body: str, outcome: CancelOutcome
 ) -> None:
     emulator.faults.add(Fault.answer(200, body=body, on="cancel"))
@@ -417,7 +425,7 @@ async def test_other_forms_of_a_cancel_answer(
 # Handles.
 
 
-async def test_a_handle_is_stored_and_picked_up_again(fal: Session, emulator: Emulator) -> None:
+async def test_a_stored_handle_continues_in_another_session(fal: Session, emulator: Emulator) -> None:
     stored = (await fal.queue.submit(LLM, ASK)).to_json()
     async with Session(emulator.key, hosts=emulator.hosts) as other:
         handle = RequestHandle.from_json(stored, other)
@@ -434,7 +442,7 @@ async def test_a_handle_is_stored_and_picked_up_again(fal: Session, emulator: Em
             attempt(handle)
 
 
-async def test_status_of_a_handle_in_workflows(fal: Session, emulator: Emulator) -> None:
+async def test_a_workflow_request_is_followed_under_its_namespace(fal: Session, emulator: Emulator) -> None:
     @emulator.endpoint("workflows/me/flow")
     async def flow(input: Any) -> Any:
         return input
@@ -447,7 +455,9 @@ async def test_status_of_a_handle_in_workflows(fal: Session, emulator: Emulator)
 # Many.
 
 
-async def test_a_hundred_at_once(fal: Session, emulator: Emulator) -> None:
+async def test_a_hundred_subscriptions_at_once_all_get_their_results(
+    fal: Session, emulator: Emulator
+) -> None:
     @emulator.endpoint("me/many", runners=50)
     async def many(input: Any, job: JobContext) -> Any:
         await job.sleep(5)
@@ -459,7 +469,7 @@ async def test_a_hundred_at_once(fal: Session, emulator: Emulator) -> None:
     assert emulator.connections_opened <= 100
 
 
-async def test_auto_polls_what_is_known_to_be_quick(fal: Session, emulator: Emulator) -> None:
+async def test_mode_auto_polls_endpoints_that_are_known_to_be_quick(fal: Session, emulator: Emulator) -> None:
     @emulator.endpoint("me/quick")
     async def quick(input: Any) -> str:
         return "done"
@@ -472,7 +482,9 @@ async def test_auto_polls_what_is_known_to_be_quick(fal: Session, emulator: Emul
     assert emulator.count("status") == 1
 
 
-async def test_log_lines_are_in_the_result_once(fal: Session, emulator: Emulator) -> None:
+async def test_a_result_has_each_log_line_once_even_if_followed_twice(
+    fal: Session, emulator: Emulator
+) -> None:
     """However often the request was followed through its handle."""
 
     @emulator.endpoint("me/talker")

@@ -27,7 +27,7 @@ def session(url: str) -> Session:
 @pytest.mark.parametrize("mode", ["polling", "streaming"])
 @pytest.mark.parametrize("kind", ["status", "result"])
 @pytest.mark.parametrize("said", PASSING.values(), ids=PASSING)
-async def test_a_request_that_may_be_paid_is_taken_up_again_by_its_handle_alone(
+async def test_errors_are_not_retryable_by_subscribe_once_fal_has_the_request(
     kind: str, said: bytes, mode: Any
 ) -> None:
     async with raw_fal(**{kind: lambda _: said}) as server, session(server.url) as fal:
@@ -40,14 +40,14 @@ async def test_a_request_that_may_be_paid_is_taken_up_again_by_its_handle_alone(
     assert waited.value.retryable
 
 
-async def test_a_submit_that_was_refused_may_be_made_again() -> None:
+async def test_the_error_of_a_refused_submit_is_retryable() -> None:
     async with raw_fal(submit=lambda _: PASSING["busy"]) as server, session(server.url) as fal:
         with pytest.raises(FalError) as caught:
             await fal.subscribe(APP, {})
     assert caught.value.retryable
 
 
-async def test_of_a_request_that_failed_the_models_word_holds() -> None:
+async def test_the_error_of_a_failed_request_is_retryable_if_the_model_says_so() -> None:
     failed = answer({"status": "COMPLETED", "request_id": ID, "error": "no GPU"}, x_fal_request_id=ID)
     async with (
         raw_fal(status=lambda _: failed, result=lambda _: PASSING["said to be"]) as server,
@@ -58,7 +58,7 @@ async def test_of_a_request_that_failed_the_models_word_holds() -> None:
     assert caught.value.retryable
 
 
-async def test_an_error_of_the_callers_own_stays_as_it_is() -> None:
+async def test_an_error_from_a_callback_keeps_its_retryable() -> None:
     def refuse(_: object) -> None:
         raise FalError("mine", retryable=True)
 

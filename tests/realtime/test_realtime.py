@@ -84,7 +84,7 @@ async def drain(connection: RealtimeConnection) -> list[Any]:
 # Messages.
 
 
-async def test_send_and_receive(fal: Session, emulator: Emulator) -> None:
+async def test_messages_are_sent_and_received_in_order(fal: Session, emulator: Emulator) -> None:
     async with fal.realtime.connect("me/echo") as connection:
         messages: list[Any] = [{"a": b"\x00\xff", "b": [1, 2.5, None]}, [], "é", 5]
         for message in messages:
@@ -106,7 +106,7 @@ async def test_requests_of_several_tasks_take_turns(fal: Session) -> None:
     assert answers == list(range(50))
 
 
-async def test_many_answers_to_one_message(fal: Session) -> None:
+async def test_one_message_may_have_many_answers(fal: Session) -> None:
     async with fal.realtime.connect("me/count") as connection:
         await connection.send(4)
         assert [await connection.recv() for _ in range(4)] == [0, 1, 2, 3]
@@ -124,7 +124,7 @@ async def test_messages_may_be_attrs_values(fal: Session) -> None:
         assert await connection.request(1) == 1
 
 
-async def test_the_built_in_image_model(fal: Session) -> None:
+async def test_the_emulators_image_model_answers_with_an_image(fal: Session) -> None:
     seconds: list[float] = []
     async with fal.realtime.connect("fal-ai/fast-lcm-diffusion", on_timings=seconds.append) as connection:
         for seed in range(2):
@@ -133,7 +133,7 @@ async def test_the_built_in_image_model(fal: Session) -> None:
     assert len(seconds) >= 1
 
 
-async def test_json_in_text_frames(fal: Session) -> None:
+async def test_json_codecs_exchange_text_frames(fal: Session) -> None:
     seconds: list[float] = []
 
     async def timings(value: float) -> None:
@@ -148,7 +148,7 @@ async def test_json_in_text_frames(fal: Session) -> None:
     assert len(seconds) >= 5
 
 
-async def test_text_frames_without_a_codec_of_ones_own(fal: Session, emulator: Emulator) -> None:
+async def test_text_frames_are_decoded_without_a_custom_codec(fal: Session, emulator: Emulator) -> None:
     emulator.faults.add(Fault.frame("[1,2]", on="realtime"))
     async with fal.realtime.connect("me/echo") as connection:
         await connection.send(0)
@@ -158,7 +158,7 @@ async def test_text_frames_without_a_codec_of_ones_own(fal: Session, emulator: E
         assert await connection.recv() == "no json"
 
 
-async def test_messages_of_several_megabytes(fal: Session) -> None:
+async def test_messages_of_several_megabytes_are_exchanged(fal: Session) -> None:
     picture = bytes(range(256)) * 32 * 1024
     async with fal.realtime.connect("me/echo") as connection:
         assert (await connection.request({"image": picture}))["image"] == picture
@@ -197,7 +197,7 @@ async def test_a_full_receive_buffer_holds_the_server_back(fal: Session, emulato
     assert sent == 200
 
 
-async def test_only_one_task_receives(fal: Session) -> None:
+async def test_a_second_task_that_receives_is_refused(fal: Session) -> None:
     async with fal.realtime.connect("me/echo") as connection:
         first = asyncio.create_task(connection.recv())
         await asyncio.sleep(0)
@@ -224,7 +224,7 @@ async def test_a_cancelled_receive_loses_nothing(fal: Session) -> None:
         assert got == list(range(20))
 
 
-async def test_a_throttled_sender_sends_the_newest(fal: Session) -> None:
+async def test_a_throttled_connection_sends_only_the_newest_message(fal: Session) -> None:
     async with fal.realtime.connect("me/echo", throttle=0.2) as connection:
         for number in range(10):
             await connection.send(number)
@@ -261,13 +261,13 @@ async def test_a_token_is_used_for_nine_tenths_of_its_life(fal: Session, emulato
     assert connections > 3, "most connections take the token that is there"
 
 
-async def test_the_other_form_of_token(fal: Session, emulator: Emulator) -> None:
+async def test_token_form_path_fetches_a_token_by_the_path(fal: Session, emulator: Emulator) -> None:
     async with fal.realtime.connect("me/echo", token_form="path") as connection:
         await connection.request(1)
     assert tokens_asked(emulator) == [{"allowed_apps": ["me/echo/realtime"], "duration": 120}]
 
 
-async def test_the_key_with_the_handshake(fal: Session, emulator: Emulator) -> None:
+async def test_use_token_false_sends_the_key_with_the_handshake(fal: Session, emulator: Emulator) -> None:
     async with fal.realtime.connect("me/echo", use_token=False, max_buffering=7, hint="h") as connection:
         await connection.request(1)
     [request] = emulator.requests
@@ -276,7 +276,7 @@ async def test_the_key_with_the_handshake(fal: Session, emulator: Emulator) -> N
     assert request.headers["X-Fal-Runner-Hint"] == "h"
 
 
-async def test_a_token_of_ones_own(fal: Session, emulator: Emulator) -> None:
+async def test_token_provider_provides_the_token_of_each_handshake(fal: Session, emulator: Emulator) -> None:
     asked: list[str] = []
 
     async def provide(app: str) -> str:
@@ -298,7 +298,7 @@ async def test_a_token_of_ones_own(fal: Session, emulator: Emulator) -> None:
             await fal.realtime.connect("me/echo", token_provider=lambda _, odd=odd: odd).__aenter__()
 
 
-async def test_a_token_service_that_fails_is_asked_once_for_all_who_wait(
+async def test_a_failing_token_service_is_asked_once_for_all_waiting_tasks(
     fal: Session, emulator: Emulator
 ) -> None:
     emulator.faults.add(Fault.answer(403, on="realtime_token", times=None))
@@ -308,14 +308,14 @@ async def test_a_token_service_that_fails_is_asked_once_for_all_who_wait(
     assert len(tokens_asked(emulator)) <= 2, "each dial tries a second token"
 
 
-async def test_views_share_their_tokens(fal: Session, emulator: Emulator) -> None:
+async def test_views_with_the_same_key_share_their_tokens(fal: Session, emulator: Emulator) -> None:
     for view in (fal, fal.with_options(tags={"who": "a"}), fal.with_options(tags={"who": "b"})):
         async with view.realtime.connect("me/echo") as connection:
             await connection.request(1)
     assert len(tokens_asked(emulator)) == 1
 
 
-async def test_views_with_other_keys_have_tokens_of_their_own(fal: Session, emulator: Emulator) -> None:
+async def test_views_with_other_keys_have_separate_tokens(fal: Session, emulator: Emulator) -> None:
     async with fal.realtime.connect("me/echo") as connection:
         await connection.request(1)
     other = fal.with_options(credentials="other:key")
@@ -335,21 +335,21 @@ async def test_an_expired_token_is_replaced_and_nothing_is_lost(fal: Session, em
     assert len(tokens_asked(emulator)) == 2
 
 
-async def test_a_token_that_is_rejected_again_is_an_error(fal: Session) -> None:
+async def test_a_token_that_is_rejected_again_raises_realtime_error(fal: Session) -> None:
     async with fal.realtime.connect("me/echo", token_provider=lambda _: "nonsense") as connection:
         with pytest.raises(RealtimeError, match="rejected") as caught:
             await within(connection.recv())
     assert caught.value.error == "Unauthorized"
 
 
-async def test_a_rejected_token_without_reconnection(fal: Session) -> None:
+async def test_a_rejected_token_raises_if_reconnect_is_false(fal: Session) -> None:
     connect = fal.realtime.connect("me/echo", token_provider=lambda _: "nonsense", reconnect=False)
     async with connect as connection:
         with pytest.raises(RealtimeError, match="rejected"):
             await within(connection.recv())
 
 
-async def test_the_token_reaches_no_log_and_no_error(
+async def test_the_token_is_in_no_log_and_no_error(
     fal: Session, emulator: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -369,7 +369,7 @@ async def test_the_token_reaches_no_log_and_no_error(
 # Ends.
 
 
-async def test_a_timeout_ends_the_iteration(fal: Session, emulator: Emulator) -> None:
+async def test_a_timeout_frame_ends_the_iteration(fal: Session, emulator: Emulator) -> None:
     @emulator.endpoint("me/idle", realtime=RealtimeOptions(session_timeout=0.5))
     async def idle(input: Any) -> Any:
         return input
@@ -386,7 +386,9 @@ async def test_a_timeout_ends_the_iteration(fal: Session, emulator: Emulator) ->
             await connection.send(1)
 
 
-async def test_another_session_is_begun_as_a_lost_one_is(fal: Session, emulator: Emulator) -> None:
+async def test_a_new_session_after_a_regular_end_retries_its_handshake(
+    fal: Session, emulator: Emulator
+) -> None:
     @emulator.endpoint("me/idle", realtime=RealtimeOptions(session_timeout=0.5))
     async def idle(input: Any) -> Any:
         return input
@@ -398,14 +400,16 @@ async def test_another_session_is_begun_as_a_lost_one_is(fal: Session, emulator:
         assert connection.reconnects == 0
 
 
-async def test_close_1000_ends_the_iteration(fal: Session, emulator: Emulator) -> None:
+async def test_close_code_1000_ends_the_iteration(fal: Session, emulator: Emulator) -> None:
     emulator.faults.add(Fault.ws_close(1000, on="realtime"))
     async with fal.realtime.connect("me/echo") as connection:
         await connection.send(1)
         assert [message async for message in connection] == [1]
 
 
-async def test_a_request_that_the_end_overtakes(fal: Session, emulator: Emulator) -> None:
+async def test_a_request_raises_if_the_session_ends_before_its_answer(
+    fal: Session, emulator: Emulator
+) -> None:
     emulator.faults.add(Fault.frame('{"type":"x-fal-error","error":"TIMEOUT"}', on="realtime", events=0))
 
     @emulator.endpoint("me/never")
@@ -419,7 +423,7 @@ async def test_a_request_that_the_end_overtakes(fal: Session, emulator: Emulator
 
 
 @pytest.mark.parametrize("binary", [False, True])
-async def test_an_error_object_is_an_error(fal: Session, emulator: Emulator, binary: bool) -> None:
+async def test_an_error_frame_raises_realtime_error(fal: Session, emulator: Emulator, binary: bool) -> None:
     error = json.dumps({"type": "x-fal-error", "error": "INTERNAL_ERROR", "reason": "no such prompt"})
     emulator.faults.add(Fault.frame(error, binary=binary, on="realtime"))
     async with fal.realtime.connect("me/echo") as connection:
@@ -433,7 +437,7 @@ async def test_an_error_object_is_an_error(fal: Session, emulator: Emulator, bin
     assert caught.value.endpoint_id == "me/echo/realtime"
 
 
-async def test_a_failing_model_is_an_error(fal: Session, emulator: Emulator) -> None:
+async def test_a_failing_model_raises_realtime_error(fal: Session, emulator: Emulator) -> None:
     @emulator.endpoint("me/fails")
     async def fails(input: Any) -> Any:
         raise ValueError("bad input")
@@ -443,7 +447,7 @@ async def test_a_failing_model_is_an_error(fal: Session, emulator: Emulator) -> 
             await within(connection.request(1))
 
 
-async def test_a_refusal_is_an_error_with_code_and_reason(fal: Session, emulator: Emulator) -> None:
+async def test_a_refusal_raises_realtime_error_with_code_and_reason(fal: Session, emulator: Emulator) -> None:
     emulator.faults.add(Fault.ws_close(4001, "no quota", on="realtime"))
     async with fal.realtime.connect("me/echo") as connection:
         await connection.send(1)
@@ -457,7 +461,9 @@ async def test_a_refusal_is_an_error_with_code_and_reason(fal: Session, emulator
     assert len([request for request in emulator.requests if request.kind == "realtime"]) == 1
 
 
-async def test_what_can_not_be_decoded_is_an_error(fal: Session, emulator: Emulator) -> None:
+async def test_a_frame_that_can_not_be_decoded_raises_realtime_error(
+    fal: Session, emulator: Emulator
+) -> None:
     emulator.faults.add(Fault.wrong_json(on="realtime"))
     async with fal.realtime.connect("me/echo") as connection:
         await connection.send({"prompt": "abcdef"})
@@ -466,7 +472,7 @@ async def test_what_can_not_be_decoded_is_an_error(fal: Session, emulator: Emula
     assert caught.value.error == "UNDECODABLE"
 
 
-async def test_handshakes_that_fail(fal: Session, emulator: Emulator) -> None:
+async def test_a_failed_handshake_raises_its_own_error(fal: Session, emulator: Emulator) -> None:
     with pytest.raises(NotFoundError) as caught:
         await fal.realtime.connect("me/none").__aenter__()
     assert str(caught.value) == "404 Not Found (endpoint me/none/realtime)"
@@ -492,7 +498,9 @@ async def test_handshakes_that_fail(fal: Session, emulator: Emulator) -> None:
         Fault.ws_close(1001, on="realtime", events=3),
     ],
 )
-async def test_messages_flow_again(fal: Session, emulator: Emulator, fault: Fault) -> None:
+async def test_messages_flow_again_after_a_lost_connection(
+    fal: Session, emulator: Emulator, fault: Fault
+) -> None:
     emulator.faults.add(fault)
     news = News()
     async with fal.realtime.connect("me/echo", reconnect=QUICK, keep="all", on_reconnect=news) as connection:
@@ -508,7 +516,7 @@ async def test_messages_flow_again(fal: Session, emulator: Emulator, fault: Faul
     assert (list(told.in_flight), told.resent) in ((["doomed"], 0), ([], 1))
 
 
-async def test_a_killed_server_comes_back(fal: Session, emulator: Emulator) -> None:
+async def test_a_connection_is_replaced_after_a_server_restart(fal: Session, emulator: Emulator) -> None:
     news = News()
     async with fal.realtime.connect("me/echo", reconnect=QUICK, keep="all", on_reconnect=news) as connection:
         assert await connection.request(1) == 1
@@ -521,7 +529,7 @@ async def test_a_killed_server_comes_back(fal: Session, emulator: Emulator) -> N
     assert (told.in_flight, told.resent, told.dropped) == ((), 3, 0)
 
 
-async def test_only_the_latest_is_kept(fal: Session, emulator: Emulator) -> None:
+async def test_keep_latest_keeps_only_the_newest_unsent_message(fal: Session, emulator: Emulator) -> None:
     news = News()
     async with fal.realtime.connect("me/echo", reconnect=QUICK, on_reconnect=news) as connection:
         assert await connection.request(1) == 1
@@ -534,7 +542,9 @@ async def test_only_the_latest_is_kept(fal: Session, emulator: Emulator) -> None
     assert (told.resent, told.dropped) == (1, 2)
 
 
-async def test_a_full_outbox_makes_senders_wait(fal: Session, emulator: Emulator) -> None:
+async def test_keep_all_makes_senders_wait_when_max_unsent_is_reached(
+    fal: Session, emulator: Emulator
+) -> None:
     connect = fal.realtime.connect("me/echo", reconnect=QUICK, keep="all", max_unsent=2)
     async with connect as connection:
         assert await connection.request(0) == 0
@@ -549,7 +559,9 @@ async def test_a_full_outbox_makes_senders_wait(fal: Session, emulator: Emulator
         await asyncio.gather(*sends)
 
 
-async def test_a_request_on_its_way_is_told_and_not_sent_again(fal: Session, emulator: Emulator) -> None:
+async def test_a_request_in_flight_when_the_connection_is_lost_raises_and_is_not_resent(
+    fal: Session, emulator: Emulator
+) -> None:
     working, calls = asyncio.Event(), 0
 
     @emulator.endpoint("me/slow", ignores_cancel=True)
@@ -591,7 +603,9 @@ class Mute:
                 yield input
 
 
-async def test_who_waits_for_a_lost_answer_is_told_and_goes_on(fal: Session, emulator: Emulator) -> None:
+async def test_a_task_that_waits_for_a_lost_answer_gets_an_error_and_can_continue(
+    fal: Session, emulator: Emulator
+) -> None:
     mute = Mute(emulator)
     async with fal.realtime.connect("me/mute", reconnect=QUICK) as connection:
         waiting = asyncio.create_task(connection.recv())
@@ -609,7 +623,7 @@ async def test_who_waits_for_a_lost_answer_is_told_and_goes_on(fal: Session, emu
     assert connection.reconnects == 1
 
 
-async def test_who_receives_later_is_told_once_and_first_gets_what_came_before(
+async def test_a_lost_answer_is_reported_once_after_the_messages_that_came_before(
     fal: Session, emulator: Emulator
 ) -> None:
     mute = Mute(emulator)
@@ -639,7 +653,7 @@ async def collect(connection: RealtimeConnection, into: list[Any]) -> None:
         into.append(message)
 
 
-async def test_a_lost_request_is_told_to_its_sender_alone(fal: Session, emulator: Emulator) -> None:
+async def test_a_lost_request_is_reported_only_to_its_sender(fal: Session, emulator: Emulator) -> None:
     mute = Mute(emulator)
     async with fal.realtime.connect("me/mute", reconnect=QUICK) as connection:
         request = asyncio.create_task(connection.request(1))
@@ -657,7 +671,9 @@ async def test_a_lost_request_is_told_to_its_sender_alone(fal: Session, emulator
         assert await within(connection.recv()) == "after"
 
 
-async def test_a_request_is_not_disturbed_by_what_others_lost(fal: Session, emulator: Emulator) -> None:
+async def test_a_request_is_not_disturbed_by_lost_answers_of_other_tasks(
+    fal: Session, emulator: Emulator
+) -> None:
     mute = Mute(emulator)
     async with fal.realtime.connect("me/mute", reconnect=QUICK, keep="all") as connection:
         await connection.send(1)
@@ -672,7 +688,7 @@ async def test_a_request_is_not_disturbed_by_what_others_lost(fal: Session, emul
     assert caught.value.in_flight == [1]
 
 
-async def test_a_session_that_ends_in_order_before_its_answers_is_told_as_well(
+async def test_a_session_that_ends_regularly_before_its_answers_is_reported(
     fal: Session, emulator: Emulator
 ) -> None:
     """Where nobody was waiting to be told of its end, and another one began."""
@@ -694,7 +710,7 @@ async def test_a_session_that_ends_in_order_before_its_answers_is_told_as_well(
     assert "ends it" in [*received, *caught.value.in_flight]
 
 
-async def test_a_request_that_gives_way_to_a_newer_message_is_told(fal: Session, emulator: Emulator) -> None:
+async def test_a_request_that_a_newer_message_replaces_raises(fal: Session, emulator: Emulator) -> None:
     async with fal.realtime.connect("me/echo", reconnect=QUICK, keep="latest") as connection:
         assert await connection.request(0) == 0
         await emulator.pause()
@@ -708,7 +724,9 @@ async def test_a_request_that_gives_way_to_a_newer_message_is_told(fal: Session,
         assert await within(connection.recv()) == 3
 
 
-async def test_without_reconnection_there_is_one_clear_error(fal: Session, emulator: Emulator) -> None:
+async def test_a_lost_connection_raises_one_error_if_reconnect_is_false(
+    fal: Session, emulator: Emulator
+) -> None:
     emulator.faults.add(Fault.reset(taken=True, on="realtime"))
     async with fal.realtime.connect("me/echo", reconnect=False) as connection:
         await connection.send("sent")
@@ -720,7 +738,7 @@ async def test_without_reconnection_there_is_one_clear_error(fal: Session, emula
     assert len([request for request in emulator.requests if request.kind == "realtime"]) == 1
 
 
-async def test_reconnection_is_bounded(fal: Session, emulator: Emulator) -> None:
+async def test_reconnecting_raises_after_the_last_attempt(fal: Session, emulator: Emulator) -> None:
     connect = fal.realtime.connect("me/echo", reconnect=Reconnect(attempts=3, first_delay=0.01))
     async with connect as connection:
         assert await connection.request(1) == 1
@@ -734,7 +752,7 @@ async def test_reconnection_is_bounded(fal: Session, emulator: Emulator) -> None
     assert isinstance(caught.value.__cause__, RealtimeError)
 
 
-async def test_a_refused_handshake_ends_the_coming_back(fal: Session, emulator: Emulator) -> None:
+async def test_a_refused_handshake_ends_reconnecting(fal: Session, emulator: Emulator) -> None:
     async with fal.realtime.connect("me/echo", reconnect=QUICK) as connection:
         assert await connection.request(1) == 1
         emulator.faults.add(Fault.answer(404, on="realtime", times=None))
@@ -744,7 +762,7 @@ async def test_a_refused_handshake_ends_the_coming_back(fal: Session, emulator: 
             await within(connection.recv())
 
 
-async def test_a_dead_peer_is_noticed(fal: Session, emulator: Emulator) -> None:
+async def test_a_peer_that_answers_no_ping_loses_the_connection(fal: Session, emulator: Emulator) -> None:
     emulator.faults.add(Fault.stall(60, where="body", on="realtime"))
     news = News()
     connect = fal.realtime.connect("me/echo", reconnect=QUICK, heartbeat=0.2, on_reconnect=news)
@@ -764,7 +782,7 @@ async def a_dead_peer_is_noticed(fal: Session, emulator: Emulator, *, heartbeat:
             await within(connection.recv())
 
 
-async def test_heartbeats_leave_quiet_and_slow_ones_alone(fal: Session, emulator: Emulator) -> None:
+async def test_heartbeats_tolerate_quiet_peers_and_slow_receivers(fal: Session, emulator: Emulator) -> None:
     @emulator.endpoint("me/flood")
     async def flood(input: Any) -> AsyncIterator[bytes]:
         for _ in range(40):
@@ -783,7 +801,7 @@ async def test_heartbeats_leave_quiet_and_slow_ones_alone(fal: Session, emulator
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_nothing_is_sent_twice_whatever_breaks(seed: int) -> None:
+async def test_no_message_is_sent_twice_whatever_breaks(seed: int) -> None:
     """Most sessions break after a few messages, each in a way of its own; tokens are revoked meanwhile."""
     arrived: list[int] = []
     async with Emulator(seed=seed) as emulator, Session(emulator.key, hosts=emulator.hosts) as fal:
@@ -837,7 +855,7 @@ async def test_a_callback_that_raises_ends_the_session(fal: Session, emulator: E
 # Requests that are given up, and life.
 
 
-async def test_a_callback_may_send(fal: Session, emulator: Emulator) -> None:
+async def test_on_reconnect_may_send_a_message(fal: Session, emulator: Emulator) -> None:
     async def again(news: Reconnected) -> None:
         await connection.send("again")
 
@@ -847,9 +865,7 @@ async def test_a_callback_may_send(fal: Session, emulator: Emulator) -> None:
         assert await within(connection.recv()) == "again"
 
 
-async def test_a_callback_that_waits_for_a_message_is_told_and_does_not_hang(
-    fal: Session, emulator: Emulator
-) -> None:
+async def test_a_callback_that_receives_raises_instead_of_hanging(fal: Session, emulator: Emulator) -> None:
     async def ask(_: Reconnected) -> None:
         await connection.request("again")
 
@@ -860,7 +876,9 @@ async def test_a_callback_that_waits_for_a_message_is_told_and_does_not_hang(
             await within(connection.recv())
 
 
-async def test_a_request_that_takes_too_long(fal: Session, emulator: Emulator) -> None:
+async def test_a_request_beyond_its_timeout_raises_and_later_ones_are_refused(
+    fal: Session, emulator: Emulator
+) -> None:
     @emulator.endpoint("me/never")
     async def never(input: Any) -> Any:
         await asyncio.Event().wait()
@@ -872,7 +890,7 @@ async def test_a_request_that_takes_too_long(fal: Session, emulator: Emulator) -
             await connection.request(2)
 
 
-async def test_after_a_reconnection_a_request_that_was_given_up_is_forgotten(
+async def test_a_request_that_was_given_up_does_not_block_a_new_connection(
     fal: Session, emulator: Emulator
 ) -> None:
     """Its answer can't come any more."""
@@ -893,7 +911,7 @@ async def test_after_a_reconnection_a_request_that_was_given_up_is_forgotten(
 
 
 @pytest.mark.parametrize("timeout", [0, -1, "5", True])
-async def test_a_wrong_time_limit(fal: Session, timeout: Any) -> None:
+async def test_a_wrong_timeout_of_a_request_is_refused(fal: Session, timeout: Any) -> None:
     async with fal.realtime.connect("me/echo") as connection:
         with pytest.raises(ConfigurationError, match="timeout="):
             await connection.request(1, timeout=timeout)
@@ -909,7 +927,7 @@ async def test_a_wrong_time_limit(fal: Session, timeout: Any) -> None:
         ("\ud800", "the message can't be encoded"),
     ],
 )
-async def test_what_is_no_frame_is_refused_and_the_connection_goes_on(
+async def test_an_encode_that_returns_no_frame_is_refused_and_the_connection_lives(
     fal: Session, encoded: Any, words: str
 ) -> None:
     def encode(message: Any) -> Any:
@@ -923,13 +941,13 @@ async def test_what_is_no_frame_is_refused_and_the_connection_goes_on(
         assert await within(connection.request(1)) == 1
 
 
-async def test_a_file_is_no_message(fal: Session) -> None:
+async def test_a_file_in_a_message_is_refused(fal: Session) -> None:
     async with fal.realtime.connect("me/echo") as connection:
         with pytest.raises(ConfigurationError, match="a File: send its bytes"):
             await connection.send({"image": File(b"x")})
 
 
-async def test_use_before_and_after(fal: Session) -> None:
+async def test_a_connection_outside_its_block_is_refused(fal: Session) -> None:
     connection = fal.realtime.connect("me/echo")
     for use in (connection.recv, lambda: connection.send(1), lambda: connection.request(1)):
         with pytest.raises(SessionStateError, match="async with"):
@@ -964,7 +982,7 @@ async def another_server(answer: Callable[[web.BaseRequest], Awaitable[web.Strea
         await runner.cleanup()
 
 
-async def test_closing_does_not_wait_for_ever_for_a_peer_that_goes_on_sending() -> None:
+async def test_closing_is_bounded_for_a_peer_that_goes_on_sending() -> None:
     async def flood(request: web.BaseRequest) -> web.StreamResponse:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
@@ -993,7 +1011,7 @@ async def test_a_handshake_that_is_redirected_is_refused() -> None:
         assert other.requests == []
 
 
-async def test_closing_while_coming_back(fal: Session, emulator: Emulator) -> None:
+async def test_a_connection_can_be_closed_while_it_reconnects(fal: Session, emulator: Emulator) -> None:
     async with fal.realtime.connect("me/echo") as connection:
         assert await connection.request(1) == 1
         await emulator.pause()
@@ -1029,13 +1047,15 @@ async def test_closing_while_coming_back(fal: Session, emulator: Emulator) -> No
     ],
     ids=str,
 )
-async def test_wrong_options(fal: Session, emulator: Emulator, options: dict[str, Any]) -> None:
+async def test_wrong_options_of_connect_are_refused(
+    fal: Session, emulator: Emulator, options: dict[str, Any]
+) -> None:
     with pytest.raises(ConfigurationError):
         fal.realtime.connect("me/echo", **options)
     assert emulator.count() == 0
 
 
-async def test_msgpack_is_an_extra(fal: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_connect_without_msgpack_names_the_extra(fal: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "msgpack", None)  # as if it were not installed
     with pytest.raises(ConfigurationError, match=r"fal-async\[realtime\]"):
         fal.realtime.connect("me/echo")

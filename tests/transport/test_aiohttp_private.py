@@ -13,18 +13,18 @@ from fal_async.transport import _aiohttp_private
 from tests.structure.private_names import modules_with_foreign_private_names
 
 
-def test_client_session_has_loop() -> None:
+def test_aiohttp_client_session_still_has_its_loop() -> None:
     assert "_loop" in aiohttp.ClientSession.ATTRS, "aiohttp renamed ClientSession._loop"
 
 
 @pytest.mark.parametrize("name", ["_default_proxy", "_default_proxy_auth", "_trace_configs"])
-def test_client_session_has_its_proxy_and_its_traces(name: str) -> None:
+def test_aiohttp_client_session_still_has_its_proxy_and_traces(name: str) -> None:
     assert name in aiohttp.ClientSession.ATTRS, f"aiohttp renamed ClientSession.{name}"
 
 
 @pytest.mark.filterwarnings("ignore:BasicAuth is deprecated:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:The 'proxy_auth' parameter is deprecated:DeprecationWarning")
-async def test_the_proxy_of_a_client_session_is_known_with_its_user() -> None:
+async def test_default_proxy_of_returns_the_proxy_with_its_user() -> None:
     async with aiohttp.ClientSession(proxy="http://a:1", proxy_auth=aiohttp.BasicAuth("me", "p@ss")) as http:
         assert _aiohttp_private.default_proxy_of(http) == "http://me:p%40ss@a:1"
     async with aiohttp.ClientSession(proxy="http://me:p%40ss@a:1") as http:
@@ -33,7 +33,7 @@ async def test_the_proxy_of_a_client_session_is_known_with_its_user() -> None:
         assert _aiohttp_private.default_proxy_of(http) is None
 
 
-async def test_a_connector_has_its_idle_connections_and_their_parsers(emulator: Emulator) -> None:
+async def test_aiohttp_connector_still_has_its_idle_connections_and_parsers(emulator: Emulator) -> None:
     async with aiohttp.ClientSession() as http:
         async with http.get(emulator.url) as answer:
             await answer.read()
@@ -44,7 +44,7 @@ async def test_a_connector_has_its_idle_connections_and_their_parsers(emulator: 
         assert _aiohttp_private.has_begun_an_answer(protocol)
 
 
-async def test_a_connector_has_the_connections_in_use(emulator: Emulator) -> None:
+async def test_aiohttp_connector_still_has_the_connections_in_use(emulator: Emulator) -> None:
     emulator.faults.add(Fault.stall(0.01, on="run", where="body"))
     headers = {"Authorization": f"Key {emulator.key}"}
     async with aiohttp.ClientSession() as http:

@@ -59,7 +59,7 @@ def directory(fals: Emulator | int, backup: Emulator | int) -> Directory:
     return Directory(dict(all_at(first, falrun__com=second, queue__falrun__com=second)))
 
 
-async def test_without_need_it_is_left_alone(fals: Emulator, backup: Emulator) -> None:
+async def test_the_backup_host_is_not_used_while_the_primary_works(fals: Emulator, backup: Emulator) -> None:
     names = directory(fals, backup)
     async with session_in(names) as fal:
         assert (await fal.run(LLM, ASK)).data["output"]
@@ -70,7 +70,9 @@ async def test_without_need_it_is_left_alone(fals: Emulator, backup: Emulator) -
 
 
 @pytest.mark.parametrize("dead", [NOWHERE, 0], ids=["no such name", "refused"])
-async def test_where_no_connection_can_be_had_it_stands_in(backup: Emulator, dead: int) -> None:
+async def test_the_backup_host_is_used_if_the_primary_refuses_connections(
+    backup: Emulator, dead: int
+) -> None:
     names = directory(dead or free_port(), backup)
     async with session_in(names) as fal:
         assert (await fal.run(LLM, ASK)).data["output"]
@@ -85,7 +87,7 @@ async def test_where_no_connection_can_be_had_it_stands_in(backup: Emulator, dea
     assert names.asked[:2] == ["fal.run", "falrun.com"]
 
 
-async def test_a_connect_that_takes_too_long(backup: Emulator) -> None:
+async def test_the_backup_host_is_used_if_connecting_times_out(backup: Emulator) -> None:
     with crowded_port() as port:
         async with session_in(directory(port, backup)) as fal:
             hurried = fal.with_options(timeout=Timeouts(connect=0.2))
@@ -107,7 +109,7 @@ async def test_a_connect_that_takes_too_long(backup: Emulator) -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["run", "submit"])
-async def test_never_after_anything_may_have_arrived(
+async def test_the_backup_host_is_not_used_after_the_request_may_have_arrived(
     fals: Emulator, backup: Emulator, name: str, fault: Fault, kind: type[Exception]
 ) -> None:
     fals.faults.add(Fault.from_json({**fault.to_json(), "on": name, "times": None}))
@@ -123,7 +125,7 @@ async def test_never_after_anything_may_have_arrived(
     assert backup.connections_opened == 0
 
 
-async def test_if_both_are_away_the_first_one_is_named() -> None:
+async def test_if_both_hosts_are_unreachable_the_error_names_the_primary() -> None:
     names = directory(NOWHERE, free_port())
     async with session_in(names) as fal:
         with pytest.raises(TransportError, match=r"the name queue\.fal\.run can't be resolved"):
@@ -131,7 +133,7 @@ async def test_if_both_are_away_the_first_one_is_named() -> None:
     assert names.asked == ["queue.fal.run", "queue.falrun.com"]
 
 
-async def test_if_the_backup_connects_and_then_fails_its_own_error_is_named(backup: Emulator) -> None:
+async def test_if_the_backup_host_connects_and_fails_its_own_error_is_raised(backup: Emulator) -> None:
     backup.faults.add(Fault.reset(on="submit", taken=True))
     async with session_in(directory(NOWHERE, backup)) as fal:
         with pytest.raises(SubmissionUncertainError) as caught:
@@ -141,7 +143,7 @@ async def test_if_the_backup_connects_and_then_fails_its_own_error_is_named(back
     assert len(backup.jobs) == 1
 
 
-async def test_one_extra_attempt_for_each_attempt(fals: Emulator) -> None:
+async def test_each_attempt_tries_the_backup_host_once(fals: Emulator) -> None:
     names = directory(NOWHERE, NOWHERE)
     async with session_in(names) as fal:
         with pytest.raises(TransportError):
@@ -149,7 +151,7 @@ async def test_one_extra_attempt_for_each_attempt(fals: Emulator) -> None:
     assert names.asked == ["fal.run", "falrun.com"] * 3
 
 
-async def test_it_can_be_switched_off(backup: Emulator) -> None:
+async def test_hosts_backup_false_disables_the_backup_host(backup: Emulator) -> None:
     names = directory(NOWHERE, backup)
     async with session_in(names, hosts=Hosts(backup=False)) as fal:
         with pytest.raises(TransportError, match="can't be resolved"):
@@ -168,7 +170,7 @@ async def test_it_can_be_switched_off(backup: Emulator) -> None:
     ],
     ids=["the backup itself", "another port", "other hosts", "no TLS"],
 )
-async def test_only_the_two_exact_names_have_one(backup: Emulator, hosts: Hosts) -> None:
+async def test_only_the_two_exact_host_names_have_a_backup(backup: Emulator, hosts: Hosts) -> None:
     names = Directory(dict.fromkeys(all_at(0), NOWHERE))
     async with session_in(names, hosts=hosts) as fal:
         for call in (fal.run, fal.subscribe):
@@ -177,7 +179,7 @@ async def test_only_the_two_exact_names_have_one(backup: Emulator, hosts: Hosts)
     assert len(names.asked) == 2
 
 
-async def test_a_wrong_certificate_is_no_reason_to_go_elsewhere(backup: Emulator) -> None:
+async def test_a_wrong_certificate_does_not_lead_to_the_backup_host(backup: Emulator) -> None:
     """Somebody else at fal.run: neither key nor request go to another host then, and nothing is repeated."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trustme.CA().issue_cert("fal.run", "queue.fal.run").configure_cert(context)
@@ -196,7 +198,9 @@ async def test_a_wrong_certificate_is_no_reason_to_go_elsewhere(backup: Emulator
     assert backup.connections_opened == 0
 
 
-async def test_a_name_that_leads_elsewhere_now_is_followed(fals: Emulator, backup: Emulator) -> None:
+async def test_a_changed_dns_name_is_followed_by_the_next_connection(
+    fals: Emulator, backup: Emulator
+) -> None:
     """A DNS change is survived: the next connection is made where the name leads then."""
     names = directory(fals, NOWHERE)
     async with session_in(names) as fal:

@@ -38,7 +38,9 @@ async def _again(
 
 
 @pytest.mark.parametrize("call", PAYING)
-async def test_a_retrying_middleware_sends_no_paid_request_twice(emulator: Emulator, call: str) -> None:
+async def test_a_retrying_middleware_of_a_borrowed_session_sends_nothing_twice(
+    emulator: Emulator, call: str
+) -> None:
     operation = call.partition(" ")[0]
     emulator.faults.add(Fault.answer(502, taken=True, fal_headers=False, on=operation))
     async with (
@@ -51,7 +53,7 @@ async def test_a_retrying_middleware_sends_no_paid_request_twice(emulator: Emula
 
 
 @pytest.mark.parametrize("call", PAYING)
-async def test_a_session_that_would_alter_requests_and_answers_changes_nothing(
+async def test_a_borrowed_session_does_not_alter_requests_and_responses(
     emulator: Emulator, call: str
 ) -> None:
     async def twice(request: aiohttp.ClientRequest, handler: Any) -> aiohttp.ClientResponse:
@@ -84,7 +86,7 @@ async def test_a_session_that_would_alter_requests_and_answers_changes_nothing(
 
 @pytest.mark.filterwarnings("ignore:The 'auth' parameter is deprecated:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:BasicAuth is deprecated:DeprecationWarning")
-async def test_its_password_its_headers_and_its_cookies_go_to_no_files_host(
+async def test_a_borrowed_sessions_password_headers_and_cookies_are_not_sent_to_file_hosts(
     emulator: Emulator, tmp_path: Path
 ) -> None:
     seen: list[Mapping[str, str]] = []
@@ -110,7 +112,7 @@ async def test_its_password_its_headers_and_its_cookies_go_to_no_files_host(
     }
 
 
-async def test_its_connections_its_traces_and_its_proxy_are_used(emulator: Emulator) -> None:
+async def test_a_borrowed_sessions_connections_traces_and_proxy_are_used(emulator: Emulator) -> None:
     told = 0
 
     async def began(*_: Any) -> None:
@@ -130,7 +132,7 @@ async def test_its_connections_its_traces_and_its_proxy_are_used(emulator: Emula
 
 
 @pytest.mark.parametrize("trusting", [True, False])
-async def test_proxies_of_the_environment_are_followed_where_it_follows_them(
+async def test_environment_proxies_are_used_if_the_borrowed_session_trusts_them(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch, trusting: bool
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", emulator.url)
@@ -147,7 +149,7 @@ async def test_proxies_of_the_environment_are_followed_where_it_follows_them(
 
 
 @pytest.mark.parametrize("limits", [{"limit": 4}, {"limit_per_host": 4}, {"limit": 100, "limit_per_host": 4}])
-async def test_direct_runs_leave_connections_for_the_queue_whatever_its_limit(
+async def test_direct_runs_leave_connections_for_the_queue_of_a_borrowed_session(
     emulator: Emulator, limits: dict[str, int]
 ) -> None:
     gate = gate_at(emulator)

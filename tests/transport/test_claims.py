@@ -47,13 +47,13 @@ async def send(fal: Session, claim: Noting, retry: RetryPolicy | None = None) ->
     return await fal.transport.send(a_submit(fal.settings), progress=Progress(claim=claim), retry=retry)
 
 
-async def test_it_is_taken_once_before_the_request_leaves(fal: Session, emulator: Emulator) -> None:
+async def test_a_claim_is_taken_once_before_the_request_is_sent(fal: Session, emulator: Emulator) -> None:
     claim = Noting(emulator)
     assert (await send(fal, claim)).status == 200
     assert claim.done == ["take at 0"]
 
 
-async def test_each_attempt_has_its_own_where_nothing_was_taken(emulator: Emulator) -> None:
+async def test_each_attempt_takes_its_own_claim_if_fal_took_nothing(emulator: Emulator) -> None:
     emulator.faults.add(Fault.answer(429, on="submit", times=2))
     claim = Noting(emulator)
     async with session_on(emulator) as fal:
@@ -61,7 +61,7 @@ async def test_each_attempt_has_its_own_where_nothing_was_taken(emulator: Emulat
     assert claim.done == ["take at 0", "give back", "take at 1", "give back", "take at 2"]
 
 
-async def test_the_last_refusal_leaves_the_claim_to_the_caller(emulator: Emulator) -> None:
+async def test_the_claim_of_the_last_attempt_is_left_to_the_caller(emulator: Emulator) -> None:
     emulator.faults.add(Fault.answer(429, on="submit", times=2))
     claim = Noting()
     async with session_on(emulator) as fal:
@@ -70,7 +70,7 @@ async def test_the_last_refusal_leaves_the_claim_to_the_caller(emulator: Emulato
     assert claim.done == ["take", "give back", "take"]
 
 
-async def test_one_that_may_have_been_taken_stays_claimed(emulator: Emulator) -> None:
+async def test_a_request_that_fal_may_have_taken_stays_claimed(emulator: Emulator) -> None:
     emulator.faults.add(Fault.reset(on="submit", taken=True))
     claim = Noting()
     async with session_on(emulator) as fal:
@@ -79,7 +79,7 @@ async def test_one_that_may_have_been_taken_stays_claimed(emulator: Emulator) ->
     assert claim.done == ["take"]
 
 
-async def test_a_claim_that_fails_ends_the_call_before_anything_left(emulator: Emulator) -> None:
+async def test_a_claim_that_fails_ends_the_call_before_anything_is_sent(emulator: Emulator) -> None:
     claim = Refusing()
     async with session_on(emulator) as fal:
         with pytest.raises(LedgerError) as caught:
@@ -111,7 +111,7 @@ async def test_a_request_that_waits_for_a_connection_has_no_claim(emulator: Emul
     assert [claim.done for claim in claims] == [["take"]] * 16
 
 
-async def test_a_transport_of_ones_own_is_asked_after_the_claim() -> None:
+async def test_a_custom_transport_is_called_after_the_claim() -> None:
     transport, claim = Canned(), Noting()
     async with Session(transport=transport) as fal:
         await send(fal, claim)

@@ -25,7 +25,7 @@ async def steps() -> None:
         await asyncio.sleep(0)
 
 
-async def test_no_more_than_the_limit_and_in_order() -> None:
+async def test_a_limiter_gives_its_places_in_order_up_to_the_limit() -> None:
     lane, log, release = ConnectionLimiter(2), list[str](), asyncio.Event()
     tasks = [asyncio.create_task(hold(lane, log, name, release)) for name in "abcd"]
     await steps()
@@ -36,7 +36,7 @@ async def test_no_more_than_the_limit_and_in_order() -> None:
     assert log == ["a", "b", "d"]
 
 
-async def test_a_newcomer_waits_a_moment_for_a_place_that_gets_free() -> None:
+async def test_a_new_request_waits_a_moment_for_an_open_connection() -> None:
     lane, log = ConnectionLimiter(10, eager=1), list[str]()
     first, second = asyncio.Event(), asyncio.Event()
     tasks = [
@@ -57,7 +57,7 @@ async def test_a_newcomer_waits_a_moment_for_a_place_that_gets_free() -> None:
     await asyncio.wait(tasks)
 
 
-async def test_a_turn_that_comes_with_its_cancellation_goes_to_the_next() -> None:
+async def test_a_place_granted_to_a_cancelled_request_goes_to_the_next() -> None:
     lane, log = ConnectionLimiter(1), list[str]()
     first, second = asyncio.Event(), asyncio.Event()
     second.set()
@@ -74,7 +74,7 @@ async def test_a_turn_that_comes_with_its_cancellation_goes_to_the_next() -> Non
     assert log == ["a", "c"]
 
 
-async def test_long_runs_get_connections_of_their_own(fal: Session, emulator: Emulator) -> None:
+async def test_long_runs_soon_have_one_connection_each(fal: Session, emulator: Emulator) -> None:
     together, release = asyncio.Event(), asyncio.Event()
     running = 0
 
@@ -94,7 +94,7 @@ async def test_long_runs_get_connections_of_their_own(fal: Session, emulator: Em
 
 
 @pytest.mark.parametrize("most", [1, 2, 3])
-async def test_few_connections_are_enough_for_everything(emulator: Emulator, most: int) -> None:
+async def test_every_kind_of_call_works_with_few_connections(emulator: Emulator, most: int) -> None:
     async with Session(emulator.key, hosts=emulator.hosts, max_connections=most) as fal:
         calls: list[Coroutine[Any, Any, Result]] = [
             fal.subscribe("fal-ai/any-llm", {"prompt": "x"}, mode="streaming") for _ in range(4)
@@ -105,7 +105,7 @@ async def test_few_connections_are_enough_for_everything(emulator: Emulator, mos
     assert emulator.connections_open <= most
 
 
-async def test_a_request_that_comes_again_is_served_before_those_that_wait() -> None:
+async def test_a_request_with_a_renewed_key_skips_the_queue() -> None:
     limiter, order = ConnectionLimiter(1), list[str]()
 
     async def take(name: str, *, first: bool = False) -> None:
@@ -134,7 +134,7 @@ async def test_one_connection_has_one_place_for_requests_of_every_kind(emulator:
         await asyncio.gather(running, asked)
 
 
-async def test_a_wait_ends_with_an_error_where_no_place_gets_free() -> None:
+async def test_waiting_for_a_place_raises_if_none_becomes_free() -> None:
     lane = ConnectionLimiter(1, what="max_connections=1 connections")
     await lane.acquire()
     with pytest.raises(
@@ -147,7 +147,7 @@ async def test_a_wait_ends_with_an_error_where_no_place_gets_free() -> None:
     assert lane.taken == 1
 
 
-async def test_a_long_row_that_moves_is_no_error() -> None:
+async def test_a_long_queue_for_places_that_moves_does_not_raise() -> None:
     """Together they wait many times the patience of each, but a place gets free before that has passed."""
     lane, patience = ConnectionLimiter(1), 2.0
 
@@ -160,7 +160,9 @@ async def test_a_long_row_that_moves_is_no_error() -> None:
     assert lane.taken == 0
 
 
-async def test_those_that_wait_long_are_said_once_with_the_way_out(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_long_wait_for_places_is_logged_once_with_the_way_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     lane = ConnectionLimiter(1, what="max_connections=1 connections", warn_after=0.01)
     await lane.acquire()
     waiting = [asyncio.create_task(lane.acquire()) for _ in range(3)]
@@ -177,7 +179,7 @@ async def test_those_that_wait_long_are_said_once_with_the_way_out(caplog: pytes
     assert lane.taken == 1
 
 
-async def test_an_application_is_told_when_all_its_connections_are_held(emulator: Emulator) -> None:
+async def test_a_warning_is_logged_when_all_connections_are_held(emulator: Emulator) -> None:
     gate = gate_at(emulator)
     limits = Timeouts(run=0.2)
     async with session_on(

@@ -84,20 +84,20 @@ FREE = [_status, _result]
 
 @TAKEN
 @pytest.mark.parametrize("own", [True, False], ids=["own", "borrowed"])
-async def test_a_whole_answer_with_such_headers_is_read(headers: dict[str, str], own: bool) -> None:
+async def test_a_response_with_large_headers_is_read(headers: dict[str, str], own: bool) -> None:
     async with behind(headers, own=own) as (fal, _, _):
         for ask in PAID + FREE:
             assert await ask(fal)
 
 
 @TAKEN
-async def test_a_stream_with_such_headers_is_read(headers: dict[str, str]) -> None:
+async def test_a_stream_with_large_headers_is_read(headers: dict[str, str]) -> None:
     async with behind(headers) as (fal, _, _):
         assert await fal.stream(APP, {}).last() == 1
 
 
 @TAKEN
-async def test_a_file_with_such_headers_is_fetched(headers: dict[str, str], tmp_path: Path) -> None:
+async def test_a_file_with_large_headers_is_downloaded(headers: dict[str, str], tmp_path: Path) -> None:
     async with behind(headers) as (fal, url, _):
         path = await fal.storage.download(f"{url}/file.json", tmp_path / "file.json")
         assert b"COMPLETED" in path.read_bytes()
@@ -105,7 +105,7 @@ async def test_a_file_with_such_headers_is_fetched(headers: dict[str, str], tmp_
 
 @REFUSED
 @pytest.mark.parametrize("ask", FREE)
-async def test_beyond_the_limits_a_read_is_not_tried_again(
+async def test_a_read_whose_response_headers_are_too_large_is_not_retried(
     headers: dict[str, str], ask: Callable[[Session], Awaitable[Any]]
 ) -> None:
     async with behind(headers) as (fal, _, asked):
@@ -117,7 +117,7 @@ async def test_beyond_the_limits_a_read_is_not_tried_again(
 
 @REFUSED
 @pytest.mark.parametrize("ask", PAID)
-async def test_beyond_the_limits_a_paid_request_is_uncertain(
+async def test_a_paid_request_whose_response_headers_are_too_large_is_uncertain(
     headers: dict[str, str], ask: Callable[[Session], Awaitable[Any]]
 ) -> None:
     async with behind(headers) as (fal, _, asked):
@@ -127,7 +127,7 @@ async def test_beyond_the_limits_a_paid_request_is_uncertain(
 
 
 @TAKEN
-async def test_a_websocket_whose_handshake_has_such_headers_opens(headers: dict[str, str]) -> None:
+async def test_a_websocket_handshake_with_large_headers_succeeds(headers: dict[str, str]) -> None:
     def shake(asked: Asked) -> bytes:
         key = re.search(r"(?i)sec-websocket-key: (\S+)", asked.head)
         assert key is not None

@@ -19,35 +19,35 @@ def route(url: str, **variables: str) -> Route:
 
 @pytest.mark.parametrize("scheme", ["http", "ws"])
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy"])
-def test_http_proxy_is_for_http_and_ws_alone(scheme: str, name: str) -> None:
+def test_http_proxy_is_used_only_for_http_and_ws(scheme: str, name: str) -> None:
     assert route(f"{scheme}://fal.run/x", **{name: HTTP}) == Route(proxy=HTTP, named_by=name)
     assert route(f"{scheme}s://fal.run/x", **{name: HTTP}) == Route()
 
 
 @pytest.mark.parametrize("scheme", ["https", "wss"])
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy"])
-def test_https_proxy_is_for_https_and_wss_alone(scheme: str, name: str) -> None:
+def test_https_proxy_is_used_only_for_https_and_wss(scheme: str, name: str) -> None:
     assert route(f"{scheme}://fal.run/x", **{name: HTTPS}) == Route(proxy=HTTPS, named_by=name)
     assert route(f"{scheme.removesuffix('s')}://fal.run/x", **{name: HTTPS}) == Route()
 
 
 @pytest.mark.parametrize("name", ["ALL_PROXY", "all_proxy"])
-def test_all_proxy_is_for_what_no_other_names(name: str) -> None:
+def test_all_proxy_is_used_if_no_other_variable_names_a_proxy(name: str) -> None:
     assert route("http://fal.run", HTTP_PROXY=HTTP, **{name: ALL}).proxy == HTTP
     assert route("https://fal.run", HTTP_PROXY=HTTP, **{name: ALL}).proxy == ALL
 
 
-def test_a_name_in_small_letters_wins_and_an_empty_one_means_none() -> None:
+def test_a_lower_case_variable_wins_and_an_empty_one_means_no_proxy() -> None:
     assert route("http://fal.run", HTTP_PROXY=HTTP, http_proxy=ALL).proxy == ALL
     assert route("http://fal.run", HTTP_PROXY=HTTP, http_proxy=" ") == Route()
 
 
-def test_the_proxy_header_of_a_cgi_request_is_no_proxy() -> None:
+def test_the_proxy_header_of_a_cgi_request_is_ignored() -> None:
     assert route("http://fal.run", HTTP_PROXY=HTTP, REQUEST_METHOD="GET") == Route()
     assert route("http://fal.run", http_proxy=HTTP, REQUEST_METHOD="GET").proxy == HTTP
 
 
-def test_a_proxy_without_a_scheme_is_one_over_http() -> None:
+def test_a_proxy_without_a_scheme_is_an_http_proxy() -> None:
     assert (
         route("https://fal.run", HTTPS_PROXY="me:s3cret@tls.corp:3128").proxy
         == "http://me:s3cret@tls.corp:3128"
@@ -75,7 +75,7 @@ def test_this_machine_is_reached_directly(host: str, port: str) -> None:
         "corp.example fal.run",
     ],
 )
-def test_what_no_proxy_names_is_reached_directly(no_proxy: str) -> None:
+def test_hosts_in_no_proxy_are_reached_directly(no_proxy: str) -> None:
     for name in ("NO_PROXY", "no_proxy"):
         assert route("https://queue.fal.run/x", ALL_PROXY=ALL, **{name: no_proxy}) == Route()
 
@@ -83,7 +83,7 @@ def test_what_no_proxy_names_is_reached_directly(no_proxy: str) -> None:
 @pytest.mark.parametrize(
     "no_proxy", ["", "al.run", "myqueue.fal.run", "queue.fal.run:80", "fal", "10.0.0.0/8", "fal.run.corp"]
 )
-def test_what_no_proxy_does_not_name_goes_through_the_proxy(no_proxy: str) -> None:
+def test_hosts_that_no_proxy_does_not_match_use_the_proxy(no_proxy: str) -> None:
     assert route("https://queue.fal.run/x", ALL_PROXY=ALL, NO_PROXY=no_proxy).proxy == ALL
 
 
@@ -113,7 +113,7 @@ def test_addresses_and_networks_in_no_proxy_are_reached_directly(url: str, no_pr
         "::s3cret",
     ],
 )
-def test_what_names_no_http_proxy_is_refused_by_the_variables_name_alone(value: str) -> None:
+def test_a_variable_without_an_http_proxy_is_refused_and_its_value_is_not_shown(value: str) -> None:
     with pytest.raises(ConfigurationError, match="HTTPS_PROXY does not name an HTTP proxy") as caught:
         route("https://fal.run", HTTPS_PROXY=value)
     assert "s3" not in str(caught.value)
@@ -132,9 +132,7 @@ def test_the_password_of_a_proxy_is_not_shown() -> None:
 
 
 @given(st.text(), st.text())
-def test_whatever_the_variables_say_there_is_a_route_or_a_configuration_error(
-    proxy: str, no_proxy: str
-) -> None:
+def test_any_variables_lead_to_a_route_or_a_configuration_error(proxy: str, no_proxy: str) -> None:
     try:
         found = route("https://queue.fal.run/x", HTTPS_PROXY=proxy, NO_PROXY=no_proxy)
     except ConfigurationError:

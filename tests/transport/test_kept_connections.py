@@ -80,7 +80,7 @@ MORE = {"a second answer": STRAY, "half of one": STRAY[:40], "nonsense": b"{}{}"
 @pytest.mark.parametrize("ask", KINDS)
 @pytest.mark.parametrize("more", MORE.values(), ids=MORE)
 @pytest.mark.parametrize("own", [True, False], ids=["own", "borrowed"])
-async def test_what_comes_after_an_answer_is_no_answer_to_the_next_request(
+async def test_data_after_a_response_does_not_answer_the_next_request(
     ask: Callable[[Session], Any], more: bytes, own: bool
 ) -> None:
     server = Talkative(more, at_once=False)
@@ -100,7 +100,7 @@ async def _arrived() -> None:
 
 @pytest.mark.parametrize("ask", KINDS)
 @pytest.mark.parametrize("own", [True, False], ids=["own", "borrowed"])
-async def test_what_comes_with_an_answer_is_no_answer_to_the_next_request(
+async def test_data_appended_to_a_response_does_not_answer_the_next_request(
     ask: Callable[[Session], Any], own: bool
 ) -> None:
     server = Talkative(STRAY, at_once=True)
@@ -111,7 +111,7 @@ async def test_what_comes_with_an_answer_is_no_answer_to_the_next_request(
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
-async def test_a_quiet_connection_is_used_again(tls: bool) -> None:
+async def test_a_quiet_connection_is_reused_for_the_next_request(tls: bool) -> None:
     server = Talkative(b"", at_once=False)
     async with raw_server(server, server_side() if tls else None) as url:
         context = client_side() if tls else None
@@ -122,7 +122,7 @@ async def test_a_quiet_connection_is_used_again(tls: bool) -> None:
     assert set(server.connections) == {0}
 
 
-async def test_a_server_that_speaks_before_it_is_asked_answers_nothing() -> None:
+async def test_data_sent_before_any_request_is_not_a_response() -> None:
     async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(STRAY)
         await writer.drain()
@@ -143,7 +143,7 @@ async def test_a_server_that_speaks_before_it_is_asked_answers_nothing() -> None
 
 
 @pytest.mark.parametrize("status", [204, 304])
-async def test_a_body_where_none_may_be_is_no_answer_to_the_next_request(status: int) -> None:
+async def test_an_unexpected_body_does_not_answer_the_next_request(status: int) -> None:
     def told(asked: Asked) -> bytes:
         seen.append(asked.connection)
         if len(seen) == 1:
@@ -161,7 +161,7 @@ async def test_a_body_where_none_may_be_is_no_answer_to_the_next_request(status:
 @pytest.mark.parametrize(
     "early", [b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n", b"HTTP/1.1 102 Processing\r\n\r\n"]
 )
-async def test_interim_answers_are_passed_over(early: bytes) -> None:
+async def test_interim_responses_are_skipped_before_the_final_one(early: bytes) -> None:
     def told(asked: Asked) -> bytes:
         return early + answer({"who": json.loads(asked.body)["who"]})
 

@@ -69,7 +69,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=list(WAYS))
-async def test_a_body_that_leaves_slowly_is_not_the_servers_silence(way: Way, path: Path) -> None:
+async def test_a_body_that_is_sent_slowly_does_not_time_out(way: Way, path: Path) -> None:
     """As a whole it takes longer than any limit, though the server reads on and on."""
 
     async def slowly() -> None:
@@ -85,7 +85,7 @@ async def test_a_body_that_leaves_slowly_is_not_the_servers_silence(way: Way, pa
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=list(WAYS))
-async def test_a_server_that_stops_reading_is_noticed_by_the_lack_of_progress(way: Way, path: Path) -> None:
+async def test_a_server_that_stops_reading_the_body_times_out(way: Way, path: Path) -> None:
     # All but one limit are far away: it is not the answer that is waited for.
     limits = Timeouts(connect=60, first_byte=0.2, total=3600, run=3600, stream=3600)
     async with (
@@ -99,7 +99,7 @@ async def test_a_server_that_stops_reading_is_noticed_by_the_lack_of_progress(wa
         assert server.bodies == []
 
 
-async def test_a_submit_whose_body_stops_half_way_is_not_sent_again() -> None:
+async def test_a_submit_that_stops_half_way_is_uncertain_and_not_sent_again() -> None:
     async with (
         reading(asyncio.Event().wait) as server,
         Session("a:b", hosts=server.hosts, timeout=Timeouts(first_byte=0.2)) as fal,
@@ -109,7 +109,7 @@ async def test_a_submit_whose_body_stops_half_way_is_not_sent_again() -> None:
         assert server.begun == 1
 
 
-async def test_an_upload_that_stops_half_way_is_tried_again_on_each_route(path: Path) -> None:
+async def test_an_upload_that_stops_half_way_is_retried_on_each_route(path: Path) -> None:
     retries: list[Retry] = []
     policy = RetryPolicy(max_attempts=2, base_delay=0.01, on_retry=retries.append)
     async with (
@@ -122,7 +122,7 @@ async def test_an_upload_that_stops_half_way_is_tried_again_on_each_route(path: 
         assert server.begun == len(retries) + 2  # the two routes' first attempts
 
 
-async def test_over_tls_a_slow_body_is_no_silence_and_a_stop_is_noticed() -> None:
+async def test_over_tls_a_slow_body_is_tolerated_and_a_stop_times_out() -> None:
     """TLS keeps more that has not left than TCP does."""
 
     async def slowly() -> None:

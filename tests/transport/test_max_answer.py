@@ -62,13 +62,13 @@ def limited(url: str, most: int = MOST) -> Session:
 
 
 @PACKED
-async def test_an_answer_of_just_that_size_is_taken(encoding: str) -> None:
+async def test_a_response_of_exactly_max_answer_bytes_is_accepted(encoding: str) -> None:
     async with raw_server(served(document(MOST), encoding)) as url, limited(url) as fal:
         assert len((await fal.queue.result(APP, "some")).data["text"]) > 900
 
 
 @PACKED
-async def test_a_larger_result_is_named_not_fetched_again_and_reachable(encoding: str) -> None:
+async def test_a_result_above_max_answer_raises_without_a_retry_and_stays_available(encoding: str) -> None:
     async with raw_server(served(document(MOST + 1), encoding)) as url:
         async with limited(url) as fal:
             with pytest.raises(TransportError, match="max_answer=") as caught:
@@ -80,14 +80,14 @@ async def test_a_larger_result_is_named_not_fetched_again_and_reachable(encoding
 
 
 @PACKED
-async def test_a_larger_answer_to_a_direct_run_is_uncertain_and_has_the_id(encoding: str) -> None:
+async def test_a_direct_run_above_max_answer_is_uncertain_and_has_the_id(encoding: str) -> None:
     async with raw_server(served(document(MOST + 1), encoding)) as url, limited(url) as fal:
         with pytest.raises(SubmissionUncertainError, match="max_answer=") as caught:
             await fal.run(APP, {})
     assert caught.value.request_id == "some"
 
 
-async def test_any_other_whole_answer_has_the_limit_too() -> None:
+async def test_max_answer_limits_every_other_whole_response() -> None:
     async with raw_server(served(document(MOST + 1))) as url, limited(url) as fal:
         for ask in (
             fal.queue.status(APP, "some"),
@@ -99,7 +99,7 @@ async def test_any_other_whole_answer_has_the_limit_too() -> None:
                 await ask
 
 
-async def test_an_error_answer_is_cut_and_stays_that_error() -> None:
+async def test_an_error_response_above_max_answer_is_cut_and_stays_that_error() -> None:
     body = json.dumps({"detail": "x " * MOST}).encode()
     for status in (400, 422, 500):
         async with raw_server(served(body, status=status)) as url, limited(url) as fal:
@@ -110,14 +110,14 @@ async def test_an_error_answer_is_cut_and_stays_that_error() -> None:
                 assert len(caught.value.body) == MOST
 
 
-async def test_a_stream_that_is_one_json_value_has_the_limit_too() -> None:
+async def test_max_answer_limits_a_stream_that_is_one_json_value() -> None:
     async with raw_server(served(document(MOST + 1))) as url, limited(url) as fal:
         with pytest.raises(StreamError, match="max_answer=") as caught:
             await fal.stream(APP, {}).last()
     assert caught.value.reason == "too_large"
 
 
-async def test_an_answer_over_a_websocket_has_the_limit_too(emulator: Emulator) -> None:
+async def test_max_answer_limits_an_answer_over_a_websocket(emulator: Emulator) -> None:
     @emulator.endpoint("me/long")
     async def long(input: Any) -> Any:
         return {"text": "x" * input["size"]}
@@ -133,7 +133,7 @@ async def test_an_answer_over_a_websocket_has_the_limit_too(emulator: Emulator) 
 
 @DECODES_IN_PIECES
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-async def test_a_bomb_is_not_decoded_to_its_end(encoding: str) -> None:
+async def test_a_compression_bomb_is_not_decoded_to_its_end(encoding: str) -> None:
     async with raw_server(served(bytes(BOMB), encoding)) as url, limited(url) as fal:
         tracemalloc.start()
         try:
@@ -145,7 +145,7 @@ async def test_a_bomb_is_not_decoded_to_its_end(encoding: str) -> None:
 
 
 @DECODES_IN_PIECES
-async def test_a_download_and_a_stream_of_bytes_are_held_in_pieces(tmp_path: Path) -> None:
+async def test_downloads_and_byte_streams_may_exceed_max_answer(tmp_path: Path) -> None:
     def told(_: Asked) -> bytes:
         return answer(packed, content_encoding="gzip", content_type="application/octet-stream")
 
@@ -164,6 +164,6 @@ async def test_a_download_and_a_stream_of_bytes_are_held_in_pieces(tmp_path: Pat
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 1.5, True, "1 MB"])
-def test_what_is_no_limit_is_refused(wrong: Any) -> None:
+def test_a_wrong_max_answer_is_refused(wrong: Any) -> None:
     with pytest.raises(ConfigurationError, match="max_answer"):
         Session("a:b", max_answer=wrong)

@@ -11,7 +11,7 @@ from fal_async.emulator import Emulator, Fault
 from tests.quick import ASK, GATE, LLM, gate_at, pool_of, session_on
 
 
-async def test_a_forgotten_answer_is_told_when_the_session_closes(emulator: Emulator) -> None:
+async def test_a_response_that_was_never_closed_is_warned_about_at_the_end(emulator: Emulator) -> None:
     emulator.faults.add(Fault.stall(60, on="run", where="body"))
     fal = Session(emulator.key, hosts=emulator.hosts)
     await fal.open()
@@ -22,7 +22,7 @@ async def test_a_forgotten_answer_is_told_when_the_session_closes(emulator: Emul
     answer.close()
 
 
-async def test_an_answer_that_is_still_read_is_not_forgotten(emulator: Emulator) -> None:
+async def test_a_response_that_is_being_read_is_not_warned_about(emulator: Emulator) -> None:
     gate = gate_at(emulator)
     async with session_on(emulator) as fal:
         call = asyncio.create_task(fal.run(GATE, ASK))

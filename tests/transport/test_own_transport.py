@@ -50,7 +50,7 @@ class Canned(Transport):
         return response
 
 
-async def test_it_drives_subscribe_and_run() -> None:
+async def test_a_custom_transport_serves_subscribe_and_run() -> None:
     transport = Canned()
     async with Session(transport=transport) as fal:
         result = await fal.subscribe("fal-ai/flux/dev", {"prompt": "a cat"})
@@ -65,19 +65,19 @@ async def test_it_drives_subscribe_and_run() -> None:
 
 
 @pytest.mark.parametrize(("status", "kind"), [(404, NotFoundError), (422, ValidationError)])
-async def test_its_errors_reach_the_caller(status: int, kind: type[Exception]) -> None:
+async def test_errors_of_a_custom_transport_reach_the_caller(status: int, kind: type[Exception]) -> None:
     async with Session(transport=Canned({**ANSWERS, "submit": status})) as fal:
         with pytest.raises(kind):
             await fal.subscribe("fal-ai/flux/dev", {})
 
 
-async def test_a_method_that_it_lacks_is_named() -> None:
+async def test_a_method_that_a_custom_transport_lacks_is_named() -> None:
     async with Session(transport=Canned()) as fal:
         with pytest.raises(ConfigurationError, match=r"Canned has no open\(\)"):
             await fal.stream("fal-ai/any-llm", {"prompt": "x"}).last()
 
 
-async def test_a_closed_session_sends_nothing_over_it() -> None:
+async def test_a_closed_session_does_not_call_its_custom_transport() -> None:
     transport = Canned()
     session = Session(transport=transport)
     await session.run("fal-ai/any-llm", {})
@@ -90,7 +90,7 @@ async def test_a_closed_session_sends_nothing_over_it() -> None:
     assert len(transport.requests) == 1
 
 
-async def test_it_is_given_the_key_the_headers_and_the_limits_of_each_view() -> None:
+async def test_a_custom_transport_gets_the_key_headers_and_limits_of_each_view() -> None:
     transport = Canned()
     retry, other = RetryPolicy(max_attempts=2), RetryPolicy(max_attempts=3)
     async with Session("a:b", transport=transport, headers={"X-A": "1"}, timeout=7, retry=retry) as fal:
@@ -105,7 +105,7 @@ async def test_it_is_given_the_key_the_headers_and_the_limits_of_each_view() -> 
     assert [options["retry"] for options in transport.options] == [retry, other]
 
 
-async def test_without_a_key_none_is_looked_for_in_the_login_of_the_command_line(
+async def test_a_custom_transport_without_a_key_does_not_use_the_login(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "auth0_token").write_text("refresh-1")
@@ -116,7 +116,7 @@ async def test_without_a_key_none_is_looked_for_in_the_login_of_the_command_line
     assert ["Authorization" in request.headers for request in transport.requests] == [False]
 
 
-async def test_a_proxy_url_addresses_what_it_sends() -> None:
+async def test_proxy_url_addresses_the_requests_of_a_custom_transport() -> None:
     transport = Canned()
     async with Session(transport=transport, proxy_url="https://shop.example/fal") as fal:
         await fal.run("fal-ai/any-llm", {})
@@ -125,7 +125,7 @@ async def test_a_proxy_url_addresses_what_it_sends() -> None:
     assert request.headers["x-fal-target-url"] == "https://fal.run/fal-ai/any-llm"
 
 
-async def test_a_submit_that_is_cancelled_on_its_way_is_waited_for_and_cancelled_at_fal() -> None:
+async def test_a_submit_cancelled_on_its_way_is_awaited_and_cancelled_at_fal() -> None:
     class Slow(Canned):
         async def send(self, request: HttpRequest, **options: Any) -> HttpResponse:
             if request.operation == "submit":
@@ -145,7 +145,7 @@ async def test_a_submit_that_is_cancelled_on_its_way_is_waited_for_and_cancelled
     assert [request.operation for request in transport.requests] == ["submit", "cancel"]
 
 
-async def test_streaming_over_one_without_open_is_told_at_once() -> None:
+async def test_streaming_over_a_custom_transport_without_open_raises_at_once() -> None:
     async with Session(transport=Canned({**ANSWERS, "status": {"status": "IN_QUEUE"}})) as fal:
         with pytest.raises(ConfigurationError, match=r"no open\(\)"):
             await fal.subscribe("fal-ai/flux/dev", {}, mode="streaming")

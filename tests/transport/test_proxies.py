@@ -51,14 +51,14 @@ CALLS: Mapping[str, Callable[[Session], Awaitable[Any]]] = {
 
 @pytest.mark.usefixtures("through_the_environment")
 @pytest.mark.parametrize("call", CALLS)
-async def test_a_session_follows_the_proxy_of_the_environment(emulator: Emulator, call: str) -> None:
+async def test_a_session_uses_the_proxy_of_the_environment(emulator: Emulator, call: str) -> None:
     async with Session(emulator.key, hosts=ELSEWHERE, retry=ONCE) as fal:
         await CALLS[call](fal)
     assert emulator.requests
 
 
 @pytest.mark.usefixtures("through_the_environment")
-async def test_a_shortcut_follows_the_proxy_of_the_environment(
+async def test_a_shortcut_uses_the_proxy_of_the_environment(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAL_BASE_URL", "http://fal.invalid")
@@ -67,7 +67,7 @@ async def test_a_shortcut_follows_the_proxy_of_the_environment(
     assert emulator.count("run") == 1
 
 
-async def test_a_proxy_that_is_set_later_is_followed_by_the_next_shortcut(
+async def test_a_proxy_that_is_set_later_is_used_by_the_next_shortcut(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAL_BASE_URL", "http://fal.invalid")
@@ -78,7 +78,7 @@ async def test_a_proxy_that_is_set_later_is_followed_by_the_next_shortcut(
     assert (await fal_async.run(LLM, ASK)).data
 
 
-async def test_an_emulator_on_this_machine_is_reached_past_the_proxy(
+async def test_an_emulator_on_this_machine_is_reached_without_the_proxy(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{free_port()}")
@@ -91,7 +91,7 @@ async def test_an_emulator_on_this_machine_is_reached_past_the_proxy(
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_with_debug_logs_which_keep_our_frames_a_proxys_password_is_in_none(
+async def test_a_proxys_password_is_in_no_traceback_even_with_debug_logs(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, call: str
 ) -> None:
     caplog.set_level("DEBUG", logger="fal_async")
@@ -104,7 +104,7 @@ async def test_with_debug_logs_which_keep_our_frames_a_proxys_password_is_in_non
     assert "n0t-for-you" not in caplog.text
 
 
-async def test_the_name_of_a_proxy_that_cant_be_resolved_is_told(
+async def test_a_proxy_name_that_cant_be_resolved_is_in_the_error(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://user:n0t-for-you@proxy.invalid:3128")
@@ -114,7 +114,7 @@ async def test_the_name_of_a_proxy_that_cant_be_resolved_is_told(
 
 
 @pytest.mark.parametrize("no_proxy", ["fal.invalid", ".invalid", "*"])
-async def test_what_no_proxy_names_goes_past_the_proxy(
+async def test_a_host_in_no_proxy_is_reached_without_the_proxy(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch, no_proxy: str
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", emulator.url)
@@ -125,7 +125,7 @@ async def test_what_no_proxy_names_goes_past_the_proxy(
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_proxies_that_are_not_followed_are_named_where_no_connection_can_be_had(
+async def test_a_failed_connection_names_the_proxy_that_was_ignored(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     monkeypatch.setenv("http_proxy", emulator.url)
@@ -135,7 +135,7 @@ async def test_proxies_that_are_not_followed_are_named_where_no_connection_can_b
     assert emulator.requests == []
 
 
-async def test_a_variable_that_names_no_proxy_is_told_before_anything_is_sent(
+async def test_a_variable_without_a_proxy_is_refused_before_anything_is_sent(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", "socks5://me:s3cret@127.0.0.1:1080")
@@ -165,7 +165,7 @@ async def behind_a_proxy(
 
 
 @pytest.mark.parametrize("call", ["run", "subscribe", "stream", "realtime"])
-async def test_https_goes_through_a_tunnel_which_is_opened_with_the_proxys_user_and_never_with_the_key(
+async def test_https_tunnels_are_opened_with_the_proxys_user_and_without_the_key(
     monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     async with behind_a_proxy(monkeypatch) as (fal, asked):
@@ -178,7 +178,7 @@ async def test_https_goes_through_a_tunnel_which_is_opened_with_the_proxys_user_
 
 
 @pytest.mark.parametrize("call", ["run", "stream", "submit", "realtime"])
-async def test_a_proxy_that_refuses_is_named_without_its_password(
+async def test_an_error_names_a_proxy_that_refuses_without_its_password(
     monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     calls: dict[str, Callable[[Session], Awaitable[Any]]] = {
@@ -209,7 +209,7 @@ def passwords_for_everybody(
 
 @pytest.mark.usefixtures("passwords_for_everybody")
 @pytest.mark.parametrize("borrowed", [False, True])
-async def test_no_password_of_netrc_leaves(emulator: Emulator, tmp_path: Path, borrowed: bool) -> None:
+async def test_passwords_of_netrc_are_not_sent(emulator: Emulator, tmp_path: Path, borrowed: bool) -> None:
     seen: list[Mapping[str, str]] = []
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
@@ -230,7 +230,7 @@ async def test_no_password_of_netrc_leaves(emulator: Emulator, tmp_path: Path, b
 
 
 @pytest.mark.usefixtures("passwords_for_everybody", "through_the_environment")
-async def test_a_proxy_is_sent_no_password_of_netrc(emulator: Emulator) -> None:
+async def test_passwords_of_netrc_are_not_sent_to_a_proxy(emulator: Emulator) -> None:
     async with Session(emulator.key, hosts=ELSEWHERE) as fal:
         await asyncio.gather(*(call(fal) for call in CALLS.values()))
     assert all("Proxy-Authorization" not in request.headers for request in emulator.requests)

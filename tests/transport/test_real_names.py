@@ -42,7 +42,7 @@ def asked(emulator: Emulator) -> set[str]:
     return {request.host_segment for request in emulator.requests}
 
 
-async def test_a_session_without_any_hosts_set(emulator: Emulator) -> None:
+async def test_a_session_without_hosts_uses_fals_own_host_names(emulator: Emulator) -> None:
     async with session(emulator) as fal:
         result = await fal.subscribe(LLM, PROMPT)
         direct = await fal.run(LLM, PROMPT)
@@ -50,7 +50,7 @@ async def test_a_session_without_any_hosts_set(emulator: Emulator) -> None:
     assert asked(emulator) == PRIMARY
 
 
-async def test_the_backup_takes_over_where_no_connection_can_be_had(emulator: Emulator) -> None:
+async def test_the_backup_host_of_a_real_name_is_used_if_no_connection_is_made(emulator: Emulator) -> None:
     async with session(emulator, dead=PRIMARY) as fal:
         await fal.subscribe(LLM, PROMPT)
         await fal.run(LLM, PROMPT)
@@ -58,7 +58,7 @@ async def test_the_backup_takes_over_where_no_connection_can_be_had(emulator: Em
     assert (emulator.count("submit"), emulator.count("run")) == (1, 1)
 
 
-async def test_the_backup_is_for_lost_connections_only(emulator: Emulator) -> None:
+async def test_the_backup_host_of_a_real_name_is_not_used_after_sending(emulator: Emulator) -> None:
     """A request that may have been delivered is not sent to another host either."""
     emulator.faults.add(Fault.reset(on="submit", taken=True))
     async with session(emulator) as fal:
@@ -68,7 +68,7 @@ async def test_the_backup_is_for_lost_connections_only(emulator: Emulator) -> No
     assert len(emulator.jobs) == 1
 
 
-async def test_the_backup_can_be_switched_off(emulator: Emulator) -> None:
+async def test_hosts_backup_false_disables_the_backup_of_a_real_name(emulator: Emulator) -> None:
     async with session(emulator, dead=PRIMARY, backup=False) as fal:
         with pytest.raises(TransportError):
             await fal.with_options(retry=RetryPolicy(max_attempts=1)).run(LLM, PROMPT)

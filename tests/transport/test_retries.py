@@ -60,7 +60,7 @@ PASSING: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize("name", READS)
 @pytest.mark.parametrize(("kind", "details"), PASSING)
-async def test_reads_and_cancels_are_tried_again(
+async def test_reads_and_cancels_are_retried_after_temporary_failures(
     emulator: Emulator, name: str, kind: str, details: dict[str, Any]
 ) -> None:
     noted = Noted()
@@ -78,7 +78,7 @@ async def test_reads_and_cancels_are_tried_again(
 
 @pytest.mark.parametrize("name", READS)
 @pytest.mark.parametrize("status", [401, 403, 409, 418, 500, 502])
-async def test_fals_own_answers_are_definite(
+async def test_definite_answers_of_fal_are_not_retried(
     fal: Session, emulator: Emulator, name: str, status: int
 ) -> None:
     handle = await done(fal, emulator)
@@ -89,7 +89,7 @@ async def test_fals_own_answers_are_definite(
     assert (caught.value.request_id, caught.value.endpoint_id) == (handle.request_id, LLM)
 
 
-async def test_a_cancel_that_went_through_unheard_is_not_two(emulator: Emulator) -> None:
+async def test_a_cancel_whose_response_was_lost_is_still_a_success(emulator: Emulator) -> None:
     gate_at(emulator)
     async with session_on(emulator) as fal:
         handle = await fal.queue.submit(GATE)
@@ -102,7 +102,7 @@ async def test_a_cancel_that_went_through_unheard_is_not_two(emulator: Emulator)
 
 
 @pytest.mark.parametrize("status", [200, 400, 404])
-async def test_a_gateways_page_is_no_outcome_of_a_cancel(emulator: Emulator, status: int) -> None:
+async def test_a_gateways_page_is_not_an_outcome_of_a_cancel(emulator: Emulator, status: int) -> None:
     gate_at(emulator)
     async with session_on(emulator) as fal:
         handle = await fal.queue.submit(GATE)
@@ -118,7 +118,7 @@ async def test_a_gateways_page_is_no_outcome_of_a_cancel(emulator: Emulator, sta
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 4])
-async def test_attempts_are_bounded(emulator: Emulator, attempts: int) -> None:
+async def test_max_attempts_limits_the_attempts(emulator: Emulator, attempts: int) -> None:
     emulator.faults.add(Fault.html(503, on="status", times=None))
     async with session_on(emulator, retry=quick(max_attempts=attempts)) as fal:
         handle = await done(fal, emulator)
@@ -128,7 +128,7 @@ async def test_attempts_are_bounded(emulator: Emulator, attempts: int) -> None:
     assert caught.value.request_id == handle.request_id
 
 
-async def test_the_delay_is_jittered_and_bounded(emulator: Emulator) -> None:
+async def test_the_delay_before_a_retry_is_random_and_limited(emulator: Emulator) -> None:
     noted = Noted()
     policy = quick(max_attempts=12, on_retry=noted)
     emulator.faults.add(Fault.html(503, on="submit", times=11))
@@ -141,7 +141,7 @@ async def test_the_delay_is_jittered_and_bounded(emulator: Emulator) -> None:
     assert len(set(delays)) > 1
 
 
-async def test_the_total_time_is_bounded(emulator: Emulator) -> None:
+async def test_max_total_limits_the_time_of_retries(emulator: Emulator) -> None:
     noted = Noted()
     emulator.faults.add(Fault.html(503, on="submit", times=None))
     async with session_on(emulator, retry=quick(max_attempts=10**6, max_total=0.2, on_retry=noted)) as fal:
@@ -151,7 +151,7 @@ async def test_the_total_time_is_bounded(emulator: Emulator) -> None:
     assert emulator.count("submit") == len(noted.retries) + 1
 
 
-async def test_a_policy_for_one_call(emulator: Emulator) -> None:
+async def test_a_retry_policy_can_be_passed_for_one_call(emulator: Emulator) -> None:
     emulator.faults.add(Fault.html(503, on="submit", times=None))
     async with session_on(emulator) as fal:
         with pytest.raises(ServerError):
@@ -162,7 +162,7 @@ async def test_a_policy_for_one_call(emulator: Emulator) -> None:
         assert emulator.count("submit") == 3
 
 
-async def test_the_policy_of_a_call_is_for_following_it_too(emulator: Emulator) -> None:
+async def test_the_retry_policy_of_a_submit_applies_to_following_too(emulator: Emulator) -> None:
     emulator.faults.add(Fault.html(503, on="status", times=None))
     async with session_on(emulator) as fal:
         with pytest.raises(ServerError) as caught:
@@ -174,7 +174,7 @@ async def test_the_policy_of_a_call_is_for_following_it_too(emulator: Emulator) 
 
 
 @pytest.mark.parametrize("name", ["submit", "run"])
-async def test_retry_after_wins_over_the_exponential_term(emulator: Emulator, name: str) -> None:
+async def test_retry_after_replaces_the_exponential_delay(emulator: Emulator, name: str) -> None:
     noted = Noted()
     emulator.faults.add(Fault.answer(429, on=name, retry_after=0.125))
     async with session_on(emulator, retry=quick(on_retry=noted)) as fal:
@@ -184,7 +184,7 @@ async def test_retry_after_wins_over_the_exponential_term(emulator: Emulator, na
     assert time.monotonic() - began >= 0.125
 
 
-async def test_retry_after_as_a_date(emulator: Emulator) -> None:
+async def test_retry_after_may_be_a_date(emulator: Emulator) -> None:
     noted = Noted()
     soon = datetime.now(UTC) + timedelta(seconds=2)
     emulator.faults.add(
@@ -198,7 +198,7 @@ async def test_retry_after_as_a_date(emulator: Emulator) -> None:
     assert 0 <= future <= 2
 
 
-async def test_who_asks_for_too_long_a_wait_gets_none(emulator: Emulator) -> None:
+async def test_a_retry_after_above_the_maximum_raises_at_once(emulator: Emulator) -> None:
     emulator.faults.add(Fault.answer(429, on="submit", retry_after=61))
     async with session_on(emulator) as fal:
         with pytest.raises(RateLimitError) as caught:
@@ -209,7 +209,7 @@ async def test_who_asks_for_too_long_a_wait_gets_none(emulator: Emulator) -> Non
 # The budget.
 
 
-async def test_an_outage_is_not_answered_with_a_storm(emulator: Emulator) -> None:
+async def test_the_retry_budget_prevents_a_storm_during_an_outage(emulator: Emulator) -> None:
     """500 tokens, 5 a retry: a hundred retries without one success, however many ask."""
     emulator.faults.add(Fault.html(503, on="submit", times=None))
     async with session_on(emulator) as fal:
@@ -224,7 +224,7 @@ async def test_an_outage_is_not_answered_with_a_storm(emulator: Emulator) -> Non
         await fal.queue.submit(LLM, ASK)
 
 
-async def test_a_paid_result_is_not_lost_to_an_empty_budget(emulator: Emulator) -> None:
+async def test_a_paid_result_is_fetched_again_with_an_empty_retry_budget(emulator: Emulator) -> None:
     async with session_on(emulator) as fal:
         handle = await done(fal, emulator)
         emulator.faults.add(Fault.html(503, on="status", times=None))
@@ -254,7 +254,7 @@ async def test_a_paid_result_is_not_lost_to_an_empty_budget(emulator: Emulator) 
     ],
     ids=["502", "404 page", "200 page", "500", "504", "429", "cut", "truncated", "reset"],
 )
-async def test_a_result_that_is_there_is_fetched_in_the_end(emulator: Emulator, fault: Fault) -> None:
+async def test_an_available_result_is_fetched_despite_failures(emulator: Emulator, fault: Fault) -> None:
     async with session_on(emulator) as fal:
         emulator.faults.add(fault)
         result = await fal.subscribe(LLM, ASK)
@@ -263,7 +263,7 @@ async def test_a_result_that_is_there_is_fetched_in_the_end(emulator: Emulator, 
     assert 6 < result.attempts["result"] <= emulator.count("result") == 13
 
 
-async def test_fetching_it_is_bounded_by_time_and_says_which(emulator: Emulator) -> None:
+async def test_fetching_a_result_raises_after_result_total_seconds(emulator: Emulator) -> None:
     emulator.faults.add(Fault.html(504, on="result", times=None))
     async with session_on(emulator, retry=quick(result_total=1.0)) as fal:
         with pytest.raises(ServerError) as caught:
@@ -276,7 +276,7 @@ async def test_fetching_it_is_bounded_by_time_and_says_which(emulator: Emulator)
     assert emulator.count("cancel") == 0
 
 
-async def test_a_server_that_says_no_retry_is_believed(emulator: Emulator) -> None:
+async def test_a_failure_that_says_not_to_retry_is_not_retried(emulator: Emulator) -> None:
     emulator.faults.add(Fault.answer(500, on="result", needs_retry=False, times=None))
     async with session_on(emulator) as fal:
         with pytest.raises(ServerError):
@@ -285,7 +285,7 @@ async def test_a_server_that_says_no_retry_is_believed(emulator: Emulator) -> No
 
 
 @pytest.mark.parametrize("error", [500, 502, 503, 504])
-async def test_a_models_own_failure_is_not_fetched_again(emulator: Emulator, error: int) -> None:
+async def test_a_models_own_error_is_not_fetched_again(emulator: Emulator, error: int) -> None:
     @emulator.endpoint("me/broken")
     async def broken(input: Any, job: JobContext) -> Any:
         from fal_async.emulator import ModelError
@@ -299,7 +299,9 @@ async def test_a_models_own_failure_is_not_fetched_again(emulator: Emulator, err
     assert caught.value.request_id in emulator.jobs
 
 
-async def test_a_result_that_fal_no_longer_keeps(fal: Session, emulator: Emulator) -> None:
+async def test_a_deleted_result_raises_result_expired_error_without_a_retry(
+    fal: Session, emulator: Emulator
+) -> None:
     emulator.faults.add(Fault.vanish(on="result"))
     with pytest.raises(ResultExpiredError, match="results are kept for 1 hour") as caught:
         await fal.subscribe(LLM, ASK)
@@ -307,7 +309,7 @@ async def test_a_result_that_fal_no_longer_keeps(fal: Session, emulator: Emulato
     assert emulator.count("result") == 1
 
 
-async def test_an_unreadable_result_names_the_request(emulator: Emulator) -> None:
+async def test_an_unreadable_result_raises_an_error_with_the_request_id(emulator: Emulator) -> None:
     emulator.faults.add(Fault.wrong_json(on="result", times=None))
     async with session_on(emulator, retry=quick(result_total=0.1)) as fal:
         with pytest.raises(ResponseDecodeError, match="is not JSON") as caught:
@@ -319,7 +321,7 @@ async def test_an_unreadable_result_names_the_request(emulator: Emulator) -> Non
 # What is seen of it.
 
 
-async def test_retries_are_in_the_log_with_the_id(
+async def test_retries_are_logged_with_the_request_id(
     emulator: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with session_on(emulator) as fal:
@@ -339,7 +341,7 @@ async def test_retries_are_in_the_log_with_the_id(
     assert all(handle.request_id in line for line in failed)
 
 
-async def test_the_first_failure_is_named_when_the_last_is_raised(emulator: Emulator) -> None:
+async def test_the_first_failure_is_in_the_chain_of_the_last_error(emulator: Emulator) -> None:
     await emulator.pause()
     noted = Noted()
     async with session_on(emulator, retry=quick(on_retry=noted)) as fal:
@@ -349,7 +351,7 @@ async def test_the_first_failure_is_named_when_the_last_is_raised(emulator: Emul
     assert len(noted.retries) == 3
 
 
-async def test_a_policy_hears_of_failing_polls_too(
+async def test_on_retry_is_called_for_failed_polls_too(
     emulator: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     noted = Noted()
@@ -363,7 +365,7 @@ async def test_a_policy_hears_of_failing_polls_too(
     assert [line.startswith("status: attempt") for line in lines] == [True, True]
 
 
-async def test_a_policy_hears_of_broken_status_streams_too(emulator: Emulator) -> None:
+async def test_on_retry_is_called_for_broken_status_streams_too(emulator: Emulator) -> None:
     gate, noted = gate_at(emulator), Noted()
     async with session_on(emulator, retry=quick(on_retry=noted)) as fal:
         emulator.faults.add(Fault.html(503, on="status_stream"))
@@ -374,7 +376,7 @@ async def test_a_policy_hears_of_broken_status_streams_too(emulator: Emulator) -
     assert [retry.operation for retry in noted.retries] == ["status"]
 
 
-async def test_what_on_retry_raises_ends_it_as_a_callback_does(emulator: Emulator) -> None:
+async def test_an_exception_in_on_retry_ends_the_call_like_one_in_a_callback(emulator: Emulator) -> None:
     gate_at(emulator)
 
     def refuse(_: Any) -> None:
@@ -388,7 +390,7 @@ async def test_what_on_retry_raises_ends_it_as_a_callback_does(emulator: Emulato
 
 
 @pytest.mark.parametrize("mode", ["polling", "streaming"])
-async def test_a_status_that_nobody_knows_is_not_borne_for_ever(
+async def test_an_unknown_status_is_tolerated_for_a_limited_time(
     no_tasks_left: None, caplog: pytest.LogCaptureFixture, mode: Any
 ) -> None:
     """A word may mean that it will never be complete."""

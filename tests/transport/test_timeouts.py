@@ -45,7 +45,7 @@ def full_backlog() -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
-async def test_no_connection_in_time(full_backlog: str) -> None:
+async def test_a_connection_beyond_the_connect_limit_times_out(full_backlog: str) -> None:
     timeouts = Timeouts(connect=0.1)
     async with Session("a:b", hosts=Hosts.local(full_backlog), timeout=timeouts, retry=ONCE) as fal:
         for call in (fal.run, fal.subscribe):
@@ -60,7 +60,7 @@ class _SilentNames(asyncio.SelectorEventLoop):
         await asyncio.sleep(LONG)
 
 
-def test_a_name_server_that_never_answers() -> None:
+def test_a_name_server_that_never_answers_times_out() -> None:
     async def ask() -> None:
         hosts = Hosts.local("http://fal.invalid:8080")
         async with Session("a:b", hosts=hosts, timeout=Timeouts(connect=0.1), retry=ONCE) as fal:
@@ -87,7 +87,9 @@ OPERATIONS = ["run", "submit", "status", "result", "cancel"]
     ],
     ids=["never answers", "answers too late", "stalls in the body", "drips"],
 )
-async def test_a_server_that_takes_its_time(emulator: Emulator, name: str, fault: Fault, words: str) -> None:
+async def test_a_slow_server_times_out_and_the_error_names_the_limit(
+    emulator: Emulator, name: str, fault: Fault, words: str
+) -> None:
     first_byte = 5.0 if fault.kind == "drip" else 0.3  # where the whole's limit is the one in question
     gate_at(emulator)
     async with session_on(emulator, retry=ONCE) as patient:
@@ -106,7 +108,7 @@ async def test_a_server_that_takes_its_time(emulator: Emulator, name: str, fault
     assert isinstance(caught.value, SubmissionUncertainError) == (name in calls)
 
 
-async def test_limits_for_one_call(emulator: Emulator) -> None:
+async def test_limits_can_be_passed_for_one_call(emulator: Emulator) -> None:
     emulator.faults.add(Fault.stall(LONG, on="status"))
     async with session_on(emulator, retry=ONCE) as fal:
         handle = await fal.queue.submit(LLM, ASK)
@@ -134,7 +136,7 @@ async def test_a_timeout_cancels_the_remote_request_once(fal: Session, emulator:
     assert job.error_type == "client_cancelled"
 
 
-async def test_in_the_queue_it_is_taken_out(fal: Session, emulator: Emulator) -> None:
+async def test_a_timeout_removes_a_queued_request(fal: Session, emulator: Emulator) -> None:
     gate = gate_at(emulator)
     for _ in range(3):
         await fal.queue.submit(GATE)
@@ -146,7 +148,7 @@ async def test_in_the_queue_it_is_taken_out(fal: Session, emulator: Emulator) ->
     assert len(gate.started) == 2
 
 
-async def test_wait_has_the_same_limit(fal: Session, emulator: Emulator) -> None:
+async def test_a_timeout_of_wait_cancels_the_remote_request(fal: Session, emulator: Emulator) -> None:
     gate_at(emulator)
     handle = await fal.queue.submit(GATE)
     with pytest.raises(ClientTimeoutError):
@@ -157,7 +159,9 @@ async def test_wait_has_the_same_limit(fal: Session, emulator: Emulator) -> None
     assert emulator.count("cancel") == 1
 
 
-async def test_left_to_run_it_can_be_picked_up(fal: Session, emulator: Emulator) -> None:
+async def test_a_request_left_to_run_after_a_timeout_can_be_continued(
+    fal: Session, emulator: Emulator
+) -> None:
     gate = gate_at(emulator)
     with pytest.raises(ClientTimeoutError, match="it was left to run") as caught:
         await fal.subscribe(GATE, {"n": 1}, timeout=0.3, cancel_on_exit=False)
@@ -167,7 +171,9 @@ async def test_left_to_run_it_can_be_picked_up(fal: Session, emulator: Emulator)
     assert (await fal.queue.handle(GATE, caught.value.request_id).wait()).data == {"n": 1}
 
 
-async def test_a_timeout_in_the_result_fetch(fal: Session, emulator: Emulator) -> None:
+async def test_a_timeout_while_the_result_is_fetched_says_that_it_completed(
+    fal: Session, emulator: Emulator
+) -> None:
     emulator.faults.add(Fault.stall(LONG, on="result", times=None))
     with pytest.raises(ClientTimeoutError, match="it has completed in the meantime") as caught:
         await fal.subscribe(LLM, ASK, timeout=1)
@@ -176,7 +182,7 @@ async def test_a_timeout_in_the_result_fetch(fal: Session, emulator: Emulator) -
     assert emulator.count("cancel") == 1
 
 
-async def test_the_retries_sleeps_are_within_it(emulator: Emulator) -> None:
+async def test_the_timeout_of_a_call_includes_the_pauses_of_retries(emulator: Emulator) -> None:
     emulator.faults.add(Fault.answer(429, retry_after=50, times=None))
     async with session_on(emulator) as fal:
         with pytest.raises(ClientTimeoutError, match="it was not submitted") as caught:
@@ -185,7 +191,7 @@ async def test_the_retries_sleeps_are_within_it(emulator: Emulator) -> None:
     assert (len(emulator.jobs), emulator.count("cancel")) == (0, 0)
 
 
-async def test_an_outage_is_within_it(emulator: Emulator) -> None:
+async def test_the_timeout_of_a_call_includes_an_outage(emulator: Emulator) -> None:
     gate_at(emulator)
     async with session_on(emulator) as fal:
         handle = await fal.queue.submit(GATE)
@@ -212,7 +218,7 @@ async def test_a_cancel_that_hangs_does_not_hang_the_caller(
 
 
 @pytest.mark.parametrize("fault", [Fault.answer(403), Fault.answer(500), Fault.html(502), Fault.reset()])
-async def test_a_cancel_that_fails(
+async def test_a_failed_cancel_after_a_timeout_is_reported(
     emulator: Emulator, fault: Fault, caplog: pytest.LogCaptureFixture
 ) -> None:
     gate_at(emulator)
@@ -235,7 +241,7 @@ async def test_a_submit_that_hangs_and_is_answered_late_is_cancelled(emulator: E
     assert (job.cancel_requests, job.error_type) == (1, "client_cancelled")
 
 
-async def test_a_submit_that_is_never_answered_says_so(emulator: Emulator) -> None:
+async def test_a_timeout_says_that_the_submit_was_not_answered(emulator: Emulator) -> None:
     emulator.faults.add(Fault.stall(LONG, on="submit"))
     async with session_on(emulator) as fal:
         with pytest.raises(ClientTimeoutError, match="its submit was not answered") as caught:
@@ -247,14 +253,14 @@ async def test_a_submit_that_is_never_answered_says_so(emulator: Emulator) -> No
     assert emulator.count("submit") == 1
 
 
-async def test_no_connection_and_no_time_left(full_backlog: str) -> None:
+async def test_a_timeout_without_a_connection_says_that_nothing_was_submitted(full_backlog: str) -> None:
     async with Session("a:b", hosts=Hosts.local(full_backlog)) as fal:
         for call, words in ((fal.subscribe, "it was not submitted"), (fal.run, "it was not sent")):
             with pytest.raises(ClientTimeoutError, match=words):
                 await call(LLM, ASK, timeout=0.1)
 
 
-async def test_a_direct_run_out_of_time(fal: Session, emulator: Emulator) -> None:
+async def test_a_timeout_of_a_direct_run_closes_its_connection(fal: Session, emulator: Emulator) -> None:
     gate_at(emulator)
     with pytest.raises(ClientTimeoutError, match=r"no result within 0\.5 s; its connection was closed"):
         await fal.run(GATE, timeout=0.5)
@@ -263,7 +269,7 @@ async def test_a_direct_run_out_of_time(fal: Session, emulator: Emulator) -> Non
     assert job.error_type == "client_disconnected"
 
 
-async def test_a_time_out_of_the_callers_own_is_not_ours(fal: Session, emulator: Emulator) -> None:
+async def test_a_timeout_error_of_a_callback_is_not_translated(fal: Session, emulator: Emulator) -> None:
     def callback(_: object) -> None:
         raise TimeoutError("mine")
 
@@ -273,7 +279,7 @@ async def test_a_time_out_of_the_callers_own_is_not_ours(fal: Session, emulator:
     assert emulator.count("cancel") == 1
 
 
-async def test_an_outer_limit_ends_it_as_a_cancellation(fal: Session, emulator: Emulator) -> None:
+async def test_an_outer_asyncio_timeout_cancels_the_remote_request(fal: Session, emulator: Emulator) -> None:
     gate_at(emulator)
     with pytest.raises(TimeoutError) as caught:
         async with asyncio.timeout(0.3):
@@ -283,7 +289,7 @@ async def test_an_outer_limit_ends_it_as_a_cancellation(fal: Session, emulator: 
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("inf"), float("nan"), True, "5"])
-async def test_what_is_no_limit(fal: Session, emulator: Emulator, timeout: Any) -> None:
+async def test_a_wrong_timeout_of_a_call_is_refused(fal: Session, emulator: Emulator, timeout: Any) -> None:
     with pytest.raises(ConfigurationError, match="expected a positive number of seconds"):
         await fal.subscribe(LLM, timeout=timeout)
     with pytest.raises(ConfigurationError, match="expected a positive number of seconds"):
@@ -291,7 +297,7 @@ async def test_what_is_no_limit(fal: Session, emulator: Emulator, timeout: Any) 
     assert emulator.count() == 0
 
 
-async def test_who_waits_is_not_bound_by_the_limits_of_one_attempt(emulator: Emulator) -> None:
+async def test_following_is_not_limited_by_the_limits_of_one_attempt(emulator: Emulator) -> None:
     """A stalled poll is one failed poll; the wait goes on."""
     gate = gate_at(emulator)
     emulator.faults.add(Fault.stall(LONG, on="status", times=4))
@@ -304,7 +310,7 @@ async def test_who_waits_is_not_bound_by_the_limits_of_one_attempt(emulator: Emu
     assert emulator.count("submit") == 1
 
 
-async def test_unreachable_is_a_transport_error_with_its_cause(emulator: Emulator) -> None:
+async def test_an_unreachable_server_raises_transport_error_with_its_cause(emulator: Emulator) -> None:
     await emulator.pause()
     async with session_on(emulator, retry=ONCE) as fal:
         with pytest.raises(TransportError, match="Connection refused") as caught:
@@ -322,7 +328,7 @@ async def test_unreachable_is_a_transport_error_with_its_cause(emulator: Emulato
     ],
     ids=["never answers", "never answers, not taken", "stalls", "drips"],
 )
-async def test_a_status_stream_that_says_nothing_gives_way_to_polls(emulator: Emulator, fault: Fault) -> None:
+async def test_a_silent_status_stream_is_replaced_by_polls(emulator: Emulator, fault: Fault) -> None:
     gate = gate_at(emulator)
     emulator.faults.add(fault)
     async with session_on(emulator) as fal:

@@ -40,13 +40,17 @@ async def said(hosts: Hosts, call: str) -> str:
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_https_to_a_server_without_tls_is_told(emulator: Emulator, call: str) -> None:
+async def test_https_to_a_server_without_tls_says_that_http_may_be_expected(
+    emulator: Emulator, call: str
+) -> None:
     hosts = Hosts.local(emulator.url.replace("http:", "https:"))
     assert "it does not speak TLS (or does it expect http?)" in await said(hosts, call)
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_http_to_a_server_with_tls_is_told(no_tasks_left: None, call: str) -> None:
+async def test_http_to_a_server_with_tls_says_that_https_may_be_expected(
+    no_tasks_left: None, call: str
+) -> None:
     async with Emulator(ssl=server_side()) as emulator:
         hosts = Hosts.local(emulator.url.replace("https:", "http:"))
         assert "closed the connection without a response (or does it expect https?)" in await said(
@@ -55,7 +59,7 @@ async def test_http_to_a_server_with_tls_is_told(no_tasks_left: None, call: str)
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_a_port_where_nobody_listens_is_told(call: str) -> None:
+async def test_a_closed_port_is_named_in_the_error(call: str) -> None:
     port = free_port()
     assert f"no connection to 127.0.0.1:{port}: Connection refused" in await said(
         Hosts.local(f"http://127.0.0.1:{port}"), call
@@ -63,7 +67,7 @@ async def test_a_port_where_nobody_listens_is_told(call: str) -> None:
 
 
 @pytest.mark.parametrize("call", ["submit", "status", "upload"])
-async def test_a_web_page_where_fal_should_be_is_told(call: str) -> None:
+async def test_a_web_page_instead_of_fal_is_named_in_the_error(call: str) -> None:
     async def page(_: web.BaseRequest) -> web.StreamResponse:
         return web.Response(text="<html>Welcome</html>", content_type="text/html")
 
@@ -75,6 +79,6 @@ async def test_a_web_page_where_fal_should_be_is_told(call: str) -> None:
 
 @pytest.mark.skipif(find_spec("brotli") is not None, reason="aiohttp reads it where Brotli is installed")
 @pytest.mark.parametrize("call", ["run", "submit", "status", "upload"])
-async def test_a_content_encoding_that_nobody_asked_for_is_told(call: str) -> None:
+async def test_an_unknown_content_encoding_is_named_in_the_error(call: str) -> None:
     async with raw_server(lambda _: answer({"a": 1}, content_encoding="br")) as url:
         assert "has an unknown Content-Encoding" in await said(Hosts.local(url), call)
