@@ -48,12 +48,12 @@ class WebhookSubscription:
                 await self.asked.submit()
                 arrival = stack.enter_context(self.arrivals.expect(self.asked.state.request_id))
             await self.asked.tell_id()
-            told = await self._told_by_polls(arrival)
+            reported = await self._completed_by_polls(arrival)
             asked = self.asked
             result = await _unless(arrival, partial(asked.operations.result, asked.state, asked.output_type))
-            return await self._by_event(arrival.result(), told) if result is None else result
+            return await self._by_event(arrival.result(), reported) if result is None else result
 
-    async def _told_by_polls(self, arrival: asyncio.Future[WebhookEvent]) -> bool:
+    async def _completed_by_polls(self, arrival: asyncio.Future[WebhookEvent]) -> bool:
         """Poll until the request is complete or the delivery arrives.
 
         Return whether polls saw it complete, so that `on_queue_update` was called with `Completed`. A delivery ends
@@ -70,10 +70,10 @@ class WebhookSubscription:
                     return True
         return False
 
-    async def _by_event(self, event: WebhookEvent, told: bool) -> Result[Any, str]:
+    async def _by_event(self, event: WebhookEvent, reported: bool) -> Result[Any, str]:
         asked, state = self.asked, self.asked.state
         state.last_status = event.completed
-        if not told:
+        if not reported:
             await call_back(asked.on_queue_update, event.completed)
         if event.is_incomplete:
             return await asked.operations.result(state, asked.output_type)

@@ -25,7 +25,7 @@ def announce_retry(policy: RetryPolicy, operation: str, attempt: int, error: Fal
         error.request_id,
     )
     if policy.on_retry is not None:
-        told = Retry(
+        retry = Retry(
             operation=operation,
             attempt=attempt,
             delay=delay,
@@ -34,4 +34,4 @@ def announce_retry(policy: RetryPolicy, operation: str, attempt: int, error: Fal
             request_id=error.request_id,
         )
         with callers_function():
-            policy.on_retry(told)
+            policy.on_retry(retry)

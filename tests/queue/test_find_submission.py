@@ -1,4 +1,4 @@
-"""The way out of an uncertain submit: was it taken, and where is it?"""
+"""`find_submission`: finding the request of an uncertain submit in fal's history."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ async def test_find_submission_on_a_busy_endpoint_takes_one_http_request(
 
 
 class BusyHistory(Transport):
-    """A platform whose history has no end: others have sent requests, and go on."""
+    """A platform API whose history never ends, as other clients keep sending requests."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -252,7 +252,7 @@ async def test_find_submission_retries_and_raises_like_other_reads(fal: Session,
             await once.queue.find_submission(error)
 
 
-# Of a process that died: by what it was about to send.
+# Without an error, as after a process died: by what was about to be sent.
 
 
 async def test_find_submission_without_an_error_searches_by_endpoint_input_and_time(

@@ -1,4 +1,4 @@
-"""A result that is late is asked for again; a failure in a gateway's words is told; a typed id is not expired."""
+"""Results that arrive late, gateways' own status words, and results that fal no longer keeps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The queue and subscribe, where nothing goes wrong but what the model or the caller does (protocol 4)."""
+"""The queue and `subscribe` over a working network: results, and errors of the model or the caller (protocol 4)."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ async def test_wrong_options_are_refused_before_anything_is_sent(
     assert emulator.count() == 0
 
 
-# What the model says when it fails.
+# Errors of the model.
 
 
 def failing(error: Exception) -> Any:
@@ -289,7 +289,7 @@ async def test_a_request_that_the_platform_retries_goes_back_to_the_queue(
     assert any(word.startswith("IN_QUEUE") for word in seen)
 
 
-# Updates, one by one.
+# Updates.
 
 
 async def test_following_tolerates_unknown_statuses_and_missing_fields(
@@ -452,7 +452,7 @@ async def test_a_workflow_request_is_followed_under_its_namespace(fal: Session, 
     assert emulator.requests[-1].path.startswith("/queue.fal.run/workflows/me/flow/requests/")
 
 
-# Many.
+# Many requests.
 
 
 async def test_a_hundred_subscriptions_at_once_all_get_their_results(
@@ -485,7 +485,6 @@ async def test_mode_auto_polls_endpoints_that_are_known_to_be_quick(fal: Session
 async def test_a_result_has_each_log_line_once_even_if_followed_twice(
     fal: Session, emulator: Emulator
 ) -> None:
-    """However often the request was followed through its handle."""
 
     @emulator.endpoint("me/talker")
     async def talker(input: Any, job: JobContext) -> Any:

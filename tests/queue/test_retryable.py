@@ -1,4 +1,4 @@
-"""`error.retryable` of `subscribe`: a second call is a second request, so never once fal has the first one."""
+"""`error.retryable` of `subscribe`: False once fal has the request, as a second call would be a second request."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ APP = "me/app"
 PASSING = {
     "busy": answer({"detail": "busy"}, 503, x_fal_request_id=ID),
     "too many": answer({"detail": "too many"}, 429, x_fal_request_id=ID),
-    "said to be": answer({"detail": "x"}, 500, x_fal_request_id=ID, x_fal_needs_retry="1"),
-    "no JSON": answer(b"{", x_fal_request_id=ID),
+    "says so": answer({"detail": "x"}, 500, x_fal_request_id=ID, x_fal_needs_retry="1"),
+    "not JSON": answer(b"{", x_fal_request_id=ID),
 }
 
 
@@ -50,7 +50,7 @@ async def test_the_error_of_a_refused_submit_is_retryable() -> None:
 async def test_the_error_of_a_failed_request_is_retryable_if_the_model_says_so() -> None:
     failed = answer({"status": "COMPLETED", "request_id": ID, "error": "no GPU"}, x_fal_request_id=ID)
     async with (
-        raw_fal(status=lambda _: failed, result=lambda _: PASSING["said to be"]) as server,
+        raw_fal(status=lambda _: failed, result=lambda _: PASSING["says so"]) as server,
         session(server.url) as fal,
     ):
         with pytest.raises(FalError) as caught:

@@ -58,7 +58,7 @@ def models(emulator: Emulator) -> None:
 
 
 class News:
-    """An `on_reconnect` that can be waited for."""
+    """An `on_reconnect` whose calls can be awaited."""
 
     def __init__(self) -> None:
         self.all: list[Reconnected] = []
@@ -187,7 +187,7 @@ async def test_a_full_receive_buffer_holds_the_server_back(fal: Session, emulato
         await connection.send(1)
         assert len(await connection.recv()) == 100_000
         before = -1
-        while before != sent:  # until nothing moves any more, while elsewhere a hundred messages do
+        while before != sent:  # until nothing more is sent, in the time of a hundred messages elsewhere
             before = sent
             for number in range(100):
                 await other.request(number)
@@ -231,10 +231,10 @@ async def test_a_throttled_connection_sends_only_the_newest_message(fal: Session
         assert [await within(connection.recv()) for _ in range(2)] == [0, 9]
         await connection.send("next")
         assert await within(connection.recv()) == "next"
-        await connection.send("held")  # and dropped by the close
+        await connection.send("held")  # dropped when the connection closes
 
 
-# Who we are.
+# Authentication.
 
 
 def tokens_asked(emulator: Emulator) -> list[Any]:
@@ -366,7 +366,7 @@ async def test_the_token_is_in_no_log_and_no_error(
     assert "eyJsecret" not in shown + caplog.text
 
 
-# Ends.
+# The end of a session.
 
 
 async def test_a_timeout_frame_ends_the_iteration(fal: Session, emulator: Emulator) -> None:
@@ -379,7 +379,7 @@ async def test_a_timeout_frame_ends_the_iteration(fal: Session, emulator: Emulat
         assert [message async for message in connection] == [1]
         assert connection.ended
         assert await connection.recv() is None
-        assert await within(connection.request(2)) == 2  # another session
+        assert await within(connection.request(2)) == 2  # begins a new session
     async with fal.realtime.connect("me/idle", reconnect=False) as connection:
         assert [message async for message in connection] == []
         with pytest.raises(RealtimeError, match="ended"):
@@ -485,7 +485,7 @@ async def test_a_failed_handshake_raises_its_own_error(fal: Session, emulator: E
         await within(fal.realtime.connect("me/echo", connect_timeout=0.2).__aenter__())
 
 
-# Lost, and found again.
+# Lost connections.
 
 
 @pytest.mark.parametrize(
@@ -506,13 +506,13 @@ async def test_messages_flow_again_after_a_lost_connection(
     async with fal.realtime.connect("me/echo", reconnect=QUICK, keep="all", on_reconnect=news) as connection:
         for number in range(3):
             assert await connection.request(number) == number
-        await connection.send("doomed")  # with `truncate`, the answer to this one breaks off
+        await connection.send("doomed")  # with `truncate`, the answer to this message breaks off
         told = await news.first()
         assert await within(connection.request("after")) in ("after", "doomed")
     assert connection.reconnects == 1
     assert isinstance(told.cause, RealtimeError)
     assert told.attempts >= 1
-    # "doomed" was on its way, or had not been sent and was: nothing in between, and never both.
+    # "doomed" was either in flight, or unsent and then resent: never both, never neither.
     assert (list(told.in_flight), told.resent) in ((["doomed"], 0), ([], 1))
 
 
@@ -587,11 +587,11 @@ async def test_a_request_in_flight_when_the_connection_is_lost_raises_and_is_not
     assert calls == 2
 
 
-# Without `on_reconnect`, who receives is told.
+# Without `on_reconnect`, the receiving task gets an error.
 
 
 class Mute:
-    """A model that answers nothing but texts, and remembers what it got."""
+    """A model that answers only `str` messages, and records all messages."""
 
     def __init__(self, emulator: Emulator) -> None:
         self.got: asyncio.Queue[Any] = asyncio.Queue()
@@ -630,10 +630,10 @@ async def test_a_lost_answer_is_reported_once_after_the_messages_that_came_befor
     async with fal.realtime.connect("me/mute", reconnect=QUICK) as connection:
         await connection.send("before")
         assert await within(mute.got.get()) == "before"
-        for number in (1, 2):  # two connections are lost, and nobody receives
+        for number in (1, 2):  # two connections are lost while no task receives
             await connection.send(number)
             assert await within(mute.got.get()) == number
-            for _ in range(20):  # what was answered by then arrives
+            for _ in range(20):  # until the earlier answers have arrived
                 await asyncio.sleep(0)
             emulator.drop_connections()
             async with asyncio.timeout(10):
@@ -644,7 +644,7 @@ async def test_a_lost_answer_is_reported_once_after_the_messages_that_came_befor
             await within(collect(connection, received))
         await connection.send("after")
         assert await within(connection.recv()) == "after"
-    # Each message that comes counts as the answer to the oldest one that was sent.
+    # Each received message counts as the answer to the oldest sent one.
     assert (received, caught.value.in_flight) == (["before"], [1, 2])
 
 
@@ -691,7 +691,7 @@ async def test_a_request_is_not_disturbed_by_lost_answers_of_other_tasks(
 async def test_a_session_that_ends_regularly_before_its_answers_is_reported(
     fal: Session, emulator: Emulator
 ) -> None:
-    """Where nobody was waiting to be told of its end, and another one began."""
+    """No task was receiving when the session ended, and a new session has begun since."""
     mute = Mute(emulator)
     emulator.faults.add(Fault.ws_close(1000, on="realtime", events=1))
     async with fal.realtime.connect("me/mute", reconnect=QUICK) as connection:
@@ -774,7 +774,7 @@ async def test_a_peer_that_answers_no_ping_loses_the_connection(fal: Session, em
 
 
 async def a_dead_peer_is_noticed(fal: Session, emulator: Emulator, *, heartbeat: float) -> None:
-    """Time passes: two heartbeats of another connection."""
+    """Wait for two heartbeats of another connection."""
     emulator.faults.add(Fault.stall(60, where="body", events=0, on="realtime"))
     connect = fal.realtime.connect("me/echo", reconnect=False, heartbeat=heartbeat)
     async with connect as connection:
@@ -791,7 +791,7 @@ async def test_heartbeats_tolerate_quiet_peers_and_slow_receivers(fal: Session, 
     async with fal.realtime.connect("me/echo", heartbeat=0.2) as quiet:
         async with fal.realtime.connect("me/flood", heartbeat=0.2, receive_buffer=1) as slow:
             await slow.send(1)
-            for _ in range(5):  # ten heartbeats, in which nobody reads what the server says
+            for _ in range(5):  # ten heartbeats, in which no task receives
                 await a_dead_peer_is_noticed(fal, emulator, heartbeat=0.2)
             for _ in range(40):
                 await within(slow.recv())
@@ -802,7 +802,7 @@ async def test_heartbeats_tolerate_quiet_peers_and_slow_receivers(fal: Session, 
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_no_message_is_sent_twice_whatever_breaks(seed: int) -> None:
-    """Most sessions break after a few messages, each in a way of its own; tokens are revoked meanwhile."""
+    """Most sessions break after a few messages, each in a different way, and tokens are revoked in between."""
     arrived: list[int] = []
     async with Emulator(seed=seed) as emulator, Session(emulator.key, hosts=emulator.hosts) as fal:
 
@@ -852,7 +852,7 @@ async def test_a_callback_that_raises_ends_the_session(fal: Session, emulator: E
     assert isinstance(caught.value.__cause__, KeyError)
 
 
-# Requests that are given up, and life.
+# Callbacks, requests that are given up, and opening and closing.
 
 
 async def test_on_reconnect_may_send_a_message(fal: Session, emulator: Emulator) -> None:
@@ -893,7 +893,7 @@ async def test_a_request_beyond_its_timeout_raises_and_later_ones_are_refused(
 async def test_a_request_that_was_given_up_does_not_block_a_new_connection(
     fal: Session, emulator: Emulator
 ) -> None:
-    """Its answer can't come any more."""
+    """Its answer can't arrive on the new connection."""
 
     @emulator.endpoint("me/slow", ignores_cancel=True, runners=5)
     async def slow(input: Any) -> Any:
@@ -972,7 +972,7 @@ async def test_closing_the_session_closes_its_connections(emulator: Emulator) ->
 
 @contextlib.asynccontextmanager
 async def another_server(answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> Any:
-    """A server that does what the emulator does not; gives its hosts."""
+    """Serve WebSockets by a handler that does what the emulator can't, and give the hosts."""
     runner = web.ServerRunner(web.Server(answer))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -1,4 +1,4 @@
-"""The private names of aiohttp that the transport relies on are still there, and used in one module only."""
+"""The private names of aiohttp that the transport uses still exist, and only one module uses them."""
 
 from __future__ import annotations
 

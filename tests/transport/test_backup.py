@@ -1,4 +1,4 @@
-"""The backup domain (protocol 1.1), over TLS and under fal's own names: only where no connection was made."""
+"""The backup domain (protocol 1.1), over TLS and with fal's host names: used only if no connection was made."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from tests.servers.loopback import NOWHERE, Directory, a_client, all_at, crowded
 
 @pytest.fixture
 async def fals(no_tasks_left: None) -> AsyncIterator[Emulator]:
-    """What stands behind fal.run and queue.fal.run."""
+    """The emulator behind fal.run and queue.fal.run."""
     async with Emulator(speed=50, ssl=server_side()) as emulator:
         yield emulator
 
 
 @pytest.fixture
 async def backup(no_tasks_left: None) -> AsyncIterator[Emulator]:
-    """What stands behind falrun.com and queue.falrun.com."""
+    """The emulator behind falrun.com and queue.falrun.com."""
     async with Emulator(speed=50, ssl=server_side()) as emulator:
         yield emulator
 
@@ -82,7 +82,7 @@ async def test_the_backup_host_is_used_if_the_primary_refuses_connections(
     # "port, path, query, headers, body, key all unchanged; the Host header becomes the backup host"
     assert (run.headers["Host"], submit.headers["Host"]) == ("falrun.com", "queue.falrun.com")
     assert run.headers["Authorization"] == submit.headers["Authorization"] == "Key emulator:key"
-    # Each later call makes its own choice between the two again: the URLs still name queue.fal.run.
+    # Each later call tries the primary host first again: the URLs still name queue.fal.run.
     assert {request.headers["Host"] for request in later} == {"queue.falrun.com"}
     assert names.asked[:2] == ["fal.run", "falrun.com"]
 
@@ -180,7 +180,7 @@ async def test_only_the_two_exact_host_names_have_a_backup(backup: Emulator, hos
 
 
 async def test_a_wrong_certificate_does_not_lead_to_the_backup_host(backup: Emulator) -> None:
-    """Somebody else at fal.run: neither key nor request go to another host then, and nothing is repeated."""
+    """If a stranger answers at fal.run, neither key nor request go to another host, and nothing is retried."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trustme.CA().issue_cert("fal.run", "queue.fal.run").configure_cert(context)
     async with Emulator(ssl=context) as impostor:
@@ -190,7 +190,7 @@ async def test_a_wrong_certificate_does_not_lead_to_the_backup_host(backup: Emul
                 await fal.with_options(retry=quick()).run(LLM, ASK)
         assert not caught.value.retryable
         assert impostor.count() == 0
-        # The server learns of a refused handshake a little later.
+        # The server notices a refused handshake a little later.
         async with asyncio.timeout(5):
             while impostor.connections_open:
                 await asyncio.sleep(0)
@@ -201,7 +201,7 @@ async def test_a_wrong_certificate_does_not_lead_to_the_backup_host(backup: Emul
 async def test_a_changed_dns_name_is_followed_by_the_next_connection(
     fals: Emulator, backup: Emulator
 ) -> None:
-    """A DNS change is survived: the next connection is made where the name leads then."""
+    """After a change of DNS, the next connection goes to the new address."""
     names = directory(fals, NOWHERE)
     async with session_in(names) as fal:
         await fal.subscribe(LLM, ASK)

@@ -1,4 +1,4 @@
-"""What is used of a borrowed aiohttp session: its connections, proxy and traces; and nothing that could do harm."""
+"""Only the connections, the proxy and the traces of a borrowed aiohttp session are used: the rest could do harm."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PAYING: Mapping[str, Callable[[Session], Awaitable[Any]]] = {
 async def _again(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """A common recipe: what is answered with a 5xx is sent once more."""
+    """A common middleware, which sends a request again after a 5xx."""
     response = await handler(request)
     if response.status < 500:
         return response

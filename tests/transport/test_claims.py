@@ -1,4 +1,4 @@
-"""What is written down before a paid request leaves, seen from the transport."""
+"""When the transport takes a claim before a paid request is sent, and when it gives it back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.transport.test_own_transport import Canned
 
 
 class Noting:
-    """A claim that notes what was done with it, and what the server had seen by then."""
+    """A claim that records its calls, and how many requests the server had received by then."""
 
     def __init__(self, emulator: Emulator | None = None) -> None:
         self.done: list[str] = []

@@ -1,4 +1,4 @@
-"""Places on the session's connections: first come, first served, and open ones before new ones."""
+"""Places on the session's connections: first come, first served, and open connections before new ones."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def test_a_new_request_waits_a_moment_for_an_open_connection() -> None:
     first.set()
     await steps()
     assert log == ["a", "b"]
-    # And if none does, it gets one of its own.
+    # If no place becomes free, it gets a new one.
     tasks.append(asyncio.create_task(hold(lane, log, "c", second)))
     async with asyncio.timeout(5):
         while len(log) < 3:
@@ -68,8 +68,8 @@ async def test_a_place_granted_to_a_cancelled_request_goes_to_the_next() -> None
     ]
     await steps()
     first.set()
-    await asyncio.sleep(0)  # a leaves, and gives its place to b ...
-    tasks[1].cancel()  # ... who is cancelled before its next step
+    await asyncio.sleep(0)  # a releases its place, which is granted to b ...
+    tasks[1].cancel()  # ... and b is cancelled before its next step
     await asyncio.wait(tasks)
     assert log == ["a", "c"]
 
@@ -143,12 +143,12 @@ async def test_waiting_for_a_place_raises_if_none_becomes_free() -> None:
         await lane.acquire(patience=0.01)
     assert told.value.retryable
     lane.release()
-    await lane.acquire(patience=0.0)  # the place is not lost to who gave up
+    await lane.acquire(patience=0.0)  # the place was not granted to the request that gave up
     assert lane.taken == 1
 
 
 async def test_a_long_queue_for_places_that_moves_does_not_raise() -> None:
-    """Together they wait many times the patience of each, but a place gets free before that has passed."""
+    """All together wait for many times the patience of each, but a place becomes free within that time."""
     lane, patience = ConnectionLimiter(1), 2.0
 
     async def visit() -> None:

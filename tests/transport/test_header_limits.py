@@ -1,4 +1,4 @@
-"""An answer with large or many headers is read; beyond the limits the error names them."""
+"""Responses with large or many headers are read; beyond the limits, the error names them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ REFUSED = pytest.mark.parametrize(
 async def behind(
     headers: dict[str, str], *, own: bool = True
 ) -> AsyncIterator[tuple[Session, str, list[str]]]:
-    """A session, the URL of its server, and the paths that were asked for: each answer has the headers."""
+    """Give a session, the URL of its server, and the requested paths. Each response has the headers."""
     asked: list[str] = []
 
     def told(request: Asked) -> bytes:

@@ -1,4 +1,4 @@
-"""Which proxy of the environment a URL goes through, and which URLs go past it."""
+"""Which proxy of the environment a URL uses, and which URLs are reached directly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A connection on which anything came unasked is not used again: no answer is taken for that of another request."""
+"""A connection on which anything arrived unasked is not reused: no request gets the response of another one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ID = "x_fal_request_id"
 
 
 class Talkative:
-    """Answers each request with its own name, and goes on talking as `more` says."""
+    """A server that answers each request with its own name, and then sends `more`."""
 
     def __init__(self, more: bytes, *, at_once: bool) -> None:
         self.more, self.at_once = more, at_once
@@ -36,7 +36,7 @@ class Talkative:
         return own + self.more if self.at_once else own
 
     async def go_on(self) -> None:
-        """Send the rest now, if it was not sent with the answer."""
+        """Send the rest now, if it was not sent with the response."""
         if not self.at_once and self._writer is not None:
             self._writer.write(self.more)
             await self._writer.drain()
@@ -93,7 +93,7 @@ async def test_data_after_a_response_does_not_answer_the_next_request(
 
 
 async def _arrived() -> None:
-    """What was sent on loopback is there now; this loop has read it two steps later."""
+    """Let the loop read what was sent on loopback, which takes two steps."""
     for _ in range(3):
         await asyncio.sleep(0)
 

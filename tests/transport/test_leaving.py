@@ -1,4 +1,4 @@
-"""Bodies of requests that leave slowly, or not at all: of calls with large inputs, of uploads, through a proxy."""
+"""Request bodies that are sent slowly, or stop: of calls with large inputs, of uploads, through a proxy."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from tests.servers.reader import reading
 MiB = 1024 * 1024
 SIZE = 2 * MiB
 LIMIT = 0.6
-"""Seconds: of the pieces, not of the whole."""
+"""Seconds for each piece, not for the whole body."""
 STEPS = 32
-"""Pieces of `SIZE`. Together they take twice LIMIT or longer, each of them a small part of it."""
+"""Pieces of a body of `SIZE`. Together they take twice LIMIT or longer, each of them a small part of it."""
 WHOLE = 1.5 * LIMIT
 LIMITS = Timeouts(connect=5, first_byte=LIMIT, total=WHOLE, run=WHOLE, stream=WHOLE)
 
@@ -70,7 +70,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=list(WAYS))
 async def test_a_body_that_is_sent_slowly_does_not_time_out(way: Way, path: Path) -> None:
-    """As a whole it takes longer than any limit, though the server reads on and on."""
+    """The whole body takes longer than any limit, but the server keeps reading."""
 
     async def slowly() -> None:
         await asyncio.sleep(2 * LIMIT / STEPS)
@@ -86,7 +86,7 @@ async def test_a_body_that_is_sent_slowly_does_not_time_out(way: Way, path: Path
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=list(WAYS))
 async def test_a_server_that_stops_reading_the_body_times_out(way: Way, path: Path) -> None:
-    # All but one limit are far away: it is not the answer that is waited for.
+    # Only the limit of the body is short, so that it can't be the response that times out.
     limits = Timeouts(connect=60, first_byte=0.2, total=3600, run=3600, stream=3600)
     async with (
         reading(asyncio.Event().wait) as server,
@@ -123,13 +123,13 @@ async def test_an_upload_that_stops_half_way_is_retried_on_each_route(path: Path
 
 
 async def test_over_tls_a_slow_body_is_tolerated_and_a_stop_times_out() -> None:
-    """TLS keeps more that has not left than TCP does."""
+    """TLS buffers more unsent data than TCP does."""
 
     async def slowly() -> None:
         await asyncio.sleep(2 * LIMIT / STEPS)
 
     options: dict[str, Any] = {"retry": ONCE, "ssl": client_side()}
-    # What TLS keeps counts as left: the answer may come a good while later.
+    # Data in TLS's buffer counts as sent, so the response may arrive much later.
     by_piece = Timeouts(connect=60, first_byte=LIMIT, total=3600, run=3600)
     async with reading(slowly, tls=server_side()) as server:
         async with Session("a:b", hosts=server.hosts, timeout=by_piece, **options) as fal:

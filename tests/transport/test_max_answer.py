@@ -1,4 +1,4 @@
-"""A whole answer is bounded, decompressed, by `max_answer=`; what is read in pieces is held in pieces."""
+"""`max_answer=` limits whole responses after decompression, but not what is read in pieces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pool that closes tells of answers that were neither read nor closed, and of no others."""
+"""A pool that closes warns of responses that were neither read nor closed, and of no others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A transport of a user's own: the whole of `subscribe` without a socket."""
+"""A custom transport: all of `subscribe` works without a socket."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ANSWERS: dict[str, Any] = {
 
 
 class Canned(Transport):
-    """Answers each operation out of a table."""
+    """Answers each operation from a table."""
 
     def __init__(self, answers: dict[str, Any] = ANSWERS) -> None:
         self.answers, self.requests = answers, list[HttpRequest]()

@@ -1,4 +1,4 @@
-"""HTTP proxies, of the environment and of `http_proxy=`: every kind of call follows them, without ~/.netrc."""
+"""HTTP proxies of the environment and of `http_proxy=`: every kind of call uses them, and none reads ~/.netrc."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.servers.loopback import free_port, port_of
 from tests.servers.serving import listening
 
 ELSEWHERE = Hosts.local("http://fal.invalid")
-"""Where nothing is: only a proxy gets there. The emulator answers a proxy's requests as if it were the target."""
+"""Hosts that don't exist, so that only a proxy can answer: the emulator answers its requests as the target."""
 
 
 @pytest.fixture(params=["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
@@ -148,7 +148,7 @@ async def test_a_variable_without_a_proxy_is_refused_before_anything_is_sent(
         assert (await fal.run(LLM, ASK)).data
 
 
-# A tunnel, as for https.
+# Tunnels, which https uses.
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""fal's own host names over TLS, with nothing configured but the name look-up: and the backup hosts (1.1)."""
+"""fal's own host names over TLS, with only the name look-up configured, and the backup hosts (protocol 1.1)."""
 
 from __future__ import annotations
 

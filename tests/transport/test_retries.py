@@ -1,4 +1,4 @@
-"""What is tried again, how often and how long: one policy, by operation (protocol 12)."""
+"""What is retried, how often and how long, by operation (protocol 12)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ READS = ["status", "result", "cancel"]
 
 
 async def done(fal: Session, emulator: Emulator) -> RequestHandle:
-    """A request that is complete, and whose handle knows that."""
+    """Return the handle of a complete request, which has seen the status."""
     handle = await fal.queue.submit(LLM, ASK)
     await emulator.jobs[handle.request_id].wait_for("COMPLETED", timeout=5)
     return handle
@@ -66,7 +66,7 @@ async def test_reads_and_cancels_are_retried_after_temporary_failures(
     noted = Noted()
     async with session_on(emulator, timeout=impatient(0.2), retry=quick(on_retry=noted)) as fal:
         handle = await done(fal, emulator)
-        # Twice: aiohttp itself repeats an idempotent request once on a reused connection that breaks.
+        # Two faults: aiohttp itself repeats an idempotent request once if a reused connection breaks.
         emulator.faults.add(Fault(kind=kind, on=name, times=2, **details))
         answer = await ask(handle, name)
     assert answer is not None
@@ -96,7 +96,7 @@ async def test_a_cancel_whose_response_was_lost_is_still_a_success(emulator: Emu
         await emulator.jobs[handle.request_id].wait_for("IN_PROGRESS", timeout=5)
         emulator.faults.add(Fault.answer(503, on="cancel", taken=True, fal_headers=False))
         outcome = await handle.cancel()
-    # What the first one did is seen by the second.
+    # The second cancel sees the outcome of the first.
     assert outcome in (CancelOutcome.CANCELLATION_REQUESTED, CancelOutcome.ALREADY_COMPLETED)
     assert emulator.jobs[handle.request_id].error_type == "client_cancelled"
 
@@ -194,7 +194,7 @@ async def test_retry_after_may_be_a_date(emulator: Emulator) -> None:
     async with session_on(emulator, retry=quick(on_retry=noted)) as fal:
         await fal.queue.submit(LLM, ASK)
     past, future = [retry.delay for retry in noted.retries]
-    assert past == 0.05  # not at once: a server that says so to everybody would be asked in a busy loop
+    assert past == 0.05  # not at once: a server that always says so would be asked in a busy loop
     assert 0 <= future <= 2
 
 
@@ -210,14 +210,14 @@ async def test_a_retry_after_above_the_maximum_raises_at_once(emulator: Emulator
 
 
 async def test_the_retry_budget_prevents_a_storm_during_an_outage(emulator: Emulator) -> None:
-    """500 tokens, 5 a retry: a hundred retries without one success, however many ask."""
+    """The budget has 500 tokens, and a retry takes 5: at most 100 retries without a success in between."""
     emulator.faults.add(Fault.html(503, on="submit", times=None))
     async with session_on(emulator) as fal:
         asked = [fal.queue.submit(LLM, ASK) for _ in range(150)]
         answers = await asyncio.gather(*asked, return_exceptions=True)
         assert {type(answer) for answer in answers} == {ServerError}
         assert emulator.count("submit") == 150 + 100
-        # Success fills it again.
+        # Successes refill the budget.
         emulator.faults.clear()
         await asyncio.gather(*(fal.queue.submit(LLM, ASK) for _ in range(10)))
         emulator.faults.add(Fault.html(503, on="submit", times=2))
@@ -236,7 +236,7 @@ async def test_a_paid_result_is_fetched_again_with_an_empty_retry_budget(emulato
     assert emulator.count("result") == 21
 
 
-# The result: retried longest of all.
+# The result, which is retried longest.
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ async def test_an_available_result_is_fetched_despite_failures(emulator: Emulato
         emulator.faults.add(fault)
         result = await fal.subscribe(LLM, ASK)
     assert result.data["output"]
-    # aiohttp's own second try of a reset request on a reused connection is not counted as an attempt.
+    # aiohttp's own repetition on a reused connection is not counted as an attempt.
     assert 6 < result.attempts["result"] <= emulator.count("result") == 13
 
 
@@ -269,7 +269,7 @@ async def test_fetching_a_result_raises_after_result_total_seconds(emulator: Emu
         with pytest.raises(ServerError) as caught:
             await fal.subscribe(LLM, ASK)
         emulator.faults.clear()
-        # Nothing is lost: the error has what it takes.
+        # Nothing is lost: the error has the request id.
         assert caught.value.request_id is not None
         assert (await fal.queue.result(LLM, caught.value.request_id)).data["output"]
     assert emulator.count("result") > 5
@@ -318,7 +318,7 @@ async def test_an_unreadable_result_raises_an_error_with_the_request_id(emulator
     assert caught.value.endpoint_id == LLM
 
 
-# What is seen of it.
+# Logs, `on_retry` and error chains.
 
 
 async def test_retries_are_logged_with_the_request_id(
@@ -393,7 +393,7 @@ async def test_an_exception_in_on_retry_ends_the_call_like_one_in_a_callback(emu
 async def test_an_unknown_status_is_tolerated_for_a_limited_time(
     no_tasks_left: None, caplog: pytest.LogCaptureFixture, mode: Any
 ) -> None:
-    """A word may mean that it will never be complete."""
+    """An unknown status may mean that the request will never complete."""
     seen: list[Any] = []
     async with (
         Emulator(keep_alive=0.05) as emulator,

@@ -1,4 +1,4 @@
-"""Every wait ends in time: connect, first byte and total of an attempt, and `timeout=` of the whole call."""
+"""Every wait is limited: connect, first byte and total of an attempt, and `timeout=` of the whole call."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.quick import ASK, GATE, LLM, ONCE, gate_at, impatient, quick, session
 from tests.servers.loopback import crowded_port
 
 LONG = 30.0
-"""Seconds; nothing here takes that long, unless something hangs."""
+"""Seconds. No test takes that long, unless something hangs."""
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +54,7 @@ async def test_a_connection_beyond_the_connect_limit_times_out(full_backlog: str
 
 
 class _SilentNames(asyncio.SelectorEventLoop):
-    """An event loop on which no name server ever answers."""
+    """An event loop whose name look-up never ends."""
 
     async def getaddrinfo(self, *args: Any, **kwargs: Any) -> Any:
         await asyncio.sleep(LONG)
@@ -90,7 +90,7 @@ OPERATIONS = ["run", "submit", "status", "result", "cancel"]
 async def test_a_slow_server_times_out_and_the_error_names_the_limit(
     emulator: Emulator, name: str, fault: Fault, words: str
 ) -> None:
-    first_byte = 5.0 if fault.kind == "drip" else 0.3  # where the whole's limit is the one in question
+    first_byte = 5.0 if fault.kind == "drip" else 0.3  # a response that drips is limited by `total`
     gate_at(emulator)
     async with session_on(emulator, retry=ONCE) as patient:
         request_id = (await patient.queue.submit(GATE)).request_id
@@ -298,7 +298,7 @@ async def test_a_wrong_timeout_of_a_call_is_refused(fal: Session, emulator: Emul
 
 
 async def test_following_is_not_limited_by_the_limits_of_one_attempt(emulator: Emulator) -> None:
-    """A stalled poll is one failed poll; the wait goes on."""
+    """A stalled poll is one failed poll, and following continues."""
     gate = gate_at(emulator)
     emulator.faults.add(Fault.stall(LONG, on="status", times=4))
     async with session_on(emulator, timeout=impatient(), retry=quick()) as fal:

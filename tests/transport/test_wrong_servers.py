@@ -1,4 +1,4 @@
-"""Servers that are not what the URL says: one readable line with the way out."""
+"""Servers that are not what the URL says: the error is one readable line with a way out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.servers.serving import listening
 
 async def _talk(fal: Session) -> None:
     async with fal.realtime.connect(LLM, use_token=False):
-        """It gets no further."""
+        """Do nothing: the handshake fails before."""
 
 
 CALLS: Mapping[str, Callable[[Session], Awaitable[Any]]] = {
