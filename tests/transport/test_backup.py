@@ -128,7 +128,7 @@ async def test_the_backup_host_is_not_used_after_the_request_may_have_arrived(
 async def test_if_both_hosts_are_unreachable_the_error_names_the_primary() -> None:
     names = directory(NOWHERE, free_port())
     async with session_in(names) as fal:
-        with pytest.raises(TransportError, match=r"the name queue\.fal\.run can't be resolved"):
+        with pytest.raises(TransportError, match=r"the host name queue\.fal\.run can't be resolved"):
             await fal.subscribe(LLM, ASK)
     assert names.asked == ["queue.fal.run", "queue.falrun.com"]
 
