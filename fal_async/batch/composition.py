@@ -66,7 +66,7 @@ class Lent:
 
 
 def composed(
-    asked: BatchArguments, lent: Lent, inputs: Inputs, tally: Tally, display: Display | None
+    arguments: BatchArguments, lent: Lent, inputs: Inputs, tally: Tally, display: Display | None
 ) -> Scheduler:
     """Build the scheduler of a batch, not started yet, and register it with the session, which closes it."""
     digests, seen, kept = ContentDigests(), SeenKeys(), lent.kept
@@ -74,51 +74,53 @@ def composed(
     operations = attrs.evolve(lent.operations, files=uploads)
     calls = None if kept is None else kept.calls(operations)
     if kept is None or calls is None:
-        maker = _plain(asked, lent, operations, seen)
+        maker = _plain(arguments, lent, operations, seen)
     else:
-        maker = _keyed(asked, lent, kept, calls, operations, tally)
+        maker = _keyed(arguments, lent, kept, calls, operations, tally)
     works = Works(
         inputs=inputs,
-        keys=ItemKeys(asked.key, asked.endpoint.full, digests, seen),
+        keys=ItemKeys(arguments.key, arguments.endpoint.full, digests, seen),
         tally=tally,
-        guard=_guard(asked, kept, calls),
-        looked_at=asked.concurrency,
+        guard=_guard(arguments, kept, calls),
+        looked_at=arguments.concurrency,
     )
     items = ItemMaker(
         tally=tally,
-        files=_files(asked, operations, calls),
-        max_failures=asked.max_failures,
-        renews=asked.retry_failed,
+        files=_files(arguments, operations, calls),
+        max_failures=arguments.max_failures,
+        renews=arguments.retry_failed,
     )
     scheduler = Scheduler(
         works=works,
         maker=maker,
         items=items,
-        ready=ReadyItems(ordered=asked.ordered),
+        ready=ReadyItems(ordered=arguments.ordered),
         tally=tally,
-        concurrency=asked.concurrency,
-        on_item=asked.on_item,
+        concurrency=arguments.concurrency,
+        on_item=arguments.on_item,
         over=(seen.close,) if display is None else (seen.close, display.end),
     )
     lent.opened(scheduler)
     return scheduler
 
 
-def _plain(asked: BatchArguments, lent: Lent, operations: QueueOperations, seen: SeenKeys) -> RequestMaker:
+def _plain(
+    arguments: BatchArguments, lent: Lent, operations: QueueOperations, seen: SeenKeys
+) -> RequestMaker:
     plain = PlainRequests(
         operations=operations,
         key_source=lent.key_source,
-        endpoint=asked.endpoint,
-        options=asked.options,
-        output_type=asked.output_type,
-        timeout=asked.timeout,
-        retries=asked.retries,
+        endpoint=arguments.endpoint,
+        options=arguments.options,
+        output_type=arguments.output_type,
+        timeout=arguments.timeout,
+        retries=arguments.retries,
     )
-    return plain if asked.key is None else Duplicates(plain, seen)
+    return plain if arguments.key is None else Duplicates(plain, seen)
 
 
 def _keyed(
-    asked: BatchArguments,
+    arguments: BatchArguments,
     lent: Lent,
     kept: Kept,
     calls: Ledgered,
@@ -133,37 +135,39 @@ def _keyed(
         key_source=lent.key_source,
         space=kept.space,
         tally=tally,
-        endpoint=asked.endpoint,
-        options=asked.options,
-        output_type=asked.output_type,
-        timeout=asked.timeout,
-        retries=asked.retries,
-        retry_failed=asked.retry_failed,
-        uncertain=asked.uncertain,
-        cancel_on_exit=asked.cancel_on_exit,
+        endpoint=arguments.endpoint,
+        options=arguments.options,
+        output_type=arguments.output_type,
+        timeout=arguments.timeout,
+        retries=arguments.retries,
+        retry_failed=arguments.retry_failed,
+        uncertain=arguments.uncertain,
+        cancel_on_exit=arguments.cancel_on_exit,
         recover=kept.recover,
     )
 
 
-def _guard(asked: BatchArguments, kept: Kept | None, calls: Ledgered | None) -> RunGuard | None:
-    if kept is None or calls is None or asked.key is not None or asked.extend:
+def _guard(arguments: BatchArguments, kept: Kept | None, calls: Ledgered | None) -> RunGuard | None:
+    if kept is None or calls is None or arguments.key is not None or arguments.extend:
         return None
     from fal_async.batch.keys.run_guard import RunGuard
 
-    return RunGuard(store=calls.store, space=kept.space, endpoint_id=asked.endpoint.full)
+    return RunGuard(store=calls.store, space=kept.space, endpoint_id=arguments.endpoint.full)
 
 
-def _files(asked: BatchArguments, operations: QueueOperations, calls: Ledgered | None) -> ItemFiles | None:
-    if asked.folder is None:
+def _files(
+    arguments: BatchArguments, operations: QueueOperations, calls: Ledgered | None
+) -> ItemFiles | None:
+    if arguments.folder is None:
         return None
 
     from fal_async.batch.files.item_files import ItemFiles
 
     return ItemFiles(
         files=operations.files,
-        folder=asked.folder,
-        template=asked.names or DEFAULT,
-        retries=asked.retries,
-        policy=asked.options.retry or operations.settings.retry,
+        folder=arguments.folder,
+        template=arguments.names or DEFAULT,
+        retries=arguments.retries,
+        policy=arguments.options.retry or operations.settings.retry,
         store=None if calls is None else calls.store,
     )

@@ -1,4 +1,4 @@
-"""Ctrl-C in a program with a batch: the first leaves it, a second ends the program, and the next run continues."""
+"""Ctrl-C in a program with a batch: the first leaves the batch, a second ends the program; the next run goes on."""
 
 from __future__ import annotations
 

@@ -170,6 +170,7 @@ async def test_a_submit_that_fal_may_have_taken_is_not_repeated(emulator: Emulat
         (Fault.answer(401, on="submit", after=6, times=None), AuthenticationError),
         (Fault.balance(on="submit", after=6, times=None), BalanceExhaustedError),
     ],
+    ids=["401", "balance exhausted"],
 )
 async def test_a_refused_key_stops_the_run_after_all_ended_items_were_given(
     emulator: Emulator, fal: Session, echo: str, fault: Fault, error: type[Exception]

@@ -104,7 +104,7 @@ async def by_map(fal: Session, plan: Plan) -> None:
     ) as batch:
         async for item in batch:
             data = None if item.result is None else item.result.data
-            tell(item.input["n"], data, item.error, item.request_id, item.from_ledger)
+            print_item(item.input["n"], data, item.error, item.request_id, item.from_ledger)
 
 
 async def by_subscribe(fal: Session, plan: Plan) -> None:
@@ -116,9 +116,9 @@ async def by_subscribe(fal: Session, plan: Plan) -> None:
             try:
                 result = await fal.subscribe(PICTURES, input, key=f"n-{number}", uncertain=plan.uncertain)
             except FalError as error:
-                tell(number, None, error, error.request_id, False)
+                print_item(number, None, error, error.request_id, False)
             else:
-                tell(number, result.data, None, result.request_id, result.from_ledger)
+                print_item(number, result.data, None, result.request_id, result.from_ledger)
 
     await asyncio.gather(*(one(number) for number in range(plan.first, plan.first + plan.count)))
 
@@ -129,7 +129,7 @@ async def by_one_key(fal: Session, plan: Plan) -> None:
     async def one(number: int) -> None:
         input = {"n": plan.first, "seconds": plan.seconds}
         result = await fal.subscribe(PICTURES, input, key="one", on_enqueue=lambda _: known.set())
-        tell(number, result.data, None, result.request_id, result.from_ledger)
+        print_item(number, result.data, None, result.request_id, result.from_ledger)
 
     first = asyncio.create_task(one(-1))
     others = [asyncio.create_task(one(number)) for number in range(plan.count)]
@@ -138,7 +138,9 @@ async def by_one_key(fal: Session, plan: Plan) -> None:
     await asyncio.gather(*others)
 
 
-def tell(number: int, data: Any, error: FalError | None, request_id: str | None, from_ledger: bool) -> None:
+def print_item(
+    number: int, data: Any, error: FalError | None, request_id: str | None, from_ledger: bool
+) -> None:
     """Print the line of one item."""
     end = {"n": number, "data": data, "request_id": request_id, "from_ledger": from_ledger}
     sys.stdout.write(json.dumps({**end, "error": None if error is None else type(error).__name__}) + "\n")

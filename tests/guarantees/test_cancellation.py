@@ -106,7 +106,7 @@ async def test_a_cancelled_submit_that_is_never_answered_logs_a_warning(
     assert "submit: fal may have taken the request" in caplog.text
 
 
-@pytest.mark.parametrize("fault", [Fault.answer(429), Fault.html(503)])
+@pytest.mark.parametrize("fault", [Fault.answer(429), Fault.html(503)], ids=["429", "503 page"])
 async def test_a_refused_submit_is_not_retried_after_its_caller_was_cancelled(
     emulator: Emulator, gate: Gate, fault: Fault
 ) -> None:
@@ -388,7 +388,11 @@ async def test_a_cancellation_during_the_remote_cancel_of_a_timeout_raises_cance
     assert the_books(emulator) == (1, 1)
 
 
-@pytest.mark.parametrize("fault", [Fault.answer(500), Fault.html(502), Fault.reset(), Fault.vanish()])
+@pytest.mark.parametrize(
+    "fault",
+    [Fault.answer(500), Fault.html(502), Fault.reset(), Fault.vanish()],
+    ids=["500", "502 page", "reset", "404"],
+)
 async def test_a_failed_remote_cancel_still_raises_cancelled_error(
     emulator: Emulator, gate: Gate, fault: Fault, caplog: pytest.LogCaptureFixture
 ) -> None:

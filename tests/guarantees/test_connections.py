@@ -245,7 +245,7 @@ async def test_retry_after_delays_the_next_poll(patient: Session, emulator: Emul
 # Unreadable answers.
 
 
-NONSENSE: list[Fault] = [
+UNREADABLE: list[Fault] = [
     Fault.answer(500),
     Fault.answer(500, fal_headers=False),
     Fault.answer(502),
@@ -276,7 +276,9 @@ NONSENSE: list[Fault] = [
 ]
 
 
-@pytest.mark.parametrize("fault", NONSENSE, ids=[f"{number}" for number in range(len(NONSENSE))])
+@pytest.mark.parametrize(
+    "fault", UNREADABLE, ids=[f"{number} {fault.kind}" for number, fault in enumerate(UNREADABLE)]
+)
 @pytest.mark.parametrize("mode", ["polling", "streaming"])
 async def test_an_unreadable_status_does_not_end_a_paid_request(
     patient: Session, emulator: Emulator, mode: Mode, fault: Fault

@@ -60,7 +60,11 @@ BREAKS: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize("name", CALLS)
-@pytest.mark.parametrize(("kind", "details"), BREAKS)
+@pytest.mark.parametrize(
+    ("kind", "details"),
+    BREAKS,
+    ids=[" ".join([kind, *(f"{name}={value}" for name, value in how.items())]) for kind, how in BREAKS],
+)
 async def test_a_request_that_fal_may_have_taken_is_not_sent_again(
     emulator: Emulator, name: str, kind: str, details: dict[str, Any]
 ) -> None:
@@ -183,7 +187,11 @@ DEFINITE: list[tuple[Fault, type[FalError]]] = [
 
 
 @pytest.mark.parametrize("name", CALLS)
-@pytest.mark.parametrize(("fault", "kind"), DEFINITE)
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    DEFINITE,
+    ids=[f"{fault.kind} {fault.status} {error.__name__}" for fault, error in DEFINITE],
+)
 async def test_a_definite_error_is_raised_without_a_retry(
     emulator: Emulator, name: str, fault: Fault, kind: type[FalError]
 ) -> None:

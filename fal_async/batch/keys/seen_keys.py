@@ -14,7 +14,7 @@ class SeenKeys:
     """
 
     def __init__(self) -> None:
-        # With an empty name SQLite keeps the table in its small cache, and what is more in an unnamed file.
+        # With an empty name SQLite keeps the table in its small cache, and moves the rest to an unnamed file.
         self._table: sqlite3.Connection | None = sqlite3.connect(
             "", isolation_level=None, check_same_thread=False
         )

@@ -131,12 +131,12 @@ class KeyedRequests:
     async def _followed(self, work: Work, driver: Driver, shared: bool) -> Outcome:
         waiting = _Waiting(work, driver, self.timeout)
         try:
-            what = await waiting.over
+            reason = await waiting.over
         finally:
             waiting.end()
-        if what == "held":
+        if reason == "held":
             return Outcome(held=True)
-        if what == "timeout":
+        if reason == "timeout":
             return self._too_slow(driver)
         assert driver.outcome is not None
         return await self._outcome(driver.outcome, shared=shared)
@@ -275,9 +275,9 @@ class _Waiting:
     def _changed(self) -> None:
         driver, work = self._driver, self._work
         if driver.outcome is not None:
-            self._is("ended")
+            self._end_with("ended")
         elif driver.held_by is not None and not work.patient:
-            self._is("held")
+            self._end_with("held")
         else:
             work.saw(driver.last_status)
             self._look_at_time(driver.last_status)
@@ -287,10 +287,10 @@ class _Waiting:
         if self._timeout is None:
             return
         if isinstance(status, InProgress) and self._timer is None:
-            self._timer = self._loop.call_later(self._timeout, self._is, "timeout")
+            self._timer = self._loop.call_later(self._timeout, self._end_with, "timeout")
         elif isinstance(status, Completed) and self._timer is not None:
             self._timer.cancel()
 
-    def _is(self, what: str) -> None:
+    def _end_with(self, reason: str) -> None:
         if not self.over.done():
-            self.over.set_result(what)
+            self.over.set_result(reason)

@@ -69,7 +69,7 @@ class Report:
         elif item.error is not None:
             say(f"{item.key or item.index}: {item.error}")
 
-    def tell(self, error: FalError) -> None:
+    def put_json_error(self, error: FalError) -> None:
         """Print, for programs, the error that ended the run; before the summary, which is their last line."""
         if self._as_json and not self._is_error_put:
             self._is_error_put = True
@@ -77,7 +77,7 @@ class Report:
 
     def stopped(self, error: FalError) -> None:
         """Print the error that ended the run, for programs and for people."""
-        self.tell(error)
+        self.put_json_error(error)
         fail("batch run", str(error))
 
     def summary(self, endpoint_id: str, summary: BatchSummary) -> None:

@@ -81,7 +81,7 @@ async def _run(options: argparse.Namespace, inputs: Any, report: Report, progres
                 async for item in batch:
                     report.item(item)
         except FalError as error:
-            report.tell(error)
+            report.put_json_error(error)
             raise
         finally:
             try:
