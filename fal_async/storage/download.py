@@ -71,7 +71,7 @@ class Downloader:
             data, content_type = await in_thread(partial(parse_data_uri, url))
         except ValueError as error:
             raise DownloadError(f"the data URI can't be decoded: {error}") from error
-        await incoming.go_on(Progress(total=len(data)), {"content-type": content_type})
+        await incoming.prepare(Progress(total=len(data)), {"content-type": content_type})
         await incoming.write([data], len(data))
         await incoming.flush()
 
@@ -84,7 +84,7 @@ class Downloader:
         authorization: str | None = None
         while True:
             try:
-                if await self._once(url, incoming, authorization):
+                if await self._request(url, incoming, authorization):
                     return
             except ApiError as error:
                 if error.from_caller:
@@ -92,13 +92,13 @@ class Downloader:
                 if nothing_is_left(error.status, error.headers, incoming.progress):
                     return
                 if is_unmet_range(error.status, incoming.progress):
-                    incoming.distrust()
+                    incoming.drop_validator()
                 elif authorization is None and self._may_be_ours(url, error):
                     authorization = (await self._cdn.token()).authorization
                 else:
                     raise
             except TransportError as error:
-                if error.from_caller or not incoming.began:
+                if error.from_caller or not incoming.has_begun:
                     raise  # the transport has already retried
                 idle = 1 if incoming.progress.offset > furthest else idle + 1
                 furthest = max(furthest, incoming.progress.offset)
@@ -110,15 +110,15 @@ class Downloader:
         """Return whether the owner's token may help: the file's access rules may refuse others (protocol 7.4)."""
         return error.status in _RESTRICTED and is_cdn(url, self._cdn.hosts)
 
-    async def _once(self, url: str, incoming: Incoming, authorization: str | None) -> bool:
+    async def _request(self, url: str, incoming: Incoming, authorization: str | None) -> bool:
         """Make one request. Return False if the answer may not continue the bytes on disk: then fetch it all."""
-        incoming.began = False
+        incoming.has_begun = False
         async with self._transport.open(download_request(url, incoming.progress, authorization)) as response:
             progress = begin(url, response.status, response.headers, incoming.progress)
             if progress is None:
-                incoming.distrust()
+                incoming.drop_validator()
                 return False
-            await incoming.go_on(progress, response.headers)
+            await incoming.prepare(progress, response.headers)
             await self._take(response, incoming)
         if not is_complete(incoming.progress):
             total = incoming.progress.total

@@ -38,18 +38,18 @@ class Turn(asyncio.Lock):
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Run `work()`, which reads the file object, in a thread. If this task is cancelled, the thread goes on."""
-        return await abandonable(partial(self._undisturbed, work))
+        return await abandonable(partial(self._under_reading_lock, work))
 
     async def leave(self, file: Any) -> None:
         """Release the lock, after a thread that still reads has returned. Keeps `file` alive until then."""
         work, self.at_the_end = self.at_the_end or _nothing, None
-        await within_patience(partial(self._undisturbed, work), then=partial(self._hand_on, file))
+        await within_patience(partial(self._under_reading_lock, work), then=partial(self._release_lock, file))
 
-    def _undisturbed(self, work: Callable[[], T]) -> T:
+    def _under_reading_lock(self, work: Callable[[], T]) -> T:
         with self.reading:
             return work()
 
-    def _hand_on(self, _: Any) -> None:
+    def _release_lock(self, _: Any) -> None:
         self.release()
 
 

@@ -43,7 +43,7 @@ class Incoming:
         """Headers of the last response whose body was written."""
         self.head: bytes = b""
         """The first bytes, for guessing the content type."""
-        self.began: bool = False
+        self.has_begun: bool = False
         """Whether the body of the current response has begun."""
 
     async def open(self) -> None:
@@ -52,16 +52,16 @@ class Incoming:
     def _create(self) -> None:
         self._file = FileIO(self._path, "xb")
 
-    async def go_on(self, progress: Progress, headers: Mapping[str, str]) -> None:
+    async def prepare(self, progress: Progress, headers: Mapping[str, str]) -> None:
         """Prepare for the next response's body: it continues the file, or replaces it at offset 0."""
         file = self._file
         if progress.offset == 0 and self.progress.offset and file is not None:
             await self._on_disk(in_thread(lambda: (file.seek(0), file.truncate())))
         if progress.offset == 0:
             self.head = b""
-        self.progress, self.headers, self.began = progress, headers, True
+        self.progress, self.headers, self.has_begun = progress, headers, True
 
-    def distrust(self) -> None:
+    def drop_validator(self) -> None:
         """Forget the validator, so that the next request fetches the whole file: it may have changed."""
         self.progress = attrs.evolve(self.progress, validator=None)
 

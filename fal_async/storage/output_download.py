@@ -81,9 +81,9 @@ def missing_files(files: Sequence[OutputFile], outcomes: Sequence[Path | FalErro
     causes = [outcome for outcome in outcomes if isinstance(outcome, FalError)]
     missing = [file for file, outcome in zip(files, outcomes, strict=True) if isinstance(outcome, FalError)]
     places = ", ".join(file.path for file in missing[:4]) + (", ..." if len(missing) > 4 else "")
-    told = f"{places}; the first: {causes[0]}" if len(missing) > 1 else str(causes[0])
+    reasons = f"{places}; the first: {causes[0]}" if len(missing) > 1 else str(causes[0])
     error = DownloadError(
-        f"{len(missing)} of {len(files)} files could not be fetched: {told}",
+        f"{len(missing)} of {len(files)} files could not be fetched: {reasons}",
         missing=missing,
         paths=[outcome if isinstance(outcome, Path) else None for outcome in outcomes],
         causes=causes,

@@ -174,12 +174,12 @@ async def _open_named(file: File, stack: contextlib.AsyncExitStack, again: bool)
 async def _open_path(file: str | os.PathLike[Any], stack: contextlib.AsyncExitStack) -> Source:
     path = os.fsdecode(file)
     with readable(repr(path)):
-        handle = await abandonable(partial(_opened_now, path), discard=io.FileIO.close)
+        handle = await abandonable(partial(_opened_file, path), discard=io.FileIO.close)
         size = os.fstat(handle.fileno()).st_size
     return _owned(handle, stack, size=size, name=PurePath(path).name)
 
 
-def _opened_now(path: str) -> io.FileIO:
+def _opened_file(path: str) -> io.FileIO:
     path = os.path.expanduser(path)
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode):

@@ -61,7 +61,7 @@ async def within_patience(work: Callable[[], object], then: Callable[[], object]
         await asyncio.wait([job.ended], timeout=PATIENCE)
     finally:
         if not job.ended.done():
-            _workers().let_go(job)
+            _workers().stop_waiting_for(job)
 
 
 async def settled(running: asyncio.Future[T]) -> T:
@@ -83,7 +83,7 @@ class _Job:
         self.outcome: tuple[Any, BaseException | None] | None = None
         self.discard: Callable[[Any], object] | None = None
         self.is_wanted: bool = True
-        self.is_left: bool = False
+        self.is_abandoned: bool = False
         """Whether its thread was abandoned: the thread no longer counts, and ends with this job."""
 
     def run(self) -> None:
@@ -92,7 +92,7 @@ class _Job:
         except BaseException as error:
             self.outcome = None, error
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         with contextlib.suppress(RuntimeError):  # the loop may be closed: then no task waits any more
             self._loop.call_soon_threadsafe(self._settle)
 
@@ -107,7 +107,7 @@ class _Job:
             raise error
         return value
 
-    def throw_away(self) -> None:
+    def discard_result(self) -> None:
         if self.outcome is not None and self.outcome[1] is None and self.discard is not None:
             self.discard(self.outcome[0])
 
@@ -143,19 +143,19 @@ class _Workers:
         with self._lock:
             job.is_wanted = False
             if job.outcome is None:
-                self._leave(job)
+                self._free_its_place(job)
                 return
-        job.throw_away()
+        job.discard_result()
 
-    def let_go(self, job: _Job) -> None:
+    def stop_waiting_for(self, job: _Job) -> None:
         """Run `job` to its end, but free its place: its task no longer waits."""
         with self._lock:
             if job.outcome is None:
-                self._leave(job)
+                self._free_its_place(job)
 
-    def _leave(self, job: _Job) -> None:
+    def _free_its_place(self, job: _Job) -> None:
         if job not in self._waiting:
-            job.is_left = True
+            job.is_abandoned = True
             self._count -= 1
 
     def _serve(self, job: _Job) -> None:
@@ -166,13 +166,13 @@ class _Workers:
             if job.is_wanted:
                 job.run()
             with self._lock:
-                is_left = job.is_left
-                following = self._waiting.popleft() if self._waiting and not is_left else None
-                if following is None and not is_left:
+                is_abandoned = job.is_abandoned
+                following = self._waiting.popleft() if self._waiting and not is_abandoned else None
+                if following is None and not is_abandoned:
                     self._idle.append(inbox)
-            job.tell()
-            if is_left:
-                job.throw_away()
+            job.notify()
+            if is_abandoned:
+                job.discard_result()
                 return
             del job  # its result must not live as long as the thread waits
             following = following or self._next(inbox)

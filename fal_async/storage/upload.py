@@ -72,7 +72,7 @@ class Uploader:
         body = _whole(plan)
         with _reading(body):
             response = await self._cdn.send(
-                lambda token: storage.direct_request(token, plan.spec, body), retry=self._patient
+                lambda token: storage.direct_request(token, plan.spec, body), retry=self._retry_policy
             )
         await plan.source.check_unchanged()
         return storage.parse_access_url(response)
@@ -82,7 +82,7 @@ class Uploader:
         body = _whole(plan)
         with _reading(body):
             request = storage.put_request(target, plan.spec, body)
-            await self._transport.send(request, retry=self._patient)
+            await self._transport.send(request, retry=self._retry_policy)
         await plan.source.check_unchanged()
         return target.file_url
 
@@ -120,7 +120,7 @@ class Uploader:
     # In parts.
 
     async def _in_parts(self, plan: UploadPlan) -> str:
-        record = await self._taken_up(plan)
+        record = await self._resumable(plan)
         if record is not None:
             try:
                 return await self._finish(plan, record)
@@ -130,7 +130,7 @@ class Uploader:
             logger.info("upload of %s: fal no longer has its parts; starting again", plan.spec.file_name)
         return await self._finish(plan, await self._begin(plan))
 
-    async def _taken_up(self, plan: UploadPlan) -> UploadRecord | None:
+    async def _resumable(self, plan: UploadPlan) -> UploadRecord | None:
         """Return the record of an interrupted upload of the same file, or None."""
         record = None if plan.resume_store is None else await plan.resume_store.load()
         if record is None:
@@ -185,7 +185,7 @@ class Uploader:
         body = Body(plan.source, offset, length, plan.meter, hashed=plan.resume_store is not None)
         try:
             with _reading(body):
-                response = await self._to(
+                response = await self._send_to(
                     record.target,
                     lambda token: storage.part_request(record.target, number, length, body, token),
                 )
@@ -201,20 +201,20 @@ class Uploader:
     async def _complete(self, plan: UploadPlan, record: UploadRecord) -> None:
         """Complete the upload. A retry after a lost response may fail although the file exists (protocol 12)."""
         try:
-            await self._to(
+            await self._send_to(
                 record.target, lambda token: storage.complete_request(record.target, record.parts, token)
             )
         except _PASSED_ON as error:
             if error.from_caller:
                 raise
-            if not await self._is_there(record):
+            if not await self._is_stored(record):
                 raise UploadError(
                     f"{plan.spec.file_name}: all parts were sent, but the upload could not be completed: {error}",
                     causes=(error,),
                     retryable=error.retryable,
                 ) from error
 
-    async def _is_there(self, record: UploadRecord) -> bool:
+    async def _is_stored(self, record: UploadRecord) -> bool:
         with_token = storage.is_cdn(record.target.file_url, self._cdn.hosts)
         try:
             token = await self._cdn.token() if with_token else None
@@ -223,15 +223,15 @@ class Uploader:
             return False
         return answer.headers.get("content-length") == str(record.plan.size)
 
-    async def _to(
+    async def _send_to(
         self, target: MultipartTarget, request_with: Callable[[CdnToken | None], HttpRequest]
     ) -> HttpResponse:
         if target.presigned:
-            return await self._transport.send(request_with(None), retry=self._patient)
-        return await self._cdn.send(request_with, retry=self._patient)
+            return await self._transport.send(request_with(None), retry=self._retry_policy)
+        return await self._cdn.send(request_with, retry=self._retry_policy)
 
     @property
-    def _patient(self) -> RetryPolicy:
+    def _retry_policy(self) -> RetryPolicy:
         policy = self._settings.retry
         more = _MORE_ATTEMPTS if policy.max_attempts > 1 else 0
         return attrs.evolve(policy, max_attempts=policy.max_attempts + more)

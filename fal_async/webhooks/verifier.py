@@ -215,8 +215,10 @@ class _Cached(Generic[V]):
         try:
             value = self._parse(await self._fetch())
         except asyncio.CancelledError:  # only `aclose` cancels it
-            raise SessionStateError("the session was closed while fal's webhook keys were fetched") from None
+            raise SessionStateError(
+                "the session was closed while fal's webhook keys or addresses were fetched"
+            ) from None
         except Exception as error:
-            logger.warning("fal's webhook keys could not be fetched: %s", error)
+            logger.warning("fal's webhook keys or addresses could not be fetched: %s", error)
             raise
         return _Fetched(value=value, at=self._clock())
