@@ -76,7 +76,7 @@ if TYPE_CHECKING:
     from fal_async.queue.handle import RequestHandle
     from fal_async.realtime.connection import RealtimeConnection
     from fal_async.session import Session
-    from fal_async.shortcuts import run, stream, submit, subscribe, upload
+    from fal_async.session.shortcuts import run, stream, submit, subscribe, upload
     from fal_async.storage.data_uri import encode, encode_file, encode_image
     from fal_async.storage_settings import StorageSettings
     from fal_async.streaming import EventStream
@@ -148,7 +148,7 @@ _HOMES = {
     "http_over_websocket": ("HttpOverWebSocket",),
     "protocol.storage.input_files": ("File",),
     "protocol.storage.multipart": ("UploadState",),
-    "shortcuts": ("run", "stream", "submit", "subscribe", "upload"),
+    "session.shortcuts": ("run", "stream", "submit", "subscribe", "upload"),
     "protocol.webhook_events": ("WebhookEvent",),
     "webhooks.seen_store": ("Claim", "MemoryStore", "SeenStore"),
     "webhooks.verifier": ("WebhookVerifier",),

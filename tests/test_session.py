@@ -447,7 +447,7 @@ async def test_closing_a_session_ends_a_call_that_reads_a_response(emulator: Emu
 async def test_shortcuts_replace_their_session_if_it_was_closed(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fal_async.shortcuts import current_session
+    from fal_async.session.shortcuts import current_session
 
     monkeypatch.setenv("FAL_BASE_URL", emulator.url)
     monkeypatch.setenv("FAL_KEY", emulator.key)

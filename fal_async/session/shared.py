@@ -15,8 +15,8 @@ from fal_async.cancellation import OpenWaits
 from fal_async.closeable import Closeable
 from fal_async.config import PoolOptions, Settings
 from fal_async.environment import Environment
-from fal_async.logs import turn_on_logs
 from fal_async.session.guarded_transport import GuardedTransport, OwnTransport
+from fal_async.session.logs import turn_on_logs
 from fal_async.transport import Transport
 
 if TYPE_CHECKING:

@@ -35,7 +35,7 @@ from tests.documents.public_options import (
 )
 
 ROOT = PACKAGE.parent
-REFERENCE = PACKAGE / "guide" / "REFERENCE.md"
+REFERENCE = PACKAGE / "REFERENCE.md"
 OBJECTS = list(public_objects([ROOT / "README.md", *PACKAGE.rglob("*.md")]))
 CALLS, SETTINGS = calls(OBJECTS), settings(OBJECTS)
 _ROW = re.compile(r"(?<!\\)\|")

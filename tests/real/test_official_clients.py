@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from fal_async.emulator import Emulator
+from tests.documents.test_recipes import the_javascript
 from tests.real.conftest import SCRIPTS, node_with, output_of, python_with
 
 PNG = b"\x89PNG".hex()
@@ -58,3 +59,18 @@ async def test_an_older_javascript_client_uploads_and_subscribes(emulator: Emula
     out = await output_of("node", script, emulator.url, env={"FAL_KEY": emulator.key}, cwd=folder)
     assert json.loads(out.strip().splitlines()[-1]) == {"uploaded": "hello", "in_the_input": "in the input"}
     assert emulator.count("initiate") == 2
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
+async def test_the_javascript_of_the_recipe_uploads_and_subscribes(
+    emulator: Emulator, workshop: Path
+) -> None:
+    folder = node_with(workshop, "fal-js", "@fal-ai/client", "ws")
+    (folder / "recipe.mjs").write_text(the_javascript())
+    out = await output_of(
+        *("node", "recipe.mjs"),
+        env={"FAL_BASE_URL": emulator.url, "FAL_KEY": emulator.key},
+        cwd=folder,
+    )
+    assert out.startswith(f"{emulator.url}/v3.fal.media/")
+    assert (emulator.count("submit"), len(emulator.uploads)) == (1, 1)

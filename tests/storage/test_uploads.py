@@ -492,7 +492,7 @@ async def test_the_module_level_upload_shortcut_stores_the_file(
     monkeypatch.setenv("FAL_BASE_URL", emulator.url)
     monkeypatch.setenv("FAL_KEY", emulator.key)
     assert stored(emulator, await fal_async.upload(b"data")) == b"data"
-    from fal_async.shortcuts import current_session
+    from fal_async.session.shortcuts import current_session
 
     await (await current_session()).aclose()
 

@@ -95,7 +95,7 @@ def test_a_planted_import_that_breaks_a_rule_is_reported(
         ("session.py", "from fal_async import queue, storage\nfrom fal_async.transport import Transport"),
         ("cli/main.py", "from fal_async import Session\nfrom fal_async.session import Session"),
         ("integrations/starlette.py", "import fal_async.session"),
-        ("shortcuts.py", "from fal_async.session import Session"),
+        ("session/shortcuts.py", "from fal_async.session import Session"),
         ("emulator/server.py", "import aiohttp\ndef f():\n    from fal_async.config import Hosts"),
         ("emulator/gateway.py", "from fal_async.emulator.operations.mounted.call import serve"),
         ("emulator/pytest_plugin.py", "def f():\n    from fal_async.session import Session"),
