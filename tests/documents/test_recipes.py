@@ -7,7 +7,7 @@ import contextlib
 import re
 import shutil
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from tests.emulator.certificates import authority, server_side
 from tests.servers.connect_proxy import connect_proxy
 from tests.servers.loopback import port_of
 from tests.servers.serving import serving
+from tests.servers.tunnel import tunnel
 
 RECIPES = "fal_async/RECIPES.md"
 BLOCKS = blocks_of(RECIPES, "pytest", "outside", "proxied", "notebook", "app")
@@ -171,25 +172,6 @@ async def test_the_cells_of_a_notebook_run_on_one_loop_and_pay_for_each_picture_
     assert re.search("4 of 4 done", err)
     assert emulator.count("submit") == 5
     assert len(list((tmp_path / "pictures").iterdir())) == 5
-
-
-@contextlib.asynccontextmanager
-async def tunnel() -> AsyncIterator[tuple[str, Callable[[str], None]]]:
-    """A public URL, and a function that says which local URL it leads to."""
-    leads_to: list[int] = []
-
-    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            writer.write(data)
-        writer.close()
-
-    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        to_app, from_app = await asyncio.open_connection("127.0.0.1", leads_to[0])
-        await asyncio.gather(pipe(reader, from_app), pipe(to_app, writer), return_exceptions=True)
-
-    async with await asyncio.start_server(carry, "127.0.0.1") as server:
-        host, port = server.sockets[0].getsockname()[:2]
-        yield f"http://{host}:{port}", lambda url: leads_to.append(port_of(url))
 
 
 async def test_webhooks_reach_an_app_through_a_tunnel_and_forged_ones_do_not(
