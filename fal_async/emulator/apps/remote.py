@@ -29,7 +29,9 @@ _NOT_ADDED = frozenset({"Accept", "Accept-Encoding", "User-Agent", "Content-Type
 def check_url(url: str) -> str:
     """Return the base URL without a slash at its end. Raise a ValueError, without secrets, if it is not one."""
     if "@" in url.partition("?")[0]:
-        raise ValueError("the base URL of a mounted application holds a user name: expected http://host:port")
+        raise ValueError(
+            "the base URL of a mounted application contains a user name: expected http://host:port"
+        )
     if not _is_base(url):
         # Without its query, which may hold a secret.
         raise ValueError(

@@ -929,7 +929,7 @@ def test_mount_refuses_a_malformed_base_url_without_repeating_its_query(url: str
 
 
 def test_mount_refuses_a_url_with_a_password_without_repeating_it() -> None:
-    with pytest.raises(ValueError, match="holds a user name") as refused:
+    with pytest.raises(ValueError, match="contains a user name") as refused:
         Emulator().mount(APP, "http://me:s3cret@host")
     assert "s3cret" not in str(refused.value)
 
