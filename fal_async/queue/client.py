@@ -154,8 +154,8 @@ class Queue:
 
         Raises:
             ConfigurationError: an argument is wrong.
-            NotFoundError: fal does not know the request.
-            ResultExpiredError: fal knew the request before, but no longer does.
+            NotFoundError: fal said three times in a row that it does not know the request.
+            ResultExpiredError: the same, of a request that fal knew before.
             ApiError, TransportError, ResponseDecodeError: fal refused, or polls failed for longer than tolerated.
             SessionStateError: the session was closed.
         """
@@ -184,7 +184,7 @@ class Queue:
             NotFoundError: fal does not know the request, or has already deleted the result.
             ResultExpiredError: the result is deleted, and the ledger knows that the request existed. (The handle
                 that `submit` returned knows it without a ledger.)
-            RequestFailedError: the request failed, and fal gives no error of the model.
+            RequestFailedError: the request failed, and its result has no error that says more.
             RequestCancelledError: the request was cancelled.
             ResponseDecodeError: the output does not match `output_type`, or can't be decoded.
             ApiError: the request failed with this error of the model, or it is not complete yet.
@@ -202,7 +202,7 @@ class Queue:
             request_id: fal's id of the request.
 
         Returns:
-            What it came to. All outcomes of fal's are returned, also NOT_FOUND and ALREADY_COMPLETED; never FAILED.
+            CANCELLED, CANCELLATION_REQUESTED, ALREADY_COMPLETED or NOT_FOUND. None of them is raised as an error.
 
         Raises:
             ConfigurationError: an id is malformed.

@@ -185,7 +185,8 @@ class RequestHandle:
 
         Raises:
             ConfigurationError: an argument is wrong.
-            NotFoundError, ResultExpiredError: fal does not know the request, or no longer.
+            NotFoundError: fal said three times in a row that it does not know the request.
+            ResultExpiredError: the same, of a request that fal knew before.
             ApiError, TransportError, ResponseDecodeError: fal refused, or polls failed for longer than tolerated.
             SessionStateError: the session was closed.
         """
@@ -210,7 +211,7 @@ class RequestHandle:
             ConfigurationError: `output_type` can't be built.
             NotFoundError: fal does not know the request.
             ResultExpiredError: fal has already deleted the result. See `Queue.result` for how long it is kept.
-            RequestFailedError: the request failed, and fal gives no error of the model.
+            RequestFailedError: the request failed, and its result has no error that says more.
             RequestCancelledError: the request was cancelled.
             ResponseDecodeError: the output does not match `output_type`, or can't be decoded.
             ApiError: the request failed with this error of the model, or it is not complete yet.

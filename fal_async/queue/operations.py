@@ -71,7 +71,7 @@ class QueueOperations:
         limits: the limits of concurrent polls and status streams, shared by all views of a session.
         waits: the open waits of all views of a session.
         files: uploads the files of inputs, and fetches those of results.
-        kept: gives the requests with a key; None without a ledger.
+        kept: returns the requests with a key; None without a ledger.
         no_retry: the session's retry policy with a single attempt.
     """
 

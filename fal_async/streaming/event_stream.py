@@ -172,7 +172,7 @@ class EventStream(Generic[T]):
     async def _opened(self) -> StreamSource | None:
         if self._source is None and not self._closed:
             if self._opening:
-                raise SessionStateError(_ONE_READER)  # a second request would be paid for as well
+                raise SessionStateError(_ONE_READER)  # a second request would be paid for too
             self._opening = True
             try:
                 self._source = await self._open()

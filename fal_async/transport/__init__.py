@@ -51,7 +51,10 @@ class WebSocket(Protocol):
     """An open WebSocket. Only one task may receive; pings are answered while it does."""
 
     async def send(self, data: bytes | str) -> None:
-        """Send a frame: a binary one for `bytes`, a text frame for `str`.
+        """Send one frame. If it is cancelled, the frame may have been sent.
+
+        Args:
+            data: `bytes` for a binary frame, `str` for a text frame.
 
         Raises:
             TransportError: the frame was not sent.
@@ -67,7 +70,13 @@ class WebSocket(Protocol):
         ...
 
     async def close(self, code: int = 1000) -> None:
-        """Close the connection with the closing handshake, which is bounded in time."""
+        """Close the connection with the closing handshake, which is limited in time.
+
+        Raises nothing. If it is cancelled, the connection is closed without the handshake.
+
+        Args:
+            code: the close code that the peer gets; default 1000, a regular end.
+        """
         ...
 
 
@@ -129,6 +138,9 @@ class Transport(Protocol):
             timeouts: its `first_byte` limits the silence before the body. None (default): the session's.
             retry: the retry policy. None (default): the session's.
             silence: the limit of silence within the body, in seconds. None (default): `timeouts.first_byte`.
+
+        Returns:
+            A context manager of the open response.
         """
         raise _missing(self, "open")
 
@@ -143,6 +155,9 @@ class Transport(Protocol):
         Args:
             request: what to send.
             timeouts: the limits of the attempt. None (default): the session's.
+
+        Returns:
+            A context manager of the open response.
 
         Raises:
             TransportError: no response arrived; if the request is paid, fal certainly did not take it.
@@ -171,6 +186,9 @@ class Transport(Protocol):
             heartbeat: seconds of silence after which a ping is sent. None (default): no pings.
             connect_timeout: seconds for the handshake; default 10. None: no limit.
             endpoint_id: the endpoint that errors name. None (default): none.
+
+        Returns:
+            A context manager of the open WebSocket.
 
         Raises:
             ApiError: the handshake was refused.

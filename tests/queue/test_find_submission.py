@@ -222,6 +222,7 @@ async def test_find_submission_takes_an_error_that_was_pickled_in_another_proces
         (SubmissionUncertainError("x", operation="run"), "about a run, which has no request handle"),
         (SubmissionUncertainError("x", endpoint_id=LLM), "the error lacks the endpoint, input or time"),
     ],
+    ids=["another error", "not an error", "a timeout without a cause", "of a run", "incomplete"],
 )
 async def test_find_submission_refuses_errors_that_are_not_about_a_submit(
     fal: Session, emulator: Emulator, error: Any, words: str

@@ -65,7 +65,9 @@ async def test_fetching_an_early_result_without_a_status_raises_at_once(said: by
 
 @pytest.mark.parametrize("mode", ["polling", "streaming"])
 @pytest.mark.parametrize(
-    "late", [answer({"status": "NOT_FOUND"}, 404), answer(IN_PROGRESS), answer({"x": 1})]
+    "late",
+    [answer({"status": "NOT_FOUND"}, 404), answer(IN_PROGRESS), answer({"x": 1})],
+    ids=["404", "in progress", "an output"],
 )
 async def test_a_gateways_status_failed_raises_request_failed_error_with_its_text(
     mode: Any, late: bytes

@@ -237,6 +237,7 @@ MODEL_ERROR = {"loc": ["body", "prompt"], "msg": "Flagged", "type": "content_pol
         (ValueError("a secret of the app"), ServerError, "runner_server_error", "Internal Server Error"),
         (ModelError(500, "gpu", "downstream_service_error"), ServerError, "downstream_service_error", "gpu"),
     ],
+    ids=["content policy", "422 with a large input", "400", "crash", "500"],
 )
 async def test_a_failed_request_raises_the_models_own_error(
     fal: Session,

@@ -497,6 +497,7 @@ async def test_a_failed_handshake_raises_its_own_error(fal: Session, emulator: E
         Fault.ws_close(1012, "restart", on="realtime", events=3),
         Fault.ws_close(1001, on="realtime", events=3),
     ],
+    ids=["reset", "close", "truncate", "code 1012", "code 1001"],
 )
 async def test_messages_flow_again_after_a_lost_connection(
     fal: Session, emulator: Emulator, fault: Fault

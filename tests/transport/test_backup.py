@@ -107,6 +107,7 @@ async def test_the_backup_host_is_used_if_connecting_times_out(backup: Emulator)
         (Fault.html(503), ServerError),
         (Fault.answer(503), ServerError),
     ],
+    ids=["reset", "close", "reset once taken", "stall", "truncate", "page 502", "page 503", "503"],
 )
 @pytest.mark.parametrize("name", ["run", "submit"])
 async def test_the_backup_host_is_not_used_after_the_request_may_have_arrived(

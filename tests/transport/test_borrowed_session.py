@@ -148,7 +148,11 @@ async def test_environment_proxies_are_used_if_the_borrowed_session_trusts_them(
                 await fal.run(LLM, ASK)
 
 
-@pytest.mark.parametrize("limits", [{"limit": 4}, {"limit_per_host": 4}, {"limit": 100, "limit_per_host": 4}])
+@pytest.mark.parametrize(
+    "limits",
+    [{"limit": 4}, {"limit_per_host": 4}, {"limit": 100, "limit_per_host": 4}],
+    ids=["limit", "limit_per_host", "both"],
+)
 async def test_direct_runs_leave_connections_for_the_queue_of_a_borrowed_session(
     emulator: Emulator, limits: dict[str, int]
 ) -> None:

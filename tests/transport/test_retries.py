@@ -59,7 +59,13 @@ PASSING: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize("name", READS)
-@pytest.mark.parametrize(("kind", "details"), PASSING)
+@pytest.mark.parametrize(
+    ("kind", "details"),
+    PASSING,
+    ids=[
+        " ".join((kind, *(f"{name}={value}" for name, value in details.items()))) for kind, details in PASSING
+    ],
+)
 async def test_reads_and_cancels_are_retried_after_temporary_failures(
     emulator: Emulator, name: str, kind: str, details: dict[str, Any]
 ) -> None:

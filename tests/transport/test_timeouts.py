@@ -217,7 +217,11 @@ async def test_a_cancel_that_hangs_does_not_hang_the_caller(
     assert f"no answer in time): request {caught.value.request_id} may still run" in caplog.text
 
 
-@pytest.mark.parametrize("fault", [Fault.answer(403), Fault.answer(500), Fault.html(502), Fault.reset()])
+@pytest.mark.parametrize(
+    "fault",
+    [Fault.answer(403), Fault.answer(500), Fault.html(502), Fault.reset()],
+    ids=["403", "500", "page 502", "reset"],
+)
 async def test_a_failed_cancel_after_a_timeout_is_reported(
     emulator: Emulator, fault: Fault, caplog: pytest.LogCaptureFixture
 ) -> None:
