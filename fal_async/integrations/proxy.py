@@ -75,7 +75,9 @@ class ProxyRequest:
 User = str | bool | None
 """The result of `authorize`: a user's name, or True for a user without a name. False, None and "" are refused."""
 Authorize = Callable[[ProxyRequest], Awaitable[User] | User]
+"""The `authorize` of FalProxy: returns the caller's user; may be async."""
 Limit = Callable[[ProxyRequest, User], Awaitable[float | None] | float | None]
+"""The `limit` of FalProxy: returns the seconds that the caller must wait, or None to let it pass; may be async."""
 
 
 class FalProxy:

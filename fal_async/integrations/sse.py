@@ -25,6 +25,7 @@ from fal_async.integrations.sse_events import (
 from fal_async.queue.handle import RequestHandle, kept_request, while_waited_for
 
 Source = RequestHandle | AsyncIterable[Any]
+"""What `sse_response` relays: a request, or the items of a stream."""
 _MEDIA_TYPE = "text/event-stream"
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 """`X-Accel-Buffering: no` because a reverse proxy that buffers would delay the events."""

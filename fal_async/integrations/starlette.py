@@ -47,6 +47,7 @@ __all__ = [
 logger: logging.Logger = logging.getLogger("fal_async")
 T = TypeVar("T")
 Lifespan = Callable[[Any], contextlib.AbstractAsyncContextManager[Mapping[str, Any]]]
+"""An ASGI lifespan: a function of the application that returns an async context manager of its state."""
 InnerLifespan = Callable[[Any], contextlib.AbstractAsyncContextManager[Mapping[str, Any] | None]]
 
 
@@ -105,6 +106,7 @@ def get_session(request: HTTPConnection) -> Session:
 # Keys of calls.
 
 Scope = str | Callable[[Request], object]
+"""The `scope` of `idempotency_key`."""
 
 
 @overload

@@ -78,14 +78,14 @@ class Storage:
 
         The file is read piece by piece while it is sent, so memory use does not depend on its size.
 
-        Cancelling is safe and takes effect at once, even while a `read` of the file blocks: that `read` finishes
-        in its thread, and the file object is not read again before then. With `resume`, the same call made later
-        sends the missing parts only.
+        Cancelling is safe and takes effect within half a second, even while a `read` of the file blocks: that
+        `read` finishes in its thread, and the file object is not read again before then. With `resume`, the same
+        call made later sends the missing parts only.
 
         Args:
             file: A path (`str` or any `os.PathLike`; `~` is the home folder), bytes, a binary file object, any
-                object with a `read` method (async or not, with or without a size argument), an async iterable of
-                bytes, a Pillow image (sent as PNG) or a `File`.
+                object with a `read` method (async or not; without a size argument it is read into memory), an
+                async iterable of bytes, a Pillow image (sent as PNG) or a `File`.
                 A file object is read from its current position, or from its start if it is at its end. A source
                 that can be read only once (a pipe, an iterable) is first copied to a temporary file.
             content_type: Such as "image/png". None (default): guessed from the name and the first bytes.

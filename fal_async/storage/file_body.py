@@ -13,6 +13,7 @@ from fal_async.storage.file_objects import PIECE
 from fal_async.storage.sources import Source
 
 ProgressCallback = Callable[[int, int], Awaitable[None] | None]
+"""Called with the bytes sent and the total in bytes; may be async."""
 
 
 class Meter:

@@ -27,6 +27,7 @@ from fal_async.storage.sources import write_fully
 from fal_async.storage.threads import in_thread, settled
 
 DownloadProgress = Callable[[int, int | None], Awaitable[None] | None]
+"""Called with the bytes received and the total in bytes (None if unknown); may be async."""
 T = TypeVar("T")
 
 

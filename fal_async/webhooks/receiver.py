@@ -19,6 +19,7 @@ from fal_async.webhooks.verifier import WebhookVerifier
 
 logger: logging.Logger = logging.getLogger("fal_async")
 EventCallback = Callable[[WebhookEvent], Awaitable[None] | None]
+"""The `on_event` of a receiver: called with an event; may be async."""
 _SUBMIT_LIMIT = 10.0
 """Seconds that a delivery waits for running submits: fal allows 15 (protocol 8.2)."""
 

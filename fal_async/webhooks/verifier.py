@@ -43,6 +43,7 @@ _BIG_BODY = 256 * 1024
 """Bytes above which a body is hashed in a thread: 16 MiB would block the event loop for tens of milliseconds."""
 V = TypeVar("V")
 Fetch = Callable[[], Awaitable[bytes]]
+"""Fetches the key set, or the address ranges, and returns the body of the response."""
 
 
 @short_tracebacks

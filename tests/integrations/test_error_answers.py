@@ -29,6 +29,7 @@ UNKNOWN = {"status": "NOT_FOUND"}
         (NotFoundError("no app", status=404, body="not found"), 502),
         (NotFoundError("its own words", status=404, body={"status": "error", "detail": "no such page"}), 502),
     ],
+    ids=["unknown request", "expired result", "unknown app", "text body", "404 of the app itself"],
 )
 def test_an_unknown_request_is_404_and_an_unknown_model_is_502(error: FalError, status: int) -> None:
     assert answer_to(error).status == status
@@ -55,6 +56,7 @@ def with_key(error: FalError) -> FalError:
         (ClientTimeoutError("too slow", timeout=1, cancel_outcome=CancelOutcome.CANCELLED), 504, 504),
         (NotFoundError("no app", status=404), 502, 502),
     ],
+    ids=["uncertain", "timed out", "timed out and cancelled", "unknown app"],
 )
 def test_a_call_with_a_key_is_retryable_if_one_without_would_be_paid_twice(
     error: FalError, plain: int, keyed: int

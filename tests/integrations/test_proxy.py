@@ -422,6 +422,7 @@ async def test_the_result_of_limit_is_none_or_the_seconds_to_wait(
         {"endpoints": [], "anonymous": True},
         {"endpoints": ["**"], "anonymous": True, "allow": ["everything"]},
     ],
+    ids=["neither authorize nor anonymous", "both authorize and anonymous", "no endpoints", "unknown route"],
 )
 def test_a_proxy_with_wrong_options_raises_a_configuration_error(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):

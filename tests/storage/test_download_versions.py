@@ -51,7 +51,11 @@ async def outcome(
         return path.read_bytes(), host.ranges
 
 
-@pytest.mark.parametrize("marks", [V1, DATED, {**V1, **DATED}, {"etag": 'W/"v1"', **DATED}])
+@pytest.mark.parametrize(
+    "marks",
+    [V1, DATED, {**V1, **DATED}, {"etag": 'W/"v1"', **DATED}],
+    ids=["strong ETag", "dates", "strong ETag and dates", "weak ETag and dates"],
+)
 async def test_a_broken_download_resumes_if_the_file_is_unchanged(
     fal: Session, tmp_path: Path, marks: dict[str, str]
 ) -> None:
@@ -106,6 +110,15 @@ async def test_a_broken_download_starts_again_if_the_response_is_not_the_rest(
         {"etag": '"v\u00fc"'},
         {**V1, "content-encoding": "odd"},
     ],
+    ids=[
+        "none",
+        "weak ETag",
+        "unquoted ETag",
+        "Last-Modified without Date",
+        "Last-Modified equal to Date",
+        "non-ASCII ETag",
+        "compressed",
+    ],
 )
 async def test_a_broken_download_without_a_strong_validator_requests_the_whole_file(
     fal: Session, tmp_path: Path, marks: dict[str, str]
@@ -128,6 +141,7 @@ async def test_a_broken_download_without_a_strong_validator_requests_the_whole_f
         Says(NEW, {"content-type": "multipart/byteranges; boundary=x"}, 206),
         Says(b"", {}, 204),
     ],
+    ids=["first half", "second half", "no Content-Range", "unknown total", "multipart", "204"],
 )
 async def test_a_partial_response_to_a_request_for_the_whole_file_is_refused(
     fal: Session, tmp_path: Path, says: Says

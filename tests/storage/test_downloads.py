@@ -296,7 +296,9 @@ async def test_the_progress_callback_of_a_download_may_be_async(fal: Session, ur
 
 
 @pytest.mark.parametrize(
-    "error", [ZeroDivisionError(), TransportError("mine"), NotFoundError("mine", status=404), TimeoutError()]
+    "error",
+    [ZeroDivisionError(), TransportError("mine"), NotFoundError("mine", status=404), TimeoutError()],
+    ids=lambda error: type(error).__name__,
 )
 async def test_an_error_of_the_progress_callback_ends_the_download_without_a_retry(
     fal: Session, emulator: Emulator, url: str, folder: Path, error: Exception

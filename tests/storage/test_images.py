@@ -276,6 +276,7 @@ def test_a_rotated_photo_is_upright_in_every_format(format: str) -> None:
         ({"file_name": "a.unknown"}, "png"),
         ({}, "png"),
     ],
+    ids=str,
 )
 async def test_an_image_is_sent_with_the_content_type_of_its_encoding(
     fal: Session, emulator: Emulator, options: dict[str, Any], kind: str
@@ -295,6 +296,7 @@ async def test_an_image_is_sent_with_the_content_type_of_its_encoding(
         ({"content_type": "application/octet-stream"}, "content_type="),
         ({"file_name": "a.mp4"}, "file_name='a.mp4'"),
     ],
+    ids=str,
 )
 async def test_a_content_type_that_images_cannot_have_is_refused(
     fal: Session, emulator: Emulator, options: dict[str, Any], words: str

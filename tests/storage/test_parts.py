@@ -253,7 +253,7 @@ async def test_many_concurrent_uploads_in_parts_share_one_pool(fal: Session, emu
         assert stored(emulator, url) == some_bytes(6 * PART, seed)
 
 
-@pytest.mark.parametrize("retry", [QUICK])
+@pytest.mark.parametrize("retry", [QUICK], ids=["quick retries"])
 async def test_an_upload_reads_its_file_only_in_threads(
     emulator: Emulator, tmp_path: Path, retry: RetryPolicy
 ) -> None:

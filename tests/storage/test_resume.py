@@ -212,8 +212,10 @@ def changed(record: str, **values: Any) -> str:
     return json.dumps({**json.loads(first), **values}) + "\n" + rest
 
 
-@pytest.mark.parametrize("presigned", [False, True])
-@pytest.mark.parametrize("names", [["upload_url"], ["file_url"], ["upload_url", "file_url"]])
+@pytest.mark.parametrize("presigned", [False, True], ids=["cdn", "presigned"])
+@pytest.mark.parametrize(
+    "names", [["upload_url"], ["file_url"], ["upload_url", "file_url"]], ids=" and ".join
+)
 @pytest.mark.parametrize("kept_in", ["a file", "a value"])
 async def test_a_resume_record_that_names_another_host_is_ignored(
     fal: Session, emulator: Emulator, tmp_path: Path, kept_in: str, names: list[str], presigned: bool

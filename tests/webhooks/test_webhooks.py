@@ -180,7 +180,7 @@ async def test_a_malformed_or_too_large_delivery_is_refused_without_a_fetch(
     assert emulator.count() == 0
 
 
-@pytest.mark.parametrize("body", [BODY.decode(), json.loads(BODY), None])
+@pytest.mark.parametrize("body", [BODY.decode(), json.loads(BODY), None], ids=["str", "parsed JSON", "None"])
 async def test_a_body_that_is_not_raw_bytes_raises_a_configuration_error(fal: Session, body: Any) -> None:
     with pytest.raises(ConfigurationError, match=rf"a {type(body).__name__}: .*raw bytes"):
         await fal.webhooks.verify({}, body)
@@ -260,7 +260,9 @@ async def test_headers_that_are_incomplete_or_repeated_are_refused(
 
 
 @pytest.mark.parametrize(
-    "headers", [None, 5, object(), "x-fal-webhook-request-id: a", ["abc"], [None], Broken()]
+    "headers",
+    [None, 5, object(), "x-fal-webhook-request-id: a", ["abc"], [None], Broken()],
+    ids=["None", "int", "object", "str", "list of str", "list of None", "unreadable"],
 )
 async def test_values_that_are_not_headers_raise_a_configuration_error(fal: Session, headers: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"headers is a .*: expected a mapping, or pairs"):
