@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -16,7 +17,8 @@ import attrs
 import pytest
 
 from fal_async.emulator import Emulator, JobContext
-from tests.documents.code_blocks import Block, blocks_of, environment
+from tests.documents.code_blocks import ROOT, Block, blocks, blocks_of, environment
+from tests.documents.test_recipes import output_of
 from tests.servers.loopback import free_port
 from tests.servers.serving import serving
 from tests.servers.tunnel import tunnel
@@ -41,6 +43,7 @@ class Client:
     """Somebody who calls the service."""
 
     http: aiohttp.ClientSession
+    url: str = ""
 
     async def post(
         self, path: str, order: Mapping[str, Any], *, key: str | None = "order-1", user: str = ANNA
@@ -67,7 +70,7 @@ async def client(
         exec(compile(BLOCKS["service"].program, "service.py", "exec"), module)
         async with serving(module["app"]) as server, aiohttp.ClientSession(server.url) as http:
             lead_to(server.url)
-            yield Client(http)
+            yield Client(http, server.url)
 
 
 async def test_a_repeated_order_is_paid_for_once_and_shared_with_no_other_user(
@@ -116,6 +119,31 @@ async def test_a_browser_that_left_the_live_progress_gets_the_same_request_again
     assert "event: result" in last
     assert request_id in last
     assert emulator.count("cancel") == 0
+
+
+PAGE = """
+const [token, orderId] = ["token-of-anna", "order-1"];
+const seen = { statuses: [], pictures: [], errors: [] };
+const showProgress = (update) => seen.statuses.push(update.status);
+const showPicture = (url) => seen.pictures.push(url);
+const showError = (detail) => seen.errors.push(detail);
+%s
+console.log(JSON.stringify(seen));
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
+async def test_the_script_of_the_page_shows_progress_and_the_picture(
+    client: Client, emulator: Emulator, tmp_path: Path
+) -> None:
+    (script,) = [block.code for block in blocks(ROOT / SERVICE) if block.language == "js"]
+    absolute = script.replace('"/pictures/live"', json.dumps(f"{client.url}/pictures/live"))
+    (tmp_path / "page.mjs").write_text(PAGE % absolute)
+    out, _ = await output_of("node", "page.mjs", cwd=tmp_path)
+    seen = json.loads(out)
+    assert seen["statuses"][-1] == "COMPLETED"
+    assert seen["pictures"][0].startswith(emulator.url)
+    assert (len(seen["pictures"]), seen["errors"]) == (1, [])
 
 
 async def test_a_result_by_webhook_is_stored_and_a_forged_delivery_is_refused(
