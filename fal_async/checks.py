@@ -70,7 +70,7 @@ def check_str(name: str, value: object, *, such_as: str = "", or_none: bool = Fa
     """Require a str. `such_as`: an example for the message."""
     if not isinstance(value, str) and not (value is None and or_none):
         example = f" such as {such_as!r}" if such_as else ""
-        raise ConfigurationError(f"{name} is a {type(value).__name__}: expected str{example}")
+        raise ConfigurationError(f"{name} is of type {type(value).__name__}: expected str{example}")
 
 
 def check_function(name: str, value: object, *, takes: Sequence[str]) -> None:
@@ -81,7 +81,7 @@ def check_function(name: str, value: object, *, takes: Sequence[str]) -> None:
     if value is None:
         return
     if not callable(value):
-        raise ConfigurationError(f"{name} is a {type(value).__name__}: expected a function")
+        raise ConfigurationError(f"{name} is of type {type(value).__name__}: expected a function")
     try:
         with contextlib.suppress(ValueError):  # some functions written in C have no signature
             inspect.signature(value).bind(*takes)
@@ -105,4 +105,4 @@ def check_plain_function(name: str, value: object, *, takes: Sequence[str]) -> N
 def check_kind(name: str, value: object, *, kind: type, or_none: bool = False) -> None:
     """Require an instance of `kind`, a class of this package."""
     if not isinstance(value, kind) and not (value is None and or_none):
-        raise ConfigurationError(f"{name} is a {type(value).__name__}: expected {kind.__name__}(...)")
+        raise ConfigurationError(f"{name} is of type {type(value).__name__}: expected {kind.__name__}(...)")

@@ -262,7 +262,7 @@ def _check_proxy_url(_: Any, attribute: attrs.Attribute[Any], value: str | None)
 def _check_hosts(_: Any, __: Any, value: object) -> None:
     if not isinstance(value, Hosts):
         raise ConfigurationError(
-            f"hosts is a {type(value).__name__}: expected Hosts(...), or Hosts.local(url) for a local fal"
+            f"hosts is of type {type(value).__name__}: expected Hosts(...), or Hosts.local(url) for a local fal"
         )
 
 
@@ -298,7 +298,7 @@ def _check_tls(_: Any, __: Any, value: object) -> None:
     import ssl
 
     if not isinstance(value, ssl.SSLContext):
-        raise ConfigurationError(f"ssl is a {type(value).__name__}: expected an ssl.SSLContext")
+        raise ConfigurationError(f"ssl is of type {type(value).__name__}: expected an ssl.SSLContext")
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)

@@ -25,11 +25,11 @@ _MAX_TAGS, _MAX_TAGS_HEADER = 10, 1024
 
 def _strings(what: str, pairs: Mapping[str, str] | None) -> dict[str, str]:
     if pairs is not None and not isinstance(pairs, Mapping):
-        raise ConfigurationError(f"{what} is a {type(pairs).__name__}: expected a mapping of str to str")
+        raise ConfigurationError(f"{what} is of type {type(pairs).__name__}: expected a mapping of str to str")
     for name, value in (pairs or {}).items():
         if not isinstance(value, str | int | float):
             raise ConfigurationError(
-                f"{what}: the value of {name!r} is a {type(value).__name__}: expected str"
+                f"{what}: the value of {name!r} is of type {type(value).__name__}: expected str"
             )
     return {str(name): str(value) for name, value in (pairs or {}).items()}
 

@@ -61,7 +61,7 @@ def test_checks_refuse_none_without_or_none() -> None:
         check_seconds("delay", None)
     with refused("store_io=None: expected True or False"):
         check_flag("store_io", None)
-    with refused("retry is a NoneType: expected RetryPolicy\\(...\\)"):
+    with refused("retry is of type NoneType: expected RetryPolicy\\(...\\)"):
         check_kind("retry", None, kind=RetryPolicy)
 
 
@@ -72,9 +72,9 @@ def test_check_flag_refuses_what_is_not_a_bool() -> None:
 
 
 def test_messages_about_long_or_secret_values_name_only_their_type() -> None:
-    with refused("file_name is a bytes: expected str such as 'cat.png'"):
+    with refused("file_name is of type bytes: expected str such as 'cat.png'"):
         check_str("file_name", b"secret", such_as="cat.png")
-    with refused("on_enqueue is a int: expected a function"):
+    with refused("on_enqueue is of type int: expected a function"):
         check_function("on_enqueue", 5, takes=("request_id",))
 
 

@@ -166,7 +166,7 @@ def test_arguments_offered_in_hints_are_those_of_the_signature(function: str) ->
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"retry": 3}, r"^retry is a int: expected RetryPolicy\(...\)$"),
+        ({"retry": 3}, r"^retry is of type int: expected RetryPolicy\(...\)$"),
         ({"inline_below": -1}, "^inline_below=-1: expected an int >= 0, or None$"),
     ],
 )

@@ -163,7 +163,7 @@ async def test_an_input_that_the_model_refuses_raises_validation_error(fal: Sess
         ({"a": float("nan")}, r"input\.a is nan"),
         ({"image": b"data"}, r"input\.image is bytes: upload"),
         ({"x": {("a",): 1}}, "key of type tuple"),
-        ("text", "input is a str: expected a mapping"),
+        ("text", "input is of type str: expected a mapping"),
     ],
 )
 async def test_an_input_without_a_json_form_is_refused_before_anything_is_sent(

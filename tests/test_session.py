@@ -293,17 +293,17 @@ async def test_a_refused_connection_raises_transport_error_with_the_host() -> No
         ({"headers": {"Authorization": "Key a:b"}}, "pass keys as credentials="),
         ({"headers": {"X-A": "a\nb"}}, "'X-A' has characters"),
         ({"tags": {"fal.x": "1"}}, "prefix 'fal.'"),
-        ({"credentials": 3}, "credentials is a int"),
+        ({"credentials": 3}, "credentials is of type int"),
         ({"max_connections": 0}, "max_connections=0"),
         ({"keepalive_timeout": -1}, "keepalive_timeout=-1"),
         ({"proxy_url": "proxy.example.com"}, "proxy_url='proxy.example.com'"),
         ({"proxy_url": "http://[::1"}, "proxy_url='http"),
-        ({"hosts": "http://127.0.0.1:8765"}, r"hosts is a str: expected Hosts\(...\), or Hosts.local"),
-        ({"retry": 3}, r"retry is a int: expected RetryPolicy\(...\)"),
-        ({"retry": 0}, r"retry is a int: expected RetryPolicy\(...\)"),
-        ({"ssl": "ca.pem"}, r"ssl is a str: expected an ssl.SSLContext"),
-        ({"headers": {"X-A": None}}, "the value of 'X-A' is a NoneType: expected str"),
-        ({"tags": {"user": b"me"}}, "the value of 'user' is a bytes: expected str"),
+        ({"hosts": "http://127.0.0.1:8765"}, r"hosts is of type str: expected Hosts\(...\), or Hosts.local"),
+        ({"retry": 3}, r"retry is of type int: expected RetryPolicy\(...\)"),
+        ({"retry": 0}, r"retry is of type int: expected RetryPolicy\(...\)"),
+        ({"ssl": "ca.pem"}, r"ssl is of type str: expected an ssl.SSLContext"),
+        ({"headers": {"X-A": None}}, "the value of 'X-A' is of type NoneType: expected str"),
+        ({"tags": {"user": b"me"}}, "the value of 'user' is of type bytes: expected str"),
     ],
 )
 def test_an_invalid_session_option_is_refused_with_its_name(options: dict[str, Any], words: str) -> None:
@@ -320,9 +320,9 @@ async def test_invalid_trace_configs_are_refused_with_the_expected_type(traces: 
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        ({"on_enqueue": 5}, "on_enqueue is a int: expected a function"),
-        ({"on_queue_update": "print"}, "on_queue_update is a str: expected a function"),
-        ({"retry": 3}, "retry is a int"),
+        ({"on_enqueue": 5}, "on_enqueue is of type int: expected a function"),
+        ({"on_queue_update": "print"}, "on_queue_update is of type str: expected a function"),
+        ({"retry": 3}, "retry is of type int"),
         ({"output_type": object}, "output_type=object"),
     ],
 )

@@ -24,7 +24,7 @@ def key_source(credentials: Credentials | None, env_key: str | None, home: str, 
         if not isinstance(credentials, str):
             kind = type(credentials).__name__
             raise ConfigurationError(
-                f"credentials is a {kind}: expected 'key_id:key_secret', a function or ANONYMOUS"
+                f"credentials is of type {kind}: expected 'key_id:key_secret', a function or ANONYMOUS"
             )
         return FixedKey(authorization(credentials))
     if env_key is not None:

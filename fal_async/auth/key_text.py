@@ -24,7 +24,7 @@ def authorization(credentials: str) -> str:
     """
     if not isinstance(credentials, str):
         raise ConfigurationError(
-            f"the fal key is a {type(credentials).__name__}: expected str 'key_id:key_secret'"
+            f"the fal key is of type {type(credentials).__name__}: expected str 'key_id:key_secret'"
         )
     text = _unquoted(credentials)
     scheme, _, value = text.partition(" ")

@@ -20,26 +20,26 @@ def check_inputs(inputs: Any) -> None:
     kind = type(inputs).__name__
     if isinstance(inputs, Mapping) or is_record(inputs):
         raise ConfigurationError(
-            f"inputs is a {kind}, which is one input: expected an iterable of them, such as [...]"
+            f"inputs is of type {kind}, which is one input: expected an iterable of them, such as [...]"
         )
     if isinstance(inputs, str | os.PathLike):
         raise ConfigurationError(
-            f"inputs is a {kind}: expected an iterable of inputs, such as [{{'prompt': ...}}]; to read them from a "
+            f"inputs is of type {kind}: expected an iterable of inputs, such as [{{'prompt': ...}}]; to read them from a "
             "file, use fal_async.batch.tables.read_inputs(path)"
         )
     if isinstance(inputs, bytes | bytearray | memoryview):
         raise ConfigurationError(
-            f"inputs is a {kind}: expected an iterable of inputs, such as [{{'prompt': ...}}]"
+            f"inputs is of type {kind}: expected an iterable of inputs, such as [{{'prompt': ...}}]"
         )
     if inspect.isawaitable(inputs):
-        raise ConfigurationError(f"inputs is a {kind}: await it, and pass what it returns")
+        raise ConfigurationError(f"inputs is of type {kind}: await it, and pass what it returns")
     if not hasattr(type(inputs), "__aiter__") and not _is_iterable(inputs):
         way = (
             "call it, and pass what it returns"
             if callable(inputs)
             else "expected an iterable of inputs, async or not"
         )
-        raise ConfigurationError(f"inputs is a {kind}: {way}")
+        raise ConfigurationError(f"inputs is of type {kind}: {way}")
 
 
 def _is_iterable(inputs: Any) -> bool:

@@ -49,7 +49,7 @@ def scope_text(scope: object) -> str:
         scope = str(scope)
     if not isinstance(scope, str):
         raise ConfigurationError(
-            f"the key's scope is a {type(scope).__name__}: expected a str, int or UUID, "
+            f"the key's scope is of type {type(scope).__name__}: expected a str, int or UUID, "
             "such as the id of the signed-in user"
         )
     # Escaped, or the scope "a:b" with the value "c" would equal another user's scope "a" with the value "b:c".

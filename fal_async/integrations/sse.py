@@ -99,7 +99,7 @@ async def _source(source: Any, resume: Callable[[str], Any] | None, seen: LastEv
         found = await awaited(source() if callable(source) else source)
     if not isinstance(found, RequestHandle) and not hasattr(found, "__aiter__"):
         raise ConfigurationError(
-            f"source is a {type(found).__name__}: expected a RequestHandle or an async iterable"
+            f"source is of type {type(found).__name__}: expected a RequestHandle or an async iterable"
         )
     if isinstance(found, contextlib.AbstractAsyncContextManager):
         await found.__aenter__()  # start a stream here: its HTTP error is then a normal error response

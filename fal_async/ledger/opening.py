@@ -19,7 +19,7 @@ def real_path(where: object) -> str:
     """Return the real path; raise ConfigurationError for a value that is not a path or URL, or a missing folder."""
     if not isinstance(where, str | os.PathLike) or isinstance(os.fspath(where), bytes):
         raise ConfigurationError(
-            f"ledger is a {type(where).__name__}: expected a path such as 'runs.db', or a Ledger"
+            f"ledger is of type {type(where).__name__}: expected a path such as 'runs.db', or a Ledger"
         )
     return path_of(where)
 

@@ -96,7 +96,7 @@ def input_value(input: Any) -> Any:
     if is_record(input) and not _is_root_model(input):
         return input
     expected = "pass its ._asdict()" if hasattr(type(input), "_asdict") else f"expected {_EXPECTED}"
-    raise ConfigurationError(f"input is a {type(input).__name__}: {expected}")
+    raise ConfigurationError(f"input is of type {type(input).__name__}: {expected}")
 
 
 def _is_root_model(record: Any) -> bool:

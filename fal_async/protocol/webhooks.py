@@ -103,7 +103,7 @@ def _pairs(headers: Any) -> Iterable[tuple[Any, Any]]:
         return [(name, value) for name, value in pairs]
     except Exception:  # any exception of an object that is neither
         raise ConfigurationError(
-            f"headers is a {type(headers).__name__}: expected a mapping, or pairs of names and values"
+            f"headers is of type {type(headers).__name__}: expected a mapping, or pairs of names and values"
         ) from None
 
 

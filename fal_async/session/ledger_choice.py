@@ -52,7 +52,7 @@ def _checked(ledger: object) -> Any:
         return real_path(ledger)
     if not hasattr(ledger, "where"):
         raise ConfigurationError(
-            f"ledger is a {type(ledger).__name__}: expected a path such as 'runs.db', a URL or a Ledger"
+            f"ledger is of type {type(ledger).__name__}: expected a path such as 'runs.db', a URL or a Ledger"
         )
     return ledger
 

@@ -32,7 +32,7 @@ def encode(data: bytes | str, content_type: str | None = None) -> str:
         ConfigurationError: If `data` is neither bytes nor `str`, or `content_type` is not a media type.
     """
     if not isinstance(data, str | bytes | bytearray | memoryview):
-        raise ConfigurationError(f"data is a {type(data).__name__}: expected bytes or str")
+        raise ConfigurationError(f"data is of type {type(data).__name__}: expected bytes or str")
     if isinstance(data, str):
         return data_uri(data.encode(), check_content_type(content_type) or "text/plain;charset=utf-8")
     return data_uri(data, check_content_type(content_type) or guess_content_type(None, bytes(data[:HEAD])))
@@ -53,7 +53,7 @@ def encode_file(path: str | os.PathLike[str], content_type: str | None = None) -
         ConfigurationError: If `path` is not a path, or `content_type` is not a media type.
     """
     if not isinstance(path, str | bytes | os.PathLike):
-        raise ConfigurationError(f"path is a {type(path).__name__}: expected a path")
+        raise ConfigurationError(f"path is of type {type(path).__name__}: expected a path")
     try:
         data = Path(os.path.expanduser(os.fsdecode(path))).read_bytes()
     except (OSError, ValueError) as error:
@@ -81,5 +81,5 @@ def encode_image(image: Any, format: str = "png") -> str:
         UploadError: If the image can't be read because it is truncated or closed.
     """
     if not is_image(image):
-        raise ConfigurationError(f"image is a {type(image).__name__}: expected a Pillow image")
+        raise ConfigurationError(f"image is of type {type(image).__name__}: expected a Pillow image")
     return data_uri(image_bytes(image, format), f"image/{image_format(format).lower()}")

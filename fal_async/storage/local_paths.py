@@ -23,7 +23,7 @@ def local_path(name: str, value: object) -> Path:
     Raises ConfigurationError for another type, an empty string, or characters that a path can't contain.
     """
     if not isinstance(value, str | os.PathLike):
-        raise ConfigurationError(f"{name} is a {type(value).__name__}: expected a path")
+        raise ConfigurationError(f"{name} is of type {type(value).__name__}: expected a path")
     try:
         text = os.fsdecode(value)
         os.fsencode(text)

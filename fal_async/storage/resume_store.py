@@ -44,7 +44,7 @@ def resume_store_of(resume: object) -> ResumeStore | None:
         return _InState(resume)
     if isinstance(resume, str | os.PathLike):
         return _InFile(local_path("resume", resume))
-    raise ConfigurationError(f"resume is a {type(resume).__name__}: expected a path or an UploadState")
+    raise ConfigurationError(f"resume is of type {type(resume).__name__}: expected a path or an UploadState")
 
 
 class _InState:

@@ -149,7 +149,7 @@ async def _open(file: Any, stack: contextlib.AsyncExitStack, again: bool) -> Sou
         if again:
             raise _only_once(UNNAMED)
         return await _spooled(file, stack)
-    raise ConfigurationError(f"file is a {type(file).__name__}: expected {_EXPECTED}")
+    raise ConfigurationError(f"file is of type {type(file).__name__}: expected {_EXPECTED}")
 
 
 def _flat(file: File) -> File:

@@ -190,7 +190,7 @@ def _limit_of(borrowed: Any) -> int:
 def _checked(borrowed: Any) -> aiohttp.ClientSession:
     if not isinstance(borrowed, aiohttp.ClientSession):
         raise ConfigurationError(
-            f"client_session is a {type(borrowed).__name__}: expected aiohttp.ClientSession"
+            f"client_session is of type {type(borrowed).__name__}: expected aiohttp.ClientSession"
         )
     if borrowed.closed:
         raise SessionStateError("the borrowed client_session is closed")

@@ -97,7 +97,7 @@ class WebhookReceiver:
         missing = [name for name in ("claim", "done", "release") if not callable(getattr(store, name, None))]
         if missing:
             raise ConfigurationError(
-                f"store is a {type(store).__name__}: expected a SeenStore, but it lacks {', '.join(missing)}"
+                f"store is of type {type(store).__name__}: expected a SeenStore, but it lacks {', '.join(missing)}"
             )
         self.on_event: EventCallback | None = on_event
         self._store = store

@@ -106,7 +106,7 @@ class WebhookVerifier:
         """
         if not isinstance(body, bytes | bytearray):
             raise ConfigurationError(
-                f"body is a {type(body).__name__}: expected the raw bytes of the request, not a parsed body"
+                f"body is of type {type(body).__name__}: expected the raw bytes of the request, not a parsed body"
             )
         signed = read_headers(headers)
         if len(body) > self.max_body:

@@ -128,7 +128,7 @@ def test_status_of_a_missing_ledger_exits_with_2_and_makes_no_file(tmp_path: Pat
             ("--key-column", "nowhere"),
             "inputs.jsonl, input 1: 'nowhere' can't be the key: the value is missing",
         ),
-        (("--key-column", "flag"), "input 1: 'flag' can't be the key: key is a bool"),
+        (("--key-column", "flag"), "input 1: 'flag' can't be the key: key is of type bool"),
         (("--columns", "prompt", "--key-column", "flag"), "input 1: 'flag' can't be the key"),
         (("--columns", "promt", "--key-column", "flag"), "input 1: expected at least one of 'promt'"),
         (("--columns", "promt"), "input 1: expected at least one of 'promt'"),

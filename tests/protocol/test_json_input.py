@@ -103,7 +103,7 @@ def test_a_root_model_in_an_input_is_sent_as_its_value() -> None:
     numbers = pydantic.RootModel[list[int]]([1, 2])
     assert sent({"seeds": numbers}) == {"seeds": [1, 2]}
     assert sent(pydantic.RootModel[dict[str, int]]({"seed": 1})) == {"seed": 1}
-    with pytest.raises(ConfigurationError, match=r"input is a RootModel\[list\[int\]\]: expected a mapping"):
+    with pytest.raises(ConfigurationError, match=r"input is of type RootModel\[list\[int\]\]: expected a mapping"):
         sent(numbers)
 
 
@@ -172,7 +172,7 @@ def test_values_without_a_json_form_are_refused_with_their_place(value: Any, wor
 
 
 def test_a_named_tuple_as_the_input_is_refused_with_advice() -> None:
-    with pytest.raises(ConfigurationError, match=r"input is a Pair: pass its \._asdict\(\)"):
+    with pytest.raises(ConfigurationError, match=r"input is of type Pair: pass its \._asdict\(\)"):
         sent(Pair(1, ID))
 
 

@@ -216,8 +216,8 @@ async def test_find_submission_takes_an_error_that_was_pickled_in_another_proces
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (ValueError("x"), "error is a ValueError: expected a SubmissionUncertainError"),
-        (5, "error is a int"),
+        (ValueError("x"), "error is of type ValueError: expected a SubmissionUncertainError"),
+        (5, "error is of type int"),
         (ClientTimeoutError("x", timeout=1), "or an error caused by one"),
         (SubmissionUncertainError("x", operation="run"), "about a run, which has no request handle"),
         (SubmissionUncertainError("x", endpoint_id=LLM), "the error lacks the endpoint, input or time"),
@@ -292,7 +292,7 @@ async def test_find_submission_finds_a_request_hours_after_since(fal: Session, e
     ("arguments", "options", "words"),
     [
         ((LLM, {"image_url": Path("cat.png")}), {"since": 1.0}, "input.image_url is a file"),
-        ((LLM, ASK), {}, "since is a NoneType: expected Unix seconds"),
+        ((LLM, ASK), {}, "since is of type NoneType: expected Unix seconds"),
         ((LLM, ASK), {"since": datetime.now(UTC)}, "pass its .timestamp()"),
         ((LLM, ASK), {"since": time.time() * 1000}, "expected Unix seconds such as"),
         ((LLM, ASK), {"since": True}, "expected Unix seconds"),
@@ -300,7 +300,7 @@ async def test_find_submission_finds_a_request_hours_after_since(fal: Session, e
         ((LLM, ASK), {"since": 5.0, "until": 4.0}, "until=4.0 is before since=5.0"),
         ((LLM, ASK), {"since": 5.0, "exclude": "r-1"}, "expected a list of request ids"),
         (("no id", ASK), {"since": 5.0}, "no id"),
-        ((LLM, 5), {"since": 5.0}, "input is a int"),
+        ((LLM, 5), {"since": 5.0}, "input is of type int"),
         ((SubmissionUncertainError("x"),), {"since": 5.0}, "since= can't be combined with an error"),
         ((SubmissionUncertainError("x"), ASK), {}, "input= can't be combined with an error"),
     ],

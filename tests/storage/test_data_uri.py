@@ -18,9 +18,9 @@ def test_encode_makes_a_data_uri_of_bytes_and_str_and_refuses_other_values() -> 
     assert parse_data_uri(encode(b"x", "image/gif")) == (b"x", "image/gif")
     with pytest.raises(ConfigurationError, match="content_type"):
         encode(b"x", "gif")
-    with pytest.raises(ConfigurationError, match="data is a int"):
+    with pytest.raises(ConfigurationError, match="data is of type int"):
         encode(5)  # type: ignore[arg-type]
-    with pytest.raises(ConfigurationError, match="image is a bytes"):
+    with pytest.raises(ConfigurationError, match="image is of type bytes"):
         encode_image(b"x")
 
 
@@ -30,7 +30,7 @@ def test_encode_file_makes_a_data_uri_and_refuses_paths_that_it_cannot_read(tmp_
     for path in (tmp_path / "b", tmp_path, "a\0b"):
         with pytest.raises(UploadError, match="can't be read"):
             encode_file(path)
-    with pytest.raises(ConfigurationError, match="path is a int: expected a path"):
+    with pytest.raises(ConfigurationError, match="path is of type int: expected a path"):
         encode_file(5)  # type: ignore[arg-type]
 
 

@@ -340,7 +340,7 @@ async def test_a_wrong_url_or_target_is_refused_before_a_download_starts(
             await fal.storage.download(url, to)
     with pytest.raises(ConfigurationError, match="url="):
         await fal.storage.download("cat.png", folder)
-    with pytest.raises(ConfigurationError, match="to is a NoneType"):
+    with pytest.raises(ConfigurationError, match="to is of type NoneType"):
         await fal.storage.download(url, None)  # type: ignore[arg-type]
     assert emulator.requests == []
     assert names(folder) == ["file"]

@@ -388,7 +388,7 @@ async def _refused_files(
 @pytest.mark.parametrize(
     ("file", "options", "word"),
     [
-        (5, {}, "file is a int"),
+        (5, {}, "file is of type int"),
         (b"x", {"content_type": "png"}, "content_type"),
         (b"x", {"part_size": 0}, "part_size"),
         (b"x", {"parallel": 0}, "parallel"),
@@ -397,8 +397,8 @@ async def _refused_files(
         (b"x", {"size": "1"}, "size"),
         (b"x", {"content_type": b"image/png"}, "content_type"),
         (b"x", {"content_type": "imäge/png"}, "content_type"),
-        (b"x", {"file_name": Path("x.png")}, "file_name is a PosixPath"),
-        (b"x", {"lifecycle": {"expires_in": "1h"}}, "lifecycle is a dict: expected StorageSettings"),
+        (b"x", {"file_name": Path("x.png")}, "file_name is of type PosixPath"),
+        (b"x", {"lifecycle": {"expires_in": "1h"}}, "lifecycle is of type dict: expected StorageSettings"),
     ],
 )
 async def test_a_wrong_option_of_upload_is_refused_before_anything_is_sent(

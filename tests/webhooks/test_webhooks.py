@@ -182,7 +182,7 @@ async def test_a_malformed_or_too_large_delivery_is_refused_without_a_fetch(
 
 @pytest.mark.parametrize("body", [BODY.decode(), json.loads(BODY), None], ids=["str", "parsed JSON", "None"])
 async def test_a_body_that_is_not_raw_bytes_raises_a_configuration_error(fal: Session, body: Any) -> None:
-    with pytest.raises(ConfigurationError, match=rf"a {type(body).__name__}: .*raw bytes"):
+    with pytest.raises(ConfigurationError, match=rf"of type {type(body).__name__}: .*raw bytes"):
         await fal.webhooks.verify({}, body)
 
 
@@ -265,7 +265,7 @@ async def test_headers_that_are_incomplete_or_repeated_are_refused(
     ids=["None", "int", "object", "str", "list of str", "list of None", "unreadable"],
 )
 async def test_values_that_are_not_headers_raise_a_configuration_error(fal: Session, headers: Any) -> None:
-    with pytest.raises(ConfigurationError, match=r"headers is a .*: expected a mapping, or pairs"):
+    with pytest.raises(ConfigurationError, match=r"headers is of type .*: expected a mapping, or pairs"):
         await fal.webhooks.verify(headers, BODY)
 
 
@@ -652,8 +652,8 @@ async def test_a_store_whose_release_fails_does_not_hide_the_handlers_error(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"store": {}}, "store is a dict: expected a SeenStore, but it lacks claim, done, release"),
-        ({"on_event": "handle"}, "on_event is a str: expected a function"),
+        ({"store": {}}, "store is of type dict: expected a SeenStore, but it lacks claim, done, release"),
+        ({"on_event": "handle"}, "on_event is of type str: expected a function"),
     ],
 )
 def test_attach_refuses_a_wrong_store_and_a_wrong_callback(fal: Session, options: Any, words: str) -> None:

@@ -18,7 +18,7 @@ def check_names(names: object) -> None:
         return
     if not isinstance(names, str):
         raise ConfigurationError(
-            f"names is a {type(names).__name__}: expected a template such as {DEFAULT!r}"
+            f"names is of type {type(names).__name__}: expected a template such as {DEFAULT!r}"
         )
     expected = (
         f"names={names!r}: expected {{key}}, {{n}}, {{name}} and {{ext}} in braces only, such as {DEFAULT!r}"

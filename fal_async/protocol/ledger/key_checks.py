@@ -50,7 +50,7 @@ def check_uncertain(uncertain: object) -> None:
 
 def _checked(name: str, value: object, meant: str, *, least: int = 0) -> str:
     if not isinstance(value, str):
-        raise ConfigurationError(f"{name} is a {type(value).__name__}: expected str, {meant}")
+        raise ConfigurationError(f"{name} is of type {type(value).__name__}: expected str, {meant}")
     text = str.__str__(value)  # a member of a StrEnum is stored as its value
     if not least <= len(text) <= LONGEST:
         raise ConfigurationError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fal_async.errors import KeyConflictError, ResultExpiredError, SubmissionUncertainError
+from fal_async.errors.redaction import one_line
 from fal_async.protocol.ledger.decisions import Differs, newest_claim
 from fal_async.protocol.ledger.entry import Owner, Record
 
@@ -30,9 +31,10 @@ def uncertain(record: Record, reason: str = "") -> SubmissionUncertainError:
     claim = newest_claim(record)
     digest = None if claim is None or claim.body_digest is None else claim.body_digest.partition(":")[2]
     return SubmissionUncertainError(
-        f"{_who(record.owner, lives=record.owner_lives)}; fal may have taken it, so it is not sent again"
-        + (f" ({reason})" if reason else "")
-        + f". Decide with ledger.resolve({record.place.key!r}, request_id=...)",
+        # The way out stands before the reason: a message is cut at 200 characters.
+        f"{_who(record.owner, lives=record.owner_lives)}; fal may have taken it, so it is not sent again. "
+        f"Decide with ledger.resolve({one_line(repr(record.place.key), 40)}, request_id=...)"
+        + (f": {reason}" if reason else ""),
         key=record.place.key,
         started_at=None if claim is None else claim.claimed_at,
         ended_at=None if claim is None else claim.claimed_until,
@@ -44,7 +46,7 @@ def uncertain(record: Record, reason: str = "") -> SubmissionUncertainError:
 def _who(owner: Owner | None, *, lives: bool) -> str:
     if owner is None:
         return "the submit was not answered"
-    place = f"process {owner.pid} on {owner.host}" if owner.host else "another process"
+    place = f"process {owner.pid} on {one_line(owner.host, 24)}" if owner.host else "another process"
     if lives:
         return f"{place} is still submitting this key"
     return f"{place} ended while submitting this key"

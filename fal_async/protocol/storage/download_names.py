@@ -125,7 +125,7 @@ def check_files(files: Iterable[object]) -> list[OutputFile]:
     """Return the files as a list. Raise ConfigurationError for anything else, such as a list of URLs."""
     if isinstance(files, str | bytes) or not isinstance(files, Iterable):
         raise ConfigurationError(
-            f"files is a {type(files).__name__}: expected a list of OutputFile, such as result.files()"
+            f"files is of type {type(files).__name__}: expected a list of OutputFile, such as result.files()"
         )
     found: list[OutputFile] = []
     for file in files:
@@ -144,7 +144,7 @@ def chosen_names(names: FileNames | None, files: Sequence[OutputFile]) -> list[s
     if isinstance(names, str):
         return [_checked(names)] * len(files)
     if not callable(names):
-        raise ConfigurationError(f"names is a {type(names).__name__}: expected a template or a function")
+        raise ConfigurationError(f"names is of type {type(names).__name__}: expected a template or a function")
     return [_literal(names(file, number)) for number, file in enumerate(files)]
 
 

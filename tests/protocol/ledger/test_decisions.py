@@ -255,3 +255,10 @@ def test_a_result_whose_files_are_gone_is_submitted_again_only_once() -> None:
     assert renewed.request_id != gone
     assert decide(renewed, asked.begun(DONE)) == Replay(), "this call's own result"
     assert decide(renewed, asked.begun(renewed)) == Replay(), "another item has already renewed it"
+
+
+def test_the_way_out_of_an_uncertain_submit_is_in_the_message_however_long_the_rest_is() -> None:
+    owner = Owner(number=7, host="a-very-long-host-name." * 9, pid=4194304)
+    claimed = attrs.evolve(CLAIMED, owner=owner, place=attrs.evolve(PLACE, key="k" * 255))
+    error = refusals.uncertain(claimed, "the history was searched, and shows nothing " * 9)
+    assert re.search(r"Decide with ledger\.resolve\(.{1,40}, request_id=\.\.\.\)", error.message)

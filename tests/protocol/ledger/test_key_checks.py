@@ -61,10 +61,10 @@ def test_a_str_enum_member_as_a_key_is_converted_to_its_value(key: str) -> None:
 @pytest.mark.parametrize(
     ("key", "words"),
     [
-        (42, "key is a int: expected str"),
-        (None, "key is a NoneType"),
-        (b"order-42", "key is a bytes"),
-        (["a"], "key is a list"),
+        (42, "key is of type int: expected str"),
+        (None, "key is of type NoneType"),
+        (b"order-42", "key is of type bytes"),
+        (["a"], "key is of type list"),
         ("", "key has 0 characters: expected 1 to 255"),
         ("x" * 256, "key has 256 characters"),
         ("a\nb", r"U\+000A at index 1"),
