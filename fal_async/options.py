@@ -25,7 +25,9 @@ _MAX_TAGS, _MAX_TAGS_HEADER = 10, 1024
 
 def _strings(what: str, pairs: Mapping[str, str] | None) -> dict[str, str]:
     if pairs is not None and not isinstance(pairs, Mapping):
-        raise ConfigurationError(f"{what} is of type {type(pairs).__name__}: expected a mapping of str to str")
+        raise ConfigurationError(
+            f"{what} is of type {type(pairs).__name__}: expected a mapping of str to str"
+        )
     for name, value in (pairs or {}).items():
         if not isinstance(value, str | int | float):
             raise ConfigurationError(

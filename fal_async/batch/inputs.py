@@ -24,7 +24,8 @@ def check_inputs(inputs: Any) -> None:
         )
     if isinstance(inputs, str | os.PathLike):
         raise ConfigurationError(
-            f"inputs is of type {kind}: expected an iterable of inputs, such as [{{'prompt': ...}}]; to read them from a "
+            f"inputs is of type {kind}: "
+            f"expected an iterable of inputs, such as [{{'prompt': ...}}]; to read them from a "
             "file, use fal_async.batch.tables.read_inputs(path)"
         )
     if isinstance(inputs, bytes | bytearray | memoryview):

@@ -33,7 +33,8 @@ def lost_of(error: BaseException, **beside: Any) -> LostSubmit:
         cause = cause.__cause__
     if cause is None:
         raise ConfigurationError(
-            f"error is of type {type(error).__name__}: expected a SubmissionUncertainError, or an error caused by one"
+            f"error is of type {type(error).__name__}: "
+            "expected a SubmissionUncertainError, or an error caused by one"
         )
     if cause.operation != "submit":
         raise ConfigurationError(
@@ -74,12 +75,16 @@ def lost_since(endpoint: EndpointId, input: Any, since: Any, until: Any) -> Lost
 def check_exclude(exclude: object) -> None:
     """Refuse a str, which is a collection of characters, and anything that is not a collection."""
     if isinstance(exclude, str) or not isinstance(exclude, Collection):
-        raise ConfigurationError(f"exclude is of type {type(exclude).__name__}: expected a list of request ids")
+        raise ConfigurationError(
+            f"exclude is of type {type(exclude).__name__}: expected a list of request ids"
+        )
 
 
 def _check_moment(name: str, value: object) -> None:
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _LATEST:
         return
-    shown = f"{name}={value!r}" if isinstance(value, int | float) else f"{name} is of type {type(value).__name__}"
+    shown = (
+        f"{name}={value!r}" if isinstance(value, int | float) else f"{name} is of type {type(value).__name__}"
+    )
     hint = ": pass its .timestamp()" if hasattr(value, "timestamp") else " such as time.time()"
     raise ConfigurationError(f"{shown}: expected Unix seconds{hint}")

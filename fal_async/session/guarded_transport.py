@@ -30,7 +30,8 @@ class OwnTransport:
     def _check_transport(self, _: Any, transport: object) -> None:
         if Transport not in type(transport).__mro__:
             raise ConfigurationError(
-                f"transport is of type {type(transport).__name__}: derive its class from fal_async.transport.Transport"
+                f"transport is of type {type(transport).__name__}: "
+                "derive its class from fal_async.transport.Transport"
             )
 
     def check_open(self) -> None:

@@ -103,7 +103,9 @@ def test_a_root_model_in_an_input_is_sent_as_its_value() -> None:
     numbers = pydantic.RootModel[list[int]]([1, 2])
     assert sent({"seeds": numbers}) == {"seeds": [1, 2]}
     assert sent(pydantic.RootModel[dict[str, int]]({"seed": 1})) == {"seed": 1}
-    with pytest.raises(ConfigurationError, match=r"input is of type RootModel\[list\[int\]\]: expected a mapping"):
+    with pytest.raises(
+        ConfigurationError, match=r"input is of type RootModel\[list\[int\]\]: expected a mapping"
+    ):
         sent(numbers)
 
 

@@ -23,7 +23,8 @@ def check_key_of(key: object) -> None:
         return
     if not callable(key):
         raise ConfigurationError(
-            f"key is of type {type(key).__name__}: expected the name of a member, such as 'id', or a function of the "
+            f"key is of type {type(key).__name__}: "
+            "expected the name of a member, such as 'id', or a function of the "
             "input"
         )
     check_function("key", key, takes=("input",))

@@ -96,7 +96,8 @@ def display_of(progress: object) -> Display | None:
         return ProgressDisplay() if progress else None
     if not all(callable(getattr(progress, name, None)) for name in ("start", "changed", "end")):
         raise ConfigurationError(
-            f"progress is of type {type(progress).__name__}: expected True, False, or a display with the methods start, "
+            f"progress is of type {type(progress).__name__}: "
+            "expected True, False, or a display with the methods start, "
             "changed and end"
         )
     return cast("Display", progress)

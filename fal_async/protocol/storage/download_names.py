@@ -144,7 +144,9 @@ def chosen_names(names: FileNames | None, files: Sequence[OutputFile]) -> list[s
     if isinstance(names, str):
         return [_checked(names)] * len(files)
     if not callable(names):
-        raise ConfigurationError(f"names is of type {type(names).__name__}: expected a template or a function")
+        raise ConfigurationError(
+            f"names is of type {type(names).__name__}: expected a template or a function"
+        )
     return [_literal(names(file, number)) for number, file in enumerate(files)]
 
 
