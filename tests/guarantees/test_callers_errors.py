@@ -59,7 +59,7 @@ async def gives(error: BaseException, call: Awaitable[Any]) -> None:
     assert caught.value is error
 
 
-def the_books(emulator: Emulator) -> tuple[int, int]:
+def jobs_and_cancels(emulator: Emulator) -> tuple[int, int]:
     """Return how many jobs were made, and how many cancels were sent."""
     return len(emulator.jobs), emulator.count("cancel")
 
@@ -75,7 +75,7 @@ async def test_an_exception_of_on_retry_is_raised_as_it_is_by_a_paid_request(
     emulator.faults.add(Fault.answer(429, on=on, times=None))
     async with session_on(emulator, retry=Raising(error).policy) as fal:
         await gives(error, (fal.subscribe if on == "submit" else fal.run)(LLM, ASK))
-    assert (emulator.count(on), the_books(emulator)) == (1, (0, 0))
+    assert (emulator.count(on), jobs_and_cancels(emulator)) == (1, (0, 0))
 
 
 @each_error
@@ -90,7 +90,7 @@ async def test_an_exception_of_on_retry_while_following_ends_the_wait_and_cancel
     async with session_on(emulator, retry=Raising(error).policy) as fal:
         mode: Any = "streaming" if on == "status_stream" else "polling"
         await gives(error, fal.subscribe(GATE, {"n": 1}, mode=mode))
-    assert (emulator.count(on), the_books(emulator)) == (1, (1, 1))
+    assert (emulator.count(on), jobs_and_cancels(emulator)) == (1, (1, 1))
 
 
 @each_error

@@ -42,7 +42,7 @@ async def cancelled(task: asyncio.Task[Any]) -> None:
         await task
 
 
-def the_books(emulator: Emulator) -> tuple[int, int]:
+def jobs_and_cancels(emulator: Emulator) -> tuple[int, int]:
     """Return how many jobs were made, and how many cancels were sent."""
     return len(emulator.jobs), emulator.count("cancel")
 
@@ -61,7 +61,7 @@ async def test_a_call_cancelled_before_its_submit_was_sent_makes_no_request(
         await cancelled(task)
         await emulator.resume()
         assert await fal.verify_credentials()
-    assert the_books(emulator) == (0, 0)
+    assert jobs_and_cancels(emulator) == (0, 0)
 
 
 async def test_a_call_cancelled_before_its_first_step_sends_nothing(fal: Session, emulator: Emulator) -> None:
@@ -78,7 +78,7 @@ async def test_a_submit_cancelled_after_fal_took_it_waits_for_the_id_and_cancels
     await emulator.wait_for("submit")
     await cancelled(task)
     (job,) = emulator.jobs.values()
-    assert the_books(emulator) == (1, 1)
+    assert jobs_and_cancels(emulator) == (1, 1)
     assert (job.cancel_requests, job.error_type) == (1, "client_cancelled")
 
 
@@ -92,7 +92,7 @@ async def test_a_second_cancellation_does_not_shorten_the_wait_for_the_id(
         task.cancel()
         await asyncio.sleep(0.01)
     await cancelled(task)
-    assert the_books(emulator) == (1, 1)
+    assert jobs_and_cancels(emulator) == (1, 1)
 
 
 async def test_a_cancelled_submit_that_is_never_answered_logs_a_warning(
@@ -102,7 +102,7 @@ async def test_a_cancelled_submit_that_is_never_answered_logs_a_warning(
     task = asyncio.create_task(fal.subscribe(GATE))
     await emulator.wait_for("submit")
     await cancelled(task)
-    assert the_books(emulator) == (1, 0)
+    assert jobs_and_cancels(emulator) == (1, 0)
     assert "submit: fal may have taken the request" in caplog.text
 
 
@@ -119,7 +119,7 @@ async def test_a_refused_submit_is_not_retried_after_its_caller_was_cancelled(
         emulator.faults.add(fault)
         await cancelled(task)
     assert emulator.count("submit") == 1
-    assert the_books(emulator) == (0, 0)
+    assert jobs_and_cancels(emulator) == (0, 0)
 
 
 async def test_a_submit_cancelled_between_two_attempts_makes_no_further_one(
@@ -132,7 +132,7 @@ async def test_a_submit_cancelled_between_two_attempts_makes_no_further_one(
         await noted.first.wait()
         await cancelled(task)
     assert emulator.count("submit") == 1
-    assert the_books(emulator) == (0, 0)
+    assert jobs_and_cancels(emulator) == (0, 0)
 
 
 # While it waits.
@@ -146,7 +146,7 @@ async def test_a_call_cancelled_while_following_cancels_the_request_once(
     await emulator.wait_for("status" if mode == "polling" else "status_stream")
     await cancelled(task)
     (job,) = emulator.jobs.values()
-    assert the_books(emulator) == (1, 1)
+    assert jobs_and_cancels(emulator) == (1, 1)
     assert job.error_type == "client_cancelled"
 
 
@@ -158,7 +158,7 @@ async def test_a_call_cancelled_between_two_polls_cancels_the_request_once(
     await asked.wait()
     await asyncio.sleep(0)  # out of the callback, into the pause
     await cancelled(task)
-    assert the_books(emulator) == (1, 1)
+    assert jobs_and_cancels(emulator) == (1, 1)
     assert emulator.count("status") == 1
 
 
@@ -170,7 +170,7 @@ async def test_a_call_cancelled_during_a_poll_cancels_the_request_once(
     task = asyncio.create_task(fal.subscribe(GATE))
     await emulator.wait_for("status")
     await cancelled(task)
-    assert the_books(emulator) == (1, 1)
+    assert jobs_and_cancels(emulator) == (1, 1)
 
 
 @pytest.mark.parametrize("where", ["headers", "body"])
@@ -181,7 +181,7 @@ async def test_a_call_cancelled_during_the_result_fetch_cancels_the_request_once
     task = asyncio.create_task(fal.subscribe(LLM, ASK))
     await emulator.wait_for("result")
     await cancelled(task)
-    assert the_books(emulator) == (1, 1)
+    assert jobs_and_cancels(emulator) == (1, 1)
 
 
 async def test_a_call_cancelled_during_an_outage_cancels_the_request_once(
@@ -193,7 +193,7 @@ async def test_a_call_cancelled_during_an_outage_cancels_the_request_once(
         emulator.faults.add(Fault.html(502, on="status", times=None))
         await emulator.wait_for("status", 4)
         await cancelled(task)
-    assert the_books(emulator) == (1, 1)
+    assert jobs_and_cancels(emulator) == (1, 1)
 
 
 async def test_a_cancelled_handle_wait_cancels_the_request_once(
@@ -203,7 +203,7 @@ async def test_a_cancelled_handle_wait_cancels_the_request_once(
     task = asyncio.create_task(handle.wait())
     await emulator.wait_for("status")
     await cancelled(task)
-    assert the_books(emulator) == (1, 1)
+    assert jobs_and_cancels(emulator) == (1, 1)
 
 
 async def test_cancelling_handle_updates_does_not_cancel_the_request(
@@ -221,7 +221,7 @@ async def test_cancelling_handle_updates_does_not_cancel_the_request(
     # The generator was left suspended: only the garbage collector closes it.
     for _ in range(3):
         await asyncio.sleep(0)
-    assert the_books(emulator) == (1, 0)
+    assert jobs_and_cancels(emulator) == (1, 0)
     await handle.cancel()
 
 
@@ -243,7 +243,7 @@ async def test_a_call_with_cancel_on_exit_false_leaves_the_request_running(
     await (reached.wait() if stage == "callback" else emulator.wait_for(stage))
     await cancelled(task)
     gate.open()
-    assert the_books(emulator) == (1, 0)
+    assert jobs_and_cancels(emulator) == (1, 0)
     (request_id,) = emulator.jobs
     assert (await fal.queue.handle(GATE, request_id).wait()).data == {"n": 1}
 
@@ -255,7 +255,7 @@ async def test_a_submit_with_cancel_on_exit_false_is_left_running_when_cancelled
     task = asyncio.create_task(fal.subscribe(GATE, cancel_on_exit=False))
     await emulator.wait_for("submit")
     await cancelled(task)
-    assert the_books(emulator) == (1, 0)
+    assert jobs_and_cancels(emulator) == (1, 0)
 
 
 # In callbacks.
@@ -282,7 +282,7 @@ async def test_a_call_cancelled_in_an_async_callback_cancels_the_request_once(
     task = asyncio.ensure_future(subscribe(GATE, **{callback: wait}))
     await reached.wait()
     await cancelled(task)
-    assert the_books(emulator) == (1, 1)
+    assert jobs_and_cancels(emulator) == (1, 1)
 
 
 @pytest.mark.parametrize("callback", ["on_enqueue", "on_queue_update"])
@@ -299,7 +299,7 @@ async def test_a_callback_that_cancels_its_own_call_cancels_the_request_once(
     task = asyncio.ensure_future(subscribe(GATE, **{callback: cancel}))
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert the_books(emulator) == (1, 1)
+    assert jobs_and_cancels(emulator) == (1, 1)
 
 
 @pytest.mark.parametrize("callback", ["on_enqueue", "on_queue_update"])
@@ -333,7 +333,7 @@ async def test_an_exception_in_a_callback_ends_the_wait_and_cancels_the_request(
     assert caught.value is error
     assert error.__cause__ is None
     assert error.__context__ is None
-    assert the_books(emulator) == (1, 1)
+    assert jobs_and_cancels(emulator) == (1, 1)
 
 
 async def test_sys_exit_in_a_callback_cancels_the_request_once(
@@ -344,7 +344,7 @@ async def test_sys_exit_in_a_callback_cancels_the_request_once(
             await fal.subscribe(GATE, on_queue_update=lambda _: sys.exit(3))
 
     await leave()
-    assert the_books(emulator) == (1, 1)
+    assert jobs_and_cancels(emulator) == (1, 1)
 
 
 # The cancel itself.
@@ -361,7 +361,7 @@ async def test_a_second_cancellation_does_not_interrupt_the_remote_cancel(
     task.cancel()
     await cancelled(task)
     (job,) = emulator.jobs.values()
-    assert the_books(emulator) == (1, 1)
+    assert jobs_and_cancels(emulator) == (1, 1)
     assert job.error_type == "client_cancelled"
 
 
@@ -374,7 +374,7 @@ async def test_several_cancellations_of_a_call_send_one_remote_cancel(
         task.cancel()
         await asyncio.sleep(0)
     await cancelled(task)
-    assert the_books(emulator) == (1, 1)
+    assert jobs_and_cancels(emulator) == (1, 1)
 
 
 async def test_a_cancellation_during_the_remote_cancel_of_a_timeout_raises_cancelled_error(
@@ -385,7 +385,7 @@ async def test_a_cancellation_during_the_remote_cancel_of_a_timeout_raises_cance
     task = asyncio.create_task(fal.subscribe(GATE, timeout=0.3))
     await emulator.wait_for("cancel")
     await cancelled(task)
-    assert the_books(emulator) == (1, 1)
+    assert jobs_and_cancels(emulator) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -435,7 +435,7 @@ async def test_a_failing_task_group_cancels_each_of_its_requests_once(
     with pytest.raises(ExceptionGroup) as caught:
         await together()
     assert [type(error) for error in caught.value.exceptions] == [ValueError]
-    assert the_books(emulator) == (5, 5)
+    assert jobs_and_cancels(emulator) == (5, 5)
     assert {job.error_type for job in emulator.jobs.values()} <= {"client_cancelled"}
 
 
@@ -448,7 +448,7 @@ async def test_a_hundred_cancelled_calls_cancel_a_hundred_requests(
         task.cancel()
     ends = await asyncio.gather(*tasks, return_exceptions=True)
     assert {type(end) for end in ends} == {asyncio.CancelledError}
-    assert the_books(emulator) == (100, 100)
+    assert jobs_and_cancels(emulator) == (100, 100)
 
 
 @pytest.mark.parametrize("steps", range(0, 72, 3))
@@ -462,7 +462,7 @@ async def test_a_call_cancelled_at_any_step_leaves_no_uncancelled_request(
         await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait([task])
-    jobs, cancels = the_books(emulator)
+    jobs, cancels = jobs_and_cancels(emulator)
     assert cancels == (jobs if task.cancelled() else 0)
     assert jobs <= 1
 
@@ -478,7 +478,7 @@ async def test_a_call_cancelled_at_any_step_on_an_open_connection_sends_nothing_
             await asyncio.sleep(0)
         await cancelled(task)
         assert await fal.verify_credentials()  # if the submit was sent, the server has it by now
-        jobs, cancels = the_books(emulator)
+        jobs, cancels = jobs_and_cancels(emulator)
         assert jobs == cancels, steps
 
 
@@ -544,7 +544,7 @@ async def test_ctrl_c_cancels_the_request_unless_cancel_on_exit_is_false(
     assert words.rstrip().endswith("KeyboardInterrupt")
     assert "never retrieved" not in words
     assert "Warning" not in words
-    assert the_books(emulator) == (1, 0 if keep else 1)
+    assert jobs_and_cancels(emulator) == (1, 0 if keep else 1)
     gate.open()
 
 
@@ -552,7 +552,7 @@ async def test_a_completed_request_is_not_cancelled(fal: Session, emulator: Emul
     seen: list[QueueStatus] = []
     await fal.subscribe(LLM, ASK, timeout=30, on_queue_update=seen.append)
     assert isinstance(seen[-1], Completed)
-    assert the_books(emulator) == (1, 0)
+    assert jobs_and_cancels(emulator) == (1, 0)
 
 
 class Taken:

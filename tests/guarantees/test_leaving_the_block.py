@@ -63,7 +63,7 @@ WAITS: dict[str, Wait] = {
 }
 
 
-def the_books(emulator: Emulator) -> tuple[int, int]:
+def jobs_and_cancels(emulator: Emulator) -> tuple[int, int]:
     """Return how many jobs were made, and how many cancels were sent."""
     return len(emulator.jobs), emulator.count("cancel")
 
@@ -91,7 +91,7 @@ async def test_closing_the_session_cancels_a_followed_request_and_raises_in_its_
         await it_is_followed(emulator)
     error = await closed_error(waiting)
     (job,) = emulator.jobs.values()
-    assert the_books(emulator) == (1, 1)
+    assert jobs_and_cancels(emulator) == (1, 1)
     assert job.error_type == "client_cancelled"
     assert (error.request_id, error.endpoint_id) == (job.request_id, GATE)
     assert error.cancel_outcome is CancelOutcome.CANCELLATION_REQUESTED
@@ -109,7 +109,7 @@ async def test_closing_the_session_cancels_many_requests_concurrently(emulator: 
         CancelOutcome.CANCELLED,
         CancelOutcome.CANCELLATION_REQUESTED,
     }
-    assert the_books(emulator) == (20, 20)
+    assert jobs_and_cancels(emulator) == (20, 20)
 
 
 async def test_closing_the_session_cancels_a_shared_request_once(emulator: Emulator, gate: Gate) -> None:
@@ -120,7 +120,7 @@ async def test_closing_the_session_cancels_a_shared_request_once(emulator: Emula
         await emulator.wait_for("status", 3)
     errors = [await closed_error(task) for task in waiting]
     assert {error.cancel_outcome for error in errors} == {CancelOutcome.CANCELLATION_REQUESTED}
-    assert the_books(emulator) == (1, 1)
+    assert jobs_and_cancels(emulator) == (1, 1)
 
 
 async def test_closing_the_session_waits_for_a_cancel_of_the_user(emulator: Emulator, gate: Gate) -> None:
@@ -139,7 +139,7 @@ async def test_closing_the_session_leaves_a_request_with_cancel_on_exit_false_an
         waiting = asyncio.ensure_future(fal.subscribe(GATE, {"n": 1}, cancel_on_exit=False))
         await emulator.wait_for("status")
     error = await closed_error(waiting)
-    assert the_books(emulator) == (1, 0)
+    assert jobs_and_cancels(emulator) == (1, 0)
     assert (error.request_id in emulator.jobs, error.cancel_outcome) == (True, None)
     assert f"request {error.request_id} was left to run" in caplog.text
     gate.open()
@@ -163,7 +163,7 @@ async def test_closing_the_session_raises_in_updates_and_cancels_nothing(
     with pytest.raises(SessionStateError, match="closed") as caught:
         await following
     assert caught.value.request_id in emulator.jobs
-    assert the_books(emulator) == (1, 0)
+    assert jobs_and_cancels(emulator) == (1, 0)
     gate.open()
 
 
@@ -215,7 +215,7 @@ async def test_closing_the_session_waits_for_a_running_submit_and_cancels_its_re
     error = await closed_error(waiting)
     assert error.request_id in emulator.jobs
     assert error.cancel_outcome is not None
-    assert the_books(emulator) == (1, 1)
+    assert jobs_and_cancels(emulator) == (1, 1)
 
 
 async def test_closing_the_session_reports_a_submit_not_answered_in_time_as_uncertain(
@@ -242,7 +242,7 @@ async def test_closing_the_session_sends_no_submit_that_has_not_left(emulator: E
         waiting = asyncio.ensure_future(fal.subscribe(GATE))
         await emulator.wait_for("submit")
     assert "it was not submitted" in str(await closed_error(waiting))
-    assert (emulator.count("submit"), the_books(emulator)) == (1, (0, 0))
+    assert (emulator.count("submit"), jobs_and_cancels(emulator)) == (1, (0, 0))
 
 
 # Running cancels.
@@ -257,7 +257,7 @@ async def test_closing_the_session_waits_for_cancels_of_tasks_cancelled_before(
         await emulator.wait_for("status", 3)
         for task in tasks:
             task.cancel()
-    assert the_books(emulator) == (3, 3)
+    assert jobs_and_cancels(emulator) == (3, 3)
     ends = await asyncio.gather(*tasks, return_exceptions=True)
     assert {type(end) for end in ends} == {asyncio.CancelledError}
     assert {job.error_type for job in emulator.jobs.values()} == {"client_cancelled"}
@@ -289,7 +289,7 @@ async def test_cancelling_aclose_finishes_the_work_and_raises_afterwards(
         await closing
     assert fal.closed
     await closed_error(waiting)
-    assert the_books(emulator) == (1, 1)
+    assert jobs_and_cancels(emulator) == (1, 1)
 
 
 async def test_two_concurrent_acloses_both_wait_for_the_end(emulator: Emulator, gate: Gate) -> None:
@@ -299,7 +299,7 @@ async def test_two_concurrent_acloses_both_wait_for_the_end(emulator: Emulator, 
     await emulator.wait_for("status")
     await asyncio.gather(fal.aclose(), fal.aclose())
     await closed_error(waiting)
-    assert the_books(emulator) == (1, 1)
+    assert jobs_and_cancels(emulator) == (1, 1)
 
 
 async def test_calls_made_while_the_session_closes_are_refused(emulator: Emulator, gate: Gate) -> None:
@@ -314,7 +314,7 @@ async def test_calls_made_while_the_session_closes_are_refused(emulator: Emulato
             await call
     await closing
     await closed_error(waiting)
-    assert the_books(emulator) == (1, 1)
+    assert jobs_and_cancels(emulator) == (1, 1)
 
 
 # Ways out of the block.
@@ -369,7 +369,7 @@ async def test_every_way_out_of_the_block_cancels_the_request_once(
 
     await asyncio.wait([asyncio.ensure_future(block())])
     await closed_error(waiting[0])
-    assert the_books(emulator) == (1, 1)
+    assert jobs_and_cancels(emulator) == (1, 1)
 
 
 async def test_closing_the_session_raises_in_members_of_an_outer_task_group(
@@ -384,7 +384,7 @@ async def test_closing_the_session_raises_in_members_of_an_outer_task_group(
     with pytest.raises(ExceptionGroup) as caught:
         await members()
     assert {type(error) for error in caught.value.exceptions} == {SessionStateError}
-    assert the_books(emulator) == (3, 3)
+    assert jobs_and_cancels(emulator) == (3, 3)
 
 
 async def test_a_callback_that_closes_the_session_ends_its_own_wait(emulator: Emulator, gate: Gate) -> None:
@@ -397,7 +397,7 @@ async def test_a_callback_that_closes_the_session_ends_its_own_wait(emulator: Em
     error = await closed_error(waiting)
     assert error.request_id in emulator.jobs
     assert error.cancel_outcome is CancelOutcome.CANCELLATION_REQUESTED
-    assert the_books(emulator) == (1, 1)
+    assert jobs_and_cancels(emulator) == (1, 1)
 
 
 async def test_a_callback_that_ignores_cancellation_does_not_delay_the_remote_cancel(
@@ -422,7 +422,7 @@ async def test_a_callback_that_ignores_cancellation_does_not_delay_the_remote_ca
     with pytest.raises(FalError) as caught:
         await waiting
     assert caught.value.request_id in emulator.jobs
-    assert the_books(emulator) == (1, 1)
+    assert jobs_and_cancels(emulator) == (1, 1)
 
 
 @pytest.mark.parametrize("steps", range(0, 72, 3))
@@ -436,7 +436,7 @@ async def test_a_session_closed_at_any_step_leaves_no_uncancelled_request(
         for _ in range(steps):
             await asyncio.sleep(0)
     await asyncio.wait([task])
-    jobs, cancels = the_books(emulator)
+    jobs, cancels = jobs_and_cancels(emulator)
     if task.exception() is None:
         # If the result arrives while the session closes, a cancel of the completed request may have begun.
         assert jobs == 1 >= cancels
@@ -469,7 +469,7 @@ async def test_closing_a_session_over_borrowed_connections_cancels_its_requests(
         waiting = asyncio.ensure_future(fal.subscribe(GATE))
         await emulator.wait_for("status")
     await closed_error(waiting)
-    assert the_books(emulator) == (1, 1)
+    assert jobs_and_cancels(emulator) == (1, 1)
 
 
 async def test_closing_a_view_does_not_end_its_calls(fal: Session, emulator: Emulator, gate: Gate) -> None:
@@ -479,7 +479,7 @@ async def test_closing_a_view_does_not_end_its_calls(fal: Session, emulator: Emu
     await view.aclose()
     gate.open()
     await waiting
-    assert the_books(emulator) == (1, 0)
+    assert jobs_and_cancels(emulator) == (1, 0)
 
 
 # The end of the program.
@@ -543,7 +543,7 @@ async def test_ctrl_c_cancels_the_requests_of_all_tasks_once(
     process.send_signal(signal.SIGINT)
     _, errors = await process.communicate()
     assert "\nKeyboardInterrupt\n" in errors.decode()
-    assert the_books(emulator) == (3, 3)
+    assert jobs_and_cancels(emulator) == (3, 3)
     assert {job.cancel_requests for job in emulator.jobs.values()} == {1}
 
 
@@ -563,7 +563,7 @@ async def test_a_second_ctrl_c_does_not_interrupt_the_cancels(emulator: Emulator
     _, errors = await process.communicate()
     assert "\nKeyboardInterrupt\n" in errors.decode()
     assert "the cancel did not go through" not in errors.decode()
-    assert the_books(emulator) == (3, 3)
+    assert jobs_and_cancels(emulator) == (3, 3)
 
 
 async def test_a_call_discarded_with_its_event_loop_logs_a_warning(emulator: Emulator, gate: Gate) -> None:

@@ -33,12 +33,12 @@ class Duplicates:
         if first is None:
             return await self._first(work, work.key)
         if first != digest:
-            return _refused(work.key, "stands for another input in this batch")
+            return _refused(work.key, "belongs to another input in this batch")
         known = self._known.get(work.key)
         if known is None:
             return _refused(
                 work.key,
-                "came earlier in this batch, but its result is no longer kept: use a ledger to keep it",
+                "came earlier in this batch, but its result is no longer kept (with a ledger it would be)",
             )
         return attrs.evolve(await asyncio.shield(known), shared=True)
 
@@ -73,4 +73,4 @@ class Duplicates:
 
 
 def _refused(key: str, why: str) -> Outcome:
-    return Outcome(error=KeyConflictError(f"the key {why}. Nothing was sent", key=key))
+    return Outcome(error=KeyConflictError(f"the key {why}; nothing was sent", key=key))

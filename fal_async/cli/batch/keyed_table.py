@@ -1,4 +1,4 @@
-"""Inputs whose key stands in one of their columns (`--key-column`)."""
+"""Inputs whose key is in one of their columns (`--key-column`)."""
 
 from __future__ import annotations
 
