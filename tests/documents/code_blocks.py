@@ -79,6 +79,12 @@ def blocks_of(document: str, *ways: str) -> dict[str, Block]:
     return {way: found[f"run: {way}"] for way in ways}
 
 
+def javascript_of(document: str) -> str:
+    """The one block of JavaScript in a document."""
+    (found,) = [block.code for block in blocks(ROOT / document) if block.language == "js"]
+    return found
+
+
 def environment(**variables: str) -> dict[str, str]:
     """For a process that runs a block: this tree, and nothing of the developer's own fal or proxies."""
     own = {

@@ -17,7 +17,7 @@ import attrs
 import pytest
 
 from fal_async.emulator import Emulator, JobContext
-from tests.documents.code_blocks import ROOT, Block, blocks, blocks_of, environment
+from tests.documents.code_blocks import Block, blocks_of, environment, javascript_of
 from tests.documents.test_recipes import output_of
 from tests.servers.loopback import free_port
 from tests.servers.serving import serving
@@ -136,8 +136,7 @@ console.log(JSON.stringify(seen));
 async def test_the_script_of_the_page_shows_progress_and_the_picture(
     client: Client, emulator: Emulator, tmp_path: Path
 ) -> None:
-    (script,) = [block.code for block in blocks(ROOT / SERVICE) if block.language == "js"]
-    absolute = script.replace('"/pictures/live"', json.dumps(f"{client.url}/pictures/live"))
+    absolute = javascript_of(SERVICE).replace('"/pictures/live"', json.dumps(f"{client.url}/pictures/live"))
     (tmp_path / "page.mjs").write_text(PAGE % absolute)
     out, _ = await output_of("node", "page.mjs", cwd=tmp_path)
     seen = json.loads(out)

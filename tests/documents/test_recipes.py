@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from fal_async.emulator import Emulator
-from tests.documents.code_blocks import ROOT, Block, blocks, blocks_of, environment
+from tests.documents.code_blocks import Block, blocks_of, environment, javascript_of
 from tests.emulator.certificates import authority, server_side
 from tests.servers.connect_proxy import connect_proxy
 from tests.servers.loopback import port_of
@@ -73,15 +73,10 @@ async def test_fal_client_uploads_and_subscribes_on_the_emulator(emulator: Emula
     assert (emulator.count("submit"), len(emulator.uploads)) == (1, 1)
 
 
-def the_javascript() -> str:
-    (found,) = [block.code for block in blocks(ROOT / RECIPES) if block.language == "js"]
-    return found
-
-
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
 async def test_the_javascript_of_the_recipe_is_parsed_by_node(tmp_path: Path) -> None:
     """What it does is tested in `tests/real/test_official_clients.py`, with the package from npm."""
-    (tmp_path / "block.mjs").write_text(the_javascript())
+    (tmp_path / "block.mjs").write_text(javascript_of(RECIPES))
     await output_of("node", "--check", "block.mjs", cwd=tmp_path)
 
 

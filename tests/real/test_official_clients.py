@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fal_async.emulator import Emulator
-from tests.documents.test_recipes import the_javascript
+from tests.documents.code_blocks import javascript_of
 from tests.real.conftest import SCRIPTS, node_with, output_of, python_with
 
 PNG = b"\x89PNG".hex()
@@ -66,7 +66,7 @@ async def test_the_javascript_of_the_recipe_uploads_and_subscribes(
     emulator: Emulator, workshop: Path
 ) -> None:
     folder = node_with(workshop, "fal-js", "@fal-ai/client", "ws")
-    (folder / "recipe.mjs").write_text(the_javascript())
+    (folder / "recipe.mjs").write_text(javascript_of("fal_async/RECIPES.md"))
     out = await output_of(
         *("node", "recipe.mjs"),
         env={"FAL_BASE_URL": emulator.url, "FAL_KEY": emulator.key},
