@@ -13,12 +13,13 @@ from fal_async.single_flight import SingleFlight
 from fal_async.transport import Transport
 
 _RENEWALS = 3
+"""How often one HTTP request is sent again with a new token."""
 
 
 class Cdn:
     """Sends requests with the CDN token.
 
-    `tokens` holds the token of one set of credentials; all views of a session with these credentials share it.
+    `tokens` has the token of one API key. All views of a session with this key share it.
     """
 
     def __init__(self, transport: Transport, hosts: Hosts, tokens: SingleFlight[CdnToken]) -> None:
@@ -37,7 +38,7 @@ class Cdn:
         *,
         retry: RetryPolicy | None = None,
     ) -> HttpResponse:
-        """Send a request with the token, and again with a new token if the CDN refuses it (at most 3 times)."""
+        """Send an HTTP request with the token. If the CDN refuses it, send it with a new token, up to 3 times."""
         token = await self.token()
         for _ in range(_RENEWALS):
             try:

@@ -1,4 +1,7 @@
-"""`session.storage`: files to fal and from fal (protocol 7, 11.2)."""
+"""`session.storage`: upload and download files, and manage access to them (protocol 7, 11.2).
+
+Citations such as (protocol 7.4) are sections of `fal_async/protocol/README.md`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from fal_async.checks import check_flag, check_function, check_int
 from fal_async.config import Settings
@@ -45,8 +48,6 @@ from fal_async.storage.upload import Uploader, UploadPlan
 from fal_async.storage_settings import StorageSettings
 from fal_async.transport import Transport
 
-B = TypeVar("B")
-
 
 @short_tracebacks
 class Storage:
@@ -78,26 +79,31 @@ class Storage:
 
         The file is read piece by piece while it is sent, so memory use does not depend on its size.
 
-        Cancelling is safe and takes effect within half a second, even while a `read` of the file blocks: that
-        `read` finishes in its thread, and the file object is not read again before then. With `resume`, the same
-        call made later sends the missing parts only.
+        Cancelling is safe and takes effect within half a second, even while the file object's `read` blocks. That
+        `read` continues in its thread, and a new upload of the same file object waits until it returns. With
+        `resume`, the same call can be made again and sends only the missing parts.
 
         Args:
             file: A path (`str` or any `os.PathLike`; `~` is the home folder), bytes, a binary file object, any
                 object with a `read` method (async or not; without a size argument it is read into memory), an
-                async iterable of bytes, a Pillow image (sent as PNG) or a `File`.
+                async iterable of bytes, a Pillow image (sent as PNG, unless `content_type` or `file_name` names
+                another format) or a `File`.
                 A file object is read from its current position, or from its start if it is at its end. A source
                 that can be read only once (a pipe, an iterable) is first copied to a temporary file.
-            content_type: Such as "image/png". None (default): guessed from the name and the first bytes.
-            file_name: The name that fal stores. None (default): the name of the path or of the file object.
-            size: Expected size in bytes, such as of an async iterable; compared with the real size before
-                anything is sent. None (default): not checked.
+            content_type: Such as "image/png". None (default): the type of the name's suffix, unless the first 32
+                bytes of the file clearly show another type. Without a known suffix these bytes decide; if they
+                are unknown too, it is "application/octet-stream".
+            file_name: The name under which fal stores the file. None (default): the name of the path or of the
+                file object.
+            size: The size in bytes that the file must have, if you know it. It is compared with the real size
+                before anything is sent. None (default): not checked.
             lifecycle: How long the file is kept and who may read it. None (default): the account's settings.
             on_progress: Called with the bytes sent and the total in bytes; may be async. The first number never
                 decreases.
-            resume: A path or an `UploadState` that keeps the progress of an upload in parts, so that the same call
-                continues after a crash or a cancellation. It is deleted, or emptied, when the upload is complete.
-                None (default): an interrupted upload starts again.
+            resume: A path or an `UploadState`, in which the progress of a multipart upload is recorded, so that
+                the same call can continue it after a crash or a cancellation. When the upload is complete, the
+                record is deleted. It is not used for a file that is sent in one HTTP request. None (default): an
+                interrupted upload starts again.
             multipart_above: Size in bytes above which a file is sent in parts. Default 100 MiB.
             part_size: Size of a part in bytes. Default 10 MiB; it is raised if the file would need more than
                 10,000 parts.
@@ -107,8 +113,8 @@ class Storage:
             The URL of the stored file.
 
         Raises:
-            UploadError: If the file can't be read (whatever its `read` raises), is empty, changes during the
-                upload, or is not accepted by fal.
+            UploadError: If the file can't be read (for any exception of its `read`), is empty, has another size
+                than `size`, changes during the upload, or is not accepted by fal.
             ConfigurationError: If an argument is invalid. Nothing was sent.
             AuthenticationError: If fal does not accept the key.
             PermissionDeniedError: If the key may not upload.
@@ -138,15 +144,18 @@ class Storage:
     ) -> Path:
         """Download a file to disk and return its path.
 
-        The file appears under its name only when it is complete. A broken connection is resumed where it stopped.
+        The file appears under its name only when it is complete. After a broken connection the download continues
+        where it stopped.
+
         Cancelling is safe: no partial file is left behind.
 
         Args:
             url: An http, https or `data:` URL. For a restricted file of this account the request carries a CDN
                 token (protocol 7.4).
-            to: A file, which is replaced, or a folder. A path means a folder if the folder exists, if the path ends
-                with a slash, or if nothing exists there and the name has no suffix such as `.png`. In a folder the
-                server's name is used, made safe for file systems; an existing file is never replaced there.
+            to: The path of a file, which is replaced if it exists, or of a folder. It is treated as a folder if it
+                ends with a slash, if it is an existing folder, or if nothing exists at the path and its last part
+                has no suffix such as `.png`. In a folder the file gets the server's name, made safe for file
+                systems. If that name exists, a number is added (`cat-2.png`): nothing in a folder is replaced.
                 Missing folders are created. `~` is the home folder.
             on_progress: Called with the bytes received and the total in bytes (None if the server does not report
                 it); may be async. The first number falls back to 0 if the file has changed on the server and is
@@ -160,7 +169,7 @@ class Storage:
                 does not match what the server announced.
             ConfigurationError: If `url` is not a URL or `to` is not a path. Nothing was sent.
             ApiError: If the server answers with an error, such as NotFoundError.
-            TransportError: If the connection failed too often (`RetryPolicy.max_attempts`).
+            TransportError: If `RetryPolicy.max_attempts` attempts in a row failed without receiving more bytes.
             Exception: Whatever `on_progress` raises.
         """
         check_function("on_progress", on_progress, takes=("received", "total"))
@@ -178,17 +187,17 @@ class Storage:
     ) -> list[Path]:
         """Download all files of an output (`result.files()`) into a folder, up to 8 at a time.
 
-        Cancelling is safe: no partial file is left behind, and complete files stay.
+        Cancelling is safe: no partial file is left behind, and files that already have their names stay.
 
         Args:
             files: The files of the output.
             folder: Created if it does not exist.
             names: File names. A template such as `"cat-{n}{ext}"`, where `{n}` is the index in `files` (from 0),
                 `{name}` the server's name without its suffix, and `{ext}` the suffix with its dot; or a function of
-                the file and its index. Names are made safe for file systems, get a suffix if they have none, and a
-                number if they are taken. None (default): the server's names.
-            take_equal: If True, an existing file with the same name and the same bytes is used instead of a copy
-                with a number. Default False.
+                the file and its index. Names are made safe for file systems. A name without a suffix gets one. If
+                a file of that name exists, a number is added (`cat-2.png`). None (default): the server's names.
+            take_equal: Whether the path of an existing file with the same name and the same bytes is returned,
+                instead of writing a copy with a number; default False.
 
         Returns:
             The paths, in the order of `files`.
@@ -213,7 +222,7 @@ class Storage:
         `File` values, anywhere in mappings, lists, tuples and records (attrs, dataclass, pydantic, msgspec). Up to
         8 files are uploaded at the same time, each distinct file once. `input` itself is never changed.
 
-        Cancelling is safe: it ends the uploads; those that are complete stay at fal.
+        Cancelling is safe: running uploads are cancelled, and files that were already uploaded stay at fal.
 
         Args:
             input: The input of a model.
@@ -226,8 +235,8 @@ class Storage:
             The input with URLs; `input` itself if it contains no files.
 
         Raises:
-            UploadError: As `upload`. It names the file's place, such as `input.images[2]`, and ends the other
-                uploads.
+            UploadError: If a file can't be uploaded (see `upload`). The error names the file's place, such as
+                `input.images[2]`. Uploads that still run are cancelled.
             ConfigurationError: If an argument is invalid, or `input` contains bare bytes: wrap them in
                 `File(data)`.
             AuthenticationError: If fal does not accept the key.
@@ -311,7 +320,8 @@ class Storage:
                 as returned by `get_acl`.
 
         Returns:
-            The rules that fal saved, in the form of `get_acl`. Unknown users are left out.
+            The rules that fal saved, in the form of `get_acl`. Rules for users that fal does not know are missing:
+            fal drops them.
 
         Raises:
             ConfigurationError: If an argument is invalid. Nothing was sent.
@@ -341,7 +351,9 @@ class Storage:
         After a cancellation fal may have saved the settings or not; the same call can be made again.
 
         Args:
-            settings: The new settings. A field that is None is left out of the request.
+            settings: The new settings. `expires_in="never"` is sent as null. A field that is None is not sent, and
+                fal's API description says that fal then clears that setting (protocol 7.4): pass every setting that
+                you want to keep.
 
         Returns:
             The settings that fal saved, in the form of `get_defaults`.

@@ -13,7 +13,10 @@ B = TypeVar("B")
 async def gather_first_error(
     work: Callable[[A], Awaitable[B]], items: Collection[A], *, at_a_time: int
 ) -> list[B]:
-    """Return `work(item)` for all items, in their order. The first failure cancels the others and is raised."""
+    """Return the results of `work(item)` in the order of the items, with at most `at_a_time` calls at a time.
+
+    The first exception cancels the other calls and is raised.
+    """
     results: dict[int, B] = {}
     numbered = iter(enumerate(items))
 

@@ -1,4 +1,4 @@
-"""Data URIs for small files inside the input (protocol 7.5).
+"""Encode small files as data URIs, for use inside an input (protocol 7.5).
 
 These functions block the calling thread, which is fine for kilobytes. For larger files use
 `await session.storage.upload(...)`, which does not block the event loop.
@@ -22,8 +22,8 @@ def encode(data: bytes | str, content_type: str | None = None) -> str:
 
     Args:
         data: Bytes (also bytearray or memoryview), or a `str`, which is encoded as UTF-8.
-        content_type: Such as "image/png". None (default): guessed from the first bytes; of a `str`
-            "text/plain;charset=utf-8".
+        content_type: Such as "image/png". None (default): guessed from the first 32 bytes of bytes, else
+            "application/octet-stream"; for a `str` it is "text/plain;charset=utf-8".
 
     Returns:
         The URI, in base64.
@@ -43,7 +43,9 @@ def encode_file(path: str | os.PathLike[str], content_type: str | None = None) -
 
     Args:
         path: The path of the file; `~` is the home folder.
-        content_type: Such as "image/png". None (default): guessed from the name and the first bytes.
+        content_type: Such as "image/png". None (default): the type of the name's suffix, unless the first 32 bytes
+            clearly show another type. Without a known suffix these bytes decide; if they are unknown too, it is
+            "application/octet-stream".
 
     Returns:
         The URI, in base64.
@@ -76,8 +78,8 @@ def encode_image(image: Any, format: str = "png") -> str:
         The URI, in base64.
 
     Raises:
-        ConfigurationError: If `format` is unknown, or `image` is not a Pillow image, is empty, or can't be stored
-            in that format.
+        ConfigurationError: If `format` is unknown, or `image` is not a Pillow image, has no pixels, or can't be
+            stored in that format.
         UploadError: If the image can't be read because it is truncated or closed.
     """
     if not is_image(image):

@@ -20,16 +20,18 @@ T = TypeVar("T")
 
 @attrs.frozen(kw_only=True)
 class Target:
-    """Without a name, the file gets the one that the server or the output suggests."""
+    """Where a downloaded file is written."""
 
     folder: Path
     name: str | None = None
+    """The file name that the caller chose; None: the server's name is used."""
 
 
 async def target_of(to: Any) -> Target:
     """Resolve the caller's `to`, and create missing folders.
 
-    Raises ConfigurationError for what is not a path, DownloadError if it can't be written to.
+    Raises ConfigurationError if `to` is not a path, and DownloadError if a folder can't be created or the target is
+    a device or a pipe.
     """
     return await _on_disk(partial(_target_of, to))
 
@@ -50,7 +52,7 @@ def _target_of(to: Any) -> Target:
 
 
 def _is_folder(path: Path, text: str) -> bool:
-    """Guess what a path that does not exist means: pathlib drops the slash of `Path("downloads/")`."""
+    """Return whether the target is a folder. `text` is the caller's path: pathlib drops a slash at its end."""
     if path.is_dir() or text.endswith(("/", os.sep)):
         return True
     if os.path.lexists(path):

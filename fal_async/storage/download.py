@@ -1,4 +1,4 @@
-"""Download one file: to a temporary file beside its target, which gets the final name when it is complete."""
+"""Download one file into a temporary file in the target's folder, which gets its final name when it is complete."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Downloader:
     async def _fetch(self, url: str, incoming: Incoming) -> None:
         """Fetch `url`, and resume with `Range` after a broken connection.
 
-        Gives up after `max_attempts` attempts in a row that did not get further than those before.
+        Raises the last error after `max_attempts` attempts in a row that received no further bytes.
         """
         policy, idle, furthest = self._settings.retry, 0, 0
         authorization: str | None = None
@@ -99,7 +99,7 @@ class Downloader:
                     raise
             except TransportError as error:
                 if error.from_caller or not incoming.has_begun:
-                    raise  # the transport has already retried
+                    raise  # no body had begun, and the transport has already retried
                 idle = 1 if incoming.progress.offset > furthest else idle + 1
                 furthest = max(furthest, incoming.progress.offset)
                 if idle >= policy.max_attempts:
@@ -107,11 +107,15 @@ class Downloader:
                 await asyncio.sleep(delay_before_retry(policy, idle, error, random.random()) or 0.0)
 
     def _may_be_ours(self, url: str, error: ApiError) -> bool:
-        """Return whether the owner's token may help: the file's access rules may refuse others (protocol 7.4)."""
+        """Return whether to retry with this account's token: the file's rules may refuse others (protocol 7.4)."""
         return error.status in _RESTRICTED and is_cdn(url, self._cdn.hosts)
 
     async def _request(self, url: str, incoming: Incoming, authorization: str | None) -> bool:
-        """Make one request. Return False if the answer may not continue the bytes on disk: then fetch it all."""
+        """Send one HTTP request and write its body.
+
+        Returns False if the response does not continue the bytes on disk, so that the next HTTP request must fetch
+        the whole file.
+        """
         incoming.has_begun = False
         async with self._transport.open(download_request(url, incoming.progress, authorization)) as response:
             progress = begin(url, response.status, response.headers, incoming.progress)

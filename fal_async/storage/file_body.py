@@ -1,4 +1,4 @@
-"""Request bodies that are read from a file piece by piece, with progress and checks."""
+"""Bodies of HTTP requests that are read from a file piece by piece, with progress and checks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Meter:
 
     def __init__(self, total: int, callback: ProgressCallback | None) -> None:
         self._total, self._callback = total, callback
-        self._sent = self._told = 0
+        self._sent = self._reported = 0
 
     def begin_at(self, done: int) -> None:
         self._sent = done
@@ -31,15 +31,15 @@ class Meter:
 
     async def add(self, count: int) -> None:
         self._sent += count
-        if self._sent > self._told:
-            self._told = self._sent
+        if self._sent > self._reported:
+            self._reported = self._sent
             await call_back(self._callback, self._sent, self._total)
 
 
 class Body:
-    """A span of a file, read again for each attempt.
+    """The body of an HTTP request: a span of a file, which is read again for each attempt.
 
-    `digest` is its SHA-256 (hex) after it was read to its end, if `hashed`.
+    With `hashed`, `digest` is the SHA-256 (hex) of the span once it was read completely; until then it is "".
     """
 
     def __init__(
@@ -61,13 +61,16 @@ class Body:
         return _Pieces(self)
 
     def check(self) -> None:
-        """Raise the error that reading the file raised: to the transport it looks like a broken connection."""
+        """Raise the error of reading the file, if there was one.
+
+        The transport reports such an error as a broken connection.
+        """
         if self.failure is not None:
             raise self.failure
 
 
 class _Pieces:
-    """An iterator, not a generator: an unfinished async generator would have to be closed."""
+    """The pieces of a body. A class, because an unfinished async generator would have to be closed."""
 
     def __init__(self, body: Body) -> None:
         self._body = body
@@ -90,7 +93,7 @@ class _Pieces:
             raise
         except BaseException as error:
             body.failure = error
-            # aiohttp drops a BaseException that is not an Exception, and would go on waiting for the response.
+            # aiohttp ignores a BaseException that is not an Exception, and would continue to wait for the response.
             raise error if isinstance(error, Exception) else InterruptedError from error
         return piece
 

@@ -1,4 +1,4 @@
-"""File objects passed by the user: one reader at a time, their positions, and reading of unseekable ones."""
+"""Read file objects of the user: one reader at a time, positions restored, also those that are not seekable."""
 
 from __future__ import annotations
 
@@ -33,15 +33,16 @@ class Turn(asyncio.Lock):
         super().__init__()
         self.loop = loop
         self.reading: threading.Lock = threading.Lock()
-        """Held by the thread that reads, even after its task was cancelled."""
+        """Locked by the thread that reads, even after the thread's task was cancelled."""
         self.at_the_end: Callable[[], object] | None = None
+        """Restores the position of the file object; called once when the lock is released."""
 
     async def in_thread(self, work: Callable[[], T]) -> T:
-        """Run `work()`, which reads the file object, in a thread. If this task is cancelled, the thread goes on."""
+        """Run `work()`, which reads the file object, in a thread. It continues if this task is cancelled."""
         return await abandonable(partial(self._under_reading_lock, work))
 
     async def leave(self, file: Any) -> None:
-        """Release the lock, after a thread that still reads has returned. Keeps `file` alive until then."""
+        """Release the lock when no thread reads the file object any more. Keeps `file` alive until then."""
         work, self.at_the_end = self.at_the_end or _nothing, None
         await within_patience(partial(self._under_reading_lock, work), then=partial(self._release_lock, file))
 
@@ -54,20 +55,20 @@ class Turn(asyncio.Lock):
 
 
 def _nothing() -> None:
-    """The end of a turn if the file object's position can't be restored."""
+    """Used as `at_the_end` for a file object whose position can't be restored."""
 
 
 _turns: weakref.WeakValueDictionary[int, Turn] = weakref.WeakValueDictionary()
-"""By the id of the file object, because not every file object is hashable. Global, because sessions may share a
-file object. The holder of a turn keeps the file object alive, so that its id is not used again.
+"""By the `id` of the file object, because not every file object is hashable. Global, because sessions may share a
+file object. The task that has the lock keeps the file object alive, so that its `id` is not reused before.
 """
 
 
 @contextlib.asynccontextmanager
 async def turn_at(file: Any) -> AsyncIterator[Turn]:
-    """Wait for exclusive use of a file object: it has only one position.
+    """Wait for exclusive use of a file object, because a file object has only one position.
 
-    Raises UploadError if another event loop is using it.
+    Raises UploadError if another event loop is using the file object.
     """
     turn, loop = _turns.get(id(file)), asyncio.get_running_loop()
     if turn is None or (turn.loop is not loop and not turn.locked()):
@@ -82,7 +83,7 @@ async def turn_at(file: Any) -> AsyncIterator[Turn]:
 
 
 def name_of(file: Any) -> str:
-    """Return the name of a file object. Uploads of web frameworks have a `filename` attribute."""
+    """Return the name of a file object; `UNNAMED` if it has none. A web framework's upload has it in `filename`."""
     for attribute in ("name", "filename"):
         with contextlib.suppress(Exception):  # a property of a user's class may raise anything
             name = os.fsdecode(getattr(file, attribute))
@@ -140,7 +141,7 @@ def version_of(file: Any) -> tuple[int, int] | None:
 
 
 def takes_no_size(file: Any) -> bool:
-    """Return whether `read` takes no size, as in an HTTP client's response or a chat bot's attachment."""
+    """Return whether `read` takes no size, as that of an HTTP client's response or a chat bot's attachment."""
     try:
         inspect.signature(file.read).bind(PIECE)
     except TypeError:
@@ -183,7 +184,10 @@ async def _called(turn: Turn, read: Callable[..., Any], *size: int) -> Any:
 
 
 async def _is_rewound(file: Any) -> bool:
-    """Seek an async file object to its start: an upload of a web framework that was read before is at its end."""
+    """Seek an async file object to its start, and return whether that worked.
+
+    An upload of a web framework is at its end if it was read before.
+    """
     seek = getattr(file, "seek", None)
     if not inspect.iscoroutinefunction(seek):
         return False
@@ -194,10 +198,10 @@ async def _is_rewound(file: Any) -> bool:
 
 
 async def _has_more(file: Any) -> bool:
-    """Wait until a pipe has data, or ends.
+    """Wait until a pipe has data or is closed, and return True.
 
-    The event loop waits, not a thread: an abandoned thread would read data that is then lost. Returns False at once
-    for other files, and on event loops that can't wait for a pipe.
+    The event loop waits, not a thread, because an abandoned thread would read data that is then lost. Returns False
+    immediately for other files, and on event loops that can't wait for a pipe.
     """
     descriptor = _pipe_of(file)
     if descriptor is None:
@@ -205,7 +209,7 @@ async def _has_more(file: Any) -> bool:
     loop = asyncio.get_running_loop()
     ready = loop.create_future()
     try:
-        loop.add_reader(descriptor, _note, ready)
+        loop.add_reader(descriptor, _set_ready, ready)
     except (NotImplementedError, OSError, RuntimeError, ValueError):
         return False
     try:
@@ -215,7 +219,7 @@ async def _has_more(file: Any) -> bool:
     return True
 
 
-def _note(ready: asyncio.Future[None]) -> None:
+def _set_ready(ready: asyncio.Future[None]) -> None:
     if not ready.done():
         ready.set_result(None)
 
@@ -223,7 +227,7 @@ def _note(ready: asyncio.Future[None]) -> None:
 def _pipe_of(file: Any) -> int | None:
     """Return the descriptor of a pipe, socket or character device; None otherwise.
 
-    Only for plain readers: others may have buffered data already, and waiting for more would hang.
+    Returns None for wrapped readers too: they may have buffered the data already, and waiting for more would hang.
     """
     raw = file.raw if type(file) is io.BufferedReader else file
     if type(raw) is not io.FileIO:

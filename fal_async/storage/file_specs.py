@@ -1,4 +1,4 @@
-"""Name, type, size and digest of a file: for its upload, and to recognise it in a call with a key."""
+"""Name, type, size and digest of a file, for its upload and to recognise it in a later call with the same key."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fal_async.storage.sources import Source, opened
 
 
 async def spec_of(source: Source, lifecycle: str | None) -> FileSpec:
-    """Return the properties of the file that fal gets."""
+    """Return the properties that fal stores with the file."""
     name = plain_name(source.name) or UNNAMED
     guessed = guess_content_type(name, await source.read(0, HEAD))
     return FileSpec(
@@ -26,7 +26,7 @@ async def spec_of(source: Source, lifecycle: str | None) -> FileSpec:
 async def digest_of_file(file: Any) -> tuple[str, str]:
     """Return content type and SHA-256 (hex) of the file, as it would be uploaded now.
 
-    Raises ConfigurationError for a file that can be read only once, UploadError if it can't be read.
+    Raises ConfigurationError if the file can be read only once, and UploadError if it can't be read.
     """
     async with opened(file, again=True) as source:
         spec = await spec_of(source, None)

@@ -1,4 +1,4 @@
-"""A file being downloaded: a temporary file beside its target, renamed when it is complete."""
+"""The temporary file of a download, which gets its final name when it is complete."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Incoming:
         self._file = FileIO(self._path, "xb")
 
     async def prepare(self, progress: Progress, headers: Mapping[str, str]) -> None:
-        """Prepare for the next response's body: it continues the file, or replaces it at offset 0."""
+        """Prepare for the body of a response, which continues the file, or replaces its content if the offset is 0."""
         file = self._file
         if progress.offset == 0 and self.progress.offset and file is not None:
             await self._on_disk(in_thread(lambda: (file.seek(0), file.truncate())))
@@ -63,11 +63,11 @@ class Incoming:
         self.progress, self.headers, self.has_begun = progress, headers, True
 
     def drop_validator(self) -> None:
-        """Forget the validator, so that the next request fetches the whole file: it may have changed."""
+        """Delete the validator, so that the next HTTP request fetches the whole file, which may have changed."""
         self.progress = attrs.evolve(self.progress, validator=None)
 
     async def write(self, pieces: list[bytes], size: int) -> None:
-        """Start to write, after the previous write: so one piece is written while the next one arrives."""
+        """Wait for the previous write and start this one, which runs while the next piece is received."""
         await self.flush()
         if not size:
             return
@@ -82,7 +82,7 @@ class Incoming:
             write_fully(self._file, piece)
 
     async def flush(self) -> None:
-        """Wait until the last `write` has ended."""
+        """Wait until the last `write` has finished."""
         writing = self._writing
         if writing is not None:
             try:
@@ -100,13 +100,14 @@ class Incoming:
     async def keep_beside(self, name: str, taken: set[str], *, take_equal: bool = False) -> Path:
         """Rename the file to `name`, with a number if an existing file or an entry of `taken` has that name.
 
-        With `take_equal`, an existing file with the same name and bytes is used instead.
+        With `take_equal`, if an existing file has the same name and bytes, this one is deleted and the path of the
+        existing one is returned. `taken` contains case-folded names; the new name is added to it.
         """
         await self.close()
         return await self._on_disk(in_thread(partial(_keep_beside, self._path, name, taken, take_equal)))
 
     async def discard(self) -> None:
-        """Close and delete the file, even if this task is cancelled again while it waits."""
+        """Close the file and delete it unless it was kept, even if this task is cancelled again while it waits."""
         try:
             await self.close()
         finally:
@@ -129,7 +130,7 @@ class Incoming:
 
 
 def _replace(path: Path, kept: Path) -> None:
-    check_replaceable(kept)  # checked again: it may have been created during the download
+    check_replaceable(kept)  # again, because it may have been created during the download
     path.replace(kept)
 
 
@@ -153,12 +154,12 @@ def _keep_beside(path: Path, name: str, taken: set[str], take_equal: bool) -> Pa
 def _are_equal(path: Path, other: Path) -> bool:
     try:
         return stat.S_ISREG(other.lstat().st_mode) and filecmp.cmp(path, other, shallow=False)
-    except OSError:  # deleted or not readable: treated as a different file
+    except OSError:  # a file that was deleted or is not readable counts as different
         return False
 
 
 def _folded(name: str) -> str:
-    """Fold case: the folder may be copied to a file system that ignores it."""
+    """Fold case, because the folder may be copied to a file system that ignores case."""
     return unicodedata.normalize("NFC", name).casefold()
 
 

@@ -1,4 +1,4 @@
-"""Local paths passed by the caller: checks, and words for errors about them."""
+"""Check local paths that the caller passed, and format them for error messages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _KINDS = (
 def local_path(name: str, value: object) -> Path:
     """Return the path in the argument `name`, with `~` and `~user` expanded.
 
-    Raises ConfigurationError for another type, an empty string, or characters that a path can't contain.
+    Raises ConfigurationError if it has another type, is empty, or contains characters that a path can't contain.
     """
     if not isinstance(value, str | os.PathLike):
         raise ConfigurationError(f"{name} is of type {type(value).__name__}: expected a path")
@@ -42,9 +42,9 @@ def local_path(name: str, value: object) -> Path:
 
 
 def kind_of_node(path: Path) -> str | None:
-    """Return what is at `path` (links followed), such as "a named pipe"; None for a regular file or nothing.
+    """Return the kind of file at `path`, such as "a named pipe"; None if it is a regular file or does not exist.
 
-    Blocks. Raises OSError if `path` can't be examined.
+    Symbolic links are followed. Blocks. Raises OSError if `path` can't be examined.
     """
     try:
         mode = path.stat().st_mode

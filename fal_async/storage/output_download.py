@@ -1,4 +1,7 @@
-"""Download all files of one output: concurrently, named in order; one failure does not stop the others."""
+"""Download all files of one output concurrently, and name them in the order of the output.
+
+A file that can't be downloaded does not stop the download of the other files.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from fal_async.storage.concurrency import gather_first_error
 from fal_async.storage.download import Downloader
 
 FILES_AT_A_TIME = 8
-"""Files of one input or output that are transferred at the same time. A large upload also sends several parts."""
+"""Maximum number of files of one input or output that are transferred at the same time."""
 
 
 class OutputDownload:
@@ -33,10 +36,10 @@ class OutputDownload:
         self._taken: set[str] = set()
         self._places = asyncio.Semaphore(FILES_AT_A_TIME)
         self._settled = [asyncio.Event() for _ in files]
-        """For each file, set once it and all files before it have been named or have failed."""
+        """One event for each file, set when this file and all files before it have their names or have failed."""
 
     async def run(self) -> list[Path]:
-        """Return the paths in the order of the files. Raises DownloadError, which names missing files."""
+        """Return the paths in the order of the files. Raises DownloadError if a file could not be downloaded."""
         numbers = range(len(self._files))
         outcomes = await gather_first_error(self._one, numbers, at_a_time=len(self._files))
         paths = [outcome for outcome in outcomes if isinstance(outcome, Path)]
@@ -76,7 +79,7 @@ class OutputDownload:
 def missing_files(files: Sequence[OutputFile], outcomes: Sequence[Path | FalError]) -> DownloadError:
     """Return the error for the files that could not be downloaded.
 
-    `outcomes` has for each file its path, or the error.
+    `outcomes` has the path or the error of each file, in the order of `files`.
     """
     causes = [outcome for outcome in outcomes if isinstance(outcome, FalError)]
     missing = [file for file, outcome in zip(files, outcomes, strict=True) if isinstance(outcome, FalError)]

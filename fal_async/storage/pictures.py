@@ -1,6 +1,6 @@
-"""Encode Pillow images as files: upright, and in a mode that the format supports.
+"""Encode Pillow images as files, upright and in a mode that the format supports.
 
-This module imports Pillow only inside functions: an image is passed only if the caller has imported it.
+This module imports Pillow only inside functions, which run only if the caller has an image and so has imported it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FORMATS: Mapping[str, str] = {
     "bmp": "BMP",
     "tiff": "TIFF",
 }
-"""Pillow's names of formats, by their usual names."""
+"""Pillow's names of the formats, by suffix."""
 _BY_TYPE: Mapping[str, str] = {
     **{f"image/{name}": name for name in FORMATS},
     "image/jpg": "jpeg",
@@ -32,7 +32,7 @@ _BY_TYPE: Mapping[str, str] = {
     "image/tif": "tiff",
 }
 _KNOWN = ", ".join(f"image/{name}" for name in FORMATS if name != "jpg")
-_TURNED = 0x0112
+_ORIENTATION = 0x0112
 """The EXIF tag of the orientation: 1 is upright."""
 _ALPHA = ("LA", "RGBA")
 _USUAL = {"YCbCr": "RGB", "HSV": "RGB", "RGBX": "RGB", "RGBa": "RGBA", "PA": "RGBA", "La": "LA"}
@@ -42,7 +42,7 @@ _WIDE = ("I;16", "I;16L", "I;16B", "I;16N")
 def format_of(content_type: str | None, file_name: str | None) -> str:
     """Return the format for this content type, or else for this file name; "png" if neither decides.
 
-    Raises ConfigurationError for a type that is not supported: the file would be labelled wrongly.
+    Raises ConfigurationError for a type that is not supported, because the file would get a wrong content type.
     """
     asked = content_type
     if asked is None:
@@ -57,7 +57,7 @@ def format_of(content_type: str | None, file_name: str | None) -> str:
 
 
 def image_format(format: str) -> str:
-    """Return Pillow's name of the format."""
+    """Return Pillow's name of the format. Raises ConfigurationError if it is unknown."""
     known = FORMATS.get(str(format).lower().lstrip("."))
     if known is None:
         raise ConfigurationError(f"format={format!r}: expected one of {', '.join(FORMATS)}")
@@ -69,7 +69,7 @@ def image_bytes(image: Any, format: str) -> bytes:
 
     Raises:
         UploadError: If the image can't be read because it is truncated or closed.
-        ConfigurationError: If the format can't store it, and no conversion is clearly what the caller wants.
+        ConfigurationError: If the format can't store the image, and no conversion is clearly what the caller wants.
     """
     name = image_format(format)
     _load(image)
@@ -99,7 +99,7 @@ def _load(image: Any) -> None:
 def _upright(image: Any) -> Any:
     """Rotate the image as its EXIF orientation says."""
     try:
-        turned = image.getexif().get(_TURNED, 1) not in (1, None)
+        turned = image.getexif().get(_ORIENTATION, 1) not in (1, None)
     except Exception:  # EXIF data that can't be read is ignored
         return image
     if not turned:
@@ -128,7 +128,10 @@ def _fitting(image: Any, name: str) -> Any:
 
 
 def _in_usual_mode(image: Any, name: str) -> Any:
-    """Convert to 1, L, LA, P, RGB or RGBA; 16 bits and floats remain only if the format supports them."""
+    """Convert to one of the modes 1, L, LA, P, RGB and RGBA.
+
+    An image with 16 bits or floats is left as it is if the format supports them.
+    """
     mode = image.mode
     if mode == "F" and name != "TIFF":
         raise _refused(image, name)

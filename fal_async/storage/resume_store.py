@@ -1,4 +1,4 @@
-"""Stores for the record of an upload in parts: a file, or an `UploadState`.
+"""Store the record of a multipart upload in a file or in an `UploadState`.
 
 `upload.py: Uploader` uses the record to continue an interrupted upload.
 """
@@ -26,10 +26,16 @@ logger: logging.Logger = logging.getLogger("fal_async")
 _PLAIN = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 """Flags for `os.open`: don't follow a symbolic link, and don't block on a pipe."""
 _MOST = 16 * 1024 * 1024
-"""Maximum bytes read from a record: one with 10,000 parts has less than two million."""
+"""Maximum number of bytes read from a record file. A record with 10,000 parts has less than two million bytes."""
 
 
 class ResumeStore(Protocol):
+    """Stores the record of one upload.
+
+    `load` returns the record, or None if there is none that can be used. `begin` writes a new record, `note` adds a
+    part that was sent, and `clear` deletes the record.
+    """
+
     async def load(self) -> UploadRecord | None: ...
     async def begin(self, record: UploadRecord) -> None: ...
     async def note(self, part: SentPart, /) -> None: ...
@@ -55,28 +61,28 @@ class _InState:
         return self._state.record
 
     async def begin(self, record: UploadRecord) -> None:
-        self._tell(record)
+        self._set(record)
 
     async def note(self, _: SentPart, /) -> None:
-        self._tell(self._state.record)  # the uploader has already added the part to it
+        self._set(self._state.record)  # the uploader has already added the part to the record
 
     async def clear(self) -> None:
-        self._tell(None)
+        self._set(None)
 
-    def _tell(self, record: UploadRecord | None) -> None:
+    def _set(self, record: UploadRecord | None) -> None:
         self._state.record = record
         if self._state.on_change is not None:
             self._state.on_change(self._state)
 
 
 class _InFile:
-    """Appends one line per part that was sent: a process that is killed leaves at most a partial last line."""
+    """Appends a line for each part that was sent, so that a killed process leaves at most a partial last line."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     async def load(self) -> UploadRecord | None:
-        """Read the record, and write it again, so that a partial last line does not corrupt the next one."""
+        """Read the record and write it anew, so that the next line is not appended to a partial last line."""
         text, is_ours = await self._on_disk(self._read)
         record = parse_record(text)
         if record is not None and not is_ours:
@@ -99,7 +105,7 @@ class _InFile:
             logger.warning("%s", error)  # not raised: the upload is complete, and the caller needs its URL
 
     def _read(self) -> tuple[bytes, bool]:
-        """Return the content, and whether only this user can have written it."""
+        """Return the content, and whether only this user can have written it. A missing file is empty."""
         try:
             file = self._opened(os.O_RDONLY, "rb")
         except FileNotFoundError:
@@ -108,7 +114,7 @@ class _InFile:
             return file.read(_MOST), _is_ours(os.fstat(file.fileno()))
 
     def _replace(self, data: bytes) -> None:
-        # Readable by the owner only (mode 0600): whoever has the presigned URL can write this file.
+        # Readable by the owner only (mode 0600), because everyone who has the presigned URL can write the upload.
         with contextlib.suppress(FileNotFoundError):
             _check_kind(os.lstat(self._path))
         descriptor, temporary = tempfile.mkstemp(dir=self._path.parent, prefix=".fal-resume-")
@@ -146,7 +152,7 @@ def _check_kind(status: os.stat_result) -> None:
 
 
 def _is_ours(status: os.stat_result) -> bool:
-    """Return whether this user owns the file and no other user can write to it. True on Windows (no modes)."""
+    """Return whether this user owns the file and no other user can write it. Always True on Windows (no modes)."""
     if not hasattr(os, "geteuid"):
         return True
     return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)

@@ -1,4 +1,4 @@
-"""Open everything that can be uploaded as one kind of value: a `Source`."""
+"""Open every kind of file that can be uploaded as a `Source`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _EXPECTED = "a path, bytes, a binary file object, an async iterable of bytes, a 
 
 
 class Source:
-    """A seekable binary file from `start` on, for several concurrent readers at different offsets."""
+    """The bytes of a file from the position `start`, which several tasks can read concurrently at any offset."""
 
     def __init__(
         self,
@@ -58,17 +58,17 @@ class Source:
         self.content_type: str | None = None
 
     async def read(self, offset: int, length: int) -> bytes:
-        """Return `length` bytes, fewer only at the end of the file. Raises UploadError if it can't be read."""
+        """Return `length` bytes, or fewer at the end of the file. Raises UploadError if the file can't be read."""
         return await self.work(partial(self.read_now, offset, length))
 
     async def work(self, reading: Callable[[], T]) -> T:
-        """Run `reading()`, which calls `read_now`: in a thread, unless the file is in memory."""
+        """Run `reading()`, which calls `read_now`, in a thread. If the file is in memory, no thread is used."""
         if self._in_memory:
             return reading()
         return await abandonable(reading)
 
     def end(self) -> None:
-        """End the upload: a thread that still waits to read raises UploadError instead."""
+        """End the upload. A thread that still waits for its turn to read raises UploadError."""
         self._is_over = True
 
     def read_now(self, offset: int, length: int) -> bytes:
@@ -115,13 +115,13 @@ async def opened(file: Any, size: int | None = None, *, again: bool = False) -> 
     """Open `file` as a `Source`. A file that can be read only once is copied to a temporary file first.
 
     Args:
-        file: Everything that `Storage.upload` takes.
-        size: The size in bytes that the caller expects; None: any.
-        again: True if the same file is opened again later, so that it must be readable twice.
+        file: Any file that `Storage.upload` accepts.
+        size: The size in bytes that the caller expects. None (default): any size.
+        again: Whether the same file will be opened again later, so that it must be readable twice; default False.
 
     Raises:
-        UploadError: If it can't be read, is empty, or has another size.
-        ConfigurationError: If it is not a file, or, with `again`, can be read only once.
+        UploadError: If `file` can't be read, is empty, or has another size.
+        ConfigurationError: If `file` is not a file, or, with `again`, can be read only once.
     """
     async with contextlib.AsyncExitStack() as stack:
         source = await _open(file, stack, again)
@@ -142,7 +142,7 @@ async def _open(file: Any, stack: contextlib.AsyncExitStack, again: bool) -> Sou
         return _in_memory(bytes(file), UNNAMED)
     if is_image(file):
         return await _open_image(file, "png")
-    # Before AsyncIterable: a StreamReader, such as a subprocess's output, is both, and iterates by lines.
+    # Checked before AsyncIterable: a StreamReader, such as a subprocess's output, is both, and iterates by lines.
     if is_file_object(file):
         return await _open_file_object(file, stack, again)
     if isinstance(file, AsyncIterable):
@@ -153,7 +153,7 @@ async def _open(file: Any, stack: contextlib.AsyncExitStack, again: bool) -> Sou
 
 
 def _flat(file: File) -> File:
-    """Merge nested Files: the outer one's name and type take precedence."""
+    """Merge nested Files. Name and type of the outer File take precedence."""
     while isinstance(inner := file.data, File):
         kind, name = file.content_type or inner.content_type, file.file_name or inner.file_name
         file = File(inner.data, content_type=kind, file_name=name)
@@ -161,7 +161,7 @@ def _flat(file: File) -> File:
 
 
 async def _open_named(file: File, stack: contextlib.AsyncExitStack, again: bool) -> Source:
-    """Open a File. An image is encoded in the format that its content type or name asks for."""
+    """Open a File. An image is encoded in the format of the File's content type or name."""
     if is_image(file.data):
         source = await _open_image(file.data, format_of(file.content_type, file.file_name))
     else:
@@ -189,7 +189,7 @@ def _opened_file(path: str) -> io.FileIO:
 
 
 def _owned(handle: Any, stack: contextlib.AsyncExitStack, *, size: int, name: str) -> Source:
-    """Make a Source that closes `handle` at its end, or later when no thread reads it any more."""
+    """Return a Source whose `handle` is closed when `stack` exits, or later when no thread reads it any more."""
     lock = threading.Lock()
 
     def close() -> None:
@@ -205,7 +205,7 @@ def _in_memory(data: bytes, name: str) -> Source:
 
 
 async def _open_image(image: Any, format: str) -> Source:
-    # Pillow reads an image's file lazily, so that only one thread may use the image at a time.
+    # Only one thread may use an image at a time, because Pillow reads the image's file lazily.
     async with turn_at(image) as turn:
         data = await turn.in_thread(partial(image_bytes, image, format))
     source = _in_memory(data, f"image.{format}")
@@ -214,9 +214,9 @@ async def _open_image(image: Any, format: str) -> Source:
 
 
 async def _open_file_object(file: Any, stack: contextlib.AsyncExitStack, again: bool) -> Source:
-    """Open a file object from its position on. It is left open, and its position is restored.
+    """Open a file object at its current position. The file object stays open, and its position is restored.
 
-    Uploads of one file object run one after another: it has only one position.
+    Uploads of one file object run one after another, because a file object has only one position.
     """
     if isinstance(file, io.TextIOBase):
         raise ConfigurationError("the file is open as text: open it in binary mode, open(path, 'rb')")
@@ -247,7 +247,7 @@ def _only_once(name: str) -> ConfigurationError:
 async def _spooled(
     pieces: AsyncIterable[Any], stack: contextlib.AsyncExitStack, name: str = UNNAMED
 ) -> Source:
-    """Copy to a temporary file: sending a failed part again needs its bytes again."""
+    """Copy the pieces to a temporary file, because a failed part is sent again and needs its bytes again."""
     copy = await _temporary_file(name)
     source = _owned(copy, stack, size=0, name=name)
     async for piece in pieces:
@@ -268,7 +268,10 @@ async def _temporary_file(name: str) -> Any:
 
 
 def write_fully(file: Any, data: Any) -> int:
-    """Write all of `data`: one write to an unbuffered file may be partial, such as on an almost full disk."""
+    """Write all of `data` and return its size in bytes.
+
+    One write to an unbuffered file may be partial, for example on an almost full disk.
+    """
     view = memoryview(data)
     written = 0
     while written < view.nbytes:

@@ -1,7 +1,7 @@
-"""Disk work in threads that can be abandoned on cancellation.
+"""Run disk work in threads that can be abandoned on cancellation.
 
-These are separate daemon threads: one that hangs, on a silent pipe or a network disk, delays neither the end of the
-event loop nor the exit of the process, as a thread of `asyncio.to_thread` would.
+These are daemon threads. A thread that hangs, such as on a silent pipe or a network disk, delays neither the end of
+the event loop nor the exit of the process. A thread of `asyncio.to_thread` would delay both.
 """
 
 from __future__ import annotations
@@ -20,24 +20,28 @@ from fal_async.sheltered import wait_for_all
 
 T = TypeVar("T")
 _THREADS = 32
-"""Maximum number of threads per process. An abandoned thread that hangs does not count."""
+"""Maximum number of threads per process, without abandoned ones."""
 _IDLE = 0.5
 """Seconds after which an idle thread ends."""
 PATIENCE = 0.5
-"""Seconds that the end of an upload waits for a thread that is still reading its file."""
+"""Seconds for which the end of an upload waits for a thread that still reads the file."""
 
 
 async def in_thread(work: Callable[[], T]) -> T:
-    """Run `work()` in a thread and wait for it, even if this task is cancelled: its file stays open that long."""
+    """Run `work()` in a thread and return its result.
+
+    If this task is cancelled, the cancellation is raised only after `work()` has returned: its file must stay open.
+    """
     job = _begin(work)
     await settled(job.ended)
     return job.result()  # type: ignore[no-any-return]
 
 
 async def abandonable(work: Callable[[], T], discard: Callable[[T], object] | None = None) -> T:
-    """Run `work()` in a thread. If this task is cancelled, the thread is abandoned and its result discarded.
+    """Run `work()` in a thread and return its result. If this task is cancelled, the thread is abandoned.
 
-    The caller must not close what `work` uses before it ends. `discard` is called with an abandoned result.
+    The abandoned thread continues, so that the caller must not close a file that `work` uses before `work` returns.
+    `discard` is then called with the result.
     """
     job = _begin(work)
     try:
@@ -50,9 +54,10 @@ async def abandonable(work: Callable[[], T], discard: Callable[[T], object] | No
 
 
 async def within_patience(work: Callable[[], object], then: Callable[[], object] | None = None) -> None:
-    """Run `work()` in a thread, and wait at most `PATIENCE` seconds. `then()` is called in the loop at its end.
+    """Run `work()` in a thread, and wait for it at most `PATIENCE` seconds. It continues if it takes longer.
 
-    Exceptions of `work` are ignored: it only cleans up.
+    `then()` is called in the event loop when `work` has finished. Exceptions of `work`, which only cleans up, are
+    ignored.
     """
     job = _begin(work)
     if then is not None:
@@ -65,26 +70,28 @@ async def within_patience(work: Callable[[], object], then: Callable[[], object]
 
 
 async def settled(running: asyncio.Future[T]) -> T:
-    """Wait for `running` and return its result. Cancellation is raised only after it has ended."""
+    """Wait for `running` and return its result. A cancellation is raised only after `running` is done."""
     if not await wait_for_all((running,), None):
         return running.result()
     if not running.cancelled():
-        running.exception()  # retrieved, or asyncio would log that it never was
+        running.exception()  # marks the exception as retrieved; otherwise asyncio logs it
     raise asyncio.CancelledError
 
 
 class _Job:
-    """One piece of work. Its exception is stored as a value, because a future can't carry every exception."""
+    """A call of `work()` in a thread. Its exception is stored here: a future can't carry every exception."""
 
     def __init__(self, work: Callable[[], Any]) -> None:
         self._work, self._context = work, contextvars.copy_context()
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self.outcome: tuple[Any, BaseException | None] | None = None
+        """The result and None, or None and the exception. None until the work is done."""
         self.discard: Callable[[Any], object] | None = None
         self.is_wanted: bool = True
+        """Whether a task waits for this job. If not, the job is not started any more."""
         self.is_abandoned: bool = False
-        """Whether its thread was abandoned: the thread no longer counts, and ends with this job."""
+        """Whether the thread of this job was abandoned. It no longer counts, and exits after this job."""
 
     def run(self) -> None:
         try:
@@ -93,7 +100,7 @@ class _Job:
             self.outcome = None, error
 
     def notify(self) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop may be closed: then no task waits any more
+        with contextlib.suppress(RuntimeError):  # the loop may be closed, and then no task waits for the job
             self._loop.call_soon_threadsafe(self._settle)
 
     def _settle(self) -> None:
@@ -143,17 +150,17 @@ class _Workers:
         with self._lock:
             job.is_wanted = False
             if job.outcome is None:
-                self._free_its_place(job)
+                self._stop_counting(job)
                 return
         job.discard_result()
 
     def stop_waiting_for(self, job: _Job) -> None:
-        """Run `job` to its end, but free its place: its task no longer waits."""
+        """Stop counting the thread of `job`, whose task no longer waits. The job still runs until it is done."""
         with self._lock:
             if job.outcome is None:
-                self._free_its_place(job)
+                self._stop_counting(job)
 
-    def _free_its_place(self, job: _Job) -> None:
+    def _stop_counting(self, job: _Job) -> None:
         if job not in self._waiting:
             job.is_abandoned = True
             self._count -= 1
@@ -174,11 +181,11 @@ class _Workers:
             if is_abandoned:
                 job.discard_result()
                 return
-            del job  # its result must not live as long as the thread waits
+            del job  # otherwise its result would stay in memory while the thread waits
             following = following or self._next(inbox)
 
     def _next(self, inbox: queue.SimpleQueue[_Job]) -> _Job | None:
-        """Return the next job; None if none came for 0.5 s, and the thread must end."""
+        """Return the next job. None if there was none for 0.5 s: then the thread must exit."""
         with contextlib.suppress(queue.Empty):
             return inbox.get(timeout=_IDLE)
         with self._lock:

@@ -1,4 +1,4 @@
-"""Upload one file: by route C, or by route A or B if C failed before anything was stored (protocol 7.1, 7.3)."""
+"""Upload one file by route C, or by route A or B if C failed before anything was stored (protocol 7.1, 7.3)."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ from fal_async.transport import Transport
 
 logger: logging.Logger = logging.getLogger("fal_async")
 _MORE_ATTEMPTS = 4
-"""Attempts of a request with a file's bytes, in addition to the policy's: one lost part fails the whole upload."""
-_PASSED_ON = (ApiError, TransportError, ResponseDecodeError)
+"""More attempts than the policy's, for HTTP requests with a file's bytes: one lost part fails the whole upload."""
+_FAILURES = (ApiError, TransportError, ResponseDecodeError)
+"""Errors of one route, after which the other route is tried."""
 _REFUSED = (AuthenticationError, PermissionDeniedError)
 T = TypeVar("T")
 
@@ -58,7 +59,7 @@ class Uploader:
     async def upload(self, plan: UploadPlan) -> str:
         """Upload the file and return its URL.
 
-        Raises UploadError, whose `__cause__` is the first failure; ApiError if the key is refused.
+        Raises UploadError, whose `__cause__` is the first failure, or an ApiError if fal refuses the API key.
         """
         if plan.spec.size > plan.multipart_above:
             return await self._in_parts(plan)
@@ -66,7 +67,7 @@ class Uploader:
             plan.spec, lambda: self._direct(plan), lambda: self._presigned(plan)
         )
 
-    # In one piece.
+    # Files that are sent in one HTTP request.
 
     async def _direct(self, plan: UploadPlan) -> str:
         body = _whole(plan)
@@ -93,31 +94,31 @@ class Uploader:
     async def _first_that_works(
         self, spec: FileSpec, first: Callable[[], Awaitable[T]], second: Callable[[], Awaitable[T]]
     ) -> T:
-        """Run `first`, and `second` if it fails (protocol 7.3). An error of both includes that of `first`.
+        """Run `first`, and `second` if `first` fails (protocol 7.3). If both fail, the error contains both causes.
 
         A direct upload whose response was lost may leave an unused copy at fal, with an unknown URL (protocol 12).
         """
         try:
             return await first()
-        except _PASSED_ON as error:
+        except _FAILURES as error:
             if error.from_caller:
                 raise
             cause = error
         logger.info("upload of %s: %s; trying a presigned URL", spec.file_name, cause)
         try:
             return await second()
-        except _PASSED_ON as error:
+        except _FAILURES as error:
             if error.from_caller:
                 raise
             if isinstance(cause, _REFUSED) and type(error) is type(cause):
-                raise cause from None  # both routes refused the key
+                raise cause from None  # both routes refused the API key
             raise UploadError(
                 f"{spec.file_name} could not be uploaded: {cause}; then with a presigned URL: {error}",
                 causes=(cause, error),
                 retryable=cause.retryable or error.retryable,
             ) from cause
 
-    # In parts.
+    # Multipart uploads.
 
     async def _in_parts(self, plan: UploadPlan) -> str:
         record = await self._resumable(plan)
@@ -137,7 +138,7 @@ class Uploader:
             return None
         spec = plan.spec
         target = record.target
-        # A forged record must not send the token or the file to another host, or make the caller use its URL.
+        # A forged record must not send the token or the file to another host, or give its URL to the caller.
         same = all(storage.is_cdn(url, self._cdn.hosts) for url in (target.upload_url, target.file_url))
         same = same and record.fits(spec.size, spec.content_type, spec.file_name, spec.lifecycle)
         if same and await _has_same_content(plan.source, record):
@@ -199,12 +200,15 @@ class Uploader:
             await plan.resume_store.note(part)
 
     async def _complete(self, plan: UploadPlan, record: UploadRecord) -> None:
-        """Complete the upload. A retry after a lost response may fail although the file exists (protocol 12)."""
+        """Complete the upload.
+
+        If the response is lost, the retry may fail although the file is stored (protocol 12); so this is checked.
+        """
         try:
             await self._send_to(
                 record.target, lambda token: storage.complete_request(record.target, record.parts, token)
             )
-        except _PASSED_ON as error:
+        except _FAILURES as error:
             if error.from_caller:
                 raise
             if not await self._is_stored(record):
@@ -219,7 +223,7 @@ class Uploader:
         try:
             token = await self._cdn.token() if with_token else None
             answer = await self._transport.send(storage.probe_request(record.target.file_url, token))
-        except _PASSED_ON:
+        except _FAILURES:
             return False
         return answer.headers.get("content-length") == str(record.plan.size)
 
@@ -252,10 +256,10 @@ def _whole(plan: UploadPlan) -> Body:
 
 
 def _is_gone(target: MultipartTarget, cause: BaseException | None) -> bool:
-    """Return whether the upload can't be continued: fal has dropped it, or its presigned URL has expired.
+    """Return whether the upload can't be continued because fal has deleted it, or its presigned URL has expired.
 
-    An expired URL is answered with 403 by S3-compatible stores, with 400 by others. A refused token does not count:
-    a new upload would be refused too.
+    S3-compatible stores answer 403 to an expired URL, other stores 400. A refused token does not count, because a
+    new upload would be refused too.
     """
     gone = (400, 401, 403, 404, 410) if target.presigned else (404,)
     return isinstance(cause, ApiError) and cause.status in gone

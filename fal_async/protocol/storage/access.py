@@ -51,7 +51,8 @@ def get_defaults_request(hosts: Hosts) -> HttpRequest:
 def set_defaults_request(hosts: Hosts, settings: StorageSettings) -> HttpRequest:
     """Return the request that sets the account's defaults.
 
-    "never" is sent as null: without the field, the account's current value would stay.
+    "never" is sent as null, which asks for no expiry explicitly. A setting that is None is not sent; fal's API
+    description says that fal then clears it (protocol 7.4).
     """
     check_kind("settings", settings, kind=StorageSettings)
     wire = settings.to_wire()
