@@ -54,7 +54,7 @@ class Incoming:
         self._file = FileIO(self._path, "xb")
 
     async def prepare(self, progress: Progress, headers: Mapping[str, str]) -> None:
-        """Prepare for the body of a response, which continues the file, or replaces its content if the offset is 0."""
+        """Prepare for the body of a response, which continues the file, or replaces it if the offset is 0."""
         file = self._file
         if progress.offset == 0 and self.progress.offset and file is not None:
             await self._on_disk(in_thread(lambda: (file.seek(0), file.truncate())))
