@@ -89,7 +89,7 @@ async def test_inputs_that_all_differ_from_the_run_are_refused_naming_the_member
         await fal.map(echo, [{"prompt": "a", "seed": n} for n in range(3)]).collect()
         again = [{"prompt": "a", "seed": 100 + n} for n in range(3)]
         with pytest.raises(
-            ConfigurationError, match=r"'me/echo' has entries.* differ in 'seed'.* extend=True"
+            ConfigurationError, match=r"is in the run 'me/echo'.* extend=True .* run=\. They differ in 'seed'"
         ):
             await fal.map(echo, again).collect()
         assert len(emulator.jobs) == 3
@@ -106,7 +106,7 @@ async def test_only_the_first_concurrency_inputs_are_compared_with_the_run(
 ) -> None:
     async with run_on(emulator, ledger) as fal:
         await fal.map(echo, [{"n": 0}]).collect()
-        with pytest.raises(ConfigurationError, match="none for the first 3 inputs"):
+        with pytest.raises(ConfigurationError, match="none of the first 3 inputs"):
             await fal.map(echo, [{"n": n} for n in (1, 2, 3, 0)], concurrency=3).collect()
         items = await fal.map(echo, [{"n": n} for n in (1, 2, 0)], concurrency=3).collect()
     assert [item.from_ledger for item in items] == [False, False, True]

@@ -10,6 +10,7 @@ import attrs
 
 from fal_async.batch.requests.request_maker import Work
 from fal_async.errors import ConfigurationError, FalError
+from fal_async.errors.redaction import one_line
 from fal_async.ledger.store import Search, Store
 from fal_async.protocol.json_input import encode_json, input_value
 from fal_async.protocol.ledger.entry import Place, Record, Space
@@ -49,11 +50,12 @@ class RunGuard:
         page = await (await self.store()).page(self._search(), limit=_COMPARED, payloads=True)
         inputs = [work.input for work in works[:_COMPARED] if work.refused is None]
         differ = _nearest(inputs, page)
-        what = "" if differ is None else f" (they differ in {_listed(differ)})"
+        what = "" if differ is None else f" They differ in {_listed(differ)}"
+        # The ways out stand before the details: a message is cut at 200 characters.
         return ConfigurationError(
-            f"the run {self.space.run!r} has entries, but none for the first {len(works)} inputs{what}: all would "
-            "be paid for again. If they are new inputs of this run, pass extend=True; if not, tell them apart with "
-            "key=, or use another run="
+            f"none of the first {len(works)} inputs is in the run {one_line(self.space.run, 40)!r}, so all would "
+            "be paid again. Pass extend=True if they are new, else tell them apart with key=, or use another "
+            f"run=.{what}"
         )
 
     def _search(self) -> Search:
