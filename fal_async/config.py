@@ -1,6 +1,8 @@
 """The settings of a session: hosts, credentials, time limits, retries, connection pool.
 
-All values are frozen and validated when they are created, so that an invalid one fails before any request.
+`Hosts`, `Timeouts` and `RetryPolicy` are frozen. They validate their values when they are created, so that an
+invalid one raises ConfigurationError before any request. Citations such as (protocol 4.2) are sections of
+`fal_async/protocol/README.md`.
 """
 
 from __future__ import annotations
@@ -26,12 +28,12 @@ class Anonymous(enum.Enum):
 
 
 ANONYMOUS: Final = Anonymous.ANONYMOUS
-"""A value for `credentials`: calls are sent without a key, which public models allow."""
+"""A value for `credentials`: requests are sent without a fal key, which public models allow."""
 
 Credentials = str | Callable[[], str] | Callable[[], Awaitable[str]] | Anonymous
-"""`"key_id:key_secret"`, a function (async or not) that returns it and is called for each request, or `ANONYMOUS`.
+"""`"key_id:key_secret"`, a function (async or not) that returns it, or `ANONYMOUS`.
 
-A function may also return a whole header value, `"Bearer ..."` or `"Key ..."`."""
+The function is called for each HTTP request. It may also return a whole header, `"Bearer ..."` or `"Key ..."`."""
 
 _LOCAL_SCHEMES = {"http": "ws", "https": "wss"}
 _SECONDS, _SECONDS_OR_NONE = checked(check_seconds), checked(check_seconds, or_none=True)
@@ -69,10 +71,10 @@ def _base_url(default: str) -> Any:
 class Hosts:
     """The base URLs of fal's services (protocol 1.1). Any of them can be `http://127.0.0.1:PORT`.
 
-    The key is sent to these origins and to https subdomains of fal's own domains, and to no others.
+    The fal key is sent to these origins and to https subdomains of fal's own domains, and to no others.
 
     Attributes:
-        run: direct runs and streams; default `https://fal.run`.
+        run: direct calls and streams; default `https://fal.run`.
         queue: the queue; default `https://queue.fal.run`.
         rest: uploads, realtime tokens and webhook keys; default `https://rest.fal.ai`.
         cdn: stored files; default `https://v3.fal.media`.
@@ -81,11 +83,11 @@ class Hosts:
         ws: HTTP over WebSocket; default `wss://ws.fal.run`.
         openapi: schemas of endpoints; default `https://fal.ai`.
         auth: fal's login service; default `https://auth.fal.ai`.
-        backup: whether the backup domain is used: one more attempt at `falrun.com`, only if no connection to
-            `fal.run` or `queue.fal.run` could be made; default True.
+        backup: whether the backup domain is used; default True. If no connection to `fal.run` or `queue.fal.run`
+            can be made, one more attempt is made at `falrun.com`.
 
     Raises:
-        ConfigurationError: a value is not a base URL.
+        ConfigurationError: a URL is not a base URL.
     """
 
     run: str = _base_url("https://fal.run")
@@ -101,12 +103,13 @@ class Hosts:
 
     @classmethod
     def local(cls, url: str) -> Hosts:
-        """Return hosts that all stand behind one URL, such as that of an emulator.
+        """Return the hosts of a server that has all services under one URL, such as an emulator.
 
-        Each service is addressed by its own host name as the first path segment. There is no backup domain.
+        The base URL of a service is `url` and fal's own host name: `http://127.0.0.1:8000/queue.fal.run` is the
+        queue. The backup domain is not used.
 
         Args:
-            url: `http://host[:port]` or `https://host[:port]`.
+            url: `http://host[:port][/path]` or `https://host[:port][/path]`.
 
         Returns:
             The base URLs of all services.
@@ -137,15 +140,19 @@ class Hosts:
 class Timeouts:
     """The limits of one HTTP attempt, in seconds. None switches a limit off.
 
+    An attempt that exceeds a limit fails: it is retried, or the call raises TransportTimeoutError
+    (SubmissionUncertainError, if fal may have accepted a paid request).
+
     Attributes:
-        connect: for opening a connection, name resolution and TLS included; default 10.
-        first_byte: for each period without progress: while less than 64 KiB of the request are sent, until the
-            response begins, and while nothing more of it arrives; default 60.
-        total: from when the request has been sent to the end of the response; default 120.
-        run: in place of `first_byte` and `total` for direct runs that have been sent, because fal responds only
-            when the model is done; default 3600, after which fal itself gives up (`request_timeout`, protocol 3.3).
-        stream: without any byte of a status stream; default 45, three of fal's keep-alives (protocol 4.3). None:
-            `first_byte` applies.
+        connect: the longest time for opening a connection, name resolution and TLS included; default 10.
+        first_byte: the longest wait without progress: for each 64 KiB of the request to be sent, for the response
+            to begin, and between two parts of it; default 60.
+        total: the longest time from the end of the request to the end of the response; default 120.
+        run: the same for a direct call, whose response begins only when the model has finished; default 3600, after
+            which fal ends the call (`request_timeout`, protocol 3.3). `first_byte` and `total` do not apply once a
+            direct call was sent.
+        stream: the longest silence of a status stream; default 45, the time of three of fal's keep-alives
+            (protocol 4.3). None: `first_byte` applies.
 
     Raises:
         ConfigurationError: a value is neither a positive number of seconds nor None.
@@ -162,9 +169,8 @@ class Timeouts:
         """Return the limits that the argument `timeout` of a session means.
 
         Args:
-            timeout: a `Timeouts`, which is returned unchanged. A number of seconds bounds every attempt, direct
-                runs included: it becomes `first_byte`, `total` and `run`, and `connect` if it is less than 10.
-                None: the defaults.
+            timeout: a `Timeouts`, which is returned unchanged. A number of seconds becomes `first_byte`, `total`
+                and `run`, and also `connect` if it is less than 10; `stream` keeps its default. None: the defaults.
 
         Returns:
             The limits.
@@ -182,14 +188,14 @@ class Timeouts:
 
 @attrs.frozen(kw_only=True)
 class Retry:
-    """A retry that is about to happen, as `RetryPolicy.on_retry` gets it.
+    """The argument of `RetryPolicy.on_retry`: a failed attempt, and when the next one follows.
 
     Attributes:
         operation: what the HTTP request is for, such as `"submit"` or `"status"`.
         attempt: the number of the attempt that failed, from 1.
         delay: the seconds until the next attempt.
         error: the error of the failed attempt.
-        endpoint_id: the endpoint, or None if the request is not about one.
+        endpoint_id: the endpoint, or None if the HTTP request does not belong to one.
         request_id: fal's id of the request, or None if it is not known.
     """
 
@@ -203,7 +209,7 @@ class Retry:
 
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """How often and for how long HTTP requests are retried. Whether one is retried depends on the operation.
+    """How often and for how long HTTP requests are retried. Which errors are retried depends on the operation.
 
     A paid request (submit, run) is sent again only if fal certainly did not accept it (protocol 12).
 
@@ -211,19 +217,21 @@ class RetryPolicy:
         max_attempts: the maximum number of attempts of one HTTP request, the first included; default 4. 1 switches
             retries off.
         base_delay: the unit of the delays in seconds; default 0.5. The delay before retry n is random between 0 and
-            `min(max_delay, base_delay * 2**n)`. Delays between failing polls grow in the same way, up to 10.
+            `min(max_delay, base_delay * 2**n)`. After n failed polls in sequence, the pause before the next poll is
+            random between half of `min(max_delay, 10, base_delay * 2**(n - 1))` and all of it, but at least 0.1.
         max_delay: the longest delay in seconds; default 20.
-        max_total: seconds after the first attempt, after which no retry is started; default 60.
+        max_total: seconds since the start of the first attempt, after which no retry is started; default 60.
         max_retry_after: the longest `Retry-After` that is respected, in seconds; default 60. If the server asks for
-            more, its error is raised at once.
-        result_total: seconds in place of `max_total` for fetching a result, which is already paid for; default 300.
-        outage: how long (seconds) following a request tolerates nothing but failed polls or unknown statuses before
-            it gives up; default 600.
-        stuck_after: seconds without progress in the queue after which a warning is logged; default 120.
-        retry_uncertain: whether to retry a paid request also after a 502 or 504 of an ingress, although fal may
-            have accepted it: a second bill is possible. Default False.
-        on_retry: a plain function that is called with a `Retry` before each delay, also between failing polls. An
-            exception in it ends the call, like one in any other callback. None (default): no function.
+            a longer delay, its error is raised at once; polls and fetching a result are retried after this time.
+        result_total: seconds in place of `max_total` for fetching the result of a completed request, which is
+            already paid for; default 300. `max_attempts` does not limit these retries, unless it is 1.
+        outage: seconds of uninterrupted failed polls or unknown statuses after which following a request gives up
+            and raises the last error; default 600.
+        stuck_after: seconds with an unchanged position in the queue after which a warning is logged; default 120.
+        retry_uncertain: whether to retry a paid request also after a 502 or 504 of a gateway, although fal may have
+            accepted it, so that it may be billed twice; default False.
+        on_retry: a plain function that is called with a `Retry` before each delay, also between failing polls. Its
+            exceptions are raised by the call, like those of any other callback. None (default): no function.
 
     Raises:
         ConfigurationError: a value is invalid.
@@ -255,8 +263,10 @@ def is_proxy_url(url: str) -> bool:
 
 def _check_proxy_url(_: Any, attribute: attrs.Attribute[Any], value: str | None) -> None:
     if value is not None and not is_proxy_url(str(value)):
-        shown = str(value).partition("?")[0] if "@" not in str(value) else "(with a user name)"
-        raise ConfigurationError(f"{attribute.name}={shown!r}: expected http://host[:port] or https://...")
+        shown = f"={str(value).partition('?')[0]!r}"
+        if "@" in str(value):  # probably followed by a password
+            shown = ": the URL is invalid (it is not shown, because it has a user name)"
+        raise ConfigurationError(f"{attribute.name}{shown}: expected http://host[:port] or https://...")
 
 
 def _check_hosts(_: Any, __: Any, value: object) -> None:
@@ -266,20 +276,21 @@ def _check_hosts(_: Any, __: Any, value: object) -> None:
         )
 
 
-# Neither compared nor printed: without `eq` and `repr`, attrs has fewer methods to generate at import.
+# Settings are never compared or printed. Without `eq` and `repr`, attrs generates fewer methods at import.
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Settings:
-    """The settings in which a session and its views (`with_options`) can differ.
+    """The settings in which a session and its views (`with_options`) can differ. `Session.settings` returns them.
 
     Attributes:
         hosts: the base URLs of fal's services.
-        credentials: the key, a function that returns it, or `ANONYMOUS`. None: the usual chain (protocol 1.4).
-        proxy_url: a server-side proxy that holds the key (protocol 10), or None.
+        credentials: the fal key, a function that returns it, or `ANONYMOUS`. None: FAL_KEY, then FAL_KEY_ID and
+            FAL_KEY_SECRET, then the login of fal's command line (protocol 1.4).
+        proxy_url: a server-side proxy that adds the fal key (protocol 10), or None.
         retry: the retry policy.
         timeouts: the limits of one HTTP attempt.
         headers: headers for every request to the services in `hosts`.
         tags: billing tags for every request to a model.
-        max_answer: maximum size of one response in bytes, decompressed; default 512 MiB.
+        max_answer: maximum size of one response in bytes, after decompression; default 512 MiB.
     """
 
     hosts: Hosts = attrs.field(factory=Hosts, validator=_check_hosts)

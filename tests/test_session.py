@@ -209,7 +209,7 @@ async def test_a_borrowed_client_session_of_another_event_loop_is_refused(emulat
 def test_a_session_cannot_be_pickled_or_copied() -> None:
     session = Session("a:b")
     for attempt in (pickle.dumps, copy.copy, copy.deepcopy):
-        with pytest.raises(TypeError, match="make one where it is used"):
+        with pytest.raises(TypeError, match="create one where it is used"):
             attempt(session)
 
 

@@ -10,7 +10,7 @@
     |- SubmissionUncertainError            fal may have accepted the request; it is never sent again automatically
     |- KeyConflictError                    the ledger has the key with another endpoint or input
     |- LedgerError                         the ledger can't be read or written
-    |- BatchStoppedError                   a limit of the batch was reached
+    |- BatchStoppedError                   more failures in a batch than `max_failures`
     |- ApiError                            fal responded with an error
     |  |- AuthenticationError              401
     |  |- PermissionDeniedError            403
@@ -22,9 +22,9 @@
     |  |- RateLimitError                   429
     |  |- StartTimeoutError                504, the caller's start_timeout passed
     |  '- ServerError                      5xx
-    |- RequestFailedError                  completed with an error and no body that says more
-    |- RequestCancelledError               the request was cancelled on the server
-    |- ClientTimeoutError(TimeoutError)    `timeout` elapsed in this process
+    |- RequestFailedError                  the request failed, and no error body says why
+    |- RequestCancelledError               the request was cancelled on fal
+    |- ClientTimeoutError(TimeoutError)    the call's `timeout` has passed
     |- ResponseDecodeError                 a response that does not have the documented shape
     |- StreamError, RealtimeError, UploadError, DownloadError
     '- WebhookVerificationError

@@ -1,4 +1,7 @@
-"""Error responses of fal, or of a gateway in front of it (protocol 9)."""
+"""Error responses of fal, or of a gateway in front of it (protocol 9).
+
+Citations such as (protocol 4.2) are sections of `fal_async/protocol/README.md`.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ class ErrorDetail:
 
     Attributes:
         msg: the explanation for people; fal may reword it.
-        type: the stable type for programs, such as `"content_policy_violation"`, or `""`.
+        type: the type, which programs can rely on, such as `"content_policy_violation"`; or `""`.
         loc: the path of the offending value, such as `("body", "prompt")`; may be empty.
         ctx: details that depend on the type, or None.
         url: a link to fal's documentation, or None.
@@ -47,7 +50,8 @@ class ApiError(FalError):
         body: the body of the response: decoded JSON, or a `str`. It may contain the input, and is never part of the
             message.
         retry_after: seconds that the server asked to wait, or None.
-        retryable: what fal said (`X-Fal-Needs-Retry`, `X-Fal-Retryable`), else what the status implies.
+        retryable: whether repeating the call may succeed: what fal said in `X-Fal-Needs-Retry` or
+            `X-Fal-Retryable`, else what the status implies.
     """
 
     def __init__(
@@ -96,7 +100,7 @@ class AuthenticationError(ApiError):
 
 
 class PermissionDeniedError(ApiError):
-    """Raised for 403: fal knows the key, but it may not do this."""
+    """Raised for 403: fal knows the key, but the key has no permission for this operation."""
 
 
 class BalanceExhaustedError(PermissionDeniedError):
@@ -109,7 +113,7 @@ class BalanceExhaustedError(PermissionDeniedError):
 class NotFoundError(ApiError):
     """Raised for 404: the endpoint, path or request does not exist.
 
-    Don't submit again because of it: a mistyped id also leads to it.
+    Check the endpoint id and the request id before you submit again: the request may exist under another id.
     """
 
 
@@ -121,7 +125,7 @@ class ResultExpiredError(NotFoundError):
 
 
 class ValidationError(ApiError):
-    """Raised for 422: the model refuses the input. `errors` says where and why."""
+    """Raised for 422: the model refuses the input. `errors` has the place and the reason of each problem."""
 
     def field_errors(self, field: str) -> list[ErrorDetail]:
         """Return the entries about one field of the input.
@@ -154,4 +158,4 @@ class StartTimeoutError(ApiError):
 
 
 class ServerError(ApiError):
-    """Raised for 5xx from fal, the model, or the ingress in front of them."""
+    """Raised for a 5xx status of fal, of the model, or of a gateway in front of them."""

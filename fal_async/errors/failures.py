@@ -1,4 +1,7 @@
-"""Errors of a call other than fal's error responses: transport, time limits, cancellation, content."""
+"""Errors that are not error responses of fal: connections, time limits, cancellation, unusable content, ledger.
+
+Citations such as (protocol 4.2) are sections of `fal_async/protocol/README.md`.
+"""
 
 from __future__ import annotations
 
@@ -13,31 +16,32 @@ from fal_async.errors.root import CancelOutcome, FalError, Known, Names
 class TransportError(FalError):
     """Raised when there is no usable HTTP response: the connection failed or broke. `__cause__` is aiohttp's error.
 
-    If fal may have accepted a paid request, SubmissionUncertainError is raised instead. If the error of a
-    `subscribe` has a `request_id`, fal has the request: don't submit it again, but take it up with
-    `fal.queue.handle(endpoint_id, request_id).wait()`.
+    If fal may have accepted a paid request, SubmissionUncertainError is raised instead. If `subscribe` raises it
+    after fal accepted the request, `error.request_id` is set and `error.retryable` is False: don't submit again,
+    but continue with `fal.queue.handle(error.endpoint_id, error.request_id).wait()`.
     """
 
     retryable = True
 
 
 class TransportTimeoutError(TransportError, TimeoutError):
-    """Raised when one HTTP request took longer than its time limit. Raise the limit with `Timeouts`."""
+    """Raised when one HTTP request exceeded its time limit. Set longer limits with `Timeouts`."""
 
 
 class SubmissionUncertainError(FalError):
-    """Raised when a paid request (submit or run) failed after fal may have accepted it.
+    """Raised when a paid request (submit, run or stream) failed after fal may have accepted it.
 
-    It is never sent again automatically: fal has no idempotency key for submit or run (protocol 12), so a second
-    request may be billed as well. `fal.queue.find_submission(error)` looks for the request in fal's history.
+    It is never sent again automatically: fal has no idempotency key (protocol 12), so a second request may be
+    billed as well. `fal.queue.find_submission(error)` looks for the request in fal's history.
 
     Attributes:
-        operation: `"submit"` or `"run"`.
+        operation: `"submit"`, `"run"` or `"stream"`.
         started_at: when the attempt began, in Unix seconds of this machine's clock, or None.
-        ended_at: when it failed, in Unix seconds of this machine's clock, or None.
-        input_digest: SHA-256 (hex) of the canonical JSON input, which identifies the request later, or None.
-        key: the key of the call in its ledger, or None. `ledger.resolve(key, request_id=...)` records by hand what
-            became of the request.
+        ended_at: when the attempt failed, in Unix seconds of this machine's clock, or None.
+        input_digest: SHA-256 (hex) of the canonical JSON input, by which `find_submission` recognises the request;
+            or None.
+        key: the key of the call in its ledger, or None. If you find the request yourself, record it by
+            `ledger.resolve(key, request_id=...)`.
     """
 
     _shown = ("operation", "started_at", "ended_at", "input_digest", "key")
@@ -62,7 +66,9 @@ class SubmissionUncertainError(FalError):
 
 
 class RequestFailedError(FalError):
-    """Raised when a request completed with an error, and its result has no body that explains it.
+    """Raised when fal reports that a request failed, and the model sent no error body that explains why.
+
+    The message is the error in the request's status.
 
     Attributes:
         error_type: fal's machine-readable error type (protocol 9.2), or None.
@@ -82,7 +88,7 @@ class RequestFailedError(FalError):
 
 
 class RequestCancelledError(FalError):
-    """Raised when the request was cancelled on the server (its result has status 499; protocol 4.5)."""
+    """Raised when the request was cancelled on fal: the response to its result URL is a 499 (protocol 4.5)."""
 
 
 class KeyConflictError(FalError):
@@ -91,8 +97,8 @@ class KeyConflictError(FalError):
     Use another key for another request, or repeat the call with the original input.
 
     Attributes:
-        key: the key.
-        differs: what is different: `"endpoint_id"` or `"input"`.
+        key: the key of the call.
+        differs: which of the two is different: `"endpoint_id"` or `"input"`.
     """
 
     _shown = ("key", "differs")
@@ -108,19 +114,19 @@ class KeyConflictError(FalError):
 class LedgerError(FalError):
     """Raised when the ledger can't be read or written: a full disk, a lock of another process, a damaged file.
 
-    It is raised before anything is sent. Once fal has accepted a request, a failing ledger does not end the call:
-    the failure is logged.
+    A keyed call raises it only before anything is sent. If the ledger fails after fal has accepted the request, the
+    call continues and the failure is logged.
     """
 
 
 class BatchStoppedError(FalError):
-    """Raised when a batch was stopped by a limit such as `max_failures`.
+    """Raised when more items of a batch failed than `max_failures` allows.
 
-    All requests that were submitted have ended by then, and their items were yielded before.
+    All submitted requests are completed before it is raised, and their items were yielded.
 
     Attributes:
-        reason: the limit: `"max_failures"` or `"max_cost"`.
-        summary: the `BatchSummary` at that moment.
+        reason: the argument that set the limit: `"max_failures"`.
+        summary: the `BatchSummary` of the moment when the limit was exceeded.
     """
 
     _shown = ("reason",)
@@ -134,13 +140,15 @@ class BatchStoppedError(FalError):
 
 
 class ClientTimeoutError(FalError, TimeoutError):
-    """Raised when the caller's `timeout` has passed.
+    """Raised when a call did not finish within its argument `timeout`.
 
-    If the request was not cancelled, `fal.queue.handle(error.endpoint_id, error.request_id).wait()` takes it up.
+    If the request was not cancelled on fal, you can continue with
+    `fal.queue.handle(error.endpoint_id, error.request_id).wait()`.
 
     Attributes:
-        timeout: the limit in seconds.
-        last_status: the last status seen, such as `"IN_QUEUE at position 4"`, or None.
+        timeout: the time limit in seconds.
+        last_status: the last status of the request that was received, such as `"IN_QUEUE at position 4"`; None if
+            there was none.
         cancel_outcome: the outcome of cancelling the request; None if no cancel was sent.
     """
 
@@ -165,9 +173,9 @@ class ResponseDecodeError(FalError):
     """Raised when a response does not have the documented shape, or does not fit `output_type`.
 
     Attributes:
-        paths: what did not fit, such as `"required field missing @ $.logs[0].message"`.
-        body: the response body, which is paid for: decoded JSON if possible, else bytes. It is not part of the
-            message.
+        paths: what did not fit, such as `"required field missing @ $.logs[0].message"`; may be empty.
+        body: the response body, so that a paid result is not lost: decoded JSON if possible, else bytes. It is not
+            part of the message.
     """
 
     _shown = ("paths",)
@@ -186,13 +194,13 @@ class ResponseDecodeError(FalError):
 
 
 class StreamError(FalError):
-    """Raised when a stream broke, stalled or sent something unreadable after it had begun.
+    """Raised when a stream broke, stalled or sent an undecodable event after it had begun.
 
     Attributes:
         reason: `"cut"` (the connection ended too early), `"idle"` (no byte for `idle_timeout` seconds), `"error"`
             (the model sent an error event), `"undecodable"`, `"too_large"`, or `"empty"` (no value was sent).
-        received: the newest values received, in order, about one megabyte of them at most.
-        count: the number of values received in total.
+        received: the last values that arrived, oldest first; about one megabyte at most.
+        count: the number of values that arrived in total.
         detail: the content of an error event, decoded if it is JSON, or None.
     """
 
@@ -219,10 +227,12 @@ class RealtimeError(FalError):
     """Raised when a realtime connection failed or was closed abnormally.
 
     Attributes:
-        code: the WebSocket close code (1006: the connection broke), or None if an error frame came first.
-        reason: the server's own words, or `""`.
-        error: the error word of a frame, such as `"INTERNAL_ERROR"`, or None.
-        in_flight: messages that were sent and not answered. The model may or may not have received them.
+        code: the WebSocket close code (1006: the connection broke), or None if there was none, as after an error
+            frame.
+        reason: the explanation that the server sent, or `""`.
+        error: the code in the server's error frame, such as `"INTERNAL_ERROR"`; `"UNDECODABLE"` if a frame can't be
+            decoded; else None. `to_dict()` has it as `realtime_error`, because its `error` is the class's name.
+        in_flight: messages that were sent and have no response. The model may or may not have received them.
     """
 
     def __init__(
@@ -248,11 +258,12 @@ class RealtimeError(FalError):
 class UploadError(FalError):
     """Raised when a file could not be uploaded: it can't be read, or fal did not accept it.
 
-    `__cause__` is the first cause.
+    `__cause__` is the first error of `causes`.
 
     Attributes:
-        part: the part of a large file that finally failed, counted from 1, or None.
-        causes: the error of each upload route that was tried, in that order.
+        part: the part of a large file whose upload failed, counted from 1, or None.
+        causes: the errors that led to it. If both upload routes failed: first the error of the upload to fal's CDN,
+            then that of the upload to a presigned URL.
     """
 
     _shown = ("part",)
@@ -274,10 +285,11 @@ class DownloadError(FalError):
     """Raised when a file could not be fetched or written, or arrived incomplete. No partial file is left.
 
     Attributes:
-        missing: the files of several that could not be fetched, in order: `OutputFile` values, which
-            `storage.download_all` accepts for another try.
-        causes: the error of each missing file. It names the place in the output, and the URL without its query.
-        paths: for each file the path written, or None if it is missing.
+        missing: the files that could not be fetched, in the order of the output: `OutputFile` values, which
+            `storage.download_all` accepts for another attempt. Empty if only one file was to be downloaded.
+        causes: the error of each missing file, which names the file's place in the output, and its URL without the
+            query.
+        paths: for each file of the output the path of the written file, or None if it is missing.
     """
 
     def __init__(

@@ -1,4 +1,7 @@
-"""The root of all errors of this package, and the two that any call can raise before it sends a request."""
+"""The root of all errors of this package, and the two that any call can raise before it sends a request.
+
+Citations such as (protocol 4.2) are sections of `fal_async/protocol/README.md`.
+"""
 
 from __future__ import annotations
 
@@ -30,22 +33,22 @@ class CancelOutcome(enum.StrEnum):
     CANCELLATION_REQUESTED = "CANCELLATION_REQUESTED"
     """The runner was notified; the request may still complete, and be billed."""
     ALREADY_COMPLETED = "ALREADY_COMPLETED"
-    """Too late: the request has completed, and its result can be fetched."""
+    """The request was completed before the cancel arrived, and its result can be fetched."""
     NOT_FOUND = "NOT_FOUND"
     """fal does not know the request, or no longer does."""
     FAILED = "FAILED"
-    """The cancel failed: the request may still run and be billed. Only the `cancel_outcome` of errors is this."""
+    """The cancel failed: the request may still run and be billed. Only `error.cancel_outcome` has this value."""
 
 
 class Names(TypedDict, total=False):
-    """The keyword arguments of every error: the request that it belongs to."""
+    """The keyword arguments of every error: fal's id of the request, and the endpoint. None: not known."""
 
     request_id: str | None
     endpoint_id: str | None
 
 
 class Known(Names, total=False):
-    """The same, and `retryable` for the classes whose instances differ in it."""
+    """The keyword arguments of errors that may be retryable or not: `retryable=None` means the class's default."""
 
     retryable: bool | None
 
@@ -53,18 +56,19 @@ class Known(Names, total=False):
 class FalError(Exception):
     """The root of all errors of this package.
 
-    Errors survive pickle, `copy.copy` and `copy.deepcopy`.
+    Errors survive pickle, `copy.copy` and `copy.deepcopy`. Every class can be created with a message and the
+    keyword arguments `request_id` and `endpoint_id`. Other keyword arguments have the names of attributes.
 
     Attributes:
         message: what went wrong, in one line that is safe to show and to log.
         request_id: fal's id of the request, or None if there is none or it is not known.
         endpoint_id: the endpoint, or None if it is not known.
         retryable: whether repeating the same call may succeed and can't be billed twice. It is False for a
-            `subscribe` whose request fal has accepted and may complete: take that request up with
+            `subscribe` whose request fal has accepted and may complete: continue with that request by
             `fal.queue.handle(endpoint_id, request_id).wait()`.
-        from_caller: whether a function of the caller raised it, such as a callback. It is not fal's response then.
-        key: the key of the call, or None. Repeating the call with this key uses the same request, and is not billed
-            again.
+        from_caller: whether a function of the caller, such as a callback, raised the error, and not fal.
+        key: the key of the call (`key=`), or None. Repeating the call with this key uses the same request, and is
+            not billed again.
     """
 
     retryable: bool = False
@@ -112,13 +116,13 @@ class FalError(Exception):
         }
 
     def about(self, ref: RequestRef) -> Self:
-        """Set the request that the error belongs to, unless it is set already, and return the error."""
+        """Set `request_id` and `endpoint_id` if they are None, and return the error."""
         self.request_id = self.request_id or ref.request_id
         self.endpoint_id = self.endpoint_id or ref.endpoint_id
         return self
 
     def at(self, place: str) -> Self:
-        """Return a copy whose message begins with a place in an input or output."""
+        """Return a copy whose message begins with `place`, such as `$.images[0]`: a place in an input or output."""
         placed = copy.copy(self)  # several waiters may have been given the same error object
         placed.message = one_line(f"{place}: {self.message}")
         placed.args = (placed.message,)
@@ -126,7 +130,7 @@ class FalError(Exception):
         return placed.with_traceback(self.__traceback__)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Exceptions pickle by calling the class with `args`, which keyword-only arguments can't survive.
+        # By default, unpickling calls the class with `args`, in which keyword-only arguments are missing.
         return _rebuild, (type(self), self.args), self.__dict__
 
 
@@ -148,7 +152,7 @@ class naming:  # a class, not a generator, for speed: every result passes throug
 
 def _rebuild(kind: type[FalError], args: tuple[Any, ...]) -> FalError:
     error = kind.__new__(kind, *args)
-    error.args = args  # OSError (behind TimeoutError) leaves this to __init__
+    error.args = args  # for TimeoutError, a subclass of OSError, `__new__` does not set them
     return error
 
 
@@ -162,7 +166,7 @@ class ConfigurationError(FalError, ValueError):
 class SessionStateError(FalError, RuntimeError):
     """Raised when the session is closed, or belongs to another event loop.
 
-    Open one session in each event loop, and close it after its last call.
+    Use one session in each event loop, and close it after the last call.
 
     Attributes:
         cancel_outcome: the outcome of cancelling the request, if closing the session ended the call. None if no

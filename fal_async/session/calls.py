@@ -1,4 +1,7 @@
-"""The calls of a session: `run`, `subscribe`, `stream`, `websocket`, `verify_credentials`."""
+"""The calls of a session: `run`, `subscribe`, `stream`, `websocket`, `verify_credentials`.
+
+Citations such as (protocol 4.2) are sections of `fal_async/protocol/README.md`.
+"""
 
 from __future__ import annotations
 
@@ -41,21 +44,23 @@ class Calls:
     def websocket(
         self, endpoint_id: str, *, path: str = "", headers: Mapping[str, str] | None = None
     ) -> HttpOverWebSocket:
-        """Make several direct calls over one WebSocket, answered in order (protocol 5.2). Experimental at fal.
+        """Make several direct calls over one WebSocket (protocol 5.2). fal calls this interface experimental.
 
-        Nothing is sent before the object is used: `async with fal.websocket(...) as calls:`. Files in the inputs
-        are uploaded first, as in every call.
+        The responses arrive in the order of the inputs. The connection is opened by
+        `async with fal.websocket(...) as calls:`, and nothing is sent before. Files in the inputs are uploaded
+        first, as in every call.
 
         Args:
             endpoint_id: such as `"fal-ai/any-llm"`.
             path: added to the endpoint id, unless the id ends with it; default "".
-            headers: further headers of the handshake.
+            headers: further headers of the handshake. None (default): no further headers.
 
         Returns:
             The calls over one connection, as an async context manager.
 
         Raises:
-            ConfigurationError: an invalid argument. Other errors are raised on use: see `HttpOverWebSocket`.
+            ConfigurationError: an invalid argument. Other errors are raised when it is used: see
+                `HttpOverWebSocket`.
         """
         from fal_async.http_over_websocket import HttpOverWebSocket
 
@@ -82,25 +87,25 @@ class Calls:
     ) -> EventStream[T]:
         """Stream the values that a model sends while it works (protocol 5.1): no queue, no retries by the platform.
 
-        Nothing is sent before the stream is used: `async for`, `async with`, or `await stream.last()`. Leaving the
-        loop or the block, or cancelling the task, closes the connection at once.
+        Nothing is sent before the stream is used, by `async for`, `async with` or `await stream.last()`. If you
+        leave the loop or the block, or cancel the task, the connection is closed at once.
 
         Args:
             endpoint_id: such as `"fal-ai/any-llm"`.
             input: a mapping, an attrs instance, a dataclass, a pydantic model or a msgspec Struct. Files in it are
                 uploaded first. None (default): an empty input.
             path: added to the endpoint id, unless the id ends with it; default `"/stream"`.
-            idle_timeout: seconds without a single byte after which a running stream raises StreamError; keep-alives
-                count as bytes. None (default): 300. `math.inf`: no limit.
+            idle_timeout: seconds without a single byte, keep-alives included, after which a running stream raises
+                StreamError. None (default): 300. `math.inf`: no limit.
             output_type: attrs class, dataclass or TypedDict that each value is built as. None (default): decoded
                 JSON.
             **options: see `CallOptions`.
 
         Returns:
-            The stream, which one task may read once.
+            The stream, which can be read once, by one task.
 
         Raises:
-            ConfigurationError: an invalid argument. Other errors are raised on use: see `EventStream`.
+            ConfigurationError: an invalid argument. Other errors are raised while it is read: see `EventStream`.
             TypeError: an unknown argument; the message suggests the one that was probably meant.
         """
         from fal_async.protocol.streaming import check_idle_timeout, stream_request
@@ -140,26 +145,26 @@ class Calls:
 
         Use it for fast models. If the connection breaks, the response is lost, although it may be billed;
         `subscribe` does not have this problem. Cancelling closes the connection, which is the only way to stop a
-        direct run (protocol 13); fal may still bill it.
+        direct call (protocol 13), and fal may still bill it.
 
         Args:
             endpoint_id: such as `"fal-ai/flux/schnell"`.
-            input: a mapping, an attrs instance, a dataclass, a pydantic model or a msgspec Struct. With GET it
-                becomes the query. Files in it are uploaded first (see `storage.transform_input`). None (default):
+            input: a mapping, an attrs instance, a dataclass, a pydantic model or a msgspec Struct. With GET it is
+                sent as the query. Files in it are uploaded first (see `storage.transform_input`). None (default):
                 an empty input.
             path: added to the endpoint id, unless the id ends with it; default "".
             method: the HTTP method; default "POST".
             output_type: attrs class, dataclass or TypedDict that `result.data` is built as. None (default): decoded
                 JSON.
-            timeout: seconds for the whole call. None (default): only the limits of each attempt apply (see
-                `Timeouts.run`).
+            timeout: seconds for the whole call, uploads and retries included. None (default): only the limits of
+                each attempt apply (see `Timeouts.run`).
             **options: see `CallOptions`.
 
         Returns:
             The result of the model.
 
         Raises:
-            ConfigurationError: an invalid argument, or no key where one is needed. Nothing was sent.
+            ConfigurationError: an invalid argument, or no API key. Nothing was sent.
             TypeError: an unknown argument; the message suggests the one that was probably meant.
             ApiError: fal or the model refused the request or failed; see its subclasses.
             SubmissionUncertainError: the connection broke after fal may have accepted the request. It is not sent
@@ -190,27 +195,27 @@ class Calls:
         input: Any = None,
         *,
         path: str = "",
-        # What is reported while it runs.
+        # Reports while the request runs.
         logs: bool = False,
         on_enqueue: EnqueueCallback | None = None,
         on_queue_update: UpdateCallback | None = None,
-        # How it is followed, and for how long.
+        # How the request is followed, and for how long.
         mode: SubscribeMode = "polling",
         poll_interval: float | None = None,
         timeout: float | None = None,
         cancel_on_exit: bool | None = None,
         webhook_url: str | None = None,
         output_type: type[T] | None = None,
-        # With a ledger: one request for one key.
+        # For calls with a ledger: one request for one key.
         key: str | None = None,
         run: str = "",
         uncertain: Uncertain = "lookup",
         **options: Unpack[QueueOptions],
     ) -> Result[T, str]:
-        """Submit a request to the queue, follow it to its end, and return its result (protocol 4).
+        """Submit a request to the queue, follow it until it is completed, and return its result (protocol 4).
 
-        Every error after the submit has the `request_id`. Cancelling the task is safe: the remote request is
-        cancelled once (see `cancel_on_exit`), within a few seconds.
+        Every error after the submit has the `request_id`. Cancelling the task is safe: the request is cancelled on
+        fal, once and within a few seconds (see `cancel_on_exit`).
 
         Args:
             endpoint_id: such as `"fal-ai/flux/dev"`.
@@ -218,27 +223,30 @@ class Calls:
                 uploaded first, within `timeout` (see `storage.transform_input`). None (default): an empty input.
             path: added to the endpoint id, unless the id ends with it; default "".
             logs: whether to request log entries, which are in the updates and in `result.logs`; default False.
-            on_enqueue: a function, async or not, that is called once with the request id. Store the id there to
-                survive a crash. An exception in it ends the call as a cancellation does.
-            on_queue_update: a function, async or not, that is called with each status. An exception in it ends the
-                call as a cancellation does.
+            on_enqueue: a function, async or not, that is called once with the request id. Store the id there if a
+                later process must be able to continue with the request. An exception in it is raised by the call,
+                and the request is cancelled on fal as after a cancellation. None (default): no function.
+            on_queue_update: a function, async or not, that is called with each status. For an exception in it, the
+                same holds as for `on_enqueue`. None (default): no function.
             mode: how the request is followed: "polling" (default), "streaming", "auto" or "webhook"; see
                 `SubscribeMode`. "webhook" needs an attached receiver, and can't be combined with `key`.
-            poll_interval: seconds between polls. None (default): adapts to the endpoint; 30 in mode "webhook".
+            poll_interval: seconds between polls. None (default): depends on the run times that the endpoint had
+                before; 30 in mode "webhook".
             timeout: seconds for the whole call: uploads, submit, waiting, retries and fetching the result. None
                 (default): no limit.
-            cancel_on_exit: whether to cancel the remote request, once, if the call ends without the result: after
+            cancel_on_exit: whether to cancel the request on fal, once, if the call stops without its result: after
                 `timeout`, a cancelled task, a closed session or an exception in a callback. None (default): True,
                 but False with a `key`.
-            webhook_url: a URL that fal also calls when the request is done.
+            webhook_url: a URL that fal also calls when the request is completed. None (default): no URL.
             output_type: attrs class, dataclass or TypedDict that `result.data` is built as. None (default): decoded
                 JSON.
-            key: an idempotency key, a `str` of 1-255 characters; requires `Session(ledger=...)`. The same key is
-                the same request, in this process and in any other. The first call submits it, further calls wait
-                for it, and later ones get the result from the ledger (`result.from_ledger`). An error of the model
-                is stored as well; if it may be temporary, the next call submits again. Cancelling ends this call
-                only: the request keeps running, and the next call takes it up. Only the endpoint and the input are
-                compared with those of the first call. None (default): no key.
+            key: an idempotency key, a `str` of 1-255 characters; requires `Session(ledger=...)`. All calls with the
+                same key, in this process and in others, share one request. The first call submits it, calls made
+                meanwhile wait for it, and later calls get the result from the ledger (`result.from_ledger`). An
+                error of the model is stored as well; if it may be temporary, the next call submits again.
+                Cancelling stops only this call: the request keeps running, and the next call with the key continues
+                to follow it. Only the endpoint and the input are compared with those of the first call. None
+                (default): no key.
             run: the namespace of the key; default "".
             uncertain: what to do if it is unknown whether fal accepted the request of an earlier call with this
                 key. "lookup" (default): look it up in fal's request history. "report": raise
@@ -253,11 +261,11 @@ class Calls:
             ConfigurationError: an invalid argument, a `key` without a ledger, or no API key. Nothing was sent.
             TypeError: an unknown argument; the message suggests the one that was probably meant.
             ApiError: fal or the model refused the request or failed; see its subclasses.
-            RequestFailedError: the request completed with an error, and its result does not say more.
-            RequestCancelledError: the request was cancelled on the server.
-            ClientTimeoutError: `timeout` passed; its `cancel_outcome` says what became of the remote request.
-            SessionStateError: the session is closed, or was closed during the call; it has the same
-                `cancel_outcome`.
+            RequestFailedError: the request failed, and the model sent no error body that explains why.
+            RequestCancelledError: the request was cancelled on fal.
+            ClientTimeoutError: `timeout` passed. `error.cancel_outcome` is the outcome of the cancel.
+            SessionStateError: the session is closed, or was closed during the call. `error.cancel_outcome` is the
+                outcome of the cancel.
             SubmissionUncertainError: fal may have accepted the request, but did not confirm it. It is not sent
                 again.
             TransportError: fal was not reached, or following the request failed for longer than
@@ -309,13 +317,13 @@ class Calls:
         return await asked.supervised(work, timeout)
 
     async def verify_credentials(self) -> bool:
-        """Check whether fal accepts the key. Costs nothing (protocol 1.2), and is safe to cancel.
+        """Check whether fal accepts the fal key. This costs nothing (protocol 1.2), and is safe to cancel.
 
         Returns:
-            True if fal knows the key; False if it is unknown or revoked.
+            True if fal knows the key; False if the key is unknown or revoked.
 
         Raises:
-            ConfigurationError: there is no key.
+            ConfigurationError: there is no fal key.
             BalanceExhaustedError: the account is locked.
             ApiError: another error response, such as PermissionDeniedError.
             TransportError: fal was not reached.
