@@ -1,4 +1,7 @@
-"""The part of `Emulator` that tests use: what happened, what goes wrong, and the accounts."""
+"""The part of `Emulator` that tests use: what happened, what goes wrong, and the accounts.
+
+Citations such as (protocol 9.4) are sections of `fal_async/protocol/README.md`.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,10 @@ class Controls:
 
     @property
     def folder(self) -> Path | None:
-        """The directory of its files; None before the first file, unless `Emulator(folder=...)` was given."""
+        """The directory of uploaded and produced files.
+
+        It is None before the first file, unless `Emulator(folder=...)` was given.
+        """
         return self._core.files.folder
 
     @property
@@ -40,12 +46,13 @@ class Controls:
     def add_account(
         self, key: str, *, nickname: str | None = None, concurrency: int | None = None
     ) -> Account:
-        """Add an account, with requests, uploads, balance and history of its own.
+        """Add an account, which has its own requests, uploads, balance and history.
 
         Args:
             key: its API key, in the form id:secret.
-            nickname: how ACLs name it (protocol 7.4). None (default): the part of the key before the colon.
-            concurrency: how many of its requests run at a time. None (default): no limit.
+            nickname: name of the account in ACLs (protocol 7.4). None (default): the part of the key before the
+                colon.
+            concurrency: how many of its requests run at a time, over all endpoints. None (default): no limit.
 
         Returns:
             The new account; tests may change its `key` and `concurrency`, or lock it.
@@ -60,12 +67,15 @@ class Controls:
 
     @property
     def jobs(self) -> Mapping[str, Job]:
-        """All requests that were taken, by request id in order of arrival, including direct runs (`via="run"`)."""
+        """The accepted requests by request id, in order of arrival, direct calls (`via="run"`) included.
+
+        Completed ones are deleted as `Emulator(keep_jobs=..., forget_after=...)` says.
+        """
         return self._core.jobs.by_id
 
     @property
     def books(self) -> Books:
-        """How many requests were taken, and so are paid for, per input; it outlives the entries of `jobs`."""
+        """How many requests were accepted, and would be billed, per input; deleted jobs are still counted."""
         return self._core.jobs.books
 
     @property
@@ -75,14 +85,15 @@ class Controls:
 
     @property
     def uploads(self) -> Mapping[str, Upload]:
-        """All uploads that were started, by the id that the emulator gave them."""
+        """All uploads that were started, by upload id."""
         return self._core.uploads.uploads
 
     def count(self, kind: str | None = None) -> int:
         """Return how many HTTP requests of a kind have arrived.
 
         Args:
-            kind: an operation, such as "submit" or "status" (see `RecordedRequest.kind`). None (default): all.
+            kind: an operation, such as "submit" or "status": a value of `RecordedRequest.kind`. None (default):
+                all.
 
         Raises:
             ValueError: If there is no such kind.
@@ -90,15 +101,15 @@ class Controls:
         return self._core.recorder.count(kind)
 
     def clear_requests(self) -> None:
-        """Drop the recorded requests, and count from zero."""
+        """Delete the recorded HTTP requests, and set all counts to 0."""
         self._core.recorder.clear()
 
     async def wait_for(self, kind: str, count: int = 1, *, timeout: float = 5.0) -> None:
         """Wait until HTTP requests of a kind have arrived. Cancelling it is safe.
 
         Args:
-            kind: an operation, such as "submit" or "status" (see `RecordedRequest.kind`).
-            count: how many must have arrived, since the start or `clear_requests`; default 1.
+            kind: an operation, such as "submit" or "status": a value of `RecordedRequest.kind`.
+            count: how many must have arrived since the start or the latest `clear_requests`; default 1.
             timeout: seconds to wait at most; default 5.
 
         Raises:
@@ -111,7 +122,7 @@ class Controls:
 
     @property
     def faults(self) -> FaultScript:
-        """The scripted faults: `emulator.faults.add(Fault.reset(on="submit"))`."""
+        """The scripted faults, to which `emulator.faults.add(Fault.reset(on="submit"))` adds one."""
         return self._core.faults
 
     @property
@@ -120,13 +131,13 @@ class Controls:
         return self._core.history
 
     def rotate_key(self, new: str) -> None:
-        """Replace the key of the emulator's own account; the old one gets 401 from now on.
+        """Replace the API key of the emulator's own account; the old key gets 401 from now on.
 
         Args:
-            new: the new key, in the form id:secret.
+            new: the new API key, in the form id:secret.
 
         Raises:
-            ValueError: If it does not have that form.
+            ValueError: If `new` does not have that form.
         """
         self._core.keyring.main.key = new
 
@@ -139,7 +150,7 @@ class Controls:
         """Sign deliveries with a new key from now on.
 
         Args:
-            retire: True removes the old keys from the published key set (protocol 8.3); default False.
+            retire: whether the old keys are removed from the published key set (protocol 8.3); default False.
 
         Raises:
             RuntimeError: If the package `cryptography` is missing.
@@ -150,7 +161,8 @@ class Controls:
         """Answer calls of the emulator's own account with 403, exhausted balance (protocol 9.4).
 
         Args:
-            polls: False refuses only calls that cost money, submits and direct calls. Default True: every call.
+            polls: whether all calls get 403; default True. If False, only submits and direct calls do, since they
+                are billed.
         """
         self._core.keyring.main.lock(polls=polls)
 
@@ -162,36 +174,36 @@ class Controls:
         """Add a CLI login of the emulator's own account (protocol 1.4).
 
         Args:
-            refresh_token: what auth.fal.ai exchanges for access tokens.
+            refresh_token: the token that auth.fal.ai exchanges for access tokens.
             expires_in: seconds for which each access token is valid; default one day.
         """
         self._core.keyring.add_login(refresh_token, expires_in, self._core.keyring.main)
 
     def revoke_realtime_tokens(self) -> None:
-        """Refuse the realtime tokens issued so far; open sessions continue (protocol 6.2)."""
+        """Refuse all realtime tokens issued so far; open sessions continue (protocol 6.2)."""
         self._core.realtime_tokens.revoke()
 
     def revoke_tokens(self) -> None:
-        """Answer the access tokens issued so far with 401; their refresh tokens stay valid."""
+        """Refuse all access tokens issued so far with 401; refresh tokens stay valid."""
         self._core.keyring.forget_tokens()
 
     def revoke_cdn_tokens(self) -> None:
-        """Answer the CDN tokens issued so far with 401; new ones can be requested."""
+        """Refuse all CDN tokens issued so far with 401; clients can request new ones."""
         self._core.uploads.revoke_tokens()
 
     def forget_uploads(self) -> None:
-        """Drop the uploads that are not complete, as fal does after a while."""
+        """Delete the uploads that are not complete, as fal does after some time."""
         self._core.uploads.forget_unfinished()
 
     def expire_files(self, *urls: str, status: int | None = None) -> None:
-        """Expire files: they are deleted, and reading them fails.
+        """Delete files as if they had expired: reading them fails.
 
         Args:
-            *urls: URLs of files of this emulator. None given: all files.
-            status: what reading them answers, 403, 404 or 410. None (default): the emulator's `gone_status`.
+            *urls: URLs of files of this emulator. Without URLs, all files expire.
+            status: HTTP status for readers, 403, 404 or 410. None (default): the emulator's `gone_status`.
 
         Raises:
-            KeyError: If a URL is not a file of this emulator; no file is expired then.
+            KeyError: If this emulator has no file at one of the URLs; then no file expires.
             ValueError: If `status` is another number.
         """
         self._core.files.expire(urls, status)

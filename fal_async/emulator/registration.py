@@ -1,4 +1,7 @@
-"""The part of `Emulator` that registers what it serves: models and whole applications."""
+"""The part of `Emulator` that registers models and whole applications.
+
+Citations such as (protocol 4.2) are sections of `fal_async/protocol/README.md`.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ class Registration:
     """The methods of `Emulator` that register endpoints and applications."""
 
     def __init__(self, core: Core, runners: int) -> None:
-        """`runners` is the default for registrations that do not say how many they have."""
+        """Store the default of `runners` for endpoints and applications that are registered without it."""
         self._core = core
         self._default_runners = runners
 
@@ -38,25 +41,28 @@ class Registration:
     ) -> Callable[[F], F]:
         """Serve the decorated function under an endpoint id.
 
-        The function is async and takes `(input)` or `(input, job)`, `job` being a `JobContext`. Its value is the
-        result: JSON in general, `str` as text, `bytes` as a binary body, an `Answer` as it is. It raises
-        `ModelError` to fail as a model does; any other exception becomes a 500, and is logged.
+        The function is async and takes `(input)` or `(input, job)`, where `job` is a `JobContext`. Its return value
+        is the result: a `str` is sent as text, `bytes` as a binary body, an `Answer` unchanged, and any other value
+        as JSON. The function raises `ModelError` to fail as a model on fal does. Any other exception is logged, and
+        the caller gets a 500.
 
-        An async generator streams. Under `/stream` each value is an event, each `bytes` a chunk of a binary body,
-        and an `Event` can have more than data. Called directly or through the queue, its last value is the result
-        (for `bytes`: all of them joined). Under `/realtime` each input of a session gets one answer, or all values
-        that a generator yields.
+        An async generator function is a model that streams. Under `/stream`, each value that it yields is an event,
+        `bytes` are chunks of a binary body, and an `Event` sets more than the data of an event. Called directly or
+        through the queue, its last value is the result (`bytes` are joined). Under `/realtime`, each input of a
+        session gets one answer from a function, and all yielded values from a generator.
 
-        A second registration under an id replaces the first, as a new deployment does.
+        A second registration under the same id replaces the first, as a new deployment on fal does.
 
         Args:
             endpoint_id: `owner/app` or `owner/app/path`; the owner has no dot, the path no segment `requests`.
-            runners: how many requests run at a time; the others wait. None (default): the emulator's `runners`.
-            public: True accepts calls without a key (protocol 1.2).
-            ignores_cancel: True lets a running request continue after a cancel, and complete (protocol 4.5).
-            log_window: how many log entries a polled status shows, the latest (protocol 4.2). None (default): all.
-            log_labels: True sends log entries with `labels: {level, source}`, as the Swift and Java clients expect
-                (protocol 4.2); default: flat entries.
+            runners: how many requests run at a time; further ones wait. None (default): the emulator's `runners`.
+            public: whether calls without a key are accepted (protocol 1.2); default False.
+            ignores_cancel: whether a running request continues after a cancel, and completes (protocol 4.5);
+                default False.
+            log_window: how many log entries a polled status has: the latest ones (protocol 4.2). None (default):
+                all.
+            log_labels: whether log entries have `labels: {level, source}`, as the Swift and Java clients expect
+                (protocol 4.2); default False: level and source are fields of the entry.
             billable_units: `x-fal-billable-units` of a success, unless the function calls `job.bill`; default 1.
             input_schema: JSON schema of the input in the endpoint's OpenAPI document (protocol 11.6). None
                 (default): any object.
@@ -64,9 +70,9 @@ class Registration:
             realtime: how sessions behave. None (default): `RealtimeOptions()`.
 
         Returns:
-            A decorator that returns its function unchanged. It raises TypeError for a function that is not async,
-            or that does not take one or two positional arguments, and ValueError for an `endpoint_id` of another
-            form or `runners` below 1.
+            A decorator that returns its function unchanged. It raises TypeError if the function is not async or
+            does not take one or two positional arguments, and ValueError if `endpoint_id` has another form or
+            `runners` is below 1.
         """
 
         def register(function: F) -> F:
@@ -103,23 +109,26 @@ class Registration:
         """Serve a whole application under `owner/app`, with every path below it, behind the queue.
 
         A submit or call of `owner/app/sub/path` is sent to `/sub/path` of the application as soon as a runner is
-        free; all paths share the runners. The application's answer is the result. `speed` has no effect on it.
+        free; all paths share the runners. The application's answer is the result. `speed` has no effect on the
+        application.
 
         To cancel a running request, the emulator sends `POST {path}/cancel` with the same `x-fal-request-id`. If
-        the application does not accept that, the call is cut off, unless `ignores_cancel` is set.
+        the application answers with 2xx, its call has 5 s to return; otherwise the call is aborted at once. With
+        `ignores_cancel` it is never aborted.
 
-        An endpoint that is registered with the exact id takes precedence. A second application under an id
+        An endpoint that is registered with the exact id takes precedence. A second application under the same id
         replaces the first.
 
         Args:
             app_id: `owner/app`, or `namespace/owner/app` for workflows and comfy; the owner has no dot.
             application: an ASGI application (FastAPI, Starlette, ...), which is called in this process and starts
-                and stops with the emulator (at once if the emulator is running); or the base URL of one that runs
-                separately, such as `http://127.0.0.1:8000`.
+                and stops with the emulator (at once if the emulator is already running); or the base URL of one
+                that runs separately, such as `http://127.0.0.1:8000`.
             runners: how many requests run at a time. None (default): the emulator's `runners`.
-            public: True accepts calls without a key (protocol 1.2).
-            ignores_cancel: True never cuts off a cancelled request; the application is notified all the same.
-            billable_units: what a success costs if the answer has no header `x-fal-billable-units`; default 1.
+            public: whether calls without a key are accepted (protocol 1.2); default False.
+            ignores_cancel: whether a cancelled call is left to run, although the application is notified of the
+                cancel; default False.
+            billable_units: `x-fal-billable-units` of a success whose answer does not have this header; default 1.
 
         Raises:
             TypeError: If `application` is neither an ASGI application nor a str.

@@ -1,4 +1,7 @@
-"""The emulator itself: its options, and how it starts, pauses and stops."""
+"""The emulator itself: its options, and how it starts, pauses and stops.
+
+Citations such as (protocol 9.4) are sections of `fal_async/protocol/README.md`.
+"""
 
 from __future__ import annotations
 
@@ -43,40 +46,46 @@ class Emulator(Controls, Registration):
 
     Args:
         host: address to listen on; default 127.0.0.1.
-        port: port to listen on, 0 to 65535; 0 (default) takes a free one.
+        port: port to listen on, 0 to 65535; 0 (default) chooses a free one.
         key: API key of the emulator's own account, in the form id:secret; default "emulator:key". Any other key
             gets 401, unless it belongs to an account that `add_account` made.
-        require_key: False lets callers in without a key.
-        runners: how many requests each endpoint runs at a time, unless the endpoint says otherwise; default 2.
-        concurrency: how many requests the account runs at a time over all endpoints. Further queued requests
-            wait; further direct calls get 429 (protocol 9.4). None (default): no limit.
+        require_key: whether callers need a known key; default True. If False, callers without one use the
+            emulator's own account.
+        runners: how many requests each endpoint runs at a time, unless the endpoint has its own `runners`;
+            default 2.
+        concurrency: how many requests of the emulator's own account run at a time, over all endpoints. Further
+            queued requests wait, further direct calls get 429 (protocol 9.4). None (default): no limit. Accounts
+            that `add_account` makes have their own limit.
         speed: time factor of emulated work, default 1: with 50, a model's 2 s take 40 ms. It divides `job.sleep`,
-            the pause before the platform retries and the pauses between webhook attempts, and multiplies
-            `inference_time`. Times that meet the client's clock are not scaled: start timeout, retention,
-            keep-alive and faults.
-        folder: directory that keeps uploaded and produced files. None (default): a temporary one, removed on stop.
+            the pause before fal retries a request and the pauses between webhook attempts, and multiplies
+            `inference_time`. Times that clients measure are real: start timeout, retention, keep-alive and faults.
+        folder: directory for uploaded and produced files. None (default): a temporary one, deleted on stop.
         retention: seconds for which a result can be fetched after completion. None (default): fal's rule, 1 h, or
             6 min for results of 10 KB and more (protocol 4.4).
         keep_alive: seconds between the comments of an idle stream; default 15, as on fal.
         webhooks: time limits, pauses and number of webhook attempts. None (default): fal's (protocol 8.2).
-        retry_pause: seconds (scaled by `speed`) before the platform retries a failed request; default 0.5.
-        record: False counts requests without keeping them.
-        keep_requests: how many recorded requests are kept, the latest ones; default 10,000. Their bodies take at
-            most 256 MiB.
-        keep_jobs: how many jobs are kept; beyond that, the ones that ended first are dropped. Default 100,000.
-        forget_after: seconds after its end at which a job is dropped: its memory is freed, its id answers 404.
-            `books` keeps what was taken. None (default): jobs are kept.
+        retry_pause: seconds, divided by `speed`, until fal retries a failed request; default 0.5.
+        record: whether HTTP requests are stored in `requests`; default True. If False, they are only counted.
+        keep_requests: how many HTTP requests are stored; default 10,000. When there are more, or when the stored
+            bodies have more than 256 MiB together, the oldest ones are deleted; `count` still includes them.
+        keep_jobs: how many jobs are kept; default 100,000. When there are more, the completed jobs are deleted, the
+            one that completed first before the others. Waiting and running jobs are never deleted.
+        forget_after: seconds after its completion at which a job is deleted, even if there are fewer than
+            `keep_jobs`: its request id gets 404, and the next submit removes it from `jobs`. `books` still counts
+            it. None (default): no limit.
         file_lifetime: seconds for which a produced file can be read, unless its request asks for another lifetime.
             None (default): no limit.
-        gone_status: status for a file that has expired: 403, 404 (default) or 410.
-        plain_pictures: True lets the built-in models return pictures of one colour, made once per size.
-        seed: seed of the random generator behind faults with a `chance`; default 0.
-        builtins: False starts without the built-in models.
+        gone_status: HTTP status for a file that has expired: 403, 404 (default) or 410.
+        plain_pictures: whether the built-in models return pictures of one colour, made once per size; default
+            False: they draw one for each prompt and seed.
+        seed: seed of the random generator for faults with a `chance`; default 0.
+        builtins: whether the built-in models are served; default True.
         cdn_token_lifetime: seconds for which a CDN token is valid; default 30 days, fal's longest (protocol 7.1).
         min_part_size: bytes that each part of a multipart upload must have, except for the last; default 1.
         history: what the platform API's request history shows, and when. None (default): everything, at once.
-        ssl: server-side TLS context; the emulator then speaks https only. With a certificate for fal's host names
-            and DNS that points them at the emulator, clients run against it unchanged. None (default): http.
+        ssl: server-side TLS context; the emulator then serves https only. Clients can run against it unchanged if
+            its certificate covers fal's host names and DNS resolves these names to the emulator. None (default):
+            the emulator serves http.
 
     Raises:
         ValueError: If an argument is out of range, or `key` does not have the form id:secret.
@@ -149,7 +158,7 @@ class Emulator(Controls, Registration):
         for endpoint_id, function, details in builtin_endpoints(plain_pictures) if builtins else ():
             self.endpoint(endpoint_id, **details)(function)
 
-    # Starting and stopping.
+    # Start, stop and outages.
 
     async def __aenter__(self) -> Emulator:
         """Call `start`, and return the emulator."""
@@ -165,7 +174,7 @@ class Emulator(Controls, Registration):
     async def start(self) -> None:
         """Start the mounted applications and listen.
 
-        Cancelling it is safe: everything that it opened is closed again.
+        Cancelling it is safe: the applications are stopped and the socket is closed.
 
         Raises:
             RuntimeError: If the emulator is already started, or a mounted application fails to start.
@@ -184,11 +193,11 @@ class Emulator(Controls, Registration):
     async def stop(self) -> None:
         """Stop serving, and leave no task, socket or temporary file behind.
 
-        Running requests are cancelled, pending webhook deliveries are dropped. Stopping twice is allowed. If it is
+        Running requests and pending webhook deliveries are cancelled. Stopping twice is allowed. If `stop` is
         cancelled, call it again.
 
         Raises:
-            RuntimeError: If an endpoint function did not end within 5 s of being cancelled.
+            RuntimeError: If an endpoint function does not return within 5 s of being cancelled.
         """
         await self._downtime.close()
         try:
@@ -202,9 +211,9 @@ class Emulator(Controls, Registration):
                 await self._core.files.close()
 
     async def pause(self) -> None:
-        """Reset open connections and refuse new ones until `resume`; jobs keep running.
+        """Reset open connections and refuse new ones until `resume`; jobs continue.
 
-        If it is cancelled, some connections may still be open: call `drop_connections`.
+        If `pause` is cancelled, some connections may still be open: call `drop_connections`.
 
         Raises:
             RuntimeError: If the emulator is not started.
@@ -220,7 +229,7 @@ class Emulator(Controls, Registration):
         await self._listener.resume()
 
     def drop_connections(self) -> None:
-        """Reset every open connection; new ones are served at once.
+        """Reset every open connection; new ones are accepted at once.
 
         Raises:
             RuntimeError: If the emulator is not started.
@@ -230,25 +239,26 @@ class Emulator(Controls, Registration):
     async def restart(self, *, keep_memory: bool = True, downtime: float = 0.0) -> None:
         """Stop listening for a while, then listen again on the same port.
 
-        Cancelling it ends the downtime early.
+        If it is cancelled, the downtime ends early: the emulator listens again.
 
         Args:
-            keep_memory: False loses every running and waiting request, and every request id answers 404; `jobs`
-                still lists them, with `forgotten` set. Endpoints, faults, the key and recorded requests stay.
-            downtime: real seconds without a server; default 0.
+            keep_memory: whether requests survive; default True. If False, running and waiting requests and pending
+                webhook deliveries are cancelled, and every request id gets 404. `jobs` still lists the requests,
+                with `forgotten` set. Endpoints, faults, keys and recorded HTTP requests are kept in any case.
+            downtime: real seconds until the emulator listens again; default 0.
 
         Raises:
-            RuntimeError: If the emulator is not started, or, with `keep_memory=False`, if an endpoint function did
-                not end within 5 s of being cancelled.
+            RuntimeError: If the emulator is not started, or, with `keep_memory=False`, if an endpoint function does
+                not return within 5 s of being cancelled.
         """
         await self._downtime.restart(keep_memory=keep_memory, downtime=downtime)
 
     def go_away(self, seconds: float, *, after: float = 0.0) -> None:
-        """Schedule a `pause` that ends with `resume`, without waiting for it.
+        """Schedule a `pause` and the `resume` after it, without waiting for them.
 
         Args:
-            seconds: length of the pause, in real seconds.
-            after: real seconds until the pause begins; default 0.
+            seconds: real seconds between `pause` and `resume`.
+            after: real seconds until `pause`; default 0.
         """
         self._downtime.go_away(seconds, after=after)
 
@@ -262,7 +272,7 @@ class Emulator(Controls, Registration):
         """
         self._downtime.restart_soon(keep_memory=keep_memory, downtime=downtime, after=after)
 
-    # Address and connections.
+    # The address and the connections.
 
     @property
     def url(self) -> str:
@@ -286,7 +296,7 @@ class Emulator(Controls, Registration):
 
     @property
     def connections_opened(self) -> int:
-        """How many connections were opened since the start, across restarts; 0 if not started."""
+        """How many connections were opened since `start`, those before a restart included; 0 if not started."""
         return self._listener.opened
 
     @property

@@ -26,11 +26,11 @@ def _concurrency(_: object, __: object, value: int | None) -> None:
 class Account:
     """An account of the emulator, made by `Emulator.add_account`.
 
-    It has requests, uploads, a balance and a history of its own, and does not see those of other accounts. A test
-    may change `key` and `concurrency` at any time; a bad value raises ValueError.
+    It has its own requests, uploads, balance and history, and does not see those of other accounts. A test may
+    change `key` and `concurrency` at any time; a bad value raises ValueError.
 
     Attributes:
-        nickname: how ACLs name it (protocol 7.4); by default the part of its key before the colon.
+        nickname: name of the account in ACLs (protocol 7.4); by default the part of its key before the colon.
         key: its API key, in the form id:secret.
         concurrency: how many of its requests run at a time, over all endpoints. Further queued requests wait,
             further direct calls get 429 (protocol 9.4). None (default): no limit.
@@ -49,10 +49,11 @@ class Account:
         return self.concurrency is None or self.running < self.concurrency
 
     def lock(self, *, polls: bool = True) -> None:
-        """Answer its calls with 403, exhausted balance (protocol 9.4).
+        """Answer calls of this account with 403, exhausted balance (protocol 9.4).
 
         Args:
-            polls: False refuses only calls that cost money, submits and direct calls. Default True: every call.
+            polls: whether all calls get 403; default True. If False, only submits and direct calls do, since they
+                are billed.
         """
         self._locked = True if polls else PAID
 
@@ -64,7 +65,7 @@ class Account:
         """Return the answer that refuses this operation now, or None if it is allowed.
 
         Args:
-            kind: the operation, such as "submit" (see `RecordedRequest.kind`).
+            kind: the operation, such as "submit": a value of `RecordedRequest.kind`.
         """
         if kind in self._locked if isinstance(self._locked, frozenset) else self._locked:
             return balance_exhausted()

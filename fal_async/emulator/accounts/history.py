@@ -27,14 +27,16 @@ class RequestHistory:
     time. A bad value raises ValueError.
 
     Attributes:
-        lag: real seconds until a request is listed, and again until it is listed as ended; default 0.
-        only_ended: True lists no waiting or running requests; default False.
-        payloads: False leaves inputs and outputs out, as an account's setting does on fal; default True.
-        permitted: False answers 403, as for a key that may not read requests; default True.
-        filters_by: the time that `start` and `end` filter by, "sent_at" (default) or "ended_at"; a request that
-            has not ended has no "ended_at". fal does not document which.
-        clock_ahead: seconds by which the platform's clock is ahead of this machine's, or behind it if negative: in
-            the `Date` header of its answers and in all times of the history; default 0.
+        lag: real seconds from a submit until the history lists the request, and from its completion until the
+            history lists it as ended; default 0.
+        only_ended: whether only ended requests are listed; default False: waiting and running ones, too.
+        payloads: whether the history shows inputs and outputs, which a setting of an account on fal switches off;
+            default True.
+        permitted: whether keys may read the history; default True. If False, they get 403.
+        filters_by: the time to which `start` and `end` refer, "sent_at" (default) or "ended_at"; a request that has
+            not ended has no "ended_at". fal does not document which one it uses.
+        clock_ahead: seconds by which the platform API's clock is ahead of this machine's, negative if it is behind;
+            default 0. It sets the `Date` header of answers and all times of the history.
     """
 
     lag: float = attrs.field(default=0.0, validator=_seconds)

@@ -14,10 +14,10 @@ from fal_async.emulator.wire.answers import Answer, json_answer, unauthorized
 
 
 class Keyring:
-    """The accounts, and who is admitted.
+    """The accounts, and the check of callers.
 
-    A key or token that is given is checked, on public endpoints, too. With `require=False`, callers without a known
-    key use the emulator's own account.
+    A key or token in a call is always checked, even for a public endpoint. With `require=False`, callers without a
+    known key use the emulator's own account.
     """
 
     def __init__(self, key: str, *, require: bool, concurrency: int | None) -> None:
@@ -30,7 +30,7 @@ class Keyring:
         self._tokens: dict[str, tuple[float, Account]] = {}
 
     def add(self, key: str, *, nickname: str | None = None, concurrency: int | None = None) -> Account:
-        """Add an account. Raise ValueError if the key has another form, or the key or nickname is in use."""
+        """Add an account. Raise ValueError for a malformed key, or if the key or the nickname is in use."""
         name = checked_key(key).partition(":")[0] if nickname is None else nickname
         if not name or name in self.accounts or any(key == other.key for other in self.accounts.values()):
             raise ValueError(
@@ -40,11 +40,11 @@ class Keyring:
         return account
 
     def named(self, nickname: str | None) -> Account:
-        """Return an account; None is the emulator's own. Raise KeyError if there is no such account."""
+        """Return an account, for None the emulator's own. Raise KeyError if there is no such account."""
         return self.main if nickname is None else self.accounts[nickname]
 
     def account_of(self, headers: Mapping[str, str]) -> Account:
-        """Return the caller's account, or `anonymous` if there is no key, or an unknown one."""
+        """Return the caller's account, or `anonymous` if the call has no key or an unknown one."""
         scheme, _, value = headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             until, account = self._tokens.get(value, (0.0, self.anonymous))
@@ -57,7 +57,7 @@ class Keyring:
     def refusal(
         self, account: Account, headers: Mapping[str, str], *, kind: str, public: bool, what: str
     ) -> Answer | None:
-        """Return the answer that refuses a call, or None. `account` is the value of `account_of`."""
+        """Return the answer that refuses a call, or None if it is allowed; `account` is that of `account_of`."""
         if account is not self.anonymous:
             return account.refusal(kind)
         given = headers.get("Authorization")

@@ -23,10 +23,10 @@ class _Grant:
 
 
 class RealtimeTokenStore:
-    """The tokens that were issued, each for what it names.
+    """The tokens that were issued, with the apps that each of them allows.
 
-    A token of `/tokens/` names aliases (apps without their owner), one of `/tokens/realtime` whole ids with their
-    path.
+    A token of `/tokens/` names aliases (apps without their owner); a token of `/tokens/realtime` names whole ids
+    with their path.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class RealtimeTokenStore:
         return token
 
     def holder(self, token: str, endpoint_id: str, path: str) -> Account | None:
-        """Return the token's account, or None if the token does not allow this."""
+        """Return the token's account, or None if the token is unknown, expired, or for another app."""
         grant = self._grants.get(token)
         if grant is None or grant.expires_at <= time.time():
             return None

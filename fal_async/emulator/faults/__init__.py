@@ -1,4 +1,4 @@
-"""Failures on demand: one class per kind of fault, and the script that says which call gets which.
+"""Failures on demand: one class per kind of fault, and the script that decides which call gets which fault.
 
 It imports `wire` only.
 """

@@ -1,4 +1,4 @@
-"""Sends an answer, or the pieces of a stream, with what a fault does to them."""
+"""Sends an answer, or the pieces of a stream, changed by the fault of the call."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from fal_async.emulator.wire.http_connection import break_off, hang_up, to_respo
 
 
 async def stall(effect: Effect) -> None:
-    """Wait before the headers, if the fault asks for silence."""
+    """Wait before the headers if the fault says so."""
     if effect.silence:
         await asyncio.sleep(effect.silence)
 
 
 async def deliver(request: web.BaseRequest, answer: Answer, effect: Effect) -> web.StreamResponse:
-    """Send an answer: late, slowly or not completely, if the fault says so."""
+    """Send an answer; a fault may make it late, slow or incomplete."""
     await stall(effect)
     spans = effect.in_body(len(answer.body))
     if spans is None:
@@ -47,7 +47,7 @@ async def send(
         if piece.pause:
             await asyncio.sleep(piece.pause)
         if piece.end is not None:
-            if piece.end != "in order":
+            if piece.end != "normal":
                 break_off(request, piece.end)
             return False
     return True

@@ -15,12 +15,12 @@ EVERYWHERE = frozenset(OPERATIONS)
 
 @attrs.frozen
 class Span:
-    """Bytes of a body, then a pause, then perhaps the end.
+    """Bytes of a body, then a pause, after which the connection may be closed.
 
     Attributes:
         length: number of bytes.
-        pause: seconds after them; default 0.
-        cut: True closes the connection after the pause.
+        pause: seconds after the bytes; default 0.
+        cut: whether the connection is closed after the pause; default False.
     """
 
     length: int
@@ -30,12 +30,13 @@ class Span:
 
 @attrs.frozen
 class Piece:
-    """Bytes of a stream, then a pause, then perhaps the end.
+    """Bytes of a stream, then a pause, after which the stream may end.
 
     Attributes:
         data: the bytes.
-        pause: seconds after them; default 0.
-        end: how the stream ends then: "reset", "close" or "in order". None (default): it goes on.
+        pause: seconds after the bytes; default 0.
+        end: how the stream ends after the pause: "reset" or "close" (the connection), or "normal" (the body, as
+            HTTP). None (default): the stream continues.
     """
 
     data: bytes = b""
@@ -45,13 +46,13 @@ class Piece:
 
 @attrs.frozen
 class Step:
-    """A frame of a session, then a silence, then perhaps the end.
+    """A frame of a session, then a silence, after which the session may end.
 
     Attributes:
         frame: the frame. None (default): none.
-        pause: seconds of silence after it; default 0.
-        end: how the session ends then: "reset" or "close" (the connection), "torn" (only half of `frame` is sent),
-            or a close code. None (default): it goes on.
+        pause: seconds of silence after the frame; default 0.
+        end: how the session ends after the silence: "reset" or "close" (the connection), "torn" (only half of
+            `frame` is sent), or a close code. None (default): the session continues.
         reason: the close reason; default empty.
     """
 
@@ -71,15 +72,15 @@ class Effect:
 
     kind: ClassVar[str] = ""
     operations: ClassVar[frozenset[str]] = EVERYWHERE
-    """The operations that it can change."""
+    """The operations that this kind can change."""
     ending: ClassVar[str | None] = None
-    """How the connection ends in place of an answer: "reset" or "close"; None: it does not."""
+    """How the connection ends in place of an answer: "reset" or "close". None: the answer is sent."""
     read_share: ClassVar[float] = 0.5
     """Share of an upload that is read if the request is not executed, 0 to 1."""
     spoils_files: ClassVar[bool] = False
-    """Whether it changes the bytes of a file, which is then read whole and sent without ranges."""
+    """Whether this kind changes the bytes of a file, which is then read whole and sent without ranges."""
     overtaken: ClassVar[bool] = False
-    """Whether the answer waits until the job has ended and its webhook was tried."""
+    """Whether the answer is delayed until the job is completed and its webhook was tried."""
     copies: ClassVar[int] = 1
     """How often each value of a stream or a session is sent."""
 
@@ -96,7 +97,7 @@ class Effect:
 
     @property
     def away(self) -> float | None:
-        """Seconds for which the server goes away; None: it does not."""
+        """Seconds for which the emulator refuses connections. None: it keeps listening."""
         return None
 
     @property
@@ -105,17 +106,17 @@ class Effect:
         return 0.0
 
     def executes(self, *, piecemeal: bool) -> bool:
-        """Return whether the request is executed although it is struck.
+        """Return whether the request is executed although the fault applies to it.
 
         Args:
-            piecemeal: whether its answer is sent while it works, so that no other answer can take its place.
+            piecemeal: whether its answer is sent while the model works, so that it can't be replaced afterwards.
         """
         return True
 
-    # Its answer.
+    # The answer of a request.
 
     def instead(self, request_id: str | None) -> Answer | None:
-        """Return the answer that takes the place of the real one, or None.
+        """Return the answer that replaces the real one, or None to send the real one.
 
         Args:
             request_id: the request id of the call, or None.
@@ -126,7 +127,7 @@ class Effect:
         """Return the real answer with changes.
 
         Args:
-            answer: the real answer; of a stream, and of most files, only the headers.
+            answer: the real answer; for a stream, and for most files, without the body.
         """
         return answer
 
@@ -134,7 +135,7 @@ class Effect:
         """Return how a body is sent, or None to send it at once.
 
         Args:
-            size: its bytes.
+            size: number of bytes of the body.
         """
         return None
 
@@ -149,10 +150,11 @@ class Effect:
     # Streams and sessions.
 
     def strikes(self, number: int) -> bool:
-        """Return whether `in_stream` and `in_session` are asked about a value.
+        """Return whether `in_stream` and `in_session` are called for a value.
 
         Args:
-            number: number of the value, from 1; 0 is the moment after the headers or the handshake.
+            number: number of the value, from 1; 0 stands for the time between the headers, or the handshake, and
+                the first value.
         """
         return False
 
@@ -165,18 +167,18 @@ class Effect:
         return value
 
     def in_stream(self, data: bytes) -> list[Piece]:
-        """Return what is sent for an event, or for a chunk of a binary body.
+        """Return the pieces that are sent for an event, or for a chunk of a binary body.
 
         Args:
-            data: the event or chunk; of a status stream, always its first event.
+            data: the event or chunk, empty for number 0; of a status stream, always its first event.
         """
         return [Piece(data)]
 
     def in_session(self, plain: list[Step], codec: str) -> list[Step]:
-        """Return what is sent for a message.
+        """Return the steps that are sent for a message.
 
         Args:
-            plain: the message; empty before the first.
+            plain: the message as a step; empty for number 0.
             codec: how the session encodes messages: "msgpack", "json" or "raw".
         """
         return plain
@@ -188,7 +190,7 @@ NO_EFFECT = Effect()
 
 @attrs.frozen(kw_only=True)
 class InTheMiddle(Effect):
-    """A kind that strikes a stream or a session once, after `events` events or messages."""
+    """A kind that applies to a stream or a session once: at or after event or message number `events`."""
 
     events: int
 

@@ -1,4 +1,8 @@
-"""Scripted faults as values. What each kind does is in `kinds.py`, which call gets a fault in `script.py`."""
+"""Scripted faults as values.
+
+`kinds.py` lists the classes that do what each kind does; `script.py` decides which call gets which fault. Citations
+such as (protocol 9.3) are sections of `fal_async/protocol/README.md`.
+"""
 
 from __future__ import annotations
 
@@ -29,45 +33,56 @@ from fal_async.emulator.faults.kinds import DEFAULTS, KINDS, fields_of
 class Fault:
     """One scripted failure. Make it with a constructor, such as `Fault.reset(on="submit", taken=True)`.
 
-    Add it with `emulator.faults.add(...)`. Every constructor also takes, as `**when`, the fields that say which
-    calls it strikes: `on`, `endpoint_id`, `times`, `after`, `chance`; and `events`, where its kind uses it. Seconds
-    are real ones: the client's time limits apply to them, so the emulator's `speed` does not shorten them.
+    Add it with `emulator.faults.add(...)`; `emulator.faults.struck` counts the calls that a fault was applied to.
+
+    Every constructor also takes, as `**when`, the keyword arguments that select its calls: `on`, `endpoint_id`,
+    `times`, `after` and `chance`; and `events`, if its kind uses it. Seconds are real seconds, since the client's
+    time limits are: the emulator's `speed` does not shorten them.
 
     Attributes:
-        kind: what goes wrong: the name of a constructor, such as "reset".
-        on: the operation that it strikes, such as "submit" (see `RecordedRequest.kind`); default "any".
-        endpoint_id: strike only calls of this endpoint. None (default): of all endpoints.
-        times: how many calls it strikes, default 1. None: no limit.
-        after: how many matching calls pass before it strikes; default 0.
-        chance: probability from 0 to 1 with which it strikes a matching call, drawn from the emulator's seeded
+        kind: what goes wrong: the name of the constructor, such as "reset".
+        on: the operation whose calls get the fault; default "any". The operations are run, submit, status,
+            status_stream, result, cancel, stream, realtime, realtime_token, websocket, file, platform, rest (which
+            includes realtime_token), token, openapi and key_set; and of storage cdn_token, initiate, upload,
+            multipart, part, complete, gcs_part, gcs_complete, cdn_sign and storage.
+        endpoint_id: the endpoint whose calls get the fault. None (default): every endpoint.
+        times: how many calls get the fault, default 1. None: no limit.
+        after: how many matching calls are answered normally before the first one that gets the fault; default 0.
+        chance: probability from 0 to 1 that a matching call gets the fault, drawn from the emulator's seeded
             generator; default 1.
-        taken: True executes the request all the same: the job exists, the cancel takes effect. On a stream or a
-            session: it strikes in the middle, after `events` events or messages.
-        seconds: length of the silence, interval or absence; default 0.
-        where: of a stall: before the "headers" (default), or in the middle of the "body".
-        status: HTTP status of the answer; None for the kind's own.
+        taken: whether fal accepts and executes the request although the caller gets no normal answer: a submit
+            makes a job, a cancel cancels. Default False; for `stall` True. With `reset` and `close` on a stream or
+            a session, True lets `events` events or messages through first. Other answers, such as `answer`, replace
+            a stream or a session always before it starts.
+        seconds: length of a silence, of an interval between bytes, or of an absence; default 0.
+        where: where a stall is silent: before the "headers" (default), or in the middle of the "body".
+        status: HTTP status of the answer, for `answer`, `html` (default 502) and `redirect` (default 307).
         retry_after: value of the header `Retry-After`. None (default): no such header.
-        fal_headers: True (default) answers as fal does, with `x-fal-request-id`; False with nginx's page.
-        detail: `detail` of the answer's body. None (default): what fits the status.
-        error_type: `error_type` of the answer's body. None (default): what fits the status.
+        fal_headers: whether the answer has fal's form, with `x-fal-request-id`; default True. If False, it is an
+            HTML page of nginx, the server in front of fal's.
+        detail: `detail` of the answer's body. None (default): one that fits the status.
+        error_type: `error_type` of the answer's body. None (default): one that fits the status.
         needs_retry: value of the header `X-Fal-Needs-Retry`. None (default): no such header.
         headers: more headers of the answer; default none.
-        body: the replacement body, event, frame, content type, status word or close reason. None (default): the
-            kind's own.
-        names: names of the fields to leave out.
-        fields: fields to replace, with their values.
+        body: the replacement body, event, frame, content type, status word or close reason. None (default): an
+            `answer` has a body that fits its status, `wrong_json` sends half of the real one, and an `event` and
+            the reason of a `ws_close` are empty.
+        names: names of the fields that are left out.
+        fields: fields that are replaced, with their values.
         position: `queue_position` of a status that goes back; default 0.
         url: target of a redirect, or base URL of foreign URLs.
-        events: number of events or messages after which it strikes a stream or a session; default 1, 0 is before
-            the first.
+        events: where in a stream or a session the fault applies; default 1. `truncate` and `wrong_json` change
+            event or message number `events`, counted from 1. All other kinds act after `events` events or messages;
+            0 is before the first. In a status stream it is ignored: the fault applies to the first event.
         event_type: type of the additional event. None (default): none.
         binary: whether the additional frame is sent as msgpack; default False.
-        code: close code of a session, from 1000.
-        cut: where a stream breaks off: inside an "event" (default), inside a "character", or inside an event of a
-            body that ends in order ("clean").
+        code: close code of a session, 1000 or higher.
+        cut: where a stream breaks off: in the middle of an "event" (default), in the middle of a "character", or in
+            the middle of an event while the body ends normally ("clean").
 
     Raises:
-        ValueError: If a value is out of range or of the wrong type, or a field is given that the kind does not use.
+        ValueError: If a value is out of range or of the wrong type, if a field is given that the kind does not use,
+            or if two fields contradict each other.
     """
 
     kind: str = attrs.field(validator=one_of(KINDS))
@@ -100,11 +115,11 @@ class Fault:
     def __attrs_post_init__(self) -> None:
         if self.chance > 1:
             raise ValueError(f"chance={self.chance!r}: expected a number from 0 to 1")
-        meaningful = fields_of(self.kind) | WHEN
-        if senseless := sorted(self._given().keys() - meaningful):
+        usable = fields_of(self.kind) | WHEN
+        if unused := sorted(self._given().keys() - usable - {"kind"}):
             raise ValueError(
-                f"a fault of kind {self.kind!r} has no field {senseless[0]!r}: expected some of "
-                f"{', '.join(sorted(meaningful))}"
+                f"a fault of kind {self.kind!r} has no field {unused[0]!r}: expected some of "
+                f"{', '.join(sorted(usable))}"
             )
         _ = self.effect  # built here so that bad fields raise now
 
@@ -126,11 +141,11 @@ class Fault:
 
     @classmethod
     def refuse(cls, seconds: float, **when: Any) -> Fault:
-        """Return a fault that takes the server away: the connection is reset, new ones are refused.
+        """Return a fault that resets the call's connection, and all others, and refuses new ones for a while.
 
         Args:
-            seconds: how long the server is away.
-            **when: which calls it strikes, see `Fault`.
+            seconds: how long the emulator refuses connections.
+            **when: `on`, `endpoint_id`, `times`, `after`, `chance`, which select the calls: see `Fault`.
         """
         return cls(kind="refuse", seconds=seconds, **when)
 
@@ -139,18 +154,20 @@ class Fault:
         """Return a fault that resets the TCP connection in place of an answer.
 
         Args:
-            taken: True executes the request all the same; on a stream or a session: reset in the middle.
-            **when: which calls it strikes, see `Fault`.
+            taken: whether the request is executed before the reset; default False. True on a stream or a session:
+                the reset comes after `events` events or messages (default 1).
+            **when: `on`, `endpoint_id`, `times`, `after`, `chance`, which select the calls; `events`: see `Fault`.
         """
         return cls(kind="reset", taken=taken, **when)
 
     @classmethod
     def close(cls, *, taken: bool = False, **when: Any) -> Fault:
-        """Return a fault that closes the connection in order, without an answer: "server disconnected".
+        """Return a fault that closes the connection normally, but without an answer: "server disconnected".
 
         Args:
-            taken: True executes the request all the same; on a stream or a session: close in the middle.
-            **when: which calls it strikes, see `Fault`.
+            taken: whether the request is executed before the connection is closed; default False. True on a stream
+                or a session: it is closed after `events` events or messages (default 1).
+            **when: `on`, `endpoint_id`, `times`, `after`, `chance`, which select the calls; `events`: see `Fault`.
         """
         return cls(kind="close", taken=taken, **when)
 
@@ -159,10 +176,12 @@ class Fault:
         """Return a fault that delays an answer.
 
         Args:
-            seconds: length of the silence, after which the answer goes on.
-            where: "headers" (default): before the headers; "body": in the middle of the body.
-            taken: False (with "headers" only) executes nothing and closes the connection after the silence.
-            **when: which calls it strikes, see `Fault`.
+            seconds: length of the silence, after which the answer continues.
+            where: "headers" (default): before the headers; "body": in the middle of the body, or in a stream or a
+                session after `events` events or messages (default 1). A silent session answers no ping.
+            taken: whether the request is executed; default True. If False, nothing is executed, and the
+                connection is closed after the silence; this needs `where="headers"`.
+            **when: `on`, `endpoint_id`, `times`, `after`, `chance`, which select the calls; `events`: see `Fault`.
         """
         return cls(kind="stall", seconds=seconds, where=where, taken=taken, **when)
 
@@ -172,7 +191,7 @@ class Fault:
 
         Args:
             interval: seconds after each byte.
-            **when: which calls it strikes, see `Fault`.
+            **when: `on`, `endpoint_id`, `times`, `after`, `chance`, which select the calls: see `Fault`.
         """
         return cls(kind="drip", seconds=interval, **when)
 
@@ -180,22 +199,28 @@ class Fault:
     def truncate(cls, *, cut: str = "event", **when: Any) -> Fault:
         """Return a fault that sends half of the body that the headers announced, then closes the connection.
 
-        A stream or a session breaks off within event or message number `events`.
+        A stream or a session breaks off within event or message number `events`, counted from 1: with `events=1`
+        (default) the caller gets a part of the first one, with `events=2` the first one and a part of the second.
+        With `events=0` a stream ends after its headers; a session is not changed. A status stream always breaks
+        off within its first event.
 
         Args:
-            cut: where a stream breaks off: in the middle of the "event" (default), within its first multi-byte
-                "character", or in the middle of the event in a body that ends in order ("clean").
-            **when: which calls it strikes, see `Fault`.
+            cut: where a stream breaks off. "event" (default): in the middle of the event. "character": within its
+                first multi-byte character, or in the middle if it has none. "clean": in the middle of the event,
+                but the body ends normally as HTTP.
+            **when: `on`, `endpoint_id`, `times`, `after`, `chance`, which select the calls; `events`: see `Fault`.
         """
         return cls(kind="truncate", cut=cut, **when)
 
     @classmethod
     def overtaken(cls, *, on: str = "submit", **when: Any) -> Fault:
-        """Return a fault that holds a submit's answer until the request has ended and its webhook was tried once.
+        """Return a fault that delays a submit's answer, so that the webhook arrives before it.
+
+        The answer is sent when the request is completed and its webhook, if it has one, was tried once.
 
         Args:
-            on: "submit", the only operation that it can strike.
-            **when: which calls it strikes, see `Fault`.
+            on: "submit" (default), the only operation that the fault can apply to.
+            **when: `endpoint_id`, `times`, `after` and `chance`, which select the calls: see `Fault`.
         """
         return cls(kind="overtaken", on=on, **when)
 
@@ -220,16 +245,18 @@ class Fault:
 
         Args:
             status: HTTP status, 200 to 599.
-            taken: True executes the request all the same, unless its answer is a stream or a session.
+            taken: whether the request is executed before this answer is sent; default False. A stream or a session
+                is never executed.
             retry_after: the header `Retry-After`: seconds, a datetime (sent as an HTTP date), or the header's value
                 as a str. None (default): no such header.
-            fal_headers: True (default) answers in fal's form, with `x-fal-request-id`; False with nginx's page.
-            detail: `detail` of the body. None (default): what fits the status.
-            error_type: `error_type` of the body. None (default): what fits the status.
-            needs_retry: the header `X-Fal-Needs-Retry`. None (default): no such header.
+            fal_headers: whether the answer has fal's form, with `x-fal-request-id`; default True. If False, it is
+                the page of `html`.
+            detail: `detail` of the body. None (default): one that fits the status.
+            error_type: `error_type` of the body. None (default): one that fits the status.
+            needs_retry: the header `X-Fal-Needs-Retry`, True for 1 and False for 0. None (default): no such header.
             headers: more headers. None (default): none.
-            body: the whole body, instead of the one that fits the status. None (default): that one.
-            **when: which calls it strikes, see `Fault`.
+            body: the whole body. None (default): one that fits the status.
+            **when: `on`, `endpoint_id`, `times`, `after`, `chance`, which select the calls: see `Fault`.
         """
         return cls(
             kind="answer",
@@ -247,12 +274,13 @@ class Fault:
 
     @classmethod
     def html(cls, status: int = 502, *, taken: bool = False, **when: Any) -> Fault:
-        """Return a fault that answers with nginx's own page and none of fal's headers (protocol 9.3).
+        """Return a fault that answers with an HTML page of nginx, without fal's headers (protocol 9.3).
 
         Args:
             status: HTTP status, 200 to 599; default 502.
-            taken: True executes the request all the same.
-            **when: which calls it strikes, see `Fault`.
+            taken: whether the request is executed before this answer is sent; default False. A stream or a session
+                is never executed.
+            **when: `on`, `endpoint_id`, `times`, `after`, `chance`, which select the calls: see `Fault`.
         """
         return cls(kind="html", status=status, taken=taken, **when)
 
@@ -261,8 +289,9 @@ class Fault:
         """Return a fault that answers 403, exhausted balance (protocol 9.4).
 
         Args:
-            taken: True executes the request all the same.
-            **when: which calls it strikes, see `Fault`.
+            taken: whether the request is executed before this answer is sent; default False. A stream or a session
+                is never executed.
+            **when: `on`, `endpoint_id`, `times`, `after`, `chance`, which select the calls: see `Fault`.
         """
         return cls(kind="balance", taken=taken, **when)
 
@@ -271,20 +300,22 @@ class Fault:
         """Return a fault that answers 404 `{"status":"NOT_FOUND"}`, as fal does for an expired request.
 
         Args:
-            taken: True executes the request all the same.
-            **when: which calls it strikes, see `Fault`.
+            taken: whether the request is executed before this answer is sent; default False. A stream or a session
+                is never executed.
+            **when: `on`, `endpoint_id`, `times`, `after`, `chance`, which select the calls: see `Fault`.
         """
         return cls(kind="vanish", taken=taken, **when)
 
     @classmethod
     def redirect(cls, url: str, status: int = 307, *, taken: bool = False, **when: Any) -> Fault:
-        """Return a fault that redirects.
+        """Return a fault that answers with a redirect.
 
         Args:
-            url: the target.
+            url: target, the value of the header `Location`.
             status: 301, 302, 303, 307 (default) or 308.
-            taken: True executes the request all the same.
-            **when: which calls it strikes, see `Fault`.
+            taken: whether the request is executed before this answer is sent; default False. A stream or a session
+                is never executed.
+            **when: `on`, `endpoint_id`, `times`, `after`, `chance`, which select the calls: see `Fault`.
         """
         return cls(kind="redirect", url=url, status=status, taken=taken, **when)
 
@@ -294,9 +325,11 @@ class Fault:
     def wrong_json(cls, body: str | None = None, **when: Any) -> Fault:
         """Return a fault that breaks the JSON of an answer, which is complete as HTTP.
 
+        In a stream or a session, only event or message number `events` (counted from 1, default 1) is broken.
+
         Args:
-            body: what to send instead. None (default): the first half of the real body, event or frame.
-            **when: which calls it strikes, see `Fault`.
+            body: replacement for the body, event or message. None (default): the first half of the real one.
+            **when: `on`, `endpoint_id`, `times`, `after`, `chance`, which select the calls; `events`: see `Fault`.
         """
         return cls(kind="wrong_json", body=body, **when)
 
@@ -306,7 +339,7 @@ class Fault:
 
         Args:
             content_type: the value to send.
-            **when: which calls it strikes, see `Fault`.
+            **when: `on`, `endpoint_id`, `times`, `after`, `chance`, which select the calls: see `Fault`.
         """
         return cls(kind="content_type", body=content_type, **when)
 
@@ -316,7 +349,7 @@ class Fault:
 
         Args:
             *names: names of the fields.
-            **when: which calls it strikes, see `Fault`.
+            **when: `on`, `endpoint_id`, `times`, `after`, `chance`, which select the calls: see `Fault`.
         """
         return cls(kind="missing", names=names, **when)
 
@@ -326,7 +359,7 @@ class Fault:
 
         Args:
             fields: the fields with their new values.
-            **when: which calls it strikes, see `Fault`.
+            **when: `on`, `endpoint_id`, `times`, `after`, `chance`, which select the calls: see `Fault`.
         """
         return cls(kind="replace", fields=fields, **when)
 
@@ -336,17 +369,17 @@ class Fault:
 
         Args:
             status: the word, such as "PAUSED".
-            **when: which calls it strikes, see `Fault`.
+            **when: `on`, `endpoint_id`, `times`, `after`, `chance`, which select the calls: see `Fault`.
         """
         return cls(kind="word", body=status, **when)
 
     @classmethod
     def back(cls, position: int = 0, **when: Any) -> Fault:
-        """Return a fault that reports IN_QUEUE whatever the real status is, so that it goes back.
+        """Return a fault that reports IN_QUEUE whatever the real status is, as if the request were queued again.
 
         Args:
-            position: the `queue_position`; default 0.
-            **when: which calls it strikes, see `Fault`.
+            position: the `queue_position` that is reported; default 0.
+            **when: `on`, `endpoint_id`, `times`, `after`, `chance`, which select the calls: see `Fault`.
         """
         return cls(kind="back", position=position, **when)
 
@@ -355,7 +388,7 @@ class Fault:
         """Return a fault that sends each event or message twice; in a polled status, each log entry.
 
         Args:
-            **when: which calls it strikes, see `Fault`.
+            **when: `on`, `endpoint_id`, `times`, `after`, `chance`, which select the calls: see `Fault`.
         """
         return cls(kind="duplicate", **when)
 
@@ -364,12 +397,12 @@ class Fault:
         """Return a fault that puts status_url, response_url and cancel_url under another base URL.
 
         Args:
-            base_url: what takes the place of `https://queue.fal.run`.
-            **when: which calls it strikes, see `Fault`.
+            base_url: replacement for `https://queue.fal.run`.
+            **when: `on`, `endpoint_id`, `times`, `after`, `chance`, which select the calls: see `Fault`.
         """
         return cls(kind="foreign_urls", url=base_url.rstrip("/"), **when)
 
-    # Streams and realtime sessions: after `events` events or messages (default 1; 0: before the first).
+    # Insertions into streams and realtime sessions.
 
     @classmethod
     def event(cls, body: str = "", *, event_type: str | None = None, events: int = 1, **when: Any) -> Fault:
@@ -378,8 +411,8 @@ class Fault:
         Args:
             body: the event's data, such as `""` (default), `"[DONE]"` or an error's JSON.
             event_type: the event's type. None (default): none.
-            events: number of events before it; default 1.
-            **when: which calls it strikes, see `Fault`.
+            events: how many events are sent before it; default 1, 0: it is the first.
+            **when: `on`, `endpoint_id`, `times`, `after`, `chance`, which select the calls: see `Fault`.
         """
         return cls(kind="event", body=body, event_type=event_type, events=events, **when)
 
@@ -389,9 +422,9 @@ class Fault:
 
         Args:
             body: the frame's text; with `binary`, the JSON of the value to send.
-            binary: True sends the value as msgpack; default False.
-            events: number of messages before it; default 1.
-            **when: which calls it strikes, see `Fault`.
+            binary: whether the value is sent as msgpack; default False.
+            events: how many messages are sent before it; default 1, 0: it is the first.
+            **when: `on`, `endpoint_id`, `times`, `after`, `chance`, which select the calls: see `Fault`.
         """
         return cls(kind="frame", body=body, binary=binary, events=events, **when)
 
@@ -400,10 +433,10 @@ class Fault:
         """Return a fault that closes a realtime session.
 
         Args:
-            code: close code, from 1000.
+            code: close code, 1000 or higher.
             reason: close reason; default empty.
-            events: number of messages before it; default 1.
-            **when: which calls it strikes, see `Fault`.
+            events: how many messages are sent before the close; default 1, 0: none.
+            **when: `on`, `endpoint_id`, `times`, `after`, `chance`, which select the calls: see `Fault`.
         """
         return cls(kind="ws_close", code=code, body=reason, events=events, **when)
 
@@ -412,10 +445,11 @@ class Fault:
         """Return the fault that a JSON object of `POST /_emulator/faults` describes.
 
         Args:
-            document: a dict with a `kind`; the other keys are names of fields.
+            document: a dict with `kind`; its other keys are names of attributes of `Fault`.
 
         Raises:
-            ValueError: If it is not such a dict, or a field is unknown or has a bad value.
+            ValueError: If `document` is not such a dict, or if a field is unknown, has a bad value, or is not used
+                by the kind.
         """
         names = {field.name for field in attrs.fields(cls)}
         if not isinstance(document, dict) or "kind" not in document:
@@ -436,7 +470,7 @@ class Fault:
 
 
 def _retry_after(value: Any) -> Any:
-    """RFC 9110, 10.2.3: a number of seconds or an HTTP date."""
+    """Return the header's value: seconds or an HTTP date (RFC 9110, 10.2.3)."""
     if isinstance(value, datetime):
         return format_datetime(value.astimezone(UTC), usegmt=True)
     if isinstance(value, int | float) and not isinstance(value, bool):

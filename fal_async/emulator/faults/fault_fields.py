@@ -15,9 +15,10 @@ ON = (ANY, *OPERATIONS)
 """Values of `on`; "any" matches all the others."""
 WHERE = ("headers", "body")
 CUTS = ("event", "character", "clean")
-"""Where a stream breaks off: inside an event, inside a character, or inside an event of a body whose HTTP framing
-ends in order."""
-WHEN = frozenset({"kind", "on", "endpoint_id", "times", "after", "chance"})
+"""Where a stream breaks off: in an event, in a character, or in an event while the body ends normally."""
+WHEN = frozenset({"on", "endpoint_id", "times", "after", "chance"})
+"""The fields that select the calls of a fault: those of every kind."""
+REDIRECTS = (301, 302, 303, 307, 308)
 
 
 def one_of(allowed: Iterable[str]) -> Any:
@@ -60,7 +61,7 @@ def to_names(names: Any) -> Any:
 
 
 def needed(effect: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-    """Require a field without which the kind has no meaning."""
+    """Raise ValueError if a field is missing that the kind cannot do without."""
     if not value:
         raise ValueError(f"{effect.kind!r} needs {attribute.name!r}")
 
@@ -68,3 +69,10 @@ def needed(effect: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
 def http_status(_: Any, __: attrs.Attribute[Any], value: int | None) -> None:
     if value is None or not 200 <= value <= 599:
         raise ValueError(f"status={value!r}: expected an HTTP status from 200 to 599")
+
+
+def redirect_status(_: Any, __: attrs.Attribute[Any], value: int | None) -> None:
+    if value not in REDIRECTS:
+        raise ValueError(
+            f"status={value!r}: expected the HTTP status of a redirect, one of {', '.join(map(str, REDIRECTS))}"
+        )

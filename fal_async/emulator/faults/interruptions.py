@@ -30,7 +30,7 @@ class Refuse(Effect):
 
 @attrs.frozen(kw_only=True)
 class _Broken(InTheMiddle):
-    """`taken`: the request is executed all the same; a stream or a session as far as `events`."""
+    """`taken`: whether the request is executed; a stream or a session is, until `events` values are sent."""
 
     taken: bool
 
@@ -62,12 +62,19 @@ class Stall(InTheMiddle):
     seconds: float
     where: str
 
+    def __attrs_post_init__(self) -> None:
+        if self.where == "body" and not self.taken:
+            raise ValueError(
+                "where='body', taken=False: a request that is not executed has no body; expected taken=True, or "
+                "where='headers'"
+            )
+
     @property
     def silence(self) -> float:
         return self.seconds if self.where == "headers" else 0.0
 
     def executes(self, *, piecemeal: bool) -> bool:
-        return self.taken or self.where == "body"
+        return self.taken
 
     def in_body(self, size: int) -> Iterable[Span] | None:
         if self.where == "headers":
@@ -110,7 +117,7 @@ class Truncate(InTheMiddle):
 
     def in_stream(self, data: bytes) -> list[Piece]:
         rest = cut_in_character(data) if self.cut == "character" else cut_in_event(data)
-        return [Piece(rest, end="in order" if self.cut == "clean" else "close")]
+        return [Piece(rest, end="normal" if self.cut == "clean" else "close")]
 
     def in_session(self, plain: list[Step], codec: str) -> list[Step]:
         return [Step(plain[0].frame, end="torn")] if plain else plain

@@ -33,7 +33,7 @@ KINDS: Mapping[str, type[Effect]] = {
 
 
 def fields_of(kind: str) -> frozenset[str]:
-    """Return the fields of `Fault` that this kind uses, besides those that say when it strikes."""
+    """Return the fields of `Fault` that this kind uses, without those that select its calls."""
     return frozenset(field.name for field in attrs.fields(KINDS[kind]))
 
 
@@ -44,11 +44,14 @@ def _defaults_of(effect: type[Effect]) -> dict[str, Any]:
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     kind: _defaults_of(effect) for kind, effect in KINDS.items() if _defaults_of(effect)
 }
-"""Defaults of a kind that differ from the field's; the constructors of `Fault` have the same."""
+"""Defaults of a kind that differ from the default in `Fault`; the constructors of `Fault` have the same ones."""
 
 
 def check_operation(kind: str, on: str) -> None:
-    """Raise ValueError if a kind cannot change an operation. "any" passes: it may match in part."""
+    """Raise ValueError if a kind cannot change an operation.
+
+    "any" is accepted for every kind; such a fault changes only the operations that the kind knows.
+    """
     if on == ANY or KINDS[kind].knows(on):
         return
     known = ", ".join(name for name, effect in KINDS.items() if effect.knows(on))

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import attrs
 
 from fal_async.emulator.faults.effect import Effect
-from fal_async.emulator.faults.fault_fields import http_status, needed
+from fal_async.emulator.faults.fault_fields import http_status, needed, redirect_status
 from fal_async.emulator.wire.answers import (
     Answer,
     balance_exhausted,
@@ -35,7 +35,7 @@ _TYPES = {
 
 @attrs.frozen(kw_only=True)
 class _Replacement(Effect):
-    """`taken`: the request is executed all the same."""
+    """`taken`: whether the request is executed before the replacement is sent."""
 
     read_share: ClassVar[float] = 1.0
 
@@ -114,7 +114,7 @@ class Redirect(_Replacement):
     kind = "redirect"
 
     url: str = attrs.field(validator=needed)
-    status: int = attrs.field(default=307, validator=http_status)
+    status: int = attrs.field(default=307, validator=redirect_status)
 
     def instead(self, request_id: str | None) -> Answer | None:
         return Answer(self.status, {"Location": self.url})

@@ -1,4 +1,4 @@
-"""The faults of an emulator, and which call gets which."""
+"""The faults of an emulator, and which call gets which fault."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from fal_async.emulator.faults.fault_fields import ANY
 from fal_async.emulator.faults.kinds import check_operation
 
 _WIRE_KINDS = frozenset({"index", "admin"})
-"""Never struck: they control the emulator, and list what it serves."""
+"""No fault applies to these: they control the emulator, and list its hosts and endpoints."""
 
 _PART_OF = {"realtime_token": "rest"}
-"""Operations that are also struck by a fault on their whole host."""
+"""Operations to which a fault on their whole host applies, too."""
 
 
 @attrs.define(eq=False)
@@ -28,11 +28,12 @@ class _Entry:
 class FaultScript:
     """The scripted faults of an emulator, as `emulator.faults`.
 
-    A call gets the first fault that matches, in the order in which they were added, and only that one: three times
-    503 and then one reset strike in this order. Iterate over it to get the faults that may still strike.
+    A call gets at most one fault: the first that matches, in the order in which they were added. So after
+    `add(Fault.answer(503, times=3), Fault.reset())` the first three calls get 503, and the fourth is reset. A fault
+    is removed when it has applied `times` times; iterating yields those that are left.
 
     Attributes:
-        struck: how many calls got a fault so far.
+        struck: how many calls got a fault so far. A test checks with it that its fault has applied.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -41,7 +42,7 @@ class FaultScript:
         self.struck: int = 0
 
     def __iter__(self) -> Iterator[Fault]:
-        """Yield the faults that may still strike."""
+        """Yield the faults that may still apply."""
         return iter([entry.fault for entry in self._entries])
 
     def __len__(self) -> int:
@@ -59,10 +60,10 @@ class FaultScript:
         """Add faults behind those that were added before.
 
         Args:
-            *faults: the faults, in the order in which they strike.
+            *faults: the faults, in the order in which they apply.
 
         Raises:
-            ValueError: If the kind of one cannot change the operation that it names; none is added then.
+            ValueError: If the kind of a fault cannot change the operation in its `on`; then none is added.
         """
         for fault in faults:
             check_operation(fault.kind, fault.on)
@@ -70,10 +71,10 @@ class FaultScript:
             self._entries.append(_Entry(fault, fault.after, fault.times))
 
     def remove(self, fault: Fault) -> None:
-        """Remove a fault; does nothing if it is used up or was never added.
+        """Remove a fault. It does nothing if the fault has already applied `times` times or was never added.
 
         Args:
-            fault: the fault; equal ones are removed, too.
+            fault: the fault; equal faults are removed, too.
         """
         self._entries = [entry for entry in self._entries if entry.fault != fault]
 
@@ -82,21 +83,23 @@ class FaultScript:
         self._entries.clear()
 
     def take(self, kind: str, endpoint_id: str | None) -> Fault | None:
-        """Return the fault for a call, or None, and count it as used. The emulator calls this for every request.
+        """Return the fault for a call, and count it as applied; None if no fault matches.
+
+        The emulator calls this for every HTTP request.
 
         Args:
             kind: the operation of the call.
-            endpoint_id: its endpoint, or None.
+            endpoint_id: the endpoint of the call, or None.
         """
         if not self._entries or kind in _WIRE_KINDS:
             return None
         for entry in self._entries:
-            if _fits(entry.fault, kind, endpoint_id) and self._strikes(entry):
+            if _fits(entry.fault, kind, endpoint_id) and self._applies(entry):
                 self.struck += 1
                 return entry.fault
         return None
 
-    def _strikes(self, entry: _Entry) -> bool:
+    def _applies(self, entry: _Entry) -> bool:
         if entry.skip:
             entry.skip -= 1
             return False

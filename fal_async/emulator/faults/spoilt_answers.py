@@ -16,10 +16,10 @@ from fal_async.emulator.wire.sse import cut_in_event
 
 _URL_NAMES = ("status_url", "response_url", "cancel_url")
 _WITH_A_DOCUMENT = EVERYWHERE - {"file", "cdn_sign"}
-"""The operations whose answer is a JSON object or values of one, which a file and a signed URL are not."""
+"""The operations whose answer is a JSON object, or a stream of JSON values: all but files and signed URLs."""
 _STREAMED = frozenset({"stream", "realtime", "websocket"})
 _OF_THE_MODEL = frozenset({"run", "result", "stream"})
-"""Their answers come from the model, and may have any field."""
+"""The operations whose answers come from the model, and may have any field."""
 
 
 @attrs.frozen(kw_only=True)
@@ -61,7 +61,7 @@ class ContentType(Effect):
 
 @attrs.frozen(kw_only=True)
 class _Spoilt(Effect):
-    """Changes top-level fields of a JSON object; other answers stay unchanged."""
+    """Changes top-level fields of an answer that is a JSON object; other answers are not changed."""
 
     def changed(self, document: dict[str, Any]) -> dict[str, Any]:
         raise NotImplementedError
@@ -81,7 +81,7 @@ class _Spoilt(Effect):
 
 @attrs.frozen(kw_only=True)
 class _OtherFields(_Spoilt):
-    """Also changes fields of a model's values in streams and sessions."""
+    """Also changes the top-level fields of a model's values in streams and sessions."""
 
     operations: ClassVar[frozenset[str]] = _WITH_A_DOCUMENT
 
@@ -154,7 +154,7 @@ class ForeignUrls(_Spoilt):
     url: str = attrs.field(validator=needed)
 
     def changed(self, document: dict[str, Any]) -> dict[str, Any]:
-        """Replace `https://queue.fal.run` by the base URL: the path after the host segment is kept."""
+        """Replace `https://queue.fal.run` by the base URL; the path after the host segment is kept."""
         changed = dict(document)
         for name in _URL_NAMES:
             if isinstance(changed.get(name), str):

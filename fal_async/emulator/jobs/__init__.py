@@ -1,4 +1,4 @@
-"""The queue: endpoints, the jobs that were taken, and the runners that work on them.
+"""The queue: endpoints, jobs, and the runners that execute the jobs.
 
 It imports `wire` and `storage`.
 """

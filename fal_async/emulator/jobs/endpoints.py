@@ -1,4 +1,4 @@
-"""The endpoints, and the table of all that is served."""
+"""Endpoints, and the table of all endpoints and mounted applications."""
 
 from __future__ import annotations
 
@@ -54,19 +54,19 @@ class Endpoint(Served):
 
 
 class EndpointTable(Generic[M]):
-    """The endpoints and mounted applications; of the latter it uses only what `Served` has."""
+    """The endpoints and mounted applications; of applications it uses only the attributes of `Served`."""
 
     def __init__(self) -> None:
         self._endpoints: dict[str, Endpoint] = {}
         self._mounts: dict[str, M] = {}
 
     def __iter__(self) -> Iterator[Served]:
-        """Yield all that is served, each id once: an endpoint takes precedence over an application."""
+        """Yield endpoints and applications, each id once: an endpoint takes precedence over an application."""
         served: dict[str, Served] = {**self._mounts, **self._endpoints}
         return iter(served.values())
 
     def add(self, endpoint: Endpoint) -> None:
-        """Add an endpoint. It replaces an earlier one with its id, as a new deployment does."""
+        """Add an endpoint. It replaces an earlier one with the same id, as a new deployment does."""
         # fal's queue uses `.../requests/{id}` for one request, so no path of an app can have that form.
         if not _ID.fullmatch(endpoint.endpoint_id) or "requests" in endpoint.endpoint_id.split("/")[2:]:
             raise ValueError(
@@ -77,13 +77,13 @@ class EndpointTable(Generic[M]):
         self._endpoints[endpoint.endpoint_id] = endpoint
 
     def mount(self, mount: M) -> None:
-        """Add an application. It replaces an earlier one with its id, as a new deployment does."""
+        """Add an application. It replaces an earlier one with the same id, as a new deployment does."""
         self._mounts[mount.endpoint_id] = mount
 
     def mounted(self, path: str, endpoint_id: str | None) -> M | None:
         """Return the application that serves a path, or None if there is none or an endpoint serves it."""
         endpoint = self.find_used(path, endpoint_id)
-        # An endpoint serves the tail `/stream` only if it streams.
+        # An endpoint serves the path that ends in `/stream` only if it streams.
         is_its = endpoint is not None and (
             endpoint.endpoint_id == normal_id(path) or endpoint.streams or not path.endswith("/stream")
         )
@@ -114,7 +114,7 @@ class EndpointTable(Generic[M]):
 
 
 def check_app_id(app: str) -> None:
-    """Raise ValueError if it is not an app's id, or has a path below the app."""
+    """Raise ValueError if `app` is not the id of an app, or has a path below it."""
     wanted = 3 if app.partition("/")[0] in NAMESPACES else 2
     if not _ID.fullmatch(app) or app.count("/") + 1 != wanted:
         raise ValueError(
@@ -124,7 +124,7 @@ def check_app_id(app: str) -> None:
 
 
 def check_function(function: EndpointFunction) -> bool:
-    """Return whether it takes the job as its second argument. Raise TypeError if it cannot be an endpoint."""
+    """Return whether a function takes a job as second argument. Raise TypeError if it cannot be an endpoint."""
     name = getattr(function, "__name__", repr(function))
     if not _is(inspect.iscoroutinefunction, function) and not _is(inspect.isasyncgenfunction, function):
         raise TypeError(
@@ -147,9 +147,9 @@ def _is(kind: Callable[[Any], bool], function: EndpointFunction) -> bool:
 
 
 def to_answer(value: Any) -> Answer:
-    """Return an endpoint's value as HTTP: `str`, `bytes` and `Answer` unchanged, other values as JSON.
+    """Return an endpoint's value as an HTTP answer: `str`, `bytes` and `Answer` unchanged, other values as JSON.
 
-    Raise TypeError or ValueError if the value cannot be JSON.
+    Raise TypeError or ValueError if the value cannot be encoded as JSON.
     """
     if isinstance(value, Answer):
         return value

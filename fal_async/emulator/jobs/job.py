@@ -1,6 +1,7 @@
-"""One request that was taken, and the `JobContext` through which an endpoint's function uses it.
+"""One accepted request, and the `JobContext` with which an endpoint's function uses it.
 
-`runners.py` decides when it runs and when it is complete.
+`runners.py` decides when a job runs and when it is completed. Citations such as (protocol 4.2) are sections of
+`fal_async/protocol/README.md`.
 """
 
 from __future__ import annotations
@@ -27,36 +28,40 @@ _TYPES_BY_STATUS = {400: "bad_request", 499: "client_cancelled", 504: "request_t
 
 @attrs.define(eq=False, kw_only=True)
 class Job:
-    """A request that the emulator took, through the queue or directly.
+    """A request that the emulator accepted, through the queue or as a direct call.
 
     A realtime session is one job, however many messages it has. Tests may read a job; only the emulator changes it.
 
     Attributes:
-        request_id: its id.
-        endpoint_id: the id that was called; for a mounted application with the path below it.
-        served: the endpoint or application whose runners it uses.
-        account: the account that made it.
-        input: the input, as JSON values; None for a realtime session, or if an application got something else.
-        via: how it was made: "queue", "run", "stream", "realtime" or "websocket".
+        request_id: the request id.
+        endpoint_id: the endpoint id that was called; for a mounted application with the path below it.
+        served: the endpoint or application whose runners the job uses.
+        account: the caller's account.
+        input: the input, as JSON values; None for a realtime session, and for input of an application that is not
+            JSON.
+        via: how the request was made: "queue", "run", "stream", "realtime" or "websocket".
         options: options from headers and query.
-        headers: headers of the call, with names in any case.
+        headers: headers of the call; looking up a name ignores its case.
         origin: base URL that the caller used; URLs in answers begin with it.
-        submitted_at: when it arrived, in seconds since the epoch.
-        started_at: when its latest attempt started, in seconds since the epoch; None before the first.
-        completed_at: when it ended, in seconds since the epoch; None before that.
+        submitted_at: when the request arrived, in seconds since the epoch.
+        started_at: when the latest attempt started, in seconds since the epoch; None before the first attempt.
+        completed_at: when the job was completed, in seconds since the epoch; None before that.
         state: "IN_QUEUE", "IN_PROGRESS" or "COMPLETED", which includes failed and cancelled (protocol 4.2).
-        attempts: how many attempts were started; more than 1 after a retry by the platform.
-        gateway_request_id: id of the current attempt; that of the first is `request_id` (protocol 4.7).
-        cancel_requests: how often a cancel was requested, whatever its outcome.
+        attempts: how many attempts were started; more than 1 if fal retried the request.
+        gateway_request_id: id of the current attempt; that of the first attempt is `request_id` (protocol 4.7).
+        cancel_requests: how often a cancel was requested, with any outcome.
         logs: the log entries.
-        answer: the result or error as HTTP; None before the end.
-        error: `error` of its COMPLETED status; None unless it failed.
-        error_type: `error_type` of its COMPLETED status; None unless it failed.
-        exception: what the endpoint raised, other than a `ModelError`; None if nothing.
-        inference_time: seconds of its last attempt, multiplied by `speed`; None before the end, or if none started.
-        billable_units: what it costs: 0 if it failed; None before the end, unless the endpoint called `bill`.
-        forgotten: True if a restart lost it: its id answers 404, but `Emulator.jobs` still lists it.
-        watchers: events that are set on every change of the state or the logs.
+        answer: the result or error as an HTTP answer; None before completion.
+        error: `error` of the COMPLETED status; None unless the job failed.
+        error_type: `error_type` of the COMPLETED status; None unless the job failed.
+        exception: the exception that the endpoint raised, unless it was a `ModelError`; None without one.
+        inference_time: seconds of the last attempt, multiplied by `speed`; None before completion, and if no
+            attempt was started.
+        billable_units: what fal would bill, 0 if the job failed; None before completion, unless the endpoint called
+            `bill`.
+        forgotten: whether a restart without memory deleted the job for clients, so that its id gets 404;
+            `Emulator.jobs` still lists it.
+        watchers: events that are set when the state or the logs change.
     """
 
     request_id: str
@@ -87,7 +92,7 @@ class Job:
 
     @property
     def failed(self) -> bool:
-        """Whether it ended with an error; False before its end."""
+        """Whether the job is completed with an error; False before completion."""
         return self.answer is not None and not 200 <= self.answer.status < 400
 
     def move(self, state: str) -> None:
@@ -100,7 +105,7 @@ class Job:
         self.notify()
 
     def complete(self, answer: Answer, at: float) -> None:
-        """End the job; only the emulator calls this.
+        """Complete the job; only the emulator calls this.
 
         Args:
             answer: the result or error.
@@ -117,17 +122,17 @@ class Job:
             watcher.set()
 
     async def wait_for(self, state: str, timeout: float | None = None) -> str:
-        """Wait until the job is in a state, or completed. Cancelling it is safe: the job continues.
+        """Wait until the job is in a state, or completed. Cancelling the wait is safe: the job continues.
 
         Args:
             state: "IN_QUEUE", "IN_PROGRESS" or "COMPLETED".
             timeout: seconds to wait at most. None (default): no limit.
 
         Returns:
-            The state that it is in now.
+            The state of the job now: `state`, or "COMPLETED".
 
         Raises:
-            TimeoutError: If it is in neither state after `timeout`.
+            TimeoutError: If the job is neither in that state nor completed after `timeout`.
         """
         changed = asyncio.Event()
         self.watchers.add(changed)
@@ -169,13 +174,13 @@ class FileKeeper(Protocol):
 
 
 class JobContext:
-    """The second argument of an endpoint's function: what a running request can use.
+    """The second argument of an endpoint's function, with the methods that a running request can use.
 
     Attributes:
         request_id: id of the request.
         endpoint_id: the endpoint that was called.
-        headers: headers of the call, with names in any case.
-        speed: the emulator's time factor.
+        headers: headers of the call; looking up a name ignores its case.
+        speed: the emulator's `speed`, by which `sleep` divides seconds.
     """
 
     def __init__(self, job: Job, *, speed: float, files: FileKeeper) -> None:
@@ -192,7 +197,7 @@ class JobContext:
 
     @property
     def attempt(self) -> int:
-        """Number of the attempt: 1 for the first, more after retries by the platform."""
+        """Number of the attempt: 1 for the first, more if fal retried the request."""
         return self._job.attempts
 
     def log(self, message: str, level: str = "INFO") -> None:
@@ -207,17 +212,17 @@ class JobContext:
         self._job.notify()
 
     async def sleep(self, seconds: float) -> None:
-        """Stand for work that takes time.
+        """Sleep in place of work that takes time.
 
-        Raises nothing by itself. It is cancelled when the request is cancelled.
+        Raises nothing, except that it is cancelled when the request is cancelled.
 
         Args:
-            seconds: how long the work takes; the emulator's `speed` divides it.
+            seconds: how long the work would take on fal; the sleep is divided by the emulator's `speed`.
         """
         await asyncio.sleep(seconds / self.speed)
 
     def bill(self, units: float) -> None:
-        """Set what a success costs, in place of the endpoint's `billable_units`.
+        """Set what a success costs, instead of the endpoint's `billable_units`.
 
         Args:
             units: the value of `x-fal-billable-units`.
@@ -225,20 +230,18 @@ class JobContext:
         self._job.billable_units = units
 
     async def file(self, data: bytes, content_type: str, file_name: str) -> dict[str, Any]:
-        """Store a produced file, which this emulator serves.
-
-        If it is cancelled, the file is not served.
+        """Store a produced file, which this emulator serves. If it is cancelled, the file is not served.
 
         Args:
             data: the bytes of the file.
-            content_type: its media type, such as "image/png".
-            file_name: its name; characters that are unusual in URLs become "_".
+            content_type: media type of the file, such as "image/png".
+            file_name: name of the file; each character but ASCII letters, digits, ".", "_" and "-" becomes "_".
 
         Returns:
             The file object (protocol 13): `url`, `content_type`, `file_name` and `file_size` in bytes.
 
         Raises:
-            OSError: If it cannot be written.
+            OSError: If the file cannot be written.
         """
         owner, lifecycle = self._job.account.nickname, self._job.options.lifecycle
         path = await self._files.put(data, content_type, file_name, owner=owner, lifecycle=lifecycle)
@@ -247,7 +250,7 @@ class JobContext:
 
 
 def status_entry(job: Job, *, position: int | None) -> dict[str, Any]:
-    """Return a status answer without logs and URLs (protocol 4.2)."""
+    """Return the fields of a status answer, without logs and URLs (protocol 4.2)."""
     document: dict[str, Any] = {"status": job.state, "request_id": job.request_id}
     if job.state == IN_QUEUE:
         document["queue_position"] = position
@@ -260,7 +263,7 @@ def status_entry(job: Job, *, position: int | None) -> dict[str, Any]:
 
 
 def log_entries(entries: list[dict[str, Any]], *, labels: bool) -> list[dict[str, Any]]:
-    """Return log entries flat, or with `labels`: fal has both forms (protocol 4.2)."""
+    """Return log entries with or without `labels`: fal has both forms (protocol 4.2)."""
     if not labels:
         return entries
     return [
@@ -283,4 +286,4 @@ def _refuse_constant(word: str) -> Any:
 
 
 _decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
-"""Made once: `json.loads` with `parse_constant` would make a new decoder for each body."""
+"""One decoder for all bodies: `json.loads` with `parse_constant` would make one for each body."""

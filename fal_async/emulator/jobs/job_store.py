@@ -1,4 +1,4 @@
-"""All requests that were taken, as the server remembers them and as tests count them."""
+"""All accepted requests: what the server knows about them, and what tests count."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _BOOKED = frozenset({"queue", "run", "stream"})
 class JobStore:
     """The jobs, by request id.
 
-    `retention` in seconds replaces fal's own rule. Above `limit` entries, the jobs that ended first are dropped. A
-    job that ended more than `forget_after` seconds ago is not found any more; the next submit frees its memory.
-    `books` keeps what was taken.
+    `retention` in seconds replaces fal's own rule. Above `limit` entries, the jobs that completed first are deleted.
+    A job that completed more than `forget_after` seconds ago is not found any more, and the next submit deletes it.
+    `books` still counts deleted jobs.
     """
 
     def __init__(self, *, retention: float | None, limit: int, forget_after: float | None) -> None:
         self._retention, self._limit, self._forget_after = retention, limit, forget_after
-        # Not a dict, which searches for its first entry through all entries that were deleted before it.
+        # Not a dict: finding its first entry takes as many steps as entries were deleted before it.
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._ended: deque[Job] = deque()
-        self._random = random.Random()  # faster than the system's random numbers
+        self._random = random.Random()  # much faster than the system's random numbers
         self.by_id: Mapping[str, Job] = MappingProxyType(self._jobs)
         self.books: Books = Books()
 
@@ -42,7 +42,7 @@ class JobStore:
         return iter(self._jobs.values())
 
     def open(self, served: Served, endpoint_id: str, input: Any, *, via: str, **details: Any) -> Job:
-        """Add a new job. Two equal submits are two jobs, as on fal (protocol 12)."""
+        """Add a job. Two equal submits are two jobs, as on fal (protocol 12)."""
         job = Job(
             request_id=self.new_id(),
             endpoint_id=endpoint_id,
@@ -63,18 +63,18 @@ class JobStore:
         return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
 
     def ended(self, job: Job) -> None:
-        """Note that a job has ended, so that it may be dropped."""
+        """Note that a job is completed, so that it may be deleted."""
         self._ended.append(job)
 
     def find(self, request_id: str | None) -> Job | None:
-        """Return a job, or None if it is unknown, expired, or lost by a restart without memory."""
+        """Return a job, or None if it is unknown, expired, or forgotten by a restart without memory."""
         job = self._jobs.get(request_id or "")
         if job is None or job.forgotten or self._expired(job) or self._is_forgotten(job):
             return None
         return job
 
     def forget(self) -> None:
-        """Forget all jobs, as a restart without memory does; tests still see them."""
+        """Make all jobs unknown to clients, as a restart without memory does; tests still see them."""
         for job in self:
             job.forgotten = True
 

@@ -27,14 +27,14 @@ class CallOptions:
     """The options of a call, as the emulator read them from headers and query (protocol 3.1, 4.1).
 
     Attributes:
-        start_timeout: seconds from arrival until a runner must have started. None: no limit.
-        low_priority: True lets requests of normal priority go first.
-        extra_attempts: how often the platform may retry after a server error.
-        max_queue_length: refuse the request if more requests than this are waiting. None: no limit.
-        store_io: False leaves input and output out of the request history.
-        hint: the runner hint. None: not given.
-        webhook_url: receiver of the webhook. None: no webhook.
-        lifecycle: lifecycle of the files that the request produces. None: not given.
+        start_timeout: seconds after arrival within which the request must be started. None (default): no limit.
+        low_priority: whether requests of normal priority are started first; default False.
+        extra_attempts: how often fal may retry the request after a server error; default 9.
+        max_queue_length: the request is refused if more requests than this are waiting. None (default): no limit.
+        store_io: whether the request history shows input and output; default True.
+        hint: the runner hint. None (default): the caller gave none.
+        webhook_url: receiver of the webhook. None (default): no webhook.
+        lifecycle: lifecycle of the files that the request produces. None (default): the caller gave none.
     """
 
     start_timeout: float | None = None

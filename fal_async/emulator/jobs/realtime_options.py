@@ -26,15 +26,15 @@ class RealtimeOptions:
     Pass it as `emulator.endpoint(..., realtime=RealtimeOptions(...))`. A bad value raises ValueError.
 
     Attributes:
-        buffering: how many inputs wait at most; further ones push out the oldest. `max_buffering` in the URL takes
-            precedence. None (default): no limit.
-        session_timeout: seconds without input after which the session ends with TIMEOUT. None (default): never.
-        max_batch_size: above 1, the function takes a list of up to this many waiting inputs and returns one answer
-            for all of them; default 1.
-        timings: True sends a timings frame after each answer (protocol 6.3); default False.
+        buffering: how many inputs wait at most. When one more arrives, the oldest is deleted. `max_buffering` in
+            the URL takes precedence. None (default): no limit.
+        session_timeout: seconds without input after which the session ends with TIMEOUT. None (default): no limit.
+        max_batch_size: if above 1, the function gets a list of up to this many waiting inputs and returns one
+            answer for all of them; default 1.
+        timings: whether a timings frame follows each answer (protocol 6.3); default False.
         codec: "msgpack" (default) accepts binary frames only, "json" accepts text frames and JSON in binary ones.
-        client_streaming: True calls the function once per session, with an async iterator over all inputs;
-            default False: once per input or batch.
+        client_streaming: whether the function is called once per session, with an async iterator over all inputs;
+            default False: it is called once per input or batch.
     """
 
     buffering: int | None = attrs.field(default=None, validator=_positive)

@@ -37,21 +37,21 @@ class RunnerTable:
 
     def of(self, endpoint: Served) -> Runners:
         # Keyed by the endpoint, not by its id: a new deployment under the same id gets new runners, while the old
-        # ones finish what they have taken.
+        # runners finish their jobs.
         runners = self._runners.get(endpoint)
         if runners is None:
             runners = self._runners[endpoint] = self._make(endpoint)
         return runners
 
     def _place_free(self, account: Account) -> None:
-        """Start requests of an account that has room again, longest waiting first, where a runner is free."""
+        """Start waiting requests of an account below its limit, the oldest first, if their runners are free."""
         for runners in sorted(self._runners.values(), key=lambda runners: runners.waits_since(account)):
             if not account.has_place:
                 return
             runners.dispatch()
 
     async def close(self) -> None:
-        """Close all runners at the same time; new ones are made on the next use."""
+        """Close all runners at the same time; the next use makes new ones."""
         all_of_them = list(self._runners.values())
         self._runners.clear()
         await asyncio.gather(*(runners.close() for runners in all_of_them))

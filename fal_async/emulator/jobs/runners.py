@@ -1,4 +1,4 @@
-"""The queue of one endpoint: its runners, the requests that wait, and retries by the platform."""
+"""The queue of one endpoint: its runners, waiting requests, and fal's own retries."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from fal_async.emulator.wire.answers import CANCELLED, Answer, ModelError, reque
 logger: logging.Logger = logging.getLogger("fal_async.emulator")
 
 Work = Callable[[Any, JobContext], Awaitable[Any]]
-"""What a runner does: a call of the endpoint, a stream, a session, or a call of an application."""
+"""What a runner executes: a call of the endpoint, a stream, a session, or a call of an application."""
 _TRUE, _FALSE = frozenset({"1", "true"}), frozenset({"0", "false"})
 _HAS_PLACE = operator.attrgetter("has_place")
 _CLOSE_LIMIT = 5.0
-"""Seconds that a cancelled endpoint function has to end when the emulator stops."""
+"""Seconds within which a cancelled endpoint function must return when the emulator stops."""
 
 
 @attrs.define(eq=False)
@@ -36,7 +36,7 @@ class _Slot:
 
     work: Work
     line: WaitingLine[Account, Job] | None = None
-    """The line in which it waits; None while it runs, and between two attempts."""
+    """The line in which the job waits; None while it runs, and during the pause before a retry."""
     ticket: int = 0
     task: asyncio.Task[Answer] | None = None
     stop_reason: str | None = None
@@ -44,7 +44,7 @@ class _Slot:
     retry_pause: asyncio.TimerHandle | None = None
 
     def settle(self) -> None:
-        """Cancel its timers."""
+        """Cancel the timers of the job."""
         for timer in (self.start_limit, self.retry_pause):
             if timer is not None:
                 timer.cancel()
@@ -57,7 +57,7 @@ class _Slot:
 
 
 class Runners:
-    """The runners of one endpoint, with the jobs that run or wait."""
+    """The runners of one endpoint, with its running and waiting jobs."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Runners:
         self._slots: dict[Job, _Slot] = {}
         self._closed = False
         self.position_watchers: set[asyncio.Event] = set()
-        """Events that are set now and then when positions have changed."""
+        """Events that are set when positions have changed; one time for many changes."""
         self._notify_timer: asyncio.TimerHandle | None = None
 
     @property
@@ -86,7 +86,7 @@ class Runners:
         return len(self._normal) + len(self._low)
 
     def enter(self, job: Job, work: Work) -> int:
-        """Take a job, and return its position."""
+        """Accept a job, and return its position in the queue; 0 also if it is started at once."""
         slot = self._slots[job] = _Slot(work)
         if job.options.start_timeout is not None:
             self._limit_the_start(job, slot, job.options.start_timeout)
@@ -96,7 +96,10 @@ class Runners:
         return position if job.state == IN_QUEUE else 0
 
     def position(self, job: Job) -> int:
-        """Return 0 for the next job. Direct runs go first, then normal priority, then low (protocol 3.1)."""
+        """Return how many jobs are ahead, 0 for the next one and for a job that does not wait.
+
+        Direct calls are started first, then jobs of normal priority, then those of low priority (protocol 3.1).
+        """
         slot = self._slots.get(job)
         if slot is None or slot.line is None:
             return 0
@@ -108,7 +111,7 @@ class Runners:
         return ahead + slot.line.position(slot.ticket)
 
     def cancel(self, job: Job) -> tuple[int, str]:
-        """Cancel a job, and return status and word of the answer (protocol 4.5)."""
+        """Cancel a job. Return the HTTP status and the word of the answer (protocol 4.5)."""
         job.cancel_requests += 1
         if job.state == COMPLETED:
             return 400, "ALREADY_COMPLETED"
@@ -117,7 +120,7 @@ class Runners:
         return (200, "OK") if waits else (202, "CANCELLATION_REQUESTED")
 
     def stop(self, job: Job, reason: str) -> None:
-        """Stop a job that was cancelled, or whose direct caller left. A running endpoint may ignore it."""
+        """Stop a job that was cancelled, or whose direct caller has left. A running endpoint may ignore this."""
         slot = self._slots.get(job)
         if slot is None:
             return
@@ -128,12 +131,12 @@ class Runners:
             slot.task.cancel()
 
     def is_stopping(self, job: Job) -> bool:
-        """Return whether `stop`, and not `close`, cancelled its work."""
+        """Return whether `stop`, and not `close`, cancelled the job's work."""
         slot = self._slots.get(job)
         return slot is not None and slot.stop_reason is not None
 
     async def close(self) -> None:
-        """Start nothing more, cancel what runs, and wait for it."""
+        """Start no more jobs, withdraw the waiting ones, cancel the running ones, and wait for their end."""
         self._closed = True
         for job, slot in tuple(self._slots.items()):
             if slot.task is None:
@@ -149,7 +152,7 @@ class Runners:
         _, pending = await asyncio.wait(running, timeout=_CLOSE_LIMIT)
         if pending:
             raise RuntimeError(
-                f"{len(pending)} call(s) of {self._endpoint.endpoint_id} did not end within "
+                f"{len(pending)} call(s) of {self._endpoint.endpoint_id} did not return within "
                 f"{_CLOSE_LIMIT} s of being cancelled: does the endpoint function swallow CancelledError?"
             )
 
@@ -160,12 +163,12 @@ class Runners:
         slot.ticket = slot.line.push(job, job.account)
 
     def waits_since(self, account: Account) -> float:
-        """Return when the account's longest waiting request arrived, or infinity if none waits."""
+        """Return when the account's longest waiting request arrived (epoch seconds), or infinity if none waits."""
         firsts = (line.first_of(account) for line in (self._direct, self._normal, self._low))
         return min((job.submitted_at for job in firsts if job is not None), default=math.inf)
 
     def dispatch(self) -> None:
-        """Start waiting jobs in order, skipping those whose account is at its limit."""
+        """Start waiting jobs in sequence, skipping those whose account is at its limit."""
         for line in (self._direct, self._normal, self._low):
             while self._free and len(line) and not self._closed and (job := line.pop(_HAS_PLACE)):
                 self._start(job, self._slots[job])
@@ -176,11 +179,11 @@ class Runners:
         slot.settle()
         slot.line = None
         job.attempts += 1
-        # Each attempt has its own gateway id; that of the first is the request id (protocol 4.1, 4.7).
+        # Each attempt has its own gateway id; the first attempt's is the request id (protocol 4.1, 4.7).
         job.gateway_request_id = job.request_id if job.attempts == 1 else self._new_id()
         job.started_at = time.time()
         slot.task = asyncio.get_running_loop().create_task(self._perform(job, slot.work))
-        # A callback, not a `finally`: the body of a task that is cancelled before its first step never runs.
+        # A callback, not a `finally`, since the body of a task that is cancelled before its first step never runs.
         slot.task.add_done_callback(partial(self._ended, job, slot))
         job.move(IN_PROGRESS)
         self._notify_watchers_later()
@@ -222,7 +225,7 @@ class Runners:
         self._completed(job)
 
     def _retry(self, job: Job, slot: _Slot) -> None:
-        """Queue the job again (protocol 4.2); the time of the caller's start timeout continues (4.6)."""
+        """Queue the job again (protocol 4.2). The caller's start timeout is not restarted (4.6)."""
         loop = asyncio.get_running_loop()
         slot.retry_pause = loop.call_later(self._retry_pause / self._speed, self._try_again, job, slot)
         if job.options.start_timeout is not None:
@@ -250,9 +253,9 @@ class Runners:
         self._notify_watchers_later()
 
     def _notify_watchers_later(self) -> None:
-        """Wake the watchers of positions, but only once for many changes.
+        """Wake the watchers of positions, once for many changes.
 
-        With ten thousand watchers, each start would otherwise cost ten thousand events.
+        Otherwise each start of a job would set ten thousand events if there are ten thousand watchers.
         """
         if self.position_watchers and self._notify_timer is None:
             delay = max(0.02, len(self.position_watchers) * 0.0005)
@@ -271,7 +274,10 @@ def _stopped(reason: str) -> Answer:
 
 
 def _to_be_retried(job: Job, answer: Answer) -> bool:
-    """Return whether to retry: 503 and 504, or as the app says on 5xx and 429; no direct run (protocol 4.7)."""
+    """Return whether fal retries a request, which it never does with direct calls (protocol 4.7).
+
+    503 and 504 are retried. On any 5xx and on 429, the application's header X-Fal-Needs-Retry takes precedence.
+    """
     if job.via != "queue" or job.attempts > job.options.extra_attempts:
         return False
     said = {name.lower(): value for name, value in answer.headers.items()}.get(

@@ -13,12 +13,14 @@ class Served:
 
     Attributes:
         endpoint_id: the id under which it is served.
-        runners: how many requests run at a time; the others wait.
-        public: whether it accepts calls without a key (protocol 1.2).
-        ignores_cancel: whether a running request continues after a cancel, and completes (protocol 4.5).
-        log_window: how many of the latest log entries a polled status shows (protocol 4.2). None: all.
-        log_labels: whether log entries have `labels: {level, source}`, as the Swift and Java clients expect (4.2).
-        billable_units: what a success costs, unless it says otherwise.
+        runners: how many requests run at a time; further ones wait.
+        public: whether calls without a key are accepted (protocol 1.2); default False.
+        ignores_cancel: whether a running request continues after a cancel, and completes (protocol 4.5); default
+            False.
+        log_window: how many of the latest log entries a polled status shows (protocol 4.2). None (default): all.
+        log_labels: whether log entries have `labels: {level, source}`, as the Swift and Java clients expect (4.2);
+            default False.
+        billable_units: what a success costs, unless the job sets another value; default 1.
     """
 
     endpoint_id: str

@@ -14,8 +14,8 @@ G = TypeVar("G", bound=Hashable)
 class WaitingLine(Generic[G, T]):
     """A first-in-first-out queue of several groups, from which any entry can be removed.
 
-    Each entry gets a ticket. Its position is its distance from the head minus the entries between them that were
-    removed: a bisection over those few, never a walk over all that wait.
+    Each entry gets a ticket, a number that grows. The position of an entry is its distance from the head minus the
+    removed entries between them. A bisection over the removed entries finds it, without visiting all waiting ones.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class WaitingLine(Generic[G, T]):
         return ticket
 
     def pop(self, may_go: Callable[[G], bool]) -> T | None:
-        """Remove and return the first entry whose group may go, or None."""
+        """Remove and return the first entry whose group may start, or None."""
         heads = [(next(iter(line)), group) for group, line in self._groups.items() if line and may_go(group)]
         if not heads:
             return None

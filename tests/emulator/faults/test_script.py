@@ -103,14 +103,42 @@ def test_faults_with_a_chance_strike_the_same_calls_for_the_same_seed() -> None:
         ({"kind": "answer", "status": "500"}, "expected int"),
         ({"kind": "answer", "status": 500, "headers": {"a": 1}}, "header names"),
         ({"kind": "redirect"}, "needs 'url'"),
+        (
+            {"kind": "redirect", "url": "http://x", "status": 304},
+            "status=304: expected .* one of 301, 302, 303, ",
+        ),
         ({"kind": "missing", "names": 5}, "expected tuple"),
         ({"kind": "stall", "where": "middle"}, "headers, body"),
+        (
+            {"kind": "stall", "where": "body", "taken": False},
+            "where='body', taken=False: .* expected taken=True",
+        ),
     ],
     ids=str,
 )
 def test_from_json_refuses_bad_fields_and_says_what_is_expected(document: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Fault.from_json(document)
+
+
+@pytest.mark.parametrize("status", [200, 300, 304, 309, 503])
+def test_a_redirect_fault_with_a_status_that_is_not_a_redirect_is_refused(status: int) -> None:
+    with pytest.raises(
+        ValueError, match=f"status={status}: expected the HTTP status of a redirect, one of 301, "
+    ):
+        Fault.redirect("http://x", status)
+
+
+def test_a_stall_in_the_body_of_a_request_that_is_not_executed_is_refused() -> None:
+    with pytest.raises(ValueError, match="a request that is not executed has no body"):
+        Fault.stall(1, where="body", taken=False)
+
+
+def test_the_error_for_an_unused_field_lists_only_arguments_of_the_constructor() -> None:
+    with pytest.raises(ValueError, match="'drip' has no field 'taken': expected some of ") as refused:
+        Fault.drip(1, taken=True)
+    named = str(refused.value).partition("some of ")[2]
+    assert named == "after, chance, endpoint_id, on, seconds, times"
 
 
 @pytest.mark.parametrize(
