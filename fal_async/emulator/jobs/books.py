@@ -48,9 +48,9 @@ def input_digest(input: Any) -> str:
 class Books:
     """The accepted requests, by endpoint and input, as `emulator.books`.
 
-    They include direct calls and streams, failed and cancelled requests, and requests whose jobs are deleted, but not
-    realtime sessions and HTTP over WebSocket. An input takes about 250 bytes of memory. Iterating yields one `Line`
-    for each endpoint and input.
+    They include direct calls and streams, failed and cancelled requests, and requests whose jobs are deleted, but
+    not realtime sessions and HTTP over WebSocket. An input takes about 250 bytes of memory. Iterating yields one
+    `Line` for each endpoint and input.
     """
 
     def __init__(self) -> None:

@@ -24,8 +24,9 @@ _BOOKED = frozenset({"queue", "run", "stream"})
 class JobStore:
     """The jobs, by request id.
 
-    `retention` in seconds replaces fal's own rule. Above `limit` entries, the jobs that completed first are deleted.
-    A job that completed more than `forget_after` seconds ago is not found any more, and the next submit deletes it.
+    `retention` in seconds replaces fal's own rule. Above `limit` entries, the jobs that completed first are
+    deleted. A job that completed more than `forget_after` seconds ago is not found any more, and the next submit
+    deletes it.
     `books` still counts deleted jobs.
     """
 
