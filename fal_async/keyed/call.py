@@ -1,6 +1,7 @@
 """The seam between the callers of a keyed request (`subscribe`, `submit`, a batch) and its driver.
 
-A task of the session drives a keyed request, never a task of a caller: callers join and leave.
+The driver submits and follows the request in a task of the session, not in a task of a caller. So each caller can
+join and leave without affecting the others. The outcome of a request is its result or its error.
 """
 
 from __future__ import annotations
@@ -27,20 +28,26 @@ BeforeRetry = Callable[[int, FalError], Awaitable[bool]]
 
 @attrs.define(kw_only=True, eq=False, repr=False)
 class KeyedRequest:
-    """What a call with a key asks for.
+    """The arguments of a call with a key.
 
     Attributes:
-        place: the place of the key in the ledger.
-        new: the request to submit, unless the key has one.
-        following: how to follow the request; counts only for the first caller.
-        follow: False: the driver stops as soon as the request id is known.
-        uncertain: what to do with an entry of which it is not known whether fal accepted it.
-        retries: further attempts that this call may make after failures that are not final; earlier failures of the
-            entry count, too. None: one attempt, whatever happened before.
-        retry_failed: submit an entry that has failed, finally or not, once more, with fresh retries.
-        renew: submit a completed entry with this request id again, as the files of its result are gone.
-        before_retry: awaited before each further attempt; counts only for the first caller. None: retry at once.
-        recognised: the digests of `new.input`, if they are known already.
+        place: the namespace and the key, which identify the entry in the ledger.
+        new: the request to submit if the key has no request yet.
+        following: how to follow the request. Only that of the first caller is used; `logs` of each is respected.
+        follow: whether to follow the request to its outcome; default True. If False, the call needs only the
+            request id.
+        uncertain: what to do if it is not known whether fal accepted the key's request: look it up in fal's history
+            ("lookup", the default), raise ("report"), or submit again if the history lacks it ("resubmit").
+        retries: how many further attempts this call may make after failures that are not final; failures of earlier
+            calls with the key count, too. None (the default): one attempt, even if earlier ones have failed.
+        retry_failed: whether a failed entry is submitted once more, even if its failure is final, and its retries
+            are counted anew; default False.
+        renew: the request id of a completed entry that is submitted again, because the files of its result have
+            been deleted; None (the default): a completed entry is replayed.
+        before_retry: awaited before each further attempt. Only that of the first caller is used. None (the
+            default): the next attempt is made at once.
+        recognised: the digests of `new.input`, if the caller has computed them; None (the default): they are
+            computed.
     """
 
     place: Place
@@ -57,17 +64,18 @@ class KeyedRequest:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Ended:
-    """The end of a keyed request, from which each caller builds its own `Result` with its own `output_type`.
+    """The outcome of a keyed request, from which each caller builds its own `Result` with its own `output_type`.
 
     Attributes:
-        record: the entry after the end. None if there is none, or the ledger could not be written.
-        error: the error for every caller. None: there is a result.
-        from_ledger: True for a replay, for which this session made no request.
+        record: the entry with the stored outcome. None if the outcome was not stored, or there is no entry.
+        error: the error for every caller; None if there is a result.
+        from_ledger: whether the outcome was read from the ledger and this session made no request for it; default
+            False.
         request_id: the id of the request; None if it is not known.
-        attempts: how many times the entry was submitted in total.
-        billable_units: of the attempt; None if it did not report them.
-        cost: of the attempt, by list price; None if no price is known.
-        answer: the response that the result is built from; None if there is an error.
+        attempts: how many times the key was submitted in total.
+        billable_units: the units that fal billed for the attempt; None if fal reported none.
+        cost: the cost of the attempt, by list price; None if no price is known.
+        answer: the response from which the result is built; None if there is an error.
     """
 
     record: Record | None
@@ -80,7 +88,7 @@ class Ended:
     answer: Answer | None = attrs.field(default=None, repr=False)
 
     def result(self, output_type: Any = None, *, logs: bool = True) -> Result[Any, str]:
-        """Return the caller's own result, with logs only if this caller has asked for them.
+        """Return a result for one caller, without the log entries if `logs` is False.
 
         Raises a copy of `error` if there is one, ResponseDecodeError if the output does not fit `output_type`.
         """
@@ -96,12 +104,13 @@ class Ended:
 
 
 class Driver(Protocol):
-    """One keyed request that this session submits or follows. It goes on when callers leave.
+    """One keyed request that this session submits or follows. It continues after its callers have left.
 
     Attributes:
-        is_kept: a caller has left and wants it to go on.
-        is_cancelling: a caller cancels it, or is about to: that cancellation is not the answer to a caller that
-            joins later.
+        is_kept: whether a caller with `cancel_on_exit=False` has left. If so, the request is not cancelled when the
+            last caller leaves.
+        is_cancelling: whether a caller of this session cancels the request, or is about to. A caller that joins
+            after that makes a new attempt instead of raising this cancellation.
     """
 
     is_kept: bool
@@ -109,61 +118,65 @@ class Driver(Protocol):
 
     @property
     def outcome(self) -> Ended | None:
-        """The end of the request; None before."""
+        """The outcome of the request; None as long as it is not known."""
         ...
 
     @property
     def is_awaited(self) -> bool:
-        """Whether a caller waits for its end, or watches it."""
+        """Whether a caller waits for the outcome, or watches the changes."""
         ...
 
     @property
-    def request_id(self) -> str | None: ...
+    def request_id(self) -> str | None:
+        """The request id; None as long as it is not known."""
+        ...
 
     @property
     def attempts(self) -> int:
-        """How many times the entry was submitted, as far as this session knows."""
+        """How many times the key was submitted, as far as this session knows."""
         ...
 
     @property
     def state(self) -> RequestState | None:
-        """The state of its request; None before it has an id, and in a replay."""
+        """The state of the request; None as long as it has no id, and if the outcome is from the ledger."""
         ...
 
     @property
     def is_given_up(self) -> bool:
-        """Whether fal was asked to cancel its request, which may complete all the same."""
+        """Whether fal was, or is being, asked to cancel the request, which may still complete."""
         ...
 
     @property
-    def last_status(self) -> QueueStatus | None: ...
+    def last_status(self) -> QueueStatus | None:
+        """The last status that this session has received from fal; None before the first one."""
+        ...
 
     @property
     def logs(self) -> Sequence[RequestLog]:
-        """All log entries seen."""
+        """All log entries received so far."""
         ...
 
     @property
     def held_by(self) -> Owner | None:
-        """The other running process that submits or follows the request; None if this session does."""
+        """The other running process that submits or follows the request; None if there is no other process."""
         ...
 
     def watch(self, on_change: Callable[[], None]) -> Callable[[], None]:
-        """Call `on_change` synchronously for each new request id, status, owner and at the end.
+        """Call `on_change` at once for each new request id, status and owner, and when the outcome is known.
 
-        Returns a function that ends the watch.
+        Returns a function that stops these calls.
         """
         ...
 
     async def ended(self) -> Ended:
-        """Wait for the end. Cancelling is safe, and ends only this wait."""
+        """Wait for the outcome. Cancelling is safe: the request continues."""
         ...
 
     async def cancel(self) -> CancelOutcome | None:
-        """Cancel the remote request; all callers get RequestCancelledError.
+        """Cancel the request on fal; all callers get RequestCancelledError.
 
-        A request that was not submitted yet is not submitted any more. None if there was nothing to cancel: the
-        request was not submitted, or has ended.
+        If it was not submitted yet, it will not be. Returns None if nothing had to be cancelled: the outcome is
+        known already, or nothing was submitted.
         """
         ...
 
@@ -172,18 +185,18 @@ class KeyedCalls(Protocol):
     """The keyed calls of one view of a session, with the drivers that all views share."""
 
     async def begin(self, asked: KeyedRequest) -> Driver:
-        """Join the driver of this key, or start one. A replay is a driver that has ended.
+        """Join the driver of this key, or start one. If the ledger has the outcome, return a driver with it.
 
-        Raises KeyConflictError, LedgerError, or ConfigurationError (a file that can be read only once); nothing was
-        sent then.
+        Raises KeyConflictError, LedgerError, or ConfigurationError (the input has a file that can be read only
+        once). Nothing was sent in these cases.
         """
         ...
 
     async def follow(
         self, record: Record, following: Following | None = None, state: RequestState | None = None
     ) -> Driver:
-        """Join the driver of an entry that has a request id, or start one that never submits.
+        """Join the driver of an entry that has a request id, or start one that only follows, and never submits.
 
-        A driver that is started keeps `state`, the known state of the request, up to date.
+        A new driver updates `state`, a handle's state of the request; None: it uses a state of its own.
         """
         ...

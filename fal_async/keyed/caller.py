@@ -15,19 +15,22 @@ from fal_async.checks import check_seconds
 from fal_async.errors import CancelOutcome, ClientTimeoutError, FalError, RequestCancelledError
 from fal_async.keyed.call import Driver, Ended
 from fal_async.models import QueueStatus, Result
+from fal_async.protocol.ledger.key_checks import shown_key
 from fal_async.queue.operations import EnqueueCallback, UpdateCallback
 from fal_async.sheltered import ShelteredTask, settle, within
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)
 class Caller:
-    """A call that waits for a keyed request. When it leaves, other callers are not affected.
+    """A call that waits for a keyed request. If it is cancelled or times out, other callers are not affected.
 
     Attributes:
-        begin: joins or starts the driver.
-        logs: whether it has asked for log entries; the driver requests them if any caller has.
-        cancel_on_exit: cancel the remote request if this caller leaves without the result, as the last one.
-        waits: the open waits of the session; they have the time limit of a cancellation.
+        begin: joins the driver of the key, or starts one.
+        logs: whether this caller gets log entries. The driver requests them if any caller wants them.
+        cancel_on_exit: whether the request is cancelled on fal if this caller leaves without the result and no
+            other caller waits.
+        waits: the open waits of the session, which know how long a cancellation may take.
+        driver: the driver that this caller has joined; None before.
     """
 
     begin: Callable[[], Awaitable[Driver]]
@@ -46,7 +49,7 @@ class Caller:
     _turn: asyncio.Future[None] | None = attrs.field(default=None, init=False)
 
     async def result(self, timeout: float | None, began: float | None = None) -> Result[Any, str]:
-        """Wait for the result, at most `timeout` seconds; see `within`."""
+        """Wait for the result, at most `timeout` seconds after `began`; see `within`."""
         check_seconds("timeout", timeout, or_none=True)
         scope = None
         try:
@@ -68,7 +71,7 @@ class Caller:
             raise
 
     async def _result(self) -> Result[Any, str]:
-        """Wait for the result; begin again if the request was being cancelled before this call joined."""
+        """Wait for the result; begin again if the request was already being cancelled when this call joined."""
         while True:
             driver = self.driver = await self.begin()
             is_given_up = driver.is_given_up
@@ -80,9 +83,10 @@ class Caller:
                 return ended.result(self.output_type, logs=self.logs)
             self._is_enqueued, self._seen = False, None
 
-    # Callbacks.
+    # Calling `on_enqueue` and `on_queue_update`.
 
     async def _watched(self, driver: Driver) -> Ended:
+        """Wait for the outcome, and call the callbacks for each change before it."""
         unwatch = driver.watch(self._changed)
         try:
             self._changed()
@@ -96,6 +100,7 @@ class Caller:
             unwatch()
 
     def _changed(self) -> None:
+        """Queue a new status for the callbacks, and wake `_watched`."""
         assert self.driver is not None
         status = self.driver.last_status
         if status is not None and status is not self._seen and self.on_queue_update is not None:
@@ -105,7 +110,7 @@ class Caller:
             self._turn.set_result(None)
 
     def _own(self, status: QueueStatus) -> QueueStatus:
-        """Return the status as if this were the only caller: with its own choice of logs."""
+        """Return the status with the log entries that this caller would get if it were the only one."""
         assert self.driver is not None
         if not self.logs:
             return attrs.evolve(status, logs=(), new_logs=()) if status.logs else status
@@ -121,9 +126,13 @@ class Caller:
         while self._unseen:
             await call_back(self.on_queue_update, self._unseen.popleft())
 
-    # Leaving.
+    # Leaving without the result.
 
     async def _leave(self) -> CancelOutcome | None:
+        """Cancel the request on fal if this caller wants that and no other caller needs it.
+
+        Returns the outcome of the cancellation; None if the request was not cancelled, or was not submitted.
+        """
         driver = self.driver
         if driver is None or driver.outcome is not None:
             return None
@@ -148,17 +157,18 @@ class Caller:
             cancel_outcome=outcome,
             request_id=None if driver is None else driver.request_id,
             endpoint_id=self.endpoint_id,
-            retryable=driver is not None,  # a call with the same key joins the request again
+            retryable=driver is not None,  # the next call with the key joins the same request
         )
         elapsed.key = self.key
         return elapsed
 
     def _fate(self, outcome: CancelOutcome | None) -> str:
-        key = self.key
+        """Say what became of the request, given the outcome of its cancellation."""
+        key = shown_key(self.key)
         if self.driver is None:
-            return f"nothing was submitted for the key {key!r}"
+            return f"nothing was submitted (key {key})"
         if outcome is None and self.cancel_on_exit and not self.driver.is_kept and not self.driver.is_awaited:
-            return f"the request of the key {key!r} was not submitted"
+            return f"the request was not submitted (key {key})"
         if outcome is not None:
             return BECAME[outcome]
-        return f"the request goes on, and the next call with the key {key!r} follows it"
+        return f"the request continues, and the next call with the same key follows it (key {key})"

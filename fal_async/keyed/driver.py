@@ -1,4 +1,8 @@
-"""The driver of one keyed request: it submits, follows, and stores the end before any caller gets it."""
+"""The driver of one keyed request: a task that submits the request, follows it and stores its outcome.
+
+The outcome (result or error) is in the ledger before any caller gets it. A claim is the ledger's note, written
+before a submit is sent, that this process is about to send it.
+"""
 
 from __future__ import annotations
 
@@ -25,34 +29,42 @@ from fal_async.keyed.tools import Tools
 from fal_async.models import QueueStatus, RequestLog
 from fal_async.protocol.ledger.decisions import Asked
 from fal_async.protocol.ledger.entry import UNDER_WAY, Owner, Place, Record
+from fal_async.protocol.ledger.key_checks import shown_key
 
 
 class KeyedDriver(Steps):
-    """Drives one key in a task of the session, even without callers, until the end or until the session closes."""
+    """Submits and follows the request of one key, in a task of the session.
+
+    The task runs until the outcome is stored or the session is closed, even after all callers have left.
+    """
 
     def __init__(self, tools: Tools, place: Place, compared: Asked, record: Record | None) -> None:
         super().__init__(tools, place, compared, record)
         self.task: DriverTask = DriverTask(self._run(), self.close)
 
-    # The view of its callers.
+    # What callers see and do: see `Driver`.
 
     @property
     def request_id(self) -> str | None:
+        """The request id; None as long as it is not known."""
         if self.state is not None:
             return self.state.request_id
-        # Another process may have followed the request to its end.
+        # If another process has followed the request, its id is in the outcome only.
         return None if self.outcome is None else self.outcome.request_id
 
     @property
     def attempts(self) -> int:
+        """How many times the key was submitted, as far as this session knows."""
         return max(self.newest, 0 if self.record is None else self.record.attempts)
 
     @property
     def last_status(self) -> QueueStatus | None:
+        """The last status that this session has received from fal; None before the first one."""
         return None if self.state is None else self.state.last_status
 
     @property
     def is_given_up(self) -> bool:
+        """Whether fal was, or is being, asked to cancel the request, which may still complete."""
         requests = () if self.record is None else self.record.requests
         return self.is_cancelling or any(
             request.outcome is None and request.cancel_requested_at is not None for request in requests
@@ -60,17 +72,23 @@ class KeyedDriver(Steps):
 
     @property
     def logs(self) -> Sequence[RequestLog]:
+        """All log entries received so far."""
         return () if self.state is None else self.state.logs
 
     @property
     def held_by(self) -> Owner | None:
+        """The other running process that submits or follows the request; None if there is no other process."""
         record = self.record
         if record is None or not record.owner_lives or self.tools.store.owns(record):
             return None
         return record.owner if record.state in ("claimed", "submitted") else None
 
     def join(self, asked: KeyedRequest, input: Recognised) -> None:
-        """Add a caller. Of its arguments only `follow` and its wish for logs count, unless it is the first one."""
+        """Add a caller.
+
+        The first caller decides how the request is submitted and followed. Later callers can only add that the
+        request is followed (`follow`), and with logs (`following.logs`).
+        """
         if self.asked is None:
             self.ask(asked, input)
         if asked.follow:
@@ -83,6 +101,10 @@ class KeyedDriver(Steps):
             self.following.logs = True
 
     async def cancel(self) -> CancelOutcome | None:
+        """Cancel the request; all callers get RequestCancelledError.
+
+        Returns None if nothing had to be cancelled: the outcome is known already, or nothing was submitted.
+        """
         if self.outcome is not None:
             return None
         self.is_cancelling = True
@@ -99,10 +121,10 @@ class KeyedDriver(Steps):
         return outcome
 
     async def _wait_for_late_id(self) -> CancelOutcome | None:
-        """Wait until the submit has stopped, and return the outcome.
+        """Wait until the submit has stopped or the request id has arrived; return the outcome of the cancellation.
 
-        If the request id still arrives, the request is cancelled then. FAILED if fal may have the request, or
-        another process follows it, as neither was cancelled.
+        If the id arrives, the request is cancelled by it. FAILED if no id arrives but fal may have the request, or
+        if another process follows the request: nothing was cancelled in these cases. None if nothing was submitted.
         """
         changed = asyncio.Event()
         unwatch = self.watch(changed.set)
@@ -113,29 +135,41 @@ class KeyedDriver(Steps):
         finally:
             unwatch()
         if self.cancelled is CancelOutcome.CANCELLED:
-            # Let the task end first: the next call with the key makes another attempt.
+            # Wait for the task to end: a call with the key that is made after this one then starts a new attempt.
             await asyncio.wait([self.task], timeout=CANCEL_LIMIT)
-        return CancelOutcome.FAILED if self.cancelled is None and self._may_go_on() else self.cancelled
+        return CancelOutcome.FAILED if self.cancelled is None and self._fal_may_have_it() else self.cancelled
 
-    def _may_go_on(self) -> bool:
-        """Whether there may be a request whose id this session does not know."""
+    def _fal_may_have_it(self) -> bool:
+        """Whether fal may have a request of this key whose id this session does not know."""
         entry = self.record
         return self.lost is not None or (entry is not None and entry.state in UNDER_WAY)
 
     # Stopping.
 
     def close(self) -> bool:
-        """Resolve the claim and end; a running request is left to the next call. False if it is closing already."""
+        """Resolve the claim and end the task; callers get SessionStateError.
+
+        A request that fal has accepted is not cancelled: the next call with the key follows it. Returns False if
+        `close` was called before.
+        """
         begins = self.stopping != "close"
         self._stop("close")
         return begins
 
     def give_up(self) -> None:
-        """End now, even if writes are pending."""
+        """Interrupt the task at once, even during a write to the ledger.
+
+        `LateWrites` repeats an interrupted write. If that fails, too, until the session is closed, it is logged.
+        """
         self.stop_for("close")
         self.task.interrupt()
 
     def _stop(self, why: Reason) -> None:
+        """Interrupt the task for this reason, unless it has an outcome, or stops already.
+
+        While the outcome is being stored, the task is not interrupted, as it ends after that. A submit that may
+        have been sent has `SUBMIT_GRACE` seconds to return the request id.
+        """
         if (
             self.outcome is not None
             or self.stopping in ("close", why)
@@ -152,12 +186,12 @@ class KeyedDriver(Steps):
             self.task.get_loop().call_later(SUBMIT_GRACE, self._end_grace, submit)
 
     def _end_grace(self, submit: KeyedSubmit) -> None:
-        if (
-            self.submit is submit and submit.state is None
-        ):  # otherwise the id is being stored, and the request cancelled then
+        """Interrupt the submit if it has not returned the request id in time."""
+        # With an id, it is not interrupted: the id is being stored, and after that the task stops or cancels.
+        if self.submit is submit and submit.state is None:
             self.task.interrupt()
 
-    # Its task.
+    # The body of the task, which ends with an outcome whatever happens.
 
     async def _run(self) -> None:
         try:
@@ -166,28 +200,32 @@ class KeyedDriver(Steps):
             ended = await self._stopped()
         except Exception as error:  # an error of fal, or of the caller's `on_retry`
             if not self.task.is_running():
-                return  # discarded with its closed event loop, whose sockets raise
+                return  # the event loop was closed, and Python discards this coroutine: it must not await
             ended = await self._broken(error)
         self.leave_registry()
         self.end(ended if ended.attempts else attrs.evolve(ended, attempts=self.attempts))
         self.tools.ledger.running.discard(self)
         self.task.ends()
 
-    # Other ends.
+    # Outcomes of a task that was interrupted, or that failed.
 
     async def _stopped(self) -> Ended:
-        """Return the end after the session was closed, or the call cancelled before the request was submitted."""
+        """Return the outcome of an interrupted task.
+
+        The session was closed, or a caller has cancelled the request before its id was known.
+        """
         if self.stopping == "cancel":
             return Ended(record=self.record, error=self.lost or self._cancelled_error())
-        if (
-            self.state is not None and not self.tools.ledger.is_ours
-        ):  # our own store releases all entries when it closes
+        # Only in a store that the user has passed and closes: the session's own store releases all entries when it
+        # is closed.
+        if self.state is not None and not self.tools.ledger.is_ours:
             await self._leave()
         error = self._closed_error()
         error.__cause__ = self.lost
         return Ended(record=self.record, error=error, request_id=self.request_id)
 
     async def _broken(self, error: Exception) -> Ended:
+        """Return an outcome with this error; the request is released, so that another call can follow it."""
         if self.state is not None:
             await self._leave()
         if isinstance(error, FalError):
@@ -195,29 +233,27 @@ class KeyedDriver(Steps):
         return Ended(record=self.record, error=error, request_id=self.request_id)
 
     async def _leave(self) -> None:
-        with contextlib.suppress(
-            asyncio.CancelledError
-        ):  # the write is made later; the callers get the end all the same
+        # If this is interrupted, `LateWrites` repeats the write, and the callers still get their outcome.
+        with contextlib.suppress(asyncio.CancelledError):
             await self.outcomes.leave()
 
     def _cancelled_error(self) -> RequestCancelledError:
         words = (
-            f"the wait for the request of the key {self.place.key!r} was cancelled: "
-            "it may have been submitted, and may go on"
-            if self._may_go_on()
-            else "cancelled before it was submitted: nothing was sent"
+            "cancelled, but the request may have been submitted and may still run: the next call with the same key "
+            f"looks it up or follows it (key {shown_key(self.place.key)})"
+            if self._fal_may_have_it()
+            else "cancelled before the request was submitted: nothing was sent"
         )
         return RequestCancelledError(words, endpoint_id=self._endpoint_id)
 
     def _closed_error(self) -> SessionStateError:
-        key = self.place.key
         if self.state is not None:
-            became = f"; the request goes on, and the next call with the key {key!r} follows it"
-        elif self._may_go_on():
-            became = f"; fal may have the request, and the next call with the key {key!r} looks it up"
+            became = "; the request continues, and the next call with the same key follows it"
+        elif self._fal_may_have_it():
+            became = "; fal may have the request, and the next call with the same key looks it up"
         else:
-            became = f" before the request of the key {key!r} was submitted"
-        words = f"the session was closed{became}"
+            became = " before the request was submitted"
+        words = f"the session was closed{became} (key {shown_key(self.place.key)})"
         return SessionStateError(words, request_id=self.request_id, endpoint_id=self._endpoint_id)
 
     @property

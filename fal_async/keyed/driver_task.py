@@ -1,4 +1,7 @@
-"""The task of a driver: it outlives the callers, and resolves its claim when the program stops."""
+"""The task of a driver: it outlives the callers, and resolves its claim when the program stops.
+
+A claim is the ledger's note, written before a submit is sent, that this process is about to send it.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +16,21 @@ def _closed_already() -> bool:
 
 
 class DriverTask(asyncio.Task[None]):
-    """A task that is closed, not cancelled, by `cancel` from outside, such as at the end of `asyncio.run`.
+    """A task that is closed if other code cancels it, such as `asyncio.run` at its end.
 
-    Closing resolves its claim first. `close` returns False if it is closing already; the task is interrupted then.
+    Closing gives the driver the time to resolve its claim. If other code cancels it once more, it is interrupted.
     """
 
     def __init__(self, work: Coroutine[Any, Any, None], close: Callable[[], bool]) -> None:
+        """`close` closes the driver; it returns False if the driver was closed before."""
         super().__init__(work, loop=asyncio.get_running_loop())
         self._close = close
 
     def cancel(self, msg: Any = None) -> bool:
-        """Close the task; only a time limit within the task, which cancels from a loop callback, cancels it."""
+        """Close the driver.
+
+        Only a time limit inside the task cancels the task: it calls this from a callback of the event loop.
+        """
         loop = self.get_loop()
         if loop.is_running() and asyncio.current_task(loop) in (None, self):
             return super().cancel(msg)
@@ -32,12 +39,12 @@ class DriverTask(asyncio.Task[None]):
         return True
 
     def ends(self) -> None:
-        """Forget the driver, as nothing is left to close: the task would keep it, and the result, in memory."""
+        """Release the driver, as nothing is left to close: otherwise the task keeps it and the result in memory."""
         self._close = _closed_already
 
     def is_running(self) -> bool:
-        """Return whether the task runs now. If not, its coroutine is being discarded, and must not await."""
-        with contextlib.suppress(RuntimeError):  # no loop runs
+        """Return whether this task is the running one. If not, its coroutine is discarded, and must not await."""
+        with contextlib.suppress(RuntimeError):  # raised if no event loop runs
             return asyncio.current_task() is self
         return False
 

@@ -1,4 +1,8 @@
-"""Read fal's history around uncertain claims: first without payloads, as most requests are known by their ids."""
+"""Read fal's history around uncertain claims. Payloads are read later: most requests are recognised by their ids.
+
+A claim is the ledger's note, written before a submit is sent, that a process is about to send it. It is uncertain
+if it is not known whether fal accepted the submit.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +27,11 @@ from fal_async.protocol.request_history import PastRequest, Window, is_by_sendin
 from fal_async.queue.recovery import History
 
 _FEW = 10
-"""Inputs that are fetched one by one, at most; more of them by pages with payloads, if these are fewer."""
+"""Most inputs that are fetched one by one, unless pages with payloads would need more HTTP requests."""
 _PAGE = 100
+"""Rows of one page of the history."""
 _FINAL = ("found", "equal", "contested")
+"""Verdicts that reading more of the history does not change."""
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -43,11 +49,11 @@ class HistoryReading:
     async def judged(
         self, uncertain: Collection[Record], wanted: Collection[int]
     ) -> tuple[Mapping[int, LostClaim], Mapping[int, Judgement]]:
-        """Return the claims by entry, and judgements of at least the wanted entries."""
+        """Return the claims and the judgements, both by entry number; at least the wanted entries are judged."""
         claims, judgements = await self._near(uncertain, wanted)
         if self.history.clock_ahead:
             claims, judgements = await self._near(uncertain, wanted)
-        # The verdict "nothing" needs a submit that can't be sent any more, and a reading of its whole time window.
+        # The verdict "nothing" requires that the submit can't be sent any more and that its whole window was read.
         open_ones = [
             claims[number].window
             for number in wanted
@@ -83,7 +89,7 @@ class HistoryReading:
         rows: dict[str, PastRequest] = {}
         for stretch in stretches:
             rows |= {row.request_id: row for row in await self._listed(stretch, thorough=thorough)}
-        # In this order, so that a listed request either has a known id, or its claim is still among the rivals.
+        # The rivals are read before the known ids: so the id of a listed request is known, or its claim is a rival.
         rivals = self._claims(await self.claimed())
         known = await self.store.known(rows.keys())
         unknown = [row for row in rows.values() if row.request_id not in known]
@@ -99,8 +105,8 @@ class HistoryReading:
     async def _listed(self, stretch: Window, *, thorough: bool) -> list[PastRequest]:
         rows = await self._page_by_page(stretch)
         if thorough:
-            # The next window shows whether the history has caught up. The others are read in case the history is
-            # ordered by the end of requests.
+            # The next window shows whether the history has caught up. The windows after that are read in case the
+            # history is ordered by the time at which requests completed.
             for number, window in enumerate(later(stretch.end, self._now())):
                 if number > 0 and is_by_sending(stretch, rows):
                     break
@@ -111,7 +117,7 @@ class HistoryReading:
         rows = await self.history.of(window, payloads=payloads)
         if rows is None:
             raise SubmissionUncertainError(
-                f"fal's history has more than {self.history.most * _PAGE} requests around that time",
+                f"there are more than {self.history.most * _PAGE} requests around that time",
                 endpoint_id=self.history.endpoint_id,
             )
         return rows

@@ -38,7 +38,7 @@ class Recognised:
         return body_digest(body) if self.files else self.digest
 
     def kept(self, input: Any, body: bytes, options: CallOptions) -> Payload | None:
-        """Return what the ledger stores of the input; None with `store_io=False`."""
+        """Return the input as the ledger stores it; None with `store_io=False`: it is not stored."""
         if options.store_io is False:
             return None
         if self.files or re.search(rb"(?i)data:", body):
@@ -47,9 +47,9 @@ class Recognised:
 
 
 async def recognised(input: Any, of_file: DigestOfFile | None = None) -> Recognised:
-    """Return the digests of an input; `of_file` replaces `file_digest`.
+    """Return the digests of an input. `of_file` is called instead of `file_digest`, if it is given.
 
-    Raises ConfigurationError for a file that can be read only once, UploadError for one that can't be read.
+    Raises ConfigurationError for a file that can be read only once, UploadError for a file that can't be read.
     """
     if is_flat(input):
         return Recognised(input_digest(input))
@@ -59,7 +59,7 @@ async def recognised(input: Any, of_file: DigestOfFile | None = None) -> Recogni
 
 
 async def file_digest(file: Any) -> FileDigest:
-    """Return the digest of the present bytes of a file."""
+    """Return the digest of a file's current bytes."""
     from fal_async.storage.file_specs import digest_of_file
 
     content_type, sha256 = await digest_of_file(file)
@@ -69,8 +69,8 @@ async def file_digest(file: Any) -> FileDigest:
 async def check_unchanged(file: Any, sha256: str, of_file: DigestOfFile | None = None) -> None:
     """Raise UploadError if a file on disk has changed since it was hashed. Called after its upload.
 
-    The upload may contain the changed bytes, and the result would be stored under the digest of the old ones.
-    `of_file` replaces `file_digest`.
+    Without this check, the upload could contain the new bytes, while the result is stored under the digest of the
+    old bytes. `of_file` is called instead of `file_digest`, if it is given.
     """
     if not _is_on_disk(file):
         return

@@ -9,11 +9,11 @@ from fal_async.keyed.call import Ended
 
 
 class Joined:
-    """Callers join and leave independently: one that is cancelled does not affect the others.
+    """The callers of one request. A caller that is cancelled does not affect the others.
 
     Attributes:
-        outcome: the end of the request; None before.
-        is_kept: a caller has left and wants the request to go on.
+        outcome: the outcome of the request; None as long as it is not known.
+        is_kept: see `Driver.is_kept`; False before the first caller has left.
     """
 
     def __init__(self, outcome: Ended | None = None) -> None:
@@ -24,10 +24,11 @@ class Joined:
 
     @property
     def is_awaited(self) -> bool:
+        """Whether a caller waits for the outcome, or watches the changes."""
         return bool(self._waiting or self._watching)
 
     async def ended(self) -> Ended:
-        """Wait for the end. Cancelling is safe, and ends only this wait."""
+        """Wait for the outcome. Cancelling is safe: the request continues."""
         if self.outcome is not None:
             return self.outcome
         waiting: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
@@ -40,7 +41,7 @@ class Joined:
             raise
 
     def watch(self, on_change: Callable[[], None]) -> Callable[[], None]:
-        """Call `on_change` on each change; return the function that ends the watch."""
+        """Call `on_change` on each change; return a function that stops these calls."""
         self._watching.append(on_change)
 
         def unwatch() -> None:
@@ -55,7 +56,7 @@ class Joined:
             on_change()
 
     def end(self, outcome: Ended) -> None:
-        """Give the end to all that wait, and notify the watchers."""
+        """Give the outcome to all waiting callers, and notify the watchers."""
         self.outcome = outcome
         waiting, self._waiting = self._waiting, []
         for one in waiting:

@@ -1,4 +1,7 @@
-"""Writes about requests that fal has accepted: a failing one does not fail the call, and is retried."""
+"""Writes about requests that fal may have accepted: if one fails, the call continues and the write is retried.
+
+A claim is the ledger's note, written before a submit is sent, that this process is about to send it.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ logger: logging.Logger = logging.getLogger("fal_async")
 T = TypeVar("T")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
-"""Seconds between two tries of a write that failed."""
+"""Seconds between two attempts of a failing write: the pause doubles from the first value to the second."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -30,8 +33,8 @@ class _Pending:
 class LateWrites:
     """The writes of one session to one ledger, in its event loop.
 
-    After a write has failed, or its caller was cancelled before the confirmation, it and all later writes are
-    retried in order until they succeed. Until then no claim is made.
+    If a write fails, or its caller is cancelled before the write is confirmed, this write and all later ones wait
+    in a queue. They are retried in sequence until they succeed. Until then no claim is made.
     """
 
     def __init__(self) -> None:
@@ -44,38 +47,44 @@ class LateWrites:
         self._one_at_a_time = asyncio.Lock()
 
     async def write(self, what: str, write: Callable[[], Awaitable[T]]) -> T | None:
-        """Make a write; None if it failed and is retried later. `what` names the request and the key in the log."""
+        """Make a write and return its value; None if it failed and is retried later, or if the entry was deleted.
+
+        `what` names the request and the key in the log.
+        """
         if not self._is_here():
             return None
         if not self._pending:
             try:
                 return await write()
             except asyncio.CancelledError:
-                # It is not known whether it was written. Repeating it immediately is harmless.
+                # It is not known whether the write was made. Repeating it at once is harmless.
                 self._keep(what, write)
                 self._no_pause.set()
                 raise
             except EntryGone as error:
                 logger.warning("%s: %s", error.message, what)
                 return None
-            except Exception as error:  # any error: fal has the request, and its call goes on
+            except Exception as error:  # whatever it is: fal has the request, so the call continues
                 self._note(what, error)
         self._keep(what, write)
         return None
 
     def _keep(self, what: str, write: Callable[[], Awaitable[object]]) -> None:
-        if self._is_closed:  # a driver that outlived its session
-            logger.error("the ledger was never written (%s): %s", self._failure, what)
+        if self._is_closed:  # the driver outlived its session
+            self._log_loss(what)
             return
         self._pending.append(_Pending(what=what, write=write))
         assert self._loop is not None
         if self._trying is None or self._trying.done():
             self._trying = self._loop.create_task(self._try_again())
 
-    def _is_here(self) -> bool:
-        """Return whether the session's event loop runs.
+    def _log_loss(self, what: str) -> None:
+        logger.error("a write to the ledger is lost, as the session is closed (%s): %s", self._failure, what)
 
-        If not, the caller is a coroutine that is being discarded with its loop, and must not await.
+    def _is_here(self) -> bool:
+        """Return whether the session's event loop is running.
+
+        If not, the caller is a coroutine that Python discards with its closed loop, and it must not await.
         """
         try:
             running = asyncio.get_running_loop()
@@ -89,12 +98,11 @@ class LateWrites:
         logger.error("the ledger can't be written (%s): %s; the write is retried", error, what)
 
     async def check(self) -> None:
-        """Raise LedgerError, before a claim, if a pending write still fails."""
+        """Retry the pending writes; raise LedgerError if one still fails. Called before each claim."""
         if self._pending:
             await self._make_pending()
         if self._pending:
-            words = f"the ledger can't be written ({self._failure}): nothing is submitted until it can"
-            raise LedgerError(words) from self._failure
+            raise LedgerError(f"nothing was submitted: {self._failure}") from self._failure
 
     async def _try_again(self) -> None:
         pause = _FIRST_PAUSE
@@ -114,7 +122,8 @@ class LateWrites:
                 except EntryGone as error:
                     logger.warning("%s: %s", error.message, self._pending[0].what)
                 except Exception as error:
-                    if self._failure is None:  # the write of a caller that was cancelled
+                    # Log the first failure. That of a write whose caller was cancelled is not logged before.
+                    if self._failure is None:
                         self._note(self._pending[0].what, error)
                     self._failure = error
                     return
@@ -124,7 +133,7 @@ class LateWrites:
                 logger.warning("the ledger can be written again: no write is pending")
 
     async def aclose(self) -> None:
-        """Try once more to make the pending writes. Those that fail, and later ones, are named in the log."""
+        """Retry the pending writes once. The first one that fails, and all writes after it, are lost and logged."""
         self._is_closed = True
         if self._trying is not None:
             self._trying.cancel()
@@ -132,5 +141,5 @@ class LateWrites:
         if self._pending:
             await self._make_pending()
         for pending in self._pending:
-            logger.error("the ledger was never written (%s): %s", self._failure, pending.what)
+            self._log_loss(pending.what)
         self._pending.clear()

@@ -1,4 +1,4 @@
-"""Handles of requests with a key: they read their result from the ledger, and store it there."""
+"""Requests with a key, for `fal.queue`: their handles read the result from the ledger, or fetch and store it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ logger: logging.Logger = logging.getLogger("fal_async")
 
 
 class LedgerRequests:
-    """See `KeptRequests`. Belongs to one view."""
+    """Implements `KeptRequests` for one view."""
 
     def __init__(
         self,
@@ -43,11 +43,15 @@ class LedgerRequests:
         place_of: Callable[[str, str], Place],
         whose: Space | None,
     ) -> None:
-        """`whose` is the origin and tenant of the view's keys; None if they are not known."""
+        """Take the tools of the view.
+
+        `place_of` returns the place of a key and a run; `whose` is the origin and tenant of the view's keys, or
+        None if they are not known.
+        """
         self._operations, self._calls, self._place_of, self._whose = operations, calls, place_of, whose
 
     async def submit(self, new: NewRequest, *, key: str, run: str, uncertain: Uncertain) -> RequestState:
-        """Return the request of this key, submitted unless the key has one already."""
+        """Return the request of this key; submit it first if the key has none."""
         check_uncertain(uncertain)
         asked = KeyedRequest(
             place=self._place_of(key, run), new=new, following=Following(), follow=False, uncertain=uncertain
@@ -65,7 +69,7 @@ class LedgerRequests:
     async def find(self, state: RequestState) -> LedgerRequest | None:
         """Return the entry with this request; None if there is none, or if the ledger can't be read.
 
-        A ledger that can't be read is only logged, as fal has the request.
+        If the ledger can't be read, this is only logged: fal has the request, and its result can still be fetched.
         """
         if self._whose is None:
             return None
@@ -74,7 +78,7 @@ class LedgerRequests:
             record = await store.find_request(self._whose.origin, state.request_id)
         except LedgerError as error:
             logger.error(
-                "the ledger can't be read for request %s, and will not store its end: %s",
+                "the ledger can't be read for request %s, so that its result will not be stored: %s",
                 state.request_id,
                 error,
             )
@@ -84,7 +88,7 @@ class LedgerRequests:
         return LedgerRequest(self._operations, self._calls, state, record)
 
     async def cancel(self, record: Record) -> CancelOutcome:
-        """Ask fal to cancel the request of an entry."""
+        """Cancel the request of an entry on fal."""
         state = self._operations.state_by_id(record.endpoint_id, record.request_id or "")
         state.existed = True
         return await LedgerRequest(self._operations, self._calls, state, record).cancel()
@@ -104,17 +108,17 @@ async def _id_of(driver: Driver) -> str:
         return driver.request_id
     assert driver.outcome is not None
     driver.outcome.result()
-    raise AssertionError("a request that ended well has an id")
+    raise AssertionError("a request with a result has an id")
 
 
 class LedgerRequest:
-    """See `KeptRequest`."""
+    """Implements `KeptRequest`: one request, and the entry that has it among its attempts."""
 
     def __init__(
         self, operations: QueueOperations, calls: ViewCalls, state: RequestState, record: Record
     ) -> None:
         self._operations, self._calls, self._state, self._record = operations, calls, state, record
-        state.existed = True  # the ledger has its id from fal
+        state.existed = True  # the id in the ledger is from fal
         state.taken_at = record.submitted_at_of(state.request_id)
 
     @property
@@ -127,7 +131,7 @@ class LedgerRequest:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the end of the request is stored."""
+        """Whether the ledger has the outcome of this request."""
         return self._replay() is not None
 
     async def result(self, output_type: Any) -> Result[Any, str]:
@@ -169,7 +173,7 @@ class LedgerRequest:
         return await caller.result(timeout, began)
 
     async def cancel(self) -> CancelOutcome:
-        """Ask fal to cancel the request; all callers that wait for it are notified."""
+        """Cancel the request on fal; all callers that wait for it get the outcome."""
         driver = self._calls.running(self._record)
         if driver is not None and driver.request_id == self._state.request_id:
             outcome = await driver.cancel()
@@ -181,6 +185,7 @@ class LedgerRequest:
         return outcome
 
     async def _after_cancel(self, outcome: CancelOutcome) -> None:
+        """Store the outcome of a cancellation; fetch and store the result if the request was complete already."""
         if outcome is CancelOutcome.CANCELLED:
             await self._outcomes().cancelled(self._state)
         elif outcome is CancelOutcome.CANCELLATION_REQUESTED:
@@ -191,14 +196,14 @@ class LedgerRequest:
 
     @property
     def _is_current(self) -> bool:
-        """Whether it is the attempt that the entry ended with or, before the end, the newest attempt.
+        """Whether this is the attempt whose outcome the entry has or, without an outcome, the newest attempt.
 
-        A driver follows no other attempt.
+        A driver follows only this attempt.
         """
         return self._record.request_id == self._state.request_id
 
     def _replay(self) -> Ended | None:
-        """Return the stored end of the entry, if it is the end of this request."""
+        """Return the stored outcome of the entry if it is that of this request; None otherwise."""
         record = self._record
         if record.state not in ENDED or not self._is_current:
             return None
@@ -207,7 +212,10 @@ class LedgerRequest:
     async def _fetched(
         self, following: Following | None = None, on_queue_update: UpdateCallback | None = None
     ) -> Ended:
-        """Store and return the end; with `following`, wait for it first, otherwise raise if there is none yet."""
+        """Fetch the outcome from fal, store it and return it.
+
+        With `following`, wait until the request is complete. Without, raise if it is not complete yet.
+        """
         state = self._state
         try:
             response = await self._response(following, on_queue_update)
@@ -229,7 +237,10 @@ class LedgerRequest:
             return await result_in_history(operations.transport, operations.settings, state.ref, gone)
 
     async def _is_complete(self, error: FalError) -> bool:
-        """Whether an error answer is the request's own end, which requires that the request is complete."""
+        """Whether an error may be the outcome of the request.
+
+        For an error response of fal, ask for the status first: it is an outcome only if the request is complete.
+        """
         if isinstance(error, ApiError) and self._state.completed is None:
             with contextlib.suppress(FalError):
                 await self._operations.status(self._state, logs=False)

@@ -1,6 +1,8 @@
-"""Look up the requests of uncertain entries in fal's history: which it shows, and which it certainly does not.
+"""Look up the requests of uncertain entries in fal's history.
 
-For each account and endpoint one look-up runs at a time; all callers that wait for one of its entries share it.
+An entry is uncertain if it is not known whether fal accepted its newest submit. A claim is the ledger's note,
+written before a submit is sent, that a process is about to send it. For each account and endpoint one look-up runs
+at a time; all callers that wait for one of its entries share it.
 """
 
 from __future__ import annotations
@@ -24,20 +26,21 @@ from fal_async.single_flight import SingleFlight
 from fal_async.transport import Transport
 
 MOST_PAGES = 300
-"""HTTP requests of one look-up, at most; each returns 100 rows without payloads."""
+"""Most HTTP requests of one look-up; each returns up to 100 rows without payloads."""
 _REASONS: Mapping[str, str] = {
     "nothing": "fal's history has caught up and shows no such request",
-    "equal": "fal's history shows more requests with this input than claims",
+    "equal": "fal's history shows more requests with this input than uncertain submits",
     "contested": "another call is submitting the same input now",
     "elsewhere": "fal's history has this input only at another time: check the clock",
     "hidden": "fal's history does not show the inputs",
     "lagging": "fal's history does not show it, but may not have caught up",
 }
+"""Why an entry is still uncertain, by verdict."""
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Account:
-    """The account whose history is read, and the ledger of its entries."""
+    """What a look-up needs: the ledger with the entries, and the access to the account's history."""
 
     store: Store
     transport: Transport
@@ -49,9 +52,9 @@ class LookedUp:
     """The outcome of a look-up.
 
     Attributes:
-        settled: the entry is no longer uncertain: read it again.
-        reason: why it is still uncertain, for the error.
-        cause: the error of a failed look-up.
+        settled: whether the entry is no longer uncertain, so that the caller reads it again; default False.
+        reason: why the entry is still uncertain, for the error message.
+        cause: the error of a failed look-up; None if it did not fail.
     """
 
     settled: bool = False
@@ -61,12 +64,13 @@ class LookedUp:
 
 @attrs.frozen(kw_only=True)
 class _Round:
-    """One look-up of an endpoint, with the outcomes of the entries that were requested when it began."""
+    """One look-up of an endpoint, with the outcomes of the entries that callers waited for when it began."""
 
     claims: Mapping[int, LostClaim] = attrs.field(factory=dict)
     outcomes: Mapping[int, Judgement | LookedUp]
 
-    def may_be_given_up(self, entry: int) -> LostClaim | None:
+    def absent_claim(self, entry: int) -> LostClaim | None:
+        """Return the entry's claim if fal certainly has no request for it; None otherwise."""
         outcome = self.outcomes[entry]
         nothing = isinstance(outcome, Judgement) and outcome.verdict == "nothing"
         return self.claims[entry] if nothing else None
@@ -77,7 +81,7 @@ class _Round:
 
 
 class _Line:
-    """The requested entries of one account and endpoint, and the running look-up."""
+    """The entries of one account and endpoint that callers wait for, and the running look-up."""
 
     def __init__(self) -> None:
         self.asked: list[int] = []
@@ -85,6 +89,7 @@ class _Line:
 
     @contextmanager
     def asking(self, entry: int) -> Iterator[None]:
+        """Include the entry in look-ups that begin within this context."""
         self.asked.append(entry)
         try:
             yield
@@ -101,16 +106,18 @@ class Lookups:
     async def settle(
         self, record: Record, account: Account, *, resubmit: bool = False, store_io: bool = True
     ) -> LookedUp:
-        """Adopt the request of an uncertain entry, if fal's history shows which one it is.
+        """Look up the request of an uncertain entry; store its id if fal's history shows which one it is.
 
-        A look-up that fal refuses, or that fails, returns an outcome with a cause. Cancelling is safe.
+        A look-up that fails, such as one that fal refuses, does not raise: its error is the `cause` of the outcome.
+        Cancelling is safe.
 
         Args:
             record: an entry whose state is "uncertain".
             account: the account and the ledger of the entry.
-            resubmit: withdraw the attempt if the history has caught up and shows no such request, so that the next
-                call submits it again.
-            store_io: False: the history does not contain the input, so it is not read.
+            resubmit: whether to withdraw the attempt if the history has caught up and shows no such request, so
+                that the caller submits it again; default False.
+            store_io: whether fal stores inputs of this request; default True. If False, the history does not
+                contain the input and is not read.
 
         Returns:
             Whether the entry is settled, and if not, why.
@@ -127,10 +134,10 @@ class Lookups:
         with line.asking(record.number):
             while True:
                 seen = await line.flight.get(_never, partial(_look, account, line, record))
-                # A look-up that was already running may have begun without this entry.
+                # The shared look-up may have begun before this entry was added to it: then wait for the next one.
                 if record.number in seen.outcomes:
                     break
-        lost = seen.may_be_given_up(record.number)
+        lost = seen.absent_claim(record.number)
         if lost is not None and resubmit:
             await account.store.give_up(lost.entry, lost.version, lost.attempt, time.time())
             return LookedUp(settled=True)
@@ -142,7 +149,7 @@ class Lookups:
 
 
 def _never(_: _Round) -> bool:
-    """A finished look-up is never used again, as it is out of date."""
+    """Return False: a finished look-up is out of date, so it is never used again."""
     return False
 
 
@@ -186,6 +193,7 @@ async def _adopted(
         if judgement.request_id is not None:
             lost = claims[number]
             await store.adopt(number, lost.version, lost.attempt, judgement.request_id, time.time())
-            # If it was not adopted, the entry has changed, or another one has the request: read it again.
+            # If the id was not stored, the entry has changed, or another entry has this id: the caller reads it
+            # again.
             outcomes[number] = LookedUp(settled=True)
     return outcomes

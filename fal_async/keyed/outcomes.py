@@ -1,4 +1,4 @@
-"""Store the end of an attempt, then return it for the callers."""
+"""Store the outcome of an attempt (result, error or cancellation), then return it for the callers."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ T = TypeVar("T")
 
 
 class Outcomes:
-    """Stores the ends of the attempts of one entry.
+    """Stores the outcomes of the attempts of one entry.
 
     Attributes:
-        entry: the number of the entry, once it is known.
+        entry: the number of the entry in the store; 0 as long as it is not known.
     """
 
     def __init__(self, tools: Tools, place: Place, entry: int = 0) -> None:
@@ -38,10 +38,10 @@ class Outcomes:
         return _ended(record, state.request_id, answer=answer)
 
     async def failed(self, state: RequestState, error: FalError, *, leave: bool = True) -> Ended:
-        """Store an error of the model.
+        """Store an error if it is the outcome of the request, and return it in either case.
 
-        An error that does not tell how the request ended is not stored. With `leave`, the entry is released then,
-        so that the next caller can follow it.
+        An error that does not say how the request ended, such as a broken connection, is not stored. `leave`:
+        whether the entry is released then, so that the next caller can follow it; default True.
         """
         end = end_of(error, completed=state.completed, at=self._tools.now(), taken_at=state.taken_at)
         if isinstance(end, End):
@@ -51,7 +51,10 @@ class Outcomes:
         return _ended(None, state.request_id, error=error)
 
     async def cancelled(self, state: RequestState) -> Ended:
-        """Store that fal has removed the request from the queue."""
+        """Store that fal has removed the request from the queue.
+
+        Returns the stored result instead, if an attempt of the entry has one already.
+        """
         end = end_of(CancelOutcome.CANCELLED, completed=None, at=self._tools.now())
         assert isinstance(end, End)
         record = await self._store(state.request_id, end)
@@ -79,7 +82,7 @@ class Outcomes:
 
 
 def replay(record: Record, files: Files, *, from_ledger: bool) -> Ended:
-    """Return the stored end of an entry; `from_ledger` is False if this session has made requests for it."""
+    """Return the stored outcome of an entry. `from_ledger`: False if this session has sent requests for it."""
     error = replayed_error(record)
     if error is not None:
         return _ended(record, record.request_id, error=error, from_ledger=from_ledger)

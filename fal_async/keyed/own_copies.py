@@ -19,6 +19,9 @@ class Answer:
     """A response with the request that it answers.
 
     Attributes:
+        response: the response of fal, or the stored one.
+        ref: the request that it answers, for errors and results.
+        files: creates the output files of the results; None: they can't be downloaded.
         state: the state of the request that was followed; None if the response is from the ledger.
     """
 
@@ -49,7 +52,7 @@ class Answer:
         )
 
     def _own_response(self) -> HttpResponse:
-        # The response caches its decoded body, which belongs to the first caller.
+        # The response caches its decoded body, which the first caller may change: later callers decode a copy.
         if self._is_taken:
             return attrs.evolve(self.response)
         self._is_taken = True

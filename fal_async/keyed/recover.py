@@ -16,7 +16,7 @@ from fal_async.protocol.ledger.entry import ENDED, Record, Space, State
 from fal_async.storage.concurrency import gather_first_error
 
 AT_ONCE = 1_000
-"""Requests followed at the same time. Many, as fal keeps results for minutes only (protocol 4.4)."""
+"""Most requests followed at the same time. It is high, as fal keeps results for minutes only (protocol 4.4)."""
 
 
 @attrs.frozen(kw_only=True)
@@ -24,14 +24,16 @@ class Recovered:
     """How many unfinished entries `fal.recover` has found, by their outcome.
 
     Attributes:
-        done: entries whose request completed; the result is in the ledger.
+        done: entries whose request has a result, which is in the ledger.
         failed: entries whose request failed; the error is in the ledger.
         cancelled: entries whose request was cancelled.
-        uncertain: entries of which it is still not known whether fal accepted them; decide with `Ledger.resolve`.
+        uncertain: entries for which it is still not known whether fal accepted the request; decide with
+            `Ledger.resolve`.
         running: entries that another running process, or another call of this process, submits or follows.
-        left: entries whose request could not be followed to its end. They are unchanged: a later call with the
-            key, or `recover`, follows them again.
-        error: the first error that left an entry, or that made a look-up fail; None if there was none.
+        left: entries whose request could not be followed until it completed. The entries are unchanged: a later
+            call with the key, or `recover`, follows the request again.
+        error: the first error that prevented following a request, or that made a look-up fail; None if there was
+            none.
     """
 
     done: int = 0
@@ -49,9 +51,9 @@ class Recovered:
 
 
 async def recover(calls: ViewCalls, space: Space, *, run: str | None) -> Recovered:
-    """Follow every submitted entry whose owner is gone to its end, and look up the uncertain ones.
+    """Follow each submitted request whose process is gone until it completes, and look up the uncertain ones.
 
-    Cancelling is safe: the session goes on following the requests until it is closed.
+    Cancelling is safe: the session continues to follow the requests until it is closed.
 
     Args:
         calls: the keyed calls of the view.

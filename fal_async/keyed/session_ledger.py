@@ -1,4 +1,8 @@
-"""The ledger of a session, opened on the first keyed call, and the drivers of its keys."""
+"""The ledger of a session, which the first keyed call opens, and the drivers of its keys.
+
+A driver is the task that submits and follows the request of one key (`driver.py`). A claim is the ledger's note,
+written before a submit is sent, that this process is about to send it.
+"""
 
 from __future__ import annotations
 
@@ -15,35 +19,43 @@ from fal_async.keyed.lookup import Lookups
 from fal_async.ledger.opening import open_store
 from fal_async.ledger.store import Store
 from fal_async.protocol.ledger.entry import Place, Record
+from fal_async.protocol.ledger.key_checks import shown_key
 from fal_async.sheltered import wait_for_all
 
 _LAST_WRITES = 2.0
-"""Seconds for last writes, in addition to `SUBMIT_GRACE`."""
+"""Seconds for the last writes when a session is closed, in addition to `SUBMIT_GRACE`."""
 
 
 class Drives(Protocol):
-    """What closing a session needs of a driver."""
+    """A driver, as it is used by closing a session."""
 
     @property
     def task(self) -> asyncio.Task[None]: ...
 
     def close(self) -> bool:
-        """Resolve the claim and end; a running request is left to the next call. False if it is ending already."""
+        """Resolve the claim and end the task. A request that fal has accepted is not cancelled.
+
+        Returns False if `close` was called before.
+        """
         ...
 
     def give_up(self) -> None:
-        """End now, even if writes are pending."""
+        """Interrupt the task at once, even during a write, which `LateWrites` repeats."""
         ...
 
 
 class SessionLedger:
-    """Shared by the views of a session.
+    """The ledger of a session, shared by all of its views.
 
     Attributes:
-        is_ours: the session opens and closes the store; False only if a `Store` was given.
-        drivers: the driver of each key; at most one per key.
-        cancels: functions that cancel a request, by origin and tenant, for `Ledger.forget(force=True)`.
-        running: all drivers, including those that have left `drivers` and only store how they ended.
+        is_ours: whether the session opens and closes the store. False only if the user has passed an open `Store`.
+        late: the writes that have failed and are retried.
+        lookups: the look-ups of uncertain requests.
+        drivers: the driver of each key that is being submitted or followed; at most one per key.
+        running: all drivers whose task runs, including those that only store an outcome and are no longer in
+            `drivers`.
+        cancels: for each origin and tenant, a function that cancels a request with the credentials of this tenant,
+            for `Ledger.forget(force=True)`.
     """
 
     def __init__(self, given: Any) -> None:
@@ -60,15 +72,15 @@ class SessionLedger:
         self.cancels: dict[tuple[str, str], Callable[[Record], Awaitable[CancelOutcome]]] = {}
 
     def __del__(self) -> None:
-        """Release the owner of a session that was not closed, or whose event loop is gone."""
+        """Close the store of a session that was not closed, so that other processes can follow its requests."""
         store: Store | None = self.__dict__.get("_store")
         if store is not None and self.is_ours and not self._is_closed:
             store.drop()
 
     async def store(self) -> Store:
-        """Return the store, opened by the first call.
+        """Return the store; the first call opens it.
 
-        Raises LedgerError if it can't be opened, SessionStateError once the session is closed.
+        Raises LedgerError if it can't be opened, and SessionStateError after the session was closed.
         """
         if self._store is None:
             async with self._opening:
@@ -79,7 +91,10 @@ class SessionLedger:
         return self._store
 
     async def _opened(self) -> Store:
-        """Open a store with its own owner, even if the caller has the same file open."""
+        """Open a store for this session alone, even if the user has the same file open.
+
+        So the session is a separate owner of claims and requests. Only a `Store` that was passed is used as it is.
+        """
         given = self._given
         if isinstance(given, str | os.PathLike):
             return await open_store(given)
@@ -90,24 +105,28 @@ class SessionLedger:
         return store
 
     async def _cancel(self, record: Record) -> CancelOutcome:
-        """Cancel with the credentials of the entry's tenant: to another account fal reports no such request."""
+        """Cancel with the credentials of the entry's tenant: with others, fal does not know the request."""
         space = record.place.space
         cancel = self.cancels.get((space.origin, space.tenant))
         if cancel is None:
             raise SessionStateError(
-                f"the key {record.place.key!r} belongs to the tenant {space.tenant!r} at {space.origin}, whose "
-                "credentials the session does not know: make a call with a key of that tenant first",
+                "the session does not know the credentials of the key's tenant: make a call for that tenant first "
+                f"(key {shown_key(record.place.key)}, tenant {shown_key(space.tenant)}, {space.origin})",
                 request_id=record.request_id,
             )
         return await cancel(record)
 
     def check_open(self) -> None:
-        """Raise SessionStateError once the session is closed."""
+        """Raise SessionStateError after the session was closed."""
         if self._is_closed:
             raise SessionStateError(SESSION_CLOSED)
 
     async def aclose(self) -> None:
-        """Leave running requests, resolve claims, make the pending writes, close the store. Its time is bounded."""
+        """Close the drivers and the store, within a limited time.
+
+        Claims are resolved and pending writes are made. Requests that fal has accepted are not cancelled: the next
+        process follows them.
+        """
         self._is_closed = True
         interrupted = await self._end_drivers(SUBMIT_GRACE + _LAST_WRITES, lambda driver: driver.close())
         interrupted = await self._end_drivers(_LAST_WRITES, lambda driver: driver.give_up()) or interrupted
@@ -115,13 +134,17 @@ class SessionLedger:
         if self._detach is not None:
             self._detach()
             self._detach = None
-        async with self._opening:  # a call may be opening it now
+        async with self._opening:  # a call may be opening the store at this moment
             if self._store is not None and self.is_ours:
                 await self._store.aclose()
         if interrupted:
             raise asyncio.CancelledError
 
     async def _end_drivers(self, limit: float, end: Callable[[Drives], object]) -> bool:
+        """Call `end` for each driver of this event loop, and wait at most `limit` seconds for their tasks.
+
+        Returns whether the calling task was cancelled in this time; the caller raises that later.
+        """
         loop = asyncio.get_running_loop()
         ours = [driver for driver in self.running if driver.task.get_loop() is loop]
         for driver in ours:

@@ -1,4 +1,8 @@
-"""The steps for one key until its request has ended; `protocol/ledger/decisions.py` decides which comes next."""
+"""The steps for one key until its request has an outcome. `protocol/ledger/decisions.py` decides on each next step.
+
+A claim is the ledger's note, written before a submit is sent, that a process is about to send it. The owner of an
+entry is the process that has claimed it, or that follows its request.
+"""
 
 from __future__ import annotations
 
@@ -25,14 +29,15 @@ from fal_async.protocol.http import HttpResponse
 from fal_async.protocol.ledger import decisions, refusals
 from fal_async.protocol.ledger.decisions import Asked, decide
 from fal_async.protocol.ledger.entry import Place, Record
+from fal_async.protocol.ledger.key_checks import shown_key
 from fal_async.queue.recovery import result_in_history
 from fal_async.queue.state import RequestState
 
 Reason = Literal["close", "cancel", "cancelled", "look"]
 """Why the task is interrupted.
 
-close: the session closes. cancel: cancelled before its id was known. cancelled: fal has removed it from the queue.
-look: fal says that it is complete.
+close: the session is being closed. cancel: a caller cancels the request, whose id is not known yet. cancelled: fal
+has removed the request from the queue. look: fal says that the request is complete, so its result is fetched now.
 """
 _FIRST_LOOK, _LONGEST_PAUSE = 0.05, 2.0
 """Seconds between two checks of the claim of another process."""
@@ -42,16 +47,21 @@ class Steps(Joined):
     """Submits and follows one key.
 
     Attributes:
-        asked: the request of the first caller; None if an existing entry is only followed, and never submitted.
-        follow: whether a caller wants more than the request id.
-        known: the state that a handle already has of the request.
-        state: the state of the request, once fal has it.
-        submit: the running submit.
-        lost: the error of a submit that was given up and that fal may have accepted.
-        newest: the number of the newest attempt of this driver.
-        is_writing: the end is known and is being stored, so the task is not interrupted any more.
+        compared: what the call needs, for `decide`.
+        record: the entry as it was last read or written; None if the key has no entry.
+        asked: the arguments of the first caller; None if the request of an existing entry is only followed.
+        input: the digests of the input; None together with `asked`.
+        following: how the request is followed.
+        follow: whether a caller waits for the outcome, and not only for the request id.
+        known: the state that a handle of this request has; None without a handle.
+        state: the state of the request; None as long as fal has not accepted it.
+        outcomes: stores the outcomes of the attempts.
+        submit: the running submit; None if there is none.
+        lost: the error of a submit that was interrupted and that fal may have accepted.
+        newest: the number of the newest attempt of this driver; 0 before the first.
+        is_writing: whether the outcome is known and is being stored, so that the task is not interrupted any more.
         stopping: why the task is being interrupted; None if it is not.
-        is_cancelling: a caller of this session has asked for the cancellation.
+        is_cancelling: whether a caller of this session cancels the request; see `Driver`.
         cancelled: the outcome of a cancellation; None before.
     """
 
@@ -78,7 +88,7 @@ class Steps(Joined):
 
     @property
     def entry(self) -> Record:
-        """The entry; before its first claim, the entry as it will be."""
+        """The entry; before the first claim, a record with the place, endpoint and input that it will have."""
         return self.record or Record(
             number=0,
             version=0,
@@ -89,7 +99,7 @@ class Steps(Joined):
         )
 
     def ask(self, asked: KeyedRequest, input: Recognised) -> None:
-        """Set the request of the first caller."""
+        """Set the arguments of the first caller."""
         self.asked, self.input = asked, input
 
     def stop_for(self, why: Reason) -> None:
@@ -97,18 +107,20 @@ class Steps(Joined):
         self.stopping = why
 
     def leave_registry(self) -> None:
+        """Remove this driver from the session, so that the next call with the key starts another one."""
         drivers = self.tools.ledger.drivers
         if drivers.get(self.place) is self:
             del drivers[self.place]
 
     async def drive(self) -> Ended:
+        """Take one step after another until there is an outcome."""
         while True:
             ended = await self._step(decide(self.record, self.compared))
             if ended is not None:
                 return ended
 
     async def _step(self, step: decisions.Step) -> Ended | None:
-        """Take one step. None: decide again."""
+        """Take one step. Return the outcome, or None if the next step has to be decided."""
         record = self.record
         match step:
             case decisions.Submit() if self.asked is not None:
@@ -123,7 +135,8 @@ class Steps(Joined):
                 return None
         if record is None:
             raise LedgerError(
-                f"the entry of the key {self.place.key!r} was deleted during the call: call again"
+                "the key's entry was deleted from the ledger during the call: call again "
+                f"(key {shown_key(self.place.key)})"
             )
         match step:
             case decisions.Report():
@@ -134,7 +147,7 @@ class Steps(Joined):
                 raise refusals.conflict(record, step.differs)
         return replay(record, self.tools.operations.files, from_ledger=self.state is None)
 
-    # Submitting.
+    # Submitting: these methods return the outcome, or None if the next step has to be decided.
 
     async def _submitted(self, seen: int | None, asked: KeyedRequest) -> Ended | None:
         self.state = None
@@ -155,7 +168,7 @@ class Steps(Joined):
             self.newest = max(self.newest, submit.attempt)
         self.record = submit.record
         if self.compared.retries is None:
-            asked.new.input = None  # release a large input during the wait
+            asked.new.input = None  # no further attempt needs it: release a large input during the wait
         self.changed()
         return await self._after_submit(state)
 
@@ -169,19 +182,23 @@ class Steps(Joined):
         return await self._until_ended(state)
 
     async def _after_lost_submit(self, error: SubmissionUncertainError) -> Ended | None:
+        """Look up a submit that fal may have accepted, unless the caller or the ledger prevents it."""
         if self.stopping is not None or self.compared.uncertain == "report":
             raise error
         self.record = record = await self.tools.store.find(self.place)
         if record is None or record.state == "claimed":
-            raise error  # the ledger could not be written
+            raise error  # the entry is not marked as uncertain, because the ledger could not be written
         if record.state == "uncertain":
             await self._look_up(resubmit=self.compared.uncertain == "resubmit")
         return None
 
-    # Claims and requests of others.
+    # Claims and requests of other processes, or of an earlier one.
 
     async def _wait_for(self, claim: decisions.WaitFor) -> None:
-        """Wait for the request id of a submit by another process."""
+        """Wait until the process that is submitting the key has stored a request id, or has withdrawn its claim.
+
+        Raises SubmissionUncertainError if that takes longer than the submit may take.
+        """
         loop, pause = asyncio.get_running_loop(), _FIRST_LOOK
         give_up_at = loop.time() + claim.seconds
         while isinstance(decide(self.record, self.compared), decisions.WaitFor):
@@ -189,7 +206,7 @@ class Steps(Joined):
             if loop.time() >= give_up_at:
                 raise refusals.uncertain(self.record)
             if self.tools.store.owns(self.record):
-                # Its submit has ended, but the write of its outcome is pending.
+                # This session's own submit is over, but the write about it is pending.
                 await self.tools.ledger.late.check()
                 give_up_at = loop.time()
             else:
@@ -199,6 +216,7 @@ class Steps(Joined):
         self.changed()
 
     async def _look_up(self, *, resubmit: bool) -> None:
+        """See `Tools.look_up`; then read the entry again."""
         record = self.record
         assert record is not None
         asked = self.asked
@@ -208,6 +226,7 @@ class Steps(Joined):
         self.changed()
 
     async def _attach(self, step: decisions.Attach) -> Ended | None:
+        """Follow the request of an existing entry, as its owner if it has none."""
         record = self.record
         assert record is not None
         if step.take:
@@ -234,7 +253,7 @@ class Steps(Joined):
     # Following.
 
     async def _until_ended(self, state: RequestState) -> Ended | None:
-        """Follow the request to its end. None if a further attempt is to be made."""
+        """Follow the request until it has an outcome. None if a further attempt is made."""
         if not self.follow:
             self.leave_registry()
             await self.outcomes.leave()
@@ -249,10 +268,13 @@ class Steps(Joined):
                 if self.stopping == "cancelled":
                     return await self.outcomes.cancelled(state)
                 self.stopping = None
-                with contextlib.suppress(FalError):  # following goes on, and gets the error again
+                with contextlib.suppress(
+                    FalError
+                ):  # the request is still followed, which raises the error again
                     await self.tools.operations.status(state, logs=self.following.logs)
 
     async def _end_of(self, state: RequestState) -> Ended:
+        """Wait for the outcome of a request, and store it."""
         try:
             response = await self._answer_of(state)
         except FalError as error:
@@ -262,6 +284,7 @@ class Steps(Joined):
         return await self.outcomes.done(state, response)
 
     async def _answer_of(self, state: RequestState) -> HttpResponse:
+        """Wait until the request is complete, and fetch its result: from fal's history if the queue lacks it."""
         operations = self.tools.operations
         try:
             if state.completed is None:
@@ -273,7 +296,7 @@ class Steps(Joined):
             return await result_in_history(operations.transport, operations.settings, state.ref, gone)
 
     async def _unless_retried(self, ended: Ended) -> Ended | None:
-        """Return the end, or None if a further attempt is to be made."""
+        """Return the outcome, or None if a further attempt is made."""
         self.is_writing = False
         if ended.error is None or ended.record is None or self.compared.retries is None or self.stopping:
             return ended
@@ -286,7 +309,8 @@ class Steps(Joined):
         return None if await ask(decisions.failures(record), ended.error) else ended
 
     async def ask_to_cancel(self, state: RequestState) -> CancelOutcome:
-        # Concurrently, so that the cancellation is stored even if the process ends before fal responds.
+        """Cancel a request on fal, store that this was requested, and return the outcome."""
+        # Both at once, so that the cancellation is stored even if the process ends before fal responds.
         written = self.outcomes.cancel_requested(state.request_id)
         _, outcome = await asyncio.gather(written, self.tools.operations.cancel(state))
         self.cancelled = outcome
@@ -295,7 +319,7 @@ class Steps(Joined):
 
 
 def _uncancel() -> None:
-    """Clear the interruption, so that the task goes on."""
+    """Clear the interruption: the task continues."""
     task = asyncio.current_task()
     assert task is not None
     task.uncancel()

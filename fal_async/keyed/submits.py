@@ -1,4 +1,9 @@
-"""One submit of a keyed request, and its claim: durable before the first byte is sent, resolved in every case."""
+"""One submit of a keyed request, and its claim.
+
+A claim is the ledger's note that this process is about to send a submit. It is on disk before the first byte is
+sent. However the submit ends, the claim is resolved: it becomes the request, is withdrawn, or is stored as
+uncertain.
+"""
 
 from __future__ import annotations
 
@@ -17,19 +22,20 @@ from fal_async.transport.progress import Progress
 
 
 class Outrun(Exception):
-    """The entry has changed since the decision to submit. Nothing was sent."""
+    """Raised if the entry has changed since the decision to submit. Nothing was sent."""
 
 
 class KeyedSubmit:
     """One submit with its claim.
 
     Attributes:
-        hold: the claim, from its write until it is resolved.
+        hold: the claim, from its write until it is resolved; None before and after.
         entry: the number of the entry; None before the claim.
         attempt: the number of the attempt; 0 before the claim, and after it was withdrawn.
-        state: the request, as soon as fal has accepted it, even before its id is stored.
-        lost: the error of a submit that was given up and that fal may have accepted; the claim is uncertain then.
-        record: the entry after its request id was stored; None before, and if that failed.
+        state: the state of the request; None until fal has accepted it. It is set before the request id is stored.
+        lost: the error of a submit that was interrupted and that fal may have accepted, so that the claim is stored
+            as uncertain; None otherwise.
+        record: the entry after the request id was stored; None before, and if the write failed.
         progress: what the transport reports about the submit.
     """
 
@@ -50,6 +56,10 @@ class KeyedSubmit:
     # Called by the transport, see `transport/progress.py: Claim`.
 
     async def take(self) -> None:
+        """Write the claim, before the first attempt of the submit is sent.
+
+        Raises Outrun if the entry has changed, LedgerError if the claim can't be written.
+        """
         if self.hold is not None:
             return
         await self._tools.ledger.late.check()
@@ -61,13 +71,17 @@ class KeyedSubmit:
         self.entry, self.attempt = self.hold.entry, self.hold.attempt
 
     async def give_back(self) -> None:
+        """Withdraw the claim, as fal did not accept the attempt. The next attempt takes a new claim."""
         hold, self.hold = self.hold, None
         self._is_stale = self._before is not None
         if hold is not None:
             await self._withdraw(hold)
 
     async def _look_again(self) -> None:
-        """Read the version of an earlier entry, which a withdrawn claim has changed; Outrun if more has changed."""
+        """Read the version of an existing entry again, as withdrawing a claim has changed it.
+
+        Raises Outrun if anything else has changed.
+        """
         before, now = self._before, await self._tools.store.find(self._asked.place, payloads=False)
         assert before is not None
         if now is None or (now.state, now.attempts, now.requests) != (
@@ -97,10 +111,10 @@ class KeyedSubmit:
     # The submit itself.
 
     async def run(self) -> RequestState:
-        """Submit, and return the request after its id was stored.
+        """Submit, store the request id, and return the state of the request.
 
-        Raises Outrun, SubmissionUncertainError (the claim is stored as uncertain), or the error that refused the
-        submit (the claim is withdrawn).
+        Raises Outrun; SubmissionUncertainError (the claim is stored as uncertain); or the error with which the
+        submit was refused (the claim is withdrawn).
         """
         new = copy.copy(self._asked.new)  # the copy drops its input once fal has accepted it
         new.sha256s = self._input.sha256s
@@ -113,15 +127,15 @@ class KeyedSubmit:
             await self._resolve(becomes)
             raise
         finally:
-            # Releases a large input during the wait, and a result without waiting for the garbage collector.
+            # Release a large input now, and break the reference cycle, which would delay the release of the result.
             self.progress.request = self.progress.claim = None
         await self._submitted(state.request_id)
         return state
 
     def give_up(self) -> bool:
-        """Send nothing any more, as no caller waits.
+        """Prevent that anything more is sent, as no caller waits.
 
-        False if the request may have been sent already, so that it is worth waiting for its id.
+        Returns False if the submit may have been sent already: then its request id may still arrive.
         """
         self.progress.given_up = True
         return not self.progress.sent
@@ -130,7 +144,7 @@ class KeyedSubmit:
         request = self.progress.request
         if request is None:
             return None
-        return self.progress.may_be_taken(request, "the wait for its response was given up")
+        return self.progress.may_be_taken(request, "the wait for its response was cancelled")
 
     async def _submitted(self, request_id: str) -> None:
         hold, self.hold = self.hold, None
@@ -141,6 +155,7 @@ class KeyedSubmit:
         )
 
     async def _resolve(self, becomes: Claim) -> None:
+        """Withdraw the claim, or store it as uncertain; nothing if there is no claim."""
         hold, self.hold = self.hold, None
         if hold is None:
             return
@@ -150,9 +165,11 @@ class KeyedSubmit:
             await self._uncertain(hold)
 
     async def _withdraw(self, hold: Hold) -> None:
+        """Delete the attempt from the ledger: fal did not accept it."""
         self.attempt, store = 0, self._tools.store
         await self._tools.write(self._asked.place, None, lambda: store.withdraw(hold))
 
     async def _uncertain(self, hold: Hold) -> None:
+        """Store that it is not known whether fal accepted the attempt."""
         now, store = self._tools.now(), self._tools.store
         await self._tools.write(self._asked.place, None, lambda: store.uncertain(hold, now))

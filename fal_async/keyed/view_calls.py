@@ -24,7 +24,7 @@ from fal_async.queue.state import RequestState
 
 
 class Replayed(Joined):
-    """A driver that has ended already; it sends nothing."""
+    """A driver for an outcome that the ledger already has. It sends nothing."""
 
     request_id: str | None
     attempts: int
@@ -40,11 +40,11 @@ class Replayed(Joined):
         self.request_id, self.attempts = outcome.request_id, outcome.attempts
 
     async def cancel(self) -> None:
-        """Do nothing: there is nothing to cancel."""
+        """Return None: the outcome is known, so nothing has to be cancelled."""
 
 
 class ViewCalls:
-    """See `KeyedCalls`. The drivers belong to the session: all views of one ledger share them."""
+    """Implements `KeyedCalls` for one view. The drivers belong to the session: all of its views share them."""
 
     def __init__(
         self, operations: QueueOperations, ledger: SessionLedger, check_open: Callable[[], None]
@@ -53,7 +53,7 @@ class ViewCalls:
         self._used: Tools | None = None
 
     async def begin(self, asked: KeyedRequest) -> Driver:
-        """Join the driver of this key, or start one."""
+        """Join the driver of this key, or start one. If the ledger has the outcome, return a driver with it."""
         self._check_open()
         input = asked.recognised or await recognised(asked.new.input)
         compared = Asked(
@@ -63,14 +63,14 @@ class ViewCalls:
             retries=asked.retries,
             retry_failed=asked.retry_failed,
             renew=asked.renew,
-            after=0,  # as for a new entry: most keys are new
+            after=0,  # that of a key without entry: most keys are new
         )
         driver = self._joined(asked, input, compared)
         if driver is not None:
             return driver
         tools = await self._tools()
         record = await tools.store.find(asked.place)
-        driver = self._joined(asked, input, compared)  # another call may have started one meanwhile
+        driver = self._joined(asked, input, compared)  # another call may have started one during the read
         if driver is not None:
             return driver
         if record is not None:
@@ -85,7 +85,7 @@ class ViewCalls:
     async def follow(
         self, record: Record, following: Following | None = None, state: RequestState | None = None
     ) -> Driver:
-        """Join the driver of an entry, or start one that follows its request and never submits."""
+        """Join the driver of an entry, or start one that only follows its request, and never submits."""
         self._check_open()
         tools = await self._tools()
         driver = self.running(record)
@@ -99,7 +99,7 @@ class ViewCalls:
         return driver
 
     async def look_up(self, record: Record) -> None:
-        """See `Tools.look_up`."""
+        """Look up the request of an uncertain entry; see `Tools.look_up`."""
         self._check_open()
         await (await self._tools()).look_up(record, resubmit=False, store_io=True)
 
@@ -109,7 +109,7 @@ class ViewCalls:
         return driver
 
     def outcomes(self, record: Record) -> Outcomes:
-        """Return what stores the ends of this entry's attempts."""
+        """Return the object that stores the outcomes of this entry's attempts. The store must be open."""
         assert self._used is not None
         return Outcomes(self._used, record.place, record.number)
 
@@ -118,6 +118,10 @@ class ViewCalls:
         return (await self._tools()).store
 
     def _joined(self, asked: KeyedRequest, input: Recognised, compared: Asked) -> KeyedDriver | None:
+        """Join the running driver of the key and return it; None if there is none.
+
+        Raises KeyConflictError if the driver has another endpoint or input.
+        """
         driver: KeyedDriver | None = self._ledger.drivers.get(asked.place)
         if driver is None:
             return None
@@ -127,6 +131,7 @@ class ViewCalls:
         return driver
 
     def _ended(self, record: Record, step: decisions.Step) -> Ended | None:
+        """Return the stored outcome if the step replays it, otherwise None. Raises KeyConflictError."""
         match step:
             case decisions.Conflict():
                 raise refusals.conflict(record, step.differs)
@@ -149,5 +154,5 @@ class ViewCalls:
 
 
 def _own(following: Following) -> Following:
-    """Return a copy for the driver, which turns on logs for later callers."""
+    """Return a copy for the driver, which later turns on logs if another caller wants them."""
     return Following(logs=following.logs, mode=following.mode, poll_interval=following.poll_interval)

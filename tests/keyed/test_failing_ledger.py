@@ -93,7 +93,7 @@ async def test_closing_the_session_retries_pending_writes_and_logs_those_that_fa
     async with session_on(emulator, ledger=ledger) as fal:
         store.fails |= AFTER_SUBMIT
         result = await fal.subscribe(LLM, ASK, key="b")
-    assert "never written" in caplog.text
+    assert "a write to the ledger is lost" in caplog.text
     assert result.request_id in caplog.text
 
 
@@ -111,7 +111,7 @@ async def test_a_request_id_is_stored_although_its_driver_is_interrupted_during_
             for task in asyncio.all_tasks():
                 if isinstance(task, DriverTask):
                     task.cancel()
-        with pytest.raises(SessionStateError, match="the request goes on") as closed:
+        with pytest.raises(SessionStateError, match="the request continues") as closed:
             await call
     record = await entry_of(fal, runs, "a")
     assert record is not None
@@ -184,5 +184,5 @@ async def test_the_end_of_pending_writes_is_logged_once_and_a_write_after_closin
     assert caplog.text.count("no write is pending") == 1
     is_full = True
     await late.write("request 2 of key 'b'", write)
-    assert "never written (no space left on device): request 2 of key 'b'" in caplog.text
+    assert "is lost, as the session is closed (no space left on device): request 2 of key 'b'" in caplog.text
     assert asyncio.all_tasks() == {asyncio.current_task()}

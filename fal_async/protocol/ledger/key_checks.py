@@ -6,28 +6,35 @@ import re
 import unicodedata
 
 from fal_async.config import Hosts
-from fal_async.errors import ConfigurationError
+from fal_async.errors import ConfigurationError, one_line
 from fal_async.protocol.ledger.entry import Space
 from fal_async.protocol.origins import origin_of
 
 LONGEST = 255
 """Most characters of a key, a run and a tenant."""
+_SHOWN = 40
+"""Most characters of a value in a message: a message is cut at 200."""
 UNCERTAIN = ("report", "lookup", "resubmit")
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
-"""Unicode categories that are the same in each version: control characters, lone surrogates, line separators."""
+"""Control characters, lone surrogates, line separators: categories that are the same in each Unicode version."""
 _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _BEFORE_API_KEY = r"(?:(?:export\s+|set\s+)?\w+\s*=|(?:Key|Bearer)\s)?"
 _API_KEY = rf"(?i)[\s\"'`]*{_BEFORE_API_KEY}[\s\"'`]*{_UUID}:[0-9a-f]{{32}}[\s\"'`]*"
-"""A fal API key (protocol 1.2), alone or within a header or a line of a .env file."""
+"""Matches a fal API key (protocol 1.2): alone, in an Authorization header, or in a line of a .env file."""
 
 
 def check_key(key: object) -> str:
     """Return the key as a plain str.
 
-    Raises ConfigurationError unless it is a str of 1-255 printable characters. A fal API key is refused, because
-    it would be stored.
+    Raises ConfigurationError unless it is a str of 1-255 printable characters. A fal API key is refused, too,
+    because the ledger would store it.
     """
     return _checked("key", key, "an id of the work to pay for once, such as 'order-42'", least=1)
+
+
+def shown_key(value: object) -> str:
+    """Return the `repr` of a key, run or tenant for a message, cut to 40 characters."""
+    return repr(one_line(value, _SHOWN))
 
 
 def check_run(run: object) -> str:
@@ -41,23 +48,23 @@ def check_tenant(tenant: object) -> str:
 
 
 def check_uncertain(uncertain: object) -> None:
-    """Raise ConfigurationError unless it is one of the three words."""
+    """Raise ConfigurationError unless the value of `uncertain=` is one of the three allowed words."""
     if uncertain not in UNCERTAIN:
         raise ConfigurationError(
-            f"uncertain={uncertain!r}: expected one of {', '.join(map(repr, UNCERTAIN))}"
+            f"uncertain={one_line(repr(uncertain), _SHOWN)}: expected one of {', '.join(map(repr, UNCERTAIN))}"
         )
 
 
 def _checked(name: str, value: object, meant: str, *, least: int = 0) -> str:
     if not isinstance(value, str):
         raise ConfigurationError(f"{name} is of type {type(value).__name__}: expected str, {meant}")
-    text = str.__str__(value)  # a member of a StrEnum is stored as its value
+    text = str.__str__(value)  # the value of a StrEnum member, without its class
     if not least <= len(text) <= LONGEST:
         raise ConfigurationError(
             f"{name} has {len(text)} characters: expected {least} to {LONGEST}; pass {meant}"
         )
     at = None
-    if not text.isprintable():  # some such characters are allowed, such as a no-break space
+    if not text.isprintable():  # True for some allowed characters, too, such as a no-break space
         at = next((at for at, char in enumerate(text) if unicodedata.category(char) in _UNPRINTABLE), None)
     if at is not None:
         raise ConfigurationError(
@@ -65,21 +72,22 @@ def _checked(name: str, value: object, meant: str, *, least: int = 0) -> str:
         )
     if re.fullmatch(_API_KEY, text):
         raise ConfigurationError(
-            f"{name} looks like a fal API key, and it would be stored: pass {meant}. "
+            f"{name} looks like a fal API key, which the ledger would store: pass {meant}. "
             "If it is not an API key, add a prefix to it"
         )
     return text
 
 
 def space_of(hosts: Hosts, *, proxy_url: str | None = None, tenant: str = "", run: str = "") -> Space:
-    """Return the namespace of a session's keys. With a proxy it is the proxy's, which decides whose account pays.
+    """Return the namespace of a session's keys.
 
-    Raises ConfigurationError if the URL has no origin.
+    If a proxy is used, its origin counts, as the proxy decides which account is billed. Raises ConfigurationError
+    if the URL has no origin.
     """
     url = hosts.queue if proxy_url is None else proxy_url
     origin = origin_of(url)
     if origin is None:
         raise ConfigurationError(
-            "the URL of the queue has no host that keys could belong to: expected an http or https URL"
+            "the URL of the queue (or of the proxy) has no host: with a ledger, expected an http or https URL"
         )
     return Space(origin=origin, tenant=tenant, run=run)
