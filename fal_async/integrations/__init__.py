@@ -1,6 +1,7 @@
 """Use fal in web applications. Import the module that you need: `starlette`, `fastapi` or `proxy`.
 
-Each needs the extra of the same name (`pip install 'fal-async[fastapi]'`); the proxy is plain ASGI and needs none.
+`starlette` and `fastapi` need the extra of the same name (`pip install 'fal-async[fastapi]'`). The proxy is plain
+ASGI and needs no extra.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def needed_by(module: str, package: str) -> Iterator[None]:
-    """Around the import of `package`: if it fails, the ImportError names the extra to install."""
+    """Import `package` in the block. If the import fails, the ImportError names the extra to install."""
     try:
         yield
     except ImportError as missing:

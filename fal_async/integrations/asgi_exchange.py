@@ -1,4 +1,4 @@
-"""One ASGI exchange as the proxy needs it: a streamed request body and a streamed answer, both with time limits."""
+"""The request body and the response of one ASGI exchange of the proxy, both streamed and with time limits."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 _AHEAD = 1024 * 1024
-"""Bytes of a body that are read before a connection is used for it: most bodies are smaller."""
+"""Bytes of a body that are read before a connection is used for it. Most bodies are smaller."""
 _SLOWEST = 64 * 1024
-"""Bytes per second by which the time limit grows: a large body on a slow line may take longer."""
+"""The time limit of a body grows by a second for each of these bytes, so that a large body may take longer."""
 _MOST_SILENCE, _MOST_SECONDS = 60.0, 120.0
-"""Seconds, if the session has no limits: for `Timeouts.first_byte` and `Timeouts.total`."""
+"""Seconds that replace `Timeouts.first_byte` and `Timeouts.total` if the session has no such limits."""
 
 
 class CallerLeft(Exception):
@@ -31,28 +31,28 @@ class CallerLeft(Exception):
 
 
 class RequestBody:
-    """The request's body, read on demand; after it, waits for the caller's disconnect.
+    """The caller's request body, which is read on demand. After it, `gone` waits for the caller's disconnect.
 
-    Raises Refusal if the body has more than `limit` bytes (413), or arrives too slowly (408): nothing for half of
-    `timeouts.first_byte`, or not all of it within `timeouts.total` plus a second for each 64 KiB.
+    Raises Refusal if the body has more than `limit` bytes (413) or arrives too slowly (408). It is too slow if
+    nothing arrives for half of `timeouts.first_byte`, or not all of it within `timeouts.total` plus a second for
+    each 64 KiB.
     """
 
     def __init__(self, receive: Receive, limit: int, timeouts: Timeouts) -> None:
         self._receive, self._limit = receive, limit
-        # An untrusted caller's body has limits even if the session has none.
-        self._silence = (
-            timeouts.first_byte or _MOST_SILENCE
-        ) / 2  # shorter than the limit for fal's response
+        # The body of an untrusted caller has limits even if the session has none. The limit for silence is shorter
+        # than that for fal's response.
+        self._silence = (timeouts.first_byte or _MOST_SILENCE) / 2
         self._seconds = timeouts.total or _MOST_SECONDS
         self._began = asyncio.get_running_loop().time()
         self._size = 0
         self._ahead = bytearray()
         self._read = asyncio.Event()
         self.refusal: Refusal | None = None
-        """The refusal that ended `chunks`, whose consumer (aiohttp) gets a ConnectionError instead."""
+        """The Refusal for which `chunks` stopped. Its reader, aiohttp, gets a ConnectionError instead."""
 
     async def read_ahead(self) -> bytes | None:
-        """Return the whole body; None if it is larger than 1 MiB: then use `chunks`. Raises CallerLeft."""
+        """Return the whole body; None if it is larger than 1 MiB: then read it with `chunks`. Raises CallerLeft."""
         while not self._read.is_set():
             self._ahead += await self._next()
             if len(self._ahead) > _AHEAD:
@@ -60,7 +60,10 @@ class RequestBody:
         return bytes(self._ahead)
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the bytes read ahead, then the rest. Raises ConnectionError, at which aiohttp ends the request."""
+        """Yield the bytes read ahead, then the rest.
+
+        Raises ConnectionError if the body is refused or the caller disconnects. aiohttp then aborts its request.
+        """
         yield bytes(self._ahead)
         self._ahead.clear()
         try:
@@ -100,10 +103,10 @@ class RequestBody:
 
 
 class RawAnswer:
-    """The answer to the caller. After it has begun, an error can only cut off the connection.
+    """The response to the caller. After it has begun, an error can only close the connection.
 
-    Raises ConnectionError if the caller reads nothing for `patience` seconds: it would hold one of the session's
-    connections.
+    Raises ConnectionError if the caller reads nothing for `patience` seconds, because it would occupy one of the
+    session's connections.
     """
 
     def __init__(self, send: Send) -> None:
@@ -111,7 +114,7 @@ class RawAnswer:
         self._begun = False
         self.patience: float = _MOST_SILENCE
         self.ended: bool = False
-        """Whether the whole answer was passed to the server."""
+        """Whether the whole response was passed to the server."""
 
     async def begin(self, status: int, headers: Mapping[str, str]) -> None:
         self._begun = True
@@ -133,6 +136,7 @@ class RawAnswer:
             raise ConnectionError("the caller does not read the answer") from None
 
     async def refuse(self, status: int, reason: str, headers: Mapping[str, str] | None = None) -> None:
+        """Send an error response with `reason` as its detail, unless a response has begun."""
         if self._begun:
             return
         body = json.dumps({"detail": reason}).encode()

@@ -1,4 +1,4 @@
-"""Cancel work when its HTTP client disconnects. Plain ASGI, for every framework."""
+"""Cancel work when its HTTP client disconnects. This is plain ASGI, for every framework."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ CLIENT_GONE = 499
 
 
 async def disconnected(receive: Callable[[], Awaitable[MutableMapping[str, Any]]]) -> None:
-    """Wait until the client disconnects. Call it after the body was read: other messages are dropped."""
+    """Wait until the client disconnects. Call it after the body was read, because other messages are ignored."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 class DisconnectWatch:
-    """Cancels `work` when `gone` ends during its `async with` block.
+    """An `async with` block in which `work` is cancelled when `gone` returns.
 
-    `work` is a separate task, or the task that runs the block.
+    `work` is a separate task, or the task that runs the block. `gone` waits for the client's disconnect.
     """
 
     def __init__(self, work: asyncio.Future[Any], gone: Coroutine[Any, Any, None]) -> None:
         self.client_left: bool = False
-        """Whether `work` was cancelled because of the disconnect. False if it was done before."""
+        """Whether `work` was cancelled because of the disconnect. False if `work` was done before."""
         self._work, self._over = work, False
         self._gone = asyncio.ensure_future(gone)
         self._gone.add_done_callback(self._cancel)
@@ -37,7 +37,7 @@ class DisconnectWatch:
         await end_tasks(self._gone)
 
     def is_the_cause(self) -> bool:
-        """Return whether the disconnect alone caused a CancelledError of this task, not the server as well."""
+        """Return whether only the disconnect cancelled this task; False if the server has also cancelled it."""
         task = asyncio.current_task()
         return self.client_left and task is not None and task.uncancel() == 0
 
@@ -47,12 +47,12 @@ class DisconnectWatch:
 
 
 async def finished_before(work: asyncio.Future[Any], gone: Coroutine[Any, Any, None]) -> bool:
-    """Return whether `work` ended before `gone`. If not, it was cancelled. Its exception is not raised here.
+    """Return whether `work` was done before `gone`. If not, `work` was cancelled.
 
-    Cancelling this coroutine cancels both.
+    An exception of `work` is not raised here. Cancelling this coroutine cancels both.
     """
     try:
-        # Leave the block before `work` is cancelled below, so that a disconnect does not cancel it a second time.
+        # The block ends before `work` is cancelled below, so that a disconnect does not cancel it a second time.
         async with DisconnectWatch(work, gone) as watch:
             await asyncio.wait((work,))
     finally:

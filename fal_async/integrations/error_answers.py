@@ -1,7 +1,7 @@
-"""The HTTP answer to the caller of *your* application for each FalError: a status, and a body that leaks nothing.
+"""Map each FalError to the HTTP response for the caller of *your* application: a status and a body without secrets.
 
-Only errors about the caller's own input keep fal's words. Errors about your key, account, configuration or network
-are described in general terms; the full error belongs in your log.
+Only errors about the caller's own input keep fal's words. Errors about your API key, account, configuration or
+network are described in general terms; the original error belongs in your log.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _ANSWERS: Mapping[type[FalError], tuple[int, str]] = {
     ClientTimeoutError: (504, "The model did not answer in time"),
     TransportTimeoutError: (504, "The model did not answer in time"),
     RequestCancelledError: (409, "The request was cancelled"),
-    # Not 502 to 504: many clients, including fal's own (protocol 3.4), retry these, and would pay twice.
+    # Not 502 to 504: many clients, including fal's own (protocol 3.4), retry these, and may be billed twice.
     SubmissionUncertainError: (500, "The request may have been accepted; repeating it may be paid for twice"),
     KeyConflictError: (422, "The key was already used for another request"),
     SessionStateError: (503, "The service is not available now"),
@@ -52,8 +52,8 @@ _ANSWERS: Mapping[type[FalError], tuple[int, str]] = {
     WebhookVerificationError: (401, "Not a valid delivery"),
     FalError: (502, "The model could not answer"),
 }
-"""Status and text by class; the most specific class counts."""
-_TOLD = (
+"""Status and text by class; the most specific class applies."""
+_SHOWN = (
     ValidationError,
     RateLimitError,
     ResultExpiredError,
@@ -64,12 +64,12 @@ _TOLD = (
     SubmissionUncertainError,
     WebhookVerificationError,
 )
-"""Errors whose class name the caller sees. Others could reveal an empty balance or a wrong key."""
+"""Errors whose class name the caller sees. Other names could reveal an empty balance or a wrong API key."""
 _IN_DOUBT = 503, "It is not known yet whether the request was accepted; try again later with the same key"
 _NOT_YET = 409, "There is no result yet; try again later with the same key"
-"""Answers for calls with a key: the same key is the same request, so that repeating it costs nothing more."""
+"""Responses for calls with a key. A second call with the same key is the same request, and is not billed again."""
 _LATER = 5
-"""Seconds for `Retry-After`; most models are done by then."""
+"""Seconds for `Retry-After`; most requests are completed by then."""
 
 
 @attrs.frozen(kw_only=True)
@@ -80,14 +80,15 @@ class ErrorAnswer:
 
 
 def answer_to(error: FalError) -> ErrorAnswer:
-    """Return the answer; its body is `{"detail", "error", "request_id", "retryable"}`, with `errors` of an input.
+    """Return the response for `error`.
 
-    `error` is the class's name, or "FalError" for a class that the caller must not see.
+    Its body is `{"detail", "error", "request_id", "retryable"}`, and for a ValidationError also `errors`. The field
+    `error` is the name of the class, or "FalError" for a class that the caller must not see.
     """
     status, text = next(_ANSWERS[kind] for kind in type(error).__mro__ if kind in _ANSWERS)
     seconds = error.retry_after if isinstance(error, ApiError) else None
     if isinstance(error, RateLimitError) and error.request_id is not None and not error.retryable:
-        # A poll was refused, but fal has the request: trying again would submit, and pay for, another one.
+        # A poll was refused, but fal has accepted the request: a retry would submit another one, also billed.
         (status, text), seconds = _ANSWERS[SubmissionUncertainError], None
     if (later := _with_the_same_key(error)) is not None:
         (status, text), seconds = later, _LATER
@@ -95,7 +96,7 @@ def answer_to(error: FalError) -> ErrorAnswer:
         status, text = 404, "No such request is known"
     body: dict[str, Any] = {
         "detail": text or error.message,
-        "error": type(error).__name__ if isinstance(error, _TOLD) else FalError.__name__,
+        "error": type(error).__name__ if isinstance(error, _SHOWN) else FalError.__name__,
         "request_id": error.request_id,
         "retryable": error.retryable or later is not None,
     }
@@ -107,7 +108,7 @@ def answer_to(error: FalError) -> ErrorAnswer:
 
 
 def _with_the_same_key(error: FalError) -> tuple[int, str] | None:
-    """Return the answer if the call has a key and may be repeated unchanged; else None."""
+    """Return status and text if the call has a key and may be repeated unchanged; else None."""
     if error.key is None:
         return None
     if isinstance(error, SubmissionUncertainError):

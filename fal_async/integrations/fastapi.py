@@ -25,8 +25,8 @@ from fal_async.integrations.starlette import (
     fal_lifespan,
     get_session,
     header_value,
-    past_the_body,
     peer_address,
+    read_whole_body,
     webhook_route,
     while_connected,
 )
@@ -52,21 +52,22 @@ __all__ = [
 
 
 class FalDependency:
-    """A dependency that returns the process's session, and cancels the handler if the client disconnects.
+    """A dependency that returns the application's session, and cancels the handler if the client disconnects.
 
     Use it as `fal: Annotated[Session, Depends(FalDependency(), scope="function")]`, or as its short form `Fal`.
 
     If the client disconnects, the handler is cancelled at its current await, and the fal request that it waits for
-    is cancelled too. In a WebSocket handler nothing is cancelled: the handler itself gets the disconnect.
+    is cancelled on fal. A WebSocket handler is not cancelled, because it receives the disconnect itself.
 
-    `scope="function"` is required: it stops the watch when the handler returns, before the response is sent. In a
-    dependency of yours that yields and stays open until after the response, use `Depends(get_session)`.
+    `scope="function"` is required, so that a disconnect is noticed only until the handler returns, not while the
+    response is sent. Your own dependency that yields and is closed after the response must use
+    `Depends(get_session)`.
 
     Args:
-        cancel_on_disconnect: If False, the handler goes on when the client disconnects. Default True.
+        cancel_on_disconnect: Whether the handler is cancelled when the client disconnects; default True.
 
     Attributes:
-        cancel_on_disconnect: The argument.
+        cancel_on_disconnect: The argument of that name.
     """
 
     def __init__(self, *, cancel_on_disconnect: bool = True) -> None:
@@ -87,7 +88,7 @@ Fal = Annotated[Session, Depends(FalDependency(), scope="function")]
 
 @contextlib.asynccontextmanager
 async def _cancelled_on_disconnect(request: Request) -> AsyncIterator[None]:
-    await past_the_body(request)  # before the handler starts, which may read it too
+    await read_whole_body(request)  # before the handler starts, which may read the body too
     # FastAPI runs the handler in this task.
     handler = cast("asyncio.Task[Any]", asyncio.current_task())
     watch = DisconnectWatch(handler, disconnected(request.receive))
@@ -107,24 +108,27 @@ def idempotency_key(
 
     Use it as `key: Annotated[str, Depends(idempotency_key(scope=user_id))]`.
 
-    The key is `"{scope}:{value}"`, with the value of the header `Idempotency-Key`: 1 to 255 printable ASCII
-    characters. A missing or invalid header is answered with 400. If the key would be invalid, such as longer than
-    255 characters, the SHA-256 of the value takes its place. OpenAPI shows the header.
+    The key is `"{scope}:{value}"`, where `value` is the value of the header `Idempotency-Key` (1 to 255 printable
+    ASCII characters) and each `%` or `:` in the scope is percent-encoded. If this has more than 255 characters, or
+    looks like a fal API key, the key is `"{scope}:sha256-{digest}"` with the SHA-256 of the value in hex. A missing
+    or invalid header is answered with status 400.
+    OpenAPI shows the header.
 
     Args:
-        scope: Whose key it is: a dependency of yours, such as a function of the request (async or not), that
-            returns the id of the signed-in user (`str`, `int` or `UUID`), or a `str` that all callers share.
-            Without separate scopes, a caller who guesses another user's header would get that user's result. The
-            dependency's result is checked for each request, and raises ConfigurationError if it is None or has
-            another type.
-        required: If False, the dependency returns None for a request without the header, which means a call
-            without a key. Default True.
+        scope: Your own dependency, such as a function of the request (async or not), that returns the id of the
+            signed-in user (`str`, `int` or `UUID`), or a `str` that all callers share. Without separate scopes, a
+            caller who guesses the header of another user would get that user's result.
+        required: Whether a request without the header is answered with status 400; default True. If False, the
+            dependency returns None for it, and the call has no key.
 
     Returns:
-        The dependency. Cancelling it is safe: it sends nothing.
+        The dependency. It raises `HTTPException` with status 400 if the header is missing or invalid, and
+        ConfigurationError if `scope` returns None, a value of another type or an unusable `str`. Cancelling it is
+        safe: it sends nothing.
 
     Raises:
-        ConfigurationError: If `scope` is a `str` that can't be used: 1 to 128 printable characters are allowed.
+        ConfigurationError: If `scope` is neither a function nor a `str` of 1 to 128 printable characters, where
+            each `%` or `:` counts as three.
     """
     if not callable(scope):
         scope_text(scope)  # a bad `str` is reported here, not by the first request
@@ -135,7 +139,7 @@ def idempotency_key(
     async def key_of(
         request: Request,
         whose: Annotated[Any, Depends(_dependency(scope) if callable(scope) else lambda: scope)],
-        value: Annotated[str | None, shown] = None,  # only for OpenAPI: FastAPI would answer 422, not 400
+        value: Annotated[str | None, shown] = None,  # only for OpenAPI: its check would answer 422, not 400
     ) -> str | None:
         value = header_value(request, required=required)
         return None if value is None else scoped_key(whose, value)
@@ -144,7 +148,7 @@ def idempotency_key(
 
 
 def _dependency(scope: Callable[..., Any]) -> Callable[..., Any]:
-    """Pass the request to a function with one unannotated parameter: FastAPI would read it from the query."""
+    """Pass the request to a function with one unannotated parameter, which FastAPI would take from the query."""
     parameters = list(inspect.signature(scope).parameters.values())
     if len(parameters) != 1 or parameters[0].annotation is not inspect.Parameter.empty:
         return scope
@@ -164,12 +168,11 @@ def webhook_router(
 ) -> APIRouter:
     """Make a router with a `webhook_route`: `app.include_router(webhook_router("/fal/webhook"))`.
 
-    Takes the arguments of `webhook_route`.
-
     Args:
         path: The path of the route, such as "/fal/webhook".
-        receiver: The receiver. None (default): the one attached to the session by `fal.webhooks.attach`.
-        client: Returns the sender's IP address, needed if the receiver checks addresses. Default `peer_address`.
+        receiver: The receiver. None (default): the receiver that `fal.webhooks.attach` attached to the session.
+        client: Returns the sender's IP address, which is used only if the receiver checks addresses. Default
+            `peer_address`.
 
     Returns:
         The router.

@@ -1,4 +1,4 @@
-"""Make the key of a call from an `Idempotency-Key` header and a scope, which says whose key it is."""
+"""Make the key of a call from an `Idempotency-Key` header and a scope, such as the id of the caller's user."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class BadIdempotencyKey(ValueError):
 
 
 def read_header(values: Sequence[str], *, required: bool) -> str | None:
-    """Return the header's value; None if it is missing and not required. Raises BadIdempotencyKey."""
+    """Return the header's value; None if it is missing and not required. Raises BadIdempotencyKey if invalid."""
     if not values:
         if required:
             raise BadIdempotencyKey(
@@ -40,10 +40,10 @@ def read_header(values: Sequence[str], *, required: bool) -> str | None:
 
 
 def scope_text(scope: object) -> str:
-    """Return the scope as text, escaped.
+    """Return the scope as a `str` with `%` and `:` percent-encoded.
 
-    Raises ConfigurationError for what can't identify a user, such as None: all callers would then share one scope,
-    and get each other's results.
+    Raises ConfigurationError for a value that can't identify a user, such as None: with it all callers would share
+    one scope, and get each other's results.
     """
     if isinstance(scope, uuid.UUID) or (isinstance(scope, int) and not isinstance(scope, bool)):
         scope = str(scope)
@@ -52,7 +52,7 @@ def scope_text(scope: object) -> str:
             f"the key's scope is of type {type(scope).__name__}: expected a str, int or UUID, "
             "such as the id of the signed-in user"
         )
-    # Escaped, or the scope "a:b" with the value "c" would equal another user's scope "a" with the value "b:c".
+    # Without escaping, the scope "a:b" with the value "c" would give the key of scope "a" with the value "b:c".
     text = scope.replace("%", "%25").replace(":", "%3A")
     if not 1 <= len(text) <= _LONGEST_SCOPE or not text.isprintable():
         raise ConfigurationError(
@@ -63,10 +63,13 @@ def scope_text(scope: object) -> str:
 
 
 def scoped_key(scope: object, value: str) -> str:
-    """Return `"{scope}:{value}"`. Raises the ConfigurationError of `scope_text`."""
+    """Return `"{scope}:{value}"`, with a digest of the value if that is not a valid key.
+
+    Raises the ConfigurationError of `scope_text`.
+    """
     whose = scope_text(scope)
     try:
         return check_key(f"{whose}:{value}")
     except ConfigurationError:
-        # Too long for a key, or refused because two joined ids look like a fal API key.
+        # Too long for a key, or refused because scope and value together look like a fal API key.
         return check_key(f"{whose}:sha256-{hashlib.sha256(value.encode()).hexdigest()}")

@@ -1,7 +1,7 @@
-"""One request that the proxy passes on, and its answer.
+"""One HTTP request that the proxy passes on, and the response to its caller.
 
-Two operations go on after the caller disconnects: a submit, until its response has the request id, so that the job
-can be cancelled; and a cancel, until its end. Closing the session waits for both.
+Two operations continue after the caller disconnects: a submit, until its response with the request id has arrived,
+so that the request can be cancelled on fal; and a cancel, until it is done. Closing the session waits for both.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class ProxiedExchange:
         self._submission: HttpResponse
 
     async def relay(self) -> None:
-        """Pass the request on. Raises Refusal, FalError, or an OSError of the caller's connection."""
+        """Pass the HTTP request on. Raises Refusal, FalError, or an OSError of the caller's connection."""
         if self._route is ProxyRoute.SUBMIT:
             wait = Wait(endpoint_id=self._request.endpoint_id or "", among=self._waits)
             await supervise(wait, lambda: self._submit(wait), timeout=None)
@@ -47,7 +47,7 @@ class ProxiedExchange:
 
     async def _pass_through(self) -> None:
         timeouts = self._session.settings.timeouts
-        if self._route is ProxyRoute.RUN:  # a direct run sends nothing until the model is done
+        if self._route is ProxyRoute.RUN:  # fal sends nothing for a direct call until the model is done
             timeouts = attrs.evolve(timeouts, first_byte=timeouts.run)
         async with self._session.transport.pass_through(self._request, timeouts=timeouts) as response:
             _check(response)
@@ -68,8 +68,8 @@ class ProxiedExchange:
                 raise
 
     async def _submit(self, wait: Wait) -> None:
-        """Read the whole response before passing it on: so the request id is known if the caller disconnects."""
-        # The time at which the request is sent is not reported, so from here on it counts as sent.
+        """Read the whole response before it is passed on: if the caller disconnects, the request id is known."""
+        # The transport does not report when this HTTP request is sent, so it counts as sent from here on.
         progress = Progress(sent=True, began_at=time.time(), request=self._request)
         await submit_under(wait, progress, self._submitted())
         submission = self._submission
@@ -78,7 +78,10 @@ class ProxiedExchange:
         await self._answer.end()
 
     async def _submitted(self) -> RequestHandle | None:
-        """Submit. Return None if there is no job to cancel: fal refused the request, or sent no request id."""
+        """Submit and return the request's handle.
+
+        Returns None if there is no request to cancel, because fal refused it or sent no request id.
+        """
         request = self._request
         async with self._session.transport.pass_through(request) as response:
             _check(response)
@@ -104,6 +107,6 @@ def _check(response: OpenResponse) -> None:
     if 300 <= response.status < 400:
         raise Refusal(502, "fal redirected the request, which is not followed")
     if response.status == 401:
-        # Not passed on as 401: the caller does not have this key.
+        # Not passed on as 401, because the refused API key is not the caller's.
         logger.error("fal refused the key of the proxy's session")
         raise Refusal(502, "the proxy's credentials were refused")

@@ -2,15 +2,18 @@
 
     routes = [Route("/api/fal/proxy", FalProxy(endpoints=["fal-ai/flux/**"], authorize=signed_in_user))]
 
-In FastAPI use `app.router.routes.append(Route(...))`. (A `mount` answers at its path with a trailing slash only:
-then `proxyUrl` needs that slash.) A client with `proxyUrl` sends each request here, with the real URL in a header
-(protocol 10). `protocol/proxy/` decides what may pass before anything is sent. Bodies are streamed in both
-directions, except for the first MiB of a request, which is read before a connection is used.
+In FastAPI use `app.router.routes.append(Route(...))`. (A `mount` serves its path only with a trailing slash, which
+`proxyUrl` then needs too.) A client with `proxyUrl` sends each HTTP request to the proxy, with the real URL in a
+header (protocol 10). `protocol/proxy/` decides whether the HTTP request is allowed, before anything is sent to fal.
+Bodies are streamed in both directions, except for the first MiB of a request body, which is read before a
+connection is used.
 
-Callers can't use up the session's connections. All callers together may use half of them. Slow callers are cut off:
-a request body must arrive within `Timeouts.total`, plus a second for each 64 KiB (else 408), and no send or receive
-may stall for long (`Timeouts.first_byte` for reading the response, half of it for sending the body). If a caller
-disconnects during a submit, its job is cancelled.
+Callers can't use up the session's connections: all callers together may use half of them, and slow callers are
+disconnected. A request body must arrive within `Timeouts.total` plus a second for each 64 KiB (else 408). A caller
+may not pause for longer than `Timeouts.first_byte` while it reads the response, or half of that while it sends the
+body. If a caller disconnects during a submit, the request is cancelled on fal.
+
+Citations such as (protocol 10) are sections of `fal_async/protocol/README.md`.
 """
 
 from __future__ import annotations
@@ -59,10 +62,10 @@ class ProxyRequest:
 
     Attributes:
         method: The HTTP method, such as "POST".
-        target: What the caller asks for, with `route`, `endpoint_id` and `request_id`.
+        target: The operation that the caller asks for, with `route`, `endpoint_id` and `request_id`.
         headers: The caller's headers, with names in lower case. They include your application's cookies and tokens.
         client: The caller's IP address; None if the server does not know it.
-        scope: The ASGI scope, which middleware may have extended, such as with a session.
+        scope: The ASGI scope, to which middleware may have added values, such as the user's web session.
     """
 
     method: str
@@ -77,7 +80,7 @@ User = str | bool | None
 Authorize = Callable[[ProxyRequest], Awaitable[User] | User]
 """The `authorize` of FalProxy: returns the caller's user; may be async."""
 Limit = Callable[[ProxyRequest, User], Awaitable[float | None] | float | None]
-"""The `limit` of FalProxy: returns the seconds that the caller must wait, or None to let it pass; may be async."""
+"""The `limit` of FalProxy: returns how many seconds the caller must wait; None allows the call; may be async."""
 
 
 class FalProxy:
@@ -88,16 +91,16 @@ class FalProxy:
             `"fal-ai/flux/**"` (that app and everything below), or `"**"` for all.
         authorize: Returns the user of a ProxyRequest, or a false value to refuse it (401); may be async. Required,
             unless `anonymous=True`.
-        anonymous: If True, everyone may call, at your cost, and `authorize` must be None. Default False.
-        limit: Called with the ProxyRequest and the user; may be async. Returns the seconds that the caller must
-            wait (429 with `Retry-After`), or None or a number <= 0 to let it pass. None (default): no limit.
-        allow: Routes to allow in addition: "multipart", "tokens", "cdn_token", "webhook" (see `ProxyRoute`).
-            Default none.
-        max_body: Maximum bytes of a request body (else 413). Default 32 MiB.
-        headers: Names of request headers to pass on in addition. Default none.
-        session: The session whose key is used. None (default): the session of `fal_lifespan`. If the proxy is
-            served on its own, so that the server runs its lifespan, `Session()`, configured by environment
-            variables.
+        anonymous: Whether everyone may call, at your cost; then `authorize` must be None. Default False.
+        limit: Called with the ProxyRequest and the user; may be async. Returns how many seconds the caller must
+            wait (429 with `Retry-After`), or None or a number <= 0 to allow the call. None (default): no limit.
+        allow: Routes that are allowed in addition: "multipart", "tokens", "cdn_token", "webhook" (see
+            `ProxyRoute`). Default none.
+        max_body: Maximum number of bytes of a request body (else 413). Default 32 MiB.
+        headers: Names of request headers that are passed on to fal in addition. Default none.
+        session: The session whose API key is used. None (default): the session of `fal_lifespan`. If the proxy is
+            the whole application, so that the server runs the proxy's own lifespan, None means `Session()`,
+            configured by environment variables, which the proxy opens and closes.
 
     Attributes:
         rules: The checked `endpoints`, `allow`, `max_body` and `headers`.
@@ -137,7 +140,7 @@ class FalProxy:
             await self._serve(scope, receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
-        """Run the lifespan if the proxy is served on its own: it keeps a session open until the server stops."""
+        """Run the lifespan of a proxy that is the whole application: keep a session open until the server stops."""
         await receive()  # startup
         made = self._session is None
         try:
@@ -163,7 +166,7 @@ class FalProxy:
             logger.warning("a proxied request failed: %s", error)
             fitting = answer_to(error)
             await answer.refuse(fitting.status, fitting.body["detail"], fitting.headers)
-        except OSError as error:  # after FalError: some of its subclasses are also TimeoutError, an OSError
+        except OSError as error:  # after FalError, because some FalErrors are also TimeoutErrors, so OSErrors
             logger.info("the caller of a proxied request has disconnected: %s", error)
 
     async def _pass_on(self, scope: Scope, receive: Receive, answer: RawAnswer) -> None:
@@ -196,7 +199,7 @@ class FalProxy:
             raise _TooMany(seconds)
 
     async def _with_body(self, request: HttpRequest, call: _Call, body: RequestBody) -> HttpRequest:
-        """Read up to 1 MiB of the body before a connection is used, so that slow senders don't hold one."""
+        """Add the body. Up to 1 MiB is read here, so that slow senders don't occupy a connection."""
         whole = await body.read_ahead()
         target = call.target
         if target.route in (ProxyRoute.TOKENS, ProxyRoute.CDN_TOKEN):
@@ -214,13 +217,13 @@ class FalProxy:
 class _TooMany(Refusal):
     def __init__(self, seconds: float) -> None:
         super().__init__(429, "too many requests")
-        # Infinity means for ever, which `Retry-After` can't express.
+        # Infinity means that a retry is never allowed, which `Retry-After` can't express.
         self.headers = {"retry-after": str(math.ceil(seconds))} if math.isfinite(seconds) else {}
 
 
 @attrs.frozen(kw_only=True)
 class _Call:
-    """The parts of a request that may pass, from its request line and headers."""
+    """The parts of an allowed HTTP request that are passed on, without the body."""
 
     target: Target
     headers: Mapping[str, str] = attrs.field(repr=False)
@@ -238,7 +241,7 @@ def _checked(scope: Scope, rules: ProxyRules) -> _Call:
 
 
 def _request_of(call: _Call, settings: Settings) -> HttpRequest:
-    """Build the request to fal, without its body."""
+    """Build the HTTP request to fal, without its body."""
     target = call.target
     # Billing tags come from the server's settings, never from the caller (see `FORWARDED`).
     tags = tags_header(settings.tags)
@@ -249,7 +252,7 @@ def _request_of(call: _Call, settings: Settings) -> HttpRequest:
         headers={
             **call.headers,
             **({"x-fal-tags": tags} if tags else {}),
-            # A compressed response would have to be decoded, and could not be streamed through as it is.
+            # A compressed response would be decoded here, and could not be passed on byte by byte.
             "accept-encoding": "identity",
             "x-fal-client-proxy": f"fal_async/{__version__}",
         },

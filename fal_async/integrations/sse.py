@@ -1,4 +1,4 @@
-"""Relay a request or a stream to a browser as server-sent events."""
+"""Send the updates and the result of a request, or the items of a stream, to a browser as server-sent events."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from fal_async.integrations.sse_events import (
 from fal_async.queue.handle import RequestHandle, kept_request, while_waited_for
 
 Source = RequestHandle | AsyncIterable[Any]
-"""What `sse_response` relays: a request, or the items of a stream."""
+"""What `sse_response` sends to the browser: a request's updates and result, or the items of a stream."""
 _MEDIA_TYPE = "text/event-stream"
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-"""`X-Accel-Buffering: no` because a reverse proxy that buffers would delay the events."""
+"""With `X-Accel-Buffering: no`, a reverse proxy does not buffer, and so does not delay, the events."""
 _UNREAD = 4
-"""Multiple of `keep_alive` that one send may take: then the browser reads nothing, and all buffers are full."""
+"""Multiple of `keep_alive` that one send may take. A longer send means that the browser reads nothing."""
 
 
 async def sse_response(
@@ -42,37 +42,40 @@ async def sse_response(
     cancel_on_disconnect: bool | None = None,
     keep_alive: float = 15.0,
 ) -> Response:
-    """Make a response that relays a request or a stream to the browser as server-sent events.
+    """Make a response that sends a request's updates, or a stream's items, to the browser as server-sent events.
 
-    Events of a request: `update` (status, position, new log lines), then `result` or `failed`. Items of a stream
-    are plain `message` events, followed by `done` or `failed`. All data is JSON.
+    For a request it sends `update` events (status, position, new log lines), then one `result` or `failed` event.
+    For a stream it sends each item as a plain `message` event, then one `done` or `failed` event. All data is JSON.
 
-    A HEAD request gets only the headers: `source` is not called, and nothing is submitted. Cancelling is safe, but
-    a request that `source` has already submitted goes on.
+    The response for a request begins with a block that has an `id:` and no `data:`. The browser dispatches no event
+    for it, but stores the id, so that it can reconnect before the first event (WHATWG HTML 9.2.6).
+
+    For a HEAD request, only the headers are sent: `source` is not called, and nothing is submitted. Cancelling is
+    safe, but a request that `source` has already submitted still runs on fal.
 
     Args:
-        request: The browser's request.
+        request: The browser's HTTP request.
         source: A RequestHandle, an `EventStream` or any async iterable; or a function (async or not) that returns
-            one. Its errors are raised here, before the response begins.
-        resume: Returns the handle of the request that the browser followed before its connection broke, given the
-            request id in its `Last-Event-ID`; may be async. The id comes from the browser: check that it may see
-            that request. Use it with `cancel_on_disconnect=False`. None (default): a browser that reconnects calls
-            `source`, and pays, again.
-        logs: Whether updates contain log lines. Default True.
-        cancel_on_disconnect: If True, a disconnect of the browser cancels the request at fal. If False, the
-            request goes on. None (default): True, except for a request with a key, which other callers may wait
-            for. A stream is closed in any case.
-        keep_alive: Seconds between comments that keep an idle connection open. Default 15. A browser that reads
-            nothing for four times as long counts as disconnected.
+            one of these. Errors of the function are raised here, before the response begins.
+        resume: Called with a request id when the browser reconnects (with the header `Last-Event-ID`); returns the
+            handle of that request; may be async. The id comes from the browser, so check that its user may see the
+            request. Use it with `cancel_on_disconnect=False`. None (default): a browser that reconnects causes
+            another call of `source`, which is billed again.
+        logs: Whether updates contain log lines; default True.
+        cancel_on_disconnect: Whether the request is cancelled on fal when the browser disconnects. None (default):
+            True, but False for a request with a key, because other callers may wait for it. A stream is always
+            closed.
+        keep_alive: Seconds between the comments that keep an idle connection open. Default 15. A browser that reads
+            nothing for four times as long is treated as disconnected.
 
     Returns:
-        The response. It has status 204 for a browser that reconnects after the last event, which stops its
-        `EventSource`.
+        The response. If the browser reconnects after it has received the last event, the response has status 204,
+        which stops its `EventSource`.
 
     Raises:
         ConfigurationError: If `keep_alive` is not positive, or `source` is neither a handle nor an async iterable.
         LedgerError: If the session's ledger can't be read.
-        FalError: Whatever `source` or `resume` raises, or the start of a stream.
+        FalError: Whatever `source`, `resume` or the start of a stream raises.
     """
     if not keep_alive > 0:
         raise ConfigurationError(f"keep_alive={keep_alive!r}: expected seconds > 0")
@@ -102,7 +105,7 @@ async def _source(source: Any, resume: Callable[[str], Any] | None, seen: LastEv
             f"source is of type {type(found).__name__}: expected a RequestHandle or an async iterable"
         )
     if isinstance(found, contextlib.AbstractAsyncContextManager):
-        await found.__aenter__()  # start a stream here: its HTTP error is then a normal error response
+        await found.__aenter__()  # the stream starts here, so that its HTTP error becomes an error response
     return cast("Source", found)
 
 
@@ -128,7 +131,7 @@ class _EventsResponse(StreamingResponse):
         with contextlib.suppress(ClientDisconnect):
             if self._handle is None or not self._cancel_on_disconnect:
                 await relay()
-            else:  # cancels the request if the browser disconnects, the server stops, or the relay fails
+            else:  # cancels the request on fal if the browser disconnects, the server stops or the relay fails
                 await while_waited_for(self._handle, relay)
         if self.background is not None:
             await self.background()
@@ -169,8 +172,9 @@ class _EventsResponse(StreamingResponse):
 def _raising_disconnects(send: Send, limit: float) -> Send:
     """Wrap `send`, so that it raises ClientDisconnect if the browser has disconnected or reads nothing.
 
-    Some servers report a disconnect by an OSError of `send` (ASGI 2.4), before `receive` does. A browser that reads
-    nothing for `limit` seconds counts as disconnected: else it could hold one of the session's connections.
+    Some servers report a disconnect by an OSError of `send` (ASGI 2.4), before `receive` reports it. A browser that
+    reads nothing for `limit` seconds is treated as disconnected, because it would occupy one of the session's
+    connections.
     """
 
     async def checked(message: MutableMapping[str, Any]) -> None:

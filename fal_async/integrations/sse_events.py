@@ -1,8 +1,8 @@
 """Encode a request or a stream as server-sent events, in the format of WHATWG HTML 9.2.
 
-Events: `update` (status, position, new log lines), `result`, `failed`; the items of a stream are plain `message`
-events, followed by `done`. All data is JSON (`fal_async/outputs/json_values.py`). The event is not called `error`,
-because EventSource has its own event of that name.
+A request has `update` events (status, position, new log lines), then `result` or `failed`. The items of a stream
+are plain `message` events, followed by `done` or `failed`. All data is JSON (`fal_async/outputs/json_values.py`).
+The name `error` is not used, because EventSource has its own event of that name.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _STATUSES = Queued | InProgress | Completed | UnknownStatus
 
 
 def encode_event(data: Any, *, event: str = "message", event_id: str | None = None) -> bytes:
-    """Encode one event. JSON without line breaks fits in one `data:` line."""
+    """Encode one event. Its data is one `data:` line, because the JSON has no line breaks."""
     lines = [] if event == "message" else [f"event: {event}"]
     lines += [] if event_id is None else [f"id: {event_id}"]
     return "\n".join([*lines, f"data: {json_text(data)}", "", ""]).encode()
@@ -48,12 +48,13 @@ class LastEvent:
     ended: bool
     number: int = 0
     last_line: str | None = None
-    """A digest of the last log line that it received. A line number would not do: fal's logs are a sliding window
-    (protocol 4.2)."""
+    """A digest of the last log line that the browser received. It is not a line number, because fal's logs are a
+    sliding window (protocol 4.2).
+    """
 
 
 def last_event(header: str | None) -> LastEvent | None:
-    """Parse `Last-Event-ID`. None if it is missing or not one of our ids."""
+    """Parse `Last-Event-ID`. Return None if it is missing or was not made by `events_of_request`."""
     found = _EVENT_ID.fullmatch(header or "")
     if found is None:
         return None
@@ -61,13 +62,13 @@ def last_event(header: str | None) -> LastEvent | None:
 
 
 class _Sent:
-    """What the browser has received about one request: the number of events, and the last log line."""
+    """How many events of one request the browser has received, and which log line was the last."""
 
     def __init__(self, seen: LastEvent | None) -> None:
         self._number = 0 if seen is None else seen.number
         self._last_line = None if seen is None else seen.last_line
         self._is_behind = self._last_line is not None
-        """Whether the next log lines may include some that were sent before the connection broke."""
+        """Whether the next log lines may include lines that were sent before the connection broke."""
 
     def describe(self, status: QueueStatus) -> dict[str, Any]:
         lines = status.new_logs
@@ -128,11 +129,12 @@ async def events_of_request(
 ) -> AsyncGenerator[bytes, None]:
     """Yield updates, then the result. The event ids contain the request id, so that a browser can reconnect.
 
-    `seen` is the last event before the browser reconnected: log lines up to it are not sent again.
+    `seen` is the last event that the browser received before it reconnected. Log lines up to it are not sent again.
     """
     sent = _Sent(seen if seen is not None and seen.request_id == handle.request_id else None)
     end = f"{handle.request_id}.{_END}"
-    # Not an event, but the browser keeps the id for its reconnection (WHATWG HTML 9.2.6).
+    # A block without data is not dispatched, but sets the last event id (WHATWG HTML 9.2.6). So a browser whose
+    # connection breaks before the first event reconnects to this request, and `source` does not submit another one.
     yield f"id: {sent.last_id(handle.request_id)}\n\n".encode()
     try:
         kept = await kept_request(handle)
@@ -144,10 +146,8 @@ async def events_of_request(
         yield encode_event(describe_result(await handle.result()), event="result", event_id=end)
     except FalError as error:
         error.about(RequestRef(request_id=handle.request_id))
-        if may_be_paid(
-            handle.last_status
-        ):  # a browser that retries would submit, and pay for, another request
-            error.retryable = False
+        if may_be_paid(handle.last_status):
+            error.retryable = False  # a browser that retries would submit another request, also billed
         logger.warning("a relayed request failed: %s", error)
         yield encode_event(describe_error(error), event="failed", event_id=end)
 
@@ -165,6 +165,6 @@ async def events_of_stream(items: AsyncIterable[Any]) -> AsyncGenerator[bytes, N
         logger.warning("a relayed stream failed: %s", error)
         yield encode_event(describe_error(error), event="failed")
     except Exception:
-        # To a browser a truncated response is a lost connection: it would reconnect, and pay again.
+        # A browser treats a truncated response as a lost connection: it would reconnect, and be billed again.
         yield encode_event(describe_error(FalError("the relayed stream failed")), event="failed")
         raise

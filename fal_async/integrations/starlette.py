@@ -1,4 +1,9 @@
-"""Use fal in Starlette (and FastAPI) applications: lifespan, idempotency keys, webhooks, relays, error answers."""
+"""Use fal in Starlette (and FastAPI) applications.
+
+A lifespan that opens the session, keys of calls from a header, calls that are cancelled if the browser disconnects,
+server-sent events, webhooks, and responses for errors. Citations such as (protocol 8) are sections of
+`fal_async/protocol/README.md`.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +56,7 @@ Lifespan = Callable[[Any], contextlib.AbstractAsyncContextManager[Mapping[str, A
 InnerLifespan = Callable[[Any], contextlib.AbstractAsyncContextManager[Mapping[str, Any] | None]]
 
 
-# One session per process.
+# The application's session.
 
 
 def fal_lifespan(
@@ -60,14 +65,17 @@ def fal_lifespan(
     inner: InnerLifespan | None = None,
     on_open: Callable[[Session], Awaitable[None] | None] | None = None,
 ) -> Lifespan:
-    """Make an ASGI lifespan that keeps one session open for the process. `get_session(request)` returns it.
+    """Make an ASGI lifespan that opens a session when the application starts and closes it when it stops.
+
+    Handlers get the session with `get_session(request)`. Each worker process of a server has its own session.
 
     Args:
-        make_session: Returns the session. None (default): `Session()`, configured by environment variables.
-        inner: The application's own lifespan. It runs while the session is open, and finds it as `app.state.fal`.
-            None (default): there is none.
-        on_open: Called with the open session before the application starts, such as to attach a webhook receiver;
-            may be async. None (default): nothing is called.
+        make_session: Returns the session. The lifespan opens it, and closes it at the end, even if it was already
+            open. None (default): `Session()`, configured by environment variables.
+        inner: The application's own lifespan. It runs while the session is open, which is `app.state.fal`. None
+            (default): the application has no other lifespan.
+        on_open: Called with the open session before the application starts, for example to attach a webhook
+            receiver; may be async. None (default): nothing is called.
 
     Returns:
         The lifespan, for `Starlette(lifespan=...)` or `FastAPI(lifespan=...)`.
@@ -79,18 +87,18 @@ def fal_lifespan(
             app.state.fal = session
             await call_back(on_open, session)
             async with contextlib.nullcontext() if inner is None else inner(app) as state:
-                # A stopping server has cancelled its handlers before this: closing the session waits only until
-                # their requests are cancelled at fal.
+                # A server that stops cancels its handlers before it ends the lifespan. So closing the session waits
+                # only until their requests are cancelled on fal.
                 yield {**(state or {}), "fal": session}
 
     return lifespan
 
 
 def get_session(request: HTTPConnection) -> Session:
-    """Return the session that `fal_lifespan` keeps open. It also works as a FastAPI dependency.
+    """Return the session that `fal_lifespan` opened. It also works as a FastAPI dependency.
 
     Args:
-        request: The request or WebSocket.
+        request: The HTTP request or WebSocket.
 
     Raises:
         SessionStateError: If the application has no `fal_lifespan`.
@@ -103,10 +111,10 @@ def get_session(request: HTTPConnection) -> Session:
     return cast("Session", session)
 
 
-# Keys of calls.
+# Keys of calls, from the header Idempotency-Key.
 
 Scope = str | Callable[[Request], object]
-"""The `scope` of `idempotency_key`."""
+"""The `scope` of `idempotency_key`: a `str`, or a function (async or not) that returns the id of a user."""
 
 
 @overload
@@ -116,26 +124,30 @@ def idempotency_key(
 @overload
 def idempotency_key(*, scope: Scope, required: bool) -> Callable[[Request], Awaitable[str | None]]: ...
 def idempotency_key(*, scope: Scope, required: bool = True) -> Callable[[Request], Awaitable[str | None]]:
-    """Make a function that returns the `key=` for a request's call: `key = await order_key(request)`.
+    """Make an async function that returns the `key=` of a call from a request's header `Idempotency-Key`.
 
-    The key is `"{scope}:{value}"`, with the value of the header `Idempotency-Key`: 1 to 255 printable ASCII
-    characters. A missing or invalid header is answered with 400. If the key would be invalid, such as longer than
-    255 characters, the SHA-256 of the value takes its place.
+    Use it as `order_key = idempotency_key(scope=user_id)`, and in a handler as `key = await order_key(request)`.
+
+    The key is `"{scope}:{value}"`, where `value` is the value of the header `Idempotency-Key` (1 to 255 printable
+    ASCII characters) and each `%` or `:` in the scope is percent-encoded. If this has more than 255 characters, or
+    looks like a fal API key, the key is `"{scope}:sha256-{digest}"` with the SHA-256 of the value in hex. A missing
+    or invalid header is answered with status 400.
 
     Args:
-        scope: Whose key it is: a function of the request (async or not) that returns the id of the signed-in user
-            (`str`, `int` or `UUID`), or a `str` that all callers share. Without separate scopes, a caller who
-            guesses another user's header would get that user's result. The function's result is checked for each
-            request, and raises ConfigurationError if it is None or has another type.
-        required: If False, the function returns None for a request without the header, which means a call without
-            a key. Default True.
+        scope: A function of the request (async or not) that returns the id of the signed-in user (`str`, `int` or
+            `UUID`), or a `str` that all callers share. Without separate scopes, a caller who guesses the header of
+            another user would get that user's result.
+        required: Whether a request without the header is answered with status 400; default True. If False, the
+            returned function returns None for it, and the call has no key.
 
     Returns:
-        An async function of the request, which raises `HTTPException` with status 400 for a bad header. Cancelling
-        it is safe: it sends nothing.
+        An async function of the request. It raises `HTTPException` with status 400 if the header is missing or
+        invalid, and ConfigurationError if the scope function returns None, a value of another type or an unusable
+        `str`. Cancelling it is safe: it sends nothing.
 
     Raises:
-        ConfigurationError: If `scope` is a `str` that can't be used: 1 to 128 printable characters are allowed.
+        ConfigurationError: If `scope` is neither a function nor a `str` of 1 to 128 printable characters, where
+            each `%` or `:` counts as three.
     """
     if not callable(scope):
         scope_text(scope)  # a bad `str` is reported here, not by the first request
@@ -158,28 +170,29 @@ def header_value(request: HTTPConnection, *, required: bool) -> str | None:
         raise HTTPException(400, str(error)) from None
 
 
-# Browsers that leave.
+# Clients that disconnect.
 
 
 async def while_connected(request: Request, work: Awaitable[T]) -> T:
     """Return the result of `work`, and cancel `work` if the client disconnects first.
 
-    A cancelled `fal.subscribe(...)` cancels its request at fal, so that you don't pay for an unused result.
-    Cancelling is safe: it cancels `work` and waits for its end.
+    A cancelled `fal.subscribe(...)` cancels its request on fal, so that a result that is not used is not billed.
+    Cancelling is safe: it cancels `work` and waits until `work` has finished.
 
     Args:
-        request: The request whose client may disconnect. Its body is read first; `request.body()` still returns it.
+        request: The HTTP request whose client may disconnect. Its body is read before `work` starts, and
+            `request.body()` still returns it.
         work: The awaitable, such as `fal.subscribe(...)`.
 
     Raises:
-        ClientDisconnect: If the client disconnected before `work` was done. `client_gone_handler` answers it.
+        ClientDisconnect: If the client disconnected before `work` was done. `client_gone_handler` handles it.
         Exception: Whatever `work` raises.
     """
-    # The body is read before `work` starts: two concurrent readers would take parts of it from each other.
+    # The body is read before `work` starts, because each of two concurrent readers would get only parts of it.
     try:
-        await past_the_body(request)
+        await read_whole_body(request)
     except ClientDisconnect:
-        _drop(work)
+        _discard(work)
         raise
     task = asyncio.ensure_future(work)
     if not await finished_before(task, disconnected(request.receive)):
@@ -187,15 +200,15 @@ async def while_connected(request: Request, work: Awaitable[T]) -> T:
     return task.result()
 
 
-def _drop(work: Awaitable[Any]) -> None:
+def _discard(work: Awaitable[Any]) -> None:
     if inspect.iscoroutine(work):
         work.close()
     elif isinstance(work, asyncio.Future):
         work.cancel()
 
 
-async def past_the_body(request: Request) -> None:
-    """Read the body, so that the next message can only be the disconnect. Starlette keeps the body for later."""
+async def read_whole_body(request: Request) -> None:
+    """Read the body, so that the next ASGI message can only be the disconnect. Starlette stores it in `request`."""
     with contextlib.suppress(RuntimeError):  # already read, as a form or a stream
         await request.body()
 
@@ -204,13 +217,13 @@ async def past_the_body(request: Request) -> None:
 
 
 def peer_address(request: Request) -> str | None:
-    """Return the IP address of the connection's peer; None if the server does not know it.
+    """Return the IP address from which the connection comes; None if the server does not know it.
 
-    Behind your own reverse proxy this is the proxy's address: pass `webhook_route` a function that reads the header
-    which your proxy sets.
+    Behind a reverse proxy this is the proxy's address. Then pass as `client` of `webhook_route` a function that
+    reads the header in which your proxy sends the client's address.
 
     Args:
-        request: The request.
+        request: The HTTP request.
     """
     return None if request.client is None else request.client.host
 
@@ -223,17 +236,19 @@ def webhook_route(
 ) -> Route:
     """Make a POST route that receives fal's webhook deliveries (protocol 8).
 
-    It answers 200 for handled and repeated deliveries, 401 for one that fal did not send, 413 for a body that is
-    too large, and 503 if the delivery could not be handled, so that fal repeats it.
+    It answers 200 if the event was handled by this or an earlier delivery, 401 if fal did not send the delivery,
+    413 if the body is larger than the verifier's `max_body`, and 503 if the event could not be handled, or is still
+    being handled after an earlier delivery. fal delivers again after a 4xx or 5xx (protocol 8.2).
 
     Args:
         path: The path of the route, such as "/fal/webhook".
-        receiver: The receiver. None (default): the one attached to the session by `fal.webhooks.attach`.
-        client: Returns the sender's IP address, needed if the receiver checks addresses. Default `peer_address`.
+        receiver: The receiver. None (default): the receiver that `fal.webhooks.attach` attached to the session.
+        client: Returns the sender's IP address, which is used only if the receiver checks addresses. Default
+            `peer_address`.
 
     Returns:
-        The route. A request raises SessionStateError if no receiver is attached or the application has no
-        `fal_lifespan`.
+        The route. It raises SessionStateError, when it is requested, if no receiver is attached or the application
+        has no `fal_lifespan`.
     """
 
     async def take(request: Request) -> Response:
@@ -256,7 +271,7 @@ async def _take_delivery(receiver: WebhookReceiver, request: Request, client: st
         receipt = await receiver.receive(request.headers.raw, body, client=client)
     except FalError as error:
         if isinstance(error, WebhookVerificationError) and not error.from_caller:
-            # The reason is only logged: the answer must not help anyone to forge deliveries.
+            # The reason is only logged, because the response must not help anyone to forge deliveries.
             logger.warning("a webhook delivery was refused: %s", error)
             return JSONResponse({"detail": "Not a valid delivery"}, 401)
         logger.exception("a webhook delivery could not be handled; fal will repeat it")
@@ -266,7 +281,7 @@ async def _take_delivery(receiver: WebhookReceiver, request: Request, client: st
 
 
 async def _limited_body(request: Request, limit: int) -> bytes | None:
-    """Return the body; None if it is larger than `limit` bytes, without reading the rest."""
+    """Return the body; None if it is larger than `limit` bytes, and then its rest is not read."""
     declared = request.headers.get("content-length", "0")
     if not declared.isdecimal() or int(declared) > limit:
         return None
@@ -282,12 +297,13 @@ async def _limited_body(request: Request, limit: int) -> bytes | None:
 
 
 async def fal_error_handler(_: Request, error: Exception) -> Response:
-    """Return the JSON response for a FalError, which tells the caller nothing about your key, account or network.
+    """Return the JSON response for a FalError. It contains nothing about your API key, account or network.
 
-    The full error is logged. For `exception_handlers`. Cancelling is safe: it only builds the response.
+    The error's message is logged as a warning, without a traceback. `exception_handlers` contains this handler.
+    Cancelling is safe: it only builds the response.
 
     Args:
-        _: The request.
+        _: The HTTP request. It is not used.
         error: The error.
 
     Raises:
@@ -301,9 +317,10 @@ async def fal_error_handler(_: Request, error: Exception) -> Response:
 
 
 async def client_gone_handler(_: Request, __: Exception) -> Response:
-    """Return an empty response with status 499 for ClientDisconnect, as `while_connected` raises it.
+    """Return an empty response with status 499 for the ClientDisconnect that `while_connected` raises.
 
-    The client never sees it. Raises nothing; cancelling is safe.
+    The response only ends the handler, because the client has disconnected. `exception_handlers` contains this
+    handler. It raises nothing, and cancelling is safe.
     """
     return Response(status_code=CLIENT_GONE)
 
@@ -312,4 +329,4 @@ exception_handlers: dict[int | type[Exception], Callable[[Request, Any], Corouti
     FalError: fal_error_handler,
     ClientDisconnect: client_gone_handler,
 }
-"""For `Starlette(exception_handlers=...)` or `FastAPI(exception_handlers=...)`."""
+"""Handlers of FalError and ClientDisconnect, for `Starlette(exception_handlers=...)` or the same of FastAPI."""

@@ -1,7 +1,10 @@
 """Webhooks: verify deliveries, handle each once, and pass results to tasks that wait for them (protocol 8).
 
 `client.py` is `session.webhooks`, `receiver.py` receives deliveries, `verifier.py` checks that fal sent them, and
-`seen_store.py` remembers which were handled. Names are loaded on first use: the stores need no asyncio.
+`seen_store.py` remembers which events were handled. Names are loaded on first use, so that importing a store does
+not import asyncio.
+
+Citations such as (protocol 8.2) are sections of `fal_async/protocol/README.md`.
 """
 
 from __future__ import annotations

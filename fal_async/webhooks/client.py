@@ -1,4 +1,7 @@
-"""`session.webhooks`: attach a receiver, verify deliveries, and fetch the keys for it (protocol 8)."""
+"""`session.webhooks`: attach a receiver, verify deliveries, and fetch the keys that verify them (protocol 8).
+
+Citations such as (protocol 8.2) are sections of `fal_async/protocol/README.md`.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,8 @@ class Webhooks:
     """Receive and verify webhook deliveries: `session.webhooks` (protocol 8).
 
     Attributes:
-        receiver: The receiver that `attach` made last, which `subscribe(mode="webhook")` uses; None if there is
-            none.
+        receiver: The receiver that the last `attach` returned, which `subscribe(mode="webhook")` uses; None before
+            the first `attach`.
     """
 
     def __init__(self, transport: Transport, hosts: Hosts) -> None:
@@ -39,20 +42,22 @@ class Webhooks:
         verifier: WebhookVerifier | None = None,
         check_address: bool = False,
     ) -> WebhookReceiver:
-        """Make the receiver of this session's deliveries. It replaces the one attached before.
+        """Make a receiver of webhook deliveries and attach it to this session, in place of an earlier receiver.
 
         Args:
             url: The public http(s) URL at which fal reaches this process.
             on_event: Called once with each event that no task of this process waits for; may be async. fal
-                allows 15 s for the first delivery (protocol 8.2): run longer work elsewhere. None (default): such
-                events are only marked as handled.
+                allows 15 s for the first delivery (protocol 8.2), so longer work must run elsewhere. None
+                (default): such events are only marked as handled.
             store: Remembers which events were handled. None (default): a `MemoryStore`, for one process.
-            verifier: Checks the deliveries. None (default): one that fetches its keys from this session's hosts.
-            check_address: If True, also refuse deliveries from addresses that `GET /v1/meta` does not list
-                (protocol 8.2). Default False. Can't be combined with `verifier`.
+            verifier: Checks that fal sent the deliveries. None (default): a verifier that fetches fal's keys from
+                this session's hosts.
+            check_address: Whether deliveries from addresses that `GET /v1/meta` does not list are also refused
+                (protocol 8.2); default False. Can't be combined with `verifier`.
 
         Returns:
-            The receiver. Serve it with `webhook_route` or `webhook_router`, or call its `receive` yourself.
+            The receiver. Serve it with `webhook_route` or `webhook_router`, or call its `receive` in your own
+            handler.
 
         Raises:
             ConfigurationError: If `url` is not an http(s) URL, another argument is invalid, or the extra
@@ -76,7 +81,7 @@ class Webhooks:
             webhook_url: The caller's argument, which must be None.
 
         Raises:
-            ConfigurationError: If no receiver is attached, or `webhook_url` is given: fal calls only one URL.
+            ConfigurationError: If no receiver is attached, or `webhook_url` is not None: fal calls only one URL.
         """
         if self.receiver is None:
             raise ConfigurationError(
@@ -93,21 +98,22 @@ class Webhooks:
     ) -> WebhookEvent:
         """Verify a delivery that your own code received, with this session's `verifier`.
 
-        It does not detect repeated deliveries. Cancelling is safe: a fetch of the keys goes on for later checks.
+        Repeated deliveries are not detected. Cancelling is safe: a running fetch of fal's keys continues, and later
+        checks use the keys.
 
         Args:
-            headers: The headers of the request.
+            headers: The headers of the HTTP request: a mapping with names in any case, or pairs.
             body: The raw body.
-            client: The sender's IP address; None (default) if it is not checked.
+            client: The sender's IP address, which this verifier does not check. Default None.
 
         Returns:
             The event.
 
         Raises:
-            WebhookVerificationError: If fal did not send it: answer 401.
+            WebhookVerificationError: If fal did not send the delivery. Answer 401.
             ConfigurationError: If `headers` or `body` have the wrong type, or the extra `webhooks` is not
                 installed.
-            FalError: If the keys can't be fetched, such as TransportError: answer 5xx, and fal retries.
+            FalError: If fal's keys can't be fetched, such as TransportError. Answer 5xx, and fal delivers again.
         """
         return await self.verifier.verify(headers, body, client=client)
 
@@ -122,10 +128,10 @@ class Webhooks:
         return self._verifier
 
     def make_verifier(self, *, check_address: bool = False) -> WebhookVerifier:
-        """Return a new verifier that fetches its keys from this session's hosts.
+        """Return a new verifier that fetches fal's keys from this session's hosts.
 
         Args:
-            check_address: If True, it also checks the sender's address (protocol 8.2). Default False.
+            check_address: Whether it also checks the sender's address (protocol 8.2); default False.
 
         Raises:
             ConfigurationError: If the extra `webhooks` is not installed.
@@ -133,7 +139,7 @@ class Webhooks:
         return WebhookVerifier(self.fetch_keys, fetch_ranges=self.fetch_ranges if check_address else None)
 
     async def aclose(self) -> None:
-        """Cancel running fetches of keys. The session calls it when it closes.
+        """Cancel running fetches of fal's keys. The session calls this method when it is closed.
 
         Cancelling is safe: `aclose` can be called again. Raises nothing.
         """
@@ -164,6 +170,6 @@ class Webhooks:
         return await self._fetch(f"{self._hosts.platform}{META_PATH}")
 
     async def _fetch(self, url: str) -> bytes:
-        # Both URLs are public and need no key (protocol 8.3, 11.2).
+        # Both URLs are public and need no API key (protocol 8.3, 11.2).
         request = HttpRequest(operation=Operation.READ, method="GET", url=url, auth=False)
         return (await self._transport.send(request)).body

@@ -1,4 +1,7 @@
-"""The receiver of deliveries: handles each once, and passes it to the task that waits for it (protocol 8)."""
+"""Receive webhook deliveries, handle each event once, and pass it to the task that waits for it (protocol 8).
+
+Citations such as (protocol 8.2) are sections of `fal_async/protocol/README.md`.
+"""
 
 from __future__ import annotations
 
@@ -21,18 +24,18 @@ logger: logging.Logger = logging.getLogger("fal_async")
 EventCallback = Callable[[WebhookEvent], Awaitable[None] | None]
 """The `on_event` of a receiver: called with an event; may be async."""
 _SUBMIT_LIMIT = 10.0
-"""Seconds that a delivery waits for running submits: fal allows 15 (protocol 8.2)."""
+"""Seconds for which a delivery waits for running submits; fal allows 15 s for a response (protocol 8.2)."""
 
 
 class Receipt(enum.StrEnum):
     """What `WebhookReceiver.receive` did with a verified delivery."""
 
     HANDLED = "handled"
-    """It was handled now. Answer 200."""
+    """The event was handled now. Answer 200."""
     DUPLICATE = "duplicate"
-    """It was handled before. Answer 200."""
+    """The event was already handled. Answer 200."""
     BUSY = "busy"
-    """An earlier delivery of the event is being handled. Answer 503: if that fails, fal still delivers again."""
+    """An earlier delivery of the event is being handled, and may fail. Answer 503, so that fal delivers again."""
 
 
 class Arrivals:
@@ -44,7 +47,7 @@ class Arrivals:
 
     @contextlib.contextmanager
     def submitting(self) -> Iterator[None]:
-        """Mark a running submit, from its start until `expect` was called with its request id."""
+        """Mark a submit as running, from its start until `expect` was called with its request id."""
         submit: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._submits.add(submit)
         try:
@@ -55,7 +58,7 @@ class Arrivals:
 
     @contextlib.contextmanager
     def expect(self, request_id: str) -> Iterator[asyncio.Future[WebhookEvent]]:
-        """Yield a future for the delivery of this request."""
+        """Yield a future that gets the event of this request when it is delivered."""
         arrival: asyncio.Future[WebhookEvent] = asyncio.get_running_loop().create_future()
         self._waiting[request_id] = arrival
         try:
@@ -65,9 +68,9 @@ class Arrivals:
             arrival.cancel()
 
     async def take(self, event: WebhookEvent) -> bool:
-        """Pass `event` to the task that waits for it. Return whether there is one."""
+        """Pass `event` to the task that waits for it. Return whether a task waits for it."""
         if self._submits and event.request_id not in self._waiting:
-            # A fast request's delivery may arrive before the response of its submit, which has the request id.
+            # A fast request may be delivered before the response of its submit, which has the request id, arrives.
             await asyncio.wait(self._submits, timeout=_SUBMIT_LIMIT)
         arrival = self._waiting.get(event.request_id)
         if arrival is not None and not arrival.done():
@@ -76,15 +79,15 @@ class Arrivals:
 
 
 class WebhookReceiver:
-    """Receives deliveries: verifies each, handles it once, and passes it to the task that waits for it.
+    """Verifies deliveries, handles each event once, and passes it to the task that waits for it.
 
-    `fal.webhooks.attach` makes it. The framework integrations call `receive` for you.
+    `fal.webhooks.attach` makes a receiver. The integrations for web frameworks call `receive` for you.
 
     Attributes:
         url: The public URL at which fal reaches this process.
-        verifier: Checks the deliveries.
+        verifier: Checks that fal sent the deliveries.
         on_event: Called once with each event that no task of this process waits for; None: nothing is called.
-        arrivals: For the package: the tasks that wait.
+        arrivals: For internal use: the tasks that wait for deliveries.
     """
 
     def __init__(
@@ -108,29 +111,29 @@ class WebhookReceiver:
     async def receive(
         self, headers: HeaderFields, body: bytes | bytearray, *, client: str | None = None
     ) -> Receipt:
-        """Verify and handle one POST request.
+        """Verify and handle one delivery, which fal sends as a POST request.
 
         Answer 200 for HANDLED and DUPLICATE, 503 for BUSY, 401 for WebhookVerificationError and 5xx for any other
-        error; fal delivers again after a 4xx or 5xx (protocol 8.2).
+        error. fal delivers again after a 4xx or 5xx (protocol 8.2).
 
-        Cancelling is safe: the event is released in the store, and the next delivery handles it.
+        Cancelling is safe: the event's claim in the store is released, and the next delivery handles the event.
 
         Args:
-            headers: The headers of the request: a mapping with names in any case, or pairs.
+            headers: The headers of the HTTP request: a mapping with names in any case, or pairs.
             body: The raw body, not parsed.
-            client: The sender's IP address. Needed only if the verifier checks addresses; None (default) is then
-                refused.
+            client: The sender's IP address, which is required if the verifier checks addresses. None (default):
+                such a verifier refuses the delivery.
 
         Returns:
             What was done with the delivery.
 
         Raises:
-            WebhookVerificationError: If fal did not send it.
+            WebhookVerificationError: If fal did not send the delivery.
             ConfigurationError: If `headers` or `body` have the wrong type, or the store's `claim` does not return
                 a `Claim`.
-            FalError: If the keys can't be fetched, such as TransportError.
-            Exception: Whatever `on_event` or the store raises. After an error of `on_event` the event is released,
-                and the next delivery calls it again.
+            FalError: If fal's keys can't be fetched, such as TransportError.
+            Exception: Whatever `on_event` or the store raises. After an error of `on_event` the event's claim is
+                released, and the next delivery calls `on_event` again.
         """
         event = await self.verifier.verify(headers, body, client=client)
         with callers_function():
@@ -159,7 +162,7 @@ class WebhookReceiver:
     async def _release(self, key: str) -> None:
         try:
             await awaited(self._store.release(key))
-        except Exception as error:  # logged only: the caller gets the error that prevented the handling
+        except Exception as error:  # only logged, because the caller gets the error of the handling
             logger.warning("webhook of request %s: the store could not release it: %r", key, error)
 
     async def _handle(self, event: WebhookEvent) -> None:

@@ -1,4 +1,7 @@
-"""De-duplication of webhook deliveries: fal delivers at least once, for up to two hours (protocol 8.2)."""
+"""Remember which webhook events were handled: fal delivers at least once, for up to two hours (protocol 8.2).
+
+Citations such as (protocol 8.2) are sections of `fal_async/protocol/README.md`.
+"""
 
 from __future__ import annotations
 
@@ -9,30 +12,29 @@ from typing import Protocol
 
 
 class Claim(enum.StrEnum):
-    """The answer of `SeenStore.claim` about an event."""
+    """The result of `SeenStore.claim` for an event."""
 
     NEW = "new"
     """The event is claimed for the caller, who must handle it."""
     BUSY = "busy"
-    """An earlier delivery of it is being handled. The receiver answers 503, so that fal delivers again."""
+    """An earlier delivery of the event is still being handled. The receiver answers 503, and fal delivers again."""
     DONE = "done"
-    """The event was handled. The receiver answers 200 and does nothing."""
+    """The event was already handled. The receiver answers 200 and does nothing."""
 
 
 class SeenStore(Protocol):
     """Remembers which events were handled. The key of an event is its request id.
 
-    A store that several processes share needs an atomic `claim`, such as `SET key value NX EX 120` in Redis. The
-    expiry matters: without it, a process that dies while it handles an event blocks that event for ever.
+    A store that several processes share needs an atomic `claim`, such as `SET key value NX EX 120` in Redis. Claims
+    must expire: if a process dies while it handles an event, that event could otherwise never be handled.
 
-    Errors that the methods raise are raised by `WebhookReceiver.receive`, except those of `release`, which are
-    logged.
+    `WebhookReceiver.receive` raises the errors of `claim` and `done`, and logs those of `release`.
     """
 
     async def claim(self, key: str) -> Claim:
-        """Claim the event for the caller, unless it is claimed or done.
+        """Claim the event for the caller, unless it is already claimed or handled.
 
-        After a cancellation the event may be claimed; see the class about its expiry.
+        After a cancellation the event may be claimed until the claim expires.
 
         Args:
             key: The request id.
@@ -41,24 +43,23 @@ class SeenStore(Protocol):
             `Claim.NEW` if the caller must handle the event now, else `Claim.BUSY` or `Claim.DONE`.
 
         Raises:
-            Exception: Whatever the store raises; the delivery then fails, and fal repeats it.
+            Exception: Whatever the store raises. The delivery then fails, and fal repeats it.
         """
 
     async def done(self, key: str) -> None:
         """Mark a claimed event as handled, for at least two hours.
 
-        fal may repeat deliveries for that long (protocol 8.2).
-        After a cancellation the event may still be claimed.
+        fal may repeat deliveries for that long (protocol 8.2). After a cancellation the event may still be claimed.
 
         Args:
             key: The request id.
 
         Raises:
-            Exception: Whatever the store raises; the delivery then fails, and fal repeats it.
+            Exception: Whatever the store raises. The delivery then fails, and fal repeats it.
         """
 
     async def release(self, key: str) -> None:
-        """Give up a claim: the event could not be handled, and the next delivery may try.
+        """Release a claim because the event could not be handled, so that the next delivery can claim it.
 
         After a cancellation the event may still be claimed.
 
@@ -66,7 +67,7 @@ class SeenStore(Protocol):
             key: The request id.
 
         Raises:
-            Exception: Whatever the store raises; it is logged.
+            Exception: Whatever the store raises. It is logged.
         """
 
 
@@ -75,8 +76,9 @@ class MemoryStore:
 
     Args:
         keep: Seconds for which a handled event is remembered. Default 10,800 (3 h).
-        limit: Maximum number of handled events that are remembered; the oldest are dropped. Default 100,000.
-        clock: Returns the time in seconds; for tests.
+        limit: Maximum number of handled events that are remembered; above it the oldest are deleted. Default
+            100,000.
+        clock: Returns the time in seconds; for tests. Default `time.monotonic`.
     """
 
     def __init__(
@@ -87,8 +89,8 @@ class MemoryStore:
         self._done: dict[str, float] = {}
 
     async def claim(self, key: str) -> Claim:
-        """Claim the event, unless it is claimed or done. Arguments as of `SeenStore.claim`."""
-        self._drop_the_old()
+        """Claim the event, unless it is already claimed or handled. Arguments as of `SeenStore.claim`."""
+        self._delete_old_events()
         if key in self._done:
             return Claim.DONE
         if key in self._busy:
@@ -102,10 +104,10 @@ class MemoryStore:
         self._done[key] = self._clock()
 
     async def release(self, key: str) -> None:
-        """Give up a claim. Arguments as of `SeenStore.release`."""
+        """Release a claim. Arguments as of `SeenStore.release`."""
         self._busy.discard(key)
 
-    def _drop_the_old(self) -> None:
+    def _delete_old_events(self) -> None:
         # A dict keeps insertion order, so the first key is the oldest.
         oldest = self._clock() - self._keep
         while self._done:

@@ -1,4 +1,7 @@
-"""Check that fal sent a webhook delivery: signature, timestamp and (optional) sender's address (protocol 8)."""
+"""Check that fal sent a webhook delivery, by its signature, timestamp and (optional) sender's address (protocol 8).
+
+Citations such as (protocol 8.2) are sections of `fal_async/protocol/README.md`.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +41,9 @@ from fal_async.single_flight import SingleFlight
 
 logger: logging.Logger = logging.getLogger("fal_async")
 DEFAULT_MAX_DELIVERY_BODY = 16 * 1024 * 1024
-"""Maximum bytes of a delivery's body."""
+"""Maximum number of bytes of a delivery's body."""
 _BIG_BODY = 256 * 1024
-"""Bytes above which a body is hashed in a thread: 16 MiB would block the event loop for tens of milliseconds."""
+"""A body of more bytes is hashed in a thread: 16 MiB would block the event loop for tens of milliseconds."""
 V = TypeVar("V")
 Fetch = Callable[[], Awaitable[bytes]]
 """Fetches the key set, or the address ranges, and returns the body of the response."""
@@ -50,8 +53,8 @@ Fetch = Callable[[], Awaitable[bytes]]
 class WebhookVerifier:
     """Checks that fal sent a delivery (protocol 8.3).
 
-    The key set is fetched on first use, shared by all checks, and kept for at most a day. It is fetched again if no
-    key matches a signature, at most once a minute.
+    fal's key set is fetched on first use, shared by all checks, and used for at most a day. If no key matches a
+    signature, the key set is fetched again, at most once a minute.
 
     Args:
         fetch_keys: Returns the body of fal's key set, as `fal.webhooks.fetch_keys` does.
@@ -59,7 +62,7 @@ class WebhookVerifier:
             addresses that it does not list are refused. None (default): addresses are not checked.
         tolerance: Seconds by which the signed timestamp may differ from the clock. Default 300.
         max_body: Maximum size of a body in bytes. Default 16 MiB.
-        clock: Returns the time in Unix seconds; for tests.
+        clock: Returns the time in Unix seconds; for tests. Default `time.time`.
 
     Attributes:
         max_body: The maximum size of a body in bytes.
@@ -88,21 +91,23 @@ class WebhookVerifier:
     ) -> WebhookEvent:
         """Check a delivery and return its event (protocol 8.3).
 
-        Cancelling is safe: a fetch of the keys goes on for later checks.
+        Cancelling is safe: a running fetch of fal's keys continues, and later checks use the keys.
 
         Args:
-            headers: The headers of the request: a mapping with names in any case, or pairs.
-            body: The raw bytes of the body. A body that was parsed and encoded again has another signature.
-            client: The sender's IP address. Needed only with `fetch_ranges`; None (default) is then refused.
+            headers: The headers of the HTTP request: a mapping with names in any case, or pairs.
+            body: The raw bytes of the body. A body that was parsed and encoded again may not match the signature.
+            client: The sender's IP address, which is required with `fetch_ranges`. None (default): with
+                `fetch_ranges` the delivery is refused.
 
         Returns:
             The event.
 
         Raises:
-            WebhookVerificationError: If fal did not send it, or the body is larger than `max_body`. Answer 401.
+            WebhookVerificationError: If fal did not send the delivery, or the body is larger than `max_body`.
+                Answer 401.
             ConfigurationError: If `body` is not bytes, or `headers` are neither a mapping nor pairs.
-            FalError: If the keys can't be fetched, such as TransportError, so that the signature can't be checked.
-                Answer 5xx, and fal delivers again.
+            FalError: If fal's keys can't be fetched to check the signature, such as TransportError. Answer 5xx, and
+                fal delivers again.
         """
         if not isinstance(body, bytes | bytearray):
             raise ConfigurationError(
@@ -113,13 +118,13 @@ class WebhookVerifier:
             raise WebhookVerificationError(f"the body is larger than {self.max_body} bytes")
         check_time(signed, self._clock(), self._tolerance)
         await self._check_sender(client)
-        message = await _off_the_loop(message_of, len(body), signed, body)
+        message = await _hashed(message_of, len(body), signed, body)
         if not await self._is_signed(message, signed.signature):
             raise WebhookVerificationError("the signature matches none of fal's keys")
         return parse_event(bytes(body), signed)
 
     async def aclose(self) -> None:
-        """Cancel a running fetch of keys or addresses.
+        """Cancel running fetches of fal's keys and addresses.
 
         Cancelling is safe: `aclose` can be called again. Raises nothing.
         """
@@ -141,11 +146,11 @@ class WebhookVerifier:
         return newer is not None and newer != keys and is_signed(message, signature, newer, self._check)
 
 
-async def _off_the_loop(function: Callable[..., bytes], size: int, *arguments: object) -> bytes:
+async def _hashed(function: Callable[..., bytes], size: int, *arguments: object) -> bytes:
+    """Return `function(*arguments)`, which hashes `size` bytes: in a thread if they are many."""
     if size > _BIG_BODY:
-        with contextlib.suppress(
-            RuntimeError
-        ):  # no thread can be started, such as when the loop is shutting down
+        # RuntimeError: no thread can be started, for example while the event loop is shut down.
+        with contextlib.suppress(RuntimeError):
             return await asyncio.to_thread(function, *arguments)
     return function(*arguments)
 
@@ -177,7 +182,7 @@ class _Fetched(Generic[V]):
 
 
 class _Cached(Generic[V]):
-    """A value with one fetch for all concurrent callers, kept for a day, and renewed in the background before."""
+    """A value that is fetched once for all concurrent callers, used for a day, and renewed in the background."""
 
     def __init__(self, fetch: Fetch, parse: Callable[[bytes], V], clock: Callable[[], float]) -> None:
         self._fetch, self._parse, self._clock = fetch, parse, clock
@@ -194,7 +199,7 @@ class _Cached(Generic[V]):
         return known.value
 
     async def renewed(self) -> V | None:
-        """Fetch again and return the value; None if it was fetched within the last minute, or if that fails."""
+        """Fetch the value again and return it; None if the last fetch is less than a minute old, or if it fails."""
         if not self._flight.under_way and not may_try_again(self._tried_at, self._clock()):
             return None
         try:
@@ -206,8 +211,8 @@ class _Cached(Generic[V]):
         await self._flight.aclose()
 
     async def _newer_than(self, known: _Fetched[V] | None) -> V:
-        # Started in the background first, so that it goes on without callers: fal gives up on this delivery after
-        # 15 s, and the next one should find the fetch done.
+        # The fetch is started in the background, so that it continues without callers: fal's delivery times out
+        # after 15 s, and the next delivery should find the fetched value.
         self._flight.start(self._fetch_now)
         return (await self._flight.get(lambda fetched: fetched is not known, self._fetch_now)).value
 
@@ -215,7 +220,7 @@ class _Cached(Generic[V]):
         self._tried_at = self._clock()
         try:
             value = self._parse(await self._fetch())
-        except asyncio.CancelledError:  # only `aclose` cancels it
+        except asyncio.CancelledError:  # only `aclose` cancels this task
             raise SessionStateError(
                 "the session was closed while fal's webhook keys or addresses were fetched"
             ) from None

@@ -17,6 +17,7 @@ from fal_async import Session
 from fal_async.emulator import Answer, Emulator, Fault, JobContext
 from fal_async.integrations.sse_events import LastEvent, last_event
 from fal_async.integrations.starlette import sse_response, webhook_route
+from fal_async.protocol.sse import SSEDecoder
 from tests.quick import quick, session_on
 from tests.test_json_values import strict
 
@@ -215,6 +216,22 @@ async def test_a_browser_gets_the_request_id_before_the_first_event(emulator: Em
     browser.left.set()
     await browser.follow(handle)
     assert browser.received.startswith(f"id: {handle.request_id}.0\n\n".encode())
+    assert SSEDecoder().feed(f"id: {handle.request_id}.0\n\n".encode()) == []  # no event is dispatched for it
+
+
+async def test_a_browser_that_reconnects_before_the_first_event_follows_the_same_request(
+    emulator: Emulator, fal: Session
+) -> None:
+    """The id of the first block, which has no data, is what EventSource sends as `Last-Event-ID`."""
+    handle = await fal.queue.submit("me/echo", {"a": 1})
+    again = Browser(f"{handle.request_id}.0")
+    events = await again.follow(
+        lambda: pytest.fail("the request is submitted again"),
+        resume=lambda request_id: fal.queue.handle("me/echo", request_id),
+        cancel_on_disconnect=False,
+    )
+    assert events[-1]["data"]["data"] == {"a": 1}
+    assert emulator.count("submit") == 1
 
 
 @pytest.mark.parametrize(
