@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"port to listen on, 0 for a free one {default}",
     )
     _add_accounts(parser, default)
-    add("--speed", type=_positive, default=1.0, help=f"how many times faster the models work {default}")
+    add("--speed", type=_positive, default=1.0, help=f"factor by which the models work faster {default}")
     add(
         "--runners",
         type=_runners,
@@ -34,22 +34,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--folder",
         type=_folder,
-        help="folder that keeps produced and uploaded files (default: a temporary one)",
+        help="folder for produced and uploaded files (default: a temporary one)",
     )
     add(
         "--retention",
         type=_seconds,
         metavar="SECONDS",
-        help="how long results are kept (default: as long as fal keeps them)",
+        help="seconds for which results are kept (default: as long as fal keeps them)",
     )
     _add_memory(parser)
-    add("--seed", type=int, default=0, help=f"seed of the random faults {default}")
-    add("--record", action="store_true", help="record the latest HTTP requests, not only their number")
+    add("--seed", type=int, default=0, help=f"seed of the random generator for faults {default}")
+    add(
+        "--record",
+        action="store_true",
+        help="store the latest HTTP requests; without it they are only counted",
+    )
 
 
 def _add_accounts(parser: argparse.ArgumentParser, default: str) -> None:
     who = parser.add_mutually_exclusive_group()
-    who.add_argument("--key", type=_key, default=DEFAULT_KEY, help=f"the accepted key {default}")
+    who.add_argument("--key", type=_key, default=DEFAULT_KEY, help=f"the accepted API key {default}")
     who.add_argument("--no-key", action="store_true", help="accept any key, or no key")
     parser.add_argument(
         "--account",
@@ -57,43 +61,43 @@ def _add_accounts(parser: argparse.ArgumentParser, default: str) -> None:
         action="append",
         default=[],
         metavar="KEY",
-        help="key of a further account, which can't see the others' requests and files; may be repeated",
+        help="API key of a further account with its own requests and files; may be repeated",
     )
     parser.add_argument(
         "--concurrency",
         type=_runners,
-        help="requests of one account at a time, over all models (default: no limit)",
+        help="requests that each account runs at a time, over all models (default: no limit)",
     )
 
 
 def _add_memory(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments about what is kept, and for how long."""
+    """Add the arguments that limit the number and the lifetime of jobs and files."""
     add = parser.add_argument
     add(
         "--keep-jobs",
         type=_runners,
         default=KEEP_JOBS,
         metavar="N",
-        help="how many jobs are kept; those that ended first are deleted first (default: %(default)s)",
+        help="how many jobs are kept; those that completed first are deleted first (default: %(default)s)",
     )
     add(
         "--forget-after",
         type=_seconds,
         metavar="SECONDS",
-        help="delete a job this long after its end (default: never)",
+        help="delete a job this many seconds after its completion (default: never)",
     )
     add(
         "--file-lifetime",
         type=_seconds,
         metavar="SECONDS",
-        help="how long produced files are kept (default: for ever)",
+        help="seconds for which produced files are kept (default: no limit)",
     )
     add(
         "--gone-status",
         type=int,
         choices=(403, 404, 410),
         default=404,
-        help="HTTP status for a file that is no longer kept (default: %(default)s)",
+        help="HTTP status for a file that has expired (default: %(default)s)",
     )
     add(
         "--plain-pictures",
@@ -138,7 +142,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _key(text: str) -> str:
     if not all(text.partition(":")):
-        raise argparse.ArgumentTypeError("expected a key of the form id:secret")
+        raise argparse.ArgumentTypeError("expected an API key of the form id:secret")
     return text
 
 

@@ -1,13 +1,13 @@
-"""A complete local fal on one loopback port: for demos, our tests, and the tests of our users.
+"""A complete local fal on one loopback port, for demos and tests.
 
     from fal_async.emulator import Emulator
 
     async with Emulator() as emulator:
         async with Session(credentials=emulator.key, hosts=emulator.hosts) as fal: ...
 
-The emulator implements fal's wire protocol independently and shares no code with the client, so that a mistake on
-one side shows. Importing this package loads neither aiohttp nor any of its modules, because pytest imports the
-plugin in every run, even if no test uses fal.
+The emulator is a second implementation of fal's wire protocol and shares no code with the client, so that tests
+find a mistake on either side. Importing this package loads neither aiohttp nor its own modules, because pytest
+imports the plugin in every run, even if no test uses fal.
 
 Layers from the bottom up: `wire`; `accounts`, `storage`, `faults`; `jobs`; `webhooks`, `apps`, `builtin`; `core`;
 `operations`; `gateway` and `admin`; `server`; `serve` and `pytest_plugin`. Imports go downward only.

@@ -1,6 +1,6 @@
 """`/_emulator`: control of the emulator by tests in another process or language, without a key.
 
-A browser on the same machine can reach it as well, so pages of other origins are refused.
+A page in a browser on the same machine could call it as well, so requests from pages of other origins are refused.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from fal_async.emulator.wire.answers import Answer, json_answer, request_error
 from fal_async.emulator.wire.foreign_pages import foreign_page
 
 _ANSWER_LEAVES = 0.05
-"""Seconds for the answer to this call to be sent before the server goes away."""
+"""Seconds between this call's answer and the downtime, in which the answer is sent."""
 Action = Callable[[Core, Any], Any]
 
 
@@ -85,7 +85,7 @@ class Admin:
 
 
 def _add_faults(core: Core, wanted: Any) -> list[dict[str, Any]]:
-    """Add one fault or a list of them; none is added if one cannot be read."""
+    """Add one fault or a list of faults; if one of them is invalid, none is added."""
     faults = [Fault.from_json(document) for document in (wanted if isinstance(wanted, list) else [wanted])]
     core.faults.add(*faults)
     return [fault.to_json() for fault in faults]
@@ -131,7 +131,7 @@ def _requests(core: Core, _: Any) -> list[dict[str, Any]]:
 
 
 def _books(core: Core, _: Any) -> dict[str, Any]:
-    """Return how many requests and inputs each endpoint took, and the inputs that were taken more than once.
+    """Return for each endpoint the numbers of accepted requests and of inputs, and the repeated inputs.
 
     `books/inputs` returns all inputs.
     """
@@ -150,7 +150,7 @@ def _line(line: Line) -> dict[str, Any]:
 
 
 def _expire_files(core: Core, wanted: Any) -> None:
-    """Read `{"urls"?, "status"?}`; without URLs all files expire."""
+    """Read `{"urls"?, "status"?}`; without URLs, all files expire."""
     core.files.expire([str(url) for url in wanted.get("urls", ())], wanted.get("status"))
 
 

@@ -1,4 +1,4 @@
-"""What the operations share: the parts of the emulator, and the call that is being answered."""
+"""The values that operations get: the parts of the emulator, and the call that they answer."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ class Call:
     account: Account
     """The caller's account; `Keyring.anonymous` without a valid key."""
     job: Job | None = None
-    """The job that the path names, or that this call made."""
+    """The job that the path names, or that this call created; None without one."""
     body: bytes = b""
     streamed: Body | None = None
-    """The body of an upload, not read yet, in place of `body`."""
+    """The body of an upload, which is not read yet; None for other operations, which have `body`."""
     effect: Effect = NO_EFFECT
-    """What the fault that strikes this call does."""
+    """The effect of this call's fault."""
 
     @property
     def incoming(self) -> Body:
@@ -89,8 +89,9 @@ class Call:
     def origin(self) -> str:
         """The start of every URL in an answer: `f"{call.origin}/queue.fal.run/..."`.
 
-        It is the address that the caller used, such as `http://127.0.0.1:8765`, so that the client stays on the
-        emulator. A caller that used one of fal's host names gets fal's own URLs: `https:/`, then `/` and the host.
+        It is the address that the caller used, such as `http://127.0.0.1:8765`, so that the client follows the URL
+        to the emulator. A caller that used one of fal's host names gets fal's own URLs, since this is then
+        `https:/`.
         """
         host = self.request.host
         return "https:/" if host_name(host) in FAL_HOSTS else f"{self.request.scheme}://{host}"

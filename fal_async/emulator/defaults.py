@@ -4,9 +4,9 @@ from __future__ import annotations
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8765
-"""For the emulator as a separate process; in a test it takes a free port."""
+"""Port of the emulator as a separate process; in a test it listens on a free port."""
 DEFAULT_KEY = "emulator:key"
 DEFAULT_RUNNERS = 2
 """On fal, a new account runs two requests at a time (protocol 9.4)."""
 KEEP_JOBS = 10_000
-"""For the emulator as a separate process: the inputs of jobs may contain whole files as data URIs."""
+"""Limit of the emulator as a separate process, since inputs of jobs may contain whole files as data URIs."""

@@ -1,4 +1,4 @@
-"""Pauses and restarts of the server, with or without its memory, at once or scheduled."""
+"""Pauses and restarts of the server, which may delete its requests; at once or scheduled."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Downtime:
         self._listener.drop_connections()
 
     async def restart(self, *, keep_memory: bool, downtime: float) -> None:
-        """Stop listening for `downtime` real seconds. Without memory, running and waiting requests are lost."""
+        """Stop listening for `downtime` real seconds; without `keep_memory`, cancel and forget all requests."""
         await self._listener.pause()
         try:
             if not keep_memory:
@@ -31,7 +31,7 @@ class Downtime:
             await self._listener.resume()
 
     def go_away(self, seconds: float, *, after: float = 0.0) -> None:
-        """Schedule a pause of `seconds`, without waiting for it, so that a request can ask for it."""
+        """Schedule a pause of `seconds`, without waiting for it, so that an HTTP request can cause it."""
         self._spawn(self._go_away(after, seconds))
 
     def restart_soon(self, *, keep_memory: bool, downtime: float, after: float = 0.0) -> None:
@@ -39,7 +39,7 @@ class Downtime:
         self._spawn(self._restart_soon(after, keep_memory, downtime))
 
     async def close(self) -> None:
-        """Cancel what is scheduled."""
+        """Cancel all scheduled pauses and restarts."""
         for task in self._scheduled:
             task.cancel()
         if self._scheduled:

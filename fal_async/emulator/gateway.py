@@ -1,4 +1,4 @@
-"""One HTTP request, from the socket to the answer: read, recorded, perhaps struck by a fault, checked, answered."""
+"""One HTTP request from the socket to the answer: it is read, recorded, given a fault, checked and answered."""
 
 from __future__ import annotations
 
@@ -109,11 +109,11 @@ SERVICES: Mapping[str, Service] = {
 }
 """One row per operation."""
 _WITHOUT_KEY = frozenset({"file", "token", "openapi", "key_set", "index", "admin", "unknown"}) | frozenset(
-    {"stream", "realtime"}  # they check the caller themselves, who may have a token in the query
+    {"stream", "realtime"}  # they check their callers, who may have a token in the query
     | {"upload", "multipart", "part", "complete", "cdn_sign"}  # a CDN token or a signature instead (7.1)
 )
 _SENT_PIECEMEAL = frozenset({"status_stream", "stream", "realtime", "websocket"})
-"""Operations whose answers are sent in pieces: their services apply faults of the connection themselves."""
+"""Operations whose answers are sent in pieces, so that their services apply faults of the connection."""
 
 
 class Gateway:
@@ -202,7 +202,10 @@ class Gateway:
         return self._core.endpoints.is_public(call.route.endpoint_id)
 
     def _named_job(self, route: Route, account: Account) -> Job | None:
-        """Return the job of the path, which names its app or its full id (protocol 2), but no other app."""
+        """Return the job of the path; None if the caller may not see it, or if the path names another app.
+
+        The path may name the job's app or its full endpoint id (protocol 2).
+        """
         job = None if route.request_id is None else self._core.jobs.find(route.request_id)
         if (
             job is None
@@ -213,7 +216,7 @@ class Gateway:
         return job if job.account is account or self._anyone_may_see(job, account) else None
 
     def _anyone_may_see(self, job: Job, account: Account) -> bool:
-        """Return whether anyone may see the job: its endpoint is public, and one side has no key."""
+        """Return whether a job is visible to other accounts: its endpoint is public, and one side has no key."""
         return job.served.public and self._core.keyring.anonymous in (job.account, account)
 
 
@@ -230,7 +233,7 @@ async def _read(request: web.BaseRequest) -> bytes:
 
 def _continue(request: web.BaseRequest) -> None:
     if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
-        # aiohttp does this in its router, which is not used here; curl waits a second for it.
+        # aiohttp sends this in its router, which is not used here; curl waits a second for it.
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 

@@ -1,4 +1,4 @@
-"""The loopback socket: listens, pauses and resumes on the same port, and counts connections."""
+"""The loopback socket, which can pause and resume on the same port, and counts connections."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from fal_async.emulator.wire.http_connection import reset
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _BACKLOG = 8192
-"""Ten thousand clients may connect at once; the kernel lowers it to its own limit."""
+"""Enough for ten thousand clients that connect at once; the kernel lowers it to its own limit."""
 _KEEP_ALIVE = 300.0
 """Seconds: app servers keep idle connections for 300 s (protocol 13)."""
 _STEPS_TO_ACCEPT = 3
-"""Steps of the event loop until a socket that was accepted in this step is a connection."""
+"""Steps of the event loop until `connection_made` is called for a socket that was just accepted."""
 _HANDSHAKE_LIMIT = 2.0
 """Seconds that a TLS handshake or shutdown may take."""
 
@@ -34,7 +34,7 @@ class _Server(web.Server):
         super().__init__(handler, **options)
         self.opened = 0
         self.away = False
-        """True during a pause: a connection whose TLS handshake ends only now is reset at once."""
+        """Whether the server is paused: a connection whose TLS handshake completes now is reset at once."""
         self.transports: dict[RequestHandler, asyncio.Transport] = {}
         self.ending: set[asyncio.Task[None]] = set()
         self.empty = asyncio.Event()
@@ -48,8 +48,8 @@ class _Server(web.Server):
             reset(transport)
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
-        # aiohttp forgets the connection's task right after this call. `_drop_all` must wait for it, or its last
-        # step would run on a closed loop.
+        # aiohttp deletes its reference to the connection's task right after this call. `_drop_all` must wait for
+        # the task, or its last step would run on a closed loop.
         if (task := task_of(handler)) is not None and not task.done():
             self.ending.add(task)
             task.add_done_callback(self.ending.discard)
@@ -60,7 +60,7 @@ class _Server(web.Server):
 
 
 class Listener:
-    """The socket. `port` 0 takes a free port, a different one each time it is opened."""
+    """The socket. `port` 0 chooses a free port, another one each time it is opened."""
 
     def __init__(self, *, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         self._host, self._wanted_port, self._tls = host, port, tls
@@ -90,7 +90,7 @@ class Listener:
 
     async def open(self, handler: Handler) -> None:
         """Listen. Raise OSError if the port is in use."""
-        # A direct run is stopped by closing its connection (protocol 13): hence handler_cancellation.
+        # handler_cancellation, because closing the connection stops a direct call (protocol 13).
         self._server = _Server(
             handler,
             request_factory=make_request,
@@ -129,7 +129,7 @@ class Listener:
         if self._server is None:
             return
         await self.pause()
-        # Once more: a `pause` that was cancelled may have left connections open.
+        # Called again here, since a `pause` that was cancelled may have left connections open.
         await self._drop_all()
         if self._socket is not None:
             self._socket.close()
@@ -159,7 +159,7 @@ class Listener:
             raise RuntimeError("the port of the emulator is not reserved")
         server = self._running()
         server.away = False
-        # Otherwise a client that connects and sends nothing would delay `pause` for a minute.
+        # Without this limit, a client that connects and sends nothing would delay `pause` for a minute.
         limit = None if self._tls is None else _HANDSHAKE_LIMIT
         self._listening = await asyncio.get_running_loop().create_server(
             server,

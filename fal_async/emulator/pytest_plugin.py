@@ -1,6 +1,6 @@
 """Fixtures for pytest: `fal_emulator`, a local fal for one test, and `fal`, an open session on it.
 
-pytest imports this module in every run wherever fal_async is installed, so it imports nothing heavy.
+pytest imports this module in every run if fal_async is installed, so it imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _async_fixture(name: str, function: Callable[..., Any]) -> Any:
 
 
 def _refusal(name: str) -> Callable[[], None]:
-    """Return a fixture that fails when a test requests it, so that other tests are not affected."""
+    """Return a fixture that fails only if a test requests it."""
 
     def refuse() -> None:
         raise pytest.UsageError(

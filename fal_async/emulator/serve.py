@@ -1,4 +1,4 @@
-"""The emulator as a separate process, which `python -m fal_async emulator` runs."""
+"""The emulator as a separate process: `python -m fal_async emulator`."""
 
 from __future__ import annotations
 
@@ -37,29 +37,31 @@ async def serve(
 ) -> None:
     """Serve until SIGINT or SIGTERM, or until it is cancelled, then stop cleanly.
 
-    The defaults suit a process that runs for days: requests are counted but not kept, and only 10,000 jobs are
-    kept. `Emulator` describes most arguments in detail.
+    The defaults suit a process that runs for days: HTTP requests are counted but not stored, and at most 10,000
+    jobs are kept. `Emulator` describes most arguments in detail.
 
     Args:
         host: address to listen on; default 127.0.0.1.
-        port: port to listen on; default 8765, 0 takes a free one.
-        key: API key of the first account; default "emulator:key".
+        port: port to listen on; default 8765, 0 chooses a free one.
+        key: API key of the emulator's own account; default "emulator:key".
         speed: time factor of emulated work; default 1.
-        folder: directory of its files. None (default): a temporary one.
+        folder: directory for uploaded and produced files. None (default): a temporary one, deleted at the end.
         runners: how many requests each endpoint runs at a time; default 2.
-        concurrency: how many requests each account runs at a time. None (default): no limit.
-        accounts: keys of further accounts; default none.
-        retention: seconds for which a result is kept. None (default): fal's rule.
+        concurrency: how many requests each account, also each of `accounts`, runs at a time over all endpoints.
+            None (default): no limit.
+        accounts: API keys of further accounts; default none.
+        retention: seconds for which a result can be fetched after completion. None (default): fal's rule.
         keep_jobs: how many jobs are kept; default 10,000.
-        forget_after: seconds after its end at which a job is dropped. None (default): jobs are kept.
+        forget_after: seconds after its completion at which a job is deleted. None (default): no limit.
         file_lifetime: seconds for which a produced file can be read. None (default): no limit.
-        gone_status: status for a file that has expired; default 404.
-        plain_pictures: True lets the built-in models return pictures of one colour.
-        require_key: False lets callers in without a key.
-        record: True keeps requests, so that `GET /_emulator/requests` lists them.
-        seed: seed of the random generator behind faults with a `chance`; default 0.
-        out: where to write the lines with the address and the key. None (default): standard output.
-        configure: called with the emulator before it starts, to add endpoints or faults. None (default): nothing.
+        gone_status: HTTP status for a file that has expired; default 404.
+        plain_pictures: whether the built-in models return pictures of one colour; default False.
+        require_key: whether callers need a known key; default True.
+        record: whether HTTP requests are stored, so that `GET /_emulator/requests` lists them; default False.
+        seed: seed of the random generator for faults with a `chance`; default 0.
+        out: target for the lines with the address and the key. None (default): standard output.
+        configure: function that is called with the emulator before it starts, to add endpoints or faults. None
+            (default): none.
 
     Raises:
         OSError: If the port is in use or cannot be bound.
@@ -108,7 +110,7 @@ def _stop_on_signals(stop: asyncio.Event) -> tuple[signal.Signals, ...]:
         for number in wanted:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
     except NotImplementedError:
-        # Not on Windows: there Ctrl-C cancels the main task, which stops the emulator as well.
+        # Windows has no such handlers. There, Ctrl-C cancels the main task, which stops the emulator as well.
         return ()
     return wanted
 

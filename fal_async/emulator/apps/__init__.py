@@ -1,4 +1,4 @@
-"""Mounted applications, in this process or behind a URL, and how they are called.
+"""Mounted applications in this process or behind a URL, and the way to call them.
 
 It imports `wire` and `jobs`.
 """

@@ -1,4 +1,4 @@
-"""ASGI applications, called in this process without a port: HTTP requests and their tasks."""
+"""ASGI applications, which are called in this process without a port: HTTP requests and their tasks."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ AsgiApp = Callable[
     Awaitable[None],
 ]
 _VERSIONS = {"version": "3.0", "spec_version": "2.3"}
-"""2.3: an application gets `http.disconnect` when its caller has left, and may call `send` after that."""
+"""In version 2.3 an application gets `http.disconnect` when its caller has left, and may still call `send`."""
 _GRACE = 0.5
 """Seconds between the disconnect message and the cancellation of the application's call."""
 _END_LIMIT = 5.0
-"""Seconds that cancelled calls have to end when the emulator stops."""
+"""Seconds within which cancelled calls must return when the emulator stops."""
 
 
 def check_asgi(app: Any) -> None:
@@ -44,7 +44,7 @@ def check_asgi(app: Any) -> None:
     try:
         inspect.signature(app).bind(None, None, None)
     except ValueError:
-        return  # written in C, without a signature: nothing to check
+        return  # written in C and without a signature, so nothing can be checked
     except TypeError as error:
         name = getattr(app, "__name__", type(app).__name__)
         raise TypeError(f"{name} does not take (scope, receive, send): {wanted}") from error
@@ -57,11 +57,11 @@ class AsgiApplication:
         self._calls: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        """Run the startup of the lifespan, if it has one. Raise RuntimeError if it fails."""
+        """Run the startup of the application's lifespan, if it has one. Raise RuntimeError if that fails."""
         await self._lifespan.startup()
 
     async def close(self) -> None:
-        """Cancel what still runs, such as background work after an answer, then shut the application down."""
+        """Cancel running calls, such as background work after an answer, then shut the application down."""
         for call in self._calls:
             call.cancel()
         if self._calls:
@@ -129,7 +129,7 @@ class AsgiApplication:
 
 
 async def _end(call: asyncio.Task[None]) -> None:
-    """Wait for a call that was notified of the disconnect, then cancel it."""
+    """Give a call that was notified of the disconnect some time to return, then cancel it."""
     try:
         await asyncio.wait({call}, timeout=_GRACE)
     finally:
@@ -164,7 +164,7 @@ class AsgiResponse:
     # The emulator's side.
 
     async def begin(self) -> None:
-        """Wait for status and headers. Raises what the application raises before it sends them."""
+        """Wait for status and headers. If the application raises an error before it sends them, raise that."""
         message = await self.outbox.next()
         if isinstance(message, Ended):
             if message.error is not None:
@@ -193,7 +193,7 @@ class AsgiResponse:
                 yield bytes(body)
 
     def leave(self) -> None:
-        """End the exchange, completed or not: the application gets `http.disconnect`."""
+        """End the exchange, even if it is incomplete; the application gets `http.disconnect`."""
         self._over.set()
         self.outbox.close()
 

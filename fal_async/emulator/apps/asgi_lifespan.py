@@ -15,7 +15,7 @@ _GRACE = 1.0
 
 
 class Lifespan:
-    """The lifespan of one application. One that ends or raises at this scope has none, which is allowed."""
+    """The lifespan of one application. An application without one returns or raises, which is allowed."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
@@ -29,7 +29,7 @@ class Lifespan:
         self._changed = asyncio.Event()
 
     async def startup(self) -> None:
-        """Start the application, and wait for its startup. If this is cancelled, so is the application.
+        """Start the application, and wait for its startup. If this is cancelled, the application is cancelled.
 
         Raises:
             RuntimeError: If the startup fails, with the application's message.
@@ -48,9 +48,9 @@ class Lifespan:
             raise RuntimeError(f"the mounted application failed to start: {reason or 'it gave no reason'}")
 
     async def shutdown(self) -> None:
-        """Stop the application; if it is cancelled, the application is cancelled.
+        """Stop the application. If this is cancelled, the application is cancelled.
 
-        Raises nothing: failures are logged, since the emulator stops all the same.
+        Raises nothing: failures are logged, since the emulator stops in any case.
         """
         if self._task is None:
             return
@@ -67,7 +67,7 @@ class Lifespan:
             )
 
     async def _wait_for_phase(self, moment: str) -> None:
-        """Wait until the application reports the end of this phase, or has ended."""
+        """Wait until the application reports the end of this phase, or its call has returned."""
         self._inbox.put_nowait({"type": f"lifespan.{moment}"})
         ends = {f"lifespan.{moment}.complete", f"lifespan.{moment}.failed"}
         while not (ends & self._messages.keys()) and self._task is not None and not self._task.done():
@@ -78,7 +78,7 @@ class Lifespan:
         try:
             await self._app(scope, self._inbox.get, self._send)
         except Exception as error:
-            # Before "complete" it has no lifespan; after "failed" it has reported the reason.
+            # Before "complete", an error means that it has no lifespan; after "failed", its reason is known.
             if (
                 "lifespan.startup.complete" in self._messages
                 and "lifespan.shutdown.failed" not in self._messages
@@ -92,7 +92,7 @@ class Lifespan:
         self._changed.set()
 
     async def _end(self, grace: float) -> None:
-        """Give the application `grace` seconds to end, then cancel it."""
+        """Give the application `grace` seconds to return, then cancel it."""
         task, self._task = self._task, None
         if task is None:
             return

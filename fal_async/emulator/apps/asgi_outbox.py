@@ -1,4 +1,4 @@
-"""The messages of an ASGI application to the emulator, one by one, and how its call ended."""
+"""The messages of an ASGI application to the emulator, one by one, and the outcome of its call."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ logger: logging.Logger = logging.getLogger("fal_async.emulator")
 
 @attrs.frozen
 class Ended:
-    """The application's call is over; `error` is what it raised."""
+    """The application's call has returned; `error` is the exception that it raised, or None."""
 
     error: Exception | None = None
 
 
 class Outbox:
-    """Passes one message at a time: `send` waits until it is taken, so a fast application cannot run ahead."""
+    """Passes one message at a time: `send` waits until the emulator has read it, so nothing piles up."""
 
     def __init__(self) -> None:
         self._messages: asyncio.Queue[MutableMapping[str, Any] | Ended] = asyncio.Queue()
         self._closed = False
 
     async def send(self, message: MutableMapping[str, Any]) -> None:
-        """Pass a message to the emulator; after `close`, drop it. The application calls this."""
+        """Pass a message to the emulator; after `close`, discard it. The application calls this."""
         if not self._closed:
             self._messages.put_nowait(message)
             await self._messages.join()
@@ -38,7 +38,7 @@ class Outbox:
         return message
 
     def ended(self, call: asyncio.Task[None]) -> None:
-        """Note how the call ended. Its task calls this when it is done."""
+        """Store the outcome of the application's call, whose task calls this when it is done."""
         error = _raised(call)
         if not self._closed:
             self._messages.put_nowait(Ended(error))
@@ -46,7 +46,7 @@ class Outbox:
             logger.error("a mounted application failed after its caller had left", exc_info=error)
 
     def close(self) -> None:
-        """Take no more messages; a pending `send` returns."""
+        """Accept no more messages; a pending `send` returns."""
         self._closed = True
         while not self._messages.empty():
             self._messages.get_nowait()

@@ -20,7 +20,7 @@ class AsgiChannel:
     """One WebSocket; `app_receive` and `app_send` are the application's `receive` and `send`."""
 
     def __init__(self) -> None:
-        # Unbounded: the caller's frames must be read, or its closing would not be noticed.
+        # Unbounded, because the caller's frames must always be read; otherwise its close frame is not noticed.
         self._inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._inbox.put_nowait({"type": "websocket.connect"})
         self._closed = False
@@ -47,7 +47,7 @@ class AsgiChannel:
     async def receive(self) -> str | bytes | Closing:
         message = await self.outbox.next()
         if isinstance(message, Ended):
-            # An application that returns closes in order; one that raises has failed.
+            # An application that returns closes normally; one that raises has failed.
             if message.error is None:
                 return Closing()
             logger.error("a mounted application's WebSocket failed", exc_info=message.error)
@@ -64,7 +64,7 @@ class AsgiChannel:
         self._inbox.put_nowait({"type": "websocket.receive", kind: frame})
 
     async def close(self, code: int, reason: str) -> None:
-        """Notify the application that it or the caller has closed."""
+        """Notify the application that it, or the caller, has closed the WebSocket."""
         if not self._closed:
             self._closed = True
             self._inbox.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})

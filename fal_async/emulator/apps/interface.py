@@ -1,4 +1,4 @@
-"""How the emulator calls a mounted application, in this process or elsewhere."""
+"""The interface by which the emulator calls a mounted application, in this process or behind a URL."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fal_async.emulator.wire.answers import Answer, ModelError
 
 @attrs.frozen(kw_only=True)
 class Ask:
-    """One request to an application. `path` and `query` are percent-encoded, as the caller sent them."""
+    """One HTTP request to an application. `path` and `query` are percent-encoded, as the caller sent them."""
 
     method: str = "POST"
     path: str = "/"
@@ -33,7 +33,7 @@ class Ask:
 
 
 class Response(Protocol):
-    """The start of an answer, whose body is read piece by piece."""
+    """Status and headers of an answer; its body is read piece by piece."""
 
     @property
     def status(self) -> int:
@@ -48,16 +48,16 @@ class Response(Protocol):
         """Whether the length of the body is known, so that it can be read as a whole."""
 
     def pieces(self) -> AsyncIterator[bytes]:
-        """Yield the pieces of the body. Raise `ModelError` if the application breaks off."""
+        """Yield the pieces of the body. Raise `ModelError` if the application stops within it."""
 
 
 LOST = 1006
-"""Close code of a connection that ended without one; never sent (RFC 6455, 7.4.1)."""
+"""Close code of a connection that was lost; it is never sent (RFC 6455, 7.4.1)."""
 
 
 @attrs.frozen
 class Closing:
-    """The end of a WebSocket, by the application."""
+    """The application has closed the WebSocket."""
 
     code: int = 1000
     reason: str = ""
@@ -82,15 +82,15 @@ class Rejected(Exception):
 
 
 class Application(Protocol):
-    """A mounted application. Leaving `ask` or `connect` early ends the call in the application, too."""
+    """A mounted application. Leaving `ask` or `connect` early also aborts the call in the application."""
 
     async def open(self) -> None: ...
     async def close(self) -> None: ...
     def ask(self, ask: Ask) -> AbstractAsyncContextManager[Response]:
-        """Send a request. Raise the platform's `ModelError` if the application does not answer."""
+        """Send an HTTP request. Raise fal's own `ModelError` if the application does not answer."""
 
     def connect(self, ask: Ask) -> AbstractAsyncContextManager[Channel]:
-        """Open a WebSocket. Raise `Rejected` if it is refused, `ModelError` if there is no connection."""
+        """Open a WebSocket. Raise `Rejected` if it is refused, `ModelError` if the connection fails."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -99,11 +99,11 @@ class Mount(Served):
 
     application: Application
     runs_on: bool = False
-    """True: the application is notified of a cancel, but the call is never cut off."""
+    """Whether a cancelled call is never aborted; the application is notified of the cancel in any case."""
 
 
 def incomplete(why: str) -> ModelError:
-    """Return the 502 that is retried, unlike a plain 502 (protocol 9.2)."""
+    """Return the 502 that fal retries, unlike a plain 502 (protocol 9.2)."""
     return ModelError(502, why, "runner_incomplete_response", {"X-Fal-Needs-Retry": "1"})
 
 
@@ -116,6 +116,6 @@ _OF_ONE_CONNECTION = frozenset(
 
 
 def end_to_end(headers: Mapping[str, str], *, but: frozenset[str] = frozenset()) -> CIMultiDict[str]:
-    """Return the headers to pass on, several of one name included; `but` has lower-case names to drop."""
-    dropped = _OF_ONE_CONNECTION | but
-    return CIMultiDict((name, text) for name, text in headers.items() if name.lower() not in dropped)
+    """Return the headers to pass on, repeated names included, without those in `but` (lower-case names)."""
+    left_out = _OF_ONE_CONNECTION | but
+    return CIMultiDict((name, text) for name, text in headers.items() if name.lower() not in left_out)

@@ -15,7 +15,7 @@ logger: logging.Logger = logging.getLogger("fal_async.emulator")
 
 
 class Mounts:
-    """The applications. One that is mounted several times starts and stops once."""
+    """The applications. One that is mounted under several ids starts and stops once."""
 
     def __init__(self) -> None:
         self._applications: list[tuple[Any, Application]] = []
@@ -25,7 +25,7 @@ class Mounts:
     def take(self, target: Any) -> Application:
         """Add an ASGI application or a base URL. Raise TypeError or ValueError if `target` is neither.
 
-        If the emulator is running, the application starts at once, and its first requests wait for that.
+        If the emulator is running, the application starts at once, and requests wait until it has started.
         """
         for known, application in self._applications:
             if known is target or (isinstance(target, str) and known == target):
@@ -37,7 +37,7 @@ class Mounts:
         return application
 
     async def open(self) -> None:
-        """Start all. If one fails, stop the others and raise its error."""
+        """Start all applications. If one fails, stop the others and raise its error."""
         self._is_open = True
         try:
             await asyncio.gather(*(self._start(application) for _, application in self._applications))
@@ -46,7 +46,7 @@ class Mounts:
             raise
 
     async def close(self) -> None:
-        """Stop all, in reverse order."""
+        """Stop all applications, in reverse order."""
         self._is_open = False
         starting = list(self._starting.values())
         self._starting.clear()
@@ -59,7 +59,7 @@ class Mounts:
                 stack.push_async_callback(application.close)
 
     async def ready(self, application: Application) -> None:
-        """Wait for an application's start. Raise RuntimeError if it fails, or the emulator is not running."""
+        """Wait until an application has started. Raise RuntimeError if it fails or the emulator is stopped."""
         starting = self._starting.get(application)
         if starting is None:
             raise RuntimeError("the emulator is not started")
@@ -79,6 +79,6 @@ def _application(target: Any) -> Application:
 
 
 def _log_failure(start: asyncio.Task[None]) -> None:
-    """Log the failure of an application that was mounted late; its requests fail."""
+    """Log that an application failed to start which was mounted on a running emulator; its requests fail."""
     if not start.cancelled() and (error := start.exception()) is not None:
         logger.error("%s", error)

@@ -17,13 +17,13 @@ from fal_async.emulator.wire.answers import Answer, ModelError
 _CONNECT_LIMIT = 10.0
 """Seconds until a connection must be open. Answers have no time limit."""
 _SENDABLE = {1005: 1000, LOST: 1001}
-"""Codes for "no code" and "connection lost" must not be sent (RFC 6455, 7.4.1): with their replacements."""
+"""Replacements for the codes of "no code" and "connection lost", which must not be sent (RFC 6455, 7.4.1)."""
 _SET_BY_CLIENT = frozenset(
     {"host", "sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions"}
 ) | frozenset({"sec-websocket-protocol"})
 """Headers that the new connection sets itself."""
 _NOT_ADDED = frozenset({"Accept", "Accept-Encoding", "User-Agent", "Content-Type"})
-"""Headers that aiohttp would add: the application must see only the caller's."""
+"""Headers that aiohttp would add, although the application must see only the caller's."""
 
 
 def check_url(url: str) -> str:
@@ -33,7 +33,7 @@ def check_url(url: str) -> str:
             "the base URL of a mounted application contains a user name: expected http://host:port"
         )
     if not _is_base(url):
-        # Without its query, which may hold a secret.
+        # The query is left out, since it may contain a secret.
         raise ValueError(
             f"{url.partition('?')[0]!r} is not the base URL of an application: expected http:// or https:// with a "
             "host, optionally a port and a path, but no query, such as http://127.0.0.1:8000"
@@ -83,7 +83,7 @@ class RemoteApplication:
         try:
             yield _Response(response)
         finally:
-            # Close it unless it was read to its end: this is how the application notices that the caller left.
+            # Closed unless it was read to its end, so that the application notices that the caller disconnected.
             if not response.content.at_eof():
                 response.close()
             response.release()
@@ -127,7 +127,7 @@ def _headers(ask: Ask) -> CIMultiDict[str]:
 
 @contextmanager
 def _platform_errors() -> Iterator[None]:
-    """Turn connection failures into the platform's errors (protocol 9.2)."""
+    """Turn connection failures into the errors that fal sends for them (protocol 9.2)."""
     try:
         yield
     except aiohttp.ServerTimeoutError as error:
@@ -139,7 +139,7 @@ def _platform_errors() -> Iterator[None]:
     except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
         raise ModelError(503, "The application closed the connection", "runner_disconnected") from error
     except aiohttp.ClientError as error:
-        raise incomplete(f"The application's answer is no HTTP: {type(error).__name__}") from error
+        raise incomplete(f"The application's answer is not HTTP: {type(error).__name__}") from error
 
 
 class _Response:

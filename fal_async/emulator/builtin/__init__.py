@@ -1,6 +1,6 @@
-"""Built-in models to try the client with: pictures, live pictures, text, and a long training.
+"""Built-in models for first tries of the client: pictures, realtime pictures, text, and a long training.
 
-It imports `wire` and `jobs`; models do not know the emulator that serves them.
+It imports `wire` and `jobs`; models do not use the emulator that serves them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fal_async.emulator.jobs.endpoints import EndpointFunction
 
 
 def builtin_endpoints(plain_pictures: bool) -> Iterator[tuple[str, EndpointFunction, dict[str, Any]]]:
-    """Yield id, function, and options of `Emulator.endpoint`."""
+    """Yield the arguments of `Emulator.endpoint`: endpoint id, function and options."""
     paint, reports = (plain, 1) if plain_pictures else (drawn, flux.MAX_REPORTS)
     schemas = {"input_schema": flux.INPUT_SCHEMA, "output_schema": flux.OUTPUT_SCHEMA}
     yield "fal-ai/flux/dev", flux.Flux(flux.DEV, paint, reports), schemas

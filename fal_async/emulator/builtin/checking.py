@@ -32,7 +32,7 @@ class Checker:
         return default if value is None else value
 
     def text(self, name: str, default: str | None = None) -> str:
-        """Return a str field, which is required if it has no default."""
+        """Return a str field, which is required if `default` is None."""
         if name not in self._input and default is None:
             self.complain([name], "Field required", "missing", self._input)
             return ""

@@ -28,7 +28,7 @@ class FastLcmDiffusion:
 
 
 async def _answer(input: Any, job: JobContext, paint: Painter) -> dict[str, Any]:
-    """Return the bytes of a PNG in a session, and a file with a URL otherwise."""
+    """Return the picture: in a session as the bytes of a PNG, otherwise as a file with a URL."""
     check = Checker(input)
     prompt = check.text("prompt")
     side = check.whole("size", 512, *_SIDES) or _SIDES[0]

@@ -1,4 +1,4 @@
-"""The pictures of the built-in models: drawn for each seed, or of one colour and made once per size."""
+"""The pictures of the built-in models: drawn for each seed, or of one colour and made once for each size."""
 
 from __future__ import annotations
 

@@ -282,7 +282,7 @@ def input_of(body: bytes) -> Any:
 
 def _refuse_constant(word: str) -> Any:
     """Refuse NaN and Infinity, which Python reads but JSON does not have."""
-    raise ValueError(f"{word} is no JSON")
+    raise ValueError(f"{word} is not JSON")
 
 
 _decode = json.JSONDecoder(parse_constant=_refuse_constant).decode

@@ -27,10 +27,10 @@ _PIECE = 256 * 1024
 
 
 class _FileResponse(web.FileResponse):
-    """A response that is not cancelled while it is sent.
+    """A response whose sending is not cancelled.
 
-    aiohttp loses the open file if it is cancelled while a thread opens it. Cancellation means that the connection
-    is closed, so sending ends soon anyway, and closes the file.
+    aiohttp leaves a file open if it is cancelled while a thread opens the file. Cancellation means that the
+    connection is closed, so sending fails soon anyway, and then closes the file.
     """
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
@@ -40,7 +40,7 @@ class _FileResponse(web.FileResponse):
         except asyncio.CancelledError:
             await asyncio.wait([sending])
             if not sending.cancelled():
-                sending.exception()  # retrieved, or asyncio would log that it never was
+                sending.exception()  # retrieved, because asyncio would otherwise log it
             raise
 
 
@@ -62,7 +62,7 @@ def _missing(status: int) -> Answer:
 
 
 async def sign(core: Core, call: Call) -> Reply:
-    """Answer `POST {file_url}/sign` with a signed URL as text: the CDN's own way (protocol 7.4)."""
+    """Answer `POST {file_url}/sign`, an operation of the CDN, with a signed URL as text (protocol 7.4)."""
     reader = core.uploads.holder(call.headers.get("Authorization"))
     if reader is None:
         return request_error(401, "Invalid or expired token")
@@ -127,7 +127,7 @@ def _range(call: Call, found: StoredFile) -> tuple[int, int]:
 
 
 def _in_one_piece(call: Call, found: StoredFile, content: InMemory) -> Answer:
-    """Do what `web.FileResponse` does for a file on disk, as far as clients need it."""
+    """Answer as `web.FileResponse` does for a file on disk: with ranges, ETag and If-Range."""
     headers = {**_headers(found), "ETag": content.etag, "Accept-Ranges": "bytes"}
     if "Range" not in call.headers or call.headers.get("If-Range", content.etag) != content.etag:
         return Answer(200, headers, content.data)

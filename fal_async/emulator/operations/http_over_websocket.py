@@ -26,7 +26,7 @@ class Payloads(Protocol):
 
     def open_job(self, options: CallOptions) -> Job: ...
     async def answer(self, payload: str | bytes, job: Job, sink: Sink) -> Answer:
-        """Process a payload. The returned answer counts only if nothing was sent to `sink`."""
+        """Process a payload. The returned answer is sent only if `sink` got nothing."""
 
 
 async def websocket(core: Core, call: Call) -> Reply:
@@ -52,7 +52,7 @@ class _EndpointPayloads:
 
 
 async def serve(call: Call, payloads: Payloads) -> Reply:
-    """Answer payloads in their order; while one is processed, the next ones wait in the socket."""
+    """Answer payloads one after the other; while one is processed, the next ones wait in the socket."""
     if call.headers.get("Upgrade", "").lower() != "websocket":
         return request_error(426, "Expected a WebSocket handshake")
     try:
@@ -81,7 +81,7 @@ async def _converse(
 
 
 def _struck(call: Call, answered: int) -> bool:
-    """Return whether a fault of the connection strikes after this answer, and end the connection if so."""
+    """Break the connection if a fault applies after this answer, and return whether it did."""
     if call.effect.ending is None or not call.effect.strikes(answered):
         return False
     break_off(call.request, call.effect.ending)
@@ -89,7 +89,7 @@ def _struck(call: Call, answered: int) -> bool:
 
 
 class _Exchange:
-    """One payload and its answer: start, body frames, end. It is the sink of a stream, too."""
+    """One payload and its answer: start, body frames, end. It is also the sink of a streamed answer."""
 
     def __init__(self, payloads: Payloads, job: Job, connection: web.WebSocketResponse) -> None:
         self._payloads, self._job, self._connection = payloads, job, connection

@@ -10,7 +10,7 @@ from fal_async.emulator.wire.answers import json_answer
 
 
 async def openapi(core: Core, call: Call) -> Reply:
-    """Return the document of an endpoint; it needs no key. 404 and null for an unknown one (11.6)."""
+    """Return the document of an endpoint, for which no key is needed; 404 and null if it is unknown (11.6)."""
     endpoint = core.endpoints.find(call.query.get("endpoint_id"))
     if call.route.rest != "api/openapi/queue/openapi.json" or endpoint is None:
         return json_answer(None, 404)
@@ -18,7 +18,7 @@ async def openapi(core: Core, call: Call) -> Reply:
 
 
 def openapi_document(endpoint: Endpoint) -> dict[str, Any]:
-    """Return the document: the input is the body of `POST /{id}`, the output the 200 of the result (11.6)."""
+    """Return the document: input is the body of `POST /{id}`, output the body of the result's 200 (11.6)."""
     path = f"/{endpoint.endpoint_id}"
     schemas = {"Input": endpoint.input_schema or {"type": "object"}, "Output": endpoint.output_schema or {}}
     request_id = {"name": "request_id", "in": "path", "required": True, "schema": {"type": "string"}}

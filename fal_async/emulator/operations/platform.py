@@ -1,4 +1,4 @@
-"""The part of api.fal.ai/v1 that clients need: models, and the history of requests (protocol 11.1)."""
+"""The operations of api.fal.ai/v1 that clients need: models and the request history (protocol 11.1)."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _filter(core: Core, call: Call) -> Callable[[Job], bool]:
         if not listed or request_id not in (None, job.request_id):
             return False
         moment = job.submitted_at if history.filters_by == "sent_at" else job.completed_at if ended else None
-        # Rounded to microseconds, as the rows show it.
+        # Compared as microseconds, because the items show times so.
         if moment is None or not start <= _moment_of(core, moment) < end:
             return False
         return status is None or (ended and job.answer is not None and job.answer.status in _STATUSES[status])
@@ -112,7 +112,7 @@ def _moment(text: str) -> datetime:
 
 
 def _listed(call: Call, name: str) -> set[str]:
-    """Return a list in the query: repeated, or separated by commas (protocol 11)."""
+    """Return the values of a query parameter that is repeated or has several, with commas (protocol 11)."""
     return {part for text in call.request.query.getall(name, []) for part in text.split(",") if part}
 
 

@@ -1,4 +1,4 @@
-"""Following a queued request: status, result and cancel (protocol 4.2, 4.4, 4.5)."""
+"""Status, result and cancel of a queued request (protocol 4.2, 4.4, 4.5)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fal_async.emulator.operations.submit import job_urls, outcome
 from fal_async.emulator.wire.answers import Answer, json_answer, no_request, request_error
 
 _YES = frozenset({"1", "true"})
-"""JS sends `logs=1`, Python `logs=true`; both work (protocol 4.2)."""
+"""fal's JS client sends `logs=1`, its Python client `logs=true`; both work (protocol 4.2)."""
 
 
 def wants_logs(call: Call) -> bool:
@@ -30,13 +30,13 @@ async def status(core: Core, call: Call) -> Answer:
     document = status_document(core, call, job)
     if job.state != IN_QUEUE:
         document["logs"] = _visible_logs(job) if wants_logs(call) else None
-    # 202 while waiting or running, 200 when complete (4.2).
+    # 202 for waiting and running requests, 200 for completed ones (4.2).
     code = 200 if job.state == COMPLETED else 202
     return json_answer(document, code, {"x-fal-request-id": job.request_id})
 
 
 def _visible_logs(job: Job) -> list[dict[str, Any]]:
-    """Return the latest entries: a moving window, not a list that only grows (protocol 4.2)."""
+    """Return the latest entries; the older ones are no longer in it if the endpoint has a window (4.2)."""
     window = job.served.log_window
     entries = job.logs if window is None else job.logs[-window:]
     return log_entries(entries, labels=job.served.log_labels)

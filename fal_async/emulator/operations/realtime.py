@@ -1,4 +1,4 @@
-"""Realtime, `wss://fal.run/{id}/realtime`: the handshake, and who is admitted (protocol 6.1, 6.2)."""
+"""Realtime, `wss://fal.run/{id}/realtime`: the handshake and the check of callers (protocol 6.1, 6.2)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ POLICY_VIOLATION = 1008
 
 async def realtime(core: Core, call: Call) -> Reply:
     rest = call.route.rest
-    # Swift, and JS for old apps, use the path "ws" (protocol 6.1).
+    # fal's Swift client, and its JS client for old apps, use the path "ws" (protocol 6.1).
     find = core.endpoints.find_used
     endpoint = find(rest, call.route.endpoint_id) or find(rest, rest.removesuffix("/ws"))
     options = await admission(core, call, endpoint)
@@ -40,7 +40,7 @@ async def realtime(core: Core, call: Call) -> Reply:
 
 async def admission(core: Core, call: Call, served: Served | None) -> CallOptions | Reply:
     """Return the caller's options, or the reply that refuses the caller."""
-    # A bad key gets 401; a bad token gets a frame, after the handshake (6.3).
+    # A bad key is refused with 401, a bad token with a frame after the handshake (6.3).
     by_token = token_of(call) is not None
     refused = refusal(core, call, public=served is not None and served.public)
     if refused is not None and not by_token:
@@ -62,7 +62,7 @@ async def _reject(call: Call) -> web.WebSocketResponse:
 
 
 async def accept(call: Call, protocol: str | None = None) -> web.WebSocketResponse:
-    # The session answers pings itself, so that a fault can make it look dead.
+    # No autoping, because the session must not answer pings while a fault makes it silent.
     protocols = () if protocol is None else (protocol,)
     connection = web.WebSocketResponse(
         max_msg_size=0, compress=False, autoping=False, timeout=1, protocols=protocols

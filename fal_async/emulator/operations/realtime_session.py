@@ -20,14 +20,14 @@ from fal_async.emulator.wire.realtime_frames import TIMEOUT, decode, encode, int
 
 
 class Gone(Exception):
-    """The other side closed with this reason, or a fault ended the connection."""
+    """The client closed the session, with this reason, or a fault closed the connection."""
 
 
 class Session:
-    """A session: inputs are buffered, the model processes them, answers and control frames are sent.
+    """A session, which buffers inputs, lets the model process them, and sends answers and control frames.
 
-    It ends with TIMEOUT and close code 1000 after the session timeout without input, or when a model that reads the
-    whole session has finished; and with INTERNAL_ERROR if an input cannot be read or the model fails.
+    If no input arrives within the session timeout, or if a model that reads the whole session returns, it sends the
+    frame TIMEOUT; if an input cannot be read or the model fails, it sends INTERNAL_ERROR. Then it closes with 1000.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Session:
     ) -> None:
         self._call, self._endpoint, self._options = call, endpoint, endpoint.realtime
         self._wire = Wire(call, connection, endpoint.realtime.codec)
-        # A full buffer drops its oldest entry.
+        # A full deque deletes its oldest entry.
         self._waiting: deque[Any] = deque(maxlen=buffering)
         self._arrived = asyncio.Event()
         self._no_more = False
@@ -77,7 +77,7 @@ class Session:
             await self._answer(batch if self._options.max_batch_size > 1 else batch[0], job)
 
     async def _batches(self) -> AsyncIterator[list[Any]]:
-        """Yield the waiting inputs, up to the batch size, until none is left after the last one."""
+        """Yield lists of waiting inputs, each up to the batch size, until the session has no more inputs."""
         while True:
             batch = [self._waiting.popleft() for _ in range(self._options.max_batch_size) if self._waiting]
             if batch:
@@ -115,7 +115,7 @@ class Wire:
         self._silent = False
 
     async def inputs(self, timeout: float | None) -> AsyncIterator[str | bytes]:
-        """Yield payloads until none arrives for `timeout` seconds. Raise `Gone` when the client closes."""
+        """Yield payloads until none arrives within `timeout` seconds. Raise `Gone` when the client closes."""
         while True:
             try:
                 message = await self._connection.receive(timeout)
@@ -129,7 +129,7 @@ class Wire:
                 raise Gone(message.extra or "")
 
     async def greet(self) -> None:
-        """Send what a fault inserts before the first message."""
+        """Send the frames that a fault inserts before the first message."""
         await self._take([])
 
     async def answer(self, value: Any) -> None:

@@ -1,4 +1,4 @@
-"""Realtime tokens: `POST rest.fal.ai/tokens/`, and who is admitted with one (protocol 6.2)."""
+"""Realtime tokens: `POST rest.fal.ai/tokens/`, and the check of callers that have one (protocol 6.2)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _wanted(call: Call, seconds_name: str) -> tuple[list[str], float] | Answer:
 
 
 def refusal(core: Core, call: Call, *, public: bool) -> Answer | None:
-    """Return the refusal of a caller without a good key, or token in the query (protocol 5.1), or None."""
+    """Return the refusal of a caller; None if its key, or the token in its query, is valid (protocol 5.1)."""
     token = token_of(call)
     if token is None:
         what = f"application '{call.route.endpoint_id}'"
@@ -61,5 +61,5 @@ def refusal(core: Core, call: Call, *, public: bool) -> Answer | None:
 
 
 def token_of(call: Call) -> str | None:
-    """Return the token in the query, or None if there is none, or a key."""
+    """Return the token in the query; None if the call has none, or has a key."""
     return None if "Authorization" in call.headers else call.query.get(QUERY_NAME)

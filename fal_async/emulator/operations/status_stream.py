@@ -43,7 +43,7 @@ async def _open(call: Call, job: Job) -> web.StreamResponse:
 
 
 async def _follow(core: Core, sender: _Sender, job: Job, changed: asyncio.Event) -> None:
-    """Send events until COMPLETED, after which the server closes: there is no other end mark (4.3)."""
+    """Send events until COMPLETED. The server closes after it, without a further sign of the end (4.3)."""
     while True:
         changed.clear()
         _watch_the_queue(core, job, changed)
@@ -70,7 +70,7 @@ async def _changed_within(changed: asyncio.Event, seconds: float) -> bool:
 
 
 class _Sender:
-    """Sends an event on each change and each log entry once, so it remembers what it has sent."""
+    """Sends an event on each change and each log entry once, so it stores what it has sent."""
 
     def __init__(self, core: Core, call: Call, job: Job, response: web.StreamResponse) -> None:
         self._core, self._call, self._job, self._response = core, call, job, response
@@ -94,7 +94,7 @@ class _Sender:
             await self._send(f"data: {json.dumps(event, separators=(',', ':'))}\n\n".encode())
 
     def _new_logs(self) -> list[dict[str, Any]]:
-        """Return the log entries that were not sent yet: each event has only new ones (4.3)."""
+        """Return the log entries that were not sent yet, because each event has only new ones (4.3)."""
         if not self._logs or self._job.state == IN_QUEUE:
             return []
         news = self._job.logs[self._logs_sent :]
@@ -102,13 +102,13 @@ class _Sender:
         return log_entries(news, labels=self._job.served.log_labels)
 
     async def _send(self, event: bytes) -> None:
-        """Send an event; a fault strikes the first one."""
+        """Send an event; a fault changes only the first one."""
         if self.broken_off:
             return
         self._events += 1
         effect = self._call.effect
-        is_struck = self._events == 1 and effect.knows("status_stream")
-        pieces = effect.in_stream(event) if is_struck else [Piece(event)]
+        is_changed = self._events == 1 and effect.knows("status_stream")
+        pieces = effect.in_stream(event) if is_changed else [Piece(event)]
         self.broken_off |= not await send(pieces, self.write, self._call.request)
 
     async def write(self, data: bytes) -> None:

@@ -1,6 +1,6 @@
 """Managing stored files: `/storage/files/acl`, `/storage/files/sign` and `/storage/settings` (7.4, 11.2).
 
-They are on api.fal.ai/v1; the ACL is on rest.fal.ai, too.
+api.fal.ai/v1 serves them; rest.fal.ai serves the ACL, too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fal_async.emulator.storage.upload_store import MAX_SIGNED
 from fal_async.emulator.wire.answers import Answer, json_answer, method_not_allowed, platform_error
 
 _COVERED = re.compile(r"(?:/v3b?\.fal\.media)?/(files/b/[0-9a-f]{8}/[^/]+)$")
-"""Only `/files/b/` URLs, those of v3b, can be managed (protocol 7.4)."""
+"""Only URLs with `/files/b/`, those of v3b, can be managed (protocol 7.4)."""
 
 
 async def storage(core: Core, call: Call) -> Answer:
@@ -55,7 +55,7 @@ def _sign(core: Core, call: Call) -> Answer:
 
 
 def _settings(core: Core, call: Call) -> Answer:
-    """Read or set the account's defaults, for uploads without a lifecycle."""
+    """Read or set the account's default lifecycle, for uploads without their own."""
     owner, defaults = call.account.nickname, core.uploads.defaults
     if call.request.method == "PUT":
         defaults[owner] = Lifecycle.from_json(_object(call), defaults[owner])

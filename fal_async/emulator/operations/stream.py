@@ -52,12 +52,12 @@ class AnswerBody:
 
 
 async def stream(core: Core, call: Call) -> Reply:
-    """Run a model ahead of the queue; it stops when the caller leaves, as with a direct run."""
+    """Run a model ahead of the queue; like any direct call, it is stopped when the caller disconnects."""
     endpoint = core.endpoints.find_used(call.route.rest, call.route.endpoint_id)
     if refused := refusal(core, call, public=endpoint is not None and endpoint.public):
         return refused
     if endpoint is not None and not endpoint.streams and endpoint.endpoint_id == call.route.endpoint_id:
-        # The caller accepts events on a path that answers in one piece.
+        # The caller accepts events, but this endpoint answers in one piece.
         return core.endpoints.missing(call.route.rest) if _has_tail(call) else await run(core, call)
     if endpoint is None or not endpoint.streams:
         return core.endpoints.missing(call.route.rest)
@@ -76,13 +76,13 @@ def _has_tail(call: Call) -> bool:
 
 
 async def perform(core: Core, call: Call, endpoint: Endpoint, job: Job, sink: Sink) -> Answer:
-    """Run a model, and send its values to `sink`. The returned answer counts only if the sink never began."""
+    """Run a model, and send its values to `sink`. The returned answer is sent only if `sink` got nothing."""
     sender = Sender(call, job, sink)
     return await followed(core, endpoint, job, sender, partial(sender.work, endpoint))
 
 
 async def followed(core: Core, served: Served, job: Job, sender: Sender, work: Work) -> Answer:
-    """Run a job, whose `work` sends through `sender`, until it is done or the caller leaves."""
+    """Run a job, whose `work` sends through `sender`, until it is completed or the caller disconnects."""
     runners = core.runners.of(served)
     runners.enter(job, work)
     try:
@@ -117,7 +117,7 @@ class Sender:
         self.finished: bool = False
 
     async def work(self, endpoint: Endpoint, input: Any, job: JobContext) -> None:
-        """Send the values. The headers leave with the first one, so a failure before it is an ordinary error."""
+        """Send the values, and the headers with the first one; an earlier failure is an ordinary error answer."""
         async with aclosing(endpoint.stream(input, job)) as values:
             async for value in values:
                 if not self.begun:
@@ -129,7 +129,7 @@ class Sender:
         self.finished = True
 
     async def pass_on(self, value: Any) -> bool:
-        """Send a value. Return False if the stream was broken off."""
+        """Send a value. Return False if a fault has broken the stream off."""
         if not self._broken_off:
             self._count += 1
             await self._send(_bytes(self._call.effect.value(value)))
@@ -143,7 +143,7 @@ class Sender:
             await self._sink.write(KEEP_ALIVE)
 
     def break_off(self) -> None:
-        """End the body early: after the first byte, a failure has no status any more."""
+        """Close the connection within the body, since a failure can't change the status any more."""
         self._broken_off = True
         hang_up(self._call.request)
 

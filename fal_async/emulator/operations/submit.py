@@ -1,4 +1,4 @@
-"""Taking a request: `POST queue.fal.run/{id}` and `POST fal.run/{id}` (protocol 3, 4.1)."""
+"""Accepts requests: `POST queue.fal.run/{id}` and `POST fal.run/{id}` (protocol 3, 4.1)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def submit(core: Core, call: Call) -> Answer:
 
 
 def queue_too_long(core: Core, served: Served, options: CallOptions) -> Answer | None:
-    """Return 429 if the endpoint's queue, of all callers together, is longer than allowed (4.1)."""
+    """Return 429 if more requests wait for the endpoint, those of all callers, than the caller allows (4.1)."""
     limit = options.max_queue_length
     if limit is None or core.runners.of(served).waiting <= limit:
         return None
@@ -45,7 +45,7 @@ def queued(core: Core, call: Call, served: Served, job: Job, work: Work) -> Answ
 
 
 async def run(core: Core, call: Call) -> Answer:
-    """Run a request ahead of the queue; it stops when the caller leaves (protocol 3.3, 13)."""
+    """Run a request ahead of the queue; it is stopped when the caller disconnects (protocol 3.3, 13)."""
     endpoint, options, input = _read(core, call)
     if isinstance(endpoint, Answer):
         return endpoint
@@ -54,7 +54,7 @@ async def run(core: Core, call: Call) -> Answer:
 
 
 async def performed(core: Core, endpoint: Endpoint, job: Job) -> Answer:
-    """Run a job while its caller waits on the connection, and return its outcome."""
+    """Run a job while its caller stays connected, and return its outcome."""
     runners = core.runners.of(endpoint)
     runners.enter(job, endpoint.call)
     try:
@@ -83,14 +83,14 @@ def runner_of(job: Job) -> str:
 
 
 def job_urls(call: Call, served: Served) -> dict[str, str]:
-    """Return the URLs: without the sub-path, and always under the primary host (1.1, 2)."""
+    """Return the URLs of a request, without the sub-path, and always of the primary host (1.1, 2)."""
     request_id = call.request_id
     base = f"{call.origin}/queue.fal.run/{served.app_id}/requests/{request_id}"
     return {"response_url": base, "status_url": f"{base}/status", "cancel_url": f"{base}/cancel"}
 
 
 def _read(core: Core, call: Call) -> tuple[Endpoint | Answer, CallOptions, Any]:
-    """Return endpoint, options and input, or the answer to a request that cannot be taken."""
+    """Return endpoint, options and input; an answer in place of the endpoint if the request is refused."""
     endpoint_id = call.route.endpoint_id or ""
     endpoint = core.endpoints.find(endpoint_id)
     if endpoint is None:
@@ -100,7 +100,7 @@ def _read(core: Core, call: Call) -> tuple[Endpoint | Answer, CallOptions, Any]:
 
 
 def options_and_input(call: Call) -> tuple[CallOptions, Any] | Answer:
-    """Return options and input, or the 400 or 422 if they cannot be read."""
+    """Return options and input, or the 400 or 422 of a request in which they cannot be read."""
     try:
         options = parse_options(call.headers, call.query)
     except BadOption as error:
@@ -112,7 +112,7 @@ def options_and_input(call: Call) -> tuple[CallOptions, Any] | Answer:
 
 
 def _input(call: Call) -> Any:
-    """Return the input: the body, or with GET the query (protocol 3)."""
+    """Return the input: the body, or of a GET the query (protocol 3)."""
     return dict(call.query) if call.request.method == "GET" else input_of(call.body)
 
 

@@ -17,7 +17,7 @@ from fal_async.emulator.storage.upload_store import MAX_PARTS, MAX_TOKEN_LIFETIM
 from fal_async.emulator.wire.answers import Answer, json_answer, method_not_allowed, request_error
 
 STORAGE_TYPES = ("fal-cdn-v3", "fal-cdn", "gcs")
-"""The first is the default, since Dart and older JS send none (protocol 7.1)."""
+"""The first is the default, since fal's Dart client and its older JS client send none (protocol 7.1)."""
 _OCTETS = "application/octet-stream"
 Handler = Callable[[Core, Call], Awaitable[Answer]]
 
@@ -94,7 +94,7 @@ async def gcs_complete(core: Core, call: Call) -> Answer:
 
 @_with_errors
 async def upload(core: Core, call: Call) -> Answer:
-    """Take a file in one request: `PUT` to a presigned URL, or `POST /files/upload`."""
+    """Accept a file in one HTTP request: `PUT` to a presigned URL, or `POST /files/upload`."""
     presigned = call.storage.upload_id is not None
     upload = _presigned(core, call, multipart=False) if presigned else _direct(core, call)
     _, md5 = await call.incoming.to_disk(core.files, core.files.location(upload.path))
@@ -123,7 +123,8 @@ async def part(core: Core, call: Call) -> Answer:
     headers = {"ETag": f'"{md5}"'}
     if upload.signature is not None:
         return json_answer({"partNumber": number, "etag": f'"{md5}"'}, headers=headers)
-    # Without `Accept-Encoding: identity`, which Python sends, the ETag may be missing (7.1): here it always is.
+    # Without `Accept-Encoding: identity`, which fal's Python client sends, the ETag may be missing on fal (7.1).
+    # Here it is always missing, so that tests find a client that relies on it.
     return Answer(200, headers if call.headers.get("Accept-Encoding") == "identity" else {})
 
 
@@ -136,7 +137,7 @@ async def _put_together(core: Core, call: Call, upload: Upload, listed: list[tup
     listed.sort()
     core.uploads.check_list(upload, listed)
     files = [_part_file(core, upload, number) for number, _ in listed]
-    # From here on a second `complete` fails (protocol 12).
+    # Set before the parts are joined, because a second `complete` must fail from now on (protocol 12).
     upload.completed = True
     await core.files.work(lambda: join(files, core.files.location(upload.path)))
     core.files.admit(upload.path, upload.content_type, upload.lifecycle, upload.owner)
@@ -156,7 +157,7 @@ def _named(core: Core, call: Call) -> Upload:
 
 def _presigned(core: Core, call: Call, *, multipart: bool) -> Upload:
     if "Authorization" in call.headers:
-        # Object stores refuse two kinds of credentials at once, and must never get the key (7.1).
+        # Object stores refuse a request with two kinds of credentials, and must never get the API key (7.1).
         raise BadUpload(400, "InvalidArgument: a presigned URL takes no Authorization header")
     found = core.uploads.find(call.storage.upload_id, multipart=multipart)
     core.uploads.check_signature(found, call.query.get("X-Fal-Signature"))

@@ -1,4 +1,4 @@
-"""Uploaded and produced files: where they are kept, who may read them, when they expire.
+"""Uploaded and produced files: where they are stored, who may read them, when they expire.
 
 It imports `wire` only.
 """

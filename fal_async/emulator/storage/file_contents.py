@@ -1,4 +1,4 @@
-"""The bytes of a file: on disk, or in memory if many files have the same bytes."""
+"""The bytes of a file: on disk, or in memory if several files have the same bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import BinaryIO
 import attrs
 
 _MAX_SIZE, _MAX_COUNT = 256 * 1024, 32
-"""Largest size in bytes, and largest number, of the contents that are kept in memory."""
+"""Limits of the contents that are kept in memory: bytes of each, and their number."""
 
 
 @attrs.frozen
@@ -57,13 +57,13 @@ class InMemory:
 
 
 class SeenContents:
-    """Small contents that were stored before, so that ten thousand equal pictures of a batch are kept once."""
+    """Small contents that were stored before, so that ten thousand equal pictures of a batch are stored once."""
 
     def __init__(self) -> None:
         self._by_digest: OrderedDict[str, InMemory] = OrderedDict()
 
     def seen(self, data: bytes) -> InMemory | None:
-        """Return contents that were seen before; None for large or new ones, and remember new ones."""
+        """Return contents that were seen before. Return None for large ones and for new ones, which it stores."""
         if len(data) > _MAX_SIZE:
             return None
         digest = hashlib.blake2b(data, digest_size=16).hexdigest()

@@ -25,11 +25,11 @@ _SERVED = "files/"
 _LONGEST = 200
 """Characters of a name: file systems allow 255, and temporary names are longer."""
 _REMEMBERED = 100_000
-"""How many paths of expired files are remembered."""
+"""For how many expired files the status is stored; after that, the oldest get 404."""
 GONE = (403, 404, 410)
 """Statuses for an expired file; fal does not document which it uses (protocol 13)."""
 UNFINISHED = "unfinished"
-"""Directory of the parts of incomplete uploads; never served."""
+"""Directory for the parts of incomplete uploads, which are never served."""
 
 
 @attrs.frozen(kw_only=True)
@@ -46,11 +46,11 @@ class StoredFile:
 
 
 class FileStore:
-    """Keeps files in `folder`, or in a temporary one that is removed on `close`.
+    """Stores files in `folder`, or in a temporary one that is deleted on `close`.
 
-    The next emulator on a given folder serves its files again, but without content types, lifecycles and ACLs.
-    `lifetime` is the seconds for which a produced file is kept unless its request says otherwise (None: no limit),
-    `gone_status` the status for an expired file.
+    The next emulator with the same `folder` serves its files again, but without content types, lifecycles and ACLs.
+    `lifetime` is the number of seconds for which a produced file is served unless its request asks for another
+    lifetime (None: no limit); `gone_status` is the status for an expired file.
     """
 
     def __init__(self, folder: Path | None, *, lifetime: float | None = None, gone_status: int = 404) -> None:
@@ -60,7 +60,7 @@ class FileStore:
         self._gone_status = checked_gone(gone_status)
         self._gone: OrderedDict[str, int] = OrderedDict()
         self._contents = SeenContents()
-        self._random = random.Random()  # the system's random numbers would cost more than the rest of a file
+        self._random = random.Random()  # the system's random numbers would take longer than the rest of `put`
         self._records: dict[str, StoredFile] = {}
         self._expiring: list[tuple[float, str]] = []
         self._working: set[asyncio.Future[None]] = set()
@@ -80,7 +80,7 @@ class FileStore:
     ) -> str:
         """Store a file. Return its path under the file host, such as `files/b/0a8c11ef/cat.png`."""
         path = self.new_path(file_name)
-        # A folder that the user gave must contain every file.
+        # A folder that the user gave must contain every file, so nothing is stored in memory only.
         content = self._contents.seen(data) if self._given is None else None
         if content is None:
             target = self.location(path)
@@ -99,7 +99,7 @@ class FileStore:
         """Return a new path in the form of newer URLs, /files/b/{8 hex}/{name} (protocol 1.1)."""
         name = _UNSAFE.sub("_", file_name).strip("._")
         stem, dot, suffix = name.rpartition(".")
-        if len(name) > _LONGEST:  # keep the extension, which says the type
+        if len(name) > _LONGEST:  # the suffix is kept, since readers find the content type with it
             name = (
                 f"{stem[: _LONGEST - len(suffix) - 1]}.{suffix}"
                 if dot and len(suffix) < 16
@@ -110,7 +110,7 @@ class FileStore:
         return path
 
     def location(self, path: str) -> Path:
-        """Return where a path is on disk, whether the file exists or not."""
+        """Return the place of a path on disk; the file need not exist."""
         return self._root() / path
 
     def admit(self, path: str, content_type: str, lifecycle: Lifecycle, owner: str) -> None:
@@ -129,12 +129,15 @@ class FileStore:
         self._records[path] = stored
 
     def _sweep(self) -> None:
-        """Delete expired files, also those that are never requested again."""
+        """Delete all expired files, even if no one reads them again."""
         while self._expiring and self._expiring[0][0] <= time.time():
             self.find(heapq.heappop(self._expiring)[1])
 
     def expire(self, urls: Sequence[str], status: int | None) -> None:
-        """Expire the files of URLs, or all; `status` None is the store's. Raise KeyError for an unknown URL."""
+        """Expire the files of URLs, or all files. Raise KeyError for an unknown URL.
+
+        `status` is the status for readers; None: the store's `gone_status`.
+        """
         status = self._gone_status if status is None else checked_gone(status)
         paths = [unquote(urlsplit(url).path).partition(".fal.media/")[2] for url in urls] or list(
             self._records
@@ -146,7 +149,7 @@ class FileStore:
             self._remove(path, status)
 
     def status_of_missing(self, path: str) -> int:
-        """Return the status for a path without a file: 404 if there never was one."""
+        """Return the status for a path without a file, 404 unless a file has expired."""
         return self._gone.get(path, 404)
 
     def _remove(self, path: str, status: int) -> None:
@@ -158,13 +161,13 @@ class FileStore:
             self._gone.popitem(last=False)
 
     def change(self, path: str, lifecycle: Lifecycle) -> None:
-        """Set another ACL for a file. It does not change when the file expires."""
+        """Replace the ACL of a file. The time at which the file expires is not changed."""
         found = self.find(path)
         if found is not None:
             self._records[path] = attrs.evolve(found, lifecycle=lifecycle)
 
     def find(self, path: str) -> StoredFile | None:
-        """Return a file, or None if it is missing, expired, incomplete, or outside the folder."""
+        """Return a file; None if it is missing, expired, incomplete, or outside the folder."""
         record = self._records.get(path)
         if record is not None and record.expires_at is not None and record.expires_at <= time.time():
             self._remove(path, self._gone_status)
@@ -173,7 +176,7 @@ class FileStore:
         try:
             found = self._records.get(path) or self._from_earlier_run(path)
             return found if found is not None and found.content.is_there else None
-        except (OSError, ValueError):  # too long, or with a null byte
+        except (OSError, ValueError):  # the path is too long, or has a null byte
             return None
 
     def _from_earlier_run(self, path: str) -> StoredFile | None:
@@ -186,7 +189,7 @@ class FileStore:
         return StoredFile(content=OnDisk(target), content_type=guessed)
 
     async def work(self, job: Callable[[], None]) -> None:
-        """Run disk work in a thread. Threads cannot be cancelled: a cancelled caller and `close` wait for it."""
+        """Run disk work in a thread. A cancelled caller and `close` wait for it, as threads can't be cancelled."""
         working = asyncio.ensure_future(asyncio.to_thread(job))
         self._working.add(working)
         working.add_done_callback(self._working.discard)
@@ -213,7 +216,7 @@ class FileStore:
 
 
 def checked_gone(status: int) -> int:
-    """Return the status. Raise ValueError if it cannot be the status of an expired file."""
+    """Return the status. Raise ValueError if it is not a possible status of an expired file."""
     if status not in GONE:
         raise ValueError(
             f"status {status!r} for an expired file: expected one of {', '.join(map(str, GONE))}"

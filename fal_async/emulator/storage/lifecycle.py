@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 HEADERS = ("X-Fal-Object-Lifecycle", "X-Fal-Object-Lifecycle-Preference")
-"""Clients use either name (protocol 7.4, 14 no. 9). The first wins if both are sent."""
+"""Clients use either name (protocol 7.4, 14 no. 9). If both are sent, the first takes precedence."""
 DECISIONS: Mapping[str, int] = {"allow": 200, "forbid": 403, "hide": 404}
 """The decisions of an ACL, each with the status that a reader gets."""
 _UNSET = object()
@@ -29,7 +29,7 @@ class Acl:
 
     @classmethod
     def from_json(cls, document: Any) -> Acl:
-        """Read `{"default", "rules": [{"user", "decision"}]}`. Raise ValueError if it is something else."""
+        """Read `{"default", "rules": [{"user", "decision"}]}`. Raise ValueError for any other document."""
         if not isinstance(document, dict):
             raise ValueError("an ACL is an object with 'default' and 'rules'")
         rules = document.get("rules") or []
@@ -51,7 +51,7 @@ class Acl:
     def status_for(self, reader: str | None) -> int:
         """Return the status that a reader gets; None is a reader without an account.
 
-        Of several rules for one user, the most permissive one wins.
+        Of several rules for one user, the most permissive one counts.
         """
         decided = [DECISIONS[decision] for user, decision in self.rules if user == reader]
         return min(decided, default=self.status_for_strangers)
@@ -59,7 +59,7 @@ class Acl:
 
 def _decision(value: Any) -> str:
     if not isinstance(value, str) or value not in DECISIONS:
-        raise ValueError(f"{value!r} is no decision: expected one of {', '.join(DECISIONS)}")
+        raise ValueError(f"decision {value!r}: expected one of {', '.join(DECISIONS)}")
     return value
 
 
@@ -68,8 +68,8 @@ class Lifecycle:
     """When a stored file expires, and who may read it (protocol 7.4).
 
     Attributes:
-        expires_in: seconds until it expires. None (default): it does not.
-        acl: who may read it; by default everyone.
+        expires_in: seconds until the file expires. None (default): it does not expire.
+        acl: who may read the file; by default everyone.
     """
 
     expires_in: int | None = None
@@ -77,7 +77,7 @@ class Lifecycle:
 
     @classmethod
     def from_json(cls, document: Any, default: Lifecycle | None = None) -> Lifecycle:
-        """Read a lifecycle; missing fields come from `default`, and null means no expiry (7.4)."""
+        """Read a lifecycle. Missing fields come from `default`; null seconds mean no expiry (7.4)."""
         default = default or cls()
         if not isinstance(document, dict):
             raise ValueError("a lifecycle is an object")
@@ -102,7 +102,7 @@ def _seconds(value: Any) -> int | None:
 
 
 def lifecycle_of(headers: Mapping[str, str], default: Lifecycle | None = None) -> Lifecycle:
-    """Return the lifecycle in the headers of a request, or `default`. ValueError if it cannot be read."""
+    """Return the lifecycle in the headers of a request, or `default`. Raise ValueError for a bad header."""
     text = next((headers[name] for name in HEADERS if name in headers), None)
     if text is None:
         return default or Lifecycle()

@@ -1,4 +1,4 @@
-"""Request bodies that are written to disk as they arrive, so that no upload is whole in memory."""
+"""Request bodies that are written to disk while they arrive, so that memory never contains a whole upload."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fal_async.emulator.wire.recorder import Entry
 STREAMED = frozenset({"upload", "part"})
 """The operations whose body is not read in advance."""
 _PIECE = 1024 * 1024
-"""Bytes collected before each write, since a thread per packet would cost more."""
+"""Bytes that are collected before each write, because a thread for each packet would be slow."""
 
 
 class Body:
@@ -30,7 +30,7 @@ class Body:
         return self._request.content_length
 
     async def to_disk(self, files: FileStore, target: Path) -> tuple[int, str]:
-        """Write the body, and return size and MD5. `target` appears complete or not at all."""
+        """Write the body to `target`, which appears only when complete. Return its bytes and its MD5 in hex."""
         temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}.tmp")
         try:
             written = await self._write(temporary)
@@ -54,7 +54,7 @@ class Body:
         return size, digest.hexdigest()
 
     async def discard(self, share: float = 1.0) -> None:
-        """Read a share of the announced body, and drop it."""
+        """Read a share of the announced body, 0 to 1, and discard it."""
         wanted = (self.declared or 0) * share
         while self._entry.size < wanted and await self._next():
             pass
@@ -66,7 +66,7 @@ class Body:
 
 
 async def _write_in_thread(file: FileIO, piece: bytes) -> None:
-    """Write a piece. If cancelled, wait for the thread, so that the file is not closed while it writes."""
+    """Write a piece. If this is cancelled, wait for the thread, so that the file is not closed while it writes."""
     writing = asyncio.ensure_future(asyncio.to_thread(file.write, piece))
     try:
         await asyncio.shield(writing)
@@ -81,7 +81,7 @@ def _move(source: Path, target: Path) -> None:
 
 
 def join(parts: list[Path], target: Path) -> None:
-    """Join parts to one file, in this order, with one piece in memory at a time."""
+    """Join parts to one file, in the order of the list. Memory contains one piece at a time."""
     target.parent.mkdir(parents=True, exist_ok=True)
     whole = parts[0]
     with whole.open("ab", buffering=0) as file:

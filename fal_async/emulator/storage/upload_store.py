@@ -18,7 +18,7 @@ MAX_PARTS = 10_000
 MAX_TOKEN_LIFETIME = 30 * 86_400
 """Seconds: CDN tokens are valid for up to 30 days (protocol 7.1)."""
 MAX_UPLOADS = 100_000
-"""How many uploads are kept; above it the oldest are dropped."""
+"""How many uploads are kept; above that, the oldest are deleted."""
 MAX_SIGNED = 7 * 86_400
 """Seconds: signed URLs are valid for up to 7 days (protocol 7.4)."""
 
@@ -37,8 +37,8 @@ class Part:
     """One part of a multipart upload.
 
     Attributes:
-        etag: its ETag, in quotes.
-        size: its bytes.
+        etag: its ETag, with quotes.
+        size: number of its bytes.
     """
 
     etag: str
@@ -50,13 +50,13 @@ class Upload:
     """An upload, as `emulator.uploads` lists it. Tests may read it; only the emulator changes it.
 
     Attributes:
-        upload_id: its id.
-        path: path of the file under the file host.
+        upload_id: the upload id.
+        path: path of the file on the file host.
         content_type: media type of the file.
-        owner: nickname of the account that uploads it.
+        owner: nickname of the account that uploads the file.
         lifecycle: when the file expires, and who may read it.
-        multipart: whether it is uploaded in parts.
-        signature: value of the signature in its presigned URL; None for an upload with a CDN token (protocol 7.1).
+        multipart: whether the file is uploaded in parts.
+        signature: the signature in the presigned URL; None for an upload with a CDN token (protocol 7.1).
         parts: the parts that have arrived, by number from 1.
         completed: whether the file is complete.
     """
@@ -78,13 +78,17 @@ class Upload:
 
 
 class UploadStore:
-    """`min_part_size`: bytes that each part except the last must have. fal documents no limit; S3's is 5 MiB."""
+    """CDN tokens, uploads and signed URLs.
+
+    `token_lifetime` is the number of seconds for which a token is valid, `min_part_size` the number of bytes that
+    each part except the last must have; fal documents no limit, S3's is 5 MiB.
+    """
 
     def __init__(self, *, token_lifetime: float, min_part_size: int) -> None:
         self.token_lifetime: float = token_lifetime
         self.min_part_size: int = min_part_size
         self.defaults: defaultdict[str, Lifecycle] = defaultdict(Lifecycle)
-        """The defaults of each account, by nickname."""
+        """The default lifecycle of each account, by nickname."""
         self.uploads: dict[str, Upload] = {}
         self._tokens: dict[str, tuple[float, str]] = {}
         self._signed: dict[str, tuple[str, float]] = {}
@@ -92,7 +96,7 @@ class UploadStore:
     # Tokens.
 
     def grant(self, seconds: float | None, owner: str) -> dict[str, Any]:
-        """Return a new CDN token, valid for `seconds`, or for the emulator's own limit if that is shorter."""
+        """Return a new CDN token, valid for `seconds`, but not longer than `token_lifetime`; None: exactly that."""
         self._drop_expired()
         lifetime = min(self.token_lifetime if seconds is None else seconds, self.token_lifetime)
         token = secrets.token_urlsafe(24)

@@ -1,7 +1,8 @@
-"""Webhook deliveries: what is posted, when it is retried, and a log of it for tests (protocol 8).
+"""Webhook deliveries: what is posted, when it is retried, and a log of the attempts for tests (protocol 8).
 
-fal drops private, loopback and internal targets without any request (8.2). The emulator calls every http(s)
-target, since a receiver under test listens on loopback.
+fal sends nothing to private, loopback and internal targets (8.2). The emulator calls every http(s) target, since a
+receiver under test listens on loopback. Citations such as (protocol 8.2) are sections of
+`fal_async/protocol/README.md`.
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ class WebhookPolicy:
     Pass it as `Emulator(webhooks=WebhookPolicy(...))`. fal does not document the length of the pauses.
 
     Attributes:
-        first_limit: real seconds that the receiver has for its answer to the first attempt; default 15.
-        retry_limit: the same for each retry; default 120.
-        first_pause: seconds before the first retry, divided by the emulator's `speed`; each further pause is twice
-            as long. Default 5.
-        longest_pause: seconds that a pause lasts at most, divided by `speed`; default 120.
-        max_retries: attempts after the first; default 31.
+        first_limit: time limit of the first attempt, in real seconds; default 15.
+        retry_limit: time limit of each retry, in real seconds; default 120.
+        first_pause: seconds before the first retry, divided by the emulator's `speed`; default 5. Each further
+            pause is twice as long as the one before.
+        longest_pause: upper limit of the pauses, in seconds, divided by `speed`; default 120.
+        max_retries: how many attempts are made after the first; default 31.
     """
 
     first_limit: float = 15.0
@@ -48,7 +49,7 @@ class WebhookPolicy:
     max_retries: int = 31
 
     def limit(self, attempt: int) -> float:
-        """Return the real seconds that the receiver has for its answer.
+        """Return the time limit of an attempt, in real seconds.
 
         Args:
             attempt: number of the attempt, from 1.
@@ -58,7 +59,7 @@ class WebhookPolicy:
     def pauses(self, kept: float) -> Iterator[float]:
         """Yield the seconds before each retry, not yet divided by `speed`.
 
-        They end after `max_retries`, or when the stored result expires.
+        There are no more retries after `max_retries`, or when the stored result has expired.
 
         Args:
             kept: seconds for which the result is stored.
@@ -77,14 +78,14 @@ class WebhookAttempt:
     """One POST to a webhook receiver, and its outcome.
 
     Attributes:
-        request_id: the request whose result was sent.
-        url: the receiver.
+        request_id: id of the request whose result was sent.
+        url: URL of the receiver.
         attempt: number of the attempt, from 1; always 1 for `Webhooks.deliver`.
-        headers: headers that were sent, signature included.
+        headers: headers that were sent, with the signature.
         body: body that was sent.
-        at: when it was sent, in seconds since the epoch.
-        status: HTTP status of the receiver's answer; None if there was none.
-        error: why there was no answer; None if there was one.
+        at: when the attempt began, in seconds since the epoch.
+        status: HTTP status of the receiver's response; None without a response.
+        error: why there was no response; None if there was one.
     """
 
     request_id: str
@@ -98,12 +99,12 @@ class WebhookAttempt:
 
     @property
     def delivered(self) -> bool:
-        """Whether the receiver answered with 2xx."""
+        """Whether the receiver responded with 2xx."""
         return self.status is not None and 200 <= self.status < 300
 
     @property
     def final(self) -> bool:
-        """Whether there is no retry: delivered, or a 3xx, which is a permanent failure (protocol 8.2)."""
+        """Whether no retry follows: it was delivered, or got a 3xx, a permanent failure (protocol 8.2)."""
         return self.delivered or (self.status is not None and 300 <= self.status < 400)
 
 
@@ -111,8 +112,8 @@ class Webhooks:
     """The webhook deliveries of an emulator, as `emulator.webhooks`.
 
     Attributes:
-        automatic: whether a webhook is delivered when its request ends; default True. With False a test calls
-            `deliver`: late, twice or never.
+        automatic: whether a webhook is delivered when its request is completed; default True. A test that sets
+            False calls `deliver` itself: late, twice or never.
         keys: the signing keys.
     """
 
@@ -126,14 +127,15 @@ class Webhooks:
         self._http: aiohttp.ClientSession | None = None
         self._open = False
 
-    # Starting and stopping.
-
     def open(self) -> None:
-        """Deliver from now on."""
+        """Deliver webhooks from now on."""
         self._open = True
 
     async def close(self) -> None:
-        """Cancel the pending deliveries. Raises nothing; if it is cancelled, call it again."""
+        """Cancel the pending deliveries, and deliver no more. Raises nothing.
+
+        If it is cancelled, call it again.
+        """
         self._open = False
         self.forget()
         if self._under_way:
@@ -147,8 +149,6 @@ class Webhooks:
         for task in self._under_way:
             task.cancel()
 
-    # What happened.
-
     @property
     def attempts(self) -> list[WebhookAttempt]:
         """The latest 10,000 attempts, in the order in which they ended."""
@@ -156,18 +156,18 @@ class Webhooks:
 
     @property
     def under_way(self) -> int:
-        """How many deliveries are in an attempt or wait for their next one."""
+        """How many deliveries are pending: in an attempt, or in the pause before the next one."""
         return len(self._under_way)
 
     async def wait_for(self, count: int = 1, *, timeout: float = 5.0) -> list[WebhookAttempt]:
-        """Wait until attempts have ended. Cancelling it is safe.
+        """Wait until a number of attempts have ended. Cancelling it is safe.
 
         Args:
-            count: how many attempts, since the start; default 1.
+            count: how many attempts must have ended since the start; default 1.
             timeout: seconds to wait at most; default 5.
 
         Returns:
-            All attempts so far.
+            The value of `attempts`.
 
         Raises:
             TimeoutError: If fewer attempts ended within `timeout`.
@@ -199,12 +199,12 @@ class Webhooks:
             raise TimeoutError(f"{self.under_way} deliveries are still pending after {timeout:g} s") from None
 
     async def tried(self, job: Job) -> None:
-        """Wait until the job has ended and its webhook, if it has one, was tried once.
+        """Wait until a job is completed and its webhook, if it has one, was tried once.
 
         Raises nothing. Cancelling it is safe.
 
         Args:
-            job: the request.
+            job: the job.
         """
         await job.wait_for(COMPLETED)
         if self._to_be_delivered(job):
@@ -223,13 +223,11 @@ class Webhooks:
         for watcher in self._watchers:
             watcher.set()
 
-    # What is sent.
-
     def completed(self, job: Job) -> None:
-        """Deliver the job's webhook, if it has one; the queue calls this for every job that ends.
+        """Deliver a job's webhook, if it has one; the queue calls this for every completed job.
 
         Args:
-            job: the request.
+            job: the job.
         """
         self._jobs.ended(job)
         url = job.options.webhook_url
@@ -255,18 +253,18 @@ class Webhooks:
         If it is cancelled, the receiver may have got the delivery, but `attempts` does not list it.
 
         Args:
-            request_id: the request.
-            url: the receiver. None (default): the URL given at submit.
-            age: seconds by which the signed timestamp is old; negative: in the future. Default 0.
+            request_id: id of the request.
+            url: URL of the receiver. None (default): the webhook URL that the submit gave.
+            age: seconds that are subtracted from the signed timestamp; negative: it is in the future. Default 0.
             body: bytes to send instead of the signed body. None (default): the signed body.
             headers: headers to add to the signed ones, or to replace them. None (default): none.
 
         Returns:
-            The attempt; a receiver that fails or does not answer raises nothing.
+            The attempt. If the receiver fails or does not respond, the attempt says so, and nothing is raised.
 
         Raises:
             KeyError: If there is no such request.
-            ValueError: If it is not complete, or has no webhook and no `url` is given.
+            ValueError: If the request is not completed, or if it has no webhook and no `url` is given.
             RuntimeError: If the package `cryptography` is missing.
         """
         job, target = self._target(request_id, url)
@@ -285,7 +283,7 @@ class Webhooks:
 
         Raises:
             KeyError: If there is no such request.
-            ValueError: If it is not complete, or has no webhook and no `url` is given.
+            ValueError: If the request is not completed, or if it has no webhook and no `url` is given.
         """
         self._target(request_id, url)  # raises here, not in the background
         self._keep(self.deliver(request_id, url, age=age))
@@ -315,7 +313,7 @@ class Webhooks:
     async def _try_until_done(self, job: Job, url: str, pauses: Iterator[float]) -> None:
         body = delivery_body(job)
         for attempt in itertools.count(1):
-            # A new timestamp for each attempt: receivers refuse one that is 300 s old (8.3).
+            # A new timestamp for each attempt, since receivers refuse one that is 300 s old (8.3).
             signed = self.keys.signed_headers(job.request_id, body)
             sent = await self._post(_unsent(job, url, attempt, body, signed), self._policy.limit(attempt))
             if sent.final or (pause := next(pauses, None)) is None:
@@ -339,7 +337,7 @@ class Webhooks:
 
     def _client(self) -> aiohttp.ClientSession:
         if self._http is None:
-            # Connections are not kept, since receivers in tests come and go on the same port.
+            # Connections are not reused, since receivers in tests start and stop on the same port.
             self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True, limit=0))
         return self._http
 

@@ -10,7 +10,7 @@ from fal_async.emulator.wire.answers import Answer
 
 
 def delivery_body(job: Job) -> bytes:
-    """Return the JSON of 8.1. Raise ValueError if the job is not complete."""
+    """Return the JSON body of a delivery (8.1). Raise ValueError if the job is not completed."""
     if job.answer is None:
         raise ValueError(f"request {job.request_id} is not complete: wait until it has a result to deliver")
     document: dict[str, Any] = {
@@ -26,8 +26,8 @@ def delivery_body(job: Job) -> bytes:
 
 
 def _payload(answer: Answer) -> dict[str, Any]:
-    """The result, or the error's body. A body that is not JSON is left out: the receiver fetches it (8.1)."""
+    """Return the result or the error's body. The receiver must fetch a body that is not JSON itself (8.1)."""
     try:
         return {"payload": answer.document()}
     except ValueError:
-        return {"payload": None, "payload_error": "The payload is no JSON and is not included"}
+        return {"payload": None, "payload_error": "The payload is not JSON, so it is not included"}

@@ -23,7 +23,7 @@ _MISSING = (
 class WebhookKeys:
     """The signing keys of an emulator, as `emulator.webhooks.keys` (protocol 8.3).
 
-    The newest key signs; older ones stay in the published set until they are retired. The first key is made on
+    The newest key signs; older keys stay in the published set until `rotate(retire=True)`. The first key is made on
     first use, so that an emulator without webhooks does not need the package `cryptography`.
     """
 
@@ -34,7 +34,7 @@ class WebhookKeys:
         """Sign with a new key from now on.
 
         Args:
-            retire: True removes the older keys from the published set; default False.
+            retire: whether the older keys are removed from the published set; default False.
 
         Raises:
             RuntimeError: If the package `cryptography` is missing.
@@ -60,10 +60,10 @@ class WebhookKeys:
         """Return the four signature headers of a delivery, to test a receiver without sending anything.
 
         Args:
-            request_id: value of the request id header.
+            request_id: value of the header `X-Fal-Webhook-Request-Id`.
             body: the exact bytes of the body.
-            timestamp: when it is sent, in seconds since the epoch. None (default): now.
-            user_id: value of the user id header; default "emulator|user".
+            timestamp: the time to sign, in seconds since the epoch. None (default): now.
+            user_id: value of the header `X-Fal-Webhook-User-Id`; default "emulator|user".
 
         Raises:
             RuntimeError: If the package `cryptography` is missing.

@@ -1,4 +1,4 @@
-"""All private names of aiohttp that the emulator uses: a test names the one that changed."""
+"""The private names of aiohttp that the emulator uses. A test fails by name if aiohttp renames one of them."""
 
 from __future__ import annotations
 

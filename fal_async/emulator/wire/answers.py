@@ -1,4 +1,7 @@
-"""What the emulator answers: HTTP answers as values, and the bodies of fal's errors (protocol 9)."""
+"""HTTP answers as values, and the bodies of fal's errors (protocol 9).
+
+Citations such as (protocol 9.1) are sections of `fal_async/protocol/README.md`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from multidict import CIMultiDict
 JSON = "application/json"
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 CANCELLED = 499
-"""nginx's code for "client closed request": fal answers it for cancelled requests (protocol 9.2)."""
+"""nginx's status for "client closed request", with which fal answers for cancelled requests (protocol 9.2)."""
 
 
 def _to_bytes(body: bytes | str) -> bytes:
@@ -21,7 +24,7 @@ def _to_bytes(body: bytes | str) -> bytes:
 
 @attrs.frozen
 class Answer:
-    """One HTTP answer. An endpoint may return one, to choose its status and headers.
+    """One HTTP answer. An endpoint returns it to choose status and headers.
 
     Attributes:
         status: HTTP status; default 200.
@@ -34,7 +37,7 @@ class Answer:
     body: bytes = attrs.field(default=b"", converter=_to_bytes)
 
     def with_headers(self, headers: Mapping[str, str]) -> Answer:
-        """Return a copy with these headers, which replace those of the same name in any case.
+        """Return a copy with these headers, which replace headers of the same name, whatever its case.
 
         Args:
             headers: names and values; a multi-dict may have several values for one name.
@@ -44,7 +47,7 @@ class Answer:
         return Answer(self.status, merged, self.body)
 
     def document(self) -> Any:
-        """Return the body, read as JSON.
+        """Return the body, decoded as JSON.
 
         Raises:
             ValueError: If the body is not JSON.
@@ -58,7 +61,8 @@ class ModelError(Exception):
     Args:
         status: HTTP status of the answer, such as 422.
         detail: a list of `{loc, msg, type, ...}` for a model error (9.1), or a str for a request error (9.2).
-        error_type: a word for the body and the header `X-Fal-Error-Type`. None (default): neither has it.
+        error_type: the error type, sent in the body and in the header `X-Fal-Error-Type`. None (default): it is not
+            sent.
         headers: more headers of the answer. None (default): none.
     """
 
@@ -87,7 +91,7 @@ def json_answer(document: Any, status: int = 200, headers: Mapping[str, str] | N
 
 
 def request_error(status: int, detail: Any, error_type: str | None = None) -> Answer:
-    """Return `{"detail", "error_type"}`, with the type in a header as well (protocol 9.2)."""
+    """Return `{"detail", "error_type"}`, with the error type in a header, too (protocol 9.2)."""
     if error_type is None:
         return json_answer({"detail": detail}, status)
     return json_answer({"detail": detail, "error_type": error_type}, status, {"X-Fal-Error-Type": error_type})
@@ -108,7 +112,7 @@ def bad_request(detail: str) -> Answer:
 
 
 def bad_json(error: ValueError) -> Answer:
-    """Return the 422 for a body that is not JSON: in the web framework's form, `loc` from `body` (protocol 9.3)."""
+    """Return the 422 for a body that is not JSON, in the web framework's form (protocol 9.3)."""
     position = getattr(error, "pos", 0)
     entry = {"loc": ["body", position], "msg": "JSON decode error", "type": "json_invalid", "input": {}}
     answer = json_answer({"detail": [{**entry, "ctx": {"error": getattr(error, "msg", str(error))}}]}, 422)
@@ -120,7 +124,7 @@ def unauthorized(detail: str) -> Answer:
 
 
 def balance_exhausted() -> Answer:
-    """Return the 403 of an account without money, which its detail reports (protocol 9.4)."""
+    """Return the 403 of an account with an exhausted balance (protocol 9.4)."""
     return request_error(
         403, "User is locked. Reason: Exhausted balance. Top up your balance at fal.ai/dashboard/billing."
     )
@@ -157,12 +161,12 @@ def platform_error(status: int, kind: str, message: str) -> Answer:
 
 
 def as_platform_error(refused: Answer) -> Answer:
-    """Return the refusal of a key in the form of api.fal.ai."""
+    """Return a refusal in the form of api.fal.ai."""
     return platform_error(refused.status, "authorization_error", refused.document()["detail"])
 
 
 def nginx_page(status: int, reason: str) -> Answer:
-    """Return the ingress's own page: HTML, without fal's headers (protocol 9.3)."""
+    """Return the HTML page of nginx, the gateway in front of fal, without fal's headers (protocol 9.3)."""
     title = f"{status} {reason}"
     page = f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n"
     return Answer(

@@ -1,6 +1,6 @@
 """CORS, for pages in a browser, which call fal's hosts directly (protocol 13).
 
-They do so with a token for realtime and streams, and with a presigned URL for uploads. `/_emulator` has no CORS.
+Pages use a token for realtime and streams, and a presigned URL for uploads. `/_emulator` has no CORS.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def make_request(message: Any, payload: Any, protocol: Any, writer: Any, task: A
 
 
 def preflight(request: web.BaseRequest) -> web.Response | None:
-    """Return the answer to a preflight request, or None for another request."""
+    """Return the answer to a preflight request; None if the request is not one."""
     method = request.headers.get("Access-Control-Request-Method")
     if request.method != "OPTIONS" or method is None or not _is_from_a_page(request):
         return None

@@ -1,4 +1,4 @@
-"""Whether a page of another origin makes a request: pure.
+"""Recognises requests that come from a page of another origin: pure.
 
 A page that a developer happens to visit must not change keys, drop connections, or read recorded requests.
 """
@@ -11,13 +11,16 @@ from collections.abc import Mapping
 _OWN_SITES = frozenset({"same-origin", "none"})
 """`Sec-Fetch-Site` of the emulator's own pages, and of a URL that the user typed."""
 _FORM_TYPES = frozenset({"text/plain", "multipart/form-data"})
-"""What a form sends without a preflight. The third type, which `curl -d` sends, cannot carry JSON from a form."""
+"""Content types that a page's form can send without a preflight, and that can carry JSON.
+
+The third type of forms, which `curl -d` sends, is allowed: a form can't put JSON into it.
+"""
 _PRIVATE_DOMAINS = ("localhost", "localdomain", "internal", "local", "test", "lan", "home.arpa")
-"""Names in these cannot be registered and pointed at this machine (RFC 6761, 6762, 8375, ICANN)."""
+"""Nobody can register a name in these domains and let it point to this machine (RFC 6761, 6762, 8375, ICANN)."""
 
 
 def foreign_page(headers: Mapping[str, str]) -> str | None:
-    """Return why the request may come from a foreign page, or None if it does not."""
+    """Return why a request may come from a page of another origin; None if it does not."""
     host = headers.get("Host", "")
     if headers.get("Sec-Fetch-Site", "none").strip().lower() not in _OWN_SITES:
         return "the request comes from a page of another origin"
@@ -32,7 +35,7 @@ def foreign_page(headers: Mapping[str, str]) -> str | None:
 
 
 def _is_private(host: str) -> bool:
-    """Return whether no foreign DNS can point this name at this machine ("rebinding")."""
+    """Return whether a host name is safe from DNS rebinding: no one else can let it point to this machine."""
     name = host.partition("]")[0].removeprefix("[") if host.startswith("[") else host.partition(":")[0]
     name = name.rstrip(".").lower()
     if "." not in name or any(name.endswith(f".{domain}") for domain in _PRIVATE_DOMAINS):

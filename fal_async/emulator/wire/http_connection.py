@@ -1,4 +1,4 @@
-"""The connection of one request: its answer, and how it ends."""
+"""The connection of one HTTP request: how its answer is sent, and how the connection is closed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aiohttp import web
 from fal_async.emulator.wire.answers import Answer
 
 _LINGER_ZERO = struct.pack("ii", 1, 0)
-"""SO_LINGER with zero seconds: closing sends RST, and drops what was not sent yet."""
+"""SO_LINGER with zero seconds: closing sends RST, and discards bytes that were not sent yet."""
 
 
 def to_response(answer: Answer) -> web.Response:
@@ -20,13 +20,13 @@ def to_response(answer: Answer) -> web.Response:
 
 
 def hang_up(request: web.BaseRequest) -> None:
-    """Close in order: bytes that were written still arrive."""
+    """Close the connection normally, so that bytes that were already written still arrive."""
     if request.transport is not None:
         request.transport.close()
 
 
 def reset(transport: asyncio.BaseTransport | None) -> None:
-    """Close with RST: the other side gets "connection reset by peer"."""
+    """Close the connection with RST, so that the client gets "connection reset by peer"."""
     if transport is None:
         return
     connection = transport.get_extra_info("socket")
@@ -37,7 +37,7 @@ def reset(transport: asyncio.BaseTransport | None) -> None:
 
 
 def break_off(request: web.BaseRequest, how: str) -> None:
-    """`how`: "reset" or "close"."""
+    """Reset or close the connection. `how`: "reset" or "close"."""
     if how == "reset":
         reset(request.transport)
     else:
@@ -45,5 +45,5 @@ def break_off(request: web.BaseRequest, how: str) -> None:
 
 
 def no_answer() -> web.StreamResponse:
-    """Return the response for a closed connection: aiohttp notices that and sends nothing."""
+    """Return the response for a connection that is already closed; aiohttp does not send it."""
     return web.Response()

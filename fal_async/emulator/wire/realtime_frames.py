@@ -23,7 +23,7 @@ def timings(seconds: float) -> str:
 
 
 def decode(data: str | bytes, codec: str) -> Any:
-    """Return the input in a frame. Raise ValueError if the app cannot read it."""
+    """Return the input in a frame. Raise ValueError if the frame cannot be decoded."""
     if codec == "json":
         return json.loads(data)
     if isinstance(data, str):
@@ -34,7 +34,7 @@ def decode(data: str | bytes, codec: str) -> Any:
 
 
 def encode(value: Any, codec: str) -> str | bytes:
-    """Return the frame of a value; with `codec="raw"` the value is the frame of an application."""
+    """Return the frame of a value; with `codec="raw"` the value is already a frame, that of an application."""
     if codec == "raw":
         frame: str | bytes = value
         return frame
@@ -47,7 +47,7 @@ def encode(value: Any, codec: str) -> str | bytes:
 
 
 def torn(frame: str | bytes) -> bytes:
-    """Return a frame on the wire with half of the payload that its header announces (RFC 6455, 5.2)."""
+    """Return the bytes of a frame that has only half of the payload that its header announces (RFC 6455, 5.2)."""
     data = frame.encode() if isinstance(frame, str) else frame
     first = 0x81 if isinstance(frame, str) else 0x82
     return struct.pack(">BBQ", first, 127, len(data)) + data[: len(data) // 2]

@@ -1,4 +1,4 @@
-"""A record of the HTTP requests that arrived, bounded in memory, and counters, which are always exact."""
+"""The HTTP requests that arrived: the latest ones are stored, all are counted."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from fal_async.emulator.wire.routing import OPERATIONS
 
 KINDS = frozenset(OPERATIONS) | {"index", "unknown", "wrong_method"}
 MAX_BYTES = 256 * 1024 * 1024
-"""Bytes of all kept bodies together; above it the oldest entries are dropped."""
+"""Bytes of all stored bodies together; above it, the oldest entries are deleted."""
 
 
 @attrs.frozen(kw_only=True)
 class RecordedRequest:
-    """One HTTP request as it arrived. It is recorded on arrival, so that a stalled request can be seen.
+    """One HTTP request. It is recorded when it arrives, so a request without an answer is listed, too.
 
     Attributes:
         method: HTTP method.
         path: decoded path of the URL, as it was requested.
-        host_segment: the fal host that it was meant for, such as `queue.fal.run`.
+        host_segment: the fal host that the request was meant for, such as `queue.fal.run`.
         query: decoded query parameters.
-        headers: header names, in any case, and values.
-        body: bytes of the body; empty for an uploaded file or part, which goes to disk.
-        size: bytes of the body that arrived.
+        headers: header names and values; looking up a name ignores its case.
+        body: the body; empty for an uploaded file or part, which is written to disk.
+        size: number of bytes of the body that arrived.
         kind: the operation: run, stream, realtime, realtime_token, websocket, submit, status, status_stream,
             result, cancel, file, rest, platform, openapi, token, key_set; for storage cdn_token, initiate, upload,
             multipart, part, complete, gcs_part, gcs_complete, cdn_sign, storage; or index, unknown, wrong_method.
-        endpoint_id: the endpoint that it is about, or None.
-        request_id: the id of the request that it is about or that it made, or None.
-        status: HTTP status of the answer; None while there is no answer, or if the connection ended without one.
+        endpoint_id: the endpoint that the path names, or None.
+        request_id: id of the fal request that the path names or that this HTTP request created, or None.
+        status: HTTP status of the answer; None before the answer, or if the connection ended without one.
         at: time of arrival, in seconds since the epoch.
     """
 
@@ -52,7 +52,7 @@ class RecordedRequest:
 
 @attrs.define(eq=False, kw_only=True)
 class Entry:
-    """A `RecordedRequest` that can still change, until its answer is known."""
+    """A `RecordedRequest` that still changes: its body may be arriving, and its answer is not known."""
 
     method: str
     path: str
@@ -78,7 +78,7 @@ class Recorder:
         self._watchers: set[asyncio.Event] = set()
 
     def open(self, entry: Entry) -> None:
-        """Record and count a request. Calls of `/_emulator` come from the test itself and are left out."""
+        """Store and count an HTTP request. Calls of `/_emulator` are ignored, since the test makes them."""
         if entry.kind == "admin":
             return
         self._counts[entry.kind] += 1
@@ -122,13 +122,13 @@ class Recorder:
         self._entries.append(entry)
         self._bytes += len(entry.body)
         while len(self._entries) > self._limit or (self._bytes > self._max_bytes and len(self._entries) > 1):
-            self._drop_the_oldest()
+            self._delete_the_oldest()
 
-    def _drop_the_oldest(self) -> None:
+    def _delete_the_oldest(self) -> None:
         self._bytes -= len(self._entries.popleft().body)
 
 
 def _check(kind: str | None) -> None:
-    """Raise ValueError for an unknown kind: a misspelt one would count 0 for ever."""
+    """Raise ValueError for an unknown kind, since a misspelt one would always count 0."""
     if kind is not None and kind not in KINDS:
         raise ValueError(f"kind={kind!r}: expected one of {', '.join(sorted(KINDS))}")

@@ -36,7 +36,7 @@ FAL_HOSTS = QUEUE_HOSTS | RUN_HOSTS | _OTHER_HOSTS.keys()
 _KEY_SET = ".well-known/jwks.json"
 """On both names of rest.fal.ai; the only public path there (protocol 8.3)."""
 _RUN_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
-"""JS allows other methods than POST (protocol 3). HEAD and OPTIONS run nothing."""
+"""fal's JS client sends other methods than POST, too (protocol 3). HEAD and OPTIONS run nothing."""
 NAMESPACES = frozenset({"workflows", "comfy"})
 _LEGACY_ID = re.compile(r"^(\d+)-([A-Za-z0-9][A-Za-z0-9-]*)$")
 _PORT = re.compile(r":\d+$")
@@ -87,9 +87,10 @@ class Route:
         kind: the operation.
         host: the host segment.
         rest: the path after the host.
-        endpoint_id: the id in the path, usually without a sub-path in calls about one request; None without one.
-        request_id: the request id in the path, or None.
-        storage: details of a storage operation, or None.
+        endpoint_id: the endpoint id in the path, usually without a sub-path in calls about one request; None if the
+            path has none.
+        request_id: the request id in the path; None if the path has none.
+        storage: details of a storage operation; None for other operations.
     """
 
     kind: str
@@ -101,7 +102,7 @@ class Route:
 
 
 def parse(method: str, path: str, host: str = "") -> Route:
-    """Return the route of a path. A Host header with one of fal's names counts as the first segment."""
+    """Return the route of a path. If `host` is one of fal's host names, it counts as the first segment."""
     segments = [segment for segment in path.split("/") if segment]
     if (name := host_name(host)) in FAL_HOSTS:
         segments.insert(0, name)
@@ -137,9 +138,9 @@ def _route(method: str, host: str, segments: list[str]) -> Route:
 
 
 def refined(route: Route, method: str, headers: Mapping[str, str]) -> Route:
-    """Tell direct calls of fal.run from streams and WebSocket upgrades (protocol 3, 5.1, 6.1).
+    """Return the route, changed if a call of fal.run is a stream or a WebSocket upgrade (protocol 3, 5.1, 6.1).
 
-    The endpoint id of a stream or a realtime session is the one before `/stream` or `/realtime`.
+    The endpoint id of a stream or a realtime session is the path before `/stream` or `/realtime`.
     """
     if route.kind != "run":
         return route
@@ -155,14 +156,14 @@ def _wants_events(rest: str, accept: str) -> bool:
 
 
 def _without_tail(rest: str, tail: str) -> str:
-    """Drop the tail of `owner/app/stream`; `owner/stream` is an app of that name, and stays."""
+    """Remove the tail of `owner/app/stream`, but not of `owner/stream`, which is an app of that name."""
     shorter = normal_id(rest.removesuffix(f"/{tail}"))
     return shorter if "/" in shorter else normal_id(rest)
 
 
 def _queue_route(method: str, host: str, segments: list[str]) -> Route:
     rest = "/".join(segments)
-    # "requests" comes after owner/app: searching from the third segment on allows an app of that name.
+    # "requests" comes after owner/app. Searching from the third segment on allows an app with the name "requests".
     if "requests" not in segments[2:]:
         kind = "submit" if method == "POST" else "wrong_method"
         return Route(kind=kind, host=host, rest=rest, endpoint_id=normal_id(rest))

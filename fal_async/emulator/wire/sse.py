@@ -13,15 +13,15 @@ EVENTS, CHUNKS = "text/event-stream", "application/octet-stream"
 
 @attrs.frozen
 class Event:
-    """One server-sent event, for an endpoint to yield if a plain value is not enough.
+    """One server-sent event. An endpoint yields it to set more than the data of an event.
 
     Attributes:
-        data: the text of the event, sent unchanged; a line feed splits it into several data lines. None (default):
-            no data line.
-        event: the event's type. None (default): no such line.
-        id: the event's id. None (default): no such line.
-        retry: milliseconds that the client should wait before it reconnects. None (default): no such line.
-        comment: text of a comment line. None (default): no such line.
+        data: the event's data, sent unchanged; each line of it becomes a `data:` line. None (default): no `data:`
+            line.
+        event: the event's type. None (default): no `event:` line.
+        id: the event's id. None (default): no `id:` line.
+        retry: milliseconds that the client should wait before it reconnects. None (default): no `retry:` line.
+        comment: text of a comment line. None (default): no comment.
     """
 
     data: str | None = None
@@ -32,7 +32,10 @@ class Event:
 
 
 def encode(value: Any) -> bytes:
-    """Return one event; a value other than an `Event` becomes JSON. TypeError or ValueError if it can't."""
+    """Return the bytes of one event; a value other than an `Event` is its data, as JSON.
+
+    Raise TypeError or ValueError if the value cannot be encoded as JSON.
+    """
     event = value if isinstance(value, Event) else Event(to_text(value))
     fields = {"": event.comment, "event": event.event, "id": event.id, "retry": event.retry}
     lines = [f"{name}: {text}" for name, text in fields.items() if text is not None]
@@ -41,7 +44,7 @@ def encode(value: Any) -> bytes:
 
 
 def to_text(value: Any) -> str:
-    # Without \u escapes: streams then contain multi-byte characters that a client may split in two.
+    # Without \u escapes, so that streams contain multi-byte characters, which a client may receive in two pieces.
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 

@@ -12,7 +12,7 @@ _REST = {
     "storage/upload/initiate-multipart": "initiate",
 }
 _GCS = re.compile(r"storage/upload/gcs/(?P<id>\w+)/(?:(?P<number>\d+)|complete)$")
-"""Paths of route B's gcs variant (7.1): the client requests the URL of each part, and the end, with the key."""
+"""Paths of route B's gcs variant (7.1), where the client requests the URL of each part with its API key."""
 _MANAGED = re.compile(r"(?:v1/)?storage/(files/acl|files/sign|settings)$")
 _FILE = r"(?P<file>files/b/[0-9a-f]{8}/[^/]+)"
 _CDN = {
@@ -40,7 +40,7 @@ class StoragePath:
 
 
 def parse_storage(method: str, host: str, rest: str) -> StoragePath | None:
-    """Return what a path means, or None if it is not about storage. `host`: rest, file or platform."""
+    """Return the storage operation of a path, or None if it has none. `host`: "rest", "file" or "platform"."""
     if host == "file":
         return _cdn_path(method, rest)
     if host == "rest" and rest in _REST:

@@ -1,4 +1,4 @@
 """The operations that a mounted application serves in place of an endpoint.
 
-It imports `operations`, which does not import it.
+It imports `operations`, never the other way round.
 """

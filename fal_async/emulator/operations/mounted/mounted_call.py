@@ -23,22 +23,23 @@ from fal_async.emulator.wire.answers import JSON, Answer
 from fal_async.emulator.wire.sse import EVENTS
 
 _KEPT_BACK = frozenset({"authorization", "expect", "content-encoding", "accept-encoding"})
-"""The application must not get the key; the body is already decoded; and answers must not be compressed, since the
-job store, webhooks and clients read them again."""
+"""Headers that the application does not get: it must not know the API key, the body is already decoded, and answers
+must not be compressed, since the job store, webhooks and clients read them again."""
 _QUERIES_KEPT_BACK = frozenset({"fal_jwt_token", "fal_webhook", "fal_max_queue_length"})
-"""Parameters for the gateway (protocol 4.1, 6.1)."""
+"""Query parameters for the gateway (protocol 4.1, 6.1)."""
 _BILLED = "x-fal-billable-units"
 _EVENT = re.compile(rb".*?(?:\n\n|\r\n\r\n)", re.S)
 _CANCEL_LIMIT = 5.0
-"""Seconds that an application has to answer to a cancel."""
+"""Time limit of an application's answer to a cancel, in seconds."""
 _GRACE = 5.0
-"""Seconds between an accepted cancel and the end of the call, before it is cut off."""
+"""Seconds that a call has to return after an accepted cancel, before it is aborted."""
 
 
 def ask_of(call: Call, mount: Mount, job: Job, body: bytes) -> Ask:
-    """Return the caller's request, without what is for the gateway, and with the gateway's own headers.
+    """Return the caller's request as the gateway passes it on.
 
-    These are x-fal-endpoint, x-fal-request-id and x-fal-caller-user-id (protocol 13); a caller cannot set them.
+    It lacks the headers and query parameters for the gateway, and has the gateway's own headers: x-fal-endpoint,
+    x-fal-request-id and x-fal-caller-user-id (protocol 13), which a caller cannot set.
     """
     path = path_below(call, mount.app_id)
     headers = end_to_end(call.headers, but=_KEPT_BACK)
@@ -91,7 +92,7 @@ def cancel_of(ask: Ask) -> Ask:
 
 
 class MountedCall:
-    """A call of an application; a runner does `work`. A streamed answer goes through `sender`, if there is one."""
+    """A call of an application, whose `work` a runner executes. With a `sender`, the answer may be streamed."""
 
     def __init__(
         self, core: Core, call: Call, mount: Mount, job: Job, *, body: bytes, sender: Sender | None = None
@@ -102,7 +103,7 @@ class MountedCall:
 
     async def work(self, _: Any, job: JobContext) -> Answer:
         await self._core.mounts.ready(self._mount.application)
-        # In a separate task, which continues while the application is notified of a cancel.
+        # A separate task, because the call continues while the application is notified of a cancel.
         asking = asyncio.get_running_loop().create_task(self._answer(job))
         try:
             await asyncio.wait({asking})
@@ -118,7 +119,7 @@ class MountedCall:
                     await asyncio.wait({asking})
 
     async def _cancelled(self, asking: asyncio.Task[Answer]) -> Answer:
-        """Return the answer of an application that accepted the cancel; otherwise cut the call off."""
+        """Return the answer of an application that returns in time after a cancel; otherwise abort the call."""
         accepted = await self._send_cancel()
         if accepted or self._mount.runs_on:
             await asyncio.wait({asking}, timeout=None if self._mount.runs_on else _GRACE)
@@ -135,7 +136,7 @@ class MountedCall:
                 await _whole(response)
                 return response.status < 300
         except Exception:
-            return False  # whatever the reason, it did not accept the cancel
+            return False  # the application has not accepted the cancel, for whatever reason
 
     async def _answer(self, job: JobContext) -> Answer:
         async with self._mount.application.ask(self._ask) as response:
@@ -146,7 +147,7 @@ class MountedCall:
             return Answer(response.status, response.headers)
 
     def _bill(self, response: Response, job: JobContext) -> None:
-        """Bill what the application's header says; the gateway replaces that header by its own."""
+        """Bill the units in the application's header, which the gateway replaces by its own."""
         with suppress(ValueError):
             units = float(response.headers.get(_BILLED, ""))
             if 0 <= units < math.inf:
@@ -157,7 +158,7 @@ class MountedCall:
         return self._call.effect is not NO_EFFECT
 
     def _is_whole(self, response: Response) -> bool:
-        """Return whether to read the answer as a whole, which a fault of a plain call needs, too."""
+        """Return whether to read the answer as a whole: its length is known, or a fault of `run` needs it."""
         return response.sized or (self._is_struck and self._call.route.kind == "run")
 
     async def _pass_on(self, response: Response, sender: Sender) -> None:
@@ -178,7 +179,7 @@ async def _whole(response: Response) -> bytes:
 
 
 async def by_event(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield event by event, whatever the pieces are, because faults count events."""
+    """Yield the events of a stream that arrives in any pieces, because faults count events."""
     rest = b""
     async for piece in pieces:
         rest += piece

@@ -40,7 +40,7 @@ async def run(core: Core, call: Call, mount: Mount) -> Reply:
 
 
 async def stream(core: Core, call: Call, mount: Mount) -> Reply:
-    """As `run`, but for a caller that wants events: a token is accepted, and faults strike within the stream."""
+    """Do the same as `run` for a caller that wants events: tokens are accepted, faults apply within the stream."""
     if refused := refusal(core, call, public=mount.public):
         return refused
     await stall(call.effect)
@@ -48,7 +48,7 @@ async def stream(core: Core, call: Call, mount: Mount) -> Reply:
 
 
 async def _direct(core: Core, call: Call, mount: Mount, *, via: str) -> Reply:
-    """Call directly. An answer with a known length is sent in one piece, any other as it is made."""
+    """Make a direct call. An answer of known length is sent in one piece, any other one in the application's."""
     options = _options(call)
     if isinstance(options, Answer):
         return options
@@ -59,7 +59,7 @@ async def _direct(core: Core, call: Call, mount: Mount, *, via: str) -> Reply:
 
 
 async def through(core: Core, call: Call, mount: Mount, job: Job, body: bytes, sink: Sink) -> Answer:
-    """Return the application's answer; the body is empty if it was sent to `sink`."""
+    """Return the application's answer, without its body if that was sent to `sink`."""
     sender = Sender(call, job, sink)
     passage = MountedCall(core, call, mount, job, body=body, sender=sender)
     return await followed(core, mount, job, sender, passage.work)
@@ -84,7 +84,7 @@ class _MountedPayloads:
 
 
 async def realtime(core: Core, call: Call, mount: Mount) -> Reply:
-    """Relay a WebSocket, at any path. The handshake waits for a runner and for the application."""
+    """Relay a WebSocket at any path. The handshake completes when a runner is free and the application accepts."""
     options = await admission(core, call, mount)
     if not isinstance(options, CallOptions):
         return options
@@ -102,7 +102,7 @@ async def realtime(core: Core, call: Call, mount: Mount) -> Reply:
 
 
 def open_job(core: Core, call: Call, mount: Mount, options: CallOptions, input: Any, *, via: str) -> Job:
-    """Add a job under the id that was called: the application's, with the path below it."""
+    """Add a job. Its endpoint id is the called one: that of the application, with the path below it."""
     return core.jobs.open(
         mount,
         call.route.endpoint_id or "",
@@ -142,7 +142,7 @@ _SERVICES: Mapping[str, Callable[[Core, Call, Mount], Awaitable[Reply]]] = {
 
 
 async def serve(core: Core, call: Call) -> Reply | None:
-    """Return the reply, or None if no application serves this."""
+    """Return the reply, or None if no application serves this call."""
     # An application may accept more methods than the models of fal.run.
     is_direct = call.route.kind == "wrong_method" and call.route.host in RUN_HOSTS
     service = _SERVICES.get("run" if is_direct else call.route.kind)

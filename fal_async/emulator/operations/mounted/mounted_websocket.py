@@ -1,4 +1,4 @@
-"""A WebSocket between a caller and a mounted application: frames pass unchanged in both directions."""
+"""A WebSocket between a caller and a mounted application, which relays frames unchanged in both directions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class MountedWebSocket:
 
     @property
     def over(self) -> bool:
-        """Whether it was closed in order, so that only the application's own clean-up is left."""
+        """Whether it was closed normally, so that only the application's clean-up still runs."""
         return self.connection is not None and self.connection.close_code not in (None, LOST)
 
     async def work(self, _: Any, __: JobContext) -> Answer | None:
