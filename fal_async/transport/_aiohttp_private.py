@@ -1,4 +1,4 @@
-"""The private names of aiohttp that the transport uses. A test names each one that aiohttp renames."""
+"""The private names of aiohttp that the transport uses. If aiohttp renames one, a test fails and says which."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def loop_of(session: aiohttp.ClientSession) -> asyncio.AbstractEventLoop:
 
 
 def default_proxy_of(session: aiohttp.ClientSession) -> str | None:
-    """Return the URL of the proxy that a session was made with, user and password included."""
+    """Return the URL of a session's proxy, user and password included; None without a proxy."""
     proxy, auth = session._default_proxy, session._default_proxy_auth
     if proxy is None or auth is None:
         return None if proxy is None else str(proxy)
@@ -26,7 +26,8 @@ def default_proxy_of(session: aiohttp.ClientSession) -> str | None:
 def use_traces_of(borrowed: aiohttp.ClientSession, session: aiohttp.ClientSession) -> None:
     """Make `session` use the traces of `borrowed`.
 
-    As an argument of the new session they would be called twice: instrumentation adds its own to each new session.
+    If the traces were passed to the new session's constructor, instrumentation that patches the constructor would
+    add its traces a second time.
     """
     session._trace_configs = borrowed.trace_configs
 
@@ -39,7 +40,7 @@ def idle_protocols(connector: aiohttp.BaseConnector | None) -> Iterator[Any]:
 
 
 def in_use(session: aiohttp.ClientSession) -> int:
-    """Return how many connections have a running request, or a response that is neither read up nor closed."""
+    """Return how many connections have a running request, or a response that is neither read completely nor closed."""
     return 0 if session.connector is None else len(session.connector._acquired)
 
 

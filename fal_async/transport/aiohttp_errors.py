@@ -26,19 +26,20 @@ from fal_async.transport.attempt import LONG, Call
 from fal_async.transport.header_limits import LIMITS_IN_WORDS, are_headers_too_large
 
 FAILURES = (aiohttp.ClientError, TimeoutError, OSError, UnicodeError)
-"""UnicodeError is what the name look-up raises for a malformed host name."""
+"""The classes of aiohttp's failures. UnicodeError is raised when a malformed host name is looked up."""
 
 
 def raise_as_ours(call: Call, error: BaseException) -> None:
     """Raise our error for a failure of aiohttp, with the original as its cause. Do nothing for other errors."""
-    if (isinstance(error, FAILURES) and not isinstance(error, FalError)) or was_closed_meanwhile(error):
+    if (isinstance(error, FAILURES) and not isinstance(error, FalError)) or is_closed_in_use(error):
         raise transport_error(call, error) from error
 
 
-def was_closed_meanwhile(error: BaseException) -> bool:
-    """Return whether aiohttp raised `error` because its connections were closed in the same step.
+def is_closed_in_use(error: BaseException) -> bool:
+    """Return whether aiohttp raised `error` because a connection was closed while aiohttp was using it.
 
-    aiohttp has no class for this. The module that raised it tells it from an exception of a user's function.
+    aiohttp has no exception class for this. It raises RuntimeError or AssertionError; whether aiohttp or a user's
+    function raised the error is seen from the module of the innermost frame.
     """
     if not isinstance(error, RuntimeError | AssertionError) or error.__traceback__ is None:
         return False
@@ -47,7 +48,7 @@ def was_closed_meanwhile(error: BaseException) -> bool:
 
 
 class aiohttp_errors:  # a context manager in lower case, like `contextlib.suppress`
-    """Raises our errors for failures of aiohttp in its block."""
+    """A block that raises our errors in place of aiohttp's."""
 
     __slots__ = ("_call",)
 
@@ -63,7 +64,7 @@ class aiohttp_errors:  # a context manager in lower case, like `contextlib.suppr
 
 
 class BrokenOff(aiohttp.ClientConnectionError):
-    """Stands for a broken connection, in a class for which aiohttp does not send the request again."""
+    """Replaces the error of a broken connection: for this class, aiohttp does not send the request again."""
 
     def __init__(self, error: aiohttp.ClientConnectionError) -> None:
         super().__init__()
@@ -73,10 +74,10 @@ class BrokenOff(aiohttp.ClientConnectionError):
 async def sent_once(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Middleware that keeps aiohttp from sending a request twice.
+    """Middleware that prevents aiohttp from sending a request twice.
 
     aiohttp repeats a GET or PUT once when a reused connection breaks. That must not happen to a paid request, or to
-    a body that is read on the way: before 3.14.4, aiohttp sent the rest of such a body and waited for a response.
+    a body that is read while it is sent: before 3.14.4, aiohttp sent only the rest of the body, then waited.
     """
     try:
         return await handler(request)
@@ -93,9 +94,9 @@ class Redirected(aiohttp.ClientError):
 async def not_redirected(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Middleware for WebSockets, for which aiohttp has no option not to follow redirects.
+    """Middleware that prevents redirects of WebSockets, for which aiohttp has no option.
 
-    It would send the headers to another origin, too.
+    Without it, aiohttp would send the headers, API key included, to the other origin too.
     """
     response = await handler(request)
     if 300 <= response.status < 400:
@@ -124,7 +125,7 @@ def unreachable(error: BaseException) -> bool:
 
 
 def transport_error(call: Call, error: BaseException) -> FalError:
-    """Return our error for one of aiohttp, which is stripped of secrets, as it becomes the cause."""
+    """Return our error for one of aiohttp. Secrets are removed from `error`, because it becomes the cause."""
     conceal(error)
     return _translated(call, error).about(call.request.ref).about(RequestRef(request_id=call.seen_id))
 
@@ -139,13 +140,13 @@ def _translated(call: Call, error: BaseException) -> FalError:
         )
     if _is_unknown_coding(error):
         return TransportError(f"the response of {host} has an unknown Content-Encoding", retryable=False)
-    return TransportError(_what_broke(call, error, host), retryable=_is_passing(error))
+    return TransportError(_what_broke(call, error, host), retryable=_is_temporary(error))
 
 
 def _is_unknown_coding(error: BaseException) -> bool:
-    """Return whether the Content-Encoding is not supported, such as br, which the request did not ask for.
+    """Return whether the response has an unsupported Content-Encoding, such as br, that was not asked for.
 
-    aiohttp finds this with the headers. A body that can't be decoded is another error.
+    aiohttp raises this when it has read the headers. A body that can't be decoded raises another error.
     """
     if not isinstance(error, aiohttp.ClientResponseError) or error.__cause__ is None:
         return False
@@ -153,17 +154,18 @@ def _is_unknown_coding(error: BaseException) -> bool:
     return any(isinstance(cause, aiohttp.http_exceptions.ContentEncodingError) for cause in causes)
 
 
-def _is_passing(error: BaseException) -> bool:
+def _is_temporary(error: BaseException) -> bool:
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return error.status >= 500
     return not isinstance(error, aiohttp.ClientConnectorCertificateError | Redirected)
 
 
 def conceal(error: BaseException) -> None:
-    """Remove secrets from an error of aiohttp, which will be in tracebacks and error reports as a cause.
+    """Remove secrets from an error of aiohttp, which tracebacks and error reports show as the cause of ours.
 
-    Its messages have whole URLs; its attributes have the request's headers with the key, and the proxy's password.
-    aiohttp's frames have them as local variables, so these frames are cut even if DEBUG logs keep ours.
+    Its message has the whole URL. Its attributes have the request's headers with the API key, and the proxy's
+    password. Frames of aiohttp have the same in local variables, so these frames are removed from the traceback,
+    even where DEBUG logging keeps our own frames.
     """
     _cut_below_ours(error)
     if isinstance(error, aiohttp.ClientResponseError):
@@ -185,7 +187,7 @@ def _cut_below_ours(error: BaseException) -> None:
             entry.tb_next = None
         entry = entry.tb_next
     seen: set[int] = set()
-    # A FalError among the causes was raised by the source of a body. A cause may lead back to itself.
+    # A FalError among the causes was raised by the source of a body: leave it as it is. Causes may be circular.
     while cause is not None and not isinstance(cause, FalError) and id(cause) not in seen:
         seen.add(id(cause))
         cause.__traceback__ = callers_frames(cause.__traceback__)
@@ -211,7 +213,7 @@ def _what_took_too_long(call: Call, error: BaseException, host: str) -> str:
 
 
 def _by_which_way(call: Call) -> str:
-    """Say which proxy a failed connection used, or which variable names a proxy that was not used."""
+    """Return words for the proxy that a failed connection used, or for a variable whose proxy was not used."""
     route = call.route
     if route.proxy is not None:
         return f" through the proxy {route.host} ({route.named_by})"
@@ -232,7 +234,7 @@ def _what_broke(call: Call, error: BaseException, host: str) -> str:
     if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
         return f"no TLS connection to {host}: {_tls_words(error)}"
     if isinstance(error, aiohttp.ClientHttpProxyError):
-        return f"no connection to {host}{_by_which_way(call)}: it answered {error.status}"
+        return f"no connection to {host}{_by_which_way(call)}: the proxy answered with status {error.status}"
     if isinstance(error, aiohttp.ClientProxyConnectionError):
         return f"no connection to {host}{_by_which_way(call)}: {_os_words(error)}"
     if isinstance(error, aiohttp.ClientConnectorError):
@@ -242,7 +244,7 @@ def _what_broke(call: Call, error: BaseException, host: str) -> str:
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return f"{host} closed the connection without a response{_or_https(call)}"
     if isinstance(error, aiohttp.ClientPayloadError):
-        return f"the response of {host} broke off in its body"
+        return f"the connection to {host} broke before the end of the response's body"
     if isinstance(error, aiohttp.ClientResponseError):
         return f"{host} did not answer in HTTP{_or_https(call)}"
     if isinstance(error, RuntimeError | AssertionError):
@@ -251,15 +253,15 @@ def _what_broke(call: Call, error: BaseException, host: str) -> str:
 
 
 def _or_https(call: Call) -> str:
-    """Suggest https: a server that expects TLS answers plain HTTP by closing, or with bytes of TLS."""
-    return " (or does it expect https?)" if call.request.url.startswith(("http:", "ws:")) else ""
+    """Suggest https for a plain URL: a server that expects TLS closes the connection, or sends bytes of TLS."""
+    return " (does it expect https?)" if call.request.url.startswith(("http:", "ws:")) else ""
 
 
 def _tls_words(error: BaseException) -> str:
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     reason = cause.reason if isinstance(cause, ssl.SSLError) else None
     if reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"):
-        return "it does not speak TLS (or does it expect http?)"
+        return "the server does not speak TLS (does it expect http?)"
     return str(reason or type(error).__name__).lower().replace("_", " ")
 
 

@@ -1,4 +1,7 @@
-"""The transport over aiohttp. An attempt first gets the key, then a connection."""
+"""The transport over aiohttp. Each attempt first gets the API key, then reserves a connection, then sends.
+
+A "place" is the right to use one connection of the pool. `ConnectionLimiter` hands places out.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from fal_async.transport import Transport
 from fal_async.transport.attempt import LONG, Call
 from fal_async.transport.connection_limiter import ConnectionLimiter
 from fal_async.transport.exchange import Exchange
-from fal_async.transport.kept_connections import leave_quiet_ones
+from fal_async.transport.kept_connections import close_noisy_ones
 from fal_async.transport.pool import Pool
 from fal_async.transport.progress import Progress
 from fal_async.transport.request_headers import RequestHeaders
@@ -27,11 +30,13 @@ from fal_async.transport.retrying import Retries, retrying
 from fal_async.transport.websocket import AiohttpWebSocket, connected
 
 _PASS_THROUGH_WAIT = 120.0
-"""Seconds that a passed-through request waits for a place if `Timeouts.total` is None: its caller is a stranger."""
+"""Seconds that a passed-through request waits for a place if `Timeouts.total` is None.
+
+A proxy's callers are strangers, so that their number, and thus the wait, must be limited."""
 
 
 class AiohttpTransport(Transport):
-    """Sends requests over a pool with one set of settings. Each view of a session has its own."""
+    """Sends HTTP requests over a pool with one set of settings. Each view of a session has its own transport."""
 
     def __init__(self, pool: Pool, settings: Settings, keys: KeySource) -> None:
         self.pool: Pool = pool
@@ -40,7 +45,7 @@ class AiohttpTransport(Transport):
         self._retries = Retries(pool.budget, keys)
         self._exchange = Exchange(pool, settings, self._headers)
 
-    def send(  # returns the coroutine of `retrying`: one coroutine less for each response
+    def send(  # not `async`: it returns the coroutine of `retrying`, which saves one coroutine for each response
         self,
         request: HttpRequest,
         *,
@@ -96,7 +101,7 @@ class AiohttpTransport(Transport):
         call = self._call(request, None, None)
         await self._prepare(call)
         if not self.pool.is_ours:
-            await leave_quiet_ones(self.pool.http(), request)
+            await close_noisy_ones(self.pool.http(), request)
         call.route = self.pool.route_to(url)
         async with (
             _place(self.pool.long_requests, call.timeouts.run),
@@ -108,8 +113,6 @@ class AiohttpTransport(Transport):
             finally:
                 socket.detach()
                 await socket.close()
-
-    # One call and its attempts.
 
     def _call(
         self,
@@ -134,12 +137,12 @@ class AiohttpTransport(Transport):
         return call
 
     async def _prepare(self, call: Call) -> None:
-        """Make the headers, key included, before a place is taken.
+        """Make the headers, API key included, before a connection is reserved.
 
-        So a slow key source holds no connection; and one that asks fal over the same pool does not wait for a place
-        that waits for it.
+        A slow key source then blocks no connection. A key source that asks fal over the same pool would otherwise
+        deadlock: it would wait for a connection that waits for the key.
         """
-        self.pool.http()  # raises at once, not after a wait, if the session is closed or the loop is wrong
+        self.pool.http()  # if the session is closed or the loop is wrong, raise now and not after waiting
         headers = self._headers.at_once(call.request)
         if headers is None:
             headers = await self._headers.with_asked_key(call.request, self.send)
@@ -148,12 +151,12 @@ class AiohttpTransport(Transport):
     async def _attempt(self, call: Call) -> HttpResponse:
         call.begin_attempt()
         request = call.request
-        # An upload holds its connection as long as its body takes.
+        # An upload uses its connection until its whole body is sent.
         holds = request.operation in LONG or request.operation is Operation.UPLOAD
         try:
             await self._prepare(call)
             places = self.pool.long_requests if holds else self.pool.short_requests
-            # A renewed key goes first: in the queue it might expire, as the refused one may have.
+            # A request with a renewed API key goes first: the key might expire while the request waits for a place.
             patience = call.timeouts.run if holds else call.timeouts.total
             await places.acquire(first=call.goes_first, patience=patience)
             try:
@@ -167,7 +170,7 @@ class AiohttpTransport(Transport):
             if call.check is not None:
                 call.check(response)
         except FalError as error:
-            await self._retries.after(call, error)
+            await self._retries.release_claim_and_raise_next(call, error)
         self.pool.budget.succeeded()
         return response
 
@@ -178,8 +181,8 @@ class AiohttpTransport(Transport):
             response = await self._on_a_long_place(self._opened, call)
         except FalError as error:
             if self.pool.closed and isinstance(error, TransportError):
-                error = _closed_meanwhile(call)
-            self._retries.go_on_after(call, error)
+                error = _closed_during_call(call)
+            self._retries.raise_next(call, error)
         self.pool.budget.succeeded()
         return response
 
@@ -200,7 +203,7 @@ class AiohttpTransport(Transport):
     async def _on_a_long_place(
         self, begin: Callable[[Call], Awaitable[aiohttp.ClientResponse]], call: Call
     ) -> aiohttp.ClientResponse:
-        """Take a place and begin. The place belongs to the response until `_kept_open` releases it."""
+        """Take a place and begin. If `begin` returns, the place stays taken until `_kept_open` releases it."""
         await self.pool.long_requests.acquire(first=call.goes_first, patience=call.timeouts.run)
         try:
             return await begin(call)
@@ -219,12 +222,11 @@ class AiohttpTransport(Transport):
             self.pool.long_requests.release()
 
 
-def _closed_meanwhile(call: Call) -> FalError:
+def _closed_during_call(call: Call) -> FalError:
     words = "the session was closed during the call"
     if call.progress.sent and call.request.operation in PAID:
-        return TransportError(
-            words, retryable=False
-        )  # `judge` makes it uncertain: fal may have taken the request
+        # `judge` makes it a SubmissionUncertainError, because fal may have accepted the request.
+        return TransportError(words, retryable=False)
     return SessionStateError(words)
 
 

@@ -13,11 +13,11 @@ from fal_async.transport.http_proxies import DIRECT, Route
 from fal_async.transport.progress import Progress
 
 LONG = frozenset({Operation.RUN, Operation.STREAM})
-"""These operations hold a connection until a model is done; others must not wait behind them."""
+"""These operations use a connection until the model has finished. Short requests must not wait behind them."""
 
 
 class Call:
-    """One `send` or `open`, over all its attempts."""
+    """One call of `send`, `open`, `pass_through` or `websocket`, with the state that all its attempts share."""
 
     __slots__ = (
         "accept",
@@ -49,14 +49,17 @@ class Call:
         self.attempts: int = 0
         self.accept: Collection[int] = ()
         self.check: Callable[[HttpResponse], None] | None = None
-        self.silence: float | None = None  # seconds between pieces of a body, if nothing else limits them
+        # Seconds between two pieces of a body that `open` reads. None: no limit.
+        self.silence: float | None = None
         self.progress: Progress = Progress() if progress is None else progress
         self.clock: AttemptClock | None = None  # of the current attempt
-        self.headers: dict[str, str] = {}  # of the current attempt; empty until the key is known
-        self.seen_id: str | None = None  # the request id in the headers of a response that broke off later
+        self.headers: dict[str, str] = {}  # of the current attempt; empty until the API key is known
+        # The request id in the response's headers, known even if the body never arrives.
+        self.seen_id: str | None = None
         self.key_renewed: bool = False
-        self.goes_first: bool = False  # skips the queue for a place: the attempt right after a renewed key
-        # The longest silence, and the time to the end of the response, in seconds.
+        # Whether the attempt gets the next free connection: it is the first one with a renewed API key.
+        self.goes_first: bool = False
+        # Seconds that the server may be silent, and seconds until the end of the response. None: no limit.
         self.limits: tuple[float | None, float | None] = (timeouts.first_byte, timeouts.total)
         if request.operation in LONG:
             self.limits = (timeouts.run, timeouts.run)

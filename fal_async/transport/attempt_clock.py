@@ -1,4 +1,4 @@
-"""The clock of one attempt: it limits the silence, and the time to the end of the response."""
+"""The time limits of one attempt: how long the server may be silent, and how long the response may take."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Self
 
 
 class AttemptClock:
-    """A block that ends with TimeoutError if nothing moves for too long. Limits are in seconds; None: no limit.
+    """A block that raises TimeoutError if there is no progress for too long. Limits are in seconds; None: no limit.
 
     Args:
-        piece: the limit for each piece of the request's body. It detects a server that stops reading, but tolerates
-            a slow line.
-        silence: the limit of the server's silence, once the body was sent.
-        total: the limit from then to the end of the response.
+        piece: the limit for sending each piece of the request's body. It detects a server that stops reading, but
+            tolerates a slow line.
+        silence: how long the server may be silent. Until the body is sent, it limits connecting, too.
+        total: the limit from when the body was sent to the end of the response.
     """
 
     __slots__ = ("_end", "_loop", "_silence", "_timeout", "_total", "is_late", "is_sending", "piece")
@@ -26,9 +26,9 @@ class AttemptClock:
         self._timeout: asyncio.Timeout | None = None
         self._end: float | None = None
         self.is_sending: bool = False
-        """Whether it waits for the request's body to be sent."""
+        """Whether the request's body is being sent."""
         self.is_late: bool = False
-        """Whether `total` ends before `silence` does."""
+        """Whether the current limit comes from `total`, not from `silence` or `piece`."""
 
     async def __aenter__(self) -> Self:
         timeout = asyncio.timeout(None)
@@ -45,23 +45,23 @@ class AttemptClock:
             await timeout.__aexit__(kind, error, trace)
 
     def sends(self) -> None:
-        """Note that a piece of the request's body is about to be sent."""
+        """Record that a piece of the request's body is about to be sent."""
         self.is_sending, self._end = True, None
         self._wind_up(self.piece)
 
     def has_sent(self) -> None:
-        """Note that the request's body was sent, or that there is none."""
+        """Record that the request's body was sent, or that the request has no body."""
         self.is_sending = False
         self._end = None if self._total is None else self._loop.time() + self._total
         self._wind_up(self._silence)
 
     def receives(self) -> None:
-        """Note that a piece of the response arrived."""
+        """Record that a piece of the response arrived."""
         self.is_sending = False
         self._wind_up(self._silence)
 
     def _wind_up(self, seconds: float | None) -> None:
-        # aiohttp sends the body in a separate task, which may outlive the block for a moment.
+        # aiohttp sends the body in a separate task, which may still run for a moment after the block was left.
         if self._timeout is None or self._timeout.expired():
             return
         when, end = None if seconds is None else self._loop.time() + seconds, self._end

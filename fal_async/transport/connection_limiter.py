@@ -1,4 +1,4 @@
-"""Limits how many requests of one kind hold a connection. `Pool` sets the limit."""
+"""Limits how many HTTP requests of one kind use a connection at the same time. `Pool` sets the limit."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from fal_async.errors import TransportTimeoutError
 logger: logging.Logger = logging.getLogger("fal_async")
 
 _NEWCOMERS_WAIT = 0.5
-"""Seconds that a new request waits for an open connection: opening one costs as much as a whole request."""
+"""Seconds that a new request waits for an open connection, since opening another takes as long as a request."""
 
 
 class ConnectionLimiter:
-    """`async with limiter:` holds one of `limit` places, first come, first served.
+    """Hands out `limit` places, first come, first served. Each place is the right to use one connection.
 
-    Use `acquire` and `release` if the place outlives the block. The first `eager` places are given at once. Above
-    them a new request waits up to 0.5 s for a place (and so for an open connection) that is released, and longer
-    while places are released at the rate of demand: a thousand quick calls share a hundred connections, while a
-    thousand long ones soon have one each.
+    `async with limiter:` takes a place for the block; use `acquire` and `release` to keep it beyond a block. The
+    first `eager` places are handed out at once. When these are taken, a new request waits up to 0.5 s for another
+    request to release its place, and thereby an open connection. It waits longer only while places are released as
+    fast as new requests come. So a thousand quick calls share a hundred connections, while a thousand long calls
+    soon have one each.
 
-    `what` names the connections in errors and warnings. A warning is logged if a request waits for `warn_after`
-    seconds.
+    `limit`: the number of places. `eager`: default `limit`. `what`: names the connections in errors and warnings.
+    `warn_after`: a warning is logged when a request has waited for this many seconds; default 30.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class ConnectionLimiter:
         self._eager = limit if eager is None else min(eager, limit)
         self._taken = 0
         self._waiting: deque[tuple[float, asyncio.Future[None], float]] = deque()  # since, turn, patience
-        self._freed = 0  # places that were released and handed on since the last look
+        self._freed = 0  # places that were released and given to a waiting request since `_look` last ran
         self._look_is_due = False
         self._moved_at = self._warned_at = -math.inf
         self._watch_at = math.inf
@@ -44,15 +45,16 @@ class ConnectionLimiter:
 
     @property
     def taken(self) -> int:
-        """How many places are held now."""
+        """How many places are taken now."""
         return self._taken
 
     async def acquire(self, *, first: bool = False, patience: float | None = None) -> None:
-        """Take a place. A cancelled wait takes none.
+        """Take a place, as soon as one is free. If this call is cancelled, no place is taken.
 
-        `first`: skip the queue, for a request that had a place before and is sent again with another key.
-        `patience`: seconds after which TransportTimeoutError is raised if no place at all became free in this time.
-        A long queue that moves raises nothing. None: no limit.
+        `first`: whether to go before all waiting requests; default False. It is for a request that had a place
+        before, and is sent again with a renewed API key.
+        `patience`: raise TransportTimeoutError if not a single place became free for this many seconds. While
+        places become free, a request may wait longer than that. None (default): no limit.
         """
         if self._taken < self._eager and not self._waiting:
             self._taken += 1
@@ -74,14 +76,14 @@ class ConnectionLimiter:
             raise
 
     def _watch_from(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
-        """Call `_watch` at `when`, by one timer for all waiting requests."""
+        """Call `_watch` at `when` at the latest. One timer serves all waiting requests."""
         if when < self._watch_at:
             if self._timer is not None:
                 self._timer.cancel()
             self._watch_at, self._timer = when, loop.call_at(when, self._watch, loop)
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Fail requests whose patience has run out, and warn if some have waited for long."""
+        """Raise in requests whose patience has passed, and log a warning if requests have waited for too long."""
         now, self._watch_at = loop.time(), math.inf
         row = [one for one in self._waiting if not one[1].done()]
         if not row:
@@ -122,10 +124,10 @@ class ConnectionLimiter:
             loop.call_later(_NEWCOMERS_WAIT, self._look, loop)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Give further places to requests that have waited too long.
+        """Hand out further places to requests that have waited for too long.
 
-        As many places as were released since the last look are expected until the next one: the requests that these
-        can't serve get a new place each.
+        It is assumed that as many places will be released until the next call as since the last one. The overdue
+        requests for which these do not suffice get an additional place each.
         """
         self._look_is_due = False
         latest = loop.time() - _NEWCOMERS_WAIT / 2
@@ -139,12 +141,13 @@ class ConnectionLimiter:
             self._look_later(loop)
 
     def release(self) -> None:
-        """Give a place back."""
+        """Release a place. The first waiting request gets it."""
         self._taken -= 1
         if self._taken < self._limit and self._serve_next():
             self._freed += 1
 
     def _serve_next(self) -> bool:
+        """Give a place to the first waiting request. Return False if no request waits."""
         while self._waiting:
             _, turn, _ = self._waiting.popleft()
             if not turn.done():  # else cancelled while it waited

@@ -1,4 +1,4 @@
-"""One attempt over the pool: send a request and receive its response, within the time limits."""
+"""One attempt: send an HTTP request over the pool and receive its response, within the time limits."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from fal_async.transport.aiohttp_errors import (
 )
 from fal_async.transport.attempt import Call
 from fal_async.transport.attempt_clock import AttemptClock
-from fal_async.transport.kept_connections import leave_quiet_ones
+from fal_async.transport.kept_connections import close_noisy_ones
 from fal_async.transport.pool import Pool
 from fal_async.transport.request_body import body_of
 from fal_async.transport.request_headers import RequestHeaders
@@ -38,12 +38,16 @@ _MAX_REDIRECTS = 5
 
 
 class Exchange:
-    """Makes single attempts with one set of settings. Before, the caller sets `call.headers` and takes a place."""
+    """Makes single attempts with one set of settings.
+
+    Before each, the caller sets `call.headers` and takes a place of a `ConnectionLimiter`.
+    """
 
     def __init__(self, pool: Pool, settings: Settings, headers: RequestHeaders) -> None:
         self._pool, self._settings, self._headers = pool, settings, headers
 
     async def whole_answer(self, call: Call) -> HttpResponse:
+        """Return the response with its whole body, whatever its status."""
         response: aiohttp.ClientResponse | None = None
         try:
             async with self._clock(call) as clock:
@@ -56,7 +60,7 @@ class Exchange:
                         body = within(most, response, await read_in_time(response, clock, most))
         except BaseException as error:
             if response is not None:
-                response.close()  # also if the caller is cancelled: a model that notices it stops
+                response.close()  # also if the caller is cancelled, so that the model can notice it and stop
             raise_as_ours(call, error)
             raise
         return HttpResponse(
@@ -68,13 +72,13 @@ class Exchange:
         )
 
     async def begun(self, call: Call) -> aiohttp.ClientResponse:
-        """Return a response up to its headers, within the limit of silence."""
+        """Return the response as soon as its headers have arrived. The body is not read yet."""
         with aiohttp_errors(call):
             async with self._clock(call):
                 return await self._begin(call)
 
     async def passed_on(self, call: Call) -> aiohttp.ClientResponse:
-        """The same as `begun`, but return redirects too instead of following them."""
+        """Return the response like `begun`, but don't follow redirects."""
         with aiohttp_errors(call):
             async with self._clock(call):
                 response = await self.request(call, call.request.url)
@@ -82,12 +86,13 @@ class Exchange:
         return response
 
     def _clock(self, call: Call) -> AttemptClock:
-        # A call that waits long for its response, such as a direct run, does not wait long for its body to be sent.
+        # Sending the body is limited by the session's `first_byte`, not by the call's limits: a direct run may wait
+        # an hour for its response, but not for its body to be sent.
         call.clock = AttemptClock(self._settings.timeouts.first_byte, *call.limits)
         return call.clock
 
     async def _begin(self, call: Call) -> aiohttp.ClientResponse:
-        """Return a response up to its headers. For reads, redirects within the same origin are followed."""
+        """Return the response as soon as its headers have arrived, after the redirects that may be followed."""
         request, url = call.request, call.request.url
         call.progress.began_at = time.time()
         for _ in range(_MAX_REDIRECTS):
@@ -99,7 +104,7 @@ class Exchange:
                 logger.debug("%s -> %d (request %s)", shown, response.status, request_id)
             if response.status < 300:
                 if response.status < 200:
-                    response.close()  # 101 ends HTTP on this connection, which aiohttp would reuse
+                    response.close()  # after a 101 the connection no longer speaks HTTP, but aiohttp would reuse it
                 return response
             target = redirect_target(request, url, response.status, response.headers.get("Location"))
             if target is None:
@@ -112,14 +117,18 @@ class Exchange:
     async def request(
         self, call: Call, url: str, first: BaseException | None = None
     ) -> aiohttp.ClientResponse:
-        """Send one request. `first`: if this is the try on the backup host, why the primary was not reached."""
+        """Send one HTTP request and return its response as soon as the headers have arrived.
+
+        If the host can't be reached, it is sent once to the backup host. `first` is the error of the primary host
+        when it is sent to the backup host, else None.
+        """
         request = call.request
         headers, target = self._headers.addressed(request, url, call.headers)
         address = _address(target)
         http, call.route = self._pool.http(), self._pool.route_to(target)
         if not self._pool.is_ours:
-            await leave_quiet_ones(http, request)
-        # Only a body reports when it is sent. A request without one counts as sent, unless no connection was made.
+            await close_noisy_ones(http, request)
+        # Only a body reports when it is sent. A request without a body counts as sent once a connection was made.
         call.progress.sent = request.body is None
         once = request.method != "POST" and (request.operation in PAID or callable(request.body))
         try:
@@ -147,13 +156,17 @@ class Exchange:
         return await self.request(call, backup, first=unreached)
 
     def _backup_of(self, url: str, call: Call, error: BaseException) -> str | None:
+        """Return the URL on the backup host; None if it must not be used, or fal has none for this host."""
         usable = self._settings.hosts.backup and not call.progress.sent and unreachable(error)
         return backup_url(url) if usable else None
 
 
 def _address(url: str) -> URL:
-    """Parse a URL of a response or of `hosts=`. TransportError for a bad host or port: aiohttp checks them late."""
-    with contextlib.suppress(ValueError):  # raised below, without the URL, which may be signed
+    """Parse a URL that comes from a response or from `hosts=`.
+
+    TransportError if its host or port can't be used: aiohttp would raise other errors, and not before it connects.
+    """
+    with contextlib.suppress(ValueError):  # the error below does not name the URL, which may be signed
         address = URL(url, encoded=True)
         if address.scheme in ("http", "https") and address.host is not None and address.port != 0:
             return address
@@ -162,7 +175,7 @@ def _address(url: str) -> URL:
 
 @functools.lru_cache(maxsize=64)
 def _client_timeout(connect: float | None, silence: float | None, own_pool: bool) -> aiohttp.ClientTimeout:
-    # Only aiohttp's `connect` covers the name look-up. It also covers the wait for a free connection, so it is for
-    # our own pool alone, whose limiters make sure that there is one.
+    # Only aiohttp's `connect` covers the name look-up. It also covers the wait for a free connection, so it is used
+    # only for our own pool, whose limiters make sure that a connection is free.
     whole = connect if own_pool else None
     return aiohttp.ClientTimeout(total=None, connect=whole, sock_connect=connect, sock_read=silence)

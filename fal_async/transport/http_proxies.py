@@ -1,4 +1,7 @@
-"""The HTTP proxies that the environment names, and which URL uses which. Nothing else is read from there."""
+"""The HTTP proxies that environment variables name, and which of them a URL uses.
+
+Only the names and addresses of proxies are taken from the environment.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,12 @@ from fal_async.protocol.origins import origin_of
 class Route:
     """How a request is sent: directly, or through a proxy."""
 
-    proxy: str | None = attrs.field(default=None, repr=False)  # may have a user and a password
+    proxy: str | None = attrs.field(default=None, repr=False)
+    """The proxy's URL, which may contain a user and a password. None: no proxy."""
     named_by: str = ""
-    """The option or the variable that names the proxy."""
+    """The name of the option or environment variable that the proxy comes from."""
     ignored: str = ""
-    """A variable that names a proxy and is ignored."""
+    """The name of an environment variable whose proxy is not used, because `trust_env` is False."""
 
     @property
     def host(self) -> str:
@@ -36,8 +40,11 @@ DIRECT = Route()
 def environment_route(variables: tuple[tuple[str, str], ...], url: str, *, follow: bool) -> Route:
     """Return the route for `url`: HTTPS_PROXY for https and wss, HTTP_PROXY for http and ws, else ALL_PROXY.
 
-    The route is direct for hosts in NO_PROXY, and for this machine (localhost, 127.0.0.0/8, ::1): a proxy would
-    look for an emulator on its own machine. ConfigurationError if the variable does not name an HTTP proxy.
+    Hosts in NO_PROXY are reached directly, and so is this machine (localhost, 127.0.0.0/8, ::1): a proxy would look
+    for an emulator on the proxy's own machine. ConfigurationError if the variable does not name an HTTP proxy.
+
+    `variables`: the environment variables that name proxies, with their values. `follow`: whether to use the proxy;
+    if False, the route is direct and has the variable's name as `ignored`.
     """
     origin = origin_of(url) if variables else None
     return DIRECT if origin is None else _route_to(variables, origin, follow)
@@ -74,8 +81,8 @@ def _is_direct(origin: str, no_proxy: str) -> bool:
 def _names(entry: str, host: str, port: int) -> bool:
     """Return whether an entry of NO_PROXY matches the host.
 
-    An entry is `*`, a name that stands for its sub-domains too, an address, or a network (`10.0.0.0/8`). A name and
-    an address may have a port.
+    An entry is `*`, a name (which matches its sub-domains too), an address, or a network (`10.0.0.0/8`). After a
+    name or an address, a port may follow.
     """
     if entry == "*" or _is_within(host, entry):
         return True

@@ -1,4 +1,7 @@
-"""Kept connections. If anything arrived unasked on one, it is not reused: the next request would receive that."""
+"""Idle connections that are kept for reuse. One on which data arrived between two requests is not reused.
+
+The next request would take the data for its response.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,14 @@ from fal_async.protocol.http import PAID, HttpRequest
 from fal_async.transport._aiohttp_private import has_begun_an_answer, idle_protocols
 
 _STEPS_TO_NOTICE_PLAIN, _STEPS_TO_NOTICE = 2, 4
-"""Steps of the event loop until aiohttp has noticed a closed socket: two, and two more with TLS."""
+"""Steps of the event loop until aiohttp has noticed that the peer closed the connection: two, and four with TLS."""
 
 
 class QuietConnector(aiohttp.TCPConnector):
     """Reuses a kept connection only if nothing has arrived on it since its last response.
 
-    What arrived may be the end of the connection: a paid request on it would fail, and nothing would say whether
-    fal took it. Or it may be a response without a request.
+    The peer may have closed it: if a paid request is sent on it, it is not known whether fal accepted the request.
+    Or the peer may have sent a response without a request.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -41,7 +44,7 @@ class QuietConnector(aiohttp.TCPConnector):
 
 
 def _has_news(protocol: Any) -> bool:
-    """Return whether part of a response has arrived, or anything that the event loop has not read yet."""
+    """Return whether part of a response has arrived, or data that the event loop has not read yet."""
     if has_begun_an_answer(protocol):
         return True
     socket = None if protocol.transport is None else protocol.transport.get_extra_info("socket")
@@ -55,10 +58,10 @@ def _has_news(protocol: Any) -> bool:
     return bool(waiting.poll(0))
 
 
-async def leave_quiet_ones(borrowed: aiohttp.ClientSession, request: HttpRequest) -> None:
-    """Do the same for a borrowed session: close its idle connections on which anything arrived."""
+async def close_noisy_ones(borrowed: aiohttp.ClientSession, request: HttpRequest) -> None:
+    """Close the idle connections of a borrowed session on which data arrived, before `request` is sent."""
     if request.operation in PAID:
-        # Let the loop read first what has arrived. Other requests can be retried if a connection turns out broken.
+        # First let the event loop read the data. A request that is not paid is retried if its connection is broken.
         for _ in range(_STEPS_TO_NOTICE if request.url.startswith("https") else _STEPS_TO_NOTICE_PLAIN):
             await asyncio.sleep(0)
     for protocol in idle_protocols(borrowed.connector):

@@ -1,4 +1,4 @@
-"""The pool: one aiohttp session, its connections, and how many of them requests may hold."""
+"""The pool: one aiohttp session, its connections, and the limits of how many of them requests may use."""
 
 from __future__ import annotations
 
@@ -26,15 +26,18 @@ from fal_async.transport.kept_connections import QuietConnector
 _SHORT_REQUESTS = 100
 _EAGER = 100
 _STEPS_TO_RELEASE = 3
-"""Steps of the event loop until a connection ends whose response arrived before its request was sent."""
+"""Steps of the event loop after which aiohttp has released a connection at the latest.
+
+It takes longest if the response arrived before the whole request was sent."""
 _DEFAULT_CONNECTIONS = 1000
 
 
 class Pool:
     """One aiohttp session and its connections, bound to the event loop in which it was opened.
 
-    Two limiters share its connections: one for short requests (at most 100, or half of the connections), and one
-    for requests that hold a connection for long (the rest). So a thousand direct runs don't keep a result waiting.
+    Two limiters share the connections: one for short requests (half of the connections, but at most 100), and one
+    for requests that use a connection for long (the rest). So fetching a result does not wait for a connection even
+    if a thousand direct runs use theirs.
     """
 
     def __init__(self, options: PoolOptions, proxies: tuple[tuple[str, str], ...] = ()) -> None:
@@ -53,17 +56,17 @@ class Pool:
         short = min(_SHORT_REQUESTS, max(1, self.max_connections // 2))
         long = max(1, self.max_connections - short)
         self.short_requests: ConnectionLimiter = self._limiter(short, "short requests")
-        # A single connection is one place for both kinds.
+        # If there is a single connection, both kinds of requests share it.
         self.long_requests: ConnectionLimiter = (
             self.short_requests
             if self.max_connections == 1
             else self._limiter(long, "long requests", eager=_EAGER)
         )
         self.passed_through: ConnectionLimiter = self._limiter(max(1, long // 2), "a proxy's callers")
-        """Half of the long requests' places: a proxy's callers must not take all that the application needs."""
+        """For a proxy's callers: half of the long requests' places, so that the application keeps the others."""
         self.being_read: set[aiohttp.ClientResponse] = set()
         self.max_streams: int = max(1, long // 2)
-        """How many status streams may hold a connection: half of the long requests' places."""
+        """How many status streams may be open at once: half of the long requests' places."""
 
     def _limiter(self, limit: int, whose: str, eager: int | None = None) -> ConnectionLimiter:
         what = f"max_connections={self.max_connections} connections ({limit} are for {whose})"
@@ -71,7 +74,7 @@ class Pool:
 
     @property
     def places_taken(self) -> int:
-        """How many connections requests hold now, or are about to open."""
+        """How many connections are used by requests now, or are about to be opened for them."""
         short, long = self.short_requests, self.long_requests
         return short.taken + (0 if long is short else long.taken)
 
@@ -97,20 +100,23 @@ class Pool:
         return self._http
 
     def route_to(self, url: str) -> Route:
-        """Return whether a URL uses a proxy, and which. ConfigurationError if a variable does not name one."""
+        """Return how a URL is reached: directly or through a proxy.
+
+        ConfigurationError if the environment variable for it does not name an HTTP proxy.
+        """
         if self._explicit.proxy is not None:
             return self._explicit
         return environment_route(self._proxies, url, follow=self._follow_proxies)
 
     def check_loop(self) -> None:
-        """SessionStateError in another loop than the one it was opened in, unless that loop is closed."""
+        """Raise SessionStateError if the pool was opened in another event loop that is not closed."""
         loop = self._loop
         if loop is not None and loop is not asyncio.get_running_loop() and not loop.is_closed():
             raise _other_loop_error()
 
     @contextlib.contextmanager
     def reading(self, response: aiohttp.ClientResponse) -> Iterator[None]:
-        """Enclose reading a body, so that `aclose` can end it: closing an aiohttp session does not."""
+        """A block in which a body is read, so that `aclose` can stop it. Closing an aiohttp session does not."""
         self.being_read.add(response)
         try:
             yield
@@ -118,7 +124,7 @@ class Pool:
             self.being_read.discard(response)
 
     async def aclose(self) -> None:
-        """Close the connections. A borrowed aiohttp session is left open. Closing twice is allowed."""
+        """Close the connections. A borrowed aiohttp session stays open. Closing twice is allowed."""
         self.closed = True
         for response in tuple(self.being_read):
             response.close()  # the reading task gets an error
@@ -130,9 +136,9 @@ class Pool:
                 warnings.warn(f"{left} responses were neither read nor closed", ResourceWarning, stacklevel=2)
 
     async def _left_open(self, http: aiohttp.ClientSession) -> int:
-        """Return how many responses were never closed: they have a connection, but no place.
+        """Return how many responses were never closed: those that use a connection without a limiter's place.
 
-        Only a defect of this package leaves one. It would hold its connection for as long as the pool is open.
+        Only a bug of this package causes one. Its connection could not be used again while the pool is open.
         """
         for _ in range(_STEPS_TO_RELEASE):
             if in_use(http) <= self.places_taken:
@@ -156,8 +162,8 @@ class Pool:
     def _open_over(self, borrowed: aiohttp.ClientSession) -> aiohttp.ClientSession:
         """Make a session that uses only the connections, the proxy and the traces of `borrowed`.
 
-        The rest of it could send a paid request twice (middlewares), or send passwords, headers or cookies to the
-        hosts of files.
+        Other parts of `borrowed` are not used: its middlewares could send a paid request twice, and its passwords,
+        headers or cookies could be sent to the hosts of files.
         """
         session = _session_over(borrowed.connector, connector_owner=False)
         use_traces_of(borrowed, session)
@@ -170,18 +176,21 @@ class Pool:
 def _session_over(connector: aiohttp.BaseConnector | None, **options: Any) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=connector,
-        # Each request passes its own limits; WebSockets have only these.
+        # Each HTTP request passes its own time limits. Only for WebSockets these apply.
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
         cookie_jar=aiohttp.DummyCookieJar(),  # the tenants of one pool must not share cookies
         trust_env=False,  # True would also send passwords of ~/.netrc; `Pool.route_to` finds the proxies
-        middlewares=(not_redirected,),  # for WebSockets; requests pass their own
+        middlewares=(not_redirected,),  # only for WebSockets: each HTTP request passes its own middlewares
         **HEADER_LIMITS,
         **options,
     )
 
 
 def _limit_of(borrowed: Any) -> int:
-    """Return the connection limit of a borrowed session: aiohttp's own wait for a connection has no time limit."""
+    """Return the connection limit of a borrowed session.
+
+    Our limiters then let no request wait in aiohttp, whose wait for a connection has no time limit.
+    """
     connector = borrowed.connector if isinstance(borrowed, aiohttp.ClientSession) else None
     limits = () if connector is None else (connector.limit, connector.limit_per_host)
     return min((limit for limit in limits if limit), default=_DEFAULT_CONNECTIONS)
@@ -212,7 +221,7 @@ def _other_loop_error() -> SessionStateError:
 
 
 def _affordable_connections() -> int:
-    """Return 1,000, or less if that is more than four fifths of the limit of open files."""
+    """Return 1,000, or four fifths of the limit of open files if that is less, but at least 2."""
     try:
         import resource
     except ImportError:  # Windows
@@ -224,7 +233,7 @@ def _affordable_connections() -> int:
 
 
 def _socket_that_notices_a_dead_peer(address: Any) -> socket.socket:
-    """Make a socket with TCP keep-alive: a direct run may be silent for minutes, but must notice a dead peer."""
+    """Make a socket with TCP keep-alive, which detects a dead peer while a direct run is silent for minutes."""
     family, kind, protocol, *_ = address
     made = socket.socket(family=family, type=kind, proto=protocol)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -1,7 +1,7 @@
-"""Request bodies that report when they are sent, and their progress.
+"""Request bodies that report when their first byte is sent, and when each further piece is.
 
-The former decides whether a failed submit is safe to repeat. The latter distinguishes a server that stops reading
-from a slow line.
+The first report decides whether a failed submit may be sent again. The others distinguish a server that has stopped
+reading from a slow line.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from fal_async.transport.attempt import Call
 
 _PIECE = 64 * 1024
 _AHEAD = 128 * 1024
-"""Bytes that may be buffered in this machine, so that what was written was nearly all sent."""
+"""The most bytes that the kernel buffers before it sends them. So nearly all bytes that were written were sent."""
 
 
 class _Reporting(Payload):
     """Reports that its first byte is sent next.
 
-    Until then the server has no request that it could take: aiohttp holds the headers back until the body, and
-    headers without a body are not a complete request.
+    Before that, the server can't accept the request: aiohttp sends the headers together with the body's first
+    bytes, and headers without their body are not a complete request.
     """
 
     call: Call
@@ -45,22 +45,22 @@ class _Whole(_Reporting, BytesPayload):
 
 
 class _Gradual(_Reporting):
-    """A body that is written piece by piece, so that a big write does not block the event loop."""
+    """A body that is written piece by piece, because one large write would block the event loop."""
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         await super().write_with_length(_Pieces(writer, self.call), content_length)
 
 
 class _InPieces(_Gradual, BytesIOPayload):
-    """A large body, held in memory."""
+    """A large body that is in memory."""
 
 
 class _Iterated(_Gradual, AsyncIterablePayload):
-    """A body that is read while it is sent."""
+    """A body that is read from its source while it is sent."""
 
 
 class _Pieces(AbstractStreamWriter):
-    """Writes small pieces, each after the one before was passed on, and resets the clock for each."""
+    """Writes small pieces, each when the one before has left the buffer, and resets the clock before each."""
 
     def __init__(self, writer: AbstractStreamWriter, call: Call) -> None:
         self._writer, self._call = writer, call
@@ -95,7 +95,7 @@ class _Pieces(AbstractStreamWriter):
 
 
 def _limit_buffers(transport: Any) -> None:
-    """Limit the send buffers: the kernel may hold megabytes, and TLS holds more by default than TCP."""
+    """Limit the send buffers: the kernel may buffer megabytes, and asyncio buffers more for TLS than for TCP."""
     if transport is None:
         return
     transport.set_write_buffer_limits(_PIECE)

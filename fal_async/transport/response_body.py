@@ -1,4 +1,4 @@
-"""Response bodies: read whole within the time limits, in pieces, and of errors."""
+"""Reading response bodies: whole within the time limits, in pieces, or of error responses."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from fal_async.transport.attempt_clock import AttemptClock
 from fal_async.transport.pool import Pool
 
 _MAX_ERROR_BODY = 16 * 1024 * 1024
-"""Bytes of an error response that are kept at most."""
+"""The most bytes of an error response that are kept."""
 
 
 class AiohttpOpenResponse:
-    """A response whose body is read in pieces."""
+    """An open response over aiohttp. See `OpenResponse`."""
 
     def __init__(self, response: aiohttp.ClientResponse, call: Call, pool: Pool) -> None:
         self._response, self._call, self._pool = response, call, pool
@@ -48,9 +48,9 @@ class AiohttpOpenResponse:
 
 
 async def read_in_time(response: aiohttp.ClientResponse, clock: AttemptClock, most: int) -> bytearray:
-    """Read a body in pieces, each of which resets the clock.
+    """Read a body in pieces, each of which resets the clock, and return it.
 
-    Reading stops soon after `most` bytes: a small compressed response may become a large body.
+    Reading stops when the body has more than `most` bytes, because a small compressed response may become large.
     """
     body = bytearray()
     clock.receives()
@@ -64,12 +64,12 @@ async def read_in_time(response: aiohttp.ClientResponse, clock: AttemptClock, mo
 
 
 def kept_of(response: aiohttp.ClientResponse, max_answer: int) -> int:
-    """Return how many bytes of the body are kept at most: few of an error, whose status says enough."""
+    """Return the most bytes of the body that are kept: fewer for an error response."""
     return min(max_answer, _MAX_ERROR_BODY) if response.status >= 400 else max_answer
 
 
 def within(most: int, response: aiohttp.ClientResponse, body: bytes | bytearray) -> bytes:
-    """Return the body. One of more than `most` bytes raises TransportError, but that of an error is cut."""
+    """Return the body. If it has more than `most` bytes, raise TransportError; cut it if its status is an error."""
     if len(body) <= most:
         return bytes(body)
     if response.status >= 400:
@@ -85,7 +85,7 @@ def lower_names(headers: Mapping[str, str]) -> dict[str, str]:
 async def error_of_open(
     call: Call, response: aiohttp.ClientResponse, pool: Pool, max_answer: int
 ) -> FalError:
-    """Return the error that a response stands for. TransportError if its body can't be read."""
+    """Return the exception for an error response, and close the response. TransportError if reading it fails."""
     body, most = bytearray(), kept_of(response, max_answer)
     try:
         with aiohttp_errors(call), pool.reading(response):

@@ -12,9 +12,10 @@ logger: logging.Logger = logging.getLogger("fal_async")
 
 
 def announce_retry(policy: RetryPolicy, operation: str, attempt: int, error: FalError, delay: float) -> None:
-    """Report that another attempt follows. What `on_retry` raises goes to the caller.
+    """Report that another attempt follows. An exception that `on_retry` raises is raised to the caller.
 
-    `error`: why the attempt failed; it names the request. `delay`: seconds until the next attempt.
+    `attempt`: the number of the failed attempt, from 1. `error`: why it failed; the error names the request.
+    `delay`: seconds until the next attempt.
     """
     logger.info(
         "%s: attempt %d failed (%s); the next one follows in %.2f s (request %s)",

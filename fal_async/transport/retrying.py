@@ -1,6 +1,7 @@
-"""What follows a failed attempt: another one (run by backoff), or the error that the caller gets.
+"""Retries: after a failed attempt, make another one, or raise the error that the caller gets.
 
-`protocol/retry.py` decides which. A poll has only one attempt; `protocol/poll_failures.py` judges its failures.
+`protocol/retry.py` decides which, and the library `backoff` makes the further attempts. A poll has only one
+attempt, because the next poll serves as its retry: `protocol/poll_failures.py` judges its failures.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ T = TypeVar("T")
 
 
 class Again(Exception):
-    """Tells backoff that this attempt failed with `error`, and that another one follows after `delay` seconds."""
+    """Raised by an attempt that failed with `error` if another attempt is to follow after `delay` seconds."""
 
     def __init__(self, error: FalError, delay: float) -> None:
         super().__init__()
@@ -41,9 +42,9 @@ class Again(Exception):
 
 
 async def retrying(attempt: Callable[[Call], Awaitable[T]], call: Call) -> T:
-    """Call `attempt`, and again while it raises `Again`.
+    """Call `attempt` until it returns, or raises something other than `Again`.
 
-    The first attempt is made without backoff, so that a call that does not fail does not pay for importing it.
+    The library `backoff` is imported only when a first attempt has failed, so that most programs never import it.
     """
     try:
         return await attempt(call)
@@ -57,11 +58,11 @@ async def retrying(attempt: Callable[[Call], Awaitable[T]], call: Call) -> T:
 
 @functools.cache
 def _with_backoff() -> Callable[[Callable[[Call], Awaitable[Any]], Call], Awaitable[Any]]:
-    """Return the function that retries. All calls share it, since each `Again` has its own delay."""
+    """Return the retrying function. All calls can share it, because each `Again` carries its own delay."""
     import backoff
 
-    # backoff calls asyncio.iscoroutinefunction, which warns on Python 3.14 and is removed in 3.16. If warnings are
-    # errors, a caller would get the warning instead of the response.
+    # backoff calls asyncio.iscoroutinefunction, which warns on Python 3.14 and is removed in 3.16. Where warnings
+    # are turned into errors, the caller would get the warning instead of the response.
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
         decorate = backoff.on_exception(_announced_delays, Again, jitter=None, logger=None)
         repeat: Callable[[Callable[[Call], Awaitable[Any]], Call], Awaitable[Any]] = decorate(_attempt_again)
@@ -79,30 +80,31 @@ def _announced_delays() -> Generator[float, Any, None]:
 
 
 class Retries:
-    """Decides what follows a failed attempt, for one transport."""
+    """Decides for one transport whether a failed attempt is followed by another one."""
 
     def __init__(self, budget: RetryBudget, keys: KeySource) -> None:
         self._budget, self._keys = budget, keys
 
-    async def after(self, call: Call, error: FalError) -> NoReturn:
-        """The same as `go_on_after`, and give the claim back before another attempt, which makes its own."""
+    async def release_claim_and_raise_next(self, call: Call, error: FalError) -> NoReturn:
+        """Raise the same as `raise_next`. If it is `Again`, first remove the claim: each attempt writes its own."""
         try:
-            self.go_on_after(call, error)
+            self.raise_next(call, error)
         except Again:
             if call.progress.claim is not None:
                 await call.progress.claim.give_back()
             raise
 
-    def go_on_after(self, call: Call, error: FalError) -> NoReturn:
-        """Raise `Again`, or the error that the caller gets."""
+    def raise_next(self, call: Call, error: FalError) -> NoReturn:
+        """Raise `Again` if another attempt follows the one that failed with `error`, else the caller's error."""
         if error.from_caller:
-            raise error  # raised by the caller's code, such as a file object: it is not fal's answer
-        outcome = self._next_step(call, error)
+            raise error  # raised by the caller's code, such as a file object: no attempt can repair it
+        outcome = self._again_or_error(call, error)
         if outcome is error:
             raise error
         raise outcome from error
 
-    def _next_step(self, call: Call, error: FalError) -> Exception:
+    def _again_or_error(self, call: Call, error: FalError) -> Exception:
+        """Return `Again` if another attempt follows, else the error that the caller gets. Report the retry."""
         request = call.request
         error.about(request.ref)
         call.goes_first = False
@@ -111,34 +113,41 @@ class Retries:
         verdict = judge(request, error, sent=call.progress.sent, policy=call.policy)
         if verdict is Verdict.UNCERTAIN:
             return call.progress.may_be_taken(request, error.message, error.request_id or call.seen_id)
-        delay = self._affordable_delay(call, error) if verdict is Verdict.RETRY else None
+        delay = self._delay_within_limits(call, error) if verdict is Verdict.RETRY else None
         if delay is None or call.progress.given_up:
             logger.debug("%s failed: %s", request.operation, error)
             return error
-        call.progress.sent = False  # before `on_retry`, which may raise: fal has not taken the request
+        # fal has not accepted the request. This is recorded before `on_retry` is called, because that may raise.
+        call.progress.sent = False
         announce_retry(call.policy, request.operation.value, call.attempts, error, delay)
         return Again(error, delay)
 
     def _after_refused_key(self, call: Call, error: AuthenticationError) -> Exception:
         refused = call.headers.get("Authorization")
         if refused is None:
-            return error  # raised by the key source, so that nothing was sent; or the call is anonymous
-        # fal does nothing with a wrong key, so repeating is safe.
+            return error  # nothing was sent, because the key source failed; or the request was sent without a key
+        # fal does not process a request with a wrong key, so that it is safe to send it again.
         again, call.key_renewed = self._keys.refused(refused) and not call.key_renewed, True
         call.goes_first = again
         return Again(error, 0.0) if again else error
 
-    def _affordable_delay(self, call: Call, error: FalError) -> float | None:
+    def _delay_within_limits(self, call: Call, error: FalError) -> float | None:
+        """Return the seconds to wait before another attempt; None if a limit or the retry budget forbids one.
+
+        A `persistent` request fetches a result that was paid for: it has a time limit, but no limit of attempts.
+        """
         if call.attempts >= allowed_attempts(call.request, call.policy):
             return None
         persistent = call.request.persistent
+        # Only if the server was not reached at all, such as for a wrong host name, the delays are short.
         reached = call.progress.sent or persistent or not isinstance(error, TransportError)
         delay = delay_before_retry(call.policy, call.attempts, error, random.random(), reached=reached)
-        if delay is None and persistent:
+        if delay is None and persistent:  # the server asked for a longer delay than the policy allows
             delay = call.policy.max_retry_after
         now = time.monotonic()
+        # `patience` does not count the time in which the machine slept.
         spent = call.patience.at(now) if persistent else now - call.began
         if delay is None or spent + delay > allowed_seconds(call.request, call.policy):
             return None
-        # A paid result is not lost to an empty retry budget: its attempts are far apart anyway.
+        # A result that was paid for is fetched even if the budget is empty: its attempts are far apart anyway.
         return delay if self._budget.take(error) or persistent else None

@@ -27,10 +27,11 @@ _DATA = (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT)
 
 
 class AiohttpWebSocket:
-    """An open WebSocket. Only one task may receive; pings are answered while it does.
+    """An open WebSocket over aiohttp. See `WebSocket` of the interface.
 
-    `heartbeat`: seconds of silence after which the peer is pinged; it has as long again to send anything. Time in
-    which no task receives does not count: the peer's frames are not read then, so its silence means nothing.
+    `heartbeat`: seconds without a frame of the peer after which it is pinged. If no frame arrives for as long
+    again, the connection counts as broken. Only time in which a task receives counts, because frames are not read
+    otherwise. None (default): no pings.
     """
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse, heartbeat: float | None = None) -> None:
@@ -53,7 +54,7 @@ class AiohttpWebSocket:
     async def receive(self) -> bytes | str:
         """Return the next message: `bytes` of a binary frame, `str` of a text frame.
 
-        Raises Disconnected if the connection is closed, with code 1006 if it broke.
+        Raises Disconnected if the connection is closed; its code is 1006 if the connection broke.
         """
         self._receiving = True
         try:
@@ -70,10 +71,10 @@ class AiohttpWebSocket:
             self._receiving = False
 
     async def close(self, code: int = 1000) -> None:
-        """Close the connection with the closing handshake, for which the peer has `CLOSE_WAIT` seconds in all.
+        """Close the connection with the closing handshake, which takes at most `CLOSE_WAIT` seconds.
 
-        aiohttp restarts this limit with each message that still arrives: it would wait forever for a peer that goes
-        on sending.
+        aiohttp's own limit begins anew with each message that still arrives. Without ours, closing would take
+        forever if the peer does not stop sending.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_WAIT):
@@ -117,7 +118,7 @@ class AiohttpWebSocket:
 
 
 async def _quietly(work: Coroutine[Any, Any, Any]) -> None:
-    # If the connection breaks, the receiving task notices it.
+    # If the connection is broken, the task that receives raises the error.
     with contextlib.suppress(*_SOCKET_FAILURES):
         await work
 
@@ -126,7 +127,7 @@ async def _quietly(work: Coroutine[Any, Any, Any]) -> None:
 async def connected(
     http: aiohttp.ClientSession, call: Call, *, max_size: int, limit: float | None
 ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-    """Open a WebSocket; the handshake may take `limit` seconds. ApiError if it is refused."""
+    """Open a WebSocket. `limit`: seconds for the handshake; None: no limit. ApiError if it is refused."""
     request = call.request
     async with contextlib.AsyncExitStack() as stack:
         try:

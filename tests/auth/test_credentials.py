@@ -181,7 +181,7 @@ async def test_a_credentials_function_that_hangs_raises_a_timeout_after_first_by
             "subscribe": fal.subscribe,
             "stream": lambda *ask: fal.stream(*ask).last(),
         }
-        with pytest.raises(TransportTimeoutError, match="the source of the key did not answer") as caught:
+        with pytest.raises(TransportTimeoutError, match="the key source did not return a key") as caught:
             await asyncio.wait_for(calls[call](LLM, ASK), 5)
         assert caught.value.endpoint_id is not None
         assert not emulator.requests

@@ -103,7 +103,7 @@ async def test_a_cancelled_submit_that_is_never_answered_logs_a_warning(
     await emulator.wait_for("submit")
     await cancelled(task)
     assert jobs_and_cancels(emulator) == (1, 0)
-    assert "submit: fal may have taken the request" in caplog.text
+    assert "submit: fal may have accepted the request" in caplog.text
 
 
 @pytest.mark.parametrize("fault", [Fault.answer(429), Fault.html(503)], ids=["429", "503 page"])

@@ -228,7 +228,7 @@ async def test_closing_the_session_reports_a_submit_not_answered_in_time_as_unce
     error = await closed_error(waiting)
     assert "its submit was not answered" in str(error)
     assert isinstance(error.__cause__, SubmissionUncertainError)
-    assert "submit: fal may have taken the request" in caplog.text
+    assert "submit: fal may have accepted the request" in caplog.text
     async with session_on(emulator) as fal:
         found = await fal.queue.find_submission(error)
         assert found is not None

@@ -72,7 +72,7 @@ async def test_a_request_that_fal_may_have_taken_is_not_sent_again(
     emulator.faults.add(fault)
     limits = impatient(0.5) if kind == "stall" else None
     async with session_on(emulator, timeout=limits) as fal:
-        with pytest.raises(SubmissionUncertainError, match="may have taken the request") as caught:
+        with pytest.raises(SubmissionUncertainError, match="may have accepted the request") as caught:
             await call(fal, name)
     error = caught.value
     assert emulator.count(on(name)) == 1

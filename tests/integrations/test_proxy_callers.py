@@ -224,7 +224,7 @@ async def test_an_uncertain_proxied_submit_is_logged_if_its_caller_disconnected(
         caller = Caller(fal, "POST", f"{QUEUE}/me/endless").sends()
         caller.leaves()
         await caller.served
-    assert "submit: fal may have taken the request" in caplog.text
+    assert "submit: fal may have accepted the request" in caplog.text
 
 
 async def test_a_proxied_cancel_is_finished_if_its_caller_disconnects(emulator: Emulator) -> None:

@@ -189,7 +189,7 @@ async def test_an_error_names_a_proxy_that_refuses_without_its_password(
         with pytest.raises(TransportError) as caught:
             await calls[call](fal)
     assert "through the proxy 127.0.0.1:" in str(caught.value)
-    assert "(HTTPS_PROXY): it answered 407" in str(caught.value)
+    assert "(HTTPS_PROXY): the proxy answered with status 407" in str(caught.value)
     assert not caught.value.retryable
     assert "s3cret" not in repr(caught.value.__cause__)
 

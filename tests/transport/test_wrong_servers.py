@@ -44,7 +44,7 @@ async def test_https_to_a_server_without_tls_says_that_http_may_be_expected(
     emulator: Emulator, call: str
 ) -> None:
     hosts = Hosts.local(emulator.url.replace("http:", "https:"))
-    assert "it does not speak TLS (or does it expect http?)" in await said(hosts, call)
+    assert "the server does not speak TLS (does it expect http?)" in await said(hosts, call)
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -53,7 +53,7 @@ async def test_http_to_a_server_with_tls_says_that_https_may_be_expected(
 ) -> None:
     async with Emulator(ssl=server_side()) as emulator:
         hosts = Hosts.local(emulator.url.replace("https:", "http:"))
-        assert "closed the connection without a response (or does it expect https?)" in await said(
+        assert "closed the connection without a response (does it expect https?)" in await said(
             hosts, call
         )
 
