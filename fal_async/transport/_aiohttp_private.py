@@ -40,7 +40,7 @@ def idle_protocols(connector: aiohttp.BaseConnector | None) -> Iterator[Any]:
 
 
 def in_use(session: aiohttp.ClientSession) -> int:
-    """Return how many connections have a running request, or a response that is neither read completely nor closed."""
+    """Return how many connections have a running request, or a response that is neither fully read nor closed."""
     return 0 if session.connector is None else len(session.connector._acquired)
 
 

@@ -53,9 +53,7 @@ async def test_http_to_a_server_with_tls_says_that_https_may_be_expected(
 ) -> None:
     async with Emulator(ssl=server_side()) as emulator:
         hosts = Hosts.local(emulator.url.replace("https:", "http:"))
-        assert "closed the connection without a response (does it expect https?)" in await said(
-            hosts, call
-        )
+        assert "closed the connection without a response (does it expect https?)" in await said(hosts, call)
 
 
 @pytest.mark.parametrize("call", CALLS)
