@@ -1,1 +1,1 @@
-"""`fal.map`: sends many inputs to one endpoint, and gives a result or an error for each of them."""
+"""`fal.map`: sends many inputs to one endpoint, and yields an item with a result or an error for each."""

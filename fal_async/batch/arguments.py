@@ -34,7 +34,9 @@ def _by(check: Callable[[Any], object]) -> Validator:
 def _check_names(arguments: Any, _: Any, value: Any) -> None:
     check_names(value)
     if value is not None and arguments.folder is None:
-        raise ConfigurationError("names= without download=: it names the files that download= writes")
+        raise ConfigurationError(
+            "names= names the files that download= writes: pass download=, too, or omit names="
+        )
 
 
 def _folder(value: Any) -> Path | None:
@@ -47,7 +49,7 @@ def _folder(value: Any) -> Path | None:
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class BatchArguments:
-    """The arguments of `Session.map`, which describes them. A wrong one is a ConfigurationError."""
+    """The arguments of `Session.map`, where they are described. Raises ConfigurationError for an invalid one."""
 
     endpoint: EndpointId
     inputs: Any = attrs.field(validator=_by(check_inputs))
@@ -61,9 +63,9 @@ class BatchArguments:
     on_item: ItemCallback | None = attrs.field(validator=checked(check_function, takes=("item",)))
     key: KeyOf | None = attrs.field(validator=_by(check_key_of))
     folder: Path | None = attrs.field(converter=_folder)
-    """`download=`: where the files of the results are written."""
+    """`download=`: the folder to which the files of the results are written."""
     names: str | None = attrs.field(validator=_check_names)
-    # With a ledger.
+    # The following have an effect only with a ledger.
     retry_failed: bool = attrs.field(validator=checked(check_flag))
     extend: bool = attrs.field(validator=checked(check_flag))
     uncertain: Uncertain = attrs.field(validator=_by(check_uncertain))

@@ -22,15 +22,16 @@ from fal_async.models import T
 
 @short_tracebacks
 class Batch(Generic[T]):
-    """Many inputs for one endpoint: an async iterator over their items, each with its result or its error.
+    """The items of a `fal.map` call: an async iterator that yields one for each input, with its result or error.
 
     Write `async with fal.map(...) as batch:` and, inside it, `async for item in batch:`. Nothing is sent before the
-    first item is asked for. A batch can be iterated once.
+    first item is requested. A batch can be iterated once.
 
-    Leaving the block early, by `break`, an error or a cancellation, ends the batch, and so does closing the
-    session. Without a ledger each open request is cancelled, once. With a ledger only requests that wait in fal's
-    queue are cancelled, and the next run takes up the others; `cancel_on_exit=True` cancels all. A second
-    cancellation, such as a second Ctrl-C, no longer waits for any of this.
+    The batch stops early if its block is left by `break`, an error or a cancellation, or if the session is closed.
+    Nothing more is submitted then. Without a ledger, each open request is cancelled on fal, once. With a ledger,
+    only requests that wait in fal's queue are cancelled, and the next run follows the others;
+    `cancel_on_exit=True` cancels all. Leaving the block waits a few seconds at most for these cancellations; after
+    a second cancellation of the task, such as a second Ctrl-C, it does not wait for them.
     """
 
     def __init__(self, arguments: BatchArguments, lent: Callable[[], Lent], display: Display | None) -> None:
@@ -48,69 +49,71 @@ class Batch(Generic[T]):
 
     @property
     def summary(self) -> BatchSummary:
-        """The numbers of this batch now. Reading them costs almost nothing, at any time."""
+        """The current numbers of this batch. It may be read at any time, and as often as you like."""
         return self._tally.summary()
 
     def __repr__(self) -> str:
         return f"<Batch of {self.endpoint_id}: {self._tally.ended} of {self._tally.total or '?'} ended>"
 
     async def collect(self) -> list[BatchItem[T]]:
-        """Run the batch to its end and return all items, which are kept in memory.
+        """Run the batch to its end and return all items. They are all kept in memory.
 
-        Cancelling it ends the batch, as leaving its block does.
+        Cancelling this call stops the batch, as leaving its block does.
 
         Returns:
             One item for each input, failed ones included, in the order of the inputs.
 
         Raises:
-            FalError: what iterating raises (see `fal.map`), when the batch is stopped. The items that had ended by
-                then are not returned: only `on_item` and the ledger have them.
+            FalError: the error that stopped the batch; the same as iterating raises (see `fal.map`). Items that
+                were complete by then are not returned, but `on_item` was called with them, and a ledger has stored
+                them.
             SessionStateError: the batch was iterated or closed before, or belongs to another event loop.
         """
         items = [item async for item in self]
         return sorted(items, key=lambda item: item.index)
 
     async def aclose(self) -> None:
-        """End the batch: cancel its requests as leaving the block does, and wait for that, a few seconds at most.
+        """Stop the batch: cancel its requests as leaving the block does, and wait for that, a few seconds at most.
 
-        Closing twice is allowed. Cancelling it does not stop the work; a second cancellation gives up the remote
-        cancellations.
+        Calling it twice is allowed. If this call is cancelled, it still waits for the requests to be cancelled on
+        fal; after a second cancellation it does not.
 
         Raises:
-            asyncio.CancelledError: it was cancelled; raised when the work has ended.
+            asyncio.CancelledError: this call was cancelled; raised after the batch has stopped.
         """
         await self._leave(patience=2)
 
     async def __aenter__(self) -> Self:
         """Return the batch itself. Raises SessionStateError if it was entered or closed before."""
         if self._entered or self._closed:
-            raise SessionStateError("this batch was used before: make another one with fal.map(...)")
+            raise SessionStateError("this batch was used before: create another one with fal.map(...)")
         self._entered = True
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the batch, as `aclose` does."""
+        """Stop the batch, as `aclose` does. If it is complete, there is nothing to do."""
         await self._leave(patience=1 if isinstance(error, asyncio.CancelledError) else 2)
 
     def __aiter__(self) -> Self:
         """Return the batch itself. Raises SessionStateError if it was iterated or closed before."""
         if self._iterated:
-            raise SessionStateError("this batch was iterated before: make another one with fal.map(...)")
+            raise SessionStateError("this batch was iterated before: create another one with fal.map(...)")
         self._iterated = True
         return self
 
     async def __anext__(self) -> BatchItem[T]:
-        """Return the next item that has ended.
+        """Wait for the next item that has its result or error, and return it.
 
-        Cancelling it ends the batch, as leaving its block does.
+        Cancelling this call stops the batch, as leaving its block does.
 
         Raises:
             StopAsyncIteration: there are no more items, or the batch was closed.
-            FalError: what stopped the batch (see `fal.map`), once every item that had ended was returned. An
-                exception of `inputs`, `key` or `on_item` is raised in the same place, as it is.
-            SessionStateError: the batch belongs to another event loop.
+            FalError: the error that stopped the batch (see `fal.map`). It is raised after all complete items were
+                returned.
+            SessionStateError: the batch belongs to another event loop, or the session was closed.
+            Exception: whatever `inputs`, `key` or `on_item` raised; also after all complete items were returned.
         """
         if self._closed:
             raise StopAsyncIteration
@@ -140,7 +143,7 @@ class Batch(Generic[T]):
             await self._scheduler.leave(patience=patience)
 
     def __del__(self, _warn: Any = warnings.warn) -> None:
-        """End a batch that was left by a bare `break`, without `async with`, and warn of it."""
+        """Stop a batch that was left by a bare `break`, without `async with`, and issue a ResourceWarning."""
         scheduler = self.__dict__.get("_scheduler")
         if scheduler is None:
             if self.__dict__.get("_closed") is False:
@@ -154,4 +157,4 @@ class Batch(Generic[T]):
 
 
 def _nothing() -> None:
-    """Do nothing: the callback of a batch without a display."""
+    """Do nothing. This is the callback of a batch without a display."""

@@ -1,4 +1,4 @@
-"""Builds the parts of a batch from its arguments and from what the session lends it."""
+"""Builds the parts of a batch from its arguments and from the parts that its session lends."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Kept:
-    """What a view of a session lends to a batch if it has a ledger.
+    """The parts that a view with a ledger lends to a batch.
 
     Attributes:
         calls: returns the keyed calls that use the given queue operations.
         space: the run, with its tenant and queue host.
-        recover: follows to their end the requests that an earlier process left in the run.
+        recover: follows the requests that an earlier process left running in the run, until each has its outcome.
     """
 
     calls: Callable[[QueueOperations], Ledgered]
@@ -50,12 +50,12 @@ class Kept:
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Lent:
-    """What a view of a session lends to a batch.
+    """The parts that a view of a session lends to a batch.
 
     Attributes:
         storage: returns the storage client, which is loaded only for inputs with files.
-        opened: registers what the session has to close.
-        kept: what a ledger adds; None without a ledger.
+        opened: registers the scheduler with the session, which closes it when the session is closed.
+        kept: the parts for a batch with a ledger; None without a ledger.
     """
 
     operations: QueueOperations
@@ -68,7 +68,7 @@ class Lent:
 def composed(
     arguments: BatchArguments, lent: Lent, inputs: Inputs, tally: Tally, display: Display | None
 ) -> Scheduler:
-    """Build the scheduler of a batch, not started yet, and register it with the session, which closes it."""
+    """Build the scheduler of a batch, and register it with the session, which closes it. It is not started yet."""
     digests, seen, kept = ContentDigests(), SeenKeys(), lent.kept
     uploads = SharedUploads(lent.operations.files, lent.storage, digests)
     operations = attrs.evolve(lent.operations, files=uploads)

@@ -1,4 +1,4 @@
-"""The seam to what shows the progress of a batch."""
+"""The seam between a batch and the display of its progress."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fal_async.batch.summary import BatchSummary
 
 
 class Summarized(Protocol):
-    """What a display sees of a batch."""
+    """The part of a batch that a display uses."""
 
     @property
     def endpoint_id(self) -> str:
@@ -17,7 +17,7 @@ class Summarized(Protocol):
 
     @property
     def summary(self) -> BatchSummary:
-        """Its numbers now."""
+        """The current numbers of the batch."""
         ...
 
 
@@ -28,13 +28,13 @@ class Display(Protocol):
     """
 
     def start(self, batch: Summarized) -> None:
-        """Begin to show `batch`. Called once, first."""
+        """Begin to show `batch`. Called once, before the other methods."""
         ...
 
     def changed(self) -> None:
-        """Note that `batch.summary` has changed. Called very often: read the summary when it is time to draw."""
+        """Note that `batch.summary` has changed. Called very often, so it should only set a flag."""
         ...
 
     def end(self) -> None:
-        """Show the final numbers: the batch has ended or was left. Called once, after `start`."""
+        """Show the final numbers. Called once, when the batch has ended or was left."""
         ...

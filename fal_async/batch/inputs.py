@@ -16,7 +16,7 @@ END: object = object()
 
 
 def check_inputs(inputs: Any) -> None:
-    """Raise ConfigurationError unless `inputs` is an iterable of inputs; the message says what to pass instead."""
+    """Raise ConfigurationError unless `inputs` is an iterable of inputs. The message says what to pass instead."""
     kind = type(inputs).__name__
     if isinstance(inputs, Mapping) or is_record(inputs):
         raise ConfigurationError(
@@ -48,10 +48,12 @@ def _is_iterable(inputs: Any) -> bool:
 
 
 class Inputs:
-    """Reads an iterable. A generator is closed at the end; anything else stays open, as its owner may use it again.
+    """Reads an iterable input by input.
 
-    A synchronous iterable is read in the event loop: its values may belong to this thread, and a hop to another
-    thread would cost more than reading most inputs.
+    A generator is closed at the end. Other iterables are not closed, because the caller may use them again.
+
+    A synchronous iterable is read in the event loop, because its values may belong to this thread, and because
+    switching to another thread would take longer than reading most inputs.
     """
 
     def __init__(self, inputs: Any) -> None:

@@ -1,4 +1,4 @@
-"""One item of a batch, as the user gets it."""
+"""`BatchItem`: what iterating a batch yields."""
 
 from __future__ import annotations
 
@@ -14,22 +14,25 @@ from fal_async.models import Result, T_co
 
 @attrs.frozen(kw_only=True, eq=False)
 class BatchItem(Generic[T_co]):
-    """One input with its result or its error.
+    """One input of a batch with its result or its error.
 
-    Exactly one of `result` and `error` is set, except when a file of the result can't be downloaded: then both are.
+    Exactly one of `result` and `error` is set. The exception: if the request succeeded, but a file of its result
+    can't be downloaded, both are set.
 
     Attributes:
-        index: the place of the input in `inputs`, from 0.
-        key: the key of the item, which is its key in the ledger, too; None if no key could be made.
-        input: the input as it was when `inputs` gave it.
+        index: the position of the input in `inputs`, from 0.
+        key: the key of the item, under which the ledger stores it; None if the key could not be derived, for
+            example because a file of the input can't be read.
+        input: a copy of the input, made when it was read from `inputs`.
         result: the result; None if the item failed.
-        error: what went wrong; None if nothing did.
-        request_id: the id of the newest request; None if fal took none.
-        attempts: how often the item was submitted, counted over all processes that share the ledger.
-        files: the files that `download=` wrote, in the order of the output; empty without `download=`.
-        billable_units: units that fal billed for the request of the result; None if fal did not say.
-        cost: the list price, in the price's currency; None, since this version knows no prices.
-        from_ledger: whether the item had ended in an earlier run, so that nothing was sent for it.
+        error: why the item failed, or why files of its result are missing; None if it succeeded.
+        request_id: the id of the newest request; None if fal accepted none.
+        attempts: how often the item was submitted. With a ledger, all processes that share it are counted.
+        files: paths of the files that `download=` wrote, in the order of the output; empty without `download=`.
+        billable_units: units that fal billed for the request of the result; None if fal's response does not
+            report them.
+        cost: the list price, in the price's currency; always None in this version, which knows no prices.
+        from_ledger: whether the outcome was in the ledger already, so that nothing was submitted for the item.
     """
 
     index: int
@@ -46,14 +49,14 @@ class BatchItem(Generic[T_co]):
 
     @property
     def ok(self) -> bool:
-        """Whether the item has its result, and all files that were to be downloaded."""
+        """Whether the item has its result, and with `download=` all files of it."""
         return self.error is None
 
     def unwrap(self) -> Result[T_co, str]:
-        """Return the result.
+        """Return the result, or raise the error.
 
         Raises:
-            FalError: the item has an `error`: that one is raised, even if there is a result, too.
+            FalError: `error`, if it is set, even if `result` is set, too.
         """
         if self.error is not None:
             raise self.error

@@ -1,4 +1,4 @@
-"""Makes the item that the user gets from the outcome of a request: downloads its files, and counts it."""
+"""Makes an item from the outcome of its request: downloads the files of the result, and counts the item."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ class ItemMaker:
     """Makes the items of one batch.
 
     Attributes:
-        files: downloads the files of results; None if they are not to be downloaded.
-        renews: whether an item of an earlier run whose files are gone is submitted, and paid for, again.
+        files: downloads the files of results; None without `download=`.
+        renews: whether an item that is done, but whose files are gone from disk and from fal, is submitted and
+            paid for again (`retry_failed=`).
     """
 
     tally: Tally
@@ -27,12 +28,12 @@ class ItemMaker:
     renews: bool
 
     async def begin(self) -> None:
-        """Raise ConfigurationError if files can't be written: before anything is paid for."""
+        """Raise ConfigurationError if files can't be written. Called before the first submit."""
         if self.files is not None:
             await self.files.begin()
 
     async def item(self, work: Work, outcome: Outcome) -> BatchItem[object] | None:
-        """Return the item; None if its files are gone and it must be submitted again: `work.renew` is set then."""
+        """Return the item; None if its files are gone and it must be submitted again. Then `work.renew` is set."""
         found = None
         if self.files is not None and outcome.result is not None and outcome.error is None:
             found = await self.files.of(work, outcome)
@@ -40,7 +41,7 @@ class ItemMaker:
                 work.renew = outcome.request_id
                 return None
         error = outcome.error if found is None else found.error
-        # A shared request is counted once: by the item that caused it.
+        # The cost of a shared request is counted once, for the item that was submitted.
         if outcome.taken and not (outcome.from_ledger or outcome.shared or outcome.unended):
             self.tally.price(outcome.cost)
         self._count(error, outcome)

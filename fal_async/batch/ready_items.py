@@ -1,4 +1,4 @@
-"""Items that have ended and were not taken yet, in the order of their ends or of the inputs."""
+"""Items that are complete and were not yielded yet, in the order in which they ended, or in that of the inputs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from fal_async.batch.item import BatchItem
 
 
 class ReadyItems:
-    """Holds items until the user asks for them.
+    """Keeps items until the user requests them.
 
-    If `ordered`, an item waits for all items before it. `skip` says that an item will never come.
+    If `ordered`, an item becomes ready only after all items before it, except those that were skipped.
     """
 
     def __init__(self, *, ordered: bool) -> None:
@@ -25,11 +25,11 @@ class ReadyItems:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether all items here wait for an earlier one."""
+        """Whether there are items, and all of them wait for an earlier one."""
         return bool(self._waiting) and not self._came
 
     def put(self, item: BatchItem[Any]) -> None:
-        """Add an item that has ended."""
+        """Add a complete item."""
         if self._ordered:
             self._waiting[item.index] = item
             self._move()
@@ -37,7 +37,7 @@ class ReadyItems:
             self._came.append(item)
 
     def skip(self, index: int) -> None:
-        """Note that no item comes for this input."""
+        """Note that there will be no item for this input, so that later items do not wait for it."""
         if self._ordered:
             self._waiting[index] = None
             self._move()
@@ -47,7 +47,7 @@ class ReadyItems:
         return self._came.popleft() if self._came else None
 
     def flush(self) -> None:
-        """Make all items ready: no further one comes that they could wait for."""
+        """Make all items ready, because no earlier item will be added any more."""
         for index in sorted(self._waiting):
             self._next = index
             self._move()

@@ -1,4 +1,4 @@
-"""Drives a batch: starts items as places get free, has their requests made, and holds the items that ended."""
+"""Drives a batch: starts an item whenever `concurrency` allows, and keeps complete items until they are yielded."""
 
 from __future__ import annotations
 
@@ -24,19 +24,21 @@ logger: logging.Logger = logging.getLogger("fal_async")
 
 ItemCallback = Callable[[BatchItem[Any]], Awaitable[None] | None]
 _YIELD_EVERY = 64
-"""Items that are started before the event loop gets a turn."""
+"""Number of items that are started before other tasks of the event loop may run."""
 _MAX_PUT_OFF = 10
-"""Times `concurrency`: how many items held by other processes are put off before one of them is waited for."""
+"""Times `concurrency`: how many items are put off, because another process follows their request, at most."""
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)
 class Scheduler:
     """One running batch.
 
-    It has no reference to the user's `Batch`, so that a dropped `Batch` is garbage-collected, and ends the batch.
+    It has no reference to the user's `Batch`, so that a `Batch` to which the program has no reference any more is
+    garbage-collected, which stops the scheduler.
 
     Attributes:
-        concurrency: most requests in flight. None is started, either, while that many ended items were not taken.
+        concurrency: maximum number of requests in flight, and of complete items that were not yielded yet. If
+            either is reached, no further request is started.
         over: functions to call, once, when the batch has ended.
     """
 
@@ -55,11 +57,11 @@ class Scheduler:
     _is_exhausted: bool = attrs.field(default=False, init=False)
     _in_flight: int = attrs.field(default=0, init=False)
     _ahead: int = attrs.field(default=0, init=False)
-    """Items whose request has ended and that were not taken yet: their files may still be downloading."""
+    """Number of items whose request has ended and that were not yielded yet. Files may still be downloading."""
     _room: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _news: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _error: BaseException | None = attrs.field(default=None, init=False)
-    """Raised once every item that had ended was taken."""
+    """The error that stopped the batch. It is raised after all complete items were yielded."""
     _is_stopped: bool = attrs.field(default=False, init=False)
     _is_left: bool = attrs.field(default=False, init=False)
     _is_over: bool = attrs.field(default=False, init=False)
@@ -71,9 +73,9 @@ class Scheduler:
         self._feeder.add_done_callback(self._ended)
 
     async def next_item(self) -> BatchItem[Any]:
-        """Return the next item that has ended.
+        """Wait for the next complete item, and return it.
 
-        After the last one it raises the error that stopped the batch, once, and then StopAsyncIteration.
+        After the last item it raises the error that stopped the batch, once, and then StopAsyncIteration.
         """
         while (item := self.ready.take()) is None:
             if self._is_over:
@@ -86,16 +88,16 @@ class Scheduler:
         self._give_back_ahead()
         return item
 
-    # Leaving the batch.
+    # Leaving the batch early.
 
     async def leave(self, *, patience: int = 2) -> None:
-        """Cancel everything that runs, and wait until it has ended.
+        """Cancel all tasks of the batch, and wait until they have ended.
 
-        A cancellation of this wait is raised at the end.
+        If this wait is cancelled, CancelledError is raised after the tasks have ended.
 
         Args:
-            patience: which cancellation of this wait gives up the remote cancellations: the first, the second, ...
-                One more ends the wait itself.
+            patience: how many cancellations of this wait it takes until it no longer waits for requests to be
+                cancelled on fal. One cancellation more stops the wait itself.
         """
         self.cancel()
         interrupted = await self._all_over(patience)
@@ -104,7 +106,7 @@ class Scheduler:
             raise asyncio.CancelledError
 
     def cancel(self) -> None:
-        """Cancel everything that runs, without waiting for it."""
+        """Cancel all tasks of the batch, without waiting for them."""
         self._is_left = True
         self.maker.stop()
         current = asyncio.current_task(self.loop) if self.loop.is_running() else None
@@ -112,7 +114,7 @@ class Scheduler:
             task.cancel()
 
     def drop(self) -> bool:
-        """Cancel a batch that the user has dropped, soon. Return whether it was still running."""
+        """Schedule the cancellation of a batch that was garbage-collected. Return whether it was still running."""
         if self._is_over:
             return False
         if not self.loop.is_closed():
@@ -120,12 +122,13 @@ class Scheduler:
         return True
 
     async def aclose(self) -> None:
-        """End the batch because its session is closed."""
+        """Stop the batch because its session is closed."""
         if not self._is_over and self._error is None:
             self._error = SessionStateError("the session was closed before the batch had ended")
         await self.leave()
 
     async def _all_over(self, patience: int) -> bool:
+        """Wait until all tasks have ended. Return whether this wait was cancelled; `patience`: see `leave`."""
         interrupted = False
         while pending := self._open_tasks(asyncio.current_task()):
             try:
@@ -139,7 +142,7 @@ class Scheduler:
                     break
         return interrupted
 
-    # Beginning items.
+    # Starting items. One task, the feeder, reads the inputs; each item has its own task.
 
     async def _feed(self) -> None:
         try:
@@ -154,7 +157,7 @@ class Scheduler:
                 await self.works.aclose()
         except asyncio.CancelledError as error:
             if not (self._is_stopped or self._is_left):
-                self._stop(error)  # not cancelled by the batch itself: the program ends
+                self._stop(error)  # cancelled from outside: for example, asyncio.run is ending the program
                 raise
         except BaseException as error:
             self._stop(error)
@@ -173,13 +176,13 @@ class Scheduler:
                 await asyncio.sleep(0)
 
     async def _next_work(self) -> Work | None:
-        """Wait for a free place, and return the next item to start; None if all have been started."""
+        """Wait until a request may be started, and return the next item to start; None if all were started."""
         while True:
             if self._in_flight < self.concurrency:
                 if self._put_off and self._is_time_for_put_off():
                     return self._put_off.popleft()
                 if self._is_exhausted and not self._tasks:
-                    return None  # while a task runs, its item may still be put off
+                    return None  # not earlier, because the item of a running task may still be put off
                 if not self._is_exhausted and self._ahead < self.concurrency:
                     work = await self._next_input()
                     if work is not None:
@@ -189,7 +192,11 @@ class Scheduler:
             await self._room.wait()
 
     async def _next_input(self) -> Work | None:
-        """Read the next input. If `inputs` raises, it is treated as exhausted: running items go on to their end."""
+        """Read the next input; None after the last.
+
+        If `inputs` raises, it is treated as exhausted: running items still get their outcomes, and then the batch
+        raises that exception.
+        """
         work = None
         try:
             work = await self.works.next()
@@ -199,11 +206,11 @@ class Scheduler:
         return work
 
     def _is_time_for_put_off(self) -> bool:
-        """Return whether to go on with an item that was put off: others may wait for it, if `ordered`."""
+        """Return whether to start an item that was put off. If `ordered`, complete items may be waiting for it."""
         too_many = len(self._put_off) >= _MAX_PUT_OFF * self.concurrency
         return self._is_exhausted or too_many or (self.ready.is_stuck and self._ahead >= self.concurrency)
 
-    # One item.
+    # The task of one item.
 
     async def _item(self, work: Work) -> None:
         item: BatchItem[Any] | None = None
@@ -225,10 +232,10 @@ class Scheduler:
             self._settled(work, item)
 
     async def _outcome(self, work: Work) -> Outcome | None:
-        """Return how the item's request ended; None if it was put off, or is not to be started any more."""
+        """Return the outcome of the item's request; None if the item was put off, or the batch was stopped."""
         try:
             if self._is_stopped:
-                return None  # stopped before this task ran for the first time
+                return None  # the batch was stopped before this task ran for the first time
             outcome = await self.maker.outcome(work) if work.refused is None else Outcome(error=work.refused)
         finally:
             work.enter("none")
@@ -267,10 +274,13 @@ class Scheduler:
         self._ahead -= 1
         self._room.set()
 
-    # The end.
+    # Stopping, and the end.
 
     def _stop(self, error: BaseException) -> None:
-        """Read no more inputs and submit nothing more. Open requests go on to their end; then raise `error`."""
+        """Read no more inputs and submit nothing more.
+
+        Open requests are followed until they have their outcome; then the iterator raises `error`.
+        """
         if self._error is None:
             self._error = error
         self._is_stopped = True
@@ -286,7 +296,7 @@ class Scheduler:
         self._tasks.discard(task)
         self._room.set()
         if not task.cancelled():
-            task.exception()  # marks it as retrieved: it was reported where it belongs
+            task.exception()  # marks it as retrieved; `_stop` has stored it, and the iterator raises it
         if not self._tasks and self._feeder is not None and self._feeder.done():
             self._finish()
 

@@ -1,4 +1,4 @@
-"""What stops a whole batch: an error that every further item would get, or too many failures."""
+"""The reasons to stop a whole batch: an error that every further item would get, and too many failures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fal_async.errors import (
 )
 
 JUDGED_FROM = 20
-"""Items that must have ended before a share of failures is judged."""
+"""Number of items that must have ended before `max_failures` as a share is applied."""
 
 
 def check_max_failures(value: object) -> None:
@@ -30,11 +30,11 @@ def check_max_failures(value: object) -> None:
 
 
 def check_max_cost(value: object) -> None:
-    """Raise ConfigurationError for any limit: this version knows no prices."""
+    """Raise ConfigurationError for any limit, because this version knows no prices."""
     if value is not None:
         raise ConfigurationError(
-            f"max_cost={value!r}: the price of this endpoint is not known, so its cost can't be limited. Limit the "
-            "run by max_failures=, or by fewer inputs"
+            "max_cost must be None, because prices are not known yet: limit the run by max_failures=, or pass "
+            f"fewer inputs (max_cost={value!r})"
         )
 
 
@@ -51,12 +51,12 @@ def ends_all(outcome: Outcome, *, accepted: bool) -> FalError | None:
     """Return the outcome's error if every further item would get it, too; else None.
 
     Args:
-        outcome: how the request of one item ended.
-        accepted: whether fal has taken a request of this batch. If so, a 403 does not mean that the key is wrong,
-            nor a 404 that the endpoint is: a firewall, for example, may have refused this one input.
+        outcome: the outcome of the request of one item.
+        accepted: whether fal has accepted a request of this batch. If so, the API key and the endpoint are right,
+            and a 403 or 404 is about this one input: for example, a firewall may have refused it.
     """
     error = outcome.error
-    if outcome.meets_all or isinstance(error, SessionStateError | LedgerError):
+    if outcome.affects_all or isinstance(error, SessionStateError | LedgerError):
         return error
     if outcome.taken or error is None:
         return None

@@ -1,4 +1,4 @@
-"""How far a batch is. The numbers are counted as things happen, so reading them costs almost nothing."""
+"""The numbers of a batch. They are counted as events happen, so that reading them costs almost nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from decimal import Decimal
 import attrs
 
 _WINDOW = 60.0
-"""Seconds over which the rate is taken. An average over the whole run would hide that it has stalled."""
+"""Seconds over which the rate is averaged. An average over the whole run would hide that it has stalled."""
 
 
 @attrs.frozen(kw_only=True)
@@ -17,18 +17,20 @@ class BatchSummary:
     """The numbers of a batch at one moment: `batch.summary`.
 
     Attributes:
-        total: number of inputs; None while it is unknown: `inputs` has no length and is not exhausted yet.
-        done: items that ended with a result, those from the ledger included.
-        failed: items that ended with an error, those from the ledger included. Uncertain ones don't count.
-        uncertain: items that ended with a SubmissionUncertainError: fal may or may not have taken their request.
-        running: requests that a runner worked on when their status was last seen.
-        queued: requests that wait for a runner, or are being submitted.
-        from_ledger: items that had ended in an earlier run; they count in `done`, `failed` or `uncertain`, too.
+        total: number of inputs; None while it is unknown, because `inputs` has no length and was not read to its
+            end yet.
+        done: number of items with a result, including those from the ledger.
+        failed: number of items with an error, including those from the ledger, but not the uncertain ones.
+        uncertain: number of items with a SubmissionUncertainError: fal may or may not have accepted their request.
+        running: number of requests that a runner worked on when their status was last seen.
+        queued: number of requests that wait for a runner, or are being submitted.
+        from_ledger: number of items whose outcome an earlier run had stored in the ledger. They are also counted
+            in `done`, `failed` or `uncertain`.
         cost: cost of the run over all processes, by list price; None while no price is known.
         spent: the part of `cost` that this process caused; None while no price is known.
-        unpriced: requests that ended without a known cost.
-        rate: items per second, over the last 60 seconds at most, without those from the ledger.
-        elapsed: seconds since the batch began, until it ended.
+        unpriced: number of completed requests whose cost is not known.
+        rate: items per second, averaged over the last 60 seconds at most, without those from the ledger.
+        elapsed: seconds since the batch began; once it has ended, the seconds that it took.
         eta: estimated seconds until the end, at this `rate`; None if `total` is unknown, `rate` is 0, or the batch
             has ended.
     """
@@ -49,12 +51,12 @@ class BatchSummary:
 
 
 class Tally:
-    """Counts what happens in a batch, for its summary.
+    """The counters of one batch, from which its summary is made.
 
     Args:
-        total: number of inputs, if it is known.
-        now: returns seconds on a monotonic clock.
-        changed: called after each change.
+        total: number of inputs; None if it is unknown.
+        now: returns the seconds of a monotonic clock.
+        changed: function to call after each change.
     """
 
     def __init__(self, total: int | None, now: Callable[[], float], changed: Callable[[], None]) -> None:
@@ -67,10 +69,10 @@ class Tally:
         self.from_ledger: int = 0
         self.ended_anew: int = 0
         self.failed_anew: int = 0
-        """Items that ended, and failed, in this process: without those that an earlier run had ended."""
+        """Of the items that ended, and that failed, those of this process. An earlier run had ended the others."""
         self.unpriced: int = 0
         self.accepted: bool = False
-        """Whether fal has taken a request of this batch in this process."""
+        """Whether fal has accepted a request of this batch in this process."""
         self.cost: Decimal | None = None
         self.spent: Decimal | None = None
         self.changed: Callable[[], None] = changed
@@ -81,7 +83,7 @@ class Tally:
 
     @property
     def ended(self) -> int:
-        """Items that have ended, in whichever way."""
+        """Number of items that have a result or an error."""
         return self.done + self.failed + self.uncertain
 
     def begin(self) -> None:
@@ -94,7 +96,7 @@ class Tally:
             self._over = self._now()
 
     def end_of_item(self, *, from_ledger: bool) -> None:
-        """Note that one more item has ended; the caller has counted it as done, failed or uncertain."""
+        """Note that one more item has ended. The caller has already counted it as done, failed or uncertain."""
         if from_ledger:
             self.from_ledger += 1
         else:
@@ -102,7 +104,7 @@ class Tally:
         self.changed()
 
     def price(self, cost: Decimal | None) -> None:
-        """Note that one more request that fal took has ended. `cost`: None if it is not known."""
+        """Note that one more request that fal accepted has ended. `cost` is None if it is not known."""
         if cost is None:
             self.unpriced += 1
         else:
@@ -134,7 +136,7 @@ class Tally:
         return (self._now() if self._over is None else self._over) - self._began
 
     def _note(self, now: float) -> None:
-        """Count by the second: an entry for each item would grow with their number."""
+        """Count the items of each second together, so that memory does not grow with the number of items."""
         if self._lately and now - self._lately[-1][0] < 1.0:
             self._lately[-1][1] += 1
             return
@@ -143,6 +145,7 @@ class Tally:
             self._lately.popleft()
 
     def _rate(self) -> float:
+        """Return the items per second, over the last minute at most."""
         now = self._now() if self._over is None else self._over
         window = min(_WINDOW, self._elapsed())
         if window <= 0:
@@ -150,6 +153,7 @@ class Tally:
         return sum(count for at, count in self._lately if now - at <= window) / window
 
     def _eta(self, rate: float) -> float | None:
+        """Return the estimated seconds until the end; None if they can't be estimated, or if it has ended."""
         if self.total is None or self._over is not None:
             return None
         left = self.total - self.ended

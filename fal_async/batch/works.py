@@ -16,12 +16,12 @@ from fal_async.protocol.input_copies import own_copy
 
 @attrs.define(kw_only=True, eq=False, repr=False)
 class Works:
-    """Reads the next input only when the next item is asked for.
+    """Reads the next input only when the next item is requested.
 
     Attributes:
-        guard: checks the first inputs against the run before any is started; None without a ledger, with `key=` and
-            with `extend=True`.
-        looked_at: how many inputs it checks at most.
+        guard: checks, before the first submit, that the first inputs belong to the run; None without a ledger, with
+            `key=` and with `extend=True`.
+        looked_at: maximum number of inputs that the guard checks.
     """
 
     inputs: Inputs
@@ -32,7 +32,7 @@ class Works:
     _first: deque[Work] = attrs.field(factory=deque, init=False)
 
     async def begin(self) -> None:
-        """Raise ConfigurationError if the run has entries, but none of the first inputs."""
+        """Raise ConfigurationError if the run has entries, but none for the first inputs."""
         if self.guard is None or await self.guard.is_new():
             return
         while len(self._first) < self.looked_at and (work := await self._next_input()) is not None:
@@ -43,7 +43,7 @@ class Works:
             raise await self.guard.refusal(self._first)
 
     async def next(self) -> Work | None:
-        """Return the next item, None after the last. Raises what `inputs` and the caller's `key` raise."""
+        """Return the next item; None after the last. Exceptions of `inputs` and of the caller's `key` propagate."""
         return self._first.popleft() if self._first else await self._next_input()
 
     async def _next_input(self) -> Work | None:

@@ -128,7 +128,9 @@ async def test_a_download_folder_that_cant_be_made_raises_before_anything_is_sen
     emulator: Emulator, fal: Session, pictures: str, tmp_path: Path, folder: str
 ) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigurationError, match=r"download=.*files can.t be written there"):
+    with pytest.raises(
+        ConfigurationError, match=r"download=.*expected a folder to which files can be written"
+    ):
         await fal.map(pictures, [{"urls": []}], download=tmp_path / folder).collect()
     assert emulator.count() == 0
 

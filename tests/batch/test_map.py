@@ -358,8 +358,8 @@ async def test_a_batch_can_be_iterated_and_entered_only_once(fal: Session, echo:
     batch = fal.map(echo, [{}])
     await batch.collect()
 
-    with pytest.raises(SessionStateError, match="make another one"):
+    with pytest.raises(SessionStateError, match="create another one"):
         await batch.collect()
     await batch.aclose()
-    with pytest.raises(SessionStateError, match="make another one"):
+    with pytest.raises(SessionStateError, match="create another one"):
         await batch.__aenter__()

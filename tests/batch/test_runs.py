@@ -221,7 +221,7 @@ async def test_leaving_a_batch_cancels_queued_requests_and_leaves_running_ones(
         with pytest.raises(StopAsyncIteration):
             await waiting
     assert emulator.count("cancel") == 3
-    assert "3 requests were cancelled; 2 go on" in caplog.text
+    assert "3 requests were cancelled; 2 are still at fal" in caplog.text
 
     gate.open()
     async with run_on(emulator, ledger) as fal:

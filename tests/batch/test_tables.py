@@ -117,9 +117,9 @@ def test_parquet_columns_keep_their_types_and_null_is_left_out(tmp_path: Path) -
         ("x.jsonl", "\n \n", "x.jsonl has no inputs"),
         ("x.csv", "", "x.csv has no inputs"),
         ("x.csv", "prompt\n", "x.csv has no inputs"),
-        ("x.json", "[]", "ends in .jsonl, .csv or .parquet; to make JSON lines of a JSON list"),
-        ("x.xlsx", "", "ends in .jsonl, .csv or .parquet"),
-        ("x", "", "ends in .jsonl, .csv or .parquet"),
+        ("x.json", "[]", "expected a file with the suffix .jsonl, .csv or .parquet; to convert a JSON list"),
+        ("x.xlsx", "", "expected a file with the suffix .jsonl, .csv or .parquet"),
+        ("x", "", "expected a file with the suffix .jsonl, .csv or .parquet"),
         ("x.jsonl", '{"a": 1}\n{"a": }\n', "x.jsonl, line 2: not JSON: Expecting value, column 7"),
         ("x.jsonl", '{"a": NaN}\n', "line 1: not JSON: NaN"),
         ("x.jsonl", '{"a": ' + "9" * 5000 + "}\n", "line 1: not JSON: "),
@@ -135,14 +135,14 @@ def test_parquet_columns_keep_their_types_and_null_is_left_out(tmp_path: Path) -
         ("x.csv", "prompt;seed\na cat;1\n", "line 1: the columns are separated by ';'"),
         ("x.csv", "prompt\tseed\na cat\t1\n", "line 1: the columns are separated by '\\t'"),
         ("x.csv", ",prompt\n0,a cat\n", "line 1: column 1 has no name"),
-        ("x.csv", "a,a:=\n1,2\n", "line 1: two columns are called 'a'"),
+        ("x.csv", "a,a:=\n1,2\n", "line 1: two columns are named 'a'"),
         ("x.csv", 'a\n"never closed\n', "not CSV: "),
         ("x.csv", 'a\n"closed"x\n', "line 2: not CSV: "),
         ("x.csv", "a\n" + "x" * 200_000 + "\n", "line 2: not CSV: field larger than"),
         ("x.csv", "n:=\n1\n{\n", "line 3: column 'n' is not JSON: "),
         ("x.csv", "image_url@\nnowhere.png\n", "line 2: column 'image_url': no such file"),
-        ("x.parquet", "prompt\n", "x.parquet: not a Parquet file"),
-        ("x.parquet", "", "x.parquet: not a Parquet file"),
+        ("x.parquet", "prompt\n", "x.parquet: expected a valid Parquet file"),
+        ("x.parquet", "", "x.parquet: expected a valid Parquet file"),
     ],
 )
 def test_a_wrong_file_is_refused_at_once_naming_the_line(
@@ -158,7 +158,7 @@ def test_a_wrong_file_is_refused_at_once_naming_the_line(
     ("columns", "said"),
     [
         (["prompt", "nowhere"], "no column 'nowhere': expected one of prompt, made"),
-        (None, "column 'made' is timestamp[us], which JSON can't carry"),
+        (None, "JSON can't carry column 'made': omit it with columns="),
     ],
 )
 def test_a_parquet_column_that_cant_be_sent_is_refused_by_name(

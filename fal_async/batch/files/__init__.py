@@ -1,1 +1,1 @@
-"""Downloads the files of a batch's results."""
+"""Downloads the files of a batch's results (`download=`)."""

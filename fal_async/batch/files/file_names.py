@@ -5,6 +5,7 @@ from __future__ import annotations
 from string import Formatter
 from typing import Any
 
+from fal_async.batch.shown_values import short
 from fal_async.errors import ConfigurationError
 from fal_async.protocol.storage.media import local_name
 
@@ -13,34 +14,35 @@ _FIELDS = frozenset({"key", "n", "name", "ext"})
 
 
 def check_names(names: object) -> None:
-    """Raise ConfigurationError unless it is None or a template of a file name."""
+    """Raise ConfigurationError unless `names` is None or a template of file names."""
     if names is None:
         return
     if not isinstance(names, str):
         raise ConfigurationError(
             f"names is of type {type(names).__name__}: expected a template such as {DEFAULT!r}"
         )
-    expected = (
-        f"names={names!r}: expected {{key}}, {{n}}, {{name}} and {{ext}} in braces only, such as {DEFAULT!r}"
-    )
+    fields = "{key}, {n}, {name} and {ext}"
+    expected = f"names={short(names)!r}: expected no fields but {fields}, such as {DEFAULT!r}"
     try:
-        fields = {field for _, field, _, _ in Formatter().parse(names) if field is not None}
+        used = {field for _, field, _, _ in Formatter().parse(names) if field is not None}
         names.format(key="", n=0, name="", ext="")
     except (LookupError, ValueError, AttributeError, TypeError) as error:
         raise ConfigurationError(expected) from error
-    if not fields <= _FIELDS:
+    if not used <= _FIELDS:
         raise ConfigurationError(expected)
     if not names or "/" in names or "\\" in names:
-        raise ConfigurationError(f"names={names!r}: expected the name of a file, not a path")
+        raise ConfigurationError(
+            f"names={short(names)!r}: expected the name of a file, such as {DEFAULT!r}, not a path"
+        )
 
 
 def of_item(template: str, key: str) -> str:
-    """Fill in the item's key. A key is not a path: slashes and backslashes in it become underscores."""
+    """Fill in the item's key. Slashes and backslashes in it become underscores, because a key is not a path."""
     return _filled(template, key=local_name(key.replace("/", "_").replace("\\", "_")))
 
 
 def of_file(template: str, number: int) -> str:
-    """Fill in the number of one file, so that the template fits this file alone."""
+    """Fill in the number of one file. The returned template is for this file only."""
     return _filled(template, n=number)
 
 

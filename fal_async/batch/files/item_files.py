@@ -1,4 +1,4 @@
-"""The files of a batch's results: downloaded while requests run, for a few items at a time."""
+"""Downloads the files of a batch's results while other requests run, for a few items at a time."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import attrs
 
 from fal_async.batch.files.file_names import of_file, of_item
 from fal_async.batch.requests.request_maker import Outcome, Work
+from fal_async.batch.shown_values import short
 from fal_async.config import RetryPolicy
 from fal_async.errors import ApiError, ConfigurationError, DownloadError, FalError, LedgerError
 from fal_async.ledger.store import Store
@@ -27,21 +28,21 @@ from fal_async.storage.threads import in_thread
 logger: logging.Logger = logging.getLogger("fal_async")
 
 ITEMS_AT_A_TIME = 8
-"""Items whose files are downloaded at a time. `storage.download_all` limits the files of one item."""
+"""Number of items whose files are downloaded at a time. `storage.download_all` limits the files of one item."""
 _KEPT = 1000
-"""Items whose files are remembered, for others with the same key."""
+"""Number of items whose files are remembered, for later items with the same key."""
 _GONE = frozenset({403, 404, 410})
-"""HTTP statuses of a file that no longer exists or that the caller may not read: no further attempt helps."""
+"""HTTP statuses for a file that no longer exists, or that the caller may not read. Further attempts are useless."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class FoundFiles:
-    """Which files of an item are on disk.
+    """The files of an item that are on disk, and why others are not.
 
     Attributes:
         paths: paths of the files on disk, in the order of the output.
-        error: why others are missing; None if none is.
-        is_gone: whether further attempts to download those are useless.
+        error: why files are missing; None if none is missing.
+        is_gone: whether further attempts to download the missing files are useless.
     """
 
     paths: tuple[Path, ...] = ()
@@ -58,8 +59,9 @@ class ItemFiles:
 
     Attributes:
         template: template of the files' names.
+        retries: maximum number of further attempts for files that could not be downloaded.
+        policy: the pauses between these attempts.
         store: returns the ledger's store, which keeps the list of files on disk; None without a ledger.
-        retries: further attempts for files that could not be downloaded.
     """
 
     files: Files
@@ -70,19 +72,20 @@ class ItemFiles:
     store: Callable[[], Awaitable[Store]] | None
     _places: asyncio.Semaphore = attrs.field(factory=lambda: asyncio.Semaphore(ITEMS_AT_A_TIME), init=False)
     _known: OrderedDict[str, asyncio.Future[FoundFiles]] = attrs.field(factory=OrderedDict, init=False)
-    """By key, the most recent ones: an item that shares a request shares its files."""
+    """The files of the latest items, by key. An item that shares a request shares its files."""
 
     async def begin(self) -> None:
-        """Make the folder. Raises ConfigurationError if files can't be written there."""
+        """Create the folder if it is missing. Raises ConfigurationError if files can't be written there."""
         try:
             await in_thread(lambda: _make_writable(self.folder))
         except OSError as error:
             raise ConfigurationError(
-                f"download={str(self.folder)!r}: files can't be written there: {error.strerror or error}"
+                f"download={short(self.folder)!r}: expected a folder to which files can be written; "
+                f"{error.strerror or error}"
             ) from error
 
     async def of(self, work: Work, outcome: Outcome) -> FoundFiles:
-        """Download the files of its result that are not on disk yet, and return those that are on disk then."""
+        """Download the files of the result that are not on disk yet, and return all that are on disk then."""
         key = work.key or str(work.index)
         known = self._known.get(key) if outcome.shared else None
         if known is not None:
@@ -128,11 +131,11 @@ class ItemFiles:
             if not causes or attempt > self.retries or fetching.is_gone():
                 return
             seconds = delay_before_retry(self.policy, attempt, causes[0], random.random())
-            if seconds is None:  # the server asks for a longer wait than the policy allows
+            if seconds is None:  # the server demands a longer wait than the policy allows
                 return
             await asyncio.sleep(seconds)
 
-    # `take_equal`: a process may have been killed after it wrote the file, before the ledger had noted it.
+    # `take_equal`, because a process may have been killed after it wrote the file, but before the ledger noted it.
 
     async def _all(self, fetching: _Fetching) -> None:
         try:
@@ -153,7 +156,7 @@ class ItemFiles:
             fetching.found[number] = path
 
     async def _keep(self, outcome: Outcome, fetching: _Fetching) -> None:
-        """Note in the ledger which files are on disk. The user gets the result even if the ledger fails now."""
+        """Note in the ledger which files are on disk. If the ledger can't be written, log that and do not raise."""
         if self.store is None or outcome.entry is None:
             return
         stored = await in_thread(lambda: fetching.stored(self.folder))
@@ -161,21 +164,24 @@ class ItemFiles:
             await (await self.store()).set_files(outcome.entry, stored)
         except LedgerError as error:
             logger.error(
-                "the ledger could not note the files of request %s, which are on disk: %s",
+                "the ledger can't be written: it does not know that the files of request %s are on disk (%s)",
                 outcome.request_id,
                 error,
             )
 
 
 class _Fetching:
-    """The files of one item. `found` has the path of each, or the error of its download; None before that."""
+    """The files of one item.
+
+    `found` has, for each file, its path or the error of its download; None before the download.
+    """
 
     def __init__(self, files: Sequence[OutputFile], template: str) -> None:
         self.files, self.template = files, template
         self.found: list[Path | FalError | None] = [None] * len(files)
 
     def take_stored(self, folder: Path, stored: Sequence[StoredFile]) -> None:
-        """Take the files of an earlier run that still exist with the same size. Blocks."""
+        """Set the paths of files that an earlier run wrote and that still have the same size. Blocks."""
         for file in stored:
             if file.n < len(self.found) and _size_of(folder / file.path) == file.size:
                 self.found[file.n] = folder / file.path
@@ -184,8 +190,10 @@ class _Fetching:
         return [number for number, found in enumerate(self.found) if not isinstance(found, Path)]
 
     def note(self, error: DownloadError) -> None:
-        """Take over the paths and errors of a failed download of all files."""
-        if len(error.paths) != len(self.found):  # it failed as a whole: the folder can't be made, for example
+        """Set the paths and errors of a download of all files that failed for some of them."""
+        if len(error.paths) != len(
+            self.found
+        ):  # nothing was downloaded: the folder can't be created, for example
             self.found[:] = [error] * len(self.found)
             return
         causes = iter(error.causes)

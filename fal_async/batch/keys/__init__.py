@@ -1,1 +1,1 @@
-"""The keys of a batch's items, and which of them were seen before."""
+"""The keys of a batch's items: how they are derived, and which of them the batch has seen."""

@@ -1,4 +1,4 @@
-"""Digests of inputs and of the files in them. A file that a thousand inputs have is read once."""
+"""Digests of inputs and of the files in them. A file that is in a thousand inputs is read once."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from fal_async.protocol.ledger.digests import FileDigest
 from fal_async.protocol.storage.input_files import File
 
 _KEPT = 10_000
-"""Files whose digests are remembered."""
+"""Number of files whose digests are remembered."""
 _TICK = 2_000_000_000
-"""Nanoseconds: the coarsest resolution of file times among file systems."""
+"""The coarsest resolution of file times among file systems, in nanoseconds."""
 
 
 class ContentDigests:
-    """Remembers the digests of files on disk as long as their size, times and inode stay the same."""
+    """Computes digests, and remembers that of a file on disk while its size, times and inode stay the same."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[tuple[Any, ...], FileDigest] = OrderedDict()
@@ -27,13 +27,13 @@ class ContentDigests:
         """Return the digest of an input, and of each file in it: see `keyed.input_digests.recognised`.
 
         Raises:
-            ConfigurationError: it is not an input, or a file in it can be read only once.
+            ConfigurationError: `input` is not a valid input, or a file in it can be read only once.
             UploadError: a file in it can't be read.
         """
         return await recognised(input, self.of_file)
 
     async def of_file(self, file: Any) -> FileDigest:
-        """Return the digest of the file's bytes as they are now."""
+        """Return the digest of the file's current content."""
         from fal_async.storage.threads import abandonable
 
         seen = await abandonable(lambda: _look_of(file))
@@ -49,10 +49,10 @@ class ContentDigests:
 
 
 def _look_of(file: Any) -> tuple[Any, ...] | None:
-    """Return values that change when the file on disk changes. Blocks.
+    """Return values that change whenever the file on disk changes. Blocks.
 
-    None if it is not a file on disk, or if it was written within the last `_TICK`: the next change could then have
-    the same time.
+    None if it is not a file on disk, or if it was written within the last `_TICK`. In the latter case a second
+    change could have the same time, and would not be noticed.
     """
     content_type = file_name = None
     if isinstance(file, File):
@@ -63,7 +63,7 @@ def _look_of(file: Any) -> tuple[Any, ...] | None:
         path = os.path.expanduser(os.fsdecode(file))
         found = os.stat(path)
     except (OSError, ValueError, TypeError):
-        return None  # reading the file reports the reason
+        return None  # the error is reported when the file is read
     if abs(time.time_ns() - found.st_mtime_ns) < _TICK:
         return None
     times = (found.st_mtime_ns, found.st_ctime_ns)

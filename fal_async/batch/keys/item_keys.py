@@ -1,4 +1,4 @@
-"""The key of each item of a batch."""
+"""Derives the key of each item of a batch."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from fal_async.batch.keys.content_digests import ContentDigests
 from fal_async.batch.keys.seen_keys import SeenKeys
 from fal_async.batch.requests.request_maker import Work
+from fal_async.batch.shown_values import short
 from fal_async.checks import check_function
 from fal_async.errors import ConfigurationError, FalError
 from fal_async.protocol.ledger.key_checks import check_key
@@ -23,18 +24,17 @@ def check_key_of(key: object) -> None:
         return
     if not callable(key):
         raise ConfigurationError(
-            f"key is of type {type(key).__name__}: "
-            "expected the name of a member, such as 'id', or a function of the "
-            "input"
+            f"key is of type {type(key).__name__}: expected the name of a member, such as 'id', or a function of "
+            "the input"
         )
     check_function("key", key, takes=("input",))
 
 
 class ItemKeys:
-    """Gives each item its key, in the order of the inputs.
+    """Sets the keys of items, in the order of the inputs.
 
-    The default key is made of the endpoint, the input, and how many equal inputs came before it. So running the
-    same code again makes the same keys.
+    The default key is derived from the endpoint, the input, and the number of equal inputs before it. So the same
+    code derives the same keys when it runs again.
     """
 
     def __init__(self, key: KeyOf | None, endpoint_id: str, digests: ContentDigests, seen: SeenKeys) -> None:
@@ -42,13 +42,13 @@ class ItemKeys:
         self._digests, self._seen = digests, seen
 
     async def name(self, work: Work) -> None:
-        """Set the key and the digests of an item. An error of either becomes the item's error (`refused`).
+        """Set the key and the digests of an item. If that fails, set `work.refused` to the error.
 
-        Raises what the caller's function raises.
+        An exception of the caller's function `key` propagates.
         """
         try:
             work.recognised = await self._digests.of_input(work.input)
-        except FalError as error:  # also an error of reading its files
+        except FalError as error:  # also if one of its files can't be read
             work.refused = error
             return
         try:
@@ -61,7 +61,7 @@ class ItemKeys:
             work.refused = error
 
     def _default(self, digest: str) -> str:
-        # Short enough for a file name. 128 bits of SHA-256 are enough against collisions here.
+        # Short, because it is a part of file names. 128 bits of SHA-256 are enough to avoid collisions.
         stem = hashlib.sha256(f"{self._endpoint_id}\n{digest}".encode()).hexdigest()[:32]
         occurrence = self._seen.occurrence(stem)
         return stem if occurrence == 1 else f"{stem}-{occurrence}"
@@ -69,7 +69,7 @@ class ItemKeys:
     def _given(self, input: Any) -> str:
         value = _member(input, self._key) if isinstance(self._key, str) else _called(self._key, input)
         if isinstance(value, int) and not isinstance(value, bool):
-            value = str(value)  # ids are often numbers
+            value = str(value)  # ids of database rows are often numbers
         return check_key(value)
 
 
@@ -80,7 +80,10 @@ def _member(input: Any, name: str) -> Any:
     try:
         return fields[name]
     except KeyError:
-        raise ConfigurationError(f"the input has no member {name!r}, which key={name!r} asks for") from None
+        raise ConfigurationError(
+            f"the input has no member {short(name)!r}: pass as key= the name of a member that each input has, "
+            "or a function of the input"
+        ) from None
 
 
 def _called(function: Any, input: Any) -> Any:

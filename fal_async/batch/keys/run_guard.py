@@ -1,4 +1,4 @@
-"""Checks, before anything is paid, that a batch which continues an existing run has the inputs of that run."""
+"""Checks, before the first submit, that a batch which continues an existing run has the inputs of that run."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from fal_async.protocol.json_input import encode_json, input_value
 from fal_async.protocol.ledger.entry import Place, Record, Space
 
 _COMPARED = 50
-"""Entries, and inputs, that are compared to find the pair with the fewest differences, which the message shows."""
+"""Number of entries, and of inputs, among which the most similar pair is searched. The message shows it."""
 _SHOWN = 3
-"""Names of members in the message."""
+"""Maximum number of members' names in the message."""
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class RunGuard:
     """Detects inputs that all differ from those of the run.
 
-    Default keys are made of the inputs. If each input differs a little from the last time, by a seed or a signed
-    URL for example, every item would be a new one, and would be paid for again.
+    Default keys are derived from the inputs. If each input has a part that changes from run to run, such as a seed
+    or a signed URL, every key is new, and every item would be paid for again.
     """
 
     store: Callable[[], Awaitable[Store]]
@@ -51,10 +51,10 @@ class RunGuard:
         inputs = [work.input for work in works[:_COMPARED] if work.refused is None]
         differ = _nearest(inputs, page)
         what = "" if differ is None else f" They differ in {_listed(differ)}"
-        # The ways out stand before the details: a message is cut at 200 characters.
+        # What to do comes before the names, which may be long: a message is cut at 200 characters.
         return ConfigurationError(
             f"none of the first {len(works)} inputs is in the run {one_line(self.space.run, 40)!r}, so all would "
-            "be paid again. Pass extend=True if they are new, else tell them apart with key=, or use another "
+            "be paid again. Pass extend=True if they are new, key= to name what identifies them, or another "
             f"run=.{what}"
         )
 
@@ -64,7 +64,10 @@ class RunGuard:
 
 
 def _nearest(inputs: Sequence[Any], page: Sequence[Record]) -> list[str] | None:
-    """Return the names of the members in which the most similar pair of input and entry differs."""
+    """Return the names of the members that differ in the most similar pair of an input and an entry.
+
+    None if nothing can be compared, because all inputs have files or no entry has its input.
+    """
     known = [stored for record in page if (stored := _stored(record)) is not None]
     pairs = (_difference(given, stored) for given in _documents(inputs) for stored in known)
     return min(pairs, key=len, default=None)
@@ -74,7 +77,7 @@ def _documents(inputs: Sequence[Any]) -> Iterator[dict[str, Any]]:
     for input in inputs:
         try:
             yield json.loads(encode_json(input_value(input)))
-        except FalError:  # it has files, which can't be JSON
+        except FalError:  # the input has files, which JSON can't carry
             continue
 
 

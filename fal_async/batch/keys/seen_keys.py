@@ -1,4 +1,4 @@
-"""Which keys a batch has seen. Many keys are kept on disk, so that millions take little memory."""
+"""The keys that a batch has seen, in a temporary file, so that millions of them need little memory."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from fal_async.errors import LedgerError
 
 
 class SeenKeys:
-    """A private table in a temporary file of SQLite, which nothing else can open and which is deleted when closed.
+    """A table in an unnamed temporary file of SQLite, which only this object can open, and which `close` deletes.
 
-    If that file can't be written, its methods raise LedgerError: no item may be mistaken for a new one.
+    If the file can't be written, the methods raise LedgerError, because without it a key that was seen before would
+    count as new.
     """
 
     def __init__(self) -> None:
-        # With an empty name SQLite keeps the table in its small cache, and moves the rest to an unnamed file.
+        # With an empty name SQLite keeps the table in its small cache, and the part that does not fit in that file.
         self._table: sqlite3.Connection | None = sqlite3.connect(
             "", isolation_level=None, check_same_thread=False
         )
@@ -23,7 +24,7 @@ class SeenKeys:
         self._do("CREATE TABLE seen (key TEXT PRIMARY KEY, digest TEXT, times INTEGER) WITHOUT ROWID")
 
     def occurrence(self, key: str) -> int:
-        """Count the key, and return how often it was seen, this time included."""
+        """Count the key, and return how often it was seen, including this time."""
         if self._do("INSERT OR IGNORE INTO seen VALUES (?, NULL, 1)", key).rowcount:
             return 1
         self._do("UPDATE seen SET times = times + 1 WHERE key = ?", key)
@@ -45,10 +46,11 @@ class SeenKeys:
 
     def _do(self, statement: str, *values: str) -> sqlite3.Cursor:
         if self._table is None:
-            raise LedgerError("the keys of this batch are no longer counted: the batch was left")
+            raise LedgerError("the batch was left: create another one with fal.map(...)")
         try:
             return self._table.execute(statement, values)
         except sqlite3.Error as error:
             raise LedgerError(
-                f"the keys of this batch can't be counted in a temporary file: {error}"
+                "the keys of this batch can't be stored in a temporary file; free some disk space there, or set "
+                f"SQLITE_TMPDIR to another folder: {error}"
             ) from error

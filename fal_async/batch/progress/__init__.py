@@ -1,7 +1,7 @@
-"""What `progress=True` shows: a live display in a terminal or a notebook, a line every few seconds elsewhere.
+"""The display of `progress=True`: live in a terminal or a notebook, elsewhere a line every few seconds.
 
-A timer of the event loop reads the batch's summary: there is no thread and no task. If the display fails, it ends,
-and the batch goes on.
+A timer of the event loop reads the batch's summary, without a thread or task. If drawing fails, the display is
+switched off, and the batch continues.
 """
 
 from __future__ import annotations
@@ -26,15 +26,14 @@ class ProgressDisplay:
     def __init__(self, out: TextIO | None = None) -> None:
         self._out = out
         self._face: Face | None = None
-        self._batch: weakref.ref[Summarized] | None = (
-            None  # weak: the timer must not keep a batch alive that its user has dropped
-        )
+        # Weak, because the timer must not keep a batch in memory to which the program has no reference any more.
+        self._batch: weakref.ref[Summarized] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._changed = False
 
     def start(self, batch: Summarized) -> None:
         out = sys.stderr if self._out is None else self._out
-        if out is None or out.closed:  # None: a program without a console
+        if out is None or out.closed:  # sys.stderr is None in a program without a console
             return
         self._batch = weakref.ref(batch)
         try:
@@ -70,7 +69,9 @@ class ProgressDisplay:
                     face.end(batch.endpoint_id, batch.summary)
                 else:
                     face.show(batch.endpoint_id, batch.summary, changed=self._changed)
-            except Exception as error:  # the terminal is gone, or its encoding lacks a character
+            except (
+                Exception
+            ) as error:  # for example, the terminal was closed, or its encoding lacks a character
                 self._give_up(error)
         self._changed = False
 
@@ -90,14 +91,13 @@ class ProgressDisplay:
 def display_of(progress: object) -> Display | None:
     """Return the display for `progress=` of `fal.map`; None for False.
 
-    Raises ConfigurationError if it is neither a bool nor a display.
+    Raises ConfigurationError if `progress` is neither a bool nor a display.
     """
     if progress is True or progress is False:
         return ProgressDisplay() if progress else None
     if not all(callable(getattr(progress, name, None)) for name in ("start", "changed", "end")):
         raise ConfigurationError(
-            f"progress is of type {type(progress).__name__}: "
-            "expected True, False, or a display with the methods start, "
-            "changed and end"
+            f"progress is of type {type(progress).__name__}: expected True, False, or a display with the methods "
+            "start, changed and end"
         )
     return cast("Display", progress)

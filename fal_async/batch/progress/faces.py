@@ -1,4 +1,4 @@
-"""The seam between when progress is drawn and how it looks."""
+"""The seam between the display, which decides when to draw, and the faces, which decide how it looks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fal_async.batch.summary import BatchSummary
 
 
 class Face(Protocol):
-    """How progress looks. Any method may raise: after that only `close` is called."""
+    """Draws the progress in one style. Any method may raise; after that only `close` is called."""
 
     every: float
     """Seconds between two drawings."""
@@ -21,13 +21,19 @@ class Face(Protocol):
         ...
 
     def close(self) -> None:
-        """Give back what it took over, such as `sys.stderr`. Called once, last."""
+        """Restore what it has replaced, such as `sys.stderr`. Called once, as the last method."""
         ...
 
 
 def takes_more(out: IO[str]) -> bool:
-    """Return whether a write would not block: a stopped terminal (Ctrl-S), or a pager, must not stop the batch."""
+    """Return whether a write would not block.
+
+    A terminal that was stopped with Ctrl-S, or a pager, blocks writes, and must not block the batch.
+    """
     try:
         return bool(select.select([], [out], [], 0)[1])
-    except (OSError, ValueError):  # it has no file descriptor, or select() can't wait for it on this system
+    except (
+        OSError,
+        ValueError,
+    ):  # `out` has no file descriptor, or select() does not support it on this system
         return True

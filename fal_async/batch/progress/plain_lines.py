@@ -1,4 +1,4 @@
-"""Progress as lines of text, for logs and pipes, and for terminals if rich is not installed."""
+"""Writes progress as lines of text, for logs and pipes, and for terminals if rich is not installed."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class PlainLines:
     """Writes a line every few seconds if something has changed, and one at the end.
 
     Args:
-        out: where the lines go.
-        hint: whether the first line says how to get a live display.
+        out: the text stream to write to.
+        hint: whether to write, after the first line, how to get a live display; default False.
     """
 
     every: float = EVERY
@@ -35,7 +35,7 @@ class PlainLines:
         self._write(f"{endpoint_id}: {ending(summary)}")
 
     def close(self) -> None:
-        """There is nothing to give back."""
+        """Do nothing."""
 
     def _write(self, line: str) -> None:
         if self._hint:

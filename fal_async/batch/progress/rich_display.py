@@ -1,4 +1,4 @@
-"""Progress drawn by rich, if it is installed, in terminals and notebooks."""
+"""Draws progress with rich, if it is installed, in terminals and notebooks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.live import Live
 
 _shown: list[LiveFace] = []
-"""The live display of this process, if there is one: two would overwrite each other."""
+"""The live display of this process, if any. There is at most one, because two would overwrite each other."""
 
 
 def face_for(out: TextIO) -> Face:
@@ -49,12 +49,12 @@ def _console(out: TextIO) -> Console | None:
 
 def _can_overwrite(console: Console) -> bool:
     if console.is_jupyter:
-        return importlib.util.find_spec("ipywidgets") is not None  # without it rich warns, and shows nothing
+        return importlib.util.find_spec("ipywidgets") is not None  # without it rich shows only a warning
     return console.is_terminal
 
 
 class LiveFace:
-    """A bar and two lines that are redrawn in place. What the program prints appears above them."""
+    """A bar and two lines that are redrawn in place. Lines that the program prints appear above them."""
 
     every: float = 0.25
 
@@ -64,9 +64,9 @@ class LiveFace:
         self._console = console
         self._live: Live = Live(
             console=console,
-            auto_refresh=False,  # that would be a thread
+            auto_refresh=False,  # it would need a thread
             transient=True,
-            # Only for a terminal: output that goes to a file must arrive there unchanged.
+            # Redirected only if it is a terminal, because output to a file must stay as the program wrote it.
             redirect_stdout=console.is_jupyter or _is_terminal(sys.stdout),
             redirect_stderr=console.is_jupyter or _is_terminal(sys.stderr),
         )

@@ -1,4 +1,4 @@
-"""The progress of a batch in words: pure functions of its summary."""
+"""Describes the progress of a batch in words. All functions are pure functions of its summary."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def counts(summary: BatchSummary) -> str:
 
 
 def pace(summary: BatchSummary) -> str:
-    """Return `1.4 a second, about 10 min left, cost 3.12, about 22.00 at the end`; "" while nothing is known."""
+    """Return `1.4 a second, about 10 min left, cost 3.12, about 22.00 at the end`, as far as it is known, or ""."""
     known = []
     if summary.rate > 0:
         known.append(_rate(summary.rate))
@@ -34,7 +34,7 @@ def pace(summary: BatchSummary) -> str:
 
 
 def ending(summary: BatchSummary) -> str:
-    """Return the last line: the counts, how long it took, what it cost."""
+    """Return the last line of the display: the counts, the duration and the cost."""
     known = [counts(summary), f"took {duration(summary.elapsed)}"]
     if summary.cost is not None:
         known.append(f"cost {money(summary.cost)}{_unpriced(summary)}")

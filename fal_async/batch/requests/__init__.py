@@ -1,1 +1,1 @@
-"""Makes the requests of a batch. The seam is `request_maker.py`."""
+"""Makes the requests of a batch's items. The seam is `request_maker.py`."""

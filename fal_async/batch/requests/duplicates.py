@@ -12,11 +12,11 @@ from fal_async.batch.requests.request_maker import Outcome, RequestMaker, Work
 from fal_async.errors import KeyConflictError
 
 KEPT = 1000
-"""Outcomes that are remembered for later items with the same key."""
+"""Number of outcomes that are remembered for later items with the same key."""
 
 
 class Duplicates:
-    """A `RequestMaker` that has `maker` make one request for each key."""
+    """A `RequestMaker` that calls `maker` once for each key, and gives its outcome to all items with that key."""
 
     def __init__(self, maker: RequestMaker, seen: SeenKeys) -> None:
         self._maker, self._seen = maker, seen
@@ -33,12 +33,17 @@ class Duplicates:
         if first is None:
             return await self._first(work, work.key)
         if first != digest:
-            return _refused(work.key, "belongs to another input in this batch")
+            return _refused(
+                work.key,
+                "the key belongs to another input in this batch",
+                "For a new request, pass another key",
+            )
         known = self._known.get(work.key)
         if known is None:
             return _refused(
                 work.key,
-                "came earlier in this batch, but its result is no longer kept (with a ledger it would be)",
+                "the result of an earlier item with this key is no longer in memory",
+                "A ledger keeps it: Session(ledger=...)",
             )
         return attrs.evolve(await asyncio.shield(known), shared=True)
 
@@ -72,5 +77,5 @@ class Duplicates:
         return self._maker.left()
 
 
-def _refused(key: str, why: str) -> Outcome:
-    return Outcome(error=KeyConflictError(f"the key {why}; nothing was sent", key=key))
+def _refused(key: str, why: str, way_out: str) -> Outcome:
+    return Outcome(error=KeyConflictError(f"{why}; nothing was sent. {way_out}", key=key))

@@ -1,4 +1,4 @@
-"""The requests of a batch with a ledger: each is a keyed call, which the session drives."""
+"""The requests of a batch with a ledger. Each is a keyed call, which a task of the session submits and follows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import attrs
 
 from fal_async.auth.credentials import KeySource
-from fal_async.batch.requests.missing_key import meets_all
+from fal_async.batch.requests.missing_key import affects_all
 from fal_async.batch.requests.pauses import Pauses
 from fal_async.batch.requests.plain_requests import FOLLOWING
 from fal_async.batch.requests.request_maker import Outcome, Work
@@ -29,7 +29,7 @@ from fal_async.sheltered import ShelteredTask, settle
 
 
 class Ledgered(KeyedCalls, Protocol):
-    """The keyed calls of a view, and the ledger that they use."""
+    """The keyed calls of a view, with access to the ledger that they use."""
 
     async def store(self) -> Store:
         """Return the ledger's store, open."""
@@ -42,10 +42,11 @@ class KeyedRequests:
 
     Attributes:
         space: the run, with its tenant and queue host.
-        timeout: seconds for one request, from when its status was first seen to be `InProgress`; None: no limit.
+        timeout: time limit of one request in seconds, from when its status was first seen to be `InProgress`; None:
+            no limit.
         retries, retry_failed, uncertain: see `KeyedRequest`.
         cancel_on_exit: whether leaving the batch cancels running requests, too.
-        recover: follows to their end the requests that an earlier process left in the run.
+        recover: follows the requests that an earlier process left running in the run, until each has its outcome.
     """
 
     calls: Ledgered
@@ -77,7 +78,7 @@ class KeyedRequests:
         store, space = await self.calls.store(), self.space
         run = Search(origin=space.origin, tenant=space.tenant, run=space.run)
         self.tally.cost, self.tally.unpriced = await store.costs(run)
-        # In parallel to the batch: a request that waits in fal's queue must not delay all others.
+        # In parallel to the batch, because a request that waits in fal's queue must not delay all others.
         self._recovery = asyncio.create_task(self.recover())
 
     async def finish(self) -> None:
@@ -91,25 +92,26 @@ class KeyedRequests:
             await asyncio.gather(recovery, return_exceptions=True)
 
     async def outcome(self, work: Work) -> Outcome:
-        """Return how the item's request ended.
+        """Return the outcome of the item's request.
 
-        If a request that somebody was cancelling already when the item joined it ends as cancelled, that is not the
-        item's outcome: it is submitted again.
+        Another caller may be cancelling the request of this key when the item joins it. If it is then cancelled,
+        the item is submitted again.
         """
         while True:
-            outcome, was_given_up = await self._attempt(work)
-            if not was_given_up or self._pauses.stopped:
+            outcome, is_submitted_again = await self._attempt(work)
+            if not is_submitted_again or self._pauses.stopped:
                 return outcome
 
     async def _attempt(self, work: Work) -> tuple[Outcome, bool]:
+        """Return an outcome, and whether the item must be submitted again in its place."""
         work.enter("queued")
         try:
             driver = await self.calls.begin(self._asked(work))
         except FalError as error:
             if error.from_caller:
                 raise
-            meets = await meets_all(error, self.key_source, self.operations)
-            return Outcome(error=error, meets_all=meets), False
+            affected = await affects_all(error, self.key_source, self.operations)
+            return Outcome(error=error, affects_all=affected), False
         if driver.outcome is not None:
             return await self._outcome(driver.outcome, shared=False), False
         is_given_up = driver.is_given_up
@@ -152,8 +154,8 @@ class KeyedRequests:
         if not self._cancelled and not self._left:
             return None
         return (
-            f"the batch was left: {self._cancelled} requests were cancelled; {self._left} go on at fal, and the "
-            "next run takes them up"
+            f"the batch was left: {self._cancelled} requests were cancelled; {self._left} are still at fal, and "
+            "the next run follows them"
         )
 
     def _asked(self, work: Work) -> KeyedRequest:
@@ -183,9 +185,9 @@ class KeyedRequests:
             result=result,
             error=error,
             taken=taken,
-            meets_all=not taken
+            affects_all=not taken
             and error is not None
-            and await meets_all(error, self.key_source, self.operations),
+            and await affects_all(error, self.key_source, self.operations),
             shared=shared,
             entry=None if ended.record is None else ended.record.number,
             files=() if ended.record is None else ended.record.files,
@@ -197,12 +199,12 @@ class KeyedRequests:
         )
 
     def _too_slow(self, driver: Driver) -> Outcome:
-        """Return the outcome of a request that goes on: the next run, or next call with its key, takes it up."""
+        """Return the outcome for a request that exceeded `timeout`. It still runs, and is not cancelled."""
         assert self.timeout is not None
         last = driver.last_status
         error = ClientTimeoutError(
-            f"no result within {self.timeout:g} s after the request began to run; it goes on, and the next run "
-            "takes it up",
+            f"no result within {self.timeout:g} s after the request began to run; it is still running, and the "
+            "next run follows it",
             timeout=self.timeout,
             last_status=None if last is None else last.headline,
             request_id=driver.request_id,
@@ -212,14 +214,14 @@ class KeyedRequests:
             error=error, taken=True, unended=True, request_id=driver.request_id, attempts=driver.attempts
         )
 
-    # Leaving an item.
+    # What happens to the request of an item whose batch is left early.
 
     async def _leave(self, driver: Driver) -> None:
-        """Cancel the request if it was last seen in the queue, or if all are to be cancelled."""
+        """Cancel the request if it was last seen in the queue, or with `cancel_on_exit`."""
         if driver.outcome is not None or driver.is_awaited or driver.is_kept:
-            return  # it has ended, or other calls wait for it
+            return  # the request has ended, or other calls wait for it
         if isinstance(driver.last_status, Completed):
-            return  # its result is being fetched
+            return  # the result is being fetched
         if not (self.cancel_on_exit or _waits_in_queue(driver)):
             self._left += 1
             return
@@ -237,7 +239,10 @@ class KeyedRequests:
             raise asyncio.CancelledError
 
     async def _cancel_if_queued(self, driver: Driver) -> CancelOutcome | None:
-        """Ask for the status once more, then cancel: a request that runs by now would be paid for twice."""
+        """Get the status once more, and cancel the request unless it runs by now.
+
+        A running request is billed even if it is cancelled, and the next run would pay for it again.
+        """
         if driver.state is not None and not self.cancel_on_exit:
             status = await self.operations.status(driver.state, logs=False)
             if not isinstance(status, Queued):
@@ -246,9 +251,10 @@ class KeyedRequests:
 
 
 def _waits_in_queue(driver: Driver) -> bool:
-    """Return whether the request waits in the queue, as last seen.
+    """Return whether the request was last seen in the queue.
 
-    Without a status yet, one that this process submitted does; one of an earlier process may run by now.
+    Before its first status, a request that this process submitted is assumed to be in the queue. A request of an
+    earlier process may already run, so the answer is False for it.
     """
     if driver.last_status is not None:
         return isinstance(driver.last_status, Queued)
@@ -256,7 +262,10 @@ def _waits_in_queue(driver: Driver) -> bool:
 
 
 class _Waiting:
-    """Waits until a driver has ended, is found to be held by another process, or has run for too long."""
+    """Waits until a request has its outcome, turns out to be followed by another process, or exceeds `timeout`.
+
+    `over` is then done, with "ended", "held" or "timeout".
+    """
 
     def __init__(self, work: Work, driver: Driver, timeout: float | None) -> None:
         self._work, self._driver, self._timeout = work, driver, timeout
@@ -268,7 +277,9 @@ class _Waiting:
 
     def end(self) -> None:
         self._unwatch()
-        del self._unwatch  # breaks a reference cycle, so that the result is freed together with its item
+        del (
+            self._unwatch
+        )  # breaks a reference cycle, so that the result does not stay in memory after its item
         if self._timer is not None:
             self._timer.cancel()
 
@@ -283,7 +294,7 @@ class _Waiting:
             self._look_at_time(driver.last_status)
 
     def _look_at_time(self, status: QueueStatus | None) -> None:
-        """Time the request from its first `InProgress` to its end. Fetching the result has its own time limits."""
+        """Time the request from its first `InProgress` to its `Completed`: the result fetch has its own limits."""
         if self._timeout is None:
             return
         if isinstance(status, InProgress) and self._timer is None:

@@ -1,4 +1,4 @@
-"""Whether a ConfigurationError is about one input, or about a session without a key."""
+"""Tells whether a ConfigurationError is about one input, or about a session without an API key."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from fal_async.errors import ConfigurationError, FalError
 from fal_async.queue.operations import QueueOperations
 
 
-async def meets_all(error: FalError, keys: KeySource, operations: QueueOperations) -> bool:
-    """Return whether every further item would get this error, because there is no key to submit with.
+async def affects_all(error: FalError, keys: KeySource, operations: QueueOperations) -> bool:
+    """Return whether every further item would get this error, because the session has no API key.
 
-    The key is looked up only after such an error: a run that is complete in the ledger needs no key.
+    The API key is looked up only after a ConfigurationError, because a run that is complete in the ledger needs
+    none.
     """
     if not isinstance(error, ConfigurationError):
         return False

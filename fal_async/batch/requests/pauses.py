@@ -1,4 +1,4 @@
-"""The pauses between the attempts of an item. They end when the batch is stopped or left."""
+"""The pauses before further attempts of an item. They end early if the batch is stopped or left."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fal_async.protocol.retry import delay_before_retry
 
 
 class Pauses:
-    """The pauses of one batch."""
+    """The pauses of all items of one batch."""
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
@@ -20,21 +20,21 @@ class Pauses:
 
     @property
     def stopped(self) -> bool:
-        """Whether no further attempt is to be made."""
+        """Whether the batch was stopped, so that no further attempt is made."""
         return self._stopped.is_set()
 
     def stop(self) -> None:
-        """End all pauses: no further attempt is made."""
+        """End all pauses. No further attempt is made then."""
         self._stopped.set()
 
     async def over(self, failures: int, error: FalError) -> bool:
         """Wait before a further attempt, and return whether to make it.
 
-        It is not made if the batch was stopped, or if the server asks for a longer wait than the policy allows.
+        Return False if the batch was stopped, or if the server asks for a longer wait than the policy allows.
 
         Args:
-            failures: how many attempts have failed.
-            error: the error of the last one.
+            failures: number of attempts that have failed.
+            error: the error of the last attempt.
         """
         seconds = delay_before_retry(self._policy, failures, error, random.random())
         if seconds is None:

@@ -1,4 +1,4 @@
-"""The requests of a batch without a ledger: each is submitted and followed as by `subscribe`."""
+"""The requests of a batch without a ledger. Each is submitted and followed as by `subscribe`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from fal_async.auth.credentials import KeySource
-from fal_async.batch.requests.missing_key import meets_all
+from fal_async.batch.requests.missing_key import affects_all
 from fal_async.batch.requests.pauses import Pauses
 from fal_async.batch.requests.request_maker import Outcome, Work
 from fal_async.cancellation import Wait
@@ -24,7 +24,7 @@ from fal_async.queue.operations import QueueOperations
 from fal_async.queue.subscription import Subscription
 
 FOLLOWING = Following()
-"""By polls, paced by what is known of the endpoint: a status stream for each item would take a connection each."""
+"""Requests are followed by polls, because a status stream for each item would need a connection for each."""
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)
@@ -32,8 +32,9 @@ class PlainRequests:
     """Makes the requests of one batch: see `RequestMaker`.
 
     Attributes:
-        timeout: seconds for one request, from when its status was first seen to be `InProgress`; None: no limit.
-        retries: how many further attempts one item may have.
+        timeout: time limit of one request in seconds, from when its status was first seen to be `InProgress`; None:
+            no limit.
+        retries: maximum number of further attempts of one item.
     """
 
     operations: QueueOperations
@@ -51,7 +52,7 @@ class PlainRequests:
         return Pauses(self.options.retry or self.operations.settings.retry)
 
     async def begin(self) -> None:
-        """There is nothing to do first."""
+        """Do nothing."""
 
     async def outcome(self, work: Work) -> Outcome:
         while True:
@@ -66,9 +67,9 @@ class PlainRequests:
                     raise
                 failed = attrs.evolve(
                     _failed(work, error, asked),
-                    meets_all=await meets_all(error, self.key_source, self.operations),
+                    affects_all=await affects_all(error, self.key_source, self.operations),
                 )
-                again = work.attempts <= self.retries and _may_be_tried_again(error, asked)
+                again = work.attempts <= self.retries and _may_be_submitted_again(error, asked)
             finally:
                 self._waits.discard(asked.wait)
             assert failed.error is not None
@@ -76,10 +77,10 @@ class PlainRequests:
                 return failed
 
     async def finish(self) -> None:
-        """There is nothing else to wait for."""
+        """Do nothing."""
 
     async def aclose(self) -> None:
-        """There is nothing to close."""
+        """Do nothing."""
 
     def stop(self) -> None:
         self._pauses.stop()
@@ -114,8 +115,8 @@ class PlainRequests:
             wait.scope.reschedule(None)  # fetching the result has its own time limits
 
 
-def _may_be_tried_again(error: FalError, asked: Subscription) -> bool:
-    """Return whether a further attempt may succeed and can't be paid twice, by the rules that a ledger follows."""
+def _may_be_submitted_again(error: FalError, asked: Subscription) -> bool:
+    """Return whether a further attempt may succeed and can't be billed twice, by the rules of a ledger."""
     if asked.wait.handle is None:
         return error.retryable and isinstance(error, ApiError | TransportError)
     end = end_of(error, completed=asked.state.completed, at=0.0)

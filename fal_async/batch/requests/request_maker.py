@@ -1,6 +1,6 @@
-"""The seam between a batch and what makes the requests of its items.
+"""The seam between a batch and the code that submits and follows the requests of its items.
 
-`plain_requests.py` implements it; with a ledger `keyed_requests.py`.
+`plain_requests.py` implements it for a batch without a ledger, `keyed_requests.py` for one with a ledger.
 """
 
 from __future__ import annotations
@@ -24,17 +24,22 @@ Phase = Literal["none", "queued", "running"]
 
 @attrs.define(kw_only=True, eq=False, repr=False)
 class Work:
-    """One item that has not ended yet.
+    """An item whose request has no outcome yet.
 
     Attributes:
-        key: its key, set by `batch/keys/item_keys.py: ItemKeys`.
-        recognised: the digests of its input and files, set in the same place.
-        refused: what is wrong with its input; no request is made for it then.
-        patient: whether to wait for a request that another process holds: the item was put off once already.
-        renew: the id of a request whose files are gone: the item is submitted again, unless another item with the
-            same key did that.
-        attempts: submits so far; with a ledger the driver counts them instead.
-        phase: whether its request was last seen with a runner ("running"), or waiting for one ("queued").
+        index: position of the input, from 0.
+        input: the batch's own copy of the input.
+        tally: the counters of the batch.
+        key: the key of the item, set by `batch/keys/item_keys.py: ItemKeys`; None if it could not be derived.
+        recognised: the digests of its input and files, also set there.
+        refused: the error of its input or key; None if both are valid. If set, no request is made.
+        patient: whether to wait for a request that another process follows. False at first: the item is put off
+            once, so that other items are started before.
+        renew: the id of a request whose files are gone; None normally. If set, the item is submitted again, unless
+            another item with the same key was.
+        attempts: number of submits so far. With a ledger the driver counts them instead.
+        phase: "queued" while the request is submitted or waits in fal's queue, "running" while a runner works on
+            it (both as last seen), "none" before and after.
     """
 
     index: int
@@ -49,12 +54,12 @@ class Work:
     phase: Phase = "none"
 
     def request(self, endpoint: EndpointId, options: CallOptions) -> NewRequest:
-        """Return the request to submit. A file that has changed since its digest was made is not sent."""
+        """Return the request to submit. Sending it raises if a file has changed since its digest was computed."""
         sha256s = None if self.recognised is None else self.recognised.sha256s
         return NewRequest(endpoint=endpoint, input=self.input, options=options, sha256s=sha256s)
 
     def enter(self, phase: Phase) -> None:
-        """Count the item in this phase, and no longer in the one before."""
+        """Count the item in this phase, and no longer in its previous phase."""
         if phase == self.phase:
             return
         tally = self.tally
@@ -64,7 +69,7 @@ class Work:
         tally.changed()
 
     def saw(self, status: QueueStatus | None) -> None:
-        """Count the item in the phase that this status means; None: fal has not reported a status yet."""
+        """Count the item in the phase of this status; None means that fal has not reported a status yet."""
         self.tally.accepted = self.tally.accepted or status is not None
         if isinstance(status, Queued):
             self.enter("queued")
@@ -74,18 +79,20 @@ class Work:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Outcome:
-    """How the request of an item ended.
+    """The outcome of an item's request.
 
     Attributes:
-        result: the result, if there is one.
-        error: why there is no result, or None.
-        held: another process holds the request, so the item is to be put off. No other attribute is set then.
-        taken: whether fal took a request for the item. If not, `error` says why.
-        unended: whether fal is still working on the request.
-        meets_all: whether every further item would get the same error.
-        shared: whether another item of this batch caused the request; the cost is counted for that one.
-        entry: number of its entry in the ledger; None without one.
-        files: files that an earlier run has downloaded, from the ledger.
+        result: the result; None if the request failed.
+        error: the error; None if the request succeeded.
+        held: whether another process follows the request, so that the item is put off. If so, no other attribute
+            is set.
+        taken: whether fal accepted a request for the item. If not, `error` says why.
+        unended: whether the request is still running: it has exceeded the batch's `timeout`.
+        affects_all: whether every further item would get the same error.
+        shared: whether the request belongs to an earlier item of this batch with the same key. Its cost is counted
+            for that item only.
+        entry: number of the item's entry in the ledger; None if it has none.
+        files: files that an earlier run has downloaded, as stored in the ledger.
         request_id, attempts, billable_units, cost, from_ledger: see `BatchItem`.
     """
 
@@ -94,7 +101,7 @@ class Outcome:
     held: bool = False
     taken: bool = False
     unended: bool = False
-    meets_all: bool = False
+    affects_all: bool = False
     shared: bool = False
     entry: int | None = None
     files: tuple[StoredFile, ...] = ()
@@ -106,36 +113,36 @@ class Outcome:
 
 
 class RequestMaker(Protocol):
-    """Makes one request for each item, and follows it to its end."""
+    """Submits the request of each item, and follows it until it has its outcome."""
 
     async def begin(self) -> None:
-        """Do what comes before the first input is read."""
+        """Prepare for requests. Called before the first input is read."""
         ...
 
     async def outcome(self, work: Work) -> Outcome:
-        """Return how the request of an item ended; a failure is an outcome, too.
+        """Submit and follow the request of an item, and return its outcome. A failure is an outcome, too.
 
-        Cancelling it leaves the request or cancels that, too, as the batch was asked to do. It raises only errors
-        that are not this item's failure, such as those of the caller's own functions.
+        If this call is cancelled, the request is cancelled on fal, or is left to the next run (`cancel_on_exit=`).
+        It raises only errors that are not this item's failure, such as those of the caller's own functions.
         """
         ...
 
     async def finish(self) -> None:
-        """Wait for what else must end, once all items have been started."""
+        """Wait for work that is not about an item, such as recovery. Called when all items have been started."""
         ...
 
     async def aclose(self) -> None:
-        """Release what it holds: no item is started any more. Closing twice is allowed."""
+        """Cancel such work. No item is started after this call. Calling it twice is allowed."""
         ...
 
     def stop(self) -> None:
-        """Submit nothing more. Running requests go on to their end."""
+        """Submit nothing more. Running requests are still followed until they have their outcome."""
         ...
 
     def hurry(self) -> None:
-        """Give up running remote cancellations: the program is to end at once."""
+        """No longer wait for requests to be cancelled on fal, because the program is ending."""
         ...
 
     def left(self) -> str | None:
-        """Say in words what became of the requests of items that were left; None if there were none."""
+        """Return a sentence about the requests of a batch that was left early; None without such requests."""
         ...

@@ -1,4 +1,4 @@
-"""Uploads the files of a batch's inputs: each content once, however many inputs have it."""
+"""Uploads the files of a batch's inputs. A file that is in several inputs is uploaded once."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from fal_async.protocol.storage.input_files import File, files_to_send, place_of
 from fal_async.single_flight import SingleFlight
 
 _KEPT = 10_000
-"""URLs that are remembered."""
+"""Number of URLs that are remembered."""
 _FRESH = 1800.0
-"""Seconds after which a file is uploaded again: an account may let files expire, after an hour at the earliest."""
+"""Seconds after which a file is uploaded again, because an account's settings may delete files after an hour."""
 
 
 class Stores(Protocol):
-    """The storage client, as far as it is used here."""
+    """The two methods of the storage client that are used here."""
 
     async def upload(self, file: Any) -> str: ...
 
@@ -35,7 +35,7 @@ class Stores(Protocol):
 
 
 class SharedUploads:
-    """Replaces the `Files` of a view for one batch."""
+    """The `Files` of a batch, in place of those of its view."""
 
     def __init__(self, files: Files, storage: Callable[[], Stores], digests: ContentDigests) -> None:
         self._files, self._storage, self._digests = files, storage, digests
@@ -109,7 +109,10 @@ def _is_fresh(sent: tuple[str, float]) -> bool:
 
 
 def _name_of(file: Any) -> str | None:
-    """Return the file's name. It ends the URL, so a model may treat one content under two names as two files."""
+    """Return the file's name; None if it has none.
+
+    The URL ends with it. So the same content under two names is uploaded twice: a model may depend on the name.
+    """
     if isinstance(file, File):
         return file.file_name or _name_of(file.data)
     return Path(file).name if isinstance(file, PathLike) else getattr(file, "name", None)

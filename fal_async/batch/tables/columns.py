@@ -1,21 +1,23 @@
-"""Checks the columns to send: a wrong name must not make empty inputs, which would be paid for, too."""
+"""Checks the columns to send. Without this check a mistyped name would send empty inputs, which are billed, too."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from fal_async.batch.shown_values import short
 from fal_async.errors import ConfigurationError
 
 _LISTED = 20
+"""Maximum number of names in a message."""
 
 
-def check_columns(where: str, there: Sequence[str], columns: Collection[str] | None) -> None:
-    """Raise ConfigurationError if `columns` has a name that is not among those `there`."""
-    if missing := next((column for column in columns or () if column not in there), None):
-        more = ", ..." if len(there) > _LISTED else ""
+def check_columns(where: str, existing: Sequence[str], columns: Collection[str] | None) -> None:
+    """Raise ConfigurationError if `columns` has a name that is not among the existing ones."""
+    if missing := next((column for column in columns or () if column not in existing), None):
+        more = ", ..." if len(existing) > _LISTED else ""
         raise ConfigurationError(
-            f"{where}: no column {missing!r}: expected one of {', '.join(there[:_LISTED])}{more}"
+            f"{where}: no column {short(missing)!r}: expected one of {', '.join(existing[:_LISTED])}{more}"
         )
 
 

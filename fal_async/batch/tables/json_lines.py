@@ -1,4 +1,4 @@
-"""JSON lines: each line is a JSON object, in UTF-8."""
+"""Reads JSON lines: UTF-8 text with a JSON object in each line."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from fal_async.batch.tables.columns import check_columns
 from fal_async.errors import ConfigurationError
 
 LONGEST = 64 * 1024 * 1024
-"""Bytes of one line: a file without line ends must not be read into memory as a whole."""
+"""Maximum size of one line in bytes, so that a file without line ends is not read into memory as a whole."""
 _UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 def json_lines(file: BinaryIO, name: str, columns: Collection[str] | None) -> Iterator[dict[str, Any]]:
-    """Yield the objects; empty lines are skipped.
+    """Yield the objects, without empty lines.
 
-    Raises ConfigurationError for a wrong line, and at the end for a column that no line has.
+    Raises ConfigurationError for an invalid line, and at the end for a column that no line has.
     """
     seen: set[str] = set()
     for row in arriving_lines(file, name, columns):
@@ -28,7 +28,7 @@ def json_lines(file: BinaryIO, name: str, columns: Collection[str] | None) -> It
 
 
 def arriving_lines(file: BinaryIO, name: str, columns: Collection[str] | None) -> Iterator[dict[str, Any]]:
-    """Yield the objects of lines that are used before the last one arrives. A column may be in none of them."""
+    """Yield the objects one by one, before the last line has arrived. Columns that no line has are not reported."""
     for number, line in text_lines(file, name):
         if not line.isspace():
             row = _object(line, name, number)
@@ -36,7 +36,7 @@ def arriving_lines(file: BinaryIO, name: str, columns: Collection[str] | None) -
 
 
 def text_lines(file: BinaryIO, name: str) -> Iterator[tuple[int, str]]:
-    """Yield each line with its number, from 1. The byte order mark that spreadsheets write is left out."""
+    """Yield each line with its number, from 1. The byte order mark that spreadsheets write is removed."""
     number = 0
     while line := file.readline(LONGEST + 1):
         number += 1
@@ -45,7 +45,7 @@ def text_lines(file: BinaryIO, name: str) -> Iterator[tuple[int, str]]:
                 wrong(name, number, "this is UTF-16: save the file as UTF-8")
             line = line.removeprefix(_UTF8_MARK)
         if len(line) > LONGEST:
-            wrong(name, number, f"the line is longer than {LONGEST} bytes")
+            wrong(name, number, f"the line is longer than {LONGEST} bytes: put each input on its own line")
         try:
             yield number, line.decode()
         except UnicodeDecodeError as error:
@@ -60,7 +60,7 @@ def _object(line: str, name: str, number: int) -> dict[str, Any]:
 
 
 def json_of(text: str, name: str, number: int, what: str = "not JSON") -> Any:
-    """Parse strict JSON, without NaN and infinities. `what`: how the message of an error begins."""
+    """Parse strict JSON, without NaN and infinities. `what` is the beginning of the error message."""
     try:
         return json.loads(text, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
@@ -74,5 +74,5 @@ def _no_constant(constant: str) -> NoReturn:
 
 
 def wrong(name: str, number: int, what: str) -> NoReturn:
-    """Raise ConfigurationError for a line. Its content is not shown: it may be secret, or long."""
+    """Raise ConfigurationError for a line. The message does not have its content, which may be secret, or long."""
     raise ConfigurationError(f"{name}, line {number}: {what}")

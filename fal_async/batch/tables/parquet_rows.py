@@ -1,19 +1,20 @@
-"""Parquet, read by pyarrow in small pieces, and only the columns to send."""
+"""Reads Parquet with pyarrow: a few rows at a time, and only the columns to send."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from typing import Any, BinaryIO
 
+from fal_async.batch.shown_values import short
 from fal_async.batch.tables.columns import check_columns
 from fal_async.errors import ConfigurationError, one_line
 
 _ROWS = 256
-"""Rows that are read at a time."""
+"""Number of rows that are read at a time."""
 
 
 def parquet_rows(file: BinaryIO, name: str, columns: Collection[str] | None) -> Iterator[dict[str, Any]]:
-    """Yield the rows; a null is left out of its row.
+    """Yield the rows, without nulls.
 
     Raises:
         ConfigurationError: pyarrow is not installed, the file is not Parquet, or a column is missing or has a type
@@ -23,12 +24,12 @@ def parquet_rows(file: BinaryIO, name: str, columns: Collection[str] | None) -> 
     try:
         with arrow.parquet.ParquetFile(file, pre_buffer=False) as parquet:
             wanted = _columns(arrow, parquet.schema_arrow, name, columns)
-            # Without pyarrow's threads, which would outlive the batch.
+            # pyarrow's threads would still run after the batch has ended.
             for batch in parquet.iter_batches(batch_size=_ROWS, columns=wanted, use_threads=False):
                 for row in batch.to_pylist():
                     yield {key: value for key, value in row.items() if value is not None}
     except arrow.ArrowException as error:
-        raise ConfigurationError(f"{name}: not a Parquet file that can be read: {one_line(error)}") from error
+        raise ConfigurationError(f"{name}: expected a valid Parquet file: {one_line(error)}") from error
 
 
 def _pyarrow(name: str) -> Any:
@@ -47,12 +48,13 @@ def _columns(arrow: Any, schema: Any, name: str, columns: Collection[str] | None
         kind = schema.field(column).type
         if not _has_json(arrow.types, kind):
             raise ConfigurationError(
-                f"{name}: column {column!r} is {kind}, which JSON can't carry: leave it out with columns="
+                f"{name}: JSON can't carry column {short(column)!r}: omit it with columns= (its type is {kind})"
             )
     return wanted
 
 
 def _has_json(types: Any, kind: Any) -> bool:
+    """Return whether JSON can carry values of this Arrow type."""
     if types.is_struct(kind):
         return all(_has_json(types, field.type) for field in kind.fields)
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
