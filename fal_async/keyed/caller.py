@@ -15,7 +15,7 @@ from fal_async.checks import check_seconds
 from fal_async.errors import CancelOutcome, ClientTimeoutError, FalError, RequestCancelledError
 from fal_async.keyed.call import Driver, Ended
 from fal_async.models import QueueStatus, Result
-from fal_async.protocol.ledger.key_checks import shown_key
+from fal_async.protocol.ledger.key_checks import quoted
 from fal_async.queue.operations import EnqueueCallback, UpdateCallback
 from fal_async.sheltered import ShelteredTask, settle, within
 
@@ -164,7 +164,7 @@ class Caller:
 
     def _fate(self, outcome: CancelOutcome | None) -> str:
         """Say what became of the request, given the outcome of its cancellation."""
-        key = shown_key(self.key)
+        key = quoted(self.key)
         if self.driver is None:
             return f"nothing was submitted (key {key})"
         if outcome is None and self.cancel_on_exit and not self.driver.is_kept and not self.driver.is_awaited:

@@ -29,7 +29,7 @@ from fal_async.keyed.tools import Tools
 from fal_async.models import QueueStatus, RequestLog
 from fal_async.protocol.ledger.decisions import Asked
 from fal_async.protocol.ledger.entry import UNDER_WAY, Owner, Place, Record
-from fal_async.protocol.ledger.key_checks import shown_key
+from fal_async.protocol.ledger.key_checks import quoted
 
 
 class KeyedDriver(Steps):
@@ -240,7 +240,7 @@ class KeyedDriver(Steps):
     def _cancelled_error(self) -> RequestCancelledError:
         words = (
             "cancelled, but the request may have been submitted and may still run: the next call with the same key "
-            f"looks it up or follows it (key {shown_key(self.place.key)})"
+            f"looks it up or follows it (key {quoted(self.place.key)})"
             if self._fal_may_have_it()
             else "cancelled before the request was submitted: nothing was sent"
         )
@@ -253,7 +253,7 @@ class KeyedDriver(Steps):
             became = "; fal may have the request, and the next call with the same key looks it up"
         else:
             became = " before the request was submitted"
-        words = f"the session was closed{became} (key {shown_key(self.place.key)})"
+        words = f"the session was closed{became} (key {quoted(self.place.key)})"
         return SessionStateError(words, request_id=self.request_id, endpoint_id=self._endpoint_id)
 
     @property

@@ -33,7 +33,7 @@ _REASONS: Mapping[str, str] = {
     "contested": "another call is submitting the same input now",
     "elsewhere": "fal's history has this input only at another time: check the clock",
     "hidden": "fal's history does not show the inputs",
-    "lagging": "fal's history does not show it, but may not have caught up",
+    "lagging": "fal's history lacks it, but may not have caught up",
 }
 """Why an entry is still uncertain, by verdict."""
 

@@ -19,7 +19,7 @@ from fal_async.keyed.lookup import Lookups
 from fal_async.ledger.opening import open_store
 from fal_async.ledger.store import Store
 from fal_async.protocol.ledger.entry import Place, Record
-from fal_async.protocol.ledger.key_checks import shown_key
+from fal_async.protocol.ledger.key_checks import quoted
 from fal_async.sheltered import wait_for_all
 
 _LAST_WRITES = 2.0
@@ -111,7 +111,7 @@ class SessionLedger:
         if cancel is None:
             raise SessionStateError(
                 "the session does not know the credentials of the key's tenant: make a call for that tenant first "
-                f"(key {shown_key(record.place.key)}, tenant {shown_key(space.tenant)}, {space.origin})",
+                f"(key {quoted(record.place.key)}, tenant {quoted(space.tenant)}, {space.origin})",
                 request_id=record.request_id,
             )
         return await cancel(record)

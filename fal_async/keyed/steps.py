@@ -29,7 +29,7 @@ from fal_async.protocol.http import HttpResponse
 from fal_async.protocol.ledger import decisions, refusals
 from fal_async.protocol.ledger.decisions import Asked, decide
 from fal_async.protocol.ledger.entry import Place, Record
-from fal_async.protocol.ledger.key_checks import shown_key
+from fal_async.protocol.ledger.key_checks import quoted
 from fal_async.queue.recovery import result_in_history
 from fal_async.queue.state import RequestState
 
@@ -136,7 +136,7 @@ class Steps(Joined):
         if record is None:
             raise LedgerError(
                 "the key's entry was deleted from the ledger during the call: call again "
-                f"(key {shown_key(self.place.key)})"
+                f"(key {quoted(self.place.key)})"
             )
         match step:
             case decisions.Report():

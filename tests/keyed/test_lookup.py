@@ -92,7 +92,7 @@ async def test_an_entry_absent_from_the_history_stays_uncertain_while_the_histor
 ) -> None:
     record = await books.lost("k", taken=False)
     seen = await books.settle(record, resubmit=True)
-    assert seen == LookedUp(reason="fal's history does not show it, but may not have caught up")
+    assert seen == LookedUp(reason="fal's history lacks it, but may not have caught up")
     assert (await books.entry("k")).state == "uncertain"
     assert books.emulator.count("platform") == 1
 

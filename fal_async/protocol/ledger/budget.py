@@ -1,6 +1,7 @@
-"""How long the submit of a claim may take.
+"""How long a submit may take after its claim, the note in the ledger that a process is about to send it.
 
-Other callers wait that long for its id, and a look-up searches the history that long after the claim.
+Other callers wait that long for the request id. A look-up searches the part of fal's history that begins with the
+claim and is that long.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from fal_async.config import RetryPolicy, Timeouts
 
 _UNBOUNDED = 3600.0
-"""Seconds used in place of a time limit that is off: fal itself gives up after them (protocol 3.3)."""
+"""Seconds used for a time limit that is off (None): fal itself stops waiting after them (protocol 3.3)."""
 
 
 def submit_budget(policy: RetryPolicy, timeouts: Timeouts) -> float:

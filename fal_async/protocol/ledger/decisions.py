@@ -1,7 +1,8 @@
 """What a keyed call does next, given the ledger's entry for its key.
 
-A call asks `decide` whenever the entry may have changed: at its beginning, after a failed claim, after a wait, a
-look-up, or the end of an attempt. Only the step `Submit` leads to a paid request.
+A call asks `decide` whenever the entry may have changed: at its beginning, after a claim that failed, after a wait
+or a look-up, and after an attempt has an outcome. Only the step `Submit` leads to a paid request. A claim is the
+ledger's note, written before a submit is sent, that a process (the owner of the entry) is about to send it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import attrs
 from fal_async.errors import LedgerError
 from fal_async.protocol.ledger.digests import check_version
 from fal_async.protocol.ledger.entry import ENDED, UNDER_WAY, LedgerRequest, Record
+from fal_async.protocol.ledger.key_checks import quoted
 
 Uncertain = Literal["report", "lookup", "resubmit"]
 Differs = Literal["endpoint_id", "input"]
@@ -20,15 +22,23 @@ Differs = Literal["endpoint_id", "input"]
 
 @attrs.frozen(kw_only=True)
 class Asked:
-    """What a call asks for.
+    """What a call wants, as far as the decisions depend on it.
 
     Attributes:
-        retries: how many further attempts, over the entry's life, this call may make after failures that are not
-            final. None: one attempt, or the running one, whatever happened before.
-        retry_failed: submit a failed or cancelled entry again, once, with fresh retries.
-        renew: submit again an entry that is done with this request id, because the files of its result are gone.
-        after: number of the newest attempt that had ended when the call began; None: the call begins now. The end
-            of any later attempt is the call's own answer, whichever process made the attempt. See `begun`.
+        endpoint_id: the endpoint of the call, with its path.
+        input_digest: the digest of the call's input.
+        uncertain: what to do if it is not known whether fal accepted the newest submit: "lookup" (the default)
+            looks it up in fal's history, "report" raises, "resubmit" submits again if the history lacks it.
+        retries: how many failures of the entry, counted over all calls, may be followed by a further attempt. A
+            final failure never is. None (the default): one attempt, or the running one; earlier failures do not
+            count.
+        retry_failed: whether a failed or cancelled entry is submitted once more, and its failures are counted from
+            then on; default False.
+        renew: submit a "done" entry again if its result is that of this request id, because the files of the result
+            have been deleted; None (the default): replay it.
+        after: the number of the newest attempt that had an outcome when the call began; None: the call begins now.
+            The outcome of any later attempt is this call's own, even if another process made the attempt. See
+            `begun`.
     """
 
     endpoint_id: str
@@ -46,21 +56,21 @@ class Asked:
 
 @attrs.frozen(kw_only=True)
 class Submit:
-    """Claim the key and submit. `seen`: the entry's version, for the claim; None without an entry."""
+    """Claim the key and submit. `seen`: the version of the entry, which the claim checks; None: no entry exists."""
 
     seen: int | None
 
 
 @attrs.frozen(kw_only=True)
 class Replay:
-    """The entry has ended: `replays.replayed` returns its result or raises its error."""
+    """Return the stored result, or raise the stored error: see `replays.replayed`."""
 
 
 @attrs.frozen(kw_only=True)
 class Attach:
-    """fal has the request: follow this id, which may belong to an older attempt than the newest.
+    """Follow the request with this id, which fal has accepted. It may be that of an older attempt than the newest.
 
-    `take`: become the entry's owner first, because no living process owns it.
+    `take`: whether to become the owner of the entry first, because its owner is gone.
     """
 
     request_id: str
@@ -69,9 +79,9 @@ class Attach:
 
 @attrs.frozen(kw_only=True)
 class WaitFor:
-    """A living owner is submitting: look again until its budget has passed, then raise `refusals.uncertain`.
+    """Wait, as another running process is submitting: read the entry again and again until `seconds` have passed.
 
-    `seconds`: the budget of the whole submit, to be measured with a monotonic clock.
+    Then raise `refusals.uncertain`. `seconds` is the time that the whole submit may take, on a monotonic clock.
     """
 
     seconds: float
@@ -79,14 +89,14 @@ class WaitFor:
 
 @attrs.frozen(kw_only=True)
 class LookUp:
-    """Search fal's history for the request. `resubmit`: submit again if the history proves it absent."""
+    """Search fal's history for the request. `resubmit`: whether to submit again if fal certainly lacks it."""
 
     resubmit: bool
 
 
 @attrs.frozen(kw_only=True)
 class Report:
-    """Raise `refusals.uncertain`: it is unknown whether fal has the request, and the caller wants no look-up."""
+    """Raise `refusals.uncertain`: fal may have the request, and the caller wants no look-up."""
 
 
 @attrs.frozen(kw_only=True)
@@ -98,14 +108,17 @@ class Conflict:
 
 @attrs.frozen(kw_only=True)
 class Expired:
-    """Raise `refusals.expired`: the entry ended, its result is no longer stored. It is never submitted again."""
+    """Raise `refusals.expired`: the outcome is known but no longer stored. The key is never submitted again."""
 
 
 Step = Submit | Replay | Attach | WaitFor | LookUp | Report | Conflict | Expired
 
 
 def decide(record: Record | None, asked: Asked) -> Step:
-    """Return the next step of a call. Raise LedgerError if a newer version wrote the entry in an unknown form."""
+    """Return the next step of a call.
+
+    Raises LedgerError if a newer version of fal_async has written an entry that this version does not understand.
+    """
     if record is None:
         return Submit(seen=None)
     if (differs := difference(record, asked)) is not None:
@@ -115,16 +128,16 @@ def decide(record: Record | None, asked: Asked) -> Step:
     if record.state == "claimed" and record.owner_lives:
         return WaitFor(seconds=_budget(record))
     if record.state != "done" and (known := _under_way(record)) is not None:
-        # However the newest attempt ended, nothing is submitted while fal still runs an older one.
+        # Even if the newest attempt has failed, nothing is submitted while fal still runs an older one.
         return Attach(request_id=known, take=record.state == "submitted" and not record.owner_lives)
     if record.state in UNDER_WAY:
         return _uncertain(asked)
     if record.state not in ENDED:
         raise LedgerError(
-            f"the ledger has the state {record.state!r}, which this version of fal_async does not know: "
-            "update fal_async"
+            f"update fal_async: the ledger has an entry in the state {quoted(record.state)}, "
+            "which this version does not know"
         )
-    return Submit(seen=record.version) if _goes_on(record, asked) else Replay()
+    return Submit(seen=record.version) if _tries_again(record, asked) else Replay()
 
 
 def difference(record: Record, asked: Asked) -> Differs | None:
@@ -141,15 +154,15 @@ def _uncertain(asked: Asked) -> Step:
     return LookUp(resubmit=asked.uncertain == "resubmit")
 
 
-def _goes_on(record: Record, asked: Asked) -> bool:
-    """Whether to make a further attempt for an entry that has ended."""
+def _tries_again(record: Record, asked: Asked) -> bool:
+    """Whether to make a further attempt for an entry with an outcome."""
     own = asked.after is not None and _newest_end(record) > asked.after
     if record.state == "done":
         return asked.renew is not None and asked.renew == record.request_id and not own
     if asked.retry_failed and not own:
         return True
     if record.state == "cancelled":
-        return not own  # every caller that waits for a request gets its cancellation
+        return not own  # a caller that has waited for this request gets the cancellation
     if record.final:
         return False
     if asked.retries is None:
@@ -164,21 +177,23 @@ def failures(record: Record, *, since: int = 0) -> int:
 
 
 def _under_way(record: Record) -> str | None:
-    """Return the id of the newest attempt that has an id and has not ended, as far as is known."""
+    """Return the id of the newest attempt that has an id and no outcome yet; None if there is none."""
     open_ids = (request.request_id for request in reversed(record.requests) if request.outcome is None)
     return next((request_id for request_id in open_ids if request_id is not None), None)
 
 
 def _newest_end(record: Record | None) -> int:
+    """Return the number of the newest attempt with an outcome; 0 if there is none."""
     requests = () if record is None else record.requests
     return max((request.n for request in requests if request.outcome is not None), default=0)
 
 
 def _budget(record: Record) -> float:
+    """Return the seconds that the running submit may take in total."""
     claimed = newest_claim(record)
     return 0.0 if claimed is None else max(0.0, claimed.claimed_until - claimed.claimed_at)
 
 
 def newest_claim(record: Record) -> LedgerRequest | None:
-    """Return the newest attempt that has no request id."""
+    """Return the newest attempt without a request id; None if all attempts have one."""
     return next((request for request in reversed(record.requests) if request.request_id is None), None)

@@ -1,7 +1,7 @@
 """Digests that identify an input. `ledger/README.md` describes the canonical form, also for other languages.
 
-`input_digest` covers the caller's input before any upload, `body_digest` the bytes of one submit. Two digests are
-needed because the same image, uploaded twice, has two URLs.
+`input_digest` is that of the caller's input before any upload, `body_digest` that of the bytes of one submit. Both
+are needed, because a file that is uploaded twice has two URLs: the inputs are equal, the bodies are not.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from fal_async.errors import LedgerError
+from fal_async.errors import LedgerError, one_line
 from fal_async.protocol.json_input import (
     canonical_if_plain,
     canonical_json,
@@ -23,21 +23,21 @@ from fal_async.protocol.json_input import (
 from fal_async.protocol.storage.input_files import Path, find_files, places_of
 
 VERSION = "1"
-"""Version of the canonical form: the part of a digest before the colon."""
+"""The version of the canonical form, which is the part of a digest before the colon."""
 
 
 @attrs.frozen(kw_only=True)
 class FileDigest:
-    """What represents a file in a digest: the SHA-256 of its bytes, in lower-case hex, and its content type."""
+    """A file in a digest: the SHA-256 of its bytes, in lower-case hexadecimal digits, and its content type."""
 
     sha256: str
     content_type: str
 
 
 def files_of(value: Any) -> list[Any]:
-    """Return the files in an input, repeated ones too, in the order in which `input_digest` takes their digests.
+    """Return the files in an input, in the order in which `input_digest` expects their digests.
 
-    Raises ConfigurationError for bytes outside a `File`.
+    A file that occurs twice is returned twice. Raises ConfigurationError for bytes outside a `File`.
     """
     return find_files(input_value(value))
 
@@ -47,11 +47,11 @@ def input_digest(value: Any, files: Sequence[FileDigest] = ()) -> str:
 
     Args:
         value: the input.
-        files: one digest for each of `files_of(value)`, in that order.
+        files: one digest for each file of `files_of(value)`, in the same order; default: there are none.
 
     Raises:
         ConfigurationError: JSON can't represent the input.
-        ValueError: the number of `files` is not that of the files in the input.
+        ValueError: there are more or fewer `files` than files in the input.
     """
     if not files and (plain := canonical_if_plain(value)) is not None:
         return f"{VERSION}:{hashlib.sha256(plain).hexdigest()}"
@@ -60,7 +60,7 @@ def input_digest(value: Any, files: Sequence[FileDigest] = ()) -> str:
         raise ValueError(f"the input has {len(places)} files, but {len(files)} file digests were given")
     canonical = canonical_json(encode_json(document))
     if places:
-        # An array, because no input is one: no caller's input can have the same canonical form.
+        # An array, because an input never is one: so no input without files can have the same canonical form.
         listed = sorted(map(_listed, places, files))
         canonical = b"[%b,[%b]]" % (canonical, b",".join(listed))
     return f"{VERSION}:{hashlib.sha256(canonical).hexdigest()}"
@@ -80,6 +80,6 @@ def check_version(digest: str) -> None:
     version = digest.partition(":")[0]
     if version != VERSION:
         raise LedgerError(
-            f"the ledger has a digest of version {version!r}, which this version of fal_async does not know: "
-            "update fal_async"
+            f"update fal_async: the ledger has a digest of version {one_line(version, 40)!r}, "
+            "which this version does not know"
         )

@@ -1,8 +1,9 @@
-"""Whether an outcome ends an attempt, and what is then stored about it.
+"""Decide whether a response, an error or a cancellation is the outcome of an attempt, and what is stored about it.
 
-If a running request is recorded as failed, the next call pays for it again. So an error answer counts as an end
-only if fal said that the request is complete and the answer certainly comes from the model. Any other error leaves
-the entry unchanged, and the next call follows the same request.
+If a running request were stored as failed, the next call would submit again and be billed twice. So an error
+response counts as the outcome only if fal has said that the request is complete, and the error certainly comes from
+the model. After any other error the entry is unchanged, and the next call follows the same request. A claim is the
+ledger's note, written before a submit is sent, that a process is about to send it.
 """
 
 from __future__ import annotations
@@ -28,20 +29,22 @@ from fal_async.protocol.ledger.stored_errors import stored_error
 from fal_async.protocol.results import CANCELLED_STATUS, CANCELLED_TYPES, is_not_yet
 
 _REFUSED = frozenset({401, 403})
-"""These refuse the key and say nothing about the request."""
+"""Statuses that refuse the API key, and say nothing about the request."""
 _FINAL = frozenset({400, 422})
-_PASSING = frozenset({408, 425, 429})
+"""Statuses with which fal itself refuses an input."""
+_TEMPORARY = frozenset({408, 425, 429})
+"""Statuses below 500 of a model's error after which a further attempt may succeed."""
 KEPT_AT_LEAST = 360.0
-"""Seconds for which fal keeps every result after its request ended (protocol 4.4)."""
+"""Seconds for which fal keeps each result after the request is complete (protocol 4.4)."""
 
 
 class Open(enum.Enum):
-    """The attempt has not ended, as far as is known."""
+    """The attempt has no outcome yet, as far as is known."""
 
     STAYS = "stays"
-    """The entry stays "submitted": the next call attaches to the same id."""
+    """The entry stays "submitted": the next call follows the same request."""
     FETCH = "fetch"
-    """fal says that the request is over: fetch the result, and call `end_of` again with it."""
+    """The request is complete, or fal does not know it: fetch the result, and call `end_of` with the response."""
 
 
 def end_of(
@@ -51,17 +54,19 @@ def end_of(
     at: float,
     taken_at: float | None = None,
 ) -> End | Open:
-    """Return the end of an attempt whose id is known, or `Open` if it goes on.
+    """Return the outcome of an attempt whose request id is known, or `Open` if it has none yet.
 
-    `ResultExpiredError` is the end "expired": search fal's history first, which may still have the result. If it
-    comes before any result can have expired, a part of fal does not know the request yet, and the attempt goes on.
+    `ResultExpiredError` is stored as the outcome "expired"; before that, the caller searches fal's history, which
+    may still have the result. If no result can have expired so early, the error only means that a part of fal does
+    not know the request yet: the attempt stays open.
 
     Args:
-        outcome: the raw result (2xx, and checked by `results.check_result`); or the error that following or
-            fetching ended with, as returned by `results.result_error`; or the outcome of a cancel.
-        completed: the last status, if it was `Completed`; else None.
-        at: now, in Unix seconds.
-        taken_at: when it became known that fal has the request, in Unix seconds; None: long ago.
+        outcome: the result (a response with status 2xx that `results.check_result` has accepted); or the error of
+            following or fetching, as returned by `results.result_error`; or the outcome of a cancellation.
+        completed: the last status if it was `Completed`, otherwise None.
+        at: the current time, in Unix seconds.
+        taken_at: when it became known that fal has accepted the request, in Unix seconds; None (the default): long
+            ago.
     """
     if isinstance(outcome, CancelOutcome):
         return _of_cancel(outcome, at)
@@ -79,12 +84,12 @@ def end_of(
         return _ended("failed", "failed", outcome, at)
     if not isinstance(outcome, ApiError) or not _is_models_own(outcome, completed):
         return Open.STAYS
-    again = outcome.status >= 500 or outcome.status in _PASSING
+    again = outcome.status >= 500 or outcome.status in _TEMPORARY
     return _ended("failed", "failed", outcome, at, final=not again)
 
 
 def done(response: HttpResponse, at: float) -> End:
-    """Return the end of a request that has a result. It is stored raw, independent of any `output_type`."""
+    """Return the outcome of a request with a result: the body as fal sent it, independent of any `output_type`."""
     return End(
         state="done",
         outcome="done",
@@ -96,7 +101,7 @@ def done(response: HttpResponse, at: float) -> End:
 
 
 def _text(header: str) -> str:
-    """Return a header that a store can write: header bytes that are not UTF-8 arrive as lone surrogates."""
+    """Return a header that a store can write: lone surrogates, which stand for bytes not in UTF-8, are replaced."""
     return header.encode("utf-8", "replace").decode()
 
 
@@ -122,36 +127,39 @@ def _ended(state: State, outcome: Outcome, error: FalError, at: float, *, final:
 
 
 def _is_499(error: FalError, completed: Completed | None) -> bool:
-    """Whether the result was answered with fal's 499. A 499 to a status says nothing about the request."""
+    """Whether fal responded with 499 to the fetch of the result. In response to a status poll, 499 says nothing."""
     if not isinstance(error, ApiError) or error.status != CANCELLED_STATUS or completed is None:
         return False
     return error.error_type in CANCELLED_TYPES or REQUEST_ID in error.headers
 
 
 def _is_models_own(error: ApiError, completed: Completed | None) -> bool:
-    """Whether the error says how the request ended, and not how fetching its result failed."""
+    """Whether the error is the outcome of the request, and not only a failure to fetch its result."""
     if completed is None or error.status < 400 or error.status in _REFUSED:
         return False
     if is_not_yet(error) or is_gateways_page(error.status, error.headers):
         return False
-    # Either fal said that it failed, or the body is one that only a model sends (protocol 9.1), or fal itself (by
-    # its request id) refused the input: a gateway may refuse the fetch with the same status.
+    # Either fal said that the request failed; or the body is one that only a model sends (protocol 9.1); or fal
+    # itself has refused the input, which its request id shows: a gateway may refuse the fetch with the same status.
     failed = completed.error is not None or completed.error_type is not None
     return failed or bool(error.errors) or (error.status in _FINAL and REQUEST_ID in error.headers)
 
 
 class Claim(enum.Enum):
-    """What to do with a claim whose submit returned no request id."""
+    """What happens to a claim if its submit has returned no request id."""
 
     WITHDRAW = "withdraw"
+    """fal did not accept the request: the attempt is deleted."""
     UNCERTAIN = "uncertain"
+    """fal may have accepted the request: it is never sent again automatically."""
 
 
 def claim_after(error: BaseException, *, sent: bool) -> Claim:
     """Return what to do with the claim of a submit that raised `error`.
 
-    A FalError says whether fal may have taken the request: any answer to the submit means that it did not. An
-    error raised by the caller's own function says nothing. `sent`: whether any of it may have left the process.
+    A SubmissionUncertainError, also as a cause, means that fal may have accepted the request. Any other FalError
+    means that it did not, such as an error response to the submit. A cancellation, or an error of the caller's own
+    function, says nothing: then `sent` decides, which is True if any byte of the request may have left the process.
     """
     cause: BaseException | None = error
     seen: set[int] = set()  # a chain of causes may be a circle

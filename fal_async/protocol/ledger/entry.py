@@ -1,4 +1,8 @@
-"""What a store keeps for one key: the entry, its attempts and its payloads. Times are Unix seconds."""
+"""What a store keeps for one key: the entry, its attempts and its payloads. Times are Unix seconds.
+
+A claim is the note, written before a submit is sent, that a process is about to send it. This process is the owner
+of the entry.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +13,16 @@ from typing import Literal
 import attrs
 
 State = Literal["claimed", "submitted", "done", "failed", "cancelled", "uncertain"]
-"""A store writes "uncertain" when a submit ends so, and also reports it for a claim whose owner is gone."""
+"""The state of an entry. It is "uncertain" if it is not known whether fal accepted the newest submit.
+
+A store writes "uncertain" after such a submit, and returns it for a claim whose owner is gone.
+"""
 Outcome = Literal["done", "failed", "cancelled", "expired"]
+"""The outcome of an attempt. It is "expired" if fal no longer has the result."""
 UNDER_WAY: frozenset[State] = frozenset({"claimed", "submitted", "uncertain"})
+"""The states of an entry without an outcome."""
 ENDED: frozenset[State] = frozenset({"done", "failed", "cancelled"})
+"""The states of an entry with an outcome."""
 
 
 @attrs.frozen(kw_only=True)
@@ -20,10 +30,10 @@ class Space:
     """A namespace of keys. It does not include the API key, because API keys rotate.
 
     Attributes:
-        origin: origin of the queue, or of the proxy if one is used, such as `https://queue.fal.run`. So keys of an
-            emulator are separate from fal's.
-        tenant: whose keys they are; default "".
-        run: name of the run; default "".
+        origin: the origin of the queue, or of the proxy if one is used, such as `https://queue.fal.run`. So the
+            keys of calls to an emulator are separate from those of calls to fal.
+        tenant: the owner of the keys, such as a customer; default "".
+        run: the name of the run, such as one batch; default "".
     """
 
     origin: str
@@ -33,7 +43,7 @@ class Space:
 
 @attrs.frozen(kw_only=True)
 class Place:
-    """The unique identity of an entry: its space and key."""
+    """What identifies an entry: its namespace and its key."""
 
     space: Space
     key: str
@@ -41,7 +51,7 @@ class Place:
 
 @attrs.frozen(kw_only=True)
 class Payload:
-    """A stored input, result or error: raw bytes, never pickle."""
+    """A stored input, result or error: bytes with their content type, never pickle."""
 
     content_type: str
     body: bytes = attrs.field(repr=False)
@@ -49,7 +59,15 @@ class Payload:
 
 @attrs.frozen(kw_only=True)
 class Owner:
-    """A process that has the ledger open. The store knows by a lock whether it lives, never by its pid."""
+    """A process that has the ledger open.
+
+    Attributes:
+        number: the number of the owner in the store. By a lock with this number the store knows whether the process
+            still runs, never by the pid.
+        host: the host name of the machine.
+        pid: the process id, for messages.
+        since: when the process opened the ledger for writing.
+    """
 
     number: int
     host: str = ""
@@ -62,11 +80,18 @@ class LedgerRequest:
     """One attempt of an entry: one submit.
 
     Attributes:
-        n: number of the attempt, from 1.
-        body_digest: digest of the bytes that were sent, as `1:<sha256>`; look-ups compare it.
-        claimed_at, claimed_until: the submit was sent between these times, if at all: its time budget.
-        outcome: None until it has ended. "expired": its result is gone.
-        cost: in the price's currency, by list price.
+        n: the number of the attempt, from 1.
+        body_digest: the digest of the bytes that were sent, as `1:<sha256>`, by which a look-up finds the request.
+        request_id: the request id; None if it is not known whether fal accepted the attempt.
+        claimed_at: when the claim was written. The submit was not sent before.
+        claimed_until: the latest time at which the submit can have been sent.
+        submitted_at: when the request id became known; None before.
+        ended_at: when the outcome became known; None before.
+        outcome: "done", "failed", "cancelled", or "expired" (fal no longer has the result); None before the outcome
+            is known.
+        billable_units: the units that fal billed; None if fal reported none.
+        cost: the cost by list price, in the currency of the price; None if no price is known.
+        cancel_requested_at: when fal was asked to cancel the request; None if it was not.
     """
 
     n: int
@@ -84,12 +109,18 @@ class LedgerRequest:
 
 @attrs.frozen(kw_only=True)
 class End:
-    """How an attempt ended. `state` and `final` become the entry's, `outcome` the attempt's.
+    """The outcome of an attempt, as it is stored.
 
     Attributes:
-        final: whether a "failed" end is replayed, with no further attempt unless the caller asks for one.
-        payload: the raw result of "done", the stored error of the others.
-        headers: the result's headers that are kept.
+        state: the new state of the entry.
+        outcome: the outcome of the attempt.
+        at: when the outcome became known.
+        final: whether a "failed" entry is replayed, without a further attempt unless the caller asks for one;
+            default False.
+        payload: the body of the result if `outcome` is "done", otherwise the stored error.
+        headers: the stored headers of the response.
+        billable_units: the units that fal billed; None if fal reported none.
+        cost: the cost by list price; None if no price is known.
     """
 
     state: State
@@ -104,7 +135,13 @@ class End:
 
 @attrs.frozen(kw_only=True)
 class StoredFile:
-    """A downloaded file: `path` relative to the folder of `download=`, `size` in bytes."""
+    """A downloaded file.
+
+    Attributes:
+        n: the number of the file in the result, from 0.
+        path: its path, relative to the folder of `download=`.
+        size: its size in bytes.
+    """
 
     n: int
     path: str
@@ -116,15 +153,20 @@ class Record:
     """One entry as a store returns it.
 
     Attributes:
-        number: number of the entry in its store.
-        version: grows with each write; a writer says which version it saw.
-        state: "uncertain" also if its owner is gone and no request id was stored.
-        final: whether a "failed" entry is replayed; otherwise the next call makes a further attempt.
-        owner: the process that claimed the entry or follows it.
-        owner_lives: whether the owner's lock is held. True if the owner is this process.
-        input, end: payloads; None if they are not stored or `keep` has passed (`expired`). `end` is the raw
-            result of "done", the stored error of "failed" and "cancelled".
-        headers: the result's headers that are kept.
+        number: the number of the entry in its store.
+        version: grows with each write; a writer passes the version that it has read.
+        state: the state; "uncertain", too, if the owner is gone and no request id was stored.
+        final: whether a "failed" entry is replayed; if False, the next call makes a further attempt.
+        attempts: how many times the entry was submitted.
+        owner: the process that has claimed the entry or follows its request; None if there is none.
+        owner_lives: whether the owner still runs. True if the owner is this process.
+        requests: the attempts that fal accepted or may have accepted, by number.
+        input: the input; None if it is not stored, or was deleted after `keep` seconds.
+        end: the body of the result of a "done" entry, or the stored error of a "failed" or "cancelled" one; None
+            before the outcome, and if it was deleted after `keep` seconds.
+        headers: the stored headers of the response.
+        expired: whether the input and the outcome were deleted after `keep` seconds.
+        files: the files that were downloaded.
     """
 
     number: int
@@ -149,13 +191,13 @@ class Record:
 
     @property
     def request_id(self) -> str | None:
-        """The id of the attempt that decided the end; before the end, the newest known id."""
+        """The id of the request whose outcome the entry has; before the outcome, the newest known id, or None."""
         if (decisive := self._decisive) is not None:
             return decisive.request_id
         return next((request.request_id for request in reversed(self.requests) if request.request_id), None)
 
     def is_owned_by(self, number: int | None) -> bool:
-        """Whether the owner has this number."""
+        """Whether the entry has an owner, and it has this number."""
         return self.owner is not None and self.owner.number == number
 
     def submitted_at_of(self, request_id: str) -> float | None:
@@ -164,7 +206,7 @@ class Record:
 
     @property
     def _decisive(self) -> LedgerRequest | None:
-        """The attempt whose end is the entry's: of several results the stored one, otherwise the newest."""
+        """The attempt whose outcome the entry has: of several results the stored one, otherwise the newest."""
         if self.state == "done":
             done = [request for request in reversed(self.requests) if request.outcome == "done"]
             stored = self.headers.get("x-fal-request-id")

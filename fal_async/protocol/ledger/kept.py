@@ -1,4 +1,4 @@
-"""What the ledger stores of a response and of an input."""
+"""The parts of a response and of an input that the ledger stores."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _UNITS = r"[0-9]{1,18}(?:\.[0-9]{1,18})?(?:[eE][+-]?[0-9]{1,2})?"
 
 
 def kept_headers(headers: Any) -> dict[str, str]:
-    """Return the response headers to store, names in lower case. Anything but a mapping of str gives none."""
+    """Return the response headers to store, with their names in lower case; none if `headers` is not a mapping."""
     found = headers.items() if isinstance(headers, Mapping) else ()
     return {
         name: value
@@ -41,15 +41,16 @@ def kept_headers(headers: Any) -> dict[str, str]:
 
 
 def billable_units(headers: Mapping[str, str]) -> Decimal | None:
-    """Return the billed units exactly as the header says; None if it is not a number >= 0 (protocol 3.2)."""
+    """Return the billed units exactly as in the header; None if that is not a number >= 0 (protocol 3.2)."""
     text = headers.get(BILLABLE_UNITS, "").strip()
     return Decimal(text) if re.fullmatch(_UNITS, text) else None
 
 
 def kept_input(value: Any, files: Sequence[FileDigest] = ()) -> Payload:
-    """Return an input as stored for people: JSON with types and SHA-256s in place of files and `data:` URIs.
+    """Return an input as the ledger stores it, to be read by people.
 
-    `files`: as for `digests.input_digest`. Raises ConfigurationError if JSON can't represent the input.
+    It is JSON, with the content type and SHA-256 in place of each file and `data:` URI. `files`: as for
+    `digests.input_digest`. Raises ConfigurationError if JSON can't represent the input.
     """
     digests = iter(files)
     document = replace_files(input_value(value), lambda _: _file_text(next(digests)))
@@ -70,7 +71,7 @@ def _without_data(value: Any) -> Any:
         return [_without_data(item) for item in value]
     if not isinstance(value, str):
         return value
-    # A data URI that is the whole str may contain spaces; one within a longer text ends at a space.
+    # If the whole str is a data URI, it may contain spaces. Within a longer text, a data URI ends at a space.
     return _data_text(value) if re.match(_DATA, value) else re.sub(_DATA_WITHIN, _data_within, value)
 
 

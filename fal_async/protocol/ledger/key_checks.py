@@ -32,8 +32,8 @@ def check_key(key: object) -> str:
     return _checked("key", key, "an id of the work to pay for once, such as 'order-42'", least=1)
 
 
-def shown_key(value: object) -> str:
-    """Return the `repr` of a key, run or tenant for a message, cut to 40 characters."""
+def quoted(value: object) -> str:
+    """Return a key, run, tenant or id for a message: in quotes, and at most 40 characters of it."""
     return repr(one_line(value, _SHOWN))
 
 

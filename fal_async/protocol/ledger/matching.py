@@ -1,6 +1,7 @@
-"""Which requests in fal's history belong to uncertain claims, or whether the history proves that none does. Pure.
+"""Find the requests of uncertain claims in fal's history, or prove that a claim has no request. Pure.
 
-All times are Unix seconds of fal's clock.
+A claim is the ledger's note, written before a submit is sent, that a process is about to send it. It is uncertain
+if it is not known whether fal accepted the submit. All times are Unix seconds of fal's clock.
 """
 
 from __future__ import annotations
@@ -16,30 +17,37 @@ from fal_async.protocol.ledger.entry import Record
 from fal_async.protocol.request_history import MARGIN, NEAR, PastRequest, Window
 
 CATCH_UP = 600.0
-"""Seconds after which a request that the history does not show does not exist: it lags by minutes (protocol 12)."""
+"""Seconds after which the history shows every request: it is late by minutes (protocol 12)."""
 
 Verdict = Literal["found", "nothing", "equal", "contested", "elsewhere", "hidden", "lagging"]
 
 
 @attrs.frozen(kw_only=True)
 class LostClaim:
-    """An attempt that fal may or may not have taken."""
+    """An attempt of which it is not known whether fal accepted it.
+
+    Attributes:
+        entry: the number of the entry.
+        version: the version of the entry, for the write that resolves the claim.
+        attempt: the number of the attempt.
+        body_digest: the digest of the bytes of the submit, as `1:<sha256>`; None if it is not known.
+        claimed: the time from the claim to the latest time at which the submit can have been sent.
+    """
 
     entry: int
     version: int
     attempt: int
     body_digest: str | None
     claimed: Window
-    """From the claim to the end of its submit's budget."""
 
     @property
     def window(self) -> Window:
-        """The time in which it was sent, if it was, with a margin because clocks differ."""
+        """The time in which the submit was sent, if it was, with a margin because clocks differ."""
         return Window(start=self.claimed.start - MARGIN, end=self.claimed.end + MARGIN)
 
     def near(self, now: float) -> Window:
-        """Return the most likely window. Its margin is small: the clocks were compared by the `Date` header."""
-        # A claim that starts after `now` was made before a clock was set back.
+        """Return the most likely window. Its margin is small, as the clocks were compared by the `Date` header."""
+        # The claim may start after `now`, if a clock was set back since.
         until = max(self.claimed.start, min(self.claimed.end, now))
         return Window(start=self.claimed.start - NEAR, end=until + NEAR)
 
@@ -49,11 +57,12 @@ class Judgement:
     """What the history says about one claim.
 
     Attributes:
-        verdict: "found"; "nothing": fal certainly has no such request; "equal": there are more requests with this
-            input than claims; "contested": they may belong to a claim of a living owner; "elsewhere": a request
-            with this input was sent at another time, and a clock may have changed; "hidden": a request whose input
-            is not shown may be it; "lagging": the history may not have caught up yet.
-        request_id: the id, if the verdict is "found".
+        verdict: "found": the history shows the request; "nothing": fal certainly has no such request; "equal":
+            there are more requests with this input than claims; "contested": the requests may belong to a claim of
+            a running process; "elsewhere": a request with this input was sent at another time, and a clock may have
+            changed; "hidden": a request whose input is not shown may be the one; "lagging": the history may not
+            have caught up yet.
+        request_id: the request id if the verdict is "found", otherwise None.
     """
 
     verdict: Verdict
@@ -65,10 +74,10 @@ class Seen:
     """What a look-up found in the history of one endpoint.
 
     Attributes:
-        unknown: the requests that belong to no entry.
-        rivals: claims of living owners, whose requests may be shown before their ids are stored.
-        latest_known: when the latest request of this ledger that is shown was sent; None: none is shown.
-        now: when the look-up was made.
+        unknown: the requests whose ids no entry has.
+        rivals: the claims of running processes: the history may show their requests before the ledger has the ids.
+        latest_known: when the latest shown request with a known id was sent; None: no such request is shown.
+        now: the time of the look-up.
     """
 
     unknown: Collection[PastRequest]
@@ -78,9 +87,9 @@ class Seen:
 
 
 def lost_claim(record: Record, *, ahead: float) -> LostClaim | None:
-    """Return an entry's claim in fal's time; None if all its request ids are known.
+    """Return the uncertain claim of an entry in fal's time; None if all attempts have a request id.
 
-    `ahead`: seconds that fal's clock is ahead of the claim's.
+    `ahead`: how many seconds fal's clock is ahead of the clock of the claim.
     """
     claim = newest_claim(record)
     if claim is None:
@@ -97,7 +106,7 @@ def lost_claim(record: Record, *, ahead: float) -> LostClaim | None:
 
 
 def merged(windows: Iterable[Window]) -> list[Window]:
-    """Merge overlapping windows, so that each stretch of time is listed once. Return them in order."""
+    """Merge overlapping windows, so that each stretch of time is read once. Return them sorted by time."""
     stretches: list[Window] = []
     for window in sorted(windows, key=lambda window: window.start):
         if stretches and window.start <= stretches[-1].end:
@@ -108,7 +117,7 @@ def merged(windows: Iterable[Window]) -> list[Window]:
 
 
 def is_over(claim: LostClaim, now: float) -> bool:
-    """Whether the claim can no longer be sent. Until then, no history proves that fal does not have it."""
+    """Whether the submit can no longer be sent. Until then, no history proves that fal lacks the request."""
     return now >= claim.window.end
 
 
@@ -131,7 +140,8 @@ def _of_input(claims: Sequence[LostClaim], seen: Seen) -> dict[int, Judgement]:
         rows = [row for row in found if stretch.has(row.sent_at)]
         judgements |= _of_stretch(inside, rows, rivals, seen)
     if any(not any(stretch.has(row.sent_at) for stretch in stretches) for row in found):
-        # Sent at a time when no claim was: only a person who knows the clocks can say whether it belongs to one.
+        # A request was sent when there was no claim: only a person who knows the clocks can say whether it belongs
+        # to one of the claims.
         astray = {entry for entry, judgement in judgements.items() if judgement.verdict == "nothing"}
         judgements |= dict.fromkeys(astray, Judgement(verdict="elsewhere"))
     return judgements
@@ -163,9 +173,10 @@ def _of_stretch(
 
 
 def _pairs(claims: Sequence[LostClaim], rows: Sequence[PastRequest]) -> Mapping[int, str] | None:
-    """Assign each request to a claim, by entry; None if a request fits no free claim, so that all are ambiguous.
+    """Assign each request to a claim, and return the request ids by entry number.
 
-    The claim whose window ends first is taken first: if any complete assignment exists, this finds one.
+    Returns None if a request fits no remaining claim: then all assignments are doubtful. Of several claims that
+    fit, the one whose window ends first is used: so a complete assignment is found if any exists.
     """
     pairs: dict[int, str] = {}
     for row in sorted(rows, key=lambda row: row.sent_at or 0.0):
@@ -177,7 +188,7 @@ def _pairs(claims: Sequence[LostClaim], rows: Sequence[PastRequest]) -> Mapping[
 
 
 def _absence(claim: LostClaim, seen: Seen) -> Judgement:
-    """Judge a claim if the history shows no request with its input."""
+    """Judge a claim for which the history shows no request with the same input."""
     readable = claim.body_digest is not None and claim.body_digest.startswith(f"{VERSION}:")
     if not readable or any(_may_be(claim, row) for row in seen.unknown):
         return Judgement(verdict="hidden")
@@ -188,7 +199,7 @@ def _absence(claim: LostClaim, seen: Seen) -> Judgement:
 
 
 def _may_be(claim: LostClaim, row: PastRequest) -> bool:
-    """Whether the request may belong to the claim although its input or its time is not shown."""
+    """Whether the request may belong to the claim, as its input or its time is not shown."""
     if row.sent_at is None:
         return row.input_digest is None or _is(row, claim.body_digest)
     return row.input_digest is None and claim.window.has(row.sent_at)

@@ -1,4 +1,4 @@
-"""From a stored entry back to what a call returns or raises. Each caller gets separate objects."""
+"""Build the result or the error of a stored entry. Each caller gets its own objects."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from fal_async.protocol.results import parse_result
 def replayed(
     record: Record, output_type: Any = None, *, files: Files | None = None, cost: Decimal | None = None
 ) -> Result[Any, str]:
-    """Return the result of an entry that has ended, as `output_type` if one is given.
+    """Return the result of an entry with an outcome, as `output_type` if one is given.
 
-    Raises the stored error; ResultExpiredError if the ledger no longer stores the end; ResponseDecodeError if the
-    output does not fit `output_type`.
+    Raises the stored error; ResultExpiredError if the outcome was deleted after `keep` seconds; ResponseDecodeError
+    if the output does not fit `output_type`.
     """
     error = replayed_error(record)
     if error is not None:
@@ -38,19 +38,19 @@ def replayed(
 
 
 def replayed_error(record: Record) -> FalError | None:
-    """Return a new copy of an ended entry's error; None if it has a result."""
+    """Return a new copy of the stored error of an entry with an outcome; None if it has a result."""
     if record.expired or record.end is None:
         return expired(record)
     return None if record.state == "done" else parse_error(record.end.body).about(ref_of(record))
 
 
 def stored_answer(record: Record) -> HttpResponse:
-    """Return fal's response with the result of an entry that is done."""
+    """Return the response that fal sent with the result of a "done" entry."""
     assert record.end is not None
     headers = {**record.headers, "content-type": record.end.content_type}
     return HttpResponse(status=200, headers=headers, body=record.end.body)
 
 
 def ref_of(record: Record) -> RequestRef:
-    """Return the request that the stored end belongs to."""
+    """Return the request to which the stored outcome belongs."""
     return RequestRef(endpoint_id=record.endpoint_id, request_id=record.request_id)

@@ -1,8 +1,8 @@
-"""Errors to versioned JSON, as the ledger stores them, and back. `ledger/README.md` describes the format.
+"""Convert errors to versioned JSON, as the ledger stores them, and back. `ledger/README.md` describes the format.
 
-What a replay needs to raise the same error is stored: kind, message, status, type, details, ids. What may repeat an
-input never is: bodies, the value that a detail is about, texts of its context. Another program may have written the
-stored JSON, so reading is lenient.
+A replay can raise the same error: its class, message, status, type, details and ids are stored. Values that may
+repeat an input are never stored: bodies, the input of a detail, the strings of its context. Another program may
+have written the stored JSON, so fields with an unexpected value are ignored.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ from fal_async.protocol.ledger.kept import kept_headers
 
 VERSION = 1
 LARGEST = 64 * 1024
-"""Most bytes of a stored error. The last details of a larger one are left out."""
+"""Most bytes of a stored error. If an error is larger, its last details are left out."""
 _LONGEST_WORDS, _LONGEST_PART, _LONGEST_LIMIT, _MOST_PARTS = 1000, 200, 60, 32
+"""Most characters of a message, of a part of `loc` and of a limit; most parts of a list."""
 
 
 def _kinds() -> dict[str, type[FalError]]:
@@ -54,7 +55,7 @@ _LIMITS = frozenset(
         *("expected", "supported_extensions", "supported_formats"),
     }
 )
-"""Fields of a detail's context that say how an input must be, not what it was (protocol 9.1)."""
+"""Fields of a detail's context that describe the allowed inputs, and not the input itself (protocol 9.1)."""
 
 
 def stored_error(error: FalError) -> Payload:
@@ -63,9 +64,9 @@ def stored_error(error: FalError) -> Payload:
 
 
 def parse_error(body: bytes) -> FalError:
-    """Return the stored error; for an unknown kind, the nearest class by status. Never raises.
+    """Return the stored error. If its class is unknown, use the class for its status. Never raises.
 
-    A body that can't be read gives a RequestFailedError that says so.
+    If the body can't be read, return a RequestFailedError that says so.
     """
     try:
         document = decode_json(body)
@@ -83,7 +84,7 @@ def _encoded(document: Mapping[str, Any]) -> bytes:
     return text.encode("utf-8", "replace")
 
 
-# From an error to a document.
+# From an error to a document, the dict that is stored as JSON.
 
 
 def _document(error: FalError) -> dict[str, Any]:
@@ -116,7 +117,7 @@ def _first_of(details: Sequence[ErrorDetail], room: int) -> list[dict[str, Any]]
 
 
 def _name_of(kind: type[FalError]) -> str:
-    """Return the name of the class, or of its nearest known base: a caller may derive its own classes."""
+    """Return the name of the class, or of its nearest base of fal_async if a user has derived the class."""
     return next(above.__name__ for above in kind.__mro__ if _KINDS.get(above.__name__) is above)
 
 
@@ -170,7 +171,10 @@ def _built(document: Mapping[str, Any]) -> FalError:
         own["errors"] = _details(document.get("errors"))
     error: FalError = kind(message, **known, **own)
     if one_line(message) != message and _is_line(message):
-        error.message, error.args = message, (message,)  # already one line: must not be shortened again
+        error.message, error.args = (
+            message,
+            (message,),
+        )  # it was shortened before it was stored: not once more
     if isinstance(retryable := document.get("retryable"), bool) and retryable != error.retryable:
         error.retryable = retryable
     return error
