@@ -1,7 +1,7 @@
-"""Waiting for a paid request without losing it: the caller's time limit, cancellation, and the remote cancel.
+"""Waiting for a paid request: the caller's time limit, cancellation of the task, and the cancel on fal.
 
-If the wait ends before the result arrives, for whatever reason, the remote request is cancelled once, within a few
-seconds, and the caller's error has the request id and says what became of it. Closing a session ends its waits.
+If a call stops before the result arrives, for any reason, the request is cancelled on fal, once and within a few
+seconds. The caller's error has the request id and the outcome of the cancel. Closing a session stops its waits.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ Work = Callable[[], Awaitable[T]]
 C = TypeVar("C", bound=CancelOutcome | None)
 
 SUBMIT_GRACE = 3.0
-"""Seconds that a cancelled call waits for the id of a submit that is on its way, to cancel the request by it."""
+"""Seconds for which a cancelled call waits for the response of its submit: the cancel needs the request id."""
 CANCEL_LIMIT = 3.0
-"""Seconds that the cancel of an abandoned request may take, while there are fewer than `_TOGETHER` cancels."""
+"""Seconds that the cancel of a request may take, if fewer than `_TOGETHER` cancels run."""
 _TOGETHER = 500
-"""For each further 500 cancels, which share the connections, the limit grows by `CANCEL_LIMIT`."""
+"""For each 500 cancels, which share the connections, the limit grows by `CANCEL_LIMIT`."""
 BECAME: dict[CancelOutcome | None, str] = {
-    CancelOutcome.CANCELLED: "fal took it out of the queue",
-    CancelOutcome.CANCELLATION_REQUESTED: "fal was asked to cancel it, but it may still complete",
-    CancelOutcome.ALREADY_COMPLETED: "it has completed in the meantime: its result can be fetched by the id",
-    CancelOutcome.NOT_FOUND: "fal does not know it any more",
-    CancelOutcome.FAILED: "its cancel did not go through: it may still run and be billed",
-    None: "it was left to run",
+    CancelOutcome.CANCELLED: "fal removed the request from the queue",
+    CancelOutcome.CANCELLATION_REQUESTED: "fal was asked to cancel the request, but it may still complete",
+    CancelOutcome.ALREADY_COMPLETED: "the request has completed in the meantime: fetch its result by the id",
+    CancelOutcome.NOT_FOUND: "fal no longer knows the request",
+    CancelOutcome.FAILED: "the cancel failed: the request may still run and be billed",
+    None: "the request was not cancelled and may still run",
 }
-"""What an error says became of the remote request."""
+"""The end of an error's message for each outcome of the cancel. None: no cancel was sent."""
 
 
 class Cancellable(Protocol):
@@ -74,18 +74,18 @@ class OpenWaits:
         self._ended = False
 
     def add(self, wait: Wait) -> None:
-        """Register a wait. SessionStateError once the session is being closed."""
+        """Register a wait. Raise SessionStateError once the session is being closed."""
         if self._ended:
             raise SessionStateError(SESSION_CLOSED, endpoint_id=wait.endpoint_id)
         self._waits.add(wait)
 
     def discard(self, wait: Wait) -> None:
-        """Forget a wait that is over."""
+        """Remove a wait that is over."""
         self._waits.discard(wait)
 
     @contextlib.contextmanager
     def cancelling(self) -> Iterator[None]:
-        """Enclose a cancel: a session that is being closed waits for it."""
+        """Enclose a cancel, so that a session that is being closed waits for it."""
         done = asyncio.get_running_loop().create_future()
         self._under_way.add(done)
         try:
@@ -96,7 +96,7 @@ class OpenWaits:
                 done.set_result(None)
 
     def cancel(self, handle: Cancellable) -> ShelteredTask[CancelOutcome]:
-        """Return the one cancel of a request, which all its waits share; start it if there is none."""
+        """Return the task that cancels a request. All waits for the request share it; the first call starts it."""
         request_id = handle.request_id
         task = self._cancels.get(request_id)
         if task is None:
@@ -106,13 +106,14 @@ class OpenWaits:
 
     @property
     def cancel_limit(self) -> float:
-        """Seconds that one cancel may take now. Of thousands at once, the last ones wait for a connection."""
+        """Seconds that one cancel may take now: if thousands run at once, the last ones wait for a connection."""
         return CANCEL_LIMIT * (1 + len(self._cancels) // _TOGETHER)
 
     async def end(self) -> bool:
-        """End all waits concurrently, and wait for all cancels, for a limited time.
+        """Stop all waits concurrently, and wait for all cancels, for a limited time.
 
-        A cancellation of the calling task does not shorten it. Return whether there was one: the caller raises it.
+        A cancellation of the calling task does not shorten the time. Return whether there was one; the caller must
+        raise it then.
         """
         self._ended = True
         loop = asyncio.get_running_loop()
@@ -120,7 +121,7 @@ class OpenWaits:
         for wait in tuple(self._waits):
             if wait.loop is loop:
                 ends += wait.end()
-        # A wait may need both limits, one after the other.
+        # A wait may need both limits, one after the other, and a moment to stop.
         return await wait_for_all(ends, SUBMIT_GRACE + self.cancel_limit + 1.0)
 
 
@@ -132,13 +133,13 @@ class Wait:
     among: OpenWaits
     handle: Cancellable | None = None
     uncertain: SubmissionUncertainError | None = None
-    """Set if the submit was given up on its way, before its id arrived."""
+    """The error if the call stopped while the submit was on its way, and no request id arrived in time."""
     direct: Progress | None = None
     """The progress of a direct run. It has no id: only closing its connection stops it (protocol 13)."""
     cancel_on_exit: bool = True
     limit: float | None = None  # of `scope`, in seconds
     closing: bool = attrs.field(default=False, init=False)
-    """Whether the session is being closed, which ends the wait."""
+    """Whether the session is being closed, which stops the wait."""
     loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop, init=False)
     scope: asyncio.Timeout = attrs.field(init=False)
     _task: asyncio.Task[Any] | None = attrs.field(factory=asyncio.current_task, init=False)
@@ -146,47 +147,52 @@ class Wait:
     _cancel: ShelteredTask[CancelOutcome] | None = attrs.field(default=None, init=False)
 
     def is_here(self) -> bool:
-        """Return whether its own task runs now. If not, its coroutine is being discarded, and can't await."""
+        """Return whether the task of the wait runs now. If not, its coroutine is discarded, and can't await."""
         with contextlib.suppress(RuntimeError):  # no loop runs
             return asyncio.current_task() is self._task
         return False
 
     def end(self) -> list[asyncio.Future[Any]]:
-        """End the wait, as its session is being closed. Return the futures that the session waits for."""
+        """Stop the wait because its session is being closed. Return the futures that the session must wait for."""
         self.closing = True
         ends: list[asyncio.Future[Any]] = []
         if self._over is None:
             self._over = self.loop.create_future()
-        if not self.is_here():  # else its own callback closes the session, and would wait for itself
+        if (
+            not self.is_here()
+        ):  # otherwise a callback of this wait closes the session, and would wait for itself
             ends.append(self._over)
-            with contextlib.suppress(RuntimeError):  # the scope has ended: the wait is cancelling its request
+            with contextlib.suppress(
+                RuntimeError
+            ):  # the scope is over, because the wait is cancelling its request
                 self.scope.reschedule(self.loop.time())
         if self.cancel_on_exit and (cancel := self.start_cancel()) is not None:
             ends.append(cancel)
         return ends
 
     def over(self) -> None:
-        """Note that the wait and its cancel have ended."""
+        """Note that the wait and its cancel are over."""
         self.among.discard(self)
         if self._over is not None and not self.loop.is_closed():
             self._over.set_result(None)
 
     def hurry(self) -> None:
-        """Give up a running cancel of the remote request, as the program has to end at once."""
+        """Stop waiting for a running cancel of the request, because the program has to stop at once."""
         if self._cancel is not None:
             self._cancel.give_up()
 
     def start_cancel(self) -> ShelteredTask[CancelOutcome] | None:
-        """Return the one cancel of the remote request, started if needed; None without an id."""
+        """Return the task that cancels the request on fal, started by the first call; None without a request id."""
         if self._cancel is None and self.handle is not None:
             self._cancel = self.among.cancel(self.handle)
         return self._cancel
 
 
 async def supervise(wait: Wait, work: Work[T], *, timeout: float | None, began: float | None = None) -> T:
-    """Await `work` for at most `timeout` seconds (see `within`), and cancel the remote request if it is abandoned.
+    """Await `work` for at most `timeout` seconds (see `within`), and cancel the request on fal if that fails.
 
-    Raises ClientTimeoutError when `timeout` has passed, and SessionStateError when the session was closed.
+    Raises ClientTimeoutError when `timeout` has passed, and SessionStateError when the session was closed. Other
+    exceptions of `work` are raised unchanged; after a FalError that is fal's response, nothing is cancelled.
     """
     check_seconds("timeout", timeout, or_none=True)
     wait.among.add(wait)
@@ -197,7 +203,7 @@ async def supervise(wait: Wait, work: Work[T], *, timeout: float | None, began: 
     except BaseException as error:
         ended = wait.scope.expired() and isinstance(error, TimeoutError)
         closed = wait.closing and (ended or isinstance(error, SessionStateError))
-        # A FalError is fal's answer, or leaves the request to be continued by its id: nothing is cancelled.
+        # A FalError is fal's response, or the caller can continue with the request by its id: nothing is cancelled.
         if isinstance(error, FalError) and not (ended or closed or error.from_caller):
             raise
         outcome = await _abandon(wait)
@@ -211,9 +217,9 @@ async def supervise(wait: Wait, work: Work[T], *, timeout: float | None, began: 
 
 
 async def submit_under(wait: Wait, progress: Progress, submit: Coroutine[Any, Any, H]) -> H:
-    """Run a submit so that a cancellation does not lose the id of a request that fal has taken.
+    """Await a submit so that the request id is known even after a cancellation, and the request can be cancelled.
 
-    `submit` returns the handle; None if there is nothing to cancel.
+    `submit` returns the handle, or None if the request must not be cancelled.
     """
     task = ShelteredTask(submit)
     try:
@@ -221,7 +227,7 @@ async def submit_under(wait: Wait, progress: Progress, submit: Coroutine[Any, An
     except asyncio.CancelledError:
         await _late_id(wait, progress, task)
         raise
-    wait.handle, progress.request = handle, None  # a large input is not kept in memory through the wait
+    wait.handle, progress.request = handle, None  # a large input must not stay in memory during the wait
     return handle
 
 
@@ -241,12 +247,12 @@ def _given_up(progress: Progress, failure: BaseException | None) -> SubmissionUn
     if isinstance(failure, SubmissionUncertainError):
         return failure
     if failure is not None or progress.request is None:
-        return None  # refused, or certainly not taken
-    return progress.may_be_taken(progress.request, "the wait for its answer was given up")
+        return None  # fal refused it, or certainly did not accept it
+    return progress.may_be_taken(progress.request, "the call stopped before the response arrived")
 
 
 async def _abandon(wait: Wait) -> CancelOutcome | None:
-    """Cancel the remote request, sheltered from cancellation and bounded in time.
+    """Cancel the request on fal, within a time limit, even if the task is cancelled again.
 
     Return the outcome; None if no cancel was sent.
     """
@@ -255,7 +261,7 @@ async def _abandon(wait: Wait) -> CancelOutcome | None:
         return None
     if not wait.cancel_on_exit:
         if wait.closing:
-            logger.warning("the session was closed: request %s was left to run", handle.request_id)
+            logger.warning("the session was closed: request %s was not cancelled", handle.request_id)
         return None
     if not wait.is_here():
         logger.warning(
@@ -270,14 +276,14 @@ async def _abandon(wait: Wait) -> CancelOutcome | None:
 
 
 async def cancelled(cancel: Callable[[], Awaitable[C]], request_id: str | None) -> C | CancelOutcome:
-    """Return the outcome of a cancel; FAILED, with a warning, if it raises anything."""
+    """Return the outcome of a cancel. If it raises an exception, log a warning and return FAILED."""
     try:
         return await cancel()
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # also what `on_retry` raises
-        reason = "no answer in time" if isinstance(error, asyncio.CancelledError) else error
-        logger.warning("the cancel did not go through (%s): request %s may still run", reason, request_id)
+    except BaseException as error:  # also an exception of `on_retry`
+        reason = "no response in time" if isinstance(error, asyncio.CancelledError) else error
+        logger.warning("the cancel failed (%s): request %s may still run", reason, request_id)
         return CancelOutcome.FAILED
 
 
@@ -305,7 +311,9 @@ def _closed_error(wait: Wait, outcome: CancelOutcome | None) -> SessionStateErro
 
 def _what_became(wait: Wait, outcome: CancelOutcome | None) -> str:
     if wait.direct is not None:
-        return "its connection was closed" if wait.direct.sent else "it was not sent"
+        return "its connection was closed" if wait.direct.sent else "the request was not sent"
     if wait.handle is None:
-        return "it was not submitted" if wait.uncertain is None else "its submit was not answered"
+        return (
+            "the request was not submitted" if wait.uncertain is None else "fal did not respond to the submit"
+        )
     return BECAME[outcome]

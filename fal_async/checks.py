@@ -1,6 +1,6 @@
-"""Checks of arguments, each in one place and with one wording, before any request is sent.
+"""Checks of arguments before any request is sent. All modules use them, so that the messages have the same wording.
 
-`check_...(name, value)` raises ConfigurationError, which has the name, the value and what was expected.
+`check_...(name, value)` raises ConfigurationError, whose message has the name, the value and what was expected.
 `or_none=True` accepts None.
 """
 
@@ -63,7 +63,7 @@ def _refuse(name: str, value: object, expected: str, or_none: bool) -> NoReturn:
     raise ConfigurationError(f"{name}={value!r}: expected {expected}{', or None' if or_none else ''}")
 
 
-# The messages of the following checks have only the type of the value, which may be long or secret.
+# The messages of the following checks have only the type of the value, because the value may be long or secret.
 
 
 def check_str(name: str, value: object, *, such_as: str = "", or_none: bool = False) -> None:
@@ -74,9 +74,9 @@ def check_str(name: str, value: object, *, such_as: str = "", or_none: bool = Fa
 
 
 def check_function(name: str, value: object, *, takes: Sequence[str]) -> None:
-    """Require None, or a function that accepts as many arguments as `takes` has names.
+    """Require None, or a function that accepts as many arguments as `takes` has names. The message has the names.
 
-    Checked before a paid request is sent, because a callback is called only after it. The message has the names.
+    A callback is checked before a paid request is sent, because it is called only after the request was billed.
     """
     if value is None:
         return
@@ -96,7 +96,7 @@ def _function_name(function: object) -> str:
 
 
 def check_plain_function(name: str, value: object, *, takes: Sequence[str]) -> None:
-    """Require a function that is not async, or None: it is called where nothing can be awaited."""
+    """Require None, or a function that is not async, because its result is not awaited."""
     check_function(name, value, takes=takes)
     if inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(type(value).__call__):
         raise ConfigurationError(f"{name} is a coroutine function, but it is not awaited: use def")

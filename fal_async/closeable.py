@@ -1,4 +1,4 @@
-"""The connections of resources, which a session closes before its pool."""
+"""The protocol of connections and other parts that a session closes before its pool."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ SESSION_CLOSED = "the session is closed: open a new one with `async with Session
 
 
 class Closeable(Protocol):
-    """Something that a session closes."""
+    """A connection, a batch or another part that a session closes."""
 
     async def aclose(self) -> None:
-        """Close it. Closing twice does nothing."""
+        """Close the part. Closing twice does nothing."""

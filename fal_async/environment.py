@@ -16,11 +16,12 @@ class Environment:
     """The settings from environment variables (protocol 1.3).
 
     Attributes:
-        key: the key of FAL_KEY, or of FAL_KEY_ID and FAL_KEY_SECRET; None if unset.
-        hosts: the base URLs.
-        home: the folder where the `fal` command line stores its login.
+        key: the fal key in FAL_KEY, or in FAL_KEY_ID and FAL_KEY_SECRET. None: they are not set, or are ignored
+            because FAL_FORCE_AUTH_BY_USER is 1.
+        hosts: the base URLs of fal's services.
+        home: the folder in which the `fal` command line stores its login.
         log: the value of FAL_LOG; None if unset.
-        proxies: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, as they are spelt. A lower-case name takes
+        proxies: the names and values of HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY. A lower-case name takes
             precedence.
     """
 
@@ -32,7 +33,11 @@ class Environment:
 
 
 def from_env(environ: Mapping[str, str] | None = None) -> Environment:
-    """Read FAL_KEY, FAL_KEY_ID, FAL_KEY_SECRET, FAL_BASE_URL, FAL_RUN_HOST and the others of protocol 1.3."""
+    """Read the environment variables of (protocol 1.3), and those of HTTP proxies.
+
+    Args:
+        environ: the variables. None (default): those of this process.
+    """
     environ = os.environ if environ is None else environ
     return Environment(
         key=None if environ.get("FAL_FORCE_AUTH_BY_USER") == "1" else _key_of(environ),
@@ -45,7 +50,8 @@ def from_env(environ: Mapping[str, str] | None = None) -> Environment:
 
 def _proxies_of(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        # In a CGI script, HTTP_PROXY is the `Proxy` header of the request: a caller must not choose our proxy.
+        # In a CGI script, HTTP_PROXY has the `Proxy` header of the incoming request, whose sender must not choose
+        # the proxy.
         spellings = (
             [name.lower()] if name == "HTTP_PROXY" and "REQUEST_METHOD" in environ else [name.lower(), name]
         )

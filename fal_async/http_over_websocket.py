@@ -1,4 +1,7 @@
-"""HTTP over WebSocket: several direct calls over one connection (protocol 5.2). fal calls it experimental."""
+"""HTTP over WebSocket: several direct calls over one connection (protocol 5.2). fal calls it experimental.
+
+Citations such as (protocol 4.2) are sections of `fal_async/protocol/README.md`.
+"""
 
 from __future__ import annotations
 
@@ -42,8 +45,10 @@ from fal_async.protocol.streaming import (
 from fal_async.protocol.structure import check_output_type
 from fal_async.transport import Transport, WebSocket
 
-_OPEN_TIMEOUT, _HEARTBEAT = 90.0, 20.0
-"""Seconds for the handshake, which may wait for a runner; seconds of silence until a ping."""
+_OPEN_TIMEOUT = 90.0
+"""Seconds for the handshake, which may wait for a runner."""
+_HEARTBEAT = 20.0
+"""Seconds of silence after which a ping is sent."""
 
 
 @short_tracebacks
@@ -57,15 +62,17 @@ class HttpOverWebSocket:
             await calls.send({"prompt": "three"})
             two, three = await calls.recv(), await calls.recv()
 
-    Answers arrive in the order of the inputs; one task at a time may receive. The interface is experimental: fal
-    may change it. A lost connection is not replaced, as fal may be working on inputs that were sent, and bill them.
+    Responses arrive in the order of the inputs. Only one task at a time may receive. The interface is experimental:
+    fal may change it. If the connection is lost, no other one is opened, because fal may be working on inputs that
+    were sent, and bill them.
 
-    Entering the block makes the handshake. It raises ApiError if fal refuses it, and TransportError if fal is not
-    reached. If it is cancelled, nothing stays open. A connection that was closed can be entered again.
+    Entering the block opens the connection. It raises ApiError if fal refuses the handshake, and TransportError if
+    fal is not reached. If it is cancelled, no connection stays open. After closing, the same object can be entered
+    again.
 
     Attributes:
         endpoint_id: the endpoint, with its path.
-        unanswered: how many inputs were sent whose answers were not received yet.
+        unanswered: the number of inputs that were sent and whose responses were not received yet.
     """
 
     def __init__(
@@ -109,17 +116,18 @@ class HttpOverWebSocket:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connection. Answers that were not received are lost.
+        """Close the connection. Responses that were not received are lost.
 
-        Closing twice is allowed. It waits up to 2 seconds for the peer; cancelling it is safe. Raises nothing.
+        Closing waits up to 2 seconds for fal. Closing twice does nothing. Cancelling is safe. Raises nothing.
         """
         self._socket = None
         await self._exits.aclose()
 
     async def run(self, input: Any = None, *, output_type: type[T] | None = None) -> Result[T]:
-        """Send one input and return its answer.
+        """Send one input and return its result.
 
-        If this is cancelled after the input was sent, fal works on it, and its answer is the next one.
+        If it is cancelled after the input was sent, fal still works on the input, and its response is the next one
+        to receive.
 
         Args:
             input: the model's input, as for `fal.run`. Files in it are uploaded first. None (default): an empty
@@ -130,7 +138,7 @@ class HttpOverWebSocket:
             The result.
 
         Raises:
-            RealtimeError: earlier answers have to be received first; or as described for `recv`.
+            RealtimeError: earlier responses must be received first; or as described for `recv`.
             ConfigurationError: the input can't be encoded, or `output_type` can't be built.
             ApiError, ResponseDecodeError, SessionStateError: as described for `recv`.
             UploadError: a file of the input could not be uploaded.
@@ -138,14 +146,15 @@ class HttpOverWebSocket:
         check_output_type(output_type)
         await self._skip_abandoned_answer()
         if self.unanswered:
-            raise RealtimeError(f"{self.unanswered} earlier answer(s) come first: receive them with recv()")
+            raise RealtimeError(f"{self.unanswered} earlier response(s) come first: receive them with recv()")
         await self.send(input)
         return await self.recv(output_type=output_type)
 
     async def send(self, input: Any = None) -> None:
-        """Send one input, without waiting for its answer.
+        """Send one input, without waiting for its response.
 
-        If this is cancelled during an upload, nothing was sent. Later, the input may have been sent.
+        If it is cancelled during an upload, the input was not sent. If it is cancelled later, the input may have
+        been sent.
 
         Args:
             input: the model's input, as for `fal.run`. Files in it are uploaded first. None (default): an empty
@@ -167,9 +176,9 @@ class HttpOverWebSocket:
             raise self._lost(BROKEN, "") from error
 
     async def recv(self, *, output_type: type[T] | None = None) -> Result[T]:
-        """Receive the whole answer to the oldest input that has none yet.
+        """Receive the whole response to the oldest input that has none yet.
 
-        Cancelling it is safe: the next `recv` continues with the same answer.
+        Cancelling is safe: the next `recv` continues with the same response.
 
         Args:
             output_type: the type that `data` is built as. None (default): decoded JSON.
@@ -179,9 +188,9 @@ class HttpOverWebSocket:
 
         Raises:
             ApiError: the input was refused, or the model failed. The connection can still be used.
-            RealtimeError: the connection ended before the answer, the answer is larger than `max_answer` or
-                malformed, or no input waits for an answer.
-            ResponseDecodeError: the answer can't be decoded, or does not match `output_type`.
+            RealtimeError: the connection was lost before the response was complete, the response is larger than
+                `max_answer` or malformed, or every input has its response.
+            ResponseDecodeError: the response can't be decoded, or does not match `output_type`.
             ConfigurationError: `output_type` can't be built.
             SessionStateError: the connection is not open, or another task is receiving.
         """
@@ -194,22 +203,22 @@ class HttpOverWebSocket:
         return parse_result(response, output_type, ref, attempts={"websocket": 1}, files=self._files)
 
     async def stream(self) -> AsyncGenerator[Any, None]:
-        """Receive the next answer in pieces: values if it is an event stream, else chunks of bytes.
+        """Receive the next response in pieces: values if it is an event stream, else chunks of bytes.
 
-        If you leave it early, or cancel it, the next call that receives skips the rest of the answer.
+        If you leave the loop early, or cancel it, the next call that receives skips the rest of this response.
 
         Yields:
             The decoded JSON of each event, or `bytes`.
 
         Raises:
-            StreamError: an error event, an event that can't be decoded, or one that breaks off.
+            StreamError: the model sent an error event, an event can't be decoded, or an event is incomplete.
             ApiError, RealtimeError, SessionStateError: as described for `recv`.
         """
         with shortened():
             answer = await self._next_answer()
             answer.streamed = True
             decoder = SSEDecoder()
-            part: Start | Body | End = Body(bytes(answer.body))  # what a cancelled `recv` has received before
+            part: Start | Body | End = Body(bytes(answer.body))  # received by a cancelled `recv`
             while not isinstance(part, End):
                 start = answer.start
                 if start is not None and start.status < 300 and isinstance(part, Body) and part.data:
@@ -243,10 +252,10 @@ class HttpOverWebSocket:
         return value
 
     async def _next_answer(self) -> _Answer:
-        """Return a new answer, or the one that a cancelled `recv` has begun."""
+        """Return a new answer, or the one that a cancelled `recv` has received in part."""
         await self._skip_abandoned_answer()
         if not self.unanswered:
-            raise RealtimeError("no input waits for an answer: call send() first")
+            raise RealtimeError("no input waits for a response: call send() first")
         self._answer = self._answer or _Answer()
         return self._answer
 
@@ -261,7 +270,9 @@ class HttpOverWebSocket:
         if self._receiving:
             raise SessionStateError("another task is receiving from this connection: only one can")
         if self._answer is not answer:
-            raise RealtimeError("the rest of this answer was skipped: another one was received since")
+            raise RealtimeError(
+                "the rest of this response was skipped, because another response was received"
+            )
         self._receiving = True
         try:
             part = answer.take(await self._open_socket().receive())
@@ -272,7 +283,7 @@ class HttpOverWebSocket:
         if len(answer.body) > self._settings.max_answer:
             await self.aclose()
             words = (
-                f"the answer has more than {self._settings.max_answer} bytes: raise Session(max_answer=...)"
+                f"the response has more than {self._settings.max_answer} bytes: raise Session(max_answer=...)"
             )
             raise RealtimeError(words, endpoint_id=self.endpoint_id)
         if isinstance(part, End):
@@ -281,10 +292,12 @@ class HttpOverWebSocket:
         return part
 
     def _response(self, answer: _Answer) -> HttpResponse:
-        """Return the complete answer as an HTTP response. ApiError unless its status is 2xx."""
+        """Return the complete answer as an HTTP response. Raise ApiError unless its status is 2xx."""
         start = answer.start
         if start is None:
-            raise RealtimeError("an answer ended before it began", endpoint_id=self.endpoint_id)
+            raise RealtimeError(
+                "the end of a response arrived before its beginning", endpoint_id=self.endpoint_id
+            )
         headers = {REQUEST_ID: start.request_id, **start.headers}
         response = HttpResponse(status=start.status, headers=headers, body=bytes(answer.body))
         if 200 <= start.status < 300:
@@ -305,7 +318,7 @@ class HttpOverWebSocket:
     def _lost(self, code: int, reason: str) -> RealtimeError:
         words = close_words(code, reason, "WebSocket")
         return RealtimeError(
-            f"{words}, with {self.unanswered} answer(s) still to come",
+            f"{words}, with {self.unanswered} response(s) outstanding",
             code=code,
             reason=reason,
             endpoint_id=self.endpoint_id,
@@ -313,7 +326,7 @@ class HttpOverWebSocket:
 
 
 class _Answer:
-    """What was received of one answer. `streamed`: its values are yielded as they arrive, and not kept."""
+    """The received part of one response. `streamed`: whether its values are yielded as they arrive, not kept."""
 
     def __init__(self) -> None:
         self._exchange = Exchange()

@@ -1,4 +1,7 @@
-"""Frozen values of fal's responses. Unknown fields are kept in `raw`; only the request id is required."""
+"""Frozen values of fal's responses. Unknown fields are kept in `raw`; only the request id is required.
+
+Citations such as (protocol 4.2) are sections of `fal_async/protocol/README.md`.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +37,9 @@ class RequestLog:
 
     Attributes:
         message: the text of the line.
-        timestamp: the time in ISO 8601, as the server wrote it, or `""`.
-        level: the level in the server's words, such as `"INFO"`, or `""`.
-        source: where the line comes from, or `""`.
+        timestamp: the time in ISO 8601, as the server sent it, or `""`.
+        level: the level as the server named it, such as `"INFO"`, or `""`.
+        source: the origin of the line as the server named it, such as `"USER"`, or `""`.
     """
 
     message: str
@@ -47,12 +50,12 @@ class RequestLog:
 
 @attrs.frozen(kw_only=True, init=False, eq=False, repr=False)
 class _Status:
-    """What all statuses have in common.
+    """The common attributes of all statuses.
 
     Attributes:
         request_id: fal's id of the request.
         logs: the log entries that the server sent with this status: a moving window of all entries.
-        new_logs: the entries that no earlier update of the same generator had.
+        new_logs: those entries that are in no earlier status of the same `subscribe`, `wait` or `updates()`.
         raw: the whole response.
     """
 
@@ -77,9 +80,9 @@ class Queued(_Status):
 
     Attributes:
         request_id: fal's id of the request.
-        position: the number of requests ahead of it, from 0; None if the server did not say.
+        position: the number of requests ahead of it, from 0; None if the server did not send it.
         logs: the log entries that the server sent with this status.
-        new_logs: the entries that no earlier update of the same generator had.
+        new_logs: those entries that are in no earlier status of the same `subscribe`, `wait` or `updates()`.
         raw: the whole response.
     """
 
@@ -98,19 +101,19 @@ class InProgress(_Status):
     Attributes:
         request_id: fal's id of the request.
         logs: the log entries that the server sent with this status: a moving window of all entries.
-        new_logs: the entries that no earlier update of the same generator had.
+        new_logs: those entries that are in no earlier status of the same `subscribe`, `wait` or `updates()`.
         raw: the whole response.
     """
 
     @property
     def headline(self) -> str:
-        """The word `"IN_PROGRESS"`."""
+        """Return `"IN_PROGRESS"`."""
         return "IN_PROGRESS"
 
 
 @attrs.frozen(kw_only=True)
 class Completed(_Status):
-    """COMPLETED: the request has ended, successfully or not. fal has no failed or cancelled status (protocol 4.2).
+    """COMPLETED: the request succeeded, failed or was cancelled; fal has no other status for these (protocol 4.2).
 
     Attributes:
         request_id: fal's id of the request.
@@ -118,7 +121,7 @@ class Completed(_Status):
         error: fal's description of the failure; None if the request succeeded.
         error_type: fal's machine-readable error type (protocol 9.2); None if the request succeeded.
         logs: the log entries that the server sent with this status.
-        new_logs: the entries that no earlier update of the same generator had.
+        new_logs: those entries that are in no earlier status of the same `subscribe`, `wait` or `updates()`.
         raw: the whole response.
     """
 
@@ -128,7 +131,7 @@ class Completed(_Status):
 
     @property
     def headline(self) -> str:
-        """`"COMPLETED"`, or `"COMPLETED with an error"`."""
+        """Return `"COMPLETED"`, or `"COMPLETED with an error"`."""
         return "COMPLETED" if self.error is None and self.error_type is None else "COMPLETED with an error"
 
 
@@ -140,7 +143,7 @@ class UnknownStatus(_Status):
         request_id: fal's id of the request.
         status: the unknown status word.
         logs: the log entries that the server sent with this status.
-        new_logs: the entries that no earlier update of the same generator had.
+        new_logs: those entries that are in no earlier status of the same `subscribe`, `wait` or `updates()`.
         raw: the whole response.
     """
 
@@ -148,7 +151,7 @@ class UnknownStatus(_Status):
 
     @property
     def headline(self) -> str:
-        """The unknown status word, in one line."""
+        """The unknown status word as one line; `"unknown"` if it is empty."""
         return one_line(self.status) or "unknown"
 
 
@@ -157,7 +160,7 @@ QueueStatus = Queued | InProgress | Completed | UnknownStatus
 
 
 class Files(Protocol):
-    """What a session does with the files in inputs and outputs; implemented by `session/view_files.py`."""
+    """Uploads the files of inputs, and downloads those of outputs; implemented by `session/view_files.py`."""
 
     async def with_urls(
         self, input: Any, *, inline_below: int | None = None, sha256s: Sequence[str] | None = None
@@ -167,7 +170,7 @@ class Files(Protocol):
         Args:
             input: the caller's input.
             inline_below: files of fewer bytes are put into the input as `data:` URIs. None: all are uploaded.
-            sha256s: the SHA-256 of each file when the input was given. None: not checked.
+            sha256s: the SHA-256 that each file must have after the upload. None: not checked.
 
         Raises:
             UploadError: a file can't be uploaded, or no longer has its SHA-256.
@@ -184,7 +187,7 @@ class Files(Protocol):
     ) -> list[Path]:
         """Fetch the files into `folder` concurrently, and return their paths.
 
-        `take_equal`: an existing file with the same name and bytes is kept and returned.
+        `take_equal`: whether an existing file with the same name and bytes is used instead of a second one.
         """
         ...
 
@@ -195,8 +198,8 @@ class Result(Generic[T_co, Id_co]):
     """The result of a request.
 
     Attributes:
-        data: the output: decoded JSON, or an `output_type` built from it; `str` or `bytes` if the model responds
-            with those.
+        data: the output: decoded JSON, or an `output_type` built from it; `str` or `bytes` if the response of the
+            model is text or binary.
         request_id: fal's id of the request; None if the response to a direct call had none.
         attempts: the number of HTTP requests by kind, such as `{"submit": 1, "status": 4, "result": 1}`.
         status: the final `Completed`; None for a direct call.
@@ -238,10 +241,10 @@ class Result(Generic[T_co, Id_co]):
         }
 
     def files(self) -> list[OutputFile]:
-        """Return every file in the output, in order: file objects, and URLs that are plain strings.
+        """Return every file in the output, in its order there: objects with a `url`, and strings that are URLs.
 
-        A string is a file if it is exactly one URL, and its name indicates a file (`url`, `video_url`,
-        `frame_urls`, `images`) or the URL ends like that of a media file (`.png`). URLs of services (`status_url`)
+        A string is a file if it is exactly one URL, and its field's name indicates a file (`url`, `video_url`,
+        `frame_urls`, `images`) or the URL has the suffix of a media file (`.png`). URLs of services (`status_url`)
         and text by people (`prompt`, `caption`) are not files. An output that consists of bytes is one file.
 
         Returns:
@@ -262,18 +265,19 @@ class Result(Generic[T_co, Id_co]):
         Args:
             folder: the folder, which is created if missing.
             names: a template such as `"cat-{n}{ext}"` (`{n}`: the position among the files, from 0; `{name}`: the
-                server's name without its extension; `{ext}`: the extension with its dot), or a function of the
+                server's name without its suffix; `{ext}`: the suffix with its dot), or a function of the
                 `OutputFile` and its position. None (default): the server's names, made safe. Existing files are
-                never overwritten: a name that is taken gets a number, in the order of the output.
+                never overwritten: if a name exists already, the new file's name gets a number, in the order of the
+                output.
 
         Returns:
             The paths, in the order of `files()`.
 
         Raises:
-            DownloadError: some files could not be fetched: see its `missing`, `causes` and `paths`. The others are
-                on disk.
+            DownloadError: some files could not be fetched: see its `missing`, `causes` and `paths`. All other files
+                are in the folder.
             ConfigurationError: `folder` is not a path, or `names` is invalid. Nothing was sent.
-            SessionStateError: the session is closed, or the result does not belong to one, as after pickling.
+            SessionStateError: the session is closed, or the result has no session because it was pickled or copied.
         """
         if self._files is None:
             raise SessionStateError(
@@ -282,7 +286,7 @@ class Result(Generic[T_co, Id_co]):
         return await self._files.download_all(self.files(), folder, names=names)
 
     def __getstate__(self) -> dict[str, Any]:
-        # The session is not part of the value.
+        # A pickle or a copy has no session.
         names = [field.name for field in attrs.fields(Result)]
         return {name: None if name == "_files" else getattr(self, name) for name in names}
 
@@ -297,7 +301,7 @@ class Result(Generic[T_co, Id_co]):
 
     @property
     def billable_units(self) -> float | None:
-        """The number of billed units (`x-fal-billable-units`, protocol 3.2), or None if fal did not say."""
+        """The number of billed units (`x-fal-billable-units`, protocol 3.2), or None if fal did not send it."""
         try:
             units = float(self.headers["x-fal-billable-units"])
         except (KeyError, ValueError):
@@ -319,7 +323,7 @@ class Result(Generic[T_co, Id_co]):
             raise AttributeError(f"a Result has no attribute {name!r}{hint}")
 
         def __iter__(self):
-            # FastAPI calls `dict(result)` to get the fields, which works for pydantic models, too.
+            # FastAPI gets the fields of a returned value by `dict(value)`, as of a pydantic model.
             return iter(self.to_dict().items())
 
         @classmethod

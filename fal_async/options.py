@@ -1,4 +1,7 @@
-"""The options of one call to a model, validated when created. `protocol/options.py` turns them into headers."""
+"""The options of one call to a model, validated when created. `protocol/options.py` turns them into headers.
+
+Citations such as (protocol 4.2) are sections of `fal_async/protocol/README.md`.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,9 @@ Priority = Literal["normal", "low"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-_TAG_KEY = r"[a-z0-9._-]{1,64}"  # patterns are compiled on first use: most calls have none of these
+_TAG_KEY = (
+    r"[a-z0-9._-]{1,64}"  # patterns are compiled on first use, because most calls have no tags or headers
+)
 _TAG_VALUE = r"[\x20-\x2b\x2d-\x7e]{0,256}"
 _MAX_TAGS, _MAX_TAGS_HEADER = 10, 1024
 
@@ -37,7 +42,9 @@ def _strings(what: str, pairs: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def clean_tags(tags: Mapping[str, str] | None) -> dict[str, str]:
-    """Return billing tags as the gateway stores them (protocol 3.1). It silently drops invalid tags.
+    """Return billing tags as fal's gateway stores them, with names in lower case (protocol 3.1).
+
+    Invalid tags are refused here, because the gateway ignores them without an error.
 
     Raises:
         ConfigurationError: a tag is invalid, or there are too many.
@@ -60,6 +67,7 @@ def clean_tags(tags: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def tags_header(tags: Mapping[str, str]) -> str:
+    """Return the value of fal's header for billing tags."""
     return ",".join(f"{key}={value}" for key, value in tags.items())
 
 
@@ -69,10 +77,10 @@ _OWN_HEADERS = frozenset({"authorization", "content-length", "host", "transfer-e
 
 
 def clean_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
-    """Return the headers as `str`, with secret values.
+    """Return the headers as `str`. Their values are `Secret`, so that no `repr` shows them.
 
     Raises:
-        ConfigurationError: an invalid header, or one that only the client sets, such as Authorization.
+        ConfigurationError: a header is invalid, or only the client may set it, such as Authorization.
     """
     clean = _strings("headers", headers)
     for name, value in clean.items():
@@ -110,7 +118,7 @@ _FLAG, _COUNT = checked(check_flag, or_none=True), checked(check_int, least=0, o
 
 
 class RunOptions(TypedDict, total=False):
-    """The options that `run` and `stream` take, for `**options: Unpack[RunOptions]`: see `CallOptions`."""
+    """The options of `run` and `stream`, as the type of their `**options`: see `CallOptions`."""
 
     hint: str | None
     start_timeout: float | None
@@ -124,7 +132,7 @@ class RunOptions(TypedDict, total=False):
 
 
 class QueueOptions(RunOptions, total=False):
-    """The options that `subscribe`, `submit` and `map` take, whose requests go through the queue."""
+    """The options of `subscribe`, `submit` and `map`, whose requests go through the queue: see `CallOptions`."""
 
     priority: Priority | None
     no_retry: bool | None
@@ -132,7 +140,7 @@ class QueueOptions(RunOptions, total=False):
 
 
 def _does(line: str) -> dict[str, str]:
-    """Return the metadata of an option: what it does, in one line, for `help()`."""
+    """Return the metadata of an option: its description in one line, for `help()`."""
     return {"does": line}
 
 
@@ -140,17 +148,19 @@ def _does(line: str) -> dict[str, str]:
 class CallOptions:
     """The validated options of one call to a model (protocol 3.1, 4.1). None: the default of fal or of the session.
 
+    Options marked "queue only" are for `subscribe`, `submit` and `map`.
+
     Attributes:
-        hint: prefers a runner that reported this hint (session affinity).
+        hint: fal prefers a runner that reported this hint (session affinity).
         priority: "normal" or "low"; queue only.
         start_timeout: seconds (more than 0.1) within which a runner must start, else `StartTimeoutError`.
-        headers: additional request headers.
-        tags: billing tags.
+        headers: additional headers of the HTTP request.
+        tags: billing tags, added to those of the session.
         storage: a `StorageSettings`: lifetime and access of the files that the model produces.
-        store_io: False: fal does not store input and output in the request history.
-        no_retry: True: the platform does not retry; queue only.
-        disable_fallback: True: no fallback to an equivalent model or provider.
-        max_queue_length: `RateLimitError` if the endpoint's queue is longer; queue only.
+        store_io: whether fal stores input and output in the request history.
+        no_retry: whether to forbid retries by the platform; queue only.
+        disable_fallback: whether to forbid a fallback to an equivalent model or provider.
+        max_queue_length: the longest queue to join, as an int >= 0, else `RateLimitError`; queue only.
         inline_below: files of fewer bytes are put into the input as `data:` URIs; default: all are uploaded.
         retry: a `RetryPolicy` for this call, in place of the session's.
 
@@ -160,7 +170,7 @@ class CallOptions:
 
     hint: str | None = attrs.field(
         default=None,
-        metadata=_does("prefers a runner that reported this hint (session affinity)."),
+        metadata=_does("fal prefers a runner that reported this hint (session affinity)."),
         validator=_check_header_text,
     )
     priority: Priority | None = attrs.field(
@@ -173,11 +183,13 @@ class CallOptions:
     )
     headers: Mapping[str, str] | None = attrs.field(
         default=None,
-        metadata=_does("additional request headers."),
+        metadata=_does("additional headers of the HTTP request."),
         converter=attrs.converters.optional(clean_headers),
     )
     tags: Mapping[str, str] | None = attrs.field(
-        default=None, metadata=_does("billing tags."), converter=attrs.converters.optional(clean_tags)
+        default=None,
+        metadata=_does("billing tags, added to those of the session."),
+        converter=attrs.converters.optional(clean_tags),
     )
     storage: StorageSettings | None = attrs.field(
         default=None,
@@ -186,18 +198,22 @@ class CallOptions:
     )
     store_io: bool | None = attrs.field(
         default=None,
-        metadata=_does("False: fal does not store input and output in the request history."),
+        metadata=_does("whether fal stores input and output in the request history."),
         validator=_FLAG,
     )
     no_retry: bool | None = attrs.field(
-        default=None, metadata=_does("True: the platform does not retry; queue only."), validator=_FLAG
+        default=None,
+        metadata=_does("whether to forbid retries by the platform; queue only."),
+        validator=_FLAG,
     )
     disable_fallback: bool | None = attrs.field(
-        default=None, metadata=_does("True: no fallback to an equivalent model or provider."), validator=_FLAG
+        default=None,
+        metadata=_does("whether to forbid a fallback to an equivalent model or provider."),
+        validator=_FLAG,
     )
     max_queue_length: int | None = attrs.field(
         default=None,
-        metadata=_does("`RateLimitError` if the endpoint's queue is longer; queue only."),
+        metadata=_does("the longest queue to join, as an int >= 0, else `RateLimitError`; queue only."),
         validator=_COUNT,
     )
     inline_below: int | None = attrs.field(
@@ -215,12 +231,12 @@ class CallOptions:
 
     @classmethod
     def of(cls, function: str, given: Mapping[str, Any], known: type[RunOptions]) -> CallOptions:
-        """Return the keyword arguments of a call as a value; without any, always the same object.
+        """Return the keyword arguments of a call as a `CallOptions`. Without any, it is always the same object.
 
         Args:
             function: the name of the called function, for the error message.
             given: the keyword arguments. None as a value means the default.
-            known: the options that the function takes: `RunOptions` or `QueueOptions`.
+            known: the options that the function accepts: `RunOptions` or `QueueOptions`.
 
         Returns:
             The validated options.
@@ -253,7 +269,7 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
         *("cancel_on_exit", "webhook_url", "output_type", "key", "run", "uncertain"),
     ),
 }
-"""The arguments of each call that are not options."""
+"""The arguments of each call that are not options, so that a misspelt name can be recognised."""
 _OTHER_CLIENTS = {
     "arguments": "input",
     "with_logs": "logs",
@@ -261,7 +277,7 @@ _OTHER_CLIENTS = {
     "storage_settings": "storage",
     "object_lifecycle": "storage",
 }
-"""Names in fal's own clients, in snake case, and the arguments that they mean here."""
+"""Argument names of fal's own clients, in snake case, and the arguments of this client that mean the same."""
 
 
 def _unexpected(function: str, name: str, known: type[RunOptions]) -> str:
@@ -276,7 +292,7 @@ def _unexpected(function: str, name: str, known: type[RunOptions]) -> str:
 
 
 def _meant(name: str) -> str:
-    """Return the argument that one of fal's own clients calls `name`."""
+    """Return this client's name for an argument that one of fal's own clients calls `name`; else `name`."""
     snake = re.sub(r"(?<=[a-z])[A-Z]", lambda found: f"_{found[0].lower()}", name)
     return _OTHER_CLIENTS.get(snake, snake)
 
@@ -295,8 +311,8 @@ def refuse_unknown(
 ) -> None:
     """Raise TypeError for an argument that a function without options does not take.
 
-    `elsewhere` maps names of other clients to the function's arguments, in addition to the names that all calls
-    have.
+    `elsewhere`: names of other clients, and the arguments of this function that they mean, in addition to those of
+    `_OTHER_CLIENTS`.
     """
     for name in unknown:
         taken = [known for known in annotations if known not in ("unknown", "return")]
@@ -307,7 +323,7 @@ NO_OPTIONS = CallOptions()
 
 
 def documented(known: type[RunOptions]) -> Callable[[F], F]:
-    """List the options in a function's docstring: for `**options`, `help()` shows only the name."""
+    """Return a decorator that adds the options to a docstring, because `help()` shows only `**options`."""
     fields = [field for field in attrs.fields(CallOptions) if field.name in known.__annotations__]
     lines = [f"    {field.name}: {field.metadata['does']}" for field in fields]
 

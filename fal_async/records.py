@@ -24,8 +24,8 @@ def fields_of(value: Any, *, to_send: bool) -> Any:
 
     For a pydantic model whose root is not an object, return the root.
 
-    `to_send`: omit fields that are None, so that a new field of the class does not change the input, and fields of
-    an attrs class or a dataclass that are not arguments of its `__init__`.
+    `to_send`: whether to omit fields that are None, so that a new field of the class does not change the input, and
+    fields of an attrs class or a dataclass that are not arguments of its `__init__`.
     """
     kind = type(value)
     if attrs.has(kind):
@@ -43,7 +43,7 @@ def fields_of(value: Any, *, to_send: bool) -> Any:
 
 
 def _of_model(dumped: Any, value: Any) -> Any:
-    """Return pydantic's dump of `value`, with the objects put back that it replaced by iterators, such as files."""
+    """Return pydantic's dump of `value`, with the objects, such as files, that pydantic replaced by iterators."""
     if is_named(dumped, "pydantic_core", "SerializationIterator"):
         return value
     if isinstance(dumped, dict):

@@ -1,4 +1,4 @@
-"""Tasks that finish although the program stops, and waiting for them although the waiting task is cancelled."""
+"""Tasks that finish even if the program is stopped, and functions that wait for them even if they are cancelled."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ T = TypeVar("T")
 
 
 class ShelteredTask(asyncio.Task[T]):
-    """A task that ignores `cancel()` from outside: only `give_up` cancels it. Its creator bounds it with `settle`.
+    """A task that ignores `cancel()` from outside; only `give_up` cancels it.
 
-    `asyncio.run` cancels all tasks at its end, and so do programs that stop; this task keeps running.
+    `asyncio.run` cancels all tasks before it returns, and so do programs that stop. This task keeps running. Its
+    creator limits its time with `settle`.
     """
 
     def __init__(self, work: Coroutine[Any, Any, T]) -> None:
@@ -31,13 +32,16 @@ class ShelteredTask(asyncio.Task[T]):
     def result_or(self, otherwise: T) -> T:
         """Return the result of the finished task, or `otherwise` if it failed or was cancelled.
 
-        It can fail with the KeyboardInterrupt of a second Ctrl-C, which the event loop raises itself.
+        A KeyboardInterrupt in the task, from a second Ctrl-C, is a failure as well. The event loop raises it again.
         """
         return otherwise if self.cancelled() or self.exception() is not None else self.result()
 
 
 async def settle(task: ShelteredTask[Any], limit: float) -> bool:
-    """Wait `limit` seconds for `task`, then cancel it and wait for its end. Returns the same as `wait_for_all`."""
+    """Wait for `task`; after `limit` seconds cancel it, and wait until it has stopped.
+
+    Return whether the calling task was cancelled in the meantime, as `wait_for_all` does.
+    """
     interrupted = await wait_for_all((task,), limit)
     if not task.done():
         task.give_up()
@@ -47,7 +51,8 @@ async def settle(task: ShelteredTask[Any], limit: float) -> bool:
 async def wait_for_all(futures: Collection[asyncio.Future[Any]], limit: float | None) -> bool:
     """Wait until all futures are done, for `limit` seconds at most; None: no limit.
 
-    A cancellation does not end the wait. Returns True if there was one; the caller must raise it then.
+    A cancellation of the calling task does not stop the wait. Return whether there was one; the caller must raise
+    it then.
     """
     loop, interrupted = asyncio.get_running_loop(), False
     give_up_at = None if limit is None else loop.time() + limit
@@ -63,9 +68,9 @@ async def wait_for_all(futures: Collection[asyncio.Future[Any]], limit: float | 
 
 
 def within(seconds: float | None, began: float | None = None) -> asyncio.Timeout:
-    """Return a time limit for `async with`: `seconds` from now, or from `began` on the event loop's clock.
+    """Return a time limit for `async with`: `seconds` from now, or from `began`, a time of the event loop's clock.
 
-    None: no limit.
+    `seconds=None`: no limit.
     """
     if seconds is None:
         return asyncio.timeout(None)

@@ -1,4 +1,4 @@
-"""Single flight: one fetch of a value for all tasks that want it, such as a token (protocol 6.2, 7.1)."""
+"""Single flight: one fetch of a value, such as a token, for all tasks that need it (protocol 6.2, 7.1)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ V = TypeVar("V")
 
 
 class SingleFlight(Generic[V]):
-    """Fetches a value once for all tasks that ask for it while the fetch is running.
+    """Fetches a value once for all tasks that need it while the fetch is running.
 
-    The fetch has its own task: it goes on if a waiter is cancelled, and is cancelled with its last waiter.
+    The fetch runs in its own task. It continues if one waiter is cancelled, and is cancelled with its last waiter.
 
     Attributes:
-        value: the value that was fetched last, however old it is; None before the first. Set it to None to forget
-            it.
+        value: the value that was fetched last, however old it is; None before the first fetch. Set it to None to
+            delete it.
     """
 
     def __init__(self) -> None:
@@ -32,10 +32,10 @@ class SingleFlight(Generic[V]):
         return self._flight is not None
 
     async def get(self, good: Callable[[V], bool], fetch: Callable[[], Awaitable[V]]) -> V:
-        """Return the stored value if it is `good`, else a newly fetched one, which is not checked.
+        """Return the stored value if `good` accepts it, else a newly fetched value, which is not checked.
 
-        Waiters share a failure too: if they retried one after the other, the twentieth would wait for twenty time
-        limits. Cancellation is not shared: if a fetch was cancelled, the next waiter starts another one.
+        All waiters get the error of a failed fetch. If they retried one after the other instead, the twentieth
+        would wait for twenty time limits. If a fetch was cancelled, the next waiter starts another one.
         """
         while True:
             if self.value is not None and good(self.value):
@@ -49,12 +49,12 @@ class SingleFlight(Generic[V]):
                 return flight.task.result()
 
     def start(self, fetch: Callable[[], Awaitable[V]]) -> None:
-        """Fetch in the background, unless a fetch is running. It needs no waiters; `aclose` cancels it."""
+        """Fetch in the background, unless a fetch is running. It continues without waiters; `aclose` cancels it."""
         flight = self._flight or self._begin(fetch)
         flight.needs_waiters = False
 
     async def aclose(self) -> None:
-        """Cancel a running fetch and wait for its end."""
+        """Cancel a running fetch and wait until it has stopped."""
         if self._flight is not None:
             await self._flight.cancel()
 
@@ -71,7 +71,7 @@ class SingleFlight(Generic[V]):
     def _ended(self, task: asyncio.Task[V]) -> None:
         self._flight = None
         if not task.cancelled():
-            task.exception()  # retrieved, so that asyncio does not warn about it if all waiters are gone
+            task.exception()  # retrieve it: without waiters, asyncio would warn that it was never retrieved
 
 
 class _Flight(Generic[V]):
@@ -81,7 +81,7 @@ class _Flight(Generic[V]):
         self._waiters = 0
 
     async def landed(self) -> None:
-        """Wait until the fetch has ended, successfully or not."""
+        """Wait until the fetch has succeeded, failed or been cancelled."""
         self._waiters += 1
         try:
             await asyncio.wait([self.task])
@@ -95,10 +95,10 @@ class _Flight(Generic[V]):
         await asyncio.wait([self.task])
 
     def raise_failure(self) -> None:
-        """Raise the error of a failed fetch; not for one that was cancelled."""
+        """Raise the error of a failed fetch. Do nothing if the fetch succeeded or was cancelled."""
         error = None if self.task.cancelled() else self.task.exception()
         if isinstance(error, FalError):
-            # A copy for each waiter: each one adds its own request id and its own traceback.
+            # Each waiter gets a copy, because it adds its own request id and its own traceback.
             raise copy.copy(error) from error.__cause__
         if error is not None:
             raise error

@@ -1,4 +1,7 @@
-"""How long a stored file is kept and who may read it (protocol 7.4). Values are validated when they are created."""
+"""How long a stored file is kept and who may read it (protocol 7.4).
+
+Citations such as (protocol 7.4) are sections of `fal_async/protocol/README.md`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from fal_async.errors import ConfigurationError
 
 
 class Decision(enum.StrEnum):
-    """The decision of a file's access rule (protocol 7.4)."""
+    """The decision of a file's access rule (protocol 7.4): a reader gets the file, a 403 or a 404."""
 
     ALLOW = "allow"
     FORBID = "forbid"
@@ -74,9 +77,9 @@ class StorageSettings:
     Attributes:
         expires_in: `"never"`, `"immediate"` (60 s), `"1h"`, `"1d"`, `"7d"`, `"30d"`, `"1y"`, or an int > 0 of
             seconds. None (default): the account's setting.
-        initial_acl: `"allow"`, `"forbid"` or `"hide"` for everybody else, or a mapping
-            `{"default": decision, "rules": [{"user": name, "decision": decision}]}`. None (default): the account's
-            setting.
+        initial_acl: who may read the file besides the account: `"allow"`, `"forbid"` or `"hide"` for all others, or
+            a mapping `{"default": decision, "rules": [{"user": name, "decision": decision}]}`. None (default): the
+            account's setting.
 
     Raises:
         ConfigurationError: a value is invalid.
@@ -86,7 +89,7 @@ class StorageSettings:
     initial_acl: str | Mapping[str, Any] | None = attrs.field(default=None, validator=_check_acl)
 
     def to_wire(self) -> dict[str, Any]:
-        """Return the settings as fal's JSON object; "never" omits the lifetime, as fal's own clients do."""
+        """Return the settings as fal's JSON object. "never" omits the lifetime, as fal's own clients do."""
         wire: dict[str, Any] = {}
         if self.expires_in not in (None, "never"):
             wire["expiration_duration_seconds"] = _LIFETIMES.get(str(self.expires_in), self.expires_in)
@@ -95,5 +98,5 @@ class StorageSettings:
         return wire
 
     def header(self) -> str:
-        """Return the settings as the value of fal's header."""
+        """Return the settings as the value of fal's HTTP header: compact JSON."""
         return json.dumps(self.to_wire(), separators=(",", ":"))

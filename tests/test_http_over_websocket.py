@@ -64,7 +64,7 @@ async def test_responses_over_a_websocket_come_in_the_order_of_the_inputs(
         with pytest.raises(RealtimeError, match="come first"):
             await calls.run({"n": 9})
         assert [(await calls.recv()).data["n"] for _ in range(5)] == [1, 2, 3, 4, 5]
-        with pytest.raises(RealtimeError, match="no input waits for an answer"):
+        with pytest.raises(RealtimeError, match="no input waits for a response"):
             await calls.recv()
     assert emulator.count("websocket") == 1
     assert len(emulator.jobs) == 6
@@ -208,7 +208,7 @@ async def test_a_websocket_that_closes_too_early_raises_with_the_missing_respons
         await calls.send({"n": 1})
         await calls.send({"n": 2})
         assert (await calls.recv()).data == {"n": 1}
-        with pytest.raises(RealtimeError, match=r"1 answer\(s\) still to come") as caught:
+        with pytest.raises(RealtimeError, match=r"1 response\(s\) outstanding") as caught:
             await asyncio.wait_for(calls.recv(), 10)
     assert caught.value.code == 1006
 

@@ -82,7 +82,7 @@ def test_documented_lists_the_options_in_the_docstring() -> None:
     assert run.__doc__ is not None
     first, _, heading, *lines = run.__doc__.splitlines()
     assert (first, heading) == ("Runs it.", "Options:")
-    assert lines[0] == "    hint: prefers a runner that reported this hint (session affinity)."
+    assert lines[0] == "    hint: fal prefers a runner that reported this hint (session affinity)."
     assert len(lines) == len(RunOptions.__annotations__)
 
 

@@ -1,4 +1,7 @@
-"""The calls of a session about many requests: `map` and `recover`."""
+"""The calls of a session about many requests: `map` and `recover`.
+
+Citations such as (protocol 4.2) are sections of `fal_async/protocol/README.md`.
+"""
 
 from __future__ import annotations
 
@@ -39,23 +42,23 @@ class BatchCalls:
         # The key of each item.
         key: KeyOf | None = None,
         run: str | None = None,
-        # How many at once, and in which order they are returned.
+        # The number of requests in flight, and the order of the items.
         concurrency: int = 40,
         ordered: bool = False,
-        # What happens to failed items.
+        # Failures and limits.
         retries: int = 2,
         retry_failed: bool = False,
         extend: bool = False,
         max_failures: int | float | None = None,
         max_cost: Decimal | float | None = None,
         timeout: float | None = None,
-        # What is done with the results.
+        # Results.
         output_type: type[T] | None = None,
         download: str | PathLike[str] | None = None,
         names: str | None = None,
         progress: bool | Display = False,
         on_item: ItemCallback | None = None,
-        # Requests of earlier runs, and of a batch that is left early.
+        # Requests of earlier runs of the program, and of a batch that is left early.
         uncertain: Uncertain = "lookup",
         cancel_on_exit: bool = False,
         **options: Unpack[QueueOptions],
@@ -65,39 +68,43 @@ class BatchCalls:
         Use it as `async with fal.map(...) as batch:`, with `async for item in batch:` inside. Nothing is sent
         before the first item is requested. The failure of one item does not stop the others.
 
-        With `Session(ledger=...)` each item is a call with a key: running the same line again, in any process,
-        finishes the run and pays for nothing twice. Requests that an earlier process left running in it are
-        followed to their end, starting before the first submit, even if `inputs` no longer has them. Without a
-        ledger nothing is stored.
+        With `Session(ledger=...)` each item is a call with a key. If the program is started again, in any process,
+        the same line completes what is missing, and no item is billed twice. Requests of the same `run` that an
+        earlier process left running are followed as well, starting before the first submit, even if `inputs` no
+        longer has their inputs. Without a ledger nothing is stored.
 
-        Cancelling the task ends the batch: see `cancel_on_exit`.
+        If the task is cancelled, open requests are cancelled or keep running as `cancel_on_exit` says.
 
         Args:
             endpoint_id: such as `"fal-ai/flux/dev"`.
-            inputs: an iterable, async or not, of inputs as `subscribe` takes them, of any length. The event loop
-                takes the next input when there is room for it. A generator is closed at the end.
+            inputs: an iterable, async or not, of inputs as `subscribe` takes them, of any length. The next input is
+                read when `concurrency` allows another request, in the event loop: a slow iterable blocks it, unless
+                it is async. A generator is closed when the batch is over.
             key: how to derive `item.key`: the name of a field of each input, or a function of the input. None
-                (default): derived from the endpoint and the input. Items with the same key are one request. If
+                (default): derived from the endpoint and the input. Items with the same key share one request. If
                 their inputs differ, the later item gets a KeyConflictError.
-            run: the namespace of the keys: the same name continues a run, another name pays again. None (default):
-                the endpoint id.
+            run: the namespace of the keys. With the same name, a second start of the program continues the batch;
+                with another name, everything is submitted and billed again. None (default): the endpoint id.
             concurrency: maximum number of requests in flight; default 40. fal accepts more and queues them. No
-                further request is started while this many ended items have not been taken yet.
-            ordered: whether items are yielded in the order of the inputs. False (default): as they end.
-            retries: further attempts of an item whose failure may be temporary, such as a 5xx of the model; default
-                2. With a ledger they count over all runs of the same name.
-            retry_failed: whether to submit once more what failed in an earlier run, for whatever reason, and what
-                is done but has lost its files (`download`); default False.
-            extend: whether to continue a run that contains none of the first `concurrency` inputs. False (default):
-                ConfigurationError before the first submit, because derived keys change with every seed and every
-                signed URL in the inputs, and everything would be paid again.
-            max_failures: stop when more than this many items fail (an int), or more than this share of the ended
-                items (a float between 0 and 1, applied from the 20th on). Items that ended in an earlier run do not
-                count. None (default): no limit.
+                further request is started while this many completed items wait to be received by your loop.
+            ordered: whether items are yielded in the order of the inputs. False (default): in the order in which
+                they are completed.
+            retries: maximum number of further submits of an item whose failure may be temporary, such as a 5xx of
+                the model; default 2. With a ledger, submits by earlier processes in the same `run` count as well.
+            retry_failed: whether to submit again what failed in an earlier start of the program, for any reason,
+                and what succeeded but whose files no longer exist at fal (`download`); default False.
+            extend: whether to continue a `run` in which the ledger has none of the first `concurrency` inputs.
+                False (default): such a batch raises ConfigurationError before the first submit, because derived
+                keys change with every seed and every signed URL in the inputs, and everything would be billed
+                again.
+            max_failures: the batch is stopped when more than this many items fail (an int), or more than this share
+                of the completed items (a float between 0 and 1, applied from the 20th item on). Items whose outcome
+                was in the ledger do not count. None (default): no limit.
             max_cost: reserved: prices are not known yet, so any value but None raises ConfigurationError.
-            timeout: seconds for one request, counted from when a runner was first seen to work on it. The time
-                before that is bounded by `start_timeout`. After it the request is cancelled; with a ledger it keeps
-                running, and the next run takes it up. None (default): no limit.
+            timeout: seconds for one request, counted from the first status that says that a runner works on it. The
+                time before is limited by `start_timeout`. A request that exceeds it is cancelled. With a ledger it
+                keeps running instead, and the next start of the program continues to follow it. None (default): no
+                limit.
             output_type: attrs class, dataclass or TypedDict that `item.result.data` is built as. None (default):
                 decoded JSON.
             download: a folder, created if missing, for the files of the results; see `item.files`. If it can't be
@@ -105,17 +112,20 @@ class BatchCalls:
                 item has both `result` and `error`. Existing files are never overwritten. With a ledger, files that
                 exist with the right size are not fetched again. None (default): files are not fetched.
             names: a template for the names of these files, with `{key}`, `{n}` (position among the item's files,
-                from 0), `{name}` (the server's name) and `{ext}`. None (default): `"{key}-{n}{ext}"`.
-            progress: True: report progress on standard error, live in terminals and notebooks if
-                `pip install 'fal-async[progress]'` was run, else a line every 5 seconds. A failing display never
-                ends the batch. Or a display of your own. Default False.
-            on_item: a function, async or not, that is called with each item as it ends, also if items are yielded
-                in another order. An exception in it ends the batch.
+                from 0), `{name}` (the server's name without its suffix) and `{ext}` (the suffix with its dot). None
+                (default): `"{key}-{n}{ext}"`.
+            progress: whether to report progress on standard error: live in terminals and notebooks if
+                `pip install 'fal-async[progress]'` was run, else one line every 5 seconds; default False. Or your
+                own display. An error of the display never stops the batch.
+            on_item: a function, async or not, that is called with each item when it is completed, also if items are
+                yielded in another order. An exception in it stops the batch and is raised by the loop. None
+                (default): no function.
             uncertain: with a ledger: what to do if it is unknown whether fal accepted an earlier submit; see
                 `subscribe`. Default "lookup".
-            cancel_on_exit: with a ledger: whether to cancel requests that already run if the batch is left early.
-                False (default): only requests that wait in the queue are cancelled, and the next run takes up the
-                rest. Without a ledger all are cancelled.
+            cancel_on_exit: with a ledger: whether to cancel also requests that already run if the batch is left
+                early. False (default): only requests that wait in fal's queue are cancelled. The others keep
+                running, and the next start of the program continues to follow them. Without a ledger all requests
+                are cancelled.
             **options: see `CallOptions`.
 
         Returns:
@@ -124,14 +134,14 @@ class BatchCalls:
         Raises:
             ConfigurationError: an invalid argument; while iterating: no API key, or see `extend` and `download`.
             TypeError: an unknown argument; the message suggests the one that was probably meant.
-            AuthenticationError, BalanceExhaustedError: while iterating: fal refused a submit because of the key or
-                the account. This and the following errors are raised after all ended items were yielded.
+            AuthenticationError, BalanceExhaustedError: while iterating: fal refused a submit because of the API key
+                or the account. This and the following errors are raised after all completed items were yielded.
             PermissionDeniedError, NotFoundError: while iterating: fal refused a submit before it accepted any
                 request of the batch, for example because the endpoint id is mistyped.
             BatchStoppedError: while iterating: more failures than `max_failures`.
             LedgerError: while iterating: the ledger can't be read or written.
             SessionStateError: while iterating: the session was closed.
-            Exception: while iterating: whatever `inputs` or `on_item` raises.
+            Exception: while iterating: an exception that `inputs` or `on_item` raised.
         """
         from fal_async.batch.arguments import BatchArguments
         from fal_async.batch.batch import Batch
@@ -167,7 +177,7 @@ class BatchCalls:
         return Batch(arguments, partial(self._lent, kept), display_of(progress))
 
     def _kept(self, run: str) -> Kept | None:
-        """Return what a batch with a ledger needs; None without a ledger.
+        """Return the parts that only a batch with a ledger needs; None without a ledger.
 
         Raises ConfigurationError for an invalid run, or if the view has other credentials but no tenant.
         """
@@ -195,21 +205,23 @@ class BatchCalls:
         )
 
     async def recover(self, run: str | None = None) -> Recovered:
-        """Finish the requests in the ledger that earlier processes left running. Nothing is submitted or paid.
+        """Follow the requests in the ledger that earlier processes left running. Nothing is submitted or billed.
 
-        Each request that no living process follows is followed to its end, the oldest submits first, because fal
-        keeps results for minutes only (protocol 4.4). If a result has expired, it is taken from fal's request
-        history if that has it; uncertain entries are looked up there, too. `map` does this first, for its own run.
+        Each request that no running process follows is followed until it is completed, the oldest submits first,
+        because fal keeps results for minutes only (protocol 4.4). If a result has expired, it is read from fal's
+        request history if it is there. Uncertain entries are looked up there as well. `map` does the same first,
+        for its own `run`.
 
         Only entries of this session's queue host and tenant are considered. A failure of one request does not stop
-        the others; all outcomes are stored in the ledger, errors included. Cancelling is safe: the session keeps
-        following the requests until it is closed, and the next call takes up the rest.
+        the others. All outcomes are stored in the ledger, errors included. Cancelling is safe: the session
+        continues to follow the requests until it is closed, and the next call continues with the rest.
 
         Args:
-            run: only this run; "" means calls without a run. None (default): all runs.
+            run: the namespace of keys to which it is limited; "" means calls without a `run`. None (default): all.
 
         Returns:
-            How many requests ended, are still uncertain, belong to another living process, or were left unchanged.
+            How many requests were completed, are still uncertain, belong to another running process, or were left
+            unchanged.
 
         Raises:
             ConfigurationError: the session has no ledger, or `run` is invalid.

@@ -61,7 +61,7 @@ class GuardedTransport(Transport):
             progress.request = request
             if progress.claim is not None:
                 await progress.claim.take()
-            # The transport does not report when the request leaves: assume that fal may have it from here on.
+            # The transport does not report when it sends the request, so from here on fal may have accepted it.
             progress.began_at, progress.sent = time.time(), True
         limits = self._limits(timeouts, retry)
         with naming(request.ref):

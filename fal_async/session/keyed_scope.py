@@ -40,11 +40,11 @@ class KeyedScope:
 
     @cached_property
     def calls(self) -> ViewCalls:
-        """What joins and starts the drivers of keyed requests."""
+        """The calls that start the drivers of keyed requests, or join running ones."""
         return self.calls_over(self._view.operations)
 
     def calls_over(self, operations: QueueOperations) -> ViewCalls:
-        """Return the same for the queue operations of a batch."""
+        """Return `calls` with other queue operations, such as those of a batch."""
         from fal_async.keyed.view_calls import ViewCalls
 
         shared = self._view.shared
@@ -58,7 +58,7 @@ class KeyedScope:
         return await self.requests.cancel(record)
 
     async def recover(self, run: str | None) -> Recovered:
-        """Finish the requests that earlier processes left running: those of one run, or of all runs (None)."""
+        """Follow the requests that earlier processes left running: those of one run of keys, or of all (None)."""
         from fal_async.keyed.recover import recover
 
         return await recover(self.calls, self._space("" if run is None else check_run(run)), run=run)
@@ -106,6 +106,7 @@ class KeyedScope:
                     'with_options(credentials=..., tenant="acme"), or another ledger=...'
                 )
             space = space_of(settings.hosts, proxy_url=settings.proxy_url, tenant=tenant, run=run)
-            if len(self._spaces) < 64:  # bounded, because there may be as many runs as keys
+            # A cache with a limit, because a program may use a new `run` for each key.
+            if len(self._spaces) < 64:
                 self._spaces[run] = space
         return space

@@ -16,7 +16,8 @@ class LedgerChoice:
 
     Attributes:
         given: the real path of a file, or a `Ledger`. None: no ledger.
-        tenant: the tenant that owns the keys. None: a view with other credentials that named no tenant.
+        tenant: the tenant that owns the keys. None: the view has other credentials but no tenant, so that its calls
+            can't have a key.
     """
 
     given: Any = None

@@ -1,4 +1,4 @@
-"""`FAL_LOG=debug`, `info` or `warning`: shows the logs of the logger `fal_async`."""
+"""The environment variable FAL_LOG: `debug`, `info` or `warning` shows the logs of the logger `fal_async`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARN
 
 
 def turn_on_logs(wanted: str | None) -> None:
-    """Set the level of the logger, and add a handler unless the application has one.
+    """Set the level of the logger, and add a handler unless the application has one. None: change nothing.
 
     Raises:
         ConfigurationError: `wanted` is not a known level.

@@ -1,4 +1,7 @@
-"""The resources of a session, and shortcuts for their most used methods."""
+"""The resources of a session, and shortcuts for their most used methods.
+
+Citations such as (protocol 4.2) are sections of `fal_async/protocol/README.md`.
+"""
 
 from __future__ import annotations
 
@@ -42,18 +45,18 @@ class Resources:
     ) -> RequestHandle:
         """Put a request into fal's queue and return its handle (protocol 4.1); the same as `queue.submit`.
 
-        Cancelling is safe: the call waits up to 3 seconds for the request id and cancels the request, which would
-        otherwise run unnoticed. With a `key` the request keeps running instead.
+        Cancelling is safe: the call waits up to 3 seconds for the request id and cancels the request on fal, which
+        would otherwise run although its id is unknown. With a `key` the request keeps running instead.
 
         Args:
             endpoint_id: such as `"fal-ai/flux/dev"`.
             input: a mapping, an attrs instance, a dataclass, a pydantic model or a msgspec Struct. Files in it are
                 uploaded first (see `storage.transform_input`). None (default): an empty input.
             path: added to the endpoint id, unless the id ends with it; default "".
-            webhook_url: a URL that fal calls when the request is done (protocol 8). None (default): none.
-            key: an idempotency key, a `str` of 1-255 characters; requires `Session(ledger=...)`. Returns the handle
-                of the request that the ledger has under this key, even an ended one, and submits only if it has
-                none; see `subscribe`. None (default): no key.
+            webhook_url: a URL that fal calls when the request is completed (protocol 8). None (default): no URL.
+            key: an idempotency key, a `str` of 1-255 characters; requires `Session(ledger=...)`. If the ledger has
+                a request under this key, even a completed one, its handle is returned and nothing is submitted; see
+                `subscribe`. None (default): no key.
             run: the namespace of the key; default "".
             uncertain: what to do if it is unknown whether fal accepted an earlier submit with this key: "lookup"
                 (default), "report" or "resubmit"; see `subscribe`.
@@ -68,7 +71,7 @@ class Resources:
             ApiError: fal refused the request; see its subclasses.
             SubmissionUncertainError: fal may have accepted the request; it is not sent again. See
                 `queue.find_submission`.
-            TransportError: the request certainly did not reach fal.
+            TransportError: fal certainly did not accept the request.
             UploadError: a file in the input could not be uploaded.
             KeyConflictError: the key belongs to another endpoint or input. Nothing was sent.
             LedgerError: the ledger can't be read or written. Nothing was sent.
@@ -103,24 +106,26 @@ class Resources:
     ) -> str:
         """Store a file at fal and return its URL (protocol 7); the same as `storage.upload`.
 
-        Large files need little memory: parts are read as they are sent. Cancelling is safe and ends the upload at
-        once.
+        Large files need little memory, because each part is read when it is sent. Cancelling is safe and stops the
+        upload at once.
 
         Args:
             file: a path (a `str` or any `os.PathLike`; `~` is the home folder), bytes, a binary file object, an
                 object with a `read` method (async or not), an async iterable of bytes, a Pillow image (sent as PNG)
                 or a `File`. A file object is read from its position, or from its beginning if it is at its end.
-            content_type: the content type. None (default): derived from the name, else from the content.
-            file_name: the name of the file. None (default): that of the path or file object.
-            size: the number of bytes that an async iterable must have, checked before anything is sent. None
-                (default): not checked.
+            content_type: such as "image/png". None (default): the type of the name's suffix, unless the content
+                clearly shows another type; see `storage.upload`.
+            file_name: the name under which fal stores the file. None (default): the name of the path or of the file
+                object.
+            size: the size in bytes that the file must have, if you know it. It is compared with the real size
+                before anything is sent. None (default): not checked.
             lifecycle: how long the file is kept and who may read it (protocol 7.4). None (default): the account's
                 settings.
             on_progress: a function, async or not, that is called with the bytes sent and the total bytes. The first
-                number never decreases.
+                number never decreases. None (default): no function.
             resume: a path or an `UploadState` that stores the state of a large upload, so that the same call
-                continues with the missing parts after a crash or a cancellation. It is removed when the upload is
-                done. None (default): not resumable.
+                continues with the missing parts after a crash or a cancellation. The state is deleted when the
+                upload is complete. None (default): the upload can't be resumed.
             multipart_above: files larger than this many bytes are sent in parts; default 100 MiB.
             part_size: bytes per part; default 10 MiB, more if the file would need over 10,000 parts.
             parallel: maximum number of parts sent at a time; default 8.
@@ -150,7 +155,7 @@ class Resources:
 
     @property
     def queue(self) -> Queue:
-        """The single operations of the queue: submit, status, updates, result, cancel, handle."""
+        """The operations of the queue, one at a time: submit, status, updates, result, cancel, handle."""
         return self._view.queue
 
     @property

@@ -1,4 +1,4 @@
-"""What a session and its views share: the environment, the connection pool, and what is closed with the session.
+"""Everything that a session and its views share: the environment, the connection pool, open parts, ledgers.
 
 Resources are created in `view.py: View`. What they learn for one set of credentials is kept in `view.py: Learnt`.
 """
@@ -30,12 +30,12 @@ _STREAMS_WITHOUT_POOL = 450
 
 
 class Shared:
-    """What a session and its views share. The pool is created, and aiohttp loaded, when the session opens.
+    """The parts that a session and its views share. aiohttp is loaded when the session opens and creates its pool.
 
     Attributes:
         environment: the settings from environment variables.
-        waits: the requests that calls wait for. Closing the session ends the calls and cancels the requests.
-        open_parts: what is closed after them, before the connections.
+        waits: the calls that wait for a request. Closing the session ends them and cancels their requests.
+        open_parts: WebSockets, batches and webhooks. They are closed after the waits and before the connections.
     """
 
     def __init__(self, environment: Environment, options: PoolOptions, transport: Transport | None) -> None:
@@ -60,11 +60,11 @@ class Shared:
 
     @property
     def is_own(self) -> bool:
-        """Whether requests are sent by the caller's own transport."""
+        """Whether requests are sent by a transport that the caller passed as `Session(transport=...)`."""
         return self._own is not None
 
     def __del__(self, _warn: Any = warnings.warn) -> None:
-        """Warn if the pool is open. Not a method of the session, because handles and resources may outlive it."""
+        """Warn if the pool is open. `Session` can't do this, because handles and resources may exist longer."""
         pool = self.__dict__.get("_pool")
         if pool is not None and pool.is_open:
             _warn(
@@ -85,7 +85,7 @@ class Shared:
 
     @property
     def limits(self) -> Limits:
-        """The limits of following requests, created on first use."""
+        """The limiters of polls and status streams, created on first use."""
         if self._limits is None:
             from fal_async.queue.limits import Limits, PollLimiter, StreamLimiter
 
@@ -94,7 +94,7 @@ class Shared:
         return self._limits
 
     def transport_for(self, settings: Settings, keys: KeySource) -> Transport:
-        """Return the transport of one view."""
+        """Return the transport of a view with these settings and this key source."""
         if self._own is not None:
             return GuardedTransport(self._own, settings, keys)
         from fal_async.transport.aiohttp_transport import AiohttpTransport
@@ -102,7 +102,10 @@ class Shared:
         return AiohttpTransport(self.pool, settings, keys)
 
     def ledger_of(self, given: Any) -> SessionLedger:
-        """Return the ledger, one for all views that were given the same. The first keyed call opens it."""
+        """Return the ledger for a path, URL or `Ledger`: all views with the same one share it.
+
+        The first keyed call opens it.
+        """
         from fal_async.keyed.session_ledger import SessionLedger
 
         name: object = os.fspath(given) if isinstance(given, str | os.PathLike) else id(given)
@@ -123,7 +126,7 @@ class Shared:
             self.pool.check_loop()
         interrupted = await self.waits.end()
         try:
-            # Concurrently, because each peer that does not answer a close frame costs seconds.
+            # Concurrently, because a peer that does not respond to the close frame takes 2 seconds.
             try:
                 await asyncio.gather(*(part.aclose() for part in tuple(self.open_parts)))
             finally:

@@ -1,7 +1,7 @@
 """`fal_async.run(...)` and the other module-level calls, for scripts and notebooks: they open and close a session.
 
 One session is kept for each event loop and each set of environment variables, and closed with the loop. So the
-calls work across several `asyncio.run`, and a changed FAL_KEY is respected at once.
+calls work in several calls of `asyncio.run`, and a changed FAL_KEY is used by the next call.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _CLOSING_LIMIT = 10.0
-"""Seconds; a session closes within about seven."""
+"""Seconds for which the loop's thread waits until the sessions are closed, which takes about 7 seconds at most."""
 
 
 class _ClosesSessionsFirst:
-    """Replaces the `close` method of a loop, because asyncio has no hook for the end of a loop.
+    """Replaces the `close` method of a loop, because asyncio does not notify anyone that a loop is closed.
 
-    It holds the sessions itself, so that they live as long as the loop.
+    It has the only reference to the sessions, so that they exist as long as the loop.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -37,7 +37,7 @@ class _ClosesSessionsFirst:
 
     @classmethod
     def of(cls, loop: asyncio.AbstractEventLoop) -> _ClosesSessionsFirst:
-        """Return the replacement of this loop, which is installed on the first call."""
+        """Return the replacement of this loop's `close`, which is installed on the first call."""
         kept = loop.close
         if not isinstance(kept, cls):
             kept = cls(loop)
@@ -62,7 +62,7 @@ class _ClosesSessionsFirst:
         except RuntimeError:
             self._loop.run_until_complete(_close_all(sessions))
         else:
-            # Another loop runs in this thread, so this one can only run in another thread.
+            # Another loop is running in this thread, so this loop can only run in another thread.
             closing = threading.Thread(target=lambda: self._loop.run_until_complete(_close_all(sessions)))
             closing.start()
             closing.join(_CLOSING_LIMIT)
@@ -73,7 +73,7 @@ async def _close_all(sessions: tuple[Session, ...]) -> None:
 
 
 async def current_session() -> Session:
-    """Return the session that is kept for the running loop and the present environment."""
+    """Return the session of the running loop and the present environment variables, opened on the first call."""
     kept = _ClosesSessionsFirst.of(asyncio.get_running_loop()).sessions
     environment = from_env()
     session = kept.get(environment)
@@ -85,7 +85,7 @@ async def current_session() -> Session:
 def _shortcut(
     method: Callable[Concatenate[Session, P], Awaitable[R]],
 ) -> Callable[P, Coroutine[Any, Any, R]]:
-    """Return a function with the signature of `method` that calls it on the kept session."""
+    """Return a function with the signature of `method` that calls it on `current_session()`."""
 
     @wraps(method)
     async def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -98,7 +98,7 @@ def _shortcut(
 def _stream_shortcut(
     method: Callable[Concatenate[Session, P], EventStream[T]],
 ) -> Callable[P, EventStream[T]]:
-    """Do the same for a stream, which is created at once and gets the session when it begins."""
+    """Return the same function for a stream. The stream is created at once, and gets the session when it begins."""
 
     @wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> EventStream[T]:

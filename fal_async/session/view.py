@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 
 class Learnt:
-    """What is learnt for one set of credentials, and shared by all views with these credentials.
+    """Tokens and learned run times, shared by all views with the same credentials.
 
-    Here as in `View`, a part of the package is loaded on first use.
+    Their modules are loaded on first use, as in `View`.
     """
 
     @cached_property
@@ -60,7 +60,7 @@ class Learnt:
 class View:
     """One set of settings with its resources.
 
-    A resource is created on first use and belongs to this view only; all views share the webhooks.
+    A resource is created on first use and belongs to this view only, except the webhooks, which all views share.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class View:
         ledger: object,
         tenant: str | None,
     ) -> View:
-        """Create another view. If it has other credentials, it shares nothing learnt with this one."""
+        """Create another view. With other credentials it gets its own `Learnt`."""
         given = self.settings
         settings = attrs.evolve(
             given,
@@ -200,8 +200,9 @@ def _key_source(settings: Settings, shared: Shared) -> KeySource:
     environment = shared.environment
     if settings.credentials is None:
         if settings.proxy_url is not None:
-            return NoKey()  # the proxy has a key; the one of the environment is not sent to it
+            return NoKey()  # the proxy adds its own key, and must not get the one of the environment
         if shared.is_own and environment.key is None:
-            # No login of the command line: refreshing it would use the caller's transport, which may need no key.
+            # The login of the command line is not used, because its refresh would go through the caller's
+            # transport.
             return NoKey()
     return key_source(settings.credentials, environment.key, environment.home, settings.hosts)

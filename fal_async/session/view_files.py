@@ -1,4 +1,7 @@
-"""The files of a view: those in inputs, and those of results. The storage is loaded when the first file occurs."""
+"""Uploading the files in inputs and downloading those of results, for one view.
+
+The storage is loaded when the first file occurs.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ class _HasStorage(Protocol):
 
 
 class ViewFiles:
-    """Uploads and downloads with the storage of `owner`. Implements `models.py: Files`."""
+    """Uploads and downloads files with the storage of `owner`. Implements `models.py: Files`."""
 
     def __init__(self, owner: _HasStorage) -> None:
         self._owner = owner

@@ -95,7 +95,7 @@ async def test_closing_the_session_cancels_a_followed_request_and_raises_in_its_
     assert job.error_type == "client_cancelled"
     assert (error.request_id, error.endpoint_id) == (job.request_id, GATE)
     assert error.cancel_outcome is CancelOutcome.CANCELLATION_REQUESTED
-    assert "fal was asked to cancel it" in str(error)
+    assert "fal was asked to cancel the request" in str(error)
 
 
 async def test_closing_the_session_cancels_many_requests_concurrently(emulator: Emulator, gate: Gate) -> None:
@@ -141,7 +141,7 @@ async def test_closing_the_session_leaves_a_request_with_cancel_on_exit_false_an
     error = await closed_error(waiting)
     assert jobs_and_cancels(emulator) == (1, 0)
     assert (error.request_id in emulator.jobs, error.cancel_outcome) == (True, None)
-    assert f"request {error.request_id} was left to run" in caplog.text
+    assert f"request {error.request_id} was not cancelled" in caplog.text
     gate.open()
     async with session_on(emulator) as fal:
         assert error.request_id is not None
@@ -226,7 +226,7 @@ async def test_closing_the_session_reports_a_submit_not_answered_in_time_as_unce
         waiting = asyncio.ensure_future(fal.subscribe(GATE, {"n": 1}))
         await emulator.wait_for("submit")
     error = await closed_error(waiting)
-    assert "its submit was not answered" in str(error)
+    assert "fal did not respond to the submit" in str(error)
     assert isinstance(error.__cause__, SubmissionUncertainError)
     assert "submit: fal may have accepted the request" in caplog.text
     async with session_on(emulator) as fal:
@@ -241,7 +241,7 @@ async def test_closing_the_session_sends_no_submit_that_has_not_left(emulator: E
     async with session_on(emulator) as fal:
         waiting = asyncio.ensure_future(fal.subscribe(GATE))
         await emulator.wait_for("submit")
-    assert "it was not submitted" in str(await closed_error(waiting))
+    assert "the request was not submitted" in str(await closed_error(waiting))
     assert (emulator.count("submit"), jobs_and_cancels(emulator)) == (1, (0, 0))
 
 
@@ -272,7 +272,7 @@ async def test_closing_the_session_gives_up_a_hanging_cancel_after_its_limit(
         await emulator.wait_for("status")
     error = await closed_error(waiting)
     assert error.cancel_outcome is CancelOutcome.FAILED
-    assert f"no answer in time): request {error.request_id} may still run" in caplog.text
+    assert f"no response in time): request {error.request_id} may still run" in caplog.text
 
 
 async def test_cancelling_aclose_finishes_the_work_and_raises_afterwards(
@@ -562,7 +562,7 @@ async def test_a_second_ctrl_c_does_not_interrupt_the_cancels(emulator: Emulator
     process.send_signal(signal.SIGINT)
     _, errors = await process.communicate()
     assert "\nKeyboardInterrupt\n" in errors.decode()
-    assert "the cancel did not go through" not in errors.decode()
+    assert "the cancel failed" not in errors.decode()
     assert jobs_and_cancels(emulator) == (3, 3)
 
 

@@ -131,7 +131,7 @@ async def test_a_timeout_cancels_the_remote_request_once(fal: Session, emulator:
     assert error.endpoint_id == GATE
     assert (error.timeout, error.last_status) == (0.5, "IN_PROGRESS")
     assert error.cancel_outcome is CancelOutcome.CANCELLATION_REQUESTED
-    assert "no result within 0.5 s, last seen IN_PROGRESS; fal was asked to cancel it" in str(error)
+    assert "no result within 0.5 s, last seen IN_PROGRESS; fal was asked to cancel the request" in str(error)
     assert emulator.count("cancel") == 1
     assert job.error_type == "client_cancelled"
 
@@ -141,7 +141,7 @@ async def test_a_timeout_removes_a_queued_request(fal: Session, emulator: Emulat
     for _ in range(3):
         await fal.queue.submit(GATE)
     with pytest.raises(
-        ClientTimeoutError, match="IN_QUEUE at position 1; fal took it out of the queue"
+        ClientTimeoutError, match="IN_QUEUE at position 1; fal removed the request from the queue"
     ) as caught:
         await fal.subscribe(GATE, timeout=0.4)
     assert caught.value.cancel_outcome is CancelOutcome.CANCELLED
@@ -154,7 +154,7 @@ async def test_a_timeout_of_wait_cancels_the_remote_request(fal: Session, emulat
     with pytest.raises(ClientTimeoutError):
         await handle.wait(timeout=0.2, cancel_on_exit=False)
     assert emulator.count("cancel") == 0
-    with pytest.raises(ClientTimeoutError, match="fal was asked to cancel it"):
+    with pytest.raises(ClientTimeoutError, match="fal was asked to cancel the request"):
         await handle.wait(timeout=0.2)
     assert emulator.count("cancel") == 1
 
@@ -163,7 +163,7 @@ async def test_a_request_left_to_run_after_a_timeout_can_be_continued(
     fal: Session, emulator: Emulator
 ) -> None:
     gate = gate_at(emulator)
-    with pytest.raises(ClientTimeoutError, match="it was left to run") as caught:
+    with pytest.raises(ClientTimeoutError, match="the request was not cancelled") as caught:
         await fal.subscribe(GATE, {"n": 1}, timeout=0.3, cancel_on_exit=False)
     assert (caught.value.cancel_outcome, emulator.count("cancel")) == (None, 0)
     gate.open()
@@ -175,7 +175,7 @@ async def test_a_timeout_while_the_result_is_fetched_says_that_it_completed(
     fal: Session, emulator: Emulator
 ) -> None:
     emulator.faults.add(Fault.stall(LONG, on="result", times=None))
-    with pytest.raises(ClientTimeoutError, match="it has completed in the meantime") as caught:
+    with pytest.raises(ClientTimeoutError, match="the request has completed in the meantime") as caught:
         await fal.subscribe(LLM, ASK, timeout=1)
     assert caught.value.cancel_outcome is CancelOutcome.ALREADY_COMPLETED
     assert caught.value.last_status == "COMPLETED"
@@ -185,7 +185,7 @@ async def test_a_timeout_while_the_result_is_fetched_says_that_it_completed(
 async def test_the_timeout_of_a_call_includes_the_pauses_of_retries(emulator: Emulator) -> None:
     emulator.faults.add(Fault.answer(429, retry_after=50, times=None))
     async with session_on(emulator) as fal:
-        with pytest.raises(ClientTimeoutError, match="it was not submitted") as caught:
+        with pytest.raises(ClientTimeoutError, match="the request was not submitted") as caught:
             await fal.subscribe(LLM, ASK, timeout=0.3)
     assert (caught.value.request_id, caught.value.cancel_outcome) == (None, None)
     assert (len(emulator.jobs), emulator.count("cancel")) == (0, 0)
@@ -197,7 +197,7 @@ async def test_the_timeout_of_a_call_includes_an_outage(emulator: Emulator) -> N
         handle = await fal.queue.submit(GATE)
         await emulator.pause()
         with pytest.raises(
-            ClientTimeoutError, match="its cancel did not go through: it may still run"
+            ClientTimeoutError, match="the cancel failed: the request may still run"
         ) as caught:
             await handle.wait(timeout=0.3)
     assert caught.value.cancel_outcome is CancelOutcome.FAILED
@@ -210,11 +210,11 @@ async def test_a_cancel_that_hangs_does_not_hang_the_caller(
     gate_at(emulator)
     emulator.faults.add(Fault.stall(LONG, on="cancel", times=None))
     began = time.monotonic()
-    with pytest.raises(ClientTimeoutError, match="its cancel did not go through") as caught:
+    with pytest.raises(ClientTimeoutError, match="the cancel failed") as caught:
         await fal.subscribe(GATE, timeout=0.3)
     assert 3 <= time.monotonic() - began < 10
     assert caught.value.cancel_outcome is CancelOutcome.FAILED
-    assert f"no answer in time): request {caught.value.request_id} may still run" in caplog.text
+    assert f"no response in time): request {caught.value.request_id} may still run" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -231,14 +231,14 @@ async def test_a_failed_cancel_after_a_timeout_is_reported(
         with pytest.raises(ClientTimeoutError) as caught:
             await fal.subscribe(GATE, timeout=0.3)
     assert caught.value.cancel_outcome is CancelOutcome.FAILED
-    assert "the cancel did not go through" in caplog.text
+    assert "the cancel failed" in caplog.text
 
 
 async def test_a_submit_that_hangs_and_is_answered_late_is_cancelled(emulator: Emulator) -> None:
     gate_at(emulator)
     emulator.faults.add(Fault.stall(0.6, on="submit"))
     async with session_on(emulator) as fal:
-        with pytest.raises(ClientTimeoutError, match="fal was asked to cancel it") as caught:
+        with pytest.raises(ClientTimeoutError, match="fal was asked to cancel the request") as caught:
             await fal.subscribe(GATE, timeout=0.2)
     (job,) = emulator.jobs.values()
     assert caught.value.request_id == job.request_id
@@ -248,7 +248,7 @@ async def test_a_submit_that_hangs_and_is_answered_late_is_cancelled(emulator: E
 async def test_a_timeout_says_that_the_submit_was_not_answered(emulator: Emulator) -> None:
     emulator.faults.add(Fault.stall(LONG, on="submit"))
     async with session_on(emulator) as fal:
-        with pytest.raises(ClientTimeoutError, match="its submit was not answered") as caught:
+        with pytest.raises(ClientTimeoutError, match="fal did not respond to the submit") as caught:
             await fal.subscribe(LLM, ASK, timeout=0.5)
     uncertain = caught.value.__cause__
     assert isinstance(uncertain, SubmissionUncertainError)
@@ -259,7 +259,10 @@ async def test_a_timeout_says_that_the_submit_was_not_answered(emulator: Emulato
 
 async def test_a_timeout_without_a_connection_says_that_nothing_was_submitted(full_backlog: str) -> None:
     async with Session("a:b", hosts=Hosts.local(full_backlog)) as fal:
-        for call, words in ((fal.subscribe, "it was not submitted"), (fal.run, "it was not sent")):
+        for call, words in (
+            (fal.subscribe, "the request was not submitted"),
+            (fal.run, "the request was not sent"),
+        ):
             with pytest.raises(ClientTimeoutError, match=words):
                 await call(LLM, ASK, timeout=0.1)
 
