@@ -1,4 +1,7 @@
-"""fal's queue: submit, follow, fetch and cancel requests (protocol 4)."""
+"""fal's queue: submit, follow, fetch and cancel requests (protocol 4).
+
+Citations such as (protocol 4.2) are sections of `fal_async/protocol/README.md`.
+"""
 
 from __future__ import annotations
 
@@ -40,45 +43,47 @@ class Queue:
         *,
         path: str = "",
         webhook_url: str | None = None,
-        # With a ledger: one request for one key.
+        # Keyed calls
         key: str | None = None,
         run: str = "",
         uncertain: Uncertain = "lookup",
         **options: Unpack[QueueOptions],
     ) -> RequestHandle:
-        """Submit a request to the queue and return its handle, without waiting for its end (protocol 4.1).
+        """Submit a request to the queue and return its handle, without waiting for the result (protocol 4.1).
 
-        Files in `input` are uploaded first (see `storage.transform_input`). A request that fal may have taken is
-        never sent again. With `key`, the handle is that of the request that the ledger has under this key in `run`;
-        a request is submitted only if there is none. A request that has ended counts too: its `result()` returns
-        the stored result. See `Session.subscribe`.
+        Files in `input` are uploaded first (see `storage.transform_input`). If fal may have accepted the request,
+        it is never sent again. With `key`, a request is submitted only if the ledger has none with this key in the
+        namespace `run`. Otherwise the handle of the ledger's request is returned, even if that request is already
+        completed: then its `result()` returns the stored result. See `Session.subscribe`.
 
-        If this is cancelled while the submit is on its way, it waits up to 3 seconds for the request id and cancels
-        the request, since no caller would know of it. With `key`, nothing is cancelled: the request goes on.
+        If this call is cancelled while the submit is being sent, it waits up to 3 seconds for the request id and
+        cancels the request on fal, because no caller would know the id. With `key`, the request is not cancelled on
+        fal.
 
         Args:
             endpoint_id: the endpoint, such as `"fal-ai/flux/dev"`.
             input: the model's input: a mapping, an attrs instance, a dataclass, a pydantic model or a msgspec
                 Struct. None (default): an empty object.
             path: added to the endpoint id, unless the id ends with it; default "".
-            webhook_url: a URL that fal calls when the request has ended (protocol 8). None (default): none.
+            webhook_url: a URL that fal calls when the request is completed (protocol 8). None (default): no URL.
             key: the idempotency key, a `str` of 1 to 255 characters; requires `Session(ledger=...)`. None
                 (default): no key.
             run: the namespace of the key; default "".
-            uncertain: what to do if it is not known whether fal took the request of an earlier call with this key:
-                "lookup" (default) looks it up in fal's history, "report" raises, "resubmit" submits again if the
-                history certainly does not have it.
-            **options: see `CallOptions`. `retry` is also the policy for following the request through its handle.
+            uncertain: what to do if it is unknown whether fal accepted the request of an earlier call with this
+                key. "lookup" (default): look it up in fal's request history. "report": raise
+                SubmissionUncertainError. "resubmit": look it up, and submit again if the history certainly does not
+                have it.
+            **options: see `CallOptions`. The handle uses `retry` as the policy for following the request, too.
 
         Returns:
             The handle of the request.
 
         Raises:
-            ConfigurationError: an argument is wrong, no key for fal was found, or `key` is given without a ledger.
+            ConfigurationError: an argument is wrong, no API key was found, or `key` is given without a ledger.
             UploadError: a file of the input could not be uploaded.
             ApiError: fal refused the request; its subclasses say why.
-            TransportError: fal certainly did not take the request.
-            SubmissionUncertainError: fal may have taken the request. `find_submission` can look for it.
+            TransportError: fal certainly did not accept the request.
+            SubmissionUncertainError: fal may have accepted the request. `find_submission` can look for it.
             SessionStateError: the session is closed, or belongs to another event loop.
             KeyConflictError: the key belongs to another input or endpoint. Nothing was sent.
             LedgerError: the ledger can't be read or written.
@@ -105,12 +110,12 @@ class Queue:
     ) -> QueueStatus:
         """Return the current status of a request (protocol 4.2).
 
-        Cancelling it is safe: the request goes on.
+        Cancelling this call is safe: it does not cancel the request on fal.
 
         Args:
             endpoint_id: the endpoint that the request was submitted to.
             request_id: fal's id of the request.
-            logs: whether to ask for log entries too; default False.
+            logs: whether to request log entries; default False.
             **unknown: other keywords raise TypeError, which suggests the one that was probably meant.
 
         Returns:
@@ -118,7 +123,7 @@ class Queue:
 
         Raises:
             ConfigurationError: an id is malformed.
-            NotFoundError: fal does not know the request, or no longer.
+            NotFoundError: fal does not know the request, or has deleted it.
             ResponseDecodeError: the response is not a status.
             ApiError, TransportError: fal refused, or could not be reached, after the usual retries.
         """
@@ -134,19 +139,20 @@ class Queue:
         poll_interval: float | None = None,
         **unknown: Never,
     ) -> AsyncGenerator[QueueStatus, None]:
-        """Follow a request and yield each status, ending with `Completed`.
+        """Follow a request and yield each status. The last one is `Completed`.
 
-        A failed request ends with `Completed` too: look at its `error`. Failed polls are tolerated for
-        `RetryPolicy.outage` seconds, with a warning in the log after the third in a row. Leaving the iteration
-        early, or cancelling it, does not cancel the request. If you may leave early, iterate inside
-        `contextlib.aclosing`.
+        The last status of a failed request is `Completed` too, and its `error` is set. Failed polls are tolerated
+        for `RetryPolicy.outage` seconds. The third failure in a row logs a warning. Leaving the iteration early, or
+        cancelling it, does not cancel the request on fal. If you may leave early, iterate inside
+        `contextlib.aclosing`, which closes a status stream at once.
 
         Args:
             endpoint_id: the endpoint that the request was submitted to.
             request_id: fal's id of the request.
-            logs: whether to ask for log entries too; default False.
+            logs: whether to request log entries; default False.
             mode: "polling" (default), "streaming" or "auto": see `Mode`.
-            poll_interval: seconds between polls. None (default): adapts to the endpoint.
+            poll_interval: seconds between polls. None (default): depends on the run times that the endpoint had
+                before.
             **unknown: other keywords raise TypeError, which suggests the one that was probably meant.
 
         Yields:
@@ -154,8 +160,8 @@ class Queue:
 
         Raises:
             ConfigurationError: an argument is wrong.
-            NotFoundError: fal said three times in a row that it does not know the request.
-            ResultExpiredError: the same, of a request that fal knew before.
+            NotFoundError: fal answered three times in a row that it does not know the request.
+            ResultExpiredError: the same, for a request that fal knew before.
             ApiError, TransportError, ResponseDecodeError: fal refused, or polls failed for longer than tolerated.
             SessionStateError: the session was closed.
         """
@@ -167,8 +173,8 @@ class Queue:
     ) -> Result[T, str]:
         """Fetch the result of a completed request (protocol 4.4).
 
-        fal keeps a result for 1 hour, or for 6 minutes if it has 10 kB or more. Cancelling it is safe: the result
-        can be fetched again.
+        fal keeps a result for 1 hour, or for 6 minutes if it has 10 kB or more. Cancelling this call is safe: the
+        result can be fetched again.
 
         Args:
             endpoint_id: the endpoint that the request was submitted to.
@@ -181,13 +187,13 @@ class Queue:
 
         Raises:
             ConfigurationError: an id is malformed, or `output_type` can't be built.
-            NotFoundError: fal does not know the request, or has already deleted the result.
-            ResultExpiredError: the result is deleted, and the ledger knows that the request existed. (The handle
-                that `submit` returned knows it without a ledger.)
-            RequestFailedError: the request failed, and its result has no error that says more.
-            RequestCancelledError: the request was cancelled.
+            NotFoundError: fal does not know the request, or has deleted its result.
+            ResultExpiredError: fal has deleted the result, and the ledger has the request, so that it is known to
+                have existed. (The handle that `submit` returned raises this even without a ledger.)
+            RequestFailedError: the request failed, and the model sent no error body that explains why.
+            RequestCancelledError: the request was cancelled on fal.
             ResponseDecodeError: the output does not match `output_type`, or can't be decoded.
-            ApiError: the request failed with this error of the model, or it is not complete yet.
+            ApiError: the model failed with this error, or the request is not completed yet.
             TransportError: fal could not be reached, after the usual retries.
         """
         return await self.handle(endpoint_id, request_id).result(output_type=output_type)
@@ -195,19 +201,19 @@ class Queue:
     async def cancel(self, endpoint_id: str, request_id: str) -> CancelOutcome:
         """Ask fal to cancel a request (protocol 4.5).
 
-        If this is cancelled, fal may or may not have got the cancel.
+        If this call is cancelled, fal may or may not have received the cancel request.
 
         Args:
             endpoint_id: the endpoint that the request was submitted to.
             request_id: fal's id of the request.
 
         Returns:
-            CANCELLED, CANCELLATION_REQUESTED, ALREADY_COMPLETED or NOT_FOUND. None of them is raised as an error.
+            CANCELLED, CANCELLATION_REQUESTED, ALREADY_COMPLETED or NOT_FOUND. No outcome raises an error.
 
         Raises:
             ConfigurationError: an id is malformed.
-            ApiError, TransportError: fal refused, or could not be reached, after the usual retries: the request
-                may still run.
+            ApiError, TransportError: fal refused, or could not be reached, after the usual retries. The request may
+                still be running.
         """
         return await self.handle(endpoint_id, request_id).cancel()
 
@@ -219,7 +225,7 @@ class Queue:
             request_id: fal's id of the request.
 
         Returns:
-            A handle with URLs that are built from the ids.
+            A handle whose URLs are built from the ids. Whether the request exists is not checked.
 
         Raises:
             ConfigurationError: an id is malformed.
@@ -256,36 +262,37 @@ class Queue:
     ) -> RequestHandle | None:
         """Find the request of a submit whose outcome is unknown, in fal's request history.
 
-        Pass the error of the submit or, if its process died, what was sent: the endpoint id, the input and the
-        time. The platform API lists the endpoint's requests around that time, and their inputs are compared. If
-        several have the same input, the one sent closest to the attempt is returned: within the attempt's own time
-        the newest; without `until` the first one after `since`. Exclude equal requests that you know of by
-        `exclude`.
+        Pass the error that the submit raised. If there is no error, because the process died, pass the endpoint id,
+        the input and the time of the submit. The platform API lists the endpoint's requests around that time, and
+        their inputs are compared with the submit's. If several are equal, the one that was sent closest to the
+        submit is returned: the newest within the time of the submit or, without `until`, the first one after
+        `since`. Pass ids of equal requests that you know as `exclude`.
 
-        The search begins close to the attempt, then covers 2 minutes around it by fal's clock, then requests that
-        ended later. It takes 1 HTTP request if the submit is found at once, 2 to 8 if it is not there, and at most
-        10, which show 1,000 requests of the endpoint.
+        The search begins with requests sent close to the submit. It continues with 2 minutes around the submit by
+        fal's clock, then with requests that were completed later. It takes 1 HTTP request if the request is found
+        at once, 2 to 8 if it does not exist, and at most 10, which return 1,000 requests of the endpoint.
 
-        None does not prove that fal did not take the submit: the history may lag behind by moments, and shows no
-        input that fal does not store (`store_io=False`). The key needs the permission to read requests. Cancelling
-        it is safe.
+        If None is returned, fal may still have accepted the submit: the history may be some moments old, and it has
+        no inputs that fal does not store (`store_io=False`). The API key needs the permission to read requests.
+        Cancelling this call is safe: nothing is changed on fal.
 
         Args:
             error: a SubmissionUncertainError, or an error that was caused by one (such as a ClientTimeoutError). Or
                 the endpoint id, such as `"fal-ai/flux/dev"`; `path` is added to it.
-            input: with an endpoint id: the input as it was sent, without files (they can't be compared).
-            since: with an endpoint id, required: the submit did not begin before this time, in Unix seconds of this
+            input: only with an endpoint id: the input as it was sent. It must not contain files, because they can't
+                be compared.
+            since: only with an endpoint id, and required then: a time before the submit, in Unix seconds of this
                 machine's clock.
-            until: with an endpoint id: the submit had ended by then, in Unix seconds. None (default): not known.
-            path: with an endpoint id: the path that the submit was made with; default "".
-            exclude: ids of requests that are not meant; default: none.
+            until: only with an endpoint id: a time after the submit, in Unix seconds. None (default): not known.
+            path: only with an endpoint id: the `path` of the submit; default "".
+            exclude: ids of requests that are not returned; default: none.
 
         Returns:
             The handle of the request, or None if the history does not have it.
 
         Raises:
             ConfigurationError: the error is not about a submit, the input has files, or an argument is wrong.
-            SubmissionUncertainError: the endpoint has more requests around that time than are looked at.
+            SubmissionUncertainError: the endpoint had more requests around that time than are searched.
             ApiError, TransportError: the history could not be read, after the usual retries.
         """
         from fal_async.protocol import lost_submit
@@ -300,5 +307,5 @@ class Queue:
 
 
 def open_waits(queue: Queue) -> OpenWaits:
-    """Return the open waits of the queue's session, for submits and cancels made elsewhere, as by the proxy."""
+    """Return the open waits of the queue's session, for submits and cancels of other parts, such as the proxy."""
     return queue._operations.waits

@@ -1,4 +1,7 @@
-"""`RequestHandle`: one request in fal's queue, as the caller holds it."""
+"""`RequestHandle`: the user's object for one request in fal's queue.
+
+Citations such as (protocol 4.2) are sections of `fal_async/protocol/README.md`.
+"""
 
 from __future__ import annotations
 
@@ -33,21 +36,22 @@ from fal_async.queue.state import RequestState
 class RequestHandle:
     """One request in fal's queue.
 
-    `queue.submit` and `queue.handle` return it. It belongs to its session: it can't be pickled. To continue in
-    another process, store `to_json()`.
+    `queue.submit` and `queue.handle` return it. A handle can't be pickled, because it belongs to a session. To
+    continue with the request in another process, store `to_json()`.
 
     Attributes:
         request_id: fal's id of the request.
         endpoint_id: the endpoint, with its path.
-        status_url: the URL of its status.
-        response_url: the URL of its result.
-        cancel_url: the URL that cancels it.
-        last_status: the newest status that this handle has seen, or None.
+        status_url: the URL of the request's status.
+        response_url: the URL of the request's result.
+        cancel_url: the URL that cancels the request.
+        last_status: the newest status that this handle has received; None before the first.
         attempts: how many HTTP requests this handle has made, by operation.
-        logs: the log entries that this handle has seen.
-        submitted_at: when the request was submitted, in seconds on the event loop's clock. None unless this session
-            submitted it.
-        retry: the policy for following the request: the one that it was submitted with. None: the session's.
+        logs: the log entries that this handle has received.
+        submitted_at: when the request was submitted, in seconds on the event loop's clock. None if this session did
+            not submit it.
+        retry: the policy for following the request; initially the one that the request was submitted with. None:
+            the session's.
     """
 
     def __init__(self, operations: QueueOperations, state: RequestState) -> None:
@@ -65,22 +69,22 @@ class RequestHandle:
 
     @property
     def status_url(self) -> str:
-        """The URL of its status."""
+        """The URL of the request's status."""
         return self._state.urls.status
 
     @property
     def response_url(self) -> str:
-        """The URL of its result."""
+        """The URL of the request's result."""
         return self._state.urls.response
 
     @property
     def cancel_url(self) -> str:
-        """The URL that cancels it."""
+        """The URL that cancels the request."""
         return self._state.urls.cancel
 
     @property
     def last_status(self) -> QueueStatus | None:
-        """The newest status that this handle has seen, or None."""
+        """The newest status that this handle has received; None before the first."""
         return self._state.last_status
 
     @property
@@ -90,17 +94,17 @@ class RequestHandle:
 
     @property
     def logs(self) -> list[RequestLog]:
-        """The log entries that this handle has seen."""
+        """The log entries that this handle has received."""
         return self._state.logs
 
     @property
     def submitted_at(self) -> float | None:
-        """When the request was submitted, in seconds on the event loop's clock; None unless this session did."""
+        """When this session submitted the request, in seconds on the event loop's clock; None if it did not."""
         return self._state.submitted_at
 
     @property
     def retry(self) -> RetryPolicy | None:
-        """The policy for following the request: the one that it was submitted with. None: the session's."""
+        """The policy for following the request; initially that of its submit. None: the session's."""
         return self._state.retry
 
     @retry.setter
@@ -115,13 +119,13 @@ class RequestHandle:
         raise TypeError("a RequestHandle belongs to its session: store handle.to_json() instead")
 
     def to_json(self) -> str:
-        """Return the handle as JSON, to be stored. `from_json` makes a handle of it again, in any process."""
+        """Return the handle as JSON, to be stored. `from_json` turns it back into a handle, in any process."""
         urls = attrs.asdict(self._state.urls)
         return json.dumps({"endpoint_id": self.endpoint_id, "request_id": self.request_id, "urls": urls})
 
     @classmethod
     def from_json(cls, text: str | bytes, fal: _HasQueue) -> RequestHandle:
-        """Make a handle of what `to_json` returned. No HTTP request is made.
+        """Make a handle from the JSON that `to_json` returned. No HTTP request is made.
 
         Args:
             text: the stored JSON.
@@ -131,7 +135,7 @@ class RequestHandle:
             A handle of the same request.
 
         Raises:
-            ConfigurationError: the text is not a stored handle.
+            ConfigurationError: `text` is not a stored handle.
         """
         try:
             endpoint_id, submission = _stored(json.loads(text))
@@ -143,10 +147,10 @@ class RequestHandle:
     async def status(self, *, logs: bool = False, **unknown: Never) -> QueueStatus:
         """Return the current status of the request (protocol 4.2).
 
-        Cancelling it is safe: the request goes on.
+        Cancelling this call is safe: it does not cancel the request on fal.
 
         Args:
-            logs: whether to ask for log entries too; default False.
+            logs: whether to request log entries; default False.
             **unknown: other keywords raise TypeError, which suggests the one that was probably meant.
 
         Returns:
@@ -154,7 +158,7 @@ class RequestHandle:
 
         Raises:
             NotFoundError: fal does not know the request.
-            ResultExpiredError: fal knew the request before, but no longer does.
+            ResultExpiredError: fal knew the request before, but has deleted it.
             ResponseDecodeError: the response is not a status.
             ApiError, TransportError: fal refused, or could not be reached, after the usual retries.
         """
@@ -169,15 +173,16 @@ class RequestHandle:
         poll_interval: float | None = None,
         **unknown: Never,
     ) -> AsyncGenerator[QueueStatus, None]:
-        """Follow the request and yield each status, ending with `Completed`. See `Queue.updates`.
+        """Follow the request and yield each status. The last one is `Completed`. See `Queue.updates`.
 
-        Leaving the iteration early, or cancelling it, does not cancel the request. If you may leave early, iterate
-        inside `contextlib.aclosing`.
+        Leaving the iteration early, or cancelling it, does not cancel the request on fal. If you may leave early,
+        iterate inside `contextlib.aclosing`, which closes a status stream at once.
 
         Args:
-            logs: whether to ask for log entries too; default False.
+            logs: whether to request log entries; default False.
             mode: "polling" (default), "streaming" or "auto": see `Mode`.
-            poll_interval: seconds between polls. None (default): adapts to the endpoint.
+            poll_interval: seconds between polls. None (default): depends on the run times that the endpoint had
+                before.
             **unknown: other keywords raise TypeError, which suggests the one that was probably meant.
 
         Yields:
@@ -185,8 +190,8 @@ class RequestHandle:
 
         Raises:
             ConfigurationError: an argument is wrong.
-            NotFoundError: fal said three times in a row that it does not know the request.
-            ResultExpiredError: the same, of a request that fal knew before.
+            NotFoundError: fal answered three times in a row that it does not know the request.
+            ResultExpiredError: the same, for a request that fal knew before.
             ApiError, TransportError, ResponseDecodeError: fal refused, or polls failed for longer than tolerated.
             SessionStateError: the session was closed.
         """
@@ -195,10 +200,10 @@ class RequestHandle:
         return self._operations.updates(self._state, following)
 
     async def result(self, *, output_type: type[T] | None = None) -> Result[T, str]:
-        """Fetch the result of the completed request (protocol 4.4). It does not wait: `wait` does.
+        """Fetch the result of a completed request (protocol 4.4). Use `wait` for a request that may still run.
 
-        With a key, the stored result is returned once the ledger has it. Cancelling it is safe: the result can be
-        fetched again.
+        If the request has a key and the ledger already has the result, the stored result is returned. Cancelling
+        this call is safe: the result can be fetched again.
 
         Args:
             output_type: the type that `data` is built as: an attrs class, dataclass, TypedDict, pydantic model or
@@ -210,11 +215,11 @@ class RequestHandle:
         Raises:
             ConfigurationError: `output_type` can't be built.
             NotFoundError: fal does not know the request.
-            ResultExpiredError: fal has already deleted the result. See `Queue.result` for how long it is kept.
-            RequestFailedError: the request failed, and its result has no error that says more.
-            RequestCancelledError: the request was cancelled.
+            ResultExpiredError: fal has deleted the result. See `Queue.result` for how long fal keeps it.
+            RequestFailedError: the request failed, and the model sent no error body that explains why.
+            RequestCancelledError: the request was cancelled on fal.
             ResponseDecodeError: the output does not match `output_type`, or can't be decoded.
-            ApiError: the request failed with this error of the model, or it is not complete yet.
+            ApiError: the model failed with this error, or the request is not completed yet.
             TransportError: fal could not be reached, after the usual retries.
         """
         check_output_type(output_type)
@@ -235,21 +240,23 @@ class RequestHandle:
         output_type: type[T] | None = None,
         **unknown: Never,
     ) -> Result[T, str]:
-        """Follow the request to its end and return its result, as `Session.subscribe` does after its submit.
+        """Follow the request until it is completed, and return its result, as `Session.subscribe` does.
 
-        If this is cancelled, the request is cancelled too, once, which takes 3 seconds at most, or more if
-        hundreds are cancelled at once; see `cancel_on_exit`.
+        If this call is cancelled, the request is cancelled on fal too, once (see `cancel_on_exit`). That takes at
+        most 3 seconds, or more if hundreds of requests are cancelled at the same time.
 
         Args:
-            logs: whether to ask for log entries too; default False.
-            on_queue_update: called with each status; may be async. An exception in it ends the wait. None
-                (default): nothing is called.
+            logs: whether to request log entries; default False.
+            on_queue_update: a function, async or not, that is called with each status. An exception in it is raised
+                by this call. None (default): no function.
             mode: "polling" (default), "streaming" or "auto": see `Mode`.
-            poll_interval: seconds between polls. None (default): adapts to the endpoint.
-            timeout: seconds for all of it: following, retries and fetching. None (default): no limit.
-            cancel_on_exit: whether to cancel the request when the wait ends without its result, by a time-out, a
-                cancelled task, a closed session or an exception in a callback. None (default): True, but False for
-                a request with a key.
+            poll_interval: seconds between polls. None (default): depends on the run times that the endpoint had
+                before.
+            timeout: seconds for the whole call: following, retries and fetching the result. None (default): no
+                limit.
+            cancel_on_exit: whether to cancel the request on fal, once, if the call stops without the result: after
+                `timeout`, a cancelled task, a closed session or an exception in a callback. None (default): True,
+                but False for a request with a key.
             output_type: the type that `data` is built as. None (default): decoded JSON.
             **unknown: other keywords raise TypeError, which suggests the one that was probably meant.
 
@@ -258,9 +265,9 @@ class RequestHandle:
 
         Raises:
             ConfigurationError: an argument is wrong.
-            ClientTimeoutError: `timeout` has passed. It says what became of the request.
-            SessionStateError: the session was closed. It says what became of the request.
-            RequestFailedError, RequestCancelledError: the request failed, or was cancelled.
+            ClientTimeoutError: `timeout` passed. `error.cancel_outcome` is the outcome of the cancel.
+            SessionStateError: the session was closed. `error.cancel_outcome` is the outcome of the cancel.
+            RequestFailedError, RequestCancelledError: the request failed, or was cancelled on fal.
             ApiError, TransportError, ResponseDecodeError: as from `updates` and `result`.
         """
         refuse_unknown("wait", unknown, RequestHandle.wait.__annotations__)
@@ -289,7 +296,7 @@ class RequestHandle:
         return await supervise(wait, work, timeout=timeout, began=began)
 
     async def _kept_within(self, timeout: float | None, cancel_on_exit: bool) -> KeptRequest | None:
-        """Look the request up in the ledger, bounded by the caller's `timeout`: a ledger may not answer."""
+        """Look the request up in the ledger. The caller's `timeout` applies, because the ledger may be blocked."""
         if self._operations.kept is None:
             return None
         wait = self._waited_for(cancel_on_exit)
@@ -302,14 +309,14 @@ class RequestHandle:
     async def cancel(self) -> CancelOutcome:
         """Ask fal to cancel the request (protocol 4.5).
 
-        If this is cancelled, fal may or may not have got the cancel.
+        If this call is cancelled, fal may or may not have received the cancel request.
 
         Returns:
-            CANCELLED, CANCELLATION_REQUESTED, ALREADY_COMPLETED or NOT_FOUND. None of them is raised as an error.
+            CANCELLED, CANCELLATION_REQUESTED, ALREADY_COMPLETED or NOT_FOUND. No outcome raises an error.
 
         Raises:
-            ApiError, TransportError: fal refused, or could not be reached, after the usual retries: the request
-                may still run.
+            ApiError, TransportError: fal refused, or could not be reached, after the usual retries. The request may
+                still be running.
         """
         kept = await self._operations.kept_request(self._state)
         if kept is not None:
@@ -318,15 +325,15 @@ class RequestHandle:
 
 
 async def kept_request(handle: RequestHandle) -> KeptRequest | None:
-    """Return the request in the session's ledger; None without a key, or if the ledger can't be read."""
+    """Return the request in the session's ledger; None if it has no key, or if the ledger can't be read."""
     return await handle._operations.kept_request(handle._state)
 
 
 async def while_waited_for(handle: RequestHandle, work: Callable[[], Awaitable[T]]) -> T:
-    """Await `work`, which waits for the request in its own way, and cancel the request if the wait is abandoned.
+    """Await `work`, which waits for the request in its own way, and return its result.
 
-    The request is cancelled, once, if `work` raises an exception other than FalError, or if the session is closed.
-    The latter raises SessionStateError, as in `wait`.
+    If `work` raises an exception other than FalError, or the session is closed, the request is cancelled on fal,
+    once. A closed session raises SessionStateError, as in `wait`.
     """
     return await supervise(handle._waited_for(True), work, timeout=None)
 
@@ -341,7 +348,10 @@ class _HasQueue(Protocol):
 
 
 def _stored(document: Any) -> tuple[str, Submission]:
-    """Parse what `to_json` wrote. The caller handles the errors that any other document leads to."""
+    """Return the endpoint id and the ids and URLs in a document of `to_json`.
+
+    The caller handles the errors that any other document causes.
+    """
     endpoint_id, request_id = document["endpoint_id"], document["request_id"]
     urls = {name: str(url) for name, url in (document.get("urls") or {}).items()}
     submission = Submission(

@@ -1,4 +1,4 @@
-"""The seam to a session's ledger: what the queue asks of it for requests that were made with a key."""
+"""The interface through which the queue uses a session's ledger, for requests with a key."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class KeptRequest(Protocol):
 
     @property
     def has_ended(self) -> bool:
-        """Whether its end is stored. Then fal, which keeps results for minutes only, need not be asked."""
+        """Whether the outcome is stored, so that fal, which may have deleted the result, need not be asked."""
         ...
 
     async def result(self, output_type: Any) -> Result[Any, str]:
-        """Return the stored result; if there is none, fetch it once and store it."""
+        """Return the stored result. If the ledger has none yet, fetch the result once and store it."""
         ...
 
     async def wait(
@@ -36,11 +36,11 @@ class KeptRequest(Protocol):
         began: float,
         cancel_on_exit: bool,
     ) -> Result[Any, str]:
-        """Return the result, after it was stored. `timeout` counts from `began`, on the event loop's clock."""
+        """Wait for the result, store it and return it. `timeout` counts from `began`, on the event loop's clock."""
         ...
 
     async def cancel(self) -> CancelOutcome:
-        """Ask fal to cancel the request, and notify all tasks that wait for it."""
+        """Ask fal to cancel the request, and notify all tasks that wait for it. Return the outcome."""
         ...
 
 
@@ -48,7 +48,7 @@ class KeptRequests(Protocol):
     """The ledger's requests, as one view of a session uses them."""
 
     async def submit(self, new: NewRequest, *, key: str, run: str, uncertain: Uncertain) -> RequestState:
-        """Return the request of this key; submit `new` if there is none."""
+        """Return the request of this key. If the ledger has none, submit `new` and return that request."""
         ...
 
     async def find(self, state: RequestState) -> KeptRequest | None:

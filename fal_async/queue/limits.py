@@ -1,4 +1,4 @@
-"""Limits of following, for one session: concurrent polls, polls per second, and status streams."""
+"""The limits for following requests in one session: concurrent polls, polls per second, and open status streams."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ MAX_AT_ONCE = 64
 MAX_PER_SECOND = 2000.0
 _BURST = 64
 _HEAD_START = 2.0
-"""Seconds by which the poll of a request that is likely to be complete goes ahead of the others.
+"""Seconds by which a poll that is likely to find its request completed is treated as due earlier.
 
-Polls are ordered by their due time, so with a fixed head start no request waits forever."""
+Polls are sent in the order of their due times. Because the number is fixed, no poll waits forever."""
 
 
 class PollLimiter:
-    """Bounds concurrent polls and their rate, so that 10,000 subscribers poll less often instead of overloading.
+    """Limits concurrent polls and polls per second, so that 10,000 subscribers poll less often, but don't overload.
 
-    Call `enter` before a poll and `leave` after it. Submits and result fetches are not limited here.
+    Call `enter` before each poll and `leave` after it. Submits and result fetches are not limited here.
+
+    Args:
+        at_once: the most polls at the same time; default 64.
+        per_second: the most polls per second; default 2,000. A burst of 64 may exceed it.
     """
 
     def __init__(self, *, at_once: int = MAX_AT_ONCE, per_second: float = MAX_PER_SECOND) -> None:
@@ -32,6 +36,7 @@ class PollLimiter:
         self._timer: asyncio.TimerHandle | None = None
 
     async def enter(self, *, likely: bool) -> None:
+        """Wait until the next poll is allowed. `likely`: whether the request is likely to be completed by now."""
         loop = asyncio.get_running_loop()
         now = loop.time()
         if not self._waiting and self._free and self._fits(now):
@@ -82,13 +87,13 @@ class PollLimiter:
 
 
 class StreamLimiter:
-    """Bounds how many status streams hold a connection at once."""
+    """Limits how many status streams are open at the same time."""
 
     def __init__(self, limit: int) -> None:
         self._left = limit
 
     def take(self) -> bool:
-        """Reserve a place for one more stream; False if none is left."""
+        """Reserve a place for one more stream. Return False if none is free; nothing is reserved then."""
         if self._left <= 0:
             return False
         self._left -= 1

@@ -70,8 +70,8 @@ class QueueOperations:
         run_times: how long each endpoint's requests took so far, for pacing the polls.
         limits: the limits of concurrent polls and status streams, shared by all views of a session.
         waits: the open waits of all views of a session.
-        files: uploads the files of inputs, and fetches those of results.
-        kept: returns the requests with a key; None without a ledger.
+        files: uploads the files of inputs, and downloads those of results.
+        kept: a function that returns the ledger's requests; None without a ledger.
         no_retry: the session's retry policy with a single attempt.
     """
 
@@ -95,12 +95,12 @@ class QueueOperations:
         return RequestState(ref=RequestRef(endpoint_id=endpoint.full, request_id=request_id), urls=urls)
 
     def state_of(self, endpoint: EndpointId, submission: Submission) -> RequestState:
-        """Return the state of a request with the URLs of fal's response, as far as they lead to fal."""
+        """Return the state of a submitted request. URLs in fal's response are used only if they lead to fal."""
         ref = RequestRef(endpoint_id=endpoint.full, request_id=submission.request_id)
         return RequestState(ref=ref, urls=urls_of(self.settings.hosts, endpoint, submission), existed=True)
 
     async def submit(self, new: NewRequest, progress: Progress) -> RequestState:
-        """Upload the input's files, then submit (protocol 4.1). `progress` says whether it may have been sent."""
+        """Upload the input's files, then submit (protocol 4.1). `progress` records what may have been sent."""
         inline_below = new.options.inline_below
         value = await self.files.with_urls(new.input, inline_below=inline_below, sha256s=new.sha256s)
         request = submit_request(
@@ -108,7 +108,7 @@ class QueueOperations:
         )
         response = await self.transport.send(request, retry=new.options.retry, progress=progress)
         state = self.state_of(new.endpoint, _submission_of(request, response, progress))
-        new.input = None  # a large input is not kept in memory through the wait
+        new.input = None  # release a large input before the long wait
         state.attempts["submit"], state.retry = response.attempts, new.options.retry
         state.submitted_at, state.taken_at = asyncio.get_running_loop().time(), time.time()
         logger.debug("submitted to %s (request %s)", state.endpoint_id, state.request_id)
@@ -131,17 +131,17 @@ class QueueOperations:
         return state.last_status
 
     def requests_of(self, key: str | None) -> KeptRequests:
-        """Return the ledger's requests. ConfigurationError without a key, or without a ledger."""
+        """Return the ledger's requests. ConfigurationError if `key` is None, or if there is no ledger."""
         check_keyed(key, has_ledger=self.kept is not None)
         assert self.kept is not None
         return self.kept()
 
     async def kept_request(self, state: RequestState) -> KeptRequest | None:
-        """Return the request in the ledger; None without a ledger, or if that does not have it."""
+        """Return the ledger's entry of the request; None without a ledger, or if the ledger does not have it."""
         return None if self.kept is None else await self.kept().find(state)
 
     def updates(self, state: RequestState, following: Following) -> AsyncGenerator[QueueStatus, None]:
-        """Follow the request: yield each status, ending with `Completed`."""
+        """Follow the request and yield each status. The last one is `Completed`."""
         times = self.run_times.of(state.endpoint_id)
         follower = Follower(
             transport=self.transport,
@@ -155,11 +155,11 @@ class QueueOperations:
         return follower.updates()
 
     async def result(self, state: RequestState, output_type: Any) -> Result[Any, str]:
-        """Fetch the result, once (protocol 4.4)."""
+        """Fetch the result and return it as the caller's type, without waiting (protocol 4.4)."""
         return result_of(await self.fetch(state), state, output_type, self.files)
 
     async def fetch(self, state: RequestState) -> HttpResponse:
-        """Fetch the model's response, not yet parsed. Raises the error that it stands for."""
+        """Fetch the result and return it as an unparsed response. If it is an error, raise that."""
         completed = state.completed
         persistent = completed is not None and completed.error is None
         request = result_request(state.urls.response, state.ref, persistent=persistent)
@@ -178,7 +178,7 @@ class QueueOperations:
             raise failure from error
         state.attempts["result"] += response.attempts
         if completed is not None and failed_status(completed.raw, state.request_id) is not None:
-            # A failed request has no output, whatever this response is.
+            # A failed request has no output, even if this response looks like one.
             raise RequestFailedError(completed.error).about(state.ref)
         return response
 
@@ -203,14 +203,14 @@ class QueueOperations:
         on_queue_update: UpdateCallback | None,
         output_type: Any,
     ) -> Result[Any, str]:
-        """Follow the request to its end, then fetch the result at once: fal keeps it for minutes only."""
+        """Follow the request until it is completed, then fetch its result at once, since fal may delete it soon."""
         await self.follow(state, following, on_queue_update)
         return await self.result(state, output_type)
 
     async def follow(
         self, state: RequestState, following: Following, on_queue_update: UpdateCallback | None
     ) -> None:
-        """Follow the request until it is complete, whether it succeeded or failed."""
+        """Follow the request until it is completed, whether it succeeded or failed."""
         async with aclosing(self.updates(state, following)) as updates:
             async for status in updates:
                 if on_queue_update is not None:
@@ -247,9 +247,10 @@ def _submission_of(request: HttpRequest, response: HttpResponse, progress: Progr
     try:
         return parse_submission(response)
     except ResponseDecodeError as error:
-        # fal has most likely taken it, but without its id it can't be followed; and it must not be sent again.
+        # fal has most likely accepted the request, so it must not be sent again. It can't be followed without its
+        # id.
         raise progress.uncertain(
             request,
-            f"fal took the request, but its response can't be read: {error.message}",
+            f"fal accepted the request, but its response can't be read: {error.message}",
             error.request_id,
         ) from error

@@ -35,7 +35,7 @@ from fal_async.transport import Transport
 
 
 def check_history(response: HttpResponse) -> None:
-    """Refuse a response that is not a page of the history. Called inside the retries, it leads to one more."""
+    """Raise ResponseDecodeError unless the response is a page of the history. As `check`, it causes a retry."""
     rows_of(response)
 
 
@@ -44,8 +44,9 @@ class History:
     """Lists past requests of an endpoint, page by page.
 
     Attributes:
-        most: the limit of pages that `of` fetches in all.
-        clock_ahead: seconds that fal's clock is ahead of this machine's, by the first response; None before it.
+        most: the most pages that all calls of `of` together fetch.
+        clock_ahead: how many seconds fal's clock is ahead of this machine's, measured by the first response; None
+            before it.
         asked: how many pages were fetched.
     """
 
@@ -61,7 +62,7 @@ class History:
         return self.asked >= self.most
 
     async def of(self, window: Window, *, payloads: bool = True) -> list[PastRequest] | None:
-        """Return all requests of the window; None if they don't fit into the pages that are left of `most`."""
+        """Return all requests of the window; None if they are on more pages than may still be fetched."""
         rows: list[PastRequest] = []
         cursor: str | None = None
         while not self.is_used_up:
@@ -87,10 +88,10 @@ class History:
 async def result_in_history(
     transport: Transport, settings: Settings, ref: RequestRef, gone: ResultExpiredError
 ) -> HttpResponse:
-    """Return the output of a request whose result has expired, as a response of the result URL.
+    """Return the output of a request whose result has expired, in the form of a response of the result URL.
 
-    Raises `gone` if the history does not have the output, or can't be read with this key. Other errors of reading
-    the history are raised as they are: the output may still be there.
+    Raises `gone` if the history does not have the output, or can't be read with this API key. Other errors of
+    reading the history are raised unchanged, because the history may still have the output.
     """
     if settings.proxy_url is not None or ref.endpoint_id is None or ref.request_id is None:
         raise gone

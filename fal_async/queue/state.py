@@ -1,4 +1,4 @@
-"""What this process knows of one request in the queue: its ids, its URLs, and what was seen of it."""
+"""What this process knows of one request in the queue: its ids, its URLs, and its newest status."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from fal_async.protocol.queue_status import LogHistory
 
 @attrs.define(kw_only=True, eq=False, repr=False)
 class NewRequest:
-    """A request that is about to be submitted, as the caller gave it. `input` is set to None once fal took it."""
+    """A request that is about to be submitted. `input` is set to None when fal has accepted the request."""
 
     endpoint: EndpointId
     input: Any = attrs.field(converter=own_copy)
     options: CallOptions
     webhook_url: str | None = None
     sha256s: Sequence[str] | None = None
-    """SHA-256 digests of the files in `input`, if it was identified earlier: files may have changed since."""
+    """SHA-256 digests of the files in `input`, by which a changed file is detected; None: not computed before."""
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)
 class RequestState:
-    """The state of one request in the queue. Its handle, the operations and the follower share it."""
+    """The state of one request in the queue. Its handle, the operations and the follower share one object."""
 
     ref: RequestRef
     urls: RequestUrls
     retry: RetryPolicy | None = None
-    """The policy for following the request, with which it was submitted. None: the session's."""
+    """The policy for following the request: the one that it was submitted with. None: the session's."""
     submitted_at: float | None = None
-    """When this session submitted it, in seconds on the event loop's clock; None if it did not."""
+    """When this session submitted the request, in seconds on the event loop's clock; None if it did not."""
     taken_at: float | None = None
-    """When fal was known to have taken it, in Unix seconds; None: not known."""
+    """When this process learned that fal had accepted the request, in Unix seconds; None: not known."""
     existed: bool = False
-    """Whether fal is known to have taken it. An id that a user passed may be wrong."""
+    """Whether fal is known to have accepted the request; default False, because a user may pass a wrong id."""
     last_status: QueueStatus | None = None
     attempts: Counter[str] = attrs.field(factory=Counter)
     """How many HTTP requests were made, by operation."""
@@ -51,7 +51,7 @@ class RequestState:
 
     @property
     def logs(self) -> list[RequestLog]:
-        """Every log entry seen, as often as fal sent it."""
+        """All log entries that were received. An entry that fal sent twice is in the list twice."""
         return self.log_history.lines
 
     @property
@@ -69,5 +69,5 @@ class RequestState:
 
 
 def may_be_paid(last_status: QueueStatus | None) -> bool:
-    """Return whether a request that fal took may be billed: unless fal said that it failed."""
+    """Return whether a request that fal accepted may be billed: False only if fal reported that it failed."""
     return not (isinstance(last_status, Completed) and last_status.error is not None)

@@ -1,4 +1,4 @@
-"""One `subscribe` call: submit, follow to the end, fetch the result."""
+"""One `subscribe` call: submit the request, follow it until it is completed, fetch the result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fal_async.transport.progress import Progress
 
 @attrs.define(kw_only=True, eq=False, repr=False)
 class Subscription:
-    """What the caller of `subscribe` asked for. One object without closures, as there may be 10,000 at once."""
+    """One call of `subscribe`: its arguments and its steps. It has no closures, to save memory in 10,000 calls."""
 
     operations: QueueOperations
     new: NewRequest
@@ -36,10 +36,10 @@ class Subscription:
     async def supervised(
         self, work: Callable[[], Awaitable[Result[Any, str]]], timeout: float | None
     ) -> Result[Any, str]:
-        """Await `work` under `supervise`.
+        """Await `work` under `supervise` and return its result.
 
-        An error about a request that fal has taken is made not `retryable`: a retry would submit it, and pay for
-        it, a second time.
+        If fal has accepted the request, an error gets `retryable=False`: a retry of the whole call would submit,
+        and pay for, a second request.
         """
         try:
             return await supervise(self.wait, work, timeout=timeout)
@@ -49,14 +49,14 @@ class Subscription:
             raise
 
     async def result(self) -> Result[Any, str]:
-        """Submit the request, follow it to its end, and return its result."""
+        """Submit the request, follow it until it is completed, and return its result."""
         await self.submit()
         if self.on_enqueue is not None:
             await self.tell_id()
         return await self.follow(self.following)
 
     async def submit(self) -> None:
-        """Submit the request. A cancellation in between does not lose the id of a request that fal took."""
+        """Submit the request, so that a cancellation does not lose the id of a request that fal has accepted."""
         await submit_under(self.wait, self.progress, self._submitted())
 
     async def _submitted(self) -> RequestHandle:
@@ -64,11 +64,11 @@ class Subscription:
         return RequestHandle(self.operations, self.state)
 
     async def tell_id(self) -> None:
-        """Call the caller's `on_enqueue`."""
+        """Call the caller's `on_enqueue` with the request id."""
         await call_back(self.on_enqueue, self.state.request_id)
 
     async def follow(self, following: Following) -> Result[Any, str]:
-        """Follow the request to its end and fetch its result."""
+        """Follow the request until it is completed, and return its result."""
         return await self.operations.wait(
             self.state, following, on_queue_update=self.on_queue_update, output_type=self.output_type
         )

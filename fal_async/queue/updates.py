@@ -1,4 +1,4 @@
-"""Following one request to its end: by polls, or by status streams with polls as the fallback."""
+"""Following one request until it is completed: by polls, or by status streams with polls as the fallback."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ logger: logging.Logger = logging.getLogger("fal_async")
 _QUICK = 0.05
 """Seconds. In mode "auto", an endpoint whose requests take less than this on average is followed by polls."""
 _STREAM_FAILURES, _STREAM_LIVES = 3, 5.0
-"""Polls take over after this many failed streams in a row. A stream failed if it brought no status, or broke
-within this many seconds."""
+"""After so many failed streams in a row, polls are used. A stream failed if it yielded no status, or if it broke
+within so many seconds."""
 
 
 class Follower:
-    """Follows one request once, and records what it saw in the request's state."""
+    """Follows one request once, and records each status and log entry in the request's state."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Follower:
         self._new_logs = NewLogs(state.log_history)
 
     def updates(self) -> AsyncGenerator[QueueStatus, None]:
-        """Follow the request: yield each status, ending with `Completed`."""
+        """Follow the request and yield each status. The last one is `Completed`."""
         mode = self._following.mode
         quick = mode == "auto" and self._times.known and self._times.mean < _QUICK
         if mode == "polling" or quick:
@@ -89,12 +89,12 @@ class Follower:
                     return
 
     async def by_stream(self, *, loud: bool) -> AsyncGenerator[QueueStatus, None]:
-        """Follow by streams while they work. After each that breaks, poll once, so that no status is missed.
+        """Follow by streams while they work. After each broken stream, poll once, so that no status is missed.
 
-        `loud`: log a warning, not only a debug line, when polls take over.
+        `loud`: whether to log a warning, and not only a debug line, when polls replace the streams.
         """
         streams, failures = self._limits.streams, 0
-        reason: object = "no connection is free for one"
+        reason: object = "all connections for streams are in use"
         while failures < _STREAM_FAILURES and streams.take():
             news, opened = False, self._loop.time()
             try:
@@ -104,7 +104,7 @@ class Follower:
                         yield status
                         if isinstance(status, Completed):
                             return
-                problem: FalError = StreamError("the status stream ended before the request did")
+                problem: FalError = StreamError("the status stream ended before the request was completed")
             except (ConfigurationError, SessionStateError):
                 raise
             except FalError as error:
@@ -125,13 +125,14 @@ class Follower:
                     return
             await asyncio.sleep(self._pause_before_retry(problem, failures) if failures else 0)
         level = logging.WARNING if loud else logging.DEBUG
-        logger.log(level, "no status stream (%s): polls instead (request %s)", reason, self._state.request_id)
+        words = "the request is followed by polls, not by a status stream (%s) (request %s)"
+        logger.log(level, words, reason, self._state.request_id)
         async with contextlib.aclosing(self.by_polls()) as polls:
             async for status in polls:
                 yield status
 
     async def _poll(self, turn: Turn) -> tuple[QueueStatus | None, Turn]:
-        """Poll once. Return the status, or None for a tolerated failure, and when the next poll is due."""
+        """Poll once. Return the status (None after a tolerated failure), and when the next poll is due."""
         polls = self._limits.polls
         await polls.enter(likely=turn.likely)
         try:
@@ -144,7 +145,7 @@ class Follower:
         now = self._loop.time()
         self._saw(status, now)
         if isinstance(status, Completed):
-            return status, turn  # there is no next poll
+            return status, turn  # the turn is not used: no poll follows
         return status, self._pacer.next(now, status, random.random())
 
     async def _ask(self) -> QueueStatus:
@@ -187,15 +188,15 @@ class Follower:
     def _look_at(self, status: QueueStatus, now: float) -> None:
         """Warn of a status that is unknown, or of a queue position that has not changed for long."""
         if isinstance(status, UnknownStatus):
-            # It may mean that the request runs, or that it never will: tolerate it for a limited time, and warn.
+            # The request may be running, or may never run: tolerate the status for a limited time, with a warning.
             self._tolerate(unknown_word(status))
         if (stuck := self._stuck.seconds_stuck(status, now)) is not None:
             logger.warning(
-                "%s for %.0f s without a move (request %s)", status.headline, stuck, self._state.request_id
+                "%s: no change for %.0f s (request %s)", status.headline, stuck, self._state.request_id
             )
 
     async def _one_stream(self) -> AsyncGenerator[QueueStatus, None]:
-        """Yield the statuses of one stream. Each stream repeats the logs: old entries are filtered as in polls."""
+        """Yield the statuses of one stream. Each stream repeats all logs, so that old entries are filtered out."""
         state = self._state
         request = status_stream_request(state.urls.status, state.ref, logs=self._following.logs)
         state.attempts["status"] += 1
@@ -209,7 +210,7 @@ class Follower:
             self._new_logs.begin_stream()
             async with contextlib.aclosing(response.chunks()) as chunks:
                 async for chunk in chunks:
-                    # Only a whole line counts as activity (a keep-alive is one): bytes can drip in forever.
+                    # Only a whole line, such as a keep-alive, counts as activity: single bytes could come forever.
                     now = self._loop.time()
                     if b"\n" in chunk:
                         line_at = now

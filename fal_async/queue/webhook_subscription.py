@@ -1,4 +1,4 @@
-"""`subscribe(mode="webhook")`: a webhook delivery ends the wait; slow polls cover for a lost delivery."""
+"""`subscribe(mode="webhook")`: wait for a webhook delivery. Slow polls replace a delivery that gets lost."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from fal_async.queue.subscription import Subscription
 
 T = TypeVar("T")
 SLOW_POLL = 30.0
-"""Seconds between polls by default. They only serve a lost delivery, which then costs this time."""
+"""Default seconds between polls. If a delivery is lost, the result arrives up to this much later."""
 
 
 class Arrivals(Protocol):
-    """Where the deliveries of a receiver arrive."""
+    """Hands out the deliveries of a webhook receiver."""
 
     def submitting(self) -> contextlib.AbstractContextManager[None]:
-        """Enclose a submit and the call of `expect` with its request id, so that no early delivery is missed."""
+        """A block around a submit and the call of `expect`, so that a delivery before `expect` is not missed."""
         ...
 
     def expect(self, request_id: str) -> contextlib.AbstractContextManager[asyncio.Future[WebhookEvent]]:
-        """Give a future of the request's delivery."""
+        """A block with a future, which gets the delivery of the request."""
         ...
 
 
 @attrs.frozen(kw_only=True)
 class WebhookSubscription:
-    """A subscription that ends by a webhook delivery. `arrivals`: where its receiver's deliveries arrive."""
+    """A subscription that waits for a webhook delivery. `arrivals`: the deliveries of its receiver."""
 
     asked: Subscription
     arrivals: Arrivals
 
     async def result(self) -> Result[Any, str]:
-        """Submit the request and return its result, by the delivery or by polls, whichever is first."""
+        """Submit the request and return its result, from the delivery or from fal, whichever arrives first."""
         with contextlib.ExitStack() as stack:
             with self.arrivals.submitting():
                 await self.asked.submit()
@@ -54,10 +54,10 @@ class WebhookSubscription:
             return await self._by_event(arrival.result(), reported) if result is None else result
 
     async def _completed_by_polls(self, arrival: asyncio.Future[WebhookEvent]) -> bool:
-        """Poll until the request is complete or the delivery arrives.
+        """Poll until the request is completed or its delivery arrives. Return whether a poll returned `Completed`.
 
-        Return whether polls saw it complete, so that `on_queue_update` was called with `Completed`. A delivery ends
-        a running poll, but not a running callback.
+        If so, `on_queue_update` was called with `Completed`. When the delivery arrives, a running poll is
+        cancelled, but a running callback is not.
         """
         asked = self.asked.following
         interval = asked.poll_interval or SLOW_POLL
@@ -77,7 +77,7 @@ class WebhookSubscription:
             await call_back(asked.on_queue_update, event.completed)
         if event.is_incomplete:
             return await asked.operations.result(state, asked.output_type)
-        if event.lacks_headers:  # the result has them; if it can't be fetched, the event has to do
+        if event.lacks_headers:  # fetch the result, which has them; use the event if that fails
             with contextlib.suppress(TransportError, RequestFailedError):
                 return await asked.operations.result(state, asked.output_type)
         result = event.result(state.endpoint_id, output_type=asked.output_type)
@@ -90,7 +90,7 @@ class WebhookSubscription:
 
 
 async def _unless(arrival: asyncio.Future[Any], work: Callable[[], Awaitable[T]]) -> T | None:
-    """Return what `work` returns; None if `arrival` is done first: `work` is cancelled then."""
+    """Return the value of `work`; or cancel `work` and return None if `arrival` is done first."""
     if arrival.done():
         return None
     working = asyncio.ensure_future(work())
