@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 class Emulator(Controls, Registration):
     """Serve a complete local fal on one loopback port.
 
-    Use it as `async with Emulator() as emulator:`, or call `start()` and `stop()`. `emulator.hosts` and
-    `emulator.key` are what a `Session` needs.
+    Use it as `async with Emulator() as emulator:`, or call `start()` and `stop()`. A client of it is
+    `Session(credentials=emulator.key, hosts=emulator.hosts)`.
 
     Args:
         host: address to listen on; default 127.0.0.1.
@@ -68,8 +68,8 @@ class Emulator(Controls, Registration):
         record: whether HTTP requests are stored in `requests`; default True. If False, they are only counted.
         keep_requests: how many HTTP requests are stored; default 10,000. When there are more, or when the stored
             bodies have more than 256 MiB together, the oldest ones are deleted; `count` still includes them.
-        keep_jobs: how many jobs are kept; default 100,000. When there are more, the completed jobs are deleted, the
-            one that completed first before the others. Waiting and running jobs are never deleted.
+        keep_jobs: how many jobs are kept; default 100,000. When there are more, those that completed first are
+            deleted. Waiting and running jobs are never deleted.
         forget_after: seconds after its completion at which a job is deleted, even if there are fewer than
             `keep_jobs`: its request id gets 404, and the next submit removes it from `jobs`. `books` still counts
             it. None (default): no limit.

@@ -33,7 +33,7 @@ from fal_async.emulator.faults.kinds import DEFAULTS, KINDS, fields_of
 class Fault:
     """One scripted failure. Make it with a constructor, such as `Fault.reset(on="submit", taken=True)`.
 
-    Add it with `emulator.faults.add(...)`; `emulator.faults.struck` counts the calls that a fault was applied to.
+    Add it with `emulator.faults.add(...)`. `emulator.faults.struck` counts the calls that got a fault.
 
     Every constructor also takes, as `**when`, the keyword arguments that select its calls: `on`, `endpoint_id`,
     `times`, `after` and `chance`; and `events`, if its kind uses it. Seconds are real seconds, since the client's
@@ -50,16 +50,17 @@ class Fault:
         after: how many matching calls are answered normally before the first one that gets the fault; default 0.
         chance: probability from 0 to 1 that a matching call gets the fault, drawn from the emulator's seeded
             generator; default 1.
-        taken: whether fal accepts and executes the request although the caller gets no normal answer: a submit
-            makes a job, a cancel cancels. Default False; for `stall` True. With `reset` and `close` on a stream or
-            a session, True lets `events` events or messages through first. Other answers, such as `answer`, replace
-            a stream or a session always before it starts.
-        seconds: length of a silence, of an interval between bytes, or of an absence; default 0.
+        taken: whether the request is executed although the caller does not get its answer: a submit creates a job,
+            a cancel takes effect. Default False, for `stall` True. With `reset` and `close` on a stream or a
+            session, True first lets `events` events or messages through. `answer`, `html`, `balance`, `vanish` and
+            `redirect` always replace a stream or a session before it starts, so it is never executed.
+        seconds: length of a silence, of the interval between bytes, or of the time in which connections are
+            refused; default 0.
         where: where a stall is silent: before the "headers" (default), or in the middle of the "body".
         status: HTTP status of the answer, for `answer`, `html` (default 502) and `redirect` (default 307).
         retry_after: value of the header `Retry-After`. None (default): no such header.
         fal_headers: whether the answer has fal's form, with `x-fal-request-id`; default True. If False, it is an
-            HTML page of nginx, the server in front of fal's.
+            HTML page of nginx, as fal's gateway sends it.
         detail: `detail` of the answer's body. None (default): one that fits the status.
         error_type: `error_type` of the answer's body. None (default): one that fits the status.
         needs_retry: value of the header `X-Fal-Needs-Retry`. None (default): no such header.
@@ -68,12 +69,12 @@ class Fault:
             `answer` has a body that fits its status, `wrong_json` sends half of the real one, and an `event` and
             the reason of a `ws_close` are empty.
         names: names of the fields that are left out.
-        fields: fields that are replaced, with their values.
+        fields: the fields that are replaced, with their new values.
         position: `queue_position` of a status that goes back; default 0.
         url: target of a redirect, or base URL of foreign URLs.
-        events: where in a stream or a session the fault applies; default 1. `truncate` and `wrong_json` change
-            event or message number `events`, counted from 1. All other kinds act after `events` events or messages;
-            0 is before the first. In a status stream it is ignored: the fault applies to the first event.
+        events: the place in a stream or a session where the fault applies; default 1. `truncate` and `wrong_json`
+            change event or message number `events`, counted from 1. All other kinds act after `events` events or
+            messages; 0 is before the first. In a status stream it is ignored: the fault applies to the first event.
         event_type: type of the additional event. None (default): none.
         binary: whether the additional frame is sent as msgpack; default False.
         code: close code of a session, 1000 or higher.

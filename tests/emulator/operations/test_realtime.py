@@ -267,6 +267,15 @@ async def test_faults_insert_frames_break_off_close_or_refuse_realtime_sessions(
         await connect(caller, "me/echo/realtime")
 
 
+async def test_a_truncate_fault_with_events_0_does_not_change_a_session(caller: Caller) -> None:
+    caller.emulator.faults.add(Fault.truncate(events=0, on="realtime"))
+    session = await connect(caller, "me/echo/realtime")
+    await session.send(1)
+    assert await session.receive() == 1
+    assert caller.emulator.faults.struck == 1
+    await session.socket.close()
+
+
 async def test_a_stalled_session_does_not_answer_the_clients_pings(caller: Caller) -> None:
     caller.emulator.faults.add(Fault.stall(30, where="body", on="realtime"))
     session = await connect(caller, "me/echo/realtime", heartbeat=0.1)

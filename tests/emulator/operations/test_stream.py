@@ -210,6 +210,26 @@ async def test_a_truncate_fault_with_events_3_breaks_off_in_the_third_event(call
     assert not body.endswith(b"\n\n<cut>")
 
 
+async def test_a_truncate_fault_with_events_0_ends_a_stream_after_its_headers(caller: Caller) -> None:
+    caller.emulator.faults.add(Fault.truncate(events=0, on="stream"))
+    response, body = await body_of(caller, "me/count/stream")
+    assert (response.status, body) == (200, b"<cut>")
+
+
+@pytest.mark.parametrize("events", [1, 2])
+async def test_events_counts_whole_events_for_close_and_names_the_broken_one_for_truncate(
+    caller: Caller, events: int
+) -> None:
+    caller.emulator.faults.add(
+        Fault.close(events=events, taken=True, on="stream"), Fault.truncate(events=events, on="stream")
+    )
+    closed = (await body_of(caller, "me/count/stream"))[1]
+    truncated = (await body_of(caller, "me/count/stream"))[1]
+    assert (closed.count(b"\n\n"), closed[-7:]) == (events, b"\n\n<cut>")
+    assert truncated.count(b"\n\n") == events - 1
+    assert not truncated.endswith(b"\n\n<cut>")
+
+
 async def test_faults_on_stream_can_replace_the_answer_its_type_or_reset_it(caller: Caller) -> None:
     caller.emulator.faults.add(
         Fault.answer(403, on="stream"), Fault.html(200, on="stream"), Fault.content_type("a/b", on="stream")
