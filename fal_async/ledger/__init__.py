@@ -1,1 +1,1 @@
-"""The ledger: it stores keyed calls, so that one key is paid once. `store` is the seam to the storage."""
+"""The ledger, which stores keyed calls, so that one key is billed once. `store` is the seam to the storage."""

@@ -29,12 +29,13 @@ COLUMNS = (
         "output",
     ),
 )
-"""The columns of both formats, in this order. New ones are added at the end."""
+"""The columns of both formats, in this order. New columns are added at the end."""
 _NESTED = ("files", "error", "input", "output")
+"""Columns whose values are lists or dicts."""
 
 
 class Writer(Protocol):
-    """A writer of one format."""
+    """Writes entries to a file in one format."""
 
     def write(self, entry: LedgerEntry) -> None: ...
 
@@ -48,7 +49,7 @@ class _JsonLines:
 
 
 class _Csv:
-    """Nested values are written as JSON in their cell."""
+    """Writes a list or dict as JSON in its cell."""
 
     def __init__(self, file: TextIO) -> None:
         self._writer = csv.DictWriter(file, COLUMNS)
@@ -85,17 +86,21 @@ def _json(value: Any) -> str:
 
 
 def check_format(path: str) -> None:
-    """Raise ConfigurationError if the name does not end in a known format."""
-    ending = os.path.splitext(path)[1].lower()
-    if ending not in _FORMATS:
+    """Raise ConfigurationError unless the file name has the suffix of a known format."""
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix not in _FORMATS:
         raise ConfigurationError(
-            f"export to {path}: expected a file name that ends in {' or '.join(_FORMATS)}"
+            f"export: expected a file name that ends in {' or '.join(_FORMATS)}, got {path}"
         )
 
 
 @contextmanager
 def exported(path: str) -> Iterator[Writer]:
-    """Write a temporary file, and move it to `path` when it is complete. LedgerError if it can't be written."""
+    """Return a writer of a temporary file, which replaces `path` at the end of the context.
+
+    If the context ends with an error, the temporary file is deleted, and `path` is unchanged. Raises LedgerError if
+    the file can't be written.
+    """
     try:
         whole = os.path.abspath(path)  # the working directory may change later
         folder, name = os.path.split(whole)
@@ -109,4 +114,4 @@ def exported(path: str) -> Iterator[Writer]:
                 os.unlink(unfinished)
             raise
     except OSError as error:
-        raise LedgerError(f"export to {path}: {error.strerror or error}") from error
+        raise LedgerError(f"the export can't be written ({error.strerror or error}): {path}") from error

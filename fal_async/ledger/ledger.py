@@ -21,7 +21,7 @@ from fal_async.ledger.opening import open_store, seconds_of
 from fal_async.ledger.paging import records
 from fal_async.ledger.store import Store
 from fal_async.protocol.ledger.entry import Record, Space, State
-from fal_async.protocol.ledger.key_checks import check_key
+from fal_async.protocol.ledger.key_checks import check_key, quoted
 from fal_async.protocol.queue import check_request_id
 
 _PAGE = 20
@@ -34,14 +34,14 @@ class LedgerSummary:
 
     Attributes:
         total: all entries.
-        claimed: entries that are being submitted.
-        submitted: entries whose request fal has accepted and which have not ended.
+        claimed: entries that a running process is submitting.
+        submitted: entries whose request fal has accepted, and whose outcome is not known yet.
         done: entries with a result.
-        failed: entries that ended with an error.
+        failed: entries with an error.
         cancelled: entries whose request was cancelled.
-        uncertain: entries of which it is not known whether fal accepted the submit.
-        cost: of all attempts, by list price, in the currency of the price; None if no price is known.
-        unpriced: attempts that ended without a known cost.
+        uncertain: entries for which it is not known whether fal accepted the submit.
+        cost: the cost of all attempts, by list price, in the currency of the price; None if no price is known.
+        unpriced: the number of attempts that are complete and whose cost is not known.
     """
 
     total: int = 0
@@ -66,14 +66,15 @@ class Ledger:
     take these as `origin`, `tenant` and `run`; None matches all of them. A method that needs one entry raises
     ConfigurationError if several match, and lists them.
 
-    Every method but `aclose` raises LedgerError if the file can't be read or written, and SessionStateError if the
-    ledger is closed or the process was forked after opening it. Cancelling a method is safe: a write that has begun
-    is still made, completely or not at all.
+    All methods except `aclose` raise LedgerError if the file can't be read or written, and SessionStateError if the
+    ledger is closed, or was opened before this process was forked. Cancelling a method is safe: a write that has
+    begun is completed, or changes nothing.
 
     Attributes:
         where: the real path of the file.
-        keep: seconds after which the input and the result of an ended entry are deleted; None: they are kept.
-        keep_input: whether inputs are stored, or only their digests.
+        keep: seconds from the outcome of an entry until its input and result are deleted; None: they are never
+            deleted.
+        keep_input: whether inputs are stored; if False, only their digests are.
     """
 
     def __init__(self, store: Store, where: str, keep: float | None, keep_input: bool) -> None:
@@ -98,19 +99,20 @@ class Ledger:
         Cancelling is safe.
 
         Args:
-            where: a path, or a URL: `sqlite:///runs.db` (relative) or `sqlite:////data/runs.db` (absolute). Its
-                folder must exist, on a local disk.
-            keep: seconds, or a timedelta, after the end of an entry before its input and result are deleted. The
-                entry itself stays: a call with its key raises ResultExpiredError. None (the default) keeps them.
-            keep_input: False stores only the digests of inputs. True (the default) stores the inputs, too.
+            where: a path, or a URL: `sqlite:///runs.db` (relative) or `sqlite:////data/runs.db` (absolute). The
+                folder must exist, and must be on a local disk.
+            keep: seconds, or a timedelta, from the outcome of an entry until its input and result are deleted. The
+                entry itself stays: a call with its key raises ResultExpiredError. None (the default): they are
+                never deleted.
+            keep_input: whether inputs are stored; default True. If False, only their digests are.
 
         Returns:
             The open ledger. Close it with `aclose`, or use it as an async context manager.
 
         Raises:
-            ConfigurationError: `where` can't hold a ledger: the folder does not exist, it is on a network file
-                system, or the file belongs to another program or to a newer version of this package. The file is
-                not changed. Also if `keep` is not a time > 0, or `keep_input` is not a bool.
+            ConfigurationError: a ledger can't be at `where`: the folder does not exist or is on a network file
+                system, or the file was written by another program or by a newer version of this package. The file
+                is not changed. Also if `keep` is not a time > 0, or `keep_input` is not a bool.
             LedgerError: the file can't be read or written, or another process keeps it locked.
         """
         check_flag("keep_input", keep_input)
@@ -128,7 +130,7 @@ class Ledger:
         Cancelling is safe.
 
         Args:
-            key: the key, as it was given to the call.
+            key: the key, as it was passed to the call.
             run: the run of the key; None (the default) matches all runs.
             tenant: the tenant of the key; None (the default) matches all tenants.
             origin: the origin of the queue, such as `"https://queue.fal.run"`; None (the default) matches all.
@@ -153,18 +155,18 @@ class Ledger:
     ) -> AsyncIterator[LedgerEntry]:
         """Iterate over the entries in the order in which they were created.
 
-        An entry shows its state at the time it is read; other calls may change entries during the iteration. The
-        file is not locked between two entries.
+        Each entry has the state that it had when it was read: other calls may change entries during the iteration.
+        The file is not locked between two entries.
 
         Args:
             run: only entries of this run; None (the default): of all runs.
-            state: only entries in this state, or in one of these: `"claimed"`, `"submitted"`, `"done"`,
+            state: only entries in this state, or in one of several states: `"claimed"`, `"submitted"`, `"done"`,
                 `"failed"`, `"cancelled"`, `"uncertain"`. None (the default): in all states.
             tenant: only entries of this tenant; None (the default): of all tenants.
             origin: only entries of this origin of the queue; None (the default): of all.
 
         Yields:
-            One entry after another. They are read 20 at a time.
+            The entries, which are read from the file 20 at a time.
 
         Raises:
             ConfigurationError: an argument is invalid, such as an unknown state.
@@ -216,10 +218,10 @@ class Ledger:
         The columns are `origin, tenant, run, key, endpoint_id, state, request_id, attempts, claimed_at,
         submitted_at, ended_at, billable_units, cost, files, error, input, output`.
 
-        Cancelling is safe: an existing file is replaced only after all entries are written.
+        Cancelling is safe: an existing file is replaced only after all entries have been written.
 
         Args:
-            path: the file to write; its name ends in `.jsonl` or `.csv`.
+            path: the file to write, with the suffix `.jsonl` or `.csv`.
             run: only entries of this run; None (the default): of all runs.
             tenant: only entries of this tenant; None (the default): of all tenants.
 
@@ -227,7 +229,7 @@ class Ledger:
             The number of entries written.
 
         Raises:
-            ConfigurationError: the name has another ending, or an argument is invalid.
+            ConfigurationError: the name has another suffix, or an argument is invalid.
             LedgerError: the file can't be written, or the ledger can't be read.
         """
         to, count = os.fspath(path), 0
@@ -250,15 +252,15 @@ class Ledger:
         tenant: str | None = None,
         origin: str | None = None,
     ) -> LedgerEntry:
-        """Decide by hand whether fal accepted an uncertain submit.
+        """Store your own decision on whether fal accepted an uncertain submit.
 
         Cancelling is safe: the decision is stored completely or not at all.
 
         Args:
             key: the key of the entry.
-            request_id: the id of the request, if fal accepted it: the next call with the key, or `fal.recover`,
-                follows that request. None if fal did not accept it: the next call submits it again. If None is
-                wrong, the request is paid twice.
+            request_id: the id of the request if fal accepted it: the next call with the key, or `fal.recover`,
+                follows that request. None if fal did not accept it: the next call submits again. If fal had
+                accepted it after all, fal bills both requests.
             run: the run of the key; None (the default) matches all runs.
             tenant: the tenant of the key; None (the default) matches all tenants.
             origin: the origin of the queue; None (the default) matches all.
@@ -286,24 +288,25 @@ class Ledger:
         tenant: str | None = None,
         origin: str | None = None,
     ) -> None:
-        """Delete the entry of a key: the next call with the key submits, and pays.
+        """Delete the entry of a key, so that the next call with the key submits a new request, which is billed.
 
-        Cancelling is safe: the entry is deleted completely or not at all. With `force`, the request may have been
-        cancelled already.
+        Cancelling is safe: the entry is deleted completely or not at all. With `force`, its request may already be
+        cancelled on fal then.
 
         Args:
             key: the key of the entry.
-            force: True cancels a request that has not ended, and then deletes the entry. An open session that uses
-                this ledger, `Session(ledger=ledger)`, sends the cancellation. False (the default) refuses.
+            force: whether a request that is not complete is cancelled first; default False: ConfigurationError is
+                raised. The cancellation is sent by an open session that uses this ledger,
+                `Session(ledger=ledger)`.
             run: the run of the key; None (the default) matches all runs.
             tenant: the tenant of the key; None (the default) matches all tenants.
             origin: the origin of the queue; None (the default) matches all.
 
         Raises:
-            ConfigurationError: the key has no entry, or several; its request has not ended and `force` is False;
-                its request is still running after the cancellation; or it is not known whether fal accepted it
-                (`resolve` decides that).
-            SessionStateError: `force` is True, and no open session uses this ledger.
+            ConfigurationError: the key has no entry, or several; its request is not complete and `force` is False;
+                its request still runs after the cancellation; or it is not known whether fal accepted the request
+                (call `resolve` first).
+            SessionStateError: `force` is True, and no open session with this ledger can cancel the request.
         """
         check_flag("force", force)
         while True:
@@ -317,7 +320,7 @@ class Ledger:
                 return
 
     async def new_store(self) -> Store:
-        """Open a store with its own owner, for a session. It stays open when the ledger is closed."""
+        """Open a store for a session. It is a separate owner of claims, and the session closes it."""
         self._open_store()
         return await open_store(self.where, keep=self.keep, keep_input=self.keep_input)
 
@@ -329,7 +332,7 @@ class Ledger:
                 an origin that the session does not know.
 
         Returns:
-            A function that undoes the registration.
+            A function that ends the registration.
         """
         self._cancels.append(cancel)
         return lambda: self._cancels.remove(cancel)
@@ -347,21 +350,21 @@ class Ledger:
         record = await self._record(key, run, tenant, origin)
         if record is None:
             raise ConfigurationError(
-                f"the ledger has no entry with the key {key!r} (run={run!r}, tenant={tenant!r}, "
-                f"origin={origin!r}): check them; None matches all"
+                f"no entry with the key {quoted(key)}: check run, tenant and origin, too; None matches all "
+                f"(run={_shown(run)}, tenant={_shown(tenant)}, origin={_shown(origin)})"
             )
         return record
 
     def _open_store(self) -> Store:
         if self._is_closed:
-            raise SessionStateError("the ledger is closed")
+            raise SessionStateError("the ledger is closed: open it again with Ledger.open")
         return self._store
 
     async def aclose(self) -> None:
-        """Close the ledger. Sessions that use it go on.
+        """Close the ledger. Sessions that use it are not affected: each has opened the file separately.
 
-        Closing it twice is allowed. Cancelling is safe: it is closed all the same. Raises nothing, even if the disk
-        is full.
+        It may be called twice. Cancelling is safe: the ledger is closed in any case. Raises nothing, even if the
+        disk is full.
         """
         self._is_closed = True
         await self._store.aclose()
@@ -376,3 +379,7 @@ class Ledger:
 
     def __repr__(self) -> str:
         return f"<Ledger {self.where}{' (closed)' * self._is_closed}>"
+
+
+def _shown(name: str | None) -> str:
+    return "None" if name is None else quoted(name)

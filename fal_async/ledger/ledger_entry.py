@@ -28,17 +28,18 @@ class LedgerEntry:
         tenant: the tenant of the key; `""` if the session named none.
         origin: the origin of the queue, or of the proxy if one is used, such as `"https://queue.fal.run"`.
         endpoint_id: the endpoint, with its `path`.
-        input_digest: the digest by which inputs of later calls are compared, as `"1:<sha256>"`.
-        state: `"claimed"` (being submitted), `"submitted"`, `"done"`, `"failed"`, `"cancelled"`, or `"uncertain"`
-            (it is not known whether fal accepted the submit).
-        request_id: the id of the attempt that decided the end, or of the newest accepted attempt before the end;
-            None if no attempt was accepted.
+        input_digest: the digest with which the inputs of later calls are compared, as `"1:<sha256>"`.
+        state: `"claimed"` (a running process is submitting it), `"submitted"` (fal has accepted the request),
+            `"done"` (it has a result), `"failed"`, `"cancelled"`, or `"uncertain"` (it is not known whether fal
+            accepted the submit).
+        request_id: the id of the request that has the result or error; before there is one, of the newest accepted
+            attempt. None if fal has accepted no attempt.
         attempts: how many times it was submitted.
         requests: one value for each attempt that fal accepted or may have accepted.
         claimed_at: when the submit of the newest attempt began.
         submitted_at: when the request id of the newest attempt became known; None before.
-        ended_at: when the entry ended; None before.
-        files: the files that `download=` of a batch has written.
+        ended_at: when the result, error or cancellation became known; None before.
+        files: the files that a batch with `download=` has written.
     """
 
     key: str
@@ -59,7 +60,7 @@ class LedgerEntry:
 
     @property
     def input(self) -> Any:
-        """The decoded input, with digests in place of files; None if the input is not stored."""
+        """The decoded input, with digests in place of files; None if it is not stored or was deleted."""
         payload = self._record.input
         return None if payload is None else json.loads(payload.body)
 
@@ -77,8 +78,8 @@ class LedgerEntry:
     def error(self) -> FalError | None:
         """The stored error of a "failed" or "cancelled" entry; a new object for each access.
 
-        ResultExpiredError for an ended entry, "done" too, whose result or error was deleted after `keep`. None
-        otherwise.
+        If the result or error was deleted after `keep`, this is ResultExpiredError, also for a "done" entry. None
+        in all other cases.
         """
         is_kept = self._record.end is not None
         if self.state not in ENDED or not (is_kept or self._record.expired):

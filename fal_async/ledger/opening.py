@@ -16,7 +16,10 @@ Where = str | os.PathLike[str]
 
 
 def real_path(where: object) -> str:
-    """Return the real path; raise ConfigurationError for a value that is not a path or URL, or a missing folder."""
+    """Return the real path.
+
+    Raises ConfigurationError if the value is neither a path nor a URL, or if the folder does not exist.
+    """
     if not isinstance(where, str | os.PathLike) or isinstance(os.fspath(where), bytes):
         raise ConfigurationError(
             f"ledger is of type {type(where).__name__}: expected a path such as 'runs.db', or a Ledger"
@@ -32,9 +35,9 @@ def seconds_of(keep: object) -> float | None:
 
 
 async def open_store(where: Where, *, keep: float | None = None, keep_input: bool = True) -> Store:
-    """Open a store with its own owner, and create the file if it is missing. The caller closes the store.
+    """Open a store, which the caller closes; create the file if it is missing. Each store is a separate owner.
 
-    `keep` and `keep_input` are those of `Ledger.open`. Raises ConfigurationError if the place can't hold a ledger,
-    and LedgerError if the file can't be opened.
+    `keep` and `keep_input` are those of `Ledger.open`. Raises ConfigurationError if a ledger can't be at this
+    place, and LedgerError if the file can't be opened.
     """
     return await SqliteStore.open(real_path(where), keep=keep, keep_input=keep_input)

@@ -11,7 +11,11 @@ from fal_async.protocol.ledger.entry import Record
 async def records(
     store: Store, search: Search, *, at_a_time: int = 200, payloads: bool = False
 ) -> AsyncGenerator[Record, None]:
-    """Yield entries in the order of their creation, as they were when their page was read. No lock is held."""
+    """Yield the entries in the order of their creation.
+
+    `at_a_time` entries are read together, and are yielded as they were then. No lock is held between two reads.
+    `payloads`: whether the inputs and results are read, too; default False.
+    """
     after = 0
     while page := await store.page(search, after=after, limit=at_a_time, payloads=payloads):
         for record in page:

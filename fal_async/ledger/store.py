@@ -1,11 +1,14 @@
-"""The seam to the storage of a ledger: SQLite by default. A store makes no decisions.
+"""The seam to the storage of a ledger, which is SQLite by default. A store makes no decisions.
 
-Each method is one short transaction, durable when it returns. A caller that writes passes the version that it has
-read: a write that does not fit the entry any more changes nothing that another owner relies on, and does not lose a
-request id. Every method raises LedgerError if the store can't be read or written, and SessionStateError if it is
-closed, or used after a fork.
+A claim is the note, written before a submit is sent, that a process is about to send it. The owner of an entry is
+the process that has claimed it, or that follows its request.
 
-Cancelling a call is safe: the work is done completely, or not at all.
+Each method is one short transaction, which is on disk when the method returns. Many writes take the version of the
+entry that the caller has read. If the entry has changed since, the write never damages what another owner has
+written, and never loses a request id. Every method raises LedgerError if the store can't be read or written, and
+SessionStateError if the store is closed, or was opened before this process was forked.
+
+Cancelling a call is safe: its work is done completely or not at all.
 """
 
 from __future__ import annotations
@@ -34,10 +37,17 @@ class EntryGone(LedgerError):
 
 @attrs.frozen(kw_only=True)
 class NewClaim:
-    """A claim, which is written before the first byte of a submit is sent.
+    """A claim that is to be written.
 
     Attributes:
+        place: the namespace and the key.
+        endpoint_id: the endpoint, with its path.
+        input_digest: the digest of the caller's input.
+        body_digest: the digest of the bytes that are sent.
         seen: the version of the entry on which the decision to submit is based; None: there was no entry.
+        claimed_at: the current time, in Unix seconds.
+        claimed_until: the latest time at which the submit can be sent, in Unix seconds.
+        input: the input as it is stored; None (the default): it is not stored.
     """
 
     place: Place
@@ -52,7 +62,7 @@ class NewClaim:
 
 @attrs.frozen(kw_only=True)
 class Hold:
-    """A claim of this process for one attempt of one entry."""
+    """A written claim of this process: the number of the entry, and the number of the attempt."""
 
     entry: int
     attempt: int
@@ -60,7 +70,7 @@ class Hold:
 
 @attrs.frozen(kw_only=True)
 class Search:
-    """A filter of entries. None matches all; so does `run=None`, while `run=""` matches calls without a run."""
+    """A filter of entries. None matches all values; `run=""` and `tenant=""` match only calls without them."""
 
     origin: str | None = None
     tenant: str | None = None
@@ -70,11 +80,11 @@ class Search:
 
 
 class Store(Protocol):
-    """One open ledger. Writes return an entry without its input, and with its end once it has ended."""
+    """One open ledger. The entry that a write returns has no input; it has the outcome as soon as there is one."""
 
     @property
     def where(self) -> str:
-        """The file, or the address without its password, for messages."""
+        """The path of the file for messages, or the address of a server without its password."""
         ...
 
     def owns(self, record: Record) -> bool:
@@ -82,7 +92,7 @@ class Store(Protocol):
         ...
 
     async def find(self, place: Place, *, payloads: bool = True) -> Record | None:
-        """Return the entry at a place, or None."""
+        """Return the entry at a place, or None. `payloads`: with its input and outcome; default True."""
         ...
 
     async def find_request(self, origin: str, request_id: str) -> Record | None:
@@ -90,53 +100,57 @@ class Store(Protocol):
         ...
 
     async def named(self, key: str, search: Search) -> list[Record]:
-        """Return the entries with this key in all matching namespaces, ten at most."""
+        """Return the entries with this key in all matching namespaces, at most ten."""
         ...
 
     async def claim(self, new: NewClaim) -> Hold | None:
-        """Insert the entry, or claim a further attempt of it. None if its version is no longer `seen`."""
+        """Insert a claimed entry, or claim a further attempt of an entry. None if its version is not `seen`."""
         ...
 
     async def withdraw(self, hold: Hold) -> None:
         """Delete an attempt that fal did not accept.
 
-        The entry goes with it if that was the first attempt; otherwise it is again as it was before the claim.
+        If that was the first attempt, the entry is deleted, too. Otherwise the entry is set to its state before the
+        claim.
         """
         ...
 
     async def submitted(self, hold: Hold, request_id: str, at: float) -> Record:
         """Store the id of an accepted request; `at` is when it became known.
 
-        If the hold does not fit the entry any more, the request becomes a further attempt.
+        If the entry no longer has this claim, the request is added as a further attempt.
         """
         ...
 
     async def uncertain(self, hold: Hold, at: float) -> None:
-        """Store that it is not known whether fal accepted the attempt, and that its owner has given it up."""
+        """Store that it is not known whether fal accepted the attempt, and that the entry has no owner any more.
+
+        `at`: the submit can't have been sent later.
+        """
         ...
 
     async def adopt(
         self, entry: int, version: int, attempt: int, request_id: str, at: float
     ) -> Record | None:
-        """Give an uncertain attempt the request that a look-up or a user has found: it is "submitted" then.
+        """Store the request id of an uncertain attempt, which a look-up or a user has found.
 
-        None if the entry has changed, or another entry has this request.
+        The entry is "submitted" then. None if the entry has changed, or if another entry has this request id.
         """
         ...
 
     async def give_up(self, entry: int, version: int, attempt: int, at: float) -> bool:
-        """Withdraw an uncertain attempt that fal did not accept, as a look-up or a user has found.
+        """Delete an uncertain attempt after a look-up or a user has found that fal did not accept it.
 
-        `attempts` still counts it. False if the entry has changed.
+        `attempts` still counts it. Returns False if the entry has changed.
         """
         ...
 
     async def take(self, entry: int, version: int) -> Record | None:
-        """Become the owner of a submitted entry whose owner is gone. None if the entry has changed."""
+        """Become the owner of a "submitted" entry whose owner is gone. None if the entry has changed."""
         ...
 
     async def leave(self, entry: int) -> None:
-        """Stop owning an entry, so that the next caller may take it."""
+        """Stop owning an entry, so that the next caller can become its owner."""
         ...
 
     async def cancel_requested(self, entry: int, request_id: str, at: float) -> None:
@@ -144,10 +158,10 @@ class Store(Protocol):
         ...
 
     async def end(self, entry: int, request_id: str, end: End) -> Record:
-        """Store the end of an attempt, and return the entry after that.
+        """Store the outcome of an attempt, and return the entry after that.
 
-        The first end of a request wins. It becomes the entry's end, too, unless the entry is already "done", or
-        there is a newer attempt and this end is not "done".
+        Only the first outcome of a request is stored. It becomes the outcome of the entry, too, unless the entry is
+        already "done", or there is a newer attempt and this outcome is not "done".
         """
         ...
 
@@ -156,13 +170,16 @@ class Store(Protocol):
         ...
 
     async def known(self, request_ids: Collection[str]) -> set[str]:
-        """Return those of the request ids that any entry has."""
+        """Return those of the request ids that belong to any entry."""
         ...
 
     async def page(
         self, search: Search, *, after: int = 0, limit: int = 200, payloads: bool = False
     ) -> list[Record]:
-        """Return entries with numbers larger than `after`, in order. No transaction stays open between pages."""
+        """Return at most `limit` entries with numbers larger than `after`, sorted by number; none at the end.
+
+        No transaction stays open between two pages.
+        """
         ...
 
     async def spaces(self) -> list[Space]:
@@ -174,24 +191,27 @@ class Store(Protocol):
         ...
 
     async def costs(self, search: Search) -> tuple[Decimal | None, int]:
-        """Return the sum of all attempts' costs (None if no cost is known), and how many ended without one."""
+        """Return the sum of all attempts' costs, and the number of complete attempts without a known cost.
+
+        The sum is None if no cost is known.
+        """
         ...
 
     async def forget(self, entry: int, version: int) -> bool:
-        """Delete an entry, its attempts and payloads. False if the entry has changed."""
+        """Delete an entry, its attempts and its payloads. Returns False if the entry has changed."""
         ...
 
     async def drop_payloads(self, ended_before: float) -> int:
-        """Delete the payloads of entries that ended before this time; return the number of these entries.
+        """Delete the inputs and results of entries whose outcome is older than this time; return how many they are.
 
-        The entries stay as tombstones.
+        The entries themselves stay, so that their keys are not submitted again.
         """
         ...
 
     def drop(self) -> None:
-        """Close it without waiting, from any thread: for a ledger that was left open. Closing twice is allowed."""
+        """Close a store that was left open, without waiting, from any thread. It may be called twice."""
         ...
 
     async def aclose(self) -> None:
-        """Finish the pending work, and release the owner's lock."""
+        """Finish the pending work, close the store, and release the owner's lock."""
         ...

@@ -1,1 +1,1 @@
-"""The ledger in one SQLite file: each process has one thread per file, which commits writes in groups."""
+"""The ledger in one SQLite file. Each process has one thread per file, which commits several writes together."""

@@ -1,4 +1,7 @@
-"""Writes after a request id is known: its owner, its end, its files. They run in the thread of the file."""
+"""Writes after the request id is known: the owner, the outcome, the files. They run in the thread of the file.
+
+See `Store` for each function. `me` is the number of the owner that writes.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from fal_async.ledger.store import EntryGone
 from fal_async.protocol.ledger.entry import End, Record, StoredFile
 
 AT_ONCE = 500
-"""Entries that one transaction checks for payloads to delete."""
+"""Most entries that one transaction checks for payloads to delete."""
 
 
 def take(tables: Tables, me: int, entry: int, version: int) -> Record | None:
@@ -33,7 +36,7 @@ def leave(tables: Tables, me: int, entry: int) -> None:
 
 
 def leave_all(tables: Tables, me: int) -> None:
-    """Release all entries of an owner, and delete it unless it still has unresolved claims."""
+    """Release all entries of an owner, and delete the owner unless it still has unresolved claims."""
     for number in [number for number, entry in tables.held.items() if entry.owner == me]:
         del tables.held[number]
     db = tables.db
@@ -50,7 +53,7 @@ def leave_all(tables: Tables, me: int) -> None:
 
 
 def clear_owners(tables: Tables) -> None:
-    """Delete the owners that are gone and have no unfinished entries."""
+    """Delete the owners that no longer run and have no entries without an outcome."""
     idle = tables.db.execute(
         "SELECT id FROM owners WHERE id NOT IN "
         "(SELECT owner FROM entries WHERE ended_at IS NULL AND owner IS NOT NULL)"
@@ -122,7 +125,7 @@ def forget(tables: Tables, entry: int, version: int) -> bool:
 
 
 def drop_payloads(tables: Tables, ended_before: float, after: int) -> tuple[int, int | None]:
-    """Check AT_ONCE entries. Return how many lost their payloads, and where to go on, as `reads.page`."""
+    """Check AT_ONCE entries. Return how many have lost their payloads, and where to continue, as `reads.page`."""
     looked_at = tables.db.execute(
         "SELECT id, ended_at IS NOT NULL AND ended_at < ? AND NOT expired FROM entries NOT INDEXED "
         "WHERE id > ? ORDER BY id LIMIT ?",

@@ -1,6 +1,6 @@
-"""Run equal operations of several calls together, in a few statements: nearly all reads and writes.
+"""Run operations of the same kind of several calls together, in few statements. That covers nearly all operations.
 
-For each statement the thread releases Python's global lock and waits to get it back, which costs more than most
+For each statement the thread releases Python's global lock and waits to get it back, which takes longer than most
 statements. Operations that can't be combined are run one by one.
 """
 
@@ -21,23 +21,23 @@ from fal_async.protocol.ledger.entry import Payload, Place, Record
 T = TypeVar("T")
 
 IS_POSSIBLE: bool = sqlite3.sqlite_version_info >= (3, 33)
-"""Older versions of SQLite have no UPDATE FROM."""
+"""Whether SQLite has UPDATE FROM, which these statements need."""
 _MOST = 32
-"""Rows per statement."""
+"""Most rows per statement."""
 
 
 class UnlikeError(Exception):
-    """An entry was not in the expected state: roll back, and run each operation separately."""
+    """Raised if an entry is not in the expected state: roll back, and run each operation separately."""
 
 
 @attrs.frozen(eq=False)
 class Kind:
-    """A kind of operation that can be run together.
+    """A kind of operations that can be run together.
 
     Attributes:
         turn: kinds with a lower number run first.
-        take: returns the argument for `run`, given the number of the operation's owner and the operation's `given`;
-            None: the operation must be run separately.
+        take: called with the tables, the number of the operation's owner, and the operation's `given`. It returns
+            the argument for `run`, or None if the operation must be run separately.
         run: runs several operations, and returns the outcome of each.
     """
 
@@ -47,7 +47,7 @@ class Kind:
 
 
 def pieces(values: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Split into pieces of 32, 16, 8, 4, 2 and 1, so that few different statements exist: SQLite caches them."""
+    """Split into pieces of 32, 16, 8, 4, 2 and 1: so there are few different statements, which SQLite caches."""
     start, size = 0, _MOST
     while start < len(values):
         while size > len(values) - start:
@@ -69,7 +69,7 @@ def flat(values: Iterable[tuple[Any, ...]]) -> list[Any]:
 def store_payloads(
     db: sqlite3.Connection, table: str, payloads: Sequence[tuple[int, Payload | None]]
 ) -> None:
-    """Insert the payloads of entries that have none yet."""
+    """Insert payloads, each with the number of its entry, which must have none yet. Skip those that are None."""
     for some in pieces([(entry, payload) for entry, payload in payloads if payload is not None]):
         values = flat((entry, *packed(payload)) for entry, payload in some)
         db.execute(_payloads(table, len(some)), values)
@@ -102,4 +102,4 @@ def _find(tables: Tables, given: Sequence[tuple[Place, bool]]) -> list[Record | 
     return [found.get(one) for one in given]
 
 
-FIND = Kind(4, _as_it_is, _find)  # last, so that it sees what the other kinds write
+FIND = Kind(4, _as_it_is, _find)  # the last kind, so that it reads what the other kinds have written

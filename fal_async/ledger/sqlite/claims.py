@@ -1,4 +1,8 @@
-"""Writes until the request id of a submit is known. They run in the thread of the file."""
+"""Writes until the request id of a submit is known. They run in the thread of the file.
+
+A claim is the note, written before a submit is sent, that an owner (a process) is about to send it. See `Store` for
+each function. `me` is the number of the owner that writes.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +40,8 @@ def _inserts(count: int) -> tuple[str, str]:
 def first_claims(tables: Tables, new: Sequence[tuple[int, NewClaim]]) -> list[Hold] | None:
     """Insert new entries, each with the number of its owner.
 
-    Returns None if one of them exists already; if there are several, the caller must roll back then.
+    Returns None if one of them exists already. If there are several, some may be written then, and the caller must
+    roll back.
     """
     spaces = [ensured(tables, claim.place.space) for _, claim in new]
     of_entries, of_requests = _inserts(len(new))
@@ -49,7 +54,7 @@ def first_claims(tables: Tables, new: Sequence[tuple[int, NewClaim]]) -> list[Ho
     )
     if made.rowcount != len(new) or made.lastrowid is None:
         return None
-    first = made.lastrowid - len(new) + 1  # one transaction gets consecutive numbers
+    first = made.lastrowid - len(new) + 1  # the rows of one statement have consecutive numbers
     numbered = list(enumerate(new, first))
     tables.db.execute(
         of_requests,
@@ -67,6 +72,7 @@ def _request(entry: int, n: int, origin: int, claim: NewClaim) -> tuple[Any, ...
 
 
 def _further(tables: Tables, me: int, new: NewClaim) -> Hold | None:
+    """Claim a further attempt of an entry. None if its version is not `seen`."""
     space, origin = ensured(tables, new.place.space)
     found = tables.db.execute(
         "SELECT id, attempts FROM entries WHERE space = ? AND key = ? AND version = ?",
@@ -105,12 +111,12 @@ def withdraw(tables: Tables, me: int, hold: Hold) -> None:
     tables.held.pop(hold.entry, None)
     record = by_number(tables, hold.entry)
     if record is not None and _is_claim_of_another(record, me, hold):
-        return  # withdrawn before: now another owner has an attempt of this number
+        return  # it was withdrawn before, and another owner has claimed the attempt with this number since
     removed = tables.db.execute(
         "DELETE FROM requests WHERE entry = ? AND n = ? AND request_id IS NULL", (hold.entry, hold.attempt)
     )
     if record is None or not removed.rowcount or not _is_claim_of(record, me, hold):
-        return  # the claim has been resolved differently in between
+        return  # the claim was resolved before, in another way
     if hold.attempt == 1:
         delete(tables, hold.entry)
         return
@@ -129,7 +135,10 @@ def _is_claim_of_another(record: Record, me: int, hold: Hold) -> bool:
 
 
 def _fall_back(tables: Tables, record: Record, without: int, at: float) -> None:
-    """Set the entry to what its other attempts say; without any, to "cancelled": the next call submits."""
+    """Set the entry to the state of its other attempts.
+
+    If there are none, it is "cancelled": the next call submits.
+    """
     left = [request for request in record.requests if request.n != without]
     decides = next((request for request in left if request.outcome == "done"), left[-1] if left else None)
     if decides is None:
@@ -160,7 +169,7 @@ def delete(tables: Tables, entry: int) -> None:
 
 
 def submitted(tables: Tables, me: int, hold: Hold, request_id: str, at: float) -> Record:
-    record = _standing(tables, hold.entry)
+    record = _existing(tables, hold.entry)
     _let_go(tables, record, request_id)
     if all(request.request_id != request_id for request in record.requests):
         _store_id(tables, record, hold, request_id, at)
@@ -176,10 +185,11 @@ def submitted(tables: Tables, me: int, hold: Hold, request_id: str, at: float) -
         )
     else:
         tables.db.execute("UPDATE entries SET version = version + 1 WHERE id = ?", (hold.entry,))
-    return _standing(tables, hold.entry)
+    return _existing(tables, hold.entry)
 
 
-def _standing(tables: Tables, entry: int) -> Record:
+def _existing(tables: Tables, entry: int) -> Record:
+    """Return the entry; raise EntryGone if it was deleted."""
     record = by_number(tables, entry)
     if record is None:
         raise EntryGone(f"entry {entry} of the ledger was deleted")
@@ -187,7 +197,7 @@ def _standing(tables: Tables, entry: int) -> Record:
 
 
 def _store_id(tables: Tables, record: Record, hold: Hold, request_id: str, at: float) -> None:
-    """Store the id with the claimed attempt; if that has another id by now, or is gone, with a new attempt."""
+    """Store the id with the claimed attempt; if that has another id or was deleted, add an attempt with this id."""
     mine = next((request for request in record.requests if request.n == hold.attempt), None)
     if mine is not None and mine.request_id is None:
         tables.db.execute(
@@ -201,7 +211,10 @@ def _store_id(tables: Tables, record: Record, hold: Hold, request_id: str, at: f
 def add_attempt(
     tables: Tables, record: Record, request_id: str, at: float, like: LedgerRequest | None = None
 ) -> int:
-    """Add an attempt for a request that the entry does not know yet; return its number."""
+    """Add an attempt for a request whose id the entry does not have yet; return the number of the attempt.
+
+    `like`: the attempt whose digest and times are copied; None (the default): the times are `at`.
+    """
     n = record.attempts + 1
     tables.db.execute(
         "INSERT INTO requests (entry, n, origin, body_digest, request_id, claimed_at, claimed_until, submitted_at) "
@@ -216,10 +229,10 @@ def add_attempt(
 
 
 def _let_go(tables: Tables, record: Record, request_id: str) -> None:
-    """Take a request id away from another entry, to which a look-up has assigned it.
+    """Remove a request id from another entry, for which a look-up has stored it.
 
     That entry has the same body. fal has returned the id to this process, so the look-up was wrong: the other entry
-    is uncertain again, unless it has ended.
+    is uncertain again, unless it has an outcome.
     """
     row = tables.db.execute(
         "SELECT r.entry, r.n FROM requests r JOIN origins o ON o.id = r.origin "
@@ -243,7 +256,7 @@ def uncertain(tables: Tables, me: int, hold: Hold, at: float) -> None:
         "WHERE id = ? AND attempts = ? AND owner = ? AND state = 'claimed'",
         (hold.entry, hold.attempt, me),
     )
-    if changed.rowcount:  # it was sent before now, if at all: a look-up has less to search
+    if changed.rowcount:  # the submit was sent before `at`, if at all: a look-up searches a shorter time
         tables.db.execute(
             "UPDATE requests SET claimed_until = min(claimed_until, ?) WHERE entry = ? AND n = ?",
             (at, hold.entry, hold.attempt),

@@ -1,4 +1,4 @@
-"""Delete the payloads of entries that ended more than `keep` seconds ago."""
+"""Delete the inputs and results of entries whose outcome is more than `keep` seconds old."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _EVERY = 600.0
 
 
 class Cleaning:
-    """Deletes old payloads in small steps, so that other operations run in between."""
+    """Deletes old payloads in small steps, so that other operations can run between them."""
 
     def __init__(self, keep: float, hand: Callable[[Operation], None]) -> None:
         self._keep, self._hand = keep, hand
@@ -24,13 +24,16 @@ class Cleaning:
         self._after: int | None = None
 
     def go_on(self) -> None:
-        """Begin a search if one is due; otherwise this costs nothing."""
+        """Begin a search if the last one is long enough ago: `keep` seconds, at most 10 minutes."""
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + min(self._keep, _EVERY)
             self._hand(Operation(work=self._some, writes=True))
 
     def _some(self, tables: Tables, _: int) -> None:
+        """Delete the payloads of some entries, and hand over the next step."""
         _, self._after = after_submit.drop_payloads(tables, time.time() - self._keep, self._after or 0)
         if self._after is not None:
-            with contextlib.suppress(SessionStateError):  # the ledger was closed: the next process goes on
+            with contextlib.suppress(
+                SessionStateError
+            ):  # the ledger was closed: another process continues later
                 self._hand(Operation(work=self._some, writes=True))

@@ -1,4 +1,8 @@
-"""Run all waiting operations in one transaction, with one flush to disk."""
+"""Run all waiting operations in one transaction, with one flush to disk.
+
+A member is an open `Store` of the file. It becomes an owner, with a number and a lock, when it writes its first
+claim.
+"""
 
 from __future__ import annotations
 
@@ -22,38 +26,41 @@ from fal_async.protocol.ledger.entry import Owner
 
 @attrs.define(kw_only=True, eq=False)
 class Member:
-    """One `Store` of a file. It becomes an owner with its first claim."""
+    """An open `Store` of a file. `number`: its number as an owner; None before its first claim."""
 
     number: int | None = None
 
 
 @attrs.define(kw_only=True, eq=False)
 class Operation:
-    """One piece of work on the tables, and the future that waits for its outcome."""
+    """One piece of work on the tables, and the future that gets its outcome."""
 
     work: Callable[[Tables, int], Any]
-    """Called with the tables and the number of the owner; 0 if it needs none."""
+    """Called with the tables and the number of the owner, which is 0 if the member is not an owner."""
     writes: bool
+    """Whether it changes the tables, and needs the lock for writing."""
     kind: Kind | None = None
-    """Operations of one kind are run together, with their `given`."""
+    """Operations of the same kind are run together; None: it is always run separately."""
     given: Any = None
+    """The argument for `Kind.take`."""
     member: Member | None = None
     joins: bool = False
-    """The member becomes an owner, unless it is one already."""
+    """Whether the member becomes an owner, if it is not one already."""
     resigns: bool = False
-    """After it the member is no longer an owner, even if the operation failed."""
+    """Whether the member is no longer an owner afterwards, even if the operation has failed."""
     loop: asyncio.AbstractEventLoop | None = None
     future: asyncio.Future[Any] | None = None
     if_lost: Callable[[Any], Operation | None] | None = None
-    """Returns what to do with the outcome if the event loop that waits for it is closed."""
+    """Called with the outcome if the waiting event loop was closed. Returns an operation that undoes it or None."""
     owner: int | None = None
-    """The owner to run it as, whatever number the member has now."""
+    """The owner as which it is run; None: the current number of the member."""
     done_by: int = 0
-    """The owner that it was run as."""
+    """The owner as which it was run."""
     outcome: Any = None
     error: FalError | None = None
 
     def after_loss(self) -> Operation | None:
+        """Return the operation that undoes this one, whose event loop was closed; None if there is none."""
         if self.if_lost is None or self.error is not None or self.outcome is None:
             return None
         todo = self.if_lost(self.outcome)
@@ -63,7 +70,7 @@ class Operation:
 
 
 class Groups:
-    """Runs operations on one open file, the writing ones together. Used only by the thread of the file."""
+    """Runs operations on one open file; commits several writes together. Only the thread of the file uses it."""
 
     def __init__(
         self, tables: Tables, locks: RecordLocks, where: str, *, patience: float, check: Callable[[], None]
@@ -74,7 +81,7 @@ class Groups:
         self._db: sqlite3.Connection = tables.db
 
     def run(self, group: Sequence[Operation]) -> None:
-        """Give each operation its outcome or its error. One that fails does not affect the others."""
+        """Run each operation, and set its outcome or its error. One that fails does not affect the others."""
         try:
             self._run(group)
         finally:
@@ -104,14 +111,14 @@ class Groups:
             raise locked(self._where, self._patience)
 
     def _together(self, group: Sequence[Operation], *, alike: bool = IS_POSSIBLE) -> bool:
-        """Run them in one transaction. False if they must be run one by one; nothing was changed then."""
+        """Run operations in one transaction. False if they must be run one by one: then nothing was changed."""
         joined: list[Member] = []
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self._carry_out(group, joined, alike=alike)
             self._db.execute("COMMIT")
         except Exception as error:
-            # Before the rollback, which may fail as well; nothing is written in that case, either.
+            # The errors are set before the rollback, which may fail, too. Nothing is written in that case either.
             self._fail(group, locked(self._where, self._patience) if is_lock(error) else error)
             self._undo(joined)
             if isinstance(error, UnlikeError):
@@ -121,10 +128,10 @@ class Groups:
         return True
 
     def _carry_out(self, group: Sequence[Operation], joined: list[Member], *, alike: bool) -> None:
-        """Run the operations in order, but combine those of one kind that have no separate operation between them.
+        """Run the operations in sequence, but combine those of one kind with no separate operation between them.
 
-        Combining may reorder these, which is allowed: their callers wait concurrently. Raises UnlikeError if some
-        can't be combined; then none of them has an effect.
+        Combined operations may run in another sequence, which is allowed, as their callers wait concurrently.
+        Raises UnlikeError if some can't be combined: then the caller rolls back.
         """
         taken: dict[Kind, list[tuple[Operation, Any]]] = {}
         for operation in group:
@@ -154,11 +161,11 @@ class Groups:
                 self._read([operation])
 
     def _read(self, group: Sequence[Operation], *, alike: bool = IS_POSSIBLE) -> None:
-        """Run reads, each of which sees one consistent state of the file."""
+        """Run reads, each on one consistent state of the file."""
         try:
             self._db.execute("BEGIN")
             self._carry_out(group, [], alike=alike)
-        except Exception as error:  # such as one unreadable row, which must not fail the others
+        except Exception as error:  # such as an unreadable row, which must fail only the read that needs it
             self._fail(group, error)
             if len(group) > 1:
                 self._end_read()
@@ -172,12 +179,12 @@ class Groups:
             self._db.execute("ROLLBACK")
 
     def _fail(self, group: Sequence[Operation], error: Exception) -> None:
-        # A separate error for each: raising one adds a traceback to it.
+        # Each operation gets its own error, because raising an error adds a traceback to it.
         for operation in group:
             operation.outcome, operation.error = None, ledger_error(error, self._where)
 
     def _undo(self, joined: Sequence[Member]) -> None:
-        if self._db.in_transaction:  # on a full disk SQLite has rolled it back already
+        if self._db.in_transaction:  # False on a full disk: SQLite has rolled back already
             self._db.execute("ROLLBACK")
         self._tables.forget_what_was_written()
         for member in joined:
@@ -187,6 +194,7 @@ class Groups:
             member.number = None
 
     def _owner(self, operation: Operation, joined: list[Member]) -> int:
+        """Return the owner as which to run the operation; 0 without one. A new owner is added to `joined`."""
         member = operation.member
         if operation.owner is not None or member is None:
             return operation.owner or 0
@@ -209,19 +217,25 @@ class Groups:
         assert number is not None
         self._tables.owners[number] = Owner(number=number, host=host, pid=pid, since=since)
         if not self._locks.try_hold(byte_of(number)):
-            raise LedgerError(f"ledger {self._where}: the lock of its new owner {number} is already held")
+            raise LedgerError(
+                f"ledger {self._where}: another process has the lock of its new owner {number}: does each ledger "
+                "have its own -lock file?"
+            )
         return number
 
 
 def fail_what_is_open(group: Sequence[Operation], error: Exception, where: str) -> None:
-    """Give this error to the operations that have neither an outcome nor an error after an interrupted run."""
+    """Set this error for the operations that have neither an outcome nor an error after an interrupted run."""
     for operation in group:
         if operation.outcome is None and operation.error is None:
             operation.error = ledger_error(error, where)
 
 
 def deliver(group: Sequence[Operation]) -> list[Operation]:
-    """Set the futures, with one call per event loop. Return what to do for those whose loop is closed."""
+    """Set the futures, with one call per event loop.
+
+    Returns the operations that undo those whose event loop was closed.
+    """
     by_loop: dict[asyncio.AbstractEventLoop, list[Operation]] = {}
     for operation in group:
         if operation.loop is not None:

@@ -20,12 +20,12 @@ from fal_async.ledger.sqlite.sqlite_errors import ledger_error, locked, name_of
 from fal_async.ledger.sqlite.write_log import WriteLog
 
 _AT_ONCE = 500
-"""Operations per transaction, at most."""
+"""Most operations per transaction."""
 _APART = 0.005
-"""Seconds between two transactions while several calls write concurrently: each costs one flush."""
+"""Seconds from one transaction to the next while several calls write concurrently, as each flushes to disk."""
 _PRAGMAS = (
     "PRAGMA synchronous = FULL",
-    "PRAGMA fullfsync = ON",  # macOS: otherwise a commit may still be in the disk's memory
+    "PRAGMA fullfsync = ON",  # otherwise a commit may only be in the disk's memory on macOS
     "PRAGMA wal_autocheckpoint = 0",
     "PRAGMA cache_size = -8000",
 )
@@ -33,10 +33,10 @@ FORKED = "this process was forked from one that has the ledger {} open: open the
 
 
 class LedgerFile:
-    """Open until `end`. Runs operations in the order in which they are handed over.
+    """Opens the file in a new thread, which runs operations in sequence until `end`.
 
-    Only a local variable of the thread refers to the connection: a forked child, which has no such thread, never
-    touches it, not even to close it.
+    Only a local variable of the thread refers to the connection. A forked child does not have this thread: so it
+    never uses the connection, not even to close it.
     """
 
     def __init__(self, path: str, patience: float, previous: LedgerFile | None = None) -> None:
@@ -46,12 +46,12 @@ class LedgerFile:
         """The name in messages."""
         self._patience = patience
         self.users: int = 0
-        """Counted by `open_files`."""
+        """The number of stores that use this object; `open_files` counts them."""
         self.identity: tuple[int, int] | None = None
-        """Device and inode, once it is open."""
+        """Device and inode of the file; None before it is open."""
         self._process = os.getpid()
         self._inbox: queue.SimpleQueue[Operation | None] = queue.SimpleQueue()
-        # Reentrant: a store that is garbage-collected in the middle of `hand` calls `hand`, too.
+        # Reentrant, because a store may be garbage-collected during `hand`, and then calls `hand`, too.
         self._lock = threading.RLock()
         self._in_sqlite = threading.Lock()
         self._refusal: FalError | None = None
@@ -82,38 +82,44 @@ class LedgerFile:
             self._inbox.put(operation)
 
     def end(self, last: Operation | None = None) -> None:
-        """Close the file after all queued operations; then settle `last`."""
+        """Close the file after all queued operations; then set the future of `last`."""
         with self._lock:
             if self._thread.is_alive() and not self._is_ending:
                 self._last, self._is_ending = last, True
-                self._refusal = self._refusal or SessionStateError(f"the ledger {self.name} is closed")
+                self._refusal = self._refusal or SessionStateError(
+                    f"the ledger {self.name} is closed: open it again"
+                )
                 self._inbox.put(None)
                 return
         if last is not None:
             deliver([last])
 
     def pause(self, seconds: float) -> bool:
-        """Keep the thread out of SQLite until `go_on`. False if it does not leave SQLite within this time.
+        """Prevent that the thread uses SQLite until `go_on`. False if it still uses SQLite after this time.
 
-        A child that is forked while a thread is inside SQLite inherits locked mutexes, and hangs as soon as it uses
+        A child that is forked while a thread uses SQLite inherits locked mutexes: it hangs as soon as it uses
         SQLite, for any file.
         """
         return self._in_sqlite.acquire(timeout=seconds)
 
     def go_on(self) -> None:
+        """Allow the thread to use SQLite again."""
         self._in_sqlite.release()
 
     def wait_for_end(self, seconds: float) -> bool:
-        """Wait until it is closed; False if that takes longer."""
+        """Wait until the file is closed; False if that takes longer than `seconds`."""
         self._thread.join(seconds)
         return not self._thread.is_alive()
 
     def _run(self, previous: LedgerFile | None) -> None:
-        reason: FalError = LedgerError(f"ledger {self.name}: its thread has ended unexpectedly")
+        reason: FalError = LedgerError(
+            f"ledger {self.name}: its thread has ended unexpectedly: open it again"
+        )
         try:
             if previous is not None and not previous.wait_for_end(3 * self._patience):
                 raise LedgerError(
-                    f"ledger {self.name}: it can't be opened again, as it is still closing: does the disk respond?"
+                    f"ledger {self.name}: it can't be opened yet, as it is still being closed: does the disk "
+                    "respond?"
                 )
             del previous
             self._work()
@@ -147,7 +153,7 @@ class LedgerFile:
         clear_owners(tables)
         status = os.stat(self.path)
         self.identity = status.st_dev, status.st_ino
-        # The last process to close the file runs a checkpoint, which must not run beside other writes.
+        # The last process that closes the file makes a checkpoint. No other process may write at this time.
         stack.callback(locks.take_turn, self._patience)
         return tables
 
@@ -159,10 +165,10 @@ class LedgerFile:
 
     def _serve(self, groups: Groups, log: WriteLog) -> None:
         while self._turn(groups, log):
-            """A turn's local variables are gone here, so that a store can be garbage-collected."""
+            """The local variables of a turn are released here, so that a store can be garbage-collected."""
 
     def _turn(self, groups: Groups, log: WriteLog) -> bool:
-        """Wait for operations and run them. False after the last ones."""
+        """Wait for operations and run them. Returns False after the last ones."""
         group, is_last = self._next()
         with self._in_sqlite:
             try:
@@ -199,6 +205,7 @@ class LedgerFile:
         self._began = time.monotonic()
 
     def _refuse_what_is_left(self, reason: FalError) -> None:
+        """Refuse the operations that are still queued, and all later ones."""
         with self._lock:
             self._refusal = self._refusal or reason
         left: list[Operation] = []
@@ -215,7 +222,7 @@ class LedgerFile:
 
 
 class _Unchanged:
-    """Checks that the paths still name the open files: otherwise other processes would not see what is written."""
+    """Checks that the open files still have their names: otherwise no other process would see the new writes."""
 
     def __init__(self, path: str, locks: RecordLocks) -> None:
         self._path = path

@@ -24,7 +24,7 @@ _REMOTE = frozenset(
 """File systems whose locks are unreliable, or that do not report when data is on disk."""
 Mounts = list[tuple[str, str]]
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:")  # not a single letter, which is a drive of Windows
-_WAY_OUT = "a ledger must outlive the process: pass the path of a file, such as 'runs.db'"
+_WAY_OUT = "pass the path of a file, such as 'runs.db': a ledger must outlive the process"
 
 
 def path_of(where: str | os.PathLike[str]) -> str:
@@ -35,7 +35,7 @@ def path_of(where: str | os.PathLike[str]) -> str:
     given = os.fspath(where)
     path = _without_scheme(given) if isinstance(where, str) else given
     if not path.strip() or path == ":memory:" or path.startswith("file:") or "\0" in path:
-        raise ConfigurationError(f"ledger={one_line(given)!r}: {_WAY_OUT}")
+        raise ConfigurationError(f"ledger={one_line(given, 40)!r}: {_WAY_OUT}")
     real = os.path.realpath(os.path.expanduser(path))
     folder = os.path.dirname(real)
     if not os.path.isdir(folder):
@@ -55,15 +55,17 @@ def _without_scheme(where: str) -> str:
         )
     if url.scheme != "sqlite" or url.query or url.netloc:
         raise ConfigurationError(
-            f"ledger={url.scheme}:...: expected a path, or sqlite:///runs.db (relative), sqlite:////data/runs.db"
+            f"ledger={one_line(url.scheme, 40)}:...: expected a path, or sqlite:///runs.db (relative), "
+            "sqlite:////data/runs.db (absolute)"
         )
     return unquote(url.path.removeprefix("/"))
 
 
 def check_place(path: str) -> None:
-    """Raise ConfigurationError if locks or flushes may not work there, or if the file is not a ledger.
+    """Raise ConfigurationError if locks or flushes may not work for this file, or if the file is not a ledger.
 
-    Only for a file that this process has not opened: closing it here would drop SQLite's locks.
+    Only for a file that this process has not opened: this function opens and closes it, which would release
+    SQLite's locks.
     """
     check_mounts(path, _mounts())
     _check_file(path)
@@ -73,19 +75,19 @@ def check_mounts(path: str, mounts: Mounts) -> None:
     """Raise ConfigurationError if the file itself is a mount point, or on a file system with unreliable locks."""
     if path in {point for point, _ in mounts}:
         raise ConfigurationError(
-            f"ledger {name_of(path)}: only the file is mounted, not the log and the lock beside it, which would be "
-            "lost with this container: mount its folder"
+            f"ledger {name_of(path)}: mount its folder, not only the file: the log and the lock beside it would be "
+            "lost with this container"
         )
     kind = file_system(os.path.dirname(path), mounts)
     if kind is not None and is_remote(kind):
         raise ConfigurationError(
-            f"ledger {name_of(path)}: its file system ({kind}, network or FUSE) has unreliable locks: use a local "
-            "disk. Several machines can't share a ledger yet"
+            f"ledger {name_of(path)}: use a local disk, as locks are unreliable on a network or FUSE file system "
+            f"({kind}). Machines can't share a ledger yet"
         )
 
 
 def _check_file(path: str) -> None:
-    log = _size(path + "-wal")  # first: the log is created after the file has its tables
+    log = _size(path + "-wal")  # read before the file, as the log is created after the file has its tables
     try:
         status = os.stat(path)
     except FileNotFoundError:
@@ -94,14 +96,14 @@ def _check_file(path: str) -> None:
         raise ConfigurationError(f"ledger {name_of(path)}: not a regular file: pass another path")
     if status.st_nlink > 1:
         raise ConfigurationError(
-            f"ledger {name_of(path)}: the file has {status.st_nlink} names (hard links), and each would have its "
-            "own log: copy the file instead"
+            f"ledger {name_of(path)}: the file has {status.st_nlink} names (hard links), but each needs its own "
+            "log: copy the file instead"
         )
     if status.st_size == 0:
         if log:
             raise LedgerError(
-                f"ledger {name_of(path)}: the file is damaged: it is empty, but the log beside it is not. Don't "
-                "delete them: they contain the ids of paid requests"
+                f"ledger {name_of(path)}: the file is damaged: it is empty, but the -wal file beside it is not. "
+                "Don't delete them: they contain the ids of paid requests"
             )
         return
     with open(path, "rb") as file:
@@ -125,9 +127,10 @@ def is_remote(kind: str) -> bool:
 
 
 def file_system(folder: str, mounts: Mounts) -> str | None:
-    """Return the type of the file system of a folder; None if the operating system does not tell it.
+    """Return the type of the file system of a folder; None if the operating system does not say it.
 
-    It is that of the innermost mount point above the folder; of several mounts there, the last one counts.
+    It is the type of the innermost mount point that contains the folder. If there are several mounts at this point,
+    the last one counts.
     """
     if sys.platform == "win32":
         return "smb3" if folder.startswith("\\\\") else None
@@ -147,7 +150,7 @@ def _mounts() -> Mounts:
 
 
 def mounts_of(text: str) -> Mounts:
-    """Return mount points and their types, in order, from the text of /proc/self/mountinfo."""
+    """Return mount points and their types, in the sequence of /proc/self/mountinfo, whose content is `text`."""
     found = []
     for line in text.splitlines():
         fields, _, rest = line.partition(" - ")

@@ -33,9 +33,9 @@ _SUBMITTED = FIRST_VERSION + 1
 
 @attrs.define
 class Held:
-    """A new entry of an owner of this process: claimed, or submitted if it has an id.
+    """A new entry that an owner of this process has claimed, and has submitted if it has a request id.
 
-    It does not contain the input, which may be large.
+    The input is left out, because it may be large.
     """
 
     entry: int
@@ -50,7 +50,7 @@ class Held:
     submitted_at: float | None = None
 
 
-# The claim of a new entry.
+# The claim of a new entry: see `Kind` for the functions `_take...`.
 
 
 def _take_claim(_: Tables, me: int, new: NewClaim) -> tuple[int, NewClaim] | None:
@@ -76,7 +76,7 @@ def _claim_some(tables: Tables, new: Sequence[tuple[int, NewClaim]]) -> list[Hol
     return holds
 
 
-# Its request id.
+# The request id of a new entry.
 
 
 def _take_submitted(tables: Tables, me: int, given: tuple[Hold, str, float]) -> Held | None:
@@ -115,7 +115,7 @@ def _after_submit(tables: Tables, held: Held) -> Record:
     return _record(held, _request(held), version=_SUBMITTED, **now)
 
 
-# Its end.
+# The outcome of a new entry.
 
 
 def _take_end(tables: Tables, _: int, given: tuple[int, str, End]) -> tuple[Held, End] | None:

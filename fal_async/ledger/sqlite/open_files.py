@@ -1,7 +1,7 @@
-"""The ledgers that this process has open: each file once, for all its users.
+"""The ledgers that this process has open. Each file is opened once, for all stores that use it.
 
-Record locks belong to the process, and closing any file object of the file drops them: with two objects for one
-file, closing one would drop the locks of the other.
+Record locks belong to the process, and are released as soon as any file object of the file is closed. If a file
+were opened twice, closing one file object would release the locks of the other.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MOMENT = 1.0
 
 class _OpenFiles:
     def __init__(self, inherited: dict[tuple[int, int], str] | None = None) -> None:
-        self._lock = threading.RLock()  # reentrant: a store may be garbage-collected meanwhile
+        self._lock = threading.RLock()  # reentrant, because a store may be garbage-collected while it is held
         self._files: dict[str, LedgerFile] = {}
         self._closing: dict[str, LedgerFile] = {}
         self._paused: list[LedgerFile] = []
@@ -28,6 +28,10 @@ class _OpenFiles:
         """Files that were open when this process was forked: their SQLite locks belong to the parent."""
 
     def acquire(self, path: str, patience: float) -> LedgerFile:
+        """Return the open file at this path, opened first if necessary; call `release` once for it.
+
+        Raises SessionStateError if the parent process had the file open when this process was forked.
+        """
         identity = _identity(path)
         with self._lock:
             if identity in self._inherited:
@@ -39,13 +43,14 @@ class _OpenFiles:
             return file
 
     def _open_one(self, path: str, identity: tuple[int, int] | None) -> LedgerFile | None:
+        """Return the object of a file that is already open and usable, or None."""
         file = self._files.get(path)
         if file is None and identity is not None:  # the same file by another path, such as a bind mount
             file = next((other for other in list(self._files.values()) if other.identity == identity), None)
         return file if file is not None and file.is_usable else None
 
     def release(self, file: LedgerFile, last: Operation | None) -> bool:
-        """Give up one use. True if that closes the file; `last` is settled when it is closed."""
+        """End one use of the file. True if that closes it: then the future of `last` is set when it is closed."""
         with self._lock:
             file.users -= 1
             if file.users:
@@ -60,16 +65,18 @@ class _OpenFiles:
         return True
 
     def before_fork(self) -> None:
+        """Pause the threads of all files, so that the child does not inherit SQLite's mutexes in a locked state."""
         files = (*self._files.values(), *self._closing.values())
         self._paused = [file for file in files if file.pause(_MOMENT)]
 
     def after_fork(self) -> None:
-        """Go on, in the parent process."""
+        """Let the paused threads continue, in the parent process."""
         for file in self._paused:
             file.go_on()
         self._paused = []
 
     def in_a_child(self) -> _OpenFiles:
+        """Return the open files of a forked child: none, but it knows which files the parent has open."""
         inherited = dict(self._inherited)
         for file in (*self._files.values(), *self._closing.values()):
             if file.identity is not None:
@@ -89,7 +96,7 @@ _open_files: _OpenFiles | None = None
 
 
 def open_files() -> _OpenFiles:
-    """Return the open files of this process; a forked child begins with none."""
+    """Return the open files of this process. A forked child has none at first."""
     global _open_files
     if _open_files is None:
         _open_files = _OpenFiles()

@@ -1,4 +1,4 @@
-"""Long reads and writes in pieces: each piece is one operation, so that other operations run in between."""
+"""Long reads and writes in pieces. Each piece is one operation, so that others can run between two pieces."""
 
 from __future__ import annotations
 

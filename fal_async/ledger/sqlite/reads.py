@@ -24,15 +24,15 @@ from fal_async.protocol.ledger.entry import (
 )
 
 BITE = 5_000
-"""Rows that one piece of a long search reads; commits run between the pieces."""
+"""Most rows that one piece of a long search reads. Commits can run between two pieces."""
 _AT_ONCE = 500
-"""Values in one statement: older versions of SQLite accept at most 999."""
+"""Most values in one statement: older versions of SQLite accept at most 999."""
 _LAST = 2**63 - 1
 
 
 @attrs.define(kw_only=True, eq=False)
 class Tables:
-    """An open file, as it is used by the functions of this module, `claims` and `after_submit`."""
+    """The tables of an open file, and what its thread remembers of them. Passed to all functions that use them."""
 
     db: sqlite3.Connection
     lives: Callable[[int], bool]
@@ -40,7 +40,7 @@ class Tables:
     spaces: dict[Space, tuple[int, int]] = attrs.field(factory=dict)
     """The numbers of stored namespaces and of their origins."""
     held: dict[int, Any] = attrs.field(factory=dict)
-    """By number, entries that only this process has written: see `new_entries`."""
+    """By number, the entries that only this process has written: see `new_entries`."""
     owners: dict[int, Owner] = attrs.field(factory=dict)
     """The owners of this process."""
 
@@ -53,11 +53,11 @@ class Tables:
         self.fresh.add(entry)
 
     def is_written(self) -> None:
-        """Call after a commit."""
+        """Note that the open transaction was committed."""
         self.fresh.clear()
 
     def forget_what_was_written(self) -> None:
-        """Call after a rollback: what was remembered of the transaction is wrong."""
+        """Forget what the open transaction has written, as it was rolled back."""
         self.spaces.clear()
         for entry in self.fresh:
             self.held.pop(entry, None)
@@ -106,7 +106,7 @@ def find_request(tables: Tables, origin: str, request_id: str) -> Record | None:
 
 
 def named(tables: Tables, key: str, search: Search) -> list[Record]:
-    """Return the entries of a key in the matching namespaces, ten at most."""
+    """Return the entries of a key in the matching namespaces, at most ten."""
     where, values = _conditions(search)
     found = tables.db.execute(
         "SELECT e.id FROM spaces s JOIN origins o ON o.id = s.origin "
@@ -133,7 +133,7 @@ def known(tables: Tables, request_ids: Collection[str]) -> set[str]:
 def page(
     tables: Tables, search: Search, after: int, limit: int, payloads: bool
 ) -> tuple[list[Record], int | None]:
-    """Return the entries of one piece, and the number after which to go on; None at the end."""
+    """Return the entries of one piece, and the number after which the next piece begins; None at the end."""
     where, values = _conditions(search)
     index = "INDEXED BY entries_under_way" if _is_under_way(search) else "NOT INDEXED"
     found = tables.db.execute(
@@ -174,7 +174,10 @@ def totals(tables: Tables, search: Search, after: int) -> tuple[Counter[State], 
 
 
 def costs(tables: Tables, search: Search, after: int) -> tuple[list[Decimal], int, int | None]:
-    """Return the costs of one piece, how many of its attempts ended without one, and where to go on."""
+    """Return the costs of one piece, the number of its complete attempts without a cost, and where to continue.
+
+    See `page`.
+    """
     where, values = _conditions(attrs.evolve(search, states=None))
     found = tables.db.execute(
         f"SELECT e.id FROM entries e NOT INDEXED JOIN spaces s ON s.id = e.space "
@@ -211,7 +214,7 @@ def _open_only(search: Search) -> str:
 
 
 def _wanted(where: str) -> str:
-    # A column, not a condition, so that LIMIT counts all rows that were read.
+    # The condition is a column of the result, not part of WHERE, so that LIMIT counts all rows that were read.
     return f"({where})"
 
 
@@ -225,7 +228,7 @@ def _conditions(search: Search) -> tuple[str, list[Any]]:
     parts = [f"{column} = ?" for column, value in named.items() if value is not None]
     values: list[Any] = [value for value in named.values() if value is not None]
     if search.states is not None:
-        # A claim is uncertain if its owner is gone, which the database does not know.
+        # A claim whose owner is gone is uncertain, but the database does not know whether an owner still runs.
         states = {"claimed" if state == "uncertain" else state for state in search.states} | {*search.states}
         parts.append(f"e.state IN ({_marks(states)})")
         values += sorted(states)
@@ -240,7 +243,7 @@ def _numbered(tables: Tables, numbers: Sequence[int], payloads: bool) -> list[Re
 
 
 def _whole(tables: Tables, found: Sequence[tuple[Any, ...]], payloads: bool) -> list[Record]:
-    """Return complete records, with the rows of the other tables."""
+    """Return the records of these rows of `entries`, complete with the rows of the other tables."""
     numbers = [row[0] for row in found]
     requests = _grouped(tables, numbers, "requests", rows.REQUEST, rows.request)
     files = _grouped(tables, numbers, "files", "n, path, size", _file)

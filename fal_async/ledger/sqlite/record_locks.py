@@ -1,8 +1,9 @@
 """Locks between processes, on single bytes of one lock file.
 
 POSIX record locks belong to the process, not to the file object: a forked child does not have them, and the system
-drops them when the process ends, in whatever way. But closing *any* file object of the file drops them all, and a
-process does not see its own locks. So a process opens the file once, in one thread, and remembers what it holds.
+releases them when the process ends, also if it is killed. But closing *any* file object of the file releases them
+all, and a process does not see its own locks. So a process opens the file once, in one thread, and remembers its
+locks.
 """
 
 from __future__ import annotations
@@ -13,19 +14,22 @@ import sys
 import time
 
 COMMIT = 0
-"""Held for each transaction that writes, and each checkpoint."""
+"""The byte that is locked during each transaction that writes, and each checkpoint."""
 TURN = 1
-"""Held while waiting for COMMIT, so that a process that writes all the time lets others write, too."""
+"""The byte that is locked while waiting for COMMIT, so that a process that writes all the time delays no other."""
 _OWNERS = 1024
+"""The byte of owner 0."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.005
+"""Seconds between two attempts to lock a byte: the pause grows from the first value to the second."""
 
 
 def byte_of(owner: int) -> int:
+    """Return the byte that an owner locks as long as it has the ledger open."""
     return _OWNERS + owner
 
 
 if sys.platform == "win32":
-    # Never run: no Windows was available. A region may lie beyond the end of the file.
+    # This code has never run, as no Windows was available. A locked byte may lie beyond the end of the file.
     import msvcrt
 
     def _lock(file: int, byte: int, shared: bool) -> None:  # noqa: ARG001 (there is no shared kind)
@@ -46,22 +50,23 @@ else:
 
 
 class RecordLocks:
-    """The locks of this process on one lock file. Used by one thread."""
+    """The locks of this process on one lock file. Only one thread may use it."""
 
     def __init__(self, path: str) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
         self._held: set[int] = set()
 
     def identity(self) -> tuple[int, int]:
+        """Return device and inode of the lock file."""
         status = os.fstat(self._file)
         return status.st_dev, status.st_ino
 
     def try_hold(self, byte: int) -> bool:
-        """Take an exclusive lock. False if another process holds it."""
+        """Take an exclusive lock. False if this process or another one has it."""
         return byte not in self._held and self._try(byte, shared=False)
 
     def hold(self, byte: int, patience: float) -> bool:
-        """Take an exclusive lock, waiting at most `patience` seconds. False if it was not free in that time."""
+        """Take an exclusive lock, waiting at most `patience` seconds. False if it was not available by then."""
         if self.try_hold(byte):
             return True
         until, pause = time.monotonic() + patience, _FIRST_PAUSE
@@ -73,7 +78,7 @@ class RecordLocks:
         return False
 
     def take_turn(self, patience: float) -> bool:
-        """Take COMMIT, in turn with other processes. False if it was not free for `patience` seconds."""
+        """Lock COMMIT, in turn with other processes. False if it was not available for `patience` seconds."""
         until = time.monotonic() + patience
         if not self.hold(TURN, patience):
             return False
@@ -88,10 +93,10 @@ class RecordLocks:
             _unlock(self._file, byte)
 
     def is_held(self, byte: int) -> bool:
-        """Return whether this process or another one holds the lock.
+        """Return whether this process or another one has the lock.
 
-        The test takes a free lock, shared, for a moment. This is harmless: an owner takes its lock before another
-        process can know its number.
+        If no process has it, the test takes the lock for a moment, shared. This is harmless: an owner takes its
+        lock before another process can know its number.
         """
         if byte in self._held:
             return True

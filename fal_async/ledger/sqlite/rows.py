@@ -25,7 +25,7 @@ ENTRY = (
     "e.id, e.version, o.url, s.tenant, s.run, e.key, e.endpoint_id, e.input_digest, e.state, e.final, e.attempts, "
     "e.owner, w.host, w.pid, w.since, e.claimed_at, e.submitted_at, e.ended_at, e.headers, e.expired"
 )
-"""The columns for `record`, of FROM_ENTRY."""
+"""The columns of FROM_ENTRY that `record` expects."""
 FROM_ENTRY = (
     "FROM entries e JOIN spaces s ON s.id = e.space JOIN origins o ON o.id = s.origin "
     "LEFT JOIN owners w ON w.id = e.owner"
@@ -34,7 +34,7 @@ REQUEST = (
     "n, body_digest, request_id, claimed_at, claimed_until, submitted_at, ended_at, outcome, units, cost, "
     "cancel_requested_at"
 )
-"""The columns for `request`."""
+"""The columns that `request` expects."""
 
 
 def record(
@@ -46,7 +46,7 @@ def record(
     end: Payload | None = None,
     files: tuple[StoredFile, ...] = (),
 ) -> Record:
-    """Return the record of a row; `lives` tells whether the owner with this number is running."""
+    """Return the record of a row. `lives` returns whether the owner with this number still runs."""
     owner = row[11]
     owner_lives = owner is not None and lives(owner)
     return Record(
@@ -103,7 +103,7 @@ def text(amount: Decimal | None) -> str | None:
 
 def end_values(end: End) -> tuple[Any, ...]:
     """Return the values of an attempt's columns ended_at, outcome, final, units, cost."""
-    # An int, as Python's binding searches for an adapter each time it gets a bool.
+    # `final` as an int, because Python's sqlite3 searches for an adapter each time it gets a bool.
     return end.at, end.outcome, int(end.final), text(end.billable_units), text(end.cost)
 
 
@@ -113,7 +113,7 @@ def entry_end_values(end: End) -> tuple[Any, ...]:
 
 
 def packed(payload: Payload) -> tuple[str, int, bytes]:
-    """Return its content type, whether the body is compressed (0 or 1), and the body."""
+    """Return the content type of a payload, whether the body is compressed (0 or 1), and the body."""
     body = payload.body
     if len(body) >= PACKED_FROM and len(smaller := zlib.compress(body, 1)) < len(body):
         return payload.content_type, 1, smaller

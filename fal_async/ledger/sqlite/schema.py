@@ -7,16 +7,18 @@ import sqlite3
 from fal_async.errors import ConfigurationError, LedgerError
 
 APPLICATION_ID = 0x66616C31
-"""In the header of each ledger: distinguishes it from other SQLite files without opening it with SQLite."""
+"""Stored in the header of each ledger, to distinguish it from other SQLite files without opening it with SQLite."""
 VERSION = 1
+"""The version of the tables."""
 MIN_VERSION = 1
-"""Written to the file: a program whose VERSION is lower than a file's `min_version` refuses the file."""
+"""Stored in the file: a program whose VERSION is lower than the `min_version` of a file refuses the file."""
 HEADER_SIZE = 100
+"""Bytes of the header of an SQLite file."""
 _MAGIC = b"SQLite format 3\0"
 _AT_APPLICATION_ID = slice(68, 72)
 
-# An entry has no `ended_at` until it ends, and only an entry that has not ended has an owner. Amounts are text, as
-# SQLite has no decimals. `requests.final` is the value of `entries.final` when that attempt ended.
+# An entry has no `ended_at` before its outcome, and no owner after it. Amounts are text, as SQLite has no decimals.
+# `requests.final` is the value that `entries.final` got with the outcome of that attempt.
 _TABLES = """
 CREATE TABLE meta (version INTEGER NOT NULL, min_version INTEGER NOT NULL);
 CREATE TABLE origins (id INTEGER PRIMARY KEY, url TEXT NOT NULL UNIQUE);
@@ -46,7 +48,7 @@ CREATE TABLE files (
     PRIMARY KEY (entry, n)) WITHOUT ROWID;
 """
 _MIGRATIONS: dict[int, str] = {}
-"""By the version that each leads to. Within a major version of the package, migrations only add things."""
+"""SQL by the version that it results in. Within a major version of the package, migrations only add things."""
 
 
 def is_ledger(header: bytes) -> bool:
@@ -68,7 +70,9 @@ def prepare(db: sqlite3.Connection, where: str) -> None:
         _create(db)
     mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
-        raise LedgerError(f"ledger {where}: SQLite can't keep a log beside it (journal mode {mode})")
+        raise LedgerError(
+            f"ledger {where}: use a local disk: SQLite can't keep a log beside this file (journal mode {mode})"
+        )
     found, least = db.execute("SELECT version, min_version FROM meta").fetchone()
     if least > VERSION:
         raise ConfigurationError(
@@ -79,7 +83,7 @@ def prepare(db: sqlite3.Connection, where: str) -> None:
 
 
 def _create(db: sqlite3.Connection) -> None:
-    # Not in WAL mode yet, so that the application id is in the file itself, not only in the log beside it.
+    # WAL mode is set later, so that the application id is in the file itself and not only in the log beside it.
     db.execute("PRAGMA journal_mode = DELETE")
     _run(db, f"PRAGMA application_id = {APPLICATION_ID};{_TABLES}", VERSION)
 
@@ -90,7 +94,7 @@ def _migrate(db: sqlite3.Connection, found: int) -> None:
 
 
 def _run(db: sqlite3.Connection, script: str, version: int) -> None:
-    """Run the script in one transaction."""
+    """Run the script and store the version, in one transaction."""
     db.execute("BEGIN IMMEDIATE")
     try:
         for statement in script.split(";"):

@@ -1,4 +1,4 @@
-"""Translate errors of SQLite and of the disk into messages that say what to do."""
+"""Translate errors of SQLite and of the operating system into messages that say what to do."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import sqlite3
 from fal_async.errors import FalError, LedgerError
 
 PATIENCE = 10.0
-"""Seconds that a write waits for a lock that another process holds."""
+"""Seconds that a write waits for a lock of another process."""
 _PRIMARY = 0xFF
 _LONGEST_PATH = 60
 _DISK_IS_FULL = "the disk is full: free some space. Earlier writes are kept"
 _SAYINGS = {
-    "SQLITE_BUSY": "another process keeps it locked: is one stopped in the middle of a write?",
+    "SQLITE_BUSY": "another process keeps it locked: is a process stopped during a write?",
     "SQLITE_FULL": _DISK_IS_FULL,
     "SQLITE_READONLY": "it can't be written: the file or its folder is read-only",
     "SQLITE_CANTOPEN": "it can't be opened: may this user read and write the file and its folder?",
@@ -29,27 +29,27 @@ _ERRNOS = {
     errno.EROFS: "it can't be written: the file system is read-only",
     errno.EACCES: "it can't be opened: may this user read and write the file and its folder?",
     errno.EPERM: "it can't be opened: may this user read and write the file and its folder?",
-    errno.EMFILE: "too many open files",
-    errno.ENFILE: "too many open files",
+    errno.EMFILE: "this process has too many open files: close some, or raise the limit (ulimit -n)",
+    errno.ENFILE: "the system has too many open files: close some",
 }
 _BY_CODE = {getattr(sqlite3, name): saying for name, saying in _SAYINGS.items()}
 
 
 def name_of(path: str) -> str:
-    """Return a path for messages: only its last characters if it is long, as messages have a limited length."""
+    """Return a path for messages: of a long path only the last 60 characters, as messages are cut at 200."""
     return path if len(path) <= _LONGEST_PATH else "..." + path[-_LONGEST_PATH:]
 
 
 def locked(where: str, patience: float) -> LedgerError:
-    """Return the error for a lock that another process does not release."""
+    """Return the error for a lock that another process has not released for `patience` seconds."""
     return LedgerError(
-        f"ledger {where}: another process has kept it locked for {patience:g} s: is one stopped in the middle of a "
+        f"ledger {where}: another process has kept it locked for {patience:g} s: is a process stopped during a "
         "write?"
     )
 
 
 def is_lock(error: Exception) -> bool:
-    """Return whether another process held a lock of SQLite for longer than PATIENCE."""
+    """Return whether the error is that another process has kept a lock of SQLite for longer than PATIENCE."""
     code = getattr(error, "sqlite_errorcode", 0)
     return code & _PRIMARY in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
@@ -57,7 +57,7 @@ def is_lock(error: Exception) -> bool:
 def ledger_error(error: Exception, where: str) -> FalError:
     """Return a LedgerError for an error of SQLite or of the operating system, which becomes its cause.
 
-    A FalError is copied: each caller that raises it gets its own.
+    A FalError is copied, so that each caller raises its own error.
     """
     if isinstance(error, FalError):
         return copy.copy(error)

@@ -1,4 +1,4 @@
-"""The store in an SQLite file: each method hands an operation to the thread of the file."""
+"""The store in an SQLite file. Each method hands an operation to the thread of the file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class SqliteStore:
-    """See `Store`. Each store is a separate owner, even if several share a file in one process."""
+    """Implements `Store`. Each store is a separate owner, even if several stores in a process use the same file."""
 
     def __init__(self, file: LedgerFile, keep: float | None, keep_input: bool) -> None:
         self._file = file
@@ -42,7 +42,7 @@ class SqliteStore:
         self._is_open = True
         self._may_own = False
         self._unheld: set[asyncio.Future[Hold | None]] = set()
-        """Claims whose callers were cancelled before they got them."""
+        """Claims whose callers were cancelled before the claim was written: they are withdrawn."""
 
     @classmethod
     async def open(
@@ -53,12 +53,12 @@ class SqliteStore:
         keep_input: bool = True,
         patience: float = PATIENCE,
     ) -> SqliteStore:
-        """Open the file at a real path, and create it if it is missing. Cancelling is safe.
+        """Open the file at a real path; create it if it is missing. Cancelling is safe.
 
-        `keep`: seconds after the end of an entry before its payloads are deleted; None: they are kept. `patience`:
-        seconds that a write waits for another process.
+        `keep`: seconds from the outcome of an entry until its input and result are deleted; None: never.
+        `keep_input`: whether inputs are stored. `patience`: seconds that a write waits for another process.
 
-        Raises ConfigurationError if the place can't hold a ledger, LedgerError if the file can't be opened.
+        Raises ConfigurationError if a ledger can't be at this place, LedgerError if the file can't be opened.
         """
         store = cls(open_files().acquire(path, patience), keep, keep_input)
         try:
@@ -139,7 +139,7 @@ class SqliteStore:
         try:
             return await asyncio.shield(written)
         except asyncio.CancelledError:
-            # No caller knows the claim, so nothing was sent under it.
+            # The caller did not get the claim, so nothing was sent: the claim is withdrawn when it is written.
             self._unheld.add(written)
             written.add_done_callback(self._withdraw_unheld)
             raise
@@ -147,7 +147,7 @@ class SqliteStore:
     def _withdraw_unheld(self, written: asyncio.Future[Hold | None]) -> None:
         self._unheld.discard(written)
         if not written.cancelled() and written.exception() is None and (hold := written.result()):
-            with contextlib.suppress(FalError):  # closed: the claim is uncertain then, until it is looked up
+            with contextlib.suppress(FalError):  # the file is closed: the claim stays, and is uncertain
                 self._file.hand(self._withdrawal(hold))
 
     def _withdrawal(self, hold: Hold) -> Operation:
@@ -212,9 +212,9 @@ class SqliteStore:
     # Closing.
 
     async def aclose(self) -> None:
-        """Close the store. Cancelling is safe: it is closed all the same.
+        """Close the store. Cancelling is safe: the store is closed in any case.
 
-        In a forked child this does nothing, as the open file belongs to the parent.
+        In a forked child this does nothing, because the open file belongs to the parent.
         """
         loop = asyncio.get_running_loop()
         if ours := [claim for claim in self._unheld if claim.get_loop() is loop]:
@@ -223,37 +223,41 @@ class SqliteStore:
         resignation.loop, resignation.future = _loop_and_future()
         for operation in self._drop(last, resignation):
             if operation.future is not None:
-                with contextlib.suppress(
-                    LedgerError
-                ):  # such as a full disk: its lock is released all the same
+                # An error, such as a full disk, is ignored: the lock of the owner is released in any case.
+                with contextlib.suppress(LedgerError):
                     await asyncio.shield(operation.future)
 
     def __del__(self) -> None:
         if self._is_open and os.getpid() == self._process:
-            warnings.warn(f"the ledger {self._file.name} was left open", ResourceWarning, stacklevel=2)
+            warnings.warn(
+                f"the ledger {self._file.name} was left open: call aclose()", ResourceWarning, stacklevel=2
+            )
             self.drop()
 
     def drop(self) -> None:
-        """Close it without waiting, from any thread."""
+        """Close the store without waiting, from any thread."""
         self._drop(None, self._resignation())
 
     def _drop(self, last: Operation | None, resignation: Operation) -> list[Operation]:
-        """Close it. Return those of the two operations that will be settled."""
+        """Close the store. Return those of the two operations whose futures will be set."""
         if not self._is_open or os.getpid() != self._process:
             return []
         self._is_open = False
         settled = []
         if self._may_own:
-            with contextlib.suppress(FalError):  # the file could not be opened, or its thread has ended
+            with contextlib.suppress(
+                FalError
+            ):  # raised if the file could not be opened, or its thread has ended
                 self._file.hand(resignation)
                 settled.append(resignation)
         is_closing = open_files().release(self._file, last)
         return [*settled, last] if is_closing and last is not None else settled
 
     def _resignation(self) -> Operation:
+        """Return the operation by which this store releases its entries and stops being an owner."""
         return Operation(work=after_submit.leave_all, writes=True, member=self._member, resigns=True)
 
-    # Handing over.
+    # Handing operations to the thread of the file.
 
     def _clean_up(self) -> None:
         if self._cleaning is not None:
@@ -275,7 +279,7 @@ class SqliteStore:
 
     def _hand(self, operation: Operation) -> asyncio.Future[Any]:
         if not self._is_open:
-            raise SessionStateError(f"the ledger {self._file.name} is closed")
+            raise SessionStateError(f"the ledger {self._file.name} is closed: open it again")
         self._may_own = self._may_own or operation.joins
         self._file.hand(operation)
         assert operation.future is not None
@@ -289,4 +293,4 @@ def _loop_and_future() -> tuple[asyncio.AbstractEventLoop, asyncio.Future[Any]]:
 
 
 def _nothing(_: Tables, __: int) -> None:
-    """An operation without work, to wait for the ones before it."""
+    """Do nothing: the work of an operation that waits for the operations before it."""
